@@ -1,0 +1,1 @@
+"""Where the bytes of volumes live, and how hosts reach them (``targets/``)."""

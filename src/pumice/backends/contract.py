@@ -1,0 +1,127 @@
+"""What a backend must do. ``docs/adding-a-driver.md`` is the checklist for writing one.
+
+A backend keeps the bytes of volumes and snapshots in one or more *pools* of one host. It never sees the
+database, the tenant or the API: it is told ids, pools and sizes, and names everything after the id, so that
+any call may be repeated or undone after a crash by somebody who knows nothing but the id.
+
+Rules that hold for every call, checked by ``tests/conformance/test_backends.py``:
+
+* **Idempotent.** Asked twice, the second call finds the work done and returns as the first did. A create
+  that was cut short is completed or begun anew, never taken for done: half-made bytes must never be served.
+* **Absent is deleted.** Deleting what does not exist succeeds.
+* **Errors.** ``Trouble``: waiting may help. ``Elsewhere``: this pool cannot (full, broken), another might.
+  ``NotFound``: the source does not exist. ``ImageRefused``: the image's fault. Nothing else.
+* **Never blocks** the event loop: file and process work happens in threads and child processes, and every
+  child process has a time limit.
+* **Private.** A new volume reads as zeroes, whatever was deleted before it.
+* **Cancellation.** A cancelled call leaves at most garbage under a temporary name, which the next call for the
+  same id removes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from pumice.model.ids import SnapshotId, VolumeId
+
+Progress = Callable[[float], None]
+"""Told how much of a long call is done, from 0.0 to 1.0. Cheap, called from the event loop."""
+
+
+def no_progress(_: float) -> None:
+    """For callers that do not care."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolFacts:
+    """What a pool reports of itself, in GiB. ``inf`` is a legal capacity (a fake, an elastic store)."""
+
+    name: str
+    total_gb: float
+    free_gb: float
+    thin: bool
+    max_over_subscription_ratio: float = 20.0
+    reserved_percentage: int = 0
+    capabilities: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """An image on this host's disk, already inspected: its format is known, not guessed."""
+
+    path: Path
+    format: str
+    virtual_size: int
+    """bytes"""
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """Every volume and snapshot of which the backend holds bytes (finished ones)."""
+
+    volumes: frozenset[VolumeId]
+    snapshots: frozenset[SnapshotId]
+    leftovers: frozenset[str]
+    """Names of unfinished temporary things, for the audit."""
+
+
+class Backend(Protocol):
+    """One configured backend of this host. Sizes are whole GiB, pools are names from ``pools()``."""
+
+    driver: str
+    """The driver's name in settings: ``files``, ``fake``…"""
+
+    async def start(self) -> None:
+        """Check that the backend can work at all. Raises ``Misconfigured`` with what to do."""
+
+    async def pools(self) -> list[PoolFacts]:
+        """Fresh facts of every pool."""
+
+    async def create(self, volume: VolumeId, pool: str, size: int) -> None:
+        """An empty volume of ``size`` GiB."""
+
+    async def create_from_volume(
+        self, volume: VolumeId, pool: str, size: int, source: VolumeId, source_pool: str, progress: Progress
+    ) -> None:
+        """A volume that begins with the bytes ``source`` has now. ``size`` >= the source's size."""
+
+    async def create_from_snapshot(
+        self,
+        volume: VolumeId,
+        pool: str,
+        size: int,
+        source: SnapshotId,
+        source_pool: str,
+        progress: Progress,
+    ) -> None:
+        """A volume that begins with the snapshot's bytes. ``size`` >= the snapshot's size."""
+
+    async def create_from_image(
+        self, volume: VolumeId, pool: str, size: int, image: ImageFile, progress: Progress
+    ) -> None:
+        """A volume that begins with the image's bytes, converted to raw.
+
+        Raises ``ImageRefused`` when the image's virtual size is larger than ``size`` GiB or when it cannot be
+        converted within the limits.
+        """
+
+    async def delete(self, volume: VolumeId, pool: str) -> None:
+        """Free the volume's bytes for good."""
+
+    async def extend(self, volume: VolumeId, pool: str, size: int) -> None:
+        """Grow the volume to ``size`` GiB. A volume that is already that large or larger is left alone."""
+
+    async def create_snapshot(
+        self, snapshot: SnapshotId, volume: VolumeId, pool: str, progress: Progress
+    ) -> None:
+        """Keep the bytes ``volume`` has now, in the same pool, independent of the volume's later life."""
+
+    async def delete_snapshot(self, snapshot: SnapshotId, pool: str) -> None:
+        """Free the snapshot's bytes for good."""
+
+    async def device(self, volume: VolumeId, pool: str) -> Path:
+        """The local file or block device to export. Raises ``NotFound`` when there are no such bytes."""
+
+    async def inventory(self) -> Inventory:
+        """What is really there, for audits."""

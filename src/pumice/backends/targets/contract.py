@@ -1,0 +1,68 @@
+"""What a target driver must do: let named initiators reach a volume's device over the network.
+
+One target per volume; one *grant* (an initiator name with a CHAP account of its own) per attachment. The
+same rules as for backends hold: every call idempotent, absent is removed, errors are ``Trouble`` or
+``Elsewhere``, nothing blocks. Access is granted by initiator name plus CHAP, never by network address.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pumice.model.ids import AttachmentId, VolumeId
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The right of one attachment's initiator to log in to a volume's target."""
+
+    attachment: AttachmentId
+    initiator: str
+    """The initiator's IQN (RFC 7143, section 4.2.7)."""
+    username: str
+    password: str
+    """12 to 16 characters: every initiator accepts that length (RFC 7143, section 12.1.3)."""
+    read_only: bool = False
+
+    def __repr__(self) -> str:
+        return f"Grant({self.attachment}, {self.initiator}, {self.username})"
+
+
+@dataclass(frozen=True, slots=True)
+class Portal:
+    """Where a target is reached: ``iqn`` at ``portal`` (``ip:port``), logical unit ``lun``."""
+
+    iqn: str
+    portal: str
+    lun: int
+
+
+class Target(Protocol):
+    """One configured target driver of this host."""
+
+    driver: str
+    """The driver's name in settings: ``tgt``, ``fake``…"""
+    protocol: str
+    """What initiators speak, as Cinder's ``storage_protocol``: ``iSCSI``."""
+
+    async def start(self) -> None:
+        """Check that the daemon answers (start it where the settings say so). Raises ``Misconfigured``."""
+
+    async def grant(self, volume: VolumeId, device: Path, grant: Grant) -> Portal:
+        """Export ``device`` if it is not exported yet, and let the grant's initiator in."""
+
+    async def revoke(self, volume: VolumeId, grant: Grant) -> None:
+        """Shut the grant's initiator out and end its sessions; the last grant takes the target with it.
+
+        The password of ``grant`` is not looked at.
+        """
+
+    async def remove(self, volume: VolumeId) -> None:
+        """Remove the volume's target with every grant."""
+
+    async def resize(self, volume: VolumeId, device: Path) -> None:
+        """Make initiators able to see that ``device`` grew. Nothing to do where it is not exported."""
+
+    async def exports(self) -> Mapping[VolumeId, frozenset[str]]:
+        """Each exported volume with the CHAP user names that may log in: what is really there."""

@@ -1,0 +1,1 @@
+"""Where virtual machines run, and how volumes are plugged into them."""

@@ -1,0 +1,145 @@
+"""What a hypervisor must do. ``docs/adding-a-driver.md`` is the checklist for writing one.
+
+A hypervisor runs the machines of one host. Like a backend it knows neither database nor tenant; it is told
+what the machine should be. Rules for every call, checked by ``tests/conformance/test_hypervisors.py``:
+
+* **Idempotent**: defining a machine that is defined, starting one that runs, plugging a disk that is in,
+  unplugging one that is out, deleting one that is gone: all succeed and change nothing.
+* **Errors**: ``Trouble`` when the daemon does not answer; ``NotFound`` when the machine must exist and does
+  not; ``GuestKeepsDisk`` when a guest does not release a disk in time; ``PumiceError`` with the
+  hypervisor's own words when it refuses for good. Nothing else, and never with a secret in the message.
+* **Secrets** are handed to the daemon and never written to disk in clear.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from pumice.model.ids import AttachmentId, ServerId, VolumeId
+
+
+@dataclass(frozen=True, slots=True)
+class Connector:
+    """Who this host is when it connects to storage (the ``connector`` of the Block Storage API)."""
+
+    host: str
+    ip: str
+    initiator: str
+    """IQN"""
+
+    def to_wire(self) -> dict[str, object]:
+        """The dictionary that clients of the Block Storage API send."""
+        return {
+            "host": self.host,
+            "ip": self.ip,
+            "initiator": self.initiator,
+            "multipath": False,
+            "platform": "x86_64",
+            "os_type": "linux",
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class IscsiSource:
+    """A volume reached by the hypervisor's own initiator."""
+
+    portal: str
+    """``ip:port``"""
+    iqn: str
+    lun: int
+    username: str
+    password: str
+    initiator: str
+
+    def __repr__(self) -> str:
+        return f"IscsiSource({self.iqn} at {self.portal})"
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """A raw file on the hypervisor's own disk."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A disk as the guest sees it. ``attachment`` also names the libvirt secret (its UUID)."""
+
+    serial: VolumeId | str
+    """What the guest reads as the disk's serial number: the volume's id."""
+    device: str
+    """``vda``, ``vdb``…"""
+    source: IscsiSource | FileSource
+    attachment: AttachmentId | None = None
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A virtual machine as it should be. ``disks[0]`` is the one it boots from."""
+
+    id: ServerId
+    name: str
+    vcpus: int
+    memory_mib: int
+    disks: tuple[Disk, ...] = field(default_factory=tuple)
+
+
+class Power(StrEnum):
+    """The power states of Compute's ``OS-EXT-STS:power_state``."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    SHUTDOWN = "shutdown"
+    CRASHED = "crashed"
+
+
+class Hypervisor(Protocol):
+    """The machines of this host."""
+
+    driver: str
+    """The driver's name in settings: ``libvirt``, ``fake``…"""
+
+    async def start_up(self) -> None:
+        """Check that the hypervisor answers. Raises ``Misconfigured`` with what to do."""
+
+    async def connector(self) -> Connector:
+        """How this host presents itself to storage. The same at every call and after a restart."""
+
+    async def define(self, machine: Machine) -> None:
+        """Make the machine known, off. A machine that is known keeps its definition (and its power)."""
+
+    async def start(self, machine: Machine) -> None:
+        """Power it on, with exactly ``machine.disks`` (the definition is brought up to date when it is off)."""
+
+    async def stop(self, server: ServerId, timeout: float) -> None:
+        """Ask the guest to power off; pull the plug after ``timeout`` seconds (0: at once)."""
+
+    async def reboot(self, server: ServerId, *, hard: bool) -> None:
+        """Restart the guest. ``hard`` resets it without asking."""
+
+    async def delete(self, server: ServerId) -> None:
+        """Pull the plug and forget the machine, its secrets, its local disks and its console log."""
+
+    async def attach(self, server: ServerId, disk: Disk) -> None:
+        """Plug the disk into the running guest and into the definition."""
+
+    async def detach(self, server: ServerId, disk: Disk, timeout: float) -> None:
+        """Unplug the disk from both and confirm that the guest let go. ``GuestKeepsDisk`` after ``timeout`` s."""
+
+    async def make_local_disk(self, server: ServerId, image: Path, image_format: str, size_gib: int) -> Path:
+        """A raw copy of an inspected image on this host's disk, grown to ``size_gib`` (0: as the image is)."""
+
+    async def power(self, server: ServerId) -> Power | None:
+        """The guest's power state; None when no such machine is defined."""
+
+    async def disks(self, server: ServerId) -> frozenset[str]:
+        """Serial numbers of the disks the running guest (or else the definition) has."""
+
+    async def console(self, server: ServerId, lines: int | None) -> str:
+        """The end of what the guest wrote to its serial port: ``lines`` lines, or all that is kept."""
+
+    async def machines(self) -> frozenset[ServerId]:
+        """Every machine of ours that is defined on this host: what is really there."""

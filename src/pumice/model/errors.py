@@ -1,0 +1,85 @@
+"""Everything that can go wrong, as one small tree.
+
+No HTTP in here: ``api/faults.py`` maps these classes to each wire API's status codes. The message of an
+error is written for the person who reads it: what happened, and what to do next. It never holds a secret.
+
+Three branches matter to the operation engine:
+
+* ``Trouble``    waiting may help; the step is tried again with back-off
+* ``Elsewhere``  this backend cannot do it; the operation may choose another
+* anything else  final; the operation is undone and the message becomes its explanation
+"""
+
+
+class PumiceError(Exception):
+    """The root. ``str(error)`` is the message shown to the user."""
+
+
+# --- what a caller can do something about -------------------------------------------------------
+
+
+class Invalid(PumiceError):
+    """The request asks for something that makes no sense."""
+
+
+class InvalidState(PumiceError):
+    """The thing exists but its state does not allow this now."""
+
+
+class NotFound(PumiceError):
+    """The thing does not exist, or not for this caller."""
+
+    def __init__(self, kind: str, wanted: object) -> None:
+        super().__init__(f"{kind} {wanted} could not be found.")
+        self.kind = kind
+
+
+class Conflict(PumiceError):
+    """Something else is in the way: a name already taken, a thing still in use."""
+
+
+class Unauthenticated(PumiceError):
+    """No token, or one that is not valid any more."""
+
+
+class Forbidden(PumiceError):
+    """The caller's roles do not allow this."""
+
+
+class OverQuota(PumiceError):
+    """The project's quota does not allow this."""
+
+
+class TooLarge(PumiceError):
+    """The request's body is larger than the service takes."""
+
+
+# --- what the house itself runs into ------------------------------------------------------------
+
+
+class NoValidBackend(PumiceError):
+    """No pool (or no compute host) passes the filters."""
+
+
+class Trouble(PumiceError):
+    """A failure that waiting may cure: a daemon that is down, a lock that is held."""
+
+
+class Elsewhere(PumiceError):
+    """This backend cannot do it (full, broken); another one may."""
+
+
+class ImageRefused(PumiceError):
+    """The image is unsafe, malformed, or does not fit. Trying again will not help."""
+
+
+class GuestKeepsDisk(PumiceError):
+    """The guest did not let go of a disk in time. The volume stays attached."""
+
+
+class Misconfigured(PumiceError):
+    """The settings or the machine lack something; the message says what to do."""
+
+
+class LostLease(PumiceError):
+    """Another worker took this operation over. What was being written must be dropped."""
