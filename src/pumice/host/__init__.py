@@ -1,0 +1,1 @@
+"""This machine: running commands, converting images. Knows nothing of volumes or servers."""

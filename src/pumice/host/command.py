@@ -1,0 +1,104 @@
+"""Run a command: argument list, never a shell; with a time limit; killed with the caller.
+
+The one place where Pumice starts short-lived child processes.
+"""
+
+import asyncio
+import os
+import resource
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from pumice.model.errors import Misconfigured, Trouble
+
+log = structlog.get_logger(__name__)
+
+
+class CommandFailed(Trouble):
+    """The command ended with an exit code other than 0; ``stderr`` holds its own words."""
+
+    def __init__(self, argv: Sequence[str], code: int, stderr: str) -> None:
+        super().__init__(f"{argv[0]} failed with exit code {code}: {stderr.strip()[-500:] or 'no message'}")
+        self.code = code
+        self.stderr = stderr
+
+
+class CommandTimedOut(Trouble):
+    """The command did not end within its time limit and was killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Resource limits of a child that handles untrusted bytes. CPU in seconds, memory in bytes."""
+
+    cpu_seconds: int
+    memory_bytes: int
+
+
+def _apply(limits: Limits) -> Callable[[], None]:
+    def apply() -> None:
+        resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_seconds, limits.cpu_seconds))
+        resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
+
+    return apply
+
+
+async def run(
+    *argv: str | os.PathLike[str],
+    timeout: float,
+    env: Mapping[str, str] | None = None,
+    stdin: bytes | None = None,
+    limits: Limits | None = None,
+    on_output: Callable[[bytes], None] | None = None,
+) -> str:
+    """Run ``argv`` and return its standard output as text.
+
+    ``env`` is added to this process's environment; ``timeout`` is in seconds; ``on_output`` is given the
+    output piece by piece as it comes. The words on the command line are not logged: they may be secrets.
+    Raises ``CommandFailed``, ``CommandTimedOut``, or ``Misconfigured`` when there is no such command.
+    """
+    words = [os.fspath(word) for word in argv]
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *words,
+            stdin=asyncio.subprocess.PIPE if stdin is not None else asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, "LC_ALL": "C", **(env or {})},
+            preexec_fn=_apply(limits) if limits else None,
+        )
+    except FileNotFoundError:
+        raise Misconfigured(f"The command '{words[0]}' is not installed; 'pumice doctor' tells how.") from None
+    try:
+        async with asyncio.timeout(timeout):
+            output, errors = await _communicate(process, stdin, on_output)
+    except TimeoutError:
+        raise CommandTimedOut(f"{words[0]} did not end within {timeout:g} seconds and was killed.") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode != 0:
+        raise CommandFailed(words, process.returncode or 0, errors.decode(errors="replace"))
+    return output.decode(errors="replace")
+
+
+async def _communicate(
+    process: asyncio.subprocess.Process, stdin: bytes | None, on_output: Callable[[bytes], None] | None
+) -> tuple[bytes, bytes]:
+    if on_output is None:
+        return await process.communicate(stdin)
+    assert process.stdout is not None and process.stderr is not None
+
+    async def pump(stream: asyncio.StreamReader) -> bytes:
+        kept = b""
+        while piece := await stream.read(4096):
+            on_output(piece)
+            kept = (kept + piece)[-65536:]
+        return kept
+
+    output, errors = await asyncio.gather(pump(process.stdout), process.stderr.read())
+    await process.wait()
+    return output, errors
