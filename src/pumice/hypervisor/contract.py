@@ -127,7 +127,7 @@ class Hypervisor(Protocol):
         """Plug the disk into the running guest and into the definition."""
 
     async def detach(self, server: ServerId, disk: Disk, timeout: float) -> None:
-        """Unplug the disk from both and confirm that the guest let go. ``GuestKeepsDisk`` after ``timeout`` s."""
+        """Unplug the disk from both; the guest let go, or ``GuestKeepsDisk`` after ``timeout`` s."""
 
     async def make_local_disk(self, server: ServerId, image: Path, image_format: str, size_gib: int) -> Path:
         """A raw copy of an inspected image on this host's disk, grown to ``size_gib`` (0: as the image is)."""
