@@ -115,31 +115,58 @@ class Hypervisor(Protocol):
         """Power it on, with exactly ``machine.disks`` (the definition is brought up to date when it is off)."""
 
     async def stop(self, server: ServerId, timeout: float) -> None:
-        """Ask the guest to power off; pull the plug after ``timeout`` seconds (0: at once)."""
+        """Ask the guest to power off; pull the plug after ``timeout`` seconds (0: at once).
+
+        Raises ``NotFound`` when no such machine is defined.
+        """
 
     async def reboot(self, server: ServerId, *, hard: bool) -> None:
-        """Restart the guest. ``hard`` resets it without asking."""
+        """Restart the guest. ``hard`` resets it without asking; else it is asked, and not waited for.
+
+        Raises ``NotFound`` when no such machine is defined, ``InvalidState`` when it is off.
+        """
 
     async def delete(self, server: ServerId) -> None:
         """Pull the plug and forget the machine, its secrets, its local disks and its console log."""
 
     async def attach(self, server: ServerId, disk: Disk) -> None:
-        """Plug the disk into the running guest and into the definition."""
+        """Plug the disk into the running guest and into the definition; where it is off, into that alone.
+
+        A disk with this serial number that is in already stays. Raises ``NotFound`` when no such machine is
+        defined. When it fails, the disk is in neither.
+        """
 
     async def detach(self, server: ServerId, disk: Disk, timeout: float) -> None:
-        """Unplug the disk from both; the guest let go, or ``GuestKeepsDisk`` after ``timeout`` s."""
+        """Unplug the disk from both; the guest let go, or ``GuestKeepsDisk`` after ``timeout`` s.
 
-    async def make_local_disk(self, server: ServerId, image: Path, image_format: str, size_gib: int) -> Path:
-        """A raw copy of an inspected image on this host's disk, grown to ``size_gib`` (0: as the image is)."""
+        After ``GuestKeepsDisk`` the disk is still in both, but a guest may let go later: ``disks`` tells.
+        Where there is no such machine there is nothing to unplug. Only the disk's serial number and
+        attachment are looked at.
+        """
+
+    async def make_local_disk(
+        self, server: ServerId, image: Path, image_format: str, *, virtual_size: int, size_gib: int
+    ) -> Path:
+        """A raw copy of an inspected image on this host's disk, grown to ``size_gib`` (0: as the image is).
+
+        ``virtual_size`` (bytes) is what inspection found. A copy that is there already is kept. Raises
+        ``ImageRefused`` when the image does not fit, ``Elsewhere`` when this host's disk is full.
+        """
 
     async def power(self, server: ServerId) -> Power | None:
         """The guest's power state; None when no such machine is defined."""
 
     async def disks(self, server: ServerId) -> frozenset[str]:
-        """Serial numbers of the disks the running guest (or else the definition) has."""
+        """Serial numbers of the disks the running guest (or else the definition) has.
+
+        The empty set where no such machine is defined.
+        """
 
     async def console(self, server: ServerId, lines: int | None) -> str:
-        """The end of what the guest wrote to its serial port: ``lines`` lines, or all that is kept."""
+        """The end of what the guest wrote to its serial port: ``lines`` lines, or all that is kept.
+
+        Raises ``NotFound`` when no such machine is defined.
+        """
 
     async def machines(self) -> frozenset[ServerId]:
         """Every machine of ours that is defined on this host: what is really there."""

@@ -1,0 +1,179 @@
+"""libvirt's XML: written for machines, disks and secrets; read back to see what is really there.
+
+Built as a tree, never from text, so that no value can become markup. What a password unlocks is named here,
+the password itself never appears: libvirt is handed it separately.
+"""
+
+import re
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from xml.etree import ElementTree
+
+from pumice.hypervisor.accelerator import Accelerator
+from pumice.hypervisor.contract import Disk, FileSource, IscsiSource, Machine
+from pumice.model.errors import Invalid
+from pumice.model.ids import ServerId
+
+NAMESPACE: Final = "urn:pumice:machine:1"
+_QEMU: Final = "http://libvirt.org/schemas/domain/qemu/1.0"
+_NAME_PREFIX: Final = "pumice-"
+_NIC_SLOT: Final = "0x1e"  # libvirt gives out PCI slots from below and does not know of this one
+
+ElementTree.register_namespace("pumice", NAMESPACE)
+ElementTree.register_namespace("qemu", _QEMU)
+
+
+def domain_name(server: ServerId) -> str:
+    """The domain's name, e.g. ``pumice-6edb…``: name and UUID together tell our domains from foreign ones."""
+    return f"{_NAME_PREFIX}{server}"
+
+
+def is_ours(name: str, domain_uuid: str) -> bool:
+    """Whether a domain of this name and UUID is one of Pumice's."""
+    return name == _NAME_PREFIX + domain_uuid
+
+
+def machine_xml(machine: Machine, accelerator: Accelerator, console_log: Path) -> str:
+    """``<domain>``: a PC with virtio disks, a NIC of its own and a serial port that is logged.
+
+    https://libvirt.org/formatdomain.html
+    """
+    domain = ElementTree.Element("domain", type=accelerator.value)
+    _add(domain, "name", domain_name(machine.id))
+    _add(domain, "uuid", machine.id)
+    ours = _add(_add(domain, "metadata"), f"{{{NAMESPACE}}}machine")
+    _add(ours, f"{{{NAMESPACE}}}name", _printable(machine.name))
+    _add(domain, "memory", str(machine.memory_mib), unit="MiB")
+    _add(domain, "vcpu", str(machine.vcpus))
+    _add(_add(domain, "os"), "type", "hvm", arch="x86_64", machine="pc")
+    features = _add(domain, "features")
+    _add(features, "acpi")
+    _add(features, "apic")
+    if accelerator is Accelerator.KVM:
+        _add(domain, "cpu", mode="host-passthrough")
+    else:
+        _add(domain, "cpu", mode="maximum")  # QEMU's default lacks what current distributions require
+    _add(domain, "clock", offset="utc")
+    _add(domain, "on_poweroff", "destroy")
+    _add(domain, "on_reboot", "restart")
+    _add(domain, "on_crash", "destroy")
+    devices = _add(domain, "devices")
+    for position, disk in enumerate(machine.disks):
+        devices.append(_disk(disk, boots=position == 0))
+    _add(devices, "controller", type="usb", model="none")
+    serial = _add(devices, "serial", type="pty")
+    _add(serial, "log", file=str(console_log), append="on")
+    _add(serial, "target", port="0")
+    _add(devices, "memballoon", model="none")
+    _add_nic(domain, machine.id)
+    return ElementTree.tostring(domain, encoding="unicode")
+
+
+def disk_xml(disk: Disk) -> str:
+    """``<disk>``, for plugging it in."""
+    return ElementTree.tostring(_disk(disk, boots=False), encoding="unicode")
+
+
+def secret_xml(disk: Disk) -> str:
+    """``<secret>`` that will hold the disk's CHAP password: in libvirtd's memory only, never given out."""
+    secret = ElementTree.Element("secret", ephemeral="yes", private="yes")
+    _add(secret, "uuid", secret_uuid(disk))
+    _add(secret, "description", f"Pumice: CHAP of volume {disk.serial}")
+    _add(_add(secret, "usage", type="iscsi"), "target", secret_uuid(disk))
+    return ElementTree.tostring(secret, encoding="unicode")
+
+
+def secret_uuid(disk: Disk) -> str:
+    """The UUID of a disk's secret: its attachment's id. Raises ``Invalid`` where there is none."""
+    try:
+        return str(uuid.UUID(disk.attachment))
+    except (ValueError, AttributeError, TypeError):
+        raise Invalid(
+            f"The iSCSI disk {disk.serial} needs an attachment id, not {disk.attachment!r}."
+        ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class DomainDisk:
+    """A disk as a domain has it. ``alias`` is what a running domain calls the device."""
+
+    serial: str
+    alias: str | None
+    secret: str | None
+    xml: str
+
+
+def read_disks(domain_xml: str) -> dict[str, DomainDisk]:
+    """The disks in a domain's XML by serial number. One without a serial number is not ours."""
+    disks = {}
+    for element in ElementTree.fromstring(domain_xml).findall("devices/disk"):  # noqa: S314, from libvirtd
+        serial = element.findtext("serial")
+        alias = element.find("alias")
+        secret = element.find("source/auth/secret")
+        if serial:
+            disks[serial] = DomainDisk(
+                serial=serial,
+                alias=None if alias is None else alias.get("name"),
+                secret=None if secret is None else secret.get("uuid"),
+                xml=ElementTree.tostring(element, encoding="unicode"),
+            )
+    return disks
+
+
+def _disk(disk: Disk, *, boots: bool) -> ElementTree.Element:
+    match disk.source:
+        case FileSource():
+            element = ElementTree.Element("disk", type="file", device="disk")
+            _add(element, "driver", name="qemu", type="raw", discard="unmap")
+            _add(element, "source", file=str(disk.source.path))
+        case IscsiSource():
+            element = ElementTree.Element("disk", type="network", device="disk")
+            _add(element, "driver", name="qemu", type="raw", cache="none", discard="unmap")
+            _add_iscsi_source(element, disk, disk.source)
+    _add(element, "target", dev=disk.device, bus="virtio")
+    _add(element, "serial", disk.serial)
+    if disk.read_only:
+        _add(element, "readonly")
+    if boots:
+        _add(element, "boot", order="1")
+    return element
+
+
+def _add_iscsi_source(parent: ElementTree.Element, disk: Disk, iscsi: IscsiSource) -> None:
+    address, _, port = iscsi.portal.rpartition(":")
+    source = _add(parent, "source", protocol="iscsi", name=f"{iscsi.iqn}/{iscsi.lun}")
+    _add(source, "host", name=address.strip("[]"), port=port)
+    _add(_add(source, "auth", username=iscsi.username), "secret", type="iscsi", uuid=secret_uuid(disk))
+    _add(_add(source, "initiator"), "iqn", name=iscsi.initiator)
+
+
+def _add_nic(domain: ElementTree.Element, server: ServerId) -> None:
+    """A NIC that gets an address by DHCP and reaches nothing.
+
+    QEMU's user-mode network would let the guest in to services on this host's loopback, storage and APIs
+    among them. ``restrict=on`` forbids that, and libvirt has no word of its own for it.
+    """
+    mac = "52:54:00:" + ":".join(re.findall("..", uuid.UUID(server).hex[:6]))
+    arguments = _add(domain, f"{{{_QEMU}}}commandline")
+    for word in (
+        "-netdev",
+        "user,id=pumice-net,restrict=on",
+        "-device",
+        f"virtio-net-pci,netdev=pumice-net,mac={mac},romfile=,addr={_NIC_SLOT}",
+    ):
+        _add(arguments, f"{{{_QEMU}}}arg", value=word)
+
+
+def _add(
+    parent: ElementTree.Element, tag: str, text: str | None = None, /, **attributes: str
+) -> ElementTree.Element:
+    child = ElementTree.SubElement(parent, tag, attributes)
+    child.text = text
+    return child
+
+
+def _printable(text: str) -> str:
+    """XML has no way at all to write control characters."""
+    return "".join(character if character.isprintable() else "?" for character in text)

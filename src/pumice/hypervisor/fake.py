@@ -1,0 +1,169 @@
+"""Machines that exist in name only: for tests of the API, for benchmarks, for a cloud without libvirt.
+
+Held to the same conformance suite as the real thing. What it can be told beyond that:
+
+* ``fail_next["attach"] = Trouble("…")``  the next call of that name raises it, once
+* ``delay``                               seconds that every call takes
+* ``guests_keep_disks``                   running guests let no disk go
+
+Given a directory, it remembers its machines there, one small file each, so that they outlive the process as
+real guests do. Passwords are not remembered.
+"""
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pumice.hypervisor.contract import Connector, Disk, Machine, Power
+from pumice.model.errors import GuestKeepsDisk, InvalidState, NotFound
+from pumice.model.ids import ServerId
+from pumice.model.units import GIB
+
+CONSOLE = "A guest of the fake hypervisor says hello.\n"
+
+
+@dataclass(slots=True)
+class _Known:
+    power: Power = Power.SHUTDOWN
+    disks: set[str] = field(default_factory=set)
+
+
+class FakeHypervisor:
+    """A hypervisor in memory, or in ``directory``."""
+
+    driver = "fake"
+
+    def __init__(self, directory: Path | None = None, *, host: str = "fake-host", delay: float = 0) -> None:
+        self.fail_next: dict[str, Exception] = {}
+        self.delay = delay
+        self.guests_keep_disks = False
+        self._directory = directory
+        self._host = host
+        self._machines: dict[ServerId, _Known] = {}
+        for file in directory.glob("*.json") if directory else ():
+            kept = json.loads(file.read_text())
+            self._machines[ServerId(file.stem)] = _Known(Power(kept["power"]), set(kept["disks"]))
+
+    async def start_up(self) -> None:
+        """Nothing is needed."""
+        await self._called("start_up")
+
+    async def connector(self) -> Connector:
+        """Always the same one."""
+        await self._called("connector")
+        return Connector(self._host, "127.0.0.1", f"iqn.2026-11.org.pumice:{self._host}")
+
+    async def define(self, machine: Machine) -> None:
+        """Remember the machine, off."""
+        await self._called("define")
+        if machine.id not in self._machines:
+            self._remember(machine.id, _Known(disks={disk.serial for disk in machine.disks}))
+
+    async def start(self, machine: Machine) -> None:
+        """It runs, with exactly these disks; one that runs already keeps those it has."""
+        await self._called("start")
+        known = self._machines.get(machine.id)
+        if known is None or known.power is not Power.RUNNING:
+            self._remember(machine.id, _Known(Power.RUNNING, {disk.serial for disk in machine.disks}))
+
+    async def stop(self, server: ServerId, timeout: float) -> None:  # noqa: ARG002
+        """The guest goes off at once."""
+        await self._called("stop")
+        known = self._must_find(server)
+        known.power = Power.SHUTDOWN
+        self._remember(server, known)
+
+    async def reboot(self, server: ServerId, *, hard: bool) -> None:  # noqa: ARG002
+        """Nothing changes."""
+        await self._called("reboot")
+        if self._must_find(server).power is Power.SHUTDOWN:
+            raise InvalidState(f"Server {server} is powered off and cannot be rebooted.")
+
+    async def delete(self, server: ServerId) -> None:
+        """Forget the machine."""
+        await self._called("delete")
+        self._machines.pop(server, None)
+        if self._directory:
+            (self._directory / f"{server}.json").unlink(missing_ok=True)
+            self._local_disk(server).unlink(missing_ok=True)
+
+    async def attach(self, server: ServerId, disk: Disk) -> None:
+        """The guest has the disk at once."""
+        await self._called("attach")
+        known = self._must_find(server)
+        known.disks.add(disk.serial)
+        self._remember(server, known)
+
+    async def detach(self, server: ServerId, disk: Disk, timeout: float) -> None:
+        """The guest lets go at once, or, where ``guests_keep_disks``, refuses at once."""
+        await self._called("detach")
+        known = self._machines.get(server)
+        if known is None or disk.serial not in known.disks:
+            return
+        if self.guests_keep_disks and known.power is Power.RUNNING:
+            raise GuestKeepsDisk(
+                f"The guest of server {server} did not release {disk.device} within {timeout:g} seconds; "
+                "the volume stays attached."
+            )
+        known.disks.discard(disk.serial)
+        self._remember(server, known)
+
+    async def make_local_disk(
+        self, server: ServerId, image: Path, image_format: str, *, virtual_size: int, size_gib: int
+    ) -> Path:
+        """A sparse file of the right size; without a directory, the name of a file that nobody reads."""
+        await self._called("make_local_disk")
+        disk = self._local_disk(server)
+        if self._directory and not disk.exists():  # cheap, and only with a directory
+            self._directory.mkdir(parents=True, exist_ok=True)
+            with disk.open("wb") as file:
+                file.truncate(size_gib * GIB or virtual_size)
+        return disk
+
+    async def power(self, server: ServerId) -> Power | None:
+        """What ``start`` and ``stop`` made of it."""
+        await self._called("power")
+        known = self._machines.get(server)
+        return known.power if known else None
+
+    async def disks(self, server: ServerId) -> frozenset[str]:
+        """Serial numbers of the machine's disks."""
+        await self._called("disks")
+        known = self._machines.get(server)
+        return frozenset(known.disks if known else ())
+
+    async def console(self, server: ServerId, lines: int | None) -> str:
+        """A line that never changes."""
+        await self._called("console")
+        self._must_find(server)
+        return CONSOLE if lines is None or lines > 0 else ""
+
+    async def machines(self) -> frozenset[ServerId]:
+        """Every machine that is remembered."""
+        await self._called("machines")
+        return frozenset(self._machines)
+
+    async def _called(self, name: str) -> None:
+        if self.delay:
+            await asyncio.sleep(self.delay)
+        if error := self.fail_next.pop(name, None):
+            raise error
+
+    def _must_find(self, server: ServerId) -> _Known:
+        try:
+            return self._machines[server]
+        except KeyError:
+            raise NotFound("Machine", server) from None
+
+    def _remember(self, server: ServerId, known: _Known) -> None:
+        self._machines[server] = known
+        if self._directory:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            kept = json.dumps({"power": known.power, "disks": sorted(known.disks)})
+            fresh = self._directory / f"{server}.json.new"
+            fresh.write_text(kept)
+            fresh.replace(self._directory / f"{server}.json")
+
+    def _local_disk(self, server: ServerId) -> Path:
+        return (self._directory or Path("/nonexistent")) / f"{server}.raw"

@@ -1,0 +1,423 @@
+"""Virtual machines under libvirt and QEMU; volumes plugged in through QEMU's own iSCSI initiator.
+
+A machine is a persistent domain named ``pumice-<server id>`` whose UUID is the server's id. A volume is a
+virtio disk whose serial number is the volume's id, and that is how it is found again, whatever its device
+name. The CHAP password of each attachment is a libvirt secret whose UUID is the attachment's id: private and
+ephemeral, so it lives in libvirtd's memory alone. A libvirtd that was restarted has forgotten it; a running
+guest goes on without, and ``start`` is given the passwords again.
+
+    state_dir/initiator        this host's IQN, made once
+    state_dir/consoles/        what guests write to their serial ports
+    state_dir/disks/<server>/  disks that are copies of images
+
+Never: a password in a domain's XML, a domain that is not ours touched, a disk called gone while the guest
+holds it.
+"""
+
+import asyncio
+import os
+import secrets
+import shutil
+import socket
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pumice.host import qemu_img
+from pumice.host.thread import in_thread
+from pumice.hypervisor import accelerator, console_log, domain_xml
+from pumice.hypervisor.accelerator import Accelerator
+from pumice.hypervisor.contract import Connector, Disk, IscsiSource, Machine, Power
+from pumice.hypervisor.libvirt_connection import Connection, LibvirtConnection, load
+from pumice.hypervisor.libvirtd import LibvirtDaemon
+from pumice.model.errors import GuestKeepsDisk, InvalidState, Misconfigured, NotFound, Trouble
+from pumice.model.ids import ServerId
+from pumice.model.units import GIB
+
+Domain = Any
+"""``libvirt.virDomain``, which has no types."""
+
+_LONG = 90.0  # seconds: QEMU logs in to every target before libvirt answers
+_POLL = 0.05
+_ASK_AGAIN = 2.0  # seconds between requests to a guest that has not followed yet
+_CONVERT = 3600.0
+
+
+class LibvirtHypervisor:
+    """The machines that libvirt runs on this host.
+
+    ``daemon`` is a private libvirtd, started when it is needed; without it ``uri`` names one that runs.
+    ``host`` and ``ip`` are what the connector says of this host.
+    """
+
+    driver = "libvirt"
+
+    def __init__(
+        self,
+        state_dir: Path,
+        *,
+        uri: str = "qemu:///system",
+        daemon: LibvirtDaemon | None = None,
+        host: str | None = None,
+        ip: str = "127.0.0.1",
+    ) -> None:
+        self._state_dir = state_dir.absolute()
+        self._uri = uri
+        self._daemon = daemon
+        self._host = host or socket.gethostname()
+        self._ip = ip
+        self._chosen: Accelerator | None = None
+        self._libvirt = LibvirtConnection(self._find_daemon)
+
+    async def start_up(self) -> None:
+        """Check that libvirt answers and can run guests, and let it find out what QEMU can do."""
+        load()
+        await in_thread(self._make_folders)
+        guests_run_under = await self._accelerator()
+
+        def look(connection: Connection) -> None:
+            connection.getDomainCapabilities(None, "x86_64", "pc", guests_run_under.value)
+
+        try:
+            await self._libvirt.call(look, _LONG)
+        except Trouble as trouble:
+            raise Misconfigured(
+                f"{trouble} Start it (systemctl start libvirtd), or set another URI."
+            ) from trouble
+
+    async def connector(self) -> Connector:
+        """This host's name, address and IQN. The IQN is made at the first call and kept."""
+        return Connector(host=self._host, ip=self._ip, initiator=await in_thread(self._initiator))
+
+    async def define(self, machine: Machine) -> None:
+        """Make the machine known, off."""
+        xml = await self._xml(machine)
+
+        def work(connection: Connection) -> None:
+            if _find(connection, machine.id) is None:
+                connection.defineXML(xml)
+
+        await self._libvirt.call(work)
+
+    async def start(self, machine: Machine) -> None:
+        """Bring the definition up to date and power the machine on; one that is paused goes on."""
+        xml = await self._xml(machine)
+
+        def work(connection: Connection) -> None:
+            domain = _find(connection, machine.id)
+            if domain is not None and domain.isActive():
+                if domain.state()[0] == load().VIR_DOMAIN_PAUSED:
+                    domain.resume()
+                return
+            if domain is not None:
+                _forget_secrets(connection, domain)
+            for disk in machine.disks:
+                _tell_secret(connection, disk)
+            domain = connection.defineXML(xml)
+            try:
+                domain.create()
+            except load().libvirtError:
+                if not domain.isActive():  # else another caller was faster
+                    raise
+
+        await self._libvirt.call(work, _LONG)
+
+    async def stop(self, server: ServerId, timeout: float) -> None:
+        """Ask the guest to power off, again and again; pull the plug after ``timeout`` seconds."""
+
+        def off(domain: Domain) -> bool:
+            return not domain.isActive()
+
+        def ask(domain: Domain) -> None:
+            domain.shutdown()
+
+        if timeout > 0 and await self._guest_follows(server, ask, off, timeout):
+            return
+
+        def pull_the_plug(connection: Connection) -> None:
+            _destroy(_must_find(connection, server))
+
+        await self._libvirt.call(pull_the_plug, _LONG)
+
+    async def reboot(self, server: ServerId, *, hard: bool) -> None:
+        """Reset the guest, or ask it to restart."""
+
+        def work(connection: Connection) -> None:
+            domain = _must_find(connection, server)
+            if not domain.isActive():
+                raise InvalidState(f"Server {server} is powered off and cannot be rebooted.")
+            if hard:
+                domain.reset()
+            else:
+                domain.reboot()
+
+        await self._libvirt.call(work)
+
+    async def delete(self, server: ServerId) -> None:
+        """Pull the plug and forget the machine: secrets first, since only its definition names them."""
+
+        def work(connection: Connection) -> None:
+            libvirt = load()
+            domain = _find(connection, server)
+            if domain is None:
+                return
+            _destroy(domain)
+            _forget_secrets(connection, domain)
+            domain.undefineFlags(
+                libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+            )
+
+        await self._libvirt.call(work, _LONG)
+        await in_thread(self._remove_files, server)
+
+    async def attach(self, server: ServerId, disk: Disk) -> None:
+        """Plug the disk in, live and for good, wherever it is not in yet."""
+        xml = domain_xml.disk_xml(disk)
+
+        def work(connection: Connection) -> None:
+            libvirt = load()
+            domain = _must_find(connection, server)
+            in_guest = domain.isActive() and disk.serial in _disks(domain)
+            if domain.isActive() and not in_guest:
+                _tell_secret(connection, disk)
+                try:
+                    domain.attachDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+                except libvirt.libvirtError:
+                    if disk.serial not in _disks(domain, inactive=True):
+                        _forget_secret(connection, disk.attachment)
+                    raise
+            if disk.serial not in _disks(domain, inactive=True):
+                domain.attachDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
+
+        await self._libvirt.call(work, _LONG)
+
+    async def detach(self, server: ServerId, disk: Disk, timeout: float) -> None:
+        """Unplug the disk from the guest; once the guest let go, from the definition, with its secret."""
+
+        def out(domain: Domain) -> bool:
+            return not domain.isActive() or disk.serial not in _disks(domain)
+
+        def ask(domain: Domain) -> None:
+            domain.detachDeviceAlias(_disks(domain)[disk.serial].alias, load().VIR_DOMAIN_AFFECT_LIVE)
+
+        try:
+            let_go = await self._guest_follows(server, ask, out, timeout)
+        except NotFound:
+            let_go = True
+        if not let_go:
+            raise GuestKeepsDisk(
+                f"The guest of server {server} did not release {disk.device} within {timeout:g} seconds; "
+                "the volume stays attached. Stop using it in the guest, or stop the server, and try again."
+            )
+
+        def work(connection: Connection) -> None:
+            domain = _find(connection, server)
+            if domain is not None and (known := _disks(domain, inactive=True).get(disk.serial)):
+                domain.detachDeviceFlags(known.xml, load().VIR_DOMAIN_AFFECT_CONFIG)
+            _forget_secret(connection, disk.attachment)
+
+        await self._libvirt.call(work)
+
+    async def make_local_disk(
+        self, server: ServerId, image: Path, image_format: str, *, virtual_size: int, size_gib: int
+    ) -> Path:
+        """Convert beside the disk's place and move it there when it is whole."""
+        disk = self._state_dir / "disks" / server / "disk.raw"
+        unfinished = disk.with_suffix(".part")
+        size = size_gib * GIB or virtual_size
+        if await in_thread(_make_room, disk, unfinished, size):
+            await qemu_img.convert(
+                image,
+                image_format,
+                unfinished,
+                virtual_size=virtual_size,
+                progress=lambda _share: None,
+                timeout=_CONVERT,
+                target_is_zero=True,
+            )
+            await in_thread(unfinished.replace, disk)
+        return disk
+
+    async def power(self, server: ServerId) -> Power | None:
+        """libvirt's word for the domain's state, as one of ours."""
+
+        def work(connection: Connection) -> Power | None:
+            libvirt = load()
+            domain = _find(connection, server)
+            if domain is None:
+                return None
+            words = {
+                libvirt.VIR_DOMAIN_PAUSED: Power.PAUSED,
+                libvirt.VIR_DOMAIN_PMSUSPENDED: Power.PAUSED,
+                libvirt.VIR_DOMAIN_SHUTOFF: Power.SHUTDOWN,
+                libvirt.VIR_DOMAIN_CRASHED: Power.CRASHED,
+            }
+            return words.get(domain.state()[0], Power.RUNNING)
+
+        return await self._libvirt.call(work)
+
+    async def disks(self, server: ServerId) -> frozenset[str]:
+        """Serial numbers of the disks the running guest (or else the definition) has."""
+
+        def work(connection: Connection) -> frozenset[str]:
+            domain = _find(connection, server)
+            return frozenset(_disks(domain)) if domain else frozenset()
+
+        return await self._libvirt.call(work)
+
+    async def console(self, server: ServerId, lines: int | None) -> str:
+        """The end of the log that QEMU writes of the guest's serial port."""
+        await self._libvirt.call(lambda connection: _must_find(connection, server))
+        return await in_thread(console_log.tail, self._console_log(server), lines)
+
+    async def machines(self) -> frozenset[ServerId]:
+        """Every domain that bears our name and the UUID that goes with it."""
+
+        def work(connection: Connection) -> frozenset[ServerId]:
+            domains = ((domain.name(), domain.UUIDString()) for domain in connection.listAllDomains())
+            return frozenset(ServerId(known) for name, known in domains if domain_xml.is_ours(name, known))
+
+        return await self._libvirt.call(work)
+
+    async def _guest_follows(
+        self,
+        server: ServerId,
+        ask: Callable[[Domain], None],
+        done: Callable[[Domain], bool],
+        timeout: float,
+    ) -> bool:
+        """Ask the guest every so often until ``done``: False after ``timeout`` seconds.
+
+        A guest that is still booting loses a request, and libvirt refuses to repeat one that is pending; so
+        an error of ``ask`` means nothing by itself, only what ``done`` sees counts.
+        """
+
+        def look(asking: bool, connection: Connection) -> bool:
+            domain = _must_find(connection, server)
+            if done(domain):
+                return True
+            if asking:
+                try:
+                    ask(domain)
+                except load().libvirtError:
+                    if not connection.isAlive():
+                        raise
+            return False
+
+        limit = time.monotonic() + timeout
+        asked = float("-inf")
+        while True:
+            now = time.monotonic()
+            asking = now - asked >= _ASK_AGAIN
+            if await self._libvirt.call(partial(look, asking)):
+                return True
+            if now > limit:
+                return False
+            if asking:
+                asked = now
+            await asyncio.sleep(_POLL)
+
+    async def _find_daemon(self) -> str:
+        if self._daemon is None:
+            return self._uri
+        await self._daemon.start()
+        return self._daemon.uri
+
+    async def _accelerator(self) -> Accelerator:
+        if self._chosen is None:
+            cache = self._daemon.cache_dir if self._daemon else self._state_dir
+            self._chosen = await accelerator.choose(cache / "accelerator.json")
+        return self._chosen
+
+    async def _xml(self, machine: Machine) -> str:
+        return domain_xml.machine_xml(machine, await self._accelerator(), self._console_log(machine.id))
+
+    def _console_log(self, server: ServerId) -> Path:
+        return self._state_dir / "consoles" / f"{server}.log"
+
+    def _make_folders(self) -> None:
+        for folder in (self._state_dir, self._state_dir / "consoles", self._state_dir / "disks"):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def _remove_files(self, server: ServerId) -> None:
+        shutil.rmtree(self._state_dir / "disks" / server, ignore_errors=True)
+        self._console_log(server).unlink(missing_ok=True)
+        if self._daemon:
+            self._daemon.forget_log(domain_xml.domain_name(server))
+
+    def _initiator(self) -> str:
+        file = self._state_dir / "initiator"
+        if not file.exists():
+            self._make_folders()
+            fresh = file.with_suffix(f".{os.getpid()}")
+            fresh.write_text(f"iqn.2026-11.org.pumice:{secrets.token_hex(6)}\n")
+            try:
+                file.hardlink_to(fresh)  # fails when another process was faster: then its name is taken
+            except FileExistsError:
+                pass
+            finally:
+                fresh.unlink()
+        return file.read_text().strip()
+
+
+def _find(connection: Connection, server: ServerId) -> Domain | None:
+    libvirt = load()
+    try:
+        domain = connection.lookupByUUIDString(server)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            return None
+        raise
+    return domain if domain_xml.is_ours(domain.name(), domain.UUIDString()) else None
+
+
+def _must_find(connection: Connection, server: ServerId) -> Domain:
+    domain = _find(connection, server)
+    if domain is None:
+        raise NotFound("Machine", server)
+    return domain
+
+
+def _disks(domain: Domain, *, inactive: bool = False) -> dict[str, domain_xml.DomainDisk]:
+    return domain_xml.read_disks(domain.XMLDesc(load().VIR_DOMAIN_XML_INACTIVE if inactive else 0))
+
+
+def _destroy(domain: Domain) -> None:
+    try:
+        domain.destroy()
+    except load().libvirtError:
+        if domain.isActive():  # else it was off, or went off by itself
+            raise
+
+
+def _tell_secret(connection: Connection, disk: Disk) -> None:
+    if isinstance(disk.source, IscsiSource):
+        connection.secretDefineXML(domain_xml.secret_xml(disk)).setValue(disk.source.password.encode())
+
+
+def _forget_secrets(connection: Connection, domain: Domain) -> None:
+    for disk in _disks(domain, inactive=True).values():
+        _forget_secret(connection, disk.secret)
+
+
+def _forget_secret(connection: Connection, secret: str | None) -> None:
+    libvirt = load()
+    if secret is None:
+        return
+    try:
+        connection.secretLookupByUUIDString(secret).undefine()
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_SECRET:
+            raise
+
+
+def _make_room(disk: Path, unfinished: Path, size: int) -> bool:
+    """A fresh sparse file for the copy; False when the whole copy is there already."""
+    if disk.exists():
+        return False
+    disk.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with unfinished.open("wb") as file:
+        file.truncate(size)
+    return True
