@@ -1,0 +1,45 @@
+"""Who is asking. Every read of a tenant's rows takes a ``Scope`` as its first argument."""
+
+from dataclasses import dataclass, field
+
+from pumice.model.ids import ProjectId, UserId
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """An authenticated caller: who, for which project, with which roles, in which request."""
+
+    user_id: UserId
+    project_id: ProjectId | None
+    roles: frozenset[str]
+    domain_id: str | None = None
+    """Set for a domain-scoped token."""
+    system: bool = False
+    """A system-scoped token."""
+    user_name: str = ""
+    user_domain_id: str = "default"
+    project_name: str = ""
+    project_domain_id: str | None = None
+    service_roles: frozenset[str] = field(default_factory=frozenset)
+    """Roles of the service token that came along (``X-Service-Token``), if any."""
+    request_id: str = ""
+
+    @property
+    def is_admin(self) -> bool:
+        """Sees and may do everything, in every project."""
+        return "admin" in self.roles
+
+    @property
+    def is_service(self) -> bool:
+        """Speaks for another service (OSSA-2023-003: may detach what a server uses)."""
+        return "service" in self.service_roles or "service" in self.roles
+
+    @property
+    def project(self) -> ProjectId:
+        """The project of a project-scoped token; asserts that there is one."""
+        assert self.project_id is not None
+        return self.project_id
+
+
+HOUSE = Scope(UserId("pumice"), None, frozenset({"admin", "service"}), system=True)
+"""Pumice itself, for work that no request asked for."""

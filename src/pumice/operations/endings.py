@@ -1,0 +1,38 @@
+"""Lets a request wait for an operation to end, wherever it is carried out."""
+
+import asyncio
+import contextlib
+
+from pumice.store import operations as log
+from pumice.store.database import Database
+
+LOOK_SECONDS = 1.0
+
+
+class Endings:
+    """The operations that somebody in this process waits for."""
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+        self._awaited: dict[str, asyncio.Event] = {}
+        db.subscribe(self._on_notify)
+
+    def _on_notify(self, topic: str) -> None:
+        if event := self._awaited.get(topic):
+            event.set()
+
+    async def wait(self, operation_id: str, timeout: float) -> tuple[bool, str | None]:
+        """Whether the operation ended well and, if not, why. Raises ``TimeoutError`` if it goes on.
+
+        Looks into the log from time to time as well: a notification may have been lost.
+        """
+        topic = log.ended_topic(operation_id)
+        event = self._awaited.setdefault(topic, asyncio.Event())
+        try:
+            async with asyncio.timeout(timeout):
+                while not (ending := (await self.db.read(log.endings, [operation_id])).get(operation_id)):
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(event.wait(), LOOK_SECONDS)
+                return ending
+        finally:
+            self._awaited.pop(topic, None)

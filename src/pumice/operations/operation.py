@@ -1,0 +1,230 @@
+"""What an operation is: a verb's steps, and one run of them.
+
+A verb is written down in one file, in the order it happens::
+
+    def claim_space(tx, op): ...             # a change of our own rows: an ordinary function
+    def give_space_back(tx, op): ...         # its undo
+
+    async def make_bytes(op, hands): ...     # a change outside: a coroutine, told who can do it
+    async def delete_bytes(op, hands): ...
+
+    CREATE = Verb(
+        kind="volume.create",
+        params=CreateParams,
+        steps=(
+            Step(claim_space, undo=give_space_back, at=scheduler, chooses=True),
+            Step(make_bytes, undo=delete_bytes, at=backend),
+            Step(publish, at=backend),
+        ),
+        failed=explain,
+        deadline=3600,
+    )
+
+The rules that make it safe to kill anything at any moment:
+
+* A change of our rows commits in one transaction with its line in the log: it happens exactly once.
+* A change outside may happen again: it must be idempotent, and so must every undo, which must also succeed when
+  the step did nothing or only half.
+* A failed step is undone too, then all before it, backwards.
+* ``failed`` says to the tenant how it ended. It runs once, after the last undo; or, when the deadline passes
+  first, at the deadline, and the undoing goes on as a cleaning job.
+"""
+
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
+
+from pumice.model.errors import PumiceError
+from pumice.model.ids import new_id
+from pumice.model.scope import Scope
+from pumice.operations.hands import Hands
+from pumice.store import operations as log
+from pumice.store.columns import now
+from pumice.store.database import Transaction
+
+
+class Params(Protocol):
+    """A frozen dataclass of plain values: what an operation was asked to do. Written once, never changed."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+P = TypeVar("P", bound=Params)
+
+
+@dataclass(slots=True)
+class Operation(Generic[P]):
+    """One run of a verb."""
+
+    id: str
+    kind: str
+    subject: str
+    """Id of the volume, server… it is about."""
+    params: P
+    notes: dict[str, Any]
+    """What the steps learnt on the way (plain JSON values); saved with each step's line."""
+    steps: list[str]
+    state: str
+    position: int
+    place: str
+    resume_at: int | None
+    error: str | None
+    settled: bool
+    cancelled: bool
+    tries: int
+    attempt: int
+    deadline: float
+    project_id: str | None
+    request_id: str | None
+    parent_id: str | None
+    owner: str | None = None
+    progress: float | None = None
+
+
+Place = Callable[[Operation[P]], str]
+OurRows = Callable[[Transaction, Operation[P]], None]
+Outside = Callable[[Operation[P], Hands], Awaitable[None]]
+
+
+def scheduler(_: Operation[Any]) -> str:
+    """The place where pools and hosts are chosen."""
+    return "scheduler"
+
+
+@dataclass(frozen=True, slots=True)
+class Step(Generic[P]):
+    """One step: what to do, how to undo it, and where both run."""
+
+    do: OurRows[P] | Outside[P]
+    at: Place[P]
+    undo: OurRows[P] | Outside[P] | None = None
+    chooses: bool = False
+    """After ``Elsewhere`` from a later step, undo back to here and choose again."""
+    tries: int = 5
+    """How often trouble is met with another try."""
+    timeout: float = 120.0
+    """Seconds one try may take."""
+
+    @property
+    def name(self) -> str:
+        """The name of what it does."""
+        return self.do.__name__
+
+    def work(self, undoing: bool, /) -> tuple[OurRows[P] | None, Outside[P] | None]:
+        """What is to be done, as a change of our own rows or as a change outside (a coroutine)."""
+        work = self.undo if undoing else self.do
+        if work is None or inspect.iscoroutinefunction(work):
+            return None, cast("Outside[P] | None", work)
+        return cast("OurRows[P]", work), None
+
+
+@dataclass(frozen=True, slots=True)
+class Wait(Generic[P]):
+    """A step that waits, without polling, for child operations to end; if one failed, so does this step."""
+
+    note: str
+    """The note that holds the children's ids, as a list."""
+    at: Place[P]
+    undo: None = None
+    chooses: bool = False
+    tries: int = 1
+    timeout: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """Named after what is awaited."""
+        return f"wait_for_{self.note}"
+
+    def work(self, _undoing: bool, /) -> tuple[None, None]:
+        """Nothing is done: the transaction looks at the children."""
+        return None, None
+
+
+@dataclass(frozen=True, slots=True)
+class Verb(Generic[P]):
+    """What the API can ask for: its steps in order, and what to tell when they fail for good."""
+
+    kind: str
+    params: type[P]
+    steps: tuple[Step[P] | Wait[P], ...]
+    failed: Callable[[Transaction, Operation[P], str], None]
+    deadline: float = 600.0
+    """Seconds from the request to an explained end."""
+    elsewhere: int = 3
+    """How many backends to try in all (Cinder's ``scheduler_max_attempts``)."""
+    retired: tuple[str, ...] = field(default=())
+    """Names of steps of earlier versions that may be passed over."""
+
+    def step(self, op: Operation[P]) -> Step[P] | Wait[P] | None:
+        """The step in hand, by its name in the list the operation began with; None past either end.
+
+        Moves ``op.position`` over what has nothing to do in the operation's direction.
+        """
+        undoing = op.state == "undoing"
+        while (op.resume_at or 0) <= op.position < len(op.steps) if undoing else op.position < len(op.steps):
+            name = op.steps[op.position]
+            step = next((step for step in self.steps if step.name == name), None)
+            if step is None and name not in self.retired:
+                raise PumiceError(
+                    f"This version's '{self.kind}' has no step '{name}': let the version before end it."
+                )
+            if step is not None and not (undoing and step.undo is None):
+                return step
+            op.position += -1 if undoing else 1
+        return None
+
+
+def enqueue(
+    tx: Transaction,
+    verb: Verb[P],
+    params: P,
+    *,
+    subject: str,
+    who: Scope,
+    parent: Operation[Any] | None = None,
+    notes: dict[str, Any] | None = None,
+    id: str | None = None,  # noqa: A002 (the operation's id)
+) -> Operation[P]:
+    """Write the operation's first line, in the transaction that changed the state it is about."""
+    created = now()
+    op: Operation[P] = Operation(
+        id=id or new_id(),
+        kind=verb.kind,
+        subject=subject,
+        params=params,
+        notes=dict(notes or {}),
+        steps=[step.name for step in verb.steps],
+        state="running",
+        position=0,
+        place="",
+        resume_at=None,
+        error=None,
+        settled=False,
+        cancelled=False,
+        tries=0,
+        attempt=0,
+        deadline=time.time() + verb.deadline,
+        project_id=who.project_id,
+        request_id=who.request_id or (parent.request_id if parent else None),
+        parent_id=parent.id if parent else None,
+    )
+    op.place = verb.steps[0].at(op)
+    row = {name: getattr(op, name) for name in _STORED}
+    row |= {"params": asdict(params), "run_at": 0.0, "created_at": created}
+    log.insert(tx, row)
+    return op
+
+
+_STORED = (
+    "id", "kind", "subject", "notes", "steps", "state", "position", "place", "resume_at", "error", "settled",
+    "cancelled", "tries", "attempt", "deadline", "project_id", "request_id", "parent_id",
+)  # fmt: skip
+_READ = (*_STORED, "owner", "progress")
+
+
+def from_row(verb: Verb[P], row: log.Row) -> Operation[P]:
+    """The operation a row of the log tells of."""
+    fields = {name: row[name] for name in _READ}
+    return Operation(params=verb.params(**row["params"]), **fields)

@@ -1,0 +1,198 @@
+"""Who carries operations out: claims rows of the log, acts outside, and lets ``course`` do the transactions.
+
+One carry of one operation: as long as its next step belongs here, act outside without a transaction, then in
+ONE transaction write the step's line, run every following step that only changes rows, and save the position.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Collection, Iterable
+from typing import Any
+
+import structlog
+
+from pumice.model.errors import LostLease, PumiceError, Trouble
+from pumice.operations.course import (
+    Course,
+    FaultPoint,
+    StepFailed,
+    Stopwatch,
+    direction,
+    no_faults,
+    why_too_late,
+)
+from pumice.operations.hands import Hands
+from pumice.operations.operation import Operation, Outside, Verb, from_row
+from pumice.store import operations as log
+from pumice.store.database import Database
+
+logger = structlog.get_logger(__name__)
+
+LEASE_SECONDS = 30.0
+POLL_SECONDS = 5.0
+WORKERS = 32
+
+
+class Runner:
+    """The worker of one process. It serves a set of places; several runners may share one log."""
+
+    def __init__(
+        self,
+        db: Database,
+        verbs: Iterable[Verb[Any]],
+        hands: Hands,
+        *,
+        host: str,
+        boot: str,
+        places: Collection[str],
+        workers: int = WORKERS,
+        lease: float = LEASE_SECONDS,
+        faults: FaultPoint = no_faults,
+        first_backoff: float = 0.2,
+    ) -> None:
+        self.db = db
+        self.hands = hands
+        self.host = host
+        self.owner = f"{host}:{boot}"
+        self.course = Course(
+            {verb.kind: verb for verb in verbs}, self.owner, frozenset(places), faults, first_backoff
+        )
+        self.workers = workers
+        self.lease = lease
+        self._carrying: dict[tuple[str, int], Operation[Any]] = {}
+        self._wake = asyncio.Event()
+        self._look_at = 0.0
+        """When to look into the log again, on the monotonic clock."""
+
+    # --- the loop -------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Carry operations until ``stop()``; then hand back what is left, each after the step in hand."""
+        unsubscribe = self.db.subscribe(self._on_notify)
+        try:
+            freed = await self.db.write(log.release_earlier, self.host, self.owner)
+            if freed:
+                logger.info("operations.recovered", count=freed, host=self.host)
+            async with asyncio.TaskGroup() as tasks:
+                keeper = tasks.create_task(self._keep_leases())
+                while not self.course.stopping or self._carrying:
+                    self._wake.clear()
+                    free = self.workers - len(self._carrying)
+                    if free and not self.course.stopping and time.monotonic() >= self._look_at:
+                        for row in await self._claim(free):
+                            tasks.create_task(self._carry_row(row))
+                    await self._sleep()
+                keeper.cancel()
+        finally:
+            unsubscribe()
+
+    def stop(self) -> None:
+        """Claim no more; end after the steps in hand."""
+        self.course.stopping = True
+        self._wake.set()
+
+    def _on_notify(self, topic: str) -> None:
+        if topic == log.QUEUE:
+            self._look_at = 0.0
+            self._wake.set()
+
+    async def _claim(self, most: int) -> list[log.Row]:
+        self._look_at = time.monotonic() + POLL_SECONDS
+        places = self.course.places
+        try:
+            rows, soonest = await self.db.write(log.claim, places, self.owner, time.time(), self.lease, most)
+        except Trouble as error:
+            logger.warning("operations.claim_failed", error=str(error))
+            return []
+        if soonest is not None:
+            self._look_at = min(self._look_at, time.monotonic() + max(soonest - time.time(), 0.0))
+        return list(rows)
+
+    async def _sleep(self) -> None:
+        """Until a commit wakes us, a retry's time has come, or at last the poll's."""
+        full = len(self._carrying) >= self.workers or self.course.stopping
+        seconds = POLL_SECONDS if full else self._look_at - time.monotonic()
+        if seconds > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), seconds)
+
+    async def _keep_leases(self) -> None:
+        while True:
+            await asyncio.sleep(self.lease / 3)
+            if carried := {op.id: op.progress for op in self._carrying.values()}:
+                with contextlib.suppress(Trouble):
+                    await self.db.write(log.renew, self.owner, time.time() + self.lease, carried)
+
+    async def _carry_row(self, row: log.Row) -> None:
+        """Carry one claimed row. Whatever goes wrong with our own machinery, the row stays runnable."""
+        key = row["id"], row["attempt"]
+        try:
+            await self.carry(from_row(self.course.verbs[row["kind"]], row))
+        except LostLease as error:
+            logger.warning("operation.lease_lost", operation=row["id"], error=str(error))
+        except Exception:
+            logger.exception("operation.interrupted", operation=row["id"])
+            with contextlib.suppress(Trouble):
+                await self.db.write(log.release, row["id"], row["attempt"], time.time() + POLL_SECONDS)
+        finally:
+            self._carrying.pop(key, None)
+            self._wake.set()
+
+    # --- one operation --------------------------------------------------------------------------
+
+    async def carry(self, op: Operation[Any]) -> Operation[Any]:
+        """Run the operation's steps for as long as they are ours. Returns it as it was saved last."""
+        with structlog.contextvars.bound_contextvars(operation=op.id, kind=op.kind, request_id=op.request_id):
+            while op.owner == self.owner:
+                self._carrying[op.id, op.attempt] = op
+                op = await self._next(op)
+        return op
+
+    async def _next(self, op: Operation[Any]) -> Operation[Any]:
+        """One step outside, if one is due, and the transaction that follows it."""
+        if op.state == "running":
+            if op.cancelled:
+                return await self._turn_back(op, None, PumiceError("The operation was cancelled."))
+            if time.time() > op.deadline:
+                return await self._turn_back(op, None, PumiceError(why_too_late(op)))
+        step = self.course.verbs[op.kind].step(op)
+        outside = step.work(op.state == "undoing")[1] if step else None
+        watch = None
+        if step is not None and outside is not None:
+            watch = Stopwatch(op, step.name)
+            error = await self._act(outside, step.name, step.timeout, op)
+            if error is not None:
+                return await self._turn_back(op, watch, error)
+        line = watch.line() if watch else None
+        try:
+            return await self.db.write(self.course.advance, op, line)
+        except StepFailed as failed:
+            if failed.done_before:  # keep what came before it, then fail it by itself
+                op = await self.db.write(self.course.advance, op, line, failed.position)
+            return await self.db.write(self.course.turn_back, op, failed.line, failed.error)
+
+    async def _act(
+        self, work: Outside[Any], step: str, seconds: float, op: Operation[Any]
+    ) -> PumiceError | None:
+        """Do (or undo) one step outside, within its time. Returns what went wrong."""
+        if op.state == "running":
+            seconds = max(min(seconds, op.deadline - time.time()), 0.001)
+        try:
+            self.course.faults("before", direction(op), step, op)
+            async with asyncio.timeout(seconds):
+                await work(op, self.hands)
+            self.course.faults("after", direction(op), step, op)
+        except TimeoutError:
+            return Trouble(f"'{step}' did not end within {seconds:g} seconds.")
+        except PumiceError as error:
+            return error
+        except Exception as bug:  # a driver's bug must not strand the operation: it is undone and explained
+            logger.exception("operation.bug", step=step)
+            return Trouble(f"'{step}' failed unexpectedly: {type(bug).__name__}: {bug}")
+        return None
+
+    async def _turn_back(
+        self, op: Operation[Any], watch: Stopwatch | None, error: PumiceError
+    ) -> Operation[Any]:
+        return await self.db.write(self.course.turn_back, op, watch.line() if watch else None, error)

@@ -1,0 +1,189 @@
+"""Transactions. The one door to the database.
+
+A transaction is an ordinary function ``work(tx, ...)`` that reads and writes rows and touches nothing else::
+
+    volume = await db.write(accept, who, wanted)     # runs accept(tx, who, wanted), commits
+    rows = await db.read(volumes.page, who, query)   # runs page(tx, who, query) on one snapshot
+
+Because the function awaits nothing, a transaction can never be held open across a call to the outside, and
+because it touches nothing but rows it can be run again from the start when the database asks for that. Whoever
+writes such a function never commits, never rolls back: returning commits, raising rolls back.
+
+SQLite allows one writer at a time, so all writes of a process queue for one thread, which is also the fastest
+way: no lock is ever contended. Reads run beside it on WAL snapshots. Measured against an ``await`` for each
+statement this saves two thirds of a request's database time; see ``docs/decisions/0002-transactions.md``.
+"""
+
+import asyncio
+import functools
+import random
+import sqlite3
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy.engine import CursorResult, Engine
+from sqlalchemy.pool import SingletonThreadPool
+
+from pumice.model.errors import Misconfigured, Trouble
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+READERS = 2
+BUSY_SECONDS = 20
+
+
+class Transaction:
+    """What a transaction's function works with: statements, and what is to happen once they are committed."""
+
+    __slots__ = ("connection", "topics")
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self.connection = connection
+        self.topics: list[str] = []
+
+    def execute(self, statement: sa.Executable, parameters: Any = None) -> CursorResult[Any]:
+        """Run one statement; ``parameters`` is a mapping, or a list of them for many rows at once."""
+        return self.connection.execute(statement, parameters)
+
+    def notify(self, topic: str) -> None:
+        """Tell every subscriber once this transaction is durable, and nobody if it never is."""
+        self.topics.append(topic)
+
+
+class Database(Protocol):
+    """A database that runs transactions."""
+
+    async def write(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
+        """Run ``work`` in a transaction that may write, and commit it. Raises ``Trouble`` if it cannot."""
+
+    async def read(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
+        """Run ``work`` in a transaction that only reads, on one consistent snapshot."""
+
+    def subscribe(self, listener: Callable[[str], None]) -> Callable[[], None]:
+        """Call ``listener(topic)`` on the event loop after each commit that notifies. Returns the way to stop.
+
+        A notification may be lost when a process dies; whoever waits for one also looks from time to time.
+        """
+
+    async def close(self) -> None:
+        """Let running transactions end and close every connection."""
+
+
+class SqliteDatabase:
+    """SQLite in WAL mode: one writing thread, a few reading ones."""
+
+    def __init__(self, path: Path, *, readers: int = READERS) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._writer = _engine(path, "BEGIN IMMEDIATE")
+        self._reader = _engine(path, "BEGIN")
+        self._writing = ThreadPoolExecutor(1, "db-write")
+        self._reading = ThreadPoolExecutor(readers, "db-read")
+        self._listeners: list[Callable[[str], None]] = []
+
+    async def write(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
+        """See ``Database.write``."""
+        job = functools.partial(_run, self._writer, work, *args, **kw)
+        result, topics = await asyncio.get_running_loop().run_in_executor(self._writing, job)
+        for topic in topics:
+            for listener in tuple(self._listeners):
+                listener(topic)
+        return result
+
+    async def read(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
+        """See ``Database.read``."""
+        job = functools.partial(_run, self._reader, work, *args, **kw)
+        return (await asyncio.get_running_loop().run_in_executor(self._reading, job))[0]
+
+    def write_now(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
+        """The same as ``write`` for callers without an event loop (commands, set-up)."""
+        return self._writing.submit(lambda: _run(self._writer, work, *args, **kw)).result()[0]
+
+    def subscribe(self, listener: Callable[[str], None]) -> Callable[[], None]:
+        """See ``Database.subscribe``."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    async def close(self) -> None:
+        """See ``Database.close``."""
+        await asyncio.to_thread(self.close_now)
+
+    def close_now(self) -> None:
+        """The same as ``close`` for callers without an event loop."""
+        self._reading.shutdown()
+        self._writing.shutdown()
+        self._reader.dispose()
+        self._writer.dispose()
+
+
+def is_trouble(error: Exception) -> bool:
+    """Whether an error met inside a transaction is the database's own: ``write`` deals with it, nobody else."""
+    return isinstance(error, sa.exc.OperationalError)
+
+
+def open_database(url: str) -> SqliteDatabase:
+    """Open the database of ``url``, e.g. ``sqlite:////var/lib/pumice/pumice.db``."""
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database:
+        raise Misconfigured(
+            f"The database URL '{parsed.render_as_string()}' is not of the form sqlite:///PATH."
+        )
+    return SqliteDatabase(Path(parsed.database))
+
+
+def _engine(path: Path, begin: str) -> Engine:
+    engine = sa.create_engine(
+        f"sqlite:///{path}",
+        poolclass=SingletonThreadPool,
+        json_serializer=lambda value: orjson.dumps(value).decode(),
+        json_deserializer=orjson.loads,
+        pool_size=READERS + 1,
+        connect_args={
+            "check_same_thread": False,
+            "isolation_level": None,
+            "timeout": BUSY_SECONDS,
+            "cached_statements": 512,
+        },
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def set_up(connection: sqlite3.Connection, _: object) -> None:
+        # NORMAL keeps the database whole through any crash and every commit through the death of the process;
+        # the last commits before a power cut may be missing.
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            "foreign_keys=ON",
+            "cache_size=-8000",
+            "temp_store=MEMORY",
+        ):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    @sa.event.listens_for(engine, "begin")
+    def start(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def _run(
+    engine: Engine, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs
+) -> tuple[T, list[str]]:
+    """Run a transaction to its commit, again if another process was in the way."""
+    give_up = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            with engine.connect() as connection, connection.begin():
+                tx = Transaction(connection)
+                result = work(tx, *args, **kw)
+            return result, tx.topics
+        except sa.exc.OperationalError as error:
+            if time.monotonic() > give_up or "locked" not in str(error.orig):
+                raise Trouble(f"The database does not answer: {error.orig}") from error
+            time.sleep(random.uniform(0.001, 0.02))  # noqa: S311

@@ -1,0 +1,233 @@
+"""The operation log: rows of ``operations`` and their lines. Only ``operations/`` writes them.
+
+The log is also the queue. A row is *runnable* when it is running or undoing, its time has come and nobody
+holds a living lease on it. Claiming raises ``attempt``, and every later write names the attempt it belongs to,
+so that a worker that was stopped and woken again cannot write over its successor.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from pumice.model.errors import LostLease
+from pumice.store.columns import now
+from pumice.store.database import Transaction
+from pumice.store.tables import operation_lines, operations
+
+Row = sa.RowMapping
+QUEUE = "queue"
+"""The topic that is notified when there may be something to claim."""
+
+_o = operations.c
+_MOVING = ("running", "undoing")
+
+_insert = sa.insert(operations)
+_insert_lines = sa.insert(operation_lines)
+_by_id = sa.select(operations).where(_o.id == sa.bindparam("b_id"))
+_fenced = sa.update(operations).where(
+    _o.id == sa.bindparam("b_id"), _o.attempt == sa.bindparam("b_attempt"), _o.owner == sa.bindparam("b_owner")
+)
+_candidates = (
+    sa.select(_o.id)
+    .where(
+        _o.state.in_(_MOVING),
+        _o.place.in_(sa.bindparam("places", expanding=True)),
+        _o.run_at <= sa.bindparam("now"),
+        sa.or_(_o.lease_until.is_(None), _o.lease_until < sa.bindparam("now")),
+    )
+    .order_by(_o.run_at)
+    .limit(sa.bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+_lease_until = sa.func.coalesce(_o.lease_until, 0.0)
+_when = sa.case((_lease_until > _o.run_at, _lease_until), else_=_o.run_at)
+_claim = (
+    sa.update(operations)
+    .where(_o.id.in_(_candidates.scalar_subquery()))
+    .values(owner=sa.bindparam("b_owner"), lease_until=sa.bindparam("b_until"), attempt=_o.attempt + 1)
+    .returning(operations)
+)
+
+_soonest = sa.select(sa.func.min(_when)).where(
+    _o.state.in_(_MOVING),
+    _o.place.in_(sa.bindparam("places", expanding=True)),
+    sa.or_(_o.owner.is_(None), _o.owner != sa.bindparam("b_owner")),
+)
+
+
+def ended_topic(operation_id: str) -> str:
+    """The topic that is notified when this operation has ended."""
+    return f"ended {operation_id}"
+
+
+def insert(tx: Transaction, row: Mapping[str, Any]) -> None:
+    """Add an operation and let the workers know."""
+    tx.execute(_insert, dict(row))
+    tx.notify(QUEUE)
+
+
+def get(tx: Transaction, operation_id: str) -> Row | None:
+    """One operation."""
+    return tx.execute(_by_id, {"b_id": operation_id}).mappings().one_or_none()
+
+
+def claim(
+    tx: Transaction, places: Collection[str], owner: str, at: float, lease: float, most: int
+) -> tuple[Sequence[Row], float | None]:
+    """Take up to ``most`` runnable operations of these places for ``lease`` seconds.
+
+    Also answers when the next one becomes runnable if nothing else happens.
+    """
+    rows: Sequence[Row] = []
+    if most:
+        values = {"places": list(places), "now": at, "most": most, "b_owner": owner, "b_until": at + lease}
+        rows = tx.execute(_claim, values).mappings().all()
+    return rows, tx.execute(_soonest, {"places": list(places), "b_owner": owner}).scalar()
+
+
+def save(tx: Transaction, operation_id: str, attempt: int, owner: str, values: Mapping[str, Any]) -> None:
+    """Write an operation's new position. Raises ``LostLease`` when somebody else claimed it since."""
+    result = tx.execute(
+        _fenced.values(dict(values)), {"b_id": operation_id, "b_attempt": attempt, "b_owner": owner}
+    )
+    if result.rowcount != 1:
+        raise LostLease(f"Operation {operation_id} was taken over by another worker.")
+
+
+def add_lines(tx: Transaction, lines: Sequence[Mapping[str, Any]]) -> None:
+    """Append to the history."""
+    if lines:
+        tx.execute(_insert_lines, [dict(line) for line in lines])
+
+
+def renew(tx: Transaction, owner: str, until: float, carried: Mapping[str, float | None]) -> None:
+    """Prolong the leases of what ``owner`` carries; note how far long steps are."""
+    mine = _o.owner == owner
+    tx.execute(sa.update(operations).where(mine, _o.id.in_(list(carried))).values(lease_until=until))
+    for operation_id, progress in carried.items():
+        if progress is not None:
+            tx.execute(sa.update(operations).where(mine, _o.id == operation_id).values(progress=progress))
+
+
+def release(tx: Transaction, operation_id: str, attempt: int, run_at: float) -> None:
+    """Put down an operation that could not even be turned back, to be looked at again at ``run_at``."""
+    tx.execute(
+        sa.update(operations)
+        .where(_o.id == operation_id, _o.attempt == attempt)
+        .values(owner=None, lease_until=None, run_at=run_at)
+    )
+    tx.notify(QUEUE)
+
+
+def release_earlier(tx: Transaction, host: str, owner: str) -> int:
+    """Free what earlier processes of this host held: only one may live, and it is ``owner``."""
+    result = tx.execute(
+        sa.update(operations)
+        .where(_o.owner.startswith(f"{host}:", autoescape=True), _o.owner != owner)
+        .values(owner=None, lease_until=None)
+    )
+    return int(result.rowcount)
+
+
+def wake_parent(tx: Transaction, parent_id: str) -> None:
+    """A child has ended: let its waiting parent look."""
+    result = tx.execute(
+        sa.update(operations)
+        .where(_o.id == parent_id, _o.state == "waiting")
+        .values(state="running", run_at=0.0)
+    )
+    if result.rowcount:
+        tx.notify(QUEUE)
+
+
+def overdue(tx: Transaction, at: float) -> Sequence[Row]:
+    """Operations past their deadline that nobody holds and that have not been given up yet."""
+    return (
+        tx.execute(
+            sa.select(operations).where(
+                _o.state.in_(("running", "waiting", "undoing")),
+                _o.settled.is_(False),
+                _o.deadline < at,
+                sa.or_(_o.lease_until.is_(None), _o.lease_until < at),
+            )
+        )
+        .mappings()
+        .all()
+    )
+
+
+def endings(tx: Transaction, ids: Collection[str]) -> dict[str, tuple[bool, str | None]]:
+    """Whether each of several operations ended well, and if not why; those still under way are missing.
+
+    One that was pruned from the log counts as having ended well.
+    """
+    rows = {row.id: row for row in tx.execute(sa.select(operations).where(_o.id.in_(list(ids))))}
+    found: dict[str, tuple[bool, str | None]] = {}
+    for operation_id in ids:
+        row = rows.get(operation_id)
+        if row is None or row.state == "done":
+            found[operation_id] = True, None
+        elif row.settled:
+            found[operation_id] = False, row.error
+    return found
+
+
+def ask_to_cancel(tx: Transaction, operation_id: str) -> bool:
+    """Ask for the undo. False when there is no such operation or it has ended."""
+    result = tx.execute(
+        sa.update(operations)
+        .where(_o.id == operation_id, _o.state.in_(("running", "waiting")))
+        .values(cancelled=True, state="running", run_at=0.0)
+    )
+    tx.notify(QUEUE)
+    return bool(result.rowcount)
+
+
+def page(
+    tx: Transaction, *, states: Collection[str] | None, kind: str | None, subject: str | None, limit: int
+) -> Sequence[Row]:
+    """Operations, the newest first."""
+    query = sa.select(operations).order_by(_o.created_at.desc()).limit(limit)
+    if states is not None:
+        query = query.where(_o.state.in_(list(states)))
+    if kind is not None:
+        query = query.where(_o.kind == kind)
+    if subject is not None:
+        query = query.where(_o.subject == subject)
+    return tx.execute(query).mappings().all()
+
+
+def lines(tx: Transaction, operation_id: str) -> Sequence[Row]:
+    """The history of one operation in the order it happened."""
+    return (
+        tx.execute(
+            sa.select(operation_lines)
+            .where(operation_lines.c.operation_id == operation_id)
+            .order_by(operation_lines.c.number)
+        )
+        .mappings()
+        .all()
+    )
+
+
+def prune(tx: Transaction, seconds: float, most: int = 1000) -> int:
+    """Forget operations that ended more than ``seconds`` ago."""
+    old = (
+        sa.select(_o.id)
+        .where(_o.state.in_(("done", "failed")), _o.finished_at < now() - timedelta(seconds=seconds))
+        .limit(most)
+    )
+    tx.execute(sa.delete(operation_lines).where(operation_lines.c.operation_id.in_(old)))
+    return int(tx.execute(sa.delete(operations).where(_o.id.in_(old))).rowcount)
+
+
+def force(tx: Transaction, operation_id: str, attempt: int, values: Mapping[str, Any]) -> None:
+    """Write an operation that nobody holds, unless somebody has claimed it since ``attempt``."""
+    tx.execute(
+        sa.update(operations)
+        .where(_o.id == operation_id, _o.attempt == attempt)
+        .values(lease_until=None, **values)
+    )
+    tx.notify(QUEUE)

@@ -1,0 +1,398 @@
+"""Every table. The only place that says what is stored; each row family's file holds its reads and writes.
+
+Times are UTC without a zone. Sizes are GiB unless a column's name says bytes. JSON columns hold small
+dictionaries that no statement joins on. A row that is deleted is gone: what happened to it can be read in the
+operation log for as long as that is kept.
+"""
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, Text, UniqueConstraint
+
+from pumice.store.columns import ID, JSON, NAME, TIME, WORD
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_N_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _key() -> Column[Any]:
+    return Column("id", ID, primary_key=True)
+
+
+def _times() -> tuple[Column[Any], Column[Any]]:
+    return Column("created_at", TIME, nullable=False), Column("updated_at", TIME)
+
+
+# --- operations: the log and the queue ----------------------------------------------------------
+
+operations = sa.Table(
+    "operations",
+    metadata,
+    _key(),
+    Column("kind", WORD, nullable=False),
+    Column("subject", ID, nullable=False),
+    Column("project_id", ID),
+    Column("request_id", WORD),
+    Column("parent_id", ID),
+    Column("params", JSON, nullable=False),
+    Column("notes", JSON, nullable=False),
+    Column("steps", JSON, nullable=False),  # the step names it began with
+    Column("state", WORD, nullable=False),  # running, waiting, undoing, done, failed
+    Column("position", Integer, nullable=False),
+    Column("place", NAME, nullable=False),
+    Column("resume_at", Integer),  # when undoing only back to a step that may choose again
+    Column("error", Text),
+    Column("settled", Boolean, nullable=False),  # the failure was already made visible to the tenant
+    Column("cancelled", Boolean, nullable=False),
+    Column("tries", Integer, nullable=False),  # of the step in hand
+    Column("attempt", Integer, nullable=False),  # fences whoever held it before
+    Column("owner", NAME),
+    Column("lease_until", Float),  # seconds since the epoch
+    Column("run_at", Float, nullable=False),
+    Column("deadline", Float, nullable=False),
+    Column("progress", Float),
+    Column("created_at", TIME, nullable=False),
+    Column("finished_at", TIME),
+    Index("ix_operations_queue", "state", "place", "run_at"),
+    Index("ix_operations_subject", "subject"),
+    Index("ix_operations_parent_id", "parent_id"),
+)
+
+operation_lines = sa.Table(
+    "operation_lines",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("operation_id", ID, ForeignKey("operations.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("step", WORD, nullable=False),
+    Column("direction", WORD, nullable=False),  # do, undo
+    Column("outcome", WORD, nullable=False),  # done, retry, failed, waiting
+    Column("place", NAME, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("error", Text),
+    Column("started_at", TIME, nullable=False),
+    Column("seconds", Float, nullable=False),
+)
+
+# --- identity -----------------------------------------------------------------------------------
+
+domains = sa.Table(
+    "domains",
+    metadata,
+    _key(),
+    Column("name", NAME, nullable=False, unique=True),
+    Column("description", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+)
+
+projects = sa.Table(
+    "projects",
+    metadata,
+    _key(),
+    Column("domain_id", ID, ForeignKey("domains.id"), nullable=False),
+    Column("parent_id", ID),
+    Column("name", NAME, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("tags", JSON, nullable=False),
+    UniqueConstraint("domain_id", "name"),
+)
+
+users = sa.Table(
+    "users",
+    metadata,
+    _key(),
+    Column("domain_id", ID, ForeignKey("domains.id"), nullable=False),
+    Column("name", NAME, nullable=False),
+    Column("description", Text),
+    Column("email", NAME),
+    Column("enabled", Boolean, nullable=False),
+    Column("default_project_id", ID),
+    Column("password_hash", Text),
+    Column("password_expires_at", TIME),
+    UniqueConstraint("domain_id", "name"),
+)
+
+roles = sa.Table(
+    "roles",
+    metadata,
+    _key(),
+    Column("name", NAME, nullable=False, unique=True),
+    Column("description", Text),
+)
+
+role_assignments = sa.Table(
+    "role_assignments",
+    metadata,
+    Column("user_id", ID, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("role_id", ID, ForeignKey("roles.id", ondelete="CASCADE"), primary_key=True),
+    Column("scope", WORD, primary_key=True),  # project, domain, system
+    Column("target_id", ID, primary_key=True),  # the project's or domain's id, or "all"
+)
+
+tokens = sa.Table(
+    "tokens",
+    metadata,
+    Column("digest", sa.String(64), primary_key=True),  # SHA-256 of the token, which is never stored
+    Column("user_id", ID, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("project_id", ID),
+    Column("domain_id", ID),
+    Column("system", Boolean, nullable=False),
+    Column("methods", JSON, nullable=False),
+    Column("audit_ids", JSON, nullable=False),
+    Column("issued_at", TIME, nullable=False),
+    Column("expires_at", TIME, nullable=False, index=True),
+)
+
+# --- images -------------------------------------------------------------------------------------
+
+images = sa.Table(
+    "images",
+    metadata,
+    _key(),
+    Column("owner", ID, nullable=False, index=True),
+    Column("name", NAME),
+    Column("status", WORD, nullable=False),
+    Column("visibility", WORD, nullable=False),
+    Column("disk_format", WORD),
+    Column("container_format", WORD),
+    Column("size", sa.BigInteger),  # bytes
+    Column("virtual_size", sa.BigInteger),  # bytes
+    Column("checksum", sa.String(32)),
+    Column("os_hash_algo", WORD),
+    Column("os_hash_value", sa.String(128)),
+    Column("min_disk", Integer, nullable=False),
+    Column("min_ram", Integer, nullable=False),
+    Column("protected", Boolean, nullable=False),
+    Column("os_hidden", Boolean, nullable=False),
+    Column("tags", JSON, nullable=False),
+    Column("properties", JSON, nullable=False),
+    *_times(),
+)
+
+image_members = sa.Table(
+    "image_members",
+    metadata,
+    Column("image_id", ID, ForeignKey("images.id", ondelete="CASCADE"), primary_key=True),
+    Column("member_id", ID, primary_key=True),
+    Column("status", WORD, nullable=False),
+    *_times(),
+)
+
+# --- catalog: types, quotas ---------------------------------------------------------------------
+
+volume_types = sa.Table(
+    "volume_types",
+    metadata,
+    _key(),
+    Column("name", NAME, nullable=False, unique=True),
+    Column("description", Text),
+    Column("is_public", Boolean, nullable=False),
+    Column("extra_specs", JSON, nullable=False),
+    Column("qos_specs_id", ID),
+    *_times(),
+)
+
+type_access = sa.Table(
+    "type_access",
+    metadata,
+    Column("type_id", ID, ForeignKey("volume_types.id", ondelete="CASCADE"), primary_key=True),
+    Column("project_id", ID, primary_key=True),
+)
+
+quota_limits = sa.Table(
+    "quota_limits",
+    metadata,
+    Column("project_id", ID, primary_key=True),  # or "class:default"
+    Column("resource", NAME, primary_key=True),
+    Column("hard_limit", Integer, nullable=False),
+)
+
+quota_usage = sa.Table(
+    "quota_usage",
+    metadata,
+    Column("project_id", ID, primary_key=True),
+    Column("resource", NAME, primary_key=True),
+    Column("in_use", Integer, nullable=False),
+)
+
+# --- volumes ------------------------------------------------------------------------------------
+
+services = sa.Table(
+    "services",
+    metadata,
+    Column("binary", WORD, primary_key=True),
+    Column("host", NAME, primary_key=True),
+    Column("uuid", ID, nullable=False),
+    Column("zone", NAME, nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    Column("disabled_reason", NAME),
+    Column("facts", JSON, nullable=False),  # what a role says of its host: connector, driver, portal
+    Column("created_at", TIME, nullable=False),
+    Column("updated_at", TIME, nullable=False),  # the last heartbeat
+)
+
+pools = sa.Table(
+    "pools",
+    metadata,
+    Column("name", NAME, primary_key=True),  # host@backend#pool
+    Column("host", NAME, nullable=False, index=True),  # host@backend
+    Column("availability_zone", NAME, nullable=False),
+    Column("total_gb", Float, nullable=False),
+    Column("free_gb", Float, nullable=False),
+    Column("claimed_gb", Integer, nullable=False),  # the sum of the sizes of its volumes
+    Column("volumes", Integer, nullable=False),  # how many they are
+    Column("thin", Boolean, nullable=False),
+    Column("max_over_subscription_ratio", Float, nullable=False),
+    Column("reserved_percentage", Integer, nullable=False),
+    Column("capabilities", JSON, nullable=False),
+    Column("updated_at", TIME, nullable=False),
+)
+
+volumes = sa.Table(
+    "volumes",
+    metadata,
+    _key(),
+    Column("project_id", ID, nullable=False),
+    Column("user_id", ID, nullable=False),
+    Column("name", NAME),
+    Column("description", Text),
+    Column("size", Integer, nullable=False),
+    Column("status", WORD, nullable=False),
+    Column("type_id", ID, ForeignKey("volume_types.id")),
+    Column("availability_zone", NAME, nullable=False),
+    Column("pool", NAME, index=True),  # host@backend#pool, once one is chosen
+    Column("snapshot_id", ID),
+    Column("source_volid", ID),
+    Column("bootable", Boolean, nullable=False),
+    Column("multiattach", Boolean, nullable=False),
+    Column("read_only", Boolean, nullable=False),
+    Column("metadata", JSON, nullable=False),
+    Column("image_metadata", JSON),
+    Column("operation_id", ID),  # the operation that holds it while its state passes
+    *_times(),
+    Index("ix_volumes_page", "project_id", "created_at", "id"),
+    Index("ix_volumes_all", "created_at", "id"),
+)
+
+snapshots = sa.Table(
+    "snapshots",
+    metadata,
+    _key(),
+    Column("volume_id", ID, ForeignKey("volumes.id"), nullable=False, index=True),
+    Column("project_id", ID, nullable=False),
+    Column("user_id", ID, nullable=False),
+    Column("name", NAME),
+    Column("description", Text),
+    Column("size", Integer, nullable=False),
+    Column("status", WORD, nullable=False),
+    Column("pool", NAME, nullable=False),
+    Column("type_id", ID),
+    Column("metadata", JSON, nullable=False),
+    Column("operation_id", ID),
+    *_times(),
+    Index("ix_snapshots_page", "project_id", "created_at", "id"),
+)
+
+attachments = sa.Table(
+    "attachments",
+    metadata,
+    _key(),
+    Column("volume_id", ID, ForeignKey("volumes.id"), nullable=False, index=True),
+    Column("project_id", ID, nullable=False, index=True),
+    Column("server_id", ID, index=True),
+    Column("host", NAME),
+    Column("device", NAME),
+    Column("status", WORD, nullable=False),
+    Column("mode", WORD, nullable=False),  # rw, ro
+    Column("connector", JSON),
+    Column("portal", JSON),  # where the export is, once it is made: iqn, portal, lun
+    Column("chap_username", WORD),
+    Column("chap_password", WORD),
+    Column("operation_id", ID),
+    Column("attached_at", TIME),
+    *_times(),
+)
+
+messages = sa.Table(
+    "messages",
+    metadata,
+    _key(),
+    Column("project_id", ID, nullable=False, index=True),
+    Column("resource_type", WORD, nullable=False),
+    Column("resource_id", ID),
+    Column("event_id", WORD, nullable=False),
+    Column("level", WORD, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("request_id", WORD),
+    Column("created_at", TIME, nullable=False),
+    Column("expires_at", TIME, nullable=False, index=True),
+)
+
+# --- compute ------------------------------------------------------------------------------------
+
+flavors = sa.Table(
+    "flavors",
+    metadata,
+    _key(),
+    Column("name", NAME, nullable=False, unique=True),
+    Column("vcpus", Integer, nullable=False),
+    Column("ram", Integer, nullable=False),  # MiB
+    Column("disk", Integer, nullable=False),  # GiB
+    Column("ephemeral", Integer, nullable=False),
+    Column("swap", Integer, nullable=False),  # MiB
+    Column("is_public", Boolean, nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    Column("description", Text),
+    Column("extra_specs", JSON, nullable=False),
+)
+
+servers = sa.Table(
+    "servers",
+    metadata,
+    _key(),
+    Column("project_id", ID, nullable=False),
+    Column("user_id", ID, nullable=False),
+    Column("name", NAME, nullable=False),
+    Column("description", Text),
+    Column("status", WORD, nullable=False),
+    Column("task", WORD),  # Nova's task_state: what the running operation is about
+    Column("host", NAME),
+    Column("flavor", JSON, nullable=False),  # the flavor as it was when the server was made
+    Column("image_id", ID),
+    Column("key_name", NAME),
+    Column("metadata", JSON, nullable=False),
+    Column("tags", JSON, nullable=False),
+    Column("locked", Boolean, nullable=False),
+    Column("fault", JSON),
+    Column("availability_zone", NAME, nullable=False),
+    Column("operation_id", ID),
+    Column("launched_at", TIME),
+    *_times(),
+    Index("ix_servers_page", "project_id", "created_at", "id"),
+    Index("ix_servers_host", "host"),
+)
+
+server_disks = sa.Table(
+    "server_disks",
+    metadata,
+    _key(),
+    Column("server_id", ID, ForeignKey("servers.id"), nullable=False),
+    Column("device", WORD, nullable=False),  # vda, vdb…
+    Column("volume_id", ID),  # none for a disk on the host's own storage
+    Column("attachment_id", ID),
+    Column("image_id", ID),  # what a local disk, or a volume still to be made, is made from
+    Column("boot_index", Integer),
+    Column("delete_on_termination", Boolean, nullable=False),
+    Column("tag", NAME),
+    Column("created_at", TIME, nullable=False),
+    UniqueConstraint("server_id", "device"),
+    UniqueConstraint("server_id", "volume_id"),
+    Index("ix_server_disks_volume_id", "volume_id"),
+)

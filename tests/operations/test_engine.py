@@ -1,0 +1,371 @@
+"""The engine by itself, with a demo verb that stacks plates: one on the shelf is an effect outside."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pumice.model.errors import Elsewhere, PumiceError, Trouble
+from pumice.model.scope import HOUSE
+from pumice.operations.course import Course
+from pumice.operations.endings import Endings
+from pumice.operations.hands import Hands
+from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, scheduler
+from pumice.operations.runner import Runner
+from pumice.store import operations as log
+from pumice.store.database import SqliteDatabase, Transaction
+from pumice.store.tables import metadata
+
+
+@dataclass(frozen=True)
+class Plate:
+    name: str
+
+
+class Kitchen:
+    """The outside world: what is on the shelf, what was told, and what shall go wrong."""
+
+    def __init__(self) -> None:
+        self.shelf: list[str] = []
+        self.told: list[str] = []
+        self.fail: dict[str, list[Exception]] = {}
+        self.gate: asyncio.Event | None = None
+
+    def trip(self, where: str) -> None:
+        if errors := self.fail.get(where):
+            raise errors.pop(0)
+
+
+KITCHEN = Kitchen()
+
+
+@pytest.fixture(autouse=True)
+def kitchen() -> Kitchen:
+    KITCHEN.__init__()  # type: ignore[misc]
+    return KITCHEN
+
+
+def choose(tx: Transaction, op: Operation[Plate]) -> None:
+    KITCHEN.trip("choose")
+    op.notes["shelf"] = f"shelf-{op.notes.get('tried', 0)}"
+
+
+def unchoose(tx: Transaction, op: Operation[Plate]) -> None:
+    op.notes.pop("shelf", None)
+
+
+async def wash(op: Operation[Plate], hands: Hands) -> None:
+    KITCHEN.trip("wash")
+
+
+async def put(op: Operation[Plate], hands: Hands) -> None:
+    if KITCHEN.gate:
+        await KITCHEN.gate.wait()
+    entry = f"{op.params.name}@{op.notes['shelf']}"
+    if entry not in KITCHEN.shelf:
+        KITCHEN.shelf.append(entry)
+    KITCHEN.trip("put")
+
+
+async def take_off(op: Operation[Plate], hands: Hands) -> None:
+    KITCHEN.trip("take_off")
+    KITCHEN.shelf[:] = [entry for entry in KITCHEN.shelf if not entry.startswith(op.params.name + "@")]
+
+
+def tell(tx: Transaction, op: Operation[Plate]) -> None:
+    KITCHEN.trip("tell")
+    op.notes["told"] = True
+
+
+def failed(tx: Transaction, op: Operation[Plate], error: str) -> None:
+    KITCHEN.told.append(f"{op.params.name}: {error}")
+
+
+def cook(_: Operation[Any]) -> str:
+    return "cook"
+
+
+STACK = Verb(
+    kind="plate.stack",
+    params=Plate,
+    steps=(
+        Step(choose, undo=unchoose, at=scheduler, chooses=True),
+        Step(wash, at=cook),
+        Step(put, undo=take_off, at=cook),
+        Step(tell, at=cook),
+    ),
+    failed=failed,
+)
+
+
+def start_two(tx: Transaction, op: Operation[Plate]) -> None:
+    children = [
+        enqueue(tx, STACK, Plate(f"{op.params.name}{n}"), subject="x", who=HOUSE, parent=op) for n in (1, 2)
+    ]
+    op.notes["plates"] = [child.id for child in children]
+
+
+SET_TABLE = Verb(
+    kind="table.set",
+    params=Plate,
+    steps=(Step(start_two, at=scheduler), Wait("plates", at=scheduler), Step(tell, at=scheduler)),
+    failed=failed,
+)
+
+
+class House:
+    """A database and the way to run workers on it."""
+
+    def __init__(self, path: Path) -> None:
+        self.db = SqliteDatabase(path / "log.db")
+        self.db.write_now(lambda tx: metadata.create_all(tx.connection))
+        self.hands = Hands(self.db, image_path=Path)
+        self.endings = Endings(self.db)
+        self.tasks: list[tuple[Runner, asyncio.Task[None]]] = []
+
+    def start(
+        self, boot: str = "1", host: str = "here", places: tuple[str, ...] = ("scheduler", "cook")
+    ) -> Runner:
+        runner = Runner(
+            self.db, (STACK, SET_TABLE), self.hands, host=host, boot=boot, places=places, first_backoff=0.01
+        )
+        self.tasks.append((runner, asyncio.create_task(runner.run())))
+        return runner
+
+    async def kill(self) -> None:
+        """Drop every worker where it stands."""
+        for _, task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*(task for _, task in self.tasks), return_exceptions=True)
+        self.tasks = []
+
+    async def enqueue(self, name: str, verb: Verb[Plate] = STACK) -> str:
+        op = await self.db.write(lambda tx: enqueue(tx, verb, Plate(name), subject=name, who=HOUSE))
+        return op.id
+
+    async def ended(self, operation_id: str) -> tuple[bool, str | None]:
+        return await self.endings.wait(operation_id, 10)
+
+    async def row(self, operation_id: str) -> Any:
+        return await self.db.read(log.get, operation_id)
+
+    async def history(self, operation_id: str) -> list[str]:
+        lines = await self.db.read(log.lines, operation_id)
+        return [f"{line['direction']} {line['step']} {line['outcome']}" for line in lines]
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    house = House(tmp_path)
+    yield house
+    await house.kill()
+    await house.db.close()
+
+
+async def test_steps_run_in_order_and_are_written_down(house: House) -> None:
+    house.start()
+    op = await house.enqueue("a")
+    assert await house.ended(op) == (True, None)
+    assert KITCHEN.shelf == ["a@shelf-0"]
+    assert await house.history(op) == ["do choose done", "do wash done", "do put done", "do tell done"]
+
+
+async def test_an_operation_enqueued_while_nobody_works_waits_for_a_worker(house: House) -> None:
+    op = await house.enqueue("a")
+    house.start()
+    assert await house.ended(op) == (True, None)
+
+
+async def test_nothing_is_enqueued_by_a_transaction_that_fails(house: House) -> None:
+    def work(tx: Transaction) -> None:
+        enqueue(tx, STACK, Plate("a"), subject="a", who=HOUSE)
+        raise PumiceError("no")
+
+    with pytest.raises(PumiceError):
+        await house.db.write(work)
+    assert await house.db.read(log.page, states=None, kind=None, subject=None, limit=10) == []
+
+
+async def test_trouble_is_met_with_another_try(house: House, kitchen: Kitchen) -> None:
+    kitchen.fail["wash"] = [Trouble("no water"), Trouble("still none")]
+    house.start()
+    op = await house.enqueue("a")
+    assert await house.ended(op) == (True, None)
+    assert (await house.history(op))[1:4] == ["do wash retry", "do wash retry", "do wash done"]
+
+
+async def test_a_final_failure_is_undone_and_told_once(house: House, kitchen: Kitchen) -> None:
+    kitchen.fail["put"] = [PumiceError("it broke")]
+    house.start()
+    op = await house.enqueue("a")
+    assert await house.ended(op) == (False, "it broke")
+    assert kitchen.shelf == []
+    assert kitchen.told == ["a: it broke"]
+    assert (await house.history(op))[-3:] == ["do put failed", "undo put done", "undo choose done"]
+
+
+async def test_a_failing_step_on_our_own_rows_keeps_what_came_before_it(house: House, kitchen: Kitchen) -> None:
+    kitchen.fail["tell"] = [PumiceError("dumb")]
+    house.start()
+    op = await house.enqueue("a")
+    assert await house.ended(op) == (False, "dumb")
+    assert (await house.history(op))[-4:] == [
+        "do put done",
+        "do tell failed",
+        "undo put done",
+        "undo choose done",
+    ]
+    assert kitchen.shelf == []
+
+
+async def test_a_bug_in_a_step_ends_the_operation_explained(house: House, kitchen: Kitchen) -> None:
+    kitchen.fail["tell"] = [ZeroDivisionError("oops")]
+    house.start()
+    op = await house.enqueue("a")
+    well, error = await house.ended(op)
+    assert not well
+    assert "ZeroDivisionError" in (error or "")
+
+
+async def test_another_place_is_chosen_when_one_cannot(house: House, kitchen: Kitchen) -> None:
+    kitchen.fail["put"] = [Elsewhere("shelf full")]
+    house.start()
+    op = await house.enqueue("a")
+    assert await house.ended(op) == (True, None)
+    assert kitchen.shelf == ["a@shelf-1"]
+
+
+async def test_choosing_again_has_a_limit(house: House, kitchen: Kitchen) -> None:
+    kitchen.fail["put"] = [Elsewhere(f"full {n}") for n in range(9)]
+    house.start()
+    op = await house.enqueue("a")
+    assert await house.ended(op) == (False, "full 2")
+    assert kitchen.told == ["a: full 2"]
+
+
+async def test_an_undo_in_trouble_is_tried_until_it_succeeds(house: House, kitchen: Kitchen) -> None:
+    kitchen.fail["put"] = [PumiceError("broke")]
+    kitchen.fail["take_off"] = [Trouble("slippery")] * 3
+    house.start()
+    op = await house.enqueue("a")
+    assert await house.ended(op) == (False, "broke")
+    assert kitchen.shelf == []
+
+
+async def test_a_killed_worker_is_replaced_at_the_next_start(house: House, kitchen: Kitchen) -> None:
+    kitchen.gate = asyncio.Event()
+    house.start()
+    op = await house.enqueue("a")
+    while (await house.row(op))["position"] < 2:
+        await asyncio.sleep(0.01)
+    await house.kill()
+    kitchen.gate.set()
+    house.start(boot="2")
+    assert await house.ended(op) == (True, None)
+    assert kitchen.shelf == ["a@shelf-0"]
+
+
+async def test_a_worker_that_lost_its_lease_writes_nothing(house: House, kitchen: Kitchen) -> None:
+    kitchen.gate = asyncio.Event()
+    house.start(host="slow")
+    op = await house.enqueue("a")
+    while (await house.row(op))["position"] < 2:
+        await asyncio.sleep(0.01)
+    await house.db.write(log.release, op, (await house.row(op))["attempt"], 0.0)
+    rows, _ = await house.db.write(log.claim, ("cook",), "other:1", 1e12, 30.0, 1)
+    assert [row["id"] for row in rows] == [op]
+    kitchen.gate.set()
+    await asyncio.sleep(0.1)
+    row = await house.row(op)
+    assert (row["owner"], row["state"], row["position"]) == ("other:1", "running", 2)
+
+
+async def test_two_workers_never_hold_one_operation(house: House) -> None:
+    house.start(host="one")
+    house.start(host="two")
+    ops = [await house.enqueue(f"p{n}") for n in range(40)]
+    assert all([await house.ended(op) == (True, None) for op in ops])
+    assert len(KITCHEN.shelf) == 40
+    for op in ops:
+        assert len(await house.history(op)) == 4
+
+
+async def test_steps_go_to_the_worker_of_their_place(house: House) -> None:
+    house.start(host="one", places=("scheduler",))
+    op = await house.enqueue("a")
+    await asyncio.sleep(0.1)
+    row = await house.row(op)
+    assert (row["place"], row["owner"]) == ("cook", None)
+    house.start(host="two", places=("cook",))
+    assert await house.ended(op) == (True, None)
+
+
+async def test_a_parent_waits_for_its_children(house: House) -> None:
+    house.start()
+    op = await house.enqueue("t", SET_TABLE)
+    assert await house.ended(op) == (True, None)
+    assert sorted(KITCHEN.shelf) == ["t1@shelf-0", "t2@shelf-0"]
+
+
+async def test_a_failed_child_fails_its_parent(house: House, kitchen: Kitchen) -> None:
+    kitchen.fail["wash"] = [PumiceError("no soap")]
+    house.start()
+    op = await house.enqueue("t", SET_TABLE)
+    assert await house.ended(op) == (False, "no soap")
+
+
+async def test_the_deadline_ends_an_operation_whose_place_stays_away(house: House, kitchen: Kitchen) -> None:
+    house.start(places=("scheduler",))
+    op = await house.enqueue("a")
+    await asyncio.sleep(0.1)
+    course = Course({STACK.kind: STACK}, "here:1", frozenset({"scheduler"}))
+    row = await house.row(op)
+    assert await house.db.write(course.give_up_overdue, row["deadline"] + 1) == 1
+    well, error = await house.ended(op)
+    assert not well
+    assert "'wash' at cook" in (error or "")
+    assert kitchen.told == [f"a: {error}"]
+    house.start(host="cook", places=("cook",))
+    while (await house.row(op))["state"] != "failed":
+        await asyncio.sleep(0.01)
+    assert len(kitchen.told) == 1
+
+
+async def test_cancelling_asks_for_the_undo(house: House, kitchen: Kitchen) -> None:
+    house.start(places=("scheduler",))
+    op = await house.enqueue("a")
+    await asyncio.sleep(0.1)
+    assert await house.db.write(log.ask_to_cancel, op)
+    house.start(host="cook", places=("cook",))
+    assert await house.ended(op) == (False, "The operation was cancelled.")
+
+
+async def test_stopping_finishes_the_step_in_hand_and_hands_back_the_rest(
+    house: House, kitchen: Kitchen
+) -> None:
+    kitchen.gate = asyncio.Event()
+    runner = house.start()
+    op = await house.enqueue("a")
+    while (await house.row(op))["position"] < 2:
+        await asyncio.sleep(0.01)
+    runner.stop()
+    await asyncio.sleep(0.05)
+    kitchen.gate.set()
+    await asyncio.wait_for(house.tasks[0][1], 5)
+    assert kitchen.shelf == ["a@shelf-0"]
+    assert (await house.row(op))["owner"] is None
+    house.start(boot="2")
+    assert await house.ended(op) == (True, None)
+
+
+async def test_ended_operations_are_forgotten_after_a_while(house: House) -> None:
+    house.start()
+    op = await house.enqueue("a")
+    await house.ended(op)
+    assert await house.db.write(log.prune, 3600.0) == 0
+    assert await house.db.write(log.prune, -1.0) == 1
+    assert await house.row(op) is None
+    assert await house.history(op) == []
