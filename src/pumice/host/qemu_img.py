@@ -1,0 +1,151 @@
+"""qemu-img on bytes that strangers made: convert an image to raw, or say why it cannot be.
+
+In this order: ``qemu-img check`` where the format has one, because qemu-img reads whatever a truncated image
+lacks as zeroes and calls that success; then ``qemu-img convert`` into a target that has its size already.
+
+What must never happen, and what keeps it so:
+
+* **A format is never guessed.** The driver is named; a raw image that begins like a qcow2 is copied as it is.
+* **A name is only a name.** Files are given as ``json:`` with the ``file`` driver spelled out, so that a path
+  such as ``nbd:…`` or ``a,b=c`` cannot turn into a protocol or an option.
+* **No other file is opened.** The backing file is forced to null, whatever the header says (CVE-2024-32498).
+  External data files and extents that name paths are refused before by ``images/inspect.py``: only an
+  inspected image comes here.
+* **Nothing grows.** ``-n`` leaves the target as it is; qemu-img refuses a source larger than its target.
+* **Nothing runs away.** CPU time and address space are limited, and so is the time on the clock.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from pumice.host.command import CommandFailed, Limits, run
+from pumice.host.thread import in_thread
+from pumice.model.errors import Elsewhere, ImageRefused
+from pumice.model.units import GIB
+
+DRIVERS = {
+    "raw": "raw",
+    "iso": "raw",
+    "qcow2": "qcow2",
+    "vdi": "vdi",
+    "vhd": "vpc",
+    "vhdx": "vhdx",
+    "vmdk": "vmdk",
+}
+"""The formats that can be converted, in the Image API's words (``disk_format``), and QEMU's names for them."""
+
+_CHECKED = {"qcow2", "vdi", "vhdx", "vmdk"}
+_LEAKS_ONLY = 3
+"""``qemu-img check``: clusters that nothing refers to. They cost space and harm nobody."""
+
+_MEMORY_BYTES = GIB
+_CPU_SECONDS = 60
+_CPU_SECONDS_PER_GIB = 10
+"""A compressed image costs about 5 seconds of CPU per GiB on a slow core."""
+
+_ONE_ARENA = {"MALLOC_ARENA_MAX": "1"}
+"""glibc reserves address space per thread; on a host of many cores that alone would pass the limit."""
+
+_PERCENT = re.compile(rb"\((\d+\.\d+)/100%\)")
+
+
+async def convert(
+    source: Path,
+    source_format: str,
+    target: Path,
+    *,
+    virtual_size: int,
+    progress: Callable[[float], None],
+    timeout: float,
+    target_is_zero: bool = False,
+) -> None:
+    """Write the disk inside ``source`` to ``target``: a raw file or block device that is large enough already.
+
+    ``source_format`` is a key of ``DRIVERS``; ``virtual_size`` (bytes) is what inspection found and scales the
+    CPU limit; ``timeout`` is in seconds. ``target_is_zero`` promises that the target reads as zeroes, as a
+    fresh sparse file does: zeroes are then skipped. Bytes are in the kernel's hands at return, not on disk:
+    the caller syncs. Raises ``ImageRefused`` (malformed, does not fit, over the limits), ``Elsewhere`` (the
+    target is full or broken) or ``CommandTimedOut``, which is ``Trouble``.
+    """
+    if source_format not in DRIVERS:
+        raise ImageRefused(f"Images in format '{source_format}' cannot be converted.")
+    limits = Limits(_CPU_SECONDS + _CPU_SECONDS_PER_GIB * virtual_size // GIB, _MEMORY_BYTES)
+    image = _image(source, source_format)
+    await _check(image, source_format, limits, timeout)
+    block_device = await in_thread(target.is_block_device)
+    try:
+        await run(
+            *("qemu-img", "convert", "-p", "-n", "-W", "-O", "raw"),
+            *(["--target-is-zero"] if target_is_zero else []),
+            *("-t", "none" if block_device else "writeback"),
+            image,
+            _raw(target, "host_device" if block_device else "file"),
+            timeout=timeout,
+            env=_ONE_ARENA,
+            limits=limits,
+            on_output=_percent_reader(progress),
+        )
+    except CommandFailed as failure:
+        raise _explained(failure) from failure
+
+
+async def _check(image: str, source_format: str, limits: Limits, timeout: float) -> None:
+    """Refuse an image whose tables point outside of it: it is truncated or damaged."""
+    if source_format not in _CHECKED:
+        return
+    try:
+        await run("qemu-img", "check", "-q", image, timeout=timeout, env=_ONE_ARENA, limits=limits)
+    except CommandFailed as failure:
+        if failure.code != _LEAKS_ONLY:
+            raise ImageRefused(
+                "The image is truncated or damaged: 'qemu-img check' finds errors in it."
+            ) from failure
+
+
+def _image(path: Path, image_format: str) -> str:
+    """The untrusted image as a QEMU block node: format fixed, read-only, without a backing file."""
+    node: dict[str, object] = {
+        "driver": DRIVERS[image_format],
+        "file": {"driver": "file", "filename": str(path.absolute())},
+        "read-only": True,
+    }
+    if image_format != "raw":
+        node["backing"] = None
+    if image_format == "vhd":
+        # Else QEMU computes the size from the disk geometry for some creators, and differs from inspection.
+        node["force_size_calc"] = "current_size"
+    return f"json:{json.dumps(node)}"
+
+
+def _raw(path: Path, protocol: str) -> str:
+    node = {"driver": "raw", "file": {"driver": protocol, "filename": str(path.absolute())}}
+    return f"json:{json.dumps(node)}"
+
+
+def _percent_reader(progress: Callable[[float], None]) -> Callable[[bytes], None]:
+    """Reads ``(12.50/100%)`` out of the output, also where a piece of output ends in the middle of it."""
+    unread = b""
+
+    def read(piece: bytes) -> None:
+        nonlocal unread
+        unread += piece
+        found = None
+        for found in _PERCENT.finditer(unread):
+            progress(float(found[1]) / 100)
+        unread = unread[found.end() if found else 0 :][-64:]
+
+    return read
+
+
+def _explained(failure: CommandFailed) -> ImageRefused | Elsewhere:
+    if "No space left on device" in failure.stderr or "Disk quota exceeded" in failure.stderr:
+        return Elsewhere("There is no space left to write the image's bytes.")
+    if "error while writing" in failure.stderr:
+        return Elsewhere(f"The image's bytes cannot be written: {failure.stderr.strip()[-200:]}")
+    if failure.code < 0:
+        return ImageRefused("The image needs more CPU time or memory to convert than an image is allowed.")
+    if "output file is smaller than input file" in failure.stderr:
+        return ImageRefused("The image's virtual size is larger than the volume.")
+    return ImageRefused("The image is malformed: qemu-img cannot convert it.")
