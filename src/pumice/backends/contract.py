@@ -10,12 +10,13 @@ Rules that hold for every call, checked by ``tests/conformance/test_backends.py`
   that was cut short is completed or begun anew, never taken for done: half-made bytes must never be served.
 * **Absent is deleted.** Deleting what does not exist succeeds.
 * **Errors.** ``Trouble``: waiting may help. ``Elsewhere``: this pool cannot (full, broken), another might.
-  ``NotFound``: the source does not exist. ``ImageRefused``: the image's fault. Nothing else.
+  ``NotFound``: the source does not exist. ``ImageRefused``: the image's fault. ``Misconfigured``: this
+  machine lacks something. ``Invalid``: an id that is no UUID, which is a bug of ours. Nothing else.
 * **Never blocks** the event loop: file and process work happens in threads and child processes, and every
   child process has a time limit.
 * **Private.** A new volume reads as zeroes, whatever was deleted before it.
 * **Cancellation.** A cancelled call leaves at most garbage under a temporary name, which the next call for the
-  same id removes.
+  same id removes; and when it has raised, nothing of it works on in a thread.
 """
 
 from collections.abc import Callable
@@ -23,7 +24,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from pumice.model.errors import ImageRefused
 from pumice.model.ids import SnapshotId, VolumeId
+from pumice.model.units import gib_to_hold
 
 Progress = Callable[[float], None]
 """Told how much of a long call is done, from 0.0 to 1.0. Cheap, called from the event loop."""
@@ -52,8 +55,16 @@ class ImageFile:
 
     path: Path
     format: str
+    """raw, qcow2, vmdk, vdi, vhd, vhdx or iso: the Image API's words (``disk_format``)."""
     virtual_size: int
     """bytes"""
+
+
+def require_fits(image: ImageFile, size: int) -> None:
+    """Raises ``ImageRefused`` when the disk inside ``image`` is larger than ``size`` GiB."""
+    needed = gib_to_hold(image.virtual_size)
+    if needed > size:
+        raise ImageRefused(f"The image's virtual size is {needed} GiB and does not fit into {size} GiB.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +118,7 @@ class Backend(Protocol):
         """
 
     async def delete(self, volume: VolumeId, pool: str) -> None:
-        """Free the volume's bytes for good."""
+        """Free the volume's bytes for good, also those of a create that was cut short."""
 
     async def extend(self, volume: VolumeId, pool: str, size: int) -> None:
         """Grow the volume to ``size`` GiB. A volume that is already that large or larger is left alone."""
