@@ -1,0 +1,196 @@
+"""A backend that costs nothing, for benchmarks of everything else and for tests of the API.
+
+Without a directory it holds names in memory and no bytes: every volume's device is ``/dev/zero``, and
+images are not read. With a directory it holds real bytes there, by way of the ``files`` backend, and so
+survives a restart of the process.
+
+It can be told to be slow (``delay``) and to fail (``fail_next``), in either form.
+"""
+
+import asyncio
+import math
+from dataclasses import replace
+from pathlib import Path
+
+from pumice.backends.contract import Backend, ImageFile, Inventory, PoolFacts, Progress, require_fits
+from pumice.backends.files import FilesBackend
+from pumice.model.errors import Elsewhere, NotFound
+from pumice.model.ids import SnapshotId, VolumeId
+
+
+class FakeBackend:
+    """Every call first waits ``delay`` seconds; what ``fail_next`` holds under its name it raises, once.
+
+        backend.fail_next["create"] = Elsewhere("The pool is full.")
+
+    The pools say that they hold ``capacity_gb`` and are empty, whatever is put into them.
+    """
+
+    driver = "fake"
+
+    def __init__(
+        self,
+        pools: tuple[str, ...] = ("fake",),
+        *,
+        directory: Path | None = None,
+        capacity_gb: float = math.inf,
+        delay: float = 0.0,
+    ) -> None:
+        self.delay = delay
+        self.fail_next: dict[str, Exception] = {}
+        self._capacity_gb = capacity_gb
+        self._inner: Backend
+        if directory is None:
+            self._inner = _Memory(pools)
+        else:
+            self._inner = FilesBackend({pool: directory / pool for pool in pools})
+
+    async def _pretend(self, call: str) -> None:
+        if self.delay:
+            await asyncio.sleep(self.delay)
+        if call in self.fail_next:
+            raise self.fail_next.pop(call)
+
+    async def start(self) -> None:
+        await self._pretend("start")
+        await self._inner.start()
+
+    async def pools(self) -> list[PoolFacts]:
+        await self._pretend("pools")
+        facts = await self._inner.pools()
+        return [replace(pool, total_gb=self._capacity_gb, free_gb=self._capacity_gb) for pool in facts]
+
+    async def create(self, volume: VolumeId, pool: str, size: int) -> None:
+        await self._pretend("create")
+        await self._inner.create(volume, pool, size)
+
+    async def create_from_volume(
+        self, volume: VolumeId, pool: str, size: int, source: VolumeId, source_pool: str, progress: Progress
+    ) -> None:
+        await self._pretend("create_from_volume")
+        await self._inner.create_from_volume(volume, pool, size, source, source_pool, progress)
+
+    async def create_from_snapshot(
+        self,
+        volume: VolumeId,
+        pool: str,
+        size: int,
+        source: SnapshotId,
+        source_pool: str,
+        progress: Progress,
+    ) -> None:
+        await self._pretend("create_from_snapshot")
+        await self._inner.create_from_snapshot(volume, pool, size, source, source_pool, progress)
+
+    async def create_from_image(
+        self, volume: VolumeId, pool: str, size: int, image: ImageFile, progress: Progress
+    ) -> None:
+        await self._pretend("create_from_image")
+        await self._inner.create_from_image(volume, pool, size, image, progress)
+
+    async def delete(self, volume: VolumeId, pool: str) -> None:
+        await self._pretend("delete")
+        await self._inner.delete(volume, pool)
+
+    async def extend(self, volume: VolumeId, pool: str, size: int) -> None:
+        await self._pretend("extend")
+        await self._inner.extend(volume, pool, size)
+
+    async def create_snapshot(
+        self, snapshot: SnapshotId, volume: VolumeId, pool: str, progress: Progress
+    ) -> None:
+        await self._pretend("create_snapshot")
+        await self._inner.create_snapshot(snapshot, volume, pool, progress)
+
+    async def delete_snapshot(self, snapshot: SnapshotId, pool: str) -> None:
+        await self._pretend("delete_snapshot")
+        await self._inner.delete_snapshot(snapshot, pool)
+
+    async def device(self, volume: VolumeId, pool: str) -> Path:
+        await self._pretend("device")
+        return await self._inner.device(volume, pool)
+
+    async def inventory(self) -> Inventory:
+        await self._pretend("inventory")
+        return await self._inner.inventory()
+
+
+class _Memory:
+    """A backend of names. Nothing can be cut short in here: no call waits for anything."""
+
+    driver = "fake"
+
+    def __init__(self, pools: tuple[str, ...]) -> None:
+        self._pools = pools
+        self._volumes: set[tuple[str, VolumeId]] = set()
+        self._snapshots: set[tuple[str, SnapshotId]] = set()
+
+    async def start(self) -> None:
+        pass
+
+    async def pools(self) -> list[PoolFacts]:
+        return [PoolFacts(name=pool, total_gb=math.inf, free_gb=math.inf, thin=True) for pool in self._pools]
+
+    async def create(self, volume: VolumeId, pool: str, size: int) -> None:  # noqa: ARG002 - names only
+        if pool not in self._pools:
+            raise Elsewhere(f"Pool '{pool}' is not in the settings of this host.")
+        self._volumes.add((pool, volume))
+
+    async def create_from_volume(
+        self, volume: VolumeId, pool: str, size: int, source: VolumeId, source_pool: str, progress: Progress
+    ) -> None:
+        if (pool, volume) not in self._volumes:
+            self._require(source, source_pool)
+        await self.create(volume, pool, size)
+        progress(1.0)
+
+    async def create_from_snapshot(
+        self,
+        volume: VolumeId,
+        pool: str,
+        size: int,
+        source: SnapshotId,
+        source_pool: str,
+        progress: Progress,
+    ) -> None:
+        if (pool, volume) not in self._volumes and (source_pool, source) not in self._snapshots:
+            raise NotFound("Snapshot", source)
+        await self.create(volume, pool, size)
+        progress(1.0)
+
+    async def create_from_image(
+        self, volume: VolumeId, pool: str, size: int, image: ImageFile, progress: Progress
+    ) -> None:
+        require_fits(image, size)
+        await self.create(volume, pool, size)
+        progress(1.0)
+
+    async def delete(self, volume: VolumeId, pool: str) -> None:
+        self._volumes.discard((pool, volume))
+
+    async def extend(self, volume: VolumeId, pool: str, size: int) -> None:  # noqa: ARG002 - names only
+        self._require(volume, pool)
+
+    async def create_snapshot(
+        self, snapshot: SnapshotId, volume: VolumeId, pool: str, progress: Progress
+    ) -> None:
+        if (pool, snapshot) not in self._snapshots:
+            self._require(volume, pool)
+        self._snapshots.add((pool, snapshot))
+        progress(1.0)
+
+    async def delete_snapshot(self, snapshot: SnapshotId, pool: str) -> None:
+        self._snapshots.discard((pool, snapshot))
+
+    async def device(self, volume: VolumeId, pool: str) -> Path:
+        self._require(volume, pool)
+        return Path("/dev/zero")
+
+    async def inventory(self) -> Inventory:
+        volumes = frozenset(volume for _, volume in self._volumes)
+        snapshots = frozenset(snapshot for _, snapshot in self._snapshots)
+        return Inventory(volumes, snapshots, leftovers=frozenset())
+
+    def _require(self, volume: VolumeId, pool: str) -> None:
+        if (pool, volume) not in self._volumes:
+            raise NotFound("Volume", volume)

@@ -1,0 +1,331 @@
+"""Volumes as sparse raw files: ``<pool>/volumes/<id>`` and ``<pool>/snapshots/<id>``.
+
+Every file is made in three moves, so that half-made bytes are never served, whatever is killed when:
+
+    .<id>.part, new and empty  ──fill──▶  .<id>.part, complete  ──sync, rename, sync──▶  <id>
+
+A ``.part`` that a crash left is removed by the next call for its id, create or delete. It is never written
+again, only replaced by a new file: an orphaned qemu-img may still be writing to the old one.
+
+A clone shares its source's blocks where the file system can (XFS, Btrfs): milliseconds for any size, and all
+of one moment. Elsewhere it is a sparse copy, and a snapshot of a volume in use is then **not** of one moment:
+a guest that writes meanwhile finds some of its writes in it and misses others.
+
+This class must never shrink a file, never name a path after anything but a UUID, and never write into a file
+that has its final name, save to extend it. One process at a time works on a pool.
+"""
+
+import asyncio
+import errno
+import os
+import threading
+import uuid
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+from pumice.backends import sparse
+from pumice.backends.contract import ImageFile, Inventory, PoolFacts, Progress, require_fits
+from pumice.host import qemu_img
+from pumice.host.thread import in_thread
+from pumice.model.errors import Elsewhere, Invalid, Misconfigured, NotFound, Trouble
+from pumice.model.ids import SnapshotId, VolumeId
+from pumice.model.units import GIB
+
+Fill = Callable[[Path], Awaitable[None]]
+"""Gives a new, empty file its size and its bytes."""
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_PASSING = {errno.EAGAIN, errno.EBUSY, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}
+
+
+class FilesBackend:
+    """``pools`` maps each pool's name to its directory.
+
+    ``capacity_gb`` caps what a pool says it holds, where pools share a file system or leave room for others.
+    ``convert_timeout`` (seconds) bounds the conversion of one image. At most ``copies_at_once`` long copies
+    run at a time, so that they never take every thread of the process; the others wait their turn.
+    """
+
+    driver = "files"
+
+    def __init__(
+        self,
+        pools: Mapping[str, Path],
+        *,
+        max_over_subscription_ratio: float = 20.0,
+        reserved_percentage: int = 0,
+        capacity_gb: float | None = None,
+        convert_timeout: float = 3600.0,
+        copies_at_once: int = 2,
+    ) -> None:
+        self._pools = {name: directory.absolute() for name, directory in pools.items()}
+        self._max_over_subscription_ratio = max_over_subscription_ratio
+        self._reserved_percentage = reserved_percentage
+        self._capacity_gb = capacity_gb
+        self._convert_timeout = convert_timeout
+        self._turn_to_copy = asyncio.Semaphore(copies_at_once)
+        self._locks: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
+
+    async def start(self) -> None:
+        for name, directory in self._pools.items():
+            try:
+                await in_thread(_prepare, directory)
+            except OSError as error:
+                raise Misconfigured(
+                    f"Pool '{name}' cannot be used: {directory}: {error.strerror}. Give the user that runs "
+                    "Pumice a directory it may write to."
+                ) from error
+
+    async def pools(self) -> list[PoolFacts]:
+        return [await self._facts(name) for name in self._pools]
+
+    async def create(self, volume: VolumeId, pool: str, size: int) -> None:
+        async def leave_empty(part: Path) -> None:
+            await in_thread(os.truncate, part, size * GIB)
+
+        await self._make(self._volume(volume, pool), pool, leave_empty)
+
+    async def create_from_volume(
+        self, volume: VolumeId, pool: str, size: int, source: VolumeId, source_pool: str, progress: Progress
+    ) -> None:
+        origin = self._volume(source, source_pool)
+        missing = NotFound("Volume", source)
+        await self._make(self._volume(volume, pool), pool, self._clone(origin, missing, progress, size))
+
+    async def create_from_snapshot(
+        self,
+        volume: VolumeId,
+        pool: str,
+        size: int,
+        source: SnapshotId,
+        source_pool: str,
+        progress: Progress,
+    ) -> None:
+        origin = self._snapshot(source, source_pool)
+        missing = NotFound("Snapshot", source)
+        await self._make(self._volume(volume, pool), pool, self._clone(origin, missing, progress, size))
+
+    async def create_from_image(
+        self, volume: VolumeId, pool: str, size: int, image: ImageFile, progress: Progress
+    ) -> None:
+        async def convert(part: Path) -> None:
+            require_fits(image, size)
+            await in_thread(os.truncate, part, size * GIB)
+            async with self._turn_to_copy:
+                await qemu_img.convert(
+                    image.path,
+                    image.format,
+                    part,
+                    virtual_size=image.virtual_size,
+                    progress=progress,
+                    timeout=self._convert_timeout,
+                    target_is_zero=True,
+                )
+
+        await self._make(self._volume(volume, pool), pool, convert)
+
+    async def delete(self, volume: VolumeId, pool: str) -> None:
+        await self._remove(self._volume(volume, pool), pool)
+
+    async def extend(self, volume: VolumeId, pool: str, size: int) -> None:
+        path = self._volume(volume, pool)
+        async with self._lock(path):
+            with _explained(pool):
+                try:
+                    await in_thread(_grow, path, size * GIB)
+                except FileNotFoundError:
+                    raise NotFound("Volume", volume) from None
+
+    async def create_snapshot(
+        self, snapshot: SnapshotId, volume: VolumeId, pool: str, progress: Progress
+    ) -> None:
+        origin = self._volume(volume, pool)
+        missing = NotFound("Volume", volume)
+        await self._make(self._snapshot(snapshot, pool), pool, self._clone(origin, missing, progress))
+
+    async def delete_snapshot(self, snapshot: SnapshotId, pool: str) -> None:
+        await self._remove(self._snapshot(snapshot, pool), pool)
+
+    async def device(self, volume: VolumeId, pool: str) -> Path:
+        path = self._volume(volume, pool)
+        with _explained(pool):
+            if not await in_thread(path.exists):
+                raise NotFound("Volume", volume)
+        return path
+
+    async def inventory(self) -> Inventory:
+        volumes: set[VolumeId] = set()
+        snapshots: set[SnapshotId] = set()
+        leftovers: set[str] = set()
+        for pool, directory in self._pools.items():
+            with _explained(pool):
+                volume_names = await in_thread(os.listdir, directory / "volumes")
+                snapshot_names = await in_thread(os.listdir, directory / "snapshots")
+            volumes |= {VolumeId(name) for name in volume_names if _is_id(name)}
+            snapshots |= {SnapshotId(name) for name in snapshot_names if _is_id(name)}
+            leftovers |= {f"{pool}/volumes/{name}" for name in volume_names if name.endswith(".part")}
+            leftovers |= {f"{pool}/snapshots/{name}" for name in snapshot_names if name.endswith(".part")}
+        return Inventory(frozenset(volumes), frozenset(snapshots), frozenset(leftovers))
+
+    # --- names ---------------------------------------------------------------------------------------
+
+    def _volume(self, volume: VolumeId, pool: str) -> Path:
+        return self._path(pool, "volumes", volume)
+
+    def _snapshot(self, snapshot: SnapshotId, pool: str) -> Path:
+        return self._path(pool, "snapshots", snapshot)
+
+    def _path(self, pool: str, shelf: str, name: str) -> Path:
+        if not _is_id(name):
+            raise Invalid(f"{name!r} is not an id, and no file is named after it.")
+        if pool not in self._pools:
+            raise Elsewhere(f"Pool '{pool}' is not in the settings of this host.")
+        return self._pools[pool] / shelf / name
+
+    def _lock(self, path: Path) -> asyncio.Lock:
+        """One at a time per file; the second of two equal calls finds the first one's work."""
+        return self._locks.setdefault(path, asyncio.Lock())
+
+    # --- how files come and go -----------------------------------------------------------------------
+
+    async def _make(self, path: Path, pool: str, fill: Fill) -> None:
+        part = _part_of(path)
+        async with self._lock(path):
+            with _explained(pool):
+                if await in_thread(path.exists):
+                    return
+                try:
+                    await in_thread(_begin_anew, part)
+                    await fill(part)
+                    await in_thread(_publish, part, path)
+                except BaseException:
+                    await in_thread(part.unlink, True)
+                    raise
+
+    def _clone(self, origin: Path, missing: NotFound, progress: Progress, size: int | None = None) -> Fill:
+        """Fill with what ``origin`` holds now; ``size`` in GiB, or none to end up as large as ``origin``.
+
+        An origin that was extended since the volume was accepted is cut to the size that was asked for.
+        """
+
+        async def clone(part: Path) -> None:
+            try:
+                if not await in_thread(sparse.share, origin, part):
+                    async with self._turn_to_copy:
+                        await self._copy(origin, part, progress)
+            except FileNotFoundError:
+                raise missing from None
+            if size is not None:
+                await in_thread(os.truncate, part, size * GIB)
+            progress(1.0)
+
+        return clone
+
+    async def _copy(self, origin: Path, part: Path, progress: Progress) -> None:
+        loop = asyncio.get_running_loop()
+        stop = threading.Event()
+
+        def tell(done: float) -> None:
+            loop.call_soon_threadsafe(progress, done)
+
+        await in_thread(sparse.copy, origin, part, tell, stop, stop=stop)
+
+    async def _remove(self, path: Path, pool: str) -> None:
+        async with self._lock(path):
+            with _explained(pool):
+                await in_thread(_unlink, path, _part_of(path))
+
+    async def _facts(self, pool: str) -> PoolFacts:
+        directory = self._pools[pool]
+        with _explained(pool):
+            disk = await in_thread(os.statvfs, directory)
+            total = disk.f_blocks * disk.f_frsize / GIB
+            free = disk.f_bavail * disk.f_frsize / GIB
+            if self._capacity_gb is not None:
+                total = min(total, self._capacity_gb)
+                free = max(0.0, min(free, total - await in_thread(_allocated, directory) / GIB))
+        return PoolFacts(
+            name=pool,
+            total_gb=total,
+            free_gb=free,
+            thin=True,
+            max_over_subscription_ratio=self._max_over_subscription_ratio,
+            reserved_percentage=self._reserved_percentage,
+        )
+
+
+def _is_id(name: str) -> bool:
+    """Only the canonical spelling: one volume has one name, and no name leaves its directory."""
+    try:
+        return str(uuid.UUID(name)) == name
+    except ValueError:
+        return False
+
+
+def _part_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part")
+
+
+# --- in threads ------------------------------------------------------------------------------------------
+
+
+def _prepare(pool: Path) -> None:
+    for shelf in (pool / "volumes", pool / "snapshots"):
+        shelf.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not os.access(shelf, os.R_OK | os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def _begin_anew(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
+def _publish(part: Path, path: Path) -> None:
+    _sync(part)
+    part.rename(path)
+    _sync(path.parent)
+
+
+def _grow(path: Path, size: int) -> None:
+    with path.open("r+b") as file:
+        if os.fstat(file.fileno()).st_size < size:
+            os.ftruncate(file.fileno(), size)
+            os.fsync(file.fileno())
+
+
+def _unlink(path: Path, part: Path) -> None:
+    """Syncing the directory also tells a deleted file from a pool that is not mounted: that one is an error."""
+    path.unlink(missing_ok=True)
+    part.unlink(missing_ok=True)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _allocated(pool: Path) -> int:
+    """Bytes on disk of everything in the pool, finished or not."""
+    return sum(
+        entry.stat().st_blocks * 512 for shelf in ("volumes", "snapshots") for entry in os.scandir(pool / shelf)
+    )
+
+
+@contextmanager
+def _explained(pool: str) -> Iterator[None]:
+    """The operating system's errors in the contract's words."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise Elsewhere(f"Pool '{pool}' is full.") from error
+        if error.errno in _PASSING:
+            raise Trouble(f"Pool '{pool}' cannot be used for the moment: {error.strerror}.") from error
+        raise Elsewhere(f"Pool '{pool}' cannot be used: {error.strerror}.") from error

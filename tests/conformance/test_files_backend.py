@@ -1,0 +1,135 @@
+"""What the ``files`` backend promises beyond the contract: paths, capacity, and disks that are full or away."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pumice.backends.contract import ImageFile, no_progress
+from pumice.backends.files import FilesBackend
+from pumice.model.errors import Elsewhere, Invalid, Misconfigured
+from pumice.model.ids import SnapshotId, VolumeId, new_id
+from pumice.model.units import MIB
+
+
+@pytest.fixture
+async def files(tmp_path: Path) -> FilesBackend:
+    backend = FilesBackend({"pool": tmp_path / "pool"})
+    await backend.start()
+    return backend
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    mountpoint = tmp_path / "small"
+    mountpoint.mkdir()
+    mounting = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", mountpoint]
+    if subprocess.run(mounting, check=False, capture_output=True).returncode:
+        pytest.skip("this machine does not let the test mount a tmpfs")
+    yield mountpoint
+    subprocess.run(["umount", mountpoint], check=True)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../etc/passwd",
+        "..",
+        "",
+        "/etc/passwd",
+        "6EDB0000-0000-4000-8000-000000000000",
+        "{6edb0000-0000-4000-8000-000000000000}",
+    ],
+)
+async def test_nothing_but_an_id_names_a_file(files: FilesBackend, name: str) -> None:
+    with pytest.raises(Invalid):
+        await files.create(VolumeId(name), "pool", 1)
+    with pytest.raises(Invalid):
+        await files.delete(VolumeId(name), "pool")
+    with pytest.raises(Invalid):
+        await files.delete_snapshot(SnapshotId(name), "pool")
+    with pytest.raises(Invalid):
+        await files.device(VolumeId(name), "pool")
+
+
+async def test_a_blank_volume_takes_no_space(files: FilesBackend) -> None:
+    volume = VolumeId(new_id())
+    await files.create(volume, "pool", 1000)
+    assert (await files.device(volume, "pool")).stat().st_blocks == 0
+
+
+async def test_files_are_private_to_the_user_that_runs_the_service(files: FilesBackend) -> None:
+    volume = VolumeId(new_id())
+    await files.create(volume, "pool", 1)
+    assert (await files.device(volume, "pool")).stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_capacity_that_is_set_caps_what_a_pool_reports(tmp_path: Path) -> None:
+    files = FilesBackend({"pool": tmp_path}, capacity_gb=0.5, reserved_percentage=10)
+    await files.start()
+    volume = VolumeId(new_id())
+    await files.create(volume, "pool", 1)
+    (await files.device(volume, "pool")).write_bytes(os.urandom(MIB))
+    [pool] = await files.pools()
+    assert pool.total_gb == 0.5 and pool.free_gb <= 0.5 - 1 / 1024
+    assert pool.thin and pool.reserved_percentage == 10
+
+
+async def test_a_pool_that_cannot_be_made_is_a_setting_to_repair(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Misconfigured, match="Pool 'pool'"):
+        await FilesBackend({"pool": tmp_path / "file" / "pool"}).start()
+
+
+async def test_deleting_from_a_pool_that_is_away_is_not_taken_for_done(
+    files: FilesBackend, tmp_path: Path
+) -> None:
+    volume = VolumeId(new_id())
+    await files.create(volume, "pool", 1)
+    (tmp_path / "pool").rename(tmp_path / "away")
+    with pytest.raises(Elsewhere):
+        await files.delete(volume, "pool")
+    with pytest.raises(Elsewhere):
+        await files.create(VolumeId(new_id()), "pool", 1)
+    (tmp_path / "away").rename(tmp_path / "pool")
+    await files.delete(volume, "pool")
+    assert not (await files.inventory()).volumes
+
+
+async def test_a_clone_crosses_file_systems(tmp_path: Path, small_disk: Path) -> None:
+    files = FilesBackend({"pool": tmp_path / "pool", "small": small_disk})
+    await files.start()
+    source, clone, data = VolumeId(new_id()), VolumeId(new_id()), os.urandom(2 * MIB)
+    await files.create(source, "small", 1)
+    with (await files.device(source, "small")).open("r+b") as device:
+        device.write(data)
+    await files.create_from_volume(clone, "pool", 1, source, "small", no_progress)
+    with (await files.device(clone, "pool")).open("rb") as device:
+        assert device.read(2 * MIB) == data
+
+
+async def test_a_full_disk_sends_a_clone_elsewhere_and_is_left_empty(tmp_path: Path, small_disk: Path) -> None:
+    files = FilesBackend({"pool": tmp_path / "pool", "small": small_disk})
+    await files.start()
+    source, clone = VolumeId(new_id()), VolumeId(new_id())
+    await files.create(source, "pool", 1)
+    with (await files.device(source, "pool")).open("r+b") as device:
+        device.write(os.urandom(8 * MIB))
+    with pytest.raises(Elsewhere, match="full"):
+        await files.create_from_volume(clone, "small", 1, source, "pool", no_progress)
+    assert os.listdir(small_disk / "volumes") == []
+    await files.create_from_volume(clone, "pool", 1, source, "pool", no_progress)
+
+
+async def test_a_full_disk_sends_an_image_elsewhere_and_is_left_empty(tmp_path: Path, small_disk: Path) -> None:
+    files = FilesBackend({"small": small_disk})
+    await files.start()
+    image = tmp_path / "image"
+    image.write_bytes(os.urandom(8 * MIB))
+    with pytest.raises(Elsewhere, match="no space left"):
+        await files.create_from_image(
+            VolumeId(new_id()), "small", 1, ImageFile(image, "raw", 8 * MIB), no_progress
+        )
+    assert os.listdir(small_disk / "volumes") == []
