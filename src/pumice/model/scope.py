@@ -22,7 +22,7 @@ class Scope:
     project_domain_id: str | None = None
     service_roles: frozenset[str] = field(default_factory=frozenset)
     """Roles of the service token that came along (``X-Service-Token``), if any."""
-    request_id: str = ""
+    request_id: str = field(default="", compare=False)
 
     @property
     def is_admin(self) -> bool:

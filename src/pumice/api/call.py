@@ -1,0 +1,100 @@
+"""One request as a handler sees it, and the answer it gives."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+import orjson
+from pydantic import BaseModel, ValidationError
+
+from pumice.api.house import House
+from pumice.model.errors import Invalid, TooLarge
+from pumice.model.scope import Scope
+
+Version = tuple[int, int]
+M = TypeVar("M", bound=BaseModel)
+
+LONGEST_BODY = 114_688
+"""Bytes of JSON that a request may bring (the incumbent's ``osapi_max_request_body_size``)."""
+
+
+@dataclass(slots=True)
+class Call:
+    """A request that was matched to a route, authenticated and allowed."""
+
+    house: House
+    method: str
+    path: str
+    """The whole path as the client sent it."""
+    query_string: str
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    stream: AsyncIterator[bytes]
+    who: Scope
+    version: Version
+    base_url: str
+    """Scheme and host as the client sees them: ``http://127.0.0.1:8776``."""
+    args: dict[str, str] = field(default_factory=dict)
+    """What the route's ``{names}`` stood for."""
+    _json: Any = None
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The query parameters; of one that is repeated the last."""
+        return dict(self.query_pairs)
+
+    @property
+    def query_pairs(self) -> list[tuple[str, str]]:
+        """The query parameters in their order, repetitions and empty values included."""
+        return parse_qsl(self.query_string, keep_blank_values=True)
+
+    async def json(self) -> Any:
+        """The body as JSON (read once). Raises ``Invalid`` or ``TooLarge``."""
+        if self._json is None:
+            body = bytearray()
+            async for piece in self.stream:
+                body += piece
+                if len(body) > LONGEST_BODY:
+                    raise TooLarge(f"Request is too large: at most {LONGEST_BODY} bytes.")
+            try:
+                self._json = orjson.loads(body)
+            except orjson.JSONDecodeError:
+                raise Invalid("Malformed request body: it is not valid JSON.") from None
+        return self._json
+
+    async def parse(self, model: type[M], key: str | None = None) -> M:
+        """The body, or the object under its key ``key``, as ``model``. Raises ``Invalid``."""
+        body = await self.json()
+        if key is not None:
+            if not isinstance(body, dict) or not isinstance(body.get(key), dict):
+                raise Invalid(f"Malformed request body: it must be an object with an object under '{key}'.")
+            body = body[key]
+        return check(model, body, key)
+
+
+def check(model: type[M], value: Any, where: str | None = None) -> M:
+    """``value`` as ``model``. Raises ``Invalid`` naming the first field that is wrong, its value and why."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"]) or where or "body"
+        if first["type"] == "extra_forbidden":
+            raise Invalid(f"Additional properties are not allowed ('{name}' was unexpected).") from None
+        if first["type"] == "missing":
+            raise Invalid(f"Invalid input: '{name}' is a required property.") from None
+        reason = first["msg"].removeprefix("Value error, ")
+        shown = repr(first["input"])
+        shown = shown if len(shown) <= 100 else shown[:100] + "…"
+        raise Invalid(f"Invalid input for field/attribute {name}. Value: {shown}. {reason}.") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What goes back: a status, a body that becomes JSON (or bytes, or a stream of bytes), and headers."""
+
+    body: Any = None
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"

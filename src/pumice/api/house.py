@@ -1,0 +1,26 @@
+"""What handlers work with: the database, the way to wait for an operation, the caller's identity, the rules."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from pumice.model.rules import Rules
+from pumice.model.scope import Scope
+from pumice.operations.endings import Endings
+from pumice.store.database import Database
+
+
+class Tokens(Protocol):
+    """Turns tokens into callers."""
+
+    async def scope_of(self, token: str) -> Scope:
+        """Who the token stands for. Raises ``Unauthenticated``."""
+
+
+@dataclass(slots=True)
+class House:
+    """Shared by every handler of a process."""
+
+    db: Database
+    endings: Endings
+    tokens: Tokens
+    rules: Rules

@@ -1,0 +1,70 @@
+"""Pages of a list: ``limit``, ``marker``, ``sort`` and the link to the next page (Block Storage and Compute)."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from pumice.api.call import Call
+from pumice.model.errors import Invalid
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which part of a list is asked for, in which order."""
+
+    limit: int
+    marker: str | None
+    sort: tuple[tuple[str, bool], ...]
+    """Pairs of column and whether it is ascending."""
+    offset: int = 0
+
+
+def asked(call: Call, *, keys: Collection[str], most: int, default: str = "created_at") -> Page:
+    """The page a request asks for. Raises ``Invalid`` for limits, offsets and sort keys that make no sense."""
+    query = call.query
+    return Page(
+        limit=min(_whole(query, "limit", most), most),
+        marker=query.get("marker") or None,
+        sort=_sort(query, keys, default),
+        offset=_whole(query, "offset", 0),
+    )
+
+
+def _whole(query: Mapping[str, str], name: str, default: int) -> int:
+    text = query.get(name)
+    if text is None:
+        return default
+    try:
+        number = int(text)
+    except ValueError:
+        raise Invalid(f"{name} param must be an integer, not '{text}'.") from None
+    if not 0 <= number <= 2**31:
+        raise Invalid(f"{name} param must not be negative or larger than {2**31}.")
+    return number
+
+
+def _sort(query: Mapping[str, str], keys: Collection[str], default: str) -> tuple[tuple[str, bool], ...]:
+    if text := query.get("sort"):
+        if "sort_key" in query or "sort_dir" in query:
+            raise Invalid("The 'sort_key' and 'sort_dir' parameters cannot be used with the 'sort' parameter.")
+        pairs = [word.strip().partition(":")[::2] for word in text.split(",")]
+    elif "sort_key" in query or "sort_dir" in query:
+        pairs = [(query.get("sort_key") or default, query.get("sort_dir") or "desc")]
+    else:
+        return ((default, False),)
+    for key, direction in pairs:
+        if key not in keys:
+            raise Invalid(f"Sort key '{key}' is not valid: choose from {', '.join(sorted(keys))}.")
+        if direction not in ("", "asc", "desc"):
+            raise Invalid("Sort direction must be 'asc' or 'desc'.")
+    return tuple((key, direction == "asc") for key, direction in pairs)
+
+
+def next_link(call: Call, shown: Sequence[Mapping[str, Any]], page: Page) -> list[dict[str, str]]:
+    """The ``…_links`` of a full page: where the next begins; empty when this is the last."""
+    if not page.limit or len(shown) < page.limit:
+        return []
+    pairs = [(key, value) for key, value in call.query_pairs if key not in ("marker", "offset")]
+    pairs.append(("marker", shown[-1]["id"]))
+    return [{"rel": "next", "href": f"{call.base_url}{call.path}?{urlencode(pairs)}"}]

@@ -1,0 +1,104 @@
+"""Route tables: every path, method and action of a service, with its policy and its first microversion."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pumice.api.call import Call, Reply, Version
+from pumice.api.faults import HttpError
+
+Handler = Callable[[Call], Awaitable[Reply]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One thing a client can ask for."""
+
+    method: str
+    path: str
+    """Below the service's prefix, with ``{names}`` for parts that vary: ``/volumes/{id}``."""
+    handler: Handler
+    policy: str | None
+    """The rule that guards it; None for what anybody may ask without a token."""
+    since: Version = (0, 0)
+    until: Version = (999, 999)
+    action: str | None = None
+    """For ``POST …/action``: the key of the body that selects this route."""
+    bare: bool = False
+    """Without a project in the path, and never with one (version documents)."""
+
+
+@dataclass(slots=True)
+class _Node:
+    children: dict[str, "_Node"] = field(default_factory=dict)
+    variable: "_Node | None" = None
+    routes: dict[tuple[str, str | None], list[tuple[Route, tuple[str, ...]]]] = field(default_factory=dict)
+
+
+class Table:
+    """All routes of a service as a tree of path segments; finding one costs a look-up per segment."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self.routes = tuple(routes)
+        self._root = _Node()
+        for route in self.routes:
+            self._add(route)
+
+    def _add(self, route: Route) -> None:
+        node, names = self._root, []
+        for part in _split(route.path):
+            if part.startswith("{"):
+                names.append(part[1:-1])
+                node.variable = node.variable or _Node()
+                node = node.variable
+            else:
+                node = node.children.setdefault(part, _Node())
+        key = route.method, route.action
+        node.routes.setdefault(key, []).append((route, tuple(names)))
+
+    def knows(self, first: str) -> bool:
+        """Whether a path may begin with this segment (else it is taken for a project's id)."""
+        return first in self._root.children
+
+    def node(self, path: str) -> tuple[_Node, list[str]] | None:
+        """The node of a path and the values of its variable parts."""
+        return _descend(self._root, _split(path), [])
+
+
+def _descend(node: _Node, parts: list[str], values: list[str]) -> tuple[_Node, list[str]] | None:
+    if not parts:
+        return (node, values) if node.routes else None
+    first, rest = parts[0], parts[1:]
+    if (child := node.children.get(first)) and (found := _descend(child, rest, values)):
+        return found
+    if node.variable and first:
+        return _descend(node.variable, rest, [*values, first])
+    return None
+
+
+def _split(path: str) -> list[str]:
+    return [part for part in path.split("/") if part]
+
+
+def choose(
+    node: _Node, values: list[str], method: str, version: Version, body: Any
+) -> tuple[Route, dict[str, str]]:
+    """The node's route for a method, an action (the body's key) and a version. Raises ``HttpError``."""
+    action = None
+    if candidates := node.routes.get((method, None)):
+        pass
+    elif actions := [name for known, name in node.routes if known == method and name is not None]:
+        if not isinstance(body, dict) or len(body) != 1:
+            raise HttpError(400, "Malformed request body: an object with exactly one action is expected.")
+        action = next(iter(body))
+        candidates = node.routes.get((method, action))
+        if not candidates:
+            known = ", ".join(sorted(actions))
+            raise HttpError(400, f"There is no such action: {action}. Known are: {known}.")
+    else:
+        allowed = ", ".join(sorted({known for known, _ in node.routes}))
+        raise HttpError(405, f"The method {method} is not allowed for this resource.", {"Allow": allowed})
+    for route, names in candidates:
+        if route.since <= version <= route.until:
+            return route, dict(zip(names, values, strict=True))
+    raise HttpError(404, f"The resource could not be found at API version {version[0]}.{version[1]}.")

@@ -1,0 +1,195 @@
+"""One API as an ASGI application: from the bytes of a request to a handler and back.
+
+The order is the same for every request: version, route, token, policy, body, handler. Whatever goes wrong on
+the way becomes a fault of the API's own shape; nothing that a client sends can make it answer 500.
+"""
+
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import structlog
+
+from pumice.api.call import Call, Reply, Version
+from pumice.api.faults import Fault, HttpError, status_of
+from pumice.api.house import House
+from pumice.api.microversions import Versions
+from pumice.api.policy import Policy
+from pumice.api.routing import Route, Table, choose
+from pumice.model.errors import Invalid, PumiceError, Unauthenticated
+from pumice.model.ids import UserId
+from pumice.model.scope import Scope
+
+logger = structlog.get_logger(__name__)
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+NOBODY = Scope(UserId(""), None, frozenset())
+
+
+class Service:
+    """An API: its routes, versions, policies and the shape of its faults."""
+
+    def __init__(
+        self,
+        house: House,
+        *,
+        prefix: str,
+        routes: Iterable[Route],
+        policy: Policy,
+        fault: Fault,
+        versions: Versions | None = None,
+        statuses: Mapping[type[PumiceError], int] | None = None,
+        project_in_path: bool = False,
+    ) -> None:
+        self.house = house
+        self.prefix = prefix
+        """What every path of this service begins with: ``/volume/v3``."""
+        self.table = Table(routes)
+        self.policy = policy
+        self.fault = fault
+        self.versions = versions
+        self.statuses = statuses or {}
+        self.project_in_path = project_in_path
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        request_id = f"req-{uuid.uuid4()}"
+        said = {"x-openstack-request-id": request_id, "x-compute-request-id": request_id}
+        try:
+            version: Version = (0, 0)
+            if self.versions:
+                version = self.versions.asked(headers)
+                said |= self.versions.headers(version)
+            reply = await self._answer(scope, headers, receive, version, request_id)
+        except HttpError as error:
+            said |= error.headers
+            reply = self._fault(error.status, str(error))
+        except PumiceError as error:
+            status = status_of(error, self.statuses)
+            if status == 401:
+                said["WWW-Authenticate"] = f'Keystone uri="{base_url(scope, headers)}/identity"'
+            reply = self._fault(status, str(error))
+        except Exception:
+            logger.exception("api.bug", method=scope["method"], path=scope["path"], request_id=request_id)
+            reply = self._fault(500, f"The server has an unexpected problem; its log names it by {request_id}.")
+        if reply.status >= 400 or scope["method"] not in ("GET", "HEAD"):
+            logger.info(
+                "api.request",
+                method=scope["method"],
+                path=scope["path"],
+                status=reply.status,
+                request_id=request_id,
+            )
+        await _send(send, reply, said, head=scope["method"] == "HEAD")
+
+    async def _answer(
+        self,
+        scope: MutableMapping[str, Any],
+        headers: Mapping[str, str],
+        receive: Receive,
+        version: Version,
+        request_id: str,
+    ) -> Reply:
+        path = scope["path"].removeprefix(self.prefix)
+        path, project_id = self._without_project(path)
+        found = self.table.node(path)
+        method = "GET" if scope["method"] == "HEAD" and not self._has_head(found) else scope["method"]
+        call = Call(
+            house=self.house,
+            method=method,
+            path=scope["path"],
+            query_string=scope["query_string"].decode("latin-1"),
+            headers=headers,
+            stream=_body(receive),
+            who=NOBODY,
+            version=version,
+            base_url=base_url(scope, headers),
+        )
+        public = found is not None and any(r.policy is None for rs in found[0].routes.values() for r, _ in rs)
+        if not public:
+            call.who = await self._who(headers, request_id)
+        if found is None:
+            raise HttpError(404, "The resource could not be found.")
+        node, values = found
+        body = await call.json() if any(action for _, action in node.routes) and method == "POST" else None
+        route, call.args = choose(node, values, method, version, body)
+        if route.policy is not None:
+            if call.who is NOBODY:
+                call.who = await self._who(headers, request_id)
+            if project_id is not None and project_id != call.who.project_id:
+                raise Invalid("Malformed request url: the project in it is not the token's.")
+            self.policy.require(route.policy, call.who)
+        return await route.handler(call)
+
+    def _without_project(self, path: str) -> tuple[str, str | None]:
+        """``/{project_id}/volumes`` and ``/volumes`` are the same resource."""
+        if not self.project_in_path:
+            return path, None
+        first, _, rest = path.removeprefix("/").partition("/")
+        if not first or self.table.knows(first):
+            return path, None
+        return "/" + rest, first
+
+    @staticmethod
+    def _has_head(found: Any) -> bool:
+        return found is not None and ("HEAD", None) in found[0].routes
+
+    async def _who(self, headers: Mapping[str, str], request_id: str) -> Scope:
+        token = headers.get("x-auth-token")
+        if not token:
+            raise Unauthenticated("The request you have made requires authentication.")
+        who = await self.house.tokens.scope_of(token)
+        service_roles: frozenset[str] = frozenset()
+        if service_token := headers.get("x-service-token"):
+            service_roles = (await self.house.tokens.scope_of(service_token)).roles
+        return replace(who, request_id=request_id, service_roles=service_roles)
+
+    def _fault(self, status: int, message: str) -> Reply:
+        body = self.fault(status, message)
+        kind = "text/html; charset=UTF-8" if isinstance(body, bytes) else "application/json"
+        return Reply(body, status, content_type=kind)
+
+
+def base_url(scope: MutableMapping[str, Any], headers: Mapping[str, str]) -> str:
+    """Scheme and host as the client sees them, also behind a proxy that says so."""
+    scheme = headers.get("x-forwarded-proto", scope.get("scheme", "http"))
+    host = headers.get("x-forwarded-host") or headers.get("host")
+    if not host:
+        address, port = scope.get("server") or ("127.0.0.1", 80)
+        host = f"{address}:{port}"
+    return f"{scheme}://{host}"
+
+
+async def _body(receive: Receive) -> AsyncIterator[bytes]:
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Invalid("The client went away before the request was complete.")
+        if piece := message.get("body", b""):
+            yield piece
+        if not message.get("more_body"):
+            return
+
+
+async def _send(send: Send, reply: Reply, said: Mapping[str, str], *, head: bool) -> None:
+    stream = reply.body if isinstance(reply.body, AsyncIterator) else None
+    body = b""
+    if stream is None and reply.body is not None:
+        body = reply.body if isinstance(reply.body, bytes) else orjson.dumps(reply.body)
+    headers = {**said, **reply.headers}
+    pairs = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    if body or stream is not None:
+        pairs.append((b"content-type", reply.content_type.encode("latin-1")))
+    if stream is None and reply.status != 204:
+        pairs.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": reply.status, "headers": pairs})
+    if stream is not None and not head:
+        async for piece in stream:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        body = b""
+    await send({"type": "http.response.body", "body": b"" if head else body})

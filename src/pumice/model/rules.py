@@ -1,0 +1,40 @@
+"""The choices of an operator that decide what is allowed and how things are chosen.
+
+Plain values with their defaults: ``app/settings.py`` reads them from the settings file, tests write them down.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+UNLIMITED = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What applies in the whole installation."""
+
+    availability_zone: str = "nova"
+    """The zone of what names none (Cinder's ``default_availability_zone``)."""
+    default_volume_type: str = "__DEFAULT__"
+    quotas: Mapping[str, int] = field(
+        default_factory=lambda: MappingProxyType(
+            {"volumes": 10, "gigabytes": 1000, "snapshots": 10, "per_volume_gigabytes": UNLIMITED}
+            | {"backups": 10, "backup_gigabytes": 1000, "groups": 10}
+        )
+    )
+    """A project's limits where it has none of its own; -1 is no limit (Cinder's ``quota_*``)."""
+    capacity_weight_multiplier: float = 1.0
+    """Positive: spread over free space. Negative: stack. 0: do not look at free space."""
+    allocated_capacity_weight_multiplier: float = 0.0
+    """Negative: prefer the pool with the least claimed. Positive: stack. 0: do not look."""
+    scheduler_max_attempts: int = 3
+    """How many pools a create tries in all."""
+    service_down_seconds: float = 60.0
+    """A service whose last heartbeat is older counts as down (Cinder's ``service_down_time``)."""
+    api_max_limit: int = 1000
+    """The longest page of a list (Cinder's ``osapi_max_limit``)."""
+    detach_seconds: float = 60.0
+    """How long a guest may take to let go of a disk."""
+    api_wait_seconds: float = 60.0
+    """How long a request that must answer with a result waits for its operation."""
