@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pumice.model.errors import Elsewhere, PumiceError, Trouble
+from pumice.model.rules import Rules
 from pumice.model.scope import HOUSE
 from pumice.operations.course import Course
 from pumice.operations.endings import Endings
@@ -48,12 +49,12 @@ def kitchen() -> Kitchen:
     return KITCHEN
 
 
-def choose(tx: Transaction, op: Operation[Plate]) -> None:
+def choose(tx: Transaction, op: Operation[Plate], rules: Rules) -> None:
     KITCHEN.trip("choose")
     op.notes["shelf"] = f"shelf-{op.notes.get('tried', 0)}"
 
 
-def unchoose(tx: Transaction, op: Operation[Plate]) -> None:
+def unchoose(tx: Transaction, op: Operation[Plate], rules: Rules) -> None:
     op.notes.pop("shelf", None)
 
 
@@ -75,7 +76,7 @@ async def take_off(op: Operation[Plate], hands: Hands) -> None:
     KITCHEN.shelf[:] = [entry for entry in KITCHEN.shelf if not entry.startswith(op.params.name + "@")]
 
 
-def tell(tx: Transaction, op: Operation[Plate]) -> None:
+def tell(tx: Transaction, op: Operation[Plate], rules: Rules) -> None:
     KITCHEN.trip("tell")
     op.notes["told"] = True
 
@@ -101,7 +102,7 @@ STACK = Verb(
 )
 
 
-def start_two(tx: Transaction, op: Operation[Plate]) -> None:
+def start_two(tx: Transaction, op: Operation[Plate], rules: Rules) -> None:
     children = [
         enqueue(tx, STACK, Plate(f"{op.params.name}{n}"), subject="x", who=HOUSE, parent=op) for n in (1, 2)
     ]

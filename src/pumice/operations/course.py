@@ -17,13 +17,14 @@ history's lines and saves the row, naming the attempt: whoever lost the lease wr
 import random
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 import structlog
 
 from pumice.model.errors import Elsewhere, PumiceError, Trouble
+from pumice.model.rules import Rules
 from pumice.operations.operation import Operation, Verb, Wait, from_row
 from pumice.store import operations as log
 from pumice.store.columns import now
@@ -94,6 +95,7 @@ class Course:
     verbs: Mapping[str, Verb[Any]]
     owner: str
     places: Collection[str]
+    rules: Rules = field(default_factory=Rules)
     faults: FaultPoint = no_faults
     first_backoff: float = 0.2
     stopping: bool = False
@@ -132,7 +134,7 @@ class Course:
         watch = Stopwatch(op, step)
         try:
             self.faults("before", direction(op), step, op)
-            work(tx, op)
+            work(tx, op, self.rules)
             self.faults("after", direction(op), step, op)
         except PumiceError as error:
             raise StepFailed(error, watch.line(), bool(lines), op.position) from error

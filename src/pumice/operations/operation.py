@@ -2,8 +2,8 @@
 
 A verb is written down in one file, in the order it happens::
 
-    def claim_space(tx, op): ...             # a change of our own rows: an ordinary function
-    def give_space_back(tx, op): ...         # its undo
+    def claim_space(tx, op, rules): ...      # a change of our own rows: an ordinary function
+    def give_space_back(tx, op, rules): ...  # its undo
 
     async def make_bytes(op, hands): ...     # a change outside: a coroutine, told who can do it
     async def delete_bytes(op, hands): ...
@@ -38,6 +38,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 from pumice.model.errors import PumiceError
 from pumice.model.ids import new_id
+from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.operations.hands import Hands
 from pumice.store import operations as log
@@ -84,7 +85,7 @@ class Operation(Generic[P]):
 
 
 Place = Callable[[Operation[P]], str]
-OurRows = Callable[[Transaction, Operation[P]], None]
+OurRows = Callable[[Transaction, Operation[P], Rules], None]
 Outside = Callable[[Operation[P], Hands], Awaitable[None]]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from pumice.model.errors import LostLease, PumiceError, Trouble
+from pumice.model.rules import Rules
 from pumice.operations.course import (
     Course,
     FaultPoint,
@@ -46,6 +47,7 @@ class Runner:
         host: str,
         boot: str,
         places: Collection[str],
+        rules: Rules | None = None,
         workers: int = WORKERS,
         lease: float = LEASE_SECONDS,
         faults: FaultPoint = no_faults,
@@ -56,7 +58,12 @@ class Runner:
         self.host = host
         self.owner = f"{host}:{boot}"
         self.course = Course(
-            {verb.kind: verb for verb in verbs}, self.owner, frozenset(places), faults, first_backoff
+            {verb.kind: verb for verb in verbs},
+            self.owner,
+            frozenset(places),
+            rules or Rules(),
+            faults,
+            first_backoff,
         )
         self.workers = workers
         self.lease = lease

@@ -1,0 +1,121 @@
+"""Volumes, snapshots and attachments as the rooms hand them to one another."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A volume as it was when it was read. ``size`` in GiB; times in UTC."""
+
+    id: str
+    project_id: str
+    user_id: str
+    name: str | None
+    description: str | None
+    size: int
+    status: str
+    type_id: str | None
+    availability_zone: str
+    pool: str | None
+    """``host@backend#pool``; None until the scheduler has chosen."""
+    snapshot_id: str | None
+    source_volid: str | None
+    bootable: bool
+    multiattach: bool
+    read_only: bool
+    metadata: dict[str, str]
+    image_metadata: dict[str, Any] | None
+    operation_id: str | None
+    created_at: datetime
+    updated_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A snapshot as it was when it was read. ``size`` is its volume's at the time, in GiB."""
+
+    id: str
+    volume_id: str
+    project_id: str
+    user_id: str
+    name: str | None
+    description: str | None
+    size: int
+    status: str
+    pool: str
+    type_id: str | None
+    metadata: dict[str, str]
+    operation_id: str | None
+    created_at: datetime
+    updated_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """The link between a volume and a server, or another host, as it was when it was read."""
+
+    id: str
+    volume_id: str
+    project_id: str
+    server_id: str | None
+    host: str | None
+    device: str | None
+    """``/dev/vdb``"""
+    status: str
+    mode: str
+    connector: dict[str, Any] | None
+    portal: dict[str, Any] | None
+    """Where the export is (``iqn``, ``portal``, ``lun``), once it is made."""
+    chap_username: str | None
+    chap_password: str | None
+    operation_id: str | None
+    attached_at: datetime | None
+    created_at: datetime
+    updated_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeType:
+    """A volume type. ``extra_specs`` are what a pool must be capable of."""
+
+    id: str
+    name: str
+    description: str | None
+    is_public: bool
+    extra_specs: dict[str, str]
+    qos_specs_id: str | None
+    created_at: datetime
+    updated_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A place that can hold volumes: what it said of itself and what is claimed in it. Capacities in GiB."""
+
+    name: str
+    """``host@backend#pool``"""
+    host: str
+    """``host@backend``"""
+    availability_zone: str
+    total_gb: float
+    free_gb: float
+    claimed_gb: int
+    """The sum of the sizes of its volumes."""
+    volumes: int
+    thin: bool
+    max_over_subscription_ratio: float
+    reserved_percentage: int
+    capabilities: dict[str, Any]
+    updated_at: datetime
+
+
+def host_of(pool: str) -> str:
+    """``host@backend`` of ``host@backend#pool``."""
+    return pool.partition("#")[0]
+
+
+def pool_of(pool: str) -> str:
+    """The backend's own name for the pool: what follows the ``#``."""
+    return pool.partition("#")[2]

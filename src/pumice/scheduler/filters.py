@@ -1,0 +1,75 @@
+"""Filters: may this pool hold the volume? Named after the incumbent's, with the same meaning.
+
+Each is a function of a pool and a request. ``FILTERS`` lists them in the order they are asked.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from pumice.model.volume import Pool
+from pumice.scheduler.request import Request
+from pumice.scheduler.specs import matches
+
+Filter = Callable[[Pool, Request], bool]
+
+
+def availability_zone(pool: Pool, request: Request) -> bool:
+    """The pool is in the zone asked for."""
+    return pool.availability_zone == request.availability_zone
+
+
+def capacity(pool: Pool, request: Request) -> bool:
+    """There is room: really, for a thick pool; on paper and not absurdly little really, for a thin one.
+
+    The rule of Cinder's CapacityFilter. What is claimed counts at once; what a backend says of its free space
+    is only as fresh as its last report.
+    """
+    if math.isinf(pool.total_gb) or math.isinf(pool.free_gb):
+        return True
+    if pool.total_gb <= 0:
+        return False
+    reserved = math.floor(pool.total_gb * pool.reserved_percentage / 100)
+    free = pool.free_gb - reserved
+    if not pool.thin:
+        return min(free, pool.total_gb - reserved - pool.claimed_gb) >= request.size
+    ratio = max(pool.max_over_subscription_ratio, 1.0)
+    if (pool.claimed_gb + request.size) / (pool.total_gb - reserved or 1) > ratio:
+        return False
+    return free * ratio >= request.size
+
+
+def capabilities(pool: Pool, request: Request) -> bool:
+    """Every extra spec of the type that speaks of capabilities is met by what the pool reports."""
+    known: dict[str, Any] = {"thin_provisioning_support": pool.thin, **pool.capabilities}
+    for key, wanted in request.extra_specs.items():
+        scope, _, name = key.rpartition(":")
+        if scope not in ("", "capabilities") or (not scope and name in _NOT_CAPABILITIES):
+            continue
+        if name not in known or not matches(str(known[name]), wanted):
+            return False
+    return True
+
+
+def not_tried(pool: Pool, request: Request) -> bool:
+    """The pool did not fail this request before."""
+    return pool.name not in request.left_out
+
+
+def same_backend(pool: Pool, request: Request) -> bool:
+    """The pool is where the bytes to begin with are."""
+    return request.only_host is None or pool.host == request.only_host
+
+
+_NOT_CAPABILITIES = frozenset({"multiattach"})
+
+FILTERS: Mapping[str, Filter] = MappingProxyType(
+    {
+        "AvailabilityZoneFilter": availability_zone,
+        "SameBackend": same_backend,
+        "IgnoreAttempted": not_tried,
+        "CapacityFilter": capacity,
+        "CapabilitiesFilter": capabilities,
+    }
+)

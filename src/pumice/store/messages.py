@@ -1,0 +1,68 @@
+"""User messages: why something a tenant asked for did not happen (api-ref, "Messages")."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import sqlalchemy as sa
+
+from pumice.model.ids import new_id
+from pumice.model.scope import Scope
+from pumice.store.columns import now
+from pumice.store.database import Transaction
+from pumice.store.tables import messages
+
+KEEP = timedelta(days=30)
+_m = messages.c
+
+
+def tell(
+    tx: Transaction,
+    project_id: str,
+    *,
+    resource_type: str,
+    resource_id: str,
+    event: str,
+    text: str,
+    request_id: str | None,
+) -> None:
+    """Leave a message for a project. ``event`` is the incumbent's action and detail: ``001_002``."""
+    created = now()
+    row = {
+        "id": new_id(),
+        "project_id": project_id,
+        "resource_type": resource_type,
+        "resource_id": resource_id,
+        "event_id": f"VOLUME_{resource_type}_{event}",
+        "level": "ERROR",
+        "text": text,
+        "request_id": request_id,
+        "created_at": created,
+        "expires_at": created + KEEP,
+    }
+    tx.execute(sa.insert(messages), row)
+
+
+def visible(tx: Transaction, who: Scope) -> Sequence[sa.RowMapping]:
+    """The caller's project's messages, the newest first."""
+    query = sa.select(messages).order_by(_m.created_at.desc(), _m.id)
+    if not who.is_admin:
+        query = query.where(_m.project_id == who.project_id)
+    return tx.execute(query).mappings().all()
+
+
+def get(tx: Transaction, who: Scope, message_id: str) -> sa.RowMapping | None:
+    """One message the caller may read."""
+    query = sa.select(messages).where(_m.id == message_id)
+    if not who.is_admin:
+        query = query.where(_m.project_id == who.project_id)
+    return tx.execute(query).mappings().one_or_none()
+
+
+def delete(tx: Transaction, message_id: str) -> None:
+    """Forget a message."""
+    tx.execute(sa.delete(messages).where(_m.id == message_id))
+
+
+def expire(tx: Transaction) -> None:
+    """Forget what is too old."""
+    tx.execute(sa.delete(messages).where(_m.expires_at < now()))

@@ -1,0 +1,131 @@
+"""Quotas: what each project may use, and what it uses.
+
+Usage is counted in rows of its own that change in the transaction that adds or removes what is counted, so that
+they equal the rows at every moment; ``usage_by_rows`` counts afresh, for the audit.
+"""
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from pumice.model.errors import OverQuota
+from pumice.model.rules import UNLIMITED
+from pumice.store.database import Transaction
+from pumice.store.tables import quota_limits, quota_usage, snapshots, volume_types, volumes
+
+DEFAULT_CLASS = "class:default"
+
+_u = quota_usage.c
+_insert = sa.insert(quota_usage)
+_limits = sa.select(quota_limits).where(
+    quota_limits.c.project_id.in_([sa.bindparam("b_project"), DEFAULT_CLASS])
+)
+
+
+def take(tx: Transaction, project_id: str, defaults: Mapping[str, int], amounts: Mapping[str, int]) -> None:
+    """Add ``amounts`` to what the project uses. Raises ``OverQuota``, and the transaction leaves no trace."""
+    used = _add(tx, project_id, amounts)
+    allowed = limits(tx, project_id, defaults)
+    for resource, amount in amounts.items():
+        limit = allowed.get(resource, UNLIMITED)
+        if amount > 0 and limit != UNLIMITED and used[resource] > limit:
+            raise OverQuota(_explain(resource, amount, limit, used[resource] - amount))
+
+
+def give_back(tx: Transaction, project_id: str, amounts: Mapping[str, int]) -> None:
+    """Take ``amounts`` off what the project uses."""
+    _add(tx, project_id, {resource: -amount for resource, amount in amounts.items()})
+
+
+def limits(tx: Transaction, project_id: str, defaults: Mapping[str, int]) -> dict[str, int]:
+    """Every limit of the project: its own, else the default class's, else the settings'."""
+    rows = tx.execute(_limits, {"b_project": project_id}).all()
+    of_class = {row.resource: row.hard_limit for row in rows if row.project_id == DEFAULT_CLASS}
+    own = {row.resource: row.hard_limit for row in rows if row.project_id != DEFAULT_CLASS}
+    return {**defaults, **of_class, **own}
+
+
+def usage(tx: Transaction, project_id: str) -> dict[str, int]:
+    """What the project uses, by resource; what it never used is missing."""
+    rows = tx.execute(sa.select(_u.resource, _u.in_use).where(_u.project_id == project_id))
+    return {row.resource: row.in_use for row in rows}
+
+
+def set_limits(tx: Transaction, project_id: str, wanted: Mapping[str, int]) -> None:
+    """Give the project (or ``DEFAULT_CLASS``) limits of its own."""
+    for resource, limit in wanted.items():
+        same = quota_limits.c.project_id == project_id, quota_limits.c.resource == resource
+        if not tx.execute(sa.update(quota_limits).where(*same).values(hard_limit=limit)).rowcount:
+            row = {"project_id": project_id, "resource": resource, "hard_limit": limit}
+            tx.execute(sa.insert(quota_limits), row)
+
+
+def forget_limits(tx: Transaction, project_id: str) -> None:
+    """Back to the defaults."""
+    tx.execute(sa.delete(quota_limits).where(quota_limits.c.project_id == project_id))
+
+
+def usage_by_rows(tx: Transaction) -> dict[tuple[str, str], int]:
+    """What every project uses, counted from the rows themselves: (project, resource) -> amount."""
+    counted: dict[tuple[str, str], int] = {}
+    for table, thing in ((volumes, "volumes"), (snapshots, "snapshots")):
+        rows: Sequence[Any] = tx.execute(
+            sa.select(table.c.project_id, volume_types.c.name, sa.func.count(), sa.func.sum(table.c.size))
+            .select_from(table.outerjoin(volume_types, volume_types.c.id == table.c.type_id))
+            .group_by(table.c.project_id, volume_types.c.name)
+        ).all()
+        for project_id, type_name, number, gigabytes in rows:
+            for resource, amount in amounts_of(thing, number, gigabytes, type_name).items():
+                key = project_id, resource
+                counted[key] = counted.get(key, 0) + amount
+    return counted
+
+
+def amounts_of(thing: str, number: int, gigabytes: int, type_name: str | None) -> dict[str, int]:
+    """The resources that ``number`` volumes or snapshots of ``gigabytes`` GiB in all count against."""
+    amounts = {thing: number, "gigabytes": gigabytes}
+    if type_name:
+        amounts |= {f"{thing}_{type_name}": number, f"gigabytes_{type_name}": gigabytes}
+    return amounts
+
+
+def _add(tx: Transaction, project_id: str, amounts: Mapping[str, int]) -> dict[str, int]:
+    """Change the usage rows; make those that are missing. What they say afterwards."""
+    values: dict[str, Any] = {"b_project": project_id}
+    for number, (resource, amount) in enumerate(amounts.items()):
+        values |= {f"r{number}": resource, f"d{number}": amount}
+    used = {row.resource: row.in_use for row in tx.execute(_update(len(amounts)), values)}
+    if missing := [resource for resource in amounts if resource not in used]:
+        rows = [{"project_id": project_id, "resource": r, "in_use": amounts[r]} for r in missing]
+        tx.execute(_insert, rows)
+        used |= {resource: amounts[resource] for resource in missing}
+    return used
+
+
+@functools.cache
+def _update(number: int) -> sa.Update:
+    """One statement that changes ``number`` usage rows of a project."""
+    names = [sa.bindparam(f"r{n}", type_=sa.String) for n in range(number)]
+    deltas = {name: sa.bindparam(f"d{n}", type_=sa.Integer) for n, name in enumerate(names)}
+    change = sa.case(*((_u.resource == name, delta) for name, delta in deltas.items()), else_=0)
+    return (
+        sa.update(quota_usage)
+        .where(_u.project_id == sa.bindparam("b_project"), _u.resource.in_(names))
+        .values(in_use=_u.in_use + change)
+        .returning(_u.resource, _u.in_use)
+    )
+
+
+def _explain(resource: str, amount: int, limit: int, used: int) -> str:
+    if resource.startswith("gigabytes"):
+        return (
+            f"VolumeSizeExceedsAvailableQuota: Requested volume or snapshot exceeds allowed {resource} quota. "
+            f"Requested {amount}G, quota is {limit}G and {used}G has been consumed."
+        )
+    thing = "Snapshot" if resource.startswith("snapshots") else "Volume"
+    return (
+        f"{thing}LimitExceeded: Maximum number of {resource.partition('_')[0]} allowed ({limit}) exceeded for "
+        f"quota '{resource}'."
+    )

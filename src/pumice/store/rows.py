@@ -1,0 +1,36 @@
+"""Rows as the values of ``model``: a table read through a dataclass whose fields are columns' names."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import Any, Generic, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.engine import CursorResult
+
+from pumice.store.database import Transaction
+
+T = TypeVar("T")
+
+
+class Rows(Generic[T]):
+    """Reads rows of ``table`` as values of ``kind``."""
+
+    def __init__(self, table: sa.Table, kind: type[T]) -> None:
+        self.kind: Callable[..., T] = kind
+        self.columns = [table.c[field.name] for field in fields(kind)]  # type: ignore[arg-type]
+        self.select = sa.select(*self.columns)
+        self._by_id = self.select.where(table.c[self.columns[0].name] == sa.bindparam("b_id"))
+
+    def get(self, tx: Transaction, key: str) -> T | None:
+        """The row whose first column is ``key``."""
+        return self.first(tx.execute(self._by_id, {"b_id": key}))
+
+    def first(self, result: CursorResult[Any]) -> T | None:
+        """The only row, or None."""
+        row = result.first()
+        return None if row is None else self.kind(*row)
+
+    def all(self, result: CursorResult[Any]) -> Sequence[T]:
+        """Every row."""
+        kind = self.kind
+        return [kind(*row) for row in result]

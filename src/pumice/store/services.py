@@ -1,0 +1,55 @@
+"""Services: which roles run on which hosts, and when each was last heard of."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from pumice.model.ids import new_id
+from pumice.store.columns import now
+from pumice.store.database import Transaction
+from pumice.store.tables import services
+
+_s = services.c
+
+
+def heartbeat(tx: Transaction, binary: str, host: str, zone: str, facts: dict[str, Any]) -> None:
+    """Say that the service is alive; make it known if it is new."""
+    values = {"zone": zone, "facts": facts, "updated_at": now()}
+    same = _s.binary == binary, _s.host == host
+    if not tx.execute(sa.update(services).where(*same).values(values)).rowcount:
+        row = {
+            "binary": binary,
+            "host": host,
+            "uuid": new_id(),
+            "disabled": False,
+            "created_at": now(),
+            **values,
+        }
+        tx.execute(sa.insert(services), row)
+
+
+def silence(tx: Transaction, binary: str, host: str) -> None:
+    """Say that the service is about to stop: it counts as down from now on."""
+    long_ago = now().replace(year=2000)
+    tx.execute(sa.update(services).where(_s.binary == binary, _s.host == host).values(updated_at=long_ago))
+
+
+def every(tx: Transaction, *, binary: str | None = None, host: str | None = None) -> Sequence[sa.RowMapping]:
+    """Services in the order of their names, all or those that match."""
+    query = sa.select(services).order_by(_s.binary, _s.host)
+    if binary is not None:
+        query = query.where(_s.binary == binary)
+    if host is not None:
+        query = query.where(_s.host == host)
+    return tx.execute(query).mappings().all()
+
+
+def set_disabled(tx: Transaction, binary: str, host: str, disabled: bool, reason: str | None) -> bool:
+    """Take a service out of scheduling, or put it back. False when there is no such service."""
+    result = tx.execute(
+        sa.update(services)
+        .where(_s.binary == binary, _s.host == host)
+        .values(disabled=disabled, disabled_reason=reason)
+    )
+    return bool(result.rowcount)

@@ -1,0 +1,83 @@
+"""Volume types and who may use the private ones."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from pumice.model.errors import NotFound
+from pumice.model.scope import Scope
+from pumice.model.volume import VolumeType
+from pumice.store.columns import now
+from pumice.store.database import Transaction
+from pumice.store.rows import Rows
+from pumice.store.tables import type_access, volume_types
+
+_t = volume_types.c
+_rows = Rows(volume_types, VolumeType)
+_by_name_or_id = _rows.select.where(sa.or_(_t.id == sa.bindparam("b_id"), _t.name == sa.bindparam("b_id")))
+
+
+def find(tx: Transaction, who: Scope, name_or_id: str) -> VolumeType:
+    """A type by its id or name that the caller may use. Raises ``NotFound``."""
+    found = _rows.all(tx.execute(_by_name_or_id, {"b_id": name_or_id}))
+    found = sorted(found, key=lambda kind: kind.id != name_or_id)
+    for kind in found:
+        if kind.is_public or who.is_admin or who.project_id in projects_with_access(tx, kind.id):
+            return kind
+    raise NotFound("Volume type", name_or_id)
+
+
+def get(tx: Transaction, type_id: str) -> VolumeType | None:
+    """A type by its id, for the house's own work."""
+    return _rows.get(tx, type_id)
+
+
+def names(tx: Transaction) -> dict[str, str]:
+    """Every type's name by its id."""
+    return {row.id: row.name for row in tx.execute(sa.select(_t.id, _t.name))}
+
+
+def visible(tx: Transaction, who: Scope, is_public: bool | None = None) -> Sequence[VolumeType]:
+    """The types the caller may use, by name; an administrator's may be narrowed by ``is_public``."""
+    query = _rows.select.order_by(_t.name)
+    if not who.is_admin:
+        mine = sa.select(type_access.c.type_id).where(type_access.c.project_id == who.project_id)
+        query = query.where(sa.or_(_t.is_public, _t.id.in_(mine)))
+    if is_public is not None:
+        query = query.where(_t.is_public.is_(is_public))
+    return _rows.all(tx.execute(query))
+
+
+def insert(tx: Transaction, row: Mapping[str, Any]) -> None:
+    """Add a type."""
+    tx.execute(sa.insert(volume_types), {"created_at": now(), **row})
+
+
+def change(tx: Transaction, type_id: str, **changes: Any) -> None:
+    """Write columns of a type."""
+    tx.execute(sa.update(volume_types).where(_t.id == type_id).values(updated_at=now(), **changes))
+
+
+def delete(tx: Transaction, type_id: str) -> None:
+    """Forget a type that no volume has."""
+    tx.execute(sa.delete(volume_types).where(_t.id == type_id))
+
+
+def projects_with_access(tx: Transaction, type_id: str) -> set[str]:
+    """The projects that may use a private type."""
+    rows = tx.execute(sa.select(type_access.c.project_id).where(type_access.c.type_id == type_id))
+    return set(rows.scalars())
+
+
+def add_access(tx: Transaction, type_id: str, project_id: str) -> None:
+    """Let a project use a private type."""
+    tx.execute(sa.insert(type_access), {"type_id": type_id, "project_id": project_id})
+
+
+def remove_access(tx: Transaction, type_id: str, project_id: str) -> bool:
+    """Take that back. False when the project had none."""
+    a = type_access.c
+    return bool(
+        tx.execute(sa.delete(type_access).where(a.type_id == type_id, a.project_id == project_id)).rowcount
+    )

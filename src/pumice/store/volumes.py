@@ -1,0 +1,142 @@
+"""Volumes: every read and write of their rows.
+
+A state is changed by ``move`` alone: one conditional UPDATE. When it changes nothing, the volume is read again
+to explain why; two that race for one volume can therefore not both win.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from pumice.model.errors import InvalidState, NotFound
+from pumice.model.scope import Scope
+from pumice.model.states import VolumeStatus, may_move
+from pumice.model.volume import Volume
+from pumice.store.columns import now
+from pumice.store.database import Transaction
+from pumice.store.rows import Rows
+from pumice.store.tables import attachments, snapshots, volumes
+
+_v = volumes.c
+_rows = Rows(volumes, Volume)
+_insert = sa.insert(volumes)
+_delete = sa.delete(volumes).where(_v.id == sa.bindparam("b_id"))
+_has_snapshots = sa.exists().where(snapshots.c.volume_id == _v.id)
+_has_attachments = sa.exists().where(attachments.c.volume_id == _v.id)
+_copy = volumes.alias("copy")
+_is_being_copied = sa.exists().where(_copy.c.source_volid == _v.id, _copy.c.status == VolumeStatus.CREATING)
+
+
+def insert(tx: Transaction, row: Mapping[str, Any]) -> None:
+    """Add a volume."""
+    tx.execute(_insert, dict(row))
+
+
+def get(tx: Transaction, who: Scope, volume_id: str) -> Volume:
+    """A volume that the caller may see. Raises ``NotFound``."""
+    volume = _rows.get(tx, volume_id)
+    if volume is None or not (who.is_admin or volume.project_id == who.project_id):
+        raise NotFound("Volume", volume_id)
+    return volume
+
+
+def find(tx: Transaction, volume_id: str) -> Volume | None:
+    """A volume for the house's own work, if it still exists."""
+    return _rows.get(tx, volume_id)
+
+
+def move(
+    tx: Transaction,
+    volume_id: str,
+    start: Collection[VolumeStatus],
+    end: VolumeStatus,
+    *,
+    must: str,
+    unused: bool = False,
+    **changes: Any,
+) -> None:
+    """Move a volume from one of the states ``start`` to ``end`` and write ``changes`` with it.
+
+    ``must`` completes the sentence "Volume status must …" of the ``InvalidState`` raised when it is in none of
+    them. With ``unused`` it must have no snapshots or attachments, and nothing may be copying it.
+    """
+    assert all(may_move(state, end) for state in start), f"no edge to {end}"
+    changed = sa.update(volumes).where(_v.id == volume_id, _v.status.in_(sorted(start)))
+    if unused:
+        changed = changed.where(~_has_snapshots, ~_has_attachments, ~_is_being_copied)
+    result = tx.execute(changed.values(status=end, updated_at=now(), **changes))
+    if result.rowcount == 1:
+        return
+    volume = _rows.get(tx, volume_id)
+    if volume is None:
+        raise NotFound("Volume", volume_id)
+    raise InvalidState(f"Invalid volume: Volume status must {must}, but it is {volume.status}.")
+
+
+def change(tx: Transaction, volume_id: str, **changes: Any) -> None:
+    """Write columns other than the status."""
+    assert "status" not in changes
+    tx.execute(sa.update(volumes).where(_v.id == volume_id).values(updated_at=now(), **changes))
+
+
+def reset(tx: Transaction, volume_id: str, status: VolumeStatus, operation_id: str, **changes: Any) -> None:
+    """Give a volume that ``operation_id`` holds another state, if it holds it still."""
+    tx.execute(
+        sa.update(volumes)
+        .where(_v.id == volume_id, _v.operation_id == operation_id)
+        .values(status=status, operation_id=None, updated_at=now(), **changes)
+    )
+
+
+def place(tx: Transaction, volume_id: str, pool: str | None) -> None:
+    """Note the pool that was chosen, or that none is."""
+    tx.execute(sa.update(volumes).where(_v.id == volume_id).values(pool=pool))
+
+
+def delete(tx: Transaction, volume_id: str) -> bool:
+    """Forget a volume. False when it is gone already."""
+    return bool(tx.execute(_delete, {"b_id": volume_id}).rowcount)
+
+
+def page(
+    tx: Transaction,
+    who: Scope,
+    *,
+    limit: int,
+    marker: str | None,
+    sort: Sequence[tuple[str, bool]],
+    offset: int = 0,
+    all_projects: bool = False,
+    filters: Iterable[sa.ColumnElement[bool]] = (),
+) -> Sequence[Volume]:
+    """A page of the volumes the caller may see. Raises ``NotFound`` for a marker that does not exist.
+
+    Costs the same wherever the page begins: the marker's row says where to go on.
+    """
+    query = _rows.select.where(*filters)
+    if not (all_projects and who.is_admin):
+        query = query.where(_v.project_id == who.project_id)
+    keys = [(_v[name], ascending) for name, ascending in sort]
+    keys.append((_v.id, keys[-1][1]))
+    if marker:
+        query = query.where(_after(get(tx, who, marker), keys))
+    order = [key.asc() if ascending else key.desc() for key, ascending in keys]
+    return _rows.all(tx.execute(query.order_by(*order).limit(limit).offset(offset or None)))
+
+
+def _after(row: Volume, keys: Sequence[tuple[Any, bool]]) -> sa.ColumnElement[bool]:
+    """The rows that follow ``row`` in the order of ``keys``. NULLs sort first, as SQLite has them."""
+    alternatives = []
+    equal: list[sa.ColumnElement[bool]] = []
+    for column, ascending in keys:
+        value = getattr(row, column.name)
+        if value is None:
+            beyond = column.is_not(None) if ascending else sa.false()
+            same = column.is_(None)
+        else:
+            beyond = column > value if ascending else sa.or_(column < value, column.is_(None))
+            same = column == value
+        alternatives.append(sa.and_(*equal, beyond))
+        equal.append(same)
+    return sa.or_(*alternatives)
