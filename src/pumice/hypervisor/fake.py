@@ -113,6 +113,7 @@ class FakeHypervisor:
         self, server: ServerId, image: Path, image_format: str, *, virtual_size: int, size_gib: int
     ) -> Path:
         """A sparse file of the right size; without a directory, the name of a file that nobody reads."""
+        del image, image_format  # nothing is copied
         await self._called("make_local_disk")
         disk = self._local_disk(server)
         if self._directory and not disk.exists():  # cheap, and only with a directory

@@ -179,15 +179,14 @@ class LibvirtHypervisor:
         def work(connection: Connection) -> None:
             libvirt = load()
             domain = _must_find(connection, server)
-            in_guest = domain.isActive() and disk.serial in _disks(domain)
-            if domain.isActive() and not in_guest:
+            if domain.isActive() and disk.serial not in _disks(domain):
                 _tell_secret(connection, disk)
                 try:
                     domain.attachDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_LIVE)
                 except libvirt.libvirtError:
-                    if disk.serial not in _disks(domain, inactive=True):
+                    if disk.serial not in _disks(domain):  # else another caller was faster
                         _forget_secret(connection, disk.attachment)
-                    raise
+                        raise
             if disk.serial not in _disks(domain, inactive=True):
                 domain.attachDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
 

@@ -29,9 +29,12 @@ import structlog
 
 from pumice.host.command import CommandFailed, run
 from pumice.hypervisor import accelerator
-from pumice.model.errors import Misconfigured, Trouble
+from pumice.model.errors import Conflict, Misconfigured, Trouble
 
 log = structlog.get_logger(__name__)
+
+_SEARCH_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+"""Not every root has sbin on the path."""
 
 _SOCKET_PATH_LIMIT = 107  # sockaddr_un.sun_path holds 108 bytes with the final NUL; see unix(7)
 
@@ -104,22 +107,25 @@ class LibvirtDaemon:
             if not await _becomes_true(self._answers, timeout=10):
                 raise Trouble(f"libvirtd does not answer; its log is {self.state_dir / 'log/libvirtd.log'}.")
 
-    async def stop(self, *, force: bool = False) -> bool:
-        """End the daemon, and say whether nothing of it runs any more.
+    async def stop(self, *, force: bool = False) -> None:
+        """End the daemon; none there is fine.
 
-        While guests run it is left alone, unless ``force``: then their plugs are pulled first.
+        While guests run it is only ended with ``force``, which pulls their plugs first; without, raises
+        ``Conflict``. Raises ``Trouble`` when something of it cannot be ended.
         """
         guests = self._guests()
         if guests and not force:
-            return False
+            raise Conflict(f"libvirtd still runs {len(guests)} guests, which nobody would look after.")
         for guest in guests:
             _kill(guest, signal.SIGKILL)
         await _becomes_true(lambda: not self._guests(), timeout=10)
         if pid := self.pid():
             _kill(pid, signal.SIGTERM)
             if not await _becomes_true(lambda: self.pid() is None, timeout=10):
+                log.warning("libvirtd does not end by itself and is killed", pid=pid)
                 _kill(pid, signal.SIGKILL)
-        return await _becomes_true(lambda: self.pid() is None, timeout=5)
+        if not await _becomes_true(lambda: self.pid() is None and not self._guests(), timeout=5):
+            raise Trouble(f"libvirtd or a guest of it does not end; its state is in {self.state_dir}.")
 
     def pid(self) -> int | None:
         """The daemon's process id while it runs. A free lock on the pid file means that nobody is there."""
@@ -150,7 +156,7 @@ class LibvirtDaemon:
                 "Starting a private libvirtd needs root; run as root, or use a system's libvirtd."
             )
         for command, package in (("libvirtd", "libvirt-daemon-system"), ("unshare", "util-linux")):
-            if shutil.which(command) is None:
+            if shutil.which(command, path=_SEARCH_PATH) is None:
                 raise Misconfigured(
                     f"The command '{command}' is missing; install it: apt-get install {package}"
                 )
@@ -161,7 +167,8 @@ class LibvirtDaemon:
         self._prepare()
         words = (str(self.state_dir), str(self.cache_dir), "hide-kvm" if hide_kvm else "show-kvm")
         try:
-            await run("unshare", "--mount", "sh", "-c", _IN_NAMESPACE, "libvirtd", *words, timeout=60)
+            argv = ("unshare", "--mount", "sh", "-c", _IN_NAMESPACE, "libvirtd", *words)
+            await run(*argv, timeout=60, env={"PATH": _SEARCH_PATH})
         except CommandFailed as failed:
             raise Misconfigured(
                 f"A private libvirtd could not be started: {failed.stderr.strip()[-300:]} "

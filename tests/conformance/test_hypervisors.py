@@ -1,0 +1,321 @@
+"""What every hypervisor must do: one suite, for the fake and for libvirt with real QEMU processes.
+
+The guest is a boot sector: it runs and says so, and it never follows a request, neither to power off nor to
+release a disk. What takes a guest that cooperates is in ``tests/hypervisor/test_libvirt_guest.py``.
+"""
+
+import asyncio
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from pumice.hypervisor.contract import Disk, FileSource, Hypervisor, Machine, Power
+from pumice.hypervisor.fake import FakeHypervisor
+from pumice.hypervisor.libvirt import LibvirtHypervisor
+from pumice.hypervisor.libvirtd import LibvirtDaemon
+from pumice.model.errors import GuestKeepsDisk, InvalidState, NotFound, Trouble
+from pumice.model.ids import ServerId, new_id
+from pumice.model.units import GIB, MIB
+
+CACHE = Path(__file__).parents[2] / ".cache" / "libvirt"
+
+# 16-bit code, loaded by the BIOS at 0000:7c00: writes the text behind it to the serial port, then stays.
+#   fa fc        cli; cld
+#   31 c0 8e d8  xor %ax, %ax; mov %ax, %ds
+#   be 17 7c     mov $0x7c17, %si        the text
+#   ba f8 03     mov $0x3f8, %dx         COM1
+#   ac 84 c0     lodsb; test %al, %al
+#   74 03        jz  +3                  to the hlt
+#   ee           out %al, %dx
+#   eb f8        jmp -8                  to the lodsb
+#   f4 eb fd     hlt; jmp -3
+_CODE = bytes.fromhex("fafc31c08ed8be177cbaf803ac84c07403eeebf8f4ebfd")
+_TEXT = b"first line\r\nthe boot sector runs\r\n\0"
+BOOT_SECTOR = (_CODE + _TEXT).ljust(510, b"\0") + b"\x55\xaa"
+
+
+@pytest.fixture(scope="module")
+def libvirt_state() -> Iterator[Path]:
+    """A private libvirtd's folder. Short, because of the limit on the paths of sockets."""
+    folder = Path(tempfile.mkdtemp(prefix="pumice-hv-"))
+    yield folder
+    asyncio.run(LibvirtDaemon(folder / "libvirtd", CACHE).stop(force=True))
+    shutil.rmtree(folder)
+
+
+@dataclass
+class Bench:
+    """A hypervisor under test, where its state is, and a way to open it anew, as after a restart."""
+
+    hypervisor: Hypervisor
+    folder: Path
+
+    def reopened(self) -> Hypervisor:
+        if isinstance(self.hypervisor, FakeHypervisor):
+            return FakeHypervisor(self.folder / "fake")
+        return LibvirtHypervisor(self.folder, daemon=LibvirtDaemon(self.folder / "libvirtd", CACHE))
+
+    def make_guest_stubborn(self) -> None:
+        if isinstance(self.hypervisor, FakeHypervisor):
+            self.hypervisor.guests_keep_disks = True
+
+
+_REAL = (pytest.mark.real, pytest.mark.xdist_group("libvirt"))
+
+
+@pytest.fixture(params=["fake", pytest.param("libvirt", marks=_REAL)])
+async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
+    if request.param == "fake":
+        bench = Bench(FakeHypervisor(tmp_path / "fake"), tmp_path)
+    else:
+        state: Path = request.getfixturevalue("libvirt_state")
+        daemon = LibvirtDaemon(state / "libvirtd", CACHE)
+        bench = Bench(LibvirtHypervisor(state, daemon=daemon), state)
+    await bench.hypervisor.start_up()
+    yield bench
+    for server in await bench.hypervisor.machines():
+        await bench.hypervisor.delete(server)
+
+
+@pytest.fixture
+def hypervisor(bench: Bench) -> Hypervisor:
+    return bench.hypervisor
+
+
+@pytest.fixture
+def boot_disk(tmp_path: Path) -> Disk:
+    path = tmp_path / "boot.raw"
+    path.write_bytes(BOOT_SECTOR.ljust(MIB, b"\0"))
+    return Disk(serial=new_id(), device="vda", source=FileSource(path))
+
+
+@pytest.fixture
+def second_disk(tmp_path: Path) -> Disk:
+    path = tmp_path / "second.raw"
+    path.write_bytes(bytes(MIB))
+    return Disk(serial=new_id(), device="vdb", source=FileSource(path))
+
+
+@pytest.fixture
+def machine(boot_disk: Disk) -> Machine:
+    return Machine(ServerId(new_id()), 'a "name" <with> & \x01', vcpus=1, memory_mib=64, disks=(boot_disk,))
+
+
+async def test_the_connector_is_the_same_at_every_call_and_after_a_restart(bench: Bench) -> None:
+    connector = await bench.hypervisor.connector()
+    assert connector.initiator.startswith("iqn.")
+    assert await bench.hypervisor.connector() == connector
+    assert await bench.reopened().connector() == connector
+
+
+async def test_a_machine_that_nobody_defined_is_not_there(hypervisor: Hypervisor, machine: Machine) -> None:
+    assert await hypervisor.power(machine.id) is None
+    assert await hypervisor.disks(machine.id) == frozenset()
+    assert machine.id not in await hypervisor.machines()
+
+
+async def test_calls_that_need_a_machine_say_that_it_is_not_there(
+    hypervisor: Hypervisor, machine: Machine, second_disk: Disk
+) -> None:
+    for call in (
+        hypervisor.stop(machine.id, timeout=0),
+        hypervisor.reboot(machine.id, hard=True),
+        hypervisor.attach(machine.id, second_disk),
+        hypervisor.console(machine.id, None),
+    ):
+        with pytest.raises(NotFound):
+            await call
+
+
+async def test_defining_twice_makes_one_machine_that_is_off(hypervisor: Hypervisor, machine: Machine) -> None:
+    await hypervisor.define(machine)
+    await hypervisor.define(machine)
+    assert await hypervisor.machines() == {machine.id}
+    assert await hypervisor.power(machine.id) is Power.SHUTDOWN
+
+
+async def test_defining_a_running_machine_changes_nothing(
+    hypervisor: Hypervisor, machine: Machine, second_disk: Disk
+) -> None:
+    await hypervisor.start(machine)
+    await hypervisor.define(replace(machine, disks=(*machine.disks, second_disk)))
+    assert await hypervisor.power(machine.id) is Power.RUNNING
+    assert await hypervisor.disks(machine.id) == {machine.disks[0].serial}
+
+
+async def test_starting_twice_leaves_it_running(hypervisor: Hypervisor, machine: Machine) -> None:
+    await hypervisor.define(machine)
+    await hypervisor.start(machine)
+    await hypervisor.start(machine)
+    assert await hypervisor.power(machine.id) is Power.RUNNING
+
+
+async def test_two_starts_at_once_start_it_once(hypervisor: Hypervisor, machine: Machine) -> None:
+    await asyncio.gather(hypervisor.start(machine), hypervisor.start(machine))
+    assert await hypervisor.power(machine.id) is Power.RUNNING
+
+
+async def test_a_machine_starts_with_exactly_the_disks_it_is_given(
+    hypervisor: Hypervisor, machine: Machine, second_disk: Disk
+) -> None:
+    await hypervisor.define(machine)
+    await hypervisor.start(replace(machine, disks=(*machine.disks, second_disk)))
+    assert await hypervisor.disks(machine.id) == {machine.disks[0].serial, second_disk.serial}
+    await hypervisor.stop(machine.id, timeout=0)
+    await hypervisor.start(machine)
+    assert await hypervisor.disks(machine.id) == {machine.disks[0].serial}
+
+
+async def test_stopping_twice_leaves_it_off(hypervisor: Hypervisor, machine: Machine) -> None:
+    await hypervisor.start(machine)
+    await hypervisor.stop(machine.id, timeout=0.2)
+    await hypervisor.stop(machine.id, timeout=0)
+    assert await hypervisor.power(machine.id) is Power.SHUTDOWN
+    assert machine.id in await hypervisor.machines()
+
+
+async def test_a_hard_reboot_keeps_it_running(hypervisor: Hypervisor, machine: Machine) -> None:
+    await hypervisor.start(machine)
+    await hypervisor.reboot(machine.id, hard=True)
+    await hypervisor.reboot(machine.id, hard=True)
+    assert await hypervisor.power(machine.id) is Power.RUNNING
+
+
+async def test_a_machine_that_is_off_cannot_be_rebooted(hypervisor: Hypervisor, machine: Machine) -> None:
+    await hypervisor.define(machine)
+    with pytest.raises(InvalidState):
+        await hypervisor.reboot(machine.id, hard=False)
+
+
+async def test_a_disk_plugged_into_a_running_guest_twice_is_in_once_and_stays(
+    hypervisor: Hypervisor, machine: Machine, second_disk: Disk
+) -> None:
+    await hypervisor.start(machine)
+    await hypervisor.attach(machine.id, second_disk)
+    await hypervisor.attach(machine.id, second_disk)
+    both = {machine.disks[0].serial, second_disk.serial}
+    assert await hypervisor.disks(machine.id) == both
+    await hypervisor.stop(machine.id, timeout=0)
+    assert await hypervisor.disks(machine.id) == both
+
+
+async def test_two_attaches_of_one_disk_at_once_plug_it_in_once(
+    hypervisor: Hypervisor, machine: Machine, second_disk: Disk
+) -> None:
+    await hypervisor.start(machine)
+    await asyncio.gather(*(hypervisor.attach(machine.id, second_disk) for _ in range(2)))
+    assert await hypervisor.disks(machine.id) == {machine.disks[0].serial, second_disk.serial}
+
+
+async def test_a_disk_goes_in_and_out_of_a_machine_that_is_off(
+    hypervisor: Hypervisor, machine: Machine, second_disk: Disk
+) -> None:
+    await hypervisor.define(machine)
+    for _ in range(2):
+        await hypervisor.attach(machine.id, second_disk)
+    assert await hypervisor.disks(machine.id) == {machine.disks[0].serial, second_disk.serial}
+    for _ in range(2):
+        await hypervisor.detach(machine.id, second_disk, timeout=5)
+    assert await hypervisor.disks(machine.id) == {machine.disks[0].serial}
+
+
+async def test_unplugging_from_a_machine_that_is_gone_succeeds(
+    hypervisor: Hypervisor, machine: Machine, second_disk: Disk
+) -> None:
+    await hypervisor.detach(machine.id, second_disk, timeout=5)
+
+
+async def test_a_guest_that_keeps_its_disk_is_reported_and_the_disk_stays(
+    bench: Bench, machine: Machine, second_disk: Disk
+) -> None:
+    hypervisor = bench.hypervisor
+    bench.make_guest_stubborn()
+    await hypervisor.start(machine)
+    await hypervisor.attach(machine.id, second_disk)
+    for _ in range(2):
+        with pytest.raises(GuestKeepsDisk, match=r"did not release vdb .* stays attached"):
+            await hypervisor.detach(machine.id, second_disk, timeout=0.3)
+    both = {machine.disks[0].serial, second_disk.serial}
+    assert await hypervisor.disks(machine.id) == both
+    await hypervisor.stop(machine.id, timeout=0)
+    assert await hypervisor.disks(machine.id) == both, "the definition has it too"
+    await hypervisor.detach(machine.id, second_disk, timeout=5)
+    assert await hypervisor.disks(machine.id) == {machine.disks[0].serial}
+
+
+async def test_deleting_a_running_machine_twice_leaves_nothing(
+    bench: Bench, machine: Machine, second_disk: Disk
+) -> None:
+    hypervisor = bench.hypervisor
+    await hypervisor.start(machine)
+    await hypervisor.attach(machine.id, second_disk)
+    await hypervisor.delete(machine.id)
+    await hypervisor.delete(machine.id)
+    assert await hypervisor.power(machine.id) is None
+    assert await hypervisor.machines() == frozenset()
+    assert not _files_named_after(machine.id, bench.folder)
+
+
+async def test_a_local_disk_is_made_once_grown_and_removed_with_the_machine(
+    bench: Bench, machine: Machine, boot_disk: Disk
+) -> None:
+    assert isinstance(boot_disk.source, FileSource)
+    image = boot_disk.source.path
+    paths = [
+        await bench.hypervisor.make_local_disk(machine.id, image, "raw", virtual_size=MIB, size_gib=1)
+        for _ in range(2)
+    ]
+    assert paths[0] == paths[1]
+    assert paths[0].stat().st_size == GIB
+    await bench.hypervisor.delete(machine.id)
+    assert not paths[0].exists()
+
+
+async def test_a_local_disk_without_a_size_is_as_large_as_its_image(
+    hypervisor: Hypervisor, machine: Machine, boot_disk: Disk
+) -> None:
+    assert isinstance(boot_disk.source, FileSource)
+    image = boot_disk.source.path
+    disk = await hypervisor.make_local_disk(machine.id, image, "raw", virtual_size=MIB, size_gib=0)
+    assert disk.stat().st_size == MIB
+    await hypervisor.delete(machine.id)
+
+
+async def test_the_console_gives_the_last_lines(hypervisor: Hypervisor, machine: Machine) -> None:
+    await hypervisor.define(machine)
+    await hypervisor.start(machine)
+    async with asyncio.timeout(20):
+        while not (await hypervisor.console(machine.id, None)).endswith("\n"):
+            await asyncio.sleep(0.05)
+    whole = await hypervisor.console(machine.id, None)
+    assert await hypervisor.console(machine.id, 1) == whole.splitlines(keepends=True)[-1]
+    assert await hypervisor.console(machine.id, 0) == ""
+
+
+async def test_machines_and_their_disks_outlive_the_process(
+    bench: Bench, machine: Machine, second_disk: Disk
+) -> None:
+    await bench.hypervisor.start(machine)
+    await bench.hypervisor.attach(machine.id, second_disk)
+    again = bench.reopened()
+    assert await again.machines() == {machine.id}
+    assert await again.power(machine.id) is Power.RUNNING
+    assert await again.disks(machine.id) == {machine.disks[0].serial, second_disk.serial}
+
+
+async def test_the_fake_fails_when_it_is_told_to_and_only_once() -> None:
+    fake = FakeHypervisor()
+    fake.fail_next["machines"] = Trouble("the daemon is down")
+    with pytest.raises(Trouble):
+        await fake.machines()
+    assert await fake.machines() == frozenset()
+
+
+def _files_named_after(server: str, folder: Path) -> list[str]:
+    found = subprocess.run(["find", folder, "-name", f"*{server}*"], capture_output=True, text=True, check=True)
+    return found.stdout.split()
