@@ -21,6 +21,7 @@ class Grant:
     initiator: str
     """The initiator's IQN (RFC 7143, section 4.2.7)."""
     username: str
+    """Of this attachment alone: all targets of a daemon share its accounts. Letters, digits, ``.-_``."""
     password: str
     """12 to 16 characters: every initiator accepts that length (RFC 7143, section 12.1.3)."""
     read_only: bool = False
@@ -50,19 +51,29 @@ class Target(Protocol):
         """Check that the daemon answers (start it where the settings say so). Raises ``Misconfigured``."""
 
     async def grant(self, volume: VolumeId, device: Path, grant: Grant) -> Portal:
-        """Export ``device`` if it is not exported yet, and let the grant's initiator in."""
+        """Export ``device`` if it is not exported yet, and let the grant's initiator in.
+
+        Made again with another password, initiator or device, what was there before is replaced.
+        """
 
     async def revoke(self, volume: VolumeId, grant: Grant) -> None:
         """Shut the grant's initiator out and end its sessions; the last grant takes the target with it.
 
-        The password of ``grant`` is not looked at.
+        Only the user name of ``grant`` is looked at. Sessions end last, so an initiator with another grant on
+        this volume whose session had to end too can log in again at once.
         """
 
     async def remove(self, volume: VolumeId) -> None:
         """Remove the volume's target with every grant."""
 
     async def resize(self, volume: VolumeId, device: Path) -> None:
-        """Make initiators able to see that ``device`` grew. Nothing to do where it is not exported."""
+        """Make initiators able to see that ``device`` grew. Nothing to do where it is not exported.
+
+        Requests under way meanwhile may fail: pause the guests, call this, tell them the new size, resume.
+        """
 
     async def exports(self) -> Mapping[VolumeId, frozenset[str]]:
-        """Each exported volume with the CHAP user names that may log in: what is really there."""
+        """Each exported volume with the CHAP user names that get in and find the disk: what is really there.
+
+        A half-made export is listed, without the user names that lack something; granting again completes it.
+        """
