@@ -1,0 +1,161 @@
+"""A tgtd of our own: started detached, found again, ended cleanly.
+
+The daemon holds the disks of running guests, so it must outlive the process that started it: it runs in a
+session of its own, with a management socket and a log in the state directory. Nothing about it is remembered
+in a file that could grow stale: tgtd locks ``tgtd.0.lock`` for as long as it lives, so the kernel tells
+whether there is one, and its process id. The same lock keeps a second tgtd from starting.
+
+Never kill it while it has targets: the guests would lose their disks.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from pumice.backends.targets.tgt_management import LONGEST_SOCKET_PATH, Management, TgtdSilent
+from pumice.model.errors import Conflict, Misconfigured, Trouble
+
+log = structlog.get_logger(__name__)
+
+_FLOCK = struct.Struct("hhqqi")
+"""``struct flock`` of 64-bit Linux: type, whence, start, length, process id."""
+
+
+class TgtDaemon:
+    """The tgtd that serves ``portal`` from ``state_dir``. Needs no root where it may read the volumes."""
+
+    def __init__(self, state_dir: Path, portal: str, *, io_threads: int = 4, patience: float = 10.0) -> None:
+        """``portal`` is ``ip:port``; ``io_threads`` run per exported volume; ``patience`` in seconds."""
+        self.ipc_socket = state_dir / "tgtd"
+        self.portal = portal
+        self.log_file = state_dir / "tgtd.log"
+        self.management = Management(self.ipc_socket, patience)
+        self._io_threads = io_threads
+        self._patience = patience
+        self._starting = asyncio.Lock()
+
+    def pid(self) -> int | None:
+        """The process id of the daemon, or None when there is none."""
+        try:
+            with open(f"{self.ipc_socket}.0.lock", "rb") as lock:
+                asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+                kind, *_, pid = _FLOCK.unpack(fcntl.fcntl(lock, fcntl.F_GETLK, asked))
+        except FileNotFoundError:
+            return None
+        return None if kind == fcntl.F_UNLCK else pid
+
+    async def start(self) -> None:
+        """Find the daemon, or start it. Returns once it answers at the portal.
+
+        Raises ``Misconfigured`` when it cannot be started here, ``Trouble`` when one is there and hangs.
+        """
+        async with self._starting:
+            if self.pid() is None:
+                self._check_machine()
+                await self._launch()
+            if not await self._becomes(self.management.answers):
+                if pid := self.pid():
+                    raise Trouble(f"tgtd (process {pid}) is there but does not answer; see {self.log_file}.")
+                raise Misconfigured(f"tgtd did not start. Its last words: {self._last_words()}")
+            await self._check_portal()
+
+    async def stop(self, *, force: bool = False) -> None:
+        """End the daemon; none there is fine.
+
+        While it has targets it is only ended with ``force``, which cuts the initiators off first, and kills
+        it where it hangs. Without, raises ``Conflict``, or ``Trouble`` when it does not answer.
+        """
+        if self.pid() is None:
+            return
+        try:
+            await asyncio.to_thread(self._empty, force)
+        except TgtdSilent:
+            if not force:
+                raise
+        if not await self._becomes(lambda: self.pid() is None) and (pid := self.pid()):
+            log.warning("tgtd does not end by itself and is killed", pid=pid)
+            os.kill(pid, signal.SIGKILL)
+            await self._becomes(lambda: self.pid() is None)
+
+    def _empty(self, force: bool) -> None:
+        targets = self.management.targets()
+        if targets and not force:
+            raise Conflict(f"tgtd still exports {len(targets)} volumes; its initiators would lose them.")
+        for target in targets:
+            self.management.remove_target(target)
+        self.management.shut_down()
+
+    async def _launch(self) -> None:
+        """Start tgtd in a session of its own, adopted by init, so that nobody's death takes it along."""
+        argv = ("tgtd", "-f", "-t", str(self._io_threads), "--iscsi", f"portal={self.portal}")
+        output = os.open(self.log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                "setsid",
+                "--fork",
+                *argv,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, "PATH": _search_path(), "TGT_IPC_SOCKET": str(self.ipc_socket)},
+            )
+            await process.wait()
+        finally:
+            os.close(output)
+        log.info("tgtd is being started", portal=self.portal)
+
+    def _check_machine(self) -> None:
+        if not shutil.which("tgtd", path=_search_path()):
+            raise Misconfigured("The command 'tgtd' is not installed; 'pumice doctor' tells how.")
+        if len(self.management.address.encode()) > LONGEST_SOCKET_PATH:
+            raise Misconfigured(
+                f"The path {self.management.address} is too long for a unix socket "
+                f"(at most {LONGEST_SOCKET_PATH} bytes); choose a shorter state directory."
+            )
+        self.ipc_socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Where its port is taken, tgtd listens on every address of the machine instead: ask first.
+        host, _, port = self.portal.rpartition(":")
+        family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host.strip("[]"), int(port)))
+            except (OSError, ValueError) as error:
+                raise Misconfigured(f"tgtd cannot listen at {self.portal}: {error}.") from None
+
+    async def _check_portal(self) -> None:
+        portals = await asyncio.to_thread(self.management.portals)
+        if portals == [self.portal]:
+            return
+        with contextlib.suppress(Conflict):
+            await self.stop()
+        raise Misconfigured(f"tgtd listens at {', '.join(portals)} and not at {self.portal} alone.")
+
+    async def _becomes(self, claim: Callable[[], bool]) -> bool:
+        """Wait until the claim holds, at most as long as our patience; whether it does."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._patience):
+                while not await asyncio.to_thread(claim):
+                    await asyncio.sleep(0.02)
+                return True
+        return False
+
+    def _last_words(self) -> str:
+        try:
+            return self.log_file.read_text(errors="replace").strip()[-500:] or "none"
+        except OSError as error:
+            return str(error)
+
+
+def _search_path() -> str:
+    """PATH with the directories of system daemons, which a plain user's PATH lacks."""
+    return f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
