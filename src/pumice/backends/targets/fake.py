@@ -1,0 +1,89 @@
+"""A target that costs nothing, for benchmarks of everything else and for tests of the API.
+
+It keeps in memory what is exported (``devices``) and who may log in (``admits``). It can be told to be slow
+(``delay``) and to fail (``fail_next``).
+"""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+from pumice.backends.targets.contract import Grant, Portal
+from pumice.model.ids import VolumeId
+
+
+class FakeTarget:
+    """Every call first waits ``delay`` seconds; what ``fail_next`` holds under its name it raises, once.
+
+    target.fail_next["grant"] = Trouble("The daemon is down.")
+    """
+
+    driver = "fake"
+    protocol = "iSCSI"
+
+    def __init__(self, portal: str = "127.0.0.1:3260", *, delay: float = 0.0) -> None:
+        self.delay = delay
+        self.fail_next: dict[str, Exception] = {}
+        self.devices: dict[VolumeId, Path] = {}
+        """What is exported."""
+        self._portal = portal
+        self._grants: dict[VolumeId, dict[str, Grant]] = {}
+
+    async def start(self) -> None:
+        await self._pretend("start")
+
+    async def grant(self, volume: VolumeId, device: Path, grant: Grant) -> Portal:
+        await self._pretend("grant")
+        self.devices[volume] = device
+        self._grants.setdefault(volume, {})[grant.username] = grant
+        return Portal(_iqn(volume), self._portal, 1)
+
+    async def revoke(self, volume: VolumeId, grant: Grant) -> None:
+        await self._pretend("revoke")
+        grants = self._grants.get(volume, {})
+        grants.pop(grant.username, None)
+        if not grants:
+            self._forget(volume)
+
+    async def remove(self, volume: VolumeId) -> None:
+        await self._pretend("remove")
+        self._forget(volume)
+
+    async def resize(self, volume: VolumeId, device: Path) -> None:
+        await self._pretend("resize")
+        if volume in self.devices:
+            self.devices[volume] = device
+
+    async def exports(self) -> Mapping[VolumeId, frozenset[str]]:
+        await self._pretend("exports")
+        return {volume: frozenset(grants) for volume, grants in self._grants.items()}
+
+    # --- for tests ------------------------------------------------------------------------------------
+
+    def admits(self, iqn: str, initiator: str, username: str, password: str) -> bool:
+        """Whether a login with these words would succeed."""
+        return any(
+            (grant.initiator, grant.username, grant.password) == (initiator, username, password)
+            for volume, grants in self._grants.items()
+            if _iqn(volume) == iqn
+            for grant in grants.values()
+        )
+
+    def forget(self) -> None:
+        """Lose everything, as a target daemon does when it is killed."""
+        for volume in list(self.devices):
+            self._forget(volume)
+
+    def _forget(self, volume: VolumeId) -> None:
+        self.devices.pop(volume, None)
+        self._grants.pop(volume, None)
+
+    async def _pretend(self, call: str) -> None:
+        if self.delay:
+            await asyncio.sleep(self.delay)
+        if call in self.fail_next:
+            raise self.fail_next.pop(call)
+
+
+def _iqn(volume: VolumeId) -> str:
+    return f"iqn.2010-10.org.openstack:volume-{volume}"
