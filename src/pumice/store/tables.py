@@ -89,6 +89,7 @@ domains = sa.Table(
     Column("name", NAME, nullable=False, unique=True),
     Column("description", Text, nullable=False),
     Column("enabled", Boolean, nullable=False),
+    Column("extra", JSON, nullable=False),  # what else clients keep with it: unknown keys, options
 )
 
 projects = sa.Table(
@@ -101,6 +102,7 @@ projects = sa.Table(
     Column("description", Text, nullable=False),
     Column("enabled", Boolean, nullable=False),
     Column("tags", JSON, nullable=False),
+    Column("extra", JSON, nullable=False),  # what else clients keep with it: unknown keys, options
     UniqueConstraint("domain_id", "name"),
 )
 
@@ -116,6 +118,7 @@ users = sa.Table(
     Column("default_project_id", ID),
     Column("password_hash", Text),
     Column("password_expires_at", TIME),
+    Column("extra", JSON, nullable=False),  # what else clients keep with it: unknown keys, options
     UniqueConstraint("domain_id", "name"),
 )
 
@@ -125,6 +128,7 @@ roles = sa.Table(
     _key(),
     Column("name", NAME, nullable=False, unique=True),
     Column("description", Text),
+    Column("extra", JSON, nullable=False),  # what else clients keep with it: unknown keys, options
 )
 
 role_assignments = sa.Table(
