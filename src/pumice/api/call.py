@@ -9,6 +9,7 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from pumice.api.house import House
+from pumice.api.policy import Policy
 from pumice.model.errors import Invalid, TooLarge
 from pumice.model.scope import Scope
 
@@ -35,6 +36,8 @@ class Call:
     version: Version
     base_url: str
     """Scheme and host as the client sees them: ``http://127.0.0.1:8776``."""
+    policy: Policy
+    """The service's rules, for what can only be judged once the thing was read."""
     args: dict[str, str] = field(default_factory=dict)
     """What the route's ``{names}`` stood for."""
     _json: Any = None

@@ -10,6 +10,7 @@ from pathlib import Path
 from oslo_config import cfg
 from oslo_policy import policy
 
+from pumice.identity.roles import with_implied
 from pumice.model.errors import Forbidden
 from pumice.model.scope import Scope
 
@@ -20,8 +21,6 @@ SERVICE = "role:admin or role:service"
 ANYBODY = "@"
 
 MOST_REMEMBERED = 10_000
-
-_IMPLIED = {"admin": {"manager", "member", "reader"}, "manager": {"member", "reader"}, "member": {"reader"}}
 
 
 class Policy:
@@ -37,17 +36,16 @@ class Policy:
         for name, check in defaults.items():
             self._enforcer.register_default(policy.RuleDefault(name, check))
         self._enforcer.load_rules()
-        self._remembered: dict[tuple[str, Scope, str | None], bool] = {}
+        self._remembered: dict[tuple[str, Scope, str | None, str | None], bool] = {}
 
-    def allows(self, rule: str, who: Scope, project_id: str | None = None) -> bool:
-        """Whether ``who`` may do what ``rule`` guards to something of ``project_id`` (the caller's own)."""
-        key = rule, who, project_id
+    def allows(self, rule: str, who: Scope, project_id: str | None = None, user_id: str | None = None) -> bool:
+        """Whether ``who`` may do what ``rule`` guards to something of a project or a user (by default its own)."""
+        key = rule, who, project_id, user_id
         if (known := self._remembered.get(key)) is not None:
             return known
-        roles = set(who.roles) | {implied for role in who.roles for implied in _IMPLIED.get(role, ())}
         owner = who.project_id if project_id is None else project_id
         credentials = {
-            "roles": sorted(roles),
+            "roles": sorted(with_implied(who.roles)),
             "user_id": who.user_id,
             "project_id": who.project_id,
             "domain_id": who.domain_id,
@@ -55,14 +53,16 @@ class Policy:
             "service_roles": sorted(who.service_roles),
             "is_admin": who.is_admin,
         }
-        target = {"project_id": owner, "user_id": who.user_id, "tenant_id": owner}
+        target = {"user_id": user_id or who.user_id}
+        if owner is not None:  # else no project matches, not even that of a token without one
+            target |= {"project_id": owner, "tenant_id": owner}
         allowed = bool(self._enforcer.enforce(rule, target, credentials))
         if len(self._remembered) >= MOST_REMEMBERED:
             self._remembered.clear()
         self._remembered[key] = allowed
         return allowed
 
-    def require(self, rule: str, who: Scope, project_id: str | None = None) -> None:
+    def require(self, rule: str, who: Scope, project_id: str | None = None, user_id: str | None = None) -> None:
         """Raises ``Forbidden`` unless ``allows``."""
-        if not self.allows(rule, who, project_id):
+        if not self.allows(rule, who, project_id, user_id):
             raise Forbidden(f"Policy doesn't allow {rule} to be performed.")

@@ -109,6 +109,7 @@ class Service:
             who=NOBODY,
             version=version,
             base_url=base_url(scope, headers),
+            policy=self.policy,
         )
         public = found is not None and any(r.policy is None for rs in found[0].routes.values() for r, _ in rs)
         if not public:
@@ -123,7 +124,8 @@ class Service:
                 call.who = await self._who(headers, request_id)
             if project_id is not None and project_id != call.who.project_id:
                 raise Invalid("Malformed request url: the project in it is not the token's.")
-            self.policy.require(route.policy, call.who)
+            about = call.args  # a user or project named in the path is the one the rule is asked about
+            self.policy.require(route.policy, call.who, about.get("project_id"), about.get("user_id"))
         return await route.handler(call)
 
     def _without_project(self, path: str) -> tuple[str, str | None]:
