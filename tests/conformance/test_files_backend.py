@@ -2,11 +2,13 @@
 
 import os
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from pumice.backends import sparse
 from pumice.backends.contract import ImageFile, no_progress
 from pumice.backends.files import FilesBackend
 from pumice.model.errors import Elsewhere, Invalid, Misconfigured
@@ -96,6 +98,19 @@ async def test_deleting_from_a_pool_that_is_away_is_not_taken_for_done(
     (tmp_path / "away").rename(tmp_path / "pool")
     await files.delete(volume, "pool")
     assert not (await files.inventory()).volumes
+
+
+def test_a_copy_that_is_told_to_stop_stops_at_the_next_step(tmp_path: Path) -> None:
+    source, target, stop, told = tmp_path / "source", tmp_path / "target", threading.Event(), list[float]()
+    source.write_bytes(bytes(64 * MIB))
+    target.touch()
+
+    def stop_at_once(done: float) -> None:
+        told.append(done)
+        stop.set()
+
+    sparse.copy(source, target, stop_at_once, stop)
+    assert len(told) == 1
 
 
 async def test_a_clone_crosses_file_systems(tmp_path: Path, small_disk: Path) -> None:
