@@ -48,13 +48,13 @@ async def choose(cache: Path) -> Accelerator:
     key = f"{os.uname().release} | {version} | {'/dev/kvm' if usable else 'no /dev/kvm'}"
     known = _remembered(cache)
     if key not in known:
-        known = {key: Accelerator.KVM if usable and await _boots("kvm") else Accelerator.TCG}
+        known = {key: Accelerator.KVM if usable and await boots("kvm") else Accelerator.TCG}
         _remember(cache, known)
         log.info("accelerator chosen", accelerator=known[key].name, key=key)
     return known[key]
 
 
-async def _boots(accelerator: str) -> bool:
+async def boots(accelerator: str) -> bool:
     """Whether the boot sector ran to its end in time."""
     with tempfile.NamedTemporaryFile(prefix="pumice-probe-") as disk:
         disk.write(_LEAVE)

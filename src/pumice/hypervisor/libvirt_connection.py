@@ -26,6 +26,8 @@ Connection = Any
 
 _AT_ONCE = 4  # libvirtd serves five requests of one client at a time
 
+_ISCSI = "iSCSI: "
+_LOGIN_REFUSED = "Authentication failure"
 _MAY_PASS = ("iSCSI: Failed to connect", "cannot acquire state change lock", "Connection refused")
 """Words of libvirt and QEMU for what waiting may cure: a target that is restarting, a domain that is busy."""
 
@@ -123,6 +125,8 @@ class LibvirtConnection:
 def explained(error: Exception) -> PumiceError:
     """libvirt's error as one of ours, in its own words. It never holds a secret: it was never told one."""
     words = str(error)
-    if any(sign in words for sign in _MAY_PASS):
-        return Trouble(f"libvirt: {words}")
-    return PumiceError(f"libvirt refused: {words}")
+    if _ISCSI in words:  # what stands before is QEMU's whole command
+        words = words[words.rindex(_ISCSI) :]
+    if any(sign in words for sign in _MAY_PASS) and _LOGIN_REFUSED not in words:
+        return Trouble(f"The hypervisor met trouble: {words}")
+    return PumiceError(f"The hypervisor refused: {words}")

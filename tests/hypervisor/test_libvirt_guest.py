@@ -1,0 +1,214 @@
+"""A real Linux guest under libvirt, booted over iSCSI with CHAP: the story from boot to nothing left."""
+
+import asyncio
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from pumice.app.guest_image import GREETING, build_guest_image
+from pumice.backends.targets.contract import Grant
+from pumice.backends.targets.tgt import TgtTarget
+from pumice.backends.targets.tgtd import TgtDaemon
+from pumice.host.command import run
+from pumice.hypervisor.contract import Disk, FileSource, IscsiSource, Machine, Power
+from pumice.hypervisor.libvirt import LibvirtHypervisor
+from pumice.hypervisor.libvirt_connection import load
+from pumice.hypervisor.libvirtd import LibvirtDaemon
+from pumice.model.errors import Conflict, Misconfigured, PumiceError, Trouble
+from pumice.model.ids import AttachmentId, ServerId, VolumeId, new_id
+from pumice.model.units import GIB
+
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("libvirt"), pytest.mark.timeout(240)]
+
+CACHE = Path(__file__).parents[2] / ".cache"
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Short, because of the limit on the paths of sockets."""
+    folder = Path(tempfile.mkdtemp(prefix="pumice-guest-"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+async def daemon(folder: Path) -> AsyncIterator[LibvirtDaemon]:
+    daemon = LibvirtDaemon(folder / "hypervisor" / "libvirtd", CACHE / "libvirt")
+    yield daemon
+    await daemon.stop(force=True)
+
+
+@pytest.fixture
+async def hypervisor(daemon: LibvirtDaemon) -> LibvirtHypervisor:
+    hypervisor = LibvirtHypervisor(daemon.state_dir.parent, daemon=daemon)
+    await hypervisor.start_up()
+    return hypervisor
+
+
+@pytest.fixture
+async def target(folder: Path) -> AsyncIterator[TgtTarget]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        portal = f"127.0.0.1:{free.getsockname()[1]}"
+    daemon = TgtDaemon(folder / "tgt", portal)
+    target = TgtTarget(portal, daemon=daemon)
+    await target.start()
+    yield target
+    await daemon.stop(force=True)
+
+
+async def exported(target: TgtTarget, path: Path, device: str, initiator: str) -> tuple[Disk, Grant]:
+    volume, attachment = VolumeId(new_id()), AttachmentId(new_id())
+    grant = Grant(attachment, initiator, f"user-{device}", secrets.token_hex(8))
+    portal = await target.grant(volume, path, grant)
+    source = IscsiSource(portal.portal, portal.iqn, portal.lun, grant.username, grant.password, initiator)
+    return Disk(volume, device, source, attachment), grant
+
+
+async def says(hypervisor: LibvirtHypervisor, server: ServerId, words: str, times: int = 1) -> None:
+    """Wait until the guest has said the words on its serial port."""
+    limit = time.monotonic() + 90
+    while (console := await hypervisor.console(server, None)).count(words) < times:
+        assert time.monotonic() < limit, f"the guest never said {words!r}; it said:\n{console}"
+        await asyncio.sleep(0.05)
+
+
+def files_holding(secret: str, folder: Path) -> str:
+    found = subprocess.run(["grep", "-rlaF", secret, folder], capture_output=True, text=True, check=False)
+    return found.stdout
+
+
+def secrets_known_to(daemon: LibvirtDaemon) -> list[str]:
+    connection = load().open(daemon.uri)
+    try:
+        return connection.listSecrets()
+    finally:
+        connection.close()
+
+
+async def test_a_guest_boots_over_iscsi_takes_a_disk_writes_lets_go_and_leaves_nothing(
+    folder: Path, hypervisor: LibvirtHypervisor, daemon: LibvirtDaemon, target: TgtTarget
+) -> None:
+    initiator = (await hypervisor.connector()).initiator
+    image = await build_guest_image(folder / "guest.qcow2", CACHE / "guest")
+    root, empty = folder / "root.raw", folder / "empty.raw"
+    await run("qemu-img", "convert", "-O", "raw", image, root, timeout=60)
+    with empty.open("wb") as file:
+        file.truncate(GIB)
+    boot_disk, boot_grant = await exported(target, root, "vda", initiator)
+    server = ServerId(new_id())
+    machine = Machine(server, "guest", vcpus=1, memory_mib=256, disks=(boot_disk,))
+
+    await hypervisor.define(machine)
+    await hypervisor.start(machine)
+    await says(hypervisor, server, "PUMICE-GUEST ready")
+
+    disk, grant = await exported(target, empty, "vdb", initiator)
+    await hypervisor.attach(server, disk)
+    await says(hypervisor, server, f"PUMICE-GUEST disk vdb {GIB // 512} sectors serial {disk.serial[:20]}")
+    await says(hypervisor, server, "PUMICE-GUEST wrote vdb")
+    with empty.open("rb") as file:
+        assert file.read(len(GREETING)) == GREETING.encode()
+    await hypervisor.send_console(server, "echo sum $((40 + 2))")
+    await says(hypervisor, server, "sum 42")
+    for each in (grant, boot_grant):
+        assert not files_holding(each.password, folder / "hypervisor")
+
+    # libvirtd dies under a running guest; the next call brings it back, and the guest never noticed.
+    pid = daemon.pid()
+    assert pid
+    os.kill(pid, signal.SIGKILL)
+    await hypervisor.detach(server, disk, timeout=30)
+    assert daemon.pid() not in (None, pid)
+    await hypervisor.detach(server, disk, timeout=30)
+    await says(hypervisor, server, "PUMICE-GUEST gone vdb")
+    assert await hypervisor.disks(server) == {boot_disk.serial}
+    assert secrets_known_to(daemon) == [], "the daemon that died took them along, and none came back"
+
+    await hypervisor.reboot(server, hard=True)
+    await says(hypervisor, server, "boot 2")
+    await hypervisor.stop(server, timeout=30)
+    assert await hypervisor.power(server) is Power.SHUTDOWN
+    await hypervisor.start(machine)
+    await says(hypervisor, server, "boot 3")
+
+    await hypervisor.delete(server)
+    await target.revoke(VolumeId(disk.serial), grant)
+    await target.revoke(VolumeId(boot_disk.serial), boot_grant)
+    assert await target.exports() == {}
+    assert await hypervisor.machines() == frozenset()
+    assert secrets_known_to(daemon) == []
+    assert not list((folder / "hypervisor").rglob(f"*{server}*"))
+
+
+async def test_a_wrong_password_is_refused_in_words_and_leaves_no_secret(
+    folder: Path, hypervisor: LibvirtHypervisor, daemon: LibvirtDaemon, target: TgtTarget
+) -> None:
+    path = folder / "disk.raw"
+    path.write_bytes(bytes(1024 * 1024))
+    disk, grant = await exported(target, path, "vda", (await hypervisor.connector()).initiator)
+    assert isinstance(disk.source, IscsiSource)
+    wrong = IscsiSource(
+        disk.source.portal, disk.source.iqn, disk.source.lun, grant.username, "wrong-password", grant.initiator
+    )
+    machine = Machine(ServerId(new_id()), "guest", 1, 64, (Disk(disk.serial, "vda", wrong, disk.attachment),))
+    with pytest.raises(PumiceError, match="Authentication failure") as refusal:
+        await hypervisor.start(machine)
+    assert not isinstance(refusal.value, Trouble)
+    assert "wrong-password" not in str(refusal.value)
+    await hypervisor.delete(machine.id)
+    assert secrets_known_to(daemon) == []
+
+
+async def test_a_target_that_is_down_is_trouble_and_leaves_no_disk_and_no_secret(
+    folder: Path, hypervisor: LibvirtHypervisor, daemon: LibvirtDaemon
+) -> None:
+    boot = folder / "boot.raw"
+    boot.write_bytes(bytes(1024 * 1024))
+    machine = Machine(ServerId(new_id()), "guest", 1, 64, (Disk(new_id(), "vda", FileSource(boot)),))
+    await hypervisor.start(machine)
+    nobody = IscsiSource("127.0.0.1:1", "iqn.2026-11.org.pumice:nobody", 1, "user", "password", "iqn.x")
+    for _ in range(2):
+        with pytest.raises(Trouble):
+            await hypervisor.attach(machine.id, Disk(new_id(), "vdb", nobody, AttachmentId(new_id())))
+    assert await hypervisor.disks(machine.id) == {machine.disks[0].serial}
+    assert secrets_known_to(daemon) == []
+
+
+async def test_a_second_daemon_on_the_same_folder_is_the_first_one(
+    daemon: LibvirtDaemon, hypervisor: LibvirtHypervisor
+) -> None:
+    pid = daemon.pid()
+    again = LibvirtDaemon(daemon.state_dir, CACHE / "libvirt")
+    await asyncio.gather(again.start(), daemon.start())
+    assert again.pid() == pid
+    await daemon.stop()
+    await daemon.stop()
+    assert again.pid() is None
+    assert await hypervisor.machines() == frozenset(), "a call finds the daemon gone, and starts it"
+
+
+async def test_a_daemon_with_guests_is_left_alone_unless_forced(
+    folder: Path, hypervisor: LibvirtHypervisor, daemon: LibvirtDaemon
+) -> None:
+    boot = folder / "boot.raw"
+    boot.write_bytes(bytes(1024 * 1024))
+    machine = Machine(ServerId(new_id()), "guest", 1, 64, (Disk(new_id(), "vda", FileSource(boot)),))
+    await hypervisor.start(machine)
+    with pytest.raises(Conflict):
+        await daemon.stop()
+    assert await hypervisor.power(machine.id) is Power.RUNNING
+
+
+async def test_a_path_too_long_for_a_socket_is_refused_with_the_reason(folder: Path) -> None:
+    with pytest.raises(Misconfigured, match="choose a shorter state directory"):
+        await LibvirtDaemon(folder / ("x" * 100)).start()
