@@ -1,0 +1,1 @@
+"""What is on offer: volume types, flavors, quotas."""

@@ -41,6 +41,7 @@ from pumice.model.ids import new_id
 from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.operations.hands import Hands
+from pumice.operations.places import SCHEDULER
 from pumice.store import operations as log
 from pumice.store.columns import now
 from pumice.store.database import Transaction
@@ -91,7 +92,7 @@ Outside = Callable[[Operation[P], Hands], Awaitable[None]]
 
 def scheduler(_: Operation[Any]) -> str:
     """The place where pools and hosts are chosen."""
-    return "scheduler"
+    return SCHEDULER
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ def choose(pools: Sequence[Pool], request: Request, rules: Rules) -> Pool:
         before, left = left, [pool for pool in left if passes(pool, request)]
         if not left:
             raise NoValidBackend(
-                f"No valid backend was found: {name} left none of {len(before)} "
-                f"pool{'s' if len(before) > 1 else ''} for {request.size} GiB in zone {request.availability_zone}."
+                f"No valid backend was found: {name} left none of {len(before)} pool(s) for "
+                f"{request.size} GiB in zone {request.availability_zone}."
             )
     return order(left, rules)[0]

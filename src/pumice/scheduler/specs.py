@@ -1,8 +1,8 @@
 """Extra specs: does a capability's value meet what a volume type asks for?
 
 The operators are Cinder's (admin guide, "Configure capability filters"): numbers with ``=`` (at least), ``==``,
-``!=``, ``>=``, ``<=``; strings with ``s==``, ``s!=``, ``s<``, ``s<=``, ``s>``, ``s>=``; ``<in>``, ``<is>`` (a truth
-value) and ``<or>``. Without an operator the texts must be equal, whatever their case.
+``!=``, ``>=``, ``<=``; strings with ``s==``, ``s!=``, ``s<``, ``s<=``, ``s>``, ``s>=``; ``<in>``, ``<is>`` (a
+truth value) and ``<or>``. Without an operator the texts must be equal, whatever their case.
 """
 
 import operator

@@ -63,6 +63,8 @@ def claimed_by_rows(tx: Transaction) -> dict[str, tuple[int, int]]:
     """GiB and number of the volumes of every pool, counted from the volumes themselves."""
     v = volumes.c
     rows = tx.execute(
-        sa.select(v.pool, sa.func.sum(v.size), sa.func.count()).where(v.pool.is_not(None)).group_by(v.pool)
+        sa.select(v.pool, sa.func.sum(v.size).label("size"), sa.func.count().label("number"))
+        .where(v.pool.is_not(None))
+        .group_by(v.pool)
     )
-    return {row[0]: (row[1], row[2]) for row in rows}
+    return {row.pool: (row.size, row.number) for row in rows}

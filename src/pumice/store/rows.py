@@ -34,3 +34,7 @@ class Rows(Generic[T]):
         """Every row."""
         kind = self.kind
         return [kind(*row) for row in result]
+
+    def row(self, value: T) -> dict[str, Any]:
+        """The value as the row it is stored in."""
+        return {column.name: getattr(value, column.name) for column in self.columns}

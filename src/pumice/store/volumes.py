@@ -4,7 +4,7 @@ A state is changed by ``move`` alone: one conditional UPDATE. When it changes no
 to explain why; two that race for one volume can therefore not both win.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,6 +15,7 @@ from pumice.model.states import VolumeStatus, may_move
 from pumice.model.volume import Volume
 from pumice.store.columns import now
 from pumice.store.database import Transaction
+from pumice.store.paging import after
 from pumice.store.rows import Rows
 from pumice.store.tables import attachments, snapshots, volumes
 
@@ -28,9 +29,9 @@ _copy = volumes.alias("copy")
 _is_being_copied = sa.exists().where(_copy.c.source_volid == _v.id, _copy.c.status == VolumeStatus.CREATING)
 
 
-def insert(tx: Transaction, row: Mapping[str, Any]) -> None:
+def insert(tx: Transaction, volume: Volume) -> None:
     """Add a volume."""
-    tx.execute(_insert, dict(row))
+    tx.execute(_insert, _rows.row(volume))
 
 
 def get(tx: Transaction, who: Scope, volume_id: str) -> Volume:
@@ -120,23 +121,6 @@ def page(
     keys = [(_v[name], ascending) for name, ascending in sort]
     keys.append((_v.id, keys[-1][1]))
     if marker:
-        query = query.where(_after(get(tx, who, marker), keys))
+        query = query.where(after(get(tx, who, marker), keys))
     order = [key.asc() if ascending else key.desc() for key, ascending in keys]
     return _rows.all(tx.execute(query.order_by(*order).limit(limit).offset(offset or None)))
-
-
-def _after(row: Volume, keys: Sequence[tuple[Any, bool]]) -> sa.ColumnElement[bool]:
-    """The rows that follow ``row`` in the order of ``keys``. NULLs sort first, as SQLite has them."""
-    alternatives = []
-    equal: list[sa.ColumnElement[bool]] = []
-    for column, ascending in keys:
-        value = getattr(row, column.name)
-        if value is None:
-            beyond = column.is_not(None) if ascending else sa.false()
-            same = column.is_(None)
-        else:
-            beyond = column > value if ascending else sa.or_(column < value, column.is_(None))
-            same = column == value
-        alternatives.append(sa.and_(*equal, beyond))
-        equal.append(same)
-    return sa.or_(*alternatives)

@@ -1,0 +1,1 @@
+"""What can be done with volumes: one verb, one file."""

@@ -1,0 +1,128 @@
+"""Connect an attachment: export its volume to the initiator that its connector names.
+
+1. ``accept_new`` or ``accept_known``: the connector and a CHAP account of its own, in the attachment's row
+2. ``export``: the volume's host lets the initiator in
+3. ``publish``: where the export is, in the row
+
+If it fails, a new attachment is gone again, and a known one is ``reserved`` as before.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pumice.attachments import exports
+from pumice.attachments.reserve import reserve
+from pumice.model.errors import InvalidState
+from pumice.model.ids import new_id
+from pumice.model.rules import Rules
+from pumice.model.scope import Scope
+from pumice.model.states import AttachStatus
+from pumice.model.volume import Attachment, host_of
+from pumice.operations.hands import Hands
+from pumice.operations.operation import Operation, Step, Verb, enqueue
+from pumice.operations.places import volume_host
+from pumice.store import attachments, volumes
+from pumice.store.database import Transaction
+
+A = AttachStatus
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectParams:
+    """What the operation was asked to do."""
+
+    attachment_id: str
+    volume_id: str
+    pool: str
+    keep: bool
+    """Whether the attachment was there before, and stays if this fails."""
+
+
+def accept_new(
+    tx: Transaction, who: Scope, volume_id: str, *, server_id: str | None, mode: str, connector: dict[str, Any]
+) -> tuple[Attachment, str]:
+    """A new attachment, being connected, and its operation's id. Raises as ``reserve`` does, or ``Invalid``."""
+    account = exports.new_account(connector)
+    operation_id = new_id()
+    attachment = reserve(
+        tx,
+        who,
+        volume_id,
+        server_id=server_id,
+        mode=mode,
+        status=A.ATTACHING,
+        operation_id=operation_id,
+        **account,
+    )
+    _enqueue(tx, who, attachment, keep=False, operation_id=operation_id)
+    return attachment, operation_id
+
+
+def accept_known(tx: Transaction, who: Scope, attachment_id: str, connector: dict[str, Any]) -> str | None:
+    """Connect a reserved attachment; the operation's id. None when the same initiator is connected already.
+
+    Raises ``NotFound``, ``Invalid`` or ``InvalidState``.
+    """
+    attachment = attachments.get(tx, who, attachment_id)
+    account = exports.new_account(connector)
+    if attachment.connector is not None:
+        if attachment.connector.get("initiator") == connector["initiator"] and attachment.portal is not None:
+            return None
+        raise InvalidState("Invalid attachment: it is connected, or being connected, to an initiator already.")
+    operation_id = new_id()
+    attachments.move(tx, attachment.id, {A.RESERVED}, A.ATTACHING, operation_id=operation_id, **account)
+    attachments.let_volume_follow(tx, attachment.volume_id)
+    _enqueue(tx, who, attachment, keep=True, operation_id=operation_id)
+    return operation_id
+
+
+def _enqueue(tx: Transaction, who: Scope, attachment: Attachment, *, keep: bool, operation_id: str) -> None:
+    volume = volumes.find(tx, attachment.volume_id)
+    assert volume is not None
+    if volume.pool is None:
+        raise InvalidState(f"Invalid volume: volume {volume.id} has no bytes on any backend.")
+    params = ConnectParams(attachment.id, volume.id, volume.pool, keep)
+    enqueue(tx, CONNECT, params, subject=attachment.id, who=who, id=operation_id)
+
+
+def on_backend(op: Operation[ConnectParams]) -> str:
+    """The volume's host."""
+    return volume_host(host_of(op.params.pool))
+
+
+async def export(op: Operation[ConnectParams], hands: Hands) -> None:
+    """Let the initiator in."""
+    portal = await exports.let_in(hands, op.params.attachment_id, op.params.pool)
+    op.notes["portal"] = {"iqn": portal.iqn, "portal": portal.portal, "lun": portal.lun}
+
+
+async def remove_export(op: Operation[ConnectParams], hands: Hands) -> None:
+    """Shut it out again."""
+    await exports.shut_out(hands, op.params.attachment_id, op.params.pool)
+
+
+def publish(tx: Transaction, op: Operation[ConnectParams], rules: Rules) -> None:
+    """Say where the export is."""
+    attachments.change(tx, op.params.attachment_id, portal=op.notes["portal"], operation_id=None)
+
+
+def explain(tx: Transaction, op: Operation[ConnectParams], error: str) -> None:
+    """As it was before. The request that waits tells why."""
+    if op.params.keep:
+        if attachments.find(tx, op.params.attachment_id):
+            changes = dict.fromkeys(
+                ("connector", "host", "chap_username", "chap_password", "operation_id", "portal")
+            )
+            attachments.move(tx, op.params.attachment_id, {A.ATTACHING, A.RESERVED}, A.RESERVED, **changes)
+    else:
+        attachments.delete(tx, op.params.attachment_id)
+    attachments.let_volume_follow(tx, op.params.volume_id)
+
+
+CONNECT = Verb(
+    kind="attachment.connect",
+    params=ConnectParams,
+    steps=(Step(export, undo=remove_export, at=on_backend), Step(publish, at=on_backend)),
+    failed=explain,
+    deadline=300,
+)

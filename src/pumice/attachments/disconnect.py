@@ -1,0 +1,101 @@
+"""Disconnect an attachment: shut its initiator out, then free the volume.
+
+1. ``accept``: ``detaching``; an attachment that was never connected is gone at once
+2. ``remove_export``: the volume's host shuts the initiator out and ends its sessions
+3. ``free``: the row is gone, and the volume ``available`` if that was the last
+
+Nothing is undone: each step is done again until it succeeds. If the deadline passes first, the attachment is in
+``error_detaching``, the volume stays in use, and the tenant can read why and try again.
+"""
+
+from dataclasses import dataclass
+
+from pumice.attachments import exports
+from pumice.model.ids import new_id
+from pumice.model.rules import Rules
+from pumice.model.scope import Scope
+from pumice.model.states import AttachStatus
+from pumice.model.volume import Attachment, host_of
+from pumice.operations.hands import Hands
+from pumice.operations.operation import Operation, Step, Verb, enqueue
+from pumice.operations.places import volume_host
+from pumice.store import attachments, messages, volumes
+from pumice.store.database import Transaction
+
+A = AttachStatus
+
+
+@dataclass(frozen=True, slots=True)
+class DisconnectParams:
+    """What the operation was asked to do."""
+
+    attachment_id: str
+    volume_id: str
+    pool: str
+    keep: bool
+    """Only shut the initiator out; the attachment stays until ``os-detach``."""
+
+
+def accept(tx: Transaction, who: Scope, attachment: Attachment, *, keep: bool = False) -> str | None:
+    """Begin to disconnect; the operation's id, or None when there was nothing to disconnect."""
+    volume = volumes.find(tx, attachment.volume_id)
+    if attachment.connector is None or volume is None or volume.pool is None:
+        if not keep:
+            _free(tx, attachment.id, attachment.volume_id)
+        return None
+    operation_id = new_id()
+    if not keep:
+        attachments.move(tx, attachment.id, frozenset(A), A.DETACHING, operation_id=operation_id)
+        attachments.let_volume_follow(tx, attachment.volume_id)
+    params = DisconnectParams(attachment.id, attachment.volume_id, volume.pool, keep)
+    enqueue(tx, DISCONNECT, params, subject=attachment.id, who=who, id=operation_id)
+    return operation_id
+
+
+def on_backend(op: Operation[DisconnectParams]) -> str:
+    """The volume's host."""
+    return volume_host(host_of(op.params.pool))
+
+
+async def remove_export(op: Operation[DisconnectParams], hands: Hands) -> None:
+    """Shut the initiator out."""
+    await exports.shut_out(hands, op.params.attachment_id, op.params.pool)
+
+
+def free(tx: Transaction, op: Operation[DisconnectParams], rules: Rules) -> None:
+    """The volume is free of this attachment."""
+    if op.params.keep:
+        attachments.change(tx, op.params.attachment_id, connector=None, portal=None)
+    else:
+        _free(tx, op.params.attachment_id, op.params.volume_id)
+
+
+def _free(tx: Transaction, attachment_id: str, volume_id: str) -> None:
+    attachments.delete(tx, attachment_id)
+    attachments.let_volume_follow(tx, volume_id)
+
+
+def explain(tx: Transaction, op: Operation[DisconnectParams], error: str) -> None:
+    """The attachment is in ``error_detaching``, and its owner can read why."""
+    if op.params.keep or not (attachment := attachments.find(tx, op.params.attachment_id)):
+        return
+    attachments.move(tx, attachment.id, frozenset(A), A.ERROR_DETACHING, operation_id=None)
+    attachments.let_volume_follow(tx, op.params.volume_id)
+    messages.tell(
+        tx,
+        attachment.project_id,
+        resource_type="VOLUME",
+        resource_id=op.params.volume_id,
+        event="004_001",
+        text=error,
+        request_id=op.request_id,
+    )
+
+
+DISCONNECT = Verb(
+    kind="attachment.disconnect",
+    params=DisconnectParams,
+    steps=(Step(remove_export, at=on_backend, tries=1000), Step(free, at=on_backend)),
+    failed=explain,
+    deadline=600,
+)

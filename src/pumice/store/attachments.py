@@ -1,0 +1,143 @@
+"""Attachments: every read and write of their rows, and what a volume's state follows from them."""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from pumice.model.errors import InvalidState, NotFound
+from pumice.model.scope import Scope
+from pumice.model.states import AttachStatus, VolumeStatus
+from pumice.model.volume import Attachment
+from pumice.store.columns import now
+from pumice.store.database import Transaction
+from pumice.store.paging import after
+from pumice.store.rows import Rows
+from pumice.store.tables import attachments, server_disks, volumes
+
+A, V = AttachStatus, VolumeStatus
+_a = attachments.c
+_rows = Rows(attachments, Attachment)
+_insert = sa.insert(attachments)
+_of_volume = _rows.select.where(_a.volume_id == sa.bindparam("b_volume")).order_by(_a.created_at)
+_statuses = sa.select(_a.status).where(_a.volume_id == sa.bindparam("b_volume"))
+_of_volumes = _rows.select.where(_a.volume_id.in_(sa.bindparam("ids", expanding=True))).order_by(_a.created_at)
+_delete = sa.delete(attachments).where(_a.id == sa.bindparam("b_id"))
+
+
+def insert(tx: Transaction, attachment: Attachment) -> None:
+    """Add an attachment."""
+    tx.execute(_insert, _rows.row(attachment))
+
+
+def get(tx: Transaction, who: Scope, attachment_id: str) -> Attachment:
+    """An attachment that the caller may see. Raises ``NotFound``."""
+    attachment = _rows.get(tx, attachment_id)
+    if attachment is None or not (who.is_admin or attachment.project_id == who.project_id):
+        raise NotFound("Volume attachment", attachment_id)
+    return attachment
+
+
+def find(tx: Transaction, attachment_id: str) -> Attachment | None:
+    """An attachment for the house's own work, if it still exists."""
+    return _rows.get(tx, attachment_id)
+
+
+def of_volume(tx: Transaction, volume_id: str) -> Sequence[Attachment]:
+    """The volume's attachments, the oldest first."""
+    return _rows.all(tx.execute(_of_volume, {"b_volume": volume_id}))
+
+
+def of_volumes(tx: Transaction, ids: Collection[str]) -> dict[str, list[Attachment]]:
+    """The attachments of several volumes in one statement; those without any are missing."""
+    found: dict[str, list[Attachment]] = {}
+    if ids:
+        for attachment in _rows.all(tx.execute(_of_volumes, {"ids": list(ids)})):
+            found.setdefault(attachment.volume_id, []).append(attachment)
+    return found
+
+
+def of_server(tx: Transaction, server_id: str) -> Sequence[Attachment]:
+    """The server's attachments, the oldest first."""
+    return _rows.all(tx.execute(_rows.select.where(_a.server_id == server_id).order_by(_a.created_at)))
+
+
+def used_by_server(tx: Transaction, attachment_id: str) -> str | None:
+    """The server of the Compute API that uses the attachment (OSSA-2023-003), if one does."""
+    query = sa.select(server_disks.c.server_id).where(server_disks.c.attachment_id == attachment_id)
+    return tx.execute(query).scalar()
+
+
+def move(
+    tx: Transaction, attachment_id: str, start: Collection[AttachStatus], end: AttachStatus, **changes: Any
+) -> None:
+    """Move an attachment from one of the states ``start`` to ``end``, or raise ``InvalidState``."""
+    result = tx.execute(
+        sa.update(attachments)
+        .where(_a.id == attachment_id, _a.status.in_(sorted(start)))
+        .values(status=end, updated_at=now(), **changes)
+    )
+    if result.rowcount == 1:
+        return
+    attachment = _rows.get(tx, attachment_id)
+    if attachment is None:
+        raise NotFound("Volume attachment", attachment_id)
+    words = " or ".join(sorted(start))
+    raise InvalidState(f"Invalid attachment: its status must be {words}, but it is {attachment.status}.")
+
+
+def change(tx: Transaction, attachment_id: str, **changes: Any) -> None:
+    """Write columns other than the status."""
+    assert "status" not in changes
+    tx.execute(sa.update(attachments).where(_a.id == attachment_id).values(updated_at=now(), **changes))
+
+
+def delete(tx: Transaction, attachment_id: str) -> None:
+    """Forget an attachment; nothing to do when it is gone already."""
+    tx.execute(_delete, {"b_id": attachment_id})
+
+
+_FOLLOWS = (
+    ((A.ATTACHED, A.ERROR_DETACHING), V.IN_USE),
+    ((A.DETACHING,), V.DETACHING),
+    ((A.ATTACHING, A.ERROR_ATTACHING), V.ATTACHING),
+    ((A.RESERVED,), V.RESERVED),
+)
+_FOLLOWERS = sorted({V.AVAILABLE, V.RESERVED, V.ATTACHING, V.IN_USE, V.DETACHING})
+
+
+def let_volume_follow(tx: Transaction, volume_id: str) -> None:
+    """Give the volume the state that follows from its attachments: ``available`` when none is left.
+
+    The most binding one counts: in use by one server, it stays ``in-use`` while another's comes and goes.
+    """
+    found = set(tx.execute(_statuses, {"b_volume": volume_id}).scalars())
+    status = next((word for states, word in _FOLLOWS if found.intersection(states)), V.AVAILABLE)
+    tx.execute(
+        sa.update(volumes)
+        .where(volumes.c.id == volume_id, volumes.c.status.in_(_FOLLOWERS))
+        .values(status=status, updated_at=now())
+    )
+
+
+def page(
+    tx: Transaction,
+    who: Scope,
+    *,
+    limit: int,
+    marker: str | None,
+    sort: Sequence[tuple[str, bool]],
+    offset: int = 0,
+    all_projects: bool = False,
+    filters: Iterable[sa.ColumnElement[bool]] = (),
+) -> Sequence[Attachment]:
+    """A page of the attachments the caller may see. Raises ``NotFound`` for a marker that does not exist."""
+    query = _rows.select.where(*filters)
+    if not (all_projects and who.is_admin):
+        query = query.where(_a.project_id == who.project_id)
+    keys = [(_a[name], ascending) for name, ascending in sort]
+    keys.append((_a.id, keys[-1][1]))
+    if marker:
+        query = query.where(after(get(tx, who, marker), keys))
+    order = [key.asc() if ascending else key.desc() for key, ascending in keys]
+    return _rows.all(tx.execute(query.order_by(*order).limit(limit).offset(offset or None)))

@@ -1,0 +1,62 @@
+"""Conditions on images, for lists: what ``images.page`` takes as ``filters``."""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from pumice.store.tables import images
+
+Condition = sa.ColumnElement[bool]
+
+_i = images.c
+_SECOND = timedelta(seconds=1)
+
+
+def one_of(column: str, values: Collection[object]) -> Condition:
+    """The column has one of the values."""
+    return _i[column].in_(list(values))
+
+
+def at_least(column: str, value: int) -> Condition:
+    """The column is known and not smaller."""
+    return _i[column] >= value
+
+
+def at_most(column: str, value: int) -> Condition:
+    """The column is known and not larger."""
+    return _i[column] <= value
+
+
+def when(column: str, operator: str, second: datetime) -> Condition:
+    """Compare a time by ``eq``, ``neq``, ``gt``, ``gte``, ``lt`` or ``lte``.
+
+    Clients know times in whole seconds, so that is how they compare: an image shown as created at a second
+    was created *at* it, whatever the microseconds that are stored.
+    """
+    time, next_second = _i[column], second + _SECOND
+    match operator:
+        case "gt":
+            return time >= next_second
+        case "gte":
+            return time >= second
+        case "lt":
+            return time < second
+        case "lte":
+            return time < next_second
+        case "neq":
+            return sa.or_(time < second, time >= next_second)
+        case _:
+            return sa.and_(time >= second, time < next_second)
+
+
+def tagged(tag: str) -> Condition:
+    """The image has the tag."""
+    each = sa.func.json_each(_i.tags).table_valued("value")
+    return sa.exists(sa.select(1).select_from(each).where(each.c.value == tag))
+
+
+def with_property(name: str, value: str) -> Condition:
+    """The image has the custom property with this value."""
+    each = sa.func.json_each(_i.properties).table_valued("key", "value")
+    return sa.exists(sa.select(1).select_from(each).where(each.c.key == name, each.c.value == value))

@@ -1,0 +1,219 @@
+"""Images and their members: every read and write of their rows.
+
+A caller sees the images of its project, those that are public or community, and the shared ones it is a member
+of; an administrator sees all. What is not seen does not exist for the caller.
+
+The bytes have their own course, and only this one::
+
+    queued ──begin_saving──▶ saving ──finish_saving──▶ active
+       ▲                        │
+       └────────requeue─────────┘
+
+Each move is one conditional UPDATE, so that of two uploads at once one wins.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import sqlalchemy as sa
+
+from pumice.model.errors import Conflict, Forbidden, InvalidState, NotFound
+from pumice.model.ids import ImageId
+from pumice.model.image import Image, ImageContent, ImageMember, MemberStatus, Visibility
+from pumice.model.scope import Scope
+from pumice.model.states import ImageStatus
+from pumice.store.columns import now
+from pumice.store.database import Transaction
+from pumice.store.rows import Rows
+from pumice.store.tables import image_members, images
+
+Condition = sa.ColumnElement[bool]
+
+HASH = "sha512"
+
+_i = images.c
+_m = image_members.c
+_rows = Rows(images, Image)
+_member_rows = Rows(image_members, ImageMember)
+_insert = sa.insert(images)
+_delete = sa.delete(images).where(_i.id == sa.bindparam("b_id"), _i.protected.is_(False))
+
+_ORDERED = {name: _i[name] for name in ("status", "id", "created_at", "updated_at")} | {
+    "name": sa.func.coalesce(_i.name, ""),
+    "container_format": sa.func.coalesce(_i.container_format, ""),
+    "disk_format": sa.func.coalesce(_i.disk_format, ""),
+    "size": sa.func.coalesce(_i.size, -1),
+}
+"""What a list can be sorted by. What an image lacks comes first."""
+
+SORT_KEYS = frozenset(_ORDERED)
+
+
+# --- reading -------------------------------------------------------------------------------------------------
+
+
+def get(tx: Transaction, who: Scope, image_id: str) -> Image:
+    """An image that the caller may see. Raises ``NotFound``."""
+    query = _rows.select.where(_i.id == image_id, _visible(who))
+    image = _rows.first(tx.execute(query))
+    if image is None:
+        raise NotFound("Image", image_id)
+    return image
+
+
+def exists(tx: Transaction, image_id: str) -> bool:
+    """Whether there is such an image at all, for the house's own work."""
+    return _rows.get(tx, image_id) is not None
+
+
+def page(
+    tx: Transaction,
+    who: Scope,
+    *,
+    limit: int,
+    marker: str | None,
+    sort: Sequence[tuple[str, bool]],
+    filters: Iterable[Condition] = (),
+    visibility: str | None = None,
+    member_status: str = MemberStatus.ACCEPTED,
+) -> Sequence[Image]:
+    """A page of the images in the caller's list. Raises ``NotFound`` for a marker that is not seen.
+
+    Shared images of others are listed once the caller's project has answered ``member_status`` (or ``all``).
+    Community images of others are listed only when ``visibility`` asks for them (or for ``all``).
+    """
+    query = _rows.select.where(_visible(who, member_status), *filters)
+    if visibility is None:
+        query = query.where(sa.or_(_i.visibility != Visibility.COMMUNITY, _i.owner == who.project_id))
+    elif visibility != "all":
+        query = query.where(_i.visibility == visibility)
+    keys = [(_ORDERED[name], name, ascending) for name, ascending in sort]
+    keys.append((_i.id, "id", keys[-1][2]))
+    if marker is not None:
+        query = query.where(_after(get(tx, who, marker), keys))
+    order = [key.asc() if ascending else key.desc() for key, _, ascending in keys]
+    return _rows.all(tx.execute(query.order_by(*order).limit(limit)))
+
+
+def _visible(who: Scope, member_status: str = "all") -> Condition:
+    if who.is_admin:
+        return sa.true()
+    membership = sa.exists().where(_m.image_id == _i.id, _m.member_id == who.project_id)
+    if member_status != "all":
+        membership = membership.where(_m.status == member_status)
+    return sa.or_(
+        _i.visibility.in_((Visibility.PUBLIC, Visibility.COMMUNITY)),
+        _i.owner == who.project_id,
+        sa.and_(_i.visibility == Visibility.SHARED, membership),
+    )
+
+
+def _after(last: Image, keys: Sequence[tuple[sa.ColumnElement[Any], str, bool]]) -> Condition:
+    """The images that follow ``last`` in the order of ``keys``."""
+    alternatives: list[Condition] = []
+    equal: list[Condition] = []
+    for key, name, ascending in keys:
+        value = getattr(last, name)
+        if value is None:
+            value = -1 if name == "size" else ""
+        alternatives.append(sa.and_(*equal, key > value if ascending else key < value))
+        equal.append(key == value)
+    return sa.or_(*alternatives)
+
+
+# --- writing -------------------------------------------------------------------------------------------------
+
+
+def insert(tx: Transaction, image: Image) -> None:
+    """Add an image. Raises ``Conflict`` if its id, which a client may choose, is taken."""
+    try:
+        tx.execute(_insert, asdict(image))
+    except sa.exc.IntegrityError:
+        raise Conflict(f"Image ID {image.id} already exists!") from None
+
+
+def change(tx: Transaction, image_id: str, changes: Mapping[str, Any]) -> None:
+    """Write columns that do not belong to the course of the bytes."""
+    assert not {"status", "size", "checksum"} & changes.keys()
+    tx.execute(sa.update(images).where(_i.id == image_id).values(updated_at=now(), **changes))
+
+
+def delete(tx: Transaction, who: Scope, image_id: str) -> None:
+    """Forget an image, unless it is protected. Raises ``NotFound`` or ``Forbidden``."""
+    image = get(tx, who, image_id)
+    if not tx.execute(_delete, {"b_id": image.id}).rowcount:
+        raise Forbidden(f"Image {image_id} is protected and cannot be deleted.")
+
+
+def begin_saving(tx: Transaction, image_id: str) -> None:
+    """Take a queued image for an upload. Raises ``NotFound`` or ``InvalidState``."""
+    if not _move(tx, image_id, ImageStatus.QUEUED, ImageStatus.SAVING):
+        image = _rows.get(tx, image_id)
+        if image is None:
+            raise NotFound("Image", image_id)
+        raise InvalidState(f"Image {image_id} is {image.status}: only a queued image takes bytes.")
+
+
+def finish_saving(tx: Transaction, image_id: str, content: ImageContent) -> None:
+    """The bytes are there. Raises ``NotFound`` when the image was deleted meanwhile."""
+    if not _move(tx, image_id, ImageStatus.SAVING, ImageStatus.ACTIVE, os_hash_algo=HASH, **asdict(content)):
+        raise NotFound("Image", image_id)
+
+
+def requeue(tx: Transaction, image_id: str) -> None:
+    """The upload came to nothing; another may be tried. Does nothing to an image in another state."""
+    _move(tx, image_id, ImageStatus.SAVING, ImageStatus.QUEUED)
+
+
+def saving(tx: Transaction) -> Sequence[ImageId]:
+    """The images that an upload holds, or held when the process died."""
+    return tx.execute(sa.select(_i.id).where(_i.status == ImageStatus.SAVING)).scalars().all()
+
+
+def _move(tx: Transaction, image_id: str, start: ImageStatus, end: ImageStatus, **changes: Any) -> bool:
+    moved = sa.update(images).where(_i.id == image_id, _i.status == start)
+    return bool(tx.execute(moved.values(status=end, updated_at=now(), **changes)).rowcount)
+
+
+# --- members -------------------------------------------------------------------------------------------------
+
+
+def members(tx: Transaction, who: Scope, image: Image) -> Sequence[ImageMember]:
+    """Whom the image is shared with: all for its owner, only itself for a member."""
+    query = _member_rows.select.where(_m.image_id == image.id).order_by(_m.created_at, _m.member_id)
+    if not (who.is_admin or image.owner == who.project_id):
+        query = query.where(_m.member_id == who.project_id)
+    return _member_rows.all(tx.execute(query))
+
+
+def member(tx: Transaction, who: Scope, image: Image, member_id: str) -> ImageMember:
+    """One of ``members``. Raises ``NotFound``."""
+    for found in members(tx, who, image):
+        if found.member_id == member_id:
+            return found
+    raise NotFound("Member", member_id)
+
+
+def insert_member(tx: Transaction, new: ImageMember) -> None:
+    """Share an image with a project. Raises ``Conflict`` if it is already."""
+    try:
+        tx.execute(sa.insert(image_members), asdict(new))
+    except sa.exc.IntegrityError:
+        raise Conflict(
+            f"Member {new.member_id} is duplicated for image {new.image_id}: it is shared with it already."
+        ) from None
+
+
+def change_member(tx: Transaction, old: ImageMember, status: MemberStatus) -> None:
+    """Note what the member says to the image."""
+    tx.execute(sa.update(image_members).where(*_key(old)).values(status=status, updated_at=now()))
+
+
+def delete_member(tx: Transaction, old: ImageMember) -> None:
+    """Share the image with that project no longer."""
+    tx.execute(sa.delete(image_members).where(*_key(old)))
+
+
+def _key(row: ImageMember) -> tuple[Condition, Condition]:
+    return _m.image_id == row.image_id, _m.member_id == row.member_id

@@ -1,0 +1,26 @@
+"""Pages by key: a page begins after the row of its marker, and costs the same wherever that is."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+
+def after(row: Any, keys: Sequence[tuple[Any, bool]]) -> sa.ColumnElement[bool]:
+    """The rows that follow ``row`` in the order of ``keys``: pairs of column and whether it is ascending.
+
+    NULLs sort first, as SQLite has them.
+    """
+    alternatives = []
+    equal: list[sa.ColumnElement[bool]] = []
+    for column, ascending in keys:
+        value = getattr(row, column.name)
+        if value is None:
+            beyond = column.is_not(None) if ascending else sa.false()
+            same = column.is_(None)
+        else:
+            beyond = column > value if ascending else sa.or_(column < value, column.is_(None))
+            same = column == value
+        alternatives.append(sa.and_(*equal, beyond))
+        equal.append(same)
+    return sa.or_(*alternatives)

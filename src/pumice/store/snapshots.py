@@ -1,0 +1,107 @@
+"""Snapshots: every read and write of their rows. States change as volumes' do."""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from pumice.model.errors import InvalidState, NotFound
+from pumice.model.scope import Scope
+from pumice.model.states import SnapshotStatus, VolumeStatus
+from pumice.model.volume import Snapshot
+from pumice.store.columns import now
+from pumice.store.database import Transaction
+from pumice.store.paging import after
+from pumice.store.rows import Rows
+from pumice.store.tables import snapshots, volumes
+
+_s = snapshots.c
+_rows = Rows(snapshots, Snapshot)
+_insert = sa.insert(snapshots)
+_being_restored = sa.exists().where(volumes.c.snapshot_id == _s.id, volumes.c.status == VolumeStatus.CREATING)
+
+
+def insert(tx: Transaction, snapshot: Snapshot) -> None:
+    """Add a snapshot."""
+    tx.execute(_insert, _rows.row(snapshot))
+
+
+def get(tx: Transaction, who: Scope, snapshot_id: str) -> Snapshot:
+    """A snapshot that the caller may see. Raises ``NotFound``."""
+    snapshot = _rows.get(tx, snapshot_id)
+    if snapshot is None or not (who.is_admin or snapshot.project_id == who.project_id):
+        raise NotFound("Snapshot", snapshot_id)
+    return snapshot
+
+
+def find(tx: Transaction, snapshot_id: str) -> Snapshot | None:
+    """A snapshot for the house's own work, if it still exists."""
+    return _rows.get(tx, snapshot_id)
+
+
+def move(
+    tx: Transaction,
+    snapshot_id: str,
+    start: Collection[SnapshotStatus],
+    end: SnapshotStatus,
+    *,
+    must: str,
+    unused: bool = False,
+    **changes: Any,
+) -> None:
+    """Move a snapshot from one of the states ``start`` to ``end``. See ``volumes.move``.
+
+    With ``unused`` no volume may be under way that is made from it.
+    """
+    changed = sa.update(snapshots).where(_s.id == snapshot_id, _s.status.in_(sorted(start)))
+    if unused:
+        changed = changed.where(~_being_restored)
+    if tx.execute(changed.values(status=end, updated_at=now(), **changes)).rowcount == 1:
+        return
+    snapshot = _rows.get(tx, snapshot_id)
+    if snapshot is None:
+        raise NotFound("Snapshot", snapshot_id)
+    raise InvalidState(f"Invalid snapshot: Snapshot status must {must}, but it is {snapshot.status}.")
+
+
+def change(tx: Transaction, snapshot_id: str, **changes: Any) -> None:
+    """Write columns other than the status."""
+    assert "status" not in changes
+    tx.execute(sa.update(snapshots).where(_s.id == snapshot_id).values(updated_at=now(), **changes))
+
+
+def reset(tx: Transaction, snapshot_id: str, status: SnapshotStatus, operation_id: str) -> None:
+    """Give a snapshot that ``operation_id`` holds another state, if it holds it still."""
+    tx.execute(
+        sa.update(snapshots)
+        .where(_s.id == snapshot_id, _s.operation_id == operation_id)
+        .values(status=status, operation_id=None, updated_at=now())
+    )
+
+
+def delete(tx: Transaction, snapshot_id: str) -> bool:
+    """Forget a snapshot. False when it is gone already."""
+    return bool(tx.execute(sa.delete(snapshots).where(_s.id == snapshot_id)).rowcount)
+
+
+def page(
+    tx: Transaction,
+    who: Scope,
+    *,
+    limit: int,
+    marker: str | None,
+    sort: Sequence[tuple[str, bool]],
+    offset: int = 0,
+    all_projects: bool = False,
+    filters: Iterable[sa.ColumnElement[bool]] = (),
+) -> Sequence[Snapshot]:
+    """A page of the snapshots the caller may see. Raises ``NotFound`` for a marker that does not exist."""
+    query = _rows.select.where(*filters)
+    if not (all_projects and who.is_admin):
+        query = query.where(_s.project_id == who.project_id)
+    keys = [(_s[name], ascending) for name, ascending in sort]
+    keys.append((_s.id, keys[-1][1]))
+    if marker:
+        query = query.where(after(get(tx, who, marker), keys))
+    order = [key.asc() if ascending else key.desc() for key, ascending in keys]
+    return _rows.all(tx.execute(query.order_by(*order).limit(limit).offset(offset or None)))

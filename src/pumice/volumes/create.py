@@ -1,0 +1,290 @@
+"""Create a volume: empty, or with the bytes of an image, a snapshot or another volume.
+
+The story, in order:
+
+1. ``accept``, in the request's transaction: what it begins with, its type, quota, the row in ``creating``
+2. ``claim_space``: the scheduler chooses a pool and claims its space there, in one transaction
+3. ``make_bytes``: the pool's backend makes the volume
+4. ``publish``: ``available``
+
+A pool that fails is left out and the next best is tried. When all have failed the volume is in ``error``, a
+message tells the tenant why, and neither bytes nor claimed space are left.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pumice.backends.contract import ImageFile
+from pumice.catalog import volume_types
+from pumice.host.thread import in_thread
+from pumice.images.for_volume import image_for_volume
+from pumice.images.inspect import inspect_image
+from pumice.model.errors import Invalid, InvalidState, NotFound
+from pumice.model.ids import SnapshotId, VolumeId, new_id
+from pumice.model.rules import Rules
+from pumice.model.scope import Scope
+from pumice.model.states import SnapshotStatus, VolumeStatus
+from pumice.model.units import gib_to_hold
+from pumice.model.volume import Volume, host_of, pool_of
+from pumice.operations.hands import Hands
+from pumice.operations.operation import Operation, Step, Verb, enqueue, scheduler
+from pumice.operations.places import volume_host
+from pumice.scheduler.choose import choose
+from pumice.scheduler.request import Request
+from pumice.store import messages, pools, quotas, snapshots, volumes
+from pumice.store.columns import now
+from pumice.store.database import Transaction
+
+V = VolumeStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the tenant asks for. ``size`` in GiB; at most one of the three sources."""
+
+    size: int | None = None
+    name: str | None = None
+    description: str | None = None
+    volume_type: str | None = None
+    availability_zone: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    image_id: str | None = None
+    snapshot_id: str | None = None
+    source_volid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a volume begins with."""
+
+    kind: str
+    """``blank``, ``image``, ``snapshot`` or ``volume``"""
+    id: str | None = None
+    pool: str | None = None
+    """Where the bytes are, for a snapshot or volume."""
+    least: int = 1
+    """The smallest size that holds them, in GiB."""
+    type_id: str | None = None
+    bootable: bool = False
+    image_metadata: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CreateParams:
+    """What the operation was asked to do."""
+
+    volume_id: str
+    size: int
+    availability_zone: str
+    type_id: str
+    origin: str
+    origin_id: str | None
+    origin_pool: str | None
+
+
+def accept(
+    tx: Transaction,
+    who: Scope,
+    wanted: Wanted,
+    rules: Rules,
+    parent: Operation[Any] | None = None,
+) -> Volume:
+    """Answer the request: the volume in ``creating``, or the reason why not.
+
+    Raises ``Invalid``, ``InvalidState``, ``NotFound`` or ``OverQuota``.
+    """
+    origin = _origin(tx, who, wanted)
+    size = wanted.size or (origin.least if origin.kind in ("snapshot", "volume") else None)
+    if size is None:
+        raise Invalid(
+            "Invalid volume size provided for create request: it must be an integer of at least 1 (GiB)."
+        )
+    if size < origin.least:
+        raise Invalid(
+            f"Invalid input received: Volume size {size} GiB cannot be smaller than the {origin.kind}'s "
+            f"{origin.least} GiB."
+        )
+    kind = volume_types.for_new_volume(tx, who, wanted.volume_type or origin.type_id, rules)
+    zone = wanted.availability_zone or rules.availability_zone
+    if wanted.availability_zone and wanted.availability_zone not in {
+        pool.availability_zone for pool in pools.every(tx)
+    }:
+        raise Invalid(f"Invalid input received: Availability zone '{wanted.availability_zone}' is invalid.")
+    limits = quotas.limits(tx, who.project, rules.quotas)
+    if 0 <= limits.get("per_volume_gigabytes", -1) < size:
+        raise Invalid(f"Requested volume of {size} GiB is larger than a volume may be for this project.")
+    quotas.take(tx, who.project, rules.quotas, quotas.amounts_of("volumes", 1, size, kind.name))
+    volume = Volume(
+        id=new_id(),
+        project_id=who.project,
+        user_id=who.user_id,
+        name=wanted.name,
+        description=wanted.description,
+        size=size,
+        status=V.CREATING,
+        type_id=kind.id,
+        availability_zone=zone,
+        pool=None,
+        snapshot_id=wanted.snapshot_id,
+        source_volid=wanted.source_volid,
+        bootable=origin.bootable,
+        multiattach=volume_types.is_multiattach(kind),
+        read_only=False,
+        metadata=dict(wanted.metadata),
+        image_metadata=origin.image_metadata,
+        operation_id=new_id(),
+        created_at=now(),
+        updated_at=None,
+    )
+    volumes.insert(tx, volume)
+    params = CreateParams(volume.id, size, zone, kind.id, origin.kind, origin.id, origin.pool)
+    enqueue(tx, CREATE, params, subject=volume.id, who=who, parent=parent, id=volume.operation_id)
+    return volume
+
+
+def _origin(tx: Transaction, who: Scope, wanted: Wanted) -> Origin:
+    given = [source for source in (wanted.image_id, wanted.snapshot_id, wanted.source_volid) if source]
+    if len(given) > 1:
+        raise Invalid("May specify only one of imageRef, snapshot_id and source_volid.")
+    if wanted.image_id:
+        image = image_for_volume(tx, who, wanted.image_id)
+        least = max(image.min_disk, gib_to_hold(image.size), 1)
+        return Origin("image", image.id, least=least, bootable=True, image_metadata=image.metadata())
+    if wanted.snapshot_id:
+        snapshot = snapshots.get(tx, who, wanted.snapshot_id)
+        if snapshot.status != SnapshotStatus.AVAILABLE:
+            raise InvalidState(
+                f"Invalid snapshot: Originating snapshot status must be one of 'available' values, "
+                f"but it is {snapshot.status}."
+            )
+        parent = volumes.find(tx, snapshot.volume_id)
+        return Origin(
+            "snapshot",
+            snapshot.id,
+            snapshot.pool,
+            snapshot.size,
+            snapshot.type_id,
+            bool(parent and parent.bootable),
+            parent.image_metadata if parent else None,
+        )
+    if wanted.source_volid:
+        source = volumes.get(tx, who, wanted.source_volid)
+        if source.status not in (V.AVAILABLE, V.IN_USE):
+            raise InvalidState(
+                "Invalid volume: Source volume status must be 'available' or 'in-use', "
+                f"but it is {source.status}."
+            )
+        assert source.pool is not None
+        return Origin(
+            "volume",
+            source.id,
+            source.pool,
+            source.size,
+            source.type_id,
+            source.bootable,
+            source.image_metadata,
+        )
+    return Origin("blank")
+
+
+def claim_space(tx: Transaction, op: Operation[CreateParams], rules: Rules) -> None:
+    """Choose a pool and claim the volume's space in it. Raises ``NoValidBackend``."""
+    asked = op.params
+    kind = volume_types.get(tx, asked.type_id)
+    request = Request(
+        size=asked.size,
+        availability_zone=asked.availability_zone,
+        extra_specs=kind.extra_specs if kind else {},
+        only_host=host_of(asked.origin_pool) if asked.origin_pool else None,
+        left_out=frozenset(op.notes.get("left_out", ())),
+    )
+    pool = choose(pools.alive(tx, rules.service_down_seconds), request, rules)
+    pools.claim(tx, pool.name, asked.size)
+    volumes.place(tx, asked.volume_id, pool.name)
+    op.notes["pool"] = pool.name
+
+
+def give_space_back(tx: Transaction, op: Operation[CreateParams], rules: Rules) -> None:
+    """The pool is free of the volume again; if another is to be tried, this one is left out."""
+    if pool := op.notes.pop("pool", None):
+        pools.claim(tx, pool, -op.params.size, -1)
+        volumes.place(tx, op.params.volume_id, None)
+        op.notes["left_out"] = [*op.notes.get("left_out", ()), pool]
+
+
+def on_backend(op: Operation[CreateParams]) -> str:
+    """The host of the pool that was chosen."""
+    return volume_host(host_of(op.notes["pool"]))
+
+
+async def make_bytes(op: Operation[CreateParams], hands: Hands) -> None:
+    """Have the backend make the volume, with the bytes it begins with."""
+    asked, pool = op.params, pool_of(op.notes["pool"])
+    backend = hands.backends[host_of(op.notes["pool"])]
+    volume = VolumeId(asked.volume_id)
+
+    def progress(done: float) -> None:
+        op.progress = done
+
+    match asked.origin, asked.origin_id, asked.origin_pool:
+        case "image", str(image_id), _:
+            image = await inspected(hands, image_id)
+            await backend.create_from_image(volume, pool, asked.size, image, progress)
+        case "snapshot", str(snapshot_id), str(source_pool):
+            source = SnapshotId(snapshot_id)
+            await backend.create_from_snapshot(volume, pool, asked.size, source, pool_of(source_pool), progress)
+        case "volume", str(volume_id), str(source_pool):
+            origin = VolumeId(volume_id)
+            await backend.create_from_volume(volume, pool, asked.size, origin, pool_of(source_pool), progress)
+        case _:
+            await backend.create(volume, pool, asked.size)
+
+
+async def inspected(hands: Hands, image_id: str) -> ImageFile:
+    """The image's file, inspected once more before anything else reads it."""
+    path = hands.image_path(image_id)
+    if not path.exists():
+        raise NotFound("The data of image", image_id)
+    return await in_thread(inspect_image, path)
+
+
+async def delete_bytes(op: Operation[CreateParams], hands: Hands) -> None:
+    """Whatever of the volume was made is gone."""
+    pool = op.notes["pool"]
+    await hands.backends[host_of(pool)].delete(VolumeId(op.params.volume_id), pool_of(pool))
+
+
+def publish(tx: Transaction, op: Operation[CreateParams], rules: Rules) -> None:
+    """The volume is ready."""
+    volumes.move(tx, op.params.volume_id, {V.CREATING}, V.AVAILABLE, must="be creating", operation_id=None)
+
+
+def explain(tx: Transaction, op: Operation[CreateParams], error: str) -> None:
+    """The volume is in ``error``, and its owner can read why."""
+    reason = op.notes.get("last_error")
+    text = f"{reason} {error}" if reason and reason != error else error
+    volumes.reset(tx, op.params.volume_id, V.ERROR, op.id)
+    assert op.project_id is not None
+    messages.tell(
+        tx,
+        op.project_id,
+        resource_type="VOLUME",
+        resource_id=op.params.volume_id,
+        event="001_002" if op.params.origin == "blank" else "005_004",
+        text=text,
+        request_id=op.request_id,
+    )
+
+
+CREATE = Verb(
+    kind="volume.create",
+    params=CreateParams,
+    steps=(
+        Step(claim_space, undo=give_space_back, at=scheduler, chooses=True),
+        Step(make_bytes, undo=delete_bytes, at=on_backend, timeout=3600, tries=3),
+        Step(publish, at=on_backend),
+    ),
+    failed=explain,
+    deadline=2 * 3600,
+)

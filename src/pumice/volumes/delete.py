@@ -1,0 +1,113 @@
+"""Delete a volume.
+
+1. ``accept``: ``deleting``, if nothing uses the volume, copies it or was made of it
+2. ``remove_export``: nobody reaches it any more
+3. ``delete_bytes``: the backend frees it
+4. ``forget``: the row, the claimed space and the quota go together
+
+A volume that never got a pool is forgotten at once. Nothing is undone: every step can be done again until it
+succeeds. If the deadline passes first the volume is in ``error_deleting``, which may be deleted again.
+"""
+
+from dataclasses import dataclass
+
+from pumice.catalog import volume_types
+from pumice.model.ids import VolumeId, new_id
+from pumice.model.rules import Rules
+from pumice.model.scope import Scope
+from pumice.model.states import VolumeStatus
+from pumice.model.volume import Volume, host_of, pool_of
+from pumice.operations.hands import Hands
+from pumice.operations.operation import Operation, Step, Verb, enqueue
+from pumice.operations.places import volume_host
+from pumice.store import messages, pools, quotas, volumes
+from pumice.store.database import Transaction
+
+V = VolumeStatus
+DELETABLE = frozenset(
+    {V.AVAILABLE, V.ERROR, V.ERROR_DELETING, V.ERROR_EXTENDING, V.ERROR_RESTORING, V.ERROR_MANAGING}
+)
+MUST = (
+    "be available or error or error_restoring or error_extending or error_managing and must not be migrating, "
+    "attached, belong to a group, have snapshots, awaiting a transfer, be the source of a volume under way, or "
+    "be disassociated from snapshots after volume transfer"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteParams:
+    """What the operation was asked to do."""
+
+    volume_id: str
+    pool: str
+
+
+def accept(tx: Transaction, who: Scope, volume_id: str) -> None:
+    """Answer the request. Raises ``NotFound`` or ``InvalidState``."""
+    volume = volumes.get(tx, who, volume_id)
+    operation_id = new_id()
+    volumes.move(tx, volume.id, DELETABLE, V.DELETING, must=MUST, unused=True, operation_id=operation_id)
+    if volume.pool is None:
+        _forget(tx, volume)
+    else:
+        params = DeleteParams(volume.id, volume.pool)
+        enqueue(tx, DELETE, params, subject=volume.id, who=who, id=operation_id)
+
+
+def on_backend(op: Operation[DeleteParams]) -> str:
+    """The volume's host."""
+    return volume_host(host_of(op.params.pool))
+
+
+async def remove_export(op: Operation[DeleteParams], hands: Hands) -> None:
+    """No target is left, whoever made it."""
+    await hands.targets[host_of(op.params.pool)].remove(VolumeId(op.params.volume_id))
+
+
+async def delete_bytes(op: Operation[DeleteParams], hands: Hands) -> None:
+    """The bytes are gone."""
+    pool = op.params.pool
+    await hands.backends[host_of(pool)].delete(VolumeId(op.params.volume_id), pool_of(pool))
+
+
+def forget(tx: Transaction, op: Operation[DeleteParams], rules: Rules) -> None:
+    """So is the row, with what was claimed for it."""
+    if volume := volumes.find(tx, op.params.volume_id):
+        _forget(tx, volume)
+
+
+def _forget(tx: Transaction, volume: Volume) -> None:
+    volumes.delete(tx, volume.id)
+    kind = volume_types.get(tx, volume.type_id) if volume.type_id else None
+    amounts = quotas.amounts_of("volumes", 1, volume.size, kind.name if kind else None)
+    quotas.give_back(tx, volume.project_id, amounts)
+    if volume.pool:
+        pools.claim(tx, volume.pool, -volume.size, -1)
+
+
+def explain(tx: Transaction, op: Operation[DeleteParams], error: str) -> None:
+    """The volume is in ``error_deleting``, and its owner can read why."""
+    volumes.reset(tx, op.params.volume_id, V.ERROR_DELETING, op.id)
+    if volume := volumes.find(tx, op.params.volume_id):
+        messages.tell(
+            tx,
+            volume.project_id,
+            resource_type="VOLUME",
+            resource_id=volume.id,
+            event="003_005",
+            text=error,
+            request_id=op.request_id,
+        )
+
+
+DELETE = Verb(
+    kind="volume.delete",
+    params=DeleteParams,
+    steps=(
+        Step(remove_export, at=on_backend, tries=1000),
+        Step(delete_bytes, at=on_backend, tries=1000, timeout=1800),
+        Step(forget, at=on_backend),
+    ),
+    failed=explain,
+    deadline=3600,
+)

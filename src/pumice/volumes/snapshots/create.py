@@ -1,0 +1,139 @@
+"""Create a snapshot: keep the bytes a volume has now.
+
+1. ``accept``: quota, the row in ``creating``. The volume keeps its state; while it has snapshots it cannot be
+   deleted.
+2. ``copy_bytes``: the volume's backend keeps them, in the same pool
+3. ``publish``: ``available``
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pumice.catalog import volume_types
+from pumice.model.errors import InvalidState
+from pumice.model.ids import SnapshotId, VolumeId, new_id
+from pumice.model.rules import Rules
+from pumice.model.scope import Scope
+from pumice.model.states import SnapshotStatus, VolumeStatus
+from pumice.model.volume import Snapshot, host_of, pool_of
+from pumice.operations.hands import Hands
+from pumice.operations.operation import Operation, Step, Verb, enqueue
+from pumice.operations.places import volume_host
+from pumice.store import messages, quotas, snapshots, volumes
+from pumice.store.columns import now
+from pumice.store.database import Transaction
+
+S = SnapshotStatus
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotParams:
+    """What the operation was asked to do."""
+
+    snapshot_id: str
+    volume_id: str
+    pool: str
+
+
+def accept(
+    tx: Transaction,
+    who: Scope,
+    volume_id: str,
+    *,
+    name: str | None,
+    description: str | None,
+    metadata: Mapping[str, str],
+    in_use: bool,
+    rules: Rules,
+) -> Snapshot:
+    """Answer the request. ``in_use``: an attached volume is welcome too (its guest may be writing).
+
+    Raises ``NotFound``, ``InvalidState`` or ``OverQuota``.
+    """
+    volume = volumes.get(tx, who, volume_id)
+    allowed = {VolumeStatus.AVAILABLE, VolumeStatus.IN_USE} if in_use else {VolumeStatus.AVAILABLE}
+    if volume.status not in allowed:
+        words = " or ".join(sorted(allowed))
+        raise InvalidState(
+            f"Invalid volume: Volume {volume.id} status must be {words}, but it is {volume.status}."
+        )
+    assert volume.pool is not None
+    kind = volume_types.get(tx, volume.type_id) if volume.type_id else None
+    amounts = quotas.amounts_of("snapshots", 1, volume.size, kind.name if kind else None)
+    quotas.take(tx, volume.project_id, rules.quotas, amounts)
+    snapshot = Snapshot(
+        id=new_id(),
+        volume_id=volume.id,
+        project_id=volume.project_id,
+        user_id=who.user_id,
+        name=name,
+        description=description,
+        size=volume.size,
+        status=S.CREATING,
+        pool=volume.pool,
+        type_id=volume.type_id,
+        metadata=dict(metadata),
+        operation_id=new_id(),
+        created_at=now(),
+        updated_at=None,
+    )
+    snapshots.insert(tx, snapshot)
+    params = SnapshotParams(snapshot.id, volume.id, volume.pool)
+    enqueue(tx, CREATE_SNAPSHOT, params, subject=snapshot.id, who=who, id=snapshot.operation_id)
+    return snapshot
+
+
+def on_backend(op: Operation[SnapshotParams]) -> str:
+    """The volume's host."""
+    return volume_host(host_of(op.params.pool))
+
+
+async def copy_bytes(op: Operation[SnapshotParams], hands: Hands) -> None:
+    """Have the backend keep the volume's bytes."""
+    asked = op.params
+
+    def progress(done: float) -> None:
+        op.progress = done
+
+    backend = hands.backends[host_of(asked.pool)]
+    await backend.create_snapshot(
+        SnapshotId(asked.snapshot_id), VolumeId(asked.volume_id), pool_of(asked.pool), progress
+    )
+
+
+async def delete_copy(op: Operation[SnapshotParams], hands: Hands) -> None:
+    """Whatever of the snapshot was made is gone."""
+    pool = op.params.pool
+    await hands.backends[host_of(pool)].delete_snapshot(SnapshotId(op.params.snapshot_id), pool_of(pool))
+
+
+def publish(tx: Transaction, op: Operation[SnapshotParams], rules: Rules) -> None:
+    """The snapshot is ready."""
+    snapshots.move(tx, op.params.snapshot_id, {S.CREATING}, S.AVAILABLE, must="be creating", operation_id=None)
+
+
+def explain(tx: Transaction, op: Operation[SnapshotParams], error: str) -> None:
+    """The snapshot is in ``error``, and its owner can read why."""
+    snapshots.reset(tx, op.params.snapshot_id, S.ERROR, op.id)
+    if snapshot := snapshots.find(tx, op.params.snapshot_id):
+        messages.tell(
+            tx,
+            snapshot.project_id,
+            resource_type="VOLUME_SNAPSHOT",
+            resource_id=snapshot.id,
+            event="009_001",
+            text=error,
+            request_id=op.request_id,
+        )
+
+
+CREATE_SNAPSHOT = Verb(
+    kind="snapshot.create",
+    params=SnapshotParams,
+    steps=(
+        Step(copy_bytes, undo=delete_copy, at=on_backend, timeout=3600, tries=3),
+        Step(publish, at=on_backend),
+    ),
+    failed=explain,
+    deadline=2 * 3600,
+)

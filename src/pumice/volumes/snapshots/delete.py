@@ -1,0 +1,92 @@
+"""Delete a snapshot.
+
+1. ``accept``: ``deleting``, unless a volume is just being made from it
+2. ``delete_bytes``: the backend frees it
+3. ``forget``: the row and the quota go together
+"""
+
+from dataclasses import dataclass
+
+from pumice.catalog import volume_types
+from pumice.model.ids import SnapshotId, new_id
+from pumice.model.rules import Rules
+from pumice.model.scope import Scope
+from pumice.model.states import SnapshotStatus
+from pumice.model.volume import host_of, pool_of
+from pumice.operations.hands import Hands
+from pumice.operations.operation import Operation, Step, Verb, enqueue
+from pumice.operations.places import volume_host
+from pumice.store import messages, quotas, snapshots
+from pumice.store.database import Transaction
+
+S = SnapshotStatus
+DELETABLE = frozenset({S.AVAILABLE, S.ERROR, S.ERROR_DELETING})
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteSnapshotParams:
+    """What the operation was asked to do."""
+
+    snapshot_id: str
+    pool: str
+
+
+def accept(tx: Transaction, who: Scope, snapshot_id: str) -> None:
+    """Answer the request. Raises ``NotFound`` or ``InvalidState``."""
+    snapshot = snapshots.get(tx, who, snapshot_id)
+    operation_id = new_id()
+    snapshots.move(
+        tx,
+        snapshot.id,
+        DELETABLE,
+        S.DELETING,
+        must="be available or error, and no volume may be under way that is created from it",
+        unused=True,
+        operation_id=operation_id,
+    )
+    params = DeleteSnapshotParams(snapshot.id, snapshot.pool)
+    enqueue(tx, DELETE_SNAPSHOT, params, subject=snapshot.id, who=who, id=operation_id)
+
+
+def on_backend(op: Operation[DeleteSnapshotParams]) -> str:
+    """The snapshot's host."""
+    return volume_host(host_of(op.params.pool))
+
+
+async def delete_bytes(op: Operation[DeleteSnapshotParams], hands: Hands) -> None:
+    """The bytes are gone."""
+    pool = op.params.pool
+    await hands.backends[host_of(pool)].delete_snapshot(SnapshotId(op.params.snapshot_id), pool_of(pool))
+
+
+def forget(tx: Transaction, op: Operation[DeleteSnapshotParams], rules: Rules) -> None:
+    """So is the row, with the quota it took."""
+    if snapshot := snapshots.find(tx, op.params.snapshot_id):
+        snapshots.delete(tx, snapshot.id)
+        kind = volume_types.get(tx, snapshot.type_id) if snapshot.type_id else None
+        amounts = quotas.amounts_of("snapshots", 1, snapshot.size, kind.name if kind else None)
+        quotas.give_back(tx, snapshot.project_id, amounts)
+
+
+def explain(tx: Transaction, op: Operation[DeleteSnapshotParams], error: str) -> None:
+    """The snapshot is in ``error_deleting``, and its owner can read why."""
+    snapshots.reset(tx, op.params.snapshot_id, S.ERROR_DELETING, op.id)
+    if snapshot := snapshots.find(tx, op.params.snapshot_id):
+        messages.tell(
+            tx,
+            snapshot.project_id,
+            resource_type="VOLUME_SNAPSHOT",
+            resource_id=snapshot.id,
+            event="010_001",
+            text=error,
+            request_id=op.request_id,
+        )
+
+
+DELETE_SNAPSHOT = Verb(
+    kind="snapshot.delete",
+    params=DeleteSnapshotParams,
+    steps=(Step(delete_bytes, at=on_backend, tries=1000, timeout=1800), Step(forget, at=on_backend)),
+    failed=explain,
+    deadline=3600,
+)
