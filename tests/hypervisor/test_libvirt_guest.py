@@ -23,7 +23,7 @@ from pumice.hypervisor.contract import Disk, FileSource, IscsiSource, Machine, P
 from pumice.hypervisor.libvirt import LibvirtHypervisor
 from pumice.hypervisor.libvirt_connection import load
 from pumice.hypervisor.libvirtd import LibvirtDaemon
-from pumice.model.errors import Conflict, Misconfigured, PumiceError, Trouble
+from pumice.model.errors import PumiceError, Trouble
 from pumice.model.ids import AttachmentId, ServerId, VolumeId, new_id
 from pumice.model.units import GIB
 
@@ -182,33 +182,3 @@ async def test_a_target_that_is_down_is_trouble_and_leaves_no_disk_and_no_secret
             await hypervisor.attach(machine.id, Disk(new_id(), "vdb", nobody, AttachmentId(new_id())))
     assert await hypervisor.disks(machine.id) == {machine.disks[0].serial}
     assert secrets_known_to(daemon) == []
-
-
-async def test_a_second_daemon_on_the_same_folder_is_the_first_one(
-    daemon: LibvirtDaemon, hypervisor: LibvirtHypervisor
-) -> None:
-    pid = daemon.pid()
-    again = LibvirtDaemon(daemon.state_dir, CACHE / "libvirt")
-    await asyncio.gather(again.start(), daemon.start())
-    assert again.pid() == pid
-    await daemon.stop()
-    await daemon.stop()
-    assert again.pid() is None
-    assert await hypervisor.machines() == frozenset(), "a call finds the daemon gone, and starts it"
-
-
-async def test_a_daemon_with_guests_is_left_alone_unless_forced(
-    folder: Path, hypervisor: LibvirtHypervisor, daemon: LibvirtDaemon
-) -> None:
-    boot = folder / "boot.raw"
-    boot.write_bytes(bytes(1024 * 1024))
-    machine = Machine(ServerId(new_id()), "guest", 1, 64, (Disk(new_id(), "vda", FileSource(boot)),))
-    await hypervisor.start(machine)
-    with pytest.raises(Conflict):
-        await daemon.stop()
-    assert await hypervisor.power(machine.id) is Power.RUNNING
-
-
-async def test_a_path_too_long_for_a_socket_is_refused_with_the_reason(folder: Path) -> None:
-    with pytest.raises(Misconfigured, match="choose a shorter state directory"):
-        await LibvirtDaemon(folder / ("x" * 100)).start()

@@ -236,7 +236,7 @@ class LibvirtHypervisor:
                 timeout=_CONVERT,
                 target_is_zero=True,
             )
-            await in_thread(unfinished.replace, disk)
+            await in_thread(_finish, unfinished, disk)
         return disk
 
     async def power(self, server: ServerId) -> Power | None:
@@ -435,3 +435,10 @@ def _make_room(disk: Path, unfinished: Path, size: int) -> bool:
     with unfinished.open("wb") as file:
         file.truncate(size)
     return True
+
+
+def _finish(unfinished: Path, disk: Path) -> None:
+    """The copy is on disk before it bears its name: a name without its bytes would outlive a power cut."""
+    with unfinished.open("rb") as file:
+        os.fsync(file.fileno())
+    unfinished.replace(disk)

@@ -89,7 +89,7 @@ class LibvirtConnection:
                 try:
                     self._connection = await self._in_thread(lambda: libvirt.open(uri), 15)
                 except libvirt.libvirtError as error:
-                    raise Trouble(f"libvirtd does not answer at {uri}: {error}") from error
+                    raise Trouble(f"libvirtd does not answer at {uri} ({error}).") from error
             return self._connection
 
     async def _in_thread(self, work: Callable[[], T], timeout: float) -> T:
