@@ -25,6 +25,7 @@ from pumice.model.scope import Scope
 from pumice.model.states import ImageStatus
 from pumice.store.columns import now
 from pumice.store.database import Transaction
+from pumice.store.paging import after
 from pumice.store.rows import Rows
 from pumice.store.tables import image_members, images
 
@@ -39,15 +40,9 @@ _member_rows = Rows(image_members, ImageMember)
 _insert = sa.insert(images)
 _delete = sa.delete(images).where(_i.id == sa.bindparam("b_id"), _i.protected.is_(False))
 
-_ORDERED = {name: _i[name] for name in ("status", "id", "created_at", "updated_at")} | {
-    "name": sa.func.coalesce(_i.name, ""),
-    "container_format": sa.func.coalesce(_i.container_format, ""),
-    "disk_format": sa.func.coalesce(_i.disk_format, ""),
-    "size": sa.func.coalesce(_i.size, -1),
-}
-"""What a list can be sorted by. What an image lacks comes first."""
-
-SORT_KEYS = frozenset(_ORDERED)
+SORT_KEYS = frozenset(
+    {"name", "status", "container_format", "disk_format", "size", "id", "created_at", "updated_at"}
+)
 
 
 # --- reading -------------------------------------------------------------------------------------------------
@@ -88,11 +83,11 @@ def page(
         query = query.where(sa.or_(_i.visibility != Visibility.COMMUNITY, _i.owner == who.project_id))
     elif visibility != "all":
         query = query.where(_i.visibility == visibility)
-    keys = [(_ORDERED[name], name, ascending) for name, ascending in sort]
-    keys.append((_i.id, "id", keys[-1][2]))
+    keys = [(_i[name], ascending) for name, ascending in sort]
+    keys.append((_i.id, keys[-1][1]))
     if marker is not None:
-        query = query.where(_after(get(tx, who, marker), keys))
-    order = [key.asc() if ascending else key.desc() for key, _, ascending in keys]
+        query = query.where(after(get(tx, who, marker), keys))
+    order = [key.asc() if ascending else key.desc() for key, ascending in keys]
     return _rows.all(tx.execute(query.order_by(*order).limit(limit)))
 
 
@@ -107,19 +102,6 @@ def _visible(who: Scope, member_status: str = "all") -> Condition:
         _i.owner == who.project_id,
         sa.and_(_i.visibility == Visibility.SHARED, membership),
     )
-
-
-def _after(last: Image, keys: Sequence[tuple[sa.ColumnElement[Any], str, bool]]) -> Condition:
-    """The images that follow ``last`` in the order of ``keys``."""
-    alternatives: list[Condition] = []
-    equal: list[Condition] = []
-    for key, name, ascending in keys:
-        value = getattr(last, name)
-        if value is None:
-            value = -1 if name == "size" else ""
-        alternatives.append(sa.and_(*equal, key > value if ascending else key < value))
-        equal.append(key == value)
-    return sa.or_(*alternatives)
 
 
 # --- writing -------------------------------------------------------------------------------------------------

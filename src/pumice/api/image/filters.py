@@ -1,0 +1,152 @@
+"""The query of a list of images: filters, order and page (api-ref "List images")."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from pumice.model.errors import Invalid
+from pumice.model.image import MemberStatus, Visibility
+from pumice.store import image_filters
+from pumice.store.image_filters import Condition
+from pumice.store.images import SORT_KEYS
+
+DEFAULT_LIMIT = 25
+MOST_PARAMETERS = 100
+MOST_VALUES = 500
+
+_PAGE = {"limit", "marker", "sort", "sort_key", "sort_dir", "visibility", "member_status"}
+_WORDS = {"id", "name", "status", "container_format", "disk_format"}
+_PLAIN = {"owner", "checksum", "os_hash_algo", "os_hash_value"}
+_NUMBERS = {"size", "virtual_size", "min_disk", "min_ram"}
+_TIMES = {"created_at", "updated_at"}
+_FLAGS = {"os_hidden", "protected"}
+_COMPARISONS = {"eq", "neq", "gt", "gte", "lt", "lte"}
+
+
+@dataclass(slots=True)
+class Asked:
+    """The list that a request asks for."""
+
+    limit: int = DEFAULT_LIMIT
+    marker: str | None = None
+    sort: list[tuple[str, bool]] = field(default_factory=list)
+    filters: list[Condition] = field(default_factory=list)
+    visibility: str | None = None
+    member_status: str = MemberStatus.ACCEPTED
+
+
+def asked(pairs: Sequence[tuple[str, str]], most: int) -> Asked:
+    """The list that the query's ``pairs`` ask for, in pages of at most ``most``. Raises ``Invalid``."""
+    if len(pairs) > MOST_PARAMETERS:
+        raise Invalid(f"The query has too many parameters: at most {MOST_PARAMETERS} are taken.")
+    last = dict(pairs)
+    wanted = Asked(
+        limit=min(_number("limit", last.get("limit", str(DEFAULT_LIMIT))), most),
+        marker=last.get("marker"),
+        sort=_sort(pairs),
+        visibility=_word(last, "visibility", {*Visibility, "all"}),
+        member_status=_word(last, "member_status", {*MemberStatus, "all"}) or MemberStatus.ACCEPTED,
+    )
+    if "changes-since" in last:
+        raise Invalid('The "changes-since" filter is no longer available on v2.')
+    if "os_hidden" not in last:
+        wanted.filters.append(image_filters.one_of("os_hidden", [False]))
+    wanted.filters += [_filter(name, value) for name, value in pairs if name not in _PAGE]
+    return wanted
+
+
+def _filter(name: str, value: str) -> Condition:
+    if name in _WORDS:
+        return image_filters.one_of(name, _values(name, value))
+    if name in _PLAIN:
+        return image_filters.one_of(name, [value])
+    if name in _NUMBERS:
+        return image_filters.one_of(name, [_number(name, value)])
+    if name in _FLAGS:
+        return image_filters.one_of(name, [_flag(name, value)])
+    if name in _TIMES:
+        return image_filters.when(name, *_comparison(name, value))
+    if name == "tag":
+        return image_filters.tagged(value.strip())
+    if name.endswith("_min") and name[:-4] in _NUMBERS:
+        return image_filters.at_least(name[:-4], _number(name, value))
+    if name.endswith("_max") and name[:-4] in _NUMBERS:
+        return image_filters.at_most(name[:-4], _number(name, value))
+    return image_filters.with_property(name, value)
+
+
+def _values(name: str, text: str) -> list[str]:
+    """``in:a,"b,c"`` is a list; ``eq:a`` and ``a`` are one value, colons within it included."""
+    operator, _, rest = text.partition(":")
+    if operator == "eq":
+        return [rest]
+    if operator != "in":
+        return [text]
+    try:
+        (values,) = csv.reader([rest], escapechar="\\", strict=True)
+    except (csv.Error, ValueError):
+        raise Invalid(f"Invalid filter value '{rest}' for '{name}': it is not a list.") from None
+    if len(values) > MOST_VALUES:
+        raise Invalid(f"The filter '{name}' has too many values: at most {MOST_VALUES} are taken.")
+    return values
+
+
+def _number(name: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise Invalid(f"{name} must be a whole number that is not negative, not '{text}'.")
+    return int(text)
+
+
+def _flag(name: str, text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise Invalid(f"Invalid value '{text}' for '{name}' filter. Valid values are 'true' or 'false'.")
+    return text.lower() == "true"
+
+
+def _word(query: dict[str, str], name: str, words: set[str]) -> str | None:
+    word = query.get(name)
+    if word is not None and word not in words:
+        raise Invalid(f"Invalid {name} value: {word}. It must be one of {', '.join(sorted(words))}.")
+    return word
+
+
+def _comparison(name: str, text: str) -> tuple[str, datetime]:
+    """``gt:2026-01-01T00:00:00Z``, or a time alone for ``eq``. To the second, in UTC."""
+    operator, _, rest = text.partition(":")
+    if operator not in _COMPARISONS:
+        operator, rest = "eq", text
+    try:
+        moment = datetime.fromisoformat(rest)
+        moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        if not 1 < moment.year < 9999:
+            raise ValueError
+    except (ValueError, OverflowError):
+        raise Invalid(f'Bad "{name}" query filter format. Use ISO 8601 DateTime notation.') from None
+    return operator, moment.replace(tzinfo=None, microsecond=0)
+
+
+def _sort(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, bool]]:
+    """``sort=name:asc,size`` or ``sort_key=name&sort_dir=asc…``; the newest first where nothing is asked."""
+    given = {name: [value.strip() for key, value in pairs if key == name] for name in ("sort_key", "sort_dir")}
+    new_style = [value for name, value in pairs if name == "sort"]
+    if new_style:
+        if given["sort_key"] or given["sort_dir"]:
+            raise Invalid("Old and new sorting syntax cannot be combined.")
+        words = [word.partition(":") for word in new_style[-1].split(",")]
+        keys, directions = [key.strip() for key, _, _ in words], [way.strip() or "desc" for _, _, way in words]
+    else:
+        keys, directions = given["sort_key"] or ["created_at"], given["sort_dir"] or ["desc"]
+        if len(directions) == 1:
+            directions *= len(keys)
+    if len(keys) != len(directions):
+        raise Invalid("Number of sort dirs does not match the number of sort keys.")
+    for key, direction in zip(keys, directions, strict=True):
+        if key not in SORT_KEYS:
+            raise Invalid(f"Invalid sort key: {key}. It must be one of {', '.join(sorted(SORT_KEYS))}.")
+        if direction not in ("asc", "desc"):
+            raise Invalid(f"Invalid sort direction: {direction}.")
+    sort = [(key, direction == "asc") for key, direction in zip(keys, directions, strict=True)]
+    if "created_at" not in keys:
+        sort.append(("created_at", sort[-1][1]))
+    return sort

@@ -1,0 +1,174 @@
+"""``/v2/images``: create, list, show, update, delete, and tags."""
+
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from pumice.api.call import Call, Reply, check
+from pumice.api.faults import HttpError
+from pumice.api.image import patch
+from pumice.api.image.access import permitted, require_visibility
+from pumice.api.image.bodies import LONGEST_NAME, Fields, NewImage, require_few, require_settable
+from pumice.api.image.filters import asked
+from pumice.api.image.views import image_view
+from pumice.api.policy import Policy
+from pumice.api.routing import Route
+from pumice.images.delete import delete
+from pumice.images.files import ImageFiles
+from pumice.model.errors import Forbidden, Invalid, NotFound
+from pumice.model.ids import ImageId, new_id
+from pumice.model.image import Image
+from pumice.model.scope import Scope
+from pumice.model.states import ImageStatus
+from pumice.store import images
+from pumice.store.columns import now
+from pumice.store.database import Transaction
+
+
+class Images:
+    """The resource ``image``."""
+
+    def __init__(self, files: ImageFiles) -> None:
+        self._files = files
+
+    def routes(self) -> list[Route]:
+        """What it answers."""
+        return [
+            Route("POST", "/v2/images", self.create, "add_image"),
+            Route("GET", "/v2/images", self.list, "get_images"),
+            Route("GET", "/v2/images/{id}", self.show, "get_image"),
+            Route("PATCH", "/v2/images/{id}", self.update, "modify_image"),
+            Route("DELETE", "/v2/images/{id}", self.delete, "delete_image"),
+            Route("PUT", "/v2/images/{id}/tags/{tag}", self.tag, "modify_image"),
+            Route("DELETE", "/v2/images/{id}/tags/{tag}", self.untag, "modify_image"),
+        ]
+
+    async def create(self, call: Call) -> Reply:
+        """An image without bytes yet: it waits, ``queued``, for its upload."""
+        body = await call.json()
+        if isinstance(body, dict):
+            for name in body:
+                require_settable(name)
+        image = _new_image(call.who, check(NewImage, body))
+        call.policy.require("add_image", call.who, image.owner)
+        require_visibility(call.policy, call.who, image.owner, image.visibility)
+        await call.house.db.write(images.insert, image)
+        location = f"{call.base_url}{call.path.rstrip('/')}/{image.id}"
+        return Reply(image_view(image), 201, {"Location": location})
+
+    async def list(self, call: Call) -> Reply:
+        """A page of the images that the caller sees."""
+        wanted = asked(call.query_pairs, call.house.rules.api_max_limit)
+        try:
+            found = await call.house.db.read(
+                images.page,
+                call.who,
+                limit=wanted.limit,
+                marker=wanted.marker,
+                sort=wanted.sort,
+                filters=wanted.filters,
+                visibility=wanted.visibility,
+                member_status=wanted.member_status,
+            )
+        except NotFound:
+            raise Invalid(f"The marker {wanted.marker} is not an image that could be listed.") from None
+        query = [pair for pair in call.query_pairs if pair[0] != "marker"]
+        body: dict[str, Any] = {"images": [image_view(image) for image in found]}
+        body |= {"first": _link(query), "schema": "/v2/schemas/images"}
+        if found and len(found) == wanted.limit:
+            body["next"] = _link([*query, ("marker", found[-1].id)])
+        return Reply(body)
+
+    async def show(self, call: Call) -> Reply:
+        """One image."""
+        return Reply(image_view(await call.house.db.read(images.get, call.who, call.args["id"])))
+
+    async def update(self, call: Call) -> Reply:
+        """Change attributes and custom properties."""
+        if call.headers.get("content-type", "").partition(";")[0].strip() != patch.MEDIA_TYPE:
+            raise HttpError(
+                415, f"Image PATCH expects Content-Type {patch.MEDIA_TYPE}.", {"Accept-Patch": patch.MEDIA_TYPE}
+            )
+        patches = patch.parse(await call.json())
+        image = await call.house.db.write(_update, call.policy, call.who, call.args["id"], patches)
+        return Reply(image_view(image))
+
+    async def delete(self, call: Call) -> Reply:
+        """Delete an image and its bytes."""
+        db = call.house.db
+        image = await db.read(permitted, call.policy, "delete_image", call.who, call.args["id"])
+        await delete(db, self._files, call.who, image)
+        return Reply(status=204)
+
+    async def tag(self, call: Call) -> Reply:
+        """Give the image a tag; it may have it already."""
+        await call.house.db.write(_tag, call.policy, call.who, call.args["id"], call.args["tag"])
+        return Reply(status=204)
+
+    async def untag(self, call: Call) -> Reply:
+        """Take a tag away."""
+        await call.house.db.write(_untag, call.policy, call.who, call.args["id"], call.args["tag"])
+        return Reply(status=204)
+
+
+def _new_image(who: Scope, new: NewImage) -> Image:
+    owner = new.owner or who.project_id
+    if owner is None:
+        raise Invalid("An image belongs to a project: name its owner, or use a token of a project.")
+    if owner != who.project_id and not who.is_admin:
+        raise Forbidden(f"You are not permitted to create images owned by '{owner}'.")
+    if any(len(name) > LONGEST_NAME for name in new.properties):
+        raise Invalid(f"Custom property should not be greater than {LONGEST_NAME} characters.")
+    require_few(new.properties)
+    created_at = now()
+    return Image(
+        id=ImageId(new.id or new_id()),
+        owner=owner,
+        name=new.name,
+        status=ImageStatus.QUEUED,
+        visibility=new.visibility,
+        disk_format=new.disk_format,
+        container_format=new.container_format,
+        size=None,
+        virtual_size=None,
+        checksum=None,
+        os_hash_algo=None,
+        os_hash_value=None,
+        min_disk=new.min_disk,
+        min_ram=new.min_ram,
+        protected=new.protected,
+        os_hidden=new.os_hidden,
+        tags=new.tags,
+        properties=new.properties,
+        created_at=created_at,
+        updated_at=created_at,
+    )
+
+
+def _update(tx: Transaction, policy: Policy, who: Scope, image_id: str, patches: list[patch.Patch]) -> Image:
+    image = permitted(tx, policy, "modify_image", who, image_id)
+    changes = patch.changes(image, patches)
+    if "owner" in changes and not who.is_admin:
+        raise Forbidden("Owner can't be updated by non admin.")
+    if "owner" in changes and changes["owner"] is None:
+        raise Invalid("An image belongs to a project: its owner cannot be null.")
+    if "visibility" in changes:
+        require_visibility(policy, who, image.owner, changes["visibility"])
+    if changes:
+        images.change(tx, image_id, changes)
+    return images.get(tx, who, image_id)
+
+
+def _tag(tx: Transaction, policy: Policy, who: Scope, image_id: str, tag: str) -> None:
+    image = permitted(tx, policy, "modify_image", who, image_id)
+    images.change(tx, image_id, {"tags": check(Fields, {"tags": [*image.tags, tag]}).tags})
+
+
+def _untag(tx: Transaction, policy: Policy, who: Scope, image_id: str, tag: str) -> None:
+    image = permitted(tx, policy, "modify_image", who, image_id)
+    if tag not in image.tags:
+        raise NotFound("Tag", tag)
+    images.change(tx, image_id, {"tags": [kept for kept in image.tags if kept != tag]})
+
+
+def _link(query: list[tuple[str, str]]) -> str:
+    return f"/v2/images?{urlencode(query, quote_via=quote)}" if query else "/v2/images"

@@ -1,0 +1,107 @@
+"""``/v2/images/{id}/members``: the projects that a shared image is shared with (api-ref "Sharing")."""
+
+from pumice.api.call import Call, Reply
+from pumice.api.image.access import permitted
+from pumice.api.image.bodies import MOST_MEMBERS, MemberAnswer, NewMember
+from pumice.api.image.views import member_view
+from pumice.api.policy import Policy
+from pumice.api.routing import Route
+from pumice.model.errors import Forbidden, NotFound, TooLarge
+from pumice.model.ids import ImageId
+from pumice.model.image import Image, ImageMember, MemberStatus, Visibility
+from pumice.model.scope import Scope
+from pumice.store import images
+from pumice.store.columns import now
+from pumice.store.database import Transaction
+
+_PATH = "/v2/images/{id}/members"
+
+
+def routes() -> list[Route]:
+    """What the resource ``member`` answers."""
+    return [
+        Route("POST", _PATH, create, "add_member"),
+        Route("GET", _PATH, show_all, "get_members"),
+        Route("GET", f"{_PATH}/{{member_id}}", show, "get_member"),
+        Route("PUT", f"{_PATH}/{{member_id}}", update, "modify_member"),
+        Route("DELETE", f"{_PATH}/{{member_id}}", delete, "delete_member"),
+    ]
+
+
+async def create(call: Call) -> Reply:
+    """Share the image with a project, which may accept it."""
+    new = await call.parse(NewMember)
+    member = await call.house.db.write(_create, call.policy, call.who, call.args["id"], new.member)
+    return Reply(member_view(member))
+
+
+async def show_all(call: Call) -> Reply:
+    """Whom the image is shared with."""
+    found = await call.house.db.read(_members, call.who, call.args["id"])
+    return Reply({"members": [member_view(member) for member in found], "schema": "/v2/schemas/members"})
+
+
+async def show(call: Call) -> Reply:
+    """One member."""
+    member = await call.house.db.read(_member, call.who, call.args["id"], call.args["member_id"])
+    return Reply(member_view(member))
+
+
+async def update(call: Call) -> Reply:
+    """The member's own answer: accept, reject, or neither."""
+    answer = await call.parse(MemberAnswer)
+    member = await call.house.db.write(
+        _answer, call.policy, call.who, call.args["id"], call.args["member_id"], answer.status
+    )
+    return Reply(member_view(member))
+
+
+async def delete(call: Call) -> Reply:
+    """Share the image with the project no longer."""
+    await call.house.db.write(_delete, call.policy, call.who, call.args["id"], call.args["member_id"])
+    return Reply(status=204)
+
+
+def _create(tx: Transaction, policy: Policy, who: Scope, image_id: str, member_id: str) -> ImageMember:
+    image = permitted(tx, policy, "add_member", who, image_id)
+    _require_shared(image)
+    if len(images.members(tx, who, image)) >= MOST_MEMBERS:
+        raise TooLarge(f"Image member limit exceeded for image {image_id}: {MOST_MEMBERS}.")
+    created_at = now()
+    member = ImageMember(ImageId(image_id), member_id, MemberStatus.PENDING, created_at, created_at)
+    images.insert_member(tx, member)
+    return member
+
+
+def _members(tx: Transaction, who: Scope, image_id: str) -> list[ImageMember]:
+    image = images.get(tx, who, image_id)
+    _require_shared(image)
+    return list(images.members(tx, who, image))
+
+
+def _member(tx: Transaction, who: Scope, image_id: str, member_id: str) -> ImageMember:
+    image = images.get(tx, who, image_id)
+    if image.visibility != Visibility.SHARED:
+        raise NotFound("Member", member_id)
+    return images.member(tx, who, image, member_id)
+
+
+def _answer(
+    tx: Transaction, policy: Policy, who: Scope, image_id: str, member_id: str, status: MemberStatus
+) -> ImageMember:
+    image = images.get(tx, who, image_id)
+    _require_shared(image)
+    policy.require("modify_member", who, member_id)
+    images.change_member(tx, images.member(tx, who, image, member_id), status)
+    return images.member(tx, who, image, member_id)
+
+
+def _delete(tx: Transaction, policy: Policy, who: Scope, image_id: str, member_id: str) -> None:
+    image = permitted(tx, policy, "delete_member", who, image_id)
+    _require_shared(image)
+    images.delete_member(tx, images.member(tx, who, image, member_id))
+
+
+def _require_shared(image: Image) -> None:
+    if image.visibility != Visibility.SHARED:
+        raise Forbidden("Only shared images have members.")

@@ -1,0 +1,32 @@
+"""The Image API v2 as a service: ``/image``."""
+
+from pathlib import Path
+
+from pumice.api.faults import plain_fault
+from pumice.api.house import House
+from pumice.api.image import discovery, members, schemas
+from pumice.api.image.data import ImageData
+from pumice.api.image.images import Images
+from pumice.api.image.policies import DEFAULTS
+from pumice.api.policy import Policy
+from pumice.api.service import Service
+from pumice.images.files import ImageFiles
+from pumice.model.errors import ImageRefused, InvalidState
+
+
+def image_service(house: House, files: ImageFiles, policy_file: Path | None = None) -> Service:
+    """The service over the image files of this host. ``images.upload.recover`` is to have run before."""
+    return Service(
+        house,
+        prefix="/image",
+        routes=[
+            *discovery.routes(),
+            *schemas.routes(),
+            *Images(files).routes(),
+            *ImageData(files).routes(),
+            *members.routes(),
+        ],
+        policy=Policy(DEFAULTS, policy_file),
+        fault=plain_fault,
+        statuses={InvalidState: 409, ImageRefused: 415},
+    )

@@ -1,0 +1,62 @@
+"""What a volume needs to know of the image it is made from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pumice.model.errors import Invalid
+from pumice.model.ids import ImageId
+from pumice.model.scope import Scope
+from pumice.model.states import ImageStatus
+from pumice.store import images
+from pumice.store.database import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeImage:
+    """An active image that the caller may see, as it is now. Sizes are bytes, except ``min_disk`` (GiB)."""
+
+    id: ImageId
+    name: str | None
+    size: int
+    virtual_size: int
+    min_disk: int
+    min_ram: int
+    """MiB"""
+    disk_format: str
+    container_format: str
+    checksum: str
+    properties: Mapping[str, str]
+
+    def metadata(self) -> dict[str, str]:
+        """What the volume keeps of it (Block Storage's ``volume_image_metadata``): words only."""
+        return dict(self.properties) | {
+            "image_id": self.id,
+            "image_name": self.name or "",
+            "checksum": self.checksum,
+            "container_format": self.container_format,
+            "disk_format": self.disk_format,
+            "min_disk": str(self.min_disk),
+            "min_ram": str(self.min_ram),
+            "size": str(self.size),
+        }
+
+
+def image_for_volume(tx: Transaction, who: Scope, image_id: str) -> VolumeImage:
+    """The image to make a volume from. Raises ``NotFound``, or ``Invalid`` if it is not active."""
+    image = images.get(tx, who, image_id)
+    if image.status != ImageStatus.ACTIVE:
+        raise Invalid(f"Image {image_id} is not active: it is {image.status}.")
+    assert image.size is not None and image.virtual_size is not None and image.checksum is not None
+    assert image.disk_format is not None and image.container_format is not None
+    return VolumeImage(
+        image.id,
+        image.name,
+        image.size,
+        image.virtual_size,
+        image.min_disk,
+        image.min_ram,
+        image.disk_format,
+        image.container_format,
+        image.checksum,
+        image.properties,
+    )

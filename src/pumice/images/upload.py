@@ -1,0 +1,62 @@
+"""Take an image's bytes from a request that streams them.
+
+In this order: the queued row becomes ``saving``, so that of two uploads one wins; the bytes are written and
+hashed as they arrive; their format is inspected; the file gets its name; the row becomes ``active``. Whatever
+fails on the way, the bytes are removed and the row is queued again. A process that dies on the way leaves the
+row in ``saving`` and a file: ``recover`` does then what the dead could not.
+
+What must never happen: bytes that were not inspected under a name that others read, or an active row without
+its bytes.
+"""
+
+from collections.abc import AsyncIterator
+
+from pumice.host.thread import in_thread
+from pumice.images.delete import settle
+from pumice.images.files import ImageFiles
+from pumice.images.inspect import inspect_image
+from pumice.model.errors import Invalid
+from pumice.model.image import Image, ImageContent
+from pumice.store import images
+from pumice.store.database import Database
+
+
+async def upload(
+    db: Database, files: ImageFiles, image: Image, stream: AsyncIterator[bytes], size: int | None = None
+) -> None:
+    """Make a queued image active with the stream's bytes.
+
+    ``size`` is what the client announced, in bytes. Raises ``Invalid`` (the image lacks a format, or the client
+    did not do as it announced), ``InvalidState`` or ``Conflict`` (another upload was first), ``ImageRefused``,
+    ``TooLarge``, or ``NotFound`` when the image is deleted meanwhile.
+    """
+    _require_formats(image)
+    with files.hold(image.id):
+        await db.write(images.begin_saving, image.id)
+        try:
+            saved = await files.save(image.id, stream, size)
+            found = await in_thread(inspect_image, saved.path, image.disk_format)
+            await files.publish(image.id)
+            content = ImageContent(saved.size, found.virtual_size, saved.md5, saved.sha512)
+            await db.write(images.finish_saving, image.id, content)
+        except BaseException:
+            await files.discard(image.id)
+            await db.write(images.requeue, image.id)
+            raise
+
+
+async def recover(db: Database, files: ImageFiles) -> None:
+    """Put right what a dead process left of uploads and deletes. To be called before the first request."""
+    writing, deleting = await files.leftovers()
+    for image_id in writing.union(await db.read(images.saving)):
+        await files.discard(image_id)
+        await db.write(images.requeue, image_id)
+    for image_id in deleting:
+        await settle(db, files, image_id)
+
+
+def _require_formats(image: Image) -> None:
+    formats = {"disk_format": image.disk_format, "container_format": image.container_format}
+    missing = [name for name, value in formats.items() if value is None]
+    if missing:
+        raise Invalid(f"Properties {', '.join(missing)} must be set prior to saving data.")
