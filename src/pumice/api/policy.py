@@ -35,11 +35,14 @@ class Policy:
         self._enforcer.suppress_deprecation_warnings = True
         for name, check in defaults.items():
             self._enforcer.register_default(policy.RuleDefault(name, check))
-        self._enforcer.load_rules()
+        if policy_file is not None:
+            self._enforcer.load_rules()
+        else:  # without a file nothing is loaded, not even the defaults
+            self._enforcer.set_rules(policy.Rules.from_dict(dict(defaults)), use_conf=False)
         self._remembered: dict[tuple[str, Scope, str | None, str | None], bool] = {}
 
     def allows(self, rule: str, who: Scope, project_id: str | None = None, user_id: str | None = None) -> bool:
-        """Whether ``who`` may do what ``rule`` guards to something of a project or a user (by default its own)."""
+        """Whether ``who`` may do what ``rule`` guards to something of a project or user (by default its own)."""
         key = rule, who, project_id, user_id
         if (known := self._remembered.get(key)) is not None:
             return known
