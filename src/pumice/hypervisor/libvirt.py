@@ -23,22 +23,30 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from weakref import WeakValueDictionary
 
 from pumice.host import qemu_img
 from pumice.host.thread import in_thread
 from pumice.hypervisor import accelerator, console_log, domain_xml
 from pumice.hypervisor.accelerator import Accelerator
-from pumice.hypervisor.contract import Connector, Disk, IscsiSource, Machine, Power
+from pumice.hypervisor.contract import Connector, Disk, Machine, Power
 from pumice.hypervisor.libvirt_connection import Connection, LibvirtConnection, load
+from pumice.hypervisor.libvirt_domains import (
+    Domain,
+    disks_of,
+    find,
+    forget_secret,
+    forget_secrets,
+    must_find,
+    pull_the_plug,
+    tell_secret,
+)
 from pumice.hypervisor.libvirtd import LibvirtDaemon
 from pumice.model.errors import GuestKeepsDisk, InvalidState, Misconfigured, NotFound, Trouble
 from pumice.model.ids import ServerId
 from pumice.model.units import GIB
 
-Domain = Any
-"""``libvirt.virDomain``, which has no types."""
-
+_SHORT = 30.0
 _LONG = 90.0  # seconds: QEMU logs in to every target before libvirt answers
 _POLL = 0.05
 _ASK_AGAIN = 2.0  # seconds between requests to a guest that has not followed yet
@@ -70,6 +78,7 @@ class LibvirtHypervisor:
         self._ip = ip
         self._chosen: Accelerator | None = None
         self._libvirt = LibvirtConnection(self._find_daemon)
+        self._turns: WeakValueDictionary[ServerId, asyncio.Lock] = WeakValueDictionary()
 
     async def start_up(self) -> None:
         """Check that libvirt answers and can run guests, and let it find out what QEMU can do."""
@@ -96,33 +105,28 @@ class LibvirtHypervisor:
         xml = await self._xml(machine)
 
         def work(connection: Connection) -> None:
-            if _find(connection, machine.id) is None:
+            if find(connection, machine.id) is None:
                 connection.defineXML(xml)
 
-        await self._libvirt.call(work)
+        await self._change(machine.id, work)
 
     async def start(self, machine: Machine) -> None:
         """Bring the definition up to date and power the machine on; one that is paused goes on."""
         xml = await self._xml(machine)
 
         def work(connection: Connection) -> None:
-            domain = _find(connection, machine.id)
+            domain = find(connection, machine.id)
             if domain is not None and domain.isActive():
                 if domain.state()[0] == load().VIR_DOMAIN_PAUSED:
                     domain.resume()
                 return
             if domain is not None:
-                _forget_secrets(connection, domain)
+                forget_secrets(connection, domain, but={disk.attachment for disk in machine.disks})
             for disk in machine.disks:
-                _tell_secret(connection, disk)
-            domain = connection.defineXML(xml)
-            try:
-                domain.create()
-            except load().libvirtError:
-                if not domain.isActive():  # else another caller was faster
-                    raise
+                tell_secret(connection, disk)
+            connection.defineXML(xml).create()
 
-        await self._libvirt.call(work, _LONG)
+        await self._change(machine.id, work, _LONG)
 
     async def stop(self, server: ServerId, timeout: float) -> None:
         """Ask the guest to power off, again and again; pull the plug after ``timeout`` seconds."""
@@ -136,16 +140,13 @@ class LibvirtHypervisor:
         if timeout > 0 and await self._guest_follows(server, ask, off, timeout):
             return
 
-        def pull_the_plug(connection: Connection) -> None:
-            _destroy(_must_find(connection, server))
-
-        await self._libvirt.call(pull_the_plug, _LONG)
+        await self._change(server, lambda connection: pull_the_plug(must_find(connection, server)), _LONG)
 
     async def reboot(self, server: ServerId, *, hard: bool) -> None:
         """Reset the guest, or ask it to restart."""
 
         def work(connection: Connection) -> None:
-            domain = _must_find(connection, server)
+            domain = must_find(connection, server)
             if not domain.isActive():
                 raise InvalidState(f"Server {server} is powered off and cannot be rebooted.")
             if hard:
@@ -153,23 +154,23 @@ class LibvirtHypervisor:
             else:
                 domain.reboot()
 
-        await self._libvirt.call(work)
+        await self._change(server, work)
 
     async def delete(self, server: ServerId) -> None:
         """Pull the plug and forget the machine: secrets first, since only its definition names them."""
 
         def work(connection: Connection) -> None:
             libvirt = load()
-            domain = _find(connection, server)
+            domain = find(connection, server)
             if domain is None:
                 return
-            _destroy(domain)
-            _forget_secrets(connection, domain)
+            pull_the_plug(domain)
+            forget_secrets(connection, domain)
             domain.undefineFlags(
                 libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
             )
 
-        await self._libvirt.call(work, _LONG)
+        await self._change(server, work, _LONG)
         await in_thread(self._remove_files, server)
 
     async def attach(self, server: ServerId, disk: Disk) -> None:
@@ -178,28 +179,28 @@ class LibvirtHypervisor:
 
         def work(connection: Connection) -> None:
             libvirt = load()
-            domain = _must_find(connection, server)
-            if domain.isActive() and disk.serial not in _disks(domain):
-                _tell_secret(connection, disk)
+            domain = must_find(connection, server)
+            if domain.isActive() and disk.serial not in disks_of(domain):
+                tell_secret(connection, disk)
                 try:
                     domain.attachDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_LIVE)
                 except libvirt.libvirtError:
-                    if disk.serial not in _disks(domain):  # else another caller was faster
-                        _forget_secret(connection, disk.attachment)
+                    if disk.serial not in disks_of(domain):  # else an earlier call, given up, got through
+                        forget_secret(connection, disk.attachment)
                         raise
-            if disk.serial not in _disks(domain, inactive=True):
+            if disk.serial not in disks_of(domain, inactive=True):
                 domain.attachDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
 
-        await self._libvirt.call(work, _LONG)
+        await self._change(server, work, _LONG)
 
     async def detach(self, server: ServerId, disk: Disk, timeout: float) -> None:
         """Unplug the disk from the guest; once the guest let go, from the definition, with its secret."""
 
         def out(domain: Domain) -> bool:
-            return not domain.isActive() or disk.serial not in _disks(domain)
+            return not domain.isActive() or disk.serial not in disks_of(domain)
 
         def ask(domain: Domain) -> None:
-            domain.detachDeviceAlias(_disks(domain)[disk.serial].alias, load().VIR_DOMAIN_AFFECT_LIVE)
+            domain.detachDeviceAlias(disks_of(domain)[disk.serial].alias, load().VIR_DOMAIN_AFFECT_LIVE)
 
         try:
             let_go = await self._guest_follows(server, ask, out, timeout)
@@ -212,12 +213,12 @@ class LibvirtHypervisor:
             )
 
         def work(connection: Connection) -> None:
-            domain = _find(connection, server)
-            if domain is not None and (known := _disks(domain, inactive=True).get(disk.serial)):
+            domain = find(connection, server)
+            if domain is not None and (known := disks_of(domain, inactive=True).get(disk.serial)):
                 domain.detachDeviceFlags(known.xml, load().VIR_DOMAIN_AFFECT_CONFIG)
-            _forget_secret(connection, disk.attachment)
+            forget_secret(connection, disk.attachment)
 
-        await self._libvirt.call(work)
+        await self._change(server, work)
 
     async def make_local_disk(
         self, server: ServerId, image: Path, image_format: str, *, virtual_size: int, size_gib: int
@@ -244,7 +245,7 @@ class LibvirtHypervisor:
 
         def work(connection: Connection) -> Power | None:
             libvirt = load()
-            domain = _find(connection, server)
+            domain = find(connection, server)
             if domain is None:
                 return None
             words = {
@@ -261,14 +262,14 @@ class LibvirtHypervisor:
         """Serial numbers of the disks the running guest (or else the definition) has."""
 
         def work(connection: Connection) -> frozenset[str]:
-            domain = _find(connection, server)
-            return frozenset(_disks(domain)) if domain else frozenset()
+            domain = find(connection, server)
+            return frozenset(disks_of(domain)) if domain else frozenset()
 
         return await self._libvirt.call(work)
 
     async def console(self, server: ServerId, lines: int | None) -> str:
         """The end of the log that QEMU writes of the guest's serial port."""
-        await self._libvirt.call(lambda connection: _must_find(connection, server))
+        await self._libvirt.call(lambda connection: must_find(connection, server))
         return await in_thread(console_log.tail, self._console_log(server), lines)
 
     async def send_console(self, server: ServerId, text: str) -> None:
@@ -279,7 +280,7 @@ class LibvirtHypervisor:
 
         def work(connection: Connection) -> None:
             stream = connection.newStream()
-            _must_find(connection, server).openConsole(None, stream, load().VIR_DOMAIN_CONSOLE_FORCE)
+            must_find(connection, server).openConsole(None, stream, load().VIR_DOMAIN_CONSOLE_FORCE)
             stream.send(f"{text}\n".encode())
             time.sleep(1.5)
             stream.abort()
@@ -295,6 +296,14 @@ class LibvirtHypervisor:
 
         return await self._libvirt.call(work)
 
+    async def _change(
+        self, server: ServerId, work: Callable[[Connection], None], timeout: float = _SHORT
+    ) -> None:
+        """Calls that change one machine go one after the other, so that each sees what the last one did."""
+        turn = self._turns.setdefault(server, asyncio.Lock())
+        async with turn:
+            await self._libvirt.call(work, timeout)
+
     async def _guest_follows(
         self,
         server: ServerId,
@@ -309,7 +318,7 @@ class LibvirtHypervisor:
         """
 
         def look(asking: bool, connection: Connection) -> bool:
-            domain = _must_find(connection, server)
+            domain = must_find(connection, server)
             if done(domain):
                 return True
             if asking:
@@ -374,57 +383,6 @@ class LibvirtHypervisor:
             finally:
                 fresh.unlink()
         return file.read_text().strip()
-
-
-def _find(connection: Connection, server: ServerId) -> Domain | None:
-    libvirt = load()
-    try:
-        domain = connection.lookupByUUIDString(server)
-    except libvirt.libvirtError as error:
-        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
-            return None
-        raise
-    return domain if domain_xml.is_ours(domain.name(), domain.UUIDString()) else None
-
-
-def _must_find(connection: Connection, server: ServerId) -> Domain:
-    domain = _find(connection, server)
-    if domain is None:
-        raise NotFound("Machine", server)
-    return domain
-
-
-def _disks(domain: Domain, *, inactive: bool = False) -> dict[str, domain_xml.DomainDisk]:
-    return domain_xml.read_disks(domain.XMLDesc(load().VIR_DOMAIN_XML_INACTIVE if inactive else 0))
-
-
-def _destroy(domain: Domain) -> None:
-    try:
-        domain.destroy()
-    except load().libvirtError:
-        if domain.isActive():  # else it was off, or went off by itself
-            raise
-
-
-def _tell_secret(connection: Connection, disk: Disk) -> None:
-    if isinstance(disk.source, IscsiSource):
-        connection.secretDefineXML(domain_xml.secret_xml(disk)).setValue(disk.source.password.encode())
-
-
-def _forget_secrets(connection: Connection, domain: Domain) -> None:
-    for disk in _disks(domain, inactive=True).values():
-        _forget_secret(connection, disk.secret)
-
-
-def _forget_secret(connection: Connection, secret: str | None) -> None:
-    libvirt = load()
-    if secret is None:
-        return
-    try:
-        connection.secretLookupByUUIDString(secret).undefine()
-    except libvirt.libvirtError as error:
-        if error.get_error_code() != libvirt.VIR_ERR_NO_SECRET:
-            raise
 
 
 def _make_room(disk: Path, unfinished: Path, size: int) -> bool:

@@ -1,0 +1,75 @@
+"""Domains and secrets, step by step: what runs in a thread, with a connection in hand.
+
+Every function may run twice (see ``libvirt_connection``) and is written for that.
+"""
+
+from collections.abc import Collection
+from typing import Any
+
+from pumice.hypervisor import domain_xml
+from pumice.hypervisor.contract import Disk, IscsiSource
+from pumice.hypervisor.libvirt_connection import Connection, load
+from pumice.model.errors import NotFound
+from pumice.model.ids import ServerId
+
+Domain = Any
+"""``libvirt.virDomain``, which has no types."""
+
+
+def find(connection: Connection, server: ServerId) -> Domain | None:
+    """The server's domain; None where there is none, or where it is somebody else's."""
+    libvirt = load()
+    try:
+        domain = connection.lookupByUUIDString(server)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            return None
+        raise
+    return domain if domain_xml.is_ours(domain.name(), domain.UUIDString()) else None
+
+
+def must_find(connection: Connection, server: ServerId) -> Domain:
+    """The server's domain. Raises ``NotFound``."""
+    domain = find(connection, server)
+    if domain is None:
+        raise NotFound("Machine", server)
+    return domain
+
+
+def disks_of(domain: Domain, *, inactive: bool = False) -> dict[str, domain_xml.DomainDisk]:
+    """The disks of the running guest by serial number; of the definition where it is off or ``inactive``."""
+    return domain_xml.read_disks(domain.XMLDesc(load().VIR_DOMAIN_XML_INACTIVE if inactive else 0))
+
+
+def pull_the_plug(domain: Domain) -> None:
+    """Off, at once; one that is off already is fine."""
+    try:
+        domain.destroy()
+    except load().libvirtError:
+        if domain.isActive():  # else it was off, or went off by itself
+            raise
+
+
+def tell_secret(connection: Connection, disk: Disk) -> None:
+    """Hand libvirtd the disk's CHAP password, if it has one. It replaces one that was told before."""
+    if isinstance(disk.source, IscsiSource):
+        connection.secretDefineXML(domain_xml.secret_xml(disk)).setValue(disk.source.password.encode())
+
+
+def forget_secrets(connection: Connection, domain: Domain, but: Collection[str | None] = ()) -> None:
+    """Take away the passwords of the domain's disks, ``but`` those (by UUID) that are still of use."""
+    for disk in disks_of(domain, inactive=True).values():
+        if disk.secret not in but:
+            forget_secret(connection, disk.secret)
+
+
+def forget_secret(connection: Connection, secret: str | None) -> None:
+    """Take the password away from libvirtd; it may be gone already."""
+    libvirt = load()
+    if secret is None:
+        return
+    try:
+        connection.secretLookupByUUIDString(secret).undefine()
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_SECRET:
+            raise
