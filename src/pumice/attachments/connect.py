@@ -34,6 +34,8 @@ class ConnectParams:
     attachment_id: str
     volume_id: str
     pool: str
+    initiator: str
+    username: str
     keep: bool
     """Whether the attachment was there before, and stays if this fails."""
 
@@ -54,11 +56,17 @@ def accept_new(
         operation_id=operation_id,
         **account,
     )
-    _enqueue(tx, who, attachment, keep=False, operation_id=operation_id)
+    _enqueue(tx, who, attachment, account, keep=False, operation_id=operation_id)
     return attachment, operation_id
 
 
-def accept_known(tx: Transaction, who: Scope, attachment_id: str, connector: dict[str, Any]) -> str | None:
+def accept_known(
+    tx: Transaction,
+    who: Scope,
+    attachment_id: str,
+    connector: dict[str, Any],
+    parent: Operation[Any] | None = None,
+) -> str | None:
     """Connect a reserved attachment; the operation's id. None when the same initiator is connected already.
 
     Raises ``NotFound``, ``Invalid`` or ``InvalidState``.
@@ -72,17 +80,33 @@ def accept_known(tx: Transaction, who: Scope, attachment_id: str, connector: dic
     operation_id = new_id()
     attachments.move(tx, attachment.id, {A.RESERVED}, A.ATTACHING, operation_id=operation_id, **account)
     attachments.let_volume_follow(tx, attachment.volume_id)
-    _enqueue(tx, who, attachment, keep=True, operation_id=operation_id)
+    _enqueue(tx, who, attachment, account, keep=True, operation_id=operation_id, parent=parent)
     return operation_id
 
 
-def _enqueue(tx: Transaction, who: Scope, attachment: Attachment, *, keep: bool, operation_id: str) -> None:
+def _enqueue(
+    tx: Transaction,
+    who: Scope,
+    attachment: Attachment,
+    account: dict[str, Any],
+    *,
+    keep: bool,
+    operation_id: str,
+    parent: Operation[Any] | None = None,
+) -> None:
     volume = volumes.find(tx, attachment.volume_id)
     assert volume is not None
     if volume.pool is None:
         raise InvalidState(f"Invalid volume: volume {volume.id} has no bytes on any backend.")
-    params = ConnectParams(attachment.id, volume.id, volume.pool, keep)
-    enqueue(tx, CONNECT, params, subject=attachment.id, who=who, id=operation_id)
+    params = ConnectParams(
+        attachment_id=attachment.id,
+        volume_id=volume.id,
+        pool=volume.pool,
+        initiator=account["connector"]["initiator"],
+        username=account["chap_username"],
+        keep=keep,
+    )
+    enqueue(tx, CONNECT, params, subject=attachment.id, who=who, id=operation_id, parent=parent)
 
 
 def on_backend(op: Operation[ConnectParams]) -> str:
@@ -92,31 +116,26 @@ def on_backend(op: Operation[ConnectParams]) -> str:
 
 async def export(op: Operation[ConnectParams], hands: Hands) -> None:
     """Let the initiator in."""
-    portal = await exports.let_in(hands, op.params.attachment_id, op.params.pool)
-    op.notes["portal"] = {"iqn": portal.iqn, "portal": portal.portal, "lun": portal.lun}
+    op.notes["portal"] = await exports.let_in(hands, op.params)
 
 
 async def remove_export(op: Operation[ConnectParams], hands: Hands) -> None:
     """Shut it out again."""
-    await exports.shut_out(hands, op.params.attachment_id, op.params.pool)
+    await exports.shut_out(hands, op.params)
 
 
 def publish(tx: Transaction, op: Operation[ConnectParams], rules: Rules) -> None:
     """Say where the export is."""
-    attachments.change(tx, op.params.attachment_id, portal=op.notes["portal"], operation_id=None)
+    attachments.settle(tx, op.params.attachment_id, op.id, portal=op.notes["portal"])
 
 
 def explain(tx: Transaction, op: Operation[ConnectParams], error: str) -> None:
     """As it was before. The request that waits tells why."""
-    if op.params.keep:
-        if attachments.find(tx, op.params.attachment_id):
-            changes = dict.fromkeys(
-                ("connector", "host", "chap_username", "chap_password", "operation_id", "portal")
-            )
-            attachments.move(tx, op.params.attachment_id, {A.ATTACHING, A.RESERVED}, A.RESERVED, **changes)
-    else:
-        attachments.delete(tx, op.params.attachment_id)
-    attachments.let_volume_follow(tx, op.params.volume_id)
+    nothing = dict.fromkeys(("connector", "host", "chap_username", "chap_password", "portal"))
+    if attachments.settle(tx, op.params.attachment_id, op.id, status=A.RESERVED, **nothing):
+        if not op.params.keep:
+            attachments.delete(tx, op.params.attachment_id)
+        attachments.let_volume_follow(tx, op.params.volume_id)
 
 
 CONNECT = Verb(

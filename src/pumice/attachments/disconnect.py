@@ -1,14 +1,16 @@
 """Disconnect an attachment: shut its initiator out, then free the volume.
 
 1. ``accept``: ``detaching``; an attachment that was never connected is gone at once
-2. ``remove_export``: the volume's host shuts the initiator out and ends its sessions
-3. ``free``: the row is gone, and the volume ``available`` if that was the last
+2. ``wait_for_others``: until what else is under way on the attachment has ended
+3. ``remove_export``: the volume's host shuts the initiator out and ends its sessions
+4. ``free``: the row is gone, and the volume ``available`` if that was the last
 
 Nothing is undone: each step is done again until it succeeds. If the deadline passes first, the attachment is in
 ``error_detaching``, the volume stays in use, and the tenant can read why and try again.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from pumice.attachments import exports
 from pumice.model.ids import new_id
@@ -17,9 +19,9 @@ from pumice.model.scope import Scope
 from pumice.model.states import AttachStatus
 from pumice.model.volume import Attachment, host_of
 from pumice.operations.hands import Hands
-from pumice.operations.operation import Operation, Step, Verb, enqueue
+from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue
 from pumice.operations.places import volume_host
-from pumice.store import attachments, messages, volumes
+from pumice.store import attachments, messages, operations, volumes
 from pumice.store.database import Transaction
 
 A = AttachStatus
@@ -32,11 +34,20 @@ class DisconnectParams:
     attachment_id: str
     volume_id: str
     pool: str
+    initiator: str
+    username: str
     keep: bool
     """Only shut the initiator out; the attachment stays until ``os-detach``."""
 
 
-def accept(tx: Transaction, who: Scope, attachment: Attachment, *, keep: bool = False) -> str | None:
+def accept(
+    tx: Transaction,
+    who: Scope,
+    attachment: Attachment,
+    *,
+    keep: bool = False,
+    parent: Operation[Any] | None = None,
+) -> str | None:
     """Begin to disconnect; the operation's id, or None when there was nothing to disconnect."""
     volume = volumes.find(tx, attachment.volume_id)
     if attachment.connector is None or volume is None or volume.pool is None:
@@ -47,8 +58,25 @@ def accept(tx: Transaction, who: Scope, attachment: Attachment, *, keep: bool = 
     if not keep:
         attachments.move(tx, attachment.id, frozenset(A), A.DETACHING, operation_id=operation_id)
         attachments.let_volume_follow(tx, attachment.volume_id)
-    params = DisconnectParams(attachment.id, attachment.volume_id, volume.pool, keep)
-    enqueue(tx, DISCONNECT, params, subject=attachment.id, who=who, id=operation_id)
+    params = DisconnectParams(
+        attachment_id=attachment.id,
+        volume_id=attachment.volume_id,
+        pool=volume.pool,
+        initiator=attachment.connector["initiator"],
+        username=attachment.chap_username or "",
+        keep=keep,
+    )
+    others = operations.adopt_running(tx, attachment.id, operation_id)
+    enqueue(
+        tx,
+        DISCONNECT,
+        params,
+        subject=attachment.id,
+        who=who,
+        id=operation_id,
+        parent=parent,
+        notes={"others": others},
+    )
     return operation_id
 
 
@@ -59,7 +87,7 @@ def on_backend(op: Operation[DisconnectParams]) -> str:
 
 async def remove_export(op: Operation[DisconnectParams], hands: Hands) -> None:
     """Shut the initiator out."""
-    await exports.shut_out(hands, op.params.attachment_id, op.params.pool)
+    await exports.shut_out(hands, op.params)
 
 
 def free(tx: Transaction, op: Operation[DisconnectParams], rules: Rules) -> None:
@@ -77,9 +105,9 @@ def _free(tx: Transaction, attachment_id: str, volume_id: str) -> None:
 
 def explain(tx: Transaction, op: Operation[DisconnectParams], error: str) -> None:
     """The attachment is in ``error_detaching``, and its owner can read why."""
-    if op.params.keep or not (attachment := attachments.find(tx, op.params.attachment_id)):
+    attachment = attachments.find(tx, op.params.attachment_id)
+    if attachment is None or not attachments.settle(tx, attachment.id, op.id, status=A.ERROR_DETACHING):
         return
-    attachments.move(tx, attachment.id, frozenset(A), A.ERROR_DETACHING, operation_id=None)
     attachments.let_volume_follow(tx, op.params.volume_id)
     messages.tell(
         tx,
@@ -95,7 +123,11 @@ def explain(tx: Transaction, op: Operation[DisconnectParams], error: str) -> Non
 DISCONNECT = Verb(
     kind="attachment.disconnect",
     params=DisconnectParams,
-    steps=(Step(remove_export, at=on_backend, tries=1000), Step(free, at=on_backend)),
+    steps=(
+        Wait("others", at=on_backend, whatever=True),
+        Step(remove_export, at=on_backend, tries=1000),
+        Step(free, at=on_backend),
+    ),
     failed=explain,
     deadline=600,
 )

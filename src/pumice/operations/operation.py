@@ -124,11 +124,15 @@ class Step(Generic[P]):
 
 @dataclass(frozen=True, slots=True)
 class Wait(Generic[P]):
-    """A step that waits, without polling, for child operations to end; if one failed, so does this step."""
+    """A step that waits, without polling, for child operations to end; if one failed, so does this step.
+
+    With ``whatever`` it does not matter how they end.
+    """
 
     note: str
     """The note that holds the children's ids, as a list."""
     at: Place[P]
+    whatever: bool = False
     undo: None = None
     chooses: bool = False
     tries: int = 1

@@ -1,0 +1,1 @@
+"""What can be done with servers: one verb, one file."""

@@ -92,6 +92,16 @@ def change(tx: Transaction, attachment_id: str, **changes: Any) -> None:
     tx.execute(sa.update(attachments).where(_a.id == attachment_id).values(updated_at=now(), **changes))
 
 
+def settle(tx: Transaction, attachment_id: str, operation_id: str, **changes: Any) -> bool:
+    """Write what ``operation_id`` came to, and let go of the attachment. False if another holds it since."""
+    result = tx.execute(
+        sa.update(attachments)
+        .where(_a.id == attachment_id, _a.operation_id == operation_id)
+        .values(operation_id=None, updated_at=now(), **changes)
+    )
+    return bool(result.rowcount)
+
+
 def delete(tx: Transaction, attachment_id: str) -> None:
     """Forget an attachment; nothing to do when it is gone already."""
     tx.execute(_delete, {"b_id": attachment_id})

@@ -231,3 +231,17 @@ def force(tx: Transaction, operation_id: str, attempt: int, values: Mapping[str,
         .values(lease_until=None, **values)
     )
     tx.notify(QUEUE)
+
+
+def adopt_running(tx: Transaction, subject: str, parent_id: str) -> list[str]:
+    """Make ``parent_id`` the parent of every operation on ``subject`` that has not ended. Their ids."""
+    mine = _o.subject == subject, _o.settled.is_(False), _o.id != parent_id
+    ids = list(tx.execute(sa.select(_o.id).where(*mine)).scalars())
+    if ids:
+        tx.execute(sa.update(operations).where(_o.id.in_(ids)).values(parent_id=parent_id))
+    return ids
+
+
+def note(tx: Transaction, operation_id: str, notes: Mapping[str, Any]) -> None:
+    """Replace the notes of an operation in the transaction that enqueued it."""
+    tx.execute(sa.update(operations).where(_o.id == operation_id).values(notes=dict(notes)))

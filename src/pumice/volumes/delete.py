@@ -9,18 +9,20 @@ A volume that never got a pool is forgotten at once. Nothing is undone: every st
 succeeds. If the deadline passes first the volume is in ``error_deleting``, which may be deleted again.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from pumice.catalog import volume_types
+from pumice.model.errors import InvalidState, NotFound
 from pumice.model.ids import VolumeId, new_id
 from pumice.model.rules import Rules
-from pumice.model.scope import Scope
+from pumice.model.scope import HOUSE, Scope
 from pumice.model.states import VolumeStatus
 from pumice.model.volume import Volume, host_of, pool_of
 from pumice.operations.hands import Hands
-from pumice.operations.operation import Operation, Step, Verb, enqueue
+from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, scheduler
 from pumice.operations.places import volume_host
-from pumice.store import messages, pools, quotas, volumes
+from pumice.store import messages, operations, pools, quotas, volumes
 from pumice.store.database import Transaction
 
 V = VolumeStatus
@@ -52,6 +54,25 @@ def accept(tx: Transaction, who: Scope, volume_id: str) -> None:
     else:
         params = DeleteParams(volume.id, volume.pool)
         enqueue(tx, DELETE, params, subject=volume.id, who=who, id=operation_id)
+
+
+def accept_when_free(tx: Transaction, volume_id: str) -> None:
+    """Delete a volume that was to end with its server, as soon as what holds it has ended."""
+    if volume := volumes.find(tx, volume_id):
+        params = DeleteParams(volume.id, volume.pool or "")
+        operation = enqueue(tx, DELETE_WHEN_FREE, params, subject=volume.id, who=HOUSE)
+        others = operations.adopt_running(tx, volume.id, operation.id)
+        operations.note(tx, operation.id, {"others": others})
+
+
+def begin(tx: Transaction, op: Operation[DeleteParams], rules: Rules) -> None:
+    """Nothing holds the volume any more: delete it as its owner would. One in use elsewhere stays."""
+    with suppress(NotFound, InvalidState):
+        accept(tx, HOUSE, op.params.volume_id)
+
+
+def stays(tx: Transaction, op: Operation[DeleteParams], error: str) -> None:
+    """The volume stays."""
 
 
 def on_backend(op: Operation[DeleteParams]) -> str:
@@ -109,5 +130,13 @@ DELETE = Verb(
         Step(forget, at=on_backend),
     ),
     failed=explain,
+    deadline=3600,
+)
+
+DELETE_WHEN_FREE = Verb(
+    kind="volume.delete_when_free",
+    params=DeleteParams,
+    steps=(Wait("others", at=scheduler, whatever=True), Step(begin, at=scheduler)),
+    failed=stays,
     deadline=3600,
 )

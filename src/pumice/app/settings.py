@@ -1,0 +1,175 @@
+"""Settings: flags over environment over ``pumice.toml`` over defaults.
+
+The file is looked for where ``--config`` or ``PUMICE_CONFIG`` says, else in ``./pumice.toml`` and
+``/etc/pumice/pumice.toml``. Environment variables are named ``PUMICE_`` with ``__`` between a section and a name:
+``PUMICE_API__PORT=8776``. ``pumice settings`` prints every setting with its meaning and its value.
+"""
+
+import os
+import socket
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from pumice.model.rules import Rules
+
+_DEFAULT_QUOTAS = dict(Rules().quotas)
+
+
+class Section(BaseModel):
+    """A section knows its settings; an unknown name is an error, not silence."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Api(Section):
+    """How the API is served."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8776, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    public_url: str | None = Field(
+        None, description="How clients reach it, if not as they address it: https://cloud.example."
+    )
+    max_limit: int = Field(1000, ge=1, description="The longest page of a list.")
+    wait_seconds: float = Field(
+        60.0, description="How long a request waits for an operation it must answer for."
+    )
+
+
+class Identity(Section):
+    """Users and tokens."""
+
+    token_hours: float = Field(24.0, gt=0, description="How long a token is valid.")
+    admin_password: str | None = Field(None, description="Set at the first start; generated when not given.")
+    demo_password: str | None = Field(None, description="Set at the first start; generated when not given.")
+    service_password: str | None = Field(None, description="Set at the first start; generated when not given.")
+
+
+class BackendSettings(Section):
+    """One backend of this host: ``[backends.NAME]``."""
+
+    driver: Literal["files", "fake"] = Field("files", description="Where the bytes live.")
+    target: Literal["tgt", "fake"] = Field("tgt", description="How hosts reach them.")
+    pools: dict[str, Path] = Field(
+        default_factory=dict, description="files: directories by pool name; default one in the state directory."
+    )
+    capacity_gb: float | None = Field(None, description="Promise no more than this, whatever the disk holds.")
+    max_over_subscription_ratio: float = Field(20.0, ge=1)
+    reserved_percentage: int = Field(0, ge=0, le=100)
+    availability_zone: str | None = Field(None, description="Default: the installation's.")
+    fake_delay: float = Field(0.0, ge=0, description="fake: seconds that every call takes.")
+
+
+class Tgt(Section):
+    """The iSCSI target daemon."""
+
+    portal: str = Field("127.0.0.1:3260", description="Address and port that initiators connect to.")
+    manage: bool = Field(True, description="Run a tgtd of our own; false uses the system's.")
+    iqn_prefix: str = Field("iqn.2010-10.org.openstack", description="What every target's name begins with.")
+
+
+class Compute(Section):
+    """Servers."""
+
+    driver: Literal["libvirt", "fake", "none"] = Field("libvirt", description="The hypervisor.")
+    libvirt_uri: str | None = Field(None, description="libvirt's URI; default: a libvirtd of our own.")
+    ip: str = Field("127.0.0.1", description="The address from which this host reaches storage.")
+    detach_seconds: float = Field(60.0, gt=0, description="How long a guest may take to let go of a disk.")
+
+
+class Scheduler(Section):
+    """How pools are chosen."""
+
+    capacity_weight_multiplier: float = Field(1.0, description="Negative stacks instead of spreading.")
+    allocated_capacity_weight_multiplier: float = Field(0.0, description="Negative prefers the emptiest pool.")
+    max_attempts: int = Field(3, ge=1, description="How many pools a create tries.")
+
+
+class Operations(Section):
+    """The operation log."""
+
+    workers: int = Field(32, ge=1, description="Operations carried at once.")
+    lease_seconds: float = Field(30.0, gt=0, description="How long a silent worker keeps what it holds.")
+    keep_days: float = Field(7.0, ge=0, description="How long ended operations can be looked at.")
+
+
+class Settings(BaseSettings):
+    """Every setting."""
+
+    model_config = SettingsConfigDict(env_prefix="PUMICE_", env_nested_delimiter="__", extra="forbid")
+
+    host: str = Field(default_factory=socket.gethostname, description="This host's name among the others.")
+    state_dir: Path = Field(Path("/var/lib/pumice"), description="Where everything is kept.")
+    database_url: str | None = Field(None, description="Default: sqlite:///STATE_DIR/pumice.db")
+    availability_zone: str = Field("nova", description="The zone of whatever names none.")
+    default_volume_type: str = Field("__DEFAULT__", description="The type of a volume that names none.")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto", description="auto: text on a terminal, else JSON."
+    )
+    policy_file: Path | None = Field(None, description="oslo.policy rules that replace the defaults.")
+    fault: str | None = Field(
+        None, description="For tests: die at a step, as in 'volume.create/make_bytes/before'."
+    )
+    quotas: dict[str, int] = Field(default_factory=lambda: dict(_DEFAULT_QUOTAS), description="Default limits.")
+    api: Api = Field(default_factory=Api)
+    identity: Identity = Field(default_factory=Identity)
+    backends: dict[str, BackendSettings] = Field(default_factory=lambda: {"files": BackendSettings()})
+    tgt: Tgt = Field(default_factory=Tgt)
+    compute: Compute = Field(default_factory=Compute)
+    scheduler: Scheduler = Field(default_factory=Scheduler)
+    operations: Operations = Field(default_factory=Operations)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags, then the environment, then the file."""
+        sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings)
+        if path := config_file():
+            sources += (TomlConfigSettingsSource(settings_cls, toml_file=path),)
+        return sources
+
+    def database(self) -> str:
+        """The database's URL."""
+        return self.database_url or f"sqlite:///{self.state_dir.absolute() / 'pumice.db'}"
+
+    def rules(self) -> Rules:
+        """What the rooms below need to know."""
+        return Rules(
+            availability_zone=self.availability_zone,
+            default_volume_type=self.default_volume_type,
+            quotas=_DEFAULT_QUOTAS | self.quotas,
+            capacity_weight_multiplier=self.scheduler.capacity_weight_multiplier,
+            allocated_capacity_weight_multiplier=self.scheduler.allocated_capacity_weight_multiplier,
+            scheduler_max_attempts=self.scheduler.max_attempts,
+            api_max_limit=self.api.max_limit,
+            api_wait_seconds=self.api.wait_seconds,
+            detach_seconds=self.compute.detach_seconds,
+        )
+
+
+def config_file() -> Path | None:
+    """The settings file in use, if there is one."""
+    if named := os.environ.get("PUMICE_CONFIG"):
+        return Path(named)
+    return next(
+        (path for path in (Path("pumice.toml"), Path("/etc/pumice/pumice.toml")) if path.is_file()), None
+    )
+
+
+def load(**flags: Any) -> Settings:
+    """The settings in force. Flags that are None were not given."""
+    return Settings(**{name: value for name, value in flags.items() if value is not None})

@@ -1,0 +1,68 @@
+"""Servers, their disks and flavors as the rooms hand them to one another."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Flavor:
+    """What a server gets: ``ram`` and ``swap`` in MiB, ``disk`` and ``ephemeral`` in GiB."""
+
+    id: str
+    name: str
+    vcpus: int
+    ram: int
+    disk: int
+    ephemeral: int
+    swap: int
+    is_public: bool
+    disabled: bool
+    description: str | None
+    extra_specs: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server as it was when it was read. ``flavor`` is the flavor as it was when the server was made."""
+
+    id: str
+    project_id: str
+    user_id: str
+    name: str
+    description: str | None
+    status: str
+    task: str | None
+    """Nova's ``task_state``: what the running operation is about; None when nothing is under way."""
+    host: str | None
+    flavor: dict[str, Any]
+    image_id: str | None
+    key_name: str | None
+    metadata: dict[str, str]
+    tags: list[str]
+    locked: bool
+    fault: dict[str, Any] | None
+    availability_zone: str
+    operation_id: str | None
+    launched_at: datetime | None
+    created_at: datetime
+    updated_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerDisk:
+    """One disk of a server: a volume through an attachment, or a copy of an image on the host's own disk."""
+
+    id: str
+    server_id: str
+    device: str
+    """``vda``, ``vdb``…; unique per server"""
+    volume_id: str | None
+    attachment_id: str | None
+    image_id: str | None
+    """What a local disk is a copy of."""
+    boot_index: int | None
+    """0 for the one the server boots from."""
+    delete_on_termination: bool
+    tag: str | None
+    created_at: datetime

@@ -1,0 +1,190 @@
+"""Attach a volume to a server.
+
+1. ``accept``, in the request's transaction: the volume is taken, the device name chosen, the attachment and the
+   server's disk are there for everybody to see. Two requests at once never get one name or one volume.
+2. ``export``: the volume's host lets the server's host in
+3. ``plug``: the server's hypervisor plugs the disk in
+4. ``complete``: ``in-use``, attached
+
+If it fails, disk and export are gone again, the volume is ``available`` and a message says why.
+"""
+
+from dataclasses import dataclass
+
+from pumice.attachments import exports
+from pumice.attachments.reserve import complete as complete_attachment
+from pumice.attachments.reserve import reserve
+from pumice.model.errors import Conflict, InvalidState
+from pumice.model.ids import ServerId, new_id
+from pumice.model.rules import Rules
+from pumice.model.scope import HOUSE, Scope
+from pumice.model.server import Server, ServerDisk
+from pumice.model.states import AttachStatus, ServerStatus
+from pumice.model.volume import host_of
+from pumice.operations.hands import Hands
+from pumice.operations.operation import Operation, Step, Verb, enqueue
+from pumice.operations.places import compute_host, volume_host
+from pumice.servers.machine import read_disk, unplug_disk
+from pumice.store import attachments, messages, servers, volumes
+from pumice.store.columns import now
+from pumice.store.database import Transaction
+
+S = ServerStatus
+ATTACHABLE = frozenset({S.ACTIVE, S.PAUSED, S.SHUTOFF})
+
+
+@dataclass(frozen=True, slots=True)
+class AttachParams:
+    """What the operation was asked to do."""
+
+    server_id: str
+    host: str
+    volume_id: str
+    attachment_id: str
+    device: str
+    pool: str
+    initiator: str
+    username: str
+
+
+def accept(
+    tx: Transaction,
+    who: Scope,
+    server_id: str,
+    volume_id: str,
+    *,
+    device: str | None = None,
+    tag: str | None = None,
+    delete_on_termination: bool = False,
+) -> ServerDisk:
+    """Answer the request: the server's new disk. ``device`` is a wish such as ``vdc``.
+
+    Raises ``NotFound``, ``Conflict`` (the server's state, the device) or ``InvalidState`` (the volume's).
+    """
+    server = servers.get(tx, who, server_id)
+    host = must_take_disks(server, who, "attach_volume")
+    account = exports.new_account(servers.connector_of(tx, host))
+    operation_id = new_id()
+    name = servers.free_device(tx, server.id, device)
+    link = reserve(
+        tx,
+        who,
+        volume_id,
+        server_id=server.id,
+        status=AttachStatus.ATTACHING,
+        device=f"/dev/{name}",
+        operation_id=operation_id,
+        **account,
+    )
+    volume = volumes.get(tx, who, volume_id)
+    if volume.pool is None:
+        raise InvalidState(f"Invalid volume: volume {volume.id} has no bytes on any backend.")
+    disk = ServerDisk(
+        id=new_id(),
+        server_id=server.id,
+        device=name,
+        volume_id=volume.id,
+        attachment_id=link.id,
+        image_id=None,
+        boot_index=None,
+        delete_on_termination=delete_on_termination,
+        tag=tag,
+        created_at=now(),
+    )
+    servers.add_disk(tx, disk)
+    params = AttachParams(
+        server_id=server.id,
+        host=host,
+        volume_id=volume.id,
+        attachment_id=link.id,
+        device=name,
+        pool=volume.pool,
+        initiator=account["connector"]["initiator"],
+        username=account["chap_username"],
+    )
+    enqueue(tx, ATTACH_VOLUME, params, subject=server.id, who=who, id=operation_id)
+    return disk
+
+
+def must_take_disks(server: Server, who: Scope, doing: str) -> str:
+    """The server's host, if its state lets disks come and go. Raises ``Conflict``."""
+    if server.locked and not who.is_admin:
+        raise Conflict(f"Instance {server.id} is locked")
+    if server.host is None or server.task is not None or server.status not in ATTACHABLE:
+        where = f"task_state {server.task}" if server.task else f"vm_state {server.status.lower()}"
+        raise Conflict(f"Cannot '{doing}' instance {server.id} while it is in {where}")
+    return server.host
+
+
+def on_backend(op: Operation[AttachParams]) -> str:
+    """The volume's host."""
+    return volume_host(host_of(op.params.pool))
+
+
+def on_compute(op: Operation[AttachParams]) -> str:
+    """The server's host."""
+    return compute_host(op.params.host)
+
+
+async def export(op: Operation[AttachParams], hands: Hands) -> None:
+    """Let the server's host in."""
+    op.notes["portal"] = await exports.let_in(hands, op.params)
+
+
+async def remove_export(op: Operation[AttachParams], hands: Hands) -> None:
+    """Shut it out again."""
+    await exports.shut_out(hands, op.params)
+
+
+def note_portal(tx: Transaction, op: Operation[AttachParams], rules: Rules) -> None:
+    """Say where the export is."""
+    attachments.change(tx, op.params.attachment_id, portal=op.notes["portal"])
+
+
+async def plug(op: Operation[AttachParams], hands: Hands) -> None:
+    """Plug the disk into the machine."""
+    disk = await hands.db.read(read_disk, op.params.server_id, op.params.attachment_id)
+    await hands.hypervisors[op.params.host].attach(ServerId(op.params.server_id), disk)
+
+
+async def unplug(op: Operation[AttachParams], hands: Hands) -> None:
+    """Take it out again, however long the guest needs."""
+    await unplug_disk(hands, op.params.host, op.params.server_id, op.params)
+
+
+def complete(tx: Transaction, op: Operation[AttachParams], rules: Rules) -> None:
+    """The volume is in use."""
+    complete_attachment(tx, HOUSE, op.params.attachment_id)
+
+
+def explain(tx: Transaction, op: Operation[AttachParams], error: str) -> None:
+    """The volume is free again, and the tenant can read why."""
+    asked = op.params
+    if attachments.settle(tx, asked.attachment_id, op.id):
+        servers.remove_disk(tx, asked.attachment_id)
+        attachments.delete(tx, asked.attachment_id)
+        attachments.let_volume_follow(tx, asked.volume_id)
+    if op.project_id:
+        messages.tell(
+            tx,
+            op.project_id,
+            resource_type="VOLUME",
+            resource_id=asked.volume_id,
+            event="002_001",
+            text=error,
+            request_id=op.request_id,
+        )
+
+
+ATTACH_VOLUME = Verb(
+    kind="server.attach_volume",
+    params=AttachParams,
+    steps=(
+        Step(export, undo=remove_export, at=on_backend),
+        Step(note_portal, at=on_backend),
+        Step(plug, undo=unplug, at=on_compute),
+        Step(complete, at=on_compute),
+    ),
+    failed=explain,
+    deadline=300,
+)

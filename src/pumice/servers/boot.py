@@ -1,0 +1,242 @@
+"""Boot a server: from a volume, from an image through a volume made of it, or from a copy of an image.
+
+1. ``accept``, in the request's transaction: the server in ``BUILD``, its disks with their device names, its
+   volumes taken; volumes that are still to be made begin as operations of their own
+2. ``choose_host``: the scheduler chooses a compute host
+3. ``wait_for_volumes``, ``reserve_volumes``: the volumes that were made are taken too
+4. ``connect_volumes``, ``wait_for_connections``: each volume is exported to the host, by an operation each
+5. ``power_on``: the hypervisor defines the machine and starts it
+6. ``complete``: ``ACTIVE``, its volumes ``in-use``
+
+If it fails the machine is gone again, its volumes are free, and the server is in ``ERROR`` with the reason in
+its fault.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from pumice.attachments import connect, disconnect
+from pumice.attachments.reserve import complete as complete_attachment
+from pumice.attachments.reserve import reserve
+from pumice.model.errors import NoValidBackend
+from pumice.model.ids import ServerId, new_id
+from pumice.model.rules import Rules
+from pumice.model.scope import HOUSE, Scope
+from pumice.model.server import Flavor, Server, ServerDisk
+from pumice.model.states import AttachStatus, ServerStatus
+from pumice.operations.hands import Hands
+from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, scheduler
+from pumice.operations.places import compute_host
+from pumice.servers.machine import machine_of
+from pumice.store import attachments, operations, servers
+from pumice.store.columns import now
+from pumice.store.database import Transaction
+from pumice.volumes import create as create_volume
+from pumice.volumes import delete as delete_volume
+
+S = ServerStatus
+
+
+@dataclass(frozen=True, slots=True)
+class DiskWanted:
+    """One disk of the server to be: a volume, a volume to be made, or a copy of an image."""
+
+    boot_index: int | None
+    volume_id: str | None = None
+    new_volume: create_volume.Wanted | None = None
+    image_id: str | None = None
+    delete_on_termination: bool = False
+    device: str | None = None
+    tag: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerWanted:
+    """What the tenant asks for. Exactly one disk has boot index 0."""
+
+    name: str
+    flavor: Flavor
+    disks: Sequence[DiskWanted]
+    image_id: str | None = None
+    description: str | None = None
+    key_name: str | None = None
+    availability_zone: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    tags: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BootParams:
+    """What the operation was asked to do."""
+
+    server_id: str
+    zone: str
+
+
+def accept(tx: Transaction, who: Scope, wanted: ServerWanted, rules: Rules) -> Server:
+    """Answer the request: the server in ``BUILD``.
+
+    Raises what reserving and creating volumes raise.
+    """
+    zone = wanted.availability_zone or rules.availability_zone
+    server = Server(
+        id=new_id(),
+        project_id=who.project,
+        user_id=who.user_id,
+        name=wanted.name,
+        description=wanted.description,
+        status=S.BUILD,
+        task="scheduling",
+        host=None,
+        flavor={name: getattr(wanted.flavor, name) for name in Flavor.__slots__},
+        image_id=wanted.image_id,
+        key_name=wanted.key_name,
+        metadata=dict(wanted.metadata),
+        tags=list(wanted.tags),
+        locked=False,
+        fault=None,
+        availability_zone=zone,
+        operation_id=new_id(),
+        launched_at=None,
+        created_at=now(),
+        updated_at=None,
+    )
+    servers.insert(tx, server)
+    boot = enqueue(
+        tx,
+        BOOT,
+        BootParams(server.id, zone),
+        subject=server.id,
+        who=who,
+        id=server.operation_id,
+        notes={"volumes": []},
+    )
+    for disk in sorted(wanted.disks, key=_boot_order):
+        _accept_disk(tx, who, server, disk, rules, boot)
+    if boot.notes["volumes"]:
+        operations.note(tx, boot.id, boot.notes)
+    return server
+
+
+def _boot_order(disk: DiskWanted) -> tuple[bool, int]:
+    """Bootable disks by their index, then the others as they came."""
+    return disk.boot_index is None or disk.boot_index < 0, max(disk.boot_index or 0, 0)
+
+
+def _accept_disk(
+    tx: Transaction, who: Scope, server: Server, wanted: DiskWanted, rules: Rules, boot: Operation[BootParams]
+) -> None:
+    device = servers.free_device(tx, server.id, wanted.device)
+    disk = ServerDisk(
+        id=new_id(),
+        server_id=server.id,
+        device=device,
+        volume_id=wanted.volume_id,
+        attachment_id=None,
+        image_id=wanted.image_id,
+        boot_index=wanted.boot_index,
+        delete_on_termination=wanted.delete_on_termination,
+        tag=wanted.tag,
+        created_at=now(),
+    )
+    if wanted.new_volume is not None:
+        volume = create_volume.accept(tx, who, wanted.new_volume, rules, parent=boot)
+        boot.notes["volumes"].append(volume.operation_id)
+        disk = replace(disk, volume_id=volume.id)
+    elif wanted.volume_id is not None:
+        disk = replace(disk, attachment_id=_reserve(tx, who, server, disk))
+    servers.add_disk(tx, disk)
+
+
+def _reserve(tx: Transaction, who: Scope, server: Server, disk: ServerDisk) -> str:
+    assert disk.volume_id is not None
+    return reserve(tx, who, disk.volume_id, server_id=server.id, device=f"/dev/{disk.device}").id
+
+
+def choose_host(tx: Transaction, op: Operation[BootParams], rules: Rules) -> None:
+    """Choose the compute host that runs the fewest servers. Raises ``NoValidBackend``."""
+    host = servers.least_busy_host(tx, op.params.zone, rules.service_down_seconds)
+    if host is None:
+        raise NoValidBackend(f"No valid host was found. No compute service is up in zone {op.params.zone}.")
+    servers.change(tx, op.params.server_id, host=host, task="block_device_mapping")
+    op.notes["host"] = host
+
+
+def let_go_of_volumes(tx: Transaction, op: Operation[BootParams], rules: Rules) -> None:
+    """Disconnect every volume, and delete those that were made for this server alone."""
+    made = op.notes.get("volumes")
+    for disk in servers.disks(tx, op.params.server_id):
+        if disk.attachment_id and (link := attachments.find(tx, disk.attachment_id)):
+            disconnect.accept(tx, HOUSE, link)
+        if made and disk.volume_id and disk.delete_on_termination:
+            delete_volume.accept_when_free(tx, disk.volume_id)
+
+
+def reserve_volumes(tx: Transaction, op: Operation[BootParams], rules: Rules) -> None:
+    """Take the volumes that were made."""
+    server = servers.find(tx, op.params.server_id)
+    assert server is not None
+    for disk in servers.disks(tx, server.id):
+        if disk.volume_id and not disk.attachment_id:
+            servers.change_disk(tx, disk.id, attachment_id=_reserve(tx, HOUSE, server, disk))
+
+
+def connect_volumes(tx: Transaction, op: Operation[BootParams], rules: Rules) -> None:
+    """Begin to export every volume to the host."""
+    connector = servers.connector_of(tx, op.notes["host"])
+    begun = [
+        connect.accept_known(tx, HOUSE, disk.attachment_id, connector, parent=op)
+        for disk in servers.disks(tx, op.params.server_id)
+        if disk.attachment_id
+    ]
+    op.notes["connections"] = [operation_id for operation_id in begun if operation_id]
+    servers.change(tx, op.params.server_id, task="spawning")
+
+
+def on_compute(op: Operation[BootParams]) -> str:
+    """The host that was chosen."""
+    return compute_host(op.notes["host"])
+
+
+async def power_on(op: Operation[BootParams], hands: Hands) -> None:
+    """Define the machine and start it."""
+    machine = await machine_of(hands, op.params.server_id)
+    hypervisor = hands.hypervisors[op.notes["host"]]
+    await hypervisor.define(machine)
+    await hypervisor.start(machine)
+
+
+async def remove_machine(op: Operation[BootParams], hands: Hands) -> None:
+    """The machine is gone."""
+    await hands.hypervisors[op.notes["host"]].delete(ServerId(op.params.server_id))
+
+
+def complete(tx: Transaction, op: Operation[BootParams], rules: Rules) -> None:
+    """The server runs, and its volumes are in use."""
+    for link in attachments.of_server(tx, op.params.server_id):
+        if link.status == AttachStatus.ATTACHING:
+            complete_attachment(tx, HOUSE, link.id)
+    servers.end(tx, op.params.server_id, op.id, status=S.ACTIVE, launched_at=now(), fault=None)
+
+
+def explain(tx: Transaction, op: Operation[BootParams], error: str) -> None:
+    """The server is in ``ERROR``; its fault says why."""
+    fault = {"code": 500, "message": error, "created": now().isoformat(timespec="seconds") + "Z"}
+    servers.end(tx, op.params.server_id, op.id, status=S.ERROR, fault=fault)
+
+
+BOOT = Verb(
+    kind="server.boot",
+    params=BootParams,
+    steps=(
+        Step(choose_host, undo=let_go_of_volumes, at=scheduler),
+        Wait("volumes", at=scheduler),
+        Step(reserve_volumes, at=scheduler),
+        Step(connect_volumes, at=scheduler),
+        Wait("connections", at=scheduler),
+        Step(power_on, undo=remove_machine, at=on_compute, timeout=1800),
+        Step(complete, at=on_compute),
+    ),
+    failed=explain,
+    deadline=3 * 3600,
+)

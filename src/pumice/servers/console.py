@@ -1,0 +1,56 @@
+"""Read a server's console: an operation, because the log lies on the server's host."""
+
+from dataclasses import dataclass
+
+from pumice.model.errors import Conflict
+from pumice.model.ids import ServerId
+from pumice.model.scope import Scope
+from pumice.operations.hands import Hands
+from pumice.operations.operation import Operation, Step, Verb, enqueue
+from pumice.operations.places import compute_host
+from pumice.store import operations, servers
+from pumice.store.database import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleParams:
+    """What the operation was asked to do."""
+
+    server_id: str
+    host: str
+    lines: int | None
+
+
+def accept(tx: Transaction, who: Scope, server_id: str, lines: int | None) -> str:
+    """Begin to read; the operation's id. Raises ``NotFound`` or ``Conflict``."""
+    server = servers.get(tx, who, server_id)
+    if server.host is None:
+        raise Conflict(f"Instance {server.id} is not ready")
+    params = ConsoleParams(server.id, server.host, lines)
+    return enqueue(tx, CONSOLE, params, subject=server.id, who=who).id
+
+
+def output(tx: Transaction, operation_id: str) -> str:
+    """What was read."""
+    row = operations.get(tx, operation_id)
+    return str(row["notes"].get("output", "")) if row else ""
+
+
+def on_compute(op: Operation[ConsoleParams]) -> str:
+    """The server's host."""
+    return compute_host(op.params.host)
+
+
+async def read(op: Operation[ConsoleParams], hands: Hands) -> None:
+    """Read the end of the log."""
+    hypervisor = hands.hypervisors[op.params.host]
+    op.notes["output"] = await hypervisor.console(ServerId(op.params.server_id), op.params.lines)
+
+
+def explain(tx: Transaction, op: Operation[ConsoleParams], error: str) -> None:
+    """Nothing changed. The request that waits tells why."""
+
+
+CONSOLE = Verb(
+    kind="server.console", params=ConsoleParams, steps=(Step(read, at=on_compute),), failed=explain, deadline=30
+)

@@ -1,0 +1,112 @@
+"""Delete a server.
+
+1. ``accept``: ``deleting``; whatever else is under way on the server is asked to stop
+2. ``wait_for_others``: until it has
+3. ``remove_machine``: the guest is off and the machine forgotten
+4. ``let_go_of_volumes``, ``wait_for_disconnections``: its volumes are free
+5. ``forget``: the row is gone; volumes that were to end with the server are deleted
+"""
+
+from dataclasses import dataclass
+
+from pumice.attachments import disconnect
+from pumice.model.errors import Conflict
+from pumice.model.ids import ServerId, new_id
+from pumice.model.rules import Rules
+from pumice.model.scope import HOUSE, Scope
+from pumice.model.states import ServerStatus
+from pumice.operations.hands import Hands
+from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, scheduler
+from pumice.operations.places import SCHEDULER, compute_host
+from pumice.store import attachments, operations, servers
+from pumice.store.columns import now
+from pumice.store.database import Transaction
+from pumice.volumes import delete as delete_volume
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteServerParams:
+    """What the operation was asked to do."""
+
+    server_id: str
+
+
+def accept(tx: Transaction, who: Scope, server_id: str) -> None:
+    """Answer the request. A second one changes nothing. Raises ``NotFound`` or ``Conflict``."""
+    server = servers.get(tx, who, server_id)
+    if server.locked and not who.is_admin:
+        raise Conflict(f"Instance {server.id} is locked")
+    if server.task == "deleting":
+        return
+    operation_id = new_id()
+    others = operations.adopt_running(tx, server.id, operation_id)
+    for other in others:
+        operations.ask_to_cancel(tx, other)
+    servers.change(tx, server.id, task="deleting", operation_id=operation_id)
+    enqueue(
+        tx,
+        DELETE_SERVER,
+        DeleteServerParams(server.id),
+        subject=server.id,
+        who=who,
+        id=operation_id,
+        notes={"others": others},
+    )
+
+
+def find_host(tx: Transaction, op: Operation[DeleteServerParams], rules: Rules) -> None:
+    """Note where the machine is, if it came to one."""
+    server = servers.find(tx, op.params.server_id)
+    op.notes["host"] = server.host if server else None
+
+
+def on_compute(op: Operation[DeleteServerParams]) -> str:
+    """The server's host."""
+    return compute_host(op.notes["host"]) if op.notes.get("host") else SCHEDULER
+
+
+async def remove_machine(op: Operation[DeleteServerParams], hands: Hands) -> None:
+    """The guest is off and the machine forgotten."""
+    if host := op.notes.get("host"):
+        await hands.hypervisors[host].delete(ServerId(op.params.server_id))
+
+
+def let_go_of_volumes(tx: Transaction, op: Operation[DeleteServerParams], rules: Rules) -> None:
+    """Begin to disconnect every volume."""
+    links = attachments.of_server(tx, op.params.server_id)
+    begun = [disconnect.accept(tx, HOUSE, link, parent=op) for link in links]
+    op.notes["disconnections"] = [operation_id for operation_id in begun if operation_id]
+
+
+def forget(tx: Transaction, op: Operation[DeleteServerParams], rules: Rules) -> None:
+    """The row is gone, and so will be the volumes that were to end with it."""
+    doomed = [
+        disk.volume_id
+        for disk in servers.disks(tx, op.params.server_id)
+        if disk.volume_id and disk.delete_on_termination
+    ]
+    servers.delete(tx, op.params.server_id)
+    for volume_id in doomed:
+        delete_volume.accept_when_free(tx, volume_id)
+
+
+def explain(tx: Transaction, op: Operation[DeleteServerParams], error: str) -> None:
+    """The server is in ``ERROR`` and may be deleted again; its fault says why."""
+    fault = {"code": 500, "message": error, "created": now().isoformat(timespec="seconds") + "Z"}
+    servers.end(tx, op.params.server_id, op.id, status=ServerStatus.ERROR, fault=fault)
+
+
+DELETE_SERVER = Verb(
+    kind="server.delete",
+    params=DeleteServerParams,
+    steps=(
+        Wait("others", at=scheduler, whatever=True),
+        Step(find_host, at=scheduler),
+        Step(remove_machine, at=on_compute, tries=1000, timeout=300),
+        Step(let_go_of_volumes, at=scheduler),
+        Wait("disconnections", at=scheduler),
+        Step(forget, at=scheduler),
+    ),
+    failed=explain,
+    deadline=3600,
+)

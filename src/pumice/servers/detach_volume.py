@@ -1,0 +1,129 @@
+"""Detach a volume from a server.
+
+1. ``accept``: ``detaching``, so that nobody else acts on it; the root disk stays
+2. ``unplug``: the hypervisor takes the disk out, and the guest let go of it
+3. ``remove_export``: the volume's host shuts the server's host out
+4. ``free``: attachment and disk are gone, the volume ``available`` (or ``in-use`` while others remain)
+
+A guest that does not let go keeps the disk: the volume is ``in-use`` again and a message says so. Once the
+guest has let go there is no way back, and the rest is done until it succeeds.
+"""
+
+from dataclasses import dataclass
+
+from pumice.attachments import exports
+from pumice.model.errors import Invalid
+from pumice.model.ids import new_id
+from pumice.model.rules import Rules
+from pumice.model.scope import Scope
+from pumice.model.states import AttachStatus, VolumeStatus
+from pumice.model.volume import host_of
+from pumice.operations.hands import Hands
+from pumice.operations.operation import Operation, Step, Verb, enqueue
+from pumice.operations.places import compute_host, volume_host
+from pumice.servers.attach_volume import must_take_disks
+from pumice.servers.machine import unplug_disk
+from pumice.store import attachments, messages, servers, volumes
+from pumice.store.database import Transaction
+
+A, V = AttachStatus, VolumeStatus
+
+
+@dataclass(frozen=True, slots=True)
+class DetachParams:
+    """What the operation was asked to do."""
+
+    server_id: str
+    host: str
+    volume_id: str
+    attachment_id: str
+    device: str
+    pool: str
+    initiator: str
+    username: str
+
+
+def accept(tx: Transaction, who: Scope, server_id: str, volume_id: str) -> None:
+    """Answer the request. Raises ``NotFound``, ``Conflict``, ``Invalid`` or ``InvalidState``."""
+    server = servers.get(tx, who, server_id)
+    disk = servers.disk_of_volume(tx, server.id, volume_id)
+    if disk.boot_index == 0:
+        raise Invalid("Cannot detach a root device volume")
+    host = must_take_disks(server, who, "detach_volume")
+    volume = volumes.get(tx, who, volume_id)
+    operation_id = new_id()
+    link = attachments.get(tx, who, disk.attachment_id or "")
+    assert volume.pool is not None
+    if not volume.multiattach:
+        volumes.move(tx, volume.id, {V.IN_USE}, V.DETACHING, must="be 'in-use' to detach")
+    attachments.move(tx, link.id, {A.ATTACHED, A.ERROR_DETACHING}, A.DETACHING, operation_id=operation_id)
+    params = DetachParams(
+        server_id=server.id,
+        host=host,
+        volume_id=volume.id,
+        attachment_id=link.id,
+        device=disk.device,
+        pool=volume.pool,
+        initiator=(link.connector or {}).get("initiator", ""),
+        username=link.chap_username or "",
+    )
+    enqueue(tx, DETACH_VOLUME, params, subject=server.id, who=who, id=operation_id)
+
+
+def on_compute(op: Operation[DetachParams]) -> str:
+    """The server's host."""
+    return compute_host(op.params.host)
+
+
+def on_backend(op: Operation[DetachParams]) -> str:
+    """The volume's host."""
+    return volume_host(host_of(op.params.pool))
+
+
+async def unplug(op: Operation[DetachParams], hands: Hands) -> None:
+    """Take the disk out of the machine. Raises ``GuestKeepsDisk``."""
+    await unplug_disk(hands, op.params.host, op.params.server_id, op.params)
+    op.notes["unplugged"] = True
+
+
+async def remove_export(op: Operation[DetachParams], hands: Hands) -> None:
+    """Shut the server's host out."""
+    await exports.shut_out(hands, op.params)
+
+
+def free(tx: Transaction, op: Operation[DetachParams], rules: Rules) -> None:
+    """The volume is free of the server."""
+    servers.remove_disk(tx, op.params.attachment_id)
+    attachments.delete(tx, op.params.attachment_id)
+    attachments.let_volume_follow(tx, op.params.volume_id)
+
+
+def explain(tx: Transaction, op: Operation[DetachParams], error: str) -> None:
+    """The volume stays with the server, and the tenant can read why."""
+    asked = op.params
+    stays = A.ERROR_DETACHING if op.notes.get("unplugged") else A.ATTACHED
+    if attachments.settle(tx, asked.attachment_id, op.id, status=stays):
+        attachments.let_volume_follow(tx, asked.volume_id)
+    if op.project_id:
+        messages.tell(
+            tx,
+            op.project_id,
+            resource_type="VOLUME",
+            resource_id=asked.volume_id,
+            event="004_001",
+            text=error,
+            request_id=op.request_id,
+        )
+
+
+DETACH_VOLUME = Verb(
+    kind="server.detach_volume",
+    params=DetachParams,
+    steps=(
+        Step(unplug, at=on_compute, timeout=300),
+        Step(remove_export, at=on_backend, tries=1000),
+        Step(free, at=on_backend),
+    ),
+    failed=explain,
+    deadline=600,
+)

@@ -1,0 +1,117 @@
+"""A server as its hypervisor should have it: read from the rows each time it is needed.
+
+The secrets of its volumes are read here and handed to the driver; no operation ever holds them.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pumice.host.thread import in_thread
+from pumice.hypervisor.contract import Disk, FileSource, IscsiSource, Machine
+from pumice.images.inspect import inspect_image
+from pumice.model.errors import InvalidState, NotFound
+from pumice.model.ids import AttachmentId, ServerId, VolumeId
+from pumice.model.server import Server, ServerDisk
+from pumice.model.volume import Attachment
+from pumice.operations.hands import Hands
+from pumice.store import attachments, servers
+from pumice.store.database import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A server with its disks and attachments, read in one transaction."""
+
+    server: Server
+    disks: tuple[ServerDisk, ...]
+    attachments: dict[str, Attachment]
+
+
+def read_plan(tx: Transaction, server_id: str) -> Plan:
+    """Read the rows. Raises ``NotFound``."""
+    server = servers.find(tx, server_id)
+    if server is None:
+        raise NotFound("Instance", server_id)
+    disks = sorted(servers.disks(tx, server_id), key=lambda disk: (disk.boot_index != 0, disk.device))
+    links = {link.id: link for link in attachments.of_server(tx, server_id)}
+    return Plan(server, tuple(disks), links)
+
+
+async def machine_of(hands: Hands, server_id: str) -> Machine:
+    """The machine with every disk in place, the one it boots from first. Copies a local disk if it must."""
+    plan = await hands.db.read(read_plan, server_id)
+    return Machine(
+        id=ServerId(server_id),
+        name=plan.server.name,
+        vcpus=plan.server.flavor["vcpus"],
+        memory_mib=plan.server.flavor["ram"],
+        disks=tuple([await _disk(hands, plan, disk) for disk in plan.disks]),
+    )
+
+
+async def _disk(hands: Hands, plan: Plan, disk: ServerDisk) -> Disk:
+    if disk.volume_id is not None:
+        return volume_disk(disk, plan.attachments.get(disk.attachment_id or ""))
+    assert disk.image_id is not None
+    assert plan.server.host is not None
+    image = await in_thread(inspect_image, hands.image_path(disk.image_id))
+    path = await hands.hypervisors[plan.server.host].make_local_disk(
+        ServerId(plan.server.id),
+        image.path,
+        image.format,
+        virtual_size=image.virtual_size,
+        size_gib=plan.server.flavor["disk"],
+    )
+    return Disk(serial=disk.id, device=disk.device, source=FileSource(path))
+
+
+def volume_disk(disk: ServerDisk, link: Attachment | None) -> Disk:
+    """The disk that is a volume. Raises ``InvalidState`` when the volume is not exported to the host (yet)."""
+    if link is None or link.portal is None or link.connector is None:
+        raise InvalidState(f"Volume {disk.volume_id} is not connected to the server's host.")
+    source = IscsiSource(
+        portal=link.portal["portal"],
+        iqn=link.portal["iqn"],
+        lun=link.portal["lun"],
+        username=link.chap_username or "",
+        password=link.chap_password or "",
+        initiator=link.connector["initiator"],
+    )
+    return Disk(
+        serial=VolumeId(disk.volume_id or ""),
+        device=disk.device,
+        source=source,
+        attachment=AttachmentId(link.id),
+        read_only=link.mode == "ro",
+    )
+
+
+def read_disk(tx: Transaction, server_id: str, attachment_id: str) -> Disk:
+    """One volume's disk. Raises ``NotFound`` or ``InvalidState``."""
+    for disk in servers.disks(tx, server_id):
+        if disk.attachment_id == attachment_id:
+            return volume_disk(disk, attachments.find(tx, attachment_id))
+    raise NotFound("Volume attachment", attachment_id)
+
+
+class Plugged(Protocol):
+    """The parameters of an operation on one volume's disk."""
+
+    @property
+    def volume_id(self) -> str: ...
+    @property
+    def attachment_id(self) -> str: ...
+    @property
+    def device(self) -> str: ...
+
+
+async def unplug_disk(hands: Hands, host: str, server_id: str, disk: Plugged) -> None:
+    """Take a volume's disk out of a machine; needs no rows. Raises ``GuestKeepsDisk``."""
+    out = Disk(
+        serial=VolumeId(disk.volume_id),
+        device=disk.device,
+        source=FileSource(Path("/dev/null")),  # which volume it is is all that counts
+        attachment=AttachmentId(disk.attachment_id),
+    )
+    await hands.hypervisors[host].detach(ServerId(server_id), out, hands.detach_seconds)

@@ -1,0 +1,148 @@
+"""Start, stop and reboot a server: one change at its hypervisor, then the new state in its row."""
+
+from dataclasses import dataclass
+
+from pumice.model.errors import Conflict
+from pumice.model.ids import ServerId, new_id
+from pumice.model.rules import Rules
+from pumice.model.scope import Scope
+from pumice.model.states import ServerStatus
+from pumice.operations.hands import Hands
+from pumice.operations.operation import Operation, Step, Verb, enqueue
+from pumice.operations.places import compute_host
+from pumice.servers.machine import machine_of
+from pumice.store import servers
+from pumice.store.columns import now
+from pumice.store.database import Transaction
+
+S = ServerStatus
+STOP_SECONDS = 60.0
+"""How long a guest may take to shut down before the plug is pulled (Nova's ``shutdown_timeout``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PowerParams:
+    """What the operation was asked to do."""
+
+    server_id: str
+    host: str
+    before: str
+    """The status to go back to when it fails."""
+
+
+def accept_start(tx: Transaction, who: Scope, server_id: str) -> None:
+    """Answer ``os-start``. Raises ``NotFound`` or ``Conflict``."""
+    _accept(tx, who, server_id, START, frozenset({S.SHUTOFF}), "powering-on", "start")
+
+
+def accept_stop(tx: Transaction, who: Scope, server_id: str) -> None:
+    """Answer ``os-stop``. Raises ``NotFound`` or ``Conflict``."""
+    _accept(tx, who, server_id, STOP, frozenset({S.ACTIVE, S.ERROR}), "powering-off", "stop")
+
+
+def accept_reboot(tx: Transaction, who: Scope, server_id: str, *, hard: bool) -> None:
+    """Answer ``reboot``. Raises ``NotFound`` or ``Conflict``."""
+    if hard:
+        states = frozenset({S.ACTIVE, S.SHUTOFF, S.PAUSED, S.ERROR})
+        _accept(tx, who, server_id, HARD_REBOOT, states, "rebooting_hard", "reboot", S.HARD_REBOOT)
+    else:
+        _accept(tx, who, server_id, SOFT_REBOOT, frozenset({S.ACTIVE}), "rebooting", "reboot", S.REBOOT)
+
+
+def _accept(
+    tx: Transaction,
+    who: Scope,
+    server_id: str,
+    verb: Verb[PowerParams],
+    states: frozenset[ServerStatus],
+    task: str,
+    doing: str,
+    meanwhile: ServerStatus | None = None,
+) -> None:
+    server = servers.get(tx, who, server_id)
+    if server.locked and not who.is_admin:
+        raise Conflict(f"Instance {server.id} is locked")
+    operation_id = new_id()
+    servers.begin(tx, server, states, task, operation_id, doing)
+    if server.host is None:
+        raise Conflict(f"Instance {server.id} runs on no host.")
+    if meanwhile:
+        servers.change(tx, server.id, status=meanwhile)
+    params = PowerParams(server.id, server.host, server.status)
+    enqueue(tx, verb, params, subject=server.id, who=who, id=operation_id)
+
+
+def on_compute(op: Operation[PowerParams]) -> str:
+    """The server's host."""
+    return compute_host(op.params.host)
+
+
+async def power_on(op: Operation[PowerParams], hands: Hands) -> None:
+    """Power the machine on with the disks it should have."""
+    machine = await machine_of(hands, op.params.server_id)
+    await hands.hypervisors[op.params.host].start(machine)
+
+
+async def power_off(op: Operation[PowerParams], hands: Hands) -> None:
+    """Shut the guest down, or pull the plug when it does not."""
+    await hands.hypervisors[op.params.host].stop(ServerId(op.params.server_id), STOP_SECONDS)
+
+
+async def ask_to_reboot(op: Operation[PowerParams], hands: Hands) -> None:
+    """Ask the guest to reboot."""
+    await hands.hypervisors[op.params.host].reboot(ServerId(op.params.server_id), hard=False)
+
+
+async def pull_the_plug(op: Operation[PowerParams], hands: Hands) -> None:
+    """Power the machine off at once."""
+    await hands.hypervisors[op.params.host].stop(ServerId(op.params.server_id), 0.0)
+
+
+def is_active(tx: Transaction, op: Operation[PowerParams], rules: Rules) -> None:
+    """The server runs."""
+    servers.end(tx, op.params.server_id, op.id, status=S.ACTIVE, fault=None)
+
+
+def is_off(tx: Transaction, op: Operation[PowerParams], rules: Rules) -> None:
+    """The server is off."""
+    servers.end(tx, op.params.server_id, op.id, status=S.SHUTOFF, fault=None)
+
+
+def explain(tx: Transaction, op: Operation[PowerParams], error: str) -> None:
+    """The server is said to be as it was; its fault says what happened."""
+    fault = {"code": 500, "message": error, "created": now().isoformat(timespec="seconds") + "Z"}
+    servers.end(tx, op.params.server_id, op.id, status=op.params.before, fault=fault)
+
+
+START = Verb(
+    kind="server.start",
+    params=PowerParams,
+    steps=(Step(power_on, at=on_compute, timeout=300), Step(is_active, at=on_compute)),
+    failed=explain,
+    deadline=600,
+)
+STOP = Verb(
+    kind="server.stop",
+    params=PowerParams,
+    steps=(Step(power_off, at=on_compute, timeout=STOP_SECONDS + 60), Step(is_off, at=on_compute)),
+    failed=explain,
+    deadline=600,
+)
+SOFT_REBOOT = Verb(
+    kind="server.reboot",
+    params=PowerParams,
+    steps=(Step(ask_to_reboot, at=on_compute), Step(is_active, at=on_compute)),
+    failed=explain,
+    deadline=300,
+)
+HARD_REBOOT = Verb(
+    kind="server.hard_reboot",
+    params=PowerParams,
+    steps=(
+        Step(pull_the_plug, at=on_compute),
+        Step(power_on, at=on_compute, timeout=300),
+        Step(is_active, at=on_compute),
+    ),
+    failed=explain,
+    deadline=600,
+)

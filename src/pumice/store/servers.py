@@ -1,0 +1,184 @@
+"""Servers and their disks: every read and write of their rows."""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from pumice.model.errors import Conflict, Invalid, NotFound
+from pumice.model.scope import Scope
+from pumice.model.server import Server, ServerDisk
+from pumice.store.columns import now
+from pumice.store.database import Transaction
+from pumice.store.paging import after
+from pumice.store.rows import Rows
+from pumice.store.tables import server_disks, servers, services
+
+COMPUTE_BINARY = "nova-compute"
+MOST_DISKS = 26
+
+_s, _d = servers.c, server_disks.c
+_rows = Rows(servers, Server)
+_disk_rows = Rows(server_disks, ServerDisk)
+_disks = _disk_rows.select.where(_d.server_id == sa.bindparam("b_server")).order_by(_d.device)
+_insert = sa.insert(servers)
+_insert_disk = sa.insert(server_disks)
+
+
+def insert(tx: Transaction, server: Server) -> None:
+    """Add a server."""
+    tx.execute(_insert, _rows.row(server))
+
+
+def get(tx: Transaction, who: Scope, server_id: str) -> Server:
+    """A server that the caller may see. Raises ``NotFound``."""
+    server = _rows.get(tx, server_id)
+    if server is None or not (who.is_admin or server.project_id == who.project_id):
+        raise NotFound("Instance", server_id)
+    return server
+
+
+def find(tx: Transaction, server_id: str) -> Server | None:
+    """A server for the house's own work, if it still exists."""
+    return _rows.get(tx, server_id)
+
+
+def change(tx: Transaction, server_id: str, **changes: Any) -> None:
+    """Write columns of a server."""
+    tx.execute(sa.update(servers).where(_s.id == server_id).values(updated_at=now(), **changes))
+
+
+def begin(
+    tx: Transaction, server: Server, states: Collection[str], task: str, operation_id: str, doing: str
+) -> None:
+    """Begin a task on a server that is in one of ``states`` with no task under way. Raises ``Conflict``."""
+    result = tx.execute(
+        sa.update(servers)
+        .where(_s.id == server.id, _s.status.in_(sorted(states)), _s.task.is_(None))
+        .values(task=task, operation_id=operation_id, updated_at=now())
+    )
+    if result.rowcount != 1:
+        where = f"task_state {server.task}" if server.task else f"vm_state {server.status.lower()}"
+        raise Conflict(f"Cannot '{doing}' instance {server.id} while it is in {where}")
+
+
+def end(tx: Transaction, server_id: str, operation_id: str, **changes: Any) -> None:
+    """End the task of ``operation_id`` and write ``changes`` with it; nothing if another took over."""
+    tx.execute(
+        sa.update(servers)
+        .where(_s.id == server_id, _s.operation_id == operation_id)
+        .values(task=None, operation_id=None, updated_at=now(), **changes)
+    )
+
+
+def delete(tx: Transaction, server_id: str) -> None:
+    """Forget a server and its disks."""
+    tx.execute(sa.delete(server_disks).where(_d.server_id == server_id))
+    tx.execute(sa.delete(servers).where(_s.id == server_id))
+
+
+def disks(tx: Transaction, server_id: str) -> Sequence[ServerDisk]:
+    """The server's disks in the order of their device names."""
+    return _disk_rows.all(tx.execute(_disks, {"b_server": server_id}))
+
+
+def disks_of(tx: Transaction, ids: Collection[str]) -> dict[str, list[ServerDisk]]:
+    """The disks of several servers in one statement; those without any are missing."""
+    found: dict[str, list[ServerDisk]] = {}
+    if ids:
+        for disk in _disk_rows.all(
+            tx.execute(_disk_rows.select.where(_d.server_id.in_(list(ids))).order_by(_d.device))
+        ):
+            found.setdefault(disk.server_id, []).append(disk)
+    return found
+
+
+def disk_of_volume(tx: Transaction, server_id: str, volume_id: str) -> ServerDisk:
+    """The server's disk that is this volume. Raises ``NotFound``."""
+    query = _disk_rows.select.where(_d.server_id == server_id, _d.volume_id == volume_id)
+    disk = _disk_rows.first(tx.execute(query))
+    if disk is None:
+        raise NotFound("Volume attachment", volume_id)
+    return disk
+
+
+def add_disk(tx: Transaction, disk: ServerDisk) -> None:
+    """Add a disk; its device name must be free."""
+    tx.execute(_insert_disk, _disk_rows.row(disk))
+
+
+def change_disk(tx: Transaction, disk_id: str, **changes: Any) -> None:
+    """Write columns of a disk."""
+    tx.execute(sa.update(server_disks).where(_d.id == disk_id).values(**changes))
+
+
+def remove_disk(tx: Transaction, attachment_id: str) -> None:
+    """Forget the disk of an attachment; nothing to do when it is gone already."""
+    tx.execute(sa.delete(server_disks).where(_d.attachment_id == attachment_id))
+
+
+def free_device(tx: Transaction, server_id: str, wanted: str | None = None) -> str:
+    """A device name that no disk of the server has: ``wanted``, or the first free one.
+
+    Raises ``Conflict`` when ``wanted`` is taken, ``Invalid`` when the server has no room for another disk.
+    """
+    taken = {disk.device for disk in disks(tx, server_id)}
+    if wanted is not None:
+        if wanted in taken:
+            raise Conflict(f"The supplied device path (/dev/{wanted}) is in use.")
+        return wanted
+    for number in range(MOST_DISKS):
+        if (name := f"vd{chr(ord('a') + number)}") not in taken:
+            return name
+    raise Invalid(f"The server has {MOST_DISKS} disks already.")
+
+
+def least_busy_host(tx: Transaction, zone: str, down_seconds: float) -> str | None:
+    """The compute host that is up and runs the fewest servers."""
+    c = services.c
+    query = (
+        sa.select(c.host)
+        .outerjoin(servers, _s.host == c.host)
+        .where(
+            c.binary == COMPUTE_BINARY,
+            c.disabled.is_(False),
+            c.zone == zone,
+            c.updated_at >= now() - timedelta(seconds=down_seconds),
+        )
+        .group_by(c.host)
+        .order_by(sa.func.count(_s.id), c.host)
+        .limit(1)
+    )
+    return tx.execute(query).scalar()
+
+
+def connector_of(tx: Transaction, host: str) -> dict[str, Any]:
+    """How a compute host presents itself to storage, as it said with its heartbeats. Raises ``Conflict``."""
+    query = sa.select(services.c.facts).where(services.c.binary == COMPUTE_BINARY, services.c.host == host)
+    facts = tx.execute(query).scalar()
+    if not facts or "connector" not in facts:
+        raise Conflict(f"The compute host {host} has not said yet how it connects to storage.")
+    return dict(facts["connector"])
+
+
+def page(
+    tx: Transaction,
+    who: Scope,
+    *,
+    limit: int,
+    marker: str | None,
+    sort: Sequence[tuple[str, bool]],
+    all_projects: bool = False,
+    filters: Iterable[sa.ColumnElement[bool]] = (),
+) -> Sequence[Server]:
+    """A page of the servers the caller may see. Raises ``NotFound`` for a marker that does not exist."""
+    query = _rows.select.where(*filters)
+    if not (all_projects and who.is_admin):
+        query = query.where(_s.project_id == who.project_id)
+    keys = [(_s[name], ascending) for name, ascending in sort]
+    keys.append((_s.id, keys[-1][1]))
+    if marker:
+        query = query.where(after(get(tx, who, marker), keys))
+    order = [key.asc() if ascending else key.desc() for key, ascending in keys]
+    return _rows.all(tx.execute(query.order_by(*order).limit(limit)))
