@@ -77,7 +77,10 @@ class Call:
 
 
 def check(model: type[M], value: Any, where: str | None = None) -> M:
-    """``value`` as ``model``. Raises ``Invalid`` naming the first field that is wrong, its value and why."""
+    """``value`` as ``model``. Raises ``Invalid`` naming the first field that is wrong, its value and why.
+
+    The value is left out for models configured with ``hide_input_in_errors``.
+    """
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -88,6 +91,8 @@ def check(model: type[M], value: Any, where: str | None = None) -> M:
         if first["type"] == "missing":
             raise Invalid(f"Invalid input: '{name}' is a required property.") from None
         reason = first["msg"].removeprefix("Value error, ")
+        if model.model_config.get("hide_input_in_errors"):  # there may be a secret in it
+            raise Invalid(f"Invalid input for field/attribute {name}. {reason}.") from None
         shown = repr(first["input"])
         shown = shown if len(shown) <= 100 else shown[:100] + "…"
         raise Invalid(f"Invalid input for field/attribute {name}. Value: {shown}. {reason}.") from None

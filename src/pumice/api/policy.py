@@ -42,7 +42,7 @@ class Policy:
         self._remembered: dict[tuple[str, Scope, str | None, str | None], bool] = {}
 
     def allows(self, rule: str, who: Scope, project_id: str | None = None, user_id: str | None = None) -> bool:
-        """Whether ``who`` may do what ``rule`` guards to something of a project or user (by default its own)."""
+        """Whether ``who`` may do what ``rule`` guards to something of a project or user (by default own)."""
         key = rule, who, project_id, user_id
         if (known := self._remembered.get(key)) is not None:
             return known

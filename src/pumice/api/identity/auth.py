@@ -1,0 +1,142 @@
+"""``/auth``: tokens, and what a token's bearer may ask for."""
+
+from datetime import datetime
+from typing import Any
+
+from pumice.api.call import Call, Reply
+from pumice.api.identity import domains, projects
+from pumice.api.identity.catalog import catalog
+from pumice.api.identity.lists import collection, is_true, link, moment
+from pumice.api.identity.login import Login
+from pumice.api.routing import Route
+from pumice.identity import grants, users
+from pumice.identity.token import Named, Token
+from pumice.identity.tokens import LocalTokens
+from pumice.model.errors import Forbidden, Invalid, NotFound, Unauthenticated
+
+
+def local(call: Call) -> LocalTokens:
+    """The tokens that this process gives out itself: where Identity is served there are no others."""
+    tokens = call.house.tokens
+    assert isinstance(tokens, LocalTokens)
+    return tokens
+
+
+async def issue(call: Call) -> Reply:
+    """``POST /auth/tokens``: a token for a password or for another token."""
+    login = await call.parse(Login, "auth")
+    identity, tokens, asked = login.identity, local(call), login.asked()
+    if unknown := set(identity.methods) - {"password", "token"}:
+        raise Unauthenticated(f"Attempted to authenticate with an unsupported method: {min(unknown)[:64]}.")
+    if "password" in identity.methods and "token" in identity.methods:
+        raise Invalid("Log in with a password or with a token, not with both.")
+    if "password" in identity.methods:
+        if identity.password is None:
+            raise Invalid("Invalid input: 'identity.password' is a required property.")
+        user = identity.password.user
+        token, said = await tokens.by_password(user.reference(), user.password, asked)
+    else:
+        if identity.token is None:
+            raise Invalid("Invalid input: 'identity.token' is a required property.")
+        token, said = await tokens.by_token(identity.token.id, asked)
+    return _reply(call, token, said, 201)
+
+
+async def validate(call: Call) -> Reply:
+    """``GET /auth/tokens``: what a token stands for. 404 if for nothing."""
+    token, said = await _subject(call)
+    call.policy.require("identity:validate_token", call.who, user_id=said.user.id)
+    return _reply(call, token, said, 200)
+
+
+async def revoke(call: Call) -> Reply:
+    """``DELETE /auth/tokens``: the end of a token, and unless ``?cascade=false`` of those got by showing it."""
+    token, said = await _subject(call)
+    call.policy.require("identity:revoke_token", call.who, user_id=said.user.id)
+    await local(call).revoke(token, cascade="cascade" not in call.query or is_true(call, "cascade"))
+    return Reply(status=204)
+
+
+async def _subject(call: Call) -> tuple[str, Token]:
+    token = call.headers.get("x-subject-token")
+    if not token:
+        raise NotFound("Token", "in the X-Subject-Token header")
+    try:
+        return token, await local(call).read(token)
+    except Unauthenticated:
+        raise NotFound("Token", "in the X-Subject-Token header") from None
+
+
+async def show_catalog(call: Call) -> Reply:
+    """``GET /auth/catalog``."""
+    if call.who.project_id is None:
+        raise Forbidden("A project-scoped token is required to produce a service catalog.")
+    links = {"self": link(call, "auth", "catalog"), "next": None, "previous": None}
+    return Reply({"catalog": catalog(call.base_url, call.who.project_id), "links": links})
+
+
+async def list_projects(call: Call) -> Reply:
+    """``GET /auth/projects``: what the caller may ask a token for."""
+    rows = await call.house.db.read(users.projects_of, call.who.user_id, {"enabled": True})
+    return collection(call, "projects", [projects.view(call, row) for row in rows])
+
+
+async def list_domains(call: Call) -> Reply:
+    """``GET /auth/domains``."""
+    rows = await call.house.db.read(grants.domains_of, call.who.user_id)
+    return collection(call, "domains", [domains.view(call, row) for row in rows])
+
+
+async def show_system(call: Call) -> Reply:
+    """``GET /auth/system``."""
+    may = await call.house.db.read(grants.has_system_role, call.who.user_id)
+    return Reply({"system": [{"all": True}] if may else [], "links": {"self": link(call, "auth", "system")}})
+
+
+# --- the view -----------------------------------------------------------------------------------
+
+
+def _reply(call: Call, token: str, said: Token, status: int) -> Reply:
+    body = _view(said)
+    if said.scoped and "nocatalog" not in call.query:
+        body["catalog"] = catalog(call.base_url, said.scope.project_id)
+    return Reply({"token": body}, status, {"X-Subject-Token": token, "Vary": "X-Auth-Token"})
+
+
+def _view(token: Token) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "methods": token.methods,
+        "user": {**_named(token.user), "password_expires_at": moment(token.password_expires_at)},
+        "audit_ids": token.audit_ids,
+        "expires_at": _instant(token.expires_at),
+        "issued_at": _instant(token.issued_at),
+    }
+    if token.project:
+        shown |= {"project": _named(token.project), "is_domain": False}
+    if token.domain:
+        shown["domain"] = _named(token.domain)
+    if token.system:
+        shown["system"] = {"all": True}
+    if token.scoped:
+        shown["roles"] = [_named(role) for role in token.roles]
+    return shown
+
+
+def _named(thing: Named) -> dict[str, Any]:
+    domain = {"domain": _named(thing.domain)} if thing.domain else {}
+    return {"id": thing.id, "name": thing.name, **domain}
+
+
+def _instant(at: datetime) -> str:
+    return at.isoformat(timespec="microseconds") + "Z"
+
+
+ROUTES = (
+    Route("POST", "/auth/tokens", issue, None),
+    Route("GET", "/auth/tokens", validate, "identity:validate_token"),
+    Route("DELETE", "/auth/tokens", revoke, "identity:revoke_token"),
+    Route("GET", "/auth/catalog", show_catalog, "identity:get_auth_catalog"),
+    Route("GET", "/auth/projects", list_projects, "identity:get_auth_projects"),
+    Route("GET", "/auth/domains", list_domains, "identity:get_auth_domains"),
+    Route("GET", "/auth/system", show_system, "identity:get_auth_system"),
+)

@@ -1,0 +1,91 @@
+"""What every resource of Identity has in common: links, lists with filters, and the keys that clients add."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pumice.api.call import Call, Reply
+from pumice.model.errors import Invalid
+
+ROOT = "/identity/v3"
+
+
+class Kept(BaseModel):
+    """A body whose unknown keys are kept and shown again, as Keystone does."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    def given(self) -> dict[str, Any]:
+        """The known keys that the client sent."""
+        return self.model_dump(include=set(type(self).model_fields), exclude_unset=True)
+
+    def extra(self) -> dict[str, Any]:
+        """The others."""
+        return dict(self.model_extra or {})
+
+
+Name = Field(min_length=1, max_length=255, pattern=r"\S")
+
+
+def must_stay(kind: str, column: str, now: str, given: Mapping[str, Any]) -> None:
+    """Raises ``Invalid`` if an update would change what cannot change."""
+    if given.get(column, now) != now:
+        raise Invalid(f"Cannot change {kind}'s {column.replace('_', ' ')}.")
+
+
+def link(call: Call, *parts: str) -> str:
+    """The address of a resource of this API."""
+    return "/".join((call.base_url + ROOT, *parts))
+
+
+def moment(at: datetime | None) -> str | None:
+    """A time that belongs to a user: UTC, without saying so."""
+    return at.isoformat(timespec="microseconds") if at else None
+
+
+def is_true(call: Call, name: str) -> bool:
+    """Whether a flag of the query is set: ``?effective`` is, ``?effective=0`` is not."""
+    text = call.query.get(name)
+    return text is not None and text.lower() not in ("0", "false", "f", "no", "n", "off")
+
+
+def wanted(call: Call, columns: Collection[str]) -> dict[str, object]:
+    """The filters of a list, by column."""
+    query = call.query
+    filters: dict[str, object] = {column: query[column] for column in columns if query.get(column)}
+    if "enabled" in filters:
+        filters["enabled"] = is_true(call, "enabled")
+    return filters
+
+
+def collection(call: Call, key: str, items: Sequence[Mapping[str, Any]]) -> Reply:
+    """A list of things with ids, cut by ``limit`` and ``marker``."""
+    query = call.query
+    if marker := query.get("marker"):
+        after = next((place for place, item in enumerate(items, 1) if item["id"] == marker), None)
+        if after is None:
+            raise Invalid(f"The marker {marker} is not in the list.")
+        items = items[after:]
+    limit = _limit(query.get("limit"), len(items))
+    if limit >= len(items):
+        return whole(call, key, items)
+    pairs = [pair for pair in call.query_pairs if pair[0] != "marker"]
+    following = urlencode([*pairs, ("marker", items[limit - 1]["id"])])
+    return whole(call, key, items[:limit], f"{call.base_url}{call.path}?{following}")
+
+
+def whole(call: Call, key: str, items: Sequence[Mapping[str, Any]], following: str | None = None) -> Reply:
+    """A list with its links: to itself and, if it is a page, to the following one."""
+    here = f"{call.base_url}{call.path}" + (f"?{call.query_string}" if call.query_string else "")
+    return Reply({key: items, "links": {"next": following, "self": here, "previous": None}})
+
+
+def _limit(text: str | None, most: int) -> int:
+    if not text:
+        return most
+    if not text.isascii() or not text.isdecimal():
+        raise Invalid(f"limit param must be an integer that is not negative, not '{text}'.")
+    return (int(text) if len(text) < 10 else 0) or most

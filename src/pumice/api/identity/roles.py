@@ -1,0 +1,93 @@
+"""``/roles``, and which roles imply which."""
+
+from typing import Annotated, Any
+
+from pumice.api.call import Call, Reply
+from pumice.api.identity.lists import Kept, Name, collection, link, must_stay, wanted
+from pumice.api.routing import Route
+from pumice.identity import grants
+from pumice.model.ids import new_id
+from pumice.store.roles import Row
+
+
+class Create(Kept):
+    """What a new role may have; other keys are kept."""
+
+    name: Annotated[str, Name]
+    description: str | None = None
+
+
+class Update(Kept):
+    """What of a role may change; other keys are kept."""
+
+    name: Annotated[str, Name] = ""
+    description: str | None = None
+
+
+async def list_(call: Call) -> Reply:
+    """``GET /roles``. Roles that belong to a domain do not exist."""
+    if call.query.get("domain_id"):
+        return collection(call, "roles", [])
+    rows = await call.house.db.read(grants.matching, wanted(call, ("name",)))
+    return collection(call, "roles", [view(call, row) for row in rows])
+
+
+async def show(call: Call) -> Reply:
+    """``GET /roles/{id}``."""
+    return Reply({"role": view(call, await call.house.db.read(grants.show, call.args["id"]))})
+
+
+async def create(call: Call) -> Reply:
+    """``POST /roles``."""
+    body = await call.parse(Create, "role")
+    row = {"id": new_id(), "name": body.name, "description": body.description, "extra": body.extra()}
+    return Reply({"role": view(call, await call.house.db.write(grants.add, row))}, 201)
+
+
+async def update(call: Call) -> Reply:
+    """``PATCH /roles/{id}``."""
+    body = await call.parse(Update, "role")
+    values, extra = body.given(), body.extra()
+    must_stay("a role", "id", call.args["id"], extra)
+    return Reply({"role": view(call, await call.house.db.write(grants.change, call.args["id"], values, extra))})
+
+
+async def delete(call: Call) -> Reply:
+    """``DELETE /roles/{id}``."""
+    await call.house.db.write(grants.remove, call.args["id"])
+    return Reply(status=204)
+
+
+async def list_inferences(call: Call) -> Reply:
+    """``GET /role_inferences``: which roles bring which others along."""
+    pairs = await call.house.db.read(grants.implications)
+    rules = [
+        {"prior_role": _short(call, prior), "implies": [_short(call, role) for role in implied]}
+        for prior, implied in pairs
+    ]
+    return Reply({"role_inferences": rules, "links": {"self": link(call, "role_inferences")}})
+
+
+def _short(call: Call, row: Row) -> dict[str, Any]:
+    return {"id": row["id"], "name": row["name"], "links": {"self": link(call, "roles", row["id"])}}
+
+
+def view(call: Call, row: Row) -> dict[str, Any]:
+    """A role as the API shows it."""
+    return {
+        "options": {},
+        **row["extra"],
+        "domain_id": None,
+        "description": row["description"],
+        **_short(call, row),
+    }
+
+
+ROUTES = (
+    Route("GET", "/roles", list_, "identity:list_roles"),
+    Route("POST", "/roles", create, "identity:create_role"),
+    Route("GET", "/roles/{id}", show, "identity:get_role"),
+    Route("PATCH", "/roles/{id}", update, "identity:update_role"),
+    Route("DELETE", "/roles/{id}", delete, "identity:delete_role"),
+    Route("GET", "/role_inferences", list_inferences, "identity:list_role_inference_rules"),
+)

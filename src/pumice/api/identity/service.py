@@ -1,0 +1,31 @@
+"""Identity v3 as a service: its routes under ``/identity/v3``, and the version documents above them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from pumice.api.faults import titled_fault
+from pumice.api.house import House
+from pumice.api.identity import auth, catalog, discovery, domains, grants, projects, roles, users
+from pumice.api.identity.policies import POLICIES
+from pumice.api.policy import Policy
+from pumice.api.service import Service
+
+PREFIX = "/identity"
+
+RESOURCES = (auth, users, projects, domains, roles, grants, catalog)
+
+ROUTES = (
+    *discovery.ROUTES,
+    *(replace(route, path=f"/v3{route.path}") for resource in RESOURCES for route in resource.ROUTES),
+)
+
+
+def identity_service(house: House, policy_file: Path | None = None) -> Service:
+    """The service. The house's ``tokens`` must be ``LocalTokens``, for it gives them out."""
+    return Service(
+        house,
+        prefix=PREFIX,
+        routes=ROUTES,
+        policy=Policy(POLICIES, policy_file),
+        fault=titled_fault,
+    )

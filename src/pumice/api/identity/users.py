@@ -1,0 +1,171 @@
+"""``/users``, and ``/groups``, of which there are none."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pumice.api.call import Call, Reply
+from pumice.api.identity import projects
+from pumice.api.identity.lists import Kept, Name, collection, link, moment, must_stay, wanted
+from pumice.api.routing import Route
+from pumice.identity import passwords, users
+from pumice.identity.token import REFUSED
+from pumice.model.errors import NotFound, Unauthenticated
+from pumice.model.ids import new_id
+from pumice.store.users import Row, password_hash
+
+Password = Annotated[str, Field(max_length=passwords.LONGEST)]
+
+
+class Create(Kept):
+    """What a new user may have; other keys are kept."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    name: Annotated[str, Name]
+    domain_id: str | None = None
+    password: Password | None = None
+    enabled: bool = True
+    description: str | None = None
+    email: Annotated[str, Field(max_length=255)] | None = None
+    default_project_id: Annotated[str, Field(max_length=36)] | None = None
+
+
+class Update(Kept):
+    """What of a user may change; other keys are kept."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    name: Annotated[str, Name] = ""
+    password: Password | None = None
+    enabled: bool = True
+    description: str | None = None
+    email: Annotated[str, Field(max_length=255)] | None = None
+    default_project_id: Annotated[str, Field(max_length=36)] | None = None
+
+
+class ChangePassword(BaseModel):
+    """What users say who give themselves another password."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+
+    original_password: Password
+    password: Password
+
+
+async def list_(call: Call) -> Reply:
+    """``GET /users``."""
+    rows = await call.house.db.read(users.matching, wanted(call, ("name", "domain_id", "enabled")))
+    return collection(call, "users", [view(call, row) for row in rows])
+
+
+async def show(call: Call) -> Reply:
+    """``GET /users/{user_id}``."""
+    row = await call.house.db.read(users.show, call.args["user_id"])
+    return Reply({"user": view(call, row)})
+
+
+async def create(call: Call) -> Reply:
+    """``POST /users``."""
+    body = await call.parse(Create, "user")
+    row = {
+        "id": new_id(),
+        "name": body.name,
+        "domain_id": body.domain_id or call.who.domain_id or "default",
+        "enabled": body.enabled,
+        "description": body.description,
+        "email": body.email,
+        "default_project_id": body.default_project_id,
+        "password_hash": await _hash(body.password),
+        "password_expires_at": None,
+        "extra": body.extra(),
+    }
+    made = await call.house.db.write(users.add, row)
+    return Reply({"user": view(call, made)}, 201)
+
+
+async def update(call: Call) -> Reply:
+    """``PATCH /users/{user_id}``."""
+    body = await call.parse(Update, "user")
+    before = await call.house.db.read(users.show, call.args["user_id"])
+    values, extra = body.given(), body.extra()
+    for column in ("id", "domain_id"):
+        must_stay("a user", column, before[column], extra)
+    if "password" in values:
+        values["password_hash"] = await _hash(values.pop("password"))
+    row = await call.house.db.write(users.change, before["id"], values, extra)
+    return Reply({"user": view(call, row)})
+
+
+async def delete(call: Call) -> Reply:
+    """``DELETE /users/{user_id}``."""
+    await call.house.db.write(users.remove, call.args["user_id"])
+    return Reply(status=204)
+
+
+async def change_password(call: Call) -> Reply:
+    """``POST /users/{user_id}/password``: needs no token, for it shows the password instead."""
+    body = await call.parse(ChangePassword, "user")
+    before = await call.house.db.read(password_hash, call.args["user_id"])
+    if not await passwords.matches(body.original_password, before):
+        raise Unauthenticated(REFUSED)
+    after = await passwords.hash_password(body.password)
+    await call.house.db.write(users.change_password, call.args["user_id"], before, after)
+    return Reply(status=204)
+
+
+async def list_projects(call: Call) -> Reply:
+    """``GET /users/{user_id}/projects``: those on which the user has a role."""
+    filters = wanted(call, ("name", "domain_id", "enabled"))
+    rows = await call.house.db.read(users.projects_of, call.args["user_id"], filters)
+    return collection(call, "projects", [projects.view(call, row) for row in rows])
+
+
+async def list_groups_of(call: Call) -> Reply:
+    """``GET /users/{user_id}/groups``: none."""
+    await call.house.db.read(users.show, call.args["user_id"])
+    return collection(call, "groups", [])
+
+
+async def list_groups(call: Call) -> Reply:
+    """``GET /groups``: none."""
+    return collection(call, "groups", [])
+
+
+async def show_group(call: Call) -> Reply:
+    """``GET /groups/{id}``: there is no such group."""
+    raise NotFound("Group", call.args["id"])
+
+
+def view(call: Call, row: Row) -> dict[str, Any]:
+    """A user as the API shows it: what was never set is left out."""
+    optional = ("description", "email", "default_project_id")
+    return {
+        "options": {},
+        **row["extra"],
+        **{column: row[column] for column in optional if row[column] is not None},
+        "id": row["id"],
+        "name": row["name"],
+        "domain_id": row["domain_id"],
+        "enabled": row["enabled"],
+        "password_expires_at": moment(row["password_expires_at"]),
+        "links": {"self": link(call, "users", row["id"])},
+    }
+
+
+async def _hash(password: str | None) -> str | None:
+    return None if password is None else await passwords.hash_password(password)
+
+
+ROUTES = (
+    Route("GET", "/users", list_, "identity:list_users"),
+    Route("POST", "/users", create, "identity:create_user"),
+    Route("GET", "/users/{user_id}", show, "identity:get_user"),
+    Route("PATCH", "/users/{user_id}", update, "identity:update_user"),
+    Route("DELETE", "/users/{user_id}", delete, "identity:delete_user"),
+    Route("POST", "/users/{user_id}/password", change_password, None),
+    Route("GET", "/users/{user_id}/projects", list_projects, "identity:list_user_projects"),
+    Route("GET", "/users/{user_id}/groups", list_groups_of, "identity:list_groups_for_user"),
+    Route("GET", "/groups", list_groups, "identity:list_groups"),
+    Route("GET", "/groups/{id}", show_group, "identity:list_groups"),
+)

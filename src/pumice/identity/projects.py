@@ -1,0 +1,96 @@
+"""Verbs on projects and on the domains they live in."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pumice.model.errors import Forbidden, Invalid, NotFound
+from pumice.store import domains, projects, roles, tokens, users
+from pumice.store.database import Transaction
+from pumice.store.projects import Row
+
+
+def show(tx: Transaction, project_id: str) -> Row:
+    """One project. Raises ``NotFound``."""
+    row = projects.get(tx, project_id)
+    if row is None:
+        raise NotFound("Project", project_id)
+    return row
+
+
+def matching(tx: Transaction, wanted: Mapping[str, object]) -> Sequence[Row]:
+    """Projects whose columns have these values, by name."""
+    return projects.matching(tx, wanted)
+
+
+def add(tx: Transaction, row: Mapping[str, Any]) -> Row:
+    """Add a project. Raises ``NotFound`` for its domain or parent, ``Conflict`` for its name."""
+    show_domain(tx, row["domain_id"])
+    if row["parent_id"] != row["domain_id"]:
+        parent = show(tx, row["parent_id"])
+        if parent["domain_id"] != row["domain_id"]:
+            raise Invalid("A project belongs to the same domain as its parent.")
+    projects.insert(tx, row)
+    return show(tx, row["id"])
+
+
+def change(tx: Transaction, project_id: str, values: Mapping[str, Any], extra: Mapping[str, Any]) -> Row:
+    """Change columns of a project, and keys of ``extra``."""
+    before = show(tx, project_id)
+    projects.update(tx, project_id, {**values, "extra": {**before["extra"], **extra}})
+    return show(tx, project_id)
+
+
+def remove(tx: Transaction, project_id: str) -> None:
+    """Remove a project, the roles on it and the tokens for it. Raises ``Forbidden`` if it has children."""
+    show(tx, project_id)
+    if projects.matching(tx, {"parent_id": project_id}):
+        raise Forbidden(f"Project {project_id} has other projects under it: delete those first.")
+    _remove(tx, project_id)
+
+
+def _remove(tx: Transaction, project_id: str) -> None:
+    roles.take_all(tx, ("project", project_id))
+    tokens.delete_of_project(tx, project_id)
+    users.forget_default_project(tx, project_id)
+    projects.delete(tx, project_id)
+
+
+# --- domains ------------------------------------------------------------------------------------
+
+
+def show_domain(tx: Transaction, domain_id: str) -> Row:
+    """One domain. Raises ``NotFound``."""
+    row = domains.get(tx, domain_id)
+    if row is None:
+        raise NotFound("Domain", domain_id)
+    return row
+
+
+def matching_domains(tx: Transaction, wanted: Mapping[str, object]) -> Sequence[Row]:
+    """Domains whose columns have these values, by name."""
+    return domains.matching(tx, wanted)
+
+
+def add_domain(tx: Transaction, row: Mapping[str, Any]) -> Row:
+    """Add a domain. Raises ``Conflict`` for its name."""
+    domains.insert(tx, row)
+    return show_domain(tx, row["id"])
+
+
+def change_domain(tx: Transaction, domain_id: str, values: Mapping[str, Any], extra: Mapping[str, Any]) -> Row:
+    """Change columns of a domain, and keys of ``extra``."""
+    before = show_domain(tx, domain_id)
+    domains.update(tx, domain_id, {**values, "extra": {**before["extra"], **extra}})
+    return show_domain(tx, domain_id)
+
+
+def remove_domain(tx: Transaction, domain_id: str) -> None:
+    """Remove a domain with everything in it. Raises ``Forbidden`` while it is enabled."""
+    if show_domain(tx, domain_id)["enabled"]:
+        raise Forbidden("Cannot delete a domain that is enabled, please disable it first.")
+    for user in users.matching(tx, {"domain_id": domain_id}):
+        users.delete(tx, user["id"])
+    for project in projects.matching(tx, {"domain_id": domain_id}):
+        _remove(tx, project["id"])
+    roles.take_all(tx, ("domain", domain_id))
+    domains.delete(tx, domain_id)
