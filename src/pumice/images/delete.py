@@ -18,13 +18,14 @@ async def delete(db: Database, files: ImageFiles, who: Scope, image: Image) -> N
     """Delete an image in any state. Raises ``Forbidden`` if it is protected, ``NotFound`` if it is gone."""
     if image.protected:
         raise Forbidden(f"Image {image.id} is protected and cannot be deleted.")
-    await files.set_aside(image.id)
-    try:
-        await db.write(images.delete, who, image.id)
-    except BaseException:
-        await settle(db, files, image.id)
-        raise
-    await files.drop(image.id)
+    async with files.naming(image.id):
+        await files.set_aside(image.id)
+        try:
+            await db.write(images.delete, who, image.id)
+        except BaseException:
+            await settle(db, files, image.id)
+            raise
+        await files.drop(image.id)
 
 
 async def settle(db: Database, files: ImageFiles, image_id: ImageId) -> None:

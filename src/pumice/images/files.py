@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+from weakref import WeakValueDictionary
 
 from pumice.host.thread import in_thread
 from pumice.model.errors import Conflict, Invalid, Misconfigured, NotFound, TooLarge, Trouble
@@ -59,8 +60,9 @@ class ImageFiles:
         self.most_bytes = most_bytes
         self.stall_seconds = stall_seconds
         self._held: set[ImageId] = set()
+        self._naming: WeakValueDictionary[ImageId, asyncio.Lock] = WeakValueDictionary()
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise Misconfigured(f"Images cannot be kept in {directory}: {error.strerror}.") from error
 
@@ -82,6 +84,13 @@ class ImageFiles:
             yield
         finally:
             self._held.discard(image_id)
+
+    def naming(self, image_id: ImageId) -> asyncio.Lock:
+        """To be held while a file gets or loses its name, until the row says so too.
+
+        Else a delete that found no file yet could remove the row of an upload that has just put one there.
+        """
+        return self._naming.setdefault(image_id, asyncio.Lock())
 
     async def save(self, image_id: ImageId, stream: AsyncIterator[bytes], size: int | None = None) -> Saved:
         """Write the stream's bytes, synced to disk, under a temporary name.

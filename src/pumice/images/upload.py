@@ -16,13 +16,14 @@ from pumice.images.delete import settle
 from pumice.images.files import ImageFiles
 from pumice.images.inspect import inspect_image
 from pumice.model.errors import Invalid
+from pumice.model.ids import ImageId
 from pumice.model.image import Image, ImageContent
 from pumice.store import images
 from pumice.store.database import Database
 
 
 async def upload(
-    db: Database, files: ImageFiles, image: Image, stream: AsyncIterator[bytes], size: int | None = None
+    db: Database, files: ImageFiles, image_id: ImageId, stream: AsyncIterator[bytes], size: int | None = None
 ) -> None:
     """Make a queued image active with the stream's bytes.
 
@@ -30,18 +31,19 @@ async def upload(
     did not do as it announced), ``InvalidState`` or ``Conflict`` (another upload was first), ``ImageRefused``,
     ``TooLarge``, or ``NotFound`` when the image is deleted meanwhile.
     """
-    _require_formats(image)
-    with files.hold(image.id):
-        await db.write(images.begin_saving, image.id)
+    with files.hold(image_id):
+        image = await db.write(images.begin_saving, image_id)
         try:
-            saved = await files.save(image.id, stream, size)
+            _require_formats(image)
+            saved = await files.save(image_id, stream, size)
             found = await in_thread(inspect_image, saved.path, image.disk_format)
-            await files.publish(image.id)
             content = ImageContent(saved.size, found.virtual_size, saved.md5, saved.sha512)
-            await db.write(images.finish_saving, image.id, content)
+            async with files.naming(image_id):
+                await files.publish(image_id)
+                await db.write(images.finish_saving, image_id, content)
         except BaseException:
-            await files.discard(image.id)
-            await db.write(images.requeue, image.id)
+            await files.discard(image_id)
+            await db.write(images.requeue, image_id)
             raise
 
 

@@ -128,13 +128,18 @@ def delete(tx: Transaction, who: Scope, image_id: str) -> None:
         raise Forbidden(f"Image {image_id} is protected and cannot be deleted.")
 
 
-def begin_saving(tx: Transaction, image_id: str) -> None:
-    """Take a queued image for an upload. Raises ``NotFound`` or ``InvalidState``."""
-    if not _move(tx, image_id, ImageStatus.QUEUED, ImageStatus.SAVING):
-        image = _rows.get(tx, image_id)
-        if image is None:
-            raise NotFound("Image", image_id)
+def begin_saving(tx: Transaction, image_id: str) -> Image:
+    """Take a queued image for an upload: from now on its formats stay.
+
+    Raises ``NotFound`` or ``InvalidState``.
+    """
+    taken = _move(tx, image_id, ImageStatus.QUEUED, ImageStatus.SAVING)
+    image = _rows.get(tx, image_id)
+    if image is None:
+        raise NotFound("Image", image_id)
+    if not taken:
         raise InvalidState(f"Image {image_id} is {image.status}: only a queued image takes bytes.")
+    return image
 
 
 def finish_saving(tx: Transaction, image_id: str, content: ImageContent) -> None:

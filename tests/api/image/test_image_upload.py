@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import os
 import subprocess
+import sys
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -238,9 +239,7 @@ async def test_an_upload_that_stalls_is_refused(open_house: Any) -> None:
     assert await house.status(image_id) == "queued"
 
 
-async def test_a_process_that_dies_during_an_upload_leaves_nothing_after_the_next_start(
-    open_house: Any,
-) -> None:
+async def test_bytes_that_no_active_row_knows_of_are_gone_after_the_next_start(open_house: Any) -> None:
     before = open_house()
     writing, published, kept = await before.create(), await before.create(), await before.create()
     await before.upload(kept, b"kept")
@@ -250,13 +249,47 @@ async def test_a_process_that_dies_during_an_upload_leaves_nothing_after_the_nex
     await before.files.publish(published)
     after = open_house()
     await recover(after.db, after.files)
-    assert [await after.status(image_id) for image_id in (writing, published, kept)] == [
-        "queued",
-        "queued",
-        "active",
-    ]
+    statuses = [await after.status(image_id) for image_id in (writing, published, kept)]
+    assert statuses == ["queued", "queued", "active"]
     assert after.bytes_left() == [kept]
     assert (await after.upload(writing, b"again")).status_code == 204
+
+
+UPLOADER = """
+import asyncio, sys
+from pathlib import Path
+from pumice.images.files import ImageFiles
+from pumice.images.upload import upload
+from pumice.store.database import SqliteDatabase
+
+async def half():
+    yield b"x" * 3 * 1024 * 1024
+    print("half", flush=True)
+    await asyncio.sleep(60)
+
+async def main(database, directory, image_id):
+    await upload(SqliteDatabase(Path(database)), ImageFiles(Path(directory)), image_id, half())
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_a_killed_process_leaves_nothing_of_its_upload_after_the_next_start(open_house: Any) -> None:
+    before = open_house()
+    image_id = await before.create()
+    arguments = [sys.executable, "-c", UPLOADER, before.db.path, before.files.directory, image_id]
+    process = await asyncio.create_subprocess_exec(*map(str, arguments), stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    assert await asyncio.wait_for(process.stdout.readline(), 30) == b"half\n"
+    process.kill()
+    await process.communicate()
+    assert await before.status(image_id) == "saving"
+    assert before.bytes_left() == [f".{image_id}.part"]
+    after = open_house()
+    await recover(after.db, after.files)
+    assert await after.status(image_id) == "queued"
+    assert after.bytes_left() == []
+    assert (await after.upload(image_id, b"again")).status_code == 204
 
 
 async def test_a_process_that_dies_during_a_delete_keeps_both_row_and_bytes_or_neither(open_house: Any) -> None:
@@ -286,6 +319,22 @@ async def test_an_image_deleted_during_its_upload_is_gone_with_its_bytes(house: 
 
     assert (await house.upload(image_id, deleting())).status_code == 410
     assert (await house.member.get(f"/v2/images/{image_id}")).status_code == 404
+    assert house.bytes_left() == []
+
+
+async def test_deletes_that_race_with_uploads_leave_no_bytes(house: Any) -> None:
+    async def delete_after(image_id: str, turns: int) -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0.0005)
+        await house.member.delete(f"/v2/images/{image_id}")
+
+    made = [await house.create() for _ in range(40)]
+    answers = await asyncio.gather(
+        *(house.upload(image_id, b"x") for image_id in made),
+        *(delete_after(image_id, turns) for turns, image_id in enumerate(made)),
+    )
+    assert {answer.status_code for answer in answers[: len(made)]} <= {204, 404, 410}
+    assert (await house.member.get("/v2/images")).json()["images"] == []
     assert house.bytes_left() == []
 
 

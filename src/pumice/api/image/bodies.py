@@ -14,15 +14,9 @@ CONTAINER_FORMATS = ["bare"]
 """Bytes in a container (ova, docker, compressed) would be taken for the disk itself: none is accepted."""
 
 READ_ONLY = frozenset(
-    {"created_at", "updated_at", "status", "checksum", "size", "virtual_size", "direct_url"}
-) | {
-    "self",
-    "file",
-    "schema",
-    "stores",
-    "os_hash_algo",
-    "os_hash_value",
-}
+    {"created_at", "updated_at", "status", "size", "virtual_size", "checksum", "os_hash_algo", "os_hash_value"}
+    | {"self", "file", "schema", "direct_url", "stores"}
+)
 RESERVED = frozenset({"location", "locations", "deleted", "deleted_at"})
 RESERVED_PREFIX = "os_glance"
 

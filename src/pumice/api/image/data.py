@@ -36,7 +36,7 @@ class ImageData:
         db = call.house.db
         image = await db.read(permitted, call.policy, "upload_image", call.who, call.args["id"])
         try:
-            await upload(db, self._files, image, call.stream, _announced(call))
+            await upload(db, self._files, image.id, call.stream, _announced(call))
         except NotFound:
             raise HttpError(410, f"Image {image.id} was deleted during the upload.") from None
         return Reply(status=204)
