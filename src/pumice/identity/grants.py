@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pumice.identity import projects, users
-from pumice.identity.roles import BUILT_IN, implied_by
+from pumice.identity.roles import BUILT_IN, implied_by, next_to
 from pumice.model.errors import Forbidden, NotFound
 from pumice.store import domains, roles
 from pumice.store.database import Transaction
@@ -48,11 +48,11 @@ def remove(tx: Transaction, role_id: str) -> None:
     roles.delete(tx, role_id)
 
 
-def implications(tx: Transaction) -> list[tuple[Row, list[Row]]]:
-    """Every role that brings others along, with those."""
+def implications(tx: Transaction) -> list[tuple[Row, Row]]:
+    """Every role that brings another along, with that one."""
     by_name = {role["name"]: role for role in roles.matching(tx, {})}
-    pairs = ((role, sorted(implied_by(name) & by_name.keys())) for name, role in by_name.items())
-    return [(role, [by_name[name] for name in implied]) for role, implied in pairs if implied]
+    pairs = ((role, by_name.get(next_to(name) or "")) for name, role in by_name.items())
+    return [(role, implied) for role, implied in pairs if implied is not None]
 
 
 # --- who has which on what ----------------------------------------------------------------------

@@ -5,6 +5,7 @@ reader may (Keystone, "Default roles"). ``service`` stands apart: services show 
 """
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 _LADDER = ("admin", "manager", "member", "reader")
 
@@ -12,11 +13,17 @@ BUILT_IN = (*_LADDER, "service")
 """Roles that cannot be renamed or deleted, because rules name them."""
 
 _IMPLIED = {role: frozenset(_LADDER[step + 1 :]) for step, role in enumerate(_LADDER)}
+_NEXT = dict(pairwise(_LADDER))
 
 
 def implied_by(role: str) -> frozenset[str]:
     """The roles that come along with ``role``."""
     return _IMPLIED.get(role, frozenset())
+
+
+def next_to(role: str) -> str | None:
+    """The one role that ``role`` implies by itself; the others come along with that one."""
+    return _NEXT.get(role)
 
 
 def with_implied(roles: Iterable[str]) -> frozenset[str]:

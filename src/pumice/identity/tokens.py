@@ -55,21 +55,17 @@ class LocalTokens:
             self._keep(digest, found)
         return found
 
-    async def by_password(
-        self, user: Reference, password: str, asked: Asked, methods: tuple[str, ...] = ("password",)
-    ) -> tuple[str, Token]:
+    async def by_password(self, user: Reference, password: str, asked: Asked) -> tuple[str, Token]:
         """A new token for who knows the password. Raises ``Unauthenticated``, whatever is wrong."""
         user_id, hashed = await self._db.read(_credentials, user)
         if not await passwords.matches(password, hashed) or user_id is None:
             raise Unauthenticated(REFUSED)
-        return await self._issue(user_id, asked, methods, self._lifetime, hashed=hashed)
+        return await self._issue(user_id, asked, "password", hashed=hashed)
 
-    async def by_token(
-        self, token: str, asked: Asked, methods: tuple[str, ...] = ("token",)
-    ) -> tuple[str, Token]:
+    async def by_token(self, token: str, asked: Asked) -> tuple[str, Token]:
         """Another token for the bearer of one, which ends when the first one does."""
         shown = await self.read(token)
-        return await self._issue(shown.user.id, asked, methods, self._lifetime, shown_digest=_digest(token))
+        return await self._issue(shown.user.id, asked, "token", shown_digest=_digest(token))
 
     async def revoke(self, token: str, *, cascade: bool = True) -> None:
         """Take a token back, with ``cascade`` also those that were got by showing it."""
@@ -79,15 +75,14 @@ class LocalTokens:
         self,
         user_id: str,
         asked: Asked,
-        methods: tuple[str, ...],
-        lifetime: timedelta,
+        method: str,
         *,
         hashed: str | None = None,
         shown_digest: str | None = None,
     ) -> tuple[str, Token]:
-        token = secrets.token_urlsafe(32)
+        token, lifetime = secrets.token_urlsafe(32), self._lifetime
         issued = await self._db.write(
-            _issue, _digest(token), user_id, asked, methods, lifetime, hashed=hashed, shown_digest=shown_digest
+            _issue, _digest(token), user_id, asked, method, lifetime, hashed=hashed, shown_digest=shown_digest
         )
         return token, issued
 
@@ -130,7 +125,7 @@ def _issue(
     digest: str,
     user_id: str,
     asked: Asked,
-    methods: tuple[str, ...],
+    method: str,
     lifetime: timedelta,
     *,
     hashed: str | None,
@@ -141,7 +136,7 @@ def _issue(
     row = {
         "digest": digest,
         "user_id": user_id,
-        "methods": sorted(set(methods)),
+        "methods": [method],
         "audit_ids": [secrets.token_urlsafe(16)],
         "issued_at": issued_at,
         "expires_at": issued_at + lifetime,

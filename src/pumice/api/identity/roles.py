@@ -62,8 +62,7 @@ async def list_inferences(call: Call) -> Reply:
     """``GET /role_inferences``: which roles bring which others along."""
     pairs = await call.house.db.read(grants.implications)
     rules = [
-        {"prior_role": _short(call, prior), "implies": [_short(call, role) for role in implied]}
-        for prior, implied in pairs
+        {"prior_role": _short(call, prior), "implies": [_short(call, implied)]} for prior, implied in pairs
     ]
     return Reply({"role_inferences": rules, "links": {"self": link(call, "role_inferences")}})
 
