@@ -1,6 +1,7 @@
 """Bytes in and out: whole, refused, interrupted, raced for, and more than there is room for."""
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import subprocess
@@ -12,7 +13,10 @@ from typing import Any
 
 import pytest
 
-from pumice.images.upload import recover
+from pumice.images.delete import delete
+from pumice.images.upload import recover, upload
+from pumice.model.errors import NotFound
+from pumice.model.scope import HOUSE
 from pumice.model.units import MIB
 from pumice.store import images
 
@@ -322,19 +326,40 @@ async def test_an_image_deleted_during_its_upload_is_gone_with_its_bytes(house: 
     assert house.bytes_left() == []
 
 
-async def test_deletes_that_race_with_uploads_leave_no_bytes(house: Any) -> None:
-    async def delete_after(image_id: str, turns: int) -> None:
-        for _ in range(turns):
-            await asyncio.sleep(0.0005)
-        await house.member.delete(f"/v2/images/{image_id}")
+class SlowToDelete:
+    """A database that deletes an image only once its upload has ended, unless that waits for the delete."""
 
-    made = [await house.create() for _ in range(40)]
-    answers = await asyncio.gather(
-        *(house.upload(image_id, b"x") for image_id in made),
-        *(delete_after(image_id, turns) for turns, image_id in enumerate(made)),
-    )
-    assert {answer.status_code for answer in answers[: len(made)]} <= {204, 404, 410}
-    assert (await house.member.get("/v2/images")).json()["images"] == []
+    def __init__(self, db: Any) -> None:
+        self.db, self.read = db, db.read
+        self.deleting, self.uploaded = asyncio.Event(), asyncio.Event()
+
+    async def write(self, work: Any, *args: Any) -> Any:
+        if work is images.delete:
+            self.deleting.set()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.uploaded.wait(), 0.2)
+        result = await self.db.write(work, *args)
+        if work is images.finish_saving:
+            self.uploaded.set()
+        return result
+
+
+async def test_a_delete_that_an_upload_overtakes_leaves_no_bytes(house: Any) -> None:
+    image_id = await house.create()
+    slow: Any = SlowToDelete(house.db)
+
+    async def until_it_is_being_deleted() -> AsyncIterator[bytes]:
+        yield b"bytes"
+        await slow.deleting.wait()
+
+    uploading = asyncio.create_task(upload(slow, house.files, image_id, until_it_is_being_deleted()))
+    async with asyncio.timeout(5):
+        while await house.status(image_id) != "saving":
+            await asyncio.sleep(0.01)
+    await delete(slow, house.files, HOUSE, await house.db.read(images.get, HOUSE, image_id))
+    with pytest.raises(NotFound):
+        await uploading
+    assert (await house.admin.get(f"/v2/images/{image_id}")).status_code == 404
     assert house.bytes_left() == []
 
 
