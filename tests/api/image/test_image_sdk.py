@@ -110,3 +110,19 @@ async def test_a_client_that_cuts_the_connection_leaves_the_image_queued(house: 
         while await house.status(image_id) != "queued":
             await asyncio.sleep(0.01)
     assert house.bytes_left() == []
+
+
+async def test_a_refusal_reaches_a_client_that_still_sends(cloud: Any, house: Any, tmp_path: Path) -> None:
+    image_id = await house.create()
+    await house.upload(image_id, b"first")
+    big = tmp_path / "big"
+    big.touch()
+    os.truncate(big, 200 * MIB)
+
+    def send() -> None:
+        with big.open("rb") as data:
+            answer = cloud.image.get_image(image_id).upload(cloud.image, data=data)
+        assert answer.status_code == 409
+        assert "only a queued image takes bytes" in answer.text
+
+    await asyncio.to_thread(send)
