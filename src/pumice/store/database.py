@@ -105,6 +105,10 @@ class SqliteDatabase:
         """The same as ``write`` for callers without an event loop (commands, set-up)."""
         return self._writing.submit(lambda: _run(self._writer, work, *args, **kw)).result()[0]
 
+    def read_now(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
+        """The same as ``read`` for callers without an event loop."""
+        return self._reading.submit(lambda: _run(self._reader, work, *args, **kw)).result()[0]
+
     def subscribe(self, listener: Callable[[str], None]) -> Callable[[], None]:
         """See ``Database.subscribe``."""
         self._listeners.append(listener)

@@ -1,0 +1,58 @@
+"""The schema's version: brings a database to the newest one, and costs next to nothing where it is there.
+
+A start asks the database which version it has, in one plain statement; Alembic is only imported when that is
+not ``HEAD``. All migrations that are missing run in ONE writing transaction, so two processes that start at
+once do not meet in the middle, and one that is killed leaves the schema as it was.
+"""
+
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from pumice.model.errors import Misconfigured
+from pumice.store.database import Transaction, open_database
+
+HEAD = "0001"
+"""The newest version in ``migrations/versions``; a test holds the two together."""
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+
+
+def upgrade(url: str) -> str | None:
+    """Bring the database of ``url`` to ``HEAD``. Returns the version it had; None when it was empty.
+
+    Raises ``Misconfigured`` when the database was written by a newer Pumice, ``Trouble`` when it is busy.
+    """
+    db = open_database(url)
+    try:
+        found = db.read_now(version)
+        return found if found == HEAD else db.write_now(_migrate)
+    finally:
+        db.close_now()
+
+
+def version(tx: Transaction) -> str | None:
+    """The version that is recorded; None in an empty database."""
+    if not sa.inspect(tx.connection).has_table("alembic_version"):
+        return None
+    return tx.connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+
+
+def _migrate(tx: Transaction) -> str | None:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = tx.connection
+    found = version(tx)  # once more: another process may have been faster
+    try:
+        ScriptDirectory.from_config(config).get_revision(found or HEAD)
+    except CommandError:
+        raise Misconfigured(
+            f"The database has schema '{found}', which this Pumice does not know: a newer one wrote it."
+        ) from None
+    command.upgrade(config, "head")
+    return found

@@ -1,0 +1,81 @@
+"""The schema's versions: equal to the tables, made once, and free where nothing is to be done."""
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from pumice.model.errors import Misconfigured
+from pumice.store import schema
+from pumice.store.tables import metadata
+
+
+def _definitions(path: Path) -> dict[str, list[str]]:
+    """Each table's and index's CREATE statement as a sorted list of its lines."""
+    engine = sa.create_engine(f"sqlite:///{path}")
+    with engine.connect() as connection:
+        rows = connection.exec_driver_sql(
+            "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name != 'alembic_version'"
+        ).all()
+    engine.dispose()
+    return {name: sorted(line.strip().rstrip(",") for line in text.splitlines()) for name, text in rows}
+
+
+def test_the_migrated_schema_is_the_one_in_the_tables(tmp_path: Path) -> None:
+    schema.upgrade(f"sqlite:///{tmp_path / 'migrated.db'}")
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'made.db'}")
+    metadata.create_all(engine)
+    engine.dispose()
+    assert _definitions(tmp_path / "migrated.db") == _definitions(tmp_path / "made.db"), "run: make schema"
+
+
+def test_head_is_the_newest_migration() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(schema.MIGRATIONS))
+    assert ScriptDirectory.from_config(config).get_current_head() == schema.HEAD
+
+
+def test_a_second_upgrade_changes_nothing(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'pumice.db'}"
+    assert schema.upgrade(url) is None
+    before = _definitions(tmp_path / "pumice.db")
+    assert schema.upgrade(url) == schema.HEAD
+    assert _definitions(tmp_path / "pumice.db") == before
+
+
+def test_two_upgrades_at_once_make_one_schema(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'pumice.db'}"
+    found: list[str | None] = []
+    threads = [threading.Thread(target=lambda: found.append(schema.upgrade(url))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found, key=str) == [schema.HEAD] * 3 + [None]
+
+
+def test_the_database_of_a_newer_pumice_is_refused(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'pumice.db'}"
+    schema.upgrade(url)
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    engine.dispose()
+    with pytest.raises(Misconfigured, match="9999"):
+        schema.upgrade(url)
+
+
+def test_a_current_database_is_opened_without_alembic(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'pumice.db'}"
+    schema.upgrade(url)
+    code = (
+        "import sys; from pumice.store import schema; found = schema.upgrade(sys.argv[1]); "
+        "print(found, 'alembic' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, url], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [schema.HEAD, "False"]
