@@ -1,0 +1,62 @@
+# Pumice. `make run` and `make test` work on a fresh Debian 12 machine, as root or with sudo.
+.DEFAULT_GOAL := help
+.PHONY: help run tour test fast check format clients bench lock schema clean
+
+BIN := .venv/bin
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env)
+PYTEST := $(BIN)/pytest -n 2 --dist loadgroup
+LOCK := $(BIN)/uv pip compile pyproject.toml -q --python-version 3.11 --generate-hashes --no-header --no-annotate
+
+help: ## say what there is
+	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile | expand -t 16
+
+run: ## install what is missing, give the guided tour, then keep serving
+	@scripts/setup run
+	@$(AS_ROOT) $(BIN)/pumice tour --stay
+
+tour: ## the guided tour alone; exits 0 or 1
+	@scripts/setup run
+	@$(AS_ROOT) $(BIN)/pumice tour
+
+test: ## every test, those with real daemons and guests as well
+	@scripts/setup dev
+	$(AS_ROOT) $(PYTEST)
+
+fast: ## the tests that start no tgtd, libvirtd or guest
+	@scripts/setup dev
+	$(PYTEST) -m "not real"
+
+check: ## format, lint, types, and who may import whom
+	@scripts/setup dev
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: ## format the code, and mend what the linter can
+	@scripts/setup dev
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+clients: ## the functional suites of openstacksdk, python-openstackclient and python-cinderclient
+	@scripts/setup clients
+	$(AS_ROOT) $(BIN)/python -m clients
+
+bench: ## the benchmarks, with what they mean
+	@scripts/setup dev
+	@for benchmark in benchmarks/[a-z]*.py; do $(BIN)/python $$benchmark || exit 1; done
+
+lock: ## choose versions anew: requirements/*.txt from pyproject.toml
+	@scripts/setup dev
+	$(LOCK) --upgrade --all-extras -o requirements/clients.txt
+	$(LOCK) -c requirements/clients.txt --extra test --extra check -o requirements/dev.txt
+	$(LOCK) -c requirements/clients.txt -o requirements/run.txt
+
+schema: ## write the first migration anew from store/tables.py (until the first release)
+	@scripts/setup dev
+	scripts/write-initial-migration
+	$(BIN)/ruff format -q src/pumice/store/migrations
+
+clean: ## remove what was made here, except for the state of an installation
+	rm -rf .venv .cache .*_cache .hypothesis build dist
+	find src tests -name __pycache__ -prune -exec rm -rf {} +
