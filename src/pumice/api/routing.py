@@ -56,9 +56,12 @@ class Table:
         key = route.method, route.action
         node.routes.setdefault(key, []).append((route, tuple(names)))
 
-    def knows(self, first: str) -> bool:
-        """Whether a path may begin with this segment (else it is taken for a project's id)."""
-        return first in self._root.children
+    def knows(self, first: str, below: str = "") -> bool:
+        """Whether this segment may follow the path ``below`` (else it is taken for a project's id)."""
+        node: _Node | None = self._root
+        for part in _split(below):
+            node = node.children.get(part) if node else None
+        return node is not None and first in node.children
 
     def node(self, path: str) -> tuple[_Node, list[str]] | None:
         """The node of a path and the values of its variable parts."""

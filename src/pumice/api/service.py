@@ -44,6 +44,7 @@ class Service:
         versions: Versions | None = None,
         statuses: Mapping[type[PumiceError], int] | None = None,
         project_in_path: bool = False,
+        project_below: str = "",
     ) -> None:
         self.house = house
         self.prefix = prefix
@@ -54,6 +55,8 @@ class Service:
         self.versions = versions
         self.statuses = statuses or {}
         self.project_in_path = project_in_path
+        self.project_below = project_below
+        """What a project follows, where that is not the prefix itself: ``/v3``."""
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -130,12 +133,13 @@ class Service:
 
     def _without_project(self, path: str) -> tuple[str, str | None]:
         """``/{project_id}/volumes`` and ``/volumes`` are the same resource."""
-        if not self.project_in_path:
+        below = self.project_below
+        if not self.project_in_path or not path.startswith(f"{below}/"):
             return path, None
-        first, _, rest = path.removeprefix("/").partition("/")
-        if not first or self.table.knows(first):
+        first, _, rest = path[len(below) + 1 :].partition("/")
+        if not first or self.table.knows(first, below):
             return path, None
-        return "/" + rest, first
+        return f"{below}/{rest}", first
 
     @staticmethod
     def _has_head(found: Any) -> bool:

@@ -1,23 +1,24 @@
 """Connect an attachment: export its volume to the initiator that its connector names.
 
-1. ``accept_new`` or ``accept_known``: the connector and a CHAP account of its own, in the attachment's row
+1. ``accept_new``, ``accept_known`` or ``accept_unmoved``: the connector and a CHAP account of its own, in the
+   attachment's row
 2. ``export``: the volume's host lets the initiator in
 3. ``publish``: where the export is, in the row
 
-If it fails, a new attachment is gone again, and a known one is ``reserved`` as before.
+If it fails, a new attachment is gone again, and a known one is as it was before.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
 from pumice.attachments import exports
-from pumice.attachments.reserve import reserve
+from pumice.attachments.reserve import link, reserve
 from pumice.model.errors import InvalidState
 from pumice.model.ids import new_id
 from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.states import AttachStatus
-from pumice.model.volume import Attachment, host_of
+from pumice.model.volume import Attachment, Volume, host_of
 from pumice.operations.hands import Hands
 from pumice.operations.operation import Operation, Step, Verb, enqueue
 from pumice.operations.places import volume_host
@@ -36,8 +37,8 @@ class ConnectParams:
     pool: str
     initiator: str
     username: str
-    keep: bool
-    """Whether the attachment was there before, and stays if this fails."""
+    before: str | None
+    """The status the attachment had before and has again if this fails; None: it is new, and goes."""
 
 
 def accept_new(
@@ -53,10 +54,11 @@ def accept_new(
         server_id=server_id,
         mode=mode,
         status=A.ATTACHING,
+        device=_device(connector),
         operation_id=operation_id,
         **account,
     )
-    _enqueue(tx, who, attachment, account, keep=False, operation_id=operation_id)
+    _enqueue(tx, who, attachment, account, before=None, operation_id=operation_id)
     return attachment, operation_id
 
 
@@ -78,10 +80,36 @@ def accept_known(
             return None
         raise InvalidState("Invalid attachment: it is connected, or being connected, to an initiator already.")
     operation_id = new_id()
-    attachments.move(tx, attachment.id, {A.RESERVED}, A.ATTACHING, operation_id=operation_id, **account)
+    columns = account | {"device": attachment.device or _device(connector), "operation_id": operation_id}
+    attachments.move(tx, attachment.id, {A.RESERVED}, A.ATTACHING, **columns)
     attachments.let_volume_follow(tx, attachment.volume_id)
-    _enqueue(tx, who, attachment, account, keep=True, operation_id=operation_id, parent=parent)
+    _enqueue(tx, who, attachment, account, before=A.RESERVED, operation_id=operation_id, parent=parent)
     return operation_id
+
+
+def accept_unmoved(
+    tx: Transaction, who: Scope, volume: Volume, attachment: Attachment | None, connector: dict[str, Any]
+) -> tuple[Attachment, str]:
+    """Connect a volume that stays in its state: an attachment that has no connector, or else a new one.
+
+    The attachment and the operation's id. Raises ``Invalid``.
+    """
+    account = exports.new_account(connector)
+    operation_id = new_id()
+    before = attachment.status if attachment else None
+    if attachment is None:
+        columns = account | {"device": _device(connector), "operation_id": operation_id}
+        attachment = link(tx, volume, server_id=None, status=A.ATTACHING, **columns)
+    else:
+        attachments.change(tx, attachment.id, operation_id=operation_id, **account)
+    _enqueue(tx, who, attachment, account, before=before, operation_id=operation_id)
+    return attachment, operation_id
+
+
+def _device(connector: dict[str, Any]) -> str | None:
+    """Where the connector says that the disk will appear."""
+    device = connector.get("mountpoint")
+    return device if isinstance(device, str) and len(device) <= 255 else None
 
 
 def _enqueue(
@@ -90,7 +118,7 @@ def _enqueue(
     attachment: Attachment,
     account: dict[str, Any],
     *,
-    keep: bool,
+    before: str | None,
     operation_id: str,
     parent: Operation[Any] | None = None,
 ) -> None:
@@ -104,7 +132,7 @@ def _enqueue(
         pool=volume.pool,
         initiator=account["connector"]["initiator"],
         username=account["chap_username"],
-        keep=keep,
+        before=before,
     )
     enqueue(tx, CONNECT, params, subject=attachment.id, who=who, id=operation_id, parent=parent)
 
@@ -132,8 +160,9 @@ def publish(tx: Transaction, op: Operation[ConnectParams], rules: Rules) -> None
 def explain(tx: Transaction, op: Operation[ConnectParams], error: str) -> None:
     """As it was before. The request that waits tells why."""
     nothing = dict.fromkeys(("connector", "host", "chap_username", "chap_password", "portal"))
-    if attachments.settle(tx, op.params.attachment_id, op.id, status=A.RESERVED, **nothing):
-        if not op.params.keep:
+    before = op.params.before
+    if attachments.settle(tx, op.params.attachment_id, op.id, status=before or A.RESERVED, **nothing):
+        if before is None:
             attachments.delete(tx, op.params.attachment_id)
         attachments.let_volume_follow(tx, op.params.volume_id)
 

@@ -40,6 +40,19 @@ def reserve(
 ) -> Attachment:
     """A new attachment in ``status``, and the volume taken for it. Raises ``NotFound`` or ``InvalidState``."""
     volume = take_volume(tx, who, volume_id, V.ATTACHING if status == A.ATTACHING else V.RESERVED)
+    return link(tx, volume, server_id=server_id, mode=mode, status=status, **columns)
+
+
+def link(
+    tx: Transaction,
+    volume: Volume,
+    *,
+    server_id: str | None,
+    mode: str = "rw",
+    status: AttachStatus = A.RESERVED,
+    **columns: Any,
+) -> Attachment:
+    """A new attachment of a volume that was taken before."""
     attachment = Attachment(
         id=new_id(),
         volume_id=volume.id,
@@ -54,7 +67,7 @@ def reserve(
         chap_username=columns.get("chap_username"),
         chap_password=columns.get("chap_password"),
         operation_id=columns.get("operation_id"),
-        attached_at=None,
+        attached_at=columns.get("attached_at"),
         created_at=now(),
         updated_at=None,
     )

@@ -10,6 +10,8 @@ from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.tables import services
 
+VOLUME_BINARY = "cinder-volume"
+
 _s = services.c
 
 
@@ -43,6 +45,12 @@ def every(tx: Transaction, *, binary: str | None = None, host: str | None = None
     if host is not None:
         query = query.where(_s.host == host)
     return tx.execute(query).mappings().all()
+
+
+def uuids(tx: Transaction) -> dict[str, str]:
+    """The uuids of the volume services by ``host@backend``."""
+    query = sa.select(_s.host, _s.uuid).where(_s.binary == VOLUME_BINARY)
+    return {row.host: row.uuid for row in tx.execute(query)}
 
 
 def set_disabled(tx: Transaction, binary: str, host: str, disabled: bool, reason: str | None) -> bool:

@@ -17,6 +17,9 @@ from pumice.store.tables import snapshots, volumes
 
 _s = snapshots.c
 _rows = Rows(snapshots, Snapshot)
+COLUMNS = frozenset(column.name for column in snapshots.c) - {"metadata", "operation_id"}
+"""What lists may be sorted and filtered by."""
+
 _insert = sa.insert(snapshots)
 _being_restored = sa.exists().where(volumes.c.snapshot_id == _s.id, volumes.c.status == VolumeStatus.CREATING)
 
@@ -37,6 +40,11 @@ def get(tx: Transaction, who: Scope, snapshot_id: str) -> Snapshot:
 def find(tx: Transaction, snapshot_id: str) -> Snapshot | None:
     """A snapshot for the house's own work, if it still exists."""
     return _rows.get(tx, snapshot_id)
+
+
+def of_volume(tx: Transaction, volume_id: str) -> Sequence[Snapshot]:
+    """The volume's snapshots, the oldest first."""
+    return _rows.all(tx.execute(_rows.select.where(_s.volume_id == volume_id).order_by(_s.created_at)))
 
 
 def move(
@@ -79,6 +87,13 @@ def reset(tx: Transaction, snapshot_id: str, status: SnapshotStatus, operation_i
     )
 
 
+def put(tx: Transaction, snapshot_id: str, status: SnapshotStatus) -> bool:
+    """Give a snapshot a state because an administrator says so. False while an operation holds it."""
+    held = _s.operation_id.is_not(None)
+    changed = sa.update(snapshots).where(_s.id == snapshot_id, ~held)
+    return bool(tx.execute(changed.values(status=status, updated_at=now())).rowcount)
+
+
 def delete(tx: Transaction, snapshot_id: str) -> bool:
     """Forget a snapshot. False when it is gone already."""
     return bool(tx.execute(sa.delete(snapshots).where(_s.id == snapshot_id)).rowcount)
@@ -96,12 +111,26 @@ def page(
     filters: Iterable[sa.ColumnElement[bool]] = (),
 ) -> Sequence[Snapshot]:
     """A page of the snapshots the caller may see. Raises ``NotFound`` for a marker that does not exist."""
-    query = _rows.select.where(*filters)
-    if not (all_projects and who.is_admin):
-        query = query.where(_s.project_id == who.project_id)
+    query = _rows.select.where(*_seen(who, all_projects), *filters)
     keys = [(_s[name], ascending) for name, ascending in sort]
     keys.append((_s.id, keys[-1][1]))
     if marker:
         query = query.where(after(get(tx, who, marker), keys))
     order = [key.asc() if ascending else key.desc() for key, ascending in keys]
     return _rows.all(tx.execute(query.order_by(*order).limit(limit).offset(offset or None)))
+
+
+def total(
+    tx: Transaction,
+    who: Scope,
+    *,
+    all_projects: bool = False,
+    filters: Iterable[sa.ColumnElement[bool]] = (),
+) -> int:
+    """How many snapshots a list has on all its pages."""
+    query = sa.select(sa.func.count()).select_from(snapshots).where(*_seen(who, all_projects), *filters)
+    return int(tx.execute(query).scalar_one())
+
+
+def _seen(who: Scope, all_projects: bool) -> Sequence[sa.ColumnElement[bool]]:
+    return () if all_projects and who.is_admin else (_s.project_id == who.project_id,)

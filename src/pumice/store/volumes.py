@@ -21,6 +21,9 @@ from pumice.store.tables import attachments, snapshots, volumes
 
 _v = volumes.c
 _rows = Rows(volumes, Volume)
+COLUMNS = frozenset(column.name for column in volumes.c) - {"metadata", "image_metadata", "operation_id"}
+"""What lists may be sorted and filtered by."""
+
 _insert = sa.insert(volumes)
 _delete = sa.delete(volumes).where(_v.id == sa.bindparam("b_id"))
 _has_snapshots = sa.exists().where(snapshots.c.volume_id == _v.id)
@@ -55,17 +58,21 @@ def move(
     *,
     must: str,
     unused: bool = False,
+    unattached: bool = False,
     **changes: Any,
 ) -> None:
     """Move a volume from one of the states ``start`` to ``end`` and write ``changes`` with it.
 
     ``must`` completes the sentence "Volume status must …" of the ``InvalidState`` raised when it is in none of
-    them. With ``unused`` it must have no snapshots or attachments, and nothing may be copying it.
+    them. With ``unused`` it must have no snapshots or attachments, and nothing may be copying it; with
+    ``unattached`` snapshots do not matter.
     """
     assert all(may_move(state, end) for state in start), f"no edge to {end}"
     changed = sa.update(volumes).where(_v.id == volume_id, _v.status.in_(sorted(start)))
+    if unused or unattached:
+        changed = changed.where(~_has_attachments, ~_is_being_copied)
     if unused:
-        changed = changed.where(~_has_snapshots, ~_has_attachments, ~_is_being_copied)
+        changed = changed.where(~_has_snapshots)
     result = tx.execute(changed.values(status=end, updated_at=now(), **changes))
     if result.rowcount == 1:
         return
@@ -88,6 +95,13 @@ def reset(tx: Transaction, volume_id: str, status: VolumeStatus, operation_id: s
         .where(_v.id == volume_id, _v.operation_id == operation_id)
         .values(status=status, operation_id=None, updated_at=now(), **changes)
     )
+
+
+def put(tx: Transaction, volume_id: str, status: VolumeStatus) -> bool:
+    """Give a volume a state because an administrator says so. False while an operation holds it."""
+    held = _v.operation_id.is_not(None)
+    changed = sa.update(volumes).where(_v.id == volume_id, ~held).values(status=status, updated_at=now())
+    return bool(tx.execute(changed).rowcount)
 
 
 def place(tx: Transaction, volume_id: str, pool: str | None) -> None:
@@ -115,12 +129,40 @@ def page(
 
     Costs the same wherever the page begins: the marker's row says where to go on.
     """
-    query = _rows.select.where(*filters)
-    if not (all_projects and who.is_admin):
-        query = query.where(_v.project_id == who.project_id)
+    query = _rows.select.where(*_seen(who, all_projects), *filters)
     keys = [(_v[name], ascending) for name, ascending in sort]
     keys.append((_v.id, keys[-1][1]))
     if marker:
         query = query.where(after(get(tx, who, marker), keys))
     order = [key.asc() if ascending else key.desc() for key, ascending in keys]
     return _rows.all(tx.execute(query.order_by(*order).limit(limit).offset(offset or None)))
+
+
+def total(
+    tx: Transaction,
+    who: Scope,
+    *,
+    all_projects: bool = False,
+    filters: Iterable[sa.ColumnElement[bool]] = (),
+) -> tuple[int, int]:
+    """How many volumes a list has on all its pages, and their sizes' sum in GiB."""
+    size = sa.func.coalesce(sa.func.sum(_v.size), 0)
+    query = sa.select(sa.func.count().label("number"), size.label("size"))
+    row = tx.execute(query.where(*_seen(who, all_projects), *filters)).one()
+    return row.number, row.size
+
+
+def metadata(
+    tx: Transaction,
+    who: Scope,
+    *,
+    all_projects: bool = False,
+    filters: Iterable[sa.ColumnElement[bool]] = (),
+) -> Sequence[dict[str, str]]:
+    """The metadata of those that have any."""
+    query = sa.select(_v.metadata).where(*_seen(who, all_projects), *filters)
+    return [found for found in tx.execute(query).scalars() if found]
+
+
+def _seen(who: Scope, all_projects: bool) -> Sequence[sa.ColumnElement[bool]]:
+    return () if all_projects and who.is_admin else (_v.project_id == who.project_id,)

@@ -1,13 +1,14 @@
 """A volume on the wire, at every microversion (api-ref, "Volumes")."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pumice.api.call import Version
-from pumice.model.scope import Scope
+from pumice.api.call import Call
+from pumice.api.volume.links import Links
 from pumice.model.states import AttachStatus
-from pumice.model.volume import Attachment, Volume
+from pumice.model.volume import Attachment, Volume, host_of
 
 
 def wire_time(moment: datetime | None) -> str | None:
@@ -15,96 +16,109 @@ def wire_time(moment: datetime | None) -> str | None:
     return moment.isoformat(timespec="microseconds") if moment else None
 
 
-def links(base: str, volume_id: str) -> list[dict[str, str]]:
-    """Where the volume is found; ``base`` ends before ``/volumes``."""
-    return [
-        {"rel": "self", "href": f"{base}/volumes/{volume_id}"},
-        {"rel": "bookmark", "href": f"{base}/volumes/{volume_id}"},
-    ]
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Volumes with everything that is shown of them, as one transaction read it."""
+
+    volumes: Sequence[Volume]
+    attachments: Mapping[str, Sequence[Attachment]]
+    """By the volume's id."""
+    types: Mapping[str, str]
+    """Names by id."""
+    services: Mapping[str, str]
+    """Uuids by ``host@backend``."""
 
 
-def summary(volume: Volume, base: str) -> dict[str, Any]:
-    """A volume in the plain list."""
-    return {"id": volume.id, "name": volume.name, "links": links(base, volume.id)}
+class VolumeView:
+    """Shows volumes to one caller at one version."""
 
+    def __init__(self, call: Call, shown: Shown) -> None:
+        self._shown = shown
+        self._links = Links(call, "volumes")
+        self._version = call.version
+        self._is_admin = call.who.is_admin
+        self._sees_hosts = call.who.is_admin or call.who.is_service
 
-def detail(
-    volume: Volume,
-    attachments: Sequence[Attachment],
-    types: Mapping[str, str],
-    version: Version,
-    who: Scope,
-    base: str,
-    service_uuids: Mapping[str, str],
-) -> dict[str, Any]:
-    """A volume in full. ``types`` are names by id, ``service_uuids`` by ``host@backend``."""
-    shown: dict[str, Any] = {
-        "id": volume.id,
-        "status": volume.status,
-        "size": volume.size,
-        "availability_zone": volume.availability_zone,
-        "created_at": wire_time(volume.created_at),
-        "updated_at": wire_time(volume.updated_at),
-        "name": volume.name,
-        "description": volume.description,
-        "volume_type": types.get(volume.type_id or ""),
-        "snapshot_id": volume.snapshot_id,
-        "source_volid": volume.source_volid,
-        "metadata": _metadata(volume, attachments),
-        "links": links(base, volume.id),
-        "user_id": volume.user_id,
-        "bootable": "true" if volume.bootable else "false",
-        "encrypted": False,
-        "replication_status": None,
-        "consistencygroup_id": None,
-        "multiattach": volume.multiattach,
-        "attachments": [_attachment(one, who) for one in attachments if one.status == AttachStatus.ATTACHED],
-        "os-vol-tenant-attr:tenant_id": volume.project_id,
-    }
-    if volume.image_metadata is not None:
-        shown["volume_image_metadata"] = volume.image_metadata
-    if who.is_admin:
-        shown |= {
-            "migration_status": None,
-            "os-vol-host-attr:host": volume.pool,
-            "os-vol-mig-status-attr:migstat": None,
-            "os-vol-mig-status-attr:name_id": None,
+    def summary(self, volume: Volume) -> dict[str, Any]:
+        """A volume in the plain list."""
+        return {"id": volume.id, "name": volume.name, "links": self._links.to(volume.id)}
+
+    def detail(self, volume: Volume) -> dict[str, Any]:
+        """A volume in full, as show and the detailed list have it."""
+        view = self.changed(volume)
+        view["os-vol-tenant-attr:tenant_id"] = volume.project_id
+        if self._is_admin:
+            view["os-vol-host-attr:host"] = volume.pool
+            view["os-vol-mig-status-attr:migstat"] = None
+            view["os-vol-mig-status-attr:name_id"] = None
+        if volume.image_metadata:
+            view["volume_image_metadata"] = volume.image_metadata
+        return view
+
+    def changed(self, volume: Volume) -> dict[str, Any]:
+        """A volume as create and update answer: without what the incumbent's extensions add."""
+        version = self._version
+        attachments = [
+            one for one in self._shown.attachments.get(volume.id, ()) if one.status == AttachStatus.ATTACHED
+        ]
+        view: dict[str, Any] = {
+            "id": volume.id,
+            "status": volume.status,
+            "size": volume.size,
+            "availability_zone": volume.availability_zone,
+            "created_at": wire_time(volume.created_at),
+            "updated_at": wire_time(volume.updated_at),
+            "name": volume.name,
+            "description": volume.description,
+            "volume_type": self._shown.types.get(volume.type_id or ""),
+            "snapshot_id": volume.snapshot_id,
+            "source_volid": volume.source_volid,
+            "metadata": _metadata(volume, attachments),
+            "links": self._links.to(volume.id),
+            "user_id": volume.user_id,
+            "bootable": "true" if volume.bootable else "false",
+            "encrypted": False,
+            "replication_status": None,
+            "consistencygroup_id": None,
+            "multiattach": volume.multiattach,
+            "attachments": [self._attachment(one) for one in attachments],
         }
-    if version < (3, 13):
-        return shown
-    shown["group_id"] = None
-    if version >= (3, 21) and who.is_admin:
-        shown["provider_id"] = None
-    if version >= (3, 48):
-        shown["shared_targets"] = False
-        shown["service_uuid"] = service_uuids.get((volume.pool or "").partition("#")[0])
-    if version >= (3, 61) and who.is_admin:
-        shown["cluster_name"] = None
-    if version >= (3, 63):
-        shown["volume_type_id"] = volume.type_id
-    if version >= (3, 65):
-        shown["consumes_quota"] = True
-    return shown
+        if self._is_admin:
+            view["migration_status"] = None
+        if version >= (3, 13):
+            view["group_id"] = None
+        if version >= (3, 21) and self._is_admin:
+            view["provider_id"] = None
+        if version >= (3, 48):
+            view["shared_targets"] = False
+            view["service_uuid"] = self._shown.services.get(host_of(volume.pool or ""))
+        if version >= (3, 61) and self._is_admin:
+            view["cluster_name"] = None
+        if version >= (3, 63):
+            view["volume_type_id"] = volume.type_id
+        if version >= (3, 65):
+            view["consumes_quota"] = True
+        return view
+
+    def _attachment(self, one: Attachment) -> dict[str, Any]:
+        return {
+            "id": one.volume_id,
+            "attachment_id": one.id,
+            "volume_id": one.volume_id,
+            "server_id": one.server_id,
+            "host_name": one.host if self._sees_hosts else None,
+            "device": one.device,
+            "attached_at": wire_time(one.attached_at),
+        }
 
 
 def _metadata(volume: Volume, attachments: Sequence[Attachment]) -> dict[str, str]:
     """The tenant's metadata, with ``readonly`` and ``attached_mode`` as the incumbent mixes them in."""
+    if not volume.read_only and not attachments:
+        return volume.metadata
     shown = dict(volume.metadata)
     if volume.read_only:
         shown["readonly"] = "True"
-    for one in attachments:
-        if one.status == AttachStatus.ATTACHED:
-            shown["attached_mode"] = one.mode
+    if attachments:
+        shown["attached_mode"] = attachments[-1].mode
     return shown
-
-
-def _attachment(one: Attachment, who: Scope) -> dict[str, Any]:
-    return {
-        "id": one.volume_id,
-        "attachment_id": one.id,
-        "volume_id": one.volume_id,
-        "server_id": one.server_id,
-        "host_name": one.host if who.is_admin or who.is_service else None,
-        "device": one.device,
-        "attached_at": wire_time(one.attached_at),
-    }

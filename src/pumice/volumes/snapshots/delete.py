@@ -6,6 +6,7 @@
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from pumice.catalog import volume_types
 from pumice.model.ids import SnapshotId, new_id
@@ -31,8 +32,8 @@ class DeleteSnapshotParams:
     pool: str
 
 
-def accept(tx: Transaction, who: Scope, snapshot_id: str) -> None:
-    """Answer the request. Raises ``NotFound`` or ``InvalidState``."""
+def accept(tx: Transaction, who: Scope, snapshot_id: str, parent: Operation[Any] | None = None) -> str:
+    """Answer the request; the operation's id. Raises ``NotFound`` or ``InvalidState``."""
     snapshot = snapshots.get(tx, who, snapshot_id)
     operation_id = new_id()
     snapshots.move(
@@ -45,7 +46,8 @@ def accept(tx: Transaction, who: Scope, snapshot_id: str) -> None:
         operation_id=operation_id,
     )
     params = DeleteSnapshotParams(snapshot.id, snapshot.pool)
-    enqueue(tx, DELETE_SNAPSHOT, params, subject=snapshot.id, who=who, id=operation_id)
+    enqueue(tx, DELETE_SNAPSHOT, params, subject=snapshot.id, who=who, parent=parent, id=operation_id)
+    return operation_id
 
 
 def on_backend(op: Operation[DeleteSnapshotParams]) -> str:

@@ -1,0 +1,221 @@
+"""Attachments, from 3.27: reserve, connect, complete, delete (api-ref, "Attachments")."""
+
+from collections.abc import Sequence
+from types import MappingProxyType
+from typing import Any, Literal
+
+from pydantic import Field
+
+from pumice.api import paging
+from pumice.api.call import Call, Reply, check
+from pumice.api.routing import Route
+from pumice.api.volume import filters
+from pumice.api.volume.connection_info import flat
+from pumice.api.volume.fields import Body, Uuid
+from pumice.api.volume.filters import Filters
+from pumice.api.volume.volume_view import wire_time
+from pumice.api.volume.volumes import asks_for_all, listed
+from pumice.api.volume.waiting import ended
+from pumice.attachments import connect, reserve
+from pumice.attachments.release import release
+from pumice.model.errors import InvalidState
+from pumice.model.scope import Scope
+from pumice.model.volume import Attachment
+from pumice.store import attachments
+from pumice.store.conditions import ATTACHMENTS, Condition
+from pumice.store.database import Transaction
+
+
+class NewAttachment(Body):
+    """What may be asked of a new attachment."""
+
+    volume_uuid: Uuid
+    instance_uuid: Uuid | None = None
+    connector: dict[str, Any] | None = None
+
+
+class NewAttachmentWithMode(NewAttachment):
+    """From 3.54 also how it may be written to."""
+
+    mode: Literal["rw", "ro"] | None = None
+
+
+class CreateBody(Body):
+    """The body of a create."""
+
+    attachment: NewAttachment
+
+
+class CreateWithModeBody(Body):
+    """The same from 3.54."""
+
+    attachment: NewAttachmentWithMode
+
+
+class Connection(Body):
+    """What is told of an attachment later."""
+
+    connector: dict[str, Any] = Field(min_length=1)
+
+
+class UpdateBody(Body):
+    """The body of an update."""
+
+    attachment: Connection
+
+
+COLUMNS = MappingProxyType(
+    {key: key for key in ("id", "volume_id", "status", "created_at", "updated_at", "device", "host")}
+    | {"attach_status": "status", "instance_id": "server_id", "instance_uuid": "server_id"}
+)
+"""What attachments can be sorted and filtered by, and the columns that stand for it."""
+
+FILTERS = Filters(
+    resource="attachment",
+    on=ATTACHMENTS,
+    readers=MappingProxyType({key: filters.text(column) for key, column in COLUMNS.items()}),
+    like=MappingProxyType({}),
+    since=MappingProxyType({}),
+)
+
+SINCE = (3, 27)
+
+
+async def create(call: Call) -> Reply:
+    """Reserve a volume; with a connector also connect it."""
+    if call.version >= (3, 54):
+        asked: NewAttachment = check(CreateWithModeBody, await call.json()).attachment
+    else:
+        asked = check(CreateBody, await call.json()).attachment
+    attachment, operation = await call.house.db.write(_create, call.who, asked)
+    await ended(call, operation, "create attachment for volume")
+    if operation:
+        attachment = await call.house.db.read(attachments.get, call.who, attachment.id)
+    return Reply({"attachment": detailed(attachment)})
+
+
+def _create(tx: Transaction, who: Scope, asked: NewAttachment) -> tuple[Attachment, str | None]:
+    mode = _mode(asked)
+    if asked.connector:
+        return connect.accept_new(
+            tx,
+            who,
+            asked.volume_uuid,
+            server_id=asked.instance_uuid,
+            mode=mode,
+            connector=asked.connector,
+        )
+    return reserve.reserve(tx, who, asked.volume_uuid, server_id=asked.instance_uuid, mode=mode), None
+
+
+def _mode(asked: NewAttachment) -> str:
+    """What is asked for itself counts before what the connector says."""
+    own = asked.mode if isinstance(asked, NewAttachmentWithMode) else None
+    mode = own or (asked.connector or {}).get("mode")
+    return "ro" if mode == "ro" else "rw"
+
+
+async def update(call: Call) -> Reply:
+    """Connect a reserved attachment."""
+    asked = check(UpdateBody, await call.json()).attachment
+    attachment_id = call.args["id"]
+    operation = await call.house.db.write(connect.accept_known, call.who, attachment_id, asked.connector)
+    await ended(call, operation, "update the attachment")
+    return Reply({"attachment": detailed(await call.house.db.read(attachments.get, call.who, attachment_id))})
+
+
+async def complete(call: Call) -> Reply:
+    """The initiator has plugged the volume in: 204."""
+    await call.house.db.write(_complete, call.who, call.args["id"])
+    return Reply(status=204)
+
+
+def _complete(tx: Transaction, who: Scope, attachment_id: str) -> None:
+    if attachments.get(tx, who, attachment_id).operation_id is not None:
+        raise InvalidState("Invalid attachment: an operation holds it. Ask again when that has ended.")
+    reserve.complete(tx, who, attachment_id)
+
+
+async def remove(call: Call) -> Reply:
+    """Delete an attachment: 200 and the volume's remaining ones, once its export is gone."""
+    volume_id, operation = await call.house.db.write(_remove, call.who, call.args["id"])
+    await ended(call, operation, "delete the attachment")
+    left = await call.house.db.read(attachments.of_volume, volume_id)
+    return Reply({"attachments": [plain(one) for one in left]})
+
+
+def _remove(tx: Transaction, who: Scope, attachment_id: str) -> tuple[str, str | None]:
+    attachment = attachments.get(tx, who, attachment_id)
+    return attachment.volume_id, release(tx, who, attachment)
+
+
+async def show(call: Call) -> Reply:
+    """One attachment in full."""
+    attachment = await call.house.db.read(attachments.get, call.who, call.args["id"])
+    return Reply({"attachment": detailed(attachment)})
+
+
+async def index(call: Call) -> Reply:
+    """The plain list."""
+    found, page = await _listed(call)
+    return Reply(listed(call, "attachments", [plain(one) for one in found], page, None))
+
+
+async def detail(call: Call) -> Reply:
+    """The list in full."""
+    found, page = await _listed(call)
+    return Reply(listed(call, "attachments", [detailed(one) for one in found], page, None))
+
+
+async def _listed(call: Call) -> tuple[Sequence[Attachment], paging.Page]:
+    page = paging.asked(call, keys=COLUMNS, most=call.house.rules.api_max_limit)
+    conditions = FILTERS.asked(call)
+    return await call.house.db.read(_page, call.who, page, asks_for_all(call), conditions), page
+
+
+def _page(
+    tx: Transaction, who: Scope, page: paging.Page, everywhere: bool, conditions: Sequence[Condition]
+) -> Sequence[Attachment]:
+    return attachments.page(
+        tx,
+        who,
+        limit=page.limit,
+        marker=page.marker,
+        sort=[(COLUMNS[key], ascending) for key, ascending in page.sort],
+        offset=page.offset,
+        all_projects=everywhere,
+        filters=conditions,
+    )
+
+
+def plain(one: Attachment) -> dict[str, Any]:
+    """An attachment in the plain list."""
+    return {"id": one.id, "status": one.status, "instance": one.server_id, "volume_id": one.volume_id}
+
+
+def detailed(one: Attachment) -> dict[str, Any]:
+    """An attachment in full."""
+    return plain(one) | {
+        "attached_at": wire_time(one.attached_at) or "",
+        "detached_at": "",
+        "attach_mode": one.mode,
+        "connection_info": flat(one),
+    }
+
+
+ROUTES = (
+    Route("POST", "/attachments", create, "volume:attachment_create", since=SINCE),
+    Route("GET", "/attachments", index, "volume:get", since=SINCE),
+    Route("GET", "/attachments/detail", detail, "volume:get", since=SINCE),
+    Route("GET", "/attachments/{id}", show, "volume:get", since=SINCE),
+    Route("PUT", "/attachments/{id}", update, "volume:attachment_update", since=SINCE),
+    Route("DELETE", "/attachments/{id}", remove, "volume:attachment_delete", since=SINCE),
+    Route(
+        "POST",
+        "/attachments/{id}/action",
+        complete,
+        "volume:attachment_complete",
+        since=(3, 44),
+        action="os-complete",
+    ),
+)

@@ -1,0 +1,64 @@
+"""The kinds of values that requests hold, with the incumbent's limits (its ``parameter_types``)."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from pumice.model.ids import is_uuid
+
+MOST = 2**31 - 1
+
+_TRUE = frozenset({"true", "1", "on", "yes", "y", "t"})
+_FALSE = frozenset({"false", "0", "off", "no", "n", "f"})
+
+
+class Body(BaseModel):
+    """What a request may hold, and nothing else."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
+def truth(value: Any) -> bool:
+    """The truth value that a word or a JSON boolean stands for. Raises ``ValueError``."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in _TRUE:
+        return True
+    if isinstance(value, str) and value.lower() in _FALSE:
+        return False
+    raise ValueError(f"{value!r} is not a boolean")
+
+
+def _stripped(value: Any) -> Any:
+    return value.strip() if isinstance(value, str) else value
+
+
+def _no_nul(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("A text must not contain a NUL character")
+    return value
+
+
+def _uuid(value: str) -> str:
+    if not is_uuid(value):
+        raise ValueError(f"{value[:100]!r} is not a 'uuid'")
+    return value
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value) if len(value) <= 12 else MOST + 1
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{value!r} is not an integer")
+    return value
+
+
+Text = Annotated[str, Field(max_length=255), AfterValidator(_no_nul)]
+Name = Annotated[Text | None, BeforeValidator(_stripped)]
+"""A name or a description: without the spaces around it."""
+Uuid = Annotated[str, AfterValidator(_uuid)]
+Size = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=MOST)]
+"""GiB; also as digits in a string."""
+Boolean = Annotated[bool, BeforeValidator(truth)]
+Key = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_:. /-]{1,255}$")]
+Metadata = dict[Key, Text]

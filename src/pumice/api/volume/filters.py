@@ -1,0 +1,168 @@
+"""What a list leaves out: the filters in a query, as conditions on rows.
+
+The incumbent's rules. Up to 3.30 a tenant's unknown filters are ignored; from 3.31 they are refused, unless
+they are among the resource's configured ones (``resource_filters``). An administrator may filter by anything;
+what does not exist then matches nothing. From 3.34 ``name~=text`` finds the text anywhere in a name.
+"""
+
+import ast
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import MappingProxyType
+
+from pumice.api.call import Call, Version
+from pumice.api.volume.fields import truth
+from pumice.model.errors import Invalid
+from pumice.store.conditions import OPERATORS, Condition, Conditions, everything, nothing
+
+CONFIGURED: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "volume": (
+            "name", "status", "metadata", "bootable", "migration_status", "availability_zone", "group_id",
+            "size", "created_at", "updated_at", "consumes_quota",
+        ),
+        "backup": ("name", "status", "volume_id"),
+        "snapshot": ("name", "status", "volume_id", "metadata", "availability_zone", "consumes_quota"),
+        "group": ("name",),
+        "group_snapshot": ("name", "status", "group_id"),
+        "attachment": ("volume_id", "status", "instance_id", "attach_status"),
+        "message": ("resource_uuid", "resource_type", "event_id", "request_id", "message_level"),
+        "pool": ("name", "volume_type"),
+        "volume_type": ("is_public", "extra_specs"),
+    }
+)  # fmt: skip
+"""What tenants may filter by, by kind of thing: the incumbent's ``resource_filters.json``."""
+
+_NOT_FILTERS = frozenset(
+    {"limit", "marker", "offset", "sort", "sort_key", "sort_dir", "with_count", "all_tenants"}
+)
+
+Reader = Callable[[Conditions, str, Version], Condition]
+"""Makes a condition of a filter's value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """The filters of one kind of thing: how each is read, and which came later than 3.0."""
+
+    resource: str
+    on: Conditions
+    readers: Mapping[str, Reader]
+    like: Mapping[str, str]
+    """Filters that may be asked for with ``~``, and their columns."""
+    since: Mapping[str, Version]
+
+    def asked(self, call: Call) -> list[Condition]:
+        """The conditions that a query asks for. Raises ``Invalid``."""
+        found: list[Condition] = []
+        wanted = {key: value for key, value in call.query.items() if key not in _NOT_FILTERS}
+        self._refuse_unknown(call, wanted)
+        for key, value in wanted.items():
+            name = key.removesuffix("~")
+            if call.version < self.since.get(name, (0, 0)) or not self._allowed(call, name):
+                continue
+            if key != name and name in self.like and call.version >= (3, 34):
+                found.append(self.on.contains(self.like[name], value))
+            elif key == name and name in self.readers:
+                found.append(self.readers[name](self.on, value, call.version))
+            else:
+                found.append(nothing())
+        return found
+
+    def _allowed(self, call: Call, name: str) -> bool:
+        return call.who.is_admin or name in CONFIGURED[self.resource]
+
+    def _refuse_unknown(self, call: Call, wanted: Mapping[str, str]) -> None:
+        if any(not key.isascii() for key in wanted):
+            raise Invalid("Filter keys can only contain ASCII characters.")
+        if call.version < (3, 31):
+            return
+        like = call.version >= (3, 34)
+        unknown = [key for key in wanted if not self._allowed(call, key.removesuffix("~") if like else key)]
+        if unknown:
+            raise Invalid(f"Invalid filters {','.join(unknown)} are found in query options.")
+
+
+def text(column: str) -> Reader:
+    """The column has this very text."""
+    return lambda on, value, _: on.equals(column, value)
+
+
+def number(column: str) -> Reader:
+    """The column has this number; what is no number matches nothing."""
+
+    def read(on: Conditions, value: str, _: Version) -> Condition:
+        return on.equals(column, int(value)) if value.isascii() and value.isdigit() else nothing()
+
+    return read
+
+
+def boolean(column: str) -> Reader:
+    """The column has this truth value. Before 3.2 everything but ``false`` was true; since then words count."""
+
+    def read(on: Conditions, value: str, version: Version) -> Condition:
+        if version < (3, 2):
+            return on.equals(column, value.lower() != "false")
+        if value.lower() not in ("true", "t", "1", "false", "f", "0"):
+            raise Invalid(f"Invalid input received: '{column} = {value}'")
+        return on.equals(column, truth(value))
+
+    return read
+
+
+def pairs(column: str) -> Reader:
+    """The column's object has every pair of this one: ``{'key': 'value'}``."""
+
+    def read(on: Conditions, value: str, _: Version) -> Condition:
+        try:
+            wanted = ast.literal_eval(value)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            wanted = None
+        if not isinstance(wanted, dict):
+            raise Invalid(f"Invalid input received: a filter by {column} has the form {{'key': 'value'}}.")
+        condition = everything()
+        for key, word in wanted.items():
+            condition &= on.holds(column, str(key), str(word))
+        return condition
+
+    return read
+
+
+def moment(column: str) -> Reader:
+    """Times by comparison: ``gt:2026-01-31T12:00:00,lte:…``."""
+
+    def read(on: Conditions, value: str, _: Version) -> Condition:
+        condition = everything()
+        for part in value.split(","):
+            operator, _colon, written = part.partition(":")
+            if operator not in OPERATORS:
+                raise Invalid(f"Invalid {operator} operator")
+            try:
+                when = datetime.fromisoformat(written)
+            except ValueError:
+                raise Invalid(f"Invalid {written} value") from None
+            if when.tzinfo is not None:
+                when = when.astimezone(UTC).replace(tzinfo=None)
+            condition &= on.when(column, operator, when)
+        return condition
+
+    return read
+
+
+def always(answer: bool) -> Reader:
+    """A truth value that is the same for every row: everything here consumes quota."""
+
+    def read(on: Conditions, value: str, _: Version) -> Condition:
+        try:
+            same = truth(value) is answer
+        except ValueError as error:
+            raise Invalid(f"Invalid input received: {error}.") from None
+        return everything() if same else nothing()
+
+    return read
+
+
+def none(_on: Conditions, _value: str, _version: Version) -> Condition:
+    """Nothing has such a thing yet: groups, migrations."""
+    return nothing()

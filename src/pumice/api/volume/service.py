@@ -1,0 +1,37 @@
+"""The Block Storage API as a whole: its routes, its versions, its rules."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from pumice.api.faults import named_fault
+from pumice.api.house import House
+from pumice.api.policy import Policy
+from pumice.api.routing import Route
+from pumice.api.service import Service
+from pumice.api.volume import attachments, policies, versions
+from pumice.api.volume.known import Known
+from pumice.api.volume.links import PREFIX, VERSION
+from pumice.api.volume.volumes import Volumes
+
+
+def volume_service(house: House, policy_file: Path | None = None) -> Service:
+    """Block storage below ``/volume``: version documents at ``/`` and ``/v3``, everything else below ``/v3``.
+
+    Every path below ``/v3`` may have a project's id in front, at every microversion.
+    """
+    known = Known()
+    tables = (Volumes(known).routes, attachments.ROUTES)
+    return Service(
+        house,
+        prefix=PREFIX,
+        routes=[*versions.ROUTES, *(_versioned(route) for table in tables for route in table)],
+        policy=Policy(policies.DEFAULTS, policy_file),
+        fault=named_fault,
+        versions=versions.VERSIONS,
+        project_in_path=True,
+        project_below=VERSION,
+    )
+
+
+def _versioned(route: Route) -> Route:
+    return replace(route, path=VERSION + route.path)

@@ -1,0 +1,330 @@
+"""Volumes: create, list, show, update, delete (api-ref, "Volumes")."""
+
+from collections.abc import Callable, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import ConfigDict, Field
+
+from pumice.api import paging
+from pumice.api.call import Call, Reply, check
+from pumice.api.routing import Route
+from pumice.api.volume import filters
+from pumice.api.volume.fields import Body, Boolean, Metadata, Name, Size, Text, Uuid, truth
+from pumice.api.volume.filters import Filters
+from pumice.api.volume.known import Known
+from pumice.api.volume.volume_view import Shown, VolumeView
+from pumice.model.errors import Forbidden, Invalid, NotFound
+from pumice.model.ids import is_uuid
+from pumice.model.rules import Rules
+from pumice.model.scope import Scope
+from pumice.model.volume import Volume
+from pumice.store import attachments, images, volumes
+from pumice.store.conditions import VOLUMES, Condition
+from pumice.store.database import Transaction
+from pumice.store.image_filters import one_of
+from pumice.volumes import create, delete, delete_with_snapshots, force_delete
+from pumice.volumes.create import Wanted
+
+
+class NewVolume(Body):
+    """What may be asked of a new volume; up to 3.52 unknown keys are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+    size: Size | None = None
+    name: Name = None
+    description: Name = None
+    display_name: Name = None
+    display_description: Name = None
+    volume_type: Text | None = None
+    metadata: Metadata | None = None
+    availability_zone: Text | None = Field(None, min_length=1)
+    snapshot_id: Uuid | None = None
+    source_volid: Uuid | None = None
+    image_id: Text | None = None
+    image_ref: Text | None = Field(None, alias="imageRef")
+    consistencygroup_id: Uuid | None = None
+    group_id: Text | None = None
+    backup_id: Uuid | None = None
+    multiattach: Boolean | None = None
+
+
+class StrictNewVolume(NewVolume):
+    """From 3.53 unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class CreateBody(Body):
+    """The body of a create. Hints are accepted; no filter here reads them."""
+
+    volume: NewVolume
+    hints: dict[str, Any] | None = Field(None, alias="OS-SCH-HNT:scheduler_hints")
+
+
+class StrictCreateBody(CreateBody):
+    """The same from 3.53."""
+
+    volume: StrictNewVolume
+
+
+class Changes(Body):
+    """What may be changed of a volume."""
+
+    name: Name = None
+    description: Name = None
+    display_name: Name = None
+    display_description: Name = None
+    metadata: Metadata | None = None
+
+
+class UpdateBody(Body):
+    """The body of an update."""
+
+    volume: Changes
+
+
+COLUMNS = MappingProxyType(
+    {name: name for name in volumes.COLUMNS - {"pool", "type_id"}}
+    | {
+        "host": "pool",
+        "volume_type_id": "type_id",
+        "display_name": "name",
+        "display_description": "description",
+    }
+)
+"""What volumes can be sorted by, and the columns that stand for it."""
+
+FILTERS = Filters(
+    resource="volume",
+    on=VOLUMES,
+    readers=MappingProxyType(
+        {name: filters.text(column) for name, column in COLUMNS.items()}
+        | {name: filters.boolean(name) for name in ("bootable", "multiattach")}
+        | {name: filters.moment(name) for name in ("created_at", "updated_at")}
+        | {"size": filters.number("size"), "metadata": filters.pairs("metadata")}
+        | {"glance_metadata": filters.pairs("image_metadata"), "consumes_quota": filters.always(True)}
+    ),
+    like=MappingProxyType({key: key for key in ("name", "status", "description", "availability_zone")}),
+    since=MappingProxyType(
+        {"glance_metadata": (3, 4), "group_id": (3, 10), "consumes_quota": (3, 65)}
+        | {"created_at": (3, 60), "updated_at": (3, 60)}
+    ),
+)
+
+
+class Volumes:
+    """The handlers. They share what is known of types and services."""
+
+    def __init__(self, known: Known) -> None:
+        self._known = known
+        self.routes = (
+            Route("POST", "/volumes", self.create, "volume:create"),
+            Route("GET", "/volumes", self.index, "volume:get_all"),
+            Route("GET", "/volumes/detail", self.detail, "volume:get_all"),
+            Route("GET", "/volumes/summary", summary, "volume:get_all", since=(3, 12)),
+            Route("GET", "/volumes/{id}", self.show, "volume:get"),
+            Route("PUT", "/volumes/{id}", self.update, "volume:update"),
+            Route("DELETE", "/volumes/{id}", remove, "volume:delete"),
+        )
+
+    async def create(self, call: Call) -> Reply:
+        """Create a volume: 202, the volume in ``creating``."""
+        body = check(StrictCreateBody if call.version >= (3, 53) else CreateBody, await call.json())
+        if call.who.project_id is None:
+            raise Forbidden("A volume belongs to a project: a token scoped to one is needed.")
+        shown = await call.house.db.write(self._create, call.who, body.volume, call.house.rules)
+        return Reply({"volume": VolumeView(call, shown).changed(shown.volumes[0])}, 202)
+
+    def _create(self, tx: Transaction, who: Scope, asked: NewVolume, rules: Rules) -> Shown:
+        volume = create.accept(tx, who, _wanted(tx, who, asked), rules)
+        return Shown([volume], {}, self._known.types(tx, [volume.type_id]), {})
+
+    async def index(self, call: Call) -> Reply:
+        """The plain list."""
+        return await self._list(call, lambda view: view.summary)
+
+    async def detail(self, call: Call) -> Reply:
+        """The list in full."""
+        return await self._list(call, lambda view: view.detail)
+
+    async def _list(self, call: Call, how: Callable[[VolumeView], Callable[[Volume], dict[str, Any]]]) -> Reply:
+        page = paging.asked(call, keys=COLUMNS, most=call.house.rules.api_max_limit)
+        everywhere = asks_for_all(call)
+        conditions = FILTERS.asked(call)
+        shown, count = await call.house.db.read(
+            self._page, call.who, page, everywhere, conditions, counts(call)
+        )
+        one = how(VolumeView(call, shown))
+        rows = [one(volume) for volume in shown.volumes]
+        return Reply(listed(call, "volumes", rows, page, count))
+
+    def _page(
+        self,
+        tx: Transaction,
+        who: Scope,
+        page: paging.Page,
+        everywhere: bool,
+        conditions: Sequence[Condition],
+        count: bool,
+    ) -> tuple[Shown, int | None]:
+        found = volumes.page(
+            tx,
+            who,
+            limit=page.limit,
+            marker=page.marker,
+            sort=[(COLUMNS[key], ascending) for key, ascending in page.sort],
+            offset=page.offset,
+            all_projects=everywhere,
+            filters=conditions,
+        )
+        all_of_them = None
+        if count:
+            all_of_them, _ = volumes.total(tx, who, all_projects=everywhere, filters=conditions)
+        return self._shown(tx, found), all_of_them
+
+    def _shown(self, tx: Transaction, found: Sequence[Volume]) -> Shown:
+        return Shown(
+            found,
+            attachments.of_volumes(tx, [volume.id for volume in found]),
+            self._known.types(tx, {volume.type_id for volume in found}),
+            self._known.services(tx),
+        )
+
+    async def show(self, call: Call) -> Reply:
+        """One volume in full."""
+        shown = await call.house.db.read(self._one, call.who, call.args["id"])
+        return Reply({"volume": VolumeView(call, shown).detail(shown.volumes[0])})
+
+    def _one(self, tx: Transaction, who: Scope, volume_id: str) -> Shown:
+        return self._shown(tx, [volumes.get(tx, who, volume_id)])
+
+    async def update(self, call: Call) -> Reply:
+        """Change a volume's name, description or metadata."""
+        asked = check(UpdateBody, await call.json()).volume
+        given = asked.model_dump(exclude_unset=True)
+        if not given and call.version >= (3, 53):
+            raise Invalid(
+                "Invalid input: one of name, description, display_name, display_description and metadata "
+                "is required."
+            )
+        changes = {key.removeprefix("display_"): value for key, value in given.items() if key != "metadata"}
+        if asked.metadata is not None:
+            changes["metadata"] = asked.metadata
+        shown = await call.house.db.write(self._update, call.who, call.args["id"], changes)
+        return Reply({"volume": VolumeView(call, shown).changed(shown.volumes[0])})
+
+    def _update(self, tx: Transaction, who: Scope, volume_id: str, changes: dict[str, Any]) -> Shown:
+        volumes.get(tx, who, volume_id)
+        volumes.change(tx, volume_id, **changes)
+        return self._one(tx, who, volume_id)
+
+
+async def remove(call: Call) -> Reply:
+    """Delete a volume: 202. ``cascade`` takes its snapshots along, ``force`` (3.23) asks for no state."""
+    cascade = flag(call, "cascade")
+    force = flag(call, "force") and call.version >= (3, 23)
+    if force:
+        call.policy.require("volume:force_delete", call.who)
+    await call.house.db.write(_remove, call.who, call.args["id"], cascade, force)
+    return Reply(status=202)
+
+
+def _remove(tx: Transaction, who: Scope, volume_id: str, cascade: bool, force: bool) -> None:
+    if force:
+        force_delete.prepare(tx, who, volume_id)
+    if cascade:
+        delete_with_snapshots.accept(tx, who, volume_id)
+    else:
+        delete.accept(tx, who, volume_id)
+
+
+async def summary(call: Call) -> Reply:
+    """How many volumes there are, and how large in all; from 3.36 with every value of their metadata."""
+    everywhere = asks_for_all(call)
+    conditions = FILTERS.asked(call)
+    count, size = await call.house.db.read(volumes.total, call.who, all_projects=everywhere, filters=conditions)
+    said: dict[str, Any] = {"total_count": count, "total_size": size}
+    if call.version >= (3, 36):
+        values: dict[str, dict[str, None]] = {}
+        for metadata in await call.house.db.read(
+            volumes.metadata, call.who, all_projects=everywhere, filters=conditions
+        ):
+            for key, value in metadata.items():
+                values.setdefault(key, {})[value] = None
+        said["metadata"] = {key: list(found) for key, found in values.items()}
+    return Reply({"volume-summary": said})
+
+
+def asks_for_all(call: Call) -> bool:
+    """Whether an administrator asks for every project's."""
+    return call.who.is_admin and "all_tenants" in call.query and flag(call, "all_tenants")
+
+
+def counts(call: Call) -> bool:
+    """Whether a list shall say how long it is (3.45)."""
+    return call.version >= (3, 45) and flag(call, "with_count")
+
+
+def flag(call: Call, name: str) -> bool:
+    """A truth value in the query. Raises ``Invalid``."""
+    text = call.query.get(name)
+    if text is None:
+        return False
+    try:
+        return truth(text)
+    except ValueError:
+        raise Invalid(f"Value '{text}' for '{name}' is not a boolean.") from None
+
+
+def listed(
+    call: Call, name: str, rows: Sequence[dict[str, Any]], page: paging.Page, count: int | None
+) -> dict[str, Any]:
+    """A page on the wire: with the link to the next, if there is one, and the count, if it was asked for."""
+    body: dict[str, Any] = {name: rows}
+    if links := paging.next_link(call, rows, page):
+        body[f"{name}_links"] = links
+    if count is not None:
+        body["count"] = count
+    return body
+
+
+def _wanted(tx: Transaction, who: Scope, asked: NewVolume) -> Wanted:
+    if asked.multiattach:
+        raise Invalid(
+            "multiattach parameter has been removed. The default behavior is to use multiattach enabled "
+            "volume types. Contact your administrator to create a multiattach enabled volume type and use it "
+            "to create multiattach volumes."
+        )
+    if group := asked.group_id or asked.consistencygroup_id:
+        raise NotFound("Group", group)
+    if asked.backup_id:
+        raise NotFound("Backup", asked.backup_id)
+    reference = asked.image_ref or asked.image_id
+    return Wanted(
+        size=asked.size,
+        name=asked.name if asked.name is not None else asked.display_name,
+        description=asked.description if asked.description is not None else asked.display_description,
+        volume_type=asked.volume_type,
+        availability_zone=asked.availability_zone,
+        metadata=asked.metadata or {},
+        image_id=_image_id(tx, who, reference) if reference else None,
+        snapshot_id=asked.snapshot_id,
+        source_volid=asked.source_volid,
+    )
+
+
+def _image_id(tx: Transaction, who: Scope, reference: str) -> str:
+    """The image that a reference names: by its id, alone or at the end of a URL, or by its name."""
+    image_id = reference.rpartition("/")[2]
+    if is_uuid(image_id):
+        try:
+            return images.get(tx, who, image_id).id
+        except NotFound:
+            pass
+    named = images.page(
+        tx, who, limit=2, marker=None, sort=[("created_at", False)], filters=[one_of("name", [reference])]
+    )
+    if len(named) == 1:
+        return named[0].id
+    raise Invalid("Invalid image identifier or unable to access requested image.")

@@ -1,0 +1,27 @@
+"""Requests that must answer with a result wait for their operation to end."""
+
+from collections.abc import Iterable
+
+from pumice.api.call import Call
+from pumice.model.errors import Trouble
+
+
+async def ended(call: Call, operation_id: str | None, doing: str) -> None:
+    """Wait for an operation, if there is one. Raises ``Trouble`` when it failed or goes on.
+
+    ``doing`` completes the sentence "Unable to …".
+    """
+    if operation_id is None:
+        return
+    try:
+        well, error = await call.house.endings.wait(operation_id, call.house.rules.api_wait_seconds)
+    except TimeoutError:
+        raise Trouble(f"Unable to {doing} in time; it goes on. Ask again.") from None
+    if not well:
+        raise Trouble(f"Unable to {doing}: {error}")
+
+
+async def all_ended(call: Call, operations: Iterable[str], doing: str) -> None:
+    """Wait for several."""
+    for operation_id in operations:
+        await ended(call, operation_id, doing)

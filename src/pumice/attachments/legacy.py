@@ -1,0 +1,197 @@
+"""The six older actions of attaching and detaching, by which clients without the attachments API do it.
+
+::
+
+    available --reserve--> attaching --attach--> in-use --begin_detaching--> detaching --detach--> available
+        ^                      |                   ^                             |
+        `------unreserve-------'                   `-------roll_detaching--------'
+
+In between, ``initialize`` lets an initiator in and ``terminate`` shuts it out. Neither moves the volume: the
+first leaves an attachment that nobody has completed yet (``attaching``, without a server), which ``attach``
+completes. Of two ``attach`` at once one wins, because it moves the volume in the same transaction.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pumice.attachments import connect
+from pumice.attachments.release import refuse_if_server_uses, release
+from pumice.attachments.reserve import link, take_volume
+from pumice.model.errors import Invalid, InvalidState, NotFound
+from pumice.model.scope import Scope
+from pumice.model.states import AttachStatus, VolumeStatus
+from pumice.model.volume import Attachment, Volume
+from pumice.store import attachments, volumes
+from pumice.store.columns import now
+from pumice.store.database import Transaction
+
+A, V = AttachStatus, VolumeStatus
+
+PENDING = frozenset({A.RESERVED, A.ATTACHING})
+CONNECTABLE = frozenset({V.AVAILABLE, V.ATTACHING, V.IN_USE, V.DETACHING})
+
+
+def reserve(tx: Transaction, who: Scope, volume_id: str) -> None:
+    """``os-reserve``: the volume is taken, by somebody who will attach it."""
+    take_volume(tx, who, volume_id, V.ATTACHING)
+
+
+def unreserve(tx: Transaction, who: Scope, volume_id: str) -> None:
+    """``os-unreserve``: it is not, after all. Nothing to do when it was not taken."""
+    volume = volumes.get(tx, who, volume_id)
+    if volume.status == V.ATTACHING and not _pending(attachments.of_volume(tx, volume.id)):
+        attachments.let_volume_follow(tx, volume.id)
+
+
+def initialize(
+    tx: Transaction, who: Scope, volume_id: str, connector: dict[str, Any]
+) -> tuple[Attachment, str | None]:
+    """``os-initialize_connection``: let the connector's initiator in.
+
+    The attachment, and the operation to wait for unless the same initiator is in already. Raises ``NotFound``,
+    ``Invalid`` or ``InvalidState``: a volume that is not multiattach has one initiator at a time.
+    """
+    volume = volumes.get(tx, who, volume_id)
+    _refuse_in_maintenance(volume, "The volume connection cannot be initialized in maintenance mode.")
+    if volume.status not in CONNECTABLE:
+        raise InvalidState(
+            f"Invalid volume: Volume status must be available, attaching, in-use or detaching to initialize a "
+            f"connection, but it is {volume.status}."
+        )
+    found = attachments.of_volume(tx, volume.id)
+    connected = [one for one in found if one.connector is not None]
+    for one in connected:
+        if _initiator(one) == connector.get("initiator") and one.status != A.DETACHING:
+            return one, one.operation_id
+    if connected and not volume.multiattach:
+        raise InvalidState(f"Invalid volume: Volume {volume.id} is connected to another initiator.")
+    attached = [one for one in found if one.status == A.ATTACHED and one.connector is None]
+    return connect.accept_unmoved(tx, who, volume, attached[0] if len(attached) == 1 else None, connector)
+
+
+def attach(
+    tx: Transaction,
+    who: Scope,
+    volume_id: str,
+    *,
+    server_id: str | None,
+    host: str | None,
+    device: str,
+    mode: str,
+) -> None:
+    """``os-attach``: the volume is in use by a server or a host, from now on and by nobody else.
+
+    Raises ``NotFound``, ``Invalid`` or ``InvalidState``.
+    """
+    volume = volumes.get(tx, who, volume_id)
+    _refuse_in_maintenance(volume, "The volume cannot be attached in maintenance mode.")
+    if volume.read_only and mode != "ro":
+        raise Invalid(f"Invalid attaching mode '{mode}' for volume {volume.id}.")
+    pending = _pending(attachments.of_volume(tx, volume.id))
+    mine = _mine(pending, server_id, host)
+    if pending and mine is None and not volume.multiattach:
+        raise InvalidState(f"Invalid volume: Volume {volume.id} is being attached to another server or host.")
+    if mine and mine.operation_id is not None:
+        raise InvalidState(f"Invalid volume: Volume {volume.id} is just being connected.")
+    if not (volume.multiattach and volume.status == V.IN_USE):
+        must = "be available or attaching to attach"
+        volumes.move(tx, volume.id, {V.AVAILABLE, V.ATTACHING}, V.IN_USE, must=must)
+    columns: dict[str, Any] = {
+        "server_id": server_id,
+        "device": device,
+        "mode": mode,
+        "attached_at": now(),
+    }
+    if mine:
+        columns["host"] = host or mine.host
+        attachments.move(tx, mine.id, {A.ATTACHING}, A.ATTACHED, operation_id=None, **columns)
+    else:
+        link(tx, volume, host=host, status=A.ATTACHED, **columns)
+
+
+def begin_detaching(tx: Transaction, who: Scope, volume_id: str) -> None:
+    """``os-begin_detaching``: nobody else may act on the volume until it is detached."""
+    volume = volumes.get(tx, who, volume_id)
+    volumes.move(
+        tx,
+        volume.id,
+        {V.IN_USE},
+        V.DETACHING,
+        must="be 'in-use' and attach_status must be 'attached' to detach",
+    )
+
+
+def roll_detaching(tx: Transaction, who: Scope, volume_id: str) -> None:
+    """``os-roll_detaching``: it stays attached. Nothing to do when nobody began to detach it."""
+    volume = volumes.get(tx, who, volume_id)
+    if volume.status == V.DETACHING:
+        attachments.let_volume_follow(tx, volume.id)
+
+
+def terminate(tx: Transaction, who: Scope, volume_id: str, connector: dict[str, Any] | None) -> list[str]:
+    """``os-terminate_connection``: shut the connector's initiator out, or every one.
+
+    The operations to wait for. What was never attached is gone with its connection, and the volume free.
+    """
+    volume = volumes.get(tx, who, volume_id)
+    found = attachments.of_volume(tx, volume.id)
+    for one in found:
+        refuse_if_server_uses(tx, who, one)
+    if connector:
+        found = [one for one in found if _initiator(one) == connector.get("initiator")]
+    begun = [release(tx, who, one, keep=one.attached_at is not None) for one in found if one.connector]
+    if not begun:
+        unreserve(tx, who, volume.id)
+    return [operation for operation in begun if operation]
+
+
+def detach(tx: Transaction, who: Scope, volume_id: str, attachment_id: str | None) -> str | None:
+    """``os-detach``: the volume is free of an attachment. The operation to wait for, if there is one.
+
+    Without an id it is the only attachment; an id that is not known any more was detached already.
+    """
+    volume = volumes.get(tx, who, volume_id)
+    _refuse_in_maintenance(volume, "The volume cannot be detached in maintenance mode.")
+    found = attachments.of_volume(tx, volume.id)
+    if attachment_id is None and len(found) > 1:
+        raise InvalidState(
+            "Invalid volume: Detach volume failed: More than one attachment, but no attachment_id provided."
+        )
+    if attachment_id is not None:
+        found = [one for one in found if one.id == attachment_id]
+        if not found:
+            _refuse_of_other_volume(tx, who, attachment_id)
+            return None
+    if not found:
+        attachments.let_volume_follow(tx, volume.id)
+        return None
+    return release(tx, who, found[0])
+
+
+def _refuse_of_other_volume(tx: Transaction, who: Scope, attachment_id: str) -> None:
+    try:
+        attachments.get(tx, who, attachment_id)
+    except NotFound:
+        return
+    raise Invalid("Invalid input received: Mismatched volume and attachment")
+
+
+def _refuse_in_maintenance(volume: Volume, message: str) -> None:
+    if volume.status == V.MAINTENANCE:
+        raise InvalidState(f"Invalid volume: {message}")
+
+
+def _pending(found: Sequence[Attachment]) -> list[Attachment]:
+    return [one for one in found if one.status in PENDING]
+
+
+def _mine(pending: Sequence[Attachment], server_id: str | None, host: str | None) -> Attachment | None:
+    """The pending attachment that this server or host is to complete."""
+    for one in pending:
+        if one.server_id in (None, server_id) and (host is None or one.host in (None, host)):
+            return one
+    return None
+
+
+def _initiator(one: Attachment) -> object:
+    return (one.connector or {}).get("initiator")

@@ -1,0 +1,66 @@
+"""Conditions on volumes, snapshots and attachments, for lists: what their ``page`` takes as ``filters``."""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from pumice.store.tables import attachments, snapshots, volumes
+
+Condition = sa.ColumnElement[bool]
+OPERATORS = ("gt", "gte", "eq", "neq", "lt", "lte")
+
+
+class Conditions:
+    """Conditions on the columns of one table."""
+
+    def __init__(self, table: sa.Table) -> None:
+        self._columns = table.c
+
+    def equals(self, column: str, value: object) -> Condition:
+        """The column has this value."""
+        return self._columns[column] == value
+
+    def contains(self, column: str, text: str) -> Condition:
+        """The text is somewhere in the column, whatever its case."""
+        return self._columns[column].icontains(text, autoescape=True)
+
+    def begins(self, column: str, text: str) -> Condition:
+        """The column begins with the text."""
+        return self._columns[column].startswith(text, autoescape=True)
+
+    def holds(self, column: str, key: str, value: str) -> Condition:
+        """The column's JSON object has this pair."""
+        each = sa.func.json_each(self._columns[column]).table_valued("key", "value")
+        return sa.exists(sa.select(1).select_from(each).where(each.c.key == key, each.c.value == value))
+
+    def when(self, column: str, operator: str, moment: datetime) -> Condition:
+        """Compare a time by one of ``OPERATORS``."""
+        time = self._columns[column]
+        match operator:
+            case "gt":
+                return time > moment
+            case "gte":
+                return time >= moment
+            case "lt":
+                return time < moment
+            case "lte":
+                return time <= moment
+            case "neq":
+                return time != moment
+            case _:
+                return time == moment
+
+
+def everything() -> Condition:
+    """Every row."""
+    return sa.true()
+
+
+def nothing() -> Condition:
+    """No row at all."""
+    return sa.false()
+
+
+VOLUMES = Conditions(volumes)
+SNAPSHOTS = Conditions(snapshots)
+ATTACHMENTS = Conditions(attachments)

@@ -1,0 +1,55 @@
+"""Delete a volume and its snapshots (``cascade``).
+
+1. ``accept``: the volume and every snapshot of it in ``deleting``, or none of them
+2. ``wait_for_snapshots``: each is deleted by an operation of its own
+3. as any other volume: ``remove_export``, ``delete_bytes``, ``forget``
+
+If a snapshot cannot be deleted, the volume is in ``error_deleting``, and may be deleted again.
+"""
+
+from pumice.model.ids import new_id
+from pumice.model.scope import Scope
+from pumice.model.states import VolumeStatus
+from pumice.operations.operation import Step, Verb, Wait, enqueue
+from pumice.store import operations, snapshots, volumes
+from pumice.store.database import Transaction
+from pumice.volumes import delete
+from pumice.volumes.delete import DeleteParams
+from pumice.volumes.snapshots import delete as delete_snapshot
+
+
+def accept(tx: Transaction, who: Scope, volume_id: str) -> None:
+    """Answer the request. Raises ``NotFound`` or ``InvalidState``."""
+    volume = volumes.get(tx, who, volume_id)
+    found = snapshots.of_volume(tx, volume.id)
+    if volume.pool is None or not found:
+        delete.accept(tx, who, volume.id)
+        return
+    operation_id = new_id()
+    volumes.move(
+        tx,
+        volume.id,
+        delete.DELETABLE,
+        VolumeStatus.DELETING,
+        must=delete.MUST,
+        unattached=True,
+        operation_id=operation_id,
+    )
+    params = DeleteParams(volume.id, volume.pool)
+    parent = enqueue(tx, DELETE_WITH_SNAPSHOTS, params, subject=volume.id, who=who, id=operation_id)
+    children = [delete_snapshot.accept(tx, who, snapshot.id, parent) for snapshot in found]
+    operations.note(tx, parent.id, {"snapshots": children})
+
+
+DELETE_WITH_SNAPSHOTS = Verb(
+    kind="volume.delete_with_snapshots",
+    params=DeleteParams,
+    steps=(
+        Wait("snapshots", at=delete.on_backend),
+        Step(delete.remove_export, at=delete.on_backend, tries=1000),
+        Step(delete.delete_bytes, at=delete.on_backend, tries=1000, timeout=1800),
+        Step(delete.forget, at=delete.on_backend),
+    ),
+    failed=delete.explain,
+    deadline=3600,
+)

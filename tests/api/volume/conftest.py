@@ -1,0 +1,5 @@
+"""The fixtures of block storage's tests."""
+
+from volume_cloud import cloud, rules
+
+__all__ = ["cloud", "rules"]

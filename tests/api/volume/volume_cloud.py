@@ -1,0 +1,200 @@
+"""Block storage, whole: database, fake backend and target, a worker, and the API in front of them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import sqlalchemy as sa
+
+from pumice.api.house import House
+from pumice.api.service import Service
+from pumice.api.volume.service import volume_service
+from pumice.attachments.connect import CONNECT
+from pumice.attachments.disconnect import DISCONNECT
+from pumice.backends.fake import FakeBackend
+from pumice.backends.targets.fake import FakeTarget
+from pumice.catalog import volume_types
+from pumice.model.errors import Unauthenticated
+from pumice.model.ids import ProjectId, UserId
+from pumice.model.rules import Rules
+from pumice.model.scope import Scope
+from pumice.operations.endings import Endings
+from pumice.operations.hands import Hands
+from pumice.operations.places import SCHEDULER, volume_host
+from pumice.operations.runner import Runner
+from pumice.store import pools, services, tables
+from pumice.store.database import SqliteDatabase, Transaction
+from pumice.volumes.create import CREATE
+from pumice.volumes.delete import DELETE
+from pumice.volumes.delete_with_snapshots import DELETE_WITH_SNAPSHOTS
+from pumice.volumes.extend import EXTEND
+from pumice.volumes.snapshots.create import CREATE_SNAPSHOT
+from pumice.volumes.snapshots.delete import DELETE_SNAPSHOT
+
+HOST = "box@fake"
+POOL = f"{HOST}#fake"
+PROJECT = "11111111-1111-4111-8111-111111111111"
+OTHER_PROJECT = "22222222-2222-4222-8222-222222222222"
+USER = "33333333-3333-4333-8333-333333333333"
+CONNECTOR = {"initiator": "iqn.1993-08.org.debian:01:one", "host": "node1", "ip": "192.0.2.1"}
+
+VERBS = (
+    CREATE,
+    DELETE,
+    DELETE_WITH_SNAPSHOTS,
+    EXTEND,
+    CREATE_SNAPSHOT,
+    DELETE_SNAPSHOT,
+    CONNECT,
+    DISCONNECT,
+)
+
+
+def scope(role: str, project: str | None = PROJECT) -> Scope:
+    return Scope(UserId(USER), ProjectId(project) if project else None, frozenset({role}))
+
+
+SCOPES = {
+    "admin": scope("admin"),
+    "member": scope("member"),
+    "reader": scope("reader"),
+    "other": scope("member", OTHER_PROJECT),
+    "service": scope("service"),
+    "nobody": scope("nothing"),
+    "unscoped": scope("admin", None),
+}
+
+
+class StubTokens:
+    """A token is the name of its scope."""
+
+    async def scope_of(self, token: str) -> Scope:
+        try:
+            return SCOPES[token]
+        except KeyError:
+            raise Unauthenticated("The request you have made requires authentication.") from None
+
+
+@dataclass
+class Cloud:
+    """What tests work with: requests, and a look behind them."""
+
+    service: Service
+    client: httpx.AsyncClient
+    db: SqliteDatabase
+    backend: FakeBackend
+    target: FakeTarget
+    rules: Rules
+    statements: list[str] = field(default_factory=list)
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        who: str | None = "member",
+        version: str | None = "3.71",
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        sent = dict(headers or {})
+        if who:
+            sent["X-Auth-Token"] = who
+        if version:
+            sent["OpenStack-API-Version"] = f"volume {version}"
+        return await self.client.request(method, f"/volume/v3{path}", json=body, headers=sent)
+
+    async def make(self, size: int = 1, *, who: str = "member", **wanted: Any) -> dict[str, Any]:
+        """A volume, once it is available."""
+        reply = await self.call("POST", "/volumes", {"volume": {"size": size, **wanted}}, who=who)
+        assert reply.status_code == 202, reply.text
+        return await self.until(reply.json()["volume"]["id"], "available", who=who)
+
+    async def until(
+        self, volume_id: str, status: str | None, *, who: str = "member", kind: str = "volume"
+    ) -> dict[str, Any]:
+        """The volume (or snapshot) in a state, or ``{}`` once it is gone."""
+
+        async def look() -> dict[str, Any] | None:
+            reply = await self.call("GET", f"/{kind}s/{volume_id}", who=who)
+            if reply.status_code == 404 and status is None:
+                return {}
+            found: dict[str, Any] = reply.json().get(kind, {})
+            return found if found.get("status") == status else None
+
+        return await eventually(look)
+
+    async def act(
+        self, volume_id: str, action: str, value: Any = None, *, who: str = "member"
+    ) -> httpx.Response:
+        body = {action: {} if value is None else value}
+        return await self.call("POST", f"/volumes/{volume_id}/action", body, who=who)
+
+    async def attachments_of(self, volume_id: str) -> list[sa.RowMapping]:
+        def read(tx: Transaction) -> list[sa.RowMapping]:
+            table = tables.attachments
+            return list(tx.execute(sa.select(table).where(table.c.volume_id == volume_id)).mappings())
+
+        return await self.db.read(read)
+
+
+async def eventually(look: Callable[[], Awaitable[Any]], seconds: float = 10.0) -> Any:
+    """What ``look`` finds, as soon as that is not None."""
+    async with asyncio.timeout(seconds):
+        while (found := await look()) is None:
+            await asyncio.sleep(0.005)
+    return found
+
+
+@pytest.fixture
+def rules() -> Rules:
+    return Rules(quotas={"volumes": 2000, "gigabytes": 100_000, "snapshots": 1000, "per_volume_gigabytes": -1})
+
+
+@pytest.fixture
+async def cloud(tmp_path: Path, rules: Rules) -> AsyncIterator[Cloud]:
+    db = SqliteDatabase(tmp_path / "pumice.db")
+    backend, target = FakeBackend(), FakeTarget()
+
+    def furnish(tx: Transaction) -> None:
+        tables.metadata.create_all(tx.connection)
+        volume_types.make_default(tx, rules)
+        services.heartbeat(tx, "cinder-volume", HOST, "nova", {})
+        services.heartbeat(tx, "cinder-scheduler", "box", "nova", {})
+        pools.report(tx, HOST, [POOL_FACTS])
+
+    await db.write(furnish)
+    hands = Hands(
+        db,
+        image_path=lambda image: tmp_path / image,
+        backends={HOST: backend},
+        targets={HOST: target},
+    )
+    runner = Runner(db, VERBS, hands, host="box", boot="1", places=[SCHEDULER, volume_host(HOST)], rules=rules)
+    service = volume_service(House(db, Endings(db), StubTokens(), rules))
+    transport = httpx.ASGITransport(service)  # type: ignore[arg-type]
+    async with httpx.AsyncClient(transport=transport, base_url="http://cloud:8776") as client:
+        running = asyncio.create_task(runner.run())
+        cloud = Cloud(service, client, db, backend, target, rules)
+        for engine in (db._writer, db._reader):
+            sa.event.listen(engine, "before_cursor_execute", lambda *args: cloud.statements.append(args[2]))
+        yield cloud
+        runner.stop()
+        await running
+    await db.close()
+
+
+POOL_FACTS: dict[str, Any] = {
+    "name": POOL,
+    "availability_zone": "nova",
+    "total_gb": 1_000_000.0,
+    "free_gb": 1_000_000.0,
+    "thin": True,
+    "max_over_subscription_ratio": 20.0,
+    "reserved_percentage": 0,
+    "capabilities": {"volume_backend_name": "fake", "storage_protocol": "iSCSI"},
+}
