@@ -1,8 +1,8 @@
 """Settings: flags over environment over ``pumice.toml`` over defaults.
 
 The file is looked for where ``--config`` or ``PUMICE_CONFIG`` says, else in ``./pumice.toml`` and
-``/etc/pumice/pumice.toml``. Environment variables are named ``PUMICE_`` with ``__`` between a section and a name:
-``PUMICE_API__PORT=8776``. ``pumice settings`` prints every setting with its meaning and its value.
+``/etc/pumice/pumice.toml``. Environment variables are named ``PUMICE_`` with ``__`` between a section and a
+name: ``PUMICE_API__PORT=8776``. ``pumice settings`` prints every setting with its meaning and its value.
 """
 
 import os
@@ -70,7 +70,7 @@ class BackendSettings(Section):
 class Tgt(Section):
     """The iSCSI target daemon."""
 
-    portal: str = Field("127.0.0.1:3260", description="Address and port that initiators connect to.")
+    portal: str = Field("127.0.0.1:13260", description="Address and port that initiators connect to.")
     manage: bool = Field(True, description="Run a tgtd of our own; false uses the system's.")
     iqn_prefix: str = Field("iqn.2010-10.org.openstack", description="What every target's name begins with.")
 

@@ -28,6 +28,11 @@ def hashes(plain: Mapping[str, str]) -> dict[str, str]:
     return {user: passwords.hash_now(password) for user, password in plain.items()}
 
 
+def is_needed(tx: Transaction) -> bool:
+    """Whether this is the first start."""
+    return domains.get(tx, DOMAIN) is None
+
+
 def bootstrap(tx: Transaction, password_hashes: Mapping[str, str]) -> None:
     """Add what is missing. ``password_hashes`` is by user name (see ``hashes``); without one nobody logs in."""
     if domains.get(tx, DOMAIN) is None:

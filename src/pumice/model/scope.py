@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from pumice.model.errors import Invalid
 from pumice.model.ids import ProjectId, UserId
 
 
@@ -36,8 +37,9 @@ class Scope:
 
     @property
     def project(self) -> ProjectId:
-        """The project of a project-scoped token; asserts that there is one."""
-        assert self.project_id is not None
+        """The project of a project-scoped token. Raises ``Invalid`` for any other token."""
+        if self.project_id is None:
+            raise Invalid("This needs a token that is scoped to a project.")
         return self.project_id
 
 

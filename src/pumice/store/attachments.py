@@ -62,6 +62,16 @@ def of_server(tx: Transaction, server_id: str) -> Sequence[Attachment]:
     return _rows.all(tx.execute(_rows.select.where(_a.server_id == server_id).order_by(_a.created_at)))
 
 
+def exported_at(tx: Transaction, host: str) -> Sequence[tuple[Attachment, str]]:
+    """Every attachment with a connector to a volume of ``host@backend``, with the volume's pool."""
+    query = (
+        _rows.select.add_columns(volumes.c.pool)
+        .join(volumes, volumes.c.id == _a.volume_id)
+        .where(volumes.c.pool.startswith(f"{host}#", autoescape=True), _a.chap_username.is_not(None))
+    )
+    return [(_rows.kind(*row[:-1]), row[-1]) for row in tx.execute(query)]
+
+
 def used_by_server(tx: Transaction, attachment_id: str) -> str | None:
     """The server of the Compute API that uses the attachment (OSSA-2023-003), if one does."""
     query = sa.select(server_disks.c.server_id).where(server_disks.c.attachment_id == attachment_id)

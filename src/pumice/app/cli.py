@@ -1,0 +1,166 @@
+"""The command ``pumice``: what can be asked for, with which words. What is done lies in a module of its own.
+
+Each is imported when its command runs, so that ``pumice version`` and ``pumice --help`` answer at once.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pumice.model.errors import PumiceError
+
+if TYPE_CHECKING:
+    from pumice.app.settings import Settings
+
+app = typer.Typer(
+    help="Block storage for virtual machines that never gets stuck.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+operations = typer.Typer(help="Look into the operation log.", no_args_is_help=True)
+db = typer.Typer(help="The database.", no_args_is_help=True)
+app.add_typer(operations, name="operations")
+app.add_typer(db, name="db")
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="An operation's id, or its first characters.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def main() -> None:
+    """Run the command. What went wrong is told in one sentence, and the exit code is 1."""
+    try:
+        app()
+    except PumiceError as error:
+        sys.exit(f"pumice: {error}")
+
+
+@app.callback()
+def flags(
+    context: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option(help="The settings file.", show_default="./ or /etc/pumice/ pumice.toml")
+    ] = None,
+    state_dir: Annotated[Path | None, typer.Option(help="Where everything is kept.")] = None,
+    host: Annotated[str | None, typer.Option(help="This host's name among the others.")] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+) -> None:
+    """Flags that stand before a command, over the environment, over the settings file."""
+    if config is not None:
+        if not config.is_file():
+            raise typer.BadParameter(f"There is no file {config}.")
+        os.environ["PUMICE_CONFIG"] = str(config)
+    given = {"state_dir": state_dir, "host": host, "log_level": log_level}
+    context.obj = {name: value for name, value in given.items() if value is not None}
+
+
+@app.command()
+def serve(
+    context: typer.Context,
+    port: Annotated[int | None, typer.Option(help="Port of the API; 0 takes a free one.")] = None,
+) -> None:
+    """Serve everything from this process until Ctrl-C."""
+    from pumice.app.serve import run
+
+    run(_settings(context, port))
+
+
+@app.command()
+def tour(
+    context: typer.Context,
+    stay: Annotated[bool, typer.Option("--stay", help="Keep serving afterwards.")] = False,
+    port: Annotated[int | None, typer.Option(help="Port of the API; 0 takes a free one.")] = None,
+) -> None:
+    """Show the four stories on real parts: create, boot from volume, attach, detach."""
+    from pumice.app.tour.run import run
+
+    raise typer.Exit(run(_settings(context, port), stay=stay))
+
+
+@app.command()
+def doctor(context: typer.Context, json: Json = False) -> None:
+    """Say what is missing on this machine, what works without it, and what installs it."""
+    from pumice.app.doctor import run
+
+    raise typer.Exit(run(_settings(context), as_json=json))
+
+
+@app.command()
+def settings(context: typer.Context, json: Json = False) -> None:
+    """Print every setting: its value, where that came from, and what it means."""
+    from pumice.app.settings_table import show
+
+    show(_settings(context), context.obj, as_json=json)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from pumice import __version__
+
+    print(f"pumice {__version__}")
+
+
+@db.command("upgrade")
+def db_upgrade(context: typer.Context) -> None:
+    """Bring the database to this version's schema. `serve` does the same when it starts."""
+    from pumice.store import schema
+
+    url = _settings(context).database()
+    found = schema.upgrade(url)
+    now = "was there already" if found == schema.HEAD else f"came from {found or 'an empty database'}"
+    print(f"{url}: schema {schema.HEAD}, {now}")
+
+
+@operations.command("list")
+def operations_list(
+    context: typer.Context,
+    stuck: Annotated[bool, typer.Option("--stuck", help="Only those that nobody brings to an end.")] = False,
+    running: Annotated[bool, typer.Option("--running", help="Only those under way.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Only those that failed.")] = False,
+    kind: Annotated[str | None, typer.Option(help="As in volume.create.")] = None,
+    subject: Annotated[str | None, typer.Option(help="The id of the volume, server… they are about.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 50,
+    json: Json = False,
+) -> None:
+    """List operations, the newest first."""
+    from pumice.app import operations_log
+
+    which = operations_log.Which(stuck, running, failed, kind, subject, limit)
+    operations_log.print_list(_settings(context), which, as_json=json)
+
+
+@operations.command("show")
+def operations_show(context: typer.Context, id: Id, json: Json = False) -> None:
+    """Tell one operation: each step in order, when, where, for how long, and how it ended."""
+    from pumice.app import operations_log
+
+    operations_log.print_one(_settings(context), id, as_json=json)
+
+
+@operations.command("cancel")
+def operations_cancel(context: typer.Context, id: Id) -> None:
+    """Ask an operation to turn back. The step in hand is never interrupted."""
+    from pumice.app import operations_log
+
+    operations_log.cancel(_settings(context), id)
+
+
+def _settings(context: typer.Context, port: int | None = None) -> "Settings":
+    from pydantic import ValidationError
+
+    from pumice.app.settings import load
+    from pumice.model.errors import Misconfigured
+
+    if port is not None:
+        context.obj["api"] = {"port": port}
+    try:
+        return load(**context.obj)
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, one['loc'])) or 'settings'}: {one['msg']}" for one in error.errors()
+        )
+        raise Misconfigured(f"The settings do not make sense: {wrong}.") from None

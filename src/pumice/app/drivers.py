@@ -1,0 +1,137 @@
+"""From the settings to the drivers: the only place that knows every driver by name."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from pumice.app.settings import BackendSettings, Settings
+from pumice.backends.contract import Backend
+from pumice.backends.targets.contract import Target
+from pumice.hypervisor.contract import Hypervisor
+from pumice.images.files import ImageFiles
+from pumice.model.errors import Conflict, PumiceError
+from pumice.model.ids import ImageId
+from pumice.operations.hands import Hands
+from pumice.store.database import Database
+
+logger = structlog.get_logger(__name__)
+
+
+class Daemon(Protocol):
+    """A daemon that Pumice runs, and that outlives it."""
+
+    async def stop(self, *, force: bool = False) -> None:
+        """Stop it. Raises ``Conflict`` while somebody uses it, unless ``force``."""
+
+
+def backend(settings: Settings, name: str, chosen: BackendSettings) -> Backend:
+    """The backend ``[backends.NAME]``."""
+    if chosen.driver == "fake":
+        from pumice.backends.fake import FakeBackend
+
+        capacity = float("inf") if chosen.capacity_gb is None else chosen.capacity_gb
+        return FakeBackend(tuple(chosen.pools) or ("fake",), capacity_gb=capacity, delay=chosen.fake_delay)
+    from pumice.backends.files import FilesBackend
+
+    pools = {pool: Path(path) for pool, path in chosen.pools.items()}
+    return FilesBackend(
+        pools or {"pool": settings.state_dir.absolute() / "volumes" / name},
+        max_over_subscription_ratio=chosen.max_over_subscription_ratio,
+        reserved_percentage=chosen.reserved_percentage,
+        capacity_gb=chosen.capacity_gb,
+    )
+
+
+def target(settings: Settings, kind: str, daemons: list[Daemon]) -> Target:
+    """The target driver ``kind``; a daemon of our own is added to ``daemons``."""
+    if kind == "fake":
+        from pumice.backends.targets.fake import FakeTarget
+
+        return FakeTarget(settings.tgt.portal)
+    from pumice.backends.targets.tgt import TgtTarget
+    from pumice.backends.targets.tgtd import TgtDaemon
+
+    if not settings.tgt.manage:
+        return TgtTarget(settings.tgt.portal, iqn_prefix=settings.tgt.iqn_prefix)
+    daemon = TgtDaemon(settings.state_dir.absolute() / "tgt", settings.tgt.portal)
+    daemons.append(daemon)
+    return TgtTarget(settings.tgt.portal, iqn_prefix=settings.tgt.iqn_prefix, daemon=daemon)
+
+
+def hypervisor(settings: Settings, daemons: list[Daemon]) -> Hypervisor | None:
+    """The hypervisor of this host, if it runs servers; a daemon of our own is added to ``daemons``."""
+    if settings.compute.driver == "none":
+        return None
+    if settings.compute.driver == "fake":
+        from pumice.hypervisor.fake import FakeHypervisor
+
+        return FakeHypervisor(host=settings.host)
+    from pumice.hypervisor.libvirt import LibvirtHypervisor
+    from pumice.hypervisor.libvirtd import LibvirtDaemon
+
+    state = settings.state_dir.absolute() / "compute"
+    if settings.compute.libvirt_uri:
+        return LibvirtHypervisor(
+            state, uri=settings.compute.libvirt_uri, host=settings.host, ip=settings.compute.ip
+        )
+    daemon = LibvirtDaemon(state / "libvirt", state / "cache")
+    daemons.append(daemon)
+    return LibvirtHypervisor(state, daemon=daemon, host=settings.host, ip=settings.compute.ip)
+
+
+@dataclass(frozen=True, slots=True)
+class Drivers:
+    """The drivers of this host, and the daemons that Pumice runs for them."""
+
+    hands: Hands
+    daemons: list[Daemon]
+
+
+def build(settings: Settings, db: Database, images: ImageFiles) -> Drivers:
+    """Every driver that this host's settings name, not started yet."""
+    daemons: list[Daemon] = []
+    targets = {
+        kind: target(settings, kind, daemons) for kind in {it.target for it in settings.backends.values()}
+    }
+    machine = hypervisor(settings, daemons)
+    places = {f"{settings.host}@{name}": (name, it) for name, it in settings.backends.items()}
+    hands = Hands(
+        db,
+        image_path=lambda image_id: images.path(ImageId(image_id)),
+        backends={place: backend(settings, name, it) for place, (name, it) in places.items()},
+        targets={place: targets[it.target] for place, (_, it) in places.items()},
+        hypervisors={settings.host: machine} if machine else {},
+        detach_seconds=settings.compute.detach_seconds,
+    )
+    return Drivers(hands, daemons)
+
+
+async def start(the: Hands) -> None:
+    """Start every driver, all at once. One that cannot is named in the log; the rest works without it."""
+    jobs = [_start(place, driver.driver, driver.start) for place, driver in the.backends.items()]
+    different = {id(driver): (place, driver) for place, driver in the.targets.items()}
+    jobs += [_start(place, driver.driver, driver.start) for place, driver in different.values()]
+    jobs += [_start(host, driver.driver, driver.start_up) for host, driver in the.hypervisors.items()]
+    await asyncio.gather(*jobs)
+
+
+async def _start(place: str, driver: str, begin: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await begin()
+    except PumiceError as error:
+        logger.error("driver.unusable", place=place, driver=driver, error=str(error))
+
+
+async def stop_daemons(daemons: list[Daemon], *, force: bool) -> None:
+    """Stop the daemons of our own that nobody uses any more; with ``force`` the others too.
+
+    One that exports a volume or runs a guest goes on without us, and is found again at the next start.
+    """
+    for daemon in daemons:
+        with suppress(Conflict):
+            await daemon.stop(force=force)

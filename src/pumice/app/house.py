@@ -1,0 +1,221 @@
+"""One whole Pumice, put together: database, drivers, workers, loops, the four APIs."""
+
+import asyncio
+import fcntl
+import os
+import secrets
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+import structlog
+import yaml
+
+from pumice.api.compute.service import compute_service
+from pumice.api.house import House
+from pumice.api.identity.service import identity_service
+from pumice.api.image.service import image_service
+from pumice.api.service import Service
+from pumice.api.volume.service import volume_service
+from pumice.app import drivers
+from pumice.app.drivers import Daemon
+from pumice.app.faults import fault_point
+from pumice.app.settings import Settings
+from pumice.app.verbs import VERBS
+from pumice.catalog import flavors, volume_types
+from pumice.identity import bootstrap
+from pumice.identity.tokens import LocalTokens
+from pumice.images.files import ImageFiles
+from pumice.images.upload import recover
+from pumice.loops import deadlines, expiry, exports, heartbeats
+from pumice.loops.every import every
+from pumice.model.errors import Misconfigured
+from pumice.model.ids import new_id
+from pumice.operations.endings import Endings
+from pumice.operations.hands import Hands
+from pumice.operations.places import SCHEDULER, compute_host, volume_host
+from pumice.operations.runner import Runner
+from pumice.store import schema
+from pumice.store.database import SqliteDatabase, Transaction, open_database
+
+logger = structlog.get_logger(__name__)
+
+USERS = ("admin", "demo", "pumice")
+
+
+@dataclass(slots=True)
+class Whole:
+    """A Pumice that can be run."""
+
+    settings: Settings
+    db: SqliteDatabase
+    images: ImageFiles
+    hands: Hands
+    daemons: list[Daemon]
+    house: House
+    runner: Runner
+    passwords: dict[str, str]
+    """Of the first users, as they were set at the first start."""
+
+    async def prepare(self) -> None:
+        """Start the drivers and put right what a crash left, before the first request."""
+        await recover(self.db, self.images)
+
+    async def work(self, stopping: asyncio.Event) -> None:
+        """Carry operations and run the loops until ``stopping``; then end after the steps in hand."""
+        host, zone = self.settings.host, self.settings.availability_zone
+        zones = {
+            f"{host}@{name}": it.availability_zone
+            for name, it in self.settings.backends.items()
+            if it.availability_zone
+        }
+        hearts = heartbeats.Heartbeats(self.hands, host, zone, zones)
+        overdue = deadlines.Deadlines(self.db, self.runner.course)
+        old = expiry.Expiry(self.db, self.settings.operations.keep_days)
+        exported = exports.Exports(self.hands)
+        await drivers.start(self.hands)
+        await hearts.beat()
+        await exported.align()
+        async with asyncio.TaskGroup() as tasks:
+            loops = [
+                tasks.create_task(every(heartbeats.SECONDS, hearts.beat, "heartbeats")),
+                tasks.create_task(every(deadlines.SECONDS, overdue.look, "deadlines")),
+                tasks.create_task(every(expiry.SECONDS, old.sweep, "expiry")),
+                tasks.create_task(every(exports.SECONDS, exported.align, "exports")),
+            ]
+            tasks.create_task(self.runner.run())
+            await stopping.wait()
+            for loop in loops:
+                loop.cancel()
+            await hearts.fall_silent()
+            self.runner.stop()
+        await drivers.stop_daemons(self.daemons, force=False)
+
+    def application(self) -> "Application":
+        """The four APIs under one address."""
+        policy = self.settings.policy_file
+        return Application(
+            (
+                volume_service(self.house, policy),
+                identity_service(self.house, policy),
+                image_service(self.house, self.images, policy),
+                compute_service(self.house, policy),
+            ),
+            self.settings.api.public_url,
+        )
+
+
+def build(settings: Settings) -> Whole:
+    """Open the database, brought up to date and furnished, and put the parts together."""
+    state = settings.state_dir.absolute()
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    schema.upgrade(settings.database())
+    db = open_database(settings.database())
+    passwords = first_passwords(settings)
+    rules = settings.rules()
+    hashes = bootstrap.hashes(passwords) if db.write_now(bootstrap.is_needed) else {}
+
+    def furnish(tx: Transaction) -> None:
+        bootstrap.bootstrap(tx, hashes)
+        volume_types.make_default(tx, rules)
+        flavors.make_defaults(tx)
+
+    db.write_now(furnish)
+    images = ImageFiles(state / "images")
+    driven = drivers.build(settings, db, images)
+    hands = driven.hands
+    tokens = LocalTokens(db, lifetime=settings.identity.token_hours * 3600)
+    house = House(db=db, endings=Endings(db), tokens=tokens, rules=rules)
+    places = [SCHEDULER, *map(volume_host, hands.backends), *map(compute_host, hands.hypervisors)]
+    runner = Runner(
+        db,
+        VERBS,
+        hands,
+        host=settings.host,
+        boot=new_id(),
+        places=places,
+        rules=rules,
+        workers=settings.operations.workers,
+        lease=settings.operations.lease_seconds,
+        faults=fault_point(settings.fault),
+    )
+    return Whole(settings, db, images, hands, driven.daemons, house, runner, passwords)
+
+
+def first_passwords(settings: Settings) -> dict[str, str]:
+    """The first users' passwords: from the settings, else those kept since the first start, else new ones."""
+    path = settings.state_dir / "passwords.yaml"
+    kept = yaml.safe_load(path.read_text()) if path.exists() else {}
+    given = {
+        "admin": settings.identity.admin_password,
+        "demo": settings.identity.demo_password,
+        "pumice": settings.identity.service_password,
+    }
+    passwords = {user: given[user] or kept.get(user) or secrets.token_urlsafe(16) for user in USERS}
+    if passwords != kept:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            yaml.safe_dump(passwords, file)
+    return passwords
+
+
+def only_one(settings: Settings) -> IO[str]:
+    """Hold the lock of this host's name for as long as the returned file is open. Raises ``Misconfigured``.
+
+    The lock is the kernel's: it ends with the process, however that ends.
+    """
+    settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = Path(settings.state_dir) / f"{settings.host}.lock"
+    file = path.open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        other = file.read().strip() or "unknown"
+        raise Misconfigured(
+            f"Another Pumice (process {other}) serves host '{settings.host}' from {settings.state_dir}. "
+            "Stop it, or give this one another --host and --state-dir."
+        ) from None
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
+
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class Application:
+    """The ASGI application: the service whose prefix a path begins with, a health check, a page of links."""
+
+    def __init__(self, services: tuple[Service, ...], public_url: str | None) -> None:
+        self.services = {service.prefix.split("/")[1]: service for service in services}
+        self.forwarded: list[tuple[bytes, bytes]] = []
+        if public_url:
+            scheme, _, host = public_url.rstrip("/").partition("://")
+            self.forwarded = [
+                (b"x-forwarded-proto", scheme.encode()),
+                (b"x-forwarded-host", host.encode()),
+            ]
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Hand a request to its service."""
+        if scope["type"] != "http":
+            return
+        first = scope["path"].split("/", 2)[1]
+        if service := self.services.get(first):
+            if self.forwarded:
+                scope = {**scope, "headers": [*scope["headers"], *self.forwarded]}
+            await service(scope, receive, send)
+            return
+        if first == "healthcheck":
+            status, body = 200, {"status": "ok"}
+        elif not first:
+            status, body = 200, {name: f"/{name}/" for name in self.services}
+        else:
+            status, body = 404, {"error": f"There is nothing here. Services: {', '.join(self.services)}."}
+        headers = [(b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": orjson.dumps(body)})

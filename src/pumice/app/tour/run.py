@@ -1,0 +1,127 @@
+"""Take the tour: start Pumice if need be, tell the stories, clear up, and say whether all went as told."""
+
+import asyncio
+import os
+import shutil
+import tempfile
+import traceback
+from pathlib import Path
+
+import structlog
+import uvloop
+
+from pumice.app import house, logs
+from pumice.app.drivers import stop_daemons
+from pumice.app.guest_image import build_guest_image
+from pumice.app.house import Whole
+from pumice.app.serve import Serving, clouds_file, free_port
+from pumice.app.settings import Settings
+from pumice.app.tour.client import Client
+from pumice.app.tour.screen import Screen
+from pumice.app.tour.stories import Tour
+from pumice.model.errors import PumiceError
+
+logger = structlog.get_logger(__name__)
+
+
+def run(settings: Settings, *, stay: bool) -> int:
+    """The tour in a Pumice of its own, which is gone afterwards; with ``stay`` in the one that goes on serving.
+
+    Returns the exit code: 0 when everything went as told.
+    """
+    screen = Screen()
+    if stay:
+        return _run(settings, screen, stay=True)
+    directory = Path(tempfile.mkdtemp(prefix="pumice-"))
+    try:
+        return _run(_of_its_own(settings, directory), screen, stay=False)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _of_its_own(settings: Settings, directory: Path) -> Settings:
+    """Settings for a short life beside whatever else runs on this machine."""
+    api = settings.api.model_copy(update={"port": 0, "host": "127.0.0.1", "public_url": None})
+    tgt = settings.tgt.model_copy(update={"portal": f"127.0.0.1:{free_port()}"})
+    changes = {"state_dir": directory, "database_url": None, "api": api, "tgt": tgt}
+    return settings.model_copy(update=changes)
+
+
+def _run(settings: Settings, screen: Screen, *, stay: bool) -> int:
+    logs.set_up(
+        settings.model_copy(update={"log_level": "error"}) if settings.log_level == "info" else settings
+    )
+    lock = house.only_one(settings)
+    try:
+        return uvloop.run(_tour(settings, screen, stay=stay))
+    finally:
+        lock.close()
+
+
+async def _tour(settings: Settings, screen: Screen, *, stay: bool) -> int:
+    screen.console.print("[bold]Pumice[/]: block storage for virtual machines that never gets stuck")
+    with screen.step("build a small bootable image from Debian's packages"):
+        image = await build_guest_image(settings.state_dir / "tour" / "guest.qcow2", cache_dir())
+    async with Serving(settings) as serving:
+        code = await _tell(serving.whole, serving.url, image, screen)
+        if stay and code == 0:
+            dashboard(settings, serving.url, screen)
+            await serving.until_told_to_stop()
+            screen.console.print("\nStopping: the steps in hand are finished…")
+        elif not stay:
+            await stop_daemons(serving.whole.daemons, force=True)
+    return code
+
+
+async def _tell(whole: Whole, url: str, image: Path, screen: Screen) -> int:
+    cloud = Client(url, whole.passwords["admin"])
+    tour = Tour(whole, cloud, screen, image)
+    try:
+        await cloud.log_in()
+        await tour.make_a_bootable_volume()
+        await tour.boot_a_server()
+        await tour.attach_a_volume()
+        await tour.detach_and_delete()
+    except (PumiceError, OSError, asyncio.CancelledError) as error:
+        screen.console.print(f"\n[bold red]The tour ended early.[/] {error}")
+        if not isinstance(error, PumiceError):
+            screen.console.print(traceback.format_exc(), markup=False)
+        await _clear_up(tour)
+        screen.console.print(
+            "'pumice doctor' says what this machine lacks, 'pumice operations list' what happened."
+        )
+        return 1
+    finally:
+        await cloud.close()
+    return 0
+
+
+async def _clear_up(tour: Tour) -> None:
+    try:
+        await tour.clear()
+    except (PumiceError, OSError) as error:
+        tour.screen.console.print(f"Clearing up failed too: {error}", markup=False)
+
+
+def dashboard(settings: Settings, url: str, screen: Screen) -> None:
+    """What runs now, and what to try."""
+    screen.console.rule("[bold]Pumice is serving[/]")
+    screen.table(
+        [
+            ("API", f"[bold]{url}[/]"),
+            ("state", str(settings.state_dir.absolute())),
+            ("log in", f"[bold]export OS_CLIENT_CONFIG_FILE={clouds_file(settings)} OS_CLOUD=pumice[/]"),
+            ("", "(or OS_CLOUD=pumice-demo: an ordinary member of the project demo)"),
+            ("try", "openstack volume create --size 1 my-volume"),
+            ("", "openstack volume list"),
+            ("", "openstack volume service list"),
+            ("look inside", f"pumice --state-dir {settings.state_dir.absolute()} operations list"),
+            ("stop", "Ctrl-C"),
+        ]
+    )
+
+
+def cache_dir() -> Path:
+    """Where downloaded packages are kept from one tour to the next."""
+    base = os.environ.get("XDG_CACHE_HOME") or (Path.home() / ".cache")
+    return Path(base) / "pumice"

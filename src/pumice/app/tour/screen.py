@@ -1,0 +1,39 @@
+"""How the tour looks: a heading per story, a line per step with its time, a bar for what takes long."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+
+class Screen:
+    """Tells the tour to a terminal, or plainly to a file."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(highlight=False)
+
+    def story(self, number: int, title: str) -> None:
+        """Begin a story."""
+        self.console.print(f"\n[bold cyan]{number}.[/] [bold]{title}[/]")
+
+    def say(self, text: str) -> None:
+        """Something worth knowing."""
+        self.console.print(f"     [dim]{text}[/]")
+
+    @contextmanager
+    def step(self, text: str) -> Iterator[Callable[[float], None]]:
+        """A step: a spinner, a bar once it says how far it is, at the end a tick and its time."""
+        began = time.monotonic()
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(20), TimeElapsedColumn())
+        with Progress(*columns, console=self.console, transient=True) as progress:
+            task = progress.add_task(text, total=None)
+            yield lambda done: progress.update(task, total=1.0, completed=done)
+        self.console.print(f"   [green]✔[/] {text} [dim]{time.monotonic() - began:.2f} s[/]")
+
+    def table(self, rows: list[tuple[str, str]]) -> None:
+        """Names and values side by side."""
+        width = max(len(name) for name, _ in rows)
+        for name, value in rows:
+            self.console.print(f"   {name:<{width}}  {value}", soft_wrap=True)

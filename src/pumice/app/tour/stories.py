@@ -1,0 +1,175 @@
+"""The four stories, in the order in which a newcomer should see them.
+
+Each is told through the public API; what a story claims about the parts underneath (bytes in a file, an export,
+a machine) is looked up there.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pumice.app.guest_image import GREETING
+from pumice.app.house import Whole
+from pumice.app.tour.client import Client, TourFailed
+from pumice.app.tour.screen import Screen
+from pumice.model.ids import ServerId, VolumeId
+from pumice.model.volume import host_of, pool_of
+from pumice.store import operations, volumes
+
+VOLUMES, SERVERS, IMAGES = "/volume/v3/volumes", "/compute/v2.1/servers", "/image/v2/images"
+FLAVOR_MEMORY = 256
+"""MiB; the tour's guest needs little."""
+
+
+@dataclass(slots=True)
+class Tour:
+    """What the tour made so far, and where."""
+
+    whole: Whole
+    cloud: Client
+    screen: Screen
+    image: Path
+    made: dict[str, str] = field(default_factory=dict)
+
+    async def make_a_bootable_volume(self) -> None:
+        """Story 1: an image, and a volume made of it."""
+        self.screen.story(1, "A bootable volume, made from an image")
+        with self.screen.step("upload a bootable image; its format is inspected on arrival") as progress:
+            body = {"name": "tour-image", "disk_format": "qcow2", "container_format": "bare"}
+            image = await self.cloud.call("POST", IMAGES, body)
+            self.made["image"] = image["id"]
+            await self.cloud.upload(image["id"], self.image, progress)
+        image = await self.cloud.call("GET", f"{IMAGES}/{image['id']}")
+        self.screen.say(
+            f"{image['size'] / 1e6:.1f} MB of qcow2, {image['os_hash_algo']} {image['os_hash_value'][:16]}…"
+        )
+        with self.screen.step("create a volume of 1 GiB from it: scheduler, backend, qemu-img") as progress:
+            volume = await self._create_volume(
+                "root", {"name": "tour-root", "size": 1, "imageRef": image["id"]}
+            )
+        self.screen.say(
+            f"volume {volume['id']} is {volume['status']}, bootable, on {volume['os-vol-host-attr:host']}"
+        )
+        await self._show_operation("volume.create", volume["id"])
+
+    async def boot_a_server(self) -> None:
+        """Story 2: a server that boots from the volume over iSCSI."""
+        self.screen.story(2, "A server that boots from that volume")
+        disk = {
+            "boot_index": 0,
+            "uuid": self.made["root"],
+            "source_type": "volume",
+            "destination_type": "volume",
+        }
+        body = {
+            "name": "tour-server",
+            "flavorRef": await self._flavor(),
+            "networks": "none",
+            "block_device_mapping_v2": [disk],
+        }
+        with self.screen.step("boot: export over iSCSI with CHAP, define in libvirt, start QEMU"):
+            server = (await self.cloud.call("POST", SERVERS, {"server": body}))["server"]
+            self.made["server"] = server["id"]
+            await self.cloud.wait_for(f"{SERVERS}/{server['id']}", "server", "ACTIVE", 300)
+        with self.screen.step("wait for the line that the guest itself prints on its serial console"):
+            line = await self.cloud.wait_for_console(server["id"], "PUMICE-GUEST ready", 300)
+        self.screen.say(f"the guest says: {line}")
+        await self._show_operation("server.boot", server["id"])
+
+    async def attach_a_volume(self) -> None:
+        """Story 3: a second volume, attached to the running guest, which writes to it."""
+        self.screen.story(3, "A second volume, attached while the server runs")
+        with self.screen.step("create an empty volume of 1 GiB"):
+            volume = await self._create_volume("data", {"name": "tour-data", "size": 1})
+        path = f"{SERVERS}/{self.made['server']}/os-volume_attachments"
+        with self.screen.step("attach it at /dev/vdb: reserve, export, plug in, record"):
+            body = {"volumeAttachment": {"volumeId": volume["id"], "device": "/dev/vdb"}}
+            await self.cloud.call("POST", path, body)
+            await self.cloud.wait_for(f"{VOLUMES}/{volume['id']}", "volume", "in-use")
+        with self.screen.step("wait until the guest has seen the disk and written to it"):
+            line = await self.cloud.wait_for_console(self.made["server"], "PUMICE-GUEST wrote vdb")
+        self.screen.say(f"the guest says: {line}")
+        file = await self._backing_file(volume["id"])
+        with file.open("rb") as backing:
+            found = backing.read(512).rstrip(b"\0\n").decode(errors="replace")
+        if GREETING not in found:
+            raise TourFailed(f"The guest's words are not in the backing file; it begins with {found[:60]!r}.")
+        self.screen.say(f"its words are in the backing file: “{found.strip()}”")
+        await self._show_operation("server.attach_volume", self.made["server"])
+
+    async def detach_and_delete(self) -> None:
+        """Story 4: everything is taken apart again, and nothing is left."""
+        self.screen.story(4, "Detach, delete everything, and nothing is left")
+        server, data = self.made["server"], self.made["data"]
+        with self.screen.step(
+            "detach the volume: begin, unplug until the guest let go, remove the export, free"
+        ):
+            await self.cloud.call("DELETE", f"{SERVERS}/{server}/os-volume_attachments/{data}")
+            await self.cloud.wait_for(f"{VOLUMES}/{data}", "volume", "available")
+        await self._show_operation("server.detach_volume", server)
+        await self.clear()
+        with self.screen.step("look for anything left: target, machine, file, row"):
+            left = await self._left()
+        if left:
+            raise TourFailed(f"Something was left: {', '.join(left)}.")
+        self.screen.say("no target, no machine, no file, no row in use")
+
+    async def clear(self) -> None:
+        """Delete whatever the tour made; also after a story that failed."""
+        if server := self.made.get("server"):
+            with self.screen.step("delete the server; its volumes become free"):
+                await self.cloud.call("DELETE", f"{SERVERS}/{server}")
+                await self.cloud.wait_until_gone(f"{SERVERS}/{server}")
+        names = [name for name in ("root", "data") if name in self.made]
+        if names or "image" in self.made:
+            with self.screen.step("delete the volumes and the image"):
+                for name in names:
+                    await self.cloud.call("DELETE", f"{VOLUMES}/{self.made[name]}")
+                for name in names:
+                    await self.cloud.wait_until_gone(f"{VOLUMES}/{self.made[name]}")
+                if image := self.made.get("image"):
+                    await self.cloud.call("DELETE", f"{IMAGES}/{image}")
+
+    async def _create_volume(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
+        volume = (await self.cloud.call("POST", VOLUMES, {"volume": body}))["volume"]
+        self.made[name] = volume["id"]
+        return await self.cloud.wait_for(f"{VOLUMES}/{volume['id']}", "volume", "available", 300)
+
+    async def _flavor(self) -> str:
+        """The smallest flavor that the guest fits in."""
+        flavors = (await self.cloud.call("GET", "/compute/v2.1/flavors/detail"))["flavors"]
+        fitting = [flavor for flavor in flavors if flavor["ram"] >= FLAVOR_MEMORY]
+        return str(min(fitting, key=lambda flavor: flavor["ram"])["id"])
+
+    async def _backing_file(self, volume_id: str) -> Path:
+        volume = await self.whole.db.read(volumes.find, volume_id)
+        assert volume is not None
+        assert volume.pool is not None
+        backend = self.whole.hands.backends[host_of(volume.pool)]
+        return await backend.device(VolumeId(volume_id), pool_of(volume.pool))
+
+    async def _show_operation(self, kind: str, subject: str) -> None:
+        """The steps of the operation that just ended, as they were written down."""
+        rows = await self.whole.db.read(operations.page, states=None, kind=kind, subject=subject, limit=1)
+        for row in rows:
+            lines = await self.whole.db.read(operations.lines, row["id"])
+            steps = " → ".join(f"{line['step']} {line['seconds'] * 1000:.0f} ms" for line in lines)
+            self.screen.say(f"{kind}: {steps}")
+
+    async def _left(self) -> list[str]:
+        ids = set(self.made.values())
+        left: list[str] = []
+        for target in set(self.whole.hands.targets.values()):
+            left += [f"target of volume {volume}" for volume in await target.exports() if volume in ids]
+        for machine in self.whole.hands.hypervisors.values():
+            left += [f"machine {it}" for it in await machine.machines() if ServerId(it) in ids]
+        for backend in self.whole.hands.backends.values():
+            left += [
+                f"file of volume {volume}" for volume in (await backend.inventory()).volumes if volume in ids
+            ]
+        if (image := self.made.get("image")) and (file := self.whole.hands.image_path(image)).exists():
+            left.append(f"file {file}")
+        for path, key in ((VOLUMES, "volumes"), (SERVERS, "servers"), (IMAGES, "images")):
+            rows = (await self.cloud.call("GET", path))[key]
+            left += [f"{key[:-1]} {row['id']}" for row in rows if row["id"] in ids]
+        return left

@@ -1,0 +1,31 @@
+"""Every verb there is: what the workers of this version can carry out."""
+
+from typing import Any
+
+from pumice.attachments import connect, disconnect
+from pumice.operations.operation import Verb
+from pumice.servers import attach_volume, boot, console, detach_volume, power
+from pumice.servers import delete as delete_server
+from pumice.volumes import create, delete, extend
+from pumice.volumes.snapshots import create as create_snapshot
+from pumice.volumes.snapshots import delete as delete_snapshot
+
+VERBS: tuple[Verb[Any], ...] = (
+    create.CREATE,
+    delete.DELETE,
+    delete.DELETE_WHEN_FREE,
+    extend.EXTEND,
+    create_snapshot.CREATE_SNAPSHOT,
+    delete_snapshot.DELETE_SNAPSHOT,
+    connect.CONNECT,
+    disconnect.DISCONNECT,
+    boot.BOOT,
+    delete_server.DELETE_SERVER,
+    attach_volume.ATTACH_VOLUME,
+    detach_volume.DETACH_VOLUME,
+    power.START,
+    power.STOP,
+    power.SOFT_REBOOT,
+    power.HARD_REBOOT,
+    console.CONSOLE,
+)
