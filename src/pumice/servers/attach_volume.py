@@ -6,7 +6,9 @@
 3. ``plug``: the server's hypervisor plugs the disk in
 4. ``complete``: ``in-use``, attached
 
-If it fails, disk and export are gone again, the volume is ``available`` and a message says why.
+If it fails, disk and export are gone again, the volume is ``available`` and a message says why. Not before they
+are gone: where the deadline passes while a host is away that may still have the disk, the attachment is in
+``error_attaching``, and the volume becomes free when the host has come back and let go.
 """
 
 from dataclasses import dataclass
@@ -63,6 +65,8 @@ def accept(
     """
     server = servers.get(tx, who, server_id)
     host = must_take_disks(server, who, "attach_volume")
+    if any(disk.volume_id == volume_id for disk in servers.disks(tx, server.id)):
+        raise InvalidState(f"Invalid volume: volume {volume_id} already attached.")
     account = exports.new_account(servers.connector_of(tx, host))
     operation_id = new_id()
     name = servers.free_device(tx, server.id, device)
@@ -126,6 +130,17 @@ def on_compute(op: Operation[AttachParams]) -> str:
     return compute_host(op.params.host)
 
 
+def hold(tx: Transaction, op: Operation[AttachParams], rules: Rules) -> None:
+    """The rows are there since ``accept``; from here on an undo takes them away."""
+
+
+def let_go(tx: Transaction, op: Operation[AttachParams], rules: Rules) -> None:
+    """No host has the disk: disk and attachment are forgotten, and the volume is free."""
+    servers.remove_disk(tx, op.params.attachment_id)
+    attachments.delete(tx, op.params.attachment_id)
+    attachments.let_volume_follow(tx, op.params.volume_id)
+
+
 async def export(op: Operation[AttachParams], hands: Hands) -> None:
     """Let the server's host in."""
     op.notes["portal"] = await exports.let_in(hands, op.params)
@@ -148,8 +163,10 @@ async def plug(op: Operation[AttachParams], hands: Hands) -> None:
 
 
 async def unplug(op: Operation[AttachParams], hands: Hands) -> None:
-    """Take it out again, however long the guest needs."""
-    await unplug_disk(hands, op.params.host, op.params.server_id, op.params)
+    """Take it out again, however long the guest needs. From a server that is being deleted it goes anyway."""
+    server = await hands.db.read(servers.find, op.params.server_id)
+    if server is None or server.task != "deleting":
+        await unplug_disk(hands, op.params.host, op.params.server_id, op.params)
 
 
 def complete(tx: Transaction, op: Operation[AttachParams], rules: Rules) -> None:
@@ -158,11 +175,9 @@ def complete(tx: Transaction, op: Operation[AttachParams], rules: Rules) -> None
 
 
 def explain(tx: Transaction, op: Operation[AttachParams], error: str) -> None:
-    """The volume is free again, and the tenant can read why."""
+    """The tenant can read why. An attachment that is still there is waiting for its undo."""
     asked = op.params
-    if attachments.settle(tx, asked.attachment_id, op.id):
-        servers.remove_disk(tx, asked.attachment_id)
-        attachments.delete(tx, asked.attachment_id)
+    if attachments.settle(tx, asked.attachment_id, op.id, status=AttachStatus.ERROR_ATTACHING):
         attachments.let_volume_follow(tx, asked.volume_id)
     if op.project_id:
         messages.tell(
@@ -180,6 +195,7 @@ ATTACH_VOLUME = Verb(
     kind="server.attach_volume",
     params=AttachParams,
     steps=(
+        Step(hold, undo=let_go, at=on_backend),
         Step(export, undo=remove_export, at=on_backend),
         Step(note_portal, at=on_backend),
         Step(plug, undo=unplug, at=on_compute),

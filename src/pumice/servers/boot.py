@@ -8,8 +8,8 @@
 5. ``power_on``: the hypervisor defines the machine and starts it
 6. ``complete``: ``ACTIVE``, its volumes ``in-use``
 
-If it fails the machine is gone again, its volumes are free, and the server is in ``ERROR`` with the reason in
-its fault.
+If it fails the machine is gone again, its volumes are free, those that were made for it are deleted, and the
+server is in ``ERROR`` with the reason in its fault. So it is too when the server is deleted before it runs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pumice.attachments import connect, disconnect
 from pumice.attachments.reserve import complete as complete_attachment
 from pumice.attachments.reserve import reserve
-from pumice.model.errors import NoValidBackend
+from pumice.model.errors import Invalid, NoValidBackend
 from pumice.model.ids import ServerId, new_id
 from pumice.model.rules import Rules
 from pumice.model.scope import HOUSE, Scope
@@ -78,6 +78,9 @@ def accept(tx: Transaction, who: Scope, wanted: ServerWanted, rules: Rules) -> S
 
     Raises what reserving and creating volumes raise.
     """
+    known = [disk.volume_id for disk in wanted.disks if disk.volume_id]
+    if len(known) != len(set(known)):
+        raise Invalid("Block Device Mapping is Invalid: a volume can be a server's disk only once.")
     zone = wanted.availability_zone or rules.availability_zone
     server = Server(
         id=new_id(),
@@ -109,7 +112,7 @@ def accept(tx: Transaction, who: Scope, wanted: ServerWanted, rules: Rules) -> S
         subject=server.id,
         who=who,
         id=server.operation_id,
-        notes={"volumes": []},
+        notes={"volumes": [], "made": []},
     )
     for disk in sorted(wanted.disks, key=_boot_order):
         _accept_disk(tx, who, server, disk, rules, boot)
@@ -142,6 +145,7 @@ def _accept_disk(
     if wanted.new_volume is not None:
         volume = create_volume.accept(tx, who, wanted.new_volume, rules, parent=boot)
         boot.notes["volumes"].append(volume.operation_id)
+        boot.notes["made"].append(volume.id)
         disk = replace(disk, volume_id=volume.id)
     elif wanted.volume_id is not None:
         disk = replace(disk, attachment_id=_reserve(tx, who, server, disk))
@@ -162,14 +166,14 @@ def choose_host(tx: Transaction, op: Operation[BootParams], rules: Rules) -> Non
     op.notes["host"] = host
 
 
-def let_go_of_volumes(tx: Transaction, op: Operation[BootParams], rules: Rules) -> None:
-    """Disconnect every volume, and delete those that were made for this server alone."""
-    made = op.notes.get("volumes")
-    for disk in servers.disks(tx, op.params.server_id):
-        if disk.attachment_id and (link := attachments.find(tx, disk.attachment_id)):
-            disconnect.accept(tx, HOUSE, link)
-        if made and disk.volume_id and disk.delete_on_termination:
-            delete_volume.accept_when_free(tx, disk.volume_id)
+def give_everything_back(tx: Transaction, op: Operation[BootParams], rules: Rules) -> None:
+    """The server has no host and no disks; volumes are let go, and those that were made for it deleted."""
+    for link in attachments.of_server(tx, op.params.server_id):
+        disconnect.accept(tx, HOUSE, link)
+    servers.remove_disks(tx, op.params.server_id)
+    servers.change(tx, op.params.server_id, host=None)
+    for volume_id in op.notes["made"]:
+        delete_volume.accept_when_free(tx, volume_id)
 
 
 def reserve_volumes(tx: Transaction, op: Operation[BootParams], rules: Rules) -> None:
@@ -229,7 +233,7 @@ BOOT = Verb(
     kind="server.boot",
     params=BootParams,
     steps=(
-        Step(choose_host, undo=let_go_of_volumes, at=scheduler),
+        Step(choose_host, undo=give_everything_back, at=scheduler),
         Wait("volumes", at=scheduler),
         Step(reserve_volumes, at=scheduler),
         Step(connect_volumes, at=scheduler),

@@ -5,6 +5,9 @@
 3. ``remove_machine``: the guest is off and the machine forgotten
 4. ``let_go_of_volumes``, ``wait_for_disconnections``: its volumes are free
 5. ``forget``: the row is gone; volumes that were to end with the server are deleted
+
+Which volumes end with it is decided in the request: one that is being detached already does not, one of a boot
+that is broken off here does.
 """
 
 from dataclasses import dataclass
@@ -39,6 +42,9 @@ def accept(tx: Transaction, who: Scope, server_id: str) -> None:
     if server.task == "deleting":
         return
     operation_id = new_id()
+    doomed = [
+        disk.volume_id for disk in servers.disks(tx, server.id) if disk.volume_id and disk.delete_on_termination
+    ]
     others = operations.adopt_running(tx, server.id, operation_id)
     for other in others:
         operations.ask_to_cancel(tx, other)
@@ -50,7 +56,7 @@ def accept(tx: Transaction, who: Scope, server_id: str) -> None:
         subject=server.id,
         who=who,
         id=operation_id,
-        notes={"others": others},
+        notes={"others": others, "doomed": doomed},
     )
 
 
@@ -80,13 +86,8 @@ def let_go_of_volumes(tx: Transaction, op: Operation[DeleteServerParams], rules:
 
 def forget(tx: Transaction, op: Operation[DeleteServerParams], rules: Rules) -> None:
     """The row is gone, and so will be the volumes that were to end with it."""
-    doomed = [
-        disk.volume_id
-        for disk in servers.disks(tx, op.params.server_id)
-        if disk.volume_id and disk.delete_on_termination
-    ]
     servers.delete(tx, op.params.server_id)
-    for volume_id in doomed:
+    for volume_id in op.notes["doomed"]:
         delete_volume.accept_when_free(tx, volume_id)
 
 

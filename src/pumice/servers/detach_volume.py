@@ -35,12 +35,15 @@ class DetachParams:
 
     server_id: str
     host: str
+    disk_id: str
     volume_id: str
     attachment_id: str
     device: str
     pool: str
     initiator: str
     username: str
+    delete_on_termination: bool
+    """What was to become of the volume with the server, for the case that it stays."""
 
 
 def accept(tx: Transaction, who: Scope, server_id: str, volume_id: str) -> None:
@@ -60,13 +63,17 @@ def accept(tx: Transaction, who: Scope, server_id: str, volume_id: str) -> None:
     params = DetachParams(
         server_id=server.id,
         host=host,
+        disk_id=disk.id,
         volume_id=volume.id,
         attachment_id=link.id,
         device=disk.device,
         pool=volume.pool,
         initiator=(link.connector or {}).get("initiator", ""),
         username=link.chap_username or "",
+        delete_on_termination=disk.delete_on_termination,
     )
+    # From now on the volume is no part of the server: one that is deleted meanwhile does not take it along.
+    servers.change_disk(tx, disk.id, delete_on_termination=False)
     enqueue(tx, DETACH_VOLUME, params, subject=server.id, who=who, id=operation_id)
 
 
@@ -104,6 +111,7 @@ def explain(tx: Transaction, op: Operation[DetachParams], error: str) -> None:
     stays = A.ERROR_DETACHING if op.notes.get("unplugged") else A.ATTACHED
     if attachments.settle(tx, asked.attachment_id, op.id, status=stays):
         attachments.let_volume_follow(tx, asked.volume_id)
+        servers.change_disk(tx, asked.disk_id, delete_on_termination=asked.delete_on_termination)
     if op.project_id:
         messages.tell(
             tx,

@@ -7,21 +7,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from pumice.backends.contract import ImageFile
 from pumice.host.thread import in_thread
 from pumice.hypervisor.contract import Disk, FileSource, IscsiSource, Machine
 from pumice.images.inspect import inspect_image
 from pumice.model.errors import InvalidState, NotFound
 from pumice.model.ids import AttachmentId, ServerId, VolumeId
 from pumice.model.server import Server, ServerDisk
+from pumice.model.states import AttachStatus
 from pumice.model.volume import Attachment
 from pumice.operations.hands import Hands
 from pumice.store import attachments, servers
 from pumice.store.database import Transaction
 
+PLUGGED = frozenset({AttachStatus.ATTACHING, AttachStatus.ATTACHED})
+"""What the machine should have. A disk whose detaching failed halfway is out of it already."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A server with its disks and attachments, read in one transaction."""
+    """A server with the disks it should have, read in one transaction."""
 
     server: Server
     disks: tuple[ServerDisk, ...]
@@ -33,8 +38,10 @@ def read_plan(tx: Transaction, server_id: str) -> Plan:
     server = servers.find(tx, server_id)
     if server is None:
         raise NotFound("Instance", server_id)
-    disks = sorted(servers.disks(tx, server_id), key=lambda disk: (disk.boot_index != 0, disk.device))
     links = {link.id: link for link in attachments.of_server(tx, server_id)}
+    leaving = {link.id for link in links.values() if link.status not in PLUGGED}
+    disks = [disk for disk in servers.disks(tx, server_id) if disk.attachment_id not in leaving]
+    disks.sort(key=lambda disk: (disk.boot_index != 0, disk.device))
     return Plan(server, tuple(disks), links)
 
 
@@ -55,7 +62,7 @@ async def _disk(hands: Hands, plan: Plan, disk: ServerDisk) -> Disk:
         return volume_disk(disk, plan.attachments.get(disk.attachment_id or ""))
     assert disk.image_id is not None
     assert plan.server.host is not None
-    image = await in_thread(inspect_image, hands.image_path(disk.image_id))
+    image = await _image(hands, disk.image_id, made=plan.server.launched_at is not None)
     path = await hands.hypervisors[plan.server.host].make_local_disk(
         ServerId(plan.server.id),
         image.path,
@@ -64,6 +71,16 @@ async def _disk(hands: Hands, plan: Plan, disk: ServerDisk) -> Disk:
         size_gib=plan.server.flavor["disk"],
     )
     return Disk(serial=disk.id, device=disk.device, source=FileSource(path))
+
+
+async def _image(hands: Hands, image_id: str, *, made: bool) -> ImageFile:
+    """What the local disk is a copy of. The image may be gone once the copy is ``made``."""
+    path = hands.image_path(image_id)
+    if await in_thread(path.exists):
+        return await in_thread(inspect_image, path)
+    if made:
+        return ImageFile(path, "raw", 0)
+    raise NotFound("The data of image", image_id)
 
 
 def volume_disk(disk: ServerDisk, link: Attachment | None) -> Disk:

@@ -1,4 +1,8 @@
-"""Start, stop and reboot a server: one change at its hypervisor, then the new state in its row."""
+"""Start, stop and reboot a server: one change at its hypervisor, then the new state in its row.
+
+Powering on gives the machine exactly the disks it should have. So that this is settled when it happens, it
+waits until what is under way on the server's disks has ended; meanwhile nothing new begins.
+"""
 
 from dataclasses import dataclass
 
@@ -8,10 +12,10 @@ from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.states import ServerStatus
 from pumice.operations.hands import Hands
-from pumice.operations.operation import Operation, Step, Verb, enqueue
+from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue
 from pumice.operations.places import compute_host
 from pumice.servers.machine import machine_of
-from pumice.store import servers
+from pumice.store import operations, servers
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 
@@ -69,7 +73,9 @@ def _accept(
     if meanwhile:
         servers.change(tx, server.id, status=meanwhile)
     params = PowerParams(server.id, server.host, server.status)
-    enqueue(tx, verb, params, subject=server.id, who=who, id=operation_id)
+    waits = any(isinstance(step, Wait) for step in verb.steps)
+    notes = {"others": operations.adopt_running(tx, server.id, operation_id)} if waits else {}
+    enqueue(tx, verb, params, subject=server.id, who=who, id=operation_id, notes=notes)
 
 
 def on_compute(op: Operation[PowerParams]) -> str:
@@ -117,7 +123,11 @@ def explain(tx: Transaction, op: Operation[PowerParams], error: str) -> None:
 START = Verb(
     kind="server.start",
     params=PowerParams,
-    steps=(Step(power_on, at=on_compute, timeout=300), Step(is_active, at=on_compute)),
+    steps=(
+        Wait("others", at=on_compute, whatever=True),
+        Step(power_on, at=on_compute, timeout=300),
+        Step(is_active, at=on_compute),
+    ),
     failed=explain,
     deadline=600,
 )
@@ -139,6 +149,7 @@ HARD_REBOOT = Verb(
     kind="server.hard_reboot",
     params=PowerParams,
     steps=(
+        Wait("others", at=on_compute, whatever=True),
         Step(pull_the_plug, at=on_compute),
         Step(power_on, at=on_compute, timeout=300),
         Step(is_active, at=on_compute),

@@ -2,11 +2,12 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
+from string import ascii_lowercase
 from typing import Any
 
 import sqlalchemy as sa
 
-from pumice.model.errors import Conflict, Invalid, NotFound
+from pumice.model.errors import Conflict, NotFound, OverQuota
 from pumice.model.scope import Scope
 from pumice.model.server import Server, ServerDisk
 from pumice.store.columns import now
@@ -16,7 +17,7 @@ from pumice.store.rows import Rows
 from pumice.store.tables import server_disks, servers, services
 
 COMPUTE_BINARY = "nova-compute"
-MOST_DISKS = 26
+MOST_DISKS = len(ascii_lowercase)
 
 _s, _d = servers.c, server_disks.c
 _rows = Rows(servers, Server)
@@ -74,7 +75,7 @@ def end(tx: Transaction, server_id: str, operation_id: str, **changes: Any) -> N
 
 def delete(tx: Transaction, server_id: str) -> None:
     """Forget a server and its disks."""
-    tx.execute(sa.delete(server_disks).where(_d.server_id == server_id))
+    remove_disks(tx, server_id)
     tx.execute(sa.delete(servers).where(_s.id == server_id))
 
 
@@ -118,20 +119,27 @@ def remove_disk(tx: Transaction, attachment_id: str) -> None:
     tx.execute(sa.delete(server_disks).where(_d.attachment_id == attachment_id))
 
 
+def remove_disks(tx: Transaction, server_id: str) -> None:
+    """Forget every disk of a server."""
+    tx.execute(sa.delete(server_disks).where(_d.server_id == server_id))
+
+
 def free_device(tx: Transaction, server_id: str, wanted: str | None = None) -> str:
     """A device name that no disk of the server has: ``wanted``, or the first free one.
 
-    Raises ``Conflict`` when ``wanted`` is taken, ``Invalid`` when the server has no room for another disk.
+    Raises ``Conflict`` when ``wanted`` is taken, ``OverQuota`` when the server has no room for another disk.
     """
     taken = {disk.device for disk in disks(tx, server_id)}
+    if len(taken) >= MOST_DISKS:
+        raise OverQuota(
+            f"The maximum allowed number of disk devices ({MOST_DISKS}) to attach to a single instance has "
+            "been exceeded."
+        )
     if wanted is not None:
         if wanted in taken:
             raise Conflict(f"The supplied device path (/dev/{wanted}) is in use.")
         return wanted
-    for number in range(MOST_DISKS):
-        if (name := f"vd{chr(ord('a') + number)}") not in taken:
-            return name
-    raise Invalid(f"The server has {MOST_DISKS} disks already.")
+    return next(name for letter in ascii_lowercase if (name := f"vd{letter}") not in taken)
 
 
 def least_busy_host(tx: Transaction, zone: str, down_seconds: float) -> str | None:

@@ -22,7 +22,7 @@ from pumice.model.volume import Volume, host_of, pool_of
 from pumice.operations.hands import Hands
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, scheduler
 from pumice.operations.places import volume_host
-from pumice.store import messages, operations, pools, quotas, volumes
+from pumice.store import attachments, messages, operations, pools, quotas, volumes
 from pumice.store.database import Transaction
 
 V = VolumeStatus
@@ -57,11 +57,15 @@ def accept(tx: Transaction, who: Scope, volume_id: str) -> None:
 
 
 def accept_when_free(tx: Transaction, volume_id: str) -> None:
-    """Delete a volume that was to end with its server, as soon as what holds it has ended."""
-    if volume := volumes.find(tx, volume_id):
+    """Delete a volume that was to end with its server, as soon as what holds it has ended. Once is enough."""
+    alive = ("running", "waiting", "undoing")
+    begun = operations.page(tx, states=alive, kind=DELETE_WHEN_FREE.kind, subject=volume_id, limit=1)
+    if not begun and (volume := volumes.find(tx, volume_id)):
         params = DeleteParams(volume.id, volume.pool or "")
         operation = enqueue(tx, DELETE_WHEN_FREE, params, subject=volume.id, who=HOUSE)
         others = operations.adopt_running(tx, volume.id, operation.id)
+        for link in attachments.of_volume(tx, volume.id):
+            others += operations.adopt_running(tx, link.id, operation.id)
         operations.note(tx, operation.id, {"others": others})
 
 
