@@ -8,7 +8,15 @@ from pumice.api.house import House
 from pumice.api.policy import Policy
 from pumice.api.routing import Route
 from pumice.api.service import Service
-from pumice.api.volume import attachments, policies, versions
+from pumice.api.volume import (
+    attach_actions,
+    attachments,
+    metadata,
+    policies,
+    snapshots,
+    versions,
+    volume_actions,
+)
 from pumice.api.volume.known import Known
 from pumice.api.volume.links import PREFIX, VERSION
 from pumice.api.volume.volumes import Volumes
@@ -20,7 +28,14 @@ def volume_service(house: House, policy_file: Path | None = None) -> Service:
     Every path below ``/v3`` may have a project's id in front, at every microversion.
     """
     known = Known()
-    tables = (Volumes(known).routes, attachments.ROUTES)
+    tables = (
+        Volumes(known).routes,
+        metadata.ROUTES,
+        attach_actions.ROUTES,
+        volume_actions.ROUTES,
+        attachments.ROUTES,
+        snapshots.ROUTES,
+    )
     return Service(
         house,
         prefix=PREFIX,

@@ -1,0 +1,149 @@
+"""The six older actions of attaching and detaching (api-ref, "Volume actions")."""
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from pumice.api.call import Call, Reply, check
+from pumice.api.routing import Handler, Route
+from pumice.api.volume.connection_info import nested
+from pumice.api.volume.fields import Body, Text, Uuid
+from pumice.api.volume.waiting import all_ended, ended
+from pumice.attachments import legacy
+from pumice.model.errors import Trouble
+from pumice.store import attachments
+
+RULE = "volume_extension:volume_actions:"
+
+
+class Attach(Body):
+    """Who has the volume, and where."""
+
+    mountpoint: Text = Field(min_length=1)
+    instance_uuid: Uuid | None = None
+    host_name: Text | None = None
+    mode: Literal["rw", "ro"] = "rw"
+
+    @model_validator(mode="after")
+    def _has_somebody(self) -> "Attach":
+        if self.instance_uuid is None and self.host_name is None:
+            raise ValueError("'instance_uuid' or 'host_name' is a required property")
+        return self
+
+
+class Detach(Body):
+    """Which attachment; without one the only one."""
+
+    attachment_id: Uuid | None = None
+
+
+class Connect(Body):
+    """Whom to let in."""
+
+    connector: dict[str, Any]
+
+
+class Disconnect(Body):
+    """Whom to shut out; null or empty is everybody."""
+
+    connector: dict[str, Any] | None
+
+
+class ForceDetach(Detach):
+    """Both at once, for administrators."""
+
+    connector: dict[str, Any] | None = None
+
+
+async def reserve(call: Call) -> Reply:
+    """``available`` -> ``attaching``."""
+    await call.house.db.write(legacy.reserve, call.who, call.args["id"])
+    return Reply(status=202)
+
+
+async def unreserve(call: Call) -> Reply:
+    """Back to ``available``, or ``in-use`` when somebody has it."""
+    await call.house.db.write(legacy.unreserve, call.who, call.args["id"])
+    return Reply(status=202)
+
+
+async def initialize_connection(call: Call) -> Reply:
+    """Let an initiator in: 200 and how to reach the volume."""
+    asked = await call.parse(Connect, "os-initialize_connection")
+    attachment, operation = await call.house.db.write(
+        legacy.initialize, call.who, call.args["id"], asked.connector
+    )
+    await ended(call, operation, "fetch connection information from backend")
+    if operation:
+        attachment = await call.house.db.read(attachments.get, call.who, attachment.id)
+    if attachment.portal is None:
+        raise Trouble("Unable to fetch connection information from backend: it was ended meanwhile.")
+    return Reply({"connection_info": nested(attachment)})
+
+
+async def attach(call: Call) -> Reply:
+    """The volume is in use: 202."""
+    asked = await call.parse(Attach, "os-attach")
+    await call.house.db.write(
+        legacy.attach,
+        call.who,
+        call.args["id"],
+        server_id=asked.instance_uuid,
+        host=asked.host_name,
+        device=asked.mountpoint,
+        mode=asked.mode,
+    )
+    return Reply(status=202)
+
+
+async def begin_detaching(call: Call) -> Reply:
+    """``in-use`` -> ``detaching``."""
+    await call.house.db.write(legacy.begin_detaching, call.who, call.args["id"])
+    return Reply(status=202)
+
+
+async def roll_detaching(call: Call) -> Reply:
+    """``detaching`` -> ``in-use``."""
+    await call.house.db.write(legacy.roll_detaching, call.who, call.args["id"])
+    return Reply(status=202)
+
+
+async def terminate_connection(call: Call) -> Reply:
+    """Shut an initiator out: 202, once it is."""
+    asked = await call.parse(Disconnect, "os-terminate_connection")
+    operations = await call.house.db.write(legacy.terminate, call.who, call.args["id"], asked.connector)
+    await all_ended(call, operations, "terminate volume connection from backend")
+    return Reply(status=202)
+
+
+async def detach(call: Call) -> Reply:
+    """The volume is free of an attachment: 202, once it is."""
+    asked = check(Detach, (await call.json())["os-detach"] or {}, "os-detach")
+    operation = await call.house.db.write(legacy.detach, call.who, call.args["id"], asked.attachment_id)
+    await ended(call, operation, "detach the volume")
+    return Reply(status=202)
+
+
+async def force_detach(call: Call) -> Reply:
+    """Detach, whatever state it is in."""
+    asked = check(ForceDetach, (await call.json())["os-force_detach"] or {}, "os-force_detach")
+    operation = await call.house.db.write(legacy.detach, call.who, call.args["id"], asked.attachment_id)
+    await ended(call, operation, "detach the volume")
+    return Reply(status=202)
+
+
+def _action(name: str, handler: Handler, rule: str) -> Route:
+    return Route("POST", "/volumes/{id}/action", handler, rule, action=name)
+
+
+ROUTES = (
+    _action("os-reserve", reserve, f"{RULE}reserve"),
+    _action("os-unreserve", unreserve, f"{RULE}unreserve"),
+    _action("os-initialize_connection", initialize_connection, f"{RULE}initialize_connection"),
+    _action("os-attach", attach, f"{RULE}attach"),
+    _action("os-begin_detaching", begin_detaching, f"{RULE}begin_detaching"),
+    _action("os-roll_detaching", roll_detaching, f"{RULE}roll_detaching"),
+    _action("os-terminate_connection", terminate_connection, f"{RULE}terminate_connection"),
+    _action("os-detach", detach, f"{RULE}detach"),
+    _action("os-force_detach", force_detach, "volume_extension:volume_admin_actions:force_detach"),
+)

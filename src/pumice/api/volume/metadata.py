@@ -1,0 +1,165 @@
+"""The metadata of volumes and snapshots, key by key (api-ref, "Volume metadata")."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from pydantic import Field
+
+from pumice.api.call import Call, Reply, check
+from pumice.api.faults import HttpError
+from pumice.api.routing import Route
+from pumice.api.volume.fields import Body, Metadata
+from pumice.model.errors import Invalid
+from pumice.model.scope import Scope
+from pumice.store import snapshots, volumes
+from pumice.store.database import Transaction
+
+
+class AllOfIt(Body):
+    """The body of a request about several keys."""
+
+    metadata: Metadata
+
+
+class OneOfIt(Body):
+    """The body of a request about one key."""
+
+    meta: Metadata = Field(min_length=1, max_length=1)
+
+
+class Described(Protocol):
+    """What has metadata."""
+
+    @property
+    def metadata(self) -> dict[str, str]: ...
+
+
+@dataclass(frozen=True)
+class MetadataOf:
+    """The sub-resource ``/{collection}/{id}/metadata`` of one kind of thing."""
+
+    collection: str
+    get: Callable[[Transaction, Scope, str], Described]
+    change: Callable[..., None]
+    rules: Mapping[str, str]
+    """Policies by verb: ``get``, ``create``, ``update``, ``delete``."""
+    tagged: bool = False
+    """From 3.15 answers have an ``Etag`` and writes respect ``If-Match``."""
+
+    def routes(self) -> tuple[Route, ...]:
+        """The six routes."""
+        every, one = f"/{self.collection}/{{id}}/metadata", f"/{self.collection}/{{id}}/metadata/{{key}}"
+        return (
+            Route("GET", every, self.index, self.rules["get"]),
+            Route("POST", every, self.add, self.rules["create"]),
+            Route("PUT", every, self.replace, self.rules["update"]),
+            Route("GET", one, self.show, self.rules["get"]),
+            Route("PUT", one, self.update, self.rules["update"]),
+            Route("DELETE", one, self.remove, self.rules["delete"]),
+        )
+
+    async def index(self, call: Call) -> Reply:
+        """Every key."""
+        metadata = (await call.house.db.read(self.get, call.who, call.args["id"])).metadata
+        headers = {"Etag": _tag(metadata)} if self._tags(call) else {}
+        return Reply({"metadata": metadata}, headers=headers)
+
+    async def show(self, call: Call) -> Reply:
+        """One key."""
+        metadata = (await call.house.db.read(self.get, call.who, call.args["id"])).metadata
+        key = call.args["key"]
+        self._must_have(metadata, call.args["id"], key)
+        return Reply({"meta": {key: metadata[key]}})
+
+    async def add(self, call: Call) -> Reply:
+        """Add keys or change them."""
+        more = check(AllOfIt, await call.json()).metadata
+        return Reply({"metadata": await self._write(call, lambda known: {**known, **more}, None)})
+
+    async def replace(self, call: Call) -> Reply:
+        """These keys and no others."""
+        wanted = check(AllOfIt, await call.json()).metadata
+        return Reply({"metadata": await self._write(call, lambda _: wanted, self._match(call))})
+
+    async def update(self, call: Call) -> Reply:
+        """One key."""
+        meta = check(OneOfIt, await call.json()).meta
+        if call.args["key"] not in meta:
+            raise Invalid("Request body and URI mismatch")
+        await self._write(call, lambda known: {**known, **meta}, self._match(call))
+        return Reply({"meta": meta})
+
+    async def remove(self, call: Call) -> Reply:
+        """Forget a key: 200."""
+        thing, key = call.args["id"], call.args["key"]
+
+        def without(known: dict[str, str]) -> dict[str, str]:
+            self._must_have(known, thing, key)
+            return {name: value for name, value in known.items() if name != key}
+
+        await self._write(call, without, None)
+        return Reply(status=200)
+
+    async def _write(
+        self, call: Call, change: Callable[[dict[str, str]], dict[str, str]], match: str | None
+    ) -> dict[str, str]:
+        return await call.house.db.write(self._rewrite, call.who, call.args["id"], change, match)
+
+    def _rewrite(
+        self,
+        tx: Transaction,
+        who: Scope,
+        thing: str,
+        change: Callable[[dict[str, str]], dict[str, str]],
+        match: str | None,
+    ) -> dict[str, str]:
+        known = self.get(tx, who, thing).metadata
+        if match is not None and match != "*" and _tag(known) not in _tags_in(match):
+            raise HttpError(412, "The metadata has changed since it was read.")
+        changed = change(known)
+        self.change(tx, thing, metadata=changed)
+        return changed
+
+    def _must_have(self, metadata: Mapping[str, Any], thing: str, key: str) -> None:
+        if key not in metadata:
+            raise HttpError(404, f"{self.collection[:-1].capitalize()} {thing} has no metadata with key {key}.")
+
+    def _tags(self, call: Call) -> bool:
+        return self.tagged and call.version >= (3, 15)
+
+    def _match(self, call: Call) -> str | None:
+        return call.headers.get("if-match") if self._tags(call) else None
+
+
+def _tag(metadata: Mapping[str, str]) -> str:
+    text = json.dumps({"metadata": dict(metadata)})
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def _tags_in(header: str) -> set[str]:
+    return {word.strip().removeprefix("W/").strip('"') for word in header.split(",")}
+
+
+VOLUMES = MetadataOf(
+    "volumes",
+    volumes.get,
+    volumes.change,
+    MappingProxyType(
+        {verb: f"volume:{verb}_volume_metadata" for verb in ("get", "create", "update", "delete")}
+    ),
+    tagged=True,
+)
+SNAPSHOTS = MetadataOf(
+    "snapshots",
+    snapshots.get,
+    snapshots.change,
+    MappingProxyType(
+        {verb: f"volume:{verb}_snapshot_metadata" for verb in ("get", "update", "delete")}
+        | {"create": "volume:update_snapshot_metadata"}
+    ),
+)
+ROUTES = VOLUMES.routes() + SNAPSHOTS.routes()

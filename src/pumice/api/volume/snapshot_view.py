@@ -1,0 +1,44 @@
+"""A snapshot on the wire, at every microversion (api-ref, "Volume snapshots")."""
+
+from typing import Any
+
+from pumice.api.call import Version
+from pumice.api.volume.volume_view import wire_time
+from pumice.model.states import SnapshotStatus
+from pumice.model.volume import Snapshot
+
+
+def plain(snapshot: Snapshot) -> dict[str, Any]:
+    """A snapshot in the plain list."""
+    return {
+        "id": snapshot.id,
+        "name": snapshot.name,
+        "description": snapshot.description,
+        "volume_id": snapshot.volume_id,
+        "status": snapshot.status,
+        "size": snapshot.size,
+        "metadata": snapshot.metadata,
+        "created_at": wire_time(snapshot.created_at),
+        "updated_at": wire_time(snapshot.updated_at),
+    }
+
+
+def changed(snapshot: Snapshot, version: Version) -> dict[str, Any]:
+    """A snapshot as create and update answer: without what the incumbent's extensions add."""
+    view = plain(snapshot)
+    if version >= (3, 14):
+        view["group_snapshot_id"] = None
+    if version >= (3, 41):
+        view["user_id"] = snapshot.user_id
+    if version >= (3, 65):
+        view["consumes_quota"] = True
+    return view
+
+
+def full(snapshot: Snapshot, version: Version) -> dict[str, Any]:
+    """A snapshot in full, as show and the detailed list have it."""
+    progress = "0%" if snapshot.status in (SnapshotStatus.CREATING, SnapshotStatus.ERROR) else "100%"
+    return changed(snapshot, version) | {
+        "os-extended-snapshot-attributes:progress": progress,
+        "os-extended-snapshot-attributes:project_id": snapshot.project_id,
+    }

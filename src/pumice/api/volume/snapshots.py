@@ -1,0 +1,226 @@
+"""Snapshots (api-ref, "Volume snapshots")."""
+
+from collections.abc import Sequence
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import Field
+
+from pumice.api import paging
+from pumice.api.call import Call, Reply, check
+from pumice.api.routing import Route
+from pumice.api.volume import filters
+from pumice.api.volume.fields import Body, Boolean, Metadata, Name, Uuid
+from pumice.api.volume.filters import Filters
+from pumice.api.volume.snapshot_view import changed, full, plain
+from pumice.api.volume.volumes import asks_for_all, counts, listed
+from pumice.model.errors import Conflict, Invalid, NotFound
+from pumice.model.scope import Scope
+from pumice.model.states import SnapshotStatus
+from pumice.model.volume import Snapshot
+from pumice.store import snapshots
+from pumice.store.conditions import SNAPSHOTS, Condition
+from pumice.store.database import Transaction
+from pumice.volumes.snapshots import create, delete
+
+FORCE_IS_OVER = (
+    "Since microversion 3.66 the 'force' flag is invalid for this request.  For backward compatability, "
+    "however, when the 'force' flag is passed with a value evaluating to True, it is silently ignored."
+)
+
+
+class NewSnapshot(Body):
+    """What may be asked of a new snapshot."""
+
+    volume_id: Uuid | None
+    name: Name = None
+    display_name: Name = None
+    description: Name = None
+    force: Boolean | None = None
+    metadata: Metadata | None = None
+
+
+class CreateBody(Body):
+    """The body of a create."""
+
+    snapshot: NewSnapshot
+
+
+class Changes(Body):
+    """What may be changed of a snapshot."""
+
+    name: Name = None
+    description: Name = None
+    display_name: Name = None
+    display_description: Name = None
+
+
+class UpdateBody(Body):
+    """The body of an update."""
+
+    snapshot: Changes
+
+
+class ResetStatus(Body):
+    """What the row shall say."""
+
+    status: str = Field(min_length=1)
+
+
+COLUMNS = MappingProxyType(
+    {name: name for name in snapshots.COLUMNS - {"pool", "type_id"}}
+    | {"display_name": "name", "display_description": "description", "volume_size": "size"}
+    | {"volume_type_id": "type_id"}
+)
+"""What snapshots can be sorted and filtered by, and the columns that stand for it."""
+
+FILTERS = Filters(
+    resource="snapshot",
+    on=SNAPSHOTS,
+    readers=MappingProxyType(
+        {name: filters.text(column) for name, column in COLUMNS.items()}
+        | {name: filters.moment(name) for name in ("created_at", "updated_at")}
+        | {"size": filters.number("size"), "volume_size": filters.number("size")}
+        | {"metadata": filters.pairs("metadata"), "consumes_quota": filters.always(True)}
+    ),
+    like=MappingProxyType({key: key for key in ("name", "status", "description")}),
+    since=MappingProxyType({"metadata": (3, 22), "consumes_quota": (3, 65)}),
+)
+
+
+async def make(call: Call) -> Reply:
+    """Create a snapshot: 202, the snapshot in ``creating``."""
+    asked = check(CreateBody, await call.json()).snapshot
+    if asked.volume_id is None:
+        raise NotFound("Volume", None)
+    if call.version >= (3, 66) and asked.force is False:
+        raise Invalid(FORCE_IS_OVER)
+    snapshot = await call.house.db.write(
+        create.accept,
+        call.who,
+        asked.volume_id,
+        name=asked.name if asked.name is not None else asked.display_name,
+        description=asked.description,
+        metadata=asked.metadata or {},
+        in_use=bool(asked.force) or call.version >= (3, 66),
+        rules=call.house.rules,
+    )
+    return Reply({"snapshot": changed(snapshot, call.version)}, 202)
+
+
+async def index(call: Call) -> Reply:
+    """The plain list."""
+    found, page, count = await _listed(call)
+    return Reply(listed(call, "snapshots", [plain(one) for one in found], page, count))
+
+
+async def detail(call: Call) -> Reply:
+    """The list in full."""
+    found, page, count = await _listed(call)
+    return Reply(listed(call, "snapshots", [full(one, call.version) for one in found], page, count))
+
+
+async def _listed(call: Call) -> tuple[Sequence[Snapshot], paging.Page, int | None]:
+    page = paging.asked(call, keys=COLUMNS, most=call.house.rules.api_max_limit)
+    conditions = FILTERS.asked(call)
+    found, count = await call.house.db.read(_page, call.who, page, asks_for_all(call), conditions, counts(call))
+    return found, page, count
+
+
+def _page(
+    tx: Transaction,
+    who: Scope,
+    page: paging.Page,
+    everywhere: bool,
+    conditions: Sequence[Condition],
+    count: bool,
+) -> tuple[Sequence[Snapshot], int | None]:
+    found = snapshots.page(
+        tx,
+        who,
+        limit=page.limit,
+        marker=page.marker,
+        sort=[(COLUMNS[key], ascending) for key, ascending in page.sort],
+        offset=page.offset,
+        all_projects=everywhere,
+        filters=conditions,
+    )
+    if not count:
+        return found, None
+    return found, snapshots.total(tx, who, all_projects=everywhere, filters=conditions)
+
+
+async def show(call: Call) -> Reply:
+    """One snapshot in full."""
+    snapshot = await call.house.db.read(snapshots.get, call.who, call.args["id"])
+    return Reply({"snapshot": full(snapshot, call.version)})
+
+
+async def update(call: Call) -> Reply:
+    """Change a snapshot's name or description."""
+    given = check(UpdateBody, await call.json()).snapshot.model_dump(exclude_unset=True)
+    if not given:
+        raise Invalid(
+            "Invalid input: one of name, description, display_name and display_description is required."
+        )
+    changes = {key.removeprefix("display_"): value for key, value in given.items()}
+    snapshot = await call.house.db.write(_update, call.who, call.args["id"], changes)
+    return Reply({"snapshot": changed(snapshot, call.version)})
+
+
+def _update(tx: Transaction, who: Scope, snapshot_id: str, changes: dict[str, Any]) -> Snapshot:
+    snapshots.get(tx, who, snapshot_id)
+    snapshots.change(tx, snapshot_id, **changes)
+    return snapshots.get(tx, who, snapshot_id)
+
+
+async def remove(call: Call) -> Reply:
+    """Delete a snapshot: 202."""
+    await call.house.db.write(delete.accept, call.who, call.args["id"])
+    return Reply(status=202)
+
+
+async def reset_status(call: Call) -> Reply:
+    """An administrator's word on a snapshot that nothing holds: 202."""
+    word = (await call.parse(ResetStatus, "os-reset_status")).status
+    try:
+        status = SnapshotStatus(word.lower())
+    except ValueError:
+        raise Invalid(f"Invalid input for field/attribute status. Value: {word[:100]}.") from None
+    await call.house.db.write(_put, call.who, call.args["id"], status)
+    return Reply(status=202)
+
+
+async def delete_by_force(call: Call) -> Reply:
+    """Delete a snapshot, whatever its state: 202."""
+    await call.house.db.write(_delete_by_force, call.who, call.args["id"])
+    return Reply(status=202)
+
+
+def _delete_by_force(tx: Transaction, who: Scope, snapshot_id: str) -> None:
+    if snapshots.get(tx, who, snapshot_id).status not in delete.DELETABLE:
+        _put(tx, who, snapshot_id, SnapshotStatus.ERROR)
+    delete.accept(tx, who, snapshot_id)
+
+
+def _put(tx: Transaction, who: Scope, snapshot_id: str, status: SnapshotStatus) -> None:
+    snapshot = snapshots.get(tx, who, snapshot_id)
+    if not snapshots.put(tx, snapshot.id, status):
+        raise Conflict(
+            f"Snapshot {snapshot.id} is {snapshot.status}: an operation holds it, and ends by itself."
+        )
+
+
+_ACTION = "/snapshots/{id}/action"
+_ADMIN = "volume_extension:snapshot_admin_actions:"
+
+ROUTES = (
+    Route("POST", "/snapshots", make, "volume:create_snapshot"),
+    Route("GET", "/snapshots", index, "volume:get_all_snapshots"),
+    Route("GET", "/snapshots/detail", detail, "volume:get_all_snapshots"),
+    Route("GET", "/snapshots/{id}", show, "volume:get_snapshot"),
+    Route("PUT", "/snapshots/{id}", update, "volume:update_snapshot"),
+    Route("DELETE", "/snapshots/{id}", remove, "volume:delete_snapshot"),
+    Route("POST", _ACTION, reset_status, f"{_ADMIN}reset_status", action="os-reset_status"),
+    Route("POST", _ACTION, delete_by_force, f"{_ADMIN}force_delete", action="os-force_delete"),
+)

@@ -1,0 +1,188 @@
+"""The other actions on a volume: extend, bootable, read-only, image metadata, and an administrator's."""
+
+from typing import Any
+
+from pumice.api.call import Call, Reply, check
+from pumice.api.routing import Handler, Route
+from pumice.api.volume.fields import Body, Boolean, Key, Metadata, Size
+from pumice.attachments.release import release
+from pumice.model.errors import Conflict, Invalid, InvalidState, NotFound
+from pumice.model.scope import Scope
+from pumice.model.states import VolumeStatus
+from pumice.store import attachments, volumes
+from pumice.store.database import Transaction
+from pumice.volumes import delete, extend, force_delete
+
+ADMIN_RULE = "volume_extension:volume_admin_actions:"
+IMAGE_RULE = "volume_extension:volume_image_metadata:"
+
+
+class Extend(Body):
+    """The new size in GiB."""
+
+    new_size: Size
+
+
+class Bootable(Body):
+    """Whether a server may boot from it."""
+
+    bootable: Boolean
+
+
+class ReadOnly(Body):
+    """Whether it may only be read."""
+
+    readonly: Boolean
+
+
+class ResetStatus(Body):
+    """What the rows shall say."""
+
+    status: str | None = None
+    attach_status: str | None = None
+    migration_status: str | None = None
+
+
+class SetImageMetadata(Body):
+    """What to remember of an image."""
+
+    metadata: Metadata
+
+
+class UnsetImageMetadata(Body):
+    """What to forget of it."""
+
+    key: Key
+
+
+async def grow(call: Call) -> Reply:
+    """Extend a volume: 202."""
+    asked = await call.parse(Extend, "os-extend")
+    await call.house.db.write(extend.accept, call.who, call.args["id"], asked.new_size, call.house.rules)
+    return Reply(status=202)
+
+
+async def set_bootable(call: Call) -> Reply:
+    """Say whether a server may boot from the volume: 200."""
+    asked = await call.parse(Bootable, "os-set_bootable")
+    await call.house.db.write(_set_bootable, call.who, call.args["id"], asked.bootable)
+    return Reply(status=200)
+
+
+async def set_read_only(call: Call) -> Reply:
+    """Say whether the volume may only be read: 202."""
+    asked = await call.parse(ReadOnly, "os-update_readonly_flag")
+    await call.house.db.write(_set_read_only, call.who, call.args["id"], asked.readonly)
+    return Reply(status=202)
+
+
+def _set_bootable(tx: Transaction, who: Scope, volume_id: str, bootable: bool) -> None:
+    volumes.change(tx, volumes.get(tx, who, volume_id).id, bootable=bootable)
+
+
+def _set_read_only(tx: Transaction, who: Scope, volume_id: str, read_only: bool) -> None:
+    volume = volumes.get(tx, who, volume_id)
+    if volume.status != VolumeStatus.AVAILABLE:
+        raise InvalidState(
+            f"Invalid volume: Volume {volume.id} status must be available to update readonly flag, but current "
+            f"status is: {volume.status}."
+        )
+    volumes.change(tx, volume.id, read_only=read_only)
+
+
+async def show_image_metadata(call: Call) -> Reply:
+    """What the volume remembers of its image."""
+    volume = await call.house.db.read(volumes.get, call.who, call.args["id"])
+    return Reply({"metadata": volume.image_metadata or {}})
+
+
+async def set_image_metadata(call: Call) -> Reply:
+    """Remember more."""
+    asked = await call.parse(SetImageMetadata, "os-set_image_metadata")
+    metadata = await call.house.db.write(_set_image_metadata, call.who, call.args["id"], asked.metadata)
+    return Reply({"metadata": metadata})
+
+
+def _set_image_metadata(tx: Transaction, who: Scope, volume_id: str, more: dict[str, str]) -> dict[str, Any]:
+    metadata = (volumes.get(tx, who, volume_id).image_metadata or {}) | more
+    volumes.change(tx, volume_id, image_metadata=metadata)
+    return metadata
+
+
+async def unset_image_metadata(call: Call) -> Reply:
+    """Forget one key: 200."""
+    asked = await call.parse(UnsetImageMetadata, "os-unset_image_metadata")
+    await call.house.db.write(_unset_image_metadata, call.who, call.args["id"], asked.key)
+    return Reply(status=200)
+
+
+def _unset_image_metadata(tx: Transaction, who: Scope, volume_id: str, key: str) -> None:
+    metadata = volumes.get(tx, who, volume_id).image_metadata or {}
+    if key not in metadata:
+        raise NotFound("Glance metadata for volume/snapshot", volume_id)
+    left = {name: value for name, value in metadata.items() if name != key}
+    volumes.change(tx, volume_id, image_metadata=left or None)
+
+
+async def reset_status(call: Call) -> Reply:
+    """An administrator's word on a volume that nothing holds: 202."""
+    asked = check(ResetStatus, (await call.json())["os-reset_status"], "os-reset_status")
+    if not asked.model_fields_set:
+        raise Invalid("Invalid input: status, attach_status or migration_status is a required property.")
+    if (asked.attach_status or "").lower() not in ("", "attached", "detached"):
+        raise Invalid(f"Invalid input for field/attribute attach_status. Value: {asked.attach_status}.")
+    status = _status(asked.status) if asked.status is not None else None
+    detached = (asked.attach_status or "").lower() == "detached"
+    await call.house.db.write(_reset_status, call.who, call.args["id"], status, detached)
+    return Reply(status=202)
+
+
+def _status(word: str) -> VolumeStatus:
+    try:
+        status = VolumeStatus(word.lower())
+    except ValueError:
+        raise Invalid(f"Invalid input for field/attribute status. Value: {word[:100]}.") from None
+    if status == VolumeStatus.DELETING:
+        raise Invalid(f"Cannot reset-state to {status}")
+    return status
+
+
+def _reset_status(
+    tx: Transaction, who: Scope, volume_id: str, status: VolumeStatus | None, detached: bool
+) -> None:
+    volume = volumes.get(tx, who, volume_id)
+    found = attachments.of_volume(tx, volume.id)
+    if status == VolumeStatus.IN_USE and not found:
+        raise Invalid("Cannot reset-state to in-use because volume does not have any attachments.")
+    if detached:
+        for attachment in found:
+            release(tx, who, attachment)
+    if status is not None and not volumes.put(tx, volume.id, status):
+        raise Conflict(f"Volume {volume.id} is {volume.status}: an operation holds it, and ends by itself.")
+
+
+async def delete_by_force(call: Call) -> Reply:
+    """Delete a volume, whatever its state: 202."""
+    await call.house.db.write(_delete_by_force, call.who, call.args["id"])
+    return Reply(status=202)
+
+
+def _delete_by_force(tx: Transaction, who: Scope, volume_id: str) -> None:
+    force_delete.prepare(tx, who, volume_id)
+    delete.accept(tx, who, volume_id)
+
+
+def _action(name: str, handler: Handler, rule: str) -> Route:
+    return Route("POST", "/volumes/{id}/action", handler, rule, action=name)
+
+
+ROUTES = (
+    _action("os-extend", grow, "volume:extend"),
+    _action("os-set_bootable", set_bootable, "volume:update"),
+    _action("os-update_readonly_flag", set_read_only, "volume:update_readonly_flag"),
+    _action("os-show_image_metadata", show_image_metadata, f"{IMAGE_RULE}show"),
+    _action("os-set_image_metadata", set_image_metadata, f"{IMAGE_RULE}set"),
+    _action("os-unset_image_metadata", unset_image_metadata, f"{IMAGE_RULE}remove"),
+    _action("os-reset_status", reset_status, f"{ADMIN_RULE}reset_status"),
+    _action("os-force_delete", delete_by_force, f"{ADMIN_RULE}force_delete"),
+)
