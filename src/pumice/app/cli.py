@@ -33,7 +33,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def main() -> None:
     """Run the command. What went wrong is told in one sentence, and the exit code is 1."""
     try:
-        app()
+        app(prog_name="pumice")
     except PumiceError as error:
         sys.exit(f"pumice: {error}")
 
@@ -134,19 +134,19 @@ def operations_list(
 
 
 @operations.command("show")
-def operations_show(context: typer.Context, id: Id, json: Json = False) -> None:
+def operations_show(context: typer.Context, operation: Id, json: Json = False) -> None:
     """Tell one operation: each step in order, when, where, for how long, and how it ended."""
     from pumice.app import operations_log
 
-    operations_log.print_one(_settings(context), id, as_json=json)
+    operations_log.print_one(_settings(context), operation, as_json=json)
 
 
 @operations.command("cancel")
-def operations_cancel(context: typer.Context, id: Id) -> None:
+def operations_cancel(context: typer.Context, operation: Id) -> None:
     """Ask an operation to turn back. The step in hand is never interrupted."""
     from pumice.app import operations_log
 
-    operations_log.cancel(_settings(context), id)
+    operations_log.cancel(_settings(context), operation)
 
 
 def _settings(context: typer.Context, port: int | None = None) -> "Settings":

@@ -140,15 +140,20 @@ def _copy(built: Path, destination: Path) -> None:
     shutil.copyfile(built, destination)
 
 
-def _check() -> None:
+def missing_packages() -> list[str]:
+    """Debian's packages that would have to be installed before the guest can be built; none is fine."""
     missing = {package for command, package in _NEEDED.items() if not _which(command)}
     if not _BUSYBOX.exists() or b"ld-linux" in _BUSYBOX.read_bytes()[:4096]:  # its ELF interpreter
         missing.add("busybox-static")
     if not _MBR.exists():
         missing.add("syslinux-common")
-    if missing:
+    return sorted(missing)
+
+
+def _check() -> None:
+    if missing := missing_packages():
         raise Misconfigured(
-            f"The guest image cannot be built here; install: apt-get install {' '.join(sorted(missing))}"
+            f"The guest image cannot be built here; install: apt-get install {' '.join(missing)}"
         )
 
 

@@ -61,8 +61,10 @@ class BackendSettings(Section):
         default_factory=dict, description="files: directories by pool name; default one in the state directory."
     )
     capacity_gb: float | None = Field(None, description="Promise no more than this, whatever the disk holds.")
-    max_over_subscription_ratio: float = Field(20.0, ge=1)
-    reserved_percentage: int = Field(0, ge=0, le=100)
+    max_over_subscription_ratio: float = Field(
+        20.0, ge=1, description="How much more may be promised than there is."
+    )
+    reserved_percentage: int = Field(0, ge=0, le=100, description="The share of each pool that is kept free.")
     availability_zone: str | None = Field(None, description="Default: the installation's.")
     fake_delay: float = Field(0.0, ge=0, description="fake: seconds that every call takes.")
 
@@ -110,7 +112,9 @@ class Settings(BaseSettings):
     database_url: str | None = Field(None, description="Default: sqlite:///STATE_DIR/pumice.db")
     availability_zone: str = Field("nova", description="The zone of whatever names none.")
     default_volume_type: str = Field("__DEFAULT__", description="The type of a volume that names none.")
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least important thing that is logged."
+    )
     log_format: Literal["auto", "json", "text"] = Field(
         "auto", description="auto: text on a terminal, else JSON."
     )

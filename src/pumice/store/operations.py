@@ -22,6 +22,7 @@ QUEUE = "queue"
 
 _o = operations.c
 _MOVING = ("running", "undoing")
+UNDER_WAY = ("running", "waiting", "undoing")
 
 _insert = sa.insert(operations)
 _insert_lines = sa.insert(operation_lines)
@@ -196,6 +197,12 @@ def page(
         query = query.where(_o.kind == kind)
     if subject is not None:
         query = query.where(_o.subject == subject)
+    return tx.execute(query).mappings().all()
+
+
+def beginning_with(tx: Transaction, characters: str) -> Sequence[Row]:
+    """Up to two operations whose id begins so: one is the one, two are too many."""
+    query = sa.select(operations).where(_o.id.startswith(characters, autoescape=True)).limit(2)
     return tx.execute(query).mappings().all()
 
 

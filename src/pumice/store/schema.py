@@ -10,7 +10,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from pumice.model.errors import Misconfigured
-from pumice.store.database import Transaction, open_database
+from pumice.store.database import SqliteDatabase, Transaction, open_database
 
 HEAD = "0001"
 """The newest version in ``migrations/versions``; a test holds the two together."""
@@ -21,14 +21,34 @@ MIGRATIONS = Path(__file__).with_name("migrations")
 def upgrade(url: str) -> str | None:
     """Bring the database of ``url`` to ``HEAD``. Returns the version it had; None when it was empty.
 
-    Raises ``Misconfigured`` when the database was written by a newer Pumice, ``Trouble`` when it is busy.
+    Raises ``Misconfigured`` when the file is no database, or one that a newer Pumice wrote; ``Trouble`` when
+    it is busy.
     """
     db = open_database(url)
     try:
-        found = db.read_now(version)
+        found = _recorded(db)
         return found if found == HEAD else db.write_now(_migrate)
     finally:
         db.close_now()
+
+
+def is_current(url: str) -> bool:
+    """Whether there is a database of this version. One that is not there is not made."""
+    path = sa.make_url(url).database
+    if not path or not Path(path).exists():
+        return False
+    db = open_database(url)
+    try:
+        return _recorded(db) == HEAD
+    finally:
+        db.close_now()
+
+
+def _recorded(db: SqliteDatabase) -> str | None:
+    try:
+        return db.read_now(version)
+    except sa.exc.DatabaseError as error:
+        raise Misconfigured(f"{db.path} is not a database of Pumice: {error.orig}.") from error
 
 
 def version(tx: Transaction) -> str | None:

@@ -1,0 +1,65 @@
+"""``pumice doctor``: looks at every part Pumice can use, and says what to do about those that are missing.
+
+The exit code is 0 as long as the volume API can serve; servers and exports are extras that it can do without.
+"""
+
+import asyncio
+from dataclasses import asdict
+
+from pumice.app import logs, probes
+from pumice.app.probes import Finding, Verdict
+from pumice.app.settings import Settings
+from pumice.app.terminal import console, plain, print_json, table
+
+_COLOURS = {Verdict.OK: "green", Verdict.DEGRADED: "yellow", Verdict.MISSING: "red"}
+
+
+def run(settings: Settings, *, as_json: bool) -> int:
+    """Print what was found. Returns the exit code."""
+    logs.set_up(settings.model_copy(update={"log_level": "warning"}))
+    findings = asyncio.run(examine(settings))
+    serves = not any(one.fatal for one in findings)
+    if as_json:
+        print_json({"serves": serves, "parts": [asdict(one) for one in findings]})
+    else:
+        rows = table("part", "", "found", "what works all the same", "what to do")
+        for one in findings:
+            rest = map(plain, (one.found, one.without, one.cure))
+            rows.add_row(plain(one.part), plain(one.verdict, _COLOURS[one.verdict]), *rest)
+        out = console()
+        out.print(rows)
+        out.print(f"\n{_in_short(findings)}", style="bold")
+    return 0 if serves else 1
+
+
+def _in_short(findings: list[Finding]) -> str:
+    if fatal := [one.part for one in findings if one.fatal]:
+        return f"The volume API cannot serve: see {', '.join(fatal)}."
+    if lacking := [one.part for one in findings if one.verdict is Verdict.MISSING]:
+        return f"The volume API can serve. Not everything can be had: see {', '.join(lacking)}."
+    return "Everything that these settings ask for is here."
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Look at every part that the settings ask for, all at once; in the order in which they matter."""
+    backends = settings.backends.values()
+    looks = [
+        asyncio.to_thread(probes.python),
+        asyncio.to_thread(probes.database, settings),
+        asyncio.to_thread(probes.api_port, settings),
+    ]
+    for name, directory in probes.pool_directories(settings).items():
+        looks.append(asyncio.to_thread(probes.space, name, directory))
+        looks.append(asyncio.to_thread(probes.reflink, name, directory))
+    looks.append(probes.qemu_img())
+    if any(it.target == "tgt" for it in backends):
+        looks.append(asyncio.to_thread(probes.tgtd))
+        if settings.tgt.manage:
+            looks.append(asyncio.to_thread(probes.portal, settings))
+    if settings.compute.driver == "libvirt":
+        looks += [probes.qemu(), probes.qemu_iscsi(), probes.accelerated(settings)]
+        looks.append(asyncio.to_thread(probes.libvirt_binding))
+        if settings.compute.libvirt_uri is None:
+            looks.append(probes.private_libvirtd())
+        looks.append(asyncio.to_thread(probes.tour_guest))
+    return list(await asyncio.gather(*looks))

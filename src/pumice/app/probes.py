@@ -1,0 +1,292 @@
+"""Looks at the parts of a machine that Pumice can use, one function for each.
+
+Nothing is started for good, changed or left behind, and a Pumice that is running is not disturbed.
+"""
+
+import fcntl
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from pumice.app.guest_image import missing_packages
+from pumice.app.settings import Settings
+from pumice.backends import sparse
+from pumice.backends.targets.tgtd import TgtDaemon
+from pumice.host.command import CommandFailed, run
+from pumice.hypervisor import accelerator
+from pumice.hypervisor.accelerator import Accelerator
+from pumice.hypervisor.libvirt_connection import load
+from pumice.model.errors import Misconfigured, PumiceError
+from pumice.model.units import GIB
+from pumice.store import schema
+
+LITTLE_SPACE = 5 * GIB
+
+NO_SERVERS = "volumes, snapshots, images; no servers here"
+NO_EXPORTS = "volumes, snapshots, images; no attachments"
+NO_IMAGES = "blank volumes, clones, snapshots; no volumes from images"
+
+_SBIN = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
+
+
+class Verdict(StrEnum):
+    """How a part is."""
+
+    OK = "ok"
+    DEGRADED = "degraded"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found of one part."""
+
+    part: str
+    verdict: Verdict
+    found: str
+    without: str = ""
+    """What works all the same."""
+    cure: str = ""
+    """The exact command that installs it, or what else to do."""
+    needed: bool = False
+    """The volume API cannot serve without it."""
+
+    @property
+    def fatal(self) -> bool:
+        """Whether this keeps the volume API from serving."""
+        return self.needed and self.verdict is Verdict.MISSING
+
+
+def _ok(part: str, found: str) -> Finding:
+    return Finding(part, Verdict.OK, found)
+
+
+# --- what the volume API needs ------------------------------------------------------------------
+
+
+def python() -> Finding:
+    """The interpreter."""
+    return _ok("python", f"{'.'.join(map(str, sys.version_info[:3]))}, {sys.executable}")
+
+
+def database(settings: Settings) -> Finding:
+    """The database: there and of a version we know, or a place where it can be made."""
+    url = settings.database()
+    path = Path(url.partition("///")[2])
+    place = path if path.exists() else path.parent
+    if not _may_write(place):
+        cure = "run as root (sudo), or choose another --state-dir"
+        return Finding("database", Verdict.MISSING, f"{place} cannot be written", "", cure, needed=True)
+    if not path.exists():
+        return _ok("database", f"{path}, made at the first start")
+    try:
+        current = schema.is_current(url)
+    except PumiceError as error:
+        return Finding("database", Verdict.MISSING, str(error), needed=True)
+    return _ok("database", f"{path}, {'up to date' if current else 'upgraded at the next start'}")
+
+
+def api_port(settings: Settings) -> Finding:
+    """The API's port: free, or already a Pumice's."""
+    host, port = settings.api.host, settings.api.port
+    if reason := _cannot_listen(host, port):
+        if holder := _running(settings):
+            return _ok("api port", f"{host}:{port}, Pumice serves there (process {holder})")
+        cure = "choose another: pumice serve --port PORT, or PUMICE_API__PORT"
+        return Finding("api port", Verdict.MISSING, f"{host}:{port}: {reason}", "", cure, needed=True)
+    return _ok("api port", f"{host}:{port} is free")
+
+
+def pool_directories(settings: Settings) -> dict[str, Path]:
+    """Where the ``files`` backends keep volumes, by ``backend#pool``."""
+    found: dict[str, Path] = {}
+    for name, it in settings.backends.items():
+        if it.driver == "files":
+            pools = it.pools or {"pool": settings.state_dir.absolute() / "volumes" / name}
+            found |= {f"{name}#{pool}": path for pool, path in pools.items()}
+    return found
+
+
+def space(pool: str, directory: Path) -> Finding:
+    """Free space where a pool's volumes are kept."""
+    part = f"pool {pool}"
+    if not _may_write(directory):
+        cure = f"choose another directory, or: install -d {directory}"
+        return Finding(part, Verdict.MISSING, f"{directory} cannot be written", "other pools", cure)
+    free = shutil.disk_usage(_existing(directory)).free
+    found = f"{directory}, {free / GIB:.0f} GiB free"
+    if free < LITTLE_SPACE:
+        return Finding(part, Verdict.DEGRADED, found, "what fits", "free some space")
+    return _ok(part, found)
+
+
+def reflink(pool: str, directory: Path) -> Finding:
+    """Whether the pool's file system shares blocks between files, so that clones take no time."""
+    part = f"reflink in {pool}"
+    place = _existing(directory)
+    if not _may_write(place):
+        return Finding(part, Verdict.MISSING, f"{place} cannot be written")
+    with tempfile.TemporaryDirectory(prefix=".pumice-doctor-", dir=place) as folder:
+        source, clone = Path(folder) / "source", Path(folder) / "clone"
+        source.write_bytes(b"\1" * 65536)
+        clone.touch()
+        if sparse.share(source, clone):
+            return _ok(part, "clones and snapshots take milliseconds")
+    return Finding(
+        part,
+        Verdict.DEGRADED,
+        "the file system cannot share blocks",
+        "everything; clones and snapshots are copied",
+        f"mount XFS or Btrfs at {directory}",
+    )
+
+
+async def qemu_img() -> Finding:
+    """qemu-img, which inspects and converts images."""
+    return await _version("qemu-img", "qemu-img", "qemu-utils", NO_IMAGES)
+
+
+# --- exports ------------------------------------------------------------------------------------
+
+
+def tgtd() -> Finding:
+    """The iSCSI target daemon."""
+    if path := shutil.which("tgtd", path=_SBIN):
+        return _ok("tgtd", path)
+    return Finding("tgtd", Verdict.MISSING, "not installed", NO_EXPORTS, "apt-get install tgt")
+
+
+def portal(settings: Settings) -> Finding:
+    """The address that our tgtd listens on: free, or already ours."""
+    address = settings.tgt.portal
+    host, _, port = address.rpartition(":")
+    reason = _cannot_listen(host.strip("[]"), int(port))
+    if reason is None:
+        return _ok("iscsi portal", f"{address} is free")
+    if pid := TgtDaemon(settings.state_dir.absolute() / "tgt", address).pid():
+        return _ok("iscsi portal", f"{address}, our tgtd listens there (process {pid})")
+    cure = "systemctl disable --now tgt (if it is the system's), or choose another: PUMICE_TGT__PORTAL"
+    return Finding("iscsi portal", Verdict.MISSING, f"{address}: {reason}", NO_EXPORTS, cure)
+
+
+# --- servers ------------------------------------------------------------------------------------
+
+
+async def qemu() -> Finding:
+    """QEMU itself."""
+    return await _version("qemu", accelerator.QEMU, "qemu-system-x86", NO_SERVERS)
+
+
+async def qemu_iscsi() -> Finding:
+    """QEMU's own iSCSI initiator, which Debian packs apart."""
+    part, cure = "qemu iscsi", "apt-get install qemu-block-extra"
+    try:
+        await run("qemu-img", "info", 'json:{"driver":"iscsi"}', timeout=10)
+    except CommandFailed as failed:  # it always fails: either for want of a target, or of the driver
+        if "Unknown driver" not in failed.stderr:
+            return _ok(part, "QEMU reaches iSCSI targets by itself")
+    except PumiceError as error:
+        return Finding(part, Verdict.MISSING, str(error), NO_SERVERS, cure)
+    return Finding(part, Verdict.MISSING, "not installed", "servers on local disks", cure)
+
+
+async def accelerated(settings: Settings) -> Finding:
+    """Whether guests run on the processor or are emulated."""
+    cache = settings.state_dir.absolute() / "compute/cache/accelerator.json"
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            chosen = await accelerator.choose(cache if cache.exists() else Path(folder) / "accelerator.json")
+        except Misconfigured as error:
+            cure = "apt-get install qemu-system-x86"
+            return Finding("accelerator", Verdict.MISSING, str(error), NO_SERVERS, cure)
+    if chosen is Accelerator.KVM:
+        return _ok("accelerator", "KVM")
+    why = "a trial under KVM did not end in time" if Path("/dev/kvm").exists() else "there is no /dev/kvm"
+    cure = "a processor with VT-x or AMD-V, or nested virtualization"
+    return Finding("accelerator", Verdict.DEGRADED, f"TCG: {why}", "everything; guests are slow", cure)
+
+
+def libvirt_binding() -> Finding:
+    """Python's libvirt module."""
+    try:
+        number = load().getVersion()
+    except Misconfigured:
+        cure = "apt-get install python3-libvirt, then scripts/setup"
+        return Finding("libvirt for python", Verdict.MISSING, "not installed", NO_SERVERS, cure)
+    return _ok("libvirt for python", f"{number // 1000000}.{number // 1000 % 1000}.{number % 1000}")
+
+
+async def private_libvirtd() -> Finding:
+    """What a libvirtd of our own takes: the program, root, and the right to a mount namespace."""
+    part = "private libvirtd"
+    if not shutil.which("libvirtd", path=_SBIN):
+        cure = "apt-get install libvirt-daemon-system"
+        return Finding(part, Verdict.MISSING, "libvirtd is not installed", NO_SERVERS, cure)
+    system = "or use the system's: PUMICE_COMPUTE__LIBVIRT_URI=qemu:///system"
+    if os.geteuid() != 0:
+        return Finding(part, Verdict.MISSING, "needs root", NO_SERVERS, f"run with sudo, {system}")
+    try:
+        await run("unshare", "--mount", "true", timeout=10)
+    except PumiceError as error:
+        return Finding(part, Verdict.MISSING, f"no mount namespace: {error}", NO_SERVERS, system)
+    return _ok(part, "can be started")
+
+
+def tour_guest() -> Finding:
+    """What builds the little guest of the tour."""
+    if missing := missing_packages():
+        cure = f"apt-get install {' '.join(missing)}"
+        return Finding("guest of the tour", Verdict.MISSING, "tools are missing", "all but the tour", cure)
+    return _ok("guest of the tour", "can be built")
+
+
+# --- how it is seen -----------------------------------------------------------------------------
+
+
+async def _version(part: str, command: str, package: str, without: str) -> Finding:
+    try:
+        said = await run(command, "--version", timeout=10)
+    except Misconfigured:
+        return Finding(part, Verdict.MISSING, "not installed", without, f"apt-get install {package}")
+    except PumiceError as error:
+        return Finding(part, Verdict.MISSING, str(error), without, f"apt-get install --reinstall {package}")
+    return _ok(part, said.partition("\n")[0])
+
+
+def _existing(path: Path) -> Path:
+    """The path, or the nearest folder above it that is there."""
+    return next(it for it in (path, *path.parents) if it.exists())
+
+
+def _may_write(path: Path) -> bool:
+    return os.access(_existing(path), os.W_OK)
+
+
+def _cannot_listen(host: str, port: int) -> str | None:
+    """Why nobody could listen there now; None when somebody could."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            probe.listen(1)
+        except OSError as error:
+            return error.strerror
+    return None
+
+
+def _running(settings: Settings) -> str | None:
+    """The process id of the Pumice that holds this host's lock."""
+    try:
+        with (settings.state_dir / f"{settings.host}.lock").open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return file.read().strip() or "unknown"
+    except OSError:
+        pass
+    return None

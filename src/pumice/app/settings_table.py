@@ -1,0 +1,92 @@
+"""Every setting in force: its value, where that came from, and what it means. Secrets are not shown."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_settings import EnvSettingsSource, TomlConfigSettingsSource
+
+from pumice.app.settings import Settings, config_file
+from pumice.app.terminal import console, plain, print_json, table
+
+HIDDEN = "(not shown)"
+_SECRET = ("password", "database_url")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting; ``name`` is dotted, as in ``api.port``."""
+
+    name: str
+    value: str
+    source: str
+    meaning: str
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return f"PUMICE_{self.name.replace('.', '__').upper()}"
+
+
+def every(settings: Settings, flags: Mapping[str, Any]) -> list[Setting]:
+    """Every setting, in the order of ``settings.py``."""
+    sources: dict[str, Mapping[str, Any]] = {"flag": flags, "environment": EnvSettingsSource(Settings)()}
+    if path := config_file():
+        sources[str(path)] = TomlConfigSettingsSource(Settings, toml_file=path)()
+    return list(_walk(settings, (), sources))
+
+
+def show(settings: Settings, flags: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print them."""
+    found = every(settings, flags)
+    if as_json:
+        print_json([asdict(one) for one in found])
+        return
+    rows = table("setting", "value", "from", "meaning")
+    for one in found:
+        style = "dim" if one.source == "default" else ""
+        rows.add_row(plain(one.name), plain(one.value), plain(one.source, style), plain(one.meaning))
+    out = console()
+    out.print(rows)
+    out.print(
+        f"\nSettings file: {config_file() or 'none'}. In the environment a setting is named like "
+        f"{found[0].variable} or {found[-1].variable}.",
+        style="dim",
+    )
+
+
+def _walk(
+    section: BaseModel, path: tuple[str, ...], sources: Mapping[str, Mapping[str, Any]]
+) -> Iterator[Setting]:
+    for name, field in type(section).model_fields.items():
+        yield from _value(getattr(section, name), (*path, name), field.description or "", sources)
+
+
+def _value(
+    value: object, path: tuple[str, ...], meaning: str, sources: Mapping[str, Mapping[str, Any]]
+) -> Iterator[Setting]:
+    if isinstance(value, BaseModel):
+        yield from _walk(value, path, sources)
+    elif isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from _value(inner, (*path, str(name)), meaning, sources)
+    else:
+        source = next((name for name, given in sources.items() if _holds(given, path)), "default")
+        shown = HIDDEN if value is not None and path[-1].endswith(_SECRET) else _words(value)
+        yield Setting(".".join(path), shown, source, meaning)
+
+
+def _words(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None or value == {} else str(value)
+
+
+def _holds(given: Mapping[str, Any], path: tuple[str, ...]) -> bool:
+    here: Any = given
+    for name in path:
+        if not isinstance(here, Mapping) or name not in here:
+            return False
+        here = here[name]
+    return True

@@ -1,0 +1,32 @@
+"""What commands print: tables for a person, JSON for a program."""
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+def console() -> Console:
+    """As wide as the terminal; what is piped into something is as wide as it takes, and never cut."""
+    found = Console(highlight=False)
+    return found if found.is_terminal else Console(highlight=False, width=1000)
+
+
+def table(*columns: str) -> Table:
+    """A table without lines, whose words are folded and never cut."""
+    made = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    return made
+
+
+def plain(value: object, style: str = "") -> Text:
+    """Text in which Rich's own markup means nothing."""
+    return Text(str(value), style)
+
+
+def print_json(value: object) -> None:
+    """Print a JSON document; times are UTC."""
+    # The columns of a row are named by a subclass of str, which orjson otherwise refuses as a key.
+    option = orjson.OPT_INDENT_2 | orjson.OPT_NAIVE_UTC | orjson.OPT_NON_STR_KEYS
+    print(orjson.dumps(value, option=option, default=str).decode())

@@ -1,0 +1,85 @@
+"""The doctor: each part missing in turn, and what it says then."""
+
+import fcntl
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from pumice.app import doctor, probes
+from pumice.app.probes import Verdict
+from pumice.app.settings import Api, Compute, Settings, Tgt
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    return Settings(
+        state_dir=tmp_path / "state", api=Api(port=port), tgt=Tgt(portal=f"127.0.0.1:{port}"), host="here"
+    )
+
+
+@pytest.fixture
+def empty_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine on which nothing is installed."""
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setattr(probes, "_SBIN", str(tmp_path / "bin"))
+
+
+@pytest.mark.usefixtures("empty_path")
+async def test_without_any_tool_the_volume_api_still_serves(settings: Settings) -> None:
+    findings = {one.part: one for one in await doctor.examine(settings)}
+    assert not any(one.fatal for one in findings.values())
+    missing = {part for part, one in findings.items() if one.verdict is Verdict.MISSING}
+    assert missing >= {"qemu-img", "tgtd", "qemu", "qemu iscsi", "accelerator", "private libvirtd"}
+    assert findings["tgtd"].cure == "apt-get install tgt"
+    assert findings["qemu-img"].cure == "apt-get install qemu-utils"
+    assert all(findings[part].without for part in missing), "it does not say what works without"
+
+
+@pytest.mark.usefixtures("empty_path")
+def test_the_exit_code_says_whether_the_volume_api_can_serve(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert doctor.run(settings, as_json=False) == 0
+    assert "can serve" in capsys.readouterr().out
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", settings.api.port))
+        other.listen()
+        assert doctor.run(settings, as_json=True) == 1
+        assert '"serves": false' in capsys.readouterr().out
+
+
+async def test_what_is_not_asked_for_is_not_looked_at(settings: Settings) -> None:
+    without = settings.model_copy(update={"compute": Compute(driver="none")})
+    parts = {one.part for one in await doctor.examine(without)}
+    assert "qemu" not in parts and "private libvirtd" not in parts
+    assert "tgtd" in parts
+
+
+def test_the_port_of_a_running_pumice_is_in_order(settings: Settings) -> None:
+    settings.state_dir.mkdir()
+    with socket.socket() as ours, (settings.state_dir / "here.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        ours.bind(("127.0.0.1", settings.api.port))
+        ours.listen()
+        found = probes.api_port(settings)
+    assert found.verdict is Verdict.OK
+    assert str(os.getpid()) in found.found
+
+
+async def test_the_doctor_leaves_nothing_behind(settings: Settings, tmp_path: Path) -> None:
+    await doctor.examine(settings)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_database_that_is_no_database_is_told(settings: Settings) -> None:
+    settings.state_dir.mkdir()
+    (settings.state_dir / "pumice.db").write_text("this is no database, and long enough to be looked at\n" * 99)
+    assert probes.database(settings).fatal
