@@ -1,0 +1,5 @@
+"""``python -m pumice``: the command."""
+
+from pumice.app.cli import main
+
+main()
