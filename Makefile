@@ -40,16 +40,17 @@ format: ## format the code, and mend what the linter can
 
 clients: ## the functional suites of openstacksdk, python-openstackclient and python-cinderclient
 	@scripts/setup clients
-	$(AS_ROOT) $(BIN)/python -m clients
+	$(AS_ROOT) $(BIN)/python -m tests.clients
 
 bench: ## the benchmarks, with what they mean
 	@scripts/setup dev
-	@for benchmark in benchmarks/[a-z]*.py; do $(BIN)/python $$benchmark || exit 1; done
+	$(BIN)/python -m benchmarks.transactions
+	$(BIN)/python -m benchmarks
 
 lock: ## choose versions anew: requirements/*.txt from pyproject.toml
 	@scripts/setup dev
 	$(LOCK) --upgrade --all-extras -o requirements/clients.txt
-	$(LOCK) -c requirements/clients.txt --extra test --extra check -o requirements/dev.txt
+	$(LOCK) -c requirements/clients.txt --extra test --extra bench --extra check -o requirements/dev.txt
 	$(LOCK) -c requirements/clients.txt -o requirements/run.txt
 
 schema: ## write the first migration anew from store/tables.py (until the first release)
