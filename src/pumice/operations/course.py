@@ -227,8 +227,6 @@ class Course:
                 verb.failed(tx, op, op.error or "It failed.")
         op.settled, op.owner = True, None
         tx.notify(log.ended_topic(op.id))
-        if op.parent_id:
-            log.wake_parent(tx, op.parent_id)
 
     def _write(
         self,
@@ -245,7 +243,9 @@ class Course:
         if finished_at is not None:
             values["finished_at"] = finished_at
         log.add_lines(tx, [line.row() for line in lines])
-        log.save(tx, op.id, op.attempt, self.owner, values)
+        parent_id = log.save(tx, op.id, op.attempt, self.owner, values)
+        if parent_id and finished_at is not None:
+            log.wake_parent(tx, parent_id)
 
     def _backoff(self, tries: int) -> float:
         """Seconds: doubling, up to a limit, a little uneven so that many do not come back at once."""

@@ -27,8 +27,14 @@ UNDER_WAY = ("running", "waiting", "undoing")
 _insert = sa.insert(operations)
 _insert_lines = sa.insert(operation_lines)
 _by_id = sa.select(operations).where(_o.id == sa.bindparam("b_id"))
-_fenced = sa.update(operations).where(
-    _o.id == sa.bindparam("b_id"), _o.attempt == sa.bindparam("b_attempt"), _o.owner == sa.bindparam("b_owner")
+_fenced = (
+    sa.update(operations)
+    .where(
+        _o.id == sa.bindparam("b_id"),
+        _o.attempt == sa.bindparam("b_attempt"),
+        _o.owner == sa.bindparam("b_owner"),
+    )
+    .returning(_o.parent_id)
 )
 _candidates = (
     sa.select(_o.id)
@@ -88,13 +94,18 @@ def claim(
     return rows, tx.execute(_soonest, {"places": list(places), "b_owner": owner}).scalar()
 
 
-def save(tx: Transaction, operation_id: str, attempt: int, owner: str, values: Mapping[str, Any]) -> None:
-    """Write an operation's new position. Raises ``LostLease`` when somebody else claimed it since."""
-    result = tx.execute(
+def save(tx: Transaction, operation_id: str, attempt: int, owner: str, values: Mapping[str, Any]) -> str | None:
+    """Write an operation's new position. Raises ``LostLease`` when somebody else claimed it since.
+
+    Its parent's id: the row knows it best, because it may have been adopted while a worker had it in hand.
+    """
+    row = tx.execute(
         _fenced.values(dict(values)), {"b_id": operation_id, "b_attempt": attempt, "b_owner": owner}
-    )
-    if result.rowcount != 1:
+    ).first()
+    if row is None:
         raise LostLease(f"Operation {operation_id} was taken over by another worker.")
+    parent_id: str | None = row.parent_id
+    return parent_id
 
 
 def add_lines(tx: Transaction, lines: Sequence[Mapping[str, Any]]) -> None:
