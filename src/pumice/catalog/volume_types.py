@@ -1,12 +1,15 @@
 """Volume types: what kind of storage a tenant may ask for."""
 
-from pumice.model.errors import NotFound
-from pumice.model.ids import new_id
+from collections.abc import Mapping
+from typing import Any
+
+from pumice.model.errors import Conflict, Invalid, NotFound
+from pumice.model.ids import TypeId, new_id
 from pumice.model.rules import Rules
 from pumice.model.scope import HOUSE, Scope
 from pumice.model.volume import VolumeType
 from pumice.scheduler.specs import truth
-from pumice.store import types
+from pumice.store import quotas, types
 from pumice.store.database import Transaction
 
 get = types.get
@@ -29,11 +32,86 @@ def make_default(tx: Transaction, rules: Rules) -> None:
     try:
         types.find(tx, HOUSE, rules.default_volume_type)
     except NotFound:
-        row = {
-            "id": new_id(),
-            "name": rules.default_volume_type,
-            "description": "Default Volume Type",
-            "is_public": True,
-            "extra_specs": {},
-        }
-        types.insert(tx, row)
+        create(tx, rules.default_volume_type, "Default Volume Type", is_public=True, extra_specs={})
+
+
+def by_id(tx: Transaction, who: Scope, type_id: str) -> VolumeType:
+    """A type that the caller may use, by its id alone. Raises ``NotFound``."""
+    kind = types.find(tx, who, type_id)
+    if kind.id != type_id:
+        raise NotFound("Volume type", type_id)
+    return kind
+
+
+def create(
+    tx: Transaction, name: str, description: str | None, *, is_public: bool, extra_specs: Mapping[str, str]
+) -> VolumeType:
+    """A new type. Raises ``Conflict`` when there is one of that name."""
+    _must_be_new(tx, name)
+    type_id = TypeId(new_id())
+    row = {
+        "id": type_id,
+        "name": name,
+        "description": description,
+        "is_public": is_public,
+        "extra_specs": dict(extra_specs),
+    }
+    types.insert(tx, row)
+    return by_id(tx, HOUSE, type_id)
+
+
+def update(tx: Transaction, type_id: str, changes: Mapping[str, Any]) -> VolumeType:
+    """Change a type's name, description or visibility; what is counted under its name moves along.
+
+    Raises ``NotFound`` or ``Conflict``.
+    """
+    kind = by_id(tx, HOUSE, type_id)
+    name = changes.get("name", kind.name)
+    if name != kind.name:
+        _must_be_new(tx, name)
+        quotas.rename_type(tx, kind.name, name)
+    types.change(tx, type_id, **changes)
+    return by_id(tx, HOUSE, type_id)
+
+
+def delete(tx: Transaction, type_id: str, rules: Rules) -> None:
+    """Forget a type. Raises ``NotFound``, or ``Invalid`` when it is in use or the default one."""
+    kind = by_id(tx, HOUSE, type_id)
+    if kind.name == rules.default_volume_type:
+        raise Invalid(f"The volume type {type_id} is the default volume type and cannot be deleted.")
+    if types.is_used(tx, type_id):
+        raise Invalid("Target volume type is still in use.")
+    quotas.forget_type(tx, kind.name)
+    types.delete(tx, type_id)
+
+
+def set_extra_specs(tx: Transaction, type_id: str, extra_specs: Mapping[str, str]) -> None:
+    """Change what pools must be capable of. Raises ``Invalid`` once volumes have been placed by it."""
+    if types.is_used(tx, type_id):
+        raise Invalid("Volume Type is currently in use.")
+    types.change(tx, type_id, extra_specs=dict(extra_specs))
+
+
+def add_access(tx: Transaction, type_id: str, project_id: str) -> None:
+    """Let a project use a private type. Raises ``NotFound``, ``Invalid`` or ``Conflict``."""
+    _must_be_private(by_id(tx, HOUSE, type_id))
+    if project_id in types.projects_with_access(tx, type_id):
+        raise Conflict(f"Volume type access for {type_id} / {project_id} combination already exists.")
+    types.add_access(tx, type_id, project_id)
+
+
+def remove_access(tx: Transaction, type_id: str, project_id: str) -> None:
+    """Take that back. Raises ``NotFound`` or ``Invalid``."""
+    _must_be_private(by_id(tx, HOUSE, type_id))
+    if not types.remove_access(tx, type_id, project_id):
+        raise NotFound("Volume type access for", f"{type_id} / {project_id} combination")
+
+
+def _must_be_private(kind: VolumeType) -> None:
+    if kind.is_public:
+        raise Invalid("Type access modification is not applicable to public volume type.")
+
+
+def _must_be_new(tx: Transaction, name: str) -> None:
+    if types.named(tx, name):
+        raise Conflict(f"Volume Type {name} already exists.")

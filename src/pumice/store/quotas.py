@@ -16,6 +16,8 @@ from pumice.store.database import Transaction
 from pumice.store.tables import quota_limits, quota_usage, snapshots, volume_types, volumes
 
 DEFAULT_CLASS = "class:default"
+TYPED = ("volumes", "gigabytes", "snapshots")
+"""The resources that every volume type has of its own, with its name behind: ``volumes_fast``."""
 
 _u = quota_usage.c
 _insert = sa.insert(quota_usage)
@@ -65,6 +67,21 @@ def set_limits(tx: Transaction, project_id: str, wanted: Mapping[str, int]) -> N
 def forget_limits(tx: Transaction, project_id: str) -> None:
     """Back to the defaults."""
     tx.execute(sa.delete(quota_limits).where(quota_limits.c.project_id == project_id))
+
+
+def rename_type(tx: Transaction, old: str, new: str) -> None:
+    """Count under a volume type's new name what was counted under the old one, and keep its limits."""
+    for table in (quota_usage, quota_limits):
+        for thing in TYPED:
+            tx.execute(
+                sa.update(table).where(table.c.resource == f"{thing}_{old}").values(resource=f"{thing}_{new}")
+            )
+
+
+def forget_type(tx: Transaction, name: str) -> None:
+    """Forget what was counted and limited under a volume type's name."""
+    for table in (quota_usage, quota_limits):
+        tx.execute(sa.delete(table).where(table.c.resource.in_([f"{thing}_{name}" for thing in TYPED])))
 
 
 def usage_by_rows(tx: Transaction) -> dict[tuple[str, str], int]:

@@ -132,5 +132,13 @@ def total(
     return int(tx.execute(query).scalar_one())
 
 
+def by_project(tx: Transaction, host: str) -> dict[str, tuple[int, int]]:
+    """Number and GiB of each project's snapshots on ``host@backend``."""
+    query = sa.select(_s.project_id, sa.func.count().label("number"), sa.func.sum(_s.size).label("size"))
+    here = _s.pool.startswith(f"{host}#", autoescape=True)
+    rows = tx.execute(query.where(here).group_by(_s.project_id))
+    return {row.project_id: (row.number, row.size) for row in rows}
+
+
 def _seen(who: Scope, all_projects: bool) -> Sequence[sa.ColumnElement[bool]]:
     return () if all_projects and who.is_admin else (_s.project_id == who.project_id,)

@@ -11,7 +11,7 @@ from pumice.model.volume import VolumeType
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.rows import Rows
-from pumice.store.tables import type_access, volume_types
+from pumice.store.tables import snapshots, type_access, volume_types, volumes
 
 _t = volume_types.c
 _rows = Rows(volume_types, VolumeType)
@@ -31,6 +31,19 @@ def find(tx: Transaction, who: Scope, name_or_id: str) -> VolumeType:
 def get(tx: Transaction, type_id: str) -> VolumeType | None:
     """A type by its id, for the house's own work."""
     return _rows.get(tx, type_id)
+
+
+def named(tx: Transaction, name: str) -> bool:
+    """Whether there is a type of this name."""
+    return tx.execute(sa.select(_t.id).where(_t.name == name)).first() is not None
+
+
+def is_used(tx: Transaction, type_id: str) -> bool:
+    """Whether a volume or a snapshot has the type."""
+    return any(
+        tx.execute(sa.select(table.c.id).where(table.c.type_id == type_id).limit(1)).first()
+        for table in (volumes, snapshots)
+    )
 
 
 def names(tx: Transaction) -> dict[str, str]:

@@ -164,5 +164,13 @@ def metadata(
     return [found for found in tx.execute(query).scalars() if found]
 
 
+def by_project(tx: Transaction, host: str) -> dict[str, tuple[int, int]]:
+    """Number and GiB of each project's volumes on ``host@backend``."""
+    query = sa.select(_v.project_id, sa.func.count().label("number"), sa.func.sum(_v.size).label("size"))
+    here = _v.pool.startswith(f"{host}#", autoescape=True)
+    rows = tx.execute(query.where(here).group_by(_v.project_id))
+    return {row.project_id: (row.number, row.size) for row in rows}
+
+
 def _seen(who: Scope, all_projects: bool) -> Sequence[sa.ColumnElement[bool]]:
     return () if all_projects and who.is_admin else (_v.project_id == who.project_id,)

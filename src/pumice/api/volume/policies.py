@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from pumice.api.policy import ADMIN, MEMBER, READER
+from pumice.api.policy import ADMIN, ANYBODY, MEMBER, READER
 
 _READ = (
     "volume:get",
@@ -15,6 +15,7 @@ _READ = (
     "volume:get_all_transfers",
     "volume_extension:volume_image_metadata:show",
     "volume_extension:volume_encryption_metadata",
+    "volume_extension:access_types_extra_specs",
     "volume_extension:type_get",
     "volume_extension:type_get_all",
     "volume_extension:types_extra_specs:index",
@@ -56,7 +57,14 @@ _WRITE = (
     "volume_extension:volume_actions:roll_detaching",
     "volume_extension:volume_actions:initialize_connection",
     "volume_extension:volume_actions:terminate_connection",
+    "volume_extension:volume_type_access",
     "message:delete",
+)
+
+_ASK = (
+    "volume_extension:availability_zone_list",
+    "volume_extension:extensions",
+    "volume_extension:resource_filters",
 )
 
 _ADMINISTER = (
@@ -92,10 +100,12 @@ _ADMINISTER = (
     "snapshot_extension:list_manageable",
     "scheduler_extension:scheduler_stats:get_pools",
     "clusters:get_all",
-    "group:group_types_specs:get_all",
 )
 
 DEFAULTS: Mapping[str, str] = MappingProxyType(
-    dict.fromkeys(_READ, READER) | dict.fromkeys(_WRITE, MEMBER) | dict.fromkeys(_ADMINISTER, ADMIN)
+    dict.fromkeys(_ASK, ANYBODY)
+    | dict.fromkeys(_READ, READER)
+    | dict.fromkeys(_WRITE, MEMBER)
+    | dict.fromkeys(_ADMINISTER, ADMIN)
 )
 """Every rule's default check string."""

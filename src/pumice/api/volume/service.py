@@ -11,14 +11,22 @@ from pumice.api.service import Service
 from pumice.api.volume import (
     attach_actions,
     attachments,
+    discovery,
+    empty_lists,
+    extra_specs,
+    messages,
     metadata,
     policies,
+    pools,
+    quotas,
+    services,
     snapshots,
     versions,
     volume_actions,
 )
 from pumice.api.volume.known import Known
 from pumice.api.volume.links import PREFIX, VERSION
+from pumice.api.volume.types import Types
 from pumice.api.volume.volumes import Volumes
 
 
@@ -35,6 +43,14 @@ def volume_service(house: House, policy_file: Path | None = None) -> Service:
         volume_actions.ROUTES,
         attachments.ROUTES,
         snapshots.ROUTES,
+        Types(known).routes,
+        extra_specs.ROUTES,
+        quotas.ROUTES,
+        services.ROUTES,
+        pools.ROUTES,
+        messages.ROUTES,
+        discovery.ROUTES,
+        empty_lists.ROUTES,
     )
     return Service(
         house,

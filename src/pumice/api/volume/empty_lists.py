@@ -1,0 +1,35 @@
+"""Things that do not exist here yet: their lists are empty, so that clients which look at them go on."""
+
+from functools import partial
+
+from pumice.api.call import Call, Reply, Version
+from pumice.api.routing import Route
+
+
+async def empty(key: str, call: Call) -> Reply:
+    """A list of nothing."""
+    return Reply({key: []})
+
+
+def _list(path: str, key: str, rule: str, since: Version = (3, 0), *, detail: bool = True) -> list[Route]:
+    paths = [path, f"{path}/detail"] if detail else [path]
+    return [Route("GET", each, partial(empty, key), rule, since=since) for each in paths]
+
+
+ROUTES = (
+    *_list("/backups", "backups", "backup:get_all"),
+    *_list("/groups", "groups", "group:get_all", (3, 13)),
+    *_list("/group_types", "group_types", "group:get_all", (3, 11), detail=False),
+    *_list("/group_snapshots", "group_snapshots", "group:get_all_group_snapshots", (3, 14)),
+    *_list("/consistencygroups", "consistencygroups", "group:get_all"),
+    *_list("/cgsnapshots", "cgsnapshots", "group:get_all_group_snapshots"),
+    *_list("/volume-transfers", "transfers", "volume:get_all_transfers"),
+    *_list("/os-volume-transfer", "transfers", "volume:get_all_transfers"),
+    *_list("/clusters", "clusters", "clusters:get_all", (3, 7)),
+    *_list("/qos-specs", "qos_specs", "volume_extension:qos_specs_manage:get_all", detail=False),
+    *_list("/manageable_volumes", "manageable-volumes", "volume_extension:list_manageable", (3, 8)),
+    *_list("/os-volume-manage", "manageable-volumes", "volume_extension:list_manageable"),
+    *_list("/manageable_snapshots", "manageable-snapshots", "snapshot_extension:list_manageable", (3, 8)),
+    *_list("/os-snapshot-manage", "manageable-snapshots", "snapshot_extension:list_manageable"),
+    *_list("/default-types", "default_types", "volume_extension:default_get_all", (3, 62), detail=False),
+)

@@ -1,0 +1,88 @@
+"""User messages, from 3.3: why something did not happen (api-ref, "Messages")."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from pumice.api import paging
+from pumice.api.call import Call, Reply
+from pumice.api.routing import Route
+from pumice.api.volume.links import Links
+from pumice.api.volume.volume_view import wire_time
+from pumice.api.volume.volumes import listed
+from pumice.model.errors import Invalid, NotFound
+from pumice.store import messages
+from pumice.store.database import Transaction
+
+SORT_KEYS = frozenset({"id", "event_id", "resource_uuid", "created_at", "guaranteed_until"})
+_COLUMNS = {
+    "resource_uuid": "resource_id",
+    "resource_type": "resource_type",
+    "event_id": "event_id",
+    "request_id": "request_id",
+    "message_level": "level",
+}
+"""Filters, and the columns that stand for them."""
+
+
+async def index(call: Call) -> Reply:
+    """The project's messages; from 3.5 by page and filter."""
+    links = Links(call, "messages")
+    rows = [_view(message, links) for message in await call.house.db.read(messages.visible, call.who)]
+    if call.version < (3, 5):
+        return Reply({"messages": rows})
+    page = paging.asked(call, keys=SORT_KEYS, most=call.house.rules.api_max_limit)
+    for name in _COLUMNS:
+        if name in call.query:
+            rows = [row for row in rows if str(row.get(name)).upper() == call.query[name].upper()]
+    for key, ascending in reversed(page.sort):
+        rows.sort(key=lambda row: str(row.get(key)), reverse=not ascending)
+    if page.marker:
+        ids = [row["id"] for row in rows]
+        if page.marker not in ids:
+            raise Invalid(f"marker [{page.marker}] not found")
+        rows = rows[ids.index(page.marker) + 1 :]
+    rows = rows[page.offset : page.offset + page.limit]
+    return Reply(listed(call, "messages", rows, page, None))
+
+
+async def show(call: Call) -> Reply:
+    """One message."""
+    message = await call.house.db.read(messages.get, call.who, call.args["id"])
+    if message is None:
+        raise NotFound("Message", call.args["id"])
+    return Reply({"message": _view(message, Links(call, "messages"))})
+
+
+async def remove(call: Call) -> Reply:
+    """Forget it: 204."""
+
+    def forget(tx: Transaction) -> None:
+        if messages.get(tx, call.who, call.args["id"]) is None:
+            raise NotFound("Message", call.args["id"])
+        messages.delete(tx, call.args["id"])
+
+    await call.house.db.write(forget)
+    return Reply(status=204)
+
+
+def _view(message: sa.RowMapping, links: Links) -> dict[str, Any]:
+    return {
+        "id": message["id"],
+        "event_id": message["event_id"],
+        "user_message": message["text"],
+        "message_level": message["level"],
+        "created_at": wire_time(message["created_at"]),
+        "guaranteed_until": wire_time(message["expires_at"]),
+        "request_id": message["request_id"],
+        "links": links.to(message["id"]),
+        "resource_type": message["resource_type"],
+        "resource_uuid": message["resource_id"],
+    }
+
+
+ROUTES = (
+    Route("GET", "/messages", index, "message:get_all", since=(3, 3)),
+    Route("GET", "/messages/{id}", show, "message:get", since=(3, 3)),
+    Route("DELETE", "/messages/{id}", remove, "message:delete", since=(3, 3)),
+)

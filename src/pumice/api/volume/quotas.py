@@ -1,0 +1,131 @@
+"""Quota sets, quota classes and limits (api-ref, "Quota sets extension", "Limits")."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from pumice.api.call import Call, Reply, check
+from pumice.api.routing import Route
+from pumice.api.volume.fields import MOST, Body, Text
+from pumice.api.volume.volumes import flag
+from pumice.catalog import quotas
+from pumice.model.errors import Forbidden
+from pumice.store import quotas as rows
+
+RULE = "volume_extension:quotas:"
+CLASS_RULE = "volume_extension:quota_classes:"
+
+ABSOLUTE: Mapping[str, tuple[str, str]] = {
+    "volumes": ("maxTotalVolumes", "totalVolumesUsed"),
+    "gigabytes": ("maxTotalVolumeGigabytes", "totalGigabytesUsed"),
+    "snapshots": ("maxTotalSnapshots", "totalSnapshotsUsed"),
+    "backups": ("maxTotalBackups", "totalBackupsUsed"),
+    "backup_gigabytes": ("maxTotalBackupGigabytes", "totalBackupGigabytesUsed"),
+}
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, str) and value.removeprefix("-").isascii() and value.removeprefix("-").isdigit():
+        value = int(value) if len(value) <= 12 else MOST + 1
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{value!r} is not an integer")
+    return value
+
+
+Limit = Annotated[int, BeforeValidator(_whole), Field(ge=-1, le=MOST)]
+"""-1 is no limit."""
+
+
+class UpdateBody(Body):
+    """The body of an update of a project's limits; a ``tenant_id`` in it says nothing new."""
+
+    quota_set: dict[Text, Limit | str]
+
+
+class UpdateClassBody(Body):
+    """The body of an update of a class's limits."""
+
+    quota_class_set: dict[Text, Limit]
+
+
+class Wanted(Body):
+    """The limits alone."""
+
+    limits: dict[str, Limit]
+
+
+async def show(call: Call) -> Reply:
+    """A project's limits; with ``usage`` also what it uses."""
+    project_id = call.args["project_id"]
+    found = await call.house.db.read(quotas.of_project, project_id, call.house.rules)
+    shown: dict[str, Any] = {"id": project_id}
+    for name, quota in found.items():
+        used = {"limit": quota.limit, "in_use": quota.in_use, "reserved": 0}
+        shown[name] = used if flag(call, "usage") else quota.limit
+    return Reply({"quota_set": shown})
+
+
+async def defaults(call: Call) -> Reply:
+    """The limits of projects that have none of their own."""
+    found = await call.house.db.read(quotas.of_class, "default", call.house.rules)
+    return Reply({"quota_set": {"id": call.args["project_id"], **found}})
+
+
+async def update(call: Call) -> Reply:
+    """Give a project limits of its own: 200."""
+    body = check(UpdateBody, await call.json()).quota_set
+    given = {name: limit for name, limit in body.items() if name not in ("tenant_id", "force")}
+    wanted = check(Wanted, {"limits": given}).limits
+    project_id, rules = call.args["project_id"], call.house.rules
+    await call.house.db.write(quotas.limit_project, project_id, wanted, rules)
+    found = await call.house.db.read(quotas.of_project, project_id, rules)
+    return Reply({"quota_set": {name: quota.limit for name, quota in found.items()}})
+
+
+async def remove(call: Call) -> Reply:
+    """Back to the defaults: 200."""
+    await call.house.db.write(rows.forget_limits, call.args["project_id"])
+    return Reply(status=200)
+
+
+async def show_class(call: Call) -> Reply:
+    """A class's limits."""
+    name = call.args["id"]
+    found = await call.house.db.read(quotas.of_class, name, call.house.rules)
+    return Reply({"quota_class_set": {"id": name, **found}})
+
+
+async def update_class(call: Call) -> Reply:
+    """Change them: 200."""
+    wanted = check(UpdateClassBody, await call.json()).quota_class_set
+    name, rules = call.args["id"], call.house.rules
+    await call.house.db.write(quotas.limit_class, name, wanted, rules)
+    return Reply({"quota_class_set": await call.house.db.read(quotas.of_class, name, rules)})
+
+
+async def limits(call: Call) -> Reply:
+    """What the caller's project may use and uses; an administrator may ask about another (3.39)."""
+    project_id = call.who.project_id
+    if call.who.is_admin and call.version >= (3, 39):
+        project_id = call.query.get("project_id") or call.query.get("tenant_id") or project_id  # type: ignore[assignment]
+    if project_id is None:
+        raise Forbidden("Limits are a project's: a token scoped to one is needed.")
+    found = await call.house.db.read(quotas.of_project, project_id, call.house.rules)
+    absolute: dict[str, int] = {}
+    for resource, (most, used) in ABSOLUTE.items():
+        absolute |= {most: found[resource].limit, used: found[resource].in_use}
+    return Reply({"limits": {"rate": [], "absolute": absolute}})
+
+
+_SET = "/os-quota-sets/{project_id}"
+
+ROUTES = (
+    Route("GET", _SET, show, f"{RULE}show"),
+    Route("GET", f"{_SET}/defaults", defaults, f"{RULE}show"),
+    Route("PUT", _SET, update, f"{RULE}update"),
+    Route("DELETE", _SET, remove, f"{RULE}delete"),
+    Route("GET", "/os-quota-class-sets/{id}", show_class, f"{CLASS_RULE}get"),
+    Route("PUT", "/os-quota-class-sets/{id}", update_class, f"{CLASS_RULE}update"),
+    Route("GET", "/limits", limits, "limits_extension:used_limits"),
+)

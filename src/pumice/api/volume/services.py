@@ -1,0 +1,183 @@
+"""Services, their hosts and zones (api-ref, "Services", "Hosts extension", "Availability zones")."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic import Field, model_validator
+
+from pumice.api.call import Call, Reply, check
+from pumice.api.routing import Route
+from pumice.api.volume.fields import Body, Text
+from pumice.api.volume.volume_view import wire_time
+from pumice.model.errors import NotFound
+from pumice.store import services, snapshots, volumes
+from pumice.store.columns import now
+from pumice.store.database import Transaction
+from pumice.store.services import VOLUME_BINARY
+
+RULE = "volume_extension:services:"
+
+
+class Which(Body):
+    """One service."""
+
+    host: Text = Field(min_length=1)
+    binary: Text = ""
+    service: Text = ""
+
+    @model_validator(mode="after")
+    def _has_binary(self) -> "Which":
+        if not (self.binary or self.service):
+            raise ValueError("'binary' is a required property")
+        return self
+
+
+class WhichAndWhy(Which):
+    """One service, and why it is taken out of scheduling."""
+
+    disabled_reason: Text = Field(min_length=1)
+
+
+def is_up(call: Call, service: sa.RowMapping) -> bool:
+    """Whether it was heard of lately."""
+    silent = (now() - service["updated_at"]).total_seconds()
+    return bool(silent <= call.house.rules.service_down_seconds)
+
+
+async def _ours(call: Call, **which: str | None) -> list[sa.RowMapping]:
+    """Block storage's services; the table holds others' too."""
+    found = await call.house.db.read(services.every, **which)
+    return [service for service in found if service["binary"].startswith("cinder-")]
+
+
+async def index(call: Call) -> Reply:
+    """Every service, or those on a ``host`` or of a ``binary``."""
+    found = await _ours(call, binary=call.query.get("binary"), host=call.query.get("host"))
+    return Reply({"services": [_view(call, service) for service in found]})
+
+
+def _view(call: Call, service: sa.RowMapping) -> dict[str, Any]:
+    is_volume = service["binary"] == VOLUME_BINARY
+    shown = {
+        "binary": service["binary"],
+        "host": service["host"],
+        "zone": service["zone"],
+        "status": "disabled" if service["disabled"] else "enabled",
+        "state": "up" if is_up(call, service) else "down",
+        "updated_at": wire_time(service["updated_at"]),
+        "disabled_reason": service["disabled_reason"],
+    }
+    if call.version >= (3, 7):
+        shown["cluster"] = None
+    if is_volume:
+        shown |= {"replication_status": "disabled", "active_backend_id": None, "frozen": False}
+    if is_volume and call.version >= (3, 49):
+        shown["backend_state"] = "up" if is_up(call, service) else "down"
+    return shown
+
+
+async def enable(call: Call) -> Reply:
+    """Put a service back into scheduling."""
+    return await _set_disabled(call, check(Which, await call.json()), False, None)
+
+
+async def disable(call: Call) -> Reply:
+    """Take a service out of scheduling."""
+    return await _set_disabled(call, check(Which, await call.json()), True, None)
+
+
+async def disable_with_reason(call: Call) -> Reply:
+    """Take a service out of scheduling, and say why."""
+    asked = check(WhichAndWhy, await call.json())
+    reply = await _set_disabled(call, asked, True, asked.disabled_reason)
+    reply.body["disabled_reason"] = asked.disabled_reason
+    return reply
+
+
+async def _set_disabled(call: Call, asked: Which, disabled: bool, reason: str | None) -> Reply:
+    binary = asked.binary or asked.service
+    if not await call.house.db.write(services.set_disabled, binary, asked.host, disabled, reason):
+        raise NotFound("Service", f"{binary} on host {asked.host}")
+    return Reply(
+        {
+            "host": asked.host,
+            "service": asked.service,
+            "binary": asked.binary,
+            "disabled": disabled,
+            "status": "disabled" if disabled else "enabled",
+        }
+    )
+
+
+async def hosts(call: Call) -> Reply:
+    """Enabled services as hosts."""
+    zone = call.query.get("zone")
+    rows = [
+        {
+            "host_name": service["host"],
+            "service": service["binary"],
+            "zone": service["zone"],
+            "service-status": "available" if is_up(call, service) else "unavailable",
+            "service-state": "enabled",
+            "last-update": wire_time(service["updated_at"]),
+        }
+        for service in await _ours(call)
+        if not service["disabled"] and zone in (None, "", service["zone"])
+    ]
+    return Reply({"hosts": rows})
+
+
+async def host(call: Call) -> Reply:
+    """How much of which project is on a backend's host."""
+    name = call.args["id"]
+    if not await call.house.db.read(services.every, binary=VOLUME_BINARY, host=name):
+        raise NotFound("Host", name)
+    return Reply({"host": await call.house.db.read(_resources, name)})
+
+
+def _resources(tx: Transaction, name: str) -> Sequence[dict[str, Any]]:
+    of_volumes, of_snapshots = volumes.by_project(tx, name), snapshots.by_project(tx, name)
+    rows = [("(total)", _sum(of_volumes), _sum(of_snapshots))]
+    rows += [
+        (project, of_volumes.get(project, (0, 0)), of_snapshots.get(project, (0, 0)))
+        for project in sorted(of_volumes.keys() | of_snapshots.keys())
+    ]
+    return [
+        {
+            "resource": {
+                "host": name,
+                "project": project,
+                "volume_count": str(volume[0]),
+                "total_volume_gb": str(volume[1]),
+                "snapshot_count": str(snapshot[0]),
+                "total_snapshot_gb": str(snapshot[1]),
+            }
+        }
+        for project, volume, snapshot in rows
+    ]
+
+
+def _sum(counted: dict[str, tuple[int, int]]) -> tuple[int, int]:
+    return sum(number for number, _ in counted.values()), sum(size for _, size in counted.values())
+
+
+async def zones(call: Call) -> Reply:
+    """The zones of enabled volume services; each is available while one of them is up."""
+    available: dict[str, bool] = {}
+    for service in await call.house.db.read(services.every, binary=VOLUME_BINARY):
+        if not service["disabled"]:
+            available[service["zone"]] = available.get(service["zone"], False) or is_up(call, service)
+    rows = [{"zoneName": zone, "zoneState": {"available": up}} for zone, up in sorted(available.items())]
+    return Reply({"availabilityZoneInfo": rows})
+
+
+ROUTES = (
+    Route("GET", "/os-services", index, f"{RULE}index"),
+    Route("PUT", "/os-services/enable", enable, f"{RULE}update"),
+    Route("PUT", "/os-services/disable", disable, f"{RULE}update"),
+    Route("PUT", "/os-services/disable-log-reason", disable_with_reason, f"{RULE}update"),
+    Route("GET", "/os-hosts", hosts, "volume_extension:hosts"),
+    Route("GET", "/os-hosts/{id}", host, "volume_extension:hosts"),
+    Route("GET", "/os-availability-zone", zones, "volume_extension:availability_zone_list"),
+)

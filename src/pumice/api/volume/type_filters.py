@@ -1,0 +1,40 @@
+"""What a list of volume types leaves out."""
+
+import ast
+from collections.abc import Mapping
+
+from pumice.api.call import Call
+from pumice.api.volume.fields import truth
+from pumice.model.errors import Invalid
+from pumice.model.volume import VolumeType
+
+SORT_KEYS = frozenset({"id", "name", "description", "is_public", "created_at", "updated_at"})
+
+
+def is_public(call: Call) -> bool | None:
+    """Which visibility an administrator asks for; None is any. Tenants get all that they may use."""
+    if not call.who.is_admin:
+        return None
+    text = call.query.get("is_public")
+    if text is None:
+        return True
+    if text.lower() == "none":
+        return None
+    try:
+        return truth(text)
+    except ValueError:
+        raise Invalid(f"Invalid is_public filter [{text}]") from None
+
+
+def passes(call: Call, kind: VolumeType, readable: Mapping[str, str]) -> bool:
+    """Whether the type has the extra specs asked for (3.52) among those the caller may read."""
+    text = call.query.get("extra_specs")
+    if text is None or call.version < (3, 52):
+        return True
+    try:
+        wanted = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        wanted = None
+    if not isinstance(wanted, dict):
+        raise Invalid("Invalid input received: a filter by extra_specs has the form {'key': 'value'}.")
+    return all(readable.get(str(key)) == str(value) for key, value in wanted.items())

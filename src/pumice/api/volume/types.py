@@ -1,0 +1,206 @@
+"""Volume types, and who may use the private ones (api-ref, "Volume types")."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import Field
+
+from pumice.api import paging
+from pumice.api.call import Call, Reply, check
+from pumice.api.routing import Route
+from pumice.api.volume import type_filters
+from pumice.api.volume.fields import Body, Boolean, Key, Name, Text
+from pumice.api.volume.known import Known
+from pumice.catalog import volume_types
+from pumice.model.errors import Invalid, NotFound
+from pumice.model.volume import VolumeType
+from pumice.store import types
+from pumice.store.database import Transaction
+
+RULE = "volume_extension:type_"
+ACCESS_RULE = "volume_extension:volume_type_access"
+USER_VISIBLE = frozenset({"RESKEY:availability_zones", "multiattach", "replication_enabled"})
+"""The extra specs that tenants may read."""
+
+
+class NewType(Body):
+    """What may be asked of a new type."""
+
+    name: Text = Field(min_length=1)
+    description: Name = None
+    extra_specs: dict[Key, Text | None] = Field(default_factory=dict)
+    is_public: Boolean = Field(True, alias="os-volume-type-access:is_public")
+
+
+class CreateBody(Body):
+    """The body of a create."""
+
+    volume_type: NewType
+
+
+class Changes(Body):
+    """What may be changed of a type."""
+
+    name: Text | None = Field(None, min_length=1)
+    description: Name = None
+    is_public: Boolean | None = None
+
+
+class UpdateBody(Body):
+    """The body of an update."""
+
+    volume_type: Changes
+
+
+class Access(Body):
+    """A project."""
+
+    project: Text = Field(min_length=1)
+
+
+def visible_specs(call: Call, kind: VolumeType) -> dict[str, str]:
+    """The extra specs that the caller may read."""
+    if call.policy.allows("volume_extension:types_extra_specs:read_sensitive", call.who):
+        return kind.extra_specs
+    return {key: value for key, value in kind.extra_specs.items() if key in USER_VISIBLE}
+
+
+def view(call: Call, kind: VolumeType) -> dict[str, Any]:
+    """A type on the wire."""
+    shown: dict[str, Any] = {
+        "id": kind.id,
+        "name": kind.name,
+        "is_public": kind.is_public,
+        "description": kind.description,
+    }
+    if call.policy.allows("volume_extension:access_types_extra_specs", call.who):
+        shown["extra_specs"] = visible_specs(call, kind)
+    if call.policy.allows("volume_extension:access_types_qos_specs_id", call.who):
+        shown["qos_specs_id"] = kind.qos_specs_id
+    if call.policy.allows(ACCESS_RULE, call.who):
+        shown["os-volume-type-access:is_public"] = kind.is_public
+    return shown
+
+
+class Types:
+    """The handlers. Whoever changes a name says so to what is ``known``."""
+
+    def __init__(self, known: Known) -> None:
+        self._known = known
+        one = "/types/{id}"
+        self.routes = (
+            Route("GET", "/types", index, f"{RULE}get_all"),
+            Route("POST", "/types", self.create, f"{RULE}create"),
+            Route("GET", one, show, f"{RULE}get"),
+            Route("PUT", one, self.update, f"{RULE}update"),
+            Route("DELETE", one, self.remove, f"{RULE}delete"),
+            Route("GET", f"{one}/os-volume-type-access", access, f"{ACCESS_RULE}:get_all_for_type"),
+            Route(
+                "POST",
+                f"{one}/action",
+                add_access,
+                f"{ACCESS_RULE}:addProjectAccess",
+                action="addProjectAccess",
+            ),
+            Route(
+                "POST",
+                f"{one}/action",
+                remove_access,
+                f"{ACCESS_RULE}:removeProjectAccess",
+                action="removeProjectAccess",
+            ),
+        )
+
+    async def create(self, call: Call) -> Reply:
+        """A new type: 200."""
+        asked = check(CreateBody, await call.json()).volume_type
+        specs = {key: value for key, value in asked.extra_specs.items() if value is not None}
+        kind = await call.house.db.write(
+            volume_types.create,
+            asked.name,
+            asked.description,
+            is_public=asked.is_public,
+            extra_specs=specs,
+        )
+        return Reply({"volume_type": view(call, kind)})
+
+    async def update(self, call: Call) -> Reply:
+        """Another name, description or visibility."""
+        asked = check(UpdateBody, await call.json()).volume_type
+        given = asked.model_dump(exclude_none=True)
+        if not given:
+            raise Invalid("Specify volume type name, description, is_public or a combination thereof.")
+        if "name" in given and not given["name"].strip():
+            raise Invalid("Volume type name can not be empty.")
+        kind = await call.house.db.write(volume_types.update, call.args["id"], given)
+        self._known.forget()
+        return Reply({"volume_type": view(call, kind)})
+
+    async def remove(self, call: Call) -> Reply:
+        """Forget a type that no volume has: 202."""
+        await call.house.db.write(volume_types.delete, call.args["id"], call.house.rules)
+        self._known.forget()
+        return Reply(status=202)
+
+
+async def index(call: Call) -> Reply:
+    """The types that the caller may use."""
+    page = paging.asked(call, keys=type_filters.SORT_KEYS, most=call.house.rules.api_max_limit)
+    found = await call.house.db.read(types.visible, call.who, type_filters.is_public(call))
+    shown = _page([kind for kind in found if type_filters.passes(call, kind, visible_specs(call, kind))], page)
+    rows = [view(call, kind) for kind in shown]
+    body: dict[str, Any] = {"volume_types": rows}
+    if links := paging.next_link(call, rows, page):
+        body["volume_type_links"] = links
+    return Reply(body)
+
+
+def _page(found: Sequence[VolumeType], page: paging.Page) -> Sequence[VolumeType]:
+    """Types are few: they are sorted and cut here."""
+    rows = sorted(found, key=lambda kind: kind.id)
+    for key, ascending in reversed(page.sort):
+        rows.sort(key=lambda kind: str(getattr(kind, key) or ""), reverse=not ascending)
+    if page.marker:
+        ids = [kind.id for kind in rows]
+        if page.marker not in ids:
+            raise NotFound("Volume type", page.marker)
+        rows = rows[ids.index(page.marker) + 1 :]
+    return rows[page.offset : page.offset + page.limit]
+
+
+async def show(call: Call) -> Reply:
+    """One type, or the ``default`` one."""
+    type_id = call.args["id"]
+    if type_id == "default":
+        kind = await call.house.db.read(volume_types.for_new_volume, call.who, None, call.house.rules)
+    else:
+        kind = await call.house.db.read(volume_types.by_id, call.who, type_id)
+    return Reply({"volume_type": view(call, kind)})
+
+
+async def access(call: Call) -> Reply:
+    """The projects that may use a private type."""
+    type_id = call.args["id"]
+    projects = await call.house.db.read(_projects, call, type_id)
+    rows = [{"volume_type_id": type_id, "project_id": project} for project in projects]
+    return Reply({"volume_type_access": rows})
+
+
+def _projects(tx: Transaction, call: Call, type_id: str) -> Sequence[str]:
+    if volume_types.by_id(tx, call.who, type_id).is_public:
+        raise NotFound("Access list not available for public volume types:", type_id)
+    return sorted(types.projects_with_access(tx, type_id))
+
+
+async def add_access(call: Call) -> Reply:
+    """Let a project use a private type: 202."""
+    asked = await call.parse(Access, "addProjectAccess")
+    await call.house.db.write(volume_types.add_access, call.args["id"], asked.project)
+    return Reply(status=202)
+
+
+async def remove_access(call: Call) -> Reply:
+    """Take that back: 202."""
+    asked = await call.parse(Access, "removeProjectAccess")
+    await call.house.db.write(volume_types.remove_access, call.args["id"], asked.project)
+    return Reply(status=202)

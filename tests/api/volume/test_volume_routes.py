@@ -1,0 +1,111 @@
+"""The route table as a whole: who may ask for what, at which version, and what every refusal looks like."""
+
+import pytest
+from volume_cloud import OTHER_PROJECT, Cloud
+
+from pumice.api.routing import Route
+from pumice.api.volume import policies
+from pumice.model.ids import new_id
+
+
+def asked(route: Route) -> tuple[str, str, object]:
+    path = route.path.removeprefix("/v3")
+    while "{" in path:
+        head, _, tail = path.partition("{")
+        path = head + new_id() + tail.partition("}")[2]
+    return route.method, path, {route.action: {}} if route.action else {}
+
+
+async def test_every_route_refuses_whoever_has_no_token(cloud: Cloud) -> None:
+    for route in cloud.service.table.routes:
+        if route.policy is not None:
+            reply = await cloud.call(*asked(route), who=None)
+            assert reply.status_code == 401, route
+            assert reply.json()["unauthorized"]["code"] == 401
+
+
+async def test_every_route_refuses_the_wrong_role(cloud: Cloud) -> None:
+    anybodys = {rule for rule, check in policies.DEFAULTS.items() if check == policies.ANYBODY}
+    readers = {rule for rule, check in policies.DEFAULTS.items() if check == policies.READER}
+    members = {rule for rule, check in policies.DEFAULTS.items() if check == policies.MEMBER}
+    for route in cloud.service.table.routes:
+        if route.policy is None or route.policy in anybodys:
+            continue
+        wrong = ["nobody"]
+        if route.policy not in readers:
+            wrong.append("reader")
+        if route.policy not in readers | members:
+            wrong.append("member")
+        for role in wrong:
+            reply = await cloud.call(*asked(route), who=role)
+            assert reply.status_code == 403, (route, role)
+            assert reply.json()["forbidden"]["message"] == (
+                f"Policy doesn't allow {route.policy} to be performed."
+            )
+
+
+async def test_every_rule_is_used_and_every_used_rule_is_known(cloud: Cloud) -> None:
+    used = {route.policy for route in cloud.service.table.routes} - {None}
+    asked_in_handlers = {
+        "volume:force_delete",
+        "volume_extension:types_extra_specs:read_sensitive",
+        "volume_extension:access_types_extra_specs",
+        "volume_extension:access_types_qos_specs_id",
+        "volume_extension:volume_type_access",
+        "volume_extension:volume_encryption_metadata",
+    }
+    assert used | asked_in_handlers == set(policies.DEFAULTS)
+
+
+async def test_no_route_answers_an_empty_or_strange_body_with_a_bug(cloud: Cloud) -> None:
+    for route in cloud.service.table.routes:
+        if route.method in ("POST", "PUT"):
+            method, path, _ = asked(route)
+            for body in (None, [], "text", 7, {}, {route.action or "x": None}, {route.action or "x": [1]}):
+                reply = await cloud.call(method, path, body, who="admin")
+                assert 400 <= reply.status_code < 500 or reply.status_code == 202, (route, body, reply.text)
+
+
+async def test_what_came_later_does_not_exist_before(cloud: Cloud) -> None:
+    for route in cloud.service.table.routes:
+        if route.since > (3, 0):
+            before = f"{route.since[0]}.{route.since[1] - 1}"
+            reply = await cloud.call(*asked(route), version=before, who="admin")
+            assert reply.status_code == 404, route
+
+
+@pytest.mark.parametrize(
+    ("version", "status"), [("3.72", 406), ("2.9", 406), ("x", 400), ("latest", 200), (None, 200)]
+)
+async def test_versions_are_negotiated(cloud: Cloud, version: str | None, status: int) -> None:
+    reply = await cloud.call("GET", "/volumes", version=version)
+    assert reply.status_code == status
+    if status == 200:
+        said = {None: "volume 3.0", "latest": "volume 3.71"}[version]
+        assert reply.headers["openstack-api-version"] == said
+        assert reply.headers["vary"] == "OpenStack-API-Version"
+        assert reply.headers["x-openstack-request-id"].startswith("req-")
+
+
+async def test_others_volumes_do_not_exist(cloud: Cloud) -> None:
+    volume_id = (await cloud.make())["id"]
+    body = {"attachment": {"volume_uuid": volume_id}}
+    snapshot = {"snapshot": {"volume_id": volume_id}}
+    tried = [
+        await cloud.call("GET", f"/volumes/{volume_id}", who="other"),
+        await cloud.call("PUT", f"/volumes/{volume_id}", {"volume": {"name": "x"}}, who="other"),
+        await cloud.call("DELETE", f"/volumes/{volume_id}", who="other"),
+        await cloud.call("GET", f"/volumes/{volume_id}/metadata", who="other"),
+        await cloud.act(volume_id, "os-reserve", who="other"),
+        await cloud.act(volume_id, "os-extend", {"new_size": 5}, who="other"),
+        await cloud.call("POST", "/attachments", body, who="other"),
+        await cloud.call("POST", "/snapshots", snapshot, who="other"),
+        await cloud.call("POST", "/volumes", {"volume": {"source_volid": volume_id}}, who="other"),
+    ]
+    for reply in tried:
+        assert reply.status_code == 404, reply.text
+        assert reply.json()["itemNotFound"]["message"] == f"Volume {volume_id} could not be found."
+    listed = await cloud.call("GET", "/volumes?all_tenants=1", who="other")
+    assert listed.json() == {"volumes": []}
+    quota = await cloud.call("GET", f"/os-quota-sets/{OTHER_PROJECT}")
+    assert quota.status_code == 403
