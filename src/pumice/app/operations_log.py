@@ -19,7 +19,6 @@ from pumice.store.database import SqliteDatabase, Transaction, open_database
 LOOKED_AFTER_SECONDS = 60.0
 """An operation that could go on, and that nobody took up for so long, counts as stuck."""
 
-_MOVING = ("running", "waiting", "undoing")
 _COLOURS = {"done": "green", "failed": "red", "retry": "yellow", "undoing": "yellow", "waiting": "cyan"}
 
 
@@ -37,15 +36,15 @@ class Which:
     def states(self) -> tuple[str, ...] | None:
         """The states to look at; None for all."""
         if self.stuck or (self.running and not self.failed):
-            return _MOVING
+            return log.UNDER_WAY
         if self.failed:
-            return (*_MOVING, "failed") if self.running else ("failed",)
+            return (*log.UNDER_WAY, "failed") if self.running else ("failed",)
         return None
 
 
 def why_stuck(row: log.Row, at: float) -> str | None:
     """Why nobody seems to bring this operation to its end; None when somebody does. ``at``: epoch seconds."""
-    if row["state"] not in _MOVING:
+    if row["state"] not in log.UNDER_WAY:
         return None
     if row["deadline"] < at and not row["settled"]:
         return "past its deadline, and not told so"
@@ -106,7 +105,7 @@ def print_one(settings: Settings, beginning: str, *, as_json: bool) -> None:
     if row["parent_id"]:
         out.print(f"part of {row['parent_id']}", style="dim")
     out.print(_history(lines))
-    if (step := _step_in_hand(row)) and row["state"] in _MOVING:
+    if (step := _step_in_hand(row)) and row["state"] in log.UNDER_WAY:
         out.print(f"In hand: {step} at {row['place']}, {row['owner'] or 'nobody'} has it.")
     if row["error"]:
         out.print(plain(row["error"], "red"))
@@ -162,7 +161,7 @@ def _one(tx: Transaction, beginning: str) -> log.Row:
 
 
 def _step_in_hand(row: log.Row) -> str:
-    if row["state"] not in _MOVING or not 0 <= row["position"] < len(row["steps"]):
+    if row["state"] not in log.UNDER_WAY or not 0 <= row["position"] < len(row["steps"]):
         return ""
     step: str = row["steps"][row["position"]]
     return f"undo {step}" if row["state"] == "undoing" else step
