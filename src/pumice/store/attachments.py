@@ -23,6 +23,10 @@ _of_volume = _rows.select.where(_a.volume_id == sa.bindparam("b_volume")).order_
 _statuses = sa.select(_a.status).where(_a.volume_id == sa.bindparam("b_volume"))
 _of_volumes = _rows.select.where(_a.volume_id.in_(sa.bindparam("ids", expanding=True))).order_by(_a.created_at)
 _delete = sa.delete(attachments).where(_a.id == sa.bindparam("b_id"))
+_change = sa.update(attachments).where(_a.id == sa.bindparam("b_id"))
+_move = _change.where(_a.status.in_(sa.bindparam("b_start", expanding=True)))
+_settle = _change.where(_a.operation_id == sa.bindparam("b_operation"))
+_user = sa.select(server_disks.c.server_id).where(server_disks.c.attachment_id == sa.bindparam("b_id"))
 
 
 def insert(tx: Transaction, attachment: Attachment) -> None:
@@ -74,19 +78,15 @@ def exported_at(tx: Transaction, host: str) -> Sequence[tuple[Attachment, str]]:
 
 def used_by_server(tx: Transaction, attachment_id: str) -> str | None:
     """The server of the Compute API that uses the attachment (OSSA-2023-003), if one does."""
-    query = sa.select(server_disks.c.server_id).where(server_disks.c.attachment_id == attachment_id)
-    return tx.execute(query).scalar()
+    return tx.execute(_user, {"b_id": attachment_id}).scalar()
 
 
 def move(
     tx: Transaction, attachment_id: str, start: Collection[AttachStatus], end: AttachStatus, **changes: Any
 ) -> None:
     """Move an attachment from one of the states ``start`` to ``end``, or raise ``InvalidState``."""
-    result = tx.execute(
-        sa.update(attachments)
-        .where(_a.id == attachment_id, _a.status.in_(sorted(start)))
-        .values(status=end, updated_at=now(), **changes)
-    )
+    values = {"status": end, "updated_at": now()} | changes
+    result = tx.execute(_move, {"b_id": attachment_id, "b_start": sorted(start)} | values)
     if result.rowcount == 1:
         return
     attachment = _rows.get(tx, attachment_id)
@@ -99,17 +99,13 @@ def move(
 def change(tx: Transaction, attachment_id: str, **changes: Any) -> None:
     """Write columns other than the status."""
     assert "status" not in changes
-    tx.execute(sa.update(attachments).where(_a.id == attachment_id).values(updated_at=now(), **changes))
+    tx.execute(_change, {"b_id": attachment_id, "updated_at": now()} | changes)
 
 
 def settle(tx: Transaction, attachment_id: str, operation_id: str, **changes: Any) -> bool:
     """Write what ``operation_id`` came to, and let go of the attachment. False if another holds it since."""
-    result = tx.execute(
-        sa.update(attachments)
-        .where(_a.id == attachment_id, _a.operation_id == operation_id)
-        .values(operation_id=None, updated_at=now(), **changes)
-    )
-    return bool(result.rowcount)
+    values = {"operation_id": None, "updated_at": now()} | changes
+    return bool(tx.execute(_settle, {"b_id": attachment_id, "b_operation": operation_id} | values).rowcount)
 
 
 def delete(tx: Transaction, attachment_id: str) -> None:
@@ -124,6 +120,7 @@ _FOLLOWS = (
     ((A.RESERVED,), V.RESERVED),
 )
 _FOLLOWERS = sorted({V.AVAILABLE, V.RESERVED, V.ATTACHING, V.IN_USE, V.DETACHING})
+_follow = sa.update(volumes).where(volumes.c.id == sa.bindparam("b_id"), volumes.c.status.in_(_FOLLOWERS))
 
 
 def let_volume_follow(tx: Transaction, volume_id: str) -> None:
@@ -133,11 +130,7 @@ def let_volume_follow(tx: Transaction, volume_id: str) -> None:
     """
     found = set(tx.execute(_statuses, {"b_volume": volume_id}).scalars())
     status = next((word for states, word in _FOLLOWS if found.intersection(states)), V.AVAILABLE)
-    tx.execute(
-        sa.update(volumes)
-        .where(volumes.c.id == volume_id, volumes.c.status.in_(_FOLLOWERS))
-        .values(status=status, updated_at=now())
-    )
+    tx.execute(_follow, {"b_id": volume_id, "status": status, "updated_at": now()})
 
 
 def page(

@@ -48,6 +48,12 @@ _candidates = (
     .limit(sa.bindparam("most"))
     .with_for_update(skip_locked=True)
 )
+_endings = sa.select(_o.id, _o.state, _o.settled, _o.error).where(
+    _o.id.in_(sa.bindparam("ids", expanding=True))
+)
+_running = sa.select(_o.id).where(
+    _o.subject == sa.bindparam("b_subject"), _o.settled.is_(False), _o.id != sa.bindparam("b_id")
+)
 _lease_until = sa.func.coalesce(_o.lease_until, 0.0)
 _when = sa.case((_lease_until > _o.run_at, _lease_until), else_=_o.run_at)
 _claim = (
@@ -99,9 +105,8 @@ def save(tx: Transaction, operation_id: str, attempt: int, owner: str, values: M
 
     Its parent's id: the row knows it best, because it may have been adopted while a worker had it in hand.
     """
-    row = tx.execute(
-        _fenced.values(dict(values)), {"b_id": operation_id, "b_attempt": attempt, "b_owner": owner}
-    ).first()
+    fence = {"b_id": operation_id, "b_attempt": attempt, "b_owner": owner}
+    row = tx.execute(_fenced, {**fence, **values}).first()
     if row is None:
         raise LostLease(f"Operation {operation_id} was taken over by another worker.")
     parent_id: str | None = row.parent_id
@@ -175,7 +180,7 @@ def endings(tx: Transaction, ids: Collection[str]) -> dict[str, tuple[bool, str 
 
     One that was pruned from the log counts as having ended well.
     """
-    rows = {row.id: row for row in tx.execute(sa.select(operations).where(_o.id.in_(list(ids))))}
+    rows = {row.id: row for row in tx.execute(_endings, {"ids": list(ids)})}
     found: dict[str, tuple[bool, str | None]] = {}
     for operation_id in ids:
         row = rows.get(operation_id)
@@ -253,8 +258,7 @@ def force(tx: Transaction, operation_id: str, attempt: int, values: Mapping[str,
 
 def adopt_running(tx: Transaction, subject: str, parent_id: str) -> list[str]:
     """Make ``parent_id`` the parent of every operation on ``subject`` that has not ended. Their ids."""
-    mine = _o.subject == subject, _o.settled.is_(False), _o.id != parent_id
-    ids = list(tx.execute(sa.select(_o.id).where(*mine)).scalars())
+    ids = list(tx.execute(_running, {"b_subject": subject, "b_id": parent_id}).scalars())
     if ids:
         tx.execute(sa.update(operations).where(_o.id.in_(ids)).values(parent_id=parent_id))
     return ids

@@ -26,10 +26,15 @@ COLUMNS = frozenset(column.name for column in volumes.c) - {"metadata", "image_m
 
 _insert = sa.insert(volumes)
 _delete = sa.delete(volumes).where(_v.id == sa.bindparam("b_id"))
+_change = sa.update(volumes).where(_v.id == sa.bindparam("b_id"))
 _has_snapshots = sa.exists().where(snapshots.c.volume_id == _v.id)
 _has_attachments = sa.exists().where(attachments.c.volume_id == _v.id)
 _copy = volumes.alias("copy")
 _is_being_copied = sa.exists().where(_copy.c.source_volid == _v.id, _copy.c.status == VolumeStatus.CREATING)
+_move = _change.where(_v.status.in_(sa.bindparam("b_start", expanding=True)))
+_move_unattached = _move.where(~_has_attachments, ~_is_being_copied)
+_move_unused = _move_unattached.where(~_has_snapshots)
+_reset = _change.where(_v.operation_id == sa.bindparam("b_operation"))
 
 
 def insert(tx: Transaction, volume: Volume) -> None:
@@ -68,12 +73,9 @@ def move(
     ``unattached`` snapshots do not matter.
     """
     assert all(may_move(state, end) for state in start), f"no edge to {end}"
-    changed = sa.update(volumes).where(_v.id == volume_id, _v.status.in_(sorted(start)))
-    if unused or unattached:
-        changed = changed.where(~_has_attachments, ~_is_being_copied)
-    if unused:
-        changed = changed.where(~_has_snapshots)
-    result = tx.execute(changed.values(status=end, updated_at=now(), **changes))
+    statement = _move_unused if unused else _move_unattached if unattached else _move
+    values = {"status": end, "updated_at": now()} | changes
+    result = tx.execute(statement, {"b_id": volume_id, "b_start": sorted(start)} | values)
     if result.rowcount == 1:
         return
     volume = _rows.get(tx, volume_id)
@@ -85,16 +87,13 @@ def move(
 def change(tx: Transaction, volume_id: str, **changes: Any) -> None:
     """Write columns other than the status."""
     assert "status" not in changes
-    tx.execute(sa.update(volumes).where(_v.id == volume_id).values(updated_at=now(), **changes))
+    tx.execute(_change, {"b_id": volume_id, "updated_at": now()} | changes)
 
 
 def reset(tx: Transaction, volume_id: str, status: VolumeStatus, operation_id: str, **changes: Any) -> None:
     """Give a volume that ``operation_id`` holds another state, if it holds it still."""
-    tx.execute(
-        sa.update(volumes)
-        .where(_v.id == volume_id, _v.operation_id == operation_id)
-        .values(status=status, operation_id=None, updated_at=now(), **changes)
-    )
+    values = {"status": status, "operation_id": None, "updated_at": now()} | changes
+    tx.execute(_reset, {"b_id": volume_id, "b_operation": operation_id} | values)
 
 
 def put(tx: Transaction, volume_id: str, status: VolumeStatus) -> bool:
@@ -106,7 +105,7 @@ def put(tx: Transaction, volume_id: str, status: VolumeStatus) -> bool:
 
 def place(tx: Transaction, volume_id: str, pool: str | None) -> None:
     """Note the pool that was chosen, or that none is."""
-    tx.execute(sa.update(volumes).where(_v.id == volume_id).values(pool=pool))
+    tx.execute(_change, {"b_id": volume_id, "pool": pool})
 
 
 def delete(tx: Transaction, volume_id: str) -> bool:
