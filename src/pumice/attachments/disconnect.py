@@ -21,7 +21,7 @@ from pumice.model.volume import Attachment, host_of
 from pumice.operations.hands import Hands
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue
 from pumice.operations.places import volume_host
-from pumice.store import attachments, messages, operations, volumes
+from pumice.store import attachments, messages, operations, servers, volumes
 from pumice.store.database import Transaction
 
 A = AttachStatus
@@ -99,6 +99,7 @@ def free(tx: Transaction, op: Operation[DisconnectParams], rules: Rules) -> None
 
 
 def _free(tx: Transaction, attachment_id: str, volume_id: str) -> None:
+    servers.unlink_disk(tx, attachment_id)
     attachments.delete(tx, attachment_id)
     attachments.let_volume_follow(tx, volume_id)
 

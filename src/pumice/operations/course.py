@@ -45,11 +45,10 @@ def no_faults(_when: str, _direction: str, _step: str, _op: Operation[Any]) -> N
 class StepFailed(Exception):
     """A step on our own rows failed; its transaction was dropped with all that was to be committed with it."""
 
-    def __init__(self, error: PumiceError, line: "Line", done_before: bool, position: int) -> None:
+    def __init__(self, error: PumiceError, line: "Line", position: int) -> None:
         super().__init__(str(error))
         self.error = error
         self.line = line
-        self.done_before = done_before
         self.position = position
 
 
@@ -137,13 +136,13 @@ class Course:
             work(tx, op, self.rules)
             self.faults("after", direction(op), step, op)
         except PumiceError as error:
-            raise StepFailed(error, watch.line(), bool(lines), op.position) from error
+            raise StepFailed(error, watch.line(), op.position) from error
         except Exception as bug:
             if is_trouble(bug):
                 raise
             logger.exception("operation.bug", step=step)
             unexpected = PumiceError(f"'{step}' failed unexpectedly: {type(bug).__name__}: {bug}")
-            raise StepFailed(unexpected, watch.line(), bool(lines), op.position) from bug
+            raise StepFailed(unexpected, watch.line(), op.position) from bug
         lines.append(watch.line())
 
     def _children_ended(self, tx: Transaction, step: Wait[Any], op: Operation[Any], lines: list[Line]) -> bool:
@@ -155,7 +154,7 @@ class Course:
         for well, error in ended.values():
             if not well and not step.whatever:
                 failure = PumiceError(error or "A part of it failed.")
-                raise StepFailed(failure, watch.line(), bool(lines), op.position)
+                raise StepFailed(failure, watch.line(), op.position)
         lines.append(replace(watch.line(), outcome="done" if len(ended) == len(children) else "waiting"))
         return len(ended) == len(children)
 

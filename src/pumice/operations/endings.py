@@ -32,7 +32,8 @@ class Endings:
             async with asyncio.timeout(timeout):
                 while not (ending := (await self.db.read(log.endings, [operation_id])).get(operation_id)):
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(event.wait(), LOOK_SECONDS)
+                        async with asyncio.timeout(LOOK_SECONDS):
+                            await event.wait()
                 return ending
         finally:
             self._awaited.pop(topic, None)

@@ -121,8 +121,10 @@ class Runner:
         full = len(self._carrying) >= self.workers or self.course.stopping
         seconds = POLL_SECONDS if full else self._look_at - time.monotonic()
         if seconds > 0:
+            # not wait_for: on Python 3.11 it swallows a cancellation that comes together with the event
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), seconds)
+                async with asyncio.timeout(seconds):
+                    await self._wake.wait()
 
     async def _keep_leases(self) -> None:
         while True:
@@ -175,7 +177,7 @@ class Runner:
         try:
             return await self.db.write(self.course.advance, op, line)
         except StepFailed as failed:
-            if failed.done_before:  # keep what came before it, then fail it by itself
+            if line is not None or failed.position != op.position:  # keep what came before it
                 op = await self.db.write(self.course.advance, op, line, failed.position)
             return await self.db.write(self.course.turn_back, op, failed.line, failed.error)
 

@@ -1,7 +1,7 @@
 """Servers and their disks: every read and write of their rows."""
 
 from collections.abc import Collection, Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from string import ascii_lowercase
 from typing import Any
 
@@ -16,6 +16,8 @@ from pumice.store.paging import after
 from pumice.store.rows import Rows
 from pumice.store.tables import server_disks, servers, services
 
+Condition = sa.ColumnElement[bool]
+
 COMPUTE_BINARY = "nova-compute"
 MOST_DISKS = len(ascii_lowercase)
 
@@ -25,6 +27,9 @@ _disk_rows = Rows(server_disks, ServerDisk)
 _disks = _disk_rows.select.where(_d.server_id == sa.bindparam("b_server")).order_by(_d.device)
 _insert = sa.insert(servers)
 _insert_disk = sa.insert(server_disks)
+_unlink = (
+    sa.update(server_disks).where(_d.attachment_id == sa.bindparam("b_attachment")).values(attachment_id=None)
+)
 
 
 def insert(tx: Transaction, server: Server) -> None:
@@ -124,6 +129,11 @@ def remove_disks(tx: Transaction, server_id: str) -> None:
     tx.execute(sa.delete(server_disks).where(_d.server_id == server_id))
 
 
+def unlink_disk(tx: Transaction, attachment_id: str) -> None:
+    """The attachment of a disk is gone; the disk waits for its server's end."""
+    tx.execute(_unlink, {"b_attachment": attachment_id})
+
+
 def free_device(tx: Transaction, server_id: str, wanted: str | None = None) -> str:
     """A device name that no disk of the server has: ``wanted``, or the first free one.
 
@@ -168,6 +178,75 @@ def connector_of(tx: Transaction, host: str) -> dict[str, Any]:
     if not facts or "connector" not in facts:
         raise Conflict(f"The compute host {host} has not said yet how it connects to storage.")
     return dict(facts["connector"])
+
+
+def put(tx: Transaction, server_id: str, status: str) -> bool:
+    """Give a server a state because an administrator says so. False while an operation holds it."""
+    free = _s.id == server_id, _s.operation_id.is_(None)
+    changed = sa.update(servers).where(*free).values(status=status, task=None, updated_at=now())
+    return bool(tx.execute(changed).rowcount)
+
+
+def usage(tx: Transaction, project_id: str) -> tuple[int, int, int]:
+    """What a project's servers are in all: how many, their vCPUs, their memory in MiB."""
+    sums = (sa.func.coalesce(sa.func.sum(_s.flavor[key].as_integer()), 0) for key in ("vcpus", "ram"))
+    query = sa.select(sa.func.count(), *sums).where(_s.project_id == project_id)
+    count, vcpus, ram = tx.execute(query).one()
+    return count, vcpus, ram
+
+
+# --- lists: which servers ------------------------------------------------------------------------------------
+
+
+def with_value(column: str, value: object) -> Condition:
+    """Those with this value in a column."""
+    return _s[column] == value
+
+
+def named(text: str) -> Condition:
+    """Those with the text in their name; ``^`` and ``$`` bind it to the name's beginning and end."""
+    plain = text.removeprefix("^").removesuffix("$")
+    match text.startswith("^"), text.endswith("$"):
+        case True, True:
+            return _s.name == plain
+        case True, False:
+            return _s.name.startswith(plain, autoescape=True)
+        case False, True:
+            return _s.name.endswith(plain, autoescape=True)
+        case _:
+            return _s.name.icontains(plain, autoescape=True)
+
+
+def of_flavor(flavor_id: str) -> Condition:
+    """Those made with this flavor."""
+    return _s.flavor["id"].as_string() == flavor_id
+
+
+def in_state(statuses: Collection[str]) -> Condition:
+    """Those in one of these states."""
+    return _s.status.in_(sorted(statuses))
+
+
+def changed_since(moment: datetime) -> Condition:
+    """Those that were made or changed then or later."""
+    return sa.func.coalesce(_s.updated_at, _s.created_at) >= moment
+
+
+def changed_before(moment: datetime) -> Condition:
+    """Those that were made or changed then or earlier, and not since."""
+    return sa.func.coalesce(_s.updated_at, _s.created_at) <= moment
+
+
+def tagged(tags: Collection[str], *, every: bool) -> Condition:
+    """Those with ``every`` one of the tags, or with any of them."""
+    each = sa.func.json_each(_s.tags).table_valued("value")
+    has = [sa.exists(sa.select(1).select_from(each).where(each.c.value == tag)) for tag in tags]
+    return sa.and_(*has) if every else sa.or_(*has)
+
+
+def none_if(nobody: bool) -> Condition:
+    """No server at all, if so: those that are deleted are gone."""
+    return sa.false() if nobody else sa.true()
 
 
 def page(

@@ -1,0 +1,150 @@
+"""A whole house on the shipped fakes, for the harness: two backends, one hypervisor, one image."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from pumice.app.verbs import VERBS
+from pumice.backends.fake import FakeBackend
+from pumice.backends.targets.fake import FakeTarget
+from pumice.catalog import volume_types
+from pumice.hypervisor.fake import FakeHypervisor
+from pumice.loops.audit import breaches
+from pumice.loops.heartbeats import Heartbeats
+from pumice.model.ids import ProjectId, UserId, new_id
+from pumice.model.rules import Rules
+from pumice.model.scope import Scope
+from pumice.model.server import Flavor
+from pumice.operations.course import FaultPoint
+from pumice.operations.endings import Endings
+from pumice.operations.hands import Hands
+from pumice.operations.places import SCHEDULER, compute_host, volume_host
+from pumice.operations.runner import Runner
+from pumice.servers import boot
+from pumice.store import attachments, servers, volumes
+from pumice.store.columns import now
+from pumice.store.database import SqliteDatabase, Transaction
+from pumice.store.tables import images, metadata
+from pumice.volumes import create
+
+TENANT = Scope(UserId("tenant"), ProjectId("project"), frozenset({"member"}), request_id="req-test")
+FLAVOR = Flavor("1", "tiny", 1, 128, 1, 0, 0, True, False, None, {})
+CONNECTOR = {"initiator": "iqn.2026-11.org.example:client", "host": "client", "ip": "127.0.0.1"}
+HOST = "here"
+
+
+@dataclass(slots=True)
+class FakeWorld:
+    """The harness's world."""
+
+    db: SqliteDatabase
+    hands: Hands
+    rules: Rules
+    backends: dict[str, FakeBackend]
+    target: FakeTarget
+    machines: FakeHypervisor
+
+    def runner(self, boot: str, faults: FaultPoint) -> Runner:
+        places = [SCHEDULER, *map(volume_host, self.backends), compute_host(HOST)]
+        return Runner(
+            self.db,
+            VERBS,
+            self.hands,
+            host=HOST,
+            boot=boot,
+            places=places,
+            rules=self.rules,
+            faults=faults,
+            first_backoff=0.001,
+        )
+
+    async def breaches(self) -> list[str]:
+        return await breaches(self.hands)
+
+    async def ended(self, operation_id: str) -> None:
+        well, error = await Endings(self.db).wait(operation_id, 10)
+        assert well, error
+
+    async def a_volume(self, **wanted: Any) -> str:
+        """An available volume."""
+        asked = create.Wanted(**{"size": 1, **wanted})
+        volume = await self.db.write(create.accept, TENANT, asked, self.rules)
+        await self.ended(volume.operation_id or "")
+        return volume.id
+
+    async def a_server(self, volume_id: str) -> str:
+        """An active server that boots from the volume."""
+        disk = boot.DiskWanted(boot_index=0, volume_id=volume_id)
+        asked = boot.ServerWanted(name="server", flavor=FLAVOR, disks=[disk])
+        server = await self.db.write(boot.accept, TENANT, asked, self.rules)
+        await self.ended(server.operation_id or "")
+        return server.id
+
+    async def an_image(self) -> str:
+        """An active image of 1 MiB of zeroes."""
+        image_id = new_id()
+        self.hands.image_path(image_id).write_bytes(b"\0" * 1024**2)
+        row = {
+            "id": image_id,
+            "owner": TENANT.project,
+            "name": "image",
+            "status": "active",
+            "visibility": "private",
+            "disk_format": "raw",
+            "container_format": "bare",
+            "size": 1024**2,
+            "virtual_size": 1024**2,
+            "checksum": "0" * 32,
+            "min_disk": 0,
+            "min_ram": 0,
+            "protected": False,
+            "os_hidden": False,
+            "tags": [],
+            "properties": {},
+            "created_at": now(),
+        }
+        await self.db.write(lambda tx: tx.execute(images.insert(), row) and None)
+        return image_id
+
+    async def volume_status(self, volume_id: str) -> str | None:
+        volume = await self.db.read(volumes.find, volume_id)
+        return volume.status if volume else None
+
+    async def server_status(self, server_id: str) -> str | None:
+        server = await self.db.read(servers.find, server_id)
+        return server.status if server else None
+
+    async def links(self, volume_id: str) -> int:
+        return len(await self.db.read(attachments.of_volume, volume_id))
+
+
+@asynccontextmanager
+async def fake_world() -> AsyncIterator[FakeWorld]:
+    """A fresh one."""
+    with TemporaryDirectory(prefix="pumice-") as directory:
+        db = SqliteDatabase(Path(directory) / "pumice.db")
+        rules = Rules()
+
+        def furnish(tx: Transaction) -> None:
+            metadata.create_all(tx.connection)
+            volume_types.make_default(tx, rules)
+
+        db.write_now(furnish)
+        target, machines = FakeTarget(), FakeHypervisor(host=HOST)
+        backends = {f"{HOST}@one": FakeBackend(("a",)), f"{HOST}@two": FakeBackend(("b",))}
+        hands = Hands(
+            db,
+            image_path=lambda image_id: Path(directory) / image_id,
+            backends=backends,
+            targets=dict.fromkeys(backends, target),
+            hypervisors={HOST: machines},
+        )
+        world = FakeWorld(db, hands, rules, backends, target, machines)
+        await Heartbeats(hands, HOST, rules.availability_zone, {}).beat()
+        try:
+            yield world
+        finally:
+            await db.close()

@@ -1,0 +1,361 @@
+"""Every operation passes the harness: straight, twice, failing, undone twice, killed, at each of its steps."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from fake_world import CONNECTOR, FLAVOR, TENANT, FakeWorld, fake_world
+
+from pumice.app.verbs import VERBS
+from pumice.attachments import connect, disconnect
+from pumice.operations.harness import Scenario, Trial, perform, trials
+from pumice.operations.operation import Verb
+from pumice.servers import attach_volume, boot, console, detach_volume, power
+from pumice.servers import delete as delete_server
+from pumice.store import attachments, operations, servers, volumes
+from pumice.volumes import create, delete, extend
+from pumice.volumes.snapshots import create as create_snapshot
+from pumice.volumes.snapshots import delete as delete_snapshot
+
+Stage = dict[str, str]
+SCENARIOS: dict[str, Scenario] = {}
+
+
+async def nothing(world: FakeWorld) -> Stage:
+    return {}
+
+
+def scenario(
+    verb: Verb[Any],
+    prepare: Callable[[FakeWorld], Awaitable[Stage]],
+    begin: Callable[[FakeWorld, Stage], Awaitable[str]],
+    check: Callable[[FakeWorld, Stage, bool], Awaitable[None]],
+    name: str = "",
+) -> None:
+    SCENARIOS[name or verb.kind] = Scenario(verb, fake_world, prepare, begin, check)
+
+
+async def running(world: FakeWorld, subject: str) -> str:
+    """The operation that was enqueued last on ``subject``."""
+    rows = await world.db.read(operations.page, states=None, kind=None, subject=subject, limit=1)
+    return str(rows[0]["id"])
+
+
+# --- volumes ------------------------------------------------------------------------------------
+
+
+def creates(name: str, source: Callable[[FakeWorld], Awaitable[dict[str, Any]]]) -> None:
+    async def prepare(world: FakeWorld) -> Stage:
+        return await source(world)
+
+    async def begin(world: FakeWorld, stage: Stage) -> str:
+        volume = await world.db.write(create.accept, TENANT, create.Wanted(size=1, **stage), world.rules)
+        stage["made"] = volume.id
+        return volume.operation_id or ""
+
+    async def check(world: FakeWorld, stage: Stage, well: bool) -> None:
+        assert await world.volume_status(stage["made"]) == ("available" if well else "error")
+
+    scenario(create.CREATE, prepare, begin, check, name)
+
+
+async def from_nothing(world: FakeWorld) -> dict[str, Any]:
+    return {}
+
+
+async def from_image(world: FakeWorld) -> dict[str, Any]:
+    return {"image_id": await world.an_image()}
+
+
+async def from_volume(world: FakeWorld) -> dict[str, Any]:
+    return {"source_volid": await world.a_volume()}
+
+
+async def from_snapshot(world: FakeWorld) -> dict[str, Any]:
+    return {"snapshot_id": (await a_snapshot(world))["snapshot"]}
+
+
+creates("volume.create blank", from_nothing)
+creates("volume.create from an image", from_image)
+creates("volume.create from a volume", from_volume)
+creates("volume.create from a snapshot", from_snapshot)
+
+
+async def a_volume(world: FakeWorld) -> Stage:
+    return {"volume": await world.a_volume()}
+
+
+async def begin_delete(world: FakeWorld, stage: Stage) -> str:
+    await world.db.write(delete.accept, TENANT, stage["volume"])
+    return await running(world, stage["volume"])
+
+
+async def check_delete(world: FakeWorld, stage: Stage, well: bool) -> None:
+    assert await world.volume_status(stage["volume"]) == (None if well else "error_deleting")
+
+
+scenario(delete.DELETE, a_volume, begin_delete, check_delete)
+
+
+async def begin_delete_when_free(world: FakeWorld, stage: Stage) -> str:
+    await world.db.write(delete.accept_when_free, stage["volume"])
+    return await running(world, stage["volume"])
+
+
+async def check_delete_when_free(world: FakeWorld, stage: Stage, well: bool) -> None:
+    assert await world.volume_status(stage["volume"]) == (None if well else "available")
+
+
+scenario(delete.DELETE_WHEN_FREE, a_volume, begin_delete_when_free, check_delete_when_free)
+
+
+async def begin_extend(world: FakeWorld, stage: Stage) -> str:
+    await world.db.write(extend.accept, TENANT, stage["volume"], 3, world.rules)
+    return await running(world, stage["volume"])
+
+
+async def check_extend(world: FakeWorld, stage: Stage, well: bool) -> None:
+    volume = await world.db.read(volumes.find, stage["volume"])
+    assert volume is not None
+    assert (volume.status, volume.size) == ("available", 3 if well else 1)
+
+
+scenario(extend.EXTEND, a_volume, begin_extend, check_extend)
+
+
+# --- snapshots ----------------------------------------------------------------------------------
+
+
+async def begin_snapshot(world: FakeWorld, stage: Stage) -> str:
+    def accept(tx: Any) -> Any:
+        return create_snapshot.accept(
+            tx,
+            TENANT,
+            stage["volume"],
+            name="snapshot",
+            description=None,
+            metadata={},
+            in_use=False,
+            rules=world.rules,
+        )
+
+    snapshot = await world.db.write(accept)
+    stage["snapshot"] = snapshot.id
+    return str(snapshot.operation_id)
+
+
+async def check_snapshot(world: FakeWorld, stage: Stage, well: bool) -> None:
+    from pumice.store import snapshots
+
+    snapshot = await world.db.read(snapshots.find, stage["snapshot"])
+    assert snapshot is not None
+    assert snapshot.status == ("available" if well else "error")
+
+
+async def a_snapshot(world: FakeWorld) -> Stage:
+    stage = await a_volume(world)
+    await world.ended(await begin_snapshot(world, stage))
+    return stage
+
+
+async def begin_delete_snapshot(world: FakeWorld, stage: Stage) -> str:
+    await world.db.write(delete_snapshot.accept, TENANT, stage["snapshot"])
+    return await running(world, stage["snapshot"])
+
+
+async def check_delete_snapshot(world: FakeWorld, stage: Stage, well: bool) -> None:
+    from pumice.store import snapshots
+
+    snapshot = await world.db.read(snapshots.find, stage["snapshot"])
+    assert (snapshot.status if snapshot else None) == (None if well else "error_deleting")
+
+
+scenario(create_snapshot.CREATE_SNAPSHOT, a_volume, begin_snapshot, check_snapshot)
+scenario(delete_snapshot.DELETE_SNAPSHOT, a_snapshot, begin_delete_snapshot, check_delete_snapshot)
+
+
+# --- attachments --------------------------------------------------------------------------------
+
+
+async def begin_connect(world: FakeWorld, stage: Stage) -> str:
+    def accept(tx: Any) -> Any:
+        return connect.accept_new(
+            tx, TENANT, stage["volume"], server_id=None, mode="rw", connector=dict(CONNECTOR)
+        )
+
+    link, operation_id = await world.db.write(accept)
+    stage["link"] = link.id
+    return str(operation_id)
+
+
+async def check_connect(world: FakeWorld, stage: Stage, well: bool) -> None:
+    assert await world.volume_status(stage["volume"]) == ("attaching" if well else "available")
+    link = await world.db.read(attachments.find, stage["link"])
+    assert bool(link and link.portal) == well
+    assert bool(await world.target.exports()) == well
+
+
+async def a_connection(world: FakeWorld) -> Stage:
+    stage = await a_volume(world)
+    await world.ended(await begin_connect(world, stage))
+    return stage
+
+
+async def begin_disconnect(world: FakeWorld, stage: Stage) -> str:
+    def accept(tx: Any) -> Any:
+        return disconnect.accept(tx, TENANT, attachments.get(tx, TENANT, stage["link"]))
+
+    return str(await world.db.write(accept))
+
+
+async def check_disconnect(world: FakeWorld, stage: Stage, well: bool) -> None:
+    assert await world.volume_status(stage["volume"]) == ("available" if well else "in-use")
+
+
+scenario(connect.CONNECT, a_volume, begin_connect, check_connect)
+scenario(disconnect.DISCONNECT, a_connection, begin_disconnect, check_disconnect)
+
+
+# --- servers ------------------------------------------------------------------------------------
+
+
+async def begin_boot(world: FakeWorld, stage: Stage) -> str:
+    disk = boot.DiskWanted(boot_index=0, volume_id=stage["volume"])
+    asked = boot.ServerWanted(name="server", flavor=FLAVOR, disks=[disk])
+    server = await world.db.write(boot.accept, TENANT, asked, world.rules)
+    stage["server"] = server.id
+    return server.operation_id or ""
+
+
+async def check_boot(world: FakeWorld, stage: Stage, well: bool) -> None:
+    assert await world.server_status(stage["server"]) == ("ACTIVE" if well else "ERROR")
+    assert await world.volume_status(stage["volume"]) == ("in-use" if well else "available")
+    assert len(await world.machines.machines()) == well
+
+
+async def begin_boot_with_new_volume(world: FakeWorld, stage: Stage) -> str:
+    new = create.Wanted(size=1, image_id=stage["image"])
+    disk = boot.DiskWanted(boot_index=0, new_volume=new, delete_on_termination=True)
+    asked = boot.ServerWanted(name="server", flavor=FLAVOR, disks=[disk])
+    server = await world.db.write(boot.accept, TENANT, asked, world.rules)
+    stage["server"] = server.id
+    return server.operation_id or ""
+
+
+async def check_boot_with_new_volume(world: FakeWorld, stage: Stage, well: bool) -> None:
+    assert await world.server_status(stage["server"]) == ("ACTIVE" if well else "ERROR")
+
+
+async def an_image(world: FakeWorld) -> Stage:
+    return {"image": await world.an_image()}
+
+
+async def a_server(world: FakeWorld) -> Stage:
+    root, data = await world.a_volume(), await world.a_volume()
+    return {"root": root, "volume": data, "server": await world.a_server(root)}
+
+
+async def begin_attach(world: FakeWorld, stage: Stage) -> str:
+    await world.db.write(attach_volume.accept, TENANT, stage["server"], stage["volume"])
+    return await running(world, stage["server"])
+
+
+async def check_attach(world: FakeWorld, stage: Stage, well: bool) -> None:
+    assert await world.volume_status(stage["volume"]) == ("in-use" if well else "available")
+    disks = await world.db.read(servers.disks, stage["server"])
+    assert [disk.device for disk in disks] == (["vda", "vdb"] if well else ["vda"])
+
+
+async def a_server_with_two_disks(world: FakeWorld) -> Stage:
+    stage = await a_server(world)
+    await world.ended(await begin_attach(world, stage))
+    return stage
+
+
+async def begin_detach(world: FakeWorld, stage: Stage) -> str:
+    await world.db.write(detach_volume.accept, TENANT, stage["server"], stage["volume"])
+    return await running(world, stage["server"])
+
+
+async def check_detach(world: FakeWorld, stage: Stage, well: bool) -> None:
+    assert await world.volume_status(stage["volume"]) == ("available" if well else "in-use")
+    assert await world.links(stage["volume"]) == (0 if well else 1)
+
+
+async def begin_delete_server(world: FakeWorld, stage: Stage) -> str:
+    await world.db.write(delete_server.accept, TENANT, stage["server"])
+    return await running(world, stage["server"])
+
+
+async def check_delete_server(world: FakeWorld, stage: Stage, well: bool) -> None:
+    assert await world.server_status(stage["server"]) == (None if well else "ERROR")
+    if well:
+        assert await world.volume_status(stage["root"]) == "available"
+        assert await world.volume_status(stage["volume"]) == "available"
+
+
+async def begin_stop(world: FakeWorld, stage: Stage) -> str:
+    await world.db.write(power.accept_stop, TENANT, stage["server"])
+    return await running(world, stage["server"])
+
+
+async def a_stopped_server(world: FakeWorld) -> Stage:
+    stage = await a_server(world)
+    await world.ended(await begin_stop(world, stage))
+    return stage
+
+
+async def begin_start(world: FakeWorld, stage: Stage) -> str:
+    await world.db.write(power.accept_start, TENANT, stage["server"])
+    return await running(world, stage["server"])
+
+
+async def begin_soft_reboot(world: FakeWorld, stage: Stage) -> str:
+    await world.db.write(lambda tx: power.accept_reboot(tx, TENANT, stage["server"], hard=False))
+    return await running(world, stage["server"])
+
+
+async def begin_hard_reboot(world: FakeWorld, stage: Stage) -> str:
+    await world.db.write(lambda tx: power.accept_reboot(tx, TENANT, stage["server"], hard=True))
+    return await running(world, stage["server"])
+
+
+async def begin_console(world: FakeWorld, stage: Stage) -> str:
+    return str(await world.db.write(console.accept, TENANT, stage["server"], 10))
+
+
+def status_is(well_status: str, failed_status: str) -> Callable[[FakeWorld, Stage, bool], Awaitable[None]]:
+    async def check(world: FakeWorld, stage: Stage, well: bool) -> None:
+        assert await world.server_status(stage["server"]) == (well_status if well else failed_status)
+
+    return check
+
+
+scenario(boot.BOOT, a_volume, begin_boot, check_boot, "server.boot from a volume")
+scenario(
+    boot.BOOT, an_image, begin_boot_with_new_volume, check_boot_with_new_volume, "server.boot with a new volume"
+)
+scenario(delete_server.DELETE_SERVER, a_server_with_two_disks, begin_delete_server, check_delete_server)
+scenario(attach_volume.ATTACH_VOLUME, a_server, begin_attach, check_attach)
+scenario(detach_volume.DETACH_VOLUME, a_server_with_two_disks, begin_detach, check_detach)
+scenario(power.STOP, a_server, begin_stop, status_is("SHUTOFF", "ACTIVE"))
+scenario(power.START, a_stopped_server, begin_start, status_is("ACTIVE", "SHUTOFF"))
+scenario(power.SOFT_REBOOT, a_server, begin_soft_reboot, status_is("ACTIVE", "ACTIVE"))
+scenario(power.HARD_REBOOT, a_server, begin_hard_reboot, status_is("ACTIVE", "ACTIVE"))
+scenario(console.CONSOLE, a_server, begin_console, status_is("ACTIVE", "ACTIVE"))
+
+
+def test_every_verb_has_a_scenario() -> None:
+    assert {verb.kind for verb in VERBS} == {scenario.verb.kind for scenario in SCENARIOS.values()}
+
+
+@pytest.mark.parametrize(
+    ("name", "trial"),
+    [
+        pytest.param(name, trial, id=f"{name}: {trial.name}")
+        for name, scenario in SCENARIOS.items()
+        for trial in trials(scenario.verb)
+    ],
+)
+async def test_it_ends_and_leaves_nothing(name: str, trial: Trial) -> None:
+    await perform(SCENARIOS[name], trial)
