@@ -148,6 +148,7 @@ def _engine(path: Path, begin: str) -> Engine:
         json_serializer=lambda value: orjson.dumps(value).decode(),
         json_deserializer=orjson.loads,
         pool_size=READERS + 1,
+        pool_reset_on_return=None,  # a transaction has always ended before its connection returns
         connect_args={
             "check_same_thread": False,
             "isolation_level": None,
