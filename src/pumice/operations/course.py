@@ -113,7 +113,7 @@ class Course:
         if line is not None:
             lines.append(line)
             step_on(op)
-        while op.position != stop_at and (step := verb.step(op)) is not None and step.at(op) in self.places:
+        while (step := verb.step(op)) is not None and op.position != stop_at and step.at(op) in self.places:
             ours, outside = step.work(op.state == "undoing")
             if outside is not None:
                 break
@@ -147,9 +147,7 @@ class Course:
 
     def _children_ended(self, tx: Transaction, step: Wait[Any], op: Operation[Any], lines: list[Line]) -> bool:
         watch = Stopwatch(op, step.name)
-        children: list[str] = op.notes.get(step.note, [])
-        if not children:
-            return True
+        children: list[str] = op.notes[step.note]
         ended = log.endings(tx, children)
         for well, error in ended.values():
             if not well and not step.whatever:

@@ -6,7 +6,8 @@ import contextlib
 from pumice.store import operations as log
 from pumice.store.database import Database
 
-LOOK_SECONDS = 1.0
+FIRST_LOOK_SECONDS = 0.02
+LONGEST_LOOK_SECONDS = 1.0
 
 
 class Endings:
@@ -24,16 +25,20 @@ class Endings:
     async def wait(self, operation_id: str, timeout: float) -> tuple[bool, str | None]:
         """Whether the operation ended well and, if not, why. Raises ``TimeoutError`` if it goes on.
 
-        Looks into the log from time to time as well: a notification may have been lost.
+        Looks into the log when it is told, and from time to time as well: a notification may have been lost,
+        or have come before anybody waited.
         """
         topic = log.ended_topic(operation_id)
         event = self._awaited.setdefault(topic, asyncio.Event())
         try:
             async with asyncio.timeout(timeout):
-                while not (ending := (await self.db.read(log.endings, [operation_id])).get(operation_id)):
+                look = FIRST_LOOK_SECONDS
+                while True:
                     with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(LOOK_SECONDS):
+                        async with asyncio.timeout(look):
                             await event.wait()
-                return ending
+                    if ending := (await self.db.read(log.endings, [operation_id])).get(operation_id):
+                        return ending
+                    look = min(look * 2, LONGEST_LOOK_SECONDS)
         finally:
             self._awaited.pop(topic, None)

@@ -114,6 +114,10 @@ class Step(Generic[P]):
         """The name of what it does."""
         return self.do.__name__
 
+    def is_empty(self, _op: Operation[P], /) -> bool:
+        """Never: there is always something to do."""
+        return False
+
     def work(self, undoing: bool, /) -> tuple[OurRows[P] | None, Outside[P] | None]:
         """What is to be done, as a change of our own rows or as a change outside (a coroutine)."""
         work = self.undo if undoing else self.do
@@ -142,6 +146,10 @@ class Wait(Generic[P]):
     def name(self) -> str:
         """Named after what is awaited."""
         return f"wait_for_{self.note}"
+
+    def is_empty(self, op: Operation[P], /) -> bool:
+        """Whether there are no children to wait for."""
+        return not op.notes.get(self.note)
 
     def work(self, _undoing: bool, /) -> tuple[None, None]:
         """Nothing is done: the transaction looks at the children."""
@@ -176,7 +184,7 @@ class Verb(Generic[P]):
                 raise PumiceError(
                     f"This version's '{self.kind}' has no step '{name}': let the version before end it."
                 )
-            if step is not None and not (undoing and step.undo is None):
+            if step is not None and not (step.undo is None if undoing else step.is_empty(op)):
                 return step
             op.position += -1 if undoing else 1
         return None
