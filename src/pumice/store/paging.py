@@ -14,8 +14,9 @@ def after(row: Any, keys: Sequence[tuple[Any, bool]]) -> sa.ColumnElement[bool]:
     alternatives = []
     equal: list[sa.ColumnElement[bool]] = []
     for column, ascending in keys:
-        value = getattr(row, column.name)
-        if value is None:
+        found = getattr(row, column.name)
+        value = sa.literal(found, column.type)  # as a parameter: comparisons refuse a plain True
+        if found is None:
             beyond = column.is_not(None) if ascending else sa.false()
             same = column.is_(None)
         else:

@@ -26,6 +26,7 @@ from pumice.operations.endings import Endings
 from pumice.operations.hands import Hands
 from pumice.operations.places import SCHEDULER, volume_host
 from pumice.operations.runner import Runner
+from pumice.store import operations as log
 from pumice.store import pools, services, tables
 from pumice.store.database import SqliteDatabase, Transaction
 from pumice.volumes.create import CREATE
@@ -89,6 +90,8 @@ class Cloud:
     backend: FakeBackend
     target: FakeTarget
     rules: Rules
+    runner: Runner
+    running: "asyncio.Task[None]"
     statements: list[str] = field(default_factory=list)
 
     async def call(
@@ -128,6 +131,22 @@ class Cloud:
 
         return await eventually(look)
 
+    async def stop(self) -> None:
+        """From here on nothing is carried out."""
+        self.runner.stop()
+        await self.running
+
+    async def quiet(self) -> None:
+        """Until no operation is under way."""
+
+        async def look() -> bool | None:
+            moving = await self.db.read(
+                log.page, states=("running", "waiting", "undoing"), kind=None, subject=None, limit=1
+            )
+            return None if moving else True
+
+        await eventually(look)
+
     async def act(
         self, volume_id: str, action: str, value: Any = None, *, who: str = "member"
     ) -> httpx.Response:
@@ -152,7 +171,7 @@ async def eventually(look: Callable[[], Awaitable[Any]], seconds: float = 10.0) 
 
 @pytest.fixture
 def rules() -> Rules:
-    return Rules(quotas={"volumes": 2000, "gigabytes": 100_000, "snapshots": 1000, "per_volume_gigabytes": -1})
+    return Rules(quotas={**Rules().quotas, "volumes": 2000, "gigabytes": 100_000, "snapshots": 1000})
 
 
 @pytest.fixture
@@ -179,7 +198,7 @@ async def cloud(tmp_path: Path, rules: Rules) -> AsyncIterator[Cloud]:
     transport = httpx.ASGITransport(service)  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=transport, base_url="http://cloud:8776") as client:
         running = asyncio.create_task(runner.run())
-        cloud = Cloud(service, client, db, backend, target, rules)
+        cloud = Cloud(service, client, db, backend, target, rules, runner, running)
         for engine in (db._writer, db._reader):
             sa.event.listen(engine, "before_cursor_execute", lambda *args: cloud.statements.append(args[2]))
         yield cloud

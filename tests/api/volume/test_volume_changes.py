@@ -1,0 +1,311 @@
+"""What changes volumes, snapshots and types: names, metadata, sizes, states, and their ends."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from volume_cloud import HOST, OTHER_PROJECT, PROJECT, Cloud
+
+from pumice.store import pools, quotas
+from pumice.store.database import Transaction
+
+
+async def snapshot_of(cloud: Cloud, volume_id: str, **wanted: Any) -> dict[str, Any]:
+    body = {"snapshot": {"volume_id": volume_id, **wanted}}
+    reply = await cloud.call("POST", "/snapshots", body)
+    assert reply.status_code == 202, reply.text
+    return await cloud.until(reply.json()["snapshot"]["id"], "available", kind="snapshot")
+
+
+async def test_names_and_metadata_are_changed(cloud: Cloud) -> None:
+    path = f"/volumes/{(await cloud.make(name='a', metadata={'k': 'v'}))['id']}"
+    changed = (await cloud.call("PUT", path, {"volume": {"name": "b"}})).json()["volume"]
+    assert (changed["name"], changed["metadata"]) == ("b", {"k": "v"})
+    wanted = {"display_description": "d", "metadata": {"x": "y"}}
+    changed = (await cloud.call("PUT", path, {"volume": wanted})).json()["volume"]
+    assert (changed["name"], changed["description"], changed["metadata"]) == ("b", "d", {"x": "y"})
+
+
+@pytest.mark.parametrize("kind", ["volumes", "snapshots"])
+async def test_metadata_is_kept_key_by_key(cloud: Cloud, kind: str) -> None:
+    thing = (await cloud.make(metadata={"a": "1"}))["id"]
+    if kind == "snapshots":
+        thing = (await snapshot_of(cloud, thing, metadata={"a": "1"}))["id"]
+    path = f"/{kind}/{thing}/metadata"
+    assert (await cloud.call("GET", path)).json() == {"metadata": {"a": "1"}}
+    added = await cloud.call("POST", path, {"metadata": {"b": "2"}})
+    assert added.json() == {"metadata": {"a": "1", "b": "2"}}
+    assert (await cloud.call("GET", f"{path}/b")).json() == {"meta": {"b": "2"}}
+    assert (await cloud.call("PUT", f"{path}/b", {"meta": {"b": "3"}})).json() == {"meta": {"b": "3"}}
+    assert (await cloud.call("DELETE", f"{path}/a")).status_code == 200
+    assert (await cloud.call("DELETE", f"{path}/a")).status_code == 404
+    assert (await cloud.call("GET", f"{path}/a")).status_code == 404
+    assert (await cloud.call("PUT", path, {"metadata": {"c": "4"}})).json() == {"metadata": {"c": "4"}}
+
+
+async def test_metadata_that_changed_meanwhile_is_not_overwritten(cloud: Cloud) -> None:
+    path = f"/volumes/{(await cloud.make(metadata={'a': '1'}))['id']}/metadata"
+    tag = (await cloud.call("GET", path)).headers["etag"]
+    one, two = {"metadata": {"a": "2"}}, {"metadata": {"a": "3"}}
+    assert (await cloud.call("PUT", path, one, headers={"If-Match": f'"{tag}"'})).status_code == 200
+    assert (await cloud.call("PUT", path, two, headers={"If-Match": f'"{tag}"'})).status_code == 412
+    assert (await cloud.call("GET", path)).json() == one
+    assert "etag" not in (await cloud.call("GET", path, version="3.14")).headers
+
+
+async def test_a_volume_grows(cloud: Cloud) -> None:
+    volume_id = (await cloud.make(1))["id"]
+    assert (await cloud.act(volume_id, "os-extend", {"new_size": "3"})).status_code == 202
+    assert (await cloud.until(volume_id, "available"))["size"] == 3
+
+
+async def test_flags_are_set(cloud: Cloud) -> None:
+    volume_id = (await cloud.make())["id"]
+    assert (await cloud.act(volume_id, "os-set_bootable", {"bootable": "True"})).status_code == 200
+    assert (await cloud.act(volume_id, "os-update_readonly_flag", {"readonly": True})).status_code == 202
+    volume = await cloud.until(volume_id, "available")
+    assert (volume["bootable"], volume["metadata"]) == ("true", {"readonly": "True"})
+    attach = {"host_name": "node1", "mountpoint": "/dev/vdb"}
+    assert (await cloud.act(volume_id, "os-attach", attach)).status_code == 400
+    assert (await cloud.act(volume_id, "os-attach", {**attach, "mode": "ro"})).status_code == 202
+
+
+async def test_image_metadata_is_remembered_and_forgotten(cloud: Cloud) -> None:
+    volume_id = (await cloud.make())["id"]
+    wanted = {"metadata": {"image_name": "debian", "os": "linux"}}
+    assert (await cloud.act(volume_id, "os-set_image_metadata", wanted)).json() == wanted
+    assert (await cloud.act(volume_id, "os-show_image_metadata")).json() == wanted
+    assert (await cloud.act(volume_id, "os-unset_image_metadata", {"key": "os"})).status_code == 200
+    assert (await cloud.act(volume_id, "os-unset_image_metadata", {"key": "os"})).status_code == 404
+    volume = await cloud.until(volume_id, "available")
+    assert volume["volume_image_metadata"] == {"image_name": "debian"}
+    found = await cloud.call("GET", "/volumes?glance_metadata={'image_name': 'debian'}", who="admin")
+    assert len(found.json()["volumes"]) == 1
+
+
+async def test_snapshots_live_and_hold_their_volume(cloud: Cloud) -> None:
+    volume_id = (await cloud.make(2))["id"]
+    snapshot = await snapshot_of(cloud, volume_id, name="s", metadata={"k": "v"})
+    assert (snapshot["size"], snapshot["os-extended-snapshot-attributes:progress"]) == (2, "100%")
+    refused = await cloud.call("DELETE", f"/volumes/{volume_id}")
+    assert refused.status_code == 400
+    changed = await cloud.call("PUT", f"/snapshots/{snapshot['id']}", {"snapshot": {"name": "t"}})
+    assert changed.json()["snapshot"]["name"] == "t"
+    body = {"volume": {"snapshot_id": snapshot["id"]}}
+    copy = (await cloud.call("POST", "/volumes", body)).json()["volume"]
+    assert (await cloud.until(copy["id"], "available"))["size"] == 2
+    for query, number in (("name=t", 1), ("name=s", 0), (f"volume_id={volume_id}", 1), ("status=error", 0)):
+        reply = (await cloud.call("GET", f"/snapshots?{query}&with_count=1")).json()
+        assert (len(reply["snapshots"]), reply["count"]) == (number, number)
+    assert (await cloud.call("DELETE", f"/snapshots/{snapshot['id']}")).status_code == 202
+    await cloud.until(snapshot["id"], None, kind="snapshot")
+    assert (await cloud.call("DELETE", f"/volumes/{volume_id}")).status_code == 202
+
+
+async def test_a_volume_in_use_is_snapshotted_by_force_or_from_3_66(cloud: Cloud) -> None:
+    volume_id = (await cloud.make())["id"]
+    await cloud.act(volume_id, "os-attach", {"host_name": "node1", "mountpoint": "/dev/vdb"})
+    body = {"snapshot": {"volume_id": volume_id}}
+    forced = {"snapshot": {"volume_id": volume_id, "force": "true"}}
+    assert (await cloud.call("POST", "/snapshots", body, version="3.65")).status_code == 400
+    assert (await cloud.call("POST", "/snapshots", forced, version="3.65")).status_code == 202
+    assert (await cloud.call("POST", "/snapshots", body, version="3.66")).status_code == 202
+    assert (await cloud.call("POST", "/snapshots", forced, version="3.66")).status_code == 202
+
+
+async def test_a_cascade_takes_the_snapshots_along(cloud: Cloud) -> None:
+    volume_id = (await cloud.make())["id"]
+    found = [await snapshot_of(cloud, volume_id) for _ in range(3)]
+    assert (await cloud.call("DELETE", f"/volumes/{volume_id}?cascade=true")).status_code == 202
+    await cloud.until(volume_id, None)
+    for snapshot in found:
+        await cloud.until(snapshot["id"], None, kind="snapshot")
+    inventory = await cloud.backend.inventory()
+    assert not inventory.volumes
+    assert not inventory.snapshots
+
+
+async def test_force_deletes_from_any_state_but_not_under_an_attachment(cloud: Cloud) -> None:
+    one, two = (await cloud.make())["id"], (await cloud.make())["id"]
+    await cloud.act(one, "os-reserve")
+    assert (await cloud.call("DELETE", f"/volumes/{one}")).status_code == 400
+    assert (await cloud.call("DELETE", f"/volumes/{one}?force=true")).status_code == 403
+    assert (await cloud.call("DELETE", f"/volumes/{one}?force=true", who="admin")).status_code == 202
+    await cloud.until(one, None)
+    await cloud.act(two, "os-attach", {"host_name": "node1", "mountpoint": "/dev/vdb"})
+    assert (await cloud.act(two, "os-force_delete", who="admin")).status_code == 400
+
+
+async def test_an_administrator_resets_what_nothing_holds(cloud: Cloud) -> None:
+    volume_id = (await cloud.make())["id"]
+    for status in ("error", "maintenance", "available"):
+        reply = await cloud.act(volume_id, "os-reset_status", {"status": status}, who="admin")
+        assert reply.status_code == 202
+        await cloud.until(volume_id, status)
+    for value in ({"status": "in-use"}, {"status": "deleting"}, {"status": "new"}, {}):
+        reply = await cloud.act(volume_id, "os-reset_status", value, who="admin")
+        assert reply.status_code == 400, value
+    await cloud.act(volume_id, "os-attach", {"host_name": "node1", "mountpoint": "/dev/vdb"})
+    detached = {"status": "available", "attach_status": "detached"}
+    assert (await cloud.act(volume_id, "os-reset_status", detached, who="admin")).status_code == 202
+    assert (await cloud.until(volume_id, "available"))["attachments"] == []
+
+
+async def test_what_an_operation_holds_is_not_reset(cloud: Cloud) -> None:
+    cloud.backend.delay = 0.2
+    reply = await cloud.call("POST", "/volumes", {"volume": {"size": 1}})
+    volume_id = reply.json()["volume"]["id"]
+    reset = await cloud.act(volume_id, "os-reset_status", {"status": "error"}, who="admin")
+    assert reset.status_code == 409
+    await cloud.until(volume_id, "available")
+
+
+# --- types ---------------------------------------------------------------------------------------------------
+
+
+async def new_type(cloud: Cloud, **wanted: Any) -> dict[str, Any]:
+    reply = await cloud.call("POST", "/types", {"volume_type": wanted}, who="admin")
+    assert reply.status_code == 200, reply.text
+    kind: dict[str, Any] = reply.json()["volume_type"]
+    return kind
+
+
+async def test_types_come_and_go(cloud: Cloud) -> None:
+    kind = await new_type(
+        cloud, name="fast", extra_specs={"volume_backend_name": "fake", "multiattach": "<is> True"}
+    )
+    path = f"/types/{kind['id']}"
+    assert (await cloud.call("GET", path)).json()["volume_type"]["extra_specs"] == {"multiattach": "<is> True"}
+    again = await cloud.call("POST", "/types", {"volume_type": {"name": "fast"}}, who="admin")
+    assert again.status_code == 409
+    volume = await cloud.make(1, volume_type="fast")
+    assert (volume["volume_type"], volume["multiattach"]) == ("fast", True)
+    assert (await cloud.call("DELETE", path, who="admin")).status_code == 400
+    await cloud.call("PUT", path, {"volume_type": {"name": "faster"}}, who="admin")
+    shown = await cloud.until(volume["id"], "available")
+    assert shown["volume_type"] == "faster"
+    await cloud.call("DELETE", f"/volumes/{volume['id']}")
+    await cloud.until(volume["id"], None)
+    assert await cloud.db.read(quotas.usage_by_rows) == {}
+    assert (await cloud.call("DELETE", path, who="admin")).status_code == 202
+    assert (await cloud.call("GET", path)).status_code == 404
+    default = (await cloud.call("GET", "/types/default")).json()["volume_type"]["id"]
+    assert (await cloud.call("DELETE", f"/types/{default}", who="admin")).status_code == 400
+
+
+async def test_extra_specs_are_kept_key_by_key(cloud: Cloud) -> None:
+    path = f"/types/{(await new_type(cloud, name='a'))['id']}/extra_specs"
+
+    async def ask(method: str, path: str, body: Any = None) -> Any:
+        return await cloud.call(method, path, body, who="admin")
+
+    assert (await ask("POST", path, {"extra_specs": {"a": "1"}})).json() == {"extra_specs": {"a": "1"}}
+    assert (await ask("PUT", f"{path}/a", {"a": "2"})).json() == {"a": "2"}
+    assert (await ask("GET", f"{path}/a")).json() == {"a": "2"}
+    assert (await cloud.call("GET", f"{path}/a")).status_code == 404
+    assert (await ask("PUT", f"{path}/a", {"b": "2"})).status_code == 400
+    assert (await ask("DELETE", f"{path}/a")).status_code == 202
+    assert (await ask("DELETE", f"{path}/a")).status_code == 404
+    assert (await ask("GET", path)).json() == {"extra_specs": {}}
+
+
+async def test_a_private_type_is_for_those_who_have_access(cloud: Cloud) -> None:
+    kind = await new_type(cloud, name="secret", **{"os-volume-type-access:is_public": False})
+    path = f"/types/{kind['id']}"
+    assert (await cloud.call("GET", path)).status_code == 404
+    add = {"addProjectAccess": {"project": PROJECT}}
+    assert (await cloud.call("POST", f"{path}/action", add, who="admin")).status_code == 202
+    assert (await cloud.call("POST", f"{path}/action", add, who="admin")).status_code == 409
+    assert (await cloud.call("GET", path)).status_code == 200
+    assert (await cloud.call("GET", path, who="other")).status_code == 404
+    listed = (await cloud.call("GET", f"{path}/os-volume-type-access", who="admin")).json()
+    assert listed == {"volume_type_access": [{"volume_type_id": kind["id"], "project_id": PROJECT}]}
+    remove = {"removeProjectAccess": {"project": PROJECT}}
+    assert (await cloud.call("POST", f"{path}/action", remove, who="admin")).status_code == 202
+    assert (await cloud.call("POST", f"{path}/action", remove, who="admin")).status_code == 404
+    names = {
+        query: [kind["name"] for kind in reply.json()["volume_types"]]
+        for query in ("", "?is_public=false", "?is_public=none")
+        for reply in [await cloud.call("GET", f"/types{query}", who="admin")]
+    }
+    assert (len(names[""]), len(names["?is_public=false"]), len(names["?is_public=none"])) == (1, 1, 2)
+
+
+# --- quotas and services -------------------------------------------------------------------------------------
+
+
+async def test_quotas_equal_the_rows_after_a_storm(cloud: Cloud) -> None:
+    path = f"/os-quota-sets/{PROJECT}"
+    await cloud.call("PUT", path, {"quota_set": {"volumes": 20, "gigabytes": 45}}, who="admin")
+
+    async def live(number: int) -> int:
+        made = await cloud.call("POST", "/volumes", {"volume": {"size": number % 3 + 1}})
+        if made.status_code != 202:
+            assert made.json()["overLimit"]["code"] == 413
+            return 413
+        volume_id = made.json()["volume"]["id"]
+        await cloud.until(volume_id, "available")
+        if number % 2:
+            await cloud.call("POST", "/snapshots", {"snapshot": {"volume_id": volume_id}})
+        elif number % 4:
+            await cloud.call("DELETE", f"/volumes/{volume_id}")
+        else:
+            await cloud.act(volume_id, "os-extend", {"new_size": 4})
+        return 202
+
+    codes = await asyncio.gather(*(live(number) for number in range(60)))
+    assert set(codes) == {202, 413}
+    await cloud.quiet()
+
+    def compare(tx: Transaction) -> None:
+        used = {name: n for name, n in quotas.usage(tx, PROJECT).items() if n}
+        assert used == {name: n for (_, name), n in quotas.usage_by_rows(tx).items() if n}
+        (pool,) = pools.every(tx)
+        assert (pool.claimed_gb, pool.volumes) == pools.claimed_by_rows(tx)[pool.name]
+
+    await cloud.db.read(compare)
+    shown = (await cloud.call("GET", f"{path}?usage=1")).json()["quota_set"]
+    assert shown["volumes"]["in_use"] <= 20
+    assert (await cloud.call("DELETE", path, who="admin")).status_code == 200
+    assert (await cloud.call("GET", path)).json()["quota_set"]["volumes"] == 2000
+
+
+async def test_the_default_class_limits_everybody(cloud: Cloud) -> None:
+    body = {"quota_class_set": {"volumes": 1}}
+    changed = await cloud.call("PUT", "/os-quota-class-sets/default", body, who="admin")
+    assert changed.json()["quota_class_set"]["volumes"] == 1
+    shown = (await cloud.call("GET", f"/os-quota-sets/{OTHER_PROJECT}", who="other")).json()["quota_set"]
+    assert shown["volumes"] == 1
+    await cloud.make()
+    refused = await cloud.call("POST", "/volumes", {"volume": {"size": 1}})
+    assert refused.status_code == 413
+    assert refused.json()["overLimit"]["message"].startswith("VolumeLimitExceeded")
+
+
+async def test_a_disabled_service_gets_no_volumes(cloud: Cloud) -> None:
+    which = {"host": HOST, "binary": "cinder-volume"}
+    why = {**which, "disabled_reason": "repair"}
+    disabled = await cloud.call("PUT", "/os-services/disable-log-reason", why, who="admin")
+    assert disabled.json() == {
+        **which, "service": "", "disabled": True, "status": "disabled", "disabled_reason": "repair",
+    }  # fmt: skip
+    listed = await cloud.call("GET", "/os-services?binary=cinder-volume", who="admin")
+    (service,) = listed.json()["services"]
+    assert (service["status"], service["disabled_reason"]) == ("disabled", "repair")
+    reply = await cloud.call("POST", "/volumes", {"volume": {"size": 1}})
+    await cloud.until(reply.json()["volume"]["id"], "error")
+    (message,) = (await cloud.call("GET", "/messages")).json()["messages"]
+    assert "No valid backend" in message["user_message"]
+    enabled = await cloud.call("PUT", "/os-services/enable", which, who="admin")
+    assert enabled.json()["status"] == "enabled"
+    missing = {"host": "nowhere", "binary": "cinder-volume"}
+    assert (await cloud.call("PUT", "/os-services/enable", missing, who="admin")).status_code == 404
+
+
+async def test_a_volume_is_made_of_another(cloud: Cloud) -> None:
+    source = await cloud.make(2, metadata={"k": "v"})
+    reply = await cloud.call("POST", "/volumes", {"volume": {"source_volid": source["id"], "size": 3}})
+    copy = await cloud.until(reply.json()["volume"]["id"], "available")
+    assert (copy["size"], copy["source_volid"]) == (3, source["id"])
+    small = {"volume": {"source_volid": source["id"], "size": 1}}
+    assert (await cloud.call("POST", "/volumes", small)).status_code == 400
