@@ -10,7 +10,7 @@ from types import TracebackType
 import structlog
 import uvicorn
 
-from pumice.app import house, logs
+from pumice.app import house, logs, memory
 from pumice.app.house import Whole
 from pumice.app.settings import Settings
 from pumice.identity.clouds import clouds_yaml, write_clouds
@@ -58,6 +58,7 @@ class Serving:
         self._tasks = asyncio.TaskGroup()
 
     async def __aenter__(self) -> "Serving":
+        memory.give_back()
         listening = listen(self.settings)
         self.whole = house.build(self.settings)
         api = self.settings.api

@@ -1,0 +1,31 @@
+"""What passwords cost for a moment is given back."""
+
+import subprocess
+import sys
+
+import pytest
+
+HASH_IN_FOUR_THREADS = """
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from pumice.app import memory
+from pumice.identity import passwords
+
+def mib():
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+memory.give_back()
+before = mib()
+with ThreadPoolExecutor(4) as threads:
+    list(threads.map(passwords.hash_now, ["secret"] * 8))
+    print(mib() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_threads_that_hashed_passwords_keep_no_memory() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HASH_IN_FOUR_THREADS], capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) < 15, "one hash takes 19 MiB"
