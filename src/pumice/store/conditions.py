@@ -16,6 +16,11 @@ class Conditions:
     def __init__(self, table: sa.Table) -> None:
         self._columns = table.c
 
+    def kind(self, column: str) -> type:
+        """What the column holds: ``str``, ``int``, ``bool`` or ``datetime``."""
+        kind: type = self._columns[column].type.python_type
+        return kind
+
     def equals(self, column: str, value: object) -> Condition:
         """The column has this value."""
         return self._columns[column] == value

@@ -96,6 +96,8 @@ def none(_: dict[str, Any]) -> bool:
         ("status=error", none),
         ("size=3", lambda row: row["size"] == 3),
         ("size=x", none),
+        (f"size={'9' * 30}", none),
+        (f"size={'9' * 5000}", none),
         ("bootable=true", lambda row: row["bootable"] == "true"),
         ("bootable=F", lambda row: row["bootable"] == "false"),
         ("availability_zone=nova", every),

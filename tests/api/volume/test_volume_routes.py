@@ -52,7 +52,6 @@ async def test_every_rule_is_used_and_every_used_rule_is_known(cloud: Cloud) -> 
         "volume_extension:access_types_extra_specs",
         "volume_extension:access_types_qos_specs_id",
         "volume_extension:volume_type_access",
-        "volume_extension:volume_encryption_metadata",
     }
     assert used | asked_in_handlers == set(policies.DEFAULTS)
 

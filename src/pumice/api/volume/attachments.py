@@ -13,8 +13,8 @@ from pumice.api.volume import filters
 from pumice.api.volume.connection_info import flat
 from pumice.api.volume.fields import Body, Uuid
 from pumice.api.volume.filters import Filters
+from pumice.api.volume.lists import asks_for_all, listed
 from pumice.api.volume.volume_view import wire_time
-from pumice.api.volume.volumes import asks_for_all, listed
 from pumice.api.volume.waiting import ended
 from pumice.attachments import connect, reserve
 from pumice.attachments.release import release
@@ -73,7 +73,7 @@ COLUMNS = MappingProxyType(
 FILTERS = Filters(
     resource="attachment",
     on=ATTACHMENTS,
-    readers=MappingProxyType({key: filters.text(column) for key, column in COLUMNS.items()}),
+    readers=MappingProxyType(filters.plain(ATTACHMENTS, COLUMNS)),
     like=MappingProxyType({}),
     since=MappingProxyType({}),
 )

@@ -1,4 +1,4 @@
-"""A type's extra specs, key by key, and its encryption, which no type has yet."""
+"""A type's extra specs, key by key (api-ref, "Volume types")."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -74,12 +74,6 @@ async def remove(call: Call) -> Reply:
     return Reply(status=202)
 
 
-async def encryption(call: Call) -> Reply:
-    """How volumes of the type are encrypted: not at all."""
-    await call.house.db.read(volume_types.by_id, call.who, call.args["id"])
-    return Reply({})
-
-
 async def _readable(call: Call) -> dict[str, Any]:
     kind = await call.house.db.read(volume_types.by_id, call.who, call.args["id"])
     return dict(visible_specs(call, kind))
@@ -104,5 +98,4 @@ ROUTES = (
     Route("GET", _EACH, show, f"{RULE}show"),
     Route("PUT", _EACH, update, f"{RULE}update"),
     Route("DELETE", _EACH, remove, f"{RULE}delete"),
-    Route("GET", "/types/{id}/encryption", encryption, "volume_extension:volume_type_encryption:get"),
 )

@@ -84,16 +84,34 @@ class Filters:
             raise Invalid(f"Invalid filters {','.join(unknown)} are found in query options.")
 
 
+def plain(on: Conditions, columns: Mapping[str, str]) -> dict[str, Reader]:
+    """Filters by name, each read as what its column holds."""
+    readers = {str: text, int: number, bool: boolean, datetime: moment}
+    return {name: readers[on.kind(column)](column) for name, column in columns.items()}
+
+
+def literal(value: str) -> dict[str, str]:
+    """Pairs as clients write them into a query: ``{'key': 'value'}``. Raises ``Invalid``."""
+    try:
+        found = ast.literal_eval(value)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise Invalid("Invalid input received: this filter has the form {'key': 'value'}.")
+    return {str(key): str(word) for key, word in found.items()}
+
+
 def text(column: str) -> Reader:
     """The column has this very text."""
     return lambda on, value, _: on.equals(column, value)
 
 
 def number(column: str) -> Reader:
-    """The column has this number; what is no number matches nothing."""
+    """The column has this number; what is no number, or too large for one, matches nothing."""
 
     def read(on: Conditions, value: str, _: Version) -> Condition:
-        return on.equals(column, int(value)) if value.isascii() and value.isdigit() else nothing()
+        is_number = value.isascii() and value.isdigit() and len(value) <= 18
+        return on.equals(column, int(value)) if is_number else nothing()
 
     return read
 
@@ -115,15 +133,9 @@ def pairs(column: str) -> Reader:
     """The column's object has every pair of this one: ``{'key': 'value'}``."""
 
     def read(on: Conditions, value: str, _: Version) -> Condition:
-        try:
-            wanted = ast.literal_eval(value)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            wanted = None
-        if not isinstance(wanted, dict):
-            raise Invalid(f"Invalid input received: a filter by {column} has the form {{'key': 'value'}}.")
         condition = everything()
-        for key, word in wanted.items():
-            condition &= on.holds(column, str(key), str(word))
+        for key, word in literal(value).items():
+            condition &= on.holds(column, key, word)
         return condition
 
     return read
@@ -140,10 +152,10 @@ def moment(column: str) -> Reader:
                 raise Invalid(f"Invalid {operator} operator")
             try:
                 when = datetime.fromisoformat(written)
-            except ValueError:
+                if when.tzinfo is not None:
+                    when = when.astimezone(UTC).replace(tzinfo=None)
+            except (ValueError, OverflowError):
                 raise Invalid(f"Invalid {written} value") from None
-            if when.tzinfo is not None:
-                when = when.astimezone(UTC).replace(tzinfo=None)
             condition &= on.when(column, operator, when)
         return condition
 

@@ -8,8 +8,8 @@ from pumice.api import paging
 from pumice.api.call import Call, Reply
 from pumice.api.routing import Route
 from pumice.api.volume.links import Links
+from pumice.api.volume.lists import listed
 from pumice.api.volume.volume_view import wire_time
-from pumice.api.volume.volumes import listed
 from pumice.model.errors import Invalid, NotFound
 from pumice.store import messages
 from pumice.store.database import Transaction

@@ -6,8 +6,8 @@ from typing import Any
 
 from pumice.api.call import Call, Reply
 from pumice.api.routing import Route
+from pumice.api.volume.lists import flag
 from pumice.api.volume.volume_view import wire_time
-from pumice.api.volume.volumes import flag
 from pumice.model.errors import NotFound
 from pumice.model.scope import Scope
 from pumice.model.volume import Pool

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 from pumice.api.call import Call, Reply, check
 from pumice.api.routing import Route
 from pumice.api.volume.fields import MOST, Body, Text
-from pumice.api.volume.volumes import flag
+from pumice.api.volume.lists import flag
 from pumice.catalog import quotas
 from pumice.model.errors import Forbidden
 from pumice.store import quotas as rows
@@ -113,7 +113,8 @@ async def limits(call: Call) -> Reply:
         raise Forbidden("Limits are a project's: a token scoped to one is needed.")
     found = await call.house.db.read(quotas.of_project, project_id, call.house.rules)
     absolute: dict[str, int] = {}
-    for resource, (most, used) in ABSOLUTE.items():
+    for resource in ABSOLUTE.keys() & found.keys():
+        most, used = ABSOLUTE[resource]
         absolute |= {most: found[resource].limit, used: found[resource].in_use}
     return Reply({"limits": {"rate": [], "absolute": absolute}})
 

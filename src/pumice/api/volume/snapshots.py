@@ -12,8 +12,8 @@ from pumice.api.routing import Route
 from pumice.api.volume import filters
 from pumice.api.volume.fields import Body, Boolean, Metadata, Name, Uuid
 from pumice.api.volume.filters import Filters
+from pumice.api.volume.lists import asks_for_all, counts, listed
 from pumice.api.volume.snapshot_view import changed, full, plain
-from pumice.api.volume.volumes import asks_for_all, counts, listed
 from pumice.model.errors import Conflict, Invalid, NotFound
 from pumice.model.scope import Scope
 from pumice.model.states import SnapshotStatus
@@ -78,9 +78,7 @@ FILTERS = Filters(
     resource="snapshot",
     on=SNAPSHOTS,
     readers=MappingProxyType(
-        {name: filters.text(column) for name, column in COLUMNS.items()}
-        | {name: filters.moment(name) for name in ("created_at", "updated_at")}
-        | {"size": filters.number("size"), "volume_size": filters.number("size")}
+        filters.plain(SNAPSHOTS, COLUMNS)
         | {"metadata": filters.pairs("metadata"), "consumes_quota": filters.always(True)}
     ),
     like=MappingProxyType({key: key for key in ("name", "status", "description")}),

@@ -1,10 +1,10 @@
 """What a list of volume types leaves out."""
 
-import ast
 from collections.abc import Mapping
 
 from pumice.api.call import Call
 from pumice.api.volume.fields import truth
+from pumice.api.volume.filters import literal
 from pumice.model.errors import Invalid
 from pumice.model.volume import VolumeType
 
@@ -31,10 +31,4 @@ def passes(call: Call, kind: VolumeType, readable: Mapping[str, str]) -> bool:
     text = call.query.get("extra_specs")
     if text is None or call.version < (3, 52):
         return True
-    try:
-        wanted = ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        wanted = None
-    if not isinstance(wanted, dict):
-        raise Invalid("Invalid input received: a filter by extra_specs has the form {'key': 'value'}.")
-    return all(readable.get(str(key)) == str(value) for key, value in wanted.items())
+    return all(readable.get(key) == value for key, value in literal(text).items())

@@ -10,9 +10,10 @@ from pumice.api import paging
 from pumice.api.call import Call, Reply, check
 from pumice.api.routing import Route
 from pumice.api.volume import filters
-from pumice.api.volume.fields import Body, Boolean, Metadata, Name, Size, Text, Uuid, truth
+from pumice.api.volume.fields import Body, Boolean, Metadata, Name, Size, Text, Uuid
 from pumice.api.volume.filters import Filters
 from pumice.api.volume.known import Known
+from pumice.api.volume.lists import asks_for_all, counts, flag, listed
 from pumice.api.volume.volume_view import Shown, VolumeView
 from pumice.model.errors import Forbidden, Invalid, NotFound
 from pumice.model.ids import is_uuid
@@ -99,11 +100,9 @@ FILTERS = Filters(
     resource="volume",
     on=VOLUMES,
     readers=MappingProxyType(
-        {name: filters.text(column) for name, column in COLUMNS.items()}
-        | {name: filters.boolean(name) for name in ("bootable", "multiattach")}
-        | {name: filters.moment(name) for name in ("created_at", "updated_at")}
-        | {"size": filters.number("size"), "metadata": filters.pairs("metadata")}
-        | {"glance_metadata": filters.pairs("image_metadata"), "consumes_quota": filters.always(True)}
+        filters.plain(VOLUMES, COLUMNS)
+        | {"metadata": filters.pairs("metadata"), "glance_metadata": filters.pairs("image_metadata")}
+        | {"consumes_quota": filters.always(True)}
     ),
     like=MappingProxyType({key: key for key in ("name", "status", "description", "availability_zone")}),
     since=MappingProxyType(
@@ -254,39 +253,6 @@ async def summary(call: Call) -> Reply:
                 values.setdefault(key, {})[value] = None
         said["metadata"] = {key: list(found) for key, found in values.items()}
     return Reply({"volume-summary": said})
-
-
-def asks_for_all(call: Call) -> bool:
-    """Whether an administrator asks for every project's."""
-    return call.who.is_admin and "all_tenants" in call.query and flag(call, "all_tenants")
-
-
-def counts(call: Call) -> bool:
-    """Whether a list shall say how long it is (3.45)."""
-    return call.version >= (3, 45) and flag(call, "with_count")
-
-
-def flag(call: Call, name: str) -> bool:
-    """A truth value in the query. Raises ``Invalid``."""
-    text = call.query.get(name)
-    if text is None:
-        return False
-    try:
-        return truth(text)
-    except ValueError:
-        raise Invalid(f"Value '{text}' for '{name}' is not a boolean.") from None
-
-
-def listed(
-    call: Call, name: str, rows: Sequence[dict[str, Any]], page: paging.Page, count: int | None
-) -> dict[str, Any]:
-    """A page on the wire: with the link to the next, if there is one, and the count, if it was asked for."""
-    body: dict[str, Any] = {name: rows}
-    if links := paging.next_link(call, rows, page):
-        body[f"{name}_links"] = links
-    if count is not None:
-        body["count"] = count
-    return body
 
 
 def _wanted(tx: Transaction, who: Scope, asked: NewVolume) -> Wanted:
