@@ -6,7 +6,7 @@ from pumice.attachments import connect, disconnect
 from pumice.operations.operation import Verb
 from pumice.servers import attach_volume, boot, console, detach_volume, power
 from pumice.servers import delete as delete_server
-from pumice.volumes import create, delete, extend
+from pumice.volumes import create, delete, delete_with_snapshots, extend
 from pumice.volumes.snapshots import create as create_snapshot
 from pumice.volumes.snapshots import delete as delete_snapshot
 
@@ -14,6 +14,7 @@ VERBS: tuple[Verb[Any], ...] = (
     create.CREATE,
     delete.DELETE,
     delete.DELETE_WHEN_FREE,
+    delete_with_snapshots.DELETE_WITH_SNAPSHOTS,
     extend.EXTEND,
     create_snapshot.CREATE_SNAPSHOT,
     delete_snapshot.DELETE_SNAPSHOT,

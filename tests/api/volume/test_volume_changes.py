@@ -1,12 +1,17 @@
 """What changes volumes, snapshots and types: names, metadata, sizes, states, and their ends."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from volume_cloud import HOST, OTHER_PROJECT, PROJECT, Cloud
 
-from pumice.store import pools, quotas
+from pumice.model.ids import new_id
+from pumice.model.units import MIB
+from pumice.store import pools, quotas, tables
+from pumice.store.columns import now
 from pumice.store.database import Transaction
 
 
@@ -309,3 +314,32 @@ async def test_a_volume_is_made_of_another(cloud: Cloud) -> None:
     assert (copy["size"], copy["source_volid"]) == (3, source["id"])
     small = {"volume": {"source_volid": source["id"], "size": 1}}
     assert (await cloud.call("POST", "/volumes", small)).status_code == 400
+
+
+async def test_a_volume_is_made_of_an_image_by_id_url_or_name(cloud: Cloud, tmp_path: Path) -> None:
+    image_id = new_id()
+    (tmp_path / image_id).write_bytes(bytes(MIB))
+
+    def add(tx: Transaction) -> None:
+        row = {column.name: None for column in tables.images.c} | {
+            "id": image_id, "owner": PROJECT, "name": "debian", "status": "active", "visibility": "private",
+            "disk_format": "raw", "container_format": "bare", "size": MIB, "virtual_size": MIB,
+            "checksum": "c", "min_disk": 2, "min_ram": 0, "protected": False, "os_hidden": False, "tags": [],
+            "properties": {"os_distro": "debian"}, "created_at": now(), "updated_at": now(),
+        }  # fmt: skip
+        tx.execute(sa.insert(tables.images), row)
+
+    await cloud.db.write(add)
+    for key, reference in (
+        ("imageRef", image_id),
+        ("image_id", image_id),
+        ("imageRef", f"http://cloud/image/v2/images/{image_id}"),
+        ("imageRef", "debian"),
+    ):
+        volume = await cloud.make(2, **{key: reference})
+        assert volume["bootable"] == "true"
+        assert volume["volume_image_metadata"]["image_id"] == image_id
+        assert volume["volume_image_metadata"]["os_distro"] == "debian"
+    small = await cloud.call("POST", "/volumes", {"volume": {"size": 1, "imageRef": image_id}})
+    foreign = await cloud.call("POST", "/volumes", {"volume": {"size": 2, "imageRef": image_id}}, who="other")
+    assert (small.status_code, foreign.status_code) == (400, 400)
