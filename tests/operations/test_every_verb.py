@@ -13,7 +13,7 @@ from pumice.operations.operation import Verb
 from pumice.servers import attach_volume, boot, console, detach_volume, power
 from pumice.servers import delete as delete_server
 from pumice.store import attachments, operations, servers, volumes
-from pumice.volumes import create, delete, extend
+from pumice.volumes import create, delete, delete_with_snapshots, extend
 from pumice.volumes.snapshots import create as create_snapshot
 from pumice.volumes.snapshots import delete as delete_snapshot
 
@@ -156,6 +156,14 @@ async def a_snapshot(world: FakeWorld) -> Stage:
     stage = await a_volume(world)
     await world.ended(await begin_snapshot(world, stage))
     return stage
+
+
+async def begin_delete_with_snapshots(world: FakeWorld, stage: Stage) -> str:
+    await world.db.write(delete_with_snapshots.accept, TENANT, stage["volume"])
+    return await running(world, stage["volume"])
+
+
+scenario(delete_with_snapshots.DELETE_WITH_SNAPSHOTS, a_snapshot, begin_delete_with_snapshots, check_delete)
 
 
 async def begin_delete_snapshot(world: FakeWorld, stage: Stage) -> str:
