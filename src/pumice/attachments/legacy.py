@@ -36,11 +36,18 @@ def reserve(tx: Transaction, who: Scope, volume_id: str) -> None:
     take_volume(tx, who, volume_id, V.ATTACHING)
 
 
-def unreserve(tx: Transaction, who: Scope, volume_id: str) -> None:
-    """``os-unreserve``: it is not, after all. Nothing to do when it was not taken."""
+def unreserve(tx: Transaction, who: Scope, volume_id: str) -> list[str]:
+    """``os-unreserve``: it is not, after all, and who was let in for it is shut out.
+
+    The operations to wait for. Nothing to do when it was not taken.
+    """
     volume = volumes.get(tx, who, volume_id)
-    if volume.status == V.ATTACHING and not _pending(attachments.of_volume(tx, volume.id)):
-        attachments.let_volume_follow(tx, volume.id)
+    if volume.status != V.ATTACHING:
+        return []
+    pending = _pending(attachments.of_volume(tx, volume.id))
+    begun = [release(tx, who, one) for one in pending if one.server_id is None]
+    _free_if_nobodys(tx, volume)
+    return [operation for operation in begun if operation]
 
 
 def initialize(
@@ -141,7 +148,7 @@ def terminate(tx: Transaction, who: Scope, volume_id: str, connector: dict[str, 
         found = [one for one in found if _initiator(one) == connector.get("initiator")]
     begun = [release(tx, who, one, keep=one.attached_at is not None) for one in found if one.connector]
     if not begun:
-        unreserve(tx, who, volume.id)
+        _free_if_nobodys(tx, volume)
     return [operation for operation in begun if operation]
 
 
@@ -166,6 +173,12 @@ def detach(tx: Transaction, who: Scope, volume_id: str, attachment_id: str | Non
         attachments.let_volume_follow(tx, volume.id)
         return None
     return release(tx, who, found[0])
+
+
+def _free_if_nobodys(tx: Transaction, volume: Volume) -> None:
+    """A volume that was taken, and that nobody is about to attach, is free again."""
+    if volume.status == V.ATTACHING and not _pending(attachments.of_volume(tx, volume.id)):
+        attachments.let_volume_follow(tx, volume.id)
 
 
 def _refuse_of_other_volume(tx: Transaction, who: Scope, attachment_id: str) -> None:

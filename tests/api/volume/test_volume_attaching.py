@@ -93,6 +93,25 @@ async def test_unreserving_frees_and_rolling_back_keeps(cloud: Cloud) -> None:
     await cloud.until(volume_id, "in-use")
 
 
+async def test_unreserving_shuts_out_who_was_let_in(cloud: Cloud) -> None:
+    volume_id = (await cloud.make())["id"]
+    await cloud.act(volume_id, "os-reserve")
+    await connect(cloud, volume_id)
+    assert (await cloud.act(volume_id, "os-unreserve")).status_code == 202
+    await cloud.until(volume_id, "available")
+    assert not cloud.target.devices
+
+
+async def test_terminating_another_initiator_changes_nothing(cloud: Cloud) -> None:
+    volume_id = (await cloud.make())["id"]
+    await cloud.act(volume_id, "os-reserve")
+    info = await connect(cloud, volume_id)
+    other = {**CONNECTOR, "initiator": "iqn.1993-08.org.debian:01:two"}
+    assert (await cloud.act(volume_id, "os-terminate_connection", {"connector": other})).status_code == 202
+    await cloud.until(volume_id, "attaching")
+    assert lets_in(cloud.target, info)
+
+
 async def test_detaching_by_an_id_that_is_gone_ends_quietly(cloud: Cloud) -> None:
     volume_id = (await cloud.make())["id"]
     assert (await cloud.act(volume_id, "os-detach", {"attachment_id": new_id()})).status_code == 202

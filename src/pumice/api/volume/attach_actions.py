@@ -62,8 +62,9 @@ async def reserve(call: Call) -> Reply:
 
 
 async def unreserve(call: Call) -> Reply:
-    """Back to ``available``, or ``in-use`` when somebody has it."""
-    await call.house.db.write(legacy.unreserve, call.who, call.args["id"])
+    """Back to ``available``, or ``in-use`` when somebody has it: 202, once it is."""
+    operations = await call.house.db.write(legacy.unreserve, call.who, call.args["id"])
+    await all_ended(call, operations, "unreserve the volume")
     return Reply(status=202)
 
 

@@ -45,8 +45,9 @@ def _uuid(value: str) -> str:
     return value
 
 
-def _whole(value: Any) -> int:
-    if isinstance(value, str) and value.isascii() and value.isdigit():
+def whole(value: Any) -> int:
+    """A whole number, also as digits in a string. Raises ``ValueError``."""
+    if isinstance(value, str) and value.isascii() and value.removeprefix("-").isdigit():
         value = int(value) if len(value) <= 12 else MOST + 1
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"{value!r} is not an integer")
@@ -57,7 +58,7 @@ Text = Annotated[str, Field(max_length=255), AfterValidator(_no_nul)]
 Name = Annotated[Text | None, BeforeValidator(_stripped)]
 """A name or a description: without the spaces around it."""
 Uuid = Annotated[str, AfterValidator(_uuid)]
-Size = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=MOST)]
+Size = Annotated[int, BeforeValidator(whole), Field(ge=1, le=MOST)]
 """GiB; also as digits in a string."""
 Boolean = Annotated[bool, BeforeValidator(truth)]
 Key = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_:. /-]{1,255}$")]

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field
 
 from pumice.api.call import Call, Reply, check
 from pumice.api.routing import Route
-from pumice.api.volume.fields import MOST, Body, Text
+from pumice.api.volume.fields import MOST, Body, Text, whole
 from pumice.api.volume.lists import flag
 from pumice.catalog import quotas
 from pumice.model.errors import Forbidden
@@ -25,15 +25,7 @@ ABSOLUTE: Mapping[str, tuple[str, str]] = {
 }
 
 
-def _whole(value: Any) -> int:
-    if isinstance(value, str) and value.removeprefix("-").isascii() and value.removeprefix("-").isdigit():
-        value = int(value) if len(value) <= 12 else MOST + 1
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"{value!r} is not an integer")
-    return value
-
-
-Limit = Annotated[int, BeforeValidator(_whole), Field(ge=-1, le=MOST)]
+Limit = Annotated[int, BeforeValidator(whole), Field(ge=-1, le=MOST)]
 """-1 is no limit."""
 
 
