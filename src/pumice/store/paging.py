@@ -24,4 +24,12 @@ def after(row: Any, keys: Sequence[tuple[Any, bool]]) -> sa.ColumnElement[bool]:
             same = column == value
         alternatives.append(sa.and_(*equal, beyond))
         equal.append(same)
-    return sa.or_(*alternatives)
+    return sa.and_(*_begin(row, *keys[0]), sa.or_(*alternatives))
+
+
+def _begin(row: Any, column: Any, ascending: bool) -> Sequence[sa.ColumnElement[bool]]:
+    """Where the first key begins. The rest says so too, but only by this a database enters an index there."""
+    value = getattr(row, column.name)
+    if value is None or isinstance(value, bool) or (column.nullable and not ascending):
+        return ()  # NULLs follow the last value, and truth values are too few to matter
+    return (column >= value if ascending else column <= value,)
