@@ -25,7 +25,7 @@ async def main(volumes: int) -> None:
         state = Path(temporary)
         reached["first_start"] = await first_answer([state / f"{number}" for number in range(STARTS)])
         reached["later_start"] = await first_answer([state / "0"] * STARTS)
-        async with Serving(state / "0") as serving:
+        async with Serving(state / "measured") as serving:
             await asyncio.sleep(2)
             reached["pss_start"], reached["rss_start"] = serving.memory()
             await serving.log_in()

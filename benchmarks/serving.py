@@ -2,13 +2,13 @@
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 from benchmarks.client import Connection, connect
-from pumice.app.serve import free_port
 
 PASSWORD = "benchmark"  # noqa: S105 (of a Pumice that lives for a minute)
 SETTINGS = """
@@ -99,3 +99,10 @@ class Serving:
         rollup = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text().splitlines()
         kib = {line.split(":")[0]: int(line.split()[1]) for line in rollup[1:]}
         return kib["Pss"] / 1024, kib["Rss"] / 1024
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
