@@ -8,6 +8,7 @@ import os
 import resource
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
@@ -83,6 +84,42 @@ async def run(
     if process.returncode != 0:
         raise CommandFailed(words, process.returncode or 0, errors.decode(errors="replace"))
     return output.decode(errors="replace")
+
+
+async def launch(
+    *argv: str | os.PathLike[str], log_file: Path, timeout: float, env: Mapping[str, str] | None = None
+) -> None:
+    """Run a command that leaves a daemon behind; what either writes is appended to ``log_file``.
+
+    Not to a pipe: a daemon may hold on to its end of one for ever, and nobody would see the command's end.
+    Raises as ``run`` does.
+    """
+    words = [os.fspath(word) for word in argv]
+    output = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        begin = os.fstat(output).st_size
+        process = await asyncio.create_subprocess_exec(
+            *words,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, "LC_ALL": "C", **(env or {})},
+        )
+    except FileNotFoundError:
+        raise Misconfigured(f"The command '{words[0]}' is not installed; 'pumice doctor' tells how.") from None
+    finally:
+        os.close(output)
+    try:
+        async with asyncio.timeout(timeout):
+            code = await process.wait()
+    except TimeoutError:
+        raise CommandTimedOut(f"{words[0]} did not end within {timeout:g} seconds and was killed.") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if code != 0:
+        raise CommandFailed(words, code, log_file.read_bytes()[begin:].decode(errors="replace"))
 
 
 async def _communicate(

@@ -27,7 +27,7 @@ from urllib.parse import quote
 
 import structlog
 
-from pumice.host.command import CommandFailed, run
+from pumice.host.command import CommandFailed, launch
 from pumice.hypervisor import accelerator
 from pumice.model.errors import Conflict, Misconfigured, Trouble
 
@@ -88,6 +88,7 @@ class LibvirtDaemon:
         self.cache_dir = (cache_dir or state_dir / "cache").absolute()
         self._socket = self.state_dir / "libvirt-sock"
         self._pid_file = self.state_dir / "libvirtd.pid"
+        self._launch_log = self.state_dir / "launch.log"
 
     @property
     def uri(self) -> str:
@@ -168,7 +169,7 @@ class LibvirtDaemon:
         words = (str(self.state_dir), str(self.cache_dir), "hide-kvm" if hide_kvm else "show-kvm")
         try:
             argv = ("unshare", "--mount", "sh", "-c", _IN_NAMESPACE, "libvirtd", *words)
-            await run(*argv, timeout=60, env={"PATH": _SEARCH_PATH})
+            await launch(*argv, log_file=self._launch_log, timeout=60, env={"PATH": _SEARCH_PATH})
         except CommandFailed as failed:
             raise Misconfigured(
                 f"A private libvirtd could not be started: {failed.stderr.strip()[-300:]} "

@@ -22,6 +22,7 @@ from pathlib import Path
 import structlog
 
 from pumice.backends.targets.tgt_management import LONGEST_SOCKET_PATH, Management, TgtdSilent
+from pumice.host.command import launch
 from pumice.model.errors import Conflict, Misconfigured, Trouble
 
 log = structlog.get_logger(__name__)
@@ -97,20 +98,8 @@ class TgtDaemon:
     async def _launch(self) -> None:
         """Start tgtd in a session of its own, adopted by init, so that nobody's death takes it along."""
         argv = ("tgtd", "-f", "-t", str(self._io_threads), "--iscsi", f"portal={self.portal}")
-        output = os.open(self.log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            process = await asyncio.create_subprocess_exec(
-                "setsid",
-                "--fork",
-                *argv,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env={**os.environ, "PATH": _search_path(), "TGT_IPC_SOCKET": str(self.ipc_socket)},
-            )
-            await process.wait()
-        finally:
-            os.close(output)
+        env = {"PATH": _search_path(), "TGT_IPC_SOCKET": str(self.ipc_socket)}
+        await launch("setsid", "--fork", *argv, log_file=self.log_file, timeout=10, env=env)
         log.info("tgtd is being started", portal=self.portal)
 
     def _check_machine(self) -> None:
