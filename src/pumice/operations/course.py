@@ -242,7 +242,7 @@ class Course:
         log.add_lines(tx, [line.row() for line in lines])
         parent_id = log.save(tx, op.id, op.attempt, self.owner, values)
         if parent_id and finished_at is not None:
-            log.wake_parent(tx, parent_id)
+            log.wake_waiting(tx, op.id)
 
     def _backoff(self, tries: int) -> float:
         """Seconds: doubling, up to a limit, a little uneven so that many do not come back at once."""
@@ -271,7 +271,7 @@ class Course:
             log.force(tx, op.id, op.attempt, values | {"owner": None})
             tx.notify(log.ended_topic(op.id))
             if op.parent_id:
-                log.wake_parent(tx, op.parent_id)
+                log.wake_waiting(tx, op.id)
             given_up += 1
         return given_up
 

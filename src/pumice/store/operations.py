@@ -148,12 +148,14 @@ def release_earlier(tx: Transaction, host: str, owner: str) -> int:
     return int(result.rowcount)
 
 
-def wake_parent(tx: Transaction, parent_id: str) -> None:
-    """A child has ended: let its waiting parent look."""
+def wake_waiting(tx: Transaction, operation_id: str) -> None:
+    """An operation has ended: let all that wait for it look. They have its id in their notes.
+
+    Those that wait are few, and only the end of what has a parent asks.
+    """
+    named = sa.cast(_o.notes, sa.Text).contains(operation_id, autoescape=True)
     result = tx.execute(
-        sa.update(operations)
-        .where(_o.id == parent_id, _o.state == "waiting")
-        .values(state="running", run_at=0.0)
+        sa.update(operations).where(_o.state == "waiting", named).values(state="running", run_at=0.0)
     )
     if result.rowcount:
         tx.notify(QUEUE)
@@ -257,7 +259,10 @@ def force(tx: Transaction, operation_id: str, attempt: int, values: Mapping[str,
 
 
 def adopt_running(tx: Transaction, subject: str, parent_id: str) -> list[str]:
-    """Make ``parent_id`` the parent of every operation on ``subject`` that has not ended. Their ids."""
+    """Make ``parent_id`` the parent of every operation on ``subject`` that has not ended. Their ids.
+
+    Whoever waited for one of them before goes on waiting for it.
+    """
     ids = list(tx.execute(_running, {"b_subject": subject, "b_id": parent_id}).scalars())
     if ids:
         tx.execute(sa.update(operations).where(_o.id.in_(ids)).values(parent_id=parent_id))
