@@ -1,6 +1,7 @@
 """Services: which roles run on which hosts, and when each was last heard of."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,6 +10,8 @@ from pumice.model.ids import new_id
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.tables import services
+
+Row = sa.RowMapping
 
 VOLUME_BINARY = "cinder-volume"
 
@@ -45,6 +48,11 @@ def every(tx: Transaction, *, binary: str | None = None, host: str | None = None
     if host is not None:
         query = query.where(_s.host == host)
     return tx.execute(query).mappings().all()
+
+
+def is_up(service: Row, down_seconds: float) -> bool:
+    """Whether the last heartbeat of a service's row is fresh."""
+    return bool(service["updated_at"] >= now() - timedelta(seconds=down_seconds))
 
 
 def uuids(tx: Transaction) -> dict[str, str]:

@@ -1,0 +1,147 @@
+"""What can be asked of a server with ``POST /servers/{id}/action`` (api-ref, "Servers - run an action").
+
+The handlers of one action each; the key of the body selects it.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from pumice.api.call import Call, Reply
+from pumice.api.compute.fields import Body, Text, whole
+from pumice.api.compute.links import VERSION
+from pumice.api.faults import HttpError
+from pumice.api.routing import Route
+from pumice.model.errors import Conflict, Invalid
+from pumice.model.states import ServerStatus
+from pumice.servers import console, power
+from pumice.store import servers
+from pumice.store.database import Transaction
+
+
+def _upper(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) else value
+
+
+class Reboot(Body):
+    """``reboot``."""
+
+    type: Annotated[Literal["SOFT", "HARD"], BeforeValidator(_upper)]
+
+
+class Console(Body):
+    """``os-getConsoleOutput``: none or a negative number of lines is everything."""
+
+    length: Annotated[int, BeforeValidator(whole), Field(ge=-1)] | None = None
+
+
+class Lock(Body):
+    """``lock``, since 2.73 with a reason."""
+
+    locked_reason: Annotated[Text, Field(min_length=1)] | None = None
+
+
+class ResetState(Body):
+    """``os-resetState``."""
+
+    state: Literal["active", "error"]
+
+
+async def start(call: Call) -> Reply:
+    """``os-start``."""
+    await call.house.db.write(power.accept_start, call.who, call.args["id"])
+    return Reply(status=202)
+
+
+async def stop(call: Call) -> Reply:
+    """``os-stop``."""
+    await call.house.db.write(power.accept_stop, call.who, call.args["id"])
+    return Reply(status=202)
+
+
+async def reboot(call: Call) -> Reply:
+    """``reboot``."""
+    body = await call.parse(Reboot, "reboot")
+    await call.house.db.write(power.accept_reboot, call.who, call.args["id"], hard=body.type == "HARD")
+    return Reply(status=202)
+
+
+async def console_output(call: Call) -> Reply:
+    """``os-getConsoleOutput``: answers when the server's host has read the log."""
+    body = await call.parse(Console, "os-getConsoleOutput")
+    lines = body.length if body.length is not None and body.length >= 0 else None
+    operation_id = await call.house.db.write(console.accept, call.who, call.args["id"], lines)
+    try:
+        well, error = await call.house.endings.wait(operation_id, call.house.rules.api_wait_seconds)
+    except TimeoutError:
+        raise Conflict(f"Instance {call.args['id']} is not ready: its host does not answer") from None
+    if not well:
+        raise Conflict(error or f"Instance {call.args['id']} is not ready")
+    return Reply({"output": await call.house.db.read(console.output, operation_id)})
+
+
+async def lock(call: Call) -> Reply:
+    """``lock``: only administrators may change the server until it is unlocked."""
+    asked = (await call.json())["lock"]
+    if asked is not None:
+        if call.version < (2, 73):
+            raise Invalid(
+                f"Invalid input for field/attribute lock. Value: {str(asked)[:100]!r}. It must be null."
+            )
+        await call.parse(Lock, "lock")
+    return await _set_locked(call, True)
+
+
+async def unlock(call: Call) -> Reply:
+    """``unlock``."""
+    return await _set_locked(call, False)
+
+
+async def _set_locked(call: Call, locked: bool) -> Reply:
+    def work(tx: Transaction) -> None:
+        server = servers.get(tx, call.who, call.args["id"])
+        servers.change(tx, server.id, locked=locked)
+
+    await call.house.db.write(work)
+    return Reply(status=202)
+
+
+async def reset_state(call: Call) -> Reply:
+    """``os-resetState``: what the row says, where no operation is about to say otherwise."""
+    body = await call.parse(ResetState, "os-resetState")
+    status = ServerStatus.ACTIVE if body.state == "active" else ServerStatus.ERROR
+
+    def work(tx: Transaction) -> None:
+        server = servers.get(tx, call.who, call.args["id"])
+        if not servers.put(tx, server.id, status):
+            raise Conflict(
+                f"Instance {server.id} is in task_state {server.task}: an operation ends it by itself"
+            )
+
+    await call.house.db.write(work)
+    return Reply(status=202)
+
+
+async def create_image(call: Call) -> Reply:
+    """``createImage``: not offered."""
+    await call.house.db.read(servers.get, call.who, call.args["id"])
+    raise HttpError(501, "Making an image of a server is not offered: make snapshots of its volumes.")
+
+
+_PATH = f"{VERSION}/servers/{{id}}/action"
+
+
+def _action(name: str, handler: Any, rule: str) -> Route:
+    return Route("POST", _PATH, handler, f"os_compute_api:{rule}", action=name)
+
+
+ROUTES = (
+    _action("os-start", start, "servers:start"),
+    _action("os-stop", stop, "servers:stop"),
+    _action("reboot", reboot, "servers:reboot"),
+    _action("os-getConsoleOutput", console_output, "os-console-output"),
+    _action("lock", lock, "os-lock-server:lock"),
+    _action("unlock", unlock, "os-lock-server:unlock"),
+    _action("os-resetState", reset_state, "os-admin-actions:reset_state"),
+    _action("createImage", create_image, "servers:create_image"),
+)

@@ -1,0 +1,30 @@
+"""What clients ask of a server's network: there is none here, and nothing to be found in it."""
+
+from typing import Any
+
+from pumice.api.call import Call, Reply
+from pumice.api.compute.links import VERSION
+from pumice.api.routing import Handler, Route
+from pumice.store import servers
+
+
+def _empty(answer: dict[str, Any]) -> Handler:
+    async def show(call: Call) -> Reply:
+        await call.house.db.read(servers.get, call.who, call.args["id"])
+        return Reply(answer)
+
+    return show
+
+
+_PATH = f"{VERSION}/servers/{{id}}"
+_GROUPS = {"security_groups": [{"name": "default"}]}
+ROUTES = (
+    Route("GET", f"{_PATH}/ips", _empty({"addresses": {}}), "os_compute_api:ips:index"),
+    Route(
+        "GET",
+        f"{_PATH}/os-interface",
+        _empty({"interfaceAttachments": []}),
+        "os_compute_api:os-attach-interfaces:list",
+    ),
+    Route("GET", f"{_PATH}/os-security-groups", _empty(_GROUPS), "os_compute_api:os-security-groups:list"),
+)

@@ -1,0 +1,40 @@
+"""Availability zones: those of the compute services (api-ref, "Availability zones")."""
+
+from typing import Any
+
+from pumice.api.call import Call, Reply
+from pumice.api.compute.links import VERSION
+from pumice.api.routing import Route
+from pumice.store import servers, services
+
+
+async def index(call: Call) -> Reply:
+    """``GET /os-availability-zone``."""
+    return Reply({"availabilityZoneInfo": await _zones(call, with_hosts=False)})
+
+
+async def index_detail(call: Call) -> Reply:
+    """``GET /os-availability-zone/detail``, with the hosts of each."""
+    return Reply({"availabilityZoneInfo": await _zones(call, with_hosts=True)})
+
+
+async def _zones(call: Call, *, with_hosts: bool) -> list[dict[str, Any]]:
+    zones: dict[str, dict[str, Any]] = {}
+    for service in await call.house.db.read(services.every, binary=servers.COMPUTE_BINARY):
+        said = {
+            "active": not service["disabled"],
+            "available": services.is_up(service, call.house.rules.service_down_seconds),
+            "updated_at": service["updated_at"].isoformat(timespec="microseconds"),
+        }
+        zones.setdefault(service["zone"], {})[service["host"]] = {service["binary"]: said}
+    return [
+        {"zoneName": zone, "zoneState": {"available": True}, "hosts": hosts if with_hosts else None}
+        for zone, hosts in sorted(zones.items())
+    ]
+
+
+_PATH, _RULE = f"{VERSION}/os-availability-zone", "os_compute_api:os-availability-zone"
+ROUTES = (
+    Route("GET", _PATH, index, f"{_RULE}:list"),
+    Route("GET", f"{_PATH}/detail", index_detail, f"{_RULE}:detail"),
+)

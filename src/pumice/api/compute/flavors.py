@@ -1,0 +1,275 @@
+"""Flavors: the sizes a server can have, and their extra specs (api-ref, "Flavors")."""
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from pumice.api import paging
+from pumice.api.call import Call, Reply
+from pumice.api.compute.fields import Body, Boolean, LongText, Name, NotNegative, Positive, Text, only_query
+from pumice.api.compute.links import VERSION, Links
+from pumice.api.routing import Route
+from pumice.catalog.flavors import new
+from pumice.model.errors import Invalid, NotFound
+from pumice.model.ids import new_id
+from pumice.model.server import Flavor
+from pumice.store import flavors
+from pumice.store.database import Transaction
+
+SORT_KEYS = {
+    "flavorid": "id",
+    "id": "id",
+    "name": "name",
+    "memory_mb": "ram",
+    "root_gb": "disk",
+    "vcpus": "vcpus",
+    "swap": "swap",
+    "ephemeral_gb": "ephemeral",
+    "is_public": "is_public",
+    "disabled": "disabled",
+    "description": "description",
+}
+"""Sort keys on the wire, and the columns they stand for."""
+_ID = re.compile(r"(?! )[a-zA-Z0-9. _-]{1,255}(?<! )")
+_KEY = re.compile(r"[a-zA-Z0-9\-_:. ]{1,255}")
+
+
+def _flavor_id(value: str) -> str:
+    if not _ID.fullmatch(value):
+        raise ValueError("An id has 1 to 255 of the characters a-z, A-Z, 0-9, '.', ' ', '_' and '-'")
+    return value
+
+
+def _key(value: str) -> str:
+    if not _KEY.fullmatch(value):
+        raise ValueError("A key has 1 to 255 of the characters a-z, A-Z, 0-9, '-', '_', ':', '.' and space")
+    return value
+
+
+def _number_as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+Specs = dict[Annotated[str, AfterValidator(_key)], Annotated[Text, BeforeValidator(_number_as_text)]]
+
+
+class FlavorBody(Body):
+    """``POST /flavors``."""
+
+    name: Name
+    ram: Positive
+    vcpus: Positive
+    disk: NotNegative
+    id: Annotated[str, BeforeValidator(_number_as_text), AfterValidator(_flavor_id)] | None = None
+    ephemeral: NotNegative = Field(0, alias="OS-FLV-EXT-DATA:ephemeral")
+    swap: NotNegative = 0
+    rxtx_factor: Annotated[float, Field(gt=0, le=3.4e38)] = 1.0
+    is_public: Boolean = Field(True, alias="os-flavor-access:is_public")
+    description: LongText | None = None
+
+
+class DescriptionBody(Body):
+    """``PUT /flavors/{id}``."""
+
+    description: LongText | None
+
+
+class SpecsBody(Body):
+    """``POST /flavors/{id}/os-extra_specs``."""
+
+    extra_specs: Specs
+
+
+def summary(call: Call, flavor: Flavor) -> dict[str, Any]:
+    """A flavor in the plain list."""
+    view: dict[str, Any] = {
+        "id": flavor.id,
+        "name": flavor.name,
+        "links": Links(call).to("flavors", flavor.id),
+    }
+    if call.version >= (2, 55):
+        view["description"] = flavor.description
+    return view
+
+
+def detail(call: Call, flavor: Flavor) -> dict[str, Any]:
+    """A flavor in full."""
+    view = summary(call, flavor) | {
+        "ram": flavor.ram,
+        "disk": flavor.disk,
+        "vcpus": flavor.vcpus,
+        "swap": flavor.swap or (0 if call.version >= (2, 75) else ""),
+        "OS-FLV-EXT-DATA:ephemeral": flavor.ephemeral,
+        "os-flavor-access:is_public": flavor.is_public,
+    }
+    if call.version < (2, 102):
+        view |= {"OS-FLV-DISABLED:disabled": flavor.disabled, "rxtx_factor": 1.0}
+    if call.version >= (2, 61) and call.policy.allows("os_compute_api:os-flavor-extra-specs:index", call.who):
+        view["extra_specs"] = flavor.extra_specs
+    return view
+
+
+async def index(call: Call) -> Reply:
+    """``GET /flavors``."""
+    page, found = await _page(call)
+    return _listed(call, page, [summary(call, flavor) for flavor in found])
+
+
+async def index_detail(call: Call) -> Reply:
+    """``GET /flavors/detail``."""
+    page, found = await _page(call)
+    return _listed(call, page, [detail(call, flavor) for flavor in found])
+
+
+async def _page(call: Call) -> tuple[paging.Page, Sequence[Flavor]]:
+    only_query(call, "limit", "marker", "sort_key", "sort_dir", "is_public", "minRam", "minDisk", since=(2, 75))
+    most = call.house.rules.api_max_limit
+    page = paging.asked(call, keys=SORT_KEYS, most=most, default="flavorid")
+    if "sort_dir" not in call.query:
+        page = paging.Page(page.limit or most, page.marker, tuple((key, True) for key, _ in page.sort))
+    sort = [(SORT_KEYS[key], ascending) for key, ascending in page.sort]
+    filters = [
+        flavors.at_least(column, _number(call, name))
+        for name, column in (("minRam", "ram"), ("minDisk", "disk"))
+        if name in call.query
+    ]
+    if (is_public := _is_public(call)) is not None:
+        filters.append(flavors.of_public(is_public))
+    try:
+        found = await call.house.db.read(
+            flavors.page, call.who, limit=page.limit, marker=page.marker, sort=sort, filters=filters
+        )
+    except NotFound:
+        raise Invalid(f"marker [{page.marker}] not found") from None
+    return page, found
+
+
+def _number(call: Call, name: str) -> int:
+    try:
+        return int(call.query[name])
+    except ValueError:
+        raise Invalid(f"Invalid {name} filter [{call.query[name]}]") from None
+
+
+def _is_public(call: Call) -> bool | None:
+    text = call.query.get("is_public", "true").lower()
+    if not call.who.is_admin or text in ("true", "1", "t", "yes", "on"):
+        return True
+    if text == "none":
+        return None
+    if text in ("false", "0", "f", "no", "off"):
+        return False
+    raise Invalid(f"Invalid is_public filter [{text}]")
+
+
+def _listed(call: Call, page: paging.Page, shown: list[dict[str, Any]]) -> Reply:
+    body: dict[str, Any] = {"flavors": shown}
+    if links := paging.next_link(call, shown, page):
+        body["flavors_links"] = links
+    return Reply(body)
+
+
+async def show(call: Call) -> Reply:
+    """``GET /flavors/{id}``."""
+    return Reply({"flavor": detail(call, await call.house.db.read(flavors.get, call.who, call.args["id"]))})
+
+
+async def create(call: Call) -> Reply:
+    """``POST /flavors``: 200, as the incumbent has it."""
+    body = await call.parse(FlavorBody, "flavor")
+    body.only_since(call.version, {"description": (2, 55)})
+    flavor = new(
+        body.id or new_id(),
+        body.name,
+        vcpus=body.vcpus,
+        ram=body.ram,
+        disk=body.disk,
+        ephemeral=body.ephemeral,
+        swap=body.swap,
+        is_public=body.is_public,
+        description=body.description,
+    )
+    await call.house.db.write(flavors.insert, flavor)
+    return Reply({"flavor": detail(call, flavor)})
+
+
+async def update(call: Call) -> Reply:
+    """``PUT /flavors/{id}``: the description."""
+    body = await call.parse(DescriptionBody, "flavor")
+
+    def work(tx: Transaction) -> Flavor:
+        flavors.get(tx, call.who, call.args["id"])
+        flavors.change(tx, call.args["id"], description=body.description)
+        return flavors.get(tx, call.who, call.args["id"])
+
+    return Reply({"flavor": detail(call, await call.house.db.write(work))})
+
+
+async def delete(call: Call) -> Reply:
+    """``DELETE /flavors/{id}``."""
+    await call.house.db.write(flavors.delete, call.args["id"])
+    return Reply(status=202)
+
+
+async def specs(call: Call) -> Reply:
+    """``GET /flavors/{id}/os-extra_specs``."""
+    flavor = await call.house.db.read(flavors.get, call.who, call.args["id"])
+    return Reply({"extra_specs": flavor.extra_specs})
+
+
+async def one_spec(call: Call) -> Reply:
+    """``GET /flavors/{id}/os-extra_specs/{key}``."""
+    flavor = await call.house.db.read(flavors.get, call.who, call.args["id"])
+    return Reply({call.args["key"]: _spec(flavor, call.args["key"])})
+
+
+async def add_specs(call: Call) -> Reply:
+    """``POST /flavors/{id}/os-extra_specs``."""
+    body = await call.parse(SpecsBody)
+
+    def work(tx: Transaction) -> None:
+        flavor = flavors.get(tx, call.who, call.args["id"])
+        flavors.change(tx, flavor.id, extra_specs=flavor.extra_specs | body.extra_specs)
+
+    await call.house.db.write(work)
+    return Reply({"extra_specs": body.extra_specs})
+
+
+async def remove_spec(call: Call) -> Reply:
+    """``DELETE /flavors/{id}/os-extra_specs/{key}``: 200, as the incumbent has it."""
+    key = call.args["key"]
+
+    def work(tx: Transaction) -> None:
+        flavor = flavors.get(tx, call.who, call.args["id"])
+        _spec(flavor, key)
+        kept = {name: value for name, value in flavor.extra_specs.items() if name != key}
+        flavors.change(tx, flavor.id, extra_specs=kept)
+
+    await call.house.db.write(work)
+    return Reply()
+
+
+def _spec(flavor: Flavor, key: str) -> str:
+    try:
+        return flavor.extra_specs[key]
+    except KeyError:
+        raise NotFound(f"Flavor {flavor.id}'s extra spec", key) from None
+
+
+_PATH = f"{VERSION}/flavors"
+_READ, _MANAGE = "os_compute_api:flavors", "os_compute_api:os-flavor-manage"
+_SPECS = "os_compute_api:os-flavor-extra-specs"
+ROUTES = (
+    Route("GET", _PATH, index, _READ),
+    Route("POST", _PATH, create, f"{_MANAGE}:create"),
+    Route("GET", f"{_PATH}/detail", index_detail, _READ),
+    Route("GET", f"{_PATH}/{{id}}", show, _READ),
+    Route("PUT", f"{_PATH}/{{id}}", update, f"{_MANAGE}:update", since=(2, 55)),
+    Route("DELETE", f"{_PATH}/{{id}}", delete, f"{_MANAGE}:delete"),
+    Route("GET", f"{_PATH}/{{id}}/os-extra_specs", specs, f"{_SPECS}:index"),
+    Route("POST", f"{_PATH}/{{id}}/os-extra_specs", add_specs, f"{_SPECS}:create"),
+    Route("GET", f"{_PATH}/{{id}}/os-extra_specs/{{key}}", one_spec, f"{_SPECS}:show"),
+    Route("DELETE", f"{_PATH}/{{id}}/os-extra_specs/{{key}}", remove_spec, f"{_SPECS}:delete"),
+)

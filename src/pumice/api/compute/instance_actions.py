@@ -1,0 +1,112 @@
+"""What was done with a server: the operation log, as Compute shows it (api-ref, "Servers actions").
+
+Since 2.21 also of a server that is gone.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from pumice.api.call import Call, Reply
+from pumice.api.compute.links import VERSION
+from pumice.api.routing import Route
+from pumice.model.errors import NotFound
+from pumice.store import operations, servers
+from pumice.store.database import Transaction
+from pumice.store.operations import Row
+
+ACTIONS: Mapping[str, str] = {
+    "server.boot": "create",
+    "server.delete": "delete",
+    "server.start": "start",
+    "server.stop": "stop",
+    "server.reboot": "reboot",
+    "server.hard_reboot": "reboot",
+    "server.attach_volume": "attach_volume",
+    "server.detach_volume": "detach_volume",
+}
+"""Compute's names for the operations that are a server's actions."""
+
+
+async def index(call: Call) -> Reply:
+    """``GET …/os-instance-actions``, the newest first."""
+    rows, user_id = await call.house.db.read(_rows, call)
+    return Reply({"instanceActions": [_view(call, row, user_id) for row in rows]})
+
+
+async def show(call: Call) -> Reply:
+    """``GET …/os-instance-actions/{request_id}``, with its steps for those who may see them."""
+    rows, user_id = await call.house.db.read(_rows, call)
+    row = next((row for row in rows if row["request_id"] == call.args["request_id"]), None)
+    if row is None:
+        raise NotFound("Action", call.args["request_id"])
+    view = _view(call, row, user_id)
+    sees_all = call.policy.allows("os_compute_api:os-instance-actions:events", call.who)
+    if sees_all or call.version >= (2, 51):
+        lines = await call.house.db.read(operations.lines, row["id"])
+        view["events"] = [_event(call, line, sees_all) for line in lines]
+    return Reply({"instanceAction": view})
+
+
+def _rows(tx: Transaction, call: Call) -> tuple[list[Row], str | None]:
+    """The server's actions, and its user while it is there. Raises ``NotFound``."""
+    server_id, limit = call.args["id"], call.house.rules.api_max_limit
+    server = servers.find(tx, server_id)
+    if server is not None or call.version < (2, 21):
+        server = servers.get(tx, call.who, server_id)
+    found = operations.page(tx, states=None, kind=None, subject=server_id, limit=limit)
+    rows = [
+        row
+        for row in found
+        if row["kind"] in ACTIONS and (server or call.who.is_admin or row["project_id"] == call.who.project_id)
+    ]
+    if server is None and not rows:
+        raise NotFound("Instance", server_id)
+    return rows, server.user_id if server else None
+
+
+def _view(call: Call, row: Row, user_id: str | None) -> dict[str, Any]:
+    view = {
+        "action": ACTIONS[row["kind"]],
+        "instance_uuid": row["subject"],
+        "request_id": row["request_id"],
+        "user_id": user_id,
+        "project_id": row["project_id"],
+        "start_time": _time(row["created_at"]),
+        "message": row["error"],
+    }
+    if call.version >= (2, 58):
+        view["updated_at"] = _time(row["finished_at"] or row["created_at"])
+    return view
+
+
+def _event(call: Call, line: Row, sees_all: bool) -> dict[str, Any]:
+    began = line["started_at"]
+    event = {
+        "event": f"{line['direction']}_{line['step']}",
+        "start_time": _time(began),
+        "finish_time": _time(began + timedelta(seconds=line["seconds"])),
+        "result": "Success" if line["outcome"] == "done" else "Error",
+    }
+    if sees_all:
+        event["traceback"] = line["error"]
+    if sees_all and call.version >= (2, 62):
+        event["host"] = line["place"].partition(":")[2]
+    if call.version >= (2, 62):
+        event["hostId"] = ""
+    if call.version >= (2, 84) and call.policy.allows(
+        "os_compute_api:os-instance-actions:events:details", call.who
+    ):
+        event["details"] = line["error"]
+    return event
+
+
+def _time(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds")
+
+
+_PATH, _RULE = f"{VERSION}/servers/{{id}}/os-instance-actions", "os_compute_api:os-instance-actions"
+ROUTES = (
+    Route("GET", _PATH, index, f"{_RULE}:list"),
+    Route("GET", f"{_PATH}/{{request_id}}", show, f"{_RULE}:show"),
+)

@@ -1,0 +1,144 @@
+"""What ``POST /servers`` and ``PUT /servers/{id}`` may say, at every microversion."""
+
+import base64
+import binascii
+import ipaddress
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from pumice.api.call import Call
+from pumice.api.compute.block_devices import BlockDevice, LegacyDevice
+from pumice.api.compute.fields import Body, Boolean, LongText, Metadata, Name, Positive, Tag, Text, Uuid
+from pumice.model.errors import Invalid
+
+LONGEST_USER_DATA = 65535
+SINCE = {
+    "description": (2, 19),
+    "tags": (2, 52),
+    "trusted_image_certificates": (2, 63),
+    "host": (2, 74),
+    "hypervisor_hostname": (2, 74),
+    "hostname": (2, 90),
+    "pinned_availability_zone": (2, 104),
+}
+"""The versions from which on a server's keys are known."""
+
+
+def _flavor(value: Any) -> Any:
+    """An id, also as a number or at the end of a link."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value.rstrip("/").rpartition("/")[2] if isinstance(value, str) else value
+
+
+def _image(value: Any) -> Any:
+    return None if value == "" else value
+
+
+def _address(value: str) -> str:
+    if value:
+        ipaddress.ip_address(value)
+    return value
+
+
+def _base64(value: str) -> str:
+    try:
+        base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("It is not in base64") from None
+    return value
+
+
+Address = Annotated[str, Field(max_length=45), AfterValidator(_address)]
+
+
+class Network(Body):
+    """An item of ``networks``. Pumice leaves networks to others and only checks the words."""
+
+    uuid: Text | None = None
+    port: Uuid | None = None
+    fixed_ip: Address | None = None
+    tag: Tag | None = None
+
+
+class SecurityGroup(Body):
+    """An item of ``security_groups``."""
+
+    name: Name
+
+
+class ServerBody(Body):
+    """The object ``server`` of a create request."""
+
+    name: Name
+    flavor: Annotated[str, BeforeValidator(_flavor), Field(min_length=1, max_length=255, alias="flavorRef")]
+    image: Annotated[Uuid | None, BeforeValidator(_image)] = Field(None, alias="imageRef")
+    devices: list[BlockDevice] = Field(default_factory=list, alias="block_device_mapping_v2", max_length=64)
+    legacy_devices: list[LegacyDevice] = Field(
+        default_factory=list, alias="block_device_mapping", max_length=64
+    )
+    networks: list[Network] | Literal["auto", "none"] | None = None
+    metadata: Metadata = Field(default_factory=dict, max_length=128)
+    min_count: Positive = 1
+    max_count: Positive | None = None
+    return_reservation_id: Boolean = False
+    availability_zone: Name | None = None
+    key_name: Name | None = None
+    admin_password: Annotated[str, Field(max_length=255)] | None = Field(None, alias="adminPass")
+    user_data: Annotated[str, Field(max_length=LONGEST_USER_DATA), AfterValidator(_base64)] | None = None
+    config_drive: Boolean | None = None
+    security_groups: list[SecurityGroup] | None = None
+    disk_config: Literal["AUTO", "MANUAL"] = Field("AUTO", alias="OS-DCF:diskConfig")
+    access_ipv4: Address | None = Field(None, alias="accessIPv4")
+    access_ipv6: Address | None = Field(None, alias="accessIPv6")
+    personality: list[Any] | None = None
+    description: LongText | None = None
+    tags: list[Tag] = Field(default_factory=list, max_length=50)
+    trusted_image_certificates: list[Text] | None = None
+    host: Text | None = None
+    hypervisor_hostname: Text | None = None
+    hostname: Text | None = None
+
+    @model_validator(mode="after")
+    def _counts(self) -> "ServerBody":
+        if self.min_count > 1 or (self.max_count or 1) > 1:
+            raise ValueError("Servers are made one at a time: min_count and max_count are 1")
+        return self
+
+    def check(self, call: Call) -> None:
+        """What depends on the version. Raises ``Invalid``."""
+        self.only_since(call.version, SINCE)
+        if call.version >= (2, 57) and "personality" in self.model_fields_set:
+            raise Invalid("Additional properties are not allowed ('personality' was unexpected).")
+        if call.version >= (2, 37) and self.networks is None:
+            raise Invalid("Invalid input: 'networks' is a required property.")
+        if call.version < (2, 37) and isinstance(self.networks, str):
+            raise Invalid(f"Invalid input for field/attribute networks. '{self.networks}' is not an array.")
+
+
+class CreateBody(Body):
+    """A whole create request. Hints to the scheduler are heard and not heeded: it knows one host from another
+    by how busy it is."""
+
+    server: ServerBody
+    hints: dict[str, Any] = Field(default_factory=dict, alias="os:scheduler_hints")
+    old_hints: dict[str, Any] = Field(default_factory=dict, alias="OS-SCH-HNT:scheduler_hints")
+
+
+class UpdateBody(Body):
+    """The object ``server`` of an update."""
+
+    name: Name | None = None
+    description: LongText | None = None
+    disk_config: Literal["AUTO", "MANUAL"] = Field("AUTO", alias="OS-DCF:diskConfig")
+    access_ipv4: Address | None = Field(None, alias="accessIPv4")
+    access_ipv6: Address | None = Field(None, alias="accessIPv6")
+    hostname: Text | None = None
+    pinned_availability_zone: Name | None = None
+
+    @model_validator(mode="after")
+    def _has_a_name(self) -> "UpdateBody":
+        if "name" in self.model_fields_set and self.name is None:
+            raise ValueError("A server has a name: it cannot be null")
+        return self

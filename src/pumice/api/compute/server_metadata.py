@@ -1,0 +1,97 @@
+"""The metadata of a server (api-ref, "Server metadata")."""
+
+from collections.abc import Callable
+
+from pumice.api.call import Call, Reply
+from pumice.api.compute.fields import Body, Metadata
+from pumice.api.compute.links import VERSION
+from pumice.api.routing import Route
+from pumice.model.errors import Invalid, NotFound, OverQuota
+from pumice.store import servers
+from pumice.store.database import Transaction
+
+MOST = 128
+
+
+class MetadataBody(Body):
+    """All of it, or what is to be added."""
+
+    metadata: Metadata
+
+
+class ItemBody(Body):
+    """One item: an object of one key."""
+
+    meta: Metadata
+
+
+async def index(call: Call) -> Reply:
+    """``GET …/metadata``."""
+    server = await call.house.db.read(servers.get, call.who, call.args["id"])
+    return Reply({"metadata": server.metadata})
+
+
+async def add(call: Call) -> Reply:
+    """``POST …/metadata``: add and replace items."""
+    body = await call.parse(MetadataBody)
+    return Reply({"metadata": await _change(call, lambda old: old | body.metadata)})
+
+
+async def replace(call: Call) -> Reply:
+    """``PUT …/metadata``: nothing else stays."""
+    body = await call.parse(MetadataBody)
+    return Reply({"metadata": await _change(call, lambda _old: body.metadata)})
+
+
+async def show(call: Call) -> Reply:
+    """``GET …/metadata/{key}``."""
+    key = call.args["key"]
+    server = await call.house.db.read(servers.get, call.who, call.args["id"])
+    if key not in server.metadata:
+        raise NotFound("Metadata item", key)
+    return Reply({"meta": {key: server.metadata[key]}})
+
+
+async def put(call: Call) -> Reply:
+    """``PUT …/metadata/{key}``."""
+    body = await call.parse(ItemBody)
+    if len(body.meta) != 1 or call.args["key"] not in body.meta:
+        raise Invalid("Request body and URI mismatch")
+    await _change(call, lambda old: old | body.meta)
+    return Reply({"meta": body.meta})
+
+
+async def remove(call: Call) -> Reply:
+    """``DELETE …/metadata/{key}``."""
+    key = call.args["key"]
+
+    def without(old: dict[str, str]) -> dict[str, str]:
+        if key not in old:
+            raise NotFound("Metadata item", key)
+        return {name: value for name, value in old.items() if name != key}
+
+    await _change(call, without)
+    return Reply(status=204)
+
+
+async def _change(call: Call, changed: Callable[[dict[str, str]], dict[str, str]]) -> dict[str, str]:
+    def work(tx: Transaction) -> dict[str, str]:
+        server = servers.get(tx, call.who, call.args["id"])
+        metadata = changed(server.metadata)
+        if len(metadata) > MOST:
+            raise OverQuota(f"Maximum number of metadata items exceeds {MOST}")
+        servers.change(tx, server.id, metadata=metadata)
+        return metadata
+
+    return await call.house.db.write(work)
+
+
+_PATH, _RULE = f"{VERSION}/servers/{{id}}/metadata", "os_compute_api:server-metadata"
+ROUTES = (
+    Route("GET", _PATH, index, f"{_RULE}:index"),
+    Route("POST", _PATH, add, f"{_RULE}:create"),
+    Route("PUT", _PATH, replace, f"{_RULE}:update_all"),
+    Route("GET", f"{_PATH}/{{key}}", show, f"{_RULE}:show"),
+    Route("PUT", f"{_PATH}/{{key}}", put, f"{_RULE}:update"),
+    Route("DELETE", f"{_PATH}/{{key}}", remove, f"{_RULE}:delete"),
+)

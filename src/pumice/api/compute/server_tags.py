@@ -1,0 +1,111 @@
+"""The tags of a server, since 2.26 (api-ref, "Server tags")."""
+
+from collections.abc import Callable
+
+from pydantic import Field
+
+from pumice.api.call import Call, Reply
+from pumice.api.compute import fields
+from pumice.api.compute.fields import Body, Tag
+from pumice.api.compute.links import VERSION, Links
+from pumice.api.routing import Handler, Route
+from pumice.model.errors import Invalid, NotFound
+from pumice.store import servers
+from pumice.store.database import Transaction
+
+MOST = 50
+
+
+class TagsBody(Body):
+    """``PUT …/tags``."""
+
+    tags: list[Tag] = Field(max_length=MOST)
+
+
+async def index(call: Call) -> Reply:
+    """``GET …/tags``."""
+    server = await call.house.db.read(servers.get, call.who, call.args["id"])
+    return Reply({"tags": server.tags})
+
+
+async def show(call: Call) -> Reply:
+    """``GET …/tags/{tag}``: whether the server has it."""
+    server = await call.house.db.read(servers.get, call.who, call.args["id"])
+    _require(server.tags, call.args["tag"])
+    return Reply(status=204)
+
+
+async def replace(call: Call) -> Reply:
+    """``PUT …/tags``."""
+    body = await call.parse(TagsBody)
+    return Reply({"tags": await _change(call, lambda _old: body.tags)})
+
+
+async def put(call: Call) -> Reply:
+    """``PUT …/tags/{tag}``: 201 if it is new, else 204."""
+    try:
+        tag = fields.tag(call.args["tag"])
+    except ValueError as error:
+        raise Invalid(f"Tag '{call.args['tag'][:100]}' is invalid. {error}.") from None
+    before: list[str] = []
+
+    def with_it(old: list[str]) -> list[str]:
+        before[:] = old
+        if tag not in old and len(old) >= MOST:
+            raise Invalid(f"The number of tags exceeded the per-server limit {MOST}")
+        return [*old, tag]
+
+    await _change(call, with_it)
+    if tag in before:
+        return Reply(status=204)
+    return Reply(status=201, headers={"Location": Links(call).own("servers", f"{call.args['id']}/tags/{tag}")})
+
+
+async def remove(call: Call) -> Reply:
+    """``DELETE …/tags/{tag}``."""
+    tag = call.args["tag"]
+
+    def without(old: list[str]) -> list[str]:
+        _require(old, tag)
+        return [kept for kept in old if kept != tag]
+
+    await _change(call, without)
+    return Reply(status=204)
+
+
+async def remove_all(call: Call) -> Reply:
+    """``DELETE …/tags``."""
+    await _change(call, lambda _old: [])
+    return Reply(status=204)
+
+
+def _require(tags: list[str], tag: str) -> None:
+    if tag not in tags:
+        raise NotFound("Tag", tag)
+
+
+async def _change(call: Call, changed: Callable[[list[str]], list[str]]) -> list[str]:
+    def work(tx: Transaction) -> list[str]:
+        server = servers.get(tx, call.who, call.args["id"])
+        tags = sorted(set(changed(server.tags)))
+        servers.change(tx, server.id, tags=tags)
+        return tags
+
+    return await call.house.db.write(work)
+
+
+_PATH = f"{VERSION}/servers/{{id}}/tags"
+
+
+def _route(method: str, path: str, handler: Handler, rule: str) -> Route:
+    return Route(method, path, handler, f"os_compute_api:os-server-tags:{rule}", since=(2, 26))
+
+
+ROUTES = (
+    _route("GET", _PATH, index, "index"),
+    _route("PUT", _PATH, replace, "update_all"),
+    _route("DELETE", _PATH, remove_all, "delete_all"),
+    _route("GET", f"{_PATH}/{{tag}}", show, "show"),
+    _route("PUT", f"{_PATH}/{{tag}}", put, "update"),
+    _route("DELETE", f"{_PATH}/{{tag}}", remove, "delete"),
+)

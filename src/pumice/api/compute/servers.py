@@ -1,0 +1,228 @@
+"""Servers: create, list, show, update, delete (api-ref, "Servers")."""
+
+import secrets
+import string
+from typing import Any
+
+from pumice.api import paging
+from pumice.api.call import Call, Reply
+from pumice.api.compute import server_list
+from pumice.api.compute.block_devices import disks_of
+from pumice.api.compute.links import VERSION, Links
+from pumice.api.compute.server_body import CreateBody, ServerBody, UpdateBody
+from pumice.api.compute.server_view import ServerView, Shown, reservation_id
+from pumice.api.routing import Route
+from pumice.images.for_volume import VolumeImage, image_for_volume
+from pumice.model.errors import Forbidden, Invalid, NotFound
+from pumice.model.rules import Rules
+from pumice.model.scope import Scope
+from pumice.model.server import Flavor, Server
+from pumice.model.units import GIB
+from pumice.servers import boot, delete
+from pumice.servers.boot import DiskWanted, ServerWanted
+from pumice.store import flavors, servers, services, snapshots, volumes
+from pumice.store.database import Transaction
+
+_LETTERS = string.ascii_letters + string.digits
+PASSWORD_LENGTH = 12
+
+
+# --- reading -------------------------------------------------------------------------------------------------
+
+
+async def index(call: Call) -> Reply:
+    """``GET /servers``."""
+    page, shown = await _page(call, "os_compute_api:servers:index:get_all_tenants")
+    view = ServerView(call, shown)
+    return _listed(call, page, [view.summary(server) for server in shown.servers])
+
+
+async def index_detail(call: Call) -> Reply:
+    """``GET /servers/detail``."""
+    page, shown = await _page(call, "os_compute_api:servers:detail:get_all_tenants")
+    view = ServerView(call, shown)
+    return _listed(call, page, [view.detail(server) for server in shown.servers])
+
+
+async def _page(call: Call, rule: str) -> tuple[paging.Page, Shown]:
+    page, sort = server_list.page(call)
+    everybodys = server_list.all_projects(call, rule)
+    filters = server_list.conditions(call)
+    if filters is None:
+        return page, Shown((), {}, {})
+
+    def work(tx: Transaction) -> Shown:
+        found = servers.page(
+            tx,
+            call.who,
+            limit=page.limit,
+            marker=page.marker,
+            sort=sort,
+            all_projects=everybodys,
+            filters=filters,
+        )
+        disks = servers.disks_of(tx, [server.id for server in found])
+        return Shown(found, disks, _hosts(tx, call.house.rules))
+
+    try:
+        return page, await call.house.db.read(work)
+    except NotFound:
+        raise Invalid(f"marker [{page.marker}] not found") from None
+
+
+def _listed(call: Call, page: paging.Page, shown: list[dict[str, Any]]) -> Reply:
+    body: dict[str, Any] = {"servers": shown}
+    if links := paging.next_link(call, shown, page):
+        body["servers_links"] = links
+    return Reply(body)
+
+
+async def show(call: Call) -> Reply:
+    """``GET /servers/{id}``."""
+    shown = await call.house.db.read(_one, call.who, call.args["id"], call.house.rules)
+    return Reply({"server": ServerView(call, shown).show(shown.servers[0])})
+
+
+def _one(tx: Transaction, who: Scope, server_id: str, rules: Rules) -> Shown:
+    server = servers.get(tx, who, server_id)
+    return Shown((server,), {server.id: servers.disks(tx, server.id)}, _hosts(tx, rules))
+
+
+def _hosts(tx: Transaction, rules: Rules) -> dict[str, str]:
+    return {
+        row["host"]: "UP" if services.is_up(row, rules.service_down_seconds) else "DOWN"
+        for row in services.every(tx, binary=servers.COMPUTE_BINARY)
+    }
+
+
+# --- creating ------------------------------------------------------------------------------------------------
+
+
+async def create(call: Call) -> Reply:
+    """``POST /servers``."""
+    asked = (await call.parse(CreateBody)).server
+    asked.check(call)
+    disks = disks_of(asked.image, asked.devices, asked.legacy_devices, call.version)
+    if asked.devices or asked.legacy_devices:
+        call.policy.require("os_compute_api:servers:create:attach_volume", call.who)
+    try:
+        server = await call.house.db.write(_create, call, asked, disks)
+    except NotFound as error:  # what the body names is not there; the resource in the path is
+        raise Invalid(str(error)) from None
+    if asked.return_reservation_id:
+        return Reply({"reservation_id": reservation_id(server)}, 202)
+    links = Links(call)
+    groups = [{"name": group.name} for group in asked.security_groups or ()]
+    body = {
+        "id": server.id,
+        "links": links.to("servers", server.id),
+        "OS-DCF:diskConfig": asked.disk_config,
+        "security_groups": groups or [{"name": "default"}],
+        "adminPass": asked.admin_password or _password(),
+    }
+    return Reply({"server": body}, 202, {"Location": links.own("servers", server.id)})
+
+
+def _password() -> str:
+    return "".join(secrets.choice(_LETTERS) for _ in range(PASSWORD_LENGTH))
+
+
+def _create(tx: Transaction, call: Call, asked: ServerBody, disks: list[DiskWanted]) -> Server:
+    flavor = flavors.get(tx, call.who, asked.flavor)
+    root = next(disk for disk in disks if disk.boot_index == 0)
+    _check_zone(tx, asked.availability_zone)
+    if root.image_id is not None:
+        _check_local(call, flavor, image_for_volume(tx, call.who, root.image_id))
+    for disk in disks:
+        _check_volume(tx, call, disk)
+    wanted = ServerWanted(
+        name=asked.name,
+        flavor=flavor,
+        disks=disks,
+        image_id=root.image_id,
+        description=asked.description if call.version >= (2, 19) else asked.name,
+        key_name=asked.key_name,
+        availability_zone=asked.availability_zone,
+        metadata=asked.metadata,
+        tags=sorted(set(asked.tags)),
+    )
+    return boot.accept(tx, call.who, wanted, call.house.rules)
+
+
+def _check_zone(tx: Transaction, zone: str | None) -> None:
+    if zone and zone not in {row["zone"] for row in services.every(tx, binary=servers.COMPUTE_BINARY)}:
+        raise Invalid("The requested availability zone is not available")
+
+
+def _check_local(call: Call, flavor: Flavor, image: VolumeImage) -> None:
+    """Whether the flavor holds a copy of the image. Raises ``Invalid`` or ``Forbidden``."""
+    if flavor.disk == 0 and not call.policy.allows("os_compute_api:servers:create:zero_disk_flavor", call.who):
+        raise Forbidden("Only volume-backed instances are allowed for flavors with zero disk.")
+    if image.min_ram > flavor.ram:
+        raise Invalid("Flavor's memory is too small for requested image.")
+    least = max(image.min_disk * GIB, image.virtual_size)
+    if flavor.disk and least > flavor.disk * GIB:
+        raise Invalid(
+            f"Flavor's disk is too small for requested image. Flavor disk is {flavor.disk * GIB} bytes, "
+            f"the image needs {least} bytes."
+        )
+
+
+def _check_volume(tx: Transaction, call: Call, disk: DiskWanted) -> None:
+    """Whether a volume can be the disk that it is to be. Raises ``Invalid`` or ``NotFound``."""
+    if disk.volume_id:
+        volume = volumes.get(tx, call.who, disk.volume_id)
+        refuse_multiattach(call, volume.multiattach)
+        bootable = volume.bootable
+    elif disk.new_volume and disk.new_volume.snapshot_id:
+        snapshot = snapshots.get(tx, call.who, disk.new_volume.snapshot_id)
+        parent = volumes.find(tx, snapshot.volume_id)
+        bootable = parent is None or parent.bootable
+    else:
+        bootable = disk.new_volume is None or disk.new_volume.image_id is not None
+    if disk.boot_index == 0 and not bootable:
+        known = disk.volume_id or "of the boot index 0"
+        raise Invalid(f"Block Device {known} is not bootable.")
+
+
+def refuse_multiattach(call: Call, multiattach: bool) -> None:
+    """Clients of before 2.60 do not know that a volume may have several servers. Raises ``Invalid``."""
+    if multiattach and call.version < (2, 60):
+        raise Invalid("Multiattach volumes are only supported starting with compute API version 2.60.")
+
+
+# --- changing ------------------------------------------------------------------------------------------------
+
+
+async def update(call: Call) -> Reply:
+    """``PUT /servers/{id}``: its name and description."""
+    body = await call.parse(UpdateBody, "server")
+    body.only_since(call.version, {"description": (2, 19), "hostname": (2, 90)})
+    body.only_since(call.version, {"pinned_availability_zone": (2, 104)})
+    changes = body.model_dump(include=body.model_fields_set & {"name", "description"})
+
+    def work(tx: Transaction) -> Shown:
+        server = servers.get(tx, call.who, call.args["id"])
+        if changes:
+            servers.change(tx, server.id, **changes)
+        return _one(tx, call.who, server.id, call.house.rules)
+
+    shown = await call.house.db.write(work)
+    return Reply({"server": ServerView(call, shown).updated(shown.servers[0])})
+
+
+async def remove(call: Call) -> Reply:
+    """``DELETE /servers/{id}``."""
+    await call.house.db.write(delete.accept, call.who, call.args["id"])
+    return Reply(status=204)
+
+
+_PATH, _RULE = f"{VERSION}/servers", "os_compute_api:servers"
+ROUTES = (
+    Route("GET", _PATH, index, f"{_RULE}:index"),
+    Route("POST", _PATH, create, f"{_RULE}:create"),
+    Route("GET", f"{_PATH}/detail", index_detail, f"{_RULE}:detail"),
+    Route("GET", f"{_PATH}/{{id}}", show, f"{_RULE}:show"),
+    Route("PUT", f"{_PATH}/{{id}}", update, f"{_RULE}:update"),
+    Route("DELETE", f"{_PATH}/{{id}}", remove, f"{_RULE}:delete"),
+)

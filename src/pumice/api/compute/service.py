@@ -1,0 +1,55 @@
+"""The Compute API v2.1 as a service: ``/compute/v2.1``, the half of it that block storage needs."""
+
+from pathlib import Path
+
+from pumice.api.compute import (
+    actions,
+    addresses,
+    availability,
+    events,
+    flavors,
+    instance_actions,
+    limits,
+    server_metadata,
+    server_tags,
+    servers,
+    services,
+    volume_attachments,
+)
+from pumice.api.compute.links import PREFIX, VERSION
+from pumice.api.compute.policies import DEFAULTS
+from pumice.api.compute.versions import ROUTES, VERSIONS
+from pumice.api.faults import named_fault
+from pumice.api.house import House
+from pumice.api.policy import Policy
+from pumice.api.service import Service
+from pumice.model.errors import OverQuota
+
+
+def compute_service(house: House, policy_file: Path | None = None) -> Service:
+    """The service. Every route below the version is also found with a project's id in its path."""
+    return Service(
+        house,
+        prefix=PREFIX,
+        routes=[
+            *ROUTES,
+            *servers.ROUTES,
+            *actions.ROUTES,
+            *volume_attachments.ROUTES,
+            *server_metadata.ROUTES,
+            *server_tags.ROUTES,
+            *instance_actions.ROUTES,
+            *addresses.ROUTES,
+            *flavors.ROUTES,
+            *services.ROUTES,
+            *availability.ROUTES,
+            *limits.ROUTES,
+            *events.ROUTES,
+        ],
+        policy=Policy(DEFAULTS, policy_file),
+        fault=named_fault,
+        versions=VERSIONS,
+        statuses={OverQuota: 403},
+        project_in_path=True,
+        project_below=VERSION,
+    )
