@@ -165,7 +165,7 @@ def _engine(path: Path, begin: str) -> Engine:
             "journal_mode=WAL",
             "synchronous=NORMAL",
             "foreign_keys=ON",
-            "cache_size=-8000",
+            "cache_size=-2000",
             "temp_store=MEMORY",
         ):
             connection.execute(f"PRAGMA {pragma}").close()
