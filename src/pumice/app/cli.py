@@ -89,6 +89,14 @@ def doctor(context: typer.Context, json: Json = False) -> None:
 
 
 @app.command()
+def audit(context: typer.Context) -> None:
+    """Look for anything that is not as it should be: rows, bytes, exports, machines. 1 if there is."""
+    from pumice.app.audit import run
+
+    raise typer.Exit(run(_settings(context)))
+
+
+@app.command()
 def settings(context: typer.Context, json: Json = False) -> None:
     """Print every setting: its value, where that came from, and what it means."""
     from pumice.app.settings_table import show
