@@ -1,4 +1,4 @@
-"""Pages of a list: ``limit``, ``marker``, ``sort`` and the link to the next page (Block Storage and Compute)."""
+"""Pages of a list: ``limit``, ``marker``, ``sort``, the link to the next (Block Storage and Compute)."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
