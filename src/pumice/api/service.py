@@ -137,7 +137,7 @@ class Service:
         if not self.project_in_path or not path.startswith(f"{below}/"):
             return path, None
         first, _, rest = path[len(below) + 1 :].partition("/")
-        if not first or self.table.knows(first, below):
+        if not first or not rest or self.table.knows(first, below):
             return path, None
         return f"{below}/{rest}", first
 
