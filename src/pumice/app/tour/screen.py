@@ -16,24 +16,31 @@ class Screen:
 
     def story(self, number: int, title: str) -> None:
         """Begin a story."""
-        self.console.print(f"\n[bold cyan]{number}.[/] [bold]{title}[/]")
+        self._print(f"\n[bold cyan]{number}.[/] [bold]{title}[/]")
 
     def say(self, text: str) -> None:
         """Something worth knowing."""
-        self.console.print(f"     [dim]{text}[/]")
+        self._print(f"     [dim]{text}[/]")
 
     @contextmanager
     def step(self, text: str) -> Iterator[Callable[[float], None]]:
         """A step: a spinner, a bar once it says how far it is, at the end a tick and its time."""
         began = time.monotonic()
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(20), TimeElapsedColumn())
-        with Progress(*columns, console=self.console, transient=True) as progress:
-            task = progress.add_task(text, total=None)
-            yield lambda done: progress.update(task, total=1.0, completed=done)
-        self.console.print(f"   [green]✔[/] {text} [dim]{time.monotonic() - began:.2f} s[/]")
+        if self.console.is_terminal:
+            columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(20), TimeElapsedColumn())
+            with Progress(*columns, console=self.console, transient=True) as progress:
+                task = progress.add_task(text, total=None)
+                yield lambda done: progress.update(task, total=1.0, completed=done)
+        else:
+            yield lambda _done: None
+        self._print(f"   [green]✔[/] {text} [dim]{time.monotonic() - began:.2f} s[/]")
+
+    def _print(self, text: str) -> None:
+        """One line, however narrow the terminal: words and ids stay whole, and can be copied."""
+        self.console.print(text, soft_wrap=True)
 
     def table(self, rows: list[tuple[str, str]]) -> None:
         """Names and values side by side."""
         width = max(len(name) for name, _ in rows)
         for name, value in rows:
-            self.console.print(f"   {name:<{width}}  {value}", soft_wrap=True)
+            self._print(f"   {name:<{width}}  {value}")
