@@ -189,10 +189,9 @@ def put(tx: Transaction, server_id: str, status: str) -> bool:
 
 def usage(tx: Transaction, project_id: str) -> tuple[int, int, int]:
     """What a project's servers are in all: how many, their vCPUs, their memory in MiB."""
-    sums = (sa.func.coalesce(sa.func.sum(_s.flavor[key].as_integer()), 0) for key in ("vcpus", "ram"))
-    query = sa.select(sa.func.count(), *sums).where(_s.project_id == project_id)
-    count, vcpus, ram = tx.execute(query).one()
-    return count, vcpus, ram
+    vcpus, ram = (sa.func.coalesce(sa.func.sum(_s.flavor[key].as_integer()), 0) for key in ("vcpus", "ram"))
+    row = tx.execute(sa.select(sa.func.count(), vcpus, ram).where(_s.project_id == project_id)).one()
+    return row[0], row[1], row[2]
 
 
 # --- lists: which servers ------------------------------------------------------------------------------------
@@ -219,7 +218,8 @@ def named(text: str) -> Condition:
 
 def of_flavor(flavor_id: str) -> Condition:
     """Those made with this flavor."""
-    return _s.flavor["id"].as_string() == flavor_id
+    made_with: Condition = _s.flavor["id"].as_string() == flavor_id
+    return made_with
 
 
 def in_state(statuses: Collection[str]) -> Condition:
