@@ -190,8 +190,9 @@ def put(tx: Transaction, server_id: str, status: str) -> bool:
 def usage(tx: Transaction, project_id: str) -> tuple[int, int, int]:
     """What a project's servers are in all: how many, their vCPUs, their memory in MiB."""
     vcpus, ram = (sa.func.coalesce(sa.func.sum(_s.flavor[key].as_integer()), 0) for key in ("vcpus", "ram"))
-    row = tx.execute(sa.select(sa.func.count(), vcpus, ram).where(_s.project_id == project_id)).one()
-    return row[0], row[1], row[2]
+    sums = sa.select(sa.func.count().label("number"), vcpus.label("vcpus"), ram.label("ram"))
+    row = tx.execute(sums.where(_s.project_id == project_id)).mappings().one()
+    return row["number"], row["vcpus"], row["ram"]
 
 
 # --- lists: which servers ------------------------------------------------------------------------------------
