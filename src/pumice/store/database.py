@@ -15,21 +15,20 @@ statement this saves two thirds of a request's database time; see ``docs/decisio
 """
 
 import asyncio
-import functools
 import random
 import sqlite3
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import orjson
 import sqlalchemy as sa
 from sqlalchemy.engine import CursorResult, Engine
-from sqlalchemy.pool import SingletonThreadPool
+from sqlalchemy.pool import NullPool
 
 from pumice.model.errors import Misconfigured, Trouble
+from pumice.store.threads import Connected, Threads
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -83,14 +82,13 @@ class SqliteDatabase:
         self.path = path
         self._writer = _engine(path, "BEGIN IMMEDIATE")
         self._reader = _engine(path, "BEGIN")
-        self._writing = ThreadPoolExecutor(1, "db-write")
-        self._reading = ThreadPoolExecutor(readers, "db-read")
+        self._writing = Threads(self._writer.connect, 1, "db-write")
+        self._reading = Threads(self._reader.connect, readers, "db-read")
         self._listeners: list[Callable[[str], None]] = []
 
     async def write(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
         """See ``Database.write``."""
-        job = functools.partial(_run, self._writer, work, *args, **kw)
-        result, topics = await asyncio.get_running_loop().run_in_executor(self._writing, job)
+        result, topics = await self._writing.run(lambda connected: _run(connected, work, *args, **kw))
         for topic in topics:
             for listener in tuple(self._listeners):
                 listener(topic)
@@ -98,16 +96,15 @@ class SqliteDatabase:
 
     async def read(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
         """See ``Database.read``."""
-        job = functools.partial(_run, self._reader, work, *args, **kw)
-        return (await asyncio.get_running_loop().run_in_executor(self._reading, job))[0]
+        return (await self._reading.run(lambda connected: _run(connected, work, *args, **kw)))[0]
 
     def write_now(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
         """The same as ``write`` for callers without an event loop (commands, set-up)."""
-        return self._writing.submit(lambda: _run(self._writer, work, *args, **kw)).result()[0]
+        return self._writing.run_now(lambda connected: _run(connected, work, *args, **kw))[0]
 
     def read_now(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
         """The same as ``read`` for callers without an event loop."""
-        return self._reading.submit(lambda: _run(self._reader, work, *args, **kw)).result()[0]
+        return self._reading.run_now(lambda connected: _run(connected, work, *args, **kw))[0]
 
     def subscribe(self, listener: Callable[[str], None]) -> Callable[[], None]:
         """See ``Database.subscribe``."""
@@ -120,10 +117,8 @@ class SqliteDatabase:
 
     def close_now(self) -> None:
         """The same as ``close`` for callers without an event loop."""
-        self._reading.shutdown()
-        self._writing.shutdown()
-        self._reader.dispose()
-        self._writer.dispose()
+        self._reading.close()
+        self._writing.close()
 
 
 def is_trouble(error: Exception) -> bool:
@@ -144,11 +139,9 @@ def open_database(url: str) -> SqliteDatabase:
 def _engine(path: Path, begin: str) -> Engine:
     engine = sa.create_engine(
         f"sqlite:///{path}",
-        poolclass=SingletonThreadPool,
+        poolclass=NullPool,  # each thread keeps its one connection
         json_serializer=lambda value: orjson.dumps(value).decode(),
         json_deserializer=orjson.loads,
-        pool_size=READERS + 1,
-        pool_reset_on_return=None,  # a transaction has always ended before its connection returns
         connect_args={
             "check_same_thread": False,
             "isolation_level": None,
@@ -178,14 +171,14 @@ def _engine(path: Path, begin: str) -> Engine:
 
 
 def _run(
-    engine: Engine, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs
+    connected: Connected, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs
 ) -> tuple[T, list[str]]:
     """Run a transaction to its commit, again if another process was in the way."""
     give_up = time.monotonic() + BUSY_SECONDS
     while True:
         try:
-            with engine.connect() as connection, connection.begin():
-                tx = Transaction(connection)
+            with connected().begin():
+                tx = Transaction(connected())
                 result = work(tx, *args, **kw)
             return result, tx.topics
         except sa.exc.OperationalError as error:
