@@ -204,7 +204,7 @@ def test_delete_a_volume(stories: Stories, report: Report, fault: str, name: str
 
 @pytest.mark.parametrize(("fault", "name"), points(BOOT, CONNECT))
 def test_boot_from_a_volume(stories: Stories, report: Report, fault: str, name: str) -> None:
-    volume = stories.create()
+    volume = stories.create(imageRef=stories.image)
     stories.pumice.settle()
     restart_with(stories.pumice, fault)
     server = stories.boot(volume)
@@ -218,7 +218,7 @@ def test_boot_from_a_volume(stories: Stories, report: Report, fault: str, name: 
 
 @pytest.mark.parametrize(("fault", "name"), points(DELETE_SERVER, DISCONNECT))
 def test_delete_a_server(stories: Stories, report: Report, fault: str, name: str) -> None:
-    volume = stories.create()
+    volume = stories.create(imageRef=stories.image)
     stories.pumice.settle()
     server = stories.boot(volume)
     stories.pumice.settle()

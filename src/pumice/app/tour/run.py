@@ -63,12 +63,17 @@ async def _tour(settings: Settings, screen: Screen, *, stay: bool) -> int:
     with screen.step("build a small bootable image from Debian's packages"):
         image = await build_guest_image(settings.state_dir / "tour" / "guest.qcow2", cache_dir())
     async with Serving(settings) as serving:
-        code = await _tell(serving.whole, serving.url, image, screen)
+        telling = asyncio.create_task(_tell(serving.whole, serving.url, image, screen))
+        stopping = asyncio.create_task(serving.until_told_to_stop())
+        await asyncio.wait({telling, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        telling.cancel()
+        code = await telling
         if stay and code == 0:
             dashboard(settings, serving.url, screen)
-            await serving.until_told_to_stop()
+            await stopping
             screen.console.print("\nStopping: the steps in hand are finished…")
-        elif not stay:
+        stopping.cancel()
+        if not stay:
             await stop_daemons(serving.whole.daemons, force=True)
     return code
 
@@ -83,8 +88,9 @@ async def _tell(whole: Whole, url: str, image: Path, screen: Screen) -> int:
         await tour.attach_a_volume()
         await tour.detach_and_delete()
     except (PumiceError, OSError, asyncio.CancelledError) as error:
-        screen.console.print(f"\n[bold red]The tour ended early.[/] {error}")
-        if not isinstance(error, PumiceError):
+        why = "Interrupted." if isinstance(error, asyncio.CancelledError) else error
+        screen.console.print(f"\n[bold red]The tour ended early.[/] {why}")
+        if isinstance(error, OSError):
             screen.console.print(traceback.format_exc(), markup=False)
         await _clear_up(tour)
         screen.console.print(

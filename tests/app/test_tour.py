@@ -1,0 +1,55 @@
+"""The guided tour, as `make tour` takes it: on real parts, in an installation of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(400)]
+
+TOUR = [sys.executable, "-m", "pumice", "tour"]
+
+
+def leftovers(home: str) -> list[str]:
+    """Processes and folders that belong to a tour whose temporary folder was ``home``."""
+    commands = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    return [line for line in commands.splitlines() if home in line] + [
+        str(path) for path in Path(home).iterdir()
+    ]
+
+
+def test_the_tour_tells_the_four_stories_and_leaves_nothing() -> None:
+    with tempfile.TemporaryDirectory(prefix="tour-") as home:
+        tour = subprocess.run(
+            TOUR, env={**os.environ, "TMPDIR": home}, capture_output=True, text=True, timeout=380
+        )
+        assert tour.returncode == 0, tour.stdout[-3000:] + tour.stderr[-3000:]
+        for claim in (
+            "PUMICE-GUEST ready",
+            "PUMICE-GUEST wrote vdb",
+            "hello from the guest",
+            "no target, no machine",
+        ):
+            assert claim in tour.stdout
+        assert leftovers(home) == []
+
+
+def test_ctrl_c_ends_the_tour_and_leaves_nothing() -> None:
+    with tempfile.TemporaryDirectory(prefix="tour-") as home:
+        tour = subprocess.Popen(
+            TOUR, env={**os.environ, "TMPDIR": home}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        assert tour.stdout is not None
+        for line in tour.stdout:
+            if b"create a volume" in line:
+                break
+        time.sleep(0.5)
+        tour.send_signal(signal.SIGINT)
+        assert tour.wait(120) == 1
+        tour.stdout.close()
+        assert leftovers(home) == []
