@@ -18,7 +18,7 @@ from pumice.model.ids import ProjectId, UserId, new_id
 from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.server import Flavor
-from pumice.operations.course import FaultPoint
+from pumice.operations.course import FaultPoint, no_faults
 from pumice.operations.endings import Endings
 from pumice.operations.hands import Hands
 from pumice.operations.places import SCHEDULER, compute_host, volume_host
@@ -47,7 +47,7 @@ class FakeWorld:
     target: FakeTarget
     machines: FakeHypervisor
 
-    def runner(self, boot: str, faults: FaultPoint) -> Runner:
+    def runner(self, boot: str, faults: FaultPoint = no_faults) -> Runner:
         places = [SCHEDULER, *map(volume_host, self.backends), compute_host(HOST)]
         return Runner(
             self.db,
@@ -122,11 +122,13 @@ class FakeWorld:
 
 
 @asynccontextmanager
-async def fake_world() -> AsyncIterator[FakeWorld]:
-    """A fresh one."""
+async def fake_world(
+    backends: dict[str, FakeBackend] | None = None, rules: Rules | None = None
+) -> AsyncIterator[FakeWorld]:
+    """A fresh one; ``backends`` by ``host@backend``."""
     with TemporaryDirectory(prefix="pumice-") as directory:
         db = SqliteDatabase(Path(directory) / "pumice.db")
-        rules = Rules()
+        rules = rules or Rules()
 
         def furnish(tx: Transaction) -> None:
             metadata.create_all(tx.connection)
@@ -134,7 +136,7 @@ async def fake_world() -> AsyncIterator[FakeWorld]:
 
         db.write_now(furnish)
         target, machines = FakeTarget(), FakeHypervisor(host=HOST)
-        backends = {f"{HOST}@one": FakeBackend(("a",)), f"{HOST}@two": FakeBackend(("b",))}
+        backends = backends or {f"{HOST}@one": FakeBackend(("a",)), f"{HOST}@two": FakeBackend(("b",))}
         hands = Hands(
             db,
             image_path=lambda image_id: Path(directory) / image_id,

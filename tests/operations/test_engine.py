@@ -243,7 +243,7 @@ async def test_choosing_again_has_a_limit(house: House, kitchen: Kitchen) -> Non
     kitchen.fail["put"] = [Elsewhere(f"full {n}") for n in range(9)]
     house.start()
     op = await house.enqueue("a")
-    assert await house.ended(op) == (False, "full 2")
+    assert await house.ended(op) == (False, "full 2 3 backend(s) were tried, no more are allowed.")
     assert kitchen.told == ["a: full 2"]
 
 

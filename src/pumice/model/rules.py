@@ -29,7 +29,7 @@ class Rules:
     allocated_capacity_weight_multiplier: float = 0.0
     """Negative: prefer the pool with the least claimed. Positive: stack. 0: do not look."""
     scheduler_max_attempts: int = 3
-    """How many pools a create tries in all."""
+    """How many pools a create tries in all (Cinder's setting of the same name)."""
     service_down_seconds: float = 60.0
     """A service whose last heartbeat is older counts as down (Cinder's ``service_down_time``)."""
     api_max_limit: int = 1000

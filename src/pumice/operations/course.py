@@ -195,7 +195,10 @@ class Course:
         position = next((p for p in range(op.position - 1, -1, -1) if op.steps[p] in choosers), None)
         tried = int(op.notes.get("tried", 0)) + 1
         op.notes |= {"tried": tried, "last_error": op.error}
-        return position if tried < verb.elsewhere else None
+        if position is None or tried < self.rules.scheduler_max_attempts:
+            return position
+        op.error = op.notes["last_error"] = f"{op.error} {tried} backend(s) were tried, no more are allowed."
+        return None
 
     def _save(self, tx: Transaction, verb: Verb[Any], op: Operation[Any], lines: Iterable[Line]) -> None:
         """Write the position reached: one of the two ends, a step of another place, or a step of ours."""

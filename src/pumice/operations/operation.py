@@ -166,8 +166,6 @@ class Verb(Generic[P]):
     failed: Callable[[Transaction, Operation[P], str], None]
     deadline: float = 600.0
     """Seconds from the request to an explained end."""
-    elsewhere: int = 3
-    """How many backends to try in all (Cinder's ``scheduler_max_attempts``)."""
     retired: tuple[str, ...] = field(default=())
     """Names of steps of earlier versions that may be passed over."""
 

@@ -44,9 +44,10 @@ def capabilities(pool: Pool, request: Request) -> bool:
     """Every extra spec of the type that speaks of capabilities is met by what the pool reports."""
     known: dict[str, Any] = {"thin_provisioning_support": pool.thin, **pool.capabilities}
     for key, wanted in request.extra_specs.items():
-        scope, _, name = key.rpartition(":")
-        if scope not in ("", "capabilities") or (not scope and name in _NOT_CAPABILITIES):
+        scope, scoped, rest = key.partition(":")
+        if scoped and scope != "capabilities":
             continue
+        name = rest if scoped else key
         if name not in known or not matches(str(known[name]), wanted):
             return False
     return True
@@ -61,8 +62,6 @@ def same_backend(pool: Pool, request: Request) -> bool:
     """The pool is where the bytes to begin with are."""
     return request.only_host is None or pool.host == request.only_host
 
-
-_NOT_CAPABILITIES = frozenset({"multiattach"})
 
 FILTERS: Mapping[str, Filter] = MappingProxyType(
     {

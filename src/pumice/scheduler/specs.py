@@ -34,7 +34,7 @@ def matches(value: str, wanted: str) -> bool:
     if first == "<or>":
         return value in " ".join(rest).replace(" <or> ", "\0").split("\0")
     if first == "<in>":
-        return all(word in value for word in rest if word != "<in>")
+        return bool(rest) and all(word in value for word in rest if word != "<in>")
     if first == "<is>":
         return bool(rest) and truth(rest[0]) == truth(value)
     if first in _STRINGS and rest:

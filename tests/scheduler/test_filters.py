@@ -1,0 +1,152 @@
+"""Which pools may hold a volume: one claim for each rule of each filter."""
+
+import pytest
+from pools import a_pool, a_request
+
+from pumice.model.errors import NoValidBackend
+from pumice.model.rules import Rules
+from pumice.scheduler.choose import choose
+from pumice.scheduler.filters import availability_zone, capabilities, capacity
+from pumice.scheduler.request import Request
+
+RULES = Rules()
+
+
+def test_only_pools_of_the_zone_pass() -> None:
+    request = a_request(availability_zone="east")
+    assert availability_zone(a_pool(availability_zone="east"), request)
+    assert not availability_zone(a_pool(availability_zone="west"), request)
+
+
+# --- capacity -----------------------------------------------------------------------------------
+
+
+def test_a_thin_pool_promises_its_ratio_and_no_more() -> None:
+    pool = a_pool(total_gb=10, free_gb=10, max_over_subscription_ratio=2.0, claimed_gb=15)
+    assert capacity(pool, a_request(5))
+    assert not capacity(pool, a_request(6))
+
+
+def test_a_thin_pool_does_not_promise_much_more_at_once_than_is_really_left() -> None:
+    pool = a_pool(total_gb=100, free_gb=2, max_over_subscription_ratio=2.0)
+    assert capacity(pool, a_request(4))
+    assert not capacity(pool, a_request(5))
+
+
+def test_what_is_reserved_counts_neither_on_paper_nor_really() -> None:
+    on_paper = a_pool(total_gb=10, free_gb=10, max_over_subscription_ratio=1.0, reserved_percentage=20)
+    assert capacity(on_paper, a_request(8))
+    assert not capacity(on_paper, a_request(9))
+    really = a_pool(total_gb=100, free_gb=20, max_over_subscription_ratio=1.0, reserved_percentage=20)
+    assert not capacity(really, a_request(1))
+
+
+def test_a_ratio_below_one_counts_as_one() -> None:
+    assert capacity(a_pool(total_gb=10, free_gb=10, max_over_subscription_ratio=0.5), a_request(10))
+
+
+def test_a_thick_pool_holds_what_it_has_less_what_is_reserved() -> None:
+    pool = a_pool(thin=False, total_gb=10, free_gb=10, reserved_percentage=20)
+    assert capacity(pool, a_request(8))
+    assert not capacity(pool, a_request(9))
+
+
+def test_a_thick_pool_counts_claims_that_its_last_report_did_not_know_of() -> None:
+    assert not capacity(a_pool(thin=False, total_gb=10, free_gb=10, claimed_gb=9), a_request(2))
+
+
+def test_a_thick_pool_counts_what_others_wrote_into_it() -> None:
+    assert not capacity(a_pool(thin=False, total_gb=10, free_gb=1), a_request(2))
+
+
+def test_an_endless_pool_holds_anything() -> None:
+    endless = float("inf")
+    assert capacity(a_pool(total_gb=endless, free_gb=endless), a_request(10**9))
+
+
+@pytest.mark.parametrize("thin", [True, False])
+def test_a_pool_of_nothing_holds_nothing(thin: bool) -> None:
+    assert not capacity(a_pool(thin=thin, total_gb=0, free_gb=0), a_request(1))
+
+
+@pytest.mark.parametrize("thin", [True, False])
+def test_a_pool_that_is_reserved_as_a_whole_holds_nothing(thin: bool) -> None:
+    assert not capacity(a_pool(thin=thin, reserved_percentage=100), a_request(1))
+
+
+# --- capabilities -------------------------------------------------------------------------------
+
+
+def met(specs: dict[str, str], **reported: object) -> bool:
+    return capabilities(a_pool(capabilities=reported), a_request(extra_specs=specs))
+
+
+def test_a_type_without_extra_specs_is_met_by_every_pool() -> None:
+    assert met({})
+
+
+def test_every_extra_spec_must_be_met() -> None:
+    assert met({"media": "ssd", "iops": ">= 100"}, media="SSD", iops=200)
+    assert not met({"media": "ssd", "iops": ">= 100"}, media="SSD", iops=50)
+
+
+def test_a_capability_that_a_pool_does_not_report_is_not_met() -> None:
+    assert not met({"media": "ssd"})
+
+
+def test_the_scope_capabilities_may_be_left_out() -> None:
+    assert met({"capabilities:media": "ssd"}, media="ssd")
+    assert not met({"capabilities:media": "ssd"}, media="hdd")
+
+
+def test_a_scope_within_the_scope_capabilities_is_not_passed_over() -> None:
+    assert not met({"capabilities:disk:media": "ssd"}, media="ssd")
+
+
+def test_other_scopes_speak_to_others_and_are_passed_over() -> None:
+    assert met({"quality:iops": "1000", "trait:a:b": "required"})
+
+
+def test_a_multiattach_type_goes_only_where_volumes_can_be_shared() -> None:
+    assert met({"multiattach": "<is> True"}, multiattach=True)
+    assert not met({"multiattach": "<is> True"}, multiattach=False)
+
+
+def test_whether_a_pool_is_thin_is_a_capability() -> None:
+    specs = {"thin_provisioning_support": "<is> True"}
+    assert capabilities(a_pool(thin=True), a_request(extra_specs=specs))
+    assert not capabilities(a_pool(thin=False), a_request(extra_specs=specs))
+
+
+# --- all of them --------------------------------------------------------------------------------
+
+
+def test_a_pool_that_failed_the_request_is_not_chosen_again() -> None:
+    one, two = a_pool("here@one#a"), a_pool("here@two#b", free_gb=1)
+    assert choose([one, two], a_request(), RULES) == one
+    assert choose([one, two], a_request(left_out=frozenset({one.name})), RULES) == two
+
+
+def test_a_clone_is_made_where_its_origin_is() -> None:
+    one, two = a_pool("here@one#a"), a_pool("here@two#b", free_gb=1)
+    assert choose([one, two], a_request(only_host="here@two"), RULES) == two
+
+
+@pytest.mark.parametrize(
+    ("wanted", "name"),
+    [
+        (a_request(availability_zone="east"), "AvailabilityZoneFilter"),
+        (a_request(only_host="there@one"), "SameBackend"),
+        (a_request(left_out=frozenset({"here@one#a"})), "IgnoreAttempted"),
+        (a_request(10**6), "CapacityFilter"),
+        (a_request(extra_specs={"media": "ssd"}), "CapabilitiesFilter"),
+    ],
+)
+def test_the_error_names_the_filter_that_left_no_pool(wanted: Request, name: str) -> None:
+    with pytest.raises(NoValidBackend, match=f"{name} left none of 1 pool"):
+        choose([a_pool()], wanted, RULES)
+
+
+def test_the_error_says_when_no_service_is_up() -> None:
+    with pytest.raises(NoValidBackend, match="no volume service is up"):
+        choose([], a_request(), RULES)
