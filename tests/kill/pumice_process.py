@@ -93,6 +93,11 @@ class PumiceProcess:
         assert self.process is not None
         assert self.process.wait(PATIENCE) == -signal.SIGKILL
 
+    def close(self) -> None:
+        """Stop for good."""
+        self.stop()
+        self.http.close()
+
     def stop(self) -> None:
         if self.process and self.process.poll() is None:
             self.process.terminate()

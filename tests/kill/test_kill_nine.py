@@ -132,7 +132,7 @@ def pumice() -> Iterator[PumiceProcess]:
     try:
         yield pumice
     finally:
-        pumice.stop()
+        pumice.close()
         asyncio.run(end_daemons(pumice))
         shutil.rmtree(directory, ignore_errors=True)
 
