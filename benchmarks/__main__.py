@@ -19,7 +19,7 @@ STARTS = 5
 
 async def main(volumes: int) -> None:
     """Run every measurement on fresh state and print the table."""
-    console = Console(width=120)
+    console, before = Console(width=120), os.getloadavg()[0]
     reached: measures.Figures = {}
     with tempfile.TemporaryDirectory(prefix="pumice-benchmark-") as temporary:
         state = Path(temporary)
@@ -37,6 +37,7 @@ async def main(volumes: int) -> None:
                 reached |= await measures.paging(serving, volumes)
             reached["pss_load"], reached["rss_load"] = serving.memory()
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    machine += f"; load {before:.1f} before, {os.getloadavg()[0]:.1f} after"
     console.print(figures.table(reached, f"One Pumice process, all roles in it ({machine})"))
 
 

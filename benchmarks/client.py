@@ -1,7 +1,7 @@
 """A load client that is not the bottleneck: HTTP/1.1 on a kept-alive connection, one request at a time.
 
 It reads what Pumice answers and no more: a status line, headers, a body of known length. One request costs it
-about 40 µs, so that it can share a machine of two cores with the process that is measured.
+about 20 µs, so that it can share a machine of two cores with the process that is measured.
 """
 
 import asyncio

@@ -91,7 +91,9 @@ async def attaching(serving: Serving) -> Figures:
             (await client.ask("DELETE", path)).expect(200)
 
         figures = {"attach": await median_ms(lambda: cycle(one), 100)}
+        cpu = serving.cpu()
         figures["attach_8"] = statistics.median([await rate(all_of_them, cycle, 160) for _ in range(RUNS)])
+        figures["attach_cpu"] = (serving.cpu() - cpu) / (160 * RUNS) * 1000
         action = f"{VOLUMES}/{volumes[one]}/action"
 
         async def older() -> None:
@@ -121,7 +123,9 @@ async def reading(serving: Serving) -> Figures:
             (await client.ask("GET", path)).expect(200)
 
         figures = {"show": await median_ms(lambda: show(one), 1000)}
+        cpu = serving.cpu()
         figures["show_8"] = statistics.median([await rate(all_of_them, show, 4000) for _ in range(RUNS)])
+        figures["show_cpu"] = (serving.cpu() - cpu) / (4000 * RUNS) * 1000
         for limit in (100, 1000):
             figures[f"detail_{limit}"] = await median_ms(partial(page, one, limit), 50)
         return figures

@@ -21,7 +21,7 @@ port = {port}
 demo_password = "{password}"
 
 [compute]
-driver = "none"
+driver = "fake"
 
 [backends.fake]
 driver = "fake"
