@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import sys
 import tempfile
 import traceback
 from pathlib import Path
@@ -110,18 +111,19 @@ async def _clear_up(tour: Tour) -> None:
 
 
 def dashboard(settings: Settings, url: str, screen: Screen) -> None:
-    """What runs now, and what to try."""
+    """What runs now, and what to try in another terminal."""
+    commands = Path(sys.executable).parent
     screen.console.rule("[bold]Pumice is serving[/]")
     screen.table(
         [
             ("API", f"[bold]{url}[/]"),
             ("state", str(settings.state_dir.absolute())),
-            ("log in", f"[bold]export OS_CLIENT_CONFIG_FILE={clouds_file(settings)} OS_CLOUD=pumice[/]"),
-            ("", "(or OS_CLOUD=pumice-demo: an ordinary member of the project demo)"),
-            ("try", "openstack volume create --size 1 my-volume"),
-            ("", "openstack volume list"),
-            ("", "openstack volume service list"),
-            ("look inside", f"pumice --state-dir {settings.state_dir.absolute()} operations list"),
+            ("log in", f"[bold]export OS_CLIENT_CONFIG_FILE={clouds_file(settings)}[/]"),
+            ("", "[bold]export OS_CLOUD=pumice[/]    # or pumice-demo: an ordinary member of the project demo"),
+            ("try", f"{commands}/openstack volume create --size 1 my-volume"),
+            ("", f"{commands}/openstack volume list"),
+            ("", f"{commands}/openstack volume service list"),
+            ("look inside", f"{commands}/pumice --state-dir {settings.state_dir.absolute()} operations list"),
             ("stop", "Ctrl-C"),
         ]
     )
