@@ -85,17 +85,27 @@ def check(model: type[M], value: Any, where: str | None = None) -> M:
         return model.model_validate(value)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        name = ".".join(str(part) for part in first["loc"]) or where or "body"
+        names = [part for part in first["loc"] if isinstance(part, str) and "[" not in part]
+        name = names[-1] if names else where or "body"
         if first["type"] == "extra_forbidden":
             raise Invalid(f"Additional properties are not allowed ('{name}' was unexpected).") from None
         if first["type"] == "missing":
             raise Invalid(f"Invalid input: '{name}' is a required property.") from None
-        reason = first["msg"].removeprefix("Value error, ")
+        reason = _reason(first)
         if model.model_config.get("hide_input_in_errors"):  # there may be a secret in it
             raise Invalid(f"Invalid input for field/attribute {name}. {reason}.") from None
         shown = repr(first["input"])
         shown = shown if len(shown) <= 100 else shown[:100] + "…"
         raise Invalid(f"Invalid input for field/attribute {name}. Value: {shown}. {reason}.") from None
+
+
+def _reason(error: Mapping[str, Any]) -> str:
+    """What is wrong, in the words of JSON Schema where clients look for them."""
+    if error["type"] == "greater_than_equal":
+        return f"{error['input']} is less than the minimum of {error['ctx']['ge']}"
+    if error["type"] == "less_than_equal":
+        return f"{error['input']} is greater than the maximum of {error['ctx']['le']}"
+    return str(error["msg"]).removeprefix("Value error, ")
 
 
 @dataclass(frozen=True, slots=True)

@@ -257,3 +257,11 @@ async def test_no_query_is_answered_with_a_bug(cloud: Cloud, key: str, value: st
                 headers={"X-Auth-Token": who, "OpenStack-API-Version": "volume latest"},
             )
             assert (await cloud.client.send(request)).status_code < 500
+
+
+@pytest.mark.parametrize("size", [-1, 0, 2**31])
+async def test_a_size_out_of_range_is_named_with_the_limit_that_it_passes(cloud: Cloud, size: int) -> None:
+    reply = await cloud.call("POST", "/volumes", {"volume": {"size": size}})
+    limit = "less than the minimum of 1" if size < 1 else "greater than the maximum of 2147483647"
+    message = f"Invalid input for field/attribute size. Value: {size}. {size} is {limit}."
+    assert (reply.status_code, reply.json()["badRequest"]["message"]) == (400, message)
