@@ -1,0 +1,112 @@
+"""Run the clients' own functional suites against Pumice, and compare with what is known: ``make clients``.
+
+Every failure has an explanation in ``expected.toml``. The exit code is 1 when a test fails that has none, or
+when one that has passes, so that the explanations stay true. The table goes to ``docs/clients.md`` as well.
+"""
+
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from tests.clients.installation import Installation
+from tests.clients.suites import SUITES, Outcome, Suite, furnish, run
+
+EXPECTED = Path(__file__).with_name("expected.toml")
+DOCUMENT = Path(__file__).parents[2] / "docs" / "clients.md"
+Results = Mapping[Suite, Sequence[Outcome]]
+
+
+def main() -> int:
+    """Run every suite, tell how it went, and write it down. 0 when nothing is unexplained."""
+    console = Console()
+    known = explanations()
+    results: dict[Suite, list[Outcome]] = {}
+    with Installation(real=False, default_volume_type="lvmdriver-1") as pumice:
+        folder = furnish(pumice)
+        for suite in SUITES:
+            with console.status(f"{suite.package}"):
+                results[suite] = run(suite, pumice, folder)
+        problems = pumice.log()
+    show(console, results, known)
+    outcomes = [outcome for found in results.values() for outcome in found]
+    wrong = surprises(outcomes, known)
+    for line in wrong:
+        console.print(line, markup=False)
+    if problems:
+        console.print("Pumice's log:", problems, markup=False)
+    if not wrong:
+        DOCUMENT.write_text(document(results, known))
+    return 1 if wrong else 0
+
+
+def explanations() -> dict[str, str]:
+    """Why a test fails, by the test."""
+    groups = tomllib.loads(EXPECTED.read_text())
+    return {test: group["why"] for group in groups.values() for test in group["tests"]}
+
+
+def surprises(outcomes: Sequence[Outcome], known: Mapping[str, str]) -> list[str]:
+    """What is not as the explanations have it."""
+    failed = {outcome.test: outcome for outcome in outcomes if outcome.ended == "failed"}
+    unexplained = [
+        f"\nnot explained: {test}\n{failed[test].said}" for test in sorted(failed.keys() - known.keys())
+    ]
+    stale = [f"explained, but does not fail: {test}" for test in sorted(known.keys() - failed.keys())]
+    return unexplained + stale
+
+
+def count(outcomes: Sequence[Outcome], ended: str) -> int:
+    return sum(outcome.ended == ended for outcome in outcomes)
+
+
+def show(console: Console, results: Results, known: Mapping[str, str]) -> None:
+    """The table, then each test that did not pass, and why."""
+    table = Table("suite", "passed", "failed", "of them explained", "skipped")
+    for suite, outcomes in results.items():
+        explained = sum(outcome.ended == "failed" and outcome.test in known for outcome in outcomes)
+        numbers = (count(outcomes, "passed"), count(outcomes, "failed"), explained, count(outcomes, "skipped"))
+        table.add_row(suite.package, *map(str, numbers))
+    console.print(table)
+    for outcome in (outcome for outcomes in results.values() for outcome in outcomes):
+        if outcome.ended == "failed":
+            console.print(f"failed: {outcome.test}: {known.get(outcome.test, '?')}", markup=False)
+        elif outcome.ended == "skipped":
+            console.print(f"skipped: {outcome.test}: {reason(outcome)}", markup=False)
+
+
+def reason(outcome: Outcome) -> str:
+    """Why the suite itself skipped a test."""
+    return outcome.said.splitlines()[0].rstrip(".") + "."
+
+
+def document(results: Results, known: Mapping[str, str]) -> str:
+    """The page ``docs/clients.md``."""
+    lines = [
+        "# The clients' own functional suites",
+        "",
+        "`make clients` runs the suites that ship inside the clients' wheels, unmodified, against a",
+        "`pumice serve` with fake parts, and writes this page. Each failure is explained in",
+        "`tests/clients/expected.toml`; one that is not, or an explained test that passes, fails the run.",
+        "",
+        "| suite | of | passed | failed | skipped |",
+        "|---|---|---|---|---|",
+    ]
+    for suite, outcomes in results.items():
+        numbers = (count(outcomes, ended) for ended in ("passed", "failed", "skipped"))
+        cells = (f"`{suite.package}`", f"{suite.client} {version(suite.client)}", *map(str, numbers))
+        lines.append(f"| {' | '.join(cells)} |")
+    every = [outcome for outcomes in results.values() for outcome in outcomes]
+    failed = [(outcome.test, known[outcome.test]) for outcome in every if outcome.ended == "failed"]
+    skipped = [(outcome.test, reason(outcome)) for outcome in every if outcome.ended == "skipped"]
+    for title, rows in (("Failed, and why", failed), ("Skipped by the suite, and why", skipped)):
+        if rows:
+            lines += ["", f"## {title}", ""]
+            lines += [f"- `{test}`: {why}" for test, why in rows]
+    return "\n".join(lines) + "\n"
+
+
+sys.exit(main())

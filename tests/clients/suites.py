@@ -1,0 +1,114 @@
+"""The functional suites that ship inside the clients' wheels, and what they want of a cloud."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import yaml
+from tests.clients.installation import CLIENTS_BIN, Installation
+
+SECONDS_PER_TEST = 240
+ALT_USER = "alt_demo"
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """A package of tests, and the client that brings it."""
+
+    client: str
+    package: str
+
+
+SUITES = (
+    Suite("openstacksdk", "openstack.tests.functional.block_storage.v3"),
+    Suite("python-openstackclient", "openstackclient.tests.functional.volume.v3"),
+    Suite("python-cinderclient", "cinderclient.tests.functional"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one test ended: ``passed``, ``failed`` or ``skipped``, and what it said."""
+
+    test: str
+    ended: str
+    said: str
+
+
+def furnish(pumice: Installation) -> Path:
+    """Make the users, the image and the files that the suites look for. Returns the folder to run them in.
+
+    The clouds are named as DevStack names them, and lie in the working directory because
+    python-openstackclient's suite removes every ``OS_`` variable from the environment of its commands.
+    """
+    folder = pumice.directory / "suites"
+    folder.mkdir()
+    clouds = yaml.safe_load(pumice.clouds_file.read_text())["clouds"]
+    admin, demo, system = (clouds[name] for name in ("pumice", "pumice-demo", "pumice-system"))
+    password = pumice.passwords["demo"]
+    with pumice.cloud() as cloud:
+        project = cloud.identity.create_project(name=ALT_USER, domain_id="default")
+        user = cloud.identity.create_user(name=ALT_USER, password=password, domain_id="default")
+        cloud.identity.assign_project_role_to_user(project, user, cloud.identity.find_role("member"))
+        _upload_image(cloud, folder / "image.qcow2")
+    alt = demo | {"auth": demo["auth"] | {"username": ALT_USER, "project_name": ALT_USER}}
+    named = {"devstack": demo, "devstack-alt": alt, "devstack-admin": admin, "devstack-system-admin": system}
+    (folder / "clouds.yaml").write_text(yaml.safe_dump({"clouds": named}))
+    (folder / "functional_creds.conf").write_text(
+        f"[admin]\nuser = admin\npass = {pumice.passwords['admin']}\ntenant = admin\n"
+        f"[auth]\nuri = {pumice.url}/identity/v3\n"
+    )
+    return folder
+
+
+def _upload_image(cloud: Any, path: Path) -> None:
+    """An image by the name that the suites look for; nobody looks into it."""
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", path, "16M"], check=True, timeout=60)
+    cloud.create_image("cirros-disk", filename=str(path), disk_format="qcow2", visibility="public", wait=True)
+
+
+def environment(pumice: Installation) -> Mapping[str, str]:
+    """What the suites read from their environment."""
+    return {
+        **{name: value for name, value in pumice.environment.items() if not name.startswith("PUMICE_")},
+        "PATH": f"{CLIENTS_BIN}{os.pathsep}{os.environ['PATH']}",
+        "OS_TEST_TIMEOUT": str(SECONDS_PER_TEST),
+        "OS_CINDERCLIENT_EXEC_DIR": str(CLIENTS_BIN),
+        "OS_USER_DOMAIN_ID": "default",
+        "OS_PROJECT_DOMAIN_ID": "default",
+    }
+
+
+def run(suite: Suite, pumice: Installation, folder: Path) -> list[Outcome]:
+    """Run a suite, two of its files at a time. Raises ``RuntimeError`` when it cannot be run at all."""
+    report, log = folder / f"{suite.client}.xml", folder / f"{suite.client}.log"
+    argv = [
+        *(sys.executable, "-m", "pytest", "--pyargs", suite.package, "-c", "/dev/null", "--rootdir", folder),
+        *("-q", "-p", "no:cacheprovider", "-n", "2", "--dist", "loadscope", "-W", "ignore"),
+        *("--timeout", str(SECONDS_PER_TEST), "--junitxml", report),
+    ]
+    with log.open("wb") as output:
+        subprocess.run(argv, env=environment(pumice), cwd=folder, stdout=output, stderr=output, check=False)
+    if not report.exists():
+        raise RuntimeError(f"{suite.package} did not run:\n{log.read_text()[-4000:]}")
+    return sorted(_outcomes(suite, report), key=lambda outcome: outcome.test)
+
+
+def _outcomes(suite: Suite, report: Path) -> list[Outcome]:
+    outcomes: dict[str, Outcome] = {}
+    for case in ElementTree.parse(report).iter("testcase"):  # noqa: S314 (our own pytest wrote it)
+        test = f"{suite.package}.{case.get('classname')}.{case.get('name')}"
+        for ended, tags in (("failed", ("failure", "error")), ("skipped", ("skipped",)), ("passed", ("",))):
+            said = [found for tag in tags for found in case.findall(tag)] if tags[0] else []
+            if said or ended == "passed":
+                words = f"{said[0].get('message')}\n{said[0].text}" if said else ""
+                # A test whose clean-up fails as well is told twice: it failed.
+                if outcomes.get(test, Outcome(test, "passed", "")).ended != "failed":
+                    outcomes[test] = Outcome(test, ended, words)
+                break
+    return list(outcomes.values())
