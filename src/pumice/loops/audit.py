@@ -28,17 +28,27 @@ async def breaches(hands: Hands) -> list[str]:
         found += [f"bytes on {place} belong to no snapshot: {name}" for name in sorted(there.snapshots - may)]
         found += [f"unfinished bytes on {place}: {name}" for name in sorted(there.leftovers)]
     for target in set(hands.targets.values()):
-        for volume, usernames in (await target.exports()).items():
+        try:
+            exports = await target.exports()
+        except PumiceError as error:
+            found.append(f"target {target.driver} does not answer: {error}")
+            continue
+        for volume, usernames in exports.items():
             found += [
                 f"export of volume {volume} to {username or 'nobody'} belongs to no attachment"
                 for username in sorted(usernames) or [""]
                 if (volume, username) not in expected.accounts
             ]
     for host, hypervisor in hands.hypervisors.items():
+        try:
+            machines = await hypervisor.machines()
+        except PumiceError as error:
+            found.append(f"hypervisor {host} does not answer: {error}")
+            continue
         mine = {server for where, server in expected.machines if where == host}
         found += [
             f"machine {server} on {host} belongs to no server"
-            for server in sorted(await hypervisor.machines())
+            for server in sorted(machines)
             if server not in mine
         ]
     return found

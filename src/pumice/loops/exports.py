@@ -55,8 +55,7 @@ class Exports:
             expected, known = await self.hands.db.read(read_expected, places)
             for export in expected:
                 if export.username not in found.get(VolumeId(export.volume_id), ()):
-                    await let_in(self.hands, export)
-                    logger.warning("export.restored", volume=export.volume_id, attachment=export.attachment_id)
+                    await self._restore(export)
             for volume, usernames in found.items():
                 for username in usernames or ("",):
                     if username not in known.get(volume, ()):
@@ -72,13 +71,28 @@ class Exports:
             places.setdefault(id(target), []).append(place)
         return list(places.values())
 
-    async def _remove(self, place: str, volume: VolumeId, username: str) -> None:
-        target = self.hands.targets[place]
-        if username:
-            await target.revoke(volume, Grant(AttachmentId(""), "", username, ""))
+    async def _restore(self, export: Expected) -> None:
+        """One that cannot be restored is named in the log, and keeps no other from it."""
+        log = logger.bind(volume=export.volume_id, attachment=export.attachment_id)
+        try:
+            await let_in(self.hands, export)
+        except PumiceError as error:
+            log.error("export.lost", error=str(error))
         else:
-            await target.remove(volume)
-        logger.warning("export.removed", volume=volume, username=username, why="no attachment has it")
+            log.warning("export.restored")
+
+    async def _remove(self, place: str, volume: VolumeId, username: str) -> None:
+        log = logger.bind(volume=volume, username=username)
+        target = self.hands.targets[place]
+        try:
+            if username:
+                await target.revoke(volume, Grant(AttachmentId(""), "", username, ""))
+            else:
+                await target.remove(volume)
+        except PumiceError as error:
+            log.warning("export.stays", error=str(error))
+        else:
+            log.warning("export.removed", why="no attachment has it")
 
 
 def read_expected(tx: Transaction, places: Sequence[str]) -> tuple[list[Expected], dict[str, set[str]]]:

@@ -1,5 +1,6 @@
 """Say that this host's services are alive, and what their pools hold."""
 
+import asyncio
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -29,20 +30,24 @@ class Heartbeats:
     zone: str
     zones: dict[str, str]
     """The zones of backends that are not in the installation's, by ``host@backend``."""
+    patience: float = SECONDS
+    """How long a driver may take to answer. One that hangs keeps no other from its beat."""
 
     async def beat(self) -> None:
         """One beat of every service."""
         await self.hands.db.write(services.heartbeat, SCHEDULER, self.host, self.zone, {})
-        for place, backend in self.hands.backends.items():
-            await self._beat_backend(place, backend)
-        for host, hypervisor in self.hands.hypervisors.items():
-            await self._beat_hypervisor(host, hypervisor)
+        async with asyncio.TaskGroup() as beats:
+            for place, backend in self.hands.backends.items():
+                beats.create_task(self._beat_backend(place, backend))
+            for host, hypervisor in self.hands.hypervisors.items():
+                beats.create_task(self._beat_hypervisor(host, hypervisor))
 
     async def _beat_backend(self, place: str, backend: Backend) -> None:
         try:
-            facts = await backend.pools()
-        except PumiceError as error:
-            logger.warning("backend.silent", backend=place, error=str(error))
+            async with asyncio.timeout(self.patience):
+                facts = await backend.pools()
+        except (PumiceError, TimeoutError) as error:
+            logger.warning("backend.silent", backend=place, error=str(error) or "no answer in time")
             return
         zone = self.zones.get(place, self.zone)
         target = self.hands.targets[place]
@@ -57,9 +62,10 @@ class Heartbeats:
 
     async def _beat_hypervisor(self, host: str, hypervisor: Hypervisor) -> None:
         try:
-            connector = await hypervisor.connector()
-        except PumiceError as error:
-            logger.warning("hypervisor.silent", host=host, error=str(error))
+            async with asyncio.timeout(self.patience):
+                connector = await hypervisor.connector()
+        except (PumiceError, TimeoutError) as error:
+            logger.warning("hypervisor.silent", host=host, error=str(error) or "no answer in time")
             return
         facts = {"connector": connector.to_wire(), "driver": hypervisor.driver}
         await self.hands.db.write(services.heartbeat, COMPUTE, host, self.zone, facts)

@@ -1,0 +1,185 @@
+"""What a target daemon lost comes back; what belongs to nobody goes, but nothing that is just being made."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from fake_world import CONNECTOR, HOST, TENANT, FakeWorld, fake_world
+
+from pumice.attachments import connect, disconnect
+from pumice.backends.targets.contract import Grant
+from pumice.loops.exports import Exports
+from pumice.model.errors import Trouble
+from pumice.model.ids import AttachmentId, VolumeId, new_id
+from pumice.model.volume import Attachment
+from pumice.operations.course import no_faults
+from pumice.operations.harness import quiet, working
+from pumice.store import attachments
+from pumice.store.database import Transaction
+
+DEVICE = Path("/dev/zero")
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[FakeWorld]:
+    async with fake_world() as world:
+        yield world
+
+
+@pytest.fixture
+def loop(world: FakeWorld) -> Exports:
+    return Exports(world.hands)
+
+
+async def connected(world: FakeWorld) -> Attachment:
+    """A volume that the client may log in to."""
+    async with working(world, "at-work", no_faults):
+        link, operation_id = await begin(world, await world.a_volume())
+        await world.ended(operation_id)
+    found = await world.db.read(attachments.find, link.id)
+    assert found is not None
+    return found
+
+
+async def begin(world: FakeWorld, volume_id: str) -> tuple[Attachment, str]:
+    def accept(tx: Transaction) -> tuple[Attachment, str]:
+        return connect.accept_new(tx, TENANT, volume_id, server_id=None, mode="rw", connector=dict(CONNECTOR))
+
+    return await world.db.write(accept)
+
+
+def admitted(world: FakeWorld, link: Attachment) -> bool:
+    assert link.portal is not None
+    words = CONNECTOR["initiator"], link.chap_username or "", link.chap_password or ""
+    return world.target.admits(link.portal["iqn"], *words)
+
+
+def a_grant() -> tuple[VolumeId, Grant]:
+    return VolumeId(new_id()), Grant(AttachmentId(new_id()), CONNECTOR["initiator"], "stranger", "secret")
+
+
+async def test_what_a_restarted_daemon_forgot_is_exported_again_with_the_same_words(
+    world: FakeWorld, loop: Exports
+) -> None:
+    links = [await connected(world), await connected(world)]
+    world.target.forget()
+    assert not any(admitted(world, link) for link in links)
+    await loop.align()
+    assert all(admitted(world, link) for link in links)
+    assert not await world.breaches()
+
+
+async def test_one_export_that_cannot_be_restored_keeps_no_other_from_it(
+    world: FakeWorld, loop: Exports
+) -> None:
+    links = [await connected(world), await connected(world), await connected(world)]
+    world.target.forget()
+    world.target.fail_next["grant"] = Trouble("The daemon stumbles.")
+    await loop.align()
+    assert sum(admitted(world, link) for link in links) == 2
+    await loop.align()
+    assert all(admitted(world, link) for link in links)
+
+
+async def test_a_daemon_that_does_not_answer_is_looked_at_again(world: FakeWorld, loop: Exports) -> None:
+    link = await connected(world)
+    world.target.forget()
+    world.target.fail_next["exports"] = Trouble("The daemon is down.")
+    await loop.align()
+    assert not admitted(world, link)
+    await loop.align()
+    assert admitted(world, link)
+
+
+async def test_what_is_in_order_is_left_alone(world: FakeWorld, loop: Exports) -> None:
+    link = await connected(world)
+    world.target.fail_next = {call: Trouble("Nobody should call.") for call in ("grant", "revoke", "remove")}
+    for _ in range(3):
+        await loop.align()
+    assert admitted(world, link)
+    assert set(world.target.fail_next) == {"grant", "revoke", "remove"}
+
+
+async def test_an_export_that_belongs_to_nobody_is_removed_when_it_is_seen_twice(
+    world: FakeWorld, loop: Exports
+) -> None:
+    volume, grant = a_grant()
+    await world.target.grant(volume, DEVICE, grant)
+    await loop.align()
+    assert volume in world.target.devices
+    await loop.align()
+    assert volume not in world.target.devices
+
+
+async def test_an_account_that_belongs_to_nobody_is_removed_and_the_others_of_the_volume_stay(
+    world: FakeWorld, loop: Exports
+) -> None:
+    link = await connected(world)
+    volume = VolumeId(link.volume_id)
+    await world.target.grant(volume, DEVICE, a_grant()[1])
+    for _ in range(2):
+        await loop.align()
+    assert await world.target.exports() == {volume: frozenset({link.chap_username})}
+
+
+async def test_an_orphan_that_cannot_be_removed_is_tried_again(world: FakeWorld, loop: Exports) -> None:
+    volume, grant = a_grant()
+    await world.target.grant(volume, DEVICE, grant)
+    world.target.fail_next["revoke"] = Trouble("The daemon stumbles.")
+    for _ in range(2):
+        await loop.align()
+    assert volume in world.target.devices
+    await loop.align()
+    assert volume not in world.target.devices
+
+
+async def test_an_orphan_that_went_by_itself_between_two_looks_is_none(world: FakeWorld, loop: Exports) -> None:
+    volume, grant = a_grant()
+    await world.target.grant(volume, DEVICE, grant)
+    await loop.align()
+    await world.target.remove(volume)
+    await loop.align()
+    await world.target.grant(volume, DEVICE, grant)
+    await loop.align()
+    assert volume in world.target.devices
+
+
+async def test_an_export_that_is_just_being_made_is_neither_made_nor_removed_by_the_loop(
+    world: FakeWorld, loop: Exports
+) -> None:
+    async with working(world, "at-work", no_faults):
+        volume_id = await world.a_volume()
+    link, operation_id = await begin(world, volume_id)
+    await loop.align()
+    assert not await world.target.exports()
+    grant = Grant(AttachmentId(link.id), CONNECTOR["initiator"], link.chap_username or "", "secret")
+    await world.target.grant(VolumeId(volume_id), DEVICE, grant)  # as the operation's step does
+    for _ in range(3):
+        await loop.align()
+    assert await world.target.exports() == {volume_id: frozenset({link.chap_username})}
+    async with working(world, "at-work", no_faults):
+        await world.ended(operation_id)
+
+
+async def test_an_export_that_is_being_removed_is_not_restored(world: FakeWorld, loop: Exports) -> None:
+    link = await connected(world)
+
+    def accept(tx: Transaction) -> str | None:
+        return disconnect.accept(tx, TENANT, attachments.get(tx, TENANT, link.id))
+
+    await world.db.write(accept)
+    world.target.forget()
+    await loop.align()
+    assert not admitted(world, link)
+    async with working(world, "at-work", no_faults):
+        await quiet(world)
+    assert not await world.breaches()
+
+
+async def test_the_volumes_of_another_host_are_not_exported_here(world: FakeWorld, loop: Exports) -> None:
+    link = await connected(world)
+    world.target.forget()
+    place = await world.db.read(lambda tx: attachments.exported_at(tx, f"{HOST}@one"))
+    world.hands.targets.pop(f"{HOST}@one" if place else f"{HOST}@two")
+    await loop.align()
+    assert not admitted(world, link)

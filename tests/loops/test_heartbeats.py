@@ -1,0 +1,74 @@
+"""A driver that answers is up; one that is silent, hangs or stops is down; none drags another along."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from fake_world import HOST, FakeWorld, fake_world
+
+from pumice.loops.heartbeats import COMPUTE, SCHEDULER, VOLUME, Heartbeats
+from pumice.model.errors import Trouble
+from pumice.store import pools, services
+
+ONE, TWO = (VOLUME, f"{HOST}@one"), (VOLUME, f"{HOST}@two")
+ALL = {ONE, TWO, (COMPUTE, HOST), (SCHEDULER, HOST)}
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[FakeWorld]:
+    """A world whose services were silenced after their first beat."""
+    async with fake_world() as world:
+        await hearts_of(world).fall_silent()
+        yield world
+
+
+def hearts_of(world: FakeWorld, **zones: str) -> Heartbeats:
+    return Heartbeats(world.hands, HOST, "nova", {f"{HOST}@{name}": zone for name, zone in zones.items()}, 0.2)
+
+
+async def up(world: FakeWorld) -> set[tuple[str, str]]:
+    rows = await world.db.read(services.every)
+    return {(row["binary"], row["host"]) for row in rows if services.is_up(row, 60)}
+
+
+async def test_a_process_that_stops_is_down_at_once_and_its_next_beat_brings_it_up(world: FakeWorld) -> None:
+    assert await up(world) == set()
+    await hearts_of(world).beat()
+    assert await up(world) == ALL
+
+
+async def test_a_backend_that_does_not_answer_is_down_and_the_others_are_up(world: FakeWorld) -> None:
+    world.backends[f"{HOST}@one"].fail_next["pools"] = Trouble("The disk is gone.")
+    await hearts_of(world).beat()
+    assert await up(world) == ALL - {ONE}
+    await hearts_of(world).beat()
+    assert await up(world) == ALL
+
+
+async def test_a_backend_that_hangs_is_down_and_the_others_are_up(world: FakeWorld) -> None:
+    world.backends[f"{HOST}@one"].delay = 60
+    await hearts_of(world).beat()
+    assert await up(world) == ALL - {ONE}
+
+
+async def test_a_hypervisor_that_does_not_answer_is_down_and_the_others_are_up(world: FakeWorld) -> None:
+    world.machines.fail_next["connector"] = Trouble("libvirtd is gone.")
+    await hearts_of(world).beat()
+    assert await up(world) == ALL - {(COMPUTE, HOST)}
+
+
+async def test_a_hypervisor_that_hangs_is_down_and_the_others_are_up(world: FakeWorld) -> None:
+    world.machines.delay = 60
+    await hearts_of(world).beat()
+    assert await up(world) == ALL - {(COMPUTE, HOST)}
+
+
+async def test_pools_of_a_silent_backend_are_not_offered(world: FakeWorld) -> None:
+    world.backends[f"{HOST}@one"].fail_next["pools"] = Trouble("The disk is gone.")
+    await hearts_of(world).beat()
+    assert [pool.name for pool in await world.db.read(pools.alive, 60)] == [f"{HOST}@two#b"]
+
+
+async def test_a_backend_may_be_in_a_zone_of_its_own(world: FakeWorld) -> None:
+    await hearts_of(world, one="east").beat()
+    zones = {pool.host: pool.availability_zone for pool in await world.db.read(pools.every)}
+    assert zones == {f"{HOST}@one": "east", f"{HOST}@two": "nova"}
