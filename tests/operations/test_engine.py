@@ -243,8 +243,9 @@ async def test_choosing_again_has_a_limit(house: House, kitchen: Kitchen) -> Non
     kitchen.fail["put"] = [Elsewhere(f"full {n}") for n in range(9)]
     house.start()
     op = await house.enqueue("a")
-    assert await house.ended(op) == (False, "full 2 3 backend(s) were tried, no more are allowed.")
-    assert kitchen.told == ["a: full 2"]
+    error = "full 2. 3 backends were tried, and no more are allowed."
+    assert await house.ended(op) == (False, error)
+    assert kitchen.told == [f"a: {error}"]
 
 
 async def test_an_undo_in_trouble_is_tried_until_it_succeeds(house: House, kitchen: Kitchen) -> None:

@@ -22,7 +22,10 @@ def run(settings: Settings) -> int:
 async def _look(settings: Settings) -> list[str]:
     db = open_database(settings.database())
     try:
-        hands = drivers.build(settings, db, ImageFiles(settings.state_dir.absolute() / "images")).hands
-        return await breaches(hands)
+        driven = drivers.build(settings, db, ImageFiles(settings.state_dir.absolute() / "images"))
+        down = [daemon for daemon in driven.daemons if daemon.pid() is None]
+        found = await breaches(driven.hands)
+        await drivers.stop_daemons(down, force=False)  # asking starts them
+        return found
     finally:
         await db.close()

@@ -32,6 +32,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def main() -> None:
     """Run the command. What went wrong is told in one sentence, and the exit code is 1."""
+    os.umask(0o077)  # the database holds secrets: whatever a command makes is its owner's alone
     try:
         app(prog_name="pumice")
     except PumiceError as error:

@@ -25,6 +25,9 @@ logger = structlog.get_logger(__name__)
 class Daemon(Protocol):
     """A daemon that Pumice runs, and that outlives it."""
 
+    def pid(self) -> int | None:
+        """Its process, if it runs."""
+
     async def stop(self, *, force: bool = False) -> None:
         """Stop it. Raises ``Conflict`` while somebody uses it, unless ``force``."""
 

@@ -197,7 +197,8 @@ class Course:
         op.notes |= {"tried": tried, "last_error": op.error}
         if position is None or tried < self.rules.scheduler_max_attempts:
             return position
-        op.error = op.notes["last_error"] = f"{op.error} {tried} backend(s) were tried, no more are allowed."
+        reason = (op.error or "").rstrip(".")
+        op.error = op.notes["last_error"] = f"{reason}. {tried} backends were tried, and no more are allowed."
         return None
 
     def _save(self, tx: Transaction, verb: Verb[Any], op: Operation[Any], lines: Iterable[Line]) -> None:

@@ -30,9 +30,10 @@ def accept(tx: Transaction, who: Scope, server_id: str, lines: int | None) -> st
     return enqueue(tx, CONSOLE, params, subject=server.id, who=who).id
 
 
-def output(tx: Transaction, operation_id: str) -> str:
-    """What was read."""
+def take_output(tx: Transaction, operation_id: str) -> str:
+    """What was read. The operation changed nothing, so it is forgotten and does not fill the log."""
     row = operations.get(tx, operation_id)
+    operations.forget(tx, operation_id)
     return str(row["notes"].get("output", "")) if row else ""
 
 

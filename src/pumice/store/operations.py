@@ -237,6 +237,12 @@ def lines(tx: Transaction, operation_id: str) -> Sequence[Row]:
     )
 
 
+def forget(tx: Transaction, operation_id: str) -> None:
+    """Drop an operation that has ended, with its history."""
+    tx.execute(sa.delete(operation_lines).where(operation_lines.c.operation_id == operation_id))
+    tx.execute(sa.delete(operations).where(_o.id == operation_id, _o.settled.is_(True)))
+
+
 def prune(tx: Transaction, seconds: float, most: int = 1000) -> int:
     """Forget operations that ended more than ``seconds`` ago."""
     old = (

@@ -77,7 +77,7 @@ async def console_output(call: Call) -> Reply:
         raise Conflict(f"Instance {call.args['id']} is not ready: its host does not answer") from None
     if not well:
         raise Conflict(error or f"Instance {call.args['id']} is not ready")
-    return Reply({"output": await call.house.db.read(console.output, operation_id)})
+    return Reply({"output": await call.house.db.write(console.take_output, operation_id)})
 
 
 async def lock(call: Call) -> Reply:
