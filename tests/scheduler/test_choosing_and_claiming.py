@@ -99,7 +99,7 @@ async def test_as_many_backends_are_tried_as_the_rules_allow_and_the_tenant_is_t
         for name in ("a", "b"):
             world.backends[f"here@{name}"].fail_next["create"] = Elsewhere(f"The disk of {name} is broken.")
         assert (await made(world)).status == "error"
-        assert await told(world) == ["The disk of b is broken. 2 backend(s) were tried, no more are allowed."]
+        assert await told(world) == ["The disk of b is broken. 2 backends were tried, and no more are allowed."]
         assert await claimed(world) == dict.fromkeys(("here@a#pool", "here@b#pool", "here@c#pool"), 0)
         assert not await world.breaches()
 
