@@ -99,7 +99,10 @@ VOLUME_MOVES: Mapping[VolumeStatus, frozenset[VolumeStatus]] = MappingProxyType(
     {
         V.CREATING: frozenset({V.AVAILABLE, V.ERROR, V.DOWNLOADING}),
         V.DOWNLOADING: frozenset({V.AVAILABLE, V.ERROR}),
-        V.AVAILABLE: frozenset({V.RESERVED, V.ATTACHING, V.EXTENDING, V.DELETING, V.UPLOADING, V.IN_USE}),
+        V.AVAILABLE: frozenset(
+            {V.RESERVED, V.ATTACHING, V.EXTENDING, V.DELETING, V.UPLOADING, V.IN_USE, V.AWAITING_TRANSFER}
+        ),
+        V.AWAITING_TRANSFER: frozenset({V.AVAILABLE}),
         V.RESERVED: frozenset({V.AVAILABLE, V.ATTACHING, V.IN_USE}),
         V.ATTACHING: frozenset({V.AVAILABLE, V.RESERVED, V.IN_USE}),
         V.IN_USE: frozenset({V.AVAILABLE, V.RESERVED, V.DETACHING, V.EXTENDING, V.UPLOADING}),

@@ -77,6 +77,22 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
+class Transfer:
+    """The offer of a volume to whoever knows the key."""
+
+    id: str
+    volume_id: str
+    project_id: str
+    """Whose volume it is."""
+    name: str | None
+    digest: str
+    """SHA-256 of the key."""
+    no_snapshots: bool
+    """The volume's snapshots remain where they are."""
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class VolumeType:
     """A volume type. ``extra_specs`` are what a pool must be capable of."""
 

@@ -304,6 +304,18 @@ snapshots = sa.Table(
     Index("ix_snapshots_page", "project_id", "created_at", "id"),
 )
 
+transfers = sa.Table(
+    "transfers",
+    metadata,
+    _key(),
+    Column("volume_id", ID, ForeignKey("volumes.id", ondelete="CASCADE"), nullable=False, unique=True),
+    Column("project_id", ID, nullable=False, index=True),  # whose volume it is
+    Column("name", NAME),
+    Column("digest", sa.String(64), nullable=False),  # of the key, which is never stored
+    Column("no_snapshots", Boolean, nullable=False),
+    Column("created_at", TIME, nullable=False),
+)
+
 attachments = sa.Table(
     "attachments",
     metadata,

@@ -22,6 +22,7 @@ from pumice.api.volume import (
     quotas,
     services,
     snapshots,
+    transfers,
     versions,
     volume_actions,
 )
@@ -44,6 +45,7 @@ def volume_service(house: House, policy_file: Path | None = None) -> Service:
         volume_actions.ROUTES,
         attachments.ROUTES,
         snapshots.ROUTES,
+        transfers.ROUTES,
         Types(known).routes,
         extra_specs.ROUTES,
         encryption.ROUTES,

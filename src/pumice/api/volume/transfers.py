@@ -1,0 +1,129 @@
+"""Volume transfers, under their old path and their new one (api-ref, "Volume transfers")."""
+
+from typing import Any
+
+from pydantic import ConfigDict, Field
+
+from pumice.api import paging
+from pumice.api.call import Call, Reply
+from pumice.api.routing import Route
+from pumice.api.volume.fields import Body, Boolean, Name, Text, Uuid
+from pumice.api.volume.links import Links
+from pumice.api.volume.lists import asks_for_all, listed
+from pumice.api.volume.volume_view import wire_time
+from pumice.model.errors import Invalid
+from pumice.model.volume import Transfer
+from pumice.store import transfers
+from pumice.volumes import transfer as verbs
+
+WITH_SNAPSHOTS, WITH_HISTORY, WITH_PAGES = (3, 55), (3, 57), (3, 59)
+SORT_KEYS = frozenset({"id", "name", "volume_id", "created_at"})
+
+
+class NewTransfer(Body):
+    """What may be asked of an offer."""
+
+    volume_id: Uuid
+    name: Name = None
+
+
+class NewTransferWithSnapshots(NewTransfer):
+    """The same, from 3.55."""
+
+    no_snapshots: Boolean = False
+
+
+class Accept(Body):
+    """The key."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+    auth_key: Text | int = Field(union_mode="left_to_right")
+
+
+async def create(call: Call) -> Reply:
+    """Offer a volume: 202, with the key."""
+    asked = await call.parse(
+        NewTransferWithSnapshots if call.version >= WITH_SNAPSHOTS else NewTransfer, "transfer"
+    )
+    no_snapshots = isinstance(asked, NewTransferWithSnapshots) and asked.no_snapshots
+    made, key = await call.house.db.write(
+        lambda tx: verbs.offer(tx, call.who, asked.volume_id, asked.name, no_snapshots=no_snapshots)
+    )
+    return Reply({"transfer": {**detail(call, made), "auth_key": key}}, 202)
+
+
+async def accept(call: Call) -> Reply:
+    """Take an offered volume: 202."""
+    key = str((await call.parse(Accept, "accept")).auth_key)
+    taken = await call.house.db.write(verbs.take, call.who, call.args["id"], key, call.house.rules)
+    return Reply({"transfer": summary(call, taken)}, 202)
+
+
+async def remove(call: Call) -> Reply:
+    """Take an offer back: 202."""
+    await call.house.db.write(verbs.withdraw, call.who, call.args["id"])
+    return Reply(status=202)
+
+
+async def show(call: Call) -> Reply:
+    """One offer."""
+    return Reply({"transfer": detail(call, await call.house.db.read(transfers.get, call.who, call.args["id"]))})
+
+
+async def index(call: Call) -> Reply:
+    """The project's offers."""
+    found = await call.house.db.read(
+        lambda tx: transfers.visible(tx, call.who, all_projects=asks_for_all(call))
+    )
+    view = detail if call.path.endswith("/detail") else summary
+    wanted = {name: call.query[name] for name in ("id", "name", "volume_id") if name in call.query}
+    rows = [one for one in found if all(getattr(one, name) == value for name, value in wanted.items())]
+    page = paging.asked(call, keys=SORT_KEYS, most=call.house.rules.api_max_limit)
+    if call.version >= WITH_PAGES:
+        for key, ascending in reversed(page.sort):
+            rows.sort(key=lambda one: str(getattr(one, key)), reverse=not ascending)
+        if page.marker:
+            ids = [one.id for one in rows]
+            if page.marker not in ids:
+                raise Invalid(f"marker [{page.marker}] not found")
+            rows = rows[ids.index(page.marker) + 1 :]
+    shown = [view(call, one) for one in rows[page.offset : page.offset + page.limit]]
+    return Reply(listed(call, "transfers", shown, page, None))
+
+
+def summary(call: Call, transfer: Transfer) -> dict[str, Any]:
+    """An offer in a short list."""
+    return {
+        "id": transfer.id,
+        "volume_id": transfer.volume_id,
+        "name": transfer.name,
+        "links": Links(call, "os-volume-transfer").to(transfer.id),
+    }
+
+
+def detail(call: Call, transfer: Transfer) -> dict[str, Any]:
+    """An offer by itself. One that was accepted is gone, so each that there is was not."""
+    shown = {**summary(call, transfer), "created_at": wire_time(transfer.created_at)}
+    if call.version >= WITH_SNAPSHOTS:
+        shown["no_snapshots"] = transfer.no_snapshots
+    if call.version >= WITH_HISTORY:
+        shown |= {
+            "source_project_id": transfer.project_id,
+            "destination_project_id": None,
+            "accepted": False,
+        }
+    return shown
+
+
+def _routes(path: str) -> tuple[Route, ...]:
+    return (
+        Route("GET", path, index, "volume:get_all_transfers"),
+        Route("GET", f"{path}/detail", index, "volume:get_all_transfers"),
+        Route("POST", path, create, "volume:create_transfer"),
+        Route("GET", f"{path}/{{id}}", show, "volume:get_transfer"),
+        Route("DELETE", f"{path}/{{id}}", remove, "volume:delete_transfer"),
+        Route("POST", f"{path}/{{id}}/accept", accept, "volume:accept_transfer"),
+    )
+
+
+ROUTES = (*_routes("/os-volume-transfer"), *_routes("/volume-transfers"))

@@ -1,0 +1,83 @@
+"""Hand a volume to another project: one offers it, and whoever is told the key takes it.
+
+    offer -> awaiting-transfer -> withdraw -> available, as before
+                               -> take     -> available, of the taker's project
+
+No bytes move, so each verb is one transaction: the volume, its snapshots and both quotas change together or not
+at all. The key is told once, to whom offers; what is kept is its digest.
+"""
+
+import hashlib
+import hmac
+import secrets
+
+from pumice.catalog import volume_types
+from pumice.model.errors import Forbidden, Invalid, InvalidState
+from pumice.model.ids import new_id
+from pumice.model.rules import Rules
+from pumice.model.scope import Scope
+from pumice.model.states import SnapshotStatus, VolumeStatus
+from pumice.model.volume import Snapshot, Transfer, Volume
+from pumice.store import quotas, snapshots, transfers, volumes
+from pumice.store.columns import now
+from pumice.store.database import Transaction
+
+V = VolumeStatus
+
+
+def offer(
+    tx: Transaction, who: Scope, volume_id: str, name: str | None, *, no_snapshots: bool
+) -> tuple[Transfer, str]:
+    """Offer a volume. Returns the offer and its key. Raises ``NotFound`` or ``InvalidState``."""
+    volume = volumes.get(tx, who, volume_id)
+    for snapshot in () if no_snapshots else snapshots.of_volume(tx, volume_id):
+        if snapshot.status != SnapshotStatus.AVAILABLE:
+            raise InvalidState(f"Invalid snapshot: snapshot: {snapshot.id} status must be available")
+    volumes.move(tx, volume_id, {V.AVAILABLE}, V.AWAITING_TRANSFER, must="be available")
+    key = secrets.token_hex(8)
+    transfer = Transfer(new_id(), volume_id, volume.project_id, name, _digest(key), no_snapshots, now())
+    transfers.insert(tx, transfer)
+    return transfer, key
+
+
+def withdraw(tx: Transaction, who: Scope, transfer_id: str) -> None:
+    """Take an offer back. Raises ``NotFound``."""
+    transfer = transfers.get(tx, who, transfer_id)
+    volume = volumes.find(tx, transfer.volume_id)
+    if volume is not None and volume.status == V.AWAITING_TRANSFER:
+        volumes.move(tx, volume.id, {V.AWAITING_TRANSFER}, V.AVAILABLE, must="be awaiting a transfer")
+    transfers.delete(tx, transfer_id)
+
+
+def take(tx: Transaction, who: Scope, transfer_id: str, key: str, rules: Rules) -> Transfer:
+    """Make an offered volume the caller's project's. Raises ``NotFound``, ``Invalid`` or ``OverQuota``."""
+    transfer = transfers.find(tx, transfer_id)
+    if who.project_id is None:
+        raise Forbidden("A volume is a project's: a token scoped to one is needed.")
+    if not hmac.compare_digest(_digest(key), transfer.digest):
+        raise Invalid(f"Invalid auth key: Attempt to transfer {transfer_id} with invalid auth key.")
+    volume = volumes.find(tx, transfer.volume_id)
+    assert volume is not None, "an offer goes with its volume"
+    limit = quotas.limits(tx, who.project_id, rules.quotas).get("per_volume_gigabytes", -1)
+    if 0 <= limit < volume.size:
+        raise Invalid(f"A volume of {volume.size} GiB is larger than a volume may be for this project.")
+    volumes.move(tx, volume.id, {V.AWAITING_TRANSFER}, V.AVAILABLE, must="be awaiting-transfer")
+    volumes.change(tx, volume.id, project_id=who.project_id, user_id=who.user_id)
+    _move_quota(tx, "volumes", volume, who.project_id, rules)
+    for snapshot in () if transfer.no_snapshots else snapshots.of_volume(tx, volume.id):
+        _move_quota(tx, "snapshots", snapshot, who.project_id, rules)
+        snapshots.change(tx, snapshot.id, project_id=who.project_id, user_id=who.user_id)
+    transfers.delete(tx, transfer_id)
+    return transfer
+
+
+def _move_quota(tx: Transaction, things: str, thing: Volume | Snapshot, taker: str, rules: Rules) -> None:
+    """Count a volume or a snapshot against the taker's quota, not its project's any more."""
+    kind = volume_types.get(tx, thing.type_id) if thing.type_id else None
+    amounts = quotas.amounts_of(things, 1, thing.size, kind.name if kind else None)
+    quotas.give_back(tx, thing.project_id, amounts)
+    quotas.take(tx, taker, rules.quotas, amounts)
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
