@@ -23,6 +23,7 @@ from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue
 from pumice.operations.places import volume_host
 from pumice.store import attachments, messages, operations, servers, volumes
 from pumice.store.database import Transaction
+from pumice.store.messages import Event
 
 A = AttachStatus
 
@@ -110,15 +111,7 @@ def explain(tx: Transaction, op: Operation[DisconnectParams], error: str) -> Non
     if attachment is None or not attachments.settle(tx, attachment.id, op.id, status=A.ERROR_DETACHING):
         return
     attachments.let_volume_follow(tx, op.params.volume_id)
-    messages.tell(
-        tx,
-        attachment.project_id,
-        resource_type="VOLUME",
-        resource_id=op.params.volume_id,
-        event="004_001",
-        text=error,
-        request_id=op.request_id,
-    )
+    messages.tell(tx, attachment.project_id, Event.DETACH_VOLUME, op.params.volume_id, error, op.request_id)
 
 
 DISCONNECT = Verb(

@@ -30,6 +30,7 @@ from pumice.servers.machine import read_disk, unplug_disk
 from pumice.store import attachments, messages, servers, volumes
 from pumice.store.columns import now
 from pumice.store.database import Transaction
+from pumice.store.messages import Event
 
 S = ServerStatus
 ATTACHABLE = frozenset({S.ACTIVE, S.PAUSED, S.SHUTOFF})
@@ -180,15 +181,7 @@ def explain(tx: Transaction, op: Operation[AttachParams], error: str) -> None:
     if attachments.settle(tx, asked.attachment_id, op.id, status=AttachStatus.ERROR_ATTACHING):
         attachments.let_volume_follow(tx, asked.volume_id)
     if op.project_id:
-        messages.tell(
-            tx,
-            op.project_id,
-            resource_type="VOLUME",
-            resource_id=asked.volume_id,
-            event="002_001",
-            text=error,
-            request_id=op.request_id,
-        )
+        messages.tell(tx, op.project_id, Event.ATTACH_VOLUME, asked.volume_id, error, op.request_id)
 
 
 ATTACH_VOLUME = Verb(

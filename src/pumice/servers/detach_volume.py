@@ -25,6 +25,7 @@ from pumice.servers.attach_volume import must_take_disks
 from pumice.servers.machine import unplug_disk
 from pumice.store import attachments, messages, servers, volumes
 from pumice.store.database import Transaction
+from pumice.store.messages import Event
 
 A, V = AttachStatus, VolumeStatus
 
@@ -113,15 +114,7 @@ def explain(tx: Transaction, op: Operation[DetachParams], error: str) -> None:
         attachments.let_volume_follow(tx, asked.volume_id)
         servers.change_disk(tx, asked.disk_id, delete_on_termination=asked.delete_on_termination)
     if op.project_id:
-        messages.tell(
-            tx,
-            op.project_id,
-            resource_type="VOLUME",
-            resource_id=asked.volume_id,
-            event="004_001",
-            text=error,
-            request_id=op.request_id,
-        )
+        messages.tell(tx, op.project_id, Event.DETACH_VOLUME, asked.volume_id, error, op.request_id)
 
 
 DETACH_VOLUME = Verb(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from enum import Enum
 
 import sqlalchemy as sa
 
@@ -15,24 +16,31 @@ KEEP = timedelta(days=30)
 _m = messages.c
 
 
+class Event(Enum):
+    """What did not succeed: the resource, and the incumbent's numbers for the action and the detail."""
+
+    CREATE_VOLUME = "VOLUME", "001_002"
+    ATTACH_VOLUME = "VOLUME", "002_001"
+    DELETE_VOLUME = "VOLUME", "003_005"
+    DETACH_VOLUME = "VOLUME", "004_001"
+    COPY_IMAGE = "VOLUME", "005_004"
+    EXTEND_VOLUME = "VOLUME", "007_006"
+    CREATE_SNAPSHOT = "VOLUME_SNAPSHOT", "009_001"
+    DELETE_SNAPSHOT = "VOLUME_SNAPSHOT", "010_001"
+
+
 def tell(
-    tx: Transaction,
-    project_id: str,
-    *,
-    resource_type: str,
-    resource_id: str,
-    event: str,
-    text: str,
-    request_id: str | None,
+    tx: Transaction, project_id: str, event: Event, resource_id: str, text: str, request_id: str | None
 ) -> None:
-    """Leave a message for a project. ``event`` is the incumbent's action and detail: ``001_002``."""
+    """Leave a message for a project: why ``event`` happened to the resource."""
+    resource_type, numbers = event.value
     created = now()
     row = {
         "id": new_id(),
         "project_id": project_id,
         "resource_type": resource_type,
         "resource_id": resource_id,
-        "event_id": f"VOLUME_{resource_type}_{event}",
+        "event_id": f"VOLUME_{resource_type}_{numbers}",
         "level": "ERROR",
         "text": text,
         "request_id": request_id,

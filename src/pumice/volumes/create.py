@@ -35,6 +35,7 @@ from pumice.scheduler.request import Request
 from pumice.store import messages, pools, quotas, snapshots, volumes
 from pumice.store.columns import now
 from pumice.store.database import Transaction
+from pumice.store.messages import Event
 
 V = VolumeStatus
 
@@ -266,15 +267,8 @@ def explain(tx: Transaction, op: Operation[CreateParams], error: str) -> None:
     text = f"{reason} {error}" if reason and reason != error else error
     volumes.reset(tx, op.params.volume_id, V.ERROR, op.id)
     assert op.project_id is not None
-    messages.tell(
-        tx,
-        op.project_id,
-        resource_type="VOLUME",
-        resource_id=op.params.volume_id,
-        event="001_002" if op.params.origin == "blank" else "005_004",
-        text=text,
-        request_id=op.request_id,
-    )
+    event = Event.COPY_IMAGE if op.params.origin == "image" else Event.CREATE_VOLUME
+    messages.tell(tx, op.project_id, event, op.params.volume_id, text, op.request_id)
 
 
 CREATE = Verb(

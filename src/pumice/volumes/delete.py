@@ -24,6 +24,7 @@ from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, sc
 from pumice.operations.places import volume_host
 from pumice.store import attachments, messages, operations, pools, quotas, volumes
 from pumice.store.database import Transaction
+from pumice.store.messages import Event
 
 V = VolumeStatus
 DELETABLE = frozenset(
@@ -114,15 +115,7 @@ def explain(tx: Transaction, op: Operation[DeleteParams], error: str) -> None:
     """The volume is in ``error_deleting``, and its owner can read why."""
     volumes.reset(tx, op.params.volume_id, V.ERROR_DELETING, op.id)
     if volume := volumes.find(tx, op.params.volume_id):
-        messages.tell(
-            tx,
-            volume.project_id,
-            resource_type="VOLUME",
-            resource_id=volume.id,
-            event="003_005",
-            text=error,
-            request_id=op.request_id,
-        )
+        messages.tell(tx, volume.project_id, Event.DELETE_VOLUME, volume.id, error, op.request_id)
 
 
 DELETE = Verb(

@@ -25,6 +25,7 @@ from pumice.scheduler.filters import capacity
 from pumice.scheduler.request import Request
 from pumice.store import messages, pools, quotas, volumes
 from pumice.store.database import Transaction
+from pumice.store.messages import Event
 
 V = VolumeStatus
 
@@ -116,15 +117,7 @@ def explain(tx: Transaction, op: Operation[ExtendParams], error: str) -> None:
         growth = op.params.new_size - op.params.size
         quotas.give_back(tx, volume.project_id, _growth(tx, volume.type_id, growth))
         volumes.reset(tx, volume.id, V.AVAILABLE, op.id)
-        messages.tell(
-            tx,
-            volume.project_id,
-            resource_type="VOLUME",
-            resource_id=volume.id,
-            event="007_006",
-            text=error,
-            request_id=op.request_id,
-        )
+        messages.tell(tx, volume.project_id, Event.EXTEND_VOLUME, volume.id, error, op.request_id)
 
 
 EXTEND = Verb(

@@ -169,15 +169,7 @@ async def test_messages_have_the_incumbents_keys(cloud: Cloud) -> None:
     volume_id = (await cloud.make())["id"]
 
     def tell(tx: Transaction) -> None:
-        messages.tell(
-            tx,
-            PROJECT,
-            resource_type="VOLUME",
-            resource_id=volume_id,
-            event="001_002",
-            text="No room.",
-            request_id="req-1",
-        )
+        messages.tell(tx, PROJECT, messages.Event.CREATE_VOLUME, volume_id, "No room.", "req-1")
 
     await cloud.db.write(tell)
     (message,) = (await cloud.call("GET", "/messages")).json()["messages"]

@@ -22,6 +22,7 @@ from pumice.operations.places import volume_host
 from pumice.store import messages, quotas, snapshots, volumes
 from pumice.store.columns import now
 from pumice.store.database import Transaction
+from pumice.store.messages import Event
 
 S = SnapshotStatus
 
@@ -116,15 +117,7 @@ def explain(tx: Transaction, op: Operation[SnapshotParams], error: str) -> None:
     """The snapshot is in ``error``, and its owner can read why."""
     snapshots.reset(tx, op.params.snapshot_id, S.ERROR, op.id)
     if snapshot := snapshots.find(tx, op.params.snapshot_id):
-        messages.tell(
-            tx,
-            snapshot.project_id,
-            resource_type="VOLUME_SNAPSHOT",
-            resource_id=snapshot.id,
-            event="009_001",
-            text=error,
-            request_id=op.request_id,
-        )
+        messages.tell(tx, snapshot.project_id, Event.CREATE_SNAPSHOT, snapshot.id, error, op.request_id)
 
 
 CREATE_SNAPSHOT = Verb(

@@ -19,6 +19,7 @@ from pumice.operations.operation import Operation, Step, Verb, enqueue
 from pumice.operations.places import volume_host
 from pumice.store import messages, quotas, snapshots
 from pumice.store.database import Transaction
+from pumice.store.messages import Event
 
 S = SnapshotStatus
 DELETABLE = frozenset({S.AVAILABLE, S.ERROR, S.ERROR_DELETING})
@@ -74,15 +75,7 @@ def explain(tx: Transaction, op: Operation[DeleteSnapshotParams], error: str) ->
     """The snapshot is in ``error_deleting``, and its owner can read why."""
     snapshots.reset(tx, op.params.snapshot_id, S.ERROR_DELETING, op.id)
     if snapshot := snapshots.find(tx, op.params.snapshot_id):
-        messages.tell(
-            tx,
-            snapshot.project_id,
-            resource_type="VOLUME_SNAPSHOT",
-            resource_id=snapshot.id,
-            event="010_001",
-            text=error,
-            request_id=op.request_id,
-        )
+        messages.tell(tx, snapshot.project_id, Event.DELETE_SNAPSHOT, snapshot.id, error, op.request_id)
 
 
 DELETE_SNAPSHOT = Verb(
