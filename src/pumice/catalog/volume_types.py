@@ -16,10 +16,8 @@ get = types.get
 
 
 def for_new_volume(tx: Transaction, who: Scope, name_or_id: str | None, rules: Rules) -> VolumeType:
-    """The type asked for, or the default one. Raises ``NotFound``."""
-    if name_or_id:
-        return types.find(tx, who, name_or_id)
-    return types.find(tx, who, rules.default_volume_type)
+    """The type asked for, else the project's default, else the installation's. Raises ``NotFound``."""
+    return types.find(tx, who, name_or_id or types.default_of(tx, who.project_id) or rules.default_volume_type)
 
 
 def is_multiattach(kind: VolumeType) -> bool:
@@ -75,8 +73,13 @@ def update(tx: Transaction, type_id: str, changes: Mapping[str, Any]) -> VolumeT
 
 
 def delete(tx: Transaction, type_id: str, rules: Rules) -> None:
-    """Forget a type. Raises ``NotFound``, or ``Invalid`` when it is in use or the default one."""
+    """Forget a type. Raises ``NotFound``, or ``Invalid`` when it is in use or anybody's default."""
     kind = by_id(tx, HOUSE, type_id)
+    if projects := [project for project, default in types.defaults(tx).items() if default == type_id]:
+        raise Invalid(
+            f"The volume type {type_id} is the default volume type of projects and cannot be deleted: "
+            f"{', '.join(projects)}."
+        )
     if kind.name == rules.default_volume_type:
         raise Invalid(f"The volume type {type_id} is the default volume type and cannot be deleted.")
     if types.is_used(tx, type_id):
@@ -115,3 +118,13 @@ def _must_be_private(kind: VolumeType) -> None:
 def _must_be_new(tx: Transaction, name: str) -> None:
     if types.named(tx, name):
         raise Conflict(f"Volume Type {name} already exists.")
+
+
+def set_default(tx: Transaction, project_id: str, name_or_id: str) -> VolumeType:
+    """Give a project a default type of its own. Raises ``Invalid`` when there is no such type."""
+    try:
+        kind = types.find(tx, HOUSE, name_or_id)
+    except NotFound as missing:
+        raise Invalid(str(missing)) from None
+    types.set_default(tx, project_id, kind.id)
+    return kind

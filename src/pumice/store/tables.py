@@ -210,6 +210,13 @@ type_access = sa.Table(
     Column("project_id", ID, primary_key=True),
 )
 
+default_types = sa.Table(
+    "default_types",
+    metadata,
+    Column("project_id", ID, primary_key=True),
+    Column("type_id", ID, ForeignKey("volume_types.id"), nullable=False),
+)
+
 quota_limits = sa.Table(
     "quota_limits",
     metadata,

@@ -11,10 +11,11 @@ from pumice.model.volume import VolumeType
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.rows import Rows
-from pumice.store.tables import snapshots, type_access, volume_types, volumes
+from pumice.store.tables import default_types, snapshots, type_access, volume_types, volumes
 
 _t = volume_types.c
 _rows = Rows(volume_types, VolumeType)
+_default_of = sa.select(default_types.c.type_id).where(default_types.c.project_id == sa.bindparam("b_project"))
 _by_name_or_id = _rows.select.where(sa.or_(_t.id == sa.bindparam("b_id"), _t.name == sa.bindparam("b_id")))
 
 
@@ -94,3 +95,26 @@ def remove_access(tx: Transaction, type_id: str, project_id: str) -> bool:
     return bool(
         tx.execute(sa.delete(type_access).where(a.type_id == type_id, a.project_id == project_id)).rowcount
     )
+
+
+def default_of(tx: Transaction, project_id: str | None) -> str | None:
+    """The type that a project's volumes have when they name none, if it has one of its own."""
+    found: str | None = tx.execute(_default_of, {"b_project": project_id}).scalar()
+    return found
+
+
+def defaults(tx: Transaction) -> Mapping[str, str]:
+    """Every project's own default type, by project."""
+    rows = tx.execute(sa.select(default_types).order_by(default_types.c.project_id))
+    return {row.project_id: row.type_id for row in rows}
+
+
+def set_default(tx: Transaction, project_id: str, type_id: str) -> None:
+    """Give a project a default type of its own."""
+    unset_default(tx, project_id)
+    tx.execute(sa.insert(default_types), {"project_id": project_id, "type_id": type_id})
+
+
+def unset_default(tx: Transaction, project_id: str) -> None:
+    """Back to the installation's default type."""
+    tx.execute(sa.delete(default_types).where(default_types.c.project_id == project_id))

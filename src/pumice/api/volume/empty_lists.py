@@ -29,5 +29,4 @@ ROUTES = (
     *_list("/os-volume-manage", "manageable-volumes", "volume_extension:list_manageable"),
     *_list("/manageable_snapshots", "manageable-snapshots", "snapshot_extension:list_manageable", (3, 8)),
     *_list("/os-snapshot-manage", "manageable-snapshots", "snapshot_extension:list_manageable"),
-    *_list("/default-types", "default_types", "volume_extension:default_get_all", (3, 62), detail=False),
 )

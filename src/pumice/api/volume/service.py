@@ -11,6 +11,7 @@ from pumice.api.service import Service
 from pumice.api.volume import (
     attach_actions,
     attachments,
+    default_types,
     discovery,
     empty_lists,
     encryption,
@@ -48,6 +49,7 @@ def volume_service(house: House, policy_file: Path | None = None) -> Service:
         transfers.ROUTES,
         Types(known).routes,
         extra_specs.ROUTES,
+        default_types.ROUTES,
         encryption.ROUTES,
         quotas.ROUTES,
         services.ROUTES,

@@ -201,6 +201,13 @@ def upgrade() -> None:
         sa.UniqueConstraint("name", name=op.f("uq_volume_types_name")),
     )
     op.create_table(
+        "default_types",
+        sa.Column("project_id", sa.String(length=36), nullable=False),
+        sa.Column("type_id", sa.String(length=36), nullable=False),
+        sa.ForeignKeyConstraint(["type_id"], ["volume_types.id"], name=op.f("fk_default_types_type_id")),
+        sa.PrimaryKeyConstraint("project_id", name=op.f("pk_default_types")),
+    )
+    op.create_table(
         "image_members",
         sa.Column("image_id", sa.String(length=36), nullable=False),
         sa.Column("member_id", sa.String(length=36), nullable=False),

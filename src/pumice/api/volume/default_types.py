@@ -1,0 +1,59 @@
+"""The default volume types that projects have of their own, from 3.62 (api-ref, "Default Volume Types")."""
+
+from pydantic import Field
+
+from pumice.api.call import Call, Reply
+from pumice.api.routing import Route
+from pumice.api.volume.fields import Body, Text
+from pumice.catalog import volume_types
+from pumice.model.errors import NotFound
+from pumice.store import types
+
+SINCE = (3, 62)
+RULE = "volume_extension:default_"
+
+
+class NewDefault(Body):
+    """A type by its id or name."""
+
+    volume_type: Text = Field(min_length=1)
+
+
+async def index(call: Call) -> Reply:
+    """Every project that has one, with it."""
+    found = await call.house.db.read(types.defaults)
+    return Reply({"default_types": [_view(project, kind) for project, kind in found.items()]})
+
+
+async def show(call: Call) -> Reply:
+    """One project's."""
+    project = call.args["id"]
+    kind = await call.house.db.read(types.default_of, project)
+    if kind is None:
+        raise NotFound("Default type for project", project)
+    return Reply({"default_type": _view(project, kind)})
+
+
+async def update(call: Call) -> Reply:
+    """Give a project one: 200."""
+    asked = await call.parse(NewDefault, "default_type")
+    kind = await call.house.db.write(volume_types.set_default, call.args["id"], asked.volume_type)
+    return Reply({"default_type": _view(call.args["id"], kind.id)})
+
+
+async def remove(call: Call) -> Reply:
+    """Back to the installation's: 204."""
+    await call.house.db.write(types.unset_default, call.args["id"])
+    return Reply(status=204)
+
+
+def _view(project_id: str, type_id: str) -> dict[str, str]:
+    return {"project_id": project_id, "volume_type_id": type_id}
+
+
+ROUTES = (
+    Route("GET", "/default-types", index, f"{RULE}get_all", since=SINCE),
+    Route("GET", "/default-types/{id}", show, f"{RULE}get", since=SINCE),
+    Route("PUT", "/default-types/{id}", update, f"{RULE}set_or_update", since=SINCE),
+    Route("DELETE", "/default-types/{id}", remove, f"{RULE}unset", since=SINCE),
+)
