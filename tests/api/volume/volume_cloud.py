@@ -215,5 +215,5 @@ POOL_FACTS: dict[str, Any] = {
     "thin": True,
     "max_over_subscription_ratio": 20.0,
     "reserved_percentage": 0,
-    "capabilities": {"volume_backend_name": "fake", "storage_protocol": "iSCSI"},
+    "capabilities": {"volume_backend_name": "fake", "storage_protocol": "iSCSI", "multiattach": True},
 }
