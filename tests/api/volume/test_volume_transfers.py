@@ -128,3 +128,13 @@ async def test_offers_say_more_at_later_versions(cloud: Cloud) -> None:
     for version, more in (("3.54", set()), ("3.55", {"no_snapshots"}), ("3.57", {"no_snapshots"} | history)):
         shown = (await cloud.call("GET", path, version=version)).json()["transfer"]
         assert set(shown) == keys | more
+
+
+async def test_an_offer_goes_with_its_volume(cloud: Cloud) -> None:
+    volume_id = (await cloud.make())["id"]
+    made = await offer(cloud, volume_id)
+    assert (await cloud.act(volume_id, "os-force_delete", who="admin")).status_code == 202
+    await cloud.until(volume_id, None)
+    assert (await cloud.call("GET", f"/volume-transfers/{made['id']}")).status_code == 404
+    assert await take(cloud, made, made["auth_key"]) == 404
+    assert await cloud.db.read(audit.wrong_rows) == []
