@@ -18,7 +18,7 @@ from tests.clients.suites import SUITES, Outcome, Suite, furnish, run
 EXPECTED = Path(__file__).with_name("expected.toml")
 DOCUMENT = Path(__file__).parents[2] / "docs" / "clients.md"
 GOOD_TO_KNOW = (
-    "- Servers have no network here, and `cloud.create_server(wait=True)` of openstacksdk deletes a server that",
+    "- Servers have no network, and `cloud.create_server(wait=True)` of openstacksdk deletes a server that",
     '  becomes active without an address. What goes well is `compute.create_server(networks="none")` with',
     "  `compute.wait_for_server`, or `openstack server create --nic none --wait`.",
 )
