@@ -1,11 +1,31 @@
 """Structured logs: one event per line, with the request's and the operation's ids."""
 
+import contextlib
+import io
 import logging
 import sys
 
 import structlog
 
 from pumice.app.settings import Settings
+
+
+class StandardError(io.TextIOBase):
+    """Standard error as it is at the moment of writing; a line that cannot be written is dropped.
+
+    A reader of the log that goes away, or a full disk under it, must not fail what is being logged.
+    """
+
+    def write(self, text: str) -> int:
+        """Write what can be written."""
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush what can be flushed."""
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
 
 
 def set_up(settings: Settings) -> None:
@@ -24,7 +44,9 @@ def set_up(settings: Settings) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(StandardError()),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(stream=sys.stderr, level=max(level, logging.WARNING), format="%(name)s: %(message)s")
+    logging.basicConfig(
+        stream=StandardError(), level=max(level, logging.WARNING), format="%(name)s: %(message)s"
+    )
