@@ -83,16 +83,17 @@ async def test_every_refusal_says_the_same(
         await tokens.by_password(user, password, asked)
 
 
-async def test_an_unknown_user_costs_as_much_time_as_a_wrong_password(tokens: LocalTokens) -> None:
-    async def seconds(user: Reference) -> float:
-        start = time.perf_counter()
+async def test_an_unknown_user_costs_as_much_work_as_a_wrong_password(tokens: LocalTokens) -> None:
+    async def work(user: Reference) -> float:
+        """CPU seconds of this process: a busy machine does not change them much."""
+        start = time.process_time()
         with pytest.raises(Unauthenticated):
             await tokens.by_password(user, "wrong", UNSCOPED)
-        return time.perf_counter() - start
+        return time.process_time() - start
 
-    known = min([await seconds(DEMO) for _ in range(5)])
-    unknown = min([await seconds(Reference(name="nobody", domain_id="default")) for _ in range(5)])
-    assert known / 2 < unknown < known * 2
+    known = min([await work(DEMO) for _ in range(5)])
+    unknown = min([await work(Reference(name="nobody", domain_id="default")) for _ in range(5)])
+    assert known / 3 < unknown < known * 3
 
 
 async def test_a_remembered_token_asks_the_database_nothing(db: SqliteDatabase) -> None:
