@@ -1,19 +1,26 @@
 """A real ``pumice serve`` that can be told to die at a step, and a client for it."""
 
+import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import yaml
+
+from pumice.backends.targets.tgtd import TgtDaemon
+from pumice.hypervisor.libvirtd import LibvirtDaemon
 
 PATIENCE = 60.0
 
@@ -27,7 +34,7 @@ def free_port() -> int:
 class PumiceProcess:
     """One installation: its state directory, and the process that serves it at the moment."""
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(self, state_dir: Path, **environment: str) -> None:
         self.state_dir = state_dir
         self.port = free_port()
         self.environment = {
@@ -38,9 +45,23 @@ class PumiceProcess:
             "PUMICE_TGT__PORTAL": f"127.0.0.1:{free_port()}",
             "PUMICE_QUOTAS": json.dumps({"volumes": -1, "gigabytes": -1}),
             "PUMICE_LOG_LEVEL": "warning",
+            **environment,
         }
+        self.awaited = {"cinder-volume", "nova-compute"}
+        """The services that are to be up before anything is asked."""
         self.process: subprocess.Popen[bytes] | None = None
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
+
+    @property
+    def tgtd(self) -> TgtDaemon:
+        """The target daemon that the process runs."""
+        return TgtDaemon(self.state_dir / "tgt", self.environment["PUMICE_TGT__PORTAL"])
+
+    @property
+    def libvirtd(self) -> LibvirtDaemon:
+        """The libvirtd that the process runs."""
+        compute = self.state_dir / "compute"
+        return LibvirtDaemon(compute / "libvirt", compute / "cache")
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         argv = [sys.executable, "-m", "pumice", *words]
@@ -68,10 +89,9 @@ class PumiceProcess:
 
     def _has_services(self) -> bool:
         services = self.call("GET", "/volume/v3/os-services")["services"]
-        computes = self.call("GET", "/compute/v2.1/os-services")["services"]
-        return any(s["binary"] == "cinder-volume" and s["state"] == "up" for s in services) and any(
-            s["binary"] == "nova-compute" and s["state"] == "up" for s in computes
-        )
+        services += self.call("GET", "/compute/v2.1/os-services")["services"]
+        up = {service["binary"] for service in services if service["state"] == "up"}
+        return up.issuperset(self.awaited)
 
     def log_in(self) -> None:
         password = yaml.safe_load((self.state_dir / "passwords.yaml").read_text())["admin"]
@@ -125,3 +145,27 @@ class PumiceProcess:
         """What the audit says; empty when all is well."""
         audit = self.command("audit")
         return audit.stdout + audit.stderr if audit.returncode else ""
+
+
+@contextmanager
+def installation(**environment: str) -> Iterator[PumiceProcess]:
+    """A fresh one, not started yet; nothing of it is left in the end."""
+    directory = Path(tempfile.mkdtemp(prefix="pumice-"))  # short, because of the limit on the paths of sockets
+    pumice = PumiceProcess(directory / "state", **environment)
+    pumice.state_dir.mkdir()
+    log = directory / "serve.log"
+    log.touch()
+    try:
+        yield pumice
+    finally:
+        pumice.stop()
+        pumice.http.close()
+        print(log.read_text())  # shown when the test fails
+        asyncio.run(end_daemons(pumice))
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+async def end_daemons(pumice: PumiceProcess) -> None:
+    """tgtd, libvirtd and the guests outlive the process, as they should; here they go."""
+    await pumice.tgtd.stop(force=True)
+    await pumice.libvirtd.stop(force=True)

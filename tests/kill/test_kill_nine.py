@@ -5,23 +5,20 @@ of it was written down). After the restart nothing is stuck and nothing leaked. 
 """
 
 import asyncio
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pumice_process import PumiceProcess
+from pumice_process import PumiceProcess, installation
 from rich.console import Console
 from rich.table import Table
+from stories import SERVERS, VOLUMES, Stories
 
 from pumice.app.guest_image import build_guest_image
 from pumice.app.tour.run import cache_dir
 from pumice.attachments.connect import CONNECT
 from pumice.attachments.disconnect import DISCONNECT
-from pumice.backends.targets.tgtd import TgtDaemon
-from pumice.hypervisor.libvirtd import LibvirtDaemon
 from pumice.operations.operation import Step, Verb
 from pumice.servers.attach_volume import ATTACH_VOLUME
 from pumice.servers.boot import BOOT
@@ -31,63 +28,6 @@ from pumice.volumes.create import CREATE
 from pumice.volumes.delete import DELETE
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("kill"), pytest.mark.timeout(900)]
-
-VOLUMES, SERVERS, IMAGES = "/volume/v3/volumes", "/compute/v2.1/servers", "/image/v2/images"
-
-
-class Stories:
-    """The requests, and what must be true once they are carried out."""
-
-    def __init__(self, pumice: PumiceProcess, guest: Path) -> None:
-        self.pumice = pumice
-        image = pumice.call("POST", IMAGES, {"name": "i", "disk_format": "qcow2", "container_format": "bare"})
-        self.image: str = image["id"]
-        upload = pumice.http.put(
-            f"{IMAGES}/{self.image}/file",
-            content=guest.read_bytes(),
-            headers={"Content-Type": "application/octet-stream"},
-        )
-        assert upload.status_code == 204, upload.text
-
-    def create(self, **wanted: Any) -> str:
-        body = {"volume": {"size": 1, **wanted}}
-        return str(self.pumice.call("POST", VOLUMES, body)["volume"]["id"])
-
-    def boot(self, volume: str) -> str:
-        disk = {"boot_index": 0, "uuid": volume, "source_type": "volume", "destination_type": "volume"}
-        flavors = self.pumice.call("GET", "/compute/v2.1/flavors/detail")["flavors"]
-        flavor = min((f for f in flavors if f["ram"] >= 256), key=lambda f: f["ram"])["id"]
-        body = {"name": "s", "flavorRef": flavor, "networks": "none", "block_device_mapping_v2": [disk]}
-        return str(self.pumice.call("POST", SERVERS, {"server": body})["server"]["id"])
-
-    def attach(self, server: str, volume: str) -> None:
-        body = {"volumeAttachment": {"volumeId": volume}}
-        self.pumice.call("POST", f"{SERVERS}/{server}/os-volume_attachments", body)
-
-    def detach(self, server: str, volume: str) -> None:
-        self.pumice.call("DELETE", f"{SERVERS}/{server}/os-volume_attachments/{volume}")
-
-    def delete(self, path: str) -> None:
-        self.pumice.call("DELETE", path)
-
-    def volume_is(self, volume: str, status: str) -> None:
-        shown = self.pumice.call("GET", f"{VOLUMES}/{volume}")["volume"]
-        assert shown["status"] == status, shown
-
-    def server_is(self, server: str, status: str) -> None:
-        shown = self.pumice.call("GET", f"{SERVERS}/{server}")["server"]
-        assert shown["status"] == status, shown
-
-    def is_gone(self, path: str) -> None:
-        assert self.pumice.http.get(path).status_code == 404
-
-    def wait_for_guest(self, server: str) -> None:
-        def ready() -> bool:
-            body = {"os-getConsoleOutput": {"length": None}}
-            output = self.pumice.call("POST", f"{SERVERS}/{server}/action", body)["output"]
-            return "PUMICE-GUEST ready" in output
-
-        self.pumice.wait(ready, "the guest does not boot", 120)
 
 
 def points(*verbs: Verb[Any]) -> list[tuple[str, str]]:
@@ -126,23 +66,8 @@ def report() -> Iterator[Report]:
 
 @pytest.fixture(scope="module")
 def pumice() -> Iterator[PumiceProcess]:
-    directory = Path(tempfile.mkdtemp(prefix="pumice-"))
-    pumice = PumiceProcess(directory / "state")
-    (directory / "state").mkdir()
-    try:
+    with installation() as pumice:
         yield pumice
-    finally:
-        pumice.close()
-        asyncio.run(end_daemons(pumice))
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-async def end_daemons(pumice: PumiceProcess) -> None:
-    """tgtd, libvirtd and the guests outlive the process, as they should; here they go."""
-    portal = pumice.environment["PUMICE_TGT__PORTAL"]
-    await TgtDaemon(pumice.state_dir / "tgt", portal).stop(force=True)
-    compute = pumice.state_dir / "compute"
-    await LibvirtDaemon(compute / "libvirt", compute / "cache").stop(force=True)
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +79,9 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def stories(pumice: PumiceProcess, guest: Path) -> Stories:
     pumice.start()
-    return Stories(pumice, guest)
+    stories = Stories(pumice)
+    stories.image = stories.upload(guest.read_bytes(), "qcow2")
+    return stories
 
 
 @pytest.fixture(scope="module")

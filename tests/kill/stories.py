@@ -1,0 +1,75 @@
+"""What a tenant asks of a running Pumice, and what must be true once it is carried out."""
+
+from typing import Any
+
+import httpx
+from pumice_process import PumiceProcess
+
+VOLUMES, SERVERS, IMAGES = "/volume/v3/volumes", "/compute/v2.1/servers", "/image/v2/images"
+
+
+class Stories:
+    """The requests, and what must be true once they are carried out."""
+
+    def __init__(self, pumice: PumiceProcess) -> None:
+        self.pumice = pumice
+        self.image = ""
+        """What servers boot from."""
+
+    def upload(self, content: bytes, disk_format: str) -> str:
+        """An image that is active."""
+        image, answer = self.offer(content, disk_format)
+        assert answer.status_code == 204, answer.text
+        return image
+
+    def offer(self, content: bytes, disk_format: str) -> tuple[str, httpx.Response]:
+        """An image, and what the upload of its bytes was answered."""
+        wanted = {"name": "i", "disk_format": disk_format, "container_format": "bare"}
+        image = str(self.pumice.call("POST", IMAGES, wanted)["id"])
+        headers = {"Content-Type": "application/octet-stream"}
+        return image, self.pumice.http.put(f"{IMAGES}/{image}/file", content=content, headers=headers)
+
+    def create(self, **wanted: Any) -> str:
+        body = {"volume": {"size": 1, **wanted}}
+        return str(self.pumice.call("POST", VOLUMES, body)["volume"]["id"])
+
+    def boot(self, volume: str) -> str:
+        disk = {"boot_index": 0, "uuid": volume, "source_type": "volume", "destination_type": "volume"}
+        flavors = self.pumice.call("GET", "/compute/v2.1/flavors/detail")["flavors"]
+        flavor = min((f for f in flavors if f["ram"] >= 256), key=lambda f: f["ram"])["id"]
+        body = {"name": "s", "flavorRef": flavor, "networks": "none", "block_device_mapping_v2": [disk]}
+        return str(self.pumice.call("POST", SERVERS, {"server": body})["server"]["id"])
+
+    def attach(self, server: str, volume: str) -> None:
+        body = {"volumeAttachment": {"volumeId": volume}}
+        self.pumice.call("POST", f"{SERVERS}/{server}/os-volume_attachments", body)
+
+    def detach(self, server: str, volume: str) -> None:
+        self.pumice.call("DELETE", f"{SERVERS}/{server}/os-volume_attachments/{volume}")
+
+    def delete(self, path: str) -> None:
+        self.pumice.call("DELETE", path)
+
+    def volume_is(self, volume: str, status: str) -> None:
+        shown = self.pumice.call("GET", f"{VOLUMES}/{volume}")["volume"]
+        assert shown["status"] == status, shown
+
+    def server_is(self, server: str, status: str) -> None:
+        shown = self.pumice.call("GET", f"{SERVERS}/{server}")["server"]
+        assert shown["status"] == status, shown
+
+    def messages(self, volume: str) -> list[str]:
+        """What the owner of a volume is told, the latest first."""
+        found = self.pumice.call("GET", f"/volume/v3/messages?resource_uuid={volume}")["messages"]
+        return [message["user_message"] for message in found]
+
+    def is_gone(self, path: str) -> None:
+        assert self.pumice.http.get(path).status_code == 404
+
+    def wait_for_guest(self, server: str) -> None:
+        def ready() -> bool:
+            body = {"os-getConsoleOutput": {"length": None}}
+            output = self.pumice.call("POST", f"{SERVERS}/{server}/action", body)["output"]
+            return "PUMICE-GUEST ready" in output
+
+        self.pumice.wait(ready, "the guest does not boot", 120)
