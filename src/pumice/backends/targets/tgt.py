@@ -110,11 +110,13 @@ class TgtTarget:
         (two guests of one host), all its sessions end, and those still allowed are taken up again by the
         initiator itself, without an error in the guest.
         """
-        await self._on_tgtd(partial(self._revoke, volume, grant))
+        if not self._is_down():
+            await self._on_tgtd(partial(self._revoke, volume, grant))
 
     async def remove(self, volume: VolumeId) -> None:
         """See the contract."""
-        await self._on_tgtd(partial(self._remove, volume))
+        if not self._is_down():
+            await self._on_tgtd(partial(self._remove, volume))
 
     async def resize(self, volume: VolumeId, device: Path) -> None:
         """See the contract. tgtd reads a device's size only when it opens it, so the disk is taken out and
@@ -250,6 +252,13 @@ class TgtTarget:
         return VolumeId(volume) if volume != target.iqn else None
 
     # --- the thread ----------------------------------------------------------------------------------------
+
+    def _is_down(self) -> bool:
+        """Whether a daemon of our own is dead: then nobody is let in, and nothing is left to take away.
+
+        So an attach that failed because it cannot be started is undone all the same.
+        """
+        return self.daemon is not None and self.daemon.pid() is None
 
     async def _on_tgtd(self, call: Callable[[], T]) -> T:
         """Make the call; a daemon of our own that died is started again first, empty as it then is."""

@@ -1,0 +1,46 @@
+"""A Pumice on real parts, with a guest that runs, for the tests that make trouble for them."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from pumice_process import PumiceProcess, installation
+from stories import Stories
+
+from pumice.app.guest_image import build_guest_image
+from pumice.app.tour.run import cache_dir
+
+
+@pytest.fixture(scope="session")
+def real_cloud() -> Iterator[PumiceProcess]:
+    with installation(PUMICE_COMPUTE__DETACH_SECONDS="4") as pumice:
+        pumice.start()
+        yield pumice
+
+
+@pytest.fixture(scope="session")
+def real(real_cloud: PumiceProcess, tmp_path_factory: pytest.TempPathFactory) -> Stories:
+    """A cloud of tgtd, libvirtd and QEMU."""
+    stories = Stories(real_cloud)
+    image = asyncio.run(build_guest_image(tmp_path_factory.mktemp("guest") / "guest.qcow2", cache_dir()))
+    stories.image = stories.upload(image.read_bytes(), "qcow2")
+    return stories
+
+
+@pytest.fixture(scope="session")
+def guest(real: Stories) -> str:
+    """A server whose guest has booted, and lets go of disks when it is asked to."""
+    root = real.create(imageRef=real.image)
+    real.pumice.settle()
+    server = real.boot(root)
+    real.pumice.settle()
+    real.wait_for_guest(server)
+    return server
+
+
+@pytest.fixture
+def volume(real: Stories) -> str:
+    """An empty volume."""
+    volume = real.create()
+    real.pumice.settle()
+    return volume
