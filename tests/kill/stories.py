@@ -52,7 +52,7 @@ class Stories:
 
     def volume_is(self, volume: str, status: str) -> None:
         shown = self.pumice.call("GET", f"{VOLUMES}/{volume}")["volume"]
-        assert shown["status"] == status, shown
+        assert shown["status"] == status, (self.messages(volume), shown)
 
     def server_is(self, server: str, status: str) -> None:
         shown = self.pumice.call("GET", f"{SERVERS}/{server}")["server"]
