@@ -60,9 +60,9 @@ def qcow2_said_to_be_raw(path: Path) -> bytes:
     [
         (with_backing_file, "qcow2", "backing file"),
         (with_data_file, "qcow2", "in another file"),
-        (vmdk_that_names_a_path, "vmdk", "descriptor"),
+        (vmdk_that_names_a_path, "vmdk", "declared as 'vmdk'"),
         (qcow2_said_to_be_raw, "raw", "declared as 'raw'"),
-        (lambda _: b"QFI\xfb\0\0\0\x03", "qcow2", "truncated"),
+        (lambda _: b"QFI\xfb\0\0\0\x03", "qcow2", "declared as 'qcow2'"),
         (lambda _: b"", "qcow2", "empty"),
     ],
     ids=["backing file", "data file", "vmdk path", "said to be raw", "truncated header", "empty"],
