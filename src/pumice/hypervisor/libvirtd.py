@@ -28,6 +28,7 @@ from urllib.parse import quote
 import structlog
 
 from pumice.host.command import CommandFailed, launch
+from pumice.host.lock_holder import lock_holder
 from pumice.hypervisor import accelerator
 from pumice.model.errors import Conflict, Misconfigured, Trouble
 
@@ -37,6 +38,9 @@ _SEARCH_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 """Not every root has sbin on the path."""
 
 _SOCKET_PATH_LIMIT = 107  # sockaddr_un.sun_path holds 108 bytes with the final NUL; see unix(7)
+
+_DIED_SILENTLY = "unable to determine if daemon is running"
+"""What libvirtd's parent says of a child that ended before it told whether it started well."""
 
 _QEMU_CONF = """\
 stdio_handler = "file"
@@ -130,15 +134,7 @@ class LibvirtDaemon:
 
     def pid(self) -> int | None:
         """The daemon's process id while it runs. A free lock on the pid file means that nobody is there."""
-        try:
-            with self._pid_file.open("r+") as file:
-                try:
-                    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1)
-                except OSError:
-                    return int(file.read() or 0) or None
-        except FileNotFoundError:
-            pass
-        return None
+        return lock_holder(self._pid_file)
 
     def forget_log(self, domain: str) -> None:
         """Remove QEMU's log of a domain that is gone; libvirt keeps it for ever."""
@@ -171,6 +167,8 @@ class LibvirtDaemon:
             argv = ("unshare", "--mount", "sh", "-c", _IN_NAMESPACE, "libvirtd", *words)
             await launch(*argv, log_file=self._launch_log, timeout=60, env={"PATH": _SEARCH_PATH})
         except CommandFailed as failed:
+            if _DIED_SILENTLY in failed.stderr:
+                raise Trouble("libvirtd was killed while it started.") from failed
             raise Misconfigured(
                 f"A private libvirtd could not be started: {failed.stderr.strip()[-300:]} "
                 f"(its log is {self.state_dir / 'log/libvirtd.log'})"

@@ -10,12 +10,10 @@ Never kill it while it has targets: the guests would lose their disks.
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import shutil
 import signal
 import socket
-import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,12 +21,10 @@ import structlog
 
 from pumice.backends.targets.tgt_management import LONGEST_SOCKET_PATH, Management, TgtdSilent
 from pumice.host.command import launch
+from pumice.host.lock_holder import lock_holder
 from pumice.model.errors import Conflict, Misconfigured, Trouble
 
 log = structlog.get_logger(__name__)
-
-_FLOCK = struct.Struct("hhqqi")
-"""``struct flock`` of 64-bit Linux: type, whence, start, length, process id."""
 
 
 class TgtDaemon:
@@ -46,13 +42,7 @@ class TgtDaemon:
 
     def pid(self) -> int | None:
         """The process id of the daemon, or None when there is none."""
-        try:
-            with open(f"{self.ipc_socket}.0.lock", "rb") as lock:
-                asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-                kind, *_, pid = _FLOCK.unpack(fcntl.fcntl(lock, fcntl.F_GETLK, asked))
-        except FileNotFoundError:
-            return None
-        return None if kind == fcntl.F_UNLCK else pid
+        return lock_holder(f"{self.ipc_socket}.0.lock")
 
     async def start(self) -> None:
         """Find the daemon, or start it. Returns once it answers at the portal.
