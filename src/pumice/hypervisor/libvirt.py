@@ -27,7 +27,7 @@ from weakref import WeakValueDictionary
 
 from pumice.host import qemu_img
 from pumice.host.thread import in_thread
-from pumice.hypervisor import accelerator, console_log, domain_xml
+from pumice.hypervisor import accelerator, console_log, domain_xml, qemu_leftovers
 from pumice.hypervisor.accelerator import Accelerator
 from pumice.hypervisor.contract import Connector, Disk, Machine, Power
 from pumice.hypervisor.libvirt_connection import Connection, LibvirtConnection, load
@@ -187,6 +187,8 @@ class LibvirtHypervisor:
                 except libvirt.libvirtError:
                     if disk.serial not in disks_of(domain):  # else an earlier call, given up, got through
                         forget_secret(connection, disk.attachment)
+                        if connection.isAlive():
+                            qemu_leftovers.clear(domain)
                         raise
             if disk.serial not in disks_of(domain, inactive=True):
                 domain.attachDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
@@ -197,10 +199,15 @@ class LibvirtHypervisor:
         """Unplug the disk from the guest; once the guest let go, from the definition, with its secret."""
 
         def out(domain: Domain) -> bool:
-            return not domain.isActive() or disk.serial not in disks_of(domain)
+            if not domain.isActive():
+                return True
+            return disk.serial not in disks_of(domain) and not qemu_leftovers.devices(domain)
 
         def ask(domain: Domain) -> None:
-            domain.detachDeviceAlias(disks_of(domain)[disk.serial].alias, load().VIR_DOMAIN_AFFECT_LIVE)
+            if known := disks_of(domain).get(disk.serial):
+                domain.detachDeviceAlias(known.alias, load().VIR_DOMAIN_AFFECT_LIVE)
+            else:
+                qemu_leftovers.clear(domain)
 
         try:
             let_go = await self._guest_follows(server, ask, out, timeout)
@@ -217,6 +224,8 @@ class LibvirtHypervisor:
             if domain is not None and (known := disks_of(domain, inactive=True).get(disk.serial)):
                 domain.detachDeviceFlags(known.xml, load().VIR_DOMAIN_AFFECT_CONFIG)
             forget_secret(connection, disk.attachment)
+            if domain is not None and domain.isActive():
+                qemu_leftovers.clear(domain)
 
         await self._change(server, work)
 

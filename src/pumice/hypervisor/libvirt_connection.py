@@ -28,8 +28,18 @@ _AT_ONCE = 4  # libvirtd serves five requests of one client at a time
 
 _ISCSI = "iSCSI: "
 _LOGIN_REFUSED = "Authentication failure"
-_MAY_PASS = ("iSCSI: Failed to connect", "cannot acquire state change lock", "Connection refused")
-"""Words of libvirt and QEMU for what waiting may cure: a target that is restarting, a domain that is busy."""
+_MAY_PASS = (
+    "iSCSI: Failed to connect",
+    "cannot acquire state change lock",
+    "Connection refused",
+    "attempt to add duplicate property",
+    "Duplicate nodes with node-name",
+    "Duplicate device ID",
+)
+"""Words of libvirt and QEMU for what another try may cure: a target that is restarting, a domain that is busy.
+
+The last three: a libvirtd was killed in the middle of an attach (``qemu_leftovers``).
+"""
 
 
 def load() -> Any:
