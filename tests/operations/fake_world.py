@@ -26,7 +26,7 @@ from pumice.operations.runner import Runner
 from pumice.servers import boot
 from pumice.store import attachments, servers, volumes
 from pumice.store.columns import now
-from pumice.store.database import SqliteDatabase, Transaction
+from pumice.store.database import Database, Transaction, open_database
 from pumice.store.tables import images, metadata
 from pumice.volumes import create
 
@@ -40,7 +40,7 @@ HOST = "here"
 class FakeWorld:
     """The harness's world."""
 
-    db: SqliteDatabase
+    db: Database
     hands: Hands
     rules: Rules
     backends: dict[str, FakeBackend]
@@ -123,18 +123,20 @@ class FakeWorld:
 
 @asynccontextmanager
 async def fake_world(
-    backends: dict[str, FakeBackend] | None = None, rules: Rules | None = None
+    backends: dict[str, FakeBackend] | None = None,
+    rules: Rules | None = None,
+    database_url: str | None = None,
 ) -> AsyncIterator[FakeWorld]:
-    """A fresh one; ``backends`` by ``host@backend``."""
+    """A fresh one; ``backends`` by ``host@backend``. On an empty database, or on SQLite."""
     with TemporaryDirectory(prefix="pumice-") as directory:
-        db = SqliteDatabase(Path(directory) / "pumice.db")
+        db = open_database(database_url or f"sqlite:///{directory}/pumice.db")
         rules = rules or Rules()
 
         def furnish(tx: Transaction) -> None:
             metadata.create_all(tx.connection)
             volume_types.make_default(tx, rules)
 
-        db.write_now(furnish)
+        await db.write(furnish)
         target, machines = FakeTarget(), FakeHypervisor(host=HOST)
         backends = backends or {f"{HOST}@one": FakeBackend(("a",)), f"{HOST}@two": FakeBackend(("b",))}
         hands = Hands(

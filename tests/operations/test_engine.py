@@ -17,7 +17,7 @@ from pumice.operations.hands import Hands
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, scheduler
 from pumice.operations.runner import Runner
 from pumice.store import operations as log
-from pumice.store.database import SqliteDatabase, Transaction
+from pumice.store.database import Database, Transaction, open_database
 from pumice.store.tables import metadata
 
 
@@ -120,9 +120,8 @@ SET_TABLE = Verb(
 class House:
     """A database and the way to run workers on it."""
 
-    def __init__(self, path: Path) -> None:
-        self.db = SqliteDatabase(path / "log.db")
-        self.db.write_now(lambda tx: metadata.create_all(tx.connection))
+    def __init__(self, db: Database) -> None:
+        self.db = db
         self.hands = Hands(self.db, image_path=Path)
         self.endings = Endings(self.db)
         self.tasks: list[tuple[Runner, asyncio.Task[None]]] = []
@@ -159,8 +158,10 @@ class House:
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    house = House(tmp_path)
+async def house(database_url: str) -> AsyncIterator[House]:
+    db = open_database(database_url)
+    await db.write(lambda tx: metadata.create_all(tx.connection))
+    house = House(db)
     yield house
     await house.kill()
     await house.db.close()

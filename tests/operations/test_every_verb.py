@@ -1,6 +1,7 @@
 """Every operation passes the harness: straight, twice, failing, undone twice, killed, at each of its steps."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -365,5 +366,5 @@ def test_every_verb_has_a_scenario() -> None:
         for trial in trials(scenario.verb)
     ],
 )
-async def test_it_ends_and_leaves_nothing(name: str, trial: Trial) -> None:
-    await perform(SCENARIOS[name], trial)
+async def test_it_ends_and_leaves_nothing(name: str, trial: Trial, database_url: str) -> None:
+    await perform(replace(SCENARIOS[name], world=lambda: fake_world(database_url=database_url)), trial)

@@ -117,11 +117,12 @@ def version() -> None:
 def db_upgrade(context: typer.Context) -> None:
     """Bring the database to this version's schema. `serve` does the same when it starts."""
     from pumice.store import schema
+    from pumice.store.database import shown
 
     url = _settings(context).database()
     found = schema.upgrade(url)
     now = "was there already" if found == schema.HEAD else f"came from {found or 'an empty database'}"
-    print(f"{url}: schema {schema.HEAD}, {now}")
+    print(f"{shown(url)}: schema {schema.HEAD}, {now}")
 
 
 @operations.command("list")

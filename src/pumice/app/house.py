@@ -38,7 +38,7 @@ from pumice.operations.hands import Hands
 from pumice.operations.places import SCHEDULER, compute_host, volume_host
 from pumice.operations.runner import Runner
 from pumice.store import schema
-from pumice.store.database import SqliteDatabase, Transaction, open_database
+from pumice.store.database import Database, Transaction, alone, open_database
 
 logger = structlog.get_logger(__name__)
 
@@ -50,7 +50,7 @@ class Whole:
     """A Pumice that can be run."""
 
     settings: Settings
-    db: SqliteDatabase
+    db: Database
     images: ImageFiles
     hands: Hands
     daemons: list[Daemon]
@@ -107,22 +107,23 @@ class Whole:
         )
 
 
-def build(settings: Settings) -> Whole:
+async def build(settings: Settings) -> Whole:
     """Open the database, brought up to date and furnished, and put the parts together."""
     state = settings.state_dir.absolute()
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    schema.upgrade(settings.database())
     db = open_database(settings.database())
+    await schema.migrate(db)
     passwords = first_passwords(settings)
     rules = settings.rules()
-    hashes = bootstrap.hashes(passwords) if db.write_now(bootstrap.is_needed) else {}
+    hashes = bootstrap.hashes(passwords) if await db.read(bootstrap.is_needed) else {}
 
     def furnish(tx: Transaction) -> None:
+        alone(tx)
         bootstrap.bootstrap(tx, hashes)
         volume_types.make_default(tx, rules)
         flavors.make_defaults(tx)
 
-    db.write_now(furnish)
+    await db.write(furnish)
     images = ImageFiles(state / "images")
     driven = drivers.build(settings, db, images)
     hands = driven.hands

@@ -1,10 +1,12 @@
 """``pumice operations``: the log, told to a person at a terminal. Works beside a Pumice that is running."""
 
+import asyncio
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Concatenate, ParamSpec, TypeVar
 
 from rich.table import Table
 from rich.text import Text
@@ -14,7 +16,10 @@ from pumice.app.terminal import console, plain, print_json, table
 from pumice.model.errors import Conflict, Invalid, NotFound
 from pumice.store import operations as log
 from pumice.store import schema
-from pumice.store.database import SqliteDatabase, Transaction, open_database
+from pumice.store.database import Database, Transaction, open_database, shown
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 LOOKED_AFTER_SECONDS = 60.0
 """An operation that could go on, and that nobody took up for so long, counts as stuck."""
@@ -67,8 +72,7 @@ def found(tx: Transaction, which: Which) -> list[log.Row]:
 
 def print_list(settings: Settings, which: Which, *, as_json: bool) -> None:
     """Print the operations asked for."""
-    with _opened(settings) as db:
-        rows = db.read_now(found, which)
+    rows = asyncio.run(_read(settings, found, which))
     if as_json:
         print_json([dict(row) for row in rows])
         return
@@ -91,9 +95,7 @@ def print_list(settings: Settings, which: Which, *, as_json: bool) -> None:
 
 def print_one(settings: Settings, beginning: str, *, as_json: bool) -> None:
     """Print one operation with its history."""
-    with _opened(settings) as db:
-        row = db.read_now(_one, beginning)
-        lines = db.read_now(log.lines, row["id"])
+    row, lines = asyncio.run(_read(settings, _told, beginning))
     if as_json:
         print_json({**row, "lines": [dict(line) for line in lines]})
         return
@@ -113,11 +115,8 @@ def print_one(settings: Settings, beginning: str, *, as_json: bool) -> None:
 
 def cancel(settings: Settings, beginning: str) -> None:
     """Ask an operation to turn back."""
-    with _opened(settings) as db:
-        row = db.read_now(_one, beginning)
-        if not db.write_now(log.ask_to_cancel, row["id"]):
-            raise Conflict(f"Operation {row['id']} is {row['state']}: there is nothing to cancel.")
-    print(f"Operation {row['id']} turns back after the step in hand.")
+    operation_id = asyncio.run(_cancel(settings, beginning))
+    print(f"Operation {operation_id} turns back after the step in hand.")
 
 
 def _history(lines: Sequence[log.Row]) -> Table:
@@ -135,17 +134,38 @@ def _history(lines: Sequence[log.Row]) -> Table:
     return shown
 
 
-@contextmanager
-def _opened(settings: Settings) -> Iterator[SqliteDatabase]:
+@asynccontextmanager
+async def _opened(settings: Settings) -> AsyncIterator[Database]:
     """The database, if there is one of this version: who looks into it must not change it."""
     url = settings.database()
-    if not schema.is_current(url):
-        raise Invalid(f"There is no database of this version at {url}; 'pumice db upgrade' makes it.")
+    if not await asyncio.to_thread(schema.is_current, url):
+        raise Invalid(f"There is no database of this version at {shown(url)}; 'pumice db upgrade' makes it.")
     db = open_database(url)
     try:
         yield db
     finally:
-        db.close_now()
+        await db.close()
+
+
+async def _read(
+    settings: Settings, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs
+) -> T:
+    async with _opened(settings) as db:
+        return await db.read(work, *args, **kw)
+
+
+async def _cancel(settings: Settings, beginning: str) -> str:
+    async with _opened(settings) as db:
+        row = await db.read(_one, beginning)
+        if not await db.write(log.ask_to_cancel, row["id"]):
+            raise Conflict(f"Operation {row['id']} is {row['state']}: there is nothing to cancel.")
+    return str(row["id"])
+
+
+def _told(tx: Transaction, beginning: str) -> tuple[log.Row, Sequence[log.Row]]:
+    """The operation whose id begins so, and its history."""
+    row = _one(tx, beginning)
+    return row, log.lines(tx, row["id"])
 
 
 def _one(tx: Transaction, beginning: str) -> log.Row:

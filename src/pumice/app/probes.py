@@ -24,6 +24,7 @@ from pumice.hypervisor.libvirt_connection import load
 from pumice.model.errors import Misconfigured, PumiceError
 from pumice.model.units import GIB
 from pumice.store import schema
+from pumice.store.database import shown
 
 LITTLE_SPACE = 5 * GIB
 
@@ -77,6 +78,8 @@ def python() -> Finding:
 def database(settings: Settings) -> Finding:
     """The database: there and of a version we know, or a place where it can be made."""
     url = settings.database()
+    if not url.startswith("sqlite:"):
+        return _database_server(url)
     path = Path(url.partition("///")[2])
     place = path if path.exists() else path.parent
     if not _may_write(place):
@@ -89,6 +92,14 @@ def database(settings: Settings) -> Finding:
     except PumiceError as error:
         return Finding("database", Verdict.MISSING, str(error), needed=True)
     return _ok("database", f"{path}, {'up to date' if current else 'upgraded at the next start'}")
+
+
+def _database_server(url: str) -> Finding:
+    try:
+        current = schema.is_current(url)
+    except PumiceError as error:
+        return Finding("database", Verdict.MISSING, f"{shown(url)}: {error}", needed=True)
+    return _ok("database", f"{shown(url)}, {'up to date' if current else 'upgraded at the next start'}")
 
 
 def api_port(settings: Settings) -> Finding:

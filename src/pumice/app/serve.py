@@ -60,7 +60,7 @@ class Serving:
     async def __aenter__(self) -> "Serving":
         memory.give_back()
         listening = listen(self.settings)
-        self.whole = house.build(self.settings)
+        self.whole = await house.build(self.settings)
         api = self.settings.api
         self.url = api.public_url or f"http://{api.host}:{listening.getsockname()[1]}"
         write_clouds(clouds_file(self.settings), clouds_yaml(f"{self.url}/identity", self.whole.passwords))

@@ -19,7 +19,7 @@ from pumice.model.errors import Unauthenticated
 from pumice.model.scope import Scope
 from pumice.store import tokens, users
 from pumice.store.columns import now
-from pumice.store.database import Database, Transaction
+from pumice.store.database import MISSED, Database, Transaction
 
 LIFETIME = 3600.0
 """Seconds that a token lasts (Keystone's ``[token] expiration``)."""
@@ -93,7 +93,7 @@ class LocalTokens:
         self._known[digest] = time.monotonic() + min(self._remember, left), token
 
     def _hear(self, topic: str) -> None:
-        if topic == tokens.CHANGED:
+        if topic in (tokens.CHANGED, MISSED):
             self._epoch += 1
             self._known.clear()
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 
 from pumice.store import operations as log
-from pumice.store.database import Database
+from pumice.store.database import MISSED, Database
 
 FIRST_LOOK_SECONDS = 0.02
 LONGEST_LOOK_SECONDS = 1.0
@@ -21,6 +21,9 @@ class Endings:
     def _on_notify(self, topic: str) -> None:
         if event := self._awaited.get(topic):
             event.set()
+        elif topic == MISSED:
+            for event in self._awaited.values():
+                event.set()
 
     async def wait(self, operation_id: str, timeout: float) -> tuple[bool, str | None]:
         """Whether the operation ended well and, if not, why. Raises ``TimeoutError`` if it goes on.

@@ -26,7 +26,7 @@ from pumice.operations.course import (
 from pumice.operations.hands import Hands
 from pumice.operations.operation import Operation, Outside, Verb, from_row
 from pumice.store import operations as log
-from pumice.store.database import Database
+from pumice.store.database import MISSED, Database
 
 logger = structlog.get_logger(__name__)
 
@@ -100,7 +100,7 @@ class Runner:
         self._wake.set()
 
     def _on_notify(self, topic: str) -> None:
-        if topic == log.QUEUE:
+        if topic in (log.QUEUE, MISSED):
             self._look_at = 0.0
             self._wake.set()
 

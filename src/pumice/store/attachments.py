@@ -11,7 +11,7 @@ from pumice.model.states import AttachStatus, VolumeStatus
 from pumice.model.volume import Attachment
 from pumice.store.columns import now
 from pumice.store.database import Transaction
-from pumice.store.paging import after
+from pumice.store.paging import after, order
 from pumice.store.rows import Rows
 from pumice.store.tables import attachments, server_disks, volumes
 
@@ -152,5 +152,4 @@ def page(
     keys.append((_a.id, keys[-1][1]))
     if marker:
         query = query.where(after(get(tx, who, marker), keys))
-    order = [key.asc() if ascending else key.desc() for key, ascending in keys]
-    return _rows.all(tx.execute(query.order_by(*order).limit(limit).offset(offset or None)))
+    return _rows.all(tx.execute(query.order_by(*order(keys)).limit(limit).offset(offset or None)))

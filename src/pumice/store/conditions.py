@@ -4,6 +4,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from pumice.store.inside import has_pair
 from pumice.store.tables import attachments, snapshots, volumes
 
 Condition = sa.ColumnElement[bool]
@@ -35,8 +36,7 @@ class Conditions:
 
     def holds(self, column: str, key: str, value: str) -> Condition:
         """The column's JSON object has this pair."""
-        each = sa.func.json_each(self._columns[column]).table_valued("key", "value")
-        return sa.exists(sa.select(1).select_from(each).where(each.c.key == key, each.c.value == value))
+        return has_pair(self._columns[column], key, value)
 
     def when(self, column: str, operator: str, moment: datetime) -> Condition:
         """Compare a time by one of ``OPERATORS``."""

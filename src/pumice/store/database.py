@@ -12,6 +12,7 @@ writes such a function never commits, never rolls back: returning commits, raisi
 SQLite allows one writer at a time, so all writes of a process queue for one thread, which is also the fastest
 way: no lock is ever contended. Reads run beside it on WAL snapshots. Measured against an ``await`` for each
 statement this saves two thirds of a request's database time; see ``docs/decisions/0002-transactions.md``.
+PostgreSQL, for many processes, is in ``postgres.py``.
 """
 
 import asyncio
@@ -35,6 +36,8 @@ T = TypeVar("T")
 
 READERS = 2
 BUSY_SECONDS = 20
+MISSED = ""
+"""The topic that stands for any: a listener could not listen for a while."""
 
 
 class Transaction:
@@ -67,7 +70,15 @@ class Database(Protocol):
     def subscribe(self, listener: Callable[[str], None]) -> Callable[[], None]:
         """Call ``listener(topic)`` on the event loop after each commit that notifies. Returns the way to stop.
 
-        A notification may be lost when a process dies; whoever waits for one also looks from time to time.
+        The topic is ``MISSED`` when some may have been lost on the way from other processes. One may also be
+        lost for good when a process dies; whoever waits for one also looks from time to time.
+        """
+
+    async def hold(self, name: str, lost: Callable[[], None]) -> None:
+        """Be the only process that holds ``name``, until this one ends, however it ends.
+
+        Raises ``Misconfigured`` while another does. ``lost`` is called if that changes after the connection was
+        lost. On SQLite there is one process anyway, held apart by a lock beside the file.
         """
 
     async def close(self) -> None:
@@ -111,6 +122,9 @@ class SqliteDatabase:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
+    async def hold(self, name: str, lost: Callable[[], None]) -> None:
+        """See ``Database.hold``."""
+
     async def close(self) -> None:
         """See ``Database.close``."""
         await asyncio.to_thread(self.close_now)
@@ -123,16 +137,50 @@ class SqliteDatabase:
 
 def is_trouble(error: Exception) -> bool:
     """Whether an error met inside a transaction is the database's own: ``write`` deals with it, nobody else."""
-    return isinstance(error, sa.exc.OperationalError)
+    if isinstance(error, sa.exc.DBAPIError):
+        state = sqlstate(error)
+        lost = error.connection_invalidated or state[:2] in _AWAY
+        return isinstance(error, sa.exc.OperationalError) or lost or state in _MET_ANOTHER
+    return isinstance(error, OSError)  # a transaction touches rows only: this was the connection's
 
 
-def open_database(url: str) -> SqliteDatabase:
-    """Open the database of ``url``, e.g. ``sqlite:////var/lib/pumice/pumice.db``."""
-    parsed = sa.make_url(url)
-    if parsed.get_backend_name() != "sqlite" or not parsed.database:
-        raise Misconfigured(
-            f"The database URL '{parsed.render_as_string()}' is not of the form sqlite:///PATH."
-        )
+def shown(url: str) -> str:
+    """A database's URL without the password."""
+    return sa.make_url(url).render_as_string()
+
+
+def alone(tx: Transaction) -> None:
+    """Begin a transaction that sets up a database: wait until no other process does, and see what it did."""
+    if tx.connection.dialect.name == "postgresql":
+        tx.execute(sa.text("SET TRANSACTION ISOLATION LEVEL READ COMMITTED"))
+        tx.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended('set up', 0))"))
+
+
+_AWAY = ("08", "53", "57")
+"""Classes of PostgreSQL's errors: no connection, no resources, told to stop."""
+_MET_ANOTHER = ("40001", "40P01", "25006")
+"""Serialization failure, deadlock; and a connection to what is no primary any more."""
+
+
+def sqlstate(error: Exception) -> str:
+    """The standard's code of a database's error; empty when it has none."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+
+
+def open_database(url: str) -> Database:
+    """Open the database of ``url``: ``sqlite:////var/lib/pumice/pumice.db``, ``postgresql://user@host/pumice``."""
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        raise Misconfigured("The database URL is none: it reads sqlite:///PATH or postgresql://…") from None
+    kind = parsed.get_backend_name()
+    if kind == "postgresql":
+        from pumice.store.postgres import PostgresDatabase
+
+        return PostgresDatabase(parsed)
+    if kind != "sqlite" or not parsed.database:
+        shown = parsed.render_as_string()
+        raise Misconfigured(f"The database URL '{shown}' is not of the form sqlite:///PATH or postgresql://…")
     return SqliteDatabase(Path(parsed.database))
 
 

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
+from pumice.store.inside import has_entry, has_pair
 from pumice.store.tables import images
 
 Condition = sa.ColumnElement[bool]
@@ -52,11 +53,9 @@ def when(column: str, operator: str, second: datetime) -> Condition:
 
 def tagged(tag: str) -> Condition:
     """The image has the tag."""
-    each = sa.func.json_each(_i.tags).table_valued("value")
-    return sa.exists(sa.select(1).select_from(each).where(each.c.value == tag))
+    return has_entry(_i.tags, tag)
 
 
 def with_property(name: str, value: str) -> Condition:
     """The image has the custom property with this value."""
-    each = sa.func.json_each(_i.properties).table_valued("key", "value")
-    return sa.exists(sa.select(1).select_from(each).where(each.c.key == name, each.c.value == value))
+    return has_pair(_i.properties, name, value)

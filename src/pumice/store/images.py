@@ -25,7 +25,7 @@ from pumice.model.scope import Scope
 from pumice.model.states import ImageStatus
 from pumice.store.columns import now
 from pumice.store.database import Transaction
-from pumice.store.paging import after
+from pumice.store.paging import after, order
 from pumice.store.rows import Rows
 from pumice.store.tables import image_members, images
 
@@ -87,8 +87,7 @@ def page(
     keys.append((_i.id, keys[-1][1]))
     if marker is not None:
         query = query.where(after(get(tx, who, marker), keys))
-    order = [key.asc() if ascending else key.desc() for key, ascending in keys]
-    return _rows.all(tx.execute(query.order_by(*order).limit(limit)))
+    return _rows.all(tx.execute(query.order_by(*order(keys)).limit(limit)))
 
 
 def _visible(who: Scope, member_status: str = "all") -> Condition:

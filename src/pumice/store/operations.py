@@ -47,6 +47,7 @@ _candidates = (
     .order_by(_o.run_at)
     .limit(sa.bindparam("most"))
     .with_for_update(skip_locked=True)
+    .cte("candidates")  # chosen once: PostgreSQL may run a plain subquery again for each row
 )
 _endings = sa.select(_o.id, _o.state, _o.settled, _o.error).where(
     _o.id.in_(sa.bindparam("ids", expanding=True))
@@ -58,7 +59,7 @@ _lease_until = sa.func.coalesce(_o.lease_until, 0.0)
 _when = sa.case((_lease_until > _o.run_at, _lease_until), else_=_o.run_at)
 _claim = (
     sa.update(operations)
-    .where(_o.id.in_(_candidates.scalar_subquery()))
+    .where(_o.id.in_(sa.select(_candidates.c.id)))
     .values(owner=sa.bindparam("b_owner"), lease_until=sa.bindparam("b_until"), attempt=_o.attempt + 1)
     .returning(operations)
 )

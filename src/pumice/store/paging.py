@@ -1,4 +1,7 @@
-"""Pages by key: a page begins after the row of its marker, and costs the same wherever that is."""
+"""Pages by key: a page begins after the row of its marker, and costs the same wherever that is.
+
+NULLs sort first, as SQLite has them.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,11 +9,19 @@ from typing import Any
 import sqlalchemy as sa
 
 
-def after(row: Any, keys: Sequence[tuple[Any, bool]]) -> sa.ColumnElement[bool]:
-    """The rows that follow ``row`` in the order of ``keys``: pairs of column and whether it is ascending.
+def order(keys: Sequence[tuple[Any, bool]]) -> Sequence[sa.UnaryExpression[Any]]:
+    """How a page is sorted by ``keys``: pairs of column and whether it is ascending."""
+    found = []
+    for column, ascending in keys:
+        key = column.asc() if ascending else column.desc()
+        if column.nullable:  # said only where it matters: PostgreSQL has no index for it
+            key = key.nulls_first() if ascending else key.nulls_last()
+        found.append(key)
+    return found
 
-    NULLs sort first, as SQLite has them.
-    """
+
+def after(row: Any, keys: Sequence[tuple[Any, bool]]) -> sa.ColumnElement[bool]:
+    """The rows that follow ``row`` in the order of ``keys``."""
     alternatives = []
     equal: list[sa.ColumnElement[bool]] = []
     for column, ascending in keys:

@@ -5,12 +5,13 @@ not ``HEAD``. All migrations that are missing run in ONE writing transaction, so
 once do not meet in the middle, and one that is killed leaves the schema as it was.
 """
 
+import asyncio
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from pumice.model.errors import Misconfigured
-from pumice.store.database import SqliteDatabase, Transaction, open_database
+from pumice.store.database import Database, Transaction, alone, open_database
 
 HEAD = "0001"
 """The newest version in ``migrations/versions``; a test holds the two together."""
@@ -19,36 +20,49 @@ MIGRATIONS = Path(__file__).with_name("migrations")
 
 
 def upgrade(url: str) -> str | None:
-    """Bring the database of ``url`` to ``HEAD``. Returns the version it had; None when it was empty.
+    """Bring the database of ``url`` to ``HEAD``, for commands. See ``migrate``."""
 
-    Raises ``Misconfigured`` when the file is no database, or one that a newer Pumice wrote; ``Trouble`` when
-    it is busy.
-    """
-    db = open_database(url)
-    try:
-        found = _recorded(db)
-        return found if found == HEAD else db.write_now(_migrate)
-    finally:
-        db.close_now()
+    async def work() -> str | None:
+        db = open_database(url)
+        try:
+            return await migrate(db)
+        finally:
+            await db.close()
+
+    return asyncio.run(work())
 
 
 def is_current(url: str) -> bool:
     """Whether there is a database of this version. One that is not there is not made."""
-    path = sa.make_url(url).database
-    if not path or not Path(path).exists():
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() == "sqlite" and not (parsed.database and Path(parsed.database).exists()):
         return False
-    db = open_database(url)
-    try:
-        return _recorded(db) == HEAD
-    finally:
-        db.close_now()
+
+    async def work() -> bool:
+        db = open_database(url)
+        try:
+            return await _recorded(db) == HEAD
+        finally:
+            await db.close()
+
+    return asyncio.run(work())
 
 
-def _recorded(db: SqliteDatabase) -> str | None:
+async def migrate(db: Database) -> str | None:
+    """Bring a database to ``HEAD``. Returns the version it had; None when it was empty.
+
+    Raises ``Misconfigured`` when there is no database, or one that a newer Pumice wrote; ``Trouble`` when it is
+    busy.
+    """
+    found = await _recorded(db)
+    return found if found == HEAD else await db.write(_migrate)
+
+
+async def _recorded(db: Database) -> str | None:
     try:
-        return db.read_now(version)
-    except sa.exc.DatabaseError as error:
-        raise Misconfigured(f"{db.path} is not a database of Pumice: {error.orig}.") from error
+        return await db.read(version)
+    except sa.exc.DBAPIError as error:
+        raise Misconfigured(f"This is not a database of Pumice: {error.orig}.") from error
 
 
 def version(tx: Transaction) -> str | None:
@@ -64,6 +78,7 @@ def _migrate(tx: Transaction) -> str | None:
     from alembic.script import ScriptDirectory
     from alembic.util import CommandError
 
+    alone(tx)
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = tx.connection

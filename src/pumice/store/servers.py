@@ -12,7 +12,8 @@ from pumice.model.scope import Scope
 from pumice.model.server import Server, ServerDisk
 from pumice.store.columns import now
 from pumice.store.database import Transaction
-from pumice.store.paging import after
+from pumice.store.inside import has_entry
+from pumice.store.paging import after, order
 from pumice.store.rows import Rows
 from pumice.store.tables import server_disks, servers, services
 
@@ -240,8 +241,7 @@ def changed_before(moment: datetime) -> Condition:
 
 def tagged(tags: Collection[str], *, every: bool) -> Condition:
     """Those with ``every`` one of the tags, or with any of them."""
-    each = sa.func.json_each(_s.tags).table_valued("value")
-    has = [sa.exists(sa.select(1).select_from(each).where(each.c.value == tag)) for tag in tags]
+    has = [has_entry(_s.tags, tag) for tag in tags]
     return sa.and_(*has) if every else sa.or_(*has)
 
 
@@ -268,5 +268,4 @@ def page(
     keys.append((_s.id, keys[-1][1]))
     if marker:
         query = query.where(after(get(tx, who, marker), keys))
-    order = [key.asc() if ascending else key.desc() for key, ascending in keys]
-    return _rows.all(tx.execute(query.order_by(*order).limit(limit)))
+    return _rows.all(tx.execute(query.order_by(*order(keys)).limit(limit)))

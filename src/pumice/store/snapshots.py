@@ -11,7 +11,7 @@ from pumice.model.states import SnapshotStatus, VolumeStatus
 from pumice.model.volume import Snapshot
 from pumice.store.columns import now
 from pumice.store.database import Transaction
-from pumice.store.paging import after
+from pumice.store.paging import after, order
 from pumice.store.rows import Rows
 from pumice.store.tables import snapshots, volumes
 
@@ -116,8 +116,7 @@ def page(
     keys.append((_s.id, keys[-1][1]))
     if marker:
         query = query.where(after(get(tx, who, marker), keys))
-    order = [key.asc() if ascending else key.desc() for key, ascending in keys]
-    return _rows.all(tx.execute(query.order_by(*order).limit(limit).offset(offset or None)))
+    return _rows.all(tx.execute(query.order_by(*order(keys)).limit(limit).offset(offset or None)))
 
 
 def total(

@@ -221,7 +221,7 @@ quota_limits = sa.Table(
     "quota_limits",
     metadata,
     Column("project_id", ID, primary_key=True),  # or "class:default"
-    Column("resource", NAME, primary_key=True),
+    Column("resource", sa.String(300), primary_key=True),  # may end with the name of a type
     Column("hard_limit", Integer, nullable=False),
 )
 
@@ -229,7 +229,7 @@ quota_usage = sa.Table(
     "quota_usage",
     metadata,
     Column("project_id", ID, primary_key=True),
-    Column("resource", NAME, primary_key=True),
+    Column("resource", sa.String(300), primary_key=True),  # may end with the name of a type
     Column("in_use", Integer, nullable=False),
 )
 

@@ -15,7 +15,7 @@ from pumice.model.states import VolumeStatus, may_move
 from pumice.model.volume import Volume
 from pumice.store.columns import now
 from pumice.store.database import Transaction
-from pumice.store.paging import after
+from pumice.store.paging import after, order
 from pumice.store.rows import Rows
 from pumice.store.tables import attachments, snapshots, volumes
 
@@ -133,8 +133,7 @@ def page(
     keys.append((_v.id, keys[-1][1]))
     if marker:
         query = query.where(after(get(tx, who, marker), keys))
-    order = [key.asc() if ascending else key.desc() for key, ascending in keys]
-    return _rows.all(tx.execute(query.order_by(*order).limit(limit).offset(offset or None)))
+    return _rows.all(tx.execute(query.order_by(*order(keys)).limit(limit).offset(offset or None)))
 
 
 def total(

@@ -128,14 +128,14 @@ def upgrade() -> None:
     op.create_table(
         "quota_limits",
         sa.Column("project_id", sa.String(length=36), nullable=False),
-        sa.Column("resource", sa.String(length=255), nullable=False),
+        sa.Column("resource", sa.String(length=300), nullable=False),
         sa.Column("hard_limit", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("project_id", "resource", name=op.f("pk_quota_limits")),
     )
     op.create_table(
         "quota_usage",
         sa.Column("project_id", sa.String(length=36), nullable=False),
-        sa.Column("resource", sa.String(length=255), nullable=False),
+        sa.Column("resource", sa.String(length=300), nullable=False),
         sa.Column("in_use", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("project_id", "resource", name=op.f("pk_quota_usage")),
     )

@@ -1,0 +1,123 @@
+"""The one connection of a process that listens to PostgreSQL's notifications; names are locked on it as well.
+
+    connect, LISTEN ──▶ take the names held before ──▶ tell: something may have been missed ──▶ hear …
+       ▲                                                                                          │
+       └───────────────────────────── wait a little ◀── the connection is lost ◀──────────────────┘
+
+A name is an advisory lock of the session: PostgreSQL frees it when the process dies, however that happens. With
+the connection the lock is lost too, and another process may be faster to take it: whoever held it is told.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+
+from pumice.model.errors import Misconfigured
+
+logger = structlog.get_logger(__name__)
+
+CHANNEL = "pumice"
+CHECK_SECONDS = 30.0
+"""How often a silent connection is asked whether it is still there."""
+ANSWER_SECONDS = 10.0
+PATIENCE_SECONDS = 5.0
+"""How long a name may be taken by a process that is just dying."""
+
+_LOCK = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))"
+_HOLDER = """
+    SELECT a.pid, a.application_name, coalesce(host(a.client_addr), 'this machine')
+    FROM pg_locks l JOIN pg_stat_activity a USING (pid), hashtextextended($1, 0) AS name
+    WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
+      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND (l.classid::bigint << 32 | l.objid::bigint) = name
+"""
+
+
+class Listening:
+    """Keeps the connection, and says what it hears.
+
+    ``connect`` opens a connection of asyncpg's; ``hear`` is told each payload, ``missed`` when some may be
+    lost.
+    """
+
+    def __init__(
+        self, connect: Callable[[], Awaitable[Any]], hear: Callable[[str], None], missed: Callable[[], None]
+    ) -> None:
+        self._connect = connect
+        self._hear = hear
+        self._missed = missed
+        self._connection: Any = None
+        self._connected = asyncio.Event()
+        self._names: dict[str, Callable[[], None]] = {}
+        self._task = asyncio.get_running_loop().create_task(self._stay())
+
+    async def hold(self, name: str, lost: Callable[[], None]) -> None:
+        """Take a name for as long as this process lives; ``lost`` is called if another takes it meanwhile.
+
+        Raises ``Misconfigured`` when another process holds it.
+        """
+        await self._connected.wait()
+        if not await self._take(name):
+            raise Misconfigured(
+                f"Another process holds '{name}': {await self._holder(name)}. Stop it, or give this one "
+                "another --host."
+            )
+        self._names[name] = lost
+
+    async def close(self) -> None:
+        """Stop listening; the names are free."""
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+
+    async def _take(self, name: str) -> bool:
+        give_up = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+        while not await self._connection.fetchval(_LOCK, name):
+            if asyncio.get_running_loop().time() > give_up:
+                return False
+            await asyncio.sleep(0.2)
+        return True
+
+    async def _holder(self, name: str) -> str:
+        row = await self._connection.fetchrow(_HOLDER, name)
+        return f"{row[1]} at {row[2]}" if row else "unknown"
+
+    async def _stay(self) -> None:
+        before = False
+        while True:
+            try:
+                await self._listen(before)
+            except Exception as error:  # whatever it is, listening goes on
+                logger.warning("database.deaf", error=str(error) or type(error).__name__)
+            before = True
+            await asyncio.sleep(random.uniform(0.2, 1.0))  # noqa: S311
+
+    async def _listen(self, before: bool) -> None:
+        """Listen until the connection is lost. ``before``: there was one, so something may have been missed."""
+        connection = self._connection = await self._connect()
+        closed = asyncio.Event()
+        try:
+            connection.add_termination_listener(lambda _: closed.set())
+            await connection.add_listener(CHANNEL, lambda _c, _pid, _channel, payload: self._hear(payload))
+            for name, lost in list(self._names.items()):
+                if not await self._take(name):
+                    logger.error("name.lost", name=name, holder=await self._holder(name))
+                    del self._names[name]
+                    lost()
+            if before:
+                self._missed()
+            self._connected.set()
+            while not closed.is_set():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(CHECK_SECONDS):
+                        await closed.wait()
+                        break
+                await connection.execute("SELECT 1", timeout=ANSWER_SECONDS)
+            logger.warning("database.deaf", error="The connection was closed.")
+        finally:
+            self._connected.clear()
+            connection.terminate()

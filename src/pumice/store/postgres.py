@@ -1,0 +1,225 @@
+"""PostgreSQL: many processes on one database, and the same plain functions as transactions.
+
+``work(tx, …)`` runs in a greenlet on the event loop (``run_sync``): its statements are awaited underneath, and
+it does not know. Writes are SERIALIZABLE: of two that would be wrong together one fails, and is run again from
+the start, like whatever met a deadlock or a lost connection. A process runs those again one at a time, so that
+they do not go on meeting each other. Reads see one snapshot.
+
+When the connection is lost *during* COMMIT nobody knows what came of it. The transaction's number, read just
+before, is looked up on the next connection, so that a write neither gets lost nor happens twice.
+
+Connections: at most ``WRITERS + READERS`` and the one that listens, ``MOST_CONNECTIONS`` for each process. Set
+``max_connections`` to that times the number of processes, and some for the commands.
+"""
+
+import asyncio
+import functools
+import os
+import random
+import secrets
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import asyncpg
+import orjson
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from pumice.model.errors import Invalid, Trouble
+from pumice.store.database import BUSY_SECONDS, MISSED, Transaction, is_trouble, sqlstate
+from pumice.store.listening import CHANNEL, Listening
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+WRITERS = 6
+READERS = 4
+MOST_CONNECTIONS = WRITERS + READERS + 1
+ANSWER_SECONDS = 15.0
+"""A statement that is not answered by then counts as a lost connection: rows are few, so none is slow."""
+RACES = 3
+"""How often a duplicate key counts as a race, and not as the answer."""
+
+_SEAL = """
+    SELECT pg_current_xact_id_if_assigned()::text, count(pg_notify($1, payload)::text)
+    FROM unnest($2::text[]) AS payload
+"""
+_OUTCOME = "SELECT pg_xact_status($1::text::xid8)"
+
+
+class PostgresDatabase:
+    """PostgreSQL 13 or later. To be made and used on one event loop."""
+
+    def __init__(self, url: str | sa.URL) -> None:
+        self._me = secrets.token_hex(4)
+        self._pool = create_async_engine(
+            sa.make_url(url).set(drivername="postgresql+asyncpg"),
+            pool_size=WRITERS + READERS,
+            max_overflow=0,
+            pool_timeout=BUSY_SECONDS,
+            pool_use_lifo=True,
+            json_serializer=lambda value: orjson.dumps(value).decode(),
+            json_deserializer=orjson.loads,
+            connect_args={
+                "timeout": ANSWER_SECONDS,
+                "command_timeout": ANSWER_SECONDS,
+                "server_settings": {
+                    "application_name": _application_name(),
+                    "jit": "off",
+                    "timezone": "UTC",
+                    "idle_in_transaction_session_timeout": "60s",
+                },
+            },
+        )
+        self._writing = self._pool.execution_options(isolation_level="SERIALIZABLE")
+        self._reading = self._pool.execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
+        self._writers = asyncio.Semaphore(WRITERS)
+        self._again = asyncio.Lock()
+        self._listeners: list[Callable[[str], None]] = []
+        self._ears: Listening | None = None
+
+    # --- transactions ---------------------------------------------------------------------------
+
+    async def write(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
+        """See ``Database.write``."""
+        async with self._writers:
+            once = functools.partial(self._write, work, *args, **kw)
+            result, topics = await _until_done(once, self._again)
+        for topic in topics:
+            self._tell(topic)
+        return result
+
+    async def read(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
+        """See ``Database.read``."""
+
+        async def once() -> T:
+            async with self._reading.connect() as connection:
+                result, _ = await connection.run_sync(lambda sync: _run(sync, work, *args, **kw))
+                return result
+
+        return await _until_done(once, asyncio.Lock())
+
+    async def _write(
+        self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs
+    ) -> tuple[T, list[str]]:
+        async with self._writing.connect() as connection:
+            result, topics = await connection.run_sync(lambda sync: _run(sync, work, *args, **kw))
+            number = await self._seal(connection, topics)
+            try:
+                await connection.commit()
+            except (sa.exc.DBAPIError, OSError) as error:
+                if number is None or not _is_lost(error):
+                    raise
+                await connection.invalidate()
+                if not await _until_done(functools.partial(self._has_committed, number), asyncio.Lock()):
+                    raise
+        return result, topics
+
+    async def _seal(self, connection: AsyncConnection, topics: list[str]) -> str | None:
+        """Leave word for the others, to be delivered by the commit. The transaction's number, if it wrote."""
+        payloads = [f"{self._me} {topic}" for topic in dict.fromkeys(topics)]
+        row = (await connection.exec_driver_sql(_SEAL, (CHANNEL, payloads))).one()
+        number: str | None = row[0]
+        return number
+
+    async def _has_committed(self, number: str) -> bool:
+        """Whether the transaction of this number was committed. Raises ``Trouble`` while that is open."""
+        async with self._reading.connect() as connection:
+            outcome = (await connection.exec_driver_sql(_OUTCOME, (number,))).scalar()
+        if outcome == "in progress":
+            raise ConnectionError("A transaction whose connection was lost has not ended yet.")
+        return outcome == "committed"
+
+    # --- notifications and names ----------------------------------------------------------------
+
+    def subscribe(self, listener: Callable[[str], None]) -> Callable[[], None]:
+        """See ``Database.subscribe``."""
+        self._listeners.append(listener)
+        self._listen()
+        return lambda: self._listeners.remove(listener)
+
+    async def hold(self, name: str, lost: Callable[[], None]) -> None:
+        """See ``Database.hold``."""
+        await self._listen().hold(name, lost)
+
+    def _listen(self) -> Listening:
+        if self._ears is None:
+            self._ears = Listening(self._connect, self._hear, lambda: self._tell(MISSED))
+        return self._ears
+
+    async def _connect(self) -> Any:
+        """A connection of asyncpg's outside the pool."""
+        _, options = self._pool.dialect.create_connect_args(self._pool.url)
+        settings = {"application_name": _application_name()}
+        return await asyncpg.connect(**options, timeout=ANSWER_SECONDS, server_settings=settings)
+
+    def _hear(self, payload: str) -> None:
+        sender, _, topic = payload.partition(" ")
+        if sender != self._me:  # our own were told right after the commit
+            self._tell(topic)
+
+    def _tell(self, topic: str) -> None:
+        for listener in tuple(self._listeners):
+            listener(topic)
+
+    async def close(self) -> None:
+        """See ``Database.close``."""
+        if self._ears is not None:
+            await self._ears.close()
+        await self._pool.dispose()
+
+
+def _run(
+    connection: sa.Connection, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs
+) -> tuple[T, list[str]]:
+    tx = Transaction(connection)
+    return work(tx, *args, **kw), tx.topics
+
+
+async def _until_done(once: Callable[[], Awaitable[T]], again: asyncio.Lock) -> T:
+    """Run it; while the database asks for that, or does not answer, run it again, with ``again`` in hand.
+
+    Raises ``Trouble`` when it has not succeeded for long.
+    """
+    give_up = time.monotonic() + BUSY_SECONDS
+    races = 0
+    try:
+        return await once()
+    except (sa.exc.SQLAlchemyError, OSError) as error:
+        races += _must_pass(error, races)
+    async with again:
+        while True:
+            try:
+                return await once()
+            except (sa.exc.SQLAlchemyError, OSError) as error:
+                races += _must_pass(error, races)
+                if time.monotonic() > give_up:
+                    why = getattr(error, "orig", None) or str(error) or type(error).__name__
+                    raise Trouble(f"The database does not answer: {why}") from error
+                await asyncio.sleep(random.uniform(0.2, 0.5) if _is_lost(error) else 0)  # noqa: S311
+
+
+def _must_pass(error: Exception, races: int) -> int:
+    """Raise an error that does not pass by itself. 1 for one that only passes if it came from a race."""
+    if sqlstate(error).startswith("22"):
+        raise Invalid("A value is out of range, or holds a character that cannot be stored.") from error
+    if isinstance(error, sa.exc.IntegrityError) and races < RACES:
+        return 1
+    if is_trouble(error) or isinstance(error, sa.exc.TimeoutError):
+        return 0
+    raise error
+
+
+def _is_lost(error: Exception) -> bool:
+    """Whether an error says that the connection is gone, and not what became of the transaction."""
+    return not isinstance(error, sa.exc.DBAPIError) or error.connection_invalidated
+
+
+def _application_name() -> str:
+    """How this process shows in ``pg_stat_activity``."""
+    command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    return f"pumice {command[:32]} process {os.getpid()}"

@@ -1,0 +1,135 @@
+"""A PostgreSQL of the tests' own: on a socket in a directory of its own, gone afterwards."""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from pumice.store import schema
+from pumice.store.tables import metadata
+
+_FAST = {
+    "listen_addresses": "",
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "shared_buffers": "32MB",
+    "max_connections": "200",
+    "autovacuum": "off",
+}
+_LET_GO = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid != pg_backend_pid()
+"""
+
+
+class PostgresServer:
+    """A running server. Each test takes an empty database, copied from one that has the schema."""
+
+    def __init__(self) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="pumice-pg-"))
+        self._user: list[str] = []
+        if os.getuid() == 0:  # it refuses to run as root
+            account = _account()
+            shutil.chown(self.directory, account.pw_uid, account.pw_gid)
+            self._user = ["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
+        self._made = 0
+        self._free: list[str] = []
+        self._process: subprocess.Popen[bytes] | None = None
+        data = self.directory / "data"
+        self._run(
+            "initdb", "--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "-D", str(data)
+        )
+        try:
+            self.start()
+            schema.upgrade(self.url("postgres"))
+        except BaseException:
+            self.close()
+            raise
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        options = [f"-c{name}={value}" for name, value in _FAST.items()]
+        command = [*self._user, _binary("postgres"), "-D", str(self.directory / "data"), *options]
+        with (self.directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, f"-cunix_socket_directories={self.directory}"],
+                cwd=self.directory,
+                stdout=log,
+                stderr=log,
+            )
+        give_up = time.monotonic() + 30
+        while subprocess.run([_binary("pg_isready"), "-q", "-h", self.directory], check=False).returncode:
+            assert time.monotonic() < give_up, (self.directory / "log").read_text()
+            time.sleep(0.05)
+
+    def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
+        """Stop it: SIGQUIT at once, as after a crash; SIGINT without losing anything."""
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait(30)
+            self._process = None
+
+    def close(self) -> None:
+        """Stop it and forget everything."""
+        self.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def take(self) -> str:
+        """The name of an empty database that nobody else has."""
+        if self._free:
+            return self._free.pop()
+        self._made += 1
+        name = f"test_{self._made}"
+        self.sql(f"CREATE DATABASE {name} TEMPLATE postgres", "template1")
+        return name
+
+    def give_back(self, name: str) -> None:
+        """Empty a database for the next test, which is quicker than to make a new one."""
+        self.sql(_LET_GO, name)
+        self.sql(f"TRUNCATE {', '.join(metadata.tables)}", name)
+        self._free.append(name)
+
+    def url(self, name: str) -> str:
+        """How to reach a database."""
+        return f"postgresql://postgres@/{name}?host={self.directory}"
+
+    def sql(self, statement: str, database: str) -> str:
+        """Run a statement outside of everything; what it answers, unadorned."""
+        return self._run(
+            "psql", "-XAtq", "-h", str(self.directory), "-U", "postgres", "-c", statement, database
+        )
+
+    def _run(self, program: str, *arguments: str) -> str:
+        done = subprocess.run(
+            [*self._user, _binary(program), *arguments],
+            cwd=self.directory,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.strip()
+
+
+def is_installed() -> bool:
+    """Whether this machine has a PostgreSQL."""
+    return bool(_versions())
+
+
+def _versions() -> list[Path]:
+    return sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+
+
+def _binary(program: str) -> str:
+    return str(_versions()[-1] / program)
+
+
+def _account() -> pwd.struct_passwd:
+    try:
+        return pwd.getpwnam("postgres")
+    except KeyError:
+        return pwd.getpwnam("nobody")
