@@ -158,8 +158,8 @@ def alone(tx: Transaction) -> None:
 
 _AWAY = ("08", "53", "57")
 """Classes of PostgreSQL's errors: no connection, no resources, told to stop."""
-_MET_ANOTHER = ("40001", "40P01", "25006")
-"""Serialization failure, deadlock; and a connection to what is no primary any more."""
+_MET_ANOTHER = ("40001", "40P01")
+"""Serialization failure, deadlock."""
 
 
 def sqlstate(error: Exception) -> str:

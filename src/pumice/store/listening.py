@@ -14,6 +14,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import asyncpg
 import structlog
 
 from pumice.model.errors import Misconfigured
@@ -60,13 +61,18 @@ class Listening:
 
         Raises ``Misconfigured`` when another process holds it.
         """
-        await self._connected.wait()
-        if not await self._take(name):
-            raise Misconfigured(
-                f"Another process holds '{name}': {await self._holder(name)}. Stop it, or give this one "
-                "another --host."
-            )
-        self._names[name] = lost
+        while name not in self._names:
+            await self._connected.wait()
+            try:
+                if not await self._take(name):
+                    holder = await self._holder(name)
+                    raise Misconfigured(
+                        f"Another process holds '{name}': {holder}. Stop it, or give this one another --host."
+                    )
+                self._names[name] = lost
+            except (asyncpg.InterfaceError, asyncpg.PostgresError, OSError) as error:
+                logger.warning("database.deaf", error=str(error))
+                await asyncio.sleep(0.1)
 
     async def close(self) -> None:
         """Stop listening; the names are free."""

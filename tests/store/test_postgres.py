@@ -1,0 +1,214 @@
+"""What many processes on PostgreSQL meet: races, lost connections, words of others, names that are taken."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import sqlalchemy as sa
+
+from postgres_server import PostgresServer
+from pumice.model.errors import Invalid, Misconfigured
+from pumice.store import listening, quotas, schema
+from pumice.store.database import MISSED, Transaction
+from pumice.store.postgres import PostgresDatabase
+from pumice.store.tables import quota_usage
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture
+def url(postgres: PostgresServer) -> Iterator[str]:
+    name = postgres.take()
+    yield postgres.url(name)
+    postgres.give_back(name)
+
+
+@pytest.fixture
+async def db(url: str) -> AsyncIterator[PostgresDatabase]:
+    database = PostgresDatabase(url)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def other(url: str) -> AsyncIterator[PostgresDatabase]:
+    """The database as another process has it."""
+    database = PostgresDatabase(url)
+    yield database
+    await database.close()
+
+
+def use(tx: Transaction, amount: int = 1) -> None:
+    quotas.take(tx, "project", {}, {"volumes": amount})
+
+
+def used(tx: Transaction) -> int:
+    return quotas.usage(tx, "project").get("volumes", 0)
+
+
+async def test_writes_that_race_for_one_row_all_count(db: PostgresDatabase, other: PostgresDatabase) -> None:
+    await asyncio.gather(*(each.write(use) for each in (db, other) for _ in range(40)))
+    assert await db.read(used) == 80
+
+
+async def test_of_two_that_would_be_wrong_together_one_is_run_again(
+    db: PostgresDatabase, other: PostgresDatabase
+) -> None:
+    """Each sets its own row to what it finds in the other's: done one after the other both end up equal."""
+    runs = []
+    await db.write(lambda tx: quotas.set_limits(tx, "a", {"x": 1}))
+    await db.write(lambda tx: quotas.set_limits(tx, "b", {"x": 2}))
+
+    def copy(tx: Transaction, start: str, end: str) -> None:
+        runs.append(start)
+        quotas.set_limits(tx, end, quotas.limits(tx, start, {}))
+
+    for _ in range(20):
+        await asyncio.gather(db.write(copy, "a", "b"), other.write(copy, "b", "a"))
+        limits = [await db.read(quotas.limits, project, {}) for project in ("a", "b")]
+        assert limits[0] == limits[1]
+        await db.write(lambda tx: quotas.set_limits(tx, "a", {"x": 1}))
+        await db.write(lambda tx: quotas.set_limits(tx, "b", {"x": 2}))
+
+
+async def test_a_read_sees_one_snapshot_and_writes_nothing(db: PostgresDatabase) -> None:
+    with pytest.raises(sa.exc.DBAPIError, match="read-only"):
+        await db.read(use)
+
+
+async def test_a_value_that_cannot_be_stored_is_the_callers_mistake(db: PostgresDatabase) -> None:
+    with pytest.raises(Invalid):
+        await db.write(use, 2**40)
+    with pytest.raises(Invalid):
+        await db.read(quotas.usage, "nul \0")
+
+
+async def test_a_restart_of_the_server_loses_no_write_and_repeats_none(
+    db: PostgresDatabase, postgres: PostgresServer
+) -> None:
+    done = 0
+
+    async def keep_using() -> None:
+        nonlocal done
+        while not restarted.is_set():
+            await db.write(use)
+            done += 1
+
+    restarted = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(4):
+            tasks.create_task(keep_using())
+        for _ in range(3):
+            await asyncio.sleep(0.3)
+            await asyncio.to_thread(postgres.stop, signal.SIGINT)
+            await asyncio.to_thread(postgres.start)
+        await asyncio.sleep(0.3)
+        restarted.set()
+    assert await db.read(used) == done > 0
+
+
+@pytest.mark.parametrize("committed", [True, False])
+async def test_a_commit_that_nobody_answered_is_looked_up(
+    db: PostgresDatabase, url: str, committed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection breaks right after COMMIT was done, or right before."""
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    commit, times = AsyncConnection.commit, [1]
+
+    async def break_once(connection: AsyncConnection) -> None:
+        if times:
+            times.pop()
+            if committed:
+                await commit(connection)
+            raise ConnectionResetError("the network is gone")
+        await commit(connection)
+
+    monkeypatch.setattr(AsyncConnection, "commit", break_once)
+    await db.write(use)
+    assert not times
+    assert await db.read(used) == 1
+
+
+async def test_a_committed_topic_is_heard_by_other_processes(
+    db: PostgresDatabase, other: PostgresDatabase
+) -> None:
+    here, there = list[str](), asyncio.Queue[str]()
+    db.subscribe(here.append)
+    other.subscribe(there.put_nowait)
+    await other.hold("listening by now", lambda: None)
+
+    def work(tx: Transaction, fail: bool) -> None:
+        tx.notify("lost" if fail else "word")
+        tx.notify("lost" if fail else "word")
+        if fail:
+            raise Invalid("no")
+
+    with pytest.raises(Invalid):
+        await db.write(work, True)
+    await db.write(work, False)
+    assert here == ["word", "word"]
+    assert await asyncio.wait_for(there.get(), 5) == "word"
+    assert there.empty()
+
+
+async def test_after_a_restart_of_the_server_listeners_are_told_that_they_missed_something(
+    db: PostgresDatabase, postgres: PostgresServer
+) -> None:
+    heard = asyncio.Queue[str]()
+    db.subscribe(heard.put_nowait)
+    await db.hold("name", lambda: pytest.fail("nobody else wants it"))
+    await asyncio.to_thread(postgres.stop, signal.SIGINT)
+    await asyncio.to_thread(postgres.start)
+    assert await asyncio.wait_for(heard.get(), 20) == MISSED
+    await db.write(lambda tx: tx.notify("again"))
+    assert await asyncio.wait_for(heard.get(), 5) == "again"
+
+
+async def test_a_name_is_held_by_one_process(
+    db: PostgresDatabase, other: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "PATIENCE_SECONDS", 0.1)
+    await db.hold("volume here", lambda: None)
+    await other.hold("volume there", lambda: None)
+    with pytest.raises(Misconfigured, match=r"'volume here'.*pumice.*process"):
+        await other.hold("volume here", lambda: None)
+    await db.close()
+    await other.hold("volume here", lambda: None)
+
+
+async def test_who_loses_a_name_is_told(
+    db: PostgresDatabase, url: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection breaks, and another process that waits for the name is faster than it is back."""
+    monkeypatch.setattr(listening, "PATIENCE_SECONDS", 0.1)
+    lost = asyncio.Event()
+    await db.hold("name", lost.set)
+    other = PostgresDatabase(url)
+    taking = asyncio.create_task(take_when_free(other, "name"))
+    kill = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+    await asyncio.to_thread(postgres.sql, kill, "template1")
+    await asyncio.wait_for(taking, 10)
+    await asyncio.wait_for(lost.wait(), 10)
+    await other.close()
+
+
+async def take_when_free(db: PostgresDatabase, name: str) -> None:
+    while True:
+        with contextlib.suppress(Misconfigured):
+            return await db.hold(name, lambda: None)
+
+
+async def test_two_processes_that_start_at_once_make_one_schema(postgres: PostgresServer) -> None:
+    postgres.sql("CREATE DATABASE unmade TEMPLATE template0", "template1")
+    databases = [PostgresDatabase(postgres.url("unmade")) for _ in range(4)]
+    try:
+        found = await asyncio.gather(*(schema.migrate(each) for each in databases))
+        assert sorted(found, key=str) == [schema.HEAD] * 3 + [None]
+        assert await databases[0].read(lambda tx: tx.execute(sa.select(quota_usage)).all()) == []
+    finally:
+        for each in databases:
+            await each.close()
+        postgres.sql("DROP DATABASE unmade WITH (FORCE)", "template1")
