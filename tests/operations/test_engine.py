@@ -127,10 +127,21 @@ class House:
         self.tasks: list[tuple[Runner, asyncio.Task[None]]] = []
 
     def start(
-        self, boot: str = "1", host: str = "here", places: tuple[str, ...] = ("scheduler", "cook")
+        self,
+        boot: str = "1",
+        host: str = "here",
+        places: tuple[str, ...] = ("scheduler", "cook"),
+        workers: int = 32,
     ) -> Runner:
         runner = Runner(
-            self.db, (STACK, SET_TABLE), self.hands, host=host, boot=boot, places=places, first_backoff=0.01
+            self.db,
+            (STACK, SET_TABLE),
+            self.hands,
+            host=host,
+            boot=boot,
+            places=places,
+            workers=workers,
+            first_backoff=0.01,
         )
         self.tasks.append((runner, asyncio.create_task(runner.run())))
         return runner
@@ -362,6 +373,25 @@ async def test_stopping_finishes_the_step_in_hand_and_hands_back_the_rest(
     assert (await house.row(op))["owner"] is None
     house.start(boot="2")
     assert await house.ended(op) == (True, None)
+
+
+async def test_no_more_is_taken_than_there_are_workers(house: House, kitchen: Kitchen) -> None:
+    kitchen.gate = asyncio.Event()
+    ops = [await house.enqueue(f"p{n}") for n in range(12)]
+    runner = house.start(workers=3)
+
+    async def taken() -> int:
+        rows = await house.db.read(log.page, states=None, kind=None, subject=None, limit=20)
+        return sum(row["owner"] is not None for row in rows)
+
+    while await taken() < 3:
+        await asyncio.sleep(0.01)
+    for _ in range(5):
+        await house.db.write(lambda tx: tx.notify(log.QUEUE))
+        await asyncio.sleep(0.01)
+    assert await taken() == runner.workers == 3
+    kitchen.gate.set()
+    assert all([await house.ended(op) == (True, None) for op in ops])
 
 
 async def test_ended_operations_are_forgotten_after_a_while(house: House) -> None:

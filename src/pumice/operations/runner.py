@@ -67,6 +67,8 @@ class Runner:
         )
         self.workers = workers
         self.lease = lease
+        self._taken = 0
+        """Rows that were claimed and not put down yet: each has a task, though it may not have begun."""
         self._carrying: dict[tuple[str, int], Operation[Any]] = {}
         self._wake = asyncio.Event()
         self._look_at = 0.0
@@ -83,11 +85,12 @@ class Runner:
                 logger.info("operations.recovered", count=freed, host=self.host)
             async with asyncio.TaskGroup() as tasks:
                 keeper = tasks.create_task(self._keep_leases())
-                while not self.course.stopping or self._carrying:
+                while not self.course.stopping or self._taken:
                     self._wake.clear()
-                    free = self.workers - len(self._carrying)
+                    free = self.workers - self._taken
                     if free and not self.course.stopping and time.monotonic() >= self._look_at:
                         for row in await self._claim(free):
+                            self._taken += 1
                             tasks.create_task(self._carry_row(row))
                     await self._sleep()
                 keeper.cancel()
@@ -118,7 +121,7 @@ class Runner:
 
     async def _sleep(self) -> None:
         """Until a commit wakes us, a retry's time has come, or at last the poll's."""
-        full = len(self._carrying) >= self.workers or self.course.stopping
+        full = self._taken >= self.workers or self.course.stopping
         seconds = POLL_SECONDS if full else self._look_at - time.monotonic()
         if seconds > 0:
             # not wait_for: on Python 3.11 it swallows a cancellation that comes together with the event
@@ -146,6 +149,7 @@ class Runner:
                 await self.db.write(log.release, row["id"], row["attempt"], time.time() + POLL_SECONDS)
         finally:
             self._carrying.pop(key, None)
+            self._taken -= 1
             self._wake.set()
 
     # --- one operation --------------------------------------------------------------------------
