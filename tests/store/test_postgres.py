@@ -167,14 +167,11 @@ async def test_after_a_restart_of_the_server_listeners_are_told_that_they_missed
     assert await asyncio.wait_for(heard.get(), 5) == "again"
 
 
-async def test_a_name_is_held_by_one_process(
-    db: PostgresDatabase, other: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(listening, "PATIENCE_SECONDS", 0.1)
+async def test_a_name_is_held_by_one_process(db: PostgresDatabase, other: PostgresDatabase) -> None:
     await db.hold("volume here", lambda: None)
     await other.hold("volume there", lambda: None)
     with pytest.raises(Misconfigured, match=r"'volume here'.*pumice.*process"):
-        await other.hold("volume here", lambda: None)
+        await other.hold("volume here", lambda: None, patience=0)
     await db.close()
     await other.hold("volume here", lambda: None)
 
@@ -183,7 +180,7 @@ async def test_who_loses_a_name_is_told(
     db: PostgresDatabase, url: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its connection breaks, and another process that waits for the name is faster than it is back."""
-    monkeypatch.setattr(listening, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(listening, "RETAKE_SECONDS", 0.1)
     lost = asyncio.Event()
     await db.hold("name", lost.set)
     other = PostgresDatabase(url)
@@ -198,7 +195,7 @@ async def test_who_loses_a_name_is_told(
 async def take_when_free(db: PostgresDatabase, name: str) -> None:
     while True:
         with contextlib.suppress(Misconfigured):
-            return await db.hold(name, lambda: None)
+            return await db.hold(name, lambda: None, patience=0)
 
 
 async def test_two_processes_that_start_at_once_make_one_schema(postgres: PostgresServer) -> None:

@@ -70,6 +70,36 @@ def serve(
 
 
 @app.command()
+def api(
+    context: typer.Context,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that share the port.")] = 1,
+    port: Annotated[int | None, typer.Option(help="Port of the API; 0 takes a free one.")] = None,
+) -> None:
+    """Answer requests, and do nothing else. Any number of these may run; needs PostgreSQL."""
+    from pumice.app.workers import run
+
+    run(_settings(context, port), workers)
+
+
+@app.command()
+def scheduler(context: typer.Context) -> None:
+    """Choose pools and hosts, and end what is overdue. Any number of these may run; needs PostgreSQL."""
+    _run_role(context, "scheduler")
+
+
+@app.command()
+def volume(context: typer.Context) -> None:
+    """Work on this host's backends and their exports. One for each host; needs PostgreSQL."""
+    _run_role(context, "volume")
+
+
+@app.command()
+def compute(context: typer.Context) -> None:
+    """Work on this host's servers. One for each host; needs PostgreSQL."""
+    _run_role(context, "compute")
+
+
+@app.command()
 def tour(
     context: typer.Context,
     stay: Annotated[bool, typer.Option("--stay", help="Keep serving afterwards.")] = False,
@@ -157,6 +187,13 @@ def operations_cancel(context: typer.Context, operation: Id) -> None:
     from pumice.app import operations_log
 
     operations_log.cancel(_settings(context), operation)
+
+
+def _run_role(context: typer.Context, role: str) -> None:
+    from pumice.app.roles import Role
+    from pumice.app.serve import run_roles
+
+    run_roles(_settings(context), frozenset({Role(role)}))
 
 
 def _settings(context: typer.Context, port: int | None = None) -> "Settings":

@@ -1,7 +1,7 @@
 """From the settings to the drivers: the only place that knows every driver by name."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Protocol
 
 import structlog
 
+from pumice.app.roles import EVERY, Role
 from pumice.app.settings import BackendSettings, Settings
 from pumice.backends.contract import Backend
 from pumice.backends.targets.contract import Target
@@ -95,14 +96,13 @@ class Drivers:
     daemons: list[Daemon]
 
 
-def build(settings: Settings, db: Database, images: ImageFiles) -> Drivers:
-    """Every driver that this host's settings name, not started yet."""
+def build(settings: Settings, db: Database, images: ImageFiles, roles: Collection[Role] = EVERY) -> Drivers:
+    """Every driver that this host's settings name and these roles need, not started yet."""
     daemons: list[Daemon] = []
-    targets = {
-        kind: target(settings, kind, daemons) for kind in {it.target for it in settings.backends.values()}
-    }
-    machine = hypervisor(settings, daemons)
-    places = {f"{settings.host}@{name}": (name, it) for name, it in settings.backends.items()}
+    backends = settings.backends if Role.VOLUME in roles else {}
+    targets = {kind: target(settings, kind, daemons) for kind in {it.target for it in backends.values()}}
+    machine = hypervisor(settings, daemons) if Role.COMPUTE in roles else None
+    places = {f"{settings.host}@{name}": (name, it) for name, it in backends.items()}
     hands = Hands(
         db,
         image_path=lambda image_id: images.path(ImageId(image_id)),

@@ -7,21 +7,17 @@ import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import orjson
 import structlog
 import yaml
 
-from pumice.api.compute.service import compute_service
 from pumice.api.house import House
-from pumice.api.identity.service import identity_service
-from pumice.api.image.service import image_service
-from pumice.api.service import Service
-from pumice.api.volume.service import volume_service
 from pumice.app import drivers
 from pumice.app.drivers import Daemon
 from pumice.app.faults import fault_point
+from pumice.app.roles import EVERY, Role, refuse_alone, take_name
 from pumice.app.settings import Settings
 from pumice.app.verbs import VERBS
 from pumice.catalog import flavors, volume_types
@@ -33,12 +29,16 @@ from pumice.loops import deadlines, expiry, exports, heartbeats
 from pumice.loops.every import every
 from pumice.model.errors import Misconfigured
 from pumice.model.ids import new_id
+from pumice.model.rules import Rules
 from pumice.operations.endings import Endings
 from pumice.operations.hands import Hands
 from pumice.operations.places import SCHEDULER, compute_host, volume_host
 from pumice.operations.runner import Runner
 from pumice.store import schema
 from pumice.store.database import Database, Transaction, alone, open_database
+
+if TYPE_CHECKING:
+    from pumice.api.service import Service
 
 logger = structlog.get_logger(__name__)
 
@@ -57,44 +57,56 @@ class Whole:
     house: House
     runner: Runner
     passwords: dict[str, str]
-    """Of the first users, as they were set at the first start."""
-
-    async def prepare(self) -> None:
-        """Start the drivers and put right what a crash left, before the first request."""
-        await recover(self.db, self.images)
+    """Of the first users, as they were set at the first start. Empty where there is no API."""
+    roles: frozenset[Role]
+    lost: asyncio.Event
+    """Set when another process has taken this one's name: there is nothing to do any more but to stop."""
 
     async def work(self, stopping: asyncio.Event) -> None:
         """Carry operations and run the loops until ``stopping``; then end after the steps in hand."""
+        if self.roles == {Role.API}:
+            await stopping.wait()
+            return
+        hearts = self._hearts()
+        exported = exports.Exports(self.hands)
+        await drivers.start(self.hands)
+        await hearts.beat()
+        await exported.align()
+        loops = [
+            every(heartbeats.SECONDS, hearts.beat, "heartbeats"),
+            every(exports.SECONDS, exported.align, "exports"),
+        ]
+        if Role.SCHEDULER in self.roles:
+            overdue = deadlines.Deadlines(self.db, self.runner.course)
+            old = expiry.Expiry(self.db, self.settings.operations.keep_days)
+            loops.append(every(deadlines.SECONDS, overdue.look, "deadlines"))
+            loops.append(every(expiry.SECONDS, old.sweep, "expiry"))
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(loop) for loop in loops]
+            tasks.create_task(self.runner.run())
+            await stopping.wait()
+            for loop in running:
+                loop.cancel()
+            await hearts.fall_silent()
+            self.runner.stop()
+        await drivers.stop_daemons(self.daemons, force=False)
+
+    def _hearts(self) -> heartbeats.Heartbeats:
         host, zone = self.settings.host, self.settings.availability_zone
         zones = {
             f"{host}@{name}": it.availability_zone
             for name, it in self.settings.backends.items()
             if it.availability_zone
         }
-        hearts = heartbeats.Heartbeats(self.hands, host, zone, zones)
-        overdue = deadlines.Deadlines(self.db, self.runner.course)
-        old = expiry.Expiry(self.db, self.settings.operations.keep_days)
-        exported = exports.Exports(self.hands)
-        await drivers.start(self.hands)
-        await hearts.beat()
-        await exported.align()
-        async with asyncio.TaskGroup() as tasks:
-            loops = [
-                tasks.create_task(every(heartbeats.SECONDS, hearts.beat, "heartbeats")),
-                tasks.create_task(every(deadlines.SECONDS, overdue.look, "deadlines")),
-                tasks.create_task(every(expiry.SECONDS, old.sweep, "expiry")),
-                tasks.create_task(every(exports.SECONDS, exported.align, "exports")),
-            ]
-            tasks.create_task(self.runner.run())
-            await stopping.wait()
-            for loop in loops:
-                loop.cancel()
-            await hearts.fall_silent()
-            self.runner.stop()
-        await drivers.stop_daemons(self.daemons, force=False)
+        return heartbeats.Heartbeats(self.hands, host, zone, zones, Role.SCHEDULER in self.roles)
 
     def application(self) -> "Application":
-        """The four APIs under one address."""
+        """The four APIs under one address. Imported here: what only carries operations does without them."""
+        from pumice.api.compute.service import compute_service
+        from pumice.api.identity.service import identity_service
+        from pumice.api.image.service import image_service
+        from pumice.api.volume.service import volume_service
+
         policy = self.settings.policy_file
         return Application(
             (
@@ -107,42 +119,75 @@ class Whole:
         )
 
 
-async def build(settings: Settings) -> Whole:
+async def build(settings: Settings, roles: frozenset[Role] = EVERY) -> Whole:
     """Open the database, brought up to date and furnished, and put the parts together."""
     state = settings.state_dir.absolute()
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    refuse_alone(settings, roles)
     db = open_database(settings.database())
+    try:
+        return await _build(settings, roles, db)
+    except BaseException:
+        await db.close()
+        raise
+
+
+async def _build(settings: Settings, roles: frozenset[Role], db: Database) -> Whole:
     await schema.migrate(db)
-    passwords = first_passwords(settings)
+    lost = asyncio.Event()
+    name = await take_name(db, settings.host, roles, lost.set)
     rules = settings.rules()
-    hashes = bootstrap.hashes(passwords) if await db.read(bootstrap.is_needed) else {}
-
-    def furnish(tx: Transaction) -> None:
-        alone(tx)
-        bootstrap.bootstrap(tx, hashes)
-        volume_types.make_default(tx, rules)
-        flavors.make_defaults(tx)
-
-    await db.write(furnish)
-    images = ImageFiles(state / "images")
-    driven = drivers.build(settings, db, images)
+    passwords = await _furnish(db, settings, rules) if Role.API in roles else {}
+    images = ImageFiles(settings.state_dir.absolute() / "images")
+    driven = drivers.build(settings, db, images, roles)
     hands = driven.hands
     tokens = LocalTokens(db, lifetime=settings.identity.token_hours * 3600)
     house = House(db=db, endings=Endings(db), tokens=tokens, rules=rules)
-    places = [SCHEDULER, *map(volume_host, hands.backends), *map(compute_host, hands.hypervisors)]
+    places = [*map(volume_host, hands.backends), *map(compute_host, hands.hypervisors)]
     runner = Runner(
         db,
         VERBS,
         hands,
-        host=settings.host,
+        host=name,
         boot=new_id(),
-        places=places,
+        places=[SCHEDULER, *places] if Role.SCHEDULER in roles else places,
         rules=rules,
         workers=settings.operations.workers,
         lease=settings.operations.lease_seconds,
         faults=fault_point(settings.fault),
     )
-    return Whole(settings, db, images, hands, driven.daemons, house, runner, passwords)
+    return Whole(settings, db, images, hands, driven.daemons, house, runner, passwords, roles, lost)
+
+
+async def _furnish(db: Database, settings: Settings, rules: Rules) -> dict[str, str]:
+    """Add the rows that an installation begins with. Returns the first users' passwords."""
+    passwords = first_passwords(settings)
+    hashes = bootstrap.hashes(passwords) if await db.read(bootstrap.is_needed) else {}
+
+    def work(tx: Transaction) -> None:
+        alone(tx)
+        bootstrap.bootstrap(tx, hashes)
+        volume_types.make_default(tx, rules)
+        flavors.make_defaults(tx)
+
+    await db.write(work)
+    return passwords
+
+
+async def recover_images(whole: Whole) -> IO[str]:
+    """Put right what a crash left of uploads and deletes, unless another process takes any in this directory.
+
+    As long as the returned file is open, this process counts as one that does.
+    """
+    file = (whole.settings.state_dir / "images.lock").open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        logger.info("images.shared", directory=str(whole.images.directory))
+    else:
+        await recover(whole.db, whole.images)
+    await asyncio.to_thread(fcntl.flock, file, fcntl.LOCK_SH)
+    return file
 
 
 def first_passwords(settings: Settings) -> dict[str, str]:
@@ -191,7 +236,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 class Application:
     """The ASGI application: the service whose prefix a path begins with, a health check, a page of links."""
 
-    def __init__(self, services: tuple[Service, ...], public_url: str | None) -> None:
+    def __init__(self, services: "tuple[Service, ...]", public_url: str | None) -> None:
         self.services = {service.prefix.split("/")[1]: service for service in services}
         self.forwarded: list[tuple[bytes, bytes]] = []
         if public_url:

@@ -30,12 +30,15 @@ class Heartbeats:
     zone: str
     zones: dict[str, str]
     """The zones of backends that are not in the installation's, by ``host@backend``."""
+    schedules: bool = True
+    """Whether this process is a scheduler as well."""
     patience: float = SECONDS
     """How long a driver may take to answer. One that hangs keeps no other from its beat."""
 
     async def beat(self) -> None:
         """One beat of every service."""
-        await self.hands.db.write(services.heartbeat, SCHEDULER, self.host, self.zone, {})
+        if self.schedules:
+            await self.hands.db.write(services.heartbeat, SCHEDULER, self.host, self.zone, {})
         async with asyncio.TaskGroup() as beats:
             for place, backend in self.hands.backends.items():
                 beats.create_task(self._beat_backend(place, backend))
@@ -74,7 +77,8 @@ class Heartbeats:
         """The process is about to stop: its services are down at once, not after a while."""
 
         def work(tx: Transaction) -> None:
-            services.silence(tx, SCHEDULER, self.host)
+            if self.schedules:
+                services.silence(tx, SCHEDULER, self.host)
             for place in self.hands.backends:
                 services.silence(tx, VOLUME, place)
             for host in self.hands.hypervisors:

@@ -36,6 +36,7 @@ T = TypeVar("T")
 
 READERS = 2
 BUSY_SECONDS = 20
+PATIENCE_SECONDS = 5.0
 MISSED = ""
 """The topic that stands for any: a listener could not listen for a while."""
 
@@ -74,11 +75,12 @@ class Database(Protocol):
         lost for good when a process dies; whoever waits for one also looks from time to time.
         """
 
-    async def hold(self, name: str, lost: Callable[[], None]) -> None:
+    async def hold(self, name: str, lost: Callable[[], None], *, patience: float = PATIENCE_SECONDS) -> None:
         """Be the only process that holds ``name``, until this one ends, however it ends.
 
-        Raises ``Misconfigured`` while another does. ``lost`` is called if that changes after the connection was
-        lost. On SQLite there is one process anyway, held apart by a lock beside the file.
+        Raises ``Misconfigured`` when another still does after ``patience``: it may just be dying. ``lost`` is
+        called if another takes it after the connection was lost. On SQLite there is one process anyway, held
+        apart from others by a lock beside the file.
         """
 
     async def close(self) -> None:
@@ -122,7 +124,7 @@ class SqliteDatabase:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
-    async def hold(self, name: str, lost: Callable[[], None]) -> None:
+    async def hold(self, name: str, lost: Callable[[], None], *, patience: float = PATIENCE_SECONDS) -> None:
         """See ``Database.hold``."""
 
     async def close(self) -> None:

@@ -25,8 +25,8 @@ CHANNEL = "pumice"
 CHECK_SECONDS = 30.0
 """How often a silent connection is asked whether it is still there."""
 ANSWER_SECONDS = 10.0
-PATIENCE_SECONDS = 5.0
-"""How long a name may be taken by a process that is just dying."""
+RETAKE_SECONDS = 5.0
+"""How long the server may take to notice that our own earlier connection is gone."""
 
 _LOCK = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))"
 _HOLDER = """
@@ -56,15 +56,15 @@ class Listening:
         self._names: dict[str, Callable[[], None]] = {}
         self._task = asyncio.get_running_loop().create_task(self._stay())
 
-    async def hold(self, name: str, lost: Callable[[], None]) -> None:
+    async def hold(self, name: str, lost: Callable[[], None], patience: float) -> None:
         """Take a name for as long as this process lives; ``lost`` is called if another takes it meanwhile.
 
-        Raises ``Misconfigured`` when another process holds it.
+        Raises ``Misconfigured`` when another process still holds it after ``patience``, in seconds.
         """
         while name not in self._names:
             await self._connected.wait()
             try:
-                if not await self._take(name):
+                if not await self._take(name, patience):
                     holder = await self._holder(name)
                     raise Misconfigured(
                         f"Another process holds '{name}': {holder}. Stop it, or give this one another --host."
@@ -80,10 +80,10 @@ class Listening:
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
 
-    async def _take(self, name: str) -> bool:
-        give_up = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+    async def _take(self, name: str, patience: float) -> bool:
+        give_up = asyncio.get_running_loop().time() + patience
         while not await self._connection.fetchval(_LOCK, name):
-            if asyncio.get_running_loop().time() > give_up:
+            if asyncio.get_running_loop().time() >= give_up:
                 return False
             await asyncio.sleep(0.2)
         return True
@@ -110,7 +110,7 @@ class Listening:
             connection.add_termination_listener(lambda _: closed.set())
             await connection.add_listener(CHANNEL, lambda _c, _pid, _channel, payload: self._hear(payload))
             for name, lost in list(self._names.items()):
-                if not await self._take(name):
+                if not await self._take(name, RETAKE_SECONDS):
                     logger.error("name.lost", name=name, holder=await self._holder(name))
                     del self._names[name]
                     lost()

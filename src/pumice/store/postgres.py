@@ -28,7 +28,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from pumice.model.errors import Invalid, Trouble
-from pumice.store.database import BUSY_SECONDS, MISSED, Transaction, is_trouble, sqlstate
+from pumice.store.database import BUSY_SECONDS, MISSED, PATIENCE_SECONDS, Transaction, is_trouble, sqlstate
 from pumice.store.listening import CHANNEL, Listening
 
 P = ParamSpec("P")
@@ -46,6 +46,8 @@ _SEAL = """
     SELECT pg_current_xact_id_if_assigned()::text, count(pg_notify($1, payload)::text)
     FROM unnest($2::text[]) AS payload
 """
+_UNFIT = ("22000", "22001", "22003", "22021", "22P05")
+"""Not of the column's type, too long, out of range, a character that cannot be stored."""
 _OUTCOME = "SELECT pg_xact_status($1::text::xid8)"
 
 
@@ -142,9 +144,9 @@ class PostgresDatabase:
         self._listen()
         return lambda: self._listeners.remove(listener)
 
-    async def hold(self, name: str, lost: Callable[[], None]) -> None:
+    async def hold(self, name: str, lost: Callable[[], None], *, patience: float = PATIENCE_SECONDS) -> None:
         """See ``Database.hold``."""
-        await self._listen().hold(name, lost)
+        await self._listen().hold(name, lost, patience)
 
     def _listen(self) -> Listening:
         if self._ears is None:
@@ -205,8 +207,10 @@ async def _until_done(once: Callable[[], Awaitable[T]], again: asyncio.Lock) -> 
 
 def _must_pass(error: Exception, races: int) -> int:
     """Raise an error that does not pass by itself. 1 for one that only passes if it came from a race."""
-    if sqlstate(error).startswith("22"):
-        raise Invalid("A value is out of range, or holds a character that cannot be stored.") from error
+    if sqlstate(error) in _UNFIT:
+        raise Invalid(
+            "A value is too long, out of range, or holds a character that cannot be stored."
+        ) from error
     if isinstance(error, sa.exc.IntegrityError) and races < RACES:
         return 1
     if is_trouble(error) or isinstance(error, sa.exc.TimeoutError):

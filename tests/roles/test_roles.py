@@ -1,0 +1,174 @@
+"""Every role as a process of its own, on PostgreSQL: the same stories, and any may die at any moment."""
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from installation import SERVERS, VOLUMES, Installation
+
+from postgres_server import PostgresServer
+from pumice.store import audit
+from pumice.store.postgres import PostgresDatabase
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
+
+CREATES = 40
+
+
+@pytest.fixture
+def database(postgres: PostgresServer) -> Iterator[str]:
+    name = postgres.take()
+    yield name
+    postgres.give_back(name)
+
+
+@pytest.fixture
+def pumice(postgres: PostgresServer, database: str, tmp_path: Path) -> Iterator[Installation]:
+    installation = Installation(tmp_path, postgres.url(database))
+    yield installation
+    installation.close()
+
+
+def wrong_rows(url: str) -> list[str]:
+    """Every breach of what must be true of the rows, quotas first."""
+
+    async def look() -> list[str]:
+        db = PostgresDatabase(url)
+        try:
+            return await db.read(audit.wrong_rows)
+        finally:
+            await db.close()
+
+    return asyncio.run(look())
+
+
+def test_the_stories_are_the_same(pumice: Installation, postgres: PostgresServer, database: str) -> None:
+    pumice.start_all()
+    root, data = pumice.create(), pumice.create()
+    for volume in (root, data):
+        pumice.becomes(f"{VOLUMES}/{volume}", "volume", "available")
+    pumice.call("POST", f"{VOLUMES}/{root}/action", {"os-set_bootable": {"bootable": True}})
+    server = pumice.boot(root)
+    pumice.becomes(f"{SERVERS}/{server}", "server", "ACTIVE")
+    pumice.call("POST", f"{SERVERS}/{server}/os-volume_attachments", {"volumeAttachment": {"volumeId": data}})
+    pumice.becomes(f"{VOLUMES}/{data}", "volume", "in-use")
+    pumice.call("DELETE", f"{SERVERS}/{server}/os-volume_attachments/{data}")
+    pumice.becomes(f"{VOLUMES}/{data}", "volume", "available")
+    pumice.call("DELETE", f"{SERVERS}/{server}")
+    pumice.becomes(f"{SERVERS}/{server}", "server", "gone")
+    for volume in (root, data):
+        pumice.becomes(f"{VOLUMES}/{volume}", "volume", "available")
+        pumice.call("DELETE", f"{VOLUMES}/{volume}")
+        pumice.becomes(f"{VOLUMES}/{volume}", "volume", "gone")
+    assert wrong_rows(postgres.url(database)) == []
+    for role in ("volume", "compute", "scheduler", "api"):
+        assert pumice.stop(role) == 0, pumice.log(role)
+
+
+@pytest.mark.parametrize("role", ["api", "scheduler", "volume", "compute"])
+def test_killed_in_a_burst_of_creates_it_loses_none(
+    pumice: Installation, postgres: PostgresServer, database: str, role: str
+) -> None:
+    pumice.start_all()
+    accepted: list[str] = []
+
+    def post(number: int) -> None:
+        for n in range(CREATES // 4):
+            try:
+                accepted.append(pumice.create(f"{number}-{n}"))
+            except (httpx.TransportError, AssertionError):
+                time.sleep(0.2)  # while the API is down; what it accepted all the same is in the rows
+
+    posting = [threading.Thread(target=post, args=(number,)) for number in range(4)]
+    for thread in posting:
+        thread.start()
+    pumice.wait(lambda: len(accepted) >= CREATES // 4, "no volume is accepted")
+    pumice.kill(role)
+    pumice.start(role, *(["--workers", "2"] if role == "api" else []))
+    for thread in posting:
+        thread.join()
+    pumice.wait(lambda: states(pumice) == {"available"}, "not all become available")
+    assert len(accepted) >= (CREATES // 4 if role == "api" else CREATES)
+    assert wrong_rows(postgres.url(database)) == []
+
+
+def states(pumice: Installation) -> set[str]:
+    try:
+        listed = pumice.http.get(f"{VOLUMES}/detail?limit=1000")
+    except httpx.TransportError:
+        return set()
+    return {volume["status"] for volume in listed.json()["volumes"]} if listed.status_code == 200 else set()
+
+
+def test_a_worker_of_the_api_that_dies_is_replaced(pumice: Installation) -> None:
+    api = pumice.start("api", "--workers", "2")
+    pumice.log_in()
+    children = Path(f"/proc/{api.pid}/task/{api.pid}/children")
+    first = children.read_text().split()
+    for process in first:
+        os.kill(int(process), signal.SIGKILL)
+    pumice.wait(
+        lambda: len(now := children.read_text().split()) == 2 and not set(now) & set(first), "none is started"
+    )
+    pumice.log_in()
+
+
+@pytest.mark.parametrize("role", ["volume", "compute"])
+def test_a_second_process_of_one_host_refuses_to_start(pumice: Installation, role: str) -> None:
+    pumice.start(role)
+    pumice.wait(lambda: "working" in pumice.log(role), "it does not start")
+    first = pumice.processes.pop(role)
+    try:
+        assert pumice.start(role).wait(30) == 1
+        assert f"Another process holds '{role} of here'" in pumice.log(role)
+        pumice.start(role, host="there")
+        pumice.wait(lambda: pumice.log(role).count("working") == 2, "another host's does not start")
+    finally:
+        pumice.processes["first"] = first
+        first.terminate()
+
+
+def test_two_schedulers_of_one_host_share_the_work(pumice: Installation) -> None:
+    pumice.start_all()
+    first = pumice.processes.pop("scheduler")
+    pumice.start("scheduler")
+    pumice.wait(lambda: "scheduler-2.here" in pumice.log("scheduler"), "the second does not start")
+    first.terminate()
+    volume = pumice.create()
+    pumice.becomes(f"{VOLUMES}/{volume}", "volume", "available")
+    assert first.wait(30) == 0
+
+
+def test_roles_on_sqlite_are_refused(pumice: Installation, tmp_path: Path) -> None:
+    pumice.environment["PUMICE_DATABASE_URL"] = f"sqlite:///{tmp_path / 'pumice.db'}"
+    for role in ("api", "scheduler", "volume", "compute"):
+        assert pumice.start(role).wait(30) == 1
+        assert "SQLite is for one process" in pumice.log(role)
+
+
+def test_an_idle_installation_asks_the_database_little(
+    postgres: PostgresServer, database: str, tmp_path: Path
+) -> None:
+    """Ten places: eight backends, a hypervisor, a scheduler."""
+    pumice = Installation(tmp_path, postgres.url(database), backends=8)
+    try:
+        pumice.start_all()
+        time.sleep(12)  # what a start asks for is not idleness, and PostgreSQL counts up to 10 s late
+        seconds, before = 20.0, transactions(postgres, database)
+        time.sleep(seconds)
+        each_second = (transactions(postgres, database) - before) / seconds
+        print(f"idle: {each_second:.1f} transactions a second")
+        assert each_second < 5
+    finally:
+        pumice.close()
+
+
+def transactions(postgres: PostgresServer, database: str) -> int:
+    counted = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = "
+    return int(postgres.sql(f"{counted} '{database}'", "template1"))
