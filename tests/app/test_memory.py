@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -29,3 +30,14 @@ def test_threads_that_hashed_passwords_keep_no_memory() -> None:
         [sys.executable, "-c", HASH_IN_FOUR_THREADS], capture_output=True, text=True, check=True
     )
     assert float(done.stdout) < 15, "one hash takes 19 MiB"
+
+
+def test_a_pumice_on_sqlite_loads_nothing_for_postgresql(tmp_path: Path) -> None:
+    code = (
+        "import sys, pumice.app.serve; from pumice.store.database import open_database; "
+        "open_database(sys.argv[1]).close_now(); "
+        "print({'asyncpg', 'sqlalchemy.ext.asyncio', 'pumice.store.postgres'} & sys.modules.keys())"
+    )
+    url = f"sqlite:///{tmp_path / 'pumice.db'}"
+    done = subprocess.run([sys.executable, "-c", code, url], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
