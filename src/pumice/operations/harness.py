@@ -105,9 +105,10 @@ def trials(verb: Verb[Any]) -> Iterator[Trial]:
     last = ("do", steps[-1].name, "after")
 
     def faults(
-        at: tuple[str, str, str], error: BaseException, also: Faults | None = None
+        at: tuple[str, str, str], error: BaseException, also: Callable[[], Faults] | None = None
     ) -> Callable[[], Faults]:
-        return lambda: Faults(at, error, kind=kind, also=also)
+        """Fresh ones for each run of the trial."""
+        return lambda: Faults(at, error, kind=kind, also=also() if also else None)
 
     def fails_last() -> Faults:
         return Faults(last, PumiceError("It fails at the end."), kind=kind)
@@ -124,11 +125,9 @@ def trials(verb: Verb[Any]) -> Iterator[Trial]:
             for when in ("before", "after"):
                 point = ("undo", step.name, when)
                 yield Trial(
-                    f"undo {step.name} again ({when})", faults(point, Trouble("again"), fails_last()), False
+                    f"undo {step.name} again ({when})", faults(point, Trouble("again"), fails_last), False
                 )
-                yield Trial(
-                    f"kill {when} the undo of {step.name}", faults(point, Killed(), fails_last()), False
-                )
+                yield Trial(f"kill {when} the undo of {step.name}", faults(point, Killed(), fails_last), False)
 
 
 async def perform(scenario: Scenario, trial: Trial) -> list[tuple[str, str, str]]:
