@@ -1,7 +1,7 @@
 """The engine by itself, with a demo verb that stacks plates: one on the shelf is an effect outside."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -288,8 +288,13 @@ async def test_a_worker_that_lost_its_lease_writes_nothing(house: House, kitchen
     op = await house.enqueue("a")
     while (await house.row(op))["position"] < 2:
         await asyncio.sleep(0.01)
-    await house.db.write(log.release, op, (await house.row(op))["attempt"], 0.0)
-    rows, _ = await house.db.write(log.claim, ("cook",), "other:1", 1e12, 30.0, 1)
+    attempt = (await house.row(op))["attempt"]
+
+    def take_over(tx: Transaction) -> Sequence[log.Row]:
+        log.release(tx, op, attempt, 0.0)
+        return log.claim(tx, ("cook",), "other:1", 1e12, 30.0, 1)[0]
+
+    rows = await house.db.write(take_over)
     assert [row["id"] for row in rows] == [op]
     kitchen.gate.set()
     await asyncio.sleep(0.1)
