@@ -154,7 +154,6 @@ async def test_a_guest_that_keeps_its_disk_keeps_the_volume(cloud: Cloud) -> Non
     await cloud.attach(server_id, volume_id, delete_on_termination=True)
     cloud.hypervisor.guests_keep_disks = True
     await cloud.ask("DELETE", f"/servers/{server_id}/os-volume_attachments/{volume_id}")
-    assert await cloud.volume_status(volume_id) == "detaching"
     await cloud.until_volume(volume_id, "in-use")
     assert "did not release" in (await cloud.messages_of(volume_id))[0]
     assert (await attachments_of(cloud, server_id))[0]["delete_on_termination"] is True
