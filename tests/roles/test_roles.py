@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from installation import SERVERS, VOLUMES, Installation
+from roles_installation import SERVERS, VOLUMES, Installation
 
 from postgres_server import PostgresServer
 from pumice.store import audit
