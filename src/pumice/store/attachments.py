@@ -1,23 +1,25 @@
 """Attachments: every read and write of their rows, and what a volume's state follows from them."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from pumice.model.errors import InvalidState, NotFound
-from pumice.model.scope import Scope
 from pumice.model.states import AttachStatus, VolumeStatus
 from pumice.model.volume import Attachment
 from pumice.store.columns import now
 from pumice.store.database import Transaction
-from pumice.store.paging import after, order
-from pumice.store.rows import Rows
 from pumice.store.tables import attachments, server_disks, volumes
+from pumice.store.tenant_rows import TenantRows
 
 A, V = AttachStatus, VolumeStatus
 _a = attachments.c
-_rows = Rows(attachments, Attachment)
+_rows = TenantRows(attachments, Attachment, "Volume attachment")
+
+get = _rows.visible
+page = _rows.page
+
 _insert = sa.insert(attachments)
 _of_volume = _rows.select.where(_a.volume_id == sa.bindparam("b_volume")).order_by(_a.created_at)
 _statuses = sa.select(_a.status).where(_a.volume_id == sa.bindparam("b_volume"))
@@ -32,14 +34,6 @@ _user = sa.select(server_disks.c.server_id).where(server_disks.c.attachment_id =
 def insert(tx: Transaction, attachment: Attachment) -> None:
     """Add an attachment."""
     tx.execute(_insert, _rows.row(attachment))
-
-
-def get(tx: Transaction, who: Scope, attachment_id: str) -> Attachment:
-    """An attachment that the caller may see. Raises ``NotFound``."""
-    attachment = _rows.get(tx, attachment_id)
-    if attachment is None or not (who.is_admin or attachment.project_id == who.project_id):
-        raise NotFound("Volume attachment", attachment_id)
-    return attachment
 
 
 def find(tx: Transaction, attachment_id: str) -> Attachment | None:
@@ -131,25 +125,3 @@ def let_volume_follow(tx: Transaction, volume_id: str) -> None:
     found = set(tx.execute(_statuses, {"b_volume": volume_id}).scalars())
     status = next((word for states, word in _FOLLOWS if found.intersection(states)), V.AVAILABLE)
     tx.execute(_follow, {"b_id": volume_id, "status": status, "updated_at": now()})
-
-
-def page(
-    tx: Transaction,
-    who: Scope,
-    *,
-    limit: int,
-    marker: str | None,
-    sort: Sequence[tuple[str, bool]],
-    offset: int = 0,
-    all_projects: bool = False,
-    filters: Iterable[sa.ColumnElement[bool]] = (),
-) -> Sequence[Attachment]:
-    """A page of the attachments the caller may see. Raises ``NotFound`` for a marker that does not exist."""
-    query = _rows.select.where(*filters)
-    if not (all_projects and who.is_admin):
-        query = query.where(_a.project_id == who.project_id)
-    keys = [(_a[name], ascending) for name, ascending in sort]
-    keys.append((_a.id, keys[-1][1]))
-    if marker:
-        query = query.where(after(get(tx, who, marker), keys))
-    return _rows.all(tx.execute(query.order_by(*order(keys)).limit(limit).offset(offset or None)))

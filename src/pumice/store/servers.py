@@ -1,6 +1,6 @@
 """Servers and their disks: every read and write of their rows."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from string import ascii_lowercase
 from typing import Any
@@ -8,14 +8,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from pumice.model.errors import Conflict, NotFound, OverQuota
-from pumice.model.scope import Scope
 from pumice.model.server import Server, ServerDisk
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.inside import has_entry
-from pumice.store.paging import after, order
 from pumice.store.rows import Rows
 from pumice.store.tables import server_disks, servers, services
+from pumice.store.tenant_rows import TenantRows
 
 Condition = sa.ColumnElement[bool]
 
@@ -23,7 +22,11 @@ COMPUTE_BINARY = "nova-compute"
 MOST_DISKS = len(ascii_lowercase)
 
 _s, _d = servers.c, server_disks.c
-_rows = Rows(servers, Server)
+_rows = TenantRows(servers, Server, "Instance")
+
+get = _rows.visible
+page = _rows.page
+
 _disk_rows = Rows(server_disks, ServerDisk)
 _disks = _disk_rows.select.where(_d.server_id == sa.bindparam("b_server")).order_by(_d.device)
 _insert = sa.insert(servers)
@@ -36,14 +39,6 @@ _unlink = (
 def insert(tx: Transaction, server: Server) -> None:
     """Add a server."""
     tx.execute(_insert, _rows.row(server))
-
-
-def get(tx: Transaction, who: Scope, server_id: str) -> Server:
-    """A server that the caller may see. Raises ``NotFound``."""
-    server = _rows.get(tx, server_id)
-    if server is None or not (who.is_admin or server.project_id == who.project_id):
-        raise NotFound("Instance", server_id)
-    return server
 
 
 def find(tx: Transaction, server_id: str) -> Server | None:
@@ -248,24 +243,3 @@ def tagged(tags: Collection[str], *, every: bool) -> Condition:
 def none_if(nobody: bool) -> Condition:
     """No server at all, if so: those that are deleted are gone."""
     return sa.false() if nobody else sa.true()
-
-
-def page(
-    tx: Transaction,
-    who: Scope,
-    *,
-    limit: int,
-    marker: str | None,
-    sort: Sequence[tuple[str, bool]],
-    all_projects: bool = False,
-    filters: Iterable[sa.ColumnElement[bool]] = (),
-) -> Sequence[Server]:
-    """A page of the servers the caller may see. Raises ``NotFound`` for a marker that does not exist."""
-    query = _rows.select.where(*filters)
-    if not (all_projects and who.is_admin):
-        query = query.where(_s.project_id == who.project_id)
-    keys = [(_s[name], ascending) for name, ascending in sort]
-    keys.append((_s.id, keys[-1][1]))
-    if marker:
-        query = query.where(after(get(tx, who, marker), keys))
-    return _rows.all(tx.execute(query.order_by(*order(keys)).limit(limit)))

@@ -11,12 +11,15 @@ from pumice.model.states import SnapshotStatus, VolumeStatus
 from pumice.model.volume import Snapshot
 from pumice.store.columns import now
 from pumice.store.database import Transaction
-from pumice.store.paging import after, order
-from pumice.store.rows import Rows
 from pumice.store.tables import snapshots, volumes
+from pumice.store.tenant_rows import TenantRows
 
 _s = snapshots.c
-_rows = Rows(snapshots, Snapshot)
+_rows = TenantRows(snapshots, Snapshot, "Snapshot")
+
+get = _rows.visible
+page = _rows.page
+
 COLUMNS = frozenset(column.name for column in snapshots.c) - {"metadata", "operation_id"}
 """What lists may be sorted and filtered by."""
 
@@ -27,14 +30,6 @@ _being_restored = sa.exists().where(volumes.c.snapshot_id == _s.id, volumes.c.st
 def insert(tx: Transaction, snapshot: Snapshot) -> None:
     """Add a snapshot."""
     tx.execute(_insert, _rows.row(snapshot))
-
-
-def get(tx: Transaction, who: Scope, snapshot_id: str) -> Snapshot:
-    """A snapshot that the caller may see. Raises ``NotFound``."""
-    snapshot = _rows.get(tx, snapshot_id)
-    if snapshot is None or not (who.is_admin or snapshot.project_id == who.project_id):
-        raise NotFound("Snapshot", snapshot_id)
-    return snapshot
 
 
 def find(tx: Transaction, snapshot_id: str) -> Snapshot | None:
@@ -99,26 +94,6 @@ def delete(tx: Transaction, snapshot_id: str) -> bool:
     return bool(tx.execute(sa.delete(snapshots).where(_s.id == snapshot_id)).rowcount)
 
 
-def page(
-    tx: Transaction,
-    who: Scope,
-    *,
-    limit: int,
-    marker: str | None,
-    sort: Sequence[tuple[str, bool]],
-    offset: int = 0,
-    all_projects: bool = False,
-    filters: Iterable[sa.ColumnElement[bool]] = (),
-) -> Sequence[Snapshot]:
-    """A page of the snapshots the caller may see. Raises ``NotFound`` for a marker that does not exist."""
-    query = _rows.select.where(*_seen(who, all_projects), *filters)
-    keys = [(_s[name], ascending) for name, ascending in sort]
-    keys.append((_s.id, keys[-1][1]))
-    if marker:
-        query = query.where(after(get(tx, who, marker), keys))
-    return _rows.all(tx.execute(query.order_by(*order(keys)).limit(limit).offset(offset or None)))
-
-
 def total(
     tx: Transaction,
     who: Scope,
@@ -127,7 +102,7 @@ def total(
     filters: Iterable[sa.ColumnElement[bool]] = (),
 ) -> int:
     """How many snapshots a list has on all its pages."""
-    query = sa.select(sa.func.count()).select_from(snapshots).where(*_seen(who, all_projects), *filters)
+    query = sa.select(sa.func.count()).select_from(snapshots).where(*_rows.seen(who, all_projects), *filters)
     return int(tx.execute(query).scalar_one())
 
 
@@ -137,7 +112,3 @@ def by_project(tx: Transaction, host: str) -> dict[str, tuple[int, int]]:
     here = _s.pool.startswith(f"{host}#", autoescape=True)
     rows = tx.execute(query.where(here).group_by(_s.project_id))
     return {row.project_id: (row.number, row.size) for row in rows}
-
-
-def _seen(who: Scope, all_projects: bool) -> Sequence[sa.ColumnElement[bool]]:
-    return () if all_projects and who.is_admin else (_s.project_id == who.project_id,)

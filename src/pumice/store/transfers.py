@@ -8,25 +8,19 @@ from pumice.model.errors import NotFound
 from pumice.model.scope import Scope
 from pumice.model.volume import Transfer
 from pumice.store.database import Transaction
-from pumice.store.rows import Rows
 from pumice.store.tables import transfers
+from pumice.store.tenant_rows import TenantRows
 
 _t = transfers.c
-_rows = Rows(transfers, Transfer)
+_rows = TenantRows(transfers, Transfer, "Transfer")
+
+get = _rows.visible
 
 
 def insert(tx: Transaction, transfer: Transfer) -> None:
     """Add an offer, in place of an older one of the same volume."""
     tx.execute(sa.delete(transfers).where(_t.volume_id == transfer.volume_id))
     tx.execute(sa.insert(transfers), _rows.row(transfer))
-
-
-def get(tx: Transaction, who: Scope, transfer_id: str) -> Transfer:
-    """An offer that the caller made. Raises ``NotFound``."""
-    transfer = find(tx, transfer_id)
-    if not (who.is_admin or transfer.project_id == who.project_id):
-        raise NotFound("Transfer", transfer_id)
-    return transfer
 
 
 def find(tx: Transaction, transfer_id: str) -> Transfer:
@@ -39,9 +33,7 @@ def find(tx: Transaction, transfer_id: str) -> Transfer:
 
 def visible(tx: Transaction, who: Scope, *, all_projects: bool = False) -> Sequence[Transfer]:
     """The offers that the caller made, the oldest first."""
-    query = _rows.select.order_by(_t.created_at, _t.id)
-    if not (all_projects and who.is_admin):
-        query = query.where(_t.project_id == who.project_id)
+    query = _rows.select.where(*_rows.seen(who, all_projects)).order_by(_t.created_at, _t.id)
     return _rows.all(tx.execute(query))
 
 

@@ -15,12 +15,15 @@ from pumice.model.states import VolumeStatus, may_move
 from pumice.model.volume import Volume
 from pumice.store.columns import now
 from pumice.store.database import Transaction
-from pumice.store.paging import after, order
-from pumice.store.rows import Rows
 from pumice.store.tables import attachments, snapshots, volumes
+from pumice.store.tenant_rows import TenantRows
 
 _v = volumes.c
-_rows = Rows(volumes, Volume)
+_rows = TenantRows(volumes, Volume, "Volume")
+
+get = _rows.visible
+page = _rows.page
+
 COLUMNS = frozenset(column.name for column in volumes.c) - {"metadata", "image_metadata", "operation_id"}
 """What lists may be sorted and filtered by."""
 
@@ -40,14 +43,6 @@ _reset = _change.where(_v.operation_id == sa.bindparam("b_operation"))
 def insert(tx: Transaction, volume: Volume) -> None:
     """Add a volume."""
     tx.execute(_insert, _rows.row(volume))
-
-
-def get(tx: Transaction, who: Scope, volume_id: str) -> Volume:
-    """A volume that the caller may see. Raises ``NotFound``."""
-    volume = _rows.get(tx, volume_id)
-    if volume is None or not (who.is_admin or volume.project_id == who.project_id):
-        raise NotFound("Volume", volume_id)
-    return volume
 
 
 def find(tx: Transaction, volume_id: str) -> Volume | None:
@@ -113,29 +108,6 @@ def delete(tx: Transaction, volume_id: str) -> bool:
     return bool(tx.execute(_delete, {"b_id": volume_id}).rowcount)
 
 
-def page(
-    tx: Transaction,
-    who: Scope,
-    *,
-    limit: int,
-    marker: str | None,
-    sort: Sequence[tuple[str, bool]],
-    offset: int = 0,
-    all_projects: bool = False,
-    filters: Iterable[sa.ColumnElement[bool]] = (),
-) -> Sequence[Volume]:
-    """A page of the volumes the caller may see. Raises ``NotFound`` for a marker that does not exist.
-
-    Costs the same wherever the page begins: the marker's row says where to go on.
-    """
-    query = _rows.select.where(*_seen(who, all_projects), *filters)
-    keys = [(_v[name], ascending) for name, ascending in sort]
-    keys.append((_v.id, keys[-1][1]))
-    if marker:
-        query = query.where(after(get(tx, who, marker), keys))
-    return _rows.all(tx.execute(query.order_by(*order(keys)).limit(limit).offset(offset or None)))
-
-
 def total(
     tx: Transaction,
     who: Scope,
@@ -146,7 +118,7 @@ def total(
     """How many volumes a list has on all its pages, and their sizes' sum in GiB."""
     size = sa.func.coalesce(sa.func.sum(_v.size), 0)
     query = sa.select(sa.func.count().label("number"), size.label("size"))
-    row = tx.execute(query.where(*_seen(who, all_projects), *filters)).one()
+    row = tx.execute(query.where(*_rows.seen(who, all_projects), *filters)).one()
     return row.number, row.size
 
 
@@ -158,7 +130,7 @@ def metadata(
     filters: Iterable[sa.ColumnElement[bool]] = (),
 ) -> Sequence[dict[str, str]]:
     """The metadata of those that have any."""
-    query = sa.select(_v.metadata).where(*_seen(who, all_projects), *filters)
+    query = sa.select(_v.metadata).where(*_rows.seen(who, all_projects), *filters)
     return [found for found in tx.execute(query).scalars() if found]
 
 
@@ -168,7 +140,3 @@ def by_project(tx: Transaction, host: str) -> dict[str, tuple[int, int]]:
     here = _v.pool.startswith(f"{host}#", autoescape=True)
     rows = tx.execute(query.where(here).group_by(_v.project_id))
     return {row.project_id: (row.number, row.size) for row in rows}
-
-
-def _seen(who: Scope, all_projects: bool) -> Sequence[sa.ColumnElement[bool]]:
-    return () if all_projects and who.is_admin else (_v.project_id == who.project_id,)

@@ -1,0 +1,69 @@
+"""Rows that belong to a project: the one judge of who sees them, alone and in lists."""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol, TypeVar
+
+import sqlalchemy as sa
+
+from pumice.model.errors import NotFound
+from pumice.model.scope import Scope
+from pumice.store.database import Transaction
+from pumice.store.paging import after, order
+from pumice.store.rows import Rows
+
+
+class Owned(Protocol):
+    """A value that belongs to a project."""
+
+    @property
+    def project_id(self) -> str:
+        """The project."""
+
+
+T = TypeVar("T", bound=Owned)
+
+
+class TenantRows(Rows[T]):
+    """Reads the rows of ``table`` that a caller may see; ``what`` they are called when one is not found."""
+
+    def __init__(self, table: sa.Table, kind: type[T], what: str) -> None:
+        super().__init__(table, kind)
+        self.table = table
+        self.what = what
+
+    def visible(self, tx: Transaction, who: Scope, key: str) -> T:
+        """One that the caller may see. Raises ``NotFound``."""
+        found = self.get(tx, key)
+        if found is None or not (who.is_admin or found.project_id == who.project_id):
+            raise NotFound(self.what, key)
+        return found
+
+    def seen(self, who: Scope, all_projects: bool) -> Sequence[sa.ColumnElement[bool]]:
+        """What narrows a list to the rows the caller sees: an administrator who asks for it sees all."""
+        if all_projects and who.is_admin:
+            return ()
+        return (self.table.c.project_id == who.project_id,)
+
+    def page(
+        self,
+        tx: Transaction,
+        who: Scope,
+        *,
+        limit: int,
+        marker: str | None,
+        sort: Sequence[tuple[str, bool]],
+        offset: int = 0,
+        all_projects: bool = False,
+        filters: Iterable[sa.ColumnElement[bool]] = (),
+    ) -> Sequence[T]:
+        """A page of those the caller may see. Raises ``NotFound`` for a marker that does not exist.
+
+        Costs the same wherever the page begins: the marker's row says where to go on.
+        """
+        columns = self.table.c
+        query = self.select.where(*self.seen(who, all_projects), *filters)
+        keys = [(columns[name], ascending) for name, ascending in sort]
+        keys.append((columns.id, keys[-1][1]))
+        if marker:
+            query = query.where(after(self.visible(tx, who, marker), keys))
+        return self.all(tx.execute(query.order_by(*order(keys)).limit(limit).offset(offset or None)))
