@@ -161,7 +161,6 @@ class Settings(BaseSettings):
             scheduler_max_attempts=self.scheduler.max_attempts,
             api_max_limit=self.api.max_limit,
             api_wait_seconds=self.api.wait_seconds,
-            detach_seconds=self.compute.detach_seconds,
         )
 
 

@@ -34,7 +34,5 @@ class Rules:
     """A service whose last heartbeat is older counts as down (Cinder's ``service_down_time``)."""
     api_max_limit: int = 1000
     """The longest page of a list (Cinder's ``osapi_max_limit``)."""
-    detach_seconds: float = 60.0
-    """How long a guest may take to let go of a disk."""
     api_wait_seconds: float = 60.0
     """How long a request that must answer with a result waits for its operation."""

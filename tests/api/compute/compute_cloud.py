@@ -78,7 +78,7 @@ class Cloud:
     """Everything by hand, with the shortest ways to look at it."""
 
     path: Path
-    rules: Rules = field(default_factory=lambda: Rules(quotas={}, detach_seconds=0.2, api_wait_seconds=5.0))
+    rules: Rules = field(default_factory=lambda: Rules(quotas={}, api_wait_seconds=5.0))
 
     def __post_init__(self) -> None:
         self.db = SqliteDatabase(self.path / "pumice.db")

@@ -7,14 +7,13 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from pumice.api.call import Call, Version
+from pumice.api.truth import truth
 from pumice.model.errors import Invalid
 from pumice.model.ids import is_uuid
 
 MOST = 2**31 - 1
 EVER = (999, 999)
 
-_TRUE = frozenset({"true", "1", "on", "yes", "y", "t"})
-_FALSE = frozenset({"false", "0", "off", "no", "n", "f"})
 _WHOLE = re.compile(r"-?[0-9]{1,12}")
 _KEY = re.compile(r"[a-zA-Z0-9\-_:. ]{1,255}")
 
@@ -36,17 +35,6 @@ def only_query(call: Call, *known: str, since: Version = (2, 75)) -> None:
     unknown = sorted(set(call.query) - set(known))
     if unknown and call.version >= since:
         raise Invalid(f"Additional properties are not allowed ('{unknown[0]}' was unexpected).")
-
-
-def truth(value: Any) -> bool:
-    """The truth value that a word or a JSON boolean stands for. Raises ``ValueError``."""
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.lower() in _TRUE:
-        return True
-    if isinstance(value, str) and value.lower() in _FALSE:
-        return False
-    raise ValueError(f"{value!r} is not a boolean")
 
 
 def whole(value: Any) -> int:

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 
 from pumice.api import paging
 from pumice.api.call import Call
-from pumice.api.compute.fields import only_query, truth
+from pumice.api.compute.fields import only_query
+from pumice.api.truth import truth
 from pumice.model.errors import Forbidden, Invalid
 from pumice.model.states import ServerStatus
 from pumice.store import servers

@@ -4,29 +4,16 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+from pumice.api.truth import truth
 from pumice.model.ids import is_uuid
 
 MOST = 2**31 - 1
-
-_TRUE = frozenset({"true", "1", "on", "yes", "y", "t"})
-_FALSE = frozenset({"false", "0", "off", "no", "n", "f"})
 
 
 class Body(BaseModel):
     """What a request may hold, and nothing else."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
-
-
-def truth(value: Any) -> bool:
-    """The truth value that a word or a JSON boolean stands for. Raises ``ValueError``."""
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.lower() in _TRUE:
-        return True
-    if isinstance(value, str) and value.lower() in _FALSE:
-        return False
-    raise ValueError(f"{value!r} is not a boolean")
 
 
 def _stripped(value: Any) -> Any:

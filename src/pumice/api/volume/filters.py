@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 
 from pumice.api.call import Call, Version
-from pumice.api.volume.fields import truth
+from pumice.api.truth import truth
 from pumice.model.errors import Invalid
 from pumice.store.conditions import OPERATORS, Condition, Conditions, everything, nothing
 

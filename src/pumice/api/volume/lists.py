@@ -5,7 +5,7 @@ from typing import Any
 
 from pumice.api import paging
 from pumice.api.call import Call
-from pumice.api.volume.fields import truth
+from pumice.api.truth import truth
 from pumice.model.errors import Invalid
 
 

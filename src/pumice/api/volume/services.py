@@ -12,7 +12,6 @@ from pumice.api.volume.fields import Body, Text
 from pumice.api.volume.volume_view import wire_time
 from pumice.model.errors import NotFound
 from pumice.store import services, snapshots, volumes
-from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.services import VOLUME_BINARY
 
@@ -39,10 +38,8 @@ class WhichAndWhy(Which):
     disabled_reason: Text = Field(min_length=1)
 
 
-def is_up(call: Call, service: sa.RowMapping) -> bool:
-    """Whether it was heard of lately."""
-    silent = (now() - service["updated_at"]).total_seconds()
-    return bool(silent <= call.house.rules.service_down_seconds)
+def _is_up(call: Call, service: sa.RowMapping) -> bool:
+    return services.is_up(service, call.house.rules.service_down_seconds)
 
 
 async def _ours(call: Call, **which: str | None) -> list[sa.RowMapping]:
@@ -64,7 +61,7 @@ def _view(call: Call, service: sa.RowMapping) -> dict[str, Any]:
         "host": service["host"],
         "zone": service["zone"],
         "status": "disabled" if service["disabled"] else "enabled",
-        "state": "up" if is_up(call, service) else "down",
+        "state": "up" if _is_up(call, service) else "down",
         "updated_at": wire_time(service["updated_at"]),
         "disabled_reason": service["disabled_reason"],
     }
@@ -73,7 +70,7 @@ def _view(call: Call, service: sa.RowMapping) -> dict[str, Any]:
     if is_volume:
         shown |= {"replication_status": "disabled", "active_backend_id": None, "frozen": False}
     if is_volume and call.version >= (3, 49):
-        shown["backend_state"] = "up" if is_up(call, service) else "down"
+        shown["backend_state"] = "up" if _is_up(call, service) else "down"
     return shown
 
 
@@ -118,7 +115,7 @@ async def hosts(call: Call) -> Reply:
             "host_name": service["host"],
             "service": service["binary"],
             "zone": service["zone"],
-            "service-status": "available" if is_up(call, service) else "unavailable",
+            "service-status": "available" if _is_up(call, service) else "unavailable",
             "service-state": "enabled",
             "last-update": wire_time(service["updated_at"]),
         }
@@ -167,7 +164,9 @@ async def zones(call: Call) -> Reply:
     available: dict[str, bool] = {}
     for service in await call.house.db.read(services.every, binary=VOLUME_BINARY):
         if not service["disabled"]:
-            available[service["zone"]] = available.get(service["zone"], False) or is_up(call, service)
+            available[service["zone"]] = available.get(service["zone"], False) or services.is_up(
+                service, call.house.rules.service_down_seconds
+            )
     rows = [{"zoneName": zone, "zoneState": {"available": up}} for zone, up in sorted(available.items())]
     return Reply({"availabilityZoneInfo": rows})
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from pumice.api.call import Call
-from pumice.api.volume.fields import truth
+from pumice.api.truth import truth
 from pumice.api.volume.filters import literal
 from pumice.model.errors import Invalid
 from pumice.model.volume import VolumeType
