@@ -1,6 +1,6 @@
 # Pumice. `make run` and `make test` work on a fresh Debian 12 machine, as root or with sudo.
 .DEFAULT_GOAL := help
-.PHONY: help run tour test fast check format clients bench lock schema clean
+.PHONY: help run tour test test-kernel fast check format clients bench lock schema clean
 
 BIN := .venv/bin
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env)
@@ -8,7 +8,7 @@ PYTEST := $(BIN)/pytest -n 2 --dist loadgroup
 LOCK := $(BIN)/uv pip compile pyproject.toml -q --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 help: ## say what there is
-	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile | expand -t 16
 
 run: ## install what is missing, give the guided tour, then keep serving
 	@scripts/setup run
@@ -22,9 +22,13 @@ test: ## every test, those with real daemons and guests as well
 	@scripts/setup dev
 	$(AS_ROOT) $(PYTEST)
 
+test-kernel: ## only those that need a kernel of their own: LVM, kernel targets and initiators
+	@scripts/setup dev
+	$(AS_ROOT) $(PYTEST) -m kernel
+
 fast: ## the tests that start no tgtd, libvirtd or guest
 	@scripts/setup dev
-	$(PYTEST) -m "not real"
+	$(PYTEST) -m "not real and not kernel"
 
 check: ## format, lint, types, and who may import whom
 	@scripts/setup dev

@@ -1,4 +1,4 @@
-"""The databases that tests run on: SQLite, and PostgreSQL where a test asks for both."""
+"""The databases that tests run on, SQLite and PostgreSQL where a test asks for both; and the kernel lane."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from postgres_server import PostgresServer, is_installed
+
+pytest_plugins = ["kernel_lane"]
 
 
 @pytest.fixture(scope="session")
