@@ -1,8 +1,10 @@
 """What a target driver must do: let named initiators reach a volume's device over the network.
 
-One target per volume; one *grant* (an initiator name with a CHAP account of its own) per attachment. The
-same rules as for backends hold: every call idempotent, absent is removed, errors are ``Trouble`` or
-``Elsewhere``, nothing blocks. Access is granted by initiator name plus CHAP, never by network address.
+One target per volume, or one for each of its grants where a driver cannot tell them apart otherwise: the
+``Portal`` of a grant says where it gets in. One *grant* (an initiator name with a CHAP account of its own) per
+attachment. The same rules as for backends hold: every call idempotent, absent is removed, errors are
+``Trouble`` or ``Elsewhere``, nothing blocks. Access is granted by initiator name plus CHAP, never by network
+address; what a driver's kernel or daemon cannot keep of this, its entry in ``quality.yaml`` says.
 """
 
 from collections.abc import Mapping
@@ -19,7 +21,7 @@ class Grant:
 
     attachment: AttachmentId
     initiator: str
-    """The initiator's IQN (RFC 7143, section 4.2.7)."""
+    """The initiator's IQN (RFC 7143, section 4.2.7); for NVMe the host's NQN."""
     username: str
     """Of this attachment alone: all targets of a daemon share its accounts. Letters, digits, ``.-_``."""
     password: str
@@ -32,11 +34,18 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Portal:
-    """Where a target is reached: ``iqn`` at ``portal`` (``ip:port``), logical unit ``lun``."""
+    """Where a target is reached: ``iqn`` at ``portal`` (``ip:port``), logical unit ``lun``.
+
+    For NVMe over TCP ``iqn`` is the subsystem's NQN and ``lun`` the namespace's number.
+    """
 
     iqn: str
     portal: str
     lun: int
+    others: tuple[str, ...] = ()
+    """Further ``ip:port`` of the same target: more paths to the same disk."""
+    uuid: str = ""
+    """NVMe: what the initiator finds the namespace by."""
 
 
 class Target(Protocol):

@@ -1,0 +1,49 @@
+"""Turns at the kernel's configuration: one call at a time on this machine, each with a limit.
+
+A thread of its own makes the calls of a driver, one after the other. Another process of Pumice on the machine
+(there may be one for every state directory) waits at a lock in ``/run/lock``, which the kernel gives back when
+its holder dies. A call the kernel does not end in time is left behind in its thread, and whoever comes after it
+is told so as well.
+"""
+
+import asyncio
+import fcntl
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from pumice.model.errors import Misconfigured, Trouble
+
+T = TypeVar("T")
+
+_LOCKS = Path("/run/lock")
+
+
+class KernelTurn:
+    """The turns of the driver ``name``; ``seconds`` is the limit of a call, the wait for its turn included."""
+
+    def __init__(self, name: str, seconds: float = 60.0) -> None:
+        self._name = name
+        self._seconds = seconds
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+
+    async def take(self, call: Callable[[], T]) -> T:
+        """Make the call when it is its turn. Raises ``Trouble`` when it took too long."""
+        turn = asyncio.get_running_loop().run_in_executor(self._thread, self._locked, call)
+        try:
+            return await asyncio.wait_for(asyncio.shield(turn), self._seconds)
+        except TimeoutError:
+            raise Trouble(
+                f"The kernel did not do what {self._name} asked for within {self._seconds:g} seconds; its log "
+                "('dmesg') may tell why."
+            ) from None
+
+    def _locked(self, call: Callable[[], T]) -> T:
+        try:
+            lock = (_LOCKS / f"pumice-{self._name}").open("w")
+        except OSError as error:
+            raise Misconfigured(f"The target driver '{self._name}' must run as root: {error}") from None
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return call()

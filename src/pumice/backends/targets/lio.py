@@ -1,0 +1,186 @@
+"""The target driver ``lio``: iSCSI by the kernel itself, told through rtslib.
+
+A volume's target is ``<prefix>:volume-<id>`` with the device behind logical unit 1, at every portal. A grant is
+a rule for its initiator, with the grant's CHAP account. What the kernel holds is the only memory there is:
+every call reads it, works out what is missing and adds that, so a call that was cut short anywhere is completed
+by the next one. A reboot empties it; ``loops/exports.py`` fills it again from the attachments.
+
+**LIO knows one account for each initiator of a target.** So where an initiator has a second grant on a volume
+(two guests of one host), that one gets a target of its own, ``…volume-<id>.1``, on the same device: the two
+sessions come and go without each other. A target with a number is there as long as one with a higher number is,
+so a volume's targets are found by counting up.
+"""
+
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import count, takewhile
+from pathlib import Path
+from typing import TypeVar
+
+from pumice.backends.targets import lio_configfs
+from pumice.backends.targets.contract import Grant, Portal
+from pumice.backends.targets.kernel_turn import KernelTurn
+from pumice.backends.targets.lio_configfs import LUN, Rule, Seat
+from pumice.model.errors import Misconfigured, Trouble
+from pumice.model.ids import VolumeId
+
+DEFAULT_PREFIX = "iqn.2010-10.org.openstack"
+
+T = TypeVar("T")
+
+
+class LioTarget:
+    """The ``Target`` contract on this machine's kernel."""
+
+    driver = "lio"
+    protocol = "iSCSI"
+
+    def __init__(
+        self,
+        portals: Sequence[str],
+        *,
+        iqn_prefix: str = DEFAULT_PREFIX,
+        mutual_account: tuple[str, str] | None = None,
+    ) -> None:
+        """``portals``: each ``ip:port`` to listen at. ``mutual_account``: the name and password by which
+        targets prove who they are; initiators have it in their ``iscsid.conf``."""
+        self._portals = tuple(portals)
+        self._names = f"{iqn_prefix}:volume-"
+        name, password = mutual_account or ("", "")
+        self._mutual = {"mutual_userid": name, "mutual_password": password}
+        self._turn = KernelTurn("lio")
+
+    async def start(self) -> None:
+        """See the contract. Loads LIO, and checks that the portals are this machine's addresses."""
+        for portal in self._portals:
+            _must_be_here(portal)
+        await self._turn.take(lio_configfs.prepare)
+
+    async def grant(self, volume: VolumeId, device: Path, grant: Grant) -> Portal:
+        """See the contract."""
+        seat = await self._in_turn(partial(self._grant, volume, device, grant))
+        return Portal(seat.iqn, self._portals[0], LUN, self._portals[1:])
+
+    async def revoke(self, volume: VolumeId, grant: Grant) -> None:
+        """See the contract. No session but the grant's own ends."""
+        await self._in_turn(partial(self._revoke, volume, grant.username))
+
+    async def remove(self, volume: VolumeId) -> None:
+        """See the contract."""
+        await self._in_turn(partial(self._remove, volume))
+
+    async def resize(self, volume: VolumeId, device: Path) -> None:
+        """See the contract. The kernel sees by itself that a block device grew, and no request fails; a file is
+        taken out and put in again."""
+        await self._in_turn(partial(self._resize, volume, device))
+
+    async def exports(self) -> Mapping[VolumeId, frozenset[str]]:
+        """See the contract. Targets whose name does not begin with our prefix are not looked at."""
+        return await self._in_turn(self._exports)
+
+    # --- in the thread: one call, from reading what is there to its last change ------------------------
+
+    def _grant(self, volume: VolumeId, device: Path, grant: Grant) -> Seat:
+        for seat in self._seats(volume):
+            for initiator, rule in seat.rules().items():
+                if rule.user == grant.username and initiator != grant.initiator:
+                    seat.shut_out(initiator)
+        mine = self._seat_for(volume, grant)
+        store = self._put_in(volume, device)
+        if not mine.is_open(self._portals):
+            mine.open(store, self._portals)
+        account = {**self._mutual, "password": grant.password, "userid": grant.username}
+        mine.admit(grant.initiator, account, read_only=grant.read_only)
+        return mine
+
+    def _revoke(self, volume: VolumeId, username: str) -> None:
+        """A rule without a user name was being made when a process was killed; it goes as well."""
+        left = 0
+        for seat in self._seats(volume):
+            for initiator, rule in seat.rules().items():
+                if rule.user in ("", username):
+                    seat.shut_out(initiator)
+                else:
+                    left += 1
+        if not left:
+            self._remove(volume)
+            return
+        for seat in reversed(self._seats(volume)):
+            if seat.rules():
+                return
+            seat.close()
+
+    def _remove(self, volume: VolumeId) -> None:
+        for seat in reversed(self._seats(volume)):
+            seat.close()
+        lio_configfs.drop_store(_store_name(volume))
+
+    def _resize(self, volume: VolumeId, device: Path) -> None:
+        if self._seats(volume):
+            self._put_in(volume, device)
+
+    def _exports(self) -> dict[VolumeId, frozenset[str]]:
+        found: dict[VolumeId, frozenset[str]] = {}
+        for iqn in lio_configfs.targets():
+            if iqn.startswith(self._names):
+                seat = Seat(iqn)
+                rules = seat.rules().values() if seat.is_open(self._portals) else ()
+                users = {rule.user for rule in rules if rule.user and rule.finds_disk}
+                volume = VolumeId(iqn.removeprefix(self._names).partition(".")[0])
+                found[volume] = found.get(volume, frozenset()).union(users)
+        return found
+
+    # --- the parts of a call ---------------------------------------------------------------------------
+
+    def _put_in(self, volume: VolumeId, device: Path) -> lio_configfs.Store:
+        """The volume's store, on this device at its size. Another one is taken out of every target for it."""
+        store = lio_configfs.find_store(_store_name(volume))
+        if store is not None and lio_configfs.is_whole(store, device):
+            return store
+        seats = self._seats(volume)
+        for seat in seats:
+            seat.take_unit_out()
+        lio_configfs.drop_store(_store_name(volume))
+        store = lio_configfs.make_store(_store_name(volume), device, volume)
+        for seat in seats:
+            seat.open(store, self._portals)
+        return store
+
+    def _seat_for(self, volume: VolumeId, grant: Grant) -> Seat:
+        """The target where the grant is, or else the first where its initiator has none yet."""
+        seats = self._seats(volume)
+        users = [seat.rules().get(grant.initiator, Rule("", False)).user for seat in seats]
+        for wanted in (grant.username, ""):
+            if wanted in users:
+                return seats[users.index(wanted)]
+        return self._seat(volume, len(seats))
+
+    def _seat(self, volume: VolumeId, number: int) -> Seat:
+        return Seat(f"{self._names}{volume}{f'.{number}' if number else ''}")
+
+    def _seats(self, volume: VolumeId) -> list[Seat]:
+        return list(takewhile(Seat.exists, (self._seat(volume, number) for number in count())))
+
+    async def _in_turn(self, call: Callable[[], T]) -> T:
+        rtslib = lio_configfs.load()
+        try:
+            return await self._turn.take(call)
+        except (rtslib.RTSLibError, OSError) as error:
+            raise Trouble(f"LIO refused: {error}") from error
+
+
+def _store_name(volume: VolumeId) -> str:
+    return f"pumice-{volume}"
+
+
+def _must_be_here(portal: str) -> None:
+    address, _, port = portal.rpartition(":")
+    address = address.strip("[]")
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family) as tried:
+            tried.bind((address, 0))
+        int(port)
+    except (OSError, ValueError) as error:
+        raise Misconfigured(f"The portal '{portal}' cannot be listened at on this host: {error}") from None

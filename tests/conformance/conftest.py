@@ -1,0 +1,67 @@
+"""A fresh rig of each target driver, and something to export through it."""
+
+import os
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from target_rigs import LioRig, NvmetRig, TgtRig
+
+from pumice.backends.targets.tgt import TgtTarget
+from pumice.backends.targets.tgtd import TgtDaemon
+from pumice.model.ids import VolumeId, new_id
+from pumice.model.units import MIB
+
+
+@pytest.fixture
+async def tgt_rig(tmp_path: Path) -> AsyncIterator[TgtRig]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        portal = f"127.0.0.1:{free.getsockname()[1]}"
+    daemon = TgtDaemon(tmp_path / "tgtd", portal)
+    try:
+        target = TgtTarget(portal, daemon=daemon)
+        await target.start()
+        yield TgtRig(target, daemon)
+    finally:
+        await daemon.stop(force=True)
+
+
+@pytest.fixture
+async def lio_rig() -> AsyncIterator[LioRig]:
+    rig = LioRig()
+    await rig.target.start()
+    yield rig
+    await rig.lose_everything()
+
+
+@pytest.fixture
+async def nvmet_rig() -> AsyncIterator[NvmetRig]:
+    rig = NvmetRig()
+    await rig.target.start()
+    yield rig
+    await rig.lose_everything()
+
+
+@pytest.fixture
+def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """Where files lie that are exported. The kernel's NVMe target takes none from a guest's overlay."""
+    if request.node.get_closest_marker("kernel") is None:
+        yield tmp_path
+    else:
+        with tempfile.TemporaryDirectory(prefix="pumice-", dir="/dev/shm") as shelf:
+            yield Path(shelf)
+
+
+@pytest.fixture
+def device(shelf: Path) -> Path:
+    path = shelf / "device"
+    path.write_bytes(b"volume's own bytes".ljust(4096, b"."))
+    os.truncate(path, 8 * MIB)
+    return path
+
+
+@pytest.fixture
+def volume() -> VolumeId:
+    return VolumeId(new_id())

@@ -1,0 +1,164 @@
+"""What the target drivers' suites need of each driver: a fresh one, who gets in, a restart, what is left of it.
+
+Who gets in is seen in logins: with QEMU's initiator for iSCSI, with the kernel's for NVMe.
+"""
+
+import asyncio
+import os
+import signal
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pumice.backends.targets import lio_configfs, nvmet
+from pumice.backends.targets.contract import Grant, Portal
+from pumice.backends.targets.fake import FakeTarget
+from pumice.backends.targets.lio import LioTarget
+from pumice.backends.targets.nvmet import NvmetTarget
+from pumice.backends.targets.tgt import TgtTarget
+from pumice.backends.targets.tgtd import TgtDaemon
+from pumice.model.ids import AttachmentId, new_id
+
+HOST_A, HOST_B = "iqn.1993-08.org.debian:host-a", "iqn.1993-08.org.debian:host-b"
+A_PASSWORD = "correct horse"
+
+
+def a_grant(initiator: str = HOST_A, password: str = A_PASSWORD) -> Grant:
+    attachment = AttachmentId(new_id())
+    return Grant(attachment, initiator, attachment.replace("-", "")[:20], password)
+
+
+async def qemu_io(portal: Portal, grant: Grant, *commands: str) -> tuple[int, str]:
+    """Log in as the grant says with QEMU's initiator and run qemu-io's ``commands``."""
+    options = (
+        f"driver=iscsi,transport=tcp,portal={portal.portal},target={portal.iqn},lun={portal.lun},"
+        f"user={grant.username},password-secret=chap,initiator-name={grant.initiator}"
+    )
+    process = await asyncio.create_subprocess_exec(
+        "qemu-io",
+        *("--object", f"secret,id=chap,data={grant.password}"),
+        *(word for command in commands for word in ("-c", command)),
+        *("--image-opts", "-d", "unmap", options),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        output, _ = await asyncio.wait_for(process.communicate(), 30)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return process.returncode or 0, output.decode()
+
+
+class FakeRig:
+    """The fake, asked instead of logged in to."""
+
+    def __init__(self) -> None:
+        self.target = FakeTarget()
+
+    async def admits(self, portal: Portal, grant: Grant) -> bool:
+        return self.target.admits(portal.iqn, grant.initiator, grant.username, grant.password)
+
+    async def lose_everything(self) -> None:
+        self.target.forget()
+
+    async def leftovers(self) -> list[str]:
+        return [str(device) for device in self.target.devices.values()]
+
+
+@dataclass
+class TgtRig:
+    """A tgtd of this test's own."""
+
+    target: TgtTarget
+    daemon: TgtDaemon
+
+    async def admits(self, portal: Portal, grant: Grant) -> bool:
+        code, output = await qemu_io(portal, grant, "read -v 0 16")
+        assert code or "volume.s.own.byt" in output
+        return code == 0
+
+    async def lose_everything(self) -> None:
+        pid = self.daemon.pid()
+        assert pid
+        os.kill(pid, signal.SIGKILL)
+        while self.daemon.pid():
+            await asyncio.sleep(0.01)
+        await self.daemon.start()
+
+    async def leftovers(self) -> list[str]:
+        management = self.daemon.management
+        return [target.iqn for target in management.targets()] + management.accounts()
+
+
+@dataclass
+class LioRig:
+    """The kernel's iSCSI target, at two addresses; a restart is a boot that forgets everything."""
+
+    target: LioTarget = field(default_factory=lambda: LioTarget(["127.0.0.1:3260", "127.0.0.2:3260"]))
+
+    async def admits(self, portal: Portal, grant: Grant) -> bool:
+        code, output = await qemu_io(portal, grant, "read -v 0 16")
+        assert code or "volume.s.own.byt" in output
+        return code == 0
+
+    async def lose_everything(self) -> None:
+        for iqn in lio_configfs.targets():
+            lio_configfs.Seat(iqn).close()
+        for store in self._stores():
+            lio_configfs.drop_store(store.name)
+
+    async def leftovers(self) -> list[str]:
+        return [*lio_configfs.targets(), *(path.name for path in self._stores())]
+
+    def _stores(self) -> list[Path]:
+        return list(lio_configfs.CORE.glob("*_*/pumice-*"))
+
+
+@dataclass
+class NvmetRig:
+    """The kernel's NVMe target; a restart forgets everything."""
+
+    target: NvmetTarget = field(default_factory=lambda: NvmetTarget(["127.0.0.1:4420", "127.0.0.2:4420"]))
+
+    async def admits(self, portal: Portal, grant: Grant) -> bool:
+        """Whether the host's name gets in: there is no password."""
+        address, _, port = portal.portal.rpartition(":")
+        words = ["-t", "tcp", "-a", address, "-s", port, "-n", portal.iqn, "-q", grant.initiator]
+        done = await asyncio.to_thread(_nvme, "connect", *words)
+        if done.returncode:
+            return False
+        try:
+            async with asyncio.timeout(20):
+                while not (read := await asyncio.to_thread(_read_nvme_disk, portal)):
+                    await asyncio.sleep(0.05)
+            assert read == b"volume's own byt"
+        finally:
+            await asyncio.to_thread(_nvme, "disconnect", "-n", portal.iqn)
+        return True
+
+    async def lose_everything(self) -> None:
+        for name in os.listdir(nvmet.SUBSYSTEMS):
+            nvmet._empty(name)
+            (nvmet.SUBSYSTEMS / name).rmdir()
+
+    async def leftovers(self) -> list[str]:
+        return [*os.listdir(nvmet.SUBSYSTEMS), *os.listdir(nvmet.HOSTS)]
+
+
+Rig = FakeRig | TgtRig | LioRig | NvmetRig
+
+
+def _nvme(*words: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(["nvme", *words], capture_output=True, timeout=60)
+
+
+def _read_nvme_disk(portal: Portal) -> bytes:
+    """The first bytes of the portal's disk; none where it is not there, or has no size yet."""
+    for disk in Path("/sys/class/block").glob("nvme*"):
+        there = Path("/dev") / disk.name
+        if there.exists() and (disk / "uuid").read_text().strip() == portal.uuid:
+            with there.open("rb") as file:
+                return file.read(16)
+    return b""
