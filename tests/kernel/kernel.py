@@ -5,8 +5,9 @@
 
 The guest sees every file of this machine, read-only (virtiofs), under an overlay in its memory: what it writes
 is gone with it, and nothing it does with devices, LVM or targets can reach this machine. It runs as root, with
-udevd. What is to outlive it goes into a directory named in ``shares``, which it may write to. Its console is part
-of every error. It boots in about 7 seconds, under software emulation, because a stranger's KVM may not work.
+udevd. What is to outlive it goes into a directory named in ``shares``, which it may write to. Its console is
+part of every error. It boots in about 7 seconds, under software emulation, because a stranger's KVM may not
+work.
 """
 
 import json
@@ -42,6 +43,7 @@ mount --bind {modules} /lib/modules/{version}
 {shares}
 hostname kernel-lane; ip link set lo up
 {network}
+modprobe configfs && mount -t configfs configfs /sys/kernel/config
 modprobe -a virtio_blk loop {wanted} || echo "kernel lane: a module is missing"
 /lib/systemd/systemd-udevd --daemon && udevadm trigger --action=add && udevadm settle --timeout=60
 for port in /sys/class/virtio-ports/*; do
@@ -154,8 +156,8 @@ class Kernel:
     ) -> Iterator[tuple[str, str | int]]:
         """Run a command; yields what it writes as it comes, then how it ended.
 
-        That is ``stdout``, ``stderr`` or ``note`` (file descriptor 3) with a piece of text, and ``exit`` with the
-        code. Raises ``GuestError`` when nothing comes for ``silence`` seconds. One command runs at a time.
+        That is ``stdout``, ``stderr`` or ``note`` (file descriptor 3) with a piece of text, and ``exit`` with
+        the code. Raises ``GuestError`` when nothing comes for ``silence`` seconds. One command runs at a time.
         """
         self._ask(argv, cwd, env)
         while True:

@@ -43,7 +43,7 @@ class KernelImage:
 
 
 def kernel_image() -> KernelImage:
-    """The kernel, fetched and unpacked where that was not done before. Raises ``RuntimeError`` when apt cannot."""
+    """The kernel, fetched and unpacked where that was not done before, or ``RuntimeError`` if apt cannot."""
     kept = sorted(CACHE.glob("linux-image-*/.complete"))
     root = kept[-1].parent if kept else _unpack(_package())
     version = root.name.removeprefix("linux-image-")

@@ -3,9 +3,9 @@
     pytestmark = pytest.mark.kernel(disks=["2G"], modules=["dm-thin-pool"])
 
 Outside, no fixture and no test function of theirs is called: a guest is booted for their module (the mark says
-what ``kernel.py`` is to give it), pytest runs in it, and each report that it writes to file descriptor 3 becomes
-the report of the test outside. A guest that dies fails the test in hand, with its console; the next test has a
-new one. A module's marked tests stay together on one worker of pytest-xdist.
+what ``kernel.py`` is to give it), pytest runs in it, and each report that it writes to file descriptor 3
+becomes the report of the test outside. A guest that dies fails the test in hand, with its console; the next
+test has a new one. A module's marked tests stay together on one worker of pytest-xdist.
 """
 
 import json

@@ -15,7 +15,7 @@ from pumice.backends.contract import Backend
 from pumice.backends.targets.contract import Target
 from pumice.hypervisor.contract import Hypervisor
 from pumice.images.files import ImageFiles
-from pumice.model.errors import Conflict, PumiceError
+from pumice.model.errors import Conflict, Misconfigured, PumiceError
 from pumice.model.ids import ImageId
 from pumice.operations.hands import Hands
 from pumice.store.database import Database
@@ -40,6 +40,8 @@ def backend(settings: Settings, name: str, chosen: BackendSettings) -> Backend:
 
         capacity = float("inf") if chosen.capacity_gb is None else chosen.capacity_gb
         return FakeBackend(tuple(chosen.pools) or ("fake",), capacity_gb=capacity, delay=chosen.fake_delay)
+    if chosen.driver == "lvm":
+        return _lvm(settings.state_dir.absolute() / "lvm" / name, name, chosen)
     from pumice.backends.files import FilesBackend
 
     pools = {pool: Path(path) for pool, path in chosen.pools.items()}
@@ -48,6 +50,29 @@ def backend(settings: Settings, name: str, chosen: BackendSettings) -> Backend:
         max_over_subscription_ratio=chosen.max_over_subscription_ratio,
         reserved_percentage=chosen.reserved_percentage,
         capacity_gb=chosen.capacity_gb,
+    )
+
+
+def _lvm(directory: Path, name: str, chosen: BackendSettings) -> Backend:
+    from pumice.backends.lvm import LvmBackend
+    from pumice.backends.lvm_group import VolumeGroup
+    from pumice.backends.lvm_thick import ThickLayout
+    from pumice.backends.lvm_thin import ThinLayout
+
+    if chosen.volume_group is None:
+        raise Misconfigured(f"[backends.{name}] needs a 'volume_group'.")
+    group = VolumeGroup(
+        chosen.volume_group,
+        directory,
+        devices=chosen.devices,
+        autoextend=(chosen.autoextend_threshold, chosen.autoextend_percent),
+    )
+    thick = ThickLayout(group, wipe=chosen.wipe, mib_per_second=chosen.wipe_mib_per_second)
+    return LvmBackend(
+        group,
+        ThinLayout(group, chosen.thin_pool) if chosen.thin else thick,
+        max_over_subscription_ratio=chosen.max_over_subscription_ratio,
+        reserved_percentage=chosen.reserved_percentage,
     )
 
 

@@ -55,7 +55,7 @@ class Identity(Section):
 class BackendSettings(Section):
     """One backend of this host: ``[backends.NAME]``."""
 
-    driver: Literal["files", "fake"] = Field("files", description="Where the bytes live.")
+    driver: Literal["files", "lvm", "fake"] = Field("files", description="Where the bytes live.")
     target: Literal["tgt", "fake"] = Field("tgt", description="How hosts reach them.")
     pools: dict[str, Path] = Field(
         default_factory=dict, description="files: directories by pool name; default one in the state directory."
@@ -66,6 +66,22 @@ class BackendSettings(Section):
     )
     reserved_percentage: int = Field(0, ge=0, le=100, description="The share of each pool that is kept free.")
     availability_zone: str | None = Field(None, description="Default: the installation's.")
+    volume_group: str | None = Field(None, description="lvm: the volume group; its name is the pool's.")
+    devices: list[str] = Field(
+        default_factory=list, description="lvm: the group's disks; default: found by the group's name."
+    )
+    thin: bool = Field(True, description="lvm: take blocks as they are written; false: all from the beginning.")
+    thin_pool: str = Field("pumice-thin", description="lvm: the thin pool; made when there is none.")
+    autoextend_threshold: int = Field(
+        80, ge=50, le=100, description="lvm: at what percentage dmeventd extends the thin pool; 100 is never."
+    )
+    autoextend_percent: int = Field(20, ge=1, description="lvm: by how much of its size it is extended.")
+    wipe: Literal["zero", "discard", "none"] = Field(
+        "zero", description="lvm, thick: what a deleted volume goes through; a new one is zeroed in any case."
+    )
+    wipe_mib_per_second: float | None = Field(
+        None, gt=0, description="lvm, thick: zero no faster than this; default: as fast as the disks are."
+    )
     fake_delay: float = Field(0.0, ge=0, description="fake: seconds that every call takes.")
 
 

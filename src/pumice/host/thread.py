@@ -7,6 +7,7 @@ a cancelled caller first waits for the thread; long work is handed a ``stop`` ev
 
 import asyncio
 import threading
+from asyncio import Future
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar, TypeVarTuple
@@ -23,11 +24,19 @@ async def in_thread(
     When the caller is cancelled, ``stop`` is set, the thread is waited for, and its result is dropped.
     """
     working = asyncio.get_running_loop().run_in_executor(None, work, *arguments)
+    return await to_the_end(working, stop.set if stop else None)
+
+
+async def to_the_end(working: "Future[Result]", hurry: Callable[[], None] | None = None) -> Result:
+    """What comes of ``working``, which a cancelled caller does not interrupt, but waits for.
+
+    When the caller is cancelled, ``hurry`` is called, and the result is dropped.
+    """
     try:
         return await asyncio.shield(working)
     except asyncio.CancelledError:
-        if stop:
-            stop.set()
+        if hurry:
+            hurry()
         while not working.done():
             with suppress(asyncio.CancelledError):
                 await asyncio.wait([working])

@@ -1,0 +1,239 @@
+"""Volumes as logical volumes of LVM: ``volume-ID`` and ``snapshot-ID``, thin or thick.
+
+Everything has its name only when it is complete; renaming is one write of the group's metadata. Before, it is
+``NAME.part``, after its deletion has begun ``NAME.gone``, and neither is ever served. What a crash left of them
+is removed by the next call for its id, create or delete.
+
+This class decides what is there and what is to be done, one call at a time for a name; ``lvm_thin.py`` and
+``lvm_thick.py`` do it, with the commands of ``lvm_group.py``. It must never touch a logical volume whose name
+is not made of an id.
+"""
+
+import asyncio
+import errno
+import re
+import uuid
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+from pumice.backends.contract import ImageFile, Inventory, PoolFacts, Progress, require_fits
+from pumice.backends.lvm_group import LogicalVolume, VolumeGroup
+from pumice.backends.lvm_layout import Layout
+from pumice.host import block_device, qemu_img
+from pumice.host.thread import in_thread
+from pumice.model.errors import Elsewhere, Invalid, NotFound, Trouble
+from pumice.model.ids import SnapshotId, VolumeId
+from pumice.model.units import GIB
+
+_UNFINISHED = (".moment", ".part")
+_OURS = re.compile(r"(volume|snapshot)-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(\.part|\.moment|\.gone)?")
+
+
+class LvmBackend:
+    """The volume group is the one pool, under its own name.
+
+    ``convert_timeout`` (seconds) bounds the conversion of one image; at most ``copies_at_once`` run at a time.
+    """
+
+    driver = "lvm"
+
+    def __init__(
+        self,
+        group: VolumeGroup,
+        layout: Layout,
+        *,
+        max_over_subscription_ratio: float = 20.0,
+        reserved_percentage: int = 0,
+        convert_timeout: float = 3600.0,
+        copies_at_once: int = 2,
+    ) -> None:
+        self._group = group
+        self._layout = layout
+        self._max_over_subscription_ratio = max_over_subscription_ratio
+        self._reserved_percentage = reserved_percentage
+        self._convert_timeout = convert_timeout
+        self._turn_to_convert = asyncio.Semaphore(copies_at_once)
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def start(self) -> None:
+        await self._group.configure()
+        await self._layout.start()
+
+    async def pools(self) -> list[PoolFacts]:
+        space = await self._layout.space()
+        facts = PoolFacts(
+            name=self._group.name,
+            total_gb=space.total,
+            free_gb=space.free,
+            thin=self._layout.thin,
+            max_over_subscription_ratio=self._max_over_subscription_ratio,
+            reserved_percentage=self._reserved_percentage,
+            capabilities=space.capabilities,
+        )
+        return [facts]
+
+    async def create(self, volume: VolumeId, pool: str, size: int) -> None:
+        name = self._name("volume", volume, pool)
+        await self._make(name, lambda: self._layout.blank(name, size * GIB))
+
+    async def create_from_volume(
+        self, volume: VolumeId, pool: str, size: int, source: VolumeId, source_pool: str, progress: Progress
+    ) -> None:
+        origin = self._name("volume", source, source_pool)
+        await self._copy(self._name("volume", volume, pool), origin, NotFound("Volume", source), size, progress)
+
+    async def create_from_snapshot(
+        self,
+        volume: VolumeId,
+        pool: str,
+        size: int,
+        source: SnapshotId,
+        source_pool: str,
+        progress: Progress,
+    ) -> None:
+        origin = self._name("snapshot", source, source_pool)
+        await self._copy(
+            self._name("volume", volume, pool), origin, NotFound("Snapshot", source), size, progress
+        )
+
+    async def create_from_image(
+        self, volume: VolumeId, pool: str, size: int, image: ImageFile, progress: Progress
+    ) -> None:
+        name = self._name("volume", volume, pool)
+
+        async def convert(device: Path, reads_as_zeroes: bool) -> None:
+            async with self._turn_to_convert:
+                await qemu_img.convert(
+                    *(image.path, image.format, device),
+                    virtual_size=image.virtual_size,
+                    progress=progress,
+                    timeout=self._convert_timeout,
+                    target_is_zero=reads_as_zeroes,
+                )
+            await block_device.sync(device)
+
+        async def fill() -> None:
+            require_fits(image, size)
+            await self._layout.image(name, size * GIB, image.virtual_size, convert)
+
+        await self._make(name, fill)
+
+    async def delete(self, volume: VolumeId, pool: str) -> None:
+        await self._remove(self._name("volume", volume, pool))
+
+    async def extend(self, volume: VolumeId, pool: str, size: int) -> None:
+        name = self._name("volume", volume, pool)
+        async with self._lock(name):
+            with self._explained():
+                await self._layout.grow(await self._found(name, NotFound("Volume", volume)), size * GIB)
+
+    async def create_snapshot(
+        self, snapshot: SnapshotId, volume: VolumeId, pool: str, progress: Progress
+    ) -> None:
+        origin = self._name("volume", volume, pool)
+        await self._copy(
+            self._name("snapshot", snapshot, pool), origin, NotFound("Volume", volume), None, progress
+        )
+
+    async def delete_snapshot(self, snapshot: SnapshotId, pool: str) -> None:
+        await self._remove(self._name("snapshot", snapshot, pool))
+
+    async def device(self, volume: VolumeId, pool: str) -> Path:
+        name = self._name("volume", volume, pool)
+        path = self._group.device(name)
+        if not await in_thread(path.is_block_device):
+            await self._found(name, NotFound("Volume", volume))
+            await self._group.change(
+                "lvchange", "--activate", "y", "--ignoreactivationskip", self._group.of(name)
+            )
+        return path
+
+    async def inventory(self) -> Inventory:
+        found = [ours for name in await self._group.volumes() if (ours := _OURS.fullmatch(name))]
+        return Inventory(
+            frozenset(VolumeId(ours[2]) for ours in found if ours[1] == "volume" and not ours[3]),
+            frozenset(SnapshotId(ours[2]) for ours in found if ours[1] == "snapshot" and not ours[3]),
+            frozenset(self._group.of(ours[0]) for ours in found if ours[3]),
+        )
+
+    # --- names ---------------------------------------------------------------------------------------
+
+    def _name(self, kind: str, wanted: str, pool: str) -> str:
+        if not _is_id(wanted):
+            raise Invalid(f"{wanted!r} is not an id, and no logical volume is named after it.")
+        if pool != self._group.name:
+            raise Elsewhere(f"Pool '{pool}' is not in the settings of this host.")
+        return f"{kind}-{wanted}"
+
+    def _lock(self, name: str) -> asyncio.Lock:
+        """One at a time per name; the second of two equal calls finds the first one's work."""
+        return self._locks.setdefault(name, asyncio.Lock())
+
+    # --- how logical volumes come and go -------------------------------------------------------------
+
+    async def _make(self, name: str, fill: Callable[[], Awaitable[None]]) -> None:
+        async with self._lock(name):
+            with self._explained():
+                unfinished = [name + suffix for suffix in _UNFINISHED]
+                found = await self._group.volumes(name, *unfinished)
+                if name in found:
+                    return
+                await self._throw_away(found)
+                try:
+                    await fill()
+                except BaseException:
+                    await self._throw_away(await self._group.volumes(*unfinished))
+                    raise
+
+    async def _copy(
+        self, name: str, origin: str, missing: NotFound, size: int | None, progress: Progress
+    ) -> None:
+        """``size`` in GiB, or none to end up as large as ``origin``."""
+
+        async def fill() -> None:
+            source = await self._found(origin, missing)
+            await self._layout.copy(name, source, source.size if size is None else size * GIB, progress)
+
+        await self._make(name, fill)
+
+    async def _remove(self, name: str) -> None:
+        async with self._lock(name):
+            with self._explained():
+                unfinished = [name + suffix for suffix in _UNFINISHED]
+                found = await self._group.volumes(name, f"{name}.gone", *unfinished)
+                await self._throw_away({part: found.pop(part) for part in unfinished if part in found})
+                for volume in found.values():
+                    await self._layout.remove(volume)
+
+    async def _throw_away(self, found: dict[str, LogicalVolume]) -> None:
+        """Remove what was never a volume. The snapshot goes before the copy that it was made for."""
+        for name in sorted(found, key=lambda name: not name.endswith(".moment")):
+            await self._group.remove(name)
+
+    async def _found(self, name: str, missing: NotFound) -> LogicalVolume:
+        found = await self._group.volumes(name)
+        if name not in found:
+            raise missing
+        return found[name]
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """The operating system's errors in the contract's words."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise Elsewhere(f"Volume group '{self._group.name}' is full.") from error
+            if error.errno == errno.EIO:
+                raise Elsewhere(f"A disk of volume group '{self._group.name}' is broken.") from error
+            raise Trouble(f"Volume group '{self._group.name}' cannot be used: {error.strerror}.") from error
+
+
+def _is_id(name: str) -> bool:
+    """Only the canonical spelling: one volume has one name."""
+    try:
+        return str(uuid.UUID(name)) == name
+    except ValueError:
+        return False

@@ -1,0 +1,124 @@
+"""The backends under test, each built from a name and a directory: so another process can build it as well."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pumice.backends.contract import Backend
+from pumice.backends.fake import FakeBackend
+from pumice.backends.files import FilesBackend
+from pumice.backends.lvm import LvmBackend
+from pumice.backends.lvm_group import VolumeGroup
+from pumice.backends.lvm_thick import ThickLayout
+from pumice.backends.lvm_thin import ThinLayout
+
+POOL = "pool"
+IN_A_GUEST = [
+    pytest.mark.kernel(disks=["300G"], modules=["dm-thin-pool", "dm-snapshot"]),
+    pytest.mark.timeout(900),
+]
+KINDS = [
+    "files",
+    "files-reflink",
+    "fake",
+    "fake-memory",
+    pytest.param("lvm-thin", marks=IN_A_GUEST),
+    pytest.param("lvm-thick", marks=IN_A_GUEST),
+]
+
+
+def build(kind: str, directory: Path) -> Backend:
+    """The backend anew, as a restarted process would build it."""
+    match kind:
+        case "files" | "files-reflink":
+            return FilesBackend({POOL: directory})
+        case "fake":
+            return FakeBackend((POOL,), directory=directory)
+        case "fake-memory":
+            return FakeBackend((POOL,))
+    group = VolumeGroup(POOL, directory)
+    layout = ThinLayout(group, "thin") if kind == "lvm-thin" else ThickLayout(group)
+    return LvmBackend(group, layout)
+
+
+@contextmanager
+def place_for(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """What a backend needs around it, empty: a directory, a file system, a volume group."""
+    if kind == "files-reflink":
+        yield request.getfixturevalue("xfs") / tmp_path.name
+    elif kind.startswith("lvm"):
+        request.getfixturevalue("volume_group")
+        yield tmp_path / "lvm"
+        lvm("lvremove", "--select", "lv_name=~^volume- || lv_name=~^snapshot-", POOL)
+    else:
+        yield tmp_path / "pool"
+
+
+@contextmanager
+def an_xfs(directory: Path) -> Iterator[Path]:
+    """A file system with reflink, on a loop device."""
+    if os.geteuid() != 0 or shutil.which("mkfs.xfs") is None:
+        pytest.skip("a file system with reflink needs root and mkfs.xfs (package xfsprogs)")
+    disk, mountpoint = directory / "disk", directory / "mounted"
+    mountpoint.mkdir()
+    disk.touch()
+    os.truncate(disk, 1024**3)
+    subprocess.run(["mkfs.xfs", "-q", "-m", "reflink=1", disk], check=True)
+    if subprocess.run(["mount", "-o", "loop", disk, mountpoint], check=False, capture_output=True).returncode:
+        pytest.skip("this machine does not let the test mount a loop device")
+    yield mountpoint
+    subprocess.run(["umount", mountpoint], check=True)
+
+
+def a_volume_group(disk: Path) -> None:
+    """A group with a thin pool on ``disk``; the rest of it is for thick volumes."""
+    lvm("vgcreate", POOL, str(disk))
+    lvm("lvcreate", "--type", "thin-pool", "--size", "20G", "--name", "thin", POOL)
+
+
+def lvm(*argv: str) -> str:
+    """A command of LVM; what it says."""
+    env = os.environ | {"LVM_SUPPRESS_FD_WARNINGS": "1"}
+    done = subprocess.run([*argv, "--yes"], env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+_CHILD = """
+import asyncio, sys, time
+from pathlib import Path
+from backend_rigs import POOL, build
+from pumice.backends.contract import ImageFile
+
+def hang(done):
+    print(done, flush=True)
+    time.sleep(600)  # holds the event loop: what was begun is never finished
+
+async def main(kind, directory, verb, wanted, source):
+    backend = build(kind, Path(directory))
+    await backend.start()
+    if verb == "clone":
+        await backend.create_from_volume(wanted, POOL, 1, source, POOL, hang)
+    elif verb == "snapshot":
+        await backend.create_snapshot(wanted, source, POOL, hang)
+    else:
+        await backend.create_from_image(wanted, POOL, 1, ImageFile(Path(source), "raw", 1024**2), hang)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def killed_while(kind: str, directory: Path, verb: str, wanted: str, source: str) -> None:
+    """Make one call in a process of its own, and kill -9 it when the call tells its first progress."""
+    env = os.environ | {"PYTHONPATH": ":".join(sys.path)}
+    argv = [sys.executable, "-c", _CHILD, kind, str(directory), verb, wanted, source]
+    with subprocess.Popen(argv, env=env, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline(), "the call ended before it told any progress"
+        child.kill()
