@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import structlog
 
@@ -82,6 +82,16 @@ def target(settings: Settings, kind: str, daemons: list[Daemon]) -> Target:
         from pumice.backends.targets.fake import FakeTarget
 
         return FakeTarget(settings.tgt.portal)
+    if kind == "lio":
+        from pumice.backends.targets.lio import LioTarget
+
+        lio = settings.lio
+        mutual = (lio.mutual_username, lio.mutual_password or "") if lio.mutual_username else None
+        return LioTarget(lio.portals, iqn_prefix=lio.iqn_prefix, mutual_account=mutual)
+    if kind == "nvmet":
+        from pumice.backends.targets.nvmet import NvmetTarget
+
+        return NvmetTarget(settings.nvmet.portals, nqn_prefix=settings.nvmet.nqn_prefix)
     from pumice.backends.targets.tgt import TgtTarget
     from pumice.backends.targets.tgtd import TgtDaemon
 
@@ -94,6 +104,18 @@ def target(settings: Settings, kind: str, daemons: list[Daemon]) -> Target:
 
 def hypervisor(settings: Settings, daemons: list[Daemon]) -> Hypervisor | None:
     """The hypervisor of this host, if it runs servers; a daemon of our own is added to ``daemons``."""
+    machines = _machines(settings, daemons)
+    if machines is None or settings.compute.connector == "qemu":
+        return machines
+    from pumice.hypervisor.connected import ConnectedHypervisor
+    from pumice.hypervisor.connectors.kernel import KernelConnector
+
+    state = settings.state_dir.absolute() / "compute"
+    connector = KernelConnector(state, multipath=settings.compute.multipath)
+    return cast(Hypervisor, ConnectedHypervisor(machines, connector))
+
+
+def _machines(settings: Settings, daemons: list[Daemon]) -> Hypervisor | None:
     if settings.compute.driver == "none":
         return None
     if settings.compute.driver == "fake":

@@ -56,7 +56,7 @@ class BackendSettings(Section):
     """One backend of this host: ``[backends.NAME]``."""
 
     driver: Literal["files", "lvm", "fake"] = Field("files", description="Where the bytes live.")
-    target: Literal["tgt", "fake"] = Field("tgt", description="How hosts reach them.")
+    target: Literal["tgt", "lio", "nvmet", "fake"] = Field("tgt", description="How hosts reach them.")
     pools: dict[str, Path] = Field(
         default_factory=dict, description="files: directories by pool name; default one in the state directory."
     )
@@ -93,11 +93,43 @@ class Tgt(Section):
     iqn_prefix: str = Field("iqn.2010-10.org.openstack", description="What every target's name begins with.")
 
 
+class Lio(Section):
+    """The kernel's iSCSI target."""
+
+    portals: list[str] = Field(
+        ["127.0.0.1:3260"],
+        min_length=1,
+        description="Addresses and ports to listen at: several are several paths.",
+    )
+    iqn_prefix: str = Field("iqn.2010-10.org.openstack", description="What every target's name begins with.")
+    mutual_username: str | None = Field(
+        None, description="The name by which targets prove who they are; hosts have it in their iscsid.conf."
+    )
+    mutual_password: str | None = Field(
+        None, description="The password that goes with it; not shorter than 12."
+    )
+
+
+class Nvmet(Section):
+    """The kernel's NVMe over TCP target."""
+
+    portals: list[str] = Field(
+        ["127.0.0.1:4420"],
+        min_length=1,
+        description="Addresses and ports to listen at: several are several paths.",
+    )
+    nqn_prefix: str = Field("nqn.2010-10.org.openstack", description="What every subsystem's name begins with.")
+
+
 class Compute(Section):
     """Servers."""
 
     driver: Literal["libvirt", "fake", "none"] = Field("libvirt", description="The hypervisor.")
     libvirt_uri: str | None = Field(None, description="libvirt's URI; default: a libvirtd of our own.")
+    connector: Literal["qemu", "kernel"] = Field(
+        "qemu", description="Who logs in to targets: QEMU itself, or this host's kernel, through os-brick."
+    )
+    multipath: bool = Field(False, description="kernel: one disk over all of a target's portals.")
     ip: str = Field("127.0.0.1", description="The address from which this host reaches storage.")
     detach_seconds: float = Field(60.0, gt=0, description="How long a guest may take to let go of a disk.")
 
@@ -143,6 +175,8 @@ class Settings(BaseSettings):
     identity: Identity = Field(default_factory=Identity)
     backends: dict[str, BackendSettings] = Field(default_factory=lambda: {"files": BackendSettings()})
     tgt: Tgt = Field(default_factory=Tgt)
+    lio: Lio = Field(default_factory=Lio)
+    nvmet: Nvmet = Field(default_factory=Nvmet)
     compute: Compute = Field(default_factory=Compute)
     scheduler: Scheduler = Field(default_factory=Scheduler)
     operations: Operations = Field(default_factory=Operations)

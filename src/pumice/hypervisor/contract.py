@@ -27,6 +27,10 @@ class Connector:
     ip: str
     initiator: str
     """IQN"""
+    nqn: str = ""
+    """The host's name for NVMe over fabrics; empty where it cannot."""
+    multipath: bool = False
+    """Whether it makes one disk of several paths."""
 
     def to_wire(self) -> dict[str, object]:
         """The dictionary that clients of the Block Storage API send."""
@@ -34,15 +38,16 @@ class Connector:
             "host": self.host,
             "ip": self.ip,
             "initiator": self.initiator,
-            "multipath": False,
+            "multipath": self.multipath,
             "platform": "x86_64",
             "os_type": "linux",
+            **({"nqn": self.nqn} if self.nqn else {}),
         }
 
 
 @dataclass(frozen=True, slots=True)
 class IscsiSource:
-    """A volume reached by the hypervisor's own initiator."""
+    """A volume reached through an iSCSI target."""
 
     portal: str
     """``ip:port``"""
@@ -51,9 +56,31 @@ class IscsiSource:
     username: str
     password: str
     initiator: str
+    others: tuple[str, ...] = ()
+    """Further portals of the same target."""
 
     def __repr__(self) -> str:
         return f"IscsiSource({self.iqn} at {self.portal})"
+
+
+@dataclass(frozen=True, slots=True)
+class NvmeSource:
+    """A volume reached by NVMe over TCP."""
+
+    portals: tuple[str, ...]
+    """``ip:port``"""
+    nqn: str
+    """The subsystem's name."""
+    uuid: str
+    """The namespace's identity."""
+    host_nqn: str
+
+
+@dataclass(frozen=True, slots=True)
+class BlockSource:
+    """A block device of the hypervisor's host, such as a volume that its kernel is connected to."""
+
+    path: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +98,7 @@ class Disk:
     """What the guest reads as the disk's serial number: the volume's id."""
     device: str
     """``vda``, ``vdb``…"""
-    source: IscsiSource | FileSource
+    source: IscsiSource | NvmeSource | BlockSource | FileSource
     attachment: AttachmentId | None = None
     read_only: bool = False
 
@@ -142,6 +169,12 @@ class Hypervisor(Protocol):
         After ``GuestKeepsDisk`` the disk is still in both, but a guest may let go later: ``disks`` tells.
         Where there is no such machine there is nothing to unplug. Only the disk's serial number and
         attachment are looked at.
+        """
+
+    async def grow(self, server: ServerId, disk: Disk, size: int) -> None:
+        """Let the running guest see that the disk has ``size`` bytes now, once its source has.
+
+        Only the disk's serial number, device and attachment are looked at. A guest that is off sees it anyway.
         """
 
     async def make_local_disk(

@@ -12,8 +12,8 @@ from typing import Final
 from xml.etree import ElementTree
 
 from pumice.hypervisor.accelerator import Accelerator
-from pumice.hypervisor.contract import Disk, FileSource, IscsiSource, Machine
-from pumice.model.errors import Invalid
+from pumice.hypervisor.contract import BlockSource, Disk, FileSource, IscsiSource, Machine, NvmeSource
+from pumice.model.errors import Invalid, Misconfigured
 from pumice.model.ids import ServerId
 
 NAMESPACE: Final = "urn:pumice:machine:1"
@@ -133,6 +133,12 @@ def _disk(disk: Disk, *, boots: bool) -> ElementTree.Element:
             element = ElementTree.Element("disk", type="network", device="disk")
             _add(element, "driver", name="qemu", type="raw", cache="none", discard="unmap")
             _add_iscsi_source(element, disk, disk.source)
+        case BlockSource():
+            element = ElementTree.Element("disk", type="block", device="disk")
+            _add(element, "driver", name="qemu", type="raw", cache="none", io="native", discard="unmap")
+            _add(element, "source", dev=str(disk.source.path))
+        case NvmeSource():
+            raise Misconfigured('QEMU reaches no NVMe target by itself: set [compute] connector = "kernel".')
     _add(element, "target", dev=disk.device, bus="virtio")
     _add(element, "serial", disk.serial)
     if disk.read_only:

@@ -109,6 +109,10 @@ class FakeHypervisor:
         known.disks.discard(disk.serial)
         self._remember(server, known)
 
+    async def grow(self, server: ServerId, disk: Disk, size: int) -> None:  # noqa: ARG002
+        """Nobody looks."""
+        await self._called("grow")
+
     async def make_local_disk(
         self, server: ServerId, image: Path, image_format: str, *, virtual_size: int, size_gib: int
     ) -> Path:

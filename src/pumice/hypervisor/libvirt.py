@@ -229,6 +229,16 @@ class LibvirtHypervisor:
 
         await self._change(server, work)
 
+    async def grow(self, server: ServerId, disk: Disk, size: int) -> None:
+        """Have QEMU look at the disk's source again, and tell the guest."""
+
+        def work(connection: Connection) -> None:
+            domain = find(connection, server)
+            if domain is not None and domain.isActive() and disk.serial in disks_of(domain):
+                domain.blockResize(disk.device, size, load().VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+
+        await self._change(server, work)
+
     async def make_local_disk(
         self, server: ServerId, image: Path, image_format: str, *, virtual_size: int, size_gib: int
     ) -> Path:

@@ -1,0 +1,140 @@
+"""What the connectors' suite needs of each: a fresh one, a volume to connect, what it left on the host."""
+
+import asyncio
+import os
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from pumice.backends.targets.contract import Grant
+from pumice.backends.targets.lio import LioTarget
+from pumice.backends.targets.nvmet import NvmetTarget
+from pumice.hypervisor.connectors.contract import Remote, StorageConnector
+from pumice.hypervisor.connectors.fake import FakeConnector
+from pumice.hypervisor.connectors.kernel import HOST_NQN_FILE, INITIATOR_FILE, KernelConnector
+from pumice.hypervisor.connectors.qemu import QemuConnector
+from pumice.hypervisor.contract import Connector, IscsiSource, NvmeSource
+from pumice.model.ids import AttachmentId, VolumeId, new_id
+
+PORTALS = ["127.0.0.1:3260", "127.0.0.2:3260"]
+NVME_PORTALS = ["127.0.0.1:4420", "127.0.0.2:4420"]
+SECRET = "correct-horse"
+HOST = Connector("host", "127.0.0.1", "iqn.2026-11.org.pumice:host")
+
+
+class Rig(Protocol):
+    """A connector, and volumes for it."""
+
+    connector: StorageConnector
+
+    async def export(self, attachment: AttachmentId) -> Remote:
+        """Another volume, exported to this host."""
+
+    def again(self) -> StorageConnector:
+        """The connector of a process that follows this one."""
+
+    def leftovers(self) -> str:
+        """Sessions, devices and maps on this host; empty when there are none."""
+
+
+def source_of(attachment: AttachmentId) -> IscsiSource:
+    """A volume that nobody exports."""
+    return IscsiSource(
+        "127.0.0.1:3260", f"iqn.2010-10.org.openstack:volume-{attachment}", 1, "user", SECRET, "me"
+    )
+
+
+@dataclass
+class PlainRig:
+    """A connector that needs nothing of its host."""
+
+    connector: StorageConnector
+    directory: Path | None = None
+
+    async def export(self, attachment: AttachmentId) -> Remote:
+        return source_of(attachment)
+
+    def again(self) -> StorageConnector:
+        return FakeConnector(self.directory) if self.directory else QemuConnector()
+
+    def leftovers(self) -> str:
+        return ""
+
+
+@dataclass
+class KernelRig:
+    """os-brick and this kernel's initiators, against this kernel's own targets."""
+
+    state_dir: Path
+    shelf: Path
+    multipath: bool = False
+    nvme: bool = False
+    target: LioTarget | NvmetTarget = field(init=False)
+    connector: KernelConnector = field(init=False)
+    exported: list[VolumeId] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.target = NvmetTarget(NVME_PORTALS) if self.nvme else LioTarget(PORTALS)
+        self.connector = self.again()
+
+    def again(self) -> KernelConnector:
+        return KernelConnector(self.state_dir, multipath=self.multipath, seconds=60)
+
+    async def export(self, attachment: AttachmentId) -> Remote:
+        volume = VolumeId(new_id())
+        device = self.shelf / volume
+        with device.open("wb") as file:
+            file.truncate(32 << 20)
+        me = await self.connector.properties(HOST)
+        name = me.nqn if self.nvme else me.initiator
+        grant = Grant(attachment, name, attachment.replace("-", "")[:20], SECRET)
+        self.exported.append(volume)
+        portal = await self.target.grant(volume, device, grant)
+        if self.nvme:
+            return NvmeSource((portal.portal, *portal.others), portal.iqn, portal.uuid, name)
+        return IscsiSource(portal.portal, portal.iqn, 1, grant.username, SECRET, name, portal.others)
+
+    def file(self, number: int = -1) -> Path:
+        """Where the bytes of a volume are in the end."""
+        return self.shelf / self.exported[number]
+
+    def leftovers(self) -> str:
+        sessions = said("iscsiadm", "-m", "session") + said("iscsiadm", "-m", "node")
+        disks = [name for name in os.listdir("/sys/class/block") if name.startswith(("sd", "nvme", "dm-"))]
+        return sessions + said("multipath", "-l") + " ".join(disks)
+
+
+def said(*words: str) -> str:
+    """What a command writes to its standard output, whatever its end."""
+    return subprocess.run(words, capture_output=True, text=True, timeout=60).stdout
+
+
+@asynccontextmanager
+async def initiators() -> AsyncIterator[None]:
+    """This guest's iscsid and multipathd, and its names."""
+    INITIATOR_FILE.write_text("InitiatorName=iqn.1993-08.org.debian:guest\n")
+    HOST_NQN_FILE.parent.mkdir(exist_ok=True)
+    HOST_NQN_FILE.write_text("nqn.2014-08.org.nvmexpress:uuid:22222222-2222-2222-2222-222222222222\n")
+    (HOST_NQN_FILE.parent / "hostid").write_text("22222222-2222-2222-2222-222222222222\n")
+    Path("/etc/multipath.conf").write_text(
+        "defaults {\n find_multipaths no\n user_friendly_names no\n polling_interval 2\n}\n"
+        'blacklist {\n devnode "^(vd|loop|nvme)"\n}\n'
+    )
+    daemons = [
+        await asyncio.create_subprocess_exec(*words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for words in (["iscsid", "-f"], ["multipathd", "-d", "-s"])
+    ]
+    try:
+        async with asyncio.timeout(60):
+            while "ok" not in said("multipathd", "show", "daemon") and "running" not in said(
+                "multipathd", "show", "daemon"
+            ):
+                await asyncio.sleep(0.1)
+        yield
+    finally:
+        for daemon in daemons:
+            daemon.kill()
+            await daemon.wait()

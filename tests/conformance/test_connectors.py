@@ -1,0 +1,150 @@
+"""Every connector keeps every rule of ``hypervisor/connectors/contract.py``: this suite calls each method.
+
+The kernel's connector is tried in a guest, single path, with multipath and by NVMe: what is claimed about
+devices is read from the volume's own bytes, and what is claimed to be gone is looked for in the kernel.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from connector_rigs import HOST, KernelRig, PlainRig, Rig, initiators
+
+from pumice.hypervisor.connectors.fake import FakeConnector
+from pumice.hypervisor.connectors.qemu import QemuConnector
+from pumice.hypervisor.contract import BlockSource
+from pumice.model.errors import Trouble
+from pumice.model.ids import AttachmentId, new_id
+
+KERNEL = [
+    pytest.mark.kernel(modules=["iscsi_tcp", "dm-multipath", "nvmet-tcp", "nvme-tcp"]),
+    pytest.mark.timeout(400),
+]
+
+
+@pytest.fixture(
+    params=["qemu", "fake", *(pytest.param(it, marks=KERNEL) for it in ("kernel", "multipath", "nvme"))]
+)
+async def rig(request: pytest.FixtureRequest, tmp_path: Path, shelf: Path) -> AsyncIterator[Rig]:
+    if request.param == "qemu":
+        yield PlainRig(QemuConnector())
+    elif request.param == "fake":
+        yield PlainRig(FakeConnector(tmp_path), tmp_path)
+    else:
+        async with initiators():
+            rig = KernelRig(tmp_path, shelf, request.param == "multipath", request.param == "nvme")
+            await rig.target.start()
+            await rig.connector.start()
+            yield rig
+            for attachment in await rig.connector.connections():
+                await rig.connector.disconnect(attachment)
+            for volume in rig.exported:
+                await rig.target.remove(volume)
+
+
+@pytest.fixture
+def attachment() -> AttachmentId:
+    return AttachmentId(new_id())
+
+
+async def test_every_call_may_be_made_twice(rig: Rig, attachment: AttachmentId) -> None:
+    await rig.connector.start()
+    await rig.connector.start()
+    assert await rig.connector.properties(HOST) == await rig.connector.properties(HOST)
+    source = await rig.export(attachment)
+    first = await rig.connector.connect(attachment, "server", source)
+    assert await rig.connector.connect(attachment, "server", source) == first
+    for _ in range(2):
+        await rig.connector.grown(attachment)
+    for _ in range(2):
+        await rig.connector.disconnect(attachment)
+    assert (await rig.connector.connections(), rig.leftovers()) == ({}, "")
+
+
+async def test_what_is_absent_is_disconnected_and_grown(rig: Rig, attachment: AttachmentId) -> None:
+    await rig.connector.disconnect(attachment)
+    await rig.connector.grown(attachment)
+    assert await rig.connector.connections() == {}
+
+
+async def test_a_connected_volume_takes_writes_and_grows(rig: Rig, attachment: AttachmentId) -> None:
+    source = await rig.export(attachment)
+    connected = await rig.connector.connect(attachment, "server", source)
+    if not isinstance(rig, KernelRig):
+        return
+    assert isinstance(connected, BlockSource)
+    await asyncio.to_thread(write, connected.path, b"written before it grew")
+    assert rig.file().read_bytes().startswith(b"written before it grew")
+    os.truncate(rig.file(), 64 << 20)
+    await rig.target.resize(rig.exported[-1], rig.file())
+    await rig.connector.grown(attachment)
+    async with asyncio.timeout(30):
+        while await asyncio.to_thread(size_of, connected.path) != 64 << 20:
+            await asyncio.sleep(0.1)
+    await rig.connector.disconnect(attachment)
+    assert rig.leftovers() == ""
+
+
+async def test_what_a_process_had_connected_the_next_one_disconnects(
+    rig: Rig, attachment: AttachmentId
+) -> None:
+    await rig.connector.connect(attachment, "server", await rig.export(attachment))
+    follower = rig.again()
+    await follower.start()
+    if not isinstance(rig.connector, QemuConnector):
+        assert await follower.connections() == {attachment: "server"}
+    await follower.disconnect(attachment)
+    assert (await follower.connections(), rig.leftovers()) == ({}, "")
+
+
+async def test_volumes_come_and_go_at_once(rig: Rig) -> None:
+    wanted = [AttachmentId(new_id()) for _ in range(5)]
+    sources = [await rig.export(attachment) for attachment in wanted]
+    connect = rig.connector.connect
+    found = await asyncio.gather(
+        *(connect(*it, sources[n]) for n, it in enumerate((a, "server") for a in wanted))
+    )
+    assert len(set(found)) == len(wanted)
+    if isinstance(rig, KernelRig):
+        for number, source in enumerate(found):
+            assert isinstance(source, BlockSource)
+            await asyncio.to_thread(write, source.path, b"volume %d" % number)
+            assert rig.file(number).read_bytes().startswith(b"volume %d" % number)
+    await asyncio.gather(*(rig.connector.disconnect(attachment) for attachment in wanted))
+    assert (await rig.connector.connections(), rig.leftovers()) == ({}, "")
+
+
+async def test_a_volume_that_cannot_be_reached_is_told_in_time_and_leaves_nothing(
+    rig: Rig, attachment: AttachmentId
+) -> None:
+    if not isinstance(rig, KernelRig):
+        return  # they do not look
+    source = await rig.export(attachment)
+    await rig.target.remove(rig.exported[-1])
+    with pytest.raises(Trouble, match="could not be connected to this host") as told:
+        await asyncio.wait_for(rig.connector.connect(attachment, "server", source), 200)
+    assert "correct-horse" not in str(told.value)
+    assert (await rig.connector.connections(), rig.leftovers()) == ({}, "")
+
+
+async def test_no_secret_is_written_down(rig: Rig, attachment: AttachmentId, tmp_path: Path) -> None:
+    await rig.connector.connect(attachment, "server", await rig.export(attachment))
+    kept = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
+    assert b"correct-horse" not in kept
+    await rig.connector.disconnect(attachment)
+
+
+def write(device: Path, data: bytes) -> None:
+    fd = os.open(device, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.pwrite(fd, data.ljust(512), 0)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def size_of(device: Path) -> int:
+    with device.open("rb") as file:
+        return file.seek(0, os.SEEK_END)
