@@ -76,7 +76,10 @@ def accept_known(
     attachment = attachments.get(tx, who, attachment_id)
     account = exports.new_account(connector)
     if attachment.connector is not None:
-        if attachment.connector.get("initiator") == connector["initiator"] and attachment.portal is not None:
+        if (
+            attachment.connector.get("initiator") == connector.get("initiator")
+            and attachment.portal is not None
+        ):
             return None
         raise InvalidState("Invalid attachment: it is connected, or being connected, to an initiator already.")
     operation_id = new_id()
@@ -130,7 +133,7 @@ def _enqueue(
         attachment_id=attachment.id,
         volume_id=volume.id,
         pool=volume.pool,
-        initiator=account["connector"]["initiator"],
+        initiator=account["connector"].get("initiator", ""),
         username=account["chap_username"],
         before=before,
     )

@@ -63,7 +63,7 @@ def accept(
         attachment_id=attachment.id,
         volume_id=attachment.volume_id,
         pool=volume.pool,
-        initiator=attachment.connector["initiator"],
+        initiator=attachment.connector.get("initiator", ""),
         username=attachment.chap_username or "",
         keep=keep,
     )

@@ -20,16 +20,29 @@ _LETTERS = string.ascii_letters + string.digits
 PASSWORD_LENGTH = 16
 
 
+NVME = "NVMe-oF"
+"""The ``storage_protocol`` of targets that know hosts by their NQN."""
+
+
 def new_account(connector: dict[str, Any]) -> dict[str, Any]:
     """The columns of an attachment that gets a connector. Raises ``Invalid`` if it names no initiator."""
-    if not isinstance(connector.get("initiator"), str) or not connector["initiator"]:
-        raise Invalid("Invalid input received: the connector must name its 'initiator' (an IQN) for iSCSI.")
+    if not connector.get("nqn"):
+        initiator_of(connector)
     return {
         "connector": connector,
         "host": connector.get("host"),
         "chap_username": "".join(secrets.choice(_LETTERS) for _ in range(20)),
         "chap_password": "".join(secrets.choice(_LETTERS) for _ in range(PASSWORD_LENGTH)),
     }
+
+
+def initiator_of(connector: dict[str, Any], protocol: str = "iSCSI") -> str:
+    """By what name the connector's host logs in: its NQN for NVMe, else its IQN. Raises ``Invalid``."""
+    word, kind = ("nqn", "an NQN") if protocol == NVME else ("initiator", "an IQN")
+    name = connector.get(word)
+    if not isinstance(name, str) or not name:
+        raise Invalid(f"Invalid input received: the connector must name its '{word}' ({kind}) for {protocol}.")
+    return name
 
 
 class Exported(Protocol):
@@ -54,15 +67,21 @@ async def let_in(hands: Hands, asked: Exported) -> dict[str, object]:
         raise NotFound("Volume attachment", asked.attachment_id)
     host, volume = host_of(asked.pool), VolumeId(asked.volume_id)
     device = await hands.backends[host].device(volume, pool_of(asked.pool))
+    target = hands.targets[host]
     grant = Grant(
         AttachmentId(asked.attachment_id),
-        asked.initiator,
+        initiator_of(attachment.connector or {"initiator": asked.initiator}, target.protocol),
         asked.username,
         attachment.chap_password or "",
         read_only=attachment.mode == "ro",
     )
-    portal = await hands.targets[host].grant(volume, device, grant)
-    return {"iqn": portal.iqn, "portal": portal.portal, "lun": portal.lun}
+    portal = await target.grant(volume, device, grant)
+    where: dict[str, object] = {"iqn": portal.iqn, "portal": portal.portal, "lun": portal.lun}
+    if portal.others:
+        where["others"] = list(portal.others)
+    if portal.uuid:
+        where["uuid"] = portal.uuid
+    return where
 
 
 async def shut_out(hands: Hands, asked: Exported) -> None:

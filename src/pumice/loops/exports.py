@@ -107,4 +107,6 @@ def read_expected(tx: Transaction, places: Sequence[str]) -> tuple[list[Expected
 
 def _expected(link: Attachment, pool: str) -> Expected:
     assert link.connector is not None
-    return Expected(link.id, link.volume_id, pool, link.connector["initiator"], link.chap_username or "")
+    return Expected(
+        link.id, link.volume_id, pool, link.connector.get("initiator", ""), link.chap_username or ""
+    )

@@ -104,7 +104,7 @@ def accept(
         attachment_id=link.id,
         device=name,
         pool=volume.pool,
-        initiator=account["connector"]["initiator"],
+        initiator=account["connector"].get("initiator", ""),
         username=account["chap_username"],
     )
     enqueue(tx, ATTACH_VOLUME, params, subject=server.id, who=who, id=operation_id)

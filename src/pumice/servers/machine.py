@@ -5,11 +5,11 @@ The secrets of its volumes are read here and handed to the driver; no operation 
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from pumice.backends.contract import ImageFile
 from pumice.host.thread import in_thread
-from pumice.hypervisor.contract import Disk, FileSource, IscsiSource, Machine
+from pumice.hypervisor.contract import Disk, FileSource, IscsiSource, Machine, NvmeSource
 from pumice.images.inspect import inspect_image
 from pumice.model.errors import InvalidState, NotFound
 from pumice.model.ids import AttachmentId, ServerId, VolumeId
@@ -87,20 +87,28 @@ def volume_disk(disk: ServerDisk, link: Attachment | None) -> Disk:
     """The disk that is a volume. Raises ``InvalidState`` when the volume is not exported to the host (yet)."""
     if link is None or link.portal is None or link.connector is None:
         raise InvalidState(f"Volume {disk.volume_id} is not connected to the server's host.")
-    source = IscsiSource(
-        portal=link.portal["portal"],
-        iqn=link.portal["iqn"],
-        lun=link.portal["lun"],
-        username=link.chap_username or "",
-        password=link.chap_password or "",
-        initiator=link.connector["initiator"],
-    )
     return Disk(
         serial=VolumeId(disk.volume_id or ""),
         device=disk.device,
-        source=source,
+        source=_source(link, link.portal, link.connector),
         attachment=AttachmentId(link.id),
         read_only=link.mode == "ro",
+    )
+
+
+def _source(link: Attachment, portal: dict[str, Any], connector: dict[str, Any]) -> IscsiSource | NvmeSource:
+    """Where the volume of a connected attachment is."""
+    others = tuple(portal.get("others", ()))
+    if "uuid" in portal:
+        return NvmeSource((portal["portal"], *others), portal["iqn"], portal["uuid"], connector["nqn"])
+    return IscsiSource(
+        portal=portal["portal"],
+        iqn=portal["iqn"],
+        lun=portal["lun"],
+        username=link.chap_username or "",
+        password=link.chap_password or "",
+        initiator=connector["initiator"],
+        others=others,
     )
 
 

@@ -1,4 +1,4 @@
-"""How to reach a volume, as os-brick and other initiators read it (Cinder's iSCSI connection properties)."""
+"""How to reach a volume, as os-brick and other initiators read it (Cinder's connection properties)."""
 
 from typing import Any
 
@@ -6,17 +6,11 @@ from pumice.model.volume import Attachment
 
 
 def data(one: Attachment) -> dict[str, Any]:
-    """What an initiator needs to log in; ``one`` is connected."""
+    """What an initiator needs to connect; ``one`` is connected."""
     assert one.portal is not None
-    return {
-        "target_discovered": False,
-        "target_portal": one.portal["portal"],
-        "target_iqn": one.portal["iqn"],
-        "target_lun": one.portal["lun"],
+    how = _nvme(one.portal) if "uuid" in one.portal else _iscsi(one, one.portal)
+    return how | {
         "volume_id": one.volume_id,
-        "auth_method": "CHAP",
-        "auth_username": one.chap_username,
-        "auth_password": one.chap_password,
         "encrypted": False,
         "qos_specs": None,
         "access_mode": one.mode,
@@ -25,14 +19,50 @@ def data(one: Attachment) -> dict[str, Any]:
     }
 
 
+def _iscsi(one: Attachment, portal: dict[str, Any]) -> dict[str, Any]:
+    """One path; all of them for a connector that makes one disk of several."""
+    found = {
+        "target_discovered": False,
+        "target_portal": portal["portal"],
+        "target_iqn": portal["iqn"],
+        "target_lun": portal["lun"],
+        "auth_method": "CHAP",
+        "auth_username": one.chap_username,
+        "auth_password": one.chap_password,
+    }
+    if portal.get("others") and (one.connector or {}).get("multipath"):
+        portals = [portal["portal"], *portal["others"]]
+        found |= {
+            "target_portals": portals,
+            "target_iqns": [portal["iqn"]] * len(portals),
+            "target_luns": [portal["lun"]] * len(portals),
+        }
+    return found
+
+
+def _nvme(portal: dict[str, Any]) -> dict[str, Any]:
+    """A subsystem, found at any of its portals; the namespace is told by its UUID."""
+    pairs = [where.rpartition(":") for where in (portal["portal"], *portal.get("others", ()))]
+    return {
+        "target_nqn": portal["iqn"],
+        "vol_uuid": portal["uuid"],
+        "ns_id": portal["lun"],
+        "portals": [[address.strip("[]"), int(port), "tcp"] for address, _, port in pairs],
+    }
+
+
+def _kind(one: Attachment) -> str:
+    return "nvmeof" if "uuid" in (one.portal or {}) else "iscsi"
+
+
 def nested(one: Attachment) -> dict[str, Any]:
     """As ``os-initialize_connection`` answers."""
     multipath = bool((one.connector or {}).get("enforce_multipath", False))
-    return {"driver_volume_type": "iscsi", "data": data(one), "enforce_multipath": multipath}
+    return {"driver_volume_type": _kind(one), "data": data(one), "enforce_multipath": multipath}
 
 
 def flat(one: Attachment) -> dict[str, Any]:
     """As the attachments API shows it; empty until the volume is connected."""
     if one.portal is None:
         return {}
-    return {"driver_volume_type": "iscsi", "attachment_id": one.id, **data(one)}
+    return {"driver_volume_type": _kind(one), "attachment_id": one.id, **data(one)}
