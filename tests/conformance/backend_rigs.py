@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 
+from pumice import backends
 from pumice.backends.contract import Backend
 from pumice.backends.fake import FakeBackend
 from pumice.backends.files import FilesBackend
@@ -32,6 +34,11 @@ KINDS = [
     pytest.param("lvm-thick", marks=IN_A_GUEST),
 ]
 
+CLAIMS: dict[str, dict[str, str]] = yaml.safe_load(
+    Path(backends.__file__).with_name("quality.yaml").read_text()
+)
+"""What each driver says of each rule: ``holds``, or why it does not."""
+
 
 def build(kind: str, directory: Path) -> Backend:
     """The backend anew, as a restarted process would build it."""
@@ -42,7 +49,7 @@ def build(kind: str, directory: Path) -> Backend:
             return FakeBackend((POOL,), directory=directory)
         case "fake-memory":
             return FakeBackend((POOL,))
-    group = VolumeGroup(POOL, directory)
+    group = VolumeGroup(POOL, directory, devices=["/dev/vda"])
     layout = ThinLayout(group, "thin") if kind == "lvm-thin" else ThickLayout(group)
     return LvmBackend(group, layout)
 
@@ -55,7 +62,7 @@ def place_for(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iter
     elif kind.startswith("lvm"):
         request.getfixturevalue("volume_group")
         yield tmp_path / "lvm"
-        lvm("lvremove", "--select", "lv_name=~^volume- || lv_name=~^snapshot-", POOL)
+        lvm("lvremove", "--select", "lv_name=~^volume- || lv_name=~^snap-", POOL)
     else:
         yield tmp_path / "pool"
 

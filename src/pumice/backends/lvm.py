@@ -1,4 +1,4 @@
-"""Volumes as logical volumes of LVM: ``volume-ID`` and ``snapshot-ID``, thin or thick.
+"""Volumes as logical volumes of LVM, thin or thick: ``volume-ID`` and ``snap-ID`` (``snapshot…`` is LVM's own).
 
 Everything has its name only when it is complete; renaming is one write of the group's metadata. Before, it is
 ``NAME.part``, after its deletion has begun ``NAME.gone``, and neither is ever served. What a crash left of them
@@ -28,7 +28,7 @@ from pumice.model.ids import SnapshotId, VolumeId
 from pumice.model.units import GIB
 
 _UNFINISHED = (".moment", ".part")
-_OURS = re.compile(r"(volume|snapshot)-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(\.part|\.moment|\.gone)?")
+_OURS = re.compile(r"(volume|snap)-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(\.part|\.moment|\.gone)?")
 
 
 class LvmBackend:
@@ -93,7 +93,7 @@ class LvmBackend:
         source_pool: str,
         progress: Progress,
     ) -> None:
-        origin = self._name("snapshot", source, source_pool)
+        origin = self._name("snap", source, source_pool)
         await self._copy(
             self._name("volume", volume, pool), origin, NotFound("Snapshot", source), size, progress
         )
@@ -133,12 +133,10 @@ class LvmBackend:
         self, snapshot: SnapshotId, volume: VolumeId, pool: str, progress: Progress
     ) -> None:
         origin = self._name("volume", volume, pool)
-        await self._copy(
-            self._name("snapshot", snapshot, pool), origin, NotFound("Volume", volume), None, progress
-        )
+        await self._copy(self._name("snap", snapshot, pool), origin, NotFound("Volume", volume), None, progress)
 
     async def delete_snapshot(self, snapshot: SnapshotId, pool: str) -> None:
-        await self._remove(self._name("snapshot", snapshot, pool))
+        await self._remove(self._name("snap", snapshot, pool))
 
     async def device(self, volume: VolumeId, pool: str) -> Path:
         name = self._name("volume", volume, pool)
@@ -154,7 +152,7 @@ class LvmBackend:
         found = [ours for name in await self._group.volumes() if (ours := _OURS.fullmatch(name))]
         return Inventory(
             frozenset(VolumeId(ours[2]) for ours in found if ours[1] == "volume" and not ours[3]),
-            frozenset(SnapshotId(ours[2]) for ours in found if ours[1] == "snapshot" and not ours[3]),
+            frozenset(SnapshotId(ours[2]) for ours in found if ours[1] == "snap" and not ours[3]),
             frozenset(self._group.of(ours[0]) for ours in found if ours[3]),
         )
 
