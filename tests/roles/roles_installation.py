@@ -16,7 +16,7 @@ import yaml
 
 PATIENCE = 60.0
 VOLUMES, SERVERS = "/volume/v3/volumes", "/compute/v2.1/servers"
-FAKE = {"driver": "fake", "target": "fake", "fake_delay": 0.2}
+FAKE = {"driver": "fake", "target": "fake", "delay": 0.2}
 
 
 class Installation:

@@ -66,7 +66,7 @@ class BackendSettings(Section):
     )
     reserved_percentage: int = Field(0, ge=0, le=100, description="The share of each pool that is kept free.")
     availability_zone: str | None = Field(None, description="Default: the installation's.")
-    fake_delay: float = Field(0.0, ge=0, description="fake: seconds that every call takes.")
+    delay: float = Field(0.0, ge=0, description="For tests: seconds that every call takes longer.")
 
 
 class Tgt(Section):
@@ -120,7 +120,7 @@ class Settings(BaseSettings):
     )
     policy_file: Path | None = Field(None, description="oslo.policy rules that replace the defaults.")
     fault: str | None = Field(
-        None, description="For tests: die at a step, as in 'volume.create/make_bytes/before'."
+        None, description="For tests: die at a step, as in 'volume.create/do/make_bytes/before'."
     )
     quotas: dict[str, int] = Field(default_factory=lambda: dict(_DEFAULT_QUOTAS), description="Default limits.")
     api: Api = Field(default_factory=Api)
