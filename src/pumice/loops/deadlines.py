@@ -1,10 +1,11 @@
 """End, with an explanation, operations whose host stays away past their deadline."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
+from pumice.model.meter import Meter
 from pumice.operations.course import Course
 from pumice.store.database import Database
 
@@ -19,8 +20,10 @@ class Deadlines:
 
     db: Database
     course: Course
+    meter: Meter = field(default_factory=Meter)
 
     async def look(self) -> None:
         """Give up what is overdue."""
         if count := await self.db.write(self.course.give_up_overdue, time.time()):
+            self.meter.given_up(count)
             logger.warning("operations.overdue", count=count)

@@ -22,6 +22,7 @@ from datetime import datetime
 from typing import Any
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from pumice.model.errors import Elsewhere, PumiceError, Trouble
 from pumice.model.rules import Rules
@@ -133,7 +134,8 @@ class Course:
         watch = Stopwatch(op, step)
         try:
             self.faults("before", direction(op), step, op)
-            work(tx, op, self.rules)
+            with bound_contextvars(step=step):
+                work(tx, op, self.rules)
             self.faults("after", direction(op), step, op)
         except PumiceError as error:
             raise StepFailed(error, watch.line(), op.position) from error
@@ -243,7 +245,8 @@ class Course:
             values["lease_until"] = None
         if finished_at is not None:
             values["finished_at"] = finished_at
-        log.add_lines(tx, [line.row() for line in lines])
+        op.lines = tuple(lines)
+        log.add_lines(tx, [line.row() for line in op.lines])
         parent_id = log.save(tx, op.id, op.attempt, self.owner, values)
         if parent_id and finished_at is not None:
             log.wake_waiting(tx, op.id)

@@ -83,6 +83,8 @@ class Operation(Generic[P]):
     parent_id: str | None
     owner: str | None = None
     progress: float | None = None
+    lines: tuple[Any, ...] = ()
+    """The lines of its history that were written when it was saved last."""
 
 
 Place = Callable[[Operation[P]], str]

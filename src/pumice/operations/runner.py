@@ -7,12 +7,14 @@ ONE transaction write the step's line, run every following step that only change
 import asyncio
 import contextlib
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from pumice.model.errors import LostLease, PumiceError, Trouble
+from pumice.model.meter import Meter
 from pumice.model.rules import Rules
 from pumice.operations.course import (
     Course,
@@ -33,6 +35,8 @@ logger = structlog.get_logger(__name__)
 LEASE_SECONDS = 30.0
 POLL_SECONDS = 5.0
 WORKERS = 32
+CROWD = 3
+"""A kind that holds more than this many times the free workers gets no more: some are left for other kinds."""
 
 
 class Runner:
@@ -52,6 +56,7 @@ class Runner:
         lease: float = LEASE_SECONDS,
         faults: FaultPoint = no_faults,
         first_backoff: float = 0.2,
+        meter: Meter | None = None,
     ) -> None:
         self.db = db
         self.hands = hands
@@ -67,7 +72,10 @@ class Runner:
         )
         self.workers = workers
         self.lease = lease
-        self._taken = 0
+        self.meter = meter or Meter()
+        self.alive_at = time.monotonic()
+        """When the loop last came round, on the monotonic clock: every ``POLL_SECONDS`` unless it hangs."""
+        self.taken = 0
         """Rows that were claimed and not put down yet: each has a task, though it may not have begun."""
         self._carrying: dict[tuple[str, int], Operation[Any]] = {}
         self._wake = asyncio.Event()
@@ -85,12 +93,13 @@ class Runner:
                 logger.info("operations.recovered", count=freed, host=self.host)
             async with asyncio.TaskGroup() as tasks:
                 keeper = tasks.create_task(self._keep_leases())
-                while not self.course.stopping or self._taken:
+                while not self.course.stopping or self.taken:
                     self._wake.clear()
-                    free = self.workers - self._taken
+                    self.alive_at = time.monotonic()
+                    free = self.workers - self.taken
                     if free and not self.course.stopping and time.monotonic() >= self._look_at:
                         for row in await self._claim(free):
-                            self._taken += 1
+                            self.taken += 1
                             tasks.create_task(self._carry_row(row))
                     await self._sleep()
                 keeper.cancel()
@@ -107,11 +116,21 @@ class Runner:
             self._look_at = 0.0
             self._wake.set()
 
-    async def _claim(self, most: int) -> list[log.Row]:
+    def _free(self) -> int:
+        return self.workers - self._taken.total()
+
+    def _crowds(self) -> list[str]:
+        """Kinds that get no more for now: a flood of one never makes the others wait for its end."""
+        return [kind for kind, taken in self._taken.items() if taken > CROWD * self._free()]
+
+    async def _claim(self) -> list[log.Row]:
+        """Some of what there is to do, never so much that one kind has every free worker."""
         self._look_at = time.monotonic() + POLL_SECONDS
-        places = self.course.places
+        places, most = self.course.places, -(-self._free() // (CROWD + 1))
         try:
-            rows, soonest = await self.db.write(log.claim, places, self.owner, time.time(), self.lease, most)
+            rows, soonest = await self.db.write(
+                log.claim, places, self.owner, time.time(), self.lease, most, self._crowds()
+            )
         except Trouble as error:
             logger.warning("operations.claim_failed", error=str(error))
             return []
@@ -121,7 +140,7 @@ class Runner:
 
     async def _sleep(self) -> None:
         """Until a commit wakes us, a retry's time has come, or at last the poll's."""
-        full = self._taken >= self.workers or self.course.stopping
+        full = self.taken >= self.workers or self.course.stopping
         seconds = POLL_SECONDS if full else self._look_at - time.monotonic()
         if seconds > 0:
             # not wait_for: on Python 3.11 it swallows a cancellation that comes together with the event
@@ -142,6 +161,7 @@ class Runner:
         try:
             await self.carry(from_row(self.course.verbs[row["kind"]], row))
         except LostLease as error:
+            self.meter.lease_lost(row["kind"])
             logger.warning("operation.lease_lost", operation=row["id"], error=str(error))
         except Exception:
             logger.exception("operation.interrupted", operation=row["id"])
@@ -149,14 +169,14 @@ class Runner:
                 await self.db.write(log.release, row["id"], row["attempt"], time.time() + POLL_SECONDS)
         finally:
             self._carrying.pop(key, None)
-            self._taken -= 1
+            self.taken -= 1
             self._wake.set()
 
     # --- one operation --------------------------------------------------------------------------
 
     async def carry(self, op: Operation[Any]) -> Operation[Any]:
         """Run the operation's steps for as long as they are ours. Returns it as it was saved last."""
-        with structlog.contextvars.bound_contextvars(operation=op.id, kind=op.kind, request_id=op.request_id):
+        with bound_contextvars(operation=op.id, kind=op.kind, request_id=op.request_id, attempt=op.attempt):
             while op.owner == self.owner:
                 self._carrying[op.id, op.attempt] = op
                 op = await self._next(op)
@@ -179,11 +199,11 @@ class Runner:
                 return await self._turn_back(op, watch, error)
         line = watch.line() if watch else None
         try:
-            return await self.db.write(self.course.advance, op, line)
+            return await self._save(self.course.advance, op, line)
         except StepFailed as failed:
             if line is not None or failed.position != op.position:  # keep what came before it
-                op = await self.db.write(self.course.advance, op, line, failed.position)
-            return await self.db.write(self.course.turn_back, op, failed.line, failed.error)
+                op = await self._save(self.course.advance, op, line, failed.position)
+            return await self._save(self.course.turn_back, op, failed.line, failed.error)
 
     async def _act(
         self, work: Outside[Any], step: str, seconds: float, op: Operation[Any]
@@ -193,8 +213,9 @@ class Runner:
             seconds = max(min(seconds, op.deadline - time.time()), 0.001)
         try:
             self.course.faults("before", direction(op), step, op)
-            async with asyncio.timeout(seconds):
-                await work(op, self.hands)
+            with bound_contextvars(step=step):
+                async with asyncio.timeout(seconds):
+                    await work(op, self.hands)
             self.course.faults("after", direction(op), step, op)
         except TimeoutError:
             return Trouble(f"'{step}' did not end within {seconds:g} seconds.")
@@ -208,4 +229,17 @@ class Runner:
     async def _turn_back(
         self, op: Operation[Any], watch: Stopwatch | None, error: PumiceError
     ) -> Operation[Any]:
-        return await self.db.write(self.course.turn_back, op, watch.line() if watch else None, error)
+        return await self._save(self.course.turn_back, op, watch.line() if watch else None, error)
+
+    async def _save(
+        self, course: Callable[..., Operation[Any]], before: Operation[Any], *args: Any
+    ) -> Operation[Any]:
+        """One transaction of the course. What happened is counted once it is committed."""
+        after = await self.db.write(course, before, *args)
+        for line in after.lines:
+            self.meter.step(after.kind, line.step, line.direction, line.outcome, line.seconds)
+        if after.state != before.state:
+            self.meter.moved(after.kind, after.state)
+        if after.settled and not before.settled and after.state == "undoing":
+            self.meter.given_up()
+        return after
