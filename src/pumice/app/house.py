@@ -24,8 +24,7 @@ from pumice.catalog import flavors, volume_types
 from pumice.identity import bootstrap
 from pumice.identity.tokens import LocalTokens
 from pumice.images.files import ImageFiles
-from pumice.images.upload import recover
-from pumice.loops import deadlines, expiry, exports, heartbeats
+from pumice.loops import deadlines, expiry, exports, heartbeats, uploads
 from pumice.loops.every import every
 from pumice.model.errors import Misconfigured
 from pumice.model.ids import new_id
@@ -63,10 +62,20 @@ class Whole:
     """Set when another process has taken this one's name: there is nothing to do any more but to stop."""
 
     async def work(self, stopping: asyncio.Event) -> None:
-        """Carry operations and run the loops until ``stopping``; then end after the steps in hand."""
-        if self.roles == {Role.API}:
-            await stopping.wait()
-            return
+        """Do what the roles do besides answering until ``stopping``; then end after the steps in hand."""
+        async with asyncio.TaskGroup() as tasks:
+            if Role.API in self.roles:
+                looking = uploads.Uploads(self.db, self.images).look
+                repairing = tasks.create_task(every(uploads.SECONDS, looking, "uploads"))
+            if self.roles == {Role.API}:
+                await stopping.wait()
+            else:
+                await self._carry(stopping)
+            if Role.API in self.roles:
+                repairing.cancel()
+
+    async def _carry(self, stopping: asyncio.Event) -> None:
+        """Carry operations and run the loops until ``stopping``."""
         hearts = self._hearts()
         exported = exports.Exports(self.hands)
         await drivers.start(self.hands)
@@ -172,22 +181,6 @@ async def _furnish(db: Database, settings: Settings, rules: Rules) -> dict[str, 
 
     await db.write(work)
     return passwords
-
-
-async def recover_images(whole: Whole) -> IO[str]:
-    """Put right what a crash left of uploads and deletes, unless another process takes any in this directory.
-
-    As long as the returned file is open, this process counts as one that does.
-    """
-    file = (whole.settings.state_dir / "images.lock").open("a")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        logger.info("images.shared", directory=str(whole.images.directory))
-    else:
-        await recover(whole.db, whole.images)
-    await asyncio.to_thread(fcntl.flock, file, fcntl.LOCK_SH)
-    return file
 
 
 def first_passwords(settings: Settings) -> dict[str, str]:

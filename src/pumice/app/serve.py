@@ -6,7 +6,6 @@ import signal
 import socket
 from pathlib import Path
 from types import TracebackType
-from typing import IO
 
 import structlog
 import uvicorn
@@ -69,7 +68,6 @@ class Serving:
         """Where the API is; empty without that role."""
         self._listening = listening
         self._server: _Server | None = None
-        self._images: IO[str] | None = None
         self._stopping = asyncio.Event()
         self._told = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
@@ -94,7 +92,6 @@ class Serving:
         api = self.settings.api
         self.url = api.public_url or f"http://{api.host}:{listening.getsockname()[1]}"
         write_clouds(clouds_file(self.settings), clouds_yaml(f"{self.url}/identity", self.whole.passwords))
-        self._images = await house.recover_images(self.whole)
         self._server = _Server(
             uvicorn.Config(
                 self.whole.application(),
@@ -131,8 +128,6 @@ class Serving:
             await self._tasks.__aexit__(kind, error, trace)
         finally:
             await self.whole.db.close()
-            if self._images is not None:
-                self._images.close()
 
 
 def listen(settings: Settings) -> socket.socket:
