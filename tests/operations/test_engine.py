@@ -102,6 +102,9 @@ STACK = Verb(
 )
 
 
+WASH = Verb(kind="plate.wash", params=Plate, steps=(Step(wash, at=cook),), failed=failed)
+
+
 def start_two(tx: Transaction, op: Operation[Plate], rules: Rules) -> None:
     children = [
         enqueue(tx, STACK, Plate(f"{op.params.name}{n}"), subject="x", who=HOUSE, parent=op) for n in (1, 2)
@@ -135,7 +138,7 @@ class House:
     ) -> Runner:
         runner = Runner(
             self.db,
-            (STACK, SET_TABLE),
+            (STACK, SET_TABLE, WASH),
             self.hands,
             host=host,
             boot=boot,
@@ -397,6 +400,27 @@ async def test_no_more_is_taken_than_there_are_workers(house: House, kitchen: Ki
     assert await taken() == runner.workers == 3
     kitchen.gate.set()
     assert all([await house.ended(op) == (True, None) for op in ops])
+
+
+async def test_a_flood_of_one_kind_leaves_workers_for_the_others(house: House, kitchen: Kitchen) -> None:
+    kitchen.gate = asyncio.Event()
+    flood = [await house.enqueue(f"p{n}") for n in range(40)]
+    runner = house.start(workers=8)
+    while runner.taken < 6:
+        await asyncio.sleep(0.01)
+    other = await house.enqueue("q", WASH)
+    assert await house.ended(other) == (True, None)
+    assert kitchen.shelf == []
+    kitchen.gate.set()
+    assert all([await house.ended(op) == (True, None) for op in flood])
+
+
+async def test_the_oldest_is_carried_first(house: House, kitchen: Kitchen) -> None:
+    ops = [await house.enqueue(f"p{n}") for n in range(6)]
+    house.start(workers=1)
+    for op in ops:
+        await house.ended(op)
+    assert kitchen.shelf == [f"p{n}@shelf-0" for n in range(6)]
 
 
 async def test_ended_operations_are_forgotten_after_a_while(house: House) -> None:

@@ -7,6 +7,7 @@ ONE transaction write the step's line, run every following step that only change
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
@@ -75,8 +76,8 @@ class Runner:
         self.meter = meter or Meter()
         self.alive_at = time.monotonic()
         """When the loop last came round, on the monotonic clock: every ``POLL_SECONDS`` unless it hangs."""
-        self.taken = 0
-        """Rows that were claimed and not put down yet: each has a task, though it may not have begun."""
+        self._kinds = Counter[str]()
+        """Rows claimed and not put down yet, by kind: each has a task, though it may not have begun."""
         self._carrying: dict[tuple[str, int], Operation[Any]] = {}
         self._wake = asyncio.Event()
         self._look_at = 0.0
@@ -96,10 +97,9 @@ class Runner:
                 while not self.course.stopping or self.taken:
                     self._wake.clear()
                     self.alive_at = time.monotonic()
-                    free = self.workers - self.taken
-                    if free and not self.course.stopping and time.monotonic() >= self._look_at:
-                        for row in await self._claim(free):
-                            self.taken += 1
+                    if self._free() and not self.course.stopping and time.monotonic() >= self._look_at:
+                        for row in await self._claim():
+                            self._kinds[row["kind"]] += 1
                             tasks.create_task(self._carry_row(row))
                     await self._sleep()
                 keeper.cancel()
@@ -116,12 +116,17 @@ class Runner:
             self._look_at = 0.0
             self._wake.set()
 
+    @property
+    def taken(self) -> int:
+        """How many operations are in hand."""
+        return self._kinds.total()
+
     def _free(self) -> int:
-        return self.workers - self._taken.total()
+        return self.workers - self.taken
 
     def _crowds(self) -> list[str]:
         """Kinds that get no more for now: a flood of one never makes the others wait for its end."""
-        return [kind for kind, taken in self._taken.items() if taken > CROWD * self._free()]
+        return [kind for kind, taken in self._kinds.items() if taken > CROWD * self._free()]
 
     async def _claim(self) -> list[log.Row]:
         """Some of what there is to do, never so much that one kind has every free worker."""
@@ -140,7 +145,7 @@ class Runner:
 
     async def _sleep(self) -> None:
         """Until a commit wakes us, a retry's time has come, or at last the poll's."""
-        full = self.taken >= self.workers or self.course.stopping
+        full = not self._free() or self.course.stopping
         seconds = POLL_SECONDS if full else self._look_at - time.monotonic()
         if seconds > 0:
             # not wait_for: on Python 3.11 it swallows a cancellation that comes together with the event
@@ -168,8 +173,10 @@ class Runner:
             with contextlib.suppress(Trouble):
                 await self.db.write(log.release, row["id"], row["attempt"], time.time() + POLL_SECONDS)
         finally:
+            if self._crowds():  # what was left alone may have its turn now
+                self._look_at = 0.0
             self._carrying.pop(key, None)
-            self.taken -= 1
+            self._kinds[row["kind"]] -= 1
             self._wake.set()
 
     # --- one operation --------------------------------------------------------------------------

@@ -41,10 +41,11 @@ _candidates = (
     .where(
         _o.state.in_(_MOVING),
         _o.place.in_(sa.bindparam("places", expanding=True)),
+        _o.kind.not_in(sa.bindparam("crowds", expanding=True)),
         _o.run_at <= sa.bindparam("now"),
         sa.or_(_o.lease_until.is_(None), _o.lease_until < sa.bindparam("now")),
     )
-    .order_by(_o.run_at)
+    .order_by(_o.created_at)  # the oldest first, also of those that are tried again: none waits for ever
     .limit(sa.bindparam("most"))
     .with_for_update(skip_locked=True)
     .cte("candidates")  # chosen once: PostgreSQL may run a plain subquery again for each row
@@ -67,6 +68,7 @@ _claim = (
 _soonest = sa.select(sa.func.min(_when)).where(
     _o.state.in_(_MOVING),
     _o.place.in_(sa.bindparam("places", expanding=True)),
+    _o.kind.not_in(sa.bindparam("crowds", expanding=True)),
     sa.or_(_o.owner.is_(None), _o.owner != sa.bindparam("b_owner")),
 )
 
@@ -88,17 +90,24 @@ def get(tx: Transaction, operation_id: str) -> Row | None:
 
 
 def claim(
-    tx: Transaction, places: Collection[str], owner: str, at: float, lease: float, most: int
+    tx: Transaction,
+    places: Collection[str],
+    owner: str,
+    at: float,
+    lease: float,
+    most: int,
+    crowds: Collection[str] = (),
 ) -> tuple[Sequence[Row], float | None]:
-    """Take up to ``most`` runnable operations of these places for ``lease`` seconds.
+    """Take up to ``most`` runnable operations of these places for ``lease`` seconds, but none of ``crowds``.
 
     Also answers when the next one becomes runnable if nothing else happens.
     """
     rows: Sequence[Row] = []
+    asked = {"places": list(places), "crowds": list(crowds), "b_owner": owner}
     if most:
-        values = {"places": list(places), "now": at, "most": most, "b_owner": owner, "b_until": at + lease}
+        values = {**asked, "now": at, "most": most, "b_until": at + lease}
         rows = tx.execute(_claim, values).mappings().all()
-    return rows, tx.execute(_soonest, {"places": list(places), "b_owner": owner}).scalar()
+    return rows, tx.execute(_soonest, asked).scalar()
 
 
 def save(tx: Transaction, operation_id: str, attempt: int, owner: str, values: Mapping[str, Any]) -> str | None:
