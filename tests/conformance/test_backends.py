@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from pumice.backends.contract import Backend, ImageFile, no_progress
+from pumice.backends.contract import Backend, ImageFile, Piece, no_progress
 from pumice.backends.fake import FakeBackend
 from pumice.backends.files import FilesBackend
 from pumice.model.errors import Elsewhere, ImageRefused, NotFound
@@ -136,6 +136,24 @@ async def test_starting_twice_is_starting_once(backend: Backend) -> None:
 async def test_an_unknown_pool_is_said_to_be_elsewhere(backend: Backend) -> None:
     with pytest.raises(Elsewhere):
         await backend.create(a_volume(), "nowhere", 1)
+
+
+# --- inventory -------------------------------------------------------------------------------------------
+
+
+async def test_the_inventory_names_each_piece_and_discarding_one_frees_it_and_no_other(
+    backend: Backend,
+) -> None:
+    volume, other, snapshot = a_volume(), a_volume(), a_snapshot()
+    await backend.create(volume, POOL, 1)
+    await backend.create(other, POOL, 1)
+    await backend.create_snapshot(snapshot, volume, POOL, no_progress)
+    pieces = {Piece("volume", volume, POOL), Piece("volume", other, POOL), Piece("snapshot", snapshot, POOL)}
+    assert (await backend.inventory()).pieces == pieces
+    for piece in (Piece("snapshot", snapshot, POOL), Piece("volume", other, POOL)):
+        for _ in range(2):
+            await backend.discard(piece)
+    assert (await backend.inventory()).pieces == {Piece("volume", volume, POOL)}
 
 
 # --- idempotence: everything twice, undone twice -----------------------------------------------------------
@@ -418,7 +436,7 @@ async def test_a_clone_killed_in_the_middle_is_never_served_and_is_made_anew(
     source, clone = await volume_with(files, data), a_volume()
     await asyncio.to_thread(killed_while, "clone", tmp_path / "pool", clone, source)
     inventory = await files.inventory()
-    assert inventory.volumes == {source} and inventory.leftovers == {f"pool/volumes/.{clone}.part"}
+    assert inventory.volumes == {source} and inventory.leftovers == {Piece("volume", clone, POOL, whole=False)}
     with pytest.raises(NotFound):
         await files.device(clone, POOL)
     await files.create_from_volume(clone, POOL, 1, source, POOL, no_progress)
@@ -433,15 +451,28 @@ async def test_a_conversion_killed_in_the_middle_is_never_served_and_is_made_ane
     image = a_raw_image(tmp_path / "image", data)
     await asyncio.to_thread(killed_while, "convert", tmp_path / "pool", volume, str(image.path))
     inventory = await files.inventory()
-    assert not inventory.volumes and inventory.leftovers == {f"pool/volumes/.{volume}.part"}
+    assert not inventory.volumes and inventory.leftovers == {Piece("volume", volume, POOL, whole=False)}
     await files.create_from_image(volume, POOL, 1, image, no_progress)
     assert await read(files, volume, len(data)) == data
     assert not (await files.inventory()).leftovers
 
 
+async def test_a_leftover_beside_whole_bytes_is_discarded_and_they_stay(
+    files: FilesBackend, tmp_path: Path
+) -> None:
+    volume = await volume_with(files, b"kept")
+    (tmp_path / "pool" / "volumes" / f".{volume}.part").write_bytes(b"of a process that woke up too late")
+    [leftover] = (await files.inventory()).leftovers
+    assert leftover == Piece("volume", volume, POOL, whole=False)
+    for _ in range(2):
+        await files.discard(leftover)
+    assert (await files.inventory()).pieces == {Piece("volume", volume, POOL)}
+    assert await read(files, volume, 4) == b"kept"
+
+
 async def test_deleting_removes_what_a_killed_call_left(files: FilesBackend, tmp_path: Path) -> None:
     volume, snapshot = await volume_with(files, b"bytes"), a_snapshot()
     await asyncio.to_thread(killed_while, "snapshot", tmp_path / "pool", snapshot, volume)
-    assert (await files.inventory()).leftovers == {f"pool/snapshots/.{snapshot}.part"}
+    assert (await files.inventory()).leftovers == {Piece("snapshot", snapshot, POOL, whole=False)}
     await files.delete_snapshot(snapshot, POOL)
     assert not (await files.inventory()).leftovers

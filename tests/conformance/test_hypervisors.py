@@ -14,12 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from pumice.hypervisor.contract import Disk, FileSource, Hypervisor, Machine, Power
+from pumice.hypervisor import libvirt_domains
+from pumice.hypervisor.contract import Disk, FileSource, Hypervisor, IscsiSource, Machine, Power
 from pumice.hypervisor.fake import FakeHypervisor
 from pumice.hypervisor.libvirt import LibvirtHypervisor
+from pumice.hypervisor.libvirt_connection import load
 from pumice.hypervisor.libvirtd import LibvirtDaemon
 from pumice.model.errors import GuestKeepsDisk, InvalidState, NotFound, Trouble
-from pumice.model.ids import ServerId, new_id
+from pumice.model.ids import AttachmentId, ServerId, new_id
 from pumice.model.units import GIB, MIB
 
 CACHE = Path(__file__).parents[2] / ".cache" / "libvirt"
@@ -58,7 +60,20 @@ class Bench:
     def reopened(self) -> Hypervisor:
         if isinstance(self.hypervisor, FakeHypervisor):
             return FakeHypervisor(self.folder / "fake")
-        return LibvirtHypervisor(self.folder, daemon=LibvirtDaemon(self.folder / "libvirtd", CACHE))
+        return LibvirtHypervisor(self.folder, daemon=self._daemon())
+
+    def _daemon(self) -> LibvirtDaemon:
+        return LibvirtDaemon(self.folder / "libvirtd", CACHE)
+
+    def leave_secret(self, attachment: AttachmentId) -> None:
+        """What a call that was cut short leaves."""
+        if isinstance(self.hypervisor, FakeHypervisor):
+            self.hypervisor.told.add(attachment)
+            return
+        nobody = IscsiSource("127.0.0.1:1", "iqn.x:nobody", 1, "user", "password", "iqn.x:me")
+        connection = load().open(self._daemon().uri)
+        libvirt_domains.tell_secret(connection, Disk(new_id(), "vdb", nobody, attachment))
+        connection.close()
 
     def make_guest_stubborn(self) -> None:
         if isinstance(self.hypervisor, FakeHypervisor):
@@ -295,6 +310,42 @@ async def test_the_console_gives_the_last_lines(hypervisor: Hypervisor, machine:
     whole = await hypervisor.console(machine.id, None)
     assert await hypervisor.console(machine.id, 1) == whole.splitlines(keepends=True)[-1]
     assert await hypervisor.console(machine.id, 0) == ""
+
+
+async def test_the_powers_of_all_machines_are_told_at_once(hypervisor: Hypervisor, machine: Machine) -> None:
+    off = replace(machine, id=ServerId(new_id()))
+    assert await hypervisor.powers() == {}
+    await hypervisor.define(off)
+    await hypervisor.start(machine)
+    assert await hypervisor.powers() == {off.id: Power.SHUTDOWN, machine.id: Power.RUNNING}
+    await hypervisor.stop(machine.id, timeout=0)
+    await hypervisor.delete(off.id)
+    assert await hypervisor.powers() == {machine.id: Power.SHUTDOWN}
+
+
+async def test_what_remains_of_a_server_that_was_never_defined_is_known_and_goes_with_it(
+    hypervisor: Hypervisor, machine: Machine, boot_disk: Disk
+) -> None:
+    assert isinstance(boot_disk.source, FileSource)
+    image = boot_disk.source.path
+    disk = await hypervisor.make_local_disk(machine.id, image, "raw", virtual_size=MIB, size_gib=0)
+    assert await hypervisor.remains() == {machine.id}
+    assert await hypervisor.machines() == frozenset()
+    await hypervisor.delete(machine.id)
+    assert await hypervisor.remains() == frozenset()
+    assert not disk.exists()
+
+
+async def test_a_secret_is_known_by_its_attachment_and_forgotten_once_and_for_all(bench: Bench) -> None:
+    one, other = AttachmentId(new_id()), AttachmentId(new_id())
+    bench.leave_secret(one)
+    bench.leave_secret(other)
+    assert await bench.hypervisor.secrets() == {one, other}
+    for _ in range(2):
+        await bench.hypervisor.forget_secret(one)
+    assert await bench.hypervisor.secrets() == {other}
+    await bench.hypervisor.forget_secret(other)
+    assert await bench.hypervisor.secrets() == frozenset()
 
 
 async def test_machines_and_their_disks_outlive_the_process(

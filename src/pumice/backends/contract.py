@@ -22,7 +22,7 @@ Rules that hold for every call, checked by ``tests/conformance/test_backends.py`
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from pumice.model.errors import ImageRefused
 from pumice.model.ids import SnapshotId, VolumeId
@@ -68,13 +68,35 @@ def require_fits(image: ImageFile, size: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Inventory:
-    """Every volume and snapshot of which the backend holds bytes (finished ones)."""
+class Piece:
+    """Bytes in a pool: a volume's or a snapshot's, whole or left by a call that was cut short."""
 
-    volumes: frozenset[VolumeId]
-    snapshots: frozenset[SnapshotId]
-    leftovers: frozenset[str]
-    """Names of unfinished temporary things, for the audit."""
+    kind: Literal["volume", "snapshot"]
+    id: str
+    pool: str
+    whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What a backend holds."""
+
+    pieces: frozenset[Piece]
+
+    @property
+    def volumes(self) -> frozenset[VolumeId]:
+        """Every volume whose bytes are whole."""
+        return frozenset(VolumeId(it.id) for it in self.pieces if it.whole and it.kind == "volume")
+
+    @property
+    def snapshots(self) -> frozenset[SnapshotId]:
+        """Every snapshot whose bytes are whole."""
+        return frozenset(SnapshotId(it.id) for it in self.pieces if it.whole and it.kind == "snapshot")
+
+    @property
+    def leftovers(self) -> frozenset[Piece]:
+        """What calls that were cut short left, and nobody has cleared yet."""
+        return frozenset(it for it in self.pieces if not it.whole)
 
 
 class Backend(Protocol):
@@ -136,3 +158,6 @@ class Backend(Protocol):
 
     async def inventory(self) -> Inventory:
         """What is really there, for audits."""
+
+    async def discard(self, piece: Piece) -> None:
+        """Free this piece of the inventory for good, and nothing else: not what is whole beside a leftover."""

@@ -12,7 +12,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from pumice.backends.contract import Backend, ImageFile, Inventory, PoolFacts, Progress, require_fits
+from pumice.backends.contract import Backend, ImageFile, Inventory, Piece, PoolFacts, Progress, require_fits
 from pumice.backends.files import FilesBackend
 from pumice.model.errors import Elsewhere, NotFound
 from pumice.model.ids import SnapshotId, VolumeId
@@ -114,6 +114,10 @@ class FakeBackend:
         await self._pretend("inventory")
         return await self._inner.inventory()
 
+    async def discard(self, piece: Piece) -> None:
+        await self._pretend("discard")
+        await self._inner.discard(piece)
+
 
 class _Memory:
     """A backend of names. Nothing can be cut short in here: no call waits for anything."""
@@ -187,9 +191,15 @@ class _Memory:
         return Path("/dev/zero")
 
     async def inventory(self) -> Inventory:
-        volumes = frozenset(volume for _, volume in self._volumes)
-        snapshots = frozenset(snapshot for _, snapshot in self._snapshots)
-        return Inventory(volumes, snapshots, leftovers=frozenset())
+        volumes = {Piece("volume", volume, pool) for pool, volume in self._volumes}
+        snapshots = {Piece("snapshot", snapshot, pool) for pool, snapshot in self._snapshots}
+        return Inventory(frozenset(volumes | snapshots))
+
+    async def discard(self, piece: Piece) -> None:
+        if piece.whole and piece.kind == "volume":
+            self._volumes.discard((piece.pool, VolumeId(piece.id)))
+        elif piece.whole:
+            self._snapshots.discard((piece.pool, SnapshotId(piece.id)))
 
     def _require(self, volume: VolumeId, pool: str) -> None:
         if (pool, volume) not in self._volumes:

@@ -18,15 +18,17 @@ that has its final name, save to extend it. One process at a time works on a poo
 import asyncio
 import errno
 import os
+import re
 import threading
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 from weakref import WeakValueDictionary
 
 from pumice.backends import sparse
-from pumice.backends.contract import ImageFile, Inventory, PoolFacts, Progress, require_fits
+from pumice.backends.contract import ImageFile, Inventory, Piece, PoolFacts, Progress, require_fits
 from pumice.host import qemu_img
 from pumice.host.thread import in_thread
 from pumice.model.errors import Elsewhere, Invalid, Misconfigured, NotFound, Trouble
@@ -36,6 +38,8 @@ from pumice.model.units import GIB
 Fill = Callable[[Path], Awaitable[None]]
 """Gives a new, empty file its size and its bytes."""
 
+_SHELVES: Mapping[Literal["volume", "snapshot"], str] = {"volume": "volumes", "snapshot": "snapshots"}
+_PART = re.compile(r"\.(.+)\.part")
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _PASSING = {errno.EAGAIN, errno.EBUSY, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}
 
@@ -156,18 +160,21 @@ class FilesBackend:
         return path
 
     async def inventory(self) -> Inventory:
-        volumes: set[VolumeId] = set()
-        snapshots: set[SnapshotId] = set()
-        leftovers: set[str] = set()
+        pieces: set[Piece] = set()
         for pool, directory in self._pools.items():
-            with _explained(pool):
-                volume_names = await in_thread(os.listdir, directory / "volumes")
-                snapshot_names = await in_thread(os.listdir, directory / "snapshots")
-            volumes |= {VolumeId(name) for name in volume_names if _is_id(name)}
-            snapshots |= {SnapshotId(name) for name in snapshot_names if _is_id(name)}
-            leftovers |= {f"{pool}/volumes/{name}" for name in volume_names if name.endswith(".part")}
-            leftovers |= {f"{pool}/snapshots/{name}" for name in snapshot_names if name.endswith(".part")}
-        return Inventory(frozenset(volumes), frozenset(snapshots), frozenset(leftovers))
+            for kind, shelf in _SHELVES.items():
+                with _explained(pool):
+                    names = await in_thread(os.listdir, directory / shelf)
+                pieces |= {Piece(kind, name, pool) for name in names if _is_id(name)}
+                parts = (part[1] for name in names if (part := _PART.fullmatch(name)))
+                pieces |= {Piece(kind, part, pool, whole=False) for part in parts if _is_id(part)}
+        return Inventory(frozenset(pieces))
+
+    async def discard(self, piece: Piece) -> None:
+        path = self._path(piece.pool, _SHELVES[piece.kind], piece.id)
+        async with self._lock(path):
+            with _explained(piece.pool):
+                await in_thread(_unlink, path if piece.whole else _part_of(path))
 
     # --- names ---------------------------------------------------------------------------------------
 
@@ -296,11 +303,11 @@ def _grow(path: Path, size: int) -> None:
             os.fsync(file.fileno())
 
 
-def _unlink(path: Path, part: Path) -> None:
+def _unlink(*paths: Path) -> None:
     """Syncing the directory also tells a deleted file from a pool that is not mounted: that one is an error."""
-    path.unlink(missing_ok=True)
-    part.unlink(missing_ok=True)
-    _sync(path.parent)
+    for path in paths:
+        path.unlink(missing_ok=True)
+    _sync(paths[0].parent)
 
 
 def _sync(path: Path) -> None:

@@ -11,6 +11,7 @@ what the machine should be. Rules for every call, checked by ``tests/conformance
 * **Secrets** are handed to the daemon and never written to disk in clear.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -170,3 +171,15 @@ class Hypervisor(Protocol):
 
     async def machines(self) -> frozenset[ServerId]:
         """Every machine of ours that is defined on this host: what is really there."""
+
+    async def powers(self) -> Mapping[ServerId, Power]:
+        """The power state of each of those machines, in one cheap call: it is asked for every few seconds."""
+
+    async def remains(self) -> frozenset[ServerId]:
+        """Servers of which this host keeps files (local disks, logs). ``delete`` removes them."""
+
+    async def secrets(self) -> frozenset[AttachmentId]:
+        """Attachments whose secrets the daemon holds."""
+
+    async def forget_secret(self, attachment: AttachmentId) -> None:
+        """Take what an attachment's secrets are away from the daemon. None there is fine."""

@@ -6,6 +6,7 @@ the password itself never appears: libvirt is handed it separately.
 
 import re
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,6 +20,7 @@ from pumice.model.ids import ServerId
 NAMESPACE: Final = "urn:pumice:machine:1"
 _QEMU: Final = "http://libvirt.org/schemas/domain/qemu/1.0"
 _NAME_PREFIX: Final = "pumice-"
+_SECRETS_BEGIN: Final = "Pumice: "
 _NIC_SLOT: Final = "0x1e"  # libvirt gives out PCI slots from below and does not know of this one
 
 ElementTree.register_namespace("pumice", NAMESPACE)
@@ -33,6 +35,13 @@ def domain_name(server: ServerId) -> str:
 def is_ours(name: str, domain_uuid: str) -> bool:
     """Whether a domain of this name and UUID is one of Pumice's."""
     return name == _NAME_PREFIX + domain_uuid
+
+
+def servers_named(names: Iterable[str]) -> frozenset[ServerId]:
+    """The servers whose domains bear these names; others' are left out."""
+    return frozenset(
+        ServerId(name.removeprefix(_NAME_PREFIX)) for name in names if name.startswith(_NAME_PREFIX)
+    )
 
 
 def machine_xml(machine: Machine, accelerator: Accelerator, console_log: Path) -> str:
@@ -81,9 +90,15 @@ def secret_xml(disk: Disk) -> str:
     """``<secret>`` that will hold the disk's CHAP password: in libvirtd's memory only, never given out."""
     secret = ElementTree.Element("secret", ephemeral="yes", private="yes")
     _add(secret, "uuid", secret_uuid(disk))
-    _add(secret, "description", f"Pumice: CHAP of volume {disk.serial}")
+    _add(secret, "description", f"{_SECRETS_BEGIN}CHAP of volume {disk.serial}")
     _add(_add(secret, "usage", type="iscsi"), "target", secret_uuid(disk))
     return ElementTree.tostring(secret, encoding="unicode")
+
+
+def is_our_secret(xml: str) -> bool:
+    """Whether a secret of this XML is one of Pumice's."""
+    description = ElementTree.fromstring(xml).findtext("description")  # noqa: S314, from libvirtd
+    return (description or "").startswith(_SECRETS_BEGIN)
 
 
 def secret_uuid(disk: Disk) -> str:

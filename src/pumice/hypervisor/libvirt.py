@@ -38,12 +38,14 @@ from pumice.hypervisor.libvirt_domains import (
     forget_secret,
     forget_secrets,
     must_find,
+    power_of,
     pull_the_plug,
+    secrets_of_ours,
     tell_secret,
 )
 from pumice.hypervisor.libvirtd import LibvirtDaemon
 from pumice.model.errors import GuestKeepsDisk, InvalidState, Misconfigured, NotFound, Trouble
-from pumice.model.ids import ServerId
+from pumice.model.ids import AttachmentId, ServerId
 from pumice.model.units import GIB
 
 _SHORT = 30.0
@@ -253,17 +255,24 @@ class LibvirtHypervisor:
         """libvirt's word for the domain's state, as one of ours."""
 
         def work(connection: Connection) -> Power | None:
-            libvirt = load()
             domain = find(connection, server)
             if domain is None:
                 return None
-            words = {
-                libvirt.VIR_DOMAIN_PAUSED: Power.PAUSED,
-                libvirt.VIR_DOMAIN_PMSUSPENDED: Power.PAUSED,
-                libvirt.VIR_DOMAIN_SHUTOFF: Power.SHUTDOWN,
-                libvirt.VIR_DOMAIN_CRASHED: Power.CRASHED,
+            return power_of(domain.state()[0])
+
+        return await self._libvirt.call(work)
+
+    async def powers(self) -> dict[ServerId, Power]:
+        """libvirt tells the state of all domains in one answer."""
+
+        def work(connection: Connection) -> dict[ServerId, Power]:
+            told = connection.getAllDomainStats(load().VIR_DOMAIN_STATS_STATE)
+            named = ((domain.name(), domain.UUIDString(), facts) for domain, facts in told)
+            return {
+                ServerId(known): power_of(facts["state.state"])
+                for name, known, facts in named
+                if domain_xml.is_ours(name, known)
             }
-            return words.get(domain.state()[0], Power.RUNNING)
 
         return await self._libvirt.call(work)
 
@@ -304,6 +313,22 @@ class LibvirtHypervisor:
             return frozenset(ServerId(known) for name, known in domains if domain_xml.is_ours(name, known))
 
         return await self._libvirt.call(work)
+
+    async def remains(self) -> frozenset[ServerId]:
+        """The folders and files that are named after servers; QEMU's logs are in libvirtd's keeping."""
+        return await in_thread(self._find_remains)
+
+    async def secrets(self) -> frozenset[AttachmentId]:
+        """Every secret of libvirtd that is one of ours."""
+
+        def work(connection: Connection) -> frozenset[AttachmentId]:
+            return frozenset(map(AttachmentId, secrets_of_ours(connection)))
+
+        return await self._libvirt.call(work)
+
+    async def forget_secret(self, attachment: AttachmentId) -> None:
+        """Undefine the attachment's secret."""
+        await self._libvirt.call(lambda connection: forget_secret(connection, attachment))
 
     async def _change(
         self, server: ServerId, work: Callable[[Connection], None], timeout: float = _SHORT
@@ -372,6 +397,12 @@ class LibvirtHypervisor:
     def _make_folders(self) -> None:
         for folder in (self._state_dir, self._state_dir / "consoles", self._state_dir / "disks"):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def _find_remains(self) -> frozenset[ServerId]:
+        consoles = {file.stem for file in (self._state_dir / "consoles").glob("*.log")}
+        disks = {folder.name for folder in (self._state_dir / "disks").glob("*")}
+        logs = domain_xml.servers_named(self._daemon.logs()) if self._daemon else frozenset()
+        return logs | frozenset(map(ServerId, consoles | disks))
 
     def _remove_files(self, server: ServerId) -> None:
         shutil.rmtree(self._state_dir / "disks" / server, ignore_errors=True)

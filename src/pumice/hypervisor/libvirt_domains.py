@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 from pumice.hypervisor import domain_xml
-from pumice.hypervisor.contract import Disk, IscsiSource
+from pumice.hypervisor.contract import Disk, IscsiSource, Power
 from pumice.hypervisor.libvirt_connection import Connection, load
 from pumice.model.errors import NotFound
 from pumice.model.ids import ServerId
@@ -41,6 +41,18 @@ def disks_of(domain: Domain, *, inactive: bool = False) -> dict[str, domain_xml.
     return domain_xml.read_disks(domain.XMLDesc(load().VIR_DOMAIN_XML_INACTIVE if inactive else 0))
 
 
+def power_of(state: int) -> Power:
+    """libvirt's word for a domain's state, as one of ours."""
+    libvirt = load()
+    words = {
+        libvirt.VIR_DOMAIN_PAUSED: Power.PAUSED,
+        libvirt.VIR_DOMAIN_PMSUSPENDED: Power.PAUSED,
+        libvirt.VIR_DOMAIN_SHUTOFF: Power.SHUTDOWN,
+        libvirt.VIR_DOMAIN_CRASHED: Power.CRASHED,
+    }
+    return words.get(state, Power.RUNNING)
+
+
 def pull_the_plug(domain: Domain) -> None:
     """Off, at once; one that is off already is fine."""
     try:
@@ -54,6 +66,26 @@ def tell_secret(connection: Connection, disk: Disk) -> None:
     """Hand libvirtd the disk's CHAP password, if it has one. It replaces one that was told before."""
     if isinstance(disk.source, IscsiSource):
         connection.secretDefineXML(domain_xml.secret_xml(disk)).setValue(disk.source.password.encode())
+
+
+def secrets_of_ours(connection: Connection) -> list[str]:
+    """The UUIDs of the secrets that ``tell_secret`` told: each is used by what bears the same UUID."""
+    iscsi = load().VIR_SECRET_USAGE_TYPE_ISCSI
+    found = ((secret.UUIDString(), secret) for secret in connection.listAllSecrets())
+    return [
+        known
+        for known, secret in found
+        if secret.usageType() == iscsi and secret.usageID() == known and _says_ours(secret)
+    ]
+
+
+def _says_ours(secret: Any) -> bool:
+    try:
+        return domain_xml.is_our_secret(secret.XMLDesc())
+    except load().libvirtError as error:
+        if error.get_error_code() == load().VIR_ERR_NO_SECRET:
+            return False  # it went in the meantime
+        raise
 
 
 def forget_secrets(connection: Connection, domain: Domain, but: Collection[str | None] = ()) -> None:

@@ -26,7 +26,7 @@ async def breaches(hands: Hands) -> list[str]:
         may = {snapshot for host, snapshot in expected.any_snapshots if host == place}
         found += [f"snapshot {snapshot} has no bytes on {place}" for snapshot in sorted(must - there.snapshots)]
         found += [f"bytes on {place} belong to no snapshot: {name}" for name in sorted(there.snapshots - may)]
-        found += [f"unfinished bytes on {place}: {name}" for name in sorted(there.leftovers)]
+        found += [f"unfinished bytes on {place}: {name}" for name in there.leftovers]
     for target in set(hands.targets.values()):
         try:
             exports = await target.exports()
