@@ -1,6 +1,7 @@
 """Services: which roles run on which hosts, and when each was last heard of."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ import sqlalchemy as sa
 from pumice.model.ids import new_id
 from pumice.store.columns import now
 from pumice.store.database import Transaction
+from pumice.store.rows import put
 from pumice.store.tables import services
 
 Row = sa.RowMapping
@@ -18,26 +20,42 @@ VOLUME_BINARY = "cinder-volume"
 _s = services.c
 
 
-def heartbeat(tx: Transaction, binary: str, host: str, zone: str, facts: dict[str, Any]) -> None:
-    """Say that the service is alive; make it known if it is new."""
-    values = {"zone": zone, "facts": facts, "updated_at": now()}
-    same = _s.binary == binary, _s.host == host
-    if not tx.execute(sa.update(services).where(*same).values(values)).rowcount:
-        row = {
-            "binary": binary,
-            "host": host,
-            "uuid": new_id(),
-            "disabled": False,
-            "created_at": now(),
-            **values,
-        }
-        tx.execute(sa.insert(services), row)
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What a service says of itself."""
+
+    binary: str
+    host: str
+    zone: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    cluster: str | None = None
+    """The name under which it serves what others serve as well, as in ``NAME@backend``."""
 
 
-def silence(tx: Transaction, binary: str, host: str) -> None:
-    """Say that the service is about to stop: it counts as down from now on."""
+def heartbeat(tx: Transaction, beats: Sequence[Beat]) -> None:
+    """Say that services are alive; make known those that are new, disabled if their cluster is."""
+    at = now()
+    closed = _closed(tx, {beat.cluster for beat in beats if beat.cluster})
+    rows = []
+    for beat in beats:
+        new = {"uuid": new_id(), "disabled": beat.cluster in closed, "created_at": at}
+        rows.append({**asdict(beat), "updated_at": at, **new})
+    put(tx, services, rows, keep=("uuid", "disabled", "created_at"))
+
+
+def _closed(tx: Transaction, names: Collection[str]) -> set[str]:
+    """Which of these clusters are disabled."""
+    if not names:
+        return set()
+    query = sa.select(_s.cluster).where(_s.cluster.in_(list(names)), _s.disabled.is_(True))
+    return set(tx.execute(query).scalars())
+
+
+def silence(tx: Transaction, who: Collection[tuple[str, str]]) -> None:
+    """Say that services, each a binary and a host, are about to stop: they count as down from now on."""
     long_ago = now().replace(year=2000)
-    tx.execute(sa.update(services).where(_s.binary == binary, _s.host == host).values(updated_at=long_ago))
+    these = sa.tuple_(_s.binary, _s.host).in_(list(who))
+    tx.execute(sa.update(services).where(these).values(updated_at=long_ago))
 
 
 def every(tx: Transaction, *, binary: str | None = None, host: str | None = None) -> Sequence[sa.RowMapping]:

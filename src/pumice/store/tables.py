@@ -240,6 +240,7 @@ services = sa.Table(
     metadata,
     Column("binary", WORD, primary_key=True),
     Column("host", NAME, primary_key=True),
+    Column("cluster", NAME),  # NAME@backend, where several hosts serve one backend
     Column("uuid", ID, nullable=False),
     Column("zone", NAME, nullable=False),
     Column("disabled", Boolean, nullable=False),

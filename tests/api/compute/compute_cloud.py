@@ -31,6 +31,7 @@ from pumice.servers import delete as delete_server
 from pumice.store import attachments, images, messages, operations, pools, servers, services, volumes
 from pumice.store.columns import now
 from pumice.store.database import SqliteDatabase, Transaction
+from pumice.store.services import Beat
 from pumice.store.tables import metadata
 from pumice.volumes import create, delete
 
@@ -119,9 +120,10 @@ class Cloud:
         }
 
         def work(tx: Transaction) -> None:
-            services.heartbeat(tx, "cinder-volume", BACKEND, "nova", {})
-            services.heartbeat(tx, "nova-compute", HOST, "nova", {"connector": connector, "driver": "fake"})
-            pools.report(tx, BACKEND, [pool])
+            compute = {"connector": connector, "driver": "fake"}
+            beats = [Beat("cinder-volume", BACKEND, "nova"), Beat("nova-compute", HOST, "nova", compute)]
+            services.heartbeat(tx, beats)
+            pools.report(tx, {BACKEND: [pool]})
 
         await self.db.write(work)
         self.start()

@@ -29,6 +29,7 @@ from pumice.operations.runner import Runner
 from pumice.store import operations as log
 from pumice.store import pools, services, tables
 from pumice.store.database import SqliteDatabase, Transaction
+from pumice.store.services import Beat
 from pumice.volumes.create import CREATE
 from pumice.volumes.delete import DELETE
 from pumice.volumes.delete_with_snapshots import DELETE_WITH_SNAPSHOTS
@@ -182,9 +183,8 @@ async def cloud(tmp_path: Path, rules: Rules) -> AsyncIterator[Cloud]:
     def furnish(tx: Transaction) -> None:
         tables.metadata.create_all(tx.connection)
         volume_types.make_default(tx, rules)
-        services.heartbeat(tx, "cinder-volume", HOST, "nova", {})
-        services.heartbeat(tx, "cinder-scheduler", "box", "nova", {})
-        pools.report(tx, HOST, [POOL_FACTS])
+        services.heartbeat(tx, [Beat("cinder-volume", HOST, "nova"), Beat("cinder-scheduler", "box", "nova")])
+        pools.report(tx, {HOST: [POOL_FACTS]})
 
     await db.write(furnish)
     hands = Hands(

@@ -178,6 +178,7 @@ def upgrade() -> None:
         "services",
         sa.Column("binary", sa.String(length=64), nullable=False),
         sa.Column("host", sa.String(length=255), nullable=False),
+        sa.Column("cluster", sa.String(length=255), nullable=True),
         sa.Column("uuid", sa.String(length=36), nullable=False),
         sa.Column("zone", sa.String(length=255), nullable=False),
         sa.Column("disabled", sa.Boolean(), nullable=False),
