@@ -96,17 +96,17 @@ def running_server(stories: Stories) -> str:
 
 
 def restart_with(pumice: PumiceProcess, fault: str) -> None:
-    pumice.stop()
+    pumice.stop("serve")
     pumice.start(fault)
 
 
 def recover(pumice: PumiceProcess, report: Report, name: str, ended: str) -> None:
     """It died; start it again, let it go on, and look."""
-    pumice.wait_for_death()
+    pumice.wait_for_death("serve")
     pumice.start()
     pumice.settle()
     breaches = pumice.breaches()
-    report.add(name, ended, len(pumice.under_way()), len(breaches.splitlines()))
+    report.add(name, ended, len(pumice.under_way()), len(breaches))
     assert not breaches, breaches
 
 
