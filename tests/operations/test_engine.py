@@ -166,6 +166,12 @@ class House:
     async def row(self, operation_id: str) -> Any:
         return await self.db.read(log.get, operation_id)
 
+    async def reaches(self, place: str, operation_id: str) -> None:
+        """Wait until it is to go on at a place."""
+        async with asyncio.timeout(20):
+            while (await self.row(operation_id))["place"] != place:
+                await asyncio.sleep(0.01)
+
     async def history(self, operation_id: str) -> list[str]:
         lines = await self.db.read(log.lines, operation_id)
         return [f"{line['direction']} {line['step']} {line['outcome']}" for line in lines]
@@ -295,7 +301,7 @@ async def test_a_worker_that_lost_its_lease_writes_nothing(house: House, kitchen
 
     def take_over(tx: Transaction) -> Sequence[log.Row]:
         log.release(tx, op, attempt, 0.0)
-        return log.claim(tx, ("cook",), "other:1", 1e12, 30.0, 1)[0]
+        return log.claim(tx, log.Asked(("cook",), "other:1"), 1e12, 30.0, 1)[0]
 
     rows = await house.db.write(take_over)
     assert [row["id"] for row in rows] == [op]
@@ -318,9 +324,8 @@ async def test_two_workers_never_hold_one_operation(house: House) -> None:
 async def test_steps_go_to_the_worker_of_their_place(house: House) -> None:
     house.start(host="one", places=("scheduler",))
     op = await house.enqueue("a")
-    await asyncio.sleep(0.1)
-    row = await house.row(op)
-    assert (row["place"], row["owner"]) == ("cook", None)
+    await house.reaches("cook", op)
+    assert (await house.row(op))["owner"] is None
     house.start(host="two", places=("cook",))
     assert await house.ended(op) == (True, None)
 
@@ -342,7 +347,7 @@ async def test_a_failed_child_fails_its_parent(house: House, kitchen: Kitchen) -
 async def test_the_deadline_ends_an_operation_whose_place_stays_away(house: House, kitchen: Kitchen) -> None:
     house.start(places=("scheduler",))
     op = await house.enqueue("a")
-    await asyncio.sleep(0.1)
+    await house.reaches("cook", op)
     course = Course({STACK.kind: STACK}, "here:1", frozenset({"scheduler"}))
     row = await house.row(op)
     assert await house.db.write(course.give_up_overdue, row["deadline"] + 1) == 1
@@ -359,7 +364,7 @@ async def test_the_deadline_ends_an_operation_whose_place_stays_away(house: Hous
 async def test_cancelling_asks_for_the_undo(house: House, kitchen: Kitchen) -> None:
     house.start(places=("scheduler",))
     op = await house.enqueue("a")
-    await asyncio.sleep(0.1)
+    await house.reaches("cook", op)
     assert await house.db.write(log.ask_to_cancel, op)
     house.start(host="cook", places=("cook",))
     assert await house.ended(op) == (False, "The operation was cancelled.")

@@ -7,8 +7,7 @@ ONE transaction write the step's line, run every following step that only change
 import asyncio
 import contextlib
 import time
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import structlog
@@ -27,6 +26,7 @@ from pumice.operations.course import (
     why_too_late,
 )
 from pumice.operations.hands import Hands
+from pumice.operations.leases import Leases
 from pumice.operations.operation import Operation, Outside, Verb, from_row
 from pumice.store import operations as log
 from pumice.store.database import MISSED, Database
@@ -34,8 +34,11 @@ from pumice.store.database import MISSED, Database
 logger = structlog.get_logger(__name__)
 
 LEASE_SECONDS = 30.0
-POLL_SECONDS = 5.0
 WORKERS = 32
+INTERRUPTED_SECONDS = 5.0
+"""When to look again at what our own machinery could not carry on."""
+SOON_SECONDS = 1.0
+"""When to look again while others hold operations of our places, or the database does not answer."""
 CROWD = 3
 """A kind that holds more than this many times the free workers gets no more: some are left for other kinds."""
 
@@ -72,16 +75,15 @@ class Runner:
             first_backoff,
         )
         self.workers = workers
-        self.lease = lease
+        self.leases = Leases(db, self.owner, lease)
         self.meter = meter or Meter()
         self.alive_at = time.monotonic()
-        """When the loop last came round, on the monotonic clock: every ``POLL_SECONDS`` unless it hangs."""
-        self._kinds = Counter[str]()
-        """Rows claimed and not put down yet, by kind: each has a task, though it may not have begun."""
-        self._carrying: dict[tuple[str, int], Operation[Any]] = {}
+        """When the loop last came round, on the monotonic clock: every ``db.poll_seconds`` unless it hangs."""
         self._wake = asyncio.Event()
         self._look_at = 0.0
         """When to look into the log again, on the monotonic clock."""
+        self._called = True
+        """Whether there is probably something to claim."""
 
     # --- the loop -------------------------------------------------------------------------------
 
@@ -89,17 +91,18 @@ class Runner:
         """Carry operations until ``stop()``; then hand back what is left, each after the step in hand."""
         unsubscribe = self.db.subscribe(self._on_notify)
         try:
+            await self.db.hold(self.owner, lambda: None)  # nobody else has a name like ours
             freed = await self.db.write(log.release_earlier, self.host, self.owner)
             if freed:
                 logger.info("operations.recovered", count=freed, host=self.host)
             async with asyncio.TaskGroup() as tasks:
-                keeper = tasks.create_task(self._keep_leases())
+                keeper = tasks.create_task(self.leases.keep())
                 while not self.course.stopping or self.taken:
                     self._wake.clear()
                     self.alive_at = time.monotonic()
                     if self._free() and not self.course.stopping and time.monotonic() >= self._look_at:
-                        for row in await self._claim():
-                            self._kinds[row["kind"]] += 1
+                        for row in await self._look():
+                            self.leases.take(row)
                             tasks.create_task(self._carry_row(row))
                     await self._sleep()
                 keeper.cancel()
@@ -112,71 +115,80 @@ class Runner:
         self._wake.set()
 
     def _on_notify(self, topic: str) -> None:
+        if topic == MISSED:
+            self.leases.trust_all()
         if topic in (log.QUEUE, MISSED):
-            self._look_at = 0.0
-            self._wake.set()
+            self._call()
+
+    def _call(self) -> None:
+        """There is probably something to claim."""
+        self._called, self._look_at = True, 0.0
+        self._wake.set()
 
     @property
     def taken(self) -> int:
         """How many operations are in hand."""
-        return self._kinds.total()
+        return len(self.leases.held)
 
     def _free(self) -> int:
         return self.workers - self.taken
 
     def _crowds(self) -> list[str]:
         """Kinds that get no more for now: a flood of one never makes the others wait for its end."""
-        return [kind for kind, taken in self._kinds.items() if taken > CROWD * self._free()]
+        return [kind for kind, taken in self.leases.kinds().items() if taken > CROWD * self._free()]
 
-    async def _claim(self) -> list[log.Row]:
-        """Some of what there is to do, never so much that one kind has every free worker."""
-        self._look_at = time.monotonic() + POLL_SECONDS
-        places, most = self.course.places, -(-self._free() // (CROWD + 1))
+    async def _look(self) -> Sequence[log.Row]:
+        """Claim something, never so much that one kind has every free worker.
+
+        When nothing called, and it is only time to look again, a claim is tried if there is something to claim:
+        to look costs the database less.
+        """
+        called, self._called = self._called, False
+        self._look_at = time.monotonic() + self.db.poll_seconds
+        asked = log.Asked(self.course.places, self.owner, self._crowds(), tuple(self.leases.held))
+        rows: Sequence[log.Row] = []
         try:
-            rows, soonest = await self.db.write(
-                log.claim, places, self.owner, time.time(), self.lease, most, self._crowds()
-            )
+            if not called:
+                outlook = await self.db.read(log.outlook, asked)
+                called = outlook.soonest <= time.time()
+            if called:
+                most = -(-self._free() // (CROWD + 1))
+                rows, outlook = await self.db.write(log.claim, asked, time.time(), self.leases.seconds, most)
+            if outlook.holders:
+                self._look_at = min(self._look_at, time.monotonic() + SOON_SECONDS)
+                await self.leases.free_what_the_dead_hold(outlook.holders)
+            self._look_at = min(self._look_at, time.monotonic() + max(outlook.soonest - time.time(), 0.0))
         except Trouble as error:
             logger.warning("operations.claim_failed", error=str(error))
-            return []
-        if soonest is not None:
-            self._look_at = min(self._look_at, time.monotonic() + max(soonest - time.time(), 0.0))
-        return list(rows)
+            self._called, self._look_at = True, time.monotonic() + SOON_SECONDS
+        return rows
 
     async def _sleep(self) -> None:
         """Until a commit wakes us, a retry's time has come, or at last the poll's."""
         full = not self._free() or self.course.stopping
-        seconds = POLL_SECONDS if full else self._look_at - time.monotonic()
+        seconds = self.db.poll_seconds if full else self._look_at - time.monotonic()
         if seconds > 0:
             # not wait_for: on Python 3.11 it swallows a cancellation that comes together with the event
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._wake.wait()
 
-    async def _keep_leases(self) -> None:
-        while True:
-            await asyncio.sleep(self.lease / 3)
-            if carried := {op.id: op.progress for op in self._carrying.values()}:
-                with contextlib.suppress(Trouble):
-                    await self.db.write(log.renew, self.owner, time.time() + self.lease, carried)
-
     async def _carry_row(self, row: log.Row) -> None:
         """Carry one claimed row. Whatever goes wrong with our own machinery, the row stays runnable."""
-        key = row["id"], row["attempt"]
         try:
             await self.carry(from_row(self.course.verbs[row["kind"]], row))
         except LostLease as error:
             self.meter.lease_lost(row["kind"])
             logger.warning("operation.lease_lost", operation=row["id"], error=str(error))
+            self._call()  # nobody may have it
         except Exception:
             logger.exception("operation.interrupted", operation=row["id"])
             with contextlib.suppress(Trouble):
-                await self.db.write(log.release, row["id"], row["attempt"], time.time() + POLL_SECONDS)
+                await self.db.write(log.release, row["id"], row["attempt"], time.time() + INTERRUPTED_SECONDS)
         finally:
             if self._crowds():  # what was left alone may have its turn now
-                self._look_at = 0.0
-            self._carrying.pop(key, None)
-            self._kinds[row["kind"]] -= 1
+                self._call()
+            del self.leases.held[row["id"]]
             self._wake.set()
 
     # --- one operation --------------------------------------------------------------------------
@@ -185,7 +197,7 @@ class Runner:
         """Run the operation's steps for as long as they are ours. Returns it as it was saved last."""
         with bound_contextvars(operation=op.id, kind=op.kind, request_id=op.request_id, attempt=op.attempt):
             while op.owner == self.owner:
-                self._carrying[op.id, op.attempt] = op
+                self.leases.held[op.id].op = op
                 op = await self._next(op)
         return op
 
@@ -221,11 +233,13 @@ class Runner:
         try:
             self.course.faults("before", direction(op), step, op)
             with bound_contextvars(step=step):
-                async with asyncio.timeout(seconds):
+                async with self.leases.acting(op, seconds):
                     await work(op, self.hands)
             self.course.faults("after", direction(op), step, op)
         except TimeoutError:
             return Trouble(f"'{step}' did not end within {seconds:g} seconds.")
+        except LostLease:
+            raise
         except PumiceError as error:
             return error
         except Exception as bug:  # a driver's bug must not strand the operation: it is undone and explained

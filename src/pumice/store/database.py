@@ -19,7 +19,7 @@ import asyncio
 import random
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -62,6 +62,9 @@ class Transaction:
 class Database(Protocol):
     """A database that runs transactions."""
 
+    poll_seconds: float
+    """How often to look for what ``subscribe`` should have told: a word may be lost, seldom."""
+
     async def write(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
         """Run ``work`` in a transaction that may write, and commit it. Raises ``Trouble`` if it cannot."""
 
@@ -83,12 +86,17 @@ class Database(Protocol):
         apart from others by a lock beside the file.
         """
 
+    async def unheld(self, names: Collection[str]) -> set[str]:
+        """Those of the names that no living process holds. On SQLite nobody knows, so there are none."""
+
     async def close(self) -> None:
         """Let running transactions end and close every connection."""
 
 
 class SqliteDatabase:
     """SQLite in WAL mode: one writing thread, a few reading ones."""
+
+    poll_seconds = 5.0
 
     def __init__(self, path: Path, *, readers: int = READERS) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -126,6 +134,10 @@ class SqliteDatabase:
 
     async def hold(self, name: str, lost: Callable[[], None], *, patience: float = PATIENCE_SECONDS) -> None:
         """See ``Database.hold``."""
+
+    async def unheld(self, names: Collection[str]) -> set[str]:  # noqa: ARG002 (the contract's)
+        """See ``Database.unheld``."""
+        return set()
 
     async def close(self) -> None:
         """See ``Database.close``."""

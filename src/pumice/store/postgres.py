@@ -19,7 +19,7 @@ import random
 import secrets
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import asyncpg
@@ -29,7 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from pumice.model.errors import Invalid, Trouble
 from pumice.store.database import BUSY_SECONDS, MISSED, PATIENCE_SECONDS, Transaction, is_trouble, sqlstate
-from pumice.store.listening import CHANNEL, Listening
+from pumice.store.listening import CHANNEL, UNHELD, Listening
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,6 +39,8 @@ READERS = 4
 MOST_CONNECTIONS = WRITERS + READERS + 1
 ANSWER_SECONDS = 15.0
 """A statement that is not answered by then counts as a lost connection: rows are few, so none is slow."""
+STOPPED = "10s"
+"""A transaction idle for so long is dropped: its process was stopped, and others wait for its rows."""
 RACES = 3
 """How often a duplicate key counts as a race, and not as the answer."""
 
@@ -53,6 +55,8 @@ _OUTCOME = "SELECT pg_xact_status($1::text::xid8)"
 
 class PostgresDatabase:
     """PostgreSQL 13 or later. To be made and used on one event loop."""
+
+    poll_seconds = 10.0
 
     def __init__(self, url: str | sa.URL) -> None:
         self._me = secrets.token_hex(4)
@@ -71,7 +75,7 @@ class PostgresDatabase:
                     "application_name": _application_name(),
                     "jit": "off",
                     "timezone": "UTC",
-                    "idle_in_transaction_session_timeout": "60s",
+                    "idle_in_transaction_session_timeout": STOPPED,
                 },
             },
         )
@@ -90,7 +94,11 @@ class PostgresDatabase:
         """See ``Database.write``."""
         async with self._writers:
             once = functools.partial(self._write, work, *args, **kw)
-            result, topics = await _until_done(once, self._again)
+            try:
+                result, topics = await _until_done(once, self._again)
+            except Trouble:
+                self._tell(MISSED)  # it may have been committed all the same
+                raise
         for topic in topics:
             self._tell(topic)
         return result
@@ -147,6 +155,14 @@ class PostgresDatabase:
     async def hold(self, name: str, lost: Callable[[], None], *, patience: float = PATIENCE_SECONDS) -> None:
         """See ``Database.hold``."""
         await self._listen().hold(name, lost, patience)
+
+    async def unheld(self, names: Collection[str]) -> set[str]:
+        """See ``Database.unheld``."""
+
+        def look(tx: Transaction) -> set[str]:
+            return set(tx.connection.exec_driver_sql(UNHELD, (list(names),)).scalars())
+
+        return await self.read(look)
 
     def _listen(self) -> Listening:
         if self._ears is None:
