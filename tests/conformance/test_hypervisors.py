@@ -72,7 +72,7 @@ class Bench:
             return
         nobody = IscsiSource("127.0.0.1:1", "iqn.x:nobody", 1, "user", "password", "iqn.x:me")
         connection = load().open(self._daemon().uri)
-        libvirt_domains.tell_secret(connection, Disk(new_id(), "vdb", nobody, attachment))
+        libvirt_domains.tell_secrets(connection, Disk(new_id(), "vdb", nobody, attachment, passphrase="p"))
         connection.close()
 
     def make_guest_stubborn(self) -> None:

@@ -56,15 +56,17 @@ async def run(
 ) -> str:
     """Run ``argv`` and return its standard output as text.
 
-    ``env`` is added to this process's environment; ``timeout`` is in seconds; ``on_output`` is given the
-    output piece by piece as it comes. The words on the command line are not logged: they may be secrets.
-    Raises ``CommandFailed``, ``CommandTimedOut``, or ``Misconfigured`` when there is no such command.
+    ``env`` is added to this process's environment; ``stdin`` is what the command reads, also as ``/dev/stdin``;
+    ``timeout`` is in seconds; ``on_output`` is given the output piece by piece as it comes. The words on the
+    command line are not logged: they may be secrets. Raises ``CommandFailed``, ``CommandTimedOut``, or
+    ``Misconfigured`` when there is no such command.
     """
     words = [os.fspath(word) for word in argv]
+    given = _in_memory(stdin) if stdin is not None else None
     try:
         process = await asyncio.create_subprocess_exec(
             *words,
-            stdin=asyncio.subprocess.PIPE if stdin is not None else asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.DEVNULL if given is None else given,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env={**os.environ, "LC_ALL": "C", **(env or {})},
@@ -72,9 +74,12 @@ async def run(
         )
     except FileNotFoundError:
         raise Misconfigured(f"The command '{words[0]}' is not installed; 'pumice doctor' tells how.") from None
+    finally:
+        if given is not None:
+            os.close(given)
     try:
         async with asyncio.timeout(timeout):
-            output, errors = await _communicate(process, stdin, on_output)
+            output, errors = await _communicate(process, on_output)
     except TimeoutError:
         raise CommandTimedOut(f"{words[0]} did not end within {timeout:g} seconds and was killed.") from None
     finally:
@@ -122,11 +127,22 @@ async def launch(
         raise CommandFailed(words, code, log_file.read_bytes()[begin:].decode(errors="replace"))
 
 
+def _in_memory(content: bytes) -> int:
+    """A file that is nowhere but in memory, to be somebody's standard input.
+
+    Not a pipe: the event loop makes a socket of it, and a socket cannot be opened as ``/dev/stdin``.
+    """
+    file = os.memfd_create("stdin", os.MFD_CLOEXEC)
+    os.write(file, content)
+    os.lseek(file, 0, os.SEEK_SET)
+    return file
+
+
 async def _communicate(
-    process: asyncio.subprocess.Process, stdin: bytes | None, on_output: Callable[[bytes], None] | None
+    process: asyncio.subprocess.Process, on_output: Callable[[bytes], None] | None
 ) -> tuple[bytes, bytes]:
     if on_output is None:
-        return await process.communicate(stdin)
+        return await process.communicate()
     assert process.stdout is not None and process.stderr is not None
 
     async def pump(stream: asyncio.StreamReader) -> bytes:

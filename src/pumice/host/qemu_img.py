@@ -21,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pumice.host.command import CommandFailed, Limits, run
+from pumice.host.luks import SECRET_WORDS, Key
 from pumice.host.thread import in_thread
 from pumice.model.errors import Elsewhere, ImageRefused
 from pumice.model.units import GIB
@@ -60,14 +61,16 @@ async def convert(
     progress: Callable[[float], None],
     timeout: float,
     target_is_zero: bool = False,
+    key: Key | None = None,
 ) -> None:
     """Write the disk inside ``source`` to ``target``: a raw file or block device that is large enough already.
 
     ``source_format`` is a key of ``DRIVERS``; ``virtual_size`` (bytes) is what inspection found and scales the
     CPU limit; ``timeout`` is in seconds. ``target_is_zero`` promises that the target reads as zeroes, as a
-    fresh sparse file does: zeroes are then skipped. Bytes are in the kernel's hands at return, not on disk:
-    the caller syncs. Raises ``ImageRefused`` (malformed, does not fit, over the limits), ``Elsewhere`` (the
-    target is full or broken) or ``CommandTimedOut``, which is ``Trouble``.
+    fresh sparse file does: zeroes are then skipped. A target that is LUKS is written through its ``key``.
+    Bytes are in the kernel's hands at return, not on disk: the caller syncs. Raises ``ImageRefused``
+    (malformed, does not fit, over the limits), ``Elsewhere`` (the target is full or broken) or
+    ``CommandTimedOut``, which is ``Trouble``.
     """
     if source_format not in DRIVERS:
         raise ImageRefused(f"Images in format '{source_format}' cannot be converted.")
@@ -77,12 +80,14 @@ async def convert(
     block_device = await in_thread(target.is_block_device)
     try:
         await run(
-            *("qemu-img", "convert", "-p", "-n", "-W", "-O", "raw"),
+            *("qemu-img", "convert", "-p", "-n", "-W", "-O", "luks" if key else "raw"),
+            *(SECRET_WORDS if key else ()),
             *(["--target-is-zero"] if target_is_zero else []),
             *("-t", "none" if block_device else "writeback"),
             image,
-            _raw(target, "host_device" if block_device else "file"),
+            _target(target, "host_device" if block_device else "file", encrypted=key is not None),
             timeout=timeout,
+            stdin=key.passphrase.encode() if key else None,
             env=_ONE_ARENA,
             limits=limits,
             on_output=_percent_reader(progress),
@@ -119,8 +124,11 @@ def _image(path: Path, image_format: str) -> str:
     return f"json:{json.dumps(node)}"
 
 
-def _raw(path: Path, protocol: str) -> str:
-    node = {"driver": "raw", "file": {"driver": protocol, "filename": str(path.absolute())}}
+def _target(path: Path, protocol: str, *, encrypted: bool) -> str:
+    node: dict[str, object] = {"driver": protocol, "filename": str(path.absolute())}
+    node = (
+        {"driver": "luks", "key-secret": "luks", "file": node} if encrypted else {"driver": "raw", "file": node}
+    )
     return f"json:{json.dumps(node)}"
 
 

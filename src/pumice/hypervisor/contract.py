@@ -75,6 +75,8 @@ class Disk:
     source: IscsiSource | FileSource
     attachment: AttachmentId | None = None
     read_only: bool = False
+    passphrase: str | None = field(default=None, repr=False)
+    """Opens the LUKS on the disk; None where there is none. The guest sees what is inside."""
 
 
 @dataclass(frozen=True, slots=True)

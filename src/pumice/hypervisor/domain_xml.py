@@ -15,12 +15,13 @@ from xml.etree import ElementTree
 from pumice.hypervisor.accelerator import Accelerator
 from pumice.hypervisor.contract import Disk, FileSource, IscsiSource, Machine
 from pumice.model.errors import Invalid
-from pumice.model.ids import ServerId
+from pumice.model.ids import ServerId, is_uuid
 
 NAMESPACE: Final = "urn:pumice:machine:1"
 _QEMU: Final = "http://libvirt.org/schemas/domain/qemu/1.0"
 _NAME_PREFIX: Final = "pumice-"
 _SECRETS_BEGIN: Final = "Pumice: "
+_LUKS_USAGE: Final = "pumice/"
 _NIC_SLOT: Final = "0x1e"  # libvirt gives out PCI slots from below and does not know of this one
 
 ElementTree.register_namespace("pumice", NAMESPACE)
@@ -101,6 +102,31 @@ def is_our_secret(xml: str) -> bool:
     return (description or "").startswith(_SECRETS_BEGIN)
 
 
+def luks_secret_xml(disk: Disk) -> str:
+    """``<secret>`` that will hold what opens the disk's LUKS: kept as the CHAP password is."""
+    secret = ElementTree.Element("secret", ephemeral="yes", private="yes")
+    _add(secret, "uuid", luks_uuid(secret_uuid(disk)))
+    _add(secret, "description", f"{_SECRETS_BEGIN}LUKS of volume {disk.serial}")
+    _add(_add(secret, "usage", type="volume"), "volume", _LUKS_USAGE + secret_uuid(disk))
+    return ElementTree.tostring(secret, encoding="unicode")
+
+
+def luks_uuid(attachment: str) -> str:
+    """The UUID of the secret that opens an attachment's LUKS, made of the attachment's id."""
+    return str(uuid.uuid5(uuid.UUID(attachment), "luks"))
+
+
+def attachment_of(usage: str) -> str | None:
+    """The attachment that a secret's use names, if it may be one of ours."""
+    attachment = usage.removeprefix(_LUKS_USAGE)
+    return attachment if is_uuid(attachment) else None
+
+
+def secret_uuids(attachment: str | None) -> tuple[str, ...]:
+    """The UUIDs of every secret that an attachment may have."""
+    return (attachment, luks_uuid(attachment)) if attachment else ()
+
+
 def secret_uuid(disk: Disk) -> str:
     """The UUID of a disk's secret: its attachment's id. Raises ``Invalid`` where there is none."""
     try:
@@ -117,7 +143,8 @@ class DomainDisk:
 
     serial: str
     alias: str | None
-    secret: str | None
+    secrets: tuple[str, ...]
+    """UUIDs"""
     xml: str
 
 
@@ -127,12 +154,12 @@ def read_disks(domain_xml: str) -> dict[str, DomainDisk]:
     for element in ElementTree.fromstring(domain_xml).findall("devices/disk"):  # noqa: S314, from libvirtd
         serial = element.findtext("serial")
         alias = element.find("alias")
-        secret = element.find("source/auth/secret")
+        secrets = element.findall("source/auth/secret") + element.findall("source/encryption/secret")
         if serial:
             disks[serial] = DomainDisk(
                 serial=serial,
                 alias=None if alias is None else alias.get("name"),
-                secret=None if secret is None else secret.get("uuid"),
+                secrets=tuple(secret.get("uuid", "") for secret in secrets),
                 xml=ElementTree.tostring(element, encoding="unicode"),
             )
     return disks
@@ -148,6 +175,11 @@ def _disk(disk: Disk, *, boots: bool) -> ElementTree.Element:
             element = ElementTree.Element("disk", type="network", device="disk")
             _add(element, "driver", name="qemu", type="raw", cache="none", discard="unmap")
             _add_iscsi_source(element, disk, disk.source)
+    if disk.passphrase is not None:
+        source = element.find("source")
+        assert source is not None
+        luks = luks_uuid(secret_uuid(disk))
+        _add(_add(source, "encryption", format="luks"), "secret", type="passphrase", uuid=luks)
     _add(element, "target", dev=disk.device, bus="virtio")
     _add(element, "serial", disk.serial)
     if disk.read_only:

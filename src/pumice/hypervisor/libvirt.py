@@ -2,9 +2,9 @@
 
 A machine is a persistent domain named ``pumice-<server id>`` whose UUID is the server's id. A volume is a
 virtio disk whose serial number is the volume's id, and that is how it is found again, whatever its device
-name. The CHAP password of each attachment is a libvirt secret whose UUID is the attachment's id: private and
-ephemeral, so it lives in libvirtd's memory alone. A libvirtd that was restarted has forgotten it; a running
-guest goes on without, and ``start`` is given the passwords again.
+name. The CHAP password of each attachment is a libvirt secret whose UUID is the attachment's id; what opens the
+volume's LUKS is another beside it. Both are private and ephemeral, so they live in libvirtd's memory alone. One
+that was restarted has forgotten them; a running guest goes on without, and ``start`` is given them again.
 
     state_dir/initiator        this host's IQN, made once
     state_dir/consoles/        what guests write to their serial ports
@@ -35,13 +35,13 @@ from pumice.hypervisor.libvirt_domains import (
     Domain,
     disks_of,
     find,
-    forget_secret,
     forget_secrets,
+    forget_secrets_of,
     must_find,
     power_of,
     pull_the_plug,
     secrets_of_ours,
-    tell_secret,
+    tell_secrets,
 )
 from pumice.hypervisor.libvirtd import LibvirtDaemon
 from pumice.model.errors import GuestKeepsDisk, InvalidState, Misconfigured, NotFound, Trouble
@@ -123,9 +123,10 @@ class LibvirtHypervisor:
                     domain.resume()
                 return
             if domain is not None:
-                forget_secrets(connection, domain, but={disk.attachment for disk in machine.disks})
+                needed = {uuid for disk in machine.disks for uuid in domain_xml.secret_uuids(disk.attachment)}
+                forget_secrets(connection, domain, but=needed)
             for disk in machine.disks:
-                tell_secret(connection, disk)
+                tell_secrets(connection, disk)
             connection.defineXML(xml).create()
 
         await self._change(machine.id, work, _LONG)
@@ -183,12 +184,12 @@ class LibvirtHypervisor:
             libvirt = load()
             domain = must_find(connection, server)
             if domain.isActive() and disk.serial not in disks_of(domain):
-                tell_secret(connection, disk)
+                tell_secrets(connection, disk)
                 try:
                     domain.attachDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_LIVE)
                 except libvirt.libvirtError:
                     if disk.serial not in disks_of(domain):  # else an earlier call, given up, got through
-                        forget_secret(connection, disk.attachment)
+                        forget_secrets_of(connection, disk.attachment)
                         if connection.isAlive():
                             qemu_leftovers.clear(domain)
                         raise
@@ -225,7 +226,7 @@ class LibvirtHypervisor:
             domain = find(connection, server)
             if domain is not None and (known := disks_of(domain, inactive=True).get(disk.serial)):
                 domain.detachDeviceFlags(known.xml, load().VIR_DOMAIN_AFFECT_CONFIG)
-            forget_secret(connection, disk.attachment)
+            forget_secrets_of(connection, disk.attachment)
             if domain is not None and domain.isActive():
                 qemu_leftovers.clear(domain)
 
@@ -327,8 +328,8 @@ class LibvirtHypervisor:
         return await self._libvirt.call(work)
 
     async def forget_secret(self, attachment: AttachmentId) -> None:
-        """Undefine the attachment's secret."""
-        await self._libvirt.call(lambda connection: forget_secret(connection, attachment))
+        """Undefine the attachment's secrets."""
+        await self._libvirt.call(lambda connection: forget_secrets_of(connection, attachment))
 
     async def _change(
         self, server: ServerId, work: Callable[[Connection], None], timeout: float = _SHORT

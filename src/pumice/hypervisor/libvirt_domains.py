@@ -62,20 +62,21 @@ def pull_the_plug(domain: Domain) -> None:
             raise
 
 
-def tell_secret(connection: Connection, disk: Disk) -> None:
-    """Hand libvirtd the disk's CHAP password, if it has one. It replaces one that was told before."""
+def tell_secrets(connection: Connection, disk: Disk) -> None:
+    """Hand libvirtd the disk's CHAP password and what opens its LUKS; earlier ones are replaced."""
     if isinstance(disk.source, IscsiSource):
         connection.secretDefineXML(domain_xml.secret_xml(disk)).setValue(disk.source.password.encode())
+    if disk.passphrase is not None:
+        connection.secretDefineXML(domain_xml.luks_secret_xml(disk)).setValue(disk.passphrase.encode())
 
 
 def secrets_of_ours(connection: Connection) -> list[str]:
-    """The UUIDs of the secrets that ``tell_secret`` told: each is used by what bears the same UUID."""
-    iscsi = load().VIR_SECRET_USAGE_TYPE_ISCSI
-    found = ((secret.UUIDString(), secret) for secret in connection.listAllSecrets())
+    """The attachments whose secrets ``tell_secrets`` told. Each secret's use names its attachment."""
+    found = ((domain_xml.attachment_of(secret.usageID()), secret) for secret in connection.listAllSecrets())
     return [
-        known
-        for known, secret in found
-        if secret.usageType() == iscsi and secret.usageID() == known and _says_ours(secret)
+        attachment
+        for attachment, secret in found
+        if attachment and secret.UUIDString() in domain_xml.secret_uuids(attachment) and _says_ours(secret)
     ]
 
 
@@ -88,18 +89,23 @@ def _says_ours(secret: Any) -> bool:
         raise
 
 
-def forget_secrets(connection: Connection, domain: Domain, but: Collection[str | None] = ()) -> None:
+def forget_secrets(connection: Connection, domain: Domain, but: Collection[str] = ()) -> None:
     """Take away the passwords of the domain's disks, ``but`` those (by UUID) that are still of use."""
     for disk in disks_of(domain, inactive=True).values():
-        if disk.secret not in but:
-            forget_secret(connection, disk.secret)
+        for secret in disk.secrets:
+            if secret not in but:
+                forget_secret(connection, secret)
 
 
-def forget_secret(connection: Connection, secret: str | None) -> None:
+def forget_secrets_of(connection: Connection, attachment: str | None) -> None:
+    """Take an attachment's passwords away from libvirtd."""
+    for secret in domain_xml.secret_uuids(attachment):
+        forget_secret(connection, secret)
+
+
+def forget_secret(connection: Connection, secret: str) -> None:
     """Take the password away from libvirtd; it may be gone already."""
     libvirt = load()
-    if secret is None:
-        return
     try:
         connection.secretLookupByUUIDString(secret).undefine()
     except libvirt.libvirtError as error:

@@ -47,6 +47,11 @@ def is_used(tx: Transaction, type_id: str) -> bool:
     )
 
 
+def has_volumes(tx: Transaction, type_id: str) -> bool:
+    """Whether a volume has the type."""
+    return tx.execute(sa.select(volumes.c.id).where(volumes.c.type_id == type_id).limit(1)).first() is not None
+
+
 def names(tx: Transaction) -> dict[str, str]:
     """Every type's name by its id."""
     return {row.id: row.name for row in tx.execute(sa.select(_t.id, _t.name))}

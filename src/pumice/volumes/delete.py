@@ -22,7 +22,7 @@ from pumice.model.volume import Volume, host_of, pool_of
 from pumice.operations.hands import Hands
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, scheduler
 from pumice.operations.places import volume_host
-from pumice.store import attachments, messages, operations, pools, quotas, volumes
+from pumice.store import attachments, keys, messages, operations, pools, quotas, volumes
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
 
@@ -104,6 +104,7 @@ def forget(tx: Transaction, op: Operation[DeleteParams], rules: Rules) -> None:
 
 def _forget(tx: Transaction, volume: Volume) -> None:
     volumes.delete(tx, volume.id)
+    keys.forget(tx, volume.encryption_key_id)
     kind = volume_types.get(tx, volume.type_id) if volume.type_id else None
     amounts = quotas.amounts_of("volumes", 1, volume.size, kind.name if kind else None)
     quotas.give_back(tx, volume.project_id, amounts)

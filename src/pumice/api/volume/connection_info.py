@@ -17,7 +17,7 @@ def data(one: Attachment) -> dict[str, Any]:
         "auth_method": "CHAP",
         "auth_username": one.chap_username,
         "auth_password": one.chap_password,
-        "encrypted": False,
+        "encrypted": bool(one.portal.get("encrypted")),
         "qos_specs": None,
         "access_mode": one.mode,
         "cacheable": False,

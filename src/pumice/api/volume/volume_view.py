@@ -77,7 +77,7 @@ class VolumeView:
             "links": self._links.to(volume.id),
             "user_id": volume.user_id,
             "bootable": "true" if volume.bootable else "false",
-            "encrypted": False,
+            "encrypted": volume.encryption_key_id is not None,
             "replication_status": None,
             "consistencygroup_id": None,
             "multiattach": volume.multiattach,
@@ -96,6 +96,8 @@ class VolumeView:
             view["cluster_name"] = None
         if version >= (3, 63):
             view["volume_type_id"] = volume.type_id
+        if version >= (3, 64) and volume.encryption_key_id:
+            view["encryption_key_id"] = volume.encryption_key_id
         if version >= (3, 65):
             view["consumes_quota"] = True
         return view
