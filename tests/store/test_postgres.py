@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -107,6 +108,44 @@ async def test_a_restart_of_the_server_loses_no_write_and_repeats_none(
         await asyncio.sleep(0.3)
         restarted.set()
     assert await db.read(used) == done > 0
+
+
+async def test_a_farewell_that_comes_before_the_end_of_its_connection_fails_nothing(
+    db: PostgresDatabase, postgres: PostgresServer, url: str, tmp_path: Path
+) -> None:
+    """A server that stops says so on idle connections. What is asked between that and the end is lost too."""
+    farewell = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection\0\0"
+    clients: list[asyncio.StreamWriter] = []
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        behind, to_server = await asyncio.open_unix_connection(postgres.directory / ".s.PGSQL.5432")
+        clients.append(writer)
+        async with asyncio.TaskGroup() as ways:
+            ways.create_task(pass_on(reader, to_server))
+            ways.create_task(pass_on(behind, writer))
+
+    server = await asyncio.start_unix_server(relay, tmp_path / ".s.PGSQL.5432")
+    far = PostgresDatabase(url.replace(str(postgres.directory), str(tmp_path)))
+    try:
+        await far.write(use)
+        for client in clients:
+            client.write(b"E" + (len(farewell) + 4).to_bytes(4, "big") + farewell)
+            await client.drain()
+        await asyncio.sleep(0.2)  # until it has arrived, which nothing tells
+        await far.write(use)
+        assert len(clients) > 1
+    finally:
+        await far.close()
+        server.close()
+    assert await db.read(used) == 2
+
+
+async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while piece := await reader.read(65536):
+            writer.write(piece)
+            await writer.drain()
+    writer.close()
 
 
 @pytest.mark.parametrize("committed", [True, False])
