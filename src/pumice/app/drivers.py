@@ -108,7 +108,7 @@ def build(settings: Settings, db: Database, images: ImageFiles, roles: Collectio
         delays[it.target] = max(it.delay, delays.get(it.target, 0.0))
     targets = {kind: slow(target(settings, kind, daemons), delay) for kind, delay in delays.items()}
     machine = hypervisor(settings, daemons) if Role.COMPUTE in roles else None
-    places = {f"{settings.host}@{name}": (name, it) for name, it in backends.items()}
+    places = {settings.place(name): (name, it) for name, it in backends.items()}
     hands = Hands(
         db,
         image_path=lambda image_id: images.path(ImageId(image_id)),

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
+from itertools import groupby
 from typing import Any
 
 import sqlalchemy as sa
@@ -32,6 +33,24 @@ class Beat:
     """The name under which it serves what others serve as well, as in ``NAME@backend``."""
 
 
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A backend that several hosts serve: what their services say."""
+
+    name: str
+    members: Sequence[Row]
+
+    @property
+    def disabled(self) -> bool:
+        """Whether none of its services is to be given anything."""
+        return all(member["disabled"] for member in self.members)
+
+    @property
+    def disabled_reason(self) -> str | None:
+        """Why that is so."""
+        return next((member["disabled_reason"] for member in self.members), None) if self.disabled else None
+
+
 def heartbeat(tx: Transaction, beats: Sequence[Beat]) -> None:
     """Say that services are alive; make known those that are new, disabled if their cluster is."""
     at = now()
@@ -47,8 +66,7 @@ def _closed(tx: Transaction, names: Collection[str]) -> set[str]:
     """Which of these clusters are disabled."""
     if not names:
         return set()
-    query = sa.select(_s.cluster).where(_s.cluster.in_(list(names)), _s.disabled.is_(True))
-    return set(tx.execute(query).scalars())
+    return {cluster.name for cluster in clusters(tx) if cluster.name in names and cluster.disabled}
 
 
 def silence(tx: Transaction, who: Collection[tuple[str, str]]) -> None:
@@ -73,10 +91,11 @@ def is_up(service: Row, down_seconds: float) -> bool:
     return bool(service["updated_at"] >= now() - timedelta(seconds=down_seconds))
 
 
-def uuids(tx: Transaction) -> dict[str, str]:
-    """The uuids of the volume services by ``host@backend``."""
-    query = sa.select(_s.host, _s.uuid).where(_s.binary == VOLUME_BINARY)
-    return {row.host: row.uuid for row in tx.execute(query)}
+def uuids(tx: Transaction) -> dict[str, str | None]:
+    """The uuids of the volume services by ``host@backend``; None for a cluster, which has many."""
+    query = sa.select(_s.host, _s.uuid, _s.cluster).where(_s.binary == VOLUME_BINARY)
+    rows = tx.execute(query).all()
+    return {row.cluster: None for row in rows if row.cluster} | {row.host: row.uuid for row in rows}
 
 
 def set_disabled(tx: Transaction, binary: str, host: str, disabled: bool, reason: str | None) -> bool:
@@ -87,3 +106,16 @@ def set_disabled(tx: Transaction, binary: str, host: str, disabled: bool, reason
         .values(disabled=disabled, disabled_reason=reason)
     )
     return bool(result.rowcount)
+
+
+def clusters(tx: Transaction) -> list[Cluster]:
+    """Every cluster, in the order of their names."""
+    query = sa.select(services).where(_s.cluster.is_not(None)).order_by(_s.cluster, _s.host)
+    rows = tx.execute(query).mappings().all()
+    return [Cluster(name, list(members)) for name, members in groupby(rows, lambda row: str(row["cluster"]))]
+
+
+def set_cluster_disabled(tx: Transaction, name: str, disabled: bool, reason: str | None) -> bool:
+    """Take every service of a cluster out of scheduling, or put it back. False when there is none."""
+    values = {"disabled": disabled, "disabled_reason": reason}
+    return bool(tx.execute(sa.update(services).where(_s.cluster == name).values(values)).rowcount)

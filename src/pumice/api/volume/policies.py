@@ -110,6 +110,8 @@ _ADMINISTER = (
     "snapshot_extension:list_manageable",
     "scheduler_extension:scheduler_stats:get_pools",
     "clusters:get_all",
+    "clusters:get",
+    "clusters:update",
 )
 
 DEFAULTS: Mapping[str, str] = MappingProxyType(

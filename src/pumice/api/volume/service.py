@@ -11,6 +11,7 @@ from pumice.api.service import Service
 from pumice.api.volume import (
     attach_actions,
     attachments,
+    clusters,
     default_types,
     discovery,
     empty_lists,
@@ -53,6 +54,7 @@ def volume_service(house: House, policy_file: Path | None = None) -> Service:
         encryption.ROUTES,
         quotas.ROUTES,
         services.ROUTES,
+        clusters.ROUTES,
         pools.ROUTES,
         messages.ROUTES,
         discovery.ROUTES,

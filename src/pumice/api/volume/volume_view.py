@@ -25,7 +25,7 @@ class Shown:
     """By the volume's id."""
     types: Mapping[str, str]
     """Names by id."""
-    services: Mapping[str, str]
+    services: Mapping[str, str | None]
     """Uuids by ``host@backend``."""
 
 
@@ -93,7 +93,8 @@ class VolumeView:
             view["shared_targets"] = False
             view["service_uuid"] = self._shown.services.get(host_of(volume.pool or ""))
         if version >= (3, 61) and self._is_admin:
-            view["cluster_name"] = None
+            is_cluster = self._shown.services.get(host_of(volume.pool or ""), "") is None
+            view["cluster_name"] = volume.pool if is_cluster else None
         if version >= (3, 63):
             view["volume_type_id"] = volume.type_id
         if version >= (3, 64) and volume.encryption_key_id:
