@@ -22,10 +22,23 @@ _FAST = {
     "max_connections": "200",
     "autovacuum": "off",
 }
-_LET_GO = """
-    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-    WHERE datname = current_database() AND pid != pg_backend_pid()
+_EMPTY = """
+    DO $$
+    DECLARE
+        name text;
+        used text[];
+        has_rows bool;
+    BEGIN
+        PERFORM pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+            WHERE datname = current_database() AND pid != pg_backend_pid();
+        FOREACH name IN ARRAY '{%s}'::text[] LOOP
+            EXECUTE format('SELECT EXISTS (SELECT FROM %%I)', name) INTO has_rows;
+            IF has_rows THEN used := used || name; END IF;
+        END LOOP;
+        IF used IS NOT NULL THEN EXECUTE 'TRUNCATE ' || array_to_string(used, ', ') || ' CASCADE'; END IF;
+    END $$
 """
+"""End what is connected, and empty the few tables that a test has used: quicker than emptying all of them."""
 
 
 class PostgresServer:
@@ -96,8 +109,7 @@ class PostgresServer:
 
     def give_back(self, name: str) -> None:
         """Empty a database for the next test, which is quicker than to make a new one."""
-        self.sql(_LET_GO, name)
-        self.sql(f"TRUNCATE {', '.join(metadata.tables)}", name)
+        self.sql(_EMPTY % ",".join(metadata.tables), name)
         self._free.append(name)
 
     def url(self, name: str) -> str:

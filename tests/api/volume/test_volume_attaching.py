@@ -233,7 +233,6 @@ async def used_by_a_server(cloud: Cloud) -> tuple[str, str]:
     (attached,) = (await cloud.until(volume_id, "in-use"))["attachments"]
 
     def plug(tx: Transaction) -> None:
-        tx.execute(sa.text("PRAGMA defer_foreign_keys = ON"))
         server = {column.name: None for column in tables.servers.c} | {
             "id": SERVER, "project_id": "p", "user_id": "u", "name": "s", "status": "ACTIVE", "flavor": {},
             "metadata": {}, "tags": [], "locked": False, "availability_zone": "nova", "created_at": now(),
