@@ -461,7 +461,7 @@ async def test_a_leftover_beside_whole_bytes_is_discarded_and_they_stay(
     files: FilesBackend, tmp_path: Path
 ) -> None:
     volume = await volume_with(files, b"kept")
-    (tmp_path / "pool" / "volumes" / f".{volume}.part").write_bytes(b"of a process that woke up too late")
+    (tmp_path / "pool" / "volumes" / f".{volume}.0.part").write_bytes(b"of a process that woke up too late")
     [leftover] = (await files.inventory()).leftovers
     assert leftover == Piece("volume", volume, POOL, whole=False)
     for _ in range(2):

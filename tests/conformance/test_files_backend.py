@@ -1,5 +1,6 @@
 """What the ``files`` backend promises beyond the contract: paths, capacity, and disks that are full or away."""
 
+import asyncio
 import os
 import subprocess
 import threading
@@ -148,3 +149,26 @@ async def test_a_full_disk_sends_an_image_elsewhere_and_is_left_empty(tmp_path: 
             VolumeId(new_id()), "small", 1, ImageFile(image, "raw", 8 * MIB), no_progress
         )
     assert os.listdir(small_disk / "volumes") == []
+
+
+async def test_a_call_that_wakes_up_late_puts_nothing_in_the_place_of_what_another_made(
+    files: FilesBackend, tmp_path: Path
+) -> None:
+    """Two processes on one pool: the first stops while it fills the file, the second makes it meanwhile."""
+    other, volume = FilesBackend({"pool": tmp_path / "pool"}), VolumeId(new_id())
+    path = tmp_path / "pool" / "volumes" / volume
+    began, woken = asyncio.Event(), asyncio.Event()
+
+    async def stop(part: Path) -> None:
+        part.write_bytes(b"half")
+        began.set()
+        await woken.wait()
+
+    late = asyncio.create_task(files._make(path, "pool", stop))
+    await began.wait()
+    await other.create(volume, "pool", 1)
+    woken.set()
+    with pytest.raises(Elsewhere):
+        await late
+    assert path.stat().st_size == 1024 * MIB
+    assert not (await other.inventory()).leftovers

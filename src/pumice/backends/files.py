@@ -2,7 +2,7 @@
 
 Every file is made in three moves, so that half-made bytes are never served, whatever is killed when:
 
-    .<id>.part, new and empty  ──fill──▶  .<id>.part, complete  ──sync, rename, sync──▶  <id>
+    .<id>.<n>.part, new and empty  ──fill──▶  .<id>.<n>.part, complete  ──sync, rename, sync──▶  <id>
 
 A ``.part`` that a crash left is removed by the next call for its id, create or delete. It is never written
 again, only replaced by a new file: an orphaned qemu-img may still be writing to the old one.
@@ -12,13 +12,15 @@ of one moment. Elsewhere it is a sparse copy, and a snapshot of a volume in use 
 a guest that writes meanwhile finds some of its writes in it and misses others.
 
 This class must never shrink a file, never name a path after anything but a UUID, and never write into a file
-that has its final name, save to extend it. One process at a time works on a pool.
+that has its final name, save to extend it. Several processes may share a pool. Each call's ``.part`` has a name
+of its own, so that a process that was stopped while another made the file puts nothing in its place.
 """
 
 import asyncio
 import errno
 import os
 import re
+import secrets
 import threading
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -39,7 +41,7 @@ Fill = Callable[[Path], Awaitable[None]]
 """Gives a new, empty file its size and its bytes."""
 
 _SHELVES: Mapping[Literal["volume", "snapshot"], str] = {"volume": "volumes", "snapshot": "snapshots"}
-_PART = re.compile(r"\.(.+)\.part")
+_PART = re.compile(r"\.([^.]+)\.[^.]+\.part")
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _PASSING = {errno.EAGAIN, errno.EBUSY, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}
 
@@ -174,7 +176,7 @@ class FilesBackend:
         path = self._path(piece.pool, _SHELVES[piece.kind], piece.id)
         async with self._lock(path):
             with _explained(piece.pool):
-                await in_thread(_unlink, path if piece.whole else _part_of(path))
+                await in_thread(_unlink if piece.whole else _unlink_parts, path)
 
     # --- names ---------------------------------------------------------------------------------------
 
@@ -198,13 +200,13 @@ class FilesBackend:
     # --- how files come and go -----------------------------------------------------------------------
 
     async def _make(self, path: Path, pool: str, fill: Fill) -> None:
-        part = _part_of(path)
+        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         async with self._lock(path):
             with _explained(pool):
                 if await in_thread(path.exists):
                     return
                 try:
-                    await in_thread(_begin_anew, part)
+                    await in_thread(_begin_anew, path, part)
                     await fill(part)
                     await in_thread(_publish, part, path)
                 except BaseException:
@@ -242,7 +244,7 @@ class FilesBackend:
     async def _remove(self, path: Path, pool: str) -> None:
         async with self._lock(path):
             with _explained(pool):
-                await in_thread(_unlink, path, _part_of(path))
+                await in_thread(_unlink, path)
 
     async def _facts(self, pool: str) -> PoolFacts:
         directory = self._pools[pool]
@@ -271,10 +273,6 @@ def _is_id(name: str) -> bool:
         return False
 
 
-def _part_of(path: Path) -> Path:
-    return path.with_name(f".{path.name}.part")
-
-
 # --- in threads ------------------------------------------------------------------------------------------
 
 
@@ -285,8 +283,8 @@ def _prepare(pool: Path) -> None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
-def _begin_anew(part: Path) -> None:
-    part.unlink(missing_ok=True)
+def _begin_anew(path: Path, part: Path) -> None:
+    _unlink_parts(path)
     os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
@@ -303,11 +301,16 @@ def _grow(path: Path, size: int) -> None:
             os.fsync(file.fileno())
 
 
-def _unlink(*paths: Path) -> None:
+def _unlink(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    _unlink_parts(path)
+
+
+def _unlink_parts(path: Path) -> None:
     """Syncing the directory also tells a deleted file from a pool that is not mounted: that one is an error."""
-    for path in paths:
-        path.unlink(missing_ok=True)
-    _sync(paths[0].parent)
+    for part in path.parent.glob(f".{path.name}.*.part"):
+        part.unlink(missing_ok=True)
+    _sync(path.parent)
 
 
 def _sync(path: Path) -> None:
