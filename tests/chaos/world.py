@@ -35,6 +35,8 @@ from pumice.hypervisor.libvirtd import LibvirtDaemon
 LEASE_SECONDS = 5.0
 POOL_BYTES = 640 * 1024 * 1024
 PATIENCE = 60.0
+AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What asyncpg says when the database is not there, or goes at this moment."""
 _MOUNT, _UMOUNT = "mount", "umount"
 
 
@@ -249,7 +251,7 @@ class World:
                     return list(await connection.fetch(query, *values))
                 finally:
                     connection.terminate()
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except (OSError, TimeoutError, *AWAY):
                 await asyncio.sleep(0.5)
 
     async def under_way(self) -> list[str]:
