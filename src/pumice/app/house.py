@@ -158,6 +158,7 @@ async def build(settings: Settings, roles: frozenset[Role] = EVERY, meter: Meter
 
 
 async def _build(settings: Settings, roles: frozenset[Role], db: Database, meter: Meter) -> Whole:
+    db.meter = meter
     await schema.migrate(db)
     lost = asyncio.Event()
     name = await take_name(db, settings.host, roles, lost.set)

@@ -6,11 +6,13 @@ The one place where Pumice starts short-lived child processes.
 import asyncio
 import os
 import resource
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
+from structlog.contextvars import get_contextvars
 
 from pumice.model.errors import Misconfigured, Trouble
 
@@ -53,15 +55,18 @@ async def run(
     stdin: bytes | None = None,
     limits: Limits | None = None,
     on_output: Callable[[bytes], None] | None = None,
+    public: bool = False,
 ) -> str:
     """Run ``argv`` and return its standard output as text.
 
     ``env`` is added to this process's environment; ``stdin`` is what the command reads, also as ``/dev/stdin``;
-    ``timeout`` is in seconds; ``on_output`` is given the output piece by piece as it comes. The words on the
-    command line are not logged: they may be secrets. Raises ``CommandFailed``, ``CommandTimedOut``, or
-    ``Misconfigured`` when there is no such command.
+    ``timeout`` is in seconds; ``on_output`` is given the output piece by piece as it comes. Who calls
+    it ``public`` promises that no word of the command line is a secret: else only the command's name is logged.
+    The child finds the request in its environment, as ``OS_REQUEST_ID``, and the operation it is for.
+    Raises ``CommandFailed``, ``CommandTimedOut``, or ``Misconfigured`` when there is no such command.
     """
     words = [os.fspath(word) for word in argv]
+    began = time.monotonic()
     given = _in_memory(stdin) if stdin is not None else None
     try:
         process = await asyncio.create_subprocess_exec(
@@ -69,7 +74,7 @@ async def run(
             stdin=asyncio.subprocess.DEVNULL if given is None else given,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, "LC_ALL": "C", **(env or {})},
+            env={**os.environ, "LC_ALL": "C", **_errand(), **(env or {})},
             preexec_fn=_apply(limits) if limits else None,
         )
     except FileNotFoundError:
@@ -86,6 +91,13 @@ async def run(
         if process.returncode is None:
             process.kill()
             await process.wait()
+        log.debug(
+            "command.ended",
+            command=words if public else words[:1],
+            process=process.pid,
+            code=process.returncode,
+            seconds=round(time.monotonic() - began, 3),
+        )
     if process.returncode != 0:
         raise CommandFailed(words, process.returncode or 0, errors.decode(errors="replace"))
     return output.decode(errors="replace")
@@ -136,6 +148,13 @@ def _in_memory(content: bytes) -> int:
     os.write(file, content)
     os.lseek(file, 0, os.SEEK_SET)
     return file
+
+
+def _errand() -> dict[str, str]:
+    """For whom a command runs, as far as the log's context knows."""
+    context = get_contextvars()
+    told = {"OS_REQUEST_ID": context.get("request_id"), "PUMICE_OPERATION_ID": context.get("operation")}
+    return {name: value for name, value in told.items() if value}
 
 
 async def _communicate(

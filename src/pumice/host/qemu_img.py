@@ -91,6 +91,7 @@ async def convert(
             env=_ONE_ARENA,
             limits=limits,
             on_output=_percent_reader(progress),
+            public=True,
         )
     except CommandFailed as failure:
         raise _explained(failure) from failure
@@ -101,7 +102,7 @@ async def _check(image: str, source_format: str, limits: Limits, timeout: float)
     if source_format not in _CHECKED:
         return
     try:
-        await run("qemu-img", "check", "-q", image, timeout=timeout, env=_ONE_ARENA, limits=limits)
+        await run("qemu-img", "check", "-q", image, timeout=timeout, env=_ONE_ARENA, limits=limits, public=True)
     except CommandFailed as failure:
         if failure.code != _LEAKS_ONLY:
             raise ImageRefused(

@@ -21,7 +21,7 @@ class Meter:
         """Operations were ended at their deadline, with the undo still to come."""
 
     def rerun(self, why: str) -> None:
-        """A transaction had to run again: ``race``, ``lost`` (the connection) or ``busy``."""
+        """A transaction had to run again: it met another (``race``) or its connection was ``lost``."""
 
     def request(self, service: str, method: str, route: str, status: int, seconds: float) -> None:
         """A request was answered. ``route`` is a template, or empty when there is none."""

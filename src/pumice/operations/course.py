@@ -71,6 +71,11 @@ class Line:
         """As it is stored."""
         return {name: getattr(self, name) for name in self.__slots__}
 
+    def told(self) -> dict[str, Any]:
+        """As the log tells it, where the operation is known."""
+        names = ("step", "direction", "place", "outcome", "error")
+        return {name: getattr(self, name) for name in names} | {"seconds": round(self.seconds, 4)}
+
 
 class Stopwatch:
     """Times a step and writes its line."""

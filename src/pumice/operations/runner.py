@@ -259,8 +259,11 @@ class Runner:
         after = await self.db.write(course, before, *args)
         for line in after.lines:
             self.meter.step(after.kind, line.step, line.direction, line.outcome, line.seconds)
+            logger.debug("operation.step", **line.told())
         if after.state != before.state:
             self.meter.moved(after.kind, after.state)
+            if after.state in ("done", "failed"):
+                logger.info("operation.ended", state=after.state, subject=after.subject)
         if after.settled and not before.settled and after.state == "undoing":
             self.meter.given_up()
         return after

@@ -29,6 +29,7 @@ from sqlalchemy.engine import CursorResult, Engine
 from sqlalchemy.pool import NullPool
 
 from pumice.model.errors import Misconfigured, Trouble
+from pumice.model.meter import Meter
 from pumice.store.threads import Connected, Threads
 
 P = ParamSpec("P")
@@ -64,6 +65,8 @@ class Database(Protocol):
 
     poll_seconds: float
     """How often to look for what ``subscribe`` should have told: a word may be lost, seldom."""
+    meter: Meter
+    """Told of transactions that had to run again."""
 
     async def write(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
         """Run ``work`` in a transaction that may write, and commit it. Raises ``Trouble`` if it cannot."""
@@ -101,6 +104,7 @@ class SqliteDatabase:
     def __init__(self, path: Path, *, readers: int = READERS) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
+        self.meter = Meter()
         self._writer = _engine(path, "BEGIN IMMEDIATE")
         self._reader = _engine(path, "BEGIN")
         self._writing = Threads(self._writer.connect, 1, "db-write")

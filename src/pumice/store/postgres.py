@@ -28,6 +28,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from pumice.model.errors import Invalid, Trouble
+from pumice.model.meter import Meter
 from pumice.store.database import BUSY_SECONDS, MISSED, PATIENCE_SECONDS, Transaction, is_trouble, sqlstate
 from pumice.store.listening import CHANNEL, UNHELD, Listening
 
@@ -59,6 +60,7 @@ class PostgresDatabase:
     poll_seconds = 10.0
 
     def __init__(self, url: str | sa.URL) -> None:
+        self.meter = Meter()
         self._me = secrets.token_hex(4)
         self._pool = create_async_engine(
             sa.make_url(url).set(drivername="postgresql+asyncpg"),
@@ -95,7 +97,7 @@ class PostgresDatabase:
         async with self._writers:
             once = functools.partial(self._write, work, *args, **kw)
             try:
-                result, topics = await _until_done(once, self._again)
+                result, topics = await _until_done(once, self._again, self.meter)
             except Trouble:
                 self._tell(MISSED)  # it may have been committed all the same
                 raise
@@ -111,7 +113,7 @@ class PostgresDatabase:
                 result, _ = await connection.run_sync(lambda sync: _run(sync, work, *args, **kw))
                 return result
 
-        return await _until_done(once, asyncio.Lock())
+        return await _until_done(once, asyncio.Lock(), self.meter)
 
     async def _write(
         self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs
@@ -125,7 +127,8 @@ class PostgresDatabase:
                 if number is None or not _is_lost(error):
                     raise
                 await connection.invalidate()
-                if not await _until_done(functools.partial(self._has_committed, number), asyncio.Lock()):
+                has_committed = functools.partial(self._has_committed, number)
+                if not await _until_done(has_committed, asyncio.Lock(), self.meter):
                     raise
         return result, topics
 
@@ -198,7 +201,7 @@ def _run(
     return work(tx, *args, **kw), tx.topics
 
 
-async def _until_done(once: Callable[[], Awaitable[T]], again: asyncio.Lock) -> T:
+async def _until_done(once: Callable[[], Awaitable[T]], again: asyncio.Lock, meter: Meter) -> T:
     """Run it; while the database asks for that, or does not answer, run it again, with ``again`` in hand.
 
     Raises ``Trouble`` when it has not succeeded for long.
@@ -209,15 +212,18 @@ async def _until_done(once: Callable[[], Awaitable[T]], again: asyncio.Lock) -> 
         return await once()
     except (sa.exc.SQLAlchemyError, OSError) as error:
         races += _must_pass(error, races)
+        why = "lost" if _is_lost(error) else "race"
     async with again:
         while True:
+            meter.rerun(why)
             try:
                 return await once()
             except (sa.exc.SQLAlchemyError, OSError) as error:
                 races += _must_pass(error, races)
+                why = "lost" if _is_lost(error) else "race"
                 if time.monotonic() > give_up:
-                    why = getattr(error, "orig", None) or str(error) or type(error).__name__
-                    raise Trouble(f"The database does not answer: {why}") from error
+                    said = getattr(error, "orig", None) or str(error) or type(error).__name__
+                    raise Trouble(f"The database does not answer: {said}") from error
                 await asyncio.sleep(random.uniform(0.2, 0.5) if _is_lost(error) else 0)  # noqa: S311
 
 
