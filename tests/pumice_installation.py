@@ -66,8 +66,9 @@ class Installation:
     # --- processes ------------------------------------------------------------------------------
 
     def launch(self, name: str, *words: str, host: str = "here", **environment: str) -> subprocess.Popen[bytes]:
-        """Start a process, and wait for nothing."""
+        """Start a process, and wait for nothing. Another host's is called ``NAME HOST``."""
         argv = [sys.executable, "-m", "pumice", "--host", host, name, *words]
+        name = name if host == "here" else f"{name} {host}"
         with (self.state_dir / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(argv, env={**self.environment, **environment}, stdout=log, stderr=log)
         self.processes[name] = process

@@ -1,6 +1,7 @@
 """An installation of one process for each role, on PostgreSQL, with fake drivers."""
 
 import json
+import signal
 import subprocess
 from pathlib import Path
 
@@ -13,17 +14,29 @@ FAKE = {"driver": "fake", "target": "fake", "delay": 0.2}
 class Installation(pumice_installation.Installation):
     """Its processes, by role."""
 
-    def __init__(self, state_dir: Path, database_url: str, backends: int = 1) -> None:
-        super().__init__(
-            state_dir,
-            database_url,
-            PUMICE_BACKENDS=json.dumps({f"fake{n}": FAKE for n in range(backends)}),
-            PUMICE_COMPUTE__DRIVER="fake",
-        )
+    def __init__(self, state_dir: Path, database_url: str, backends: int = 1, **environment: str) -> None:
+        given = {
+            "PUMICE_BACKENDS": json.dumps({f"fake{n}": FAKE for n in range(backends)}),
+            "PUMICE_COMPUTE__DRIVER": "fake",
+        }
+        super().__init__(state_dir, database_url, **{**given, **environment})
 
-    def start(self, role: str, *words: str, host: str = "here") -> subprocess.Popen[bytes]:
+    def start(self, role: str, *words: str, host: str = "here", **environment: str) -> subprocess.Popen[bytes]:
         """Start a role's process."""
-        return self.launch(role, *words, host=host)
+        return self.launch(role, *words, host=host, **environment)
+
+    def works(self, name: str) -> None:
+        """Wait until a process has begun to work."""
+        self.wait(lambda: "working" in self.log(name), f"'{name}' does not begin to work")
+
+    def is_stopped(self, name: str) -> bool:
+        """Whether a process is, by SIGSTOP."""
+        stat = Path(f"/proc/{self.processes[name].pid}/stat").read_text()
+        return stat.rpartition(")")[2].split()[0] == "T"
+
+    def go_on(self, name: str) -> None:
+        """Let a stopped process go on."""
+        self.processes[name].send_signal(signal.SIGCONT)
 
     def start_all(self) -> None:
         """Start every role, and wait until all answer."""
