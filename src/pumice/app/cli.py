@@ -182,11 +182,19 @@ def operations_show(context: typer.Context, operation: Id, json: Json = False) -
 
 
 @operations.command("cancel")
-def operations_cancel(context: typer.Context, operation: Id) -> None:
+def operations_cancel(context: typer.Context, operation: Id, json: Json = False) -> None:
     """Ask an operation to turn back. The step in hand is never interrupted."""
     from pumice.app import operations_log
 
-    operations_log.cancel(_settings(context), operation)
+    operations_log.cancel(_settings(context), operation, as_json=json)
+
+
+@operations.command("retry")
+def operations_retry(context: typer.Context, operation: Id, json: Json = False) -> None:
+    """Try again now what waits for its next try, or what failed and can be asked for again."""
+    from pumice.app import operations_log
+
+    operations_log.retry(_settings(context), operation, as_json=json)
 
 
 def _run_role(context: typer.Context, role: str) -> None:

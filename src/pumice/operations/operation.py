@@ -170,6 +170,8 @@ class Verb(Generic[P]):
     """Seconds from the request to an explained end."""
     retired: tuple[str, ...] = field(default=())
     """Names of steps of earlier versions that may be passed over."""
+    again: Callable[[Transaction, Operation[P], Scope, Rules], object] | None = None
+    """Ask for the same once more after it failed, as its owner would. None where only the owner can know."""
 
     def step(self, op: Operation[P]) -> Step[P] | Wait[P] | None:
         """The step in hand, by its name in the list the operation began with; None past either end.

@@ -129,6 +129,7 @@ DELETE = Verb(
     ),
     failed=explain,
     deadline=3600,
+    again=lambda tx, op, who, _: accept(tx, who, op.params.volume_id),
 )
 
 DELETE_WHEN_FREE = Verb(

@@ -130,4 +130,5 @@ EXTEND = Verb(
     ),
     failed=explain,
     deadline=600,
+    again=lambda tx, op, who, rules: accept(tx, who, op.params.volume_id, op.params.new_size, rules),
 )
