@@ -4,6 +4,7 @@ The order is the same for every request: version, route, token, policy, body, ha
 the way becomes a fault of the API's own shape; nothing that a client sends can make it answer 500.
 """
 
+import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
@@ -89,6 +90,10 @@ class Service:
             if status == 401:
                 said["WWW-Authenticate"] = f'Keystone uri="{base_url(scope, headers)}/identity"'
             reply = self._fault(status, str(error))
+        except asyncio.CancelledError:  # this process must end, and has given its requests some time before
+            reply = self._fault(
+                503, "The service is being restarted before it could answer: look, and ask again."
+            )
         except Exception:
             logger.exception("api.bug", method=scope["method"], path=scope["path"])
             reply = self._fault(500, f"The server has an unexpected problem; its log names it by {request_id}.")
