@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import httpx
-from tests.chaos.caller import IMAGES, MARK, MARK_AT, PATHS, SERVERS, SNAPSHOTS, VOLUMES, Caller
+from tests.chaos.caller import IMAGES, MARK, MARK_AT, PATHS, PATIENCE, SERVERS, SNAPSHOTS, VOLUMES, Caller
 from tests.chaos.model import GONE, Effect, Facts, Model, Request, Thing
 from tests.chaos.plan import Step
 from tests.chaos.world import World
@@ -25,13 +25,23 @@ class Client(Caller):
         super().__init__(f"client{number}", world, model, headers)
         self.guest_image = guest_image
         self.slots: dict[str, Thing] = {}
-        self.root: Thing | None = None
         self.attachments: dict[Thing, str] = {}
         self._made = 0
+        self._cancels = False
+        """Whether what is asked next is to be cancelled."""
 
     async def follow(self, step: Step) -> None:
         """Do one step."""
-        await getattr(self, step.verb)(*step[1:])
+        self._cancels = step.cancel
+        await getattr(self, step.verb)(step.slot, step.other)
+
+    async def end(self, request: Request, patience: float = PATIENCE) -> bool:
+        """Wait for what was accepted, after an operator asked it to turn back where the plan has that."""
+        if self._cancels:
+            self._cancels = False
+            for operation in await self._operations(request):
+                await asyncio.to_thread(self.world.command, "operations", "cancel", operation["id"])
+        return await super().end(request, patience)
 
     def _new(self, kind: str) -> Thing:
         self._made += 1
@@ -47,11 +57,6 @@ class Client(Caller):
     async def create(self, slot: str, _: str) -> None:
         """An empty volume."""
         await self._create(slot, {"size": 1}, 1, {0: NOTHING, MARK_AT: NOTHING})
-
-    async def create_and_cancel(self, slot: str, _: str) -> None:
-        """An empty volume, which an operator may turn back; and away with it."""
-        await self._create(slot, {"size": 1}, 1, {0: NOTHING, MARK_AT: NOTHING}, cancel=True)
-        await self.delete(slot, "")
 
     async def create_from_image(self, slot: str, image: str) -> None:
         """A volume with an image's bytes."""
@@ -73,10 +78,12 @@ class Client(Caller):
             await self._create(slot, {"snapshot_id": source.id}, source.known.size, source.contents)
 
     async def _create(
-        self, slot: str, wanted: dict[str, Any], size: int, contents: dict[int, bytes], *, cancel: bool = False
+        self, slot: str, wanted: dict[str, Any], size: int, contents: dict[int, bytes]
     ) -> Thing | None:
+        if self._at(slot, "in-use", "attaching"):  # an earlier step did not do what the plan has of it
+            await self.disconnect(slot, "")
         if self._at(slot, "error", "available"):
-            await self.delete(slot, "")  # an earlier step did not do what the plan has of it
+            await self.delete(slot, "")
         if self._at(slot, "in-use", "attaching"):
             return None
         volume = self.slots[slot] = self._new("volume")
@@ -93,14 +100,8 @@ class Client(Caller):
         if body is None:
             return None
         volume.id, volume.contents = body["volume"]["id"], dict(contents)
-        if cancel:
-            await self._cancel(request)
         await self.end(request)
         return volume if volume.is_now("available") else None
-
-    async def _cancel(self, request: Request) -> None:
-        for operation in await self._operations(request):
-            await asyncio.to_thread(self.world.command, "operations", "cancel", operation["id"])
 
     async def write(self, slot: str, _: str) -> None:
         """Write a mark into a volume that nobody has."""
@@ -131,6 +132,18 @@ class Client(Caller):
                 f"delete {volume.name}", "volume.delete", (effect,), "DELETE", f"{VOLUMES}/{volume.id}"
             )
 
+    async def delete_or_connect(self, slot: str, _: str) -> None:
+        """Both at once: one of them must be refused."""
+        await asyncio.gather(self.delete(slot, ""), self.connect(slot, ""))
+
+    async def delete_or_snapshot(self, slot: str, snapshot: str) -> None:
+        """Both at once: one of them must be refused."""
+        await asyncio.gather(self.delete(slot, ""), self.snapshot(snapshot, slot))
+
+    async def attach_or_connect(self, slot: str, server: str) -> None:
+        """To a guest and to another host at once: one of them must be refused."""
+        await asyncio.gather(self.attach(slot, server), self.connect(slot, ""))
+
     async def delete_in_use(self, slot: str, _: str) -> None:
         """It must be refused."""
         if volume := self._at(slot, "in-use"):
@@ -156,6 +169,7 @@ class Client(Caller):
 
     async def snapshot(self, slot: str, of: str) -> None:
         """A snapshot, of a volume in use as well."""
+        await self.delete_snapshot(slot, "")  # one that the plan does not know of
         volume = self._at(of, "available", "in-use")
         if volume is None or self._at(slot, "available"):
             return
@@ -254,9 +268,8 @@ class Client(Caller):
 
     async def boot(self, slot: str, _: str) -> None:
         """A volume from the guest's image, and a server that boots from it."""
-        if self._at(slot, "ACTIVE", "SHUTOFF", "ERROR"):
-            await self.delete_server(slot, "")
-        if self._at("root", "in-use"):
+        await self.delete_server(slot, "")
+        if self._at(slot, "ACTIVE", "SHUTOFF", "ERROR") or self._at("root", "in-use"):
             return
         root = await self._create("root", {"size": 1, "imageRef": self.guest_image}, 1, {MARK_AT: NOTHING})
         if root is None:
@@ -266,15 +279,23 @@ class Client(Caller):
         used = root.known._replace(status="in-use", users=frozenset({server.name}))
         effects = (Effect(server, Facts("ACTIVE"), frozenset({Facts("ERROR")})), Effect(root, used))
         disk = {"boot_index": 0, "uuid": root.id, "source_type": "volume", "destination_type": "volume"}
+        await self._boot(server, f"from {root.name}", effects, disk)
+
+    async def boot_from_image(self, slot: str, _: str) -> None:
+        """A server that makes its root volume itself, and takes it along when it goes."""
+        await self.delete_server(slot, "")
+        if self._at(slot, "ACTIVE", "SHUTOFF", "ERROR"):
+            return
+        server = self.slots[slot] = self._new("server")
+        effect = Effect(server, Facts("ACTIVE"), frozenset({Facts("ERROR")}))
+        disk = {"boot_index": 0, "uuid": self.guest_image, "source_type": "image", "destination_type": "volume"}
+        disk |= {"volume_size": 1, "delete_on_termination": True}
+        await self._boot(server, "from the image", (effect,), disk)
+
+    async def _boot(self, server: Thing, how: str, effects: tuple[Effect, ...], disk: dict[str, Any]) -> None:
         wanted = {"name": server.name, "flavorRef": "1", "networks": "none", "block_device_mapping_v2": [disk]}
-        request, body = await self.ask(
-            f"boot {server.name} from {root.name}",
-            "server.boot",
-            effects,
-            "POST",
-            SERVERS,
-            json={"server": wanted},
-        )
+        what = f"boot {server.name} {how}"
+        request, body = await self.ask(what, "server.boot", effects, "POST", SERVERS, json={"server": wanted})
         if body is not None:
             server.id = body["server"]["id"]
             await self.end(request)

@@ -9,6 +9,9 @@ import random
 from collections.abc import Iterator
 from typing import NamedTuple
 
+CANCELLED = 0.03
+"""The share of the steps that an operator cancels."""
+
 
 class Step(NamedTuple):
     """One thing to do: the verb (a method of ``clients.Client``), the slot, and another that it is about."""
@@ -16,6 +19,8 @@ class Step(NamedTuple):
     verb: str
     slot: str
     other: str = ""
+    cancel: bool = False
+    """Whether an operator asks it to turn back, as soon as it is accepted."""
 
 
 def steps(seed: int, client: int, *, guests: bool) -> Iterator[Step]:
@@ -26,7 +31,7 @@ def steps(seed: int, client: int, *, guests: bool) -> Iterator[Step]:
         choices = list(table.choices())
         step = dice.choices([step for _, step in choices], [weight for weight, _ in choices])[0]
         table.follow(step)
-        yield step
+        yield step._replace(cancel=dice.random() < CANCELLED)
 
 
 class _Table:
@@ -57,18 +62,19 @@ class _Table:
             return
         if not self.server:
             yield 12, Step("boot", "m")
+            yield 6, Step("boot_from_image", "m")
             return
         yield 1, Step("delete_server", "m")
         yield 2, Step("stop", "m") if self.server == "on" else Step("start", "m")
         for volume, state in self.volumes.items():
             if state == "free":
                 yield 8, Step("attach", volume, "m")
+                yield 2, Step("attach_or_connect", volume, "m")
             elif state == "guest":
                 yield 5, Step("detach", volume, "m")
 
     def _of_no_volume(self, volume: str) -> Iterator[tuple[int, Step]]:
         yield 4, Step("create", volume)
-        yield 1, Step("create_and_cancel", volume)
         if self.image:
             yield 4, Step("create_from_image", volume, "i")
         for source, state in self.volumes.items():
@@ -84,6 +90,10 @@ class _Table:
         yield 3, Step("connect", volume)
         if volume not in self.snapshots.values():
             yield 3, Step("delete", volume)
+            yield 1, Step("delete_or_connect", volume)
+            yield from (
+                (1, Step("delete_or_snapshot", volume, it)) for it, of in self.snapshots.items() if not of
+            )
         else:
             yield 1, Step("delete_with_snapshot", volume)
 
@@ -96,17 +106,29 @@ class _Table:
 
     def follow(self, step: Step) -> None:
         """The slots once the step is done."""
-        verb, slot, other = step
+        verb, slot, other, _ = step
         if verb.startswith("create"):
-            self.volumes[slot] = "" if verb == "create_and_cancel" else "free"
-        elif verb in ("delete", "connect", "disconnect", "attach", "detach"):
-            after = {"delete": "", "connect": "outside", "attach": "guest"}
-            self.volumes[slot] = after.get(verb, "free")
+            self.volumes[slot] = "free"
+        elif verb in _AFTER:
+            self.volumes[slot] = _AFTER[verb]
         elif verb in ("snapshot", "delete_snapshot"):
             self.snapshots[slot] = other
         elif verb in ("upload", "delete_image"):
             self.image = verb == "upload"
-        elif verb in ("boot", "start", "stop", "delete_server"):
-            self.server = {"boot": "on", "start": "on", "stop": "off", "delete_server": ""}[verb]
+        elif verb in ("boot", "boot_from_image", "start", "stop", "delete_server"):
+            self.server = {"stop": "off", "delete_server": ""}.get(verb, "on")
             if verb == "delete_server":
                 self.volumes = {it: "free" if was == "guest" else was for it, was in self.volumes.items()}
+
+
+_AFTER = {
+    "delete": "",
+    "connect": "outside",
+    "disconnect": "free",
+    "attach": "guest",
+    "detach": "free",
+    "attach_or_connect": "guest",
+    "delete_or_connect": "",
+    "delete_or_snapshot": "",
+}
+"""What a volume is after these. Of two that race, either may win: the plan has the first."""

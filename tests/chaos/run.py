@@ -143,7 +143,8 @@ class _Chaos:
         for kind, path in PATHS.items():
             listed = await judge.get(f"{path}?limit=1000")
             for found in listed[f"{kind}s"]:
-                self._recognise(kind, found["name"], found["id"])
+                if found["name"]:  # what a server made for itself has none, and goes with it
+                    self._recognise(kind, found["name"], found["id"])
         for request in self.model.requests:
             if request.outcome == "under way":
                 await judge.end(request)
@@ -183,6 +184,9 @@ class _Chaos:
                     self.model.breach(f"{kind} {found['id']} cannot be deleted: {answer.text[:300]}")
             if not await self._settle():
                 return
+            if kind == "server":
+                left = (await judge.get(f"{PATHS['volume']}?limit=1000"))["volumes"]
+                self.leaked += [f"volume {it['id']} of a server that is gone" for it in left if not it["name"]]
         for kind in ("server", "snapshot", "volume"):
             left = (await judge.get(f"{PATHS[kind]}?limit=1000"))[f"{kind}s"]
             self.leaked += [f"{kind} {it['id']} is still there" for it in left]
