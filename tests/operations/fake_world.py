@@ -126,6 +126,7 @@ async def fake_world(
     backends: dict[str, FakeBackend] | None = None,
     rules: Rules | None = None,
     database_url: str | None = None,
+    machines: FakeHypervisor | None = None,
 ) -> AsyncIterator[FakeWorld]:
     """A fresh one; ``backends`` by ``host@backend``. On an empty database, or on SQLite."""
     with TemporaryDirectory(prefix="pumice-") as directory:
@@ -137,7 +138,7 @@ async def fake_world(
             volume_types.make_default(tx, rules)
 
         await db.write(furnish)
-        target, machines = FakeTarget(), FakeHypervisor(host=HOST)
+        target, machines = FakeTarget(), machines or FakeHypervisor(host=HOST)
         backends = backends or {f"{HOST}@one": FakeBackend(("a",)), f"{HOST}@two": FakeBackend(("b",))}
         hands = Hands(
             db,

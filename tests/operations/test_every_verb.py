@@ -11,7 +11,7 @@ from pumice.app.verbs import VERBS
 from pumice.attachments import connect, disconnect
 from pumice.operations.harness import Scenario, Trial, perform, trials
 from pumice.operations.operation import Verb
-from pumice.servers import attach_volume, boot, console, detach_volume, power
+from pumice.servers import attach_volume, boot, console, detach_volume, power, repair_disks
 from pumice.servers import delete as delete_server
 from pumice.store import attachments, operations, servers, volumes
 from pumice.volumes import create, delete, delete_with_snapshots, extend
@@ -333,6 +333,11 @@ async def begin_console(world: FakeWorld, stage: Stage) -> str:
     return str(await world.db.write(console.accept, TENANT, stage["server"], 10))
 
 
+async def begin_repair_disks(world: FakeWorld, stage: Stage) -> str:
+    assert await world.db.write(repair_disks.accept, stage["server"])
+    return await running(world, stage["server"])
+
+
 def status_is(well_status: str, failed_status: str) -> Callable[[FakeWorld, Stage, bool], Awaitable[None]]:
     async def check(world: FakeWorld, stage: Stage, well: bool) -> None:
         assert await world.server_status(stage["server"]) == (well_status if well else failed_status)
@@ -351,6 +356,7 @@ scenario(power.STOP, a_server, begin_stop, status_is("SHUTOFF", "ACTIVE"))
 scenario(power.START, a_stopped_server, begin_start, status_is("ACTIVE", "SHUTOFF"))
 scenario(power.SOFT_REBOOT, a_server, begin_soft_reboot, status_is("ACTIVE", "ACTIVE"))
 scenario(power.HARD_REBOOT, a_server, begin_hard_reboot, status_is("ACTIVE", "ACTIVE"))
+scenario(repair_disks.REPAIR_DISKS, a_server_with_two_disks, begin_repair_disks, status_is("ACTIVE", "ACTIVE"))
 scenario(console.CONSOLE, a_server, begin_console, status_is("ACTIVE", "ACTIVE"))
 
 

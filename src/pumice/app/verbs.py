@@ -4,7 +4,7 @@ from typing import Any
 
 from pumice.attachments import connect, disconnect
 from pumice.operations.operation import Verb
-from pumice.servers import attach_volume, boot, console, detach_volume, power
+from pumice.servers import attach_volume, boot, console, detach_volume, power, repair_disks
 from pumice.servers import delete as delete_server
 from pumice.volumes import create, delete, delete_with_snapshots, extend
 from pumice.volumes.snapshots import create as create_snapshot
@@ -28,5 +28,6 @@ VERBS: tuple[Verb[Any], ...] = (
     power.STOP,
     power.SOFT_REBOOT,
     power.HARD_REBOOT,
+    repair_disks.REPAIR_DISKS,
     console.CONSOLE,
 )

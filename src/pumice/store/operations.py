@@ -214,6 +214,16 @@ def wake_waiting(tx: Transaction, operation_id: str) -> None:
         tx.notify(QUEUE)
 
 
+def wake(tx: Transaction, operation_id: str) -> None:
+    """Let an operation that waits look again at what it waits for."""
+    tx.execute(
+        sa.update(operations)
+        .where(_o.id == operation_id, _o.state == "waiting")
+        .values(state="running", run_at=0.0)
+    )
+    tx.notify(QUEUE)
+
+
 def overdue(tx: Transaction, at: float) -> Sequence[Row]:
     """Operations past their deadline that nobody holds and that have not been given up yet."""
     return (

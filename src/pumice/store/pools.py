@@ -70,3 +70,9 @@ def claimed_by_rows(tx: Transaction) -> dict[str, tuple[int, int]]:
         .group_by(v.pool)
     )
     return {row.pool: (row.size, row.number) for row in rows}
+
+
+def recount(tx: Transaction, name: str) -> None:
+    """Let what is claimed in a pool be what its volumes say."""
+    size, number = claimed_by_rows(tx).get(name, (0, 0))
+    tx.execute(sa.update(pools).where(_p.name == name).values(claimed_gb=size, volumes=number))

@@ -84,6 +84,14 @@ def forget_type(tx: Transaction, name: str) -> None:
         tx.execute(sa.delete(table).where(table.c.resource.in_([f"{thing}_{name}" for thing in TYPED])))
 
 
+def recount(tx: Transaction, project_id: str) -> None:
+    """Let the project's usage rows say what its volumes and snapshots say."""
+    said = usage(tx, project_id)
+    counted = {resource: n for (project, resource), n in usage_by_rows(tx).items() if project == project_id}
+    differences = {name: counted.get(name, 0) - said.get(name, 0) for name in said.keys() | counted.keys()}
+    _add(tx, project_id, {name: difference for name, difference in differences.items() if difference})
+
+
 def usage_by_rows(tx: Transaction) -> dict[tuple[str, str], int]:
     """What every project uses, counted from the rows themselves: (project, resource) -> amount."""
     counted: dict[tuple[str, str], int] = {}
