@@ -120,11 +120,16 @@ def doctor(context: typer.Context, json: Json = False) -> None:
 
 
 @app.command()
-def audit(context: typer.Context) -> None:
-    """Look for anything that is not as it should be: rows, bytes, exports, machines. 1 if there is."""
+def audit(
+    context: typer.Context,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Mend what can be mended, beside a Pumice that serves.")
+    ] = False,
+) -> None:
+    """Look for anything that is not as it should be: rows, bytes, exports, machines. 1 if there is any left."""
     from pumice.app.audit import run
 
-    raise typer.Exit(run(_settings(context)))
+    raise typer.Exit(run(_settings(context), repair=repair))
 
 
 @app.command()
