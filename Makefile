@@ -46,7 +46,7 @@ failures: ## what the incumbent fails at, repeated here; a table, about ten minu
 	@scripts/setup dev
 	$(AS_ROOT) $(BIN)/python -m tests.failures
 
-kill: ## kill -9 at every point of every operation, on both databases; a table, about half an hour
+kill: ## kill -9 at every point of every operation, on both databases; a table, about twenty minutes
 	@scripts/setup dev
 	$(AS_ROOT) $(BIN)/python -m tests.kill
 

@@ -1,14 +1,18 @@
 """For each verb: the stage it needs, the request that begins it, and what must be true once it has ended."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 from tests.kill.stories import SERVERS, VOLUMES
 from tests.kill.victim import Victim
 from tests.pumice_installation import ATTACHMENTS, SNAPSHOTS
 
-from pumice.model.ids import new_id
+from pumice.hypervisor.contract import Disk, FileSource
+from pumice.hypervisor.libvirt import LibvirtHypervisor
+from pumice.model.ids import ServerId, new_id
 
 Stage = dict[str, str]
 CONNECTOR = {"initiator": "iqn.2026-11.org.example:client", "host": "client", "ip": "127.0.0.1"}
@@ -20,7 +24,7 @@ class VerbStory:
 
     prepare: Callable[[Victim], Stage]
     """Sets the stage, while nothing goes wrong."""
-    request: Callable[[Victim, Stage], httpx.Response]
+    request: Callable[[Victim, Stage], object]
     check: Callable[[Victim, Stage, bool], None]
     """Told whether it was to end well; asserts what the tenant sees, and clears the stage."""
 
@@ -213,6 +217,22 @@ def detach(pumice: Victim, stage: Stage) -> httpx.Response:
     return pumice.http.delete(f"{SERVERS}/{stage['server']}/os-volume_attachments/{stage['volume']}")
 
 
+def pull_a_disk(pumice: Victim, stage: Stage) -> object:
+    """Behind Pumice's back, as with virsh; and have it looked for at once, not when the loop comes round."""
+    disk = Disk(serial=stage["volume"], device="vdb", source=FileSource(Path("/dev/null")))
+    asyncio.run(libvirt(pumice).detach(ServerId(stage["server"]), disk, 60))
+    return pumice.command("audit", "--repair")
+
+
+def has_its_disk_again(pumice: Victim, stage: Stage, well: bool) -> None:
+    assert stage["volume"] in asyncio.run(libvirt(pumice).disks(ServerId(stage["server"])))
+    is_attached(pumice, stage, well)
+
+
+def libvirt(pumice: Victim) -> LibvirtHypervisor:
+    return LibvirtHypervisor(pumice.state_dir / "compute", daemon=pumice.libvirtd)
+
+
 def a_guest_of_its_own(pumice: Victim) -> Stage:
     """The same for stories that power it off: it has just booted."""
     found = pumice.call("GET", f"{SERVERS}/detail?name=own")["servers"]
@@ -270,6 +290,7 @@ STORIES = {
     "server.delete": VerbStory(a_server, delete_server, server_is_gone),
     "server.attach_volume": VerbStory(a_guest_and_a_volume, attach, is_attached),
     "server.detach_volume": VerbStory(a_guest_with_a_volume, detach, volume_is_free),
+    "server.repair_disks": VerbStory(a_guest_with_a_volume, pull_a_disk, has_its_disk_again),
     "server.start": VerbStory(one_that_is_off, acts({"os-start": None}), is_now("ACTIVE")),
     "server.stop": VerbStory(a_guest_of_its_own, acts({"os-stop": None}), is_now("SHUTOFF")),
     "server.reboot": VerbStory(a_guest_of_its_own, acts({"reboot": {"type": "SOFT"}}), is_now("ACTIVE")),

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
 from tests.kill.points import Point
 from tests.kill.stories import Stories
 from tests.pumice_installation import Installation, state_directory
@@ -44,9 +43,7 @@ class Victim(Installation):
         """The process that has a role."""
         return role if self.database_url else "serve"
 
-    def die_at(
-        self, points: list[Point], request: Callable[[], httpx.Response], fails: Point | None = None
-    ) -> None:
+    def die_at(self, points: list[Point], request: Callable[[], object], fails: Point | None = None) -> None:
         """Make a request; whichever process carries it is killed at each of these points in turn.
 
         With ``fails`` the operation fails there first. In the end every process runs, and nothing is under way.
@@ -80,7 +77,7 @@ class Victim(Installation):
         self.wait(self.answers, "it does not answer")
         self.wait(lambda: self.is_up(*self.workers), "its services do not come up")
 
-    def _whoever_dies(self, faults: dict[str, list[str]], answer: "Future[httpx.Response]") -> str:
+    def _whoever_dies(self, faults: dict[str, list[str]], answer: "Future[object]") -> str:
         """Wait for the next death. The process's name."""
         give_up = time.monotonic() + DIES_WITHIN
         while True:
@@ -91,9 +88,9 @@ class Victim(Installation):
             assert time.monotonic() < give_up, f"nobody dies at {faults}: {self._words(answer)}"
             time.sleep(0.02)
 
-    def _words(self, answer: "Future[httpx.Response]") -> str:
-        said = answer.result().text if answer.done() and not answer.exception() else "no answer"
-        return f"{said}; under way: {self.under_way()}"
+    def _words(self, answer: "Future[object]") -> str:
+        said = answer.exception() or answer.result() if answer.done() else "no answer"
+        return f"{getattr(said, 'text', said)}; under way: {self.under_way()}"
 
 
 @contextlib.contextmanager
