@@ -149,7 +149,7 @@ async def build(settings: Settings, roles: frozenset[Role] = EVERY, meter: Meter
     state = settings.state_dir.absolute()
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     refuse_alone(settings, roles)
-    db = open_database(settings.database())
+    db = open_database(settings.database(), "serve" if roles == EVERY else "+".join(sorted(roles)))
     try:
         return await _build(settings, roles, db, meter or Meter())
     except BaseException:

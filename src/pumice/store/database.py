@@ -185,8 +185,11 @@ def sqlstate(error: Exception) -> str:
     return getattr(getattr(error, "orig", None), "sqlstate", None) or ""
 
 
-def open_database(url: str) -> Database:
-    """Open the database of ``url``: ``sqlite:////var/lib/pumice/pumice.db``, ``postgresql://user@host/pumice``."""
+def open_database(url: str, role: str = "") -> Database:
+    """Open the database of ``url``: ``sqlite:////var/lib/pumice/pumice.db``, ``postgresql://user@host/pumice``.
+
+    ``role`` is how this process is called in PostgreSQL.
+    """
     try:
         parsed = sa.make_url(url)
     except sa.exc.ArgumentError:
@@ -195,7 +198,7 @@ def open_database(url: str) -> Database:
     if kind == "postgresql":
         from pumice.store.postgres import PostgresDatabase
 
-        return PostgresDatabase(parsed)
+        return PostgresDatabase(parsed, role)
     if kind != "sqlite" or not parsed.database:
         shown = parsed.render_as_string()
         raise Misconfigured(f"The database URL '{shown}' is not of the form sqlite:///PATH or postgresql://…")

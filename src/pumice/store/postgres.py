@@ -17,7 +17,6 @@ import functools
 import os
 import random
 import secrets
-import sys
 import time
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -59,7 +58,9 @@ class PostgresDatabase:
 
     poll_seconds = 10.0
 
-    def __init__(self, url: str | sa.URL) -> None:
+    def __init__(self, url: str | sa.URL, role: str = "") -> None:
+        self._name = f"pumice {role} process {os.getpid()}".replace("  ", " ")
+        """How this process shows in ``pg_stat_activity``."""
         self.meter = Meter()
         self._me = secrets.token_hex(4)
         self._pool = create_async_engine(
@@ -74,7 +75,7 @@ class PostgresDatabase:
                 "timeout": ANSWER_SECONDS,
                 "command_timeout": ANSWER_SECONDS,
                 "server_settings": {
-                    "application_name": _application_name(),
+                    "application_name": self._name,
                     "jit": "off",
                     "timezone": "UTC",
                     "idle_in_transaction_session_timeout": STOPPED,
@@ -175,7 +176,7 @@ class PostgresDatabase:
     async def _connect(self) -> Any:
         """A connection of asyncpg's outside the pool."""
         _, options = self._pool.dialect.create_connect_args(self._pool.url)
-        settings = {"application_name": _application_name()}
+        settings = {"application_name": self._name}
         return await asyncpg.connect(**options, timeout=ANSWER_SECONDS, server_settings=settings)
 
     def _hear(self, payload: str) -> None:
@@ -243,9 +244,3 @@ def _must_pass(error: Exception, races: int) -> int:
 def _is_lost(error: Exception) -> bool:
     """Whether an error says that the connection is gone, and not what became of the transaction."""
     return not isinstance(error, sa.exc.DBAPIError) or error.connection_invalidated
-
-
-def _application_name() -> str:
-    """How this process shows in ``pg_stat_activity``."""
-    command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
-    return f"pumice {command[:32]} process {os.getpid()}"
