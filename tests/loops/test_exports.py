@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from clock import Clock
 from fake_world import CONNECTOR, HOST, TENANT, FakeWorld, fake_world
 
@@ -16,7 +17,7 @@ from pumice.model.ids import AttachmentId, VolumeId, new_id
 from pumice.model.volume import Attachment
 from pumice.operations.course import no_faults
 from pumice.operations.harness import quiet, working
-from pumice.store import attachments
+from pumice.store import attachments, tables
 from pumice.store.database import Transaction
 
 DEVICE = Path("/dev/zero")
@@ -193,6 +194,21 @@ async def test_an_export_that_is_being_removed_is_not_restored(world: FakeWorld,
     async with working(world, "at-work", no_faults):
         await quiet(world)
     assert not await world.breaches()
+
+
+async def test_one_whose_detaching_failed_halfway_is_neither_restored_nor_removed(
+    world: FakeWorld, loop: Repair, clock: Clock
+) -> None:
+    link = await connected(world)
+    gone_wrong = sa.update(tables.attachments).values(status="error_detaching", operation_id=None)
+    await world.db.write(lambda tx: tx.execute(gone_wrong) and None)
+    await loop.run()
+    clock.goes_on(GRACE)
+    await loop.run()
+    assert admitted(world, link)
+    world.target.forget()
+    await loop.run()
+    assert not admitted(world, link)
 
 
 async def test_the_volumes_of_another_host_are_not_exported_here(world: FakeWorld, loop: Repair) -> None:

@@ -1,7 +1,8 @@
 """Every loop of repair, without any grace, after every single act of every operation: it touches nothing.
 
 The worker's database and drivers are wrapped: whenever it has committed something, and after each call of a
-driver, all loops look and mend. Each trial of the harness is run so, with its failures, deaths and undos.
+driver, all loops look and mend. The trials of the harness are run so, with their failures, deaths and undos;
+but not those *before* a step, which differ from those after the step before it in nothing that a loop sees.
 """
 
 import inspect
@@ -117,6 +118,7 @@ class MeddledWorld(FakeWorld):
         pytest.param(name, trial, id=f"{name}: {trial.name}")
         for name, scenario in SCENARIOS.items()
         for trial in trials(scenario.verb)
+        if "before" not in trial.name or trial.name.startswith("undo")
     ],
 )
 async def test_no_loop_touches_what_an_operation_is_about(name: str, trial: Trial) -> None:
@@ -129,5 +131,5 @@ async def test_no_loop_touches_what_an_operation_is_about(name: str, trial: Tria
 
     with structlog.testing.capture_logs() as logged:
         await perform(replace(scenario, world=lambda: meddled_world(met), begin=begin), trial)
-    assert met[0].times >= 3
+    assert met[0].times
     assert not [line for line in logged if line["event"].startswith(("breach.", "orphan."))]

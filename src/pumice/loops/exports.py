@@ -13,12 +13,14 @@ from pumice.backends.targets.contract import Grant, Target
 from pumice.loops.breach import Breach, Orphan
 from pumice.model.errors import PumiceError
 from pumice.model.ids import AttachmentId, VolumeId
+from pumice.model.states import AttachStatus
 from pumice.model.volume import Attachment
 from pumice.operations.hands import Hands
 from pumice.store import attachments, belongings
 from pumice.store.database import Transaction
 
 SECONDS = 15.0
+WANTED = frozenset({AttachStatus.ATTACHING, AttachStatus.ATTACHED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,8 @@ def _read_expected(tx: Transaction, places: Sequence[str]) -> tuple[list[Expecte
 
 
 def _is_finished(link: Attachment) -> bool:
-    return link.portal is not None and link.operation_id is None
+    """One whose detaching failed halfway may be exported or not: nobody waits for it any more."""
+    return link.portal is not None and link.operation_id is None and link.status in WANTED
 
 
 def _expected(link: Attachment, pool: str) -> Expected:
