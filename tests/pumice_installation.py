@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 import yaml
 
@@ -189,11 +190,11 @@ class Installation:
     def rows(self, statement: str) -> list[str]:
         """What the database answers, a line for each row, its columns separated by ``|``."""
         if self.database_url:
-            argv = ["psql", "-XAtq", "-c", statement, self.database_url]
-            done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=PATIENCE)
-            return done.stdout.splitlines()
-        with contextlib.closing(sqlite3.connect(self.state_dir / "pumice.db")) as db:
-            return ["|".join(map(str, row)) for row in db.execute(statement)]
+            found = asyncio.run(_fetch(self.database_url, statement))
+        else:
+            with contextlib.closing(sqlite3.connect(self.state_dir / "pumice.db")) as db:
+                found = db.execute(statement).fetchall()
+        return ["|".join(map(str, row)) for row in found]
 
     def under_way(self) -> list[str]:
         """The operations that have not ended."""
@@ -205,12 +206,20 @@ class Installation:
         give_up = time.monotonic() + seconds
         while left := self.under_way():
             assert time.monotonic() < give_up, f"stuck: {left}"
-            time.sleep(0.1)
+            time.sleep(0.2)
 
     def breaches(self) -> list[str]:
         """What the audit says; empty when all is well."""
         audit = self.command("audit")
         return (audit.stdout + audit.stderr).splitlines() if audit.returncode else []
+
+
+async def _fetch(url: str, statement: str) -> list[Any]:
+    connection = await asyncpg.connect(url)
+    try:
+        return list(await connection.fetch(statement))
+    finally:
+        await connection.close()
 
 
 @contextlib.contextmanager
