@@ -51,9 +51,9 @@ class Cloud(Installation):
         workers = self.api_workers()
         for name in list(self.processes):
             self.kill(name)
-        for pid in [*workers, self.tgtd.pid()]:
+        for pid in filter(None, [*workers, self.tgtd.pid()]):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid or 0, signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
         self.postgres.stop(signal.SIGKILL)
 
     def api_workers(self) -> list[int]:
