@@ -1,4 +1,7 @@
-"""Two that want one volume at the same moment, through every door there is."""
+"""Two that want one volume at the same moment, through every door there is.
+
+Who attaches by Block Storage is another service, with servers that Pumice does not know.
+"""
 
 import itertools
 from collections import Counter
@@ -12,6 +15,8 @@ from tests.failures.row import Ending, Row
 from tests.failures.volume_process import connector
 from tests.pumice_installation import ATTACHMENTS, SERVERS, VOLUMES
 
+from pumice.model.ids import new_id
+
 
 @dataclass(frozen=True, slots=True)
 class Door:
@@ -22,12 +27,12 @@ class Door:
 
 
 def by_action(cloud: Cloud, server: str, volume: str) -> httpx.Response:
-    body = {"os-attach": {"instance_uuid": server, "mountpoint": "/dev/vdb"}}
+    body = {"os-attach": {"instance_uuid": new_id(), "mountpoint": "/dev/vdb"}}
     return cloud.http.post(f"{VOLUMES}/{volume}/action", json=body)
 
 
 def by_attachment(cloud: Cloud, server: str, volume: str) -> httpx.Response:
-    body = {"volume_uuid": volume, "instance_uuid": server, "connector": connector(1)}
+    body = {"volume_uuid": volume, "instance_uuid": new_id(), "connector": connector(1)}
     return cloud.http.post(ATTACHMENTS, json={"attachment": body})
 
 
