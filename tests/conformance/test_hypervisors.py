@@ -348,6 +348,16 @@ async def test_a_secret_is_known_by_its_attachment_and_forgotten_once_and_for_al
     assert await bench.hypervisor.secrets() == frozenset()
 
 
+async def test_unplugging_takes_the_secret_away_even_where_the_disk_is_out_already(
+    bench: Bench, machine: Machine, second_disk: Disk
+) -> None:
+    attachment = AttachmentId(new_id())
+    bench.leave_secret(attachment)
+    await bench.hypervisor.define(machine)
+    await bench.hypervisor.detach(machine.id, replace(second_disk, attachment=attachment), timeout=5)
+    assert await bench.hypervisor.secrets() == frozenset()
+
+
 async def test_machines_and_their_disks_outlive_the_process(
     bench: Bench, machine: Machine, second_disk: Disk
 ) -> None:

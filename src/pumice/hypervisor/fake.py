@@ -109,6 +109,7 @@ class FakeHypervisor:
         await self._called("detach")
         known = self._machines.get(server)
         if known is None or disk.serial not in known.disks:
+            self._forget_secret(disk.attachment)
             return
         if self.guests_keep_disks and known.power is Power.RUNNING:
             raise GuestKeepsDisk(
@@ -117,8 +118,7 @@ class FakeHypervisor:
             )
         del known.disks[disk.serial]
         self._remember(server, known)
-        if disk.attachment:
-            self.told.discard(disk.attachment)
+        self._forget_secret(disk.attachment)
 
     async def make_local_disk(
         self, server: ServerId, image: Path, image_format: str, *, virtual_size: int, size_gib: int
@@ -201,6 +201,10 @@ class FakeHypervisor:
     def _tell_secret(self, disk: Disk) -> None:
         if disk.attachment and isinstance(disk.source, IscsiSource):
             self.told.add(disk.attachment)
+
+    def _forget_secret(self, attachment: AttachmentId | None) -> None:
+        if attachment:
+            self.told.discard(attachment)
 
     def _forget_secrets(self, known: _Known | None) -> None:
         self.told.difference_update(filter(None, known.disks.values() if known else ()))
