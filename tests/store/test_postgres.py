@@ -15,6 +15,7 @@ from pumice.store import listening, quotas, schema
 from pumice.store.database import MISSED, Transaction
 from pumice.store.postgres import PostgresDatabase
 from pumice.store.tables import quota_usage
+from pumice.store.turns import in_turn
 
 pytestmark = pytest.mark.real
 
@@ -72,6 +73,20 @@ async def test_of_two_that_would_be_wrong_together_one_is_run_again(
         assert limits[0] == limits[1]
         await db.write(lambda tx: quotas.set_limits(tx, "a", {"x": 1}))
         await db.write(lambda tx: quotas.set_limits(tx, "b", {"x": 2}))
+
+
+async def test_in_turn_none_is_run_again(db: PostgresDatabase) -> None:
+    runs = 0
+
+    @in_turn(lambda project: project)
+    def use_in_turn(tx: Transaction, project: str) -> None:
+        nonlocal runs
+        runs += 1
+        quotas.take(tx, project, {}, {"volumes": 1})
+
+    await db.write(use)
+    await asyncio.gather(*(db.write(use_in_turn, "project") for _ in range(40)))
+    assert (await db.read(used), runs) == (41, 40)
 
 
 async def test_a_read_sees_one_snapshot_and_writes_nothing(db: PostgresDatabase) -> None:

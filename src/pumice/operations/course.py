@@ -27,9 +27,11 @@ from structlog.contextvars import bound_contextvars
 from pumice.model.errors import Elsewhere, PumiceError, Trouble
 from pumice.model.rules import Rules
 from pumice.operations.operation import Operation, Verb, Wait, from_row
+from pumice.operations.places import SCHEDULER
 from pumice.store import operations as log
 from pumice.store.columns import now
 from pumice.store.database import Transaction, is_trouble
+from pumice.store.turns import in_turn
 
 logger = structlog.get_logger(__name__)
 
@@ -106,6 +108,7 @@ class Course:
     stopping: bool = False
     """Hand everything back at the next step."""
 
+    @in_turn(lambda op, *_: "the choice of pools and hosts" if op.place == SCHEDULER else None)
     def advance(
         self, tx: Transaction, before: Operation[Any], line: Line | None, stop_at: int | None = None
     ) -> Operation[Any]:

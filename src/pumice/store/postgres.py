@@ -30,6 +30,7 @@ from pumice.model.errors import Invalid, Trouble
 from pumice.model.meter import Meter
 from pumice.store.database import BUSY_SECONDS, MISSED, PATIENCE_SECONDS, Transaction, is_trouble, sqlstate
 from pumice.store.listening import CHANNEL, UNHELD, Listening
+from pumice.store.turns import Turns
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -87,6 +88,7 @@ class PostgresDatabase:
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
         self._writers = asyncio.Semaphore(WRITERS)
+        self._turns = Turns()
         self._again = asyncio.Lock()
         self._listeners: list[Callable[[str], None]] = []
         self._ears: Listening | None = None
@@ -95,7 +97,7 @@ class PostgresDatabase:
 
     async def write(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
         """See ``Database.write``."""
-        async with self._writers:
+        async with self._turns.take(work, args), self._writers:
             once = functools.partial(self._write, work, *args, **kw)
             try:
                 result, topics = await _until_done(once, self._again, self.meter)
