@@ -18,7 +18,9 @@ get = types.get
 
 def for_new_volume(tx: Transaction, who: Scope, name_or_id: str | None, rules: Rules) -> VolumeType:
     """The type asked for, else the project's default, else the installation's. Raises ``NotFound``."""
-    return types.find(tx, who, name_or_id or types.default_of(tx, who.project_id) or rules.default_volume_type)
+    if name_or_id:
+        return types.find(tx, who, name_or_id)
+    return types.find_default(tx, who, rules.default_volume_type)
 
 
 def is_multiattach(kind: VolumeType) -> bool:

@@ -26,12 +26,11 @@ _limits = sa.select(quota_limits).where(
 )
 
 
-def take(tx: Transaction, project_id: str, defaults: Mapping[str, int], amounts: Mapping[str, int]) -> None:
+def take(tx: Transaction, project_id: str, limits: Mapping[str, int], amounts: Mapping[str, int]) -> None:
     """Add ``amounts`` to what the project uses. Raises ``OverQuota``, and the transaction leaves no trace."""
     used = _add(tx, project_id, amounts)
-    allowed = limits(tx, project_id, defaults)
     for resource, amount in amounts.items():
-        limit = allowed.get(resource, UNLIMITED)
+        limit = limits.get(resource, UNLIMITED)
         if amount > 0 and limit != UNLIMITED and used[resource] > limit:
             raise OverQuota(_explain(resource, amount, limit, used[resource] - amount))
 

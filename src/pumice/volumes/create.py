@@ -122,7 +122,7 @@ def accept(
     limits = quotas.limits(tx, who.project, rules.quotas)
     if 0 <= limits.get("per_volume_gigabytes", -1) < size:
         raise Invalid(f"Requested volume of {size} GiB is larger than a volume may be for this project.")
-    quotas.take(tx, who.project, rules.quotas, quotas.amounts_of("volumes", 1, size, kind.name))
+    quotas.take(tx, who.project, limits, quotas.amounts_of("volumes", 1, size, kind.name))
     key_id = _key(tx, kind, origin)
     volume = Volume(
         id=new_id(),

@@ -55,7 +55,7 @@ def accept(tx: Transaction, who: Scope, volume_id: str, new_size: int, rules: Ru
     volumes.move(
         tx, volume.id, {V.AVAILABLE}, V.EXTENDING, must="be 'available' to extend", operation_id=operation_id
     )
-    quotas.take(tx, volume.project_id, rules.quotas, _growth(tx, volume.type_id, new_size - volume.size))
+    quotas.take(tx, volume.project_id, limits, _growth(tx, volume.type_id, new_size - volume.size))
     assert volume.pool is not None
     params = ExtendParams(volume.id, volume.pool, volume.size, new_size)
     enqueue(tx, EXTEND, params, subject=volume.id, who=who, id=operation_id)
