@@ -43,17 +43,17 @@ async def look(hands: Hands) -> list[Breach]:
 async def _at_backend(hands: Hands, place: str, backend: Backend) -> list[Breach]:
     there = (await backend.inventory()).pieces
 
-    def strangers(tx: Transaction, ids: Collection[str] | None, pieces: Iterable[Piece]) -> list[Piece]:
-        may = belongings.bytes_at(tx, place, ids).may
+    def strangers(tx: Transaction, may: Collection[belongings.Piece], pieces: Iterable[Piece]) -> list[Piece]:
         found = [it for it in pieces if not it.whole or (it.kind, it.id, it.pool) not in may]
         busy = belongings.in_hand(tx, {piece.id for piece in found})
         return [piece for piece in found if piece.id not in busy]
 
     def is_orphan(piece: Piece, tx: Transaction) -> bool:
-        return bool(strangers(tx, [piece.id], [piece]))
+        return bool(strangers(tx, belongings.bytes_at(tx, place, [piece.id]).may, [piece]))
 
     def read(tx: Transaction) -> tuple[list[Piece], frozenset[belongings.Piece]]:
-        return strangers(tx, None, there), belongings.bytes_at(tx, place).must
+        known = belongings.bytes_at(tx, place)
+        return strangers(tx, known.may, there), known.must
 
     nobodys, must = await hands.db.read(read)
     whole = {(piece.kind, piece.id, piece.pool) for piece in there if piece.whole}
