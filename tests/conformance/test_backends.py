@@ -19,7 +19,7 @@ import pytest
 from pumice.backends.contract import Backend, ImageFile, Piece, no_progress
 from pumice.backends.fake import FakeBackend
 from pumice.backends.files import FilesBackend
-from pumice.model.errors import Elsewhere, ImageRefused, NotFound
+from pumice.model.errors import Conflict, Elsewhere, ImageRefused, NotFound
 from pumice.model.ids import SnapshotId, VolumeId, new_id
 from pumice.model.units import GIB, MIB
 
@@ -304,6 +304,66 @@ async def test_a_snapshot_is_independent_of_its_volume(backend: Backend, bytes_h
     await backend.create_from_snapshot(restored, POOL, 1, snapshot, POOL, no_progress)
     await backend.delete_snapshot(snapshot, POOL)
     assert await read(backend, restored, 6) == b"before"
+
+
+async def test_a_volume_goes_back_to_what_its_snapshot_kept_again_and_again(
+    backend: Backend, bytes_held: None
+) -> None:
+    volume, snapshot = await volume_with(backend, b"before"), a_snapshot()
+    await backend.create_snapshot(snapshot, volume, POOL, no_progress)
+    for change in (b"after!", b"again!"):
+        await write(backend, volume, change)
+        for _ in range(2):
+            await backend.revert(volume, POOL, snapshot, no_progress)
+        assert await read(backend, volume, 6) == b"before"
+    inventory = await backend.inventory()
+    assert inventory.snapshots == {snapshot} and not inventory.leftovers
+
+
+async def test_a_revert_of_or_to_what_is_not_there_is_not_found_and_changes_nothing(backend: Backend) -> None:
+    volume, snapshot = a_volume(), a_snapshot()
+    await backend.create(volume, POOL, 1)
+    with pytest.raises(NotFound):
+        await backend.revert(volume, POOL, a_snapshot(), no_progress)
+    await backend.create_snapshot(snapshot, volume, POOL, no_progress)
+    gone = a_volume()
+    with pytest.raises(NotFound):
+        await backend.revert(gone, POOL, snapshot, no_progress)
+    inventory = await backend.inventory()
+    assert inventory.volumes == {volume} and not inventory.leftovers
+
+
+async def test_a_released_volume_is_a_stranger_and_adopted_it_is_a_volume_again(backend: Backend) -> None:
+    volume, other = a_volume(), a_volume()
+    await backend.create(volume, POOL, 2 if backend.driver != "fake" else 1)
+    known = {one.name for one in await backend.strangers(POOL)}
+    for _ in range(2):
+        await backend.release(volume, POOL, "let-go")
+    assert {one.name for one in await backend.strangers(POOL)} == known | {"let-go"}
+    assert volume not in (await backend.inventory()).volumes
+    sizes = [await backend.adopt(other, POOL, "let-go") for _ in range(2)]
+    assert sizes[0] == sizes[1] >= 1
+    assert {one.name for one in await backend.strangers(POOL)} == known
+    assert other in (await backend.inventory()).volumes
+    with pytest.raises(NotFound):
+        await backend.adopt(a_volume(), POOL, "let-go")
+
+
+async def test_a_strangers_bytes_are_what_they_were(backend: Backend, bytes_held: None) -> None:
+    volume, other = await volume_with(backend, b"mine"), a_volume()
+    await backend.release(volume, POOL, "let-go")
+    await backend.adopt(other, POOL, "let-go")
+    assert await read(backend, other, 4) == b"mine"
+
+
+async def test_a_name_that_another_stranger_has_is_not_taken_from_it(backend: Backend) -> None:
+    one, two = a_volume(), a_volume()
+    for volume in (one, two):
+        await backend.create(volume, POOL, 1)
+    await backend.release(one, POOL, "let-go")
+    with pytest.raises(Conflict):
+        await backend.release(two, POOL, "let-go")
+    assert two in (await backend.inventory()).volumes
 
 
 async def test_holes_stay_holes_in_a_clone(backend: Backend, bytes_held: None) -> None:

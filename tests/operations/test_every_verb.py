@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from fake_world import CONNECTOR, FLAVOR, TENANT, FakeWorld, fake_world
+from fake_world import CONNECTOR, FLAVOR, HOST, TENANT, FakeWorld, fake_world
 
 from pumice.app.verbs import VERBS
 from pumice.attachments import connect, disconnect
@@ -13,8 +13,8 @@ from pumice.operations.harness import Scenario, Trial, perform, trials
 from pumice.operations.operation import Verb
 from pumice.servers import attach_volume, boot, console, detach_volume, power, repair_disks
 from pumice.servers import delete as delete_server
-from pumice.store import attachments, operations, servers, volumes
-from pumice.volumes import create, delete, delete_with_snapshots, extend
+from pumice.store import attachments, operations, servers, snapshots, volumes
+from pumice.volumes import create, delete, delete_with_snapshots, extend, manage, revert, strangers, unmanage
 from pumice.volumes.snapshots import create as create_snapshot
 from pumice.volumes.snapshots import delete as delete_snapshot
 
@@ -124,6 +124,66 @@ async def check_extend(world: FakeWorld, stage: Stage, well: bool) -> None:
 scenario(extend.EXTEND, a_volume, begin_extend, check_extend)
 
 
+async def begin_revert(world: FakeWorld, stage: Stage) -> str:
+    await world.db.write(revert.accept, TENANT, stage["volume"], stage["snapshot"])
+    return await running(world, stage["volume"])
+
+
+async def check_revert(world: FakeWorld, stage: Stage, well: bool) -> None:
+    assert await world.volume_status(stage["volume"]) == "available"
+    snapshot = await world.db.read(snapshots.find, stage["snapshot"])
+    assert snapshot is not None
+    assert snapshot.status == "available"
+
+
+async def begin_manage(world: FakeWorld, stage: Stage) -> str:
+    existing = manage.Existing(pool=f"{HOST}@one#a", name="stranger")
+    volume = await world.db.write(manage.accept, TENANT, existing, world.rules)
+    stage["volume"] = volume.id
+    return volume.operation_id or ""
+
+
+async def check_manage(world: FakeWorld, stage: Stage, well: bool) -> None:
+    volume = await world.db.read(volumes.find, stage["volume"])
+    assert volume is not None
+    wanted = ("available", 1, f"{HOST}@one#a") if well else ("error_managing", 0, None)
+    assert (volume.status, volume.size, volume.pool) == wanted
+    left = await world.backends[f"{HOST}@one"].strangers("a")
+    assert [one.name for one in left] == ([] if well else ["stranger"])
+
+
+scenario(manage.MANAGE, nothing, begin_manage, check_manage)
+
+
+async def begin_unmanage(world: FakeWorld, stage: Stage) -> str:
+    await world.db.write(unmanage.accept, TENANT, stage["volume"])
+    return await running(world, stage["volume"])
+
+
+async def check_unmanage(world: FakeWorld, stage: Stage, well: bool) -> None:
+    assert await world.volume_status(stage["volume"]) == (None if well else "available")
+    kept = [
+        one.name
+        for name, pool in (("one", "a"), ("two", "b"))
+        for one in await world.backends[f"{HOST}@{name}"].strangers(pool)
+    ]
+    assert not well or f"unmanaged-{stage['volume']}" in kept
+
+
+scenario(unmanage.UNMANAGE, a_volume, begin_unmanage, check_unmanage)
+
+
+async def begin_to_list_strangers(world: FakeWorld, stage: Stage) -> str:
+    return await world.db.write(strangers.accept, TENANT, f"{HOST}@one")
+
+
+async def check_list_of_strangers(world: FakeWorld, stage: Stage, well: bool) -> None:
+    pass
+
+
+scenario(strangers.STRANGERS, nothing, begin_to_list_strangers, check_list_of_strangers)
+
+
 # --- snapshots ----------------------------------------------------------------------------------
 
 
@@ -157,6 +217,9 @@ async def a_snapshot(world: FakeWorld) -> Stage:
     stage = await a_volume(world)
     await world.ended(await begin_snapshot(world, stage))
     return stage
+
+
+scenario(revert.REVERT, a_snapshot, begin_revert, check_revert)
 
 
 async def begin_delete_with_snapshots(world: FakeWorld, stage: Stage) -> str:

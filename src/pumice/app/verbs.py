@@ -6,7 +6,7 @@ from pumice.attachments import connect, disconnect
 from pumice.operations.operation import Verb
 from pumice.servers import attach_volume, boot, console, detach_volume, power, repair_disks
 from pumice.servers import delete as delete_server
-from pumice.volumes import create, delete, delete_with_snapshots, extend
+from pumice.volumes import create, delete, delete_with_snapshots, extend, manage, revert, strangers, unmanage
 from pumice.volumes.snapshots import create as create_snapshot
 from pumice.volumes.snapshots import delete as delete_snapshot
 
@@ -16,6 +16,10 @@ VERBS: tuple[Verb[Any], ...] = (
     delete.DELETE_WHEN_FREE,
     delete_with_snapshots.DELETE_WITH_SNAPSHOTS,
     extend.EXTEND,
+    revert.REVERT,
+    manage.MANAGE,
+    unmanage.UNMANAGE,
+    strangers.STRANGERS,
     create_snapshot.CREATE_SNAPSHOT,
     delete_snapshot.DELETE_SNAPSHOT,
     connect.CONNECT,

@@ -12,10 +12,20 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from pumice.backends.contract import Backend, ImageFile, Inventory, Piece, PoolFacts, Progress, require_fits
+from pumice.backends.contract import (
+    Backend,
+    ImageFile,
+    Inventory,
+    Piece,
+    PoolFacts,
+    Progress,
+    Stranger,
+    require_fits,
+)
 from pumice.backends.files import FilesBackend
-from pumice.model.errors import Elsewhere, NotFound
+from pumice.model.errors import Conflict, Elsewhere, NotFound
 from pumice.model.ids import SnapshotId, VolumeId
+from pumice.model.units import GIB
 
 
 class FakeBackend:
@@ -96,6 +106,10 @@ class FakeBackend:
         await self._pretend("extend")
         await self._inner.extend(volume, pool, size)
 
+    async def revert(self, volume: VolumeId, pool: str, snapshot: SnapshotId, progress: Progress) -> None:
+        await self._pretend("revert")
+        await self._inner.revert(volume, pool, snapshot, progress)
+
     async def create_snapshot(
         self, snapshot: SnapshotId, volume: VolumeId, pool: str, progress: Progress
     ) -> None:
@@ -109,6 +123,18 @@ class FakeBackend:
     async def device(self, volume: VolumeId, pool: str) -> Path:
         await self._pretend("device")
         return await self._inner.device(volume, pool)
+
+    async def strangers(self, pool: str) -> list[Stranger]:
+        await self._pretend("strangers")
+        return await self._inner.strangers(pool)
+
+    async def adopt(self, volume: VolumeId, pool: str, name: str) -> int:
+        await self._pretend("adopt")
+        return await self._inner.adopt(volume, pool, name)
+
+    async def release(self, volume: VolumeId, pool: str, name: str) -> None:
+        await self._pretend("release")
+        await self._inner.release(volume, pool, name)
 
     async def inventory(self) -> Inventory:
         await self._pretend("inventory")
@@ -128,6 +154,7 @@ class _Memory:
         self._pools = pools
         self._volumes: set[tuple[str, VolumeId]] = set()
         self._snapshots: set[tuple[str, SnapshotId]] = set()
+        self._strangers = {(pool, "stranger") for pool in pools}
 
     async def start(self) -> None:
         pass
@@ -175,6 +202,12 @@ class _Memory:
     async def extend(self, volume: VolumeId, pool: str, size: int) -> None:  # noqa: ARG002 - names only
         self._require(volume, pool)
 
+    async def revert(self, volume: VolumeId, pool: str, snapshot: SnapshotId, progress: Progress) -> None:
+        self._require(volume, pool)
+        if (pool, snapshot) not in self._snapshots:
+            raise NotFound("Snapshot", snapshot)
+        progress(1.0)
+
     async def create_snapshot(
         self, snapshot: SnapshotId, volume: VolumeId, pool: str, progress: Progress
     ) -> None:
@@ -189,6 +222,24 @@ class _Memory:
     async def device(self, volume: VolumeId, pool: str) -> Path:
         self._require(volume, pool)
         return Path("/dev/zero")
+
+    async def strangers(self, pool: str) -> list[Stranger]:
+        return [Stranger(name, GIB) for where, name in sorted(self._strangers) if where == pool]
+
+    async def adopt(self, volume: VolumeId, pool: str, name: str) -> int:
+        if (pool, volume) not in self._volumes:
+            if (pool, name) not in self._strangers:
+                raise NotFound("Stranger", name)
+            self._strangers.discard((pool, name))
+            self._volumes.add((pool, volume))
+        return 1
+
+    async def release(self, volume: VolumeId, pool: str, name: str) -> None:
+        if (pool, volume) in self._volumes:
+            if (pool, name) in self._strangers:
+                raise Conflict(f"There is another '{name}' in the pool.")
+            self._volumes.discard((pool, volume))
+            self._strangers.add((pool, name))
 
     async def inventory(self) -> Inventory:
         volumes = {Piece("volume", volume, pool) for pool, volume in self._volumes}

@@ -11,6 +11,9 @@ A clone shares its source's blocks where the file system can (XFS, Btrfs): milli
 of one moment. Elsewhere it is a sparse copy, and a snapshot of a volume in use is then **not** of one moment:
 a guest that writes meanwhile finds some of its writes in it and misses others.
 
+A file that lies in the pool's own directory is a stranger: it can be adopted as a volume, and a volume can be
+released to be one (``files_strangers``).
+
 This class must never shrink a file, never name a path after anything but a UUID, and never write into a file
 that has its final name, save to extend it. Several processes may share a pool. Each call's ``.part`` has a name
 of its own, so that a process that was stopped while another made the file puts nothing in its place.
@@ -29,8 +32,8 @@ from pathlib import Path
 from typing import Literal
 from weakref import WeakValueDictionary
 
-from pumice.backends import sparse
-from pumice.backends.contract import ImageFile, Inventory, Piece, PoolFacts, Progress, require_fits
+from pumice.backends import files_strangers, sparse
+from pumice.backends.contract import ImageFile, Inventory, Piece, PoolFacts, Progress, Stranger, require_fits
 from pumice.host import qemu_img
 from pumice.host.thread import in_thread
 from pumice.model.errors import Elsewhere, Invalid, Misconfigured, NotFound, Trouble
@@ -144,6 +147,11 @@ class FilesBackend:
                 except FileNotFoundError:
                     raise NotFound("Volume", volume) from None
 
+    async def revert(self, volume: VolumeId, pool: str, snapshot: SnapshotId, progress: Progress) -> None:
+        path, origin = self._volume(volume, pool), self._snapshot(snapshot, pool)
+        clone = self._clone(origin, NotFound("Snapshot", snapshot), progress)
+        await self._make(path, pool, clone, instead=NotFound("Volume", volume))
+
     async def create_snapshot(
         self, snapshot: SnapshotId, volume: VolumeId, pool: str, progress: Progress
     ) -> None:
@@ -160,6 +168,23 @@ class FilesBackend:
             if not await in_thread(path.exists):
                 raise NotFound("Volume", volume)
         return path
+
+    async def strangers(self, pool: str) -> list[Stranger]:
+        directory = self._directory(pool)
+        with _explained(pool):
+            return await in_thread(files_strangers.every, directory)
+
+    async def adopt(self, volume: VolumeId, pool: str, name: str) -> int:
+        path = self._volume(volume, pool)
+        async with self._lock(path):
+            with _explained(pool):
+                return await in_thread(files_strangers.adopt, path, self._directory(pool), name)
+
+    async def release(self, volume: VolumeId, pool: str, name: str) -> None:
+        path = self._volume(volume, pool)
+        async with self._lock(path):
+            with _explained(pool):
+                await in_thread(files_strangers.release, path, self._directory(pool), name)
 
     async def inventory(self) -> Inventory:
         pieces: set[Piece] = set()
@@ -189,9 +214,12 @@ class FilesBackend:
     def _path(self, pool: str, shelf: str, name: str) -> Path:
         if not _is_id(name):
             raise Invalid(f"{name!r} is not an id, and no file is named after it.")
+        return self._directory(pool) / shelf / name
+
+    def _directory(self, pool: str) -> Path:
         if pool not in self._pools:
             raise Elsewhere(f"Pool '{pool}' is not in the settings of this host.")
-        return self._pools[pool] / shelf / name
+        return self._pools[pool]
 
     def _lock(self, path: Path) -> asyncio.Lock:
         """One at a time per file; the second of two equal calls finds the first one's work."""
@@ -199,12 +227,16 @@ class FilesBackend:
 
     # --- how files come and go -----------------------------------------------------------------------
 
-    async def _make(self, path: Path, pool: str, fill: Fill) -> None:
+    async def _make(self, path: Path, pool: str, fill: Fill, instead: NotFound | None = None) -> None:
+        """Make a file, unless it is there; or, with ``instead``, in place of one that has to be there."""
         part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         async with self._lock(path):
             with _explained(pool):
                 if await in_thread(path.exists):
-                    return
+                    if instead is None:
+                        return
+                elif instead is not None:
+                    raise instead
                 try:
                     await in_thread(_begin_anew, path, part)
                     await fill(part)

@@ -51,7 +51,7 @@ def accept(tx: Transaction, who: Scope, volume_id: str) -> None:
     operation_id = new_id()
     volumes.move(tx, volume.id, DELETABLE, V.DELETING, must=MUST, unused=True, operation_id=operation_id)
     if volume.pool is None:
-        _forget(tx, volume)
+        forget_row(tx, volume)
     else:
         params = DeleteParams(volume.id, volume.pool)
         enqueue(tx, DELETE, params, subject=volume.id, who=who, id=operation_id)
@@ -99,10 +99,11 @@ async def delete_bytes(op: Operation[DeleteParams], hands: Hands) -> None:
 def forget(tx: Transaction, op: Operation[DeleteParams], rules: Rules) -> None:
     """So is the row, with what was claimed for it."""
     if volume := volumes.find(tx, op.params.volume_id):
-        _forget(tx, volume)
+        forget_row(tx, volume)
 
 
-def _forget(tx: Transaction, volume: Volume) -> None:
+def forget_row(tx: Transaction, volume: Volume) -> None:
+    """The row, its quota, its key and what was claimed for it go together."""
     volumes.delete(tx, volume.id)
     keys.forget(tx, volume.encryption_key_id)
     kind = volume_types.get(tx, volume.type_id) if volume.type_id else None

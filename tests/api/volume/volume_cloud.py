@@ -34,8 +34,12 @@ from pumice.volumes.create import CREATE
 from pumice.volumes.delete import DELETE
 from pumice.volumes.delete_with_snapshots import DELETE_WITH_SNAPSHOTS
 from pumice.volumes.extend import EXTEND
+from pumice.volumes.manage import MANAGE
+from pumice.volumes.revert import REVERT
 from pumice.volumes.snapshots.create import CREATE_SNAPSHOT
 from pumice.volumes.snapshots.delete import DELETE_SNAPSHOT
+from pumice.volumes.strangers import STRANGERS
+from pumice.volumes.unmanage import UNMANAGE
 
 HOST = "box@fake"
 POOL = f"{HOST}#fake"
@@ -49,6 +53,10 @@ VERBS = (
     DELETE,
     DELETE_WITH_SNAPSHOTS,
     EXTEND,
+    REVERT,
+    MANAGE,
+    UNMANAGE,
+    STRANGERS,
     CREATE_SNAPSHOT,
     DELETE_SNAPSHOT,
     CONNECT,

@@ -4,14 +4,14 @@ from typing import Any
 
 from pumice.api.call import Call, Reply, check
 from pumice.api.routing import Handler, Route
-from pumice.api.volume.fields import Body, Boolean, Key, Metadata, Size
+from pumice.api.volume.fields import Body, Boolean, Key, Metadata, Size, Uuid
 from pumice.attachments.release import release
 from pumice.model.errors import Conflict, Invalid, InvalidState, NotFound
 from pumice.model.scope import Scope
 from pumice.model.states import VolumeStatus
 from pumice.store import attachments, volumes
 from pumice.store.database import Transaction
-from pumice.volumes import delete, extend, force_delete
+from pumice.volumes import delete, extend, force_delete, revert
 
 ADMIN_RULE = "volume_extension:volume_admin_actions:"
 IMAGE_RULE = "volume_extension:volume_image_metadata:"
@@ -21,6 +21,12 @@ class Extend(Body):
     """The new size in GiB."""
 
     new_size: Size
+
+
+class Revert(Body):
+    """The snapshot to go back to."""
+
+    snapshot_id: Uuid
 
 
 class Bootable(Body):
@@ -59,6 +65,13 @@ async def grow(call: Call) -> Reply:
     """Extend a volume: 202."""
     asked = await call.parse(Extend, "os-extend")
     await call.house.db.write(extend.accept, call.who, call.args["id"], asked.new_size, call.house.rules)
+    return Reply(status=202)
+
+
+async def go_back(call: Call) -> Reply:
+    """Revert a volume to its latest snapshot: 202."""
+    asked = await call.parse(Revert, "revert")
+    await call.house.db.write(revert.accept, call.who, call.args["id"], asked.snapshot_id)
     return Reply(status=202)
 
 
@@ -177,6 +190,14 @@ def _action(name: str, handler: Handler, rule: str) -> Route:
 
 
 ROUTES = (
+    Route(
+        "POST",
+        "/volumes/{id}/action",
+        go_back,
+        "volume:revert_to_snapshot",
+        since=(3, 40),
+        action="revert",
+    ),
     _action("os-extend", grow, "volume:extend"),
     _action("os-set_bootable", set_bootable, "volume:update"),
     _action("os-update_readonly_flag", set_read_only, "volume:update_readonly_flag"),
