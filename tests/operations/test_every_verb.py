@@ -1,7 +1,11 @@
 """Every operation passes the harness: straight, twice, failing, undone twice, killed, at each of its steps."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -9,12 +13,23 @@ from fake_world import CONNECTOR, FLAVOR, HOST, TENANT, FakeWorld, fake_world
 
 from pumice.app.verbs import VERBS
 from pumice.attachments import connect, disconnect
+from pumice.backends.fake import FakeBackend
 from pumice.operations.harness import Scenario, Trial, perform, trials
 from pumice.operations.operation import Verb
 from pumice.servers import attach_volume, boot, console, detach_volume, power, repair_disks
 from pumice.servers import delete as delete_server
-from pumice.store import attachments, operations, servers, snapshots, volumes
-from pumice.volumes import create, delete, delete_with_snapshots, extend, manage, revert, strangers, unmanage
+from pumice.store import attachments, images, operations, servers, snapshots, volumes
+from pumice.volumes import (
+    create,
+    delete,
+    delete_with_snapshots,
+    extend,
+    manage,
+    revert,
+    strangers,
+    unmanage,
+    upload,
+)
 from pumice.volumes.snapshots import create as create_snapshot
 from pumice.volumes.snapshots import delete as delete_snapshot
 
@@ -171,6 +186,32 @@ async def check_unmanage(world: FakeWorld, stage: Stage, well: bool) -> None:
 
 
 scenario(unmanage.UNMANAGE, a_volume, begin_unmanage, check_unmanage)
+
+
+@asynccontextmanager
+async def world_of_bytes(database_url: str | None = None) -> AsyncIterator[FakeWorld]:
+    """One whose backend holds real bytes."""
+    with TemporaryDirectory(prefix="pumice-") as directory:
+        backends = {f"{HOST}@one": FakeBackend(("a",), directory=Path(directory))}
+        await backends[f"{HOST}@one"].start()
+        async with fake_world(backends, database_url=database_url) as world:
+            yield world
+
+
+async def begin_upload(world: FakeWorld, stage: Stage) -> str:
+    wanted = upload.Wanted("image", "qcow2")
+    _, image = await world.db.write(lambda tx: upload.accept(tx, TENANT, stage["volume"], wanted, in_use=False))
+    stage["image"] = image.id
+    return await running(world, stage["volume"])
+
+
+async def check_upload(world: FakeWorld, stage: Stage, well: bool) -> None:
+    assert await world.volume_status(stage["volume"]) == "available"
+    assert await world.db.read(images.status, stage["image"]) == ("active" if well else None)
+    assert world.hands.image_path(stage["image"]).exists() is well
+
+
+SCENARIOS[upload.UPLOAD.kind] = Scenario(upload.UPLOAD, world_of_bytes, a_volume, begin_upload, check_upload)
 
 
 async def begin_to_list_strangers(world: FakeWorld, stage: Stage) -> str:
@@ -436,4 +477,5 @@ def test_every_verb_has_a_scenario() -> None:
     ],
 )
 async def test_it_ends_and_leaves_nothing(name: str, trial: Trial, database_url: str) -> None:
-    await perform(replace(SCENARIOS[name], world=lambda: fake_world(database_url=database_url)), trial)
+    tried = SCENARIOS[name]
+    await perform(replace(tried, world=partial(tried.world, database_url=database_url)), trial)

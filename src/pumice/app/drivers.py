@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from pumice.backends.contract import Backend
 from pumice.backends.slow import slow
 from pumice.backends.targets.contract import Target
 from pumice.hypervisor.contract import Hypervisor
+from pumice.images import from_volume
 from pumice.images.files import ImageFiles
 from pumice.model.errors import Conflict, PumiceError
 from pumice.model.ids import ImageId
@@ -112,6 +114,8 @@ def build(settings: Settings, db: Database, images: ImageFiles, roles: Collectio
     hands = Hands(
         db,
         image_path=lambda image_id: images.path(ImageId(image_id)),
+        keep_image=partial(from_volume.keep, db, images),
+        drop_image=partial(from_volume.drop, db, images),
         backends={place: slow(backend(settings, name, it), it.delay) for place, (name, it) in places.items()},
         targets={place: targets[it.target] for place, (_, it) in places.items()},
         hypervisors={settings.host: machine} if machine else {},

@@ -6,7 +6,17 @@ from pumice.attachments import connect, disconnect
 from pumice.operations.operation import Verb
 from pumice.servers import attach_volume, boot, console, detach_volume, power, repair_disks
 from pumice.servers import delete as delete_server
-from pumice.volumes import create, delete, delete_with_snapshots, extend, manage, revert, strangers, unmanage
+from pumice.volumes import (
+    create,
+    delete,
+    delete_with_snapshots,
+    extend,
+    manage,
+    revert,
+    strangers,
+    unmanage,
+    upload,
+)
 from pumice.volumes.snapshots import create as create_snapshot
 from pumice.volumes.snapshots import delete as delete_snapshot
 
@@ -20,6 +30,7 @@ VERBS: tuple[Verb[Any], ...] = (
     manage.MANAGE,
     unmanage.UNMANAGE,
     strangers.STRANGERS,
+    upload.UPLOAD,
     create_snapshot.CREATE_SNAPSHOT,
     delete_snapshot.DELETE_SNAPSHOT,
     connect.CONNECT,

@@ -23,7 +23,7 @@ from pathlib import Path
 from pumice.host.command import CommandFailed, Limits, run
 from pumice.host.luks import SECRET_WORDS, Key
 from pumice.host.thread import in_thread
-from pumice.model.errors import Elsewhere, ImageRefused
+from pumice.model.errors import Elsewhere, ImageRefused, Invalid
 from pumice.model.units import GIB
 
 DRIVERS = {
@@ -85,7 +85,7 @@ async def convert(
             *(["--target-is-zero"] if target_is_zero else []),
             *("-t", "none" if block_device else "writeback"),
             image,
-            _target(target, "host_device" if block_device else "file", encrypted=key is not None),
+            _node(target, "host_device" if block_device else "file", encrypted=key is not None),
             timeout=timeout,
             stdin=key.passphrase.encode() if key else None,
             env=_ONE_ARENA,
@@ -95,6 +95,33 @@ async def convert(
         )
     except CommandFailed as failure:
         raise _explained(failure) from failure
+
+
+async def export(
+    device: Path, target: Path, image_format: str, *, progress: Callable[[float], None], timeout: float
+) -> None:
+    """Write the raw bytes of a volume's ``device`` to ``target``, a new file, as an image.
+
+    ``image_format`` is a key of ``DRIVERS`` (no ``iso``); ``timeout`` is in seconds. Raises ``Elsewhere`` (no
+    space), ``Trouble``, or ``Invalid`` for another format.
+    """
+    if image_format not in DRIVERS or image_format == "iso":
+        raise Invalid(f"Volumes cannot be written as images in format '{image_format}'.")
+    block_device = await in_thread(device.is_block_device)
+    try:
+        await run(
+            *("qemu-img", "convert", "-p", "-U", "-O", DRIVERS[image_format]),
+            *(["-o", "subformat=streamOptimized"] if image_format == "vmdk" else []),
+            *("-T", "none" if block_device else "writeback"),
+            _node(device, "host_device" if block_device else "file", encrypted=False),
+            target,
+            timeout=timeout,
+            on_output=_percent_reader(progress),
+        )
+    except CommandFailed as failure:
+        if "No space left on device" in failure.stderr or "Disk quota exceeded" in failure.stderr:
+            raise Elsewhere("There is no space left to write the image's bytes.") from failure
+        raise
 
 
 async def _check(image: str, source_format: str, limits: Limits, timeout: float) -> None:
@@ -125,7 +152,7 @@ def _image(path: Path, image_format: str) -> str:
     return f"json:{json.dumps(node)}"
 
 
-def _target(path: Path, protocol: str, *, encrypted: bool) -> str:
+def _node(path: Path, protocol: str, *, encrypted: bool) -> str:
     node: dict[str, object] = {"driver": protocol, "filename": str(path.absolute())}
     node = (
         {"driver": "luks", "key-secret": "luks", "file": node} if encrypted else {"driver": "raw", "file": node}

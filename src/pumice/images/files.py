@@ -15,7 +15,7 @@ import errno
 import hashlib
 import os
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,6 +112,20 @@ class ImageFiles:
                 writer.file.close()
         return Saved(path, writer.size, writer.md5.hexdigest(), writer.sha512.hexdigest())
 
+    async def make(self, image_id: ImageId, fill: Callable[[Path], Awaitable[None]]) -> Saved:
+        """What ``fill`` writes to a path, synced to disk, under a temporary name.
+
+        Raises what ``fill`` raises, ``TooLarge`` or ``Trouble``; then nothing is left.
+        """
+        path = self._part(image_id)
+        with _explained():
+            try:
+                await fill(path)
+                return await in_thread(_digested, path)
+            except BaseException:
+                await in_thread(path.unlink, True)
+                raise
+
     async def publish(self, image_id: ImageId) -> None:
         """Give a saved file its name, durably."""
         with _explained():
@@ -203,6 +217,17 @@ class _Writer:
 
     def sync(self) -> None:
         os.fsync(self.file.fileno())
+
+
+def _digested(path: Path) -> Saved:
+    """Sync a file and read it once, for its digests."""
+    md5, sha512 = hashlib.md5(usedforsecurity=False), hashlib.sha512()
+    with path.open("rb", buffering=0) as file:
+        os.fsync(file.fileno())
+        while piece := file.read(_PIECE):
+            md5.update(piece)
+            sha512.update(piece)
+        return Saved(path, file.tell(), md5.hexdigest(), sha512.hexdigest())
 
 
 def _is_id(name: str) -> bool:
