@@ -130,6 +130,7 @@ async def fake_world(
     rules: Rules | None = None,
     database_url: str | None = None,
     machines: FakeHypervisor | None = None,
+    grows_in_use: bool = True,
 ) -> AsyncIterator[FakeWorld]:
     """A fresh one; ``backends`` by ``host@backend``. On an empty database, or on SQLite."""
     with TemporaryDirectory(prefix="pumice-") as directory:
@@ -142,7 +143,7 @@ async def fake_world(
 
         await db.write(furnish)
         kept = ImageFiles(Path(directory) / "images")
-        target, machines = FakeTarget(), machines or FakeHypervisor(host=HOST)
+        target, machines = FakeTarget(grows_in_use=grows_in_use), machines or FakeHypervisor(host=HOST)
         backends = backends or {f"{HOST}@one": FakeBackend(("a",)), f"{HOST}@two": FakeBackend(("b",))}
         hands = Hands(
             db,

@@ -14,6 +14,8 @@ from fake_world import CONNECTOR, FLAVOR, HOST, TENANT, FakeWorld, fake_world
 from pumice.app.verbs import VERBS
 from pumice.attachments import connect, disconnect
 from pumice.backends.fake import FakeBackend
+from pumice.hypervisor.contract import Power
+from pumice.model.ids import ServerId
 from pumice.operations.harness import Scenario, Trial, perform, trials
 from pumice.operations.operation import Verb
 from pumice.servers import attach_volume, boot, console, detach_volume, power, repair_disks
@@ -137,6 +139,32 @@ async def check_extend(world: FakeWorld, stage: Stage, well: bool) -> None:
 
 
 scenario(extend.EXTEND, a_volume, begin_extend, check_extend)
+
+
+async def a_volume_in_use(world: FakeWorld) -> Stage:
+    root = await world.a_volume()
+    return {"volume": root, "server": await world.a_server(root)}
+
+
+async def begin_extend_in_use(world: FakeWorld, stage: Stage) -> str:
+    await world.db.write(lambda tx: extend.accept(tx, TENANT, stage["volume"], 3, world.rules, in_use=True))
+    return await running(world, stage["volume"])
+
+
+async def check_extend_in_use(world: FakeWorld, stage: Stage, well: bool) -> None:
+    volume = await world.db.read(volumes.find, stage["volume"])
+    assert volume is not None
+    assert (volume.status, volume.size) == ("in-use", 3 if well else 1)
+    assert await world.machines.power(ServerId(stage["server"])) == Power.RUNNING
+
+
+SCENARIOS["volume.extend in use"] = Scenario(
+    extend.EXTEND,
+    partial(fake_world, grows_in_use=False),
+    a_volume_in_use,
+    begin_extend_in_use,
+    check_extend_in_use,
+)
 
 
 async def begin_revert(world: FakeWorld, stage: Stage) -> str:

@@ -147,6 +147,19 @@ class Hypervisor(Protocol):
         attachment are looked at.
         """
 
+    async def pause(self, server: ServerId) -> None:
+        """Let the guest do nothing until ``resume``. One that is off, or no such machine, is fine."""
+
+    async def resume(self, server: ServerId) -> None:
+        """Let a paused guest go on. One that is off, or no such machine, is fine."""
+
+    async def resize_disk(self, server: ServerId, disk: Disk, size: int) -> None:
+        """Let the running guest see that a disk is ``size`` bytes large now.
+
+        Where there is no such machine, or it is off or without the disk, there is nothing to tell. Only the
+        disk's serial number and attachment are looked at.
+        """
+
     async def make_local_disk(
         self, server: ServerId, image: Path, image_format: str, *, virtual_size: int, size_gib: int
     ) -> Path:

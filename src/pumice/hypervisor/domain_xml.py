@@ -142,6 +142,8 @@ class DomainDisk:
     """A disk as a domain has it. ``alias`` is what a running domain calls the device."""
 
     serial: str
+    target: str
+    """What the guest's bus calls it: ``vdb``."""
     alias: str | None
     secrets: tuple[str, ...]
     """UUIDs"""
@@ -158,6 +160,7 @@ def read_disks(domain_xml: str) -> dict[str, DomainDisk]:
         if serial:
             disks[serial] = DomainDisk(
                 serial=serial,
+                target=target.get("dev", "") if (target := element.find("target")) is not None else "",
                 alias=None if alias is None else alias.get("name"),
                 secrets=tuple(secret.get("uuid", "") for secret in secrets),
                 xml=ElementTree.tostring(element, encoding="unicode"),

@@ -120,6 +120,20 @@ class FakeHypervisor:
         self._remember(server, known)
         self._forget_secret(disk.attachment)
 
+    async def pause(self, server: ServerId) -> None:
+        """The guest stands still."""
+        await self._called("pause")
+        self._turn(server, Power.RUNNING, Power.PAUSED)
+
+    async def resume(self, server: ServerId) -> None:
+        """The guest goes on."""
+        await self._called("resume")
+        self._turn(server, Power.PAUSED, Power.RUNNING)
+
+    async def resize_disk(self, server: ServerId, disk: Disk, size: int) -> None:
+        """Disks have no size here."""
+        await self._called("resize_disk")
+
     async def make_local_disk(
         self, server: ServerId, image: Path, image_format: str, *, virtual_size: int, size_gib: int
     ) -> Path:
@@ -182,6 +196,12 @@ class FakeHypervisor:
             await asyncio.sleep(self.delay)
         if error := self.fail_next.pop(name, None):
             raise error
+
+    def _turn(self, server: ServerId, start: Power, end: Power) -> None:
+        known = self._machines.get(server)
+        if known is not None and known.power is start:
+            known.power = end
+            self._remember(server, known)
 
     def _must_find(self, server: ServerId) -> _Known:
         try:

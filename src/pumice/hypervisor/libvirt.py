@@ -232,6 +232,36 @@ class LibvirtHypervisor:
 
         await self._change(server, work)
 
+    async def pause(self, server: ServerId) -> None:
+        """Suspend the domain."""
+
+        def work(connection: Connection) -> None:
+            if (domain := find(connection, server)) and power_of(domain.state()[0]) is Power.RUNNING:
+                domain.suspend()
+
+        await self._change(server, work)
+
+    async def resume(self, server: ServerId) -> None:
+        """Resume the domain."""
+
+        def work(connection: Connection) -> None:
+            if (domain := find(connection, server)) and power_of(domain.state()[0]) is Power.PAUSED:
+                domain.resume()
+
+        await self._change(server, work)
+
+    async def resize_disk(self, server: ServerId, disk: Disk, size: int) -> None:
+        """Have QEMU look at the disk again and tell the guest."""
+
+        def work(connection: Connection) -> None:
+            domain = find(connection, server)
+            if domain is None or not domain.isActive():
+                return
+            if known := disks_of(domain).get(disk.serial):
+                domain.blockResize(known.target, size, load().VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+
+        await self._change(server, work)
+
     async def make_local_disk(
         self, server: ServerId, image: Path, image_format: str, *, virtual_size: int, size_gib: int
     ) -> Path:

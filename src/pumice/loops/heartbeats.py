@@ -81,9 +81,10 @@ class Heartbeats:
         zone = self.zones.get(place, self.zone)
         target = self.hands.targets[place]
         protocol = {"driver": backend.driver, "target": target.driver, "storage_protocol": target.protocol}
+        grows = {"online_extend_support": target.grows_in_use}
         service = self._service(place)
         beat = services.Beat(VOLUME, service, zone, protocol, cluster=place if place != service else None)
-        return Said(beat, (place, [_row(place, zone, fact, protocol) for fact in facts]))
+        return Said(beat, (place, [_row(place, zone, fact, protocol | grows) for fact in facts]))
 
     def _service(self, place: str) -> str:
         """This host's service for a backend; the backend itself may be a cluster's."""
@@ -107,7 +108,7 @@ class Heartbeats:
         await self.hands.db.write(services.silence, who)
 
 
-def _row(place: str, zone: str, fact: PoolFacts, protocol: dict[str, str]) -> dict[str, Any]:
+def _row(place: str, zone: str, fact: PoolFacts, reported: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": f"{place}#{fact.name}",
         "availability_zone": zone,
@@ -120,7 +121,8 @@ def _row(place: str, zone: str, fact: PoolFacts, protocol: dict[str, str]) -> di
             "volume_backend_name": place.partition("@")[2],
             "vendor_name": "Pumice",
             "driver_version": "1.0",
-            "storage_protocol": protocol["storage_protocol"],
+            "storage_protocol": reported["storage_protocol"],
+            "online_extend_support": reported["online_extend_support"],
             "QoS_support": False,
             "multiattach": True,
             **fact.capabilities,

@@ -82,9 +82,11 @@ class UnsetImageMetadata(Body):
 
 
 async def grow(call: Call) -> Reply:
-    """Extend a volume: 202."""
+    """Extend a volume, since 3.42 one in use as well: 202."""
     asked = await call.parse(Extend, "os-extend")
-    await call.house.db.write(extend.accept, call.who, call.args["id"], asked.new_size, call.house.rules)
+    in_use = call.version >= (3, 42)
+    write = call.house.db.write
+    await write(extend.accept, call.who, call.args["id"], asked.new_size, call.house.rules, in_use=in_use)
     return Reply(status=202)
 
 
