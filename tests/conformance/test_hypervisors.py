@@ -5,6 +5,7 @@ release a disk. What takes a guest that cooperates is in ``tests/hypervisor/test
 """
 
 import asyncio
+import os
 import shutil
 import subprocess
 import tempfile
@@ -310,6 +311,34 @@ async def test_the_console_gives_the_last_lines(hypervisor: Hypervisor, machine:
     whole = await hypervisor.console(machine.id, None)
     assert await hypervisor.console(machine.id, 1) == whole.splitlines(keepends=True)[-1]
     assert await hypervisor.console(machine.id, 0) == ""
+
+
+async def test_a_guest_stands_still_from_pause_to_resume_however_often_it_is_said(
+    hypervisor: Hypervisor, machine: Machine, boot_disk: Disk
+) -> None:
+    await hypervisor.start(machine)
+    for _ in range(2):
+        await hypervisor.pause(machine.id)
+    assert await hypervisor.power(machine.id) is Power.PAUSED
+    os.truncate(boot_disk.source.path, 2 * MIB)  # type: ignore[union-attr]
+    for _ in range(2):
+        await hypervisor.resize_disk(machine.id, boot_disk, 2 * MIB)
+    for _ in range(2):
+        await hypervisor.resume(machine.id)
+    assert await hypervisor.power(machine.id) is Power.RUNNING
+
+
+async def test_a_machine_that_is_off_or_not_there_needs_no_pause(
+    hypervisor: Hypervisor, machine: Machine, boot_disk: Disk, second_disk: Disk
+) -> None:
+    for _ in range(2):
+        await hypervisor.pause(machine.id)
+        await hypervisor.resize_disk(machine.id, boot_disk, 2 * MIB)
+        await hypervisor.resume(machine.id)
+        await hypervisor.define(machine)
+    assert await hypervisor.power(machine.id) is Power.SHUTDOWN
+    await hypervisor.start(machine)
+    await hypervisor.resize_disk(machine.id, second_disk, 2 * MIB)
 
 
 async def test_the_powers_of_all_machines_are_told_at_once(hypervisor: Hypervisor, machine: Machine) -> None:

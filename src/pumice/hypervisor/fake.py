@@ -130,7 +130,7 @@ class FakeHypervisor:
         await self._called("resume")
         self._turn(server, Power.PAUSED, Power.RUNNING)
 
-    async def resize_disk(self, server: ServerId, disk: Disk, size: int) -> None:
+    async def resize_disk(self, server: ServerId, disk: Disk, size: int) -> None:  # noqa: ARG002
         """Disks have no size here."""
         await self._called("resize_disk")
 
