@@ -62,7 +62,8 @@ def accept(tx: Transaction, who: Scope, asked: Existing, rules: Rules) -> Volume
     kind = volume_types.for_new_volume(tx, who, asked.volume_type, rules)
     if kind.encryption:
         raise Invalid("Managing to an encrypted volume type is not supported.")
-    quotas.take(tx, who.project, rules.quotas, quotas.amounts_of("volumes", 1, 0, kind.name))
+    limits = quotas.limits(tx, who.project, rules.quotas)
+    quotas.take(tx, who.project, limits, quotas.amounts_of("volumes", 1, 0, kind.name))
     volume = Volume(
         id=new_id(),
         project_id=who.project,
@@ -126,7 +127,8 @@ def count_bytes(tx: Transaction, op: Operation[ManageParams], rules: Rules) -> N
     """Write down their size. Raises ``OverQuota``."""
     asked, size = op.params, op.notes["size"]
     assert op.project_id is not None
-    quotas.take(tx, op.project_id, rules.quotas, _gigabytes(op))
+    limits = quotas.limits(tx, op.project_id, rules.quotas)
+    quotas.take(tx, op.project_id, limits, _gigabytes(op))
     pools.claim(tx, asked.pool, size)
     volumes.place(tx, asked.volume_id, asked.pool)
     volumes.change(tx, asked.volume_id, size=size)
