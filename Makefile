@@ -1,6 +1,6 @@
 # Pumice. `make run` and `make test` work on a fresh Debian 12 machine, as root or with sudo.
 .DEFAULT_GOAL := help
-.PHONY: help run tour test test-kernel fast check format clients bench lock schema clean
+.PHONY: help run tour test test-kernel fast check format clients failures kill chaos bench lock schema clean
 
 BIN := .venv/bin
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env)
@@ -45,6 +45,18 @@ format: ## format the code, and mend what the linter can
 clients: ## the functional suites of openstacksdk, python-openstackclient and python-cinderclient
 	@scripts/setup clients
 	$(AS_ROOT) $(BIN)/python -m tests.clients
+
+failures: ## what the incumbent fails at, repeated here; a table, about ten minutes
+	@scripts/setup dev
+	$(AS_ROOT) $(BIN)/python -m tests.failures
+
+kill: ## kill -9 at every point of every operation, on both databases; a table, about twenty minutes
+	@scripts/setup dev
+	$(AS_ROOT) $(BIN)/python -m tests.kill
+
+chaos: ## break whatever can be broken while clients work: make chaos SEED=7 MINUTES=5
+	@scripts/setup dev
+	$(AS_ROOT) $(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) --minutes $(or $(MINUTES),30)
 
 bench: ## the benchmarks, with what they mean
 	@scripts/setup dev

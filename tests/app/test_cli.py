@@ -4,21 +4,7 @@ import json
 import os
 import subprocess
 import sys
-import time
-from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
-
-import pytest
-import sqlalchemy as sa
-
-from pumice.model.scope import HOUSE
-from pumice.operations.operation import Operation, Params, Step, Verb, enqueue, scheduler
-from pumice.store import operations as log
-from pumice.store import schema
-from pumice.store.columns import now
-from pumice.store.database import SqliteDatabase, Transaction, open_database
-from pumice.store.tables import operations
 
 
 def pumice(state: Path, *words: str, code: int = 0, **environment: str) -> str:
@@ -35,47 +21,6 @@ def pumice(state: Path, *words: str, code: int = 0, **environment: str) -> str:
     return done.stdout + done.stderr
 
 
-@dataclass(frozen=True, slots=True)
-class Nothing(Params):
-    """A verb's parameters."""
-
-
-def make_bytes(_tx: Transaction, _op: Operation[Nothing]) -> None:
-    """A step."""
-
-
-PRETEND = Verb("pretend.create", Nothing, (Step(make_bytes, scheduler),), failed=lambda _tx, _op, _why: None)  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> SqliteDatabase:
-    url = f"sqlite:///{tmp_path / 'pumice.db'}"
-    schema.upgrade(url)
-    return open_database(url)
-
-
-def begin(db: SqliteDatabase, subject: str, **values: object) -> str:
-    """An operation in the log, with two lines."""
-
-    def work(tx: Transaction) -> str:
-        op = enqueue(tx, PRETEND, Nothing(), subject=subject, who=HOUSE)
-        line = {
-            "operation_id": op.id,
-            "step": "make_bytes",
-            "direction": "do",
-            "place": "volume:here@files",
-            "attempt": 1,
-            "started_at": now(),
-            "seconds": 0.25,
-        }
-        log.add_lines(tx, [line | {"outcome": "retry", "error": "tgtd [went] away"}])
-        log.add_lines(tx, [line | {"outcome": "done", "error": None}])
-        tx.execute(sa.update(operations).where(operations.c.id == op.id).values({"attempt": 0} | values))
-        return op.id
-
-    return db.write_now(work)
-
-
 def test_the_version_needs_next_to_nothing(tmp_path: Path) -> None:
     code = (
         "import sys; sys.argv = ['pumice', 'version']\n"
@@ -88,55 +33,6 @@ def test_the_version_needs_next_to_nothing(tmp_path: Path) -> None:
     assert not {"sqlalchemy", "pydantic_settings", "uvicorn", "alembic", "oslo_policy", "structlog"} & set(
         modules.split()
     )
-
-
-def test_an_operation_is_told_step_by_step(db: SqliteDatabase, tmp_path: Path) -> None:
-    id_ = begin(db, "a-volume", state="failed", error="The disk [is] full.")
-    told = pumice(tmp_path, "operations", "show", id_[:8])
-    assert "pretend.create" in told and "The disk [is] full." in told
-    assert told.index("tgtd [went] away") < told.rindex("done")
-    assert "0.250" in told and "volume:here@files" in told
-
-
-def test_an_operation_is_there_for_programs_too(db: SqliteDatabase, tmp_path: Path) -> None:
-    id_ = begin(db, "a-volume")
-    told = json.loads(pumice(tmp_path, "operations", "show", id_, "--json"))
-    assert told["id"] == id_
-    assert [line["outcome"] for line in told["lines"]] == ["retry", "done"]
-
-
-def test_the_list_is_narrowed_by_state_kind_and_subject(db: SqliteDatabase, tmp_path: Path) -> None:
-    running, failed = begin(db, "one"), begin(db, "two", state="failed", settled=True, error="no")
-
-    def listed(*words: str) -> set[str]:
-        return {one["id"] for one in json.loads(pumice(tmp_path, "operations", "list", "--json", *words))}
-
-    assert listed() == {running, failed}
-    assert listed("--running") == {running}
-    assert listed("--failed") == {failed}
-    assert listed("--subject", "two") == {failed}
-    assert listed("--kind", "volume.create") == set()
-    assert running in pumice(tmp_path, "operations", "list")
-
-
-def test_stuck_means_that_nobody_brings_it_to_an_end(db: SqliteDatabase, tmp_path: Path) -> None:
-    begin(db, "fresh")
-    begin(db, "held", created_at=now() - timedelta(hours=1), lease_until=time.time() + 30)
-    lonely = begin(db, "lonely", created_at=now() - timedelta(hours=1), place="volume:gone@files")
-    late = begin(db, "late", deadline=1.0)
-    listed = json.loads(pumice(tmp_path, "operations", "list", "--stuck", "--json"))
-    assert {one["id"] for one in listed} == {lonely, late}
-    told = pumice(tmp_path, "operations", "list", "--stuck")
-    assert "nobody serves volume:gone@files" in told and "past its deadline" in told
-
-
-def test_only_what_has_not_ended_can_be_cancelled(db: SqliteDatabase, tmp_path: Path) -> None:
-    running, done = begin(db, "one"), begin(db, "two", state="done", settled=True)
-    assert "turns back" in pumice(tmp_path, "operations", "cancel", running)
-    row = db.read_now(log.get, running)
-    assert row is not None and row["cancelled"]
-    assert "nothing to cancel" in pumice(tmp_path, "operations", "cancel", done, code=1)
-    assert "could not be found" in pumice(tmp_path, "operations", "cancel", "nonesuch", code=1)
 
 
 def test_looking_makes_no_database(tmp_path: Path) -> None:

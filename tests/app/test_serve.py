@@ -19,7 +19,7 @@ def fake_backend(**settings: Any) -> str:
 @pytest.fixture
 def slow() -> Iterator[PumiceProcess]:
     """Every call of its backend takes half a second."""
-    with installation(PUMICE_BACKENDS=fake_backend(fake_delay=0.5), PUMICE_COMPUTE__DRIVER="fake") as pumice:
+    with installation(PUMICE_BACKENDS=fake_backend(delay=0.5), PUMICE_COMPUTE__DRIVER="fake") as pumice:
         pumice.start()
         yield pumice
 

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 from backend_rigs import CLAIMS, KINDS, POOL, a_volume_group, an_xfs, build, killed_while, lvm, place_for
 
-from pumice.backends.contract import Backend, ImageFile, no_progress
-from pumice.model.errors import Elsewhere, ImageRefused, Invalid, NotFound
+from pumice.backends.contract import Backend, ImageFile, Piece, no_progress
+from pumice.model.errors import Conflict, Elsewhere, ImageRefused, Invalid, NotFound
 from pumice.model.ids import SnapshotId, VolumeId, new_id
 from pumice.model.units import GIB, MIB
 
@@ -144,6 +144,24 @@ async def test_starting_twice_is_starting_once(backend: Backend) -> None:
 async def test_an_unknown_pool_is_said_to_be_elsewhere(backend: Backend) -> None:
     with pytest.raises(Elsewhere):
         await backend.create(a_volume(), "nowhere", 1)
+
+
+# --- inventory -------------------------------------------------------------------------------------------
+
+
+async def test_the_inventory_names_each_piece_and_discarding_one_frees_it_and_no_other(
+    backend: Backend,
+) -> None:
+    volume, other, snapshot = a_volume(), a_volume(), a_snapshot()
+    await backend.create(volume, POOL, 1)
+    await backend.create(other, POOL, 1)
+    await backend.create_snapshot(snapshot, volume, POOL, no_progress)
+    pieces = {Piece("volume", volume, POOL), Piece("volume", other, POOL), Piece("snapshot", snapshot, POOL)}
+    assert (await backend.inventory()).pieces == pieces
+    for piece in (Piece("snapshot", snapshot, POOL), Piece("volume", other, POOL)):
+        for _ in range(2):
+            await backend.discard(piece)
+    assert (await backend.inventory()).pieces == {Piece("volume", volume, POOL)}
 
 
 # --- idempotence: everything twice, undone twice -----------------------------------------------------------
@@ -304,6 +322,69 @@ async def test_a_snapshot_is_independent_of_its_volume(backend: Backend) -> None
     await backend.create_from_snapshot(restored, POOL, 1, snapshot, POOL, no_progress)
     await backend.delete_snapshot(snapshot, POOL)
     assert await read(backend, restored, 6) == b"before"
+
+
+@pytest.mark.rule("bytes")
+async def test_a_volume_goes_back_to_what_its_snapshot_kept_again_and_again(backend: Backend) -> None:
+    volume, snapshot = await volume_with(backend, b"before"), a_snapshot()
+    await backend.create_snapshot(snapshot, volume, POOL, no_progress)
+    for change in (b"after!", b"again!"):
+        await write(backend, volume, change)
+        for _ in range(2):
+            await backend.revert(volume, POOL, snapshot, no_progress)
+        assert await read(backend, volume, 6) == b"before"
+    inventory = await backend.inventory()
+    assert inventory.snapshots == {snapshot} and not inventory.leftovers
+
+
+@pytest.mark.rule("errors")
+async def test_a_revert_of_or_to_what_is_not_there_is_not_found_and_changes_nothing(backend: Backend) -> None:
+    volume, snapshot = a_volume(), a_snapshot()
+    await backend.create(volume, POOL, 1)
+    with pytest.raises(NotFound):
+        await backend.revert(volume, POOL, a_snapshot(), no_progress)
+    await backend.create_snapshot(snapshot, volume, POOL, no_progress)
+    gone = a_volume()
+    with pytest.raises(NotFound):
+        await backend.revert(gone, POOL, snapshot, no_progress)
+    inventory = await backend.inventory()
+    assert inventory.volumes == {volume} and not inventory.leftovers
+
+
+@pytest.mark.rule("idempotent")
+async def test_a_released_volume_is_a_stranger_and_adopted_it_is_a_volume_again(backend: Backend) -> None:
+    volume, other = a_volume(), a_volume()
+    await backend.create(volume, POOL, 2 if backend.driver != "fake" else 1)
+    known = {one.name for one in await backend.strangers(POOL)}
+    for _ in range(2):
+        await backend.release(volume, POOL, "let-go")
+    assert {one.name for one in await backend.strangers(POOL)} == known | {"let-go"}
+    assert volume not in (await backend.inventory()).volumes
+    sizes = [await backend.adopt(other, POOL, "let-go") for _ in range(2)]
+    assert sizes[0] == sizes[1] >= 1
+    assert {one.name for one in await backend.strangers(POOL)} == known
+    assert other in (await backend.inventory()).volumes
+    with pytest.raises(NotFound):
+        await backend.adopt(a_volume(), POOL, "let-go")
+
+
+@pytest.mark.rule("bytes")
+async def test_a_strangers_bytes_are_what_they_were(backend: Backend) -> None:
+    volume, other = await volume_with(backend, b"mine"), a_volume()
+    await backend.release(volume, POOL, "let-go")
+    await backend.adopt(other, POOL, "let-go")
+    assert await read(backend, other, 4) == b"mine"
+
+
+@pytest.mark.rule("errors")
+async def test_a_name_that_another_stranger_has_is_not_taken_from_it(backend: Backend) -> None:
+    one, two = a_volume(), a_volume()
+    for volume in (one, two):
+        await backend.create(volume, POOL, 1)
+    await backend.release(one, POOL, "let-go")
+    with pytest.raises(Conflict):
+        await backend.release(two, POOL, "let-go")
+    assert two in (await backend.inventory()).volumes
 
 
 @pytest.mark.rule("sparse")

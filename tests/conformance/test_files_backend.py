@@ -1,5 +1,6 @@
 """What the ``files`` backend promises beyond the contract: paths, capacity, and disks that are full or away."""
 
+import asyncio
 import os
 import subprocess
 import threading
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pumice.backends import sparse
-from pumice.backends.contract import ImageFile, no_progress
+from pumice.backends.contract import ImageFile, Piece, no_progress
 from pumice.backends.files import FilesBackend
 from pumice.model.errors import Elsewhere, Invalid, Misconfigured
 from pumice.model.ids import SnapshotId, VolumeId, new_id
@@ -148,3 +149,39 @@ async def test_a_full_disk_sends_an_image_elsewhere_and_is_left_empty(tmp_path: 
             VolumeId(new_id()), "small", 1, ImageFile(image, "raw", 8 * MIB), no_progress
         )
     assert os.listdir(small_disk / "volumes") == []
+
+
+async def test_a_call_that_wakes_up_late_puts_nothing_in_the_place_of_what_another_made(
+    files: FilesBackend, tmp_path: Path
+) -> None:
+    """Two processes on one pool: the first stops while it fills the file, the second makes it meanwhile."""
+    other, volume = FilesBackend({"pool": tmp_path / "pool"}), VolumeId(new_id())
+    path = tmp_path / "pool" / "volumes" / volume
+    began, woken = asyncio.Event(), asyncio.Event()
+
+    async def stop(part: Path) -> None:
+        part.write_bytes(b"half")
+        began.set()
+        await woken.wait()
+
+    late = asyncio.create_task(files._make(path, "pool", stop))
+    await began.wait()
+    await other.create(volume, "pool", 1)
+    woken.set()
+    with pytest.raises(Elsewhere):
+        await late
+    assert path.stat().st_size == 1024 * MIB
+    assert not (await other.inventory()).leftovers
+
+
+async def test_a_leftover_beside_whole_bytes_is_discarded_and_they_stay(
+    files: FilesBackend, tmp_path: Path
+) -> None:
+    volume = VolumeId(new_id())
+    await files.create(volume, "pool", 1)
+    (tmp_path / "pool" / "volumes" / f".{volume}.0.part").write_bytes(b"of a process that woke up too late")
+    [leftover] = (await files.inventory()).leftovers
+    assert leftover == Piece("volume", volume, "pool", whole=False)
+    for _ in range(2):
+        await files.discard(leftover)
+    assert (await files.inventory()).pieces == {Piece("volume", volume, "pool")}

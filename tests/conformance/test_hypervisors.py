@@ -5,6 +5,7 @@ release a disk. What takes a guest that cooperates is in ``tests/hypervisor/test
 """
 
 import asyncio
+import os
 import shutil
 import subprocess
 import tempfile
@@ -14,12 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from pumice.hypervisor.contract import Disk, FileSource, Hypervisor, Machine, Power
+from pumice.hypervisor import libvirt_domains
+from pumice.hypervisor.contract import Disk, FileSource, Hypervisor, IscsiSource, Machine, Power
 from pumice.hypervisor.fake import FakeHypervisor
 from pumice.hypervisor.libvirt import LibvirtHypervisor
+from pumice.hypervisor.libvirt_connection import load
 from pumice.hypervisor.libvirtd import LibvirtDaemon
 from pumice.model.errors import GuestKeepsDisk, InvalidState, NotFound, Trouble
-from pumice.model.ids import ServerId, new_id
+from pumice.model.ids import AttachmentId, ServerId, new_id
 from pumice.model.units import GIB, MIB
 
 CACHE = Path(__file__).parents[2] / ".cache" / "libvirt"
@@ -58,7 +61,20 @@ class Bench:
     def reopened(self) -> Hypervisor:
         if isinstance(self.hypervisor, FakeHypervisor):
             return FakeHypervisor(self.folder / "fake")
-        return LibvirtHypervisor(self.folder, daemon=LibvirtDaemon(self.folder / "libvirtd", CACHE))
+        return LibvirtHypervisor(self.folder, daemon=self._daemon())
+
+    def _daemon(self) -> LibvirtDaemon:
+        return LibvirtDaemon(self.folder / "libvirtd", CACHE)
+
+    def leave_secret(self, attachment: AttachmentId) -> None:
+        """What a call that was cut short leaves."""
+        if isinstance(self.hypervisor, FakeHypervisor):
+            self.hypervisor.told.add(attachment)
+            return
+        nobody = IscsiSource("127.0.0.1:1", "iqn.x:nobody", 1, "user", "password", "iqn.x:me")
+        connection = load().open(self._daemon().uri)
+        libvirt_domains.tell_secrets(connection, Disk(new_id(), "vdb", nobody, attachment, passphrase="p"))
+        connection.close()
 
     def make_guest_stubborn(self) -> None:
         if isinstance(self.hypervisor, FakeHypervisor):
@@ -295,6 +311,80 @@ async def test_the_console_gives_the_last_lines(hypervisor: Hypervisor, machine:
     whole = await hypervisor.console(machine.id, None)
     assert await hypervisor.console(machine.id, 1) == whole.splitlines(keepends=True)[-1]
     assert await hypervisor.console(machine.id, 0) == ""
+
+
+async def test_a_guest_stands_still_from_pause_to_resume_however_often_it_is_said(
+    hypervisor: Hypervisor, machine: Machine, boot_disk: Disk
+) -> None:
+    await hypervisor.start(machine)
+    for _ in range(2):
+        await hypervisor.pause(machine.id)
+    assert await hypervisor.power(machine.id) is Power.PAUSED
+    os.truncate(boot_disk.source.path, 2 * MIB)  # type: ignore[union-attr]
+    for _ in range(2):
+        await hypervisor.grow(machine.id, boot_disk, 2 * MIB)
+    for _ in range(2):
+        await hypervisor.resume(machine.id)
+    assert await hypervisor.power(machine.id) is Power.RUNNING
+
+
+async def test_a_machine_that_is_off_or_not_there_needs_no_pause(
+    hypervisor: Hypervisor, machine: Machine, boot_disk: Disk, second_disk: Disk
+) -> None:
+    for _ in range(2):
+        await hypervisor.pause(machine.id)
+        await hypervisor.grow(machine.id, boot_disk, 2 * MIB)
+        await hypervisor.resume(machine.id)
+        await hypervisor.define(machine)
+    assert await hypervisor.power(machine.id) is Power.SHUTDOWN
+    await hypervisor.start(machine)
+    await hypervisor.grow(machine.id, second_disk, 2 * MIB)
+
+
+async def test_the_powers_of_all_machines_are_told_at_once(hypervisor: Hypervisor, machine: Machine) -> None:
+    off = replace(machine, id=ServerId(new_id()))
+    assert await hypervisor.powers() == {}
+    await hypervisor.define(off)
+    await hypervisor.start(machine)
+    assert await hypervisor.powers() == {off.id: Power.SHUTDOWN, machine.id: Power.RUNNING}
+    await hypervisor.stop(machine.id, timeout=0)
+    await hypervisor.delete(off.id)
+    assert await hypervisor.powers() == {machine.id: Power.SHUTDOWN}
+
+
+async def test_what_remains_of_a_server_that_was_never_defined_is_known_and_goes_with_it(
+    hypervisor: Hypervisor, machine: Machine, boot_disk: Disk
+) -> None:
+    assert isinstance(boot_disk.source, FileSource)
+    image = boot_disk.source.path
+    disk = await hypervisor.make_local_disk(machine.id, image, "raw", virtual_size=MIB, size_gib=0)
+    assert await hypervisor.remains() == {machine.id}
+    assert await hypervisor.machines() == frozenset()
+    await hypervisor.delete(machine.id)
+    assert await hypervisor.remains() == frozenset()
+    assert not disk.exists()
+
+
+async def test_a_secret_is_known_by_its_attachment_and_forgotten_once_and_for_all(bench: Bench) -> None:
+    one, other = AttachmentId(new_id()), AttachmentId(new_id())
+    bench.leave_secret(one)
+    bench.leave_secret(other)
+    assert await bench.hypervisor.secrets() == {one, other}
+    for _ in range(2):
+        await bench.hypervisor.forget_secret(one)
+    assert await bench.hypervisor.secrets() == {other}
+    await bench.hypervisor.forget_secret(other)
+    assert await bench.hypervisor.secrets() == frozenset()
+
+
+async def test_unplugging_takes_the_secret_away_even_where_the_disk_is_out_already(
+    bench: Bench, machine: Machine, second_disk: Disk
+) -> None:
+    attachment = AttachmentId(new_id())
+    bench.leave_secret(attachment)
+    await bench.hypervisor.define(machine)
+    await bench.hypervisor.detach(machine.id, replace(second_disk, attachment=attachment), timeout=5)
+    assert await bench.hypervisor.secrets() == frozenset()
 
 
 async def test_machines_and_their_disks_outlive_the_process(

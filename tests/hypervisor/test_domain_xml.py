@@ -55,7 +55,7 @@ def test_disks_are_read_back_by_serial_number_and_only_the_first_boots() -> None
     domain = domain_of(Machine(ServerId(new_id()), "name", 1, 64, disks))
     known = domain_xml.read_disks(ElementTree.tostring(domain, encoding="unicode"))
     assert set(known) == {disk.serial for disk in disks}
-    assert known[disks[0].serial].secret == disks[0].attachment
+    assert known[disks[0].serial].secrets == (disks[0].attachment,)
     assert [disk.find("boot") is not None for disk in domain.findall("devices/disk")] == [True, False]
     assert [disk.find("readonly") is not None for disk in domain.findall("devices/disk")] == [False, True]
 

@@ -1,12 +1,15 @@
 """The files of images by themselves: their names, and bytes on their way out."""
 
+import threading
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from pumice.images.files import ImageFiles
-from pumice.model.errors import Conflict, Invalid, Misconfigured, NotFound
+from pumice.images.lock import ImageLock
+from pumice.model.errors import Conflict, Invalid, Misconfigured
 from pumice.model.ids import ImageId, new_id
 
 
@@ -35,35 +38,27 @@ async def test_nothing_but_an_id_names_a_file(files: ImageFiles, name: str) -> N
     with pytest.raises(Invalid):
         await files.save(ImageId(name), once(b"bytes"))
     with pytest.raises(Invalid):
-        await files.discard(ImageId(name))
+        await files.keep_only(ImageId(name), whole=False)
+    with pytest.raises(Invalid):
+        async with files.lock(ImageId(name)):
+            pass
 
 
 async def test_an_image_is_not_kept_before_it_is_published(files: ImageFiles) -> None:
     image_id = ImageId(new_id())
     await files.save(image_id, once(b"bytes"))
-    assert (await files.kept(), await files.leftovers()) == (frozenset(), ({image_id}, frozenset()))
+    assert await files.kept() == frozenset()
     await files.publish(image_id)
-    assert (await files.kept(), await files.leftovers()) == ({image_id}, (frozenset(), frozenset()))
-
-
-async def test_what_is_set_aside_is_out_of_sight_and_comes_back(files: ImageFiles) -> None:
-    image_id = await kept(files, b"bytes")
-    await files.set_aside(image_id)
-    assert (await files.kept(), await files.leftovers()) == (frozenset(), (frozenset(), {image_id}))
-    with pytest.raises(NotFound):
-        await anext(files.read(image_id, 0, 5))
-    await files.put_back(image_id)
+    assert await files.kept() == {image_id}
     assert [piece async for piece in files.read(image_id, 0, 5)] == [b"bytes"]
 
 
-async def test_what_is_put_back_never_covers_newer_bytes(files: ImageFiles) -> None:
-    image_id = await kept(files, b"old")
-    await files.set_aside(image_id)
-    await files.save(image_id, once(b"new"))
-    await files.publish(image_id)
-    await files.put_back(image_id)
-    assert files.path(image_id).read_bytes() == b"new"
-    assert await files.leftovers() == (frozenset(), frozenset())
+@pytest.mark.parametrize("whole", [True, False])
+async def test_an_image_is_kept_whole_or_not_at_all(files: ImageFiles, whole: bool) -> None:
+    image_id = await kept(files, b"whole")
+    await files.save(image_id, once(b"half"))
+    await files.keep_only(image_id, whole=whole)
+    assert [path.name for path in files.directory.iterdir()] == ([image_id] if whole else [])
 
 
 async def test_an_image_that_is_deleted_is_read_to_its_end(files: ImageFiles) -> None:
@@ -71,18 +66,61 @@ async def test_an_image_that_is_deleted_is_read_to_its_end(files: ImageFiles) ->
     image_id = await kept(files, content)
     reading = files.read(image_id, 0, len(content))
     read = await anext(reading)
-    await files.set_aside(image_id)
-    await files.drop(image_id)
+    await files.keep_only(image_id, whole=False)
     read += b"".join([piece async for piece in reading])
     assert read == content
 
 
-async def test_one_at_a_time_writes_an_image(files: ImageFiles) -> None:
+async def test_one_at_a_time_changes_an_image(files: ImageFiles) -> None:
     image_id = ImageId(new_id())
-    with files.hold(image_id), pytest.raises(Conflict), files.hold(image_id):
+    another = ImageFiles(files.directory)
+    async with files.lock(image_id), files.lock(ImageId(new_id())):
+        for same in (files, another):
+            with pytest.raises(Conflict):
+                async with same.lock(image_id):
+                    pass
+    async with another.lock(image_id):
         pass
-    with files.hold(image_id):
-        pass
+
+
+async def test_a_lock_is_unsettled_until_it_is_ended(files: ImageFiles) -> None:
+    image_id = ImageId(new_id())
+    with pytest.raises(Conflict):
+        async with files.lock(image_id, left_behind=True):
+            pass
+    async with files.lock(image_id):
+        assert await files.unsettled() == {image_id}
+    assert await files.unsettled() == {image_id}
+    async with files.lock(image_id, left_behind=True) as lock:
+        await files.end(lock)
+    assert await files.unsettled() == frozenset()
+
+
+def test_of_many_who_take_and_end_a_lock_never_two_hold_it(files: ImageFiles) -> None:
+    """A lock is ended by removing its file, which another may have opened a moment before."""
+    path, holding, most = files.directory / ".lock", 0, 0
+
+    def again_and_again() -> None:
+        nonlocal holding, most
+        taken = 0
+        while taken < 50:
+            lock = ImageLock(path)
+            if lock.take():
+                holding += 1
+                most = max(most, holding)
+                taken += 1
+                time.sleep(0.0005)  # let the others try
+                holding -= 1
+                lock.end()
+            lock.let_go()
+
+    threads = [threading.Thread(target=again_and_again) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1
+    assert not path.exists()
 
 
 def test_a_directory_that_cannot_be_is_explained(tmp_path: Path) -> None:

@@ -3,15 +3,13 @@
 from typing import Any
 
 import httpx
-from pumice_process import PumiceProcess
-
-VOLUMES, SERVERS, IMAGES = "/volume/v3/volumes", "/compute/v2.1/servers", "/image/v2/images"
+from tests.pumice_installation import IMAGES, SERVERS, VOLUMES, Installation
 
 
 class Stories:
     """The requests, and what must be true once they are carried out."""
 
-    def __init__(self, pumice: PumiceProcess) -> None:
+    def __init__(self, pumice: Installation) -> None:
         self.pumice = pumice
         self.image = ""
         """What servers boot from."""
@@ -34,11 +32,15 @@ class Stories:
         return str(self.pumice.call("POST", VOLUMES, body)["volume"]["id"])
 
     def boot(self, volume: str) -> str:
-        disk = {"boot_index": 0, "uuid": volume, "source_type": "volume", "destination_type": "volume"}
+        return str(self.pumice.call("POST", SERVERS, self.server(volume))["server"]["id"])
+
+    def server(self, volume: str, name: str = "s", **disk: Any) -> dict[str, Any]:
+        """What to post for a server that boots from a volume."""
         flavors = self.pumice.call("GET", "/compute/v2.1/flavors/detail")["flavors"]
         flavor = min((f for f in flavors if f["ram"] >= 256), key=lambda f: f["ram"])["id"]
-        body = {"name": "s", "flavorRef": flavor, "networks": "none", "block_device_mapping_v2": [disk]}
-        return str(self.pumice.call("POST", SERVERS, {"server": body})["server"]["id"])
+        root = {"boot_index": 0, "uuid": volume, "source_type": "volume", "destination_type": "volume", **disk}
+        wanted = {"name": name, "flavorRef": flavor, "networks": "none", "block_device_mapping_v2": [root]}
+        return {"server": wanted}
 
     def attach(self, server: str, volume: str) -> None:
         body = {"volumeAttachment": {"volumeId": volume}}
@@ -67,9 +69,10 @@ class Stories:
         assert self.pumice.http.get(path).status_code == 404
 
     def wait_for_guest(self, server: str) -> None:
-        def ready() -> bool:
-            body = {"os-getConsoleOutput": {"length": None}}
-            output = self.pumice.call("POST", f"{SERVERS}/{server}/action", body)["output"]
-            return "PUMICE-GUEST ready" in output
+        self.pumice.wait(lambda: self.boots(server) > 0, "the guest does not boot", 180)
 
-        self.pumice.wait(ready, "the guest does not boot", 120)
+    def boots(self, server: str) -> int:
+        """How often the guest has come up."""
+        body = {"os-getConsoleOutput": {"length": None}}
+        output = self.pumice.call("POST", f"{SERVERS}/{server}/action", body)["output"]
+        return str(output).count("PUMICE-GUEST ready")

@@ -1,5 +1,6 @@
-"""The audit finds every kind of breach: each is made by hand, in the rows or outside, where all was well."""
+"""Every kind of breach is found and mended. Each is made by hand where all was well, in the rows or outside."""
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +11,18 @@ import sqlalchemy as sa
 from fake_world import CONNECTOR, HOST, TENANT, FakeWorld, fake_world
 
 from pumice.backends.contract import no_progress
+from pumice.backends.fake import FakeBackend
 from pumice.backends.targets.contract import Grant
-from pumice.hypervisor.contract import Machine
-from pumice.loops.audit import breaches
+from pumice.hypervisor.contract import Disk, FileSource, Machine
+from pumice.hypervisor.fake import FakeHypervisor
+from pumice.loops.audit import breaches, repair
 from pumice.model.errors import Trouble
 from pumice.model.ids import AttachmentId, ServerId, SnapshotId, VolumeId, new_id
 from pumice.operations.course import no_faults
 from pumice.operations.harness import quiet, working
 from pumice.servers import attach_volume
-from pumice.store import tables
+from pumice.store import attachments, tables
+from pumice.store.database import Transaction
 from pumice.volumes import create
 from pumice.volumes.snapshots import create as create_snapshot
 
@@ -52,8 +56,12 @@ class Scene:
 
 
 @pytest.fixture
-async def scene() -> AsyncIterator[Scene]:
-    async with fake_world() as world:
+async def scene(database_url: str, tmp_path: Path) -> AsyncIterator[Scene]:
+    backends = {f"{HOST}@{name}": FakeBackend((name,), directory=tmp_path / name) for name in ("one", "two")}
+    for backend in backends.values():
+        await backend.start()
+    machines = FakeHypervisor(tmp_path / "machines", host=HOST)
+    async with fake_world(backends, database_url=database_url, machines=machines) as world:
         async with working(world, "at-work", no_faults):
             root, second, free = [await world.a_volume() for _ in range(3)]
             server = await world.a_server(root)
@@ -68,40 +76,7 @@ async def scene() -> AsyncIterator[Scene]:
         yield Scene(world, root, second, free, snapshot.id, server)
 
 
-async def volume_without_bytes(scene: Scene) -> str:
-    host, pool = await scene.place(scene.free)
-    await scene.world.backends[host].delete(VolumeId(scene.free), pool)
-    return f"volume {scene.free} has no bytes on {host}"
-
-
-async def bytes_without_volume(scene: Scene) -> str:
-    host, pool = await scene.place(scene.free)
-    await scene.world.backends[host].create(VolumeId(STRAY), pool, 1)
-    return f"bytes on {host} belong to no volume: {STRAY}"
-
-
-async def snapshot_without_bytes(scene: Scene) -> str:
-    host, pool = await scene.place(scene.free)
-    await scene.world.backends[host].delete_snapshot(SnapshotId(scene.snapshot), pool)
-    return f"snapshot {scene.snapshot} has no bytes on {host}"
-
-
-async def bytes_without_snapshot(scene: Scene) -> str:
-    host, pool = await scene.place(scene.free)
-    backend = scene.world.backends[host]
-    await backend.create_snapshot(SnapshotId(STRAY), VolumeId(scene.free), pool, no_progress)
-    return f"bytes on {host} belong to no snapshot: {STRAY}"
-
-
-async def export_without_attachment(scene: Scene) -> str:
-    grant = Grant(AttachmentId(STRAY), CONNECTOR["initiator"], "stranger", "secret")
-    await scene.world.target.grant(VolumeId(scene.free), Path("/dev/zero"), grant)
-    return f"export of volume {scene.free} to stranger belongs to no attachment"
-
-
-async def machine_without_server(scene: Scene) -> str:
-    await scene.world.machines.define(Machine(ServerId(STRAY), "stray", 1, 64, ()))
-    return f"machine {STRAY} on {HOST} belongs to no server"
+# --- in the rows ------------------------------------------------------------------------------------
 
 
 async def quota_that_does_not_count(scene: Scene) -> str:
@@ -111,16 +86,16 @@ async def quota_that_does_not_count(scene: Scene) -> str:
     return "quota: project project uses 4 volumes by count, 3 by its rows"
 
 
+async def quota_that_was_never_counted(scene: Scene) -> str:
+    await scene.remove(tables.quota_usage, tables.quota_usage.c.resource == "gigabytes")
+    return "quota: project project uses 0 gigabytes by count, 4 by its rows"
+
+
 async def claim_that_no_volume_makes(scene: Scene) -> str:
     p = tables.pools.c
-    more = sa.update(tables.pools).where(p.name == f"{HOST}@one#a").values(claimed_gb=99)
+    more = sa.update(tables.pools).where(p.name == f"{HOST}@one#one").values(claimed_gb=99)
     await scene.world.db.write(lambda tx: tx.execute(more) and None)
-    return f"pool {HOST}@one#a: claimed are 99 GiB by "
-
-
-async def volume_that_is_stuck(scene: Scene) -> str:
-    await scene.update(tables.volumes, scene.free, status="creating", operation_id=STRAY)
-    return f"volume {scene.free} is creating and no operation is at work on it"
+    return f"pool {HOST}@one#one: claimed are 99 GiB by "
 
 
 async def volume_in_use_by_nobody(scene: Scene) -> str:
@@ -143,9 +118,9 @@ async def disk_without_attachment(scene: Scene) -> str:
     return f"(volume {scene.second}) has no attachment"
 
 
-async def server_that_is_stuck(scene: Scene) -> str:
-    await scene.update(tables.servers, scene.server, task="powering-off", operation_id=STRAY)
-    return f"server {scene.server} is ACTIVE (powering-off) and no operation is at work on it"
+async def root_disk_without_attachment(scene: Scene) -> str:
+    await scene.remove(tables.attachments, tables.attachments.c.volume_id == scene.root)
+    return f"(volume {scene.root}) has no attachment"
 
 
 async def operation_that_waits_for_nobody(scene: Scene) -> str:
@@ -155,45 +130,298 @@ async def operation_that_waits_for_nobody(scene: Scene) -> str:
     return f"operation {volume.operation_id} (volume.create) waits for children that have all ended"
 
 
-async def silent_backend(scene: Scene) -> str:
-    scene.world.backends[f"{HOST}@one"].fail_next["inventory"] = Trouble("It is down.")
-    return f"backend {HOST}@one does not answer: It is down."
+async def _leased(scene: Scene, until: float) -> str:
+    volume = await scene.world.db.write(create.accept, TENANT, create.Wanted(size=1), scene.world.rules)
+    await scene.update(tables.operations, volume.operation_id or "", owner="ghost:1", lease_until=until)
+    return (
+        f"operation {volume.operation_id} (volume.create) is held by ghost:1, which has not renewed its lease"
+    )
 
 
-async def silent_target(scene: Scene) -> str:
-    scene.world.target.fail_next["exports"] = Trouble("It is down.")
-    return "target fake does not answer: It is down."
+async def lease_that_ended_long_ago(scene: Scene) -> str:
+    return await _leased(scene, time.time() - 3600)
 
 
-async def silent_hypervisor(scene: Scene) -> str:
-    scene.world.machines.fail_next["machines"] = Trouble("It is down.")
-    return f"hypervisor {HOST} does not answer: It is down."
+async def lease_by_a_clock_that_was_wrong(scene: Scene) -> str:
+    return await _leased(scene, time.time() + 10 * 365 * 86400)
+
+
+# --- outside ----------------------------------------------------------------------------------------
+
+
+async def bytes_without_volume(scene: Scene) -> str:
+    host, pool = await scene.place(scene.free)
+    await scene.world.backends[host].create(VolumeId(STRAY), pool, 1)
+    return f"volume {STRAY} on {host}#{pool} is an orphan"
+
+
+async def bytes_in_another_pool(scene: Scene) -> str:
+    host, _ = await scene.place(scene.free)
+    other = "two" if host.endswith("one") else "one"
+    await scene.world.backends[f"{HOST}@{other}"].create(VolumeId(scene.free), other, 1)
+    return f"volume {scene.free} on {HOST}@{other}#{other} is an orphan"
+
+
+async def bytes_without_snapshot(scene: Scene) -> str:
+    host, pool = await scene.place(scene.free)
+    backend = scene.world.backends[host]
+    await backend.create_snapshot(SnapshotId(STRAY), VolumeId(scene.free), pool, no_progress)
+    return f"snapshot {STRAY} on {host}#{pool} is an orphan"
+
+
+async def unfinished_bytes(scene: Scene) -> str:
+    host, pool = await scene.place(scene.free)
+    device = await scene.world.backends[host].device(VolumeId(scene.free), pool)
+    device.with_name(f".{scene.free}.part").touch()
+    return f"unfinished volume {scene.free} on {host}#{pool} is an orphan"
+
+
+async def export_without_attachment(scene: Scene) -> str:
+    grant = Grant(AttachmentId(STRAY), CONNECTOR["initiator"], "stranger", "secret")
+    await scene.world.target.grant(VolumeId(scene.free), Path("/dev/zero"), grant)
+    return f"export {scene.free} to stranger on {HOST}@one is an orphan"
+
+
+async def attachment_without_export(scene: Scene) -> str:
+    await scene.world.target.remove(VolumeId(scene.second))
+    return f"volume {scene.second} is not exported to its attachment "
+
+
+async def machine_without_server(scene: Scene) -> str:
+    await scene.world.machines.define(Machine(ServerId(STRAY), "stray", 1, 64, ()))
+    return f"machine {STRAY} on {HOST} is an orphan"
+
+
+async def files_without_server(scene: Scene) -> str:
+    await scene.world.machines.make_local_disk(
+        ServerId(STRAY), Path("/dev/zero"), "raw", virtual_size=1, size_gib=0
+    )
+    return f"files of server {STRAY} on {HOST} is an orphan"
+
+
+async def secret_without_attachment(scene: Scene) -> str:
+    scene.world.machines.told.add(AttachmentId(STRAY))
+    return f"secret {STRAY} on {HOST} is an orphan"
+
+
+async def machine_that_is_off(scene: Scene) -> str:
+    await scene.world.machines.stop(ServerId(scene.server), 0)
+    return f"server {scene.server} is ACTIVE and its machine is shutdown"
+
+
+async def machine_that_is_on(scene: Scene) -> str:
+    await scene.update(tables.servers, scene.server, status="SHUTOFF")
+    return f"server {scene.server} is SHUTOFF and its machine is running"
+
+
+async def machine_that_vanished(scene: Scene) -> str:
+    await scene.world.machines.delete(ServerId(scene.server))
+    return f"server {scene.server} is ACTIVE and its machine is not defined"
+
+
+async def disk_that_was_pulled(scene: Scene) -> str:
+    disk = Disk(scene.second, "vdb", FileSource(Path("/dev/zero")))
+    await scene.world.machines.detach(ServerId(scene.server), disk, 1)
+    return f"the machine of server {scene.server} lacks disks: {scene.second}; and has too many: none"
+
+
+async def disk_that_was_left_in(scene: Scene) -> str:
+    disk = Disk(STRAY, "vdc", FileSource(Path("/dev/zero")))
+    await scene.world.machines.attach(ServerId(scene.server), disk)
+    return f"the machine of server {scene.server} lacks disks: none; and has too many: {STRAY}"
 
 
 Breach = Callable[[Scene], Awaitable[str]]
-BREACHES: list[Breach] = [
-    volume_without_bytes,
-    bytes_without_volume,
-    snapshot_without_bytes,
-    bytes_without_snapshot,
-    export_without_attachment,
-    machine_without_server,
+MENDED: list[Breach] = [
     quota_that_does_not_count,
+    quota_that_was_never_counted,
     claim_that_no_volume_makes,
-    volume_that_is_stuck,
     volume_in_use_by_nobody,
     free_volume_that_is_attached,
     attachment_without_disk,
     disk_without_attachment,
-    server_that_is_stuck,
+    root_disk_without_attachment,
     operation_that_waits_for_nobody,
-    silent_backend,
-    silent_target,
-    silent_hypervisor,
+    lease_that_ended_long_ago,
+    lease_by_a_clock_that_was_wrong,
+    bytes_without_volume,
+    bytes_in_another_pool,
+    bytes_without_snapshot,
+    unfinished_bytes,
+    export_without_attachment,
+    attachment_without_export,
+    machine_without_server,
+    files_without_server,
+    secret_without_attachment,
+    machine_that_is_off,
+    machine_that_is_on,
+    machine_that_vanished,
+    disk_that_was_pulled,
+    disk_that_was_left_in,
 ]
 
 
-@pytest.mark.parametrize("breach", BREACHES, ids=lambda breach: breach.__name__)
-async def test_the_audit_says_so_in_one_sentence(scene: Scene, breach: Breach) -> None:
+async def repaired(scene: Scene) -> list[str]:
+    """What the repair said, beside a worker that carries out what it began; all is well then."""
+    said: list[str] = []
+    async with working(scene.world, "at-work", no_faults):
+        await repair(scene.world.hands, said.append)
+        await quiet(scene.world)
+        left = await repair(scene.world.hands, said.append)
+        await quiet(scene.world)
+    assert not left
+    assert await breaches(scene.world.hands) == []
+    return said
+
+
+@pytest.mark.parametrize("breach", MENDED, ids=lambda breach: breach.__name__)
+async def test_the_audit_says_so_in_one_sentence_and_the_repair_mends_it(scene: Scene, breach: Breach) -> None:
     sentence = await breach(scene)
     assert [found for found in await breaches(scene.world.hands) if sentence in found]
+    said = await repaired(scene)
+    assert [line for line in said if sentence in line]
+
+
+# --- what passes, without an operation --------------------------------------------------------------
+
+
+async def status(scene: Scene, table: sa.Table, id: str) -> str | None:  # noqa: A002
+    found: str | None = await scene.world.db.read(
+        lambda tx: tx.execute(sa.select(table.c.status).where(table.c.id == id)).scalar()
+    )
+    return found
+
+
+@pytest.mark.parametrize(
+    ("stuck", "settled"),
+    [
+        ("creating", "error"),
+        ("deleting", "error_deleting"),
+        ("extending", "available"),
+        ("uploading", "available"),
+    ],
+)
+async def test_a_volume_that_is_stuck_is_settled(scene: Scene, stuck: str, settled: str) -> None:
+    await scene.update(tables.volumes, scene.free, status=stuck, operation_id=STRAY)
+    assert await breaches(scene.world.hands) == [
+        f"volume {scene.free} is {stuck} and no operation is at work on it"
+    ]
+    await repaired(scene)
+    assert await status(scene, tables.volumes, scene.free) == settled
+
+
+async def test_a_volume_that_is_stuck_while_it_is_deleted_is_deleted(scene: Scene) -> None:
+    async with working(scene.world, "at-work", no_faults):
+        lonely = await scene.world.a_volume()
+    await scene.update(tables.volumes, lonely, status="deleting", operation_id=STRAY)
+    await repaired(scene)
+    assert await status(scene, tables.volumes, lonely) is None
+
+
+@pytest.mark.parametrize(("stuck", "settled"), [("creating", "error"), ("deleting", None)])
+async def test_a_snapshot_that_is_stuck_is_settled(scene: Scene, stuck: str, settled: str | None) -> None:
+    await scene.update(tables.snapshots, scene.snapshot, status=stuck, operation_id=STRAY)
+    assert f"snapshot {scene.snapshot} is {stuck} and no operation is at work on it" in await breaches(
+        scene.world.hands
+    )
+    await repaired(scene)
+    assert await status(scene, tables.snapshots, scene.snapshot) == settled
+
+
+@pytest.mark.parametrize(
+    ("stuck", "settled"), [("attaching", "available"), ("detaching", "available"), ("attached", "in-use")]
+)
+async def test_an_attachment_that_is_stuck_is_settled_and_its_volume_with_it(
+    scene: Scene, stuck: str, settled: str
+) -> None:
+    def break_it(tx: Transaction) -> None:
+        a = tables.attachments
+        held = {"status": stuck, "operation_id": STRAY}
+        tx.execute(sa.update(a).where(a.c.volume_id == scene.second).values(held))
+        attachments.let_volume_follow(tx, scene.second)
+
+    await scene.world.db.write(break_it)
+    [words] = await breaches(scene.world.hands)
+    assert f"is {stuck} and the operation that holds it has ended" in words
+    await repaired(scene)
+    assert await status(scene, tables.volumes, scene.second) == settled
+    assert (scene.second in await scene.world.machines.disks(ServerId(scene.server))) == (settled == "in-use")
+
+
+@pytest.mark.parametrize(
+    ("stuck", "task", "settled"),
+    [
+        ("ACTIVE", "powering-off", "ACTIVE"),
+        ("HARD_REBOOT", "rebooting_hard", "ACTIVE"),
+        ("BUILD", "spawning", "ERROR"),
+        ("ACTIVE", "deleting", None),
+    ],
+)
+async def test_a_server_that_is_stuck_is_settled(
+    scene: Scene, stuck: str, task: str, settled: str | None
+) -> None:
+    await scene.update(tables.servers, scene.server, status=stuck, task=task, operation_id=STRAY)
+    assert f"server {scene.server} is {stuck} ({task}) and no operation is at work on it" in await breaches(
+        scene.world.hands
+    )
+    await repaired(scene)
+    assert await status(scene, tables.servers, scene.server) == settled
+
+
+# --- what nobody but a person can mend --------------------------------------------------------------
+
+
+async def volume_without_bytes(scene: Scene) -> str:
+    host, pool = await scene.place(scene.free)
+    await scene.world.backends[host].delete(VolumeId(scene.free), pool)
+    return f"volume {scene.free} has no bytes on {host}"
+
+
+async def snapshot_without_bytes(scene: Scene) -> str:
+    host, pool = await scene.place(scene.free)
+    await scene.world.backends[host].delete_snapshot(SnapshotId(scene.snapshot), pool)
+    return f"snapshot {scene.snapshot} has no bytes on {host}"
+
+
+@pytest.mark.parametrize("breach", [volume_without_bytes, snapshot_without_bytes], ids=lambda it: it.__name__)
+async def test_what_is_lost_is_said_and_nothing_is_made_up_for_it(scene: Scene, breach: Breach) -> None:
+    sentence = await breach(scene)
+    said: list[str] = []
+    left = await repair(scene.world.hands, said.append)
+    assert [found.words for found in left] == [sentence]
+    assert said == [f"{sentence}: only a person can mend it"]
+    assert await status(scene, tables.volumes, scene.free) == "available"
+
+
+@pytest.mark.parametrize(
+    ("driver", "call", "sentence"),
+    [
+        ("backend", "inventory", f"backend {HOST}@one does not answer: It is down."),
+        ("target", "exports", f"target fake of {HOST}@one does not answer: It is down."),
+        ("machines", "powers", f"hypervisor {HOST} does not answer: It is down."),
+        ("machines", "secrets", f"hypervisor {HOST} does not answer: It is down."),
+    ],
+)
+async def test_a_driver_that_is_silent_is_a_breach_and_hides_no_other(
+    scene: Scene, driver: str, call: str, sentence: str
+) -> None:
+    world = scene.world
+    silent = {"backend": world.backends[f"{HOST}@one"], "target": world.target, "machines": world.machines}
+    silent[driver].fail_next[call] = Trouble("It is down.")
+    await quota_that_does_not_count(scene)
+    assert set(await breaches(world.hands)) >= {
+        sentence,
+        "quota: project project uses 4 volumes by count, 3 by its rows",
+    }
+
+
+async def test_a_place_where_nearly_all_is_strange_is_more_likely_the_wrong_database(scene: Scene) -> None:
+    backend = scene.world.backends[f"{HOST}@one"]
+    strays = [VolumeId(new_id()) for _ in range(11)]
+    for stray in strays:
+        await backend.create(stray, "one", 1)
+    said: list[str] = []
+    left = await repair(scene.world.hands, said.append)
+    assert len(left) == 12
+    assert f"most of what is on {HOST}@one belongs to nobody" in left[0].words
+    assert set(strays) <= (await backend.inventory()).volumes

@@ -4,20 +4,24 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
+from clock import Clock
 from fake_world import CONNECTOR, HOST, TENANT, FakeWorld, fake_world
 
 from pumice.attachments import connect, disconnect
 from pumice.backends.targets.contract import Grant
-from pumice.loops.exports import Exports
+from pumice.loops import exports
+from pumice.loops.breach import Repair
 from pumice.model.errors import Trouble
 from pumice.model.ids import AttachmentId, VolumeId, new_id
 from pumice.model.volume import Attachment
 from pumice.operations.course import no_faults
 from pumice.operations.harness import quiet, working
-from pumice.store import attachments
+from pumice.store import attachments, tables
 from pumice.store.database import Transaction
 
 DEVICE = Path("/dev/zero")
+GRACE = 300.0
 
 
 @pytest.fixture
@@ -27,8 +31,13 @@ async def world() -> AsyncIterator[FakeWorld]:
 
 
 @pytest.fixture
-def loop(world: FakeWorld) -> Exports:
-    return Exports(world.hands)
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def loop(world: FakeWorld, clock: Clock) -> Repair:
+    return Repair(exports.look, world.hands, grace=GRACE, clock=clock)
 
 
 async def connected(world: FakeWorld) -> Attachment:
@@ -59,109 +68,120 @@ def a_grant() -> tuple[VolumeId, Grant]:
 
 
 async def test_what_a_restarted_daemon_forgot_is_exported_again_with_the_same_words(
-    world: FakeWorld, loop: Exports
+    world: FakeWorld, loop: Repair
 ) -> None:
     links = [await connected(world), await connected(world)]
     world.target.forget()
     assert not any(admitted(world, link) for link in links)
-    await loop.align()
+    await loop.run()
     assert all(admitted(world, link) for link in links)
     assert not await world.breaches()
 
 
 async def test_one_export_that_cannot_be_restored_keeps_no_other_from_it(
-    world: FakeWorld, loop: Exports
+    world: FakeWorld, loop: Repair
 ) -> None:
     links = [await connected(world), await connected(world), await connected(world)]
     world.target.forget()
     world.target.fail_next["grant"] = Trouble("The daemon stumbles.")
-    await loop.align()
+    await loop.run()
     assert sum(admitted(world, link) for link in links) == 2
-    await loop.align()
+    await loop.run()
     assert all(admitted(world, link) for link in links)
 
 
-async def test_a_daemon_that_does_not_answer_is_looked_at_again(world: FakeWorld, loop: Exports) -> None:
+async def test_a_daemon_that_does_not_answer_is_looked_at_again(world: FakeWorld, loop: Repair) -> None:
     link = await connected(world)
     world.target.forget()
     world.target.fail_next["exports"] = Trouble("The daemon is down.")
-    await loop.align()
+    await loop.run()
     assert not admitted(world, link)
-    await loop.align()
+    await loop.run()
     assert admitted(world, link)
 
 
-async def test_what_is_in_order_is_left_alone(world: FakeWorld, loop: Exports) -> None:
+async def test_what_is_in_order_is_left_alone(world: FakeWorld, loop: Repair, clock: Clock) -> None:
     link = await connected(world)
     world.target.fail_next = {call: Trouble("Nobody should call.") for call in ("grant", "revoke", "remove")}
     for _ in range(3):
-        await loop.align()
+        await loop.run()
+        clock.goes_on(GRACE)
     assert admitted(world, link)
     assert set(world.target.fail_next) == {"grant", "revoke", "remove"}
 
 
-async def test_an_export_that_belongs_to_nobody_is_removed_when_it_is_seen_twice(
-    world: FakeWorld, loop: Exports
+async def test_an_export_that_belongs_to_nobody_is_removed_once_it_has_lasted(
+    world: FakeWorld, loop: Repair, clock: Clock
 ) -> None:
     volume, grant = a_grant()
     await world.target.grant(volume, DEVICE, grant)
-    await loop.align()
-    assert volume in world.target.devices
-    await loop.align()
+    for _ in range(3):
+        await loop.run()
+        assert volume in world.target.devices
+        clock.goes_on(GRACE / 3)
+    await loop.run()
     assert volume not in world.target.devices
 
 
 async def test_an_account_that_belongs_to_nobody_is_removed_and_the_others_of_the_volume_stay(
-    world: FakeWorld, loop: Exports
+    world: FakeWorld, loop: Repair, clock: Clock
 ) -> None:
     link = await connected(world)
     volume = VolumeId(link.volume_id)
     await world.target.grant(volume, DEVICE, a_grant()[1])
-    for _ in range(2):
-        await loop.align()
+    await loop.run()
+    clock.goes_on(GRACE)
+    await loop.run()
     assert await world.target.exports() == {volume: frozenset({link.chap_username})}
 
 
-async def test_an_orphan_that_cannot_be_removed_is_tried_again(world: FakeWorld, loop: Exports) -> None:
+async def test_an_orphan_that_cannot_be_removed_is_tried_again(
+    world: FakeWorld, loop: Repair, clock: Clock
+) -> None:
     volume, grant = a_grant()
     await world.target.grant(volume, DEVICE, grant)
     world.target.fail_next["revoke"] = Trouble("The daemon stumbles.")
-    for _ in range(2):
-        await loop.align()
+    await loop.run()
+    clock.goes_on(GRACE)
+    await loop.run()
     assert volume in world.target.devices
-    await loop.align()
+    await loop.run()
     assert volume not in world.target.devices
 
 
-async def test_an_orphan_that_went_by_itself_between_two_looks_is_none(world: FakeWorld, loop: Exports) -> None:
+async def test_an_orphan_that_went_by_itself_and_came_back_has_its_grace_anew(
+    world: FakeWorld, loop: Repair, clock: Clock
+) -> None:
     volume, grant = a_grant()
     await world.target.grant(volume, DEVICE, grant)
-    await loop.align()
+    await loop.run()
     await world.target.remove(volume)
-    await loop.align()
+    clock.goes_on(GRACE)
+    await loop.run()
     await world.target.grant(volume, DEVICE, grant)
-    await loop.align()
+    await loop.run()
     assert volume in world.target.devices
 
 
 async def test_an_export_that_is_just_being_made_is_neither_made_nor_removed_by_the_loop(
-    world: FakeWorld, loop: Exports
+    world: FakeWorld, loop: Repair, clock: Clock
 ) -> None:
     async with working(world, "at-work", no_faults):
         volume_id = await world.a_volume()
     link, operation_id = await begin(world, volume_id)
-    await loop.align()
+    await loop.run()
     assert not await world.target.exports()
     grant = Grant(AttachmentId(link.id), CONNECTOR["initiator"], link.chap_username or "", "secret")
     await world.target.grant(VolumeId(volume_id), DEVICE, grant)  # as the operation's step does
     for _ in range(3):
-        await loop.align()
+        await loop.run()
+        clock.goes_on(GRACE)
     assert await world.target.exports() == {volume_id: frozenset({link.chap_username})}
     async with working(world, "at-work", no_faults):
         await world.ended(operation_id)
 
 
-async def test_an_export_that_is_being_removed_is_not_restored(world: FakeWorld, loop: Exports) -> None:
+async def test_an_export_that_is_being_removed_is_not_restored(world: FakeWorld, loop: Repair) -> None:
     link = await connected(world)
 
     def accept(tx: Transaction) -> str | None:
@@ -169,17 +189,32 @@ async def test_an_export_that_is_being_removed_is_not_restored(world: FakeWorld,
 
     await world.db.write(accept)
     world.target.forget()
-    await loop.align()
+    await loop.run()
     assert not admitted(world, link)
     async with working(world, "at-work", no_faults):
         await quiet(world)
     assert not await world.breaches()
 
 
-async def test_the_volumes_of_another_host_are_not_exported_here(world: FakeWorld, loop: Exports) -> None:
+async def test_one_whose_detaching_failed_halfway_is_neither_restored_nor_removed(
+    world: FakeWorld, loop: Repair, clock: Clock
+) -> None:
+    link = await connected(world)
+    gone_wrong = sa.update(tables.attachments).values(status="error_detaching", operation_id=None)
+    await world.db.write(lambda tx: tx.execute(gone_wrong) and None)
+    await loop.run()
+    clock.goes_on(GRACE)
+    await loop.run()
+    assert admitted(world, link)
+    world.target.forget()
+    await loop.run()
+    assert not admitted(world, link)
+
+
+async def test_the_volumes_of_another_host_are_not_exported_here(world: FakeWorld, loop: Repair) -> None:
     link = await connected(world)
     world.target.forget()
     place = await world.db.read(lambda tx: attachments.exported_at(tx, f"{HOST}@one"))
     world.hands.targets.pop(f"{HOST}@one" if place else f"{HOST}@two")
-    await loop.align()
+    await loop.run()
     assert not admitted(world, link)

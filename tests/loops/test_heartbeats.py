@@ -1,5 +1,6 @@
 """A driver that answers is up; one that is silent, hangs or stops is down; none drags another along."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -22,7 +23,8 @@ async def world() -> AsyncIterator[FakeWorld]:
 
 
 def hearts_of(world: FakeWorld, **zones: str) -> Heartbeats:
-    return Heartbeats(world.hands, HOST, "nova", {f"{HOST}@{name}": zone for name, zone in zones.items()}, 0.2)
+    places = {f"{HOST}@{name}": zone for name, zone in zones.items()}
+    return Heartbeats(world.hands, HOST, "nova", places, patience=0.2)
 
 
 async def up(world: FakeWorld) -> set[tuple[str, str]]:
@@ -72,3 +74,15 @@ async def test_a_backend_may_be_in_a_zone_of_its_own(world: FakeWorld) -> None:
     await hearts_of(world, one="east").beat()
     zones = {pool.host: pool.availability_zone for pool in await world.db.read(pools.every)}
     assert zones == {f"{HOST}@one": "east", f"{HOST}@two": "nova"}
+
+
+async def test_a_driver_that_hangs_delays_no_other(world: FakeWorld) -> None:
+    world.backends[f"{HOST}@one"].delay = 60
+    hearts = hearts_of(world)
+    hearts.patience = 10
+    beating = asyncio.create_task(hearts.beat())
+    async with asyncio.timeout(8):
+        while await up(world) != ALL - {ONE}:
+            await asyncio.sleep(0.01)
+    assert not beating.done()
+    beating.cancel()

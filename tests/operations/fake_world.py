@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,9 +13,11 @@ from pumice.backends.fake import FakeBackend
 from pumice.backends.targets.fake import FakeTarget
 from pumice.catalog import volume_types
 from pumice.hypervisor.fake import FakeHypervisor
+from pumice.images import from_volume
+from pumice.images.files import ImageFiles
 from pumice.loops.audit import breaches
 from pumice.loops.heartbeats import Heartbeats
-from pumice.model.ids import ProjectId, UserId, new_id
+from pumice.model.ids import ImageId, ProjectId, UserId, new_id
 from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.server import Flavor
@@ -126,6 +129,8 @@ async def fake_world(
     backends: dict[str, FakeBackend] | None = None,
     rules: Rules | None = None,
     database_url: str | None = None,
+    machines: FakeHypervisor | None = None,
+    grows_in_use: bool = True,
 ) -> AsyncIterator[FakeWorld]:
     """A fresh one; ``backends`` by ``host@backend``. On an empty database, or on SQLite."""
     with TemporaryDirectory(prefix="pumice-") as directory:
@@ -137,11 +142,14 @@ async def fake_world(
             volume_types.make_default(tx, rules)
 
         await db.write(furnish)
-        target, machines = FakeTarget(), FakeHypervisor(host=HOST)
+        kept = ImageFiles(Path(directory) / "images")
+        target, machines = FakeTarget(grows_in_use=grows_in_use), machines or FakeHypervisor(host=HOST)
         backends = backends or {f"{HOST}@one": FakeBackend(("a",)), f"{HOST}@two": FakeBackend(("b",))}
         hands = Hands(
             db,
-            image_path=lambda image_id: Path(directory) / image_id,
+            image_path=lambda image_id: kept.path(ImageId(image_id)),
+            keep_image=partial(from_volume.keep, db, kept),
+            drop_image=partial(from_volume.drop, db, kept),
             backends=backends,
             targets=dict.fromkeys(backends, target),
             hypervisors={HOST: machines},

@@ -1,7 +1,8 @@
 """The engine by itself, with a demo verb that stacks plates: one on the shelf is an effect outside."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,15 @@ import pytest
 from pumice.model.errors import Elsewhere, PumiceError, Trouble
 from pumice.model.rules import Rules
 from pumice.model.scope import HOUSE
-from pumice.operations.course import Course
+from pumice.operations.course import Course, FaultPoint, no_faults
 from pumice.operations.endings import Endings
 from pumice.operations.hands import Hands
+from pumice.operations.leases import GONE_SECONDS
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, scheduler
 from pumice.operations.runner import Runner
 from pumice.store import operations as log
 from pumice.store.database import Database, Transaction, open_database
-from pumice.store.tables import metadata
+from pumice.store.tables import metadata, operations
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,9 @@ class Kitchen:
         self.told: list[str] = []
         self.fail: dict[str, list[Exception]] = {}
         self.gate: asyncio.Event | None = None
+        self.hands: list[str] = []
+        """What somebody puts on the shelf at this moment."""
+        self.cut = 0
 
     def trip(self, where: str) -> None:
         if errors := self.fail.get(where):
@@ -63,8 +68,15 @@ async def wash(op: Operation[Plate], hands: Hands) -> None:
 
 
 async def put(op: Operation[Plate], hands: Hands) -> None:
-    if KITCHEN.gate:
-        await KITCHEN.gate.wait()
+    KITCHEN.hands.append(op.params.name)
+    try:
+        if KITCHEN.gate:
+            await KITCHEN.gate.wait()
+    except asyncio.CancelledError:
+        KITCHEN.cut += 1
+        raise
+    finally:
+        KITCHEN.hands.remove(op.params.name)
     entry = f"{op.params.name}@{op.notes['shelf']}"
     if entry not in KITCHEN.shelf:
         KITCHEN.shelf.append(entry)
@@ -102,6 +114,9 @@ STACK = Verb(
 )
 
 
+WASH = Verb(kind="plate.wash", params=Plate, steps=(Step(wash, at=cook),), failed=failed)
+
+
 def start_two(tx: Transaction, op: Operation[Plate], rules: Rules) -> None:
     children = [
         enqueue(tx, STACK, Plate(f"{op.params.name}{n}"), subject="x", who=HOUSE, parent=op) for n in (1, 2)
@@ -132,15 +147,20 @@ class House:
         host: str = "here",
         places: tuple[str, ...] = ("scheduler", "cook"),
         workers: int = 32,
+        lease: float = 30.0,
+        faults: FaultPoint = no_faults,
+        db: Database | None = None,
     ) -> Runner:
         runner = Runner(
-            self.db,
-            (STACK, SET_TABLE),
+            db or self.db,
+            (STACK, SET_TABLE, WASH),
             self.hands,
             host=host,
             boot=boot,
             places=places,
             workers=workers,
+            lease=lease,
+            faults=faults,
             first_backoff=0.01,
         )
         self.tasks.append((runner, asyncio.create_task(runner.run())))
@@ -162,6 +182,12 @@ class House:
 
     async def row(self, operation_id: str) -> Any:
         return await self.db.read(log.get, operation_id)
+
+    async def reaches(self, place: str, operation_id: str) -> None:
+        """Wait until it is to go on at a place."""
+        async with asyncio.timeout(20):
+            while (await self.row(operation_id))["place"] != place:
+                await asyncio.sleep(0.01)
 
     async def history(self, operation_id: str) -> list[str]:
         lines = await self.db.read(log.lines, operation_id)
@@ -292,7 +318,7 @@ async def test_a_worker_that_lost_its_lease_writes_nothing(house: House, kitchen
 
     def take_over(tx: Transaction) -> Sequence[log.Row]:
         log.release(tx, op, attempt, 0.0)
-        return log.claim(tx, ("cook",), "other:1", 1e12, 30.0, 1)[0]
+        return log.claim(tx, log.Asked(("cook",), "other:1"), 1e12, 30.0, 1)[0]
 
     rows = await house.db.write(take_over)
     assert [row["id"] for row in rows] == [op]
@@ -300,6 +326,79 @@ async def test_a_worker_that_lost_its_lease_writes_nothing(house: House, kitchen
     await asyncio.sleep(0.1)
     row = await house.row(op)
     assert (row["owner"], row["state"], row["position"]) == ("other:1", "running", 2)
+
+
+async def test_a_step_is_cut_short_when_another_worker_has_taken_over(house: House, kitchen: Kitchen) -> None:
+    kitchen.gate = asyncio.Event()
+    house.start(host="slow", lease=1.0)
+    op = await house.enqueue("a")
+    await until(lambda: kitchen.hands == ["a"])
+    attempt = (await house.row(op))["attempt"]
+    await house.db.write(log.release, op, attempt, 1e12)
+    await until(lambda: kitchen.cut == 1)
+    row = await house.row(op)
+    assert (row["owner"], row["attempt"], row["position"]) == (None, attempt, 2)
+    assert (await house.history(op))[-1] == "do wash done"
+
+
+async def test_a_worker_that_wakes_up_has_no_operation_twice_in_hand(house: House, kitchen: Kitchen) -> None:
+    """Its lease is over, but nobody else came: what it was stopped in goes on, and does not begin again."""
+    kitchen.gate = asyncio.Event()
+    house.start()
+    op = await house.enqueue("a")
+    await until(lambda: kitchen.hands == ["a"])
+    attempt = (await house.row(op))["attempt"]
+    await house.db.write(lambda tx: tx.execute(operations.update().values(lease_until=0.0)) and None)
+    for n in range(5):
+        assert await house.ended(await house.enqueue(f"other {n}", WASH)) == (True, None)
+    assert kitchen.hands == ["a"]
+    kitchen.gate.set()
+    assert await house.ended(op) == (True, None)
+    assert (await house.row(op))["attempt"] == attempt
+    assert (await house.history(op)).count("do put done") == 1
+
+
+async def test_no_step_begins_on_a_lease_that_is_over(house: House) -> None:
+    stops = [1.0]
+
+    def stop(when: str, _direction: str, step: str, _op: Operation[Any]) -> None:
+        if (when, step) == ("before", "put") and stops:
+            time.sleep(stops.pop())  # the whole process, as SIGSTOP would
+
+    house.start(lease=0.5, faults=stop)
+    op = await house.enqueue("a")
+    assert await house.ended(op) == (True, None)
+    assert not stops
+    assert (await house.row(op))["attempt"] == 2
+    assert (await house.history(op)).count("do put done") == 1
+
+
+@pytest.mark.parametrize("database_url", [pytest.param("postgresql", marks=pytest.mark.real)], indirect=True)
+async def test_what_a_dead_worker_held_is_free_before_its_lease_is_over(
+    house: House, kitchen: Kitchen, database_url: str
+) -> None:
+    kitchen.gate = asyncio.Event()
+    dying = open_database(database_url)
+    house.start(host="dying", lease=3600, db=dying)
+    op = await house.enqueue("a")
+    await until(lambda: kitchen.hands == ["a"])
+    house.start(host="other")
+    await asyncio.sleep(GONE_SECONDS + 2)  # as long as the worker lives it is left alone
+    assert (await house.row(op))["owner"] == "dying:1"
+    _, task = house.tasks.pop(0)
+    task.cancel()
+    await asyncio.wait([task])
+    await dying.close()
+    kitchen.gate.set()
+    assert await house.ended(op) == (True, None)
+    assert kitchen.shelf == ["a@shelf-0"]
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Wait for something in this process."""
+    async with asyncio.timeout(30):
+        while not true():
+            await asyncio.sleep(0.01)
 
 
 async def test_two_workers_never_hold_one_operation(house: House) -> None:
@@ -315,9 +414,8 @@ async def test_two_workers_never_hold_one_operation(house: House) -> None:
 async def test_steps_go_to_the_worker_of_their_place(house: House) -> None:
     house.start(host="one", places=("scheduler",))
     op = await house.enqueue("a")
-    await asyncio.sleep(0.1)
-    row = await house.row(op)
-    assert (row["place"], row["owner"]) == ("cook", None)
+    await house.reaches("cook", op)
+    assert (await house.row(op))["owner"] is None
     house.start(host="two", places=("cook",))
     assert await house.ended(op) == (True, None)
 
@@ -339,7 +437,7 @@ async def test_a_failed_child_fails_its_parent(house: House, kitchen: Kitchen) -
 async def test_the_deadline_ends_an_operation_whose_place_stays_away(house: House, kitchen: Kitchen) -> None:
     house.start(places=("scheduler",))
     op = await house.enqueue("a")
-    await asyncio.sleep(0.1)
+    await house.reaches("cook", op)
     course = Course({STACK.kind: STACK}, "here:1", frozenset({"scheduler"}))
     row = await house.row(op)
     assert await house.db.write(course.give_up_overdue, row["deadline"] + 1) == 1
@@ -356,7 +454,7 @@ async def test_the_deadline_ends_an_operation_whose_place_stays_away(house: Hous
 async def test_cancelling_asks_for_the_undo(house: House, kitchen: Kitchen) -> None:
     house.start(places=("scheduler",))
     op = await house.enqueue("a")
-    await asyncio.sleep(0.1)
+    await house.reaches("cook", op)
     assert await house.db.write(log.ask_to_cancel, op)
     house.start(host="cook", places=("cook",))
     assert await house.ended(op) == (False, "The operation was cancelled.")
@@ -397,6 +495,27 @@ async def test_no_more_is_taken_than_there_are_workers(house: House, kitchen: Ki
     assert await taken() == runner.workers == 3
     kitchen.gate.set()
     assert all([await house.ended(op) == (True, None) for op in ops])
+
+
+async def test_a_flood_of_one_kind_leaves_workers_for_the_others(house: House, kitchen: Kitchen) -> None:
+    kitchen.gate = asyncio.Event()
+    flood = [await house.enqueue(f"p{n}") for n in range(40)]
+    runner = house.start(workers=8)
+    while runner.taken < 6:
+        await asyncio.sleep(0.01)
+    other = await house.enqueue("q", WASH)
+    assert await house.ended(other) == (True, None)
+    assert kitchen.shelf == []
+    kitchen.gate.set()
+    assert all([await house.ended(op) == (True, None) for op in flood])
+
+
+async def test_the_oldest_is_carried_first(house: House, kitchen: Kitchen) -> None:
+    ops = [await house.enqueue(f"p{n}") for n in range(6)]
+    house.start(workers=1)
+    for op in ops:
+        await house.ended(op)
+    assert kitchen.shelf == [f"p{n}@shelf-0" for n in range(6)]
 
 
 async def test_ended_operations_are_forgotten_after_a_while(house: House) -> None:

@@ -1,20 +1,37 @@
 """Every operation passes the harness: straight, twice, failing, undone twice, killed, at each of its steps."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from fake_world import CONNECTOR, FLAVOR, TENANT, FakeWorld, fake_world
+from fake_world import CONNECTOR, FLAVOR, HOST, TENANT, FakeWorld, fake_world
 
 from pumice.app.verbs import VERBS
 from pumice.attachments import connect, disconnect
+from pumice.backends.fake import FakeBackend
+from pumice.hypervisor.contract import Power
+from pumice.model.ids import ServerId
 from pumice.operations.harness import Scenario, Trial, perform, trials
-from pumice.operations.operation import Verb
-from pumice.servers import attach_volume, boot, console, detach_volume, power
+from pumice.operations.operation import Step, Verb
+from pumice.servers import attach_volume, boot, console, detach_volume, power, repair_disks
 from pumice.servers import delete as delete_server
-from pumice.store import attachments, operations, servers, volumes
-from pumice.volumes import create, delete, delete_with_snapshots, extend
+from pumice.store import attachments, images, operations, servers, snapshots, volumes
+from pumice.volumes import (
+    create,
+    delete,
+    delete_with_snapshots,
+    extend,
+    manage,
+    revert,
+    strangers,
+    unmanage,
+    upload,
+)
 from pumice.volumes.snapshots import create as create_snapshot
 from pumice.volumes.snapshots import delete as delete_snapshot
 
@@ -121,7 +138,124 @@ async def check_extend(world: FakeWorld, stage: Stage, well: bool) -> None:
     assert (volume.status, volume.size) == ("available", 3 if well else 1)
 
 
-scenario(extend.EXTEND, a_volume, begin_extend, check_extend)
+UNUSED = replace(
+    extend.EXTEND,
+    steps=tuple(step for step in extend.EXTEND.steps if isinstance(step, Step) and step.when is None),
+)
+"""The steps that an operation on a volume which nobody uses has."""
+scenario(UNUSED, a_volume, begin_extend, check_extend)
+
+
+async def a_volume_in_use(world: FakeWorld) -> Stage:
+    root = await world.a_volume()
+    return {"volume": root, "server": await world.a_server(root)}
+
+
+async def begin_extend_in_use(world: FakeWorld, stage: Stage) -> str:
+    await world.db.write(lambda tx: extend.accept(tx, TENANT, stage["volume"], 3, world.rules, in_use=True))
+    return await running(world, stage["volume"])
+
+
+async def check_extend_in_use(world: FakeWorld, stage: Stage, well: bool) -> None:
+    volume = await world.db.read(volumes.find, stage["volume"])
+    assert volume is not None
+    assert (volume.status, volume.size) == ("in-use", 3 if well else 1)
+    assert await world.machines.power(ServerId(stage["server"])) == Power.RUNNING
+
+
+SCENARIOS["volume.extend in use"] = Scenario(
+    extend.EXTEND,
+    partial(fake_world, grows_in_use=False),
+    a_volume_in_use,
+    begin_extend_in_use,
+    check_extend_in_use,
+)
+
+
+async def begin_revert(world: FakeWorld, stage: Stage) -> str:
+    await world.db.write(revert.accept, TENANT, stage["volume"], stage["snapshot"])
+    return await running(world, stage["volume"])
+
+
+async def check_revert(world: FakeWorld, stage: Stage, well: bool) -> None:
+    assert await world.volume_status(stage["volume"]) == "available"
+    snapshot = await world.db.read(snapshots.find, stage["snapshot"])
+    assert snapshot is not None
+    assert snapshot.status == "available"
+
+
+async def begin_manage(world: FakeWorld, stage: Stage) -> str:
+    existing = manage.Existing(pool=f"{HOST}@one#a", name="stranger")
+    volume = await world.db.write(manage.accept, TENANT, existing, world.rules)
+    stage["volume"] = volume.id
+    return volume.operation_id or ""
+
+
+async def check_manage(world: FakeWorld, stage: Stage, well: bool) -> None:
+    volume = await world.db.read(volumes.find, stage["volume"])
+    assert volume is not None
+    wanted = ("available", 1, f"{HOST}@one#a") if well else ("error_managing", 0, None)
+    assert (volume.status, volume.size, volume.pool) == wanted
+    left = await world.backends[f"{HOST}@one"].strangers("a")
+    assert [one.name for one in left] == ([] if well else ["stranger"])
+
+
+scenario(manage.MANAGE, nothing, begin_manage, check_manage)
+
+
+async def begin_unmanage(world: FakeWorld, stage: Stage) -> str:
+    await world.db.write(unmanage.accept, TENANT, stage["volume"])
+    return await running(world, stage["volume"])
+
+
+async def check_unmanage(world: FakeWorld, stage: Stage, well: bool) -> None:
+    assert await world.volume_status(stage["volume"]) == (None if well else "available")
+    kept = [
+        one.name
+        for name, pool in (("one", "a"), ("two", "b"))
+        for one in await world.backends[f"{HOST}@{name}"].strangers(pool)
+    ]
+    assert not well or f"unmanaged-{stage['volume']}" in kept
+
+
+scenario(unmanage.UNMANAGE, a_volume, begin_unmanage, check_unmanage)
+
+
+@asynccontextmanager
+async def world_of_bytes(database_url: str | None = None) -> AsyncIterator[FakeWorld]:
+    """One whose backend holds real bytes."""
+    with TemporaryDirectory(prefix="pumice-") as directory:
+        backends = {f"{HOST}@one": FakeBackend(("a",), directory=Path(directory))}
+        await backends[f"{HOST}@one"].start()
+        async with fake_world(backends, database_url=database_url) as world:
+            yield world
+
+
+async def begin_upload(world: FakeWorld, stage: Stage) -> str:
+    wanted = upload.Wanted("image", "qcow2")
+    _, image = await world.db.write(lambda tx: upload.accept(tx, TENANT, stage["volume"], wanted, in_use=False))
+    stage["image"] = image.id
+    return await running(world, stage["volume"])
+
+
+async def check_upload(world: FakeWorld, stage: Stage, well: bool) -> None:
+    assert await world.volume_status(stage["volume"]) == "available"
+    assert await world.db.read(images.status, stage["image"]) == ("active" if well else None)
+    assert world.hands.image_path(stage["image"]).exists() is well
+
+
+SCENARIOS[upload.UPLOAD.kind] = Scenario(upload.UPLOAD, world_of_bytes, a_volume, begin_upload, check_upload)
+
+
+async def begin_to_list_strangers(world: FakeWorld, stage: Stage) -> str:
+    return await world.db.write(strangers.accept, TENANT, f"{HOST}@one")
+
+
+async def check_list_of_strangers(world: FakeWorld, stage: Stage, well: bool) -> None:
+    pass
+
+
+scenario(strangers.STRANGERS, nothing, begin_to_list_strangers, check_list_of_strangers)
 
 
 # --- snapshots ----------------------------------------------------------------------------------
@@ -157,6 +291,9 @@ async def a_snapshot(world: FakeWorld) -> Stage:
     stage = await a_volume(world)
     await world.ended(await begin_snapshot(world, stage))
     return stage
+
+
+scenario(revert.REVERT, a_snapshot, begin_revert, check_revert)
 
 
 async def begin_delete_with_snapshots(world: FakeWorld, stage: Stage) -> str:
@@ -333,6 +470,11 @@ async def begin_console(world: FakeWorld, stage: Stage) -> str:
     return str(await world.db.write(console.accept, TENANT, stage["server"], 10))
 
 
+async def begin_repair_disks(world: FakeWorld, stage: Stage) -> str:
+    assert await world.db.write(repair_disks.accept, stage["server"])
+    return await running(world, stage["server"])
+
+
 def status_is(well_status: str, failed_status: str) -> Callable[[FakeWorld, Stage, bool], Awaitable[None]]:
     async def check(world: FakeWorld, stage: Stage, well: bool) -> None:
         assert await world.server_status(stage["server"]) == (well_status if well else failed_status)
@@ -351,6 +493,7 @@ scenario(power.STOP, a_server, begin_stop, status_is("SHUTOFF", "ACTIVE"))
 scenario(power.START, a_stopped_server, begin_start, status_is("ACTIVE", "SHUTOFF"))
 scenario(power.SOFT_REBOOT, a_server, begin_soft_reboot, status_is("ACTIVE", "ACTIVE"))
 scenario(power.HARD_REBOOT, a_server, begin_hard_reboot, status_is("ACTIVE", "ACTIVE"))
+scenario(repair_disks.REPAIR_DISKS, a_server_with_two_disks, begin_repair_disks, status_is("ACTIVE", "ACTIVE"))
 scenario(console.CONSOLE, a_server, begin_console, status_is("ACTIVE", "ACTIVE"))
 
 
@@ -367,4 +510,5 @@ def test_every_verb_has_a_scenario() -> None:
     ],
 )
 async def test_it_ends_and_leaves_nothing(name: str, trial: Trial, database_url: str) -> None:
-    await perform(replace(SCENARIOS[name], world=lambda: fake_world(database_url=database_url)), trial)
+    tried = SCENARIOS[name]
+    await perform(replace(tried, world=partial(tried.world, database_url=database_url)), trial)

@@ -139,13 +139,13 @@ async def test_a_backend_whose_service_is_disabled_gets_no_volume() -> None:
 
 async def test_a_backend_whose_service_is_down_gets_no_volume() -> None:
     async with world_of(best=100, next=50) as world:
-        await world.db.write(services.silence, VOLUME, "here@best")
+        await world.db.write(services.silence, [(VOLUME, "here@best")])
         assert (await made(world)).pool == "here@next#pool"
 
 
 async def test_with_every_service_down_a_create_ends_in_an_explained_error() -> None:
     async with world_of(only=100) as world:
-        await world.db.write(services.silence, VOLUME, "here@only")
+        await world.db.write(services.silence, [(VOLUME, "here@only")])
         assert (await made(world)).status == "error"
         assert await told(world) == ["No valid backend was found: no volume service is up."]
 
@@ -160,7 +160,7 @@ async def test_a_report_of_a_backend_leaves_the_claims_in_its_pools_alone() -> N
 async def test_a_pool_that_comes_back_is_as_full_as_it_was() -> None:
     async with world_of(only=100) as world:
         await made(world, 7)
-        await world.db.write(pools.report, "here@only", [])
+        await world.db.write(pools.report, {"here@only": []})
         assert await claimed(world) == {}
         await Heartbeats(world.hands, HOST, "nova", {}).beat()
         assert await claimed(world) == {"here@only#pool": 7}

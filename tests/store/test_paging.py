@@ -53,6 +53,7 @@ def volume(number: int) -> Volume:
         read_only=False,
         metadata={},
         image_metadata=None,
+        encryption_key_id=None,
         operation_id=None,
         created_at=datetime(2026, 1, 1) + timedelta(seconds=number // 10),
         updated_at=None,

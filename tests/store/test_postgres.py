@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -14,6 +15,7 @@ from pumice.store import listening, quotas, schema
 from pumice.store.database import MISSED, Transaction
 from pumice.store.postgres import PostgresDatabase
 from pumice.store.tables import quota_usage
+from pumice.store.turns import in_turn
 
 pytestmark = pytest.mark.real
 
@@ -73,6 +75,20 @@ async def test_of_two_that_would_be_wrong_together_one_is_run_again(
         await db.write(lambda tx: quotas.set_limits(tx, "b", {"x": 2}))
 
 
+async def test_in_turn_none_is_run_again(db: PostgresDatabase) -> None:
+    runs = 0
+
+    @in_turn(lambda project: project)
+    def use_in_turn(tx: Transaction, project: str) -> None:
+        nonlocal runs
+        runs += 1
+        quotas.take(tx, project, {}, {"volumes": 1})
+
+    await db.write(use)
+    await asyncio.gather(*(db.write(use_in_turn, "project") for _ in range(40)))
+    assert (await db.read(used), runs) == (41, 40)
+
+
 async def test_a_read_sees_one_snapshot_and_writes_nothing(db: PostgresDatabase) -> None:
     with pytest.raises(sa.exc.DBAPIError, match="read-only"):
         await db.read(use)
@@ -107,6 +123,44 @@ async def test_a_restart_of_the_server_loses_no_write_and_repeats_none(
         await asyncio.sleep(0.3)
         restarted.set()
     assert await db.read(used) == done > 0
+
+
+async def test_a_farewell_that_comes_before_the_end_of_its_connection_fails_nothing(
+    db: PostgresDatabase, postgres: PostgresServer, url: str, tmp_path: Path
+) -> None:
+    """A server that stops says so on idle connections. What is asked between that and the end is lost too."""
+    farewell = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection\0\0"
+    clients: list[asyncio.StreamWriter] = []
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        behind, to_server = await asyncio.open_unix_connection(postgres.directory / ".s.PGSQL.5432")
+        clients.append(writer)
+        async with asyncio.TaskGroup() as ways:
+            ways.create_task(pass_on(reader, to_server))
+            ways.create_task(pass_on(behind, writer))
+
+    server = await asyncio.start_unix_server(relay, tmp_path / ".s.PGSQL.5432")
+    far = PostgresDatabase(url.replace(str(postgres.directory), str(tmp_path)))
+    try:
+        await far.write(use)
+        for client in clients:
+            client.write(b"E" + (len(farewell) + 4).to_bytes(4, "big") + farewell)
+            await client.drain()
+        await asyncio.sleep(0.2)  # until it has arrived, which nothing tells
+        await far.write(use)
+        assert len(clients) > 1
+    finally:
+        await far.close()
+        server.close()
+    assert await db.read(used) == 2
+
+
+async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while piece := await reader.read(65536):
+            writer.write(piece)
+            await writer.drain()
+    writer.close()
 
 
 @pytest.mark.parametrize("committed", [True, False])

@@ -1,8 +1,9 @@
 """What handlers work with: the database, the way to wait for an operation, the caller's identity, the rules."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from pumice.model.meter import Meter
 from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.operations.endings import Endings
@@ -24,3 +25,4 @@ class House:
     endings: Endings
     tokens: Tokens
     rules: Rules
+    meter: Meter = field(default_factory=Meter)

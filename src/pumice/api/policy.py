@@ -27,6 +27,7 @@ class Policy:
     """The rules of one service."""
 
     def __init__(self, defaults: Mapping[str, str], policy_file: Path | None = None) -> None:
+        self.defaults = defaults
         conf = cfg.ConfigOpts()
         conf([], project="pumice", default_config_files=[], default_config_dirs=[])
         self._enforcer = policy.Enforcer(

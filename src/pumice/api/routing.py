@@ -74,7 +74,7 @@ def _descend(node: _Node, parts: list[str], values: list[str]) -> tuple[_Node, l
     first, rest = parts[0], parts[1:]
     if (child := node.children.get(first)) and (found := _descend(child, rest, values)):
         return found
-    if node.variable and first:
+    if node.variable and first and "\0" not in first:  # nothing that is stored has such a name
         return _descend(node.variable, rest, [*values, first])
     return None
 

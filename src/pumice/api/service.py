@@ -4,13 +4,16 @@ The order is the same for every request: version, route, token, policy, body, ha
 the way becomes a fault of the API's own shape; nothing that a client sends can make it answer 500.
 """
 
+import asyncio
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from pumice.api.call import Call, Reply, Version
 from pumice.api.faults import Fault, HttpError, status_of
@@ -28,6 +31,14 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 NOBODY = Scope(UserId(""), None, frozenset())
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What was learnt of a request before it was answered, for its line in the log."""
+
+    route: str = ""
+    project_id: str | None = None
 
 
 class Service:
@@ -49,6 +60,7 @@ class Service:
         self.house = house
         self.prefix = prefix
         """What every path of this service begins with: ``/volume/v3``."""
+        self.name = prefix.split("/")[1]
         self.table = Table(routes)
         self.policy = policy
         self.fault = fault
@@ -61,14 +73,15 @@ class Service:
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        request_id = f"req-{uuid.uuid4()}"
+        began, request_id, seen = time.perf_counter(), f"req-{uuid.uuid4()}", _Seen()
+        bind_contextvars(request_id=request_id)  # each request is a task, and has a context of its own
         said = {"x-openstack-request-id": request_id, "x-compute-request-id": request_id}
         try:
             version: Version = (0, 0)
             if self.versions:
                 version = self.versions.asked(headers)
                 said |= self.versions.headers(version)
-            reply = await self._answer(scope, headers, receive, version, request_id)
+            reply = await self._answer(scope, headers, receive, version, request_id, seen)
         except HttpError as error:
             said |= error.headers
             reply = self._fault(error.status, str(error))
@@ -77,17 +90,14 @@ class Service:
             if status == 401:
                 said["WWW-Authenticate"] = f'Keystone uri="{base_url(scope, headers)}/identity"'
             reply = self._fault(status, str(error))
-        except Exception:
-            logger.exception("api.bug", method=scope["method"], path=scope["path"], request_id=request_id)
-            reply = self._fault(500, f"The server has an unexpected problem; its log names it by {request_id}.")
-        if reply.status >= 400 or scope["method"] not in ("GET", "HEAD"):
-            logger.info(
-                "api.request",
-                method=scope["method"],
-                path=scope["path"],
-                status=reply.status,
-                request_id=request_id,
+        except asyncio.CancelledError:  # this process must end, and has given its requests some time before
+            reply = self._fault(
+                503, "The service is being restarted before it could answer: look, and ask again."
             )
+        except Exception:
+            logger.exception("api.bug", method=scope["method"], path=scope["path"])
+            reply = self._fault(500, f"The server has an unexpected problem; its log names it by {request_id}.")
+        self._account(scope, seen, reply.status, time.perf_counter() - began)
         await _send(send, reply, said, head=scope["method"] == "HEAD")
 
     async def _answer(
@@ -97,6 +107,7 @@ class Service:
         receive: Receive,
         version: Version,
         request_id: str,
+        seen: "_Seen",
     ) -> Reply:
         path = scope["path"].removeprefix(self.prefix)
         path, project_id = self._without_project(path)
@@ -120,8 +131,10 @@ class Service:
         if found is None:
             raise HttpError(404, "The resource could not be found.")
         node, values = found
+        seen.project_id = call.who.project_id
         body = await call.json() if any(action for _, action in node.routes) and method == "POST" else None
         route, call.args = choose(node, values, method, version, body)
+        seen.route = f"{self.prefix}{route.path}" + (f" {route.action}" if route.action else "")
         if route.policy is not None:
             if call.who is NOBODY:
                 call.who = await self._who(headers, request_id)
@@ -130,6 +143,20 @@ class Service:
             about = call.args  # a user or project named in the path is the one the rule is asked about
             self.policy.require(route.policy, call.who, about.get("project_id"), about.get("user_id"))
         return await route.handler(call)
+
+    def _account(self, scope: MutableMapping[str, Any], seen: "_Seen", status: int, seconds: float) -> None:
+        """Count the request and write its line; a read that went well is worth one only at level debug."""
+        method = scope["method"]
+        self.house.meter.request(self.name, method, seen.route, status, seconds)
+        tell = logger.debug if status < 400 and method in ("GET", "HEAD") else logger.info
+        tell(
+            "api.request",
+            method=method,
+            path=scope["path"],
+            status=status,
+            seconds=round(seconds, 4),
+            project=seen.project_id,
+        )
 
     def _without_project(self, path: str) -> tuple[str, str | None]:
         """``/{project_id}/volumes`` and ``/volumes`` are the same resource."""

@@ -120,11 +120,16 @@ def doctor(context: typer.Context, json: Json = False) -> None:
 
 
 @app.command()
-def audit(context: typer.Context) -> None:
-    """Look for anything that is not as it should be: rows, bytes, exports, machines. 1 if there is."""
+def audit(
+    context: typer.Context,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Mend what can be mended, beside a Pumice that serves.")
+    ] = False,
+) -> None:
+    """Look for anything that is not as it should be: rows, bytes, exports, machines. 1 if there is any left."""
     from pumice.app.audit import run
 
-    raise typer.Exit(run(_settings(context)))
+    raise typer.Exit(run(_settings(context), repair=repair))
 
 
 @app.command()
@@ -182,11 +187,19 @@ def operations_show(context: typer.Context, operation: Id, json: Json = False) -
 
 
 @operations.command("cancel")
-def operations_cancel(context: typer.Context, operation: Id) -> None:
+def operations_cancel(context: typer.Context, operation: Id, json: Json = False) -> None:
     """Ask an operation to turn back. The step in hand is never interrupted."""
     from pumice.app import operations_log
 
-    operations_log.cancel(_settings(context), operation)
+    operations_log.cancel(_settings(context), operation, as_json=json)
+
+
+@operations.command("retry")
+def operations_retry(context: typer.Context, operation: Id, json: Json = False) -> None:
+    """Try again now what waits for its next try, or what failed and can be asked for again."""
+    from pumice.app import operations_log
+
+    operations_log.retry(_settings(context), operation, as_json=json)
 
 
 def _run_role(context: typer.Context, role: str) -> None:
@@ -197,17 +210,8 @@ def _run_role(context: typer.Context, role: str) -> None:
 
 
 def _settings(context: typer.Context, port: int | None = None) -> "Settings":
-    from pydantic import ValidationError
-
     from pumice.app.settings import load
-    from pumice.model.errors import Misconfigured
 
     if port is not None:
         context.obj["api"] = {"port": port}
-    try:
-        return load(**context.obj)
-    except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(map(str, one['loc'])) or 'settings'}: {one['msg']}" for one in error.errors()
-        )
-        raise Misconfigured(f"The settings do not make sense: {wrong}.") from None
+    return load(**context.obj)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -12,8 +13,10 @@ import structlog
 from pumice.app.roles import EVERY, Role
 from pumice.app.settings import BackendSettings, Settings
 from pumice.backends.contract import Backend
+from pumice.backends.slow import slow
 from pumice.backends.targets.contract import Target
 from pumice.hypervisor.contract import Hypervisor
+from pumice.images import from_volume
 from pumice.images.files import ImageFiles
 from pumice.model.errors import Conflict, Misconfigured, PumiceError
 from pumice.model.ids import ImageId
@@ -39,7 +42,7 @@ def backend(settings: Settings, name: str, chosen: BackendSettings) -> Backend:
         from pumice.backends.fake import FakeBackend
 
         capacity = float("inf") if chosen.capacity_gb is None else chosen.capacity_gb
-        return FakeBackend(tuple(chosen.pools) or ("fake",), capacity_gb=capacity, delay=chosen.fake_delay)
+        return FakeBackend(tuple(chosen.pools) or ("fake",), capacity_gb=capacity)
     if chosen.driver == "lvm":
         return _lvm(settings.state_dir.absolute() / "lvm" / name, name, chosen)
     from pumice.backends.files import FilesBackend
@@ -121,7 +124,9 @@ def _machines(settings: Settings, daemons: list[Daemon]) -> Hypervisor | None:
     if settings.compute.driver == "fake":
         from pumice.hypervisor.fake import FakeHypervisor
 
-        return FakeHypervisor(host=settings.host)
+        return FakeHypervisor(
+            settings.state_dir.absolute() / "compute" / f"fake-{settings.host}", host=settings.host
+        )
     from pumice.hypervisor.libvirt import LibvirtHypervisor
     from pumice.hypervisor.libvirtd import LibvirtDaemon
 
@@ -147,13 +152,18 @@ def build(settings: Settings, db: Database, images: ImageFiles, roles: Collectio
     """Every driver that this host's settings name and these roles need, not started yet."""
     daemons: list[Daemon] = []
     backends = settings.backends if Role.VOLUME in roles else {}
-    targets = {kind: target(settings, kind, daemons) for kind in {it.target for it in backends.values()}}
+    delays: dict[str, float] = {}
+    for it in backends.values():
+        delays[it.target] = max(it.delay, delays.get(it.target, 0.0))
+    targets = {kind: slow(target(settings, kind, daemons), delay) for kind, delay in delays.items()}
     machine = hypervisor(settings, daemons) if Role.COMPUTE in roles else None
-    places = {f"{settings.host}@{name}": (name, it) for name, it in backends.items()}
+    places = {settings.place(name): (name, it) for name, it in backends.items()}
     hands = Hands(
         db,
         image_path=lambda image_id: images.path(ImageId(image_id)),
-        backends={place: backend(settings, name, it) for place, (name, it) in places.items()},
+        keep_image=partial(from_volume.keep, db, images),
+        drop_image=partial(from_volume.drop, db, images),
+        backends={place: slow(backend(settings, name, it), it.delay) for place, (name, it) in places.items()},
         targets={place: targets[it.target] for place, (_, it) in places.items()},
         hypervisors={settings.host: machine} if machine else {},
         detach_seconds=settings.compute.detach_seconds,

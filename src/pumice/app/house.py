@@ -4,8 +4,10 @@ import asyncio
 import fcntl
 import os
 import secrets
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -24,11 +26,12 @@ from pumice.catalog import flavors, volume_types
 from pumice.identity import bootstrap
 from pumice.identity.tokens import LocalTokens
 from pumice.images.files import ImageFiles
-from pumice.images.upload import recover
-from pumice.loops import deadlines, expiry, exports, heartbeats
+from pumice.loops import audit, deadlines, expiry, heartbeats, uploads
+from pumice.loops.breach import Repair
 from pumice.loops.every import every
-from pumice.model.errors import Misconfigured
+from pumice.model.errors import Misconfigured, Trouble
 from pumice.model.ids import new_id
+from pumice.model.meter import Meter
 from pumice.model.rules import Rules
 from pumice.operations.endings import Endings
 from pumice.operations.hands import Hands
@@ -61,23 +64,35 @@ class Whole:
     roles: frozenset[Role]
     lost: asyncio.Event
     """Set when another process has taken this one's name: there is nothing to do any more but to stop."""
+    meter: Meter
+    began: float = field(default_factory=time.monotonic)
 
     async def work(self, stopping: asyncio.Event) -> None:
-        """Carry operations and run the loops until ``stopping``; then end after the steps in hand."""
-        if self.roles == {Role.API}:
-            await stopping.wait()
-            return
+        """Do what the roles do besides answering until ``stopping``; then end after the steps in hand."""
+        async with asyncio.TaskGroup() as tasks:
+            if Role.API in self.roles:
+                looking = uploads.Uploads(self.db, self.images).look
+                repairing = tasks.create_task(every(uploads.SECONDS, looking, "uploads"))
+            if self.roles == {Role.API}:
+                await stopping.wait()
+            else:
+                await self._carry(stopping)
+            if Role.API in self.roles:
+                repairing.cancel()
+
+    async def _carry(self, stopping: asyncio.Event) -> None:
+        """Carry operations and run the loops until ``stopping``."""
         hearts = self._hearts()
-        exported = exports.Exports(self.hands)
+        repairs = self._repairs()
         await drivers.start(self.hands)
         await hearts.beat()
-        await exported.align()
+        await repairs[audit.EXPORTS].run()  # guests wait for what a restart lost
         loops = [
             every(heartbeats.SECONDS, hearts.beat, "heartbeats"),
-            every(exports.SECONDS, exported.align, "exports"),
+            *(every(look.seconds, repair.run, look.name) for look, repair in repairs.items()),
         ]
         if Role.SCHEDULER in self.roles:
-            overdue = deadlines.Deadlines(self.db, self.runner.course)
+            overdue = deadlines.Deadlines(self.db, self.runner.course, self.meter)
             old = expiry.Expiry(self.db, self.settings.operations.keep_days)
             loops.append(every(deadlines.SECONDS, overdue.look, "deadlines"))
             loops.append(every(expiry.SECONDS, old.sweep, "expiry"))
@@ -87,21 +102,30 @@ class Whole:
             await stopping.wait()
             for loop in running:
                 loop.cancel()
-            await hearts.fall_silent()
             self.runner.stop()
+            with suppress(Trouble):  # while the database is away it counts as down after a while anyway
+                await hearts.fall_silent()
         await drivers.stop_daemons(self.daemons, force=False)
+
+    def _repairs(self) -> dict[audit.Look, Repair]:
+        """What this process repairs: what it has drivers for, and the rows if it is a scheduler."""
+        looks = (*audit.OUTSIDE, audit.ROWS) if Role.SCHEDULER in self.roles else audit.OUTSIDE
+        return {look: Repair(look.at, self.hands, self.settings.repair.grace_seconds) for look in looks}
 
     def _hearts(self) -> heartbeats.Heartbeats:
         host, zone = self.settings.host, self.settings.availability_zone
         zones = {
-            f"{host}@{name}": it.availability_zone
+            self.settings.place(name): it.availability_zone
             for name, it in self.settings.backends.items()
             if it.availability_zone
         }
         return heartbeats.Heartbeats(self.hands, host, zone, zones, Role.SCHEDULER in self.roles)
 
-    def application(self) -> "Application":
-        """The four APIs under one address. Imported here: what only carries operations does without them."""
+    def application(self, watch: "Asgi") -> "Application":
+        """The four APIs under one address, and ``watch`` beside them.
+
+        Imported here: what only carries operations does without them.
+        """
         from pumice.api.compute.service import compute_service
         from pumice.api.identity.service import identity_service
         from pumice.api.image.service import image_service
@@ -115,24 +139,26 @@ class Whole:
                 image_service(self.house, self.images, policy),
                 compute_service(self.house, policy),
             ),
+            watch,
             self.settings.api.public_url,
         )
 
 
-async def build(settings: Settings, roles: frozenset[Role] = EVERY) -> Whole:
+async def build(settings: Settings, roles: frozenset[Role] = EVERY, meter: Meter | None = None) -> Whole:
     """Open the database, brought up to date and furnished, and put the parts together."""
     state = settings.state_dir.absolute()
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     refuse_alone(settings, roles)
-    db = open_database(settings.database())
+    db = open_database(settings.database(), "serve" if roles == EVERY else "+".join(sorted(roles)))
     try:
-        return await _build(settings, roles, db)
+        return await _build(settings, roles, db, meter or Meter())
     except BaseException:
         await db.close()
         raise
 
 
-async def _build(settings: Settings, roles: frozenset[Role], db: Database) -> Whole:
+async def _build(settings: Settings, roles: frozenset[Role], db: Database, meter: Meter) -> Whole:
+    db.meter = meter
     await schema.migrate(db)
     lost = asyncio.Event()
     name = await take_name(db, settings.host, roles, lost.set)
@@ -142,7 +168,7 @@ async def _build(settings: Settings, roles: frozenset[Role], db: Database) -> Wh
     driven = drivers.build(settings, db, images, roles)
     hands = driven.hands
     tokens = LocalTokens(db, lifetime=settings.identity.token_hours * 3600)
-    house = House(db=db, endings=Endings(db), tokens=tokens, rules=rules)
+    house = House(db=db, endings=Endings(db), tokens=tokens, rules=rules, meter=meter)
     places = [*map(volume_host, hands.backends), *map(compute_host, hands.hypervisors)]
     runner = Runner(
         db,
@@ -155,8 +181,9 @@ async def _build(settings: Settings, roles: frozenset[Role], db: Database) -> Wh
         workers=settings.operations.workers,
         lease=settings.operations.lease_seconds,
         faults=fault_point(settings.fault),
+        meter=meter,
     )
-    return Whole(settings, db, images, hands, driven.daemons, house, runner, passwords, roles, lost)
+    return Whole(settings, db, images, hands, driven.daemons, house, runner, passwords, roles, lost, meter)
 
 
 async def _furnish(db: Database, settings: Settings, rules: Rules) -> dict[str, str]:
@@ -172,22 +199,6 @@ async def _furnish(db: Database, settings: Settings, rules: Rules) -> dict[str, 
 
     await db.write(work)
     return passwords
-
-
-async def recover_images(whole: Whole) -> IO[str]:
-    """Put right what a crash left of uploads and deletes, unless another process takes any in this directory.
-
-    As long as the returned file is open, this process counts as one that does.
-    """
-    file = (whole.settings.state_dir / "images.lock").open("a")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        logger.info("images.shared", directory=str(whole.images.directory))
-    else:
-        await recover(whole.db, whole.images)
-    await asyncio.to_thread(fcntl.flock, file, fcntl.LOCK_SH)
-    return file
 
 
 def first_passwords(settings: Settings) -> dict[str, str]:
@@ -231,12 +242,14 @@ def only_one(settings: Settings) -> IO[str]:
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Asgi = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 
 class Application:
-    """The ASGI application: the service whose prefix a path begins with, a health check, a page of links."""
+    """The ASGI application: the service whose prefix a path begins with, a monitor's pages, a page of links."""
 
-    def __init__(self, services: "tuple[Service, ...]", public_url: str | None) -> None:
+    def __init__(self, services: "tuple[Service, ...]", watch: Asgi, public_url: str | None) -> None:
+        self.watch = watch
         self.services = {service.prefix.split("/")[1]: service for service in services}
         self.forwarded: list[tuple[bytes, bytes]] = []
         if public_url:
@@ -256,9 +269,10 @@ class Application:
                 scope = {**scope, "headers": [*scope["headers"], *self.forwarded]}
             await service(scope, receive, send)
             return
-        if first == "healthcheck":
-            status, body = 200, {"status": "ok"}
-        elif not first:
+        if first in ("healthcheck", "metrics"):
+            await self.watch(scope, receive, send)
+            return
+        if not first:
             status, body = 200, {name: f"/{name}/" for name in self.services}
         else:
             status, body = 404, {"error": f"There is nothing here. Services: {', '.join(self.services)}."}

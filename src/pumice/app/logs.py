@@ -30,7 +30,7 @@ class StandardError(io.TextIOBase):
 
 
 def set_up(settings: Settings) -> None:
-    """Send every log line, ours and the libraries', to standard error in one form."""
+    """Send every log line, ours and the libraries', to standard error in one form. May be done again."""
     level = getattr(logging, settings.log_level.upper())
     as_text = settings.log_format == "text" or (settings.log_format == "auto" and sys.stderr.isatty())
     renderer: structlog.typing.Processor = (
@@ -46,8 +46,9 @@ def set_up(settings: Settings) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(cast("TextIO", StandardError())),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=False,  # the level may change; a microsecond for each call
     )
     logging.basicConfig(
         stream=StandardError(), level=max(level, logging.WARNING), format="%(name)s: %(message)s"
     )
+    logging.getLogger().setLevel(max(level, logging.WARNING))

@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from rich.table import Table
 from rich.text import Text
@@ -14,6 +14,10 @@ from rich.text import Text
 from pumice.app.settings import Settings
 from pumice.app.terminal import console, plain, print_json, table
 from pumice.model.errors import Conflict, Invalid, NotFound
+from pumice.model.rules import Rules
+from pumice.operations import retry as again
+from pumice.operations.operation import Verb
+from pumice.operations.retry import Retried
 from pumice.store import operations as log
 from pumice.store import schema
 from pumice.store.database import Database, Transaction, open_database, shown
@@ -109,14 +113,35 @@ def print_one(settings: Settings, beginning: str, *, as_json: bool) -> None:
     out.print(_history(lines))
     if (step := _step_in_hand(row)) and row["state"] in log.UNDER_WAY:
         out.print(f"In hand: {step} at {row['place']}, {row['owner'] or 'nobody'} has it.")
+        for part in row["notes"].get(step.removeprefix("wait_for_"), ()) if row["state"] == "waiting" else ():
+            out.print(f"Waits for {part}")
     if row["error"]:
         out.print(plain(row["error"], "red"))
 
 
-def cancel(settings: Settings, beginning: str) -> None:
+def cancel(settings: Settings, beginning: str, *, as_json: bool) -> None:
     """Ask an operation to turn back."""
-    operation_id = asyncio.run(_cancel(settings, beginning))
-    print(f"Operation {operation_id} turns back after the step in hand.")
+    operation_id = asyncio.run(_write(settings, _cancel, beginning))
+    if as_json:
+        print_json({"operation": operation_id})
+    else:
+        print(f"Operation {operation_id} turns back after the step in hand.")
+
+
+def retry(settings: Settings, beginning: str, *, as_json: bool) -> None:
+    """Try an operation again."""
+    from pumice.app.verbs import VERBS  # which need every room there is: listing does without
+
+    verbs = {verb.kind: verb for verb in VERBS}
+    operation_id, retried = asyncio.run(_write(settings, _retry, beginning, verbs, settings.rules()))
+    if as_json:
+        print_json({"operation": operation_id, "now": retried.operation_id, "anew": retried.anew})
+    elif not retried.anew:
+        print(f"Operation {operation_id} is due now.")
+    elif retried.operation_id is None:
+        print(f"What operation {operation_id} was to do is done: nothing was left to do.")
+    else:
+        print(f"Operation {retried.operation_id} does again what {operation_id} was to do.")
 
 
 def _history(lines: Sequence[log.Row]) -> Table:
@@ -154,12 +179,25 @@ async def _read(
         return await db.read(work, *args, **kw)
 
 
-async def _cancel(settings: Settings, beginning: str) -> str:
+async def _write(
+    settings: Settings, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs
+) -> T:
     async with _opened(settings) as db:
-        row = await db.read(_one, beginning)
-        if not await db.write(log.ask_to_cancel, row["id"]):
-            raise Conflict(f"Operation {row['id']} is {row['state']}: there is nothing to cancel.")
+        return await db.write(work, *args, **kw)
+
+
+def _cancel(tx: Transaction, beginning: str) -> str:
+    row = _one(tx, beginning)
+    if not log.ask_to_cancel(tx, row["id"]):
+        raise Conflict(f"Operation {row['id']} is {row['state']}: there is nothing to cancel.")
     return str(row["id"])
+
+
+def _retry(
+    tx: Transaction, beginning: str, verbs: Mapping[str, Verb[Any]], rules: Rules
+) -> tuple[str, Retried]:
+    operation_id = _one(tx, beginning)["id"]
+    return operation_id, again.retry(tx, operation_id, verbs, rules)
 
 
 def _told(tx: Transaction, beginning: str) -> tuple[log.Row, Sequence[log.Row]]:

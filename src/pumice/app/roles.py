@@ -6,20 +6,12 @@ directory of the ``api``: hosts of ``volume`` and ``compute`` must see ``STATE_D
 """
 
 from collections.abc import Callable, Collection
-from enum import StrEnum
 
-from pumice.app.settings import Settings
+from pumice.app.settings import Role, Settings
 from pumice.model.errors import Misconfigured
 from pumice.store.database import Database
 
-
-class Role(StrEnum):
-    """What a process does."""
-
-    API = "api"
-    SCHEDULER = "scheduler"
-    VOLUME = "volume"
-    COMPUTE = "compute"
+__all__ = ["EVERY", "Role", "refuse_alone", "take_name"]
 
 
 EVERY = frozenset(Role)

@@ -1,24 +1,34 @@
 """Serve until Ctrl-C: everything from one process, or some of the roles."""
 
 import asyncio
-import contextlib
+import os
 import signal
 import socket
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import TYPE_CHECKING, Any
 
 import structlog
-import uvicorn
 
-from pumice.app import house, logs, memory
+from pumice.app import health, house, logs, memory, reload, watch
 from pumice.app.house import Whole
+from pumice.app.metrics import Metrics
 from pumice.app.roles import EVERY, Role
 from pumice.app.settings import Settings
+from pumice.app.systemd import Systemd
 from pumice.identity.clouds import clouds_yaml, write_clouds
 from pumice.model.errors import Misconfigured
+from pumice.model.meter import Meter
+
+if TYPE_CHECKING:
+    from pumice.api.service import Service
 
 logger = structlog.get_logger(__name__)
+
+ALIVE_SECONDS = 5.0
+"""How often the process says that it is alive, to a watchdog or to the keeper of its workers."""
 
 
 def run(settings: Settings) -> None:
@@ -30,109 +40,158 @@ def run(settings: Settings) -> None:
         lock.close()
 
 
-def run_roles(settings: Settings, roles: frozenset[Role], listening: socket.socket | None = None) -> None:
-    """The same for a process that has only some of the roles; a socket to serve on may be given."""
+def run_roles(settings: Settings, roles: frozenset[Role], shared: "Shared | None" = None) -> None:
+    """The same for a process that has only some of the roles; ``shared`` is given to one of several workers."""
     import uvloop
 
     logs.set_up(settings)
-    uvloop.run(_serve(settings, roles, listening))
+    uvloop.run(_serve(settings, roles, shared))
 
 
-async def _serve(settings: Settings, roles: frozenset[Role], listening: socket.socket | None) -> None:
-    async with Serving(settings, roles, listening) as serving:
+async def _serve(settings: Settings, roles: frozenset[Role], shared: "Shared | None") -> None:
+    systemd = Systemd()
+    async with Serving(settings, roles, shared, alive=systemd.alive) as serving:
         if serving.url:
             logger.info("serving", url=serving.url, clouds=str(clouds_file(settings)))
         else:
             logger.info("working", roles=sorted(roles), name=serving.whole.runner.host)
-        await serving.until_told_to_stop()
+        systemd.ready(f"Serving {serving.url}" if serving.url else f"Working as {serving.whole.runner.host}")
+        async for _ in serving.hang_ups():
+            systemd.reloading()
+            serving.reload()
+            systemd.ready("Settings were read again")
+        systemd.stopping()
     logger.info("stopped")
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: when to stop is decided here."""
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the workers of one API have in common, and how this one says that it is alive."""
 
-    @contextlib.contextmanager
-    def capture_signals(self):  # type: ignore[no-untyped-def]
-        yield
+    listening: socket.socket
+    watched: socket.socket | None
+    metrics: Path | None
+    number: int
+    alive: Callable[[], None]
 
 
 class Serving:
     """A Pumice that answers requests and carries operations for as long as the ``async with`` lasts."""
 
     def __init__(
-        self, settings: Settings, roles: frozenset[Role] = EVERY, listening: socket.socket | None = None
+        self,
+        settings: Settings,
+        roles: frozenset[Role] = EVERY,
+        shared: Shared | None = None,
+        *,
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
         self.settings = settings
         self.roles = roles
         self.whole: Whole
         self.url = ""
         """Where the API is; empty without that role."""
-        self._listening = listening
-        self._server: _Server | None = None
-        self._images: IO[str] | None = None
+        self._shared = shared
+        self._alive = shared.alive if shared else alive
+        self._servers: list[watch.Server] = []
+        self._services: tuple[Service, ...] = ()
+        self._told = False
         self._stopping = asyncio.Event()
-        self._told = asyncio.Event()
+        self._signals: asyncio.Queue[signal.Signals | None] = asyncio.Queue()
         self._tasks = asyncio.TaskGroup()
 
     async def __aenter__(self) -> "Serving":
         memory.give_back()
-        serves = Role.API in self.roles
-        listening = (self._listening or listen(self.settings)) if serves else None
-        self.whole = await house.build(self.settings, self.roles)
+        listening, watched = self._sockets()
+        self.whole = await house.build(self.settings, self.roles, self._meter())
+        watch.count_reconnects(self.whole)
         await self._tasks.__aenter__()
         if listening is not None:
-            await self._answer(listening)
-        self._tasks.create_task(self.whole.work(self._stopping))
+            api = self.settings.api
+            self.url = api.public_url or f"http://{api.host}:{listening.getsockname()[1]}"
+            write_clouds(clouds_file(self.settings), clouds_yaml(f"{self.url}/identity", self.whole.passwords))
+            application = self.whole.application(watch.Watch(self.whole, with_metrics=watched is None))
+            self._services = tuple(application.services.values())
+            await self._answer(application, listening)
+        if watched is not None:
+            await self._answer(watch.Watch(self.whole, with_metrics=True), watched)
+            logger.info("watched", port=watched.getsockname()[1])
+        working = self._tasks.create_task(self.whole.work(self._stopping))
+        self._tasks.create_task(self._say_alive(working))
         self._tasks.create_task(self._stop_without_a_name())
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._told.set)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._hear, number)
         return self
 
-    async def _answer(self, listening: socket.socket) -> None:
+    def _sockets(self) -> tuple[socket.socket | None, socket.socket | None]:
+        """Where to answer requests, and where to be watched."""
+        if self._shared is not None:
+            return self._shared.listening, self._shared.watched
+        listening = listen(self.settings) if Role.API in self.roles else None
+        return listening, watch.listen(self.settings, self.roles)
+
+    def _meter(self) -> Meter:
+        if not self.settings.metrics.enabled:
+            return Meter()
+        shared = self._shared
+        return Metrics(shared.metrics, shared.number) if shared else Metrics()
+
+    async def _answer(self, application: Any, listening: socket.socket) -> None:
         """Begin to answer requests."""
-        api = self.settings.api
-        self.url = api.public_url or f"http://{api.host}:{listening.getsockname()[1]}"
-        write_clouds(clouds_file(self.settings), clouds_yaml(f"{self.url}/identity", self.whole.passwords))
-        self._images = await house.recover_images(self.whole)
-        self._server = _Server(
-            uvicorn.Config(
-                self.whole.application(),
-                http="httptools",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=10,
-            )
-        )
-        self._tasks.create_task(self._server.serve(sockets=[listening]))
-        while not self._server.started:
+        server = watch.server(application)
+        self._servers.append(server)
+        self._tasks.create_task(server.serve(sockets=[listening]))
+        while not server.started:
             await asyncio.sleep(0.002)
+
+    async def _say_alive(self, working: asyncio.Task[None]) -> None:
+        """For as long as there is work, steps in hand after the stop included."""
+        while not working.done():
+            if health.is_alive(self.whole):
+                self._alive()
+            await asyncio.wait({working}, timeout=ALIVE_SECONDS)
 
     async def _stop_without_a_name(self) -> None:
         lost = asyncio.create_task(self.whole.lost.wait())
         stopping = asyncio.create_task(self._stopping.wait())
         await asyncio.wait({lost, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        self._told.set()
+        self._signals.put_nowait(None)
         lost.cancel()
 
+    def _hear(self, number: signal.Signals) -> None:
+        """The first signal to stop is obeyed when the steps in hand are done, the second at once."""
+        if number != signal.SIGHUP and self._told:
+            logger.warning("stopped.at_once", in_hand=self.whole.runner.taken)
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        self._told = self._told or number != signal.SIGHUP
+        self._signals.put_nowait(number if number == signal.SIGHUP else None)
+
+    async def hang_ups(self) -> AsyncIterator[None]:
+        """Each SIGHUP, until SIGINT or SIGTERM, or until another process has this one's name."""
+        while await self._signals.get() is not None:
+            yield
+
     async def until_told_to_stop(self) -> None:
-        """Until SIGINT or SIGTERM, or until another process has this one's name."""
-        await self._told.wait()
+        """The same for who does not listen to SIGHUP."""
+        async for _ in self.hang_ups():
+            pass
+
+    def reload(self) -> None:
+        """Take over what changed in the settings."""
+        self.settings = reload.apply(self.whole, self._services)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._server is not None:
-            self._server.should_exit = True
+        for server in self._servers:
+            server.should_exit = True
         self._stopping.set()
         try:
             await self._tasks.__aexit__(kind, error, trace)
         finally:
             await self.whole.db.close()
-            if self._images is not None:
-                self._images.close()
 
 
 def listen(settings: Settings) -> socket.socket:

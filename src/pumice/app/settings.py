@@ -3,24 +3,42 @@
 The file is looked for where ``--config`` or ``PUMICE_CONFIG`` says, else in ``./pumice.toml`` and
 ``/etc/pumice/pumice.toml``. Environment variables are named ``PUMICE_`` with ``__`` between a section and a
 name: ``PUMICE_API__PORT=8776``. ``pumice settings`` prints every setting with its meaning and its value.
+
+What is marked ``LIVE`` may change while a process runs: SIGHUP reads the settings again (``reload.py``).
 """
 
 import os
 import socket
+import tomllib
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
+from pumice.model.errors import Misconfigured
 from pumice.model.rules import Rules
 
+LIVE: dict[str, JsonValue] = {"live": True}
+"""Marks what SIGHUP changes; the rest needs a restart."""
 _DEFAULT_QUOTAS = dict(Rules().quotas)
+
+
+class Role(StrEnum):
+    """What a process does."""
+
+    API = "api"
+    SCHEDULER = "scheduler"
+    VOLUME = "volume"
+    COMPUTE = "compute"
 
 
 class Section(BaseModel):
@@ -37,9 +55,11 @@ class Api(Section):
     public_url: str | None = Field(
         None, description="How clients reach it, if not as they address it: https://cloud.example."
     )
-    max_limit: int = Field(1000, ge=1, description="The longest page of a list.")
+    max_limit: int = Field(1000, ge=1, description="The longest page of a list.", json_schema_extra=LIVE)
     wait_seconds: float = Field(
-        60.0, description="How long a request waits for an operation it must answer for."
+        60.0,
+        description="How long a request waits for an operation it must answer for.",
+        json_schema_extra=LIVE,
     )
 
 
@@ -82,7 +102,12 @@ class BackendSettings(Section):
     wipe_mib_per_second: float | None = Field(
         None, gt=0, description="lvm, thick: zero no faster than this; default: as fast as the disks are."
     )
-    fake_delay: float = Field(0.0, ge=0, description="fake: seconds that every call takes.")
+    cluster: str | None = Field(
+        None,
+        pattern="^[^@#: ]+$",
+        description="A name shared with the other hosts that serve the same bytes: any of them may die.",
+    )
+    delay: float = Field(0.0, ge=0, description="For tests: seconds that every call takes longer.")
 
 
 class Tgt(Section):
@@ -131,15 +156,21 @@ class Compute(Section):
     )
     multipath: bool = Field(False, description="kernel: one disk over all of a target's portals.")
     ip: str = Field("127.0.0.1", description="The address from which this host reaches storage.")
-    detach_seconds: float = Field(60.0, gt=0, description="How long a guest may take to let go of a disk.")
+    detach_seconds: float = Field(
+        60.0, gt=0, description="How long a guest may take to let go of a disk.", json_schema_extra=LIVE
+    )
 
 
 class Scheduler(Section):
     """How pools are chosen."""
 
-    capacity_weight_multiplier: float = Field(1.0, description="Negative stacks instead of spreading.")
-    allocated_capacity_weight_multiplier: float = Field(0.0, description="Negative prefers the emptiest pool.")
-    max_attempts: int = Field(3, ge=1, description="How many pools a create tries.")
+    capacity_weight_multiplier: float = Field(
+        1.0, description="Negative stacks instead of spreading.", json_schema_extra=LIVE
+    )
+    allocated_capacity_weight_multiplier: float = Field(
+        0.0, description="Negative prefers the emptiest pool.", json_schema_extra=LIVE
+    )
+    max_attempts: int = Field(3, ge=1, description="How many pools a create tries.", json_schema_extra=LIVE)
 
 
 class Operations(Section):
@@ -148,6 +179,26 @@ class Operations(Section):
     workers: int = Field(32, ge=1, description="Operations carried at once.")
     lease_seconds: float = Field(30.0, gt=0, description="How long a silent worker keeps what it holds.")
     keep_days: float = Field(7.0, ge=0, description="How long ended operations can be looked at.")
+
+
+class Metrics(Section):
+    """What is counted, and who may ask for it: ``/metrics`` and ``/healthcheck``."""
+
+    enabled: bool = Field(True, description="Count, and answer /metrics in Prometheus's format.")
+    host: str = Field("127.0.0.1", description="Address of the ports below.")
+    ports: dict[Role, int] = Field(
+        default_factory=dict,
+        description="Ports for /metrics and /healthcheck by role, as in {volume = 8778}. Without one a role "
+        "has none; the API answers both on its own port, but for /metrics when it is named here.",
+    )
+
+
+class Repair(Section):
+    """The loops of repair."""
+
+    grace_seconds: float = Field(
+        300.0, ge=0, description="How long something must have belonged to nobody until it is removed."
+    )
 
 
 class Settings(BaseSettings):
@@ -161,16 +212,20 @@ class Settings(BaseSettings):
     availability_zone: str = Field("nova", description="The zone of whatever names none.")
     default_volume_type: str = Field("__DEFAULT__", description="The type of a volume that names none.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="The least important thing that is logged."
+        "info", description="The least important thing that is logged.", json_schema_extra=LIVE
     )
     log_format: Literal["auto", "json", "text"] = Field(
         "auto", description="auto: text on a terminal, else JSON."
     )
-    policy_file: Path | None = Field(None, description="oslo.policy rules that replace the defaults.")
-    fault: str | None = Field(
-        None, description="For tests: die at a step, as in 'volume.create/make_bytes/before'."
+    policy_file: Path | None = Field(
+        None, description="oslo.policy rules that replace the defaults.", json_schema_extra=LIVE
     )
-    quotas: dict[str, int] = Field(default_factory=lambda: dict(_DEFAULT_QUOTAS), description="Default limits.")
+    fault: str | None = Field(
+        None, description="For tests: die at a step, as in 'volume.create/do/make_bytes/before'."
+    )
+    quotas: dict[str, int] = Field(
+        default_factory=lambda: dict(_DEFAULT_QUOTAS), description="Default limits.", json_schema_extra=LIVE
+    )
     api: Api = Field(default_factory=Api)
     identity: Identity = Field(default_factory=Identity)
     backends: dict[str, BackendSettings] = Field(default_factory=lambda: {"files": BackendSettings()})
@@ -180,6 +235,10 @@ class Settings(BaseSettings):
     compute: Compute = Field(default_factory=Compute)
     scheduler: Scheduler = Field(default_factory=Scheduler)
     operations: Operations = Field(default_factory=Operations)
+    repair: Repair = Field(default_factory=Repair)
+    metrics: Metrics = Field(default_factory=Metrics)
+    _read_from: tuple[dict[str, Any], Path | None] = PrivateAttr(default=({}, None))
+    """The flags, and the file that was there."""
 
     @classmethod
     def settings_customise_sources(
@@ -199,6 +258,10 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """The database's URL."""
         return self.database_url or f"sqlite:///{self.state_dir.absolute() / 'pumice.db'}"
+
+    def place(self, backend: str) -> str:
+        """``host@backend``, or ``CLUSTER@backend`` where several hosts serve it."""
+        return f"{self.backends[backend].cluster or self.host}@{backend}"
 
     def rules(self) -> Rules:
         """What the rooms below need to know."""
@@ -224,5 +287,30 @@ def config_file() -> Path | None:
 
 
 def load(**flags: Any) -> Settings:
-    """The settings in force. Flags that are None were not given."""
-    return Settings(**{name: value for name, value in flags.items() if value is not None})
+    """The settings in force. Flags that are None were not given. Raises ``Misconfigured``."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    path = config_file()
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, one['loc'])) or 'settings'}: {one['msg']}" for one in error.errors()
+        )
+        raise Misconfigured(f"The settings do not make sense: {wrong}.") from None
+    except (tomllib.TOMLDecodeError, OSError, SettingsError) as error:
+        raise Misconfigured(f"The settings file {path} cannot be read: {error}.") from None
+    settings._read_from = given, path
+    return settings
+
+
+def again(settings: Settings) -> Settings:
+    """The same settings, read again. Raises ``Misconfigured``, also when their file is gone."""
+    flags, path = settings._read_from
+    if path is not None and not path.is_file():
+        raise Misconfigured(f"The settings file {path} is not there any more.")
+    return load(**flags)
+
+
+def is_live(field: FieldInfo) -> bool:
+    """Whether SIGHUP changes this setting."""
+    return field.json_schema_extra == LIVE

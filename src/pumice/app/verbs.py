@@ -4,9 +4,19 @@ from typing import Any
 
 from pumice.attachments import connect, disconnect
 from pumice.operations.operation import Verb
-from pumice.servers import attach_volume, boot, console, detach_volume, power
+from pumice.servers import attach_volume, boot, console, detach_volume, power, repair_disks
 from pumice.servers import delete as delete_server
-from pumice.volumes import create, delete, delete_with_snapshots, extend
+from pumice.volumes import (
+    create,
+    delete,
+    delete_with_snapshots,
+    extend,
+    manage,
+    revert,
+    strangers,
+    unmanage,
+    upload,
+)
 from pumice.volumes.snapshots import create as create_snapshot
 from pumice.volumes.snapshots import delete as delete_snapshot
 
@@ -16,6 +26,11 @@ VERBS: tuple[Verb[Any], ...] = (
     delete.DELETE_WHEN_FREE,
     delete_with_snapshots.DELETE_WITH_SNAPSHOTS,
     extend.EXTEND,
+    revert.REVERT,
+    manage.MANAGE,
+    unmanage.UNMANAGE,
+    strangers.STRANGERS,
+    upload.UPLOAD,
     create_snapshot.CREATE_SNAPSHOT,
     delete_snapshot.DELETE_SNAPSHOT,
     connect.CONNECT,
@@ -28,5 +43,6 @@ VERBS: tuple[Verb[Any], ...] = (
     power.STOP,
     power.SOFT_REBOOT,
     power.HARD_REBOOT,
+    repair_disks.REPAIR_DISKS,
     console.CONSOLE,
 )

@@ -81,6 +81,11 @@ def accept(
     return operation_id
 
 
+def ask_again(tx: Transaction, op: Operation[DisconnectParams], who: Scope, rules: Rules) -> None:
+    """Begin again with what is left of the attachment. Raises ``NotFound``."""
+    accept(tx, who, attachments.get(tx, who, op.params.attachment_id), keep=op.params.keep)
+
+
 def on_backend(op: Operation[DisconnectParams]) -> str:
     """The volume's host."""
     return volume_host(host_of(op.params.pool))
@@ -124,4 +129,5 @@ DISCONNECT = Verb(
     ),
     failed=explain,
     deadline=600,
+    again=ask_again,
 )

@@ -12,9 +12,10 @@ from typing import Any, Protocol
 from pumice.backends.targets.contract import Grant
 from pumice.model.errors import Invalid, NotFound
 from pumice.model.ids import AttachmentId, VolumeId
-from pumice.model.volume import host_of, pool_of
+from pumice.model.volume import Attachment, host_of, pool_of
 from pumice.operations.hands import Hands
-from pumice.store import attachments
+from pumice.store import attachments, volumes
+from pumice.store.database import Transaction
 
 _LETTERS = string.ascii_letters + string.digits
 PASSWORD_LENGTH = 16
@@ -62,9 +63,7 @@ class Exported(Protocol):
 
 async def let_in(hands: Hands, asked: Exported) -> dict[str, object]:
     """Export the volume, if it is not yet, and let the attachment's initiator in. Where the export is."""
-    attachment = await hands.db.read(attachments.find, asked.attachment_id)
-    if attachment is None:
-        raise NotFound("Volume attachment", asked.attachment_id)
+    attachment, encrypted = await hands.db.read(_read, asked)
     host, volume = host_of(asked.pool), VolumeId(asked.volume_id)
     device = await hands.backends[host].device(volume, pool_of(asked.pool))
     target = hands.targets[host]
@@ -81,7 +80,18 @@ async def let_in(hands: Hands, asked: Exported) -> dict[str, object]:
         where["others"] = list(portal.others)
     if portal.uuid:
         where["uuid"] = portal.uuid
+    if encrypted:
+        where["encrypted"] = True
     return where
+
+
+def _read(tx: Transaction, asked: Exported) -> tuple[Attachment, bool]:
+    """The attachment, and whether its volume is encrypted."""
+    attachment = attachments.find(tx, asked.attachment_id)
+    volume = volumes.find(tx, asked.volume_id)
+    if attachment is None or volume is None:
+        raise NotFound("Volume attachment", asked.attachment_id)
+    return attachment, volume.encryption_key_id is not None
 
 
 async def shut_out(hands: Hands, asked: Exported) -> None:

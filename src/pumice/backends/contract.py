@@ -22,7 +22,7 @@ Rules that hold for every call, checked by ``tests/conformance/test_backends.py`
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from pumice.model.errors import ImageRefused
 from pumice.model.ids import SnapshotId, VolumeId
@@ -60,6 +60,17 @@ class ImageFile:
     """bytes"""
 
 
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """Bytes in a pool that are nobody's."""
+
+    name: str
+    size: int
+    """bytes"""
+    why_not: str | None = None
+    """Why it cannot be adopted; None when it can."""
+
+
 def require_fits(image: ImageFile, size: int) -> None:
     """Raises ``ImageRefused`` when the disk inside ``image`` is larger than ``size`` GiB."""
     needed = gib_to_hold(image.virtual_size)
@@ -68,13 +79,35 @@ def require_fits(image: ImageFile, size: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Inventory:
-    """Every volume and snapshot of which the backend holds bytes (finished ones)."""
+class Piece:
+    """Bytes in a pool: a volume's or a snapshot's, whole or left by a call that was cut short."""
 
-    volumes: frozenset[VolumeId]
-    snapshots: frozenset[SnapshotId]
-    leftovers: frozenset[str]
-    """Names of unfinished temporary things, for the audit."""
+    kind: Literal["volume", "snapshot"]
+    id: str
+    pool: str
+    whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What a backend holds."""
+
+    pieces: frozenset[Piece]
+
+    @property
+    def volumes(self) -> frozenset[VolumeId]:
+        """Every volume whose bytes are whole."""
+        return frozenset(VolumeId(it.id) for it in self.pieces if it.whole and it.kind == "volume")
+
+    @property
+    def snapshots(self) -> frozenset[SnapshotId]:
+        """Every snapshot whose bytes are whole."""
+        return frozenset(SnapshotId(it.id) for it in self.pieces if it.whole and it.kind == "snapshot")
+
+    @property
+    def leftovers(self) -> frozenset[Piece]:
+        """What calls that were cut short left, and nobody has cleared yet."""
+        return frozenset(it for it in self.pieces if not it.whole)
 
 
 class Backend(Protocol):
@@ -123,6 +156,13 @@ class Backend(Protocol):
     async def extend(self, volume: VolumeId, pool: str, size: int) -> None:
         """Grow the volume to ``size`` GiB. A volume that is already that large or larger is left alone."""
 
+    async def revert(self, volume: VolumeId, pool: str, snapshot: SnapshotId, progress: Progress) -> None:
+        """Give the volume back the bytes that a snapshot of it, of the same pool and size, has kept.
+
+        The snapshot stays. Nobody uses the volume meanwhile. When this has raised, the volume has the bytes it
+        had before, or the snapshot's.
+        """
+
     async def create_snapshot(
         self, snapshot: SnapshotId, volume: VolumeId, pool: str, progress: Progress
     ) -> None:
@@ -134,5 +174,23 @@ class Backend(Protocol):
     async def device(self, volume: VolumeId, pool: str) -> Path:
         """The local file or block device to export. Raises ``NotFound`` when there are no such bytes."""
 
+    async def strangers(self, pool: str) -> list[Stranger]:
+        """What lies in the pool, is nobody's, and may be adopted."""
+
+    async def adopt(self, volume: VolumeId, pool: str, name: str) -> int:
+        """Make a stranger's bytes the volume's, grown to whole GiB. Returns the size in GiB.
+
+        A volume that is there already was adopted before. Raises ``NotFound`` when there is no such stranger.
+        """
+
+    async def release(self, volume: VolumeId, pool: str, name: str) -> None:
+        """Make the volume's bytes a stranger called ``name``. No such volume is fine: it was released before.
+
+        Raises ``Conflict`` when another stranger has that name.
+        """
+
     async def inventory(self) -> Inventory:
         """What is really there, for audits."""
+
+    async def discard(self, piece: Piece) -> None:
+        """Free this piece of the inventory for good, and nothing else: not what is whole beside a leftover."""

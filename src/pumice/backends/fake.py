@@ -12,10 +12,20 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from pumice.backends.contract import Backend, ImageFile, Inventory, PoolFacts, Progress, require_fits
+from pumice.backends.contract import (
+    Backend,
+    ImageFile,
+    Inventory,
+    Piece,
+    PoolFacts,
+    Progress,
+    Stranger,
+    require_fits,
+)
 from pumice.backends.files import FilesBackend
-from pumice.model.errors import Elsewhere, NotFound
+from pumice.model.errors import Conflict, Elsewhere, NotFound
 from pumice.model.ids import SnapshotId, VolumeId
+from pumice.model.units import GIB
 
 
 class FakeBackend:
@@ -96,6 +106,10 @@ class FakeBackend:
         await self._pretend("extend")
         await self._inner.extend(volume, pool, size)
 
+    async def revert(self, volume: VolumeId, pool: str, snapshot: SnapshotId, progress: Progress) -> None:
+        await self._pretend("revert")
+        await self._inner.revert(volume, pool, snapshot, progress)
+
     async def create_snapshot(
         self, snapshot: SnapshotId, volume: VolumeId, pool: str, progress: Progress
     ) -> None:
@@ -110,9 +124,25 @@ class FakeBackend:
         await self._pretend("device")
         return await self._inner.device(volume, pool)
 
+    async def strangers(self, pool: str) -> list[Stranger]:
+        await self._pretend("strangers")
+        return await self._inner.strangers(pool)
+
+    async def adopt(self, volume: VolumeId, pool: str, name: str) -> int:
+        await self._pretend("adopt")
+        return await self._inner.adopt(volume, pool, name)
+
+    async def release(self, volume: VolumeId, pool: str, name: str) -> None:
+        await self._pretend("release")
+        await self._inner.release(volume, pool, name)
+
     async def inventory(self) -> Inventory:
         await self._pretend("inventory")
         return await self._inner.inventory()
+
+    async def discard(self, piece: Piece) -> None:
+        await self._pretend("discard")
+        await self._inner.discard(piece)
 
 
 class _Memory:
@@ -124,6 +154,7 @@ class _Memory:
         self._pools = pools
         self._volumes: set[tuple[str, VolumeId]] = set()
         self._snapshots: set[tuple[str, SnapshotId]] = set()
+        self._strangers = {(pool, "stranger") for pool in pools}
 
     async def start(self) -> None:
         pass
@@ -171,6 +202,12 @@ class _Memory:
     async def extend(self, volume: VolumeId, pool: str, size: int) -> None:  # noqa: ARG002 - names only
         self._require(volume, pool)
 
+    async def revert(self, volume: VolumeId, pool: str, snapshot: SnapshotId, progress: Progress) -> None:
+        self._require(volume, pool)
+        if (pool, snapshot) not in self._snapshots:
+            raise NotFound("Snapshot", snapshot)
+        progress(1.0)
+
     async def create_snapshot(
         self, snapshot: SnapshotId, volume: VolumeId, pool: str, progress: Progress
     ) -> None:
@@ -186,10 +223,34 @@ class _Memory:
         self._require(volume, pool)
         return Path("/dev/zero")
 
+    async def strangers(self, pool: str) -> list[Stranger]:
+        return [Stranger(name, GIB) for where, name in sorted(self._strangers) if where == pool]
+
+    async def adopt(self, volume: VolumeId, pool: str, name: str) -> int:
+        if (pool, volume) not in self._volumes:
+            if (pool, name) not in self._strangers:
+                raise NotFound("Stranger", name)
+            self._strangers.discard((pool, name))
+            self._volumes.add((pool, volume))
+        return 1
+
+    async def release(self, volume: VolumeId, pool: str, name: str) -> None:
+        if (pool, volume) in self._volumes:
+            if (pool, name) in self._strangers:
+                raise Conflict(f"There is another '{name}' in the pool.")
+            self._volumes.discard((pool, volume))
+            self._strangers.add((pool, name))
+
     async def inventory(self) -> Inventory:
-        volumes = frozenset(volume for _, volume in self._volumes)
-        snapshots = frozenset(snapshot for _, snapshot in self._snapshots)
-        return Inventory(volumes, snapshots, leftovers=frozenset())
+        volumes = {Piece("volume", volume, pool) for pool, volume in self._volumes}
+        snapshots = {Piece("snapshot", snapshot, pool) for pool, snapshot in self._snapshots}
+        return Inventory(frozenset(volumes | snapshots))
+
+    async def discard(self, piece: Piece) -> None:
+        if piece.whole and piece.kind == "volume":
+            self._volumes.discard((piece.pool, VolumeId(piece.id)))
+        elif piece.whole:
+            self._snapshots.discard((piece.pool, SnapshotId(piece.id)))
 
     def _require(self, volume: VolumeId, pool: str) -> None:
         if (pool, volume) not in self._volumes:

@@ -2,7 +2,7 @@
 
 Every file is made in three moves, so that half-made bytes are never served, whatever is killed when:
 
-    .<id>.part, new and empty  ──fill──▶  .<id>.part, complete  ──sync, rename, sync──▶  <id>
+    .<id>.<n>.part, new and empty  ──fill──▶  .<id>.<n>.part, complete  ──sync, rename, sync──▶  <id>
 
 A ``.part`` that a crash left is removed by the next call for its id, create or delete. It is never written
 again, only replaced by a new file: an orphaned qemu-img may still be writing to the old one.
@@ -11,22 +11,29 @@ A clone shares its source's blocks where the file system can (XFS, Btrfs): milli
 of one moment. Elsewhere it is a sparse copy, and a snapshot of a volume in use is then **not** of one moment:
 a guest that writes meanwhile finds some of its writes in it and misses others.
 
+A file that lies in the pool's own directory is a stranger: it can be adopted as a volume, and a volume can be
+released to be one (``files_strangers``).
+
 This class must never shrink a file, never name a path after anything but a UUID, and never write into a file
-that has its final name, save to extend it. One process at a time works on a pool.
+that has its final name, save to extend it. Several processes may share a pool. Each call's ``.part`` has a name
+of its own, so that a process that was stopped while another made the file puts nothing in its place.
 """
 
 import asyncio
 import errno
 import os
+import re
+import secrets
 import threading
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 from weakref import WeakValueDictionary
 
-from pumice.backends import sparse
-from pumice.backends.contract import ImageFile, Inventory, PoolFacts, Progress, require_fits
+from pumice.backends import files_strangers, sparse
+from pumice.backends.contract import ImageFile, Inventory, Piece, PoolFacts, Progress, Stranger, require_fits
 from pumice.host import qemu_img
 from pumice.host.thread import in_thread
 from pumice.model.errors import Elsewhere, Invalid, Misconfigured, NotFound, Trouble
@@ -36,6 +43,8 @@ from pumice.model.units import GIB
 Fill = Callable[[Path], Awaitable[None]]
 """Gives a new, empty file its size and its bytes."""
 
+_SHELVES: Mapping[Literal["volume", "snapshot"], str] = {"volume": "volumes", "snapshot": "snapshots"}
+_PART = re.compile(r"\.([^.]+)\.[^.]+\.part")
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _PASSING = {errno.EAGAIN, errno.EBUSY, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}
 
@@ -138,6 +147,11 @@ class FilesBackend:
                 except FileNotFoundError:
                     raise NotFound("Volume", volume) from None
 
+    async def revert(self, volume: VolumeId, pool: str, snapshot: SnapshotId, progress: Progress) -> None:
+        path, origin = self._volume(volume, pool), self._snapshot(snapshot, pool)
+        clone = self._clone(origin, NotFound("Snapshot", snapshot), progress)
+        await self._make(path, pool, clone, instead=NotFound("Volume", volume))
+
     async def create_snapshot(
         self, snapshot: SnapshotId, volume: VolumeId, pool: str, progress: Progress
     ) -> None:
@@ -155,19 +169,39 @@ class FilesBackend:
                 raise NotFound("Volume", volume)
         return path
 
-    async def inventory(self) -> Inventory:
-        volumes: set[VolumeId] = set()
-        snapshots: set[SnapshotId] = set()
-        leftovers: set[str] = set()
-        for pool, directory in self._pools.items():
+    async def strangers(self, pool: str) -> list[Stranger]:
+        directory = self._directory(pool)
+        with _explained(pool):
+            return await in_thread(files_strangers.every, directory)
+
+    async def adopt(self, volume: VolumeId, pool: str, name: str) -> int:
+        path = self._volume(volume, pool)
+        async with self._lock(path):
             with _explained(pool):
-                volume_names = await in_thread(os.listdir, directory / "volumes")
-                snapshot_names = await in_thread(os.listdir, directory / "snapshots")
-            volumes |= {VolumeId(name) for name in volume_names if _is_id(name)}
-            snapshots |= {SnapshotId(name) for name in snapshot_names if _is_id(name)}
-            leftovers |= {f"{pool}/volumes/{name}" for name in volume_names if name.endswith(".part")}
-            leftovers |= {f"{pool}/snapshots/{name}" for name in snapshot_names if name.endswith(".part")}
-        return Inventory(frozenset(volumes), frozenset(snapshots), frozenset(leftovers))
+                return await in_thread(files_strangers.adopt, path, self._directory(pool), name)
+
+    async def release(self, volume: VolumeId, pool: str, name: str) -> None:
+        path = self._volume(volume, pool)
+        async with self._lock(path):
+            with _explained(pool):
+                await in_thread(files_strangers.release, path, self._directory(pool), name)
+
+    async def inventory(self) -> Inventory:
+        pieces: set[Piece] = set()
+        for pool, directory in self._pools.items():
+            for kind, shelf in _SHELVES.items():
+                with _explained(pool):
+                    names = await in_thread(os.listdir, directory / shelf)
+                pieces |= {Piece(kind, name, pool) for name in names if _is_id(name)}
+                parts = (part[1] for name in names if (part := _PART.fullmatch(name)))
+                pieces |= {Piece(kind, part, pool, whole=False) for part in parts if _is_id(part)}
+        return Inventory(frozenset(pieces))
+
+    async def discard(self, piece: Piece) -> None:
+        path = self._path(piece.pool, _SHELVES[piece.kind], piece.id)
+        async with self._lock(path):
+            with _explained(piece.pool):
+                await in_thread(_unlink if piece.whole else _unlink_parts, path)
 
     # --- names ---------------------------------------------------------------------------------------
 
@@ -180,9 +214,12 @@ class FilesBackend:
     def _path(self, pool: str, shelf: str, name: str) -> Path:
         if not _is_id(name):
             raise Invalid(f"{name!r} is not an id, and no file is named after it.")
+        return self._directory(pool) / shelf / name
+
+    def _directory(self, pool: str) -> Path:
         if pool not in self._pools:
             raise Elsewhere(f"Pool '{pool}' is not in the settings of this host.")
-        return self._pools[pool] / shelf / name
+        return self._pools[pool]
 
     def _lock(self, path: Path) -> asyncio.Lock:
         """One at a time per file; the second of two equal calls finds the first one's work."""
@@ -190,14 +227,18 @@ class FilesBackend:
 
     # --- how files come and go -----------------------------------------------------------------------
 
-    async def _make(self, path: Path, pool: str, fill: Fill) -> None:
-        part = _part_of(path)
+    async def _make(self, path: Path, pool: str, fill: Fill, instead: NotFound | None = None) -> None:
+        """Make a file, unless it is there; or, with ``instead``, in place of one that has to be there."""
+        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         async with self._lock(path):
             with _explained(pool):
                 if await in_thread(path.exists):
-                    return
+                    if instead is None:
+                        return
+                elif instead is not None:
+                    raise instead
                 try:
-                    await in_thread(_begin_anew, part)
+                    await in_thread(_begin_anew, path, part)
                     await fill(part)
                     await in_thread(_publish, part, path)
                 except BaseException:
@@ -235,7 +276,7 @@ class FilesBackend:
     async def _remove(self, path: Path, pool: str) -> None:
         async with self._lock(path):
             with _explained(pool):
-                await in_thread(_unlink, path, _part_of(path))
+                await in_thread(_unlink, path)
 
     async def _facts(self, pool: str) -> PoolFacts:
         directory = self._pools[pool]
@@ -264,10 +305,6 @@ def _is_id(name: str) -> bool:
         return False
 
 
-def _part_of(path: Path) -> Path:
-    return path.with_name(f".{path.name}.part")
-
-
 # --- in threads ------------------------------------------------------------------------------------------
 
 
@@ -278,8 +315,8 @@ def _prepare(pool: Path) -> None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
-def _begin_anew(part: Path) -> None:
-    part.unlink(missing_ok=True)
+def _begin_anew(path: Path, part: Path) -> None:
+    _unlink_parts(path)
     os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
@@ -296,10 +333,15 @@ def _grow(path: Path, size: int) -> None:
             os.fsync(file.fileno())
 
 
-def _unlink(path: Path, part: Path) -> None:
-    """Syncing the directory also tells a deleted file from a pool that is not mounted: that one is an error."""
+def _unlink(path: Path) -> None:
     path.unlink(missing_ok=True)
-    part.unlink(missing_ok=True)
+    _unlink_parts(path)
+
+
+def _unlink_parts(path: Path) -> None:
+    """Syncing the directory also tells a deleted file from a pool that is not mounted: that one is an error."""
+    for part in path.parent.glob(f".{path.name}.*.part"):
+        part.unlink(missing_ok=True)
     _sync(path.parent)
 
 

@@ -2,7 +2,10 @@
 
 Everything has its name only when it is complete; renaming is one write of the group's metadata. Before, it is
 ``NAME.part``, after its deletion has begun ``NAME.gone``, and neither is ever served. What a crash left of them
-is removed by the next call for its id, create or delete.
+is removed by the next call for its id, create or delete. A volume goes back to a snapshot in two renames; a
+first without its second is completed by whoever comes next::
+
+    NAME ──▶ NAME.gone        NAME.back, a whole copy of the snapshot ──▶ NAME
 
 This class decides what is there and what is to be done, one call at a time for a name; ``lvm_thin.py`` and
 ``lvm_thick.py`` do it, with the commands of ``lvm_group.py``. It must never touch a logical volume whose name
@@ -16,19 +19,25 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 from weakref import WeakValueDictionary
 
-from pumice.backends.contract import ImageFile, Inventory, PoolFacts, Progress, require_fits
+from pumice.backends.contract import ImageFile, Inventory, Piece, PoolFacts, Progress, Stranger, require_fits
 from pumice.backends.lvm_group import LogicalVolume, VolumeGroup
 from pumice.backends.lvm_layout import Layout
 from pumice.host import block_device, qemu_img
 from pumice.host.thread import in_thread
-from pumice.model.errors import Elsewhere, Invalid, NotFound, Trouble
+from pumice.model.errors import Conflict, Elsewhere, Invalid, NotFound, Trouble
 from pumice.model.ids import SnapshotId, VolumeId
-from pumice.model.units import GIB
+from pumice.model.units import GIB, gib_to_hold
 
-_UNFINISHED = (".moment", ".part")
-_OURS = re.compile(r"(volume|snap)-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(\.part|\.moment|\.gone)?")
+_UNFINISHED = (".moment", ".part", ".back.moment", ".back.part")
+_BACK, _GONE = ".back", ".gone"
+_OURS = re.compile(
+    r"(volume|snap)-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})((?:\.back)?(?:\.part|\.moment|\.gone)?)"
+)
+_NAME = re.compile(r"[A-Za-z0-9+_][A-Za-z0-9+_.-]{0,126}")
+_KINDS: dict[str, Literal["volume", "snapshot"]] = {"volume": "volume", "snap": "snapshot"}
 
 
 class LvmBackend:
@@ -148,22 +157,81 @@ class LvmBackend:
             )
         return path
 
+    async def revert(self, volume: VolumeId, pool: str, snapshot: SnapshotId, progress: Progress) -> None:
+        name, origin = self._name("volume", volume, pool), self._name("snap", snapshot, pool)
+        async with self._lock(name):
+            with self._explained():
+                await self._complete_revert(name)
+                here = await self._found(name, NotFound("Volume", volume))
+                source = await self._found(origin, NotFound("Snapshot", snapshot))
+                await self._clear(name)
+                try:
+                    await self._layout.copy(name + _BACK, source, here.size, progress)
+                except BaseException:
+                    await self._clear(name)
+                    raise
+                await self._group.rename(name, name + _GONE)
+                await self._complete_revert(name)
+
+    async def strangers(self, pool: str) -> list[Stranger]:
+        self._require(pool)
+        found = await self._group.volumes()
+        return [
+            Stranger(name, volume.size, self._layout.why_not(volume))
+            for name, volume in sorted(found.items())
+            if not _OURS.fullmatch(name) and not volume.is_thin_pool
+        ]
+
+    async def adopt(self, volume: VolumeId, pool: str, name: str) -> int:
+        ours = self._name("volume", volume, pool)
+        async with self._lock(ours):
+            with self._explained():
+                if (known := (await self._group.volumes(ours)).get(ours)) is None:
+                    stranger = await self._found(_stranger(name), NotFound("Logical volume", name))
+                    if stranger.is_thin_pool or (why_not := self._layout.why_not(stranger)):
+                        raise Invalid(f"'{name}' cannot be a volume: {why_not or 'it is a pool.'}")
+                    await self._layout.grow(stranger, gib_to_hold(stranger.size) * GIB)
+                    await self._group.rename(name, ours)
+                    known = await self._found(ours, NotFound("Volume", volume))
+                return known.size // GIB
+
+    async def release(self, volume: VolumeId, pool: str, name: str) -> None:
+        ours = self._name("volume", volume, pool)
+        async with self._lock(ours):
+            with self._explained():
+                found = await self._group.volumes(ours, _stranger(name))
+                if ours in found:
+                    if name in found:
+                        raise Conflict(f"There is another '{name}' in the volume group.")
+                    await self._group.rename(ours, name)
+
     async def inventory(self) -> Inventory:
         found = [ours for name in await self._group.volumes() if (ours := _OURS.fullmatch(name))]
         return Inventory(
-            frozenset(VolumeId(ours[2]) for ours in found if ours[1] == "volume" and not ours[3]),
-            frozenset(SnapshotId(ours[2]) for ours in found if ours[1] == "snap" and not ours[3]),
-            frozenset(self._group.of(ours[0]) for ours in found if ours[3]),
+            frozenset(Piece(_KINDS[ours[1]], ours[2], self._group.name, whole=not ours[3]) for ours in found)
         )
+
+    async def discard(self, piece: Piece) -> None:
+        name = self._name("volume" if piece.kind == "volume" else "snap", piece.id, piece.pool)
+        if piece.whole:
+            await self._remove(name)
+            return
+        async with self._lock(name):
+            with self._explained():
+                await self._complete_revert(name)
+                await self._clear(name)
 
     # --- names ---------------------------------------------------------------------------------------
 
     def _name(self, kind: str, wanted: str, pool: str) -> str:
         if not _is_id(wanted):
             raise Invalid(f"{wanted!r} is not an id, and no logical volume is named after it.")
+        self._require(pool)
+        return f"{kind}-{wanted}"
+
+    def _require(self, pool: str) -> None:
         if pool != self._group.name:
             raise Elsewhere(f"Pool '{pool}' is not in the settings of this host.")
-        return f"{kind}-{wanted}"
 
     def _lock(self, name: str) -> asyncio.Lock:
         """One at a time per name; the second of two equal calls finds the first one's work."""
@@ -199,11 +267,25 @@ class LvmBackend:
     async def _remove(self, name: str) -> None:
         async with self._lock(name):
             with self._explained():
-                unfinished = [name + suffix for suffix in _UNFINISHED]
-                found = await self._group.volumes(name, f"{name}.gone", *unfinished)
-                await self._throw_away({part: found.pop(part) for part in unfinished if part in found})
-                for volume in found.values():
+                await self._clear(name)
+                for volume in (await self._group.volumes(name)).values():
                     await self._layout.remove(volume)
+
+    async def _clear(self, name: str) -> None:
+        """Remove whatever there is of a name besides what it names."""
+        unfinished = [name + suffix for suffix in _UNFINISHED]
+        found = await self._group.volumes(*(name + end for end in (_GONE, _BACK, _BACK + _GONE)), *unfinished)
+        await self._throw_away({part: found.pop(part) for part in unfinished if part in found})
+        for volume in found.values():
+            await self._layout.remove(volume)
+
+    async def _complete_revert(self, name: str) -> None:
+        """A volume that was renamed away for its copy: the copy takes its place, and its old bytes go."""
+        found = await self._group.volumes(name, name + _BACK, name + _GONE)
+        if name not in found and name + _BACK in found:
+            await self._group.rename(name + _BACK, name)
+        if name + _GONE in found:
+            await self._layout.remove(found[name + _GONE])
 
     async def _throw_away(self, found: dict[str, LogicalVolume]) -> None:
         """Remove what was never a volume. The snapshot goes before the copy that it was made for."""
@@ -227,6 +309,13 @@ class LvmBackend:
             if error.errno == errno.EIO:
                 raise Elsewhere(f"A disk of volume group '{self._group.name}' is broken.") from error
             raise Trouble(f"Volume group '{self._group.name}' cannot be used: {error.strerror}.") from error
+
+
+def _stranger(name: str) -> str:
+    """The name of a logical volume that is none of ours. Raises ``Invalid``."""
+    if not _NAME.fullmatch(name) or _OURS.fullmatch(name):
+        raise Invalid(f"{name!r} is not the name of a logical volume that could be managed.")
+    return name
 
 
 def _is_id(name: str) -> bool:

@@ -56,6 +56,8 @@ class LogicalVolume:
     name: str
     size: int
     origin: str
+    pool: str
+    """The thin pool that it is in, if it is thin."""
     is_thin_pool: bool
     active: bool
     zeroes: bool
@@ -186,6 +188,7 @@ def _volume(row: dict[str, str]) -> LogicalVolume:
         name=row["lv_name"],
         size=int(row["lv_size"]),
         origin=row["origin"],
+        pool=row["pool_lv"],
         is_thin_pool="pool" in row["lv_layout"].split(","),
         active=row["lv_active"] == "active",
         zeroes=row["zero"] == "zero",

@@ -51,3 +51,6 @@ class Layout(Protocol):
 
     async def remove(self, volume: LogicalVolume) -> None:
         """Free a finished volume for good. One whose removal was cut short is called ``NAME.gone``."""
+
+    def why_not(self, volume: LogicalVolume) -> str | None:
+        """Why a logical volume that somebody else made cannot be one of these; None when it can."""

@@ -108,6 +108,9 @@ class ThickLayout:
                 await self._group.change("lvreduce", "--force", "--size", f"{left}b", self._group.of(name))
         await self._group.remove(name)
 
+    def why_not(self, volume: LogicalVolume) -> str | None:
+        return "It is thin, or a snapshot." if volume.pool or volume.origin else None
+
     async def _allocate(self, name: str, size: int) -> str:
         part = f"{name}.part"
         words = ("--size", f"{size}b", "--wipesignatures", "n", "--zero", "n", "--name", part)

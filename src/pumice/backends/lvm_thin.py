@@ -75,6 +75,9 @@ class ThinLayout:
     async def remove(self, volume: LogicalVolume) -> None:
         await self._group.remove(volume.name)
 
+    def why_not(self, volume: LogicalVolume) -> str | None:
+        return None if volume.pool == self._pool else f"It is not in the thin pool '{self._pool}'."
+
     async def _found(self) -> LogicalVolume:
         pool = (await self._group.volumes(self._pool)).get(self._pool)
         if pool is None or not pool.is_thin_pool:

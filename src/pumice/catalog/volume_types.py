@@ -10,6 +10,7 @@ from pumice.model.scope import HOUSE, Scope
 from pumice.model.volume import VolumeType
 from pumice.scheduler.specs import truth
 from pumice.store import quotas, types
+from pumice.store.columns import now
 from pumice.store.database import Transaction
 
 get = types.get
@@ -17,7 +18,9 @@ get = types.get
 
 def for_new_volume(tx: Transaction, who: Scope, name_or_id: str | None, rules: Rules) -> VolumeType:
     """The type asked for, else the project's default, else the installation's. Raises ``NotFound``."""
-    return types.find(tx, who, name_or_id or types.default_of(tx, who.project_id) or rules.default_volume_type)
+    if name_or_id:
+        return types.find(tx, who, name_or_id)
+    return types.find_default(tx, who, rules.default_volume_type)
 
 
 def is_multiattach(kind: VolumeType) -> bool:
@@ -86,6 +89,40 @@ def delete(tx: Transaction, type_id: str, rules: Rules) -> None:
         raise Invalid("Target volume type is still in use.")
     quotas.forget_type(tx, kind.name)
     types.delete(tx, type_id)
+
+
+def encrypt(tx: Transaction, type_id: str, encryption: Mapping[str, Any]) -> dict[str, Any]:
+    """Have volumes of a type encrypted from now on. Raises ``NotFound`` or ``Invalid``."""
+    kind = by_id(tx, HOUSE, type_id)
+    if types.has_volumes(tx, type_id):
+        raise Invalid("Cannot create encryption specs. Volume type in use.")
+    if kind.encryption:
+        raise Invalid(f"Volume type encryption for type {type_id} already exists.")
+    fresh = {"encryption_id": new_id(), "created_at": now().isoformat(timespec="microseconds")}
+    types.change(tx, type_id, encryption={**encryption, **fresh})
+    return {**encryption, **fresh}
+
+
+def change_encryption(tx: Transaction, type_id: str, encryption_id: str, changes: Mapping[str, Any]) -> None:
+    """Encrypt otherwise. Raises ``NotFound``, or ``Invalid`` once there are volumes of the type."""
+    encryption = _encryption(tx, type_id, encryption_id, "update")
+    updated = {"updated_at": now().isoformat(timespec="microseconds")}
+    types.change(tx, type_id, encryption={**encryption, **changes, **updated})
+
+
+def decrypt(tx: Transaction, type_id: str, encryption_id: str) -> None:
+    """Have volumes of a type encrypted no more. Raises as ``change_encryption``."""
+    _encryption(tx, type_id, encryption_id, "delete")
+    types.change(tx, type_id, encryption=None)
+
+
+def _encryption(tx: Transaction, type_id: str, encryption_id: str, doing: str) -> dict[str, Any]:
+    kind = by_id(tx, HOUSE, type_id)
+    if types.has_volumes(tx, type_id):
+        raise Invalid(f"Cannot {doing} encryption specs. Volume type in use.")
+    if not kind.encryption or kind.encryption["encryption_id"] != encryption_id:
+        raise NotFound("Volume type encryption for type", type_id)
+    return kind.encryption
 
 
 def set_extra_specs(tx: Transaction, type_id: str, extra_specs: Mapping[str, str]) -> None:

@@ -8,11 +8,13 @@ what nobody waits for must not go on writing. ``setpriv`` and ``prlimit`` (util-
 import asyncio
 import os
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
+from structlog.contextvars import get_contextvars
 
 from pumice.model.errors import Misconfigured, Trouble
 
@@ -47,39 +49,59 @@ async def run(
     stdin: bytes | None = None,
     limits: Limits | None = None,
     on_output: Callable[[bytes], None] | None = None,
+    public: bool = False,
     outlives_us: bool = False,
     keep_open: Sequence[int] = (),
 ) -> str:
     """Run ``argv`` and return its standard output as text.
 
-    ``env`` is added to this process's environment; ``timeout`` is in seconds; ``on_output`` is given the
-    output piece by piece as it comes. With ``outlives_us`` the command goes on to its end when this process is
-    killed; ``keep_open`` are file descriptors that it inherits, such as that of a lock it then still holds. The
-    words on the command line are not logged: they may be secrets.
+    ``env`` is added to this process's environment; ``stdin`` is what the command reads, also as ``/dev/stdin``;
+    ``timeout`` is in seconds; ``on_output`` is given the output piece by piece as it comes. Who calls
+    it ``public`` promises that no word of the command line is a secret: else only the command's name is logged.
+    With ``outlives_us`` the command goes on to its end when this process is killed; ``keep_open`` are file
+    descriptors that it inherits, such as that of a lock it then still holds. The child finds the request in its
+    environment, as ``OS_REQUEST_ID``, and the operation it is for.
     Raises ``CommandFailed``, ``CommandTimedOut``, or ``Misconfigured`` when there is no such command.
     """
     words = [os.fspath(word) for word in argv]
     if shutil.which(words[0]) is None:
         raise Misconfigured(f"The command '{words[0]}' is not installed; 'pumice doctor' tells how.")
-    process = await asyncio.create_subprocess_exec(
-        *([] if outlives_us else ["setpriv", "--pdeathsig", "KILL", "--"]),
-        *(["prlimit", f"--cpu={limits.cpu_seconds}", f"--as={limits.memory_bytes}", "--"] if limits else []),
-        *words,
-        stdin=asyncio.subprocess.PIPE if stdin is not None else asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "LC_ALL": "C", **(env or {})},
-        pass_fds=keep_open,
-    )
+    began = time.monotonic()
+    given = _in_memory(stdin) if stdin is not None else None
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *([] if outlives_us else ["setpriv", "--pdeathsig", "KILL", "--"]),
+            *(
+                ["prlimit", f"--cpu={limits.cpu_seconds}", f"--as={limits.memory_bytes}", "--"]
+                if limits
+                else []
+            ),
+            *words,
+            stdin=asyncio.subprocess.DEVNULL if given is None else given,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, "LC_ALL": "C", **_errand(), **(env or {})},
+            pass_fds=keep_open,
+        )
+    finally:
+        if given is not None:
+            os.close(given)
     try:
         async with asyncio.timeout(timeout):
-            output, errors = await _communicate(process, stdin, on_output)
+            output, errors = await _communicate(process, on_output)
     except TimeoutError:
         raise CommandTimedOut(f"{words[0]} did not end within {timeout:g} seconds and was killed.") from None
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
+        log.debug(
+            "command.ended",
+            command=words if public else words[:1],
+            process=process.pid,
+            code=process.returncode,
+            seconds=round(time.monotonic() - began, 3),
+        )
     if process.returncode != 0:
         raise CommandFailed(words, process.returncode or 0, errors.decode(errors="replace"))
     return output.decode(errors="replace")
@@ -121,11 +143,29 @@ async def launch(
         raise CommandFailed(words, code, log_file.read_bytes()[begin:].decode(errors="replace"))
 
 
+def _in_memory(content: bytes) -> int:
+    """A file that is nowhere but in memory, to be somebody's standard input.
+
+    Not a pipe: the event loop makes a socket of it, and a socket cannot be opened as ``/dev/stdin``.
+    """
+    file = os.memfd_create("stdin", os.MFD_CLOEXEC)
+    os.write(file, content)
+    os.lseek(file, 0, os.SEEK_SET)
+    return file
+
+
+def _errand() -> dict[str, str]:
+    """For whom a command runs, as far as the log's context knows."""
+    context = get_contextvars()
+    told = {"OS_REQUEST_ID": context.get("request_id"), "PUMICE_OPERATION_ID": context.get("operation")}
+    return {name: value for name, value in told.items() if value}
+
+
 async def _communicate(
-    process: asyncio.subprocess.Process, stdin: bytes | None, on_output: Callable[[bytes], None] | None
+    process: asyncio.subprocess.Process, on_output: Callable[[bytes], None] | None
 ) -> tuple[bytes, bytes]:
     if on_output is None:
-        return await process.communicate(stdin)
+        return await process.communicate()
     assert process.stdout is not None and process.stderr is not None
 
     async def pump(stream: asyncio.StreamReader) -> bytes:

@@ -21,8 +21,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pumice.host.command import CommandFailed, Limits, run
+from pumice.host.luks import SECRET_WORDS, Key
 from pumice.host.thread import in_thread
-from pumice.model.errors import Elsewhere, ImageRefused
+from pumice.model.errors import Elsewhere, ImageRefused, Invalid
 from pumice.model.units import GIB
 
 DRIVERS = {
@@ -60,14 +61,16 @@ async def convert(
     progress: Callable[[float], None],
     timeout: float,
     target_is_zero: bool = False,
+    key: Key | None = None,
 ) -> None:
     """Write the disk inside ``source`` to ``target``: a raw file or block device that is large enough already.
 
     ``source_format`` is a key of ``DRIVERS``; ``virtual_size`` (bytes) is what inspection found and scales the
     CPU limit; ``timeout`` is in seconds. ``target_is_zero`` promises that the target reads as zeroes, as a
-    fresh sparse file does: zeroes are then skipped. Bytes are in the kernel's hands at return, not on disk:
-    the caller syncs. Raises ``ImageRefused`` (malformed, does not fit, over the limits), ``Elsewhere`` (the
-    target is full or broken) or ``CommandTimedOut``, which is ``Trouble``.
+    fresh sparse file does: zeroes are then skipped. A target that is LUKS is written through its ``key``.
+    Bytes are in the kernel's hands at return, not on disk: the caller syncs. Raises ``ImageRefused``
+    (malformed, does not fit, over the limits), ``Elsewhere`` (the target is full or broken) or
+    ``CommandTimedOut``, which is ``Trouble``.
     """
     if source_format not in DRIVERS:
         raise ImageRefused(f"Images in format '{source_format}' cannot be converted.")
@@ -77,15 +80,18 @@ async def convert(
     block_device = await in_thread(target.is_block_device)
     try:
         await run(
-            *("qemu-img", "convert", "-p", "-n", "-W", "-O", "raw"),
+            *("qemu-img", "convert", "-p", "-n", "-W", "-O", "luks" if key else "raw"),
+            *(SECRET_WORDS if key else ()),
             *(["--target-is-zero"] if target_is_zero else []),
             *("-t", "none" if block_device else "writeback"),
             image,
-            _raw(target, "host_device" if block_device else "file"),
+            _node(target, "host_device" if block_device else "file", encrypted=key is not None),
             timeout=timeout,
+            stdin=key.passphrase.encode() if key else None,
             env=_ONE_ARENA,
             limits=limits,
             on_output=_percent_reader(progress),
+            public=True,
         )
     except CommandFailed as failure:
         raise _explained(failure) from failure
@@ -105,7 +111,7 @@ async def copy(
         await run(
             *("qemu-img", "convert", "-p", "-n", "-W", "-O", "raw", "-T", "none", "-t", "none"),
             f"json:{json.dumps(node)}",
-            _raw(target, "host_device"),
+            _node(target, "host_device", encrypted=False),
             timeout=timeout,
             env=_ONE_ARENA,
             on_output=_percent_reader(progress),
@@ -114,12 +120,39 @@ async def copy(
         raise Elsewhere(f"The bytes cannot be copied: {failure.stderr.strip()[-200:]}") from failure
 
 
+async def export(
+    device: Path, target: Path, image_format: str, *, progress: Callable[[float], None], timeout: float
+) -> None:
+    """Write the raw bytes of a volume's ``device`` to ``target``, a new file, as an image.
+
+    ``image_format`` is a key of ``DRIVERS`` (no ``iso``); ``timeout`` is in seconds. Raises ``Elsewhere`` (no
+    space), ``Trouble``, or ``Invalid`` for another format.
+    """
+    if image_format not in DRIVERS or image_format == "iso":
+        raise Invalid(f"Volumes cannot be written as images in format '{image_format}'.")
+    block_device = await in_thread(device.is_block_device)
+    try:
+        await run(
+            *("qemu-img", "convert", "-p", "-U", "-O", DRIVERS[image_format]),
+            *(["-o", "subformat=streamOptimized"] if image_format == "vmdk" else []),
+            *("-T", "none" if block_device else "writeback"),
+            _node(device, "host_device" if block_device else "file", encrypted=False),
+            target,
+            timeout=timeout,
+            on_output=_percent_reader(progress),
+        )
+    except CommandFailed as failure:
+        if "No space left on device" in failure.stderr or "Disk quota exceeded" in failure.stderr:
+            raise Elsewhere("There is no space left to write the image's bytes.") from failure
+        raise
+
+
 async def _check(image: str, source_format: str, limits: Limits, timeout: float) -> None:
     """Refuse an image whose tables point outside of it: it is truncated or damaged."""
     if source_format not in _CHECKED:
         return
     try:
-        await run("qemu-img", "check", "-q", image, timeout=timeout, env=_ONE_ARENA, limits=limits)
+        await run("qemu-img", "check", "-q", image, timeout=timeout, env=_ONE_ARENA, limits=limits, public=True)
     except CommandFailed as failure:
         if failure.code != _LEAKS_ONLY:
             raise ImageRefused(
@@ -142,8 +175,11 @@ def _image(path: Path, image_format: str) -> str:
     return f"json:{json.dumps(node)}"
 
 
-def _raw(path: Path, protocol: str) -> str:
-    node = {"driver": "raw", "file": {"driver": protocol, "filename": str(path.absolute())}}
+def _node(path: Path, protocol: str, *, encrypted: bool) -> str:
+    node: dict[str, object] = {"driver": protocol, "filename": str(path.absolute())}
+    node = (
+        {"driver": "luks", "key-secret": "luks", "file": node} if encrypted else {"driver": "raw", "file": node}
+    )
     return f"json:{json.dumps(node)}"
 
 

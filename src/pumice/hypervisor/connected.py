@@ -11,7 +11,7 @@ from typing import Any
 
 from pumice.hypervisor.connectors.contract import StorageConnector
 from pumice.hypervisor.contract import Connector, Disk, Hypervisor, IscsiSource, Machine, NvmeSource
-from pumice.model.ids import ServerId
+from pumice.model.ids import AttachmentId, ServerId
 
 
 class ConnectedHypervisor:
@@ -61,6 +61,15 @@ class ConnectedHypervisor:
         if disk.attachment:
             await self._storage.grown(disk.attachment)
         await self._inner.grow(server, disk, size)
+
+    async def secrets(self) -> frozenset[AttachmentId]:
+        """Those that ``inner`` keeps secrets of, and those that are connected."""
+        return await self._inner.secrets() | (await self._storage.connections()).keys()
+
+    async def forget_secret(self, attachment: AttachmentId) -> None:
+        """Both."""
+        await self._inner.forget_secret(attachment)
+        await self._storage.disconnect(attachment)
 
     async def delete(self, server: ServerId) -> None:
         """See the contract. What was connected for the server is disconnected."""

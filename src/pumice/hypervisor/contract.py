@@ -11,6 +11,7 @@ what the machine should be. Rules for every call, checked by ``tests/conformance
 * **Secrets** are handed to the daemon and never written to disk in clear.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -101,6 +102,8 @@ class Disk:
     source: IscsiSource | NvmeSource | BlockSource | FileSource
     attachment: AttachmentId | None = None
     read_only: bool = False
+    passphrase: str | None = field(default=None, repr=False)
+    """Opens the LUKS on the disk; None where there is none. The guest sees what is inside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,10 +174,17 @@ class Hypervisor(Protocol):
         attachment are looked at.
         """
 
+    async def pause(self, server: ServerId) -> None:
+        """Let the guest do nothing until ``resume``. One that is off, or no such machine, is fine."""
+
+    async def resume(self, server: ServerId) -> None:
+        """Let a paused guest go on. One that is off, or no such machine, is fine."""
+
     async def grow(self, server: ServerId, disk: Disk, size: int) -> None:
         """Let the running guest see that the disk has ``size`` bytes now, once its source has.
 
-        Only the disk's serial number, device and attachment are looked at. A guest that is off sees it anyway.
+        Where there is no such machine, or it is off or without the disk, there is nothing to tell. Only the
+        disk's serial number and attachment are looked at.
         """
 
     async def make_local_disk(
@@ -203,3 +213,15 @@ class Hypervisor(Protocol):
 
     async def machines(self) -> frozenset[ServerId]:
         """Every machine of ours that is defined on this host: what is really there."""
+
+    async def powers(self) -> Mapping[ServerId, Power]:
+        """The power state of each of those machines, in one cheap call: it is asked for every few seconds."""
+
+    async def remains(self) -> frozenset[ServerId]:
+        """Servers of which this host keeps files (local disks, logs). ``delete`` removes them."""
+
+    async def secrets(self) -> frozenset[AttachmentId]:
+        """Attachments of which the daemon holds secrets, or this host a connection."""
+
+    async def forget_secret(self, attachment: AttachmentId) -> None:
+        """Take an attachment's secrets away from the daemon, and this host's connection. None there is fine."""

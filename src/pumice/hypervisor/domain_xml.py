@@ -6,6 +6,7 @@ the password itself never appears: libvirt is handed it separately.
 
 import re
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,11 +15,13 @@ from xml.etree import ElementTree
 from pumice.hypervisor.accelerator import Accelerator
 from pumice.hypervisor.contract import BlockSource, Disk, FileSource, IscsiSource, Machine, NvmeSource
 from pumice.model.errors import Invalid, Misconfigured
-from pumice.model.ids import ServerId
+from pumice.model.ids import ServerId, is_uuid
 
 NAMESPACE: Final = "urn:pumice:machine:1"
 _QEMU: Final = "http://libvirt.org/schemas/domain/qemu/1.0"
 _NAME_PREFIX: Final = "pumice-"
+_SECRETS_BEGIN: Final = "Pumice: "
+_LUKS_USAGE: Final = "pumice/"
 _NIC_SLOT: Final = "0x1e"  # libvirt gives out PCI slots from below and does not know of this one
 
 ElementTree.register_namespace("pumice", NAMESPACE)
@@ -33,6 +36,13 @@ def domain_name(server: ServerId) -> str:
 def is_ours(name: str, domain_uuid: str) -> bool:
     """Whether a domain of this name and UUID is one of Pumice's."""
     return name == _NAME_PREFIX + domain_uuid
+
+
+def servers_named(names: Iterable[str]) -> frozenset[ServerId]:
+    """The servers whose domains bear these names; others' are left out."""
+    return frozenset(
+        ServerId(name.removeprefix(_NAME_PREFIX)) for name in names if name.startswith(_NAME_PREFIX)
+    )
 
 
 def machine_xml(machine: Machine, accelerator: Accelerator, console_log: Path) -> str:
@@ -81,9 +91,40 @@ def secret_xml(disk: Disk) -> str:
     """``<secret>`` that will hold the disk's CHAP password: in libvirtd's memory only, never given out."""
     secret = ElementTree.Element("secret", ephemeral="yes", private="yes")
     _add(secret, "uuid", secret_uuid(disk))
-    _add(secret, "description", f"Pumice: CHAP of volume {disk.serial}")
+    _add(secret, "description", f"{_SECRETS_BEGIN}CHAP of volume {disk.serial}")
     _add(_add(secret, "usage", type="iscsi"), "target", secret_uuid(disk))
     return ElementTree.tostring(secret, encoding="unicode")
+
+
+def is_our_secret(xml: str) -> bool:
+    """Whether a secret of this XML is one of Pumice's."""
+    description = ElementTree.fromstring(xml).findtext("description")  # noqa: S314, from libvirtd
+    return (description or "").startswith(_SECRETS_BEGIN)
+
+
+def luks_secret_xml(disk: Disk) -> str:
+    """``<secret>`` that will hold what opens the disk's LUKS: kept as the CHAP password is."""
+    secret = ElementTree.Element("secret", ephemeral="yes", private="yes")
+    _add(secret, "uuid", luks_uuid(secret_uuid(disk)))
+    _add(secret, "description", f"{_SECRETS_BEGIN}LUKS of volume {disk.serial}")
+    _add(_add(secret, "usage", type="volume"), "volume", _LUKS_USAGE + secret_uuid(disk))
+    return ElementTree.tostring(secret, encoding="unicode")
+
+
+def luks_uuid(attachment: str) -> str:
+    """The UUID of the secret that opens an attachment's LUKS, made of the attachment's id."""
+    return str(uuid.uuid5(uuid.UUID(attachment), "luks"))
+
+
+def attachment_of(usage: str) -> str | None:
+    """The attachment that a secret's use names, if it may be one of ours."""
+    attachment = usage.removeprefix(_LUKS_USAGE)
+    return attachment if is_uuid(attachment) else None
+
+
+def secret_uuids(attachment: str | None) -> tuple[str, ...]:
+    """The UUIDs of every secret that an attachment may have."""
+    return (attachment, luks_uuid(attachment)) if attachment else ()
 
 
 def secret_uuid(disk: Disk) -> str:
@@ -101,8 +142,11 @@ class DomainDisk:
     """A disk as a domain has it. ``alias`` is what a running domain calls the device."""
 
     serial: str
+    target: str
+    """What the guest's bus calls it: ``vdb``."""
     alias: str | None
-    secret: str | None
+    secrets: tuple[str, ...]
+    """UUIDs"""
     xml: str
 
 
@@ -112,12 +156,13 @@ def read_disks(domain_xml: str) -> dict[str, DomainDisk]:
     for element in ElementTree.fromstring(domain_xml).findall("devices/disk"):  # noqa: S314, from libvirtd
         serial = element.findtext("serial")
         alias = element.find("alias")
-        secret = element.find("source/auth/secret")
+        secrets = element.findall("source/auth/secret") + element.findall("source/encryption/secret")
         if serial:
             disks[serial] = DomainDisk(
                 serial=serial,
+                target=target.get("dev", "") if (target := element.find("target")) is not None else "",
                 alias=None if alias is None else alias.get("name"),
-                secret=None if secret is None else secret.get("uuid"),
+                secrets=tuple(secret.get("uuid", "") for secret in secrets),
                 xml=ElementTree.tostring(element, encoding="unicode"),
             )
     return disks
@@ -139,6 +184,11 @@ def _disk(disk: Disk, *, boots: bool) -> ElementTree.Element:
             _add(element, "source", dev=str(disk.source.path))
         case NvmeSource():
             raise Misconfigured('QEMU reaches no NVMe target by itself: set [compute] connector = "kernel".')
+    if disk.passphrase is not None:
+        source = element.find("source")
+        assert source is not None
+        luks = luks_uuid(secret_uuid(disk))
+        _add(_add(source, "encryption", format="luks"), "secret", type="passphrase", uuid=luks)
     _add(element, "target", dev=disk.device, bus="virtio")
     _add(element, "serial", disk.serial)
     if disk.read_only:

@@ -4,20 +4,22 @@ Held to the same conformance suite as the real thing. What it can be told beyond
 
 * ``fail_next["attach"] = Trouble("…")``  the next call of that name raises it, once
 * ``delay``                               seconds that every call takes
+* ``told``                                attachments whose secrets it was told, while their disks are in
 * ``guests_keep_disks``                   running guests let no disk go
 
 Given a directory, it remembers its machines there, one small file each, so that they outlive the process as
-real guests do. Passwords are not remembered.
+real guests do. Passwords are not remembered, as libvirt does not remember them.
 """
 
 import asyncio
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pumice.hypervisor.contract import Connector, Disk, Machine, Power
+from pumice.hypervisor.contract import Connector, Disk, IscsiSource, Machine, Power
 from pumice.model.errors import GuestKeepsDisk, InvalidState, NotFound
-from pumice.model.ids import ServerId
+from pumice.model.ids import AttachmentId, ServerId
 from pumice.model.units import GIB
 
 CONSOLE = "A guest of the fake hypervisor says hello.\n"
@@ -26,7 +28,8 @@ CONSOLE = "A guest of the fake hypervisor says hello.\n"
 @dataclass(slots=True)
 class _Known:
     power: Power = Power.SHUTDOWN
-    disks: set[str] = field(default_factory=set)
+    disks: dict[str, AttachmentId | None] = field(default_factory=dict)
+    """Attachment by serial number."""
 
 
 class FakeHypervisor:
@@ -38,12 +41,13 @@ class FakeHypervisor:
         self.fail_next: dict[str, Exception] = {}
         self.delay = delay
         self.guests_keep_disks = False
+        self.told: set[AttachmentId] = set()
         self._directory = directory
         self._host = host
         self._machines: dict[ServerId, _Known] = {}
         for file in directory.glob("*.json") if directory else ():
             kept = json.loads(file.read_text())
-            self._machines[ServerId(file.stem)] = _Known(Power(kept["power"]), set(kept["disks"]))
+            self._machines[ServerId(file.stem)] = _Known(Power(kept["power"]), kept["disks"])
 
     async def start_up(self) -> None:
         """Nothing is needed."""
@@ -58,14 +62,17 @@ class FakeHypervisor:
         """Remember the machine, off."""
         await self._called("define")
         if machine.id not in self._machines:
-            self._remember(machine.id, _Known(disks={disk.serial for disk in machine.disks}))
+            self._remember(machine.id, _Known(disks=_by_serial(machine.disks)))
 
     async def start(self, machine: Machine) -> None:
         """It runs, with exactly these disks; one that runs already keeps those it has."""
         await self._called("start")
         known = self._machines.get(machine.id)
         if known is None or known.power is not Power.RUNNING:
-            self._remember(machine.id, _Known(Power.RUNNING, {disk.serial for disk in machine.disks}))
+            self._forget_secrets(known)
+            self._remember(machine.id, _Known(Power.RUNNING, _by_serial(machine.disks)))
+            for disk in machine.disks:
+                self._tell_secret(disk)
 
     async def stop(self, server: ServerId, timeout: float) -> None:  # noqa: ARG002
         """The guest goes off at once."""
@@ -83,7 +90,7 @@ class FakeHypervisor:
     async def delete(self, server: ServerId) -> None:
         """Forget the machine."""
         await self._called("delete")
-        self._machines.pop(server, None)
+        self._forget_secrets(self._machines.pop(server, None))
         if self._directory:
             (self._directory / f"{server}.json").unlink(missing_ok=True)
             self._local_disk(server).unlink(missing_ok=True)
@@ -92,22 +99,36 @@ class FakeHypervisor:
         """The guest has the disk at once."""
         await self._called("attach")
         known = self._must_find(server)
-        known.disks.add(disk.serial)
+        known.disks[disk.serial] = disk.attachment
         self._remember(server, known)
+        if known.power is Power.RUNNING:
+            self._tell_secret(disk)
 
     async def detach(self, server: ServerId, disk: Disk, timeout: float) -> None:
         """The guest lets go at once, or, where ``guests_keep_disks``, refuses at once."""
         await self._called("detach")
         known = self._machines.get(server)
         if known is None or disk.serial not in known.disks:
+            self._forget_secret(disk.attachment)
             return
         if self.guests_keep_disks and known.power is Power.RUNNING:
             raise GuestKeepsDisk(
                 f"The guest of server {server} did not release {disk.device} within {timeout:g} seconds; "
                 "the volume stays attached."
             )
-        known.disks.discard(disk.serial)
+        del known.disks[disk.serial]
         self._remember(server, known)
+        self._forget_secret(disk.attachment)
+
+    async def pause(self, server: ServerId) -> None:
+        """The guest stands still."""
+        await self._called("pause")
+        self._turn(server, Power.RUNNING, Power.PAUSED)
+
+    async def resume(self, server: ServerId) -> None:
+        """The guest goes on."""
+        await self._called("resume")
+        self._turn(server, Power.PAUSED, Power.RUNNING)
 
     async def grow(self, server: ServerId, disk: Disk, size: int) -> None:  # noqa: ARG002
         """Nobody looks."""
@@ -149,11 +170,38 @@ class FakeHypervisor:
         await self._called("machines")
         return frozenset(self._machines)
 
+    async def powers(self) -> dict[ServerId, Power]:
+        """The power of each."""
+        await self._called("powers")
+        return {server: known.power for server, known in self._machines.items()}
+
+    async def remains(self) -> frozenset[ServerId]:
+        """Servers with a local disk in the directory."""
+        await self._called("remains")
+        files = self._directory.glob("*.raw") if self._directory else ()
+        return frozenset(ServerId(file.stem) for file in files)
+
+    async def secrets(self) -> frozenset[AttachmentId]:
+        """What it was told."""
+        await self._called("secrets")
+        return frozenset(self.told)
+
+    async def forget_secret(self, attachment: AttachmentId) -> None:
+        """It was never told."""
+        await self._called("forget_secret")
+        self.told.discard(attachment)
+
     async def _called(self, name: str) -> None:
         if self.delay:
             await asyncio.sleep(self.delay)
         if error := self.fail_next.pop(name, None):
             raise error
+
+    def _turn(self, server: ServerId, start: Power, end: Power) -> None:
+        known = self._machines.get(server)
+        if known is not None and known.power is start:
+            known.power = end
+            self._remember(server, known)
 
     def _must_find(self, server: ServerId) -> _Known:
         try:
@@ -165,10 +213,25 @@ class FakeHypervisor:
         self._machines[server] = known
         if self._directory:
             self._directory.mkdir(parents=True, exist_ok=True)
-            kept = json.dumps({"power": known.power, "disks": sorted(known.disks)})
+            kept = json.dumps({"power": known.power, "disks": known.disks})
             fresh = self._directory / f"{server}.json.new"
             fresh.write_text(kept)
             fresh.replace(self._directory / f"{server}.json")
 
+    def _tell_secret(self, disk: Disk) -> None:
+        if disk.attachment and isinstance(disk.source, IscsiSource):
+            self.told.add(disk.attachment)
+
+    def _forget_secret(self, attachment: AttachmentId | None) -> None:
+        if attachment:
+            self.told.discard(attachment)
+
+    def _forget_secrets(self, known: _Known | None) -> None:
+        self.told.difference_update(filter(None, known.disks.values() if known else ()))
+
     def _local_disk(self, server: ServerId) -> Path:
         return (self._directory or Path("/nonexistent")) / f"{server}.raw"
+
+
+def _by_serial(disks: Iterable[Disk]) -> dict[str, AttachmentId | None]:
+    return {disk.serial: disk.attachment for disk in disks}

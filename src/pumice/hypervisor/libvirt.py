@@ -2,9 +2,9 @@
 
 A machine is a persistent domain named ``pumice-<server id>`` whose UUID is the server's id. A volume is a
 virtio disk whose serial number is the volume's id, and that is how it is found again, whatever its device
-name. The CHAP password of each attachment is a libvirt secret whose UUID is the attachment's id: private and
-ephemeral, so it lives in libvirtd's memory alone. A libvirtd that was restarted has forgotten it; a running
-guest goes on without, and ``start`` is given the passwords again.
+name. The CHAP password of each attachment is a libvirt secret whose UUID is the attachment's id; what opens the
+volume's LUKS is another beside it. Both are private and ephemeral, so they live in libvirtd's memory alone. One
+that was restarted has forgotten them; a running guest goes on without, and ``start`` is given them again.
 
     state_dir/initiator        this host's IQN, made once
     state_dir/consoles/        what guests write to their serial ports
@@ -35,15 +35,17 @@ from pumice.hypervisor.libvirt_domains import (
     Domain,
     disks_of,
     find,
-    forget_secret,
     forget_secrets,
+    forget_secrets_of,
     must_find,
+    power_of,
     pull_the_plug,
-    tell_secret,
+    secrets_of_ours,
+    tell_secrets,
 )
 from pumice.hypervisor.libvirtd import LibvirtDaemon
 from pumice.model.errors import GuestKeepsDisk, InvalidState, Misconfigured, NotFound, Trouble
-from pumice.model.ids import ServerId
+from pumice.model.ids import AttachmentId, ServerId
 from pumice.model.units import GIB
 
 _SHORT = 30.0
@@ -121,9 +123,10 @@ class LibvirtHypervisor:
                     domain.resume()
                 return
             if domain is not None:
-                forget_secrets(connection, domain, but={disk.attachment for disk in machine.disks})
+                needed = {uuid for disk in machine.disks for uuid in domain_xml.secret_uuids(disk.attachment)}
+                forget_secrets(connection, domain, but=needed)
             for disk in machine.disks:
-                tell_secret(connection, disk)
+                tell_secrets(connection, disk)
             connection.defineXML(xml).create()
 
         await self._change(machine.id, work, _LONG)
@@ -181,12 +184,12 @@ class LibvirtHypervisor:
             libvirt = load()
             domain = must_find(connection, server)
             if domain.isActive() and disk.serial not in disks_of(domain):
-                tell_secret(connection, disk)
+                tell_secrets(connection, disk)
                 try:
                     domain.attachDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_LIVE)
                 except libvirt.libvirtError:
                     if disk.serial not in disks_of(domain):  # else an earlier call, given up, got through
-                        forget_secret(connection, disk.attachment)
+                        forget_secrets_of(connection, disk.attachment)
                         if connection.isAlive():
                             qemu_leftovers.clear(domain)
                         raise
@@ -223,9 +226,27 @@ class LibvirtHypervisor:
             domain = find(connection, server)
             if domain is not None and (known := disks_of(domain, inactive=True).get(disk.serial)):
                 domain.detachDeviceFlags(known.xml, load().VIR_DOMAIN_AFFECT_CONFIG)
-            forget_secret(connection, disk.attachment)
+            forget_secrets_of(connection, disk.attachment)
             if domain is not None and domain.isActive():
                 qemu_leftovers.clear(domain)
+
+        await self._change(server, work)
+
+    async def pause(self, server: ServerId) -> None:
+        """Suspend the domain."""
+
+        def work(connection: Connection) -> None:
+            if (domain := find(connection, server)) and power_of(domain.state()[0]) is Power.RUNNING:
+                domain.suspend()
+
+        await self._change(server, work)
+
+    async def resume(self, server: ServerId) -> None:
+        """Resume the domain."""
+
+        def work(connection: Connection) -> None:
+            if (domain := find(connection, server)) and power_of(domain.state()[0]) is Power.PAUSED:
+                domain.resume()
 
         await self._change(server, work)
 
@@ -234,8 +255,10 @@ class LibvirtHypervisor:
 
         def work(connection: Connection) -> None:
             domain = find(connection, server)
-            if domain is not None and domain.isActive() and disk.serial in disks_of(domain):
-                domain.blockResize(disk.device, size, load().VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+            if domain is None or not domain.isActive():
+                return
+            if known := disks_of(domain).get(disk.serial):
+                domain.blockResize(known.target, size, load().VIR_DOMAIN_BLOCK_RESIZE_BYTES)
 
         await self._change(server, work)
 
@@ -263,17 +286,24 @@ class LibvirtHypervisor:
         """libvirt's word for the domain's state, as one of ours."""
 
         def work(connection: Connection) -> Power | None:
-            libvirt = load()
             domain = find(connection, server)
             if domain is None:
                 return None
-            words = {
-                libvirt.VIR_DOMAIN_PAUSED: Power.PAUSED,
-                libvirt.VIR_DOMAIN_PMSUSPENDED: Power.PAUSED,
-                libvirt.VIR_DOMAIN_SHUTOFF: Power.SHUTDOWN,
-                libvirt.VIR_DOMAIN_CRASHED: Power.CRASHED,
+            return power_of(domain.state()[0])
+
+        return await self._libvirt.call(work)
+
+    async def powers(self) -> dict[ServerId, Power]:
+        """libvirt tells the state of all domains in one answer."""
+
+        def work(connection: Connection) -> dict[ServerId, Power]:
+            told = connection.getAllDomainStats(load().VIR_DOMAIN_STATS_STATE)
+            named = ((domain.name(), domain.UUIDString(), facts) for domain, facts in told)
+            return {
+                ServerId(known): power_of(facts["state.state"])
+                for name, known, facts in named
+                if domain_xml.is_ours(name, known)
             }
-            return words.get(domain.state()[0], Power.RUNNING)
 
         return await self._libvirt.call(work)
 
@@ -314,6 +344,22 @@ class LibvirtHypervisor:
             return frozenset(ServerId(known) for name, known in domains if domain_xml.is_ours(name, known))
 
         return await self._libvirt.call(work)
+
+    async def remains(self) -> frozenset[ServerId]:
+        """The folders and files that are named after servers; QEMU's logs are in libvirtd's keeping."""
+        return await in_thread(self._find_remains)
+
+    async def secrets(self) -> frozenset[AttachmentId]:
+        """Every secret of libvirtd that is one of ours."""
+
+        def work(connection: Connection) -> frozenset[AttachmentId]:
+            return frozenset(map(AttachmentId, secrets_of_ours(connection)))
+
+        return await self._libvirt.call(work)
+
+    async def forget_secret(self, attachment: AttachmentId) -> None:
+        """Undefine the attachment's secrets."""
+        await self._libvirt.call(lambda connection: forget_secrets_of(connection, attachment))
 
     async def _change(
         self, server: ServerId, work: Callable[[Connection], None], timeout: float = _SHORT
@@ -382,6 +428,12 @@ class LibvirtHypervisor:
     def _make_folders(self) -> None:
         for folder in (self._state_dir, self._state_dir / "consoles", self._state_dir / "disks"):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def _find_remains(self) -> frozenset[ServerId]:
+        consoles = {file.stem for file in (self._state_dir / "consoles").glob("*.log")}
+        disks = {folder.name for folder in (self._state_dir / "disks").glob("*")}
+        logs = domain_xml.servers_named(self._daemon.logs()) if self._daemon else frozenset()
+        return logs | frozenset(map(ServerId, consoles | disks))
 
     def _remove_files(self, server: ServerId) -> None:
         shutil.rmtree(self._state_dir / "disks" / server, ignore_errors=True)

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 from pumice.hypervisor import domain_xml
-from pumice.hypervisor.contract import Disk, IscsiSource
+from pumice.hypervisor.contract import Disk, IscsiSource, Power
 from pumice.hypervisor.libvirt_connection import Connection, load
 from pumice.model.errors import NotFound
 from pumice.model.ids import ServerId
@@ -41,6 +41,18 @@ def disks_of(domain: Domain, *, inactive: bool = False) -> dict[str, domain_xml.
     return domain_xml.read_disks(domain.XMLDesc(load().VIR_DOMAIN_XML_INACTIVE if inactive else 0))
 
 
+def power_of(state: int) -> Power:
+    """libvirt's word for a domain's state, as one of ours."""
+    libvirt = load()
+    words = {
+        libvirt.VIR_DOMAIN_PAUSED: Power.PAUSED,
+        libvirt.VIR_DOMAIN_PMSUSPENDED: Power.PAUSED,
+        libvirt.VIR_DOMAIN_SHUTOFF: Power.SHUTDOWN,
+        libvirt.VIR_DOMAIN_CRASHED: Power.CRASHED,
+    }
+    return words.get(state, Power.RUNNING)
+
+
 def pull_the_plug(domain: Domain) -> None:
     """Off, at once; one that is off already is fine."""
     try:
@@ -50,24 +62,50 @@ def pull_the_plug(domain: Domain) -> None:
             raise
 
 
-def tell_secret(connection: Connection, disk: Disk) -> None:
-    """Hand libvirtd the disk's CHAP password, if it has one. It replaces one that was told before."""
+def tell_secrets(connection: Connection, disk: Disk) -> None:
+    """Hand libvirtd the disk's CHAP password and what opens its LUKS; earlier ones are replaced."""
     if isinstance(disk.source, IscsiSource):
         connection.secretDefineXML(domain_xml.secret_xml(disk)).setValue(disk.source.password.encode())
+    if disk.passphrase is not None:
+        connection.secretDefineXML(domain_xml.luks_secret_xml(disk)).setValue(disk.passphrase.encode())
 
 
-def forget_secrets(connection: Connection, domain: Domain, but: Collection[str | None] = ()) -> None:
+def secrets_of_ours(connection: Connection) -> list[str]:
+    """The attachments whose secrets ``tell_secrets`` told. Each secret's use names its attachment."""
+    found = ((domain_xml.attachment_of(secret.usageID()), secret) for secret in connection.listAllSecrets())
+    return [
+        attachment
+        for attachment, secret in found
+        if attachment and secret.UUIDString() in domain_xml.secret_uuids(attachment) and _says_ours(secret)
+    ]
+
+
+def _says_ours(secret: Any) -> bool:
+    try:
+        return domain_xml.is_our_secret(secret.XMLDesc())
+    except load().libvirtError as error:
+        if error.get_error_code() == load().VIR_ERR_NO_SECRET:
+            return False  # it went in the meantime
+        raise
+
+
+def forget_secrets(connection: Connection, domain: Domain, but: Collection[str] = ()) -> None:
     """Take away the passwords of the domain's disks, ``but`` those (by UUID) that are still of use."""
     for disk in disks_of(domain, inactive=True).values():
-        if disk.secret not in but:
-            forget_secret(connection, disk.secret)
+        for secret in disk.secrets:
+            if secret not in but:
+                forget_secret(connection, secret)
 
 
-def forget_secret(connection: Connection, secret: str | None) -> None:
+def forget_secrets_of(connection: Connection, attachment: str | None) -> None:
+    """Take an attachment's passwords away from libvirtd."""
+    for secret in domain_xml.secret_uuids(attachment):
+        forget_secret(connection, secret)
+
+
+def forget_secret(connection: Connection, secret: str) -> None:
     """Take the password away from libvirtd; it may be gone already."""
     libvirt = load()
-    if secret is None:
-        return
     try:
         connection.secretLookupByUUIDString(secret).undefine()
     except libvirt.libvirtError as error:

@@ -140,6 +140,10 @@ class LibvirtDaemon:
         """Remove QEMU's log of a domain that is gone; libvirt keeps it for ever."""
         (self.state_dir / "log/qemu" / f"{domain}.log").unlink(missing_ok=True)
 
+    def logs(self) -> list[str]:
+        """The domains of which QEMU's log is kept."""
+        return [file.stem for file in (self.state_dir / "log/qemu").glob("*.log")]
+
     def _check(self) -> None:
         if len(os.fsencode(self._socket)) > _SOCKET_PATH_LIMIT:
             raise Misconfigured(

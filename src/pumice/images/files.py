@@ -1,12 +1,13 @@
 """The bytes of images: one file each, named after the image's id.
 
-A file gets its name only when it is complete, and loses it before its row is deleted, so that what a crash
-leaves behind can be told from what is kept::
+A file gets its name only when it is complete::
 
-    .<id>.part  ──publish──▶  <id>  ──set_aside──▶  .<id>.gone  ──▶  nothing
-     being written                                   being deleted
+    .<id>.lock                 somebody changes the files of this image, or died while he did (``lock.py``)
+    .<id>.part ──publish──▶ <id>
+    being written           kept
 
-One process at a time works on a directory. No path is ever named after anything but a UUID.
+Any number of processes and hosts may share a directory: whoever changes files holds the image's lock, whoever
+reads needs none. No path is ever named after anything but a UUID.
 """
 
 import asyncio
@@ -14,14 +15,14 @@ import errno
 import hashlib
 import os
 import uuid
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
-from weakref import WeakValueDictionary
 
 from pumice.host.thread import in_thread
+from pumice.images.lock import ImageLock, sync
 from pumice.model.errors import Conflict, Invalid, Misconfigured, NotFound, TooLarge, Trouble
 from pumice.model.ids import ImageId
 from pumice.model.units import GIB, MIB
@@ -33,7 +34,7 @@ _PIECE = MIB
 """What is written, hashed or read in one go: large enough that the way to a thread costs nothing beside it."""
 
 _PART = ".part"
-_GONE = ".gone"
+_LOCK = ".lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,6 @@ class ImageFiles:
         self.directory = directory.absolute()
         self.most_bytes = most_bytes
         self.stall_seconds = stall_seconds
-        self._held: set[ImageId] = set()
-        self._naming: WeakValueDictionary[ImageId, asyncio.Lock] = WeakValueDictionary()
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -70,27 +69,25 @@ class ImageFiles:
         """Where the bytes of an active image are."""
         return self._named(image_id, "", "")
 
-    @contextmanager
-    def hold(self, image_id: ImageId) -> Iterator[None]:
-        """Be the only one that writes this image's bytes. Raises ``Conflict`` if somebody does already.
+    @asynccontextmanager
+    async def lock(self, image_id: ImageId, *, left_behind: bool = False) -> AsyncIterator[ImageLock]:
+        """Be the only one who changes this image's files. Raises ``Conflict`` if somebody else is.
 
-        The row's state alone does not keep two writers apart: an image may be deleted during its upload, and
-        a new one made with the same id.
+        ``left_behind`` means a lock whose holder died; ``Conflict`` then also says that there is none.
         """
-        if image_id in self._held:
-            raise Conflict(f"Another upload of image {image_id} has not ended yet.")
-        self._held.add(image_id)
+        lock = ImageLock(self._named(image_id, ".", _LOCK))
         try:
-            yield
+            with _explained():
+                if not await in_thread(lambda: lock.take(left_behind=left_behind)):
+                    raise Conflict(f"Image {image_id} is being uploaded or deleted: wait for the end of that.")
+            yield lock
         finally:
-            self._held.discard(image_id)
+            lock.let_go()
 
-    def naming(self, image_id: ImageId) -> asyncio.Lock:
-        """To be held while a file gets or loses its name, until the row says so too.
-
-        Else a delete that found no file yet could remove the row of an upload that has just put one there.
-        """
-        return self._naming.setdefault(image_id, asyncio.Lock())
+    async def end(self, lock: ImageLock) -> None:
+        """Say that nothing is under way with the image any more."""
+        with _explained():
+            await in_thread(lock.end)
 
     async def save(self, image_id: ImageId, stream: AsyncIterator[bytes], size: int | None = None) -> Saved:
         """Write the stream's bytes, synced to disk, under a temporary name.
@@ -115,33 +112,32 @@ class ImageFiles:
                 writer.file.close()
         return Saved(path, writer.size, writer.md5.hexdigest(), writer.sha512.hexdigest())
 
+    async def make(self, image_id: ImageId, fill: Callable[[Path], Awaitable[None]]) -> Saved:
+        """What ``fill`` writes to a path, synced to disk, under a temporary name.
+
+        Raises what ``fill`` raises, ``TooLarge`` or ``Trouble``; then nothing is left.
+        """
+        path = self._part(image_id)
+        with _explained():
+            try:
+                await fill(path)
+                return await in_thread(_digested, path)
+            except BaseException:
+                await in_thread(path.unlink, True)
+                raise
+
     async def publish(self, image_id: ImageId) -> None:
         """Give a saved file its name, durably."""
         with _explained():
-            await in_thread(self._rename, self._part(image_id), self.path(image_id))
+            await in_thread(self._part(image_id).replace, self.path(image_id))
+            await in_thread(sync, self.directory)
 
-    async def discard(self, image_id: ImageId) -> None:
-        """Remove what an upload wrote, whatever its name is by now."""
+    async def keep_only(self, image_id: ImageId, *, whole: bool) -> None:
+        """Remove what was being written and, unless the ``whole`` image is kept, what was published too."""
         with _explained():
             await in_thread(self._part(image_id).unlink, True)
-            await in_thread(self.path(image_id).unlink, True)
-
-    async def set_aside(self, image_id: ImageId) -> None:
-        """Take the bytes out of sight before the row is deleted. An image without bytes is left alone."""
-        with _explained():
-            await in_thread(self._rename, self.path(image_id), self._gone(image_id))
-
-    async def put_back(self, image_id: ImageId) -> None:
-        """Undo ``set_aside``: the row was not deleted after all. Never over newer bytes."""
-        with _explained():
-            if not await in_thread(self.path(image_id).exists):
-                await in_thread(self._rename, self._gone(image_id), self.path(image_id))
-        await self.drop(image_id)
-
-    async def drop(self, image_id: ImageId) -> None:
-        """Free what was set aside."""
-        with _explained():
-            await in_thread(self._gone(image_id).unlink, True)
+            if not whole:
+                await in_thread(self.path(image_id).unlink, True)
 
     async def read(self, image_id: ImageId, start: int, length: int) -> AsyncIterator[bytes]:
         """``length`` bytes from ``start`` on. The image may be deleted meanwhile: they are read to the end."""
@@ -160,13 +156,10 @@ class ImageFiles:
         names = await self._names()
         return frozenset(ImageId(name) for name in names if _is_id(name))
 
-    async def leftovers(self) -> tuple[frozenset[ImageId], frozenset[ImageId]]:
-        """The images of which something is being written, and those of which something is being deleted.
-
-        With nothing under way, they are what a crash left.
-        """
-        names = await self._names()
-        return _ids(names, _PART), _ids(names, _GONE)
+    async def unsettled(self) -> frozenset[ImageId]:
+        """The images whose files somebody is changing, or left when he died."""
+        names = (name[1 : -len(_LOCK)] for name in await self._names() if name.endswith(_LOCK))
+        return frozenset(ImageId(name) for name in names if _is_id(name))
 
     async def _names(self) -> list[str]:
         with _explained():
@@ -198,24 +191,10 @@ class ImageFiles:
     def _part(self, image_id: ImageId) -> Path:
         return self._named(image_id, ".", _PART)
 
-    def _gone(self, image_id: ImageId) -> Path:
-        return self._named(image_id, ".", _GONE)
-
     def _named(self, image_id: ImageId, before: str, after: str) -> Path:
         if not _is_id(image_id):
             raise Invalid(f"{image_id!r} is not an id, and no file is named after it.")
         return self.directory / f"{before}{image_id}{after}"
-
-    def _rename(self, old: Path, new: Path) -> None:
-        try:
-            old.replace(new)
-        except FileNotFoundError:
-            return
-        directory = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
 
 
 class _Writer:
@@ -240,16 +219,22 @@ class _Writer:
         os.fsync(self.file.fileno())
 
 
+def _digested(path: Path) -> Saved:
+    """Sync a file and read it once, for its digests."""
+    md5, sha512 = hashlib.md5(usedforsecurity=False), hashlib.sha512()
+    with path.open("rb", buffering=0) as file:
+        os.fsync(file.fileno())
+        while piece := file.read(_PIECE):
+            md5.update(piece)
+            sha512.update(piece)
+        return Saved(path, file.tell(), md5.hexdigest(), sha512.hexdigest())
+
+
 def _is_id(name: str) -> bool:
     try:
         return str(uuid.UUID(name)) == name
     except ValueError:
         return False
-
-
-def _ids(names: list[str], ending: str) -> frozenset[ImageId]:
-    found = (name[1 : -len(ending)] for name in names if name.startswith(".") and name.endswith(ending))
-    return frozenset(ImageId(name) for name in found if _is_id(name))
 
 
 @contextmanager

@@ -1,9 +1,9 @@
 """Take an image's bytes from a request that streams them.
 
-In this order: the queued row becomes ``saving``, so that of two uploads one wins; the bytes are written and
+In this order, with the image's lock in hand: the queued row becomes ``saving``; the bytes are written and
 hashed as they arrive; their format is inspected; the file gets its name; the row becomes ``active``. Whatever
-fails on the way, the bytes are removed and the row is queued again. A process that dies on the way leaves the
-row in ``saving`` and a file: ``recover`` does then what the dead could not.
+fails on the way, the bytes are removed and the row is queued again: by this process, or by any other once it is
+dead (``settle.py``).
 
 What must never happen: bytes that were not inspected under a name that others read, or an active row without
 its bytes.
@@ -12,9 +12,9 @@ its bytes.
 from collections.abc import AsyncIterator
 
 from pumice.host.thread import in_thread
-from pumice.images.delete import settle
 from pumice.images.files import ImageFiles
 from pumice.images.inspect import inspect_image
+from pumice.images.settle import alone
 from pumice.model.errors import Invalid
 from pumice.model.ids import ImageId
 from pumice.model.image import Image, ImageContent
@@ -31,30 +31,14 @@ async def upload(
     did not do as it announced), ``InvalidState`` or ``Conflict`` (another upload was first), ``ImageRefused``,
     ``TooLarge``, or ``NotFound`` when the image is deleted meanwhile.
     """
-    with files.hold(image_id):
+    async with alone(db, files, image_id):
         image = await db.write(images.begin_saving, image_id)
-        try:
-            _require_formats(image)
-            saved = await files.save(image_id, stream, size)
-            found = await in_thread(inspect_image, saved.path, image.disk_format)
-            content = ImageContent(saved.size, found.virtual_size, saved.md5, saved.sha512)
-            async with files.naming(image_id):
-                await files.publish(image_id)
-                await db.write(images.finish_saving, image_id, content)
-        except BaseException:
-            await files.discard(image_id)
-            await db.write(images.requeue, image_id)
-            raise
-
-
-async def recover(db: Database, files: ImageFiles) -> None:
-    """Put right what a dead process left of uploads and deletes. To be called before the first request."""
-    writing, deleting = await files.leftovers()
-    for image_id in writing.union(await db.read(images.saving)):
-        await files.discard(image_id)
-        await db.write(images.requeue, image_id)
-    for image_id in deleting:
-        await settle(db, files, image_id)
+        _require_formats(image)
+        saved = await files.save(image_id, stream, size)
+        found = await in_thread(inspect_image, saved.path, image.disk_format)
+        await files.publish(image_id)
+        content = ImageContent(saved.size, found.virtual_size, saved.md5, saved.sha512)
+        await db.write(images.finish_saving, image_id, content)
 
 
 def _require_formats(image: Image) -> None:

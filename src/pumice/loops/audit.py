@@ -1,54 +1,61 @@
-"""The invariants: what must be true whenever nothing is under way, looked up in the rows and outside.
+"""The invariants: what must be true whenever nothing is under way. Everything that the loops of repair look at.
 
-Every breach is one sentence. None is mended here; the other loops do that.
+What a loop does after a while, ``repair`` does at once, and again until nothing is left that can be mended: one
+repair uncovers another.
 """
 
-from pumice.model.errors import PumiceError
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from pumice.loops import exports, machines, orphans, rows
+from pumice.loops.breach import Breach, mended
 from pumice.operations.hands import Hands
-from pumice.store import audit
+
+ROUNDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One way to look for breaches, and how often a loop does."""
+
+    name: str
+    at: Callable[[Hands], Awaitable[list[Breach]]]
+    seconds: float
+
+
+ROWS = Look("rows", rows.look, rows.SECONDS)
+"""At what every process sees alike: one of them is enough."""
+EXPORTS = Look("exports", exports.look, exports.SECONDS)
+OUTSIDE = (
+    EXPORTS,
+    Look("power", machines.look_at_power, machines.POWER_SECONDS),
+    Look("disks", machines.look_at_disks, machines.DISK_SECONDS),
+    Look("orphans", orphans.look, orphans.SECONDS),
+)
+"""At what this process has drivers for."""
+
+
+async def find(hands: Hands) -> list[Breach]:
+    """Every invariant that does not hold at this moment."""
+    found = [breach for look in (ROWS, *OUTSIDE) for breach in await look.at(hands)]
+    return list(dict.fromkeys(found))
 
 
 async def breaches(hands: Hands) -> list[str]:
-    """Every invariant that does not hold at this moment, for the drivers of this process."""
-    found = await hands.db.read(audit.wrong_rows)
-    expected = await hands.db.read(audit.expected)
-    for place, backend in hands.backends.items():
-        try:
-            there = await backend.inventory()
-        except PumiceError as error:
-            found.append(f"backend {place} does not answer: {error}")
-            continue
-        must = {volume for host, volume in expected.volumes if host == place}
-        may = {volume for host, volume in expected.any_volumes if host == place}
-        found += [f"volume {volume} has no bytes on {place}" for volume in sorted(must - there.volumes)]
-        found += [f"bytes on {place} belong to no volume: {volume}" for volume in sorted(there.volumes - may)]
-        must = {snapshot for host, snapshot in expected.snapshots if host == place}
-        may = {snapshot for host, snapshot in expected.any_snapshots if host == place}
-        found += [f"snapshot {snapshot} has no bytes on {place}" for snapshot in sorted(must - there.snapshots)]
-        found += [f"bytes on {place} belong to no snapshot: {name}" for name in sorted(there.snapshots - may)]
-        found += [f"unfinished bytes on {place}: {name}" for name in sorted(there.leftovers)]
-    for target in set(hands.targets.values()):
-        try:
-            exports = await target.exports()
-        except PumiceError as error:
-            found.append(f"target {target.driver} does not answer: {error}")
-            continue
-        for volume, usernames in exports.items():
-            found += [
-                f"export of volume {volume} to {username or 'nobody'} belongs to no attachment"
-                for username in sorted(usernames) or [""]
-                if (volume, username) not in expected.accounts
-            ]
-    for host, hypervisor in hands.hypervisors.items():
-        try:
-            machines = await hypervisor.machines()
-        except PumiceError as error:
-            found.append(f"hypervisor {host} does not answer: {error}")
-            continue
-        mine = {server for where, server in expected.machines if where == host}
-        found += [
-            f"machine {server} on {host} belongs to no server"
-            for server in sorted(machines)
-            if server not in mine
-        ]
-    return found
+    """The same, in words."""
+    return [breach.words for breach in await find(hands)]
+
+
+async def repair(hands: Hands, tell: Callable[[str], None]) -> list[Breach]:
+    """Mend what can be mended, telling each breach and what was done. What is left."""
+    tried = set[Breach]()
+    for _ in range(ROUNDS):
+        found = await find(hands)
+        new = [breach for breach in found if breach not in tried]
+        for breach in new:
+            tried.add(breach)
+            done = await mended(breach, breach.mend) if breach.mend else "only a person can mend it"
+            tell(f"{breach.words}: {done}")
+        if not new:
+            return found
+    return await find(hands)

@@ -1,11 +1,13 @@
 """End, with an explanation, operations whose host stays away past their deadline."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
+from pumice.model.meter import Meter
 from pumice.operations.course import Course
+from pumice.store import operations
 from pumice.store.database import Database
 
 logger = structlog.get_logger(__name__)
@@ -19,8 +21,12 @@ class Deadlines:
 
     db: Database
     course: Course
+    meter: Meter = field(default_factory=Meter)
 
     async def look(self) -> None:
-        """Give up what is overdue."""
+        """Give up what is overdue, seldom anything: so only look first."""
+        if not await self.db.read(operations.overdue, time.time()):
+            return
         if count := await self.db.write(self.course.give_up_overdue, time.time()):
+            self.meter.given_up(count)
             logger.warning("operations.overdue", count=count)

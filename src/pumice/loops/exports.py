@@ -1,27 +1,26 @@
-"""Bring each target daemon in line with the attachments: restore what it lost, remove what belongs to nobody.
+"""Each target daemon against the attachments: exports that it lost, and those that belong to nobody.
 
 A target daemon that was restarted knows nothing any more, while guests go on and wait for their disks: what the
-attachments say should be exported is exported again, with the same names and secrets. An export that belongs to
-no attachment is removed once it was seen twice in a row, so that one that is just being made is left alone.
+attachments say should be exported is exported again at once, with the same names and secrets. An export that
+belongs to no attachment is an orphan like any other.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-
-import structlog
+from dataclasses import dataclass
 
 from pumice.attachments.exports import let_in
-from pumice.backends.targets.contract import Grant
+from pumice.backends.targets.contract import Grant, Target
+from pumice.loops.breach import Breach, Orphan
 from pumice.model.errors import PumiceError
 from pumice.model.ids import AttachmentId, VolumeId
+from pumice.model.states import AttachStatus
 from pumice.model.volume import Attachment
 from pumice.operations.hands import Hands
-from pumice.store import attachments
+from pumice.store import attachments, belongings
 from pumice.store.database import Transaction
 
-logger = structlog.get_logger(__name__)
-
 SECONDS = 15.0
+WANTED = frozenset({AttachStatus.ATTACHING, AttachStatus.ATTACHED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,74 +34,80 @@ class Expected:
     username: str
 
 
-@dataclass(slots=True)
-class Exports:
-    """The exports of every backend of this process."""
-
-    hands: Hands
-    _suspects: set[tuple[str, VolumeId, str]] = field(default_factory=set)
-
-    async def align(self) -> None:
-        """One look at every target daemon."""
-        suspects: set[tuple[str, VolumeId, str]] = set()
-        for places in self._places_by_target():
-            target = self.hands.targets[places[0]]
-            try:
-                found = await target.exports()
-            except PumiceError as error:
-                logger.warning("target.silent", backends=places, error=str(error))
-                continue
-            expected, known = await self.hands.db.read(read_expected, places)
-            for export in expected:
-                if export.username not in found.get(VolumeId(export.volume_id), ()):
-                    await self._restore(export)
-            for volume, usernames in found.items():
-                for username in usernames or ("",):
-                    if username not in known.get(volume, ()):
-                        suspects.add((places[0], volume, username))
-        for place, volume, username in suspects & self._suspects:
-            await self._remove(place, volume, username)
-        self._suspects = suspects
-
-    def _places_by_target(self) -> list[list[str]]:
-        """The backends of each target daemon: several may share one."""
-        places: dict[int, list[str]] = {}
-        for place, target in self.hands.targets.items():
-            places.setdefault(id(target), []).append(place)
-        return list(places.values())
-
-    async def _restore(self, export: Expected) -> None:
-        """One that cannot be restored is named in the log, and keeps no other from it."""
-        log = logger.bind(volume=export.volume_id, attachment=export.attachment_id)
+async def look(hands: Hands) -> list[Breach]:
+    """At every target daemon of this process."""
+    found: list[Breach] = []
+    for places in _places_by_target(hands):
+        target = hands.targets[places[0]]
         try:
-            await let_in(self.hands, export)
+            found += await _at_target(hands, places, target)
         except PumiceError as error:
-            log.error("export.lost", error=str(error))
+            found.append(Breach(f"target {target.driver} of {places[0]} does not answer: {error}"))
+    return found
+
+
+def _places_by_target(hands: Hands) -> list[list[str]]:
+    """The backends of each target daemon: several may share one."""
+    places: dict[int, list[str]] = {}
+    for place, target in hands.targets.items():
+        places.setdefault(id(target), []).append(place)
+    return list(places.values())
+
+
+async def _at_target(hands: Hands, places: Sequence[str], target: Target) -> list[Breach]:
+    there = {(volume, name) for volume, names in (await target.exports()).items() for name in names or [""]}
+
+    def read(tx: Transaction) -> tuple[list[Expected], set[tuple[VolumeId, str]]]:
+        expected, known = _read_expected(tx, places)
+        nobodys = there - known
+        busy = belongings.in_hand(tx, {volume for volume, _ in nobodys})
+        return expected, {(volume, name) for volume, name in nobodys if volume not in busy}
+
+    expected, nobodys = await hands.db.read(read)
+    lost = [export for export in expected if (export.volume_id, export.username) not in there]
+    return [
+        *(_lost(hands, export) for export in lost),
+        *(_orphan(hands, places, target, *each) for each in sorted(nobodys)),
+    ]
+
+
+def _lost(hands: Hands, export: Expected) -> Breach:
+    async def restore() -> str:
+        link = await hands.db.read(attachments.find, export.attachment_id)
+        if link is None or not _is_finished(link):
+            return "it is not wanted any more"
+        await let_in(hands, export)
+        return "exported again"
+
+    volume, attachment = export.volume_id, export.attachment_id
+    return Breach(f"volume {volume} is not exported to its attachment {attachment}", restore, waits=False)
+
+
+def _orphan(hands: Hands, places: Sequence[str], target: Target, volume: VolumeId, username: str) -> Breach:
+    def is_orphan(tx: Transaction) -> bool:
+        _, known = _read_expected(tx, places)
+        return (volume, username) not in known and not belongings.in_hand(tx, [volume])
+
+    async def remove() -> None:
+        if username:
+            await target.revoke(volume, Grant(AttachmentId(""), "", username, ""))
         else:
-            log.warning("export.restored")
+            await target.remove(volume)
 
-    async def _remove(self, place: str, volume: VolumeId, username: str) -> None:
-        log = logger.bind(volume=volume, username=username)
-        target = self.hands.targets[place]
-        try:
-            if username:
-                await target.revoke(volume, Grant(AttachmentId(""), "", username, ""))
-            else:
-                await target.remove(volume)
-        except PumiceError as error:
-            log.warning("export.stays", error=str(error))
-        else:
-            log.warning("export.removed", why="no attachment has it")
+    name = f"{volume} to {username or 'nobody'}"
+    return Orphan("export", name, places[0], "no attachment has it", is_orphan, remove).breach(hands)
 
 
-def read_expected(tx: Transaction, places: Sequence[str]) -> tuple[list[Expected], dict[str, set[str]]]:
-    """The finished exports that these backends should have, and every account that may be there."""
-    expected, known = [], dict[str, set[str]]()
-    for link, pool in (pair for place in places for pair in attachments.exported_at(tx, place)):
-        known.setdefault(link.volume_id, set()).add(link.chap_username or "")
-        if link.portal is not None and link.operation_id is None:
-            expected.append(_expected(link, pool))
-    return expected, known
+def _read_expected(tx: Transaction, places: Sequence[str]) -> tuple[list[Expected], set[tuple[VolumeId, str]]]:
+    """The finished exports that these backends should have; volume and account of all that may be there."""
+    links = [pair for place in places for pair in attachments.exported_at(tx, place)]
+    known = {(VolumeId(link.volume_id), link.chap_username or "") for link, _ in links}
+    return [_expected(link, pool) for link, pool in links if _is_finished(link)], known
+
+
+def _is_finished(link: Attachment) -> bool:
+    """One whose detaching failed halfway may be exported or not: nobody waits for it any more."""
+    return link.portal is not None and link.operation_id is None and link.status in WANTED
 
 
 def _expected(link: Attachment, pool: str) -> Expected:

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,14 @@ VOLUME, COMPUTE, SCHEDULER = "cinder-volume", "nova-compute", "cinder-scheduler"
 SECONDS = 10.0
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a service that answered says; a backend's with its pools, and the ``host@backend`` they are of."""
+
+    beat: services.Beat
+    pools: tuple[str, list[dict[str, Any]]] | None = None
+
+
 @dataclass(slots=True)
 class Heartbeats:
     """The heartbeats of one process. A driver that does not answer misses its beat, and so counts as down."""
@@ -36,58 +45,70 @@ class Heartbeats:
     """How long a driver may take to answer. One that hangs keeps no other from its beat."""
 
     async def beat(self) -> None:
-        """One beat of every service."""
-        if self.schedules:
-            await self.hands.db.write(services.heartbeat, SCHEDULER, self.host, self.zone, {})
-        async with asyncio.TaskGroup() as beats:
-            for place, backend in self.hands.backends.items():
-                beats.create_task(self._beat_backend(place, backend))
-            for host, hypervisor in self.hands.hypervisors.items():
-                beats.create_task(self._beat_hypervisor(host, hypervisor))
+        """One beat of every service: of all that answer promptly in one transaction, of the slow in another."""
+        async with asyncio.TaskGroup() as asking:
+            answers = {asking.create_task(self._ask_backend(*it)) for it in self.hands.backends.items()}
+            answers |= {asking.create_task(self._ask_hypervisor(*it)) for it in self.hands.hypervisors.items()}
+            if self.schedules:
+                answers.add(asking.create_task(self._ask_scheduler()))
+            prompt, slow = await asyncio.wait(answers, timeout=self.patience / 5)
+            await self._write(prompt)
+        await self._write(slow)
 
-    async def _beat_backend(self, place: str, backend: Backend) -> None:
+    async def _write(self, answers: Collection[asyncio.Task[Said | None]]) -> None:
+        said = [answer for task in answers if (answer := task.result())]
+        said.sort(key=lambda one: (one.beat.binary, one.beat.host))  # all lock their rows in one order
+        told = dict(one.pools for one in said if one.pools)
+
+        def work(tx: Transaction) -> None:
+            services.heartbeat(tx, [one.beat for one in said])
+            if told:
+                pools.report(tx, told)
+
+        if said:
+            await self.hands.db.write(work)
+
+    async def _ask_scheduler(self) -> Said:
+        return Said(services.Beat(SCHEDULER, self.host, self.zone))
+
+    async def _ask_backend(self, place: str, backend: Backend) -> Said | None:
         try:
             async with asyncio.timeout(self.patience):
                 facts = await backend.pools()
         except (PumiceError, TimeoutError) as error:
             logger.warning("backend.silent", backend=place, error=str(error) or "no answer in time")
-            return
+            return None
         zone = self.zones.get(place, self.zone)
         target = self.hands.targets[place]
         protocol = {"driver": backend.driver, "target": target.driver, "storage_protocol": target.protocol}
-        rows = [_row(place, zone, fact, protocol) for fact in facts]
+        grows = {"online_extend_support": target.grows_in_use}
+        service = self._service(place)
+        beat = services.Beat(VOLUME, service, zone, protocol, cluster=place if place != service else None)
+        return Said(beat, (place, [_row(place, zone, fact, protocol | grows) for fact in facts]))
 
-        def work(tx: Transaction) -> None:
-            services.heartbeat(tx, VOLUME, place, zone, protocol)
-            pools.report(tx, place, rows)
+    def _service(self, place: str) -> str:
+        """This host's service for a backend; the backend itself may be a cluster's."""
+        return f"{self.host}@{place.partition('@')[2]}"
 
-        await self.hands.db.write(work)
-
-    async def _beat_hypervisor(self, host: str, hypervisor: Hypervisor) -> None:
+    async def _ask_hypervisor(self, host: str, hypervisor: Hypervisor) -> Said | None:
         try:
             async with asyncio.timeout(self.patience):
                 connector = await hypervisor.connector()
         except (PumiceError, TimeoutError) as error:
             logger.warning("hypervisor.silent", host=host, error=str(error) or "no answer in time")
-            return
+            return None
         facts = {"connector": connector.to_wire(), "driver": hypervisor.driver}
-        await self.hands.db.write(services.heartbeat, COMPUTE, host, self.zone, facts)
+        return Said(services.Beat(COMPUTE, host, self.zone, facts))
 
     async def fall_silent(self) -> None:
         """The process is about to stop: its services are down at once, not after a while."""
-
-        def work(tx: Transaction) -> None:
-            if self.schedules:
-                services.silence(tx, SCHEDULER, self.host)
-            for place in self.hands.backends:
-                services.silence(tx, VOLUME, place)
-            for host in self.hands.hypervisors:
-                services.silence(tx, COMPUTE, host)
-
-        await self.hands.db.write(work)
+        who = [(VOLUME, self._service(place)) for place in self.hands.backends]
+        who += [(COMPUTE, host) for host in self.hands.hypervisors]
+        who += [(SCHEDULER, self.host)] if self.schedules else []
+        await self.hands.db.write(services.silence, who)
 
 
-def _row(place: str, zone: str, fact: PoolFacts, protocol: dict[str, str]) -> dict[str, Any]:
+def _row(place: str, zone: str, fact: PoolFacts, reported: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": f"{place}#{fact.name}",
         "availability_zone": zone,
@@ -100,7 +121,8 @@ def _row(place: str, zone: str, fact: PoolFacts, protocol: dict[str, str]) -> di
             "volume_backend_name": place.partition("@")[2],
             "vendor_name": "Pumice",
             "driver_version": "1.0",
-            "storage_protocol": protocol["storage_protocol"],
+            "storage_protocol": reported["storage_protocol"],
+            "online_extend_support": reported["online_extend_support"],
             "QoS_support": False,
             "multiattach": True,
             **fact.capabilities,

@@ -41,6 +41,8 @@ class VolumeStatus(StrEnum):
     MANAGING = "managing"
     ERROR_MANAGING = "error_managing"
     RETYPING = "retyping"
+    REVERTING = "reverting"
+    UNMANAGING = "unmanaging"
 
 
 class SnapshotStatus(StrEnum):
@@ -91,6 +93,7 @@ class ImageStatus(StrEnum):
 V = VolumeStatus
 PASSING_VOLUME = frozenset(
     {V.CREATING, V.DOWNLOADING, V.ATTACHING, V.DETACHING, V.EXTENDING, V.DELETING, V.UPLOADING}
+    | {V.REVERTING, V.MANAGING, V.UNMANAGING}
 )
 """Volume states that must have a living operation (``attaching`` and ``detaching`` may also be held by an
 outside caller between ``os-reserve`` and ``os-attach``, or ``os-begin_detaching`` and ``os-detach``)."""
@@ -101,6 +104,7 @@ VOLUME_MOVES: Mapping[VolumeStatus, frozenset[VolumeStatus]] = MappingProxyType(
         V.DOWNLOADING: frozenset({V.AVAILABLE, V.ERROR}),
         V.AVAILABLE: frozenset(
             {V.RESERVED, V.ATTACHING, V.EXTENDING, V.DELETING, V.UPLOADING, V.IN_USE, V.AWAITING_TRANSFER}
+            | {V.REVERTING, V.UNMANAGING}
         ),
         V.AWAITING_TRANSFER: frozenset({V.AVAILABLE}),
         V.RESERVED: frozenset({V.AVAILABLE, V.ATTACHING, V.IN_USE}),
@@ -110,7 +114,10 @@ VOLUME_MOVES: Mapping[VolumeStatus, frozenset[VolumeStatus]] = MappingProxyType(
         V.EXTENDING: frozenset({V.AVAILABLE, V.IN_USE, V.ERROR_EXTENDING}),
         V.UPLOADING: frozenset({V.AVAILABLE, V.IN_USE}),
         V.DELETING: frozenset({V.ERROR_DELETING}),
-        V.ERROR: frozenset({V.DELETING}),
+        V.REVERTING: frozenset({V.AVAILABLE}),
+        V.MANAGING: frozenset({V.AVAILABLE, V.ERROR_MANAGING}),
+        V.UNMANAGING: frozenset({V.AVAILABLE, V.ERROR}),
+        V.ERROR: frozenset({V.DELETING, V.UNMANAGING}),
         V.ERROR_DELETING: frozenset({V.DELETING}),
         V.ERROR_EXTENDING: frozenset({V.DELETING}),
         V.ERROR_RESTORING: frozenset({V.DELETING}),

@@ -27,6 +27,8 @@ class Volume:
     read_only: bool
     metadata: dict[str, str]
     image_metadata: dict[str, Any] | None
+    encryption_key_id: str | None
+    """Of the key that opens its bytes; None when they are not encrypted."""
     operation_id: str | None
     created_at: datetime
     updated_at: datetime | None
@@ -102,6 +104,8 @@ class VolumeType:
     is_public: bool
     extra_specs: dict[str, str]
     qos_specs_id: str | None
+    encryption: dict[str, Any] | None
+    """``encryption_id``, ``provider``, ``control_location``, ``cipher``, ``key_size`` (bits)."""
     created_at: datetime
     updated_at: datetime | None
 

@@ -22,13 +22,16 @@ from datetime import datetime
 from typing import Any
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from pumice.model.errors import Elsewhere, PumiceError, Trouble
 from pumice.model.rules import Rules
 from pumice.operations.operation import Operation, Verb, Wait, from_row
+from pumice.operations.places import SCHEDULER
 from pumice.store import operations as log
 from pumice.store.columns import now
 from pumice.store.database import Transaction, is_trouble
+from pumice.store.turns import in_turn
 
 logger = structlog.get_logger(__name__)
 
@@ -70,6 +73,11 @@ class Line:
         """As it is stored."""
         return {name: getattr(self, name) for name in self.__slots__}
 
+    def told(self) -> dict[str, Any]:
+        """As the log tells it, where the operation is known."""
+        names = ("step", "direction", "place", "outcome", "error")
+        return {name: getattr(self, name) for name in names} | {"seconds": round(self.seconds, 4)}
+
 
 class Stopwatch:
     """Times a step and writes its line."""
@@ -100,6 +108,7 @@ class Course:
     stopping: bool = False
     """Hand everything back at the next step."""
 
+    @in_turn(lambda op, *_: "the choice of pools and hosts" if op.place == SCHEDULER else None)
     def advance(
         self, tx: Transaction, before: Operation[Any], line: Line | None, stop_at: int | None = None
     ) -> Operation[Any]:
@@ -133,7 +142,8 @@ class Course:
         watch = Stopwatch(op, step)
         try:
             self.faults("before", direction(op), step, op)
-            work(tx, op, self.rules)
+            with bound_contextvars(step=step):
+                work(tx, op, self.rules)
             self.faults("after", direction(op), step, op)
         except PumiceError as error:
             raise StepFailed(error, watch.line(), op.position) from error
@@ -243,7 +253,8 @@ class Course:
             values["lease_until"] = None
         if finished_at is not None:
             values["finished_at"] = finished_at
-        log.add_lines(tx, [line.row() for line in lines])
+        op.lines = tuple(lines)
+        log.add_lines(tx, [line.row() for line in op.lines])
         parent_id = log.save(tx, op.id, op.attempt, self.owner, values)
         if parent_id and finished_at is not None:
             log.wake_waiting(tx, op.id)

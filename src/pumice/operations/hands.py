@@ -1,13 +1,20 @@
 """Who does the work outside: the drivers of this process, by the place they serve."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pumice.backends.contract import Backend
 from pumice.backends.targets.contract import Target
 from pumice.hypervisor.contract import Hypervisor
+from pumice.model.errors import Misconfigured
 from pumice.store.database import Database
+
+FillFile = Callable[[Path], Awaitable[None]]
+
+
+async def _no_images(*_: object) -> None:
+    raise Misconfigured("This process cannot make images.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,5 +30,9 @@ class Hands:
     """By ``host@backend``: each backend exports through one target driver."""
     hypervisors: Mapping[str, Hypervisor] = field(default_factory=dict)
     """By host name."""
+    keep_image: Callable[[str, FillFile], Awaitable[None]] = _no_images
+    """Make a queued image active with the bytes that a function writes to a path."""
+    drop_image: Callable[[str], Awaitable[None]] = _no_images
+    """Take that back: neither image nor bytes are left."""
     detach_seconds: float = 60.0
     """How long a guest may take to let go of a disk."""

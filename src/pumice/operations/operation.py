@@ -83,6 +83,8 @@ class Operation(Generic[P]):
     parent_id: str | None
     owner: str | None = None
     progress: float | None = None
+    lines: tuple[Any, ...] = ()
+    """The lines of its history that were written when it was saved last."""
 
 
 Place = Callable[[Operation[P]], str]
@@ -108,15 +110,17 @@ class Step(Generic[P]):
     """How often trouble is met with another try."""
     timeout: float = 120.0
     """Seconds one try may take."""
+    when: Callable[[Operation[P]], bool] | None = None
+    """Whether an operation has this step at all; None for each."""
 
     @property
     def name(self) -> str:
         """The name of what it does."""
         return self.do.__name__
 
-    def is_empty(self, _op: Operation[P], /) -> bool:
-        """Never: there is always something to do."""
-        return False
+    def is_empty(self, op: Operation[P], /) -> bool:
+        """Whether the operation does without it."""
+        return self.when is not None and not self.when(op)
 
     def work(self, undoing: bool, /) -> tuple[OurRows[P] | None, Outside[P] | None]:
         """What is to be done, as a change of our own rows or as a change outside (a coroutine)."""
@@ -168,6 +172,8 @@ class Verb(Generic[P]):
     """Seconds from the request to an explained end."""
     retired: tuple[str, ...] = field(default=())
     """Names of steps of earlier versions that may be passed over."""
+    again: Callable[[Transaction, Operation[P], Scope, Rules], object] | None = None
+    """Ask for the same once more after it failed, as its owner would. None where only the owner can know."""
 
     def step(self, op: Operation[P]) -> Step[P] | Wait[P] | None:
         """The step in hand, by its name in the list the operation began with; None past either end.
@@ -182,7 +188,7 @@ class Verb(Generic[P]):
                 raise PumiceError(
                     f"This version's '{self.kind}' has no step '{name}': let the version before end it."
                 )
-            if step is not None and not (step.undo is None if undoing else step.is_empty(op)):
+            if step is not None and not (step.is_empty(op) or (undoing and step.undo is None)):
                 return step
             op.position += -1 if undoing else 1
         return None

@@ -7,12 +7,14 @@ ONE transaction write the step's line, run every following step that only change
 import asyncio
 import contextlib
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from pumice.model.errors import LostLease, PumiceError, Trouble
+from pumice.model.meter import Meter
 from pumice.model.rules import Rules
 from pumice.operations.course import (
     Course,
@@ -24,6 +26,7 @@ from pumice.operations.course import (
     why_too_late,
 )
 from pumice.operations.hands import Hands
+from pumice.operations.leases import Leases
 from pumice.operations.operation import Operation, Outside, Verb, from_row
 from pumice.store import operations as log
 from pumice.store.database import MISSED, Database
@@ -31,8 +34,13 @@ from pumice.store.database import MISSED, Database
 logger = structlog.get_logger(__name__)
 
 LEASE_SECONDS = 30.0
-POLL_SECONDS = 5.0
 WORKERS = 32
+INTERRUPTED_SECONDS = 5.0
+"""When to look again at what our own machinery could not carry on."""
+SOON_SECONDS = 1.0
+"""When to look again while others hold operations of our places, or the database does not answer."""
+CROWD = 3
+"""A kind that holds more than this many times the free workers gets no more: some are left for other kinds."""
 
 
 class Runner:
@@ -52,6 +60,7 @@ class Runner:
         lease: float = LEASE_SECONDS,
         faults: FaultPoint = no_faults,
         first_backoff: float = 0.2,
+        meter: Meter | None = None,
     ) -> None:
         self.db = db
         self.hands = hands
@@ -66,13 +75,15 @@ class Runner:
             first_backoff,
         )
         self.workers = workers
-        self.lease = lease
-        self._taken = 0
-        """Rows that were claimed and not put down yet: each has a task, though it may not have begun."""
-        self._carrying: dict[tuple[str, int], Operation[Any]] = {}
+        self.leases = Leases(db, self.owner, lease)
+        self.meter = meter or Meter()
+        self.alive_at = time.monotonic()
+        """When the loop last came round, on the monotonic clock: every ``db.poll_seconds`` unless it hangs."""
         self._wake = asyncio.Event()
         self._look_at = 0.0
         """When to look into the log again, on the monotonic clock."""
+        self._called = True
+        """Whether there is probably something to claim."""
 
     # --- the loop -------------------------------------------------------------------------------
 
@@ -80,17 +91,18 @@ class Runner:
         """Carry operations until ``stop()``; then hand back what is left, each after the step in hand."""
         unsubscribe = self.db.subscribe(self._on_notify)
         try:
+            await self.db.hold(self.owner, lambda: None)  # nobody else has a name like ours
             freed = await self.db.write(log.release_earlier, self.host, self.owner)
             if freed:
                 logger.info("operations.recovered", count=freed, host=self.host)
             async with asyncio.TaskGroup() as tasks:
-                keeper = tasks.create_task(self._keep_leases())
-                while not self.course.stopping or self._taken:
+                keeper = tasks.create_task(self.leases.keep())
+                while not self.course.stopping or self.taken:
                     self._wake.clear()
-                    free = self.workers - self._taken
-                    if free and not self.course.stopping and time.monotonic() >= self._look_at:
-                        for row in await self._claim(free):
-                            self._taken += 1
+                    self.alive_at = time.monotonic()
+                    if self._free() and not self.course.stopping and time.monotonic() >= self._look_at:
+                        for row in await self._look():
+                            self.leases.take(row)
                             tasks.create_task(self._carry_row(row))
                     await self._sleep()
                 keeper.cancel()
@@ -103,62 +115,89 @@ class Runner:
         self._wake.set()
 
     def _on_notify(self, topic: str) -> None:
+        if topic == MISSED:
+            self.leases.trust_all()
         if topic in (log.QUEUE, MISSED):
-            self._look_at = 0.0
-            self._wake.set()
+            self._call()
 
-    async def _claim(self, most: int) -> list[log.Row]:
-        self._look_at = time.monotonic() + POLL_SECONDS
-        places = self.course.places
+    def _call(self) -> None:
+        """There is probably something to claim."""
+        self._called, self._look_at = True, 0.0
+        self._wake.set()
+
+    @property
+    def taken(self) -> int:
+        """How many operations are in hand."""
+        return len(self.leases.held)
+
+    def _free(self) -> int:
+        return self.workers - self.taken
+
+    def _crowds(self) -> list[str]:
+        """Kinds that get no more for now: a flood of one never makes the others wait for its end."""
+        return [kind for kind, taken in self.leases.kinds().items() if taken > CROWD * self._free()]
+
+    async def _look(self) -> Sequence[log.Row]:
+        """Claim something, never so much that one kind has every free worker.
+
+        When nothing called, and it is only time to look again, a claim is tried if there is something to claim:
+        to look costs the database less.
+        """
+        called, self._called = self._called, False
+        self._look_at = time.monotonic() + self.db.poll_seconds
+        asked = log.Asked(self.course.places, self.owner, self._crowds(), tuple(self.leases.held))
+        rows: Sequence[log.Row] = []
         try:
-            rows, soonest = await self.db.write(log.claim, places, self.owner, time.time(), self.lease, most)
+            if not called:
+                outlook = await self.db.read(log.outlook, asked)
+                called = outlook.soonest <= time.time()
+            if called:
+                most = -(-self._free() // (CROWD + 1))
+                rows, outlook = await self.db.write(log.claim, asked, time.time(), self.leases.seconds, most)
+            if outlook.holders:
+                self._look_at = min(self._look_at, time.monotonic() + SOON_SECONDS)
+                await self.leases.free_what_the_dead_hold(outlook.holders)
+            self._look_at = min(self._look_at, time.monotonic() + max(outlook.soonest - time.time(), 0.0))
         except Trouble as error:
             logger.warning("operations.claim_failed", error=str(error))
-            return []
-        if soonest is not None:
-            self._look_at = min(self._look_at, time.monotonic() + max(soonest - time.time(), 0.0))
-        return list(rows)
+            self._called, self._look_at = True, time.monotonic() + SOON_SECONDS
+        return rows
 
     async def _sleep(self) -> None:
         """Until a commit wakes us, a retry's time has come, or at last the poll's."""
-        full = self._taken >= self.workers or self.course.stopping
-        seconds = POLL_SECONDS if full else self._look_at - time.monotonic()
+        full = not self._free() or self.course.stopping
+        seconds = self.db.poll_seconds if full else self._look_at - time.monotonic()
         if seconds > 0:
             # not wait_for: on Python 3.11 it swallows a cancellation that comes together with the event
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._wake.wait()
 
-    async def _keep_leases(self) -> None:
-        while True:
-            await asyncio.sleep(self.lease / 3)
-            if carried := {op.id: op.progress for op in self._carrying.values()}:
-                with contextlib.suppress(Trouble):
-                    await self.db.write(log.renew, self.owner, time.time() + self.lease, carried)
-
     async def _carry_row(self, row: log.Row) -> None:
         """Carry one claimed row. Whatever goes wrong with our own machinery, the row stays runnable."""
-        key = row["id"], row["attempt"]
         try:
             await self.carry(from_row(self.course.verbs[row["kind"]], row))
         except LostLease as error:
+            self.meter.lease_lost(row["kind"])
             logger.warning("operation.lease_lost", operation=row["id"], error=str(error))
+            self._call()  # nobody may have it
         except Exception:
             logger.exception("operation.interrupted", operation=row["id"])
             with contextlib.suppress(Trouble):
-                await self.db.write(log.release, row["id"], row["attempt"], time.time() + POLL_SECONDS)
+                await self.db.write(log.release, row["id"], row["attempt"], time.time() + INTERRUPTED_SECONDS)
         finally:
-            self._carrying.pop(key, None)
-            self._taken -= 1
+            if self._crowds():  # what was left alone may have its turn now
+                self._call()
+            del self.leases.held[row["id"]]
             self._wake.set()
 
     # --- one operation --------------------------------------------------------------------------
 
     async def carry(self, op: Operation[Any]) -> Operation[Any]:
         """Run the operation's steps for as long as they are ours. Returns it as it was saved last."""
-        with structlog.contextvars.bound_contextvars(operation=op.id, kind=op.kind, request_id=op.request_id):
+        with bound_contextvars(operation=op.id, kind=op.kind, request_id=op.request_id, attempt=op.attempt):
             while op.owner == self.owner:
-                self._carrying[op.id, op.attempt] = op
+                self.leases.held[op.id].op = op
                 op = await self._next(op)
         return op
 
@@ -179,11 +218,11 @@ class Runner:
                 return await self._turn_back(op, watch, error)
         line = watch.line() if watch else None
         try:
-            return await self.db.write(self.course.advance, op, line)
+            return await self._save(self.course.advance, op, line)
         except StepFailed as failed:
             if line is not None or failed.position != op.position:  # keep what came before it
-                op = await self.db.write(self.course.advance, op, line, failed.position)
-            return await self.db.write(self.course.turn_back, op, failed.line, failed.error)
+                op = await self._save(self.course.advance, op, line, failed.position)
+            return await self._save(self.course.turn_back, op, failed.line, failed.error)
 
     async def _act(
         self, work: Outside[Any], step: str, seconds: float, op: Operation[Any]
@@ -193,11 +232,14 @@ class Runner:
             seconds = max(min(seconds, op.deadline - time.time()), 0.001)
         try:
             self.course.faults("before", direction(op), step, op)
-            async with asyncio.timeout(seconds):
-                await work(op, self.hands)
+            with bound_contextvars(step=step):
+                async with self.leases.acting(op, seconds):
+                    await work(op, self.hands)
             self.course.faults("after", direction(op), step, op)
         except TimeoutError:
             return Trouble(f"'{step}' did not end within {seconds:g} seconds.")
+        except LostLease:
+            raise
         except PumiceError as error:
             return error
         except Exception as bug:  # a driver's bug must not strand the operation: it is undone and explained
@@ -208,4 +250,20 @@ class Runner:
     async def _turn_back(
         self, op: Operation[Any], watch: Stopwatch | None, error: PumiceError
     ) -> Operation[Any]:
-        return await self.db.write(self.course.turn_back, op, watch.line() if watch else None, error)
+        return await self._save(self.course.turn_back, op, watch.line() if watch else None, error)
+
+    async def _save(
+        self, course: Callable[..., Operation[Any]], before: Operation[Any], *args: Any
+    ) -> Operation[Any]:
+        """One transaction of the course. What happened is counted once it is committed."""
+        after = await self.db.write(course, before, *args)
+        for line in after.lines:
+            self.meter.step(after.kind, line.step, line.direction, line.outcome, line.seconds)
+            logger.debug("operation.step", **line.told())
+        if after.state != before.state:
+            self.meter.moved(after.kind, after.state)
+            if after.state in ("done", "failed"):
+                logger.info("operation.ended", state=after.state, subject=after.subject)
+        if after.settled and not before.settled and after.state == "undoing":
+            self.meter.given_up()
+        return after

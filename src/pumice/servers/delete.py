@@ -110,4 +110,5 @@ DELETE_SERVER = Verb(
     ),
     failed=explain,
     deadline=3600,
+    again=lambda tx, op, who, _: accept(tx, who, op.params.server_id),
 )

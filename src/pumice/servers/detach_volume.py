@@ -127,4 +127,5 @@ DETACH_VOLUME = Verb(
     ),
     failed=explain,
     deadline=600,
+    again=lambda tx, op, who, _: accept(tx, who, op.params.server_id, op.params.volume_id),
 )

@@ -3,7 +3,7 @@
 The secrets of its volumes are read here and handed to the driver; no operation ever holds them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from pumice.model.server import Server, ServerDisk
 from pumice.model.states import AttachStatus
 from pumice.model.volume import Attachment
 from pumice.operations.hands import Hands
-from pumice.store import attachments, servers
+from pumice.store import attachments, keys, servers
 from pumice.store.database import Transaction
 
 PLUGGED = frozenset({AttachStatus.ATTACHING, AttachStatus.ATTACHED})
@@ -31,6 +31,8 @@ class Plan:
     server: Server
     disks: tuple[ServerDisk, ...]
     attachments: dict[str, Attachment]
+    passphrases: dict[str, str] = field(repr=False)
+    """Of the volumes that are encrypted."""
 
 
 def read_plan(tx: Transaction, server_id: str) -> Plan:
@@ -42,7 +44,8 @@ def read_plan(tx: Transaction, server_id: str) -> Plan:
     leaving = {link.id for link in links.values() if link.status not in PLUGGED}
     disks = [disk for disk in servers.disks(tx, server_id) if disk.attachment_id not in leaving]
     disks.sort(key=lambda disk: (disk.boot_index != 0, disk.device))
-    return Plan(server, tuple(disks), links)
+    keyed = keys.of_volumes(tx, [disk.volume_id for disk in disks if disk.volume_id])
+    return Plan(server, tuple(disks), links, keyed)
 
 
 async def machine_of(hands: Hands, server_id: str) -> Machine:
@@ -59,7 +62,8 @@ async def machine_of(hands: Hands, server_id: str) -> Machine:
 
 async def _disk(hands: Hands, plan: Plan, disk: ServerDisk) -> Disk:
     if disk.volume_id is not None:
-        return volume_disk(disk, plan.attachments.get(disk.attachment_id or ""))
+        link = plan.attachments.get(disk.attachment_id or "")
+        return volume_disk(disk, link, plan.passphrases.get(disk.volume_id))
     assert disk.image_id is not None
     assert plan.server.host is not None
     image = await _image(hands, disk.image_id, made=plan.server.launched_at is not None)
@@ -83,7 +87,7 @@ async def _image(hands: Hands, image_id: str, *, made: bool) -> ImageFile:
     raise NotFound("The data of image", image_id)
 
 
-def volume_disk(disk: ServerDisk, link: Attachment | None) -> Disk:
+def volume_disk(disk: ServerDisk, link: Attachment | None, passphrase: str | None) -> Disk:
     """The disk that is a volume. Raises ``InvalidState`` when the volume is not exported to the host (yet)."""
     if link is None or link.portal is None or link.connector is None:
         raise InvalidState(f"Volume {disk.volume_id} is not connected to the server's host.")
@@ -93,6 +97,7 @@ def volume_disk(disk: ServerDisk, link: Attachment | None) -> Disk:
         source=_source(link, link.portal, link.connector),
         attachment=AttachmentId(link.id),
         read_only=link.mode == "ro",
+        passphrase=passphrase,
     )
 
 
@@ -116,7 +121,10 @@ def read_disk(tx: Transaction, server_id: str, attachment_id: str) -> Disk:
     """One volume's disk. Raises ``NotFound`` or ``InvalidState``."""
     for disk in servers.disks(tx, server_id):
         if disk.attachment_id == attachment_id:
-            return volume_disk(disk, attachments.find(tx, attachment_id))
+            volume = disk.volume_id or ""
+            return volume_disk(
+                disk, attachments.find(tx, attachment_id), keys.of_volumes(tx, [volume]).get(volume)
+            )
     raise NotFound("Volume attachment", attachment_id)
 
 

@@ -5,11 +5,12 @@ waits until what is under way on the server's disks has ended; meanwhile nothing
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from pumice.model.errors import Conflict
 from pumice.model.ids import ServerId, new_id
 from pumice.model.rules import Rules
-from pumice.model.scope import Scope
+from pumice.model.scope import HOUSE, Scope
 from pumice.model.states import ServerStatus
 from pumice.operations.hands import Hands
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue
@@ -42,6 +43,15 @@ def accept_start(tx: Transaction, who: Scope, server_id: str) -> None:
 def accept_stop(tx: Transaction, who: Scope, server_id: str) -> None:
     """Answer ``os-stop``. Raises ``NotFound`` or ``Conflict``."""
     _accept(tx, who, server_id, STOP, frozenset({S.ACTIVE, S.ERROR}), "powering-off", "stop")
+
+
+def accept_stop_again(tx: Transaction, server_id: str, seen: datetime | None) -> bool:
+    """Stop a machine that runs although its server is off, if nothing happened to the server since ``seen``."""
+    server = servers.find(tx, server_id)
+    if server is None or server.operation_id is not None or server.updated_at != seen:
+        return False
+    _accept(tx, HOUSE, server_id, STOP, frozenset({S.SHUTOFF}), "powering-off", "stop")
+    return True
 
 
 def accept_reboot(tx: Transaction, who: Scope, server_id: str, *, hard: bool) -> None:

@@ -1,12 +1,19 @@
-"""What the rows say of one another: reads for the audit, which compares them and looks at the outside."""
+"""What the rows say of one another: every way in which they can contradict each other.
 
+Reads only. What mends each is in ``loops/rows.py``, which asks the same check again in its own transaction.
+"""
+
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 import sqlalchemy as sa
 
 from pumice.model.states import PASSING_VOLUME, AttachStatus, SnapshotStatus, VolumeStatus
 from pumice.store import pools, quotas
 from pumice.store.database import Transaction
+from pumice.store.operations import UNDER_WAY
 from pumice.store.tables import (
     attachments,
     operations,
@@ -19,117 +26,147 @@ from pumice.store.tables import (
 from pumice.store.tables import pools as pool_rows
 
 _HELD = sorted({AttachStatus.ATTACHED, AttachStatus.ERROR_DETACHING})
+_LEASE_SLACK = 60.0
+"""Seconds after which somebody would have taken over what a lease has left free."""
+_LONGEST_LEASE = 3600.0
+"""Nobody asks for a longer one: such a lease was written by a clock that was wrong."""
+
+
+class Kind(StrEnum):
+    """What is wrong."""
+
+    QUOTA = "quota"
+    CLAIM = "claim"
+    STUCK_VOLUME = "stuck volume"
+    UNLIKE_VOLUME = "volume unlike its attachments"
+    STUCK_SNAPSHOT = "stuck snapshot"
+    STUCK_ATTACHMENT = "stuck attachment"
+    UNMAPPED_ATTACHMENT = "attachment without a disk"
+    DANGLING_DISK = "disk without an attachment"
+    STUCK_SERVER = "stuck server"
+    WAITS_IN_VAIN = "operation that waits in vain"
+    DEAD_LEASE = "lease of nobody"
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
-    """What should be there outside, according to the rows."""
+class Wrong:
+    """One contradiction: about which row, and in a sentence."""
 
-    volumes: frozenset[tuple[str, str]]
-    """(``host@backend``, volume) that must have bytes."""
-    any_volumes: frozenset[tuple[str, str]]
-    """The same, and those that may have some."""
-    snapshots: frozenset[tuple[str, str]]
-    any_snapshots: frozenset[tuple[str, str]]
-    accounts: frozenset[tuple[str, str]]
-    """(volume, CHAP user name) that may log in."""
-    machines: frozenset[tuple[str, str]]
-    """(host, server)"""
+    kind: Kind
+    id: str
+    words: str
 
 
-def wrong_rows(tx: Transaction) -> list[str]:
-    """Every way in which the rows contradict one another."""
-    return [*_quotas(tx), *_claims(tx), *_volumes(tx), *_links(tx), *_servers(tx), *_operations(tx)]
+def wrong_rows(tx: Transaction) -> list[Wrong]:
+    """Every contradiction there is."""
+    return [wrong for kind in Kind for wrong in CHECKS[kind](tx)]
 
 
-def expected(tx: Transaction) -> Expected:
-    """What should be there outside."""
-    v, s = volumes.c, snapshots.c
-    placed = tx.execute(sa.select(v.id, v.pool, v.status).where(v.pool.is_not(None))).all()
-    kept = tx.execute(sa.select(s.id, s.pool, s.status)).all()
-    unsure_volumes = {VolumeStatus.CREATING, VolumeStatus.DELETING, VolumeStatus.ERROR_DELETING}
-    unsure_snapshots = set(SnapshotStatus) - {SnapshotStatus.AVAILABLE}
-    links = tx.execute(sa.select(attachments.c.volume_id, attachments.c.chap_username)).all()
-    machines = tx.execute(sa.select(servers.c.host, servers.c.id).where(servers.c.host.is_not(None))).all()
-    return Expected(
-        frozenset((_host(row.pool), row.id) for row in placed if row.status not in unsure_volumes),
-        frozenset((_host(row.pool), row.id) for row in placed),
-        frozenset((_host(row.pool), row.id) for row in kept if row.status not in unsure_snapshots),
-        frozenset((_host(row.pool), row.id) for row in kept),
-        frozenset((row.volume_id, row.chap_username) for row in links if row.chap_username),
-        frozenset((row.host, row.id) for row in machines),
-    )
+def _growing(tx: Transaction, column: sa.ColumnElement[str]) -> frozenset[str]:
+    """Whose volumes are being extended: what is counted for them is ahead of their rows meanwhile."""
+    growing = sa.select(column).where(volumes.c.status == VolumeStatus.EXTENDING)
+    return frozenset(tx.execute(growing).scalars())
 
 
-def _host(pool: str) -> str:
-    return pool.partition("#")[0]
-
-
-def _quotas(tx: Transaction) -> list[str]:
+def _quotas(tx: Transaction) -> list[Wrong]:
     u = quota_usage.c
+    growing = _growing(tx, volumes.c.project_id)
     counted = quotas.usage_by_rows(tx)
     rows = tx.execute(sa.select(u.project_id, u.resource, u.in_use))
     said = {(row.project_id, row.resource): row.in_use for row in rows}
+    words = "quota: project {} uses {} {} by count, {} by its rows"
     return [
-        f"quota: project {key[0]} uses {said.get(key, 0)} {key[1]} by count, {counted.get(key, 0)} by its rows"
-        for key in sorted(said.keys() | counted.keys())
-        if said.get(key, 0) != counted.get(key, 0)
+        Wrong(Kind.QUOTA, project, words.format(project, used, resource, really))
+        for project, resource in sorted(said.keys() | counted.keys())
+        if (used := said.get((project, resource), 0)) != (really := counted.get((project, resource), 0))
+        and project not in growing
     ]
 
 
-def _claims(tx: Transaction) -> list[str]:
+def _claims(tx: Transaction) -> list[Wrong]:
     counted = pools.claimed_by_rows(tx)
+    growing = _growing(tx, volumes.c.pool)
     p = pool_rows.c
     wrong = []
     for row in tx.execute(sa.select(p.name, p.claimed_gb, p.volumes.label("number"))):
         name, size, number = row.name, row.claimed_gb, row.number
-        if (size, number) != counted.get(name, (0, 0)):
+        if name not in growing and (size, number) != counted.get(name, (0, 0)):
             rows = "{} GiB by {}".format(*counted.get(name, (0, 0)))
-            wrong.append(f"pool {name}: claimed are {size} GiB by {number} volumes, its volumes say {rows}")
+            words = f"pool {name}: claimed are {size} GiB by {number} volumes, its volumes say {rows}"
+            wrong.append(Wrong(Kind.CLAIM, name, words))
     return wrong
 
 
-def _volumes(tx: Transaction) -> list[str]:
-    v, o, a = volumes.c, operations.c, attachments.c
-    alive = sa.exists().where(o.id == v.operation_id, o.state.in_(("running", "waiting", "undoing")))
+def _alive(operation_id: sa.ColumnElement[str | None]) -> sa.ColumnElement[bool]:
+    """Whether the operation that a row names has not ended everywhere."""
+    return sa.exists().where(operations.c.id == operation_id, operations.c.state.in_(UNDER_WAY))
+
+
+def _stuck_volumes(tx: Transaction) -> list[Wrong]:
+    v = volumes.c
+    held = sorted(PASSING_VOLUME - {VolumeStatus.ATTACHING, VolumeStatus.DETACHING})
+    stuck = tx.execute(sa.select(v.id, v.status).where(v.status.in_(held), ~_alive(v.operation_id)))
+    words = "volume {} is {} and no operation is at work on it"
+    return [Wrong(Kind.STUCK_VOLUME, row.id, words.format(row.id, row.status)) for row in stuck]
+
+
+def _unlike_volumes(tx: Transaction) -> list[Wrong]:
+    v, a = volumes.c, attachments.c
     linked = sa.exists().where(a.volume_id == v.id, a.status.in_(_HELD))
     any_link = sa.exists().where(a.volume_id == v.id)
-    held = sorted(PASSING_VOLUME - {VolumeStatus.ATTACHING, VolumeStatus.DETACHING})
-    stuck = tx.execute(sa.select(v.id, v.status).where(v.status.in_(held), ~alive))
-    unlinked = tx.execute(sa.select(v.id).where(v.status == VolumeStatus.IN_USE, ~linked))
-    free = tx.execute(sa.select(v.id).where(v.status == VolumeStatus.AVAILABLE, any_link))
+    unlinked = tx.execute(sa.select(v.id).where(v.status == VolumeStatus.IN_USE, ~linked)).scalars()
+    free = tx.execute(sa.select(v.id).where(v.status == VolumeStatus.AVAILABLE, any_link)).scalars()
+    found = [(each, f"volume {each} is in-use without an attachment that is attached") for each in unlinked]
+    found += [(each, f"volume {each} is available although it has an attachment") for each in free]
+    return [Wrong(Kind.UNLIKE_VOLUME, *each) for each in found]
+
+
+def _stuck_snapshots(tx: Transaction) -> list[Wrong]:
+    s = snapshots.c
+    passing = (SnapshotStatus.CREATING, SnapshotStatus.DELETING)
+    stuck = tx.execute(sa.select(s.id, s.status).where(s.status.in_(passing), ~_alive(s.operation_id)))
+    words = "snapshot {} is {} and no operation is at work on it"
+    return [Wrong(Kind.STUCK_SNAPSHOT, row.id, words.format(row.id, row.status)) for row in stuck]
+
+
+def _stuck_attachments(tx: Transaction) -> list[Wrong]:
+    """One that names no operation may be held by an outside caller: between two calls of its own."""
+    a = attachments.c
+    held = a.operation_id.is_not(None), ~_alive(a.operation_id)
+    words = "attachment {} is {} and the operation that holds it has ended"
     return [
-        *(f"volume {row.id} is {row.status} and no operation is at work on it" for row in stuck),
-        *(f"volume {row.id} is in-use without an attachment that is attached" for row in unlinked),
-        *(f"volume {row.id} is available although it has an attachment" for row in free),
+        Wrong(Kind.STUCK_ATTACHMENT, row.id, words.format(row.id, row.status))
+        for row in tx.execute(sa.select(a.id, a.status).where(*held))
     ]
 
 
-def _links(tx: Transaction) -> list[str]:
+def _unmapped_attachments(tx: Transaction) -> list[Wrong]:
+    """One that is not attached yet may be another service's, which has a disk of its own in mind."""
     a, d, s = attachments.c, server_disks.c, servers.c
     ours = sa.exists().where(s.id == a.server_id)
     mapped = sa.exists().where(d.attachment_id == a.id)
-    unmapped = tx.execute(sa.select(a.id).where(ours, ~mapped))
-    dangling = tx.execute(
-        sa.select(d.id, d.volume_id).where(
-            d.attachment_id.is_not(None), ~sa.exists().where(a.id == d.attachment_id)
-        )
-    )
-    return [
-        *(f"attachment {row.id} is to a server that has no disk for it" for row in unmapped),
-        *(f"server disk {row.id} (volume {row.volume_id}) has no attachment" for row in dangling),
-    ]
+    found = tx.execute(sa.select(a.id).where(a.status.in_(_HELD), ours, ~mapped)).scalars()
+    words = "attachment {} is to a server that has no disk for it"
+    return [Wrong(Kind.UNMAPPED_ATTACHMENT, each, words.format(each)) for each in found]
 
 
-def _servers(tx: Transaction) -> list[str]:
-    s, o = servers.c, operations.c
-    alive = sa.exists().where(o.id == s.operation_id, o.state.in_(("running", "waiting", "undoing")))
+def _dangling_disks(tx: Transaction) -> list[Wrong]:
+    a, d = attachments.c, server_disks.c
+    linked = sa.exists().where(a.id == d.attachment_id)
+    found = tx.execute(sa.select(d.id, d.volume_id).where(d.attachment_id.is_not(None), ~linked))
+    words = "server disk {} (volume {}) has no attachment"
+    return [Wrong(Kind.DANGLING_DISK, row.id, words.format(row.id, row.volume_id)) for row in found]
+
+
+def _stuck_servers(tx: Transaction) -> list[Wrong]:
+    s = servers.c
     busy = sa.or_(s.task.is_not(None), s.status == "BUILD")
-    rows = tx.execute(sa.select(s.id, s.task, s.status).where(busy, ~alive))
-    return [f"server {row.id} is {row.status} ({row.task}) and no operation is at work on it" for row in rows]
+    rows = tx.execute(sa.select(s.id, s.task, s.status).where(busy, ~_alive(s.operation_id)))
+    words = "server {} is {} ({}) and no operation is at work on it"
+    return [Wrong(Kind.STUCK_SERVER, row.id, words.format(row.id, row.status, row.task)) for row in rows]
 
 
-def _operations(tx: Transaction) -> list[str]:
+def _waiting_in_vain(tx: Transaction) -> list[Wrong]:
     o = operations.c
     child = operations.alias("child")
     waiting = tx.execute(
@@ -138,4 +175,31 @@ def _operations(tx: Transaction) -> list[str]:
             ~sa.exists().where(child.c.parent_id == o.id, child.c.settled.is_(False)),
         )
     )
-    return [f"operation {row.id} ({row.kind}) waits for children that have all ended" for row in waiting]
+    words = "operation {} ({}) waits for children that have all ended"
+    return [Wrong(Kind.WAITS_IN_VAIN, row.id, words.format(row.id, row.kind)) for row in waiting]
+
+
+def _dead_leases(tx: Transaction) -> list[Wrong]:
+    o, at = operations.c, time.time()
+    held = o.state.in_(UNDER_WAY), o.owner.is_not(None)
+    dead = sa.or_(
+        o.lease_until.is_(None), o.lease_until < at - _LEASE_SLACK, o.lease_until > at + _LONGEST_LEASE
+    )
+    rows = tx.execute(sa.select(o.id, o.kind, o.owner).where(*held, dead))
+    words = "operation {} ({}) is held by {}, which has not renewed its lease"
+    return [Wrong(Kind.DEAD_LEASE, row.id, words.format(row.id, row.kind, row.owner)) for row in rows]
+
+
+CHECKS: Mapping[Kind, Callable[[Transaction], list[Wrong]]] = {
+    Kind.QUOTA: _quotas,
+    Kind.CLAIM: _claims,
+    Kind.STUCK_VOLUME: _stuck_volumes,
+    Kind.UNLIKE_VOLUME: _unlike_volumes,
+    Kind.STUCK_SNAPSHOT: _stuck_snapshots,
+    Kind.STUCK_ATTACHMENT: _stuck_attachments,
+    Kind.UNMAPPED_ATTACHMENT: _unmapped_attachments,
+    Kind.DANGLING_DISK: _dangling_disks,
+    Kind.STUCK_SERVER: _stuck_servers,
+    Kind.WAITS_IN_VAIN: _waiting_in_vain,
+    Kind.DEAD_LEASE: _dead_leases,
+}

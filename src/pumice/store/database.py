@@ -19,7 +19,7 @@ import asyncio
 import random
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -29,6 +29,7 @@ from sqlalchemy.engine import CursorResult, Engine
 from sqlalchemy.pool import NullPool
 
 from pumice.model.errors import Misconfigured, Trouble
+from pumice.model.meter import Meter
 from pumice.store.threads import Connected, Threads
 
 P = ParamSpec("P")
@@ -62,6 +63,11 @@ class Transaction:
 class Database(Protocol):
     """A database that runs transactions."""
 
+    poll_seconds: float
+    """How often to look for what ``subscribe`` should have told: a word may be lost, seldom."""
+    meter: Meter
+    """Told of transactions that had to run again."""
+
     async def write(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
         """Run ``work`` in a transaction that may write, and commit it. Raises ``Trouble`` if it cannot."""
 
@@ -83,6 +89,9 @@ class Database(Protocol):
         apart from others by a lock beside the file.
         """
 
+    async def unheld(self, names: Collection[str]) -> set[str]:
+        """Those of the names that no living process holds. On SQLite nobody knows, so there are none."""
+
     async def close(self) -> None:
         """Let running transactions end and close every connection."""
 
@@ -90,9 +99,12 @@ class Database(Protocol):
 class SqliteDatabase:
     """SQLite in WAL mode: one writing thread, a few reading ones."""
 
+    poll_seconds = 5.0
+
     def __init__(self, path: Path, *, readers: int = READERS) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
+        self.meter = Meter()
         self._writer = _engine(path, "BEGIN IMMEDIATE")
         self._reader = _engine(path, "BEGIN")
         self._writing = Threads(self._writer.connect, 1, "db-write")
@@ -126,6 +138,10 @@ class SqliteDatabase:
 
     async def hold(self, name: str, lost: Callable[[], None], *, patience: float = PATIENCE_SECONDS) -> None:
         """See ``Database.hold``."""
+
+    async def unheld(self, names: Collection[str]) -> set[str]:  # noqa: ARG002 (the contract's)
+        """See ``Database.unheld``."""
+        return set()
 
     async def close(self) -> None:
         """See ``Database.close``."""
@@ -169,8 +185,11 @@ def sqlstate(error: Exception) -> str:
     return getattr(getattr(error, "orig", None), "sqlstate", None) or ""
 
 
-def open_database(url: str) -> Database:
-    """Open the database of ``url``: ``sqlite:////var/lib/pumice/pumice.db``, ``postgresql://user@host/pumice``."""
+def open_database(url: str, role: str = "") -> Database:
+    """Open the database of ``url``: ``sqlite:////var/lib/pumice/pumice.db``, ``postgresql://user@host/pumice``.
+
+    ``role`` is how this process is called in PostgreSQL.
+    """
     try:
         parsed = sa.make_url(url)
     except sa.exc.ArgumentError:
@@ -179,7 +198,7 @@ def open_database(url: str) -> Database:
     if kind == "postgresql":
         from pumice.store.postgres import PostgresDatabase
 
-        return PostgresDatabase(parsed)
+        return PostgresDatabase(parsed, role)
     if kind != "sqlite" or not parsed.database:
         shown = parsed.render_as_string()
         raise Misconfigured(f"The database URL '{shown}' is not of the form sqlite:///PATH or postgresql://…")

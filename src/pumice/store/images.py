@@ -57,9 +57,10 @@ def get(tx: Transaction, who: Scope, image_id: str) -> Image:
     return image
 
 
-def exists(tx: Transaction, image_id: str) -> bool:
-    """Whether there is such an image at all, for the house's own work."""
-    return _rows.get(tx, image_id) is not None
+def status(tx: Transaction, image_id: str) -> ImageStatus | None:
+    """The status of any image, None if there is no such image; for the house's own work."""
+    image = _rows.get(tx, image_id)
+    return image.status if image else None
 
 
 def page(
@@ -127,6 +128,14 @@ def delete(tx: Transaction, who: Scope, image_id: str) -> None:
         raise Forbidden(f"Image {image_id} is protected and cannot be deleted.")
 
 
+def delete_unfinished(tx: Transaction, who: Scope, image_id: str) -> bool:
+    """The same unless the image is active, of which the answer tells."""
+    if get(tx, who, image_id).status == ImageStatus.ACTIVE:
+        return False
+    delete(tx, who, image_id)
+    return True
+
+
 def begin_saving(tx: Transaction, image_id: str) -> Image:
     """Take a queued image for an upload: from now on its formats stay.
 
@@ -153,7 +162,7 @@ def requeue(tx: Transaction, image_id: str) -> None:
 
 
 def saving(tx: Transaction) -> Sequence[ImageId]:
-    """The images that an upload holds, or held when the process died."""
+    """The images that an upload holds, or held when it died."""
     return tx.execute(sa.select(_i.id).where(_i.status == ImageStatus.SAVING)).scalars().all()
 
 

@@ -29,13 +29,21 @@ RETAKE_SECONDS = 5.0
 """How long the server may take to notice that our own earlier connection is gone."""
 
 _LOCK = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))"
-_HOLDER = """
-    SELECT a.pid, a.application_name, coalesce(host(a.client_addr), 'this machine')
-    FROM pg_locks l JOIN pg_stat_activity a USING (pid), hashtextextended($1, 0) AS name
+_LOCKS = """
+    SELECT l.pid FROM pg_locks l
     WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-      AND (l.classid::bigint << 32 | l.objid::bigint) = name
+      AND (l.classid::bigint << 32 | l.objid::bigint) = hashtextextended(name, 0)
 """
+# ruff: noqa: S608 (put together from what is written here)
+_HOLDER = f"""
+    SELECT a.application_name, coalesce(host(a.client_addr), 'this machine')
+    FROM CAST($1 AS text) AS name, pg_stat_activity a WHERE a.pid IN ({_LOCKS})
+"""
+UNHELD = f"SELECT name FROM unnest($1::text[]) AS name WHERE NOT EXISTS ({_LOCKS})"
+"""Those of several names that nobody holds."""
+_SELF = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+_END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND backend_start = $2"
 
 
 class Listening:
@@ -53,6 +61,8 @@ class Listening:
         self._missed = missed
         self._connection: Any = None
         self._connected = asyncio.Event()
+        self._session: tuple[Any, ...] = ()
+        """The server's process for our connection, and when that began."""
         self._names: dict[str, Callable[[], None]] = {}
         self._task = asyncio.get_running_loop().create_task(self._stay())
 
@@ -90,7 +100,7 @@ class Listening:
 
     async def _holder(self, name: str) -> str:
         row = await self._connection.fetchrow(_HOLDER, name)
-        return f"{row[1]} at {row[2]}" if row else "unknown"
+        return f"{row[0]} at {row[1]}" if row else "unknown"
 
     async def _stay(self) -> None:
         before = False
@@ -107,6 +117,9 @@ class Listening:
         connection = self._connection = await self._connect()
         closed = asyncio.Event()
         try:
+            if self._session:  # the server may not have noticed that our earlier connection is gone
+                await connection.execute(_END, *self._session)
+            self._session = tuple(await connection.fetchrow(_SELF))
             connection.add_termination_listener(lambda _: closed.set())
             await connection.add_listener(CHANNEL, lambda _c, _pid, _channel, payload: self._hear(payload))
             for name, lost in list(self._names.items()):

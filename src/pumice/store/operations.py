@@ -6,7 +6,9 @@ so that a worker that was stopped and woken again cannot write over its successo
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from math import inf
 from typing import Any
 
 import sqlalchemy as sa
@@ -41,10 +43,12 @@ _candidates = (
     .where(
         _o.state.in_(_MOVING),
         _o.place.in_(sa.bindparam("places", expanding=True)),
+        _o.kind.not_in(sa.bindparam("crowds", expanding=True)),
+        _o.id.not_in(sa.bindparam("in_hand", expanding=True)),
         _o.run_at <= sa.bindparam("now"),
         sa.or_(_o.lease_until.is_(None), _o.lease_until < sa.bindparam("now")),
     )
-    .order_by(_o.run_at)
+    .order_by(_o.created_at)  # the oldest first, also of those that are tried again: none waits for ever
     .limit(sa.bindparam("most"))
     .with_for_update(skip_locked=True)
     .cte("candidates")  # chosen once: PostgreSQL may run a plain subquery again for each row
@@ -64,11 +68,47 @@ _claim = (
     .returning(operations)
 )
 
-_soonest = sa.select(sa.func.min(_when)).where(
-    _o.state.in_(_MOVING),
-    _o.place.in_(sa.bindparam("places", expanding=True)),
-    sa.or_(_o.owner.is_(None), _o.owner != sa.bindparam("b_owner")),
+_outlook = (
+    sa.select(_o.owner, sa.func.min(_when).label("soonest"))
+    .where(
+        _o.state.in_(_MOVING),
+        _o.place.in_(sa.bindparam("places", expanding=True)),
+        _o.kind.not_in(sa.bindparam("crowds", expanding=True)),
+        _o.id.not_in(sa.bindparam("in_hand", expanding=True)),
+    )
+    .group_by(_o.owner)
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who asks for something to do, and for what."""
+
+    places: Collection[str]
+    owner: str
+    crowds: Collection[str] = ()
+    """Kinds of which it wants no more."""
+    in_hand: Collection[str] = ()
+    """Operations it has at this moment, even if their leases are over: it must not have one twice at once."""
+
+    def row(self) -> dict[str, Any]:
+        """As the statements want it."""
+        return {
+            "places": list(self.places),
+            "crowds": list(self.crowds),
+            "in_hand": list(self.in_hand),
+            "b_owner": self.owner,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What there is to do at some places."""
+
+    soonest: float
+    """When the next operation becomes runnable if nothing else happens; infinity when there is none."""
+    holders: list[str]
+    """Who else holds operations there."""
 
 
 def ended_topic(operation_id: str) -> str:
@@ -87,18 +127,21 @@ def get(tx: Transaction, operation_id: str) -> Row | None:
     return tx.execute(_by_id, {"b_id": operation_id}).mappings().one_or_none()
 
 
-def claim(
-    tx: Transaction, places: Collection[str], owner: str, at: float, lease: float, most: int
-) -> tuple[Sequence[Row], float | None]:
-    """Take up to ``most`` runnable operations of these places for ``lease`` seconds.
+def claim(tx: Transaction, asked: Asked, at: float, lease: float, most: int) -> tuple[Sequence[Row], Outlook]:
+    """Take up to ``most`` runnable operations for ``lease`` seconds. Also tells what is left."""
+    values = {**asked.row(), "now": at, "most": most, "b_until": at + lease}
+    rows = tx.execute(_claim, values).mappings().all()
+    return rows, outlook(tx, asked, {row["id"] for row in rows})
 
-    Also answers when the next one becomes runnable if nothing else happens.
-    """
-    rows: Sequence[Row] = []
-    if most:
-        values = {"places": list(places), "now": at, "most": most, "b_owner": owner, "b_until": at + lease}
-        rows = tx.execute(_claim, values).mappings().all()
-    return rows, tx.execute(_soonest, {"places": list(places), "b_owner": owner}).scalar()
+
+def outlook(tx: Transaction, asked: Asked, taken: Collection[str] = ()) -> Outlook:
+    """What there is to do, apart from what was ``taken`` just now."""
+    values = asked.row()
+    values["in_hand"] += taken
+    found = {row["owner"]: row["soonest"] for row in tx.execute(_outlook, values).mappings()}
+    return Outlook(
+        min(found.values(), default=inf), [owner for owner in found if owner not in (None, asked.owner)]
+    )
 
 
 def save(tx: Transaction, operation_id: str, attempt: int, owner: str, values: Mapping[str, Any]) -> str | None:
@@ -120,13 +163,15 @@ def add_lines(tx: Transaction, lines: Sequence[Mapping[str, Any]]) -> None:
         tx.execute(_insert_lines, [dict(line) for line in lines])
 
 
-def renew(tx: Transaction, owner: str, until: float, carried: Mapping[str, float | None]) -> None:
-    """Prolong the leases of what ``owner`` carries; note how far long steps are."""
+def renew(tx: Transaction, owner: str, until: float, carried: Mapping[str, float | None]) -> set[str]:
+    """Prolong the leases of what ``owner`` carries; note how far long steps are. What is still its own."""
     mine = _o.owner == owner
-    tx.execute(sa.update(operations).where(mine, _o.id.in_(list(carried))).values(lease_until=until))
+    prolong = sa.update(operations).where(mine, _o.id.in_(list(carried))).values(lease_until=until)
+    ours = set(tx.execute(prolong.returning(_o.id)).scalars())
     for operation_id, progress in carried.items():
         if progress is not None:
             tx.execute(sa.update(operations).where(mine, _o.id == operation_id).values(progress=progress))
+    return ours
 
 
 def release(tx: Transaction, operation_id: str, attempt: int, run_at: float) -> None:
@@ -149,6 +194,13 @@ def release_earlier(tx: Transaction, host: str, owner: str) -> int:
     return int(result.rowcount)
 
 
+def release_from(tx: Transaction, owner: str) -> int:
+    """Free what a worker held that is provably gone. How many."""
+    free = sa.update(operations).where(_o.owner == owner).values(owner=None, lease_until=None)
+    tx.notify(QUEUE)
+    return int(tx.execute(free).rowcount)
+
+
 def wake_waiting(tx: Transaction, operation_id: str) -> None:
     """An operation has ended: let all that wait for it look. They have its id in their notes.
 
@@ -160,6 +212,16 @@ def wake_waiting(tx: Transaction, operation_id: str) -> None:
     )
     if result.rowcount:
         tx.notify(QUEUE)
+
+
+def wake(tx: Transaction, operation_id: str) -> None:
+    """Let an operation that waits look again at what it waits for."""
+    tx.execute(
+        sa.update(operations)
+        .where(_o.id == operation_id, _o.state == "waiting")
+        .values(state="running", run_at=0.0)
+    )
+    tx.notify(QUEUE)
 
 
 def overdue(tx: Transaction, at: float) -> Sequence[Row]:

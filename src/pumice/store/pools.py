@@ -1,6 +1,6 @@
 """Pools: what backends say of themselves, and the space claimed in them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -9,19 +9,22 @@ import sqlalchemy as sa
 from pumice.model.volume import Pool
 from pumice.store.columns import now
 from pumice.store.database import Transaction
-from pumice.store.rows import Rows
+from pumice.store.rows import Rows, put
 from pumice.store.tables import pools, services, volumes
 
 VOLUME_BINARY = "cinder-volume"
 
 _p = pools.c
 _rows = Rows(pools, Pool)
-_alive = (
-    _rows.select.join(services, sa.and_(services.c.host == _p.host, services.c.binary == VOLUME_BINARY))
-    .where(services.c.disabled.is_(False), services.c.updated_at >= sa.bindparam("since"))
-    .order_by(_p.name)
-    .with_for_update(of=pools)
+_served = sa.exists(
+    sa.select(1).where(
+        services.c.binary == VOLUME_BINARY,
+        sa.func.coalesce(services.c.cluster, services.c.host) == _p.host,
+        services.c.disabled.is_(False),
+        services.c.updated_at >= sa.bindparam("since"),
+    )
 )
+_alive = _rows.select.where(_served).order_by(_p.name).with_for_update()
 _claim = (
     sa.update(pools)
     .where(_p.name == sa.bindparam("b_name"))
@@ -35,8 +38,14 @@ def every(tx: Transaction) -> Sequence[Pool]:
 
 
 def alive(tx: Transaction, down_seconds: float) -> Sequence[Pool]:
-    """The pools of enabled services with a fresh heartbeat, locked until this transaction ends."""
+    """The pools that an enabled service with a fresh heartbeat serves, locked until this transaction ends."""
     return _rows.all(tx.execute(_alive, {"since": now() - timedelta(seconds=down_seconds)}))
+
+
+def capabilities(tx: Transaction, name: str) -> Mapping[str, Any]:
+    """What a pool says that it can do; nothing when it is not known."""
+    found: Mapping[str, Any] | None = tx.execute(sa.select(_p.capabilities).where(_p.name == name)).scalar()
+    return found or {}
 
 
 def claim(tx: Transaction, name: str, size: int, number: int = 1) -> None:
@@ -44,18 +53,17 @@ def claim(tx: Transaction, name: str, size: int, number: int = 1) -> None:
     tx.execute(_claim, {"b_name": name, "size": size, "number": number})
 
 
-def report(tx: Transaction, host: str, facts: Sequence[dict[str, Any]]) -> None:
-    """Replace what ``host`` (``host@backend``) said of its pools. Claims stay as they are."""
-    known = set(tx.execute(sa.select(_p.name).where(_p.host == host)).scalars())
-    for fact in facts:
-        values = {**fact, "host": host, "updated_at": now()}
-        if fact["name"] in known:
-            tx.execute(sa.update(pools).where(_p.name == fact["name"]).values(values))
-        else:
-            claimed, number = claimed_by_rows(tx).get(fact["name"], (0, 0))
-            tx.execute(sa.insert(pools), {**values, "claimed_gb": claimed, "volumes": number})
-    gone = known - {fact["name"] for fact in facts}
-    if gone:
+def report(tx: Transaction, told: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Replace what each host (``host@backend``) said of its pools. Claims stay as they are."""
+    known = set(tx.execute(sa.select(_p.name).where(_p.host.in_(list(told)))).scalars())
+    rows = [{**fact, "host": host, "updated_at": now()} for host, facts in told.items() for fact in facts]
+    names = {row["name"] for row in rows}
+    claimed = claimed_by_rows(tx) if names - known else {}
+    for row in rows:
+        row["claimed_gb"], row["volumes"] = claimed.get(row["name"], (0, 0))
+    if rows:
+        put(tx, pools, rows, keep=("claimed_gb", "volumes"))
+    if gone := known - names:
         tx.execute(sa.delete(pools).where(_p.name.in_(gone)))
 
 
@@ -68,3 +76,9 @@ def claimed_by_rows(tx: Transaction) -> dict[str, tuple[int, int]]:
         .group_by(v.pool)
     )
     return {row.pool: (row.size, row.number) for row in rows}
+
+
+def recount(tx: Transaction, name: str) -> None:
+    """Let what is claimed in a pool be what its volumes say."""
+    size, number = claimed_by_rows(tx).get(name, (0, 0))
+    tx.execute(sa.update(pools).where(_p.name == name).values(claimed_gb=size, volumes=number))

@@ -17,9 +17,8 @@ import functools
 import os
 import random
 import secrets
-import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import asyncpg
@@ -28,8 +27,10 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from pumice.model.errors import Invalid, Trouble
+from pumice.model.meter import Meter
 from pumice.store.database import BUSY_SECONDS, MISSED, PATIENCE_SECONDS, Transaction, is_trouble, sqlstate
-from pumice.store.listening import CHANNEL, Listening
+from pumice.store.listening import CHANNEL, UNHELD, Listening
+from pumice.store.turns import Turns
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,6 +40,8 @@ READERS = 4
 MOST_CONNECTIONS = WRITERS + READERS + 1
 ANSWER_SECONDS = 15.0
 """A statement that is not answered by then counts as a lost connection: rows are few, so none is slow."""
+STOPPED = "10s"
+"""A transaction idle for so long is dropped: its process was stopped, and others wait for its rows."""
 RACES = 3
 """How often a duplicate key counts as a race, and not as the answer."""
 
@@ -54,7 +57,12 @@ _OUTCOME = "SELECT pg_xact_status($1::text::xid8)"
 class PostgresDatabase:
     """PostgreSQL 13 or later. To be made and used on one event loop."""
 
-    def __init__(self, url: str | sa.URL) -> None:
+    poll_seconds = 10.0
+
+    def __init__(self, url: str | sa.URL, role: str = "") -> None:
+        self._name = f"pumice {role} process {os.getpid()}".replace("  ", " ")
+        """How this process shows in ``pg_stat_activity``."""
+        self.meter = Meter()
         self._me = secrets.token_hex(4)
         self._pool = create_async_engine(
             sa.make_url(url).set(drivername="postgresql+asyncpg"),
@@ -68,10 +76,10 @@ class PostgresDatabase:
                 "timeout": ANSWER_SECONDS,
                 "command_timeout": ANSWER_SECONDS,
                 "server_settings": {
-                    "application_name": _application_name(),
+                    "application_name": self._name,
                     "jit": "off",
                     "timezone": "UTC",
-                    "idle_in_transaction_session_timeout": "60s",
+                    "idle_in_transaction_session_timeout": STOPPED,
                 },
             },
         )
@@ -80,6 +88,7 @@ class PostgresDatabase:
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
         self._writers = asyncio.Semaphore(WRITERS)
+        self._turns = Turns()
         self._again = asyncio.Lock()
         self._listeners: list[Callable[[str], None]] = []
         self._ears: Listening | None = None
@@ -88,9 +97,13 @@ class PostgresDatabase:
 
     async def write(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
         """See ``Database.write``."""
-        async with self._writers:
+        async with self._turns.take(work, args), self._writers:
             once = functools.partial(self._write, work, *args, **kw)
-            result, topics = await _until_done(once, self._again)
+            try:
+                result, topics = await _until_done(once, self._again, self.meter)
+            except Trouble:
+                self._tell(MISSED)  # it may have been committed all the same
+                raise
         for topic in topics:
             self._tell(topic)
         return result
@@ -103,7 +116,7 @@ class PostgresDatabase:
                 result, _ = await connection.run_sync(lambda sync: _run(sync, work, *args, **kw))
                 return result
 
-        return await _until_done(once, asyncio.Lock())
+        return await _until_done(once, asyncio.Lock(), self.meter)
 
     async def _write(
         self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs
@@ -117,7 +130,8 @@ class PostgresDatabase:
                 if number is None or not _is_lost(error):
                     raise
                 await connection.invalidate()
-                if not await _until_done(functools.partial(self._has_committed, number), asyncio.Lock()):
+                has_committed = functools.partial(self._has_committed, number)
+                if not await _until_done(has_committed, asyncio.Lock(), self.meter):
                     raise
         return result, topics
 
@@ -148,6 +162,14 @@ class PostgresDatabase:
         """See ``Database.hold``."""
         await self._listen().hold(name, lost, patience)
 
+    async def unheld(self, names: Collection[str]) -> set[str]:
+        """See ``Database.unheld``."""
+
+        def look(tx: Transaction) -> set[str]:
+            return set(tx.connection.exec_driver_sql(UNHELD, (list(names),)).scalars())
+
+        return await self.read(look)
+
     def _listen(self) -> Listening:
         if self._ears is None:
             self._ears = Listening(self._connect, self._hear, lambda: self._tell(MISSED))
@@ -156,7 +178,7 @@ class PostgresDatabase:
     async def _connect(self) -> Any:
         """A connection of asyncpg's outside the pool."""
         _, options = self._pool.dialect.create_connect_args(self._pool.url)
-        settings = {"application_name": _application_name()}
+        settings = {"application_name": self._name}
         return await asyncpg.connect(**options, timeout=ANSWER_SECONDS, server_settings=settings)
 
     def _hear(self, payload: str) -> None:
@@ -182,7 +204,7 @@ def _run(
     return work(tx, *args, **kw), tx.topics
 
 
-async def _until_done(once: Callable[[], Awaitable[T]], again: asyncio.Lock) -> T:
+async def _until_done(once: Callable[[], Awaitable[T]], again: asyncio.Lock, meter: Meter) -> T:
     """Run it; while the database asks for that, or does not answer, run it again, with ``again`` in hand.
 
     Raises ``Trouble`` when it has not succeeded for long.
@@ -193,15 +215,18 @@ async def _until_done(once: Callable[[], Awaitable[T]], again: asyncio.Lock) -> 
         return await once()
     except (sa.exc.SQLAlchemyError, OSError) as error:
         races += _must_pass(error, races)
+        why = "lost" if _is_lost(error) else "race"
     async with again:
         while True:
+            meter.rerun(why)
             try:
                 return await once()
             except (sa.exc.SQLAlchemyError, OSError) as error:
                 races += _must_pass(error, races)
+                why = "lost" if _is_lost(error) else "race"
                 if time.monotonic() > give_up:
-                    why = getattr(error, "orig", None) or str(error) or type(error).__name__
-                    raise Trouble(f"The database does not answer: {why}") from error
+                    said = getattr(error, "orig", None) or str(error) or type(error).__name__
+                    raise Trouble(f"The database does not answer: {said}") from error
                 await asyncio.sleep(random.uniform(0.2, 0.5) if _is_lost(error) else 0)  # noqa: S311
 
 
@@ -221,9 +246,3 @@ def _must_pass(error: Exception, races: int) -> int:
 def _is_lost(error: Exception) -> bool:
     """Whether an error says that the connection is gone, and not what became of the transaction."""
     return not isinstance(error, sa.exc.DBAPIError) or error.connection_invalidated
-
-
-def _application_name() -> str:
-    """How this process shows in ``pg_stat_activity``."""
-    command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
-    return f"pumice {command[:32]} process {os.getpid()}"

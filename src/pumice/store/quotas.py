@@ -26,12 +26,11 @@ _limits = sa.select(quota_limits).where(
 )
 
 
-def take(tx: Transaction, project_id: str, defaults: Mapping[str, int], amounts: Mapping[str, int]) -> None:
+def take(tx: Transaction, project_id: str, limits: Mapping[str, int], amounts: Mapping[str, int]) -> None:
     """Add ``amounts`` to what the project uses. Raises ``OverQuota``, and the transaction leaves no trace."""
     used = _add(tx, project_id, amounts)
-    allowed = limits(tx, project_id, defaults)
     for resource, amount in amounts.items():
-        limit = allowed.get(resource, UNLIMITED)
+        limit = limits.get(resource, UNLIMITED)
         if amount > 0 and limit != UNLIMITED and used[resource] > limit:
             raise OverQuota(_explain(resource, amount, limit, used[resource] - amount))
 
@@ -82,6 +81,14 @@ def forget_type(tx: Transaction, name: str) -> None:
     """Forget what was counted and limited under a volume type's name."""
     for table in (quota_usage, quota_limits):
         tx.execute(sa.delete(table).where(table.c.resource.in_([f"{thing}_{name}" for thing in TYPED])))
+
+
+def recount(tx: Transaction, project_id: str) -> None:
+    """Let the project's usage rows say what its volumes and snapshots say."""
+    said = usage(tx, project_id)
+    counted = {resource: n for (project, resource), n in usage_by_rows(tx).items() if project == project_id}
+    differences = {name: counted.get(name, 0) - said.get(name, 0) for name in said.keys() | counted.keys()}
+    _add(tx, project_id, {name: difference for name, difference in differences.items() if difference})
 
 
 def usage_by_rows(tx: Transaction) -> dict[tuple[str, str], int]:

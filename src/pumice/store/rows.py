@@ -1,6 +1,9 @@
-"""Rows as the values of ``model``: a table read through a dataclass whose fields are columns' names."""
+"""Rows as the values of ``model``: a table read through a dataclass whose fields are columns' names.
 
-from collections.abc import Callable, Sequence
+And many rows written in one statement, whether they are new or not.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Generic, TypeVar
 
@@ -38,3 +41,15 @@ class Rows(Generic[T]):
     def row(self, value: T) -> dict[str, Any]:
         """The value as the row it is stored in."""
         return {column.name: getattr(value, column.name) for column in self.columns}
+
+
+def put(tx: Transaction, table: sa.Table, rows: Sequence[Mapping[str, Any]], keep: Collection[str]) -> None:
+    """Insert rows, or write them over those with the same key, whose columns ``keep`` stay as they are."""
+    if tx.connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert as insert_into
+    else:
+        from sqlalchemy.dialects.sqlite import insert as insert_into  # type: ignore[assignment]
+    insert = insert_into(table).values([dict(row) for row in rows])
+    key = [column.name for column in table.primary_key]
+    changed = {name: insert.excluded[name] for name in rows[0] if name not in {*key, *keep}}
+    tx.execute(insert.on_conflict_do_update(index_elements=key, set_=changed))

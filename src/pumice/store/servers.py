@@ -74,6 +74,12 @@ def end(tx: Transaction, server_id: str, operation_id: str, **changes: Any) -> N
     )
 
 
+def follow(tx: Transaction, server_id: str, seen: datetime | None, **changes: Any) -> bool:
+    """Write what its machine has come to, if nothing happened to the server since it was ``seen``."""
+    same = _s.id == server_id, _s.operation_id.is_(None), _s.updated_at.is_not_distinct_from(seen)
+    return bool(tx.execute(sa.update(servers).where(*same).values(updated_at=now(), **changes)).rowcount)
+
+
 def delete(tx: Transaction, server_id: str) -> None:
     """Forget a server and its disks."""
     remove_disks(tx, server_id)
@@ -94,6 +100,11 @@ def disks_of(tx: Transaction, ids: Collection[str]) -> dict[str, list[ServerDisk
         ):
             found.setdefault(disk.server_id, []).append(disk)
     return found
+
+
+def find_disk(tx: Transaction, disk_id: str) -> ServerDisk | None:
+    """A disk for the house's own work, if it still exists."""
+    return _disk_rows.first(tx.execute(_disk_rows.select.where(_d.id == disk_id)))
 
 
 def disk_of_volume(tx: Transaction, server_id: str, volume_id: str) -> ServerDisk:

@@ -1,7 +1,9 @@
 """Services: which roles run on which hosts, and when each was last heard of."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
+from itertools import groupby
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,6 +11,7 @@ import sqlalchemy as sa
 from pumice.model.ids import new_id
 from pumice.store.columns import now
 from pumice.store.database import Transaction
+from pumice.store.rows import put
 from pumice.store.tables import services
 
 Row = sa.RowMapping
@@ -18,26 +21,59 @@ VOLUME_BINARY = "cinder-volume"
 _s = services.c
 
 
-def heartbeat(tx: Transaction, binary: str, host: str, zone: str, facts: dict[str, Any]) -> None:
-    """Say that the service is alive; make it known if it is new."""
-    values = {"zone": zone, "facts": facts, "updated_at": now()}
-    same = _s.binary == binary, _s.host == host
-    if not tx.execute(sa.update(services).where(*same).values(values)).rowcount:
-        row = {
-            "binary": binary,
-            "host": host,
-            "uuid": new_id(),
-            "disabled": False,
-            "created_at": now(),
-            **values,
-        }
-        tx.execute(sa.insert(services), row)
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What a service says of itself."""
+
+    binary: str
+    host: str
+    zone: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    cluster: str | None = None
+    """The name under which it serves what others serve as well, as in ``NAME@backend``."""
 
 
-def silence(tx: Transaction, binary: str, host: str) -> None:
-    """Say that the service is about to stop: it counts as down from now on."""
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A backend that several hosts serve: what their services say."""
+
+    name: str
+    members: Sequence[Row]
+
+    @property
+    def disabled(self) -> bool:
+        """Whether none of its services is to be given anything."""
+        return all(member["disabled"] for member in self.members)
+
+    @property
+    def disabled_reason(self) -> str | None:
+        """Why that is so."""
+        return next((member["disabled_reason"] for member in self.members), None) if self.disabled else None
+
+
+def heartbeat(tx: Transaction, beats: Sequence[Beat]) -> None:
+    """Say that services are alive; make known those that are new, disabled if their cluster is."""
+    at = now()
+    closed = _closed(tx, {beat.cluster for beat in beats if beat.cluster})
+    rows = []
+    for beat in beats:
+        new = {"uuid": new_id(), "disabled": beat.cluster in closed, "created_at": at}
+        rows.append({**asdict(beat), "updated_at": at, **new})
+    put(tx, services, rows, keep=("uuid", "disabled", "created_at"))
+
+
+def _closed(tx: Transaction, names: Collection[str]) -> set[str]:
+    """Which of these clusters are disabled."""
+    if not names:
+        return set()
+    return {cluster.name for cluster in clusters(tx) if cluster.name in names and cluster.disabled}
+
+
+def silence(tx: Transaction, who: Collection[tuple[str, str]]) -> None:
+    """Say that services, each a binary and a host, are about to stop: they count as down from now on."""
     long_ago = now().replace(year=2000)
-    tx.execute(sa.update(services).where(_s.binary == binary, _s.host == host).values(updated_at=long_ago))
+    these = sa.tuple_(_s.binary, _s.host).in_(list(who))
+    tx.execute(sa.update(services).where(these).values(updated_at=long_ago))
 
 
 def every(tx: Transaction, *, binary: str | None = None, host: str | None = None) -> Sequence[sa.RowMapping]:
@@ -55,10 +91,11 @@ def is_up(service: Row, down_seconds: float) -> bool:
     return bool(service["updated_at"] >= now() - timedelta(seconds=down_seconds))
 
 
-def uuids(tx: Transaction) -> dict[str, str]:
-    """The uuids of the volume services by ``host@backend``."""
-    query = sa.select(_s.host, _s.uuid).where(_s.binary == VOLUME_BINARY)
-    return {row.host: row.uuid for row in tx.execute(query)}
+def uuids(tx: Transaction) -> dict[str, str | None]:
+    """The uuids of the volume services by ``host@backend``; None for a cluster, which has many."""
+    query = sa.select(_s.host, _s.uuid, _s.cluster).where(_s.binary == VOLUME_BINARY)
+    rows = tx.execute(query).all()
+    return {row.cluster: None for row in rows if row.cluster} | {row.host: row.uuid for row in rows}
 
 
 def set_disabled(tx: Transaction, binary: str, host: str, disabled: bool, reason: str | None) -> bool:
@@ -69,3 +106,16 @@ def set_disabled(tx: Transaction, binary: str, host: str, disabled: bool, reason
         .values(disabled=disabled, disabled_reason=reason)
     )
     return bool(result.rowcount)
+
+
+def clusters(tx: Transaction) -> list[Cluster]:
+    """Every cluster, in the order of their names."""
+    query = sa.select(services).where(_s.cluster.is_not(None)).order_by(_s.cluster, _s.host)
+    rows = tx.execute(query).mappings().all()
+    return [Cluster(name, list(members)) for name, members in groupby(rows, lambda row: str(row["cluster"]))]
+
+
+def set_cluster_disabled(tx: Transaction, name: str, disabled: bool, reason: str | None) -> bool:
+    """Take every service of a cluster out of scheduling, or put it back. False when there is none."""
+    values = {"disabled": disabled, "disabled_reason": reason}
+    return bool(tx.execute(sa.update(services).where(_s.cluster == name).values(values)).rowcount)

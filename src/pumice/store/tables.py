@@ -200,6 +200,7 @@ volume_types = sa.Table(
     Column("is_public", Boolean, nullable=False),
     Column("extra_specs", JSON, nullable=False),
     Column("qos_specs_id", ID),
+    Column("encryption", JSON),  # how volumes of the type are encrypted, if they are
     *_times(),
 )
 
@@ -240,6 +241,7 @@ services = sa.Table(
     metadata,
     Column("binary", WORD, primary_key=True),
     Column("host", NAME, primary_key=True),
+    Column("cluster", NAME),  # NAME@backend, where several hosts serve one backend
     Column("uuid", ID, nullable=False),
     Column("zone", NAME, nullable=False),
     Column("disabled", Boolean, nullable=False),
@@ -286,10 +288,19 @@ volumes = sa.Table(
     Column("read_only", Boolean, nullable=False),
     Column("metadata", JSON, nullable=False),
     Column("image_metadata", JSON),
+    Column("encryption_key_id", ID),
     Column("operation_id", ID),  # the operation that holds it while its state passes
     *_times(),
     Index("ix_volumes_page", "project_id", "created_at", "id"),
     Index("ix_volumes_all", "created_at", "id"),
+)
+
+volume_keys = sa.Table(
+    "volume_keys",
+    metadata,
+    _key(),
+    Column("passphrase", NAME, nullable=False),
+    Column("created_at", TIME, nullable=False),
 )
 
 snapshots = sa.Table(

@@ -7,6 +7,7 @@ back into the event loop, without locks, conditions and check-outs of its own. M
 
 import asyncio
 import contextlib
+import contextvars
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -34,8 +35,12 @@ class Threads:
             thread.start()
 
     async def run(self, job: Callable[[Connected], T]) -> T:
-        """Do ``job`` in one of the threads. One that is cancelled before its turn comes is not done."""
+        """Do ``job`` in one of the threads. One that is cancelled before its turn comes is not done.
+
+        It runs in its caller's context, so that what it logs names the caller's request and operation.
+        """
         loop = asyncio.get_running_loop()
+        context = contextvars.copy_context()
         future: asyncio.Future[T] = loop.create_future()
 
         def answered(connected: Connected) -> None:
@@ -44,7 +49,7 @@ class Threads:
             result: T | None = None
             error: BaseException | None = None
             try:
-                result = job(connected)
+                result = context.run(job, connected)
             except BaseException as failure:
                 error = failure
             with contextlib.suppress(RuntimeError):  # the loop was closed, and nobody waits any more

@@ -16,14 +16,29 @@ from pumice.store.tables import default_types, snapshots, type_access, volume_ty
 _t = volume_types.c
 _rows = Rows(volume_types, VolumeType)
 _default_of = sa.select(default_types.c.type_id).where(default_types.c.project_id == sa.bindparam("b_project"))
-_by_name_or_id = _rows.select.where(sa.or_(_t.id == sa.bindparam("b_id"), _t.name == sa.bindparam("b_id")))
+_named = sa.or_(_t.id == sa.bindparam("b_id"), _t.name == sa.bindparam("b_id"))
+_by_name_or_id = _rows.select.where(_named)
+_default_or_by_name_or_id = _rows.select.where(sa.or_(_t.id == _default_of.scalar_subquery(), _named))
 
 
 def find(tx: Transaction, who: Scope, name_or_id: str) -> VolumeType:
     """A type by its id or name that the caller may use. Raises ``NotFound``."""
-    found = _rows.all(tx.execute(_by_name_or_id, {"b_id": name_or_id}))
-    found = sorted(found, key=lambda kind: kind.id != name_or_id)
-    for kind in found:
+    return _usable(tx, who, _rows.all(tx.execute(_by_name_or_id, {"b_id": name_or_id})), name_or_id)
+
+
+def find_default(tx: Transaction, who: Scope, otherwise: str) -> VolumeType:
+    """The type of the project's volumes that name none: its own default, else ``otherwise``, a name or an id.
+
+    Raises ``NotFound``.
+    """
+    asked = {"b_project": who.project_id, "b_id": otherwise}
+    found = _rows.all(tx.execute(_default_or_by_name_or_id, asked))
+    own = [kind for kind in found if otherwise not in (kind.id, kind.name)]
+    return _usable(tx, who, own or found, otherwise)
+
+
+def _usable(tx: Transaction, who: Scope, found: Sequence[VolumeType], name_or_id: str) -> VolumeType:
+    for kind in sorted(found, key=lambda kind: kind.id != name_or_id):
         if kind.is_public or who.is_admin or who.project_id in projects_with_access(tx, kind.id):
             return kind
     raise NotFound("Volume type", name_or_id)
@@ -45,6 +60,11 @@ def is_used(tx: Transaction, type_id: str) -> bool:
         tx.execute(sa.select(table.c.id).where(table.c.type_id == type_id).limit(1)).first()
         for table in (volumes, snapshots)
     )
+
+
+def has_volumes(tx: Transaction, type_id: str) -> bool:
+    """Whether a volume has the type."""
+    return tx.execute(sa.select(volumes.c.id).where(volumes.c.type_id == type_id).limit(1)).first() is not None
 
 
 def names(tx: Transaction) -> dict[str, str]:

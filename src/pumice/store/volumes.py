@@ -24,7 +24,12 @@ _rows = TenantRows(volumes, Volume, "Volume")
 get = _rows.visible
 page = _rows.page
 
-COLUMNS = frozenset(column.name for column in volumes.c) - {"metadata", "image_metadata", "operation_id"}
+COLUMNS = frozenset(column.name for column in volumes.c) - {
+    "metadata",
+    "image_metadata",
+    "encryption_key_id",
+    "operation_id",
+}
 """What lists may be sorted and filtered by."""
 
 _insert = sa.insert(volumes)

@@ -4,7 +4,7 @@ The story, in order:
 
 1. ``accept``, in the request's transaction: what it begins with, its type, quota, the row in ``creating``
 2. ``claim_space``: the scheduler chooses a pool and claims its space there, in one transaction
-3. ``make_bytes``: the pool's backend makes the volume
+3. ``make_bytes``: the pool's backend makes the volume, encrypted where its type says so
 4. ``publish``: ``available``
 
 A pool that fails is left out and the next best is tried. When all have failed the volume is in ``error``, a
@@ -12,11 +12,12 @@ message tells the tenant why, and neither bytes nor claimed space are left.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pumice.backends.contract import ImageFile
 from pumice.catalog import volume_types
+from pumice.host import luks
 from pumice.host.thread import in_thread
 from pumice.images.for_volume import image_for_volume
 from pumice.images.inspect import inspect_image
@@ -26,16 +27,17 @@ from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.states import SnapshotStatus, VolumeStatus
 from pumice.model.units import gib_to_hold
-from pumice.model.volume import Volume, host_of, pool_of
+from pumice.model.volume import Volume, VolumeType, host_of, pool_of
 from pumice.operations.hands import Hands
 from pumice.operations.operation import Operation, Step, Verb, enqueue, scheduler
 from pumice.operations.places import volume_host
 from pumice.scheduler.choose import choose
 from pumice.scheduler.request import Request
-from pumice.store import messages, pools, quotas, snapshots, volumes
+from pumice.store import keys, messages, pools, quotas, snapshots, volumes
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
+from pumice.volumes import encrypted
 
 V = VolumeStatus
 
@@ -69,6 +71,8 @@ class Origin:
     type_id: str | None = None
     bootable: bool = False
     image_metadata: dict[str, Any] | None = None
+    key_id: str | None = None
+    """Of the key that opens the bytes, if they are encrypted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,9 @@ class CreateParams:
     origin: str
     origin_id: str | None
     origin_pool: str | None
+    key_id: str | None = None
+    """Of the key to encrypt the bytes with. A copy of encrypted bytes is encrypted as they are."""
+    key_size: int | None = None
 
 
 def accept(
@@ -115,7 +122,8 @@ def accept(
     limits = quotas.limits(tx, who.project, rules.quotas)
     if 0 <= limits.get("per_volume_gigabytes", -1) < size:
         raise Invalid(f"Requested volume of {size} GiB is larger than a volume may be for this project.")
-    quotas.take(tx, who.project, rules.quotas, quotas.amounts_of("volumes", 1, size, kind.name))
+    quotas.take(tx, who.project, limits, quotas.amounts_of("volumes", 1, size, kind.name))
+    key_id = _key(tx, kind, origin)
     volume = Volume(
         id=new_id(),
         project_id=who.project,
@@ -134,14 +142,32 @@ def accept(
         read_only=False,
         metadata=dict(wanted.metadata),
         image_metadata=origin.image_metadata,
+        encryption_key_id=key_id,
         operation_id=new_id(),
         created_at=now(),
         updated_at=None,
     )
     volumes.insert(tx, volume)
     params = CreateParams(volume.id, size, zone, kind.id, origin.kind, origin.id, origin.pool)
+    if key_id and kind.encryption and origin.key_id is None:
+        params = replace(params, key_id=key_id, key_size=kind.encryption["key_size"])
     enqueue(tx, CREATE, params, subject=volume.id, who=who, parent=parent, id=volume.operation_id)
     return volume
+
+
+def _key(tx: Transaction, kind: VolumeType, origin: Origin) -> str | None:
+    """The new volume's key: its own, or what opens a copy's bytes. Raises ``Invalid``."""
+    if origin.key_id is None and not (kind.encryption and origin.pool):
+        if kind.encryption is None:
+            return None
+        encrypted.require_possible(kind.encryption)
+        return keys.make(tx)
+    if origin.key_id is None or not kind.encryption:
+        raise Invalid(
+            f"Invalid input received: Volume type {kind.name} does not fit: a copy is encrypted exactly if its "
+            f"{origin.kind} is. Match the {origin.kind}'s type, or omit it."
+        )
+    return keys.copy(tx, origin.key_id)
 
 
 def _origin(tx: Transaction, who: Scope, wanted: Wanted) -> Origin:
@@ -168,6 +194,7 @@ def _origin(tx: Transaction, who: Scope, wanted: Wanted) -> Origin:
             snapshot.type_id,
             bool(parent and parent.bootable),
             parent.image_metadata if parent else None,
+            parent.encryption_key_id if parent else None,
         )
     if wanted.source_volid:
         source = volumes.get(tx, who, wanted.source_volid)
@@ -185,6 +212,7 @@ def _origin(tx: Transaction, who: Scope, wanted: Wanted) -> Origin:
             source.type_id,
             source.bootable,
             source.image_metadata,
+            source.encryption_key_id,
         )
     return Origin("blank")
 
@@ -228,6 +256,11 @@ async def make_bytes(op: Operation[CreateParams], hands: Hands) -> None:
     def progress(done: float) -> None:
         op.progress = done
 
+    if asked.key_id is not None:
+        image = await inspected(hands, asked.origin_id) if asked.origin_id else None
+        key = luks.Key(await hands.db.read(keys.passphrase, asked.key_id), asked.key_size or luks.KEY_SIZE)
+        await encrypted.make(backend, volume, pool, asked.size, key, image, progress)
+        return
     match asked.origin, asked.origin_id, asked.origin_pool:
         case "image", str(image_id), _:
             image = await inspected(hands, image_id)
@@ -276,7 +309,7 @@ CREATE = Verb(
     params=CreateParams,
     steps=(
         Step(claim_space, undo=give_space_back, at=scheduler, chooses=True),
-        Step(make_bytes, undo=delete_bytes, at=on_backend, timeout=3600, tries=3),
+        Step(make_bytes, undo=delete_bytes, at=on_backend, timeout=encrypted.SECONDS, tries=3),
         Step(publish, at=on_backend),
     ),
     failed=explain,

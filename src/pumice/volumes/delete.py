@@ -22,7 +22,7 @@ from pumice.model.volume import Volume, host_of, pool_of
 from pumice.operations.hands import Hands
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, scheduler
 from pumice.operations.places import volume_host
-from pumice.store import attachments, messages, operations, pools, quotas, volumes
+from pumice.store import attachments, keys, messages, operations, pools, quotas, volumes
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
 
@@ -51,7 +51,7 @@ def accept(tx: Transaction, who: Scope, volume_id: str) -> None:
     operation_id = new_id()
     volumes.move(tx, volume.id, DELETABLE, V.DELETING, must=MUST, unused=True, operation_id=operation_id)
     if volume.pool is None:
-        _forget(tx, volume)
+        forget_row(tx, volume)
     else:
         params = DeleteParams(volume.id, volume.pool)
         enqueue(tx, DELETE, params, subject=volume.id, who=who, id=operation_id)
@@ -99,11 +99,13 @@ async def delete_bytes(op: Operation[DeleteParams], hands: Hands) -> None:
 def forget(tx: Transaction, op: Operation[DeleteParams], rules: Rules) -> None:
     """So is the row, with what was claimed for it."""
     if volume := volumes.find(tx, op.params.volume_id):
-        _forget(tx, volume)
+        forget_row(tx, volume)
 
 
-def _forget(tx: Transaction, volume: Volume) -> None:
+def forget_row(tx: Transaction, volume: Volume) -> None:
+    """The row, its quota, its key and what was claimed for it go together."""
     volumes.delete(tx, volume.id)
+    keys.forget(tx, volume.encryption_key_id)
     kind = volume_types.get(tx, volume.type_id) if volume.type_id else None
     amounts = quotas.amounts_of("volumes", 1, volume.size, kind.name if kind else None)
     quotas.give_back(tx, volume.project_id, amounts)
@@ -128,6 +130,7 @@ DELETE = Verb(
     ),
     failed=explain,
     deadline=3600,
+    again=lambda tx, op, who, _: accept(tx, who, op.params.volume_id),
 )
 
 DELETE_WHEN_FREE = Verb(

@@ -52,4 +52,5 @@ DELETE_WITH_SNAPSHOTS = Verb(
     ),
     failed=delete.explain,
     deadline=3600,
+    again=lambda tx, op, who, _: accept(tx, who, op.params.volume_id),
 )

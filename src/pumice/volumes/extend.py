@@ -1,29 +1,35 @@
-"""Extend a volume that nobody uses.
+"""Extend a volume, also one that a guest is using.
 
 1. ``accept``: ``extending``, and the quota for the growth
 2. ``claim_growth``: the volume's pool has room for it, and it is claimed
 3. ``grow_bytes``: the backend grows the volume
-4. ``publish``: the new size, ``available``
+4. ``pause_guest``: where the target cannot grow without disturbing what is under way
+5. ``tell_target``, ``tell_guest``: who uses the volume sees its new size, and the guest goes on
+6. ``publish``: the new size, and the state it had
 
-A volume is never shrunk, so growing has no undo: if a later step fails the backend holds more than the row
-says, which harms nobody and is used by the next extend.
+4 and 5 only where the volume is in use. A volume is never shrunk, so growing has no undo: if a later step fails
+the backend holds more than the row says, which harms nobody and is used by the next extend.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from pumice.catalog import volume_types
-from pumice.model.errors import Invalid, NoValidBackend
-from pumice.model.ids import VolumeId, new_id
+from pumice.host import luks
+from pumice.hypervisor.contract import Disk, FileSource
+from pumice.model.errors import Invalid, InvalidState, NoValidBackend
+from pumice.model.ids import AttachmentId, ServerId, VolumeId, new_id
 from pumice.model.rules import Rules
 from pumice.model.scope import Scope
-from pumice.model.states import VolumeStatus
-from pumice.model.volume import host_of, pool_of
+from pumice.model.states import ServerStatus, VolumeStatus
+from pumice.model.units import GIB
+from pumice.model.volume import Volume, host_of, pool_of
 from pumice.operations.hands import Hands
 from pumice.operations.operation import Operation, Step, Verb, enqueue, scheduler
-from pumice.operations.places import volume_host
+from pumice.operations.places import compute_host, volume_host
 from pumice.scheduler.filters import capacity
 from pumice.scheduler.request import Request
-from pumice.store import messages, pools, quotas, volumes
+from pumice.store import attachments, messages, pools, quotas, servers, volumes
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
 
@@ -38,10 +44,23 @@ class ExtendParams:
     pool: str
     size: int
     new_size: int
+    in_use: bool = False
+    server_id: str | None = None
+    """The server that uses it, and the host of that."""
+    host: str | None = None
+    attachment_id: str | None = None
+    encrypted: bool = False
+    pauses: bool = False
+    """The guest has to stand still while the target grows."""
 
 
-def accept(tx: Transaction, who: Scope, volume_id: str, new_size: int, rules: Rules) -> None:
-    """Answer the request. Raises ``NotFound``, ``Invalid``, ``InvalidState`` or ``OverQuota``."""
+def accept(
+    tx: Transaction, who: Scope, volume_id: str, new_size: int, rules: Rules, *, in_use: bool = False
+) -> None:
+    """Answer the request. ``in_use``: an attached volume is welcome too.
+
+    Raises ``NotFound``, ``Invalid``, ``InvalidState`` or ``OverQuota``.
+    """
     volume = volumes.get(tx, who, volume_id)
     if new_size <= volume.size:
         raise Invalid(
@@ -52,13 +71,42 @@ def accept(tx: Transaction, who: Scope, volume_id: str, new_size: int, rules: Ru
     if 0 <= limits.get("per_volume_gigabytes", -1) < new_size:
         raise Invalid(f"Requested volume of {new_size} GiB is larger than a volume may be for this project.")
     operation_id = new_id()
-    volumes.move(
-        tx, volume.id, {V.AVAILABLE}, V.EXTENDING, must="be 'available' to extend", operation_id=operation_id
-    )
-    quotas.take(tx, volume.project_id, rules.quotas, _growth(tx, volume.type_id, new_size - volume.size))
+    start = {V.AVAILABLE, V.IN_USE} if in_use else {V.AVAILABLE}
+    must = f"be {' or '.join(repr(str(word)) for word in sorted(start))} to extend"
+    volumes.move(tx, volume.id, start, V.EXTENDING, must=must, operation_id=operation_id)
+    quotas.take(tx, volume.project_id, limits, _growth(tx, volume.type_id, new_size - volume.size))
     assert volume.pool is not None
     params = ExtendParams(volume.id, volume.pool, volume.size, new_size)
+    if volume.status == V.IN_USE:
+        params = _by_user(tx, volume, params)
     enqueue(tx, EXTEND, params, subject=volume.id, who=who, id=operation_id)
+
+
+def _by_user(tx: Transaction, volume: Volume, params: ExtendParams) -> ExtendParams:
+    """The parameters for a volume in use. Raises ``InvalidState`` where its user would be disturbed."""
+    assert volume.pool is not None
+    links = attachments.of_volume(tx, volume.id)
+    if len(links) != 1:
+        raise InvalidState(f"Invalid volume: volume {volume.id} is in use {len(links)} times: extend it later.")
+    grows = pools.capabilities(tx, volume.pool).get("online_extend_support") is True
+    server = servers.find(tx, links[0].server_id) if links[0].server_id else None
+    if server is not None and server.host is not None:
+        pauses = not grows and server.status != ServerStatus.PAUSED
+        return replace(
+            params,
+            in_use=True,
+            server_id=server.id,
+            host=server.host,
+            attachment_id=links[0].id,
+            encrypted=volume.encryption_key_id is not None,
+            pauses=pauses,
+        )
+    if not grows:
+        raise InvalidState(
+            f"Invalid volume: volume {volume.id} is in use by a host of its own, and its target cannot "
+            "grow without disturbing it: detach it first."
+        )
+    return replace(params, in_use=True)
 
 
 def _growth(tx: Transaction, type_id: str | None, gigabytes: int) -> dict[str, int]:
@@ -98,17 +146,63 @@ async def grow_bytes(op: Operation[ExtendParams], hands: Hands) -> None:
     await hands.backends[host_of(pool)].extend(VolumeId(op.params.volume_id), pool_of(pool), op.params.new_size)
 
 
+def is_in_use(op: Operation[ExtendParams]) -> bool:
+    """Whether somebody has to be told."""
+    return op.params.in_use
+
+
+def has_guest(op: Operation[ExtendParams]) -> bool:
+    """Whether that is a guest of ours."""
+    return op.params.host is not None
+
+
+def must_pause(op: Operation[ExtendParams]) -> bool:
+    """Whether the guest has to stand still."""
+    return op.params.pauses
+
+
+def on_compute(op: Operation[ExtendParams]) -> str:
+    """The host of the server that uses the volume."""
+    return compute_host(op.params.host or "")
+
+
+async def pause_guest(op: Operation[ExtendParams], hands: Hands) -> None:
+    """Let it do nothing for the moment that the target needs."""
+    await hands.hypervisors[op.params.host or ""].pause(ServerId(op.params.server_id or ""))
+
+
+async def resume_guest(op: Operation[ExtendParams], hands: Hands) -> None:
+    """Let it go on."""
+    await hands.hypervisors[op.params.host or ""].resume(ServerId(op.params.server_id or ""))
+
+
+async def tell_target(op: Operation[ExtendParams], hands: Hands) -> None:
+    """Let initiators see the new size."""
+    host, volume = host_of(op.params.pool), VolumeId(op.params.volume_id)
+    device = await hands.backends[host].device(volume, pool_of(op.params.pool))
+    await hands.targets[host].resize(volume, device)
+
+
+async def tell_guest(op: Operation[ExtendParams], hands: Hands) -> None:
+    """Let the guest see it, and go on. A disk that was detached meanwhile has nobody to tell."""
+    asked = op.params
+    disk = Disk(
+        serial=VolumeId(asked.volume_id),
+        device="",
+        source=FileSource(Path("/dev/null")),  # which volume it is is all that counts
+        attachment=AttachmentId(asked.attachment_id or ""),
+    )
+    size = asked.new_size * GIB - (luks.HEADER_BYTES if asked.encrypted else 0)
+    hypervisor, server = hands.hypervisors[asked.host or ""], ServerId(asked.server_id or "")
+    await hypervisor.grow(server, disk, size)
+    if asked.pauses:
+        await hypervisor.resume(server)
+
+
 def publish(tx: Transaction, op: Operation[ExtendParams], rules: Rules) -> None:
     """The volume has its new size."""
-    volumes.move(
-        tx,
-        op.params.volume_id,
-        {V.EXTENDING},
-        V.AVAILABLE,
-        must="be extending",
-        operation_id=None,
-        size=op.params.new_size,
-    )
+    volumes.reset(tx, op.params.volume_id, V.AVAILABLE, op.id, size=op.params.new_size)
+    attachments.let_volume_follow(tx, op.params.volume_id)
 
 
 def explain(tx: Transaction, op: Operation[ExtendParams], error: str) -> None:
@@ -117,6 +211,7 @@ def explain(tx: Transaction, op: Operation[ExtendParams], error: str) -> None:
         growth = op.params.new_size - op.params.size
         quotas.give_back(tx, volume.project_id, _growth(tx, volume.type_id, growth))
         volumes.reset(tx, volume.id, V.AVAILABLE, op.id)
+        attachments.let_volume_follow(tx, volume.id)
         messages.tell(tx, volume.project_id, Event.EXTEND_VOLUME, volume.id, error, op.request_id)
 
 
@@ -126,8 +221,12 @@ EXTEND = Verb(
     steps=(
         Step(claim_growth, undo=give_growth_back, at=scheduler),
         Step(grow_bytes, at=on_backend),
+        Step(pause_guest, undo=resume_guest, at=on_compute, when=must_pause),
+        Step(tell_target, at=on_backend, when=is_in_use),
+        Step(tell_guest, at=on_compute, when=has_guest),
         Step(publish, at=on_backend),
     ),
     failed=explain,
     deadline=600,
+    again=lambda tx, op, who, rules: accept(tx, who, op.params.volume_id, op.params.new_size, rules),
 )

@@ -10,6 +10,7 @@ at all. The key is told once, to whom offers; what is kept is its digest.
 import hashlib
 import hmac
 import secrets
+from collections.abc import Mapping
 
 from pumice.catalog import volume_types
 from pumice.model.errors import Forbidden, Invalid, InvalidState
@@ -58,25 +59,27 @@ def take(tx: Transaction, who: Scope, transfer_id: str, key: str, rules: Rules) 
         raise Invalid(f"Invalid auth key: Attempt to transfer {transfer_id} with invalid auth key.")
     volume = volumes.find(tx, transfer.volume_id)
     assert volume is not None, "an offer goes with its volume"
-    limit = quotas.limits(tx, who.project_id, rules.quotas).get("per_volume_gigabytes", -1)
-    if 0 <= limit < volume.size:
+    limits = quotas.limits(tx, who.project_id, rules.quotas)
+    if 0 <= limits.get("per_volume_gigabytes", -1) < volume.size:
         raise Invalid(f"A volume of {volume.size} GiB is larger than a volume may be for this project.")
     volumes.move(tx, volume.id, {V.AWAITING_TRANSFER}, V.AVAILABLE, must="be awaiting-transfer")
     volumes.change(tx, volume.id, project_id=who.project_id, user_id=who.user_id)
-    _move_quota(tx, "volumes", volume, who.project_id, rules)
+    _move_quota(tx, "volumes", volume, who.project_id, limits)
     for snapshot in () if transfer.no_snapshots else snapshots.of_volume(tx, volume.id):
-        _move_quota(tx, "snapshots", snapshot, who.project_id, rules)
+        _move_quota(tx, "snapshots", snapshot, who.project_id, limits)
         snapshots.change(tx, snapshot.id, project_id=who.project_id, user_id=who.user_id)
     transfers.delete(tx, transfer_id)
     return transfer
 
 
-def _move_quota(tx: Transaction, things: str, thing: Volume | Snapshot, taker: str, rules: Rules) -> None:
+def _move_quota(
+    tx: Transaction, things: str, thing: Volume | Snapshot, taker: str, limits: Mapping[str, int]
+) -> None:
     """Count a volume or a snapshot against the taker's quota, not its project's any more."""
     kind = volume_types.get(tx, thing.type_id) if thing.type_id else None
     amounts = quotas.amounts_of(things, 1, thing.size, kind.name if kind else None)
     quotas.give_back(tx, thing.project_id, amounts)
-    quotas.take(tx, taker, rules.quotas, amounts)
+    quotas.take(tx, taker, limits, amounts)
 
 
 def _digest(key: str) -> str:

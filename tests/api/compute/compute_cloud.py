@@ -1,4 +1,4 @@
-"""A cloud by hand: a database file, fakes that cost nothing, a worker with every verb, and callers."""
+"""A cloud by hand: a database, fakes that cost nothing, a worker with every verb, and callers."""
 
 import asyncio
 import time
@@ -30,8 +30,8 @@ from pumice.servers import attach_volume, boot, console, detach_volume, power
 from pumice.servers import delete as delete_server
 from pumice.store import attachments, images, messages, operations, pools, servers, services, volumes
 from pumice.store.columns import now
-from pumice.store.database import SqliteDatabase, Transaction
-from pumice.store.tables import metadata
+from pumice.store.database import Database, Transaction
+from pumice.store.services import Beat
 from pumice.volumes import create, delete
 
 VERBS = (
@@ -78,13 +78,10 @@ class Cloud:
     """Everything by hand, with the shortest ways to look at it."""
 
     path: Path
+    db: Database
     rules: Rules = field(default_factory=lambda: Rules(quotas={}, api_wait_seconds=5.0))
 
     def __post_init__(self) -> None:
-        self.db = SqliteDatabase(self.path / "pumice.db")
-        self.db.write_now(lambda tx: metadata.create_all(tx.connection))
-        self.db.write_now(volume_types.make_default, self.rules)
-        self.db.write_now(flavors.make_defaults)
         self.backend = FakeBackend()
         self.target = FakeTarget()
         self.hypervisor = FakeHypervisor(host=HOST)
@@ -119,9 +116,12 @@ class Cloud:
         }
 
         def work(tx: Transaction) -> None:
-            services.heartbeat(tx, "cinder-volume", BACKEND, "nova", {})
-            services.heartbeat(tx, "nova-compute", HOST, "nova", {"connector": connector, "driver": "fake"})
-            pools.report(tx, BACKEND, [pool])
+            volume_types.make_default(tx, self.rules)
+            flavors.make_defaults(tx)
+            compute = {"connector": connector, "driver": "fake"}
+            beats = [Beat("cinder-volume", BACKEND, "nova"), Beat("nova-compute", HOST, "nova", compute)]
+            services.heartbeat(tx, beats)
+            pools.report(tx, {BACKEND: [pool]})
 
         await self.db.write(work)
         self.start()
@@ -155,7 +155,6 @@ class Cloud:
         for client in self.clients.values():
             await client.aclose()
         await self.kill()
-        await self.db.close()
 
     # --- asking -----------------------------------------------------------------------------------
 

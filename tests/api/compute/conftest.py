@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from compute_cloud import Cloud
 
+from pumice.store.database import Database
+
 
 @pytest.fixture
-async def cloud(tmp_path: Path) -> AsyncIterator[Cloud]:
-    cloud = Cloud(tmp_path)
+async def cloud(tmp_path: Path, database: Database) -> AsyncIterator[Cloud]:
+    cloud = Cloud(tmp_path, database)
     await cloud.open()
     yield cloud
     await cloud.close()

@@ -1,7 +1,6 @@
-"""Identity over a database in a file, with its first users."""
+"""Identity with its first users."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -13,8 +12,7 @@ from pumice.identity.bootstrap import bootstrap, hashes
 from pumice.identity.tokens import LocalTokens
 from pumice.model.rules import Rules
 from pumice.operations.endings import Endings
-from pumice.store import tables
-from pumice.store.database import SqliteDatabase
+from pumice.store.database import Database
 
 
 @pytest.fixture(scope="session")
@@ -23,15 +21,12 @@ def first_hashes() -> dict[str, str]:
 
 
 @pytest.fixture
-async def cloud(tmp_path: Path, first_hashes: dict[str, str]) -> AsyncIterator[Cloud]:
-    db = SqliteDatabase(tmp_path / "pumice.db")
-    await db.write(lambda tx: tables.metadata.create_all(tx.connection))
-    await db.write(bootstrap, first_hashes)
-    service = identity_service(House(db, Endings(db), LocalTokens(db), Rules()))
+async def cloud(database: Database, first_hashes: dict[str, str]) -> AsyncIterator[Cloud]:
+    await database.write(bootstrap, first_hashes)
+    service = identity_service(House(database, Endings(database), LocalTokens(database), Rules()))
     transport = httpx.ASGITransport(app=service)  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=transport, base_url="http://cloud/identity/v3") as http:
-        yield Cloud(db, service, http)
-    await db.close()
+        yield Cloud(database, service, http)
 
 
 @pytest.fixture

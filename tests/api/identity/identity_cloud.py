@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from pumice.api.service import Service
-from pumice.store.database import SqliteDatabase
+from pumice.store.database import Database
 
 PASSWORDS = {"admin": "secret-a", "demo": "secret-d", "pumice": "secret-p"}
 DEFAULT = {"id": "default"}
@@ -29,7 +29,7 @@ def project(name: str) -> dict[str, Any]:
 class Cloud:
     """The service and a client of it."""
 
-    db: SqliteDatabase
+    db: Database
     service: Service
     http: httpx.AsyncClient
 

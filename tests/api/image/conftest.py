@@ -1,4 +1,4 @@
-"""An image service over a database file and a directory, and callers of several projects and roles."""
+"""An image service over a database and a directory, and callers of several projects and roles."""
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -17,8 +17,7 @@ from pumice.model.ids import ProjectId, UserId, new_id
 from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.operations.endings import Endings
-from pumice.store.database import SqliteDatabase
-from pumice.store.tables import metadata
+from pumice.store.database import Database
 
 PROJECTS = {"ours": new_id(), "theirs": new_id()}
 
@@ -45,7 +44,7 @@ class Names:
 class ImageHouse:
     """The service and what it stands on."""
 
-    db: SqliteDatabase
+    db: Database
     files: ImageFiles
     service: Service
     member: httpx.AsyncClient
@@ -84,10 +83,8 @@ def projects() -> dict[str, str]:
 
 
 @pytest.fixture
-async def open_house(tmp_path: Path) -> AsyncIterator[Callable[..., ImageHouse]]:
+async def open_house(tmp_path: Path, database: Database) -> AsyncIterator[Callable[..., ImageHouse]]:
     """Opens a house; called again with the same files and database it is a restart."""
-    database = SqliteDatabase(tmp_path / "pumice.db")
-    await database.write(lambda tx: metadata.create_all(tx.connection))
     clients: list[httpx.AsyncClient] = []
 
     def open_one(directory: Path = tmp_path / "images", **limits: Any) -> ImageHouse:
@@ -106,9 +103,8 @@ async def open_house(tmp_path: Path) -> AsyncIterator[Callable[..., ImageHouse]]
     yield open_one
     for client in clients:
         await client.aclose()
-    await database.close()
 
 
 @pytest.fixture
-def house(open_house: Callable[..., ImageHouse]) -> ImageHouse:
+async def house(open_house: Callable[..., ImageHouse]) -> ImageHouse:
     return open_house()

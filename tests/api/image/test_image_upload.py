@@ -5,7 +5,6 @@ import contextlib
 import hashlib
 import os
 import subprocess
-import sys
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -14,8 +13,10 @@ from typing import Any
 import pytest
 
 from pumice.images.delete import delete
-from pumice.images.upload import recover, upload
-from pumice.model.errors import NotFound
+from pumice.images.files import ImageFiles
+from pumice.images.upload import upload
+from pumice.loops.uploads import Uploads
+from pumice.model.errors import Invalid, Trouble
 from pumice.model.scope import HOUSE
 from pumice.model.units import MIB
 from pumice.store import images
@@ -243,71 +244,80 @@ async def test_an_upload_that_stalls_is_refused(open_house: Any) -> None:
     assert await house.status(image_id) == "queued"
 
 
-async def test_bytes_that_no_active_row_knows_of_are_gone_after_the_next_start(open_house: Any) -> None:
+async def test_rows_and_bytes_that_nobody_holds_are_given_back(open_house: Any) -> None:
+    """As a power cut may leave them: also without the lock."""
     before = open_house()
-    writing, published, kept = await before.create(), await before.create(), await before.create()
+    unlocked, locked, kept, gone = [await before.create() for _ in range(4)]
     await before.upload(kept, b"kept")
-    for image_id in (writing, published):
+    for image_id in (unlocked, locked):
         await before.db.write(images.begin_saving, image_id)
         await before.files.save(image_id, pieces(b"half"))
-    await before.files.publish(published)
+    await before.files.publish(unlocked)
+    await before.upload(gone, b"gone")
+    await before.db.write(images.delete, HOUSE, gone)
+    for image_id in (locked, kept, gone):
+        async with before.files.lock(image_id):
+            pass
     after = open_house()
-    await recover(after.db, after.files)
-    statuses = [await after.status(image_id) for image_id in (writing, published, kept)]
+    await Uploads(after.db, after.files).look()
+    statuses = [await after.status(image_id) for image_id in (unlocked, locked, kept)]
     assert statuses == ["queued", "queued", "active"]
     assert after.bytes_left() == [kept]
-    assert (await after.upload(writing, b"again")).status_code == 204
+    assert (await after.upload(locked, b"again")).status_code == 204
 
 
-UPLOADER = """
-import asyncio, sys
-from pathlib import Path
-from pumice.images.files import ImageFiles
-from pumice.images.upload import upload
-from pumice.store.database import SqliteDatabase
+async def test_an_upload_that_is_under_way_is_left_alone(open_house: Any) -> None:
+    house = open_house()
+    image_id = await house.create()
 
-async def half():
-    yield b"x" * 3 * 1024 * 1024
-    print("half", flush=True)
-    await asyncio.sleep(60)
+    async def looked_at() -> AsyncIterator[bytes]:
+        yield b"half"
+        for _ in range(2):  # the first look of a process also asks the rows
+            await Uploads(house.db, ImageFiles(house.files.directory)).look()
+        assert await house.status(image_id) == "saving"
+        yield b"half"
 
-async def main(database, directory, image_id):
-    await upload(SqliteDatabase(Path(database)), ImageFiles(Path(directory)), image_id, half())
-
-asyncio.run(main(*sys.argv[1:]))
-"""
+    assert (await house.upload(image_id, looked_at())).status_code == 204
+    assert house.bytes_left() == [image_id]
 
 
-async def test_a_killed_process_leaves_nothing_of_its_upload_after_the_next_start(open_house: Any) -> None:
-    before = open_house()
-    image_id = await before.create()
-    arguments = [sys.executable, "-c", UPLOADER, before.db.path, before.files.directory, image_id]
-    process = await asyncio.create_subprocess_exec(*map(str, arguments), stdout=asyncio.subprocess.PIPE)
-    assert process.stdout is not None
-    assert await asyncio.wait_for(process.stdout.readline(), 30) == b"half\n"
-    process.kill()
-    await process.communicate()
-    assert await before.status(image_id) == "saving"
-    assert before.bytes_left() == [f".{image_id}.part"]
-    after = open_house()
-    await recover(after.db, after.files)
-    assert await after.status(image_id) == "queued"
-    assert after.bytes_left() == []
-    assert (await after.upload(image_id, b"again")).status_code == 204
+async def test_what_the_database_does_not_let_settle_is_settled_later(house: Any) -> None:
+    image_id = await house.create()
+    away: Any = Away(house.db)
+
+    async def cut_off() -> AsyncIterator[bytes]:
+        yield b"half"
+        away.away = True
+        raise Invalid("The client went away.")
+
+    with pytest.raises(Invalid):
+        await upload(away, house.files, image_id, cut_off())
+    uploads = Uploads(away, house.files)
+    with contextlib.suppress(Trouble):
+        await uploads.look()
+    assert await house.status(image_id) == "saving"
+    away.away = False
+    await uploads.look()
+    assert await house.status(image_id) == "queued"
+    assert house.bytes_left() == []
 
 
-async def test_a_process_that_dies_during_a_delete_keeps_both_row_and_bytes_or_neither(open_house: Any) -> None:
-    before = open_house()
-    undeleted, deleted = await before.create(), await before.create()
-    for image_id in (undeleted, deleted):
-        await before.upload(image_id, b"bytes")
-    await before.files.set_aside(undeleted)
-    await before.member.delete(f"/v2/images/{deleted}")
-    before.files.path(deleted).with_name(f".{deleted}.gone").touch()
-    after = open_house()
-    await recover(after.db, after.files)
-    assert after.bytes_left() == [undeleted]
-    assert (await after.member.get(f"/v2/images/{undeleted}/file")).content == b"bytes"
+class Away:
+    """A database that sometimes does not answer."""
+
+    def __init__(self, db: Any) -> None:
+        self.db, self.away = db, False
+
+    async def read(self, work: Any, *args: Any) -> Any:
+        return await self._unless_away(self.db.read, work, *args)
+
+    async def write(self, work: Any, *args: Any) -> Any:
+        return await self._unless_away(self.db.write, work, *args)
+
+    async def _unless_away(self, way: Any, *args: Any) -> Any:
+        if self.away:
+            raise Trouble("The database does not answer.")
+        return await way(*args)
 
 
 async def test_an_image_deleted_during_its_upload_is_gone_with_its_bytes(house: Any) -> None:
@@ -326,18 +336,17 @@ async def test_an_image_deleted_during_its_upload_is_gone_with_its_bytes(house: 
     assert house.bytes_left() == []
 
 
-class SlowToDelete:
-    """A database that deletes an image only once its upload has ended, unless that waits for the delete."""
+class Overtaken:
+    """A database that looks whether an image may be deleted during its upload when that has just ended."""
 
     def __init__(self, db: Any) -> None:
         self.db, self.read = db, db.read
         self.deleting, self.uploaded = asyncio.Event(), asyncio.Event()
 
     async def write(self, work: Any, *args: Any) -> Any:
-        if work is images.delete:
+        if work is images.delete_unfinished:
             self.deleting.set()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.uploaded.wait(), 0.2)
+            await self.uploaded.wait()
         result = await self.db.write(work, *args)
         if work is images.finish_saving:
             self.uploaded.set()
@@ -346,19 +355,18 @@ class SlowToDelete:
 
 async def test_a_delete_that_an_upload_overtakes_leaves_no_bytes(house: Any) -> None:
     image_id = await house.create()
-    slow: Any = SlowToDelete(house.db)
+    overtaken: Any = Overtaken(house.db)
 
     async def until_it_is_being_deleted() -> AsyncIterator[bytes]:
         yield b"bytes"
-        await slow.deleting.wait()
+        await overtaken.deleting.wait()
 
-    uploading = asyncio.create_task(upload(slow, house.files, image_id, until_it_is_being_deleted()))
-    async with asyncio.timeout(5):
+    uploading = asyncio.create_task(upload(overtaken, house.files, image_id, until_it_is_being_deleted()))
+    async with asyncio.timeout(50):
         while await house.status(image_id) != "saving":
             await asyncio.sleep(0.01)
-    await delete(slow, house.files, HOUSE, await house.db.read(images.get, HOUSE, image_id))
-    with pytest.raises(NotFound):
-        await uploading
+    await delete(overtaken, house.files, HOUSE, await house.db.read(images.get, HOUSE, image_id))
+    await uploading
     assert (await house.admin.get(f"/v2/images/{image_id}")).status_code == 404
     assert house.bytes_left() == []
 

@@ -233,7 +233,6 @@ async def used_by_a_server(cloud: Cloud) -> tuple[str, str]:
     (attached,) = (await cloud.until(volume_id, "in-use"))["attachments"]
 
     def plug(tx: Transaction) -> None:
-        tx.execute(sa.text("PRAGMA defer_foreign_keys = ON"))
         server = {column.name: None for column in tables.servers.c} | {
             "id": SERVER, "project_id": "p", "user_id": "u", "name": "s", "status": "ACTIVE", "flavor": {},
             "metadata": {}, "tags": [], "locked": False, "availability_zone": "nova", "created_at": now(),
@@ -270,3 +269,15 @@ async def test_a_service_may_take_a_volume_from_a_server(cloud: Cloud) -> None:
     reply = await cloud.call("DELETE", f"/attachments/{attachment_id}", headers={"X-Service-Token": "service"})
     assert reply.status_code == 200
     await cloud.until(volume_id, "available")
+
+
+async def test_a_request_that_waits_while_its_process_has_to_end_is_told_to_ask_again(cloud: Cloud) -> None:
+    volume_id = (await cloud.make())["id"]
+    await cloud.stop()
+    body = {"attachment": {"volume_uuid": volume_id, "connector": CONNECTOR}}
+    request = asyncio.create_task(cloud.call("POST", "/attachments", body))
+    await cloud.until(volume_id, "attaching")
+    request.cancel()
+    answer = await request
+    assert answer.status_code == 503
+    assert "ask again" in answer.json()["serviceUnavailable"]["message"]

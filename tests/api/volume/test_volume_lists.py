@@ -174,4 +174,4 @@ async def test_a_create_takes_few_statements_too(cloud: Cloud) -> None:
     await cloud.stop()
     cloud.statements.clear()
     assert (await cloud.call("POST", "/volumes", {"volume": {"size": 1}})).status_code == 202
-    assert len(cloud.statements) <= 10, cloud.statements
+    assert len(cloud.statements) <= 6, cloud.statements

@@ -48,6 +48,7 @@ async def test_every_rule_is_used_and_every_used_rule_is_known(cloud: Cloud) -> 
     used = {route.policy for route in cloud.service.table.routes} - {None}
     asked_in_handlers = {
         "volume:force_delete",
+        "volume_extension:volume_actions:upload_public",
         "volume_extension:types_extra_specs:read_sensitive",
         "volume_extension:access_types_extra_specs",
         "volume_extension:access_types_qos_specs_id",

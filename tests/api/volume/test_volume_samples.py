@@ -209,7 +209,6 @@ async def test_pools_zones_hosts_and_capabilities_are_told(cloud: Cloud) -> None
         ("/group_types", "group_types"),
         ("/volume-transfers/detail", "transfers"),
         ("/qos-specs", "qos_specs"),
-        ("/clusters", "clusters"),
         ("/default-types", "default_types"),
         ("/cgsnapshots", "cgsnapshots"),
     ],

@@ -28,13 +28,18 @@ from pumice.operations.places import SCHEDULER, volume_host
 from pumice.operations.runner import Runner
 from pumice.store import operations as log
 from pumice.store import pools, services, tables
-from pumice.store.database import SqliteDatabase, Transaction
+from pumice.store.database import Database, SqliteDatabase, Transaction
+from pumice.store.services import Beat
 from pumice.volumes.create import CREATE
 from pumice.volumes.delete import DELETE
 from pumice.volumes.delete_with_snapshots import DELETE_WITH_SNAPSHOTS
 from pumice.volumes.extend import EXTEND
+from pumice.volumes.manage import MANAGE
+from pumice.volumes.revert import REVERT
 from pumice.volumes.snapshots.create import CREATE_SNAPSHOT
 from pumice.volumes.snapshots.delete import DELETE_SNAPSHOT
+from pumice.volumes.strangers import STRANGERS
+from pumice.volumes.unmanage import UNMANAGE
 
 HOST = "box@fake"
 POOL = f"{HOST}#fake"
@@ -48,6 +53,10 @@ VERBS = (
     DELETE,
     DELETE_WITH_SNAPSHOTS,
     EXTEND,
+    REVERT,
+    MANAGE,
+    UNMANAGE,
+    STRANGERS,
     CREATE_SNAPSHOT,
     DELETE_SNAPSHOT,
     CONNECT,
@@ -86,7 +95,7 @@ class Cloud:
 
     service: Service
     client: httpx.AsyncClient
-    db: SqliteDatabase
+    db: Database
     backend: FakeBackend
     target: FakeTarget
     rules: Rules
@@ -175,16 +184,14 @@ def rules() -> Rules:
 
 
 @pytest.fixture
-async def cloud(tmp_path: Path, rules: Rules) -> AsyncIterator[Cloud]:
-    db = SqliteDatabase(tmp_path / "pumice.db")
+async def cloud(tmp_path: Path, database: Database, rules: Rules) -> AsyncIterator[Cloud]:
+    db = database
     backend, target = FakeBackend(), FakeTarget()
 
     def furnish(tx: Transaction) -> None:
-        tables.metadata.create_all(tx.connection)
         volume_types.make_default(tx, rules)
-        services.heartbeat(tx, "cinder-volume", HOST, "nova", {})
-        services.heartbeat(tx, "cinder-scheduler", "box", "nova", {})
-        pools.report(tx, HOST, [POOL_FACTS])
+        services.heartbeat(tx, [Beat("cinder-volume", HOST, "nova"), Beat("cinder-scheduler", "box", "nova")])
+        pools.report(tx, {HOST: [POOL_FACTS]})
 
     await db.write(furnish)
     hands = Hands(
@@ -199,12 +206,16 @@ async def cloud(tmp_path: Path, rules: Rules) -> AsyncIterator[Cloud]:
     async with httpx.AsyncClient(transport=transport, base_url="http://cloud:8776") as client:
         running = asyncio.create_task(runner.run())
         cloud = Cloud(service, client, db, backend, target, rules, runner, running)
-        for engine in (db._writer, db._reader):
+        for engine in engines(db):
             sa.event.listen(engine, "before_cursor_execute", lambda *args: cloud.statements.append(args[2]))
         yield cloud
         runner.stop()
         await running
-    await db.close()
+
+
+def engines(db: Any) -> list[sa.Engine]:
+    """What sends its statements."""
+    return [db._writer, db._reader] if isinstance(db, SqliteDatabase) else [db._pool.sync_engine]
 
 
 POOL_FACTS: dict[str, Any] = {

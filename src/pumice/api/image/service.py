@@ -15,7 +15,7 @@ from pumice.model.errors import ImageRefused, InvalidState
 
 
 def image_service(house: House, files: ImageFiles, policy_file: Path | None = None) -> Service:
-    """The service over the image files of this host. ``images.upload.recover`` is to have run before."""
+    """The service over the image files of a directory; ``loops/uploads.py`` is to run beside it."""
     return Service(
         house,
         prefix="/image",

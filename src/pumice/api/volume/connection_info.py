@@ -11,7 +11,7 @@ def data(one: Attachment) -> dict[str, Any]:
     how = _nvme(one.portal) if "uuid" in one.portal else _iscsi(one, one.portal)
     return how | {
         "volume_id": one.volume_id,
-        "encrypted": False,
+        "encrypted": bool(one.portal.get("encrypted")),
         "qos_specs": None,
         "access_mode": one.mode,
         "cacheable": False,

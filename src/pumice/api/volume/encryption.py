@@ -1,36 +1,136 @@
-"""How volumes and their types are encrypted: not at all. Compute asks before it attaches a volume."""
+"""How volumes and their types are encrypted (api-ref, "Volume type encryption"; Compute asks it of volumes).
 
-from pumice.api.call import Call, Reply
+LUKS at the front end is what there is: the host that runs the guest opens the volume, and storage sees nothing.
+A type may say something else, as with the incumbent; a volume of it is refused (``volumes/encrypted.py``).
+"""
+
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from pumice.api.call import Call, Reply, check
 from pumice.api.faults import HttpError
 from pumice.api.routing import Route
+from pumice.api.volume.fields import Body, Size, Text
 from pumice.catalog import volume_types
-from pumice.store import volumes
+from pumice.host import luks
+from pumice.model.scope import Scope
+from pumice.model.volume import Volume
+from pumice.store import types, volumes
+from pumice.store.database import Transaction
 
-UNENCRYPTED = {"encryption_key_id": None}
+UNENCRYPTED: dict[str, Any] = {"encryption_key_id": None}
+_SPECS = ("provider", "control_location", "cipher", "key_size")
+
+
+class Encryption(Body):
+    """What may be asked of a type's encryption."""
+
+    model_config = ConfigDict(extra="allow")
+
+    provider: Text | None = None
+    control_location: Literal["front-end", "back-end"] | None = None
+    cipher: Text | None = None
+    key_size: Size | None = None
+
+
+class NewEncryption(Encryption):
+    """What must be said of it at first."""
+
+    provider: Text
+    control_location: Literal["front-end", "back-end"]
+
+
+class CreateBody(Body):
+    """The body of a create."""
+
+    encryption: NewEncryption = Field()
+
+
+class UpdateBody(Body):
+    """The body of an update."""
+
+    encryption: Encryption
 
 
 async def of_volume(call: Call) -> Reply:
-    """All that is known of a volume's encryption."""
-    await call.house.db.read(volumes.get, call.who, call.args["id"])
-    return Reply(UNENCRYPTED)
+    """All that is known of a volume's encryption; its key is not told."""
+    return Reply(await call.house.db.read(_of_volume, call.who, call.args["id"]))
 
 
 async def one_of_volume(call: Call) -> Reply:
     """One word of it."""
-    await call.house.db.read(volumes.get, call.who, call.args["id"])
-    raise HttpError(404, f"The volume's encryption has no {call.args['key']}.")
+    known = await call.house.db.read(_of_volume, call.who, call.args["id"])
+    if call.args["key"] not in known:
+        raise HttpError(404, f"The volume's encryption has no {call.args['key']}.")
+    return Reply(known[call.args["key"]])
+
+
+def _of_volume(tx: Transaction, who: Scope, volume_id: str) -> dict[str, Any]:
+    volume: Volume = volumes.get(tx, who, volume_id)
+    kind = types.get(tx, volume.type_id) if volume.type_id else None
+    if volume.encryption_key_id is None or kind is None or kind.encryption is None:
+        return UNENCRYPTED
+    return {"encryption_key_id": volume.encryption_key_id} | {key: kind.encryption[key] for key in _SPECS}
 
 
 async def of_type(call: Call) -> Reply:
-    """How volumes of a type are encrypted."""
-    await call.house.db.read(volume_types.by_id, call.who, call.args["id"])
-    return Reply({})
+    """How volumes of a type are encrypted; nothing where they are not."""
+    return Reply(await _view(call))
+
+
+async def one_of_type(call: Call) -> Reply:
+    """One word of it."""
+    known = await _view(call)
+    if call.args["key"] not in known:
+        raise HttpError(404, f"Volume type encryption for type {call.args['id']} does not exist.")
+    return Reply({call.args["key"]: known[call.args["key"]]})
+
+
+async def _view(call: Call) -> dict[str, Any]:
+    kind = await call.house.db.read(volume_types.by_id, call.who, call.args["id"])
+    if kind.encryption is None:
+        return {}
+    times = {"updated_at": None, "deleted_at": None, "deleted": False}
+    return times | kind.encryption | {"volume_type_id": kind.id}
+
+
+async def create(call: Call) -> Reply:
+    """Have volumes of a type encrypted."""
+    asked = check(CreateBody, await call.json()).encryption
+    specs = {"cipher": luks.CIPHER, "key_size": luks.KEY_SIZE} | _known(asked)
+    made = await call.house.db.write(volume_types.encrypt, call.args["id"], specs)
+    shown = {key: made[key] for key in ("encryption_id", *_SPECS)}
+    return Reply({"encryption": shown | {"volume_type_id": call.args["id"]}})
+
+
+def _known(asked: Encryption) -> dict[str, Any]:
+    return asked.model_dump(include=set(_SPECS), exclude_none=True)
+
+
+async def update(call: Call) -> Reply:
+    """Encrypt otherwise, while there are no volumes of the type."""
+    asked = _known(check(UpdateBody, await call.json()).encryption)
+    await call.house.db.write(volume_types.change_encryption, call.args["id"], call.args["key"], asked)
+    return Reply({"encryption": asked})
+
+
+async def remove(call: Call) -> Reply:
+    """Encrypt no more: 202."""
+    await call.house.db.write(volume_types.decrypt, call.args["id"], call.args["key"])
+    return Reply(status=202)
 
 
 _RULE = "volume_extension:volume_encryption_metadata"
+_TYPE_RULE = "volume_extension:volume_type_encryption"
+_TYPE = "/types/{id}/encryption"
 
 ROUTES = (
     Route("GET", "/volumes/{id}/encryption", of_volume, _RULE),
     Route("GET", "/volumes/{id}/encryption/{key}", one_of_volume, _RULE),
-    Route("GET", "/types/{id}/encryption", of_type, "volume_extension:volume_type_encryption:get"),
+    Route("GET", _TYPE, of_type, f"{_TYPE_RULE}:get"),
+    Route("POST", _TYPE, create, f"{_TYPE_RULE}:create"),
+    Route("GET", f"{_TYPE}/{{key}}", one_of_type, f"{_TYPE_RULE}:get"),
+    Route("PUT", f"{_TYPE}/{{key}}", update, f"{_TYPE_RULE}:update"),
+    Route("DELETE", f"{_TYPE}/{{key}}", remove, f"{_TYPE_RULE}:delete"),
 )

@@ -18,7 +18,7 @@ class Known:
 
     def __init__(self) -> None:
         self._types: tuple[float, Mapping[str, str]] = (0.0, {})
-        self._services: tuple[float, Mapping[str, str]] = (0.0, {})
+        self._services: tuple[float, Mapping[str, str | None]] = (0.0, {})
 
     def types(self, tx: Transaction, ids: Iterable[str | None] = ()) -> Mapping[str, str]:
         """The names of types by id, those of ``ids`` among them."""
@@ -28,8 +28,8 @@ class Known:
             self._types = time.monotonic() + SECONDS, names
         return names
 
-    def services(self, tx: Transaction) -> Mapping[str, str]:
-        """The uuids of volume services by ``host@backend``."""
+    def services(self, tx: Transaction) -> Mapping[str, str | None]:
+        """The uuids of volume services by ``host@backend``; None for a cluster, which has many."""
         until, uuids = self._services
         if time.monotonic() >= until:
             uuids = services.uuids(tx)

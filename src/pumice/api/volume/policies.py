@@ -60,6 +60,8 @@ _WRITE = (
     "volume_extension:volume_actions:begin_detaching",
     "volume_extension:volume_actions:roll_detaching",
     "volume_extension:volume_actions:initialize_connection",
+    "volume:revert_to_snapshot",
+    "volume_extension:volume_actions:upload_image",
     "volume_extension:volume_actions:terminate_connection",
     "volume_extension:volume_type_access",
     "message:delete",
@@ -90,6 +92,9 @@ _ADMINISTER = (
     "volume_extension:volume_type_access:addProjectAccess",
     "volume_extension:volume_type_access:removeProjectAccess",
     "volume_extension:volume_type_encryption:get",
+    "volume_extension:volume_type_encryption:create",
+    "volume_extension:volume_type_encryption:update",
+    "volume_extension:volume_type_encryption:delete",
     "volume_extension:qos_specs_manage:get_all",
     "volume_extension:quotas:update",
     "volume_extension:quotas:delete",
@@ -104,9 +109,14 @@ _ADMINISTER = (
     "volume_extension:default_set_or_update",
     "volume_extension:default_unset",
     "volume_extension:list_manageable",
+    "volume_extension:volume_manage",
+    "volume_extension:volume_unmanage",
+    "volume_extension:volume_actions:upload_public",
     "snapshot_extension:list_manageable",
     "scheduler_extension:scheduler_stats:get_pools",
     "clusters:get_all",
+    "clusters:get",
+    "clusters:update",
 )
 
 DEFAULTS: Mapping[str, str] = MappingProxyType(

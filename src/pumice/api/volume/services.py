@@ -66,7 +66,7 @@ def _view(call: Call, service: sa.RowMapping) -> dict[str, Any]:
         "disabled_reason": service["disabled_reason"],
     }
     if call.version >= (3, 7):
-        shown["cluster"] = None
+        shown["cluster"] = service["cluster"]
     if is_volume:
         shown |= {"replication_status": "disabled", "active_backend_id": None, "frozen": False}
     if is_volume and call.version >= (3, 49):

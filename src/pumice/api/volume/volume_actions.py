@@ -1,17 +1,21 @@
 """The other actions on a volume: extend, bootable, read-only, image metadata, and an administrator's."""
 
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import Field
 
 from pumice.api.call import Call, Reply, check
 from pumice.api.routing import Handler, Route
-from pumice.api.volume.fields import Body, Boolean, Key, Metadata, Size
+from pumice.api.volume.fields import Body, Boolean, Key, Metadata, Size, Text, Uuid
+from pumice.api.volume.volume_view import wire_time
 from pumice.attachments.release import release
 from pumice.model.errors import Conflict, Invalid, InvalidState, NotFound
 from pumice.model.scope import Scope
 from pumice.model.states import VolumeStatus
-from pumice.store import attachments, volumes
+from pumice.model.volume import VolumeType
+from pumice.store import attachments, types, volumes
 from pumice.store.database import Transaction
-from pumice.volumes import delete, extend, force_delete
+from pumice.volumes import delete, extend, force_delete, revert, upload
 
 ADMIN_RULE = "volume_extension:volume_admin_actions:"
 IMAGE_RULE = "volume_extension:volume_image_metadata:"
@@ -21,6 +25,28 @@ class Extend(Body):
     """The new size in GiB."""
 
     new_size: Size
+
+
+class Revert(Body):
+    """The snapshot to go back to."""
+
+    snapshot_id: Uuid
+
+
+class Upload(Body):
+    """The image to make."""
+
+    image_name: Text = Field(min_length=1)
+    force: Boolean = False
+    disk_format: Literal["raw", "vmdk", "vdi", "qcow2", "vhd", "vhdx", "ploop"] = "raw"
+    container_format: Text | None = None
+
+
+class UploadFor(Upload):
+    """The same since 3.1: and for whom."""
+
+    visibility: Literal["community", "public", "private", "shared"] = "private"
+    protected: Boolean = False
 
 
 class Bootable(Body):
@@ -56,10 +82,68 @@ class UnsetImageMetadata(Body):
 
 
 async def grow(call: Call) -> Reply:
-    """Extend a volume: 202."""
+    """Extend a volume, since 3.42 one in use as well: 202."""
     asked = await call.parse(Extend, "os-extend")
-    await call.house.db.write(extend.accept, call.who, call.args["id"], asked.new_size, call.house.rules)
+    in_use = call.version >= (3, 42)
+    write = call.house.db.write
+    await write(extend.accept, call.who, call.args["id"], asked.new_size, call.house.rules, in_use=in_use)
     return Reply(status=202)
+
+
+async def go_back(call: Call) -> Reply:
+    """Revert a volume to its latest snapshot: 202."""
+    asked = await call.parse(Revert, "revert")
+    await call.house.db.write(revert.accept, call.who, call.args["id"], asked.snapshot_id)
+    return Reply(status=202)
+
+
+async def upload_image(call: Call) -> Reply:
+    """Make an image of a volume: 202, and the image."""
+    name = "os-volume_upload_image"
+    asked = await call.parse(UploadFor if call.version >= (3, 1) else Upload, name)
+    if (asked.container_format or "bare") != "bare" or asked.disk_format == "ploop":
+        formats = f"{asked.disk_format} in {asked.container_format or 'bare'}"
+        raise Invalid(f"Invalid input received: images in the format {formats} cannot be made.")
+    extra: dict[str, Any] = {}
+    if isinstance(asked, UploadFor):
+        extra = {"visibility": asked.visibility, "protected": asked.protected}
+        if asked.visibility == "public":
+            call.policy.require("volume_extension:volume_actions:upload_public", call.who)
+    wanted = upload.Wanted(asked.image_name, asked.disk_format, **extra)
+    return Reply({name: await call.house.db.write(_upload, call, wanted, asked.force) | extra}, 202)
+
+
+def _upload(tx: Transaction, call: Call, wanted: upload.Wanted, force: bool) -> dict[str, Any]:
+    volume, image = upload.accept(tx, call.who, call.args["id"], wanted, in_use=force)
+    kind = types.get(tx, volume.type_id) if volume.type_id else None
+    return {
+        "id": volume.id,
+        "updated_at": wire_time(volume.updated_at),
+        "status": VolumeStatus.UPLOADING,
+        "display_description": volume.description,
+        "size": volume.size,
+        "volume_type": _type_in_full(kind) if kind else None,
+        "image_id": image.id,
+        "container_format": image.container_format,
+        "disk_format": image.disk_format,
+        "image_name": image.name,
+    }
+
+
+def _type_in_full(kind: VolumeType) -> dict[str, Any]:
+    """The volume's type as only this answer has it: its row."""
+    return {
+        "id": kind.id,
+        "name": kind.name,
+        "description": kind.description,
+        "is_public": kind.is_public,
+        "extra_specs": kind.extra_specs,
+        "qos_specs_id": kind.qos_specs_id,
+        "created_at": wire_time(kind.created_at),
+        "updated_at": wire_time(kind.updated_at),
+        "deleted": False,
+        "deleted_at": None,
+    }
 
 
 async def set_bootable(call: Call) -> Reply:
@@ -177,7 +261,16 @@ def _action(name: str, handler: Handler, rule: str) -> Route:
 
 
 ROUTES = (
+    Route(
+        "POST",
+        "/volumes/{id}/action",
+        go_back,
+        "volume:revert_to_snapshot",
+        since=(3, 40),
+        action="revert",
+    ),
     _action("os-extend", grow, "volume:extend"),
+    _action("os-volume_upload_image", upload_image, "volume_extension:volume_actions:upload_image"),
     _action("os-set_bootable", set_bootable, "volume:update"),
     _action("os-update_readonly_flag", set_read_only, "volume:update_readonly_flag"),
     _action("os-show_image_metadata", show_image_metadata, f"{IMAGE_RULE}show"),

@@ -25,7 +25,7 @@ class Shown:
     """By the volume's id."""
     types: Mapping[str, str]
     """Names by id."""
-    services: Mapping[str, str]
+    services: Mapping[str, str | None]
     """Uuids by ``host@backend``."""
 
 
@@ -77,7 +77,7 @@ class VolumeView:
             "links": self._links.to(volume.id),
             "user_id": volume.user_id,
             "bootable": "true" if volume.bootable else "false",
-            "encrypted": False,
+            "encrypted": volume.encryption_key_id is not None,
             "replication_status": None,
             "consistencygroup_id": None,
             "multiattach": volume.multiattach,
@@ -93,9 +93,12 @@ class VolumeView:
             view["shared_targets"] = False
             view["service_uuid"] = self._shown.services.get(host_of(volume.pool or ""))
         if version >= (3, 61) and self._is_admin:
-            view["cluster_name"] = None
+            is_cluster = self._shown.services.get(host_of(volume.pool or ""), "") is None
+            view["cluster_name"] = volume.pool if is_cluster else None
         if version >= (3, 63):
             view["volume_type_id"] = volume.type_id
+        if version >= (3, 64) and volume.encryption_key_id:
+            view["encryption_key_id"] = volume.encryption_key_id
         if version >= (3, 65):
             view["consumes_quota"] = True
         return view

@@ -24,6 +24,7 @@ from pumice.store import attachments, images, volumes
 from pumice.store.conditions import VOLUMES, Condition
 from pumice.store.database import Transaction
 from pumice.store.image_filters import one_of
+from pumice.store.turns import in_turn
 from pumice.volumes import create, delete, delete_with_snapshots, force_delete
 from pumice.volumes.create import Wanted
 
@@ -135,6 +136,7 @@ class Volumes:
         shown = await call.house.db.write(self._create, call.who, body.volume, call.house.rules)
         return Reply({"volume": VolumeView(call, shown).changed(shown.volumes[0])}, 202)
 
+    @in_turn(lambda who, *_: f"quota of {who.project_id}")
     def _create(self, tx: Transaction, who: Scope, asked: NewVolume, rules: Rules) -> Shown:
         volume = create.accept(tx, who, _wanted(tx, who, asked), rules)
         return Shown([volume], {}, self._known.types(tx, [volume.type_id]), {})

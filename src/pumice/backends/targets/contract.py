@@ -55,6 +55,8 @@ class Target(Protocol):
     """The driver's name in settings: ``tgt``, ``fake``…"""
     protocol: str
     """What initiators speak, as Cinder's ``storage_protocol``: ``iSCSI``."""
+    grows_in_use: bool
+    """Whether ``resize`` disturbs nobody. Otherwise what is under way meanwhile may fail."""
 
     async def start(self) -> None:
         """Check that the daemon answers (start it where the settings say so). Raises ``Misconfigured``."""

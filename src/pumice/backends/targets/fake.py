@@ -21,8 +21,11 @@ class FakeTarget:
     driver = "fake"
     protocol = "iSCSI"
 
-    def __init__(self, portal: str = "127.0.0.1:3260", *, delay: float = 0.0) -> None:
+    def __init__(
+        self, portal: str = "127.0.0.1:3260", *, delay: float = 0.0, grows_in_use: bool = True
+    ) -> None:
         self.delay = delay
+        self.grows_in_use = grows_in_use
         self.fail_next: dict[str, Exception] = {}
         self.devices: dict[VolumeId, Path] = {}
         """What is exported."""

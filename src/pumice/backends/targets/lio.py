@@ -35,6 +35,7 @@ class LioTarget:
 
     driver = "lio"
     protocol = "iSCSI"
+    grows_in_use = True
 
     def __init__(
         self,

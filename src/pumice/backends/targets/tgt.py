@@ -65,6 +65,7 @@ class TgtTarget:
 
     driver = "tgt"
     protocol = "iSCSI"
+    grows_in_use = False
 
     def __init__(
         self,

@@ -61,7 +61,7 @@ def accept(
     assert volume.pool is not None
     kind = volume_types.get(tx, volume.type_id) if volume.type_id else None
     amounts = quotas.amounts_of("snapshots", 1, volume.size, kind.name if kind else None)
-    quotas.take(tx, volume.project_id, rules.quotas, amounts)
+    quotas.take(tx, volume.project_id, quotas.limits(tx, volume.project_id, rules.quotas), amounts)
     snapshot = Snapshot(
         id=new_id(),
         volume_id=volume.id,

@@ -84,4 +84,5 @@ DELETE_SNAPSHOT = Verb(
     steps=(Step(delete_bytes, at=on_backend, tries=1000, timeout=1800), Step(forget, at=on_backend)),
     failed=explain,
     deadline=3600,
+    again=lambda tx, op, who, _: accept(tx, who, op.params.snapshot_id),
 )

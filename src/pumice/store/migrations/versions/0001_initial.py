@@ -178,6 +178,7 @@ def upgrade() -> None:
         "services",
         sa.Column("binary", sa.String(length=64), nullable=False),
         sa.Column("host", sa.String(length=255), nullable=False),
+        sa.Column("cluster", sa.String(length=255), nullable=True),
         sa.Column("uuid", sa.String(length=36), nullable=False),
         sa.Column("zone", sa.String(length=255), nullable=False),
         sa.Column("disabled", sa.Boolean(), nullable=False),
@@ -188,6 +189,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("binary", "host", name=op.f("pk_services")),
     )
     op.create_table(
+        "volume_keys",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("passphrase", sa.String(length=255), nullable=False),
+        sa.Column("created_at", sa.DateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_volume_keys")),
+    )
+    op.create_table(
         "volume_types",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("name", sa.String(length=255), nullable=False),
@@ -195,6 +203,7 @@ def upgrade() -> None:
         sa.Column("is_public", sa.Boolean(), nullable=False),
         sa.Column("extra_specs", sa.JSON(), nullable=False),
         sa.Column("qos_specs_id", sa.String(length=36), nullable=True),
+        sa.Column("encryption", sa.JSON(), nullable=True),
         sa.Column("created_at", sa.DateTime(), nullable=False),
         sa.Column("updated_at", sa.DateTime(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_volume_types")),
@@ -316,6 +325,7 @@ def upgrade() -> None:
         sa.Column("read_only", sa.Boolean(), nullable=False),
         sa.Column("metadata", sa.JSON(), nullable=False),
         sa.Column("image_metadata", sa.JSON(), nullable=True),
+        sa.Column("encryption_key_id", sa.String(length=36), nullable=True),
         sa.Column("operation_id", sa.String(length=36), nullable=True),
         sa.Column("created_at", sa.DateTime(), nullable=False),
         sa.Column("updated_at", sa.DateTime(), nullable=True),

@@ -1,0 +1,145 @@
+"""Disks that lie in a pool already: list them, make volumes of them, let go of volumes (api-ref, "Manage")."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import Field
+
+from pumice.api import paging
+from pumice.api.call import Call, Reply, check
+from pumice.api.routing import Handler, Route
+from pumice.api.volume.fields import Body, Boolean, Metadata, Name, Text
+from pumice.api.volume.volume_view import Shown, VolumeView
+from pumice.api.volume.waiting import ended
+from pumice.model.errors import Forbidden, Invalid
+from pumice.model.rules import Rules
+from pumice.model.scope import Scope
+from pumice.model.units import gib_to_hold
+from pumice.store import types
+from pumice.store.database import Transaction
+from pumice.volumes import manage, strangers, unmanage
+
+RULE = "volume_extension:volume_manage"
+LIST_RULE = "volume_extension:list_manageable"
+
+Row = dict[str, Any]
+_ORDERS: Mapping[str, Callable[[Row], Any]] = MappingProxyType(
+    {"reference": lambda row: row["reference"]["source-name"], "size": lambda row: row["size"]}
+)
+
+
+class Existing(Body):
+    """A disk, and what the volume shall be like."""
+
+    host: Text | None = None
+    cluster: Text | None = None
+    ref: dict[str, Any] | Text
+    name: Name = None
+    description: Name = None
+    volume_type: Text | None = None
+    availability_zone: Text | None = None
+    bootable: Boolean = False
+    metadata: Metadata | None = None
+
+
+class ManageBody(Body):
+    """The body of a create."""
+
+    volume: Existing = Field()
+
+
+async def create(call: Call) -> Reply:
+    """Manage a disk: 202, the volume in ``managing``."""
+    asked = check(ManageBody, await call.json()).volume
+    if call.who.project_id is None:
+        raise Forbidden("A volume belongs to a project: a token scoped to one is needed.")
+    shown = await call.house.db.write(_manage, call.who, asked, call.house.rules)
+    return Reply({"volume": VolumeView(call, shown).changed(shown.volumes[0])}, 202)
+
+
+def _manage(tx: Transaction, who: Scope, asked: Existing, rules: Rules) -> Shown:
+    existing = manage.Existing(
+        pool=_one_of(asked.host, asked.cluster),
+        name=_source_name(asked.ref),
+        display_name=asked.name,
+        description=asked.description,
+        volume_type=asked.volume_type or None,
+        availability_zone=asked.availability_zone or None,
+        bootable=asked.bootable,
+        metadata=asked.metadata or {},
+    )
+    volume = manage.accept(tx, who, existing, rules)
+    return Shown([volume], {}, types.names(tx), {})
+
+
+def _one_of(host: str | None, cluster: str | None) -> str:
+    if bool(host) == bool(cluster):
+        raise Invalid("Invalid input received: exactly one of host and cluster must be given.")
+    return host or cluster or ""
+
+
+def _source_name(reference: dict[str, Any] | str) -> str:
+    name = reference.get("source-name") if isinstance(reference, dict) else reference
+    if not isinstance(name, str) or not name:
+        raise Invalid("Invalid input received: the reference must contain a 'source-name'.")
+    return name
+
+
+async def index(call: Call) -> Reply:
+    """What could be managed."""
+    keys = ("reference", "size", "safe_to_manage")
+    return await _list(call, lambda row: {key: row[key] for key in keys})
+
+
+async def detail(call: Call) -> Reply:
+    """The same in full."""
+    return await _list(call, lambda row: row)
+
+
+async def _list(call: Call, view: Callable[[Row], Row]) -> Reply:
+    page = paging.asked(call, keys=_ORDERS, most=call.house.rules.api_max_limit, default="reference")
+    pool = _one_of(call.query.get("host"), call.query.get("cluster"))
+    operation_id = await call.house.db.write(strangers.accept, call.who, pool)
+    await ended(call, operation_id, "list manageable volumes")
+    rows = [_row(one) for one in await call.house.db.write(strangers.take_found, operation_id)]
+    for key, ascending in reversed(page.sort):
+        rows.sort(key=_ORDERS[key], reverse=not ascending)
+    if page.marker:
+        names = [row["reference"]["source-name"] for row in rows]
+        rows = rows[names.index(page.marker) + 1 :] if page.marker in names else []
+    begin = page.offset or 0
+    return Reply({"manageable-volumes": [view(row) for row in rows[begin : begin + page.limit]]})
+
+
+def _row(one: Row) -> Row:
+    return {
+        "reference": {"source-name": one["name"]},
+        "size": gib_to_hold(one["size"]),
+        "safe_to_manage": one["why_not"] is None,
+        "reason_not_safe": one["why_not"],
+        "cinder_id": None,
+        "extra_info": None,
+    }
+
+
+async def let_go(call: Call) -> Reply:
+    """Unmanage a volume: 202."""
+    await call.house.db.write(unmanage.accept, call.who, call.args["id"])
+    return Reply(status=202)
+
+
+def _both(method: str, path: str, handler: Handler, rule: str) -> tuple[Route, Route]:
+    """The same under its newer name."""
+    return (
+        Route(method, f"/os-volume-manage{path}", handler, rule),
+        Route(method, f"/manageable_volumes{path}", handler, rule, since=(3, 8)),
+    )
+
+
+ROUTES = (
+    *_both("POST", "", create, RULE),
+    *_both("GET", "", index, LIST_RULE),
+    *_both("GET", "/detail", detail, LIST_RULE),
+    Route("POST", "/volumes/{id}/action", let_go, "volume_extension:volume_unmanage", action="os-unmanage"),
+)

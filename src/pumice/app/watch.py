@@ -1,0 +1,157 @@
+"""``/healthcheck`` and ``/metrics``: what a monitor asks of a process, without a token.
+
+The API answers both on its own port, unless ``[metrics] ports`` gives it another one for metrics. The other
+roles answer on the ports named there, and nowhere when none is. A port that is taken is said in the log and
+stops nothing: what watches the work must never keep it from being done.
+"""
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import structlog
+import uvicorn
+
+from pumice.app import health
+from pumice.app.house import Whole
+from pumice.app.metrics import Metrics, build_info, gauge
+from pumice.app.roles import Role
+from pumice.app.settings import Settings
+from pumice.model.errors import PumiceError
+from pumice.store.census import Census, census
+from pumice.store.columns import now
+from pumice.store.database import MISSED
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
+
+logger = structlog.get_logger(__name__)
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+_JSON = "application/json"
+
+
+class Watch:
+    """The two pages of one process, as an ASGI application."""
+
+    def __init__(self, whole: Whole, *, with_metrics: bool) -> None:
+        self.whole = whole
+        self.metrics = whole.meter if with_metrics and isinstance(whole.meter, Metrics) else None
+
+    async def __call__(self, scope: MutableMapping[str, Any], _receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        status, kind, body = await self._page(scope["path"].strip("/"))
+        headers = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+    async def _page(self, path: str) -> tuple[int, str, bytes]:
+        if path == "healthcheck":
+            found = await health.look(self.whole)
+            return 200 if found.well else 503, _JSON, orjson.dumps(found.parts)
+        if path == "metrics" and self.metrics is not None:
+            return 200, Metrics.content_type, self.metrics.text(await gauges(self.whole))
+        return 404, _JSON, orjson.dumps({"error": "There is nothing here."})
+
+
+async def gauges(whole: Whole) -> "list[Metric]":
+    """What can be read off at the moment. The log is asked by those that answer for the whole installation."""
+    found = [build_info(whole.roles, whole.settings.host)]
+    if whole.roles != {Role.API}:
+        found += [
+            gauge(
+                "pumice_worker_slots",
+                "Operations this process carries at most.",
+                (),
+                {(): whole.runner.workers},
+            ),
+            gauge("pumice_worker_slots_in_use", "Operations in hand.", (), {(): whole.runner.taken}),
+        ]
+    answers = True
+    if whole.roles & {Role.API, Role.SCHEDULER}:
+        try:
+            async with asyncio.timeout(health.ANSWER_SECONDS):
+                found += of_log(await whole.db.read(census, time.time()))
+        except (TimeoutError, PumiceError):
+            answers = False
+        found.append(gauge("pumice_database_up", "Whether the log could be read.", (), {(): float(answers)}))
+    return found
+
+
+def of_log(found: list[Census]) -> "list[Metric]":
+    """The log's gauges."""
+    numbers: dict[tuple[str, ...], float] = {}
+    ages: dict[tuple[str, ...], float] = {}
+    at = now()
+    for some in found:
+        key = some.kind, some.state
+        numbers[key] = numbers.get(key, 0.0) + some.number
+        age = max((at - some.oldest).total_seconds(), 0.0) if some.oldest else 0.0
+        ages[some.place,] = max(ages.get((some.place,), 0.0), age)
+    return [
+        gauge("pumice_operations", "Operations under way.", ("kind", "state"), numbers),
+        gauge(
+            "pumice_queue_age_seconds",
+            "How long nothing was written about the oldest operation that could go on at a place.",
+            ("place",),
+            ages,
+        ),
+    ]
+
+
+def count_reconnects(whole: Whole) -> None:
+    """Tell the meter each time that the database was not listened to for a while."""
+    if isinstance(meter := whole.meter, Metrics):
+        whole.db.subscribe(lambda topic: meter.reconnected() if topic == MISSED else None)
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its signal handlers: when to stop is decided in ``serve.py``."""
+
+    @contextlib.contextmanager
+    def capture_signals(self):  # type: ignore[no-untyped-def]
+        yield
+
+
+def server(application: Any) -> Server:
+    """A server for an ASGI application that logs nothing by itself."""
+    return Server(
+        uvicorn.Config(
+            application,
+            http="httptools",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=10,
+        )
+    )
+
+
+def port(settings: Settings, roles: frozenset[Role]) -> int | None:
+    """The port of a listener of its own for a process with these roles; None for none."""
+    role = Role.API if Role.API in roles else min(roles)
+    return settings.metrics.ports.get(role)
+
+
+def listen(settings: Settings, roles: frozenset[Role]) -> socket.socket | None:
+    """The socket of that listener, to be shared by workers. None when there is to be none, or it is taken."""
+    if (number := port(settings, roles)) is None:
+        return None
+    host = settings.metrics.host
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, number))
+    except OSError as error:
+        listening.close()
+        logger.warning("metrics.nowhere", address=f"{host}:{number}", error=error.strerror)
+        return None
+    return listening

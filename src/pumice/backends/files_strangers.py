@@ -1,0 +1,72 @@
+"""Files in a pool's own directory, beside its shelves: raw disks that somebody put there, volumes let go of.
+
+    <pool>/<name>  ──adopt──▶  <pool>/volumes/<id>  ──release──▶  <pool>/<name>
+
+Runs in threads. A name is an administrator's word and must stay one: never a path, never a link, nothing that
+begins with a dot.
+"""
+
+import os
+import stat
+from pathlib import Path
+
+from pumice.backends.contract import Stranger
+from pumice.model.errors import Conflict, Invalid, NotFound
+from pumice.model.units import GIB, gib_to_hold
+
+
+def every(pool: Path) -> list[Stranger]:
+    """The files that may be adopted, by name."""
+    found = []
+    for entry in sorted(os.scandir(pool), key=lambda entry: entry.name):
+        if not entry.name.startswith(".") and entry.is_file(follow_symlinks=False):
+            size = entry.stat(follow_symlinks=False).st_size
+            found.append(Stranger(entry.name, size, None if size else "It is empty."))
+    return found
+
+
+def adopt(volume: Path, pool: Path, name: str) -> int:
+    """Make the file ``name`` the volume, grown to whole GiB. The size in GiB; of one adopted before as well."""
+    if not volume.exists():
+        stranger = _path(pool, name)
+        try:
+            about = stranger.lstat()
+        except FileNotFoundError:
+            raise NotFound("File", name) from None
+        if not stat.S_ISREG(about.st_mode) or about.st_size == 0:
+            raise Invalid(f"'{name}' is not a file that could be a volume.")
+        os.truncate(stranger, gib_to_hold(about.st_size) * GIB)
+        os.chmod(stranger, 0o600)
+        stranger.rename(volume)
+        _sync(volume.parent)
+        _sync(pool)
+    return volume.stat().st_size // GIB
+
+
+def release(volume: Path, pool: Path, name: str) -> None:
+    """Make the volume the file ``name``. Raises ``Conflict`` when there is another."""
+    stranger = _path(pool, name)
+    if not volume.exists():
+        return
+    try:
+        os.link(volume, stranger)  # unlike a rename, it spares what bears the name
+    except FileExistsError:
+        if not stranger.samefile(volume):
+            raise Conflict(f"There is another '{name}' in the pool.") from None
+    volume.unlink()
+    _sync(volume.parent)
+    _sync(pool)
+
+
+def _path(pool: Path, name: str) -> Path:
+    if not name or name.startswith(".") or "/" in name or "\0" in name:
+        raise Invalid(f"{name!r} is not the name of a file in the pool.")
+    return pool / name
+
+
+def _sync(directory: Path) -> None:
+    file = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

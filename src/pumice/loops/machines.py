@@ -1,0 +1,119 @@
+"""Servers against their machines: a guest that is off or on behind our back, a disk that was pulled or left in.
+
+* off while the server is ``ACTIVE`` (the guest shut itself down, its QEMU was killed, the host fell over): the
+  server is ``SHUTOFF``. It is not started again, nor does Nova (``_sync_instance_power_state``): whoever shuts
+  a guest down from the inside wants it off
+* on while the server is ``SHUTOFF``: it is stopped again, as Nova does. Nobody knows which disks it runs with
+* unknown to the hypervisor: ``SHUTOFF`` too, with the reason in its fault. The next start defines it again
+* other disks than it should have: an operation brings them in line (``servers/repair_disks.py``)
+
+A server that an operation holds is not looked at. What was seen is judged in the transaction that acts on it:
+the rows are read before the machines, and whatever happens to a server meanwhile leaves it a newer
+``updated_at``.
+"""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+from pumice.hypervisor.contract import Hypervisor, Power
+from pumice.loops.breach import Breach
+from pumice.model.errors import PumiceError
+from pumice.model.ids import ServerId
+from pumice.model.states import ServerStatus
+from pumice.operations.hands import Hands
+from pumice.servers import power, repair_disks
+from pumice.servers.machine import PLUGGED
+from pumice.store import belongings, servers
+from pumice.store.belongings import AtRest
+from pumice.store.columns import now
+from pumice.store.database import Transaction
+
+POWER_SECONDS = 10.0
+DISK_SECONDS = 60.0
+
+S = ServerStatus
+OFF = frozenset({Power.SHUTDOWN, Power.CRASHED})
+
+
+async def look_at_power(hands: Hands) -> list[Breach]:
+    """One read of the rows and one call of libvirt, whatever the number of servers."""
+    return await _everywhere(hands, _power)
+
+
+async def look_at_disks(hands: Hands) -> list[Breach]:
+    """The same, and one call more for each running machine."""
+    return await _everywhere(hands, _disks)
+
+
+Look = Callable[[Hands, str, Hypervisor], Awaitable[list[Breach]]]
+
+
+async def _everywhere(hands: Hands, look: Look) -> list[Breach]:
+    found: list[Breach] = []
+    for host, hypervisor in hands.hypervisors.items():
+        try:
+            found += await look(hands, host, hypervisor)
+        except PumiceError as error:
+            found.append(Breach(f"hypervisor {host} does not answer: {error}"))
+    return found
+
+
+async def _power(hands: Hands, host: str, hypervisor: Hypervisor) -> list[Breach]:
+    seen = await hands.db.read(belongings.at_rest, host)
+    powers = await hypervisor.powers() if seen else {}
+    judged = (_judge(hands, server, powers.get(ServerId(server.id))) for server in seen)
+    return [breach for breach in judged if breach]
+
+
+def _judge(hands: Hands, server: AtRest, power: Power | None) -> Breach | None:
+    is_off = power is None or power in OFF
+    if is_off == (server.status == S.SHUTOFF):
+        return None
+    words = f"server {server.id} is {server.status} and its machine is {power or 'not defined'}"
+    mend = _stop_again if not is_off else _is_off if power else _is_gone
+    return Breach(words, partial(mend, hands, server), waits=False)
+
+
+async def _is_off(hands: Hands, server: AtRest) -> str:
+    return await _follow(hands, server, status=S.SHUTOFF)
+
+
+async def _is_gone(hands: Hands, server: AtRest) -> str:
+    why = "The hypervisor does not know the machine any more, and Pumice did not remove it. Start it again."
+    fault = {"code": 500, "message": why, "created": now().isoformat(timespec="seconds") + "Z"}
+    return await _follow(hands, server, status=S.SHUTOFF, fault=fault)
+
+
+async def _follow(hands: Hands, server: AtRest, **changes: Any) -> str:
+    followed = await hands.db.write(lambda tx: servers.follow(tx, server.id, server.updated_at, **changes))
+    return "the server is SHUTOFF" if followed else "the server has changed since"
+
+
+async def _stop_again(hands: Hands, server: AtRest) -> str:
+    begun = await hands.db.write(power.accept_stop_again, server.id, server.updated_at)
+    return "the machine is being stopped" if begun else "the server has changed since"
+
+
+async def _disks(hands: Hands, host: str, hypervisor: Hypervisor) -> list[Breach]:
+    wanted = await hands.db.read(belongings.disks_wanted, host, PLUGGED)
+    powers = await hypervisor.powers() if wanted else {}
+    running = {
+        server: disks for server, disks in wanted.items() if powers.get(ServerId(server)) is Power.RUNNING
+    }
+    found = []
+    for server, disks in running.items():
+        there = await hypervisor.disks(ServerId(server))
+        if there != disks:
+            lacks, has = (", ".join(sorted(some)) or "none" for some in (disks - there, there - disks))
+            words = f"the machine of server {server} lacks disks: {lacks}; and has too many: {has}"
+            found.append(Breach(words, partial(_fit, hands, host, server, there), waits=False))
+    return found
+
+
+async def _fit(hands: Hands, host: str, server: str, there: frozenset[str]) -> str:
+    def accept(tx: Transaction) -> bool:
+        still = belongings.disks_wanted(tx, host, PLUGGED).get(server, there) != there
+        return still and repair_disks.accept(tx, server)
+
+    return "an operation mends it" if await hands.db.write(accept) else "not now: see the server's operations"

@@ -1,0 +1,194 @@
+"""Rows that contradict one another, and how each is settled.
+
+Operations leave none behind: they are made by hands in the database, by a restored backup, by a bug. So what
+passes without an operation is settled the way its operation would have been, in favour of what loses nobody's
+bytes: what was being made is in ``error``, what was being deleted or let go is deleted or let go by a new
+operation, and an attachment that is there wins over whatever denies it.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+
+from pumice.attachments import disconnect
+from pumice.loops.breach import Breach
+from pumice.model.errors import Conflict, InvalidState
+from pumice.model.ids import new_id
+from pumice.model.scope import HOUSE
+from pumice.model.server import ServerDisk
+from pumice.model.states import AttachStatus, ServerStatus, SnapshotStatus, VolumeStatus
+from pumice.model.volume import Attachment
+from pumice.operations.hands import Hands
+from pumice.servers import delete as delete_server
+from pumice.store import attachments, audit, messages, operations, pools, quotas, servers, snapshots, volumes
+from pumice.store.audit import Kind, Wrong
+from pumice.store.columns import now
+from pumice.store.database import Transaction
+from pumice.store.messages import Event
+from pumice.volumes import delete as delete_volume
+from pumice.volumes.snapshots import delete as delete_snapshot
+
+SECONDS = 300.0
+
+A, S, V = AttachStatus, SnapshotStatus, VolumeStatus
+LOST = "What was under way on it was lost, and nobody carries it out any more."
+
+
+async def look(hands: Hands) -> list[Breach]:
+    """At all rows, whoever's they are."""
+    wrong = await hands.db.read(audit.wrong_rows)
+    return [Breach(each.words, partial(_mend, hands, each)) for each in wrong]
+
+
+async def _mend(hands: Hands, wrong: Wrong) -> str:
+    def work(tx: Transaction) -> str:
+        if wrong not in audit.CHECKS[wrong.kind](tx):
+            return "it has come right by itself"
+        return MENDS[wrong.kind](tx, wrong.id)
+
+    return await hands.db.write(work)
+
+
+def _recount_quota(tx: Transaction, project_id: str) -> str:
+    quotas.recount(tx, project_id)
+    return "counted again"
+
+
+def _recount_claim(tx: Transaction, pool: str) -> str:
+    pools.recount(tx, pool)
+    return "counted again"
+
+
+def _settle_volume(tx: Transaction, volume_id: str) -> str:
+    volume = volumes.find(tx, volume_id)
+    assert volume is not None
+    volumes.change(tx, volume.id, operation_id=None)
+    if volume.status == V.DELETING:
+        volumes.put(tx, volume.id, V.ERROR_DELETING)
+        with suppress(InvalidState):  # it has snapshots: its owner deletes those first
+            delete_volume.accept(tx, HOUSE, volume.id)
+            return "it is being deleted again"
+        return f"it is {V.ERROR_DELETING}"
+    if volume.status in (V.CREATING, V.DOWNLOADING):
+        volumes.put(tx, volume.id, V.ERROR)
+        messages.tell(tx, volume.project_id, Event.CREATE_VOLUME, volume.id, LOST, None)
+        return f"it is in {V.ERROR}"
+    volumes.put(tx, volume.id, V.AVAILABLE)
+    return _let_volume_follow(tx, volume.id)
+
+
+def _let_volume_follow(tx: Transaction, volume_id: str) -> str:
+    attachments.let_volume_follow(tx, volume_id)
+    volume = volumes.find(tx, volume_id)
+    assert volume is not None
+    return f"it is {volume.status}, as its attachments say"
+
+
+def _settle_snapshot(tx: Transaction, snapshot_id: str) -> str:
+    snapshot = snapshots.find(tx, snapshot_id)
+    assert snapshot is not None
+    snapshots.change(tx, snapshot.id, operation_id=None)
+    if snapshot.status == S.DELETING:
+        snapshots.put(tx, snapshot.id, S.ERROR_DELETING)
+        delete_snapshot.accept(tx, HOUSE, snapshot.id)
+        return "it is being deleted again"
+    snapshots.put(tx, snapshot.id, S.ERROR)
+    messages.tell(tx, snapshot.project_id, Event.CREATE_SNAPSHOT, snapshot.id, LOST, None)
+    return f"it is in {S.ERROR}"
+
+
+def _settle_attachment(tx: Transaction, attachment_id: str) -> str:
+    """Where it was coming or going it goes; the server's machine is brought in line by another loop."""
+    link = attachments.find(tx, attachment_id)
+    assert link is not None
+    attachments.change(tx, link.id, operation_id=None)
+    if link.status not in (A.ATTACHING, A.DETACHING):
+        return f"it is {link.status}, and nobody holds it"
+    servers.remove_disk(tx, link.id)
+    disconnect.accept(tx, HOUSE, link)
+    return "it is being disconnected"
+
+
+def _map_attachment(tx: Transaction, attachment_id: str) -> str:
+    """The guest may be using it: the server gets its disk back."""
+    link = attachments.find(tx, attachment_id)
+    assert link is not None and link.server_id is not None
+    device = _free_device(tx, link)
+    disk = ServerDisk(
+        id=new_id(),
+        server_id=link.server_id,
+        device=device,
+        volume_id=link.volume_id,
+        attachment_id=link.id,
+        image_id=None,
+        boot_index=None,
+        delete_on_termination=False,
+        tag=None,
+        created_at=now(),
+    )
+    servers.add_disk(tx, disk)
+    return f"it is the server's disk {device} again"
+
+
+def _free_device(tx: Transaction, link: Attachment) -> str:
+    """The device name that the attachment remembers, if no other disk has it."""
+    assert link.server_id is not None
+    name = (link.device or "").removeprefix("/dev/")
+    with suppress(Conflict):
+        return servers.free_device(tx, link.server_id, name or None)
+    return servers.free_device(tx, link.server_id)
+
+
+def _drop_disk(tx: Transaction, disk_id: str) -> str:
+    """A root disk stays, so that it is known what the server cannot start without."""
+    disk = servers.find_disk(tx, disk_id)
+    assert disk is not None and disk.attachment_id is not None
+    if disk.boot_index == 0:
+        servers.unlink_disk(tx, disk.attachment_id)
+        return "the root disk names no attachment any more: the server cannot start"
+    servers.remove_disk(tx, disk.attachment_id)
+    return "the disk is gone"
+
+
+def _settle_server(tx: Transaction, server_id: str) -> str:
+    server = servers.find(tx, server_id)
+    assert server is not None
+    servers.change(tx, server.id, operation_id=None, task=None)
+    if server.task == "deleting":
+        delete_server.accept(tx, HOUSE, server.id)
+        return "it is being deleted again"
+    fault = {"code": 500, "message": LOST, "created": now().isoformat(timespec="seconds") + "Z"}
+    if server.status == ServerStatus.BUILD:
+        servers.change(tx, server.id, status=ServerStatus.ERROR, fault=fault)
+        return "it is in ERROR"
+    if server.status in (ServerStatus.REBOOT, ServerStatus.HARD_REBOOT):
+        servers.change(tx, server.id, status=ServerStatus.ACTIVE, fault=fault)
+        return "it is ACTIVE, until its machine says otherwise"
+    return f"it is {server.status}, and nobody holds it"
+
+
+def _wake(tx: Transaction, operation_id: str) -> str:
+    operations.wake(tx, operation_id)
+    return "it looks again"
+
+
+def _free_lease(tx: Transaction, operation_id: str) -> str:
+    row = operations.get(tx, operation_id)
+    assert row is not None
+    operations.release(tx, operation_id, row["attempt"], 0.0)
+    return "whoever serves its place may take it"
+
+
+MENDS: Mapping[Kind, Callable[[Transaction, str], str]] = {
+    Kind.QUOTA: _recount_quota,
+    Kind.CLAIM: _recount_claim,
+    Kind.STUCK_VOLUME: _settle_volume,
+    Kind.UNLIKE_VOLUME: _let_volume_follow,
+    Kind.STUCK_SNAPSHOT: _settle_snapshot,
+    Kind.STUCK_ATTACHMENT: _settle_attachment,
+    Kind.UNMAPPED_ATTACHMENT: _map_attachment,
+    Kind.DANGLING_DISK: _drop_disk,
+    Kind.STUCK_SERVER: _settle_server,
+    Kind.WAITS_IN_VAIN: _wake,
+    Kind.DEAD_LEASE: _free_lease,
+}

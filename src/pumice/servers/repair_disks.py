@@ -1,0 +1,73 @@
+"""Give a running machine the disks it should have: plug in what it lacks, take out what is not its own.
+
+Begun by the loop that found a difference (``loops/machines.py``); nobody can ask for it. As with powering on,
+it waits until what is under way on the server's disks has ended, and nothing new begins meanwhile.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+
+from pumice.hypervisor.contract import Disk, FileSource
+from pumice.model.ids import ServerId, new_id
+from pumice.model.scope import HOUSE
+from pumice.model.states import ServerStatus
+from pumice.operations.hands import Hands
+from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue
+from pumice.servers.machine import machine_of
+from pumice.servers.power import PowerParams, explain, is_active, on_compute
+from pumice.store import operations, servers
+from pumice.store.columns import now
+from pumice.store.database import Transaction
+
+S = ServerStatus
+REST_SECONDS = 300.0
+"""How long a server is left alone after this failed: a guest that keeps its disk is not asked every minute."""
+
+
+def accept(tx: Transaction, server_id: str) -> bool:
+    """Begin, unless the server is not running, something holds it, or it was tried in vain a moment ago."""
+    server = servers.find(tx, server_id)
+    if server is None or server.host is None or server.status != S.ACTIVE or server.task is not None:
+        return False
+    last = operations.page(tx, states=None, kind=REPAIR_DISKS.kind, subject=server.id, limit=1)
+    if last and last[0]["state"] != "done" and not _is_old(last[0]):
+        return False
+    operation_id = new_id()
+    servers.begin(tx, server, {S.ACTIVE}, "block_device_mapping", operation_id, "repair_disks")
+    others = operations.adopt_running(tx, server.id, operation_id)
+    params = PowerParams(server.id, server.host, server.status)
+    notes = {"others": others}
+    enqueue(tx, REPAIR_DISKS, params, subject=server.id, who=HOUSE, id=operation_id, notes=notes)
+    return True
+
+
+def _is_old(row: operations.Row) -> bool:
+    finished = row["finished_at"]
+    return finished is not None and finished < now() - timedelta(seconds=REST_SECONDS)
+
+
+async def fit_disks(op: Operation[PowerParams], hands: Hands) -> None:
+    """Plug in what the machine lacks, then take out what is not its own. Raises ``GuestKeepsDisk``."""
+    machine = await machine_of(hands, op.params.server_id)
+    hypervisor = hands.hypervisors[op.params.host]
+    server = ServerId(op.params.server_id)
+    there = await hypervisor.disks(server)
+    for disk in machine.disks:
+        if disk.serial not in there:
+            await hypervisor.attach(server, disk)
+    for serial in sorted(there - {disk.serial for disk in machine.disks}):
+        nobodys = Disk(serial=serial, device="a disk", source=FileSource(Path("/dev/null")))
+        await hypervisor.detach(server, nobodys, hands.detach_seconds)
+
+
+REPAIR_DISKS = Verb(
+    kind="server.repair_disks",
+    params=PowerParams,
+    steps=(
+        Wait("others", at=on_compute, whatever=True),
+        Step(fit_disks, at=on_compute, timeout=600),
+        Step(is_active, at=on_compute),
+    ),
+    failed=explain,
+    deadline=900,
+)

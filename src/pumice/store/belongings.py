@@ -1,0 +1,115 @@
+"""To whom what is outside belongs: reads for the loops of repair, which compare them with what is there."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from pumice.model.states import ServerStatus, SnapshotStatus, VolumeStatus
+from pumice.store.database import Transaction
+from pumice.store.operations import UNDER_WAY
+from pumice.store.tables import attachments, operations, server_disks, servers, snapshots, volumes
+
+Piece = tuple[str, str, str]
+"""``volume`` or ``snapshot``, its id, and the backend's own name for its pool."""
+
+_UNSURE_VOLUMES = {
+    VolumeStatus.CREATING,
+    VolumeStatus.DELETING,
+    VolumeStatus.ERROR,
+    VolumeStatus.ERROR_DELETING,
+}
+_SURE_SNAPSHOTS = {SnapshotStatus.AVAILABLE}
+
+
+@dataclass(frozen=True, slots=True)
+class Bytes:
+    """The bytes that a backend may hold according to the rows, and those that it must."""
+
+    may: frozenset[Piece]
+    must: frozenset[Piece]
+
+
+def bytes_at(tx: Transaction, host: str, ids: Collection[str] | None = None) -> Bytes:
+    """Of the volumes and snapshots that are on ``host@backend``; of all of them, or of a few."""
+    may, must = set[Piece](), set[Piece]()
+    for kind, table in (("volume", volumes), ("snapshot", snapshots)):
+        query = sa.select(table.c.id, table.c.pool, table.c.status)
+        query = query.where(table.c.pool.startswith(f"{host}#", autoescape=True))
+        if ids is not None:
+            query = query.where(table.c.id.in_(list(ids)))
+        for row in tx.execute(query):
+            piece = (kind, row.id, row.pool.partition("#")[2])
+            may.add(piece)
+            sure = row.status not in _UNSURE_VOLUMES if kind == "volume" else row.status in _SURE_SNAPSHOTS
+            if sure:
+                must.add(piece)
+    return Bytes(frozenset(may), frozenset(must))
+
+
+def servers_at(tx: Transaction, host: str) -> frozenset[str]:
+    """The servers of a hypervisor's host."""
+    return frozenset(tx.execute(sa.select(servers.c.id).where(servers.c.host == host)).scalars())
+
+
+def known_attachments(tx: Transaction, ids: Collection[str]) -> frozenset[str]:
+    """Those of the ids that are attachments'."""
+    known = sa.select(attachments.c.id).where(attachments.c.id.in_(list(ids)))
+    return frozenset(tx.execute(known).scalars())
+
+
+def in_hand(tx: Transaction, ids: Collection[str]) -> frozenset[str]:
+    """Those of the ids that an operation is about that has not ended everywhere, a cleaning job included.
+
+    It is about whatever its parameters and notes name, which is more than it has in mind, and that is safe.
+    """
+    if not ids:
+        return frozenset()
+    o = operations.c
+    rows = tx.execute(sa.select(o.subject, o.params, o.notes).where(o.state.in_(UNDER_WAY)))
+    named = "\n".join(f"{row.subject} {row.params} {row.notes}" for row in rows)
+    return frozenset(known for known in ids if known in named)
+
+
+@dataclass(frozen=True, slots=True)
+class AtRest:
+    """A server that no operation holds."""
+
+    id: str
+    status: str
+    updated_at: datetime | None
+    """Changes with whatever happens to it: what was seen is still true while this is."""
+
+
+def at_rest(tx: Transaction, host: str) -> list[AtRest]:
+    """The servers of a host that are on or off, and that no operation is changing."""
+    s = servers.c
+    settled = (ServerStatus.ACTIVE, ServerStatus.PAUSED, ServerStatus.SHUTOFF)
+    query = sa.select(s.id, s.status, s.updated_at).where(
+        s.host == host, s.status.in_(settled), s.operation_id.is_(None), s.task.is_(None)
+    )
+    return [AtRest(row.id, row.status, row.updated_at) for row in tx.execute(query)]
+
+
+def disks_wanted(tx: Transaction, host: str, plugged: Collection[str]) -> dict[str, frozenset[str]]:
+    """The serial numbers of the disks that each running server should have, by server.
+
+    ``plugged``: the attachments' states in which it should. A server of which a disk is just coming or going is
+    left out.
+    """
+    s, d, a = servers.c, server_disks.c, attachments.c
+    query = (
+        sa.select(d.server_id, d.id, d.volume_id, a.status, a.operation_id)
+        .join(servers, s.id == d.server_id)
+        .outerjoin(attachments, a.id == d.attachment_id)
+        .where(s.host == host, s.status == ServerStatus.ACTIVE, s.operation_id.is_(None), s.task.is_(None))
+    )
+    wanted, moving = dict[str, set[str]](), set[str]()
+    for row in tx.execute(query):
+        serials = wanted.setdefault(row.server_id, set())
+        if row.status is None or row.status in plugged:
+            serials.add(row.volume_id or row.id)
+        if row.operation_id is not None:
+            moving.add(row.server_id)
+    return {server: frozenset(serials) for server, serials in wanted.items() if server not in moving}

@@ -1,0 +1,49 @@
+"""Turns: transactions that are bound to meet in one row are run one after the other, instead of again.
+
+Every create of a project counts in the same rows of quota, every choice of a pool claims space in the same
+pools. Of two such transactions at once PostgreSQL lets one wait for the other and then fail, because it had
+begun before that one ended. Run again it is right, but it has cost twice the work, and it fails again when it
+meets the next.
+
+So a function that knows what it will change that many others do says so before its transaction begins::
+
+    @in_turn(lambda who, *_: f"quota of {who.project_id}")
+    def accept(tx, who, wanted): ...
+
+This makes nothing safe: that is the isolation of transactions. It only makes it cheap, within one process; of
+several each has a queue of its own, and then no more transactions meet than there are processes.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Any, TypeVar
+from weakref import WeakValueDictionary
+
+F = TypeVar("F", bound=Callable[..., Any])
+_TURN = "_turn"
+
+
+def in_turn(turn: Callable[..., str | None]) -> Callable[[F], F]:
+    """Say of a transaction's function in which queue it waits; ``turn`` is told its arguments but the first."""
+
+    def decorate(work: F) -> F:
+        setattr(work, _TURN, turn)
+        return work
+
+    return decorate
+
+
+class Turns:
+    """The queues of one process."""
+
+    def __init__(self) -> None:
+        self._queues: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def take(
+        self, work: Callable[..., Any], args: tuple[Any, ...]
+    ) -> AbstractAsyncContextManager[None, bool | None]:
+        """To be held from before the transaction begins to after its end."""
+        turn = getattr(work, _TURN, None)
+        name = turn(*args) if turn else None
+        return nullcontext() if name is None else self._queues.setdefault(name, asyncio.Lock())

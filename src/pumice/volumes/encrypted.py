@@ -1,0 +1,73 @@
+"""The bytes of a volume that is encrypted: whatever its backend is, it holds nothing but LUKS.
+
+Compute opens them where the guest runs; neither the backend nor the network between ever sees what is inside.
+Made again from the start when it was cut short: nothing can have been written before the volume is available.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pumice.backends.contract import Backend, ImageFile, Progress, require_fits
+from pumice.host import luks, qemu_img
+from pumice.host.thread import in_thread
+from pumice.model.errors import Invalid
+from pumice.model.ids import VolumeId
+
+PROVIDERS = frozenset({"luks", "LuksEncryptor", "nova.volume.encryptors.luks.LuksEncryptor"})
+SECONDS = 3600.0
+"""How long making a volume's bytes may take."""
+
+
+def require_possible(asked: Mapping[str, Any]) -> None:
+    """Raises ``Invalid`` where a type asks for an encryption that would not happen."""
+    for word, possible in (
+        ("provider", PROVIDERS),
+        ("control_location", {"front-end"}),
+        ("cipher", {luks.CIPHER}),
+        ("key_size", set(luks.KEY_SIZES)),
+    ):
+        if asked[word] not in possible:
+            words = " or ".join(str(one) for one in sorted(possible))
+            raise Invalid(
+                f"Invalid input received: the volume type's encryption has {word} '{asked[word]}'; "
+                f"volumes can be encrypted with {words}."
+            )
+
+
+async def make(
+    backend: Backend,
+    volume: VolumeId,
+    pool: str,
+    size: int,
+    key: luks.Key,
+    image: ImageFile | None,
+    progress: Progress,
+) -> None:
+    """A volume of ``size`` GiB that ``key`` opens: empty, or with the image's bytes in it.
+
+    Raises as ``Backend.create_from_image`` does. The header takes 2 MiB: an image of exactly the volume's size
+    does not fit.
+    """
+    if image is not None:
+        require_fits(image, size)
+    await backend.create(volume, pool, size)
+    device = await backend.device(volume, pool)
+    await luks.format_device(device, key)
+    if image is not None:
+        await qemu_img.convert(
+            image.path,
+            image.format,
+            device,
+            virtual_size=image.virtual_size,
+            progress=progress,
+            timeout=SECONDS,
+            key=key,
+        )
+    await in_thread(_sync, device)
+
+
+def _sync(device: Path) -> None:
+    with device.open("rb") as file:
+        os.fsync(file.fileno())

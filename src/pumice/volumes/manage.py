@@ -1,0 +1,175 @@
+"""Manage a disk that is in a pool already: make it a volume, with the bytes it has.
+
+1. ``accept``: the type, quota for one volume, the row in ``managing``
+2. ``adopt_bytes``: the backend makes them the volume's, and learns their size
+3. ``count_bytes``: the size is written down, taken from the quota and claimed in the pool
+4. ``publish``: ``available``
+
+If it fails the disk has its old name again, and the volume is in ``error_managing`` without any bytes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pumice.catalog import volume_types
+from pumice.model.errors import Invalid, Trouble
+from pumice.model.ids import VolumeId, new_id
+from pumice.model.rules import Rules
+from pumice.model.scope import Scope
+from pumice.model.states import VolumeStatus
+from pumice.model.volume import Volume, host_of, pool_of
+from pumice.operations.hands import Hands
+from pumice.operations.operation import Operation, Step, Verb, enqueue
+from pumice.operations.places import volume_host
+from pumice.store import messages, pools, quotas, volumes
+from pumice.store.columns import now
+from pumice.store.database import Transaction
+from pumice.store.messages import Event
+
+V = VolumeStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Existing:
+    """What is to be managed: the disk ``name`` in the pool ``host@backend#pool``."""
+
+    pool: str
+    name: str
+    display_name: str | None = None
+    description: str | None = None
+    volume_type: str | None = None
+    availability_zone: str | None = None
+    bootable: bool = False
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ManageParams:
+    """What the operation was asked to do."""
+
+    volume_id: str
+    pool: str
+    name: str
+    type_name: str
+
+
+def accept(tx: Transaction, who: Scope, asked: Existing, rules: Rules) -> Volume:
+    """Answer the request: the volume in ``managing``.
+
+    Raises ``Invalid``, ``NotFound`` (the type), ``OverQuota``, or ``Trouble`` when there is no such pool.
+    """
+    pool = pool_named(tx, asked.pool)
+    kind = volume_types.for_new_volume(tx, who, asked.volume_type, rules)
+    if kind.encryption:
+        raise Invalid("Managing to an encrypted volume type is not supported.")
+    limits = quotas.limits(tx, who.project, rules.quotas)
+    quotas.take(tx, who.project, limits, quotas.amounts_of("volumes", 1, 0, kind.name))
+    volume = Volume(
+        id=new_id(),
+        project_id=who.project,
+        user_id=who.user_id,
+        name=asked.display_name,
+        description=asked.description,
+        size=0,
+        status=V.MANAGING,
+        type_id=kind.id,
+        availability_zone=asked.availability_zone or rules.availability_zone,
+        pool=None,
+        snapshot_id=None,
+        source_volid=None,
+        bootable=asked.bootable,
+        multiattach=volume_types.is_multiattach(kind),
+        read_only=False,
+        metadata=dict(asked.metadata),
+        image_metadata=None,
+        encryption_key_id=None,
+        operation_id=new_id(),
+        created_at=now(),
+        updated_at=None,
+    )
+    volumes.insert(tx, volume)
+    params = ManageParams(volume.id, pool, asked.name, kind.name)
+    enqueue(tx, MANAGE, params, subject=volume.id, who=who, id=volume.operation_id)
+    return volume
+
+
+def pool_named(tx: Transaction, name: str) -> str:
+    """The pool that ``host@backend#pool`` names; where the backend has only one, ``host@backend`` will do.
+
+    Raises ``Trouble`` when there is none.
+    """
+    found = [pool.name for pool in pools.every(tx) if name in (pool.name, pool.host)]
+    if len(found) != 1:
+        raise Trouble(f"Host '{name}' not found. 'openstack volume backend pool list' names the pools.")
+    return found[0]
+
+
+def on_backend(op: Operation[ManageParams]) -> str:
+    """The pool's host."""
+    return volume_host(host_of(op.params.pool))
+
+
+async def adopt_bytes(op: Operation[ManageParams], hands: Hands) -> None:
+    """Have the backend make them the volume's."""
+    asked = op.params
+    backend = hands.backends[host_of(asked.pool)]
+    op.notes["size"] = await backend.adopt(VolumeId(asked.volume_id), pool_of(asked.pool), asked.name)
+
+
+async def release_bytes(op: Operation[ManageParams], hands: Hands) -> None:
+    """They have their old name again."""
+    asked = op.params
+    backend = hands.backends[host_of(asked.pool)]
+    await backend.release(VolumeId(asked.volume_id), pool_of(asked.pool), asked.name)
+
+
+def count_bytes(tx: Transaction, op: Operation[ManageParams], rules: Rules) -> None:
+    """Write down their size. Raises ``OverQuota``."""
+    asked, size = op.params, op.notes["size"]
+    assert op.project_id is not None
+    limits = quotas.limits(tx, op.project_id, rules.quotas)
+    quotas.take(tx, op.project_id, limits, _gigabytes(op))
+    pools.claim(tx, asked.pool, size)
+    volumes.place(tx, asked.volume_id, asked.pool)
+    volumes.change(tx, asked.volume_id, size=size)
+    op.notes["counted"] = True
+
+
+def discount_bytes(tx: Transaction, op: Operation[ManageParams], rules: Rules) -> None:
+    """The volume has no bytes any more."""
+    if op.notes.pop("counted", False):
+        assert op.project_id is not None
+        quotas.give_back(tx, op.project_id, _gigabytes(op))
+        pools.claim(tx, op.params.pool, -op.notes["size"], -1)
+        volumes.place(tx, op.params.volume_id, None)
+        volumes.change(tx, op.params.volume_id, size=0)
+
+
+def _gigabytes(op: Operation[ManageParams]) -> dict[str, int]:
+    amounts = quotas.amounts_of("volumes", 0, op.notes["size"], op.params.type_name)
+    return {resource: amount for resource, amount in amounts.items() if amount}
+
+
+def publish(tx: Transaction, op: Operation[ManageParams], rules: Rules) -> None:
+    """The volume is ready."""
+    volumes.move(tx, op.params.volume_id, {V.MANAGING}, V.AVAILABLE, must="be managing", operation_id=None)
+
+
+def explain(tx: Transaction, op: Operation[ManageParams], error: str) -> None:
+    """The volume is in ``error_managing``, and its owner can read why."""
+    volumes.reset(tx, op.params.volume_id, V.ERROR_MANAGING, op.id)
+    if op.project_id:
+        messages.tell(tx, op.project_id, Event.MANAGE_VOLUME, op.params.volume_id, error, op.request_id)
+
+
+MANAGE = Verb(
+    kind="volume.manage",
+    params=ManageParams,
+    steps=(
+        Step(adopt_bytes, undo=release_bytes, at=on_backend),
+        Step(count_bytes, undo=discount_bytes, at=on_backend),
+        Step(publish, at=on_backend),
+    ),
+    failed=explain,
+    deadline=600,
+)

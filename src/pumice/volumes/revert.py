@@ -1,0 +1,104 @@
+"""Revert a volume to its latest snapshot.
+
+1. ``accept``: ``reverting``, and the snapshot ``restoring``; nobody uses either
+2. ``restore_bytes``: the volume's backend gives it back what the snapshot kept
+3. ``publish``: both ``available``
+
+A backend replaces all of the bytes or none. If it fails both are ``available`` again, and a message says why.
+"""
+
+from dataclasses import dataclass
+
+from pumice.model.errors import Conflict, Invalid, InvalidState
+from pumice.model.ids import SnapshotId, VolumeId, new_id
+from pumice.model.rules import Rules
+from pumice.model.scope import Scope
+from pumice.model.states import SnapshotStatus, VolumeStatus
+from pumice.model.volume import host_of, pool_of
+from pumice.operations.hands import Hands
+from pumice.operations.operation import Operation, Step, Verb, enqueue
+from pumice.operations.places import volume_host
+from pumice.store import messages, snapshots, volumes
+from pumice.store.database import Transaction
+from pumice.store.messages import Event
+
+S, V = SnapshotStatus, VolumeStatus
+MUST = "be 'available' to revert"
+
+
+@dataclass(frozen=True, slots=True)
+class RevertParams:
+    """What the operation was asked to do."""
+
+    volume_id: str
+    snapshot_id: str
+    pool: str
+
+
+def accept(tx: Transaction, who: Scope, volume_id: str, snapshot_id: str) -> None:
+    """Answer the request. Raises ``NotFound``, ``Invalid``, or ``Conflict`` when either is not available."""
+    volume = volumes.get(tx, who, volume_id)
+    found = snapshots.of_volume(tx, volume.id)
+    if not found:
+        raise Invalid(f"Volume {volume.id} doesn't have any snapshots.")
+    latest = found[-1]
+    if latest.id != snapshot_id:
+        raise Invalid(f"Specified snapshot {snapshot_id} is None or not the latest one of volume {volume.id}.")
+    if latest.size != volume.size:
+        raise Invalid(
+            f"Can't revert volume {volume.id} to its latest snapshot {latest.id}. The volume size must be "
+            "equal to the snapshot size."
+        )
+    operation_id = new_id()
+    try:
+        volumes.move(tx, volume.id, {V.AVAILABLE}, V.REVERTING, must=MUST, operation_id=operation_id)
+        snapshots.move(
+            tx, latest.id, {S.AVAILABLE}, S.RESTORING, must=MUST, unused=True, operation_id=operation_id
+        )
+    except InvalidState as error:
+        raise Conflict(str(error)) from None
+    params = RevertParams(volume.id, latest.id, latest.pool)
+    enqueue(tx, REVERT, params, subject=volume.id, who=who, id=operation_id)
+
+
+def on_backend(op: Operation[RevertParams]) -> str:
+    """The volume's host."""
+    return volume_host(host_of(op.params.pool))
+
+
+async def restore_bytes(op: Operation[RevertParams], hands: Hands) -> None:
+    """Have the backend give the volume the snapshot's bytes."""
+    asked = op.params
+
+    def progress(done: float) -> None:
+        op.progress = done
+
+    backend = hands.backends[host_of(asked.pool)]
+    volume, snapshot = VolumeId(asked.volume_id), SnapshotId(asked.snapshot_id)
+    await backend.revert(volume, pool_of(asked.pool), snapshot, progress)
+
+
+def publish(tx: Transaction, op: Operation[RevertParams], rules: Rules) -> None:
+    """Both can be used again."""
+    _let_go(tx, op)
+
+
+def explain(tx: Transaction, op: Operation[RevertParams], error: str) -> None:
+    """So they can now, and the owner can read why the bytes are what they were."""
+    _let_go(tx, op)
+    if volume := volumes.find(tx, op.params.volume_id):
+        messages.tell(tx, volume.project_id, Event.REVERT_VOLUME, volume.id, error, op.request_id)
+
+
+def _let_go(tx: Transaction, op: Operation[RevertParams]) -> None:
+    volumes.reset(tx, op.params.volume_id, V.AVAILABLE, op.id)
+    snapshots.reset(tx, op.params.snapshot_id, S.AVAILABLE, op.id)
+
+
+REVERT = Verb(
+    kind="volume.revert",
+    params=RevertParams,
+    steps=(Step(restore_bytes, at=on_backend, timeout=3600), Step(publish, at=on_backend)),
+    failed=explain,
+    deadline=2 * 3600,
+)

@@ -1,0 +1,57 @@
+"""List what a pool holds that could be managed: an operation, because only the pool's host can look."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pumice.model.scope import Scope
+from pumice.model.volume import host_of, pool_of
+from pumice.operations.hands import Hands
+from pumice.operations.operation import Operation, Step, Verb, enqueue
+from pumice.operations.places import volume_host
+from pumice.store import operations
+from pumice.store.database import Transaction
+from pumice.volumes.manage import pool_named
+
+
+@dataclass(frozen=True, slots=True)
+class StrangersParams:
+    """What the operation was asked to do."""
+
+    pool: str
+
+
+def accept(tx: Transaction, who: Scope, pool: str) -> str:
+    """Begin to look; the operation's id. Raises ``Trouble`` when there is no such pool."""
+    name = pool_named(tx, pool)
+    return enqueue(tx, STRANGERS, StrangersParams(name), subject=name, who=who).id
+
+
+def take_found(tx: Transaction, operation_id: str) -> list[dict[str, Any]]:
+    """What was found. The operation changed nothing, so it is forgotten and does not fill the log."""
+    row = operations.get(tx, operation_id)
+    operations.forget(tx, operation_id)
+    return list(row["notes"].get("found", ())) if row else []
+
+
+def on_backend(op: Operation[StrangersParams]) -> str:
+    """The pool's host."""
+    return volume_host(host_of(op.params.pool))
+
+
+async def look(op: Operation[StrangersParams], hands: Hands) -> None:
+    """Ask the backend."""
+    found = await hands.backends[host_of(op.params.pool)].strangers(pool_of(op.params.pool))
+    op.notes["found"] = [{"name": one.name, "size": one.size, "why_not": one.why_not} for one in found]
+
+
+def explain(tx: Transaction, op: Operation[StrangersParams], error: str) -> None:
+    """Nothing changed. The request that waits tells why."""
+
+
+STRANGERS = Verb(
+    kind="pool.strangers",
+    params=StrangersParams,
+    steps=(Step(look, at=on_backend),),
+    failed=explain,
+    deadline=30,
+)

@@ -1,0 +1,85 @@
+"""Unmanage a volume: forget it, and leave its bytes in the pool.
+
+1. ``accept``: ``unmanaging``, if nothing uses the volume or was made of it
+2. ``remove_export``: nobody reaches it any more
+3. ``release_bytes``: the backend gives them the name ``unmanaged-<id>``, which no repair takes for ours
+4. ``forget``: the row, the claimed space and the quota go together
+
+If it fails the bytes have their own name again, and the volume is what it was.
+"""
+
+from pumice.backends.contract import Backend
+from pumice.model.errors import InvalidState
+from pumice.model.ids import VolumeId, new_id
+from pumice.model.scope import Scope
+from pumice.model.states import VolumeStatus
+from pumice.model.volume import host_of, pool_of
+from pumice.operations.hands import Hands
+from pumice.operations.operation import Operation, Step, Verb, enqueue
+from pumice.store import messages, volumes
+from pumice.store.database import Transaction
+from pumice.store.messages import Event
+from pumice.volumes.delete import MUST, DeleteParams, forget, forget_row, on_backend, remove_export
+
+V = VolumeStatus
+
+
+def accept(tx: Transaction, who: Scope, volume_id: str) -> None:
+    """Answer the request. Raises ``NotFound`` or ``InvalidState``."""
+    volume = volumes.get(tx, who, volume_id)
+    if volume.encryption_key_id:
+        raise InvalidState("Invalid volume: Unmanaging encrypted volumes is not supported.")
+    operation_id = new_id()
+    volumes.move(
+        tx,
+        volume.id,
+        {V.AVAILABLE, V.ERROR},
+        V.UNMANAGING,
+        must=MUST,
+        unused=True,
+        operation_id=operation_id,
+    )
+    if volume.pool is None:
+        forget_row(tx, volume)
+    else:
+        params = DeleteParams(volume.id, volume.pool)
+        notes = {"before": volume.status}
+        enqueue(tx, UNMANAGE, params, subject=volume.id, who=who, id=operation_id, notes=notes)
+
+
+async def release_bytes(op: Operation[DeleteParams], hands: Hands) -> None:
+    """They are nobody's."""
+    await _backend(op, hands).release(VolumeId(op.params.volume_id), pool_of(op.params.pool), _name(op))
+
+
+async def take_bytes_back(op: Operation[DeleteParams], hands: Hands) -> None:
+    """They are the volume's again."""
+    await _backend(op, hands).adopt(VolumeId(op.params.volume_id), pool_of(op.params.pool), _name(op))
+
+
+def _backend(op: Operation[DeleteParams], hands: Hands) -> Backend:
+    return hands.backends[host_of(op.params.pool)]
+
+
+def _name(op: Operation[DeleteParams]) -> str:
+    return f"unmanaged-{op.params.volume_id}"
+
+
+def explain(tx: Transaction, op: Operation[DeleteParams], error: str) -> None:
+    """The volume is what it was, and its owner can read why."""
+    volumes.reset(tx, op.params.volume_id, V(op.notes["before"]), op.id)
+    if volume := volumes.find(tx, op.params.volume_id):
+        messages.tell(tx, volume.project_id, Event.UNMANAGE_VOLUME, volume.id, error, op.request_id)
+
+
+UNMANAGE = Verb(
+    kind="volume.unmanage",
+    params=DeleteParams,
+    steps=(
+        Step(remove_export, at=on_backend, tries=1000),
+        Step(release_bytes, undo=take_bytes_back, at=on_backend, tries=1000),
+        Step(forget, at=on_backend),
+    ),
+    failed=explain,
+    deadline=3600,
+)

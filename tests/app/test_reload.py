@@ -1,0 +1,131 @@
+"""SIGHUP: a process takes over what is safe, names what needs a restart, and never falls over a wrong file."""
+
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from postgres_server import PostgresServer
+from pumice_installation import VOLUMES, Installation, state_directory
+
+FAKE = {
+    "PUMICE_COMPUTE__DRIVER": "fake",
+    "PUMICE_BACKENDS": json.dumps({"fake": {"driver": "fake", "target": "fake"}}),
+    "PUMICE_LOG_FORMAT": "json",
+}
+
+
+@contextmanager
+def installed(toml: str, database_url: str | None = None) -> Iterator[Installation]:
+    """An installation that reads its settings from a file, ``pumice.toml`` beside its state."""
+    with state_directory() as state:
+        file = state.parent / "pumice.toml"
+        file.write_text(toml)
+        pumice = Installation(state, database_url, **FAKE, PUMICE_CONFIG=str(file))
+        del pumice.environment["PUMICE_QUOTAS"]  # it would win over the file
+        try:
+            yield pumice
+        finally:
+            pumice.close()
+
+
+def settings_file(pumice: Installation) -> Path:
+    return Path(pumice.environment["PUMICE_CONFIG"])
+
+
+def lines(pumice: Installation, name: str, event: str) -> list[dict[str, Any]]:
+    """The lines of an event in a process's log."""
+    found = [json.loads(line) for line in pumice.log(name).splitlines() if line.startswith("{")]
+    return [line for line in found if line["event"] == event]
+
+
+def reload(pumice: Installation, name: str, event: str) -> dict[str, Any]:
+    """Send SIGHUP and wait for the one line that answers it."""
+    before = len(lines(pumice, name, event))
+    pumice.processes[name].send_signal(signal.SIGHUP)
+    pumice.wait(lambda: len(lines(pumice, name, event)) > before, f"there is no {event}")
+    return lines(pumice, name, event)[-1]
+
+
+def create(pumice: Installation) -> int:
+    return pumice.http.post(VOLUMES, json={"volume": {"size": 1}}).status_code
+
+
+def test_what_is_safe_applies_at_once_and_the_rest_is_named() -> None:
+    with installed('log_level = "warning"\n[quotas]\nvolumes = 1\n') as pumice:
+        pumice.launch("serve")
+        pumice.log_in()
+        assert [create(pumice), create(pumice)] == [202, 413]
+        settings_file(pumice).write_text(
+            'log_level = "debug"\navailability_zone = "elsewhere"\n[quotas]\nvolumes = 3\n'
+            "[api]\nmax_limit = 1\n[compute]\ndetach_seconds = 5\n[operations]\nworkers = 7\n"
+        )
+        left = reload(pumice, "serve", "settings.need_restart")
+        assert left["changed"] == ["availability_zone", "operations.workers"]
+        taken = lines(pumice, "serve", "settings.read")[-1]["changed"]
+        assert taken == ["api.max_limit", "compute.detach_seconds", "log_level", "quotas"]
+        assert [create(pumice), create(pumice), create(pumice)] == [202, 202, 413]
+        assert len(pumice.call("GET", VOLUMES)["volumes"]) == 1
+        assert any(line["method"] == "GET" for line in lines(pumice, "serve", "api.request"))
+        settings_file(pumice).write_text('log_level = "warning"\navailability_zone = "elsewhere"\n')
+        reload(pumice, "serve", "settings.need_restart")
+        told = len(lines(pumice, "serve", "api.request"))
+        pumice.call("GET", VOLUMES)
+        assert len(lines(pumice, "serve", "api.request")) == told
+
+
+def test_the_policy_file_is_read_again_even_under_its_old_name() -> None:
+    with installed('log_level = "info"\n') as pumice:
+        rules = pumice.state_dir / "policy.yaml"
+        rules.write_text("{}\n")
+        settings_file(pumice).write_text(f'policy_file = "{rules}"\n')
+        pumice.launch("serve")
+        pumice.log_in()
+        assert pumice.http.get(VOLUMES).status_code == 200
+        rules.write_text('"volume:get_all": "!"\n')
+        reload(pumice, "serve", "settings.read")
+        assert pumice.http.get(VOLUMES).status_code == 403
+        rules.write_text("{ this is : no : policy\n")
+        assert str(rules) in reload(pumice, "serve", "settings.refused")["error"]
+        assert pumice.http.get(VOLUMES).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        ("[quotas\n", "cannot be read"),
+        ("[api]\nmax_limit = 'many'\n", "api.max_limit"),
+        ("quotas = 5\n", "quotas"),
+        ("unknown = 5\n", "unknown"),
+        (None, "not there any more"),
+    ],
+)
+def test_settings_that_make_no_sense_change_nothing(toml: str | None, said: str) -> None:
+    with installed("[quotas]\nvolumes = 1\n") as pumice:
+        pumice.launch("serve")
+        pumice.log_in()
+        if toml is None:
+            settings_file(pumice).unlink()
+        else:
+            settings_file(pumice).write_text(toml)
+        assert said in reload(pumice, "serve", "settings.refused")["error"]
+        assert [create(pumice), create(pumice)] == [202, 413]
+
+
+@pytest.mark.real
+def test_each_worker_of_the_api_reads_them_and_so_do_those_to_come(postgres: PostgresServer) -> None:
+    name = postgres.take()
+    with installed('log_level = "info"\n', postgres.url(name)) as pumice:
+        api = pumice.launch("api", "--workers", "2")
+        pumice.wait(lambda: len(lines(pumice, "api", "serving")) == 2, "they do not serve")
+        settings_file(pumice).write_text('log_level = "debug"\n')
+        api.send_signal(signal.SIGHUP)
+        pumice.wait(lambda: len(lines(pumice, "api", "settings.read")) == 2, "not both have read them")
+        assert lines(pumice, "api", "settings.read")[-1]["changed"] == ["log_level"]
+        assert lines(pumice, "api", "settings.need_restart") == []
+        assert pumice.answers()
+    postgres.give_back(name)

@@ -1,0 +1,244 @@
+"""What a monitor is told: counters that add up, gauges of the log, and whether each role can do its work."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import sqlalchemy as sa
+from prometheus_client.parser import text_string_to_metric_families
+
+from postgres_server import PostgresServer
+from pumice.app.serve import free_port
+from pumice.catalog import volume_types
+from pumice.model.ids import ProjectId, UserId
+from pumice.model.rules import Rules
+from pumice.model.scope import Scope
+from pumice.store import schema
+from pumice.store.census import census
+from pumice.store.columns import now
+from pumice.store.database import Transaction, open_database
+from pumice.store.tables import operations
+from pumice.volumes import create
+from pumice_installation import VOLUMES, Installation, state_directory
+
+FAKE = {
+    "PUMICE_COMPUTE__DRIVER": "fake",
+    "PUMICE_BACKENDS": json.dumps({"fake": {"driver": "fake", "target": "fake"}}),
+}
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def scrape(pumice: Installation, port: int | None = None) -> Samples:
+    """Every sample, by its name and labels."""
+    answer = httpx.get(f"http://127.0.0.1:{port or pumice.port}/metrics", timeout=30)  # a connection of its own
+    assert answer.status_code == 200, answer.text
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+
+
+def total(samples: Samples, name: str, **labels: str) -> float:
+    """The sum of the samples of a name that have these labels."""
+    wanted = set(labels.items())
+    return sum(value for (found, has), value in samples.items() if found == name and wanted <= set(has))
+
+
+def health(port: int) -> tuple[int, Any]:
+    answer = httpx.get(f"http://127.0.0.1:{port}/healthcheck", timeout=30)
+    return answer.status_code, answer.json()
+
+
+@contextmanager
+def installed(database_url: str | None = None, **environment: str) -> Iterator[Installation]:
+    with state_directory() as state:
+        pumice = Installation(state, database_url, **FAKE, **environment)
+        try:
+            yield pumice
+        finally:
+            pumice.close()
+
+
+def start(pumice: Installation, *names: str) -> None:
+    """Start processes, and wait until their services are up."""
+    for name in names:
+        pumice.launch(name)
+    pumice.log_in()
+    pumice.wait(lambda: pumice.is_up(*names), "its services do not come up")
+
+
+def create_one(pumice: Installation) -> str:
+    return str(pumice.call("POST", VOLUMES, {"volume": {"size": 1}})["volume"]["id"])
+
+
+@pytest.fixture
+def pumice() -> Iterator[Installation]:
+    with installed() as one:
+        start(one, "serve")
+        yield one
+
+
+def test_what_happened_is_counted(pumice: Installation) -> None:
+    before = scrape(pumice)
+    volumes = [create_one(pumice) for _ in range(3)]
+    for volume in volumes:
+        pumice.becomes(f"{VOLUMES}/{volume}", "volume", "available")
+    assert pumice.http.get(f"{VOLUMES}/none-such").status_code == 404
+    after = scrape(pumice)
+
+    def grown(name: str, **labels: str) -> float:
+        return total(after, name, **labels) - total(before, name, **labels)
+
+    assert grown("pumice_operation_moves_total", kind="volume.create", state="done") == 3
+    made = {"kind": "volume.create", "step": "make_bytes", "direction": "do"}
+    assert grown("pumice_step_seconds_count", **made) == 3
+    assert grown("pumice_step_seconds_count", **made, outcome="done") == 3
+    posted = {"service": "volume", "method": "POST", "route": "/volume/v3/volumes", "status": "2xx"}
+    assert grown("pumice_http_request_seconds_count", **posted) == 3
+    refused = {"route": "/volume/v3/volumes/{id}", "status": "4xx"}
+    assert grown("pumice_http_request_seconds_count", **refused) == 1
+    assert total(after, "pumice_database_up") == 1
+    assert total(after, "pumice_worker_slots") == 32
+
+
+def test_nothing_that_a_client_sends_becomes_a_label(pumice: Installation) -> None:
+    before = len(scrape(pumice))
+    for n in range(50):
+        pumice.http.request(f"ODD{n}", f"{VOLUMES}/{n}-odd/odd-{n}")
+        pumice.http.get(f"/odd-{n}")
+        pumice.http.get(f"{VOLUMES}?odd={n}")
+        pumice.http.post(f"{VOLUMES}/{n}/action", json={f"odd-{n}": {}})
+    text = pumice.http.get("/metrics").text
+    assert "odd" not in text and "ODD" not in text
+    assert len(scrape(pumice)) - before < 100
+
+
+def test_metrics_that_are_switched_off_cost_not_even_the_import() -> None:
+    with installed(PUMICE_METRICS__ENABLED="false") as pumice:
+        start(pumice, "serve")
+        assert pumice.http.get("/metrics").status_code == 404
+        status, told = health(pumice.port)
+        assert (status, told["status"]) == (200, "ok")
+    code = "import pumice.app.serve, sys; sys.exit('prometheus_client' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+async def test_the_log_is_counted_by_kind_state_and_age(database_url: str) -> None:
+    db = open_database(database_url)
+    await schema.migrate(db)
+    who, rules = Scope(UserId("u"), ProjectId("p"), frozenset({"member"})), Rules()
+
+    def work(tx: Transaction) -> None:
+        volume_types.make_default(tx, rules)
+        ids = [create.accept(tx, who, create.Wanted(size=1), rules).operation_id for _ in range(5)]
+
+        def change(number: int, **values: object) -> None:
+            tx.execute(sa.update(operations).where(operations.c.id == ids[number]).values(values))
+
+        change(0, created_at=now() - timedelta(seconds=500))
+        change(1, created_at=now() - timedelta(seconds=900), lease_until=time.time() + 60, owner="here:x")
+        change(2, state="done", settled=True)
+        change(3, state="undoing", settled=True, place="volume:gone@files", run_at=time.time() + 60)
+        change(4, state="waiting")
+
+    await db.write(work)
+    found = await db.read(census, time.time())
+    await db.close()
+    assert {(one.state, one.place, one.number) for one in found} == {
+        ("running", "scheduler", 2),
+        ("cleaning", "volume:gone@files", 1),
+        ("waiting", "scheduler", 1),
+    }
+    oldest = next(one.oldest for one in found if one.state == "running")
+    assert oldest is not None and 490 < (now() - oldest).total_seconds() < 600, "what is in hand does not wait"
+    assert all(one.oldest is None for one in found if one.state != "running")
+
+
+@pytest.mark.real
+def test_workers_are_told_as_one_and_the_dead_are_not_forgotten(postgres: PostgresServer) -> None:
+    name = postgres.take()
+    with installed(postgres.url(name)) as pumice:
+        api = pumice.launch("api", "--workers", "2")
+        pumice.log_in()
+        asked = {"service": "volume", "method": "GET", "status": "2xx"}
+
+        def told() -> float:
+            return total(scrape(pumice), "pumice_http_request_seconds_count", **asked)
+
+        before = told()
+        headers = {"X-Auth-Token": pumice.http.headers["X-Auth-Token"]}
+        for _ in range(40):  # each on a connection of its own: either worker may take it
+            url = f"http://127.0.0.1:{pumice.port}{VOLUMES}"
+            assert httpx.get(url, headers=headers, timeout=30).status_code == 200
+        assert {told() - before for _ in range(12)} == {40.0}, "who is asked adds up both"
+        workers = Path(f"/proc/{api.pid}/task/{api.pid}/children")
+        first = workers.read_text().split()
+        os.kill(int(first[0]), signal.SIGKILL)
+        pumice.wait(
+            lambda: len(alive := workers.read_text().split()) == 2 and first[0] not in alive, "none is started"
+        )
+        assert told() - before >= 40.0
+        (directory,) = pumice.state_dir.glob("metrics-*")
+        assert {path.stem.rpartition("_")[2] for path in directory.iterdir()} <= {"0", "1"}
+        assert pumice.stop("api") == 0
+        assert not directory.exists()
+    postgres.give_back(name)
+
+
+@pytest.mark.real
+@pytest.mark.timeout(240)
+def test_each_role_says_whether_it_is_well_also_while_the_database_is_away() -> None:
+    server = PostgresServer()
+    ports = {role: free_port() for role in ("scheduler", "volume", "compute")}
+    try:
+        with installed(server.url(server.take()), PUMICE_METRICS__PORTS=json.dumps(ports)) as pumice:
+            start(pumice, "api", "scheduler", "volume", "compute")
+            look_at_each_role(pumice, {**ports, "api": pumice.port}, server)
+    finally:
+        server.close()
+
+
+def look_at_each_role(pumice: Installation, ports: dict[str, int], server: PostgresServer) -> None:
+    for role, port in ports.items():
+        status, told = health(port)
+        assert (status, told["status"], told["roles"], told["host"]) == (200, "ok", [role], "here"), told
+    _, told = health(ports["volume"])
+    assert told["services"]["cinder-volume here@fake"]["well"]
+    assert total(scrape(pumice, ports["volume"]), "pumice_worker_slots") == 32
+    server.stop()
+    for role, port in ports.items():
+        began = time.monotonic()
+        status, told = health(port)
+        assert status == 503 and "database" in told["unwell"], (role, told)
+        assert time.monotonic() - began < 10, "it answers at once, however busy this machine is"
+        assert total(scrape(pumice, port), "pumice_info") == 1, "metrics go on"
+    assert total(scrape(pumice), "pumice_database_up") == 0
+    server.start()
+    for role, port in ports.items():
+        pumice.wait(lambda port=port: health(port)[0] == 200, f"{role} does not recover")
+    assert total(scrape(pumice, ports["volume"]), "pumice_database_reconnects_total") > 0
+
+
+def test_a_port_that_is_taken_stops_nothing() -> None:
+    port = free_port()
+    with installed(PUMICE_METRICS__PORTS=json.dumps({"api": port})) as pumice:
+        with socket.create_server(("127.0.0.1", port)):
+            start(pumice, "serve")
+            assert "metrics.nowhere" in pumice.log("serve")
+            assert pumice.http.get("/metrics").status_code == 200
+        pumice.stop("serve")
+        start(pumice, "serve")
+        assert pumice.http.get("/metrics").status_code == 404, "they are answered elsewhere"
+        assert total(scrape(pumice, port), "pumice_info") == 1

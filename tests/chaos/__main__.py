@@ -1,0 +1,32 @@
+"""Chaos: clients ask, a nemesis breaks things, and in the end everything must be as it must be.
+
+``python -m tests.chaos --seed 7 --minutes 5``, or ``make chaos SEED=7 MINUTES=5``. Needs root and PostgreSQL.
+"""
+
+import argparse
+import asyncio
+import random
+import sys
+import time
+from pathlib import Path
+
+from tests.chaos.run import run
+
+
+def main() -> int:
+    """Run it, and print the table. 1 if anything was not as it must be."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--seed", type=int, default=None, help="what everything is drawn from")
+    parser.add_argument("--minutes", type=float, default=30.0, help="how long things go wrong")
+    parser.add_argument("--compute-hosts", type=int, default=1)
+    given = parser.parse_args()
+    seed = random.randrange(1_000_000) if given.seed is None else given.seed
+    logs = Path(".cache/chaos") / f"seed-{seed}-{time.strftime('%H%M%S')}"
+    print(f"chaos: seed {seed}, {given.minutes:g} minutes", flush=True)
+    verdict = asyncio.run(run(seed, given.minutes, given.compute_hosts, logs))
+    verdict.show()
+    return 0 if verdict.good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

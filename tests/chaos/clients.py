@@ -1,0 +1,380 @@
+"""Clients that follow their plans, one step after the other, and tell the model what they were answered."""
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+from tests.chaos.caller import IMAGES, MARK, MARK_AT, PATHS, PATIENCE, SERVERS, SNAPSHOTS, VOLUMES, Caller
+from tests.chaos.model import GONE, Effect, Facts, Model, Request, Thing
+from tests.chaos.plan import Step
+from tests.chaos.world import World
+
+NOTHING = bytes(MARK)
+
+
+class Client(Caller):
+    """Follows one plan. A method named like a verb does a step of it; what makes no sense is passed over."""
+
+    def __init__(
+        self, number: int, world: World, model: Model, headers: Mapping[str, str], guest_image: str
+    ) -> None:
+        super().__init__(f"client{number}", world, model, headers)
+        self.guest_image = guest_image
+        self.slots: dict[str, Thing] = {}
+        self.attachments: dict[Thing, str] = {}
+        self._made = 0
+        self._cancels = False
+        """Whether what is asked next is to be cancelled."""
+
+    async def follow(self, step: Step) -> None:
+        """Do one step."""
+        self._cancels = step.cancel
+        await getattr(self, step.verb)(step.slot, step.other)
+
+    async def end(self, request: Request, patience: float = PATIENCE) -> bool:
+        """Wait for what was accepted, after an operator asked it to turn back where the plan has that."""
+        if self._cancels:
+            self._cancels = False
+            for operation in await self._operations(request):
+                await asyncio.to_thread(self.world.command, "operations", "cancel", operation["id"])
+        return await super().end(request, patience)
+
+    def _new(self, kind: str) -> Thing:
+        self._made += 1
+        return self.model.thing(kind, f"{self.name}-{kind}{self._made}")
+
+    def _at(self, slot: str, *statuses: str) -> Thing | None:
+        """What is in a slot, if it is known to be in one of these states."""
+        thing = self.slots.get(slot)
+        return thing if thing is not None and thing.is_now(*statuses) else None
+
+    # --- volumes --------------------------------------------------------------------------------
+
+    async def create(self, slot: str, _: str) -> None:
+        """An empty volume."""
+        await self._create(slot, {"size": 1}, 1, {0: NOTHING, MARK_AT: NOTHING})
+
+    async def create_from_image(self, slot: str, image: str) -> None:
+        """A volume with an image's bytes."""
+        if source := self._at(image, "active"):
+            contents = source.contents | {MARK_AT: NOTHING}
+            await self._create(slot, {"size": 1, "imageRef": source.id}, 1, contents)
+
+    async def create_from_volume(self, slot: str, volume: str) -> None:
+        """A clone."""
+        if source := self._at(volume, "available", "in-use"):
+            assert source.known is not None
+            size = source.known.size
+            await self._create(slot, {"source_volid": source.id}, size, source.contents)
+
+    async def create_from_snapshot(self, slot: str, snapshot: str) -> None:
+        """A volume as another was once."""
+        if source := self._at(snapshot, "available"):
+            assert source.known is not None
+            await self._create(slot, {"snapshot_id": source.id}, source.known.size, source.contents)
+
+    async def _create(
+        self, slot: str, wanted: dict[str, Any], size: int, contents: dict[int, bytes]
+    ) -> Thing | None:
+        if self._at(slot, "in-use", "attaching"):  # an earlier step did not do what the plan has of it
+            await self.disconnect(slot, "")
+        if self._at(slot, "error", "available"):
+            await self.delete(slot, "")
+        if self._at(slot, "in-use", "attaching"):
+            return None
+        volume = self.slots[slot] = self._new("volume")
+        effect = Effect(volume, Facts("available", size), frozenset({Facts("error", size)}))
+        wanted["name"] = volume.name
+        request, body = await self.ask(
+            f"create {volume.name} {wanted}",
+            "volume.create",
+            (effect,),
+            "POST",
+            VOLUMES,
+            json={"volume": wanted},
+        )
+        if body is None:
+            return None
+        volume.id, volume.contents = body["volume"]["id"], dict(contents)
+        await self.end(request)
+        return volume if volume.is_now("available") else None
+
+    async def write(self, slot: str, _: str) -> None:
+        """Write a mark into a volume that nobody has."""
+        if (volume := self._at(slot, "available")) and (path := self.world.bytes_of(volume.id)):
+            mark = f"{volume.name}/{self._made}/{len(volume.requests)}".encode().ljust(MARK, b".")
+            with contextlib.suppress(OSError), path.open("r+b") as file:  # the disk may be full
+                volume.contents.pop(MARK_AT, None)
+                os.pwrite(file.fileno(), mark, MARK_AT)
+                volume.contents[MARK_AT] = mark
+
+    async def extend(self, slot: str, _: str) -> None:
+        """One GiB more."""
+        if volume := self._at(slot, "available"):
+            assert volume.known is not None
+            now = volume.known
+            larger = now._replace(size=now.size + 1)
+            effect = Effect(volume, larger, frozenset({now._replace(status="error_extending")}))
+            await self._act(
+                volume, "extend", "volume.extend", (effect,), {"os-extend": {"new_size": larger.size}}
+            )
+
+    async def delete(self, slot: str, _: str) -> None:
+        """A volume that nobody has."""
+        if volume := self._at(slot, "available", "error", "error_extending", "error_deleting"):
+            assert volume.known is not None
+            effect = Effect(volume, GONE, frozenset({volume.known._replace(status="error_deleting")}))
+            await self._do(
+                f"delete {volume.name}", "volume.delete", (effect,), "DELETE", f"{VOLUMES}/{volume.id}"
+            )
+
+    async def delete_or_connect(self, slot: str, _: str) -> None:
+        """Both at once: one of them must be refused."""
+        await asyncio.gather(self.delete(slot, ""), self.connect(slot, ""))
+
+    async def delete_or_snapshot(self, slot: str, snapshot: str) -> None:
+        """Both at once: one of them must be refused."""
+        await asyncio.gather(self.delete(slot, ""), self.snapshot(snapshot, slot))
+
+    async def attach_or_connect(self, slot: str, server: str) -> None:
+        """To a guest and to another host at once: one of them must be refused."""
+        await asyncio.gather(self.attach(slot, server), self.connect(slot, ""))
+
+    async def delete_in_use(self, slot: str, _: str) -> None:
+        """It must be refused."""
+        if volume := self._at(slot, "in-use"):
+            await self._must_be_refused(volume)
+
+    async def delete_with_snapshot(self, slot: str, _: str) -> None:
+        """It must be refused."""
+        volume = self._at(slot, "available")
+        snapshots = [thing for name, thing in self.slots.items() if name.startswith("s")]
+        if volume and any(it.is_now("available") and it.of == volume.id for it in snapshots):
+            await self._must_be_refused(volume)
+
+    async def _must_be_refused(self, volume: Thing) -> None:
+        assert volume.known is not None
+        effect = Effect(volume, volume.known)
+        what = f"delete {volume.name}, which must be refused"
+        request, body = await self.ask(what, "", (effect,), "DELETE", f"{VOLUMES}/{volume.id}")
+        if body is not None:
+            self.model.breach(f"{request}: it was accepted", volume)
+            volume.lost = True
+
+    # --- snapshots and images -------------------------------------------------------------------
+
+    async def snapshot(self, slot: str, of: str) -> None:
+        """A snapshot, of a volume in use as well."""
+        await self.delete_snapshot(slot, "")  # one that the plan does not know of
+        volume = self._at(of, "available", "in-use")
+        if volume is None or self._at(slot, "available"):
+            return
+        assert volume.known is not None
+        size = volume.known.size
+        snapshot = self.slots[slot] = self._new("snapshot")
+        effect = Effect(snapshot, Facts("available", size), frozenset({Facts("error", size)}))
+        wanted = {"volume_id": volume.id, "name": snapshot.name, "force": True}
+        request, body = await self.ask(
+            f"snapshot {snapshot.name} of {volume.name}",
+            "snapshot.create",
+            (effect,),
+            "POST",
+            SNAPSHOTS,
+            json={"snapshot": wanted},
+        )
+        if body is not None:
+            snapshot.id, snapshot.of = body["snapshot"]["id"], volume.id
+            snapshot.contents = dict(volume.contents)
+            await self.end(request)
+
+    async def delete_snapshot(self, slot: str, _: str) -> None:
+        """The snapshot is not needed any more."""
+        if snapshot := self._at(slot, "available", "error", "error_deleting"):
+            assert snapshot.known is not None
+            effect = Effect(snapshot, GONE, frozenset({snapshot.known._replace(status="error_deleting")}))
+            path = f"{SNAPSHOTS}/{snapshot.id}"
+            await self._do(f"delete {snapshot.name}", "snapshot.delete", (effect,), "DELETE", path)
+
+    async def upload(self, slot: str, _: str) -> None:
+        """An image of 2 MiB that begins with its own name."""
+        if self._at(slot, "active"):
+            return
+        image = self.slots[slot] = self._new("image")
+        wanted = {"name": image.name, "disk_format": "raw", "container_format": "bare"}
+        effect = Effect(image, Facts("queued"))
+        request, body = await self.ask(f"create {image.name}", "", (effect,), "POST", IMAGES, json=wanted)
+        if body is None:
+            return
+        image.id = body["id"]
+        await self.end(request)
+        image.contents = {0: image.name.encode().ljust(MARK, b"-")}
+        content = image.contents[0].ljust(2 * 1024 * 1024, b"-")
+        effect = Effect(image, Facts("active"), frozenset({Facts("saving")}))
+        headers = {"Content-Type": "application/octet-stream"}
+        path = f"{IMAGES}/{image.id}/file"
+        what = f"upload {image.name}"
+        request, body = await self.ask(what, "", (effect,), "PUT", path, content=content, headers=headers)
+        if body is not None:
+            await self.end(request)
+
+    async def delete_image(self, slot: str, _: str) -> None:
+        """The image is not needed any more."""
+        if image := self._at(slot, "active", "queued"):
+            await self._do(f"delete {image.name}", "", (Effect(image, GONE),), "DELETE", f"{IMAGES}/{image.id}")
+
+    # --- attachments, without and with a guest --------------------------------------------------
+
+    async def connect(self, slot: str, _: str) -> None:
+        """Through the attachments API, as another hypervisor would: connect, then complete."""
+        volume = self._at(slot, "available")
+        if volume is None:
+            return
+        assert volume.known is not None
+        before, users = volume.known, frozenset({"outside"})
+        connector = {"initiator": f"iqn.2010-10.org.example:{self.name}", "host": self.name, "ip": "192.0.2.7"}
+        wanted = {"volume_uuid": volume.id, "connector": connector}
+        connected = Effect(volume, before._replace(status="attaching"))
+        attaching = f"connect {volume.name}"
+        request, body = await self.ask(
+            attaching,
+            "attachment.connect",
+            (connected,),
+            "POST",
+            "/volume/v3/attachments",
+            json={"attachment": wanted},
+        )
+        if body is None:
+            return
+        self.attachments[volume] = body["attachment"]["id"]
+        if not body["attachment"]["connection_info"]:
+            self.model.breach(f"{request}: connected, but not told where", volume)
+        if await self.end(request) and volume.is_now("attaching"):
+            effect = Effect(volume, before._replace(status="in-use", users=users))
+            path = f"/volume/v3/attachments/{self.attachments[volume]}/action"
+            await self._do(f"complete {volume.name}", "", (effect,), "POST", path, json={"os-complete": None})
+
+    async def disconnect(self, slot: str, _: str) -> None:
+        """Through the attachments API."""
+        volume = self._at(slot, "in-use", "attaching")
+        if volume and volume in self.attachments:
+            assert volume.known is not None
+            effect = Effect(volume, volume.known._replace(status="available", users=frozenset()))
+            path = f"/volume/v3/attachments/{self.attachments[volume]}"
+            await self._do(f"disconnect {volume.name}", "attachment.disconnect", (effect,), "DELETE", path)
+
+    async def boot(self, slot: str, _: str) -> None:
+        """A volume from the guest's image, and a server that boots from it."""
+        await self.delete_server(slot, "")
+        if self._at(slot, "ACTIVE", "SHUTOFF", "ERROR") or self._at("root", "in-use"):
+            return
+        root = await self._create("root", {"size": 1, "imageRef": self.guest_image}, 1, {MARK_AT: NOTHING})
+        if root is None:
+            return
+        server = self.slots[slot] = self._new("server")
+        assert root.known is not None
+        used = root.known._replace(status="in-use", users=frozenset({server.name}))
+        effects = (Effect(server, Facts("ACTIVE"), frozenset({Facts("ERROR")})), Effect(root, used))
+        disk = {"boot_index": 0, "uuid": root.id, "source_type": "volume", "destination_type": "volume"}
+        await self._boot(server, f"from {root.name}", effects, disk)
+
+    async def boot_from_image(self, slot: str, _: str) -> None:
+        """A server that makes its root volume itself, and takes it along when it goes."""
+        await self.delete_server(slot, "")
+        if self._at(slot, "ACTIVE", "SHUTOFF", "ERROR"):
+            return
+        server = self.slots[slot] = self._new("server")
+        effect = Effect(server, Facts("ACTIVE"), frozenset({Facts("ERROR")}))
+        disk = {"boot_index": 0, "uuid": self.guest_image, "source_type": "image", "destination_type": "volume"}
+        disk |= {"volume_size": 1, "delete_on_termination": True}
+        await self._boot(server, "from the image", (effect,), disk)
+
+    async def _boot(self, server: Thing, how: str, effects: tuple[Effect, ...], disk: dict[str, Any]) -> None:
+        wanted = {"name": server.name, "flavorRef": "1", "networks": "none", "block_device_mapping_v2": [disk]}
+        what = f"boot {server.name} {how}"
+        request, body = await self.ask(what, "server.boot", effects, "POST", SERVERS, json={"server": wanted})
+        if body is not None:
+            server.id = body["server"]["id"]
+            await self.end(request)
+            if server.is_now("ACTIVE"):
+                await self._wait_for_guest(server)
+
+    async def _wait_for_guest(self, server: Thing) -> None:
+        """One that has not booted keeps every disk. It may never: a fault may have hit it."""
+        give_up = time.monotonic() + 60
+        while time.monotonic() < give_up:
+            with contextlib.suppress(httpx.HTTPError):
+                body = {"os-getConsoleOutput": {"length": None}}
+                answer = await self.http.post(f"{SERVERS}/{server.id}/action", json=body)
+                if answer.status_code == 200 and "PUMICE-GUEST ready" in answer.json()["output"]:
+                    return
+            await asyncio.sleep(1)
+
+    async def attach(self, slot: str, server_slot: str) -> None:
+        """Plug a volume into the server."""
+        volume, server = self._at(slot, "available"), self._at(server_slot, "ACTIVE", "SHUTOFF")
+        if volume and server:
+            assert volume.known is not None
+            volume.contents.pop(0, None)  # the guest greets every empty disk
+            effect = Effect(volume, volume.known._replace(status="in-use", users=frozenset({server.name})))
+            body = {"volumeAttachment": {"volumeId": volume.id}}
+            path = f"{SERVERS}/{server.id}/os-volume_attachments"
+            what = f"attach {volume.name} to {server.name}"
+            await self._do(what, "server.attach_volume", (effect,), "POST", path, json=body)
+
+    async def detach(self, slot: str, server_slot: str) -> None:
+        """Unplug it."""
+        volume, server = self._at(slot, "in-use"), self._at(server_slot, "ACTIVE", "SHUTOFF")
+        if volume and server and volume.known and server.name in volume.known.users:
+            effect = Effect(volume, volume.known._replace(status="available", users=frozenset()))
+            path = f"{SERVERS}/{server.id}/os-volume_attachments/{volume.id}"
+            what = f"detach {volume.name} from {server.name}"
+            await self._do(what, "server.detach_volume", (effect,), "DELETE", path)
+
+    async def stop(self, slot: str, _: str) -> None:
+        """Power it off."""
+        if server := self._at(slot, "ACTIVE"):
+            await self._act(
+                server, "stop", "server.stop", (Effect(server, Facts("SHUTOFF")),), {"os-stop": None}
+            )
+
+    async def start(self, slot: str, _: str) -> None:
+        """Power it on."""
+        if server := self._at(slot, "SHUTOFF"):
+            await self._act(
+                server, "start", "server.start", (Effect(server, Facts("ACTIVE")),), {"os-start": None}
+            )
+            if server.is_now("ACTIVE"):
+                await self._wait_for_guest(server)
+
+    async def delete_server(self, slot: str, _: str) -> None:
+        """The server goes, its volumes stay; its root is deleted after it."""
+        server = self._at(slot, "ACTIVE", "SHUTOFF", "ERROR")
+        if server is None:
+            return
+        effects = [Effect(server, GONE, frozenset({Facts("ERROR")}))]
+        for volume in self.slots.values():
+            if volume.known and server.name in volume.known.users:
+                free = volume.known._replace(status="available", users=frozenset())
+                effects.append(Effect(volume, free, frozenset({free})))
+        path = f"{SERVERS}/{server.id}"
+        await self._do(f"delete {server.name}", "server.delete", tuple(effects), "DELETE", path)
+        await self.delete("root", "")
+
+    # --- what they share ------------------------------------------------------------------------
+
+    async def _do(
+        self, what: str, kind: str, effects: tuple[Effect, ...], method: str, path: str, **body: Any
+    ) -> None:
+        request, answer = await self.ask(what, kind, effects, method, path, **body)
+        if answer is not None:
+            await self.end(request)
+
+    async def _act(
+        self, thing: Thing, what: str, kind: str, effects: tuple[Effect, ...], action: dict[str, Any]
+    ) -> None:
+        path = f"{PATHS[thing.kind]}/{thing.id}/action"
+        await self._do(f"{what} {thing.name}", kind, effects, "POST", path, json=action)

@@ -1,0 +1,174 @@
+"""What must be true: of each thing, everything that may be so after what was asked and answered.
+
+A thing begins as ``GONE``. A request says what it leads to when it succeeds, and what else it may lead to when
+it fails with an explanation::
+
+    refused (4xx)              nothing has happened
+    accepted, and done         exactly what was asked
+    accepted, and failed       explained, and as it was before or in a state that says so
+    unanswered, 503            any of these, at any later time
+
+So a thing is a set of what it may be. An observation must be one of these, and then it is known again. Nobody
+but its client does anything to a thing.
+"""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+RESTING = {
+    "volume": {"available", "in-use", "reserved", "error", "error_deleting", "error_extending"},
+    "snapshot": {"available", "error", "error_deleting"},
+    "server": {"ACTIVE", "SHUTOFF", "ERROR"},
+    "image": {"queued", "active"},
+}
+"""The states in which nothing is under way. Any other must pass."""
+
+
+class Facts(NamedTuple):
+    """What a thing is: its status, its size in GiB, the ids of the servers and hosts that have it."""
+
+    status: str
+    size: int = 0
+    users: frozenset[str] = frozenset()
+
+
+GONE = Facts("gone")
+
+
+@dataclass(eq=False)
+class Thing:
+    """A volume, snapshot, server or image. Its name is its own, so that it is found without its id too."""
+
+    kind: str
+    name: str
+    id: str = ""
+    may: frozenset[Facts] = frozenset({GONE})
+    contents: dict[int, bytes] = field(default_factory=dict)
+    """What is known of its bytes, by their offset."""
+    of: str = ""
+    """The id of a snapshot's volume."""
+    lost: bool = False
+    """Its client gave it up: nothing more is asked of it."""
+    requests: "list[Request]" = field(default_factory=list)
+
+    @property
+    def known(self) -> Facts | None:
+        """What it is, where that is certain."""
+        return next(iter(self.may)) if len(self.may) == 1 and not self.lost else None
+
+    def is_now(self, *statuses: str) -> bool:
+        """Whether it is known to be in one of these."""
+        return self.known is not None and self.known.status in statuses
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name} ({self.id or 'no id'})"
+
+
+class Effect(NamedTuple):
+    """What a request leads to, for one thing."""
+
+    thing: Thing
+    done: Facts
+    failed: frozenset[Facts] = frozenset()
+    """What it may be after an explained failure, besides what it was before."""
+
+
+class Breach(Exception):
+    """Something that must be true is not."""
+
+
+@dataclass(eq=False)
+class Request:
+    """One thing that a client asked for, and what became of it."""
+
+    number: int
+    client: str
+    what: str
+    kind: str
+    """The operation's kind, empty for what has none."""
+    effects: tuple[Effect, ...]
+    answer: int = 0
+    """The HTTP status; 0: none came."""
+    said: str = ""
+    """The body of a refusal."""
+    request_id: str = ""
+    outcome: str = "under way"
+    """``done``, ``explained``, ``refused``, ``unanswered``; or ``stuck``, ``unexplained``."""
+
+    def settle(self, outcome: str) -> None:
+        """Say how it ended: each of its things may be so now."""
+        self.outcome = outcome
+        for thing, done, failed in self.effects:
+            if outcome == "done":
+                thing.may = frozenset({done})
+            elif outcome == "explained":
+                thing.may |= failed
+            elif outcome == "unanswered":
+                thing.may |= failed | {done}
+
+    def __str__(self) -> str:
+        answer = self.answer or "no answer"
+        return (
+            f"#{self.number} {self.client}: {self.what}: {answer} {self.request_id}, {self.outcome} {self.said}"
+        )
+
+
+class Model:
+    """Everything that was ever asked for, and every breach."""
+
+    def __init__(self) -> None:
+        self.things: list[Thing] = []
+        self.requests: list[Request] = []
+        self.breaches: list[str] = []
+        self.compared = 0
+        """How often a volume's or snapshot's bytes were looked at."""
+        self._numbers = itertools.count(1)
+
+    def thing(self, kind: str, name: str) -> Thing:
+        """A new thing, which nobody has asked for yet."""
+        thing = Thing(kind, name)
+        self.things.append(thing)
+        return thing
+
+    def request(self, client: str, what: str, kind: str, *effects: Effect) -> Request:
+        """A request that is about to be made."""
+        request = Request(next(self._numbers), client, what, kind, effects)
+        self.requests.append(request)
+        for effect in effects:
+            effect.thing.requests.append(request)
+        return request
+
+    def observe(self, thing: Thing, seen: Facts) -> None:
+        """Compare, and know it again."""
+        if seen in thing.may:
+            thing.may = frozenset({seen})
+            return
+        may = " or ".join(sorted(f"{facts.status} {facts.size} {sorted(facts.users)}" for facts in thing.may))
+        self.breach(f"{thing} is {seen.status} {seen.size} {sorted(seen.users)}, and must be {may}", thing)
+        thing.may, thing.lost = frozenset({seen}), True
+
+    def compare(self, thing: Thing, offset: int, found: bytes) -> None:
+        """Compare some of its bytes with what they must be."""
+        self.compared += 1
+        if found != thing.contents[offset]:
+            self.breach(f"{thing} has {found!r} at {offset}, and must have {thing.contents[offset]!r}", thing)
+            del thing.contents[offset]
+
+    def breach(self, what: str, thing: Thing | None = None) -> None:
+        """Note a breach, with all that was asked of the thing."""
+        history = [f"    {request}" for request in (thing.requests if thing else ())]
+        self.breaches.append("\n".join([what, *history]))
+
+    def count(self) -> dict[str, int]:
+        """How many requests ended how."""
+        outcomes = [request.outcome for request in self.requests]
+        return {outcome: outcomes.count(outcome) for outcome in sorted(set(outcomes))}
+
+    def refusals(self) -> Iterator[str]:
+        """Each kind of refusal, with how often it was said."""
+        texts = [
+            f"{it.answer} {it.what.split()[0]}: {it.said}" for it in self.requests if it.outcome == "refused"
+        ]
+        yield from (f"{texts.count(text)} x {text}" for text in sorted(set(texts)))

@@ -1,0 +1,183 @@
+"""What goes wrong, and when: faults that are drawn from the seed, done to the world, and healed after a while.
+
+A fault comes after so many more requests of the clients, and lasts so many seconds: a lease is a matter of
+seconds, and what it hits may keep the clients from asking anything. Faults overlap; none hits what is being
+hurt already.
+"""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from tests.chaos.network import HUB
+from tests.chaos.world import LEASE_SECONDS, World
+
+LONGEST_SILENCE = 25.0
+"""Seconds after which the next fault comes although the clients ask too little."""
+AT_ONCE = 2
+"""Faults at a time, at most."""
+LEFT_OUT = frozenset({"kill -9 QEMU"})
+"""What Pumice does not get over yet."""
+
+
+class Fault(NamedTuple):
+    """One fault: its kind, which of the possible victims, after how many more requests, for how long."""
+
+    kind: str
+    victim: int
+    after: int
+    seconds: float
+
+
+KINDS = {
+    "kill -9 volume": 3,
+    "kill -9 compute": 3,
+    "kill -9 scheduler": 3,
+    "kill -9 API": 2,
+    "kill -9 API worker": 2,
+    "stop volume": 2,
+    "stop compute": 2,
+    "stop scheduler": 2,
+    "stop API": 1,
+    "PostgreSQL immediate": 2,
+    "PostgreSQL kill -9": 2,
+    "kill -9 tgtd": 2,
+    "kill -9 libvirtd": 2,
+    "kill -9 QEMU": 2,
+    "fill disk": 2,
+    "cut host from database": 2,
+    "cut volume from compute": 2,
+    "kill everything": 1,
+}
+"""The faults, with their weights."""
+
+
+def faults(seed: int) -> Iterator[Fault]:
+    """The endless plan: a pure function of the seed."""
+    dice = random.Random(f"{seed}/nemesis")
+    while True:
+        kind = dice.choices(list(KINDS), list(KINDS.values()))[0]
+        victim, after = dice.randrange(1000), dice.randint(4, 16)
+        long = kind.startswith(("stop", "cut"))
+        seconds = dice.uniform(1.5, 3) * LEASE_SECONDS if long else dice.uniform(0, 6)
+        yield Fault(kind, victim, after, round(seconds, 1))
+
+
+class Nemesis:
+    """Follows the plan on a world; ``asked`` says how many requests were made so far."""
+
+    def __init__(self, world: World, seed: int, asked: Callable[[], int]) -> None:
+        self.world = world
+        self.asked = asked
+        self.done: Counter[str] = Counter()
+        self._plan = faults(seed)
+        self._hurt: dict[str, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Until cancelled. ``heal`` afterwards."""
+        for fault in self._plan:
+            await self._wait(fault.after)
+            while len(self._hurt) >= AT_ONCE:
+                await asyncio.wait(self._hurt.values(), return_when=asyncio.FIRST_COMPLETED)
+                self._forget_healed()
+            self._begin(fault)
+
+    async def heal(self) -> None:
+        """Wait until everything that was hurt is healed."""
+        for task in self._hurt.values():
+            await task
+        self._hurt.clear()
+
+    async def _wait(self, requests: int) -> None:
+        start, loop = self.asked(), asyncio.get_running_loop()
+        give_up = loop.time() + LONGEST_SILENCE
+        while self.asked() < start + requests and loop.time() < give_up:
+            await asyncio.sleep(0.05)
+        self._forget_healed()
+
+    def _forget_healed(self) -> None:
+        for victim, task in list(self._hurt.items()):
+            if task.done():
+                task.result()
+                del self._hurt[victim]
+
+    def _begin(self, fault: Fault) -> None:
+        victim = self._victim(fault)
+        busy = "everything" in self._hurt or (victim == "everything" and self._hurt)
+        if not victim or victim in self._hurt or busy or fault.kind in LEFT_OUT:
+            return
+        self.done[fault.kind] += 1
+        self.world.tell(f"NEMESIS {fault.kind}: {victim} for {fault.seconds} s")
+        self._hurt[victim] = asyncio.create_task(self._hit(fault, victim))
+
+    def _victim(self, fault: Fault) -> str:
+        """Whom it hits; empty where that cannot be."""
+        world = self.world
+        schedulers = [name for name in world.names if name.startswith("scheduler")]
+        among = {
+            "volume": world.volume_hosts,
+            "tgtd": [f"tgtd of {host}" for host in world.volume_hosts],
+            "disk": [f"disk of {host}" for host in world.volume_hosts],
+            "compute": world.compute_hosts,
+            "libvirtd": [f"libvirtd of {host}" for host in world.compute_hosts],
+            "scheduler": schedulers,
+            "API": ["api"],
+            "worker": ["api"],
+            "database": [f"{HUB}-{host}" for host in world.hosts] if world.network.can_cut else [],
+        }
+        if fault.kind == "cut volume from compute":
+            pairs = [f"{one}-{other}" for one in world.volume_hosts for other in world.compute_hosts]
+            victims = pairs if world.network.can_cut else []
+        elif fault.kind.startswith("PostgreSQL"):
+            victims = ["postgres"]
+        else:
+            victims = among.get(fault.kind.split()[-1], [fault.kind.split()[-1]])
+        return victims[fault.victim % len(victims)] if victims else ""
+
+    async def _hit(self, fault: Fault, victim: str) -> None:
+        world = self.world
+        match fault.kind.split():
+            case ["kill", "-9", "tgtd" | "libvirtd"]:
+                world.kill_daemon(victim.split()[-1])
+            case ["kill", "-9", "QEMU"]:
+                world.kill_guest(fault.victim)
+            case ["kill", "-9", "API", "worker"]:
+                world.kill_worker(fault.victim)
+            case ["kill", "-9", *_]:
+                await self._down([victim], fault.seconds)
+            case ["kill", "everything"]:
+                await self._down(world.names, fault.seconds, postgres="kill -9")
+            case ["PostgreSQL", *how]:
+                await self._down([], fault.seconds, postgres=" ".join(how))
+            case ["stop", *_]:
+                world.pause(victim)
+                await asyncio.sleep(fault.seconds)
+                world.go_on(victim)
+            case ["fill", "disk"]:
+                host = victim.split()[-1]
+                await asyncio.to_thread(world.fill, host)
+                await asyncio.sleep(fault.seconds)
+                world.empty(host)
+            case ["cut", *_]:
+                one, other = victim.split("-")
+                world.network.cut(one, other)
+                await asyncio.sleep(fault.seconds)
+                world.network.mend(one, other)
+        world.tell(f"NEMESIS healed: {fault.kind}: {victim}")
+
+    async def _down(self, names: list[str], seconds: float, postgres: str = "") -> None:
+        """Dead, all at once, and started again after a while."""
+        world = self.world
+        world.held.update(names)
+        for name in names:
+            world.kill(name)
+        if postgres:
+            await asyncio.to_thread(world.stop_postgres, immediate=postgres == "immediate")
+        await asyncio.sleep(seconds)
+        if postgres:
+            await asyncio.to_thread(world.postgres.start)
+        for name in names:
+            world.held.discard(name)
+            world.start(name)

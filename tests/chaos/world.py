@@ -1,0 +1,364 @@
+"""A whole installation of real processes on hosts of their own, each of which can be hurt and healed.
+
+    hub        PostgreSQL (fsync on), the API with two workers, two schedulers
+    volume1…2  `pumice volume`: files in a small file system of its own, and a tgtd
+    compute1…  `pumice compute`: a libvirtd and its guests
+
+A process that ends although nobody held it down is started again, as an init system would (``keep_up``). This
+module knows nothing of what is asked of the installation, nor when something is to go wrong.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import yaml
+from tests.chaos.network import HUB, Network
+from tests.postgres_server import PostgresServer
+
+from pumice.app.serve import free_port
+from pumice.backends.targets.tgtd import TgtDaemon
+from pumice.hypervisor.libvirtd import LibvirtDaemon
+
+LEASE_SECONDS = 5.0
+POOL_BYTES = 640 * 1024 * 1024
+PATIENCE = 60.0
+AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What asyncpg says when the database is not there, or goes at this moment."""
+_MOUNT, _UMOUNT = "mount", "umount"
+
+
+class World:
+    """The installation. ``tell`` is called with everything that happens to it."""
+
+    def __init__(self, volume_hosts: int, compute_hosts: int, tell: Callable[[str], None]) -> None:
+        self.tell = tell
+        self.volume_hosts = [f"volume{n}" for n in range(1, volume_hosts + 1)]
+        self.compute_hosts = [f"compute{n}" for n in range(1, compute_hosts + 1)]
+        self.hosts = [*self.volume_hosts, *self.compute_hosts]
+        self.directory = Path(tempfile.mkdtemp(prefix="pumice-"))  # short: sockets lie in it
+        self.directory.chmod(0o711)  # PostgreSQL's user finds its rules in it
+        self.network = Network(self.hosts)
+        self.held: set[str] = set()
+        """Processes that are not to be started again for now."""
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.ended_by_themselves = 0
+        self.url = f"http://127.0.0.1:{free_port()}"
+        self.postgres: PostgresServer
+        self._commands = {
+            "api": (HUB, ["api", "--workers", "2"]),
+            "scheduler1": (HUB, ["scheduler"]),
+            "scheduler2": (HUB, ["scheduler"]),
+            **{host: (host, ["volume"]) for host in self.volume_hosts},
+            **{host: (host, ["compute"]) for host in self.compute_hosts},
+        }
+        self.names = list(self._commands)
+        port = 3260 if self.network.can_cut else None
+        self._portals = {
+            host: f"{self.network.address[host]}:{port or free_port()}" for host in self.volume_hosts
+        }
+
+    def _start_postgres(self) -> None:
+        rules = self.directory / "pg_hba.conf"
+        rules.write_text("local all all trust\nhost all all samenet trust\n")
+        rules.chmod(0o644)
+        settings = {
+            "listen_addresses": self.network.address[HUB] if self.network.can_cut else "",
+            "hba_file": str(rules),
+            "fsync": "on",
+            "synchronous_commit": "on",
+            "full_page_writes": "on",
+            "max_connections": "200",
+            "shared_buffers": "64MB",
+            "tcp_user_timeout": "10000",
+        }
+        self.postgres = PostgresServer(settings)
+        self._database = self.postgres.take()
+
+    def _furnish(self) -> None:
+        """The hosts' directories: a small file system for each pool, the images shared by all."""
+        for host in [HUB, *self.hosts]:
+            (self.directory / host).mkdir()
+        (self.directory / HUB / "images").mkdir(mode=0o700)
+        for host in self.hosts:
+            (self.directory / host / "images").symlink_to(self.directory / HUB / "images")
+        for host in self.volume_hosts:
+            self.pool(host).mkdir()
+            _run(_MOUNT, "-t", "tmpfs", "-o", f"size={POOL_BYTES}", "pumice-chaos", str(self.pool(host)))
+
+    def pool(self, host: str) -> Path:
+        """The directory of a volume host's only pool."""
+        return self.directory / host / "pool"
+
+    def environment(self, host: str) -> dict[str, str]:
+        """The settings of a host."""
+        address = self.network.address
+        backend = {"files": {"pools": {"pool": str(self.pool(host))}, "max_over_subscription_ratio": 1000}}
+        return {
+            **os.environ,
+            "PUMICE_STATE_DIR": str(self.directory / host),
+            "PUMICE_HOST": host,
+            "PUMICE_DATABASE_URL": self._database_url(),
+            "PUMICE_API__PORT": self.url.rpartition(":")[2],
+            "PUMICE_QUOTAS": json.dumps({"volumes": -1, "gigabytes": -1, "snapshots": -1}),
+            "PUMICE_BACKENDS": json.dumps(backend if host in self.volume_hosts else {}),
+            "PUMICE_TGT__PORTAL": self._portals.get(host, "127.0.0.1:1"),
+            "PUMICE_COMPUTE__DRIVER": "libvirt" if host in self.compute_hosts else "none",
+            "PUMICE_COMPUTE__IP": address[host],
+            "PUMICE_COMPUTE__DETACH_SECONDS": "15",
+            "PUMICE_OPERATIONS__LEASE_SECONDS": str(LEASE_SECONDS),
+            "PUMICE_LOG_FORMAT": "json",
+        }
+
+    def _database_url(self) -> str:
+        if not self.network.can_cut:
+            return self.postgres.url(self._database)
+        return f"postgresql://postgres@{self.network.address[HUB]}/{self._database}"
+
+    # --- the processes --------------------------------------------------------------------------
+
+    def log(self, name: str) -> Path:
+        """Where a process writes."""
+        return self.directory / f"{name}.log"
+
+    def start(self, name: str) -> None:
+        """Start a process that does not run."""
+        if self.is_running(name):
+            return
+        host, words = self._commands[name]
+        argv = [*self.network.inside(host), sys.executable, "-m", "pumice", "--host", host, *words]
+        with self.log(name).open("ab") as log:
+            self.processes[name] = subprocess.Popen(argv, env=self.environment(host), stdout=log, stderr=log)
+
+    def is_running(self, name: str) -> bool:
+        """Whether a process lives."""
+        return name in self.processes and self.processes[name].poll() is None
+
+    def kill(self, name: str) -> None:
+        """kill -9."""
+        if self.is_running(name):
+            self.processes[name].kill()
+            self.processes[name].wait(PATIENCE)
+
+    def pause(self, name: str) -> None:
+        """SIGSTOP, the children of the API as well."""
+        for process in self._family(name):
+            _signal(process, signal.SIGSTOP)
+
+    def go_on(self, name: str) -> None:
+        """SIGCONT."""
+        for process in self._family(name):
+            _signal(process, signal.SIGCONT)
+
+    def kill_worker(self, number: int) -> None:
+        """kill -9 of one of the API's workers."""
+        if workers := self._family("api")[1:]:
+            _signal(workers[number % len(workers)], signal.SIGKILL)
+
+    def _family(self, name: str) -> list[int]:
+        """A process's id and those of its children."""
+        if not self.is_running(name):
+            return []
+        pid = self.processes[name].pid
+        with contextlib.suppress(OSError):
+            return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+        return [pid]
+
+    async def keep_up(self) -> None:
+        """Start again whatever ended without being held down, until cancelled."""
+        while True:
+            for name in self.names:
+                if name not in self.held and not self.is_running(name):
+                    self.ended_by_themselves += 1
+                    self.tell(f"{name} ended by itself ({self.processes[name].returncode}): started again")
+                    self.start(name)
+            await asyncio.sleep(1)
+
+    def stop_postgres(self, *, immediate: bool) -> None:
+        """Stop PostgreSQL at once, or with kill -9."""
+        self.postgres.stop(signal.SIGQUIT if immediate else signal.SIGKILL)
+
+    # --- the daemons and the disks --------------------------------------------------------------
+
+    def tgtd(self, host: str) -> TgtDaemon:
+        """A volume host's target daemon."""
+        return TgtDaemon(self.directory / host / "tgt", self._portals[host])
+
+    def libvirtd(self, host: str) -> LibvirtDaemon:
+        """A compute host's libvirtd."""
+        compute = self.directory / host / "compute"
+        return LibvirtDaemon(compute / "libvirt", compute / "cache")
+
+    def kill_daemon(self, host: str) -> None:
+        """kill -9 of a host's tgtd or libvirtd."""
+        daemon = self.tgtd(host) if host in self.volume_hosts else self.libvirtd(host)
+        if pid := daemon.pid():
+            _signal(pid, signal.SIGKILL)
+
+    def guests(self) -> list[int]:
+        """The QEMU processes of all hosts."""
+        found = subprocess.run(
+            ["pgrep", "-f", f"^[^ ]*qemu-system.*{self.directory}"], capture_output=True, text=True, check=False
+        )
+        return [int(word) for word in found.stdout.split()]
+
+    def kill_guest(self, number: int) -> None:
+        """kill -9 of one QEMU."""
+        if guests := self.guests():
+            _signal(guests[number % len(guests)], signal.SIGKILL)
+
+    def fill(self, host: str) -> None:
+        """Use up all space of a host's pool."""
+        with (self.pool(host) / "filler").open("ab") as filler, contextlib.suppress(OSError):
+            while True:
+                filler.write(bytes(4 * 1024 * 1024))
+                filler.flush()
+
+    def empty(self, host: str) -> None:
+        """Give the space back."""
+        (self.pool(host) / "filler").unlink(missing_ok=True)
+
+    def bytes_of(self, thing_id: str) -> Path | None:
+        """The file of a volume or snapshot, wherever it is."""
+        places = (self.pool(host) / shelf for host in self.volume_hosts for shelf in ("volumes", "snapshots"))
+        return next((place / thing_id for place in places if (place / thing_id).exists()), None)
+
+    # --- looking at it --------------------------------------------------------------------------
+
+    async def rows(self, query: str, *values: object) -> list[Any]:
+        """Rows of the database, waited for while it is away."""
+        while True:
+            try:
+                connection = await asyncpg.connect(
+                    host=str(self.postgres.directory),
+                    user="postgres",
+                    database=self._database,
+                    timeout=10,
+                )
+                try:
+                    return list(await connection.fetch(query, *values))
+                finally:
+                    connection.terminate()
+            except (OSError, TimeoutError, *AWAY):
+                await asyncio.sleep(0.5)
+
+    async def under_way(self) -> list[str]:
+        """The operations that have not ended."""
+        rows = await self.rows(
+            "SELECT id, kind, subject, state, place, steps->>position AS step, owner, error FROM operations "
+            "WHERE state NOT IN ('done', 'failed')"
+        )
+        return [" ".join(f"{name}={value}" for name, value in row.items()) for row in rows]
+
+    def audit(self, host: str) -> list[str]:
+        """What ``pumice audit`` finds at a host."""
+        argv = [*self.network.inside(host), sys.executable, "-m", "pumice", "audit"]
+        done = subprocess.run(
+            argv, env=self.environment(host), capture_output=True, text=True, timeout=120, check=False
+        )
+        said = done.stdout.splitlines() + done.stderr.splitlines()[-5:]
+        return [f"{host}: {line}" for line in said] if done.returncode else []
+
+    def traces(self) -> list[str]:
+        """Bytes and guests that are there, whosever they are."""
+        shelves = (self.pool(host) / shelf for host in self.volume_hosts for shelf in ("volumes", "snapshots"))
+        files = [f"bytes {file}" for shelf in shelves for file in shelf.iterdir()]
+        images = [f"image {file}" for file in (self.directory / HUB / "images").iterdir()]
+        return [*files, *images, *(f"guest, process {guest}" for guest in self.guests())]
+
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """A command of Pumice's at the hub."""
+        argv = [sys.executable, "-m", "pumice", *words]
+        environment = self.environment(HUB)
+        return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+    # --- the whole ------------------------------------------------------------------------------
+
+    async def open(self) -> dict[str, str]:
+        """Start everything and wait until it is up. The headers of a request by the administrator."""
+        self._furnish()
+        await asyncio.to_thread(self._start_postgres)
+        self.start("api")
+        headers = await self._log_in()
+        for name in self.names:
+            self.start(name)
+        async with httpx.AsyncClient(base_url=self.url, headers=headers, timeout=30) as http:
+            for _ in range(600):
+                listed = [await http.get(f"/{kind}/os-services") for kind in ("volume/v3", "compute/v2.1")]
+                services = [service for answer in listed for service in answer.json()["services"]]
+                if sum(it["state"] == "up" for it in services) >= len(self.hosts) + 1:
+                    return headers
+                await asyncio.sleep(0.2)
+        raise AssertionError(f"The installation does not come up; see {self.directory}.")
+
+    async def _log_in(self) -> dict[str, str]:
+        give_up = time.monotonic() + PATIENCE
+        async with httpx.AsyncClient(base_url=self.url, timeout=30) as http:
+            while True:
+                with contextlib.suppress(httpx.TransportError):
+                    if (await http.get("/healthcheck")).status_code == 200:
+                        break
+                assert time.monotonic() < give_up, self.log("api").read_text()[-2000:]
+                await asyncio.sleep(0.1)
+            password = yaml.safe_load((self.directory / HUB / "passwords.yaml").read_text())["admin"]
+            user = {"name": "admin", "domain": {"id": "default"}, "password": password}
+            scope = {"project": {"name": "admin", "domain": {"id": "default"}}}
+            body = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": scope}}
+            answer = await http.post("/identity/v3/auth/tokens", json=body)
+        return {
+            "X-Auth-Token": answer.headers["X-Subject-Token"],
+            "OpenStack-API-Version": "volume 3.71, compute 2.89",
+        }
+
+    def keep_logs(self, folder: Path) -> None:
+        """Copy what everything has written to ``folder``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for log in [*self.directory.glob("*.log"), *self._daemons_logs()]:
+            shutil.copyfile(log, folder / "-".join(log.relative_to(self.directory).parts))
+        shutil.copyfile(self.postgres.directory / "log", folder / "postgres.log")
+
+    def _daemons_logs(self) -> Iterator[Path]:
+        yield from self.directory.glob("*/tgt/*.log")
+        yield from self.directory.glob("*/compute/libvirt/log/**/*.log")
+
+    async def close(self) -> None:
+        """End everything; nothing is left."""
+        self.held.update(self.names)
+        for name, process in self.processes.items():
+            self.go_on(name)
+            process.terminate()
+        for name, process in self.processes.items():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                await asyncio.to_thread(process.wait, 20)
+            self.kill(name)
+        for host in self.volume_hosts:
+            await self.tgtd(host).stop(force=True)
+            with contextlib.suppress(subprocess.CalledProcessError):
+                _run(_UMOUNT, "--lazy", str(self.pool(host)))
+        for host in self.compute_hosts:
+            await self.libvirtd(host).stop(force=True)
+        if hasattr(self, "postgres"):
+            self.postgres.close()
+        self.network.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def _run(*argv: str) -> None:
+    subprocess.run(argv, check=True, capture_output=True, timeout=30)
+
+
+def _signal(process: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, number)

@@ -1,0 +1,105 @@
+"""kill -9 of the volume process while volumes come to a running guest and go, by both doors."""
+
+import asyncio
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from tests.failures.cloud import Cloud
+from tests.failures.row import SLOW, Ending, Row
+from tests.failures.volume_process import BUSY, connector
+from tests.pumice_installation import ATTACHMENTS, IMAGES, SERVERS, VOLUMES
+
+from pumice.app.guest_image import build_guest_image
+from pumice.app.tour.run import cache_dir
+
+
+def attaching_and_detaching(cloud: Cloud, each: int) -> Ending:
+    """So many are being attached by Compute, connected by Block Storage, and detached, half by each of them."""
+    cloud.slow_down(0)
+    server = a_guest(cloud)
+    disks = f"{SERVERS}/{server}/os-volume_attachments"
+    volumes = cloud.volumes(3 * each)
+    attached, connected, detached = volumes[:each], volumes[each : 2 * each], volumes[2 * each :]
+    by_compute, by_storage = detached[: each // 2], detached[each // 2 :]
+    cloud.ask_all(("POST", disks, {"volumeAttachment": {"volumeId": volume}}) for volume in by_compute)
+    links = [attach(cloud, volume, connector(n)) for n, volume in enumerate(by_storage)]
+    reserved = [attach(cloud, volume, None) for volume in connected]
+    cloud.settle()
+    cloud.slow_down(SLOW)
+    asked: list[tuple[str, str, Any]] = []
+    asked += [("POST", disks, {"volumeAttachment": {"volumeId": volume}}) for volume in attached]
+    asked += [
+        ("PUT", f"{ATTACHMENTS}/{link}", {"attachment": {"connector": connector(n)}})
+        for n, link in enumerate(reserved)
+    ]
+    asked += [("DELETE", f"{disks}/{volume}", None) for volume in by_compute]
+    asked += [("DELETE", f"{ATTACHMENTS}/{link}", None) for link in links]
+    with cloud.asking(asked) as answers:
+        cloud.wait_until_busy("volume", BUSY)
+        cloud.kill("volume")
+        cloud.launch("volume")
+    refused = [answer.result().text for answer in answers if answer.result().status_code >= 300]
+    cloud.settle()
+    ended = {
+        "attached by Compute": cloud.ended(VOLUMES, attached),
+        "connected": cloud.ended(VOLUMES, connected),
+        "detached": cloud.ended(VOLUMES, detached),
+    }
+    wanted = dict(
+        zip(ended, (Counter({status: each}) for status in ("in-use", "attaching", "available")), strict=True)
+    )
+    words = "; ".join(
+        f"{counts.total()} {what}" if counts == wanted[what] else f"{what}: {dict(counts)}"
+        for what, counts in ended.items()
+    )
+    return Ending(
+        "; ".join([f"{len(asked) - len(refused)} of {len(asked)} calls answered well", words, *refused]),
+        ended == wanted and not refused,
+    )
+
+
+def attach(cloud: Cloud, volume: str, by: dict[str, Any] | None) -> str:
+    """Reserve a volume; with a connector attach it."""
+    body = {"volume_uuid": volume, **({"connector": by} if by else {})}
+    link = str(cloud.call("POST", ATTACHMENTS, {"attachment": body})["attachment"]["id"])
+    if by:
+        cloud.call("POST", f"{ATTACHMENTS}/{link}/action", {"os-complete": {}})
+    return link
+
+
+def a_guest(cloud: Cloud) -> str:
+    """A server whose guest has booted, so that it lets go of disks."""
+    with tempfile.TemporaryDirectory(prefix="pumice-") as directory:
+        file = asyncio.run(build_guest_image(Path(directory) / "guest.qcow2", cache_dir()))
+        body = {"name": "guest", "disk_format": "qcow2", "container_format": "bare"}
+        image = cloud.call("POST", IMAGES, body)["id"]
+        headers = {"Content-Type": "application/octet-stream"}
+        answer = cloud.http.put(f"{IMAGES}/{image}/file", content=file.read_bytes(), headers=headers)
+        assert answer.status_code == 204, answer.text
+    root = cloud.call("POST", VOLUMES, {"volume": {"size": 1, "imageRef": image}})["volume"]["id"]
+    cloud.settle()
+    flavors = cloud.call("GET", "/compute/v2.1/flavors/detail")["flavors"]
+    flavor = min((one for one in flavors if one["ram"] >= 256), key=lambda one: one["ram"])["id"]
+    server = cloud.boot(root, flavor)
+
+    def ready() -> bool:
+        answer = cloud.http.post(f"{SERVERS}/{server}/action", json={"os-getConsoleOutput": {}})
+        return answer.status_code == 200 and "PUMICE-GUEST ready" in answer.json()["output"]
+
+    cloud.wait(ready, "the guest does not boot", 180)
+    return server
+
+
+ROWS = (
+    Row(
+        "the same with 30 attach and detach calls under way",
+        "all answered 500 after 60 s; 10 attaching, 10 reserved, 10 still attached",
+        "every one as asked",
+        attaching_and_detaching,
+        {"each": 10},
+        {"each": 2},
+        hypervisor="libvirt",
+    ),
+)

@@ -1,0 +1,76 @@
+"""One row of the table: a fault, what the incumbent ended with, what Pumice must end with, and the proof."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from tests.failures.cloud import Cloud
+
+SLOW = 1.5
+"""Seconds that every call of the slowed driver takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What a fault ended with, in words; and whether it is what was promised."""
+
+    words: str
+    kept: bool
+
+
+def counted(found: Counter[str], **wanted: int) -> Ending:
+    """The ending of things that were counted by their status."""
+    return Ending(", ".join(f"{number} {status}" for status, number in sorted(found.items())), found == wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A fault. The incumbent's ending was measured on Cinder 29 with PostgreSQL and RabbitMQ."""
+
+    fault: str
+    incumbent: str
+    promise: str
+    prove: Callable[..., Ending]
+    full: Mapping[str, int]
+    """How many of everything, as the incumbent was given."""
+    short: Mapping[str, int]
+    """The same for a test that must not take long."""
+    hypervisor: str = "fake"
+
+    @property
+    def name(self) -> str:
+        """What it is called in a test's name."""
+        return self.prove.__name__
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A row, and what it ended with."""
+
+    row: Row
+    ending: Ending
+    breaches: list[str]
+    seconds: float
+
+    @property
+    def kept(self) -> bool:
+        """Whether all was as promised, the audit included."""
+        return self.ending.kept and not self.breaches
+
+    @property
+    def words(self) -> str:
+        """The same in words."""
+        return "; ".join([self.ending.words, *(self.breaches or ["audit clean"])])
+
+
+def repeat(row: Row, cloud: Cloud, numbers: Mapping[str, int]) -> Result:
+    """Do the fault to a cloud, and look what becomes of it."""
+    began = time.monotonic()
+    try:
+        ending = row.prove(cloud, **numbers)
+        cloud.settle()
+    except AssertionError as broken:
+        ending = Ending(str(broken), kept=False)
+    seconds = time.monotonic() - began
+    return Result(row, ending, cloud.breaches(), seconds)

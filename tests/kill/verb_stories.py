@@ -1,0 +1,299 @@
+"""For each verb: the stage it needs, the request that begins it, and what must be true once it has ended."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from tests.kill.stories import SERVERS, VOLUMES
+from tests.kill.victim import Victim
+from tests.pumice_installation import ATTACHMENTS, SNAPSHOTS
+
+from pumice.hypervisor.contract import Disk, FileSource
+from pumice.hypervisor.libvirt import LibvirtHypervisor
+from pumice.model.ids import ServerId, new_id
+
+Stage = dict[str, str]
+CONNECTOR = {"initiator": "iqn.2026-11.org.example:client", "host": "client", "ip": "127.0.0.1"}
+
+
+@dataclass(frozen=True, slots=True)
+class VerbStory:
+    """How a verb is tried."""
+
+    prepare: Callable[[Victim], Stage]
+    """Sets the stage, while nothing goes wrong."""
+    request: Callable[[Victim, Stage], object]
+    check: Callable[[Victim, Stage, bool], None]
+    """Told whether it was to end well; asserts what the tenant sees, and clears the stage."""
+
+
+# --- volumes and snapshots ----------------------------------------------------------------------
+
+
+def nothing(pumice: Victim) -> Stage:
+    return {"name": new_id()}
+
+
+def a_volume(pumice: Victim) -> Stage:
+    stage = {"volume": pumice.stories.create()}
+    pumice.settle()
+    return stage
+
+
+def a_snapshot(pumice: Victim) -> Stage:
+    stage = a_volume(pumice)
+    body = {"snapshot": {"volume_id": stage["volume"], "name": new_id()}}
+    stage["snapshot"] = pumice.call("POST", SNAPSHOTS, body)["snapshot"]["id"]
+    pumice.settle()
+    return stage
+
+
+def create_volume(pumice: Victim, stage: Stage) -> httpx.Response:
+    wanted = {"size": 1, "name": stage["name"], "imageRef": pumice.stories.image}
+    return pumice.http.post(VOLUMES, json={"volume": wanted})
+
+
+def volume_was_made(pumice: Victim, stage: Stage, well: bool) -> None:
+    [volume] = pumice.call("GET", f"{VOLUMES}/detail?name={stage['name']}")["volumes"]
+    assert volume["status"] == ("available" if well else "error"), volume
+    pumice.stories.delete(f"{VOLUMES}/{volume['id']}")
+
+
+def delete_volume(pumice: Victim, stage: Stage) -> httpx.Response:
+    return pumice.http.delete(f"{VOLUMES}/{stage['volume']}")
+
+
+def delete_volume_with_snapshots(pumice: Victim, stage: Stage) -> httpx.Response:
+    return pumice.http.delete(f"{VOLUMES}/{stage['volume']}?cascade=true")
+
+
+def volume_is_gone(pumice: Victim, stage: Stage, well: bool) -> None:
+    pumice.stories.is_gone(f"{VOLUMES}/{stage['volume']}")
+
+
+def extend(pumice: Victim, stage: Stage) -> httpx.Response:
+    return pumice.http.post(f"{VOLUMES}/{stage['volume']}/action", json={"os-extend": {"new_size": 2}})
+
+
+def is_larger(pumice: Victim, stage: Stage, well: bool) -> None:
+    volume = pumice.call("GET", f"{VOLUMES}/{stage['volume']}")["volume"]
+    assert (volume["status"], volume["size"]) == ("available", 2 if well else 1)
+
+
+def create_snapshot(pumice: Victim, stage: Stage) -> httpx.Response:
+    return pumice.http.post(SNAPSHOTS, json={"snapshot": {"volume_id": stage["volume"]}})
+
+
+def snapshot_was_made(pumice: Victim, stage: Stage, well: bool) -> None:
+    [snapshot] = pumice.call("GET", f"{SNAPSHOTS}/detail?volume_id={stage['volume']}")["snapshots"]
+    assert snapshot["status"] == ("available" if well else "error"), snapshot
+
+
+def delete_snapshot(pumice: Victim, stage: Stage) -> httpx.Response:
+    return pumice.http.delete(f"{SNAPSHOTS}/{stage['snapshot']}")
+
+
+def snapshot_is_gone(pumice: Victim, stage: Stage, well: bool) -> None:
+    pumice.stories.is_gone(f"{SNAPSHOTS}/{stage['snapshot']}")
+
+
+# --- attachments --------------------------------------------------------------------------------
+
+
+def connect(pumice: Victim, stage: Stage) -> httpx.Response:
+    body = {"volume_uuid": stage["volume"], "connector": CONNECTOR}
+    return pumice.http.post(ATTACHMENTS, json={"attachment": body})
+
+
+def is_connected(pumice: Victim, stage: Stage, well: bool) -> None:
+    pumice.stories.volume_is(stage["volume"], "attaching" if well else "available")
+    found = pumice.call("GET", f"{ATTACHMENTS}/detail?volume_id={stage['volume']}")["attachments"]
+    assert [bool(one["connection_info"]) for one in found] == ([True] if well else []), found
+
+
+def a_connection(pumice: Victim) -> Stage:
+    stage = a_volume(pumice)
+    answer = connect(pumice, stage)
+    assert answer.status_code == 200, answer.text
+    stage["link"] = answer.json()["attachment"]["id"]
+    return stage
+
+
+def disconnect(pumice: Victim, stage: Stage) -> httpx.Response:
+    return pumice.http.delete(f"{ATTACHMENTS}/{stage['link']}")
+
+
+def volume_is_free(pumice: Victim, stage: Stage, well: bool) -> None:
+    pumice.stories.volume_is(stage["volume"], "available")
+
+
+# --- servers ------------------------------------------------------------------------------------
+
+
+def a_bootable_volume(pumice: Victim) -> Stage:
+    stage = {"volume": pumice.stories.create(imageRef=pumice.stories.image), "name": new_id()}
+    pumice.settle()
+    return stage
+
+
+def boot(pumice: Victim, stage: Stage) -> httpx.Response:
+    return pumice.http.post(SERVERS, json=pumice.stories.server(stage["volume"], name=stage["name"]))
+
+
+def runs(pumice: Victim, stage: Stage, well: bool) -> None:
+    [server] = pumice.call("GET", f"{SERVERS}/detail?name={stage['name']}")["servers"]
+    assert server["status"] == ("ACTIVE" if well else "ERROR"), server
+    pumice.stories.volume_is(stage["volume"], "in-use" if well else "available")
+    pumice.stories.delete(f"{SERVERS}/{server['id']}")
+    pumice.settle()
+    pumice.stories.volume_is(stage["volume"], "available")
+
+
+def a_server(pumice: Victim, **disk: bool) -> Stage:
+    stage = a_bootable_volume(pumice)
+    body = pumice.stories.server(stage["volume"], **disk)
+    stage["server"] = pumice.call("POST", SERVERS, body)["server"]["id"]
+    pumice.settle()
+    return stage
+
+
+def a_server_that_takes_its_volume_along(pumice: Victim) -> Stage:
+    return a_server(pumice, delete_on_termination=True)
+
+
+def delete_server(pumice: Victim, stage: Stage) -> httpx.Response:
+    return pumice.http.delete(f"{SERVERS}/{stage['server']}")
+
+
+def server_is_gone(pumice: Victim, stage: Stage, well: bool) -> None:
+    pumice.stories.is_gone(f"{SERVERS}/{stage['server']}")
+    volume_is_free(pumice, stage, well)
+
+
+def server_and_volume_are_gone(pumice: Victim, stage: Stage, well: bool) -> None:
+    pumice.stories.is_gone(f"{SERVERS}/{stage['server']}")
+    volume_is_gone(pumice, stage, well)
+
+
+def a_guest(pumice: Victim) -> Stage:
+    """A server whose guest has booted, and lets go of disks; one for all stories that do not power it off."""
+    found = pumice.call("GET", f"{SERVERS}/detail?name=guest")["servers"]
+    if found:
+        return {"server": found[0]["id"]}
+    root = a_bootable_volume(pumice)["volume"]
+    server = pumice.call("POST", SERVERS, pumice.stories.server(root, name="guest"))["server"]["id"]
+    pumice.settle()
+    pumice.stories.wait_for_guest(server)
+    return {"server": server}
+
+
+def a_guest_and_a_volume(pumice: Victim) -> Stage:
+    return a_guest(pumice) | a_volume(pumice)
+
+
+def a_guest_with_a_volume(pumice: Victim) -> Stage:
+    stage = a_guest_and_a_volume(pumice)
+    pumice.stories.attach(stage["server"], stage["volume"])
+    pumice.settle()
+    return stage
+
+
+def attach(pumice: Victim, stage: Stage) -> httpx.Response:
+    body = {"volumeAttachment": {"volumeId": stage["volume"]}}
+    return pumice.http.post(f"{SERVERS}/{stage['server']}/os-volume_attachments", json=body)
+
+
+def is_attached(pumice: Victim, stage: Stage, well: bool) -> None:
+    pumice.stories.volume_is(stage["volume"], "in-use" if well else "available")
+    if well:
+        pumice.stories.detach(stage["server"], stage["volume"])
+        pumice.settle()
+        volume_is_free(pumice, stage, well)
+
+
+def detach(pumice: Victim, stage: Stage) -> httpx.Response:
+    return pumice.http.delete(f"{SERVERS}/{stage['server']}/os-volume_attachments/{stage['volume']}")
+
+
+def pull_a_disk(pumice: Victim, stage: Stage) -> object:
+    """Behind Pumice's back, as with virsh; and have it looked for at once, not when the loop comes round."""
+    disk = Disk(serial=stage["volume"], device="vdb", source=FileSource(Path("/dev/null")))
+    asyncio.run(libvirt(pumice).detach(ServerId(stage["server"]), disk, 60))
+    return pumice.command("audit", "--repair")
+
+
+def has_its_disk_again(pumice: Victim, stage: Stage, well: bool) -> None:
+    assert stage["volume"] in asyncio.run(libvirt(pumice).disks(ServerId(stage["server"])))
+    is_attached(pumice, stage, well)
+
+
+def libvirt(pumice: Victim) -> LibvirtHypervisor:
+    return LibvirtHypervisor(pumice.state_dir / "compute", daemon=pumice.libvirtd)
+
+
+def a_guest_of_its_own(pumice: Victim) -> Stage:
+    """The same for stories that power it off: it has just booted."""
+    found = pumice.call("GET", f"{SERVERS}/detail?name=own")["servers"]
+    if not found:
+        root = a_bootable_volume(pumice)["volume"]
+        pumice.call("POST", SERVERS, pumice.stories.server(root, name="own"))
+        pumice.settle()
+        found = pumice.call("GET", f"{SERVERS}/detail?name=own")["servers"]
+    server = found[0]["id"]
+    boots = pumice.stories.boots(server)
+    act(pumice, server, {"reboot": {"type": "HARD"}})
+    pumice.settle()
+    pumice.wait(lambda: pumice.stories.boots(server) > boots, "the guest does not boot", 120)
+    return {"server": server}
+
+
+def one_that_is_off(pumice: Victim) -> Stage:
+    stage = a_guest_of_its_own(pumice)
+    act(pumice, stage["server"], {"os-stop": None})
+    pumice.settle()
+    return stage
+
+
+def act(pumice: Victim, server: str, action: object) -> httpx.Response:
+    answer = pumice.http.post(f"{SERVERS}/{server}/action", json=action)
+    assert answer.status_code < 500, answer.text
+    return answer
+
+
+def acts(action: object) -> Callable[[Victim, Stage], httpx.Response]:
+    return lambda pumice, stage: act(pumice, stage["server"], action)
+
+
+def is_now(status: str) -> Callable[[Victim, Stage, bool], None]:
+    def check(pumice: Victim, stage: Stage, well: bool) -> None:
+        pumice.stories.server_is(stage["server"], status)
+
+    return check
+
+
+CONSOLE = {"os-getConsoleOutput": {"length": None}}
+STORIES = {
+    "volume.create": VerbStory(nothing, create_volume, volume_was_made),
+    "volume.delete": VerbStory(a_volume, delete_volume, volume_is_gone),
+    "volume.delete_when_free": VerbStory(
+        a_server_that_takes_its_volume_along, delete_server, server_and_volume_are_gone
+    ),
+    "volume.delete_with_snapshots": VerbStory(a_snapshot, delete_volume_with_snapshots, volume_is_gone),
+    "volume.extend": VerbStory(a_volume, extend, is_larger),
+    "snapshot.create": VerbStory(a_volume, create_snapshot, snapshot_was_made),
+    "snapshot.delete": VerbStory(a_snapshot, delete_snapshot, snapshot_is_gone),
+    "attachment.connect": VerbStory(a_volume, connect, is_connected),
+    "attachment.disconnect": VerbStory(a_connection, disconnect, volume_is_free),
+    "server.boot": VerbStory(a_bootable_volume, boot, runs),
+    "server.delete": VerbStory(a_server, delete_server, server_is_gone),
+    "server.attach_volume": VerbStory(a_guest_and_a_volume, attach, is_attached),
+    "server.detach_volume": VerbStory(a_guest_with_a_volume, detach, volume_is_free),
+    "server.repair_disks": VerbStory(a_guest_with_a_volume, pull_a_disk, has_its_disk_again),
+    "server.start": VerbStory(one_that_is_off, acts({"os-start": None}), is_now("ACTIVE")),
+    "server.stop": VerbStory(a_guest_of_its_own, acts({"os-stop": None}), is_now("SHUTOFF")),
+    "server.reboot": VerbStory(a_guest_of_its_own, acts({"reboot": {"type": "SOFT"}}), is_now("ACTIVE")),
+    "server.hard_reboot": VerbStory(a_guest_of_its_own, acts({"reboot": {"type": "HARD"}}), is_now("ACTIVE")),
+    "server.console": VerbStory(a_guest, acts(CONSOLE), is_now("ACTIVE")),
+}

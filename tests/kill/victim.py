@@ -1,0 +1,106 @@
+"""A Pumice whose processes die where they are told to: one process, or one for each role on PostgreSQL."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from tests.kill.points import Point
+from tests.kill.stories import Stories
+from tests.pumice_installation import Installation, state_directory
+
+from pumice.app.guest_image import build_guest_image
+from pumice.app.tour.run import cache_dir
+
+ROLES = ("scheduler", "volume", "compute")
+DIES_WITHIN = 120.0
+"""Seconds from a request to the death that it leads to."""
+
+
+class Victim(Installation):
+    """Real parts throughout. On SQLite without a ``database_url``."""
+
+    def __init__(self, state_dir: Path, database_url: str | None) -> None:
+        super().__init__(state_dir, database_url, PUMICE_LOG_LEVEL="warning")
+        self.stories = Stories(self)
+        self.workers = ROLES if database_url else ("serve",)
+        """The processes that carry operations."""
+
+    def start_all(self) -> None:
+        """Start every process, and wait until all are up; then a guest that lets go of its disks."""
+        if self.database_url:
+            self.launch("api")
+        for name in self.workers:
+            self.launch(name)
+        self.log_in()
+        self.wait(lambda: self.is_up(*self.workers), "its services do not come up")
+        image = asyncio.run(build_guest_image(self.state_dir.parent / "guest.qcow2", cache_dir()))
+        self.stories.image = self.stories.upload(image.read_bytes(), "qcow2")
+
+    def name_of(self, role: str) -> str:
+        """The process that has a role."""
+        return role if self.database_url else "serve"
+
+    def die_at(self, points: list[Point], request: Callable[[], object], fails: Point | None = None) -> None:
+        """Make a request; whichever process carries it is killed at each of these points in turn.
+
+        With ``fails`` the operation fails there first. In the end every process runs, and nothing is under way.
+        """
+        faults: dict[str, list[str]] = {}
+        for point in points:
+            faults.setdefault(self.name_of(point.role), []).append(point.fault)
+        failing = {self.name_of(fails.role): f"{fails.fault}=fail"} if fails else {}
+
+        def start(name: str) -> None:
+            wrong = [failing.get(name), *faults.get(name, [])[:1]]
+            self.launch(name, PUMICE_FAULT=",".join(filter(None, wrong)))
+
+        touched = [name for name in self.workers if name in faults or name in failing]
+        for name in touched:
+            self.stop(name)
+            start(name)
+        self.wait(self.answers, "it does not answer")
+        self.wait(lambda: self.is_up(*touched), "its services do not come up")
+        with ThreadPoolExecutor(1) as client:
+            answer = client.submit(request)
+            while any(faults.values()):
+                name = self._whoever_dies(faults, answer)
+                faults[name].pop(0)
+                start(name)
+        self.wait(self.answers, "it does not answer")
+        self.settle()
+        for name in failing:
+            self.stop(name)
+            self.launch(name)
+        self.wait(self.answers, "it does not answer")
+        self.wait(lambda: self.is_up(*self.workers), "its services do not come up")
+
+    def _whoever_dies(self, faults: dict[str, list[str]], answer: "Future[object]") -> str:
+        """Wait for the next death. The process's name."""
+        give_up = time.monotonic() + DIES_WITHIN
+        while True:
+            for name in filter(faults.get, faults):
+                if self.processes[name].poll() is not None:
+                    self.wait_for_death(name)
+                    return name
+            assert time.monotonic() < give_up, f"nobody dies at {faults}: {self._words(answer)}"
+            time.sleep(0.02)
+
+    def _words(self, answer: "Future[object]") -> str:
+        said = answer.exception() or answer.result() if answer.done() else "no answer"
+        return f"{getattr(said, 'text', said)}; under way: {self.under_way()}"
+
+
+@contextlib.contextmanager
+def a_victim(database_url: str | None) -> Iterator[Victim]:
+    """A fresh one, all of it running; nothing of it is left in the end."""
+    with state_directory() as state_dir:
+        victim = Victim(state_dir, database_url)
+        try:
+            victim.start_all()
+            yield victim
+        finally:
+            victim.close()
+            victim.end_daemons()

@@ -1,0 +1,142 @@
+"""What belongs to nobody goes, after a while and with a word; what somebody is about stays, wherever he is."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+import structlog
+from clock import Clock
+from fake_world import HOST, TENANT, FakeWorld, fake_world
+
+from pumice.hypervisor.contract import Machine
+from pumice.loops import orphans
+from pumice.loops.breach import Repair
+from pumice.model.errors import Trouble
+from pumice.model.ids import AttachmentId, ServerId, VolumeId, new_id
+from pumice.store import tables
+from pumice.volumes import create
+
+GRACE = 300.0
+PLACE = f"{HOST}@one"
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[FakeWorld]:
+    async with fake_world() as world:
+        yield world
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def loop(world: FakeWorld, clock: Clock) -> Repair:
+    return Repair(orphans.look, world.hands, grace=GRACE, clock=clock)
+
+
+async def a_stray(world: FakeWorld, volume: str | None = None) -> VolumeId:
+    stray = VolumeId(volume or new_id())
+    await world.backends[PLACE].create(stray, "a", 1)
+    return stray
+
+
+async def strays(world: FakeWorld) -> frozenset[VolumeId]:
+    return (await world.backends[PLACE].inventory()).volumes
+
+
+async def update_operation(world: FakeWorld, operation_id: str | None, **values: Any) -> None:
+    change = sa.update(tables.operations).where(tables.operations.c.id == operation_id).values(**values)
+    await world.db.write(lambda tx: tx.execute(change) and None)
+
+
+async def test_an_orphan_is_removed_once_it_has_lasted_and_the_log_says_why(
+    world: FakeWorld, loop: Repair, clock: Clock
+) -> None:
+    stray = await a_stray(world)
+    with structlog.testing.capture_logs() as logged:
+        await loop.run()
+        clock.goes_on(GRACE - 1)
+        await loop.run()
+        assert await strays(world) == {stray}
+        assert not logged
+        clock.goes_on(1)
+        await loop.run()
+    assert not await strays(world)
+    assert logged[0] == {
+        "event": "orphan.removed",
+        "log_level": "warning",
+        "kind": "volume",
+        "id": stray,
+        "place": f"{PLACE}#a",
+        "why": "no volume has these bytes",
+    }
+
+
+async def test_what_came_to_belong_to_somebody_in_the_last_moment_stays(world: FakeWorld) -> None:
+    volume = await world.db.write(create.accept, TENANT, create.Wanted(size=1), world.rules)
+    await update_operation(world, volume.operation_id, state="failed", settled=True)
+    await a_stray(world, volume.id)
+    [breach] = await orphans.look(world.hands)
+    await update_operation(world, volume.operation_id, state="running", settled=False)
+    assert breach.mend is not None
+    assert await breach.mend() == "it belongs to somebody now"
+    assert await strays(world) == {volume.id}
+
+
+@pytest.mark.parametrize("state", ["running", "waiting", "undoing"])
+async def test_what_an_operation_is_about_stays_also_when_it_is_carried_out_elsewhere(
+    world: FakeWorld, state: str
+) -> None:
+    volume = await world.db.write(create.accept, TENANT, create.Wanted(size=1), world.rules)
+    far = {"place": "volume:far@one", "notes": {"pool": "far@one#a"}, "state": state, "settled": True}
+    await update_operation(world, volume.operation_id, **far)
+    await a_stray(world, volume.id)
+    assert await orphans.look(world.hands) == []
+    await update_operation(world, volume.operation_id, state="failed")
+    assert len(await orphans.look(world.hands)) == 1
+
+
+async def test_one_that_cannot_be_removed_keeps_no_other_from_it(
+    world: FakeWorld, loop: Repair, clock: Clock
+) -> None:
+    for _ in range(3):
+        await a_stray(world)
+    world.backends[PLACE].fail_next["discard"] = Trouble("The disk is busy.")
+    await loop.run()
+    clock.goes_on(GRACE)
+    with structlog.testing.capture_logs() as logged:
+        await loop.run()
+    assert len(await strays(world)) == 1
+    assert [line["error"] for line in logged if line["event"] == "breach.stays"] == ["The disk is busy."]
+    await loop.run()
+    assert not await strays(world)
+
+
+async def test_a_driver_that_is_silent_for_long_is_said_once_and_hides_no_other(
+    world: FakeWorld, loop: Repair, clock: Clock
+) -> None:
+    stray = AttachmentId(new_id())
+    world.machines.told.add(stray)
+    with structlog.testing.capture_logs() as logged:
+        for _ in range(4):
+            world.backends[PLACE].fail_next["inventory"] = Trouble("It is down.")
+            await loop.run()
+            clock.goes_on(GRACE)
+    assert stray not in world.machines.told
+    assert [line["breach"] for line in logged if line["event"] == "breach.found"] == [
+        f"backend {PLACE} does not answer: It is down."
+    ]
+
+
+async def test_a_machine_of_a_server_that_is_on_another_host_is_an_orphan_here(
+    world: FakeWorld, loop: Repair, clock: Clock
+) -> None:
+    machine = Machine(ServerId(new_id()), "stray", 1, 64, ())
+    await world.machines.start(machine)
+    await loop.run()
+    clock.goes_on(GRACE)
+    await loop.run()
+    assert not await world.machines.machines()

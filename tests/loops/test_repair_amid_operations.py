@@ -1,0 +1,135 @@
+"""Every loop of repair, without any grace, after every single act of every operation: it touches nothing.
+
+The worker's database and drivers are wrapped: whenever it has committed something, and after each call of a
+driver, all loops look and mend. The trials of the harness are run so, with their failures, deaths and undos;
+but not those *before* a step, which differ from those after the step before it in nothing that a loop sees.
+"""
+
+import inspect
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import pytest
+import structlog
+from fake_world import FakeWorld, fake_world
+from test_every_verb import SCENARIOS
+
+from pumice.loops.audit import OUTSIDE, ROWS
+from pumice.loops.breach import Repair
+from pumice.operations.hands import Hands
+from pumice.operations.harness import Trial, perform, trials
+from pumice.store.database import Database
+
+WITHOUT_EFFECT = frozenset({"claim", "renew", "release_earlier"})
+"""Transactions of the worker that no loop can misunderstand, and that come every few milliseconds."""
+
+
+@dataclass
+class Meddler:
+    """All loops of repair, working on the real things from the moment the operation begins."""
+
+    hands: Hands
+    has_begun: bool = False
+    times: int = 0
+    repairs: list[Repair] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.repairs = [Repair(look.at, self.hands, grace=0) for look in (*OUTSIDE, ROWS)]
+
+    async def __call__(self) -> None:
+        if not self.has_begun:
+            return
+        self.times += 1
+        for repair in self.repairs:
+            await repair.run()
+
+
+class Meddled:
+    """A driver, between whose calls somebody meddles."""
+
+    def __init__(self, driver: object, meddle: Meddler) -> None:
+        self._driver, self._meddle = driver, meddle
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._driver, name)
+        if not inspect.iscoroutinefunction(call):
+            return call
+
+        async def meddled(*args: Any, **kwargs: Any) -> Any:
+            result = await call(*args, **kwargs)
+            await self._meddle()
+            return result
+
+        return meddled
+
+
+class MeddledDatabase:
+    """A database, after whose commits somebody meddles."""
+
+    def __init__(self, db: Database, meddle: Meddler) -> None:
+        self._db, self._meddle = db, meddle
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._db, name)
+
+    async def write(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        result = await self._db.write(work, *args, **kwargs)
+        if work.__name__ not in WITHOUT_EFFECT:
+            await self._meddle()
+        return result
+
+
+@asynccontextmanager
+async def meddled_world(met: list[Meddler]) -> AsyncIterator[FakeWorld]:
+    async with fake_world() as world:
+        meddle = Meddler(world.hands)
+        met.append(meddle)
+        db = cast(Database, MeddledDatabase(world.db, meddle))
+
+        def wrapped(drivers: Any) -> Any:
+            return {place: Meddled(driver, meddle) for place, driver in drivers.items()}
+
+        hands = replace(
+            world.hands,
+            db=db,
+            backends=wrapped(world.hands.backends),
+            targets=wrapped(world.hands.targets),
+            hypervisors=wrapped(world.hands.hypervisors),
+        )
+        meddled = MeddledWorld(db, hands, world.rules, world.backends, world.target, world.machines)
+        meddled.plain = world
+        yield meddled
+
+
+class MeddledWorld(FakeWorld):
+    """Is audited as it really is."""
+
+    plain: FakeWorld
+
+    async def breaches(self) -> list[str]:
+        return await self.plain.breaches()
+
+
+@pytest.mark.parametrize(
+    ("name", "trial"),
+    [
+        pytest.param(name, trial, id=f"{name}: {trial.name}")
+        for name, scenario in SCENARIOS.items()
+        for trial in trials(scenario.verb)
+        if "before" not in trial.name or trial.name.startswith("undo")
+    ],
+)
+async def test_no_loop_touches_what_an_operation_is_about(name: str, trial: Trial) -> None:
+    met: list[Meddler] = []
+    scenario = SCENARIOS[name]
+
+    async def begin(world: Any, stage: Any) -> str:
+        met[0].has_begun = True
+        return await scenario.begin(world, stage)
+
+    with structlog.testing.capture_logs() as logged:
+        await perform(replace(scenario, world=lambda: meddled_world(met), begin=begin), trial)
+    assert met[0].times
+    assert not [line for line in logged if line["event"].startswith(("breach.", "orphan."))]

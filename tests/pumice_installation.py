@@ -1,0 +1,233 @@
+"""An installation of Pumice for tests: its state directory, its database, its processes, and a client for it.
+
+Every process is a real one, and may be killed at any moment: ``pumice serve`` alone, or one of each role.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import yaml
+
+from pumice.app.serve import free_port
+from pumice.backends.targets.tgtd import TgtDaemon
+from pumice.hypervisor.libvirtd import LibvirtDaemon
+
+PATIENCE = 60.0
+SETTLED = 240.0
+"""Seconds until what is still under way counts as stuck."""
+VOLUMES, SNAPSHOTS, ATTACHMENTS = "/volume/v3/volumes", "/volume/v3/snapshots", "/volume/v3/attachments"
+SERVERS, IMAGES = "/compute/v2.1/servers", "/image/v2/images"
+SERVICES = {
+    "serve": {"cinder-scheduler", "cinder-volume", "nova-compute"},
+    "scheduler": {"cinder-scheduler"},
+    "volume": {"cinder-volume"},
+    "compute": {"nova-compute"},
+}
+"""What is up once a process works."""
+
+
+class Installation:
+    """Its processes are named after the command that they run: ``serve``, or ``api``, ``scheduler``…
+
+    On SQLite unless ``database_url`` names a PostgreSQL; on real parts unless ``environment`` says otherwise.
+    """
+
+    def __init__(self, state_dir: Path, database_url: str | None = None, **environment: str) -> None:
+        self.state_dir = state_dir
+        self.database_url = database_url
+        self.port = free_port()
+        self.environment = {
+            **os.environ,
+            "PUMICE_STATE_DIR": str(state_dir),
+            "PUMICE_HOST": "here",
+            "PUMICE_API__PORT": str(self.port),
+            "PUMICE_TGT__PORTAL": f"127.0.0.1:{free_port()}",
+            "PUMICE_QUOTAS": json.dumps({"volumes": -1, "gigabytes": -1, "snapshots": -1}),
+            "PUMICE_LOG_FORMAT": "text",
+            **({"PUMICE_DATABASE_URL": database_url} if database_url else {}),
+            **environment,
+        }
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=PATIENCE * 2)
+
+    # --- processes ------------------------------------------------------------------------------
+
+    def launch(self, name: str, *words: str, host: str = "here", **environment: str) -> subprocess.Popen[bytes]:
+        """Start a process, and wait for nothing. Another host's is called ``NAME HOST``."""
+        argv = [sys.executable, "-m", "pumice", "--host", host, name, *words]
+        name = name if host == "here" else f"{name} {host}"
+        with (self.state_dir / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(argv, env={**self.environment, **environment}, stdout=log, stderr=log)
+        self.processes[name] = process
+        return process
+
+    def kill(self, name: str) -> None:
+        """kill -9, and nothing after it."""
+        self.processes[name].kill()
+        self.processes.pop(name).wait(PATIENCE)
+
+    def stop(self, name: str) -> int:
+        """Ask a process to stop; its exit code."""
+        process = self.processes.pop(name)
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        return process.wait(PATIENCE)
+
+    def wait_for_death(self, name: str) -> None:
+        """Until a fault has killed it."""
+        assert self.processes.pop(name).wait(PATIENCE) == -signal.SIGKILL
+
+    def close(self) -> None:
+        """Stop whatever runs. The daemons go on, as they should."""
+        for name in list(self.processes):
+            process = self.processes[name]
+            try:
+                self.stop(name)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        self.http.close()
+
+    def end_daemons(self) -> None:
+        """tgtd, libvirtd and the guests outlive the processes; here they go."""
+
+        async def end() -> None:
+            await self.tgtd.stop(force=True)
+            await self.libvirtd.stop(force=True)
+
+        asyncio.run(end())
+
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of ``pumice`` to its end."""
+        argv = [sys.executable, "-m", "pumice", *words]
+        return subprocess.run(argv, env=self.environment, capture_output=True, text=True, timeout=240)
+
+    def log(self, name: str) -> str:
+        """What the processes of a name have said."""
+        return (self.state_dir / f"{name}.log").read_text()
+
+    @property
+    def tgtd(self) -> TgtDaemon:
+        """The target daemon that the volume process runs."""
+        return TgtDaemon(self.state_dir / "tgt", self.environment["PUMICE_TGT__PORTAL"])
+
+    @property
+    def libvirtd(self) -> LibvirtDaemon:
+        """The libvirtd that the compute process runs."""
+        compute = self.state_dir / "compute"
+        return LibvirtDaemon(compute / "libvirt", compute / "cache")
+
+    # --- the client -----------------------------------------------------------------------------
+
+    def log_in(self) -> None:
+        """As the administrator, once the API answers."""
+        self.wait(self.answers, "it does not answer")
+        password = yaml.safe_load((self.state_dir / "passwords.yaml").read_text())["admin"]
+        user = {"name": "admin", "domain": {"id": "default"}, "password": password}
+        scope = {"project": {"name": "admin", "domain": {"id": "default"}}}
+        body = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": scope}}
+        answer = self.http.post("/identity/v3/auth/tokens", json=body)
+        assert answer.status_code == 201, answer.text
+        self.http.headers["X-Auth-Token"] = answer.headers["X-Subject-Token"]
+        self.http.headers["OpenStack-API-Version"] = "volume 3.71, compute 2.89"
+
+    def answers(self) -> bool:
+        """Whether the API does."""
+        try:
+            return self.http.get("/healthcheck").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """A request that must succeed."""
+        answer = self.http.request(method, path, json=body)
+        assert answer.status_code < 400, f"{method} {path}: {answer.status_code} {answer.text}"
+        return answer.json() if answer.content else None
+
+    def services_up(self) -> set[str]:
+        """The services that are, by their binaries' names."""
+        found = self.call("GET", "/volume/v3/os-services")["services"]
+        found += self.call("GET", "/compute/v2.1/os-services")["services"]
+        return {service["binary"] for service in found if service["state"] == "up"}
+
+    def is_up(self, *names: str) -> bool:
+        """Whether the services of these processes are."""
+        return set().union(*(SERVICES.get(name, set()) for name in names)) <= self.services_up()
+
+    def status(self, path: str, kind: str) -> str:
+        """The status of a thing; ``gone`` when there is none."""
+        answer = self.http.get(path)
+        return "gone" if answer.status_code == 404 else str(answer.json()[kind]["status"])
+
+    def becomes(self, path: str, kind: str, status: str) -> None:
+        """Wait until a thing has a status."""
+        self.wait(lambda: self.status(path, kind) == status, f"{path} does not become {status}")
+
+    def wait(self, done: Callable[[], bool], otherwise: str, seconds: float = PATIENCE) -> None:
+        """Until ``done``. Raises ``AssertionError`` with ``otherwise`` when it takes too long."""
+        give_up = time.monotonic() + seconds
+        while not done():
+            if time.monotonic() > give_up:
+                logs = {name: self.log(name)[-2000:] for name in self.processes}
+                raise AssertionError(f"{otherwise}: {logs}")
+            time.sleep(0.05)
+
+    # --- what must be true ----------------------------------------------------------------------
+
+    def rows(self, statement: str) -> list[str]:
+        """What the database answers, a line for each row, its columns separated by ``|``."""
+        if self.database_url:
+            found = asyncio.run(_fetch(self.database_url, statement))
+        else:
+            with contextlib.closing(sqlite3.connect(self.state_dir / "pumice.db")) as db:
+                found = db.execute(statement).fetchall()
+        return ["|".join(map(str, row)) for row in found]
+
+    def under_way(self) -> list[str]:
+        """The operations that have not ended."""
+        columns = "kind, state, position, place, tries, error"
+        return self.rows(f"SELECT {columns} FROM operations WHERE state NOT IN ('done', 'failed')")  # noqa: S608
+
+    def settle(self, seconds: float = SETTLED) -> None:
+        """Until nothing is under way."""
+        give_up = time.monotonic() + seconds
+        while left := self.under_way():
+            assert time.monotonic() < give_up, f"stuck: {left}"
+            time.sleep(0.2)
+
+    def breaches(self) -> list[str]:
+        """What the audit says; empty when all is well."""
+        audit = self.command("audit")
+        return (audit.stdout + audit.stderr).splitlines() if audit.returncode else []
+
+
+async def _fetch(url: str, statement: str) -> list[Any]:
+    connection = await asyncpg.connect(url)
+    try:
+        return list(await connection.fetch(statement))
+    finally:
+        await connection.close()
+
+
+@contextlib.contextmanager
+def state_directory() -> Iterator[Path]:
+    """A directory for a state, short because of the limit on the paths of sockets; gone in the end."""
+    directory = Path(tempfile.mkdtemp(prefix="pumice-"))
+    (directory / "state").mkdir()
+    try:
+        yield directory / "state"
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
