@@ -121,7 +121,10 @@ def _machines(settings: Settings, daemons: list[Daemon]) -> Hypervisor | None:
     if settings.compute.driver == "fake":
         from pumice.hypervisor.fake import FakeHypervisor
 
-        return FakeHypervisor(host=settings.host)
+        # With a connector of the host's kernel, what is connected outlives the process, and so must its owners.
+        remembers = settings.compute.connector == "kernel"
+        machines = settings.state_dir.absolute() / "compute" / "machines" if remembers else None
+        return FakeHypervisor(machines, host=settings.host)
     from pumice.hypervisor.libvirt import LibvirtHypervisor
     from pumice.hypervisor.libvirtd import LibvirtDaemon
 

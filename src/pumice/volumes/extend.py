@@ -125,9 +125,9 @@ EXTEND = Verb(
     params=ExtendParams,
     steps=(
         Step(claim_growth, undo=give_growth_back, at=scheduler),
-        Step(grow_bytes, at=on_backend),
+        Step(grow_bytes, at=on_backend, timeout=1800),
         Step(publish, at=on_backend),
     ),
     failed=explain,
-    deadline=600,
+    deadline=3600,
 )
