@@ -2,8 +2,8 @@
 
     PYTHONPATH=src .venv/bin/python tests/kernel/image_figures.py [MiB of data] [rounds]
 
-Boots a guest and measures in there: the whole call, with making, checking, syncing and naming, against the copying
-alone. Both take turns, each on a fresh thin volume; the image is a qcow2 of random bytes, half full.
+Boots a guest and measures in there: the whole call, with making, checking, syncing and naming, against the
+copying alone. Both take turns, each on a fresh thin volume; the image is a qcow2 of random bytes, half full.
 """
 
 import asyncio
@@ -15,7 +15,6 @@ import time
 from pathlib import Path
 
 from kernel import Kernel
-
 from pumice.backends.contract import ImageFile, no_progress
 from pumice.backends.lvm import LvmBackend
 from pumice.backends.lvm_group import VolumeGroup

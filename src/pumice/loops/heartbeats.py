@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -32,6 +32,8 @@ class Heartbeats:
     """The zones of backends that are not in the installation's, by ``host@backend``."""
     schedules: bool = True
     """Whether this process is a scheduler as well."""
+    functions: dict[str, dict[str, str]] = field(default_factory=dict)
+    """``filter_function`` and ``goodness_function`` of backends that have them, by ``host@backend``."""
     patience: float = SECONDS
     """How long a driver may take to answer. One that hangs keeps no other from its beat."""
 
@@ -55,7 +57,8 @@ class Heartbeats:
         zone = self.zones.get(place, self.zone)
         target = self.hands.targets[place]
         protocol = {"driver": backend.driver, "target": target.driver, "storage_protocol": target.protocol}
-        rows = [_row(place, zone, fact, protocol) for fact in facts]
+        own = self.functions.get(place, {})
+        rows = [_row(place, zone, fact, protocol, own) for fact in facts]
 
         def work(tx: Transaction) -> None:
             services.heartbeat(tx, VOLUME, place, zone, protocol)
@@ -87,7 +90,9 @@ class Heartbeats:
         await self.hands.db.write(work)
 
 
-def _row(place: str, zone: str, fact: PoolFacts, protocol: dict[str, str]) -> dict[str, Any]:
+def _row(
+    place: str, zone: str, fact: PoolFacts, protocol: dict[str, str], functions: dict[str, str]
+) -> dict[str, Any]:
     return {
         "name": f"{place}#{fact.name}",
         "availability_zone": zone,
@@ -104,6 +109,7 @@ def _row(place: str, zone: str, fact: PoolFacts, protocol: dict[str, str]) -> di
             "QoS_support": False,
             "multiattach": True,
             **fact.capabilities,
+            **functions,
         },
     }
 
