@@ -48,7 +48,7 @@ async def qemu_io(portal: Portal, grant: Grant, *commands: str) -> tuple[int, st
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        output, _ = await asyncio.wait_for(process.communicate(), 30)
+        output, _ = await asyncio.wait_for(process.communicate(), 120)
     finally:
         if process.returncode is None:
             process.kill()

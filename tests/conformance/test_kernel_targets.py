@@ -133,6 +133,31 @@ def sessions() -> list[str]:
     return [str(rule) for rule in rules if "No active" not in rule.read_text()]
 
 
+@pytest.mark.parametrize("kind", ["file", "device"])
+async def test_lio_grows_under_a_session_without_an_error(
+    lio_rig: LioRig, volume: VolumeId, device: Path, kind: str
+) -> None:
+    loop = said("losetup", "--find", "--show", str(device)).strip() if kind == "device" else ""
+    exported = Path(loop or device)
+    grant = a_grant()
+    portal = await lio_rig.target.grant(volume, exported, grant)
+    steps = ("write -P 7 512 512", "flush", "read 12M 512")
+    work = asyncio.create_task(qemu_io(portal, grant, "read 0 512", "sleep 6000", "truncate 16M", *steps))
+    async with asyncio.timeout(60):
+        while not sessions():
+            await asyncio.sleep(0.05)
+    os.truncate(device, 16 * MIB)
+    if loop:
+        said("losetup", "--set-capacity", loop)
+    await lio_rig.target.resize(volume, exported)
+    code, output = await work
+    assert code == 0, output
+    assert device.read_bytes()[512:1024] == b"\7" * 512
+    await lio_rig.target.remove(volume)
+    if loop:
+        said("losetup", "--detach", loop)
+
+
 async def test_lio_frees_what_is_discarded(lio_rig: LioRig, volume: VolumeId, device: Path) -> None:
     grant = a_grant()
     portal = await lio_rig.target.grant(volume, device, grant)

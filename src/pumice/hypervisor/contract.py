@@ -171,10 +171,11 @@ class Hypervisor(Protocol):
         attachment are looked at.
         """
 
-    async def grow(self, server: ServerId, disk: Disk, size: int) -> None:
-        """Let the running guest see that the disk has ``size`` bytes now, once its source has.
+    async def resize_disk(self, server: ServerId, disk: Disk, size: int) -> None:
+        """Let the running guest see that a disk is ``size`` bytes large now.
 
-        Only the disk's serial number, device and attachment are looked at. A guest that is off sees it anyway.
+        Where there is no such machine, or it is off or without the disk, there is nothing to tell. Only the
+        disk's serial number and attachment are looked at.
         """
 
     async def make_local_disk(

@@ -101,6 +101,7 @@ class DomainDisk:
     """A disk as a domain has it. ``alias`` is what a running domain calls the device."""
 
     serial: str
+    target: str
     alias: str | None
     secret: str | None
     xml: str
@@ -116,6 +117,7 @@ def read_disks(domain_xml: str) -> dict[str, DomainDisk]:
         if serial:
             disks[serial] = DomainDisk(
                 serial=serial,
+                target=target.get("dev", "") if (target := element.find("target")) is not None else "",
                 alias=None if alias is None else alias.get("name"),
                 secret=None if secret is None else secret.get("uuid"),
                 xml=ElementTree.tostring(element, encoding="unicode"),

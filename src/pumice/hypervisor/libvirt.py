@@ -229,13 +229,15 @@ class LibvirtHypervisor:
 
         await self._change(server, work)
 
-    async def grow(self, server: ServerId, disk: Disk, size: int) -> None:
-        """Have QEMU look at the disk's source again, and tell the guest."""
+    async def resize_disk(self, server: ServerId, disk: Disk, size: int) -> None:
+        """Have QEMU look at the disk again and tell the guest."""
 
         def work(connection: Connection) -> None:
             domain = find(connection, server)
-            if domain is not None and domain.isActive() and disk.serial in disks_of(domain):
-                domain.blockResize(disk.device, size, load().VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+            if domain is None or not domain.isActive():
+                return
+            if known := disks_of(domain).get(disk.serial):
+                domain.blockResize(known.target, size, load().VIR_DOMAIN_BLOCK_RESIZE_BYTES)
 
         await self._change(server, work)
 

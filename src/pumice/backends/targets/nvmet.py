@@ -47,6 +47,7 @@ class NvmetTarget:
 
     driver = "nvmet"
     protocol = "NVMe-oF"
+    grows_in_use = True
 
     def __init__(self, portals: Sequence[str], *, nqn_prefix: str = DEFAULT_PREFIX) -> None:
         self._portals = tuple(portals)
