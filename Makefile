@@ -66,7 +66,7 @@ bench: ## the benchmarks, with what they mean
 lock: ## choose versions anew: requirements/*.txt from pyproject.toml
 	@scripts/setup dev
 	$(LOCK) --upgrade --all-extras -o requirements/clients.txt
-	$(LOCK) -c requirements/clients.txt --extra test --extra bench --extra check -o requirements/dev.txt
+	$(LOCK) -c requirements/clients.txt --extra test --extra bench --extra check --extra kernel -o requirements/dev.txt
 	$(LOCK) -c requirements/clients.txt --extra client -o requirements/run.txt
 
 schema: ## write the first migration anew from store/tables.py (until the first release)

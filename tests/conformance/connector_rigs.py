@@ -9,9 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+import pytest
+import yaml
+
 from pumice.backends.targets.contract import Grant
 from pumice.backends.targets.lio import LioTarget
 from pumice.backends.targets.nvmet import NvmetTarget
+from pumice.hypervisor import connectors
 from pumice.hypervisor.connectors.contract import Remote, StorageConnector
 from pumice.hypervisor.connectors.fake import FakeConnector
 from pumice.hypervisor.connectors.kernel import HOST_NQN_FILE, INITIATOR_FILE, KernelConnector
@@ -23,6 +27,18 @@ PORTALS = ["127.0.0.1:3260", "127.0.0.2:3260"]
 NVME_PORTALS = ["127.0.0.1:4420", "127.0.0.2:4420"]
 SECRET = "correct-horse"
 HOST = Connector("host", "127.0.0.1", "iqn.2026-11.org.pumice:host")
+
+
+KERNEL = [
+    pytest.mark.kernel(modules=["iscsi_tcp", "dm-multipath", "nvmet-tcp", "nvme-tcp"]),
+    pytest.mark.timeout(900),
+]
+KINDS = ["qemu", "fake", *(pytest.param(kind, marks=KERNEL) for kind in ("kernel", "multipath", "nvme"))]
+
+CLAIMS: dict[str, dict[str, str]] = yaml.safe_load(
+    Path(connectors.__file__).with_name("quality.yaml").read_text()
+)
+"""What each connector says of each rule: ``holds``, or why it does not."""
 
 
 class Rig(Protocol):
@@ -129,9 +145,7 @@ async def initiators() -> AsyncIterator[None]:
     ]
     try:
         async with asyncio.timeout(60):
-            while "ok" not in said("multipathd", "show", "daemon") and "running" not in said(
-                "multipathd", "show", "daemon"
-            ):
+            while not said("multipathd", "show", "daemon").startswith("pid"):
                 await asyncio.sleep(0.1)
         yield
     finally:

@@ -7,9 +7,14 @@ import asyncio
 import os
 import signal
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+import yaml
+
+from pumice.backends import targets
 from pumice.backends.targets import lio_configfs, nvmet
 from pumice.backends.targets.contract import Grant, Portal
 from pumice.backends.targets.fake import FakeTarget
@@ -43,12 +48,31 @@ async def qemu_io(portal: Portal, grant: Grant, *commands: str) -> tuple[int, st
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        output, _ = await asyncio.wait_for(process.communicate(), 30)
+        output, _ = await asyncio.wait_for(process.communicate(), 120)
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
     return process.returncode or 0, output.decode()
+
+
+async def size_by_iscsi(portal: Portal, grant: Grant) -> str:
+    """What an initiator that logs in takes for the disk's size, in qemu-io's words."""
+    code, output = await qemu_io(portal, grant, "length")
+    assert code == 0, output
+    return output.strip()
+
+
+KERNEL = pytest.mark.kernel(modules=["nvme-tcp"])
+KINDS = [
+    "fake",
+    pytest.param("tgt", marks=pytest.mark.real),
+    pytest.param("lio", marks=KERNEL),
+    pytest.param("nvmet", marks=KERNEL),
+]
+
+CLAIMS: dict[str, dict[str, str]] = yaml.safe_load(Path(targets.__file__).with_name("quality.yaml").read_text())
+"""What each driver says of each rule: ``holds``, or why it does not."""
 
 
 class FakeRig:
@@ -59,6 +83,9 @@ class FakeRig:
 
     async def admits(self, portal: Portal, grant: Grant) -> bool:
         return self.target.admits(portal.iqn, grant.initiator, grant.username, grant.password)
+
+    async def size(self, portal: Portal, grant: Grant) -> str:
+        raise NotImplementedError("the fake has no disks")
 
     async def lose_everything(self) -> None:
         self.target.forget()
@@ -78,6 +105,9 @@ class TgtRig:
         code, output = await qemu_io(portal, grant, "read -v 0 16")
         assert code or "volume.s.own.byt" in output
         return code == 0
+
+    async def size(self, portal: Portal, grant: Grant) -> str:
+        return await size_by_iscsi(portal, grant)
 
     async def lose_everything(self) -> None:
         pid = self.daemon.pid()
@@ -103,6 +133,9 @@ class LioRig:
         assert code or "volume.s.own.byt" in output
         return code == 0
 
+    async def size(self, portal: Portal, grant: Grant) -> str:
+        return await size_by_iscsi(portal, grant)
+
     async def lose_everything(self) -> None:
         for iqn in lio_configfs.targets():
             lio_configfs.Seat(iqn).close()
@@ -116,27 +149,44 @@ class LioRig:
         return list(lio_configfs.CORE.glob("*_*/pumice-*"))
 
 
+def _holds_the_volume(disk: Path) -> None:
+    with disk.open("rb") as file:
+        assert file.read(16) == b"volume's own byt"
+
+
+def _size(disk: Path) -> int:
+    with disk.open("rb") as file:
+        return file.seek(0, os.SEEK_END)
+
+
 @dataclass
 class NvmetRig:
     """The kernel's NVMe target; a restart forgets everything."""
 
     target: NvmetTarget = field(default_factory=lambda: NvmetTarget(["127.0.0.1:4420", "127.0.0.2:4420"]))
 
-    async def admits(self, portal: Portal, grant: Grant) -> bool:
-        """Whether the host's name gets in: there is no password."""
+    async def admits(
+        self, portal: Portal, grant: Grant, look: Callable[[Path], None] = _holds_the_volume
+    ) -> bool:
+        """Whether the host's name gets in: there is no password. Who gets in has a ``look`` at the disk."""
         address, _, port = portal.portal.rpartition(":")
         words = ["-t", "tcp", "-a", address, "-s", port, "-n", portal.iqn, "-q", grant.initiator]
         done = await asyncio.to_thread(_nvme, "connect", *words)
         if done.returncode:
             return False
         try:
-            async with asyncio.timeout(20):
-                while not (read := await asyncio.to_thread(_read_nvme_disk, portal)):
+            async with asyncio.timeout(60):
+                while not (disk := await asyncio.to_thread(_nvme_disk, portal)):
                     await asyncio.sleep(0.05)
-            assert read == b"volume's own byt"
+            await asyncio.to_thread(look, disk)
         finally:
             await asyncio.to_thread(_nvme, "disconnect", "-n", portal.iqn)
         return True
+
+    async def size(self, portal: Portal, grant: Grant) -> str:
+        sizes: list[int] = []
+        assert await self.admits(portal, grant, lambda disk: sizes.append(_size(disk)))
+        return f"{sizes[0] >> 20} MiB"
 
     async def lose_everything(self) -> None:
         for name in os.listdir(nvmet.SUBSYSTEMS):
@@ -154,11 +204,10 @@ def _nvme(*words: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(["nvme", *words], capture_output=True, timeout=60)
 
 
-def _read_nvme_disk(portal: Portal) -> bytes:
-    """The first bytes of the portal's disk; none where it is not there, or has no size yet."""
+def _nvme_disk(portal: Portal) -> Path | None:
+    """The disk of the portal, once it is there and has a size."""
     for disk in Path("/sys/class/block").glob("nvme*"):
         there = Path("/dev") / disk.name
-        if there.exists() and (disk / "uuid").read_text().strip() == portal.uuid:
-            with there.open("rb") as file:
-                return file.read(16)
-    return b""
+        if there.exists() and (disk / "uuid").read_text().strip() == portal.uuid and _size(there):
+            return there
+    return None

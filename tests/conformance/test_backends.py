@@ -149,6 +149,7 @@ async def test_an_unknown_pool_is_said_to_be_elsewhere(backend: Backend) -> None
 # --- inventory -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.rule("idempotent")
 async def test_the_inventory_names_each_piece_and_discarding_one_frees_it_and_no_other(
     backend: Backend,
 ) -> None:

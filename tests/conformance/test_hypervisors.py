@@ -322,7 +322,7 @@ async def test_a_guest_stands_still_from_pause_to_resume_however_often_it_is_sai
     assert await hypervisor.power(machine.id) is Power.PAUSED
     os.truncate(boot_disk.source.path, 2 * MIB)  # type: ignore[union-attr]
     for _ in range(2):
-        await hypervisor.grow(machine.id, boot_disk, 2 * MIB)
+        await hypervisor.resize_disk(machine.id, boot_disk, 2 * MIB)
     for _ in range(2):
         await hypervisor.resume(machine.id)
     assert await hypervisor.power(machine.id) is Power.RUNNING
@@ -333,12 +333,12 @@ async def test_a_machine_that_is_off_or_not_there_needs_no_pause(
 ) -> None:
     for _ in range(2):
         await hypervisor.pause(machine.id)
-        await hypervisor.grow(machine.id, boot_disk, 2 * MIB)
+        await hypervisor.resize_disk(machine.id, boot_disk, 2 * MIB)
         await hypervisor.resume(machine.id)
         await hypervisor.define(machine)
     assert await hypervisor.power(machine.id) is Power.SHUTDOWN
     await hypervisor.start(machine)
-    await hypervisor.grow(machine.id, second_disk, 2 * MIB)
+    await hypervisor.resize_disk(machine.id, second_disk, 2 * MIB)
 
 
 async def test_the_powers_of_all_machines_are_told_at_once(hypervisor: Hypervisor, machine: Machine) -> None:

@@ -1,35 +1,50 @@
-"""What drivers say of themselves in ``quality.yaml`` is about every rule that the suite tries, and no other."""
+"""What drivers say of themselves in ``quality.yaml`` is about every rule of their suite, and no other."""
 
 import ast
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import backend_rigs
+import connector_rigs
 import pytest
-from backend_rigs import CLAIMS, KINDS
-
-_SUITE = Path(__file__).with_name("test_backends.py")
+import target_rigs
 
 
-def kinds() -> list[str]:
-    return [str(kind) if isinstance(kind, str) else str(kind.values[0]) for kind in KINDS]
+class Suite(NamedTuple):
+    """The tests of a contract, and the drivers that they try."""
+
+    file: str
+    drivers: list[Any]
+    claims: dict[str, dict[str, str]]
+
+    def kinds(self) -> list[str]:
+        return [driver if isinstance(driver, str) else driver.values[0] for driver in self.drivers]
+
+    def rules(self) -> dict[str, list[str]]:
+        """The tests of each rule, as the suite marks them."""
+        found: dict[str, list[str]] = {}
+        for test in ast.parse(Path(__file__).with_name(self.file).read_text()).body:
+            if isinstance(test, ast.AsyncFunctionDef | ast.FunctionDef) and test.name.startswith("test_"):
+                marks = [ast.unparse(mark) for mark in test.decorator_list]
+                [rule] = [mark.split("'")[1] for mark in marks if mark.startswith("pytest.mark.rule(")]
+                found.setdefault(rule, []).append(test.name)
+        return found
 
 
-def rules() -> dict[str, list[str]]:
-    """The tests of each rule, as the suite marks them."""
-    found: dict[str, list[str]] = {}
-    for test in ast.parse(_SUITE.read_text()).body:
-        if isinstance(test, ast.AsyncFunctionDef | ast.FunctionDef) and test.name.startswith("test_"):
-            marks = [ast.unparse(mark) for mark in test.decorator_list]
-            [rule] = [mark.split("'")[1] for mark in marks if mark.startswith("pytest.mark.rule(")]
-            found.setdefault(rule, []).append(test.name)
-    return found
+SUITES = [
+    Suite("test_backends.py", backend_rigs.KINDS, backend_rigs.CLAIMS),
+    Suite("test_targets.py", target_rigs.KINDS, target_rigs.CLAIMS),
+    Suite("test_connectors.py", connector_rigs.KINDS, connector_rigs.CLAIMS),
+]
 
 
-def test_every_backend_under_test_makes_claims_and_no_other() -> None:
-    assert set(CLAIMS) == set(kinds())
+@pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.file)
+def test_every_driver_under_test_makes_claims_and_no_other(suite: Suite) -> None:
+    assert set(suite.claims) == set(suite.kinds())
 
 
-@pytest.mark.parametrize("kind", kinds())
-def test_a_driver_speaks_of_every_rule_that_the_suite_tries(kind: str) -> None:
-    assert set(CLAIMS[kind]) == set(rules())
-    for claim in CLAIMS[kind].values():
+@pytest.mark.parametrize(("suite", "kind"), [(suite, kind) for suite in SUITES for kind in suite.kinds()])
+def test_a_driver_speaks_of_every_rule_that_its_suite_tries(suite: Suite, kind: str) -> None:
+    assert set(suite.claims[kind]) == set(suite.rules())
+    for claim in suite.claims[kind].values():
         assert claim == "holds" or (claim.endswith(".") and len(claim) > 20), f"{claim!r} explains nothing"

@@ -11,7 +11,7 @@ from pumice.scheduler.weighers import order
 
 
 def names(pools: list[Pool], **rules: Any) -> list[str]:
-    return [pool.name for pool in order(pools, Rules(**rules))]
+    return [pool.name for pool in order(pools, a_request(), Rules(**rules))]
 
 
 ROOMY = a_pool("roomy", total_gb=100, free_gb=90, claimed_gb=50)

@@ -6,7 +6,7 @@ The exit code is 0 as long as the volume API can serve; servers and exports are 
 import asyncio
 from dataclasses import asdict
 
-from pumice.app import logs, probes
+from pumice.app import kernel_probes, logs, probes
 from pumice.app.probes import Finding, Verdict
 from pumice.app.settings import Settings
 from pumice.app.terminal import console, plain, print_json, table
@@ -56,6 +56,12 @@ async def examine(settings: Settings) -> list[Finding]:
         looks.append(asyncio.to_thread(probes.tgtd))
         if settings.tgt.manage:
             looks.append(asyncio.to_thread(probes.portal, settings))
+    if any(it.target == "lio" for it in backends):
+        looks.append(kernel_probes.lio())
+    if any(it.target == "nvmet" for it in backends):
+        looks.append(kernel_probes.nvmet())
+    if settings.compute.driver != "none" and settings.compute.connector == "kernel":
+        looks.append(kernel_probes.connector(settings.compute.multipath))
     if settings.compute.driver == "libvirt":
         looks += [probes.qemu(), probes.qemu_iscsi(), probes.accelerated(settings)]
         looks.append(asyncio.to_thread(probes.libvirt_binding))

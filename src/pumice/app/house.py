@@ -119,7 +119,11 @@ class Whole:
             for name, it in self.settings.backends.items()
             if it.availability_zone
         }
-        return heartbeats.Heartbeats(self.hands, host, zone, zones, Role.SCHEDULER in self.roles)
+        functions = {
+            f"{host}@{name}": it.model_dump(include={"filter_function", "goodness_function"}, exclude_none=True)
+            for name, it in self.settings.backends.items()
+        }
+        return heartbeats.Heartbeats(self.hands, host, zone, zones, Role.SCHEDULER in self.roles, functions)
 
     def application(self, watch: "Asgi") -> "Application":
         """The four APIs under one address, and ``watch`` beside them.

@@ -86,6 +86,12 @@ class BackendSettings(Section):
     )
     reserved_percentage: int = Field(0, ge=0, le=100, description="The share of each pool that is kept free.")
     availability_zone: str | None = Field(None, description="Default: the installation's.")
+    filter_function: str | None = Field(
+        None, description="Which volumes it takes, as in 'volume.size < 50 and stats.free_capacity_gb > 100'."
+    )
+    goodness_function: str | None = Field(
+        None, description="How well a volume suits it, from 0 to 100: '(volume.size < 10) ? 100 : 50'."
+    )
     volume_group: str | None = Field(None, description="lvm: the volume group; its name is the pool's.")
     devices: list[str] = Field(
         default_factory=list, description="lvm: the group's disks; default: found by the group's name."
@@ -169,6 +175,9 @@ class Scheduler(Section):
     )
     allocated_capacity_weight_multiplier: float = Field(
         0.0, description="Negative prefers the emptiest pool.", json_schema_extra=LIVE
+    )
+    goodness_weight_multiplier: float = Field(
+        1.0, description="How much backends' goodness_function counts.", json_schema_extra=LIVE
     )
     max_attempts: int = Field(3, ge=1, description="How many pools a create tries.", json_schema_extra=LIVE)
 
@@ -271,6 +280,7 @@ class Settings(BaseSettings):
             quotas=_DEFAULT_QUOTAS | self.quotas,
             capacity_weight_multiplier=self.scheduler.capacity_weight_multiplier,
             allocated_capacity_weight_multiplier=self.scheduler.allocated_capacity_weight_multiplier,
+            goodness_weight_multiplier=self.scheduler.goodness_weight_multiplier,
             scheduler_max_attempts=self.scheduler.max_attempts,
             api_max_limit=self.api.max_limit,
             api_wait_seconds=self.api.wait_seconds,

@@ -49,6 +49,9 @@ _CPU_SECONDS_PER_GIB = 10
 _ONE_ARENA = {"MALLOC_ARENA_MAX": "1"}
 """glibc reserves address space per thread; on a host of many cores that alone would pass the limit."""
 
+_EXPORT_OPTIONS = {"vmdk": "subformat=streamOptimized", "vhd": "force_size=on"}
+"""One file and no other; no size rounded up to cylinders, so that a volume of the same size holds it again."""
+
 _PERCENT = re.compile(rb"\((\d+\.\d+)/100%\)")
 
 
@@ -134,7 +137,7 @@ async def export(
     try:
         await run(
             *("qemu-img", "convert", "-p", "-U", "-O", DRIVERS[image_format]),
-            *(["-o", "subformat=streamOptimized"] if image_format == "vmdk" else []),
+            *(["-o", _EXPORT_OPTIONS[image_format]] if image_format in _EXPORT_OPTIONS else []),
             *("-T", "none" if block_device else "writeback"),
             _node(device, "host_device" if block_device else "file", encrypted=False),
             target,

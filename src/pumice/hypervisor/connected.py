@@ -56,11 +56,11 @@ class ConnectedHypervisor:
         await self._inner.detach(server, disk, timeout)
         await self._disconnect(disk)
 
-    async def grow(self, server: ServerId, disk: Disk, size: int) -> None:
+    async def resize_disk(self, server: ServerId, disk: Disk, size: int) -> None:
         """See the contract."""
         if disk.attachment:
             await self._storage.grown(disk.attachment)
-        await self._inner.grow(server, disk, size)
+        await self._inner.resize_disk(server, disk, size)
 
     async def secrets(self) -> frozenset[AttachmentId]:
         """Those that ``inner`` keeps secrets of, and those that are connected."""

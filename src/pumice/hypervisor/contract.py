@@ -180,7 +180,7 @@ class Hypervisor(Protocol):
     async def resume(self, server: ServerId) -> None:
         """Let a paused guest go on. One that is off, or no such machine, is fine."""
 
-    async def grow(self, server: ServerId, disk: Disk, size: int) -> None:
+    async def resize_disk(self, server: ServerId, disk: Disk, size: int) -> None:
         """Let the running guest see that the disk has ``size`` bytes now, once its source has.
 
         Where there is no such machine, or it is off or without the disk, there is nothing to tell. Only the

@@ -130,9 +130,9 @@ class FakeHypervisor:
         await self._called("resume")
         self._turn(server, Power.PAUSED, Power.RUNNING)
 
-    async def grow(self, server: ServerId, disk: Disk, size: int) -> None:  # noqa: ARG002
-        """Nobody looks."""
-        await self._called("grow")
+    async def resize_disk(self, server: ServerId, disk: Disk, size: int) -> None:  # noqa: ARG002
+        """Disks have no size here."""
+        await self._called("resize_disk")
 
     async def make_local_disk(
         self, server: ServerId, image: Path, image_format: str, *, virtual_size: int, size_gib: int

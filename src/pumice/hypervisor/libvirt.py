@@ -250,7 +250,7 @@ class LibvirtHypervisor:
 
         await self._change(server, work)
 
-    async def grow(self, server: ServerId, disk: Disk, size: int) -> None:
+    async def resize_disk(self, server: ServerId, disk: Disk, size: int) -> None:
         """Have QEMU look at the disk's source again, and tell the guest."""
 
         def work(connection: Connection) -> None:

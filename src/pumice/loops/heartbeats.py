@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -41,6 +41,8 @@ class Heartbeats:
     """The zones of backends that are not in the installation's, by ``host@backend``."""
     schedules: bool = True
     """Whether this process is a scheduler as well."""
+    functions: dict[str, dict[str, str]] = field(default_factory=dict)
+    """``filter_function`` and ``goodness_function`` of backends that have them, by ``host@backend``."""
     patience: float = SECONDS
     """How long a driver may take to answer. One that hangs keeps no other from its beat."""
 
@@ -81,10 +83,10 @@ class Heartbeats:
         zone = self.zones.get(place, self.zone)
         target = self.hands.targets[place]
         protocol = {"driver": backend.driver, "target": target.driver, "storage_protocol": target.protocol}
-        grows = {"online_extend_support": target.grows_in_use}
+        more = {"online_extend_support": target.grows_in_use, **self.functions.get(place, {})}
         service = self._service(place)
         beat = services.Beat(VOLUME, service, zone, protocol, cluster=place if place != service else None)
-        return Said(beat, (place, [_row(place, zone, fact, protocol | grows) for fact in facts]))
+        return Said(beat, (place, [_row(place, zone, fact, target.protocol, more) for fact in facts]))
 
     def _service(self, place: str) -> str:
         """This host's service for a backend; the backend itself may be a cluster's."""
@@ -108,7 +110,7 @@ class Heartbeats:
         await self.hands.db.write(services.silence, who)
 
 
-def _row(place: str, zone: str, fact: PoolFacts, reported: dict[str, Any]) -> dict[str, Any]:
+def _row(place: str, zone: str, fact: PoolFacts, protocol: str, more: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": f"{place}#{fact.name}",
         "availability_zone": zone,
@@ -121,11 +123,11 @@ def _row(place: str, zone: str, fact: PoolFacts, reported: dict[str, Any]) -> di
             "volume_backend_name": place.partition("@")[2],
             "vendor_name": "Pumice",
             "driver_version": "1.0",
-            "storage_protocol": reported["storage_protocol"],
-            "online_extend_support": reported["online_extend_support"],
+            "storage_protocol": protocol,
             "QoS_support": False,
             "multiattach": True,
             **fact.capabilities,
+            **more,
         },
     }
 

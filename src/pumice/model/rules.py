@@ -28,6 +28,8 @@ class Rules:
     """Positive: spread over free space. Negative: stack. 0: do not look at free space."""
     allocated_capacity_weight_multiplier: float = 0.0
     """Negative: prefer the pool with the least claimed. Positive: stack. 0: do not look."""
+    goodness_weight_multiplier: float = 1.0
+    """How much the goodness that backends compute of themselves counts (Cinder's setting of the same name)."""
     scheduler_max_attempts: int = 3
     """How many pools a create tries in all (Cinder's setting of the same name)."""
     service_down_seconds: float = 60.0

@@ -22,4 +22,4 @@ def choose(pools: Sequence[Pool], request: Request, rules: Rules) -> Pool:
                 f"No valid backend was found: {name} left none of {len(before)} pool(s) for "
                 f"{request.size} GiB in zone {request.availability_zone}."
             )
-    return order(left, rules)[0]
+    return order(left, request, rules)[0]

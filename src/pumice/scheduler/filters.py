@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pumice.model.volume import Pool
+from pumice.scheduler.functions import Malformed, about, evaluate
 from pumice.scheduler.request import Request
 from pumice.scheduler.specs import matches
 
@@ -53,6 +54,17 @@ def capabilities(pool: Pool, request: Request) -> bool:
     return True
 
 
+def driver(pool: Pool, request: Request) -> bool:
+    """The pool's ``filter_function`` says yes, where it has one. One that makes no sense says no."""
+    expression = pool.capabilities.get("filter_function")
+    if not expression:
+        return True
+    try:
+        return bool(evaluate(str(expression), about(pool, request)))
+    except Malformed:
+        return False
+
+
 def not_tried(pool: Pool, request: Request) -> bool:
     """The pool did not fail this request before."""
     return pool.name not in request.left_out
@@ -70,5 +82,6 @@ FILTERS: Mapping[str, Filter] = MappingProxyType(
         "IgnoreAttempted": not_tried,
         "CapacityFilter": capacity,
         "CapabilitiesFilter": capabilities,
+        "DriverFilter": driver,
     }
 )

@@ -194,7 +194,7 @@ async def tell_guest(op: Operation[ExtendParams], hands: Hands) -> None:
     )
     size = asked.new_size * GIB - (luks.HEADER_BYTES if asked.encrypted else 0)
     hypervisor, server = hands.hypervisors[asked.host or ""], ServerId(asked.server_id or "")
-    await hypervisor.grow(server, disk, size)
+    await hypervisor.resize_disk(server, disk, size)
     if asked.pauses:
         await hypervisor.resume(server)
 
@@ -220,13 +220,13 @@ EXTEND = Verb(
     params=ExtendParams,
     steps=(
         Step(claim_growth, undo=give_growth_back, at=scheduler),
-        Step(grow_bytes, at=on_backend),
+        Step(grow_bytes, at=on_backend, timeout=1800),
         Step(pause_guest, undo=resume_guest, at=on_compute, when=must_pause),
         Step(tell_target, at=on_backend, when=is_in_use),
         Step(tell_guest, at=on_compute, when=has_guest),
         Step(publish, at=on_backend),
     ),
     failed=explain,
-    deadline=600,
+    deadline=3600,
     again=lambda tx, op, who, rules: accept(tx, who, op.params.volume_id, op.params.new_size, rules),
 )

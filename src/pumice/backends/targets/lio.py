@@ -72,8 +72,8 @@ class LioTarget:
         await self._in_turn(partial(self._remove, volume))
 
     async def resize(self, volume: VolumeId, device: Path) -> None:
-        """See the contract. The kernel sees by itself that a block device grew, and no request fails; a file is
-        taken out and put in again."""
+        """See the contract. The kernel sees by itself that a block device grew. For a file, sessions end for a
+        moment: initiators log in again, and no request fails."""
         await self._in_turn(partial(self._resize, volume, device))
 
     async def exports(self) -> Mapping[VolumeId, frozenset[str]]:

@@ -202,9 +202,11 @@ class Seat:
             load().NodeACL(self._tpg(), initiator, "lookup").delete()
 
     def take_unit_out(self) -> None:
-        """Without its disk, until the next ``open``: sessions stay, requests fail."""
+        """Without its disk, and closed until the next ``open``: initiators wait, instead of seeing it fail."""
+        group = self._tpg()
+        group.enable = False
         if (self._group / f"lun/lun_{LUN}").is_dir():
-            load().LUN(self._tpg(), LUN).delete()
+            load().LUN(group, LUN).delete()
 
     def close(self) -> None:
         """Take the target away with everything in it; sessions end."""

@@ -8,6 +8,7 @@ starts, and past the limit no further command starts. Never: a password in a log
 import logging
 import os
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,11 +37,12 @@ def load(locks: Path) -> None:
     if os.geteuid() != 0:
         raise Misconfigured("The connector 'kernel' logs in to targets and makes devices: it must run as root.")
     try:
-        import os_brick
-        from os_brick import privileged
-        from os_brick.initiator import connector  # noqa: F401
-        from oslo_concurrency import lockutils
-        from oslo_config import cfg
+        with warnings.catch_warnings(action="ignore"):  # oslo.privsep looks whether eventlet is in use
+            import os_brick
+            from os_brick import privileged
+            from os_brick.initiator import connector  # noqa: F401
+            from oslo_concurrency import lockutils
+            from oslo_config import cfg
     except ImportError as error:
         raise Misconfigured(
             f"The connector 'kernel' needs os-brick: pip install 'pumice[kernel]' ({error})"

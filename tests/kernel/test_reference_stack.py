@@ -1,0 +1,192 @@
+"""The four stories on the reference stack: LVM (thin), LIO with CHAP, os-brick; and kill -9 at their steps.
+
+A real ``pumice serve`` on real parts of the kernel. Its hypervisor is the fake one, which remembers machines
+and runs none: what a guest would read and write is read and written here, through the device that it is given.
+"""
+
+import asyncio
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pumice_process import PumiceProcess, installation
+from stories import SERVERS, VOLUMES, Stories
+
+from pumice.model.units import MIB
+from pumice.servers.attach_volume import ATTACH_VOLUME
+from pumice.servers.detach_volume import DETACH_VOLUME
+from pumice.volumes.create import CREATE
+from pumice.volumes.delete import DELETE
+
+pytestmark = [
+    pytest.mark.kernel(
+        disks=["20G"],
+        modules=["dm-thin-pool", "dm-multipath", "iscsi_tcp", "target_core_iblock", "iscsi_target_mod"],
+    ),
+    pytest.mark.timeout(1800),
+]
+
+IMAGE = os.urandom(4 * MIB)
+STACK = {
+    "PUMICE_BACKENDS": json.dumps({"lvm-1": {"driver": "lvm", "target": "lio", "volume_group": "vg"}}),
+    "PUMICE_COMPUTE__DRIVER": "fake",
+    "PUMICE_COMPUTE__CONNECTOR": "kernel",
+}
+
+
+def said(*words: str) -> str:
+    return subprocess.run(words, capture_output=True, text=True, timeout=300).stdout
+
+
+@pytest.fixture(scope="module")
+def pumice() -> Iterator[PumiceProcess]:
+    subprocess.run(["vgcreate", "--quiet", "vg", "/dev/vda"], check=True, capture_output=True)
+    Path("/etc/iscsi/initiatorname.iscsi").write_text("InitiatorName=iqn.1993-08.org.debian:guest\n")
+    iscsid = subprocess.Popen(["iscsid", "-f"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with installation(**STACK) as pumice:
+        yield pumice
+    iscsid.kill()
+    iscsid.wait()
+
+
+@pytest.fixture(scope="module")
+def stories(pumice: PumiceProcess) -> Stories:
+    pumice.start()
+    stories = Stories(pumice)
+    stories.image = stories.upload(IMAGE, "raw")
+    return stories
+
+
+@pytest.fixture(scope="module")
+def server(stories: Stories) -> str:
+    """A server that volumes are attached to."""
+    root = stories.create(imageRef=stories.image)
+    stories.pumice.settle()
+    server = stories.boot(root)
+    stories.pumice.settle()
+    stories.server_is(server, "ACTIVE")
+    return server
+
+
+def logical(volume: str) -> Path:
+    return Path(f"/dev/vg/volume-{volume}")
+
+
+def given(volume: str) -> Path:
+    """The device that a guest is given."""
+    [path] = Path("/dev/disk/by-path").glob(f"ip-127.0.0.1:3260-iscsi-*volume-{volume}-lun-1")
+    return path
+
+
+def beginning(device: Path) -> bytes:
+    with device.open("rb") as file:
+        return file.read(len(IMAGE))
+
+
+def what_is_there() -> dict[str, str]:
+    """Of each kind of thing outside the database, what there is."""
+    return {
+        "logical volumes": said("lvs", "--noheadings", "-o", "lv_name", "vg"),
+        "sessions": "\n".join(
+            sorted(line.split()[3] for line in said("iscsiadm", "-m", "session").splitlines())
+        ),
+        "node records": said("iscsiadm", "-m", "node"),
+        "targets": "\n".join(
+            sorted(map(str, Path("/sys/kernel/config/target/iscsi").glob("iqn*/tpgt*/acls/*")))
+        ),
+        "devices": "\n".join(sorted(said("lsblk", "--noheadings", "--nodeps", "-o", "NAME").split())),
+    }
+
+
+def test_the_four_stories(stories: Stories, server: str) -> None:
+    pumice, before = stories.pumice, what_is_there()
+    volume = stories.create(imageRef=stories.image)
+    pumice.settle()
+    stories.volume_is(volume, "available")
+    assert beginning(logical(volume)) == IMAGE
+
+    stories.attach(server, volume)
+    pumice.settle()
+    stories.volume_is(volume, "in-use")
+    with given(volume).open("r+b") as device:
+        assert device.read(len(IMAGE)) == IMAGE
+        device.seek(100 * MIB)
+        device.write(b"written by the guest")
+        device.flush()
+        os.fsync(device.fileno())
+    assert not pumice.breaches()
+
+    stories.detach(server, volume)
+    pumice.settle()
+    stories.volume_is(volume, "available")
+    with logical(volume).open("rb") as device:
+        device.seek(100 * MIB)
+        assert device.read(20) == b"written by the guest"
+
+    second = stories.boot(volume)
+    pumice.settle()
+    stories.server_is(second, "ACTIVE")
+    assert beginning(given(volume)) == IMAGE
+    stories.delete(f"{SERVERS}/{second}")
+    pumice.settle()
+    stories.delete(f"{VOLUMES}/{volume}")
+    pumice.settle()
+    stories.is_gone(f"{VOLUMES}/{volume}")
+    assert what_is_there() == before
+    assert not pumice.breaches()
+
+
+def points() -> list[str]:
+    """Where something outside the database happens, before and after."""
+    return [
+        f"{verb.kind}/do/{step.name}/{when}"
+        for verb in (CREATE, ATTACH_VOLUME, DETACH_VOLUME, DELETE)
+        for step in verb.steps
+        if asyncio.iscoroutinefunction(getattr(step, "do", None))
+        for when in ("before", "after")
+    ]
+
+
+@pytest.mark.parametrize("fault", points())
+def test_kill_nine_at_a_step_leaves_nothing_that_the_audit_cannot_explain(
+    stories: Stories, server: str, fault: str
+) -> None:
+    pumice, before = stories.pumice, what_is_there()
+    volume = ""
+    verb = fault.partition("/")[0]
+    if verb != CREATE.kind:
+        volume = stories.create(imageRef=stories.image)
+        pumice.settle()
+    if verb == DETACH_VOLUME.kind:
+        stories.attach(server, volume)
+        pumice.settle()
+    pumice.stop()
+    pumice.start(fault)
+    match verb:
+        case CREATE.kind:
+            volume = stories.create(imageRef=stories.image)
+        case ATTACH_VOLUME.kind:
+            stories.attach(server, volume)
+        case DETACH_VOLUME.kind:
+            stories.detach(server, volume)
+        case _:
+            stories.delete(f"{VOLUMES}/{volume}")
+    pumice.wait_for_death()
+    pumice.start()
+    pumice.settle()
+    assert not pumice.breaches()
+    if verb == ATTACH_VOLUME.kind:
+        stories.volume_is(volume, "in-use")
+        assert beginning(given(volume)) == IMAGE
+        stories.detach(server, volume)
+        pumice.settle()
+    if verb != DELETE.kind:
+        stories.volume_is(volume, "available")
+        assert beginning(logical(volume)) == IMAGE
+        stories.delete(f"{VOLUMES}/{volume}")
+        pumice.settle()
+    assert what_is_there() == before
+    assert not pumice.breaches()
