@@ -1,4 +1,4 @@
-"""The first users' passwords, when many processes start at once on one state directory, and when one is killed."""
+"""The first users' passwords, also when many processes start at once on one state directory."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
