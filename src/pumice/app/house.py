@@ -20,7 +20,7 @@ from pumice.app.faults import fault_point
 from pumice.app.passwords import first_passwords
 from pumice.app.roles import EVERY, Role, refuse_alone, take_name
 from pumice.app.settings import Settings
-from pumice.app.verbs import VERBS
+from pumice.app.verbs import VERBS, set_deadlines
 from pumice.catalog import flavors, volume_types
 from pumice.identity import bootstrap
 from pumice.identity.tokens import LocalTokens
@@ -146,6 +146,7 @@ async def build(settings: Settings, roles: frozenset[Role] = EVERY, meter: Meter
     state = settings.state_dir.absolute()
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     refuse_alone(settings, roles)
+    set_deadlines(settings.operations.deadlines)
     db = open_database(settings.database(), "serve" if roles == EVERY else "+".join(sorted(roles)))
     try:
         return await _build(settings, roles, db, meter or Meter())
