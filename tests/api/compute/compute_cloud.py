@@ -60,7 +60,7 @@ CALLERS = {
     "stranger": ("theirs", "member"),
 }
 BACKEND, POOL, HOST = "here@fake", "here@fake#fake", "here"
-LIMIT = 10.0
+LIMIT = 60.0
 
 
 class Names:
