@@ -262,7 +262,7 @@ MENDED: list[Breach] = [
 
 
 async def repaired(scene: Scene) -> list[str]:
-    """What the repair said; all is well once a worker has carried out what it began, and it has looked again."""
+    """What the repair said. All is well once a worker has carried out what it began, and it looked again."""
     said: list[str] = []
     await repair(scene.world.hands, said.append)
     async with working(scene.world, "at-work", no_faults):
