@@ -40,9 +40,14 @@ class Answer:
 
 
 class Connection(asyncio.Protocol):
-    """One connection. ``headers`` go with every request."""
+    """One connection to a Pumice on this machine, made again after it was idle for too long.
 
-    def __init__(self, headers: dict[str, str]) -> None:
+    ``headers`` go with every request.
+    """
+
+    def __init__(self, port: int, headers: dict[str, str]) -> None:
+        self.port = port
+        headers = {"Host": f"127.0.0.1:{port}"} | headers
         self.headers = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         self._transport: asyncio.Transport
         self._waiting: asyncio.Future[Answer] | None = None
@@ -55,9 +60,15 @@ class Connection(asyncio.Protocol):
         """Send a request and wait for its answer."""
         sent = b"" if body is None else orjson.dumps(body)
         kind = f"Content-Type: application/json\r\nContent-Length: {len(sent)}\r\n" if sent else ""
+        if self._transport.is_closing():
+            await self.connect()
         self._waiting = asyncio.get_running_loop().create_future()
         self._transport.write(f"{method} {path} HTTP/1.1\r\n{self.headers}{kind}\r\n".encode() + sent)
         return await self._waiting
+
+    async def connect(self) -> None:
+        """Make the connection."""
+        await asyncio.get_running_loop().create_connection(lambda: self, "127.0.0.1", self.port)
 
     def close(self) -> None:
         """Hang up."""
@@ -93,9 +104,7 @@ class Connection(asyncio.Protocol):
 
 
 async def connect(port: int, headers: dict[str, str]) -> Connection:
-    """A new connection to a Pumice on this machine."""
-    with_host = {"Host": f"127.0.0.1:{port}"} | headers
-    _, connection = await asyncio.get_running_loop().create_connection(
-        lambda: Connection(with_host), "127.0.0.1", port
-    )
+    """A new connection."""
+    connection = Connection(port, headers)
+    await connection.connect()
     return connection

@@ -40,8 +40,11 @@ FIGURES: Mapping[str, Figure] = {
     "create_8": Figure("create, 8 clients", "/s", 18, 180, True),
     "create_32": Figure("create, 32 clients", "/s", 17, 180, True),
     "create_cpu": Figure("create to available, CPU of all processes", "ms", 105),
+    "create_database_cpu": Figure("create to available, CPU of PostgreSQL", "ms"),
+    "create_statements": Figure("create to available, statements", ""),
     "available": Figure("available after the request, p50", "ms", 116, 12),
-    "available_16": Figure("available after the request, 16 clients", "ms", 882),
+    "available_16": Figure("available after the request, 16 clients, p50", "ms", 882),
+    "available_16_p99": Figure("available after the request, 16 clients, p99", "ms"),
     "attach": Figure("attachments API, cycle of 4 calls, p50", "ms", 78, 8),
     "attach_8": Figure("attachments API, 8 clients", "cycles/s", 19, 190, True),
     "attach_cpu": Figure("attachments API, CPU of a cycle", "ms"),
@@ -57,35 +60,33 @@ FIGURES: Mapping[str, Figure] = {
     "page_middle": Figure("detail?limit=100 in its middle", "ms"),
     "page_end": Figure("detail?limit=100 at its end", "ms"),
     "sustained": Figure("create, 32 clients, while the long list is made", "/s", 17, 180, True),
-    "pss_start": Figure("memory after start, PSS", "MiB", 598, 100),
-    "rss_start": Figure("memory after start, RSS", "MiB"),
-    "pss_load": Figure("memory after all of this, PSS", "MiB", 598, 100),
-    "rss_load": Figure("memory after all of this, RSS", "MiB"),
+    "idle": Figure("idle, of the database", "statements/s"),
+    "pss_start": Figure("memory (PSS) after start", "MiB", 598, 100),
+    "pss_load": Figure("memory (PSS) after all of this", "MiB", 598, 100),
+    **{f"pss_{role}": Figure(f"  of it {role}", "MiB") for role in ("api", "scheduler", "volume", "compute")},
 }
 """In the order they are told. The anchor's memory is that of its services, without the broker and database."""
 
 
-def table(reached: Mapping[str, float], title: str) -> Table:
-    """What was reached, beside anchor and goal."""
+def table(columns: Mapping[str, Mapping[str, float]], title: str) -> Table:
+    """What was reached by each of the ``columns``, beside anchor and goal."""
     drawn = Table(title=title, title_justify="left")
-    for name in ("", "incumbent", "goal", "Pumice", "", "times better"):
-        drawn.add_column(name, justify="left" if name == "" else "right", no_wrap=True)
+    for name in ("", "", "incumbent", "goal", *columns):
+        drawn.add_column(name, justify="right" if name else "left", no_wrap=bool(name))
     for key, figure in FIGURES.items():
-        value = reached.get(key)
-        if value is None:
-            drawn.add_row(figure.name, _number(figure.anchor), _number(figure.goal), "-", "", "")
-            continue
-        times, met = figure.times(value), figure.met(value)
-        mark = {True: "[green]met[/]", False: "[red]not met[/]", None: ""}[met]
-        drawn.add_row(
-            figure.name,
-            _number(figure.anchor),
-            _number(figure.goal),
-            f"{_number(value)} {figure.unit}",
-            mark,
-            f"{times:.1f}" if times else "",
-        )
+        cells = [_cell(figure, reached.get(key)) for reached in columns.values()]
+        if any(cells):
+            drawn.add_row(figure.name, figure.unit, _number(figure.anchor), _number(figure.goal), *cells)
     return drawn
+
+
+def _cell(figure: Figure, reached: float | None) -> str:
+    """A figure, green or red where it has a goal, and how many times better than the anchor it is."""
+    if reached is None:
+        return ""
+    times = figure.times(reached)
+    colour = {True: "[green]", False: "[red]", None: "[default]"}[figure.met(reached)]
+    return f"{colour}{_number(reached)}[/]" + (f" [dim]({_number(times)}x)[/]" if times else "")
 
 
 def _number(value: float | None) -> str:

@@ -57,6 +57,7 @@ async def until_available(serving: Serving) -> Figures:
         times: list[float] = []
         await rate(all_of_them, timed(volume, times), 320)
         figures["available_16"] = statistics.median(times)
+        figures["available_16_p99"] = statistics.quantiles(times, n=100)[-1]
         volume_id = await available(one)
 
         async def snapshot() -> None:

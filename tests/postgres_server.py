@@ -86,6 +86,12 @@ class PostgresServer:
                 stderr=log,
             )
 
+    @property
+    def process_id(self) -> int:
+        """The server's own; those of its connections are its children."""
+        assert self._process is not None
+        return self._process.pid
+
     def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
         """Stop it: SIGQUIT at once, as after a crash; SIGKILL as in one; SIGINT without losing anything."""
         if self._process is not None:

@@ -26,8 +26,8 @@ from pumice.app.serve import free_port
 from pumice.backends.targets.tgtd import TgtDaemon
 from pumice.hypervisor.libvirtd import LibvirtDaemon
 
-PATIENCE = 400.0 if os.environ.get("PUMICE_KERNEL_LANE") else 60.0  # a guest's processor is emulated
-SETTLED = 240.0
+PATIENCE = 400.0 if os.environ.get("PUMICE_KERNEL_LANE") else 180.0  # a guest's processor is emulated
+SETTLED = 600.0
 """Seconds until what is still under way counts as stuck."""
 VOLUMES, SNAPSHOTS, ATTACHMENTS = "/volume/v3/volumes", "/volume/v3/snapshots", "/volume/v3/attachments"
 SERVERS, IMAGES = "/compute/v2.1/servers", "/image/v2/images"
@@ -62,7 +62,7 @@ class Installation:
             **environment,
         }
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=PATIENCE * 2)
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=PATIENCE)
 
     # --- processes ------------------------------------------------------------------------------
 
@@ -113,7 +113,7 @@ class Installation:
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a command of ``pumice`` to its end."""
         argv = [sys.executable, "-m", "pumice", *words]
-        return subprocess.run(argv, env=self.environment, capture_output=True, text=True, timeout=240)
+        return subprocess.run(argv, env=self.environment, capture_output=True, text=True, timeout=SETTLED)
 
     def log(self, name: str) -> str:
         """What the processes of a name have said."""

@@ -13,6 +13,7 @@ but its client does anything to a thing.
 """
 
 import itertools
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -35,6 +36,8 @@ class Facts(NamedTuple):
 
 
 GONE = Facts("gone")
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_POWER = {"ACTIVE", "SHUTOFF"}
 
 
 @dataclass(eq=False)
@@ -51,6 +54,8 @@ class Thing:
     """The id of a snapshot's volume."""
     lost: bool = False
     """Its client gave it up: nothing more is asked of it."""
+    shaken: bool = False
+    """Its guest was killed: from now on it may turn out to be off at any moment."""
     requests: "list[Request]" = field(default_factory=list)
 
     @property
@@ -142,12 +147,18 @@ class Model:
 
     def observe(self, thing: Thing, seen: Facts) -> None:
         """Compare, and know it again."""
-        if seen in thing.may:
+        running = {facts.status for facts in thing.may} & _POWER
+        if seen in thing.may or (thing.shaken and running and seen.status in _POWER):
             thing.may = frozenset({seen})
             return
         may = " or ".join(sorted(f"{facts.status} {facts.size} {sorted(facts.users)}" for facts in thing.may))
         self.breach(f"{thing} is {seen.status} {seen.size} {sorted(seen.users)}, and must be {may}", thing)
         thing.may, thing.lost = frozenset({seen}), True
+
+    def shake(self, identity: str) -> None:
+        """The guest of this server was killed."""
+        for thing in self.things:
+            thing.shaken |= thing.id == identity
 
     def compare(self, thing: Thing, offset: int, found: bytes) -> None:
         """Compare some of its bytes with what they must be."""
@@ -168,7 +179,6 @@ class Model:
 
     def refusals(self) -> Iterator[str]:
         """Each kind of refusal, with how often it was said."""
-        texts = [
-            f"{it.answer} {it.what.split()[0]}: {it.said}" for it in self.requests if it.outcome == "refused"
-        ]
+        refused = [it for it in self.requests if it.outcome == "refused"]
+        texts = [f"{it.answer} {it.what.split()[0]}: {_ID.sub('ID', it.said)}" for it in refused]
         yield from (f"{texts.count(text)} x {text}" for text in sorted(set(texts)))

@@ -21,6 +21,8 @@ class Verdict:
     model: Model
     faults: Counter[str]
     started_again: int
+    mended: Sequence[str]
+    """What the loops of repair put right."""
     stuck: Sequence[str]
     leaked: Sequence[str]
     logs: Path
@@ -40,6 +42,7 @@ class Verdict:
 
         say("refused", list(self.model.refusals()))
         say("explained", [str(it) for it in self.model.requests if it.outcome == "explained"])
+        say("mended", self.mended)
         say("STUCK", self.stuck)
         say("LEAKED", self.leaked)
         say("BREACH", self.model.breaches)

@@ -19,7 +19,7 @@ from tests.chaos.world import World
 from pumice.app.guest_image import build_guest_image
 from pumice.app.tour.run import cache_dir
 
-CLIENTS, WITH_GUESTS = 8, 2
+CLIENTS, WITH_GUESTS = 12, 2
 SETTLE_SECONDS = 240.0
 """How long what is under way may take once everything is healed."""
 CLEAN_SECONDS = 60.0
@@ -54,6 +54,7 @@ async def run(seed: int, minutes: float, compute_hosts: int, logs: Path) -> Verd
             model,
             nemesis.done,
             world.ended_by_themselves,
+            world.mended(),
             chaos.stuck,
             chaos.leaked,
             logs,
@@ -75,7 +76,7 @@ class _Chaos:
         self.seed = seed
         self.world = world
         self.model = Model()
-        self.nemesis = Nemesis(world, seed, lambda: len(self.model.requests))
+        self.nemesis = Nemesis(world, seed, lambda: len(self.model.requests), self.model.shake)
         self.stuck: Sequence[str] = ()
         self.leaked: list[str] = []
 

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -119,6 +120,7 @@ class World:
             "PUMICE_COMPUTE__IP": address[host],
             "PUMICE_COMPUTE__DETACH_SECONDS": "15",
             "PUMICE_OPERATIONS__LEASE_SECONDS": str(LEASE_SECONDS),
+            "PUMICE_REPAIR__GRACE_SECONDS": "10",
             "PUMICE_LOG_FORMAT": "json",
         }
 
@@ -207,17 +209,16 @@ class World:
         if pid := daemon.pid():
             _signal(pid, signal.SIGKILL)
 
-    def guests(self) -> list[int]:
-        """The QEMU processes of all hosts."""
-        found = subprocess.run(
-            ["pgrep", "-f", f"^[^ ]*qemu-system.*{self.directory}"], capture_output=True, text=True, check=False
-        )
-        return [int(word) for word in found.stdout.split()]
+    def guests(self) -> dict[str, int]:
+        """The QEMU processes of all hosts, by the server that each runs."""
+        pattern = f"^[^ ]*qemu-system.*{self.directory}"
+        listed = subprocess.run(["pgrep", "-af", pattern], capture_output=True, text=True, check=False)
+        lines = (re.match(r"(\d+) .*guest=pumice-([0-9a-f-]+)", line) for line in listed.stdout.splitlines())
+        return {found[2]: int(found[1]) for found in lines if found}
 
-    def kill_guest(self, number: int) -> None:
+    def kill_guest(self, process: int) -> None:
         """kill -9 of one QEMU."""
-        if guests := self.guests():
-            _signal(guests[number % len(guests)], signal.SIGKILL)
+        _signal(process, signal.SIGKILL)
 
     def fill(self, host: str) -> None:
         """Use up all space of a host's pool."""
@@ -271,12 +272,19 @@ class World:
         said = done.stdout.splitlines() + done.stderr.splitlines()[-5:]
         return [f"{host}: {line}" for line in said] if done.returncode else []
 
+    def mended(self) -> list[str]:
+        """What the loops of repair put right, with how often, as their processes tell."""
+        lines = [line for name in self.names for line in self.log(name).read_text().splitlines()]
+        told = [json.loads(line) for line in lines if '"breach.mended"' in line]
+        texts = [re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID", it["breach"]) for it in told]
+        return [f"{texts.count(text)} x {text}" for text in sorted(set(texts))]
+
     def traces(self) -> list[str]:
         """Bytes and guests that are there, whosever they are."""
         shelves = (self.pool(host) / shelf for host in self.volume_hosts for shelf in ("volumes", "snapshots"))
         files = [f"bytes {file}" for shelf in shelves for file in shelf.iterdir()]
         images = [f"image {file}" for file in (self.directory / HUB / "images").iterdir()]
-        return [*files, *images, *(f"guest, process {guest}" for guest in self.guests())]
+        return [*files, *images, *(f"guest of server {server}" for server in self.guests())]
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         """A command of Pumice's at the hub."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.failures.cloud import Cloud
-from tests.failures.row import SLOW, Ending, Row
+from tests.failures.row import Ending, Row
 from tests.failures.volume_process import BUSY, connector
 from tests.pumice_installation import ATTACHMENTS, IMAGES, SERVERS, VOLUMES
 
@@ -15,7 +15,7 @@ from pumice.app.guest_image import build_guest_image
 from pumice.app.tour.run import cache_dir
 
 
-def attaching_and_detaching(cloud: Cloud, each: int) -> Ending:
+def attaching_and_detaching(cloud: Cloud, each: int, slow: float) -> Ending:
     """So many are being attached by Compute, connected by Block Storage, and detached, half by each of them."""
     cloud.slow_down(0)
     server = a_guest(cloud)
@@ -27,7 +27,7 @@ def attaching_and_detaching(cloud: Cloud, each: int) -> Ending:
     links = [attach(cloud, volume, connector(n)) for n, volume in enumerate(by_storage)]
     reserved = [attach(cloud, volume, None) for volume in connected]
     cloud.settle()
-    cloud.slow_down(SLOW)
+    cloud.slow_down(slow)
     asked: list[tuple[str, str, Any]] = []
     asked += [("POST", disks, {"volumeAttachment": {"volumeId": volume}}) for volume in attached]
     asked += [
@@ -98,8 +98,8 @@ ROWS = (
         "all answered 500 after 60 s; 10 attaching, 10 reserved, 10 still attached",
         "every one as asked",
         attaching_and_detaching,
-        {"each": 10},
-        {"each": 2},
+        {"each": 10, "slow": 1.5},
+        {"each": 2, "slow": 0.5},
         hypervisor="libvirt",
     ),
 )

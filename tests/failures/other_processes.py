@@ -8,16 +8,13 @@ import time
 
 import httpx
 from tests.failures.cloud import Cloud
-from tests.failures.row import SLOW, Ending, Row, counted
+from tests.failures.row import Ending, Row, counted
 from tests.failures.volume_process import BUSY
 from tests.pumice_installation import VOLUMES
 
-WITHIN = 10.0
-"""Seconds from a scheduler's start to the end of what waited for one."""
 
-
-def scheduler_killed(cloud: Cloud, creates: int) -> Ending:
-    cloud.slow_down(SLOW)
+def scheduler_killed(cloud: Cloud, creates: int, slow: float) -> Ending:
+    cloud.slow_down(slow)
     burst: list[str] = []
     posting = threading.Thread(target=lambda: burst.extend(cloud.create_all(creates)))
     posting.start()
@@ -30,8 +27,8 @@ def scheduler_killed(cloud: Cloud, creates: int) -> Ending:
     return counted(cloud.ended(VOLUMES, burst), available=creates)
 
 
-def no_scheduler(cloud: Cloud, creates: int) -> Ending:
-    cloud.slow_down(1.0)
+def no_scheduler(cloud: Cloud, creates: int, slow: float, within: float) -> Ending:
+    cloud.slow_down(slow)
     cloud.stop("scheduler")
     volumes = cloud.create_all(creates)
     began = time.monotonic()
@@ -39,11 +36,11 @@ def no_scheduler(cloud: Cloud, creates: int) -> Ending:
     cloud.settle()
     seconds = time.monotonic() - began
     ending = counted(cloud.ended(VOLUMES, volumes), available=creates)
-    return Ending(f"{ending.words}, {seconds:.1f} s after its start", ending.kept and seconds < WITHIN)
+    return Ending(f"{ending.words}, {seconds:.1f} s after its start", ending.kept and seconds < within)
 
 
-def everything_killed(cloud: Cloud, creates: int) -> Ending:
-    cloud.slow_down(SLOW)
+def everything_killed(cloud: Cloud, creates: int, slow: float) -> Ending:
+    cloud.slow_down(slow)
     volumes = cloud.create_all(creates)
     cloud.wait_until_busy("volume", BUSY)
     cloud.kill_everything()
@@ -86,24 +83,24 @@ ROWS = (
         "166 error",
         "250 available",
         scheduler_killed,
-        {"creates": 250},
-        {"creates": 40},
+        {"creates": 250, "slow": 1.5},
+        {"creates": 40, "slow": 0.5},
     ),
     Row(
         "100 creates posted while no scheduler runs",
         "55 error, 64 s to settle",
         "100 available within 10 s of its start",
         no_scheduler,
-        {"creates": 100},
-        {"creates": 20},
+        {"creates": 100, "slow": 1.0, "within": 10},
+        {"creates": 20, "slow": 0.5, "within": 50},
     ),
     Row(
         "everything, database included, killed with 50 creates queued",
         "50 creating for ever (broker killed)",
         "50 available",
         everything_killed,
-        {"creates": 50},
-        {"creates": 20},
+        {"creates": 50, "slow": 1.5},
+        {"creates": 20, "slow": 0.5},
     ),
     Row(
         "kill -9 of an API process during 350 POSTs, 10 times",

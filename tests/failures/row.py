@@ -7,9 +7,6 @@ from dataclasses import dataclass
 
 from tests.failures.cloud import Cloud
 
-SLOW = 1.5
-"""Seconds that every call of the slowed driver takes."""
-
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -32,9 +29,9 @@ class Row:
     incumbent: str
     promise: str
     prove: Callable[..., Ending]
-    full: Mapping[str, int]
-    """How many of everything, as the incumbent was given."""
-    short: Mapping[str, int]
+    full: Mapping[str, float]
+    """How many of everything, as the incumbent was given; ``slow`` are the seconds of each call of a driver."""
+    short: Mapping[str, float]
     """The same for a test that must not take long."""
     hypervisor: str = "fake"
 
@@ -64,7 +61,7 @@ class Result:
         return "; ".join([self.ending.words, *(self.breaches or ["audit clean"])])
 
 
-def repeat(row: Row, cloud: Cloud, numbers: Mapping[str, int]) -> Result:
+def repeat(row: Row, cloud: Cloud, numbers: Mapping[str, float]) -> Result:
     """Do the fault to a cloud, and look what becomes of it."""
     began = time.monotonic()
     try:

@@ -53,6 +53,19 @@ async def test_an_image_is_not_kept_before_it_is_published(files: ImageFiles) ->
     assert [piece async for piece in files.read(image_id, 0, 5)] == [b"bytes"]
 
 
+async def test_what_an_orphan_still_writes_is_in_no_image(files: ImageFiles) -> None:
+    """A command outlives the process that started it, and the step is done again meanwhile."""
+    image_id = ImageId(new_id())
+    with (files.directory / f".{image_id}.part").open("wb", buffering=0) as orphan:
+
+        async def fill(path: Path) -> None:
+            path.write_bytes(b"bytes")
+            orphan.write(b"other")
+
+        made = await files.make(image_id, fill)
+    assert made.path.read_bytes() == b"bytes"
+
+
 @pytest.mark.parametrize("whole", [True, False])
 async def test_an_image_is_kept_whole_or_not_at_all(files: ImageFiles, whole: bool) -> None:
     image_id = await kept(files, b"whole")

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from tests.kill.stories import SERVERS, VOLUMES
 from tests.kill.victim import Victim
-from tests.pumice_installation import ATTACHMENTS, SNAPSHOTS
+from tests.pumice_installation import ATTACHMENTS, SERVERS, SNAPSHOTS, VOLUMES
 
 from pumice.hypervisor.contract import Disk, FileSource
 from pumice.hypervisor.libvirt import LibvirtHypervisor
@@ -151,9 +150,9 @@ def runs(pumice: Victim, stage: Stage, well: bool) -> None:
     pumice.stories.volume_is(stage["volume"], "available")
 
 
-def a_server(pumice: Victim, **disk: bool) -> Stage:
+def a_server(pumice: Victim, *, delete_on_termination: bool = False) -> Stage:
     stage = a_bootable_volume(pumice)
-    body = pumice.stories.server(stage["volume"], **disk)
+    body = pumice.stories.server(stage["volume"], delete_on_termination=delete_on_termination)
     stage["server"] = pumice.call("POST", SERVERS, body)["server"]["id"]
     pumice.settle()
     return stage

@@ -15,7 +15,7 @@ from pumice.app.guest_image import build_guest_image
 from pumice.app.tour.run import cache_dir
 
 ROLES = ("scheduler", "volume", "compute")
-DIES_WITHIN = 120.0
+DIES_WITHIN = 300.0
 """Seconds from a request to the death that it leads to."""
 
 

@@ -172,7 +172,7 @@ async def bytes_without_snapshot(scene: Scene) -> str:
 async def unfinished_bytes(scene: Scene) -> str:
     host, pool = await scene.place(scene.free)
     device = await scene.world.backends[host].device(VolumeId(scene.free), pool)
-    device.with_name(f".{scene.free}.part").touch()
+    device.with_name(f".{scene.free}.0.part").touch()
     return f"unfinished volume {scene.free} on {host}#{pool} is an orphan"
 
 
@@ -262,10 +262,10 @@ MENDED: list[Breach] = [
 
 
 async def repaired(scene: Scene) -> list[str]:
-    """What the repair said, beside a worker that carries out what it began; all is well then."""
+    """What the repair said. All is well once a worker has carried out what it began, and it looked again."""
     said: list[str] = []
+    await repair(scene.world.hands, said.append)
     async with working(scene.world, "at-work", no_faults):
-        await repair(scene.world.hands, said.append)
         await quiet(scene.world)
         left = await repair(scene.world.hands, said.append)
         await quiet(scene.world)
@@ -299,6 +299,9 @@ async def status(scene: Scene, table: sa.Table, id: str) -> str | None:  # noqa:
         ("deleting", "error_deleting"),
         ("extending", "available"),
         ("uploading", "available"),
+        ("reverting", "available"),
+        ("managing", "error_managing"),
+        ("unmanaging", "error"),
     ],
 )
 async def test_a_volume_that_is_stuck_is_settled(scene: Scene, stuck: str, settled: str) -> None:
@@ -318,7 +321,9 @@ async def test_a_volume_that_is_stuck_while_it_is_deleted_is_deleted(scene: Scen
     assert await status(scene, tables.volumes, lonely) is None
 
 
-@pytest.mark.parametrize(("stuck", "settled"), [("creating", "error"), ("deleting", None)])
+@pytest.mark.parametrize(
+    ("stuck", "settled"), [("creating", "error"), ("restoring", "available"), ("deleting", None)]
+)
 async def test_a_snapshot_that_is_stuck_is_settled(scene: Scene, stuck: str, settled: str | None) -> None:
     await scene.update(tables.snapshots, scene.snapshot, status=stuck, operation_id=STRAY)
     assert f"snapshot {scene.snapshot} is {stuck} and no operation is at work on it" in await breaches(

@@ -140,3 +140,15 @@ async def test_a_machine_of_a_server_that_is_on_another_host_is_an_orphan_here(
     clock.goes_on(GRACE)
     await loop.run()
     assert not await world.machines.machines()
+
+
+@pytest.mark.parametrize("status", ["managing", "error_managing", "unmanaging"])
+async def test_bytes_that_were_somebody_elses_before_are_never_taken_for_orphans(
+    world: FakeWorld, status: str
+) -> None:
+    volume = await world.db.write(create.accept, TENANT, create.Wanted(size=1), world.rules)
+    await update_operation(world, volume.operation_id, state="failed", settled=True)
+    change = sa.update(tables.volumes).values(status=status)
+    await world.db.write(lambda tx: tx.execute(change) and None)
+    await a_stray(world, volume.id)
+    assert await orphans.look(world.hands) == []

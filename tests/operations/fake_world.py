@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +18,7 @@ from pumice.images.files import ImageFiles
 from pumice.loops.audit import breaches
 from pumice.loops.heartbeats import Heartbeats
 from pumice.model.ids import ImageId, ProjectId, UserId, new_id
-from pumice.model.rules import Rules
+from pumice.model.rules import Patience, Rules
 from pumice.model.scope import Scope
 from pumice.model.server import Flavor
 from pumice.operations.course import FaultPoint, no_faults
@@ -59,9 +59,8 @@ class FakeWorld:
             host=HOST,
             boot=boot,
             places=places,
-            rules=self.rules,
+            rules=replace(self.rules, patience=Patience(first=0.001)),
             faults=faults,
-            first_backoff=0.001,
         )
 
     async def breaches(self) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pumice.model.errors import Elsewhere, PumiceError, Trouble
-from pumice.model.rules import Rules
+from pumice.model.rules import Patience, Rules
 from pumice.model.scope import HOUSE
 from pumice.operations.course import Course, FaultPoint, no_faults
 from pumice.operations.endings import Endings
@@ -161,7 +161,7 @@ class House:
             workers=workers,
             lease=lease,
             faults=faults,
-            first_backoff=0.01,
+            rules=Rules(patience=Patience(first=0.01)),
         )
         self.tasks.append((runner, asyncio.create_task(runner.run())))
         return runner

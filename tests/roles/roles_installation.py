@@ -1,5 +1,6 @@
 """An installation of one process for each role, on PostgreSQL, with fake drivers."""
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -7,6 +8,9 @@ from pathlib import Path
 
 from tests import pumice_installation
 from tests.pumice_installation import SERVERS, VOLUMES
+
+from pumice.store import audit
+from pumice.store.postgres import PostgresDatabase
 
 FAKE = {"driver": "fake", "target": "fake", "delay": 0.2}
 
@@ -45,6 +49,18 @@ class Installation(pumice_installation.Installation):
             self.start(role)
         self.log_in()
         self.wait(lambda: self.is_up(*self.processes), "its services do not come up")
+
+    def wrong_rows(self) -> list[str]:
+        """Every breach of what must be true of the rows, quotas first."""
+
+        async def look() -> list[str]:
+            db = PostgresDatabase(self.database_url or "")
+            try:
+                return [str(breach) for breach in await db.read(audit.wrong_rows)]
+            finally:
+                await db.close()
+
+        return asyncio.run(look())
 
     def create(self, name: str = "v") -> str:
         """A volume, accepted."""

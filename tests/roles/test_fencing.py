@@ -3,7 +3,6 @@
 It writes nothing, and nothing happens twice: neither in the history nor in what the tenant sees.
 """
 
-import asyncio
 import json
 import signal
 from collections.abc import Iterator
@@ -14,8 +13,6 @@ from roles_installation import FAKE, Installation
 from tests.pumice_installation import VOLUMES
 
 from postgres_server import PostgresServer
-from pumice.store import audit
-from pumice.store.postgres import PostgresDatabase
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
@@ -69,20 +66,9 @@ def assert_all_is_well(pumice: Installation, volumes: list[str]) -> None:
     for volume in volumes:
         pumice.becomes(f"{VOLUMES}/{volume}", "volume", "available")
     assert histories(pumice) == [[f"{step} do done" for step in STEPS]] * len(volumes)
-    assert wrong_rows(pumice) == []
+    assert pumice.wrong_rows() == []
     made = pumice.state_dir / "bytes" / "volumes"
     assert sorted(path.name for path in made.iterdir()) == sorted(volumes)
-
-
-def wrong_rows(pumice: Installation) -> list[str]:
-    async def look() -> list[str]:
-        db = PostgresDatabase(pumice.database_url or "")
-        try:
-            return [str(breach) for breach in await db.read(audit.wrong_rows)]
-        finally:
-            await db.close()
-
-    return asyncio.run(look())
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -1,6 +1,5 @@
 """Every role as a process of its own, on PostgreSQL: the same stories, and any may die at any moment."""
 
-import asyncio
 import os
 import re
 import signal
@@ -15,8 +14,6 @@ import pytest
 from roles_installation import SERVERS, VOLUMES, Installation
 
 from postgres_server import PostgresServer
-from pumice.store import audit
-from pumice.store.postgres import PostgresDatabase
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 
@@ -37,19 +34,6 @@ def pumice(postgres: PostgresServer, database: str, tmp_path: Path) -> Iterator[
     installation.close()
 
 
-def wrong_rows(url: str) -> list[str]:
-    """Every breach of what must be true of the rows, quotas first."""
-
-    async def look() -> list[str]:
-        db = PostgresDatabase(url)
-        try:
-            return await db.read(audit.wrong_rows)
-        finally:
-            await db.close()
-
-    return asyncio.run(look())
-
-
 def test_the_stories_are_the_same(pumice: Installation, postgres: PostgresServer, database: str) -> None:
     pumice.start_all()
     root, data = pumice.create(), pumice.create()
@@ -68,7 +52,7 @@ def test_the_stories_are_the_same(pumice: Installation, postgres: PostgresServer
         pumice.becomes(f"{VOLUMES}/{volume}", "volume", "available")
         pumice.call("DELETE", f"{VOLUMES}/{volume}")
         pumice.becomes(f"{VOLUMES}/{volume}", "volume", "gone")
-    assert wrong_rows(postgres.url(database)) == []
+    assert pumice.wrong_rows() == []
     for role in ("volume", "compute", "scheduler", "api"):
         assert pumice.stop(role) == 0, pumice.log(role)
 
@@ -97,7 +81,7 @@ def test_killed_in_a_burst_of_creates_it_loses_none(
         thread.join()
     pumice.wait(lambda: states(pumice) == {"available"}, "not all become available")
     assert len(accepted) >= (CREATES // 4 if role == "api" else CREATES)
-    assert wrong_rows(postgres.url(database)) == []
+    assert pumice.wrong_rows() == []
 
 
 def states(pumice: Installation) -> set[str]:

@@ -5,9 +5,11 @@ import contextlib
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import sqlalchemy as sa
+from postgres_wire import Wire
 
 from postgres_server import PostgresServer
 from pumice.model.errors import Invalid, Misconfigured
@@ -125,65 +127,64 @@ async def test_a_restart_of_the_server_loses_no_write_and_repeats_none(
     assert await db.read(used) == done > 0
 
 
+@pytest.fixture
+async def wire(postgres: PostgresServer, tmp_path: Path) -> AsyncIterator[Wire]:
+    async with Wire(postgres, tmp_path) as wire:
+        yield wire
+
+
+@pytest.fixture
+async def far(wire: Wire, url: str) -> AsyncIterator[PostgresDatabase]:
+    """The database at the end of the wire."""
+    database = PostgresDatabase(wire.url(url))
+    yield database
+    await database.close()
+
+
 async def test_a_farewell_that_comes_before_the_end_of_its_connection_fails_nothing(
-    db: PostgresDatabase, postgres: PostgresServer, url: str, tmp_path: Path
+    db: PostgresDatabase, wire: Wire, far: PostgresDatabase
 ) -> None:
     """A server that stops says so on idle connections. What is asked between that and the end is lost too."""
     farewell = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection\0\0"
-    clients: list[asyncio.StreamWriter] = []
-
-    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        behind, to_server = await asyncio.open_unix_connection(postgres.directory / ".s.PGSQL.5432")
-        clients.append(writer)
-        async with asyncio.TaskGroup() as ways:
-            ways.create_task(pass_on(reader, to_server))
-            ways.create_task(pass_on(behind, writer))
-
-    server = await asyncio.start_unix_server(relay, tmp_path / ".s.PGSQL.5432")
-    far = PostgresDatabase(url.replace(str(postgres.directory), str(tmp_path)))
-    try:
-        await far.write(use)
-        for client in clients:
-            client.write(b"E" + (len(farewell) + 4).to_bytes(4, "big") + farewell)
-            await client.drain()
-        await asyncio.sleep(0.2)  # until it has arrived, which nothing tells
-        await far.write(use)
-        assert len(clients) > 1
-    finally:
-        await far.close()
-        server.close()
+    await far.write(use)
+    await wire.say(b"E" + (len(farewell) + 4).to_bytes(4, "big") + farewell)
+    await asyncio.sleep(0.2)  # until it has arrived, which nothing tells
+    await far.write(use)
+    assert len(wire.clients) > 1
     assert await db.read(used) == 2
 
 
-async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while piece := await reader.read(65536):
-            writer.write(piece)
-            await writer.drain()
-    writer.close()
-
-
-@pytest.mark.parametrize("committed", [True, False])
+@pytest.mark.parametrize("cut_at", ["question", "answer"])
+@pytest.mark.parametrize("noticed_after", [0.0, 1.0])
 async def test_a_commit_that_nobody_answered_is_looked_up(
-    db: PostgresDatabase, url: str, committed: bool, monkeypatch: pytest.MonkeyPatch
+    db: PostgresDatabase,
+    wire: Wire,
+    far: PostgresDatabase,
+    cut_at: Literal["question", "answer"],
+    noticed_after: float,
 ) -> None:
-    """The connection breaks right after COMMIT was done, or right before."""
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    """The wire is cut when COMMIT was done, or before it came; the server may notice that only later."""
+    await far.write(use)
+    wire.cut_at, wire.server_notices_after = cut_at, noticed_after
+    await far.write(use)
+    assert wire.cut_at is None
+    assert await db.read(used) == 2
 
-    commit, times = AsyncConnection.commit, [1]
 
-    async def break_once(connection: AsyncConnection) -> None:
-        if times:
-            times.pop()
-            if committed:
-                await commit(connection)
-            raise ConnectionResetError("the network is gone")
-        await commit(connection)
-
-    monkeypatch.setattr(AsyncConnection, "commit", break_once)
-    await db.write(use)
-    assert not times
-    assert await db.read(used) == 1
+async def test_a_name_is_kept_when_the_server_has_not_noticed_that_its_connection_is_gone(
+    wire: Wire, far: PostgresDatabase, other: PostgresDatabase
+) -> None:
+    """Our own earlier session still holds the lock: it is ended, not waited for."""
+    lost, heard = asyncio.Event(), asyncio.Queue[str]()
+    wire.server_notices_after = 300.0
+    far.subscribe(heard.put_nowait)
+    await far.hold("name", lost.set)
+    wire.cut()
+    assert await asyncio.wait_for(heard.get(), 30) == MISSED
+    assert not lost.is_set()
+    with pytest.raises(Misconfigured):
+        await other.hold("name", lambda: None, patience=0)
+    assert await other.unheld(["name", "another"]) == {"another"}
 
 
 async def test_a_committed_topic_is_heard_by_other_processes(

@@ -3,7 +3,6 @@
 import asyncio
 import fcntl
 import os
-import secrets
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
@@ -13,15 +12,15 @@ from typing import IO, TYPE_CHECKING, Any
 
 import orjson
 import structlog
-import yaml
 
 from pumice.api.house import House
 from pumice.app import drivers
 from pumice.app.drivers import Daemon
 from pumice.app.faults import fault_point
+from pumice.app.passwords import first_passwords
 from pumice.app.roles import EVERY, Role, refuse_alone, take_name
 from pumice.app.settings import Settings
-from pumice.app.verbs import VERBS
+from pumice.app.verbs import VERBS, set_deadlines
 from pumice.catalog import flavors, volume_types
 from pumice.identity import bootstrap
 from pumice.identity.tokens import LocalTokens
@@ -44,8 +43,6 @@ if TYPE_CHECKING:
     from pumice.api.service import Service
 
 logger = structlog.get_logger(__name__)
-
-USERS = ("admin", "demo", "pumice")
 
 
 @dataclass(slots=True)
@@ -153,6 +150,7 @@ async def build(settings: Settings, roles: frozenset[Role] = EVERY, meter: Meter
     state = settings.state_dir.absolute()
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     refuse_alone(settings, roles)
+    set_deadlines(settings.operations.deadlines)
     db = open_database(settings.database(), "serve" if roles == EVERY else "+".join(sorted(roles)))
     try:
         return await _build(settings, roles, db, meter or Meter())
@@ -202,22 +200,6 @@ async def _furnish(db: Database, settings: Settings, rules: Rules) -> dict[str, 
         flavors.make_defaults(tx)
 
     await db.write(work)
-    return passwords
-
-
-def first_passwords(settings: Settings) -> dict[str, str]:
-    """The first users' passwords: from the settings, else those kept since the first start, else new ones."""
-    path = settings.state_dir / "passwords.yaml"
-    kept = yaml.safe_load(path.read_text()) if path.exists() else {}
-    given = {
-        "admin": settings.identity.admin_password,
-        "demo": settings.identity.demo_password,
-        "pumice": settings.identity.service_password,
-    }
-    passwords = {user: given[user] or kept.get(user) or secrets.token_urlsafe(16) for user in USERS}
-    if passwords != kept:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            yaml.safe_dump(passwords, file)
     return passwords
 
 

@@ -18,7 +18,7 @@ from pumice.app.metrics import Metrics
 from pumice.app.roles import EVERY, Role
 from pumice.app.settings import Settings
 from pumice.app.systemd import Systemd
-from pumice.identity.clouds import clouds_yaml, write_clouds
+from pumice.identity.clouds import clouds_yaml, write_passwords
 from pumice.model.errors import Misconfigured
 from pumice.model.meter import Meter
 
@@ -109,7 +109,8 @@ class Serving:
         if listening is not None:
             api = self.settings.api
             self.url = api.public_url or f"http://{api.host}:{listening.getsockname()[1]}"
-            write_clouds(clouds_file(self.settings), clouds_yaml(f"{self.url}/identity", self.whole.passwords))
+            clouds = clouds_yaml(f"{self.url}/identity", self.whole.passwords)
+            write_passwords(clouds_file(self.settings), clouds)
             application = self.whole.application(watch.Watch(self.whole, with_metrics=watched is None))
             self._services = tuple(application.services.values())
             await self._answer(application, listening)

@@ -12,7 +12,7 @@ import socket
 import tomllib
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, ValidationError
 from pydantic.fields import FieldInfo
@@ -25,7 +25,7 @@ from pydantic_settings import (
 )
 
 from pumice.model.errors import Misconfigured
-from pumice.model.rules import Rules
+from pumice.model.rules import Patience, Rules
 
 LIVE: dict[str, JsonValue] = {"live": True}
 """Marks what SIGHUP changes; the rest needs a restart."""
@@ -188,6 +188,26 @@ class Operations(Section):
     workers: int = Field(32, ge=1, description="Operations carried at once.")
     lease_seconds: float = Field(30.0, gt=0, description="How long a silent worker keeps what it holds.")
     keep_days: float = Field(7.0, ge=0, description="How long ended operations can be looked at.")
+    tries: int | None = Field(
+        None,
+        ge=1,
+        description="How often a step that meets trouble is tried. Default: as each step says, 3 or 5.",
+        json_schema_extra=LIVE,
+    )
+    first_backoff: float = Field(
+        0.2,
+        gt=0,
+        description="Seconds until the second try, doubled for each after it.",
+        json_schema_extra=LIVE,
+    )
+    longest_backoff: float = Field(
+        30.0, gt=0, description="The most seconds between two tries.", json_schema_extra=LIVE
+    )
+    deadlines: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        default_factory=dict,
+        description="Seconds from a request to its explained end, by kind, as in {'volume.create' = 7200}; the "
+        "verbs have defaults from half a minute to three hours.",
+    )
 
 
 class Metrics(Section):
@@ -284,6 +304,9 @@ class Settings(BaseSettings):
             scheduler_max_attempts=self.scheduler.max_attempts,
             api_max_limit=self.api.max_limit,
             api_wait_seconds=self.api.wait_seconds,
+            patience=Patience(
+                self.operations.first_backoff, self.operations.longest_backoff, self.operations.tries
+            ),
         )
 
 

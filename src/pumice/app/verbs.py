@@ -1,9 +1,11 @@
 """Every verb there is: what the workers of this version can carry out."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pumice.attachments import connect, disconnect
-from pumice.operations.operation import Verb
+from pumice.model.errors import Misconfigured
+from pumice.operations.operation import DEADLINES, Verb
 from pumice.servers import attach_volume, boot, console, detach_volume, power, repair_disks
 from pumice.servers import delete as delete_server
 from pumice.volumes import (
@@ -46,3 +48,15 @@ VERBS: tuple[Verb[Any], ...] = (
     repair_disks.REPAIR_DISKS,
     console.CONSOLE,
 )
+
+
+def set_deadlines(chosen: Mapping[str, float]) -> None:
+    """Give kinds of operations other deadlines than their verbs', in seconds. Raises ``Misconfigured``."""
+    kinds = {verb.kind for verb in VERBS}
+    if unknown := sorted(chosen.keys() - kinds):
+        raise Misconfigured(
+            f"[operations.deadlines] names what is no kind of operation: {', '.join(unknown)}. "
+            f"Kinds are {', '.join(sorted(kinds))}."
+        )
+    DEADLINES.clear()
+    DEADLINES.update(chosen)

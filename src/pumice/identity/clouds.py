@@ -42,7 +42,7 @@ def _cloud(auth_url: str, user: str, password: str, scope: Mapping[str, str]) ->
     }
 
 
-def write_clouds(path: Path, text: str) -> None:
+def write_passwords(path: Path, text: str) -> None:
     """Write passwords where only their owner reads them; whoever looks sees the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f".{path.name}.{new_id()}")

@@ -120,6 +120,7 @@ class ImageFiles:
         path = self._part(image_id)
         with _explained():
             try:
+                await in_thread(path.unlink, True)  # a command of a process that died may still write to it
                 await fill(path)
                 return await in_thread(_digested, path)
             except BaseException:

@@ -45,7 +45,8 @@ async def _at_backend(hands: Hands, place: str, backend: Backend) -> list[Breach
 
     def strangers(tx: Transaction, may: Collection[belongings.Piece], pieces: Iterable[Piece]) -> list[Piece]:
         found = [it for it in pieces if not it.whole or (it.kind, it.id, it.pool) not in may]
-        busy = belongings.in_hand(tx, {piece.id for piece in found})
+        ids = {piece.id for piece in found}
+        busy = belongings.in_hand(tx, ids) | belongings.adopting(tx, ids)
         return [piece for piece in found if piece.id not in busy]
 
     def is_orphan(piece: Piece, tx: Transaction) -> bool:

@@ -73,6 +73,10 @@ def _settle_volume(tx: Transaction, volume_id: str) -> str:
         volumes.put(tx, volume.id, V.ERROR)
         messages.tell(tx, volume.project_id, Event.CREATE_VOLUME, volume.id, LOST, None)
         return f"it is in {V.ERROR}"
+    if volume.status in (V.MANAGING, V.UNMANAGING):
+        settled = V.ERROR_MANAGING if volume.status == V.MANAGING else V.ERROR
+        volumes.put(tx, volume.id, settled)
+        return f"it is in {settled}"
     volumes.put(tx, volume.id, V.AVAILABLE)
     return _let_volume_follow(tx, volume.id)
 
@@ -92,6 +96,9 @@ def _settle_snapshot(tx: Transaction, snapshot_id: str) -> str:
         snapshots.put(tx, snapshot.id, S.ERROR_DELETING)
         delete_snapshot.accept(tx, HOUSE, snapshot.id)
         return "it is being deleted again"
+    if snapshot.status == S.RESTORING:
+        snapshots.put(tx, snapshot.id, S.AVAILABLE)
+        return f"it is {S.AVAILABLE}: a revert replaces all bytes or none"
     snapshots.put(tx, snapshot.id, S.ERROR)
     messages.tell(tx, snapshot.project_id, Event.CREATE_SNAPSHOT, snapshot.id, LOST, None)
     return f"it is in {S.ERROR}"

@@ -3,11 +3,28 @@
 Plain values with their defaults: ``app/settings.py`` reads them from the settings file, tests write them down.
 """
 
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 UNLIMITED = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How trouble is met: with another try, after a while that doubles."""
+
+    first: float = 0.2
+    """Seconds until the second try."""
+    longest: float = 30.0
+    """The most seconds between two tries."""
+    tries: int | None = None
+    """How often a step is tried; as each step says when None."""
+
+    def before(self, tries: int) -> float:
+        """Seconds until the next one after so many: a little uneven, so that not all come back at once."""
+        return min(self.first * 2.0 ** min(tries - 1, 30), self.longest) * random.uniform(0.75, 1.0)  # noqa: S311
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +55,4 @@ class Rules:
     """The longest page of a list (Cinder's ``osapi_max_limit``)."""
     api_wait_seconds: float = 60.0
     """How long a request that must answer with a result waits for its operation."""
+    patience: Patience = field(default_factory=Patience)

@@ -14,7 +14,6 @@ Each function here is one transaction on one operation that this worker holds. I
 history's lines and saves the row, naming the attempt: whoever lost the lease writes nothing (``LostLease``).
 """
 
-import random
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -34,8 +33,6 @@ from pumice.store.database import Transaction, is_trouble
 from pumice.store.turns import in_turn
 
 logger = structlog.get_logger(__name__)
-
-LONGEST_BACKOFF = 30.0
 
 FaultPoint = Callable[[str, str, str, Operation[Any]], None]
 """Where tests make things go wrong. Told ``before`` or ``after``, ``do`` or ``undo``, step, operation."""
@@ -104,7 +101,6 @@ class Course:
     places: Collection[str]
     rules: Rules = field(default_factory=Rules)
     faults: FaultPoint = no_faults
-    first_backoff: float = 0.2
     stopping: bool = False
     """Hand everything back at the next step."""
 
@@ -180,12 +176,14 @@ class Course:
         in_time = time.time() < op.deadline
         trouble = isinstance(error, Trouble) and line is not None
         lines = [replace(line, outcome="failed", error=str(error))] if line else []
-        if op.state == "undoing" or (trouble and op.tries < step.tries and in_time):
+        if op.state == "undoing" or (
+            trouble and op.tries < (self.rules.patience.tries or step.tries) and in_time
+        ):
             logger.warning("operation.retry", step=step.name, tries=op.tries, error=str(error))
             op.owner = None
             tx.notify(log.QUEUE)
             lines = [replace(line, outcome="retry") for line in lines]
-            self._write(tx, op, lines, run_at=time.time() + self._backoff(op.tries))
+            self._write(tx, op, lines, run_at=time.time() + self.rules.patience.before(op.tries))
             return op
         op.error = str(error)
         if (trouble or isinstance(error, Elsewhere)) and in_time:
@@ -258,11 +256,6 @@ class Course:
         parent_id = log.save(tx, op.id, op.attempt, self.owner, values)
         if parent_id and finished_at is not None:
             log.wake_waiting(tx, op.id)
-
-    def _backoff(self, tries: int) -> float:
-        """Seconds: doubling, up to a limit, a little uneven so that many do not come back at once."""
-        longest = min(self.first_backoff * 2.0 ** min(tries - 1, 30), LONGEST_BACKOFF)
-        return longest * random.uniform(0.75, 1.0)  # noqa: S311
 
     def give_up_overdue(self, tx: Transaction, at: float) -> int:
         """End, with an explanation, every operation past its deadline that nobody works on. How many.

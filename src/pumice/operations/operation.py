@@ -87,6 +87,8 @@ class Operation(Generic[P]):
     """The lines of its history that were written when it was saved last."""
 
 
+DEADLINES: dict[str, float] = {}
+"""Deadlines by kind that the settings give this process in place of the verbs' own."""
 Place = Callable[[Operation[P]], str]
 OurRows = Callable[[Transaction, Operation[P], Rules], None]
 Outside = Callable[[Operation[P], Hands], Awaitable[None]]
@@ -169,11 +171,16 @@ class Verb(Generic[P]):
     steps: tuple[Step[P] | Wait[P], ...]
     failed: Callable[[Transaction, Operation[P], str], None]
     deadline: float = 600.0
-    """Seconds from the request to an explained end."""
+    """Seconds from the request to an explained end, where the settings say nothing else."""
     retired: tuple[str, ...] = field(default=())
     """Names of steps of earlier versions that may be passed over."""
     again: Callable[[Transaction, Operation[P], Scope, Rules], object] | None = None
     """Ask for the same once more after it failed, as its owner would. None where only the owner can know."""
+
+    @property
+    def limit(self) -> float:
+        """Seconds from the request to an explained end."""
+        return DEADLINES.get(self.kind, self.deadline)
 
     def step(self, op: Operation[P]) -> Step[P] | Wait[P] | None:
         """The step in hand, by its name in the list the operation began with; None past either end.
@@ -223,7 +230,7 @@ def enqueue(
         cancelled=False,
         tries=0,
         attempt=0,
-        deadline=time.time() + verb.deadline,
+        deadline=time.time() + verb.limit,
         project_id=who.project_id,
         request_id=who.request_id or (parent.request_id if parent else None),
         parent_id=parent.id if parent else None,

@@ -53,7 +53,7 @@ def retry(tx: Transaction, operation_id: str, verbs: Mapping[str, Verb[Any]], ru
         raise Conflict(f"Operation {op.id} is being tried right now: {op.owner} has it in hand.")
     values: dict[str, Any] = {"run_at": 0.0, "tries": 0, "owner": None}
     if not op.settled and op.deadline < time.time():
-        values["deadline"] = time.time() + verb.deadline
+        values["deadline"] = time.time() + verb.limit
     log.force(tx, op.id, op.attempt, values)
     return Retried(op.id, anew=False)
 

@@ -59,7 +59,6 @@ class Runner:
         workers: int = WORKERS,
         lease: float = LEASE_SECONDS,
         faults: FaultPoint = no_faults,
-        first_backoff: float = 0.2,
         meter: Meter | None = None,
     ) -> None:
         self.db = db
@@ -72,7 +71,6 @@ class Runner:
             frozenset(places),
             rules or Rules(),
             faults,
-            first_backoff,
         )
         self.workers = workers
         self.leases = Leases(db, self.owner, lease)

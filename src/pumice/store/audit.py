@@ -63,9 +63,10 @@ def wrong_rows(tx: Transaction) -> list[Wrong]:
 
 
 def _growing(tx: Transaction, column: sa.ColumnElement[str]) -> frozenset[str]:
-    """Whose volumes are being extended: what is counted for them is ahead of their rows meanwhile."""
-    growing = sa.select(column).where(volumes.c.status == VolumeStatus.EXTENDING)
-    return frozenset(tx.execute(growing).scalars())
+    """Whose volumes are being extended, or were in vain: what is counted for them is ahead of their rows."""
+    o = operations.c
+    at_work = sa.exists().where(o.subject == volumes.c.id, o.kind == "volume.extend", o.state.in_(UNDER_WAY))
+    return frozenset(tx.execute(sa.select(column).where(at_work)).scalars())
 
 
 def _quotas(tx: Transaction) -> list[Wrong]:
@@ -123,7 +124,7 @@ def _unlike_volumes(tx: Transaction) -> list[Wrong]:
 
 def _stuck_snapshots(tx: Transaction) -> list[Wrong]:
     s = snapshots.c
-    passing = (SnapshotStatus.CREATING, SnapshotStatus.DELETING)
+    passing = (SnapshotStatus.CREATING, SnapshotStatus.DELETING, SnapshotStatus.RESTORING)
     stuck = tx.execute(sa.select(s.id, s.status).where(s.status.in_(passing), ~_alive(s.operation_id)))
     words = "snapshot {} is {} and no operation is at work on it"
     return [Wrong(Kind.STUCK_SNAPSHOT, row.id, words.format(row.id, row.status)) for row in stuck]

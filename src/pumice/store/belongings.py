@@ -14,8 +14,10 @@ from pumice.store.tables import attachments, operations, server_disks, servers, 
 Piece = tuple[str, str, str]
 """``volume`` or ``snapshot``, its id, and the backend's own name for its pool."""
 
-_UNSURE_VOLUMES = {
+_ADOPTING = {VolumeStatus.MANAGING, VolumeStatus.UNMANAGING, VolumeStatus.ERROR_MANAGING}
+_UNSURE_VOLUMES = _ADOPTING | {
     VolumeStatus.CREATING,
+    VolumeStatus.REVERTING,
     VolumeStatus.DELETING,
     VolumeStatus.ERROR,
     VolumeStatus.ERROR_DELETING,
@@ -46,6 +48,12 @@ def bytes_at(tx: Transaction, host: str, ids: Collection[str] | None = None) -> 
             if sure:
                 must.add(piece)
     return Bytes(frozenset(may), frozenset(must))
+
+
+def adopting(tx: Transaction, ids: Collection[str]) -> frozenset[str]:
+    """Those of the ids that are volumes whose bytes are somebody else's before or after: not ours to free."""
+    some = volumes.c.id.in_(list(ids)), volumes.c.status.in_(_ADOPTING)
+    return frozenset(tx.execute(sa.select(volumes.c.id).where(*some)).scalars()) if ids else frozenset()
 
 
 def servers_at(tx: Transaction, host: str) -> frozenset[str]:

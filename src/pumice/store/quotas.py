@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from pumice.model.errors import OverQuota
 from pumice.model.rules import UNLIMITED
+from pumice.model.scope import Scope
 from pumice.store.database import Transaction
 from pumice.store.tables import quota_limits, quota_usage, snapshots, volume_types, volumes
 
@@ -24,6 +25,11 @@ _insert = sa.insert(quota_usage)
 _limits = sa.select(quota_limits).where(
     quota_limits.c.project_id.in_([sa.bindparam("b_project"), DEFAULT_CLASS])
 )
+
+
+def turn(who: Scope, *_: object) -> str:
+    """The queue of those who are about to count in the caller's project (``store/turns.py``)."""
+    return f"quota of {who.project_id}"
 
 
 def take(tx: Transaction, project_id: str, limits: Mapping[str, int], amounts: Mapping[str, int]) -> None:

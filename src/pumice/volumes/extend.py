@@ -32,6 +32,7 @@ from pumice.scheduler.request import Request
 from pumice.store import attachments, messages, pools, quotas, servers, volumes
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
+from pumice.store.turns import in_turn
 
 V = VolumeStatus
 
@@ -54,6 +55,7 @@ class ExtendParams:
     """The guest has to stand still while the target grows."""
 
 
+@in_turn(quotas.turn)
 def accept(
     tx: Transaction, who: Scope, volume_id: str, new_size: int, rules: Rules, *, in_use: bool = False
 ) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from pumice.hypervisor.fake import FakeHypervisor
 from pumice.model.errors import Unauthenticated
 from pumice.model.ids import ImageId, ProjectId, UserId, new_id
 from pumice.model.image import Image, Visibility
-from pumice.model.rules import Rules
+from pumice.model.rules import Patience, Rules
 from pumice.model.scope import Scope
 from pumice.model.states import ImageStatus
 from pumice.operations.endings import Endings
@@ -60,7 +60,7 @@ CALLERS = {
     "stranger": ("theirs", "member"),
 }
 BACKEND, POOL, HOST = "here@fake", "here@fake#fake", "here"
-LIMIT = 10.0
+LIMIT = 60.0
 
 
 class Names:
@@ -136,8 +136,7 @@ class Cloud:
             host=HOST,
             boot=boot,
             places=places,
-            rules=self.rules,
-            first_backoff=0.01,
+            rules=replace(self.rules, patience=Patience(first=0.01)),
             **how,
         )
         self.tasks.append((runner, asyncio.create_task(runner.run())))

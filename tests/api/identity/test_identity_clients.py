@@ -16,7 +16,7 @@ from openstack.connection import Connection
 from pumice.api.house import House
 from pumice.api.identity.service import identity_service
 from pumice.identity.bootstrap import bootstrap
-from pumice.identity.clouds import clouds_yaml, write_clouds
+from pumice.identity.clouds import clouds_yaml, write_passwords
 from pumice.identity.tokens import LocalTokens
 from pumice.model.rules import Rules
 from pumice.operations.endings import Endings
@@ -39,7 +39,7 @@ def clouds(tmp_path: Path, first_hashes: dict[str, str], monkeypatch: pytest.Mon
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])))
     thread.start()
     path = tmp_path / "etc" / "clouds.yaml"
-    write_clouds(path, clouds_yaml(f"http://127.0.0.1:{port}/identity", PASSWORDS))
+    write_passwords(path, clouds_yaml(f"http://127.0.0.1:{port}/identity", PASSWORDS))
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(path))
     yield path
     server.should_exit = True

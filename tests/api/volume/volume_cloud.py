@@ -170,7 +170,7 @@ class Cloud:
         return await self.db.read(read)
 
 
-async def eventually(look: Callable[[], Awaitable[Any]], seconds: float = 10.0) -> Any:
+async def eventually(look: Callable[[], Awaitable[Any]], seconds: float = 60.0) -> Any:
     """What ``look`` finds, as soon as that is not None."""
     async with asyncio.timeout(seconds):
         while (found := await look()) is None:

@@ -20,7 +20,7 @@ from pumice.model.ids import is_uuid
 from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.volume import Volume
-from pumice.store import attachments, images, volumes
+from pumice.store import attachments, images, quotas, volumes
 from pumice.store.conditions import VOLUMES, Condition
 from pumice.store.database import Transaction
 from pumice.store.image_filters import one_of
@@ -136,7 +136,7 @@ class Volumes:
         shown = await call.house.db.write(self._create, call.who, body.volume, call.house.rules)
         return Reply({"volume": VolumeView(call, shown).changed(shown.volumes[0])}, 202)
 
-    @in_turn(lambda who, *_: f"quota of {who.project_id}")
+    @in_turn(quotas.turn)
     def _create(self, tx: Transaction, who: Scope, asked: NewVolume, rules: Rules) -> Shown:
         volume = create.accept(tx, who, _wanted(tx, who, asked), rules)
         return Shown([volume], {}, self._known.types(tx, [volume.type_id]), {})

@@ -23,6 +23,7 @@ from pumice.store import messages, quotas, snapshots, volumes
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
+from pumice.store.turns import in_turn
 
 S = SnapshotStatus
 
@@ -36,6 +37,7 @@ class SnapshotParams:
     pool: str
 
 
+@in_turn(quotas.turn)
 def accept(
     tx: Transaction,
     who: Scope,
