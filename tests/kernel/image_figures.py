@@ -66,9 +66,7 @@ async def measure(mib: int, rounds: int) -> None:
         plain.append(time.monotonic() - begun)
         await backend.delete(volume, "vg")
     whole, copying = statistics.median(ours), statistics.median(plain)
-    print(
-        f"{mib} MiB of data, {rounds} rounds, medians: made {whole:.2f} s, qemu-img {copying:.2f} s"
-    )
+    print(f"{mib} MiB of data, {rounds} rounds, medians: made {whole:.2f} s, qemu-img {copying:.2f} s")
     print(f"ratio {whole / copying:.2f}")
 
 
