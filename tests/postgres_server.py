@@ -99,6 +99,10 @@ class PostgresServer:
             self._process.wait(30)
             self._process = None
 
+    def pid(self) -> int | None:
+        """Its process, while it was not stopped."""
+        return self._process.pid if self._process else None
+
     def close(self) -> None:
         """Stop it and forget everything."""
         self.stop()

@@ -5,11 +5,13 @@
 
 import argparse
 import asyncio
+import logging
 import random
 import sys
 import time
 from pathlib import Path
 
+import structlog
 from tests.chaos.run import run
 
 
@@ -20,6 +22,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=30.0, help="how long things go wrong")
     parser.add_argument("--compute-hosts", type=int, default=1)
     given = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     seed = random.randrange(1_000_000) if given.seed is None else given.seed
     logs = Path(".cache/chaos") / f"seed-{seed}-{time.strftime('%H%M%S')}"
     print(f"chaos: seed {seed}, {given.minutes:g} minutes", flush=True)

@@ -41,6 +41,10 @@ KINDS = {
     "stop compute": 2,
     "stop scheduler": 2,
     "stop API": 1,
+    "stop PostgreSQL": 1,
+    "stop tgtd": 2,
+    "stop libvirtd": 2,
+    "stop QEMU": 1,
     "PostgreSQL immediate": 2,
     "PostgreSQL kill -9": 2,
     "kill -9 tgtd": 2,
@@ -129,6 +133,7 @@ class Nemesis:
             "scheduler": schedulers,
             "API": ["api"],
             "worker": ["api"],
+            "PostgreSQL": ["postgres"],
             "database": [f"{HUB}-{host}" for host in world.hosts] if world.network.can_cut else [],
         }
         if fault.kind == "cut volume from compute":
@@ -156,9 +161,9 @@ class Nemesis:
             case ["PostgreSQL", *how]:
                 await self._down([], fault.seconds, postgres=" ".join(how))
             case ["stop", *_]:
-                world.pause(victim)
+                stopped = world.pause(victim)
                 await asyncio.sleep(fault.seconds)
-                world.go_on(victim)
+                world.go_on(stopped)
             case ["fill", "disk"]:
                 host = victim.split()[-1]
                 await asyncio.to_thread(world.fill, host)

@@ -131,12 +131,13 @@ class _Chaos:
 
     async def _settle(self) -> bool:
         """Wait until nothing is under way. Whether that is so."""
-        give_up = time.monotonic() + SETTLE_SECONDS
+        start = time.monotonic()
         while under_way := await self.world.under_way():
-            if time.monotonic() > give_up:
+            if time.monotonic() > start + SETTLE_SECONDS:
                 self.stuck = under_way
                 return False
             await asyncio.sleep(0.5)
+        self.world.tell(f"nothing is under way any more, after {time.monotonic() - start:.1f} s")
         return True
 
     async def _verify(self, judge: Caller) -> None:

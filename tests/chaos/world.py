@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,7 @@ class World:
         self.held: set[str] = set()
         """Processes that are not to be started again for now."""
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._paused: set[int] = set()
         self.ended_by_themselves = 0
         self.url = f"http://127.0.0.1:{free_port()}"
         self.postgres: PostgresServer
@@ -154,29 +155,42 @@ class World:
             self.processes[name].kill()
             self.processes[name].wait(PATIENCE)
 
-    def pause(self, name: str) -> None:
-        """SIGSTOP, the children of the API as well."""
-        for process in self._family(name):
+    def pause(self, victim: str) -> list[int]:
+        """SIGSTOP a process of ours, ``postgres``, ``QEMU``, or as in ``tgtd of volume1``. What was stopped."""
+        kind, _, host = victim.partition(" of ")
+        if kind in ("tgtd", "libvirtd"):
+            processes = [pid] if (pid := self.daemon(host).pid()) else []
+        elif kind == "QEMU":
+            processes = list(self.guests().values())
+        else:
+            processes = self._family(self.postgres.pid() if kind == "postgres" else self._pid(kind))
+        for process in processes:
             _signal(process, signal.SIGSTOP)
+        self._paused.update(processes)
+        return processes
 
-    def go_on(self, name: str) -> None:
+    def go_on(self, processes: Iterable[int]) -> None:
         """SIGCONT."""
-        for process in self._family(name):
+        for process in processes:
             _signal(process, signal.SIGCONT)
+        self._paused.difference_update(list(processes))
 
     def kill_worker(self, number: int) -> None:
         """kill -9 of one of the API's workers."""
-        if workers := self._family("api")[1:]:
+        if workers := self._family(self._pid("api"))[1:]:
             _signal(workers[number % len(workers)], signal.SIGKILL)
 
-    def _family(self, name: str) -> list[int]:
-        """A process's id and those of its children."""
-        if not self.is_running(name):
+    def _pid(self, name: str) -> int | None:
+        return self.processes[name].pid if self.is_running(name) else None
+
+    def _family(self, process: int | None) -> list[int]:
+        """A process and its children."""
+        if process is None:
             return []
-        pid = self.processes[name].pid
         with contextlib.suppress(OSError):
-            return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
-        return [pid]
+            children = Path(f"/proc/{process}/task/{process}/children").read_text()
+            return [process, *map(int, children.split())]
+        return [process]
 
     async def keep_up(self) -> None:
         """Start again whatever ended without being held down, until cancelled."""
@@ -205,9 +219,12 @@ class World:
 
     def kill_daemon(self, host: str) -> None:
         """kill -9 of a host's tgtd or libvirtd."""
-        daemon = self.tgtd(host) if host in self.volume_hosts else self.libvirtd(host)
-        if pid := daemon.pid():
+        if pid := self.daemon(host).pid():
             _signal(pid, signal.SIGKILL)
+
+    def daemon(self, host: str) -> TgtDaemon | LibvirtDaemon:
+        """A host's tgtd or libvirtd."""
+        return self.tgtd(host) if host in self.volume_hosts else self.libvirtd(host)
 
     def guests(self) -> dict[str, int]:
         """The QEMU processes of all hosts, by the server that each runs."""
@@ -344,8 +361,8 @@ class World:
     async def close(self) -> None:
         """End everything; nothing is left."""
         self.held.update(self.names)
-        for name, process in self.processes.items():
-            self.go_on(name)
+        self.go_on(set(self._paused))
+        for process in self.processes.values():
             process.terminate()
         for name, process in self.processes.items():
             with contextlib.suppress(subprocess.TimeoutExpired):
