@@ -1,14 +1,21 @@
-"""The log: it never fails what is being logged."""
+"""The log: it never fails what is being logged, and it can be followed from a request to a command line."""
 
 import io
+import json
+import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
 
 from pumice.app import logs
 from pumice.app.settings import Settings
+from pumice.host.command import run
+from pumice_installation import IMAGES, VOLUMES, Installation, state_directory
 
 
 @pytest.fixture(autouse=True)
@@ -36,3 +43,87 @@ def test_the_log_goes_where_standard_error_goes_now(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(sys, "stderr", later)
     log.warning("second")
     assert '"event": "second"' in later.getvalue()
+
+
+RECORDER = """#!/bin/sh
+echo "$OS_REQUEST_ID $PUMICE_OPERATION_ID $1" >> {record}
+exec {real} "$@"
+"""
+
+
+def test_one_request_can_be_followed_from_http_to_the_driver_s_command_line(tmp_path: Path) -> None:
+    """A volume from an image: the request, its operation, each step and qemu-img itself say the same id."""
+    real, record, tools = shutil.which("qemu-img"), tmp_path / "record", tmp_path / "bin"
+    assert real is not None
+    tools.mkdir()
+    (tools / "qemu-img").write_text(RECORDER.format(record=record, real=real))
+    (tools / "qemu-img").chmod(0o755)
+    subprocess.run([real, "create", "-q", "-f", "qcow2", tmp_path / "image", "1M"], check=True)
+    with state_directory() as state:
+        pumice = Installation(
+            state,
+            PUMICE_BACKENDS='{"files": {"driver": "files", "target": "fake"}}',
+            PUMICE_COMPUTE__DRIVER="none",
+            PUMICE_LOG_LEVEL="debug",
+            PUMICE_LOG_FORMAT="json",
+            PATH=f"{tools}:{os.environ['PATH']}",
+        )
+        try:
+            request_id = volume_from(pumice, (tmp_path / "image").read_bytes())
+            told = [json.loads(line) for line in pumice.log("serve").splitlines() if line.startswith("{")]
+        finally:
+            pumice.close()
+    about = [line for line in told if line.get("request_id") == request_id]
+    (asked,) = [line for line in about if line["event"] == "api.request"]
+    assert (asked["method"], asked["path"], asked["status"]) == ("POST", VOLUMES, 202)
+    assert asked["project"] and asked["seconds"] > 0
+    (operation_id,) = {line["operation"] for line in about if "operation" in line}
+    steps = [line["step"] for line in about if line["event"] == "operation.step"]
+    assert steps[0] == "claim_space" and "publish" in steps
+    ran = [line for line in about if line["event"] == "command.ended"]
+    assert [line["command"][1] for line in ran] == ["check", "convert"]
+    assert "-p" in ran[1]["command"] and ran[1]["code"] == 0 and ran[1]["seconds"] >= 0
+    assert all(
+        line["step"] in steps and line["kind"] == "volume.create" and line["attempt"] == 1 for line in ran
+    )
+    assert record.read_text().splitlines()[-2:] == [
+        f"{request_id} {operation_id} {word}" for word in ("check", "convert")
+    ]
+
+
+def volume_from(pumice: Installation, image: bytes) -> str:
+    """Make a volume from an image; the id of the request that asked for it."""
+    pumice.launch("serve")
+    pumice.log_in()
+    pumice.wait(lambda: pumice.is_up("volume"), "its backend does not come up")
+    wanted = {"name": "i", "disk_format": "qcow2", "container_format": "bare"}
+    image_id = pumice.call("POST", IMAGES, wanted)["id"]
+    headers = {"Content-Type": "application/octet-stream"}
+    assert pumice.http.put(f"{IMAGES}/{image_id}/file", content=image, headers=headers).status_code == 204
+    answer = pumice.http.post(VOLUMES, json={"volume": {"size": 1, "imageRef": image_id}})
+    assert answer.status_code == 202, answer.text
+    pumice.becomes(f"{VOLUMES}/{answer.json()['volume']['id']}", "volume", "available")
+    return str(answer.headers["x-openstack-request-id"])
+
+
+async def test_a_command_s_words_are_logged_only_where_they_are_public(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", written)
+    logs.set_up(Settings(log_format="json", log_level="debug"))
+    await run("echo", "hush", timeout=60)
+    await run("echo", "aloud", timeout=60, public=True)
+    first, second = [json.loads(line) for line in written.getvalue().splitlines()]
+    assert (first["command"], second["command"]) == (["echo"], ["echo", "aloud"])
+    assert "hush" not in written.getvalue()
+
+
+def test_the_level_can_be_changed_under_loggers_that_were_used_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", written)
+    log = structlog.get_logger("test")
+    for level in ("info", "debug", "warning"):
+        logs.set_up(Settings(log_format="json", log_level=level))
+        log.debug(f"debug at {level}")
+        log.info(f"info at {level}")
+    said = [json.loads(line)["event"] for line in written.getvalue().splitlines()]
+    assert said == ["info at info", "debug at debug", "info at debug"]

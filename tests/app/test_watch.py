@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -123,6 +124,16 @@ def test_nothing_that_a_client_sends_becomes_a_label(pumice: Installation) -> No
     text = pumice.http.get("/metrics").text
     assert "odd" not in text and "ODD" not in text
     assert len(scrape(pumice)) - before < 100
+
+
+def test_the_manual_tells_of_every_metric_and_of_no_other(pumice: Installation) -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
+    told = set(
+        re.findall(r"\bpumice_[a-z_]+[a-z]", manual.replace("`…_in_use`", "`pumice_worker_slots_in_use`"))
+    )
+    told = {name.removesuffix("_count") for name in told}
+    exposed = set(re.findall(r"^# TYPE (pumice_\w+)", pumice.http.get("/metrics").text, re.MULTILINE))
+    assert told == exposed
 
 
 def test_metrics_that_are_switched_off_cost_not_even_the_import() -> None:
