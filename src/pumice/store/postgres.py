@@ -49,6 +49,8 @@ _SEAL = """
     SELECT pg_current_xact_id_if_assigned()::text, count(pg_notify($1, payload)::text)
     FROM unnest($2::text[]) AS payload
 """
+_ALIVE = {"tcp_keepalives_idle": "15", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
+"""The server finds out within half a minute that a host has lost its power, and frees its names."""
 _UNFIT = ("22000", "22001", "22003", "22021", "22P05")
 """Not of the column's type, too long, out of range, a character that cannot be stored."""
 _OUTCOME = "SELECT pg_xact_status($1::text::xid8)"
@@ -178,7 +180,7 @@ class PostgresDatabase:
     async def _connect(self) -> Any:
         """A connection of asyncpg's outside the pool."""
         _, options = self._pool.dialect.create_connect_args(self._pool.url)
-        settings = {"application_name": self._name}
+        settings = {"application_name": self._name, **_ALIVE}
         return await asyncpg.connect(**options, timeout=ANSWER_SECONDS, server_settings=settings)
 
     def _hear(self, payload: str) -> None:
