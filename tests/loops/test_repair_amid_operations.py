@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import pytest
 import structlog
-from fake_world import FakeWorld, fake_world
+from fake_world import FakeWorld
 from test_every_verb import SCENARIOS
 
 from pumice.loops.audit import OUTSIDE, ROWS
@@ -82,8 +82,8 @@ class MeddledDatabase:
 
 
 @asynccontextmanager
-async def meddled_world(met: list[Meddler]) -> AsyncIterator[FakeWorld]:
-    async with fake_world() as world:
+async def meddled_world(world_of: Callable[[], Any], met: list[Meddler]) -> AsyncIterator[FakeWorld]:
+    async with world_of() as world:
         meddle = Meddler(world.hands)
         met.append(meddle)
         db = cast(Database, MeddledDatabase(world.db, meddle))
@@ -130,6 +130,6 @@ async def test_no_loop_touches_what_an_operation_is_about(name: str, trial: Tria
         return await scenario.begin(world, stage)
 
     with structlog.testing.capture_logs() as logged:
-        await perform(replace(scenario, world=lambda: meddled_world(met), begin=begin), trial)
+        await perform(replace(scenario, world=lambda: meddled_world(scenario.world, met), begin=begin), trial)
     assert met[0].times
     assert not [line for line in logged if line["event"].startswith(("breach.", "orphan."))]

@@ -1,0 +1,93 @@
+"""``pumice audit --repair`` beside a Pumice that serves, on both databases: says, mends, then finds nothing."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from tests.pumice_installation import VOLUMES, Installation, state_directory
+
+from pumice.model.ids import new_id
+from pumice.store.database import Transaction, open_database
+from pumice.store.tables import quota_usage, volumes
+
+pytestmark = pytest.mark.timeout(300)
+BACKENDS = json.dumps({"files": {"driver": "files", "target": "fake"}})
+
+
+@pytest.fixture
+def pumice(database_url: str) -> Iterator[Installation]:
+    url = None if database_url.startswith("sqlite") else database_url
+    with state_directory() as state_dir:
+        settings = {"PUMICE_BACKENDS": BACKENDS, "PUMICE_COMPUTE__DRIVER": "none"}
+        pumice = Installation(state_dir, url, **settings)
+        pumice.launch("serve")
+        try:
+            pumice.log_in()
+            pumice.wait(lambda: "cinder-volume" in pumice.services_up(), "its services do not come up")
+            yield pumice
+        finally:
+            pumice.close()
+
+
+def in_the_database(pumice: Installation, work: Callable[[Transaction], Any]) -> None:
+    async def write() -> None:
+        db = open_database(pumice.database_url or f"sqlite:///{pumice.state_dir / 'pumice.db'}")
+        try:
+            await db.write(lambda tx: work(tx) and None)
+        finally:
+            await db.close()
+
+    asyncio.run(write())
+
+
+def a_volume(pumice: Installation) -> str:
+    volume = str(pumice.call("POST", VOLUMES, {"volume": {"size": 1}})["volume"]["id"])
+    pumice.settle()
+    return volume
+
+
+def test_what_was_broken_by_hand_is_said_mended_and_gone(pumice: Installation) -> None:
+    made, doomed = a_volume(pumice), a_volume(pumice)
+    assert pumice.command("audit").returncode == 0
+    shelf = pumice.state_dir / "volumes" / "files" / "volumes"
+    stray: Path = shelf / new_id()
+    stray.touch()
+    in_the_database(pumice, lambda tx: tx.execute(sa.update(quota_usage).values(in_use=99)))
+    stuck = sa.update(volumes).values(status="deleting", operation_id=new_id()).where(volumes.c.id == doomed)
+    in_the_database(pumice, lambda tx: tx.execute(stuck))
+
+    found = pumice.command("audit")
+    assert found.returncode == 1
+    sentences = [
+        "uses 99 gigabytes by count, 2 by its rows",
+        f"volume {stray.name} on here@files#pool is an orphan: no volume has these bytes",
+        f"volume {doomed} is deleting and no operation is at work on it",
+    ]
+    for sentence in sentences:
+        assert sentence in found.stdout
+    assert stray.exists(), "an audit only looks"
+
+    mended = pumice.command("audit", "--repair")
+    assert mended.returncode == 0, mended.stdout + mended.stderr
+    for sentence, done in zip(
+        sentences, ["counted again", "removed", "it is being deleted again"], strict=True
+    ):
+        assert f"{sentence}: {done}" in mended.stdout
+    assert not stray.exists()
+
+    pumice.settle()
+    assert pumice.command("audit").stdout == "Everything is as it should be.\n"
+    assert {path.name for path in shelf.iterdir()} == {made}
+
+
+def test_what_only_a_person_can_mend_is_left_and_said_so(pumice: Installation) -> None:
+    lost = a_volume(pumice)
+    (pumice.state_dir / "volumes" / "files" / "volumes" / lost).unlink()
+    mended = pumice.command("audit", "--repair")
+    assert mended.returncode == 1
+    sentence = f"volume {lost} has no bytes on here@files"
+    assert f"{sentence}: only a person can mend it\nleft: {sentence}\n1 breaches\n" in mended.stdout
