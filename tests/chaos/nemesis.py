@@ -53,6 +53,8 @@ KINDS = {
     "fill disk": 2,
     "cut host from database": 2,
     "cut volume from compute": 2,
+    "lose power of volume": 2,
+    "lose power of compute": 1,
     "kill everything": 1,
 }
 """The faults, with their weights."""
@@ -136,7 +138,9 @@ class Nemesis:
             "PostgreSQL": ["postgres"],
             "database": [f"{HUB}-{host}" for host in world.hosts] if world.network.can_cut else [],
         }
-        if fault.kind == "cut volume from compute":
+        if fault.kind.startswith("lose power") and not world.network.can_cut:
+            victims = []
+        elif fault.kind == "cut volume from compute":
             pairs = [f"{one}-{other}" for one in world.volume_hosts for other in world.compute_hosts]
             victims = pairs if world.network.can_cut else []
         elif fault.kind.startswith("PostgreSQL"):
@@ -164,6 +168,8 @@ class Nemesis:
                 stopped = world.pause(victim)
                 await asyncio.sleep(fault.seconds)
                 world.go_on(stopped)
+            case ["lose", "power", *_]:
+                await self._without_power(victim, fault.seconds)
             case ["fill", "disk"]:
                 host = victim.split()[-1]
                 await asyncio.to_thread(world.fill, host)
@@ -175,6 +181,17 @@ class Nemesis:
                 await asyncio.sleep(fault.seconds)
                 world.network.mend(one, other)
         world.tell(f"NEMESIS healed: {fault.kind}: {victim}")
+
+    async def _without_power(self, host: str, seconds: float) -> None:
+        world = self.world
+        world.held.add(host)
+        for server in world.guests() if host in world.compute_hosts else ():
+            self.shake(server)
+        await asyncio.to_thread(world.lose_power, host)
+        await asyncio.sleep(seconds)
+        world.power_up(host)
+        world.held.discard(host)
+        world.start(host)
 
     def _kill_guest(self, number: int) -> None:
         if guests := self.world.guests():

@@ -84,7 +84,6 @@ class World:
             "full_page_writes": "on",
             "max_connections": "200",
             "shared_buffers": "64MB",
-            "tcp_user_timeout": "10000",
         }
         self.postgres = PostgresServer(settings)
         self._database = self.postgres.take()
@@ -237,9 +236,34 @@ class World:
         """kill -9 of one QEMU."""
         _signal(process, signal.SIGKILL)
 
+    def lose_power(self, host: str) -> None:
+        """All that runs there is gone without a word: whoever was connected to it does not hear of its end."""
+        for other in {HUB, *self.hosts} - {host}:
+            self.network.cut(host, other)
+        for process in self.processes_at(host):
+            _signal(process, signal.SIGKILL)
+        _run(*self.network.inside(host), "ss", "--kill", "--tcp")  # or the kernel would go on saying good-bye
+        self.processes[host].wait(PATIENCE)
+
+    def power_up(self, host: str) -> None:
+        """It is back, as its disk was."""
+        for other in {HUB, *self.hosts} - {host}:
+            self.network.mend(host, other)
+
+    def processes_at(self, host: str) -> list[int]:
+        """Every process at a host."""
+        words = [*self.network.inside(host), "readlink", "/proc/self/ns/net"]
+        space = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+        found = []
+        for link in Path("/proc").glob("[0-9]*/ns/net"):
+            with contextlib.suppress(OSError):
+                if str(link.readlink()) == space:
+                    found.append(int(link.parts[2]))
+        return found
+
     def fill(self, host: str) -> None:
         """Use up all space of a host's pool."""
-        with (self.pool(host) / "filler").open("ab") as filler, contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), (self.pool(host) / "filler").open("ab") as filler:
             while True:
                 filler.write(bytes(4 * 1024 * 1024))
                 filler.flush()
