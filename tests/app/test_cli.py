@@ -55,6 +55,8 @@ def test_each_setting_says_where_it_came_from_and_no_secret_is_shown(tmp_path: P
     assert found["quotas.volumes"] == ("3", "pumice.toml")
     assert found["api.max_limit"] == ("1000", "default")
     assert "hush" not in told
+    live = {one["name"] for one in json.loads(told) if one["live"]}
+    assert {"log_level", "quotas.volumes", "api.max_limit"} <= live and not {"api.port", "host"} & live
     assert all(one["meaning"] for one in json.loads(told)), "a setting without a description"
 
 

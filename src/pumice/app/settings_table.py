@@ -5,9 +5,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource, TomlConfigSettingsSource
 
-from pumice.app.settings import Settings, config_file
+from pumice.app.settings import Settings, config_file, is_live
 from pumice.app.terminal import console, plain, print_json, table
 
 HIDDEN = "(not shown)"
@@ -22,6 +23,8 @@ class Setting:
     value: str
     source: str
     meaning: str
+    live: bool
+    """Whether SIGHUP changes it; else it needs a restart."""
 
     @property
     def variable(self) -> str:
@@ -43,10 +46,13 @@ def show(settings: Settings, flags: Mapping[str, Any], *, as_json: bool) -> None
     if as_json:
         print_json([asdict(one) for one in found])
         return
-    rows = table("setting", "value", "from", "meaning")
+    rows = table("setting", "value", "from", "changed by", "meaning")
     for one in found:
         style = "dim" if one.source == "default" else ""
-        rows.add_row(plain(one.name), plain(one.value), plain(one.source, style), plain(one.meaning))
+        changed_by = "reload" if one.live else "restart"
+        rows.add_row(
+            *map(plain, (one.name, one.value)), plain(one.source, style), changed_by, plain(one.meaning)
+        )
     out = console()
     out.print(rows)
     out.print(
@@ -60,21 +66,21 @@ def _walk(
     section: BaseModel, path: tuple[str, ...], sources: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[Setting]:
     for name, field in type(section).model_fields.items():
-        yield from _value(getattr(section, name), (*path, name), field.description or "", sources)
+        yield from _value(getattr(section, name), (*path, name), field, sources)
 
 
 def _value(
-    value: object, path: tuple[str, ...], meaning: str, sources: Mapping[str, Mapping[str, Any]]
+    value: object, path: tuple[str, ...], field: FieldInfo, sources: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[Setting]:
     if isinstance(value, BaseModel):
         yield from _walk(value, path, sources)
     elif isinstance(value, dict) and value:
         for name, inner in value.items():
-            yield from _value(inner, (*path, str(name)), meaning, sources)
+            yield from _value(inner, (*path, str(name)), field, sources)
     else:
         source = next((name for name, given in sources.items() if _holds(given, path)), "default")
         shown = HIDDEN if value is not None and path[-1].endswith(_SECRET) else _words(value)
-        yield Setting(".".join(path), shown, source, meaning)
+        yield Setting(".".join(path), shown, source, field.description or "", is_live(field))
 
 
 def _words(value: object) -> str:
