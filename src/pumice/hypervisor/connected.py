@@ -11,7 +11,7 @@ from typing import Any
 
 from pumice.hypervisor.connectors.contract import StorageConnector
 from pumice.hypervisor.contract import Connector, Disk, Hypervisor, IscsiSource, Machine, NvmeSource
-from pumice.model.ids import ServerId
+from pumice.model.ids import AttachmentId, ServerId
 
 
 class ConnectedHypervisor:
@@ -61,6 +61,14 @@ class ConnectedHypervisor:
         if disk.attachment:
             await self._storage.grown(disk.attachment)
         await self._inner.resize_disk(server, disk, size)
+
+    async def connections(self) -> frozenset[AttachmentId]:
+        """See the contract."""
+        return frozenset(await self._storage.connections())
+
+    async def disconnect(self, attachment: AttachmentId) -> None:
+        """See the contract."""
+        await self._storage.disconnect(attachment)
 
     async def delete(self, server: ServerId) -> None:
         """See the contract. What was connected for the server is disconnected."""

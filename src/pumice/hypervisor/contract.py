@@ -196,6 +196,12 @@ class Hypervisor(Protocol):
         The empty set where no such machine is defined.
         """
 
+    async def connections(self) -> frozenset[AttachmentId]:
+        """Attachments whose volumes this host itself is connected to; none where the hypervisor connects alone."""
+
+    async def disconnect(self, attachment: AttachmentId) -> None:
+        """Let go of such a volume, which no machine has any more. None there is fine."""
+
     async def console(self, server: ServerId, lines: int | None) -> str:
         """The end of what the guest wrote to its serial port: ``lines`` lines, or all that is kept.
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pumice.hypervisor.contract import Connector, Disk, Machine, Power
 from pumice.model.errors import GuestKeepsDisk, InvalidState, NotFound
-from pumice.model.ids import ServerId
+from pumice.model.ids import AttachmentId, ServerId
 from pumice.model.units import GIB
 
 CONSOLE = "A guest of the fake hypervisor says hello.\n"
@@ -137,6 +137,13 @@ class FakeHypervisor:
         await self._called("disks")
         known = self._machines.get(server)
         return frozenset(known.disks if known else ())
+
+    async def connections(self) -> frozenset[AttachmentId]:
+        """None: nothing but the machines' disks."""
+        return frozenset()
+
+    async def disconnect(self, attachment: AttachmentId) -> None:
+        """There is nothing to let go of."""
 
     async def console(self, server: ServerId, lines: int | None) -> str:
         """A line that never changes."""

@@ -43,7 +43,7 @@ from pumice.hypervisor.libvirt_domains import (
 )
 from pumice.hypervisor.libvirtd import LibvirtDaemon
 from pumice.model.errors import GuestKeepsDisk, InvalidState, Misconfigured, NotFound, Trouble
-from pumice.model.ids import ServerId
+from pumice.model.ids import AttachmentId, ServerId
 from pumice.model.units import GIB
 
 _SHORT = 30.0
@@ -287,6 +287,13 @@ class LibvirtHypervisor:
             return frozenset(disks_of(domain)) if domain else frozenset()
 
         return await self._libvirt.call(work)
+
+    async def connections(self) -> frozenset[AttachmentId]:
+        """None: nothing but the machines' disks."""
+        return frozenset()
+
+    async def disconnect(self, attachment: AttachmentId) -> None:
+        """There is nothing to let go of."""
 
     async def console(self, server: ServerId, lines: int | None) -> str:
         """The end of the log that QEMU writes of the guest's serial port."""

@@ -42,6 +42,7 @@ async def breaches(hands: Hands) -> list[str]:
     for host, hypervisor in hands.hypervisors.items():
         try:
             machines = await hypervisor.machines()
+            connections = await hypervisor.connections()
         except PumiceError as error:
             found.append(f"hypervisor {host} does not answer: {error}")
             continue
@@ -50,5 +51,9 @@ async def breaches(hands: Hands) -> list[str]:
             f"machine {server} on {host} belongs to no server"
             for server in sorted(machines)
             if server not in mine
+        ]
+        found += [
+            f"connection {attachment} on {host} belongs to no attachment"
+            for attachment in sorted(connections - expected.attachments)
         ]
     return found

@@ -33,6 +33,7 @@ class Expected:
     any_snapshots: frozenset[tuple[str, str]]
     accounts: frozenset[tuple[str, str]]
     """(volume, CHAP user name) that may log in."""
+    attachments: frozenset[str]
     machines: frozenset[tuple[str, str]]
     """(host, server)"""
 
@@ -49,7 +50,8 @@ def expected(tx: Transaction) -> Expected:
     kept = tx.execute(sa.select(s.id, s.pool, s.status)).all()
     unsure_volumes = {VolumeStatus.CREATING, VolumeStatus.DELETING, VolumeStatus.ERROR_DELETING}
     unsure_snapshots = set(SnapshotStatus) - {SnapshotStatus.AVAILABLE}
-    links = tx.execute(sa.select(attachments.c.volume_id, attachments.c.chap_username)).all()
+    a = attachments.c
+    links = tx.execute(sa.select(a.id, a.volume_id, a.chap_username)).all()
     machines = tx.execute(sa.select(servers.c.host, servers.c.id).where(servers.c.host.is_not(None))).all()
     return Expected(
         frozenset((_host(row.pool), row.id) for row in placed if row.status not in unsure_volumes),
@@ -57,6 +59,7 @@ def expected(tx: Transaction) -> Expected:
         frozenset((_host(row.pool), row.id) for row in kept if row.status not in unsure_snapshots),
         frozenset((_host(row.pool), row.id) for row in kept),
         frozenset((row.volume_id, row.chap_username) for row in links if row.chap_username),
+        frozenset(row.id for row in links),
         frozenset((row.host, row.id) for row in machines),
     )
 
