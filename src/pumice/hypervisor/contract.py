@@ -197,7 +197,7 @@ class Hypervisor(Protocol):
         """
 
     async def connections(self) -> frozenset[AttachmentId]:
-        """Attachments whose volumes this host itself is connected to; none where the hypervisor connects alone."""
+        """Attachments whose volumes this host is connected to; none where the hypervisor connects alone."""
 
     async def disconnect(self, attachment: AttachmentId) -> None:
         """Let go of such a volume, which no machine has any more. None there is fine."""
