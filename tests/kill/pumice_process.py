@@ -75,6 +75,7 @@ class PumiceProcess:
             self.process = subprocess.Popen(argv, env=environment, stdout=log, stderr=log)
         self.wait(self._answers, "it does not answer")
         if not fault:
+            assert self.process.poll() is None, (self.state_dir.parent / "serve.log").read_text()[-4000:]
             self.log_in()
             self.wait(self._has_services, "its services do not come up")
 
