@@ -17,6 +17,8 @@ pytestmark = [
 
 PAGE = Path(__file__).parents[2] / "docs" / "by-hand.md"
 BEFORE = """
+mkdir -p /run/dbus
+dbus-daemon --system # targetcli looks for plugins there
 mountpoint -q /sys/kernel/config || mount -t configfs configfs /sys/kernel/config
 vgcreate vg /dev/vda
 echo InitiatorName=iqn.1993-08.org.debian:guest >/etc/iscsi/initiatorname.iscsi
