@@ -19,6 +19,22 @@ FAKE = {
 }
 
 
+CHANGED = """
+log_level = "debug"
+availability_zone = "elsewhere"
+[quotas]
+volumes = 3
+[api]
+max_limit = 1
+[compute]
+detach_seconds = 5
+[operations]
+workers = 7
+tries = 9
+deadlines = {"volume.create" = 77}
+"""
+
+
 @contextmanager
 def installed(toml: str, database_url: str | None = None) -> Iterator[Installation]:
     """An installation that reads its settings from a file, ``pumice.toml`` beside its state."""
@@ -60,14 +76,18 @@ def test_what_is_safe_applies_at_once_and_the_rest_is_named() -> None:
         pumice.launch("serve")
         pumice.log_in()
         assert [create(pumice), create(pumice)] == [202, 413]
-        settings_file(pumice).write_text(
-            'log_level = "debug"\navailability_zone = "elsewhere"\n[quotas]\nvolumes = 3\n'
-            "[api]\nmax_limit = 1\n[compute]\ndetach_seconds = 5\n[operations]\nworkers = 7\n"
-        )
+        settings_file(pumice).write_text(CHANGED)
         left = reload(pumice, "serve", "settings.need_restart")
         assert left["changed"] == ["availability_zone", "operations.workers"]
         taken = lines(pumice, "serve", "settings.read")[-1]["changed"]
-        assert taken == ["api.max_limit", "compute.detach_seconds", "log_level", "quotas"]
+        assert taken == [
+            "api.max_limit",
+            "compute.detach_seconds",
+            "log_level",
+            "operations.deadlines",
+            "operations.tries",
+            "quotas",
+        ]
         assert [create(pumice), create(pumice), create(pumice)] == [202, 202, 413]
         assert len(pumice.call("GET", VOLUMES)["volumes"]) == 1
         assert any(line["method"] == "GET" for line in lines(pumice, "serve", "api.request"))
@@ -101,6 +121,7 @@ def test_the_policy_file_is_read_again_even_under_its_old_name() -> None:
         ("[api]\nmax_limit = 'many'\n", "api.max_limit"),
         ("quotas = 5\n", "quotas"),
         ("unknown = 5\n", "unknown"),
+        ('[operations.deadlines]\n"volume.fly" = 5\n', "volume.fly"),
         (None, "not there any more"),
     ],
 )

@@ -112,7 +112,7 @@ ROWS = (
         "100 gone; a new create not delayed",
         deletes_under_way,
         {"deletes": 100, "slow": 1.5},
-        {"deletes": 100, "slow": 0.5},
+        {"deletes": 80, "slow": 1.5},
     ),
     Row(
         "the same with 40 snapshots being made and 20 deleted",

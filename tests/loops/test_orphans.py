@@ -115,6 +115,18 @@ async def test_one_that_cannot_be_removed_keeps_no_other_from_it(
     assert not await strays(world)
 
 
+async def test_a_bug_in_one_removal_keeps_no_other_from_it(
+    world: FakeWorld, loop: Repair, clock: Clock
+) -> None:
+    for _ in range(3):
+        await a_stray(world)
+    world.backends[PLACE].fail_next["discard"] = KeyError("a bug")
+    await loop.run()
+    clock.goes_on(GRACE)
+    await loop.run()
+    assert len(await strays(world)) == 1
+
+
 async def test_a_driver_that_is_silent_for_long_is_said_once_and_hides_no_other(
     world: FakeWorld, loop: Repair, clock: Clock
 ) -> None:

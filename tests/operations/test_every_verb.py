@@ -475,6 +475,17 @@ async def begin_repair_disks(world: FakeWorld, stage: Stage) -> str:
     return await running(world, stage["server"])
 
 
+def status_follows_power(well_status: str) -> Callable[[FakeWorld, Stage, bool], Awaitable[None]]:
+    """A machine that a failed operation left on or off is said to be so."""
+
+    async def check(world: FakeWorld, stage: Stage, well: bool) -> None:
+        power = await world.machines.power(ServerId(stage["server"]))
+        seen = "ACTIVE" if power is Power.RUNNING else "SHUTOFF"
+        assert await world.server_status(stage["server"]) == (well_status if well else seen)
+
+    return check
+
+
 def status_is(well_status: str, failed_status: str) -> Callable[[FakeWorld, Stage, bool], Awaitable[None]]:
     async def check(world: FakeWorld, stage: Stage, well: bool) -> None:
         assert await world.server_status(stage["server"]) == (well_status if well else failed_status)
@@ -489,10 +500,10 @@ scenario(
 scenario(delete_server.DELETE_SERVER, a_server_with_two_disks, begin_delete_server, check_delete_server)
 scenario(attach_volume.ATTACH_VOLUME, a_server, begin_attach, check_attach)
 scenario(detach_volume.DETACH_VOLUME, a_server_with_two_disks, begin_detach, check_detach)
-scenario(power.STOP, a_server, begin_stop, status_is("SHUTOFF", "ACTIVE"))
-scenario(power.START, a_stopped_server, begin_start, status_is("ACTIVE", "SHUTOFF"))
+scenario(power.STOP, a_server, begin_stop, status_follows_power("SHUTOFF"))
+scenario(power.START, a_stopped_server, begin_start, status_follows_power("ACTIVE"))
 scenario(power.SOFT_REBOOT, a_server, begin_soft_reboot, status_is("ACTIVE", "ACTIVE"))
-scenario(power.HARD_REBOOT, a_server, begin_hard_reboot, status_is("ACTIVE", "ACTIVE"))
+scenario(power.HARD_REBOOT, a_server, begin_hard_reboot, status_follows_power("ACTIVE"))
 scenario(repair_disks.REPAIR_DISKS, a_server_with_two_disks, begin_repair_disks, status_is("ACTIVE", "ACTIVE"))
 scenario(console.CONSOLE, a_server, begin_console, status_is("ACTIVE", "ACTIVE"))
 

@@ -130,8 +130,9 @@ def cancel(settings: Settings, beginning: str, *, as_json: bool) -> None:
 
 def retry(settings: Settings, beginning: str, *, as_json: bool) -> None:
     """Try an operation again."""
-    from pumice.app.verbs import VERBS  # which need every room there is: listing does without
+    from pumice.app.verbs import VERBS, set_deadlines  # which need every room: listing does without
 
+    set_deadlines(settings.operations.deadlines)
     verbs = {verb.kind: verb for verb in VERBS}
     operation_id, retried = asyncio.run(_write(settings, _retry, beginning, verbs, settings.rules()))
     if as_json:

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from pumice.app import logs
 from pumice.app.house import Whole
 from pumice.app.settings import Settings, again, is_live
+from pumice.app.verbs import set_deadlines
 from pumice.model.errors import Misconfigured
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def apply(whole: Whole, services: "Sequence[Service]") -> Settings:
     try:
         settings, left = read(whole.settings)
         policies = [_policy(service, settings) for service in services]
+        set_deadlines(settings.operations.deadlines)
     except Misconfigured as error:
         logger.error("settings.refused", error=str(error))
         return whole.settings

@@ -207,6 +207,7 @@ class Operations(Section):
         default_factory=dict,
         description="Seconds from a request to its explained end, by kind, as in {'volume.create' = 7200}; the "
         "verbs have defaults from half a minute to three hours.",
+        json_schema_extra=LIVE,
     )
 
 

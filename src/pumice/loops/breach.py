@@ -73,6 +73,9 @@ async def mended(breach: Breach, mend: Mend) -> str:
     except PumiceError as error:
         logger.warning("breach.stays", breach=breach.words, error=str(error))
         return f"not mended: {error}"
+    except Exception as bug:  # a mend's bug must not keep the others from theirs, look after look
+        logger.exception("breach.bug", breach=breach.words)
+        return f"not mended: {type(bug).__name__}: {bug}"
     logger.warning("breach.mended", breach=breach.words, done=done)
     return done
 

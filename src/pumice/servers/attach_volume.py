@@ -17,7 +17,7 @@ from pumice.attachments import exports
 from pumice.attachments.reserve import complete as complete_attachment
 from pumice.attachments.reserve import reserve
 from pumice.model.errors import Conflict, InvalidState
-from pumice.model.ids import ServerId, new_id
+from pumice.model.ids import AttachmentId, ServerId, new_id
 from pumice.model.rules import Rules
 from pumice.model.scope import HOUSE, Scope
 from pumice.model.server import Server, ServerDisk
@@ -164,10 +164,15 @@ async def plug(op: Operation[AttachParams], hands: Hands) -> None:
 
 
 async def unplug(op: Operation[AttachParams], hands: Hands) -> None:
-    """Take it out again, however long the guest needs. From a server that is being deleted it goes anyway."""
+    """Take it out again, however long the guest needs. From a server that is being deleted it goes anyway.
+
+    But not its secret, which the hypervisor may have been told before it knew the disk.
+    """
     server = await hands.db.read(servers.find, op.params.server_id)
     if server is None or server.task != "deleting":
         await unplug_disk(hands, op.params.host, op.params.server_id, op.params)
+    else:
+        await hands.hypervisors[op.params.host].forget_secret(AttachmentId(op.params.attachment_id))
 
 
 def complete(tx: Transaction, op: Operation[AttachParams], rules: Rules) -> None:

@@ -7,6 +7,7 @@ waits until what is under way on the server's disks has ended; meanwhile nothing
 from dataclasses import dataclass
 from datetime import datetime
 
+from pumice.hypervisor.contract import Power
 from pumice.model.errors import Conflict
 from pumice.model.ids import ServerId, new_id
 from pumice.model.rules import Rules
@@ -21,6 +22,7 @@ from pumice.store.columns import now
 from pumice.store.database import Transaction
 
 S = ServerStatus
+_SEEN_AS = {Power.RUNNING: S.ACTIVE, Power.SHUTDOWN: S.SHUTOFF, Power.CRASHED: S.SHUTOFF, None: S.SHUTOFF}
 STOP_SECONDS = 60.0
 """How long a guest may take to shut down before the plug is pulled (Nova's ``shutdown_timeout``)."""
 
@@ -114,6 +116,12 @@ async def pull_the_plug(op: Operation[PowerParams], hands: Hands) -> None:
     await hands.hypervisors[op.params.host].stop(ServerId(op.params.server_id), 0.0)
 
 
+async def see_what_it_is(op: Operation[PowerParams], hands: Hands) -> None:
+    """Nothing is taken back: whether the machine is on or off is noted, for what is said of the server."""
+    power = await hands.hypervisors[op.params.host].power(ServerId(op.params.server_id))
+    op.notes["power"] = None if power is None else power.value
+
+
 def is_active(tx: Transaction, op: Operation[PowerParams], rules: Rules) -> None:
     """The server runs."""
     servers.end(tx, op.params.server_id, op.id, status=S.ACTIVE, fault=None)
@@ -125,9 +133,12 @@ def is_off(tx: Transaction, op: Operation[PowerParams], rules: Rules) -> None:
 
 
 def explain(tx: Transaction, op: Operation[PowerParams], error: str) -> None:
-    """The server is said to be as it was; its fault says what happened."""
+    """The server is as its machine was seen last, else as it was before; its fault says what happened."""
+    status = op.params.before
+    if status in _SEEN_AS.values():
+        status = _SEEN_AS.get(op.notes.get("power", ""), status)
     fault = {"code": 500, "message": error, "created": now().isoformat(timespec="seconds") + "Z"}
-    servers.end(tx, op.params.server_id, op.id, status=op.params.before, fault=fault)
+    servers.end(tx, op.params.server_id, op.id, status=status, fault=fault)
 
 
 START = Verb(
@@ -135,7 +146,7 @@ START = Verb(
     params=PowerParams,
     steps=(
         Wait("others", at=on_compute, whatever=True),
-        Step(power_on, at=on_compute, timeout=300),
+        Step(power_on, undo=see_what_it_is, at=on_compute, timeout=300),
         Step(is_active, at=on_compute),
     ),
     failed=explain,
@@ -144,7 +155,10 @@ START = Verb(
 STOP = Verb(
     kind="server.stop",
     params=PowerParams,
-    steps=(Step(power_off, at=on_compute, timeout=STOP_SECONDS + 60), Step(is_off, at=on_compute)),
+    steps=(
+        Step(power_off, undo=see_what_it_is, at=on_compute, timeout=STOP_SECONDS + 60),
+        Step(is_off, at=on_compute),
+    ),
     failed=explain,
     deadline=600,
 )
@@ -160,7 +174,7 @@ HARD_REBOOT = Verb(
     params=PowerParams,
     steps=(
         Wait("others", at=on_compute, whatever=True),
-        Step(pull_the_plug, at=on_compute),
+        Step(pull_the_plug, undo=see_what_it_is, at=on_compute),
         Step(power_on, at=on_compute, timeout=300),
         Step(is_active, at=on_compute),
     ),
