@@ -3,7 +3,6 @@
 import json
 import signal
 import socket
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,11 +31,8 @@ def test_a_process_told_to_stop_ends_after_the_steps_in_hand_and_the_next_goes_o
     volumes = [stories.create() for _ in range(60)]
     assert slow.process is not None
     slow.process.send_signal(told)
-    began = time.monotonic()
-    assert slow.process.wait(20) == 0
-    assert time.monotonic() - began < 5
-    left = len(slow.under_way())
-    assert left > 0
+    assert slow.process.wait(60) == 0
+    assert slow.under_way(), "it carried all, though it was told to stop"
     slow.start()
     slow.settle()
     for volume in volumes:
