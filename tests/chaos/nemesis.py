@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from tests.chaos.harm import Harm
 from tests.chaos.network import HUB
 from tests.chaos.world import LEASE_SECONDS, World
 
@@ -79,6 +80,7 @@ class Nemesis:
 
     def __init__(self, world: World, seed: int, asked: Callable[[], int], shake: Callable[[str], None]) -> None:
         self.world = world
+        self.harm = Harm(world)
         self.asked = asked
         self.shake = shake
         self.done: Counter[str] = Counter()
@@ -153,11 +155,11 @@ class Nemesis:
         world = self.world
         match fault.kind.split():
             case ["kill", "-9", "tgtd" | "libvirtd"]:
-                world.kill_daemon(victim.split()[-1])
+                self.harm.kill_daemon(victim.split()[-1])
             case ["kill", "-9", "QEMU"]:
                 self._kill_guest(fault.victim)
             case ["kill", "-9", "API", "worker"]:
-                world.kill_worker(fault.victim)
+                self.harm.kill_worker(fault.victim)
             case ["kill", "-9", *_]:
                 await self._down([victim], fault.seconds)
             case ["kill", "everything"]:
@@ -165,16 +167,16 @@ class Nemesis:
             case ["PostgreSQL", *how]:
                 await self._down([], fault.seconds, postgres=" ".join(how))
             case ["stop", *_]:
-                stopped = world.pause(victim)
+                stopped = self.harm.pause(victim)
                 await asyncio.sleep(fault.seconds)
-                world.go_on(stopped)
+                self.harm.go_on(stopped)
             case ["lose", "power", *_]:
                 await self._without_power(victim, fault.seconds)
             case ["fill", "disk"]:
                 host = victim.split()[-1]
-                await asyncio.to_thread(world.fill, host)
+                await asyncio.to_thread(self.harm.fill, host)
                 await asyncio.sleep(fault.seconds)
-                world.empty(host)
+                self.harm.empty(host)
             case ["cut", *_]:
                 one, other = victim.split("-")
                 world.network.cut(one, other)
@@ -187,9 +189,9 @@ class Nemesis:
         world.held.add(host)
         for server in world.guests() if host in world.compute_hosts else ():
             self.shake(server)
-        await asyncio.to_thread(world.lose_power, host)
+        await asyncio.to_thread(self.harm.lose_power, host)
         await asyncio.sleep(seconds)
-        world.power_up(host)
+        self.harm.power_up(host)
         world.held.discard(host)
         world.start(host)
 
@@ -197,7 +199,7 @@ class Nemesis:
         if guests := self.world.guests():
             server = sorted(guests)[number % len(guests)]
             self.shake(server)
-            self.world.kill_guest(guests[server])
+            self.harm.kill_guest(guests[server])
 
     async def _down(self, names: list[str], seconds: float, postgres: str = "") -> None:
         """Dead, all at once, and started again after a while."""
@@ -206,7 +208,7 @@ class Nemesis:
         for name in names:
             world.kill(name)
         if postgres:
-            await asyncio.to_thread(world.stop_postgres, immediate=postgres == "immediate")
+            await asyncio.to_thread(self.harm.stop_postgres, immediate=postgres == "immediate")
         await asyncio.sleep(seconds)
         if postgres:
             await asyncio.to_thread(world.postgres.start)

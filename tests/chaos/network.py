@@ -10,6 +10,7 @@ Where no namespace can be made every host is 127.0.0.1, nothing can be cut, and 
 import contextlib
 import os
 import subprocess
+from pathlib import Path
 
 HUB = "hub"
 _NOBODY = "02:00:00:00:de:ad"
@@ -40,6 +41,10 @@ class Network:
     def inside(self, host: str) -> list[str]:
         """The words before a command that is to run at ``host``."""
         return ["nsenter", f"--net=/run/netns/{self._spaces[host]}"] if host in self._spaces else []
+
+    def space(self, host: str) -> int:
+        """The number of a host's namespace. Raises ``KeyError`` where it has none of its own."""
+        return Path(f"/run/netns/{self._spaces[host]}").stat().st_ino
 
     def cut(self, one: str, other: str) -> None:
         """Nothing gets from one to the other any more."""

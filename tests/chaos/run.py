@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.chaos.caller import PATHS, Caller
 from tests.chaos.clients import Client
+from tests.chaos.guests import GuestClient
 from tests.chaos.model import Model
 from tests.chaos.nemesis import Nemesis
 from tests.chaos.plan import steps
@@ -86,7 +87,9 @@ class _Chaos:
         headers = await self.world.open()
         judge = Caller("judge", self.world, self.model, headers)
         image = await self._upload(judge, guest)
-        clients = [Client(number, self.world, self.model, headers, image) for number in range(CLIENTS)]
+        known = (self.world, self.model, headers)
+        clients: list[Client] = [GuestClient(number, *known, image) for number in range(WITH_GUESTS)]
+        clients += [Client(number, *known) for number in range(WITH_GUESTS, CLIENTS)]
         keeper = asyncio.create_task(self.world.keep_up())
         try:
             await self._make_chaos(clients, minutes)

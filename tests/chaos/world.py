@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,8 @@ class World:
         self.held: set[str] = set()
         """Processes that are not to be started again for now."""
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._paused: set[int] = set()
+        self.paused: set[int] = set()
+        """What ``harm`` has stopped for now."""
         self.ended_by_themselves = 0
         self.url = f"http://127.0.0.1:{free_port()}"
         self.postgres: PostgresServer
@@ -154,35 +155,11 @@ class World:
             self.processes[name].kill()
             self.processes[name].wait(PATIENCE)
 
-    def pause(self, victim: str) -> list[int]:
-        """SIGSTOP a process of ours, ``postgres``, ``QEMU``, or as in ``tgtd of volume1``. What was stopped."""
-        kind, _, host = victim.partition(" of ")
-        if kind in ("tgtd", "libvirtd"):
-            processes = [pid] if (pid := self.daemon(host).pid()) else []
-        elif kind == "QEMU":
-            processes = list(self.guests().values())
-        else:
-            processes = self._family(self.postgres.pid() if kind == "postgres" else self._pid(kind))
-        for process in processes:
-            _signal(process, signal.SIGSTOP)
-        self._paused.update(processes)
-        return processes
-
-    def go_on(self, processes: Iterable[int]) -> None:
-        """SIGCONT."""
-        for process in processes:
-            _signal(process, signal.SIGCONT)
-        self._paused.difference_update(list(processes))
-
-    def kill_worker(self, number: int) -> None:
-        """kill -9 of one of the API's workers."""
-        if workers := self._family(self._pid("api"))[1:]:
-            _signal(workers[number % len(workers)], signal.SIGKILL)
-
-    def _pid(self, name: str) -> int | None:
+    def pid(self, name: str) -> int | None:
+        """The process id of a process, while it runs."""
         return self.processes[name].pid if self.is_running(name) else None
 
-    def _family(self, process: int | None) -> list[int]:
+    def family(self, process: int | None) -> list[int]:
         """A process and its children."""
         if process is None:
             return []
@@ -201,10 +178,6 @@ class World:
                     self.start(name)
             await asyncio.sleep(1)
 
-    def stop_postgres(self, *, immediate: bool) -> None:
-        """Stop PostgreSQL at once, or with kill -9."""
-        self.postgres.stop(signal.SIGQUIT if immediate else signal.SIGKILL)
-
     # --- the daemons and the disks --------------------------------------------------------------
 
     def tgtd(self, host: str) -> TgtDaemon:
@@ -216,11 +189,6 @@ class World:
         compute = self.directory / host / "compute"
         return LibvirtDaemon(compute / "libvirt", compute / "cache")
 
-    def kill_daemon(self, host: str) -> None:
-        """kill -9 of a host's tgtd or libvirtd."""
-        if pid := self.daemon(host).pid():
-            _signal(pid, signal.SIGKILL)
-
     def daemon(self, host: str) -> TgtDaemon | LibvirtDaemon:
         """A host's tgtd or libvirtd."""
         return self.tgtd(host) if host in self.volume_hosts else self.libvirtd(host)
@@ -231,46 +199,6 @@ class World:
         listed = subprocess.run(["pgrep", "-af", pattern], capture_output=True, text=True, check=False)
         lines = (re.match(r"(\d+) .*guest=pumice-([0-9a-f-]+)", line) for line in listed.stdout.splitlines())
         return {found[2]: int(found[1]) for found in lines if found}
-
-    def kill_guest(self, process: int) -> None:
-        """kill -9 of one QEMU."""
-        _signal(process, signal.SIGKILL)
-
-    def lose_power(self, host: str) -> None:
-        """All that runs there is gone without a word: whoever was connected to it does not hear of its end."""
-        for other in {HUB, *self.hosts} - {host}:
-            self.network.cut(host, other)
-        for process in self.processes_at(host):
-            _signal(process, signal.SIGKILL)
-        _run(*self.network.inside(host), "ss", "--kill", "--tcp")  # or the kernel would go on saying good-bye
-        self.processes[host].wait(PATIENCE)
-
-    def power_up(self, host: str) -> None:
-        """It is back, as its disk was."""
-        for other in {HUB, *self.hosts} - {host}:
-            self.network.mend(host, other)
-
-    def processes_at(self, host: str) -> list[int]:
-        """Every process at a host."""
-        words = [*self.network.inside(host), "readlink", "/proc/self/ns/net"]
-        space = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
-        found = []
-        for link in Path("/proc").glob("[0-9]*/ns/net"):
-            with contextlib.suppress(OSError):
-                if str(link.readlink()) == space:
-                    found.append(int(link.parts[2]))
-        return found
-
-    def fill(self, host: str) -> None:
-        """Use up all space of a host's pool."""
-        with contextlib.suppress(OSError), (self.pool(host) / "filler").open("ab") as filler:
-            while True:
-                filler.write(bytes(4 * 1024 * 1024))
-                filler.flush()
-
-    def empty(self, host: str) -> None:
-        """Give the space back."""
-        (self.pool(host) / "filler").unlink(missing_ok=True)
 
     def bytes_of(self, thing_id: str) -> Path | None:
         """The file of a volume or snapshot, wherever it is."""
@@ -385,7 +313,8 @@ class World:
     async def close(self) -> None:
         """End everything; nothing is left."""
         self.held.update(self.names)
-        self.go_on(set(self._paused))
+        for paused in self.paused:
+            send(paused, signal.SIGCONT)
         for process in self.processes.values():
             process.terminate()
         for name, process in self.processes.items():
@@ -408,6 +337,7 @@ def _run(*argv: str) -> None:
     subprocess.run(argv, check=True, capture_output=True, timeout=30)
 
 
-def _signal(process: int, number: signal.Signals) -> None:
+def send(process: int, number: signal.Signals) -> None:
+    """Send a signal to a process that may have ended."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(process, number)

@@ -1,0 +1,104 @@
+"""What can be done to a world: every way in which a part of it is hurt, and healed again."""
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+from tests.chaos.network import HUB
+from tests.chaos.world import PATIENCE, World, send
+
+
+class Harm:
+    """Does it. When, to whom and for how long is decided by ``nemesis``."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def kill_worker(self, number: int) -> None:
+        """kill -9 of one of the API's workers."""
+        if workers := self._family(self.world.pid("api"))[1:]:
+            send(workers[number % len(workers)], signal.SIGKILL)
+
+    def kill_daemon(self, host: str) -> None:
+        """kill -9 of a host's tgtd or libvirtd."""
+        if pid := self.world.daemon(host).pid():
+            send(pid, signal.SIGKILL)
+
+    def kill_guest(self, process: int) -> None:
+        """kill -9 of one QEMU."""
+        send(process, signal.SIGKILL)
+
+    def stop_postgres(self, *, immediate: bool) -> None:
+        """Stop PostgreSQL at once, or with kill -9."""
+        self.world.postgres.stop(signal.SIGQUIT if immediate else signal.SIGKILL)
+
+    def pause(self, victim: str) -> list[int]:
+        """SIGSTOP a process of ours, ``postgres``, ``QEMU``, or as in ``tgtd of volume1``. What was stopped."""
+        world = self.world
+        kind, _, host = victim.partition(" of ")
+        if kind in ("tgtd", "libvirtd"):
+            processes = [pid] if (pid := world.daemon(host).pid()) else []
+        elif kind == "QEMU":
+            processes = list(world.guests().values())
+        else:
+            processes = self._family(world.postgres.pid() if kind == "postgres" else world.pid(kind))
+        for process in processes:
+            send(process, signal.SIGSTOP)
+        world.paused.update(processes)
+        return processes
+
+    def go_on(self, processes: Iterable[int]) -> None:
+        """SIGCONT."""
+        for process in processes:
+            send(process, signal.SIGCONT)
+            self.world.paused.discard(process)
+
+    def _family(self, process: int | None) -> list[int]:
+        """A process and its children."""
+        if process is None:
+            return []
+        with contextlib.suppress(OSError):
+            children = Path(f"/proc/{process}/task/{process}/children").read_text()
+            return [process, *map(int, children.split())]
+        return [process]
+
+    def lose_power(self, host: str) -> None:
+        """All that runs there is gone without a word: whoever was connected to it does not hear of its end."""
+        world = self.world
+        for other in {HUB, *world.hosts} - {host}:
+            world.network.cut(host, other)
+        for process in self._processes_at(host):
+            send(process, signal.SIGKILL)
+        inside = world.network.inside(host)
+        subprocess.run([*inside, "ss", "--kill", "--tcp"], check=True, capture_output=True)  # or FINs follow
+        world.processes[host].wait(PATIENCE)
+
+    def power_up(self, host: str) -> None:
+        """It is back, as its disk was."""
+        for other in {HUB, *self.world.hosts} - {host}:
+            self.world.network.mend(host, other)
+
+    def _processes_at(self, host: str) -> list[int]:
+        """Every process in a host's namespace, which must be another than this machine's."""
+        space = self.world.network.space(host)
+        found = []
+        for link in Path("/proc").glob("[0-9]*/ns/net"):
+            with contextlib.suppress(OSError):
+                if link.stat().st_ino == space:
+                    found.append(int(link.parts[2]))
+        assert os.getpid() not in found
+        return found
+
+    def fill(self, host: str) -> None:
+        """Use up all space of a host's pool."""
+        with contextlib.suppress(OSError), (self.world.pool(host) / "filler").open("ab") as filler:
+            while True:
+                filler.write(bytes(4 * 1024 * 1024))
+                filler.flush()
+
+    def empty(self, host: str) -> None:
+        """Give the space back."""
+        (self.world.pool(host) / "filler").unlink(missing_ok=True)
