@@ -214,7 +214,7 @@ async def test_one_whose_detaching_failed_halfway_is_neither_restored_nor_remove
 async def test_the_volumes_of_another_host_are_not_exported_here(world: FakeWorld, loop: Repair) -> None:
     link = await connected(world)
     world.target.forget()
-    place = await world.db.read(lambda tx: attachments.exported_at(tx, f"{HOST}@one"))
+    place = await world.db.read(lambda tx: attachments.exported_at(tx, [f"{HOST}@one"]))
     world.hands.targets.pop(f"{HOST}@one" if place else f"{HOST}@two")
     await loop.run()
     assert not admitted(world, link)

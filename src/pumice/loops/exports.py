@@ -100,7 +100,7 @@ def _orphan(hands: Hands, places: Sequence[str], target: Target, volume: VolumeI
 
 def _read_expected(tx: Transaction, places: Sequence[str]) -> tuple[list[Expected], set[tuple[VolumeId, str]]]:
     """The finished exports that these backends should have; volume and account of all that may be there."""
-    links = [pair for place in places for pair in attachments.exported_at(tx, place)]
+    links = attachments.exported_at(tx, places)
     known = {(VolumeId(link.volume_id), link.chap_username or "") for link, _ in links}
     return [_expected(link, pool) for link, pool in links if _is_finished(link)], known
 

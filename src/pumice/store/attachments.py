@@ -60,12 +60,13 @@ def of_server(tx: Transaction, server_id: str) -> Sequence[Attachment]:
     return _rows.all(tx.execute(_rows.select.where(_a.server_id == server_id).order_by(_a.created_at)))
 
 
-def exported_at(tx: Transaction, host: str) -> Sequence[tuple[Attachment, str]]:
-    """Every attachment with a connector to a volume of ``host@backend``, with the volume's pool."""
+def exported_at(tx: Transaction, hosts: Collection[str]) -> Sequence[tuple[Attachment, str]]:
+    """Every attachment with a connector to a volume of these ``host@backend``, with the volume's pool."""
+    there = sa.or_(*(volumes.c.pool.startswith(f"{host}#", autoescape=True) for host in hosts))
     query = (
         _rows.select.add_columns(volumes.c.pool)
         .join(volumes, volumes.c.id == _a.volume_id)
-        .where(volumes.c.pool.startswith(f"{host}#", autoescape=True), _a.chap_username.is_not(None))
+        .where(there, _a.chap_username.is_not(None))
     )
     return [(_rows.kind(*row[:-1]), row[-1]) for row in tx.execute(query)]
 
