@@ -172,9 +172,11 @@ class Cloud:
 
 async def eventually(look: Callable[[], Awaitable[Any]], seconds: float = 60.0) -> Any:
     """What ``look`` finds, as soon as that is not None."""
+    pause = 0.005
     async with asyncio.timeout(seconds):
         while (found := await look()) is None:
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, 0.2)  # who looks too often delays what he waits for
     return found
 
 
