@@ -11,7 +11,7 @@ from tests.pumice_installation import VOLUMES
 
 from postgres_server import PostgresServer
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
 LEASE = 120.0
 """So long that nobody waits for its end."""

@@ -10,7 +10,7 @@ from tests.pumice_installation import SERVERS, SNAPSHOTS, VOLUMES
 
 from postgres_server import PostgresServer
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
 SECONDS = 6.0
 KINDS = ("volume.create", "volume.delete", "volume.extend", "snapshot.create", "snapshot.delete")

@@ -14,7 +14,7 @@ from tests.pumice_installation import VOLUMES
 
 from postgres_server import PostgresServer
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
 LEASE = 3.0
 CREATES = 12

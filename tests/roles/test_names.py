@@ -8,7 +8,7 @@ from roles_installation import Installation
 
 from postgres_server import PostgresServer
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
 
 @pytest.fixture

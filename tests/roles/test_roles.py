@@ -15,7 +15,7 @@ from roles_installation import SERVERS, VOLUMES, Installation
 
 from postgres_server import PostgresServer
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
 CREATES = 40
 

@@ -14,7 +14,7 @@ from tests.pumice_installation import ATTACHMENTS, VOLUMES
 
 from postgres_server import PostgresServer
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
 OUTSTANDING = 60
 CONNECTOR = {"initiator": "iqn.2026-11.org.example:client", "host": "client", "ip": "127.0.0.1"}
