@@ -12,7 +12,7 @@ from pumice.store.database import Database
 
 logger = structlog.get_logger(__name__)
 
-SECONDS = 5.0
+SECONDS = 10.0
 
 
 @dataclass(slots=True)
