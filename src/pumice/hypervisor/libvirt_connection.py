@@ -31,12 +31,14 @@ _LOGIN_REFUSED = "Authentication failure"
 _MAY_PASS = (
     "iSCSI: Failed to connect",
     "cannot acquire state change lock",
+    "domain is not running",
     "Connection refused",
     "attempt to add duplicate property",
     "Duplicate nodes with node-name",
     "Duplicate device ID",
 )
-"""Words of libvirt and QEMU for what another try may cure: a target that is restarting, a domain that is busy.
+"""Words of libvirt and QEMU for what another try may cure: a target that is restarting, a domain that is busy,
+or one that ended between a look at it and the call: the next try sees that it is off.
 
 The last three: a libvirtd was killed in the middle of an attach (``qemu_leftovers``).
 """
