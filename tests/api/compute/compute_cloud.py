@@ -79,7 +79,9 @@ class Cloud:
 
     path: Path
     db: Database
-    rules: Rules = field(default_factory=lambda: Rules(quotas={}, api_wait_seconds=5.0))
+    rules: Rules = field(
+        default_factory=lambda: Rules(quotas={}, api_wait_seconds=5.0, service_down_seconds=3600)
+    )
 
     def __post_init__(self) -> None:
         self.backend = FakeBackend()
