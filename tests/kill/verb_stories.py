@@ -7,9 +7,9 @@ from pathlib import Path
 
 import httpx
 from tests.kill.victim import Victim
-from tests.pumice_installation import ATTACHMENTS, SERVERS, SNAPSHOTS, VOLUMES
+from tests.pumice_installation import ATTACHMENTS, IMAGES, SERVERS, SNAPSHOTS, VOLUMES
 
-from pumice.hypervisor.contract import Disk, FileSource
+from pumice.hypervisor.contract import Disk, FileSource, Power
 from pumice.hypervisor.libvirt import LibvirtHypervisor
 from pumice.model.ids import ServerId, new_id
 
@@ -72,13 +72,86 @@ def volume_is_gone(pumice: Victim, stage: Stage, well: bool) -> None:
     pumice.stories.is_gone(f"{VOLUMES}/{stage['volume']}")
 
 
-def extend(pumice: Victim, stage: Stage) -> httpx.Response:
-    return pumice.http.post(f"{VOLUMES}/{stage['volume']}/action", json={"os-extend": {"new_size": 2}})
+def asks(name: str, body: object) -> Callable[[Victim, Stage], httpx.Response]:
+    """An action on the volume."""
+    return lambda pumice, stage: pumice.http.post(f"{VOLUMES}/{stage['volume']}/action", json={name: body})
 
 
 def is_larger(pumice: Victim, stage: Stage, well: bool) -> None:
     volume = pumice.call("GET", f"{VOLUMES}/{stage['volume']}")["volume"]
-    assert (volume["status"], volume["size"]) == ("available", 2 if well else 1)
+    assert (volume["status"], volume["size"]) == ("in-use", 2 if well else 1)
+    assert asyncio.run(libvirt(pumice).power(ServerId(stage["server"]))) is Power.RUNNING
+    is_attached(pumice, stage, True)
+
+
+def revert(pumice: Victim, stage: Stage) -> httpx.Response:
+    return asks("revert", {"snapshot_id": stage["snapshot"]})(pumice, stage)
+
+
+def is_reverted(pumice: Victim, stage: Stage, well: bool) -> None:
+    volume_is_free(pumice, stage, well)
+    snapshot = pumice.call("GET", f"{SNAPSHOTS}/{stage['snapshot']}")["snapshot"]
+    assert snapshot["status"] == "available"
+
+
+def upload(pumice: Victim, stage: Stage) -> httpx.Response:
+    return asks("os-volume_upload_image", {"image_name": stage["volume"]})(pumice, stage)
+
+
+def became_an_image(pumice: Victim, stage: Stage, well: bool) -> None:
+    volume_is_free(pumice, stage, well)
+    found = pumice.call("GET", f"{IMAGES}?name={stage['volume']}")["images"]
+    assert [image["status"] for image in found] == (["active"] if well else [])
+    for image in found:
+        pumice.stories.delete(f"{IMAGES}/{image['id']}")
+
+
+# --- disks that nobody manages ------------------------------------------------------------------
+
+
+def strangers(pumice: Victim) -> Path:
+    """Where they lie: beside the shelves of the only pool."""
+    [pool] = (pumice.state_dir / "volumes").iterdir()
+    return pool
+
+
+def a_stranger(pumice: Victim) -> Stage:
+    stage = nothing(pumice)
+    (strangers(pumice) / stage["name"]).write_bytes(b"somebody's")
+    return stage
+
+
+def manage(pumice: Victim, stage: Stage) -> httpx.Response:
+    [pool] = pumice.call("GET", "/volume/v3/scheduler-stats/get_pools")["pools"]
+    wanted = {"host": pool["name"], "ref": {"source-name": stage["name"]}, "name": stage["name"]}
+    return pumice.http.post("/volume/v3/os-volume-manage", json={"volume": wanted})
+
+
+def is_managed(pumice: Victim, stage: Stage, well: bool) -> None:
+    [volume] = pumice.call("GET", f"{VOLUMES}/detail?name={stage['name']}")["volumes"]
+    wanted = ("available", 1) if well else ("error_managing", 0)
+    assert (volume["status"], volume["size"]) == wanted, volume
+    assert (strangers(pumice) / stage["name"]).exists() is not well
+    pumice.stories.delete(f"{VOLUMES}/{volume['id']}")
+
+
+def is_let_go(pumice: Victim, stage: Stage, well: bool) -> None:
+    kept = strangers(pumice) / f"unmanaged-{stage['volume']}"
+    assert kept.exists() is well
+    if well:
+        volume_is_gone(pumice, stage, well)
+        kept.unlink()
+    else:
+        volume_is_free(pumice, stage, well)
+
+
+def list_strangers(pumice: Victim, stage: Stage) -> httpx.Response:
+    [pool] = pumice.call("GET", "/volume/v3/scheduler-stats/get_pools")["pools"]
+    return pumice.http.get("/volume/v3/os-volume-manage", params={"host": pool["name"]})
+
+
+def stays_a_stranger(pumice: Victim, stage: Stage, well: bool) -> None:
+    (strangers(pumice) / stage["name"]).unlink()
 
 
 def create_snapshot(pumice: Victim, stage: Stage) -> httpx.Response:
@@ -280,7 +353,12 @@ STORIES = {
         a_server_that_takes_its_volume_along, delete_server, server_and_volume_are_gone
     ),
     "volume.delete_with_snapshots": VerbStory(a_snapshot, delete_volume_with_snapshots, volume_is_gone),
-    "volume.extend": VerbStory(a_volume, extend, is_larger),
+    "volume.extend": VerbStory(a_guest_with_a_volume, asks("os-extend", {"new_size": 2}), is_larger),
+    "volume.revert": VerbStory(a_snapshot, revert, is_reverted),
+    "volume.upload": VerbStory(a_volume, upload, became_an_image),
+    "volume.manage": VerbStory(a_stranger, manage, is_managed),
+    "volume.unmanage": VerbStory(a_volume, asks("os-unmanage", {}), is_let_go),
+    "pool.strangers": VerbStory(a_stranger, list_strangers, stays_a_stranger),
     "snapshot.create": VerbStory(a_volume, create_snapshot, snapshot_was_made),
     "snapshot.delete": VerbStory(a_snapshot, delete_snapshot, snapshot_is_gone),
     "attachment.connect": VerbStory(a_volume, connect, is_connected),

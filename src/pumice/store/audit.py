@@ -142,9 +142,9 @@ def _stuck_attachments(tx: Transaction) -> list[Wrong]:
 
 
 def _unmapped_attachments(tx: Transaction) -> list[Wrong]:
-    """One that is not attached yet may be another service's, which has a disk of its own in mind."""
+    """Those made for the server's own host: others may be another service's, with a disk of its own in mind."""
     a, d, s = attachments.c, server_disks.c, servers.c
-    ours = sa.exists().where(s.id == a.server_id)
+    ours = sa.exists().where(s.id == a.server_id, s.host == a.host)
     mapped = sa.exists().where(d.attachment_id == a.id)
     found = tx.execute(sa.select(a.id).where(a.status.in_(_HELD), ours, ~mapped)).scalars()
     words = "attachment {} is to a server that has no disk for it"
