@@ -118,7 +118,8 @@ class Nemesis:
     def _begin(self, fault: Fault) -> None:
         victim = self._victim(fault)
         busy = "everything" in self._hurt or (victim == "everything" and self._hurt)
-        if not victim or victim in self._hurt or busy or fault.kind in LEFT_OUT:
+        nobody = victim == "QEMU" and not self.world.guests()
+        if not victim or victim in self._hurt or busy or nobody or fault.kind in LEFT_OUT:
             return
         self.done[fault.kind] += 1
         self.world.tell(f"NEMESIS {fault.kind}: {victim} for {fault.seconds} s")

@@ -195,10 +195,14 @@ class World:
 
     def guests(self) -> dict[str, int]:
         """The QEMU processes of all hosts, by the server that each runs."""
-        pattern = f"^[^ ]*qemu-system.*{self.directory}"
-        listed = subprocess.run(["pgrep", "-af", pattern], capture_output=True, text=True, check=False)
-        lines = (re.match(r"(\d+) .*guest=pumice-([0-9a-f-]+)", line) for line in listed.stdout.splitlines())
-        return {found[2]: int(found[1]) for found in lines if found}
+        found = {}
+        for host in self.compute_hosts:
+            for file in (self.libvirtd(host).state_dir / "run/qemu").glob("pumice-*.pid"):
+                with contextlib.suppress(OSError, ValueError):
+                    pid = int(file.read_text())
+                    if Path(f"/proc/{pid}/comm").read_text().startswith("qemu-system"):
+                        found[file.stem.removeprefix("pumice-")] = pid
+        return found
 
     def bytes_of(self, thing_id: str) -> Path | None:
         """The file of a volume or snapshot, wherever it is."""
