@@ -2,10 +2,12 @@
 
 import importlib.util
 import os
+import shutil
 
 from pumice.app.probes import NO_EXPORTS, NO_SERVERS, Finding, Verdict
 from pumice.host.command import run
-from pumice.model.errors import Misconfigured, PumiceError
+from pumice.hypervisor.connectors.kernel import COMMANDS
+from pumice.model.errors import PumiceError
 
 _EXTRA = "pip install 'pumice[kernel]'"
 
@@ -34,10 +36,9 @@ async def connector(multipath: bool) -> Finding:
         return lacks("os-brick is not installed", _EXTRA)
     if os.geteuid() != 0:
         return lacks("needs root", "run with sudo, or choose the connector 'qemu'")
-    try:
-        await run("iscsiadm", "--version", timeout=10)
-    except Misconfigured:
-        return lacks("iscsiadm is not installed", "apt-get install open-iscsi")
+    for command, package in COMMANDS.items():
+        if shutil.which(command) is None:
+            return lacks(f"{command} is not installed", f"apt-get install {package}")
     if not os.path.exists("/etc/iscsi/initiatorname.iscsi"):
         return lacks("this host has no initiator name", "apt-get install --reinstall open-iscsi")
     if multipath:

@@ -20,6 +20,7 @@ import asyncio
 import errno
 import json
 import os
+import shutil
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -42,6 +43,14 @@ from pumice.model.ids import AttachmentId
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
+
+COMMANDS = {
+    "iscsiadm": "open-iscsi",
+    "lsscsi": "lsscsi",
+    "sg_scan": "sg3-utils",
+    "multipath": "multipath-tools",
+}
+"""What os-brick runs, by Debian's packages."""
 
 INITIATOR_FILE = Path("/etc/iscsi/initiatorname.iscsi")
 HOST_NQN_FILE = Path("/etc/nvme/hostnqn")
@@ -84,7 +93,9 @@ class KernelConnector:
         """See the contract. With multipath, multipathd must run: without it paths would be taken for disks."""
         await in_thread(brick.load, self._locks)
         self._notes.mkdir(parents=True, exist_ok=True, mode=0o700)
-        await run("iscsiadm", "--version", timeout=10)
+        for command, package in COMMANDS.items():
+            if shutil.which(command) is None:
+                raise Misconfigured(f"os-brick needs the command '{command}': apt-get install {package}")
         _initiator()
         if self._multipath:
             try:
