@@ -307,7 +307,10 @@ def _lives(link: Path, note: Note) -> bool:
 
 
 def _is_held(device: Path) -> bool:
-    """Whether something has the device for itself: a mount, a map, another exclusive user."""
+    """Whether something has the device for itself: a mount, a mapping. A multipath map over it does not count."""
+    for holder in (Path("/sys/class/block") / device.name / "holders").glob("dm-*"):
+        if (holder / "dm/uuid").read_text().startswith("mpath-"):
+            return _is_held(Path("/dev") / holder.name)
     try:
         os.close(os.open(device, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
     except OSError as error:
