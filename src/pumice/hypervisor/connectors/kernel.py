@@ -307,7 +307,7 @@ def _lives(link: Path, note: Note) -> bool:
 
 
 def _is_held(device: Path) -> bool:
-    """Whether something has the device for itself: a mount, a mapping. A multipath map over it does not count."""
+    """Whether something has the device for itself: a mount, a mapping. A multipath map over it is no user."""
     for holder in (Path("/sys/class/block") / device.name / "holders").glob("dm-*"):
         if (holder / "dm/uuid").read_text().startswith("mpath-"):
             return _is_held(Path("/dev") / holder.name)
