@@ -123,6 +123,7 @@ class Brick:
 
     def _execute(self, *words: str, **options: Any) -> Any:
         """Run a command for os-brick, as root, and not past the end of this call."""
+        from os_brick.exception import ExecutionTimeout
         from os_brick.privileged import rootwrap
         from oslo_concurrency.processutils import ProcessExecutionError
 
@@ -141,7 +142,10 @@ class Brick:
             raise ProcessExecutionError(stderr=f"{words[0]}: {error.strerror}", cmd=words[0]) from None
         except ProcessExecutionError as error:
             if login:
-                self._why = (error.stderr or "").strip().partition("\n")[0]
+                words = (error.stderr or "").strip().partition("\n")[0]
+                if isinstance(error, ExecutionTimeout):
+                    words = f"the target let nobody log in for {_LOGIN_SECONDS:g} seconds"
+                self._why = self._why or words
                 if error.exit_code in _REFUSALS:
                     self._refused[login] = error
             raise

@@ -24,6 +24,7 @@ import shutil
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -173,24 +174,29 @@ class KernelConnector:
         """Disconnect, and forget the note once nothing is left.
 
         A disk that cannot be flushed any more (its paths are gone) is let go all the same, unless it is in use.
+        A session that is still trying to log in cannot be ended yet: it is asked again.
         """
         device = Path(note.device) if note.device else None
+        end = time.monotonic() + self._seconds
         await _wait_for_commands_of(note.properties)
-        try:
-            await self._on_brick(
-                attachment, note, lambda brick: brick.disconnect(note.properties, device, force=False)
-            )
-        except BrickFailed as error:
-            held = device is not None and await in_thread(_is_held, device)
-            if held:
-                raise Trouble(f"Something on this host still uses {device}, the volume's device.") from None
-            log.warning("volume.not_flushed", attachment=attachment, error=str(error))
+        while True:
             try:
+                await self._on_brick(
+                    attachment, note, lambda brick: brick.disconnect(note.properties, device, force=False)
+                )
+                break
+            except BrickFailed as error:
+                held = device is not None and await in_thread(_is_held, device)
+                if held:
+                    raise Trouble(f"Something on this host still uses {device}, the volume's device.") from None
+                if time.monotonic() > end:
+                    raise Trouble(f"The volume could not be disconnected from this host: {error}") from None
+                log.warning("volume.not_flushed", attachment=attachment, error=str(error))
+            with suppress(BrickFailed):  # what is left after it, the next round sees
                 await self._on_brick(
                     attachment, note, lambda brick: brick.disconnect(note.properties, device, force=True)
                 )
-            except BrickFailed as again:
-                raise Trouble(f"The volume could not be disconnected from this host: {again}") from None
+            await asyncio.sleep(1.0)
         (self._notes / attachment).unlink(missing_ok=True)
 
     async def _on_brick(self, attachment: AttachmentId, note: Note, call: Callable[[Brick], T]) -> T:
