@@ -142,10 +142,10 @@ class Brick:
             raise ProcessExecutionError(stderr=f"{words[0]}: {error.strerror}", cmd=words[0]) from None
         except ProcessExecutionError as error:
             if login:
-                words = (error.stderr or "").strip().partition("\n")[0]
+                reason = (error.stderr or "").strip().partition("\n")[0]
                 if isinstance(error, ExecutionTimeout):
-                    words = f"the target let nobody log in for {_LOGIN_SECONDS:g} seconds"
-                self._why = self._why or words
+                    reason = f"the target let nobody log in for {_LOGIN_SECONDS:g} seconds"
+                self._why = self._why or reason
                 if error.exit_code in _REFUSALS:
                     self._refused[login] = error
             raise
