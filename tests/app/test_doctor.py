@@ -9,7 +9,7 @@ import pytest
 
 from pumice.app import doctor, probes
 from pumice.app.probes import Verdict
-from pumice.app.settings import Api, Compute, Settings, Tgt
+from pumice.app.settings import Api, BackendSettings, Compute, Settings, Tgt
 
 
 @pytest.fixture
@@ -59,6 +59,14 @@ async def test_what_is_not_asked_for_is_not_looked_at(settings: Settings) -> Non
     parts = {one.part for one in await doctor.examine(without)}
     assert "qemu" not in parts and "private libvirtd" not in parts
     assert "tgtd" in parts
+
+
+async def test_a_volume_group_that_is_not_there_is_named_with_its_cure(settings: Settings) -> None:
+    lvm = BackendSettings(driver="lvm", target="fake", volume_group="absent")
+    found = await doctor.examine(settings.model_copy(update={"backends": {"lvm-1": lvm}}))
+    [group] = [one for one in found if one.part == "volume group absent"]
+    assert group.verdict is Verdict.MISSING and not group.fatal
+    assert group.cure
 
 
 def test_the_port_of_a_running_pumice_is_in_order(settings: Settings) -> None:

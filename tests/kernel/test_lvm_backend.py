@@ -92,6 +92,21 @@ async def test_a_group_that_is_not_there_is_a_setting_to_repair(tmp_path: Path) 
             await thick(VolumeGroup("absent", tmp_path / "lvm", devices=devices)).start()
 
 
+async def test_a_group_that_comes_later_is_found_and_no_other_is_seen_meanwhile(tmp_path: Path) -> None:
+    backend = thick(VolumeGroup("late", tmp_path / "late"))
+    with pytest.raises(Misconfigured):
+        await backend.start()
+    with pytest.raises(Misconfigured):
+        await backend.pools()
+    lvm("vgcreate", "late", "/dev/vdb")
+    try:
+        [pool] = await backend.pools()
+        assert 0.9 < pool.total_gb <= 1
+        assert "a|^/dev/vdb$|" in (tmp_path / "late" / "lvm.conf").read_text()
+    finally:
+        lvm("vgremove", "--force", "late")
+
+
 async def test_of_two_groups_with_one_name_none_is_chosen(group: VolumeGroup, tmp_path: Path) -> None:
     lvm("vgcreate", "--devices", "/dev/vdb", "other", "/dev/vdb")
     try:

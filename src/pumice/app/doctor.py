@@ -51,6 +51,8 @@ async def examine(settings: Settings) -> list[Finding]:
     for name, directory in probes.pool_directories(settings).items():
         looks.append(asyncio.to_thread(probes.space, name, directory))
         looks.append(asyncio.to_thread(probes.reflink, name, directory))
+    groups = {(it.volume_group, it.thin) for it in backends if it.driver == "lvm" and it.volume_group}
+    looks += [kernel_probes.volume_group(group, thin=thin) for group, thin in sorted(groups)]
     looks.append(probes.qemu_img())
     if any(it.target == "tgt" for it in backends):
         looks.append(asyncio.to_thread(probes.tgtd))

@@ -2,12 +2,35 @@
 
 import importlib.util
 import os
+import shutil
+from dataclasses import replace
 
 from pumice.app.probes import NO_EXPORTS, NO_SERVERS, Finding, Verdict
 from pumice.host.command import run
-from pumice.model.errors import Misconfigured, PumiceError
+from pumice.hypervisor.connectors.kernel import COMMANDS
+from pumice.model.errors import PumiceError
 
 _EXTRA = "pip install 'pumice[kernel]'"
+
+
+async def volume_group(name: str, *, thin: bool) -> Finding:
+    """A volume group of LVM, and what its volumes need of this machine."""
+    part = f"volume group {name}"
+
+    def lacks(found: str, cure: str) -> Finding:
+        return Finding(part, Verdict.MISSING, found, "other backends", cure)
+
+    for command, package in {"vgs": "lvm2", "thin_check": "thin-provisioning-tools"}.items():
+        if shutil.which(command) is None and (thin or command == "vgs"):
+            return lacks(f"{command} is not installed", f"apt-get install {package}")
+    if os.geteuid() != 0:
+        return lacks("needs root", "run with sudo, or choose the backend 'files'")
+    try:
+        free = await run("vgs", "--noheadings", "--units", "g", "-o", "vg_free", name, timeout=30)
+    except PumiceError:
+        return lacks("not there", f"vgcreate {name} DISK, or name another in 'volume_group'")
+    found = await _module(part, "dm-thin-pool" if thin else "dm-snapshot")
+    return replace(found, found=f"{free.strip()} free") if found.verdict is Verdict.OK else found
 
 
 async def lio() -> Finding:
@@ -34,10 +57,9 @@ async def connector(multipath: bool) -> Finding:
         return lacks("os-brick is not installed", _EXTRA)
     if os.geteuid() != 0:
         return lacks("needs root", "run with sudo, or choose the connector 'qemu'")
-    try:
-        await run("iscsiadm", "--version", timeout=10)
-    except Misconfigured:
-        return lacks("iscsiadm is not installed", "apt-get install open-iscsi")
+    for command, package in COMMANDS.items():
+        if shutil.which(command) is None:
+            return lacks(f"{command} is not installed", f"apt-get install {package}")
     if not os.path.exists("/etc/iscsi/initiatorname.iscsi"):
         return lacks("this host has no initiator name", "apt-get install --reinstall open-iscsi")
     if multipath:

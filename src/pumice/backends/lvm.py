@@ -152,9 +152,7 @@ class LvmBackend:
         path = self._group.device(name)
         if not await in_thread(path.is_block_device):
             await self._found(name, NotFound("Volume", volume))
-            await self._group.change(
-                "lvchange", "--activate", "y", "--ignoreactivationskip", self._group.of(name)
-            )
+            await self._group.activate(name)
         return path
 
     async def revert(self, volume: VolumeId, pool: str, snapshot: SnapshotId, progress: Progress) -> None:

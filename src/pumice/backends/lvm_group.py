@@ -83,14 +83,19 @@ class VolumeGroup:
         self._directory = directory.absolute()
         self._devices = tuple(devices)
         self._turn = asyncio.Lock()
+        self._configured = False
 
     async def configure(self) -> None:
-        """Write the configuration. Raises ``Misconfigured`` where there is no such group, or more than one."""
+        """Write the configuration. Raises ``Misconfigured`` where there is no such group, or more than one.
+
+        No command runs before: without the filter it would see every disk of the host.
+        """
         devices = self._devices or await self._find_devices()
         accepted = "".join(f'"a|^{re.escape(device)}$|", ' for device in devices)
         threshold, percent = self.autoextend
         text = _CONFIGURATION.format(accepted=accepted, threshold=threshold, percent=percent)
         await in_thread(_write, self._directory, text)
+        self._configured = True
         await self.space()
 
     async def space(self) -> tuple[int, int]:
@@ -118,8 +123,14 @@ class VolumeGroup:
         Raises ``Elsewhere`` when the group is full or broken, ``Misconfigured`` when it is gone, and
         ``Trouble``.
         """
+        if not self._configured:
+            await self.configure()
         async with self._lock() as lock:
             await to_the_end(asyncio.ensure_future(self._lvm(*argv, "--yes", "--quiet", lock=lock)))
+
+    async def activate(self, name: str) -> None:
+        """Give it a device. A thin snapshot has none; nor has anything, where nobody saw to it at boot."""
+        await self.change("lvchange", "--activate", "y", "--ignoreactivationskip", self.of(name))
 
     async def rename(self, old: str, new: str) -> None:
         """In one write of the metadata, also while it is in use."""
@@ -160,6 +171,8 @@ class VolumeGroup:
         return [row["pv_name"] for row in rows]
 
     async def _report(self, command: str, fields: str, *argv: str) -> list[dict[str, str]]:
+        if not self._configured:
+            await self.configure()
         words = ("--reportformat", "json", "--units", "b", "--nosuffix", "-o", fields, *argv)
         [report] = json.loads(await self._lvm(command, *words))["report"]
         [rows] = report.values()

@@ -86,6 +86,8 @@ class ThickLayout:
         if tag is None:
             tag = f"{_UNZEROED}{volume.size}"
             await self._group.change("lvchange", "--addtag", tag, name)
+        if not volume.active:
+            await self._group.activate(volume.name)
         if volume.size < size:
             await self._group.change("lvextend", "--size", f"{size}b", name)
         await self._zero(volume.name, int(tag.removeprefix(_UNZEROED)), max(size, volume.size))
@@ -96,6 +98,8 @@ class ThickLayout:
         if not name.endswith(".gone"):
             name = f"{name}.gone"
             await self._group.rename(volume.name, name)
+        if not volume.active:
+            await self._group.activate(name)
         piece = max(GIB, -(-left // _CUTS // GIB) * GIB)
         while self._wipe != "none" and left > 0:
             rest = max(left - piece, 0)

@@ -5,6 +5,7 @@ written.
 """
 
 import asyncio
+import errno
 import fcntl
 import os
 import struct
@@ -41,13 +42,12 @@ async def zero(
 
 
 async def discard(device: Path, start: int, end: int) -> None:
-    """Tell the disk that a range is free. What it reads as afterwards is the disk's affair."""
-    await in_thread(_ask, device, _DISCARD, start, end - start)
-
-
-async def size(device: Path) -> int:
-    """Bytes."""
-    return await in_thread(_size, device)
+    """Tell the disk that a range is free, if it wants to know. What it reads as then is the disk's affair."""
+    try:
+        await in_thread(_ask, device, _DISCARD, start, end - start)
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP:
+            raise
 
 
 async def sync(device: Path) -> None:
@@ -59,14 +59,6 @@ def _ask(device: Path, request: int, offset: int, length: int) -> None:
     file = os.open(device, os.O_RDWR | os.O_CLOEXEC)
     try:
         fcntl.ioctl(file, request, struct.pack("QQ", offset, length))
-    finally:
-        os.close(file)
-
-
-def _size(device: Path) -> int:
-    file = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return os.lseek(file, 0, os.SEEK_END)
     finally:
         os.close(file)
 

@@ -7,11 +7,13 @@ starts, and past the limit no further command starts. Never: a password in a log
 
 import logging
 import os
+import sys
 import time
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, cast
 
 from pumice.model.errors import Misconfigured
 
@@ -37,7 +39,10 @@ def load(locks: Path) -> None:
     if os.geteuid() != 0:
         raise Misconfigured("The connector 'kernel' logs in to targets and makes devices: it must run as root.")
     try:
-        with warnings.catch_warnings(action="ignore"):  # oslo.privsep looks whether eventlet is in use
+        with _without_eventlet():
+            from oslo_service import backend
+
+            backend.init_backend(backend.BackendType.THREADING)
             import os_brick
             from os_brick import privileged
             from os_brick.initiator import connector  # noqa: F401
@@ -56,6 +61,19 @@ def load(locks: Path) -> None:
         os_brick.setup(cfg.CONF)
     privileged.default.set_client_mode(False)
     privileged.brick_privsep_hide_output.set_client_mode(False)
+
+
+@contextmanager
+def _without_eventlet() -> Iterator[None]:
+    """oslo's libraries import eventlet where they find it, and a thread that has imported it never ends. They
+    are told to use threads, and do not find it."""
+    absent = cast(ModuleType, None)  # what Python takes for a module that cannot be found
+    before = sys.modules.setdefault("eventlet", absent)
+    try:
+        yield
+    finally:
+        if before is None:
+            del sys.modules["eventlet"]
 
 
 class Brick:
@@ -105,6 +123,7 @@ class Brick:
 
     def _execute(self, *words: str, **options: Any) -> Any:
         """Run a command for os-brick, as root, and not past the end of this call."""
+        from os_brick.exception import ExecutionTimeout
         from os_brick.privileged import rootwrap
         from oslo_concurrency.processutils import ProcessExecutionError
 
@@ -123,7 +142,10 @@ class Brick:
             raise ProcessExecutionError(stderr=f"{words[0]}: {error.strerror}", cmd=words[0]) from None
         except ProcessExecutionError as error:
             if login:
-                self._why = (error.stderr or "").strip().partition("\n")[0]
+                reason = (error.stderr or "").strip().partition("\n")[0]
+                if isinstance(error, ExecutionTimeout):
+                    reason = f"the target let nobody log in for {_LOGIN_SECONDS:g} seconds"
+                self._why = self._why or reason
                 if error.exit_code in _REFUSALS:
                     self._refused[login] = error
             raise

@@ -20,9 +20,11 @@ import asyncio
 import errno
 import json
 import os
+import shutil
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,6 +44,14 @@ from pumice.model.ids import AttachmentId
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
+
+COMMANDS = {
+    "iscsiadm": "open-iscsi",
+    "lsscsi": "lsscsi",
+    "sg_scan": "sg3-utils",
+    "multipath": "multipath-tools",
+}
+"""What os-brick runs, by Debian's packages."""
 
 INITIATOR_FILE = Path("/etc/iscsi/initiatorname.iscsi")
 HOST_NQN_FILE = Path("/etc/nvme/hostnqn")
@@ -84,7 +94,9 @@ class KernelConnector:
         """See the contract. With multipath, multipathd must run: without it paths would be taken for disks."""
         await in_thread(brick.load, self._locks)
         self._notes.mkdir(parents=True, exist_ok=True, mode=0o700)
-        await run("iscsiadm", "--version", timeout=10)
+        for command, package in COMMANDS.items():
+            if shutil.which(command) is None:
+                raise Misconfigured(f"os-brick needs the command '{command}': apt-get install {package}")
         _initiator()
         if self._multipath:
             try:
@@ -162,24 +174,29 @@ class KernelConnector:
         """Disconnect, and forget the note once nothing is left.
 
         A disk that cannot be flushed any more (its paths are gone) is let go all the same, unless it is in use.
+        A session that is still trying to log in cannot be ended yet: it is asked again.
         """
         device = Path(note.device) if note.device else None
+        end = time.monotonic() + self._seconds
         await _wait_for_commands_of(note.properties)
-        try:
-            await self._on_brick(
-                attachment, note, lambda brick: brick.disconnect(note.properties, device, force=False)
-            )
-        except BrickFailed as error:
-            held = device is not None and await in_thread(_is_held, device)
-            if held:
-                raise Trouble(f"Something on this host still uses {device}, the volume's device.") from None
-            log.warning("volume.not_flushed", attachment=attachment, error=str(error))
+        while True:
             try:
+                await self._on_brick(
+                    attachment, note, lambda brick: brick.disconnect(note.properties, device, force=False)
+                )
+                break
+            except BrickFailed as error:
+                held = device is not None and await in_thread(_is_held, device)
+                if held:
+                    raise Trouble(f"Something on this host still uses {device}, the volume's device.") from None
+                if time.monotonic() > end:
+                    raise Trouble(f"The volume could not be disconnected from this host: {error}") from None
+                log.warning("volume.not_flushed", attachment=attachment, error=str(error))
+            with suppress(BrickFailed):  # what is left after it, the next round sees
                 await self._on_brick(
                     attachment, note, lambda brick: brick.disconnect(note.properties, device, force=True)
                 )
-            except BrickFailed as again:
-                raise Trouble(f"The volume could not be disconnected from this host: {again}") from None
+            await asyncio.sleep(1.0)
         (self._notes / attachment).unlink(missing_ok=True)
 
     async def _on_brick(self, attachment: AttachmentId, note: Note, call: Callable[[Brick], T]) -> T:
@@ -296,7 +313,10 @@ def _lives(link: Path, note: Note) -> bool:
 
 
 def _is_held(device: Path) -> bool:
-    """Whether something has the device for itself: a mount, a map, another exclusive user."""
+    """Whether something has the device for itself: a mount, a mapping. A multipath map over it is no user."""
+    for holder in (Path("/sys/class/block") / device.name / "holders").glob("dm-*"):
+        if (holder / "dm/uuid").read_text().startswith("mpath-"):
+            return _is_held(Path("/dev") / holder.name)
     try:
         os.close(os.open(device, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
     except OSError as error:
