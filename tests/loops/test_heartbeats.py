@@ -67,7 +67,7 @@ async def test_a_hypervisor_that_hangs_is_down_and_the_others_are_up(world: Fake
 async def test_pools_of_a_silent_backend_are_not_offered(world: FakeWorld) -> None:
     world.backends[f"{HOST}@one"].fail_next["pools"] = Trouble("The disk is gone.")
     await hearts_of(world).beat()
-    assert [pool.name for pool in await world.db.read(pools.alive, 60)] == [f"{HOST}@two#b"]
+    assert [pool.name for pool in await world.db.write(pools.alive, 60)] == [f"{HOST}@two#b"]
 
 
 async def test_a_backend_may_be_in_a_zone_of_its_own(world: FakeWorld) -> None:

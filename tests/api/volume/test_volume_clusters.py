@@ -75,4 +75,4 @@ async def test_services_and_volumes_name_their_cluster(cloud: Cloud) -> None:
 
 
 async def hosts_alive(cloud: Cloud) -> set[str]:
-    return {pool.host for pool in await cloud.db.read(pools.alive, 60)}
+    return {pool.host for pool in await cloud.db.write(pools.alive, 60)}
