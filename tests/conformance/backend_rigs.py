@@ -31,7 +31,7 @@ KINDS = [
     "fake",
     "fake-memory",
     pytest.param("lvm-thin", marks=IN_A_GUEST),
-    pytest.param("lvm-thick", marks=IN_A_GUEST),
+    pytest.param("lvm-thick", marks=[*IN_A_GUEST, pytest.mark.long]),
 ]
 
 CLAIMS: dict[str, dict[str, str]] = yaml.safe_load(

@@ -33,7 +33,12 @@ KERNEL = [
     pytest.mark.kernel(modules=["iscsi_tcp", "dm-multipath", "nvmet-tcp", "nvme-tcp"]),
     pytest.mark.timeout(900),
 ]
-KINDS = ["qemu", "fake", *(pytest.param(kind, marks=KERNEL) for kind in ("kernel", "multipath", "nvme"))]
+KINDS = [
+    "qemu",
+    "fake",
+    pytest.param("kernel", marks=KERNEL),
+    *(pytest.param(kind, marks=[*KERNEL, pytest.mark.long]) for kind in ("multipath", "nvme")),
+]
 
 CLAIMS: dict[str, dict[str, str]] = yaml.safe_load(
     Path(connectors.__file__).with_name("quality.yaml").read_text()

@@ -68,7 +68,7 @@ KINDS = [
     "fake",
     pytest.param("tgt", marks=pytest.mark.real),
     pytest.param("lio", marks=KERNEL),
-    pytest.param("nvmet", marks=KERNEL),
+    pytest.param("nvmet", marks=[KERNEL, pytest.mark.long]),
 ]
 
 CLAIMS: dict[str, dict[str, str]] = yaml.safe_load(Path(targets.__file__).with_name("quality.yaml").read_text())

@@ -22,7 +22,11 @@ from pumice.hypervisor.connectors.contract import Remote
 from pumice.hypervisor.contract import BlockSource, IscsiSource
 from pumice.model.ids import AttachmentId, new_id
 
-pytestmark = [pytest.mark.kernel(modules=["iscsi_tcp", "dm-multipath"]), pytest.mark.timeout(1800)]
+pytestmark = [
+    pytest.mark.kernel(modules=["iscsi_tcp", "dm-multipath"]),
+    pytest.mark.timeout(1800),
+    pytest.mark.long,
+]
 
 ADDRESSES = ["192.0.2.1", "192.0.2.2"]
 

@@ -21,6 +21,7 @@ from pumice.model.ids import VolumeId, new_id
 from pumice.model.units import MIB
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.kernel(modules=["iscsi_tcp", "nvmet-tcp", "nvme-tcp"]),
     pytest.mark.timeout(900),
 ]

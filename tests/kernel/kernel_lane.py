@@ -5,7 +5,7 @@
 Outside, no fixture and no test function of theirs is called: a guest is booted for their module (the mark says
 what ``kernel.py`` is to give it), pytest runs in it, and each report that it writes to file descriptor 3
 becomes the report of the test outside. A guest that dies fails the test in hand, with its console; the next
-test has a new one. A module's marked tests stay together on one worker of pytest-xdist.
+test has a new one. A module's tests stay together on one worker of pytest-xdist (``--dist loadfile``).
 """
 
 import json
@@ -56,12 +56,11 @@ class Lane:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Keep a module's guest tests together; where there can be no guest, say so instead."""
+        """Note each guest test's limit; where there can be no guest, say so instead."""
         reason = why_not()
         for item in items:
             if not _is_ours(item):
                 continue
-            item.add_marker(pytest.mark.xdist_group(_group(item)))
             if reason:
                 item.add_marker(pytest.mark.skip(reason=f"NO KERNEL LANE: {reason}"))
             else:
@@ -91,7 +90,7 @@ class Lane:
                 items = item.session.items
                 rest = [it for it in items[items.index(item) :] if it.path == item.path and _LIMIT in it.stash]
                 self._run = GuestRun(self._config, rest)
-            for data in self._run.reports(_name(item)):
+            for data in self._run.reports(item.nodeid):
                 report = self._config.hook.pytest_report_from_serializable(config=self._config, data=data)
                 report.nodeid = item.nodeid
                 if isinstance(report.longrepr, list):  # where a test was skipped; JSON knows no tuples
@@ -117,11 +116,11 @@ class GuestRun:
         assert mark is not None
         self.guest = Kernel(*mark.args, **mark.kwargs)
         self.guest.__enter__()
-        names = [_name(item) for item in items]
+        names = [item.nodeid for item in items]
         env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "TMP"))}
         env |= {_INSIDE: "1", "PYTHONPATH": f"{Path(__file__).parent}:{env.get('PYTHONPATH', '')}"}
         self._events = self.guest.follow(
-            [sys.executable, "-m", "pytest", "-q", "-p", "kernel_lane", "-p", "no:xdist", *names],
+            [sys.executable, "-m", "pytest", "-q", "-m", "", "-p", "kernel_lane", "-p", "no:xdist", *names],
             silence=max(item.stash[_LIMIT] for item in items) + _GRACE,
             cwd=str(config.rootpath),
             env=env,
@@ -159,15 +158,6 @@ _LIMIT = pytest.StashKey[float]()
 
 def _is_ours(item: pytest.Item) -> bool:
     return item.get_closest_marker("kernel") is not None
-
-
-def _group(item: pytest.Item) -> str:
-    return f"kernel-{item.path.stem}"
-
-
-def _name(item: pytest.Item) -> str:
-    """The node id as it is in the guest, where pytest-xdist has added nothing to it."""
-    return item.nodeid.removesuffix(f"@{_group(item)}")
 
 
 def _limit(item: pytest.Item) -> float:

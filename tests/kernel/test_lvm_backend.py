@@ -174,6 +174,7 @@ async def test_a_thick_volume_shows_nothing_of_what_was_there_before(group: Volu
     assert not holds(await backend.device(volume, "vg"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("wipe", ["zero", "none"])
 async def test_what_deleting_wipes_is_gone_from_the_disk(group: VolumeGroup, wipe: Wipe) -> None:
     backend = thick(group, wipe=wipe)

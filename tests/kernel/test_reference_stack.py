@@ -150,6 +150,7 @@ def points() -> list[str]:
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", points())
 def test_kill_nine_at_a_step_leaves_nothing_that_the_audit_cannot_explain(
     stories: Stories, server: str, fault: str
