@@ -18,7 +18,7 @@ tour: ## the guided tour alone; exits 0 or 1
 	@scripts/setup run
 	@$(AS_ROOT) $(BIN)/pumice tour
 
-test: ## every test, those with real daemons and guests as well
+test: ## the tests, also with real daemons and guests; make test-kernel has longer ones
 	@scripts/setup dev
 	$(AS_ROOT) $(PYTEST)
 
