@@ -36,8 +36,7 @@ KERNEL = [
 KINDS = [
     "qemu",
     "fake",
-    pytest.param("kernel", marks=KERNEL),
-    *(pytest.param(kind, marks=[*KERNEL, pytest.mark.long]) for kind in ("multipath", "nvme")),
+    *(pytest.param(kind, marks=[*KERNEL, pytest.mark.long]) for kind in ("kernel", "multipath", "nvme")),
 ]
 
 CLAIMS: dict[str, dict[str, str]] = yaml.safe_load(

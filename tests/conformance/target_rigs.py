@@ -43,6 +43,7 @@ async def qemu_io(portal: Portal, grant: Grant, *commands: str) -> tuple[int, st
         "qemu-io",
         *("--object", f"secret,id=chap,data={grant.password}"),
         *(word for command in commands for word in ("-c", command)),
+        *(["-r"] if grant.read_only else []),
         *("--image-opts", "-d", "unmap", options),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

@@ -206,7 +206,8 @@ async def test_a_grant_for_reading_cannot_write(
     await target.grant(volume, device, writer)
     portal = await target.grant(volume, device, reader)
     assert await rig.admits(portal, reader)
-    code, output = await qemu_io(portal, reader, "write -P 7 0 512")
+    pretender = dataclasses.replace(reader, read_only=False)
+    code, output = await qemu_io(portal, pretender, "write -P 7 0 512")
     assert code != 0, output
     assert device.read_bytes().startswith(b"volume's own bytes")
 
