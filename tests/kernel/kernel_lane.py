@@ -76,6 +76,8 @@ class Lane:
             for report in self._reports(item):
                 item.ihook.pytest_runtest_logreport(report=report)
             item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+            # What earlier tests of the module had set up out here is to go with its last test, as ever.
+            item.session._setupstate.teardown_exact(nextitem)
         if nextitem is None or nextitem.path != item.path:
             self._end()
         return True if ours else None
