@@ -51,8 +51,9 @@ class Network:
         self._both(one, other, "replace", "lladdr", _NOBODY, "nud", "permanent")
 
     def mend(self, one: str, other: str) -> None:
-        """Everything gets through again."""
-        self._both(one, other, "del")
+        """Everything gets through again. Of two cuts of one pair the first to be mended mends both."""
+        with contextlib.suppress(subprocess.CalledProcessError):
+            self._both(one, other, "del")
 
     def close(self) -> None:
         """No trace is left."""
