@@ -25,7 +25,6 @@ import os
 import re
 import secrets
 import threading
-import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,9 +34,10 @@ from weakref import WeakValueDictionary
 from pumice.backends import files_strangers, sparse
 from pumice.backends.contract import ImageFile, Inventory, Piece, PoolFacts, Progress, Stranger, require_fits
 from pumice.host import qemu_img
+from pumice.host.durable import sync
 from pumice.host.thread import in_thread
 from pumice.model.errors import Elsewhere, Invalid, Misconfigured, NotFound, Trouble
-from pumice.model.ids import SnapshotId, VolumeId
+from pumice.model.ids import SnapshotId, VolumeId, is_canonical
 from pumice.model.units import GIB
 
 Fill = Callable[[Path], Awaitable[None]]
@@ -192,9 +192,9 @@ class FilesBackend:
             for kind, shelf in _SHELVES.items():
                 with _explained(pool):
                     names = await in_thread(os.listdir, directory / shelf)
-                pieces |= {Piece(kind, name, pool) for name in names if _is_id(name)}
+                pieces |= {Piece(kind, name, pool) for name in names if is_canonical(name)}
                 parts = (part[1] for name in names if (part := _PART.fullmatch(name)))
-                pieces |= {Piece(kind, part, pool, whole=False) for part in parts if _is_id(part)}
+                pieces |= {Piece(kind, part, pool, whole=False) for part in parts if is_canonical(part)}
         return Inventory(frozenset(pieces))
 
     async def discard(self, piece: Piece) -> None:
@@ -212,7 +212,7 @@ class FilesBackend:
         return self._path(pool, "snapshots", snapshot)
 
     def _path(self, pool: str, shelf: str, name: str) -> Path:
-        if not _is_id(name):
+        if not is_canonical(name):
             raise Invalid(f"{name!r} is not an id, and no file is named after it.")
         return self._directory(pool) / shelf / name
 
@@ -297,14 +297,6 @@ class FilesBackend:
         )
 
 
-def _is_id(name: str) -> bool:
-    """Only the canonical spelling: one volume has one name, and no name leaves its directory."""
-    try:
-        return str(uuid.UUID(name)) == name
-    except ValueError:
-        return False
-
-
 # --- in threads ------------------------------------------------------------------------------------------
 
 
@@ -321,9 +313,9 @@ def _begin_anew(path: Path, part: Path) -> None:
 
 
 def _publish(part: Path, path: Path) -> None:
-    _sync(part)
+    sync(part)
     part.rename(path)
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def _grow(path: Path, size: int) -> None:
@@ -342,15 +334,7 @@ def _unlink_parts(path: Path) -> None:
     """Syncing the directory also tells a deleted file from a pool that is not mounted: that one is an error."""
     for part in path.parent.glob(f".{path.name}.*.part"):
         part.unlink(missing_ok=True)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
+    sync(path.parent)
 
 
 def _allocated(pool: Path) -> int:

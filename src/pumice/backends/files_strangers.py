@@ -11,6 +11,7 @@ import stat
 from pathlib import Path
 
 from pumice.backends.contract import Stranger
+from pumice.host.durable import sync
 from pumice.model.errors import Conflict, Invalid, NotFound
 from pumice.model.units import GIB, gib_to_hold
 
@@ -38,8 +39,8 @@ def adopt(volume: Path, pool: Path, name: str) -> int:
         os.truncate(stranger, gib_to_hold(about.st_size) * GIB)
         os.chmod(stranger, 0o600)
         stranger.rename(volume)
-        _sync(volume.parent)
-        _sync(pool)
+        sync(volume.parent)
+        sync(pool)
     return volume.stat().st_size // GIB
 
 
@@ -54,19 +55,11 @@ def release(volume: Path, pool: Path, name: str) -> None:
         if not stranger.samefile(volume):
             raise Conflict(f"There is another '{name}' in the pool.") from None
     volume.unlink()
-    _sync(volume.parent)
-    _sync(pool)
+    sync(volume.parent)
+    sync(pool)
 
 
 def _path(pool: Path, name: str) -> Path:
     if not name or name.startswith(".") or "/" in name or "\0" in name:
         raise Invalid(f"{name!r} is not the name of a file in the pool.")
     return pool / name
-
-
-def _sync(directory: Path) -> None:
-    file = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)

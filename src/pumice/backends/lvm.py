@@ -15,7 +15,6 @@ is not made of an id.
 import asyncio
 import errno
 import re
-import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +27,7 @@ from pumice.backends.lvm_layout import Layout
 from pumice.host import block_device, qemu_img
 from pumice.host.thread import in_thread
 from pumice.model.errors import Conflict, Elsewhere, Invalid, NotFound, Trouble
-from pumice.model.ids import SnapshotId, VolumeId
+from pumice.model.ids import SnapshotId, VolumeId, is_canonical
 from pumice.model.units import GIB, gib_to_hold
 
 _UNFINISHED = (".moment", ".part", ".back.moment", ".back.part")
@@ -222,7 +221,7 @@ class LvmBackend:
     # --- names ---------------------------------------------------------------------------------------
 
     def _name(self, kind: str, wanted: str, pool: str) -> str:
-        if not _is_id(wanted):
+        if not is_canonical(wanted):
             raise Invalid(f"{wanted!r} is not an id, and no logical volume is named after it.")
         self._require(pool)
         return f"{kind}-{wanted}"
@@ -314,11 +313,3 @@ def _stranger(name: str) -> str:
     if not _NAME.fullmatch(name) or _OURS.fullmatch(name):
         raise Invalid(f"{name!r} is not the name of a logical volume that could be managed.")
     return name
-
-
-def _is_id(name: str) -> bool:
-    """Only the canonical spelling: one volume has one name."""
-    try:
-        return str(uuid.UUID(name)) == name
-    except ValueError:
-        return False

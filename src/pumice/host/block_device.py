@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from pumice.host import durable
 from pumice.host.thread import in_thread
 from pumice.model.units import MIB
 
@@ -52,20 +53,12 @@ async def discard(device: Path, start: int, end: int) -> None:
 
 async def sync(device: Path) -> None:
     """Have everything that was written on disk."""
-    await in_thread(_sync, device)
+    await in_thread(durable.sync, device)
 
 
 def _ask(device: Path, request: int, offset: int, length: int) -> None:
     file = os.open(device, os.O_RDWR | os.O_CLOEXEC)
     try:
         fcntl.ioctl(file, request, struct.pack("QQ", offset, length))
-    finally:
-        os.close(file)
-
-
-def _sync(device: Path) -> None:
-    file = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(file)
     finally:
         os.close(file)

@@ -106,6 +106,12 @@ class Disk:
     """Opens the LUKS on the disk; None where there is none. The guest sees what is inside."""
 
 
+def disk_named(serial: VolumeId | str, device: str = "", attachment: str | None = None) -> Disk:
+    """A disk for the calls that only look at which one it is."""
+    known = AttachmentId(attachment) if attachment is not None else None
+    return Disk(serial=serial, device=device, source=FileSource(Path("/dev/null")), attachment=known)
+
+
 @dataclass(frozen=True, slots=True)
 class Machine:
     """A virtual machine as it should be. ``disks[0]`` is the one it boots from."""

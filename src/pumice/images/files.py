@@ -14,7 +14,6 @@ import asyncio
 import errno
 import hashlib
 import os
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from typing import IO
 from pumice.host.thread import in_thread
 from pumice.images.lock import ImageLock, sync
 from pumice.model.errors import Conflict, Invalid, Misconfigured, NotFound, TooLarge, Trouble
-from pumice.model.ids import ImageId
+from pumice.model.ids import ImageId, is_canonical
 from pumice.model.units import GIB, MIB
 
 MOST_BYTES = 1024 * GIB
@@ -155,12 +154,12 @@ class ImageFiles:
     async def kept(self) -> frozenset[ImageId]:
         """The images whose bytes are here, for audits."""
         names = await self._names()
-        return frozenset(ImageId(name) for name in names if _is_id(name))
+        return frozenset(ImageId(name) for name in names if is_canonical(name))
 
     async def unsettled(self) -> frozenset[ImageId]:
         """The images whose files somebody is changing, or left when he died."""
         names = (name[1 : -len(_LOCK)] for name in await self._names() if name.endswith(_LOCK))
-        return frozenset(ImageId(name) for name in names if _is_id(name))
+        return frozenset(ImageId(name) for name in names if is_canonical(name))
 
     async def _names(self) -> list[str]:
         with _explained():
@@ -193,7 +192,7 @@ class ImageFiles:
         return self._named(image_id, ".", _PART)
 
     def _named(self, image_id: ImageId, before: str, after: str) -> Path:
-        if not _is_id(image_id):
+        if not is_canonical(image_id):
             raise Invalid(f"{image_id!r} is not an id, and no file is named after it.")
         return self.directory / f"{before}{image_id}{after}"
 
@@ -229,13 +228,6 @@ def _digested(path: Path) -> Saved:
             md5.update(piece)
             sha512.update(piece)
         return Saved(path, file.tell(), md5.hexdigest(), sha512.hexdigest())
-
-
-def _is_id(name: str) -> bool:
-    try:
-        return str(uuid.UUID(name)) == name
-    except ValueError:
-        return False
 
 
 @contextmanager

@@ -26,3 +26,8 @@ def is_uuid(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_canonical(text: str) -> bool:
+    """Whether ``text`` is a UUID as ``new_id`` spells it: what is named after an id has one name alone."""
+    return is_uuid(text) and str(uuid.UUID(text)) == text

@@ -31,10 +31,8 @@ def accept(tx: Transaction, who: Scope, server_id: str, lines: int | None) -> st
 
 
 def take_output(tx: Transaction, operation_id: str) -> str:
-    """What was read. The operation changed nothing, so it is forgotten and does not fill the log."""
-    row = operations.get(tx, operation_id)
-    operations.forget(tx, operation_id)
-    return str(row["notes"].get("output", "")) if row else ""
+    """What was read."""
+    return str(operations.take_notes(tx, operation_id).get("output", ""))
 
 
 def on_compute(op: Operation[ConsoleParams]) -> str:

@@ -4,12 +4,11 @@ The secrets of its volumes are read here and handed to the driver; no operation 
 """
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 from pumice.backends.contract import ImageFile
 from pumice.host.thread import in_thread
-from pumice.hypervisor.contract import Disk, FileSource, IscsiSource, Machine, NvmeSource
+from pumice.hypervisor.contract import Disk, FileSource, IscsiSource, Machine, NvmeSource, disk_named
 from pumice.images.inspect import inspect_image
 from pumice.model.errors import InvalidState, NotFound
 from pumice.model.ids import AttachmentId, ServerId, VolumeId
@@ -141,10 +140,5 @@ class Plugged(Protocol):
 
 async def unplug_disk(hands: Hands, host: str, server_id: str, disk: Plugged) -> None:
     """Take a volume's disk out of a machine; needs no rows. Raises ``GuestKeepsDisk``."""
-    out = Disk(
-        serial=VolumeId(disk.volume_id),
-        device=disk.device,
-        source=FileSource(Path("/dev/null")),  # which volume it is is all that counts
-        attachment=AttachmentId(disk.attachment_id),
-    )
+    out = disk_named(VolumeId(disk.volume_id), disk.device, disk.attachment_id)
     await hands.hypervisors[host].detach(ServerId(server_id), out, hands.detach_seconds)

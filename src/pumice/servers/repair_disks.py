@@ -5,9 +5,8 @@ it waits until what is under way on the server's disks has ended, and nothing ne
 """
 
 from datetime import timedelta
-from pathlib import Path
 
-from pumice.hypervisor.contract import Disk, FileSource
+from pumice.hypervisor.contract import disk_named
 from pumice.model.ids import ServerId, new_id
 from pumice.model.scope import HOUSE
 from pumice.model.states import ServerStatus
@@ -56,8 +55,7 @@ async def fit_disks(op: Operation[PowerParams], hands: Hands) -> None:
         if disk.serial not in there:
             await hypervisor.attach(server, disk)
     for serial in sorted(there - {disk.serial for disk in machine.disks}):
-        nobodys = Disk(serial=serial, device="a disk", source=FileSource(Path("/dev/null")))
-        await hypervisor.detach(server, nobodys, hands.detach_seconds)
+        await hypervisor.detach(server, disk_named(serial, "a disk"), hands.detach_seconds)
 
 
 REPAIR_DISKS = Verb(

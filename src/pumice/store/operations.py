@@ -306,6 +306,13 @@ def forget(tx: Transaction, operation_id: str) -> None:
     tx.execute(sa.delete(operations).where(_o.id == operation_id, _o.settled.is_(True)))
 
 
+def take_notes(tx: Transaction, operation_id: str) -> Mapping[str, Any]:
+    """What an operation that only looked has found; it is forgotten, so that it does not fill the log."""
+    row = get(tx, operation_id)
+    forget(tx, operation_id)
+    return row["notes"] if row else {}
+
+
 def prune(tx: Transaction, seconds: float, most: int = 1000) -> int:
     """Forget operations that ended more than ``seconds`` ago."""
     old = (

@@ -42,10 +42,9 @@ def alive(tx: Transaction, down_seconds: float) -> Sequence[Pool]:
     return _rows.all(tx.execute(_alive, {"since": now() - timedelta(seconds=down_seconds)}))
 
 
-def capabilities(tx: Transaction, name: str) -> Mapping[str, Any]:
-    """What a pool says that it can do; nothing when it is not known."""
-    found: Mapping[str, Any] | None = tx.execute(sa.select(_p.capabilities).where(_p.name == name)).scalar()
-    return found or {}
+def find(tx: Transaction, name: str) -> Pool | None:
+    """The pool ``host@backend#pool``, if its backend has ever reported it."""
+    return _rows.get(tx, name)
 
 
 def claim(tx: Transaction, name: str, size: int, number: int = 1) -> None:

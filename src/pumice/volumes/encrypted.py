@@ -4,13 +4,12 @@ Compute opens them where the guest runs; neither the backend nor the network bet
 Made again from the start when it was cut short: nothing can have been written before the volume is available.
 """
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from pumice.backends.contract import Backend, ImageFile, Progress, require_fits
 from pumice.host import luks, qemu_img
+from pumice.host.durable import sync
 from pumice.host.thread import in_thread
 from pumice.model.errors import Invalid
 from pumice.model.ids import VolumeId
@@ -65,9 +64,4 @@ async def make(
             timeout=SECONDS,
             key=key,
         )
-    await in_thread(_sync, device)
-
-
-def _sync(device: Path) -> None:
-    with device.open("rb") as file:
-        os.fsync(file.fileno())
+    await in_thread(sync, device)

@@ -12,13 +12,12 @@ the backend holds more than the row says, which harms nobody and is used by the 
 """
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from pumice.catalog import volume_types
 from pumice.host import luks
-from pumice.hypervisor.contract import Disk, FileSource
+from pumice.hypervisor.contract import disk_named
 from pumice.model.errors import Invalid, InvalidState, NoValidBackend
-from pumice.model.ids import AttachmentId, ServerId, VolumeId, new_id
+from pumice.model.ids import ServerId, VolumeId, new_id
 from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.states import ServerStatus, VolumeStatus
@@ -90,7 +89,8 @@ def _by_user(tx: Transaction, volume: Volume, params: ExtendParams) -> ExtendPar
     links = attachments.of_volume(tx, volume.id)
     if len(links) != 1:
         raise InvalidState(f"Invalid volume: volume {volume.id} is in use {len(links)} times: extend it later.")
-    grows = pools.capabilities(tx, volume.pool).get("online_extend_support") is True
+    pool = pools.find(tx, volume.pool)
+    grows = pool is not None and pool.capabilities.get("online_extend_support") is True
     server = servers.find(tx, links[0].server_id) if links[0].server_id else None
     if server is not None and server.host is not None:
         pauses = not grows and server.status != ServerStatus.PAUSED
@@ -121,14 +121,13 @@ def claim_growth(tx: Transaction, op: Operation[ExtendParams], rules: Rules) -> 
     """Claim the growth in the volume's pool. Raises ``NoValidBackend`` when there is no room."""
     asked = op.params
     growth = asked.new_size - asked.size
-    for pool in pools.every(tx):
-        if pool.name == asked.pool:
-            if not capacity(pool, Request(growth, pool.availability_zone)):
-                raise NoValidBackend(f"The volume's pool has no room for {growth} GiB more.")
-            pools.claim(tx, pool.name, growth, 0)
-            op.notes["claimed"] = growth
-            return
-    raise NoValidBackend("The volume's pool is not known at the moment: its backend has not reported it.")
+    pool = pools.find(tx, asked.pool)
+    if pool is None:
+        raise NoValidBackend("The volume's pool is not known at the moment: its backend has not reported it.")
+    if not capacity(pool, Request(growth, pool.availability_zone)):
+        raise NoValidBackend(f"The volume's pool has no room for {growth} GiB more.")
+    pools.claim(tx, pool.name, growth, 0)
+    op.notes["claimed"] = growth
 
 
 def give_growth_back(tx: Transaction, op: Operation[ExtendParams], rules: Rules) -> None:
@@ -188,12 +187,7 @@ async def tell_target(op: Operation[ExtendParams], hands: Hands) -> None:
 async def tell_guest(op: Operation[ExtendParams], hands: Hands) -> None:
     """Let the guest see it, and go on. A disk that was detached meanwhile has nobody to tell."""
     asked = op.params
-    disk = Disk(
-        serial=VolumeId(asked.volume_id),
-        device="",
-        source=FileSource(Path("/dev/null")),  # which volume it is is all that counts
-        attachment=AttachmentId(asked.attachment_id or ""),
-    )
+    disk = disk_named(VolumeId(asked.volume_id), attachment=asked.attachment_id)
     size = asked.new_size * GIB - (luks.HEADER_BYTES if asked.encrypted else 0)
     hypervisor, server = hands.hypervisors[asked.host or ""], ServerId(asked.server_id or "")
     await hypervisor.resize_disk(server, disk, size)

@@ -27,10 +27,8 @@ def accept(tx: Transaction, who: Scope, pool: str) -> str:
 
 
 def take_found(tx: Transaction, operation_id: str) -> list[dict[str, Any]]:
-    """What was found. The operation changed nothing, so it is forgotten and does not fill the log."""
-    row = operations.get(tx, operation_id)
-    operations.forget(tx, operation_id)
-    return list(row["notes"].get("found", ())) if row else []
+    """What was found."""
+    return list(operations.take_notes(tx, operation_id).get("found", ()))
 
 
 def on_backend(op: Operation[StrangersParams]) -> str:
