@@ -117,7 +117,9 @@ class Whole:
             if it.availability_zone
         }
         functions = {
-            f"{host}@{name}": it.model_dump(include={"filter_function", "goodness_function"}, exclude_none=True)
+            self.settings.place(name): it.model_dump(
+                include={"filter_function", "goodness_function"}, exclude_none=True
+            )
             for name, it in self.settings.backends.items()
         }
         return heartbeats.Heartbeats(self.hands, host, zone, zones, Role.SCHEDULER in self.roles, functions)
