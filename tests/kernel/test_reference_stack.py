@@ -164,7 +164,7 @@ def test_kill_nine_at_a_step_leaves_nothing_that_the_audit_cannot_explain(
     if verb == DETACH_VOLUME.kind:
         stories.attach(server, volume)
         pumice.settle()
-    pumice.stop()
+    pumice.stop("serve")
     pumice.start(fault)
     match verb:
         case CREATE.kind:
@@ -175,7 +175,7 @@ def test_kill_nine_at_a_step_leaves_nothing_that_the_audit_cannot_explain(
             stories.detach(server, volume)
         case _:
             stories.delete(f"{VOLUMES}/{volume}")
-    pumice.wait_for_death()
+    pumice.wait_for_death("serve")
     pumice.start()
     pumice.settle()
     assert not pumice.breaches()

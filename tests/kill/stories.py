@@ -73,6 +73,9 @@ class Stories:
 
     def boots(self, server: str) -> int:
         """How often the guest has come up."""
+        return self.console(server).count("PUMICE-GUEST ready")
+
+    def console(self, server: str) -> str:
+        """What the guest has said at its serial port."""
         body = {"os-getConsoleOutput": {"length": None}}
-        output = self.pumice.call("POST", f"{SERVERS}/{server}/action", body)["output"]
-        return str(output).count("PUMICE-GUEST ready")
+        return str(self.pumice.call("POST", f"{SERVERS}/{server}/action", body)["output"])

@@ -40,6 +40,14 @@ def bytes_of(real: Stories, volume: str) -> bytes:
         return file.read(4096)
 
 
+def guest_writes(real: Stories, server: str, volume: str, words: bytes = b"hello from the guest") -> None:
+    """Wait for what the guest writes to be on the volume."""
+    end = time.monotonic() + 60
+    while words not in bytes_of(real, volume):
+        assert time.monotonic() < end, f"the guest does not write; it says: {real.console(server)[-2000:]}"
+        time.sleep(0.05)
+
+
 @contextmanager
 def attached(real: Stories, server: str, volume: str) -> Iterator[None]:
     real.attach(server, volume)
@@ -56,10 +64,10 @@ def attached(real: Stories, server: str, volume: str) -> Iterator[None]:
 
 def test_a_guest_goes_on_with_its_disk_when_tgtd_was_killed(real: Stories, guest: str, volume: str) -> None:
     with attached(real, guest, volume):
-        real.pumice.wait(lambda: b"hello from the guest" in bytes_of(real, volume), "the guest does not write")
+        guest_writes(real, guest, volume)
         kill(real.pumice.tgtd.pid())
         type_into(real, guest, "echo after the crash | dd of=/dev/vdb bs=512 seek=1 conv=fsync,notrunc")
-        real.pumice.wait(lambda: b"after the crash" in bytes_of(real, volume), "the disk does not come back")
+        guest_writes(real, guest, volume, b"after the crash")
     comes_right(real)
 
 
@@ -100,7 +108,7 @@ def test_attaching_while_tgtd_cannot_run_ends_explained_with_the_volume_free(
 def test_detaching_while_tgtd_cannot_run_frees_the_volume(real: Stories, guest: str, volume: str) -> None:
     real.attach(guest, volume)
     real.pumice.settle()
-    real.pumice.wait(lambda: b"hello from the guest" in bytes_of(real, volume), "the guest does not write")
+    guest_writes(real, guest, volume)
     with tgtd_kept_down(real):
         real.detach(guest, volume)
         real.pumice.settle()

@@ -48,24 +48,30 @@ stty -echo -onlcr < /dev/ttyS0
 acpid -l /dev/null
 echo "PUMICE-GUEST ready kernel $(uname -r) boot $boot"
 
+# A node of its own: writing to one in /dev whose disk has just gone would make a file in its place.
 met() {{
+    number=$(tr : ' ' < /sys/block/$1/dev) && rm -f /met && mknod /met b $number || return
     serial=$(cat /sys/block/$1/serial 2>/dev/null)
     echo "PUMICE-GUEST disk $1 $(cat /sys/block/$1/size) sectors serial $serial"
-    [ "$(dd if=/dev/$1 bs=512 count=1 2>/dev/null | tr -d '\\0' | wc -c)" = 0 ] || return
-    echo "{GREETING}, kernel $(uname -r)" | dd of=/dev/$1 conv=fsync,notrunc 2>/dev/null || return
+    [ "$(dd if=/met bs=512 count=1 2>/dev/null | tr -d '\\0' | wc -c)" = 0 ] || return
+    echo "{GREETING}, kernel $(uname -r)" | dd of=/met conv=fsync,notrunc 2>/dev/null || return
     echo "PUMICE-GUEST wrote $1"
 }}
+# A name may be that of another disk since the last look; its sequence number never is.
 watch_disks() {{
     known=" "
     while true; do
+        present=" "
         for disk in $(cd /sys/block; ls -d vd* 2>/dev/null); do
-            case "$known" in *" $disk "*) ;; *) known="$known$disk "; met $disk ;; esac
+            present="$present$disk:$(cat /sys/block/$disk/diskseq 2>/dev/null) "
         done
-        still=" "
         for disk in $known; do
-            if [ -e /sys/block/$disk ]; then still="$still$disk "; else echo "PUMICE-GUEST gone $disk"; fi
+            case "$present" in *" $disk "*) ;; *) echo "PUMICE-GUEST gone ${{disk%:*}}" ;; esac
         done
-        known=$still
+        for disk in $present; do
+            case "$known" in *" $disk "*) ;; *) met ${{disk%:*}} ;; esac
+        done
+        known=$present
         usleep 100000
     done
 }}
