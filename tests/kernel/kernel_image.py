@@ -1,6 +1,7 @@
 """Debian's own kernel, unpacked and not installed, and the initial file system that boots it on our root.
 
-Both are kept in ``.cache/kernel`` of the checkout, under the kernel's version. Only the package is fetched.
+Both are kept in ``.cache/kernel`` of the checkout, by the version of the kernel, and its package beside them.
+Only that is fetched.
 """
 
 import gzip
@@ -72,6 +73,7 @@ def _unpack(package: str) -> Path:
         root = CACHE / package
         if not root.exists():
             made.rename(root)
+        file.replace(CACHE / file.name)
     return root
 
 

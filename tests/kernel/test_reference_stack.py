@@ -5,14 +5,15 @@ and runs none: what a guest would read and write is read and written here, throu
 """
 
 import asyncio
-import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pumice_process import PumiceProcess, installation
+from pumice_process import PumiceProcess
+from reference_stack import NEEDS, given, logical, reference_stack, what_is_there
 from stories import SERVERS, VOLUMES, Stories
 
 from pumice.model.units import MIB
@@ -21,35 +22,15 @@ from pumice.servers.detach_volume import DETACH_VOLUME
 from pumice.volumes.create import CREATE
 from pumice.volumes.delete import DELETE
 
-pytestmark = [
-    pytest.mark.kernel(
-        disks=["20G"],
-        modules=["dm-thin-pool", "dm-multipath", "iscsi_tcp", "target_core_iblock", "iscsi_target_mod"],
-    ),
-    pytest.mark.timeout(1800),
-]
+pytestmark = [pytest.mark.kernel(**NEEDS), pytest.mark.timeout(1800)]
 
 IMAGE = os.urandom(4 * MIB)
-STACK = {
-    "PUMICE_BACKENDS": json.dumps({"lvm-1": {"driver": "lvm", "target": "lio", "volume_group": "vg"}}),
-    "PUMICE_COMPUTE__DRIVER": "fake",
-    "PUMICE_COMPUTE__CONNECTOR": "kernel",
-}
-
-
-def said(*words: str) -> str:
-    return subprocess.run(words, capture_output=True, text=True, timeout=300).stdout
 
 
 @pytest.fixture(scope="module")
 def pumice() -> Iterator[PumiceProcess]:
-    subprocess.run(["vgcreate", "--quiet", "vg", "/dev/vda"], check=True, capture_output=True)
-    Path("/etc/iscsi/initiatorname.iscsi").write_text("InitiatorName=iqn.1993-08.org.debian:guest\n")
-    iscsid = subprocess.Popen(["iscsid", "-f"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    with installation(**STACK) as pumice:
+    with reference_stack(PUMICE_COMPUTE__DRIVER="fake") as pumice:
         yield pumice
-    iscsid.kill()
-    iscsid.wait()
 
 
 @pytest.fixture(scope="module")
@@ -71,34 +52,9 @@ def server(stories: Stories) -> str:
     return server
 
 
-def logical(volume: str) -> Path:
-    return Path(f"/dev/vg/volume-{volume}")
-
-
-def given(volume: str) -> Path:
-    """The device that a guest is given."""
-    [path] = Path("/dev/disk/by-path").glob(f"ip-127.0.0.1:3260-iscsi-*volume-{volume}-lun-1")
-    return path
-
-
 def beginning(device: Path) -> bytes:
     with device.open("rb") as file:
         return file.read(len(IMAGE))
-
-
-def what_is_there() -> dict[str, str]:
-    """Of each kind of thing outside the database, what there is."""
-    return {
-        "logical volumes": said("lvs", "--noheadings", "-o", "lv_name", "vg"),
-        "sessions": "\n".join(
-            sorted(line.split()[3] for line in said("iscsiadm", "-m", "session").splitlines())
-        ),
-        "node records": said("iscsiadm", "-m", "node"),
-        "targets": "\n".join(
-            sorted(map(str, Path("/sys/kernel/config/target/iscsi").glob("iqn*/tpgt*/acls/*")))
-        ),
-        "devices": "\n".join(sorted(said("lsblk", "--noheadings", "--nodeps", "-o", "NAME").split())),
-    }
 
 
 def test_the_four_stories(stories: Stories, server: str) -> None:
@@ -136,6 +92,27 @@ def test_the_four_stories(stories: Stories, server: str) -> None:
     pumice.settle()
     stories.is_gone(f"{VOLUMES}/{volume}")
     assert what_is_there() == before
+    assert not pumice.breaches()
+
+
+@pytest.mark.long
+def test_what_a_reboot_empties_is_filled_again_and_the_guest_goes_on(stories: Stories, server: str) -> None:
+    pumice = stories.pumice
+    volume = stories.create(imageRef=stories.image)
+    pumice.settle()
+    stories.attach(server, volume)
+    pumice.settle()
+    before = what_is_there()
+    empty = "from rtslib_fb import RTSRoot; RTSRoot().clear_existing(confirm=True)"
+    subprocess.run([sys.executable, "-c", empty], check=True, capture_output=True)
+    assert not what_is_there()["targets"]
+    pumice.wait(lambda: what_is_there() == before, f"it does not come back: {before}, {what_is_there()}")
+    Path("/proc/sys/vm/drop_caches").write_text("3")
+    assert beginning(given(volume)) == IMAGE
+    stories.detach(server, volume)
+    pumice.settle()
+    stories.delete(f"{VOLUMES}/{volume}")
+    pumice.settle()
     assert not pumice.breaches()
 
 

@@ -420,6 +420,28 @@ async def test_steps_go_to_the_worker_of_their_place(house: House) -> None:
     assert await house.ended(op) == (True, None)
 
 
+async def test_only_the_workers_of_its_place_are_called_for_an_operation(house: House) -> None:
+    runners = {place: house.start(boot=place, places=(place,)) for place in ("scheduler", "cook", "elsewhere")}
+    looks = dict.fromkeys(runners, 0)
+
+    def counted(place: str, look: Callable[[], Any]) -> Callable[[], Any]:
+        async def counting() -> Any:
+            looks[place] += 1
+            return await look()
+
+        return counting
+
+    for place, runner in runners.items():
+        while not runner._look_at or runner._called:  # each looks once at its start
+            await asyncio.sleep(0.01)
+        runner._look = counted(place, runner._look)  # type: ignore[method-assign]
+    op = await house.enqueue("a")
+    assert await house.ended(op) == (True, None)
+    assert looks["scheduler"]
+    assert looks["cook"]
+    assert not looks["elsewhere"]
+
+
 async def test_a_parent_waits_for_its_children(house: House) -> None:
     house.start()
     op = await house.enqueue("t", SET_TABLE)

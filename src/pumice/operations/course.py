@@ -181,7 +181,7 @@ class Course:
         ):
             logger.warning("operation.retry", step=step.name, tries=op.tries, error=str(error))
             op.owner = None
-            tx.notify(log.QUEUE)
+            tx.notify(log.queue_topic(op.place))
             lines = [replace(line, outcome="retry") for line in lines]
             self._write(tx, op, lines, run_at=time.time() + self.rules.patience.before(op.tries))
             return op
@@ -224,7 +224,7 @@ class Course:
             op.place = step.at(op)
             if op.place not in self.places or op.state == "waiting" or self.stopping:
                 op.owner = None
-                tx.notify(log.QUEUE)
+                tx.notify(log.queue_topic(op.place))
         self._write(tx, op, lines, finished_at=finished_at)
 
     def _end(self, tx: Transaction, verb: Verb[Any], op: Operation[Any]) -> None:

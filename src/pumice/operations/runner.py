@@ -77,6 +77,7 @@ class Runner:
         self.meter = meter or Meter()
         self.alive_at = time.monotonic()
         """When the loop last came round, on the monotonic clock: every ``db.poll_seconds`` unless it hangs."""
+        self._topics = {log.QUEUE, MISSED, *map(log.queue_topic, places)}
         self._wake = asyncio.Event()
         self._look_at = 0.0
         """When to look into the log again, on the monotonic clock."""
@@ -115,7 +116,7 @@ class Runner:
     def _on_notify(self, topic: str) -> None:
         if topic == MISSED:
             self.leases.trust_all()
-        if topic in (log.QUEUE, MISSED):
+        if topic in self._topics:
             self._call()
 
     def _call(self) -> None:

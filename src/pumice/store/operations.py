@@ -20,7 +20,7 @@ from pumice.store.tables import operation_lines, operations
 
 Row = sa.RowMapping
 QUEUE = "queue"
-"""The topic that is notified when there may be something to claim."""
+"""The topic that is notified when there may be something to claim, wherever it belongs."""
 
 _o = operations.c
 _MOVING = ("running", "undoing")
@@ -111,15 +111,20 @@ class Outlook:
     """Who else holds operations there."""
 
 
+def queue_topic(place: str) -> str:
+    """The topic that is notified when there is something to claim at this place: nobody else needs to look."""
+    return f"{QUEUE} {place}"
+
+
 def ended_topic(operation_id: str) -> str:
     """The topic that is notified when this operation has ended."""
     return f"ended {operation_id}"
 
 
 def insert(tx: Transaction, row: Mapping[str, Any]) -> None:
-    """Add an operation and let the workers know."""
+    """Add an operation and let the workers of its place know."""
     tx.execute(_insert, dict(row))
-    tx.notify(QUEUE)
+    tx.notify(queue_topic(row["place"]))
 
 
 def get(tx: Transaction, operation_id: str) -> Row | None:

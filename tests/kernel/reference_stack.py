@@ -1,0 +1,62 @@
+"""A ``pumice serve`` on the reference stack (LVM thin, LIO with CHAP, os-brick), in the kernel lane."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pumice_process import PumiceProcess, installation
+
+NEEDS = {
+    "disks": ["20G"],
+    "modules": ["dm-thin-pool", "dm-multipath", "iscsi_tcp", "target_core_iblock", "iscsi_target_mod"],
+}
+"""What its tests' mark ``kernel`` is to ask for."""
+
+_SETTINGS = {
+    "PUMICE_BACKENDS": json.dumps({"lvm-1": {"driver": "lvm", "target": "lio", "volume_group": "vg"}}),
+    "PUMICE_COMPUTE__CONNECTOR": "kernel",
+}
+
+
+@contextmanager
+def reference_stack(**environment: str) -> Iterator[PumiceProcess]:
+    """Not started yet; with a volume group, an initiator's name, and iscsid."""
+    subprocess.run(["vgcreate", "--quiet", "vg", "/dev/vda"], check=True, capture_output=True)
+    Path("/etc/iscsi/initiatorname.iscsi").write_text("InitiatorName=iqn.1993-08.org.debian:guest\n")
+    iscsid = subprocess.Popen(["iscsid", "-f"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with installation(**_SETTINGS, **environment) as pumice:
+        yield pumice
+    iscsid.kill()
+    iscsid.wait()
+
+
+def logical(volume: str) -> Path:
+    """The logical volume of a volume."""
+    return Path(f"/dev/vg/volume-{volume}")
+
+
+def given(volume: str) -> Path:
+    """The device that a guest is given."""
+    [path] = Path("/dev/disk/by-path").glob(f"ip-127.0.0.1:3260-iscsi-*volume-{volume}-lun-1")
+    return path
+
+
+def what_is_there() -> dict[str, str]:
+    """Of each kind of thing outside the database, what there is."""
+    return {
+        "logical volumes": _said("lvs", "--noheadings", "-o", "lv_name", "vg"),
+        "sessions": "\n".join(
+            sorted(line.split()[3] for line in _said("iscsiadm", "-m", "session").splitlines())
+        ),
+        "node records": _said("iscsiadm", "-m", "node"),
+        "targets": "\n".join(
+            sorted(map(str, Path("/sys/kernel/config/target/iscsi").glob("iqn*/tpgt*/acls/*")))
+        ),
+        "devices": "\n".join(sorted(_said("lsblk", "--noheadings", "--nodeps", "-o", "NAME").split())),
+    }
+
+
+def _said(*words: str) -> str:
+    return subprocess.run(words, capture_output=True, text=True, timeout=300).stdout

@@ -1,0 +1,109 @@
+"""A guest on the reference stack: it boots from a device of this kernel's initiator, and is given other disks.
+
+A guest in the lane's guest, both under software emulation, so each step takes its time.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator
+
+import libvirt
+import pytest
+from kernel_image import CACHE
+from pumice_process import PumiceProcess
+from reference_stack import NEEDS, given, logical, reference_stack, what_is_there
+from stories import SERVERS, VOLUMES, Stories
+
+from pumice.app.guest_image import build_guest_image
+from pumice.hypervisor.libvirt import LibvirtHypervisor
+from pumice.model.ids import ServerId
+from pumice.model.units import MIB
+
+pytestmark = [pytest.mark.kernel(**NEEDS, memory_mib=4096), pytest.mark.timeout(3000), pytest.mark.long]
+
+
+@pytest.fixture(scope="module")
+def pumice() -> Iterator[PumiceProcess]:
+    with reference_stack(PUMICE_COMPUTE__DETACH_SECONDS="600") as pumice:
+        yield pumice
+
+
+@pytest.fixture(scope="module")
+def stories(pumice: PumiceProcess, tmp_path_factory: pytest.TempPathFactory) -> Stories:
+    pumice.start()
+    stories = Stories(pumice)
+    image = asyncio.run(build_guest_image(tmp_path_factory.mktemp("guest") / "guest.qcow2", CACHE))
+    stories.image = stories.upload(image.read_bytes(), "qcow2")
+    return stories
+
+
+def says(stories: Stories, server: str, words: str) -> None:
+    end = time.monotonic() + 900
+    while words not in (said := stories.console(server)):
+        assert time.monotonic() < end, f"the guest does not say {words!r}: {said[-2000:]}"
+        time.sleep(1)
+
+
+def type_into(pumice: PumiceProcess, server: str, line: str) -> None:
+    """Have the guest run a line of shell."""
+    hypervisor = LibvirtHypervisor(pumice.state_dir / "compute", daemon=pumice.libvirtd)
+    asyncio.run(hypervisor.send_console(ServerId(server), line))
+
+
+def machine(pumice: PumiceProcess, server: str) -> str:
+    """The machine as libvirt describes it."""
+    connection = libvirt.open(pumice.libvirtd.uri)
+    try:
+        return str(connection.lookupByUUIDString(server).XMLDesc())
+    finally:
+        connection.close()
+
+
+def encrypted_type(stories: Stories) -> str:
+    call = stories.pumice.call
+    kind = call("POST", "/volume/v3/types", {"volume_type": {"name": "encrypted"}})["volume_type"]["id"]
+    specs = {"provider": "luks", "control_location": "front-end"}
+    call("POST", f"/volume/v3/types/{kind}/encryption", {"encryption": specs})
+    return "encrypted"
+
+
+def test_a_guest_boots_from_a_kernel_device_and_gets_and_loses_plain_and_encrypted_disks(
+    stories: Stories,
+) -> None:
+    pumice, before = stories.pumice, what_is_there()
+    root = stories.create(imageRef=stories.image)
+    plain = stories.create()
+    secret = stories.create(volume_type=encrypted_type(stories))
+    pumice.settle()
+    server = stories.boot(root)
+    pumice.settle()
+    stories.server_is(server, "ACTIVE")
+    says(stories, server, "PUMICE-GUEST ready")
+    assert f"<source dev='{given(root)}'" in machine(pumice, server)
+
+    for volume, readable in ((plain, True), (secret, False)):
+        stories.attach(server, volume)
+        pumice.settle()
+        stories.volume_is(volume, "in-use")
+        says(stories, server, f"serial {volume[:20]}")
+        device, words = given(volume), f"kept on {volume}"
+        assert f"<source dev='{device}'" in machine(pumice, server)
+        disk = "/dev/vdb bs=512 conv=fsync,notrunc"
+        type_into(pumice, server, f"echo {words} | dd of={disk} seek=64; dd if=/dev/vdb bs=512 skip=64 count=1")
+        says(stories, server, words)
+        stories.detach(server, volume)
+        pumice.settle()
+        stories.volume_is(volume, "available")
+        assert not device.exists()
+        with logical(volume).open("rb") as file:
+            on_disk = file.read(64 * MIB)
+        assert (words.encode() in on_disk, on_disk.startswith(b"LUKS")) == (readable, not readable)
+    assert not pumice.breaches()
+
+    stories.delete(f"{SERVERS}/{server}")
+    pumice.settle()
+    for volume in (root, plain, secret):
+        stories.delete(f"{VOLUMES}/{volume}")
+    pumice.settle()
+    assert what_is_there() == before
+    assert not pumice.breaches()
