@@ -28,6 +28,7 @@ def pumice(postgres: PostgresServer, tmp_path: Path) -> Iterator[Installation]:
         "driver": "files",
         "pools": {"pool": str(tmp_path / "bytes")},
         "cluster": "both",
+        "goodness_function": "42",
     }
     installation = Installation(
         tmp_path,
@@ -90,6 +91,8 @@ def test_a_cluster_is_told_as_the_incumbent_tells_it(pumice: Installation) -> No
     pumice.becomes(f"{VOLUMES}/{volume}", "volume", "available")
     shown = pumice.call("GET", f"{VOLUMES}/{volume}")["volume"]
     assert shown["cluster_name"] == "both@shared#pool"
+    (pool,) = pumice.call("GET", "/volume/v3/scheduler-stats/get_pools?detail=True")["pools"]
+    assert (pool["name"], pool["capabilities"]["goodness_function"]) == ("both@shared#pool", "42")
     pumice.stop("volume two")
     pumice.wait(lambda: members_up(pumice) == 1, "its end is not noticed")
     pumice.call("DELETE", f"{VOLUMES}/{volume}")
