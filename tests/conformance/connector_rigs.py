@@ -1,16 +1,13 @@
 """What the connectors' suite needs of each: a fresh one, a volume to connect, what it left on the host."""
 
-import asyncio
 import os
-import subprocess
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 import yaml
+from initiators import said
 
 from pumice.backends.targets.contract import Grant
 from pumice.backends.targets.lio import LioTarget
@@ -18,7 +15,7 @@ from pumice.backends.targets.nvmet import NvmetTarget
 from pumice.hypervisor import connectors
 from pumice.hypervisor.connectors.contract import Remote, StorageConnector
 from pumice.hypervisor.connectors.fake import FakeConnector
-from pumice.hypervisor.connectors.kernel import HOST_NQN_FILE, INITIATOR_FILE, KernelConnector
+from pumice.hypervisor.connectors.kernel import KernelConnector
 from pumice.hypervisor.connectors.qemu import QemuConnector
 from pumice.hypervisor.contract import Connector, IscsiSource, NvmeSource
 from pumice.model.ids import AttachmentId, VolumeId, new_id
@@ -125,34 +122,3 @@ class KernelRig:
         sessions = said("iscsiadm", "-m", "session") + said("iscsiadm", "-m", "node")
         disks = [name for name in os.listdir("/sys/class/block") if name.startswith(("sd", "nvme", "dm-"))]
         return sessions + said("multipath", "-l") + " ".join(disks)
-
-
-def said(*words: str) -> str:
-    """What a command writes to its standard output, whatever its end."""
-    return subprocess.run(words, capture_output=True, text=True, timeout=60).stdout
-
-
-@asynccontextmanager
-async def initiators() -> AsyncIterator[None]:
-    """This guest's iscsid and multipathd, and its names."""
-    INITIATOR_FILE.write_text("InitiatorName=iqn.1993-08.org.debian:guest\n")
-    HOST_NQN_FILE.parent.mkdir(exist_ok=True)
-    HOST_NQN_FILE.write_text("nqn.2014-08.org.nvmexpress:uuid:22222222-2222-2222-2222-222222222222\n")
-    (HOST_NQN_FILE.parent / "hostid").write_text("22222222-2222-2222-2222-222222222222\n")
-    Path("/etc/multipath.conf").write_text(
-        "defaults {\n find_multipaths no\n user_friendly_names no\n polling_interval 2\n}\n"
-        'blacklist {\n devnode "^(vd|loop|nvme)"\n}\n'
-    )
-    daemons = [
-        await asyncio.create_subprocess_exec(*words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for words in (["iscsid", "-f"], ["multipathd", "-d", "-s"])
-    ]
-    try:
-        async with asyncio.timeout(60):
-            while not said("multipathd", "show", "daemon").startswith("pid"):
-                await asyncio.sleep(0.1)
-        yield
-    finally:
-        for daemon in daemons:
-            daemon.kill()
-            await daemon.wait()

@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from connector_rigs import CLAIMS, HOST, KINDS, KernelRig, PlainRig, Rig, initiators
+from connector_rigs import CLAIMS, HOST, KINDS, KernelRig, PlainRig, Rig
+from initiators import initiators
 
 from pumice.hypervisor.connectors.fake import FakeConnector
 from pumice.hypervisor.connectors.qemu import QemuConnector
@@ -26,7 +27,7 @@ async def rig(request: pytest.FixtureRequest, tmp_path: Path, shelf: Path) -> As
     elif request.param == "fake":
         yield PlainRig(FakeConnector(tmp_path), tmp_path)
     else:
-        async with initiators():
+        with initiators(multipath=True):
             rig = KernelRig(tmp_path, shelf, request.param == "multipath", request.param == "nvme")
             await rig.target.start()
             await rig.connector.start()

@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from connector_rigs import SECRET, KernelRig, initiators, said
+from connector_rigs import SECRET, KernelRig
+from initiators import initiators, paths
 
 from pumice.backends.targets.lio import LioTarget
 from pumice.hypervisor.connectors.brick import Brick
@@ -35,7 +36,7 @@ ADDRESSES = ["192.0.2.1", "192.0.2.2"]
 async def rig(request: pytest.FixtureRequest, tmp_path: Path, shelf: Path) -> AsyncIterator[KernelRig]:
     for address in ADDRESSES:
         ip("addr", "replace", f"{address}/32", "dev", "lo")
-    async with initiators():
+    with initiators(multipath=True):
         rig = KernelRig(tmp_path, shelf, request.param == "multipath")
         rig.target = LioTarget([f"{address}:3260" for address in ADDRESSES])
         await rig.target.start()
@@ -79,11 +80,6 @@ async def test_a_path_that_is_cut_during_writes_costs_no_data(rig: KernelRig, at
     data = rig.file().read_bytes()
     for number in range(written[0]):
         assert data[number * 4096 : number * 4096 + 8] == number.to_bytes(8, "big"), number
-
-
-def paths() -> int:
-    """How many paths multipathd uses. (``multipath`` itself reads from each, and hangs at one that is cut.)"""
-    return said("multipathd", "show", "paths", "format", "%d %t %T").count("active ready")
 
 
 def write_on(device: Path, written: list[int], stop: threading.Event) -> None:

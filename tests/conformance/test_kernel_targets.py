@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from connector_rigs import initiators, said
+from initiators import initiators, said
 from target_rigs import HOST_A, HOST_B, LioRig, NvmetRig, a_grant, qemu_io
 
 from pumice.backends.targets.lio import LioTarget
@@ -173,7 +173,7 @@ async def test_lio_frees_what_is_discarded(lio_rig: LioRig, volume: VolumeId, de
 async def test_a_target_proves_who_it_is_to_an_initiator_that_asks(volume: VolumeId, device: Path) -> None:
     target = LioTarget(["127.0.0.1:3260"], mutual_account=("the-target", "it-is-really-me"))
     await target.start()
-    async with initiators():
+    with initiators(multipath=False):
         grant = a_grant("iqn.1993-08.org.debian:guest")
         portal = await target.grant(volume, device, grant)
         node = ["iscsiadm", "-m", "node", "-T", portal.iqn, "-p", portal.portal]

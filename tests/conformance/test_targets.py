@@ -198,6 +198,27 @@ async def test_grants_made_again_restore_what_a_killed_daemon_lost(
     assert await rig.admits(await target.grant(volume, device, grant), grant)
 
 
+@pytest.mark.rule("restart")
+async def test_each_grant_comes_back_where_its_initiator_waits_for_it(
+    rig: Rig, target: Target, volume: VolumeId, device: Path
+) -> None:
+    grants = [a_grant(HOST_A) for _ in range(4)]
+    portals = [await target.grant(volume, device, grant) for grant in grants]
+    await target.revoke(volume, grants[1])
+    await rig.lose_everything()
+    for number in (3, 0, 2):
+        again = dataclasses.replace(grants[number], iqn=portals[number].iqn)
+        assert await target.grant(volume, device, again) == portals[number]
+    for number in (3, 0, 2):
+        assert await rig.admits(portals[number], grants[number])
+    fresh = dataclasses.replace(a_grant(HOST_A), iqn=portals[0].iqn)
+    assert await rig.admits(await target.grant(volume, device, fresh), fresh)
+    assert await rig.admits(portals[0], grants[0])
+    for grant in (*grants, fresh):
+        await target.revoke(volume, grant)
+    assert await rig.leftovers() == []
+
+
 @pytest.mark.rule("read_only")
 async def test_a_grant_for_reading_cannot_write(
     rig: Rig, target: Target, volume: VolumeId, device: Path

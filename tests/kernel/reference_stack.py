@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from initiators import initiators, said
 from pumice_process import PumiceProcess, installation
 
 NEEDS = {
@@ -24,12 +25,9 @@ _SETTINGS = {
 def reference_stack(**environment: str) -> Iterator[PumiceProcess]:
     """Not started yet; with a volume group, an initiator's name, and iscsid."""
     subprocess.run(["vgcreate", "--quiet", "vg", "/dev/vda"], check=True, capture_output=True)
-    Path("/etc/iscsi/initiatorname.iscsi").write_text("InitiatorName=iqn.1993-08.org.debian:guest\n")
-    iscsid = subprocess.Popen(["iscsid", "-f"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    with installation(**_SETTINGS, **environment) as pumice:
+    multipath = "PUMICE_COMPUTE__MULTIPATH" in environment
+    with initiators(multipath=multipath), installation(**_SETTINGS, **environment) as pumice:
         yield pumice
-    iscsid.kill()
-    iscsid.wait()
 
 
 def logical(volume: str) -> Path:
@@ -46,17 +44,13 @@ def given(volume: str) -> Path:
 def what_is_there() -> dict[str, str]:
     """Of each kind of thing outside the database, what there is."""
     return {
-        "logical volumes": _said("lvs", "--noheadings", "-o", "lv_name", "vg"),
+        "logical volumes": said("lvs", "--noheadings", "-o", "lv_name", "vg"),
         "sessions": "\n".join(
-            sorted(line.split()[3] for line in _said("iscsiadm", "-m", "session").splitlines())
+            sorted(line.split()[3] for line in said("iscsiadm", "-m", "session").splitlines())
         ),
-        "node records": _said("iscsiadm", "-m", "node"),
+        "node records": said("iscsiadm", "-m", "node"),
         "targets": "\n".join(
             sorted(map(str, Path("/sys/kernel/config/target/iscsi").glob("iqn*/tpgt*/acls/*")))
         ),
-        "devices": "\n".join(sorted(_said("lsblk", "--noheadings", "--nodeps", "-o", "NAME").split())),
+        "devices": "\n".join(sorted(said("lsblk", "--noheadings", "--nodeps", "-o", "NAME").split())),
     }
-
-
-def _said(*words: str) -> str:
-    return subprocess.run(words, capture_output=True, text=True, timeout=300).stdout

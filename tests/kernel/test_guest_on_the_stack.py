@@ -4,8 +4,11 @@ A guest in the lane's guest, both under software emulation, so each step takes i
 """
 
 import asyncio
+import re
+import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import libvirt
 import pytest
@@ -67,6 +70,30 @@ def encrypted_type(stories: Stories) -> str:
     return "encrypted"
 
 
+def as_the_page_says(pumice: PumiceProcess, server: str) -> None:
+    """Give the guest a disk and take it away, as ``docs/by-hand.md`` has it done with virsh."""
+    page = Path(__file__).parents[2] / "docs" / "by-hand.md"
+    blocks = re.findall(r"```console\n(.*?)```", page.read_text(), re.DOTALL)
+    [attach], [detach] = (
+        [it for it in blocks if f"virsh {verb}-device" in it] for verb in ("attach", "detach")
+    )
+    script = f"""
+        STATE_DIR={pumice.state_dir} volume=by-hand disk=/dev/vg/by-hand
+        lvcreate --yes --size 4m --name by-hand vg
+        {attach}
+        virsh domblklist pumice-SERVER | grep by-hand
+        {detach}
+        for try in $(seq 300); do virsh domblklist pumice-SERVER | grep by-hand || break; sleep 1; done
+        virsh domblklist pumice-SERVER | grep by-hand && exit 1
+        lvremove --yes vg/by-hand
+    """.replace("SERVER", server)
+    lines = "\n".join(line.strip() for line in script.splitlines())
+    done = subprocess.run(
+        ["bash", "-eux"], input=lines, cwd="/tmp", capture_output=True, text=True, timeout=900
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_a_guest_boots_from_a_kernel_device_and_gets_and_loses_plain_and_encrypted_disks(
     stories: Stories,
 ) -> None:
@@ -99,6 +126,7 @@ def test_a_guest_boots_from_a_kernel_device_and_gets_and_loses_plain_and_encrypt
             on_disk = file.read(64 * MIB)
         assert (words.encode() in on_disk, on_disk.startswith(b"LUKS")) == (readable, not readable)
     assert not pumice.breaches()
+    as_the_page_says(pumice, server)
 
     stories.delete(f"{SERVERS}/{server}")
     pumice.settle()

@@ -25,6 +25,12 @@ from pumice.volumes.delete import DELETE
 pytestmark = [pytest.mark.kernel(**NEEDS), pytest.mark.timeout(1800)]
 
 IMAGE = os.urandom(4 * MIB)
+EMPTY = """
+from rtslib_fb import RTSRoot
+root = RTSRoot()
+root.clear_existing(confirm=True)
+assert not list(root.targets)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -103,9 +109,7 @@ def test_what_a_reboot_empties_is_filled_again_and_the_guest_goes_on(stories: St
     stories.attach(server, volume)
     pumice.settle()
     before = what_is_there()
-    empty = "from rtslib_fb import RTSRoot; RTSRoot().clear_existing(confirm=True)"
-    subprocess.run([sys.executable, "-c", empty], check=True, capture_output=True)
-    assert not what_is_there()["targets"]
+    subprocess.run([sys.executable, "-c", EMPTY], check=True, capture_output=True)
     pumice.wait(lambda: what_is_there() == before, f"it does not come back: {before}, {what_is_there()}")
     Path("/proc/sys/vm/drop_caches").write_text("3")
     assert beginning(given(volume)) == IMAGE

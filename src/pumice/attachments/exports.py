@@ -73,6 +73,7 @@ async def let_in(hands: Hands, asked: Exported) -> dict[str, object]:
         asked.username,
         attachment.chap_password or "",
         read_only=attachment.mode == "ro",
+        iqn=(attachment.portal or {}).get("iqn", ""),
     )
     portal = await target.grant(volume, device, grant)
     where: dict[str, object] = {"iqn": portal.iqn, "portal": portal.portal, "lun": portal.lun}

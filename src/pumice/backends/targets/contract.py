@@ -27,6 +27,8 @@ class Grant:
     password: str
     """12 to 16 characters: every initiator accepts that length (RFC 7143, section 12.1.3)."""
     read_only: bool = False
+    iqn: str = ""
+    """Where it got in the last time (``Portal.iqn``): its initiator knows no other name, and may wait there."""
 
     def __repr__(self) -> str:
         return f"Grant({self.attachment}, {self.initiator}, {self.username})"

@@ -8,7 +8,7 @@ by the next one. A reboot empties it; ``loops/exports.py`` fills it again from t
 **LIO knows one account for each initiator of a target.** So where an initiator has a second grant on a volume
 (two guests of one host), that one gets a target of its own, ``…volume-<id>.1``, on the same device: the two
 sessions come and go without each other. A target with a number is there as long as one with a higher number is,
-so a volume's targets are found by counting up.
+so a volume's targets are found by counting up. What a reboot took comes back under the name that it had.
 """
 
 import socket
@@ -87,10 +87,12 @@ class LioTarget:
             for initiator, rule in seat.rules().items():
                 if rule.user == grant.username and initiator != grant.initiator:
                     seat.shut_out(initiator)
-        mine = self._seat_for(volume, grant)
+        number = self._seat_for(volume, grant)
         store = self._put_in(volume, device)
-        if not mine.is_open(self._portals):
-            mine.open(store, self._portals)
+        mine, *below = (self._seat(volume, it) for it in range(number, -1, -1))
+        for seat in (*reversed(below), mine):
+            if not seat.is_open(self._portals):
+                seat.open(store, self._portals)
         account = {**self._mutual, "password": grant.password, "userid": grant.username}
         mine.admit(grant.initiator, account, read_only=grant.read_only)
         return mine
@@ -148,17 +150,26 @@ class LioTarget:
             seat.open(store, self._portals)
         return store
 
-    def _seat_for(self, volume: VolumeId, grant: Grant) -> Seat:
-        """The target where the grant is, or else the first where its initiator has none yet."""
-        seats = self._seats(volume)
-        users = [seat.rules().get(grant.initiator, Rule("", False)).user for seat in seats]
-        for wanted in (grant.username, ""):
-            if wanted in users:
-                return seats[users.index(wanted)]
-        return self._seat(volume, len(seats))
+    def _seat_for(self, volume: VolumeId, grant: Grant) -> int:
+        """The number of the target where the grant is; or else was; or else the first without its initiator."""
+        users = [seat.rules().get(grant.initiator, Rule("", False)).user for seat in self._seats(volume)]
+        if grant.username in users:
+            return users.index(grant.username)
+        number = self._number(volume, grant.iqn)
+        if number is not None and (number >= len(users) or not users[number]):
+            return number
+        return users.index("") if "" in users else len(users)
 
     def _seat(self, volume: VolumeId, number: int) -> Seat:
         return Seat(f"{self._names}{volume}{f'.{number}' if number else ''}")
+
+    def _number(self, volume: VolumeId, iqn: str) -> int | None:
+        """The number of the volume's target of that name; None when it is no name of ours."""
+        first = self._seat(volume, 0).iqn
+        if iqn == first:
+            return 0
+        number = iqn.removeprefix(f"{first}.")
+        return int(number) if number.isdecimal() else None
 
     def _seats(self, volume: VolumeId) -> list[Seat]:
         return list(takewhile(Seat.exists, (self._seat(volume, number) for number in count())))

@@ -98,12 +98,24 @@ class NvmetTarget:
         if name and _users(name)[grant.username] != grant.initiator:
             _empty(name)  # it is another host's now
         if name is None:
-            name = next((it for it in names if not _users(it)), None) or self._name(volume, len(names))
+            name = self._free_name(volume, names, grant.iqn)
         _make(name, device)
         _allow(name, grant.username, grant.initiator)
         for portal in self._portals:
             _link(_port(portal) / "subsystems" / name, SUBSYSTEMS / name)
         return name
+
+    def _free_name(self, volume: VolumeId, names: Sequence[str], wished: str) -> str:
+        """A subsystem that nobody is in, also one that is not there yet: ``wished``, if it is the volume's."""
+        free = [name for name in names if not _users(name)]
+        if wished in free:
+            return wished
+        last = wished.removeprefix(f"{self._name(volume, 0)}.")
+        if last.isdecimal() and int(last) >= len(names):
+            for number in range(len(names), int(last)):  # there is none without those before it
+                (SUBSYSTEMS / self._name(volume, number)).mkdir()
+            return wished
+        return free[0] if free else self._name(volume, len(names))
 
     def _revoke(self, volume: VolumeId, username: str) -> None:
         for name in self._of(volume):
