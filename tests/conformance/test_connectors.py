@@ -19,6 +19,8 @@ from pumice.hypervisor.contract import BlockSource
 from pumice.model.errors import Trouble
 from pumice.model.ids import AttachmentId, new_id
 
+pytestmark = pytest.mark.claims(CLAIMS)
+
 
 @pytest.fixture(params=KINDS)
 async def rig(request: pytest.FixtureRequest, tmp_path: Path, shelf: Path) -> AsyncIterator[Rig]:
@@ -36,15 +38,6 @@ async def rig(request: pytest.FixtureRequest, tmp_path: Path, shelf: Path) -> As
                 await rig.connector.disconnect(attachment)
             for volume in rig.exported:
                 await rig.target.remove(volume)
-
-
-@pytest.fixture(autouse=True)
-def claimed(request: pytest.FixtureRequest) -> None:
-    """Only what the connector claims is tried; ``test_quality.py`` sees to it that it speaks of every rule."""
-    [rule] = next(mark.args for mark in request.node.iter_markers("rule"))
-    claim = CLAIMS[request.node.callspec.params["rig"]][rule]
-    if claim != "holds":
-        pytest.skip(claim)
 
 
 @pytest.fixture

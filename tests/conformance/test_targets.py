@@ -17,6 +17,8 @@ from pumice.model.errors import Trouble
 from pumice.model.ids import VolumeId, new_id
 from pumice.model.units import MIB
 
+pytestmark = pytest.mark.claims(CLAIMS)
+
 
 @pytest.fixture(params=KINDS)
 def rig(request: pytest.FixtureRequest) -> Rig:
@@ -24,15 +26,6 @@ def rig(request: pytest.FixtureRequest) -> Rig:
         return FakeRig()
     found: Rig = request.getfixturevalue(f"{request.param}_rig")
     return found
-
-
-@pytest.fixture(autouse=True)
-def claimed(request: pytest.FixtureRequest) -> None:
-    """Only what the driver claims is tried; ``test_quality.py`` sees to it that it speaks of every rule."""
-    [rule] = next(mark.args for mark in request.node.iter_markers("rule"))
-    claim = CLAIMS[request.node.callspec.params["rig"]][rule]
-    if claim != "holds":
-        pytest.skip(claim)
 
 
 @pytest.fixture

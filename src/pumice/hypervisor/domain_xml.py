@@ -88,11 +88,23 @@ def disk_xml(disk: Disk) -> str:
 
 
 def secret_xml(disk: Disk) -> str:
-    """``<secret>`` that will hold the disk's CHAP password: in libvirtd's memory only, never given out."""
+    """``<secret>`` that will hold the disk's CHAP password."""
+    name = secret_uuid(disk)
+    return _secret_xml(name, f"CHAP of volume {disk.serial}", "iscsi", "target", name)
+
+
+def luks_secret_xml(disk: Disk) -> str:
+    """``<secret>`` that will hold what opens the disk's LUKS."""
+    name = secret_uuid(disk)
+    return _secret_xml(luks_uuid(name), f"LUKS of volume {disk.serial}", "volume", "volume", _LUKS_USAGE + name)
+
+
+def _secret_xml(name: str, description: str, kind: str, word: str, usage: str) -> str:
+    """Of a secret in libvirtd's memory only, never given out."""
     secret = ElementTree.Element("secret", ephemeral="yes", private="yes")
-    _add(secret, "uuid", secret_uuid(disk))
-    _add(secret, "description", f"{_SECRETS_BEGIN}CHAP of volume {disk.serial}")
-    _add(_add(secret, "usage", type="iscsi"), "target", secret_uuid(disk))
+    _add(secret, "uuid", name)
+    _add(secret, "description", f"{_SECRETS_BEGIN}{description}")
+    _add(_add(secret, "usage", type=kind), word, usage)
     return ElementTree.tostring(secret, encoding="unicode")
 
 
@@ -100,15 +112,6 @@ def is_our_secret(xml: str) -> bool:
     """Whether a secret of this XML is one of Pumice's."""
     description = ElementTree.fromstring(xml).findtext("description")  # noqa: S314, from libvirtd
     return (description or "").startswith(_SECRETS_BEGIN)
-
-
-def luks_secret_xml(disk: Disk) -> str:
-    """``<secret>`` that will hold what opens the disk's LUKS: kept as the CHAP password is."""
-    secret = ElementTree.Element("secret", ephemeral="yes", private="yes")
-    _add(secret, "uuid", luks_uuid(secret_uuid(disk)))
-    _add(secret, "description", f"{_SECRETS_BEGIN}LUKS of volume {disk.serial}")
-    _add(_add(secret, "usage", type="volume"), "volume", _LUKS_USAGE + secret_uuid(disk))
-    return ElementTree.tostring(secret, encoding="unicode")
 
 
 def luks_uuid(attachment: str) -> str:
