@@ -14,9 +14,10 @@ from postgres_wire import Wire
 from postgres_server import PostgresServer
 from pumice.model.errors import Invalid, Misconfigured
 from pumice.store import listening, quotas, schema
+from pumice.store import postgres as postgres_store
 from pumice.store.database import MISSED, Transaction
 from pumice.store.postgres import PostgresDatabase
-from pumice.store.tables import quota_usage
+from pumice.store.tables import commits, quota_usage
 from pumice.store.turns import in_turn
 
 pytestmark = pytest.mark.real
@@ -169,6 +170,62 @@ async def test_a_commit_that_nobody_answered_is_looked_up(
     await far.write(use)
     assert wire.cut_at is None
     assert await db.read(used) == 2
+
+
+@pytest.fixture
+def frail() -> Iterator[PostgresServer]:
+    """A server that writes nothing to its log before it must, so that a crash takes what was not committed."""
+    server = PostgresServer(
+        {"listen_addresses": "", "fsync": "off", "autovacuum": "off", "wal_writer_delay": "10s"}
+    )
+    yield server
+    server.close()
+
+
+async def test_what_a_crash_took_is_not_taken_for_the_transaction_that_got_its_number(
+    frail: PostgresServer,
+) -> None:
+    db = PostgresDatabase(frail.url(frail.take()))
+    await db.write(use)
+    async with db._writing.connect() as connection:
+        await connection.run_sync(lambda sync: use(Transaction(sync)))
+        number = await db._seal(connection, 7, [])
+        assert number is not None
+        await asyncio.to_thread(frail.stop, signal.SIGKILL)
+        with contextlib.suppress(sa.exc.DBAPIError, OSError):
+            await connection.commit()
+        await connection.invalidate()
+    await asyncio.to_thread(frail.start)
+    assert not await db._has_committed(number, 7)  # PostgreSQL has not given the number away yet
+
+    def outcome(tx: Transaction) -> str:
+        asked = "SELECT pg_xact_status($1::text::xid8)"
+        return str(tx.connection.exec_driver_sql(asked, (number,)).scalar())
+
+    for _ in range(1000):
+        await db.write(use)
+        with contextlib.suppress(sa.exc.DBAPIError):
+            if await db.read(outcome) == "committed":  # that of another
+                break
+    else:
+        pytest.fail("nobody got the number")
+    assert not await db._has_committed(number, 7)
+    await db.close()
+
+
+async def test_seals_are_forgotten_after_a_while(db: PostgresDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    def seals(tx: Transaction) -> int:
+        return int(tx.execute(sa.select(sa.func.count()).select_from(commits)).scalar_one())
+
+    await db.write(used)
+    assert await db.read(seals) == 0
+    for _ in range(3):
+        await db.write(use)
+    assert await db.read(seals) == 3
+    monkeypatch.setattr(postgres_store, "_KEPT_SECONDS", -1.0)
+    db._sweep_at = 0.0
+    await db.write(used)
+    assert await db.read(seals) == 0
 
 
 async def test_a_name_is_kept_when_the_server_has_not_noticed_that_its_connection_is_gone(

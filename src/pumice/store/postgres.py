@@ -5,14 +5,16 @@ it does not know. Writes are SERIALIZABLE: of two that would be wrong together o
 the start, like whatever met a deadlock or a lost connection. A process runs those again one at a time, so that
 they do not go on meeting each other. Reads see one snapshot.
 
-When the connection is lost *during* COMMIT nobody knows what came of it. The transaction's number, read just
-before, is looked up on the next connection, so that a write neither gets lost nor happens twice.
+When the connection is lost *during* COMMIT nobody knows what came of it. So each transaction that writes leaves
+a row in ``commits``, its *seal*, and that is looked for on the next connection: a write neither gets lost nor
+happens twice. (The transaction's own number tells less: a server that crashed gives it to another.)
 
 Connections: at most ``WRITERS + READERS`` and the one that listens, ``MOST_CONNECTIONS`` for each process. Set
 ``max_connections`` to that times the number of processes, and some for the commands.
 """
 
 import asyncio
+import contextlib
 import functools
 import os
 import random
@@ -46,14 +48,24 @@ RACES = 3
 """How often a duplicate key counts as a race, and not as the answer."""
 
 _SEAL = """
-    SELECT pg_current_xact_id_if_assigned()::text, count(pg_notify($1, payload)::text)
-    FROM unnest($2::text[]) AS payload
+    WITH sealed AS (INSERT INTO commits SELECT $1::bigint WHERE pg_current_xact_id_if_assigned() IS NOT NULL)
+    SELECT pg_current_xact_id_if_assigned()::text, count(pg_notify($2, payload)::text)
+    FROM unnest($3::text[]) AS payload
 """
+_OUTCOME = "SELECT pg_xact_status($1::text::xid8)"
+_NEVER_BEGUN = "22023"
+"""A number that has not been given away: the server crashed, and has forgotten the transaction."""
+_FIND_SEAL = "SELECT EXISTS (SELECT FROM commits WHERE seal = $1::bigint)"
+_FORGET_SEALS = "DELETE FROM commits WHERE seal < $1::bigint"
+_SEAL_BITS = 20
+"""Of chance, below the milliseconds: two that are the same are a race, and run again."""
+_KEPT_SECONDS = 600.0
+"""How long seals are kept: many times as long as anybody looks for one."""
+_SWEEP_SECONDS = 60.0
 _ALIVE = {"tcp_keepalives_idle": "15", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
 """The server finds out within half a minute that a host has lost its power, and frees its names."""
 _UNFIT = ("22000", "22001", "22003", "22021", "22P05")
 """Not of the column's type, too long, out of range, a character that cannot be stored."""
-_OUTCOME = "SELECT pg_xact_status($1::text::xid8)"
 
 
 class PostgresDatabase:
@@ -89,9 +101,11 @@ class PostgresDatabase:
         self._reading = self._pool.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
+        self._sweeping = self._pool.execution_options(isolation_level="AUTOCOMMIT")
         self._writers = asyncio.Semaphore(WRITERS)
         self._turns = Turns()
         self._again = asyncio.Lock()
+        self._sweep_at = time.monotonic() + random.uniform(0, _SWEEP_SECONDS)  # noqa: S311
         self._listeners: list[Callable[[str], None]] = []
         self._ears: Listening | None = None
 
@@ -125,32 +139,52 @@ class PostgresDatabase:
     ) -> tuple[T, list[str]]:
         async with self._writing.connect() as connection:
             result, topics = await connection.run_sync(lambda sync: _run(sync, work, *args, **kw))
-            number = await self._seal(connection, topics)
+            seal = _seal_at(time.time()) + secrets.randbits(_SEAL_BITS)
+            number = await self._seal(connection, seal, topics)
             try:
                 await connection.commit()
             except (sa.exc.DBAPIError, OSError) as error:
                 if number is None or not _is_lost(error):
                     raise
                 await connection.invalidate()
-                has_committed = functools.partial(self._has_committed, number)
+                has_committed = functools.partial(self._has_committed, number, seal)
                 if not await _until_done(has_committed, asyncio.Lock(), self.meter):
                     raise
+        await self._forget_seals()
         return result, topics
 
-    async def _seal(self, connection: AsyncConnection, topics: list[str]) -> str | None:
-        """Leave word for the others, to be delivered by the commit. The transaction's number, if it wrote."""
+    async def _seal(self, connection: AsyncConnection, seal: int, topics: list[str]) -> str | None:
+        """Leave the seal, and word for the others, to be delivered by the commit. The transaction's number.
+
+        None for a transaction that wrote nothing: it leaves no seal.
+        """
         payloads = [f"{self._me} {topic}" for topic in dict.fromkeys(topics)]
-        row = (await connection.exec_driver_sql(_SEAL, (CHANNEL, payloads))).one()
+        row = (await connection.exec_driver_sql(_SEAL, (seal, CHANNEL, payloads))).one()
         number: str | None = row[0]
         return number
 
-    async def _has_committed(self, number: str) -> bool:
-        """Whether the transaction of this number was committed. Raises ``Trouble`` while that is open."""
-        async with self._reading.connect() as connection:
-            outcome = (await connection.exec_driver_sql(_OUTCOME, (number,))).scalar()
-        if outcome == "in progress":
-            raise ConnectionError("A transaction whose connection was lost has not ended yet.")
-        return outcome == "committed"
+    async def _has_committed(self, number: str, seal: int) -> bool:
+        """Whether a transaction was committed. Raises ``ConnectionError`` while that is open."""
+        try:
+            async with self._reading.connect() as connection:
+                outcome = (await connection.exec_driver_sql(_OUTCOME, (number,))).scalar()
+        except sa.exc.DBAPIError as error:
+            if sqlstate(error) != _NEVER_BEGUN:
+                raise
+        else:
+            if outcome == "in progress":
+                raise ConnectionError("A transaction whose connection was lost has not ended yet.")
+        async with self._reading.connect() as connection:  # a snapshot from after the transaction's end
+            return bool((await connection.exec_driver_sql(_FIND_SEAL, (seal,))).scalar())
+
+    async def _forget_seals(self) -> None:
+        """Once in a while, by whoever comes by."""
+        if time.monotonic() < self._sweep_at:
+            return
+        self._sweep_at = time.monotonic() + _SWEEP_SECONDS
+        with contextlib.suppress(sa.exc.SQLAlchemyError, OSError):  # the next one will
+            async with self._sweeping.connect() as connection:
+                await connection.exec_driver_sql(_FORGET_SEALS, (_seal_at(time.time() - _KEPT_SECONDS),))
 
     # --- notifications and names ----------------------------------------------------------------
 
@@ -197,6 +231,11 @@ class PostgresDatabase:
         if self._ears is not None:
             await self._ears.close()
         await self._pool.dispose()
+
+
+def _seal_at(at: float) -> int:
+    """The first seal of a moment: a bigint that grows with time, so that old ones are a range of the index."""
+    return int(at * 1000) << _SEAL_BITS
 
 
 def _run(

@@ -8,7 +8,7 @@ operation log for as long as that is kept.
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Boolean, Column, Float, ForeignKey, Index, Integer, Text, UniqueConstraint
 
 from pumice.store.columns import ID, JSON, NAME, TIME, WORD
 
@@ -429,4 +429,12 @@ server_disks = sa.Table(
     UniqueConstraint("server_id", "device"),
     UniqueConstraint("server_id", "volume_id"),
     Index("ix_server_disks_volume_id", "volume_id"),
+)
+
+# --- the store's own ----------------------------------------------------------------------------
+
+commits = sa.Table(
+    "commits",  # on PostgreSQL: what was committed of late, see store/postgres.py
+    metadata,
+    Column("seal", BigInteger, primary_key=True, autoincrement=False),
 )

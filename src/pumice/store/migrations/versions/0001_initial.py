@@ -10,6 +10,11 @@ down_revision = None
 def upgrade() -> None:
     """Make every table of an empty database."""
     op.create_table(
+        "commits",
+        sa.Column("seal", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("seal", name=op.f("pk_commits")),
+    )
+    op.create_table(
         "domains",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("name", sa.String(length=255), nullable=False),
