@@ -54,7 +54,7 @@ async def test_every_call_may_be_made_twice(rig: Rig, attachment: AttachmentId) 
     first = await rig.connector.connect(attachment, "server", source)
     assert await rig.connector.connect(attachment, "server", source) == first
     for _ in range(2):
-        await rig.connector.grown(attachment)
+        await rig.connector.grown(attachment, 1)
     for _ in range(2):
         await rig.connector.disconnect(attachment)
     assert (await rig.connector.connections(), rig.leftovers()) == ({}, "")
@@ -63,7 +63,7 @@ async def test_every_call_may_be_made_twice(rig: Rig, attachment: AttachmentId) 
 @pytest.mark.rule("absent")
 async def test_what_is_absent_is_disconnected_and_grown(rig: Rig, attachment: AttachmentId) -> None:
     await rig.connector.disconnect(attachment)
-    await rig.connector.grown(attachment)
+    await rig.connector.grown(attachment, 64 << 20)
     assert await rig.connector.connections() == {}
 
 
@@ -76,10 +76,8 @@ async def test_a_connected_volume_takes_writes_and_grows(rig: Rig, attachment: A
     assert rig.file().read_bytes().startswith(b"written before it grew")
     os.truncate(rig.file(), 64 << 20)
     await rig.target.resize(rig.exported[-1], rig.file())
-    await rig.connector.grown(attachment)
-    async with asyncio.timeout(30):
-        while await asyncio.to_thread(size_of, connected.path) != 64 << 20:
-            await asyncio.sleep(0.1)
+    await rig.connector.grown(attachment, 64 << 20)
+    assert await asyncio.to_thread(size_of, connected.path) == 64 << 20
     await rig.connector.disconnect(attachment)
     assert rig.leftovers() == ""
 

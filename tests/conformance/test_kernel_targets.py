@@ -99,7 +99,8 @@ async def test_an_export_costs_the_same_among_two_hundred(rig: KernelRig, device
         spent["revoke"].append(time.perf_counter() - began)
     assert await rig.leftovers() == []
     for call, seconds in spent.items():
-        first, last = statistics.median(seconds[:50]), statistics.median(seconds[-50:])
+        # The fastest tenth: what else the machine does only ever adds.
+        first, last = (statistics.quantiles(part, n=10)[0] for part in (seconds[:50], seconds[-50:]))
         print(
             f"{rig.target.driver} {call}: {first * 1000:.1f} ms of the first 50, {last * 1000:.1f} of the last"
         )

@@ -59,7 +59,7 @@ class ConnectedHypervisor:
     async def resize_disk(self, server: ServerId, disk: Disk, size: int) -> None:
         """See the contract."""
         if disk.attachment:
-            await self._storage.grown(disk.attachment)
+            await self._storage.grown(disk.attachment, size)
         await self._inner.resize_disk(server, disk, size)
 
     async def secrets(self) -> frozenset[AttachmentId]:

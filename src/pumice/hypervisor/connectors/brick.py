@@ -107,9 +107,10 @@ class Brick:
             lambda: self._brick.disconnect_volume(dict(properties), info, force=force, ignore_errors=force)
         )
 
-    def extend(self, properties: Properties) -> None:
-        """See that the volume grew, on every path and in the map above them."""
-        self._tried(lambda: self._brick.extend_volume(dict(properties)))
+    def extend(self, properties: Properties) -> int | None:
+        """See that the volume grew, on every path and in the map above them. The size seen, in bytes."""
+        size: int | None = self._tried(lambda: self._brick.extend_volume(dict(properties)))
+        return size
 
     def _tried(self, call: Callable[[], Any]) -> Any:
         from os_brick.exception import BrickException

@@ -42,8 +42,8 @@ class StorageConnector(Protocol):
         Raises ``Trouble`` when something still uses the device.
         """
 
-    async def grown(self, attachment: AttachmentId) -> None:
-        """The volume grew: see its new size. Nothing to do where it is not connected."""
+    async def grown(self, attachment: AttachmentId, size: int) -> None:
+        """See that the volume has ``size`` bytes now, or more. Nothing to do where it is not connected."""
 
     async def connections(self) -> dict[AttachmentId, str]:
         """What is connected, or was begun to be, with its owner."""

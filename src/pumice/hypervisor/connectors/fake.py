@@ -46,7 +46,7 @@ class FakeConnector:
         self._owners.pop(attachment, None)
         self._keep()
 
-    async def grown(self, attachment: AttachmentId) -> None:  # noqa: ARG002
+    async def grown(self, attachment: AttachmentId, size: int) -> None:  # noqa: ARG002
         """Nobody looks."""
         self._called("grown")
 

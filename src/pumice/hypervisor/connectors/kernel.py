@@ -60,6 +60,7 @@ _SECRETS = ("auth_username", "auth_password")
 _AT_ONCE = 16
 _UDEV_SECONDS = 2.0
 _ORPHANS_SECONDS = 30.0
+_GROWN_SECONDS = 20.0
 _GRACE = 20.0
 """Seconds after its limit in which a call of os-brick, asleep when it passed, notices and ends by itself."""
 
@@ -148,15 +149,24 @@ class KernelConnector:
 
         await self._in_turn(attachment, work)
 
-    async def grown(self, attachment: AttachmentId) -> None:
+    async def grown(self, attachment: AttachmentId, size: int) -> None:
         """See the contract. Raises ``Trouble`` while a path is down: it would keep the old size."""
 
         async def work() -> None:
-            if known := self._read(attachment):
+            known = self._read(attachment)
+            end = time.monotonic() + _GROWN_SECONDS
+            while known:
                 try:
-                    await self._on_brick(attachment, known, lambda brick: brick.extend(known.properties))
+                    seen = await self._on_brick(attachment, known, lambda brick: brick.extend(known.properties))
                 except BrickFailed as error:
-                    raise Trouble(f"The volume's new size could not be seen: {error}") from None
+                    why = str(error)
+                else:
+                    if seen is None or seen >= size:
+                        return
+                    why = f"its device on this host has {seen} bytes, and not {size}"
+                if time.monotonic() > end:
+                    raise Trouble(f"The volume's new size could not be seen: {why}")
+                await asyncio.sleep(0.5)  # a session, or udev's link, may just be coming back
 
         await self._in_turn(attachment, work)
 

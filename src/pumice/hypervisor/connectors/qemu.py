@@ -32,7 +32,7 @@ class QemuConnector:
     async def disconnect(self, attachment: AttachmentId) -> None:
         """The session ended with the disk."""
 
-    async def grown(self, attachment: AttachmentId) -> None:
+    async def grown(self, attachment: AttachmentId, size: int) -> None:
         """The hypervisor tells QEMU."""
 
     async def connections(self) -> dict[AttachmentId, str]:
