@@ -46,7 +46,7 @@ clients: ## the functional suites of openstacksdk, python-openstackclient and py
 	@scripts/setup clients
 	$(AS_ROOT) $(BIN)/python -m tests.clients
 
-failures: ## what the incumbent fails at, repeated here; a table, about ten minutes
+failures: ## what the incumbent fails at, repeated here; a table, about five minutes
 	@scripts/setup dev
 	$(AS_ROOT) $(BIN)/python -m tests.failures
 
