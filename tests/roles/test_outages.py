@@ -102,7 +102,7 @@ def test_a_role_that_is_told_to_stop_in_a_burst_ends_its_steps_and_hands_back_th
     pumice: Installation, role: str
 ) -> None:
     accepted = burst(pumice)
-    if role == "volume":  # of a host that says that it goes, no pool is chosen any more, and it has the only one
+    if role == "volume":  # one that says that it goes is not chosen any more
         unplaced = "SELECT id FROM operations WHERE place = 'scheduler' AND state = 'running'"
         pumice.wait(lambda: not pumice.rows(unplaced), "no pool is chosen")
     assert pumice.stop(role) == 0
