@@ -62,14 +62,6 @@ def machine(pumice: PumiceProcess, server: str) -> str:
         connection.close()
 
 
-def encrypted_type(stories: Stories) -> str:
-    call = stories.pumice.call
-    kind = call("POST", "/volume/v3/types", {"volume_type": {"name": "encrypted"}})["volume_type"]["id"]
-    specs = {"provider": "luks", "control_location": "front-end"}
-    call("POST", f"/volume/v3/types/{kind}/encryption", {"encryption": specs})
-    return "encrypted"
-
-
 def as_the_page_says(pumice: PumiceProcess, server: str) -> None:
     """Give the guest a disk and take it away, as ``docs/by-hand.md`` has it done with virsh."""
     page = Path(__file__).parents[2] / "docs" / "by-hand.md"
@@ -100,7 +92,7 @@ def test_a_guest_boots_from_a_kernel_device_and_gets_and_loses_plain_and_encrypt
     pumice, before = stories.pumice, what_is_there()
     root = stories.create(imageRef=stories.image)
     plain = stories.create()
-    secret = stories.create(volume_type=encrypted_type(stories))
+    secret = stories.create(volume_type=stories.encrypted_type())
     pumice.settle()
     server = stories.boot(root)
     pumice.settle()

@@ -4,14 +4,14 @@ import json
 import os
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from initiators import paths
 from reference_stack import NEEDS, logical, reference_stack, what_is_there
 from stories import VOLUMES, Stories
+from tests.pumice_installation import Installation
 
 pytestmark = [pytest.mark.kernel(**NEEDS), pytest.mark.timeout(1800), pytest.mark.long]
 
@@ -44,13 +44,6 @@ def maps() -> set[Path]:
     return set(Path("/dev/disk/by-id").glob("dm-uuid-mpath-*"))
 
 
-def wait(done: Callable[[], bool], otherwise: str) -> None:
-    end = time.monotonic() + 120
-    while not done():
-        assert time.monotonic() < end, otherwise
-        time.sleep(0.2)
-
-
 class Writer:
     """Numbers the blocks of a device from its beginning, each on the disk before the next."""
 
@@ -69,9 +62,9 @@ class Writer:
         finally:
             os.close(fd)
 
-    def goes_on(self) -> None:
+    def goes_on(self, pumice: Installation) -> None:
         before = self.written
-        wait(lambda: self.written > before + 20, "nothing is written any more")
+        pumice.wait(lambda: self.written > before + 20, "nothing is written any more", 120)
 
     def end(self) -> None:
         self._stop.set()
@@ -93,13 +86,13 @@ def test_a_path_is_cut_while_a_servers_disk_is_written(stories: Stories) -> None
     [device] = maps() - known
     writer = Writer(device)
     try:
-        writer.goes_on()
+        writer.goes_on(pumice)
         ip("addr", "del", f"{ADDRESSES[1]}/32")
-        wait(lambda: paths() == 2, "the cut is not noticed")  # one path each, to two disks
-        writer.goes_on()
+        pumice.wait(lambda: paths() == 2, "the cut is not noticed", 120)  # one path each, to two disks
+        writer.goes_on(pumice)
         ip("addr", "replace", f"{ADDRESSES[1]}/32")
-        wait(lambda: paths() == 4, "the path does not come back")
-        writer.goes_on()
+        pumice.wait(lambda: paths() == 4, "the path does not come back", 120)
+        writer.goes_on(pumice)
     finally:
         writer.end()
     stories.detach(server, volume)

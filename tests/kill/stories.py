@@ -31,6 +31,14 @@ class Stories:
         body = {"volume": {"size": 1, **wanted}}
         return str(self.pumice.call("POST", VOLUMES, body)["volume"]["id"])
 
+    def encrypted_type(self) -> str:
+        """A volume type whose volumes are encrypted."""
+        call = self.pumice.call
+        kind = call("POST", "/volume/v3/types", {"volume_type": {"name": "encrypted"}})["volume_type"]["id"]
+        specs = {"provider": "luks", "control_location": "front-end"}
+        call("POST", f"/volume/v3/types/{kind}/encryption", {"encryption": specs})
+        return "encrypted"
+
     def boot(self, volume: str) -> str:
         return str(self.pumice.call("POST", SERVERS, self.server(volume))["server"]["id"])
 

@@ -11,12 +11,7 @@ pytestmark = [pytest.mark.real, pytest.mark.xdist_group("trouble"), pytest.mark.
 
 @pytest.fixture(scope="module")
 def encrypted(real: Stories) -> str:
-    """A volume type whose volumes are encrypted."""
-    call = real.pumice.call
-    kind = call("POST", "/volume/v3/types", {"volume_type": {"name": "encrypted"}})["volume_type"]["id"]
-    specs = {"provider": "luks", "control_location": "front-end"}
-    call("POST", f"/volume/v3/types/{kind}/encryption", {"encryption": specs})
-    return "encrypted"
+    return real.encrypted_type()
 
 
 def bytes_of(real: Stories, volume: str) -> Path:
