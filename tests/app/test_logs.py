@@ -45,6 +45,16 @@ def test_the_log_goes_where_standard_error_goes_now(monkeypatch: pytest.MonkeyPa
     assert '"event": "second"' in later.getvalue()
 
 
+def test_a_line_is_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that share their standard error, as the API's workers do, must not write into each other's."""
+    logs.set_up(Settings(log_format="json"))
+    stderr, written = io.StringIO(), list[str]()
+    monkeypatch.setattr(stderr, "write", written.append)
+    monkeypatch.setattr(sys, "stderr", stderr)
+    structlog.get_logger("test").warning("whole")
+    assert [line[-1] for line in written] == ["\n"]
+
+
 RECORDER = """#!/bin/sh
 echo "$OS_REQUEST_ID $PUMICE_OPERATION_ID $1" >> {record}
 exec {real} "$@"

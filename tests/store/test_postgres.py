@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Literal
 
+import asyncpg
 import pytest
 import sqlalchemy as sa
 from postgres_wire import Wire
@@ -277,6 +278,29 @@ async def test_after_a_restart_of_the_server_listeners_are_told_that_they_missed
     assert await asyncio.wait_for(heard.get(), 20) == MISSED
     await db.write(lambda tx: tx.notify("again"))
     assert await asyncio.wait_for(heard.get(), 5) == "again"
+
+
+async def test_a_process_stopped_inside_a_statement_holds_no_row_for_long(
+    db: PostgresDatabase, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has had the statement prepared, and not run: PostgreSQL takes the transaction for a busy one."""
+    monkeypatch.setattr(listening, "CHECK_SECONDS", 1.0)
+    await db.write(use)
+    await db.hold("listening by now", lambda: None)
+    stopped = await asyncpg.connect(
+        url.replace("+asyncpg", ""),
+        server_settings={
+            "application_name": "pumice volume process 1",
+            "idle_in_transaction_session_timeout": "1s",
+        },
+    )
+    ended = asyncio.Event()
+    stopped.add_termination_listener(lambda _: ended.set())
+    await stopped.execute("BEGIN; UPDATE quota_usage SET in_use = 5")
+    await stopped.prepare("SELECT count(*) FROM quota_usage")
+    await asyncio.wait_for(db.write(use), 20)
+    await asyncio.wait_for(ended.wait(), 5)
+    assert await db.read(used) == 2
 
 
 async def test_a_name_is_held_by_one_process(db: PostgresDatabase, other: PostgresDatabase) -> None:

@@ -156,7 +156,10 @@ class Runner:
             if outlook.holders:
                 self._look_at = min(self._look_at, time.monotonic() + SOON_SECONDS)
                 await self.leases.free_what_the_dead_hold(outlook.holders)
-            self._look_at = min(self._look_at, time.monotonic() + max(outlook.soonest - time.time(), 0.0))
+            wait = max(outlook.soonest - time.time(), 0.0)
+            if not wait and not rows:  # it is due, and somebody else has it locked
+                wait = SOON_SECONDS
+            self._look_at = min(self._look_at, time.monotonic() + wait)
         except Trouble as error:
             logger.warning("operations.claim_failed", error=str(error))
             self._called, self._look_at = True, time.monotonic() + SOON_SECONDS

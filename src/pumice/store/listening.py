@@ -6,6 +6,10 @@
 
 A name is an advisory lock of the session: PostgreSQL frees it when the process dies, however that happens. With
 the connection the lock is lost too, and another process may be faster to take it: whoever held it is told.
+
+The same connection ends transactions of ours whose process was stopped between two messages of one statement:
+asyncpg prepares a statement and asks for the answer (Flush) before it has it run, and while PostgreSQL waits
+there its ``idle_in_transaction_session_timeout`` does not count.
 """
 
 import asyncio
@@ -22,8 +26,12 @@ from pumice.model.errors import Misconfigured
 logger = structlog.get_logger(__name__)
 
 CHANNEL = "pumice"
-CHECK_SECONDS = 30.0
-"""How often a silent connection is asked whether it is still there."""
+NAMES = "pumice"
+"""How the connections of every process of ours begin to name themselves in ``pg_stat_activity``."""
+CHECK_SECONDS = 10.0
+"""How often the connection is used to look for the stopped, and so is known to be there."""
+STOPPED_SECONDS = 10
+"""A transaction whose client says nothing for so long is ended: others wait for its rows."""
 ANSWER_SECONDS = 10.0
 RETAKE_SECONDS = 5.0
 """How long the server may take to notice that our own earlier connection is gone."""
@@ -44,6 +52,12 @@ UNHELD = f"SELECT name FROM unnest($1::text[]) AS name WHERE NOT EXISTS ({_LOCKS
 """Those of several names that nobody holds."""
 _SELF = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
 _END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND backend_start = $2"
+_END_STOPPED = f"""
+    SELECT application_name AS process, pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND usename = current_user AND application_name LIKE '{NAMES} %'
+      AND state = 'active' AND wait_event = 'ClientRead'
+      AND state_change < now() - interval '{STOPPED_SECONDS} s'
+"""
 
 
 class Listening:
@@ -135,7 +149,8 @@ class Listening:
                     async with asyncio.timeout(CHECK_SECONDS):
                         await closed.wait()
                         break
-                await connection.execute("SELECT 1", timeout=ANSWER_SECONDS)
+                for ended in await connection.fetch(_END_STOPPED, timeout=ANSWER_SECONDS):
+                    logger.warning("database.ended_stopped", process=ended["process"])
             logger.warning("database.deaf", error="The connection was closed.")
         finally:
             self._connected.clear()

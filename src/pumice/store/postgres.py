@@ -31,7 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from pumice.model.errors import Invalid, Trouble
 from pumice.model.meter import Meter
 from pumice.store.database import BUSY_SECONDS, MISSED, PATIENCE_SECONDS, Transaction, is_trouble, sqlstate
-from pumice.store.listening import CHANNEL, UNHELD, Listening
+from pumice.store.listening import CHANNEL, NAMES, STOPPED_SECONDS, UNHELD, Listening
 from pumice.store.turns import Turns
 
 P = ParamSpec("P")
@@ -42,8 +42,6 @@ READERS = 4
 MOST_CONNECTIONS = WRITERS + READERS + 1
 ANSWER_SECONDS = 15.0
 """A statement that is not answered by then counts as a lost connection: rows are few, so none is slow."""
-STOPPED = "10s"
-"""A transaction idle for so long is dropped: its process was stopped, and others wait for its rows."""
 RACES = 3
 """How often a duplicate key counts as a race, and not as the answer."""
 
@@ -74,7 +72,7 @@ class PostgresDatabase:
     poll_seconds = 10.0
 
     def __init__(self, url: str | sa.URL, role: str = "") -> None:
-        self._name = f"pumice {role} process {os.getpid()}".replace("  ", " ")
+        self._name = f"{NAMES} {role} process {os.getpid()}".replace("  ", " ")
         """How this process shows in ``pg_stat_activity``."""
         self.meter = Meter()
         self._me = secrets.token_hex(4)
@@ -93,7 +91,7 @@ class PostgresDatabase:
                     "application_name": self._name,
                     "jit": "off",
                     "timezone": "UTC",
-                    "idle_in_transaction_session_timeout": STOPPED,
+                    "idle_in_transaction_session_timeout": f"{STOPPED_SECONDS}s",
                 },
             },
         )
