@@ -7,14 +7,13 @@ by the next one. A reboot empties it; ``loops/exports.py`` fills it again from t
 
 **LIO knows one account for each initiator of a target.** So where an initiator has a second grant on a volume
 (two guests of one host), that one gets a target of its own, ``…volume-<id>.1``, on the same device: the two
-sessions come and go without each other. A target with a number is there as long as one with a higher number is,
-so a volume's targets are found by counting up. What a reboot took comes back under the name that it had.
+sessions come and go without each other (``numbered.py``). What a reboot took comes back under the name that it
+had.
 """
 
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from itertools import count, takewhile
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,6 +21,7 @@ from pumice.backends.targets import lio_configfs
 from pumice.backends.targets.contract import Grant, Portal
 from pumice.backends.targets.kernel_turn import KernelTurn
 from pumice.backends.targets.lio_configfs import LUN, Rule, Seat
+from pumice.backends.targets.numbered import Numbered
 from pumice.model.errors import Misconfigured, Trouble
 from pumice.model.ids import VolumeId
 
@@ -47,7 +47,7 @@ class LioTarget:
         """``portals``: each ``ip:port`` to listen at. ``mutual_account``: the name and password by which
         targets prove who they are; initiators have it in their ``iscsid.conf``."""
         self._portals = tuple(portals)
-        self._names = f"{iqn_prefix}:volume-"
+        self._names = Numbered(iqn_prefix)
         name, password = mutual_account or ("", "")
         self._mutual = {"mutual_userid": name, "mutual_password": password}
         self._turn = KernelTurn("lio")
@@ -89,13 +89,13 @@ class LioTarget:
                     seat.shut_out(initiator)
         number = self._seat_for(volume, grant)
         store = self._put_in(volume, device)
-        mine, *below = (self._seat(volume, it) for it in range(number, -1, -1))
-        for seat in (*reversed(below), mine):
+        seats = [Seat(self._names.name(volume, it)) for it in range(number + 1)]
+        for seat in seats:
             if not seat.is_open(self._portals):
                 seat.open(store, self._portals)
         account = {**self._mutual, "password": grant.password, "userid": grant.username}
-        mine.admit(grant.initiator, account, read_only=grant.read_only)
-        return mine
+        seats[number].admit(grant.initiator, account, read_only=grant.read_only)
+        return seats[number]
 
     def _revoke(self, volume: VolumeId, username: str) -> None:
         """A rule without a user name was being made when a process was killed; it goes as well."""
@@ -126,11 +126,10 @@ class LioTarget:
     def _exports(self) -> dict[VolumeId, frozenset[str]]:
         found: dict[VolumeId, frozenset[str]] = {}
         for iqn in lio_configfs.targets():
-            if iqn.startswith(self._names):
+            if volume := self._names.volume(iqn):
                 seat = Seat(iqn)
                 rules = seat.rules().values() if seat.is_open(self._portals) else ()
                 users = {rule.user for rule in rules if rule.user and rule.finds_disk}
-                volume = VolumeId(iqn.removeprefix(self._names).partition(".")[0])
                 found[volume] = found.get(volume, frozenset()).union(users)
         return found
 
@@ -155,24 +154,10 @@ class LioTarget:
         users = [seat.rules().get(grant.initiator, Rule("", False)).user for seat in self._seats(volume)]
         if grant.username in users:
             return users.index(grant.username)
-        number = self._number(volume, grant.iqn)
-        if number is not None and (number >= len(users) or not users[number]):
-            return number
-        return users.index("") if "" in users else len(users)
-
-    def _seat(self, volume: VolumeId, number: int) -> Seat:
-        return Seat(f"{self._names}{volume}{f'.{number}' if number else ''}")
-
-    def _number(self, volume: VolumeId, iqn: str) -> int | None:
-        """The number of the volume's target of that name; None when it is no name of ours."""
-        first = self._seat(volume, 0).iqn
-        if iqn == first:
-            return 0
-        number = iqn.removeprefix(f"{first}.")
-        return int(number) if number.isdecimal() else None
+        return self._names.choose(volume, grant.iqn, list(map(bool, users)))
 
     def _seats(self, volume: VolumeId) -> list[Seat]:
-        return list(takewhile(Seat.exists, (self._seat(volume, number) for number in count())))
+        return list(map(Seat, self._names.found(volume, lambda iqn: Seat(iqn).exists())))
 
     async def _in_turn(self, call: Callable[[], T]) -> T:
         rtslib = lio_configfs.load()

@@ -6,11 +6,10 @@ A grant is a subsystem of its own, with the volume's device as namespace 1, whic
     nvmet/subsystems/<prefix>:volume-<id>               the volume's first grant
         allowed_hosts/<user name>  -> hosts/<host NQN>  the link bears the grant's user name
         namespaces/1/device_path
-    nvmet/subsystems/<prefix>:volume-<id>.1             its second, where it has several
+    nvmet/subsystems/<prefix>:volume-<id>.1             its second, where it has several (``numbered.py``)
     nvmet/ports/<number>/subsystems/<NQN>               where it is reached, at each portal
 
-because the kernel can only end every session of a subsystem at once. A subsystem with a number is there as long
-as one with a higher number is, so a volume's are found by counting up. What the kernel holds is the only memory
+because the kernel can only end every session of a subsystem at once. What the kernel holds is the only memory
 there is: every call completes what an earlier one, cut short, began.
 
 **Nobody is asked for a password.** NVMe's own (DH-HMAC-CHAP) has one key for a host, not for a volume; os-brick
@@ -23,12 +22,12 @@ import uuid
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from itertools import count, takewhile
 from pathlib import Path
 from typing import TypeVar
 
 from pumice.backends.targets.contract import Grant, Portal
 from pumice.backends.targets.kernel_turn import KernelTurn
+from pumice.backends.targets.numbered import Numbered
 from pumice.host.command import run
 from pumice.model.errors import Invalid, Misconfigured, Trouble
 from pumice.model.ids import VolumeId
@@ -51,7 +50,7 @@ class NvmetTarget:
 
     def __init__(self, portals: Sequence[str], *, nqn_prefix: str = DEFAULT_PREFIX) -> None:
         self._portals = tuple(portals)
-        self._names = f"{nqn_prefix}:volume-"
+        self._names = Numbered(nqn_prefix)
         self._turn = KernelTurn("nvmet")
 
     async def start(self) -> None:
@@ -98,24 +97,15 @@ class NvmetTarget:
         if name and _users(name)[grant.username] != grant.initiator:
             _empty(name)  # it is another host's now
         if name is None:
-            name = self._free_name(volume, names, grant.iqn)
+            number = self._names.choose(volume, grant.iqn, [bool(_users(it)) for it in names])
+            for below in range(len(names), number):
+                (SUBSYSTEMS / self._names.name(volume, below)).mkdir()
+            name = self._names.name(volume, number)
         _make(name, device)
         _allow(name, grant.username, grant.initiator)
         for portal in self._portals:
             _link(_port(portal) / "subsystems" / name, SUBSYSTEMS / name)
         return name
-
-    def _free_name(self, volume: VolumeId, names: Sequence[str], wished: str) -> str:
-        """A subsystem that nobody is in, also one that is not there yet: ``wished``, if it is the volume's."""
-        free = [name for name in names if not _users(name)]
-        if wished in free:
-            return wished
-        last = wished.removeprefix(f"{self._name(volume, 0)}.")
-        if last.isdecimal() and int(last) >= len(names):
-            for number in range(len(names), int(last)):  # there is none without those before it
-                (SUBSYSTEMS / self._name(volume, number)).mkdir()
-            return wished
-        return free[0] if free else self._name(volume, len(names))
 
     def _revoke(self, volume: VolumeId, username: str) -> None:
         for name in self._of(volume):
@@ -140,8 +130,7 @@ class NvmetTarget:
     def _exports(self) -> dict[VolumeId, frozenset[str]]:
         found: dict[VolumeId, frozenset[str]] = {}
         for name in os.listdir(SUBSYSTEMS):
-            if name.startswith(self._names):
-                volume = VolumeId(name.removeprefix(self._names).partition(".")[0])
+            if volume := self._names.volume(name):
                 users = _users(name) if self._is_open(name) else ()
                 found[volume] = found.get(volume, frozenset()).union(users)
         return found
@@ -150,13 +139,9 @@ class NvmetTarget:
         listens = all((_port(portal) / "subsystems" / name).is_symlink() for portal in self._portals)
         return listens and _read(SUBSYSTEMS / name / f"namespaces/{NAMESPACE}/enable") == "1"
 
-    def _name(self, volume: VolumeId, number: int) -> str:
-        return f"{self._names}{volume}{f'.{number}' if number else ''}"
-
     def _of(self, volume: VolumeId) -> list[str]:
         """The volume's subsystems."""
-        names = (self._name(volume, number) for number in count())
-        return list(takewhile(lambda name: (SUBSYSTEMS / name).is_dir(), names))
+        return self._names.found(volume, lambda name: (SUBSYSTEMS / name).is_dir())
 
     async def _in_turn(self, call: Callable[[], T]) -> T:
         try:
