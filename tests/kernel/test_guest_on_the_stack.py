@@ -18,9 +18,8 @@ from reference_stack import NEEDS, given, logical, reference_stack, what_is_ther
 from stories import SERVERS, VOLUMES, Stories
 
 from pumice.app.guest_image import build_guest_image
-from pumice.hypervisor.libvirt import LibvirtHypervisor
-from pumice.model.ids import ServerId
-from pumice.model.units import MIB
+from pumice.host import luks
+from pumice.model.units import GIB, MIB
 
 pytestmark = [pytest.mark.kernel(**NEEDS, memory_mib=4096), pytest.mark.timeout(3000), pytest.mark.long]
 
@@ -47,10 +46,13 @@ def says(stories: Stories, server: str, words: str) -> None:
         time.sleep(1)
 
 
-def type_into(pumice: PumiceProcess, server: str, line: str) -> None:
-    """Have the guest run a line of shell."""
-    hypervisor = LibvirtHypervisor(pumice.state_dir / "compute", daemon=pumice.libvirtd)
-    asyncio.run(hypervisor.send_console(ServerId(server), line))
+def grow(stories: Stories, server: str, volume: str, sectors: int) -> None:
+    """Make the guest's second disk one of 2 GiB under its hands; it is to see ``sectors`` of 512 bytes."""
+    assert stories.extend(volume, 2) == 202
+    stories.pumice.settle()
+    stories.volume_is(volume, "in-use")
+    stories.type_into(server, "echo $(cat /sys/block/vdb/size) sectors")
+    says(stories, server, f"{sectors} sectors")
 
 
 def machine(pumice: PumiceProcess, server: str) -> str:
@@ -86,7 +88,7 @@ def as_the_page_says(pumice: PumiceProcess, server: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_guest_boots_from_a_kernel_device_and_gets_and_loses_plain_and_encrypted_disks(
+def test_a_guest_boots_from_a_kernel_device_and_gets_grows_and_loses_plain_and_encrypted_disks(
     stories: Stories,
 ) -> None:
     pumice, before = stories.pumice, what_is_there()
@@ -108,8 +110,9 @@ def test_a_guest_boots_from_a_kernel_device_and_gets_and_loses_plain_and_encrypt
         device, words = given(volume), f"kept on {volume}"
         assert f"<source dev='{device}'" in machine(pumice, server)
         disk = "/dev/vdb bs=512 conv=fsync,notrunc"
-        type_into(pumice, server, f"echo {words} | dd of={disk} seek=64; dd if=/dev/vdb bs=512 skip=64 count=1")
+        stories.type_into(server, f"echo {words} | dd of={disk} seek=64; dd if=/dev/vdb bs=512 skip=64 count=1")
         says(stories, server, words)
+        grow(stories, server, volume, (2 * GIB - (0 if readable else luks.HEADER_BYTES)) // 512)
         stories.detach(server, volume)
         pumice.settle()
         stories.volume_is(volume, "available")

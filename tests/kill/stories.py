@@ -1,9 +1,13 @@
 """What a tenant asks of a running Pumice, and what must be true once it is carried out."""
 
+import asyncio
 from typing import Any
 
 import httpx
 from tests.pumice_installation import IMAGES, SERVERS, VOLUMES, Installation
+
+from pumice.hypervisor.libvirt import LibvirtHypervisor
+from pumice.model.ids import ServerId
 
 
 class Stories:
@@ -57,6 +61,11 @@ class Stories:
     def detach(self, server: str, volume: str) -> None:
         self.pumice.call("DELETE", f"{SERVERS}/{server}/os-volume_attachments/{volume}")
 
+    def extend(self, volume: str, size: int, version: str = "3.42") -> int:
+        """Ask for ``size`` GiB; the answer's status. The version is the first that extends what is in use."""
+        body, headers = {"os-extend": {"new_size": size}}, {"OpenStack-API-Version": f"volume {version}"}
+        return self.pumice.http.post(f"{VOLUMES}/{volume}/action", json=body, headers=headers).status_code
+
     def delete(self, path: str) -> None:
         self.pumice.call("DELETE", path)
 
@@ -87,3 +96,8 @@ class Stories:
         """What the guest has said at its serial port."""
         body = {"os-getConsoleOutput": {"length": None}}
         return str(self.pumice.call("POST", f"{SERVERS}/{server}/action", body)["output"])
+
+    def type_into(self, server: str, line: str) -> None:
+        """Have the guest run a line of shell."""
+        hypervisor = LibvirtHypervisor(self.pumice.state_dir / "compute", daemon=self.pumice.libvirtd)
+        asyncio.run(hypervisor.send_console(ServerId(server), line))

@@ -1,6 +1,5 @@
 """tgtd and libvirtd are killed, while guests run and operations are under way."""
 
-import asyncio
 import os
 import signal
 import socket
@@ -10,9 +9,6 @@ from contextlib import contextmanager
 
 import pytest
 from stories import SERVERS, VOLUMES, Stories
-
-from pumice.hypervisor.libvirt import LibvirtHypervisor
-from pumice.model.ids import ServerId
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("trouble"), pytest.mark.timeout(180)]
 
@@ -25,13 +21,6 @@ def kill(pid: int | None) -> None:
 def comes_right(real: Stories) -> None:
     """What a daemon lost with its life is restored when its loop comes round."""
     real.pumice.wait(lambda: not real.pumice.breaches(), f"it does not come right: {real.pumice.breaches()}")
-
-
-def type_into(real: Stories, server: str, line: str) -> None:
-    """Have the guest run a line of shell."""
-    pumice = real.pumice
-    hypervisor = LibvirtHypervisor(pumice.state_dir / "compute", daemon=pumice.libvirtd)
-    asyncio.run(hypervisor.send_console(ServerId(server), line))
 
 
 def bytes_of(real: Stories, volume: str) -> bytes:
@@ -66,7 +55,7 @@ def test_a_guest_goes_on_with_its_disk_when_tgtd_was_killed(real: Stories, guest
     with attached(real, guest, volume):
         guest_writes(real, guest, volume)
         kill(real.pumice.tgtd.pid())
-        type_into(real, guest, "echo after the crash | dd of=/dev/vdb bs=512 seek=1 conv=fsync,notrunc")
+        real.type_into(guest, "echo after the crash | dd of=/dev/vdb bs=512 seek=1 conv=fsync,notrunc")
         guest_writes(real, guest, volume, b"after the crash")
     comes_right(real)
 

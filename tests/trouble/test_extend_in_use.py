@@ -21,20 +21,15 @@ def seen_by(real: Stories, server: str, volume: str) -> tuple[int, bool]:
         connection.close()
 
 
-def extend(real: Stories, volume: str, size: int, version: str = "3.42") -> int:
-    body, headers = {"os-extend": {"new_size": size}}, {"OpenStack-API-Version": f"volume {version}"}
-    return real.pumice.http.post(f"{VOLUMES}/{volume}/action", json=body, headers=headers).status_code
-
-
 def test_a_guest_sees_its_volume_grow(real: Stories, guest: str, volume: str) -> None:
     real.attach(guest, volume)
     real.pumice.settle()
-    assert extend(real, volume, 2, version="3.41") == 400
-    assert extend(real, volume, 2) == 202
+    assert real.extend(volume, 2, version="3.41") == 400
+    assert real.extend(volume, 2) == 202
     real.pumice.settle()
     real.volume_is(volume, "in-use")
     assert seen_by(real, guest, volume) == (2 * GIB, True)
-    assert extend(real, volume, 3) == 202
+    assert real.extend(volume, 3) == 202
     real.pumice.settle()
     assert seen_by(real, guest, volume) == (3 * GIB, True)
     real.detach(guest, volume)
@@ -49,7 +44,7 @@ def test_a_volume_that_a_host_of_its_own_uses_does_not_grow_under_it(real: Stori
     body = {"attachment": {"volume_uuid": volume, "connector": connector}}
     attachment = real.pumice.call("POST", "/volume/v3/attachments", body)["attachment"]["id"]
     real.pumice.call("POST", f"/volume/v3/attachments/{attachment}/action", {"os-complete": {}})
-    assert extend(real, volume, 2) == 400
+    assert real.extend(volume, 2) == 400
     real.delete(f"/volume/v3/attachments/{attachment}")
     real.pumice.settle()
     real.volume_is(volume, "available")
