@@ -225,8 +225,8 @@ class Kernel:
             qemu += self._share(tag, directory)
         for number, size in enumerate(self._disks):
             disk = self._folder / f"disk{number}"
-            subprocess.run(["truncate", "-s", size, disk], check=True)
-            qemu += ["-drive", f"file={disk},format=raw,if=none,id=disk{number},cache=unsafe,discard=unmap"]
+            subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", disk, size], check=True)
+            qemu += ["-drive", f"file={disk},format=qcow2,if=none,id=disk{number},cache=unsafe,discard=unmap"]
             qemu += ["-device", f"virtio-blk-pci,drive=disk{number},serial=disk{number}"]
         if self._forwards is not None:
             ports = "".join(f",hostfwd=tcp:127.0.0.1:{here}-:{there}" for here, there in self._forwards.items())

@@ -143,22 +143,22 @@ class Runner:
         to look costs the database less.
         """
         called, self._called = self._called, False
+        at = time.time()
         self._look_at = time.monotonic() + self.db.poll_seconds
         asked = log.Asked(self.course.places, self.owner, self._crowds(), tuple(self.leases.held))
         rows: Sequence[log.Row] = []
         try:
             if not called:
                 outlook = await self.db.read(log.outlook, asked)
-                called = outlook.soonest <= time.time()
+                called = outlook.soonest <= at
             if called:
                 most = -(-self._free() // (CROWD + 1))
-                rows, outlook = await self.db.write(log.claim, asked, time.time(), self.leases.seconds, most)
+                rows, outlook = await self.db.write(log.claim, asked, at, self.leases.seconds, most)
             if outlook.holders:
                 self._look_at = min(self._look_at, time.monotonic() + SOON_SECONDS)
                 await self.leases.free_what_the_dead_hold(outlook.holders)
-            wait = max(outlook.soonest - time.time(), 0.0)
-            if not wait and not rows:  # it is due, and somebody else has it locked
-                wait = SOON_SECONDS
+            is_locked = outlook.soonest <= at and not rows
+            wait = SOON_SECONDS if is_locked else max(outlook.soonest - time.time(), 0.0)
             self._look_at = min(self._look_at, time.monotonic() + wait)
         except Trouble as error:
             logger.warning("operations.claim_failed", error=str(error))
