@@ -561,6 +561,7 @@ async def test_deleting_removes_what_a_killed_call_left(
 
 
 @pytest.mark.rule("many")
+@pytest.mark.timeout(1800)
 async def test_200_volumes_come_and_go_at_once(case: Case, backend: Backend) -> None:
     # Under emulation a volume of LVM costs seconds: `make test-kernel` has all 200 of them.
     usual = 24 if case.kind.startswith("lvm") else 200
