@@ -62,6 +62,7 @@ bench: ## the benchmarks, with what they mean
 	@scripts/setup dev
 	$(BIN)/python -m benchmarks.transactions
 	$(BIN)/python -m benchmarks
+	$(AS_ROOT) $(BIN)/python -m benchmarks.reference_stack
 
 lock: ## choose versions anew: requirements/*.txt from pyproject.toml
 	@scripts/setup dev

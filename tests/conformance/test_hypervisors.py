@@ -305,7 +305,7 @@ async def test_a_local_disk_without_a_size_is_as_large_as_its_image(
 async def test_the_console_gives_the_last_lines(hypervisor: Hypervisor, machine: Machine) -> None:
     await hypervisor.define(machine)
     await hypervisor.start(machine)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (await hypervisor.console(machine.id, None)).endswith("\n"):
             await asyncio.sleep(0.05)
     whole = await hypervisor.console(machine.id, None)

@@ -178,14 +178,14 @@ class House:
         return op.id
 
     async def ended(self, operation_id: str) -> tuple[bool, str | None]:
-        return await self.endings.wait(operation_id, 10)
+        return await self.endings.wait(operation_id, 60)
 
     async def row(self, operation_id: str) -> Any:
         return await self.db.read(log.get, operation_id)
 
     async def reaches(self, place: str, operation_id: str) -> None:
         """Wait until it is to go on at a place."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (await self.row(operation_id))["place"] != place:
                 await asyncio.sleep(0.01)
 
@@ -493,7 +493,7 @@ async def test_stopping_finishes_the_step_in_hand_and_hands_back_the_rest(
     runner.stop()
     await asyncio.sleep(0.05)
     kitchen.gate.set()
-    await asyncio.wait_for(house.tasks[0][1], 5)
+    await asyncio.wait_for(house.tasks[0][1], 30)
     assert kitchen.shelf == ["a@shelf-0"]
     assert (await house.row(op))["owner"] is None
     house.start(boot="2")

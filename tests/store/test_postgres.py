@@ -263,7 +263,7 @@ async def test_a_committed_topic_is_heard_by_other_processes(
         await db.write(work, True)
     await db.write(work, False)
     assert here == ["word", "word"]
-    assert await asyncio.wait_for(there.get(), 5) == "word"
+    assert await asyncio.wait_for(there.get(), 30) == "word"
     assert there.empty()
 
 
@@ -275,9 +275,9 @@ async def test_after_a_restart_of_the_server_listeners_are_told_that_they_missed
     await db.hold("name", lambda: pytest.fail("nobody else wants it"))
     await asyncio.to_thread(postgres.stop, signal.SIGINT)
     await asyncio.to_thread(postgres.start)
-    assert await asyncio.wait_for(heard.get(), 20) == MISSED
+    assert await asyncio.wait_for(heard.get(), 30) == MISSED
     await db.write(lambda tx: tx.notify("again"))
-    assert await asyncio.wait_for(heard.get(), 5) == "again"
+    assert await asyncio.wait_for(heard.get(), 30) == "again"
 
 
 async def test_a_process_stopped_inside_a_statement_holds_no_row_for_long(
@@ -298,8 +298,8 @@ async def test_a_process_stopped_inside_a_statement_holds_no_row_for_long(
     stopped.add_termination_listener(lambda _: ended.set())
     await stopped.execute("BEGIN; UPDATE quota_usage SET in_use = 5")
     await stopped.prepare("SELECT count(*) FROM quota_usage")
-    await asyncio.wait_for(db.write(use), 20)
-    await asyncio.wait_for(ended.wait(), 5)
+    await asyncio.wait_for(db.write(use), 60)
+    await asyncio.wait_for(ended.wait(), 30)
     assert await db.read(used) == 2
 
 
@@ -323,8 +323,8 @@ async def test_who_loses_a_name_is_told(
     taking = asyncio.create_task(take_when_free(other, "name"))
     kill = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
     await asyncio.to_thread(postgres.sql, kill, "template1")
-    await asyncio.wait_for(taking, 10)
-    await asyncio.wait_for(lost.wait(), 10)
+    await asyncio.wait_for(taking, 30)
+    await asyncio.wait_for(lost.wait(), 30)
     await other.close()
 
 

@@ -7,9 +7,9 @@
 A name is an advisory lock of the session: PostgreSQL frees it when the process dies, however that happens. With
 the connection the lock is lost too, and another process may be faster to take it: whoever held it is told.
 
-The same connection ends transactions of ours whose process was stopped between two messages of one statement:
-asyncpg prepares a statement and asks for the answer (Flush) before it has it run, and while PostgreSQL waits
-there its ``idle_in_transaction_session_timeout`` does not count.
+The same connection ends transactions of ours whose process was stopped inside a statement: asyncpg prepares one
+and asks for the answer (Flush) before it has it run, and while PostgreSQL waits there, or for an answer to be
+taken, its ``idle_in_transaction_session_timeout`` does not count.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ _END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AN
 _END_STOPPED = f"""
     SELECT application_name AS process, pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND usename = current_user AND application_name LIKE '{NAMES} %'
-      AND state = 'active' AND wait_event = 'ClientRead'
+      AND state = 'active' AND wait_event IN ('ClientRead', 'ClientWrite')
       AND state_change < now() - interval '{STOPPED_SECONDS} s'
 """
 

@@ -103,7 +103,7 @@ async def test_a_client_that_cuts_the_connection_leaves_the_image_queued(house: 
     )
     writer.write(b"x" * MIB)
     await writer.drain()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await house.status(image_id) != "saving":
             await asyncio.sleep(0.01)
         writer.close()

@@ -1,0 +1,203 @@
+"""What the reference stack costs (LVM, LIO, os-brick), in a guest of the kernel lane.
+
+    .venv/bin/python -m benchmarks.reference_stack [MiB of an image's data] [rounds]     # as root
+
+Each line is the ratio of two things in one run: what Pumice does, and the same without it, by turns; or what a
+call costs among many exports, and among few.
+"""
+
+import asyncio
+import logging
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import structlog
+from rich.console import Console
+from rich.table import Table
+
+from pumice.backends.contract import ImageFile, no_progress
+from pumice.backends.lvm import LvmBackend
+from pumice.backends.lvm_group import VolumeGroup
+from pumice.backends.lvm_thin import ThinLayout
+from pumice.backends.targets.contract import Grant
+from pumice.backends.targets.lio import LioTarget
+from pumice.backends.targets.nvmet import NvmetTarget
+from pumice.hypervisor.connectors.brick import Brick
+from pumice.hypervisor.connectors.kernel import KernelConnector
+from pumice.hypervisor.contract import Connector, IscsiSource
+from pumice.model.ids import AttachmentId, VolumeId, new_id
+from pumice.model.units import MIB
+
+ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "tests" / "kernel"))  # the lane's modules find each other by their plain names
+
+from initiators import initiators  # noqa: E402
+
+from kernel import Kernel  # noqa: E402
+
+EXPORTS, SOME = 200, 50
+PASSWORD = "correct-horse"  # noqa: S105
+
+Line = tuple[str, str, float, str, float, float | None]
+"""What; the one way and its seconds; the other and its; the most their ratio may be."""
+
+
+async def seconds(call: Awaitable[object]) -> float:
+    """How long it takes."""
+    began = time.perf_counter()
+    await call
+    return time.perf_counter() - began
+
+
+def run(*argv: str) -> None:
+    subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def make_image(directory: Path, mib: int) -> ImageFile:
+    """A qcow2 of random bytes, half full."""
+    raw, image = directory / "raw", directory / "qcow2"
+    with raw.open("wb") as file:
+        for _ in range(mib):
+            file.write(os.urandom(MIB))
+        file.truncate(2 * mib * MIB)
+    run("qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(raw), str(image))
+    raw.unlink()
+    return ImageFile(image, "qcow2", 2 * mib * MIB)
+
+
+async def images(backend: LvmBackend, mib: int, rounds: int) -> list[Line]:
+    """A volume from an image, the whole call; and the copying alone, onto a volume that is there."""
+    run("mkfs.ext4", "-q", "/dev/vdb")
+    Path("/image").mkdir()
+    run("mount", "/dev/vdb", "/image")
+    image = make_image(Path("/image"), mib)
+    size = -(-2 * mib // 1024)
+
+    async def copy(device: Path) -> None:
+        words = ("convert", "-n", "-f", "qcow2", "-O", "raw", str(image.path), str(device))
+        await asyncio.to_thread(run, "qemu-img", *words)
+        await asyncio.to_thread(run, "sync", str(device))
+
+    ours, plain = list[float](), list[float]()
+    for _ in range(rounds):
+        volume = VolumeId(new_id())
+        ours.append(await seconds(backend.create_from_image(volume, "vg", size, image, no_progress)))
+        await backend.delete(volume, "vg")
+        await backend.create(volume, "vg", size)
+        plain.append(await seconds(copy(await backend.device(volume, "vg"))))
+        await backend.delete(volume, "vg")
+    name = f"image of {mib} MiB to a thin volume"
+    return [(name, "create_from_image", median(ours), "qemu-img convert", median(plain), 1.05)]
+
+
+async def attaching(backend: LvmBackend, rounds: int) -> list[Line]:
+    """To connect an exported volume, one path, with CHAP; and os-brick alone."""
+    target = LioTarget(["127.0.0.1:3260"])
+    connector = KernelConnector(Path("/tmp/connector"), multipath=False, seconds=60)  # noqa: S108
+    ours, alone = list[float](), list[float]()
+    with initiators(multipath=False):
+        await target.start()
+        await connector.start()
+        brick = Brick("ISCSI", multipath=False, seconds=60)
+        me = (
+            await connector.properties(Connector("host", "127.0.0.1", "iqn.2026-11.org.pumice:host"))
+        ).initiator
+        for _ in range(rounds):
+            volume, attachment = VolumeId(new_id()), AttachmentId(new_id())
+            grant = Grant(attachment, me, attachment.replace("-", "")[:20], PASSWORD)
+            await backend.create(volume, "vg", 1)
+            portal = await target.grant(volume, await backend.device(volume, "vg"), grant)
+            source = IscsiSource(portal.portal, portal.iqn, portal.lun, grant.username, PASSWORD, me)
+            ours.append(await seconds(connector.connect(attachment, "server", source)))
+            await connector.disconnect(attachment)
+            properties = {
+                "target_portal": portal.portal,
+                "target_iqn": portal.iqn,
+                "target_lun": portal.lun,
+                "auth_method": "CHAP",
+                "auth_username": grant.username,
+                "auth_password": PASSWORD,
+            }
+            connecting = asyncio.create_task(asyncio.to_thread(brick.connect, properties))
+            alone.append(await seconds(connecting))
+            await asyncio.to_thread(brick.disconnect, properties, connecting.result(), force=False)
+            await target.remove(volume)
+            await backend.delete(volume, "vg")
+    return [("attach by the kernel's initiator", "connector", median(ours), "os-brick", median(alone), 1.3)]
+
+
+async def exports() -> list[Line]:
+    """Many exports made and removed: the first and the last of them.
+
+    Of one file: LIO exports a device once.
+    """
+    device = Path("/tmp/device")  # noqa: S108
+    device.write_bytes(bytes(MIB))
+    lines = list[Line]()
+    for target in (LioTarget(["127.0.0.1:3260"]), NvmetTarget(["127.0.0.1:4420"])):
+        await target.start()
+        all_of_them = [(VolumeId(new_id()), grant_for(number)) for number in range(EXPORTS)]
+        calls: dict[str, Callable[[VolumeId, Grant], Awaitable[object]]] = {
+            "export": lambda it, grant, target=target: target.grant(it, device, grant),
+            "removal": lambda it, grant, target=target: target.revoke(it, grant),
+        }
+        for what, call in calls.items():
+            spent = [await seconds(call(it, grant)) for it, grant in all_of_them]
+            name = f"{what} by {target.driver}, {EXPORTS} of them"
+            first, last = median(spent[:SOME]), median(spent[-SOME:])
+            lines.append((name, f"the last {SOME}", last, f"the first {SOME}", first, None))
+    return lines
+
+
+def grant_for(number: int) -> Grant:
+    attachment = AttachmentId(new_id())
+    return Grant(
+        attachment, f"iqn.1993-08.org.debian:host-{number}", attachment.replace("-", "")[:20], PASSWORD
+    )
+
+
+def median(values: list[float]) -> float:
+    return statistics.median(values)
+
+
+async def measure(mib: int, rounds: int) -> None:
+    """Everything; this runs in the guest."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    run("vgcreate", "vg", "/dev/vda")
+    group = VolumeGroup("vg", Path("/tmp/lvm"))  # noqa: S108
+    backend = LvmBackend(group, ThinLayout(group, "thin"))
+    await backend.start()
+    table = Table("", "", "", "ratio", "goal")
+    for part in (images(backend, mib, rounds), attaching(backend, rounds), exports()):
+        for name, way, ours, other, theirs, goal in await part:
+            ratio = ours / theirs
+            colour = "" if goal is None else "[green]" if ratio <= goal else "[red]"
+            shown = f"{colour}{ratio:.2f}", "" if goal is None else f"{goal}"
+            table.add_row(name, f"{way} {ours * 1000:,.0f} ms", f"{other} {theirs * 1000:,.0f} ms", *shown)
+    Console(width=130, force_terminal=sys.stdout.isatty()).print(table)
+
+
+def main() -> None:
+    """Boot a guest and measure in there."""
+    mib, rounds = (int(word) for word in (*sys.argv[1:], *("128", "7")[len(sys.argv) - 1 :]))
+    disk = f"{4 * mib // 1024 + 4}G"
+    modules = ["dm-thin-pool", "iscsi_tcp", "target_core_iblock", "iscsi_target_mod", "nvmet-tcp"]
+    with Kernel(disks=[disk, disk], modules=modules) as guest:
+        argv = [sys.executable, "-m", "benchmarks.reference_stack", str(mib), str(rounds), "inside"]
+        for kind, value in guest.follow(argv, silence=1800, env=dict(os.environ), cwd=str(ROOT)):
+            if kind != "exit":
+                print(value, end="", flush=True)
+            elif value:
+                sys.exit(int(value))
+
+
+if __name__ == "__main__":
+    if sys.argv[-1] == "inside":
+        asyncio.run(measure(int(sys.argv[1]), int(sys.argv[2])))
+    else:
+        main()
