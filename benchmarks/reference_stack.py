@@ -9,12 +9,12 @@ call costs among many exports, and among few.
 import asyncio
 import logging
 import os
-import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from statistics import median
 
 import structlog
 from rich.console import Console
@@ -41,6 +41,7 @@ from initiators import initiators  # noqa: E402
 from kernel import Kernel  # noqa: E402
 
 EXPORTS, SOME = 200, 50
+HOSTS = "iqn.1993-08.org.debian:host-"
 PASSWORD = "correct-horse"  # noqa: S105
 
 Line = tuple[str, str, float, str, float, float | None]
@@ -68,6 +69,11 @@ def make_image(directory: Path, mib: int) -> ImageFile:
     run("qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(raw), str(image))
     raw.unlink()
     return ImageFile(image, "qcow2", 2 * mib * MIB)
+
+
+def a_grant(initiator: str) -> Grant:
+    attachment = AttachmentId(new_id())
+    return Grant(attachment, initiator, attachment.replace("-", "")[:20], PASSWORD)
 
 
 async def images(backend: LvmBackend, mib: int, rounds: int) -> list[Line]:
@@ -104,17 +110,14 @@ async def attaching(backend: LvmBackend, rounds: int) -> list[Line]:
         await target.start()
         await connector.start()
         brick = Brick("ISCSI", multipath=False, seconds=60)
-        me = (
-            await connector.properties(Connector("host", "127.0.0.1", "iqn.2026-11.org.pumice:host"))
-        ).initiator
+        me = await connector.properties(Connector("host", "127.0.0.1", ""))
         for _ in range(rounds):
-            volume, attachment = VolumeId(new_id()), AttachmentId(new_id())
-            grant = Grant(attachment, me, attachment.replace("-", "")[:20], PASSWORD)
+            volume, grant = VolumeId(new_id()), a_grant(me.initiator)
             await backend.create(volume, "vg", 1)
             portal = await target.grant(volume, await backend.device(volume, "vg"), grant)
-            source = IscsiSource(portal.portal, portal.iqn, portal.lun, grant.username, PASSWORD, me)
-            ours.append(await seconds(connector.connect(attachment, "server", source)))
-            await connector.disconnect(attachment)
+            source = IscsiSource(portal.portal, portal.iqn, portal.lun, grant.username, PASSWORD, me.initiator)
+            ours.append(await seconds(connector.connect(grant.attachment, "server", source)))
+            await connector.disconnect(grant.attachment)
             properties = {
                 "target_portal": portal.portal,
                 "target_iqn": portal.iqn,
@@ -141,7 +144,7 @@ async def exports() -> list[Line]:
     lines = list[Line]()
     for target in (LioTarget(["127.0.0.1:3260"]), NvmetTarget(["127.0.0.1:4420"])):
         await target.start()
-        all_of_them = [(VolumeId(new_id()), grant_for(number)) for number in range(EXPORTS)]
+        all_of_them = [(VolumeId(new_id()), a_grant(f"{HOSTS}{number}")) for number in range(EXPORTS)]
         calls: dict[str, Callable[[VolumeId, Grant], Awaitable[object]]] = {
             "export": lambda it, grant, target=target: target.grant(it, device, grant),
             "removal": lambda it, grant, target=target: target.revoke(it, grant),
@@ -152,17 +155,6 @@ async def exports() -> list[Line]:
             first, last = median(spent[:SOME]), median(spent[-SOME:])
             lines.append((name, f"the last {SOME}", last, f"the first {SOME}", first, None))
     return lines
-
-
-def grant_for(number: int) -> Grant:
-    attachment = AttachmentId(new_id())
-    return Grant(
-        attachment, f"iqn.1993-08.org.debian:host-{number}", attachment.replace("-", "")[:20], PASSWORD
-    )
-
-
-def median(values: list[float]) -> float:
-    return statistics.median(values)
 
 
 async def measure(mib: int, rounds: int) -> None:

@@ -62,26 +62,28 @@ REFUSED, NOT_THERE = re.compile(r"\(51[3-6]\)"), "Service unavailable(769)"
 """What a target says at a login (RFC 7143, 11.13.5). LIO says the second of a target that it has not, too."""
 
 
-async def logs_in(portal: Portal, grant: Grant) -> bool:
-    """Whether the target lets the grant's holder in, to the volume's disk. Asks again where it says neither."""
-    output = ""
-    for _ in range(4):
-        code, output = await qemu_io(portal, grant, "read -v 0 16")
-        if code == 0:
-            assert "volume.s.own.byt" in output
-            return True
-        if REFUSED.search(output):
-            return False
-        await asyncio.sleep(1)
-    assert NOT_THERE in output
-    return False
+class LoginsByIscsi:
+    """What an initiator meets at an iSCSI target: QEMU's."""
 
+    async def admits(self, portal: Portal, grant: Grant) -> bool:
+        """Whether the holder gets in, to the volume's disk. Asks again where the target says neither."""
+        output = ""
+        for _ in range(4):
+            code, output = await qemu_io(portal, grant, "read -v 0 16")
+            if code == 0:
+                assert "volume.s.own.byt" in output
+                return True
+            if REFUSED.search(output):
+                return False
+            await asyncio.sleep(1)
+        assert NOT_THERE in output
+        return False
 
-async def size_by_iscsi(portal: Portal, grant: Grant) -> str:
-    """What an initiator that logs in takes for the disk's size, in qemu-io's words."""
-    code, output = await qemu_io(portal, grant, "length")
-    assert code == 0, output
-    return output.strip()
+    async def size(self, portal: Portal, grant: Grant) -> str:
+        """What it takes for the disk's size, in qemu-io's words."""
+        code, output = await qemu_io(portal, grant, "length")
+        assert code == 0, output
+        return output.strip()
 
 
 KERNEL = pytest.mark.kernel(modules=["nvme-tcp"])
@@ -116,17 +118,11 @@ class FakeRig:
 
 
 @dataclass
-class TgtRig:
+class TgtRig(LoginsByIscsi):
     """A tgtd of this test's own."""
 
     target: TgtTarget
     daemon: TgtDaemon
-
-    async def admits(self, portal: Portal, grant: Grant) -> bool:
-        return await logs_in(portal, grant)
-
-    async def size(self, portal: Portal, grant: Grant) -> str:
-        return await size_by_iscsi(portal, grant)
 
     async def lose_everything(self) -> None:
         pid = self.daemon.pid()
@@ -142,16 +138,10 @@ class TgtRig:
 
 
 @dataclass
-class LioRig:
+class LioRig(LoginsByIscsi):
     """The kernel's iSCSI target, at two addresses; a restart is a boot that forgets everything."""
 
     target: LioTarget = field(default_factory=lambda: LioTarget(["127.0.0.1:3260", "127.0.0.2:3260"]))
-
-    async def admits(self, portal: Portal, grant: Grant) -> bool:
-        return await logs_in(portal, grant)
-
-    async def size(self, portal: Portal, grant: Grant) -> str:
-        return await size_by_iscsi(portal, grant)
 
     async def lose_everything(self) -> None:
         for iqn in lio_configfs.targets():
