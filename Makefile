@@ -1,6 +1,6 @@
 # Pumice. `make run` and `make test` work on a fresh Debian 12 machine, as root or with sudo.
 .DEFAULT_GOAL := help
-.PHONY: help run tour test test-kernel fast check format clients failures kill chaos bench lock schema clean
+.PHONY: help run tour test test-kernel fast check format clients failures kill chaos bench lock clean
 
 BIN := .venv/bin
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env)
@@ -69,11 +69,6 @@ lock: ## choose versions anew: requirements/*.txt from pyproject.toml
 	$(LOCK) --upgrade --all-extras -o requirements/clients.txt
 	$(LOCK) -c requirements/clients.txt --extra test --extra bench --extra check --extra kernel -o requirements/dev.txt
 	$(LOCK) -c requirements/clients.txt --extra client -o requirements/run.txt
-
-schema: ## write the first migration anew from store/tables.py (until the first release)
-	@scripts/setup dev
-	scripts/write-initial-migration
-	$(BIN)/ruff format -q src/pumice/store/migrations
 
 clean: ## remove what was made here, except for the state of an installation
 	rm -rf .venv .cache .*_cache .hypothesis build dist

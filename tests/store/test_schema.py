@@ -7,31 +7,37 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
 from alembic.config import Config
+from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from pumice.model.errors import Misconfigured
 from pumice.store import schema
+from pumice.store.database import Transaction, open_database
 from pumice.store.tables import metadata
 
 
-def _definitions(path: Path) -> dict[str, list[str]]:
-    """Each table's and index's CREATE statement as a sorted list of its lines."""
+def _definitions(path: Path) -> dict[str, str]:
+    """Each table's and index's CREATE statement."""
     engine = sa.create_engine(f"sqlite:///{path}")
     with engine.connect() as connection:
-        rows = connection.exec_driver_sql(
-            "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name != 'alembic_version'"
-        ).all()
+        rows = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").all()
     engine.dispose()
-    return {name: sorted(line.strip().rstrip(",") for line in text.splitlines()) for name, text in rows}
+    return dict(rows)
 
 
-def test_the_migrated_schema_is_the_one_in_the_tables(tmp_path: Path) -> None:
-    schema.upgrade(f"sqlite:///{tmp_path / 'migrated.db'}")
-    engine = sa.create_engine(f"sqlite:///{tmp_path / 'made.db'}")
-    metadata.create_all(engine)
-    engine.dispose()
-    assert _definitions(tmp_path / "migrated.db") == _definitions(tmp_path / "made.db"), "run: make schema"
+async def test_the_migrated_schema_is_the_one_in_the_tables(database_url: str) -> None:
+    def differences(tx: Transaction) -> list[object]:
+        context = MigrationContext.configure(tx.connection, opts={"compare_server_default": True})
+        return list(compare_metadata(context, metadata))
+
+    db = open_database(database_url)
+    try:
+        await schema.migrate(db)
+        assert await db.read(differences) == [], "write a migration: see ARCHITECTURE.md, Where to add"
+    finally:
+        await db.close()
 
 
 def test_head_is_the_newest_migration() -> None:

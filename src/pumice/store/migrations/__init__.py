@@ -1,1 +1,1 @@
-"""The schema, version by version. ``schema.py`` runs it; the first one is made by ``make schema``."""
+"""The schema, version by version; ``schema.py`` runs it. A file that has landed is never changed again."""

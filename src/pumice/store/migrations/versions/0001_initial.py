@@ -1,4 +1,4 @@
-"""Every table, as it was in the first release."""
+"""Every table, as it was first."""
 
 import sqlalchemy as sa
 from alembic import op
