@@ -24,7 +24,7 @@ test: ## the tests, also with real daemons and guests; make test-kernel has long
 
 test-kernel: ## only those that need a kernel of their own: LVM, kernel targets and initiators
 	@scripts/setup dev
-	PUMICE_MANY=200 $(AS_ROOT) $(PYTEST) -m kernel
+	TEST_MANY=200 $(AS_ROOT) $(PYTEST) -m kernel
 
 fast: ## the tests that start no tgtd, libvirtd or guest
 	@scripts/setup dev

@@ -26,7 +26,7 @@ from pumice.app.serve import free_port
 from pumice.backends.targets.tgtd import TgtDaemon
 from pumice.hypervisor.libvirtd import LibvirtDaemon
 
-PATIENCE = 400.0 if os.environ.get("PUMICE_KERNEL_LANE") else 180.0  # a guest's processor is emulated
+PATIENCE = 400.0 if os.environ.get("TEST_KERNEL_LANE") else 180.0  # a guest's processor is emulated
 SETTLED = 600.0
 """Seconds until what is still under way counts as stuck."""
 VOLUMES, SNAPSHOTS, ATTACHMENTS = "/volume/v3/volumes", "/volume/v3/snapshots", "/volume/v3/attachments"

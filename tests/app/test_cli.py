@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 
 def pumice(state: Path, *words: str, code: int = 0, **environment: str) -> str:
     """What the command prints, on either stream."""
@@ -64,3 +66,37 @@ def test_settings_that_make_no_sense_are_told_in_one_sentence(tmp_path: Path) ->
     told = pumice(tmp_path, "settings", code=1, PUMICE_API__PORT="many")
     assert told.startswith("pumice: The settings do not make sense: api.port:")
     assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "environment", "told"),
+    [
+        (
+            "",
+            {"PUMICE_STATEDIR": "x"},
+            "There is no setting 'PUMICE_STATEDIR'. Did you mean 'PUMICE_STATE_DIR'?",
+        ),
+        ("", {"PUMICE_API_PORT": "1"}, "Did you mean 'PUMICE_API__PORT'?"),
+        ("", {"PUMICE_CONFIG": "nofile"}, "There is no settings file nofile"),
+        ("", {"PUMICE_BACKENDS__FAST__DRIVRE": "lvm"}, "Did you mean 'backends.fast.driver'?"),
+        ("[quotas]\nvolume = 5\n", {}, "There is no setting 'quotas.volume'. Did you mean 'quotas.volumes'?"),
+        ("[backend.x]\n", {}, "There is no setting 'backend'. Did you mean 'backends'?"),
+        ("[api]\nprot = 1\n", {}, "There is no setting 'api.prot'. Did you mean 'api.port'?"),
+        ("[backends.x]\ntraget = 'lio'\n", {}, "Did you mean 'backends.x.target'?"),
+        ("[api]\nstate_dir = '/'\n", {}, "There is no setting 'api.state_dir'. Did you mean 'state_dir'?"),
+        ("host = 'a@b'\n", {}, "host"),
+        ("host = 'a#b'\n", {}, "host"),
+    ],
+)
+def test_a_setting_that_is_none_is_refused_with_what_was_meant(
+    tmp_path: Path, text: str, environment: dict[str, str], told: str
+) -> None:
+    (tmp_path / "pumice.toml").write_text(text)
+    assert told in pumice(tmp_path, "settings", code=1, **environment)
+
+
+def test_settings_below_names_of_their_own_are_known(tmp_path: Path) -> None:
+    (tmp_path / "pumice.toml").write_text(
+        "[quotas]\nvolumes_fast = 5\n[operations.deadlines]\n'volume.create' = 9\n"
+    )
+    pumice(tmp_path, "settings", PUMICE_BACKENDS__FAST__DRIVER="fake", PUMICE_METRICS__PORTS__VOLUME="0")

@@ -565,7 +565,7 @@ async def test_deleting_removes_what_a_killed_call_left(
 async def test_200_volumes_come_and_go_at_once(case: Case, backend: Backend) -> None:
     # Under emulation a volume of LVM costs seconds: `make test-kernel` has all 200 of them.
     usual = 24 if case.kind.startswith("lvm") else 200
-    volumes = [a_volume() for _ in range(int(os.environ.get("PUMICE_MANY", usual)))]
+    volumes = [a_volume() for _ in range(int(os.environ.get("TEST_MANY", usual)))]
     async with asyncio.TaskGroup() as group:
         for volume in volumes:
             group.create_task(backend.create(volume, POOL, 1))

@@ -114,8 +114,8 @@ async def test_volumes_come_and_go_at_once(rig: Rig) -> None:
 
 @pytest.mark.rule("many")
 async def test_200_volumes_come_and_go_and_leave_nothing(rig: Rig) -> None:
-    """A login takes seconds under software emulation: there 20 do, unless PUMICE_MANY says otherwise."""
-    number = int(os.environ.get("PUMICE_MANY", 20 if isinstance(rig, KernelRig) else 200))
+    """A login takes seconds under software emulation: there 20 do, unless TEST_MANY says otherwise."""
+    number = int(os.environ.get("TEST_MANY", 20 if isinstance(rig, KernelRig) else 200))
     turns = asyncio.Semaphore(4)
 
     async def come_and_go() -> None:

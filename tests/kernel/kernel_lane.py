@@ -18,7 +18,7 @@ import pytest
 
 from kernel import GuestError, Kernel, why_not
 
-_INSIDE = "PUMICE_KERNEL_LANE"
+_INSIDE = "TEST_KERNEL_LANE"
 _NOTES = 3
 _DEFAULT_LIMIT = 120.0
 _GRACE = 60.0

@@ -24,8 +24,9 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from pumice.app.settings_names import wrong_name, wrong_resources, wrong_variables
 from pumice.model.errors import Misconfigured
-from pumice.model.rules import Patience, Rules
+from pumice.model.rules import TYPED, Patience, Rules
 
 LIVE: dict[str, JsonValue] = {"live": True}
 """Marks what SIGHUP changes; the rest needs a restart."""
@@ -236,7 +237,12 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="PUMICE_", env_nested_delimiter="__", extra="forbid")
 
-    host: str = Field(default_factory=socket.gethostname, description="This host's name among the others.")
+    host: str = Field(
+        default_factory=socket.gethostname,
+        pattern="^[^@#:/ ]+$",
+        validate_default=True,
+        description="This host's name among the others; not with any of '@#:/ ', which stand between names.",
+    )
     state_dir: Path = Field(Path("/var/lib/pumice"), description="Where everything is kept.")
     database_url: str | None = Field(None, description="Default: sqlite:///STATE_DIR/pumice.db")
     availability_zone: str = Field("nova", description="The zone of whatever names none.")
@@ -324,17 +330,29 @@ def load(**flags: Any) -> Settings:
     """The settings in force. Flags that are None were not given. Raises ``Misconfigured``."""
     given = {name: value for name, value in flags.items() if value is not None}
     path = config_file()
+    if path is not None and not path.is_file():
+        raise Misconfigured(f"There is no settings file {path}, which PUMICE_CONFIG names.")
     try:
         settings = Settings(**given)
     except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(map(str, one['loc'])) or 'settings'}: {one['msg']}" for one in error.errors()
-        )
-        raise Misconfigured(f"The settings do not make sense: {wrong}.") from None
+        raise Misconfigured(_senseless(error)) from None
     except (tomllib.TOMLDecodeError, OSError, SettingsError) as error:
         raise Misconfigured(f"The settings file {path} cannot be read: {error}.") from None
+    if wrong := [
+        *wrong_variables(Settings, os.environ),
+        *wrong_resources(settings.quotas, _DEFAULT_QUOTAS, TYPED),
+    ]:
+        raise Misconfigured(" ".join(wrong))
     settings._read_from = given, path
     return settings
+
+
+def _senseless(error: ValidationError) -> str:
+    """What is wrong with the settings: unknown names first, as the rest may follow from them."""
+    if unknown := [one for one in error.errors() if one["type"] == "extra_forbidden"]:
+        return " ".join(wrong_name(Settings, one["loc"]) for one in unknown)
+    wrong = (f"{'.'.join(map(str, one['loc'])) or 'settings'}: {one['msg']}" for one in error.errors())
+    return f"The settings do not make sense: {'; '.join(wrong)}."
 
 
 def again(settings: Settings) -> Settings:

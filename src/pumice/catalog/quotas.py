@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pumice.model.errors import Invalid
-from pumice.model.rules import UNLIMITED, Rules
+from pumice.model.rules import TYPED, UNLIMITED, Rules
 from pumice.store import quotas, types
 from pumice.store.database import Transaction
 
@@ -53,7 +53,7 @@ def limit_class(tx: Transaction, name: str, wanted: Mapping[str, int], rules: Ru
 
 def _defaults(tx: Transaction, rules: Rules) -> dict[str, int]:
     names = sorted(types.names(tx).values())
-    typed = {f"{thing}_{name}": UNLIMITED for name in names for thing in quotas.TYPED}
+    typed = {f"{thing}_{name}": UNLIMITED for name in names for thing in TYPED}
     return {**rules.quotas, **typed}
 
 

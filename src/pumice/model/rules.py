@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 UNLIMITED = -1
+TYPED = ("volumes", "gigabytes", "snapshots")
+"""The resources that every volume type has of its own, with its name behind: ``volumes_fast``."""
 
 
 @dataclass(frozen=True, slots=True)

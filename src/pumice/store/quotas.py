@@ -11,14 +11,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from pumice.model.errors import OverQuota
-from pumice.model.rules import UNLIMITED
+from pumice.model.rules import TYPED, UNLIMITED
 from pumice.model.scope import Scope
 from pumice.store.database import Transaction
 from pumice.store.tables import quota_limits, quota_usage, snapshots, volume_types, volumes
 
 DEFAULT_CLASS = "class:default"
-TYPED = ("volumes", "gigabytes", "snapshots")
-"""The resources that every volume type has of its own, with its name behind: ``volumes_fast``."""
 
 _u = quota_usage.c
 _insert = sa.insert(quota_usage)
