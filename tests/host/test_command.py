@@ -69,3 +69,16 @@ async def test_limits_and_times_hold(tmp_path: Path) -> None:
     with pytest.raises(CommandTimedOut):
         await run("sleep", "60", timeout=0.2)
     assert time.monotonic() - begun < 30
+
+
+@pytest.mark.parametrize("starter", ["sh -c", "setsid sh -c"])
+async def test_a_command_that_is_cut_takes_its_children_along(tmp_path: Path, starter: str) -> None:
+    noted = tmp_path / "pid"
+    script = f"{starter} 'echo $$ >{noted}; sleep 60; :' & wait"
+    async with asyncio.timeout(10):  # its end is not waited for
+        with pytest.raises(CommandTimedOut):
+            await run("sh", "-c", script, timeout=0.5)
+    child = Path("/proc") / noted.read_text().strip()
+    async with asyncio.timeout(10):
+        while not ended(child):
+            await asyncio.sleep(0.01)

@@ -12,9 +12,9 @@ import socket
 import tomllib
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -115,6 +115,22 @@ class BackendSettings(Section):
         description="A name shared with the other hosts that serve the same bytes: any of them may die.",
     )
     delay: float = Field(0.0, ge=0, description="For tests: seconds that every call takes longer.")
+
+    @model_validator(mode="after")
+    def can_be_shared(self) -> Self:
+        """A cluster's members take over from one another: what one cannot fence off, several must not serve."""
+        if self.cluster and self.driver == "lvm":
+            raise ValueError(
+                "driver = 'lvm' cannot have a 'cluster': nothing keeps two hosts from changing a group's "
+                "metadata at once, as Pumice uses no lock manager (lvmlockd). Give each host a volume group of "
+                "its own, or use a driver that several hosts may share"
+            )
+        if self.cluster and self.target == "tgt":
+            raise ValueError(
+                "target = 'tgt' cannot have a 'cluster': each host's tgtd has exports that no other host can "
+                "end when it takes over. Use a target that every member reaches, or give up 'cluster'"
+            )
+        return self
 
 
 class Tgt(Section):

@@ -1,15 +1,20 @@
 """Run a command: argument list, never a shell; with a time limit; killed with the caller.
 
 The one place where Pumice starts short-lived child processes. They die with this process, even if it is killed:
-what nobody waits for must not go on writing. ``setpriv`` and ``prlimit`` (util-linux) see to it, and not a
-``preexec_fn``: that runs Python between fork and exec, and made a start ten times as slow.
+what nobody waits for must not go on writing. One that is killed takes along whatever it started. A child that
+the kernel does not let end is waited for: whoever cannot wait leaves the call behind (``bulkhead.py``).
+
+``setpriv`` and ``prlimit`` (util-linux) see to it that they die with us, and not a ``preexec_fn``: that runs
+Python between fork and exec, and made a start ten times as slow.
 """
 
 import asyncio
 import os
 import shutil
+import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,6 +87,7 @@ async def run(
             stderr=asyncio.subprocess.PIPE,
             env={**os.environ, "LC_ALL": "C", **_errand(), **(env or {})},
             pass_fds=keep_open,
+            start_new_session=True,  # a group of its own, to be killed as one
         )
     finally:
         if given is not None:
@@ -93,7 +99,7 @@ async def run(
         raise CommandTimedOut(f"{words[0]} did not end within {timeout:g} seconds and was killed.") from None
     finally:
         if process.returncode is None:
-            process.kill()
+            _kill(process)
             await process.wait()
         log.debug(
             "command.ended",
@@ -141,6 +147,23 @@ async def launch(
             await process.wait()
     if code != 0:
         raise CommandFailed(words, code, log_file.read_bytes()[begin:].decode(errors="replace"))
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    """Kill a command, its group, and its descendants in groups of their own."""
+    for pid in _descendants(process.pid):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    """Every process that ``pid`` started, and those that these started: the deepest come last."""
+    with suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            for child in map(int, Path(f"/proc/{pid}/task/{task}/children").read_text().split()):
+                yield from (child, *_descendants(child))
 
 
 def _in_memory(content: bytes) -> int:

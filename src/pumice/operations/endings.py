@@ -15,14 +15,14 @@ class Endings:
 
     def __init__(self, db: Database) -> None:
         self.db = db
-        self._awaited: dict[str, asyncio.Event] = {}
+        self._awaited: dict[str, set[asyncio.Event]] = {}
+        """Who waits for a topic: each has an event of its own, which it clears before it looks."""
         db.subscribe(self._on_notify)
 
     def _on_notify(self, topic: str) -> None:
-        if event := self._awaited.get(topic):
-            event.set()
-        elif topic == MISSED:
-            for event in self._awaited.values():
+        called = self._awaited.values() if topic == MISSED else [self._awaited.get(topic, ())]
+        for events in called:
+            for event in events:
                 event.set()
 
     async def wait(self, operation_id: str, timeout: float) -> tuple[bool, str | None]:
@@ -31,8 +31,9 @@ class Endings:
         Looks into the log when it is told, and from time to time as well: a notification may have been lost,
         or have come before anybody waited.
         """
-        topic = log.ended_topic(operation_id)
-        event = self._awaited.setdefault(topic, asyncio.Event())
+        topic, event = log.ended_topic(operation_id), asyncio.Event()
+        waiting = self._awaited.setdefault(topic, set())
+        waiting.add(event)
         try:
             async with asyncio.timeout(timeout):
                 look = FIRST_LOOK_SECONDS
@@ -40,8 +41,11 @@ class Endings:
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(look):
                             await event.wait()
+                    event.clear()
                     if ending := (await self.db.read(log.endings, [operation_id])).get(operation_id):
                         return ending
                     look = min(look * 2, LONGEST_LOOK_SECONDS)
         finally:
-            self._awaited.pop(topic, None)
+            waiting.discard(event)
+            if not waiting:
+                self._awaited.pop(topic, None)

@@ -1,0 +1,65 @@
+"""Who waits for an operation looks when told to, and seldom else."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+
+from pumice.operations.endings import Endings
+from pumice.store import operations as log
+from pumice.store.database import MISSED, Database
+
+
+class Counting:
+    """A log in which operations end when the test says so, and that counts the looks."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+        self.ended: set[str] = set()
+        self.tell: Callable[[str], None] = lambda _: None
+
+    def subscribe(self, listener: Callable[[str], None]) -> None:
+        self.tell = listener
+
+    async def read(self, _work: object, ids: list[str]) -> dict[str, Any]:
+        self.looks += 1
+        await asyncio.sleep(0)
+        return {one: (True, None) for one in ids if one in self.ended}
+
+
+@pytest.fixture
+def counting() -> Counting:
+    return Counting()
+
+
+@pytest.fixture
+def endings(counting: Counting) -> Endings:
+    return Endings(cast(Database, counting))
+
+
+@pytest.mark.parametrize("topic", [MISSED, log.ended_topic("one")])
+async def test_a_word_that_changes_nothing_costs_one_look(
+    counting: Counting, endings: Endings, topic: str
+) -> None:
+    waiting = asyncio.create_task(endings.wait("one", 60))
+    await asyncio.sleep(0.15)  # its looks are a while apart by now
+    before = counting.looks
+    counting.tell(topic)
+    await asyncio.sleep(0.1)
+    assert counting.looks <= before + 2
+    waiting.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await waiting
+
+
+async def test_everybody_who_waits_for_one_operation_is_told(counting: Counting, endings: Endings) -> None:
+    impatient, first, second = (asyncio.create_task(endings.wait("one", s)) for s in (0.05, 60, 60))
+    with pytest.raises(TimeoutError):
+        await impatient
+    await asyncio.sleep(0.4)  # the next look by themselves is far away
+    counting.ended.add("one")
+    counting.tell(log.ended_topic("one"))
+    async with asyncio.timeout(0.1):
+        assert await first == await second == (True, None)
