@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -234,6 +234,31 @@ async def test_trouble_is_met_with_another_try(house: House, kitchen: Kitchen) -
     op = await house.enqueue("a")
     assert await house.ended(op) == (True, None)
     assert (await house.history(op))[1:4] == ["do wash retry", "do wash retry", "do wash done"]
+
+
+class SlowToAnswer:
+    """A database whose subscribers hear of a commit well before who made it, as can be on PostgreSQL."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._db, name)
+
+    async def write(self, work: Callable[..., Any], *args: Any) -> Any:
+        result = await self._db.write(work, *args)
+        await asyncio.sleep(0.05)
+        return result
+
+
+async def test_what_is_put_down_is_looked_at_again_though_its_word_came_early(
+    house: House, kitchen: Kitchen
+) -> None:
+    kitchen.fail["wash"] = [Trouble("no water")]
+    house.start(db=cast(Database, SlowToAnswer(house.db)))
+    op = await house.enqueue("a", WASH)
+    async with asyncio.timeout(house.db.poll_seconds / 2):
+        assert await house.ended(op) == (True, None)
 
 
 async def test_a_final_failure_is_undone_and_told_once(house: House, kitchen: Kitchen) -> None:

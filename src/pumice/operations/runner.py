@@ -177,18 +177,21 @@ class Runner:
 
     async def _carry_row(self, row: log.Row) -> None:
         """Carry one claimed row. Whatever goes wrong with our own machinery, the row stays runnable."""
+        has_ended = False
         try:
-            await self.carry(from_row(self.course.verbs[row["kind"]], row))
+            op = await self.carry(from_row(self.course.verbs[row["kind"]], row))
+            has_ended = op.state in ("done", "failed")
         except LostLease as error:
             self.meter.lease_lost(row["kind"])
             logger.warning("operation.lease_lost", operation=row["id"], error=str(error))
-            self._call()  # nobody may have it
         except Exception:
             logger.exception("operation.interrupted", operation=row["id"])
             with contextlib.suppress(Trouble):
                 await self.db.write(log.release, row["id"], row["attempt"], time.time() + INTERRUPTED_SECONDS)
         finally:
-            if self._crowds():  # what was left alone may have its turn now
+            # No look sees what is in hand, not even the one that followed the commit by which it was put down.
+            # And what was left alone because its kind crowds may have its turn now.
+            if not has_ended or self._crowds():
                 self._call()
             del self.leases.held[row["id"]]
             self._wake.set()
