@@ -1,6 +1,6 @@
 """One request as a handler sees it, and the answer it gives."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 import orjson
 from pydantic import BaseModel, ValidationError
 
+from pumice.api.faults import HttpError
 from pumice.api.house import House
 from pumice.api.policy import Policy
 from pumice.model.errors import Invalid, TooLarge
@@ -38,6 +39,8 @@ class Call:
     """Scheme and host as the client sees them: ``http://127.0.0.1:8776``."""
     policy: Policy
     """The service's rules, for what can only be judged once the thing was read."""
+    media_types: Collection[str] = ()
+    """What a body may say that it is; anything where none are named."""
     args: dict[str, str] = field(default_factory=dict)
     """What the route's ``{names}`` stood for."""
     _json: Any = None
@@ -53,8 +56,11 @@ class Call:
         return parse_qsl(self.query_string, keep_blank_values=True)
 
     async def json(self) -> Any:
-        """The body as JSON (read once). Raises ``Invalid`` or ``TooLarge``."""
+        """The body as JSON (read once). Raises ``Invalid``, ``TooLarge`` or ``HttpError``."""
         if self._json is None:
+            said = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+            if said and self.media_types and said not in self.media_types:
+                raise HttpError(415, f"Unsupported Content-Type {said[:100]}: send application/json.")
             body = bytearray()
             async for piece in self.stream:
                 body += piece

@@ -80,7 +80,8 @@ def _descend(node: _Node, parts: list[str], values: list[str]) -> tuple[_Node, l
 
 
 def _split(path: str) -> list[str]:
-    return [part for part in path.split("/") if part]
+    """Its segments; one after a last slash is empty, and is no other's name."""
+    return path.split("/")[1:] if path != "/" else []
 
 
 def choose(

@@ -7,7 +7,7 @@ the way becomes a fault of the API's own shape; nothing that a client sends can 
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -56,6 +56,8 @@ class Service:
         statuses: Mapping[type[PumiceError], int] | None = None,
         project_in_path: bool = False,
         project_below: str = "",
+        ignores_last_slash: bool = False,
+        media_types: Collection[str] = (),
     ) -> None:
         self.house = house
         self.prefix = prefix
@@ -69,6 +71,8 @@ class Service:
         self.project_in_path = project_in_path
         self.project_below = project_below
         """What a project follows, where that is not the prefix itself: ``/v3``."""
+        self.ignores_last_slash = ignores_last_slash
+        self.media_types = media_types
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -110,6 +114,8 @@ class Service:
         seen: "_Seen",
     ) -> Reply:
         path = scope["path"].removeprefix(self.prefix)
+        if self.ignores_last_slash:
+            path = path.rstrip("/") or "/"
         path, project_id = self._without_project(path)
         found = self.table.node(path)
         method = "GET" if scope["method"] == "HEAD" and not self._has_head(found) else scope["method"]
@@ -124,6 +130,7 @@ class Service:
             version=version,
             base_url=base_url(scope, headers),
             policy=self.policy,
+            media_types=self.media_types,
         )
         public = found is not None and any(r.policy is None for rs in found[0].routes.values() for r, _ in rs)
         if not public:

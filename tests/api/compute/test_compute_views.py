@@ -267,3 +267,33 @@ async def test_a_server_without_a_host_to_run_on_is_in_error(cloud: Cloud) -> No
     fault = (await cloud.get(f"/servers/{server_id}"))["server"]["fault"]
     assert "No valid host was found" in fault["message"]
     await cloud.check_invariants()
+
+
+@pytest.mark.parametrize(
+    ("headers", "answer"),
+    [
+        ({"OpenStack-API-Version": "volume 3.50, compute 2.30"}, "2.30"),
+        ({"OpenStack-API-Version": "compute 2.30,Compute 2.40"}, "2.40"),
+        ({"OpenStack-API-Version": "volumev3 3.27"}, "2.1"),
+        ({"X-OpenStack-Nova-API-Version": "2.50"}, "2.50"),
+        ({"X-OpenStack-Nova-API-Version": "2.50", "OpenStack-API-Version": "compute 2.60"}, "2.60"),
+        ({"OpenStack-API-Version": "compute latest"}, "2.104"),
+        ({"OpenStack-API-Version": "compute 2.999"}, 406),
+        ({"OpenStack-API-Version": "compute x"}, 400),
+        ({"OpenStack-API-Version": "compute 2.30 2.40"}, 400),
+    ],
+)
+async def test_the_last_mention_of_the_service_says_the_version(
+    cloud: Cloud, headers: dict[str, str], answer: str | int
+) -> None:
+    reply = await cloud.client(version=None).get("/servers", headers=headers)
+    if isinstance(answer, int):
+        assert reply.status_code == answer, reply.text
+    else:
+        assert reply.headers["openstack-api-version"] == f"compute {answer}"
+
+
+async def test_a_path_with_an_empty_part_names_nothing(cloud: Cloud) -> None:
+    for path in ("/servers/", "/servers//detail", "/flavors/"):
+        for method in ("GET", "POST", "DELETE"):
+            assert (await cloud.ask(method, path, {"server": {}})).status_code == 404, (method, path)

@@ -103,6 +103,13 @@ async def test_unknown_paths_are_404_and_wrong_methods_405(cloud: Cloud, admin: 
         assert route.method in answer.headers["Allow"]
 
 
+async def test_a_last_slash_is_ignored(cloud: Cloud, admin: str) -> None:
+    for path in ("/v3", "/v3/users", "/v3/auth/tokens"):
+        asked = f"http://cloud/identity{path}"
+        plain = await cloud.ask("GET", asked, admin)
+        assert (await cloud.ask("GET", f"{asked}/", admin)).status_code == plain.status_code
+
+
 @pytest.mark.parametrize("kind", ["users", "projects", "domains", "roles", "services", "endpoints", "regions"])
 async def test_an_id_that_nobody_has_is_404(cloud: Cloud, admin: str, kind: str) -> None:
     for name in ("none", "x" * 300, "a%00b", "%F0%9F%8C%8B"):

@@ -185,6 +185,12 @@ async def test_an_update_of_another_media_type_is_415(house: Any) -> None:
     assert answer.headers["accept-patch"] == PATCH["Content-Type"]
 
 
+async def test_a_path_with_an_empty_part_names_nothing(house: Any) -> None:
+    for path in ("/v2/images/", "/v2//images", "/v2/images//tags/x"):
+        for method in ("GET", "POST", "PATCH", "DELETE"):
+            assert (await house.member.request(method, path, json={})).status_code == 404, (method, path)
+
+
 async def test_tags_come_and_go(house: Any) -> None:
     image_id = await house.create()
     for _ in range(2):

@@ -1,7 +1,7 @@
 """The route table as a whole: who may ask for what, at which version, and what every refusal looks like."""
 
 import pytest
-from volume_cloud import OTHER_PROJECT, Cloud
+from volume_cloud import OTHER_PROJECT, PROJECT, Cloud
 
 from pumice.api.routing import Route
 from pumice.api.volume import policies
@@ -85,6 +85,64 @@ async def test_versions_are_negotiated(cloud: Cloud, version: str | None, status
         assert reply.headers["openstack-api-version"] == said
         assert reply.headers["vary"] == "OpenStack-API-Version"
         assert reply.headers["x-openstack-request-id"].startswith("req-")
+
+
+@pytest.mark.parametrize(
+    ("header", "answer"),
+    [
+        ("volumev3 3.27", "3.27"),
+        ("volumev2 3.27", "3.27"),
+        ("compute 2.1,volumev3 3.30", "3.30"),
+        ("volumev3 3.30,volume 3.27", "3.30"),
+        ("volume 3.27, volume 3.30", "3.27"),
+        ("  volume   3.27 ,", "3.27"),
+        ("volumev3 latest", "3.71"),
+        ("volumev3 3.999", 406),
+        ("volumev3 x", 400),
+        ("volume 3.027", 400),
+        ("volume", 400),
+        ("volume 3.27 3.30", 400),
+        ("block-storage 3.27", 400),
+        ("VOLUME 3.27", 400),
+        ("compute 2.1", 400),
+        ("3.27", 400),
+        ("", 400),
+    ],
+)
+async def test_the_first_mention_of_the_service_says_the_version(
+    cloud: Cloud, header: str, answer: str | int
+) -> None:
+    reply = await cloud.call("GET", "/volumes", version=None, headers={"OpenStack-API-Version": header})
+    if isinstance(answer, int):
+        assert reply.status_code == answer, reply.text
+    else:
+        assert reply.headers["openstack-api-version"] == f"volume {answer}"
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "POST", "DELETE"])
+@pytest.mark.parametrize(
+    "path", ["/volumes/", "/volumes//", "//volumes", "/volumes//detail", f"/{PROJECT}/volumes/"]
+)
+async def test_a_path_with_an_empty_part_names_nothing(cloud: Cloud, method: str, path: str) -> None:
+    reply = await cloud.call(method, path, {"volume": {"size": 1}})
+    assert reply.status_code == 404
+    assert (await cloud.call("GET", "/")).status_code == (await cloud.call("GET", "")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("application/json", 202),
+        ("application/json; charset=UTF-8", 202),
+        ("application/vnd.openstack.volume+json", 202),
+        ("text/plain", 415),
+        ("application/xml", 415),
+        ("application/x-www-form-urlencoded", 415),
+    ],
+)
+async def test_a_body_is_json_and_says_so(cloud: Cloud, kind: str, status: int) -> None:
+    reply = await cloud.call("POST", "/volumes", {"volume": {"size": 1}}, headers={"Content-Type": kind})
+    assert reply.status_code == status
 
 
 async def test_others_volumes_do_not_exist(cloud: Cloud) -> None:

@@ -52,4 +52,5 @@ def compute_service(house: House, policy_file: Path | None = None) -> Service:
         statuses={OverQuota: 403},
         project_in_path=True,
         project_below=VERSION,
+        media_types=("application/json", "application/vnd.openstack.compute+json", "text/plain"),
     )

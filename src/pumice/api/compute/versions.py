@@ -4,10 +4,10 @@ from typing import Any
 
 from pumice.api.call import Call, Reply
 from pumice.api.compute.links import PREFIX, VERSION
-from pumice.api.microversions import Versions
+from pumice.api.microversions import Versions, last_named
 from pumice.api.routing import Route
 
-VERSIONS = Versions("compute", (2, 1), (2, 104), "X-OpenStack-Nova-API-Version")
+VERSIONS = Versions("compute", (2, 1), (2, 104), last_named, "X-OpenStack-Nova-API-Version")
 UPDATED = "2013-07-23T11:33:21Z"
 
 
@@ -40,4 +40,5 @@ async def this(call: Call) -> Reply:
 ROUTES = (
     Route("GET", "/", every, None),
     Route("GET", VERSION, this, None),
+    Route("GET", f"{VERSION}/", this, None),
 )

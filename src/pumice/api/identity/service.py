@@ -28,4 +28,5 @@ def identity_service(house: House, policy_file: Path | None = None) -> Service:
         routes=ROUTES,
         policy=Policy(POLICIES, policy_file),
         fault=titled_fault,
+        ignores_last_slash=True,
     )

@@ -71,6 +71,7 @@ def volume_service(house: House, policy_file: Path | None = None) -> Service:
         versions=versions.VERSIONS,
         project_in_path=True,
         project_below=VERSION,
+        media_types=("application/json", "application/vnd.openstack.volume+json"),
     )
 
 

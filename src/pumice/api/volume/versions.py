@@ -3,11 +3,11 @@
 from typing import Any
 
 from pumice.api.call import Call, Reply
-from pumice.api.microversions import Versions
+from pumice.api.microversions import Versions, first_mention
 from pumice.api.routing import Route
 from pumice.api.volume.links import PREFIX, VERSION
 
-VERSIONS = Versions("volume", (3, 0), (3, 71))
+VERSIONS = Versions("volume", (3, 0), (3, 71), first_mention)
 UPDATED = "2023-08-31T00:00:00Z"
 
 
@@ -40,4 +40,5 @@ async def this(call: Call) -> Reply:
 ROUTES = (
     Route("GET", "/", every, None),
     Route("GET", VERSION, this, None),
+    Route("GET", f"{VERSION}/", this, None),
 )
