@@ -187,7 +187,8 @@ class Service:
         service_roles: frozenset[str] = frozenset()
         if service_token := headers.get("x-service-token"):
             service_roles = (await self.house.tokens.scope_of(service_token)).roles
-        return replace(who, request_id=request_id, service_roles=service_roles)
+        is_service = not service_roles.isdisjoint(self.house.rules.service_token_roles)
+        return replace(who, request_id=request_id, service_roles=service_roles, is_service=is_service)
 
     def _fault(self, status: int, message: str) -> Reply:
         body = self.fault(status, message)

@@ -71,6 +71,13 @@ class Identity(Section):
     admin_password: str | None = Field(None, description="Set at the first start; generated when not given.")
     demo_password: str | None = Field(None, description="Set at the first start; generated when not given.")
     service_password: str | None = Field(None, description="Set at the first start; generated when not given.")
+    service_token_roles: list[str] = Field(
+        ["service"],
+        min_length=1,
+        description="A service token (X-Service-Token) must have one of these roles; without one no volume is "
+        "taken from the server that uses it.",
+        json_schema_extra=LIVE,
+    )
 
 
 class BackendSettings(Section):
@@ -327,6 +334,7 @@ class Settings(BaseSettings):
             scheduler_max_attempts=self.scheduler.max_attempts,
             api_max_limit=self.api.max_limit,
             api_wait_seconds=self.api.wait_seconds,
+            service_token_roles=frozenset(self.identity.service_token_roles),
             patience=Patience(
                 self.operations.first_backoff, self.operations.longest_backoff, self.operations.tries
             ),

@@ -101,7 +101,7 @@ def accept_unmoved(
     operation_id = new_id()
     before = attachment.status if attachment else None
     if attachment is None:
-        columns = account | {"device": _device(connector), "operation_id": operation_id}
+        columns = account | {"device": _device(connector), "operation_id": operation_id, "older": True}
         attachment = link(tx, volume, server_id=None, status=A.ATTACHING, **columns)
     else:
         attachments.change(tx, attachment.id, operation_id=operation_id, **account)

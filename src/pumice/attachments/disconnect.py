@@ -107,7 +107,7 @@ def free(tx: Transaction, op: Operation[DisconnectParams], rules: Rules) -> None
 def _free(tx: Transaction, attachment_id: str, volume_id: str) -> None:
     servers.unlink_disk(tx, attachment_id)
     attachments.delete(tx, attachment_id)
-    attachments.let_volume_follow(tx, volume_id)
+    attachments.let_volume_follow(tx, volume_id, freed=True)
 
 
 def explain(tx: Transaction, op: Operation[DisconnectParams], error: str) -> None:

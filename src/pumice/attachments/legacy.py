@@ -15,7 +15,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from pumice.attachments import connect
-from pumice.attachments.release import refuse_if_server_uses, release
+from pumice.attachments.release import (
+    refuse_if_any_is_a_servers,
+    refuse_if_server_uses,
+    refuse_unknown,
+    release,
+    the_only_one,
+)
 from pumice.attachments.reserve import link, take_volume
 from pumice.model.errors import Invalid, InvalidState, NotFound
 from pumice.model.scope import Scope
@@ -103,6 +109,7 @@ def attach(
     if not (volume.multiattach and volume.status == V.IN_USE):
         must = "be available or attaching to attach"
         volumes.move(tx, volume.id, {V.AVAILABLE, V.ATTACHING}, V.IN_USE, must=must)
+    volumes.change(tx, volume.id, read_only_told=True)
     columns: dict[str, Any] = {
         "server_id": server_id,
         "device": device,
@@ -113,7 +120,7 @@ def attach(
         columns["host"] = host or mine.host
         attachments.move(tx, mine.id, {A.ATTACHING}, A.ATTACHED, operation_id=None, **columns)
     else:
-        link(tx, volume, host=host, status=A.ATTACHED, **columns)
+        link(tx, volume, host=host, status=A.ATTACHED, older=True, **columns)
 
 
 def begin_detaching(tx: Transaction, who: Scope, volume_id: str) -> None:
@@ -142,8 +149,7 @@ def terminate(tx: Transaction, who: Scope, volume_id: str, connector: dict[str, 
     """
     volume = volumes.get(tx, who, volume_id)
     found = attachments.of_volume(tx, volume.id)
-    for one in found:
-        refuse_if_server_uses(tx, who, one)
+    _refuse_if_server_uses_any(tx, who, found)
     if connector:
         found = [one for one in found if _initiator(one) == connector.get("initiator")]
     begun = [release(tx, who, one, keep=one.attached_at is not None) for one in found if one.connector]
@@ -155,24 +161,32 @@ def terminate(tx: Transaction, who: Scope, volume_id: str, connector: dict[str, 
 def detach(tx: Transaction, who: Scope, volume_id: str, attachment_id: str | None) -> str | None:
     """``os-detach``: the volume is free of an attachment. The operation to wait for, if there is one.
 
-    Without an id it is the only attachment; an id that is not known any more was detached already.
+    Without an id it is the only attachment; one that a service does not know any more was detached already.
     """
     volume = volumes.get(tx, who, volume_id)
     _refuse_in_maintenance(volume, "The volume cannot be detached in maintenance mode.")
     found = attachments.of_volume(tx, volume.id)
-    if attachment_id is None and len(found) > 1:
-        raise InvalidState(
-            "Invalid volume: Detach volume failed: More than one attachment, but no attachment_id provided."
-        )
-    if attachment_id is not None:
-        found = [one for one in found if one.id == attachment_id]
-        if not found:
-            _refuse_of_other_volume(tx, who, attachment_id)
-            return None
-    if not found:
+    if attachment_id is None:
+        meant = the_only_one(who, found)
+    elif not (meant := next((one for one in found if one.id == attachment_id), None)):
+        _refuse_of_other_volume(tx, who, attachment_id)
+        refuse_unknown(who)
+    if meant is None:
         attachments.let_volume_follow(tx, volume.id)
         return None
-    return release(tx, who, found[0])
+    return release(tx, who, meant)
+
+
+def force_detach(tx: Transaction, who: Scope, volume_id: str, attachment_id: str | None) -> str | None:
+    """``os-force_detach``: as ``terminate`` and then ``detach``, each with what it refuses."""
+    _refuse_if_server_uses_any(tx, who, attachments.of_volume(tx, volume_id))
+    return detach(tx, who, volume_id, attachment_id)
+
+
+def _refuse_if_server_uses_any(tx: Transaction, who: Scope, found: Sequence[Attachment]) -> None:
+    for one in found:
+        refuse_if_server_uses(tx, who, one)
+    refuse_if_any_is_a_servers(who, found)
 
 
 def _free_if_nobodys(tx: Transaction, volume: Volume) -> None:

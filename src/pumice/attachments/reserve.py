@@ -70,6 +70,7 @@ def link(
         attached_at=columns.get("attached_at"),
         created_at=now(),
         updated_at=None,
+        older=columns.get("older"),
     )
     attachments.insert(tx, attachment)
     return attachment

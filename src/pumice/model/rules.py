@@ -57,4 +57,6 @@ class Rules:
     """The longest page of a list (Cinder's ``osapi_max_limit``)."""
     api_wait_seconds: float = 60.0
     """How long a request that must answer with a result waits for its operation."""
+    service_token_roles: frozenset[str] = frozenset({"service"})
+    """A service token counts if it has one of these roles (keystonemiddleware's setting of the same name)."""
     patience: Patience = field(default_factory=Patience)

@@ -23,17 +23,14 @@ class Scope:
     project_domain_id: str | None = None
     service_roles: frozenset[str] = field(default_factory=frozenset)
     """Roles of the service token that came along (``X-Service-Token``), if any."""
+    is_service: bool = False
+    """One of them makes a service, which knows what it does to a server's volume (OSSA-2023-003)."""
     request_id: str = field(default="", compare=False)
 
     @property
     def is_admin(self) -> bool:
         """Sees and may do everything, in every project."""
         return "admin" in self.roles
-
-    @property
-    def is_service(self) -> bool:
-        """Speaks for another service (OSSA-2023-003: may detach what a server uses)."""
-        return "service" in self.service_roles or "service" in self.roles
 
     @property
     def project(self) -> ProjectId:
@@ -43,5 +40,5 @@ class Scope:
         return self.project_id
 
 
-HOUSE = Scope(UserId("pumice"), None, frozenset({"admin", "service"}), system=True)
+HOUSE = Scope(UserId("pumice"), None, frozenset({"admin", "service"}), system=True, is_service=True)
 """Pumice itself, for work that no request asked for."""

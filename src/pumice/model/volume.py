@@ -32,6 +32,10 @@ class Volume:
     operation_id: str | None
     created_at: datetime
     updated_at: datetime | None
+    read_only_told: bool | None = None
+    """Somebody has said whether it is read-only: from then on its metadata does."""
+    moved_at: datetime | None = None
+    """When it came to its state; None before it had another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,8 @@ class Attachment:
     attached_at: datetime | None
     created_at: datetime
     updated_at: datetime | None
+    older: bool | None = None
+    """Made by the older actions, which no Compute service uses for its servers any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from pumice.model.errors import InvalidState, NotFound
 from pumice.model.states import AttachStatus, VolumeStatus
 from pumice.model.volume import Attachment
-from pumice.store.columns import now
+from pumice.store.columns import TIME, WORD, now
 from pumice.store.database import Transaction
 from pumice.store.tables import attachments, server_disks, volumes
 from pumice.store.tenant_rows import TenantRows
@@ -115,14 +115,26 @@ _FOLLOWS = (
     ((A.RESERVED,), V.RESERVED),
 )
 _FOLLOWERS = sorted({V.AVAILABLE, V.RESERVED, V.ATTACHING, V.IN_USE, V.DETACHING})
-_follow = sa.update(volumes).where(volumes.c.id == sa.bindparam("b_id"), volumes.c.status.in_(_FOLLOWERS))
+_FREED = sorted({*_FOLLOWERS, *(word for word in V if word.startswith("error"))})
+_now, _new = sa.bindparam("b_now", type_=TIME), sa.bindparam("b_status", type_=WORD)
+_follow = (
+    sa.update(volumes)
+    .where(volumes.c.id == sa.bindparam("b_id"), volumes.c.status.in_(sa.bindparam("start", expanding=True)))
+    .values(
+        status=_new,
+        moved_at=sa.case((volumes.c.status != _new, _now), else_=volumes.c.moved_at),
+        updated_at=_now,
+    )
+)
 
 
-def let_volume_follow(tx: Transaction, volume_id: str) -> None:
+def let_volume_follow(tx: Transaction, volume_id: str, *, freed: bool = False) -> None:
     """Give the volume the state that follows from its attachments: ``available`` when none is left.
 
-    The most binding one counts: in use by one server, it stays ``in-use`` while another's comes and goes.
+    The most binding one counts: in use by one server, it stays ``in-use`` while another's comes and goes. Once
+    it was ``freed`` of one, a volume that an administrator put in error follows too.
     """
     found = set(tx.execute(_statuses, {"b_volume": volume_id}).scalars())
     status = next((word for states, word in _FOLLOWS if found.intersection(states)), V.AVAILABLE)
-    tx.execute(_follow, {"b_id": volume_id, "status": status, "updated_at": now()})
+    start = _FREED if freed else _FOLLOWERS
+    tx.execute(_follow, {"b_id": volume_id, "b_status": status, "b_now": now(), "start": start})

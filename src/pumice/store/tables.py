@@ -249,6 +249,14 @@ services = sa.Table(
     Column("facts", JSON, nullable=False),  # what a role says of its host: connector, driver, portal
     Column("created_at", TIME, nullable=False),
     Column("updated_at", TIME, nullable=False),  # the last heartbeat
+    Column("forced_down", Boolean),  # an operator says that its host is down, whatever it says itself
+)
+
+forgotten_hosts = sa.Table(
+    "forgotten_hosts",  # gone for good: who comes back under such a name is refused
+    metadata,
+    Column("name", NAME, primary_key=True),
+    Column("forgotten_at", TIME, nullable=False),
 )
 
 pools = sa.Table(
@@ -290,6 +298,8 @@ volumes = sa.Table(
     Column("image_metadata", JSON),
     Column("encryption_key_id", ID),
     Column("operation_id", ID),  # the operation that holds it while its state passes
+    Column("read_only_told", Boolean),  # somebody has said whether it is read-only
+    Column("moved_at", TIME),  # when it came to its state
     *_times(),
     Index("ix_volumes_page", "project_id", "created_at", "id"),
     Index("ix_volumes_all", "created_at", "id"),
@@ -351,6 +361,7 @@ attachments = sa.Table(
     Column("chap_password", WORD),
     Column("operation_id", ID),
     Column("attached_at", TIME),
+    Column("older", Boolean),  # made by the older actions (os-attach, os-initialize_connection)
     *_times(),
 )
 

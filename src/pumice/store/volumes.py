@@ -29,6 +29,8 @@ COLUMNS = frozenset(column.name for column in volumes.c) - {
     "image_metadata",
     "encryption_key_id",
     "operation_id",
+    "read_only_told",
+    "moved_at",
 }
 """What lists may be sorted and filtered by."""
 
@@ -74,7 +76,7 @@ def move(
     """
     assert all(may_move(state, end) for state in start), f"no edge to {end}"
     statement = _move_unused if unused else _move_unattached if unattached else _move
-    values = {"status": end, "updated_at": now()} | changes
+    values = _arrival(end) | changes
     result = tx.execute(statement, {"b_id": volume_id, "b_start": sorted(start)} | values)
     if result.rowcount == 1:
         return
@@ -82,6 +84,12 @@ def move(
     if volume is None:
         raise NotFound("Volume", volume_id)
     raise InvalidState(f"Invalid volume: Volume status must {must}, but it is {volume.status}.")
+
+
+def _arrival(status: VolumeStatus) -> dict[str, Any]:
+    """What is written when a volume comes to a state."""
+    at = now()
+    return {"status": status, "moved_at": at, "updated_at": at}
 
 
 def change(tx: Transaction, volume_id: str, **changes: Any) -> None:
@@ -92,14 +100,14 @@ def change(tx: Transaction, volume_id: str, **changes: Any) -> None:
 
 def reset(tx: Transaction, volume_id: str, status: VolumeStatus, operation_id: str, **changes: Any) -> None:
     """Give a volume that ``operation_id`` holds another state, if it holds it still."""
-    values = {"status": status, "operation_id": None, "updated_at": now()} | changes
+    values = _arrival(status) | {"operation_id": None} | changes
     tx.execute(_reset, {"b_id": volume_id, "b_operation": operation_id} | values)
 
 
 def put(tx: Transaction, volume_id: str, status: VolumeStatus) -> bool:
     """Give a volume a state because an administrator says so. False while an operation holds it."""
     held = _v.operation_id.is_not(None)
-    changed = sa.update(volumes).where(_v.id == volume_id, ~held).values(status=status, updated_at=now())
+    changed = sa.update(volumes).where(_v.id == volume_id, ~held).values(_arrival(status))
     return bool(tx.execute(changed).rowcount)
 
 

@@ -1,6 +1,7 @@
 """Attaching and detaching: the older door, both doors at once, and what is refused."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,12 +11,13 @@ from volume_cloud import CONNECTOR, Cloud
 from pumice.backends.targets.fake import FakeTarget
 from pumice.model.errors import Trouble
 from pumice.model.ids import new_id
-from pumice.store import tables
+from pumice.store import tables, volumes
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 
 SERVER = "55555555-5555-4555-8555-555555555555"
 HERE = {"instance_uuid": SERVER, "mountpoint": "/dev/vdb"}
+SERVICE = {"X-Service-Token": "service"}
 
 
 async def connect(cloud: Cloud, volume_id: str, connector: dict[str, Any] = CONNECTOR) -> dict[str, Any]:
@@ -112,9 +114,11 @@ async def test_terminating_another_initiator_changes_nothing(cloud: Cloud) -> No
     assert lets_in(cloud.target, info)
 
 
-async def test_detaching_by_an_id_that_is_gone_ends_quietly(cloud: Cloud) -> None:
+async def test_detaching_by_an_id_that_is_gone_ends_quietly_for_a_service(cloud: Cloud) -> None:
     volume_id = (await cloud.make())["id"]
-    assert (await cloud.act(volume_id, "os-detach", {"attachment_id": new_id()})).status_code == 202
+    unknown = {"attachment_id": new_id()}
+    assert (await cloud.act(volume_id, "os-detach", unknown)).status_code == 409
+    assert (await cloud.act(volume_id, "os-detach", unknown, headers=SERVICE)).status_code == 202
     empty = await cloud.call("POST", f"/volumes/{volume_id}/action", {"os-detach": None})
     assert empty.status_code == 202
     await cloud.until(volume_id, "available")
@@ -266,9 +270,119 @@ async def test_a_user_cannot_take_a_volume_from_a_server_behind_its_back(cloud: 
 
 async def test_a_service_may_take_a_volume_from_a_server(cloud: Cloud) -> None:
     volume_id, attachment_id = await used_by_a_server(cloud)
-    reply = await cloud.call("DELETE", f"/attachments/{attachment_id}", headers={"X-Service-Token": "service"})
+    reply = await cloud.call("DELETE", f"/attachments/{attachment_id}", headers=SERVICE)
     assert reply.status_code == 200
     await cloud.until(volume_id, "available")
+
+
+@pytest.mark.parametrize("token", ["member", "admin"])
+async def test_a_token_without_a_services_role_makes_no_service(cloud: Cloud, token: str) -> None:
+    _, attachment_id = await used_by_a_server(cloud)
+    path, headers = f"/attachments/{attachment_id}", {"X-Service-Token": token}
+    assert (await cloud.call("DELETE", path, headers=headers)).status_code == 409
+    assert (await cloud.call("DELETE", path, who="both")).status_code == 409
+    cloud.service.house.rules = replace(cloud.rules, service_token_roles=frozenset({token}))
+    assert (await cloud.call("DELETE", path, headers=headers)).status_code == 200
+
+
+async def test_a_service_token_that_is_not_valid_is_refused(cloud: Cloud) -> None:
+    _, attachment_id = await used_by_a_server(cloud)
+    reply = await cloud.call("DELETE", f"/attachments/{attachment_id}", headers={"X-Service-Token": "x"})
+    assert reply.status_code == 401
+
+
+async def test_the_older_actions_are_no_way_around_it(cloud: Cloud) -> None:
+    volume_id, attachment_id = await as_another_nova(cloud)
+    await cloud.act(volume_id, "os-reset_status", {"status": "attaching"}, who="admin")
+    await connect(cloud, volume_id)
+    await cloud.act(volume_id, "os-attach", HERE)
+    assert (await cloud.call("DELETE", f"/attachments/{attachment_id}")).status_code == 409
+    assert (await cloud.act(volume_id, "os-terminate_connection", {"connector": CONNECTOR})).status_code == 409
+
+
+async def as_another_nova(cloud: Cloud, *, multiattach: bool = False) -> tuple[str, str]:
+    """A volume in use by a server that nobody here knows: reserved, connected, completed; its attachment."""
+    volume_id = (await cloud.make())["id"]
+    await cloud.db.write(lambda tx: volumes.change(tx, volume_id, multiattach=multiattach))
+    attachment_id = await reserved_for(cloud, volume_id, SERVER)
+    body = {"attachment": {"connector": {**CONNECTOR, "mountpoint": "/dev/vdb"}}}
+    assert (await cloud.call("PUT", f"/attachments/{attachment_id}", body)).status_code == 200
+    done = await cloud.call("POST", f"/attachments/{attachment_id}/action", {"os-complete": {}})
+    assert done.status_code == 204
+    await cloud.until(volume_id, "in-use")
+    return volume_id, attachment_id
+
+
+async def reserved_for(cloud: Cloud, volume_id: str, server_id: str | None) -> str:
+    body = {"attachment": {"volume_uuid": volume_id, "instance_uuid": server_id}}
+    reply = await cloud.call("POST", "/attachments", body)
+    assert reply.status_code == 200, reply.text
+    return str(reply.json()["attachment"]["id"])
+
+
+async def test_a_volume_is_not_taken_from_a_server_of_another_compute_service(cloud: Cloud) -> None:
+    volume_id, attachment_id = await as_another_nova(cloud)
+    id_only, connector = {"attachment_id": attachment_id}, {"connector": CONNECTOR}
+    tried = [
+        await cloud.call("DELETE", f"/attachments/{attachment_id}"),
+        await cloud.call("DELETE", f"/attachments/{attachment_id}", who="admin"),
+        await cloud.act(volume_id, "os-detach", id_only),
+        await cloud.act(volume_id, "os-detach"),
+        await cloud.act(volume_id, "os-terminate_connection", connector),
+        await cloud.act(volume_id, "os-terminate_connection", {"connector": None}),
+        await cloud.act(volume_id, "os-force_detach", id_only, who="admin"),
+        await cloud.act(volume_id, "os-force_detach", {**id_only, **connector}, who="admin"),
+        await cloud.act(volume_id, "os-reset_status", {"attach_status": "detached"}, who="admin"),
+    ]
+    for reply in tried:
+        assert reply.status_code == 409, reply.text
+        message = reply.json()["conflictingRequest"]["message"]
+        assert message == f"Detach volume from instance {SERVER} using the Compute API"
+    await cloud.until(volume_id, "in-use")
+    assert cloud.target.devices
+    gone = await cloud.call("DELETE", f"/attachments/{attachment_id}", headers=SERVICE)
+    assert gone.status_code == 200
+    await cloud.until(volume_id, "available")
+
+
+async def test_which_of_several_servers_is_meant_is_not_guessed(cloud: Cloud) -> None:
+    volume_id, _ = await as_another_nova(cloud, multiattach=True)
+    other = await reserved_for(cloud, volume_id, new_id())
+    assert (await cloud.act(volume_id, "os-detach")).status_code == 409
+    assert (await cloud.act(volume_id, "os-detach", headers=SERVICE)).status_code == 400
+    assert (await cloud.call("DELETE", f"/attachments/{other}")).status_code == 200  # nobody was connected
+
+
+@pytest.mark.parametrize("server_id", [None, SERVER])
+async def test_what_was_never_connected_to_is_let_go_by_its_owner(cloud: Cloud, server_id: str | None) -> None:
+    volume_id = (await cloud.make())["id"]
+    attachment_id = await reserved_for(cloud, volume_id, server_id)
+    await cloud.until(volume_id, "reserved")
+    assert (await cloud.call("DELETE", f"/attachments/{attachment_id}")).status_code == 200
+    await cloud.until(volume_id, "available")
+
+
+@pytest.mark.parametrize("how", ["os-force_detach", "os-detach"])
+async def test_a_volume_that_was_put_in_error_is_available_once_it_is_detached(cloud: Cloud, how: str) -> None:
+    volume_id = (await cloud.make())["id"]
+    await cloud.act(volume_id, "os-attach", HERE)
+    await cloud.act(volume_id, "os-reset_status", {"status": "error"}, who="admin")
+    await cloud.until(volume_id, "error")
+    assert (await cloud.act(volume_id, how, who="admin")).status_code == 202
+    await cloud.until(volume_id, "available")
+    assert await cloud.attachments_of(volume_id) == []
+
+
+async def test_metadata_says_whether_a_volume_is_read_only_once_somebody_has_said_it(cloud: Cloud) -> None:
+    volume_id = (await cloud.make())["id"]
+    assert (await cloud.until(volume_id, "available"))["metadata"] == {}
+    await cloud.act(volume_id, "os-update_readonly_flag", {"readonly": False})
+    assert (await cloud.until(volume_id, "available"))["metadata"] == {"readonly": "False"}
+    await cloud.act(volume_id, "os-update_readonly_flag", {"readonly": True})
+    assert (await cloud.until(volume_id, "available"))["metadata"] == {"readonly": "True"}
+    other = (await cloud.make())["id"]
+    await cloud.act(other, "os-attach", HERE)
+    assert (await cloud.until(other, "in-use"))["metadata"] == {"readonly": "False", "attached_mode": "rw"}
 
 
 async def test_a_request_that_waits_while_its_process_has_to_end_is_told_to_ask_again(cloud: Cloud) -> None:

@@ -60,7 +60,7 @@ async def test_the_sdk_creates_attaches_snapshots_and_deletes(cloud: Cloud, url:
         volume = storage.get_volume(volume)
         assert (volume.name, volume.is_bootable, volume.metadata) == ("renamed", True, {"k": "v"})
 
-        link = storage.create_attachment(volume, connector=CONNECTOR, instance=SERVER)
+        link = storage.create_attachment(volume, connector=CONNECTOR)
         assert link.connection_info["driver_volume_type"] == "iscsi"
         storage.complete_attachment(link)
         assert storage.get_volume(volume).status == "in-use"
@@ -125,11 +125,11 @@ async def test_cinderclient_goes_the_older_way(cloud: Cloud, url: str) -> None:
         assert cinder.volumes.get(volume.id).status == "available"
         cinder.volumes.set_metadata(volume, {"a": "1", "b": "2"})
         cinder.volumes.delete_metadata(volume, ["a"])
-        assert cinder.volumes.get(volume.id).metadata == {"b": "2"}
+        assert cinder.volumes.get(volume.id).metadata == {"b": "2", "readonly": "False"}
         assert [found.id for found in cinder.volumes.list(search_opts={"name~": "dat"}, sort="name:asc")] == [
             volume.id
         ]
-        link = cinder.attachments.create(volume.id, CONNECTOR, SERVER, mode="ro")
+        link = cinder.attachments.create(volume.id, CONNECTOR, None, mode="ro")
         assert cinder.attachments.show(link["id"]).attach_mode == "ro"
         cinder.attachments.complete(link["id"])
         cinder.attachments.delete(link["id"])

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,7 @@ SCOPES = {
     "reader": scope("reader"),
     "other": scope("member", OTHER_PROJECT),
     "service": scope("service"),
+    "both": replace(scope("member"), roles=frozenset({"member", "service"})),
     "nobody": scope("nothing"),
     "unscoped": scope("admin", None),
 }
@@ -157,10 +158,16 @@ class Cloud:
         await eventually(look)
 
     async def act(
-        self, volume_id: str, action: str, value: Any = None, *, who: str = "member"
+        self,
+        volume_id: str,
+        action: str,
+        value: Any = None,
+        *,
+        who: str = "member",
+        headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
         body = {action: {} if value is None else value}
-        return await self.call("POST", f"/volumes/{volume_id}/action", body, who=who)
+        return await self.call("POST", f"/volumes/{volume_id}/action", body, who=who, headers=headers)
 
     async def attachments_of(self, volume_id: str) -> list[sa.RowMapping]:
         def read(tx: Transaction) -> list[sa.RowMapping]:

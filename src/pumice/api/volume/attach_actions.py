@@ -128,7 +128,7 @@ async def detach(call: Call) -> Reply:
 async def force_detach(call: Call) -> Reply:
     """Detach, whatever state it is in."""
     asked = check(ForceDetach, (await call.json())["os-force_detach"] or {}, "os-force_detach")
-    operation = await call.house.db.write(legacy.detach, call.who, call.args["id"], asked.attachment_id)
+    operation = await call.house.db.write(legacy.force_detach, call.who, call.args["id"], asked.attachment_id)
     await ended(call, operation, "detach the volume")
     return Reply(status=202)
 

@@ -171,7 +171,7 @@ def _set_read_only(tx: Transaction, who: Scope, volume_id: str, read_only: bool)
             f"Invalid volume: Volume {volume.id} status must be available to update readonly flag, but current "
             f"status is: {volume.status}."
         )
-    volumes.change(tx, volume.id, read_only=read_only)
+    volumes.change(tx, volume.id, read_only=read_only, read_only_told=True)
 
 
 async def show_image_metadata(call: Call) -> Reply:

@@ -37,7 +37,7 @@ class VolumeView:
         self._links = Links(call, "volumes")
         self._version = call.version
         self._is_admin = call.who.is_admin
-        self._sees_hosts = call.who.is_admin or call.who.is_service
+        self._sees_hosts = call.who.is_admin or "service" in call.who.roles
 
     def summary(self, volume: Volume) -> dict[str, Any]:
         """A volume in the plain list."""
@@ -117,11 +117,12 @@ class VolumeView:
 
 def _metadata(volume: Volume, attachments: Sequence[Attachment]) -> dict[str, str]:
     """The tenant's metadata, with ``readonly`` and ``attached_mode`` as the incumbent mixes them in."""
-    if not volume.read_only and not attachments:
+    tells = volume.read_only or volume.read_only_told
+    if not tells and not attachments:
         return volume.metadata
     shown = dict(volume.metadata)
-    if volume.read_only:
-        shown["readonly"] = "True"
+    if tells:
+        shown["readonly"] = str(volume.read_only)
     if attachments:
         shown["attached_mode"] = attachments[-1].mode
     return shown
