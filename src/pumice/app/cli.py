@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pumice.model.errors import PumiceError
-
 if TYPE_CHECKING:
     from pumice.app.settings import Settings
 
 app = typer.Typer(
     help="Block storage for virtual machines that never gets stuck.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 operations = typer.Typer(help="Look into the operation log.", no_args_is_help=True)
 db = typer.Typer(help="The database.", no_args_is_help=True)
@@ -35,8 +33,18 @@ def main() -> None:
     os.umask(0o077)  # the database holds secrets: whatever a command makes is its owner's alone
     try:
         app(prog_name="pumice")
-    except PumiceError as error:
-        sys.exit(f"pumice: {error}")
+    except Exception as error:
+        from pumice.app.plain_words import in_plain_words
+
+        if "debug" in (*sys.argv, os.environ.get("PUMICE_LOG_LEVEL")):
+            raise
+        sys.exit(f"pumice: {in_plain_words(error)}")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        version()
+        raise typer.Exit
 
 
 @app.callback()
@@ -48,6 +56,9 @@ def flags(
     state_dir: Annotated[Path | None, typer.Option(help="Where everything is kept.")] = None,
     host: Annotated[str | None, typer.Option(help="This host's name among the others.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
 ) -> None:
     """Flags that stand before a command, over the environment, over the settings file."""
     if config is not None:
@@ -151,11 +162,13 @@ def version() -> None:
 @db.command("upgrade")
 def db_upgrade(context: typer.Context) -> None:
     """Bring the database to this version's schema. `serve` does the same when it starts."""
+    from pumice.app.terminal import waiting_is_told
     from pumice.store import schema
     from pumice.store.database import shown
 
     url = _settings(context).database()
-    found = schema.upgrade(url)
+    with waiting_is_told(f"Waiting for {shown(url)} …"):
+        found = schema.upgrade(url)
     now = "was there already" if found == schema.HEAD else f"came from {found or 'an empty database'}"
     print(f"{shown(url)}: schema {schema.HEAD}, {now}")
 

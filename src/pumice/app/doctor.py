@@ -4,12 +4,15 @@ The exit code is 0 as long as the volume API can serve; servers and exports are 
 """
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import asdict
 
 from pumice.app import kernel_probes, logs, probes
+from pumice.app.plain_words import in_plain_words
 from pumice.app.probes import Finding, Verdict
 from pumice.app.settings import Settings
 from pumice.app.terminal import console, plain, print_json, table
+from pumice.model.errors import PumiceError
 
 _COLOURS = {Verdict.OK: "green", Verdict.DEGRADED: "yellow", Verdict.MISSING: "red"}
 
@@ -70,4 +73,12 @@ async def examine(settings: Settings) -> list[Finding]:
         if settings.compute.libvirt_uri is None:
             looks.append(probes.private_libvirtd())
         looks.append(asyncio.to_thread(probes.tour_guest))
-    return list(await asyncio.gather(*looks))
+    return list(await asyncio.gather(*map(_found, looks)))
+
+
+async def _found(look: Awaitable[Finding]) -> Finding:
+    """What a look found; where it could not even look, that is the finding."""
+    try:
+        return await look
+    except (OSError, PumiceError) as error:
+        return Finding("files", Verdict.MISSING, in_plain_words(error))

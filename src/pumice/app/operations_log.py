@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pumice.app.settings import Settings
-from pumice.app.terminal import console, plain, print_json, table
+from pumice.app.terminal import console, plain, print_json, table, waiting_is_told
 from pumice.model.errors import Conflict, Invalid, NotFound
 from pumice.model.rules import Rules
 from pumice.operations import retry as again
@@ -27,7 +27,6 @@ T = TypeVar("T")
 
 LOOKED_AFTER_SECONDS = 60.0
 """An operation that could go on, and that nobody took up for so long, counts as stuck."""
-
 _COLOURS = {"done": "green", "failed": "red", "retry": "yellow", "undoing": "yellow", "waiting": "cyan"}
 
 
@@ -164,7 +163,9 @@ def _history(lines: Sequence[log.Row]) -> Table:
 async def _opened(settings: Settings) -> AsyncIterator[Database]:
     """The database, if there is one of this version: who looks into it must not change it."""
     url = settings.database()
-    if not await asyncio.to_thread(schema.is_current, url):
+    with waiting_is_told(f"Waiting for {shown(url)} …"):
+        found = await asyncio.to_thread(schema.is_current, url)
+    if not found:
         raise Invalid(f"There is no database of this version at {shown(url)}; 'pumice db upgrade' makes it.")
     db = open_database(url)
     try:

@@ -211,7 +211,9 @@ async def accelerated(settings: Settings) -> Finding:
     cache = settings.state_dir.absolute() / "compute/cache/accelerator.json"
     with tempfile.TemporaryDirectory() as folder:
         try:
-            chosen = await accelerator.choose(cache if cache.exists() else Path(folder) / "accelerator.json")
+            chosen = await accelerator.choose(
+                cache if os.access(cache, os.R_OK) else Path(folder) / "accelerator.json"
+            )
         except Misconfigured as error:
             cure = "apt-get install qemu-system-x86"
             return Finding("accelerator", Verdict.MISSING, str(error), NO_SERVERS, cure)

@@ -1,9 +1,17 @@
 """What commands print: tables for a person, JSON for a program."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Timer
+
 import orjson
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+SILENT_SECONDS = 1.0
+"""After which a command says what it waits for."""
 
 
 def console() -> Console:
@@ -30,3 +38,14 @@ def print_json(value: object) -> None:
     # The columns of a row are named by a subclass of str, which orjson otherwise refuses as a key.
     option = orjson.OPT_INDENT_2 | orjson.OPT_NAIVE_UTC | orjson.OPT_NON_STR_KEYS
     print(orjson.dumps(value, option=option, default=str).decode())
+
+
+@contextmanager
+def waiting_is_told(words: str) -> Iterator[None]:
+    """Say, to the person at the terminal, what is waited for when that takes longer than a second."""
+    saying = Timer(SILENT_SECONDS, lambda: print(words, file=sys.stderr, flush=True))
+    saying.start()
+    try:
+        yield
+    finally:
+        saying.cancel()

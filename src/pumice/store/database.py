@@ -185,10 +185,11 @@ def sqlstate(error: Exception) -> str:
     return getattr(getattr(error, "orig", None), "sqlstate", None) or ""
 
 
-def open_database(url: str, role: str = "") -> Database:
+def open_database(url: str, role: str = "", patience: float = BUSY_SECONDS) -> Database:
     """Open the database of ``url``: ``sqlite:////var/lib/pumice/pumice.db``, ``postgresql://user@host/pumice``.
 
-    ``role`` is how this process is called in PostgreSQL.
+    ``role`` is how this process is called in PostgreSQL; ``patience`` how long a server that does not answer is
+    asked again, in seconds.
     """
     try:
         parsed = sa.make_url(url)
@@ -198,7 +199,7 @@ def open_database(url: str, role: str = "") -> Database:
     if kind == "postgresql":
         from pumice.store.postgres import PostgresDatabase
 
-        return PostgresDatabase(parsed, role)
+        return PostgresDatabase(parsed, role, patience)
     if kind != "sqlite" or not parsed.database:
         shown = parsed.render_as_string()
         raise Misconfigured(f"The database URL '{shown}' is not of the form sqlite:///PATH or postgresql://…")

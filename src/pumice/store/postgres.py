@@ -71,7 +71,9 @@ class PostgresDatabase:
 
     poll_seconds = 10.0
 
-    def __init__(self, url: str | sa.URL, role: str = "") -> None:
+    def __init__(self, url: str | sa.URL, role: str = "", patience: float = BUSY_SECONDS) -> None:
+        self._patience = patience
+        """Seconds for which a transaction is run again that met trouble of the database."""
         self._name = f"{NAMES} {role} process {os.getpid()}".replace("  ", " ")
         """How this process shows in ``pg_stat_activity``."""
         self.meter = Meter()
@@ -114,7 +116,7 @@ class PostgresDatabase:
         async with self._turns.take(work, args), self._writers:
             once = functools.partial(self._write, work, *args, **kw)
             try:
-                result, topics = await _until_done(once, self._again, self.meter)
+                result, topics = await _until_done(once, self._again, self.meter, self._patience)
             except Trouble:
                 self._tell(MISSED)  # it may have been committed all the same
                 raise
@@ -130,7 +132,7 @@ class PostgresDatabase:
                 result, _ = await connection.run_sync(lambda sync: _run(sync, work, *args, **kw))
                 return result
 
-        return await _until_done(once, asyncio.Lock(), self.meter)
+        return await _until_done(once, asyncio.Lock(), self.meter, self._patience)
 
     async def _write(
         self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs
@@ -146,7 +148,7 @@ class PostgresDatabase:
                     raise
                 await connection.invalidate()
                 has_committed = functools.partial(self._has_committed, number, seal)
-                if not await _until_done(has_committed, asyncio.Lock(), self.meter):
+                if not await _until_done(has_committed, asyncio.Lock(), self.meter, self._patience):
                     raise
         await self._forget_seals()
         return result, topics
@@ -243,12 +245,14 @@ def _run(
     return work(tx, *args, **kw), tx.topics
 
 
-async def _until_done(once: Callable[[], Awaitable[T]], again: asyncio.Lock, meter: Meter) -> T:
+async def _until_done(
+    once: Callable[[], Awaitable[T]], again: asyncio.Lock, meter: Meter, patience: float
+) -> T:
     """Run it; while the database asks for that, or does not answer, run it again, with ``again`` in hand.
 
-    Raises ``Trouble`` when it has not succeeded for long.
+    Raises ``Trouble`` when it has not succeeded for ``patience`` seconds.
     """
-    give_up = time.monotonic() + BUSY_SECONDS
+    give_up = time.monotonic() + patience
     races = 0
     try:
         return await once()

@@ -16,6 +16,8 @@ from pumice.store.database import Database, Transaction, alone, open_database
 HEAD = "0002"
 """The newest version in ``migrations/versions``; a test holds the two together."""
 
+LOOK_SECONDS = 3.0
+"""How long a command that only looks asks a server that does not answer."""
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 
@@ -33,13 +35,13 @@ def upgrade(url: str) -> str | None:
 
 
 def is_current(url: str) -> bool:
-    """Whether there is a database of this version. One that is not there is not made."""
+    """Whether there is a database of this version. One that is not there is not made, nor long waited for."""
     parsed = sa.make_url(url)
     if parsed.get_backend_name() == "sqlite" and not (parsed.database and Path(parsed.database).exists()):
         return False
 
     async def work() -> bool:
-        db = open_database(url)
+        db = open_database(url, patience=LOOK_SECONDS)
         try:
             return await _recorded(db) == HEAD
         finally:

@@ -5,7 +5,6 @@ import os
 import shutil
 import sys
 import tempfile
-import traceback
 from pathlib import Path
 
 import structlog
@@ -66,16 +65,18 @@ async def _tour(settings: Settings, screen: Screen, *, stay: bool) -> int:
     async with Serving(settings) as serving:
         telling = asyncio.create_task(_tell(serving.whole, serving.url, image, screen))
         stopping = asyncio.create_task(serving.until_told_to_stop())
-        await asyncio.wait({telling, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        telling.cancel()
-        code = await telling
-        if stay and code == 0:
-            dashboard(settings, serving.url, screen)
-            await stopping
-            screen.console.print("\nStopping: the steps in hand are finished…")
-        stopping.cancel()
-        if not stay:
-            await stop_daemons(serving.whole.daemons, force=True)
+        try:
+            await asyncio.wait({telling, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            telling.cancel()
+            code = await telling
+            if stay and code == 0:
+                dashboard(settings, serving.url, screen)
+                await stopping
+                screen.console.print("\nStopping: the steps in hand are finished…")
+        finally:
+            stopping.cancel()
+            if not stay:
+                await stop_daemons(serving.whole.daemons, force=True)
     return code
 
 
@@ -92,7 +93,7 @@ async def _tell(whole: Whole, url: str, image: Path, screen: Screen) -> int:
         why = "Interrupted." if isinstance(error, asyncio.CancelledError) else error
         screen.console.print(f"\n[bold red]The tour ended early.[/] {why}")
         if isinstance(error, OSError):
-            screen.console.print(traceback.format_exc(), markup=False)
+            logger.exception("tour.failed")
         await _clear_up(tour)
         screen.console.print(
             "'pumice doctor' says what this machine lacks, 'pumice operations list' what happened."

@@ -1,5 +1,7 @@
 """How the tour looks: a heading per story, a line per step with its time, a bar for what takes long."""
 
+import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,12 +9,28 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from pumice.model.errors import PumiceError
+
+
+class NobodyReads(PumiceError):
+    """What the tour's words were piped into has ended."""
+
+
+class _Console(Console):
+    """Raises ``NobodyReads`` once, when what it writes to is gone, and is silent from then on."""
+
+    def on_broken_pipe(self) -> None:
+        """Called by Rich where printing met a broken pipe."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise NobodyReads("Nobody reads what it tells.")
+
 
 class Screen:
     """Tells the tour to a terminal, or plainly to a file."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False)
+        self.console = console or _Console(highlight=False)
 
     def story(self, number: int, title: str) -> None:
         """Begin a story."""

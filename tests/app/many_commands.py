@@ -1,0 +1,80 @@
+"""Runs many commands from one process that has loaded everything once.
+
+Standard input is a JSON list of lists of words; standard output a JSON list of exit codes and what was written.
+With ``--no-reader`` nobody reads what the commands print.
+"""
+
+import json
+import os
+import signal
+import sys
+import tempfile
+from typing import IO
+
+LIMIT = 30
+"""Seconds until a command that goes on is killed."""
+
+
+def main() -> None:
+    import alembic.command
+    import uvicorn
+
+    import pumice.app.audit
+    import pumice.app.doctor
+    import pumice.app.serve
+    import pumice.app.tour.run
+
+    del alembic, uvicorn, pumice
+    begun = [begin(words, reader="--no-reader" not in sys.argv) for words in json.load(sys.stdin)]
+    print(json.dumps([end(child, output) for child, output in begun]))
+
+
+def begin(words: list[str], *, reader: bool) -> tuple[int, IO[bytes]]:
+    output = tempfile.TemporaryFile()  # noqa: SIM115 (read and closed at the end)
+    sys.stdout.flush()
+    if (child := os.fork()) == 0:
+        become(words, output, reader=reader)
+    return child, output
+
+
+def end(child: int, output: IO[bytes]) -> tuple[int, str]:
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    with output:
+        output.seek(0)
+        return code, output.read().decode()
+
+
+def become(words: list[str], output: IO[bytes], *, reader: bool) -> None:
+    from pumice.app import cli
+
+    signal.alarm(LIMIT)
+    ends = os.pipe()
+    os.close(ends[0])
+    os.dup2(output.fileno() if reader else ends[1], 1)
+    os.dup2(output.fileno(), 2)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    sys.argv = ["pumice", *words]
+    code = 0
+    try:
+        cli.main()
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+        code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        code = 1
+    finally:
+        try:
+            sys.stdout.flush()
+        except OSError:
+            traceback_of_a_flush = "Exception ignored: BrokenPipeError at the end"
+            print(traceback_of_a_flush, file=sys.stderr)
+        sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

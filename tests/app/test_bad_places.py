@@ -1,0 +1,158 @@
+"""Every command in every bad place: one sentence and an exit code, and never a traceback."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from pumice.app import cli
+from pumice.store import schema
+
+NOBODY = 65534
+SERVING = {"serve", "api", "scheduler", "volume", "compute", "tour"}
+"""Commands that go on where they can: they are tried only in places where they cannot."""
+
+
+def commands(command: Any = None, words: tuple[str, ...] = ()) -> Iterator[list[str]]:
+    """Each command there is, with something for each argument that it asks for."""
+    command = command or typer.main.get_command(cli.app)
+    inner: dict[str, Any] = getattr(command, "commands", {})
+    for name, each in inner.items():
+        yield from commands(each, (*words, name))
+    if not inner:
+        arguments = [one for one in command.params if one.param_type_name == "argument" and one.required]
+        stay = ["--stay"] if words == ("tour",) else []  # else it looks for a place of its own
+        yield [*words, *stay, *("00000000" for _ in arguments)]
+
+
+def told(
+    place: Path, which: list[list[str]], *flags: str, user: int | None = None, **environment: str
+) -> list[tuple[str, int, str]]:
+    """What each command says about a state directory, and its exit code."""
+    asked = [["--state-dir", str(place), *words] for words in which]
+    done = subprocess.run(
+        [sys.executable, Path(__file__).with_name("many_commands.py"), *flags],
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        user=user,
+        cwd="/",
+        env={**os.environ, "HOME": "/nonexistent", "PYTHONPATH": os.pathsep.join(sys.path), **environment},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return [
+        (" ".join(words), code, output)
+        for words, (code, output) in zip(which, json.loads(done.stdout), strict=True)
+    ]
+
+
+def assert_plain(found: list[tuple[str, int, str]]) -> None:
+    for command, code, output in found:
+        assert code in (0, 1, 2), f"{command} ended with {code}: {output}"
+        assert "Traceback" not in output and "Exception ignored" not in output, f"{command}: {output}"
+        if code == 1 and output.startswith("pumice:"):
+            assert output.count("\n") == 1, f"{command} is not told in one sentence: {output}"
+            assert "This is a bug" not in output, f"{command}: {output}"
+
+
+def test_every_command_is_tried() -> None:
+    assert {"serve", "doctor", "audit", "settings"} < {words[0] for words in commands()}
+
+
+def looking() -> list[list[str]]:
+    return [words for words in commands() if words[0] not in SERVING]
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own of 4 MiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounting = ["mount", "-t", "tmpfs", "-o", "size=4m,mode=0777", "tmpfs", place]
+    if subprocess.run(mounting, check=False, capture_output=True).returncode:
+        pytest.skip("this machine does not let the test mount a tmpfs")
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+def fill(disk: Path) -> None:
+    with (disk / "ballast").open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError:
+            return
+
+
+def test_where_nobody_may_write(tmp_path: Path) -> None:
+    place = tmp_path / "closed"
+    place.mkdir(mode=0o700)
+    schema.upgrade(f"sqlite:///{place}/pumice.db")
+    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        folder.chmod(0o755)
+    assert_plain(told(place, list(commands()), user=NOBODY))
+    assert_plain(told(place / "below", list(commands()), user=NOBODY))
+
+
+def test_where_a_file_is(tmp_path: Path) -> None:
+    place = tmp_path / "file"
+    place.write_text("not a directory")
+    assert_plain(told(place, list(commands())))
+
+
+def test_on_a_full_disk_with_a_database(disk: Path) -> None:
+    schema.upgrade(f"sqlite:///{disk}/pumice.db")
+    fill(disk)
+    assert_plain(told(disk, looking()))
+
+
+def test_on_a_full_disk_without_one(disk: Path) -> None:
+    fill(disk)
+    assert_plain(told(disk, list(commands())))
+
+
+def test_where_nothing_is(tmp_path: Path) -> None:
+    found = told(tmp_path / "nothing", [words for words in looking() if words[0] not in ("db", "audit")])
+    assert_plain(found)
+    assert not (tmp_path / "nothing").exists(), "looking made something"
+
+
+@pytest.mark.parametrize("content", [b"", b"no database at all" * 100])
+def test_where_the_database_is_none(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "pumice.db").write_bytes(content)
+    assert_plain(told(tmp_path, looking()))
+
+
+def test_where_the_database_is_of_a_later_version(tmp_path: Path) -> None:
+    import sqlite3
+
+    schema.upgrade(f"sqlite:///{tmp_path}/pumice.db")
+    with sqlite3.connect(tmp_path / "pumice.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    assert_plain(told(tmp_path, list(commands())))
+
+
+def test_where_the_database_server_is_down(tmp_path: Path) -> None:
+    url = "postgresql://pumice:secret@127.0.0.1:1/pumice"
+    which = [words for words in looking() if words[0] not in ("audit", "db")]  # those wait for it longer
+    found = told(tmp_path, which, PUMICE_DATABASE_URL=url)
+    assert_plain(found)
+    assert all("secret" not in output for _, _, output in found)
+
+
+def test_where_nobody_reads_on(tmp_path: Path) -> None:
+    schema.upgrade(f"sqlite:///{tmp_path}/pumice.db")
+    assert_plain(told(tmp_path, looking(), "--no-reader"))
+
+
+def test_without_a_terminal(tmp_path: Path) -> None:
+    schema.upgrade(f"sqlite:///{tmp_path}/pumice.db")
+    assert_plain(told(tmp_path, looking(), TERM="", LANG="C", COLUMNS="0"))
