@@ -14,7 +14,8 @@ from pumice.model.rules import UNLIMITED, Rules
 from pumice.model.volume import Volume
 from pumice.operations.course import no_faults
 from pumice.operations.harness import quiet, working
-from pumice.store import messages, pools, services, volumes
+from pumice.store import messages, operations, pools, services, volumes
+from pumice.store.database import Transaction
 from pumice.volumes import create, delete
 
 ENDLESS = {"volumes": UNLIMITED, "gigabytes": UNLIMITED, "per_volume_gigabytes": UNLIMITED}
@@ -45,6 +46,16 @@ async def made(world: FakeWorld, size: int = 1) -> Volume:
 
 async def told(world: FakeWorld) -> list[str]:
     return [row["text"] for row in await world.db.read(messages.visible, TENANT)]
+
+
+async def told_to_operators(world: FakeWorld) -> str:
+    """What the operation that failed last says of its last failed step."""
+
+    def work(tx: Transaction) -> str:
+        [newest] = operations.page(tx, states=("failed",), kind=None, subject=None, limit=1)
+        return str(next(line["error"] for line in operations.lines(tx, newest["id"]) if line["error"]))
+
+    return await world.db.read(work)
 
 
 async def claimed(world: FakeWorld) -> dict[str, int]:
@@ -116,7 +127,9 @@ async def test_when_every_backend_has_failed_the_tenant_reads_why() -> None:
             backend.fail_next["create"] = Elsewhere("The disk is broken.")
         assert (await made(world)).status == "error"
         [text] = await told(world)
-        assert text.startswith("The disk is broken. No valid backend was found: IgnoreAttempted left none")
+        assert text.startswith(
+            "The disk is broken. No valid backend was found: every pool that suits it was tried"
+        )
 
 
 async def test_what_is_the_fault_of_the_request_is_not_tried_elsewhere() -> None:
@@ -147,7 +160,11 @@ async def test_with_every_service_down_a_create_ends_in_an_explained_error() -> 
     async with world_of(only=100) as world:
         await world.db.write(services.silence, [(VOLUME, "here@only")])
         assert (await made(world)).status == "error"
-        assert await told(world) == ["No valid backend was found: no volume service is up."]
+        assert await told(world) == ["No valid backend was found: every volume service is down or disabled."]
+        assert "here@only was not heard from since" in await told_to_operators(world)
+        await world.db.write(services.set_disabled, VOLUME, "here@only", True, "being repaired")
+        assert (await made(world)).status == "error"
+        assert "here@only is disabled: being repaired" in await told_to_operators(world)
 
 
 async def test_a_report_of_a_backend_leaves_the_claims_in_its_pools_alone() -> None:

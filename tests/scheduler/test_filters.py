@@ -5,8 +5,8 @@ from pools import a_pool, a_request
 
 from pumice.model.errors import NoValidBackend
 from pumice.model.rules import Rules
-from pumice.scheduler.choose import choose
-from pumice.scheduler.filters import availability_zone, capabilities, capacity
+from pumice.scheduler.choose import _WORDS, choose
+from pumice.scheduler.filters import FILTERS, availability_zone, capabilities, capacity
 from pumice.scheduler.request import Request
 
 RULES = Rules()
@@ -133,20 +133,34 @@ def test_a_clone_is_made_where_its_origin_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "name"),
+    ("wanted", "name", "told", "detail"),
     [
-        (a_request(availability_zone="east"), "AvailabilityZoneFilter"),
-        (a_request(only_host="there@one"), "SameBackend"),
-        (a_request(left_out=frozenset({"here@one#a"})), "IgnoreAttempted"),
-        (a_request(10**6), "CapacityFilter"),
-        (a_request(extra_specs={"media": "ssd"}), "CapabilitiesFilter"),
+        (a_request(availability_zone="east"), "AvailabilityZoneFilter", "zone east", "it is in "),
+        (a_request(only_host="there@one"), "SameBackend", "what it is made of", "not on there@one"),
+        (
+            a_request(left_out=frozenset({"here@one#a"})),
+            "IgnoreAttempted",
+            "was tried",
+            "here@one#a: it was tried",
+        ),
+        (a_request(10**6), "CapacityFilter", "room for 1000000 GiB", "claimed"),
+        (
+            a_request(extra_specs={"media": "ssd", "thin_provisioning_support": "<is> True"}),
+            "CapabilitiesFilter",
+            "its volume type",
+            "here@one#a: 'media' is not reported, and 'ssd' is asked for",
+        ),
     ],
 )
-def test_the_error_names_the_filter_that_left_no_pool(wanted: Request, name: str) -> None:
-    with pytest.raises(NoValidBackend, match=f"{name} left none of 1 pool"):
-        choose([a_pool()], wanted, RULES)
+def test_the_error_names_the_filter_that_left_no_pool(
+    wanted: Request, name: str, told: str, detail: str
+) -> None:
+    with pytest.raises(NoValidBackend, match=f"{name} left none of 1 pool") as failed:
+        choose([a_pool(thin=True)], wanted, RULES)
+    assert told in str(failed.value)
+    assert detail in failed.value.detail and detail not in str(failed.value)
+    assert "thin_provisioning_support" not in failed.value.detail, "what is met is not told"
 
 
-def test_the_error_says_when_no_service_is_up() -> None:
-    with pytest.raises(NoValidBackend, match="no volume service is up"):
-        choose([], a_request(), RULES)
+def test_every_filter_has_words_for_what_it_leaves() -> None:
+    assert FILTERS.keys() == _WORDS.keys()

@@ -14,6 +14,9 @@ Three branches matter to the operation engine:
 class PumiceError(Exception):
     """The root. ``str(error)`` is the message shown to the user."""
 
+    detail = ""
+    """What only an operator may know of it."""
+
 
 # --- what a caller can do something about -------------------------------------------------------
 
@@ -59,6 +62,10 @@ class TooLarge(PumiceError):
 
 class NoValidBackend(PumiceError):
     """No pool (or no compute host) passes the filters."""
+
+    def __init__(self, message: str, detail: str = "") -> None:
+        super().__init__(message)
+        self.detail = detail
 
 
 class Trouble(PumiceError):

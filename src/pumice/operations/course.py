@@ -175,7 +175,8 @@ class Course:
         assert step is not None
         in_time = time.time() < op.deadline
         trouble = isinstance(error, Trouble) and line is not None
-        lines = [replace(line, outcome="failed", error=str(error))] if line else []
+        told = " ".join(filter(None, (str(error), error.detail)))
+        lines = [replace(line, outcome="failed", error=told)] if line else []
         if op.state == "undoing" or (
             trouble and op.tries < (self.rules.patience.tries or step.tries) and in_time
         ):

@@ -1,25 +1,75 @@
 """Choose a pool: the best of those that pass every filter, or an explanation of why none does."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from pumice.model.errors import NoValidBackend
 from pumice.model.rules import Rules
 from pumice.model.volume import Pool
-from pumice.scheduler.filters import FILTERS
+from pumice.scheduler.filters import FILTERS, reported
 from pumice.scheduler.request import Request
+from pumice.scheduler.specs import matches
 from pumice.scheduler.weighers import order
+
+MOST_TOLD = 10
+"""Pools that an explanation tells of one by one."""
 
 
 def choose(pools: Sequence[Pool], request: Request, rules: Rules) -> Pool:
-    """The pool for ``request``. Raises ``NoValidBackend`` naming the filter that left none."""
-    if not pools:
-        raise NoValidBackend("No valid backend was found: no volume service is up.")
+    """The pool for ``request``, of at least one. Raises ``NoValidBackend`` naming the filter that left none.
+
+    Its message tells a tenant what was asked for in vain; its detail tells an operator what each pool has.
+    """
     left = list(pools)
     for name, passes in FILTERS.items():
         before, left = left, [pool for pool in left if passes(pool, request)]
         if not left:
+            in_vain, figures = _WORDS[name]
+            told = "; ".join(f"{pool.name}: {figures(pool, request)}" for pool in before[:MOST_TOLD])
             raise NoValidBackend(
-                f"No valid backend was found: {name} left none of {len(before)} pool(s) for "
-                f"{request.size} GiB in zone {request.availability_zone}."
+                f"No valid backend was found: {in_vain(request)} ({name} left none of {len(before)} pool(s)).",
+                told,
             )
     return order(left, request, rules)[0]
+
+
+def _room(pool: Pool, _request: Request) -> str:
+    kind = f"thin, over-subscribed {pool.max_over_subscription_ratio:g} times" if pool.thin else "thick"
+    return (
+        f"{pool.free_gb:g} of {pool.total_gb:g} GiB are free, {pool.claimed_gb} claimed, "
+        f"{pool.reserved_percentage} % reserved ({kind})"
+    )
+
+
+def _unmet(pool: Pool, request: Request) -> str:
+    has = reported(pool)
+    return ", ".join(
+        f"'{name}' is {has.get(name, 'not reported')}, and '{wanted}' is asked for"
+        for name, wanted in request.capabilities().items()
+        if name not in has or not matches(str(has[name]), wanted)
+    )
+
+
+_WORDS: Mapping[str, tuple[Callable[[Request], str], Callable[[Pool, Request], str]]] = MappingProxyType(
+    {
+        "AvailabilityZoneFilter": (
+            lambda request: f"no pool is in the availability zone {request.availability_zone}",
+            lambda pool, _: f"it is in {pool.availability_zone}",
+        ),
+        "SameBackend": (
+            lambda _: "the backend that holds what it is made of is down or disabled",
+            lambda _, request: f"it is not on {request.only_host}",
+        ),
+        "IgnoreAttempted": (
+            lambda _: "every pool that suits it was tried, and failed",
+            lambda *_: "it was tried",
+        ),
+        "CapacityFilter": (lambda request: f"no pool has room for {request.size} GiB", _room),
+        "CapabilitiesFilter": (lambda _: "no pool offers what its volume type asks for", _unmet),
+        "DriverFilter": (
+            lambda _: "no backend takes such a volume",
+            lambda pool, _: f"filter_function is {pool.capabilities.get('filter_function')}",
+        ),
+    }
+)
+"""Of each filter: what was asked for in vain, and what a pool has of it."""

@@ -41,17 +41,17 @@ def capacity(pool: Pool, request: Request) -> bool:
     return free * ratio >= request.size
 
 
+def reported(pool: Pool) -> Mapping[str, Any]:
+    """What a pool says that it can do, by the names that extra specs use."""
+    return {"thin_provisioning_support": pool.thin, **pool.capabilities}
+
+
 def capabilities(pool: Pool, request: Request) -> bool:
     """Every extra spec of the type that speaks of capabilities is met by what the pool reports."""
-    known: dict[str, Any] = {"thin_provisioning_support": pool.thin, **pool.capabilities}
-    for key, wanted in request.extra_specs.items():
-        scope, scoped, rest = key.partition(":")
-        if scoped and scope != "capabilities":
-            continue
-        name = rest if scoped else key
-        if name not in known or not matches(str(known[name]), wanted):
-            return False
-    return True
+    has = reported(pool)
+    return all(
+        name in has and matches(str(has[name]), wanted) for name, wanted in request.capabilities().items()
+    )
 
 
 def driver(pool: Pool, request: Request) -> bool:

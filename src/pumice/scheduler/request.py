@@ -16,3 +16,12 @@ class Request:
     """The bytes to begin with are there (``host@backend``)."""
     left_out: frozenset[str] = frozenset()
     """Pools that were tried already."""
+
+    def capabilities(self) -> Mapping[str, str]:
+        """The extra specs that speak of a pool's capabilities, by the names that pools use."""
+        scoped = {key: key.partition(":") for key in self.extra_specs}
+        return {
+            (rest if colon else key): self.extra_specs[key]
+            for key, (scope, colon, rest) in scoped.items()
+            if not colon or scope == "capabilities"
+        }

@@ -91,6 +91,18 @@ def is_up(service: Row, down_seconds: float) -> bool:
     return bool(service["updated_at"] >= now() - timedelta(seconds=down_seconds))
 
 
+def why_not(tx: Transaction, binary: str, down_seconds: float) -> str:
+    """Of each service of a binary, why it is given nothing: for an operator who asks why there is none."""
+    rows = every(tx, binary=binary)
+    told = []
+    for row in rows:
+        if row["disabled"]:
+            told.append(f"{row['host']} is disabled: {row['disabled_reason'] or 'no reason was given'}")
+        elif not is_up(row, down_seconds):
+            told.append(f"{row['host']} was not heard from since {row['updated_at']:%Y-%m-%d %H:%M:%S} UTC")
+    return "; ".join(told) or f"no {binary} was ever started"
+
+
 def uuids(tx: Transaction) -> dict[str, str | None]:
     """The uuids of the volume services by ``host@backend``; None for a cluster, which has many."""
     query = sa.select(_s.host, _s.uuid, _s.cluster).where(_s.binary == VOLUME_BINARY)

@@ -21,7 +21,7 @@ from pumice.host import luks
 from pumice.host.thread import in_thread
 from pumice.images.for_volume import image_for_volume
 from pumice.images.inspect import inspect_image
-from pumice.model.errors import Invalid, InvalidState, NotFound
+from pumice.model.errors import Invalid, InvalidState, NotFound, NoValidBackend
 from pumice.model.ids import SnapshotId, VolumeId, new_id
 from pumice.model.rules import Rules
 from pumice.model.scope import Scope
@@ -33,7 +33,7 @@ from pumice.operations.operation import Operation, Step, Verb, enqueue, schedule
 from pumice.operations.places import volume_host
 from pumice.scheduler.choose import choose
 from pumice.scheduler.request import Request
-from pumice.store import keys, messages, pools, quotas, snapshots, volumes
+from pumice.store import keys, messages, pools, quotas, services, snapshots, volumes
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
@@ -228,7 +228,11 @@ def claim_space(tx: Transaction, op: Operation[CreateParams], rules: Rules) -> N
         only_host=host_of(asked.origin_pool) if asked.origin_pool else None,
         left_out=frozenset(op.notes.get("left_out", ())),
     )
-    pool = choose(pools.alive(tx, rules.service_down_seconds), request, rules)
+    alive = pools.alive(tx, rules.service_down_seconds)
+    if not alive:
+        why = services.why_not(tx, services.VOLUME_BINARY, rules.service_down_seconds)
+        raise NoValidBackend("No valid backend was found: every volume service is down or disabled.", why)
+    pool = choose(alive, request, rules)
     pools.claim(tx, pool.name, asked.size)
     volumes.place(tx, asked.volume_id, pool.name)
     op.notes["pool"] = pool.name
