@@ -109,6 +109,8 @@ def _reason(error: Mapping[str, Any]) -> str:
     """What is wrong, in the words of JSON Schema where clients look for them."""
     if error["type"] == "greater_than_equal":
         return f"{error['input']} is less than the minimum of {error['ctx']['ge']}"
+    if error["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        return "It must be a JSON object"
     if error["type"] == "less_than_equal":
         return f"{error['input']} is greater than the maximum of {error['ctx']['le']}"
     return str(error["msg"]).removeprefix("Value error, ")
