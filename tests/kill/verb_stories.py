@@ -193,6 +193,14 @@ def a_connection(pumice: Victim) -> Stage:
     return stage
 
 
+def connect_again(pumice: Victim, stage: Stage) -> httpx.Response:
+    return pumice.http.put(f"{ATTACHMENTS}/{stage['link']}", json={"attachment": {"connector": CONNECTOR}})
+
+
+def is_still_connected(pumice: Victim, stage: Stage, well: bool) -> None:
+    is_connected(pumice, stage, True)
+
+
 def disconnect(pumice: Victim, stage: Stage) -> httpx.Response:
     return pumice.http.delete(f"{ATTACHMENTS}/{stage['link']}")
 
@@ -362,6 +370,7 @@ STORIES = {
     "snapshot.create": VerbStory(a_volume, create_snapshot, snapshot_was_made),
     "snapshot.delete": VerbStory(a_snapshot, delete_snapshot, snapshot_is_gone),
     "attachment.connect": VerbStory(a_volume, connect, is_connected),
+    "attachment.renew": VerbStory(a_connection, connect_again, is_still_connected),
     "attachment.disconnect": VerbStory(a_connection, disconnect, volume_is_free),
     "server.boot": VerbStory(a_bootable_volume, boot, runs),
     "server.delete": VerbStory(a_server, delete_server, server_is_gone),

@@ -218,3 +218,31 @@ async def test_the_volumes_of_another_host_are_not_exported_here(world: FakeWorl
     world.hands.targets.pop(f"{HOST}@one" if place else f"{HOST}@two")
     await loop.run()
     assert not admitted(world, link)
+
+
+async def test_where_a_daemon_has_another_address_its_attachments_are_told(
+    world: FakeWorld, loop: Repair
+) -> None:
+    link = await connected(world)
+    world.target.portals = ("192.0.2.7:3270", "192.0.2.8:3270")
+    await loop.run()
+    told = await world.db.read(attachments.find, link.id)
+    assert told is not None
+    assert told.portal is not None
+    assert (told.portal["portal"], told.portal["others"]) == ("192.0.2.7:3270", ["192.0.2.8:3270"])
+    assert admitted(world, told)
+    assert await exports.look(world.hands) == []
+
+
+async def test_a_daemon_that_was_restarted_under_another_name_is_told_with_what_it_exports(
+    world: FakeWorld, loop: Repair
+) -> None:
+    link = await connected(world)
+    world.target.forget()
+    world.target.prefix = "iqn.2031-01.org.moved"
+    await loop.run()
+    told = await world.db.read(attachments.find, link.id)
+    assert told is not None
+    assert told.portal is not None
+    assert told.portal["iqn"] == f"iqn.2031-01.org.moved:volume-{link.volume_id}"
+    assert admitted(world, told)

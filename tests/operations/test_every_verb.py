@@ -12,7 +12,7 @@ import pytest
 from fake_world import CONNECTOR, FLAVOR, HOST, TENANT, FakeWorld, fake_world
 
 from pumice.app.verbs import VERBS
-from pumice.attachments import connect, disconnect
+from pumice.attachments import connect, disconnect, renew
 from pumice.backends.fake import FakeBackend
 from pumice.hypervisor.contract import Power
 from pumice.model.ids import ServerId
@@ -360,6 +360,24 @@ async def check_disconnect(world: FakeWorld, stage: Stage, well: bool) -> None:
 
 scenario(connect.CONNECT, a_volume, begin_connect, check_connect)
 scenario(disconnect.DISCONNECT, a_connection, begin_disconnect, check_disconnect)
+
+
+async def begin_renew(world: FakeWorld, stage: Stage) -> str:
+    def accept(tx: Any) -> Any:
+        return renew.accept(tx, TENANT, attachments.get(tx, TENANT, stage["link"]), dict(CONNECTOR))
+
+    return str(await world.db.write(accept))
+
+
+async def check_renew(world: FakeWorld, stage: Stage, well: bool) -> None:
+    link = await world.db.read(attachments.find, stage["link"])
+    assert link is not None
+    assert link.portal is not None
+    assert link.portal["portal"] == world.target.portals[0]
+    assert await world.volume_status(stage["volume"]) == "attaching"
+
+
+scenario(renew.RENEW, a_connection, begin_renew, check_renew)
 
 
 # --- servers ------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pumice.attachments import connect, disconnect
+from pumice.attachments import connect, disconnect, renew
 from pumice.model.errors import Misconfigured
 from pumice.operations.operation import DEADLINES, Verb
 from pumice.servers import attach_volume, boot, console, detach_volume, power, repair_disks
@@ -37,6 +37,7 @@ VERBS: tuple[Verb[Any], ...] = (
     delete_snapshot.DELETE_SNAPSHOT,
     connect.CONNECT,
     disconnect.DISCONNECT,
+    renew.RENEW,
     boot.BOOT,
     delete_server.DELETE_SERVER,
     attach_volume.ATTACH_VOLUME,

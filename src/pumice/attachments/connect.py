@@ -11,7 +11,7 @@ If it fails, a new attachment is gone again, and a known one is as it was before
 from dataclasses import dataclass
 from typing import Any
 
-from pumice.attachments import exports
+from pumice.attachments import exports, renew
 from pumice.attachments.reserve import link, reserve
 from pumice.model.errors import InvalidState
 from pumice.model.ids import new_id
@@ -69,7 +69,7 @@ def accept_known(
     connector: dict[str, Any],
     parent: Operation[Any] | None = None,
 ) -> str | None:
-    """Connect a reserved attachment; the operation's id. None when the same initiator is connected already.
+    """Connect a reserved attachment; the operation's id. For an initiator that is connected: where, by now.
 
     Raises ``NotFound``, ``Invalid`` or ``InvalidState``.
     """
@@ -80,7 +80,7 @@ def accept_known(
             attachment.connector.get("initiator") == connector.get("initiator")
             and attachment.portal is not None
         ):
-            return None
+            return renew.accept(tx, who, attachment, connector, parent)
         raise InvalidState("Invalid attachment: it is connected, or being connected, to an initiator already.")
     operation_id = new_id()
     columns = account | {"device": attachment.device or _device(connector), "operation_id": operation_id}

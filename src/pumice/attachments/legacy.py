@@ -14,7 +14,7 @@ completes. Of two ``attach`` at once one wins, because it moves the volume in th
 from collections.abc import Sequence
 from typing import Any
 
-from pumice.attachments import connect
+from pumice.attachments import connect, renew
 from pumice.attachments.release import (
     refuse_if_any_is_a_servers,
     refuse_if_server_uses,
@@ -75,7 +75,7 @@ def initialize(
     connected = [one for one in found if one.connector is not None]
     for one in connected:
         if _initiator(one) == connector.get("initiator") and one.status != A.DETACHING:
-            return one, one.operation_id
+            return one, renew.accept(tx, who, one, connector)
     if connected and not volume.multiattach:
         raise InvalidState(f"Invalid volume: Volume {volume.id} is connected to another initiator.")
     attached = [one for one in found if one.status == A.ATTACHED and one.connector is None]

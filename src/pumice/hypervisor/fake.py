@@ -6,6 +6,7 @@ Held to the same conformance suite as the real thing. What it can be told beyond
 * ``delay``                               seconds that every call takes
 * ``told``                                attachments whose secrets it was told, while their disks are in
 * ``guests_keep_disks``                   running guests let no disk go
+* ``sources``                             where each disk was found when it was plugged in, by serial number
 
 Given a directory, it remembers its machines there, one small file each, so that they outlive the process as
 real guests do. Passwords are not remembered, as libvirt does not remember them.
@@ -17,7 +18,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pumice.hypervisor.contract import Connector, Disk, IscsiSource, Machine, Power
+from pumice.hypervisor.contract import (
+    BlockSource,
+    Connector,
+    Disk,
+    FileSource,
+    IscsiSource,
+    Machine,
+    NvmeSource,
+    Power,
+)
 from pumice.model.errors import GuestKeepsDisk, InvalidState, NotFound
 from pumice.model.ids import AttachmentId, ServerId
 from pumice.model.units import GIB
@@ -42,6 +52,7 @@ class FakeHypervisor:
         self.delay = delay
         self.guests_keep_disks = False
         self.told: set[AttachmentId] = set()
+        self.sources: dict[str, FileSource | IscsiSource | NvmeSource | BlockSource] = {}
         self._directory = directory
         self._host = host
         self._machines: dict[ServerId, _Known] = {}
@@ -72,6 +83,7 @@ class FakeHypervisor:
             self._forget_secrets(known)
             self._remember(machine.id, _Known(Power.RUNNING, _by_serial(machine.disks)))
             for disk in machine.disks:
+                self.sources[disk.serial] = disk.source
                 self._tell_secret(disk)
 
     async def stop(self, server: ServerId, timeout: float) -> None:  # noqa: ARG002
@@ -100,6 +112,7 @@ class FakeHypervisor:
         await self._called("attach")
         known = self._must_find(server)
         known.disks[disk.serial] = disk.attachment
+        self.sources[disk.serial] = disk.source
         self._remember(server, known)
         if known.power is Power.RUNNING:
             self._tell_secret(disk)

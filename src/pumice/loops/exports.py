@@ -1,8 +1,9 @@
 """Each target daemon against the attachments: exports that it lost, and those that belong to nobody.
 
 A target daemon that was restarted knows nothing any more, while guests go on and wait for their disks: what the
-attachments say should be exported is exported again at once, with the same names and secrets. An export that
-belongs to no attachment is an orphan like any other.
+attachments say should be exported is exported again at once, with the same names and secrets. Where the daemon
+has another address by now, the attachments are told. An export that belongs to no attachment is an orphan like
+any other.
 """
 
 from collections.abc import Sequence
@@ -32,6 +33,8 @@ class Expected:
     pool: str
     initiator: str
     username: str
+    portals: tuple[str, ...]
+    """Where its attachment says that it is."""
 
 
 async def look(hands: Hands) -> list[Breach]:
@@ -65,22 +68,28 @@ async def _at_target(hands: Hands, places: Sequence[str], target: Target) -> lis
 
     expected, nobodys = await hands.db.read(read)
     lost = [export for export in expected if (export.volume_id, export.username) not in there]
+    moved = [export for export in expected if export.portals != target.portals and export not in lost]
     return [
-        *(_lost(hands, export) for export in lost),
+        *(_breach(hands, export, "is not exported to its attachment") for export in lost),
+        *(_breach(hands, export, "has moved, and has another address than its attachment") for export in moved),
         *(_orphan(hands, places, target, *each) for each in sorted(nobodys)),
     ]
 
 
-def _lost(hands: Hands, export: Expected) -> Breach:
+def _breach(hands: Hands, export: Expected, what: str) -> Breach:
+    def note(tx: Transaction, portal: dict[str, object]) -> None:
+        link = attachments.find(tx, export.attachment_id)
+        if link is not None and _is_finished(link) and link.portal != portal:
+            attachments.change(tx, link.id, portal=portal)
+
     async def restore() -> str:
         link = await hands.db.read(attachments.find, export.attachment_id)
         if link is None or not _is_finished(link):
             return "it is not wanted any more"
-        await let_in(hands, export)
+        await hands.db.write(note, await let_in(hands, export))
         return "exported again"
 
-    volume, attachment = export.volume_id, export.attachment_id
-    return Breach(f"volume {volume} is not exported to its attachment {attachment}", restore, waits=False)
+    return Breach(f"volume {export.volume_id} {what} {export.attachment_id}", restore, waits=False)
 
 
 def _orphan(hands: Hands, places: Sequence[str], target: Target, volume: VolumeId, username: str) -> Breach:
@@ -111,7 +120,12 @@ def _is_finished(link: Attachment) -> bool:
 
 
 def _expected(link: Attachment, pool: str) -> Expected:
-    assert link.connector is not None
+    assert link.connector is not None and link.portal is not None
     return Expected(
-        link.id, link.volume_id, pool, link.connector.get("initiator", ""), link.chap_username or ""
+        link.id,
+        link.volume_id,
+        pool,
+        link.connector.get("initiator", ""),
+        link.chap_username or "",
+        (link.portal["portal"], *link.portal.get("others", ())),
     )

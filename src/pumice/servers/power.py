@@ -1,12 +1,14 @@
 """Start, stop and reboot a server: one change at its hypervisor, then the new state in its row.
 
 Powering on gives the machine exactly the disks it should have. So that this is settled when it happens, it
-waits until what is under way on the server's disks has ended; meanwhile nothing new begins.
+waits until what is under way on the server's disks has ended; meanwhile nothing new begins. Where its volumes
+are is learnt anew: an address that has changed since it ran last is no reason to stay off.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
 
+from pumice.attachments import renew
 from pumice.hypervisor.contract import Power
 from pumice.model.errors import Conflict
 from pumice.model.ids import ServerId, new_id
@@ -90,6 +92,11 @@ def _accept(
     enqueue(tx, verb, params, subject=server.id, who=who, id=operation_id, notes=notes)
 
 
+def renew_connections(tx: Transaction, op: Operation[PowerParams], rules: Rules) -> None:
+    """Begin to learn anew where the server's volumes are: it connects to all of them."""
+    op.notes["connections"] = renew.accept_for_server(tx, op.params.server_id, op.params.host, op)
+
+
 def on_compute(op: Operation[PowerParams]) -> str:
     """The server's host."""
     return compute_host(op.params.host)
@@ -146,6 +153,8 @@ START = Verb(
     params=PowerParams,
     steps=(
         Wait("others", at=on_compute, whatever=True),
+        Step(renew_connections, at=on_compute),
+        Wait("connections", at=on_compute, whatever=True),
         Step(power_on, undo=see_what_it_is, at=on_compute, timeout=300),
         Step(is_active, at=on_compute),
     ),
@@ -175,6 +184,8 @@ HARD_REBOOT = Verb(
     steps=(
         Wait("others", at=on_compute, whatever=True),
         Step(pull_the_plug, undo=see_what_it_is, at=on_compute),
+        Step(renew_connections, at=on_compute),
+        Wait("connections", at=on_compute, whatever=True),
         Step(power_on, at=on_compute, timeout=300),
         Step(is_active, at=on_compute),
     ),

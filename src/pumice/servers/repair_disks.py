@@ -13,7 +13,7 @@ from pumice.model.states import ServerStatus
 from pumice.operations.hands import Hands
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue
 from pumice.servers.machine import machine_of
-from pumice.servers.power import PowerParams, explain, is_active, on_compute
+from pumice.servers.power import PowerParams, explain, is_active, on_compute, renew_connections
 from pumice.store import operations, servers
 from pumice.store.columns import now
 from pumice.store.database import Transaction
@@ -63,6 +63,8 @@ REPAIR_DISKS = Verb(
     params=PowerParams,
     steps=(
         Wait("others", at=on_compute, whatever=True),
+        Step(renew_connections, at=on_compute),
+        Wait("connections", at=on_compute, whatever=True),
         Step(fit_disks, at=on_compute, timeout=600),
         Step(is_active, at=on_compute),
     ),

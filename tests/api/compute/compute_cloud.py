@@ -11,7 +11,7 @@ import httpx
 
 from pumice.api.compute.service import compute_service
 from pumice.api.house import House
-from pumice.attachments import connect, disconnect
+from pumice.attachments import connect, disconnect, renew
 from pumice.backends.fake import FakeBackend
 from pumice.backends.targets.fake import FakeTarget
 from pumice.catalog import flavors, volume_types
@@ -40,6 +40,7 @@ VERBS = (
     delete.DELETE_WHEN_FREE,
     connect.CONNECT,
     disconnect.DISCONNECT,
+    renew.RENEW,
     boot.BOOT,
     delete_server.DELETE_SERVER,
     attach_volume.ATTACH_VOLUME,

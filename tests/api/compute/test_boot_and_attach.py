@@ -3,11 +3,14 @@
 import asyncio
 from typing import Any
 
-from compute_cloud import LIMIT, POOL, Cloud
+import pytest
+from compute_cloud import HOST, LIMIT, POOL, Cloud
 
+from pumice.hypervisor.contract import IscsiSource
 from pumice.model.errors import PumiceError, Trouble
 from pumice.model.states import VolumeStatus
 from pumice.store import volumes
+from pumice.store.services import Beat, heartbeat
 
 
 async def attachments_of(cloud: Cloud, server_id: str) -> list[dict[str, Any]]:
@@ -348,3 +351,45 @@ async def test_a_server_starts_from_its_local_disk_when_the_image_is_gone(cloud:
         await cloud.post(f"/servers/{server_id}/action", action)
         await cloud.until_status(server_id, status)
     assert LIMIT > 0
+
+
+REBOOT = {"reboot": {"type": "HARD"}}
+
+
+@pytest.mark.parametrize("how", ["os-start", "reboot"])
+async def test_a_server_starts_where_its_volumes_are_by_now(cloud: Cloud, how: str) -> None:
+    """Portal, port, the target's name and the host's own name and address have all changed since it ran."""
+    root, second = await cloud.volume(bootable=True), await cloud.volume()
+    server_id = await cloud.server(block_device_mapping_v2=[cloud.from_volume(root)])
+    await cloud.attach(server_id, second)
+    await cloud.post(f"/servers/{server_id}/action", {"os-stop": None})
+    await cloud.until_status(server_id, "SHUTOFF")
+    cloud.target.portals = ("192.0.2.9:3999",)
+    cloud.target.prefix = "iqn.2031-01.org.moved"
+    cloud.target.forget()
+    moved = {"connector": {"initiator": "iqn.2031-01.org.moved:here", "host": HOST, "ip": "192.0.2.5"}}
+    await cloud.db.write(lambda tx: heartbeat(tx, [Beat("nova-compute", HOST, "nova", moved)]))
+    await cloud.post(f"/servers/{server_id}/action", {how: None} if how == "os-start" else REBOOT)
+    await cloud.until_status(server_id, "ACTIVE")
+    for volume_id in (root, second):
+        source = cloud.hypervisor.sources[volume_id]
+        assert isinstance(source, IscsiSource)
+        assert (source.portal, source.initiator) == ("192.0.2.9:3999", "iqn.2031-01.org.moved:here")
+        assert cloud.target.admits(source.iqn, source.initiator, source.username, source.password)
+    await cloud.check_invariants()
+
+
+async def test_a_server_starts_although_its_volumes_host_is_away(cloud: Cloud) -> None:
+    """What serves its volume may go on without the process that would say where it is."""
+    root = await cloud.volume(bootable=True)
+    server_id = await cloud.server(block_device_mapping_v2=[cloud.from_volume(root)])
+    await cloud.post(f"/servers/{server_id}/action", {"os-stop": None})
+    await cloud.until_status(server_id, "SHUTOFF")
+
+    class Down(dict[str, Exception]):
+        def pop(self, key: str, *default: Any) -> Exception:
+            return self[key]
+
+    cloud.target.fail_next = Down(grant=Trouble("The daemon is down."))
+    await cloud.post(f"/servers/{server_id}/action", {"os-start": None})
+    await cloud.until_status(server_id, "ACTIVE")

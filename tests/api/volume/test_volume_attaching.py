@@ -395,3 +395,24 @@ async def test_a_request_that_waits_while_its_process_has_to_end_is_told_to_ask_
     answer = await request
     assert answer.status_code == 503
     assert "ask again" in answer.json()["serviceUnavailable"]["message"]
+
+
+# --- addresses change ----------------------------------------------------------------------------------------
+
+
+async def test_whoever_asks_how_to_connect_is_told_where_the_volume_is_by_now(cloud: Cloud) -> None:
+    volume_id = (await cloud.make())["id"]
+    cloud.target.portals = ("192.0.2.1:3260",)
+    first = await connect(cloud, volume_id)
+    cloud.target.portals = ("192.0.2.2:3261",)
+    cloud.target.prefix = "iqn.2031-01.org.moved"
+    second = await connect(cloud, volume_id)
+    assert second["data"]["target_portal"] == "192.0.2.2:3261"
+    assert second["data"]["target_iqn"] == f"iqn.2031-01.org.moved:volume-{volume_id}"
+    assert lets_in(cloud.target, second)
+    assert second["data"]["auth_password"] == first["data"]["auth_password"]
+    (link,) = await cloud.attachments_of(volume_id)
+    cloud.target.portals = ("192.0.2.3:3261",)
+    body = {"attachment": {"connector": CONNECTOR}}
+    told = (await cloud.call("PUT", f"/attachments/{link['id']}", body)).json()["attachment"]
+    assert told["connection_info"]["target_portal"] == "192.0.2.3:3261"

@@ -15,6 +15,7 @@ from pumice.api.service import Service
 from pumice.api.volume.service import volume_service
 from pumice.attachments.connect import CONNECT
 from pumice.attachments.disconnect import DISCONNECT
+from pumice.attachments.renew import RENEW
 from pumice.backends.fake import FakeBackend
 from pumice.backends.targets.fake import FakeTarget
 from pumice.catalog import volume_types
@@ -61,6 +62,7 @@ VERBS = (
     DELETE_SNAPSHOT,
     CONNECT,
     DISCONNECT,
+    RENEW,
 )
 
 

@@ -59,6 +59,8 @@ class Target(Protocol):
     """What initiators speak, as Cinder's ``storage_protocol``: ``iSCSI``."""
     grows_in_use: bool
     """Whether ``resize`` disturbs nobody. Otherwise what is under way meanwhile may fail."""
+    portals: tuple[str, ...]
+    """Each ``ip:port`` that initiators are told, as ``Portal`` has them."""
 
     async def start(self) -> None:
         """Check that the daemon answers (start it where the settings say so). Raises ``Misconfigured``."""

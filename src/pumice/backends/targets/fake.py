@@ -29,7 +29,8 @@ class FakeTarget:
         self.fail_next: dict[str, Exception] = {}
         self.devices: dict[VolumeId, Path] = {}
         """What is exported."""
-        self._portal = portal
+        self.portals: tuple[str, ...] = (portal,)
+        self.prefix = "iqn.2010-10.org.openstack"
         self._grants: dict[VolumeId, dict[str, Grant]] = {}
 
     async def start(self) -> None:
@@ -39,7 +40,7 @@ class FakeTarget:
         await self._pretend("grant")
         self.devices[volume] = device
         self._grants.setdefault(volume, {})[grant.username] = grant
-        return Portal(_iqn(volume), self._portal, 1)
+        return Portal(self._iqn(volume), self.portals[0], 1, self.portals[1:])
 
     async def revoke(self, volume: VolumeId, grant: Grant) -> None:
         await self._pretend("revoke")
@@ -68,7 +69,7 @@ class FakeTarget:
         return any(
             (grant.initiator, grant.username, grant.password) == (initiator, username, password)
             for volume, grants in self._grants.items()
-            if _iqn(volume) == iqn
+            if self._iqn(volume) == iqn
             for grant in grants.values()
         )
 
@@ -81,12 +82,11 @@ class FakeTarget:
         self.devices.pop(volume, None)
         self._grants.pop(volume, None)
 
+    def _iqn(self, volume: VolumeId) -> str:
+        return f"{self.prefix}:volume-{volume}"
+
     async def _pretend(self, call: str) -> None:
         if self.delay:
             await asyncio.sleep(self.delay)
         if call in self.fail_next:
             raise self.fail_next.pop(call)
-
-
-def _iqn(volume: VolumeId) -> str:
-    return f"iqn.2010-10.org.openstack:volume-{volume}"

@@ -46,7 +46,7 @@ class LioTarget:
     ) -> None:
         """``portals``: each ``ip:port`` to listen at. ``mutual_account``: the name and password by which
         targets prove who they are; initiators have it in their ``iscsid.conf``."""
-        self._portals = tuple(portals)
+        self.portals = tuple(portals)
         self._names = Numbered(iqn_prefix)
         name, password = mutual_account or ("", "")
         self._mutual = {"mutual_userid": name, "mutual_password": password}
@@ -54,14 +54,14 @@ class LioTarget:
 
     async def start(self) -> None:
         """See the contract. Loads LIO, and checks that the portals are this machine's addresses."""
-        for portal in self._portals:
+        for portal in self.portals:
             _must_be_here(portal)
         await self._turn.take(lio_configfs.prepare)
 
     async def grant(self, volume: VolumeId, device: Path, grant: Grant) -> Portal:
         """See the contract."""
         seat = await self._in_turn(partial(self._grant, volume, device, grant))
-        return Portal(seat.iqn, self._portals[0], LUN, self._portals[1:])
+        return Portal(seat.iqn, self.portals[0], LUN, self.portals[1:])
 
     async def revoke(self, volume: VolumeId, grant: Grant) -> None:
         """See the contract. No session but the grant's own ends."""
@@ -91,8 +91,8 @@ class LioTarget:
         store = self._put_in(volume, device)
         seats = [Seat(self._names.name(volume, it)) for it in range(number + 1)]
         for seat in seats:
-            if not seat.is_open(self._portals):
-                seat.open(store, self._portals)
+            if not seat.is_open(self.portals):
+                seat.open(store, self.portals)
         account = {**self._mutual, "password": grant.password, "userid": grant.username}
         seats[number].admit(grant.initiator, account, read_only=grant.read_only)
         return seats[number]
@@ -128,7 +128,7 @@ class LioTarget:
         for iqn in lio_configfs.targets():
             if volume := self._names.volume(iqn):
                 seat = Seat(iqn)
-                rules = seat.rules().values() if seat.is_open(self._portals) else ()
+                rules = seat.rules().values() if seat.is_open(self.portals) else ()
                 users = {rule.user for rule in rules if rule.user and rule.finds_disk}
                 found[volume] = found.get(volume, frozenset()).union(users)
         return found
@@ -146,7 +146,7 @@ class LioTarget:
         lio_configfs.drop_store(_store_name(volume))
         store = lio_configfs.make_store(_store_name(volume), device, volume)
         for seat in seats:
-            seat.open(store, self._portals)
+            seat.open(store, self.portals)
         return store
 
     def _seat_for(self, volume: VolumeId, grant: Grant) -> int:

@@ -49,7 +49,7 @@ class NvmetTarget:
     grows_in_use = True
 
     def __init__(self, portals: Sequence[str], *, nqn_prefix: str = DEFAULT_PREFIX) -> None:
-        self._portals = tuple(portals)
+        self.portals = tuple(portals)
         self._names = Numbered(nqn_prefix)
         self._turn = KernelTurn("nvmet")
 
@@ -62,7 +62,7 @@ class NvmetTarget:
                 "This kernel's NVMe target is not there: see why 'modprobe nvmet-tcp' fails, and that configfs "
                 "is mounted at /sys/kernel/config."
             )
-        await self._in_turn(lambda: [_port(portal) for portal in self._portals])
+        await self._in_turn(lambda: [_port(portal) for portal in self.portals])
 
     async def grant(self, volume: VolumeId, device: Path, grant: Grant) -> Portal:
         """See the contract. ``read_only`` is the host's to keep: the kernel cannot."""
@@ -70,7 +70,7 @@ class NvmetTarget:
             if not word or "/" in word or len(word) > _NQN_LIMIT:
                 raise Invalid("A host's NQN holds no '/', and at most 223 characters.")
         name = await self._in_turn(lambda: self._grant(volume, device, grant))
-        return Portal(name, self._portals[0], NAMESPACE, self._portals[1:], _identity(name))
+        return Portal(name, self.portals[0], NAMESPACE, self.portals[1:], _identity(name))
 
     async def revoke(self, volume: VolumeId, grant: Grant) -> None:
         """See the contract. No session but the grant's own ends."""
@@ -103,7 +103,7 @@ class NvmetTarget:
             name = self._names.name(volume, number)
         _make(name, device)
         _allow(name, grant.username, grant.initiator)
-        for portal in self._portals:
+        for portal in self.portals:
             _link(_port(portal) / "subsystems" / name, SUBSYSTEMS / name)
         return name
 
@@ -136,7 +136,7 @@ class NvmetTarget:
         return found
 
     def _is_open(self, name: str) -> bool:
-        listens = all((_port(portal) / "subsystems" / name).is_symlink() for portal in self._portals)
+        listens = all((_port(portal) / "subsystems" / name).is_symlink() for portal in self.portals)
         return listens and _read(SUBSYSTEMS / name / f"namespaces/{NAMESPACE}/enable") == "1"
 
     def _of(self, volume: VolumeId) -> list[str]:

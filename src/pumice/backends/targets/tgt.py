@@ -77,7 +77,7 @@ class TgtTarget:
     ) -> None:
         """``portal`` is the ``ip:port`` initiators are told; ``ipc_socket`` is that of the system's tgtd."""
         self.daemon = daemon
-        self._portal = portal
+        self.portals: tuple[str, ...] = (portal,)
         self._names = f"{iqn_prefix}:volume-"
         self._tgtd = daemon.management if daemon else Management(ipc_socket)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tgt")
@@ -102,7 +102,7 @@ class TgtTarget:
         if any(mark in word for word in (grant.username, grant.initiator) for mark in "|, \n"):
             raise Invalid("The names of an account and of an initiator hold no '|', comma or space.")
         await self._on_tgtd(partial(self._grant, volume, device, grant))
-        return Portal(self._iqn(volume), self._portal, LUN)
+        return Portal(self._iqn(volume), self.portals[0], LUN)
 
     async def revoke(self, volume: VolumeId, grant: Grant) -> None:
         """See the contract.

@@ -1,0 +1,96 @@
+"""Learn anew where an attachment's volume is: addresses, names and ports change while it stands.
+
+1. ``accept``: what its host says today of itself, in the row
+2. ``export``: the volume's host lets the initiator in, again if it was
+3. ``publish``: where the export is by now, in the row
+
+Done before whatever connects: a server's start, its reboot, the plugging of a disk, a client that asks how to
+connect. Whoever waits goes on with what was true last if this fails or does not end soon: the volume's host may
+be away while its target goes on.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pumice.attachments import exports
+from pumice.model.rules import Rules
+from pumice.model.scope import HOUSE, Scope
+from pumice.model.states import AttachStatus
+from pumice.model.volume import Attachment, host_of
+from pumice.operations.hands import Hands
+from pumice.operations.operation import Operation, Step, Verb, enqueue
+from pumice.operations.places import volume_host
+from pumice.store import attachments, servers, volumes
+from pumice.store.database import Transaction
+
+CONNECTED = frozenset({AttachStatus.ATTACHING, AttachStatus.ATTACHED})
+
+
+@dataclass(frozen=True, slots=True)
+class RenewParams:
+    """What the operation was asked to do."""
+
+    attachment_id: str
+    volume_id: str
+    pool: str
+    initiator: str
+    username: str
+
+
+def accept(
+    tx: Transaction,
+    who: Scope,
+    attachment: Attachment,
+    connector: dict[str, Any],
+    parent: Operation[Any] | None = None,
+) -> str | None:
+    """Begin; the id of the operation, or of the one that holds it and will say. None: it is not connected."""
+    volume = volumes.find(tx, attachment.volume_id)
+    connected = attachment.portal is not None and attachment.status in CONNECTED
+    if not connected or attachment.operation_id or volume is None or volume.pool is None:
+        return attachment.operation_id
+    attachments.change(tx, attachment.id, connector=connector, host=connector.get("host") or attachment.host)
+    params = RenewParams(
+        attachment_id=attachment.id,
+        volume_id=volume.id,
+        pool=volume.pool,
+        initiator=connector.get("initiator", ""),
+        username=attachment.chap_username or "",
+    )
+    return enqueue(tx, RENEW, params, subject=attachment.id, who=who, parent=parent).id
+
+
+def accept_for_server(tx: Transaction, server_id: str, host: str, parent: Operation[Any]) -> list[str]:
+    """Begin with every volume that is connected to a server's host; the operations' ids."""
+    links = [link for link in attachments.of_server(tx, server_id) if link.portal and link.status in CONNECTED]
+    connector = servers.connector_of(tx, host) if links else {}
+    begun = [accept(tx, HOUSE, link, connector, parent) for link in links]
+    return [operation_id for operation_id in begun if operation_id]
+
+
+def on_backend(op: Operation[RenewParams]) -> str:
+    """The volume's host."""
+    return volume_host(host_of(op.params.pool))
+
+
+async def export(op: Operation[RenewParams], hands: Hands) -> None:
+    """Let the initiator in."""
+    op.notes["portal"] = await exports.let_in(hands, op.params)
+
+
+def publish(tx: Transaction, op: Operation[RenewParams], rules: Rules) -> None:
+    """Say where the export is."""
+    attachments.change(tx, op.params.attachment_id, portal=op.notes["portal"])
+
+
+def explain(tx: Transaction, op: Operation[RenewParams], error: str) -> None:
+    """What was true last may be still."""
+
+
+RENEW = Verb(
+    kind="attachment.renew",
+    params=RenewParams,
+    steps=(Step(export, at=on_backend, timeout=30), Step(publish, at=on_backend)),
+    failed=explain,
+    deadline=30,
+)
