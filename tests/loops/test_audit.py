@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from fake_world import CONNECTOR, HOST, TENANT, FakeWorld, fake_world
 
+from pumice.attachments import reserve
 from pumice.backends.contract import no_progress
 from pumice.backends.fake import FakeBackend
 from pumice.backends.targets.contract import Grant
@@ -22,6 +23,7 @@ from pumice.operations.course import no_faults
 from pumice.operations.harness import quiet, working
 from pumice.servers import attach_volume
 from pumice.store import attachments, tables
+from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.volumes import create
 from pumice.volumes.snapshots import create as create_snapshot
@@ -388,7 +390,22 @@ async def snapshot_without_bytes(scene: Scene) -> str:
     return f"snapshot {scene.snapshot} has no bytes on {host}"
 
 
-@pytest.mark.parametrize("breach", [volume_without_bytes, snapshot_without_bytes], ids=lambda it: it.__name__)
+async def volume_of_two_that_is_for_one(scene: Scene) -> str:
+    await scene.update(tables.volumes, scene.second, multiattach=True)
+    await scene.world.db.write(
+        lambda tx: reserve.reserve(tx, TENANT, scene.second, server_id=None, attached_at=now()) and None
+    )
+    await scene.update(tables.volumes, scene.second, multiattach=False)
+    first, second = await scene.world.db.read(attachments.of_volume, scene.second)
+    users = f"{first.id} of {scene.server}, {second.id} of no server"
+    return f"volume {scene.second} is not multiattach and has 2 attachments: {users}"
+
+
+@pytest.mark.parametrize(
+    "breach",
+    [volume_without_bytes, snapshot_without_bytes, volume_of_two_that_is_for_one],
+    ids=lambda it: it.__name__,
+)
 async def test_what_is_lost_is_said_and_nothing_is_made_up_for_it(scene: Scene, breach: Breach) -> None:
     sentence = await breach(scene)
     said: list[str] = []

@@ -37,7 +37,7 @@ LOST = "What was under way on it was lost, and nobody carries it out any more."
 async def look(hands: Hands) -> list[Breach]:
     """At all rows, whoever's they are."""
     wrong = await hands.db.read(audit.wrong_rows)
-    return [Breach(each.words, partial(_mend, hands, each)) for each in wrong]
+    return [Breach(each.words, partial(_mend, hands, each) if each.kind in MENDS else None) for each in wrong]
 
 
 async def _mend(hands: Hands, wrong: Wrong) -> str:
@@ -186,7 +186,7 @@ def _free_lease(tx: Transaction, operation_id: str) -> str:
     return "whoever serves its place may take it"
 
 
-MENDS: Mapping[Kind, Callable[[Transaction, str], str]] = {
+MENDS: Mapping[Kind, Callable[[Transaction, str], str]] = {  # what is not in it only a person can mend
     Kind.QUOTA: _recount_quota,
     Kind.CLAIM: _recount_claim,
     Kind.STUCK_VOLUME: _settle_volume,

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from pumice.model.errors import InvalidState, NotFound
 from pumice.model.states import AttachStatus, VolumeStatus
 from pumice.model.volume import Attachment
-from pumice.store.columns import TIME, WORD, now
+from pumice.store.columns import ID, TIME, WORD, now
 from pumice.store.database import Transaction
 from pumice.store.tables import attachments, server_disks, volumes
 from pumice.store.tenant_rows import TenantRows
@@ -20,7 +20,12 @@ _rows = TenantRows(attachments, Attachment, "Volume attachment")
 get = _rows.visible
 page = _rows.page
 
-_insert = sa.insert(attachments)
+_has_none = ~sa.exists().where(_a.volume_id == sa.bindparam("volume_id", type_=ID)).correlate(None)
+_is_multiattach = sa.exists().where(volumes.c.id == sa.bindparam("volume_id", type_=ID), volumes.c.multiattach)
+_row = [sa.bindparam(column.name, type_=column.type) for column in _rows.columns]
+_insert = sa.insert(attachments).from_select(
+    _rows.columns, sa.select(*_row).where(sa.or_(_has_none, _is_multiattach))
+)
 _of_volume = _rows.select.where(_a.volume_id == sa.bindparam("b_volume")).order_by(_a.created_at)
 _statuses = sa.select(_a.status).where(_a.volume_id == sa.bindparam("b_volume"))
 _of_volumes = _rows.select.where(_a.volume_id.in_(sa.bindparam("ids", expanding=True))).order_by(_a.created_at)
@@ -32,8 +37,19 @@ _user = sa.select(server_disks.c.server_id).where(server_disks.c.attachment_id =
 
 
 def insert(tx: Transaction, attachment: Attachment) -> None:
-    """Add an attachment."""
-    tx.execute(_insert, _rows.row(attachment))
+    """Add an attachment: to a volume that is not multiattach the only one, whatever its status says.
+
+    Raises ``InvalidState``.
+    """
+    if tx.execute(_insert, _rows.row(attachment)).rowcount == 0:
+        [other, *_] = of_volume(tx, attachment.volume_id)
+        user = (
+            f"server {other.server_id}" if other.server_id else f"host {other.host}" if other.host else "a host"
+        )
+        raise InvalidState(
+            f"Invalid volume: Volume {attachment.volume_id} is not multiattach, and {user} has it: attachment "
+            f"{other.id} ({other.status}): detach it there first."
+        )
 
 
 def find(tx: Transaction, attachment_id: str) -> Attachment | None:

@@ -39,6 +39,7 @@ class Kind(StrEnum):
     CLAIM = "claim"
     STUCK_VOLUME = "stuck volume"
     UNLIKE_VOLUME = "volume unlike its attachments"
+    SHARED_VOLUME = "volume shared without being made for it"
     STUCK_SNAPSHOT = "stuck snapshot"
     STUCK_ATTACHMENT = "stuck attachment"
     UNMAPPED_ATTACHMENT = "attachment without a disk"
@@ -122,6 +123,23 @@ def _unlike_volumes(tx: Transaction) -> list[Wrong]:
     return [Wrong(Kind.UNLIKE_VOLUME, *each) for each in found]
 
 
+def _shared_volumes(tx: Transaction) -> list[Wrong]:
+    """Two who write to it know nothing of one another: only a person knows whose the bytes shall be."""
+    v, a = volumes.c, attachments.c
+    several = sa.select(v.id).join(attachments, a.volume_id == v.id).where(v.multiattach.is_(False))
+    query = sa.select(a.volume_id, a.id, a.server_id).where(
+        a.volume_id.in_(several.group_by(v.id).having(sa.func.count() > 1))
+    )
+    users: dict[str, list[str]] = {}
+    for row in tx.execute(query.order_by(a.created_at, a.id)):
+        users.setdefault(row.volume_id, []).append(f"{row.id} of {row.server_id or 'no server'}")
+    words = "volume {} is not multiattach and has {} attachments: {}"
+    return [
+        Wrong(Kind.SHARED_VOLUME, each, words.format(each, len(some), ", ".join(some)))
+        for each, some in users.items()
+    ]
+
+
 def _stuck_snapshots(tx: Transaction) -> list[Wrong]:
     s = snapshots.c
     passing = (SnapshotStatus.CREATING, SnapshotStatus.DELETING, SnapshotStatus.RESTORING)
@@ -196,6 +214,7 @@ CHECKS: Mapping[Kind, Callable[[Transaction], list[Wrong]]] = {
     Kind.CLAIM: _claims,
     Kind.STUCK_VOLUME: _stuck_volumes,
     Kind.UNLIKE_VOLUME: _unlike_volumes,
+    Kind.SHARED_VOLUME: _shared_volumes,
     Kind.STUCK_SNAPSHOT: _stuck_snapshots,
     Kind.STUCK_ATTACHMENT: _stuck_attachments,
     Kind.UNMAPPED_ATTACHMENT: _unmapped_attachments,

@@ -393,3 +393,15 @@ async def test_a_server_starts_although_its_volumes_host_is_away(cloud: Cloud) -
     cloud.target.fail_next = Down(grant=Trouble("The daemon is down."))
     await cloud.post(f"/servers/{server_id}/action", {"os-start": None})
     await cloud.until_status(server_id, "ACTIVE")
+
+
+async def test_a_volume_that_was_reset_is_given_to_no_second_server(cloud: Cloud) -> None:
+    volume_id = await cloud.volume()
+    one, two = await cloud.server(), await cloud.server()
+    await cloud.attach(one, volume_id)
+    await cloud.db.write(volumes.put, volume_id, VolumeStatus.AVAILABLE)
+    body = {"volumeAttachment": {"volumeId": volume_id}}
+    told = await cloud.post(f"/servers/{two}/os-volume_attachments", body, expect=400)
+    assert f"server {one} has it" in told["badRequest"]["message"]
+    await cloud.db.write(volumes.put, volume_id, VolumeStatus.IN_USE)
+    await cloud.check_invariants()

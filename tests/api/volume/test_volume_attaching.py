@@ -416,3 +416,32 @@ async def test_whoever_asks_how_to_connect_is_told_where_the_volume_is_by_now(cl
     body = {"attachment": {"connector": CONNECTOR}}
     told = (await cloud.call("PUT", f"/attachments/{link['id']}", body)).json()["attachment"]
     assert told["connection_info"]["target_portal"] == "192.0.2.3:3261"
+
+
+# --- the attachments decide, not the word --------------------------------------------------------------------
+
+OTHER_SERVER = "66666666-6666-4666-8666-666666666666"
+THERE = {"instance_uuid": OTHER_SERVER, "mountpoint": "/dev/vdb"}
+WITH_CONNECTOR = {"connector": {**CONNECTOR, "initiator": "iqn.1993-08.org.debian:01:two"}}
+
+
+@pytest.mark.parametrize("word", ["available", "attaching", "reserved"])
+@pytest.mark.parametrize("first", ["older", "newer"])
+async def test_a_volume_that_was_reset_is_attached_no_second_time(cloud: Cloud, first: str, word: str) -> None:
+    volume_id = (await cloud.make())["id"]
+    if first == "older":
+        await cloud.act(volume_id, "os-attach", HERE)
+    else:
+        volume_id, _ = await as_another_nova(cloud)
+    (link,) = await cloud.attachments_of(volume_id)
+    assert (await cloud.act(volume_id, "os-reset_status", {"status": word}, who="admin")).status_code == 202
+    new = {"volume_uuid": volume_id, "instance_uuid": OTHER_SERVER}
+    tried = [
+        await cloud.act(volume_id, "os-attach", THERE),
+        await cloud.act(volume_id, "os-attach", {"host_name": "h", "mountpoint": "/dev/vdb"}),
+        await cloud.call("POST", "/attachments", {"attachment": new}),
+        await cloud.call("POST", "/attachments", {"attachment": new | WITH_CONNECTOR}),
+    ]
+    assert [reply.status_code for reply in tried] == [400] * 4
+    await cloud.act(volume_id, "os-initialize_connection", WITH_CONNECTOR)
+    assert [one["id"] for one in await cloud.attachments_of(volume_id)] == [link["id"]]
