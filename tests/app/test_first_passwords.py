@@ -1,11 +1,22 @@
 """The first users' passwords, also when many processes start at once on one state directory."""
 
+import subprocess
+import sys
 import threading
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
 
-from pumice.app.passwords import first_passwords
+import yaml
+
+from pumice.app import house
+from pumice.app.passwords import clouds_file, first_passwords
 from pumice.app.settings import Settings
+from pumice.identity.clouds import clouds_yaml, write_passwords
+from pumice.identity.passwords import hash_now
+from pumice.store import users
+from pumice.store.database import Database
 
 MANY = 8
 
@@ -37,3 +48,63 @@ def test_they_stay_and_a_setting_counts_more(tmp_path: Path) -> None:
 def test_nobody_else_reads_them(tmp_path: Path) -> None:
     first_passwords(Settings(state_dir=tmp_path))
     assert (tmp_path / "passwords.yaml").stat().st_mode & 0o077 == 0
+
+
+# --- told only while they are true --------------------------------------------------------------
+
+
+@asynccontextmanager
+async def furnished(settings: Settings) -> AsyncIterator[tuple[Database, dict[str, str]]]:
+    whole = await house.build(settings)
+    try:
+        yield whole.db, whole.passwords
+    finally:
+        await whole.db.close()
+
+
+def in_place(tmp_path: Path, **more: object) -> Settings:
+    return Settings.model_validate(
+        {"state_dir": tmp_path, "backends": {}, "compute": {"driver": "none"}, "host": "here", **more}
+    )
+
+
+def set_password(settings: Settings, user: str, password: str) -> None:
+    command = [sys.executable, "-m", "pumice", "--state-dir", str(settings.state_dir), "passwd", user]
+    subprocess.run(command, input=f"{password}\n", text=True, check=True, capture_output=True)
+
+
+async def test_a_password_that_was_changed_is_not_told_any_more(tmp_path: Path) -> None:
+    settings = in_place(tmp_path)
+    async with furnished(settings) as (db, first):
+        row = await db.read(lambda tx: users.named(tx, "admin", domain_id="default"))
+        assert row is not None
+        await db.write(users.update, row["id"], {"password_hash": hash_now("changed by its owner")})
+    async with furnished(settings) as (_, then):
+        assert then == {user: first[user] for user in ("demo", "pumice")}
+        clouds = yaml.safe_load(text := clouds_yaml("http://here", then))["clouds"]
+        assert "password" not in clouds["pumice"]["auth"] and first["admin"] not in text
+        assert "pumice passwd admin" in text
+        assert clouds["pumice-demo"]["auth"]["password"] == first["demo"]
+
+
+async def test_a_second_host_invents_none(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    async with furnished(in_place(tmp_path / "one", database_url=url)) as (_, first):
+        assert set(first) == {"admin", "demo", "pumice"}
+    async with furnished(in_place(tmp_path / "two", database_url=url)) as (_, second):
+        assert second == {}
+    assert not (tmp_path / "two" / "passwords.yaml").exists()
+
+
+async def test_a_lost_password_is_set_anew_and_told(tmp_path: Path) -> None:
+    settings = in_place(tmp_path)
+    async with furnished(settings) as (_, first):
+        write_passwords(clouds_file(settings), clouds_yaml("http://here", first))
+    set_password(settings, "admin", "a new one")
+    async with furnished(settings) as (_, then):
+        assert then == first | {"admin": "a new one"}
+    clouds = yaml.safe_load(clouds_file(settings).read_text())["clouds"]
+    assert clouds["pumice"]["auth"]["password"] == clouds["pumice-system"]["auth"]["password"] == "a new one"
+    assert clouds["pumice-demo"]["auth"]["password"] == first["demo"]

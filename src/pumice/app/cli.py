@@ -152,6 +152,18 @@ def settings(context: typer.Context, json: Json = False) -> None:
 
 
 @app.command()
+def passwd(
+    context: typer.Context,
+    user: Annotated[str, typer.Argument(help="A user's name, in the domain Default.")] = "admin",
+    generate: Annotated[bool, typer.Option("--generate", help="Make one, and print it.")] = False,
+) -> None:
+    """Set a user's password anew; asks for it, or reads the first line of standard input."""
+    from pumice.app.passwd import run
+
+    run(_settings(context), user, generate=generate)
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     from pumice import __version__

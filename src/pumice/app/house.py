@@ -17,7 +17,7 @@ from pumice.api.house import House
 from pumice.app import drivers
 from pumice.app.drivers import Daemon
 from pumice.app.faults import fault_point
-from pumice.app.passwords import first_passwords
+from pumice.app.passwords import first_passwords, known_passwords, true_ones
 from pumice.app.roles import EVERY, Role, refuse_alone, take_name
 from pumice.app.settings import Settings
 from pumice.app.verbs import VERBS, set_deadlines
@@ -191,9 +191,10 @@ async def _build(settings: Settings, roles: frozenset[Role], db: Database, meter
 
 
 async def _furnish(db: Database, settings: Settings, rules: Rules) -> dict[str, str]:
-    """Add the rows that an installation begins with. Returns the first users' passwords."""
-    passwords = first_passwords(settings)
-    hashes = bootstrap.hashes(passwords) if await db.read(bootstrap.is_needed) else {}
+    """Add the rows that an installation begins with. Returns the first users' passwords that are still true."""
+    is_first = await db.read(bootstrap.is_needed)
+    passwords = first_passwords(settings) if is_first else known_passwords(settings)
+    hashes = bootstrap.hashes(passwords) if is_first else {}
 
     def work(tx: Transaction) -> None:
         alone(tx)
@@ -202,7 +203,7 @@ async def _furnish(db: Database, settings: Settings, rules: Rules) -> dict[str, 
         flavors.make_defaults(tx)
 
     await db.write(work)
-    return passwords
+    return await true_ones(db, passwords)
 
 
 def only_one(settings: Settings) -> IO[str]:

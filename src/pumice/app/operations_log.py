@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -11,16 +10,16 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from rich.table import Table
 from rich.text import Text
 
+from pumice.app.database import existing
 from pumice.app.settings import Settings
-from pumice.app.terminal import console, plain, print_json, table, waiting_is_told
+from pumice.app.terminal import console, plain, print_json, table
 from pumice.model.errors import Conflict, Invalid, NotFound
 from pumice.model.rules import Rules
 from pumice.operations import retry as again
 from pumice.operations.operation import Verb
 from pumice.operations.retry import Retried
 from pumice.store import operations as log
-from pumice.store import schema
-from pumice.store.database import Database, Transaction, open_database, shown
+from pumice.store.database import Transaction
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -159,32 +158,17 @@ def _history(lines: Sequence[log.Row]) -> Table:
     return shown
 
 
-@asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[Database]:
-    """The database, if there is one of this version: who looks into it must not change it."""
-    url = settings.database()
-    with waiting_is_told(f"Waiting for {shown(url)} …"):
-        found = await asyncio.to_thread(schema.is_current, url)
-    if not found:
-        raise Invalid(f"There is no database of this version at {shown(url)}; 'pumice db upgrade' makes it.")
-    db = open_database(url)
-    try:
-        yield db
-    finally:
-        await db.close()
-
-
 async def _read(
     settings: Settings, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs
 ) -> T:
-    async with _opened(settings) as db:
+    async with existing(settings) as db:
         return await db.read(work, *args, **kw)
 
 
 async def _write(
     settings: Settings, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs
 ) -> T:
-    async with _opened(settings) as db:
+    async with existing(settings) as db:
         return await db.write(work, *args, **kw)
 
 

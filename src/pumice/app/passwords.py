@@ -1,32 +1,86 @@
 """The first users' passwords: chosen once for a state directory, by whichever process starts there first.
 
 They are kept in ``passwords.yaml``. Processes that start at once take turns, so that all of them set and tell
-the same; whoever is killed while writing leaves the file as it was.
+the same; whoever is killed while writing leaves the file as it was. What is kept need not be true any more: a
+password may have been changed through the API since, or the database may have been furnished from elsewhere. So
+it is told to nobody before it was checked.
 """
 
+import asyncio
 import fcntl
 import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 
 import yaml
 
 from pumice.app.settings import Settings
-from pumice.identity.clouds import write_passwords
+from pumice.identity.bootstrap import DOMAIN
+from pumice.identity.clouds import with_password, write_passwords
+from pumice.identity.passwords import matches
+from pumice.store import users
+from pumice.store.database import Database, Transaction
 
 USERS = ("admin", "demo", "pumice")
 
 
 def first_passwords(settings: Settings) -> dict[str, str]:
-    """From the settings, else those kept since the first start, else new ones."""
+    """For the first start: from the settings, else those kept since an earlier try, else new ones."""
+    with _kept(settings) as kept:
+        kept |= {user: password for user, password in _given(settings).items() if password}
+        kept |= {user: secrets.token_urlsafe(16) for user in USERS if user not in kept}
+        return dict(kept)
+
+
+def known_passwords(settings: Settings) -> dict[str, str]:
+    """For later starts: those of the settings and those that are kept, whether they are true or not."""
+    with _kept(settings) as kept:
+        return kept | {user: password for user, password in _given(settings).items() if password}
+
+
+def _given(settings: Settings) -> dict[str, str | None]:
+    it = settings.identity
+    return {"admin": it.admin_password, "demo": it.demo_password, "pumice": it.service_password}
+
+
+async def true_ones(db: Database, known: Mapping[str, str]) -> dict[str, str]:
+    """Those of the first users' passwords with which they can log in at this moment."""
+
+    def hashes(tx: Transaction) -> dict[str, str | None]:
+        rows = {user: users.named(tx, user, domain_id=DOMAIN) for user in known}
+        return {user: users.password_hash(tx, row["id"]) if row else None for user, row in rows.items()}
+
+    hashed = await db.read(hashes)
+    right = await asyncio.gather(*(matches(known[user], hashed[user]) for user in known))
+    return {user: password for (user, password), it in zip(known.items(), right, strict=True) if it}
+
+
+def remember(settings: Settings, user: str, password: str) -> bool:
+    """Keep the new password of one of the first users, and tell the clients of this host. False for others."""
+    if user not in USERS:
+        return False
+    with _kept(settings) as kept:
+        kept[user] = password
+    clouds = clouds_file(settings)
+    if clouds.exists():
+        write_passwords(clouds, with_password(clouds.read_text(), user, password))
+    return True
+
+
+def clouds_file(settings: Settings) -> Path:
+    """Where the clients' ``clouds.yaml`` is written."""
+    return settings.state_dir.absolute() / "clouds.yaml"
+
+
+@contextmanager
+def _kept(settings: Settings) -> Iterator[dict[str, str]]:
+    """What is kept, to be changed in place; written at the end if it was, while no other process does."""
     path = settings.state_dir / "passwords.yaml"
-    given = {
-        "admin": settings.identity.admin_password,
-        "demo": settings.identity.demo_password,
-        "pumice": settings.identity.service_password,
-    }
     with path.with_suffix(".lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # held for the time of a small write, before anything is served
-        kept = yaml.safe_load(path.read_text()) if path.exists() else {}
-        passwords = {user: given[user] or kept.get(user) or secrets.token_urlsafe(16) for user in USERS}
-        if passwords != kept:
-            write_passwords(path, yaml.safe_dump(passwords))
-    return passwords
+        before = yaml.safe_load(path.read_text()) if path.exists() else {}
+        after = dict(before)
+        yield after
+        if after != before:
+            write_passwords(path, yaml.safe_dump(after))

@@ -15,6 +15,7 @@ import structlog
 from pumice.app import health, house, logs, memory, reload, watch
 from pumice.app.house import Whole
 from pumice.app.metrics import Metrics
+from pumice.app.passwords import clouds_file
 from pumice.app.roles import EVERY, Role
 from pumice.app.settings import Settings
 from pumice.app.systemd import Systemd
@@ -213,8 +214,3 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def clouds_file(settings: Settings) -> Path:
-    """Where the clients' ``clouds.yaml`` is written."""
-    return settings.state_dir.absolute() / "clouds.yaml"

@@ -14,23 +14,39 @@ REGION = "RegionOne"
 def clouds_yaml(auth_url: str, passwords: Mapping[str, str]) -> str:
     """The text for the clouds ``pumice``, ``pumice-demo`` and ``pumice-system``.
 
-    ``passwords`` has those of the users ``admin`` and ``demo``.
+    ``passwords`` has those of the users ``admin`` and ``demo``, as far as they are known.
     """
+    admin, demo = passwords.get("admin"), passwords.get("demo")
     clouds = {
-        "pumice": _cloud(auth_url, "admin", passwords["admin"], {"project_name": "admin"}),
-        "pumice-demo": _cloud(auth_url, "demo", passwords["demo"], {"project_name": "demo"}),
-        "pumice-system": _cloud(auth_url, "admin", passwords["admin"], {"system_scope": "all"}),
+        "pumice": _cloud(auth_url, "admin", admin, {"project_name": "admin"}),
+        "pumice-demo": _cloud(auth_url, "demo", demo, {"project_name": "demo"}),
+        "pumice-system": _cloud(auth_url, "admin", admin, {"system_scope": "all"}),
     }
-    return yaml.safe_dump({"clouds": clouds}, sort_keys=False)
+    unknown = [user for user, password in (("admin", admin), ("demo", demo)) if password is None]
+    heads = [
+        f"# The password of '{user}' was changed since the first start, and is not known here.\n"
+        f"# Give it in OS_PASSWORD, or let 'pumice passwd {user}' set another.\n"
+        for user in unknown
+    ]
+    return "".join(heads) + yaml.safe_dump({"clouds": clouds}, sort_keys=False)
 
 
-def _cloud(auth_url: str, user: str, password: str, scope: Mapping[str, str]) -> dict[str, object]:
+def with_password(text: str, user: str, password: str) -> str:
+    """A ``clouds.yaml`` with another password for a user."""
+    read = yaml.safe_load(text)
+    for cloud in read["clouds"].values():
+        if cloud["auth"]["username"] == user:
+            cloud["auth"]["password"] = password
+    return yaml.safe_dump(read, sort_keys=False)
+
+
+def _cloud(auth_url: str, user: str, password: str | None, scope: Mapping[str, str]) -> dict[str, object]:
     in_domain = {"project_domain_id": "default"} if "project_name" in scope else {}
     return {
         "auth": {
             "auth_url": auth_url,
             "username": user,
-            "password": password,
+            **({"password": password} if password else {}),
             "user_domain_id": "default",
             **scope,
             **in_domain,

@@ -14,7 +14,8 @@ from pumice.app import house, logs
 from pumice.app.drivers import stop_daemons
 from pumice.app.guest_image import build_guest_image
 from pumice.app.house import Whole
-from pumice.app.serve import Serving, clouds_file, free_port
+from pumice.app.passwords import clouds_file
+from pumice.app.serve import Serving, free_port
 from pumice.app.settings import Settings
 from pumice.app.tour.client import Client
 from pumice.app.tour.screen import Screen
@@ -81,6 +82,11 @@ async def _tour(settings: Settings, screen: Screen, *, stay: bool) -> int:
 
 
 async def _tell(whole: Whole, url: str, image: Path, screen: Screen) -> int:
+    if "admin" not in whole.passwords:
+        screen.console.print(
+            "The password of 'admin' was changed: 'pumice passwd admin' sets one that the tour knows."
+        )
+        return 1
     cloud = Client(url, whole.passwords["admin"])
     tour = Tour(whole, cloud, screen, image)
     try:
