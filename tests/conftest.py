@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from databases import new_sqlite
 from postgres_server import PostgresServer, is_installed
 
 pytest_plugins = ["kernel_lane"]
@@ -22,9 +23,9 @@ def postgres() -> Iterator[PostgresServer]:
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.real)])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty database, once of each kind."""
+    """A database with the newest schema and no rows, once of each kind."""
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'pumice.db'}"
+        yield new_sqlite(tmp_path / "pumice.db")
         return
     server: PostgresServer = request.getfixturevalue("postgres")
     name = server.take()

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from databases import new_sqlite
 from pumice.app.verbs import VERBS
 from pumice.backends.fake import FakeBackend
 from pumice.backends.targets.fake import FakeTarget
@@ -29,8 +30,8 @@ from pumice.operations.runner import Runner
 from pumice.servers import boot
 from pumice.store import attachments, servers, volumes
 from pumice.store.columns import now
-from pumice.store.database import Database, Transaction, open_database
-from pumice.store.tables import images, metadata
+from pumice.store.database import Database, open_database
+from pumice.store.tables import images
 from pumice.volumes import create
 
 TENANT = Scope(UserId("tenant"), ProjectId("project"), frozenset({"member"}), request_id="req-test")
@@ -131,16 +132,11 @@ async def fake_world(
     machines: FakeHypervisor | None = None,
     grows_in_use: bool = True,
 ) -> AsyncIterator[FakeWorld]:
-    """A fresh one; ``backends`` by ``host@backend``. On an empty database, or on SQLite."""
+    """A fresh one; ``backends`` by ``host@backend``. On a database without rows, or on SQLite."""
     with TemporaryDirectory(prefix="pumice-") as directory:
-        db = open_database(database_url or f"sqlite:///{directory}/pumice.db")
+        db = open_database(database_url or new_sqlite(Path(directory, "pumice.db")))
         rules = rules or Rules()
-
-        def furnish(tx: Transaction) -> None:
-            metadata.create_all(tx.connection)
-            volume_types.make_default(tx, rules)
-
-        await db.write(furnish)
+        await db.write(volume_types.make_default, rules)
         kept = ImageFiles(Path(directory) / "images")
         target, machines = FakeTarget(grows_in_use=grows_in_use), machines or FakeHypervisor(host=HOST)
         backends = backends or {f"{HOST}@one": FakeBackend(("a",)), f"{HOST}@two": FakeBackend(("b",))}

@@ -20,7 +20,7 @@ from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, sc
 from pumice.operations.runner import Runner
 from pumice.store import operations as log
 from pumice.store.database import Database, Transaction, open_database
-from pumice.store.tables import metadata, operations
+from pumice.store.tables import operations
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,6 @@ class House:
 @pytest.fixture
 async def house(database_url: str) -> AsyncIterator[House]:
     db = open_database(database_url)
-    await db.write(lambda tx: metadata.create_all(tx.connection))
     house = House(db)
     yield house
     await house.kill()
