@@ -26,9 +26,10 @@ _row = [sa.bindparam(column.name, type_=column.type) for column in _rows.columns
 _insert = sa.insert(attachments).from_select(
     _rows.columns, sa.select(*_row).where(sa.or_(_has_none, _is_multiattach))
 )
-_of_volume = _rows.select.where(_a.volume_id == sa.bindparam("b_volume")).order_by(_a.created_at)
+_below_volumes = _rows.below(volumes, _a.volume_id).order_by(_a.created_at)
+_of_volume = _below_volumes.where(_a.volume_id == sa.bindparam("b_volume"))
 _statuses = sa.select(_a.status).where(_a.volume_id == sa.bindparam("b_volume"))
-_of_volumes = _rows.select.where(_a.volume_id.in_(sa.bindparam("ids", expanding=True))).order_by(_a.created_at)
+_of_volumes = _below_volumes.where(_a.volume_id.in_(sa.bindparam("ids", expanding=True)))
 _delete = sa.delete(attachments).where(_a.id == sa.bindparam("b_id"))
 _change = sa.update(attachments).where(_a.id == sa.bindparam("b_id"))
 _move = _change.where(_a.status.in_(sa.bindparam("b_start", expanding=True)))

@@ -24,6 +24,10 @@ COLUMNS = frozenset(column.name for column in snapshots.c) - {"metadata", "opera
 """What lists may be sorted and filtered by."""
 
 _insert = sa.insert(snapshots)
+_of_volume = _rows.below(volumes, _s.volume_id).where(_s.volume_id == sa.bindparam("b_volume"))
+_newest = (
+    sa.select(_s.id).where(_s.volume_id == sa.bindparam("b_volume")).order_by(_s.created_at.desc()).limit(1)
+)
 _being_restored = sa.exists().where(volumes.c.snapshot_id == _s.id, volumes.c.status == VolumeStatus.CREATING)
 
 
@@ -38,8 +42,15 @@ def find(tx: Transaction, snapshot_id: str) -> Snapshot | None:
 
 
 def of_volume(tx: Transaction, volume_id: str) -> Sequence[Snapshot]:
-    """The volume's snapshots, the oldest first."""
-    return _rows.all(tx.execute(_rows.select.where(_s.volume_id == volume_id).order_by(_s.created_at)))
+    """The volume's snapshots, the oldest first; not those that its project does not own."""
+    return _rows.all(tx.execute(_of_volume.order_by(_s.created_at), {"b_volume": volume_id}))
+
+
+def latest(tx: Transaction, volume_id: str) -> Snapshot | None:
+    """The volume's latest snapshot. None when there is none, or when another project owns it."""
+    return _rows.first(
+        tx.execute(_of_volume.where(_s.id == _newest.scalar_subquery()), {"b_volume": volume_id})
+    )
 
 
 def move(

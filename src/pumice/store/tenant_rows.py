@@ -1,7 +1,7 @@
 """Rows that belong to a project: the one judge of who sees them, alone and in lists."""
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
 
@@ -37,6 +37,14 @@ class TenantRows(Rows[T]):
         if found is None or not (who.is_admin or found.project_id == who.project_id):
             raise NotFound(self.what, key)
         return found
+
+    def below(self, parent: sa.Table, link: sa.Column[str]) -> sa.Select[Any]:
+        """Reads the rows whose ``link`` names a row of ``parent``, if both are the same project's.
+
+        What is given to another project may leave behind what was made of it: that stays its maker's.
+        """
+        owner = self.table.c.project_id == parent.c.project_id
+        return self.select.join(parent, sa.and_(parent.c.id == link, owner))
 
     def seen(self, who: Scope, all_projects: bool) -> Sequence[sa.ColumnElement[bool]]:
         """What narrows a list to the rows the caller sees: an administrator who asks for it sees all."""

@@ -42,7 +42,8 @@ _has_attachments = sa.exists().where(attachments.c.volume_id == _v.id)
 _copy = volumes.alias("copy")
 _is_being_copied = sa.exists().where(_copy.c.source_volid == _v.id, _copy.c.status == VolumeStatus.CREATING)
 _move = _change.where(_v.status.in_(sa.bindparam("b_start", expanding=True)))
-_move_unattached = _move.where(~_has_attachments, ~_is_being_copied)
+_has_strange_snapshots = _has_snapshots.where(snapshots.c.project_id != _v.project_id)
+_move_unattached = _move.where(~_has_attachments, ~_is_being_copied, ~_has_strange_snapshots)
 _move_unused = _move_unattached.where(~_has_snapshots)
 _reset = _change.where(_v.operation_id == sa.bindparam("b_operation"))
 
@@ -72,7 +73,7 @@ def move(
 
     ``must`` completes the sentence "Volume status must …" of the ``InvalidState`` raised when it is in none of
     them. With ``unused`` it must have no snapshots or attachments, and nothing may be copying it; with
-    ``unattached`` snapshots do not matter.
+    ``unattached`` its project's own snapshots do not matter.
     """
     assert all(may_move(state, end) for state in start), f"no edge to {end}"
     statement = _move_unused if unused else _move_unattached if unattached else _move

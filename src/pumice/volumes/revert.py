@@ -38,11 +38,10 @@ class RevertParams:
 def accept(tx: Transaction, who: Scope, volume_id: str, snapshot_id: str) -> None:
     """Answer the request. Raises ``NotFound``, ``Invalid``, or ``Conflict`` when either is not available."""
     volume = volumes.get(tx, who, volume_id)
-    found = snapshots.of_volume(tx, volume.id)
-    if not found:
+    if not snapshots.of_volume(tx, volume.id):
         raise Invalid(f"Volume {volume.id} doesn't have any snapshots.")
-    latest = found[-1]
-    if latest.id != snapshot_id:
+    latest = snapshots.latest(tx, volume.id)
+    if latest is None or latest.id != snapshot_id:
         raise Invalid(f"Specified snapshot {snapshot_id} is None or not the latest one of volume {volume.id}.")
     if latest.size != volume.size:
         raise Invalid(

@@ -19,7 +19,7 @@ from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.states import SnapshotStatus, VolumeStatus
 from pumice.model.volume import Snapshot, Transfer, Volume
-from pumice.store import quotas, snapshots, transfers, volumes
+from pumice.store import attachments, quotas, snapshots, transfers, volumes
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 
@@ -34,6 +34,8 @@ def offer(
     for snapshot in () if no_snapshots else snapshots.of_volume(tx, volume_id):
         if snapshot.status != SnapshotStatus.AVAILABLE:
             raise InvalidState(f"Invalid snapshot: snapshot: {snapshot.id} status must be available")
+    if attachments.of_volume(tx, volume_id):
+        raise InvalidState(f"Invalid volume: Volume {volume_id} is attached: detach it first.")
     volumes.move(tx, volume_id, {V.AVAILABLE}, V.AWAITING_TRANSFER, must="be available")
     key = secrets.token_hex(8)
     transfer = Transfer(new_id(), volume_id, volume.project_id, name, _digest(key), no_snapshots, now())
@@ -56,16 +58,18 @@ def take(tx: Transaction, who: Scope, transfer_id: str, key: str, rules: Rules) 
     if who.project_id is None:
         raise Forbidden("A volume is a project's: a token scoped to one is needed.")
     if not hmac.compare_digest(_digest(key), transfer.digest):
+        transfers.get(tx, who, transfer_id)  # who cannot see the offer is not told that there is one
         raise Invalid(f"Invalid auth key: Attempt to transfer {transfer_id} with invalid auth key.")
     volume = volumes.find(tx, transfer.volume_id)
     assert volume is not None, "an offer goes with its volume"
     limits = quotas.limits(tx, who.project_id, rules.quotas)
     if 0 <= limits.get("per_volume_gigabytes", -1) < volume.size:
         raise Invalid(f"A volume of {volume.size} GiB is larger than a volume may be for this project.")
+    given = () if transfer.no_snapshots else snapshots.of_volume(tx, volume.id)
     volumes.move(tx, volume.id, {V.AWAITING_TRANSFER}, V.AVAILABLE, must="be awaiting-transfer")
     volumes.change(tx, volume.id, project_id=who.project_id, user_id=who.user_id)
     _move_quota(tx, "volumes", volume, who.project_id, limits)
-    for snapshot in () if transfer.no_snapshots else snapshots.of_volume(tx, volume.id):
+    for snapshot in given:
         _move_quota(tx, "snapshots", snapshot, who.project_id, limits)
         snapshots.change(tx, snapshot.id, project_id=who.project_id, user_id=who.user_id)
     transfers.delete(tx, transfer_id)

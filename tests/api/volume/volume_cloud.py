@@ -46,6 +46,7 @@ HOST = "box@fake"
 POOL = f"{HOST}#fake"
 PROJECT = "11111111-1111-4111-8111-111111111111"
 OTHER_PROJECT = "22222222-2222-4222-8222-222222222222"
+THIRD_PROJECT = "44444444-4444-4444-8444-444444444444"
 USER = "33333333-3333-4333-8333-333333333333"
 CONNECTOR = {"initiator": "iqn.1993-08.org.debian:01:one", "host": "node1", "ip": "192.0.2.1"}
 
@@ -75,6 +76,7 @@ SCOPES = {
     "member": scope("member"),
     "reader": scope("reader"),
     "other": scope("member", OTHER_PROJECT),
+    "third": scope("member", THIRD_PROJECT),
     "service": scope("service"),
     "both": replace(scope("member"), roles=frozenset({"member", "service"})),
     "nobody": scope("nothing"),

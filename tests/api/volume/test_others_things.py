@@ -1,0 +1,166 @@
+"""Every route of Block Storage with everything of another project, also what is below one's own volume."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from volume_cloud import CONNECTOR, PROJECT, THIRD_PROJECT, Cloud
+
+from pumice.api.routing import Route
+from pumice.store import messages, tables
+from pumice.store.database import Transaction
+from pumice.store.messages import Event
+
+OWNED = (tables.volumes, tables.snapshots, tables.attachments, tables.transfers, tables.messages)
+
+
+async def snapshot_of(cloud: Cloud, volume_id: str, who: str = "member") -> str:
+    reply = await cloud.call("POST", "/snapshots", {"snapshot": {"volume_id": volume_id}}, who=who)
+    made = await cloud.until(reply.json()["snapshot"]["id"], "available", kind="snapshot", who=who)
+    return str(made["id"])
+
+
+async def given(
+    cloud: Cloud, volume_id: str, who: str = "member", to: str = "other", *, no_snapshots: bool = True
+) -> None:
+    """Hand a volume over, without its snapshots if nothing else is said."""
+    asked = {"transfer": {"volume_id": volume_id, "no_snapshots": no_snapshots}}
+    offered = (await cloud.call("POST", "/volume-transfers", asked, who=who)).json()["transfer"]
+    path = f"/volume-transfers/{offered['id']}/accept"
+    reply = await cloud.call("POST", path, {"accept": {"auth_key": offered["auth_key"]}}, who=to)
+    assert reply.status_code == 202, reply.text
+
+
+async def theirs_and_mine(cloud: Cloud) -> tuple[list[str], str]:
+    """Something of each kind that is the giver's, and the volume that was the giver's."""
+    mine, volume, offered, attached = [str((await cloud.make())["id"]) for _ in range(4)]
+    found = [volume, offered, attached, await snapshot_of(cloud, volume), await snapshot_of(cloud, mine)]
+    await given(cloud, mine)
+    reply = await cloud.call("POST", "/attachments", {"attachment": {"volume_uuid": attached}})
+    found.append(reply.json()["attachment"]["id"])
+    reply = await cloud.call("POST", "/volume-transfers", {"transfer": {"volume_id": offered}})
+    found.append(reply.json()["transfer"]["id"])
+    await cloud.db.write(messages.tell, PROJECT, Event.REVERT_VOLUME, volume, "no", None)
+    listed = (await cloud.call("GET", "/messages")).json()["messages"]
+    return [*found, listed[0]["id"]], mine
+
+
+def bodies(route: Route, it: str) -> list[Any]:
+    """What the route may be sent that names ``it``."""
+    named: dict[str, list[Any]] = {
+        "/volumes": [{"volume": {"size": 1, key: it}} for key in ("snapshot_id", "source_volid", "backup_id")],
+        "/snapshots": [{"snapshot": {"volume_id": it, "force": True}}],
+        "/attachments": [
+            {"attachment": {"volume_uuid": it}},
+            {"attachment": {"volume_uuid": it, "connector": CONNECTOR}},
+        ],
+        "/attachments/{id}": [{"attachment": {"connector": CONNECTOR}}],
+        "/volume-transfers": [{"transfer": {"volume_id": it}}],
+        "/os-volume-transfer": [{"transfer": {"volume_id": it}}],
+        "/volume-transfers/{id}/accept": [{"accept": {"auth_key": it}}],
+        "/os-volume-transfer/{id}/accept": [{"accept": {"auth_key": it}}],
+    }
+    actions: dict[str, list[Any]] = {
+        "revert": [{"snapshot_id": it}],
+        "os-detach": [{"attachment_id": it}, None],
+        "os-force_detach": [{"attachment_id": it, "connector": CONNECTOR}],
+        "os-initialize_connection": [{"connector": CONNECTOR}],
+        "os-terminate_connection": [{"connector": CONNECTOR}],
+        "os-extend": [{"new_size": 2}],
+        "os-set_bootable": [{"bootable": True}],
+        "os-update_readonly_flag": [{"readonly": True}],
+    }
+    if route.action:
+        return [{route.action: value} for value in actions.get(route.action, [{}, None])]
+    return named.get(route.path.removeprefix("/v3"), [None, {}])
+
+
+def requests(cloud: Cloud, theirs: list[str], mine: str) -> Iterator[tuple[Route, str, Any, str]]:
+    """Each route, with each thing in its path, and with the own volume there and each thing in its body."""
+    for route in cloud.service.table.routes:
+        if route.policy is None or route.path.startswith(("/v3/os-quota", "/v3/default-types", "/v3/types")):
+            continue  # what is of no project, or named by it
+        path = route.path.removeprefix("/v3").replace("{key}", "k")
+        for it in theirs:
+            for inside in [mine, it] if "{id}" in path else [it]:
+                for body in bodies(route, it) if route.method in ("POST", "PUT") else [None]:
+                    yield route, path.replace("{id}", inside), body, it
+
+
+async def rows_of(cloud: Cloud, project: str) -> dict[str, Any]:
+    def read(tx: Transaction) -> dict[str, Any]:
+        return {
+            table.name: tx.execute(
+                sa.select(table).where(table.c.project_id == project).order_by(table.c.id)
+            ).all()
+            for table in OWNED
+        }
+
+    return await cloud.db.read(read)
+
+
+async def test_no_route_does_or_tells_anything_about_what_another_project_owns(cloud: Cloud) -> None:
+    theirs, mine = await theirs_and_mine(cloud)
+    await cloud.quiet()
+    before = await rows_of(cloud, PROJECT)
+    for query in ("", "?cascade=true&force=false"):
+        for route, path, body, it in requests(cloud, theirs, mine):
+            if route.method == "DELETE" or not query:
+                reply = await cloud.call(route.method, path + query, body, who="other")
+                asked = f"{route.method} {path}{query} {body}"
+                assert reply.status_code < 500, (asked, reply.text)
+                told = [one for one in theirs if one in reply.text and one not in asked]
+                assert not told, (asked, reply.text)
+                if it in asked:
+                    assert reply.status_code >= 400, (asked, reply.status_code, reply.text)
+    await cloud.quiet()
+    assert await rows_of(cloud, PROJECT) == before
+
+
+async def test_a_taken_volume_is_not_reverted_to_what_its_giver_kept(cloud: Cloud) -> None:
+    mine = str((await cloud.make())["id"])
+    kept = await snapshot_of(cloud, mine)
+    await given(cloud, mine)
+    for who in ("other", "admin"):
+        reply = await cloud.act(mine, "revert", {"snapshot_id": kept}, who=who)
+        assert reply.status_code == 400
+        assert reply.json()["badRequest"]["message"] == f"Volume {mine} doesn't have any snapshots."
+
+
+async def test_a_volume_goes_back_to_its_own_snapshot_only_if_no_other_is_later(cloud: Cloud) -> None:
+    mine = str((await cloud.make())["id"])
+    first = await snapshot_of(cloud, mine)
+    await given(cloud, mine)
+    later = await snapshot_of(cloud, mine, "other")
+    await given(cloud, mine, "other", "member")
+    reply = await cloud.act(mine, "revert", {"snapshot_id": first})
+    assert reply.status_code == 400
+    assert later not in reply.text
+    await given(cloud, mine)
+    assert (await cloud.act(mine, "revert", {"snapshot_id": later}, who="other")).status_code == 202
+
+
+@pytest.mark.parametrize("query", ["", "?cascade=true"])
+async def test_a_volume_with_anothers_snapshots_stays_and_they_are_not_told(cloud: Cloud, query: str) -> None:
+    mine = str((await cloud.make())["id"])
+    kept = await snapshot_of(cloud, mine)
+    await given(cloud, mine)
+    own = await snapshot_of(cloud, mine, "other")
+    reply = await cloud.call("DELETE", f"/volumes/{mine}{query}", who="other")
+    assert (reply.status_code, kept in reply.text) == (400, False)
+    assert "be disassociated from snapshots after volume transfer" in reply.text
+    await cloud.until(own, "available", kind="snapshot", who="other")
+    assert (await cloud.call("DELETE", f"/snapshots/{kept}")).status_code == 202
+    await cloud.until(kept, None, kind="snapshot")
+    assert (await cloud.call("DELETE", f"/volumes/{mine}?cascade=true", who="other")).status_code == 202
+
+
+async def test_a_transfer_takes_along_what_is_the_givers_and_nothing_else(cloud: Cloud) -> None:
+    mine = str((await cloud.make())["id"])
+    kept = await snapshot_of(cloud, mine)
+    await given(cloud, mine)
+    own = await snapshot_of(cloud, mine, "other")
+    await given(cloud, mine, "other", "third", no_snapshots=False)
+    assert [row.id for row in (await rows_of(cloud, PROJECT))["snapshots"]] == [kept]
+    assert [row.id for row in (await rows_of(cloud, THIRD_PROJECT))["snapshots"]] == [own]
