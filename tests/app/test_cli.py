@@ -49,13 +49,13 @@ def test_each_setting_says_where_it_came_from_and_no_secret_is_shown(tmp_path: P
     (tmp_path / "pumice.toml").write_text(
         '[api]\nhost = "127.0.0.2"\nport = 1\n[identity]\nadmin_password = "hush"\n[quotas]\nvolumes = 3\n'
     )
-    told = pumice(tmp_path, "settings", "--json", PUMICE_API__PORT="2")
+    told = pumice(tmp_path, "settings", "--format", "json", PUMICE_API__PORT="2")
     found = {one["name"]: (one["value"], one["source"]) for one in json.loads(told)}
     assert found["state_dir"] == (str(tmp_path), "flag")
-    assert found["api.port"] == ("2", "environment")
+    assert found["api.port"] == (2, "environment")
     assert found["api.host"] == ("127.0.0.2", "pumice.toml")
-    assert found["quotas.volumes"] == ("3", "pumice.toml")
-    assert found["api.max_limit"] == ("1000", "default")
+    assert found["quotas.volumes"] == (3, "pumice.toml")
+    assert found["api.max_limit"] == (1000, "default")
     assert "hush" not in told
     live = {one["name"] for one in json.loads(told) if one["live"]}
     assert {"log_level", "quotas.volumes", "api.max_limit"} <= live and not {"api.port", "host"} & live
@@ -100,3 +100,9 @@ def test_settings_below_names_of_their_own_are_known(tmp_path: Path) -> None:
         "[quotas]\nvolumes_fast = 5\n[operations.deadlines]\n'volume.create' = 9\n"
     )
     pumice(tmp_path, "settings", PUMICE_BACKENDS__FAST__DRIVER="fake", PUMICE_METRICS__PORTS__VOLUME="0")
+
+
+def test_what_every_command_line_program_answers(tmp_path: Path) -> None:
+    assert pumice(tmp_path, "--version").startswith("pumice ")
+    assert "Usage" in pumice(tmp_path, "operations", "list", "-h")
+    assert "--install-completion" in pumice(tmp_path, "--help")

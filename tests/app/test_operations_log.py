@@ -156,7 +156,29 @@ async def test_the_list_is_narrowed_by_state_kind_and_subject(installation: Inst
     assert await installation.listed("--running", "--failed") == {running, failed}
     assert await installation.listed("--subject", "two") == {failed}
     assert await installation.listed("--kind", "volume.create") == set()
-    assert running in await installation.pumice("list")
+    assert running[:8] in await installation.pumice("list")
+
+
+async def test_the_list_is_narrowed_by_names_and_by_time(installation: Installation) -> None:
+    await installation.db.write(volume_types.make_default, RULES)
+    volume = await installation.db.write(create.accept, TENANT, create.Wanted(size=1, name="mine"), RULES)
+    await installation.begin(new_id())
+    for word in ("mine", volume.id, volume.id[:8]):
+        [one] = json.loads(await installation.pumice("list", "--format", "json", "--subject", word))
+        assert (one["subject"], one["subject_name"]) == (volume.id, "mine")
+    assert "mine" in await installation.pumice("list", "--since", "1h")
+    assert await installation.listed("--since", "2999-01-01") == set()
+    assert "no time" in await installation.pumice("list", "--since", "yesterday", code=1)
+    assert "Project nobody" in await installation.pumice("list", "--project", "nobody", code=1)
+    told = await installation.pumice("list", "--kind", "volume.creat", code=1)
+    assert "Did you mean 'volume.create'?" in told
+
+
+async def test_ids_are_short_until_they_are_asked_for(installation: Installation) -> None:
+    operation = await installation.begin(new_id())
+    short, wide = await installation.pumice("list"), await installation.pumice("list", "--wide")
+    assert operation[:8] in short and operation not in short and operation in wide
+    assert operation in await installation.pumice("show", operation[:8])
 
 
 async def test_stuck_means_that_nobody_brings_it_to_an_end(installation: Installation) -> None:

@@ -5,6 +5,7 @@ Each is imported when its command runs, so that ``pumice version`` and ``pumice 
 
 import os
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,14 @@ import typer
 
 if TYPE_CHECKING:
     from pumice.app.settings import Settings
+
+
+class Format(StrEnum):
+    """How a command prints what it found."""
+
+    TABLE = "table"
+    JSON = "json"
+
 
 app = typer.Typer(
     help="Block storage for virtual machines that never gets stuck.",
@@ -25,7 +34,8 @@ app.add_typer(operations, name="operations")
 app.add_typer(db, name="db")
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="An operation's id, or its first characters.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Json = Annotated[bool, typer.Option("--json", help="The same as --format json.")]
+Form = Annotated[Format, typer.Option("--format", "-f", help="For a person or for a program.")]
 
 
 def main() -> None:
@@ -123,11 +133,11 @@ def tour(
 
 
 @app.command()
-def doctor(context: typer.Context, json: Json = False) -> None:
+def doctor(context: typer.Context, json: Json = False, form: Form = Format.TABLE) -> None:
     """Say what is missing on this machine, what works without it, and what installs it."""
     from pumice.app.doctor import run
 
-    raise typer.Exit(run(_settings(context), as_json=json))
+    raise typer.Exit(run(_settings(context), as_json=json or form is Format.JSON))
 
 
 @app.command()
@@ -144,11 +154,11 @@ def audit(
 
 
 @app.command()
-def settings(context: typer.Context, json: Json = False) -> None:
+def settings(context: typer.Context, json: Json = False, form: Form = Format.TABLE) -> None:
     """Print every setting: its value, where that came from, and what it means."""
     from pumice.app.settings_table import show
 
-    show(_settings(context), context.obj, as_json=json)
+    show(_settings(context), context.obj, as_json=json or form is Format.JSON)
 
 
 @app.command()
@@ -192,39 +202,51 @@ def operations_list(
     running: Annotated[bool, typer.Option("--running", help="Only those under way.")] = False,
     failed: Annotated[bool, typer.Option("--failed", help="Only those that failed.")] = False,
     kind: Annotated[str | None, typer.Option(help="As in volume.create.")] = None,
-    subject: Annotated[str | None, typer.Option(help="The id of the volume, server… they are about.")] = None,
+    subject: Annotated[
+        str | None, typer.Option(help="The volume, server… they are about: name, id, or its first characters.")
+    ] = None,
+    project: Annotated[str | None, typer.Option(help="Whose they are: name or id.")] = None,
+    since: Annotated[str | None, typer.Option(help="Begun since then: 30m, 2h, 7d, or a date.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 50,
+    wide: Annotated[bool, typer.Option("--wide", help="Whole ids, places, and times.")] = False,
     json: Json = False,
+    form: Form = Format.TABLE,
 ) -> None:
     """List operations, the newest first."""
     from pumice.app import operations_log
 
-    which = operations_log.Which(stuck, running, failed, kind, subject, limit)
-    operations_log.print_list(_settings(context), which, as_json=json)
+    which = operations_log.Which(stuck, running, failed, kind, subject, project, since, limit)
+    operations_log.print_list(_settings(context), which, as_json=json or form is Format.JSON, wide=wide)
 
 
 @operations.command("show")
-def operations_show(context: typer.Context, operation: Id, json: Json = False) -> None:
+def operations_show(
+    context: typer.Context, operation: Id, json: Json = False, form: Form = Format.TABLE
+) -> None:
     """Tell one operation: each step in order, when, where, for how long, and how it ended."""
     from pumice.app import operations_log
 
-    operations_log.print_one(_settings(context), operation, as_json=json)
+    operations_log.print_one(_settings(context), operation, as_json=json or form is Format.JSON)
 
 
 @operations.command("cancel")
-def operations_cancel(context: typer.Context, operation: Id, json: Json = False) -> None:
+def operations_cancel(
+    context: typer.Context, operation: Id, json: Json = False, form: Form = Format.TABLE
+) -> None:
     """Ask an operation to turn back. The step in hand is never interrupted."""
     from pumice.app import operations_log
 
-    operations_log.cancel(_settings(context), operation, as_json=json)
+    operations_log.cancel(_settings(context), operation, as_json=json or form is Format.JSON)
 
 
 @operations.command("retry")
-def operations_retry(context: typer.Context, operation: Id, json: Json = False) -> None:
+def operations_retry(
+    context: typer.Context, operation: Id, json: Json = False, form: Form = Format.TABLE
+) -> None:
     """Try again now what waits for its next try, or what failed and can be asked for again."""
     from pumice.app import operations_log
 
-    operations_log.retry(_settings(context), operation, as_json=json)
+    operations_log.retry(_settings(context), operation, as_json=json or form is Format.JSON)
 
 
 def _run_role(context: typer.Context, role: str) -> None:

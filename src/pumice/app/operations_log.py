@@ -4,7 +4,8 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from rich.table import Table
@@ -18,12 +19,16 @@ from pumice.model.rules import Rules
 from pumice.operations import retry as again
 from pumice.operations.operation import Verb
 from pumice.operations.retry import Retried
+from pumice.store import names
 from pumice.store import operations as log
+from pumice.store.columns import now
 from pumice.store.database import Transaction
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+SHORT = 8
+"""Characters of an id that are shown: enough to tell a few thousand apart, and to name one by."""
 LOOKED_AFTER_SECONDS = 60.0
 """An operation that could go on, and that nobody took up for so long, counts as stuck."""
 _COLOURS = {"done": "green", "failed": "red", "retry": "yellow", "undoing": "yellow", "waiting": "cyan"}
@@ -38,6 +43,10 @@ class Which:
     failed: bool = False
     kind: str | None = None
     subject: str | None = None
+    """A name, an id, or the first characters of one; so too for the project."""
+    project: str | None = None
+    since: str | None = None
+    """As in ``30m``, ``2h``, ``7d`` ago, or a time in this machine's zone."""
     limit: int = 50
 
     def states(self) -> tuple[str, ...] | None:
@@ -62,37 +71,118 @@ def why_stuck(row: log.Row, at: float) -> str | None:
     return None
 
 
-def found(tx: Transaction, which: Which) -> list[log.Row]:
-    """The operations asked for, the newest first."""
-    limit = 100_000 if which.stuck else which.limit
-    rows = log.page(tx, states=which.states(), kind=which.kind, subject=which.subject, limit=limit)
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What to list, with the names of what it is about."""
+
+    rows: Sequence[log.Row]
+    things: Mapping[str, str]
+    projects: Mapping[str, str]
+
+
+def found(tx: Transaction, which: Which) -> Found:
+    """The operations asked for, the newest first. Raises ``Invalid`` or ``NotFound`` for what says nothing."""
+    rows = log.page(
+        tx,
+        states=which.states(),
+        kind=which.kind,
+        subject=_meant(names.things(tx, which.subject), which.subject) if which.subject else None,
+        projects=_known(names.projects_called(tx, which.project), which.project) if which.project else None,
+        since=moment(which.since) if which.since else None,
+        limit=100_000 if which.stuck else which.limit,
+    )
     if which.stuck:
         at = time.time()
         rows = [row for row in rows if why_stuck(row, at)]
-    return list(rows[: which.limit])
+    rows = rows[: which.limit]
+    if which.kind and not rows:
+        _must_be_kind(which.kind)
+    subjects, owners = {row["subject"] for row in rows}, {row["project_id"] for row in rows}
+    return Found(rows, names.of_things(tx, subjects), names.of_projects(tx, owners - {None}))
 
 
-def print_list(settings: Settings, which: Which, *, as_json: bool) -> None:
+def _meant(ids: list[str], word: str) -> list[str]:
+    """Also what is gone, or never had a row, may have operations: then the word is its id."""
+    return ids or [word]
+
+
+def _known(ids: list[str], word: str) -> list[str]:
+    if not ids:
+        raise NotFound("Project", word)
+    return ids
+
+
+def _must_be_kind(kind: str) -> None:
+    """Raise ``Invalid`` for a word that is no kind of operation."""
+    from pumice.app.verbs import VERBS  # which need every room: most lists do without
+
+    kinds = sorted(verb.kind for verb in VERBS)
+    if kind not in kinds:
+        close = get_close_matches(kind, kinds, 1)
+        hint = f"Did you mean '{close[0]}'?" if close else f"Kinds are {', '.join(kinds)}."
+        raise Invalid(f"There is no kind of operation '{kind}'. {hint}")
+
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def moment(word: str) -> datetime:
+    """The log's time of ``2h`` ago, or of a date and time in this machine's zone. Raises ``Invalid``."""
+    if word[:-1].isdigit() and word[-1] in _UNITS:
+        return now() - timedelta(**{_UNITS[word[-1]]: int(word[:-1])})
+    try:
+        return datetime.fromisoformat(word).astimezone(UTC).replace(tzinfo=None)
+    except ValueError:
+        raise Invalid(f"'{word}' is no time: write 30m, 2h or 7d, or 2026-11-25 or 2026-11-25T18:00.") from None
+
+
+def print_list(settings: Settings, which: Which, *, as_json: bool, wide: bool) -> None:
     """Print the operations asked for."""
-    rows = asyncio.run(_read(settings, found, which))
+    listed = asyncio.run(_read(settings, found, which))
     if as_json:
-        print_json([dict(row) for row in rows])
+        print_json(
+            [
+                {
+                    **row,
+                    "subject_name": listed.things.get(row["subject"]),
+                    "project_name": listed.projects.get(row["project_id"]),
+                }
+                for row in listed.rows
+            ]
+        )
         return
-    shown = table("id", "kind", "subject", "state", "step", "place", "begun", "told")
+    place = ("place",) if wide else ()
+    shown = table("id", "kind", "subject", "project", "state", "step", *place, "begun", "seconds", "told")
     at = time.time()
-    for row in rows:
+
+    def short(known: str) -> str:
+        return known if wide else known[:SHORT]
+
+    for row in listed.rows:
         told = why_stuck(row, at) or row["error"] or ""
         shown.add_row(
-            row["id"],
+            short(row["id"]),
             row["kind"],
-            row["subject"],
+            plain(listed.things.get(row["subject"]) or short(row["subject"])),
+            plain(listed.projects.get(row["project_id"]) or short(row["project_id"] or "")),
             _coloured(row["state"]),
-            _step_in_hand(row),
-            plain(row["place"]),
-            _moment(row["created_at"]),
+            _step_in_hand(row) + _progress(row),
+            *([plain(row["place"])] if wide else ()),
+            _moment(row["created_at"])[: None if wide else -4],
+            f"{_lasts(row, at):.1f}",
             plain(told, "red"),
         )
-    console().print(shown if rows else "None.")
+    console().print(shown if listed.rows else "None.")
+
+
+def _progress(row: log.Row) -> str:
+    under_way = row["state"] in log.UNDER_WAY and row["progress"] is not None
+    return f" {row['progress']:.0%}" if under_way else ""
+
+
+def _lasts(row: log.Row, at: float) -> float:
+    """Seconds from the request to the end, or to now."""
+    return (_seconds(row["finished_at"]) if row["finished_at"] else at) - _seconds(row["created_at"])
 
 
 def print_one(settings: Settings, beginning: str, *, as_json: bool) -> None:

@@ -20,7 +20,8 @@ class Setting:
     """One setting; ``name`` is dotted, as in ``api.port``."""
 
     name: str
-    value: str
+    value: Any
+    """As it is, or ``HIDDEN``."""
     source: str
     meaning: str
     live: bool
@@ -51,7 +52,7 @@ def show(settings: Settings, flags: Mapping[str, Any], *, as_json: bool) -> None
         style = "dim" if one.source == "default" else ""
         changed_by = "reload" if one.live else "restart"
         rows.add_row(
-            *map(plain, (one.name, one.value)), plain(one.source, style), changed_by, plain(one.meaning)
+            plain(one.name), plain(_words(one.value)), plain(one.source, style), changed_by, plain(one.meaning)
         )
     out = console()
     out.print(rows)
@@ -79,7 +80,7 @@ def _value(
             yield from _value(inner, (*path, str(name)), field, sources)
     else:
         source = next((name for name, given in sources.items() if _holds(given, path)), "default")
-        shown = HIDDEN if value is not None and path[-1].endswith(_SECRET) else _words(value)
+        shown = HIDDEN if value is not None and path[-1].endswith(_SECRET) else value
         yield Setting(".".join(path), shown, source, field.description or "", is_live(field))
 
 

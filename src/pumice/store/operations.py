@@ -7,7 +7,7 @@ so that a worker that was stopped and woken again cannot write over its successo
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from math import inf
 from typing import Any
 
@@ -273,7 +273,14 @@ def ask_to_cancel(tx: Transaction, operation_id: str) -> bool:
 
 
 def page(
-    tx: Transaction, *, states: Collection[str] | None, kind: str | None, subject: str | None, limit: int
+    tx: Transaction,
+    *,
+    states: Collection[str] | None,
+    kind: str | None,
+    subject: str | Collection[str] | None,
+    limit: int,
+    projects: Collection[str] | None = None,
+    since: datetime | None = None,
 ) -> Sequence[Row]:
     """Operations, the newest first."""
     query = sa.select(operations).order_by(_o.created_at.desc()).limit(limit)
@@ -282,7 +289,11 @@ def page(
     if kind is not None:
         query = query.where(_o.kind == kind)
     if subject is not None:
-        query = query.where(_o.subject == subject)
+        query = query.where(_o.subject.in_([subject] if isinstance(subject, str) else list(subject)))
+    if projects is not None:
+        query = query.where(_o.project_id.in_(list(projects)))
+    if since is not None:
+        query = query.where(_o.created_at >= since)
     return tx.execute(query).mappings().all()
 
 
