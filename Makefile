@@ -1,10 +1,12 @@
 # Pumice. `make run` and `make test` work on a fresh Debian 12 machine, as root or with sudo.
 .DEFAULT_GOAL := help
-.PHONY: help run tour test test-kernel fast check format clients failures kill chaos bench lock clean
+.PHONY: help run tour test test-kernel fast costs check format clients failures kill chaos bench lock clean
 
 BIN := .venv/bin
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env)
-PYTEST := $(BIN)/pytest -n 2 --dist loadfile
+PYTEST := $(BIN)/pytest -n 3
+# Tests start hundreds of processes: let Python keep its bytecode, whatever the environment says.
+export PYTHONDONTWRITEBYTECODE :=
 LOCK := $(BIN)/uv pip compile pyproject.toml -q --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 help: ## say what there is
@@ -18,17 +20,21 @@ tour: ## the guided tour alone; exits 0 or 1
 	@scripts/setup run
 	@$(AS_ROOT) $(BIN)/pumice tour
 
-test: ## the tests, also with real daemons and guests; make test-kernel has longer ones
+test: ## the tests, also with real daemons and guests: make test T=tests/app
 	@scripts/setup dev
-	$(AS_ROOT) $(PYTEST)
+	$(AS_ROOT) $(PYTEST) $(T)
+
+costs: ## run all tests on an idle machine, and note in docs/testing.md what they cost
+	@scripts/setup dev
+	$(AS_ROOT) $(PYTEST) --record-costs
 
 test-kernel: ## only those that need a kernel of their own: LVM, kernel targets and initiators
 	@scripts/setup dev
-	TEST_MANY=200 $(AS_ROOT) $(PYTEST) -m kernel
+	TEST_MANY=200 $(AS_ROOT) $(PYTEST) -n 2 -m kernel
 
-fast: ## the tests that start no tgtd, libvirtd or guest
+fast: ## those that start no tgtd, libvirtd or guest: make fast T=tests/scheduler
 	@scripts/setup dev
-	$(PYTEST) -m "not real and not kernel"
+	$(PYTEST) -m "not real and not kernel" $(T)
 
 check: ## format, lint, types, and who may import whom
 	@scripts/setup dev

@@ -8,7 +8,7 @@ import pytest
 from databases import new_sqlite
 from postgres_server import PostgresServer, is_installed
 
-pytest_plugins = ["kernel_lane"]
+pytest_plugins = ["kernel_lane", "costs"]
 
 
 @pytest.fixture(scope="session")

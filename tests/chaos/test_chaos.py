@@ -12,7 +12,6 @@ HERE = Path(__file__).parents[2]
 
 @pytest.mark.real
 @pytest.mark.skipif(os.geteuid() != 0, reason="namespaces, file systems and libvirtd need root")
-@pytest.mark.xdist_group("chaos")
 @pytest.mark.timeout(900)
 def test_after_a_minute_of_chaos_everything_is_as_it_must_be() -> None:
     chaos = [sys.executable, "-m", "tests.chaos", "--seed", "20", "--minutes", "1"]

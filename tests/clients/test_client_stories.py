@@ -16,7 +16,6 @@ from pumice.app.guest_image import build_guest_image
 from pumice.app.tour.run import cache_dir
 
 pytestmark = [
-    pytest.mark.xdist_group("clients"),
     pytest.mark.timeout(600),
     pytest.mark.filterwarnings("ignore"),  # what the clients warn of is not ours
 ]

@@ -81,10 +81,7 @@ class Bench:
             self.hypervisor.guests_keep_disks = True
 
 
-_REAL = (pytest.mark.real, pytest.mark.xdist_group("libvirt"))
-
-
-@pytest.fixture(params=["fake", pytest.param("libvirt", marks=_REAL)])
+@pytest.fixture(params=["fake", pytest.param("libvirt", marks=pytest.mark.real)])
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
     if request.param == "fake":
         bench = Bench(FakeHypervisor(tmp_path / "fake"), tmp_path)

@@ -8,7 +8,7 @@ from tests.failures.row import Row, repeat
 from tests.failures.table import ROWS
 from tests.postgres_server import PostgresServer, is_installed
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("failures"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

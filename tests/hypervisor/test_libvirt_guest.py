@@ -27,7 +27,7 @@ from pumice.model.errors import PumiceError, Trouble
 from pumice.model.ids import AttachmentId, ServerId, VolumeId, new_id
 from pumice.model.units import GIB
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("libvirt"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
 
 CACHE = Path(__file__).parents[2] / ".cache"
 

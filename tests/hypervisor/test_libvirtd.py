@@ -17,7 +17,7 @@ from pumice.hypervisor.libvirtd import LibvirtDaemon
 from pumice.model.errors import Conflict, Misconfigured, Trouble
 from pumice.model.ids import ServerId, new_id
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("libvirt")]
+pytestmark = pytest.mark.real
 
 CACHE = Path(__file__).parents[2] / ".cache"
 

@@ -5,7 +5,7 @@
 Outside, no fixture and no test function of theirs is called: a guest is booted for their module (the mark says
 what ``kernel.py`` is to give it), pytest runs in it, and each report that it writes to file descriptor 3
 becomes the report of the test outside. A guest that dies fails the test in hand, with its console; the next
-test has a new one. A module's tests stay together on one worker of pytest-xdist (``--dist loadfile``).
+test has a new one. A module's tests stay together on one worker of pytest-xdist (``costs.py``).
 """
 
 import json

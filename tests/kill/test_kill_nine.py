@@ -17,7 +17,7 @@ from tests.postgres_server import PostgresServer
 from pumice.app.verbs import VERBS
 from pumice.operations.operation import Verb
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("kill"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from pumice.hypervisor.libvirt_connection import load
 from pumice.hypervisor.libvirt_domains import disks_of
 from pumice.model.ids import ServerId
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("trouble"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
 
 def at_libvirt(real: Stories, server: str, act: Callable[[Any], object]) -> None:

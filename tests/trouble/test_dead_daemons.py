@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 from stories import SERVERS, VOLUMES, Stories
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("trouble"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 
 
 def kill(pid: int | None) -> None:

@@ -6,7 +6,7 @@ import libvirt
 import pytest
 from stories import SERVERS, VOLUMES, Stories
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("trouble"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

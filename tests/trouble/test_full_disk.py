@@ -13,8 +13,6 @@ from stories import VOLUMES, Stories
 
 from pumice.model.units import MIB
 
-pytestmark = [pytest.mark.xdist_group("trouble")]
-
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:

@@ -11,8 +11,6 @@ from stories import VOLUMES, Stories
 
 from pumice.model.units import GIB, MIB
 
-pytestmark = [pytest.mark.xdist_group("trouble")]
-
 
 @pytest.fixture(scope="module")
 def pumice() -> Iterator[PumiceProcess]:

@@ -1,0 +1,181 @@
+"""What tests cost, a pytest plugin: it measures, prints a table, and has the workers share the work by it.
+
+Of each test it takes the time on the clock and the processor's time, that of the processes it ended included
+(those of daemons that outlive their test are not seen). ``--record-costs`` writes both, added up by file, to
+``tests/costs.txt``, and the table to ``docs/testing.md``: that is ``make costs``.
+
+Under pytest-xdist a file is one unit of work, and those of ``PARTS`` are several. The first worker takes what
+waits most, the others what computes most: so the cores have work while daemons and guests are waited for, and
+nothing long is left for the end.
+"""
+
+import resource
+import time
+import zlib
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PARTS = {
+    "tests/operations/test_every_verb.py": 8,
+    "tests/loops/test_repair_amid_operations.py": 4,
+}
+"""Files whose tests share nothing, in so many parts."""
+RECORD = Path(__file__).with_name("costs.txt")
+PAGE = Path(__file__).parents[1] / "docs" / "testing.md"
+BEGIN, END = "<!-- costs: written by `make costs` -->", "<!-- /costs -->"
+LONGEST = 15
+
+
+@dataclass(slots=True)
+class Cost:
+    """Of some tests, in seconds."""
+
+    tests: int = 0
+    wall: float = 0.0
+    cpu: float = 0.0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(self.tests + other.tests, self.wall + other.wall, self.cpu + other.cpu)
+
+    @property
+    def waits(self) -> float:
+        """For how long it left the processor to others."""
+        return max(self.wall - self.cpu, 0.0)
+
+
+def add_up(costs: Iterable[tuple[str, Cost]]) -> dict[str, Cost]:
+    """The sum for each name, the dearest first."""
+    sums: dict[str, Cost] = defaultdict(Cost)
+    for name, cost in costs:
+        sums[name] += cost
+    return dict(sorted(sums.items(), key=lambda item: -item[1].wall))
+
+
+def table(files: Mapping[str, Cost]) -> str:
+    """By room, and the dearest files, as Markdown."""
+    rooms = add_up(("/".join(file.split("/")[:2]), cost) for file, cost in files.items())
+    total = sum(files.values(), Cost())
+    rows = [*rooms.items(), ("all", total), *list(add_up(files.items()).items())[:LONGEST]]
+    lines = ["| tests | cases | seconds | of them computing |", "|---|--:|--:|--:|"]
+    lines += [f"| {name} | {cost.tests} | {cost.wall:.0f} | {cost.cpu:.0f} |" for name, cost in rows]
+    return "\n".join(lines)
+
+
+def recorded() -> dict[str, Cost]:
+    """What each file cost when that was recorded last."""
+    found = {}
+    for line in RECORD.read_text().splitlines() if RECORD.exists() else ():
+        tests, wall, cpu, file = line.split()
+        found[file] = Cost(int(tests), float(wall), float(cpu))
+    return found
+
+
+def record(files: Mapping[str, Cost]) -> None:
+    """Keep what each file cost, and show it on the page on testing."""
+    lines = [f"{cost.tests} {cost.wall:.1f} {cost.cpu:.1f} {file}" for file, cost in sorted(files.items())]
+    RECORD.write_text("\n".join(lines) + "\n")
+    before, _, rest = PAGE.read_text().partition(BEGIN)
+    PAGE.write_text(f"{before}{BEGIN}\n\n{table(files)}\n\n{END}{rest.partition(END)[2]}")
+
+
+# --- measuring ----------------------------------------------------------------------------------
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record-costs", action="store_true", help="write tests/costs.txt and docs/testing.md")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Meter(config), "costs-meter")
+
+
+class Meter:
+    """Measures in each process; the one that reports gathers what the workers measured."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._of_tests: list[tuple[str, float, float]] = []
+        self._of_workers: dict[str, Cost] = {}
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        wall, cpu = time.monotonic(), _cpu()
+        try:
+            return (yield)
+        finally:
+            self._of_tests.append((item.nodeid.split("::")[0], time.monotonic() - wall, _cpu() - cpu))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        if hasattr(self._config, "workeroutput"):
+            self._config.workeroutput["costs"] = self._of_tests
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        costs = getattr(node, "workeroutput", {}).get("costs", [])
+        self._of_tests += costs
+        self._of_workers[node.gateway.id] = sum((Cost(1, wall, cpu) for _, wall, cpu in costs), Cost())
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        files = add_up((file, Cost(1, wall, cpu)) for file, wall, cpu in self._of_tests)
+        if len(files) > 1:
+            terminalreporter.section("costs")
+            terminalreporter.write_line(table(files))
+            for worker, cost in sorted(self._of_workers.items()):
+                terminalreporter.write_line(
+                    f"worker {worker}: {cost.tests} cases, {cost.wall:.0f} s, computing {cost.cpu:.0f} s"
+                )
+        if self._config.getoption("record_costs"):
+            record(files)
+
+
+def _cpu() -> float:
+    """Seconds of the processor that this process has used, and its children that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+# --- sharing the work ---------------------------------------------------------------------------
+
+
+def unit(nodeid: str) -> str:
+    """The unit of work that a test belongs to: its file, or one part of it."""
+    file = nodeid.split("::")[0]
+    parts = PARTS.get(file)
+    return f"{file} {zlib.crc32(nodeid.encode()) % parts}" if parts else file
+
+
+def dearest(units: Collection[str], costs: Mapping[str, Cost], *, waiting: bool) -> str:
+    """The unit to be done next; a file that nobody has measured comes first."""
+
+    def weight(name: str) -> float:
+        file = name.split()[0]
+        cost = costs.get(file)
+        return (cost.waits if waiting else cost.cpu) / PARTS.get(file, 1) if cost else float("inf")
+
+    return max(units, key=weight)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByCosts(LoadScopeScheduling):
+        """Asks ``dearest`` whenever a worker has little left to do."""
+
+        costs = recorded()
+
+        def _split_scope(self, nodeid: str) -> str:
+            return unit(nodeid)
+
+        def _assign_work_unit(self, node: Any) -> None:
+            chosen = dearest(self.workqueue, self.costs, waiting=node.gateway.id == "gw0")
+            self.workqueue.move_to_end(chosen, last=False)
+            super()._assign_work_unit(node)
+
+    return ByCosts(config, log)

@@ -1,0 +1,24 @@
+"""What tests cost decides who does what, and is on the page on testing."""
+
+from costs import BEGIN, END, PAGE, PARTS, Cost, dearest, recorded, table, unit
+
+
+def test_the_page_shows_what_is_recorded() -> None:
+    shown = PAGE.read_text().partition(BEGIN)[2].partition(END)[0]
+    assert shown.strip() == table(recorded())
+
+
+def test_the_waiting_worker_takes_what_waits_and_the_others_what_computes() -> None:
+    costs = {"guest.py": Cost(1, wall=100, cpu=10), "sums.py": Cost(1, wall=60, cpu=60)}
+    assert dearest(costs, costs, waiting=True) == "guest.py"
+    assert dearest(costs, costs, waiting=False) == "sums.py"
+
+
+def test_a_file_that_nobody_has_measured_comes_first() -> None:
+    assert dearest(["old.py", "new.py"], {"old.py": Cost(1, 9, 9)}, waiting=False) == "new.py"
+
+
+def test_a_long_file_is_several_units_and_any_other_is_one() -> None:
+    for file, parts in PARTS.items():
+        assert len({unit(f"{file}::test[{number}]") for number in range(1000)}) == parts
+    assert {unit(f"tests/a.py::test[{number}]") for number in range(9)} == {"tests/a.py"}
