@@ -141,7 +141,7 @@ class Serving:
 
     async def _answer(self, application: Any, listening: socket.socket) -> None:
         """Begin to answer requests."""
-        server = watch.server(application)
+        server = watch.server(application, self.settings.http)
         self._servers.append(server)
         self._tasks.create_task(server.serve(sockets=[listening]))
         while not server.started:

@@ -17,7 +17,9 @@ import structlog
 import uvicorn
 
 from pumice.app import health
+from pumice.app.connections import limited
 from pumice.app.house import Whole
+from pumice.app.limits import Http
 from pumice.app.metrics import Metrics, build_info, gauge
 from pumice.app.roles import Role
 from pumice.app.settings import Settings
@@ -120,12 +122,13 @@ class Server(uvicorn.Server):
         yield
 
 
-def server(application: Any) -> Server:
-    """A server for an ASGI application that logs nothing by itself."""
+def server(application: Any, limits: Http) -> Server:
+    """A server for an ASGI application: it logs nothing, and lets nobody take more than ``limits``."""
     return Server(
         uvicorn.Config(
             application,
-            http="httptools",
+            http=limited(limits),
+            ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
