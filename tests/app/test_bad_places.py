@@ -17,7 +17,7 @@ from pumice.store import schema
 NOBODY = 65534
 SERVING = {"serve", "api", "scheduler", "volume", "compute", "tour"}
 """Commands that go on where they can: they are tried only in places where they cannot."""
-QUICK = {"HOME": "/nonexistent", "PUMICE_COMPUTE__DRIVER": "none"}
+QUICK = {"PUMICE_COMPUTE__DRIVER": "none"}
 """No hypervisor, which the doctor tries for seconds, where it is not what is tried here."""
 
 
@@ -45,7 +45,13 @@ def told(
         text=True,
         user=user,
         cwd="/",
-        env={**os.environ, **QUICK, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
+        env={
+            **os.environ,
+            **QUICK,
+            "HOME": f"{place}-home",
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            **environment,
+        },
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -108,7 +108,7 @@ async def test_a_file_name_is_only_a_name(name: str, tmp_path: Path, monkeypatch
 async def test_a_source_larger_than_its_target_is_refused(tmp_path: Path) -> None:
     image = made(tmp_path / "image", "qcow2", bytes(2 * MIB))
     target = a_target(tmp_path, MIB)
-    with pytest.raises(ImageRefused, match="larger than the volume"):
+    with pytest.raises(ImageRefused, match="larger than what the volume has room for"):
         await convert(image, "qcow2", target)
     assert target.stat().st_size == MIB
 
@@ -120,6 +120,12 @@ async def test_a_truncated_image_is_refused_although_qemu_would_read_zeroes(tmp_
     with pytest.raises(ImageRefused, match="truncated or damaged"):
         await convert(image, "qcow2", target)
     assert target.stat().st_blocks == 0, "not a byte of it was copied"
+
+
+@pytest.mark.parametrize("image_format", ["qcow2", "raw"])
+async def test_an_image_that_was_deleted_meanwhile_is_told_so(tmp_path: Path, image_format: str) -> None:
+    with pytest.raises(ImageRefused, match="deleted before its bytes were copied"):
+        await convert(tmp_path / "gone", image_format, a_target(tmp_path))
 
 
 async def test_an_image_that_asks_for_too_much_memory_is_refused(tmp_path: Path) -> None:

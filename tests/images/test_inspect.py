@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pumice.images.inspect import inspect_image, require_fits
+from pumice.backends.contract import ImageFile
+from pumice.images.inspect import inspect_image, kept_image, require_fits
 from pumice.model.errors import ImageRefused
 from pumice.model.units import GIB, MIB
 
@@ -217,6 +218,26 @@ def test_content_of_another_format_than_declared_is_refused(tmp_path: Path) -> N
                 inspect_image(path, declared)
 
 
+def test_luks_is_plain_bytes_to_who_says_raw(tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(b"LUKS\xba\xbe\0\1" + bytes(MIB))
+    assert inspect_image(path, "raw").format == "raw"
+
+
+@pytest.mark.parametrize("image_format", ["qcow2", "vmdk", "vdi"])
+def test_what_is_kept_as_raw_is_raw_whatever_a_guest_wrote_there(image_format: str, tmp_path: Path) -> None:
+    path = made(tmp_path / "image", image_format)
+    assert kept_image(path, "raw") == ImageFile(path, "raw", path.stat().st_size)
+    assert kept_image(path, image_format) == inspect_image(path, image_format)
+
+
+@pytest.mark.parametrize("method", [1, 2])
+def test_an_encrypted_qcow2_is_told_so(method: int, tmp_path: Path) -> None:
+    path = patched(made(tmp_path / "image", "qcow2"), 32, method.to_bytes(4, "big"))
+    with pytest.raises(ImageRefused, match="is encrypted"):
+        inspect_image(path)
+
+
 def test_an_image_of_two_formats_at_once_is_refused(tmp_path: Path) -> None:
     path = patched(made(tmp_path / "image", "qcow2"), 32768, b"\1CD001\1")
     for declared in ("qcow2", "iso", None):
@@ -231,7 +252,7 @@ def test_formats_that_nobody_checks_are_refused(tmp_path: Path) -> None:
         inspect_image(path)
     path.write_bytes(b"LUKS\xba\xbe\0\1" + bytes(MIB))
     with pytest.raises(ImageRefused, match="'luks', which is not supported"):
-        inspect_image(path, "raw")
+        inspect_image(path)
     with pytest.raises(ImageRefused, match="'ploop' are not supported"):
         inspect_image(path, "ploop")
 

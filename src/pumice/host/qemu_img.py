@@ -38,6 +38,7 @@ DRIVERS = {
 """The formats that can be converted, in the Image API's words (``disk_format``), and QEMU's names for them."""
 
 _CHECKED = {"qcow2", "vdi", "vhdx", "vmdk"}
+_ERRORS_FOUND = 2
 _LEAKS_ONLY = 3
 """``qemu-img check``: clusters that nothing refers to. They cost space and harm nobody."""
 
@@ -157,10 +158,12 @@ async def _check(image: str, source_format: str, limits: Limits, timeout: float)
     try:
         await run("qemu-img", "check", "-q", image, timeout=timeout, env=_ONE_ARENA, limits=limits, public=True)
     except CommandFailed as failure:
-        if failure.code != _LEAKS_ONLY:
+        if failure.code == _ERRORS_FOUND:
             raise ImageRefused(
                 "The image is truncated or damaged: 'qemu-img check' finds errors in it."
             ) from failure
+        if failure.code != _LEAKS_ONLY:
+            raise _explained(failure) from failure
 
 
 def _image(path: Path, image_format: str) -> str:
@@ -209,5 +212,15 @@ def _explained(failure: CommandFailed) -> ImageRefused | Elsewhere:
     if failure.code < 0:
         return ImageRefused("The image needs more CPU time or memory to convert than an image is allowed.")
     if "output file is smaller than input file" in failure.stderr:
-        return ImageRefused("The image's virtual size is larger than the volume.")
-    return ImageRefused("The image is malformed: qemu-img cannot convert it.")
+        return ImageRefused("The disk inside the image is larger than what the volume has room for.")
+    if "No such file or directory" in failure.stderr:
+        return ImageRefused("The image was deleted before its bytes were copied.")
+    if "Parameter 'key-secret' is required" in failure.stderr or "encrypted" in failure.stderr:
+        return ImageRefused("The image is encrypted, and nobody here has its key.")
+    return ImageRefused(f"qemu-img cannot read the image: {_last_words(failure)}")
+
+
+def _last_words(failure: CommandFailed) -> str:
+    """What a command said last, without the description of files that it begins with."""
+    words = failure.stderr.strip().rpartition("\n")[2].rpartition("}': ")[2]
+    return words[-200:] or f"it ended with {failure.code}"

@@ -1,6 +1,7 @@
 """Make an image of a volume's bytes: what a step of an operation does, so each may be done again after a crash.
 
-An upload in all but where the bytes come from: the same lock, the same inspection, the same end as there.
+An upload in all but where the bytes come from: the same lock, the same end as there. Its format is known,
+and not judged by what a guest wrote.
 """
 
 from collections.abc import Awaitable, Callable
@@ -9,7 +10,7 @@ from pathlib import Path
 from pumice.host.thread import in_thread
 from pumice.images.delete import delete
 from pumice.images.files import ImageFiles
-from pumice.images.inspect import inspect_image
+from pumice.images.inspect import kept_image
 from pumice.images.settle import alone
 from pumice.model.errors import Conflict, NotFound, Trouble
 from pumice.model.ids import ImageId
@@ -33,7 +34,7 @@ async def keep(db: Database, files: ImageFiles, image_id: str, fill: Callable[[P
                 return
             image = await db.write(images.begin_saving, image_id)
             made = await files.make(image_id, fill)
-            found = await in_thread(inspect_image, made.path, image.disk_format)
+            found = await in_thread(kept_image, made.path, image.disk_format)
             await files.publish(image_id)
             content = ImageContent(made.size, found.virtual_size, made.md5, made.sha512)
             await db.write(images.finish_saving, image_id, content)

@@ -25,10 +25,12 @@ from pumice.model.units import MIB
 if TYPE_CHECKING:
     from oslo_utils.imageutils.format_inspector import FileInspector
 
-__all__ = ["inspect_image", "require_fits"]
+__all__ = ["inspect_image", "kept_image", "require_fits"]
 
 FORMATS = frozenset({"raw", "qcow2", "vmdk", "vdi", "vhd", "vhdx", "iso"})
 """The formats that are accepted, in the Image API's words (``disk_format``)."""
+
+_PLAIN = frozenset({"raw", "iso", "luks"})
 
 _HEAD = 32 * MIB
 """Headers end well before: the furthest, a VHDX's metadata, lies behind its block allocation table."""
@@ -36,6 +38,9 @@ _HEAD = 32 * MIB
 _TAIL = 4096
 _PIECE = 4096
 """The inspectors look for one region per piece and cannot go back: small pieces let them find every region."""
+
+_CRYPT_METHOD = slice(32, 36)
+"""Of a qcow2's header, a big-endian number: 0 none, 1 AES, 2 LUKS (QEMU, docs/interop/qcow2.txt)."""
 
 _REASONS = {
     "backing_file": "it refers to a backing file",
@@ -60,8 +65,8 @@ def inspect_image(path: Path, declared: str | None = None) -> ImageFile:
             raise ImageRefused("The image is empty.")
         inspector = _recognise(file, length)
         found = "raw" if inspector is None else inspector.NAME
-        if declared == "raw" and found == "iso":
-            found = "raw"  # both are plain bytes; hybrid ISO images are disks as well
+        if declared == "raw" and found in _PLAIN:
+            found = "raw"  # bytes that reach nothing beyond themselves: an ISO is a disk too, LUKS fills one
         if found not in FORMATS:
             raise ImageRefused(f"The image's content is in format '{found}', which is not supported.")
         if declared is not None and declared != found:
@@ -71,6 +76,18 @@ def inspect_image(path: Path, declared: str | None = None) -> ImageFile:
         _refuse_unsafe(inspector)
         _refuse_truncated(file, length, found)
     return ImageFile(path, found, inspector.virtual_size)
+
+
+def kept_image(path: Path, disk_format: str | None) -> ImageFile:
+    """The image of our own store at ``path``, of the format under which it was accepted.
+
+    Its format is known and not looked for: what is kept as raw is read as raw, whatever a guest wrote there,
+    and so is never opened as anything that could reach beyond itself. Raises ``ImageRefused`` as
+    ``inspect_image``, for one whose bytes are not what they were.
+    """
+    if disk_format in ("raw", "iso"):
+        return ImageFile(path, disk_format, path.stat().st_size)
+    return inspect_image(path, disk_format)
 
 
 class _Ends:
@@ -122,6 +139,8 @@ def _refuse_unsafe(inspector: "FileInspector") -> None:
         raise ImageRefused(f"The image is not safe to use: {' and '.join(reasons)}.") from failed
     except (ImageFormatError, struct.error) as error:
         raise ImageRefused("The image is truncated or malformed: its header is not complete.") from error
+    if inspector.NAME == "qcow2" and any(inspector.region("header").data[_CRYPT_METHOD]):
+        raise ImageRefused("The image is encrypted, and nobody here has its key: decrypt it before the upload.")
     if inspector.NAME == "vmdk":
         _refuse_ambiguous_descriptor(getattr(inspector, "desc_text", None) or "")
     if virtual_size == 0:

@@ -9,14 +9,14 @@ from typing import Any, Protocol
 from pumice.backends.contract import ImageFile
 from pumice.host.thread import in_thread
 from pumice.hypervisor.contract import Disk, FileSource, IscsiSource, Machine, NvmeSource, disk_named
-from pumice.images.inspect import inspect_image
+from pumice.images.inspect import kept_image
 from pumice.model.errors import InvalidState, NotFound
 from pumice.model.ids import AttachmentId, ServerId, VolumeId
 from pumice.model.server import Server, ServerDisk
 from pumice.model.states import AttachStatus
 from pumice.model.volume import Attachment
 from pumice.operations.hands import Hands
-from pumice.store import attachments, keys, servers
+from pumice.store import attachments, images, keys, servers
 from pumice.store.database import Transaction
 
 PLUGGED = frozenset({AttachStatus.ATTACHING, AttachStatus.ATTACHED})
@@ -32,6 +32,8 @@ class Plan:
     attachments: dict[str, Attachment]
     passphrases: dict[str, str] = field(repr=False)
     """Of the volumes that are encrypted."""
+    image_formats: dict[str, str | None]
+    """Of the images that local disks are copies of, as far as they are still there."""
 
 
 def read_plan(tx: Transaction, server_id: str) -> Plan:
@@ -44,7 +46,8 @@ def read_plan(tx: Transaction, server_id: str) -> Plan:
     disks = [disk for disk in servers.disks(tx, server_id) if disk.attachment_id not in leaving]
     disks.sort(key=lambda disk: (disk.boot_index != 0, disk.device))
     keyed = keys.of_volumes(tx, [disk.volume_id for disk in disks if disk.volume_id])
-    return Plan(server, tuple(disks), links, keyed)
+    formats = images.formats(tx, [disk.image_id for disk in disks if disk.image_id])
+    return Plan(server, tuple(disks), links, keyed, formats)
 
 
 async def machine_of(hands: Hands, server_id: str) -> Machine:
@@ -65,7 +68,8 @@ async def _disk(hands: Hands, plan: Plan, disk: ServerDisk) -> Disk:
         return volume_disk(disk, link, plan.passphrases.get(disk.volume_id))
     assert disk.image_id is not None
     assert plan.server.host is not None
-    image = await _image(hands, disk.image_id, made=plan.server.launched_at is not None)
+    made = plan.server.launched_at is not None
+    image = await _image(hands, disk.image_id, plan.image_formats.get(disk.image_id), made=made)
     path = await hands.hypervisors[plan.server.host].make_local_disk(
         ServerId(plan.server.id),
         image.path,
@@ -76,11 +80,11 @@ async def _disk(hands: Hands, plan: Plan, disk: ServerDisk) -> Disk:
     return Disk(serial=disk.id, device=disk.device, source=FileSource(path))
 
 
-async def _image(hands: Hands, image_id: str, *, made: bool) -> ImageFile:
+async def _image(hands: Hands, image_id: str, image_format: str | None, *, made: bool) -> ImageFile:
     """What the local disk is a copy of. The image may be gone once the copy is ``made``."""
     path = hands.image_path(image_id)
     if await in_thread(path.exists):
-        return await in_thread(inspect_image, path)
+        return await in_thread(kept_image, path, image_format)
     if made:
         return ImageFile(path, "raw", 0)
     raise NotFound("The data of image", image_id)

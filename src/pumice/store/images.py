@@ -12,7 +12,7 @@ The bytes have their own course, and only this one::
 Each move is one conditional UPDATE, so that of two uploads at once one wins.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -55,6 +55,13 @@ def get(tx: Transaction, who: Scope, image_id: str) -> Image:
     if image is None:
         raise NotFound("Image", image_id)
     return image
+
+
+def formats(tx: Transaction, ids: Collection[str]) -> dict[str, str | None]:
+    """The disk formats of images by their ids, of those that are there."""
+    if not ids:
+        return {}
+    return {row.id: row.disk_format for row in tx.execute(sa.select(images).where(_i.id.in_(list(ids))))}
 
 
 def status(tx: Transaction, image_id: str) -> ImageStatus | None:

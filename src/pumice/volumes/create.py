@@ -20,20 +20,20 @@ from pumice.catalog import volume_types
 from pumice.host import luks
 from pumice.host.thread import in_thread
 from pumice.images.for_volume import image_for_volume
-from pumice.images.inspect import inspect_image
-from pumice.model.errors import Invalid, InvalidState, NotFound, NoValidBackend
+from pumice.images.inspect import kept_image
+from pumice.model.errors import ImageRefused, Invalid, InvalidState, NotFound, NoValidBackend
 from pumice.model.ids import SnapshotId, VolumeId, new_id
 from pumice.model.rules import Rules
-from pumice.model.scope import Scope
+from pumice.model.scope import HOUSE, Scope
 from pumice.model.states import SnapshotStatus, VolumeStatus
-from pumice.model.units import gib_to_hold
+from pumice.model.units import GIB, gib_to_hold
 from pumice.model.volume import Volume, VolumeType, host_of, pool_of
 from pumice.operations.hands import Hands
 from pumice.operations.operation import Operation, Step, Verb, enqueue, scheduler
 from pumice.operations.places import volume_host
 from pumice.scheduler.choose import choose
 from pumice.scheduler.request import Request
-from pumice.store import keys, messages, pools, quotas, services, snapshots, volumes
+from pumice.store import images, keys, messages, pools, quotas, services, snapshots, volumes
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
@@ -73,6 +73,8 @@ class Origin:
     image_metadata: dict[str, Any] | None = None
     key_id: str | None = None
     """Of the key that opens the bytes, if they are encrypted."""
+    virtual_size: int = 0
+    """Bytes of the disk inside an image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,7 @@ def accept(
             f"{origin.least} GiB."
         )
     kind = volume_types.for_new_volume(tx, who, wanted.volume_type or origin.type_id, rules)
+    _require_room(origin, size, kind)
     zone = wanted.availability_zone or rules.availability_zone
     if wanted.availability_zone and wanted.availability_zone not in {
         pool.availability_zone for pool in pools.every(tx)
@@ -155,6 +158,18 @@ def accept(
     return volume
 
 
+def _require_room(origin: Origin, size: int, kind: VolumeType) -> None:
+    """Raise ``Invalid`` where the disk inside of an image will not fit, as its row tells already."""
+    header = luks.HEADER_BYTES if kind.encryption and origin.key_id is None else 0
+    needed = origin.virtual_size + header
+    if origin.virtual_size and needed > size * GIB:
+        beside = f" beside the {header} bytes of an encrypted volume's header" if header else ""
+        raise Invalid(
+            f"Invalid input received: The image's virtual size, {origin.virtual_size} bytes, does not fit into "
+            f"a volume of {size} GiB{beside}: it needs {gib_to_hold(needed)} GiB."
+        )
+
+
 def _key(tx: Transaction, kind: VolumeType, origin: Origin) -> str | None:
     """The new volume's key: its own, or what opens a copy's bytes. Raises ``Invalid``."""
     if origin.key_id is None and not (kind.encryption and origin.pool):
@@ -177,7 +192,10 @@ def _origin(tx: Transaction, who: Scope, wanted: Wanted) -> Origin:
     if wanted.image_id:
         image = image_for_volume(tx, who, wanted.image_id)
         least = max(image.min_disk, gib_to_hold(image.size), 1)
-        return Origin("image", image.id, least=least, bootable=True, image_metadata=image.metadata())
+        known = image.metadata()
+        return Origin(
+            "image", image.id, least=least, bootable=True, image_metadata=known, virtual_size=image.virtual_size
+        )
     if wanted.snapshot_id:
         snapshot = snapshots.get(tx, who, wanted.snapshot_id)
         if snapshot.status != SnapshotStatus.AVAILABLE:
@@ -280,11 +298,13 @@ async def make_bytes(op: Operation[CreateParams], hands: Hands) -> None:
 
 
 async def inspected(hands: Hands, image_id: str) -> ImageFile:
-    """The image's file, inspected once more before anything else reads it."""
+    """The image's file, inspected once more before anything else reads it. Raises ``ImageRefused``."""
     path = hands.image_path(image_id)
-    if not path.exists():
-        raise NotFound("The data of image", image_id)
-    return await in_thread(inspect_image, path)
+    try:
+        image = await hands.db.read(images.get, HOUSE, image_id)
+        return await in_thread(kept_image, path, image.disk_format)
+    except (NotFound, FileNotFoundError):
+        raise ImageRefused(f"Image {image_id} was deleted before its bytes were copied.") from None
 
 
 async def delete_bytes(op: Operation[CreateParams], hands: Hands) -> None:

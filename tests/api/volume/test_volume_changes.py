@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from volume_cloud import HOST, OTHER_PROJECT, PROJECT, Cloud
 
 from pumice.model.ids import new_id
-from pumice.model.units import MIB
+from pumice.model.units import GIB, MIB
 from pumice.store import pools, quotas, tables
 from pumice.store.columns import now
 from pumice.store.database import Transaction
@@ -317,7 +317,7 @@ async def test_a_volume_is_made_of_another(cloud: Cloud) -> None:
 
 
 async def test_a_volume_is_made_of_an_image_by_id_url_or_name(cloud: Cloud, tmp_path: Path) -> None:
-    image_id = new_id()
+    image_id, large_id = new_id(), new_id()
     (tmp_path / image_id).write_bytes(bytes(MIB))
 
     def add(tx: Transaction) -> None:
@@ -327,7 +327,8 @@ async def test_a_volume_is_made_of_an_image_by_id_url_or_name(cloud: Cloud, tmp_
             "checksum": "c", "min_disk": 2, "min_ram": 0, "protected": False, "os_hidden": False, "tags": [],
             "properties": {"os_distro": "debian"}, "created_at": now(), "updated_at": now(),
         }  # fmt: skip
-        tx.execute(sa.insert(tables.images), row)
+        large = {"id": large_id, "name": "large", "min_disk": 0, "virtual_size": 2 * GIB}
+        tx.execute(sa.insert(tables.images), [row, row | large])
 
     await cloud.db.write(add)
     for key, reference in (
@@ -343,3 +344,11 @@ async def test_a_volume_is_made_of_an_image_by_id_url_or_name(cloud: Cloud, tmp_
     small = await cloud.call("POST", "/volumes", {"volume": {"size": 1, "imageRef": image_id}})
     foreign = await cloud.call("POST", "/volumes", {"volume": {"size": 2, "imageRef": image_id}}, who="other")
     assert (small.status_code, foreign.status_code) == (400, 400)
+    too_large = await cloud.call("POST", "/volumes", {"volume": {"size": 1, "imageRef": large_id}})
+    assert too_large.status_code == 400 and "needs 2 GiB" in too_large.text
+    kind = (await cloud.call("POST", "/types", {"volume_type": {"name": "secret"}}, who="admin")).json()
+    encryption = {"encryption": {"provider": "luks", "control_location": "front-end"}}
+    await cloud.call("POST", f"/types/{kind['volume_type']['id']}/encryption", encryption, who="admin")
+    wanted = {"size": 2, "imageRef": large_id, "volume_type": "secret"}
+    no_room = await cloud.call("POST", "/volumes", {"volume": wanted})
+    assert no_room.status_code == 400 and "header" in no_room.text and "needs 3 GiB" in no_room.text
