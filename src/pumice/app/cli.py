@@ -32,10 +32,13 @@ operations = typer.Typer(help="Look into the operation log.", no_args_is_help=Tr
 db = typer.Typer(help="The database.", no_args_is_help=True)
 app.add_typer(operations, name="operations")
 app.add_typer(db, name="db")
+hosts = typer.Typer(invoke_without_command=True)
+app.add_typer(hosts, name="hosts")
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="An operation's id, or its first characters.")]
 Json = Annotated[bool, typer.Option("--json", help="The same as --format json.")]
 Form = Annotated[Format, typer.Option("--format", "-f", help="For a person or for a program.")]
+HostName = Annotated[str, typer.Argument(metavar="NAME", help="A host's name, as 'pumice hosts' has it.")]
 
 
 def main() -> None:
@@ -247,6 +250,35 @@ def operations_retry(
     from pumice.app import operations_log
 
     operations_log.retry(_settings(context), operation, as_json=json or form is Format.JSON)
+
+
+@hosts.callback()
+def hosts_list(context: typer.Context, form: Form = Format.TABLE, json: Json = False) -> None:
+    """List every host: its services, when it was last heard of, and what waits for it; or end one."""
+    from pumice.app import hosts as work
+
+    if context.invoked_subcommand is None:
+        work.print_list(_settings(context), as_json=json or form is Format.JSON)
+
+
+@hosts.command("forget")
+def hosts_forget(
+    context: typer.Context,
+    name: HostName,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it: the host is fenced, off for good.")] = False,
+) -> None:
+    """Give up a host that is gone for good. Without --yes only say what would be done."""
+    from pumice.app import hosts as work
+
+    work.forget(_settings(context), name, yes=yes)
+
+
+@hosts.command("readmit")
+def hosts_readmit(context: typer.Context, name: HostName) -> None:
+    """Let a host come again under a name that was forgotten, with an empty state directory."""
+    from pumice.app import hosts as work
+
+    work.readmit(_settings(context), name)
 
 
 def _run_role(context: typer.Context, role: str) -> None:

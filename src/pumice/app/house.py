@@ -26,6 +26,7 @@ from pumice.identity import bootstrap
 from pumice.identity.tokens import LocalTokens
 from pumice.images.files import ImageFiles
 from pumice.loops import audit, deadlines, expiry, heartbeats, uploads
+from pumice.loops import hosts as host_loop
 from pumice.loops.breach import Repair
 from pumice.loops.every import every
 from pumice.model.errors import Misconfigured, Trouble
@@ -36,7 +37,7 @@ from pumice.operations.endings import Endings
 from pumice.operations.hands import Hands
 from pumice.operations.places import SCHEDULER, compute_host, volume_host
 from pumice.operations.runner import Runner
-from pumice.store import schema
+from pumice.store import hosts, schema
 from pumice.store.database import Database, Transaction, alone, open_database
 
 if TYPE_CHECKING:
@@ -91,7 +92,9 @@ class Whole:
         if Role.SCHEDULER in self.roles:
             overdue = deadlines.Deadlines(self.db, self.runner.course, self.meter)
             old = expiry.Expiry(self.db, self.settings.operations.keep_days)
+            gone = host_loop.Gone(self.db, self.runner.course.verbs, self.house.rules)
             loops.append(every(deadlines.SECONDS, overdue.look, "deadlines"))
+            loops.append(every(host_loop.SECONDS, gone.look, "hosts"))
             loops.append(every(expiry.SECONDS, old.sweep, "expiry"))
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(loop) for loop in loops]
@@ -106,7 +109,7 @@ class Whole:
 
     def _repairs(self) -> dict[audit.Look, Repair]:
         """What this process repairs: what it has drivers for, and the rows if it is a scheduler."""
-        looks = (*audit.OUTSIDE, audit.ROWS) if Role.SCHEDULER in self.roles else audit.OUTSIDE
+        looks = (*audit.OUTSIDE, *audit.SHARED) if Role.SCHEDULER in self.roles else audit.OUTSIDE
         return {look: Repair(look.at, self.hands, self.settings.repair.grace_seconds) for look in looks}
 
     def _hearts(self) -> heartbeats.Heartbeats:
@@ -122,7 +125,10 @@ class Whole:
             )
             for name, it in self.settings.backends.items()
         }
-        return heartbeats.Heartbeats(self.hands, host, zone, zones, Role.SCHEDULER in self.roles, functions)
+        schedules = Role.SCHEDULER in self.roles
+        return heartbeats.Heartbeats(
+            self.hands, host, zone, zones, schedules, functions, forgotten=self.lost.set
+        )
 
     def application(self, watch: "Asgi") -> "Application":
         """The four APIs under one address, and ``watch`` beside them.
@@ -166,6 +172,8 @@ async def _build(settings: Settings, roles: frozenset[Role], db: Database, meter
     await schema.migrate(db)
     lost = asyncio.Event()
     name = await take_name(db, settings.host, roles, lost.set)
+    if roles & {Role.VOLUME, Role.COMPUTE}:
+        await db.read(hosts.refuse_forgotten, settings.host)
     rules = settings.rules()
     passwords = await _furnish(db, settings, rules) if Role.API in roles else {}
     images = ImageFiles(settings.state_dir.absolute() / "images")

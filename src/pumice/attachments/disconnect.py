@@ -124,7 +124,7 @@ DISCONNECT = Verb(
     params=DisconnectParams,
     steps=(
         Wait("others", at=on_backend, whatever=True),
-        Step(remove_export, at=on_backend, tries=1000),
+        Step(remove_export, at=on_backend, tries=1000, takes_away=True),
         Step(free, at=on_backend),
     ),
     failed=explain,

@@ -7,7 +7,7 @@ repair uncovers another.
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from pumice.loops import exports, machines, orphans, rows
+from pumice.loops import exports, hosts, machines, orphans, rows
 from pumice.loops.breach import Breach, mended
 from pumice.operations.hands import Hands
 
@@ -24,6 +24,8 @@ class Look:
 
 
 ROWS = Look("rows", rows.look, rows.SECONDS)
+HOSTS = Look("hosts", hosts.look, hosts.SILENT.total_seconds())
+SHARED = (ROWS, HOSTS)
 """At what every process sees alike: one of them is enough."""
 EXPORTS = Look("exports", exports.look, exports.SECONDS)
 OUTSIDE = (
@@ -37,7 +39,7 @@ OUTSIDE = (
 
 async def find(hands: Hands) -> list[Breach]:
     """Every invariant that does not hold at this moment."""
-    found = [breach for look in (ROWS, *OUTSIDE) for breach in await look.at(hands)]
+    found = [breach for look in (*SHARED, *OUTSIDE) for breach in await look.at(hands)]
     return list(dict.fromkeys(found))
 
 

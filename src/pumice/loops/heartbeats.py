@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,9 +10,9 @@ import structlog
 
 from pumice.backends.contract import Backend, PoolFacts
 from pumice.hypervisor.contract import Hypervisor
-from pumice.model.errors import PumiceError
+from pumice.model.errors import Misconfigured, PumiceError
 from pumice.operations.hands import Hands
-from pumice.store import pools, services
+from pumice.store import hosts, pools, services
 from pumice.store.database import Transaction
 
 logger = structlog.get_logger(__name__)
@@ -45,6 +45,8 @@ class Heartbeats:
     """``filter_function`` and ``goodness_function`` of backends that have them, by ``host@backend``."""
     patience: float = SECONDS
     """How long a driver may take to answer. One that hangs keeps no other from its beat."""
+    forgotten: Callable[[], None] = lambda: None
+    """Called when this host was given up meanwhile: there is nothing to do any more but to stop."""
 
     async def beat(self) -> None:
         """One beat of every service: of all that answer promptly in one transaction, of the slow in another."""
@@ -63,12 +65,18 @@ class Heartbeats:
         told = dict(one.pools for one in said if one.pools)
 
         def work(tx: Transaction) -> None:
+            if self.hands.backends or self.hands.hypervisors:
+                hosts.refuse_forgotten(tx, self.host)
             services.heartbeat(tx, [one.beat for one in said])
             if told:
                 pools.report(tx, told)
 
         if said:
-            await self.hands.db.write(work)
+            try:
+                await self.hands.db.write(work)
+            except Misconfigured as error:
+                logger.error("host.forgotten", error=str(error))
+                self.forgotten()
 
     async def _ask_scheduler(self) -> Said:
         return Said(services.Beat(SCHEDULER, self.host, self.zone))

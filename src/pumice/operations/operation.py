@@ -114,6 +114,8 @@ class Step(Generic[P]):
     """Seconds one try may take."""
     when: Callable[[Operation[P]], bool] | None = None
     """Whether an operation has this step at all; None for each."""
+    takes_away: bool = False
+    """Whether it takes something away that is gone anyway where its host is gone for good."""
 
     @property
     def name(self) -> str:

@@ -103,7 +103,7 @@ DELETE_SERVER = Verb(
     steps=(
         Wait("others", at=scheduler, whatever=True),
         Step(find_host, at=scheduler),
-        Step(remove_machine, at=on_compute, tries=1000, timeout=300),
+        Step(remove_machine, at=on_compute, tries=1000, timeout=300, takes_away=True),
         Step(let_go_of_volumes, at=scheduler),
         Wait("disconnections", at=scheduler),
         Step(forget, at=scheduler),

@@ -121,8 +121,8 @@ DETACH_VOLUME = Verb(
     kind="server.detach_volume",
     params=DetachParams,
     steps=(
-        Step(unplug, at=on_compute, timeout=300),
-        Step(remove_export, at=on_backend, tries=1000),
+        Step(unplug, at=on_compute, timeout=300, takes_away=True),
+        Step(remove_export, at=on_backend, tries=1000, takes_away=True),
         Step(free, at=on_backend),
     ),
     failed=explain,

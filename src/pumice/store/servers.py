@@ -107,6 +107,11 @@ def find_disk(tx: Transaction, disk_id: str) -> ServerDisk | None:
     return _disk_rows.first(tx.execute(_disk_rows.select.where(_d.id == disk_id)))
 
 
+def disk_of_attachment(tx: Transaction, attachment_id: str) -> ServerDisk | None:
+    """The disk that an attachment is, if it is one of ours."""
+    return _disk_rows.first(tx.execute(_disk_rows.select.where(_d.attachment_id == attachment_id)))
+
+
 def disk_of_volume(tx: Transaction, server_id: str, volume_id: str) -> ServerDisk:
     """The server's disk that is this volume. Raises ``NotFound``."""
     query = _disk_rows.select.where(_d.server_id == server_id, _d.volume_id == volume_id)
@@ -168,6 +173,7 @@ def least_busy_host(tx: Transaction, zone: str, down_seconds: float) -> str | No
         .where(
             c.binary == COMPUTE_BINARY,
             c.disabled.is_(False),
+            c.forced_down.is_not(True),
             c.zone == zone,
             c.updated_at >= now() - timedelta(seconds=down_seconds),
         )

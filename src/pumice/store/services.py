@@ -87,7 +87,12 @@ def every(tx: Transaction, *, binary: str | None = None, host: str | None = None
 
 
 def is_up(service: Row, down_seconds: float) -> bool:
-    """Whether the last heartbeat of a service's row is fresh."""
+    """Whether the last heartbeat of a service's row is fresh, and nobody says that its host is down."""
+    return beats(service, down_seconds) and not service["forced_down"]
+
+
+def beats(service: Row, down_seconds: float) -> bool:
+    """Whether it is heard of, whatever an administrator says of it."""
     return bool(service["updated_at"] >= now() - timedelta(seconds=down_seconds))
 
 

@@ -124,8 +124,8 @@ DELETE = Verb(
     kind="volume.delete",
     params=DeleteParams,
     steps=(
-        Step(remove_export, at=on_backend, tries=1000),
-        Step(delete_bytes, at=on_backend, tries=1000, timeout=1800),
+        Step(remove_export, at=on_backend, tries=1000, takes_away=True),
+        Step(delete_bytes, at=on_backend, tries=1000, timeout=1800, takes_away=True),
         Step(forget, at=on_backend),
     ),
     failed=explain,

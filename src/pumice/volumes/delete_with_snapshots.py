@@ -46,8 +46,8 @@ DELETE_WITH_SNAPSHOTS = Verb(
     params=DeleteParams,
     steps=(
         Wait("snapshots", at=delete.on_backend),
-        Step(delete.remove_export, at=delete.on_backend, tries=1000),
-        Step(delete.delete_bytes, at=delete.on_backend, tries=1000, timeout=1800),
+        Step(delete.remove_export, at=delete.on_backend, tries=1000, takes_away=True),
+        Step(delete.delete_bytes, at=delete.on_backend, tries=1000, timeout=1800, takes_away=True),
         Step(delete.forget, at=delete.on_backend),
     ),
     failed=delete.explain,

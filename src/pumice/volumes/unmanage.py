@@ -76,8 +76,8 @@ UNMANAGE = Verb(
     kind="volume.unmanage",
     params=DeleteParams,
     steps=(
-        Step(remove_export, at=on_backend, tries=1000),
-        Step(release_bytes, undo=take_bytes_back, at=on_backend, tries=1000),
+        Step(remove_export, at=on_backend, tries=1000, takes_away=True),
+        Step(release_bytes, undo=take_bytes_back, at=on_backend, tries=1000, takes_away=True),
         Step(forget, at=on_backend),
     ),
     failed=explain,

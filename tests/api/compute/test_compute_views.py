@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from compute_cloud import PROJECTS, Cloud
+from compute_cloud import HOST, PROJECTS, Cloud
 
 BASE = {
     "accessIPv4", "accessIPv6", "addresses", "created", "flavor", "hostId", "id", "image", "links", "metadata",
@@ -297,3 +297,24 @@ async def test_a_path_with_an_empty_part_names_nothing(cloud: Cloud) -> None:
     for path in ("/servers/", "/servers//detail", "/flavors/"):
         for method in ("GET", "POST", "DELETE"):
             assert (await cloud.ask(method, path, {"server": {}})).status_code == 404, (method, path)
+
+
+async def test_an_administrator_says_that_a_host_is_fenced(cloud: Cloud) -> None:
+    [service] = (await cloud.get("/os-services", caller="admin"))["services"]
+    assert (service["state"], service["forced_down"]) == ("up", False)
+    path = f"/os-services/{service['id']}"
+    told = await cloud.ask("PUT", path, {"forced_down": True}, caller="admin")
+    assert told.json()["service"]["forced_down"] is True
+    assert told.json()["service"]["state"] == "down"
+    older = {"host": HOST, "binary": "nova-compute", "forced_down": False}
+    told = await cloud.ask("PUT", "/os-services/force-down", older, caller="admin", version="2.52")
+    assert (told.status_code, told.json()) == (200, {"service": older})
+    [service] = (await cloud.get("/os-services", caller="admin"))["services"]
+    assert (service["state"], service["forced_down"]) == ("up", False)
+    assert (await cloud.ask("PUT", path, {}, caller="admin")).status_code == 400
+    unknown = {**older, "host": "x"}
+    answer = await cloud.ask("PUT", "/os-services/force-down", unknown, caller="admin", version="2.11")
+    assert answer.status_code == 404
+    newer = await cloud.ask("PUT", "/os-services/force-down", older, caller="admin", version="2.53")
+    assert newer.status_code == 404
+    assert (await cloud.ask("PUT", path, {"forced_down": True})).status_code == 403

@@ -9,7 +9,7 @@ from pumice.api.compute.fields import Body, Boolean, Text, only_query
 from pumice.api.compute.links import VERSION
 from pumice.api.routing import Route
 from pumice.model.errors import Invalid, NotFound
-from pumice.store import servers, services
+from pumice.store import hosts, servers, services
 from pumice.store.database import Transaction
 
 Service = services.Row
@@ -21,6 +21,14 @@ class ServiceBody(Body):
     status: Literal["enabled", "disabled"] | None = None
     disabled_reason: Annotated[Text, Field(min_length=1)] | None = None
     forced_down: Boolean | None = None
+
+
+class ForceDownBody(Body):
+    """``PUT /os-services/force-down``."""
+
+    host: Annotated[Text, Field(min_length=1)]
+    binary: Annotated[Text, Field(min_length=1)]
+    forced_down: Boolean
 
 
 def _id(call: Call, service: Service) -> str | int:
@@ -39,7 +47,7 @@ def _view(call: Call, service: Service) -> dict[str, Any]:
         "updated_at": service["updated_at"].isoformat(timespec="microseconds"),
         "disabled_reason": service["disabled_reason"],
     }
-    return view | {"forced_down": False} if call.version >= (2, 11) else view
+    return view | {"forced_down": bool(service["forced_down"])} if call.version >= (2, 11) else view
 
 
 def _state(call: Call, service: Service) -> str:
@@ -57,21 +65,32 @@ async def index(call: Call) -> Reply:
 
 
 async def update(call: Call) -> Reply:
-    """``PUT /os-services/{id}``: take a host out of scheduling, or put it back."""
+    """``PUT /os-services/{id}``: take a host out of scheduling, or say that it is fenced; or the opposite."""
     body = await call.parse(ServiceBody)
-    if body.status is None:
-        raise Invalid("'status' is a required property: 'enabled' or 'disabled'. Nothing else can be changed.")
-    if body.status == "enabled" and body.disabled_reason:
-        raise Invalid("Specifying 'disabled_reason' when status is 'enabled' is invalid.")
+    if body.status is None and body.forced_down is None:
+        raise Invalid("No updates were requested. Fields 'status' or 'forced_down' should be specified.")
+    if body.status != "disabled" and body.disabled_reason:
+        raise Invalid("Specifying 'disabled_reason' when status is not 'disabled' is invalid.")
     service = await call.house.db.write(_update, call, body)
     return Reply({"service": _view(call, service)})
 
 
 def _update(tx: Transaction, call: Call, body: ServiceBody) -> Service:
     service = _find(tx, call)
-    disabled = body.status == "disabled"
-    services.set_disabled(tx, service["binary"], service["host"], disabled, body.disabled_reason)
+    if body.forced_down is not None:
+        hosts.force_down(tx, service["binary"], service["host"], body.forced_down)
+    if body.status is not None:
+        disabled = body.status == "disabled"
+        services.set_disabled(tx, service["binary"], service["host"], disabled, body.disabled_reason)
     return _find(tx, call)
+
+
+async def force_down(call: Call) -> Reply:
+    """``PUT /os-services/force-down``, from 2.11 to 2.52: say that a host is fenced, or is not any more."""
+    body = await call.parse(ForceDownBody)
+    if not await call.house.db.write(hosts.force_down, body.binary, body.host, body.forced_down):
+        raise NotFound("Service", f"{body.binary} on host {body.host}")
+    return Reply({"service": body.model_dump()})
 
 
 def _find(tx: Transaction, call: Call) -> Service:
@@ -137,6 +156,14 @@ _SERVICES, _HYPERVISORS = "os_compute_api:os-services", "os_compute_api:os-hyper
 ROUTES = (
     Route("GET", f"{VERSION}/os-services", index, f"{_SERVICES}:list"),
     Route("PUT", f"{VERSION}/os-services/{{id}}", update, f"{_SERVICES}:update", since=(2, 53)),
+    Route(
+        "PUT",
+        f"{VERSION}/os-services/force-down",
+        force_down,
+        f"{_SERVICES}:update",
+        since=(2, 11),
+        until=(2, 52),
+    ),
     Route("GET", f"{VERSION}/os-hypervisors", hypervisors, f"{_HYPERVISORS}:list"),
     Route("GET", f"{VERSION}/os-hypervisors/detail", hypervisors_detail, f"{_HYPERVISORS}:list-detail"),
     Route("GET", f"{VERSION}/os-hypervisors/{{id}}", hypervisor, f"{_HYPERVISORS}:show"),

@@ -81,7 +81,10 @@ def explain(tx: Transaction, op: Operation[DeleteSnapshotParams], error: str) ->
 DELETE_SNAPSHOT = Verb(
     kind="snapshot.delete",
     params=DeleteSnapshotParams,
-    steps=(Step(delete_bytes, at=on_backend, tries=1000, timeout=1800), Step(forget, at=on_backend)),
+    steps=(
+        Step(delete_bytes, at=on_backend, tries=1000, timeout=1800, takes_away=True),
+        Step(forget, at=on_backend),
+    ),
     failed=explain,
     deadline=3600,
     again=lambda tx, op, who, _: accept(tx, who, op.params.snapshot_id),
