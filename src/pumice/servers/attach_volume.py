@@ -56,13 +56,12 @@ def accept(
     server_id: str,
     volume_id: str,
     *,
-    device: str | None = None,
     tag: str | None = None,
     delete_on_termination: bool = False,
 ) -> ServerDisk:
-    """Answer the request: the server's new disk. ``device`` is a wish such as ``vdc``.
+    """Answer the request: the server's new disk. Its name is the next that is free, as the guest's will be.
 
-    Raises ``NotFound``, ``Conflict`` (the server's state, the device) or ``InvalidState`` (the volume's).
+    Raises ``NotFound``, ``Conflict`` (the server's state) or ``InvalidState`` (the volume's).
     """
     server = servers.get(tx, who, server_id)
     host = must_take_disks(server, who, "attach_volume")
@@ -70,7 +69,7 @@ def accept(
         raise InvalidState(f"Invalid volume: volume {volume_id} already attached.")
     account = exports.new_account(servers.connector_of(tx, host))
     operation_id = new_id()
-    name = servers.free_device(tx, server.id, device)
+    name = servers.free_device(tx, server.id)
     link = reserve(
         tx,
         who,

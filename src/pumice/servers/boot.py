@@ -46,7 +46,6 @@ class DiskWanted:
     new_volume: create_volume.Wanted | None = None
     image_id: str | None = None
     delete_on_termination: bool = False
-    device: str | None = None
     tag: str | None = None
 
 
@@ -129,7 +128,7 @@ def _boot_order(disk: DiskWanted) -> tuple[bool, int]:
 def _accept_disk(
     tx: Transaction, who: Scope, server: Server, wanted: DiskWanted, rules: Rules, boot: Operation[BootParams]
 ) -> None:
-    device = servers.free_device(tx, server.id, wanted.device)
+    device = servers.free_device(tx, server.id)
     disk = ServerDisk(
         id=new_id(),
         server_id=server.id,

@@ -297,6 +297,13 @@ def page(
     return tx.execute(query).mappings().all()
 
 
+def extensions(tx: Transaction, server_id: str, volume_ids: Collection[str]) -> Sequence[Row]:
+    """The operations that extended these volumes while the server used them."""
+    of_server = _o.params["server_id"].as_string() == server_id
+    query = sa.select(operations).where(_o.subject.in_(list(volume_ids)), _o.kind == "volume.extend", of_server)
+    return tx.execute(query).mappings().all() if volume_ids else ()
+
+
 def beginning_with(tx: Transaction, characters: str) -> Sequence[Row]:
     """Up to two operations whose id begins so: one is the one, two are too many."""
     query = sa.select(operations).where(_o.id.startswith(characters, autoescape=True)).limit(2)

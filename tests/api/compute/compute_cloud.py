@@ -32,10 +32,11 @@ from pumice.store import attachments, images, messages, operations, pools, serve
 from pumice.store.columns import now
 from pumice.store.database import Database, Transaction
 from pumice.store.services import Beat
-from pumice.volumes import create, delete
+from pumice.volumes import create, delete, extend
 
 VERBS = (
     create.CREATE,
+    extend.EXTEND,
     delete.DELETE,
     delete.DELETE_WHEN_FREE,
     connect.CONNECT,

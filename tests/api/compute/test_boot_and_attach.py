@@ -1,6 +1,7 @@
 """The stories of servers and their volumes: boot, attach, detach, delete, and what goes wrong in them."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from pumice.model.errors import PumiceError, Trouble
 from pumice.model.states import VolumeStatus
 from pumice.store import volumes
 from pumice.store.services import Beat, heartbeat
+from pumice.volumes import extend
 
 
 async def attachments_of(cloud: Cloud, server_id: str) -> list[dict[str, Any]]:
@@ -405,3 +407,17 @@ async def test_a_volume_that_was_reset_is_given_to_no_second_server(cloud: Cloud
     assert f"server {one} has it" in told["badRequest"]["message"]
     await cloud.db.write(volumes.put, volume_id, VolumeStatus.IN_USE)
     await cloud.check_invariants()
+
+
+async def test_that_a_volume_was_extended_is_among_its_servers_actions(cloud: Cloud) -> None:
+    server_id, volume_id = await cloud.server(), await cloud.volume()
+    await cloud.attach(server_id, volume_id)
+    who = replace(cloud.who(), request_id="req-extend")
+    await cloud.db.write(lambda tx: extend.accept(tx, who, volume_id, 2, cloud.rules, in_use=True))
+    await cloud.until_quiet()
+    path = f"/servers/{server_id}/os-instance-actions"
+    [newest, *_] = (await cloud.get(path))["instanceActions"]
+    assert (newest["action"], newest["instance_uuid"]) == ("extend_volume", server_id)
+    action = (await cloud.get(f"{path}/req-extend"))["instanceAction"]
+    events = [(event["event"], event["result"]) for event in action["events"]]
+    assert events == [("compute_extend_volume", "Success")]

@@ -206,10 +206,13 @@ async def test_an_attach_that_makes_no_sense_is_refused(cloud: Cloud) -> None:
     for version, key in (("2.48", "tag"), ("2.78", "delete_on_termination")):
         body = {"volumeAttachment": {"volumeId": volume_id, key: "true"}}
         assert (await cloud.ask("POST", path, body, version=version)).status_code == 400
-    taken = {"volumeAttachment": {"volumeId": volume_id, "device": "/dev/sda"}}
-    assert (await cloud.ask("POST", path, taken)).status_code == 409
-    wish = await cloud.attach(server_id, volume_id, device="/dev/sdf")
-    assert wish["device"] == "/dev/vdf"
+
+
+@pytest.mark.parametrize("wish", ["/dev/vdd", "/dev/sdb", "/dev/vda", "/dev/xvdf", None])
+async def test_a_disk_has_the_next_name_whatever_was_wished(cloud: Cloud, wish: str | None) -> None:
+    server_id, volume_id = await cloud.server(), await cloud.volume()
+    answered = await cloud.attach(server_id, volume_id, **({"device": wish} if wish else {}))
+    assert answered["device"] == "/dev/vdb"
 
 
 async def test_the_root_volume_stays(cloud: Cloud) -> None:

@@ -24,8 +24,11 @@ ACTIONS: Mapping[str, str] = {
     "server.hard_reboot": "reboot",
     "server.attach_volume": "attach_volume",
     "server.detach_volume": "detach_volume",
+    "volume.extend": "extend_volume",
 }
 """Compute's names for the operations that are a server's actions."""
+_EXTENDED = "tell_guest"
+"""Of the steps that extend a volume only this one is the server's."""
 
 
 async def index(call: Call) -> Reply:
@@ -44,6 +47,8 @@ async def show(call: Call) -> Reply:
     sees_all = call.policy.allows("os_compute_api:os-instance-actions:events", call.who)
     if sees_all or call.version >= (2, 51):
         lines = await call.house.db.read(operations.lines, row["id"])
+        if row["kind"] == "volume.extend":
+            lines = [line for line in lines if line["step"] == _EXTENDED]
         view["events"] = [_event(call, line, sees_all) for line in lines]
     return Reply({"instanceAction": view})
 
@@ -54,7 +59,10 @@ def _rows(tx: Transaction, call: Call) -> tuple[list[Row], str | None]:
     server = servers.find(tx, server_id)
     if server is not None or call.version < (2, 21):
         server = servers.get(tx, call.who, server_id)
-    found = operations.page(tx, states=None, kind=None, subject=server_id, limit=limit)
+    found = [*operations.page(tx, states=None, kind=None, subject=server_id, limit=limit)]
+    known = {disk.volume_id for disk in servers.disks(tx, server_id) if disk.volume_id}
+    if extended := operations.extensions(tx, server_id, known):
+        found = sorted([*found, *extended], key=lambda row: row["created_at"], reverse=True)[:limit]
     rows = [
         row
         for row in found
@@ -68,7 +76,7 @@ def _rows(tx: Transaction, call: Call) -> tuple[list[Row], str | None]:
 def _view(call: Call, row: Row, user_id: str | None) -> dict[str, Any]:
     view = {
         "action": ACTIONS[row["kind"]],
-        "instance_uuid": row["subject"],
+        "instance_uuid": call.args["id"],
         "request_id": row["request_id"],
         "user_id": user_id,
         "project_id": row["project_id"],
@@ -83,7 +91,9 @@ def _view(call: Call, row: Row, user_id: str | None) -> dict[str, Any]:
 def _event(call: Call, line: Row, sees_all: bool) -> dict[str, Any]:
     began = line["started_at"]
     event = {
-        "event": f"{line['direction']}_{line['step']}",
+        "event": "compute_extend_volume"
+        if line["step"] == _EXTENDED
+        else f"{line['direction']}_{line['step']}",
         "start_time": _time(began),
         "finish_time": _time(began + timedelta(seconds=line["seconds"])),
         "result": "Success" if line["outcome"] == "done" else "Error",

@@ -35,7 +35,7 @@ Device = Annotated[str, AfterValidator(_device)]
 
 
 class AttachBody(Body):
-    """``POST …/os-volume_attachments``."""
+    """``POST …/os-volume_attachments``. The ``device`` is not read, as by Nova's libvirt driver."""
 
     volumeId: Uuid  # noqa: N815 (the wire's spelling)
     device: Device | None = None
@@ -121,16 +121,9 @@ def _attach(tx: Transaction, call: Call, body: AttachBody) -> ServerDisk:
         call.who,
         server.id,
         volume.id,
-        device=_wish(body.device),
         tag=body.tag,
         delete_on_termination=body.delete_on_termination,
     )
-
-
-def _wish(device: str | None) -> str | None:
-    """The device's letter counts; what is before it is the disk bus's, and all our disks are on one."""
-    match = _DEVICE.fullmatch(device) if device else None
-    return f"vd{match[2]}" if match else None
 
 
 async def update(call: Call) -> Reply:
