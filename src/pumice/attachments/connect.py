@@ -20,6 +20,7 @@ from pumice.model.scope import Scope
 from pumice.model.states import AttachStatus
 from pumice.model.volume import Attachment, Volume, host_of
 from pumice.operations.hands import Hands
+from pumice.operations.holds import Thing, own, use
 from pumice.operations.operation import Operation, Step, Verb, enqueue
 from pumice.operations.places import volume_host
 from pumice.store import attachments, volumes
@@ -173,6 +174,7 @@ def explain(tx: Transaction, op: Operation[ConnectParams], error: str) -> None:
 CONNECT = Verb(
     kind="attachment.connect",
     params=ConnectParams,
+    holds=lambda op: (own(Thing.ATTACHMENT, op.params.attachment_id), use(Thing.VOLUME, op.params.volume_id)),
     steps=(Step(export, undo=remove_export, at=on_backend), Step(publish, at=on_backend)),
     failed=explain,
     deadline=300,

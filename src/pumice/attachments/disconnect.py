@@ -1,7 +1,7 @@
 """Disconnect an attachment: shut its initiator out, then free the volume.
 
 1. ``accept``: ``detaching``; an attachment that was never connected is gone at once
-2. ``wait_for_others``: until what else is under way on the attachment has ended
+2. ``wait_for_others``: until what else is under way on the attachment, or changes its volume, has ended
 3. ``remove_export``: the volume's host shuts the initiator out and ends its sessions
 4. ``free``: the row is gone, and the volume ``available`` if that was the last
 
@@ -19,9 +19,10 @@ from pumice.model.scope import Scope
 from pumice.model.states import AttachStatus
 from pumice.model.volume import Attachment, host_of
 from pumice.operations.hands import Hands
+from pumice.operations.holds import Thing, change, use
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue
 from pumice.operations.places import volume_host
-from pumice.store import attachments, messages, operations, servers, volumes
+from pumice.store import attachments, messages, servers, volumes
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
 
@@ -67,17 +68,7 @@ def accept(
         username=attachment.chap_username or "",
         keep=keep,
     )
-    others = operations.adopt_running(tx, attachment.id, operation_id)
-    enqueue(
-        tx,
-        DISCONNECT,
-        params,
-        subject=attachment.id,
-        who=who,
-        id=operation_id,
-        parent=parent,
-        notes={"others": others},
-    )
+    enqueue(tx, DISCONNECT, params, subject=attachment.id, who=who, id=operation_id, parent=parent)
     return operation_id
 
 
@@ -122,6 +113,10 @@ def explain(tx: Transaction, op: Operation[DisconnectParams], error: str) -> Non
 DISCONNECT = Verb(
     kind="attachment.disconnect",
     params=DisconnectParams,
+    holds=lambda op: (
+        change(Thing.ATTACHMENT, op.params.attachment_id),
+        use(Thing.VOLUME, op.params.volume_id),
+    ),
     steps=(
         Wait("others", at=on_backend, whatever=True),
         Step(remove_export, at=on_backend, tries=1000, takes_away=True),

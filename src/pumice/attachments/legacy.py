@@ -27,6 +27,7 @@ from pumice.model.errors import Invalid, InvalidState, NotFound
 from pumice.model.scope import Scope
 from pumice.model.states import AttachStatus, VolumeStatus
 from pumice.model.volume import Attachment, Volume
+from pumice.operations.holds import Thing, require, use
 from pumice.store import attachments, volumes
 from pumice.store.columns import now
 from pumice.store.database import Transaction
@@ -104,8 +105,8 @@ def attach(
     mine = _mine(pending, server_id, host)
     if pending and mine is None and not volume.multiattach:
         raise InvalidState(f"Invalid volume: Volume {volume.id} is being attached to another server or host.")
-    if mine and mine.operation_id is not None:
-        raise InvalidState(f"Invalid volume: Volume {volume.id} is just being connected.")
+    if mine:
+        require(tx, use(Thing.ATTACHMENT, mine.id))
     if not (volume.multiattach and volume.status == V.IN_USE):
         must = "be available or attaching to attach"
         volumes.move(tx, volume.id, {V.AVAILABLE, V.ATTACHING}, V.IN_USE, must=must)

@@ -1,8 +1,9 @@
 """Learn anew where an attachment's volume is: addresses, names and ports change while it stands.
 
 1. ``accept``: what its host says today of itself, in the row
-2. ``export``: the volume's host lets the initiator in, again if it was
-3. ``publish``: where the export is by now, in the row
+2. ``wait_for_others``: a disconnection, say
+3. ``export``: the volume's host lets the initiator in, again if it was
+4. ``publish``: where the export is by now, in the row
 
 Done before whatever connects: a server's start, its reboot, the plugging of a disk, a client that asks how to
 connect. Whoever waits goes on with what was true last if this fails or does not end soon: the volume's host may
@@ -18,7 +19,8 @@ from pumice.model.scope import HOUSE, Scope
 from pumice.model.states import AttachStatus
 from pumice.model.volume import Attachment, host_of
 from pumice.operations.hands import Hands
-from pumice.operations.operation import Operation, Step, Verb, enqueue
+from pumice.operations.holds import Thing, use
+from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue
 from pumice.operations.places import volume_host
 from pumice.store import attachments, servers, volumes
 from pumice.store.database import Transaction
@@ -90,7 +92,12 @@ def explain(tx: Transaction, op: Operation[RenewParams], error: str) -> None:
 RENEW = Verb(
     kind="attachment.renew",
     params=RenewParams,
-    steps=(Step(export, at=on_backend, timeout=30), Step(publish, at=on_backend)),
+    steps=(
+        Wait("others", at=on_backend, whatever=True),
+        Step(export, at=on_backend, timeout=30),
+        Step(publish, at=on_backend),
+    ),
     failed=explain,
+    holds=lambda op: (use(Thing.ATTACHMENT, op.params.attachment_id),),
     deadline=30,
 )

@@ -9,6 +9,7 @@ from pumice.model.ids import new_id
 from pumice.model.scope import Scope
 from pumice.model.states import AttachStatus, VolumeStatus
 from pumice.model.volume import Attachment, Volume
+from pumice.operations.holds import Thing, require, use
 from pumice.store import attachments, volumes
 from pumice.store.columns import now
 from pumice.store.database import Transaction
@@ -25,6 +26,7 @@ def take_volume(tx: Transaction, who: Scope, volume_id: str, status: VolumeStatu
     if volume.multiattach and volume.status == V.IN_USE:
         return volume
     volumes.move(tx, volume.id, {V.AVAILABLE}, status, must="be available to be attached or reserved")
+    require(tx, use(Thing.VOLUME, volume.id))
     return volume
 
 

@@ -1,7 +1,8 @@
 """A backend that costs nothing, for benchmarks of everything else and for tests of the API.
 
-Without a directory it holds names in memory and no bytes: every volume's device is ``/dev/zero``, and
-images are not read. With a directory it holds real bytes there, by way of the ``files`` backend, and so
+Without a directory it holds names in memory, and of all bytes one word: ``write`` puts it into a volume, copies
+have it too, ``contents`` tells it. Every volume's device is ``/dev/zero``, and images are not read. With a
+directory it holds real bytes there, by way of the ``files`` backend, and so
 survives a restart of the process.
 
 It can be told to be slow (``delay``) and to fail (``fail_next``), in either form.
@@ -23,7 +24,7 @@ from pumice.backends.contract import (
     require_fits,
 )
 from pumice.backends.files import FilesBackend
-from pumice.model.errors import Conflict, Elsewhere, NotFound
+from pumice.model.errors import Conflict, Elsewhere, Misconfigured, NotFound
 from pumice.model.ids import SnapshotId, VolumeId
 from pumice.model.units import GIB
 
@@ -54,6 +55,22 @@ class FakeBackend:
             self._inner = _Memory(pools)
         else:
             self._inner = FilesBackend({pool: directory / pool for pool in pools})
+
+    def write(self, volume: VolumeId, word: str) -> None:
+        """Let a volume in memory hold a word, as if a guest had written it."""
+        self._memory.write(volume, word)
+
+    def contents(self) -> dict[str, str]:
+        """What each volume and snapshot in memory holds, by its id, and each stranger, by its name."""
+        return self._memory.contents()
+
+    @property
+    def _memory(self) -> "_Memory":
+        if not isinstance(self._inner, _Memory):
+            raise Misconfigured(
+                "Only a fake backend without a directory keeps words: read the volume's device."
+            )
+        return self._inner
 
     async def _pretend(self, call: str) -> None:
         if self.delay:
@@ -146,15 +163,25 @@ class FakeBackend:
 
 
 class _Memory:
-    """A backend of names. Nothing can be cut short in here: no call waits for anything."""
+    """A backend of names and words. Nothing can be cut short in here: no call waits for anything."""
 
     driver = "fake"
 
     def __init__(self, pools: tuple[str, ...]) -> None:
         self._pools = pools
-        self._volumes: set[tuple[str, VolumeId]] = set()
-        self._snapshots: set[tuple[str, SnapshotId]] = set()
-        self._strangers = {(pool, "stranger") for pool in pools}
+        self._volumes: dict[tuple[str, VolumeId], str] = {}
+        self._snapshots: dict[tuple[str, SnapshotId], str] = {}
+        self._strangers = {(pool, "stranger"): "strange" for pool in pools}
+
+    def write(self, volume: VolumeId, word: str) -> None:
+        found = [key for key in self._volumes if key[1] == volume]
+        if not found:
+            raise NotFound("Volume", volume)
+        self._volumes[found[0]] = word
+
+    def contents(self) -> dict[str, str]:
+        everything = self._volumes | self._snapshots | self._strangers
+        return {str(name): word for (_, name), word in everything.items()}
 
     async def start(self) -> None:
         pass
@@ -165,14 +192,15 @@ class _Memory:
     async def create(self, volume: VolumeId, pool: str, size: int) -> None:  # noqa: ARG002 - names only
         if pool not in self._pools:
             raise Elsewhere(f"Pool '{pool}' is not in the settings of this host.")
-        self._volumes.add((pool, volume))
+        self._volumes.setdefault((pool, volume), "")
 
     async def create_from_volume(
         self, volume: VolumeId, pool: str, size: int, source: VolumeId, source_pool: str, progress: Progress
     ) -> None:
         if (pool, volume) not in self._volumes:
             self._require(source, source_pool)
-        await self.create(volume, pool, size)
+            await self.create(volume, pool, size)
+            self._volumes[pool, volume] = self._volumes[source_pool, source]
         progress(1.0)
 
     async def create_from_snapshot(
@@ -184,9 +212,11 @@ class _Memory:
         source_pool: str,
         progress: Progress,
     ) -> None:
-        if (pool, volume) not in self._volumes and (source_pool, source) not in self._snapshots:
-            raise NotFound("Snapshot", source)
-        await self.create(volume, pool, size)
+        if (pool, volume) not in self._volumes:
+            if (source_pool, source) not in self._snapshots:
+                raise NotFound("Snapshot", source)
+            await self.create(volume, pool, size)
+            self._volumes[pool, volume] = self._snapshots[source_pool, source]
         progress(1.0)
 
     async def create_from_image(
@@ -194,10 +224,11 @@ class _Memory:
     ) -> None:
         require_fits(image, size)
         await self.create(volume, pool, size)
+        self._volumes[pool, volume] = image.path.name
         progress(1.0)
 
     async def delete(self, volume: VolumeId, pool: str) -> None:
-        self._volumes.discard((pool, volume))
+        self._volumes.pop((pool, volume), None)
 
     async def extend(self, volume: VolumeId, pool: str, size: int) -> None:  # noqa: ARG002 - names only
         self._require(volume, pool)
@@ -206,6 +237,7 @@ class _Memory:
         self._require(volume, pool)
         if (pool, snapshot) not in self._snapshots:
             raise NotFound("Snapshot", snapshot)
+        self._volumes[pool, volume] = self._snapshots[pool, snapshot]
         progress(1.0)
 
     async def create_snapshot(
@@ -213,11 +245,11 @@ class _Memory:
     ) -> None:
         if (pool, snapshot) not in self._snapshots:
             self._require(volume, pool)
-        self._snapshots.add((pool, snapshot))
+            self._snapshots[pool, snapshot] = self._volumes[pool, volume]
         progress(1.0)
 
     async def delete_snapshot(self, snapshot: SnapshotId, pool: str) -> None:
-        self._snapshots.discard((pool, snapshot))
+        self._snapshots.pop((pool, snapshot), None)
 
     async def device(self, volume: VolumeId, pool: str) -> Path:
         self._require(volume, pool)
@@ -230,16 +262,14 @@ class _Memory:
         if (pool, volume) not in self._volumes:
             if (pool, name) not in self._strangers:
                 raise NotFound("Stranger", name)
-            self._strangers.discard((pool, name))
-            self._volumes.add((pool, volume))
+            self._volumes[pool, volume] = self._strangers.pop((pool, name))
         return 1
 
     async def release(self, volume: VolumeId, pool: str, name: str) -> None:
         if (pool, volume) in self._volumes:
             if (pool, name) in self._strangers:
                 raise Conflict(f"There is another '{name}' in the pool.")
-            self._volumes.discard((pool, volume))
-            self._strangers.add((pool, name))
+            self._strangers[pool, name] = self._volumes.pop((pool, volume))
 
     async def inventory(self) -> Inventory:
         volumes = {Piece("volume", volume, pool) for pool, volume in self._volumes}
@@ -248,9 +278,9 @@ class _Memory:
 
     async def discard(self, piece: Piece) -> None:
         if piece.whole and piece.kind == "volume":
-            self._volumes.discard((piece.pool, VolumeId(piece.id)))
+            self._volumes.pop((piece.pool, VolumeId(piece.id)), None)
         elif piece.whole:
-            self._snapshots.discard((piece.pool, SnapshotId(piece.id)))
+            self._snapshots.pop((piece.pool, SnapshotId(piece.id)), None)
 
     def _require(self, volume: VolumeId, pool: str) -> None:
         if (pool, volume) not in self._volumes:

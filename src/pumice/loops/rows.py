@@ -19,8 +19,20 @@ from pumice.model.server import ServerDisk
 from pumice.model.states import AttachStatus, ServerStatus, SnapshotStatus, VolumeStatus
 from pumice.model.volume import Attachment
 from pumice.operations.hands import Hands
+from pumice.operations.holds import Mode
 from pumice.servers import delete as delete_server
-from pumice.store import attachments, audit, messages, operations, pools, quotas, servers, snapshots, volumes
+from pumice.store import (
+    attachments,
+    audit,
+    holds,
+    messages,
+    operations,
+    pools,
+    quotas,
+    servers,
+    snapshots,
+    volumes,
+)
 from pumice.store.audit import Kind, Wrong
 from pumice.store.columns import now
 from pumice.store.database import Transaction
@@ -186,6 +198,19 @@ def _free_lease(tx: Transaction, operation_id: str) -> str:
     return "whoever serves its place may take it"
 
 
+def _end_holds(tx: Transaction, operation_id: str) -> str:
+    holds.end(tx, operation_id)
+    return "it holds nothing any more"
+
+
+def _hold(tx: Transaction, thing: str) -> str:
+    """As what nothing else goes together with: who began it says no more than that it is at work."""
+    for row in (volumes.find(tx, thing), snapshots.find(tx, thing), attachments.find(tx, thing)):
+        if row is not None and row.operation_id is not None:
+            holds.insert(tx, row.operation_id, {thing: Mode.CHANGE})
+    return "it is held"
+
+
 MENDS: Mapping[Kind, Callable[[Transaction, str], str]] = {  # what is not in it only a person can mend
     Kind.QUOTA: _recount_quota,
     Kind.CLAIM: _recount_claim,
@@ -198,4 +223,6 @@ MENDS: Mapping[Kind, Callable[[Transaction, str], str]] = {  # what is not in it
     Kind.STUCK_SERVER: _settle_server,
     Kind.WAITS_IN_VAIN: _wake,
     Kind.DEAD_LEASE: _free_lease,
+    Kind.HOLD_OF_NOBODY: _end_holds,
+    Kind.NOT_HELD: _hold,
 }

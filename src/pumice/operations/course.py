@@ -154,7 +154,7 @@ class Course:
     def _children_ended(self, tx: Transaction, step: Wait[Any], op: Operation[Any], lines: list[Line]) -> bool:
         watch = Stopwatch(op, step.name)
         children: list[str] = op.notes[step.note]
-        ended = log.endings(tx, children)
+        ended = step.ended(tx, op)
         for well, error in ended.values():
             if not well and not step.whatever:
                 failure = PumiceError(error or "A part of it failed.")

@@ -11,6 +11,7 @@ A verb is written down in one file, in the order it happens::
     CREATE = Verb(
         kind="volume.create",
         params=CreateParams,
+        holds=lambda op: (own(VOLUME, op.params.volume_id),),
         steps=(
             Step(claim_space, undo=give_space_back, at=scheduler, chooses=True),
             Step(make_bytes, undo=delete_bytes, at=backend),
@@ -32,7 +33,7 @@ The rules that make it safe to kill anything at any moment:
 
 import inspect
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 
@@ -40,7 +41,9 @@ from pumice.model.errors import PumiceError
 from pumice.model.ids import new_id
 from pumice.model.rules import Rules
 from pumice.model.scope import Scope
+from pumice.operations import holds
 from pumice.operations.hands import Hands
+from pumice.operations.holds import Hold
 from pumice.operations.places import SCHEDULER
 from pumice.store import operations as log
 from pumice.store.columns import now
@@ -134,15 +137,20 @@ class Step(Generic[P]):
         return cast("OurRows[P]", work), None
 
 
+OTHERS = "others"
+"""The note that names whom an operation waits for because of what they hold."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wait(Generic[P]):
     """A step that waits, without polling, for child operations to end; if one failed, so does this step.
 
-    With ``whatever`` it does not matter how they end.
+    With ``whatever`` it does not matter how they end. ``Wait("others", …)`` is for those that were there first
+    and hold what this one wants (``holds.py``): until they have let go of it.
     """
 
     note: str
-    """The note that holds the children's ids, as a list."""
+    """The note that names them, as a list of ids."""
     at: Place[P]
     whatever: bool = False
     undo: None = None
@@ -163,6 +171,13 @@ class Wait(Generic[P]):
         """Nothing is done: the transaction looks at the children."""
         return None, None
 
+    def ended(self, tx: Transaction, op: Operation[P]) -> dict[str, tuple[bool, str | None]]:
+        """Those that need not be awaited any more: whether each ended well, and if not why."""
+        ids: list[str] = op.notes[self.note]
+        if self.note == OTHERS:
+            return dict.fromkeys(holds.let_go(tx, op.id, ids), (True, None))
+        return log.endings(tx, ids)
+
 
 @dataclass(frozen=True, slots=True)
 class Verb(Generic[P]):
@@ -172,6 +187,8 @@ class Verb(Generic[P]):
     params: type[P]
     steps: tuple[Step[P] | Wait[P], ...]
     failed: Callable[[Transaction, Operation[P], str], None]
+    holds: Callable[[Operation[P]], Sequence[Hold]] = holds.nothing
+    """What an operation holds from the moment it is accepted, and how (``holds.py``)."""
     deadline: float = 600.0
     """Seconds from the request to an explained end, where the settings say nothing else."""
     retired: tuple[str, ...] = field(default=())
@@ -183,6 +200,11 @@ class Verb(Generic[P]):
     def limit(self) -> float:
         """Seconds from the request to an explained end."""
         return DEADLINES.get(self.kind, self.deadline)
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for what is in its way, and is not refused."""
+        return any(isinstance(step, Wait) and step.note == OTHERS for step in self.steps)
 
     def step(self, op: Operation[P]) -> Step[P] | Wait[P] | None:
         """The step in hand, by its name in the list the operation began with; None past either end.
@@ -214,7 +236,10 @@ def enqueue(
     notes: dict[str, Any] | None = None,
     id: str | None = None,  # noqa: A002 (the operation's id)
 ) -> Operation[P]:
-    """Write the operation's first line, in the transaction that changed the state it is about."""
+    """Write the operation's first line, in the transaction that changed the state it is about.
+
+    Raises ``InvalidState`` or ``Conflict`` when something else is under way that is in its way.
+    """
     created = now()
     op: Operation[P] = Operation(
         id=id or new_id(),
@@ -238,8 +263,13 @@ def enqueue(
         parent_id=parent.id if parent else None,
     )
     op.place = verb.steps[0].at(op)
+    parent_id = parent.id if parent else None
+    wanted = verb.holds(op)
+    if others := holds.take(tx, op.id, wanted, subject=subject, waits=verb.waits, parent_id=parent_id):
+        op.notes[OTHERS] = others
     row = {name: getattr(op, name) for name in _STORED}
     row |= {"params": asdict(params), "run_at": 0.0, "created_at": created}
+    row["hold"] = next((hold.mode for hold in wanted if hold.id == subject), None)
     log.insert(tx, row)
     return op
 

@@ -24,6 +24,7 @@ from pumice.model.server import Server, ServerDisk
 from pumice.model.states import AttachStatus, ServerStatus
 from pumice.model.volume import host_of
 from pumice.operations.hands import Hands
+from pumice.operations.holds import Thing, own, use
 from pumice.operations.operation import Operation, Step, Verb, enqueue
 from pumice.operations.places import compute_host, volume_host
 from pumice.servers.machine import read_disk, unplug_disk
@@ -191,6 +192,11 @@ def explain(tx: Transaction, op: Operation[AttachParams], error: str) -> None:
 ATTACH_VOLUME = Verb(
     kind="server.attach_volume",
     params=AttachParams,
+    holds=lambda op: (
+        use(Thing.SERVER, op.params.server_id),
+        own(Thing.ATTACHMENT, op.params.attachment_id),
+        use(Thing.VOLUME, op.params.volume_id),
+    ),
     steps=(
         Step(hold, undo=let_go, at=on_backend),
         Step(export, undo=remove_export, at=on_backend),

@@ -24,7 +24,9 @@ from pumice.model.rules import Rules
 from pumice.model.scope import HOUSE, Scope
 from pumice.model.server import Flavor, Server, ServerDisk
 from pumice.model.states import AttachStatus, ServerStatus
+from pumice.operations import holds
 from pumice.operations.hands import Hands
+from pumice.operations.holds import Hold, Thing, make, use
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, scheduler
 from pumice.operations.places import compute_host
 from pumice.servers.machine import machine_of
@@ -111,13 +113,23 @@ def accept(tx: Transaction, who: Scope, wanted: ServerWanted, rules: Rules) -> S
         subject=server.id,
         who=who,
         id=server.operation_id,
-        notes={"volumes": [], "made": []},
+        notes={"volumes": [], "made": [], "given": known},
     )
     for disk in sorted(wanted.disks, key=_boot_order):
         _accept_disk(tx, who, server, disk, rules, boot)
     if boot.notes["volumes"]:
         operations.note(tx, boot.id, boot.notes)
+        holds.take(tx, boot.id, _used(boot.notes["made"]), subject=server.id)
     return server
+
+
+def held(op: Operation[BootParams]) -> tuple[Hold, ...]:
+    """The server, and its volumes: those that are made for it as well, so that nobody else takes them."""
+    return make(Thing.SERVER, op.params.server_id), *_used([*op.notes["given"], *op.notes["made"]])
+
+
+def _used(volume_ids: Sequence[str]) -> tuple[Hold, ...]:
+    return tuple(use(Thing.VOLUME, volume_id) for volume_id in volume_ids)
 
 
 def _boot_order(disk: DiskWanted) -> tuple[bool, int]:
@@ -231,6 +243,7 @@ def explain(tx: Transaction, op: Operation[BootParams], error: str) -> None:
 BOOT = Verb(
     kind="server.boot",
     params=BootParams,
+    holds=held,
     steps=(
         Step(choose_host, undo=give_everything_back, at=scheduler),
         Wait("volumes", at=scheduler),

@@ -51,5 +51,10 @@ def explain(tx: Transaction, op: Operation[ConsoleParams], error: str) -> None:
 
 
 CONSOLE = Verb(
-    kind="server.console", params=ConsoleParams, steps=(Step(read, at=on_compute),), failed=explain, deadline=30
+    kind="server.console",
+    params=ConsoleParams,
+    holds=lambda _: (),
+    steps=(Step(read, at=on_compute),),
+    failed=explain,
+    deadline=30,
 )

@@ -19,6 +19,7 @@ from pumice.model.rules import Rules
 from pumice.model.scope import HOUSE, Scope
 from pumice.model.states import ServerStatus
 from pumice.operations.hands import Hands
+from pumice.operations.holds import Thing, change
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, scheduler
 from pumice.operations.places import SCHEDULER, compute_host
 from pumice.store import attachments, operations, servers
@@ -45,19 +46,18 @@ def accept(tx: Transaction, who: Scope, server_id: str) -> None:
     doomed = [
         disk.volume_id for disk in servers.disks(tx, server.id) if disk.volume_id and disk.delete_on_termination
     ]
-    others = operations.adopt_running(tx, server.id, operation_id)
-    for other in others:
-        operations.ask_to_cancel(tx, other)
     servers.change(tx, server.id, task="deleting", operation_id=operation_id)
-    enqueue(
+    begun = enqueue(
         tx,
         DELETE_SERVER,
         DeleteServerParams(server.id),
         subject=server.id,
         who=who,
         id=operation_id,
-        notes={"others": others, "doomed": doomed},
+        notes={"doomed": doomed},
     )
+    for other in begun.notes.get("others", ()):
+        operations.ask_to_cancel(tx, other)
 
 
 def find_host(tx: Transaction, op: Operation[DeleteServerParams], rules: Rules) -> None:
@@ -100,6 +100,7 @@ def explain(tx: Transaction, op: Operation[DeleteServerParams], error: str) -> N
 DELETE_SERVER = Verb(
     kind="server.delete",
     params=DeleteServerParams,
+    holds=lambda op: (change(Thing.SERVER, op.params.server_id),),
     steps=(
         Wait("others", at=scheduler, whatever=True),
         Step(find_host, at=scheduler),

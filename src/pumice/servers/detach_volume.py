@@ -19,6 +19,7 @@ from pumice.model.scope import Scope
 from pumice.model.states import AttachStatus, VolumeStatus
 from pumice.model.volume import host_of
 from pumice.operations.hands import Hands
+from pumice.operations.holds import Thing, change, use
 from pumice.operations.operation import Operation, Step, Verb, enqueue
 from pumice.operations.places import compute_host, volume_host
 from pumice.servers.attach_volume import must_take_disks
@@ -120,6 +121,11 @@ def explain(tx: Transaction, op: Operation[DetachParams], error: str) -> None:
 DETACH_VOLUME = Verb(
     kind="server.detach_volume",
     params=DetachParams,
+    holds=lambda op: (
+        use(Thing.SERVER, op.params.server_id),
+        change(Thing.ATTACHMENT, op.params.attachment_id),
+        use(Thing.VOLUME, op.params.volume_id),
+    ),
     steps=(
         Step(unplug, at=on_compute, timeout=300, takes_away=True),
         Step(remove_export, at=on_backend, tries=1000, takes_away=True),

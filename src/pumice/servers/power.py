@@ -16,10 +16,11 @@ from pumice.model.rules import Rules
 from pumice.model.scope import HOUSE, Scope
 from pumice.model.states import ServerStatus
 from pumice.operations.hands import Hands
+from pumice.operations.holds import Hold, Thing, change, use
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue
 from pumice.operations.places import compute_host
 from pumice.servers.machine import machine_of
-from pumice.store import operations, servers
+from pumice.store import servers
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 
@@ -87,9 +88,17 @@ def _accept(
     if meanwhile:
         servers.change(tx, server.id, status=meanwhile)
     params = PowerParams(server.id, server.host, server.status)
-    waits = any(isinstance(step, Wait) for step in verb.steps)
-    notes = {"others": operations.adopt_running(tx, server.id, operation_id)} if waits else {}
-    enqueue(tx, verb, params, subject=server.id, who=who, id=operation_id, notes=notes)
+    enqueue(tx, verb, params, subject=server.id, who=who, id=operation_id)
+
+
+def changes_server(op: Operation[PowerParams]) -> tuple[Hold]:
+    """For what gives the machine its disks anew: none may come or go meanwhile."""
+    return (change(Thing.SERVER, op.params.server_id),)
+
+
+def uses_server(op: Operation[PowerParams]) -> tuple[Hold]:
+    """For what leaves the machine its disks."""
+    return (use(Thing.SERVER, op.params.server_id),)
 
 
 def renew_connections(tx: Transaction, op: Operation[PowerParams], rules: Rules) -> None:
@@ -151,6 +160,7 @@ def explain(tx: Transaction, op: Operation[PowerParams], error: str) -> None:
 START = Verb(
     kind="server.start",
     params=PowerParams,
+    holds=changes_server,
     steps=(
         Wait("others", at=on_compute, whatever=True),
         Step(renew_connections, at=on_compute),
@@ -164,6 +174,7 @@ START = Verb(
 STOP = Verb(
     kind="server.stop",
     params=PowerParams,
+    holds=uses_server,
     steps=(
         Step(power_off, undo=see_what_it_is, at=on_compute, timeout=STOP_SECONDS + 60),
         Step(is_off, at=on_compute),
@@ -174,6 +185,7 @@ STOP = Verb(
 SOFT_REBOOT = Verb(
     kind="server.reboot",
     params=PowerParams,
+    holds=uses_server,
     steps=(Step(ask_to_reboot, at=on_compute), Step(is_active, at=on_compute)),
     failed=explain,
     deadline=300,
@@ -181,6 +193,7 @@ SOFT_REBOOT = Verb(
 HARD_REBOOT = Verb(
     kind="server.hard_reboot",
     params=PowerParams,
+    holds=changes_server,
     steps=(
         Wait("others", at=on_compute, whatever=True),
         Step(pull_the_plug, undo=see_what_it_is, at=on_compute),

@@ -13,7 +13,14 @@ from pumice.model.states import ServerStatus
 from pumice.operations.hands import Hands
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue
 from pumice.servers.machine import machine_of
-from pumice.servers.power import PowerParams, explain, is_active, on_compute, renew_connections
+from pumice.servers.power import (
+    PowerParams,
+    changes_server,
+    explain,
+    is_active,
+    on_compute,
+    renew_connections,
+)
 from pumice.store import operations, servers
 from pumice.store.columns import now
 from pumice.store.database import Transaction
@@ -33,10 +40,8 @@ def accept(tx: Transaction, server_id: str) -> bool:
         return False
     operation_id = new_id()
     servers.begin(tx, server, {S.ACTIVE}, "block_device_mapping", operation_id, "repair_disks")
-    others = operations.adopt_running(tx, server.id, operation_id)
     params = PowerParams(server.id, server.host, server.status)
-    notes = {"others": others}
-    enqueue(tx, REPAIR_DISKS, params, subject=server.id, who=HOUSE, id=operation_id, notes=notes)
+    enqueue(tx, REPAIR_DISKS, params, subject=server.id, who=HOUSE, id=operation_id)
     return True
 
 
@@ -61,6 +66,7 @@ async def fit_disks(op: Operation[PowerParams], hands: Hands) -> None:
 REPAIR_DISKS = Verb(
     kind="server.repair_disks",
     params=PowerParams,
+    holds=changes_server,
     steps=(
         Wait("others", at=on_compute, whatever=True),
         Step(renew_connections, at=on_compute),

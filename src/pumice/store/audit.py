@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from pumice.model.states import PASSING_VOLUME, AttachStatus, SnapshotStatus, VolumeStatus
 from pumice.store import pools, quotas
 from pumice.store.database import Transaction
+from pumice.store.holds import HELD
 from pumice.store.operations import UNDER_WAY
 from pumice.store.tables import (
     attachments,
@@ -47,6 +48,8 @@ class Kind(StrEnum):
     STUCK_SERVER = "stuck server"
     WAITS_IN_VAIN = "operation that waits in vain"
     DEAD_LEASE = "lease of nobody"
+    HOLD_OF_NOBODY = "hold of nobody"
+    NOT_HELD = "not held"
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,10 +191,11 @@ def _stuck_servers(tx: Transaction) -> list[Wrong]:
 def _waiting_in_vain(tx: Transaction) -> list[Wrong]:
     o = operations.c
     child = operations.alias("child")
+    holds_something = sa.exists().where(HELD.subquery().c.operation_id == child.c.id)
     waiting = tx.execute(
         sa.select(o.id, o.kind).where(
             o.state == "waiting",
-            ~sa.exists().where(child.c.parent_id == o.id, child.c.settled.is_(False)),
+            ~sa.exists().where(child.c.parent_id == o.id, sa.or_(child.c.settled.is_(False), holds_something)),
         )
     )
     words = "operation {} ({}) waits for children that have all ended"
@@ -209,6 +213,29 @@ def _dead_leases(tx: Transaction) -> list[Wrong]:
     return [Wrong(Kind.DEAD_LEASE, row.id, words.format(row.id, row.kind, row.owner)) for row in rows]
 
 
+def _holds_of_nobody(tx: Transaction) -> list[Wrong]:
+    h = HELD.subquery().c
+    nobodys = tx.execute(sa.select(h.operation_id).distinct().where(~_alive(h.operation_id))).scalars()
+    words = "operation {} has ended and still holds something"
+    return [Wrong(Kind.HOLD_OF_NOBODY, each, words.format(each)) for each in nobodys]
+
+
+def _not_held(tx: Transaction) -> list[Wrong]:
+    """What an operation under way is about, and does not hold: another might begin on it."""
+    h, o = HELD.subquery().c, operations.c
+    wrong = []
+    for name, table in (("volume", volumes), ("snapshot", snapshots), ("attachment", attachments)):
+        held = sa.exists().where(h.thing == table.c.id, h.operation_id == table.c.operation_id)
+        unheld = (
+            sa.select(table.c.id, o.kind)
+            .join(operations, o.id == table.c.operation_id)
+            .where(o.state.in_(UNDER_WAY), o.settled.is_(False), ~held)
+        )
+        words = "{} {} is not held by the operation at work on it ({})"
+        wrong += [Wrong(Kind.NOT_HELD, row.id, words.format(name, *row)) for row in tx.execute(unheld)]
+    return wrong
+
+
 CHECKS: Mapping[Kind, Callable[[Transaction], list[Wrong]]] = {
     Kind.QUOTA: _quotas,
     Kind.CLAIM: _claims,
@@ -222,4 +249,6 @@ CHECKS: Mapping[Kind, Callable[[Transaction], list[Wrong]]] = {
     Kind.STUCK_SERVER: _stuck_servers,
     Kind.WAITS_IN_VAIN: _waiting_in_vain,
     Kind.DEAD_LEASE: _dead_leases,
+    Kind.HOLD_OF_NOBODY: _holds_of_nobody,
+    Kind.NOT_HELD: _not_held,
 }

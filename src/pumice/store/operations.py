@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from pumice.model.errors import LostLease
+from pumice.store import holds
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.tables import operation_lines, operations
@@ -25,6 +26,7 @@ QUEUE = "queue"
 _o = operations.c
 _MOVING = ("running", "undoing")
 UNDER_WAY = ("running", "waiting", "undoing")
+ENDED = ("done", "failed")
 
 _insert = sa.insert(operations)
 _insert_lines = sa.insert(operation_lines)
@@ -55,9 +57,6 @@ _candidates = (
 )
 _endings = sa.select(_o.id, _o.state, _o.settled, _o.error).where(
     _o.id.in_(sa.bindparam("ids", expanding=True))
-)
-_running = sa.select(_o.id).where(
-    _o.subject == sa.bindparam("b_subject"), _o.settled.is_(False), _o.id != sa.bindparam("b_id")
 )
 _lease_until = sa.func.coalesce(_o.lease_until, 0.0)
 _when = sa.case((_lease_until > _o.run_at, _lease_until), else_=_o.run_at)
@@ -155,11 +154,26 @@ def save(tx: Transaction, operation_id: str, attempt: int, owner: str, values: M
     Its parent's id: the row knows it best, because it may have been adopted while a worker had it in hand.
     """
     fence = {"b_id": operation_id, "b_attempt": attempt, "b_owner": owner}
-    row = tx.execute(_fenced, {**fence, **values}).first()
+    row = tx.execute(_fenced, {**fence, **values, **_of_subject(values)}).first()
     if row is None:
         raise LostLease(f"Operation {operation_id} was taken over by another worker.")
+    _let_go(tx, operation_id, values)
     parent_id: str | None = row.parent_id
     return parent_id
+
+
+def _of_subject(values: Mapping[str, Any]) -> dict[str, None]:
+    """With the state in which it ends, the end of its hold of its subject."""
+    return {"hold": None} if values.get("state") in ENDED else {}
+
+
+def _let_go(tx: Transaction, operation_id: str, values: Mapping[str, Any]) -> None:
+    """End what else it holds, as far as it has come to an end itself; whoever waits for that looks again."""
+    if values.get("state") in ENDED:
+        holds.end_beside_subject(tx, operation_id)
+    elif values.get("settled"):
+        holds.end(tx, operation_id, lasting=False)
+        wake_waiting(tx, operation_id)
 
 
 def add_lines(tx: Transaction, lines: Sequence[Mapping[str, Any]]) -> None:
@@ -349,23 +363,14 @@ def prune(tx: Transaction, seconds: float, most: int = 1000) -> int:
 
 def force(tx: Transaction, operation_id: str, attempt: int, values: Mapping[str, Any]) -> None:
     """Write an operation that nobody holds, unless somebody has claimed it since ``attempt``."""
-    tx.execute(
+    forced = tx.execute(
         sa.update(operations)
         .where(_o.id == operation_id, _o.attempt == attempt)
-        .values(lease_until=None, **values)
+        .values(lease_until=None, **values, **_of_subject(values))
     )
+    if forced.rowcount:
+        _let_go(tx, operation_id, values)
     tx.notify(QUEUE)
-
-
-def adopt_running(tx: Transaction, subject: str, parent_id: str) -> list[str]:
-    """Make ``parent_id`` the parent of every operation on ``subject`` that has not ended. Their ids.
-
-    Whoever waited for one of them before goes on waiting for it.
-    """
-    ids = list(tx.execute(_running, {"b_subject": subject, "b_id": parent_id}).scalars())
-    if ids:
-        tx.execute(sa.update(operations).where(_o.id.in_(ids)).values(parent_id=parent_id))
-    return ids
 
 
 def note(tx: Transaction, operation_id: str, notes: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from pumice.model.errors import InvalidState, NotFound
 from pumice.model.scope import Scope
-from pumice.model.states import SnapshotStatus, VolumeStatus
+from pumice.model.states import SnapshotStatus
 from pumice.model.volume import Snapshot
 from pumice.store.columns import now
 from pumice.store.database import Transaction
@@ -28,7 +28,6 @@ _of_volume = _rows.below(volumes, _s.volume_id).where(_s.volume_id == sa.bindpar
 _newest = (
     sa.select(_s.id).where(_s.volume_id == sa.bindparam("b_volume")).order_by(_s.created_at.desc()).limit(1)
 )
-_being_restored = sa.exists().where(volumes.c.snapshot_id == _s.id, volumes.c.status == VolumeStatus.CREATING)
 
 
 def insert(tx: Transaction, snapshot: Snapshot) -> None:
@@ -60,16 +59,10 @@ def move(
     end: SnapshotStatus,
     *,
     must: str,
-    unused: bool = False,
     **changes: Any,
 ) -> None:
-    """Move a snapshot from one of the states ``start`` to ``end``. See ``volumes.move``.
-
-    With ``unused`` no volume may be under way that is made from it.
-    """
+    """Move a snapshot from one of the states ``start`` to ``end``. See ``volumes.move``."""
     changed = sa.update(snapshots).where(_s.id == snapshot_id, _s.status.in_(sorted(start)))
-    if unused:
-        changed = changed.where(~_being_restored)
     if tx.execute(changed.values(status=end, updated_at=now(), **changes)).rowcount == 1:
         return
     snapshot = _rows.get(tx, snapshot_id)

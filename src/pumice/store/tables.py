@@ -60,8 +60,15 @@ operations = sa.Table(
     Column("progress", Float),
     Column("created_at", TIME, nullable=False),
     Column("finished_at", TIME),
+    Column("hold", WORD),  # how it holds its subject: read, use, change, own; null when it does not (any more)
     Index("ix_operations_queue", "state", "place", "run_at"),
     Index("ix_operations_subject", "subject"),
+    Index(
+        "ix_operations_hold",
+        "subject",
+        sqlite_where=sa.text("hold IS NOT NULL"),
+        postgresql_where=sa.text("hold IS NOT NULL"),
+    ),
     Index("ix_operations_parent_id", "parent_id"),
 )
 
@@ -78,6 +85,14 @@ operation_lines = sa.Table(
     Column("error", Text),
     Column("started_at", TIME, nullable=False),
     Column("seconds", Float, nullable=False),
+)
+
+operation_holds = sa.Table(  # what else it holds
+    "operation_holds",
+    metadata,
+    Column("thing", ID, primary_key=True),  # the id of a volume, snapshot, attachment or server
+    Column("operation_id", ID, primary_key=True, index=True),
+    Column("mode", WORD, nullable=False),  # read, use, change, own
 )
 
 # --- identity -----------------------------------------------------------------------------------

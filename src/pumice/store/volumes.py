@@ -39,11 +39,9 @@ _delete = sa.delete(volumes).where(_v.id == sa.bindparam("b_id"))
 _change = sa.update(volumes).where(_v.id == sa.bindparam("b_id"))
 _has_snapshots = sa.exists().where(snapshots.c.volume_id == _v.id)
 _has_attachments = sa.exists().where(attachments.c.volume_id == _v.id)
-_copy = volumes.alias("copy")
-_is_being_copied = sa.exists().where(_copy.c.source_volid == _v.id, _copy.c.status == VolumeStatus.CREATING)
 _move = _change.where(_v.status.in_(sa.bindparam("b_start", expanding=True)))
 _has_strange_snapshots = _has_snapshots.where(snapshots.c.project_id != _v.project_id)
-_move_unattached = _move.where(~_has_attachments, ~_is_being_copied, ~_has_strange_snapshots)
+_move_unattached = _move.where(~_has_attachments, ~_has_strange_snapshots)
 _move_unused = _move_unattached.where(~_has_snapshots)
 _reset = _change.where(_v.operation_id == sa.bindparam("b_operation"))
 
@@ -72,8 +70,8 @@ def move(
     """Move a volume from one of the states ``start`` to ``end`` and write ``changes`` with it.
 
     ``must`` completes the sentence "Volume status must …" of the ``InvalidState`` raised when it is in none of
-    them. With ``unused`` it must have no snapshots or attachments, and nothing may be copying it; with
-    ``unattached`` its project's own snapshots do not matter.
+    them. With ``unused`` it must have no snapshots or attachments; with ``unattached`` its project's own
+    snapshots do not matter.
     """
     assert all(may_move(state, end) for state in start), f"no edge to {end}"
     statement = _move_unused if unused else _move_unattached if unattached else _move

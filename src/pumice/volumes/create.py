@@ -29,6 +29,7 @@ from pumice.model.states import SnapshotStatus, VolumeStatus
 from pumice.model.units import GIB, gib_to_hold
 from pumice.model.volume import Volume, VolumeType, host_of, pool_of
 from pumice.operations.hands import Hands
+from pumice.operations.holds import Hold, Thing, make, read
 from pumice.operations.operation import Operation, Step, Verb, enqueue, scheduler
 from pumice.operations.places import volume_host
 from pumice.scheduler.choose import choose
@@ -318,6 +319,13 @@ def publish(tx: Transaction, op: Operation[CreateParams], rules: Rules) -> None:
     volumes.move(tx, op.params.volume_id, {V.CREATING}, V.AVAILABLE, must="be creating", operation_id=None)
 
 
+def _source(asked: CreateParams) -> tuple[Hold, ...]:
+    """What is copied, if it is a volume or a snapshot."""
+    if asked.origin not in list(Thing) or asked.origin_id is None:
+        return ()
+    return (read(Thing(asked.origin), asked.origin_id),)
+
+
 def explain(tx: Transaction, op: Operation[CreateParams], error: str) -> None:
     """The volume is in ``error``, and its owner can read why."""
     reason = op.notes.get("last_error")
@@ -331,6 +339,7 @@ def explain(tx: Transaction, op: Operation[CreateParams], error: str) -> None:
 CREATE = Verb(
     kind="volume.create",
     params=CreateParams,
+    holds=lambda op: (make(Thing.VOLUME, op.params.volume_id), *_source(op.params)),
     steps=(
         Step(claim_space, undo=give_space_back, at=scheduler, chooses=True),
         Step(make_bytes, undo=delete_bytes, at=on_backend, timeout=encrypted.SECONDS, tries=3),

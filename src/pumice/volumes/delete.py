@@ -1,9 +1,10 @@
 """Delete a volume.
 
-1. ``accept``: ``deleting``, if nothing uses the volume, copies it or was made of it
-2. ``remove_export``: nobody reaches it any more
-3. ``delete_bytes``: the backend frees it
-4. ``forget``: the row, the claimed space and the quota go together
+1. ``accept``: ``deleting``, if nothing uses the volume and it has no snapshots
+2. ``wait_for_others``: until what copies it, or cleans up after its create, has let go
+3. ``remove_export``: nobody reaches it any more
+4. ``delete_bytes``: the backend frees it
+5. ``forget``: the row, the claimed space and the quota go together
 
 A volume that never got a pool is forgotten at once. Nothing is undone: every step can be done again until it
 succeeds. If the deadline passes first the volume is in ``error_deleting``, which may be deleted again.
@@ -11,6 +12,7 @@ succeeds. If the deadline passes first the volume is in ``error_deleting``, whic
 
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from pumice.catalog import volume_types
 from pumice.model.errors import InvalidState, NotFound
@@ -20,9 +22,10 @@ from pumice.model.scope import HOUSE, Scope
 from pumice.model.states import VolumeStatus
 from pumice.model.volume import Volume, host_of, pool_of
 from pumice.operations.hands import Hands
+from pumice.operations.holds import Hold, Thing, change
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, scheduler
 from pumice.operations.places import volume_host
-from pumice.store import attachments, keys, messages, operations, pools, quotas, volumes
+from pumice.store import keys, messages, operations, pools, quotas, volumes
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
 
@@ -32,8 +35,8 @@ DELETABLE = frozenset(
 )
 MUST = (
     "be available or error or error_restoring or error_extending or error_managing and must not be migrating, "
-    "attached, belong to a group, have snapshots, awaiting a transfer, be the source of a volume under way, or "
-    "be disassociated from snapshots after volume transfer"
+    "attached, belong to a group, have snapshots, awaiting a transfer, or be disassociated from snapshots "
+    "after volume transfer"
 )
 
 
@@ -45,7 +48,7 @@ class DeleteParams:
     pool: str
 
 
-def accept(tx: Transaction, who: Scope, volume_id: str) -> None:
+def accept(tx: Transaction, who: Scope, volume_id: str, parent: Operation[Any] | None = None) -> None:
     """Answer the request. Raises ``NotFound`` or ``InvalidState``."""
     volume = volumes.get(tx, who, volume_id)
     operation_id = new_id()
@@ -54,7 +57,7 @@ def accept(tx: Transaction, who: Scope, volume_id: str) -> None:
         forget_row(tx, volume)
     else:
         params = DeleteParams(volume.id, volume.pool)
-        enqueue(tx, DELETE, params, subject=volume.id, who=who, id=operation_id)
+        enqueue(tx, DELETE, params, subject=volume.id, who=who, id=operation_id, parent=parent)
 
 
 def accept_when_free(tx: Transaction, volume_id: str) -> None:
@@ -63,21 +66,22 @@ def accept_when_free(tx: Transaction, volume_id: str) -> None:
     begun = operations.page(tx, states=alive, kind=DELETE_WHEN_FREE.kind, subject=volume_id, limit=1)
     if not begun and (volume := volumes.find(tx, volume_id)):
         params = DeleteParams(volume.id, volume.pool or "")
-        operation = enqueue(tx, DELETE_WHEN_FREE, params, subject=volume.id, who=HOUSE)
-        others = operations.adopt_running(tx, volume.id, operation.id)
-        for link in attachments.of_volume(tx, volume.id):
-            others += operations.adopt_running(tx, link.id, operation.id)
-        operations.note(tx, operation.id, {"others": others})
+        enqueue(tx, DELETE_WHEN_FREE, params, subject=volume.id, who=HOUSE)
 
 
 def begin(tx: Transaction, op: Operation[DeleteParams], rules: Rules) -> None:
     """Nothing holds the volume any more: delete it as its owner would. One in use elsewhere stays."""
     with suppress(NotFound, InvalidState):
-        accept(tx, HOUSE, op.params.volume_id)
+        accept(tx, HOUSE, op.params.volume_id, parent=op)
 
 
 def stays(tx: Transaction, op: Operation[DeleteParams], error: str) -> None:
     """The volume stays."""
+
+
+def held(op: Operation[DeleteParams]) -> tuple[Hold]:
+    """The volume, which will be gone."""
+    return (change(Thing.VOLUME, op.params.volume_id),)
 
 
 def on_backend(op: Operation[DeleteParams]) -> str:
@@ -123,7 +127,9 @@ def explain(tx: Transaction, op: Operation[DeleteParams], error: str) -> None:
 DELETE = Verb(
     kind="volume.delete",
     params=DeleteParams,
+    holds=held,
     steps=(
+        Wait("others", at=on_backend, whatever=True),
         Step(remove_export, at=on_backend, tries=1000, takes_away=True),
         Step(delete_bytes, at=on_backend, tries=1000, timeout=1800, takes_away=True),
         Step(forget, at=on_backend),
@@ -136,6 +142,7 @@ DELETE = Verb(
 DELETE_WHEN_FREE = Verb(
     kind="volume.delete_when_free",
     params=DeleteParams,
+    holds=held,
     steps=(Wait("others", at=scheduler, whatever=True), Step(begin, at=scheduler)),
     failed=stays,
     deadline=3600,

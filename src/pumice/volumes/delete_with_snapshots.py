@@ -1,7 +1,7 @@
 """Delete a volume and its snapshots (``cascade``).
 
 1. ``accept``: the volume and every snapshot of it in ``deleting``, or none of them
-2. ``wait_for_snapshots``: each is deleted by an operation of its own
+2. ``wait_for_others``, ``wait_for_snapshots``: each is deleted by an operation of its own
 3. as any other volume: ``remove_export``, ``delete_bytes``, ``forget``
 
 If a snapshot cannot be deleted, the volume is in ``error_deleting``, and may be deleted again.
@@ -38,13 +38,15 @@ def accept(tx: Transaction, who: Scope, volume_id: str) -> None:
     params = DeleteParams(volume.id, volume.pool)
     parent = enqueue(tx, DELETE_WITH_SNAPSHOTS, params, subject=volume.id, who=who, id=operation_id)
     children = [delete_snapshot.accept(tx, who, snapshot.id, parent) for snapshot in found]
-    operations.note(tx, parent.id, {"snapshots": children})
+    operations.note(tx, parent.id, parent.notes | {"snapshots": children})
 
 
 DELETE_WITH_SNAPSHOTS = Verb(
     kind="volume.delete_with_snapshots",
     params=DeleteParams,
+    holds=delete.held,
     steps=(
+        Wait("others", at=delete.on_backend, whatever=True),
         Wait("snapshots", at=delete.on_backend),
         Step(delete.remove_export, at=delete.on_backend, tries=1000, takes_away=True),
         Step(delete.delete_bytes, at=delete.on_backend, tries=1000, timeout=1800, takes_away=True),

@@ -1,13 +1,14 @@
 """Extend a volume, also one that a guest is using.
 
 1. ``accept``: ``extending``, and the quota for the growth
-2. ``claim_growth``: the volume's pool has room for it, and it is claimed
-3. ``grow_bytes``: the backend grows the volume
-4. ``pause_guest``: where the target cannot grow without disturbing what is under way
-5. ``tell_target``, ``tell_guest``: who uses the volume sees its new size, and the guest goes on
-6. ``publish``: the new size, and the state it had
+2. ``wait_for_others``: until nobody copies it any more
+3. ``claim_growth``: the volume's pool has room for it, and it is claimed
+4. ``grow_bytes``: the backend grows the volume
+5. ``pause_guest``: where the target cannot grow without disturbing what is under way
+6. ``tell_target``, ``tell_guest``: who uses the volume sees its new size, and the guest goes on
+7. ``publish``: the new size, and the state it had
 
-4 and 5 only where the volume is in use. A volume is never shrunk, so growing has no undo: if a later step fails
+5 and 6 only where the volume is in use. A volume is never shrunk, so growing has no undo: if a later step fails
 the backend holds more than the row says, which harms nobody and is used by the next extend.
 """
 
@@ -24,7 +25,8 @@ from pumice.model.states import ServerStatus, VolumeStatus
 from pumice.model.units import GIB
 from pumice.model.volume import Volume, host_of, pool_of
 from pumice.operations.hands import Hands
-from pumice.operations.operation import Operation, Step, Verb, enqueue, scheduler
+from pumice.operations.holds import Thing, change
+from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, scheduler
 from pumice.operations.places import compute_host, volume_host
 from pumice.scheduler.filters import capacity
 from pumice.scheduler.request import Request
@@ -214,7 +216,9 @@ def explain(tx: Transaction, op: Operation[ExtendParams], error: str) -> None:
 EXTEND = Verb(
     kind="volume.extend",
     params=ExtendParams,
+    holds=lambda op: (change(Thing.VOLUME, op.params.volume_id),),
     steps=(
+        Wait("others", at=scheduler, whatever=True),
         Step(claim_growth, undo=give_growth_back, at=scheduler),
         Step(grow_bytes, at=on_backend, timeout=1800),
         Step(pause_guest, undo=resume_guest, at=on_compute, when=must_pause),

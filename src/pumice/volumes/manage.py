@@ -19,6 +19,7 @@ from pumice.model.scope import Scope
 from pumice.model.states import VolumeStatus
 from pumice.model.volume import Volume, host_of, pool_of
 from pumice.operations.hands import Hands
+from pumice.operations.holds import Thing, make
 from pumice.operations.operation import Operation, Step, Verb, enqueue
 from pumice.operations.places import volume_host
 from pumice.store import messages, pools, quotas, volumes
@@ -165,6 +166,7 @@ def explain(tx: Transaction, op: Operation[ManageParams], error: str) -> None:
 MANAGE = Verb(
     kind="volume.manage",
     params=ManageParams,
+    holds=lambda op: (make(Thing.VOLUME, op.params.volume_id),),
     steps=(
         Step(adopt_bytes, undo=release_bytes, at=on_backend),
         Step(count_bytes, undo=discount_bytes, at=on_backend),

@@ -1,6 +1,6 @@
 """Revert a volume to its latest snapshot.
 
-1. ``accept``: ``reverting``, and the snapshot ``restoring``; nobody uses either
+1. ``accept``: ``reverting``, and the snapshot ``restoring``; nobody uses the volume or copies it
 2. ``restore_bytes``: the volume's backend gives it back what the snapshot kept
 3. ``publish``: both ``available``
 
@@ -16,6 +16,7 @@ from pumice.model.scope import Scope
 from pumice.model.states import SnapshotStatus, VolumeStatus
 from pumice.model.volume import host_of, pool_of
 from pumice.operations.hands import Hands
+from pumice.operations.holds import Thing, change, read
 from pumice.operations.operation import Operation, Step, Verb, enqueue
 from pumice.operations.places import volume_host
 from pumice.store import messages, snapshots, volumes
@@ -36,7 +37,7 @@ class RevertParams:
 
 
 def accept(tx: Transaction, who: Scope, volume_id: str, snapshot_id: str) -> None:
-    """Answer the request. Raises ``NotFound``, ``Invalid``, or ``Conflict`` when either is not available."""
+    """Answer the request. Raises ``NotFound``, ``Invalid``, or ``Conflict`` when either is not free."""
     volume = volumes.get(tx, who, volume_id)
     if not snapshots.of_volume(tx, volume.id):
         raise Invalid(f"Volume {volume.id} doesn't have any snapshots.")
@@ -51,13 +52,11 @@ def accept(tx: Transaction, who: Scope, volume_id: str, snapshot_id: str) -> Non
     operation_id = new_id()
     try:
         volumes.move(tx, volume.id, {V.AVAILABLE}, V.REVERTING, must=MUST, operation_id=operation_id)
-        snapshots.move(
-            tx, latest.id, {S.AVAILABLE}, S.RESTORING, must=MUST, unused=True, operation_id=operation_id
-        )
+        snapshots.move(tx, latest.id, {S.AVAILABLE}, S.RESTORING, must=MUST, operation_id=operation_id)
+        params = RevertParams(volume.id, latest.id, latest.pool)
+        enqueue(tx, REVERT, params, subject=volume.id, who=who, id=operation_id)
     except InvalidState as error:
         raise Conflict(str(error)) from None
-    params = RevertParams(volume.id, latest.id, latest.pool)
-    enqueue(tx, REVERT, params, subject=volume.id, who=who, id=operation_id)
 
 
 def on_backend(op: Operation[RevertParams]) -> str:
@@ -97,6 +96,7 @@ def _let_go(tx: Transaction, op: Operation[RevertParams]) -> None:
 REVERT = Verb(
     kind="volume.revert",
     params=RevertParams,
+    holds=lambda op: (change(Thing.VOLUME, op.params.volume_id), read(Thing.SNAPSHOT, op.params.snapshot_id)),
     steps=(Step(restore_bytes, at=on_backend, timeout=3600), Step(publish, at=on_backend)),
     failed=explain,
     deadline=2 * 3600,

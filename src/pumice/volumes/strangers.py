@@ -49,6 +49,7 @@ def explain(tx: Transaction, op: Operation[StrangersParams], error: str) -> None
 STRANGERS = Verb(
     kind="pool.strangers",
     params=StrangersParams,
+    holds=lambda _: (),
     steps=(Step(look, at=on_backend),),
     failed=explain,
     deadline=30,

@@ -19,6 +19,7 @@ from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.states import SnapshotStatus, VolumeStatus
 from pumice.model.volume import Snapshot, Transfer, Volume
+from pumice.operations.holds import Thing, require, use
 from pumice.store import attachments, quotas, snapshots, transfers, volumes
 from pumice.store.columns import now
 from pumice.store.database import Transaction
@@ -37,6 +38,7 @@ def offer(
     if attachments.of_volume(tx, volume_id):
         raise InvalidState(f"Invalid volume: Volume {volume_id} is attached: detach it first.")
     volumes.move(tx, volume_id, {V.AVAILABLE}, V.AWAITING_TRANSFER, must="be available")
+    require(tx, use(Thing.VOLUME, volume_id))
     key = secrets.token_hex(8)
     transfer = Transfer(new_id(), volume_id, volume.project_id, name, _digest(key), no_snapshots, now())
     transfers.insert(tx, transfer)

@@ -15,6 +15,7 @@ from pumice.model.scope import Scope
 from pumice.model.states import VolumeStatus
 from pumice.model.volume import host_of, pool_of
 from pumice.operations.hands import Hands
+from pumice.operations.holds import Thing, own
 from pumice.operations.operation import Operation, Step, Verb, enqueue
 from pumice.store import messages, volumes
 from pumice.store.database import Transaction
@@ -75,6 +76,7 @@ def explain(tx: Transaction, op: Operation[DeleteParams], error: str) -> None:
 UNMANAGE = Verb(
     kind="volume.unmanage",
     params=DeleteParams,
+    holds=lambda op: (own(Thing.VOLUME, op.params.volume_id),),
     steps=(
         Step(remove_export, at=on_backend, tries=1000, takes_away=True),
         Step(release_bytes, undo=take_bytes_back, at=on_backend, tries=1000, takes_away=True),

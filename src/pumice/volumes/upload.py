@@ -20,6 +20,7 @@ from pumice.model.scope import Scope
 from pumice.model.states import ImageStatus, VolumeStatus
 from pumice.model.volume import Volume, host_of, pool_of
 from pumice.operations.hands import Hands
+from pumice.operations.holds import Thing, read
 from pumice.operations.operation import Operation, Step, Verb, enqueue
 from pumice.operations.places import volume_host
 from pumice.store import attachments, images, messages, volumes
@@ -148,6 +149,7 @@ def _let_go(tx: Transaction, op: Operation[UploadParams]) -> None:
 UPLOAD = Verb(
     kind="volume.upload",
     params=UploadParams,
+    holds=lambda op: (read(Thing.VOLUME, op.params.volume_id),),
     steps=(
         Step(write_image, undo=remove_image, at=on_backend, timeout=SECONDS, tries=3),
         Step(publish, at=on_backend),

@@ -18,9 +18,9 @@ from pumice.api.volume.volume_view import wire_time
 from pumice.api.volume.waiting import ended
 from pumice.attachments import connect, reserve
 from pumice.attachments.release import release
-from pumice.model.errors import InvalidState
 from pumice.model.scope import Scope
 from pumice.model.volume import Attachment
+from pumice.operations.holds import Thing, require, use
 from pumice.store import attachments
 from pumice.store.conditions import ATTACHMENTS, Condition
 from pumice.store.database import Transaction
@@ -131,8 +131,7 @@ async def complete(call: Call) -> Reply:
 
 
 def _complete(tx: Transaction, who: Scope, attachment_id: str) -> None:
-    if attachments.get(tx, who, attachment_id).operation_id is not None:
-        raise InvalidState("Invalid attachment: an operation holds it. Ask again when that has ended.")
+    require(tx, use(Thing.ATTACHMENT, attachments.get(tx, who, attachment_id).id))
     reserve.complete(tx, who, attachment_id)
 
 

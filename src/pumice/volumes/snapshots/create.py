@@ -17,6 +17,7 @@ from pumice.model.scope import Scope
 from pumice.model.states import SnapshotStatus, VolumeStatus
 from pumice.model.volume import Snapshot, host_of, pool_of
 from pumice.operations.hands import Hands
+from pumice.operations.holds import Thing, make, read
 from pumice.operations.operation import Operation, Step, Verb, enqueue
 from pumice.operations.places import volume_host
 from pumice.store import messages, quotas, snapshots, volumes
@@ -125,6 +126,7 @@ def explain(tx: Transaction, op: Operation[SnapshotParams], error: str) -> None:
 CREATE_SNAPSHOT = Verb(
     kind="snapshot.create",
     params=SnapshotParams,
+    holds=lambda op: (make(Thing.SNAPSHOT, op.params.snapshot_id), read(Thing.VOLUME, op.params.volume_id)),
     steps=(
         Step(copy_bytes, undo=delete_copy, at=on_backend, timeout=3600, tries=3),
         Step(publish, at=on_backend),

@@ -1,8 +1,9 @@
 """Delete a snapshot.
 
-1. ``accept``: ``deleting``, unless a volume is just being made from it
-2. ``delete_bytes``: the backend frees it
-3. ``forget``: the row and the quota go together
+1. ``accept``: ``deleting``
+2. ``wait_for_others``: until the volumes that are just being made from it have been
+3. ``delete_bytes``: the backend frees it
+4. ``forget``: the row and the quota go together
 """
 
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from pumice.model.scope import Scope
 from pumice.model.states import SnapshotStatus
 from pumice.model.volume import host_of, pool_of
 from pumice.operations.hands import Hands
-from pumice.operations.operation import Operation, Step, Verb, enqueue
+from pumice.operations.holds import Thing, change
+from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue
 from pumice.operations.places import volume_host
 from pumice.store import messages, quotas, snapshots
 from pumice.store.database import Transaction
@@ -42,8 +44,7 @@ def accept(tx: Transaction, who: Scope, snapshot_id: str, parent: Operation[Any]
         snapshot.id,
         DELETABLE,
         S.DELETING,
-        must="be available or error, and no volume may be under way that is created from it",
-        unused=True,
+        must="be available or error",
         operation_id=operation_id,
     )
     params = DeleteSnapshotParams(snapshot.id, snapshot.pool)
@@ -81,7 +82,9 @@ def explain(tx: Transaction, op: Operation[DeleteSnapshotParams], error: str) ->
 DELETE_SNAPSHOT = Verb(
     kind="snapshot.delete",
     params=DeleteSnapshotParams,
+    holds=lambda op: (change(Thing.SNAPSHOT, op.params.snapshot_id),),
     steps=(
+        Wait("others", at=on_backend, whatever=True),
         Step(delete_bytes, at=on_backend, tries=1000, timeout=1800, takes_away=True),
         Step(forget, at=on_backend),
     ),

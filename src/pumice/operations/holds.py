@@ -1,0 +1,160 @@
+"""The one rule for what else is under way on a thing.
+
+A verb says, next to its steps, what each of its operations holds and how::
+
+    CREATE = Verb(
+        kind="volume.create",
+        holds=lambda op: (own(VOLUME, op.params.volume_id), read(VOLUME, op.params.source_id)),
+        ...
+    )
+
+Whether an operation may begin follows from ``TOGETHER``, in the transaction that accepts it: two that hold
+one thing go together, or they do not, whatever verbs they belong to. Of two that do not, the later is refused;
+or it waits until the earlier has let go, if ``Wait("others", …)`` is its first step. What a verb itself begins
+on the way, its parts, may use what it holds.
+
+A hold ends with its operation. When a deadline passes first, the tenant is told and what is left is cleaned
+when the host comes back: cleaning removes what the operation made, and reads nothing any more, so then only
+``OWN`` stays.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import product
+
+from pumice.model.errors import Conflict, InvalidState, PumiceError
+from pumice.store import holds as rows
+from pumice.store.database import Transaction
+
+
+class Mode(StrEnum):
+    """How a thing is held."""
+
+    READ = "read"
+    """Its bytes are being copied: they must be there, and be those of the moment that was asked for."""
+    USE = "use"
+    """Somebody is being connected to it, or disconnected."""
+    CHANGE = "change"
+    """It will be other than it is, or gone."""
+    OWN = rows.LASTING
+    """It is being made, or unmade so that this can be taken back: it is nobody else's until all is clean."""
+
+
+M = Mode
+TOGETHER = frozenset(product((M.READ, M.USE), repeat=2))
+"""Which two go together; all others do not."""
+
+
+class Thing(StrEnum):
+    """What can be held, by its name in messages."""
+
+    VOLUME = "volume"
+    SNAPSHOT = "snapshot"
+    ATTACHMENT = "attachment"
+    SERVER = "server"
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """One thing, and how it is held."""
+
+    kind: Thing
+    id: str
+    mode: Mode
+    is_new: bool = False
+    """It is made in the same transaction, so nobody else can hold it."""
+
+    def refused(self, under_way: str) -> PumiceError:
+        """The error that says what is in the way: as Cinder's for what is in the wrong state, or Nova's."""
+        if self.kind is Thing.SERVER:
+            return Conflict(f"Instance {self.id} is busy: '{under_way}' is under way on it. {_LATER}")
+        name = self.kind.capitalize()
+        return InvalidState(
+            f"Invalid {self.kind}: {name} {self.id} is busy: '{under_way}' is under way on it. {_LATER}"
+        )
+
+
+_LATER = "Ask again when that has ended."
+
+
+def nothing(_: object) -> tuple[Hold, ...]:
+    """For verbs that only look, and say so with ``holds=holds.nothing``."""
+    return ()
+
+
+def read(kind: Thing, id: str) -> Hold:  # noqa: A002 (the thing's id)
+    """Copy its bytes."""
+    return Hold(kind, id, Mode.READ)
+
+
+def use(kind: Thing, id: str) -> Hold:  # noqa: A002 (the thing's id)
+    """Connect somebody, or disconnect."""
+    return Hold(kind, id, Mode.USE)
+
+
+def change(kind: Thing, id: str) -> Hold:  # noqa: A002 (the thing's id)
+    """Make it other than it is, or remove it."""
+    return Hold(kind, id, Mode.CHANGE)
+
+
+def own(kind: Thing, id: str) -> Hold:  # noqa: A002 (the thing's id)
+    """Make or unmake it, and be able to take that back."""
+    return Hold(kind, id, Mode.OWN)
+
+
+def make(kind: Thing, id: str) -> Hold:  # noqa: A002 (the thing's id)
+    """Make one that was not there before."""
+    return Hold(kind, id, Mode.OWN, is_new=True)
+
+
+def take(
+    tx: Transaction,
+    operation_id: str,
+    wanted: Sequence[Hold],
+    *,
+    subject: str,
+    waits: bool = False,
+    parent_id: str | None = None,
+) -> list[str]:
+    """Hold what an operation wants: its own row says how it holds its ``subject``.
+
+    Whom it has to wait for, if it ``waits``; else raises what is in the way.
+    """
+    others = _in_the_way(tx, wanted, operation_id, parent_id)
+    if others and not waits:
+        first = next(iter(others))
+        raise others[first].refused(rows.kind(tx, first))
+    rows.insert(tx, operation_id, {hold.id: hold.mode for hold in wanted if hold.id != subject})
+    if others:
+        rows.adopt(tx, others, operation_id)
+    return list(others)
+
+
+def require(tx: Transaction, *wanted: Hold) -> None:
+    """For what is done in one transaction, without an operation: raises what is in the way."""
+    for operation_id, hold in _in_the_way(tx, wanted).items():
+        raise hold.refused(rows.kind(tx, operation_id))
+
+
+def let_go(tx: Transaction, operation_id: str, others: Collection[str]) -> set[str]:
+    """Those of the ``others`` for which an operation has to wait no longer."""
+    return set(others) - rows.still_held(tx, operation_id, others)
+
+
+def _in_the_way(
+    tx: Transaction, wanted: Sequence[Hold], operation_id: str | None = None, parent_id: str | None = None
+) -> dict[str, Hold]:
+    """The operations that hold one of the things in a way that does not go together, with what is wanted."""
+    by_id = {hold.id: hold for hold in wanted if not hold.is_new}
+    found = {
+        other: by_id[thing]
+        for thing, mode, other in rows.on(tx, by_id)
+        if (Mode(mode), by_id[thing].mode) not in TOGETHER
+    }
+    if found:
+        family = rows.ancestors(tx, parent_id)
+        if operation_id:
+            family |= rows.parts(tx, operation_id)
+        found = {other: hold for other, hold in found.items() if other not in family}
+    return found
