@@ -26,19 +26,16 @@ _EMPTY = """
     DO $$
     DECLARE
         name text;
-        used text[];
-        has_rows bool;
     BEGIN
         PERFORM pg_terminate_backend(pid, 10000) FROM pg_stat_activity
             WHERE datname = current_database() AND pid != pg_backend_pid();
+        SET LOCAL session_replication_role = replica;  -- without a look at foreign keys
         FOREACH name IN ARRAY '{%s}'::text[] LOOP
-            EXECUTE format('SELECT EXISTS (SELECT FROM %%I)', name) INTO has_rows;
-            IF has_rows THEN used := used || name; END IF;
+            EXECUTE format('DELETE FROM %%I', name);
         END LOOP;
-        IF used IS NOT NULL THEN EXECUTE 'TRUNCATE ' || array_to_string(used, ', ') || ' CASCADE'; END IF;
     END $$
 """
-"""End what is connected, and empty the few tables that a test has used: quicker than emptying all of them."""
+"""End what is connected, and empty all tables. For the few rows of a test DELETE costs half of TRUNCATE."""
 
 
 class PostgresServer:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from compute_cloud import PROJECTS, Cloud
 
+from databases import ON_SQLITE
 from pumice.model.ids import new_id
 
 GONE = "00000000-0000-4000-8000-000000000000"
@@ -120,6 +121,7 @@ BAD_SERVERS: list[dict[str, Any]] = [
 ]
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("number", range(len(BAD_SERVERS)))
 async def test_a_create_that_makes_no_sense_is_400(cloud: Cloud, number: int) -> None:
     answer = await cloud.ask("POST", "/servers", BAD_SERVERS[number])
@@ -159,6 +161,7 @@ BAD_DEVICES: list[list[Any]] = [
 ]
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("number", range(len(BAD_DEVICES)))
 async def test_a_mapping_that_makes_no_sense_is_400(cloud: Cloud, number: int) -> None:
     answer = await cloud.ask("POST", "/servers", cloud.body(block_device_mapping_v2=BAD_DEVICES[number]))
@@ -237,6 +240,7 @@ async def test_a_locked_server_moves_for_administrators_only(cloud: Cloud) -> No
     await cloud.post(f"/servers/{server_id}/action", {"os-stop": None})
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("body", "status"),
     [
@@ -258,6 +262,7 @@ async def test_an_action_that_makes_no_sense_is_refused(cloud: Cloud, body: Any,
     assert answer.status_code == status, answer.text
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     "query",
     [
@@ -269,6 +274,7 @@ async def test_a_list_that_makes_no_sense_is_400(cloud: Cloud, query: str) -> No
     assert (await cloud.ask("GET", f"/servers/detail?{query}")).status_code == 400
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     "flavor",
     [

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from compute_cloud import HOST, PROJECTS, Cloud
 
+from databases import ON_SQLITE
+
 BASE = {
     "accessIPv4", "accessIPv6", "addresses", "created", "flavor", "hostId", "id", "image", "links", "metadata",
     "name", "status", "tenant_id", "user_id", "updated", "progress", "OS-DCF:diskConfig",
@@ -269,6 +271,7 @@ async def test_a_server_without_a_host_to_run_on_is_in_error(cloud: Cloud) -> No
     await cloud.check_invariants()
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("headers", "answer"),
     [

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from identity_cloud import Cloud, login, project
 
+from databases import ON_SQLITE
+
 TOKENS = "/auth/tokens"
 
 
@@ -165,6 +167,7 @@ async def test_a_token_tells_what_its_bearer_may_ask_for(cloud: Cloud, admin: st
 WHO = {"name": "demo", "domain": {"id": "default"}, "password": "the-secret"}
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     "body",
     [

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from identity_cloud import Cloud, login, project
 
+from databases import ON_SQLITE
+
 
 async def ids(cloud: Cloud, admin: str, kind: str) -> dict[str, str]:
     """The ids of everything of a kind by name."""
@@ -57,6 +59,7 @@ async def test_a_name_is_taken_once(cloud: Cloud, admin: str, kind: str) -> None
     assert answer.status_code == 409
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("kind", ["user", "project", "domain", "role"])
 @pytest.mark.parametrize(
     "body",
@@ -72,6 +75,7 @@ async def test_a_name_that_is_none_is_400(cloud: Cloud, admin: str, kind: str, b
         assert answer.status_code == 400, answer.text
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("kind", "body"),
     [

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from databases import ON_SQLITE
 from pumice.api.image.policies import DEFAULTS
 from pumice.api.routing import Route
 
@@ -162,6 +163,7 @@ async def test_an_image_that_is_not_shared_has_no_members(house: Any) -> None:
     assert (await house.member.get(f"{members}/them")).status_code == 404
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("body", [{}, {"member": ""}, {"member": None}, {"member": "x" * 40}, [], "them"])
 async def test_a_member_that_is_none_is_400(house: Any, body: Any) -> None:
     image_id = await house.create()

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from databases import ON_SQLITE
+
 
 @pytest.fixture
 async def three(house: Any) -> dict[str, str]:
@@ -115,6 +117,7 @@ async def test_pages_follow_one_another_to_the_end(house: Any, sort: str) -> Non
     assert found == whole
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     "query",
     [

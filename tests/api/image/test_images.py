@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from databases import ON_SQLITE
 from pumice.images.for_volume import image_for_volume
 from pumice.model.errors import Invalid, NotFound
 from pumice.model.ids import ProjectId, UserId, new_id
@@ -67,6 +68,7 @@ async def test_a_client_may_choose_an_id_that_is_free(house: Any) -> None:
         assert (await house.member.post("/v2/images", json={"id": nonsense})).status_code == 400
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("body", "code"),
     [
@@ -106,6 +108,7 @@ async def test_a_create_that_makes_no_sense_is_refused(house: Any, body: Any, co
     assert (await house.member.get("/v2/images")).json()["images"] == []
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 5000, b'"\\ud800"', b"x" * 200_000])
 async def test_a_body_that_is_no_json_is_refused(house: Any, content: bytes) -> None:
     image_id = await house.create()

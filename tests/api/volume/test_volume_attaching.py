@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 from volume_cloud import CONNECTOR, Cloud
 
+from databases import ON_SQLITE
 from pumice.backends.targets.fake import FakeTarget
 from pumice.model.errors import Trouble
 from pumice.model.ids import new_id
@@ -132,6 +133,7 @@ async def test_detaching_by_another_volumes_attachment_is_refused(cloud: Cloud) 
     assert wrong.status_code == 400
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("action", "value", "status"),
     [

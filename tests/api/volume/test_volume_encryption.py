@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from volume_cloud import Cloud
 
+from databases import ON_SQLITE
+
 LUKS = {"provider": "luks", "control_location": "front-end"}
 
 
@@ -48,6 +50,7 @@ async def test_a_type_with_volumes_stays_as_it_is(cloud: Cloud) -> None:
         assert (answer.status_code, "in use" in answer.text) == (400, True), answer.text
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     "wanted", [{"control_location": "elsewhere"}, {"key_size": 0}, {"key_size": "many"}, {"provider": None}]
 )

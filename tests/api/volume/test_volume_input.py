@@ -8,12 +8,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from volume_cloud import CONNECTOR, PROJECT, Cloud
 
+from databases import ON_SQLITE
 from pumice.api.volume import attachments, snapshots, volumes
 from pumice.model.ids import new_id
 
 LONG = "x" * 256
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     "volume",
     [
@@ -85,6 +87,7 @@ async def test_a_token_without_a_project_cannot_create(cloud: Cloud) -> None:
     assert (await cloud.call("GET", "/volumes", who="unscoped")).json() == {"volumes": []}
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     "query",
     [
@@ -119,6 +122,7 @@ async def test_a_marker_that_does_not_exist_is_not_found(cloud: Cloud) -> None:
         assert (await cloud.call("GET", f"{path}?marker={new_id()}")).status_code == 404
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [

@@ -3,6 +3,7 @@
 import pytest
 from volume_cloud import OTHER_PROJECT, PROJECT, Cloud
 
+from databases import ON_SQLITE
 from pumice.api.routing import Route
 from pumice.api.volume import policies
 from pumice.model.ids import new_id
@@ -74,6 +75,7 @@ async def test_what_came_later_does_not_exist_before(cloud: Cloud) -> None:
             assert reply.status_code == 404, route
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("version", "status"), [("3.72", 406), ("2.9", 406), ("x", 400), ("latest", 200), (None, 200)]
 )
@@ -87,6 +89,7 @@ async def test_versions_are_negotiated(cloud: Cloud, version: str | None, status
         assert reply.headers["x-openstack-request-id"].startswith("req-")
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("header", "answer"),
     [
@@ -119,6 +122,7 @@ async def test_the_first_mention_of_the_service_says_the_version(
         assert reply.headers["openstack-api-version"] == f"volume {answer}"
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("method", ["GET", "PUT", "POST", "DELETE"])
 @pytest.mark.parametrize(
     "path", ["/volumes/", "/volumes//", "//volumes", "/volumes//detail", f"/{PROJECT}/volumes/"]
@@ -129,6 +133,7 @@ async def test_a_path_with_an_empty_part_names_nothing(cloud: Cloud, method: str
     assert (await cloud.call("GET", "/")).status_code == (await cloud.call("GET", "")).status_code == 200
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("kind", "status"),
     [
