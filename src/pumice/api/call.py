@@ -55,6 +55,15 @@ class Call:
         """The query parameters in their order, repetitions and empty values included."""
         return parse_qsl(self.query_string, keep_blank_values=True)
 
+    def refuse_many_terms(self) -> None:
+        """Raise ``Invalid`` for a query of too many parameters and parts of lists: each costs a condition."""
+        most = self.house.rules.api_max_query_terms
+        if sum(1 + value.count(",") for _, value in self.query_pairs) > most:
+            raise Invalid(
+                f"The query has too many parts: at most {most} parameters and items of lists (sort keys, tags, "
+                "pairs of metadata, times) together."
+            )
+
     async def json(self) -> Any:
         """The body as JSON (read once). Raises ``Invalid``, ``TooLarge`` or ``HttpError``."""
         if self._json is None:

@@ -58,7 +58,8 @@ def _sort(query: Mapping[str, str], keys: Collection[str], default: str) -> tupl
             raise Invalid(f"Sort key '{key}' is not valid: choose from {', '.join(sorted(keys))}.")
         if direction not in ("", "asc", "desc"):
             raise Invalid("Sort direction must be 'asc' or 'desc'.")
-    return tuple((key, direction == "asc") for key, direction in pairs)
+    first = dict(reversed(pairs))  # a key that is repeated says nothing more
+    return tuple((key, first[key] == "asc") for key in dict.fromkeys(key for key, _ in pairs))
 
 
 def next_link(call: Call, shown: Sequence[Mapping[str, Any]], page: Page) -> list[dict[str, str]]:

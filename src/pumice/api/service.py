@@ -132,6 +132,7 @@ class Service:
             policy=self.policy,
             media_types=self.media_types,
         )
+        call.refuse_many_terms()
         public = found is not None and any(r.policy is None for rs in found[0].routes.values() for r, _ in rs)
         if not public:
             call.who = await self._who(headers, request_id)

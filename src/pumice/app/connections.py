@@ -74,6 +74,12 @@ class Connection(HttpToolsProtocol):
         self.transport.close()
         self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
+    def eof_received(self) -> None:
+        """The client is gone: what is not answered yet need not be."""
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+
     def shutdown(self) -> None:
         """The server stops: what was refused is not waited for."""
         if self._is_refused:
@@ -184,9 +190,7 @@ class Connection(HttpToolsProtocol):
             self._set_clock(self.end, LINGER_SECONDS)
         else:
             self.end()
-        if self.cycle is not None:
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+        self.eof_received()
 
     # --- who is too slow ------------------------------------------------------------------------
 

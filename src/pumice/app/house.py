@@ -150,6 +150,7 @@ class Whole:
             ),
             watch,
             self.settings.api.public_url,
+            self.settings.http.trusts,
         )
 
 
@@ -245,8 +246,15 @@ Asgi = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 class Application:
     """The ASGI application: the service whose prefix a path begins with, a monitor's pages, a page of links."""
 
-    def __init__(self, services: "tuple[Service, ...]", watch: Asgi, public_url: str | None) -> None:
+    def __init__(
+        self,
+        services: "tuple[Service, ...]",
+        watch: Asgi,
+        public_url: str | None,
+        trusts: Callable[[str], bool] = lambda _: False,
+    ) -> None:
         self.watch = watch
+        self.trusts = trusts
         self.services = {service.prefix.split("/")[1]: service for service in services}
         self.forwarded: list[tuple[bytes, bytes]] = []
         if public_url:
@@ -262,9 +270,7 @@ class Application:
             return
         first = scope["path"].split("/", 2)[1]
         if service := self.services.get(first):
-            if self.forwarded:
-                scope = {**scope, "headers": [*scope["headers"], *self.forwarded]}
-            await service(scope, receive, send)
+            await service({**scope, "headers": self._headers(scope)}, receive, send)
             return
         if first in ("healthcheck", "metrics"):
             await self.watch(scope, receive, send)
@@ -276,3 +282,10 @@ class Application:
         headers = [(b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": orjson.dumps(body)})
+
+    def _headers(self, scope: MutableMapping[str, Any]) -> list[tuple[bytes, bytes]]:
+        """The request's, with what is said of where it came through only if that may be believed."""
+        headers: list[tuple[bytes, bytes]] = scope["headers"]
+        if not self.trusts((scope.get("client") or ("",))[0]):
+            headers = [pair for pair in headers if not pair[0].startswith(b"x-forwarded-")]
+        return [*headers, *self.forwarded]

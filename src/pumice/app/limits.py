@@ -1,6 +1,8 @@
-"""What a client may cost before it has said who it is: the settings of ``[http]``."""
+"""What a client may cost before it has said who it is, and who may speak for it: the settings of ``[http]``."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from ipaddress import ip_address, ip_network
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class Http(BaseModel):
@@ -26,3 +28,22 @@ class Http(BaseModel):
     slowest_body: int = Field(
         1024, ge=0, description="Bytes in a second that a body must bring on average over 'stall_seconds'."
     )
+    trusted_proxies: list[str] = Field(
+        default_factory=list,
+        description="Addresses and networks whose X-Forwarded-Host and -Proto are believed: ['10.0.0.0/24'].",
+    )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: list[str]) -> list[str]:
+        for one in value:
+            ip_network(one)
+        return value
+
+    def trusts(self, address: str) -> bool:
+        """Whether the headers of a proxy at this address are believed."""
+        try:
+            peer = ip_address(address)
+        except ValueError:
+            return False
+        return any(peer in ip_network(one) for one in self.trusted_proxies)

@@ -58,6 +58,9 @@ class Api(Section):
         None, description="How clients reach it, if not as they address it: https://cloud.example."
     )
     max_limit: int = Field(1000, ge=1, description="The longest page of a list.", json_schema_extra=LIVE)
+    max_query_terms: int = Field(
+        64, ge=8, description="Most filters, sort keys and tags in one query.", json_schema_extra=LIVE
+    )
     wait_seconds: float = Field(
         60.0,
         description="How long a request waits for an operation it must answer for.",
@@ -335,6 +338,7 @@ class Settings(BaseSettings):
             goodness_weight_multiplier=self.scheduler.goodness_weight_multiplier,
             scheduler_max_attempts=self.scheduler.max_attempts,
             api_max_limit=self.api.max_limit,
+            api_max_query_terms=self.api.max_query_terms,
             api_wait_seconds=self.api.wait_seconds,
             service_token_roles=frozenset(self.identity.service_token_roles),
             patience=Patience(

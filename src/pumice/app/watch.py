@@ -129,6 +129,7 @@ def server(application: Any, limits: Http) -> Server:
             application,
             http=limited(limits),
             ws="none",
+            proxy_headers=False,
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -53,6 +53,7 @@ class Rules:
     """How many pools a create tries in all (Cinder's setting of the same name)."""
     service_down_seconds: float = 60.0
     """A service whose last heartbeat is older counts as down (Cinder's ``service_down_time``)."""
+    api_max_query_terms: int = 64
     api_max_limit: int = 1000
     """The longest page of a list (Cinder's ``osapi_max_limit``)."""
     api_wait_seconds: float = 60.0

@@ -146,7 +146,8 @@ def _sort(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, bool]]:
             raise Invalid(f"Invalid sort key: {key}. It must be one of {', '.join(sorted(SORT_KEYS))}.")
         if direction not in ("asc", "desc"):
             raise Invalid(f"Invalid sort direction: {direction}.")
-    sort = [(key, direction == "asc") for key, direction in zip(keys, directions, strict=True)]
+    first = dict(reversed([*zip(keys, directions, strict=True)]))  # one that is repeated says nothing more
+    sort = [(key, first[key] == "asc") for key in dict.fromkeys(keys)]
     if "created_at" not in keys:
         sort.append(("created_at", sort[-1][1]))
     return sort
