@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from backend_rigs import CLAIMS, KINDS, POOL, a_volume_group, an_xfs, build, killed_while, lvm, place_for
@@ -379,6 +380,63 @@ async def test_a_name_that_another_stranger_has_is_not_taken_from_it(backend: Ba
     with pytest.raises(Conflict):
         await backend.release(two, POOL, "let-go")
     assert two in (await backend.inventory()).volumes
+
+
+@pytest.mark.rule("idempotent")
+@pytest.mark.parametrize("kind", ["volume", "snapshot"])
+async def test_what_is_put_aside_is_a_stranger_and_put_back_it_is_what_it_was(
+    backend: Backend, kind: Literal["volume", "snapshot"]
+) -> None:
+    volume, snapshot = a_volume(), a_snapshot()
+    await backend.create(volume, POOL, 1)
+    await backend.create_snapshot(snapshot, volume, POOL, no_progress)
+    known, before = await backend.strangers(POOL), await backend.inventory()
+    piece = Piece(kind, volume if kind == "volume" else snapshot, POOL)
+    name = f"orphan-20261125-{piece.kind}-{piece.id}"
+    for _ in range(2):
+        await backend.put_aside(piece, name)
+    assert (await backend.inventory()).pieces == before.pieces - {piece}
+    assert {one.name for one in await backend.strangers(POOL)} == {one.name for one in known} | {name}
+    for _ in range(2):
+        await backend.put_back(piece, name)
+    assert await backend.inventory() == before
+    assert await backend.strangers(POOL) == known
+
+
+@pytest.mark.rule("bytes")
+async def test_what_is_put_aside_and_back_has_the_bytes_it_had(backend: Backend) -> None:
+    volume = await volume_with(backend, b"mine")
+    piece = Piece("volume", volume, POOL)
+    await backend.put_aside(piece, "aside")
+    with pytest.raises(NotFound):
+        await backend.device(volume, POOL)
+    await backend.put_back(piece, "aside")
+    assert await read(backend, volume, 4) == b"mine"
+
+
+@pytest.mark.rule("errors")
+async def test_what_is_put_aside_takes_no_name_and_comes_back_over_nothing(backend: Backend) -> None:
+    one, two = (Piece("volume", a_volume(), POOL) for _ in range(2))
+    for piece in (one, two):
+        await backend.create(VolumeId(piece.id), POOL, 1)
+    await backend.put_aside(one, "aside")
+    with pytest.raises(Conflict):
+        await backend.put_aside(two, "aside")
+    await backend.put_back(two, "aside")
+    assert "aside" in {stranger.name for stranger in await backend.strangers(POOL)}
+    with pytest.raises(NotFound):
+        await backend.put_back(Piece("volume", a_volume(), POOL), "not-there")
+
+
+@pytest.mark.rule("idempotent")
+async def test_a_stranger_that_is_given_up_is_gone_and_so_is_one_that_was_not_there(backend: Backend) -> None:
+    piece = Piece("volume", a_volume(), POOL)
+    await backend.create(VolumeId(piece.id), POOL, 1)
+    known = await backend.strangers(POOL)
+    await backend.put_aside(piece, "aside")
+    for _ in range(2):
+        await backend.give_up(POOL, "aside")
+    assert await backend.strangers(POOL) == known
 
 
 @pytest.mark.rule("sparse")

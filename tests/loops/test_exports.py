@@ -19,6 +19,7 @@ from pumice.operations.course import no_faults
 from pumice.operations.harness import quiet, working
 from pumice.store import attachments, tables
 from pumice.store.database import Transaction
+from pumice.store.tombstones import Kind
 
 DEVICE = Path("/dev/zero")
 GRACE = 300.0
@@ -63,7 +64,10 @@ def admitted(world: FakeWorld, link: Attachment) -> bool:
     return world.target.admits(link.portal["iqn"], *words)
 
 
-def a_grant() -> tuple[VolumeId, Grant]:
+async def a_grant(world: FakeWorld, *, known: bool = True) -> tuple[VolumeId, Grant]:
+    """Of an attachment that was let go of, if it is ``known``."""
+    if known:
+        await world.bury(Kind.ACCOUNT, "stranger")
     return VolumeId(new_id()), Grant(AttachmentId(new_id()), CONNECTOR["initiator"], "stranger", "secret")
 
 
@@ -113,7 +117,7 @@ async def test_what_is_in_order_is_left_alone(world: FakeWorld, loop: Repair, cl
 async def test_an_export_that_belongs_to_nobody_is_removed_once_it_has_lasted(
     world: FakeWorld, loop: Repair, clock: Clock
 ) -> None:
-    volume, grant = a_grant()
+    volume, grant = await a_grant(world)
     await world.target.grant(volume, DEVICE, grant)
     for _ in range(3):
         await loop.run()
@@ -123,12 +127,39 @@ async def test_an_export_that_belongs_to_nobody_is_removed_once_it_has_lasted(
     assert volume not in world.target.devices
 
 
+async def test_an_export_of_which_nothing_is_known_is_told_and_stays(
+    world: FakeWorld, loop: Repair, clock: Clock
+) -> None:
+    volume, grant = await a_grant(world, known=False)
+    await world.target.grant(volume, DEVICE, grant)
+    for _ in range(3):
+        await loop.run()
+        clock.goes_on(GRACE)
+    assert volume in world.target.devices
+    [words] = await world.breaches()
+    assert words.startswith(f"export {volume} to stranger on {HOST}@one is unknown")
+
+
+async def test_an_export_that_came_while_the_loop_looked_is_not_missing(world: FakeWorld) -> None:
+    link = await connected(world)
+    there = world.target.exports
+
+    async def before_it_came() -> dict[VolumeId, frozenset[str]]:
+        await world.db.write(attachments.change, link.id, operation_id=None)
+        await there()
+        return {}
+
+    await world.db.write(attachments.change, link.id, operation_id=link.id)
+    world.target.exports = before_it_came  # type: ignore[method-assign]
+    assert await exports.look(world.hands) == []
+
+
 async def test_an_account_that_belongs_to_nobody_is_removed_and_the_others_of_the_volume_stay(
     world: FakeWorld, loop: Repair, clock: Clock
 ) -> None:
     link = await connected(world)
     volume = VolumeId(link.volume_id)
-    await world.target.grant(volume, DEVICE, a_grant()[1])
+    await world.target.grant(volume, DEVICE, (await a_grant(world))[1])
     await loop.run()
     clock.goes_on(GRACE)
     await loop.run()
@@ -138,7 +169,7 @@ async def test_an_account_that_belongs_to_nobody_is_removed_and_the_others_of_th
 async def test_an_orphan_that_cannot_be_removed_is_tried_again(
     world: FakeWorld, loop: Repair, clock: Clock
 ) -> None:
-    volume, grant = a_grant()
+    volume, grant = await a_grant(world)
     await world.target.grant(volume, DEVICE, grant)
     world.target.fail_next["revoke"] = Trouble("The daemon stumbles.")
     await loop.run()
@@ -152,7 +183,7 @@ async def test_an_orphan_that_cannot_be_removed_is_tried_again(
 async def test_an_orphan_that_went_by_itself_and_came_back_has_its_grace_anew(
     world: FakeWorld, loop: Repair, clock: Clock
 ) -> None:
-    volume, grant = a_grant()
+    volume, grant = await a_grant(world)
     await world.target.grant(volume, DEVICE, grant)
     await loop.run()
     await world.target.remove(volume)

@@ -7,17 +7,20 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+import structlog
 from fake_world import TENANT, FakeWorld, fake_world
 
 from pumice.hypervisor.contract import Disk, FileSource, Power
 from pumice.loops import machines
-from pumice.loops.breach import Breach, Repair
+from pumice.loops.breach import CAME_RIGHT, Breach, Repair, mended
 from pumice.model.ids import ServerId
 from pumice.model.server import Server
 from pumice.operations.course import no_faults
 from pumice.operations.harness import quiet, working
 from pumice.servers import attach_volume, detach_volume, power, repair_disks
+from pumice.servers import delete as delete_server
 from pumice.store import operations, servers, tables
+from pumice.store.tombstones import Kind
 
 
 @dataclass
@@ -50,7 +53,10 @@ class Scene:
         disk = Disk(volume, "vdb", FileSource(Path("/dev/zero")))
         await self.world.machines.detach(self.machine, disk, 1)
 
-    async def plug(self, serial: str) -> None:
+    async def plug(self, serial: str, *, known: bool = True) -> None:
+        """Leave a disk in that the server has let go of, if it is ``known``."""
+        if known:
+            await self.world.bury(Kind.DISK, serial, self.server)
         await self.world.machines.attach(self.machine, Disk(serial, "vdz", FileSource(Path("/dev/zero"))))
 
     async def repairs(self) -> list[Any]:
@@ -126,7 +132,7 @@ async def test_a_server_to_which_something_happened_since_the_look_is_left_alone
     await scene.world.db.write(power.accept_start, TENANT, scene.server)
     await scene.work()
     assert breach.mend is not None
-    assert await breach.mend() == "the server has changed since"
+    assert await breach.mend() is None
     assert (await scene.row()).status == "ACTIVE"
 
 
@@ -136,7 +142,7 @@ async def test_a_stop_that_was_seen_too_late_begins_no_second_one(scene: Scene) 
     breach = await only_breach(scene)
     await scene.world.db.write(power.accept_start, TENANT, scene.server)
     assert breach.mend is not None
-    assert await breach.mend() == "the server has changed since"
+    assert await breach.mend() is None
     await scene.work()
     assert (await scene.row()).status == "ACTIVE"
 
@@ -158,6 +164,51 @@ async def test_disks_that_were_pulled_or_left_in_are_brought_in_line_by_one_oper
     assert (await scene.row()).status == "ACTIVE"
 
 
+async def test_a_disk_of_which_nothing_is_known_is_told_and_stays_in(scene: Scene) -> None:
+    await scene.plug("unheard-of", known=False)
+    await scene.look_and_mend()
+    await scene.work()
+    assert "unheard-of" in await scene.world.machines.disks(scene.machine)
+    assert await scene.world.breaches() == [
+        f"the machine of server {scene.server} has disks of which nothing is known: unheard-of"
+    ]
+
+
+async def test_a_server_that_is_deleted_while_the_loop_looks_lacks_no_disks(scene: Scene) -> None:
+    """The rows are of before the deletion, the machine's disks of after it."""
+    look = scene.world.machines.disks
+
+    async def meanwhile(server: ServerId) -> frozenset[str]:
+        await scene.world.db.write(delete_server.accept, TENANT, scene.server)
+        await scene.world.machines.delete(scene.machine)
+        return await look(server)
+
+    scene.world.machines.disks = meanwhile  # type: ignore[method-assign]
+    assert await machines.look_at_disks(scene.world.hands) == []
+
+
+async def test_a_server_that_is_deleted_while_the_loop_looks_is_not_off(scene: Scene) -> None:
+    look = scene.world.machines.powers
+
+    async def meanwhile() -> dict[ServerId, Power]:
+        await scene.world.db.write(delete_server.accept, TENANT, scene.server)
+        await scene.world.machines.delete(scene.machine)
+        return await look()
+
+    scene.world.machines.powers = meanwhile  # type: ignore[method-assign]
+    assert await machines.look_at_power(scene.world.hands) == []
+
+
+async def test_what_came_right_by_itself_is_no_warning(scene: Scene) -> None:
+    await scene.pull(scene.second)
+    [breach] = await machines.look_at_disks(scene.world.hands)
+    await scene.world.db.write(delete_server.accept, TENANT, scene.server)
+    assert breach.mend is not None
+    with structlog.testing.capture_logs() as logged:
+        assert await mended(breach, breach.mend) == CAME_RIGHT
+    assert not [line for line in logged if line["log_level"] == "warning"]
+
+
 async def test_a_disk_that_is_just_being_detached_is_not_plugged_in_again(scene: Scene) -> None:
     await scene.world.db.write(detach_volume.accept, TENANT, scene.server, scene.second)
     await scene.pull(scene.second)
@@ -172,7 +223,7 @@ async def test_a_detach_asked_for_between_look_and_repair_wins(scene: Scene) -> 
     [breach] = await machines.look_at_disks(scene.world.hands)
     await scene.world.db.write(detach_volume.accept, TENANT, scene.server, scene.second)
     assert breach.mend is not None
-    assert await breach.mend() == "not now: see the server's operations"
+    assert await breach.mend() is None
     await scene.work()
     assert scene.second not in await scene.world.machines.disks(scene.machine)
     assert not await scene.world.breaches()

@@ -9,12 +9,13 @@ import structlog
 from clock import Clock
 from fake_world import HOST, TENANT, FakeWorld, fake_world
 
-from pumice.hypervisor.contract import Machine
+from pumice.hypervisor.contract import Machine, Power
 from pumice.loops import orphans
 from pumice.loops.breach import Repair
 from pumice.model.errors import Trouble
 from pumice.model.ids import AttachmentId, ServerId, VolumeId, new_id
 from pumice.store import tables
+from pumice.store.tombstones import Kind
 from pumice.volumes import create
 
 GRACE = 300.0
@@ -37,9 +38,12 @@ def loop(world: FakeWorld, clock: Clock) -> Repair:
     return Repair(orphans.look, world.hands, grace=GRACE, clock=clock)
 
 
-async def a_stray(world: FakeWorld, volume: str | None = None) -> VolumeId:
+async def a_stray(world: FakeWorld, volume: str | None = None, *, known: bool = True) -> VolumeId:
+    """Bytes without a row; of a volume that was deleted here, if it is ``known``."""
     stray = VolumeId(volume or new_id())
     await world.backends[PLACE].create(stray, "a", 1)
+    if known:
+        await world.bury(Kind.VOLUME, stray, f"{PLACE}#a")
     return stray
 
 
@@ -71,7 +75,7 @@ async def test_an_orphan_is_removed_once_it_has_lasted_and_the_log_says_why(
         "kind": "volume",
         "id": stray,
         "place": f"{PLACE}#a",
-        "why": "no volume has these bytes",
+        "why": "the volume was deleted here",
     }
 
 
@@ -82,7 +86,7 @@ async def test_what_came_to_belong_to_somebody_in_the_last_moment_stays(world: F
     [breach] = await orphans.look(world.hands)
     await update_operation(world, volume.operation_id, state="running", settled=False)
     assert breach.mend is not None
-    assert await breach.mend() == "it belongs to somebody now"
+    assert await breach.mend() is None
     assert await strays(world) == {volume.id}
 
 
@@ -132,6 +136,7 @@ async def test_a_driver_that_is_silent_for_long_is_said_once_and_hides_no_other(
 ) -> None:
     stray = AttachmentId(new_id())
     world.machines.told.add(stray)
+    await world.bury(Kind.ATTACHMENT, stray)
     with structlog.testing.capture_logs() as logged:
         for _ in range(4):
             world.backends[PLACE].fail_next["inventory"] = Trouble("It is down.")
@@ -143,15 +148,34 @@ async def test_a_driver_that_is_silent_for_long_is_said_once_and_hides_no_other(
     ]
 
 
-async def test_a_machine_of_a_server_that_is_on_another_host_is_an_orphan_here(
+async def test_a_machine_of_a_server_that_was_deleted_here_is_an_orphan(
     world: FakeWorld, loop: Repair, clock: Clock
 ) -> None:
     machine = Machine(ServerId(new_id()), "stray", 1, 64, ())
     await world.machines.start(machine)
+    await world.bury(Kind.SERVER, machine.id, HOST)
     await loop.run()
     clock.goes_on(GRACE)
     await loop.run()
     assert not await world.machines.machines()
+
+
+async def test_a_machine_of_which_nothing_is_known_is_told_and_goes_on(
+    world: FakeWorld, loop: Repair, clock: Clock
+) -> None:
+    machine, secret = Machine(ServerId(new_id()), "stray", 1, 64, ()), AttachmentId(new_id())
+    await world.machines.start(machine)
+    world.machines.told.add(secret)
+    with structlog.testing.capture_logs() as logged:
+        for _ in range(3):
+            await loop.run()
+            clock.goes_on(GRACE)
+    assert await world.machines.powers() == {machine.id: Power.RUNNING}
+    assert secret in world.machines.told
+    assert [line["breach"] for line in logged] == [
+        f"machine {machine.id} on {HOST} is unknown: nothing here says whose it is or was",
+        f"secret {secret} on {HOST} is unknown: nothing here says whose it is or was",
+    ]
 
 
 @pytest.mark.parametrize("status", ["managing", "error_managing", "unmanaging"])

@@ -28,10 +28,11 @@ from pumice.operations.hands import Hands
 from pumice.operations.places import SCHEDULER, compute_host, volume_host
 from pumice.operations.runner import Runner
 from pumice.servers import boot
-from pumice.store import attachments, servers, volumes
+from pumice.store import attachments, servers, tombstones, volumes
 from pumice.store.columns import now
 from pumice.store.database import Database, open_database
 from pumice.store.tables import images
+from pumice.store.tombstones import Kind
 from pumice.volumes import create
 
 TENANT = Scope(UserId("tenant"), ProjectId("project"), frozenset({"member"}), request_id="req-test")
@@ -112,6 +113,10 @@ class FakeWorld:
         await self.db.write(lambda tx: tx.execute(images.insert(), row) and None)
         return image_id
 
+    async def bury(self, kind: Kind, id: str, place: str = "") -> None:  # noqa: A002 - the column's name
+        """As if this installation had let go of it."""
+        await self.db.write(tombstones.bury_one, kind, id, place)
+
     async def volume_status(self, volume_id: str) -> str | None:
         volume = await self.db.read(volumes.find, volume_id)
         return volume.status if volume else None
@@ -131,6 +136,7 @@ async def fake_world(
     database_url: str | None = None,
     machines: FakeHypervisor | None = None,
     grows_in_use: bool = True,
+    keep_unknown_days: float = 14.0,
 ) -> AsyncIterator[FakeWorld]:
     """A fresh one; ``backends`` by ``host@backend``. On a database without rows, or on SQLite."""
     with TemporaryDirectory(prefix="pumice-") as directory:
@@ -148,6 +154,7 @@ async def fake_world(
             backends=backends,
             targets=dict.fromkeys(backends, target),
             hypervisors={HOST: machines},
+            keep_unknown_days=keep_unknown_days,
         )
         world = FakeWorld(db, hands, rules, backends, target, machines)
         await Heartbeats(hands, HOST, rules.availability_zone, {}).beat()

@@ -255,7 +255,12 @@ class Repair(Section):
     """The loops of repair."""
 
     grace_seconds: float = Field(
-        300.0, ge=0, description="How long something must have belonged to nobody until it is removed."
+        300.0, ge=0, description="How long something must have belonged to nobody until anything is done."
+    )
+    keep_unknown_days: float = Field(
+        14.0,
+        ge=0,
+        description="Bytes of which nothing is known are put aside, and given up after so many days. 0: never.",
     )
 
 

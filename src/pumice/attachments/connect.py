@@ -85,6 +85,7 @@ def accept_known(
         raise InvalidState("Invalid attachment: it is connected, or being connected, to an initiator already.")
     operation_id = new_id()
     columns = account | {"device": attachment.device or _device(connector), "operation_id": operation_id}
+    attachments.bury_account(tx, attachment.id)
     attachments.move(tx, attachment.id, {A.RESERVED}, A.ATTACHING, **columns)
     attachments.let_volume_follow(tx, attachment.volume_id)
     _enqueue(tx, who, attachment, account, before=A.RESERVED, operation_id=operation_id, parent=parent)
@@ -105,6 +106,7 @@ def accept_unmoved(
         columns = account | {"device": _device(connector), "operation_id": operation_id, "older": True}
         attachment = link(tx, volume, server_id=None, status=A.ATTACHING, **columns)
     else:
+        attachments.bury_account(tx, attachment.id)
         attachments.change(tx, attachment.id, operation_id=operation_id, **account)
     _enqueue(tx, who, attachment, account, before=before, operation_id=operation_id)
     return attachment, operation_id
@@ -165,6 +167,7 @@ def explain(tx: Transaction, op: Operation[ConnectParams], error: str) -> None:
     """As it was before. The request that waits tells why."""
     nothing = dict.fromkeys(("connector", "host", "chap_username", "chap_password", "portal"))
     before = op.params.before
+    attachments.bury_account(tx, op.params.attachment_id)
     if attachments.settle(tx, op.params.attachment_id, op.id, status=before or A.RESERVED, **nothing):
         if before is None:
             attachments.delete(tx, op.params.attachment_id)

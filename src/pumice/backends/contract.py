@@ -189,6 +189,22 @@ class Backend(Protocol):
         Raises ``Conflict`` when another stranger has that name.
         """
 
+    async def put_aside(self, piece: Piece, name: str) -> None:
+        """Make the piece a stranger called ``name``, whatever uses it meanwhile. No such piece is fine.
+
+        What is left of a call that was cut short becomes strangers whose names begin so. Raises ``Conflict``
+        when another stranger has that name.
+        """
+
+    async def put_back(self, piece: Piece, name: str) -> None:
+        """Make the stranger ``name`` the whole piece again. A piece that is there stays what it is.
+
+        Raises ``NotFound`` when there is no such stranger.
+        """
+
+    async def give_up(self, pool: str, name: str) -> None:
+        """Free a stranger's bytes for good. No such stranger is fine."""
+
     async def inventory(self) -> Inventory:
         """What is really there, for audits."""
 

@@ -153,6 +153,18 @@ class FakeBackend:
         await self._pretend("release")
         await self._inner.release(volume, pool, name)
 
+    async def put_aside(self, piece: Piece, name: str) -> None:
+        await self._pretend("put_aside")
+        await self._inner.put_aside(piece, name)
+
+    async def put_back(self, piece: Piece, name: str) -> None:
+        await self._pretend("put_back")
+        await self._inner.put_back(piece, name)
+
+    async def give_up(self, pool: str, name: str) -> None:
+        await self._pretend("give_up")
+        await self._inner.give_up(pool, name)
+
     async def inventory(self) -> Inventory:
         await self._pretend("inventory")
         return await self._inner.inventory()
@@ -270,6 +282,27 @@ class _Memory:
             if (pool, name) in self._strangers:
                 raise Conflict(f"There is another '{name}' in the pool.")
             self._strangers[pool, name] = self._volumes.pop((pool, volume))
+
+    async def put_aside(self, piece: Piece, name: str) -> None:
+        if piece in (await self.inventory()).pieces:
+            if (piece.pool, name) in self._strangers:
+                raise Conflict(f"There is another '{name}' in the pool.")
+            await self.discard(piece)
+            self._strangers.add((piece.pool, name))
+
+    async def put_back(self, piece: Piece, name: str) -> None:
+        if piece in (await self.inventory()).pieces:
+            return
+        if (piece.pool, name) not in self._strangers:
+            raise NotFound("Stranger", name)
+        self._strangers.discard((piece.pool, name))
+        if piece.kind == "volume":
+            self._volumes.add((piece.pool, VolumeId(piece.id)))
+        else:
+            self._snapshots.add((piece.pool, SnapshotId(piece.id)))
+
+    async def give_up(self, pool: str, name: str) -> None:
+        self._strangers.discard((pool, name))
 
     async def inventory(self) -> Inventory:
         volumes = {Piece("volume", volume, pool) for pool, volume in self._volumes}

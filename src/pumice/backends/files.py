@@ -186,6 +186,23 @@ class FilesBackend:
             with _explained(pool):
                 await in_thread(files_strangers.release, path, self._directory(pool), name)
 
+    async def put_aside(self, piece: Piece, name: str) -> None:
+        path, directory = self._path(piece.pool, _SHELVES[piece.kind], piece.id), self._directory(piece.pool)
+        move = files_strangers.release if piece.whole else files_strangers.release_parts
+        async with self._lock(path):
+            with _explained(piece.pool):
+                await in_thread(move, path, directory, name)
+
+    async def put_back(self, piece: Piece, name: str) -> None:
+        path, directory = self._path(piece.pool, _SHELVES[piece.kind], piece.id), self._directory(piece.pool)
+        async with self._lock(path):
+            with _explained(piece.pool):
+                await in_thread(files_strangers.take_back, path, directory, name)
+
+    async def give_up(self, pool: str, name: str) -> None:
+        with _explained(pool):
+            await in_thread(files_strangers.give_up, self._directory(pool), name)
+
     async def inventory(self) -> Inventory:
         pieces: set[Piece] = set()
         for pool, directory in self._pools.items():

@@ -59,6 +59,31 @@ def release(volume: Path, pool: Path, name: str) -> None:
     sync(pool)
 
 
+def release_parts(path: Path, pool: Path, name: str) -> None:
+    """What calls for ``path`` that were cut short left becomes strangers whose names begin with ``name``."""
+    for part in path.parent.glob(f".{path.name}.*.part"):
+        part.rename(_path(pool, f"{name}{part.name.removeprefix(f'.{path.name}')}"))
+    sync(path.parent)
+    sync(pool)
+
+
+def take_back(path: Path, pool: Path, name: str) -> None:
+    """Make the file ``name`` the one at ``path``, as it is, unless that is there."""
+    if not path.exists():
+        try:
+            _path(pool, name).rename(path)
+        except FileNotFoundError:
+            raise NotFound("File", name) from None
+        sync(path.parent)
+        sync(pool)
+
+
+def give_up(pool: Path, name: str) -> None:
+    """Remove the file ``name``."""
+    _path(pool, name).unlink(missing_ok=True)
+    sync(pool)
+
+
 def _path(pool: Path, name: str) -> Path:
     if not name or name.startswith(".") or "/" in name or "\0" in name:
         raise Invalid(f"{name!r} is not the name of a file in the pool.")

@@ -37,6 +37,7 @@ _OURS = re.compile(
 )
 _NAME = re.compile(r"[A-Za-z0-9+_][A-Za-z0-9+_.-]{0,126}")
 _KINDS: dict[str, Literal["volume", "snapshot"]] = {"volume": "volume", "snap": "snapshot"}
+_WORDS = {kind: word for word, kind in _KINDS.items()}
 
 
 class LvmBackend:
@@ -193,7 +194,9 @@ class LvmBackend:
                 return known.size // GIB
 
     async def release(self, volume: VolumeId, pool: str, name: str) -> None:
-        ours = self._name("volume", volume, pool)
+        await self._let_go(self._name("volume", volume, pool), name)
+
+    async def _let_go(self, ours: str, name: str) -> None:
         async with self._lock(ours):
             with self._explained():
                 found = await self._group.volumes(ours, _stranger(name))
@@ -202,6 +205,31 @@ class LvmBackend:
                         raise Conflict(f"There is another '{name}' in the volume group.")
                     await self._group.rename(ours, name)
 
+    async def put_aside(self, piece: Piece, name: str) -> None:
+        ours, stranger = self._name(_WORDS[piece.kind], piece.id, piece.pool), _stranger(name)
+        if piece.whole:
+            await self._let_go(ours, stranger)
+            return
+        async with self._lock(ours):
+            with self._explained():
+                ends = (_GONE, _BACK, _BACK + _GONE, *_UNFINISHED)
+                for part in await self._group.volumes(*(ours + end for end in ends)):
+                    await self._group.rename(part, stranger + part.removeprefix(ours))
+
+    async def put_back(self, piece: Piece, name: str) -> None:
+        ours, stranger = self._name(_WORDS[piece.kind], piece.id, piece.pool), _stranger(name)
+        async with self._lock(ours):
+            with self._explained():
+                if ours not in await self._group.volumes(ours):
+                    await self._found(stranger, NotFound("Logical volume", name))
+                    await self._group.rename(stranger, ours)
+
+    async def give_up(self, pool: str, name: str) -> None:
+        self._require(pool)
+        with self._explained():
+            for volume in (await self._group.volumes(_stranger(name))).values():
+                await self._layout.remove(volume)
+
     async def inventory(self) -> Inventory:
         found = [ours for name in await self._group.volumes() if (ours := _OURS.fullmatch(name))]
         return Inventory(
@@ -209,7 +237,7 @@ class LvmBackend:
         )
 
     async def discard(self, piece: Piece) -> None:
-        name = self._name("volume" if piece.kind == "volume" else "snap", piece.id, piece.pool)
+        name = self._name(_WORDS[piece.kind], piece.id, piece.pool)
         if piece.whole:
             await self._remove(name)
             return

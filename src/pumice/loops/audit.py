@@ -38,9 +38,9 @@ OUTSIDE = (
 
 
 async def find(hands: Hands) -> list[Breach]:
-    """Every invariant that does not hold at this moment."""
+    """Every invariant that does not hold at this moment; missing bytes first."""
     found = [breach for look in (*SHARED, *OUTSIDE) for breach in await look.at(hands)]
-    return list(dict.fromkeys(found))
+    return sorted(dict.fromkeys(found), key=lambda breach: not breach.is_lost)
 
 
 async def breaches(hands: Hands) -> list[str]:

@@ -24,8 +24,9 @@ logger = structlog.get_logger(__name__)
 
 GRACE_SECONDS = 300.0
 
-Mend = Callable[[], Awaitable[str]]
-"""Puts it right and says what it did. Looks once more before it does: the look may be old by then."""
+Mend = Callable[[], Awaitable[str | None]]
+"""Puts it right and says what it did; None when there is nothing to do: the look was old by then."""
+CAME_RIGHT = "it has come right by itself"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class Breach:
     """None: only a person can."""
     waits: bool = True
     """Whether a loop lets it last before it acts; else it is mended as soon as it is seen."""
+    is_lost: bool = False
+    """Whether bytes that somebody was promised are not there: that is told before all else."""
 
 
 @dataclass(slots=True)
@@ -76,13 +79,16 @@ async def mended(breach: Breach, mend: Mend) -> str:
     except Exception as bug:  # a mend's bug must not keep the others from theirs, look after look
         logger.exception("breach.bug", breach=breach.words)
         return f"not mended: {type(bug).__name__}: {bug}"
+    if done is None:
+        logger.debug("breach.gone", breach=breach.words)
+        return CAME_RIGHT
     logger.warning("breach.mended", breach=breach.words, done=done)
     return done
 
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """Something outside that belongs to nobody."""
+    """Something outside that belongs to nobody any more: this installation knows that it has let go of it."""
 
     kind: str
     id: str
@@ -94,11 +100,16 @@ class Orphan:
     def breach(self, hands: Hands) -> Breach:
         """The sentence, and the removal."""
 
-        async def mend() -> str:
+        async def mend() -> str | None:
             if not await hands.db.read(self.is_orphan):
-                return "it belongs to somebody now"
+                return None
             await self.remove()
             logger.warning("orphan.removed", kind=self.kind, id=self.id, place=self.place, why=self.why)
             return "removed"
 
         return Breach(f"{self.kind} {self.id} on {self.place} is an orphan: {self.why}", mend)
+
+
+def unknown(kind: str, id: str, place: str, mend: Mend | None = None) -> Breach:  # noqa: A002 - an id's name
+    """Something outside of which this installation knows nothing: it is told, and never removed."""
+    return Breach(f"{kind} {id} on {place} is unknown: nothing here says whose it is or was", mend)

@@ -1,12 +1,14 @@
-"""Forget what is kept only for a while: ended operations and messages."""
+"""Forget what is kept only for a while: ended operations, messages, tombstones."""
 
 from dataclasses import dataclass
 
-from pumice.store import messages, operations
+from pumice.store import messages, operations, tombstones
 from pumice.store.database import Database, Transaction
 
 SECONDS = 300.0
 DAY = 86_400.0
+TOMBSTONE_DAYS = 90.0
+"""No worker that was stopped is woken after that long, and no old database is worth restoring any more."""
 
 
 @dataclass(slots=True)
@@ -21,7 +23,7 @@ class Expiry:
 
         def work(tx: Transaction) -> int:
             messages.expire(tx)
-            return operations.prune(tx, self.keep_days * DAY)
+            return operations.prune(tx, self.keep_days * DAY) + tombstones.prune(tx, TOMBSTONE_DAYS * DAY)
 
         while await self.db.write(work):
             pass

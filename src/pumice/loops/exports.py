@@ -2,8 +2,8 @@
 
 A target daemon that was restarted knows nothing any more, while guests go on and wait for their disks: what the
 attachments say should be exported is exported again at once, with the same names and secrets. Where the daemon
-has another address by now, the attachments are told. An export that belongs to no attachment is an orphan like
-any other.
+has another address by now, the attachments are told. An export that belongs to no attachment is an orphan once
+that was let go of, or unknown, as anything else (``orphans.py``).
 """
 
 from collections.abc import Sequence
@@ -11,14 +11,15 @@ from dataclasses import dataclass
 
 from pumice.attachments.exports import let_in
 from pumice.backends.targets.contract import Grant, Target
-from pumice.loops.breach import Breach, Orphan
+from pumice.loops.breach import Breach, Orphan, unknown
 from pumice.model.errors import PumiceError
 from pumice.model.ids import AttachmentId, VolumeId
 from pumice.model.states import AttachStatus
 from pumice.model.volume import Attachment
 from pumice.operations.hands import Hands
-from pumice.store import attachments, belongings
+from pumice.store import attachments, belongings, tombstones
 from pumice.store.database import Transaction
+from pumice.store.tombstones import Kind
 
 SECONDS = 15.0
 WANTED = frozenset({AttachStatus.ATTACHING, AttachStatus.ATTACHED})
@@ -58,22 +59,41 @@ def _places_by_target(hands: Hands) -> list[list[str]]:
 
 
 async def _at_target(hands: Hands, places: Sequence[str], target: Target) -> list[Breach]:
+    before, _ = await hands.db.read(_read_expected, places)
     there = {(volume, name) for volume, names in (await target.exports()).items() for name in names or [""]}
 
-    def read(tx: Transaction) -> tuple[list[Expected], set[tuple[VolumeId, str]]]:
+    def read(tx: Transaction) -> tuple[list[Expected], Accounts, Accounts]:
         expected, known = _read_expected(tx, places)
         nobodys = there - known
         busy = belongings.in_hand(tx, {volume for volume, _ in nobodys})
-        return expected, {(volume, name) for volume, name in nobodys if volume not in busy}
+        nobodys = {(volume, name) for volume, name in nobodys if volume not in busy}
+        return expected, nobodys, _let_go(tx, places, nobodys)
 
-    expected, nobodys = await hands.db.read(read)
-    lost = [export for export in expected if (export.volume_id, export.username) not in there]
-    moved = [export for export in expected if export.portals != target.portals and export not in lost]
+    expected, nobodys, let_go = await hands.db.read(read)
+    lasting = set(before).intersection(expected)  # what came or went during the look has its own operation
+    lost = [it for it in expected if it in lasting and (it.volume_id, it.username) not in there]
+    moved = [it for it in expected if it in lasting and it.portals != target.portals and it not in lost]
     return [
         *(_breach(hands, export, "is not exported to its attachment") for export in lost),
         *(_breach(hands, export, "has moved, and has another address than its attachment") for export in moved),
-        *(_orphan(hands, places, target, *each) for each in sorted(nobodys)),
+        *(_orphan(hands, places, target, *each) for each in sorted(let_go)),
+        *(unknown("export", _called(*each), places[0]) for each in sorted(nobodys - let_go)),
     ]
+
+
+Accounts = set[tuple[VolumeId, str]]
+"""Volumes, each with the account of one that is let in; without one where the export lets nobody in."""
+
+
+def _let_go(tx: Transaction, places: Sequence[str], accounts: Accounts) -> Accounts:
+    """Those that this installation has let go of: nobody who may be in there is known to use them."""
+    buried = tombstones.buried(tx, Kind.ACCOUNT, {name for _, name in accounts if name})
+    ours = belongings.volumes_at(tx, places, {volume for volume, name in accounts if not name})
+    return {(volume, name) for volume, name in accounts if (name in buried if name else volume in ours)}
+
+
+def _called(volume: VolumeId, username: str) -> str:
+    return f"{volume} to {username or 'nobody'}"
 
 
 def _breach(hands: Hands, export: Expected, what: str) -> Breach:
@@ -82,10 +102,10 @@ def _breach(hands: Hands, export: Expected, what: str) -> Breach:
         if link is not None and _is_finished(link) and link.portal != portal:
             attachments.change(tx, link.id, portal=portal)
 
-    async def restore() -> str:
+    async def restore() -> str | None:
         link = await hands.db.read(attachments.find, export.attachment_id)
         if link is None or not _is_finished(link):
-            return "it is not wanted any more"
+            return None
         await hands.db.write(note, await let_in(hands, export))
         return "exported again"
 
@@ -95,7 +115,8 @@ def _breach(hands: Hands, export: Expected, what: str) -> Breach:
 def _orphan(hands: Hands, places: Sequence[str], target: Target, volume: VolumeId, username: str) -> Breach:
     def is_orphan(tx: Transaction) -> bool:
         _, known = _read_expected(tx, places)
-        return (volume, username) not in known and not belongings.in_hand(tx, [volume])
+        nobodys = {(volume, username)} - known
+        return bool(_let_go(tx, places, nobodys)) and not belongings.in_hand(tx, [volume])
 
     async def remove() -> None:
         if username:
@@ -103,8 +124,8 @@ def _orphan(hands: Hands, places: Sequence[str], target: Target, volume: VolumeI
         else:
             await target.remove(volume)
 
-    name = f"{volume} to {username or 'nobody'}"
-    return Orphan("export", name, places[0], "no attachment has it", is_orphan, remove).breach(hands)
+    why = "its attachment was deleted" if username else "no attachment has it"
+    return Orphan("export", _called(volume, username), places[0], why, is_orphan, remove).breach(hands)
 
 
 def _read_expected(tx: Transaction, places: Sequence[str]) -> tuple[list[Expected], set[tuple[VolumeId, str]]]:

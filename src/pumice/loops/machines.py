@@ -24,10 +24,11 @@ from pumice.model.states import ServerStatus
 from pumice.operations.hands import Hands
 from pumice.servers import power, repair_disks
 from pumice.servers.machine import PLUGGED
-from pumice.store import belongings, servers
-from pumice.store.belongings import AtRest
+from pumice.store import belongings, servers, tombstones
+from pumice.store.belongings import AtRest, Wanted
 from pumice.store.columns import now
 from pumice.store.database import Transaction
+from pumice.store.tombstones import Kind
 
 POWER_SECONDS = 10.0
 DISK_SECONDS = 60.0
@@ -62,8 +63,11 @@ async def _everywhere(hands: Hands, look: Look) -> list[Breach]:
 async def _power(hands: Hands, host: str, hypervisor: Hypervisor) -> list[Breach]:
     seen = await hands.db.read(belongings.at_rest, host)
     powers = await hypervisor.powers() if seen else {}
-    judged = (_judge(hands, server, powers.get(ServerId(server.id))) for server in seen)
-    return [breach for breach in judged if breach]
+    judged = [(server, _judge(hands, server, powers.get(ServerId(server.id)))) for server in seen]
+    if not any(breach for _, breach in judged):
+        return []
+    still = set(await hands.db.read(belongings.at_rest, host))
+    return [breach for server, breach in judged if breach and server in still]
 
 
 def _judge(hands: Hands, server: AtRest, power: Power | None) -> Breach | None:
@@ -75,45 +79,59 @@ def _judge(hands: Hands, server: AtRest, power: Power | None) -> Breach | None:
     return Breach(words, partial(mend, hands, server), waits=False)
 
 
-async def _is_off(hands: Hands, server: AtRest) -> str:
+async def _is_off(hands: Hands, server: AtRest) -> str | None:
     return await _follow(hands, server, status=S.SHUTOFF)
 
 
-async def _is_gone(hands: Hands, server: AtRest) -> str:
+async def _is_gone(hands: Hands, server: AtRest) -> str | None:
     why = "The hypervisor does not know the machine any more, and Pumice did not remove it. Start it again."
     fault = {"code": 500, "message": why, "created": now().isoformat(timespec="seconds") + "Z"}
     return await _follow(hands, server, status=S.SHUTOFF, fault=fault)
 
 
-async def _follow(hands: Hands, server: AtRest, **changes: Any) -> str:
+async def _follow(hands: Hands, server: AtRest, **changes: Any) -> str | None:
     followed = await hands.db.write(lambda tx: servers.follow(tx, server.id, server.updated_at, **changes))
-    return "the server is SHUTOFF" if followed else "the server has changed since"
+    return "the server is SHUTOFF" if followed else None
 
 
-async def _stop_again(hands: Hands, server: AtRest) -> str:
+async def _stop_again(hands: Hands, server: AtRest) -> str | None:
     begun = await hands.db.write(power.accept_stop_again, server.id, server.updated_at)
-    return "the machine is being stopped" if begun else "the server has changed since"
+    return "the machine is being stopped" if begun else None
 
 
 async def _disks(hands: Hands, host: str, hypervisor: Hypervisor) -> list[Breach]:
-    wanted = await hands.db.read(belongings.disks_wanted, host, PLUGGED)
-    powers = await hypervisor.powers() if wanted else {}
-    running = {
-        server: disks for server, disks in wanted.items() if powers.get(ServerId(server)) is Power.RUNNING
-    }
+    """The rows are read before the machines and after them: what changed meanwhile is left to the next look."""
+    before = await hands.db.read(belongings.disks_wanted, host, PLUGGED)
+    powers = await hypervisor.powers() if before else {}
+    running = [server for server in before if powers.get(ServerId(server)) is Power.RUNNING]
+    there = {server: await hypervisor.disks(ServerId(server)) for server in running}
+    strange = {server: disks for server, disks in there.items() if disks != before[server].serials}
+    if not strange:
+        return []
+
+    def read(tx: Transaction) -> dict[str, frozenset[str]]:
+        """Of each server to which nothing happened meanwhile, the disks that it has let go of."""
+        now = belongings.disks_wanted(tx, host, PLUGGED)
+        same = [server for server in strange if now.get(server) == before[server]]
+        return {it: tombstones.buried(tx, Kind.DISK, strange[it] - now[it].serials, it) for it in same}
+
     found = []
-    for server, disks in running.items():
-        there = await hypervisor.disks(ServerId(server))
-        if there != disks:
-            lacks, has = (", ".join(sorted(some)) or "none" for some in (disks - there, there - disks))
-            words = f"the machine of server {server} lacks disks: {lacks}; and has too many: {has}"
-            found.append(Breach(words, partial(_fit, hands, host, server, there), waits=False))
+    for server, let_go in (await hands.db.read(read)).items():
+        wanted, has = before[server].serials, strange[server]
+        unknown = has - wanted - let_go
+        if wanted - has or let_go:
+            lacks, many = (", ".join(sorted(some)) or "none" for some in (wanted - has, let_go))
+            words = f"the machine of server {server} lacks disks: {lacks}; and has too many: {many}"
+            found.append(Breach(words, partial(_fit, hands, host, server, before[server]), waits=False))
+        if unknown:
+            words = ", ".join(sorted(unknown))
+            found.append(Breach(f"the machine of server {server} has disks of which nothing is known: {words}"))
     return found
 
 
-async def _fit(hands: Hands, host: str, server: str, there: frozenset[str]) -> str:
+async def _fit(hands: Hands, host: str, server: str, seen: Wanted) -> str | None:
     def accept(tx: Transaction) -> bool:
-        still = belongings.disks_wanted(tx, host, PLUGGED).get(server, there) != there
+        still = belongings.disks_wanted(tx, host, PLUGGED).get(server) == seen
         return still and repair_disks.accept(tx, server)
 
-    return "an operation mends it" if await hands.db.write(accept) else "not now: see the server's operations"
+    return "an operation mends it" if await hands.db.write(accept) else None

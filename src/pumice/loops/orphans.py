@@ -1,27 +1,37 @@
-"""What is there and belongs to nobody: bytes, machines, files of servers, secrets. And bytes that are missing.
+"""What is outside without a row: bytes, machines, files of servers, secrets. And rows whose bytes are missing.
 
 How can there be any, when every operation cleans up behind itself? A worker that was stopped for longer than
 its lease wakes up in the middle of a step, and makes what its successor has undone already; a daemon acts after
-nobody waits for it any more; somebody restores an old database.
+nobody waits for it any more; somebody restores an old database, or points Pumice at another's storage.
 
-Where most of what is found belongs to nobody, and it is more than a handful, this is more likely the wrong
-database than a heap of orphans: that is said, and nothing is removed.
+**What is not known is never destroyed.** What has a tombstone is removed: this installation let go of it, in
+the same transaction that took its row or its place away. Everything else is unknown: bytes are put aside in
+their pool, under a name that says since when (``loops/aside.py``), and given up after days; machines, files
+and secrets are told and left alone. When a row asks for bytes that were put aside, they are put back.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
+
+import structlog
 
 from pumice.backends.contract import Backend, Piece
 from pumice.hypervisor.contract import Hypervisor
-from pumice.loops.breach import Breach, Orphan
+from pumice.loops import aside
+from pumice.loops.aside import Aside
+from pumice.loops.breach import Breach, Orphan, unknown
 from pumice.model.errors import PumiceError
 from pumice.model.ids import AttachmentId, ServerId
 from pumice.operations.hands import Hands
-from pumice.store import belongings
+from pumice.store import belongings, tombstones
 from pumice.store.database import Transaction
+from pumice.store.tombstones import Kind
+
+logger = structlog.get_logger(__name__)
 
 SECONDS = 60.0
-HANDFUL = 10
 
 
 async def look(hands: Hands) -> list[Breach]:
@@ -40,37 +50,124 @@ async def look(hands: Hands) -> list[Breach]:
     return found
 
 
+async def put_aside(backend: Backend) -> list[Aside]:
+    """What was put aside in the pools of a backend, the oldest first."""
+    names = [pool.name for pool in await backend.pools()]
+    found = [aside.read(stranger, pool) for pool in names for stranger in await backend.strangers(pool)]
+    return sorted((it for it in found if it), key=lambda it: it.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Nobodys:
+    """Pieces that no row has where they are."""
+
+    let_go: frozenset[Piece]
+    """This installation has let go of them, or has their whole bytes beside them."""
+    unknown: frozenset[Piece]
+
+
 async def _at_backend(hands: Hands, place: str, backend: Backend) -> list[Breach]:
+    before = (await hands.db.read(belongings.bytes_at, place)).must
     there = (await backend.inventory()).pieces
+    kept = await put_aside(backend)
 
-    def strangers(tx: Transaction, may: Collection[belongings.Piece], pieces: Iterable[Piece]) -> list[Piece]:
-        found = [it for it in pieces if not it.whole or (it.kind, it.id, it.pool) not in may]
-        ids = {piece.id for piece in found}
-        busy = belongings.in_hand(tx, ids) | belongings.adopting(tx, ids)
-        return [piece for piece in found if piece.id not in busy]
-
-    def is_orphan(piece: Piece, tx: Transaction) -> bool:
-        return bool(strangers(tx, belongings.bytes_at(tx, place, [piece.id]).may, [piece]))
-
-    def read(tx: Transaction) -> tuple[list[Piece], frozenset[belongings.Piece]]:
-        known = belongings.bytes_at(tx, place)
-        return strangers(tx, known.may, there), known.must
+    def read(tx: Transaction) -> tuple[Nobodys, frozenset[belongings.Piece]]:
+        return _nobodys(tx, place, there, there), belongings.bytes_at(tx, place).must & before
 
     nobodys, must = await hands.db.read(read)
-    whole = {(piece.kind, piece.id, piece.pool) for piece in there if piece.whole}
-    lost = [f"{kind} {known} has no bytes on {place}" for kind, known, _ in sorted(must - whole)]
-    orphans = [
-        Orphan(
-            piece.kind if piece.whole else f"unfinished {piece.kind}",
-            piece.id,
-            f"{place}#{piece.pool}",
-            f"no {piece.kind} has these bytes" if piece.whole else "nobody is making it any more",
-            partial(is_orphan, piece),
-            partial(backend.discard, piece),
-        )
-        for piece in sorted(nobodys, key=lambda piece: (piece.kind, piece.id, piece.pool))
+    waiting = {_key(it.piece): it for it in kept if it.piece.whole}
+    lost = sorted(must - {_key(piece) for piece in there if piece.whole})
+    return [
+        *(_lost(hands, place, backend, piece, waiting.get(piece)) for piece in lost),
+        *(_let_go(hands, place, backend, piece, there) for piece in sorted(nobodys.let_go, key=_key)),
+        *(_unknown(hands, place, backend, piece, there) for piece in sorted(nobodys.unknown, key=_key)),
+        *(_too_old(hands, place, backend, it) for it in kept if _is_too_old(hands, it)),
     ]
-    return [Breach(words) for words in lost] + _unless_most(hands, place, orphans, len(there))
+
+
+def _key(piece: Piece) -> belongings.Piece:
+    return piece.kind, piece.id, piece.pool
+
+
+def _nobodys(tx: Transaction, place: str, pieces: Collection[Piece], there: Collection[Piece]) -> Nobodys:
+    """Those of the pieces that no row has and no operation is about; ``there`` is all that the backend has."""
+    known = belongings.bytes_at(tx, place, {piece.id for piece in pieces} if pieces is not there else None)
+    whole = {_key(piece) for piece in there if piece.whole}
+    left = {it for it in pieces if _key(it) not in known.may or (not it.whole and _key(it) in whole)}
+    ids = {piece.id for piece in left}
+    busy = belongings.in_hand(tx, ids) | belongings.adopting(tx, ids)
+    left = {piece for piece in left if piece.id not in busy}
+    superseded = {piece for piece in left if _key(piece) in known.may}
+    buried = set[Piece]()
+    for kind in (Kind.VOLUME, Kind.SNAPSHOT):
+        for pool in {piece.pool for piece in left}:
+            some = {piece.id for piece in left if piece.kind == kind and piece.pool == pool}
+            gone = tombstones.buried(tx, kind, some, f"{place}#{pool}") - belongings.alive(tx, kind, some)
+            buried |= {it for it in left if it.kind == kind and it.pool == pool and it.id in gone}
+    return Nobodys(frozenset(superseded | buried), frozenset(left - superseded - buried))
+
+
+def _lost(hands: Hands, place: str, backend: Backend, key: belongings.Piece, kept: Aside | None) -> Breach:
+    kind, known, _ = key
+    words = f"{kind} {known} has no bytes on {place}"
+    if kept is None:
+        return Breach(words, is_lost=True)
+
+    async def put_back() -> str | None:
+        if key not in (await hands.db.read(belongings.bytes_at, place, [known])).must:
+            return None
+        await backend.put_back(kept.piece, kept.name)
+        return "they were put back"
+
+    return Breach(f"{words}: they were put aside as {kept.name}", put_back, waits=False, is_lost=True)
+
+
+def _let_go(hands: Hands, place: str, backend: Backend, piece: Piece, there: Collection[Piece]) -> Breach:
+    def is_orphan(tx: Transaction) -> bool:
+        return piece in _nobodys(tx, place, [piece], there).let_go
+
+    why = f"the {piece.kind} was deleted here" if piece.whole else "nobody is making it any more"
+    return Orphan(
+        _called(piece), piece.id, f"{place}#{piece.pool}", why, is_orphan, partial(backend.discard, piece)
+    ).breach(hands)
+
+
+def _unknown(hands: Hands, place: str, backend: Backend, piece: Piece, there: Collection[Piece]) -> Breach:
+    where = f"{place}#{piece.pool}"
+
+    async def mend() -> str | None:
+        nobodys = await hands.db.read(_nobodys, place, [piece], there)
+        if piece not in nobodys.unknown:
+            return None
+        name = aside.name_of(piece)
+        await backend.put_aside(piece, name)
+        logger.warning("orphan.put_aside", kind=_called(piece), id=piece.id, place=where, name=name)
+        return f"put aside as {name}"
+
+    return unknown(_called(piece), piece.id, where, mend)
+
+
+def _called(piece: Piece) -> str:
+    return piece.kind if piece.whole else f"unfinished {piece.kind}"
+
+
+def _is_too_old(hands: Hands, kept: Aside) -> bool:
+    age = datetime.now(UTC).date() - kept.since
+    return 0 < hands.keep_unknown_days < age.days
+
+
+def _too_old(hands: Hands, place: str, backend: Backend, kept: Aside) -> Breach:
+    piece, where = kept.piece, f"{place}#{kept.piece.pool}"
+
+    async def mend() -> str | None:
+        if await hands.db.read(belongings.alive, piece.kind, [piece.id]):
+            return None
+        await backend.give_up(piece.pool, kept.name)
+        logger.warning("orphan.given_up", kind=_called(piece), id=piece.id, place=where, name=kept.name)
+        return "given up"
+
+    words = f"{_called(piece)} {piece.id} on {where} was put aside on {kept.since}, and nobody asked for it"
+    return Breach(words, mend)
 
 
 async def _at_hypervisor(hands: Hands, host: str, hypervisor: Hypervisor) -> list[Breach]:
@@ -78,38 +175,36 @@ async def _at_hypervisor(hands: Hands, host: str, hypervisor: Hypervisor) -> lis
     remains = await hypervisor.remains() - machines
     secrets = await hypervisor.secrets()
 
+    def read(tx: Transaction) -> tuple[frozenset[str], frozenset[str]]:
+        known = belongings.servers_at(tx, host) | belongings.known_attachments(tx, secrets)
+        left = (machines | remains | secrets) - known
+        left -= belongings.in_hand(tx, left)
+        gone = tombstones.buried(tx, Kind.SERVER, left, host) | tombstones.buried(tx, Kind.ATTACHMENT, left)
+        return frozenset(left), gone
+
     def is_no_server(server: str, tx: Transaction) -> bool:
-        return server not in belongings.servers_at(tx, host) | belongings.in_hand(tx, {server})
+        known = belongings.servers_at(tx, host) | belongings.in_hand(tx, {server})
+        return server not in known and bool(tombstones.buried(tx, Kind.SERVER, {server}, host))
 
     def is_no_attachment(attachment: str, tx: Transaction) -> bool:
-        return attachment not in belongings.known_attachments(tx, [attachment]) | belongings.in_hand(
-            tx, [attachment]
-        )
+        some = [attachment]
+        known = belongings.known_attachments(tx, some) | belongings.in_hand(tx, some)
+        return not known and bool(tombstones.buried(tx, Kind.ATTACHMENT, some))
 
-    def read(tx: Transaction) -> frozenset[str]:
-        known = belongings.servers_at(tx, host) | belongings.known_attachments(tx, secrets)
-        return known | belongings.in_hand(tx, (machines | remains | secrets) - known)
-
-    known = await hands.db.read(read)
+    left, gone = await hands.db.read(read)
+    delete = partial(_delete, hypervisor)
     kinds: list[tuple[str, str, Collection[str], Callable[[str, Transaction], bool], Remove]] = [
-        ("machine", "no server of this host has it", machines, is_no_server, partial(_delete, hypervisor)),
-        (
-            "files of server",
-            "no server of this host has it",
-            remains,
-            is_no_server,
-            partial(_delete, hypervisor),
-        ),
-        ("secret", "no attachment has it", secrets, is_no_attachment, partial(_forget_secret, hypervisor)),
+        ("machine", "the server was deleted here", machines, is_no_server, delete),
+        ("files of server", "the server was deleted here", remains, is_no_server, delete),
+        ("secret", "the attachment was deleted", secrets, is_no_attachment, partial(_forget, hypervisor)),
     ]
-    found: list[Breach] = []
-    for kind, why, there, is_orphan, remove in kinds:
-        orphans = [
-            Orphan(kind, nobodys, host, why, partial(is_orphan, nobodys), partial(remove, nobodys))
-            for nobodys in sorted(set(there) - known)
-        ]
-        found += _unless_most(hands, host, orphans, len(there))
-    return found
+    return [
+        Orphan(kind, each, host, why, partial(is_orphan, each), partial(remove, each)).breach(hands)
+        if each in gone
+        else unknown(kind, each, host)
+        for kind, why, there, is_orphan, remove in kinds
+        for each in sorted(left & set(there))
+    ]
 
 
 Remove = Callable[[str], Awaitable[None]]
@@ -119,14 +214,5 @@ async def _delete(hypervisor: Hypervisor, server: str) -> None:
     await hypervisor.delete(ServerId(server))
 
 
-async def _forget_secret(hypervisor: Hypervisor, attachment: str) -> None:
+async def _forget(hypervisor: Hypervisor, attachment: str) -> None:
     await hypervisor.forget_secret(AttachmentId(attachment))
-
-
-def _unless_most(hands: Hands, place: str, orphans: list[Orphan], there: int) -> list[Breach]:
-    """The orphans' breaches; without a way to mend them where they are most of what is there."""
-    found = [orphan.breach(hands) for orphan in orphans]
-    if len(found) <= HANDFUL or 2 * len(found) <= there:
-        return found
-    why = f"most of what is on {place} belongs to nobody. Is this the right database? Nothing is removed"
-    return [Breach(why), *(Breach(breach.words) for breach in found)]

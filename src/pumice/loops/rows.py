@@ -52,10 +52,10 @@ async def look(hands: Hands) -> list[Breach]:
     return [Breach(each.words, partial(_mend, hands, each) if each.kind in MENDS else None) for each in wrong]
 
 
-async def _mend(hands: Hands, wrong: Wrong) -> str:
-    def work(tx: Transaction) -> str:
+async def _mend(hands: Hands, wrong: Wrong) -> str | None:
+    def work(tx: Transaction) -> str | None:
         if wrong not in audit.CHECKS[wrong.kind](tx):
-            return "it has come right by itself"
+            return None
         return MENDS[wrong.kind](tx, wrong.id)
 
     return await hands.db.write(work)

@@ -36,3 +36,5 @@ class Hands:
     """Take that back: neither image nor bytes are left."""
     detach_seconds: float = 60.0
     """How long a guest may take to let go of a disk."""
+    keep_unknown_days: float = 14.0
+    """After how many days bytes that were put aside are given up; 0: never."""

@@ -30,7 +30,7 @@ from pumice.operations.holds import Hold, Thing, make, use
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, scheduler
 from pumice.operations.places import compute_host
 from pumice.servers.machine import machine_of
-from pumice.store import attachments, operations, servers
+from pumice.store import attachments, operations, servers, tombstones
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.volumes import create as create_volume
@@ -183,6 +183,8 @@ def give_everything_back(tx: Transaction, op: Operation[BootParams], rules: Rule
         disconnect.accept(tx, HOUSE, link)
     servers.remove_disks(tx, op.params.server_id)
     servers.change(tx, op.params.server_id, host=None)
+    if host := op.notes.get("host"):
+        tombstones.bury_one(tx, tombstones.Kind.SERVER, op.params.server_id, host)
     for volume_id in op.notes["made"]:
         delete_volume.accept_when_free(tx, volume_id)
 

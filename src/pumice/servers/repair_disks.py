@@ -1,4 +1,4 @@
-"""Give a running machine the disks it should have: plug in what it lacks, take out what is not its own.
+"""Give a running machine the disks it should have: plug in what it lacks, take out what its server let go of.
 
 Begun by the loop that found a difference (``loops/machines.py``); nobody can ask for it. As with powering on,
 it waits until what is under way on the server's disks has ended, and nothing new begins meanwhile.
@@ -21,7 +21,7 @@ from pumice.servers.power import (
     on_compute,
     renew_connections,
 )
-from pumice.store import operations, servers
+from pumice.store import operations, servers, tombstones
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 
@@ -51,7 +51,7 @@ def _is_old(row: operations.Row) -> bool:
 
 
 async def fit_disks(op: Operation[PowerParams], hands: Hands) -> None:
-    """Plug in what the machine lacks, then take out what is not its own. Raises ``GuestKeepsDisk``."""
+    """Plug in what the machine lacks, then take out what the server let go of. Raises ``GuestKeepsDisk``."""
     machine = await machine_of(hands, op.params.server_id)
     hypervisor = hands.hypervisors[op.params.host]
     server = ServerId(op.params.server_id)
@@ -59,7 +59,9 @@ async def fit_disks(op: Operation[PowerParams], hands: Hands) -> None:
     for disk in machine.disks:
         if disk.serial not in there:
             await hypervisor.attach(server, disk)
-    for serial in sorted(there - {disk.serial for disk in machine.disks}):
+    too_many = there - {disk.serial for disk in machine.disks}
+    let_go = await hands.db.read(tombstones.buried, tombstones.Kind.DISK, too_many, op.params.server_id)
+    for serial in sorted(let_go):
         await hypervisor.detach(server, disk_named(serial, "a disk"), hands.detach_seconds)
 
 

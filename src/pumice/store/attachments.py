@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from pumice.model.errors import InvalidState, NotFound
 from pumice.model.states import AttachStatus, VolumeStatus
 from pumice.model.volume import Attachment
+from pumice.store import tombstones
 from pumice.store.columns import ID, TIME, WORD, now
 from pumice.store.database import Transaction
 from pumice.store.tables import attachments, server_disks, volumes
@@ -31,6 +32,10 @@ _of_volume = _below_volumes.where(_a.volume_id == sa.bindparam("b_volume"))
 _statuses = sa.select(_a.status).where(_a.volume_id == sa.bindparam("b_volume"))
 _of_volumes = _below_volumes.where(_a.volume_id.in_(sa.bindparam("ids", expanding=True)))
 _delete = sa.delete(attachments).where(_a.id == sa.bindparam("b_id"))
+_bury = tombstones.burial(tombstones.Kind.ATTACHMENT, _a.id, None, _a.id == sa.bindparam("b_id"))
+_bury_account = tombstones.burial(
+    tombstones.Kind.ACCOUNT, _a.chap_username, None, _a.id == sa.bindparam("b_id")
+)
 _change = sa.update(attachments).where(_a.id == sa.bindparam("b_id"))
 _move = _change.where(_a.status.in_(sa.bindparam("b_start", expanding=True)))
 _settle = _change.where(_a.operation_id == sa.bindparam("b_operation"))
@@ -121,8 +126,15 @@ def settle(tx: Transaction, attachment_id: str, operation_id: str, **changes: An
 
 
 def delete(tx: Transaction, attachment_id: str) -> None:
-    """Forget an attachment; nothing to do when it is gone already."""
+    """Forget an attachment, and bury it with its account; nothing to do when it is gone already."""
+    tombstones.bury(tx, _bury, b_id=attachment_id)
+    bury_account(tx, attachment_id)
     tx.execute(_delete, {"b_id": attachment_id})
+
+
+def bury_account(tx: Transaction, attachment_id: str) -> None:
+    """The attachment is about to lose the account that its initiator may have logged in with."""
+    tombstones.bury(tx, _bury_account, b_id=attachment_id)
 
 
 _FOLLOWS = (

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from pumice.model.states import ServerStatus, SnapshotStatus, VolumeStatus
 from pumice.store.database import Transaction
 from pumice.store.operations import UNDER_WAY
-from pumice.store.tables import attachments, operations, server_disks, servers, snapshots, volumes
+from pumice.store.tables import attachments, operations, server_disks, servers, snapshots, tombstones, volumes
 
 Piece = tuple[str, str, str]
 """``volume`` or ``snapshot``, its id, and the backend's own name for its pool."""
@@ -48,6 +48,26 @@ def bytes_at(tx: Transaction, host: str, ids: Collection[str] | None = None) -> 
             if sure:
                 must.add(piece)
     return Bytes(frozenset(may), frozenset(must))
+
+
+def alive(tx: Transaction, kind: str, ids: Collection[str]) -> frozenset[str]:
+    """Those of the ids that volumes or snapshots have, wherever they are."""
+    table = volumes if kind == "volume" else snapshots
+    found = sa.select(table.c.id).where(table.c.id.in_(list(ids)))
+    return frozenset(tx.execute(found).scalars()) if ids else frozenset()
+
+
+def volumes_at(tx: Transaction, hosts: Collection[str], ids: Collection[str]) -> frozenset[str]:
+    """Those of the ids that are volumes of these ``host@backend``, or were."""
+    here = [volumes.c.pool.startswith(f"{host}#", autoescape=True) for host in hosts]
+    were = [tombstones.c.place.startswith(f"{host}#", autoescape=True) for host in hosts]
+    queries = (
+        sa.select(volumes.c.id).where(volumes.c.id.in_(list(ids)), sa.or_(*here)),
+        sa.select(tombstones.c.id).where(
+            tombstones.c.kind == "volume", tombstones.c.id.in_(list(ids)), sa.or_(*were)
+        ),
+    )
+    return frozenset(known for query in queries for known in tx.execute(query).scalars())
 
 
 def adopting(tx: Transaction, ids: Collection[str]) -> frozenset[str]:
@@ -100,24 +120,37 @@ def at_rest(tx: Transaction, host: str) -> list[AtRest]:
     return [AtRest(row.id, row.status, row.updated_at) for row in tx.execute(query)]
 
 
-def disks_wanted(tx: Transaction, host: str, plugged: Collection[str]) -> dict[str, frozenset[str]]:
-    """The serial numbers of the disks that each running server should have, by server.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The serial numbers of the disks that a running server should have."""
 
-    ``plugged``: the attachments' states in which it should. A server of which a disk is just coming or going is
-    left out.
+    serials: frozenset[str]
+    as_of: datetime | None
+    """The server's ``updated_at``: what was seen is still true while this is the same."""
+
+
+def disks_wanted(tx: Transaction, host: str, plugged: Collection[str]) -> dict[str, Wanted]:
+    """What each running server should have, by server.
+
+    ``plugged``: the attachments' states in which it should. A server of which a disk is just coming or going,
+    or on which anything else is under way, is left out.
     """
-    s, d, a = servers.c, server_disks.c, attachments.c
+    s, d, a, o = servers.c, server_disks.c, attachments.c, operations.c
+    busy = sa.exists().where(o.subject == s.id, o.state.in_(UNDER_WAY))
     query = (
-        sa.select(d.server_id, d.id, d.volume_id, a.status, a.operation_id)
+        sa.select(d.server_id, d.id, d.volume_id, a.status, a.operation_id, s.updated_at)
         .join(servers, s.id == d.server_id)
         .outerjoin(attachments, a.id == d.attachment_id)
-        .where(s.host == host, s.status == ServerStatus.ACTIVE, s.operation_id.is_(None), s.task.is_(None))
+        .where(
+            s.host == host, s.status == ServerStatus.ACTIVE, s.operation_id.is_(None), s.task.is_(None), ~busy
+        )
     )
-    wanted, moving = dict[str, set[str]](), set[str]()
+    wanted, as_of, moving = dict[str, set[str]](), dict[str, datetime | None](), set[str]()
     for row in tx.execute(query):
         serials = wanted.setdefault(row.server_id, set())
+        as_of[row.server_id] = row.updated_at
         if row.status is None or row.status in plugged:
             serials.add(row.volume_id or row.id)
         if row.operation_id is not None:
             moving.add(row.server_id)
-    return {server: frozenset(serials) for server, serials in wanted.items() if server not in moving}
+    return {it: Wanted(frozenset(serials), as_of[it]) for it, serials in wanted.items() if it not in moving}

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from pumice.model.errors import Conflict, NotFound, OverQuota
 from pumice.model.server import Server, ServerDisk
+from pumice.store import tombstones
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.inside import has_entry
@@ -31,6 +32,13 @@ _disk_rows = Rows(server_disks, ServerDisk)
 _disks = _disk_rows.select.where(_d.server_id == sa.bindparam("b_server")).order_by(_d.device)
 _insert = sa.insert(servers)
 _insert_disk = sa.insert(server_disks)
+_bury = tombstones.burial(tombstones.Kind.SERVER, _s.id, _s.host, _s.id == sa.bindparam("b_id"))
+_bury_disk = tombstones.burial(
+    tombstones.Kind.DISK,
+    sa.func.coalesce(_d.volume_id, _d.id),
+    _d.server_id,
+    _d.attachment_id == sa.bindparam("b_attachment"),
+)
 _unlink = (
     sa.update(server_disks).where(_d.attachment_id == sa.bindparam("b_attachment")).values(attachment_id=None)
 )
@@ -81,8 +89,9 @@ def follow(tx: Transaction, server_id: str, seen: datetime | None, **changes: An
 
 
 def delete(tx: Transaction, server_id: str) -> None:
-    """Forget a server and its disks."""
+    """Forget a server and its disks, and bury it."""
     remove_disks(tx, server_id)
+    tombstones.bury(tx, _bury, b_id=server_id)
     tx.execute(sa.delete(servers).where(_s.id == server_id))
 
 
@@ -133,6 +142,7 @@ def change_disk(tx: Transaction, disk_id: str, **changes: Any) -> None:
 
 def remove_disk(tx: Transaction, attachment_id: str) -> None:
     """Forget the disk of an attachment; nothing to do when it is gone already."""
+    tombstones.bury(tx, _bury_disk, b_attachment=attachment_id)
     tx.execute(sa.delete(server_disks).where(_d.attachment_id == attachment_id))
 
 

@@ -9,6 +9,7 @@ from pumice.model.errors import InvalidState, NotFound
 from pumice.model.scope import Scope
 from pumice.model.states import SnapshotStatus
 from pumice.model.volume import Snapshot
+from pumice.store import tombstones
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.tables import snapshots, volumes
@@ -28,6 +29,7 @@ _of_volume = _rows.below(volumes, _s.volume_id).where(_s.volume_id == sa.bindpar
 _newest = (
     sa.select(_s.id).where(_s.volume_id == sa.bindparam("b_volume")).order_by(_s.created_at.desc()).limit(1)
 )
+_bury = tombstones.burial(tombstones.Kind.SNAPSHOT, _s.id, _s.pool, _s.id == sa.bindparam("b_id"))
 
 
 def insert(tx: Transaction, snapshot: Snapshot) -> None:
@@ -94,7 +96,8 @@ def put(tx: Transaction, snapshot_id: str, status: SnapshotStatus) -> bool:
 
 
 def delete(tx: Transaction, snapshot_id: str) -> bool:
-    """Forget a snapshot. False when it is gone already."""
+    """Forget a snapshot, and bury it. False when it is gone already."""
+    tombstones.bury(tx, _bury, b_id=snapshot_id)
     return bool(tx.execute(sa.delete(snapshots).where(_s.id == snapshot_id)).rowcount)
 
 

@@ -464,3 +464,28 @@ commits = sa.Table(
     metadata,
     Column("seal", BigInteger, primary_key=True, autoincrement=False),
 )
+
+# --- what is ours outside -------------------------------------------------------------------------
+
+installation = sa.Table(
+    "installation",  # one row: who this is
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("made_at", TIME, nullable=False),
+)
+
+marked_places = sa.Table(
+    "marked_places",  # where it has left its mark: one that is missing there is lost
+    metadata,
+    Column("name", NAME, primary_key=True),
+    Column("marked_at", TIME, nullable=False),
+)
+
+tombstones = sa.Table(
+    "tombstones",
+    metadata,
+    Column("kind", WORD, primary_key=True),
+    Column("id", WORD, primary_key=True),
+    Column("place", NAME, primary_key=True),
+    Column("buried_at", TIME, nullable=False, index=True),
+)

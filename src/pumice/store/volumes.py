@@ -13,6 +13,7 @@ from pumice.model.errors import InvalidState, NotFound
 from pumice.model.scope import Scope
 from pumice.model.states import VolumeStatus, may_move
 from pumice.model.volume import Volume
+from pumice.store import tombstones
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.tables import attachments, snapshots, volumes
@@ -36,6 +37,7 @@ COLUMNS = frozenset(column.name for column in volumes.c) - {
 
 _insert = sa.insert(volumes)
 _delete = sa.delete(volumes).where(_v.id == sa.bindparam("b_id"))
+_bury = tombstones.burial(tombstones.Kind.VOLUME, _v.id, _v.pool, _v.id == sa.bindparam("b_id"))
 _change = sa.update(volumes).where(_v.id == sa.bindparam("b_id"))
 _has_snapshots = sa.exists().where(snapshots.c.volume_id == _v.id)
 _has_attachments = sa.exists().where(attachments.c.volume_id == _v.id)
@@ -115,8 +117,10 @@ def place(tx: Transaction, volume_id: str, pool: str | None) -> None:
     tx.execute(_change, {"b_id": volume_id, "pool": pool})
 
 
-def delete(tx: Transaction, volume_id: str) -> bool:
-    """Forget a volume. False when it is gone already."""
+def delete(tx: Transaction, volume_id: str, *, bytes_stay: bool = False) -> bool:
+    """Forget a volume, and bury it unless its bytes stay somebody's. False when it is gone already."""
+    if not bytes_stay:
+        tombstones.bury(tx, _bury, b_id=volume_id)
     return bool(tx.execute(_delete, {"b_id": volume_id}).rowcount)
 
 

@@ -34,7 +34,7 @@ from pumice.operations.operation import Operation, Step, Verb, enqueue, schedule
 from pumice.operations.places import volume_host
 from pumice.scheduler.choose import choose
 from pumice.scheduler.request import Request
-from pumice.store import images, keys, messages, pools, quotas, services, snapshots, volumes
+from pumice.store import images, keys, messages, pools, quotas, services, snapshots, tombstones, volumes
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
@@ -262,6 +262,7 @@ def give_space_back(tx: Transaction, op: Operation[CreateParams], rules: Rules) 
     if pool := op.notes.pop("pool", None):
         pools.claim(tx, pool, -op.params.size, -1)
         volumes.place(tx, op.params.volume_id, None)
+        tombstones.bury_one(tx, tombstones.Kind.VOLUME, op.params.volume_id, pool)
         op.notes["left_out"] = [*op.notes.get("left_out", ()), pool]
 
 

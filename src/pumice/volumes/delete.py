@@ -106,9 +106,9 @@ def forget(tx: Transaction, op: Operation[DeleteParams], rules: Rules) -> None:
         forget_row(tx, volume)
 
 
-def forget_row(tx: Transaction, volume: Volume) -> None:
+def forget_row(tx: Transaction, volume: Volume, *, bytes_stay: bool = False) -> None:
     """The row, its quota, its key and what was claimed for it go together."""
-    volumes.delete(tx, volume.id)
+    volumes.delete(tx, volume.id, bytes_stay=bytes_stay)
     keys.forget(tx, volume.encryption_key_id)
     kind = volume_types.get(tx, volume.type_id) if volume.type_id else None
     amounts = quotas.amounts_of("volumes", 1, volume.size, kind.name if kind else None)

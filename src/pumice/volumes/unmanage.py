@@ -11,6 +11,7 @@ If it fails the bytes have their own name again, and the volume is what it was.
 from pumice.backends.contract import Backend
 from pumice.model.errors import InvalidState
 from pumice.model.ids import VolumeId, new_id
+from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.states import VolumeStatus
 from pumice.model.volume import host_of, pool_of
@@ -20,7 +21,7 @@ from pumice.operations.operation import Operation, Step, Verb, enqueue
 from pumice.store import messages, volumes
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
-from pumice.volumes.delete import MUST, DeleteParams, forget, forget_row, on_backend, remove_export
+from pumice.volumes.delete import MUST, DeleteParams, forget_row, on_backend, remove_export
 
 V = VolumeStatus
 
@@ -64,6 +65,12 @@ def _backend(op: Operation[DeleteParams], hands: Hands) -> Backend:
 
 def _name(op: Operation[DeleteParams]) -> str:
     return f"unmanaged-{op.params.volume_id}"
+
+
+def forget(tx: Transaction, op: Operation[DeleteParams], rules: Rules) -> None:
+    """The row is gone with what was claimed for it. The bytes are nobody's, and not ours to remove."""
+    if volume := volumes.find(tx, op.params.volume_id):
+        forget_row(tx, volume, bytes_stay=True)
 
 
 def explain(tx: Transaction, op: Operation[DeleteParams], error: str) -> None:

@@ -1,0 +1,47 @@
+"""The names of bytes that were put aside: what they were, and since when they wait to be told whose they are.
+
+    orphan-20261125-volume-ID      orphan-20261125-unfinished-snapshot-ID.0a1b2c3d.part
+
+They are strangers of their pool, as anything that an administrator puts there: nobody serves them, and they may
+be managed by that name. ``loops/orphans.py`` puts them aside, and back when a row asks for them.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Literal, cast
+
+from pumice.backends.contract import Piece, Stranger
+from pumice.model.ids import is_canonical
+
+_NAME = re.compile(r"orphan-(\d{8})-(unfinished-)?(volume|snapshot)-([0-9a-f-]{36})(\..*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """One stranger that was put aside."""
+
+    piece: Piece
+    name: str
+    since: date
+    size: int
+    """bytes"""
+
+
+def name_of(piece: Piece, today: date | None = None) -> str:
+    """What a piece is called from now on."""
+    day = (today or datetime.now(UTC).date()).strftime("%Y%m%d")
+    return f"orphan-{day}-{'' if piece.whole else 'unfinished-'}{piece.kind}-{piece.id}"
+
+
+def read(stranger: Stranger, pool: str) -> Aside | None:
+    """What a stranger was, if it was put aside; None for any other."""
+    named = _NAME.fullmatch(stranger.name)
+    if named is None or not is_canonical(named[4]):
+        return None
+    try:
+        since = datetime.strptime(named[1], "%Y%m%d").date()
+    except ValueError:
+        return None
+    kind = cast(Literal["volume", "snapshot"], named[3])
+    return Aside(Piece(kind, named[4], pool, whole=not named[2]), stranger.name, since, stranger.size)
