@@ -287,22 +287,24 @@ class _Memory:
         if piece in (await self.inventory()).pieces:
             if (piece.pool, name) in self._strangers:
                 raise Conflict(f"There is another '{name}' in the pool.")
-            await self.discard(piece)
-            self._strangers.add((piece.pool, name))
+            if piece.kind == "volume":
+                self._strangers[piece.pool, name] = self._volumes.pop((piece.pool, VolumeId(piece.id)))
+            else:
+                self._strangers[piece.pool, name] = self._snapshots.pop((piece.pool, SnapshotId(piece.id)))
 
     async def put_back(self, piece: Piece, name: str) -> None:
         if piece in (await self.inventory()).pieces:
             return
         if (piece.pool, name) not in self._strangers:
             raise NotFound("Stranger", name)
-        self._strangers.discard((piece.pool, name))
+        word = self._strangers.pop((piece.pool, name))
         if piece.kind == "volume":
-            self._volumes.add((piece.pool, VolumeId(piece.id)))
+            self._volumes[piece.pool, VolumeId(piece.id)] = word
         else:
-            self._snapshots.add((piece.pool, SnapshotId(piece.id)))
+            self._snapshots[piece.pool, SnapshotId(piece.id)] = word
 
     async def give_up(self, pool: str, name: str) -> None:
-        self._strangers.discard((pool, name))
+        self._strangers.pop((pool, name), None)
 
     async def inventory(self) -> Inventory:
         volumes = {Piece("volume", volume, pool) for pool, volume in self._volumes}
