@@ -30,6 +30,7 @@ from sqlalchemy.pool import NullPool
 
 from pumice.model.errors import Misconfigured, Trouble
 from pumice.model.meter import Meter
+from pumice.store.discretion import hide_values
 from pumice.store.threads import Connected, Threads
 
 P = ParamSpec("P")
@@ -209,6 +210,7 @@ def open_database(url: str, role: str = "", patience: float = BUSY_SECONDS) -> D
 def _engine(path: Path, begin: str) -> Engine:
     engine = sa.create_engine(
         f"sqlite:///{path}",
+        hide_parameters=True,
         poolclass=NullPool,  # each thread keeps its one connection
         json_serializer=lambda value: orjson.dumps(value).decode(),
         json_deserializer=orjson.loads,
@@ -219,6 +221,8 @@ def _engine(path: Path, begin: str) -> Engine:
             "cached_statements": 512,
         },
     )
+
+    hide_values(engine)
 
     @sa.event.listens_for(engine, "connect")
     def set_up(connection: sqlite3.Connection, _: object) -> None:

@@ -31,6 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from pumice.model.errors import Invalid, Trouble
 from pumice.model.meter import Meter
 from pumice.store.database import BUSY_SECONDS, MISSED, PATIENCE_SECONDS, Transaction, is_trouble, sqlstate
+from pumice.store.discretion import hide_values
 from pumice.store.listening import CHANNEL, NAMES, STOPPED_SECONDS, UNHELD, Listening
 from pumice.store.turns import Turns
 
@@ -80,6 +81,7 @@ class PostgresDatabase:
         self._me = secrets.token_hex(4)
         self._pool = create_async_engine(
             sa.make_url(url).set(drivername="postgresql+asyncpg"),
+            hide_parameters=True,
             pool_size=WRITERS + READERS,
             max_overflow=0,
             pool_timeout=BUSY_SECONDS,
@@ -97,6 +99,7 @@ class PostgresDatabase:
                 },
             },
         )
+        hide_values(self._pool.sync_engine)
         self._writing = self._pool.execution_options(isolation_level="SERIALIZABLE")
         self._reading = self._pool.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
