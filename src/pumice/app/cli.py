@@ -157,6 +157,17 @@ def audit(
 
 
 @app.command()
+def why(
+    context: typer.Context,
+    thing: Annotated[str, typer.Argument(metavar="ID", help="Of a volume, server, attachment, operation…")],
+) -> None:
+    """Tell why a thing is in its state, since when, and what happens next."""
+    from pumice.app.why import run
+
+    run(_settings(context), thing)
+
+
+@app.command()
 def settings(context: typer.Context, json: Json = False, form: Form = Format.TABLE) -> None:
     """Print every setting: its value, where that came from, and what it means."""
     from pumice.app.settings_table import show

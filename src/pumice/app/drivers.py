@@ -168,6 +168,7 @@ def build(settings: Settings, db: Database, images: ImageFiles, roles: Collectio
         hypervisors={settings.host: machine} if machine else {},
         detach_seconds=settings.compute.detach_seconds,
         keep_unknown_days=settings.repair.keep_unknown_days,
+        abandoned_seconds=settings.repair.abandoned_seconds,
     )
     return Drivers(hands, daemons)
 

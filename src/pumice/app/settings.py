@@ -262,6 +262,12 @@ class Repair(Section):
         ge=0,
         description="Bytes of which nothing is known are put aside, and given up after so many days. 0: never.",
     )
+    abandoned_seconds: float = Field(
+        3600.0,
+        gt=0,
+        description="How long a client may leave a volume reserved, attaching or detaching between two of its "
+        "calls; then it is taken to have gone.",
+    )
 
 
 class Settings(BaseSettings):

@@ -16,6 +16,7 @@ from typing import Any
 
 from pumice.attachments import connect, renew
 from pumice.attachments.release import (
+    is_used,
     refuse_if_any_is_a_servers,
     refuse_if_server_uses,
     refuse_unknown,
@@ -46,13 +47,13 @@ def reserve(tx: Transaction, who: Scope, volume_id: str) -> None:
 def unreserve(tx: Transaction, who: Scope, volume_id: str) -> list[str]:
     """``os-unreserve``: it is not, after all, and who was let in for it is shut out.
 
-    The operations to wait for. Nothing to do when it was not taken.
+    The operations to wait for. Nothing to do when it was not taken, or where a server may have it.
     """
     volume = volumes.get(tx, who, volume_id)
-    if volume.status != V.ATTACHING:
+    if volume.status not in (V.ATTACHING, V.RESERVED):
         return []
     pending = _pending(attachments.of_volume(tx, volume.id))
-    begun = [release(tx, who, one) for one in pending if one.server_id is None]
+    begun = [release(tx, who, one) for one in pending if one.server_id is None or not is_used(tx, one)]
     _free_if_nobodys(tx, volume)
     return [operation for operation in begun if operation]
 
@@ -192,7 +193,7 @@ def _refuse_if_server_uses_any(tx: Transaction, who: Scope, found: Sequence[Atta
 
 def _free_if_nobodys(tx: Transaction, volume: Volume) -> None:
     """A volume that was taken, and that nobody is about to attach, is free again."""
-    if volume.status == V.ATTACHING and not _pending(attachments.of_volume(tx, volume.id)):
+    if volume.status in (V.ATTACHING, V.RESERVED) and not _pending(attachments.of_volume(tx, volume.id)):
         attachments.let_volume_follow(tx, volume.id)
 
 

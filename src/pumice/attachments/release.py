@@ -31,11 +31,20 @@ def release(tx: Transaction, who: Scope, attachment: Attachment, *, keep: bool =
 
 def refuse_if_server_uses(tx: Transaction, who: Scope, attachment: Attachment) -> None:
     """Raises ``Conflict`` when a server uses the attachment and no service asks."""
+    if not who.is_service and (server_id := _user(tx, attachment)):
+        raise _used_by(server_id)
+
+
+def is_used(tx: Transaction, attachment: Attachment) -> bool:
+    """Whether a server uses it, so that only a service lets go of it."""
+    return _user(tx, attachment) is not None
+
+
+def _user(tx: Transaction, attachment: Attachment) -> str | None:
     server_id = attachments.used_by_server(tx, attachment.id)
     if server_id is None and attachment.connector is not None and not attachment.older:
-        server_id = attachment.server_id
-    if server_id and not who.is_service:
-        raise _used_by(server_id)
+        return attachment.server_id
+    return server_id
 
 
 def the_only_one(who: Scope, found: Sequence[Attachment]) -> Attachment | None:

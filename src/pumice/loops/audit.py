@@ -7,7 +7,7 @@ repair uncovers another.
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from pumice.loops import exports, hosts, machines, orphans, rows
+from pumice.loops import abandoned, exports, hosts, machines, orphans, rows
 from pumice.loops.breach import Breach, mended
 from pumice.operations.hands import Hands
 
@@ -25,7 +25,7 @@ class Look:
 
 ROWS = Look("rows", rows.look, rows.SECONDS)
 HOSTS = Look("hosts", hosts.look, hosts.SILENT.total_seconds())
-SHARED = (ROWS, HOSTS)
+SHARED = (ROWS, HOSTS, Look("abandoned", abandoned.look, abandoned.SECONDS))
 """At what every process sees alike: one of them is enough."""
 EXPORTS = Look("exports", exports.look, exports.SECONDS)
 OUTSIDE = (

@@ -38,3 +38,5 @@ class Hands:
     """How long a guest may take to let go of a disk."""
     keep_unknown_days: float = 14.0
     """After how many days bytes that were put aside are given up; 0: never."""
+    abandoned_seconds: float = 3600.0
+    """How long a client may leave a volume reserved, attaching or detaching."""

@@ -106,9 +106,13 @@ def reset(tx: Transaction, volume_id: str, status: VolumeStatus, operation_id: s
 
 
 def put(tx: Transaction, volume_id: str, status: VolumeStatus) -> bool:
-    """Give a volume a state because an administrator says so. False while an operation holds it."""
+    """Give a volume a state because an administrator says so. False while an operation holds it.
+
+    It is not known for anybody, so it has no age there.
+    """
     held = _v.operation_id.is_not(None)
-    changed = sa.update(volumes).where(_v.id == volume_id, ~held).values(_arrival(status))
+    values = {"status": status, "moved_at": None, "updated_at": now()}
+    changed = sa.update(volumes).where(_v.id == volume_id, ~held).values(values)
     return bool(tx.execute(changed).rowcount)
 
 
