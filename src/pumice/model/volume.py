@@ -53,6 +53,10 @@ class Snapshot:
     pool: str
     type_id: str | None
     metadata: dict[str, str]
+    bootable: bool | None
+    """As its volume was at the time, like its image's metadata and its key."""
+    image_metadata: dict[str, Any] | None
+    encryption_key_id: str | None
     operation_id: str | None
     created_at: datetime
     updated_at: datetime | None

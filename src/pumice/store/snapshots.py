@@ -8,20 +8,24 @@ import sqlalchemy as sa
 from pumice.model.errors import InvalidState, NotFound
 from pumice.model.scope import Scope
 from pumice.model.states import SnapshotStatus
-from pumice.model.volume import Snapshot
+from pumice.model.volume import Snapshot, Volume
 from pumice.store import tombstones
 from pumice.store.columns import now
 from pumice.store.database import Transaction
+from pumice.store.rows import Rows
 from pumice.store.tables import snapshots, volumes
 from pumice.store.tenant_rows import TenantRows
 
 _s = snapshots.c
 _rows = TenantRows(snapshots, Snapshot, "Snapshot")
+_volumes = Rows(volumes, Volume)
 
 get = _rows.visible
 page = _rows.page
 
-COLUMNS = frozenset(column.name for column in snapshots.c) - {"metadata", "operation_id"}
+COLUMNS = frozenset(column.name for column in snapshots.c) - {
+    *("metadata", "operation_id", "bootable", "image_metadata", "encryption_key_id")
+}
 """What lists may be sorted and filtered by."""
 
 _insert = sa.insert(snapshots)
@@ -40,6 +44,16 @@ def insert(tx: Transaction, snapshot: Snapshot) -> None:
 def find(tx: Transaction, snapshot_id: str) -> Snapshot | None:
     """A snapshot for the house's own work, if it still exists."""
     return _rows.get(tx, snapshot_id)
+
+
+def of_its_moment(tx: Transaction, snapshot: Snapshot) -> Snapshot | Volume:
+    """What tells whether a snapshot's bytes can be booted, what image they are from and which key opens them.
+
+    The snapshot itself; for one of an earlier version, which did not write that down, its volume as it is now.
+    """
+    if snapshot.bootable is not None:
+        return snapshot
+    return _volumes.get(tx, snapshot.volume_id) or snapshot
 
 
 def of_volume(tx: Transaction, volume_id: str) -> Sequence[Snapshot]:

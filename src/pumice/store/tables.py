@@ -343,6 +343,9 @@ snapshots = sa.Table(
     Column("type_id", ID),
     Column("metadata", JSON, nullable=False),
     Column("operation_id", ID),
+    Column("bootable", sa.Boolean),  # as its volume was, like the two below; None: made by an earlier version
+    Column("image_metadata", JSON),
+    Column("encryption_key_id", ID),
     *_times(),
     Index("ix_snapshots_page", "project_id", "created_at", "id"),
 )

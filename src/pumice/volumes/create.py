@@ -204,16 +204,16 @@ def _origin(tx: Transaction, who: Scope, wanted: Wanted) -> Origin:
                 f"Invalid snapshot: Originating snapshot status must be one of 'available' values, "
                 f"but it is {snapshot.status}."
             )
-        parent = volumes.find(tx, snapshot.volume_id)
+        moment = snapshots.of_its_moment(tx, snapshot)
         return Origin(
             "snapshot",
             snapshot.id,
             snapshot.pool,
             snapshot.size,
             snapshot.type_id,
-            bool(parent and parent.bootable),
-            parent.image_metadata if parent else None,
-            parent.encryption_key_id if parent else None,
+            bool(moment.bootable),
+            moment.image_metadata,
+            moment.encryption_key_id,
         )
     if wanted.source_volid:
         source = volumes.get(tx, who, wanted.source_volid)

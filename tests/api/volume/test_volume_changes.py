@@ -352,3 +352,18 @@ async def test_a_volume_is_made_of_an_image_by_id_url_or_name(cloud: Cloud, tmp_
     wanted = {"size": 2, "imageRef": large_id, "volume_type": "secret"}
     no_room = await cloud.call("POST", "/volumes", {"volume": wanted})
     assert no_room.status_code == 400 and "header" in no_room.text and "needs 3 GiB" in no_room.text
+
+
+async def test_a_volume_of_a_snapshot_is_as_its_volume_was_at_that_moment(cloud: Cloud) -> None:
+    source = await cloud.make(name="source")
+    path = f"/volumes/{source['id']}/action"
+    await cloud.call("POST", path, {"os-set_bootable": {"bootable": True}})
+    await cloud.call("POST", path, {"os-set_image_metadata": {"metadata": {"os_distro": "then"}}})
+    snapshot = await snapshot_of(cloud, source["id"])
+    await cloud.call("POST", path, {"os-set_bootable": {"bootable": False}})
+    await cloud.call("POST", path, {"os-set_image_metadata": {"metadata": {"os_distro": "now", "more": "now"}}})
+    await cloud.call("POST", path, {"os-extend": {"new_size": 2}})
+    await cloud.until(source["id"], "available")
+    copy = await cloud.make(None, snapshot_id=snapshot["id"])
+    assert (copy["bootable"], copy["size"]) == ("true", 1)
+    assert copy["volume_image_metadata"] == {"os_distro": "then"}

@@ -176,8 +176,7 @@ def _check_volume(tx: Transaction, call: Call, disk: DiskWanted) -> None:
         bootable = volume.bootable
     elif disk.new_volume and disk.new_volume.snapshot_id:
         snapshot = snapshots.get(tx, call.who, disk.new_volume.snapshot_id)
-        parent = volumes.find(tx, snapshot.volume_id)
-        bootable = parent is None or parent.bootable
+        bootable = bool(snapshots.of_its_moment(tx, snapshot).bootable)
     else:
         bootable = disk.new_volume is None or disk.new_volume.image_id is not None
     if disk.boot_index == 0 and not bootable:
