@@ -17,7 +17,8 @@ from pumice.hypervisor.connectors.contract import Remote, StorageConnector
 from pumice.hypervisor.connectors.fake import FakeConnector
 from pumice.hypervisor.connectors.kernel import KernelConnector
 from pumice.hypervisor.connectors.qemu import QemuConnector
-from pumice.hypervisor.contract import Connector, IscsiSource, NvmeSource
+from pumice.hypervisor.contract import IscsiSource, NvmeSource
+from pumice.model.connector import Connector
 from pumice.model.ids import AttachmentId, VolumeId, new_id
 
 PORTALS = ["127.0.0.1:3260", "127.0.0.2:3260"]

@@ -12,6 +12,7 @@ from pumice.attachments import connect, disconnect
 from pumice.backends.targets.contract import Grant
 from pumice.loops import exports
 from pumice.loops.breach import Repair
+from pumice.model.connector import Connector
 from pumice.model.errors import Trouble
 from pumice.model.ids import AttachmentId, VolumeId, new_id
 from pumice.model.volume import Attachment
@@ -53,7 +54,9 @@ async def connected(world: FakeWorld) -> Attachment:
 
 async def begin(world: FakeWorld, volume_id: str) -> tuple[Attachment, str]:
     def accept(tx: Transaction) -> tuple[Attachment, str]:
-        return connect.accept_new(tx, TENANT, volume_id, server_id=None, mode="rw", connector=dict(CONNECTOR))
+        return connect.accept_new(
+            tx, TENANT, volume_id, server_id=None, mode="rw", connector=Connector.parse(CONNECTOR)
+        )
 
     return await world.db.write(accept)
 

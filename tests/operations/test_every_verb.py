@@ -15,6 +15,7 @@ from pumice.app.verbs import VERBS
 from pumice.attachments import connect, disconnect, renew
 from pumice.backends.fake import FakeBackend
 from pumice.hypervisor.contract import Power
+from pumice.model.connector import Connector
 from pumice.model.ids import ServerId
 from pumice.operations.harness import Scenario, Trial, perform, trials
 from pumice.operations.operation import Step, Verb
@@ -326,7 +327,7 @@ scenario(delete_snapshot.DELETE_SNAPSHOT, a_snapshot, begin_delete_snapshot, che
 async def begin_connect(world: FakeWorld, stage: Stage) -> str:
     def accept(tx: Any) -> Any:
         return connect.accept_new(
-            tx, TENANT, stage["volume"], server_id=None, mode="rw", connector=dict(CONNECTOR)
+            tx, TENANT, stage["volume"], server_id=None, mode="rw", connector=Connector.parse(CONNECTOR)
         )
 
     link, operation_id = await world.db.write(accept)

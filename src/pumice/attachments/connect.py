@@ -13,6 +13,7 @@ from typing import Any
 
 from pumice.attachments import exports, renew
 from pumice.attachments.reserve import link, reserve
+from pumice.model.connector import Connector
 from pumice.model.errors import InvalidState
 from pumice.model.ids import new_id
 from pumice.model.rules import Rules
@@ -23,7 +24,7 @@ from pumice.operations.hands import Hands
 from pumice.operations.holds import Thing, own, use
 from pumice.operations.operation import Operation, Step, Verb, enqueue
 from pumice.operations.places import volume_host
-from pumice.store import attachments, volumes
+from pumice.store import attachments, pools, volumes
 from pumice.store.database import Transaction
 
 A = AttachStatus
@@ -43,7 +44,7 @@ class ConnectParams:
 
 
 def accept_new(
-    tx: Transaction, who: Scope, volume_id: str, *, server_id: str | None, mode: str, connector: dict[str, Any]
+    tx: Transaction, who: Scope, volume_id: str, *, server_id: str | None, mode: str, connector: Connector
 ) -> tuple[Attachment, str]:
     """A new attachment, being connected, and its operation's id. Raises as ``reserve`` does, or ``Invalid``."""
     account = exports.new_account(connector)
@@ -55,7 +56,7 @@ def accept_new(
         server_id=server_id,
         mode=mode,
         status=A.ATTACHING,
-        device=_device(connector),
+        device=connector.mountpoint or None,
         operation_id=operation_id,
         **account,
     )
@@ -67,7 +68,7 @@ def accept_known(
     tx: Transaction,
     who: Scope,
     attachment_id: str,
-    connector: dict[str, Any],
+    connector: Connector,
     parent: Operation[Any] | None = None,
 ) -> str | None:
     """Connect a reserved attachment; the operation's id. For an initiator that is connected: where, by now.
@@ -77,14 +78,14 @@ def accept_known(
     attachment = attachments.get(tx, who, attachment_id)
     account = exports.new_account(connector)
     if attachment.connector is not None:
-        if (
-            attachment.connector.get("initiator") == connector.get("initiator")
-            and attachment.portal is not None
-        ):
+        if connector.is_same_host(Connector.of_row(attachment.connector)) and attachment.portal is not None:
             return renew.accept(tx, who, attachment, connector, parent)
         raise InvalidState("Invalid attachment: it is connected, or being connected, to an initiator already.")
     operation_id = new_id()
-    columns = account | {"device": attachment.device or _device(connector), "operation_id": operation_id}
+    columns = account | {
+        "device": attachment.device or connector.mountpoint or None,
+        "operation_id": operation_id,
+    }
     attachments.bury_account(tx, attachment.id)
     attachments.move(tx, attachment.id, {A.RESERVED}, A.ATTACHING, **columns)
     attachments.let_volume_follow(tx, attachment.volume_id)
@@ -93,7 +94,7 @@ def accept_known(
 
 
 def accept_unmoved(
-    tx: Transaction, who: Scope, volume: Volume, attachment: Attachment | None, connector: dict[str, Any]
+    tx: Transaction, who: Scope, volume: Volume, attachment: Attachment | None, connector: Connector
 ) -> tuple[Attachment, str]:
     """Connect a volume that stays in its state: an attachment that has no connector, or else a new one.
 
@@ -103,19 +104,17 @@ def accept_unmoved(
     operation_id = new_id()
     before = attachment.status if attachment else None
     if attachment is None:
-        columns = account | {"device": _device(connector), "operation_id": operation_id, "older": True}
+        columns = account | {
+            "device": connector.mountpoint or None,
+            "operation_id": operation_id,
+            "older": True,
+        }
         attachment = link(tx, volume, server_id=None, status=A.ATTACHING, **columns)
     else:
         attachments.bury_account(tx, attachment.id)
         attachments.change(tx, attachment.id, operation_id=operation_id, **account)
     _enqueue(tx, who, attachment, account, before=before, operation_id=operation_id)
     return attachment, operation_id
-
-
-def _device(connector: dict[str, Any]) -> str | None:
-    """Where the connector says that the disk will appear."""
-    device = connector.get("mountpoint")
-    return device if isinstance(device, str) and len(device) <= 255 else None
 
 
 def _enqueue(
@@ -132,6 +131,9 @@ def _enqueue(
     assert volume is not None
     if volume.pool is None:
         raise InvalidState(f"Invalid volume: volume {volume.id} has no bytes on any backend.")
+    if pool := pools.find(tx, volume.pool):
+        protocol = pool.capabilities.get("storage_protocol", "")
+        exports.initiator_of(Connector.of_row(account["connector"]), protocol)
     params = ConnectParams(
         attachment_id=attachment.id,
         volume_id=volume.id,

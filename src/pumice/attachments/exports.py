@@ -10,6 +10,7 @@ import string
 from typing import Any, Protocol
 
 from pumice.backends.targets.contract import Grant
+from pumice.model.connector import Connector
 from pumice.model.errors import Invalid, NotFound
 from pumice.model.ids import AttachmentId, VolumeId
 from pumice.model.volume import Attachment, host_of, pool_of
@@ -25,23 +26,23 @@ NVME = "NVMe-oF"
 """The ``storage_protocol`` of targets that know hosts by their NQN."""
 
 
-def new_account(connector: dict[str, Any]) -> dict[str, Any]:
+def new_account(connector: Connector) -> dict[str, Any]:
     """The columns of an attachment that gets a connector. Raises ``Invalid`` if it names no initiator."""
-    if not connector.get("nqn"):
+    if not connector.nqn:
         initiator_of(connector)
     return {
-        "connector": connector,
-        "host": connector.get("host"),
+        "connector": connector.to_wire(),
+        "host": connector.host or None,
         "chap_username": "".join(secrets.choice(_LETTERS) for _ in range(20)),
         "chap_password": "".join(secrets.choice(_LETTERS) for _ in range(PASSWORD_LENGTH)),
     }
 
 
-def initiator_of(connector: dict[str, Any], protocol: str = "iSCSI") -> str:
+def initiator_of(connector: Connector, protocol: str = "iSCSI") -> str:
     """By what name the connector's host logs in: its NQN for NVMe, else its IQN. Raises ``Invalid``."""
     word, kind = ("nqn", "an NQN") if protocol == NVME else ("initiator", "an IQN")
-    name = connector.get(word)
-    if not isinstance(name, str) or not name:
+    name = connector.nqn if protocol == NVME else connector.initiator
+    if not name:
         raise Invalid(f"Invalid input received: the connector must name its '{word}' ({kind}) for {protocol}.")
     return name
 
@@ -69,7 +70,7 @@ async def let_in(hands: Hands, asked: Exported) -> dict[str, object]:
     target = hands.targets[host]
     grant = Grant(
         AttachmentId(asked.attachment_id),
-        initiator_of(attachment.connector or {"initiator": asked.initiator}, target.protocol),
+        initiator_of(Connector.of_row(attachment.connector or {"initiator": asked.initiator}), target.protocol),
         asked.username,
         attachment.chap_password or "",
         read_only=attachment.mode == "ro",

@@ -24,6 +24,7 @@ from pumice.attachments.release import (
     the_only_one,
 )
 from pumice.attachments.reserve import link, take_volume
+from pumice.model.connector import Connector
 from pumice.model.errors import Invalid, InvalidState, NotFound
 from pumice.model.scope import Scope
 from pumice.model.states import AttachStatus, VolumeStatus
@@ -59,7 +60,7 @@ def unreserve(tx: Transaction, who: Scope, volume_id: str) -> list[str]:
 
 
 def initialize(
-    tx: Transaction, who: Scope, volume_id: str, connector: dict[str, Any]
+    tx: Transaction, who: Scope, volume_id: str, connector: Connector
 ) -> tuple[Attachment, str | None]:
     """``os-initialize_connection``: let the connector's initiator in.
 
@@ -76,7 +77,7 @@ def initialize(
     found = attachments.of_volume(tx, volume.id)
     connected = [one for one in found if one.connector is not None]
     for one in connected:
-        if _initiator(one) == connector.get("initiator") and one.status != A.DETACHING:
+        if connector.is_same_host(Connector.of_row(one.connector)) and one.status != A.DETACHING:
             return one, renew.accept(tx, who, one, connector)
     if connected and not volume.multiattach:
         raise InvalidState(f"Invalid volume: Volume {volume.id} is connected to another initiator.")
@@ -144,7 +145,7 @@ def roll_detaching(tx: Transaction, who: Scope, volume_id: str) -> None:
         attachments.let_volume_follow(tx, volume.id)
 
 
-def terminate(tx: Transaction, who: Scope, volume_id: str, connector: dict[str, Any] | None) -> list[str]:
+def terminate(tx: Transaction, who: Scope, volume_id: str, connector: Connector | None) -> list[str]:
     """``os-terminate_connection``: shut the connector's initiator out, or every one.
 
     The operations to wait for. What was never attached is gone with its connection, and the volume free.
@@ -153,7 +154,7 @@ def terminate(tx: Transaction, who: Scope, volume_id: str, connector: dict[str, 
     found = attachments.of_volume(tx, volume.id)
     _refuse_if_server_uses_any(tx, who, found)
     if connector:
-        found = [one for one in found if _initiator(one) == connector.get("initiator")]
+        found = [one for one in found if connector.is_same_host(Connector.of_row(one.connector))]
     begun = [release(tx, who, one, keep=one.attached_at is not None) for one in found if one.connector]
     if not begun:
         _free_if_nobodys(tx, volume)
@@ -220,7 +221,3 @@ def _mine(pending: Sequence[Attachment], server_id: str | None, host: str | None
         if one.server_id in (None, server_id) and (host is None or one.host in (None, host)):
             return one
     return None
-
-
-def _initiator(one: Attachment) -> object:
-    return (one.connector or {}).get("initiator")

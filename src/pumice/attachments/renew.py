@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pumice.attachments import exports
+from pumice.model.connector import Connector
 from pumice.model.rules import Rules
 from pumice.model.scope import HOUSE, Scope
 from pumice.model.states import AttachStatus
@@ -43,7 +44,7 @@ def accept(
     tx: Transaction,
     who: Scope,
     attachment: Attachment,
-    connector: dict[str, Any],
+    connector: Connector,
     parent: Operation[Any] | None = None,
 ) -> str | None:
     """Begin; the id of the operation, or of the one that holds it and will say. None: it is not connected."""
@@ -51,12 +52,13 @@ def accept(
     connected = attachment.portal is not None and attachment.status in CONNECTED
     if not connected or attachment.operation_id or volume is None or volume.pool is None:
         return attachment.operation_id
-    attachments.change(tx, attachment.id, connector=connector, host=connector.get("host") or attachment.host)
+    host = connector.host or attachment.host
+    attachments.change(tx, attachment.id, connector=connector.to_wire(), host=host)
     params = RenewParams(
         attachment_id=attachment.id,
         volume_id=volume.id,
         pool=volume.pool,
-        initiator=connector.get("initiator", ""),
+        initiator=connector.initiator,
         username=attachment.chap_username or "",
     )
     return enqueue(tx, RENEW, params, subject=attachment.id, who=who, parent=parent).id
@@ -65,7 +67,7 @@ def accept(
 def accept_for_server(tx: Transaction, server_id: str, host: str, parent: Operation[Any]) -> list[str]:
     """Begin with every volume that is connected to a server's host; the operations' ids."""
     links = [link for link in attachments.of_server(tx, server_id) if link.portal and link.status in CONNECTED]
-    connector = servers.connector_of(tx, host) if links else {}
+    connector = servers.connector_of(tx, host) if links else Connector()
     begun = [accept(tx, HOUSE, link, connector, parent) for link in links]
     return [operation_id for operation_id in begun if operation_id]
 

@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from pumice.hypervisor.connectors.contract import StorageConnector
-from pumice.hypervisor.contract import Connector, Disk, Hypervisor, IscsiSource, Machine, NvmeSource
+from pumice.hypervisor.contract import Disk, Hypervisor, IscsiSource, Machine, NvmeSource
+from pumice.model.connector import Connector
 from pumice.model.ids import AttachmentId, ServerId
 
 

@@ -17,33 +17,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from pumice.model.connector import Connector
 from pumice.model.ids import AttachmentId, ServerId, VolumeId
-
-
-@dataclass(frozen=True, slots=True)
-class Connector:
-    """Who this host is when it connects to storage (the ``connector`` of the Block Storage API)."""
-
-    host: str
-    ip: str
-    initiator: str
-    """IQN"""
-    nqn: str = ""
-    """The host's name for NVMe over fabrics; empty where it cannot."""
-    multipath: bool = False
-    """Whether it makes one disk of several paths."""
-
-    def to_wire(self) -> dict[str, object]:
-        """The dictionary that clients of the Block Storage API send."""
-        return {
-            "host": self.host,
-            "ip": self.ip,
-            "initiator": self.initiator,
-            "multipath": self.multipath,
-            "platform": "x86_64",
-            "os_type": "linux",
-            **({"nqn": self.nqn} if self.nqn else {}),
-        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,6 @@ from pathlib import Path
 
 from pumice.hypervisor.contract import (
     BlockSource,
-    Connector,
     Disk,
     FileSource,
     IscsiSource,
@@ -28,6 +27,7 @@ from pumice.hypervisor.contract import (
     NvmeSource,
     Power,
 )
+from pumice.model.connector import Connector
 from pumice.model.errors import GuestKeepsDisk, InvalidState, NotFound
 from pumice.model.ids import AttachmentId, ServerId
 from pumice.model.units import GIB

@@ -29,7 +29,7 @@ from pumice.host import qemu_img
 from pumice.host.thread import in_thread
 from pumice.hypervisor import accelerator, console_log, domain_xml, qemu_leftovers
 from pumice.hypervisor.accelerator import Accelerator
-from pumice.hypervisor.contract import Connector, Disk, Machine, Power
+from pumice.hypervisor.contract import Disk, Machine, Power
 from pumice.hypervisor.libvirt_connection import Connection, LibvirtConnection, load
 from pumice.hypervisor.libvirt_domains import (
     Domain,
@@ -44,6 +44,7 @@ from pumice.hypervisor.libvirt_domains import (
     tell_secrets,
 )
 from pumice.hypervisor.libvirtd import LibvirtDaemon
+from pumice.model.connector import Connector
 from pumice.model.errors import GuestKeepsDisk, InvalidState, Misconfigured, NotFound, Trouble
 from pumice.model.ids import AttachmentId, ServerId
 from pumice.model.units import GIB

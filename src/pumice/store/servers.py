@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from pumice.model.connector import Connector
 from pumice.model.errors import Conflict, NotFound, OverQuota
 from pumice.model.server import Server, ServerDisk
 from pumice.store import tombstones
@@ -194,13 +195,13 @@ def least_busy_host(tx: Transaction, zone: str, down_seconds: float) -> str | No
     return tx.execute(query).scalar()
 
 
-def connector_of(tx: Transaction, host: str) -> dict[str, Any]:
+def connector_of(tx: Transaction, host: str) -> Connector:
     """How a compute host presents itself to storage, as it said with its heartbeats. Raises ``Conflict``."""
     query = sa.select(services.c.facts).where(services.c.binary == COMPUTE_BINARY, services.c.host == host)
     facts = tx.execute(query).scalar()
     if not facts or "connector" not in facts:
         raise Conflict(f"The compute host {host} has not said yet how it connects to storage.")
-    return dict(facts["connector"])
+    return Connector.of_row(facts["connector"])
 
 
 def put(tx: Transaction, server_id: str, status: str) -> bool:

@@ -1,13 +1,13 @@
 """The six older actions of attaching and detaching (api-ref, "Volume actions")."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from pumice.api.call import Call, Reply, check
 from pumice.api.routing import Handler, Route
 from pumice.api.volume.connection_info import nested
-from pumice.api.volume.fields import Body, Text, Uuid
+from pumice.api.volume.fields import Body, Host, SomeHost, Text, Uuid
 from pumice.api.volume.waiting import all_ended, ended
 from pumice.attachments import legacy
 from pumice.model.errors import Trouble
@@ -40,19 +40,19 @@ class Detach(Body):
 class Connect(Body):
     """Whom to let in."""
 
-    connector: dict[str, Any]
+    connector: Host
 
 
 class Disconnect(Body):
     """Whom to shut out; null or empty is everybody."""
 
-    connector: dict[str, Any] | None
+    connector: SomeHost
 
 
 class ForceDetach(Detach):
     """Both at once, for administrators."""
 
-    connector: dict[str, Any] | None = None
+    connector: SomeHost = None
 
 
 async def reserve(call: Call) -> Reply:

@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any, Literal
 
-from pydantic import Field
-
 from pumice.api import paging
 from pumice.api.call import Call, Reply, check
 from pumice.api.routing import Route
 from pumice.api.volume import filters
 from pumice.api.volume.connection_info import flat
-from pumice.api.volume.fields import Body, Uuid
+from pumice.api.volume.fields import Body, Host, SomeHost, Uuid
 from pumice.api.volume.filters import Filters
 from pumice.api.volume.lists import asks_for_all, listed
 from pumice.api.volume.volume_view import wire_time
@@ -31,7 +29,7 @@ class NewAttachment(Body):
 
     volume_uuid: Uuid
     instance_uuid: Uuid | None = None
-    connector: dict[str, Any] | None = None
+    connector: SomeHost = None
 
 
 class NewAttachmentWithMode(NewAttachment):
@@ -55,7 +53,7 @@ class CreateWithModeBody(Body):
 class Connection(Body):
     """What is told of an attachment later."""
 
-    connector: dict[str, Any] = Field(min_length=1)
+    connector: Host
 
 
 class UpdateBody(Body):
@@ -111,7 +109,7 @@ def _create(tx: Transaction, who: Scope, asked: NewAttachment) -> tuple[Attachme
 def _mode(asked: NewAttachment) -> str:
     """What is asked for itself counts before what the connector says."""
     own = asked.mode if isinstance(asked, NewAttachmentWithMode) else None
-    mode = own or (asked.connector or {}).get("mode")
+    mode = own or (asked.connector and asked.connector.mode)
     return "ro" if mode == "ro" else "rw"
 
 

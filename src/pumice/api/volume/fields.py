@@ -2,9 +2,19 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    StringConstraints,
+)
 
 from pumice.api.truth import truth
+from pumice.model.connector import Connector
+from pumice.model.errors import Invalid
 from pumice.model.ids import is_uuid
 
 MOST = 2**31 - 1
@@ -47,6 +57,20 @@ Name = Annotated[Text | None, BeforeValidator(_stripped)]
 Uuid = Annotated[str, AfterValidator(_uuid)]
 Size = Annotated[int, BeforeValidator(whole), Field(ge=1, le=MOST)]
 """GiB; also as digits in a string."""
+
+
+def _connector(value: Any) -> Connector | None:
+    """A connector; None for an empty one, which names nobody."""
+    try:
+        return Connector.parse(value) if value not in (None, {}) else None
+    except Invalid as error:
+        raise ValueError(str(error).removeprefix("Invalid input received: ").rstrip(".")) from None
+
+
+Host = Annotated[InstanceOf[Connector], BeforeValidator(_connector)]
+"""Who connects."""
+SomeHost = Annotated[InstanceOf[Connector] | None, BeforeValidator(_connector)]
+"""The same, or nobody."""
 Boolean = Annotated[bool, BeforeValidator(truth)]
 Key = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_:. /-]{1,255}$")]
 Metadata = dict[Key, Text]

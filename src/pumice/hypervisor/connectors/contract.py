@@ -11,7 +11,8 @@
 
 from typing import Protocol
 
-from pumice.hypervisor.contract import BlockSource, Connector, IscsiSource, NvmeSource
+from pumice.hypervisor.contract import BlockSource, IscsiSource, NvmeSource
+from pumice.model.connector import Connector
 from pumice.model.ids import AttachmentId
 
 Remote = IscsiSource | NvmeSource

@@ -9,7 +9,8 @@ import json
 from pathlib import Path
 
 from pumice.hypervisor.connectors.contract import Remote
-from pumice.hypervisor.contract import BlockSource, Connector
+from pumice.hypervisor.contract import BlockSource
+from pumice.model.connector import Connector
 from pumice.model.ids import AttachmentId
 
 

@@ -37,7 +37,8 @@ from pumice.host.thread import in_thread
 from pumice.hypervisor.connectors import brick
 from pumice.hypervisor.connectors.brick import Brick, BrickFailed, Properties
 from pumice.hypervisor.connectors.contract import Remote
-from pumice.hypervisor.contract import BlockSource, Connector, NvmeSource
+from pumice.hypervisor.contract import BlockSource, NvmeSource
+from pumice.model.connector import Connector
 from pumice.model.errors import Misconfigured, Trouble
 from pumice.model.ids import AttachmentId
 

@@ -1,7 +1,8 @@
 """The connector ``qemu``: there is nothing to connect, because QEMU itself logs in to iSCSI targets."""
 
 from pumice.hypervisor.connectors.contract import Remote
-from pumice.hypervisor.contract import BlockSource, Connector, IscsiSource
+from pumice.hypervisor.contract import BlockSource, IscsiSource
+from pumice.model.connector import Connector
 from pumice.model.errors import Misconfigured
 from pumice.model.ids import AttachmentId
 
