@@ -31,6 +31,7 @@ from pumice.store import attachments, hosts, messages, servers, snapshots, volum
 from pumice.store import operations as log
 from pumice.store.columns import now
 from pumice.store.database import Database, Transaction
+from pumice.store.hosts import Lost
 from pumice.store.messages import Event
 
 logger = structlog.get_logger(__name__)
@@ -40,7 +41,9 @@ SILENT = timedelta(minutes=5)
 """How long a host must have been silent until the audit says what waits for it."""
 LEASE_SECONDS = 30.0
 AT_ONCE = 100
-LOST = "Host '{}' was gone for good, and with it {}. It can be deleted, and its quota is given back then."
+LOST = (
+    "Host '{}' is gone for good, and with it the {}'s bytes. It can be deleted; its quota is given back then."
+)
 
 
 async def look(hands: Hands) -> list[Breach]:
@@ -85,8 +88,8 @@ class Gone:
         while why and (number := await self._serve(why)):
             done += number
             why = await self.db.read(hosts.dead_places)
-        for name in sorted(await self.db.read(hosts.forgotten)):
-            done += await self.db.write(settle, name)
+        for lost in await self.db.read(hosts.unsettled):
+            done += await self.db.write(settle, lost)
         return done
 
     async def _serve(self, why: Mapping[str, str]) -> int:
@@ -95,15 +98,16 @@ class Gone:
         asked = log.Asked(course.places, self.owner)
         rows, _ = await self.db.write(log.claim, asked, time.time(), LEASE_SECONDS, AT_ONCE)
         for row in rows:
-            if (verb := self.verbs.get(row["kind"])) is None:
-                continue
-            op = from_row(verb, row)
             try:
+                op = from_row(self.verbs[row["kind"]], row)
                 while op.owner == self.owner:
                     op = await self._next(course, op, why)
             except LostLease as error:
-                logger.warning("operation.lease_lost", operation=op.id, error=str(error))
-            logger.warning("operation.host_gone", operation=op.id, kind=op.kind, state=op.state)
+                logger.warning("operation.lease_lost", operation=row["id"], error=str(error))
+            except Exception:  # one that cannot be carried keeps no other from it
+                logger.exception("operation.interrupted", operation=row["id"])
+            else:
+                logger.warning("operation.host_gone", operation=op.id, kind=op.kind, state=op.state)
         return len(rows)
 
     async def _next(self, course: Course, op: Operation[Any], why: Mapping[str, str]) -> Operation[Any]:
@@ -120,53 +124,42 @@ class Gone:
             return await self.db.write(course.turn_back, op, failed.line, failed.error)
 
 
-def settle(tx: Transaction, name: str) -> int:
-    """What a forgotten host, or ``CLUSTER@backend``, had, and no operation settles. How many things were."""
-    places = {name} if "@" in name else hosts.backends(tx, name)
-    lost_volumes = hosts.unsettled_volumes(tx, places)
-    for volume_id in lost_volumes:
-        _lose_volume(tx, name, volume_id)
-    lost_servers = hosts.unsettled_servers(tx, name)
-    for server_id in lost_servers:
-        _lose_server(tx, name, server_id)
-    lost_snapshots = hosts.unsettled_snapshots(tx, places)
-    for snapshot_id in lost_snapshots:
-        _lose_snapshot(tx, name, snapshot_id)
-    return len(lost_servers) + len(lost_volumes) + len(lost_snapshots)
+def settle(tx: Transaction, lost: Lost) -> bool:
+    """One thing that a forgotten host had. False if it was settled meanwhile."""
+    if lost not in hosts.unsettled(tx, lost.id):
+        return False
+    {"volume": _lose_volume, "server": _lose_server, "snapshot": _lose_snapshot}[lost.kind](tx, lost)
+    return True
 
 
-def _lose_server(tx: Transaction, name: str, server_id: str) -> None:
+def _lose_server(tx: Transaction, lost: Lost) -> None:
     """Its volumes that live elsewhere are free; disks of the host's own are gone, and so is the machine."""
-    for link in attachments.of_server(tx, server_id):
+    for link in attachments.of_server(tx, lost.id):
         disconnect.accept(tx, HOUSE, link)
-    why = f"Host '{name}' is gone for good. The server's volumes are detached; boot another one from them."
+    why = f"Host '{lost.host}' is gone for good. The server's volumes are detached; boot another one from them."
     fault = {"code": 500, "message": why, "created": now().isoformat(timespec="seconds") + "Z"}
-    servers.change(
-        tx, server_id, status=ServerStatus.ERROR, task=None, operation_id=None, host=None, fault=fault
-    )
+    servers.change(tx, lost.id, status=ServerStatus.ERROR, task=None, operation_id=None, host=None, fault=fault)
 
 
-def _lose_volume(tx: Transaction, name: str, volume_id: str) -> None:
+def _lose_volume(tx: Transaction, lost: Lost) -> None:
     """Servers elsewhere that have it lose the disk; a root disk stays, as what they cannot start without."""
-    for link in attachments.of_volume(tx, volume_id):
+    for link in attachments.of_volume(tx, lost.id):
         disk = servers.disk_of_attachment(tx, link.id)
         if disk is not None and disk.boot_index != 0:
             servers.remove_disk(tx, link.id)
         servers.unlink_disk(tx, link.id)
         attachments.delete(tx, link.id)
-    volume = volumes.find(tx, volume_id)
+    volume = volumes.find(tx, lost.id)
     assert volume is not None
-    volumes.change(tx, volume_id, operation_id=None)
-    volumes.put(tx, volume_id, VolumeStatus.ERROR)
-    messages.tell(
-        tx, volume.project_id, Event.CREATE_VOLUME, volume_id, LOST.format(name, "the volume's bytes"), None
-    )
+    volumes.change(tx, volume.id, operation_id=None)
+    volumes.put(tx, volume.id, VolumeStatus.ERROR)
+    messages.tell(tx, volume.project_id, Event.CREATE_VOLUME, volume.id, LOST.format(lost.host, "volume"), None)
 
 
-def _lose_snapshot(tx: Transaction, name: str, snapshot_id: str) -> None:
-    snapshot = snapshots.find(tx, snapshot_id)
+def _lose_snapshot(tx: Transaction, lost: Lost) -> None:
+    snapshot = snapshots.find(tx, lost.id)
     assert snapshot is not None
-    snapshots.change(tx, snapshot_id, operation_id=None)
-    snapshots.put(tx, snapshot_id, SnapshotStatus.ERROR)
-    text = LOST.format(name, "the snapshot's bytes")
-    messages.tell(tx, snapshot.project_id, Event.CREATE_SNAPSHOT, snapshot_id, text, None)
+    snapshots.change(tx, snapshot.id, operation_id=None)
+    snapshots.put(tx, snapshot.id, SnapshotStatus.ERROR)
+    text = LOST.format(lost.host, "snapshot")
+    messages.tell(tx, snapshot.project_id, Event.CREATE_SNAPSHOT, snapshot.id, text, None)

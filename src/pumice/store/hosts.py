@@ -133,28 +133,45 @@ def backends(tx: Transaction, name: str) -> frozenset[str]:
     return frozenset((found - members.keys()) | alone)
 
 
-def unsettled_servers(tx: Transaction, name: str) -> list[str]:
-    """The servers of a host that no operation will settle."""
-    query = sa.select(servers.c.id).where(servers.c.host == name, ~_alive(servers.c.operation_id))
-    return list(tx.execute(query).scalars())
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Something that a forgotten host had, and that no operation settles."""
+
+    kind: str
+    """``volume``, ``server`` or ``snapshot``"""
+    id: str
+    host: str
 
 
-def unsettled_volumes(tx: Transaction, places: Collection[str]) -> list[str]:
-    """The volumes of these ``host@backend`` that are not in error yet, and that no operation will settle."""
-    v = volumes.c
-    query = sa.select(v.id).where(
-        _in_pools(v.pool, places), ~v.status.startswith("error"), ~_alive(v.operation_id)
-    )
-    return list(tx.execute(query).scalars())
+def unsettled(tx: Transaction, thing_id: str | None = None) -> list[Lost]:
+    """Everything that is, in the order in which it can be settled; or what is of one thing."""
+    names = forgotten(tx)
+    if not names:
+        return []
+    places = sorted(name for name in names if "@" in name)
+    v, s, n = volumes.c, snapshots.c, servers.c
+    queries = {
+        "volume": (
+            v,
+            sa.select(v.id, v.pool.label("place")).where(_in_pools(v.pool, places), ~_is_error(v.status)),
+        ),
+        "server": (n, sa.select(n.id, n.host.label("place")).where(n.host.in_(sorted(names)))),
+        "snapshot": (
+            s,
+            sa.select(s.id, s.pool.label("place")).where(_in_pools(s.pool, places), ~_is_error(s.status)),
+        ),
+    }
+    found = []
+    for kind, (columns, query) in queries.items():
+        if thing_id is not None:
+            query = query.where(columns.id == thing_id)
+        rows = tx.execute(query.where(~_alive(columns.operation_id)))
+        found += [Lost(kind, row.id, row.place.partition("@")[0]) for row in rows]
+    return found
 
 
-def unsettled_snapshots(tx: Transaction, places: Collection[str]) -> list[str]:
-    """The same of their snapshots."""
-    s = snapshots.c
-    query = sa.select(s.id).where(
-        _in_pools(s.pool, places), ~s.status.startswith("error"), ~_alive(s.operation_id)
-    )
-    return list(tx.execute(query).scalars())
+def _is_error(status: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+    return status.startswith("error")
 
 
 def _alive(operation_id: sa.ColumnElement[str | None]) -> sa.ColumnElement[bool]:
