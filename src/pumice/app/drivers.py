@@ -167,6 +167,7 @@ def build(settings: Settings, db: Database, images: ImageFiles, roles: Collectio
         targets={place: targets[it.target] for place, (_, it) in places.items()},
         hypervisors={settings.host: machine} if machine else {},
         detach_seconds=settings.compute.detach_seconds,
+        pause_seconds=settings.compute.pause_seconds,
         keep_unknown_days=settings.repair.keep_unknown_days,
         abandoned_seconds=settings.repair.abandoned_seconds,
     )

@@ -42,7 +42,11 @@ def apply(whole: Whole, services: "Sequence[Service]") -> Settings:
     logs.set_up(settings)
     whole.settings = settings
     whole.house.rules = whole.runner.course.rules = settings.rules()
-    whole.hands = whole.runner.hands = replace(whole.hands, detach_seconds=settings.compute.detach_seconds)
+    whole.hands = whole.runner.hands = replace(
+        whole.hands,
+        detach_seconds=settings.compute.detach_seconds,
+        pause_seconds=settings.compute.pause_seconds,
+    )
     logger.info("settings.read", changed=changed)
     if left:
         logger.warning("settings.need_restart", changed=left)

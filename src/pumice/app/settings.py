@@ -193,6 +193,13 @@ class Compute(Section):
     detach_seconds: float = Field(
         60.0, gt=0, description="How long a guest may take to let go of a disk.", json_schema_extra=LIVE
     )
+    pause_seconds: float = Field(
+        5.0,
+        ge=1,
+        le=60,
+        description="How long a guest may stand still while a target that cannot grow in use grows its disk.",
+        json_schema_extra=LIVE,
+    )
 
 
 class Scheduler(Section):

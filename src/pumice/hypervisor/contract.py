@@ -155,8 +155,12 @@ class Hypervisor(Protocol):
         attachment are looked at.
         """
 
-    async def pause(self, server: ServerId) -> None:
-        """Let the guest do nothing until ``resume``. One that is off, or no such machine, is fine."""
+    async def pause(self, server: ServerId, seconds: float = 5.0) -> None:
+        """Let the guest do nothing until ``resume``, or for ``seconds`` at most, whatever the caller does.
+
+        A process that dies in between resumes it after its next start. One that is off, or no such machine, is
+        fine.
+        """
 
     async def resume(self, server: ServerId) -> None:
         """Let a paused guest go on. One that is off, or no such machine, is fine."""

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pumice.hypervisor import pauses
 from pumice.hypervisor.contract import (
     BlockSource,
     Disk,
@@ -55,14 +56,16 @@ class FakeHypervisor:
         self.sources: dict[str, FileSource | IscsiSource | NvmeSource | BlockSource] = {}
         self._directory = directory
         self._host = host
+        self._pauses = pauses.Pauses(self._go_on, directory / "paused" if directory else None)
         self._machines: dict[ServerId, _Known] = {}
         for file in directory.glob("*.json") if directory else ():
             kept = json.loads(file.read_text())
             self._machines[ServerId(file.stem)] = _Known(Power(kept["power"]), kept["disks"])
 
     async def start_up(self) -> None:
-        """Nothing is needed."""
+        """Nothing is needed, but guests that were paused before go on."""
         await self._called("start_up")
+        await self._pauses.recover()
 
     async def connector(self) -> Connector:
         """Always the same one."""
@@ -133,13 +136,18 @@ class FakeHypervisor:
         self._remember(server, known)
         self._forget_secret(disk.attachment)
 
-    async def pause(self, server: ServerId) -> None:
-        """The guest stands still."""
+    async def pause(self, server: ServerId, seconds: float = pauses.SECONDS) -> None:
+        """The guest stands still, under watch."""
         await self._called("pause")
+        await self._pauses.begin(server, seconds)
         self._turn(server, Power.RUNNING, Power.PAUSED)
 
     async def resume(self, server: ServerId) -> None:
-        """The guest goes on."""
+        """The guest goes on, and nobody watches over it any longer."""
+        await self._go_on(server)
+        await self._pauses.end(server)
+
+    async def _go_on(self, server: ServerId) -> None:
         await self._called("resume")
         self._turn(server, Power.PAUSED, Power.RUNNING)
 

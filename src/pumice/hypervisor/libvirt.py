@@ -27,7 +27,7 @@ from weakref import WeakValueDictionary
 
 from pumice.host import qemu_img
 from pumice.host.thread import in_thread
-from pumice.hypervisor import accelerator, console_log, domain_xml, qemu_leftovers
+from pumice.hypervisor import accelerator, console_log, domain_xml, pauses, qemu_leftovers
 from pumice.hypervisor.accelerator import Accelerator
 from pumice.hypervisor.contract import Disk, Machine, Power
 from pumice.hypervisor.libvirt_connection import Connection, LibvirtConnection, load
@@ -82,6 +82,7 @@ class LibvirtHypervisor:
         self._chosen: Accelerator | None = None
         self._libvirt = LibvirtConnection(self._find_daemon)
         self._turns: WeakValueDictionary[ServerId, asyncio.Lock] = WeakValueDictionary()
+        self._pauses = pauses.Pauses(self._go_on, self._state_dir / "paused")
 
     async def start_up(self) -> None:
         """Check that libvirt answers and can run guests, and let it find out what QEMU can do."""
@@ -98,6 +99,8 @@ class LibvirtHypervisor:
             raise Misconfigured(
                 f"{trouble} Start it (systemctl start libvirtd), or set another URI."
             ) from trouble
+        finally:
+            await self._pauses.recover()
 
     async def connector(self) -> Connector:
         """This host's name, address and IQN. The IQN is made at the first call and kept."""
@@ -233,17 +236,22 @@ class LibvirtHypervisor:
 
         await self._change(server, work)
 
-    async def pause(self, server: ServerId) -> None:
-        """Suspend the domain."""
+    async def pause(self, server: ServerId, seconds: float = pauses.SECONDS) -> None:
+        """Suspend the domain, under watch."""
 
         def work(connection: Connection) -> None:
             if (domain := find(connection, server)) and power_of(domain.state()[0]) is Power.RUNNING:
                 domain.suspend()
 
+        await self._pauses.begin(server, seconds)
         await self._change(server, work)
 
     async def resume(self, server: ServerId) -> None:
-        """Resume the domain."""
+        """Resume the domain, and watch over it no longer."""
+        await self._go_on(server)
+        await self._pauses.end(server)
+
+    async def _go_on(self, server: ServerId) -> None:
 
         def work(connection: Connection) -> None:
             if (domain := find(connection, server)) and power_of(domain.state()[0]) is Power.PAUSED:

@@ -36,6 +36,8 @@ class Hands:
     """Take that back: neither image nor bytes are left."""
     detach_seconds: float = 60.0
     """How long a guest may take to let go of a disk."""
+    pause_seconds: float = 5.0
+    """How long a guest may be made to stand still."""
     keep_unknown_days: float = 14.0
     """After how many days bytes that were put aside are given up; 0: never."""
     abandoned_seconds: float = 3600.0

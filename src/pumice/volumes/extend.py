@@ -12,12 +12,14 @@
 the backend holds more than the row says, which harms nobody and is used by the next extend.
 """
 
+import asyncio
+import contextlib
 from dataclasses import dataclass, replace
 
 from pumice.catalog import volume_types
 from pumice.host import luks
 from pumice.hypervisor.contract import disk_named
-from pumice.model.errors import Invalid, InvalidState, NoValidBackend
+from pumice.model.errors import Elsewhere, Invalid, InvalidState, NoValidBackend
 from pumice.model.ids import ServerId, VolumeId, new_id
 from pumice.model.rules import Rules
 from pumice.model.scope import Scope
@@ -30,7 +32,7 @@ from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, sc
 from pumice.operations.places import compute_host, volume_host
 from pumice.scheduler.filters import capacity
 from pumice.scheduler.request import Request
-from pumice.store import attachments, messages, pools, quotas, servers, volumes
+from pumice.store import attachments, clock, messages, pools, quotas, servers, volumes
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
 from pumice.store.turns import in_turn
@@ -170,8 +172,11 @@ def on_compute(op: Operation[ExtendParams]) -> str:
 
 
 async def pause_guest(op: Operation[ExtendParams], hands: Hands) -> None:
-    """Let it do nothing for the moment that the target needs."""
-    await hands.hypervisors[op.params.host or ""].pause(ServerId(op.params.server_id or ""))
+    """Let it do nothing for the moment that the target needs, and no longer: its own host sees to that."""
+    began = await hands.db.read(clock.seconds)
+    hypervisor = hands.hypervisors[op.params.host or ""]
+    await hypervisor.pause(ServerId(op.params.server_id or ""), hands.pause_seconds)
+    op.notes["paused_until"] = began + hands.pause_seconds
 
 
 async def resume_guest(op: Operation[ExtendParams], hands: Hands) -> None:
@@ -180,10 +185,20 @@ async def resume_guest(op: Operation[ExtendParams], hands: Hands) -> None:
 
 
 async def tell_target(op: Operation[ExtendParams], hands: Hands) -> None:
-    """Let initiators see the new size."""
+    """Let initiators see the new size, while the guest stands still if it must.
+
+    Raises ``Elsewhere`` when it goes on, or will before this is done: it is paused once more.
+    """
     host, volume = host_of(op.params.pool), VolumeId(op.params.volume_id)
     device = await hands.backends[host].device(volume, pool_of(op.params.pool))
-    await hands.targets[host].resize(volume, device)
+    if not op.params.pauses:
+        return await hands.targets[host].resize(volume, device)
+    left = op.notes["paused_until"] - await hands.db.read(clock.seconds)
+    if left > 0:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(left):
+                return await hands.targets[host].resize(volume, device)
+    raise Elsewhere("The guest went on before its disk's target had grown.")
 
 
 async def tell_guest(op: Operation[ExtendParams], hands: Hands) -> None:
@@ -221,7 +236,7 @@ EXTEND = Verb(
         Wait("others", at=scheduler, whatever=True),
         Step(claim_growth, undo=give_growth_back, at=scheduler),
         Step(grow_bytes, at=on_backend, timeout=1800),
-        Step(pause_guest, undo=resume_guest, at=on_compute, when=must_pause),
+        Step(pause_guest, undo=resume_guest, at=on_compute, when=must_pause, chooses=True),
         Step(tell_target, at=on_backend, when=is_in_use),
         Step(tell_guest, at=on_compute, when=has_guest),
         Step(publish, at=on_backend),
