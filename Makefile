@@ -1,6 +1,6 @@
 # Pumice. `make run` and `make test` work on a fresh Debian 12 machine, as root or with sudo.
 .DEFAULT_GOAL := help
-.PHONY: help run tour test test-kernel fast costs check format clients failures kill chaos bench lock clean
+.PHONY: help run tour test test-kernel fast costs check format clients failures kill pairs chaos bench lock clean
 
 BIN := .venv/bin
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env)
@@ -59,6 +59,10 @@ failures: ## what the incumbent fails at, repeated here; a table, about five min
 kill: ## kill -9 at every point of every operation, on both databases; a table, about twenty minutes
 	@scripts/setup dev
 	$(AS_ROOT) $(BIN)/python -m tests.kill
+
+pairs: ## every two verbs that can touch one thing, in every order of their steps; a table, some minutes
+	@scripts/setup dev
+	PYTHONPATH=tests:tests/operations $(BIN)/python -m tests.pairs
 
 chaos: ## break whatever can be broken while clients work: make chaos SEED=7 MINUTES=5
 	@scripts/setup dev

@@ -1,0 +1,124 @@
+"""The stage on which two operations meet: set once, and copied for each trial.
+
+volume   free, with two snapshots-worth of history: ``snapshot`` holds "old", it holds "new"
+plain    free, nothing was made of it
+data     in use by ``server``, which boots from ``root``
+outside  connected to a host that is not ours, by ``link``
+"""
+
+import copy
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from fake_world import CONNECTOR, HOST, TENANT, FakeWorld, fake_world
+
+from pumice.attachments import connect
+from pumice.backends.fake import FakeBackend
+from pumice.hypervisor.fake import FakeHypervisor
+from pumice.model.ids import VolumeId
+from pumice.operations.course import no_faults
+from pumice.operations.harness import quiet, working
+from pumice.servers import attach_volume, power
+from pumice.store import tables
+from pumice.store.database import Transaction
+from pumice.volumes.snapshots import create as create_snapshot
+
+Stage = dict[str, str]
+ONE = f"{HOST}@one"
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A stage that was set, to be copied."""
+
+    file: Path
+    stage: Stage
+    image: bytes
+    backends: dict[str, FakeBackend]
+    machines: FakeHypervisor
+    target: dict[str, Any]
+
+
+async def begin_snapshot(world: FakeWorld, volume_id: str) -> str:
+    """Ask for a snapshot, in use or not; its id."""
+
+    def work(tx: Transaction) -> str:
+        return create_snapshot.accept(
+            tx, TENANT, volume_id, name=None, description=None, metadata={}, in_use=True, rules=world.rules
+        ).id
+
+    return await world.db.write(work)
+
+
+async def set_stage(folder: Path) -> Scene:
+    """Set it, in a folder that remains."""
+    file = folder / "stage.db"
+    async with fake_world({ONE: FakeBackend(("a",))}, grows_in_use=False) as world:
+        async with working(world, "stage", no_faults):
+            names = ("volume", "plain", "root", "data", "outside", "asleep")
+            stage = {name: await world.a_volume() for name in names}
+            stage["image"] = await world.an_image()
+            stage["server"] = await world.a_server(stage["root"])
+            stage["off"] = await world.a_server(stage["asleep"])
+            await world.db.write(power.accept_stop, TENANT, stage["off"])
+            await world.db.write(attach_volume.accept, TENANT, stage["server"], stage["data"])
+            world.backends[ONE].write(VolumeId(stage["volume"]), "old")
+            stage["snapshot"] = await begin_snapshot(world, stage["volume"])
+            link, _ = await world.db.write(
+                lambda tx: connect.accept_new(
+                    tx, TENANT, stage["outside"], server_id=None, mode="rw", connector=dict(CONNECTOR)
+                )
+            )
+            stage["link"] = link.id
+            await quiet(world)
+        for name in names:
+            world.backends[ONE].write(VolumeId(stage[name]), "new" if name == "volume" else name)
+        assert await world.breaches() == []
+        await world.db.write(lambda tx: tx.execute(sa.delete(tables.operations)) and None)
+        await world.db.write(lambda tx: tx.execute(sa.delete(tables.operation_lines)) and None)
+        await world.db.write(lambda tx: tx.execute(sa.text("SELECT 1")) and None)
+        image = world.hands.image_path(stage["image"]).read_bytes()
+        kept = world.backends, world.machines, dict(world.target.__dict__)
+        await world.db.close()
+        shutil.copy(world.db.path, file)  # type: ignore[attr-defined]
+    return Scene(file, stage, image, *kept)
+
+
+@asynccontextmanager
+async def copied(scene: Scene, folder: Path) -> AsyncIterator[tuple[FakeWorld, Stage]]:
+    """A world of its own for one trial. An image that is made of a volume has its word."""
+    file = folder / "trial.db"
+    for old in folder.glob("trial.db*"):
+        old.unlink()
+    shutil.copy(scene.file, file)
+    backends, machines = copy.deepcopy(scene.backends), copy.deepcopy(scene.machines)
+    async with fake_world(backends, database_url=f"sqlite:///{file}", machines=machines) as world:
+        world.target.__dict__.update(copy.deepcopy(scene.target))
+        world.hands.image_path(scene.stage["image"]).write_bytes(scene.image)
+        world.hands = replace(world.hands, keep_image=_keeper(world, backends[ONE]), drop_image=_drop)
+        yield world, dict(scene.stage)
+
+
+IMAGES: dict[str, str] = {}
+"""The words of the images that were made of volumes."""
+
+
+def _keeper(world: FakeWorld, backend: FakeBackend) -> Callable[[str, Any], Awaitable[None]]:
+    o = tables.operations.c
+
+    async def keep(image_id: str, _fill: object) -> None:
+        query = sa.select(o.params).where(o.kind == "volume.upload")
+        asked = await world.db.read(lambda tx: tx.execute(query).scalars().all())
+        volume_id = next(one["volume_id"] for one in asked if one["image_id"] == image_id)
+        IMAGES[image_id] = backend.contents()[volume_id]
+
+    return keep
+
+
+async def _drop(image_id: str) -> None:
+    IMAGES.pop(image_id, None)

@@ -1,0 +1,244 @@
+"""For each verb: how a tenant begins it on the stage, and what it makes of the bytes.
+
+A new verb joins by a line in ``STORIES``. Two meet if they touch one thing; a story that makes something is met
+by every story that could touch what it makes.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fake_world import CONNECTOR, FLAVOR, HOST, TENANT, FakeWorld
+from tests.pairs.stage import Stage, begin_snapshot
+
+from pumice.attachments import connect, disconnect, renew
+from pumice.model.scope import HOUSE
+from pumice.servers import attach_volume, boot, console, detach_volume, power, repair_disks
+from pumice.servers import delete as delete_server
+from pumice.store import attachments
+from pumice.store.database import Transaction
+from pumice.volumes import (
+    create,
+    delete,
+    delete_with_snapshots,
+    extend,
+    manage,
+    revert,
+    strangers,
+    unmanage,
+    upload,
+)
+from pumice.volumes.snapshots import delete as delete_snapshot
+
+Words = dict[str, str]
+"""What the volumes, snapshots and images hold, by id; and the strangers, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One verb on one thing of the stage."""
+
+    kind: str
+    on: str
+    """The thing that it is about, by its name on the stage."""
+    begin: Callable[[FakeWorld, Stage, str], Awaitable[str | None]]
+    """Told the thing's id. The id of the other thing that it is about: what it makes, say."""
+    bytes_become: Callable[[Words, str, str], None] = lambda *_: None
+    """What is in ``words`` afterwards; told the ids of the thing and of the other."""
+    makes: str = ""
+    """The name on the stage of a thing that is like the one it makes."""
+    also: frozenset[str] = frozenset()
+    """What else it touches."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.kind} ({self.on})"
+
+    def of(self, thing: str) -> "Story":
+        """The same story of another thing."""
+        return replace(self, on=thing)
+
+
+def asks(accept: Callable[..., Any], *args: Any) -> Callable[[FakeWorld, Stage, str], Awaitable[None]]:
+    """A verb that is asked for by a thing's id and nothing else."""
+
+    async def begin(world: FakeWorld, stage: Stage, thing: str) -> None:
+        await world.db.write(accept, TENANT, thing, *args)
+
+    return begin
+
+
+def creates(**wanted: Any) -> Callable[[FakeWorld, Stage, str], Awaitable[str]]:
+    async def begin(world: FakeWorld, stage: Stage, thing: str) -> str:
+        asked = create.Wanted(**{name: value or thing for name, value in wanted.items()})
+        return (await world.db.write(create.accept, TENANT, asked, world.rules)).id
+
+    return begin
+
+
+async def snapshots(world: FakeWorld, stage: Stage, thing: str) -> str:
+    return await begin_snapshot(world, thing)
+
+
+async def extends(world: FakeWorld, stage: Stage, thing: str) -> None:
+    await world.db.write(lambda tx: extend.accept(tx, TENANT, thing, 3, world.rules, in_use=True))
+
+
+async def reverts(world: FakeWorld, stage: Stage, thing: str) -> str:
+    await world.db.write(revert.accept, TENANT, thing, stage["snapshot"])
+    return stage["snapshot"]
+
+
+async def uploads(world: FakeWorld, stage: Stage, thing: str) -> str:
+    wanted = upload.Wanted("image", "raw")
+    return (await world.db.write(lambda tx: upload.accept(tx, TENANT, thing, wanted, in_use=True)))[1].id
+
+
+async def manages(world: FakeWorld, stage: Stage, thing: str) -> str:
+    asked = manage.Existing(pool=f"{HOST}@one#a", name="stranger")
+    return (await world.db.write(manage.accept, TENANT, asked, world.rules)).id
+
+
+async def lists_strangers(world: FakeWorld, stage: Stage, thing: str) -> None:
+    await world.db.write(strangers.accept, TENANT, f"{HOST}@one")
+
+
+async def deletes_when_free(world: FakeWorld, stage: Stage, thing: str) -> None:
+    await world.db.write(delete.accept_when_free, thing)
+
+
+async def connects(world: FakeWorld, stage: Stage, thing: str) -> None:
+    def work(tx: Transaction) -> None:
+        connect.accept_new(tx, TENANT, thing, server_id=None, mode="rw", connector=dict(CONNECTOR))
+
+    await world.db.write(work)
+
+
+async def disconnects(world: FakeWorld, stage: Stage, thing: str) -> None:
+    def work(tx: Transaction) -> None:
+        disconnect.accept(tx, HOUSE, attachments.of_volume(tx, thing)[0])
+
+    await world.db.write(work)
+
+
+async def renews(world: FakeWorld, stage: Stage, thing: str) -> None:
+    def work(tx: Transaction) -> None:
+        for link in attachments.of_volume(tx, thing):
+            renew.accept(tx, HOUSE, link, dict(CONNECTOR))
+
+    await world.db.write(work)
+
+
+def boots(disk: Callable[[str], boot.DiskWanted]) -> Callable[[FakeWorld, Stage, str], Awaitable[None]]:
+    async def begin(world: FakeWorld, stage: Stage, thing: str) -> None:
+        asked = boot.ServerWanted(name="other", flavor=FLAVOR, disks=[disk(thing)])
+        await world.db.write(boot.accept, TENANT, asked, world.rules)
+
+    return begin
+
+
+async def attaches(world: FakeWorld, stage: Stage, thing: str) -> None:
+    await world.db.write(attach_volume.accept, TENANT, stage["server"], thing)
+
+
+async def detaches(world: FakeWorld, stage: Stage, thing: str) -> None:
+    await world.db.write(detach_volume.accept, TENANT, stage["server"], thing)
+
+
+async def repairs(world: FakeWorld, stage: Stage, thing: str) -> None:
+    await world.db.write(repair_disks.accept, thing)
+
+
+def reboots(*, hard: bool) -> Callable[[FakeWorld, Stage, str], Awaitable[None]]:
+    async def begin(world: FakeWorld, stage: Stage, thing: str) -> None:
+        await world.db.write(lambda tx: power.accept_reboot(tx, TENANT, thing, hard=hard))
+
+    return begin
+
+
+def copies(words: Words, thing: str, made: str) -> None:
+    words[made] = words[thing]
+
+
+def takes(words: Words, thing: str, source: str) -> None:
+    words[thing] = words[source]
+
+
+def forgets(words: Words, thing: str, made: str) -> None:
+    words.pop(thing, None)
+
+
+def lets_go(words: Words, thing: str, made: str) -> None:
+    words[f"unmanaged-{thing}"] = words.pop(thing)
+
+
+SNAPSHOT = frozenset({"snapshot"})
+SERVER = frozenset({"server"})
+ON_A_VOLUME = (
+    Story("volume.create", "volume", creates(source_volid=None), copies, makes="plain"),
+    Story("volume.delete", "volume", asks(delete.accept), forgets),
+    Story("volume.delete_when_free", "volume", deletes_when_free, forgets),
+    Story("volume.extend", "volume", extends),
+    Story("volume.unmanage", "volume", asks(unmanage.accept), lets_go),
+    Story("volume.upload", "volume", uploads, copies),
+    Story("snapshot.create", "volume", snapshots, copies, makes="snapshot"),
+    Story("attachment.connect", "volume", connects),
+    Story("server.attach_volume", "volume", attaches, also=SERVER),
+    Story("server.boot", "volume", boots(lambda thing: boot.DiskWanted(boot_index=0, volume_id=thing))),
+)
+WITH_A_SNAPSHOT = (
+    Story("volume.revert", "volume", reverts, takes, also=SNAPSHOT),
+    Story("volume.delete_with_snapshots", "volume", asks(delete_with_snapshots.accept), also=SNAPSHOT),
+)
+ON_A_SNAPSHOT = (
+    Story("snapshot.delete", "snapshot", asks(delete_snapshot.accept), forgets),
+    Story("volume.create", "snapshot", creates(snapshot_id=None), copies, makes="plain"),
+)
+IN_USE = frozenset(
+    {"volume.create", "volume.extend", "volume.upload", "snapshot.create", "volume.delete_when_free"}
+)
+STORIES: tuple[Story, ...] = (
+    *ON_A_VOLUME,
+    *(story.of("plain") for story in ON_A_VOLUME),
+    *(replace(story.of("data"), also=SERVER) for story in ON_A_VOLUME if story.kind in IN_USE),
+    *WITH_A_SNAPSHOT,
+    *ON_A_SNAPSHOT,
+    Story("volume.create", "nothing", creates(size=2), makes="plain"),
+    Story("server.boot", "image", boots(lambda image: boot.DiskWanted(
+        boot_index=0, new_volume=create.Wanted(size=1, image_id=image), delete_on_termination=True
+    ))),
+    Story("volume.manage", "pool", manages, makes="plain"),
+    Story("pool.strangers", "pool", lists_strangers),
+    Story("attachment.disconnect", "outside", disconnects),
+    Story("attachment.renew", "outside", renews),
+    Story("volume.extend", "outside", extends),
+    Story("attachment.renew", "data", renews),
+    Story("server.detach_volume", "data", detaches, also=SERVER),
+    Story("server.delete", "server", asks(delete_server.accept), also=frozenset({"data", "root"})),
+    Story("server.stop", "server", asks(power.accept_stop)),
+    Story("server.start", "server", asks(power.accept_start)),
+    Story("server.start", "off", asks(power.accept_start)),
+    Story("server.hard_reboot", "off", reboots(hard=True)),
+    Story("server.delete", "off", asks(delete_server.accept)),
+    Story("server.reboot", "server", reboots(hard=False)),
+    Story("server.hard_reboot", "server", reboots(hard=True)),
+    Story("server.repair_disks", "server", repairs),
+    Story("server.console", "server", asks(console.accept, 10)),
+)  # fmt: skip
+
+
+def pairs() -> list[tuple[Story, Story]]:
+    """Every ordered pair that can meet: on one thing of the stage, or the second on what the first makes."""
+    met = [
+        (first, second)
+        for first in STORIES
+        for second in STORIES
+        if {first.on, *first.also} & {second.on, *second.also}
+    ]
+    met += [
+        (first, second.of("made"))
+        for first in STORIES
+        for second in (ON_A_VOLUME if first.makes == "plain" else ON_A_SNAPSHOT if first.makes else ())
+    ]
+    return met
