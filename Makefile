@@ -4,7 +4,7 @@
 
 BIN := .venv/bin
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env)
-PYTEST := $(BIN)/pytest -n 3
+PYTEST := $(BIN)/pytest -n 4
 # Tests start hundreds of processes: let Python keep its bytecode, whatever the environment says.
 export PYTHONDONTWRITEBYTECODE :=
 LOCK := $(BIN)/uv pip compile pyproject.toml -q --python-version 3.11 --generate-hashes --no-header --no-annotate

@@ -18,6 +18,12 @@ def test_a_file_that_nobody_has_measured_comes_first() -> None:
     assert dearest(["old.py", "new.py"], {"old.py": Cost(1, 9, 9)}, waiting=False) == "new.py"
 
 
+def test_one_guest_of_the_kernel_lane_runs_at_a_time_as_long_as_there_is_other_work() -> None:
+    lane, other = "tests/kernel/test_a.py", "tests/store/test_b.py"
+    assert dearest([lane, other], {}, waiting=False, under_way=["tests/kernel/test_c.py"]) == other
+    assert dearest([lane], {}, waiting=False, under_way=["tests/kernel/test_c.py"]) == lane
+
+
 def test_a_long_file_is_several_units_and_any_other_is_one() -> None:
     for file, parts in PARTS.items():
         assert len({unit(f"{file}::test[{number}]") for number in range(1000)}) == parts
