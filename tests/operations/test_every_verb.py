@@ -365,7 +365,7 @@ scenario(disconnect.DISCONNECT, a_connection, begin_disconnect, check_disconnect
 
 async def begin_renew(world: FakeWorld, stage: Stage) -> str:
     def accept(tx: Any) -> Any:
-        return renew.accept(tx, TENANT, attachments.get(tx, TENANT, stage["link"]), dict(CONNECTOR))
+        return renew.accept(tx, TENANT, attachments.get(tx, TENANT, stage["link"]), Connector.parse(CONNECTOR))
 
     return str(await world.db.write(accept))
 

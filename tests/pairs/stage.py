@@ -20,6 +20,7 @@ from fake_world import CONNECTOR, HOST, TENANT, FakeWorld, fake_world
 from pumice.attachments import connect
 from pumice.backends.fake import FakeBackend
 from pumice.hypervisor.fake import FakeHypervisor
+from pumice.model.connector import Connector
 from pumice.model.ids import VolumeId
 from pumice.operations.course import no_faults
 from pumice.operations.harness import quiet, working
@@ -71,7 +72,12 @@ async def set_stage(folder: Path) -> Scene:
             stage["snapshot"] = await begin_snapshot(world, stage["volume"])
             link, _ = await world.db.write(
                 lambda tx: connect.accept_new(
-                    tx, TENANT, stage["outside"], server_id=None, mode="rw", connector=dict(CONNECTOR)
+                    tx,
+                    TENANT,
+                    stage["outside"],
+                    server_id=None,
+                    mode="rw",
+                    connector=Connector.parse(CONNECTOR),
                 )
             )
             stage["link"] = link.id

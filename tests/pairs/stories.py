@@ -12,6 +12,7 @@ from fake_world import CONNECTOR, FLAVOR, HOST, TENANT, FakeWorld
 from tests.pairs.stage import Stage, begin_snapshot
 
 from pumice.attachments import connect, disconnect, renew
+from pumice.model.connector import Connector
 from pumice.model.scope import HOUSE
 from pumice.servers import attach_volume, boot, console, detach_volume, power, repair_disks
 from pumice.servers import delete as delete_server
@@ -110,7 +111,7 @@ async def deletes_when_free(world: FakeWorld, stage: Stage, thing: str) -> None:
 
 async def connects(world: FakeWorld, stage: Stage, thing: str) -> None:
     def work(tx: Transaction) -> None:
-        connect.accept_new(tx, TENANT, thing, server_id=None, mode="rw", connector=dict(CONNECTOR))
+        connect.accept_new(tx, TENANT, thing, server_id=None, mode="rw", connector=Connector.parse(CONNECTOR))
 
     await world.db.write(work)
 
@@ -125,7 +126,7 @@ async def disconnects(world: FakeWorld, stage: Stage, thing: str) -> None:
 async def renews(world: FakeWorld, stage: Stage, thing: str) -> None:
     def work(tx: Transaction) -> None:
         for link in attachments.of_volume(tx, thing):
-            renew.accept(tx, HOUSE, link, dict(CONNECTOR))
+            renew.accept(tx, HOUSE, link, Connector.parse(CONNECTOR))
 
     await world.db.write(work)
 
