@@ -153,6 +153,18 @@ async def lease_by_a_clock_that_was_wrong(scene: Scene) -> str:
     return await _leased(scene, time.time() + 10 * 365 * 86400)
 
 
+async def hold_of_an_operation_that_has_ended(scene: Scene) -> str:
+    ended = {"thing": scene.free, "operation_id": new_id(), "mode": "read"}
+    await scene.world.db.write(lambda tx: tx.execute(sa.insert(tables.operation_holds), ended) and None)
+    return f"operation {ended['operation_id']} has ended and still holds something"
+
+
+async def operation_that_holds_nothing(scene: Scene) -> str:
+    volume = await scene.world.db.write(create.accept, TENANT, create.Wanted(size=1), scene.world.rules)
+    await scene.update(tables.operations, volume.operation_id or "", hold=None)
+    return f"volume {volume.id} is not held by the operation at work on it (volume.create)"
+
+
 # --- outside ----------------------------------------------------------------------------------------
 
 
@@ -264,6 +276,8 @@ MENDED: list[Breach] = [
     operation_that_waits_for_nobody,
     lease_that_ended_long_ago,
     lease_by_a_clock_that_was_wrong,
+    hold_of_an_operation_that_has_ended,
+    operation_that_holds_nothing,
     bytes_without_volume,
     bytes_in_another_pool,
     bytes_of_nobody_known,

@@ -118,7 +118,7 @@ async def connects(world: FakeWorld, stage: Stage, thing: str) -> None:
 
 async def disconnects(world: FakeWorld, stage: Stage, thing: str) -> None:
     def work(tx: Transaction) -> None:
-        disconnect.accept(tx, HOUSE, attachments.of_volume(tx, thing)[0])
+        disconnect.accept(tx, HOUSE, attachments.get(tx, TENANT, stage["link"]))
 
     await world.db.write(work)
 

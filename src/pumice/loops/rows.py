@@ -205,7 +205,8 @@ def _end_holds(tx: Transaction, operation_id: str) -> str:
 
 def _hold(tx: Transaction, thing: str) -> str:
     """As what nothing else goes together with: who began it says no more than that it is at work."""
-    for row in (volumes.find(tx, thing), snapshots.find(tx, thing), attachments.find(tx, thing)):
+    for find in (volumes.find, snapshots.find, attachments.find, servers.find):
+        row = find(tx, thing)
         if row is not None and row.operation_id is not None:
             holds.insert(tx, row.operation_id, {thing: Mode.CHANGE})
     return "it is held"

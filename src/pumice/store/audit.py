@@ -224,7 +224,12 @@ def _not_held(tx: Transaction) -> list[Wrong]:
     """What an operation under way is about, and does not hold: another might begin on it."""
     h, o = HELD.subquery().c, operations.c
     wrong = []
-    for name, table in (("volume", volumes), ("snapshot", snapshots), ("attachment", attachments)):
+    for name, table in (
+        ("volume", volumes),
+        ("snapshot", snapshots),
+        ("attachment", attachments),
+        ("server", servers),
+    ):
         held = sa.exists().where(h.thing == table.c.id, h.operation_id == table.c.operation_id)
         unheld = (
             sa.select(table.c.id, o.kind)
