@@ -1,7 +1,6 @@
 """From the settings to the drivers: the only place that knows every driver by name."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -15,12 +14,14 @@ from pumice.app.settings import BackendSettings, Settings
 from pumice.backends.contract import Backend
 from pumice.backends.slow import slow
 from pumice.backends.targets.contract import Target
+from pumice.host.bulkhead import Bulkheads
 from pumice.hypervisor.contract import Hypervisor
 from pumice.images import from_volume
 from pumice.images.files import ImageFiles
-from pumice.model.errors import Conflict, Misconfigured, PumiceError
+from pumice.model.errors import Conflict, Misconfigured
 from pumice.model.ids import ImageId
 from pumice.operations.hands import Hands
+from pumice.operations.places import compute_host, volume_host
 from pumice.store.database import Database
 
 logger = structlog.get_logger(__name__)
@@ -155,39 +156,32 @@ def build(settings: Settings, db: Database, images: ImageFiles, roles: Collectio
     delays: dict[str, float] = {}
     for it in backends.values():
         delays[it.target] = max(it.delay, delays.get(it.target, 0.0))
-    targets = {kind: slow(target(settings, kind, daemons), delay) for kind, delay in delays.items()}
+    bulkheads = Bulkheads()
+    targets = {
+        kind: bulkheads.at(f"target {kind}").walled(slow(target(settings, kind, daemons), delay))
+        for kind, delay in delays.items()
+    }
     machine = hypervisor(settings, daemons) if Role.COMPUTE in roles else None
+    machines = {settings.host: machine} if machine else {}
     places = {settings.place(name): (name, it) for name, it in backends.items()}
     hands = Hands(
         db,
         image_path=lambda image_id: images.path(ImageId(image_id)),
         keep_image=partial(from_volume.keep, db, images),
         drop_image=partial(from_volume.drop, db, images),
-        backends={place: slow(backend(settings, name, it), it.delay) for place, (name, it) in places.items()},
+        backends={
+            place: bulkheads.at(volume_host(place)).walled(slow(backend(settings, name, it), it.delay))
+            for place, (name, it) in places.items()
+        },
         targets={place: targets[it.target] for place, (_, it) in places.items()},
-        hypervisors={settings.host: machine} if machine else {},
+        hypervisors={host: bulkheads.at(compute_host(host)).walled(it) for host, it in machines.items()},
+        bulkheads=bulkheads,
         detach_seconds=settings.compute.detach_seconds,
         pause_seconds=settings.compute.pause_seconds,
         keep_unknown_days=settings.repair.keep_unknown_days,
         abandoned_seconds=settings.repair.abandoned_seconds,
     )
     return Drivers(hands, daemons)
-
-
-async def start(the: Hands) -> None:
-    """Start every driver, all at once. One that cannot is named in the log; the rest works without it."""
-    jobs = [_start(place, driver.driver, driver.start) for place, driver in the.backends.items()]
-    different = {id(driver): (place, driver) for place, driver in the.targets.items()}
-    jobs += [_start(place, driver.driver, driver.start) for place, driver in different.values()]
-    jobs += [_start(host, driver.driver, driver.start_up) for host, driver in the.hypervisors.items()]
-    await asyncio.gather(*jobs)
-
-
-async def _start(place: str, driver: str, begin: Callable[[], Awaitable[None]]) -> None:
-    try:
-        await begin()
-    except PumiceError as error:
-        logger.error("driver.unusable", place=place, driver=driver, error=str(error))
 
 
 async def stop_daemons(daemons: list[Daemon], *, force: bool) -> None:

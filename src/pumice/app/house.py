@@ -17,6 +17,7 @@ from pumice.api.house import House
 from pumice.app import drivers
 from pumice.app.drivers import Daemon
 from pumice.app.faults import fault_point
+from pumice.app.openings import Openings
 from pumice.app.passwords import first_passwords, known_passwords, true_ones
 from pumice.app.roles import EVERY, Role, refuse_alone, take_name
 from pumice.app.settings import Settings
@@ -35,7 +36,7 @@ from pumice.model.meter import Meter
 from pumice.model.rules import Rules
 from pumice.operations.endings import Endings
 from pumice.operations.hands import Hands
-from pumice.operations.places import SCHEDULER, compute_host, volume_host
+from pumice.operations.places import SCHEDULER
 from pumice.operations.runner import Runner
 from pumice.store import hosts, schema
 from pumice.store.database import Database, Transaction, alone, open_database
@@ -82,12 +83,25 @@ class Whole:
         """Carry operations and run the loops until ``stopping``."""
         hearts = self._hearts()
         repairs = self._repairs()
-        await drivers.start(self.hands)
-        await hearts.beat()
-        await repairs[audit.EXPORTS].run()  # guests wait for what a restart lost
+        openings = Openings(self.hands)
+        hearts.closed |= openings.places
+        self.runner.opening |= openings.places
+
+        async def opened(place: str) -> None:
+            hearts.closed.discard(place)
+            await hearts.pulse()
+            self.runner.open(place)
+            logger.info("place.opened", place=place)
+
+        async def repair(look: audit.Look) -> None:
+            if look is not audit.ROWS:
+                await openings.all_tried()
+            await every(look.seconds, repairs[look].run, look.name)
+
         loops = [
-            every(heartbeats.SECONDS, hearts.beat, "heartbeats"),
-            *(every(look.seconds, repair.run, look.name) for look, repair in repairs.items()),
+            openings.run(opened, self.runner.has_tried),
+            every(heartbeats.SECONDS, hearts.pulse, "heartbeats"),
+            *(repair(look) for look in repairs),
         ]
         if Role.SCHEDULER in self.roles:
             overdue = deadlines.Deadlines(self.db, self.runner.course, self.meter)
@@ -182,14 +196,13 @@ async def _build(settings: Settings, roles: frozenset[Role], db: Database, meter
     hands = driven.hands
     tokens = LocalTokens(db, lifetime=settings.identity.token_hours * 3600)
     house = House(db=db, endings=Endings(db), tokens=tokens, rules=rules, meter=meter)
-    places = [*map(volume_host, hands.backends), *map(compute_host, hands.hypervisors)]
     runner = Runner(
         db,
         VERBS,
         hands,
         host=name,
         boot=new_id(),
-        places=[SCHEDULER, *places] if Role.SCHEDULER in roles else places,
+        places=[SCHEDULER] if Role.SCHEDULER in roles else [],
         rules=rules,
         workers=settings.operations.workers,
         lease=settings.operations.lease_seconds,

@@ -1,7 +1,6 @@
 """``pumice operations``: the log, told to a person at a terminal. Works beside a Pumice that is running."""
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,7 +18,7 @@ from pumice.model.rules import Rules
 from pumice.operations import retry as again
 from pumice.operations.operation import Verb
 from pumice.operations.retry import Retried
-from pumice.store import names
+from pumice.store import clock, names
 from pumice.store import operations as log
 from pumice.store.columns import now
 from pumice.store.database import Transaction
@@ -92,7 +91,7 @@ def found(tx: Transaction, which: Which) -> Found:
         limit=100_000 if which.stuck else which.limit,
     )
     if which.stuck:
-        at = time.time()
+        at = clock.time()
         rows = [row for row in rows if why_stuck(row, at)]
     rows = rows[: which.limit]
     if which.kind and not rows:
@@ -153,7 +152,7 @@ def print_list(settings: Settings, which: Which, *, as_json: bool, wide: bool) -
         return
     place = ("place",) if wide else ()
     shown = table("id", "kind", "subject", "project", "state", "step", *place, "begun", "seconds", "told")
-    at = time.time()
+    at = clock.time()
 
     def short(known: str) -> str:
         return known if wide else known[:SHORT]

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,10 @@ async def _serve(settings: Settings, roles: frozenset[Role], shared: "Shared | N
             systemd.ready("Settings were read again")
         systemd.stopping()
     logger.info("stopped")
+    if left := [f"{it.call} at {it.place}" for it in serving.whole.hands.bulkheads.left]:
+        logger.warning("stopped.with_calls_that_hang", calls=left)
+        sys.stdout.flush()
+        os._exit(0)  # nobody waits for what the kernel does not let end
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ stops nothing: what watches the work must never keep it from being done.
 import asyncio
 import contextlib
 import socket
-import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from pumice.app.metrics import Metrics, build_info, gauge
 from pumice.app.roles import Role
 from pumice.app.settings import Settings
 from pumice.model.errors import PumiceError
+from pumice.store import clock
 from pumice.store.census import Census, census
 from pumice.store.columns import now
 from pumice.store.database import MISSED
@@ -80,7 +80,7 @@ async def gauges(whole: Whole) -> "list[Metric]":
     if whole.roles & {Role.API, Role.SCHEDULER}:
         try:
             async with asyncio.timeout(health.ANSWER_SECONDS):
-                found += of_log(await whole.db.read(census, time.time()))
+                found += of_log(await whole.db.read(census, clock.time()))
         except (TimeoutError, PumiceError):
             answers = False
         found.append(gauge("pumice_database_up", "Whether the log could be read.", (), {(): float(answers)}))

@@ -36,6 +36,7 @@ from pumice.backends.contract import ImageFile, Inventory, Piece, PoolFacts, Pro
 from pumice.host import qemu_img
 from pumice.host.durable import sync
 from pumice.host.thread import in_thread
+from pumice.host.turn import Turns
 from pumice.model.errors import Elsewhere, Invalid, Misconfigured, NotFound, Trouble
 from pumice.model.ids import SnapshotId, VolumeId, is_canonical
 from pumice.model.units import GIB
@@ -74,7 +75,7 @@ class FilesBackend:
         self._reserved_percentage = reserved_percentage
         self._capacity_gb = capacity_gb
         self._convert_timeout = convert_timeout
-        self._turn_to_copy = asyncio.Semaphore(copies_at_once)
+        self._turn_to_copy = Turns(copies_at_once)
         self._locks: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
 
     async def start(self) -> None:
@@ -122,7 +123,7 @@ class FilesBackend:
         async def convert(part: Path) -> None:
             require_fits(image, size)
             await in_thread(os.truncate, part, size * GIB)
-            async with self._turn_to_copy:
+            async with self._turn_to_copy.take():
                 await qemu_img.convert(
                     image.path,
                     image.format,
@@ -271,7 +272,7 @@ class FilesBackend:
         async def clone(part: Path) -> None:
             try:
                 if not await in_thread(sparse.share, origin, part):
-                    async with self._turn_to_copy:
+                    async with self._turn_to_copy.take():
                         await self._copy(origin, part, progress)
             except FileNotFoundError:
                 raise missing from None

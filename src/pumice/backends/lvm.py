@@ -26,6 +26,7 @@ from pumice.backends.lvm_group import LogicalVolume, VolumeGroup
 from pumice.backends.lvm_layout import Layout
 from pumice.host import block_device, qemu_img
 from pumice.host.thread import in_thread
+from pumice.host.turn import Turns
 from pumice.model.errors import Conflict, Elsewhere, Invalid, NotFound, Trouble
 from pumice.model.ids import SnapshotId, VolumeId, is_canonical
 from pumice.model.units import GIB, gib_to_hold
@@ -63,7 +64,7 @@ class LvmBackend:
         self._max_over_subscription_ratio = max_over_subscription_ratio
         self._reserved_percentage = reserved_percentage
         self._convert_timeout = convert_timeout
-        self._turn_to_convert = asyncio.Semaphore(copies_at_once)
+        self._turn_to_convert = Turns(copies_at_once)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def start(self) -> None:
@@ -113,7 +114,7 @@ class LvmBackend:
         name = self._name("volume", volume, pool)
 
         async def convert(device: Path, reads_as_zeroes: bool) -> None:
-            async with self._turn_to_convert:
+            async with self._turn_to_convert.take():
                 await qemu_img.convert(
                     *(image.path, image.format, device),
                     virtual_size=image.virtual_size,

@@ -11,13 +11,13 @@ A copy is of one moment, also of a volume in use: a classic snapshot stands stil
 takes. It needs as much free space as its origin; while it lasts, the origin cannot be extended.
 """
 
-import asyncio
 from typing import Literal
 
 from pumice.backends.contract import Progress, no_progress
 from pumice.backends.lvm_group import LogicalVolume, VolumeGroup
 from pumice.backends.lvm_layout import Convert, Space
 from pumice.host import block_device, qemu_img
+from pumice.host.turn import Turns
 from pumice.model.units import GIB, MIB
 
 Wipe = Literal["zero", "discard", "none"]
@@ -44,7 +44,7 @@ class ThickLayout:
         self._wipe = wipe
         self._mib_per_second = mib_per_second
         self._copy_timeout = copy_timeout
-        self._turn_to_copy = asyncio.Semaphore(copies_at_once)
+        self._turn_to_copy = Turns(copies_at_once)
 
     async def start(self) -> None:
         pass
@@ -63,7 +63,7 @@ class ThickLayout:
         words = ("--snapshot", "--extents", "100%ORIGIN", "--name", moment)
         await self._group.change("lvcreate", *words, self._group.of(source.name))
         length = min(size, source.size)
-        async with self._turn_to_copy:
+        async with self._turn_to_copy.take():
             devices = (self._group.device(moment), self._group.device(part))
             await qemu_img.copy(*devices, length=length, progress=progress, timeout=self._copy_timeout)
         await self._zero(part, length, size)

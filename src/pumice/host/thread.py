@@ -1,29 +1,114 @@
-"""Run blocking work in a thread that is never left behind.
+"""Run blocking work in a thread that is never left behind, nor in the way of another place's.
 
 A thread cannot be interrupted. A caller that is cancelled and goes away while its thread still works would
 let go of its locks too early, and the thread would finish something that somebody else has begun to undo. So
 a cancelled caller first waits for the thread; long work is handed a ``stop`` event to look at between steps.
+Whoever cannot wait for so long leaves the caller behind, locks and all (``bulkhead.py``).
+
+Threads belong to a place: a disk that hangs uses up its own, and no others. They are daemons, so that one that
+the kernel holds does not keep the process from ending.
 """
 
 import asyncio
+import contextvars
 import threading
 from asyncio import Future
-from collections.abc import Callable
-from contextlib import suppress
-from typing import TypeVar, TypeVarTuple
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar, TypeVarTuple
 
 Result = TypeVar("Result")
 Arguments = TypeVarTuple("Arguments")
+
+MOST = 8
+IDLE_SECONDS = 10.0
+
+
+class Threads:
+    """At most ``most`` threads; each is begun when it is needed, and ends when it was idle for a while."""
+
+    def __init__(self, name: str, most: int = MOST) -> None:
+        self._name = name
+        self._most = most
+        self._jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._running = 0
+        self._idle = 0
+
+    def run(self, work: Callable[[*Arguments], Result], *arguments: *Arguments) -> "Future[Result]":
+        """Do ``work`` in one of the threads, in its caller's context, when one is free."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
+        context = contextvars.copy_context()
+
+        def job() -> None:
+            if future.cancelled():
+                return
+            result, error = None, None
+            try:
+                result = context.run(work, *arguments)
+            except BaseException as failure:  # handed to the caller, whatever it is
+                error = failure
+            with suppress(RuntimeError):  # the loop was closed, and nobody waits any more
+                loop.call_soon_threadsafe(_settle, future, result, error)
+
+        with self._lock:
+            self._jobs.put(job)
+            if self._idle < self._jobs.qsize() and self._running < self._most:
+                self._running += 1
+                threading.Thread(target=self._work, name=self._name, daemon=True).start()
+        return future
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                self._idle += 1
+            try:
+                job = self._jobs.get(timeout=IDLE_SECONDS)
+            except Empty:
+                job = None
+            with self._lock:
+                self._idle -= 1
+                if job is None and self._jobs.empty():
+                    self._running -= 1
+                    return
+            if job is not None:
+                job()
+
+
+def _settle(future: "Future[Any]", result: object, error: BaseException | None) -> None:
+    if future.cancelled():
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(result)
+
+
+_HOUSE = Threads("house")
+"""For what belongs to no place."""
+_threads: contextvars.ContextVar[Threads | None] = contextvars.ContextVar("_threads", default=None)
+
+
+@contextmanager
+def in_threads_of(threads: Threads) -> Iterator[None]:
+    """Whatever is called meanwhile does its blocking work in these."""
+    token = _threads.set(threads)
+    try:
+        yield
+    finally:
+        _threads.reset(token)
 
 
 async def in_thread(
     work: Callable[[*Arguments], Result], *arguments: *Arguments, stop: threading.Event | None = None
 ) -> Result:
-    """``work(*arguments)`` in a thread of the event loop's pool.
+    """``work(*arguments)`` in a thread of the place for which this is done.
 
     When the caller is cancelled, ``stop`` is set, the thread is waited for, and its result is dropped.
     """
-    working = asyncio.get_running_loop().run_in_executor(None, work, *arguments)
+    working = (_threads.get() or _HOUSE).run(work, *arguments)
     return await to_the_end(working, stop.set if stop else None)
 
 

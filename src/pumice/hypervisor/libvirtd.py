@@ -29,6 +29,7 @@ import structlog
 
 from pumice.host.command import CommandFailed, launch
 from pumice.host.lock_holder import lock_holder
+from pumice.host.thread import in_thread
 from pumice.hypervisor import accelerator
 from pumice.model.errors import Conflict, Misconfigured, Trouble
 
@@ -223,7 +224,7 @@ class LibvirtDaemon:
     async def _only_starter(self) -> AsyncIterator[None]:
         """Starters of this daemon, in this process or another, go one after the other."""
         with (self.state_dir / "start.lock").open("w") as file:
-            await asyncio.to_thread(fcntl.flock, file, fcntl.LOCK_EX)
+            await in_thread(fcntl.flock, file, fcntl.LOCK_EX)
             yield
 
 

@@ -1,13 +1,12 @@
 """End, with an explanation, operations whose host stays away past their deadline."""
 
-import time
 from dataclasses import dataclass, field
 
 import structlog
 
 from pumice.model.meter import Meter
 from pumice.operations.course import Course
-from pumice.store import operations
+from pumice.store import clock, operations
 from pumice.store.database import Database
 
 logger = structlog.get_logger(__name__)
@@ -25,8 +24,8 @@ class Deadlines:
 
     async def look(self) -> None:
         """Give up what is overdue, seldom anything: so only look first."""
-        if not await self.db.read(operations.overdue, time.time()):
+        if not await self.db.read(operations.overdue, clock.time()):
             return
-        if count := await self.db.write(self.course.give_up_overdue, time.time()):
+        if count := await self.db.write(self.course.give_up_overdue, clock.time()):
             self.meter.given_up(count)
             logger.warning("operations.overdue", count=count)

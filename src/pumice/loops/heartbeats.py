@@ -2,9 +2,9 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -12,10 +12,13 @@ from pumice.backends.contract import Backend, PoolFacts
 from pumice.hypervisor.contract import Hypervisor
 from pumice.model.errors import Misconfigured, PumiceError
 from pumice.operations.hands import Hands
+from pumice.operations.places import compute_host, volume_host
 from pumice.store import hosts, pools, services
 from pumice.store.database import Transaction
 
 logger = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 VOLUME, COMPUTE, SCHEDULER = "cinder-volume", "nova-compute", "cinder-scheduler"
 """The binaries' names as the incumbents' clients know them."""
@@ -48,13 +51,32 @@ class Heartbeats:
     forgotten: Callable[[], None] = lambda: None
     """Called when this host was given up meanwhile: there is nothing to do any more but to stop."""
 
+    closed: set[str] = field(default_factory=set)
+    """Places whose drivers have not started: they have no beat yet."""
+    _beating: set[asyncio.Task[None]] = field(default_factory=set)
+    _asked: set[str] = field(default_factory=set)
+    """Places that have not answered yet: they are not asked twice at once."""
+
+    async def pulse(self) -> None:
+        """Begin a beat, and wait no longer than for those that answer promptly."""
+        beating = asyncio.create_task(self.beat())
+        self._beating.add(beating)
+        beating.add_done_callback(self._beating.discard)
+        await asyncio.wait({beating}, timeout=self.patience / 4)
+        if beating.done():
+            await beating
+
     async def beat(self) -> None:
         """One beat of every service: of all that answer promptly in one transaction, of the slow in another."""
         async with asyncio.TaskGroup() as asking:
-            answers = {asking.create_task(self._ask_backend(*it)) for it in self.hands.backends.items()}
-            answers |= {asking.create_task(self._ask_hypervisor(*it)) for it in self.hands.hypervisors.items()}
-            if self.schedules:
-                answers.add(asking.create_task(self._ask_scheduler()))
+            questions = [
+                *(self._ask_backend(*it) for it in self.hands.backends.items()),
+                *(self._ask_hypervisor(*it) for it in self.hands.hypervisors.items()),
+                *([self._ask_scheduler()] if self.schedules else []),
+            ]
+            answers = {asking.create_task(question) for question in questions}
+            if not answers:
+                return
             prompt, slow = await asyncio.wait(answers, timeout=self.patience / 5)
             await self._write(prompt)
         await self._write(slow)
@@ -78,13 +100,22 @@ class Heartbeats:
                 logger.error("host.forgotten", error=str(error))
                 self.forgotten()
 
+    async def _ask(self, place: str, call: str, question: Callable[[], Awaitable[T]]) -> T:
+        self._asked.add(place)
+        try:
+            limit = asyncio.timeout(self.patience)
+            return await self.hands.bulkheads.at(place).call(call, question, limit)
+        finally:
+            self._asked.discard(place)
+
     async def _ask_scheduler(self) -> Said:
         return Said(services.Beat(SCHEDULER, self.host, self.zone))
 
     async def _ask_backend(self, place: str, backend: Backend) -> Said | None:
+        if (name := volume_host(place)) in self.closed | self._asked:
+            return None
         try:
-            async with asyncio.timeout(self.patience):
-                facts = await backend.pools()
+            facts = await self._ask(name, "pools", backend.pools)
         except (PumiceError, TimeoutError) as error:
             logger.warning("backend.silent", backend=place, error=str(error) or "no answer in time")
             return None
@@ -101,9 +132,10 @@ class Heartbeats:
         return f"{self.host}@{place.partition('@')[2]}"
 
     async def _ask_hypervisor(self, host: str, hypervisor: Hypervisor) -> Said | None:
+        if (name := compute_host(host)) in self.closed | self._asked:
+            return None
         try:
-            async with asyncio.timeout(self.patience):
-                connector = await hypervisor.connector()
+            connector = await self._ask(name, "connector", hypervisor.connector)
         except (PumiceError, TimeoutError) as error:
             logger.warning("hypervisor.silent", host=host, error=str(error) or "no answer in time")
             return None
@@ -112,6 +144,8 @@ class Heartbeats:
 
     async def fall_silent(self) -> None:
         """The process is about to stop: its services are down at once, not after a while."""
+        for beating in tuple(self._beating):
+            beating.cancel()
         who = [(VOLUME, self._service(place)) for place in self.hands.backends]
         who += [(COMPUTE, host) for host in self.hands.hypervisors]
         who += [(SCHEDULER, self.host)] if self.schedules else []

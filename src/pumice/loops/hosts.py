@@ -9,7 +9,6 @@ Then what a forgotten host had is settled: its servers are in ``ERROR``, without
 their volumes elsewhere are free; its volumes and snapshots are in ``error`` with a message, and can be deleted.
 """
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -27,7 +26,7 @@ from pumice.model.states import ServerStatus, SnapshotStatus, VolumeStatus
 from pumice.operations.course import Course, StepFailed, Stopwatch
 from pumice.operations.hands import Hands
 from pumice.operations.operation import Operation, Step, Verb, from_row
-from pumice.store import attachments, hosts, messages, servers, snapshots, volumes
+from pumice.store import attachments, clock, hosts, messages, servers, snapshots, volumes
 from pumice.store import operations as log
 from pumice.store.columns import now
 from pumice.store.database import Database, Transaction
@@ -96,7 +95,7 @@ class Gone:
         """Carry what is due at these places, as far as they are concerned. How many operations."""
         course = Course(self.verbs, self.owner, frozenset(why), self.rules)
         asked = log.Asked(course.places, self.owner)
-        rows, _ = await self.db.write(log.claim, asked, time.time(), LEASE_SECONDS, AT_ONCE)
+        rows, _ = await self.db.write(log.claim, asked, clock.time(), LEASE_SECONDS, AT_ONCE)
         for row in rows:
             try:
                 op = from_row(self.verbs[row["kind"]], row)

@@ -27,6 +27,7 @@ from pumice.model.errors import Elsewhere, PumiceError, Trouble
 from pumice.model.rules import Rules
 from pumice.operations.operation import Operation, Verb, Wait, from_row
 from pumice.operations.places import SCHEDULER
+from pumice.store import clock
 from pumice.store import operations as log
 from pumice.store.columns import now
 from pumice.store.database import Transaction, is_trouble
@@ -101,6 +102,8 @@ class Course:
     places: Collection[str]
     rules: Rules = field(default_factory=Rules)
     faults: FaultPoint = no_faults
+    admits: Callable[[Operation[Any]], bool] = lambda _: True
+    """Whether an operation that comes to another of our places may go on there in the same hands."""
     stopping: bool = False
     """Hand everything back at the next step."""
 
@@ -173,7 +176,7 @@ class Course:
         op = replace(before, notes=dict(before.notes), tries=before.tries + 1)
         step = verb.step(op)
         assert step is not None
-        in_time = time.time() < op.deadline
+        in_time = clock.time() < op.deadline
         trouble = isinstance(error, Trouble) and line is not None
         told = " ".join(filter(None, (str(error), error.detail)))
         lines = [replace(line, outcome="failed", error=told)] if line else []
@@ -184,7 +187,7 @@ class Course:
             op.owner = None
             tx.notify(log.queue_topic(op.place))
             lines = [replace(line, outcome="retry") for line in lines]
-            self._write(tx, op, lines, run_at=time.time() + self.rules.patience.before(op.tries))
+            self._write(tx, op, lines, run_at=clock.time() + self.rules.patience.before(op.tries))
             return op
         op.error = str(error)
         if (trouble or isinstance(error, Elsewhere)) and in_time:
@@ -222,8 +225,9 @@ class Course:
             self._end(tx, verb, op)
             finished_at = now()
         else:
-            op.place = step.at(op)
-            if op.place not in self.places or op.state == "waiting" or self.stopping:
+            was_at, op.place = op.place, step.at(op)
+            stays = op.place == was_at or (op.place in self.places and self.admits(op))
+            if not stays or op.place not in self.places or op.state == "waiting" or self.stopping:
                 op.owner = None
                 tx.notify(log.queue_topic(op.place))
         self._write(tx, op, lines, finished_at=finished_at)
@@ -287,6 +291,7 @@ class Course:
 
 _SAVED = (
     "notes",
+    "deadline",
     "state",
     "position",
     "place",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pumice.backends.contract import Backend
 from pumice.backends.targets.contract import Target
+from pumice.host.bulkhead import Bulkheads
 from pumice.hypervisor.contract import Hypervisor
 from pumice.model.errors import Misconfigured
 from pumice.store.database import Database
@@ -34,6 +35,8 @@ class Hands:
     """Make a queued image active with the bytes that a function writes to a path."""
     drop_image: Callable[[str], Awaitable[None]] = _no_images
     """Take that back: neither image nor bytes are left."""
+    bulkheads: Bulkheads = field(default_factory=Bulkheads)
+    """The places of this process, and what hangs there."""
     detach_seconds: float = 60.0
     """How long a guest may take to let go of a disk."""
     pause_seconds: float = 5.0

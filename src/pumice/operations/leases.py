@@ -1,8 +1,9 @@
 """What a worker holds, for as long as it may; and what workers hold that are gone.
 
-A lease is renewed while its operation is in hand. It is lost when somebody else has taken the operation over:
-then the step in hand is cut short, for another worker does it now. No step outside is begun on a lease that is
-over by the clock. What happens nevertheless is fenced: whatever is written names the attempt (``course.py``).
+A lease is renewed while its operation is in hand, on a connection of its own. It is over when somebody else has
+taken the operation over, or when the holder's own monotonic clock says so: a while before anybody else may take
+it, whatever became of the renewals. Then the step in hand is cut short, and none is begun. What happens
+nevertheless is fenced: whatever is written names the attempt (``course.py``).
 
 A worker on PostgreSQL holds its own name as a lock, which is free as soon as its process is dead. Whoever
 serves the same places frees what such a worker held without waiting for the leases to end.
@@ -11,15 +12,17 @@ serves the same places frees what such a worker held without waiting for the lea
 import asyncio
 import contextlib
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import structlog
 
+from pumice.host.turn import taking_turns
 from pumice.model.errors import LostLease, Trouble
 from pumice.operations.operation import Operation
+from pumice.store import clock
 from pumice.store import operations as log
 from pumice.store.database import Database
 
@@ -27,18 +30,54 @@ logger = structlog.get_logger(__name__)
 
 GONE_SECONDS = 3.0
 """How long a worker's name is free until it counts as dead: one that lost its connection takes it again."""
+MARGIN_SECONDS = 5.0
+"""How long before its end in the log a lease is over for its holder, who lets go: at most a sixth of it."""
+AGAIN_SECONDS = 1.0
+"""When to try again to renew leases, after it failed."""
 
 
 @dataclass(slots=True)
 class Lease:
-    """One operation in hand. Its task may not have begun."""
+    """One operation in hand. Its task may not have begun. Times are the monotonic clock's."""
 
     kind: str
+    place: str
+    project: str
     until: float
-    """Seconds since the epoch."""
+    """When it is over for its holder."""
     op: Operation[Any] | None = None
     acting: asyncio.Timeout | None = None
-    """The limit of the step outside that is under way."""
+    """The limit of the step outside that is under way: its own or the lease's, whichever comes first."""
+    limit: float = inf
+    """When the step that is under way is to have ended."""
+    waiting_since: float | None = None
+    """When the step began to wait for its turn; that costs it nothing of its limit."""
+    waited: float = 0.0
+    """Seconds by which its operation's deadline was put off meanwhile."""
+
+    def reschedule(self) -> None:
+        """The step's end has changed."""
+        if self.acting is not None and not self.acting.expired():
+            self.acting.reschedule(
+                self.until if self.waiting_since is not None else min(self.until, self.limit)
+            )
+
+    def waits(self) -> None:
+        """The step in hand waits for its turn."""
+        self.waiting_since = time.monotonic()
+        self.reschedule()
+
+    def goes_on(self) -> None:
+        """It is its turn: its limit and its operation's deadline are put off by what it has waited."""
+        if self.waiting_since is None:
+            return  # its step is over
+        waited = time.monotonic() - self.waiting_since
+        self.waiting_since = None
+        self.limit += waited
+        self.waited += waited
+        if self.op is not None:
+            self.op.deadline += waited
+        self.reschedule()
 
 
 class Leases:
@@ -53,43 +92,63 @@ class Leases:
         self._missing: dict[str, float] = {}
         """Workers whose name is free, and since when on the monotonic clock."""
 
-    def take(self, row: log.Row) -> None:
-        """A row was claimed."""
-        self.held[row["id"]] = Lease(row["kind"], row["lease_until"])
+    def take(self, row: log.Row, asked: float) -> None:
+        """A row was claimed, by a transaction that began at ``asked`` on the monotonic clock."""
+        self.held[row["id"]] = Lease(row["kind"], row["place"], row["project_id"] or "", self._end(asked))
 
-    def kinds(self) -> Counter[str]:
-        """How many of each kind are in hand."""
-        return Counter(lease.kind for lease in self.held.values())
+    def _end(self, asked: float) -> float:
+        return asked + self.seconds - min(MARGIN_SECONDS, self.seconds / 6)
+
+    def at(self, place: str) -> list[Lease]:
+        """What is in hand at a place."""
+        held = list(self.held.values())  # at once: a transaction's thread may ask
+        return [lease for lease in held if lease.place == place]
 
     async def keep(self) -> None:
         """Renew what is in hand, again and again."""
+        wait = self.seconds / 3
         while True:
-            await asyncio.sleep(self.seconds / 3)
+            await asyncio.sleep(wait)
+            wait = self.seconds / 3
             if held := dict(self.held):
-                with contextlib.suppress(Trouble):
-                    await self._renew(held, time.time() + self.seconds)
+                try:
+                    async with asyncio.timeout(self.seconds / 3):
+                        await self._renew(held)
+                except (Trouble, TimeoutError) as error:
+                    logger.warning("leases.not_renewed", error=str(error) or "no answer in time")
+                    wait = min(AGAIN_SECONDS, self.seconds / 10)
 
-    async def _renew(self, held: Mapping[str, Lease], until: float) -> None:
-        progress = {key: lease.op.progress if lease.op else None for key, lease in held.items()}
-        ours = await self.db.write(log.renew, self.owner, until, progress)
+    async def _renew(self, held: Mapping[str, Lease]) -> None:
+        asked = time.monotonic()
+        news = {key: _news(lease) for key, lease in held.items()}
+        ours = await self.db.renew(log.renew, self.owner, clock.time() + self.seconds, news)
         for key, lease in held.items():
             if key in ours:
-                lease.until = until
+                lease.until = self._end(asked)
             elif lease.acting is not None:
                 logger.warning("operation.step_cut", operation=key)
-                lease.acting.reschedule(0.0)
+                lease.until = 0.0
+            lease.reschedule()
 
-    @contextlib.asynccontextmanager
-    async def acting(self, op: Operation[Any], seconds: float) -> AsyncIterator[None]:
-        """While a step acts outside, for at most ``seconds``. Raises ``LostLease`` if it must not begin."""
+    @contextlib.contextmanager
+    def acting(self, op: Operation[Any], seconds: float) -> Iterator[asyncio.Timeout]:
+        """The limit of a step outside, of at most ``seconds``. Raises ``LostLease`` where the lease is over."""
         lease = self.held[op.id]
-        if time.time() >= lease.until:
-            raise LostLease(f"The lease on operation {op.id} was over before its next step began.")
+        lease.limit = time.monotonic() + seconds
+        self._require(lease, op, "before its next step began")
+        lease.acting = asyncio.timeout_at(min(lease.limit, lease.until))
         try:
-            async with asyncio.timeout(seconds) as lease.acting:
-                yield
+            with taking_turns(op.project_id, lease):
+                yield lease.acting
+        except TimeoutError:
+            self._require(lease, op, "in the middle of a step")
+            raise
         finally:
-            lease.acting = None
+            lease.acting = lease.waiting_since = None
+
+    def _require(self, lease: Lease, op: Operation[Any], when: str) -> None:
+        if time.monotonic() >= lease.until:
+            raise LostLease(f"The lease on operation {op.id} was over {when}.")
 
     async def free_what_the_dead_hold(self, holders: Collection[str]) -> None:
         """Of other workers that hold operations, free what those hold whose process is provably gone."""
@@ -103,3 +162,13 @@ class Leases:
     def trust_all(self) -> None:
         """Forget who seemed to be gone: we were cut off ourselves, so others may have been."""
         self._missing.clear()
+
+
+def _news(lease: Lease) -> dict[str, Any]:
+    """What is new of an operation since its last step: how far a long one is, a deadline that was put off."""
+    news: dict[str, Any] = {}
+    if lease.op is not None and lease.op.progress is not None:
+        news["progress"] = lease.op.progress
+    if lease.op is not None and lease.waited:
+        news["deadline"] = lease.op.deadline
+    return news

@@ -32,7 +32,6 @@ The rules that make it safe to kill anything at any moment:
 """
 
 import inspect
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
@@ -45,6 +44,7 @@ from pumice.operations import holds
 from pumice.operations.hands import Hands
 from pumice.operations.holds import Hold
 from pumice.operations.places import SCHEDULER
+from pumice.store import clock
 from pumice.store import operations as log
 from pumice.store.columns import now
 from pumice.store.database import Transaction
@@ -257,7 +257,7 @@ def enqueue(
         cancelled=False,
         tries=0,
         attempt=0,
-        deadline=time.time() + verb.limit,
+        deadline=clock.time() + verb.limit,
         project_id=who.project_id,
         request_id=who.request_id or (parent.request_id if parent else None),
         parent_id=parent.id if parent else None,

@@ -6,7 +6,6 @@ waits for its parts       they are to be tried again, not it
 in somebody's hands       nothing: it is being tried
 """
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +15,7 @@ from pumice.model.ids import ProjectId
 from pumice.model.rules import Rules
 from pumice.model.scope import HOUSE
 from pumice.operations.operation import Operation, Verb, from_row
+from pumice.store import clock
 from pumice.store import operations as log
 from pumice.store.database import Transaction
 
@@ -49,11 +49,11 @@ def retry(tx: Transaction, operation_id: str, verbs: Mapping[str, Verb[Any]], ru
             f"Operation {op.id} waits for others ({step}): try those again, and it goes on by itself. "
             f"'pumice operations show {op.id}' names them."
         )
-    if row["lease_until"] is not None and row["lease_until"] >= time.time():
+    if row["lease_until"] is not None and row["lease_until"] >= clock.time():
         raise Conflict(f"Operation {op.id} is being tried right now: {op.owner} has it in hand.")
     values: dict[str, Any] = {"run_at": 0.0, "tries": 0, "owner": None}
-    if not op.settled and op.deadline < time.time():
-        values["deadline"] = time.time() + verb.limit
+    if not op.settled and op.deadline < clock.time():
+        values["deadline"] = clock.time() + verb.limit
     log.force(tx, op.id, op.attempt, values)
     return Retried(op.id, anew=False)
 

@@ -3,7 +3,6 @@
 Reads only. What mends each is in ``loops/rows.py``, which asks the same check again in its own transaction.
 """
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,7 +10,7 @@ from enum import StrEnum
 import sqlalchemy as sa
 
 from pumice.model.states import PASSING_VOLUME, AttachStatus, SnapshotStatus, VolumeStatus
-from pumice.store import pools, quotas
+from pumice.store import clock, pools, quotas
 from pumice.store.database import Transaction
 from pumice.store.holds import HELD
 from pumice.store.operations import UNDER_WAY
@@ -203,7 +202,7 @@ def _waiting_in_vain(tx: Transaction) -> list[Wrong]:
 
 
 def _dead_leases(tx: Transaction) -> list[Wrong]:
-    o, at = operations.c, time.time()
+    o, at = operations.c, clock.time()
     held = o.state.in_(UNDER_WAY), o.owner.is_not(None)
     dead = sa.or_(
         o.lease_until.is_(None), o.lease_until < at - _LEASE_SLACK, o.lease_until > at + _LONGEST_LEASE

@@ -1,16 +1,56 @@
-"""The database's clock: the one that every host means when it writes down a moment for another."""
+"""What time it is: the database's time, the same for every process and host that shares it.
 
-import time
+Leases, deadlines and heartbeats are judged by one host and were written by another, whose clock may be hours
+apart. So a process asks its database once a minute what time it is there, and from then on counts by its own
+monotonic clock, which nobody sets. With SQLite the database is this host, and so is its time.
+"""
 
-import sqlalchemy as sa
+import time as host
+from datetime import UTC, datetime
 
-from pumice.store.database import Transaction
+ASK_SECONDS = 60.0
+"""How often to ask again: two clocks differ by milliseconds after that."""
 
-_NOW = sa.text("SELECT extract(epoch FROM clock_timestamp())")
+AGAIN_SECONDS = 2.0
+"""When to ask again if there was no answer."""
 
 
-def seconds(tx: Transaction) -> float:
-    """Seconds since the epoch. SQLite has one host, and so its clock."""
-    if tx.connection.dialect.name == "postgresql":
-        return float(tx.execute(_NOW).scalar_one())
-    return time.time()
+class Clock:
+    """A process has one database, and so one clock."""
+
+    def __init__(self) -> None:
+        self._ahead: float | None = None
+        """Of the monotonic clock; None for the host's own time of day."""
+        self._ask_at = 0.0
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the database is to be asked."""
+        return host.monotonic() >= self._ask_at
+
+    def is_asked(self) -> None:
+        """Somebody asks right now: nobody else needs to."""
+        self._ask_at = host.monotonic() + AGAIN_SECONDS
+
+    def set(self, answer: float, asked: float) -> None:
+        """The database's answer, in seconds since the epoch, to a question ``asked`` on the monotonic clock."""
+        now = host.monotonic()
+        self._ahead = answer - (asked + now) / 2
+        self._ask_at = now + ASK_SECONDS
+
+    def time(self) -> float:
+        """Seconds since the epoch."""
+        return host.time() if self._ahead is None else host.monotonic() + self._ahead
+
+
+CLOCK = Clock()
+
+
+def time() -> float:
+    """Seconds since the epoch, as the database's clock has it."""
+    return CLOCK.time()
+
+
+def now() -> datetime:
+    """The present, in UTC without a zone: the way every time is stored. Microseconds."""
+    return datetime.fromtimestamp(time(), UTC).replace(tzinfo=None)

@@ -75,6 +75,12 @@ class Database(Protocol):
     async def read(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
         """Run ``work`` in a transaction that only reads, on one consistent snapshot."""
 
+    async def renew(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
+        """Run ``work`` once, on a connection of its own that no crowd of other transactions keeps busy.
+
+        For leases alone: it is not serializable, and is never run again. Raises ``Trouble``.
+        """
+
     def subscribe(self, listener: Callable[[str], None]) -> Callable[[], None]:
         """Call ``listener(topic)`` on the event loop after each commit that notifies. Returns the way to stop.
 
@@ -123,6 +129,10 @@ class SqliteDatabase:
     async def read(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
         """See ``Database.read``."""
         return (await self._reading.run(lambda connected: _run(connected, work, *args, **kw)))[0]
+
+    async def renew(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
+        """See ``Database.renew``. Nobody else could take a lease over here, so it may wait like any other."""
+        return await self.write(work, *args, **kw)
 
     def write_now(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
         """The same as ``write`` for callers without an event loop (commands, set-up)."""

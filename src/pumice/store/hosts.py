@@ -19,6 +19,7 @@ from pumice.store.operations import UNDER_WAY
 from pumice.store.tables import (
     attachments,
     forgotten_hosts,
+    hanging_calls,
     operations,
     pools,
     servers,
@@ -85,6 +86,7 @@ def forget(tx: Transaction, name: str) -> None:
     gone = backends(tx, name)
     tx.execute(sa.delete(services).where(_on(_s.host, name)))
     tx.execute(sa.delete(pools).where(pools.c.host.in_(sorted(gone))))
+    tx.execute(sa.delete(hanging_calls).where(hanging_calls.c.owner.startswith(f"{name}:", autoescape=True)))
     rows = [{"name": each, "forgotten_at": now()} for each in sorted({name, *gone} - forgotten(tx))]
     if rows:
         tx.execute(sa.insert(forgotten_hosts), rows)

@@ -17,7 +17,7 @@ from pumice.model.errors import LostLease
 from pumice.store import holds
 from pumice.store.columns import now
 from pumice.store.database import Transaction
-from pumice.store.tables import operation_lines, operations
+from pumice.store.tables import hanging_calls, operation_lines, operations
 
 Row = sa.RowMapping
 QUEUE = "queue"
@@ -40,17 +40,27 @@ _fenced = (
     )
     .returning(_o.parent_id)
 )
+_wanted = (
+    _o.state.in_(_MOVING),
+    _o.place.in_(sa.bindparam("places", expanding=True)),
+    _o.kind.not_in(sa.bindparam("kinds", expanding=True)),
+    sa.func.coalesce(_o.project_id, "").not_in(sa.bindparam("projects", expanding=True)),
+    _o.id.not_in(sa.bindparam("in_hand", expanding=True)),
+    # nothing is done about what a call still hangs on; the scheduler's steps only change rows
+    sa.or_(
+        _o.place == "scheduler",
+        ~sa.exists().where(hanging_calls.c.subject == _o.subject),
+    ),
+)
 _candidates = (
     sa.select(_o.id)
     .where(
-        _o.state.in_(_MOVING),
-        _o.place.in_(sa.bindparam("places", expanding=True)),
-        _o.kind.not_in(sa.bindparam("crowds", expanding=True)),
-        _o.id.not_in(sa.bindparam("in_hand", expanding=True)),
+        *_wanted,
         _o.run_at <= sa.bindparam("now"),
         sa.or_(_o.lease_until.is_(None), _o.lease_until < sa.bindparam("now")),
     )
-    .order_by(_o.created_at)  # the oldest first, also of those that are tried again: none waits for ever
+    # who has little in hand comes first; then the oldest, also of what is tried again: none waits for ever
+    .order_by(sa.func.coalesce(_o.project_id, "").in_(sa.bindparam("busy", expanding=True)), _o.created_at)
     .limit(sa.bindparam("most"))
     .with_for_update(skip_locked=True)
     .cte("candidates")  # chosen once: PostgreSQL may run a plain subquery again for each row
@@ -67,16 +77,7 @@ _claim = (
     .returning(operations)
 )
 
-_outlook = (
-    sa.select(_o.owner, sa.func.min(_when).label("soonest"))
-    .where(
-        _o.state.in_(_MOVING),
-        _o.place.in_(sa.bindparam("places", expanding=True)),
-        _o.kind.not_in(sa.bindparam("crowds", expanding=True)),
-        _o.id.not_in(sa.bindparam("in_hand", expanding=True)),
-    )
-    .group_by(_o.owner)
-)
+_outlook = sa.select(_o.owner, sa.func.min(_when).label("soonest")).where(*_wanted).group_by(_o.owner)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +86,12 @@ class Asked:
 
     places: Collection[str]
     owner: str
-    crowds: Collection[str] = ()
+    kinds: Collection[str] = ()
     """Kinds of which it wants no more."""
+    projects: Collection[str] = ()
+    """Projects of which it wants no more."""
+    busy: Collection[str] = ()
+    """Projects that come after the others."""
     in_hand: Collection[str] = ()
     """Operations it has at this moment, even if their leases are over: it must not have one twice at once."""
 
@@ -94,7 +99,9 @@ class Asked:
         """As the statements want it."""
         return {
             "places": list(self.places),
-            "crowds": list(self.crowds),
+            "kinds": list(self.kinds),
+            "projects": list(self.projects),
+            "busy": list(self.busy),
             "in_hand": list(self.in_hand),
             "b_owner": self.owner,
         }
@@ -133,9 +140,18 @@ def get(tx: Transaction, operation_id: str) -> Row | None:
 
 def claim(tx: Transaction, asked: Asked, at: float, lease: float, most: int) -> tuple[Sequence[Row], Outlook]:
     """Take up to ``most`` runnable operations for ``lease`` seconds. Also tells what is left."""
-    values = {**asked.row(), "now": at, "most": most, "b_until": at + lease}
-    rows = tx.execute(_claim, values).mappings().all()
-    return rows, outlook(tx, asked, {row["id"] for row in rows})
+    return claim_shares(tx, [(asked, most)], asked, at, lease)
+
+
+def claim_shares(
+    tx: Transaction, shares: Collection[tuple[Asked, int]], whole: Asked, at: float, lease: float
+) -> tuple[Sequence[Row], Outlook]:
+    """Take of each share up to so many for ``lease`` seconds. Also tells what is left of the ``whole``."""
+    rows: list[Row] = []
+    for asked, most in shares:
+        values = {**asked.row(), "now": at, "most": most, "b_until": at + lease}
+        rows += tx.execute(_claim, values).mappings().all()
+    return rows, outlook(tx, whole, {row["id"] for row in rows})
 
 
 def outlook(tx: Transaction, asked: Asked, taken: Collection[str] = ()) -> Outlook:
@@ -182,29 +198,34 @@ def add_lines(tx: Transaction, lines: Sequence[Mapping[str, Any]]) -> None:
         tx.execute(_insert_lines, [dict(line) for line in lines])
 
 
-def renew(tx: Transaction, owner: str, until: float, carried: Mapping[str, float | None]) -> set[str]:
-    """Prolong the leases of what ``owner`` carries; note how far long steps are. What is still its own."""
+def renew(tx: Transaction, owner: str, until: float, carried: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """Prolong the leases of what ``owner`` carries, and write what is new of each. What is still its own."""
     mine = _o.owner == owner
     prolong = sa.update(operations).where(mine, _o.id.in_(list(carried))).values(lease_until=until)
     ours = set(tx.execute(prolong.returning(_o.id)).scalars())
-    for operation_id, progress in carried.items():
-        if progress is not None:
-            tx.execute(sa.update(operations).where(mine, _o.id == operation_id).values(progress=progress))
+    for operation_id, news in carried.items():
+        if news:
+            tx.execute(sa.update(operations).where(mine, _o.id == operation_id).values(**news))
     return ours
 
 
-def release(tx: Transaction, operation_id: str, attempt: int, run_at: float) -> None:
-    """Put down an operation that could not even be turned back, to be looked at again at ``run_at``."""
+def release(tx: Transaction, operation_id: str, attempt: int, run_at: float, topic: str = QUEUE) -> None:
+    """Put an operation down where it is, to be taken up again at ``run_at``."""
     tx.execute(
         sa.update(operations)
         .where(_o.id == operation_id, _o.attempt == attempt)
         .values(owner=None, lease_until=None, run_at=run_at)
     )
-    tx.notify(QUEUE)
+    tx.notify(topic)
 
 
 def release_earlier(tx: Transaction, host: str, owner: str) -> int:
-    """Free what earlier processes of this host held: only one may live, and it is ``owner``."""
+    """Free what earlier processes of this host held: only one may live, and it is ``owner``.
+
+    What hung in them has ended with them.
+    """
+    earlier = hanging_calls.c.owner.startswith(f"{host}:", autoescape=True), hanging_calls.c.owner != owner
+    tx.execute(sa.delete(hanging_calls).where(*earlier))
     result = tx.execute(
         sa.update(operations)
         .where(_o.owner.startswith(f"{host}:", autoescape=True), _o.owner != owner)
@@ -216,6 +237,7 @@ def release_earlier(tx: Transaction, host: str, owner: str) -> int:
 def release_from(tx: Transaction, owner: str) -> int:
     """Free what a worker held that is provably gone. How many."""
     free = sa.update(operations).where(_o.owner == owner).values(owner=None, lease_until=None)
+    tx.execute(sa.delete(hanging_calls).where(hanging_calls.c.owner == owner))
     tx.notify(QUEUE)
     return int(tx.execute(free).rowcount)
 

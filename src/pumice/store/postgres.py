@@ -9,8 +9,9 @@ When the connection is lost *during* COMMIT nobody knows what came of it. So eac
 a row in ``commits``, its *seal*, and that is looked for on the next connection: a write neither gets lost nor
 happens twice. (The transaction's own number tells less: a server that crashed gives it to another.)
 
-Connections: at most ``WRITERS + READERS`` and the one that listens, ``MOST_CONNECTIONS`` for each process. Set
-``max_connections`` to that times the number of processes, and some for the commands.
+Connections: at most ``WRITERS + READERS``, one that listens and one that renews leases,
+``MOST_CONNECTIONS`` in all for each process. Set ``max_connections`` to that times the number of processes, and
+some for the commands.
 """
 
 import asyncio
@@ -26,10 +27,11 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import asyncpg
 import orjson
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from pumice.model.errors import Invalid, Trouble
 from pumice.model.meter import Meter
+from pumice.store.clock import CLOCK
 from pumice.store.database import BUSY_SECONDS, MISSED, PATIENCE_SECONDS, Transaction, is_trouble, sqlstate
 from pumice.store.discretion import hide_values
 from pumice.store.listening import CHANNEL, NAMES, STOPPED_SECONDS, UNHELD, Listening
@@ -40,7 +42,7 @@ T = TypeVar("T")
 
 WRITERS = 6
 READERS = 4
-MOST_CONNECTIONS = WRITERS + READERS + 1
+MOST_CONNECTIONS = WRITERS + READERS + 2
 ANSWER_SECONDS = 15.0
 """A statement that is not answered by then counts as a lost connection: rows are few, so none is slow."""
 RACES = 3
@@ -56,6 +58,7 @@ _NEVER_BEGUN = "22023"
 """A number that has not been given away: the server crashed, and has forgotten the transaction."""
 _FIND_SEAL = "SELECT EXISTS (SELECT FROM commits WHERE seal = $1::bigint)"
 _FORGET_SEALS = "DELETE FROM commits WHERE seal < $1::bigint"
+_TIME = "SELECT extract(epoch FROM clock_timestamp())::float8"
 _SEAL_BITS = 20
 """Of chance, below the milliseconds: two that are the same are a race, and run again."""
 _KEPT_SECONDS = 600.0
@@ -79,27 +82,8 @@ class PostgresDatabase:
         """How this process shows in ``pg_stat_activity``."""
         self.meter = Meter()
         self._me = secrets.token_hex(4)
-        self._pool = create_async_engine(
-            sa.make_url(url).set(drivername="postgresql+asyncpg"),
-            hide_parameters=True,
-            pool_size=WRITERS + READERS,
-            max_overflow=0,
-            pool_timeout=BUSY_SECONDS,
-            pool_use_lifo=True,
-            json_serializer=lambda value: orjson.dumps(value).decode(),
-            json_deserializer=orjson.loads,
-            connect_args={
-                "timeout": ANSWER_SECONDS,
-                "command_timeout": ANSWER_SECONDS,
-                "server_settings": {
-                    "application_name": self._name,
-                    "jit": "off",
-                    "timezone": "UTC",
-                    "idle_in_transaction_session_timeout": f"{STOPPED_SECONDS}s",
-                },
-            },
-        )
-        hide_values(self._pool.sync_engine)
+        self._pool = self._engine(url, pool_size=WRITERS + READERS, pool_use_lifo=True)
+        self._renewing = self._engine(url, pool_size=1, isolation_level="READ COMMITTED")
         self._writing = self._pool.execution_options(isolation_level="SERIALIZABLE")
         self._reading = self._pool.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
@@ -112,11 +96,35 @@ class PostgresDatabase:
         self._listeners: list[Callable[[str], None]] = []
         self._ears: Listening | None = None
 
+    def _engine(self, url: str | sa.URL, **options: Any) -> AsyncEngine:
+        engine = create_async_engine(
+            sa.make_url(url).set(drivername="postgresql+asyncpg"),
+            max_overflow=0,
+            pool_timeout=BUSY_SECONDS,
+            json_serializer=lambda value: orjson.dumps(value).decode(),
+            json_deserializer=orjson.loads,
+            connect_args={
+                "timeout": ANSWER_SECONDS,
+                "command_timeout": ANSWER_SECONDS,
+                "server_settings": {
+                    "application_name": self._name,
+                    "jit": "off",
+                    "timezone": "UTC",
+                    "idle_in_transaction_session_timeout": f"{STOPPED_SECONDS}s",
+                },
+            },
+            hide_parameters=True,
+            **options,
+        )
+        hide_values(engine.sync_engine)
+        return engine
+
     # --- transactions ---------------------------------------------------------------------------
 
     async def write(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
         """See ``Database.write``."""
         async with self._turns.take(work, args), self._writers:
+            await self._set_clock()
             once = functools.partial(self._write, work, *args, **kw)
             try:
                 result, topics = await _until_done(once, self._again, self.meter, self._patience)
@@ -130,6 +138,8 @@ class PostgresDatabase:
     async def read(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
         """See ``Database.read``."""
 
+        await self._set_clock()
+
         async def once() -> T:
             async with self._reading.connect() as connection:
                 result, _ = await connection.run_sync(lambda sync: _run(sync, work, *args, **kw))
@@ -142,7 +152,7 @@ class PostgresDatabase:
     ) -> tuple[T, list[str]]:
         async with self._writing.connect() as connection:
             result, topics = await connection.run_sync(lambda sync: _run(sync, work, *args, **kw))
-            seal = _seal_at(time.time()) + secrets.randbits(_SEAL_BITS)
+            seal = _seal_at(CLOCK.time()) + secrets.randbits(_SEAL_BITS)
             number = await self._seal(connection, seal, topics)
             try:
                 await connection.commit()
@@ -180,6 +190,25 @@ class PostgresDatabase:
         async with self._reading.connect() as connection:  # a snapshot from after the transaction's end
             return bool((await connection.exec_driver_sql(_FIND_SEAL, (seal,))).scalar())
 
+    async def renew(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
+        """See ``Database.renew``."""
+        try:
+            async with self._renewing.begin() as connection:
+                return (await connection.run_sync(lambda sync: _run(sync, work, *args, **kw)))[0]
+        except (sa.exc.SQLAlchemyError, OSError) as error:
+            raise Trouble(f"The database does not answer: {error}") from error
+
+    async def _set_clock(self) -> None:
+        """Ask the server what time it is, once in a while; while it does not answer the old answer serves."""
+        if not CLOCK.is_stale:
+            return
+        CLOCK.is_asked()
+        with contextlib.suppress(sa.exc.SQLAlchemyError, OSError):  # the transaction finds out
+            async with self._reading.connect() as connection:
+                await connection.exec_driver_sql("SELECT 1")  # a connection may have to be made first
+                asked = time.monotonic()
+                CLOCK.set((await connection.exec_driver_sql(_TIME)).scalar_one(), asked)
+
     async def _forget_seals(self) -> None:
         """Once in a while, by whoever comes by."""
         if time.monotonic() < self._sweep_at:
@@ -187,7 +216,7 @@ class PostgresDatabase:
         self._sweep_at = time.monotonic() + _SWEEP_SECONDS
         with contextlib.suppress(sa.exc.SQLAlchemyError, OSError):  # the next one will
             async with self._sweeping.connect() as connection:
-                await connection.exec_driver_sql(_FORGET_SEALS, (_seal_at(time.time() - _KEPT_SECONDS),))
+                await connection.exec_driver_sql(_FORGET_SEALS, (_seal_at(CLOCK.time() - _KEPT_SECONDS),))
 
     # --- notifications and names ----------------------------------------------------------------
 
@@ -234,6 +263,7 @@ class PostgresDatabase:
         if self._ears is not None:
             await self._ears.close()
         await self._pool.dispose()
+        await self._renewing.dispose()
 
 
 def _seal_at(at: float) -> int:

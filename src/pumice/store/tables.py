@@ -95,6 +95,18 @@ operation_holds = sa.Table(  # what else it holds
     Column("mode", WORD, nullable=False),  # read, use, change, own
 )
 
+hanging_calls = sa.Table(  # what a process left behind, and what is fenced until it comes back or that ends
+    "hanging_calls",
+    metadata,
+    _key(),
+    Column("owner", NAME, nullable=False),  # the worker whose process it hangs in
+    Column("place", NAME, nullable=False),
+    Column("call", NAME, nullable=False),
+    Column("subject", ID),
+    Column("operation_id", ID),
+    Column("since", TIME, nullable=False),
+)
+
 # --- identity -----------------------------------------------------------------------------------
 
 domains = sa.Table(

@@ -173,7 +173,7 @@ def on_compute(op: Operation[ExtendParams]) -> str:
 
 async def pause_guest(op: Operation[ExtendParams], hands: Hands) -> None:
     """Let it do nothing for the moment that the target needs, and no longer: its own host sees to that."""
-    began = await hands.db.read(clock.seconds)
+    began = clock.time()
     hypervisor = hands.hypervisors[op.params.host or ""]
     await hypervisor.pause(ServerId(op.params.server_id or ""), hands.pause_seconds)
     op.notes["paused_until"] = began + hands.pause_seconds
@@ -193,7 +193,7 @@ async def tell_target(op: Operation[ExtendParams], hands: Hands) -> None:
     device = await hands.backends[host].device(volume, pool_of(op.params.pool))
     if not op.params.pauses:
         return await hands.targets[host].resize(volume, device)
-    left = op.notes["paused_until"] - await hands.db.read(clock.seconds)
+    left = op.notes["paused_until"] - clock.time()
     if left > 0:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(left):

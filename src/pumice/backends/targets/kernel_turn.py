@@ -9,10 +9,10 @@ is told so as well.
 import asyncio
 import fcntl
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from pumice.host.thread import Threads
 from pumice.model.errors import Misconfigured, Trouble
 
 T = TypeVar("T")
@@ -26,11 +26,11 @@ class KernelTurn:
     def __init__(self, name: str, seconds: float = 60.0) -> None:
         self._name = name
         self._seconds = seconds
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._thread = Threads(name, 1)
 
     async def take(self, call: Callable[[], T]) -> T:
         """Make the call when it is its turn. Raises ``Trouble`` when it took too long."""
-        turn = asyncio.get_running_loop().run_in_executor(self._thread, self._locked, call)
+        turn = self._thread.run(self._locked, call)
         try:
             return await asyncio.wait_for(asyncio.shield(turn), self._seconds)
         except TimeoutError:

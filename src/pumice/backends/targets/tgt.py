@@ -20,10 +20,8 @@ One thread makes all requests, one call after another: calls cannot disturb one 
 caller does not leave a call half done.
 """
 
-import asyncio
 import secrets
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -38,6 +36,7 @@ from pumice.backends.targets.tgt_management import (
     TgtdSilent,
 )
 from pumice.backends.targets.tgtd import TgtDaemon
+from pumice.host.thread import Threads
 from pumice.model.errors import Invalid, Misconfigured, Trouble
 from pumice.model.ids import VolumeId
 
@@ -80,7 +79,7 @@ class TgtTarget:
         self.portals: tuple[str, ...] = (portal,)
         self._names = f"{iqn_prefix}:volume-"
         self._tgtd = daemon.management if daemon else Management(ipc_socket)
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tgt")
+        self._thread = Threads("tgt", 1)
 
     async def start(self) -> None:
         """See the contract. Finds our own daemon or starts it; the system's must be there."""
@@ -272,7 +271,7 @@ class TgtTarget:
             return await self._in_thread(call)
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+        return await self._thread.run(call)
 
 
 def _nobody_knows() -> str:

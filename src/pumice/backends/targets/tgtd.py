@@ -22,6 +22,7 @@ import structlog
 from pumice.backends.targets.tgt_management import LONGEST_SOCKET_PATH, Management, TgtdSilent
 from pumice.host.command import launch
 from pumice.host.lock_holder import lock_holder
+from pumice.host.thread import in_thread
 from pumice.model.errors import Conflict, Misconfigured, Trouble
 
 log = structlog.get_logger(__name__)
@@ -68,7 +69,7 @@ class TgtDaemon:
         if self.pid() is None:
             return
         try:
-            await asyncio.to_thread(self._empty, force)
+            await in_thread(self._empty, force)
         except TgtdSilent:
             if not force:
                 raise
@@ -112,7 +113,7 @@ class TgtDaemon:
                 raise Misconfigured(f"tgtd cannot listen at {self.portal}: {error}.") from None
 
     async def _check_portal(self) -> None:
-        portals = await asyncio.to_thread(self.management.portals)
+        portals = await in_thread(self.management.portals)
         if portals == [self.portal]:
             return
         with contextlib.suppress(Conflict):
@@ -123,7 +124,7 @@ class TgtDaemon:
         """Wait until the claim holds, at most as long as our patience; whether it does."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._patience):
-                while not await asyncio.to_thread(claim):
+                while not await in_thread(claim):
                     await asyncio.sleep(0.02)
                 return True
         return False

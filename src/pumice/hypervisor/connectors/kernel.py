@@ -23,7 +23,6 @@ import os
 import shutil
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,7 +32,7 @@ from weakref import WeakValueDictionary
 import structlog
 
 from pumice.host.command import run
-from pumice.host.thread import in_thread
+from pumice.host.thread import Threads, in_thread
 from pumice.hypervisor.connectors import brick
 from pumice.hypervisor.connectors.brick import Brick, BrickFailed, Properties
 from pumice.hypervisor.connectors.contract import Remote
@@ -90,7 +89,7 @@ class KernelConnector:
         self._seconds = seconds
         self._turns: WeakValueDictionary[AttachmentId, asyncio.Lock] = WeakValueDictionary()
         self._late: dict[AttachmentId, asyncio.Future[Any]] = {}
-        self._threads = ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="os-brick")
+        self._threads = Threads("os-brick", _AT_ONCE)
 
     async def start(self) -> None:
         """See the contract. With multipath, multipathd must run: without it paths would be taken for disks."""
@@ -221,7 +220,7 @@ class KernelConnector:
         def work() -> T:
             return call(Brick(note.protocol, multipath=note.multipath, seconds=self._seconds))
 
-        working = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        working = self._threads.run(work)
         self._late[attachment] = working
         working.add_done_callback(lambda done: done.cancelled() or done.exception())  # looked at, whoever asks
         try:

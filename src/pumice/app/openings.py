@@ -1,0 +1,122 @@
+"""Places open one by one: each as soon as its own driver has started.
+
+A driver that is slow or absent costs its own place alone, at the start as later: it is tried again and again,
+at longer and longer intervals, and its place opens when it has started after all.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from pumice.host.bulkhead import Bulkheads
+from pumice.model.errors import PumiceError
+from pumice.operations.hands import Hands
+from pumice.operations.places import compute_host, volume_host
+
+logger = structlog.get_logger(__name__)
+
+START_SECONDS = 60.0
+"""How long a driver may take to start, until it is left behind and tried again."""
+FIRST_WAIT_SECONDS = 1.0
+LONGEST_WAIT_SECONDS = 60.0
+
+
+@dataclass(slots=True, eq=False)
+class Start:
+    """The start of one driver."""
+
+    place: str
+    driver: str
+    begin: Callable[[], Awaitable[None]]
+    bulkheads: Bulkheads
+    tried: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when it was tried once, however that ended."""
+    has_started: bool = False
+
+    async def keep_trying(self) -> None:
+        """Returns when the driver has started."""
+        wait = FIRST_WAIT_SECONDS
+        while True:
+            limit = asyncio.timeout(START_SECONDS)
+            try:
+                await self.bulkheads.at(self.place).call("start", self.begin, limit)
+                self.has_started = True
+                return
+            except (PumiceError, TimeoutError) as error:
+                why = str(error) or f"It did not start within {START_SECONDS:g} seconds."
+                logger.error(
+                    "driver.unusable", place=self.place, driver=self.driver, error=why, again_in_seconds=wait
+                )
+            except Exception:  # a driver's bug costs its own place alone
+                logger.exception("driver.bug", place=self.place, driver=self.driver)
+            finally:
+                self.tried.set()
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, LONGEST_WAIT_SECONDS)
+
+
+class Openings:
+    """The places of this process that are to be opened, and those whose first try is still under way."""
+
+    def __init__(self, hands: Hands) -> None:
+        starts = {
+            id(driver): Start(f"target of {place}", driver.driver, driver.start, hands.bulkheads)
+            for place, driver in hands.targets.items()
+        }
+        self._targets = list(starts.values())
+        self._places: list[tuple[Start, Start | None]] = [
+            (
+                Start(volume_host(place), driver.driver, driver.start, hands.bulkheads),
+                starts[id(hands.targets[place])],
+            )
+            for place, driver in hands.backends.items()
+        ]
+        self._places += [
+            (Start(compute_host(host), driver.driver, driver.start_up, hands.bulkheads), None)
+            for host, driver in hands.hypervisors.items()
+        ]
+
+    @property
+    def places(self) -> set[str]:
+        """Every place."""
+        return {start.place for start, _ in self._places}
+
+    async def run(self, opened: Callable[[str], Awaitable[None]], tried: Callable[[str], None]) -> None:
+        """Start every driver; tell ``opened`` of each place that can be served, ``tried`` of each first try.
+
+        A backend whose target cannot start is served all the same: volumes need none until they are attached.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            for target in self._targets:
+                tasks.create_task(target.keep_trying())
+            for start, needs in self._places:
+                tasks.create_task(_open(start, needs, opened, tried))
+
+    async def all_tried(self) -> None:
+        """Until each was tried once."""
+        for start, needs in self._places:
+            await start.tried.wait()
+            if needs is not None:
+                await needs.tried.wait()
+
+
+async def _open(
+    start: Start,
+    needs: Start | None,
+    opened: Callable[[str], Awaitable[None]],
+    tried: Callable[[str], None],
+) -> None:
+    starting = asyncio.create_task(start.keep_trying())
+    try:
+        await start.tried.wait()
+        if needs is not None:
+            await needs.tried.wait()
+        if not start.has_started:
+            tried(start.place)
+        await starting
+        await opened(start.place)
+        tried(start.place)
+    finally:
+        starting.cancel()

@@ -1,0 +1,188 @@
+"""A place is a bulkhead: what hangs there costs that place, and nothing else.
+
+A disk that does not answer holds a thread or a child process in the kernel, and nothing can end it. So a call
+to the outside has a limit, and at its limit the caller goes on, whether the call has come back or not::
+
+    call ──▶ ends in time                                   its result
+        └──▶ limit: cut ──▶ ends within CUT_SECONDS         TimeoutError
+                       └──▶ does not: it is *left behind*   TimeoutError
+
+A call that was left behind keeps its thread, its locks and its child until it comes back or the process ends.
+Until then nothing more is done about what it is about, and no second call like it begins.
+"""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import wraps
+from inspect import iscoroutinefunction
+from typing import Any, TypeVar, cast
+
+import structlog
+
+from pumice.host.thread import MOST, Threads, in_threads_of
+from pumice.model.errors import Trouble
+from pumice.model.ids import new_id
+
+logger = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+Driver = TypeVar("Driver")
+
+CUT_SECONDS = 2.0
+"""How long a call that was cut may take to let go."""
+LOOK_SECONDS = 60.0
+CHANGE_SECONDS = 3600.0
+"""Limits of a driver's calls outside of operations, whose steps have limits of their own."""
+_LOOKS = frozenset({"pools", "inventory", "exports", "connector", "machines", "powers", "remains", "secrets"})
+
+_inside: ContextVar[bool] = ContextVar("_inside", default=False)
+"""Whether this is part of a call that has a limit already."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Left:
+    """A call that its caller has left behind, and that has not come back."""
+
+    place: str
+    call: str
+    about: str | None
+    """Id of the volume, server… whose operation made it; None for what is about the place itself."""
+    operation_id: str | None = None
+    id: str = field(default_factory=new_id)
+    since: float = field(default_factory=time.monotonic)
+    """When it began, on the monotonic clock."""
+
+
+class Bulkheads:
+    """Every place of a process, and what was left behind at them."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, Bulkhead] = {}
+        self.on_left: Callable[[Left], object] = lambda _: None
+        """Told when a call is left behind."""
+        self.on_back: Callable[[Left], object] = lambda _: None
+        """Told when it comes back after all."""
+
+    def at(self, place: str) -> "Bulkhead":
+        """The bulkhead of a place."""
+        return self._places.setdefault(place, Bulkhead(place, self))
+
+    @property
+    def left(self) -> Iterator[Left]:
+        """Every call that was left behind and has not come back."""
+        return itertools.chain.from_iterable(one.left.values() for one in tuple(self._places.values()))
+
+    def is_about(self, about: str) -> bool:
+        """Whether a call about this volume, server… was left behind, wherever."""
+        return any(one.about == about for one in self.left)
+
+    def is_full(self, place: str) -> bool:
+        """Whether so many calls hang at a place that another would hang as well."""
+        return place in self._places and len(self._places[place].left) >= MOST // 2
+
+
+class Bulkhead:
+    """One place. Its threads are its own."""
+
+    def __init__(self, place: str, all_of_them: Bulkheads) -> None:
+        self.place = place
+        self.threads = Threads(place)
+        self.left: dict[asyncio.Future[Any], Left] = {}
+        self._all = all_of_them
+
+    async def call(
+        self,
+        call: str,
+        work: Callable[[], Awaitable[T]],
+        limit: asyncio.Timeout,
+        *,
+        about: str | None = None,
+        operation_id: str | None = None,
+    ) -> T:
+        """What comes of ``work``. Raises ``TimeoutError`` at its limit, whatever becomes of it.
+
+        Raises ``Trouble`` when one like it was left behind: the second would hang as the first does.
+        """
+        if earlier := next((it for it in self.left.values() if (it.call, it.about) == (call, about)), None):
+            raise Trouble(f"{self.place} still hangs: {_since(earlier)}.")
+        began = time.monotonic()
+        with in_threads_of(self.threads):
+            token = _inside.set(True)
+            task = asyncio.ensure_future(work())
+            _inside.reset(token)
+        try:
+            async with limit:
+                await asyncio.wait({task})
+        except (TimeoutError, asyncio.CancelledError):
+            await self._cut(task, Left(self.place, call, about, operation_id, since=began))
+            raise
+        return task.result()
+
+    async def _cut(self, task: asyncio.Future[T], left: Left) -> None:
+        """Have it let go; note it when it does not."""
+        task.cancel()
+        task.add_done_callback(_looked_at)
+        try:
+            await asyncio.wait({task}, timeout=CUT_SECONDS)
+        finally:
+            if not task.done():
+                self.left[task] = left
+                logger.error("call.left_behind", place=self.place, call=left.call, about=left.about)
+                task.add_done_callback(self._came_back)
+                self._all.on_left(left)
+
+    def _came_back(self, task: asyncio.Future[Any]) -> None:
+        left = self.left.pop(task)
+        logger.warning(
+            "call.came_back",
+            place=self.place,
+            call=left.call,
+            about=left.about,
+            seconds=round(time.monotonic() - left.since, 1),
+        )
+        self._all.on_back(left)
+
+    def walled(self, driver: Driver) -> Driver:
+        """The driver, whose calls are made within this bulkhead, each with a limit."""
+        return cast(Driver, _Walled(driver, self))
+
+
+class _Walled:
+    def __init__(self, driver: object, bulkhead: Bulkhead) -> None:
+        self._driver = driver
+        self._bulkhead = bulkhead
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self._driver, name)
+        if not iscoroutinefunction(attribute):
+            return attribute
+
+        @wraps(attribute)
+        async def within(*args: Any, **kwargs: Any) -> Any:
+            if _inside.get():
+                with in_threads_of(self._bulkhead.threads):
+                    return await cast("Awaitable[Any]", attribute(*args, **kwargs))
+            seconds = LOOK_SECONDS if name in _LOOKS else CHANGE_SECONDS
+            call = " ".join((name, *(arg for arg in args if isinstance(arg, str))))
+            try:
+                return await self._bulkhead.call(
+                    call, lambda: attribute(*args, **kwargs), asyncio.timeout(seconds)
+                )
+            except TimeoutError:
+                raise Trouble(f"{self._bulkhead.place} did not answer within {seconds:g} seconds.") from None
+
+        return within
+
+
+def _looked_at(task: asyncio.Future[Any]) -> None:
+    """So that asyncio does not report what nobody waits for as forgotten."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _since(left: Left) -> str:
+    return f"'{left.call}' did not come back in {time.monotonic() - left.since:.0f} seconds"

@@ -1,0 +1,279 @@
+"""A call that hangs costs its own place, and its operation ends in time all the same."""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pumice.host import bulkhead
+from pumice.host.thread import in_thread, to_the_end
+from pumice.loops.deadlines import Deadlines
+from pumice.model.ids import ProjectId
+from pumice.model.rules import Patience, Rules
+from pumice.model.scope import HOUSE
+from pumice.operations.endings import Endings
+from pumice.operations.hands import Hands
+from pumice.operations.operation import Operation, Step, Verb, enqueue
+from pumice.operations.runner import Runner
+from pumice.store import hanging
+from pumice.store import operations as log
+from pumice.store.database import Database, Transaction, open_database
+from pumice.store.tables import metadata
+
+
+@dataclass(frozen=True)
+class Pan:
+    place: str
+
+
+@dataclass
+class Stoves:
+    """What hangs nothing but ``free`` ends; each stove that is not ``hangs`` fries at once."""
+
+    hangs: str = "sick"
+    how: str = "thread"
+    free: threading.Event = field(default_factory=threading.Event)
+    calls: list[str] = field(default_factory=list)
+    done: set[str] = field(default_factory=set)
+    back: int = 0
+
+    def wait(self, subject: str) -> None:
+        while not self.free.wait(0.01) and subject not in self.done:
+            pass
+
+
+STOVES = Stoves()
+
+
+async def fry(op: Operation[Pan], hands: Hands) -> None:
+    STOVES.calls.append(op.subject)
+    if op.place != STOVES.hangs:
+        return
+    if STOVES.how == "thread":
+        await in_thread(STOVES.wait, op.subject)
+    else:  # as a child that was killed is waited for, and does not end
+        await to_the_end(asyncio.ensure_future(asyncio.to_thread(STOVES.wait, op.subject)))
+    STOVES.back += 1
+
+
+async def clean(op: Operation[Pan], hands: Hands) -> None:
+    STOVES.calls.append(f"clean {op.subject}")
+
+
+def at_place(op: Operation[Pan]) -> str:
+    return op.params.place
+
+
+TOLD: dict[str, str] = {}
+
+
+def failed(tx: Transaction, op: Operation[Pan], error: str) -> None:
+    TOLD[op.subject] = error
+
+
+FRY = Verb("pan.fry", Pan, (Step(fry, undo=clean, at=at_place, timeout=0.2),), failed, deadline=0.6)
+SLOW = Verb("pan.stew", Pan, (Step(fry, undo=clean, at=at_place, timeout=60),), failed, deadline=600)
+
+
+class Kitchen:
+    def __init__(self, db: Database) -> None:
+        self.db = db
+        self.hands = Hands(db, image_path=Path)
+        self.endings = Endings(db)
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def start(self, boot: str = "1", workers: int = 32, lease: float = 30.0, host: str = "here") -> Runner:
+        runner = Runner(
+            self.db,
+            (FRY, SLOW),
+            self.hands,
+            host=host,
+            boot=boot,
+            places=("sick", "well"),
+            workers=workers,
+            lease=lease,
+            rules=Rules(patience=Patience(first=0.01)),
+        )
+        self.tasks.append(asyncio.create_task(runner.run()))
+        return runner
+
+    async def begin(self, place: str, subject: str, verb: Verb[Pan] = FRY, project: str = "") -> str:
+        who = replace(HOUSE, project_id=ProjectId(project) if project else None)
+        op = await self.db.write(lambda tx: enqueue(tx, verb, Pan(place), subject=subject, who=who))
+        return op.id
+
+    async def row(self, operation_id: str) -> Any:
+        return await self.db.read(log.get, operation_id)
+
+    async def hanging(self) -> list[tuple[str, str, str | None]]:
+        return [(row["place"], row["call"], row["subject"]) for row in await self.db.read(hanging.every)]
+
+    async def begun(self, *subjects: str) -> None:
+        async with asyncio.timeout(10):
+            while not set(subjects) <= set(STOVES.calls):
+                await asyncio.sleep(0.01)
+
+    async def hang(self, number: int) -> None:
+        async with asyncio.timeout(10):
+            while len(await self.hanging()) != number:
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture(params=["thread", "child"])
+def how(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+async def kitchen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> AsyncIterator[Kitchen]:
+    monkeypatch.setattr(bulkhead, "CUT_SECONDS", 0.1)
+    how = request.getfixturevalue("how") if "how" in request.fixturenames else "thread"
+    STOVES.__init__(how=how)  # type: ignore[misc]
+    db = open_database(f"sqlite:///{tmp_path / 'pumice.db'}")
+    await db.write(lambda tx: metadata.create_all(tx.connection))
+    kitchen = Kitchen(db)
+    yield kitchen
+    STOVES.free.set()
+    await asyncio.sleep(0.05)
+    for task in kitchen.tasks:
+        task.cancel()
+    await asyncio.gather(*kitchen.tasks, return_exceptions=True)
+    await db.close()
+
+
+async def test_a_step_that_hangs_is_left_behind_and_its_operation_settled_at_the_deadline(
+    kitchen: Kitchen, how: str
+) -> None:
+    runner = kitchen.start()
+    op = await kitchen.begin("sick", "egg")
+    await kitchen.hang(1)
+    async with asyncio.timeout(1):  # its lease ends
+        while (await kitchen.row(op))["lease_until"] is not None:
+            await asyncio.sleep(0.01)
+    assert await kitchen.hanging() == [("sick", "fry", "egg")]
+    line = (await kitchen.db.read(log.lines, op))[-1]
+    assert line["outcome"] == "retry" and "hangs at sick" in line["error"]
+    await asyncio.sleep(0.7)
+    await Deadlines(kitchen.db, runner.course).look()
+    well, error = await kitchen.endings.wait(op, 5)
+    assert not well and error == TOLD["egg"]
+    await asyncio.sleep(0.1)
+    assert STOVES.calls == ["egg"], "nothing was begun about it while it hangs"
+    STOVES.free.set()
+    await kitchen.begun("clean egg")
+    await kitchen.hang(0)
+    assert STOVES.back == 0, "what was cut goes no further"
+
+
+async def test_what_hangs_about_one_thing_fences_it_and_its_neighbours_go_on(kitchen: Kitchen) -> None:
+    kitchen.start()
+    await kitchen.begin("sick", "egg")
+    await kitchen.hang(1)
+    fenced = await kitchen.begin("well", "egg")
+    other = await kitchen.begin("well", "ham")
+    assert await kitchen.endings.wait(other, 1) == (True, None)
+    assert (await kitchen.row(fenced))["attempt"] == 0
+    STOVES.free.set()
+    assert await kitchen.endings.wait(fenced, 5) == (True, None)
+
+
+async def test_a_place_whose_threads_hang_gets_nothing_more(kitchen: Kitchen) -> None:
+    kitchen.start()
+    for n in range(12):
+        await kitchen.begin("sick", f"egg {n}")
+    async with asyncio.timeout(10):
+        while len(await kitchen.hanging()) < 4:
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.3)
+    late = await kitchen.begin("sick", "late")
+    began = time.monotonic()
+    other = await kitchen.begin("well", "ham")
+    assert await kitchen.endings.wait(other, 1) == (True, None)
+    assert time.monotonic() - began < 0.5
+    assert (await kitchen.row(late))["attempt"] == 0
+
+
+async def test_a_restart_of_the_host_lifts_the_fence(kitchen: Kitchen) -> None:
+    kitchen.start()
+    op = await kitchen.begin("sick", "egg", replace(FRY, deadline=60))
+    await kitchen.hang(1)
+    kitchen.tasks[0].cancel()
+    kitchen.hands, STOVES.hangs = Hands(kitchen.db, image_path=Path), "nothing"  # as in another process
+    kitchen.start(boot="2")
+    assert await kitchen.endings.wait(op, 5) == (True, None)
+    assert await kitchen.hanging() == []
+
+
+async def test_creates_that_hang_at_one_place_leave_the_other_all_its_workers(kitchen: Kitchen) -> None:
+    kitchen.start(workers=4)
+    for n in range(20):
+        await kitchen.begin("sick", f"egg {n}", SLOW, project=f"project {n}")
+    await kitchen.begun(*STOVES.calls[:3])
+    await asyncio.sleep(0.1)
+    for n in range(8):
+        began = time.monotonic()
+        op = await kitchen.begin("well", f"ham {n}", SLOW)
+        assert await kitchen.endings.wait(op, 1) == (True, None)
+        assert time.monotonic() - began < 0.5
+
+
+async def test_one_project_leaves_workers_for_the_others(kitchen: Kitchen) -> None:
+    kitchen.start(workers=8)
+    for n in range(30):
+        await kitchen.begin("sick", f"egg {n}", SLOW, project="greedy")
+    async with asyncio.timeout(5):
+        while len(STOVES.calls) < 4:
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    STOVES.hangs = "nothing"
+    op = await kitchen.begin("sick", "ham", SLOW, project="modest")
+    assert await kitchen.endings.wait(op, 1) == (True, None)
+
+
+async def test_the_next_free_worker_is_for_who_has_the_least(kitchen: Kitchen) -> None:
+    kitchen.start(workers=2)
+    greedy = [await kitchen.begin("sick", f"egg {n}", SLOW, project="greedy") for n in range(6)]
+    await kitchen.begun("egg 0", "egg 1")
+    modest = await kitchen.begin("sick", "ham", SLOW, project="modest")
+    STOVES.done.add("egg 0")
+    await kitchen.begun("ham")
+    assert STOVES.calls == ["egg 0", "egg 1", "ham"]
+    STOVES.free.set()
+    for op in (*greedy, modest):
+        assert await kitchen.endings.wait(op, 5) == (True, None)
+
+
+async def test_a_step_is_cut_when_the_holders_own_clock_says_that_its_lease_is_over(
+    kitchen: Kitchen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    STOVES.hangs = "nothing"
+    cut = asyncio.Event()
+
+    async def cooperative(op: Operation[Pan], hands: Hands) -> None:
+        STOVES.calls.append(op.subject)
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            cut.set()
+            raise
+
+    verb = replace(SLOW, steps=(Step(cooperative, at=at_place, timeout=60),))
+    runner = kitchen.start(lease=1.2)
+    runner.course.verbs = {verb.kind: verb}
+
+    async def cut_off(*_: Any) -> Any:
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(kitchen.db, "renew", cut_off)
+    op = await kitchen.begin("well", "egg", verb)
+    await kitchen.begun("egg")
+    until = (await kitchen.row(op))["lease_until"]
+    await asyncio.wait_for(cut.wait(), 5)
+    assert time.time() < until - 0.1, "it was cut before anybody else may have it"
