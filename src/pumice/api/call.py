@@ -1,6 +1,15 @@
 """One request as a handler sees it, and the answer it gives."""
 
-from collections.abc import AsyncIterator, Collection, Mapping
+import asyncio
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Mapping,
+    MutableMapping,
+)
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
@@ -15,10 +24,15 @@ from pumice.model.errors import Invalid, TooLarge
 from pumice.model.scope import Scope
 
 Version = tuple[int, int]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
 LONGEST_BODY = 114_688
 """Bytes of JSON that a request may bring (the incumbent's ``osapi_max_request_body_size``)."""
+
+MOST_LEVELS = 32
+"""Levels of JSON in a body. What is kept of it is read back, inside answers that have levels of their own."""
 
 
 @dataclass(slots=True)
@@ -37,6 +51,8 @@ class Call:
     version: Version
     base_url: str
     """Scheme and host as the client sees them: ``http://127.0.0.1:8776``."""
+    receive: Receive
+    """ASGI's: what else the client sends, or that it is gone."""
     policy: Policy
     """The service's rules, for what can only be judged once the thing was read."""
     media_types: Collection[str] = ()
@@ -79,7 +95,25 @@ class Call:
                 self._json = orjson.loads(body)
             except orjson.JSONDecodeError:
                 raise Invalid("Malformed request body: it is not valid JSON.") from None
+            _refuse_what_cannot_be_kept(self._json)
         return self._json
+
+    async def unless_gone(self, doing: Coroutine[Any, Any, T]) -> T:
+        """Do something heavy that is dropped when the client hangs up. To be called once the body is read."""
+        work = asyncio.ensure_future(doing)
+        gone = asyncio.ensure_future(self._gone())
+        try:
+            await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                raise Invalid("The client went away before the request was answered.")
+            return work.result()
+        finally:
+            work.cancel()
+            gone.cancel()
+
+    async def _gone(self) -> None:
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
 
     async def parse(self, model: type[M], key: str | None = None) -> M:
         """The body, or the object under its key ``key``, as ``model``. Raises ``Invalid``."""
@@ -89,6 +123,24 @@ class Call:
                 raise Invalid(f"Malformed request body: it must be an object with an object under '{key}'.")
             body = body[key]
         return check(model, body, key)
+
+
+def _refuse_what_cannot_be_kept(body: Any) -> None:
+    """Raise ``Invalid`` for JSON of more levels than any request has, or a number that no column takes."""
+    level = [body]
+    for _ in range(MOST_LEVELS):
+        inner: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                inner.extend(value.values())
+            elif isinstance(value, list):
+                inner.extend(value)
+            elif isinstance(value, int | float) and abs(value) >= 2**63:
+                raise Invalid("Malformed request body: a number in it is out of range.")
+        if not inner:
+            return
+        level = inner
+    raise Invalid(f"Malformed request body: it has more than {MOST_LEVELS} levels.")
 
 
 def check(model: type[M], value: Any, where: str | None = None) -> M:

@@ -16,6 +16,7 @@ STATUS: Mapping[type[errors.PumiceError], int] = {
     errors.GuestKeepsDisk: 409,
     errors.OverQuota: 413,
     errors.TooLarge: 413,
+    errors.TooBusy: 429,
     errors.NoValidBackend: 503,
     errors.Elsewhere: 503,
     errors.Trouble: 503,
@@ -32,6 +33,7 @@ _NAMES = {
     409: "conflictingRequest",
     413: "overLimit",
     415: "badMediaType",
+    429: "overLimit",
     501: "notImplemented",
     503: "serviceUnavailable",
 }
@@ -49,6 +51,7 @@ _TITLES = {
     412: "Precondition Failed",
     413: "Request Entity Too Large",
     415: "Unsupported Media Type",
+    429: "Too Many Requests",
     500: "Internal Server Error",
     501: "Not Implemented",
     503: "Service Unavailable",

@@ -5,6 +5,7 @@ the way becomes a fault of the API's own shape; nothing that a client sends can 
 """
 
 import asyncio
+import json
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, MutableMapping
@@ -15,7 +16,7 @@ import orjson
 import structlog
 from structlog.contextvars import bind_contextvars
 
-from pumice.api.call import Call, Reply, Version
+from pumice.api.call import Call, Receive, Reply, Version
 from pumice.api.faults import Fault, HttpError, status_of
 from pumice.api.house import House
 from pumice.api.microversions import Versions
@@ -27,7 +28,6 @@ from pumice.model.scope import Scope
 
 logger = structlog.get_logger(__name__)
 
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 NOBODY = Scope(UserId(""), None, frozenset())
@@ -85,7 +85,7 @@ class Service:
             if self.versions:
                 version = self.versions.asked(headers)
                 said |= self.versions.headers(version)
-            reply = await self._answer(scope, headers, receive, version, request_id, seen)
+            reply = _encoded(await self._answer(scope, headers, receive, version, request_id, seen))
         except HttpError as error:
             said |= error.headers
             reply = self._fault(error.status, str(error))
@@ -93,6 +93,8 @@ class Service:
             status = status_of(error, self.statuses)
             if status == 401:
                 said["WWW-Authenticate"] = f'Keystone uri="{base_url(scope, headers)}/identity"'
+            if status == 429:
+                said["Retry-After"] = "2"
             reply = self._fault(status, str(error))
         except asyncio.CancelledError:  # this process must end, and has given its requests some time before
             reply = self._fault(
@@ -126,6 +128,7 @@ class Service:
             query_string=scope["query_string"].decode("latin-1"),
             headers=headers,
             stream=_body(receive),
+            receive=receive,
             who=NOBODY,
             version=version,
             base_url=base_url(scope, headers),
@@ -205,6 +208,17 @@ def base_url(scope: MutableMapping[str, Any], headers: Mapping[str, str]) -> str
         address, port = scope.get("server") or ("127.0.0.1", 80)
         host = f"{address}:{port}"
     return f"{scheme}://{host}"
+
+
+def _encoded(reply: Reply) -> Reply:
+    """The reply with its body as bytes. What the fast way refuses (many levels) goes the slow way."""
+    if reply.body is None or isinstance(reply.body, bytes | AsyncIterator):
+        return reply
+    try:
+        body = orjson.dumps(reply.body)
+    except TypeError:
+        body = json.dumps(reply.body).encode()
+    return replace(reply, body=body)
 
 
 async def _body(receive: Receive) -> AsyncIterator[bytes]:

@@ -23,7 +23,7 @@ from pumice.app.roles import EVERY, Role, refuse_alone, take_name
 from pumice.app.settings import Settings
 from pumice.app.verbs import VERBS, set_deadlines
 from pumice.catalog import flavors, volume_types
-from pumice.identity import bootstrap
+from pumice.identity import bootstrap, passwords
 from pumice.identity.tokens import LocalTokens
 from pumice.images.files import ImageFiles
 from pumice.loops import audit, deadlines, expiry, heartbeats, uploads
@@ -190,10 +190,11 @@ async def _build(settings: Settings, roles: frozenset[Role], db: Database, meter
     if roles & {Role.VOLUME, Role.COMPUTE}:
         await db.read(hosts.refuse_forgotten, settings.host)
     rules = settings.rules()
-    passwords = await _furnish(db, settings, rules) if Role.API in roles else {}
+    first = await _furnish(db, settings, rules) if Role.API in roles else {}
     images = ImageFiles(settings.state_dir.absolute() / "images")
     driven = drivers.build(settings, db, images, roles)
     hands = driven.hands
+    passwords.most_waiting = settings.identity.most_logins
     tokens = LocalTokens(db, lifetime=settings.identity.token_hours * 3600)
     house = House(db=db, endings=Endings(db), tokens=tokens, rules=rules, meter=meter)
     runner = Runner(
@@ -209,7 +210,7 @@ async def _build(settings: Settings, roles: frozenset[Role], db: Database, meter
         faults=fault_point(settings.fault),
         meter=meter,
     )
-    return Whole(settings, db, images, hands, driven.daemons, house, runner, passwords, roles, lost, meter)
+    return Whole(settings, db, images, hands, driven.daemons, house, runner, first, roles, lost, meter)
 
 
 async def _furnish(db: Database, settings: Settings, rules: Rules) -> dict[str, str]:

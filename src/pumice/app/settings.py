@@ -71,6 +71,11 @@ class Api(Section):
 class Identity(Section):
     """Users and tokens."""
 
+    most_logins: int = Field(
+        64,
+        ge=4,
+        description="Passwords that a process checks at once; whoever comes then is told 429.",
+    )
     token_hours: float = Field(24.0, gt=0, description="How long a token is valid.")
     admin_password: str | None = Field(None, description="Set at the first start; generated when not given.")
     demo_password: str | None = Field(None, description="Set at the first start; generated when not given.")

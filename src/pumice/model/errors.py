@@ -53,6 +53,10 @@ class OverQuota(PumiceError):
     """The project's quota does not allow this."""
 
 
+class TooBusy(PumiceError):
+    """Too many ask for the same heavy thing at the moment. Asking again in a second or two helps."""
+
+
 class TooLarge(PumiceError):
     """The request's body is larger than the service takes."""
 

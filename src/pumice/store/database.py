@@ -28,7 +28,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import CursorResult, Engine
 from sqlalchemy.pool import NullPool
 
-from pumice.model.errors import Misconfigured, Trouble
+from pumice.model.errors import Invalid, Misconfigured, Trouble
 from pumice.model.meter import Meter
 from pumice.store.discretion import hide_values
 from pumice.store.threads import Connected, Threads
@@ -265,6 +265,8 @@ def _run(
                 tx = Transaction(connected())
                 result = work(tx, *args, **kw)
             return result, tx.topics
+        except OverflowError:
+            raise Invalid("A number is out of range.") from None
         except sa.exc.OperationalError as error:
             if time.monotonic() > give_up or "locked" not in str(error.orig):
                 raise Trouble(f"The database does not answer: {error.orig}") from error

@@ -34,7 +34,7 @@ async def issue(call: Call) -> Reply:
         if identity.password is None:
             raise Invalid("Invalid input: 'identity.password' is a required property.")
         user = identity.password.user
-        token, said = await tokens.by_password(user.reference(), user.password, asked)
+        token, said = await call.unless_gone(tokens.by_password(user.reference(), user.password, asked))
     else:
         if identity.token is None:
             raise Invalid("Invalid input: 'identity.token' is a required property.")

@@ -14,7 +14,7 @@ from pumice.model.errors import NotFound, Unauthenticated
 from pumice.model.ids import new_id
 from pumice.store.users import Row, password_hash
 
-Password = Annotated[str, Field(max_length=passwords.LONGEST)]
+Password = Annotated[str, Field(min_length=1, max_length=passwords.LONGEST)]
 
 
 class Create(Kept):
@@ -107,7 +107,7 @@ async def change_password(call: Call) -> Reply:
     """``POST /users/{user_id}/password``: needs no token, for it shows the password instead."""
     body = await call.parse(ChangePassword, "user")
     before = await call.house.db.read(password_hash, call.args["user_id"])
-    if not await passwords.matches(body.original_password, before):
+    if not await call.unless_gone(passwords.matches(body.original_password, before)):
         raise Unauthenticated(REFUSED)
     after = await passwords.hash_password(body.password)
     await call.house.db.write(users.change_password, call.args["user_id"], before, after)

@@ -89,7 +89,7 @@ async def create(call: Call) -> Reply:
     await ended(call, operation, "create attachment for volume")
     if operation:
         attachment = await call.house.db.read(attachments.get, call.who, attachment.id)
-    return Reply({"attachment": detailed(attachment)})
+    return Reply({"attachment": detailed(call, attachment)})
 
 
 def _create(tx: Transaction, who: Scope, asked: NewAttachment) -> tuple[Attachment, str | None]:
@@ -119,7 +119,9 @@ async def update(call: Call) -> Reply:
     attachment_id = call.args["id"]
     operation = await call.house.db.write(connect.accept_known, call.who, attachment_id, asked.connector)
     await ended(call, operation, "update the attachment")
-    return Reply({"attachment": detailed(await call.house.db.read(attachments.get, call.who, attachment_id))})
+    return Reply(
+        {"attachment": detailed(call, await call.house.db.read(attachments.get, call.who, attachment_id))}
+    )
 
 
 async def complete(call: Call) -> Reply:
@@ -149,7 +151,7 @@ def _remove(tx: Transaction, who: Scope, attachment_id: str) -> tuple[str, str |
 async def show(call: Call) -> Reply:
     """One attachment in full."""
     attachment = await call.house.db.read(attachments.get, call.who, call.args["id"])
-    return Reply({"attachment": detailed(attachment)})
+    return Reply({"attachment": detailed(call, attachment)})
 
 
 async def index(call: Call) -> Reply:
@@ -161,7 +163,7 @@ async def index(call: Call) -> Reply:
 async def detail(call: Call) -> Reply:
     """The list in full."""
     found, page = await _listed(call)
-    return Reply(listed(call, "attachments", [detailed(one) for one in found], page, None))
+    return Reply(listed(call, "attachments", [detailed(call, one) for one in found], page, None))
 
 
 async def _listed(call: Call) -> tuple[Sequence[Attachment], paging.Page]:
@@ -190,13 +192,16 @@ def plain(one: Attachment) -> dict[str, Any]:
     return {"id": one.id, "status": one.status, "instance": one.server_id, "volume_id": one.volume_id}
 
 
-def detailed(one: Attachment) -> dict[str, Any]:
-    """An attachment in full."""
+def detailed(call: Call, one: Attachment) -> dict[str, Any]:
+    """An attachment in full; the account that its host logs in with only for who could have another made."""
+    how = flat(one)
+    if not call.policy.allows("volume:attachment_update", call.who):
+        how = {word: value for word, value in how.items() if not word.startswith("auth_")}
     return plain(one) | {
         "attached_at": wire_time(one.attached_at) or "",
         "detached_at": "",
         "attach_mode": one.mode,
-        "connection_info": flat(one),
+        "connection_info": how,
     }
 
 

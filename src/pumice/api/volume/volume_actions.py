@@ -7,6 +7,7 @@ from pydantic import Field
 from pumice.api.call import Call, Reply, check
 from pumice.api.routing import Handler, Route
 from pumice.api.volume.fields import Body, Boolean, Key, Metadata, Size, Text, Uuid
+from pumice.api.volume.types import view
 from pumice.api.volume.volume_view import wire_time
 from pumice.attachments.release import release
 from pumice.model.errors import Conflict, Invalid, InvalidState, NotFound
@@ -122,7 +123,7 @@ def _upload(tx: Transaction, call: Call, wanted: upload.Wanted, force: bool) -> 
         "status": VolumeStatus.UPLOADING,
         "display_description": volume.description,
         "size": volume.size,
-        "volume_type": _type_in_full(kind) if kind else None,
+        "volume_type": _type_in_full(call, kind) if kind else None,
         "image_id": image.id,
         "container_format": image.container_format,
         "disk_format": image.disk_format,
@@ -130,15 +131,16 @@ def _upload(tx: Transaction, call: Call, wanted: upload.Wanted, force: bool) -> 
     }
 
 
-def _type_in_full(kind: VolumeType) -> dict[str, Any]:
-    """The volume's type as only this answer has it: its row."""
+def _type_in_full(call: Call, kind: VolumeType) -> dict[str, Any]:
+    """The volume's type as only this answer has it: its row, as far as the caller may read that."""
+    shown = view(call, kind)
     return {
         "id": kind.id,
         "name": kind.name,
         "description": kind.description,
         "is_public": kind.is_public,
-        "extra_specs": kind.extra_specs,
-        "qos_specs_id": kind.qos_specs_id,
+        "extra_specs": shown.get("extra_specs"),
+        "qos_specs_id": shown.get("qos_specs_id"),
         "created_at": wire_time(kind.created_at),
         "updated_at": wire_time(kind.updated_at),
         "deleted": False,
