@@ -43,8 +43,12 @@ _has_snapshots = sa.exists().where(snapshots.c.volume_id == _v.id)
 _has_attachments = sa.exists().where(attachments.c.volume_id == _v.id)
 _move = _change.where(_v.status.in_(sa.bindparam("b_start", expanding=True)))
 _has_strange_snapshots = _has_snapshots.where(snapshots.c.project_id != _v.project_id)
+_move_free = _move.where(sa.or_(_v.status != VolumeStatus.AVAILABLE, ~_has_attachments))
+_ATTACHING = frozenset({VolumeStatus.RESERVED, VolumeStatus.ATTACHING, VolumeStatus.IN_USE})
+"""To these an attachment leads, and is judged itself."""
 _move_unattached = _move.where(~_has_attachments, ~_has_strange_snapshots)
 _move_unused = _move_unattached.where(~_has_snapshots)
+_attached = sa.select(attachments.c.id).where(attachments.c.volume_id == sa.bindparam("b_id")).limit(1)
 _reset = _change.where(_v.operation_id == sa.bindparam("b_operation"))
 
 
@@ -73,10 +77,11 @@ def move(
 
     ``must`` completes the sentence "Volume status must …" of the ``InvalidState`` raised when it is in none of
     them. With ``unused`` it must have no snapshots or attachments; with ``unattached`` its project's own
-    snapshots do not matter.
+    snapshots do not matter. What has an attachment is not available, whatever its status was reset to.
     """
     assert all(may_move(state, end) for state in start), f"no edge to {end}"
-    statement = _move_unused if unused else _move_unattached if unattached else _move
+    moves = _move if end in _ATTACHING else _move_free
+    statement = _move_unused if unused else _move_unattached if unattached else moves
     values = _arrival(end) | changes
     result = tx.execute(statement, {"b_id": volume_id, "b_start": sorted(start)} | values)
     if result.rowcount == 1:
@@ -84,6 +89,10 @@ def move(
     volume = _rows.get(tx, volume_id)
     if volume is None:
         raise NotFound("Volume", volume_id)
+    if volume.status in start and (held := tx.execute(_attached, {"b_id": volume_id}).scalar()):
+        raise InvalidState(
+            f"Invalid volume: Volume status must {must}, and attachment {held} has it: detach it."
+        )
     raise InvalidState(f"Invalid volume: Volume status must {must}, but it is {volume.status}.")
 
 

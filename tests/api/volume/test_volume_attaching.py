@@ -447,3 +447,35 @@ async def test_a_volume_that_was_reset_is_attached_no_second_time(cloud: Cloud, 
     assert [reply.status_code for reply in tried] == [400] * 4
     await cloud.act(volume_id, "os-initialize_connection", WITH_CONNECTOR)
     assert [one["id"] for one in await cloud.attachments_of(volume_id)] == [link["id"]]
+
+
+@pytest.mark.parametrize(
+    ("action", "value", "who"),
+    [
+        ("os-extend", {"new_size": 2}, "member"),
+        ("revert", None, "member"),
+        ("os-unmanage", {}, "admin"),
+        ("os-update_readonly_flag", {"readonly": True}, "member"),
+        ("transfer", None, "member"),
+        ("delete", None, "member"),
+    ],
+)
+async def test_what_has_an_attachment_is_not_available_whatever_it_was_reset_to(
+    cloud: Cloud, action: str, value: Any, who: str
+) -> None:
+    volume_id = (await cloud.make())["id"]
+    snapshot = await cloud.call("POST", "/snapshots", {"snapshot": {"volume_id": volume_id}})
+    await cloud.until(snapshot.json()["snapshot"]["id"], "available", kind="snapshot")
+    await cloud.act(volume_id, "os-attach", HERE)
+    await cloud.act(volume_id, "os-reset_status", {"status": "available"}, who="admin")
+    if action == "transfer":
+        reply = await cloud.call("POST", "/volume-transfers", {"transfer": {"volume_id": volume_id}})
+    elif action == "delete":
+        reply = await cloud.call("DELETE", f"/volumes/{volume_id}?cascade=true")
+    elif action == "revert":
+        value = {"snapshot_id": snapshot.json()["snapshot"]["id"]}
+        reply = await cloud.act(volume_id, action, value)
+    else:
+        reply = await cloud.act(volume_id, action, value, who=who)
+    assert reply.status_code in (400, 409), reply.text
+    await cloud.until(volume_id, "available")

@@ -168,10 +168,11 @@ def _set_bootable(tx: Transaction, who: Scope, volume_id: str, bootable: bool) -
 
 def _set_read_only(tx: Transaction, who: Scope, volume_id: str, read_only: bool) -> None:
     volume = volumes.get(tx, who, volume_id)
-    if volume.status != VolumeStatus.AVAILABLE:
+    links = attachments.of_volume(tx, volume.id)
+    if volume.status != VolumeStatus.AVAILABLE or links:
         raise InvalidState(
             f"Invalid volume: Volume {volume.id} status must be available to update readonly flag, but current "
-            f"status is: {volume.status}."
+            f"status is: {volume.status}{f', with attachment {links[0].id}' if links else ''}."
         )
     volumes.change(tx, volume.id, read_only=read_only, read_only_told=True)
 
