@@ -16,6 +16,7 @@ from pumice.app.why import told
 from pumice.attachments import connect, legacy, reserve
 from pumice.loops import abandoned
 from pumice.loops.breach import Repair
+from pumice.model.connector import Connector
 from pumice.model.errors import Invalid, NotFound
 from pumice.model.ids import new_id
 from pumice.model.states import VolumeStatus
@@ -118,7 +119,7 @@ async def test_one_that_was_let_in_may_be_using_the_volume_and_keeps_it(world: F
 
     def accept(tx: Transaction) -> str:
         return connect.accept_new(
-            tx, TENANT, volume_id, server_id=new_id(), mode="rw", connector=dict(CONNECTOR)
+            tx, TENANT, volume_id, server_id=new_id(), mode="rw", connector=Connector.parse(CONNECTOR)
         )[1]
 
     async with working(world, "at-work", no_faults):
