@@ -47,6 +47,9 @@ class Server:
     launched_at: datetime | None
     created_at: datetime
     updated_at: datetime | None
+    locked_by: str | None = None
+    """``admin`` when only an administrator may unlock it, else ``owner``."""
+    locked_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

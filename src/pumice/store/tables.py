@@ -450,6 +450,8 @@ servers = sa.Table(
     Column("operation_id", ID),
     Column("launched_at", TIME),
     *_times(),
+    Column("locked_by", WORD),  # owner or admin
+    Column("locked_reason", NAME),
     Index("ix_servers_page", "project_id", "created_at", "id"),
     Index("ix_servers_host", "host"),
 )

@@ -35,6 +35,9 @@ class Console(Body):
     length: Annotated[int, BeforeValidator(whole), Field(ge=-1)] | None = None
 
 
+OVERRIDE = "os_compute_api:os-lock-server:unlock:unlock_override"
+
+
 class Lock(Body):
     """``lock``, since 2.73 with a reason."""
 
@@ -81,29 +84,43 @@ async def console_output(call: Call) -> Reply:
 
 
 async def lock(call: Call) -> Reply:
-    """``lock``: only administrators may change the server until it is unlocked."""
-    asked = (await call.json())["lock"]
+    """``lock``: only administrators may change the server until it is unlocked.
+
+    What an administrator has locked stays locked by him, whatever its owner asks.
+    """
+    asked, reason = (await call.json())["lock"], None
     if asked is not None:
         if call.version < (2, 73):
             raise Invalid(
                 f"Invalid input for field/attribute lock. Value: {str(asked)[:100]!r}. It must be null."
             )
-        await call.parse(Lock, "lock")
-    return await _set_locked(call, True)
+        reason = (await call.parse(Lock, "lock")).locked_reason
+    by = "admin" if _overrides(call) else "owner"
 
-
-async def unlock(call: Call) -> Reply:
-    """``unlock``."""
-    return await _set_locked(call, False)
-
-
-async def _set_locked(call: Call, locked: bool) -> Reply:
     def work(tx: Transaction) -> None:
         server = servers.get(tx, call.who, call.args["id"])
-        servers.change(tx, server.id, locked=locked)
+        if not server.locked or by == "admin":
+            servers.change(tx, server.id, locked=True, locked_by=by, locked_reason=reason)
 
     await call.house.db.write(work)
     return Reply(status=202)
+
+
+async def unlock(call: Call) -> Reply:
+    """``unlock``: 403 for who is no administrator, where one has locked it."""
+
+    def work(tx: Transaction) -> None:
+        server = servers.get(tx, call.who, call.args["id"])
+        if server.locked_by == "admin":
+            call.policy.require(OVERRIDE, call.who, server.project_id)
+        servers.change(tx, server.id, locked=False, locked_by=None, locked_reason=None)
+
+    await call.house.db.write(work)
+    return Reply(status=202)
+
+
+def _overrides(call: Call) -> bool:
+    return call.policy.allows(OVERRIDE, call.who)
 
 
 async def reset_state(call: Call) -> Reply:

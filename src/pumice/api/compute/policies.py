@@ -49,6 +49,7 @@ _ADMINISTER = (
     *rule("os-hypervisors", "list", "list-detail", "show"),
     *rule("os-availability-zone", "detail"),
     *rule("os-admin-actions", "reset_state"),
+    *rule("os-lock-server", "unlock:unlock_override"),
     *rule("os-instance-actions", "events", "events:details"),
     *rule("os-extended-server-attributes"),
 )

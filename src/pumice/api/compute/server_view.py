@@ -140,7 +140,7 @@ class ServerView:
         if version >= (2, 63):
             view["trusted_image_certificates"] = None
         if version >= (2, 73):
-            view["locked_reason"] = None
+            view["locked_reason"] = server.locked_reason
         if version >= (2, 100):
             view["scheduler_hints"] = {}
         return view
