@@ -69,7 +69,7 @@ def table(files: Mapping[str, Cost]) -> str:
 def recorded() -> dict[str, Cost]:
     """What each file cost when that was recorded last."""
     found = {}
-    for line in RECORD.read_text().splitlines() if RECORD.exists() else ():
+    for line in filter(None, RECORD.read_text().splitlines() if RECORD.exists() else ()):
         tests, wall, cpu, file = line.split()
         found[file] = Cost(int(tests), float(wall), float(cpu))
     return found
@@ -121,7 +121,9 @@ class Meter:
         self._of_tests += costs
         self._of_workers[node.gateway.id] = sum((Cost(1, wall, cpu) for _, wall, cpu in costs), Cost())
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+    def pytest_terminal_summary(
+        self, terminalreporter: pytest.TerminalReporter, exitstatus: pytest.ExitCode
+    ) -> None:
         files = add_up((file, Cost(1, wall, cpu)) for file, wall, cpu in self._of_tests)
         if len(files) > 1:
             terminalreporter.section("costs")
@@ -130,8 +132,12 @@ class Meter:
                 terminalreporter.write_line(
                     f"worker {worker}: {cost.tests} cases, {cost.wall:.0f} s, computing {cost.cpu:.0f} s"
                 )
-        if self._config.getoption("record_costs"):
+        if self._config.getoption("record_costs") and exitstatus in _WHOLE:
             record(files)
+
+
+_WHOLE = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+"""What a run that came to its end is answered with."""
 
 
 def _cpu() -> float:

@@ -48,6 +48,7 @@ class Installation:
 
     def __init__(self, state_dir: Path, database_url: str | None = None, **environment: str) -> None:
         self.state_dir = state_dir
+        _share_what_qemu_can_do(state_dir / "compute")
         self.database_url = database_url
         self.port = free_port()
         self.environment = {
@@ -220,6 +221,15 @@ async def _fetch(url: str, statement: str) -> list[Any]:
         return list(await connection.fetch(statement))
     finally:
         await connection.close()
+
+
+def _share_what_qemu_can_do(compute: Path) -> None:
+    """Find it out once for all installations: that takes seconds of a first start."""
+    shared, own = Path(__file__).parents[1] / ".cache" / "libvirt", compute / "cache"
+    if not own.exists():
+        shared.mkdir(parents=True, exist_ok=True)
+        compute.mkdir(parents=True, exist_ok=True)
+        own.symlink_to(shared)
 
 
 @contextlib.contextmanager
