@@ -8,6 +8,7 @@ PYTEST := $(BIN)/pytest -n 4
 # Tests start hundreds of processes: let Python keep its bytecode, whatever the environment says.
 export PYTHONDONTWRITEBYTECODE :=
 LOCK := $(BIN)/uv pip compile pyproject.toml -q --python-version 3.11 --generate-hashes --no-header --no-annotate
+DEV := --group test --group bench --group check
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile | expand -t 16
@@ -76,8 +77,8 @@ bench: ## the benchmarks, with what they mean
 
 lock: ## choose versions anew: requirements/*.txt from pyproject.toml
 	@scripts/setup dev
-	$(LOCK) --upgrade --all-extras -o requirements/clients.txt
-	$(LOCK) -c requirements/clients.txt --extra test --extra bench --extra check --extra kernel -o requirements/dev.txt
+	$(LOCK) --upgrade --extra kernel --extra client $(DEV) --group clients -o requirements/clients.txt
+	$(LOCK) -c requirements/clients.txt --extra kernel $(DEV) -o requirements/dev.txt
 	$(LOCK) -c requirements/clients.txt --extra client -o requirements/run.txt
 
 clean: ## remove what was made here, except for the state of an installation

@@ -62,6 +62,7 @@ class Installation:
             **({"PUMICE_DATABASE_URL": database_url} if database_url else {}),
             **environment,
         }
+        self.python = sys.executable
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=PATIENCE)
 
@@ -69,7 +70,7 @@ class Installation:
 
     def launch(self, name: str, *words: str, host: str = "here", **environment: str) -> subprocess.Popen[bytes]:
         """Start a process, and wait for nothing. Another host's is called ``NAME HOST``."""
-        argv = [sys.executable, "-m", "pumice", "--host", host, name, *words]
+        argv = [self.python, "-m", "pumice", "--host", host, name, *words]
         name = name if host == "here" else f"{name} {host}"
         with (self.state_dir / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(argv, env={**self.environment, **environment}, stdout=log, stderr=log)
@@ -113,7 +114,7 @@ class Installation:
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a command of ``pumice`` to its end."""
-        argv = [sys.executable, "-m", "pumice", *words]
+        argv = [self.python, "-m", "pumice", *words]
         return subprocess.run(argv, env=self.environment, capture_output=True, text=True, timeout=SETTLED)
 
     def log(self, name: str) -> str:

@@ -19,6 +19,8 @@ SERVING = {"serve", "api", "scheduler", "volume", "compute", "tour"}
 """Commands that go on where they can: they are tried only in places where they cannot."""
 QUICK = {"PUMICE_COMPUTE__DRIVER": "none"}
 """No hypervisor, which the doctor tries for seconds, where it is not what is tried here."""
+FLAGS = {"tour": ("--stay",), "service": ("--root", "/dev/null")}
+"""What keeps a command in its place: else one looks for its own, another changes the machine."""
 
 
 def commands(command: Any = None, words: tuple[str, ...] = ()) -> Iterator[list[str]]:
@@ -29,8 +31,7 @@ def commands(command: Any = None, words: tuple[str, ...] = ()) -> Iterator[list[
         yield from commands(each, (*words, name))
     if not inner:
         arguments = [one for one in command.params if one.param_type_name == "argument" and one.required]
-        stay = ["--stay"] if words == ("tour",) else []  # else it looks for a place of its own
-        yield [*words, *stay, *("00000000" for _ in arguments)]
+        yield [*words, *FLAGS.get(words[0], ()), *("00000000" for _ in arguments)]
 
 
 def told(

@@ -30,8 +30,10 @@ app = typer.Typer(
 )
 operations = typer.Typer(help="Look into the operation log.", no_args_is_help=True)
 db = typer.Typer(help="The database.", no_args_is_help=True)
+service = typer.Typer(help="Pumice as a service of systemd.", no_args_is_help=True)
 app.add_typer(operations, name="operations")
 app.add_typer(db, name="db")
+app.add_typer(service, name="service")
 hosts = typer.Typer(invoke_without_command=True)
 app.add_typer(hosts, name="hosts")
 
@@ -193,6 +195,28 @@ def version() -> None:
     from pumice import __version__
 
     print(f"pumice {__version__}")
+
+
+Root = Annotated[Path, typer.Option(help="The machine's root directory.")]
+
+
+@service.command("install")
+def service_install(root: Root = Path("/")) -> None:
+    """Write the units that run this installation, its account and directories; start nothing."""
+    from pumice.app.units import install
+
+    for path in install(root):
+        print(path)
+    print("Now: systemctl enable --now pumice (one machine), or pumice-api, -scheduler, -volume, -compute.")
+
+
+@service.command("remove")
+def service_remove(root: Root = Path("/")) -> None:
+    """Stop the services and remove their units; state and settings stay."""
+    from pumice.app.units import remove
+
+    for path in remove(root):
+        print(path)
 
 
 @db.command("upgrade")

@@ -1,0 +1,129 @@
+"""The wheel alone: whoever has nothing but that has all of Pumice, and all that it imports."""
+
+import ast
+import json
+import subprocess
+import sys
+import venv
+import zipfile
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from tests.pumice_installation import IMAGES, VOLUMES, Installation, state_directory
+
+from pumice.app import units
+
+ROOT = Path(__file__).parents[2]
+OPTIONAL = {"libvirt", "libvirt_qemu", "os_brick", "oslo_concurrency", "oslo_service", "rtslib_fb"}
+"""What the extras bring, or Debian."""
+NOT_IMPORTED_BY_NAME = {"cryptography"}
+"""oslo.utils reads LUKS headers with it."""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(target)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    return next(target.glob("*.whl"))
+
+
+def needed(name: str, extras: frozenset[str] = frozenset()) -> Iterator[str]:
+    """The distributions that come with one, by name."""
+    for text in metadata.requires(name) or ():
+        wish = Requirement(text)
+        if any(wish.marker is None or wish.marker.evaluate({"extra": extra}) for extra in {"", *extras}):
+            yield from installed(wish)
+
+
+def installed(wish: Requirement) -> Iterator[str]:
+    yield wish.name.lower().replace("_", "-").replace(".", "-")
+    yield from needed(wish.name, frozenset(wish.extras))
+
+
+def imported() -> set[str]:
+    """The top-level names of every import in the package, wherever it stands."""
+    found = set()
+    for path in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {one.name.partition(".")[0] for one in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                found.add(node.module.partition(".")[0])
+    return found - set(sys.stdlib_module_names) - {"pumice"}
+
+
+def test_whatever_is_imported_comes_with_the_wheel(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        [text] = [archive.read(name).decode() for name in archive.namelist() if name.endswith("/METADATA")]
+    wishes = [
+        Requirement(line.partition(": ")[2]) for line in text.splitlines() if line.startswith("Requires-Dist")
+    ]
+    come = {name for wish in wishes if wish.marker is None for name in installed(wish)}
+    by_module = metadata.packages_distributions()
+    lacking = {
+        module
+        for module in imported() - OPTIONAL
+        if not {one.lower().replace("_", "-").replace(".", "-") for one in by_module.get(module, ())} & come
+    }
+    assert not lacking, "pyproject.toml does not ask for what is imported"
+    assert come >= NOT_IMPORTED_BY_NAME
+
+
+def test_it_brings_units_pages_and_types(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    for source in (ROOT / "packaging" / "systemd").iterdir():
+        assert f"pumice/systemd/{source.name}" in names
+    assert {"pumice/py.typed", "pumice/docs/operating.md", "pumice/docs/CHANGELOG.md"} <= names
+    assert not [name for name in names if name.startswith("tests")]
+
+
+def test_a_service_is_installed_for_this_very_command_and_removed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(units, "_command", lambda: "/opt/pumice/bin/pumice")
+    written = units.install(tmp_path)
+    serve = (tmp_path / "etc/systemd/system/pumice.service").read_text()
+    assert "ExecStart=/opt/pumice/bin/pumice serve" in serve
+    assert (tmp_path / "etc/sysusers.d/pumice.conf").exists()
+    assert units.install(tmp_path) == written, "it may be said again"
+    assert units.remove(tmp_path) == written
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert units.remove(tmp_path) == []
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_the_wheel_in_an_environment_of_its_own_makes_volumes_and_servers(wheel: Path, tmp_path: Path) -> None:
+    environment = tmp_path / "environment"
+    venv.create(environment, with_pip=True)
+    python = environment / "bin" / "python"
+    subprocess.run([python, "-m", "pip", "install", "-q", wheel], check=True)
+    fakes = {
+        "PUMICE_BACKENDS": json.dumps({"files": {"driver": "files", "target": "fake"}}),
+        "PUMICE_COMPUTE__DRIVER": "fake",
+        "PYTHONPATH": "",
+    }
+    with state_directory() as state:
+        pumice = Installation(state, **fakes)
+        pumice.python = str(python)
+        try:
+            pumice.launch("serve")
+            pumice.log_in()
+            pumice.wait(lambda: "nova-compute" in pumice.services_up(), "its services do not come up")
+            image = pumice.call("POST", IMAGES, {"name": "i", "disk_format": "raw", "container_format": "bare"})
+            headers = {"Content-Type": "application/octet-stream"}
+            sent = pumice.http.put(f"{IMAGES}/{image['id']}/file", content=bytes(1 << 20), headers=headers)
+            assert sent.status_code == 204, sent.text
+            made = pumice.call("POST", VOLUMES, {"volume": {"size": 1, "imageRef": image["id"]}})["volume"]
+            pumice.settle()
+            shown = pumice.call("GET", f"{VOLUMES}/{made['id']}")["volume"]
+            assert (shown["status"], shown["bootable"]) == ("available", "true")
+            assert "serves" in pumice.command("doctor", "--json").stdout
+            assert pumice.command("audit").returncode == 0
+        finally:
+            pumice.close()
