@@ -47,13 +47,19 @@ def accept(
     connector: Connector,
     parent: Operation[Any] | None = None,
 ) -> str | None:
-    """Begin; the id of the operation, or of the one that holds it and will say. None: it is not connected."""
+    """Begin; the id of the operation, or of the one that holds it and will say. None: it is not connected.
+
+    What the host of a server says of itself only a service can tell; of anybody else's word nothing is noted.
+    """
     volume = volumes.find(tx, attachment.volume_id)
     connected = attachment.portal is not None and attachment.status in CONNECTED
     if not connected or attachment.operation_id or volume is None or volume.pool is None:
         return attachment.operation_id
-    host = connector.host or attachment.host
-    attachments.change(tx, attachment.id, connector=connector.to_wire(), host=host)
+    if who.is_service or attachment.server_id is None:
+        host = connector.host or attachment.host
+        attachments.change(tx, attachment.id, connector=connector.to_wire(), host=host)
+    else:
+        connector = Connector.of_row(attachment.connector)
     params = RenewParams(
         attachment_id=attachment.id,
         volume_id=volume.id,

@@ -479,3 +479,14 @@ async def test_what_has_an_attachment_is_not_available_whatever_it_was_reset_to(
         reply = await cloud.act(volume_id, action, value, who=who)
     assert reply.status_code in (400, 409), reply.text
     await cloud.until(volume_id, "available")
+
+
+async def test_who_a_servers_host_is_nobody_but_a_service_says(cloud: Cloud) -> None:
+    volume_id, attachment_id = await as_another_nova(cloud)
+    body = {"attachment": {"connector": {**CONNECTOR, "host": "elsewhere", "ip": "192.0.2.66"}}}
+    assert (await cloud.call("PUT", f"/attachments/{attachment_id}", body)).status_code == 200
+    (link,) = await cloud.attachments_of(volume_id)
+    assert (link["host"], link["connector"]["ip"]) == (CONNECTOR["host"], CONNECTOR["ip"])
+    assert (await cloud.call("PUT", f"/attachments/{attachment_id}", body, headers=SERVICE)).status_code == 200
+    (link,) = await cloud.attachments_of(volume_id)
+    assert (link["host"], link["connector"]["ip"]) == ("elsewhere", "192.0.2.66")
