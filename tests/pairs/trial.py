@@ -25,8 +25,8 @@ from pumice.loops.deadlines import Deadlines
 from pumice.model.errors import PumiceError
 from pumice.operations.operation import from_row
 from pumice.operations.runner import Runner
+from pumice.store import clock, tables
 from pumice.store import operations as log
-from pumice.store import tables
 
 MOST_STEPS = 300
 FOLLOWS = "and its machine is"
@@ -56,11 +56,12 @@ class Hand:
         """One step of an operation that is not frozen. False when there is none that can go on."""
         runner, db = self.runner, self.world.db
         asked = log.Asked(runner.course.places, runner.owner, in_hand=tuple(frozen))
-        rows, _ = await db.write(log.claim, asked, time.time() + ANY_TIME, 30.0, 1)
+        rows, _ = await db.write(log.claim, asked, clock.time() + ANY_TIME, runner.leases.seconds, 1)
         for row in rows:
-            runner.leases.take(row)
+            runner.leases.take(row, time.monotonic())
+            op = runner.leases.held[row["id"]].op = from_row(runner.course.verbs[row["kind"]], row)
             try:
-                op = await runner._next(from_row(runner.course.verbs[row["kind"]], row))
+                op = await runner._next(op)
             finally:
                 del runner.leases.held[row["id"]]
             if op.owner == runner.owner:
