@@ -11,6 +11,9 @@ from typing import Any, Protocol
 
 from cinderclient.client import Client as CinderClient
 from installation import CLIENTS_BIN, Installation, wait
+from keystoneauth1.identity.v3 import Password
+from keystoneauth1.service_token import ServiceTokenAuthWrapper
+from keystoneauth1.session import Session
 
 FLAVOR = "m1.tiny"
 TENANT = "pumice-demo"
@@ -189,6 +192,20 @@ class Cinder(Sdk):
     def __init__(self, pumice: Installation) -> None:
         super().__init__(pumice)
         self.cinder: Any = CinderClient("3.71", session=self.cloud.session)
+        self.pumice = pumice
+
+    def as_service(self) -> Any:
+        """The same client with a service's token beside the user's, as Nova has it."""
+        service = Password(
+            auth_url=self.cloud.auth["auth_url"],
+            username="pumice",
+            password=self.pumice.passwords["pumice"],
+            user_domain_id="default",
+            project_name="service",
+            project_domain_id="default",
+        )
+        both = ServiceTokenAuthWrapper(user_auth=self.cloud.session.auth, service_auth=service)
+        return CinderClient("3.71", session=Session(auth=both))
 
     def create(self, volume: str, image: str | None = None) -> None:
         source = self.cloud.get_image(image).id if image else None

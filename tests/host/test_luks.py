@@ -71,7 +71,7 @@ async def test_an_image_as_large_as_the_device_has_no_room_beside_the_header(dev
     image = device.with_name("image")
     image.touch()
     os.truncate(image, GIB)
-    with pytest.raises(ImageRefused, match="larger than the volume"):
+    with pytest.raises(ImageRefused, match="larger than what the volume has room for"):
         await qemu_img.convert(
             image, "raw", device, virtual_size=GIB, progress=no_progress, timeout=60, key=KEY
         )
