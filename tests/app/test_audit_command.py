@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ def test_what_was_broken_by_hand_is_said_mended_and_gone(pumice: Installation) -
     shelf = pumice.state_dir / "volumes" / "files" / "volumes"
     stray: Path = shelf / new_id()
     stray.touch()
+    os.truncate(stray, 2**30)
     in_the_database(pumice, lambda tx: tx.execute(sa.update(quota_usage).values(in_use=99)))
     stuck = sa.update(volumes).values(status="deleting", operation_id=new_id()).where(volumes.c.id == doomed)
     in_the_database(pumice, lambda tx: tx.execute(stuck))
@@ -64,7 +66,7 @@ def test_what_was_broken_by_hand_is_said_mended_and_gone(pumice: Installation) -
     assert found.returncode == 1
     sentences = [
         "uses 99 gigabytes by count, 2 by its rows",
-        f"volume {stray.name} on here@files#pool is an orphan: no volume has these bytes",
+        f"volume {stray.name} on here@files#pool is unknown: nothing here says whose it is or was",
         f"volume {doomed} is deleting and no operation is at work on it",
     ]
     for sentence in sentences:
@@ -74,14 +76,24 @@ def test_what_was_broken_by_hand_is_said_mended_and_gone(pumice: Installation) -
     mended = pumice.command("audit", "--repair")
     assert mended.returncode == 0, mended.stdout + mended.stderr
     for sentence, done in zip(
-        sentences, ["counted again", "removed", "it is being deleted again"], strict=True
+        sentences, ["counted again", "put aside as orphan-", "it is being deleted again"], strict=True
     ):
         assert f"{sentence}: {done}" in mended.stdout
     assert not stray.exists()
 
     pumice.settle()
-    assert pumice.command("audit").stdout == "Everything is as it should be.\n"
+    told = pumice.command("audit").stdout.splitlines()
+    assert f"volume {stray.name} on here@files#pool, as orphan-" in told[0]
+    assert told[1:] == ["Everything is as it should be."]
     assert {path.name for path in shelf.iterdir()} == {made}
+
+    assert stray.name[:8] in pumice.command("orphans", "list").stdout
+    adopt = ("orphans", "adopt", stray.name[:8], "--project", "admin")
+    assert "'--yes' begins it" in pumice.command(*adopt).stdout
+    adopted = pumice.command(*adopt, "--yes").stdout.split()[5]
+    pumice.becomes(f"{VOLUMES}/{adopted}", "volume", "available")
+    assert pumice.command("audit").stdout == "Everything is as it should be.\n"
+    assert pumice.command("orphans", "remove", stray.name, "--yes").returncode == 1
 
 
 def test_what_only_a_person_can_mend_is_left_and_said_so(pumice: Installation) -> None:

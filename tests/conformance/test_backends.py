@@ -21,6 +21,7 @@ from backend_rigs import CLAIMS, KINDS, POOL, a_volume_group, an_xfs, build, kil
 from pumice.backends.contract import Backend, ImageFile, Piece, no_progress
 from pumice.model.errors import Conflict, Elsewhere, ImageRefused, Invalid, NotFound
 from pumice.model.ids import SnapshotId, VolumeId, new_id
+from pumice.model.mark import Mark
 from pumice.model.units import GIB, MIB
 
 pytestmark = pytest.mark.claims(CLAIMS)
@@ -380,6 +381,18 @@ async def test_a_name_that_another_stranger_has_is_not_taken_from_it(backend: Ba
     with pytest.raises(Conflict):
         await backend.release(two, POOL, "let-go")
     assert two in (await backend.inventory()).volumes
+
+
+@pytest.mark.rule("idempotent")
+async def test_a_pool_bears_the_last_mark_and_it_is_no_bytes(backend: Backend) -> None:
+    known = await backend.strangers(POOL), await backend.inventory()
+    for place in ("old-host@files#pool", "a.b!c&d@files_1#pool+2"):
+        ours = Mark(new_id(), place)
+        for _ in range(2):
+            await backend.set_mark(POOL, ours)
+            assert await backend.mark(POOL) == ours
+    assert await backend.pool_names() == [POOL]
+    assert (await backend.strangers(POOL), await backend.inventory()) == known
 
 
 @pytest.mark.rule("idempotent")

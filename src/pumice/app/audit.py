@@ -1,28 +1,43 @@
 """``pumice audit``: every invariant that does not hold at this moment, in words; and with ``--repair`` mended.
 
 It works beside a Pumice that serves, by the same transactions as its loops. What it cannot do itself it begins
-as an operation, for whoever serves the place to carry out. Outside it sees what this host has drivers for; on
-a cloud of many hosts it is run on each.
+as an operation, for whoever serves the place to carry out. It makes nothing and starts nothing: outside it sees
+what this host has drivers for, where their daemons run, and it names every place at which it could not look. On
+a cloud of many hosts it is run on each. The exit code tells of breaches alone.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from pumice.app import drivers, logs
+from pumice.app.database import existing
+from pumice.app.drivers import Drivers
 from pumice.app.settings import Settings
+from pumice.backends.targets.tgtd import TgtDaemon
 from pumice.images.files import ImageFiles
-from pumice.loops import audit
+from pumice.loops import audit, heartbeats, orphans
+from pumice.loops.aside import Aside
+from pumice.model.errors import Invalid, PumiceError
 from pumice.operations.hands import Hands
-from pumice.store.database import open_database
+from pumice.store import hosts, services
+from pumice.store.database import Database
+
+Work = Callable[[Hands], Awaitable[list[str]]]
 
 
 def run(settings: Settings, *, repair: bool = False) -> int:
     """Print each breach, and what was done about it. The exit code is 1 when there is one left."""
     logs.set_up(settings)
-    left = asyncio.run(_with_hands(settings, _repair if repair else audit.breaches))
+    left, aside, not_seen = asyncio.run(_look(settings, _repair if repair else audit.breaches))
     for breach in left:
         print(f"left: {breach}" if repair else breach)
-    print(f"{len(left)} breaches" if left else "Everything is as it should be.")
+    for line in (*aside, *not_seen):
+        print(line)
+    if left:
+        print(f"{len(left)} breaches")
+    else:
+        print("What was looked at is as it should be." if not_seen else "Everything is as it should be.")
     return 1 if left else 0
 
 
@@ -30,13 +45,68 @@ async def _repair(hands: Hands) -> list[str]:
     return [breach.words for breach in await audit.repair(hands, print)]
 
 
-async def _with_hands(settings: Settings, work: Callable[[Hands], Awaitable[list[str]]]) -> list[str]:
-    db = open_database(settings.database())
-    try:
+async def _look(settings: Settings, work: Work) -> tuple[list[str], list[str], list[str]]:
+    """Breaches, what was put aside, and where nobody looked."""
+    async with existing(settings) as db:
+        known = {host.name for host in await db.read(hosts.every) if host.forgotten_at is None}
+        if settings.host not in known:
+            raise Invalid(
+                f"The database knows no host '{settings.host}', but {', '.join(sorted(known)) or 'none'}. Say "
+                "which this is: --host NAME."
+            )
         driven = drivers.build(settings, db, ImageFiles(settings.state_dir.absolute() / "images"))
-        down = [daemon for daemon in driven.daemons if daemon.pid() is None]
-        found = await work(driven.hands)
-        await drivers.stop_daemons(down, force=False)  # asking starts them
-        return found
-    finally:
-        await db.close()
+        hands, asleep = _awake(driven)
+        found = await work(hands)
+        return found, await _put_aside(hands), [*asleep, *await _elsewhere(db, driven.hands)]
+
+
+def _awake(driven: Drivers) -> tuple[Hands, list[str]]:
+    """The drivers whose daemons run, as asking the others would start them; and a line for each of those."""
+    hands, asleep = driven.hands, []
+    for daemon in driven.daemons:
+        if daemon.pid() is not None:
+            continue
+        if isinstance(daemon, TgtDaemon):
+            targets = {place: it for place, it in hands.targets.items() if it.driver != "tgt"}
+            asleep += [
+                f"not looked at: exports of {it} (tgtd does not run)"
+                for it in hands.targets
+                if it not in targets
+            ]
+            hands = replace(hands, targets=targets)
+        else:
+            asleep += [
+                f"not looked at: machines of {host} (libvirtd does not run)" for host in hands.hypervisors
+            ]
+            hands = replace(hands, hypervisors={})
+    return hands, asleep
+
+
+async def _elsewhere(db: Database, hands: Hands) -> list[str]:
+    """The places that the database knows and this host has no drivers for."""
+    rows = await db.read(services.every)
+    here = {heartbeats.VOLUME: hands.backends, heartbeats.COMPUTE: hands.hypervisors}
+    missing = [
+        row["host"]
+        for row in rows
+        if row["binary"] in here
+        and row["host"] not in here[row["binary"]]
+        and row["cluster"] not in hands.backends
+    ]
+    return [f"not looked at: {place} (run 'pumice audit' on its host)" for place in sorted(missing)]
+
+
+async def _put_aside(hands: Hands) -> list[str]:
+    lines = []
+    for place, backend in hands.backends.items():
+        try:
+            found = await orphans.put_aside(backend)
+        except PumiceError:  # told already
+            continue
+        lines += [_line(place, it) for it in found]
+    return lines
+
+
+def _line(place: str, kept: Aside) -> str:
+    piece = kept.piece
+    return f"put aside on {kept.since}: {piece.kind} {piece.id} on {place}#{piece.pool}, as {kept.name}"

@@ -36,6 +36,10 @@ app.add_typer(db, name="db")
 app.add_typer(service, name="service")
 hosts = typer.Typer(invoke_without_command=True)
 app.add_typer(hosts, name="hosts")
+backends = typer.Typer(help="The backends of this host.", no_args_is_help=True)
+app.add_typer(backends, name="backends")
+unknown = typer.Typer(help="Bytes of this host of which nothing is known.", no_args_is_help=True)
+app.add_typer(unknown, name="orphans")
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="An operation's id, or its first characters.")]
 Json = Annotated[bool, typer.Option("--json", help="The same as --format json.")]
@@ -314,6 +318,72 @@ def hosts_readmit(context: typer.Context, name: HostName) -> None:
     from pumice.app import hosts as work
 
     work.readmit(_settings(context), name)
+
+
+Yes = Annotated[bool, typer.Option("--yes", help="Do it.")]
+PieceId = Annotated[str, typer.Argument(metavar="ID", help="Its id, or the first characters.")]
+
+
+@hosts.command("rename")
+def hosts_rename(context: typer.Context, old: HostName, new: HostName, yes: Yes = False) -> None:
+    """Give a host that is down another name, on that host. Without --yes only say what would be done."""
+    from pumice.app import rename
+
+    rename.rename_host(_settings(context), old, new, yes=yes)
+
+
+@unknown.command("list")
+def orphans_list(context: typer.Context) -> None:
+    """List bytes of this host of which nothing is known, and since when they were put aside."""
+    from pumice.app import orphans
+
+    orphans.print_list(_settings(context))
+
+
+@unknown.command("adopt")
+def orphans_adopt(
+    context: typer.Context,
+    piece: PieceId,
+    project: Annotated[str, typer.Option(help="Whose volume it becomes: a project's name or id.")],
+    yes: Yes = False,
+) -> None:
+    """Make a volume of it. Without --yes only say so."""
+    from pumice.app import orphans
+
+    orphans.adopt(_settings(context), piece, project, yes=yes)
+
+
+@unknown.command("remove")
+def orphans_remove(context: typer.Context, piece: PieceId, yes: Yes = False) -> None:
+    """Free its bytes for good. Without --yes only say so."""
+    from pumice.app import orphans
+
+    orphans.remove(_settings(context), piece, yes=yes)
+
+
+@backends.command("rename")
+def backends_rename(
+    context: typer.Context,
+    old: Annotated[str, typer.Argument(metavar="HOST@OLD")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="As the settings call it from now on.")],
+    yes: Yes = False,
+) -> None:
+    """Give a backend of a host that is down another name. Without --yes only say what would be done."""
+    from pumice.app import rename
+
+    rename.rename_backend(_settings(context), old, new, yes=yes)
+
+
+@backends.command("take")
+def backends_take(
+    context: typer.Context,
+    pool: Annotated[str, typer.Argument(metavar="HOST@BACKEND#POOL")],
+    yes: Yes = False,
+) -> None:
+    """Use a pool of this host although its mark is lost or another's. Without --yes only say whose it is."""
+    from pumice.app import rename
+
+    rename.take_pool(_settings(context), pool, yes=yes)
 
 
 def _run_role(context: typer.Context, role: str) -> None:

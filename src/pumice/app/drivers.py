@@ -9,6 +9,7 @@ from typing import Protocol, cast
 
 import structlog
 
+from pumice.app import marks
 from pumice.app.roles import EVERY, Role
 from pumice.app.settings import BackendSettings, Settings
 from pumice.backends.contract import Backend
@@ -55,6 +56,12 @@ def backend(settings: Settings, name: str, chosen: BackendSettings) -> Backend:
         reserved_percentage=chosen.reserved_percentage,
         capacity_gb=chosen.capacity_gb,
     )
+
+
+def _backend(settings: Settings, db: Database, place: str, name: str, chosen: BackendSettings) -> Backend:
+    """The same for one who serves it: slow if it is to be, and only while its pools are ours."""
+    driver = slow(backend(settings, name, chosen), chosen.delay)
+    return marks.guarded(driver, "start", marks.for_backend(db, place, driver)) if driver.keeps else driver
 
 
 def _lvm(directory: Path, name: str, chosen: BackendSettings) -> Backend:
@@ -119,15 +126,19 @@ def hypervisor(settings: Settings, daemons: list[Daemon]) -> Hypervisor | None:
     return cast(Hypervisor, ConnectedHypervisor(machines, connector))
 
 
+def home_of_machines(settings: Settings) -> Path:
+    """Where the hypervisor keeps what it has of its own: disks, logs, its daemon's state."""
+    state = settings.state_dir.absolute() / "compute"
+    return state / f"fake-{settings.host}" if settings.compute.driver == "fake" else state
+
+
 def _machines(settings: Settings, daemons: list[Daemon]) -> Hypervisor | None:
     if settings.compute.driver == "none":
         return None
     if settings.compute.driver == "fake":
         from pumice.hypervisor.fake import FakeHypervisor
 
-        return FakeHypervisor(
-            settings.state_dir.absolute() / "compute" / f"fake-{settings.host}", host=settings.host
-        )
+        return FakeHypervisor(home_of_machines(settings), host=settings.host)
     from pumice.hypervisor.libvirt import LibvirtHypervisor
     from pumice.hypervisor.libvirtd import LibvirtDaemon
 
@@ -162,6 +173,9 @@ def build(settings: Settings, db: Database, images: ImageFiles, roles: Collectio
         for kind, delay in delays.items()
     }
     machine = hypervisor(settings, daemons) if Role.COMPUTE in roles else None
+    if machine:
+        admit = marks.for_hypervisor(db, settings.host, home_of_machines(settings), machine)
+        machine = marks.guarded(machine, "start_up", admit)
     machines = {settings.host: machine} if machine else {}
     places = {settings.place(name): (name, it) for name, it in backends.items()}
     hands = Hands(
@@ -170,7 +184,7 @@ def build(settings: Settings, db: Database, images: ImageFiles, roles: Collectio
         keep_image=partial(from_volume.keep, db, images),
         drop_image=partial(from_volume.drop, db, images),
         backends={
-            place: bulkheads.at(volume_host(place)).walled(slow(backend(settings, name, it), it.delay))
+            place: bulkheads.at(volume_host(place)).walled(_backend(settings, db, place, name, it))
             for place, (name, it) in places.items()
         },
         targets={place: targets[it.target] for place, (_, it) in places.items()},

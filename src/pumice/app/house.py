@@ -14,7 +14,7 @@ import orjson
 import structlog
 
 from pumice.api.house import House
-from pumice.app import drivers
+from pumice.app import drivers, marks
 from pumice.app.drivers import Daemon
 from pumice.app.faults import fault_point
 from pumice.app.openings import Openings
@@ -185,6 +185,7 @@ async def build(settings: Settings, roles: frozenset[Role] = EVERY, meter: Meter
 async def _build(settings: Settings, roles: frozenset[Role], db: Database, meter: Meter) -> Whole:
     db.meter = meter
     await schema.migrate(db)
+    await marks.take_state_directory(db, settings)
     lost = asyncio.Event()
     name = await take_name(db, settings.host, roles, lost.set)
     if roles & {Role.VOLUME, Role.COMPUTE}:

@@ -26,6 +26,7 @@ from typing import Literal, Protocol
 
 from pumice.model.errors import ImageRefused
 from pumice.model.ids import SnapshotId, VolumeId
+from pumice.model.mark import Mark
 from pumice.model.units import gib_to_hold
 
 Progress = Callable[[float], None]
@@ -115,6 +116,18 @@ class Backend(Protocol):
 
     driver: str
     """The driver's name in settings: ``files``, ``fake``…"""
+
+    keeps: bool
+    """Whether what it holds outlives the process."""
+
+    async def pool_names(self) -> list[str]:
+        """The pools that it has by its settings, whether they can be used or not."""
+
+    async def mark(self, pool: str) -> Mark | None:
+        """Whose the pool is, as was last written there, also before ``start``; None where nothing is."""
+
+    async def set_mark(self, pool: str, ours: Mark) -> None:
+        """Write that down where the pool's bytes are."""
 
     async def start(self) -> None:
         """Check that the backend can work at all. Raises ``Misconfigured`` with what to do."""

@@ -26,6 +26,7 @@ from pumice.backends.contract import (
 from pumice.backends.files import FilesBackend
 from pumice.model.errors import Conflict, Elsewhere, Misconfigured, NotFound
 from pumice.model.ids import SnapshotId, VolumeId
+from pumice.model.mark import Mark
 from pumice.model.units import GIB
 
 
@@ -50,6 +51,7 @@ class FakeBackend:
         self.delay = delay
         self.fail_next: dict[str, Exception] = {}
         self._capacity_gb = capacity_gb
+        self.keeps = directory is not None
         self._inner: Backend
         if directory is None:
             self._inner = _Memory(pools)
@@ -77,6 +79,17 @@ class FakeBackend:
             await asyncio.sleep(self.delay)
         if call in self.fail_next:
             raise self.fail_next.pop(call)
+
+    async def pool_names(self) -> list[str]:
+        return await self._inner.pool_names()
+
+    async def mark(self, pool: str) -> Mark | None:
+        await self._pretend("mark")
+        return await self._inner.mark(pool)
+
+    async def set_mark(self, pool: str, ours: Mark) -> None:
+        await self._pretend("set_mark")
+        await self._inner.set_mark(pool, ours)
 
     async def start(self) -> None:
         await self._pretend("start")
@@ -178,12 +191,14 @@ class _Memory:
     """A backend of names and words. Nothing can be cut short in here: no call waits for anything."""
 
     driver = "fake"
+    keeps = False
 
     def __init__(self, pools: tuple[str, ...]) -> None:
         self._pools = pools
         self._volumes: dict[tuple[str, VolumeId], str] = {}
         self._snapshots: dict[tuple[str, SnapshotId], str] = {}
         self._strangers = {(pool, "stranger"): "strange" for pool in pools}
+        self._marks: dict[str, Mark] = {}
 
     def write(self, volume: VolumeId, word: str) -> None:
         found = [key for key in self._volumes if key[1] == volume]
@@ -194,6 +209,15 @@ class _Memory:
     def contents(self) -> dict[str, str]:
         everything = self._volumes | self._snapshots | self._strangers
         return {str(name): word for (_, name), word in everything.items()}
+
+    async def pool_names(self) -> list[str]:
+        return list(self._pools)
+
+    async def mark(self, pool: str) -> Mark | None:
+        return self._marks.get(pool)
+
+    async def set_mark(self, pool: str, ours: Mark) -> None:
+        self._marks[pool] = ours
 
     async def start(self) -> None:
         pass

@@ -34,11 +34,13 @@ from weakref import WeakValueDictionary
 from pumice.backends import files_strangers, sparse
 from pumice.backends.contract import ImageFile, Inventory, Piece, PoolFacts, Progress, Stranger, require_fits
 from pumice.host import qemu_img
-from pumice.host.durable import sync
+from pumice.host.durable import sync, write_text
 from pumice.host.thread import in_thread
 from pumice.host.turn import Turns
+from pumice.model import mark
 from pumice.model.errors import Elsewhere, Invalid, Misconfigured, NotFound, Trouble
 from pumice.model.ids import SnapshotId, VolumeId, is_canonical
+from pumice.model.mark import Mark
 from pumice.model.units import GIB
 
 Fill = Callable[[Path], Awaitable[None]]
@@ -46,6 +48,7 @@ Fill = Callable[[Path], Awaitable[None]]
 
 _SHELVES: Mapping[Literal["volume", "snapshot"], str] = {"volume": "volumes", "snapshot": "snapshots"}
 _PART = re.compile(r"\.([^.]+)\.[^.]+\.part")
+_MARK = ".pumice-mark"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _PASSING = {errno.EAGAIN, errno.EBUSY, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}
 
@@ -59,6 +62,7 @@ class FilesBackend:
     """
 
     driver = "files"
+    keeps = True
 
     def __init__(
         self,
@@ -77,6 +81,17 @@ class FilesBackend:
         self._convert_timeout = convert_timeout
         self._turn_to_copy = Turns(copies_at_once)
         self._locks: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
+
+    async def pool_names(self) -> list[str]:
+        return list(self._pools)
+
+    async def mark(self, pool: str) -> Mark | None:
+        with _explained(pool):
+            return await in_thread(_read_mark, self._directory(pool) / _MARK)
+
+    async def set_mark(self, pool: str, ours: Mark) -> None:
+        with _explained(pool):
+            await in_thread(write_text, self._directory(pool) / _MARK, ours.text())
 
     async def start(self) -> None:
         for name, directory in self._pools.items():
@@ -334,6 +349,13 @@ def _publish(part: Path, path: Path) -> None:
     sync(part)
     part.rename(path)
     sync(path.parent)
+
+
+def _read_mark(path: Path) -> Mark | None:
+    try:
+        return mark.read(path.read_text())
+    except FileNotFoundError:
+        return None
 
 
 def _grow(path: Path, size: int) -> None:

@@ -27,8 +27,10 @@ from pumice.backends.lvm_layout import Layout
 from pumice.host import block_device, qemu_img
 from pumice.host.thread import in_thread
 from pumice.host.turn import Turns
+from pumice.model import mark
 from pumice.model.errors import Conflict, Elsewhere, Invalid, NotFound, Trouble
 from pumice.model.ids import SnapshotId, VolumeId, is_canonical
+from pumice.model.mark import Mark
 from pumice.model.units import GIB, gib_to_hold
 
 _UNFINISHED = (".moment", ".part", ".back.moment", ".back.part")
@@ -48,6 +50,7 @@ class LvmBackend:
     """
 
     driver = "lvm"
+    keeps = True
 
     def __init__(
         self,
@@ -66,6 +69,18 @@ class LvmBackend:
         self._convert_timeout = convert_timeout
         self._turn_to_convert = Turns(copies_at_once)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def pool_names(self) -> list[str]:
+        return [self._group.name]
+
+    async def mark(self, pool: str) -> Mark | None:
+        self._require(pool)
+        return next((found for tag in await self._group.tags() if (found := mark.read(unquote(tag)))), None)
+
+    async def set_mark(self, pool: str, ours: Mark) -> None:
+        self._require(pool)
+        there = {tag for tag in await self._group.tags() if mark.read(unquote(tag))} - {_tag(ours)}
+        await self._group.retag(_tag(ours), there)
 
     async def start(self) -> None:
         await self._group.configure()
@@ -335,6 +350,16 @@ class LvmBackend:
             if error.errno == errno.EIO:
                 raise Elsewhere(f"A disk of volume group '{self._group.name}' is broken.") from error
             raise Trouble(f"Volume group '{self._group.name}' cannot be used: {error.strerror}.") from error
+
+
+def _tag(ours: Mark) -> str:
+    """A mark in the letters that LVM lets tags have."""
+    return re.sub(r"[^A-Za-z0-9_+.:#-]", lambda odd: f"!{ord(odd[0]):02x}", ours.text())
+
+
+def unquote(tag: str) -> str:
+    """The text that a tag stands for."""
+    return re.sub(r"!([0-9a-f]{2})", lambda code: chr(int(code[1], 16)), tag)
 
 
 def _stranger(name: str) -> str:

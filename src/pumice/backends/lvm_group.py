@@ -14,7 +14,7 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,6 +102,16 @@ class VolumeGroup:
         """Bytes in all, and bytes that no logical volume has."""
         [row] = await self._report("vgs", "vg_size,vg_free", self.name)
         return int(row["vg_size"]), int(row["vg_free"])
+
+    async def tags(self) -> frozenset[str]:
+        """The group's own tags."""
+        [row] = await self._report("vgs", "vg_tags", self.name)
+        return frozenset(row["vg_tags"].split(",")) - {""}
+
+    async def retag(self, new: str, old: Iterable[str]) -> None:
+        """Give the group a tag, in place of others."""
+        words = [word for tag in old for word in ("--deltag", tag)]
+        await self.change("vgchange", "--addtag", new, *words, self.name)
 
     async def volumes(self, *names: str) -> dict[str, LogicalVolume]:
         """Those of ``names`` that exist; without a name, all."""

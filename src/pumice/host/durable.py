@@ -11,3 +11,13 @@ def sync(path: Path) -> None:
         os.fsync(file)
     finally:
         os.close(file)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Make a file whole and at once: nobody ever sees half of it."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    made = path.with_name(f"{path.name}.new")
+    made.write_text(f"{text}\n")
+    sync(made)
+    made.replace(path)
+    sync(path.parent)

@@ -57,6 +57,12 @@ async def put_aside(backend: Backend) -> list[Aside]:
     return sorted((it for it in found if it), key=lambda it: it.name)
 
 
+async def unknown_pieces(hands: Hands, place: str, backend: Backend) -> list[Piece]:
+    """What a backend has and nothing here knows of, not put aside yet."""
+    there = (await backend.inventory()).pieces
+    return sorted((await hands.db.read(_nobodys, place, there, there)).unknown, key=_key)
+
+
 @dataclass(frozen=True, slots=True)
 class Nobodys:
     """Pieces that no row has where they are."""

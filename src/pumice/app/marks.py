@@ -1,0 +1,196 @@
+"""Nothing outside is used that is another's: state directories, pools and hosts bear the mark of their place.
+
+A mark is written where there is none yet and nothing speaks against it; whoever finds another's refuses, with a
+sentence that says what to do. So a host that has got another name, a database of another installation, a pool
+that is not mounted: each stops the place that it is about, and nothing is made, removed or put aside there.
+"""
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from pumice.app.settings import Settings
+from pumice.backends.contract import Backend
+from pumice.host.durable import write_text
+from pumice.host.thread import in_thread
+from pumice.hypervisor.contract import Hypervisor
+from pumice.model import mark
+from pumice.model.errors import Misconfigured, PumiceError
+from pumice.model.mark import Mark
+from pumice.store import belongings, installation
+from pumice.store.database import Database
+
+FILE = ".pumice-mark"
+
+Driver = TypeVar("Driver")
+Admit = Callable[[bool], Awaitable[None]]
+"""Raises ``Misconfigured`` while the place is not ours to use; told True, it leaves our mark there."""
+LOOKED_AT_ANEW = frozenset({"pools", "inventory", "machines"})
+"""Calls that come every few seconds or minutes: then it is asked again whether the place is still ours."""
+
+
+def guarded(driver: Driver, starts: str, admit: Admit) -> Driver:
+    """The same driver, which does nothing until its place is found to be ours."""
+    return cast(Driver, _Guarded(driver, starts, admit))
+
+
+class _Guarded:
+    def __init__(self, driver: object, starts: str, admit: Admit) -> None:
+        self._driver, self._starts, self._admit = driver, starts, admit
+        self._admitted = False
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self._driver, name)
+        if not inspect.iscoroutinefunction(attribute):
+            return attribute
+
+        @functools.wraps(attribute)
+        async def only_ours(*args: Any, **kwargs: Any) -> Any:
+            if not self._admitted or name in LOOKED_AT_ANEW:
+                self._admitted = False
+                await self._admit(False)
+            result = await attribute(*args, **kwargs)
+            if name == self._starts:
+                await self._admit(True)
+            self._admitted = True
+            return result
+
+        return only_ours
+
+
+async def take_state_directory(db: Database, settings: Settings) -> None:
+    """Leave our mark in the state directory. Raises ``Misconfigured`` when it is another's.
+
+    With SQLite it is one host's. Several hosts that share a PostgreSQL may share a state directory.
+    """
+    path = settings.state_dir.absolute() / FILE
+    alone = settings.database().startswith("sqlite")
+    ours = Mark(await db.write(installation.identify), settings.host if alone else "")
+    there = await in_thread(read_file, path)
+    if there == ours:
+        return
+    what = f"The state directory {settings.state_dir}"
+    if there and there.installation != ours.installation:
+        raise Misconfigured(
+            f"{what} belongs to another installation of Pumice than the database. Give this one the database "
+            f"that goes with it, or another --state-dir. If that database is lost for good, remove {path}."
+        )
+    if alone:
+        names = {settings.host, *(it.cluster for it in settings.backends.values() if it.cluster)}
+        others = await db.read(installation.hosts_with_things)
+        old = there.place if there and there.place else next(iter(sorted(others)), "")
+        if old and old != settings.host and (there or not others & names):
+            raise Misconfigured(_other_host(f"{what} is of host '{old}'", old, settings.host))
+    await in_thread(write_text, path, ours.text())
+
+
+def _other_host(what: str, old: str, new: str) -> str:
+    return (
+        f"{what}, and this is '{new}'. If the host has a new name, run 'pumice hosts rename {old} {new}'; "
+        f"if not, give it its name: --host {old}."
+    )
+
+
+def for_backend(db: Database, place: str, backend: Backend) -> Admit:
+    """Whether the pools of a backend are ours, and it has their bytes."""
+
+    async def admit(leave: bool) -> None:
+        for pool in await backend.pool_names():
+            if not await _admit_pool(db, place, pool, backend) and leave:
+                await backend.set_mark(pool, Mark(await db.write(installation.identify), f"{place}#{pool}"))
+                await db.write(installation.note_mark, f"{place}#{pool}")
+
+    return admit
+
+
+async def _admit_pool(db: Database, place: str, pool: str, backend: Backend) -> bool:
+    """Whether it bears our mark; False when it bears none and may have ours. Raises ``Misconfigured``."""
+    name = f"{place}#{pool}"
+    there = await backend.mark(pool)
+    who = await db.read(installation.find)
+    if there is not None:
+        if there == Mark(who or "", name):
+            return True
+        raise Misconfigured(_another_pool(there, who, name))
+    known = await db.read(belongings.bytes_at, place)
+    try:
+        pieces = {(it.kind, it.id, it.pool) for it in (await backend.inventory()).pieces if it.whole}
+    except PumiceError:  # not made yet
+        pieces = set()
+    here = {piece for piece in pieces if piece[2] == pool}
+    if here & known.may:
+        return False
+    if here:
+        raise Misconfigured(
+            f"Pool {name} has no mark and holds {len(here)} volumes or snapshots that the database does not "
+            f"know. {_TAKE.format(name)}"
+        )
+    if any(piece[2] == pool for piece in known.must) or await db.read(installation.is_marked, name):
+        raise Misconfigured(
+            f"Pool {name} has lost its mark and its bytes: is its storage mounted? {_TAKE.format(name)}"
+        )
+    return False
+
+
+_TAKE = "To use it nevertheless, run 'pumice backends take {}'."
+
+
+def _another_pool(there: Mark, who: str | None, name: str) -> str:
+    if there.installation != who:
+        return (
+            f"Pool {name} belongs to another installation of Pumice, as {there.place}: give this one storage "
+            f"of its own, or the database that goes with it. {_TAKE.format(name)}"
+        )
+    old, new = there.place.partition("#")[0], name.partition("#")[0]
+    (old_host, _, old_backend), (new_host, _, new_backend) = old.partition("@"), new.partition("@")
+    if old_backend == new_backend:
+        return _other_host(f"Pool {name} belongs to {there.place}", old_host, new_host)
+    if old_host == new_host:
+        return (
+            f"Pool {name} belongs to {there.place}. If that backend has a new name, run 'pumice backends "
+            f"rename {old} {new_backend}'; if not, give this one storage of its own."
+        )
+    return f"Pool {name} belongs to {there.place}: give this backend storage of its own. {_TAKE.format(name)}"
+
+
+def for_hypervisor(db: Database, host: str, home: Path, hypervisor: Hypervisor) -> Admit:
+    """Whether what a hypervisor keeps in ``home`` is this host's."""
+
+    async def admit(leave: bool) -> None:
+        who = await db.read(installation.find)
+        there = await in_thread(read_file, home / FILE)
+        if there is None:
+            if leave:
+                await _refuse_unknown_machines(db, host, hypervisor)
+                ours = Mark(await db.write(installation.identify), host)
+                await in_thread(write_text, home / FILE, ours.text())
+        elif there.installation != who:
+            raise Misconfigured(
+                f"The machines below {home} belong to another installation of Pumice: give this one a state "
+                "directory of its own, or the database that goes with it."
+            )
+        elif there.place != host:
+            raise Misconfigured(
+                _other_host(f"The machines below {home} are of '{there.place}'", there.place, host)
+            )
+
+    return admit
+
+
+async def _refuse_unknown_machines(db: Database, host: str, hypervisor: Hypervisor) -> None:
+    machines = await hypervisor.machines()
+    if machines and not machines & await db.read(belongings.servers_at, host):
+        raise Misconfigured(
+            f"Hypervisor {host} has {len(machines)} machines of Pumice, of which the database knows none. If "
+            f"the host has a new name, run 'pumice hosts rename OLD {host}'; if not, remove the machines first."
+        )
+
+
+def read_file(path: Path) -> Mark | None:
+    """The mark in a file; None where there is none."""
+    try:
+        return mark.read(path.read_text())
+    except FileNotFoundError:
+        return None

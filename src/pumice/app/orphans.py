@@ -1,0 +1,136 @@
+"""``pumice orphans``: bytes in this host's pools that nobody knows: whose they become, or that they go."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+from pumice.app import drivers
+from pumice.app.database import existing
+from pumice.app.settings import Settings
+from pumice.app.terminal import console, plain, table
+from pumice.app.verbs import set_deadlines
+from pumice.backends.contract import Backend, Piece
+from pumice.images.files import ImageFiles
+from pumice.loops import aside, orphans
+from pumice.loops.aside import Aside
+from pumice.model.errors import Conflict, NotFound
+from pumice.model.ids import ProjectId
+from pumice.model.scope import HOUSE
+from pumice.model.volume import Volume
+from pumice.operations.hands import Hands
+from pumice.store import belongings, projects
+from pumice.store.database import Transaction
+from pumice.volumes import manage
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One piece, and where it is; ``kept`` once it was put aside."""
+
+    place: str
+    backend: Backend
+    piece: Piece
+    kept: Aside | None
+
+    @property
+    def where(self) -> str:
+        """The pool's whole name."""
+        return f"{self.place}#{self.piece.pool}"
+
+
+def print_list(settings: Settings) -> None:
+    """Print every one, the oldest first."""
+
+    async def work() -> list[Found]:
+        async with _hands(settings) as hands:
+            return await _every(hands)
+
+    found = asyncio.run(work())
+    shown = table("id", "kind", "pool", "GiB", "put aside", "name")
+    for it in found:
+        kind = it.piece.kind if it.piece.whole else f"unfinished {it.piece.kind}"
+        kept = (f"{it.kept.size / 2**30:g}", f"{it.kept.since}", it.kept.name) if it.kept else ("", "", "")
+        shown.add_row(it.piece.id, kind, plain(it.where), *kept)
+    console().print(shown if found else "None.")
+
+
+def adopt(settings: Settings, beginning: str, project: str, *, yes: bool) -> None:
+    """Begin to make a volume of it, in a project; or put it back, if a row has its id. Raises ``NotFound``."""
+    set_deadlines(settings.operations.deadlines)
+    print(asyncio.run(_adopt(settings, beginning, project, yes=yes)))
+
+
+async def _adopt(settings: Settings, beginning: str, project: str, *, yes: bool) -> str:
+    async with _hands(settings) as hands:
+        found = await _one(hands, beginning)
+        alive = await hands.db.read(belongings.alive, found.piece.kind, [found.piece.id])
+        if alive and found.piece.whole:
+            raise Conflict(f"There is a {found.piece.kind} {found.piece.id}: see where its bytes are.")
+        owner = await hands.db.read(_project, project)
+        if not yes:
+            return f"It would be a volume of project {project}, by the pool's host. '--yes' begins it."
+        name = await _put_aside(found)
+        who = replace(HOUSE, project_id=owner, system=False)
+        asked = manage.Existing(pool=found.where, name=name, display_name=f"adopted-{found.piece.id}")
+
+        def work(tx: Transaction) -> Volume:
+            return manage.accept(tx, who, asked, settings.rules())
+
+        volume = await hands.db.write(work)
+        return f"It is being made volume {volume.id} of project {project}, called {volume.name}."
+
+
+def remove(settings: Settings, beginning: str, *, yes: bool) -> None:
+    """Free its bytes for good. Raises ``NotFound``."""
+    print(asyncio.run(_remove(settings, beginning, yes=yes)))
+
+
+async def _remove(settings: Settings, beginning: str, *, yes: bool) -> str:
+    async with _hands(settings) as hands:
+        found = await _one(hands, beginning)
+        what = f"{found.piece.kind} {found.piece.id} on {found.where}"
+        if not yes:
+            return f"The bytes of {what} would be gone for good. '--yes' frees them."
+        await found.backend.give_up(found.piece.pool, await _put_aside(found))
+        return f"The bytes of {what} are gone."
+
+
+async def _put_aside(found: Found) -> str:
+    """The name of the stranger that it is from now on."""
+    if found.kept:
+        return found.kept.name
+    name = aside.name_of(found.piece)
+    await found.backend.put_aside(found.piece, name)
+    return name
+
+
+@asynccontextmanager
+async def _hands(settings: Settings) -> AsyncIterator[Hands]:
+    async with existing(settings) as db:
+        yield drivers.build(settings, db, ImageFiles(settings.state_dir.absolute() / "images")).hands
+
+
+async def _every(hands: Hands) -> list[Found]:
+    found = []
+    for place, backend in hands.backends.items():
+        unknown = await orphans.unknown_pieces(hands, place, backend)
+        found += [Found(place, backend, piece, None) for piece in unknown if piece.whole]
+        found += [Found(place, backend, it.piece, it) for it in await orphans.put_aside(backend)]
+    return sorted(found, key=lambda it: (it.kept.name if it.kept else "z", it.piece.id))
+
+
+async def _one(hands: Hands, beginning: str) -> Found:
+    found = [it for it in await _every(hands) if it.piece.id.startswith(beginning)]
+    if len(found) > 1:
+        raise Conflict(f"More than one begins with '{beginning}': {', '.join(it.piece.id for it in found)}.")
+    if not found:
+        raise NotFound("Unknown piece", beginning)
+    return found[0]
+
+
+def _project(tx: Transaction, name: str) -> ProjectId:
+    row = projects.get(tx, name) or projects.named(tx, name, domain_id="default")
+    if row is None:
+        raise NotFound("Project", name)
+    return ProjectId(row["id"])
