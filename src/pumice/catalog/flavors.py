@@ -37,6 +37,7 @@ def new(
     swap: int = 0,
     is_public: bool = True,
     description: str | None = None,
+    rxtx_factor: float | None = None,
 ) -> Flavor:
     """A flavor as it is at first: enabled and without extra specs."""
     return Flavor(
@@ -51,4 +52,5 @@ def new(
         disabled=False,
         description=description,
         extra_specs={},
+        rxtx_factor=rxtx_factor,
     )

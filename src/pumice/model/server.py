@@ -20,6 +20,8 @@ class Flavor:
     disabled: bool
     description: str | None
     extra_specs: dict[str, str]
+    rxtx_factor: float | None = None
+    """Of no meaning here; None is 1.0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class Server:
     locked_by: str | None = None
     """``admin`` when only an administrator may unlock it, else ``owner``."""
     locked_reason: str | None = None
+    kept: dict[str, Any] | None = None
+    """What the client said only to see it again, under its wire names."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ server is in ``ERROR`` with the reason in its fault. So it is too when the serve
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from pumice.attachments import connect, disconnect
 from pumice.attachments.reserve import complete as complete_attachment
@@ -64,6 +65,7 @@ class ServerWanted:
     availability_zone: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     tags: Sequence[str] = ()
+    kept: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,7 @@ def accept(tx: Transaction, who: Scope, wanted: ServerWanted, rules: Rules) -> S
         launched_at=None,
         created_at=now(),
         updated_at=None,
+        kept=dict(wanted.kept),
     )
     servers.insert(tx, server)
     boot = enqueue(

@@ -52,6 +52,11 @@ def of_public(is_public: bool) -> Condition:
     return _f.is_public.is_(is_public)
 
 
+def named(text: str) -> Condition:
+    """Those with the text in their name."""
+    return _f.name.icontains(text, autoescape=True)
+
+
 def at_least(column: str, value: int) -> Condition:
     """Those with this much ``ram`` (MiB) or ``disk`` (GiB)."""
     return _f[column] >= value

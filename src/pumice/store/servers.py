@@ -219,6 +219,15 @@ def usage(tx: Transaction, project_id: str) -> tuple[int, int, int]:
     return row["number"], row["vcpus"], row["ram"]
 
 
+def on_hosts(tx: Transaction, hosts: Collection[str]) -> dict[str, list[str]]:
+    """The ids of the servers on each of these hosts."""
+    found: dict[str, list[str]] = {}
+    query = sa.select(_s.host, _s.id).where(_s.host.in_(list(hosts))).order_by(_s.created_at)
+    for row in tx.execute(query).mappings():
+        found.setdefault(row["host"], []).append(row["id"])
+    return found
+
+
 # --- lists: which servers ------------------------------------------------------------------------------------
 
 

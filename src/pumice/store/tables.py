@@ -426,6 +426,7 @@ flavors = sa.Table(
     Column("disabled", Boolean, nullable=False),
     Column("description", Text),
     Column("extra_specs", JSON, nullable=False),
+    Column("rxtx_factor", Float),  # told again; none is 1.0
 )
 
 servers = sa.Table(
@@ -449,6 +450,7 @@ servers = sa.Table(
     Column("availability_zone", NAME, nullable=False),
     Column("operation_id", ID),
     Column("launched_at", TIME),
+    Column("kept", JSON),  # what the client said only to see it again
     *_times(),
     Column("locked_by", WORD),  # owner or admin
     Column("locked_reason", NAME),

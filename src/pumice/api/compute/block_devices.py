@@ -100,6 +100,10 @@ def _disk(device: BlockDevice, image_id: str | None) -> DiskWanted:
         raise _malformed("Missing device UUID.")
     if device.disk_bus and device.disk_bus not in BUSES:
         raise Invalid(f"Block Device Mapping is Invalid: The disk bus '{device.disk_bus}' is not valid.")
+    if device.disk_bus not in (None, "", "virtio") or device.device_type not in (None, "", "disk"):
+        raise _malformed("every disk is a 'disk' on the bus 'virtio': leave out device_type and disk_bus.")
+    if device.guest_format:
+        raise _malformed("nothing is formatted for the guest: leave out guest_format.")
     if device.volume_type and destination == "local":
         raise _malformed("Specifying a volume_type with destination_type=local is not supported.")
     if device.volume_type and source == "volume":

@@ -105,7 +105,7 @@ def detail(call: Call, flavor: Flavor) -> dict[str, Any]:
         "os-flavor-access:is_public": flavor.is_public,
     }
     if call.version < (2, 102):
-        view |= {"OS-FLV-DISABLED:disabled": flavor.disabled, "rxtx_factor": 1.0}
+        view |= {"OS-FLV-DISABLED:disabled": flavor.disabled, "rxtx_factor": flavor.rxtx_factor or 1.0}
     if call.version >= (2, 61) and call.policy.allows("os_compute_api:os-flavor-extra-specs:index", call.who):
         view["extra_specs"] = flavor.extra_specs
     return view
@@ -124,7 +124,9 @@ async def index_detail(call: Call) -> Reply:
 
 
 async def _page(call: Call) -> tuple[paging.Page, Sequence[Flavor]]:
-    only_query(call, "limit", "marker", "sort_key", "sort_dir", "is_public", "minRam", "minDisk", since=(2, 75))
+    by_name = call.version >= (2, 102)
+    names = ("name",) if by_name else ()
+    only_query(call, "limit", "marker", "sort_key", "sort_dir", "is_public", "minRam", "minDisk", *names)
     most = call.house.rules.api_max_limit
     page = paging.asked(call, keys=SORT_KEYS, most=most, default="flavorid")
     if "sort_dir" not in call.query:
@@ -135,6 +137,8 @@ async def _page(call: Call) -> tuple[paging.Page, Sequence[Flavor]]:
         for name, column in (("minRam", "ram"), ("minDisk", "disk"))
         if name in call.query
     ]
+    if by_name and "name" in call.query:
+        filters.append(flavors.named(call.query["name"]))
     if (is_public := _is_public(call)) is not None:
         filters.append(flavors.of_public(is_public))
     try:
@@ -190,6 +194,7 @@ async def create(call: Call) -> Reply:
         swap=body.swap,
         is_public=body.is_public,
         description=body.description,
+        rxtx_factor=body.rxtx_factor,
     )
     await call.house.db.write(flavors.insert, flavor)
     return Reply({"flavor": detail(call, flavor)})

@@ -22,7 +22,7 @@ QUOTAS = {
 }
 NETWORK_QUOTAS = ("fixed_ips", "floating_ips", "security_groups", "security_group_rules")
 """Gone since 2.36."""
-FILE_QUOTAS = {"injected_files": 0, "injected_file_content_bytes": 0, "injected_file_path_bytes": 0}
+FILE_QUOTAS = {"injected_files": 5, "injected_file_content_bytes": 10_240, "injected_file_path_bytes": 255}
 """Gone since 2.57."""
 
 
@@ -51,7 +51,10 @@ async def limits(call: Call) -> Reply:
     if call.version < (2, 39):
         absolute["maxImageMeta"] = QUOTAS["metadata_items"]
     if call.version < (2, 57):
-        absolute |= {"maxPersonality": 0, "maxPersonalitySize": 0}
+        absolute |= {
+            "maxPersonality": FILE_QUOTAS["injected_files"],
+            "maxPersonalitySize": FILE_QUOTAS["injected_file_content_bytes"],
+        }
     return Reply({"limits": {"rate": [], "absolute": absolute}})
 
 

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from pumice.api.absent import COMPUTE
 from pumice.api.call import Call
 from pumice.api.compute.block_devices import BlockDevice, LegacyDevice
-from pumice.api.compute.fields import Body, Boolean, LongText, Metadata, Name, Positive, Tag, Text, Uuid
+from pumice.api.compute.fields import Body, Boolean, Metadata, Name, Positive, Tag, Text, Uuid
 from pumice.model.errors import Invalid
 
 LONGEST_USER_DATA = 65535
@@ -68,6 +69,10 @@ class SecurityGroup(Body):
     name: Name
 
 
+def _no(what: str, instead: str) -> str:
+    return f"{what} not part of this version of Pumice: {instead}."
+
+
 class ServerBody(Body):
     """The object ``server`` of a create request."""
 
@@ -93,7 +98,7 @@ class ServerBody(Body):
     access_ipv4: Address | None = Field(None, alias="accessIPv4")
     access_ipv6: Address | None = Field(None, alias="accessIPv6")
     personality: list[Any] | None = None
-    description: LongText | None = None
+    description: Text | None = None
     tags: list[Tag] = Field(default_factory=list, max_length=50)
     trusted_image_certificates: list[Text] | None = None
     host: Text | None = None
@@ -106,9 +111,30 @@ class ServerBody(Body):
             raise ValueError("Servers are made one at a time: min_count and max_count are 1")
         return self
 
+    def kept(self, hints: dict[str, Any]) -> dict[str, Any]:
+        """What is only shown again, under its wire names."""
+        return {**kept(self), "scheduler_hints": hints}
+
+    def _refuse_what_is_not_done(self) -> None:
+        """A wish that would be dropped is refused. Raises ``Invalid``."""
+        groups = {group.name for group in self.security_groups or ()} - {"default"}
+        for is_asked, sentence in (
+            (self.networks and not isinstance(self.networks, str), COMPUTE["os-networks"]),
+            (groups, COMPUTE["os-security-groups"]),
+            (self.key_name, COMPUTE["os-keypairs"]),
+            (self.user_data, _no("User data is", "put what the guest needs into its image or a volume")),
+            (self.config_drive, _no("A configuration drive is", "attach a volume with what the guest needs")),
+            (self.personality, _no("Injecting files is", "put them into the image or a volume")),
+            (self.host or self.hypervisor_hostname, _no("Naming the host is", "name its availability zone")),
+            (self.trusted_image_certificates, _no("Signatures of images are", "compare os_hash_value")),
+        ):
+            if is_asked:
+                raise Invalid(sentence)
+
     def check(self, call: Call) -> None:
-        """What depends on the version. Raises ``Invalid``."""
+        """What depends on the version, and what is not done here. Raises ``Invalid``."""
         self.only_since(call.version, SINCE)
+        self._refuse_what_is_not_done()
         if call.version >= (2, 57) and "personality" in self.model_fields_set:
             raise Invalid("Additional properties are not allowed ('personality' was unexpected).")
         if call.version >= (2, 37) and self.networks is None:
@@ -118,20 +144,26 @@ class ServerBody(Body):
 
 
 class CreateBody(Body):
-    """A whole create request. Hints to the scheduler are heard and not heeded: it knows one host from another
-    by how busy it is."""
+    """A whole create request. Hints are kept: those that the incumbent heeds by default are about groups."""
 
     server: ServerBody
     hints: dict[str, Any] = Field(default_factory=dict, alias="os:scheduler_hints")
     old_hints: dict[str, Any] = Field(default_factory=dict, alias="OS-SCH-HNT:scheduler_hints")
+
+    def all_hints(self) -> dict[str, Any]:
+        """The hints under both names. Raises ``Invalid`` for a group."""
+        hints = {**self.old_hints, **self.hints}
+        if "group" in hints:
+            raise Invalid(COMPUTE["os-server-groups"])
+        return hints
 
 
 class UpdateBody(Body):
     """The object ``server`` of an update."""
 
     name: Name | None = None
-    description: LongText | None = None
-    disk_config: Literal["AUTO", "MANUAL"] = Field("AUTO", alias="OS-DCF:diskConfig")
+    description: Text | None = None
+    disk_config: Literal["AUTO", "MANUAL"] | None = Field(None, alias="OS-DCF:diskConfig")
     access_ipv4: Address | None = Field(None, alias="accessIPv4")
     access_ipv6: Address | None = Field(None, alias="accessIPv6")
     hostname: Text | None = None
@@ -142,3 +174,14 @@ class UpdateBody(Body):
         if "name" in self.model_fields_set and self.name is None:
             raise ValueError("A server has a name: it cannot be null")
         return self
+
+
+def kept(body: ServerBody | UpdateBody) -> dict[str, Any]:
+    """What was said that is only shown again, under its wire names."""
+    said = {
+        "accessIPv4": body.access_ipv4,
+        "accessIPv6": body.access_ipv6,
+        "hostname": body.hostname,
+        "OS-DCF:diskConfig": body.disk_config,
+    }
+    return {name: value for name, value in said.items() if value is not None}

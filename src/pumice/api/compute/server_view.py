@@ -108,7 +108,7 @@ class ServerView:
 
     def changed(self, server: Server) -> dict[str, Any]:
         """What every version says of a server, without the incumbent's former extensions."""
-        version = self._version
+        version, kept = self._version, server.kept or {}
         view: dict[str, Any] = {
             "id": server.id,
             "name": server.name,
@@ -122,10 +122,10 @@ class ServerView:
             "created": wire_time(server.created_at),
             "updated": wire_time(server.updated_at or server.created_at),
             "addresses": {},
-            "accessIPv4": "",
-            "accessIPv6": "",
+            "accessIPv4": kept.get("accessIPv4") or "",
+            "accessIPv6": kept.get("accessIPv6") or "",
             "links": self._links.to("servers", server.id),
-            "OS-DCF:diskConfig": "AUTO",
+            "OS-DCF:diskConfig": kept.get("OS-DCF:diskConfig", "AUTO"),
         }
         if server.status in (S.ACTIVE, S.BUILD):
             view["progress"] = 0
@@ -142,7 +142,7 @@ class ServerView:
         if version >= (2, 73):
             view["locked_reason"] = server.locked_reason
         if version >= (2, 100):
-            view["scheduler_hints"] = {}
+            view["scheduler_hints"] = kept.get("scheduler_hints", {})
         return view
 
     def _image(self, server: Server) -> Any:
@@ -205,6 +205,8 @@ def reservation_id(server: Server) -> str:
 
 
 def _hostname(server: Server) -> str:
-    """A name that can be a host's, made of the server's."""
+    """A name that can be a host's: the one asked for, or made of the server's."""
+    if asked := (server.kept or {}).get("hostname"):
+        return str(asked)
     name = _NOT_IN_A_HOSTNAME.sub("-", server.name.lower()).strip("-.")[:63]
     return name or f"server-{server.id}"

@@ -9,7 +9,7 @@ from pumice.api.call import Call, Reply
 from pumice.api.compute import server_list
 from pumice.api.compute.block_devices import disks_of
 from pumice.api.compute.links import VERSION, Links
-from pumice.api.compute.server_body import CreateBody, ServerBody, UpdateBody
+from pumice.api.compute.server_body import CreateBody, ServerBody, UpdateBody, kept
 from pumice.api.compute.server_view import ServerView, Shown, reservation_id
 from pumice.api.routing import Route
 from pumice.images.for_volume import VolumeImage, image_for_volume
@@ -100,13 +100,14 @@ def _hosts(tx: Transaction, rules: Rules) -> dict[str, str]:
 
 async def create(call: Call) -> Reply:
     """``POST /servers``."""
-    asked = (await call.parse(CreateBody)).server
+    body_asked = await call.parse(CreateBody)
+    asked, hints = body_asked.server, body_asked.all_hints()
     asked.check(call)
     disks = disks_of(asked.image, asked.devices, asked.legacy_devices, call.version)
     if asked.devices or asked.legacy_devices:
         call.policy.require("os_compute_api:servers:create:attach_volume", call.who)
     try:
-        server = await call.house.db.write(_create, call, asked, disks)
+        server = await call.house.db.write(_create, call, asked, disks, hints)
     except NotFound as error:  # what the body names is not there; the resource in the path is
         raise Invalid(str(error)) from None
     if asked.return_reservation_id:
@@ -127,24 +128,26 @@ def _password() -> str:
     return "".join(secrets.choice(_LETTERS) for _ in range(PASSWORD_LENGTH))
 
 
-def _create(tx: Transaction, call: Call, asked: ServerBody, disks: list[DiskWanted]) -> Server:
+def _create(
+    tx: Transaction, call: Call, asked: ServerBody, disks: list[DiskWanted], hints: dict[str, Any]
+) -> Server:
     flavor = flavors.get(tx, call.who, asked.flavor)
     root = next(disk for disk in disks if disk.boot_index == 0)
     _check_zone(tx, asked.availability_zone)
     if root.image_id is not None:
         _check_local(call, flavor, image_for_volume(tx, call.who, root.image_id))
     for disk in disks:
-        _check_volume(tx, call, disk)
+        _check_volume(tx, call, disk, has_image=asked.image is not None)
     wanted = ServerWanted(
         name=asked.name,
         flavor=flavor,
         disks=disks,
         image_id=root.image_id,
         description=asked.description if call.version >= (2, 19) else asked.name,
-        key_name=asked.key_name,
         availability_zone=asked.availability_zone,
         metadata=asked.metadata,
         tags=sorted(set(asked.tags)),
+        kept=asked.kept(hints),
     )
     return boot.accept(tx, call.who, wanted, call.house.rules)
 
@@ -168,8 +171,11 @@ def _check_local(call: Call, flavor: Flavor, image: VolumeImage) -> None:
         )
 
 
-def _check_volume(tx: Transaction, call: Call, disk: DiskWanted) -> None:
-    """Whether a volume can be the disk that it is to be. Raises ``Invalid`` or ``NotFound``."""
+def _check_volume(tx: Transaction, call: Call, disk: DiskWanted, *, has_image: bool) -> None:
+    """Whether a volume can be the disk that it is to be. Raises ``Invalid`` or ``NotFound``.
+
+    Who names an image besides is believed that the server boots.
+    """
     if disk.volume_id:
         volume = volumes.get(tx, call.who, disk.volume_id)
         refuse_multiattach(call, volume.multiattach)
@@ -179,7 +185,7 @@ def _check_volume(tx: Transaction, call: Call, disk: DiskWanted) -> None:
         bootable = bool(snapshots.of_its_moment(tx, snapshot).bootable)
     else:
         bootable = disk.new_volume is None or disk.new_volume.image_id is not None
-    if disk.boot_index == 0 and not bootable:
+    if disk.boot_index == 0 and not (bootable or has_image):
         known = disk.volume_id or "of the boot index 0"
         raise Invalid(f"Block Device {known} is not bootable.")
 
@@ -198,12 +204,13 @@ async def update(call: Call) -> Reply:
     body = await call.parse(UpdateBody, "server")
     body.only_since(call.version, {"description": (2, 19), "hostname": (2, 90)})
     body.only_since(call.version, {"pinned_availability_zone": (2, 104)})
+    if body.pinned_availability_zone is not None:
+        raise Invalid("A server stays in its availability zone here: make another from its volumes.")
     changes = body.model_dump(include=body.model_fields_set & {"name", "description"})
 
     def work(tx: Transaction) -> Shown:
         server = servers.get(tx, call.who, call.args["id"])
-        if changes:
-            servers.change(tx, server.id, **changes)
+        servers.change(tx, server.id, **changes, kept={**(server.kept or {}), **kept(body)})
         return _one(tx, call.who, server.id, call.house.rules)
 
     shown = await call.house.db.write(work)

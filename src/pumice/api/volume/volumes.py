@@ -9,13 +9,14 @@ from pydantic import ConfigDict, Field
 from pumice.api import paging
 from pumice.api.call import Call, Reply, check
 from pumice.api.routing import Route
+from pumice.api.truth import flag
 from pumice.api.volume import filters
 from pumice.api.volume.fields import Body, Boolean, Metadata, Name, Size, Text, Uuid
 from pumice.api.volume.filters import Filters
 from pumice.api.volume.known import Known
-from pumice.api.volume.lists import asks_for_all, counts, flag, listed
+from pumice.api.volume.lists import asks_for_all, counts, listed
 from pumice.api.volume.volume_view import Shown, VolumeView
-from pumice.model.errors import Forbidden, Invalid, NotFound
+from pumice.model.errors import Conflict, Forbidden, Invalid, NotFound
 from pumice.model.ids import is_uuid
 from pumice.model.rules import Rules
 from pumice.model.scope import Scope
@@ -58,7 +59,7 @@ class StrictNewVolume(NewVolume):
 
 
 class CreateBody(Body):
-    """The body of a create. Hints are accepted; no filter here reads them."""
+    """The body of a create. There are no hints to be heeded."""
 
     volume: NewVolume
     hints: dict[str, Any] | None = Field(None, alias="OS-SCH-HNT:scheduler_hints")
@@ -131,6 +132,11 @@ class Volumes:
     async def create(self, call: Call) -> Reply:
         """Create a volume: 202, the volume in ``creating``."""
         body = check(StrictCreateBody if call.version >= (3, 53) else CreateBody, await call.json())
+        if body.hints:
+            raise Invalid(
+                "Scheduler hints are not part of this version of Pumice: say by the volume's type and "
+                "availability zone where it shall be."
+            )
         if call.who.project_id is None:
             raise Forbidden("A volume belongs to a project: a token scoped to one is needed.")
         shown = await call.house.db.write(self._create, call.who, body.volume, call.house.rules)
@@ -268,7 +274,7 @@ def _wanted(tx: Transaction, who: Scope, asked: NewVolume) -> Wanted:
         raise NotFound("Group", group)
     if asked.backup_id:
         raise NotFound("Backup", asked.backup_id)
-    reference = asked.image_ref or asked.image_id
+    reference = asked.image_ref if asked.image_ref is not None else asked.image_id
     return Wanted(
         size=asked.size,
         name=asked.name if asked.name is not None else asked.display_name,
@@ -276,7 +282,7 @@ def _wanted(tx: Transaction, who: Scope, asked: NewVolume) -> Wanted:
         volume_type=asked.volume_type,
         availability_zone=asked.availability_zone,
         metadata=asked.metadata or {},
-        image_id=_image_id(tx, who, reference) if reference else None,
+        image_id=_image_id(tx, who, reference) if reference is not None else None,
         snapshot_id=asked.snapshot_id,
         source_volid=asked.source_volid,
     )
@@ -295,4 +301,6 @@ def _image_id(tx: Transaction, who: Scope, reference: str) -> str:
     )
     if len(named) == 1:
         return named[0].id
+    if named:
+        raise Conflict(f"Multiple matches found for '{reference}', use an ID to be more specific.")
     raise Invalid("Invalid image identifier or unable to access requested image.")
