@@ -62,10 +62,12 @@ def _sort(query: Mapping[str, str], keys: Collection[str], default: str) -> tupl
     return tuple((key, first[key] == "asc") for key in dict.fromkeys(key for key, _ in pairs))
 
 
-def next_link(call: Call, shown: Sequence[Mapping[str, Any]], page: Page) -> list[dict[str, str]]:
+def next_link(
+    call: Call, shown: Sequence[Mapping[str, Any]], page: Page, key: str = "id"
+) -> list[dict[str, str]]:
     """The ``…_links`` of a full page: where the next begins; empty when this is the last."""
     if not page.limit or len(shown) < page.limit:
         return []
-    pairs = [(key, value) for key, value in call.query_pairs if key not in ("marker", "offset")]
-    pairs.append(("marker", shown[-1]["id"]))
+    pairs = [(name, value) for name, value in call.query_pairs if name not in ("marker", "offset")]
+    pairs.append(("marker", shown[-1][key]))
     return [{"rel": "next", "href": f"{call.base_url}{call.path}?{urlencode(pairs)}"}]

@@ -105,4 +105,16 @@ def choose(
     for route, names in candidates:
         if route.since <= version <= route.until:
             return route, dict(zip(names, values, strict=True))
-    raise HttpError(404, f"The resource could not be found at API version {version[0]}.{version[1]}.")
+    raise _not_yet(candidates[0][0], version)
+
+
+def _not_yet(route: Route, version: Version) -> HttpError:
+    """What a client should say that asks for something before its time, or after."""
+    asked = f"The resource could not be found at API version {version[0]}.{version[1]}"
+    if version < route.since:
+        return HttpError(
+            404, f"{asked}: it is there since {route.since[0]}.{route.since[1]}. Ask for that version."
+        )
+    return HttpError(
+        404, f"{asked}: it is there up to {route.until[0]}.{route.until[1]}. Ask for that version."
+    )

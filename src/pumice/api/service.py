@@ -58,6 +58,7 @@ class Service:
         project_below: str = "",
         ignores_last_slash: bool = False,
         media_types: Collection[str] = (),
+        absent: Mapping[str, str] | None = None,
     ) -> None:
         self.house = house
         self.prefix = prefix
@@ -73,6 +74,8 @@ class Service:
         """What a project follows, where that is not the prefix itself: ``/v3``."""
         self.ignores_last_slash = ignores_last_slash
         self.media_types = media_types
+        self.absent = absent or {}
+        """What the incumbent has and this service does not: a sentence by a word of its path or its action."""
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -140,11 +143,14 @@ class Service:
         if not public:
             call.who = await self._who(headers, request_id)
         if found is None:
-            raise HttpError(404, "The resource could not be found.")
+            raise self._explained(HttpError(404, "The resource could not be found."), path)
         node, values = found
         seen.project_id = call.who.project_id
         body = await call.json() if any(action for _, action in node.routes) and method == "POST" else None
-        route, call.args = choose(node, values, method, version, body)
+        try:
+            route, call.args = choose(node, values, method, version, body)
+        except HttpError as refusal:
+            raise self._explained(refusal, path, body) from None
         seen.route = f"{self.prefix}{route.path}" + (f" {route.action}" if route.action else "")
         if route.policy is not None:
             if call.who is NOBODY:
@@ -178,6 +184,12 @@ class Service:
         if not first or not rest or self.table.knows(first, below):
             return path, None
         return f"{below}/{rest}", first
+
+    def _explained(self, refusal: HttpError, path: str, body: Any = None) -> HttpError:
+        """The same, or where something is asked for that is not part of this version, that."""
+        words = [*path.split("/"), *(body if isinstance(body, dict) else ())]
+        told = [self.absent[word] for word in words if word in self.absent]
+        return HttpError(404 if refusal.status == 404 else 501, told[0]) if told else refusal
 
     @staticmethod
     def _has_head(found: Any) -> bool:

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from pumice.api.call import Call
+from pumice.model.errors import Invalid
+
 _TRUE = frozenset({"true", "1", "on", "yes", "y", "t"})
 _FALSE = frozenset({"false", "0", "off", "no", "n", "f"})
 
@@ -15,3 +18,14 @@ def truth(value: Any) -> bool:
     if isinstance(value, str) and value.lower() in _FALSE:
         return False
     raise ValueError(f"{value!r} is not a boolean")
+
+
+def flag(call: Call, name: str) -> bool:
+    """A truth value in the query. Raises ``Invalid``."""
+    text = call.query.get(name)
+    if text is None:
+        return False
+    try:
+        return truth(text)
+    except ValueError:
+        raise Invalid(f"Value '{text}' for '{name}' is not a boolean.") from None

@@ -103,24 +103,24 @@ def encrypt(tx: Transaction, type_id: str, encryption: Mapping[str, Any]) -> dic
     return {**encryption, **fresh}
 
 
-def change_encryption(tx: Transaction, type_id: str, encryption_id: str, changes: Mapping[str, Any]) -> None:
+def change_encryption(tx: Transaction, type_id: str, changes: Mapping[str, Any]) -> None:
     """Encrypt otherwise. Raises ``NotFound``, or ``Invalid`` once there are volumes of the type."""
-    encryption = _encryption(tx, type_id, encryption_id, "update")
+    encryption = _encryption(tx, type_id, "update")
     updated = {"updated_at": now().isoformat(timespec="microseconds")}
     types.change(tx, type_id, encryption={**encryption, **changes, **updated})
 
 
-def decrypt(tx: Transaction, type_id: str, encryption_id: str) -> None:
+def decrypt(tx: Transaction, type_id: str) -> None:
     """Have volumes of a type encrypted no more. Raises as ``change_encryption``."""
-    _encryption(tx, type_id, encryption_id, "delete")
+    _encryption(tx, type_id, "delete")
     types.change(tx, type_id, encryption=None)
 
 
-def _encryption(tx: Transaction, type_id: str, encryption_id: str, doing: str) -> dict[str, Any]:
+def _encryption(tx: Transaction, type_id: str, doing: str) -> dict[str, Any]:
     kind = by_id(tx, HOUSE, type_id)
     if types.has_volumes(tx, type_id):
         raise Invalid(f"Cannot {doing} encryption specs. Volume type in use.")
-    if not kind.encryption or kind.encryption["encryption_id"] != encryption_id:
+    if not kind.encryption:
         raise NotFound("Volume type encryption for type", type_id)
     return kind.encryption
 

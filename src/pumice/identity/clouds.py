@@ -55,6 +55,7 @@ def _cloud(auth_url: str, user: str, password: str | None, scope: Mapping[str, s
         "interface": "public",
         "identity_api_version": 3,
         "volume_api_version": "3",
+        "block_storage_default_microversion": "3.71",
     }
 
 

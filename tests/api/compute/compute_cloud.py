@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from answers import Answers
+from compute_answers import LATER, SAMPLES, SCHEMAS
 
 from pumice.api.compute.service import compute_service
 from pumice.api.house import House
@@ -100,6 +102,7 @@ class Cloud:
         self.endings = Endings(self.db)
         self.house = House(self.db, self.endings, Names(), self.rules)
         self.service = compute_service(self.house)
+        self.answers = Answers(self.service, SCHEMAS, SAMPLES, LATER)
         self.tasks: list[tuple[Runner, asyncio.Task[None]]] = []
         self.clients: dict[str, httpx.AsyncClient] = {}
 
@@ -172,6 +175,7 @@ class Cloud:
                 transport=httpx.ASGITransport(app=self.service),  # type: ignore[arg-type]
                 base_url="http://cloud/compute/v2.1",
                 headers=headers,
+                event_hooks={"response": [self.answers.hold]},
             )
         return self.clients[key]
 

@@ -6,6 +6,7 @@ import pytest
 from compute_cloud import HOST, PROJECTS, Cloud
 
 from databases import ON_SQLITE
+from pumice.model.ids import new_id
 
 BASE = {
     "accessIPv4", "accessIPv6", "addresses", "created", "flavor", "hostId", "id", "image", "links", "metadata",
@@ -321,3 +322,11 @@ async def test_an_administrator_says_that_a_host_is_fenced(cloud: Cloud) -> None
     newer = await cloud.ask("PUT", "/os-services/force-down", older, caller="admin", version="2.53")
     assert newer.status_code == 404
     assert (await cloud.ask("PUT", path, {"forced_down": True})).status_code == 403
+
+
+async def test_what_is_not_part_of_this_version_says_so_and_what_to_do_instead(cloud: Cloud) -> None:
+    action = f"/servers/{new_id()}/action"
+    for path, body in (("/os-keypairs", {"keypair": {"name": "k"}}), (action, {"resize": {"flavorRef": "1"}})):
+        answer = await cloud.ask("POST", path, body)
+        assert answer.status_code == 501, answer.text
+        assert "not part of this version of Pumice: " in answer.text

@@ -292,7 +292,7 @@ async def test_assignments_are_listed_by_what_they_are_about(cloud: Cloud, admin
 
 async def test_the_catalog_can_be_read_as_services_and_endpoints(cloud: Cloud, admin: str) -> None:
     services = (await cloud.ask("GET", "/services?type=block-storage", admin)).json()["services"]
-    assert [service["name"] for service in services] == ["block-storage"]
+    assert [service["name"] for service in services] == ["cinder"]
     path = f"/endpoints?service_id={services[0]['id']}&interface=public"
     (endpoint,) = (await cloud.ask("GET", path, admin)).json()["endpoints"]
     assert (endpoint["url"], endpoint["region"]) == ("http://cloud/volume/v3", "RegionOne")

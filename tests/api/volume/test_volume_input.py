@@ -27,7 +27,7 @@ LONG = "x" * 256
         {"size": 1, "metadata": {"": "x"}}, {"size": 1, "metadata": {"k": 1}}, {"size": 1, "metadata": ["k"]},
         {"size": 1, "metadata": {"k": None}}, {"size": 1, "metadata": {"k$": "v"}},
         {"size": 1, "snapshot_id": "x"}, {"size": 1, "source_volid": 5},
-        {"size": 1, "imageRef": "no-such-image"},
+        {"size": 1, "imageRef": "no-such-image"}, {"size": 1, "imageRef": ""},
         {"size": 1, "imageRef": new_id()}, {"size": 1, "imageRef": 5},
         {"size": 1, "availability_zone": ""}, {"size": 1, "availability_zone": "nowhere"},
         {"size": 1, "multiattach": True}, {"size": 1, "multiattach": "maybe"},

@@ -172,3 +172,29 @@ async def test_others_volumes_do_not_exist(cloud: Cloud) -> None:
     assert listed.json() == {"volumes": []}
     quota = await cloud.call("GET", f"/os-quota-sets/{OTHER_PROJECT}")
     assert quota.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("POST", "/backups", {"backup": {"volume_id": "x"}}, 501),
+        ("GET", "/backups/x", None, 404),
+        ("POST", "/backups/x/restore", {}, 404),
+        ("POST", "/qos-specs", {"qos_specs": {"name": "q"}}, 501),
+        ("POST", "/groups", {"group": {}}, 501),
+        ("POST", "/volumes/x/action", {"os-retype": {"new_type": "x"}}, 501),
+        ("POST", "/volumes/x/action", {"os-migrate_volume": {"host": "x"}}, 501),
+        ("PUT", "/os-services/freeze", {"host": "x"}, 404),
+    ],
+)
+async def test_what_is_not_part_of_this_version_says_so_and_what_to_do_instead(
+    cloud: Cloud, method: str, path: str, body: object, status: int
+) -> None:
+    reply = await cloud.call(method, path, body, who="admin")
+    assert reply.status_code == status, reply.text
+    assert "not part of this version of Pumice: " in reply.text
+
+
+async def test_what_came_later_says_since_when(cloud: Cloud) -> None:
+    reply = await cloud.call("GET", "/messages", version=None)
+    assert "since 3.3" in reply.json()["itemNotFound"]["message"]

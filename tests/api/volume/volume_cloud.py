@@ -9,6 +9,8 @@ from typing import Any
 import httpx
 import pytest
 import sqlalchemy as sa
+from answers import Answers
+from volume_answers import LATER, SAMPLES, SCHEMAS
 
 from pumice.api.house import House
 from pumice.api.service import Service
@@ -100,6 +102,8 @@ class Cloud:
 
     service: Service
     client: httpx.AsyncClient
+    answers: Answers
+    """Every answer is held to what the incumbent answers."""
     db: Database
     backend: FakeBackend
     target: FakeTarget
@@ -217,9 +221,13 @@ async def cloud(tmp_path: Path, database: Database, rules: Rules) -> AsyncIterat
     runner = Runner(db, VERBS, hands, host="box", boot="1", places=[SCHEDULER, volume_host(HOST)], rules=rules)
     service = volume_service(House(db, Endings(db), StubTokens(), rules))
     transport = httpx.ASGITransport(service)  # type: ignore[arg-type]
-    async with httpx.AsyncClient(transport=transport, base_url="http://cloud:8776") as client:
+    answers = Answers(service, SCHEMAS, SAMPLES, LATER)
+    hooks = {"response": [answers.hold]}
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://cloud:8776", event_hooks=hooks
+    ) as client:
         running = asyncio.create_task(runner.run())
-        cloud = Cloud(service, client, db, backend, target, rules, runner, running)
+        cloud = Cloud(service, client, answers, db, backend, target, rules, runner, running)
         for engine in engines(db):
             sa.event.listen(engine, "before_cursor_execute", lambda *args: cloud.statements.append(args[2]))
         yield cloud

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -44,6 +45,21 @@ def whole(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"{value!r} is not an integer")
     return value
+
+
+def moment(value: str) -> datetime:
+    """A time in a query. Raises ``Invalid``."""
+    try:
+        found = datetime.fromisoformat(value)
+        return found.astimezone(UTC).replace(tzinfo=None) if found.tzinfo else found
+    except (ValueError, OverflowError):
+        raise Invalid(f"Invalid filter field: '{value[:100]}' is not a 'date-time'.") from None
+
+
+def until(value: str) -> datetime:
+    """The same as an end: what is shown in whole seconds is of that whole second. Raises ``Invalid``."""
+    end = moment(value)
+    return end if end.microsecond else end.replace(microsecond=999_999)
 
 
 def _no_nul(value: str) -> str:

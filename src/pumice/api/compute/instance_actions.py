@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from pumice.api import paging
 from pumice.api.call import Call, Reply
+from pumice.api.compute.fields import moment, only_query, until
 from pumice.api.compute.links import VERSION
 from pumice.api.routing import Route
-from pumice.model.errors import NotFound
+from pumice.model.errors import Invalid, NotFound
 from pumice.store import operations, servers
 from pumice.store.database import Transaction
 from pumice.store.operations import Row
@@ -32,9 +34,33 @@ _EXTENDED = "tell_guest"
 
 
 async def index(call: Call) -> Reply:
-    """``GET …/os-instance-actions``, the newest first."""
+    """``GET …/os-instance-actions``, the newest first; since 2.58 by page and time."""
     rows, user_id = await call.house.db.read(_rows, call)
-    return Reply({"instanceActions": [_view(call, row, user_id) for row in rows]})
+    if call.version < (2, 58):
+        return Reply({"instanceActions": [_view(call, row, user_id) for row in rows]})
+    times = ("changes-since", "changes-before") if call.version >= (2, 66) else ("changes-since",)
+    only_query(call, "limit", "marker", *times, since=(2, 58))
+    page = paging.asked(call, keys=(), most=call.house.rules.api_max_limit)
+    shown = [_view(call, row, user_id) for row in _changed(call, rows)]
+    if page.marker:
+        names = [row["request_id"] for row in shown]
+        if page.marker not in names:
+            raise Invalid(f"marker [{page.marker}] not found")
+        shown = shown[names.index(page.marker) + 1 :]
+    body: dict[str, Any] = {"instanceActions": shown[: page.limit]}
+    if page.limit and len(shown) > page.limit:
+        body["links"] = paging.next_link(call, shown[: page.limit], page, key="request_id")
+    return Reply(body)
+
+
+def _changed(call: Call, rows: list[Row]) -> list[Row]:
+    """Those that were under way or ended in the time that is asked for. Raises ``Invalid``."""
+    query = call.query
+    since = moment(query["changes-since"]) if "changes-since" in query else datetime.min
+    before = until(query["changes-before"]) if "changes-before" in query else datetime.max
+    if since > before:
+        raise Invalid("The value of changes-since must be less than or equal to changes-before.")
+    return [row for row in rows if since <= (row["finished_at"] or row["created_at"]) <= before]
 
 
 async def show(call: Call) -> Reply:
@@ -111,8 +137,8 @@ def _event(call: Call, line: Row, sees_all: bool) -> dict[str, Any]:
     return event
 
 
-def _time(moment: datetime) -> str:
-    return moment.isoformat(timespec="microseconds")
+def _time(at: datetime) -> str:
+    return at.isoformat(timespec="microseconds")
 
 
 _PATH, _RULE = f"{VERSION}/servers/{{id}}/os-instance-actions", "os_compute_api:os-instance-actions"

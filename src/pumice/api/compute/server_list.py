@@ -5,11 +5,10 @@ everybody else.
 """
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 
 from pumice.api import paging
 from pumice.api.call import Call
-from pumice.api.compute.fields import only_query
+from pumice.api.compute.fields import moment, only_query, until
 from pumice.api.truth import truth
 from pumice.model.errors import Forbidden, Invalid
 from pumice.model.states import ServerStatus
@@ -46,14 +45,6 @@ _BEYOND_US = (
 """Filters that the incumbent knows and that tell none of our servers from another."""
 
 
-def _moment(value: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        raise Invalid(f"Invalid filter field: '{value}' is not a 'date-time'.") from None
-    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
-
-
 def _truth(value: str) -> bool:
     try:
         return truth(value)
@@ -77,8 +68,8 @@ _READERS: Mapping[str, Callable[[str], Condition]] = {
     "availability_zone": lambda value: servers.with_value("availability_zone", value),
     "description": lambda value: servers.with_value("description", value),
     "display_description": lambda value: servers.with_value("description", value),
-    "changes-since": lambda value: servers.changed_since(_moment(value)),
-    "changes-before": lambda value: servers.changed_before(_moment(value)),
+    "changes-since": lambda value: servers.changed_since(moment(value)),
+    "changes-before": lambda value: servers.changed_before(until(value)),
     "locked": lambda value: servers.with_value("locked", _truth(value)),
     "tags": lambda value: servers.tagged(_tags(value), every=True),
     "tags-any": lambda value: servers.tagged(_tags(value), every=False),

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from pumice.api import absent
 from pumice.api.compute import (
     actions,
     addresses,
@@ -52,5 +53,6 @@ def compute_service(house: House, policy_file: Path | None = None) -> Service:
         statuses={OverQuota: 403},
         project_in_path=True,
         project_below=VERSION,
+        absent=absent.COMPUTE,
         media_types=("application/json", "application/vnd.openstack.compute+json", "text/plain"),
     )

@@ -1,13 +1,16 @@
 """Compute's own services and its hypervisors (api-ref, "Compute services", "Hypervisors")."""
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from pumice.api.call import Call, Reply
+from pumice.api import paging
+from pumice.api.call import Call, Reply, Version
 from pumice.api.compute.fields import Body, Boolean, Text, only_query
 from pumice.api.compute.links import VERSION
-from pumice.api.routing import Route
+from pumice.api.routing import Handler, Route
+from pumice.api.truth import flag
 from pumice.model.errors import Invalid, NotFound
 from pumice.store import hosts, servers, services
 from pumice.store.database import Transaction
@@ -29,6 +32,19 @@ class ForceDownBody(Body):
     host: Annotated[Text, Field(min_length=1)]
     binary: Annotated[Text, Field(min_length=1)]
     forced_down: Boolean
+
+
+class WhichBody(Body):
+    """``PUT /os-services/enable`` and ``…/disable``."""
+
+    host: Annotated[Text, Field(min_length=1)]
+    binary: Annotated[Text, Field(min_length=1)]
+
+
+class WhichAndWhyBody(WhichBody):
+    """``PUT /os-services/disable-log-reason``."""
+
+    disabled_reason: Annotated[Text, Field(min_length=1)]
 
 
 def _id(call: Call, service: Service) -> str | int:
@@ -93,6 +109,32 @@ async def force_down(call: Call) -> Reply:
     return Reply({"service": body.model_dump()})
 
 
+async def enable(call: Call) -> Reply:
+    """``PUT /os-services/enable``, up to 2.52."""
+    return await _set_disabled(call, await call.parse(WhichBody), disabled=False)
+
+
+async def disable(call: Call) -> Reply:
+    """``PUT /os-services/disable``, up to 2.52."""
+    return await _set_disabled(call, await call.parse(WhichBody), disabled=True)
+
+
+async def disable_with_reason(call: Call) -> Reply:
+    """``PUT /os-services/disable-log-reason``, up to 2.52."""
+    return await _set_disabled(call, await call.parse(WhichAndWhyBody), disabled=True)
+
+
+async def _set_disabled(call: Call, body: WhichBody, *, disabled: bool) -> Reply:
+    reason = body.disabled_reason if isinstance(body, WhichAndWhyBody) else None
+    known = body.binary.startswith("nova-")
+    if not known or not await call.house.db.write(
+        services.set_disabled, body.binary, body.host, disabled, reason
+    ):
+        raise NotFound("Service", f"{body.binary} on host {body.host}")
+    status = "disabled" if disabled else "enabled"
+    return Reply({"service": {**body.model_dump(), "status": status}})
+
+
 def _find(tx: Transaction, call: Call) -> Service:
     """The compute service whose id is in the path. Raises ``NotFound``."""
     for service in services.every(tx, binary=servers.COMPUTE_BINARY):
@@ -137,14 +179,44 @@ def _hypervisor_detail(call: Call, service: Service) -> dict[str, Any]:
 
 async def hypervisors(call: Call) -> Reply:
     """``GET /os-hypervisors``."""
-    found = await call.house.db.read(services.every, binary=servers.COMPUTE_BINARY)
-    return Reply({"hypervisors": [_hypervisor(call, service) for service in found]})
+    return await _list_hypervisors(call, _hypervisor)
 
 
 async def hypervisors_detail(call: Call) -> Reply:
     """``GET /os-hypervisors/detail``."""
+    return await _list_hypervisors(call, _hypervisor_detail)
+
+
+async def _list_hypervisors(call: Call, view: Callable[[Call, Service], dict[str, Any]]) -> Reply:
+    """Since 2.33 by page, since 2.53 by a part of the name and with their servers."""
+    only_query(call, "limit", "marker", "hypervisor_hostname_pattern", "with_servers", since=(2, 53))
     found = await call.house.db.read(services.every, binary=servers.COMPUTE_BINARY)
-    return Reply({"hypervisors": [_hypervisor_detail(call, service) for service in found]})
+    pattern = call.query.get("hypervisor_hostname_pattern") if call.version >= (2, 53) else None
+    if pattern is not None:
+        if "limit" in call.query or "marker" in call.query:
+            raise Invalid("Paging over hypervisors with the hypervisor_hostname_pattern is not supported.")
+        found = [service for service in found if pattern in service["host"]]
+        if not found:
+            raise NotFound("Hypervisor matching", pattern)
+    shown = [view(call, service) for service in found]
+    if call.version >= (2, 53) and flag(call, "with_servers"):
+        on_hosts = await call.house.db.read(servers.on_hosts, [service["host"] for service in found])
+        for row in shown:
+            here = on_hosts.get(row["hypervisor_hostname"], ())
+            if here or call.version >= (2, 75):
+                row["servers"] = [{"uuid": server_id, "name": f"pumice-{server_id}"} for server_id in here]
+    if call.version < (2, 33):
+        return Reply({"hypervisors": shown})
+    page = paging.asked(call, keys=(), most=call.house.rules.api_max_limit)
+    if page.marker:
+        ids = [str(row["id"]) for row in shown]
+        if page.marker not in ids:
+            raise Invalid(f"marker [{page.marker}] not found")
+        shown = shown[ids.index(page.marker) + 1 :]
+    body: dict[str, Any] = {"hypervisors": shown[: page.limit] if page.limit else shown}
+    if len(shown) > len(body["hypervisors"]):
+        body["hypervisors_links"] = paging.next_link(call, body["hypervisors"], page)
+    return Reply(body)
 
 
 async def hypervisor(call: Call) -> Reply:
@@ -153,17 +225,20 @@ async def hypervisor(call: Call) -> Reply:
 
 
 _SERVICES, _HYPERVISORS = "os_compute_api:os-services", "os_compute_api:os-hypervisors"
+
+
+def _of_old(action: str, handler: Handler, since: Version = (2, 1)) -> Route:
+    path = f"{VERSION}/os-services/{action}"
+    return Route("PUT", path, handler, f"{_SERVICES}:update", since=since, until=(2, 52))
+
+
 ROUTES = (
     Route("GET", f"{VERSION}/os-services", index, f"{_SERVICES}:list"),
     Route("PUT", f"{VERSION}/os-services/{{id}}", update, f"{_SERVICES}:update", since=(2, 53)),
-    Route(
-        "PUT",
-        f"{VERSION}/os-services/force-down",
-        force_down,
-        f"{_SERVICES}:update",
-        since=(2, 11),
-        until=(2, 52),
-    ),
+    _of_old("enable", enable),
+    _of_old("disable", disable),
+    _of_old("disable-log-reason", disable_with_reason),
+    _of_old("force-down", force_down, since=(2, 11)),
     Route("GET", f"{VERSION}/os-hypervisors", hypervisors, f"{_HYPERVISORS}:list"),
     Route("GET", f"{VERSION}/os-hypervisors/detail", hypervisors_detail, f"{_HYPERVISORS}:list-detail"),
     Route("GET", f"{VERSION}/os-hypervisors/{{id}}", hypervisor, f"{_HYPERVISORS}:show"),

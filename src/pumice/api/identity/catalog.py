@@ -19,9 +19,10 @@ INTERFACES = ("public", "internal", "admin")
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A service: its type in the catalog and the path of its endpoints."""
+    """A service: its type in the catalog, the name that clients look for, and the path of its endpoints."""
 
     type: str
+    name: str
     path: str
     description: str
 
@@ -36,11 +37,11 @@ class Offer:
 
 
 OFFERS = (
-    Offer("identity", "/identity", "Users, projects and tokens"),
-    Offer("image", "/image", "Images"),
-    Offer("compute", "/compute/v2.1", "Servers"),
-    Offer("block-storage", "/volume/v3", "Volumes"),
-    Offer("volumev3", "/volume/v3/%(project_id)s", "Volumes, with the project in the path"),
+    Offer("identity", "keystone", "/identity", "Users, projects and tokens"),
+    Offer("image", "glance", "/image", "Images"),
+    Offer("compute", "nova", "/compute/v2.1", "Servers"),
+    Offer("block-storage", "cinder", "/volume/v3", "Volumes"),
+    Offer("volumev3", "cinderv3", "/volume/v3/%(project_id)s", "Volumes, with the project in the path"),
 )
 
 
@@ -50,7 +51,7 @@ def catalog(base_url: str, project_id: str | None) -> list[dict[str, Any]]:
         {
             "id": offer.id,
             "type": offer.type,
-            "name": offer.type,
+            "name": offer.name,
             "endpoints": [
                 {
                     "id": offer.endpoint_id(interface),
@@ -106,7 +107,7 @@ def _services(call: Call) -> list[dict[str, Any]]:
         {
             "id": offer.id,
             "type": offer.type,
-            "name": offer.type,
+            "name": offer.name,
             "description": offer.description,
             "enabled": True,
             "links": {"self": link(call, "services", offer.id)},

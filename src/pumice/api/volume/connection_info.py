@@ -57,12 +57,16 @@ def _kind(one: Attachment) -> str:
 
 def nested(one: Attachment) -> dict[str, Any]:
     """As ``os-initialize_connection`` answers."""
-    multipath = bool((one.connector or {}).get("enforce_multipath", False))
-    return {"driver_volume_type": _kind(one), "data": data(one), "enforce_multipath": multipath}
+    return {"driver_volume_type": _kind(one), "data": data(one) | _multipath(one)}
 
 
 def flat(one: Attachment) -> dict[str, Any]:
     """As the attachments API shows it; empty until the volume is connected."""
     if one.portal is None:
         return {}
-    return {"driver_volume_type": _kind(one), "attachment_id": one.id, **data(one)}
+    return {"driver_volume_type": _kind(one), "attachment_id": one.id, **data(one), **_multipath(one)}
+
+
+def _multipath(one: Attachment) -> dict[str, bool]:
+    """What the connector asked for, told back."""
+    return {"enforce_multipath": bool((one.connector or {}).get("enforce_multipath", False))}

@@ -109,15 +109,15 @@ def _known(asked: Encryption) -> dict[str, Any]:
 
 
 async def update(call: Call) -> Reply:
-    """Encrypt otherwise, while there are no volumes of the type."""
+    """Encrypt otherwise, while there are no volumes of the type. The path's last part names nothing."""
     asked = _known(check(UpdateBody, await call.json()).encryption)
-    await call.house.db.write(volume_types.change_encryption, call.args["id"], call.args["key"], asked)
+    await call.house.db.write(volume_types.change_encryption, call.args["id"], asked)
     return Reply({"encryption": asked})
 
 
 async def remove(call: Call) -> Reply:
     """Encrypt no more: 202."""
-    await call.house.db.write(volume_types.decrypt, call.args["id"], call.args["key"])
+    await call.house.db.write(volume_types.decrypt, call.args["id"])
     return Reply(status=202)
 
 

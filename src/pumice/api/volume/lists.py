@@ -5,8 +5,7 @@ from typing import Any
 
 from pumice.api import paging
 from pumice.api.call import Call
-from pumice.api.truth import truth
-from pumice.model.errors import Invalid
+from pumice.api.truth import flag
 
 
 def asks_for_all(call: Call) -> bool:
@@ -17,17 +16,6 @@ def asks_for_all(call: Call) -> bool:
 def counts(call: Call) -> bool:
     """Whether a list shall say how long it is (3.45)."""
     return call.version >= (3, 45) and flag(call, "with_count")
-
-
-def flag(call: Call, name: str) -> bool:
-    """A truth value in the query. Raises ``Invalid``."""
-    text = call.query.get(name)
-    if text is None:
-        return False
-    try:
-        return truth(text)
-    except ValueError:
-        raise Invalid(f"Value '{text}' for '{name}' is not a boolean.") from None
 
 
 def listed(

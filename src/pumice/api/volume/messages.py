@@ -74,7 +74,7 @@ def _view(message: sa.RowMapping, links: Links) -> dict[str, Any]:
         "message_level": message["level"],
         "created_at": wire_time(message["created_at"]),
         "guaranteed_until": wire_time(message["expires_at"]),
-        "request_id": message["request_id"],
+        "request_id": message["request_id"] or "",
         "links": links.to(message["id"]),
         "resource_type": message["resource_type"],
         "resource_uuid": message["resource_id"],

@@ -6,7 +6,7 @@ from typing import Any
 
 from pumice.api.call import Call, Reply
 from pumice.api.routing import Route
-from pumice.api.volume.lists import flag
+from pumice.api.truth import flag
 from pumice.api.volume.volume_view import wire_time
 from pumice.model.errors import NotFound
 from pumice.model.scope import Scope

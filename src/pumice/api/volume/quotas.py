@@ -7,8 +7,8 @@ from pydantic import BeforeValidator, Field
 
 from pumice.api.call import Call, Reply, check
 from pumice.api.routing import Route
+from pumice.api.truth import flag
 from pumice.api.volume.fields import MOST, Body, Text, whole
-from pumice.api.volume.lists import flag
 from pumice.catalog import quotas
 from pumice.model.errors import Forbidden
 from pumice.store import quotas as rows

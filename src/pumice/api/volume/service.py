@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from pumice.api import absent
 from pumice.api.faults import named_fault
 from pumice.api.house import House
 from pumice.api.policy import Policy
@@ -71,6 +72,7 @@ def volume_service(house: House, policy_file: Path | None = None) -> Service:
         versions=versions.VERSIONS,
         project_in_path=True,
         project_below=VERSION,
+        absent=absent.VOLUME,
         media_types=("application/json", "application/vnd.openstack.volume+json"),
     )
 

@@ -50,7 +50,12 @@ async def _ours(call: Call, **which: str | None) -> list[sa.RowMapping]:
 
 async def index(call: Call) -> Reply:
     """Every service, or those on a ``host`` or of a ``binary``."""
-    found = await _ours(call, binary=call.query.get("binary"), host=call.query.get("host"))
+    host = call.query.get("host")
+    found = [
+        service
+        for service in await _ours(call, binary=call.query.get("binary"))
+        if host is None or host in (service["host"], service["host"].partition("@")[0])
+    ]
     return Reply({"services": [_view(call, service) for service in found]})
 
 
@@ -76,7 +81,9 @@ def _view(call: Call, service: sa.RowMapping) -> dict[str, Any]:
 
 async def enable(call: Call) -> Reply:
     """Put a service back into scheduling."""
-    return await _set_disabled(call, check(Which, await call.json()), False, None)
+    reply = await _set_disabled(call, check(Which, await call.json()), False, None)
+    reply.body["disabled_reason"] = None
+    return reply
 
 
 async def disable(call: Call) -> Reply:

@@ -65,8 +65,8 @@ def visible_specs(call: Call, kind: VolumeType) -> dict[str, str]:
     return {key: value for key, value in kind.extra_specs.items() if key in USER_VISIBLE}
 
 
-def view(call: Call, kind: VolumeType) -> dict[str, Any]:
-    """A type on the wire."""
+def changed(call: Call, kind: VolumeType) -> dict[str, Any]:
+    """A type as an update answers."""
     shown: dict[str, Any] = {
         "id": kind.id,
         "name": kind.name,
@@ -75,6 +75,17 @@ def view(call: Call, kind: VolumeType) -> dict[str, Any]:
     }
     if call.policy.allows("volume_extension:access_types_extra_specs", call.who):
         shown["extra_specs"] = visible_specs(call, kind)
+    return shown
+
+
+def made(call: Call, kind: VolumeType) -> dict[str, Any]:
+    """A type as a create answers."""
+    return changed(call, kind) | {"os-volume-type-access:is_public": kind.is_public}
+
+
+def view(call: Call, kind: VolumeType) -> dict[str, Any]:
+    """A type as show and lists have it."""
+    shown = changed(call, kind)
     if call.policy.allows("volume_extension:access_types_qos_specs_id", call.who):
         shown["qos_specs_id"] = kind.qos_specs_id
     if call.policy.allows(ACCESS_RULE, call.who):
@@ -122,7 +133,7 @@ class Types:
             is_public=asked.is_public,
             extra_specs=specs,
         )
-        return Reply({"volume_type": view(call, kind)})
+        return Reply({"volume_type": made(call, kind)})
 
     async def update(self, call: Call) -> Reply:
         """Another name, description or visibility."""
@@ -134,7 +145,7 @@ class Types:
             raise Invalid("Volume type name can not be empty.")
         kind = await call.house.db.write(volume_types.update, call.args["id"], given)
         self._known.forget()
-        return Reply({"volume_type": view(call, kind)})
+        return Reply({"volume_type": changed(call, kind)})
 
     async def remove(self, call: Call) -> Reply:
         """Forget a type that no volume has: 202."""

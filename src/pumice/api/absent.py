@@ -1,0 +1,85 @@
+"""What the incumbents have and this version does not: one sentence each, with what to do instead.
+
+A word is a part of a path, or the key of an action's body. A route that there is comes first.
+"""
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+
+def _all(names: Iterable[str], what: str, instead: str) -> dict[str, str]:
+    return dict.fromkeys(names, f"{what} not part of this version of Pumice: {instead}.")
+
+
+_GROUPS = ("groups", "group_types", "group_snapshots", "consistencygroups", "cgsnapshots")
+
+VOLUME: Mapping[str, str] = MappingProxyType(
+    _all(("backups",), "Backups are", "make snapshots, or upload volumes to images")
+    | _all(_GROUPS, "Groups of volumes are", "act on each volume by itself")
+    | _all(("qos-specs",), "QoS specs are", "describe by extra specs of types which pools volumes need")
+    | _all(
+        ("os-retype",),
+        "Changing a volume's type is",
+        "make a volume of the other type from it, by source_volid",
+    )
+    | _all(
+        ("os-migrate_volume", "os-migrate_volume_completion", "os-update_snapshot_status"),
+        "Migration of volumes is",
+        "make a volume of a type that another backend has from it, by source_volid",
+    )
+    | _all(("os-reimage",), "Writing an image over a volume is", "make a new volume from the image")
+    | _all(("os-extend_volume_completion",), "Telling that an extension has ended is", "it ends by itself")
+    | _all(
+        ("manageable_snapshots", "os-snapshot-manage"),
+        "Managing snapshots is",
+        "manage the volume, and make a snapshot",
+    )
+    | _all(("workers",), "Cleaning up after services is", "operations are brought to their ends by themselves")
+    | _all(
+        ("failover_host", "failover", "freeze", "thaw"),
+        "Replication is",
+        "disable a service to take it out of scheduling",
+    )
+    | _all(("get-log", "set-log"), "Changing log levels by the API is", "set log_level, and send SIGHUP")
+)
+
+_CONSOLES = (
+    "os-getVNCConsole",
+    "os-getSPICEConsole",
+    "os-getSerialConsole",
+    "os-getRDPConsole",
+    "remote-consoles",
+)
+_NETWORKS = (
+    "os-networks", "os-tenant-networks", "os-floating-ips", "os-floating-ip-pools", "os-security-groups",
+    "os-security-group-rules", "os-interface", "addFloatingIp", "removeFloatingIp", "addFixedIp",
+    "removeFixedIp", "addSecurityGroup", "removeSecurityGroup", "os-virtual-interfaces",
+)  # fmt: skip
+_STATES = (
+    "pause", "unpause", "suspend", "resume", "shelve", "shelveOffload", "unshelve", "rescue", "unrescue",
+)  # fmt: skip
+_MOVES = (
+    "resize", "confirmResize", "revertResize", "migrate", "os-migrateLive", "evacuate", "migrations",
+    "os-migrations",
+)  # fmt: skip
+
+COMPUTE: Mapping[str, str] = MappingProxyType(
+    _all(("os-keypairs",), "Key pairs are", "put keys into the image that servers boot from")
+    | _all(_NETWORKS, "Networks are", "make servers with networks 'none'")
+    | _all(_CONSOLES, "Graphical consoles are", "read the serial console by os-getConsoleOutput")
+    | _all(_STATES, "This state of a server is", "stop and start it")
+    | _all(_MOVES, "Moving or resizing a server is", "make another server from its volumes")
+    | _all(("rebuild",), "Rebuilding a server is", "delete it, and make another with the same volumes")
+    | _all(("createBackup",), "Backing up a server is", "make snapshots of its volumes")
+    | _all(("changePassword", "os-server-password"), "Setting a password is", "log in and change it there")
+    | _all(("os-server-groups",), "Groups of servers are", "choose hosts by availability zone")
+    | _all(("os-aggregates", "os-hosts"), "Aggregates of hosts are", "see os-services and os-hypervisors")
+    | _all(("os-flavor-access", "addTenantAccess"), "Giving private flavors to projects is", "make it public")
+    | _all(
+        ("images", "os-volumes", "os-snapshots", "os-volumes_boot"),
+        "Other services' resources are",
+        "ask the image service and the block storage service themselves",
+    )
+    | _all(("os-simple-tenant-usage",), "Accounts of what was used are", "see the limits, or /metrics")
+    | _all(("diagnostics", "topology"), "A server's inside is", "look at its host")
+)

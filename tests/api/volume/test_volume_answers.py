@@ -1,0 +1,246 @@
+"""Every route is asked for real, and answers as the incumbent at each version that changes an answer."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from answers import name_of
+from volume_cloud import CONNECTOR, HOST, OTHER_PROJECT, POOL, PROJECT, Cloud
+
+from databases import ON_SQLITE
+from pumice.store import messages
+from pumice.store.database import Transaction
+
+pytestmark = ON_SQLITE
+
+
+def said(version: tuple[int, int]) -> str:
+    return f"{version[0]}.{version[1]}"
+
+
+class Story:
+    """Asks as the administrator at one version; what must succeed and does not is told."""
+
+    def __init__(self, cloud: Cloud, version: str) -> None:
+        self.cloud, self.version = cloud, version
+        self.minor = int(version.partition(".")[2])
+
+    async def ask(self, method: str, path: str, body: Any = None, *, since: int = 0, who: str = "admin") -> Any:
+        if self.minor < since:
+            return None
+        reply = await self.cloud.call(method, path, body, who=who, version=self.version)
+        assert reply.status_code < 400, f"{method} {path} at {self.version}: {reply.status_code} {reply.text}"
+        return reply.json() if reply.content else None
+
+    async def act(self, thing: str, action: str, value: Any = None, *, since: int = 0) -> Any:
+        return await self.ask("POST", f"{thing}/action", {action: {} if value is None else value}, since=since)
+
+    async def volume(self, **wanted: Any) -> str:
+        made = await self.ask("POST", "/volumes", {"volume": {"size": 1, **wanted}})
+        volume_id = str(made["volume"]["id"])
+        await self.cloud.until(volume_id, "available", who="admin")
+        return volume_id
+
+    async def snapshot(self, volume_id: str) -> str:
+        made = await self.ask(
+            "POST", "/snapshots", {"snapshot": {"volume_id": volume_id, "metadata": {"k": "v"}}}
+        )
+        await self.cloud.until(made["snapshot"]["id"], "available", who="admin", kind="snapshot")
+        return str(made["snapshot"]["id"])
+
+    # --- what is there to be read ---------------------------------------------------------------
+
+    async def furnish(self) -> dict[str, str]:
+        """One of everything; the values of the paths' names by what they follow."""
+        volume_id = await self.volume(metadata={"k": "v"})
+        snapshot_id = await self.snapshot(volume_id)
+        other = await self.volume()
+        offered = {"transfer": {"volume_id": other, "name": "t"}}
+        transfer = (await self.ask("POST", "/volume-transfers", offered))["transfer"]["id"]
+        private = {"name": "private", "os-volume-type-access:is_public": False, "extra_specs": {"k": "v"}}
+        kind = (await self.ask("POST", "/types", {"volume_type": private}))["volume_type"]["id"]
+        await self.act(f"/types/{kind}", "addProjectAccess", {"project": OTHER_PROJECT})
+        luks = {"provider": "luks", "control_location": "front-end"}
+        await self.ask("POST", f"/types/{kind}/encryption", {"encryption": luks})
+        await self.ask("PUT", f"/default-types/{PROJECT}", {"default_type": {"volume_type": "private"}})
+        attachment = {"volume_uuid": volume_id, "connector": CONNECTOR}
+        attachment_id = (await self.ask("POST", "/attachments", {"attachment": attachment}))["attachment"]["id"]
+
+        def tell(tx: Transaction) -> None:
+            messages.tell(tx, PROJECT, messages.Event.CREATE_VOLUME, volume_id, "No room.", "req-1")
+
+        await self.cloud.db.write(tell)
+        (message,) = (await self.ask("GET", "/messages"))["messages"]
+        return {
+            "volumes": volume_id,
+            "snapshots": snapshot_id,
+            "os-volume-transfer": transfer,
+            "volume-transfers": transfer,
+            "types": kind,
+            "attachments": attachment_id,
+            "default-types": PROJECT,
+            "os-quota-sets": PROJECT,
+            "os-quota-class-sets": "default",
+            "os-hosts": HOST,
+            "capabilities": HOST,
+            "messages": message["id"],
+            "extensions": "os-hosts",
+            "metadata": "k",
+            "extra_specs": "k",
+            "encryption": "cipher",
+            "volumes encryption": "encryption_key_id",
+            "clusters": "",
+        }
+
+
+def paths(cloud: Cloud, things: dict[str, str]) -> Iterator[tuple[tuple[int, int], str]]:
+    """Every path that can be read, with its first version."""
+    for route in cloud.service.table.routes:
+        if route.method != "GET" or not route.path.startswith("/v3/") or route.path == "/v3/clusters/{id}":
+            continue
+        parts = route.path.removeprefix("/v3").split("/")
+        for place, part in enumerate(parts):
+            if part.startswith("{"):
+                key = f"{parts[1]} {parts[place - 1]}"
+                parts[place] = things[key] if key in things else things[parts[place - 1]]
+        path = "/".join(parts)
+        yield route.since, f"{path}?host={POOL}" if "manage" in path else path
+
+
+async def test_what_is_read_has_the_incumbents_shape_at_every_version(cloud: Cloud) -> None:
+    things = await Story(cloud, "3.71").furnish()
+    cloud.answers.seen.clear()
+    for version in cloud.answers.versions(of_reads=True):
+        story = Story(cloud, said(version))
+        for since, path in paths(cloud, things):
+            if version >= since:
+                await story.ask("GET", path)
+        await story.ask("GET", f"/os-quota-sets/{PROJECT}?usage=true")
+        await story.ask("GET", "/scheduler-stats/get_pools?detail=true")
+        for root in ("", "/"):
+            await story.ask("GET", root)
+    await cloud.client.get("/volume/")
+    routes = {name_of(route) for route in cloud.service.table.routes if route.method == "GET"}
+    assert routes - cloud.answers.seen == {"GET /v3/clusters/{id}"}  # tests/api/volume/test_volume_clusters.py
+
+
+async def test_what_is_written_answers_in_the_incumbents_shape_at_every_version(cloud: Cloud) -> None:
+    for version in cloud.answers.versions(of_reads=False):
+        await write_everything(Story(cloud, said(version)))
+    routes = {name_of(route) for route in cloud.service.table.routes if route.method != "GET"}
+    elsewhere = {
+        "PUT /v3/clusters/enable",  # tests/api/volume/test_volume_clusters.py
+        "PUT /v3/clusters/disable",
+        "POST /v3/os-volume-manage",  # tests/api/volume/test_volume_manage.py
+        "POST /v3/manageable_volumes",
+        "POST /v3/volumes/{id}/action os-unmanage",
+        "POST /v3/volumes/{id}/action os-volume_upload_image",  # tests/images
+    }
+    assert routes - cloud.answers.seen == elsewhere
+
+
+async def write_everything(story: Story) -> None:
+    volume_id = await story.volume()
+    volume = f"/volumes/{volume_id}"
+    await story.ask("PUT", volume, {"volume": {"name": "n"}})
+    snapshot = f"/snapshots/{await story.snapshot(volume_id)}"
+    await story.ask("PUT", snapshot, {"snapshot": {"name": "n"}})
+    for thing in (volume, snapshot):
+        await story.ask("POST", f"{thing}/metadata", {"metadata": {"a": "b"}})
+        await story.ask("PUT", f"{thing}/metadata", {"metadata": {"a": "b"}})
+        await story.ask("PUT", f"{thing}/metadata/a", {"meta": {"a": "c"}})
+        await story.ask("DELETE", f"{thing}/metadata/a")
+    await story.act(volume, "os-set_image_metadata", {"metadata": {"a": "b"}})
+    await story.act(volume, "os-show_image_metadata")
+    await story.act(volume, "os-unset_image_metadata", {"key": "a"})
+    await story.act(volume, "os-set_bootable", {"bootable": True})
+    await story.act(volume, "os-update_readonly_flag", {"readonly": False})
+    await story.act(volume, "revert", {"snapshot_id": snapshot.rpartition("/")[2]}, since=40)
+    await story.cloud.quiet()
+    await story.act(snapshot, "os-reset_status", {"status": "error"})
+    await story.ask("DELETE", snapshot)
+    await story.act(f"/snapshots/{await story.snapshot(volume_id)}", "os-force_delete")
+    await story.cloud.quiet()
+    await story.act(volume, "os-extend", {"new_size": 2})
+    await story.cloud.quiet()
+    await attach(story, volume_id)
+    await story.act(volume, "os-reset_status", {"status": "available", "attach_status": "detached"})
+    for path in ("/os-volume-transfer", "/volume-transfers"):
+        wanted = {"transfer": {"volume_id": volume_id}}
+        made = (await story.ask("POST", path, wanted))["transfer"]
+        await story.ask("DELETE", f"{path}/{made['id']}")
+        made = (await story.ask("POST", path, wanted))["transfer"]
+        await story.ask("POST", f"{path}/{made['id']}/accept", {"accept": {"auth_key": made["auth_key"]}})
+    await story.act(volume, "os-force_delete")
+    await story.ask("DELETE", f"/volumes/{await story.volume()}")
+    await types(story)
+    await administer(story)
+    await story.cloud.quiet()
+
+
+async def attach(story: Story, volume_id: str) -> None:
+    volume = f"/volumes/{volume_id}"
+    connector = {"connector": CONNECTOR}
+    await story.act(volume, "os-reserve")
+    await story.act(volume, "os-unreserve")
+    await story.act(volume, "os-reserve")
+    await story.act(volume, "os-initialize_connection", connector)
+    await story.act(
+        volume, "os-attach", {"host_name": CONNECTOR["host"], "mountpoint": "/dev/vdb", "mode": "rw"}
+    )
+    await story.act(volume, "os-begin_detaching")
+    await story.act(volume, "os-roll_detaching")
+    await story.act(volume, "os-begin_detaching")
+    await story.act(volume, "os-terminate_connection", connector)
+    await story.act(volume, "os-detach")
+    await story.cloud.until(volume_id, "available", who="admin")
+    await story.act(
+        volume, "os-attach", {"host_name": CONNECTOR["host"], "mountpoint": "/dev/vdb", "mode": "rw"}
+    )
+    (attachment, *_) = await story.cloud.attachments_of(volume_id)
+    await story.act(volume, "os-force_detach", {"attachment_id": attachment["id"]})
+    await story.cloud.quiet()
+    if story.minor >= 27:
+        asked = {"attachment": {"volume_uuid": volume_id}}
+        made = (await story.ask("POST", "/attachments", asked))["attachment"]["id"]
+        await story.ask("PUT", f"/attachments/{made}", {"attachment": connector})
+        await story.act(f"/attachments/{made}", "os-complete", since=44)
+        await story.ask("DELETE", f"/attachments/{made}")
+
+
+async def types(story: Story) -> None:
+    asked = {"volume_type": {"name": story.version, "os-volume-type-access:is_public": False}}
+    kind = f"/types/{(await story.ask('POST', '/types', asked))['volume_type']['id']}"
+    await story.ask("PUT", kind, {"volume_type": {"description": "d"}})
+    for action in ("addProjectAccess", "removeProjectAccess"):
+        await story.act(kind, action, {"project": OTHER_PROJECT})
+    await story.ask("POST", f"{kind}/extra_specs", {"extra_specs": {"a": "b"}})
+    await story.ask("PUT", f"{kind}/extra_specs/a", {"a": "c"})
+    await story.ask("DELETE", f"{kind}/extra_specs/a")
+    luks = {"provider": "luks", "control_location": "front-end"}
+    await story.ask("POST", f"{kind}/encryption", {"encryption": luks})
+    encryption = f"{kind}/encryption/provider"
+    await story.ask("PUT", encryption, {"encryption": {"key_size": 256}})
+    await story.ask("DELETE", encryption)
+    default = f"/default-types/{OTHER_PROJECT}"
+    await story.ask("PUT", default, {"default_type": {"volume_type": "__DEFAULT__"}}, since=62)
+    await story.ask("DELETE", default, since=62)
+    await story.ask("DELETE", kind)
+
+
+async def administer(story: Story) -> None:
+    quota = f"/os-quota-sets/{OTHER_PROJECT}"
+    await story.ask("PUT", quota, {"quota_set": {"volumes": 5}})
+    await story.ask("DELETE", quota)
+    await story.ask("PUT", "/os-quota-class-sets/default", {"quota_class_set": {"backups": 5}})
+    which = {"host": "box", "binary": "cinder-scheduler"}
+    await story.ask("PUT", "/os-services/disable", which)
+    await story.ask("PUT", "/os-services/disable-log-reason", {**which, "disabled_reason": "r"})
+    await story.ask("PUT", "/os-services/enable", which)
+
+    def tell(tx: Transaction) -> None:
+        messages.tell(tx, PROJECT, messages.Event.CREATE_VOLUME, "x", "No room.", "req-1")
+
+    await story.cloud.db.write(tell)
+    if story.minor >= 3:
+        (message, *_) = (await story.ask("GET", "/messages"))["messages"]
+        await story.ask("DELETE", f"/messages/{message['id']}")

@@ -1,0 +1,74 @@
+"""Every documented query of every list is read: a value that makes no sense is refused, or finds nothing."""
+
+from test_volume_answers import Story
+from volume_cloud import PROJECT, Cloud
+
+from databases import ON_SQLITE
+
+pytestmark = ON_SQLITE
+PAGES = "limit offset marker sort sort_key sort_dir"
+VOLUMES = (
+    f"{PAGES} all_tenants with_count created_at updated_at consumes_quota name status metadata bootable size "
+    "migration_status availability_zone group_id glance_metadata name~ user_id project_id description"
+)
+SNAPSHOTS = (
+    f"{PAGES} all_tenants with_count name status volume_id metadata consumes_quota availability_zone user_id"
+)
+ATTACHMENTS = f"{PAGES} all_tenants status volume_id instance_id attach_status"
+TRANSFERS = f"{PAGES} all_tenants id name volume_id"
+DOCUMENTED = {
+    "/volumes": VOLUMES,
+    "/volumes/detail": VOLUMES,
+    "/volumes/summary": "all_tenants name status metadata bootable size",
+    "/snapshots": SNAPSHOTS,
+    "/snapshots/detail": SNAPSHOTS,
+    "/attachments": ATTACHMENTS,
+    "/attachments/detail": ATTACHMENTS,
+    "/os-volume-transfer": TRANSFERS,
+    "/os-volume-transfer/detail": TRANSFERS,
+    "/volume-transfers": TRANSFERS,
+    "/volume-transfers/detail": TRANSFERS,
+    "/types": f"{PAGES} is_public extra_specs",
+    "/messages": f"{PAGES} resource_uuid resource_type event_id request_id message_level",
+    "/os-services": "host binary",
+    "/os-hosts": "zone",
+    "/scheduler-stats/get_pools": "detail name volume_type",
+    f"/os-quota-sets/{PROJECT}": "usage",
+    "/resource_filters": "resource",
+    "/default-types": "",
+    "/os-availability-zone": "",
+    "/extensions": "",
+}
+NOTHING_TO_SEE = {
+    "/clusters",  # tests/api/volume/test_volume_clusters.py
+    "/os-volume-manage",  # tests/api/volume/test_volume_manage.py
+    "/manageable_volumes",
+    "/manageable_snapshots",
+    "/os-snapshot-manage",
+    "/backups",
+    "/groups",
+    "/group_types",
+    "/group_snapshots",
+    "/consistencygroups",
+    "/cgsnapshots",
+    "/qos-specs",
+}
+
+
+async def test_every_documented_query_of_every_list_is_read(cloud: Cloud) -> None:
+    await Story(cloud, "3.71").furnish()
+    ignored = []
+    for path, names in DOCUMENTED.items():
+        plain = await cloud.call("GET", path, who="admin")
+        assert plain.status_code == 200, path
+        for name in names.split():
+            answer = await cloud.call("GET", f"{path}?{name}=no-sense", who="admin")
+            if answer.status_code == 200 and answer.json() == plain.json():
+                ignored.append(f"{path}?{name}")
+    assert ignored == []
+
+
+async def test_every_list_has_its_queries_documented_here(cloud: Cloud) -> None:
+    reads = {route.path.removeprefix("/v3") for route in cloud.service.table.routes if route.method == "GET"}
+    lists = {path for path in reads if "{" not in path and path not in ("/", "", "/limits")}
+    assert lists <= DOCUMENTED.keys() | NOTHING_TO_SEE | {f"{path}/detail" for path in NOTHING_TO_SEE}

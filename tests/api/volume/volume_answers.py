@@ -1,0 +1,289 @@
+"""What Block Storage answers: the schema of each route, and samples where there is no schema."""
+
+from typing import Any
+
+from answers import EVER, Later, Samples
+
+TEXT_OR_NONE = (str, type(None))
+
+
+def _metadata(collection: str, schema: str, kind: str) -> dict[str, str]:
+    every, one = f"/v3/{collection}/{{id}}/metadata", f"/v3/{collection}/{{id}}/metadata/{{key}}"
+    return {
+        f"GET {every}": f"{schema}.show_{kind}_metadata",
+        f"POST {every}": f"{schema}.create_{kind}_metadata",
+        f"PUT {every}": f"{schema}.update_{kind}_metadata",
+        f"GET {one}": f"{schema}.show_{kind}_metadata_item",
+        f"PUT {one}": f"{schema}.update_{kind}_metadata_item",
+        f"DELETE {one}": f"{schema}.delete_{kind}_metadata_item",
+    }
+
+
+def _transfers(path: str) -> dict[str, str]:
+    return {
+        f"GET {path}": "transfers.list_volume_transfers_no_detail",
+        f"GET {path}/detail": "transfers.list_volume_transfers_with_detail",
+        f"POST {path}": "transfers.create_volume_transfer",
+        f"GET {path}/{{id}}": "transfers.show_volume_transfer",
+        f"DELETE {path}/{{id}}": "transfers.delete_volume_transfer",
+        f"POST {path}/{{id}}/accept": "transfers.accept_volume_transfer",
+    }
+
+
+def _actions(path: str, module: str, **schemas: str) -> dict[str, str]:
+    return {f"POST {path}/action {name.replace('_', '-', 1)}": f"{module}.{to}" for name, to in schemas.items()}
+
+
+SCHEMAS = {
+    "GET /": "versions.list_versions",
+    "GET /v3": "versions.volume_api_version_details",
+    "GET /v3/": "versions.volume_api_version_details",
+    "POST /v3/volumes": "volumes.create_volume",
+    "GET /v3/volumes": "volumes.list_volumes_no_detail",
+    "GET /v3/volumes/detail": "volumes.list_volumes_with_detail",
+    "GET /v3/volumes/summary": "volumes.show_volume_summary",
+    "GET /v3/volumes/{id}": "volumes.show_volume",
+    "PUT /v3/volumes/{id}": "volumes.update_volume",
+    "DELETE /v3/volumes/{id}": "volumes.delete_volume",
+    **_metadata("volumes", "volumes", "volume"),
+    **_metadata("snapshots", "snapshots", "snapshot"),
+    **_actions(
+        "/v3/volumes/{id}",
+        "volumes",
+        os_reserve="reserve_volume",
+        os_unreserve="unreserve_volume",
+        os_attach="attach_volume",
+        os_terminate_connection="terminate_connection",
+        os_detach="detach_volume",
+        os_force_detach="force_detach_volume",
+        os_extend="extend_volume",
+        os_set_bootable="set_bootable_volume",
+        os_update_readonly_flag="update_volume_readonly",
+        os_show_image_metadata="show_volume_image_metadata",
+        os_set_image_metadata="update_volume_image_metadata",
+        os_unset_image_metadata="delete_volume_image_metadata",
+        os_reset_status="reset_volume_status",
+        os_force_delete="force_delete_volume",
+        os_unmanage="unmanage_volume",
+    ),
+    "POST /v3/snapshots": "snapshots.create_snapshot",
+    "GET /v3/snapshots": "snapshots.list_snapshots_no_detail",
+    "GET /v3/snapshots/detail": "snapshots.list_snapshots_with_detail",
+    "GET /v3/snapshots/{id}": "snapshots.show_snapshot",
+    "PUT /v3/snapshots/{id}": "snapshots.update_snapshot",
+    "DELETE /v3/snapshots/{id}": "snapshots.delete_snapshot",
+    **_actions(
+        "/v3/snapshots/{id}",
+        "snapshots",
+        os_reset_status="reset_snapshot_status",
+        os_force_delete="force_delete_snapshot",
+    ),
+    **_transfers("/v3/os-volume-transfer"),
+    **_transfers("/v3/volume-transfers"),
+    "GET /v3/types": "volume_types.list_volume_types",
+    "POST /v3/types": "volume_types.create_volume_type",
+    "GET /v3/types/{id}": "volume_types.show_volume_type",
+    "PUT /v3/types/{id}": "volume_types.update_volume_types",
+    "DELETE /v3/types/{id}": "volume_types.delete_volume_type",
+    "GET /v3/types/{id}/os-volume-type-access": "volume_types.list_type_access",
+    "POST /v3/types/{id}/action addProjectAccess": "volume_types.add_type_access",
+    "POST /v3/types/{id}/action removeProjectAccess": "volume_types.remove_type_access",
+    "GET /v3/types/{id}/extra_specs": "volume_types.list_volume_types_extra_specs",
+    "POST /v3/types/{id}/extra_specs": "volume_types.create_volume_types_extra_specs",
+    "GET /v3/types/{id}/extra_specs/{key}": "volume_types.show_volume_types_extra_specs",
+    "PUT /v3/types/{id}/extra_specs/{key}": "volume_types.update_volume_type_extra_specs",
+    "DELETE /v3/types/{id}/extra_specs/{key}": "volume_types.delete_volume_types_extra_specs",
+    "GET /v3/types/{id}/encryption": "encryption_types.show_encryption_type",
+    "POST /v3/types/{id}/encryption": "encryption_types.create_encryption_type",
+    "GET /v3/types/{id}/encryption/{key}": "encryption_types.show_encryption_specs_item",
+    "PUT /v3/types/{id}/encryption/{key}": "encryption_types.update_encryption_type",
+    "DELETE /v3/types/{id}/encryption/{key}": "encryption_types.delete_encryption_type",
+    "GET /v3/os-quota-sets/{project_id}/defaults": "quotas.show_quota_set",
+    "PUT /v3/os-quota-sets/{project_id}": "quotas.update_quota_set",
+    "DELETE /v3/os-quota-sets/{project_id}": "quotas.delete_quota_set",
+    "GET /v3/os-quota-class-sets/{id}": "quota_classes.show_quota_classes",
+    "PUT /v3/os-quota-class-sets/{id}": "quota_classes.update_quota_classes",
+    "GET /v3/limits": "limits.show_limits",
+    "GET /v3/os-services": "services.list_services",
+    "PUT /v3/os-services/enable": "services.enable_service",
+    "PUT /v3/os-services/disable": "services.disable_service",
+    "PUT /v3/os-services/disable-log-reason": "services.disable_log_reason",
+    "GET /v3/os-hosts": "hosts.list_hosts",
+    "GET /v3/os-hosts/{id}": "hosts.show_host",
+    "GET /v3/capabilities/{id}": "capabilities.show_backend_capabilities",
+    "POST /v3/os-volume-manage": "manage_volume.manage_volume",
+    "POST /v3/manageable_volumes": "manage_volume.manage_volume",
+    "GET /v3/messages": "messages.list_messages",
+    "GET /v3/messages/{id}": "messages.show_message",
+    "DELETE /v3/messages/{id}": "messages.delete_message",
+    "GET /v3/extensions": "extensions.list_extensions",
+}
+
+LATER: Later = {
+    **{
+        f"{route} /v3/snapshots{path}": [
+            ((3, 14), "group_snapshot_id"),
+            ((3, 41), "user_id"),
+            ((3, 65), "consumes_quota"),
+        ]
+        for route, path in (("POST", ""), ("PUT", "/{id}"), ("GET", "/{id}"), ("GET", "/detail"))
+    },
+    "PUT /v3/volumes/{id}": [
+        ((3, 61), "cluster_name"),
+        ((3, 63), "volume_type_id"),
+        ((3, 64), "encryption_key_id"),
+        ((3, 65), "consumes_quota"),
+    ],
+    **{
+        f"POST /v3/{path}": [
+            ((3, 61), "cluster_name"),
+            ((3, 63), "volume_type_id"),
+            ((3, 65), "consumes_quota"),
+        ]
+        for path in ("os-volume-manage", "manageable_volumes")
+    },
+}
+"""Tempest holds these answers to the schemas of before."""
+
+_PLAIN = {"id": str, "status": str, "instance": TEXT_OR_NONE, "volume_id": str}
+_ATTACHMENT = {
+    **_PLAIN,
+    "attached_at": str,
+    "detached_at": str,
+    "attach_mode": TEXT_OR_NONE,
+    "connection_info": dict,
+}
+_CLUSTER = {"name": str, "binary": str, "state": str, "status": str}
+_CLUSTER_26 = _CLUSTER | {"replication_status": TEXT_OR_NONE}
+_HOSTS = {
+    "num_hosts": int,
+    "num_down_hosts": int,
+    "last_heartbeat": TEXT_OR_NONE,
+    "created_at": str,
+    "updated_at": TEXT_OR_NONE,
+    "disabled_reason": TEXT_OR_NONE,
+}
+_FULL_CLUSTER_26 = _CLUSTER_26 | _HOSTS | {"frozen": bool, "active_backend_id": TEXT_OR_NONE}
+_REASON = {"disabled_reason": TEXT_OR_NONE}
+_MANAGEABLE = {"reference": {"source-name": str}, "size": int, "safe_to_manage": bool}
+_FULL_MANAGEABLE = _MANAGEABLE | {
+    "reason_not_safe": TEXT_OR_NONE,
+    "cinder_id": TEXT_OR_NONE,
+    "extra_info": TEXT_OR_NONE,
+}
+_DEFAULT_TYPE = {"project_id": str, "volume_type_id": str}
+_QUOTA = (int, {"limit": int, "in_use": int, "reserved": int})
+_POOL = ({"name": str}, {"name": str, "capabilities": dict})
+_TYPE = {
+    "id": str,
+    "name": str,
+    "description": TEXT_OR_NONE,
+    "is_public": bool,
+    "extra_specs": {str: str},
+    "qos_specs_id": TEXT_OR_NONE,
+    "created_at": str,
+    "updated_at": TEXT_OR_NONE,
+    "deleted": bool,
+    "deleted_at": TEXT_OR_NONE,
+}
+_IMAGE = {
+    "id": str,
+    "updated_at": TEXT_OR_NONE,
+    "status": str,
+    "display_description": TEXT_OR_NONE,
+    "size": int,
+    "volume_type": (_TYPE, None),
+    "image_id": str,
+    "container_format": str,
+    "disk_format": str,
+    "image_name": str,
+}
+_ENCRYPTION = (
+    {"encryption_key_id": None},
+    {"encryption_key_id": str, "provider": str, "control_location": str, "cipher": str, "key_size": int},
+)
+_EXTENSION = {"alias": str, "name": str, "description": str, "updated": str, "links": list}
+
+
+def _always(shape: Any) -> Samples:
+    return [(EVER, shape)]
+
+
+SAMPLES: dict[str, Samples] = {
+    # attachments and their actions have no client in Tempest's library that looks at the answer
+    "POST /v3/attachments": _always({"attachment": _ATTACHMENT}),
+    "GET /v3/attachments": _always({"attachments": [_PLAIN]}),
+    "GET /v3/attachments/detail": _always({"attachments": [_ATTACHMENT]}),
+    "GET /v3/attachments/{id}": _always({"attachment": _ATTACHMENT}),
+    "PUT /v3/attachments/{id}": _always({"attachment": _ATTACHMENT}),
+    "DELETE /v3/attachments/{id}": _always({"attachments": [_PLAIN]}),
+    "POST /v3/attachments/{id}/action os-complete": _always(None),
+    "POST /v3/volumes/{id}/action os-initialize_connection": _always(
+        {"connection_info": {"driver_volume_type": str, "data": dict}}
+    ),
+    "POST /v3/volumes/{id}/action os-begin_detaching": _always(None),
+    "POST /v3/volumes/{id}/action os-roll_detaching": _always(None),
+    "POST /v3/volumes/{id}/action revert": _always(None),
+    # its schema stands in Tempest as a comment
+    "POST /v3/volumes/{id}/action os-volume_upload_image": [
+        (EVER, {"os-volume_upload_image": _IMAGE}),
+        ((3, 1), {"os-volume_upload_image": _IMAGE | {"visibility": str, "protected": bool}}),
+    ],
+    "GET /v3/volumes/{id}/encryption": _always(_ENCRYPTION),
+    "GET /v3/volumes/{id}/encryption/{key}": _always((str, int, None)),
+    # with ``usage`` or without: Tempest has two schemas, told apart by the query
+    "GET /v3/os-quota-sets/{project_id}": _always({"quota_set": {str: (str, *_QUOTA)}}),
+    # Tempest does not look at the following answers, or has no client for them
+    "GET /v3/default-types": _always({"default_types": [_DEFAULT_TYPE]}),
+    "GET /v3/default-types/{id}": _always({"default_type": _DEFAULT_TYPE}),
+    "PUT /v3/default-types/{id}": _always({"default_type": _DEFAULT_TYPE}),
+    "DELETE /v3/default-types/{id}": _always(None),
+    "GET /v3/os-availability-zone": _always(
+        {"availabilityZoneInfo": [{"zoneName": str, "zoneState": {"available": bool}}]}
+    ),
+    "GET /v3/clusters": [(EVER, {"clusters": [_CLUSTER]}), ((3, 26), {"clusters": [_CLUSTER_26]})],
+    "GET /v3/clusters/detail": [
+        (EVER, {"clusters": [_CLUSTER | _HOSTS]}),
+        ((3, 26), {"clusters": [_FULL_CLUSTER_26]}),
+    ],
+    "GET /v3/clusters/{id}": [(EVER, {"cluster": _CLUSTER | _HOSTS}), ((3, 26), {"cluster": _FULL_CLUSTER_26})],
+    "PUT /v3/clusters/enable": [
+        (EVER, {"cluster": _CLUSTER | _REASON}),
+        ((3, 26), {"cluster": _CLUSTER_26 | _REASON}),
+    ],
+    "PUT /v3/clusters/disable": [
+        (EVER, {"cluster": _CLUSTER | _REASON}),
+        ((3, 26), {"cluster": _CLUSTER_26 | _REASON}),
+    ],
+    # in Tempest a schema for a driver of LVM alone, whose capabilities it knows by name
+    "GET /v3/scheduler-stats/get_pools": _always({"pools": [_POOL]}),
+    "GET /v3/os-volume-manage": _always({"manageable-volumes": [_MANAGEABLE]}),
+    "GET /v3/os-volume-manage/detail": _always({"manageable-volumes": [_FULL_MANAGEABLE]}),
+    "GET /v3/manageable_volumes": _always({"manageable-volumes": [_MANAGEABLE]}),
+    "GET /v3/manageable_volumes/detail": _always({"manageable-volumes": [_FULL_MANAGEABLE]}),
+    "GET /v3/extensions/{alias}": _always({"extension": _EXTENSION}),
+    "GET /v3/resource_filters": _always({"resource_filters": [{"resource": str, "filters": [str]}]}),
+    # there is nothing to see in these lists yet
+    **{
+        f"GET /v3/{path}": _always({key: []})
+        for path, key in {
+            "backups": "backups",
+            "backups/detail": "backups",
+            "groups": "groups",
+            "groups/detail": "groups",
+            "group_types": "group_types",
+            "group_snapshots": "group_snapshots",
+            "group_snapshots/detail": "group_snapshots",
+            "consistencygroups": "consistencygroups",
+            "consistencygroups/detail": "consistencygroups",
+            "cgsnapshots": "cgsnapshots",
+            "cgsnapshots/detail": "cgsnapshots",
+            "qos-specs": "qos_specs",
+            "manageable_snapshots": "manageable-snapshots",
+            "manageable_snapshots/detail": "manageable-snapshots",
+            "os-snapshot-manage": "manageable-snapshots",
+            "os-snapshot-manage/detail": "manageable-snapshots",
+        }.items()
+    },
+}
+"""The shapes, by route; why there is no schema stands above each group."""
