@@ -28,6 +28,29 @@ def is_multiattach(kind: VolumeType) -> bool:
     return truth(kind.extra_specs.get("multiattach", "").removeprefix("<is>"))
 
 
+def refuse_size(kind: VolumeType, size: int) -> None:
+    """Raises ``Invalid`` for a size (GiB) that the type forbids."""
+    for key, is_wrong, words in (
+        ("provisioning:min_vol_size", int.__lt__, "less than the minimum required size"),
+        ("provisioning:max_vol_size", int.__gt__, "greater than the maximum allowable size"),
+    ):
+        limit = kind.extra_specs.get(key, "")
+        if limit.isascii() and limit.isdigit() and is_wrong(size, int(limit)):
+            raise Invalid(
+                f"Specified volume size of '{size}' is {words} of '{limit}' for volume type '{kind.name}'."
+            )
+
+
+def zone_for(kind: VolumeType, wanted: str | None, default: str) -> str:
+    """The availability zone of a new volume. Raises ``Invalid`` for one that the type forbids."""
+    allowed = [zone.strip() for zone in kind.extra_specs.get("RESKEY:availability_zones", "").split(",")]
+    allowed = [zone for zone in allowed if zone]
+    zone = wanted or (default if default in allowed or not allowed else allowed[0])
+    if allowed and zone not in allowed:
+        raise Invalid(f"Volumes of type '{kind.name}' are in {' or '.join(allowed)}, and not in '{zone}'.")
+    return zone
+
+
 def make_default(tx: Transaction, rules: Rules) -> None:
     """Make the default type, unless there is one of that name."""
     try:

@@ -70,6 +70,7 @@ class Origin:
     least: int = 1
     """The smallest size that holds them, in GiB."""
     type_id: str | None = None
+    """The type that the volume has unless another is asked for; an image may name it instead."""
     bootable: bool = False
     image_metadata: dict[str, Any] | None = None
     key_id: str | None = None
@@ -118,7 +119,8 @@ def accept(
         )
     kind = volume_types.for_new_volume(tx, who, wanted.volume_type or origin.type_id, rules)
     _require_room(origin, size, kind)
-    zone = wanted.availability_zone or rules.availability_zone
+    volume_types.refuse_size(kind, size)
+    zone = volume_types.zone_for(kind, wanted.availability_zone, rules.availability_zone)
     if wanted.availability_zone and wanted.availability_zone not in {
         pool.availability_zone for pool in pools.every(tx)
     }:
@@ -195,7 +197,13 @@ def _origin(tx: Transaction, who: Scope, wanted: Wanted) -> Origin:
         least = max(image.min_disk, gib_to_hold(image.size), 1)
         known = image.metadata()
         return Origin(
-            "image", image.id, least=least, bootable=True, image_metadata=known, virtual_size=image.virtual_size
+            "image",
+            image.id,
+            least=least,
+            type_id=image.properties.get("cinder_img_volume_type"),
+            bootable=True,
+            image_metadata=known,
+            virtual_size=image.virtual_size,
         )
     if wanted.snapshot_id:
         snapshot = snapshots.get(tx, who, wanted.snapshot_id)

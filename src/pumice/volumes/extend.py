@@ -32,7 +32,7 @@ from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, sc
 from pumice.operations.places import compute_host, volume_host
 from pumice.scheduler.filters import capacity
 from pumice.scheduler.request import Request
-from pumice.store import attachments, clock, messages, pools, quotas, servers, volumes
+from pumice.store import attachments, clock, messages, pools, quotas, servers, types, volumes
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
 from pumice.store.turns import in_turn
@@ -72,6 +72,8 @@ def accept(
             "Invalid input received: New size for extend must be greater than current size. "
             f"(current: {volume.size}, extended: {new_size})."
         )
+    if volume.type_id and (kind := types.get(tx, volume.type_id)):
+        volume_types.refuse_size(kind, new_size)
     limits = quotas.limits(tx, volume.project_id, rules.quotas)
     if 0 <= limits.get("per_volume_gigabytes", -1) < new_size:
         raise Invalid(f"Requested volume of {new_size} GiB is larger than a volume may be for this project.")

@@ -194,6 +194,20 @@ async def test_a_path_with_an_empty_part_names_nothing(house: Any) -> None:
             assert (await house.member.request(method, path, json={})).status_code == 404, (method, path)
 
 
+async def test_an_update_of_the_older_media_type_has_its_operation_as_a_key(house: Any) -> None:
+    image_id = await house.create()
+    older = {"Content-Type": "application/openstack-images-v2.0-json-patch"}
+    path = f"/v2/images/{image_id}"
+    body: list[Any] = [{"add": "/colour", "value": "blue"}, {"replace": "/name", "value": "n"}]
+    answer = await house.member.request("PATCH", path, json=body, headers=older)
+    assert (answer.status_code, answer.json()["colour"], answer.json()["name"]) == (200, "blue", "n")
+    answer = await house.member.request("PATCH", path, json=[{"remove": "/colour"}], headers=older)
+    assert "colour" not in answer.json()
+    for wrong in ({"op": "add", "path": "/x", "value": "y"}, {"add": "/x", "remove": "/x"}, {"add": "/x"}, 5):
+        answer = await house.member.request("PATCH", path, json=[wrong], headers=older)
+        assert answer.status_code == 400, wrong
+
+
 async def test_tags_come_and_go(house: Any) -> None:
     image_id = await house.create()
     for _ in range(2):

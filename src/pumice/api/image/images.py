@@ -84,11 +84,14 @@ class Images:
 
     async def update(self, call: Call) -> Reply:
         """Change attributes and custom properties."""
-        if call.headers.get("content-type", "").partition(";")[0].strip() != patch.MEDIA_TYPE:
+        media_type = call.headers.get("content-type", "").partition(";")[0].strip()
+        if media_type not in (patch.MEDIA_TYPE, patch.OLDER_MEDIA_TYPE):
             raise HttpError(
-                415, f"Image PATCH expects Content-Type {patch.MEDIA_TYPE}.", {"Accept-Patch": patch.MEDIA_TYPE}
+                415,
+                f"Image PATCH expects Content-Type {patch.MEDIA_TYPE}.",
+                {"Accept-Patch": patch.MEDIA_TYPE},
             )
-        patches = patch.parse(await call.json())
+        patches = patch.parse(await call.json(), media_type)
         image = await call.house.db.write(_update, call.policy, call.who, call.args["id"], patches)
         return Reply(image_view(image))
 

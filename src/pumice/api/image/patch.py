@@ -12,6 +12,8 @@ from pumice.model.image import Image
 from pumice.model.states import ImageStatus
 
 MEDIA_TYPE = "application/openstack-images-v2.1-json-patch"
+OLDER_MEDIA_TYPE = "application/openstack-images-v2.0-json-patch"
+"""The draft of JSON patches that has the operation as a key: ``{"replace": "/name", "value": …}``."""
 
 _OPERATIONS = ("add", "remove", "replace")
 _WHILE_QUEUED = ("disk_format", "container_format")
@@ -26,11 +28,25 @@ class Patch:
     value: Any
 
 
-def parse(body: Any) -> list[Patch]:
+def parse(body: Any, media_type: str) -> list[Patch]:
     """The changes a body asks for. Raises ``Invalid``, or ``Forbidden`` for attributes nobody may set."""
     if not isinstance(body, list):
         raise Invalid("Request body must be a JSON array of operation objects.")
-    return [_parse(item) for item in body]
+    return [_parse(_renewed(item) if media_type == OLDER_MEDIA_TYPE else item) for item in body]
+
+
+def _renewed(item: Any) -> Any:
+    """An operation of the older form in the newer."""
+    if not isinstance(item, dict):
+        return item
+    operations = [name for name in _OPERATIONS if name in item]
+    if len(operations) != 1:
+        raise Invalid(f"Operation objects must contain exactly one member named {', '.join(_OPERATIONS)}.")
+    return {
+        "op": operations[0],
+        "path": item[operations[0]],
+        **({"value": item["value"]} if "value" in item else {}),
+    }
 
 
 def _parse(item: Any) -> Patch:

@@ -52,6 +52,7 @@ def whole(value: Any) -> int:
 
 
 Text = Annotated[str, Field(max_length=255), AfterValidator(_no_nul)]
+LongText = Annotated[str, Field(max_length=65_535), AfterValidator(_no_nul)]
 Name = Annotated[Text | None, BeforeValidator(_stripped)]
 """A name or a description: without the spaces around it."""
 Uuid = Annotated[str, AfterValidator(_uuid)]

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from pumice.api.call import Call, Reply, check
 from pumice.api.routing import Handler, Route
-from pumice.api.volume.fields import Body, Boolean, Key, Metadata, Size, Text, Uuid
+from pumice.api.volume.fields import Body, Boolean, Key, LongText, Size, Text, Uuid
 from pumice.api.volume.types import view
 from pumice.api.volume.volume_view import wire_time
 from pumice.attachments.release import release
@@ -71,9 +71,9 @@ class ResetStatus(Body):
 
 
 class SetImageMetadata(Body):
-    """What to remember of an image."""
+    """What to remember of an image: as much as an image itself may say."""
 
-    metadata: Metadata
+    metadata: dict[Key, LongText]
 
 
 class UnsetImageMetadata(Body):

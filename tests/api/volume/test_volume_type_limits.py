@@ -1,0 +1,69 @@
+"""What a type says of its volumes' sizes and zones is kept, and an image may name the type of its volumes."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from volume_cloud import PROJECT, Cloud
+
+from databases import ON_SQLITE
+from pumice.model.ids import new_id
+from pumice.store import tables
+from pumice.store.columns import now
+from pumice.store.database import Transaction
+
+pytestmark = ON_SQLITE
+
+
+async def kind(cloud: Cloud, name: str, **specs: str) -> None:
+    asked: dict[str, Any] = {"name": name, "extra_specs": {key.replace("__", ":"): specs[key] for key in specs}}
+    answer = await cloud.call("POST", "/types", {"volume_type": asked}, who="admin")
+    assert answer.status_code == 200, answer.text
+
+
+async def test_a_types_limits_hold_for_new_volumes_and_for_extended_ones(cloud: Cloud) -> None:
+    await kind(cloud, "mid", provisioning__min_vol_size="2", provisioning__max_vol_size="4")
+    for size, status in ((1, 400), (5, 400)):
+        answer = await cloud.call("POST", "/volumes", {"volume": {"size": size, "volume_type": "mid"}})
+        assert answer.status_code == status, answer.text
+        assert "for volume type 'mid'" in answer.text
+    volume = await cloud.make(2, volume_type="mid")
+    assert (await cloud.act(volume["id"], "os-extend", {"new_size": 5})).status_code == 400
+    assert (await cloud.act(volume["id"], "os-extend", {"new_size": 4})).status_code == 202
+
+
+async def test_a_types_zones_hold(cloud: Cloud) -> None:
+    await kind(cloud, "here", RESKEY__availability_zones="nova, other")
+    await kind(cloud, "there", RESKEY__availability_zones="elsewhere")
+    assert (await cloud.make(volume_type="here"))["availability_zone"] == "nova"
+    wanted = {"size": 1, "volume_type": "there", "availability_zone": "nova"}
+    answer = await cloud.call("POST", "/volumes", {"volume": wanted})
+    assert (answer.status_code, "elsewhere" in answer.text) == (400, True)
+    made = await cloud.call("POST", "/volumes", {"volume": {"size": 1, "volume_type": "there"}})
+    assert made.json()["volume"]["availability_zone"] == "elsewhere"
+
+
+async def test_an_image_names_the_type_of_volumes_made_from_it(cloud: Cloud) -> None:
+    await kind(cloud, "fast")
+    image_id = new_id()
+
+    def add(tx: Transaction) -> None:
+        row: dict[str, Any] = {
+            "id": image_id, "owner": PROJECT, "name": "i", "status": "active", "visibility": "private",
+            "disk_format": "raw", "container_format": "bare", "size": 1024**2, "virtual_size": 1024**2,
+            "checksum": "c", "min_disk": 1, "min_ram": 0, "protected": False, "os_hidden": False, "tags": [],
+            "properties": {"cinder_img_volume_type": "fast"}, "created_at": now(), "updated_at": now(),
+        }  # fmt: skip
+        tx.execute(sa.insert(tables.images), [row])
+
+    await cloud.db.write(add)
+    for asked, told in ((None, "fast"), ("__DEFAULT__", "__DEFAULT__")):
+        wanted = {"size": 1, "imageRef": image_id, "volume_type": asked}
+        made = await cloud.call("POST", "/volumes", {"volume": wanted})
+        assert made.json()["volume"]["volume_type"] == told
+
+
+async def test_image_metadata_may_be_as_long_as_an_images(cloud: Cloud) -> None:
+    volume = await cloud.make()
+    for length, status in ((65_535, 200), (65_536, 400)):
+        body = {"metadata": {"long": "x" * length}}
+        assert (await cloud.act(volume["id"], "os-set_image_metadata", body)).status_code == status
