@@ -1,5 +1,6 @@
 """What handlers work with: the database, the way to wait for an operation, the caller's identity, the rules."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -26,3 +27,5 @@ class House:
     tokens: Tokens
     rules: Rules
     meter: Meter = field(default_factory=Meter)
+    refuses_new: Callable[[], str | None] = lambda: None
+    """Why nothing new is to be made at the moment, if that is so; reads and deletes go on."""

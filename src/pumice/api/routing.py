@@ -27,6 +27,12 @@ class Route:
     bare: bool = False
     """Without a project in the path, and never with one (version documents)."""
 
+    @property
+    def makes(self) -> bool:
+        """Whether it makes what was not there: a collection grows, or an image gets its bytes."""
+        asks = self.method, self.path.rpartition("/")[2]
+        return (self.method == "POST" and self.action is None) or asks == ("PUT", "file")
+
 
 @dataclass(slots=True)
 class _Node:

@@ -22,11 +22,14 @@ from pumice.api.house import House
 from pumice.api.microversions import Versions
 from pumice.api.policy import Policy
 from pumice.api.routing import Route, Table, choose
-from pumice.model.errors import Invalid, PumiceError, Unauthenticated
+from pumice.model.errors import Invalid, PumiceError, Trouble, Unauthenticated
 from pumice.model.ids import UserId
 from pumice.model.scope import Scope
 
 logger = structlog.get_logger(__name__)
+
+_AGAIN_SECONDS = {429: "2", 503: "30"}
+"""When it is worth to ask again after a refusal that waiting may cure."""
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
@@ -96,8 +99,8 @@ class Service:
             status = status_of(error, self.statuses)
             if status == 401:
                 said["WWW-Authenticate"] = f'Keystone uri="{base_url(scope, headers)}/identity"'
-            if status == 429:
-                said["Retry-After"] = "2"
+            if status in _AGAIN_SECONDS:
+                said["Retry-After"] = _AGAIN_SECONDS[status]
             reply = self._fault(status, str(error))
         except asyncio.CancelledError:  # this process must end, and has given its requests some time before
             reply = self._fault(
@@ -159,6 +162,8 @@ class Service:
                 raise Invalid("Malformed request url: the project in it is not the token's.")
             about = call.args  # a user or project named in the path is the one the rule is asked about
             self.policy.require(route.policy, call.who, about.get("project_id"), about.get("user_id"))
+            if route.makes and (why := self.house.refuses_new()):
+                raise Trouble(why)
         return await route.handler(call)
 
     def _account(self, scope: MutableMapping[str, Any], seen: "_Seen", status: int, seconds: float) -> None:

@@ -3,6 +3,7 @@
     database   answers a small read in bounded time
     name       nobody else has taken it meanwhile
     runner     its loop came round recently, so that it would see new work
+    disk       the state directory's has room for something new
     services   this process's drivers answered and their heartbeat was written recently
 
 All but the last must be well. Of the services one is enough: a volume host whose hypervisor is missing still
@@ -59,6 +60,7 @@ async def look(whole: Whole) -> Health:
         "database": problem is None,
         "name": not whole.lost.is_set(),
         "runner": is_alive(whole),
+        "disk": not whole.reserve.low,
         "services": starting or problem is not None or not fresh or any(fresh.values()),
     }
     parts: dict[str, Any] = {

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ from pumice.app.roles import EVERY, Role, refuse_alone, take_name
 from pumice.app.settings import Settings
 from pumice.app.verbs import VERBS, set_deadlines
 from pumice.catalog import flavors, volume_types
+from pumice.host.reserve import Reserve
+from pumice.host.thread import in_thread
 from pumice.identity import bootstrap, passwords
 from pumice.identity.tokens import LocalTokens
 from pumice.images.files import ImageFiles
@@ -34,17 +37,21 @@ from pumice.model.errors import Misconfigured, Trouble
 from pumice.model.ids import new_id
 from pumice.model.meter import Meter
 from pumice.model.rules import Rules
+from pumice.model.units import MIB
 from pumice.operations.endings import Endings
 from pumice.operations.hands import Hands
 from pumice.operations.places import SCHEDULER
 from pumice.operations.runner import Runner
 from pumice.store import hosts, schema
-from pumice.store.database import Database, Transaction, alone, open_database
+from pumice.store.database import Database, SqliteDatabase, Transaction, alone, open_database
 
 if TYPE_CHECKING:
     from pumice.api.service import Service
 
 logger = structlog.get_logger(__name__)
+
+RESERVE_SECONDS = 2.0
+"""How often to look how full the state directory's disk is: a call of the kernel."""
 
 
 @dataclass(slots=True)
@@ -64,11 +71,13 @@ class Whole:
     lost: asyncio.Event
     """Set when another process has taken this one's name: there is nothing to do any more but to stop."""
     meter: Meter
+    reserve: Reserve
     began: float = field(default_factory=time.monotonic)
 
     async def work(self, stopping: asyncio.Event) -> None:
         """Do what the roles do besides answering until ``stopping``; then end after the steps in hand."""
         async with asyncio.TaskGroup() as tasks:
+            keeping = tasks.create_task(every(RESERVE_SECONDS, self._keep_reserve, "reserve"))
             if Role.API in self.roles:
                 looking = uploads.Uploads(self.db, self.images).look
                 repairing = tasks.create_task(every(uploads.SECONDS, looking, "uploads"))
@@ -76,8 +85,17 @@ class Whole:
                 await stopping.wait()
             else:
                 await self._carry(stopping)
+            keeping.cancel()
             if Role.API in self.roles:
                 repairing.cancel()
+
+    async def _keep_reserve(self) -> None:
+        was_low = self.reserve.low
+        await in_thread(self.reserve.keep)
+        if self.reserve.low and not was_low:
+            logger.error("state_disk.full", directory=str(self.reserve.directory), refused="whatever is new")
+        elif was_low and not self.reserve.low:
+            logger.info("state_disk.has_room", directory=str(self.reserve.directory))
 
     async def _carry(self, stopping: asyncio.Event) -> None:
         """Carry operations and run the loops until ``stopping``."""
@@ -197,7 +215,11 @@ async def _build(settings: Settings, roles: frozenset[Role], db: Database, meter
     hands = driven.hands
     passwords.most_waiting = settings.identity.most_logins
     tokens = LocalTokens(db, lifetime=settings.identity.token_hours * 3600)
-    house = House(db=db, endings=Endings(db), tokens=tokens, rules=rules, meter=meter)
+    reserve = Reserve(settings.state_dir.absolute(), settings.reserve_mib * MIB)
+    await in_thread(reserve.keep)
+    if isinstance(db, SqliteDatabase):
+        db.make_room = reserve.give_up
+    house = House(db, Endings(db), tokens, rules, meter, refuses_new=partial(_no_room, reserve))
     runner = Runner(
         db,
         VERBS,
@@ -211,7 +233,16 @@ async def _build(settings: Settings, roles: frozenset[Role], db: Database, meter
         faults=fault_point(settings.fault),
         meter=meter,
     )
-    return Whole(settings, db, images, hands, driven.daemons, house, runner, first, roles, lost, meter)
+    return Whole(settings, db, images, hands, driven.daemons, house, runner, first, roles, lost, meter, reserve)
+
+
+def _no_room(reserve: Reserve) -> str | None:
+    """Why nothing new is made."""
+    if not reserve.low:
+        return None
+    return (
+        "The disk of the state directory is nearly full: nothing new is made. Delete something, or ask later."
+    )
 
 
 async def _furnish(db: Database, settings: Settings, rules: Rules) -> dict[str, str]:

@@ -18,11 +18,12 @@ from pumice.app.settings import Settings
 from pumice.backends import sparse
 from pumice.backends.targets.tgtd import TgtDaemon
 from pumice.host.command import CommandFailed, run
+from pumice.host.reserve import Reserve
 from pumice.hypervisor import accelerator
 from pumice.hypervisor.accelerator import Accelerator
 from pumice.hypervisor.libvirt_connection import load
 from pumice.model.errors import Misconfigured, PumiceError
-from pumice.model.units import GIB
+from pumice.model.units import GIB, MIB
 from pumice.store import schema
 from pumice.store.database import shown
 
@@ -111,6 +112,19 @@ def api_port(settings: Settings) -> Finding:
         cure = "choose another: pumice serve --port PORT, or PUMICE_API__PORT"
         return Finding("api port", Verdict.MISSING, f"{host}:{port}: {reason}", "", cure, needed=True)
     return _ok("api port", f"{host}:{port} is free")
+
+
+def state_disk(settings: Settings) -> Finding:
+    """Free space where the database and the images are kept."""
+    place = _existing(settings.state_dir.absolute())
+    reserve = Reserve(place, settings.reserve_mib * MIB)
+    usage = shutil.disk_usage(place)
+    found = f"{place}, {usage.free / MIB:.0f} of {usage.total / MIB:.0f} MiB free"
+    if usage.free < 2 * reserve.size:
+        return Finding(
+            "state disk", Verdict.DEGRADED, found, "reads and deletes; nothing new", "free some space"
+        )
+    return _ok("state disk", found)
 
 
 def pool_directories(settings: Settings) -> dict[str, Path]:

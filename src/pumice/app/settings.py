@@ -295,6 +295,12 @@ class Settings(BaseSettings):
     )
     state_dir: Path = Field(Path("/var/lib/pumice"), description="Where everything is kept.")
     database_url: str | None = Field(None, description="Default: sqlite:///STATE_DIR/pumice.db")
+    reserve_mib: int = Field(
+        64,
+        ge=0,
+        description="MiB put by on the state directory's disk, at most a tenth of it: when it is full they are "
+        "for what frees space, and nothing new is made. 0 puts nothing by.",
+    )
     availability_zone: str = Field("nova", description="The zone of whatever names none.")
     default_volume_type: str = Field("__DEFAULT__", description="The type of a volume that names none.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(

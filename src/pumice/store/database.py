@@ -117,10 +117,21 @@ class SqliteDatabase:
         self._writing = Threads(self._writer.connect, 1, "db-write")
         self._reading = Threads(self._reader.connect, readers, "db-read")
         self._listeners: list[Callable[[str], None]] = []
+        self.make_room: Callable[[], bool] = lambda: False
+        """Called, in a thread, where the disk is full. Whether it is worth to try again."""
 
     async def write(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
         """See ``Database.write``."""
-        result, topics = await self._writing.run(lambda connected: _run(connected, work, *args, **kw))
+
+        def job(connected: Connected) -> tuple[T, list[str]]:
+            try:
+                return _run(connected, work, *args, **kw)
+            except Trouble as error:
+                if is_full(error) and self.make_room():
+                    return _run(connected, work, *args, **kw)
+                raise
+
+        result, topics = await self._writing.run(job)
         for topic in topics:
             for listener in tuple(self._listeners):
                 listener(topic)
@@ -171,6 +182,13 @@ def is_trouble(error: Exception) -> bool:
         lost = error.connection_invalidated or state[:2] in _AWAY
         return isinstance(error, sa.exc.OperationalError) or lost or state in _MET_ANOTHER
     return isinstance(error, OSError)  # a transaction touches rows only: this was the connection's
+
+
+def is_full(trouble: Trouble) -> bool:
+    """Whether a transaction failed because there is no space left under an SQLite database."""
+    original = getattr(trouble.__cause__, "orig", None)
+    code = getattr(original, "sqlite_errorcode", 0)
+    return code == sqlite3.SQLITE_FULL or (code & 0xFF) == sqlite3.SQLITE_IOERR
 
 
 def shown(url: str) -> str:
