@@ -486,7 +486,7 @@ async def test_the_deadline_ends_an_operation_whose_place_stays_away(house: Hous
     await house.reaches("cook", op)
     course = Course({STACK.kind: STACK}, "here:1", frozenset({"scheduler"}))
     row = await house.row(op)
-    assert await house.db.write(course.give_up_overdue, row["deadline"] + 1) == 1
+    assert await house.db.write(course.give_up, op, row["deadline"] + 1)
     well, error = await house.ended(op)
     assert not well
     assert "'wash' at cook" in (error or "")

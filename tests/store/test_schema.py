@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from pumice.model.errors import Misconfigured
-from pumice.store import schema
+from pumice.store import schema, tables
+from pumice.store.columns import now
 from pumice.store.database import Transaction, open_database
 from pumice.store.tables import metadata
 
@@ -85,3 +87,31 @@ def test_a_current_database_is_opened_without_alembic(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, url], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [schema.HEAD, "False"]
+
+
+def test_what_was_claimed_before_there_were_claims_has_its_rows_and_a_pool_is_counted_by_them(
+    tmp_path: Path,
+) -> None:
+    url = f"sqlite:///{tmp_path / 'pumice.db'}"
+    engine = sa.create_engine(url)
+    config = Config()
+    config.set_main_option("script_location", str(schema.MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0008")
+        pool = {"name": "h@b#p", "host": "h@b", "availability_zone": "nova", "claimed_gb": 99, "volumes": 7}
+        pool |= {"total_gb": 1, "free_gb": 1, "thin": True, "max_over_subscription_ratio": 1}
+        pool |= {"reserved_percentage": 0, "capabilities": {}, "updated_at": now()}
+        connection.execute(tables.pools.insert(), pool)
+        volume = {"project_id": "p", "user_id": "u", "status": "available", "availability_zone": "nova"}
+        volume |= {"bootable": False, "multiattach": False, "read_only": False, "metadata": {}}
+        volume |= {"created_at": now()}
+        for name, size, place in (("one", 2, "h@b#p"), ("two", 3, "h@b#p"), ("none", 5, None)):
+            connection.execute(tables.volumes.insert(), volume | {"id": name, "size": size, "pool": place})
+    schema.upgrade(url)
+    with engine.connect() as connection:
+        claims = connection.execute(sa.select(tables.claims).order_by(tables.claims.c.holder)).all()
+        assert claims == [("h@b#p", "one", 2, 1), ("h@b#p", "two", 3, 1)]
+        counted = sa.select(tables.pools.c.claimed_gb, tables.pools.c.volumes)
+        assert connection.execute(counted).one() == (5, 2)
+    engine.dispose()

@@ -64,6 +64,12 @@ class Metrics(Meter):
         self._given_up = prometheus.Counter(
             "pumice_deadlines_passed", "Operations that were ended by their deadline.", registry=told
         )
+        self._unread = prometheus.Counter(
+            "pumice_operations_unread",
+            "Times that this version could not go on with an operation.",
+            ("kind",),
+            registry=told,
+        )
         self._reruns = prometheus.Counter(
             "pumice_transactions_rerun", "Transactions that had to run again.", ("why",), registry=told
         )
@@ -93,6 +99,10 @@ class Metrics(Meter):
     def given_up(self, number: int = 1) -> None:
         """See ``Meter``."""
         self._given_up.inc(number)
+
+    def unread(self, kind: str) -> None:
+        """See ``Meter``."""
+        self._unread.labels(kind).inc()
 
     def rerun(self, why: str) -> None:
         """See ``Meter``."""

@@ -30,7 +30,15 @@ SHORT = 8
 """Characters of an id that are shown: enough to tell a few thousand apart, and to name one by."""
 LOOKED_AFTER_SECONDS = 60.0
 """An operation that could go on, and that nobody took up for so long, counts as stuck."""
-_COLOURS = {"done": "green", "failed": "red", "retry": "yellow", "undoing": "yellow", "waiting": "cyan"}
+
+_COLOURS = {
+    "done": "green",
+    "failed": "red",
+    "retry": "yellow",
+    "undoing": "yellow",
+    "cleaning": "yellow",
+    "waiting": "cyan",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +69,8 @@ def why_stuck(row: log.Row, at: float) -> str | None:
     """Why nobody seems to bring this operation to its end; None when somebody does. ``at``: epoch seconds."""
     if row["state"] not in log.UNDER_WAY:
         return None
+    if row["unread"]:
+        return f"this version cannot go on with it: {row['unread']}"
     if row["deadline"] < at and not row["settled"]:
         return "past its deadline, and not told so"
     held = row["lease_until"] is not None and row["lease_until"] >= at
@@ -164,7 +174,7 @@ def print_list(settings: Settings, which: Which, *, as_json: bool, wide: bool) -
             row["kind"],
             plain(listed.things.get(row["subject"]) or short(row["subject"])),
             plain(listed.projects.get(row["project_id"]) or short(row["project_id"] or "")),
-            _coloured(row["state"]),
+            _coloured(_state(row)),
             _step_in_hand(row) + _progress(row),
             *([plain(row["place"])] if wide else ()),
             _moment(row["created_at"])[: None if wide else -4],
@@ -192,7 +202,7 @@ def print_one(settings: Settings, beginning: str, *, as_json: bool) -> None:
         return
     out = console()
     out.print(
-        Text.assemble((row["kind"], "bold"), f"  {row['id']}  ", _coloured(row["state"]), f"  {row['subject']}")
+        Text.assemble((row["kind"], "bold"), f"  {row['id']}  ", _coloured(_state(row)), f"  {row['subject']}")
     )
     out.print(f"begun {_moment(row['created_at'])}, request {row['request_id'] or 'none'}", style="dim")
     if row["parent_id"]:
@@ -202,8 +212,9 @@ def print_one(settings: Settings, beginning: str, *, as_json: bool) -> None:
         out.print(f"In hand: {step} at {row['place']}, {row['owner'] or 'nobody'} has it.")
         for part in row["notes"].get(step.removeprefix("wait_for_"), ()) if row["state"] == "waiting" else ():
             out.print(f"Waits for {part}")
-    if row["error"]:
-        out.print(plain(row["error"], "red"))
+    for told in (row["unread"], row["error"]):
+        if told:
+            out.print(plain(told, "red"))
 
 
 def cancel(settings: Settings, beginning: str, *, as_json: bool) -> None:
@@ -212,7 +223,9 @@ def cancel(settings: Settings, beginning: str, *, as_json: bool) -> None:
     if as_json:
         print_json({"operation": operation_id})
     else:
-        print(f"Operation {operation_id} turns back after the step in hand.")
+        print(
+            f"Operation {operation_id} turns back: after the step in hand, or at once if that is a long copy."
+        )
 
 
 def retry(settings: Settings, beginning: str, *, as_json: bool) -> None:
@@ -241,7 +254,7 @@ def _history(lines: Sequence[log.Row]) -> Table:
             _moment(line["started_at"]),
             f"{line['seconds']:.3f}",
             plain(line["place"]),
-            _coloured(line["outcome"]),
+            _coloured(line["outcome"], line["times"]),
             plain(line["error"] or "", "red"),
         )
     return shown
@@ -309,5 +322,9 @@ def _moment(stored: datetime) -> str:
     return f"{stored.replace(tzinfo=UTC).astimezone():%Y-%m-%d %H:%M:%S.%f}"[:-3]
 
 
-def _coloured(word: str) -> Text:
-    return Text(word, _COLOURS.get(word, ""))
+def _state(row: log.Row) -> str:
+    return log.CLEANING if row["state"] == "undoing" and row["settled"] else str(row["state"])
+
+
+def _coloured(word: str, times: int = 1) -> Text:
+    return Text(word if times == 1 else f"{word}, {times} times", _COLOURS.get(word, ""))

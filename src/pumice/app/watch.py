@@ -27,6 +27,7 @@ from pumice.store import clock
 from pumice.store.census import Census, census
 from pumice.store.columns import now
 from pumice.store.database import MISSED
+from pumice.store.operations import CLEANING
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -91,12 +92,16 @@ def of_log(found: list[Census]) -> "list[Metric]":
     """The log's gauges."""
     numbers: dict[tuple[str, ...], float] = {}
     ages: dict[tuple[str, ...], float] = {}
+    cleaning: dict[tuple[str, ...], float] = {}
     at = now()
     for some in found:
         key = some.kind, some.state
         numbers[key] = numbers.get(key, 0.0) + some.number
         age = max((at - some.oldest).total_seconds(), 0.0) if some.oldest else 0.0
         ages[some.place,] = max(ages.get((some.place,), 0.0), age)
+        if some.state == CLEANING and some.settled_at:
+            since = (at - some.settled_at).total_seconds()
+            cleaning[some.place,] = max(cleaning.get((some.place,), 0.0), since)
     return [
         gauge("pumice_operations", "Operations under way.", ("kind", "state"), numbers),
         gauge(
@@ -104,6 +109,12 @@ def of_log(found: list[Census]) -> "list[Metric]":
             "How long nothing was written about the oldest operation that could go on at a place.",
             ("place",),
             ages,
+        ),
+        gauge(
+            "pumice_cleaning_age_seconds",
+            "How long the oldest operation that was told as failed still has something to undo at a place.",
+            ("place",),
+            cleaning,
         ),
     ]
 

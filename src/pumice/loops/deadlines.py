@@ -1,31 +1,93 @@
-"""End, with an explanation, operations whose host stays away past their deadline."""
+"""End, with an explanation, operations whose host stays away past their deadline.
 
+Each in a transaction of its own, the oldest first: what one meets stops no other. One that this version cannot
+read, or whose verb fails to tell how it ended, is settled all the same: by its row alone, and what it held is
+settled as the loop of the rows does it.
+"""
+
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import structlog
 
+from pumice.loops import rows
+from pumice.model.errors import Trouble
 from pumice.model.meter import Meter
+from pumice.operations.aside import Aside
 from pumice.operations.course import Course
-from pumice.store import clock, operations
-from pumice.store.database import Database
+from pumice.operations.settle import why_not_read
+from pumice.store import clock, overdue
+from pumice.store.database import Database, Transaction
 
 logger = structlog.get_logger(__name__)
 
 SECONDS = 10.0
+PATIENCE_SECONDS = 10.0
+"""Trouble that lasts for longer pauses than this is the operation's own, not the database's."""
+MOST = 500
+"""How many are ended in one look."""
 
 
 @dataclass(slots=True)
 class Deadlines:
-    """What is left to undo stays in the log as a cleaning job for that host."""
+    """What is left to undo stays in the log as cleaning for that host."""
 
     db: Database
     course: Course
     meter: Meter = field(default_factory=Meter)
+    aside: Aside = field(default_factory=Aside)
+    monotonic: Callable[[], float] = time.monotonic
+    since: dict[str, float] = field(default_factory=dict)
+    """Since when operations have been seen to wait at a place that nobody serves."""
 
     async def look(self) -> None:
         """Give up what is overdue, seldom anything: so only look first."""
-        if not await self.db.read(operations.overdue, clock.time()):
-            return
-        if count := await self.db.write(self.course.give_up_overdue, clock.time()):
-            self.meter.given_up(count)
-            logger.warning("operations.overdue", count=count)
+        at = clock.time()
+        late = await self.db.read(overdue.ids, at, self.aside.now(), MOST)
+        given_up = [await self._give_up(operation_id, at) for operation_id in late]
+        given_up += [await self._give_up(key, at, why) for key, why in (await self._unserved()).items()]
+        if any(given_up):
+            self.meter.given_up(sum(given_up))
+            logger.warning("operations.overdue", count=sum(given_up))
+
+    async def _unserved(self) -> dict[str, str]:
+        """What has waited for too long at a place that nobody serves, and what to tell of it."""
+        patience = {
+            kind: verb.unserved for kind, verb in self.course.verbs.items() if verb.unserved is not None
+        }
+        down = self.course.rules.service_down_seconds
+        found = await self.db.read(overdue.unserved, patience, down)
+        at = self.monotonic()
+        self.since = {key: self.since.get(key, at) for key, *_ in found}
+        return {
+            key: f"No valid host was found: {place.partition(':')[2]}, which was chosen, does not answer."
+            for key, kind, place in found
+            if at - self.since[key] >= (patience[kind] or 0)
+        }
+
+    async def _give_up(self, operation_id: str, at: float, early: str | None = None) -> bool:
+        try:
+            return await self.db.write(self.course.give_up, operation_id, at, early)
+        except Exception as error:
+            pause = self._put_aside(operation_id, error)
+            if isinstance(error, Trouble) and pause <= PATIENCE_SECONDS:
+                return False
+            why = why_not_read(error)
+        try:
+            return await self.db.write(self._give_up_unread, operation_id, at, why)
+        except Exception as error:
+            self._put_aside(operation_id, error)
+            return False
+
+    def _give_up_unread(self, tx: Transaction, operation_id: str, at: float, why: str) -> bool:
+        if (row := self.course.give_up_unread(tx, operation_id, at, why)) is None:
+            return False
+        self.meter.unread(row["kind"])
+        rows.settle_held(tx, operation_id)
+        return True
+
+    def _put_aside(self, operation_id: str, error: Exception) -> float:
+        pause = self.aside.put(operation_id)
+        logger.error("operation.unsettled", operation=operation_id, pause=pause, exc_info=error)
+        return pause

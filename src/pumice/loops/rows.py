@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
+import structlog
+
 from pumice.attachments import disconnect
 from pumice.loops.breach import Breach
 from pumice.model.errors import Conflict, InvalidState
@@ -40,6 +42,8 @@ from pumice.store.messages import Event
 from pumice.volumes import delete as delete_volume
 from pumice.volumes.snapshots import delete as delete_snapshot
 
+logger = structlog.get_logger(__name__)
+
 SECONDS = 300.0
 
 A, S, V = AttachStatus, SnapshotStatus, VolumeStatus
@@ -61,9 +65,21 @@ async def _mend(hands: Hands, wrong: Wrong) -> str | None:
     return await hands.db.write(work)
 
 
+def settle_held(tx: Transaction, operation_id: str) -> None:
+    """Settle what passes because of an operation that was settled without its verb."""
+    for wrong in audit.held_by(tx, operation_id):
+        logger.warning("breach.mended", breach=wrong.words, done=MENDS[wrong.kind](tx, wrong.id))
+
+
 def _recount_quota(tx: Transaction, project_id: str) -> str:
     quotas.recount(tx, project_id)
     return "counted again"
+
+
+def _amend_claim(tx: Transaction, claim: str) -> str:
+    pool, _, holder = claim.rpartition(" ")
+    pools.amend(tx, pool, holder)
+    return "claimed is what its volume says"
 
 
 def _recount_claim(tx: Transaction, pool: str) -> str:
@@ -214,6 +230,7 @@ def _hold(tx: Transaction, thing: str) -> str:
 
 MENDS: Mapping[Kind, Callable[[Transaction, str], str]] = {  # what is not in it only a person can mend
     Kind.QUOTA: _recount_quota,
+    Kind.CLAIMED: _amend_claim,
     Kind.CLAIM: _recount_claim,
     Kind.STUCK_VOLUME: _settle_volume,
     Kind.UNLIKE_VOLUME: _let_volume_follow,

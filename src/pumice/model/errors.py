@@ -92,5 +92,16 @@ class Misconfigured(PumiceError):
     """The settings or the machine lack something; the message says what to do."""
 
 
+class Unreadable(PumiceError):
+    """Another version of Pumice wrote this operation, and this one does not know all that it says."""
+
+
+class Cancelled(PumiceError):
+    """Somebody asked for the undo of what is under way."""
+
+    def __init__(self) -> None:
+        super().__init__("The operation was cancelled.")
+
+
 class LostLease(PumiceError):
     """Another worker took this operation over. What was being written must be dropped."""

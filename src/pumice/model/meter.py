@@ -20,6 +20,9 @@ class Meter:
     def given_up(self, number: int = 1) -> None:
         """Operations were ended at their deadline, with the undo still to come."""
 
+    def unread(self, kind: str) -> None:
+        """An operation could not be carried on or settled by this version: see its row for why."""
+
     def rerun(self, why: str) -> None:
         """A transaction had to run again: it met another (``race``) or its connection was ``lost``."""
 

@@ -23,10 +23,13 @@ class Patience:
     """The most seconds between two tries."""
     tries: int | None = None
     """How often a step is tried; as each step says when None."""
+    cleaning: float = 300.0
+    """The most seconds between two tries of what nobody waits for: an undo after its failure was told."""
 
-    def before(self, tries: int) -> float:
+    def before(self, tries: int, *, cleaning: bool = False) -> float:
         """Seconds until the next one after so many: a little uneven, so that not all come back at once."""
-        return min(self.first * 2.0 ** min(tries - 1, 30), self.longest) * random.uniform(0.75, 1.0)  # noqa: S311
+        longest = self.cleaning if cleaning else self.longest
+        return min(self.first * 2.0 ** min(tries - 1, 30), longest) * random.uniform(0.75, 1.0)  # noqa: S311
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,9 @@ The life of a row (``state`` in the log)::
       `--(failed for good)--> undoing ---------------------'
                                  `--(undone to the beginning)--> failed
 
+Where a step chose where to act, what cannot be undone there at once is handed over to an operation of its own,
+which only cleans: the next choice, or the end, waits for none that has failed.
+
 Each function here is one transaction on one operation that this worker holds. It works on a copy, writes the
 history's lines and saves the row, naming the attempt: whoever lost the lease writes nothing (``LostLease``).
 """
@@ -23,17 +26,22 @@ from typing import Any
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from pumice.model.errors import Elsewhere, PumiceError, Trouble
+from pumice.model.errors import Cancelled, Elsewhere, PumiceError, Trouble, Unreadable
+from pumice.model.ids import new_id
 from pumice.model.rules import Rules
-from pumice.operations.operation import Operation, Verb, Wait, from_row
+from pumice.operations.operation import HANDED_OVER, Operation, Verb, Wait, from_row, stored, verb_of
 from pumice.operations.places import SCHEDULER
-from pumice.store import clock
+from pumice.operations.settle import settle, why_too_late
+from pumice.store import clock, overdue
 from pumice.store import operations as log
 from pumice.store.columns import now
 from pumice.store.database import Transaction, is_trouble
 from pumice.store.turns import in_turn
 
 logger = structlog.get_logger(__name__)
+
+UNDO_TRIES = 4
+"""How often an undo in trouble is tried before it is handed over, where that is possible."""
 
 FaultPoint = Callable[[str, str, str, Operation[Any]], None]
 """Where tests make things go wrong. Told ``before`` or ``after``, ``do`` or ``undo``, step, operation."""
@@ -133,6 +141,7 @@ class Course:
                 self._change_rows(tx, ours, step.name, op, lines)
             step_on(op)
         self._save(tx, verb, op, lines)
+        _heed_cancelling(before, op)
         return op
 
     def _change_rows(
@@ -178,33 +187,56 @@ class Course:
         assert step is not None
         in_time = clock.time() < op.deadline
         trouble = isinstance(error, Trouble) and line is not None
-        told = " ".join(filter(None, (str(error), error.detail)))
-        lines = [replace(line, outcome="failed", error=told)] if line else []
-        if op.state == "undoing" or (
-            trouble and op.tries < (self.rules.patience.tries or step.tries) and in_time
-        ):
+        undoing = op.state == "undoing"
+        if line is not None and not isinstance(error, Cancelled):  # by which no step fails
+            told = " ".join(filter(None, (str(error), error.detail)))
+            line = replace(line, outcome="failed", error=told)
+        if not in_time:
+            settle(tx, verb, op, op.error if undoing and op.error else str(error))
+            op.resume_at = None
+        patient = isinstance(error, Trouble) and op.tries < UNDO_TRIES
+        if self.may_hand_over(op) and step.work(True)[1] and not patient:
+            self._hand_over(tx, verb, op)
+        elif undoing or (trouble and op.tries < (self.rules.patience.tries or step.tries) and in_time):
             logger.warning("operation.retry", step=step.name, tries=op.tries, error=str(error))
             op.owner = None
             tx.notify(log.queue_topic(op.place))
-            lines = [replace(line, outcome="retry") for line in lines]
-            self._write(tx, op, lines, run_at=clock.time() + self.rules.patience.before(op.tries))
+            line = replace(line, outcome="retry") if line else None
+            pause = self.rules.patience.before(op.tries, cleaning=op.settled)
+            self._write(tx, op, [line] if line else [], run_at=clock.time() + pause)
+            _heed_cancelling(before, op)
             return op
-        op.error = str(error)
-        if (trouble or isinstance(error, Elsewhere)) and in_time:
-            op.resume_at = self._choose_again_at(verb, op)
-        op.state = "undoing"
-        logger.warning("operation.undo", step=step.name, error=op.error, again=op.resume_at is not None)
-        if not in_time and not op.settled:
-            verb.failed(tx, op, op.error)
-            op.settled = True
-            tx.notify(log.ended_topic(op.id))
-        self._save(tx, verb, op, lines)
+        else:
+            op.error = str(error)
+            if (trouble or isinstance(error, Elsewhere)) and in_time:
+                op.resume_at = self._choose_again_at(verb, op)
+            op.state = "undoing"
+            logger.warning("operation.undo", step=step.name, error=op.error, again=op.resume_at is not None)
+        self._save(tx, verb, op, [line] if line else [])
         return op
+
+    def may_hand_over(self, op: Operation[Any]) -> bool:
+        """Whether what is being undone follows from a choice: somebody waits for the next one, or the end."""
+        undoing = op.state == "undoing" and not op.settled
+        return undoing and self.verbs[op.kind].choice_before(op) is not None
+
+    def _hand_over(self, tx: Transaction, verb: Verb[Any], op: Operation[Any]) -> None:
+        """Let an operation of its own undo what is left outside of the choice that failed."""
+        choice = verb.choice_before(op) or 0
+        names = op.steps[choice + 1 : op.position + 1]
+        left = [name for name in names if (step := verb.named(name)) and step.work(True)[1]]
+        cleaning = replace(
+            op, id=new_id(), notes=dict(op.notes), steps=left, position=len(left) - 1, parent_id=op.id
+        )
+        cleaning.settled, cleaning.settled_at, cleaning.resume_at = True, now(), None
+        cleaning.owner, cleaning.cancelled, cleaning.attempt, cleaning.tries = None, False, 0, 0
+        log.insert(tx, stored(verb, cleaning, now()))
+        op.notes[HANDED_OVER] = left
+        logger.warning("operation.cleaning", steps=left, by=cleaning.id)
 
     def _choose_again_at(self, verb: Verb[Any], op: Operation[Any]) -> int | None:
         """The position of the step before this one that may choose again, as long as it may."""
-        choosers = {step.name for step in verb.steps if step.chooses}
-        position = next((p for p in range(op.position - 1, -1, -1) if op.steps[p] in choosers), None)
+        position = verb.choice_before(op)
         tried = int(op.notes.get("tried", 0)) + 1
         op.notes |= {"tried": tried, "last_error": op.error}
         if position is None or tried < self.rules.scheduler_max_attempts:
@@ -220,6 +252,7 @@ class Course:
         step = verb.step(op)
         if step is None and op.state == "undoing" and op.resume_at is not None:
             op.state, op.position, op.resume_at, op.error = "running", op.resume_at, None, None
+            op.notes.pop(HANDED_OVER, None)
             step = verb.step(op)
         if step is None:
             self._end(tx, verb, op)
@@ -233,14 +266,9 @@ class Course:
         self._write(tx, op, lines, finished_at=finished_at)
 
     def _end(self, tx: Transaction, verb: Verb[Any], op: Operation[Any]) -> None:
-        if op.state != "undoing":
-            op.state = "done"
-        else:
-            op.state = "failed"
-            if not op.settled:
-                verb.failed(tx, op, op.error or "It failed.")
-        op.settled, op.owner = True, None
-        tx.notify(log.ended_topic(op.id))
+        undone = op.state == "undoing"
+        settle(tx, verb, op, (op.error or "It failed.") if undone else None)
+        op.state, op.owner = "failed" if undone else "done", None
 
     def _write(
         self,
@@ -251,42 +279,62 @@ class Course:
         run_at: float = 0.0,
         finished_at: datetime | None = None,
     ) -> None:
-        values = {name: getattr(op, name) for name in _SAVED} | {"run_at": run_at}
+        values = {name: getattr(op, name) for name in _SAVED} | {"run_at": run_at, "unread": None}
         if op.owner is None:
             values["lease_until"] = None
         if finished_at is not None:
             values["finished_at"] = finished_at
         op.lines = tuple(lines)
-        log.add_lines(tx, [line.row() for line in op.lines])
-        parent_id = log.save(tx, op.id, op.attempt, self.owner, values)
-        if parent_id and finished_at is not None:
+        rows = [line.row() for line in op.lines]
+        if op.settled and len(rows) == 1 and rows[0]["outcome"] == "retry":
+            log.repeat_line(tx, rows[0])
+        else:
+            log.add_lines(tx, rows)
+        parent_id, op.cancelled = log.save(tx, op.id, op.attempt, self.owner, values)
+        if parent_id and op.settled:
             log.wake_waiting(tx, op.id)
 
-    def give_up_overdue(self, tx: Transaction, at: float) -> int:
-        """End, with an explanation, every operation past its deadline that nobody works on. How many.
+    def give_up(self, tx: Transaction, operation_id: str, at: float, why: str | None = None) -> bool:
+        """End, with an explanation, an operation past its deadline that nobody works on. False if it is not.
 
-        What is left to undo stays in the log as a cleaning job for the host that has to do it.
+        With ``why`` its time is over now. What is left to undo stays in the log as cleaning for the host that
+        has to do it. Raises ``Unreadable``.
         """
-        given_up = 0
-        for row in log.overdue(tx, at):
-            if (verb := self.verbs.get(row["kind"])) is None:
-                continue
-            op = from_row(verb, row)
-            error = op.error or why_too_late(op)
-            op.error, op.settled, op.state, op.resume_at = error, True, "undoing", None
-            verb.failed(tx, op, error)
+        if why is not None:
+            overdue.hasten(tx, operation_id, at)
+        if (row := overdue.get(tx, operation_id, at)) is None:
+            return False
+        verb = verb_of(self.verbs, row)
+        op = from_row(verb, row)
+        undoing = op.state == "undoing"
+        settle(tx, verb, op, op.error if undoing and op.error else why or why_too_late(op))
+        op.state, op.resume_at, op.owner = "undoing", None, None
+        values: dict[str, Any] = {}
+        try:
             step = verb.step(op)
-            values = {name: getattr(op, name) for name in _SAVED}
             if step is None:
-                values |= {"state": "failed", "finished_at": now()}
+                op.state, values["finished_at"] = "failed", now()
             else:
-                values["place"] = step.at(op)
-            log.force(tx, op.id, op.attempt, values | {"owner": None})
-            tx.notify(log.ended_topic(op.id))
-            if op.parent_id:
-                log.wake_waiting(tx, op.id)
-            given_up += 1
-        return given_up
+                op.place = step.at(op)
+        except Unreadable as error:  # what is left to undo waits for a version that knows it
+            values["unread"] = str(error)
+        self._force(tx, row, {name: getattr(op, name) for name in _SAVED} | values)
+        return True
+
+    def give_up_unread(self, tx: Transaction, operation_id: str, at: float, why: str) -> log.Row | None:
+        """The same for one of which this version cannot even tell how it ended: only its row says so."""
+        if (row := overdue.get(tx, operation_id, at)) is None:
+            return None
+        error = row["error"] or "It did not end in time, and this version of Pumice cannot go on with it."
+        told = {"state": "undoing", "settled": True, "settled_at": now(), "error": error}
+        self._force(tx, row, told | {"resume_at": None, "owner": None, "unread": why})
+        tx.notify(log.ended_topic(operation_id))
+        return row
+
+    def _force(self, tx: Transaction, row: log.Row, values: Mapping[str, Any]) -> None:
+        log.force(tx, row["id"], row["attempt"], values)
+        if row["parent_id"]:
+            log.wake_waiting(tx, row["id"])
 
 
 _SAVED = (
@@ -298,6 +346,7 @@ _SAVED = (
     "resume_at",
     "error",
     "settled",
+    "settled_at",
     "tries",
     "owner",
 )
@@ -308,12 +357,15 @@ def step_on(op: Operation[Any]) -> None:
     op.position += -1 if op.state == "undoing" else 1
 
 
+def _heed_cancelling(before: Operation[Any], after: Operation[Any]) -> None:
+    """Raises ``Cancelled`` if that was asked for meanwhile, which drops the transaction.
+
+    So it turns back before whatever that passed, not after it.
+    """
+    if after.cancelled and not before.cancelled and before.state == "running":
+        raise Cancelled
+
+
 def direction(op: Operation[Any]) -> str:
     """``do`` or ``undo``."""
     return "undo" if op.state == "undoing" else "do"
-
-
-def why_too_late(op: Operation[Any]) -> str:
-    """What to tell about an operation whose deadline passed."""
-    step = op.steps[op.position] if 0 <= op.position < len(op.steps) else "the last step"
-    return f"It did not end in time: '{step}' at {op.place} was not done by the deadline."

@@ -20,7 +20,7 @@ from typing import Any
 import structlog
 
 from pumice.host.turn import taking_turns
-from pumice.model.errors import LostLease, Trouble
+from pumice.model.errors import Cancelled, LostLease, Trouble
 from pumice.operations.operation import Operation
 from pumice.store import clock
 from pumice.store import operations as log
@@ -54,6 +54,16 @@ class Lease:
     """When the step began to wait for its turn; that costs it nothing of its limit."""
     waited: float = 0.0
     """Seconds by which its operation's deadline was put off meanwhile."""
+    is_long: bool = False
+    """Whether the step that is under way may be cut short by who cancels the operation."""
+    cancelled: bool = False
+    """Whether somebody asked for that."""
+
+    def cancel(self) -> None:
+        """Cut the step under way short, if it is a long one."""
+        self.cancelled = True
+        if self.is_long and self.acting is not None and not self.acting.expired():
+            self.acting.reschedule(0.0)
 
     def reschedule(self) -> None:
         """The step's end has changed."""
@@ -129,11 +139,19 @@ class Leases:
                 logger.warning("operation.step_cut", operation=key)
                 lease.until = 0.0
             lease.reschedule()
+            if ours.get(key):
+                lease.cancel()
 
     @contextlib.contextmanager
-    def acting(self, op: Operation[Any], seconds: float) -> Iterator[asyncio.Timeout]:
-        """The limit of a step outside, of at most ``seconds``. Raises ``LostLease`` where the lease is over."""
+    def acting(self, op: Operation[Any], seconds: float, *, is_long: bool = False) -> Iterator[asyncio.Timeout]:
+        """The limit of a step outside, of at most ``seconds``. Raises ``LostLease`` where the lease is over.
+
+        A long one is cut short by ``Cancelled`` when that is asked for.
+        """
         lease = self.held[op.id]
+        lease.is_long = is_long
+        if is_long and lease.cancelled:
+            raise Cancelled
         lease.limit = time.monotonic() + seconds
         self._require(lease, op, "before its next step began")
         lease.acting = asyncio.timeout_at(min(lease.limit, lease.until))
@@ -142,9 +160,16 @@ class Leases:
                 yield lease.acting
         except TimeoutError:
             self._require(lease, op, "in the middle of a step")
+            if is_long and lease.cancelled:
+                raise Cancelled from None
             raise
         finally:
             lease.acting = lease.waiting_since = None
+
+    def cancel(self, operation_id: str) -> None:
+        """Somebody cancelled an operation that may be in hand."""
+        if lease := self.held.get(operation_id):
+            lease.cancel()
 
     def _require(self, lease: Lease, op: Operation[Any], when: str) -> None:
         if time.monotonic() >= lease.until:

@@ -28,15 +28,16 @@ The rules that make it safe to kill anything at any moment:
   the step did nothing or only half.
 * A failed step is undone too, then all before it, backwards.
 * ``failed`` says to the tenant how it ended. It runs once, after the last undo; or, when the deadline passes
-  first, at the deadline, and the undoing goes on as a cleaning job.
+  first, at the deadline, and the undoing goes on as a cleaning job. Only ``settle`` calls it.
 """
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from datetime import datetime
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 
-from pumice.model.errors import PumiceError
+from pumice.model.errors import Unreadable
 from pumice.model.ids import new_id
 from pumice.model.rules import Rules
 from pumice.model.scope import Scope
@@ -86,10 +87,15 @@ class Operation(Generic[P]):
     parent_id: str | None
     owner: str | None = None
     progress: float | None = None
+    settled_at: datetime | None = None
+    unread: str | None = None
+    """What this version does not know of its parameters; None when it knows all of them."""
     lines: tuple[Any, ...] = ()
     """The lines of its history that were written when it was saved last."""
 
 
+HANDED_OVER = "handed_over"
+"""The note with the names of steps whose undo another operation does."""
 DEADLINES: dict[str, float] = {}
 """Deadlines by kind that the settings give this process in place of the verbs' own."""
 Place = Callable[[Operation[P]], str]
@@ -119,6 +125,8 @@ class Step(Generic[P]):
     """Whether an operation has this step at all; None for each."""
     takes_away: bool = False
     """Whether it takes something away that is gone anyway where its host is gone for good."""
+    long: bool = False
+    """Whether a cancel cuts it short, as it does a copy of many bytes."""
 
     @property
     def name(self) -> str:
@@ -155,6 +163,7 @@ class Wait(Generic[P]):
     whatever: bool = False
     undo: None = None
     chooses: bool = False
+    long: bool = False
     tries: int = 1
     timeout: float = 0.0
 
@@ -195,6 +204,10 @@ class Verb(Generic[P]):
     """Names of steps of earlier versions that may be passed over."""
     again: Callable[[Transaction, Operation[P], Scope, Rules], object] | None = None
     """Ask for the same once more after it failed, as its owner would. None where only the owner can know."""
+    unserved: float | None = None
+    """Seconds for which it waits at a place that nobody serves; None: until its deadline."""
+    version: int = 1
+    """Of the shape of its parameters. A field that a later one adds has a default; none is ever dropped."""
 
     @property
     def limit(self) -> float:
@@ -209,20 +222,34 @@ class Verb(Generic[P]):
     def step(self, op: Operation[P]) -> Step[P] | Wait[P] | None:
         """The step in hand, by its name in the list the operation began with; None past either end.
 
-        Moves ``op.position`` over what has nothing to do in the operation's direction.
+        Moves ``op.position`` over what has nothing to do in the operation's direction. Raises ``Unreadable``.
         """
+        if op.unread:
+            raise Unreadable(op.unread)
         undoing = op.state == "undoing"
         while (op.resume_at or 0) <= op.position < len(op.steps) if undoing else op.position < len(op.steps):
             name = op.steps[op.position]
-            step = next((step for step in self.steps if step.name == name), None)
+            step = self.named(name)
             if step is None and name not in self.retired:
-                raise PumiceError(
-                    f"This version's '{self.kind}' has no step '{name}': let the version before end it."
+                raise Unreadable(
+                    f"This version's '{self.kind}' has no step '{name}': let the version that began it end it."
                 )
-            if step is not None and not (step.is_empty(op) or (undoing and step.undo is None)):
+            if step is not None and not step.is_empty(op) and not (undoing and not self._undoes(step, op)):
                 return step
             op.position += -1 if undoing else 1
         return None
+
+    def named(self, name: str) -> Step[P] | Wait[P] | None:
+        """The step of this name, if this version has it."""
+        return next((step for step in self.steps if step.name == name), None)
+
+    def _undoes(self, step: Step[P] | Wait[P], op: Operation[P]) -> bool:
+        return step.undo is not None and step.name not in op.notes.get(HANDED_OVER, ())
+
+    def choice_before(self, op: Operation[P]) -> int | None:
+        """The position of the nearest step before the one in hand that chose where it acts."""
+        choosers = {step.name for step in self.steps if step.chooses}
+        return next((at for at in range(op.position - 1, -1, -1) if op.steps[at] in choosers), None)
 
 
 def enqueue(
@@ -267,21 +294,47 @@ def enqueue(
     wanted = verb.holds(op)
     if others := holds.take(tx, op.id, wanted, subject=subject, waits=verb.waits, parent_id=parent_id):
         op.notes[OTHERS] = others
-    row = {name: getattr(op, name) for name in _STORED}
-    row |= {"params": asdict(params), "run_at": 0.0, "created_at": created}
-    row["hold"] = next((hold.mode for hold in wanted if hold.id == subject), None)
-    log.insert(tx, row)
+    hold = next((hold.mode for hold in wanted if hold.id == subject), None)
+    log.insert(tx, stored(verb, op, created) | {"hold": hold})
     return op
+
+
+def stored(verb: Verb[P], op: Operation[P], created: datetime) -> dict[str, Any]:
+    """A new operation as the row it is stored in."""
+    row = {name: getattr(op, name) for name in _STORED}
+    row |= {"params": asdict(op.params), "version": verb.version, "run_at": 0.0, "created_at": created}
+    return row
 
 
 _STORED = (
     "id", "kind", "subject", "notes", "steps", "state", "position", "place", "resume_at", "error", "settled",
-    "cancelled", "tries", "attempt", "deadline", "project_id", "request_id", "parent_id",
+    "settled_at", "cancelled", "tries", "attempt", "deadline", "project_id", "request_id", "parent_id",
 )  # fmt: skip
 _READ = (*_STORED, "owner", "progress")
 
 
 def from_row(verb: Verb[P], row: log.Row) -> Operation[P]:
-    """The operation a row of the log tells of."""
-    fields = {name: row[name] for name in _READ}
-    return Operation(params=verb.params(**row["params"]), **fields)
+    """The operation a row of the log tells of, whichever version wrote it.
+
+    A field that is not there has its default. Raises ``Unreadable`` when one without a default is missing. Of
+    one that this version does not know it tells in ``unread``: how such an operation ended can still be said,
+    but it cannot be carried on.
+    """
+    given, known = row["params"], {each.name: each for each in fields(verb.params)}
+    required = {name for name, each in known.items() if each.default is each.default_factory is MISSING}
+    if missing := sorted(required - given.keys()):
+        raise Unreadable(f"This '{verb.kind}' does not say its {', '.join(missing)}.")
+    unread = None
+    if unknown := sorted(given.keys() - known):
+        unread = f"This '{verb.kind}' says more than this version knows: {', '.join(unknown)}."
+    elif row["version"] > verb.version:
+        unread = f"This '{verb.kind}' is of version {row['version']}, and this Pumice knows {verb.version}."
+    params = verb.params(**{name: value for name, value in given.items() if name in known})
+    return Operation(params=params, unread=unread, **{name: row[name] for name in _READ})
+
+
+def verb_of(verbs: Mapping[str, Verb[Any]], row: log.Row) -> Verb[Any]:
+    """The verb of a row of the log. Raises ``Unreadable``."""
+    if (verb := verbs.get(row["kind"])) is None:
+        raise Unreadable(f"This version knows no '{row['kind']}'.")
+    return verb

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pumice.model.errors import Conflict, NotFound
+from pumice.model.errors import Conflict, NotFound, Unreadable
 from pumice.model.ids import ProjectId
 from pumice.model.rules import Rules
 from pumice.model.scope import HOUSE
-from pumice.operations.operation import Operation, Verb, from_row
+from pumice.operations.operation import Operation, Verb, from_row, verb_of
 from pumice.store import clock
 from pumice.store import operations as log
 from pumice.store.database import Transaction
@@ -35,10 +35,11 @@ def retry(tx: Transaction, operation_id: str, verbs: Mapping[str, Verb[Any]], ru
     row = log.get(tx, operation_id)
     if row is None:
         raise NotFound("Operation", operation_id)
-    verb = verbs.get(row["kind"])
-    if verb is None:
-        raise Conflict(f"This version knows no '{row['kind']}': try it again with the version that does.")
-    op = from_row(verb, row)
+    try:
+        verb = verb_of(verbs, row)
+        op = from_row(verb, row)
+    except Unreadable as error:
+        raise Conflict(f"{error} Try it again with the version that began it.") from None
     if op.state == "done":
         raise Conflict(f"Operation {op.id} is done.")
     if op.state == "failed":

@@ -16,23 +16,25 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from pumice.host.bulkhead import Left
-from pumice.model.errors import LostLease, NoValidBackend, PumiceError, Trouble
+from pumice.model.errors import Cancelled, LostLease, NoValidBackend, PumiceError, Trouble
 from pumice.model.meter import Meter
 from pumice.model.rules import Rules
+from pumice.operations.aside import Aside
 from pumice.operations.course import (
     Course,
     FaultPoint,
+    Line,
     StepFailed,
     Stopwatch,
     direction,
     no_faults,
-    why_too_late,
 )
 from pumice.operations.hands import Hands
 from pumice.operations.leases import Leases
-from pumice.operations.operation import Operation, Outside, Verb, from_row
+from pumice.operations.operation import Operation, Outside, Step, Verb, Wait, from_row, verb_of
 from pumice.operations.places import SCHEDULER
-from pumice.store import clock, hanging
+from pumice.operations.settle import why_not_read, why_too_late
+from pumice.store import clock, hanging, overdue
 from pumice.store import operations as log
 from pumice.store.database import MISSED, Database, Transaction
 
@@ -42,7 +44,9 @@ LEASE_SECONDS = 30.0
 WORKERS = 32
 """How many operations are carried at once at each place: one that hangs holds its own workers alone."""
 INTERRUPTED_SECONDS = 5.0
-"""When to look again at what our own machinery could not carry on."""
+"""When to look again at what the database did not let us carry on."""
+HASTE_SECONDS = 5.0
+"""How long an undo may take for which the next choice waits; then it is handed over."""
 OPENING_SECONDS = 0.25
 """When to look again for a backend while our own are being started."""
 SOON_SECONDS = 1.0
@@ -95,6 +99,7 @@ class Runner:
         """Places of this process whose drivers are just starting: what finds no backend waits for them."""
         self._topics = {log.queue_topic(place): place for place in places}
         self._wake = asyncio.Event()
+        self._aside = Aside()
         self._look_at = 0.0
         """When to look into the log again, on the monotonic clock."""
         self._called = set(places)
@@ -152,6 +157,8 @@ class Runner:
             self._call([place])
         elif topic in (MISSED, log.QUEUE):
             self._call(self.places)
+        elif topic.startswith(log.CANCELLED):
+            self.leases.cancel(topic.rpartition(" ")[2])
 
     def _call(self, places: Iterable[str]) -> None:
         """There is probably something to claim."""
@@ -179,8 +186,12 @@ class Runner:
             kinds=[kind for kind, number in kinds.items() if number > CROWD * free],
             projects=[project for project, number in projects.items() if number > free],
             busy=[project for project, number in projects.items() if number >= even],
-            in_hand=tuple(self.leases.held),
+            in_hand=self._not_these(),
         )
+
+    def _not_these(self) -> tuple[str, ...]:
+        """Operations that are not wanted: those in hand, and those that were put aside."""
+        return (*self.leases.held, *self._aside.now())
 
     def _admits(self, op: Operation[Any]) -> bool:
         """Whether an operation in hand that comes to another place of ours may go on there at once."""
@@ -208,7 +219,7 @@ class Runner:
         called, self._called = self._called & set(open_places), set()
         at, asked = clock.time(), time.monotonic()
         self._look_at = asked + self.db.poll_seconds
-        whole = log.Asked(open_places, self.owner, in_hand=tuple(self.leases.held))
+        whole = log.Asked(open_places, self.owner, in_hand=self._not_these())
         rows: Sequence[log.Row] = []
         try:
             if not called:
@@ -250,15 +261,13 @@ class Runner:
         """Carry one claimed row. Whatever goes wrong with our own machinery, the row stays runnable."""
         has_ended = False
         try:
-            op = await self.carry(from_row(self.course.verbs[row["kind"]], row))
+            op = await self.carry(from_row(verb_of(self.course.verbs, row), row))
             has_ended = op.state in ("done", "failed")
         except LostLease as error:
             self.meter.lease_lost(row["kind"])
             logger.warning("operation.lease_lost", operation=row["id"], error=str(error))
-        except Exception:
-            logger.exception("operation.interrupted", operation=row["id"])
-            with contextlib.suppress(Trouble):
-                await self.db.write(log.release, row["id"], row["attempt"], clock.time() + INTERRUPTED_SECONDS)
+        except Exception as error:
+            await self._put_aside(row, error)
         finally:
             # No look sees what is in hand, not even the one that followed the commit by which it was put down.
             # And what was left alone because there was no room for it may have its turn now.
@@ -266,6 +275,20 @@ class Runner:
             if not has_ended or lease.place in self._crowded or self._free(lease.place) == 1:
                 self._call([lease.place])
             self._wake.set()
+
+    async def _put_aside(self, row: log.Row, error: Exception) -> None:
+        """Leave alone for a while what our own machinery cannot carry on, and say why."""
+        fence = row["id"], row["attempt"]
+        with contextlib.suppress(Trouble):
+            if isinstance(error, Trouble):
+                logger.warning("operation.interrupted", operation=row["id"], error=str(error))
+                await self.db.write(log.release, *fence, clock.time() + INTERRUPTED_SECONDS)
+                return
+            why = why_not_read(error)
+            pause = self._aside.put(row["id"])
+            logger.error("operation.unread", operation=row["id"], why=why, pause=pause, exc_info=error)
+            self.meter.unread(row["kind"])
+            await self.db.write(overdue.put_aside, *fence, why)
 
     # --- one operation --------------------------------------------------------------------------
 
@@ -284,7 +307,7 @@ class Runner:
         """One step outside, if one is due, and the transaction that follows it."""
         if op.state == "running":
             if op.cancelled:
-                return await self._turn_back(op, None, PumiceError("The operation was cancelled."))
+                return await self._turn_back(op, None, Cancelled())
             if clock.time() > op.deadline:
                 return await self._turn_back(op, None, PumiceError(why_too_late(op)))
         step = self.course.verbs[op.kind].step(op)
@@ -292,43 +315,55 @@ class Runner:
         watch = None
         if step is not None and outside is not None:
             watch = Stopwatch(op, step.name)
-            error = await self._act(outside, step.name, step.timeout, op)
+            error = await self._act(outside, step, op)
             if error is not None:
-                return await self._turn_back(op, watch, error)
+                failed = watch.line()
+                if isinstance(error, Cancelled):
+                    op.cancelled, failed = True, replace(failed, outcome="failed", error=str(error))
+                return await self._turn_back(op, failed, error)
         line = watch.line() if watch else None
         try:
-            return await self._save(self.course.advance, op, line)
-        except StepFailed as failed:
-            if line is not None or failed.position != op.position:  # keep what came before it
-                op = await self._save(self.course.advance, op, line, failed.position)
-            if (self.opening or self.course.stopping) and isinstance(failed.error, NoValidBackend):
-                await self.db.write(log.release, op.id, op.attempt, clock.time() + OPENING_SECONDS)
-                return replace(op, owner=None)
-            return await self._save(self.course.turn_back, op, failed.line, failed.error)
+            try:
+                return await self._save(self.course.advance, op, line)
+            except StepFailed as bad:
+                if line is not None or bad.position != op.position:  # keep what came before it
+                    op, line = await self._save(self.course.advance, op, line, bad.position), None
+                if (self.opening or self.course.stopping) and isinstance(bad.error, NoValidBackend):
+                    await self.db.write(log.release, op.id, op.attempt, clock.time() + OPENING_SECONDS)
+                    return replace(op, owner=None)
+                return await self._turn_back(op, bad.line, bad.error)
+        except Cancelled as error:
+            op.cancelled = True
+            return await self._turn_back(op, line, error)
 
     async def _act(
-        self, work: Outside[Any], step: str, seconds: float, op: Operation[Any]
+        self, work: Outside[Any], step: Step[Any] | Wait[Any], op: Operation[Any]
     ) -> PumiceError | None:
         """Do (or undo) one step outside, within its time. Returns what went wrong."""
+        name, seconds, hasty = step.name, step.timeout, self.course.may_hand_over(op)
+        is_long = op.state == "running" and step.long
         if op.state == "running":
             seconds = max(min(seconds, op.deadline - clock.time()), 0.001)
+        elif hasty:
+            seconds = min(seconds, HASTE_SECONDS)
         bulkhead = self.hands.bulkheads.at(op.place)
         try:
-            self.course.faults("before", direction(op), step, op)
-            with bound_contextvars(step=step), self.leases.acting(op, seconds) as limit:
+            self.course.faults("before", direction(op), name, op)
+            with bound_contextvars(step=name), self.leases.acting(op, seconds, is_long=is_long) as limit:
                 await bulkhead.call(
-                    step, lambda: work(op, self.hands), limit, about=op.subject, operation_id=op.id
+                    name, lambda: work(op, self.hands), limit, about=op.subject, operation_id=op.id
                 )
-            self.course.faults("after", direction(op), step, op)
+            self.course.faults("after", direction(op), name, op)
         except TimeoutError:
-            return await self._too_slow(step, seconds, op)
+            late = await self._too_slow(name, seconds, op)
+            return PumiceError(str(late)) if hasty else late
         except LostLease:
             raise
         except PumiceError as error:
             return error
         except Exception as bug:  # a driver's bug must not strand the operation: it is undone and explained
-            logger.exception("operation.bug", step=step)
-            return Trouble(f"'{step}' failed unexpectedly: {type(bug).__name__}: {bug}")
+            logger.exception("operation.bug", step=name)
+            return Trouble(f"'{name}' failed unexpectedly: {type(bug).__name__}: {bug}")
         return None
 
     async def _too_slow(self, step: str, seconds: float, op: Operation[Any]) -> Trouble:
@@ -379,10 +414,13 @@ class Runner:
             else:
                 return
 
-    async def _turn_back(
-        self, op: Operation[Any], watch: Stopwatch | None, error: PumiceError
-    ) -> Operation[Any]:
-        return await self._save(self.course.turn_back, op, watch.line() if watch else None, error)
+    async def _turn_back(self, op: Operation[Any], line: Line | None, error: PumiceError) -> Operation[Any]:
+        try:
+            return await self._save(self.course.turn_back, op, line, error)
+        except Cancelled as cancelled:  # instead of another try
+            op.cancelled = True
+            line = replace(line, outcome="failed", error=str(error)) if line else None
+            return await self._save(self.course.turn_back, op, line, cancelled)
 
     async def _save(
         self, course: Callable[..., Operation[Any]], before: Operation[Any], *args: Any

@@ -9,7 +9,8 @@
 6. ``complete``: ``ACTIVE``, its volumes ``in-use``
 
 If it fails the machine is gone again, its volumes are free, those that were made for it are deleted, and the
-server is in ``ERROR`` with the reason in its fault. So it is too when the server is deleted before it runs.
+server is in ``ERROR`` with the reason in its fault. So it is too when the server is deleted before it runs, and
+when the host that was chosen goes away and stays away for two minutes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -260,4 +261,5 @@ BOOT = Verb(
     ),
     failed=explain,
     deadline=3 * 3600,
+    unserved=120,
 )

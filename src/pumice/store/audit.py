@@ -5,17 +5,20 @@ Reads only. What mends each is in ``loops/rows.py``, which asks the same check a
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
 import sqlalchemy as sa
 
 from pumice.model.states import PASSING_VOLUME, AttachStatus, SnapshotStatus, VolumeStatus
 from pumice.store import clock, pools, quotas
+from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.holds import HELD
-from pumice.store.operations import UNDER_WAY
+from pumice.store.operations import UNDER_WAY, is_cleaning
 from pumice.store.tables import (
     attachments,
+    claims,
     operations,
     quota_usage,
     server_disks,
@@ -28,6 +31,10 @@ from pumice.store.tables import pools as pool_rows
 _HELD = sorted({AttachStatus.ATTACHED, AttachStatus.ERROR_DETACHING})
 _LEASE_SLACK = 60.0
 """Seconds after which somebody would have taken over what a lease has left free."""
+_LATE_SECONDS = 120.0
+"""How long after a deadline somebody would have told so."""
+_OLD_CLEANING_SECONDS = 3600.0
+"""What is undone within this time needs nobody's attention."""
 _LONGEST_LEASE = 3600.0
 """Nobody asks for a longer one: such a lease was written by a clock that was wrong."""
 
@@ -36,6 +43,7 @@ class Kind(StrEnum):
     """What is wrong."""
 
     QUOTA = "quota"
+    CLAIMED = "claim unlike its volume"
     CLAIM = "claim"
     STUCK_VOLUME = "stuck volume"
     UNLIKE_VOLUME = "volume unlike its attachments"
@@ -45,6 +53,9 @@ class Kind(StrEnum):
     UNMAPPED_ATTACHMENT = "attachment without a disk"
     DANGLING_DISK = "disk without an attachment"
     STUCK_SERVER = "stuck server"
+    UNREAD = "operation that is not understood"
+    LATE = "operation past its deadline"
+    OLD_CLEANING = "cleaning that does not end"
     WAITS_IN_VAIN = "operation that waits in vain"
     DEAD_LEASE = "lease of nobody"
     HOLD_OF_NOBODY = "hold of nobody"
@@ -60,21 +71,36 @@ class Wrong:
     words: str
 
 
+def held_by(tx: Transaction, operation_id: str) -> list[Wrong]:
+    """What still passes because of an operation that has been settled."""
+    stuck = {
+        Kind.STUCK_VOLUME: volumes,
+        Kind.STUCK_SNAPSHOT: snapshots,
+        Kind.STUCK_ATTACHMENT: attachments,
+        Kind.STUCK_SERVER: servers,
+    }
+    found = []
+    for kind, table in stuck.items():
+        held = set(tx.execute(sa.select(table.c.id).where(table.c.operation_id == operation_id)).scalars())
+        found += [wrong for wrong in CHECKS[kind](tx) if wrong.id in held] if held else []
+    return found
+
+
 def wrong_rows(tx: Transaction) -> list[Wrong]:
     """Every contradiction there is."""
     return [wrong for kind in Kind for wrong in CHECKS[kind](tx)]
 
 
-def _growing(tx: Transaction, column: sa.ColumnElement[str]) -> frozenset[str]:
-    """Whose volumes are being extended, or were in vain: what is counted for them is ahead of their rows."""
+def _growing(tx: Transaction) -> frozenset[str]:
+    """Projects whose volumes are being extended: the quota that is counted for them is ahead of their rows."""
     o = operations.c
     at_work = sa.exists().where(o.subject == volumes.c.id, o.kind == "volume.extend", o.state.in_(UNDER_WAY))
-    return frozenset(tx.execute(sa.select(column).where(at_work)).scalars())
+    return frozenset(tx.execute(sa.select(volumes.c.project_id).where(at_work)).scalars())
 
 
 def _quotas(tx: Transaction) -> list[Wrong]:
     u = quota_usage.c
-    growing = _growing(tx, volumes.c.project_id)
+    growing = _growing(tx)
     counted = quotas.usage_by_rows(tx)
     rows = tx.execute(sa.select(u.project_id, u.resource, u.in_use))
     said = {(row.project_id, row.resource): row.in_use for row in rows}
@@ -87,14 +113,35 @@ def _quotas(tx: Transaction) -> list[Wrong]:
     ]
 
 
+def _claimed(tx: Transaction) -> list[Wrong]:
+    """Each volume in a pool has a claim of its size, and an operation that makes one grow another."""
+    c, v, o = claims.c, volumes.c, operations.c
+    words = "pool {0}: {1} has claimed {2} GiB of it, {3}"
+    unlike = (
+        sa.select(v.pool, v.id, v.size, c.gb)
+        .outerjoin(claims, sa.and_(c.pool == v.pool, c.holder == v.id))
+        .where(v.pool.is_not(None), sa.or_(c.gb.is_(None), c.gb != v.size))
+    )
+    found = [
+        (row.pool, row.id, words.format(row.pool, row.id, row.gb or 0, f"but its volume has {row.size}"))
+        for row in tx.execute(unlike)
+    ]
+    volume = sa.exists().where(v.id == c.holder, v.pool == c.pool)
+    growing = sa.exists().where(o.id == c.holder, o.state.in_(UNDER_WAY))
+    found += [
+        (row.pool, row.holder, words.format(row.pool, row.holder, row.gb, "but is not in it"))
+        for row in tx.execute(sa.select(c.pool, c.holder, c.gb).where(~volume, ~growing))
+    ]
+    return [Wrong(Kind.CLAIMED, f"{pool} {holder}", told) for pool, holder, told in found]
+
+
 def _claims(tx: Transaction) -> list[Wrong]:
     counted = pools.claimed_by_rows(tx)
-    growing = _growing(tx, volumes.c.pool)
     p = pool_rows.c
     wrong = []
     for row in tx.execute(sa.select(p.name, p.claimed_gb, p.volumes.label("number"))):
         name, size, number = row.name, row.claimed_gb, row.number
-        if name not in growing and (size, number) != counted.get(name, (0, 0)):
+        if (size, number) != counted.get(name, (0, 0)):
             rows = "{} GiB by {}".format(*counted.get(name, (0, 0)))
             words = f"pool {name}: claimed are {size} GiB by {number} volumes, its volumes say {rows}"
             wrong.append(Wrong(Kind.CLAIM, name, words))
@@ -102,7 +149,12 @@ def _claims(tx: Transaction) -> list[Wrong]:
 
 
 def _alive(operation_id: sa.ColumnElement[str | None]) -> sa.ColumnElement[bool]:
-    """Whether the operation that a row names has not ended everywhere."""
+    """Whether the operation that a row names has not been settled: once it is, nothing passes because of it."""
+    return _under_way(operation_id).where(operations.c.settled.is_(False))
+
+
+def _under_way(operation_id: sa.ColumnElement[str | None]) -> sa.Exists:
+    """Whether an operation has not ended everywhere."""
     return sa.exists().where(operations.c.id == operation_id, operations.c.state.in_(UNDER_WAY))
 
 
@@ -187,6 +239,31 @@ def _stuck_servers(tx: Transaction) -> list[Wrong]:
     return [Wrong(Kind.STUCK_SERVER, row.id, words.format(row.id, row.status, row.task)) for row in rows]
 
 
+def _unread(tx: Transaction) -> list[Wrong]:
+    o = operations.c
+    rows = tx.execute(sa.select(o.id, o.kind, o.unread).where(o.state.in_(UNDER_WAY), o.unread.is_not(None)))
+    words = "operation {} ({}) cannot be read by this version: {}"
+    return [Wrong(Kind.UNREAD, row.id, words.format(row.id, row.kind, row.unread)) for row in rows]
+
+
+def _late(tx: Transaction) -> list[Wrong]:
+    o, late = operations.c, clock.time() - _LATE_SECONDS
+    unsettled = o.state.in_(UNDER_WAY), o.settled.is_(False), o.deadline < late
+    words = "operation {} ({}) is past its deadline, and whoever waits for it has not been told"
+    rows = tx.execute(sa.select(o.id, o.kind).where(*unsettled))
+    return [Wrong(Kind.LATE, row.id, words.format(row.id, row.kind)) for row in rows]
+
+
+def _old_cleaning(tx: Transaction) -> list[Wrong]:
+    o, old = operations.c, now() - timedelta(seconds=_OLD_CLEANING_SECONDS)
+    query = sa.select(o.id, o.kind, o.place, o.settled_at).where(is_cleaning, o.settled_at < old)
+    words = "operation {} ({}) failed, and its cleaning at {} has not ended since {:%Y-%m-%d %H:%M}"
+    return [
+        Wrong(Kind.OLD_CLEANING, row.id, words.format(row.id, row.kind, row.place, row.settled_at))
+        for row in tx.execute(query)
+    ]
+
+
 def _waiting_in_vain(tx: Transaction) -> list[Wrong]:
     o = operations.c
     child = operations.alias("child")
@@ -214,7 +291,7 @@ def _dead_leases(tx: Transaction) -> list[Wrong]:
 
 def _holds_of_nobody(tx: Transaction) -> list[Wrong]:
     h = HELD.subquery().c
-    nobodys = tx.execute(sa.select(h.operation_id).distinct().where(~_alive(h.operation_id))).scalars()
+    nobodys = tx.execute(sa.select(h.operation_id).distinct().where(~_under_way(h.operation_id))).scalars()
     words = "operation {} has ended and still holds something"
     return [Wrong(Kind.HOLD_OF_NOBODY, each, words.format(each)) for each in nobodys]
 
@@ -242,6 +319,7 @@ def _not_held(tx: Transaction) -> list[Wrong]:
 
 CHECKS: Mapping[Kind, Callable[[Transaction], list[Wrong]]] = {
     Kind.QUOTA: _quotas,
+    Kind.CLAIMED: _claimed,
     Kind.CLAIM: _claims,
     Kind.STUCK_VOLUME: _stuck_volumes,
     Kind.UNLIKE_VOLUME: _unlike_volumes,
@@ -251,6 +329,9 @@ CHECKS: Mapping[Kind, Callable[[Transaction], list[Wrong]]] = {
     Kind.UNMAPPED_ATTACHMENT: _unmapped_attachments,
     Kind.DANGLING_DISK: _dangling_disks,
     Kind.STUCK_SERVER: _stuck_servers,
+    Kind.UNREAD: _unread,
+    Kind.LATE: _late,
+    Kind.OLD_CLEANING: _old_cleaning,
     Kind.WAITS_IN_VAIN: _waiting_in_vain,
     Kind.DEAD_LEASE: _dead_leases,
     Kind.HOLD_OF_NOBODY: _holds_of_nobody,

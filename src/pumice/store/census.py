@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from pumice.store.columns import TIME
 from pumice.store.database import Transaction
-from pumice.store.operations import UNDER_WAY
+from pumice.store.operations import CLEANING, UNDER_WAY, is_cleaning
 from pumice.store.tables import operation_lines, operations
 
 _o = operations.c
@@ -23,11 +23,13 @@ class Census:
     number: int
     oldest: datetime | None
     """When the last thing was written about it; None where none could go on now."""
+    settled_at: datetime | None = None
+    """When the first of those that are cleaning was told as failed."""
 
 
 def census(tx: Transaction, at: float) -> list[Census]:
     """What is under way, in one statement. One whose failure was told and that still cleans is ``cleaning``."""
-    state = sa.case((sa.and_(_o.state == "undoing", _o.settled.is_(True)), "cleaning"), else_=_o.state)
+    state = sa.case((is_cleaning, CLEANING), else_=_o.state)
     last = (
         sa.select(sa.func.max(operation_lines.c.started_at))
         .where(operation_lines.c.operation_id == _o.id)
@@ -46,6 +48,7 @@ def census(tx: Transaction, at: float) -> list[Census]:
             _o.place,
             sa.func.count().label("number"),
             sa.type_coerce(oldest, TIME).label("oldest"),
+            sa.type_coerce(sa.func.min(_o.settled_at), TIME).label("settled_at"),
         )
         .where(_o.state.in_(UNDER_WAY))
         .group_by(_o.kind, state, _o.place)

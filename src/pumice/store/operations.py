@@ -23,10 +23,17 @@ Row = sa.RowMapping
 QUEUE = "queue"
 """The topic that is notified when there may be something to claim, wherever it belongs."""
 
+CANCELLED = "cancelled"
+"""The first word of the topic that is notified when an operation's cancelling was asked for; its id follows."""
+
 _o = operations.c
 _MOVING = ("running", "undoing")
 UNDER_WAY = ("running", "waiting", "undoing")
 ENDED = ("done", "failed")
+CLEANING = "cleaning"
+"""The state of what was told as failed and still undoes; stored as ``undoing`` and ``settled``."""
+
+is_cleaning = sa.and_(_o.state == "undoing", _o.settled.is_(True))
 
 _insert = sa.insert(operations)
 _insert_lines = sa.insert(operation_lines)
@@ -38,7 +45,22 @@ _fenced = (
         _o.attempt == sa.bindparam("b_attempt"),
         _o.owner == sa.bindparam("b_owner"),
     )
-    .returning(_o.parent_id)
+    .returning(_o.parent_id, _o.cancelled)
+)
+_last_line = (
+    sa.select(sa.func.max(operation_lines.c.number))
+    .where(operation_lines.c.operation_id == sa.bindparam("b_operation"))
+    .scalar_subquery()
+)
+_repeat_line = (
+    sa.update(operation_lines)
+    .where(
+        operation_lines.c.number == _last_line,
+        operation_lines.c.step == sa.bindparam("b_step"),
+        operation_lines.c.direction == sa.bindparam("b_direction"),
+        operation_lines.c.outcome == sa.bindparam("b_outcome"),
+    )
+    .values(times=operation_lines.c.times + 1)
 )
 _wanted = (
     _o.state.in_(_MOVING),
@@ -164,18 +186,20 @@ def outlook(tx: Transaction, asked: Asked, taken: Collection[str] = ()) -> Outlo
     )
 
 
-def save(tx: Transaction, operation_id: str, attempt: int, owner: str, values: Mapping[str, Any]) -> str | None:
+def save(
+    tx: Transaction, operation_id: str, attempt: int, owner: str, values: Mapping[str, Any]
+) -> tuple[str | None, bool]:
     """Write an operation's new position. Raises ``LostLease`` when somebody else claimed it since.
 
-    Its parent's id: the row knows it best, because it may have been adopted while a worker had it in hand.
+    Its parent's id, and whether its cancelling was asked for: the row knows both best, because they may have
+    changed while a worker had it in hand.
     """
     fence = {"b_id": operation_id, "b_attempt": attempt, "b_owner": owner}
     row = tx.execute(_fenced, {**fence, **values, **_of_subject(values)}).first()
     if row is None:
         raise LostLease(f"Operation {operation_id} was taken over by another worker.")
     _let_go(tx, operation_id, values)
-    parent_id: str | None = row.parent_id
-    return parent_id
+    return row.parent_id, row.cancelled
 
 
 def _of_subject(values: Mapping[str, Any]) -> dict[str, None]:
@@ -198,11 +222,25 @@ def add_lines(tx: Transaction, lines: Sequence[Mapping[str, Any]]) -> None:
         tx.execute(_insert_lines, [dict(line) for line in lines])
 
 
-def renew(tx: Transaction, owner: str, until: float, carried: Mapping[str, Mapping[str, Any]]) -> set[str]:
-    """Prolong the leases of what ``owner`` carries, and write what is new of each. What is still its own."""
+def repeat_line(tx: Transaction, line: Mapping[str, Any]) -> None:
+    """Let the last line stand for one more try that ended as it did, or append a first one."""
+    last = {f"b_{name}": line[name] for name in ("step", "direction", "outcome")}
+    told = {name: line[name] for name in ("place", "attempt", "error", "started_at", "seconds")}
+    if not tx.execute(_repeat_line, {"b_operation": line["operation_id"], **last, **told}).rowcount:
+        add_lines(tx, [line])
+
+
+def renew(
+    tx: Transaction, owner: str, until: float, carried: Mapping[str, Mapping[str, Any]]
+) -> dict[str, bool]:
+    """Prolong the leases of what ``owner`` carries, and write what is new of each.
+
+    What is still its own, and whether its cancelling was asked for.
+    """
     mine = _o.owner == owner
     prolong = sa.update(operations).where(mine, _o.id.in_(list(carried))).values(lease_until=until)
-    ours = set(tx.execute(prolong.returning(_o.id)).scalars())
+    rows = tx.execute(prolong.returning(_o.id, _o.cancelled))
+    ours = {row.id: row.cancelled for row in rows}
     for operation_id, news in carried.items():
         if news:
             tx.execute(sa.update(operations).where(mine, _o.id == operation_id).values(**news))
@@ -265,22 +303,6 @@ def wake(tx: Transaction, operation_id: str) -> None:
     tx.notify(QUEUE)
 
 
-def overdue(tx: Transaction, at: float) -> Sequence[Row]:
-    """Operations past their deadline that nobody holds and that have not been given up yet."""
-    return (
-        tx.execute(
-            sa.select(operations).where(
-                _o.state.in_(("running", "waiting", "undoing")),
-                _o.settled.is_(False),
-                _o.deadline < at,
-                sa.or_(_o.lease_until.is_(None), _o.lease_until < at),
-            )
-        )
-        .mappings()
-        .all()
-    )
-
-
 def endings(tx: Transaction, ids: Collection[str]) -> dict[str, tuple[bool, str | None]]:
     """Whether each of several operations ended well, and if not why; those still under way are missing.
 
@@ -305,6 +327,7 @@ def ask_to_cancel(tx: Transaction, operation_id: str) -> bool:
         .values(cancelled=True, state="running", run_at=0.0)
     )
     tx.notify(QUEUE)
+    tx.notify(f"{CANCELLED} {operation_id}")
     return bool(result.rowcount)
 
 

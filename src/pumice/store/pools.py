@@ -10,7 +10,7 @@ from pumice.model.volume import Pool
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.rows import Rows, put
-from pumice.store.tables import pools, services, volumes
+from pumice.store.tables import claims, pools, services, volumes
 
 VOLUME_BINARY = "cinder-volume"
 
@@ -25,11 +25,17 @@ _served = sa.exists(
     )
 )
 _alive = _rows.select.where(_served).order_by(_p.name).with_for_update()
-_claim = (
+_count = (
     sa.update(pools)
     .where(_p.name == sa.bindparam("b_name"))
     .values(claimed_gb=_p.claimed_gb + sa.bindparam("size"), volumes=_p.volumes + sa.bindparam("number"))
 )
+_c = claims.c
+_mine = _c.pool == sa.bindparam("b_pool"), _c.holder == sa.bindparam("b_holder")
+_claimed = sa.select(_c.gb).where(*_mine)
+_insert_claim = sa.insert(claims)
+_change_claim = sa.update(claims).where(*_mine)
+_delete_claim = sa.delete(claims).where(*_mine).returning(_c.gb, _c.volumes)
 
 
 def every(tx: Transaction) -> Sequence[Pool]:
@@ -47,9 +53,25 @@ def find(tx: Transaction, name: str) -> Pool | None:
     return _rows.get(tx, name)
 
 
-def claim(tx: Transaction, name: str, size: int, number: int = 1) -> None:
-    """Claim ``size`` GiB for ``number`` more volumes (negative: give them back)."""
-    tx.execute(_claim, {"b_name": name, "size": size, "number": number})
+def claim(tx: Transaction, name: str, holder: str, size: int, *, volumes: int = 1) -> None:
+    """Let ``holder`` have ``size`` GiB of a pool, whatever it had of it. Twice is the same as once.
+
+    The holder is a volume; or the operation that makes one grow, which counts as no volume.
+    """
+    key = {"b_pool": name, "b_holder": holder}
+    before = tx.execute(_claimed, key).scalar()
+    if before is None:
+        tx.execute(_insert_claim, {"pool": name, "holder": holder, "gb": size, "volumes": volumes})
+        tx.execute(_count, {"b_name": name, "size": size, "number": volumes})
+    elif before != size:
+        tx.execute(_change_claim, key | {"gb": size})
+        tx.execute(_count, {"b_name": name, "size": size - before, "number": 0})
+
+
+def give_back(tx: Transaction, name: str, holder: str) -> None:
+    """Give back what ``holder`` has of a pool, if it still has it."""
+    if row := tx.execute(_delete_claim, {"b_pool": name, "b_holder": holder}).first():
+        tx.execute(_count, {"b_name": name, "size": -row.gb, "number": -row.volumes})
 
 
 def report(tx: Transaction, told: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
@@ -67,17 +89,23 @@ def report(tx: Transaction, told: Mapping[str, Sequence[Mapping[str, Any]]]) -> 
 
 
 def claimed_by_rows(tx: Transaction) -> dict[str, tuple[int, int]]:
-    """GiB and number of the volumes of every pool, counted from the volumes themselves."""
-    v = volumes.c
-    rows = tx.execute(
-        sa.select(v.pool, sa.func.sum(v.size).label("size"), sa.func.count().label("number"))
-        .where(v.pool.is_not(None))
-        .group_by(v.pool)
-    )
+    """GiB and number of the volumes of every pool, counted from the claims themselves."""
+    size, number = sa.func.sum(_c.gb).label("size"), sa.func.sum(_c.volumes).label("number")
+    rows = tx.execute(sa.select(_c.pool, size, number).group_by(_c.pool))
     return {row.pool: (row.size, row.number) for row in rows}
 
 
+def amend(tx: Transaction, name: str, holder: str) -> None:
+    """Let a claim be what its volume says."""
+    v = volumes.c
+    size = tx.execute(sa.select(v.size).where(v.id == holder, v.pool == name)).scalar()
+    if size is None:
+        give_back(tx, name, holder)
+    else:
+        claim(tx, name, holder, size)
+
+
 def recount(tx: Transaction, name: str) -> None:
-    """Let what is claimed in a pool be what its volumes say."""
+    """Let what is counted as claimed in a pool be what its claims say."""
     size, number = claimed_by_rows(tx).get(name, (0, 0))
     tx.execute(sa.update(pools).where(_p.name == name).values(claimed_gb=size, volumes=number))

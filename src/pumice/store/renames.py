@@ -15,6 +15,7 @@ from pumice.model.mark import renamed
 from pumice.store.database import Transaction
 from pumice.store.tables import (
     attachments,
+    claims,
     marked_places,
     operations,
     pools,
@@ -33,6 +34,7 @@ _NAMED: Mapping[str, sa.Column[Any]] = {
     "services": services.c.host,
     "pools": pools.c.name,
     "pools' backends": pools.c.host,
+    "claims": claims.c.pool,
     "marked places": marked_places.c.name,
     "tombstones": tombstones.c.place,
 }

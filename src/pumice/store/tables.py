@@ -42,6 +42,7 @@ operations = sa.Table(
     Column("request_id", WORD),
     Column("parent_id", ID),
     Column("params", JSON, nullable=False),
+    Column("version", Integer, nullable=False, server_default="1"),  # of the shape of its params
     Column("notes", JSON, nullable=False),
     Column("steps", JSON, nullable=False),  # the step names it began with
     Column("state", WORD, nullable=False),  # running, waiting, undoing, done, failed
@@ -49,7 +50,9 @@ operations = sa.Table(
     Column("place", NAME, nullable=False),
     Column("resume_at", Integer),  # when undoing only back to a step that may choose again
     Column("error", Text),
-    Column("settled", Boolean, nullable=False),  # the failure was already made visible to the tenant
+    Column("settled", Boolean, nullable=False),  # the tenant has been told how it ended
+    Column("settled_at", TIME),
+    Column("unread", Text),  # why the last process that took it up could not go on with it
     Column("cancelled", Boolean, nullable=False),
     Column("tries", Integer, nullable=False),  # of the step in hand
     Column("attempt", Integer, nullable=False),  # fences whoever held it before
@@ -75,7 +78,7 @@ operations = sa.Table(
 operation_lines = sa.Table(
     "operation_lines",
     metadata,
-    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
     Column("operation_id", ID, ForeignKey("operations.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("step", WORD, nullable=False),
     Column("direction", WORD, nullable=False),  # do, undo
@@ -85,6 +88,7 @@ operation_lines = sa.Table(
     Column("error", Text),
     Column("started_at", TIME, nullable=False),
     Column("seconds", Float, nullable=False),
+    Column("times", Integer, nullable=False, server_default="1"),  # how many tries of a cleaning it stands for
 )
 
 operation_holds = sa.Table(  # what else it holds
@@ -294,13 +298,22 @@ pools = sa.Table(
     Column("availability_zone", NAME, nullable=False),
     Column("total_gb", Float, nullable=False),
     Column("free_gb", Float, nullable=False),
-    Column("claimed_gb", Integer, nullable=False),  # the sum of the sizes of its volumes
-    Column("volumes", Integer, nullable=False),  # how many they are
+    Column("claimed_gb", Integer, nullable=False),  # the sum of its claims
+    Column("volumes", Integer, nullable=False),  # how many of them are volumes
     Column("thin", Boolean, nullable=False),
     Column("max_over_subscription_ratio", Float, nullable=False),
     Column("reserved_percentage", Integer, nullable=False),
     Column("capabilities", JSON, nullable=False),
     Column("updated_at", TIME, nullable=False),
+)
+
+claims = sa.Table(
+    "claims",
+    metadata,
+    Column("pool", NAME, primary_key=True),
+    Column("holder", ID, primary_key=True),  # a volume, or the operation that makes one grow
+    Column("gb", Integer, nullable=False),
+    Column("volumes", Integer, nullable=False),  # 1 for a volume, 0 for a growth
 )
 
 volumes = sa.Table(

@@ -260,7 +260,7 @@ def claim_space(tx: Transaction, op: Operation[CreateParams], rules: Rules) -> N
         why = services.why_not(tx, services.VOLUME_BINARY, rules.service_down_seconds)
         raise NoValidBackend("No valid backend was found: every volume service is down or disabled.", why)
     pool = choose(alive, request, rules)
-    pools.claim(tx, pool.name, asked.size)
+    pools.claim(tx, pool.name, asked.volume_id, asked.size)
     volumes.place(tx, asked.volume_id, pool.name)
     op.notes["pool"] = pool.name
 
@@ -268,7 +268,7 @@ def claim_space(tx: Transaction, op: Operation[CreateParams], rules: Rules) -> N
 def give_space_back(tx: Transaction, op: Operation[CreateParams], rules: Rules) -> None:
     """The pool is free of the volume again; if another is to be tried, this one is left out."""
     if pool := op.notes.pop("pool", None):
-        pools.claim(tx, pool, -op.params.size, -1)
+        pools.give_back(tx, pool, op.params.volume_id)
         volumes.place(tx, op.params.volume_id, None)
         tombstones.bury_one(tx, tombstones.Kind.VOLUME, op.params.volume_id, pool)
         op.notes["left_out"] = [*op.notes.get("left_out", ()), pool]
@@ -351,7 +351,7 @@ CREATE = Verb(
     holds=lambda op: (make(Thing.VOLUME, op.params.volume_id), *_source(op.params)),
     steps=(
         Step(claim_space, undo=give_space_back, at=scheduler, chooses=True),
-        Step(make_bytes, undo=delete_bytes, at=on_backend, timeout=encrypted.SECONDS, tries=3),
+        Step(make_bytes, undo=delete_bytes, at=on_backend, timeout=encrypted.SECONDS, tries=3, long=True),
         Step(publish, at=on_backend),
     ),
     failed=explain,

@@ -114,7 +114,7 @@ def forget_row(tx: Transaction, volume: Volume, *, bytes_stay: bool = False) -> 
     amounts = quotas.amounts_of("volumes", 1, volume.size, kind.name if kind else None)
     quotas.give_back(tx, volume.project_id, amounts)
     if volume.pool:
-        pools.claim(tx, volume.pool, -volume.size, -1)
+        pools.give_back(tx, volume.pool, volume.id)
 
 
 def explain(tx: Transaction, op: Operation[DeleteParams], error: str) -> None:

@@ -132,14 +132,12 @@ def claim_growth(tx: Transaction, op: Operation[ExtendParams], rules: Rules) -> 
         raise NoValidBackend("The volume's pool is not known at the moment: its backend has not reported it.")
     if not capacity(pool, Request(growth, pool.availability_zone)):
         raise NoValidBackend(f"The volume's pool has no room for {growth} GiB more.")
-    pools.claim(tx, pool.name, growth, 0)
-    op.notes["claimed"] = growth
+    pools.claim(tx, pool.name, op.id, growth, volumes=0)
 
 
 def give_growth_back(tx: Transaction, op: Operation[ExtendParams], rules: Rules) -> None:
     """The pool is free of the growth again."""
-    if growth := op.notes.pop("claimed", 0):
-        pools.claim(tx, op.params.pool, -growth, 0)
+    pools.give_back(tx, op.params.pool, op.id)
 
 
 def on_backend(op: Operation[ExtendParams]) -> str:
@@ -215,7 +213,10 @@ async def tell_guest(op: Operation[ExtendParams], hands: Hands) -> None:
 
 
 def publish(tx: Transaction, op: Operation[ExtendParams], rules: Rules) -> None:
-    """The volume has its new size."""
+    """The volume has its new size, and with it the growth's claim."""
+    pools.give_back(tx, op.params.pool, op.id)
+    if volumes.find(tx, op.params.volume_id):
+        pools.claim(tx, op.params.pool, op.params.volume_id, op.params.new_size)
     volumes.reset(tx, op.params.volume_id, V.AVAILABLE, op.id, size=op.params.new_size)
     attachments.let_volume_follow(tx, op.params.volume_id)
 
@@ -245,5 +246,7 @@ EXTEND = Verb(
     ),
     failed=explain,
     deadline=3600,
-    again=lambda tx, op, who, rules: accept(tx, who, op.params.volume_id, op.params.new_size, rules),
+    again=lambda tx, op, who, rules: accept(
+        tx, who, op.params.volume_id, op.params.new_size, rules, in_use=op.params.in_use
+    ),
 )

@@ -130,18 +130,18 @@ def count_bytes(tx: Transaction, op: Operation[ManageParams], rules: Rules) -> N
     assert op.project_id is not None
     limits = quotas.limits(tx, op.project_id, rules.quotas)
     quotas.take(tx, op.project_id, limits, _gigabytes(op))
-    pools.claim(tx, asked.pool, size)
+    pools.claim(tx, asked.pool, asked.volume_id, size)
     volumes.place(tx, asked.volume_id, asked.pool)
     volumes.change(tx, asked.volume_id, size=size)
     op.notes["counted"] = True
 
 
 def discount_bytes(tx: Transaction, op: Operation[ManageParams], rules: Rules) -> None:
-    """The volume has no bytes any more."""
-    if op.notes.pop("counted", False):
+    """The volume has no bytes any more. One that was deleted meanwhile was discounted by that."""
+    if op.notes.pop("counted", False) and volumes.find(tx, op.params.volume_id):
         assert op.project_id is not None
         quotas.give_back(tx, op.project_id, _gigabytes(op))
-        pools.claim(tx, op.params.pool, -op.notes["size"], -1)
+        pools.give_back(tx, op.params.pool, op.params.volume_id)
         volumes.place(tx, op.params.volume_id, None)
         volumes.change(tx, op.params.volume_id, size=0)
 

@@ -151,7 +151,7 @@ UPLOAD = Verb(
     params=UploadParams,
     holds=lambda op: (read(Thing.VOLUME, op.params.volume_id),),
     steps=(
-        Step(write_image, undo=remove_image, at=on_backend, timeout=SECONDS, tries=3),
+        Step(write_image, undo=remove_image, at=on_backend, timeout=SECONDS, tries=3, long=True),
         Step(publish, at=on_backend),
     ),
     failed=explain,

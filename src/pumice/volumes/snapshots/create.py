@@ -131,7 +131,7 @@ CREATE_SNAPSHOT = Verb(
     params=SnapshotParams,
     holds=lambda op: (make(Thing.SNAPSHOT, op.params.snapshot_id), read(Thing.VOLUME, op.params.volume_id)),
     steps=(
-        Step(copy_bytes, undo=delete_copy, at=on_backend, timeout=3600, tries=3),
+        Step(copy_bytes, undo=delete_copy, at=on_backend, timeout=3600, tries=3, long=True),
         Step(publish, at=on_backend),
     ),
     failed=explain,

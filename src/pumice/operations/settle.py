@@ -1,0 +1,40 @@
+"""How an operation ends for whoever waits for it: in one way, whichever way it came to its end.
+
+An operation is *settled* once its owner can see how it ended. It is, exactly once, by its last step or its last
+undo, by its deadline, or, where this version cannot read it, at its deadline without its verb. What is left to
+undo then goes on as *cleaning*, the state of an operation that is settled and still ``undoing``: nobody waits
+for it, so its tries are minutes apart, and share one line of the history.
+"""
+
+from typing import Any
+
+from pumice.model.errors import Unreadable
+from pumice.operations.operation import Operation, Verb
+from pumice.store import operations as log
+from pumice.store.columns import now
+from pumice.store.database import Transaction
+
+
+def settle(tx: Transaction, verb: Verb[Any], op: Operation[Any], error: str | None) -> None:
+    """Say how it ended: well, or with an ``error``. Its parent is woken when the row is written.
+
+    Called again it changes nothing.
+    """
+    if op.settled:
+        return
+    if error is not None:
+        op.error = error
+        verb.failed(tx, op, error)
+    op.settled, op.settled_at = True, now()
+    tx.notify(log.ended_topic(op.id))
+
+
+def why_not_read(error: Exception) -> str:
+    """What to note at an operation that this version cannot go on with."""
+    return str(error) if isinstance(error, Unreadable) else f"A bug met it: {type(error).__name__}: {error}"
+
+
+def why_too_late(op: Operation[Any]) -> str:
+    """What to tell about an operation whose deadline passed."""
+    step = op.steps[op.position] if 0 <= op.position < len(op.steps) else "the last step"
+    return f"It did not end in time: '{step}' at {op.place} was not done by the deadline."

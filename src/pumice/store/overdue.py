@@ -1,0 +1,64 @@
+"""Operations that do not end by themselves: overdue, not understood, or at a place that nobody serves."""
+
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+
+import sqlalchemy as sa
+
+from pumice.store.columns import now
+from pumice.store.database import Transaction
+from pumice.store.operations import UNDER_WAY, Row, queue_topic
+from pumice.store.tables import operations, services
+
+_o = operations.c
+_overdue = sa.and_(
+    _o.state.in_(UNDER_WAY),
+    _o.settled.is_(False),
+    _o.deadline < sa.bindparam("at"),
+    sa.or_(_o.lease_until.is_(None), _o.lease_until < sa.bindparam("at")),
+)
+
+
+def put_aside(tx: Transaction, operation_id: str, attempt: int, why: str) -> None:
+    """Put down an operation that this version cannot go on with, and say why; another version may."""
+    mine = sa.update(operations).where(_o.id == operation_id, _o.attempt == attempt)
+    row = tx.execute(mine.values(owner=None, lease_until=None, unread=why).returning(_o.place)).first()
+    if row is not None:
+        tx.notify(queue_topic(row.place))
+
+
+def ids(tx: Transaction, at: float, aside: Collection[str], most: int) -> Sequence[str]:
+    """Ids of operations past their deadline that nobody holds and nobody was told of, the oldest first."""
+    query = sa.select(_o.id).where(_overdue, _o.id.not_in(list(aside))).order_by(_o.deadline).limit(most)
+    return tx.execute(query, {"at": at}).scalars().all()
+
+
+def unserved(tx: Transaction, kinds: Collection[str], down_seconds: float) -> Sequence[tuple[str, str, str]]:
+    """Operations that wait at a place whose service was not heard from lately: id, kind and place."""
+    c, since = services.c, now() - timedelta(seconds=down_seconds)
+    served = sa.exists().where(
+        c.updated_at >= since,
+        sa.or_(
+            sa.and_(c.binary == "nova-compute", _o.place == sa.literal("compute:") + c.host),
+            sa.and_(
+                c.binary == "cinder-volume",
+                _o.place == sa.literal("volume:") + sa.func.coalesce(c.cluster, c.host),
+            ),
+        ),
+    )
+    query = sa.select(_o.id, _o.kind, _o.place).where(
+        _o.state == "running", _o.kind.in_(list(kinds)), _o.place != "scheduler", _o.owner.is_(None), ~served
+    )
+    return [(row.id, row.kind, row.place) for row in tx.execute(query)]
+
+
+def hasten(tx: Transaction, operation_id: str, deadline: float) -> None:
+    """Let the deadline of an operation that nobody holds have passed."""
+    free = sa.update(operations).where(_o.id == operation_id, _o.owner.is_(None))
+    tx.execute(free.values(deadline=deadline - 1))
+
+
+def get(tx: Transaction, operation_id: str, at: float) -> Row | None:
+    """One of them, if it still is."""
+    query = sa.select(operations).where(_o.id == operation_id, _overdue)
+    return tx.execute(query, {"at": at}).mappings().one_or_none()
