@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from pumice.app import probes
+from pumice.app.operations_log import print_one
+from pumice.app.settings import Compute, Settings
 from pumice.host import bulkhead
 from pumice.host.thread import in_thread, to_the_end
 from pumice.loops.deadlines import Deadlines
@@ -20,7 +23,7 @@ from pumice.operations.endings import Endings
 from pumice.operations.hands import Hands
 from pumice.operations.operation import Operation, Step, Verb, enqueue
 from pumice.operations.runner import Runner
-from pumice.store import hanging
+from pumice.store import hanging, schema
 from pumice.store import operations as log
 from pumice.store.database import Database, Transaction, open_database
 from pumice.store.tables import metadata
@@ -277,3 +280,21 @@ async def test_a_step_is_cut_when_the_holders_own_clock_says_that_its_lease_is_o
     until = (await kitchen.row(op))["lease_until"]
     await asyncio.wait_for(cut.wait(), 5)
     assert time.time() < until - 0.1, "it was cut before anybody else may have it"
+
+
+async def test_what_hangs_is_told_by_the_doctor_and_by_its_operation(
+    kitchen: Kitchen, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    version = f"CREATE TABLE alembic_version AS SELECT '{schema.HEAD}' AS version_num"
+    await kitchen.db.write(lambda tx: tx.connection.exec_driver_sql(version) and None)
+    kitchen.start()
+    op = await kitchen.begin("sick", "egg", replace(FRY, deadline=60))
+    await kitchen.hang(1)
+    settings = Settings(state_dir=tmp_path, backends={}, compute=Compute(driver="none"))
+    finding = await asyncio.to_thread(probes.hanging_calls, settings)
+    assert "'fry' at sick since" in finding.found
+    await asyncio.to_thread(print_one, settings, op, as_json=False)
+    assert "'fry' hangs at sick since" in " ".join(capsys.readouterr().out.split())
+    STOVES.free.set()
+    await kitchen.hang(0)
+    assert (await asyncio.to_thread(probes.hanging_calls, settings)).found == "none"

@@ -51,6 +51,7 @@ async def examine(settings: Settings) -> list[Finding]:
         asyncio.to_thread(probes.database, settings),
         asyncio.to_thread(probes.api_port, settings),
         asyncio.to_thread(probes.state_disk, settings),
+        asyncio.to_thread(probes.hanging_calls, settings),
     ]
     for name, directory in probes.pool_directories(settings).items():
         looks.append(asyncio.to_thread(probes.space, name, directory))

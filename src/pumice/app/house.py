@@ -29,7 +29,7 @@ from pumice.host.thread import in_thread
 from pumice.identity import bootstrap, passwords
 from pumice.identity.tokens import LocalTokens
 from pumice.images.files import ImageFiles
-from pumice.loops import audit, deadlines, expiry, heartbeats, uploads
+from pumice.loops import audit, deadlines, expiry, heartbeats, uploads, waiting
 from pumice.loops import hosts as host_loop
 from pumice.loops.breach import Repair
 from pumice.loops.every import every
@@ -127,6 +127,8 @@ class Whole:
             gone = host_loop.Gone(self.db, self.runner.course.verbs, self.house.rules)
             loops.append(every(deadlines.SECONDS, overdue.look, "deadlines"))
             loops.append(every(host_loop.SECONDS, gone.look, "hosts"))
+            unclaimed = waiting.Waiting(self.db, self.runner.course.verbs, self.house.rules)
+            loops.append(every(waiting.SECONDS, unclaimed.look, "waiting"))
             loops.append(every(expiry.SECONDS, old.sweep, "expiry"))
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(loop) for loop in loops]

@@ -18,7 +18,7 @@ from pumice.model.rules import Rules
 from pumice.operations import retry as again
 from pumice.operations.operation import Verb
 from pumice.operations.retry import Retried
-from pumice.store import clock, names
+from pumice.store import clock, hanging, names
 from pumice.store import operations as log
 from pumice.store.columns import now
 from pumice.store.database import Transaction
@@ -196,9 +196,9 @@ def _lasts(row: log.Row, at: float) -> float:
 
 def print_one(settings: Settings, beginning: str, *, as_json: bool) -> None:
     """Print one operation with its history."""
-    row, lines = asyncio.run(_read(settings, _told, beginning))
+    row, lines, calls = asyncio.run(_read(settings, _told, beginning))
     if as_json:
-        print_json({**row, "lines": [dict(line) for line in lines]})
+        print_json({**row, "lines": [dict(line) for line in lines], "hanging": [dict(call) for call in calls]})
         return
     out = console()
     out.print(
@@ -212,6 +212,10 @@ def print_one(settings: Settings, beginning: str, *, as_json: bool) -> None:
         out.print(f"In hand: {step} at {row['place']}, {row['owner'] or 'nobody'} has it.")
         for part in row["notes"].get(step.removeprefix("wait_for_"), ()) if row["state"] == "waiting" else ():
             out.print(f"Waits for {part}")
+    for call in calls:
+        told = f"'{call['call']}' hangs at {call['place']} since {_moment(call['since'])}"
+        rest = f"until it is back, or its process is restarted, nothing more is done about {call['subject']}"
+        out.print(plain(f"{told}: {rest}.", "red"))
     for told in (row["unread"], row["error"]):
         if told:
             out.print(plain(told, "red"))
@@ -288,10 +292,10 @@ def _retry(
     return operation_id, again.retry(tx, operation_id, verbs, rules)
 
 
-def _told(tx: Transaction, beginning: str) -> tuple[log.Row, Sequence[log.Row]]:
-    """The operation whose id begins so, and its history."""
+def _told(tx: Transaction, beginning: str) -> tuple[log.Row, Sequence[log.Row], Sequence[log.Row]]:
+    """The operation whose id begins so, its history, and its calls that hang."""
     row = _one(tx, beginning)
-    return row, log.lines(tx, row["id"])
+    return row, log.lines(tx, row["id"]), hanging.of_operation(tx, row["id"])
 
 
 def _one(tx: Transaction, beginning: str) -> log.Row:

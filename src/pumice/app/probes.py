@@ -3,12 +3,15 @@
 Nothing is started for good, changed or left behind, and a Pumice that is running is not disturbed.
 """
 
+import asyncio
 import fcntl
 import os
 import shutil
 import socket
 import sys
 import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -24,8 +27,8 @@ from pumice.hypervisor.accelerator import Accelerator
 from pumice.hypervisor.libvirt_connection import load
 from pumice.model.errors import Misconfigured, PumiceError
 from pumice.model.units import GIB, MIB
-from pumice.store import schema
-from pumice.store.database import shown
+from pumice.store import hanging, schema
+from pumice.store.database import open_database, shown
 
 LITTLE_SPACE = 5 * GIB
 
@@ -93,6 +96,28 @@ def database(settings: Settings) -> Finding:
     except PumiceError as error:
         return Finding("database", Verdict.MISSING, str(error), needed=True)
     return _ok("database", f"{path}, {'up to date' if current else 'upgraded at the next start'}")
+
+
+def hanging_calls(settings: Settings) -> Finding:
+    """What hangs outside, as the processes that run have told."""
+    part, url = "calls that hang", settings.database()
+    found: Sequence[hanging.Row] = []
+    with suppress(PumiceError):  # the database is looked at by itself
+        if schema.is_current(url):
+            found = asyncio.run(_hanging(url))
+    if not found:
+        return _ok(part, "none")
+    told = [f"'{it['call']}' at {it['place']} since {it['since']:%Y-%m-%d %H:%M:%S} UTC" for it in found]
+    cure = "see to that disk or daemon; if it stays away, restart the Pumice of that host"
+    return Finding(part, Verdict.DEGRADED, "; ".join(told), "every other place", cure)
+
+
+async def _hanging(url: str) -> Sequence[hanging.Row]:
+    db = open_database(url, "doctor")
+    try:
+        return await db.read(hanging.every)
+    finally:
+        await db.close()
 
 
 def _database_server(url: str) -> Finding:

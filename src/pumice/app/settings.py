@@ -225,7 +225,7 @@ class Scheduler(Section):
 class Operations(Section):
     """The operation log."""
 
-    workers: int = Field(32, ge=1, description="Operations carried at once.")
+    workers: int = Field(32, ge=1, description="Operations carried at once at each place.")
     lease_seconds: float = Field(30.0, gt=0, description="How long a silent worker keeps what it holds.")
     keep_days: float = Field(7.0, ge=0, description="How long ended operations can be looked at.")
     tries: int | None = Field(

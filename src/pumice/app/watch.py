@@ -8,6 +8,7 @@ stops nothing: what watches the work must never keep it from being done.
 import asyncio
 import contextlib
 import socket
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
@@ -68,14 +69,23 @@ async def gauges(whole: Whole) -> "list[Metric]":
     """What can be read off at the moment. The log is asked by those that answer for the whole installation."""
     found = [build_info(whole.roles, whole.settings.host)]
     if whole.roles != {Role.API}:
+        at, hanging = time.monotonic(), dict[tuple[str, ...], float]()
+        for left in whole.hands.bulkheads.left:
+            hanging[left.place,] = max(hanging.get((left.place,), 0.0), at - left.since)
         found += [
+            gauge("pumice_hanging_seconds", "The oldest call that hangs at a place.", ("place",), hanging),
             gauge(
                 "pumice_worker_slots",
-                "Operations this process carries at most.",
+                "Operations this process carries at most at each place.",
                 (),
                 {(): whole.runner.workers},
             ),
-            gauge("pumice_worker_slots_in_use", "Operations in hand.", (), {(): whole.runner.taken}),
+            gauge(
+                "pumice_worker_slots_in_use",
+                "Operations in hand at the fullest place.",
+                (),
+                {(): whole.runner.fullest},
+            ),
         ]
     answers = True
     if whole.roles & {Role.API, Role.SCHEDULER}:

@@ -171,6 +171,11 @@ class Runner:
         """How many operations are in hand."""
         return len(self.leases.held)
 
+    @property
+    def fullest(self) -> int:
+        """How many are in hand at the place that has the most."""
+        return max((len(self.leases.at(place)) for place in self.places), default=0)
+
     def _free(self, place: str) -> int:
         """How many workers of a place have nothing to do; who waits for a turn keeps none busy."""
         return self.workers - sum(it.waiting_since is None for it in self.leases.at(place))

@@ -17,7 +17,7 @@ from pumice.model.errors import LostLease
 from pumice.store import holds
 from pumice.store.columns import now
 from pumice.store.database import Transaction
-from pumice.store.tables import hanging_calls, operation_lines, operations
+from pumice.store.tables import hanging_calls, operation_lines, operations, services
 
 Row = sa.RowMapping
 QUEUE = "queue"
@@ -301,6 +301,27 @@ def wake(tx: Transaction, operation_id: str) -> None:
         .values(state="running", run_at=0.0)
     )
     tx.notify(QUEUE)
+
+
+def untouched(tx: Transaction, down_seconds: float) -> Sequence[Row]:
+    """Operations at a backend whose service is down, that nobody has claimed since they were placed there."""
+    up = sa.exists().where(
+        services.c.binary == "cinder-volume",
+        sa.literal("volume:") + sa.func.coalesce(services.c.cluster, services.c.host) == _o.place,
+        services.c.updated_at >= now() - timedelta(seconds=down_seconds),
+    )
+    done_there = sa.exists().where(operation_lines.c.operation_id == _o.id, operation_lines.c.place == _o.place)
+    placed_by = sa.select(sa.func.max(operation_lines.c.attempt)).where(operation_lines.c.operation_id == _o.id)
+    query = sa.select(operations).where(
+        _o.state == "running",
+        _o.place.startswith("volume:"),
+        _o.owner.is_(None),
+        _o.settled.is_(False),
+        _o.attempt == placed_by.scalar_subquery(),
+        ~done_there,
+        ~up,
+    )
+    return tx.execute(query).mappings().all()
 
 
 def endings(tx: Transaction, ids: Collection[str]) -> dict[str, tuple[bool, str | None]]:

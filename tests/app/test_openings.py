@@ -1,0 +1,96 @@
+"""A place is served as soon as its own driver has started, whatever becomes of the others."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from pumice.app import openings
+from pumice.app.openings import Openings
+from pumice.backends.fake import FakeBackend
+from pumice.backends.targets.fake import FakeTarget
+from pumice.hypervisor.fake import FakeHypervisor
+from pumice.model.errors import Misconfigured
+from pumice.operations.hands import Hands
+from pumice.store.database import Database
+
+
+class Opened:
+    """The places that were opened and that were tried, in the order it happened."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    async def opened(self, place: str) -> None:
+        self.told.append(f"opened {place}")
+
+    def tried(self, place: str) -> None:
+        self.told.append(f"tried {place}")
+
+    async def tells(self, *words: str) -> None:
+        async with asyncio.timeout(5):
+            while not set(words) <= set(self.told):
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def opened() -> Opened:
+    return Opened()
+
+
+@pytest.fixture
+async def running() -> AsyncIterator[list[asyncio.Task[None]]]:
+    tasks: list[asyncio.Task[None]] = []
+    yield tasks
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def hands(one: FakeBackend, two: FakeBackend, machines: FakeHypervisor) -> Hands:
+    return Hands(
+        cast(Database, SimpleNamespace()),
+        image_path=Path,
+        backends={"here@one": one, "here@two": two},
+        targets=dict.fromkeys(("here@one", "here@two"), FakeTarget()),
+        hypervisors={"here": machines},
+    )
+
+
+async def test_nobody_waits_for_the_slowest_driver(opened: Opened, running: list[Any], tmp_path: Path) -> None:
+    slow = FakeHypervisor(tmp_path, host="here")
+    slow.delay = 60
+    places = Openings(hands(FakeBackend(("a",)), FakeBackend(("b",), delay=60), slow))
+    assert places.places == {"volume:here@one", "volume:here@two", "compute:here"}
+    running.append(asyncio.create_task(places.run(opened.opened, opened.tried)))
+    await opened.tells("opened volume:here@one")
+    assert all(word.endswith(" volume:here@one") for word in opened.told)
+
+
+async def test_a_driver_that_cannot_start_is_tried_again(
+    opened: Opened, running: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openings, "FIRST_WAIT_SECONDS", 0.05)
+    one = FakeBackend(("a",))
+    one.fail_next["start"] = Misconfigured("The disk is not mounted.")
+    places = Openings(hands(one, FakeBackend(("b",)), FakeHypervisor(tmp_path, host="here")))
+    running.append(asyncio.create_task(places.run(opened.opened, opened.tried)))
+    await opened.tells("opened volume:here@one", "opened volume:here@two", "opened compute:here")
+    told = [word for word in opened.told if word.endswith("@one")]
+    assert told[:2] == ["tried volume:here@one", "opened volume:here@one"]
+    await asyncio.wait_for(places.all_tried(), 1)
+
+
+async def test_a_driver_that_hangs_is_left_behind_and_tried_again(
+    opened: Opened, running: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openings, "START_SECONDS", 0.05)
+    one = FakeBackend(("a",), delay=60)
+    places = Openings(hands(one, FakeBackend(("b",)), FakeHypervisor(tmp_path, host="here")))
+    running.append(asyncio.create_task(places.run(opened.opened, opened.tried)))
+    await opened.tells("tried volume:here@one", "opened volume:here@two")
+    one.delay = 0
+    await opened.tells("opened volume:here@one")

@@ -1,0 +1,75 @@
+"""What was placed at a host that died before it began is made elsewhere."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+from fake_world import HOST, TENANT, FakeWorld, fake_world
+
+from pumice.app.verbs import VERBS
+from pumice.loops.heartbeats import VOLUME
+from pumice.loops.waiting import Waiting
+from pumice.model.rules import Patience
+from pumice.operations.harness import quiet
+from pumice.operations.operation import from_row
+from pumice.operations.places import SCHEDULER, volume_host
+from pumice.operations.runner import Runner
+from pumice.store import operations as log
+from pumice.store import services, volumes
+from pumice.store.database import Transaction
+from pumice.volumes import create
+
+ONE, TWO = f"{HOST}@one", f"{HOST}@two"
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[FakeWorld]:
+    async with fake_world() as world:
+        yield world
+
+
+def runner(world: FakeWorld, boot: str, *places: str) -> Runner:
+    rules = replace(world.rules, patience=Patience(first=0.001))
+    return Runner(world.db, VERBS, world.hands, host=HOST, boot=boot, places=places, rules=rules)
+
+
+async def placed(world: FakeWorld) -> tuple[str, str]:
+    """A create for which a pool was chosen, and nothing else; the operation and the backend."""
+    asked = create.Wanted(size=1)
+    volume = await world.db.write(create.accept, TENANT, asked, world.rules)
+    course = runner(world, "scheduler", SCHEDULER).course
+    claimed = log.Asked([SCHEDULER], course.owner)
+    [row], _ = await world.db.write(log.claim, claimed, 1e12, 30.0, 1)
+    op = await world.db.write(course.advance, from_row(create.CREATE, row), None)
+    assert op.steps[op.position] == "make_bytes"
+    return volume.id, op.place.removeprefix("volume:")
+
+
+async def test_a_create_at_a_host_that_died_before_it_began_is_made_elsewhere(world: FakeWorld) -> None:
+    volume, dead = await placed(world)
+    other = TWO if dead == ONE else ONE
+    verbs = {verb.kind: verb for verb in VERBS}
+    waiting = Waiting(world.db, verbs, world.rules)
+    assert await waiting.look() == 0, "its service is up"
+    await world.db.write(services.silence, [(VOLUME, dead)])
+    assert await waiting.look() == 1
+    worker = asyncio.create_task(runner(world, "others", SCHEDULER, volume_host(other)).run())
+    await quiet(world)
+    worker.cancel()
+    await asyncio.wait([worker])
+    made = await world.db.read(volumes.find, volume)
+    assert made is not None
+    assert (made.status, (made.pool or "").partition("#")[0]) == ("available", other)
+
+
+async def test_what_somebody_began_is_not_taken_back(world: FakeWorld) -> None:
+    _, dead = await placed(world)
+    await world.db.write(services.silence, [(VOLUME, dead)])
+
+    def begin_and_die(tx: Transaction) -> None:
+        [row], _ = log.claim(tx, log.Asked([volume_host(dead)], "dead:1"), 1e12, 30.0, 1)
+        log.release(tx, row["id"], row["attempt"], 0.0)
+
+    await world.db.write(begin_and_die)
+    assert await Waiting(world.db, {verb.kind: verb for verb in VERBS}, world.rules).look() == 0
