@@ -212,7 +212,7 @@ async def _build(settings: Settings, roles: frozenset[Role], db: Database, meter
         await db.read(hosts.refuse_forgotten, settings.host)
     rules = settings.rules()
     first = await _furnish(db, settings, rules) if Role.API in roles else {}
-    images = ImageFiles(settings.state_dir.absolute() / "images")
+    images = ImageFiles(settings.state_dir.absolute() / "images", quota=settings.images.quota())
     driven = drivers.build(settings, db, images, roles)
     hands = driven.hands
     passwords.most_waiting = settings.identity.most_logins

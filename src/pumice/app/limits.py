@@ -4,6 +4,8 @@ from ipaddress import ip_address, ip_network
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from pumice.model.image import ImageQuota
+
 
 class Http(BaseModel):
     """How much of a connection, a request's head and time a client may take."""
@@ -47,3 +49,18 @@ class Http(BaseModel):
         except ValueError:
             return False
         return any(peer in ip_network(one) for one in self.trusted_proxies)
+
+
+class Images(BaseModel):
+    """How much of the image store a project may have: the settings of ``[images]``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    project_count: int = Field(1000, ge=-1, description="Images of one project; -1 is no limit.")
+    project_gigabytes: int = Field(1000, ge=-1, description="GiB of one project's images; -1 is no limit.")
+
+    def quota(self) -> ImageQuota:
+        """In images and bytes."""
+        return ImageQuota(
+            self.project_count, self.project_gigabytes * 1024**3 if self.project_gigabytes >= 0 else -1
+        )

@@ -24,7 +24,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from pumice.app.limits import Http
+from pumice.app.limits import Http, Images
 from pumice.app.settings_names import wrong_name, wrong_resources, wrong_variables
 from pumice.model.errors import Misconfigured
 from pumice.model.rules import TYPED, Patience, Rules
@@ -330,6 +330,7 @@ class Settings(BaseSettings):
     repair: Repair = Field(default_factory=Repair)
     metrics: Metrics = Field(default_factory=Metrics)
     http: Http = Field(default_factory=Http)
+    images: Images = Field(default_factory=Images)
     _read_from: tuple[dict[str, Any], Path | None] = PrivateAttr(default=({}, None))
     """The flags, and the file that was there."""
 

@@ -24,6 +24,7 @@ from pumice.host.thread import in_thread
 from pumice.images.lock import ImageLock, sync
 from pumice.model.errors import Conflict, Invalid, Misconfigured, NotFound, TooLarge, Trouble
 from pumice.model.ids import ImageId, is_canonical
+from pumice.model.image import UNLIMITED, ImageQuota
 from pumice.model.units import GIB, MIB
 
 MOST_BYTES = 1024 * GIB
@@ -54,8 +55,15 @@ class ImageFiles:
     """
 
     def __init__(
-        self, directory: Path, *, most_bytes: int = MOST_BYTES, stall_seconds: float = STALL_SECONDS
+        self,
+        directory: Path,
+        *,
+        most_bytes: int = MOST_BYTES,
+        stall_seconds: float = STALL_SECONDS,
+        quota: ImageQuota = UNLIMITED,
     ) -> None:
+        self.quota = quota
+        """Of each project."""
         self.directory = directory.absolute()
         self.most_bytes = most_bytes
         self.stall_seconds = stall_seconds
@@ -88,19 +96,21 @@ class ImageFiles:
         with _explained():
             await in_thread(lock.end)
 
-    async def save(self, image_id: ImageId, stream: AsyncIterator[bytes], size: int | None = None) -> Saved:
+    async def save(
+        self, image_id: ImageId, stream: AsyncIterator[bytes], size: int | None = None, room: int | None = None
+    ) -> Saved:
         """Write the stream's bytes, synced to disk, under a temporary name.
 
-        ``size`` is what the client announced, in bytes. Raises ``TooLarge`` (over the limit, or the disk is
-        full), ``Invalid`` (the client stalls, or sends another number of bytes than it announced) or
-        ``Trouble``; then nothing is left.
+        ``size`` is what the client announced, ``room`` what its project has left, in bytes. Raises ``TooLarge``
+        (over a limit, or the disk is full), ``Invalid`` (the client stalls, or sends another number of bytes
+        than it announced) or ``Trouble``; then nothing is left.
         """
-        self._refuse_more_than_kept(size or 0)
+        self._refuse_more_than_kept(size or 0, room)
         path = self._part(image_id)
         with _explained():
             writer = await in_thread(_Writer, path)
             try:
-                await self._fill(writer, stream)
+                await self._fill(writer, stream, room)
                 if size is not None and size != writer.size:
                     raise Invalid(f"{size} bytes were announced, but {writer.size} arrived.")
                 await in_thread(writer.sync)
@@ -165,17 +175,19 @@ class ImageFiles:
         with _explained():
             return await in_thread(os.listdir, self.directory)
 
-    def _refuse_more_than_kept(self, size: int) -> None:
+    def _refuse_more_than_kept(self, size: int, room: int | None) -> None:
+        if room is not None and size > room:
+            raise TooLarge(f"The incoming image is too large: the project's images may grow by {room} bytes.")
         if size > self.most_bytes:
             raise TooLarge(f"The incoming image is too large: at most {self.most_bytes} bytes are kept.")
 
-    async def _fill(self, writer: "_Writer", stream: AsyncIterator[bytes]) -> None:
+    async def _fill(self, writer: "_Writer", stream: AsyncIterator[bytes], room: int | None) -> None:
         pieces: list[bytes] = []
         gathered = 0
         while (piece := await self._next(stream)) is not None:
             pieces.append(piece)
             gathered += len(piece)
-            self._refuse_more_than_kept(writer.size + gathered)
+            self._refuse_more_than_kept(writer.size + gathered, room)
             if gathered >= _PIECE:
                 await in_thread(writer.write, pieces)
                 pieces, gathered = [], 0

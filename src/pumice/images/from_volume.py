@@ -37,7 +37,7 @@ async def keep(db: Database, files: ImageFiles, image_id: str, fill: Callable[[P
             found = await in_thread(kept_image, made.path, image.disk_format)
             await files.publish(image_id)
             content = ImageContent(made.size, found.virtual_size, made.md5, made.sha512)
-            await db.write(images.finish_saving, image_id, content)
+            await db.write(images.finish_saving, image, content, files.quota)
     except Conflict as error:
         raise Trouble(str(error)) from None
 

@@ -29,16 +29,17 @@ async def upload(
 
     ``size`` is what the client announced, in bytes. Raises ``Invalid`` (the image lacks a format, or the client
     did not do as it announced), ``InvalidState`` or ``Conflict`` (another upload was first), ``ImageRefused``,
-    ``TooLarge``, or ``NotFound`` when the image is deleted meanwhile.
+    ``TooLarge``, ``OverQuota``, or ``NotFound`` when the image is deleted meanwhile.
     """
     async with alone(db, files, image_id):
         image = await db.write(images.begin_saving, image_id)
         _require_formats(image)
-        saved = await files.save(image_id, stream, size)
+        room = await db.read(images.room, image.owner, files.quota)
+        saved = await files.save(image_id, stream, size, room)
         found = await in_thread(inspect_image, saved.path, image.disk_format)
         await files.publish(image_id)
         content = ImageContent(saved.size, found.virtual_size, saved.md5, saved.sha512)
-        await db.write(images.finish_saving, image_id, content)
+        await db.write(images.finish_saving, image, content, files.quota)
 
 
 def _require_formats(image: Image) -> None:

@@ -27,6 +27,18 @@ class MemberStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class ImageQuota:
+    """What a project's images may be together; -1 is no limit."""
+
+    count: int = -1
+    size: int = -1
+    """bytes"""
+
+
+UNLIMITED = ImageQuota()
+
+
+@dataclass(frozen=True, slots=True)
 class Image:
     """A row of ``images``. Sizes are bytes, except ``min_disk`` (GiB) and ``min_ram`` (MiB)."""
 

@@ -18,9 +18,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pumice.model.errors import Conflict, Forbidden, InvalidState, NotFound
+from pumice.model.errors import Conflict, Forbidden, InvalidState, NotFound, OverQuota
 from pumice.model.ids import ImageId
-from pumice.model.image import Image, ImageContent, ImageMember, MemberStatus, Visibility
+from pumice.model.image import UNLIMITED, Image, ImageContent, ImageMember, ImageQuota, MemberStatus, Visibility
 from pumice.model.scope import Scope
 from pumice.model.states import ImageStatus
 from pumice.store.columns import now
@@ -114,12 +114,27 @@ def _visible(who: Scope, member_status: str = "all") -> Condition:
 # --- writing -------------------------------------------------------------------------------------------------
 
 
-def insert(tx: Transaction, image: Image) -> None:
-    """Add an image. Raises ``Conflict`` if its id, which a client may choose, is taken."""
+def room(tx: Transaction, project_id: str, quota: ImageQuota) -> int | None:
+    """The bytes that a project's images may grow by, None for any number. Raises ``OverQuota`` beyond.
+
+    Asked in the transaction that adds to them, it is also the judge of what was added.
+    """
+    query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(_i.size), 0)).where(_i.owner == project_id)
+    count, size = map(int, tx.execute(query).one())
+    if 0 <= quota.count < count:
+        raise OverQuota(f"The project has {count - 1} images, and may have {quota.count}: delete some first.")
+    if 0 <= quota.size < size:
+        raise OverQuota(f"The project's images would have {size} bytes, and may have {quota.size}.")
+    return quota.size - size if quota.size >= 0 else None
+
+
+def insert(tx: Transaction, image: Image, quota: ImageQuota = UNLIMITED) -> None:
+    """Add an image. Raises ``OverQuota``, or ``Conflict`` if its id, which a client may choose, is taken."""
     try:
         tx.execute(_insert, asdict(image))
     except sa.exc.IntegrityError:
         raise Conflict(f"Image ID {image.id} already exists!") from None
+    room(tx, image.owner, quota)
 
 
 def change(tx: Transaction, image_id: str, changes: Mapping[str, Any]) -> None:
@@ -157,10 +172,12 @@ def begin_saving(tx: Transaction, image_id: str) -> Image:
     return image
 
 
-def finish_saving(tx: Transaction, image_id: str, content: ImageContent) -> None:
-    """The bytes are there. Raises ``NotFound`` when the image was deleted meanwhile."""
+def finish_saving(tx: Transaction, image: Image, content: ImageContent, quota: ImageQuota) -> None:
+    """The bytes are there. Raises ``OverQuota``, or ``NotFound`` when the image was deleted meanwhile."""
+    image_id = image.id
     if not _move(tx, image_id, ImageStatus.SAVING, ImageStatus.ACTIVE, os_hash_algo=HASH, **asdict(content)):
         raise NotFound("Image", image_id)
+    room(tx, image.owner, quota)
 
 
 def requeue(tx: Transaction, image_id: str) -> None:

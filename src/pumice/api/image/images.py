@@ -51,7 +51,7 @@ class Images:
         image = _new_image(call.who, check(NewImage, body))
         call.policy.require("add_image", call.who, image.owner)
         require_visibility(call.policy, call.who, image.owner, image.visibility)
-        await call.house.db.write(images.insert, image)
+        await call.house.db.write(images.insert, image, self._files.quota)
         location = f"{call.base_url}{call.path.rstrip('/')}/{image.id}"
         return Reply(image_view(image), 201, {"Location": location})
 
