@@ -5,6 +5,7 @@ gets in reads the volume's bytes, who does not gets nothing.
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import os
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from target_rigs import CLAIMS, HOST_A, HOST_B, KINDS, FakeRig, Rig, a_grant, qemu_io
 
 from pumice.backends.targets.contract import Grant, Target
-from pumice.model.errors import Trouble
+from pumice.model.errors import Invalid, Trouble
 from pumice.model.ids import VolumeId, new_id
 from pumice.model.units import MIB
 
@@ -224,6 +225,26 @@ async def test_a_grant_for_reading_cannot_write(
     code, output = await qemu_io(portal, pretender, "write -P 7 0 512")
     assert code != 0, output
     assert device.read_bytes().startswith(b"volume's own bytes")
+
+
+@pytest.mark.rule("read_only_all")
+async def test_where_all_only_read_nobody_writes_and_a_writer_never_takes_that_away(
+    rig: Rig, target: Target, volume: VolumeId, device: Path
+) -> None:
+    reader, writer = dataclasses.replace(a_grant(HOST_A), read_only=True), a_grant(HOST_B)
+    portal = await target.grant(volume, device, reader)
+    pretender = dataclasses.replace(reader, read_only=False)
+    with contextlib.suppress(Invalid):
+        await target.grant(volume, device, writer)
+    code, output = await qemu_io(portal, pretender, "write -P 7 0 512")
+    assert code != 0, output
+    assert device.read_bytes().startswith(b"volume's own bytes")
+    assert await rig.admits(portal, reader)
+    await target.resize(volume, device)
+    code, output = await qemu_io(portal, pretender, "write -P 7 0 512")
+    assert code != 0, output
+    await target.remove(volume)
+    assert await rig.leftovers() == []
 
 
 @pytest.mark.rule("errors")

@@ -96,7 +96,8 @@ class TgtTarget:
     async def grant(self, volume: VolumeId, device: Path, grant: Grant) -> Portal:
         """See the contract.
 
-        ``read_only`` is the host's to keep: tgtd can make a disk read-only for all, or for nobody.
+        tgtd can make a disk read-only for all, or for nobody: the first grant of a volume decides, and another
+        is ``Invalid``.
         """
         if any(mark in word for word in (grant.username, grant.initiator) for mark in "|, \n"):
             raise Invalid("The names of an account and of an initiator hold no '|', comma or space.")
@@ -132,8 +133,14 @@ class TgtTarget:
     def _grant(self, volume: VolumeId, device: Path, grant: Grant) -> None:
         note = Note(volume, grant.username, grant.initiator)
         target = self._opened(volume)
-        self._put_in(target, volume, device)
-        for earlier in self._notes(volume):
+        notes = self._notes(volume)
+        if target.device and target.read_only != grant.read_only and any(it.user != note.user for it in notes):
+            raise Invalid(
+                "The target tgt makes a volume read-only for all of its attachments or for none: attach it as "
+                "it is attached already, or detach it there first."
+            )
+        self._put_in(target, volume, device, read_only=grant.read_only)
+        for earlier in notes:
             if earlier.user == note.user:
                 self._shut_out(volume, earlier)
                 self._tgtd.delete_account(earlier.account)
@@ -166,7 +173,7 @@ class TgtTarget:
     def _resize(self, volume: VolumeId, device: Path) -> None:
         if target := self._find(volume):
             self._tgtd.delete_logical_unit(target.tid)
-            self._describe(target.tid, volume, device)
+            self._describe(target.tid, volume, device, read_only=target.read_only)
 
     def _exports(self) -> dict[VolumeId, frozenset[str]]:
         users: dict[str, dict[str, str]] = {}
@@ -201,16 +208,17 @@ class TgtTarget:
                     raise
         raise Trouble("tgtd has no number left for a target; others keep taking them.")
 
-    def _put_in(self, target: Listed, volume: VolumeId, device: Path) -> None:
+    def _put_in(self, target: Listed, volume: VolumeId, device: Path, *, read_only: bool) -> None:
         """See to it that logical unit 1 is this device, described to its end."""
-        if target.device == str(device) and target.scsi_id == _scsi_id(volume) and target.thin:
+        described = target.scsi_id == _scsi_id(volume) and target.thin and target.read_only == read_only
+        if target.device == str(device) and described:
             return
         self._tgtd.delete_logical_unit(target.tid)
-        self._describe(target.tid, volume, device)
+        self._describe(target.tid, volume, device, read_only=read_only)
 
-    def _describe(self, tid: int, volume: VolumeId, device: Path) -> None:
+    def _describe(self, tid: int, volume: VolumeId, device: Path, *, read_only: bool) -> None:
         self._tgtd.add_logical_unit(tid, device)
-        self._tgtd.describe_logical_unit(tid, _scsi_id(volume))
+        self._tgtd.describe_logical_unit(tid, _scsi_id(volume), read_only=read_only)
 
     def _shut_out(self, volume: VolumeId, note: Note) -> None:
         """Take a grant's account away, and its initiator's rule if no other grant here needs it."""

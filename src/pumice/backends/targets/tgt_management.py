@@ -100,6 +100,7 @@ class Listed:
     """Path behind logical unit 1; None when there is no such unit."""
     scsi_id: str | None
     thin: bool
+    read_only: bool
     accounts: tuple[str, ...]
     initiators: tuple[str, ...]
     """The names that may log in."""
@@ -185,9 +186,9 @@ class Management:
         text = _words(path=str(device))
         self.ask(f"export {device}", _Mode.LOGICAL_UNIT, _Op.NEW, text, tid=tid, lun=1)
 
-    def describe_logical_unit(self, tid: int, scsi_id: str) -> None:
-        """Let guests discard blocks, and give the disk an identity that no other disk has."""
-        text = f"targetOps thin_provisioning=1,scsi_id={scsi_id},scsi_sn={scsi_id},"
+    def describe_logical_unit(self, tid: int, scsi_id: str, *, read_only: bool) -> None:
+        """Let guests discard blocks, give the disk an identity of its own, and say whether it is read-only."""
+        text = f"targetOps thin_provisioning=1,scsi_id={scsi_id},scsi_sn={scsi_id},readonly={int(read_only)},"
         self.ask("describe a disk", _Mode.LOGICAL_UNIT, _Op.UPDATE, text, tid=tid, lun=1)
 
     def delete_logical_unit(self, tid: int) -> None:
@@ -343,6 +344,7 @@ def _read_target(block: str) -> Listed:
         device=facts.get("Backing store path"),
         scsi_id=facts.get("SCSI ID"),
         thin=facts.get("Thin-provisioning") == "Yes",
+        read_only=facts.get("Readonly") == "Yes",
         accounts=tuple(line.strip() for line in accounts.splitlines()),
         initiators=tuple(line.strip() for line in initiators.splitlines()),
         connections=tuple(
