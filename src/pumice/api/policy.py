@@ -40,11 +40,21 @@ class Policy:
             self._enforcer.load_rules()
         else:  # without a file nothing is loaded, not even the defaults
             self._enforcer.set_rules(policy.Rules.from_dict(dict(defaults)), use_conf=False)
-        self._remembered: dict[tuple[str, Scope, str | None, str | None], bool] = {}
+        self._remembered: dict[tuple[str, Scope, str | None, str | None, str | None], bool] = {}
 
-    def allows(self, rule: str, who: Scope, project_id: str | None = None, user_id: str | None = None) -> bool:
-        """Whether ``who`` may do what ``rule`` guards to something of a project or user (by default own)."""
-        key = rule, who, project_id, user_id
+    def allows(
+        self,
+        rule: str,
+        who: Scope,
+        project_id: str | None = None,
+        user_id: str | None = None,
+        domain_id: str | None = None,
+    ) -> bool:
+        """Whether ``who`` may do what ``rule`` guards to something of a project or user (by default own).
+
+        Something of no known domain matches no rule that speaks of domains.
+        """
+        key = rule, who, project_id, user_id, domain_id
         if (known := self._remembered.get(key)) is not None:
             return known
         owner = who.project_id if project_id is None else project_id
@@ -53,6 +63,7 @@ class Policy:
             "user_id": who.user_id,
             "project_id": who.project_id,
             "domain_id": who.domain_id,
+            "project_domain_id": who.project_domain_id,
             "system_scope": "all" if who.system else None,
             "service_roles": sorted(who.service_roles),
             "is_admin": who.is_admin,
@@ -60,13 +71,22 @@ class Policy:
         target = {"user_id": user_id or who.user_id}
         if owner is not None:  # else no project matches, not even that of a token without one
             target |= {"project_id": owner, "tenant_id": owner}
+        if domain_id is not None:
+            target["domain_id"] = domain_id
         allowed = bool(self._enforcer.enforce(rule, target, credentials))
         if len(self._remembered) >= MOST_REMEMBERED:
             self._remembered.clear()
         self._remembered[key] = allowed
         return allowed
 
-    def require(self, rule: str, who: Scope, project_id: str | None = None, user_id: str | None = None) -> None:
+    def require(
+        self,
+        rule: str,
+        who: Scope,
+        project_id: str | None = None,
+        user_id: str | None = None,
+        domain_id: str | None = None,
+    ) -> None:
         """Raises ``Forbidden`` unless ``allows``."""
-        if not self.allows(rule, who, project_id, user_id):
+        if not self.allows(rule, who, project_id, user_id, domain_id):
             raise Forbidden(f"Policy doesn't allow {rule} to be performed.")

@@ -22,7 +22,7 @@ from pumice.api.house import House
 from pumice.api.microversions import Versions
 from pumice.api.policy import Policy
 from pumice.api.routing import Route, Table, choose
-from pumice.model.errors import Invalid, PumiceError, Trouble, Unauthenticated
+from pumice.model.errors import Forbidden, Invalid, PumiceError, Trouble, Unauthenticated
 from pumice.model.ids import UserId
 from pumice.model.scope import Scope
 
@@ -62,6 +62,7 @@ class Service:
         ignores_last_slash: bool = False,
         media_types: Collection[str] = (),
         absent: Mapping[str, str] | None = None,
+        domain_of: Callable[[Call], Awaitable[str | None]] | None = None,
     ) -> None:
         self.house = house
         self.prefix = prefix
@@ -79,6 +80,9 @@ class Service:
         self.media_types = media_types
         self.absent = absent or {}
         """What the incumbent has and this service does not: a sentence by a word of its path or its action."""
+        self.domain_of = domain_of
+        """For a service whose rules speak of domains: whose domain a request is about. The others are all about
+        projects, and refuse a token of no project, be its bearer admin of a domain or of the system."""
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -161,7 +165,12 @@ class Service:
             if project_id is not None and project_id != call.who.project_id:
                 raise Invalid("Malformed request url: the project in it is not the token's.")
             about = call.args  # a user or project named in the path is the one the rule is asked about
-            self.policy.require(route.policy, call.who, about.get("project_id"), about.get("user_id"))
+            if self.domain_of is None and call.who.project_id is None:
+                raise Forbidden("This needs a token that is scoped to a project.")
+            domain_id = await self.domain_of(call) if self.domain_of else None
+            self.policy.require(
+                route.policy, call.who, about.get("project_id"), about.get("user_id"), domain_id
+            )
             if route.makes and (why := self.house.refuses_new()):
                 raise Trouble(why)
         return await route.handler(call)

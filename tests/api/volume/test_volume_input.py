@@ -82,10 +82,19 @@ async def test_json_that_is_none_is_refused(cloud: Cloud) -> None:
         assert "badRequest" in reply.json()
 
 
-async def test_a_token_without_a_project_cannot_create(cloud: Cloud) -> None:
-    assert (await cloud.call("POST", "/volumes", {"volume": {"size": 1}}, who="unscoped")).status_code == 403
-    assert (await cloud.call("GET", "/limits", who="unscoped")).status_code == 403
-    assert (await cloud.call("GET", "/volumes", who="unscoped")).json() == {"volumes": []}
+@pytest.mark.parametrize("who", ["unscoped", "domain admin", "system admin"])
+async def test_a_token_without_a_project_is_good_for_nothing_here(cloud: Cloud, who: str) -> None:
+    volume = (await cloud.call("POST", "/volumes", {"volume": {"size": 1}})).json()["volume"]["id"]
+    for method, path, body in (
+        ("POST", "/volumes", {"volume": {"size": 1}}),
+        ("GET", "/limits", None),
+        ("GET", "/volumes?all_tenants=1", None),
+        ("GET", f"/volumes/{volume}", None),
+        ("DELETE", f"/volumes/{volume}", None),
+        ("POST", "/types", {"volume_type": {"name": "new"}}),
+        ("GET", "/os-services", None),
+    ):
+        assert (await cloud.call(method, path, body, who=who)).status_code == 403, (method, path)
 
 
 @ON_SQLITE

@@ -83,6 +83,8 @@ SCOPES = {
     "both": replace(scope("member"), roles=frozenset({"member", "service"})),
     "nobody": scope("nothing"),
     "unscoped": scope("admin", None),
+    "domain admin": replace(scope("admin", None), domain_id="default"),
+    "system admin": replace(scope("admin", None), system=True),
 }
 
 

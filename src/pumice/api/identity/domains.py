@@ -3,7 +3,8 @@
 from typing import Annotated, Any
 
 from pumice.api.call import Call, Reply
-from pumice.api.identity.lists import Kept, Name, collection, link, must_stay, wanted
+from pumice.api.identity.lists import Kept, ShortName, collection, link, must_stay, wanted
+from pumice.api.identity.reach import within_reach
 from pumice.api.routing import Route
 from pumice.identity import projects
 from pumice.model.ids import new_id
@@ -13,7 +14,7 @@ from pumice.store.domains import Row
 class Create(Kept):
     """What a new domain may have; other keys are kept."""
 
-    name: Annotated[str, Name]
+    name: Annotated[str, ShortName]
     description: str | None = None
     enabled: bool = True
 
@@ -21,20 +22,21 @@ class Create(Kept):
 class Update(Kept):
     """What of a domain may change; other keys are kept."""
 
-    name: Annotated[str, Name] = ""
+    name: Annotated[str, ShortName] = ""
     description: str | None = None
     enabled: bool = True
 
 
 async def list_(call: Call) -> Reply:
     """``GET /domains``."""
-    rows = await call.house.db.read(projects.matching_domains, wanted(call, ("name", "enabled")))
+    filters = within_reach(call, wanted(call, ("name", "enabled")), "id")
+    rows = await call.house.db.read(projects.matching_domains, filters) if filters is not None else ()
     return collection(call, "domains", [view(call, row) for row in rows])
 
 
 async def show(call: Call) -> Reply:
-    """``GET /domains/{id}``."""
-    return Reply({"domain": view(call, await call.house.db.read(projects.show_domain, call.args["id"]))})
+    """``GET /domains/{domain_id}``."""
+    return Reply({"domain": view(call, await call.house.db.read(projects.show_domain, call.args["domain_id"]))})
 
 
 async def create(call: Call) -> Reply:
@@ -51,19 +53,19 @@ async def create(call: Call) -> Reply:
 
 
 async def update(call: Call) -> Reply:
-    """``PATCH /domains/{id}``."""
+    """``PATCH /domains/{domain_id}``."""
     body = await call.parse(Update, "domain")
     values, extra = body.given(), body.extra()
-    must_stay("a domain", "id", call.args["id"], extra)
+    must_stay("a domain", "id", call.args["domain_id"], extra)
     if "description" in values:
         values["description"] = values["description"] or ""
-    row = await call.house.db.write(projects.change_domain, call.args["id"], values, extra)
+    row = await call.house.db.write(projects.change_domain, call.args["domain_id"], values, extra)
     return Reply({"domain": view(call, row)})
 
 
 async def delete(call: Call) -> Reply:
-    """``DELETE /domains/{id}``."""
-    await call.house.db.write(projects.remove_domain, call.args["id"])
+    """``DELETE /domains/{domain_id}``."""
+    await call.house.db.write(projects.remove_domain, call.args["domain_id"])
     return Reply(status=204)
 
 
@@ -84,7 +86,7 @@ def view(call: Call, row: Row) -> dict[str, Any]:
 ROUTES = (
     Route("GET", "/domains", list_, "identity:list_domains"),
     Route("POST", "/domains", create, "identity:create_domain"),
-    Route("GET", "/domains/{id}", show, "identity:get_domain"),
-    Route("PATCH", "/domains/{id}", update, "identity:update_domain"),
-    Route("DELETE", "/domains/{id}", delete, "identity:delete_domain"),
+    Route("GET", "/domains/{domain_id}", show, "identity:get_domain"),
+    Route("PATCH", "/domains/{domain_id}", update, "identity:update_domain"),
+    Route("DELETE", "/domains/{domain_id}", delete, "identity:delete_domain"),
 )

@@ -6,11 +6,15 @@ from typing import Any
 from pumice.api.call import Call, Reply
 from pumice.api.identity import roles
 from pumice.api.identity.lists import collection, is_true, link, whole
+from pumice.api.identity.reach import confined_to
 from pumice.api.routing import Route
 from pumice.identity import grants
 from pumice.identity.grants import Assignment
-from pumice.model.errors import Invalid
+from pumice.model.errors import Forbidden, Invalid
 from pumice.store.roles import SYSTEM, Target
+
+MANAGED = ("manager", "member", "reader")
+"""The roles that a domain's manager hands out (Keystone's ``domain_managed_target_role``)."""
 
 _FILTERS = {"user.id": "user_id", "role.id": "role_id"}
 
@@ -38,14 +42,24 @@ async def check(call: Call) -> Reply:
 
 async def give(call: Call) -> Reply:
     """``PUT …/users/{user_id}/roles/{role_id}``."""
+    await _refuse_what_managers_may_not_give(call)
     await call.house.db.write(grants.give, call.args["user_id"], call.args["role_id"], _target(call))
     return Reply(status=204)
 
 
 async def take(call: Call) -> Reply:
     """``DELETE …/users/{user_id}/roles/{role_id}``."""
+    await _refuse_what_managers_may_not_give(call)
     await call.house.db.write(grants.take, call.args["user_id"], call.args["role_id"], _target(call))
     return Reply(status=204)
+
+
+async def _refuse_what_managers_may_not_give(call: Call) -> None:
+    if call.who.is_admin or "manager" not in call.who.roles:
+        return
+    role = await call.house.db.read(grants.show, call.args["role_id"])
+    if role["name"] not in MANAGED:
+        raise Forbidden(f"A manager gives and takes the roles {', '.join(MANAGED)}, not '{role['name']}'.")
 
 
 async def list_assignments(call: Call) -> Reply:
@@ -61,6 +75,8 @@ async def list_assignments(call: Call) -> Reply:
     if query.get("group.id") or query.get("scope.OS-INHERIT:inherited_to"):
         return whole(call, "role_assignments", [])
     found = await call.house.db.read(grants.assignments, wanted, effective=is_true(call, "effective"))
+    if (mine := confined_to(call.who)) is not None:
+        found = [one for one in found if mine in (one.row["project_domain_id"], one.row["target_id"])]
     names = is_true(call, "include_names")
     return whole(call, "role_assignments", [_view(call, one, names=names) for one in found])
 

@@ -28,6 +28,8 @@ class Kept(BaseModel):
 
 
 Name = Field(min_length=1, max_length=255, pattern=r"\S")
+ShortName = Field(min_length=1, max_length=64, pattern=r"\S")
+"""Of a project or a domain (Keystone's ``resource.schema``)."""
 
 
 def must_stay(kind: str, column: str, now: str, given: Mapping[str, Any]) -> None:

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from pumice.api.call import Call, Reply
-from pumice.api.identity.lists import Kept, Name, collection, is_true, link, must_stay, wanted
+from pumice.api.identity.lists import Kept, ShortName, collection, is_true, link, must_stay, wanted
+from pumice.api.identity.reach import within_reach
 from pumice.api.routing import Route
 from pumice.identity import projects
 from pumice.model.errors import Invalid, NotFound
@@ -21,7 +22,7 @@ Tags = Annotated[list[Tag], Field(max_length=80)]
 class Create(Kept):
     """What a new project may have; other keys are kept."""
 
-    name: Annotated[str, Name]
+    name: Annotated[str, ShortName]
     domain_id: str | None = None
     parent_id: str | None = None
     description: str | None = None
@@ -40,7 +41,7 @@ class Create(Kept):
 class Update(Kept):
     """What of a project may change; other keys are kept."""
 
-    name: Annotated[str, Name] = ""
+    name: Annotated[str, ShortName] = ""
     description: str | None = None
     enabled: bool = True
     tags: Tags = Field(default_factory=list)
@@ -58,9 +59,8 @@ async def list_(call: Call) -> Reply:
     """``GET /projects``."""
     if is_true(call, "is_domain"):
         return collection(call, "projects", [])
-    rows = await call.house.db.read(
-        projects.matching, wanted(call, ("name", "domain_id", "parent_id", "enabled"))
-    )
+    filters = within_reach(call, wanted(call, ("name", "domain_id", "parent_id", "enabled")))
+    rows = await call.house.db.read(projects.matching, filters) if filters is not None else ()
     return collection(call, "projects", [view(call, row) for row in rows if _has_tags(call, row)])
 
 
@@ -74,6 +74,7 @@ async def create(call: Call) -> Reply:
     """``POST /projects``."""
     body = await call.parse(Create, "project")
     domain_id = body.domain_id or call.who.domain_id or "default"
+    call.policy.require("identity:create_project", call.who, domain_id=domain_id)
     row = {
         "id": new_id(),
         "name": body.name,

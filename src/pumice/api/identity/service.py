@@ -7,6 +7,7 @@ from pumice.api.faults import titled_fault
 from pumice.api.house import House
 from pumice.api.identity import auth, catalog, discovery, domains, grants, projects, roles, users
 from pumice.api.identity.policies import POLICIES
+from pumice.api.identity.reach import domain_of
 from pumice.api.policy import Policy
 from pumice.api.service import Service
 
@@ -29,4 +30,5 @@ def identity_service(house: House, policy_file: Path | None = None) -> Service:
         policy=Policy(POLICIES, policy_file),
         fault=titled_fault,
         ignores_last_slash=True,
+        domain_of=domain_of,
     )

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pumice.api.call import Call, Reply
 from pumice.api.identity import projects
 from pumice.api.identity.lists import Kept, Name, collection, link, moment, must_stay, wanted
+from pumice.api.identity.reach import within_reach
 from pumice.api.routing import Route
 from pumice.identity import passwords, users
 from pumice.identity.token import REFUSED
@@ -55,7 +56,8 @@ class ChangePassword(BaseModel):
 
 async def list_(call: Call) -> Reply:
     """``GET /users``."""
-    rows = await call.house.db.read(users.matching, wanted(call, ("name", "domain_id", "enabled")))
+    filters = within_reach(call, wanted(call, ("name", "domain_id", "enabled")))
+    rows = await call.house.db.read(users.matching, filters) if filters is not None else ()
     return collection(call, "users", [view(call, row) for row in rows])
 
 
@@ -68,10 +70,12 @@ async def show(call: Call) -> Reply:
 async def create(call: Call) -> Reply:
     """``POST /users``."""
     body = await call.parse(Create, "user")
+    domain_id = body.domain_id or call.who.domain_id or "default"
+    call.policy.require("identity:create_user", call.who, domain_id=domain_id)
     row = {
         "id": new_id(),
         "name": body.name,
-        "domain_id": body.domain_id or call.who.domain_id or "default",
+        "domain_id": domain_id,
         "enabled": body.enabled,
         "description": body.description,
         "email": body.email,
