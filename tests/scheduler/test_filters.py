@@ -132,6 +132,13 @@ def test_a_clone_is_made_where_its_origin_is() -> None:
     assert choose([one, two], a_request(only_host="here@two"), RULES) == two
 
 
+def test_hints_keep_volumes_together_and_apart() -> None:
+    one, two = a_pool("here@one#a"), a_pool("here@two#b", free_gb=1)
+    assert choose([one, two], a_request(near=frozenset({"here@two"})), RULES) == two
+    assert choose([one, two], a_request(apart=frozenset({"here@one"})), RULES) == two
+    assert choose([one, two], a_request(), RULES) == one
+
+
 @pytest.mark.parametrize(
     ("wanted", "name", "told", "detail"),
     [

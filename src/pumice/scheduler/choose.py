@@ -60,6 +60,14 @@ _WORDS: Mapping[str, tuple[Callable[[Request], str], Callable[[Pool, Request], s
             lambda _: "the backend that holds what it is made of is down or disabled",
             lambda _, request: f"it is not on {request.only_host}",
         ),
+        "SameBackendFilter": (
+            lambda _: "no pool is where the hint 'same_host' asks for it",
+            lambda _, request: f"it is on none of {', '.join(sorted(request.near))}",
+        ),
+        "DifferentBackendFilter": (
+            lambda _: "every pool is where the hint 'different_host' asks it not to be",
+            lambda pool, _: f"it is on {pool.host}",
+        ),
         "IgnoreAttempted": (
             lambda _: "every pool that suits it was tried, and failed",
             lambda *_: "it was tried",

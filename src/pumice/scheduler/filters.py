@@ -75,10 +75,22 @@ def same_backend(pool: Pool, request: Request) -> bool:
     return request.only_host is None or pool.host == request.only_host
 
 
+def near(pool: Pool, request: Request) -> bool:
+    """The pool is on a backend of one of the volumes that the hint ``same_host`` names."""
+    return not request.near or pool.host in request.near
+
+
+def apart(pool: Pool, request: Request) -> bool:
+    """The pool is on no backend of the volumes that the hint ``different_host`` names."""
+    return pool.host not in request.apart
+
+
 FILTERS: Mapping[str, Filter] = MappingProxyType(
     {
         "AvailabilityZoneFilter": availability_zone,
         "SameBackend": same_backend,
+        "SameBackendFilter": near,
+        "DifferentBackendFilter": apart,
         "IgnoreAttempted": not_tried,
         "CapacityFilter": capacity,
         "CapabilitiesFilter": capabilities,

@@ -16,6 +16,10 @@ class Request:
     """The bytes to begin with are there (``host@backend``)."""
     left_out: frozenset[str] = frozenset()
     """Pools that were tried already."""
+    near: frozenset[str] = frozenset()
+    """Backends of which it shall be on one (the hint ``same_host``); any when there are none."""
+    apart: frozenset[str] = frozenset()
+    """Backends of which it shall be on none (the hint ``different_host``)."""
 
     def capabilities(self) -> Mapping[str, str]:
         """The extra specs that speak of a pool's capabilities, by the names that pools use."""

@@ -11,7 +11,7 @@ A pool that fails is left out and the next best is tried. When all have failed t
 message tells the tenant why, and neither bytes nor claimed space are left.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -56,6 +56,10 @@ class Wanted:
     image_id: str | None = None
     snapshot_id: str | None = None
     source_volid: str | None = None
+    near: Sequence[str] = ()
+    """Volumes: it shall be on a backend of one of them."""
+    apart: Sequence[str] = ()
+    """Volumes: it shall be on none of their backends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,8 @@ class CreateParams:
     key_id: str | None = None
     """Of the key to encrypt the bytes with. A copy of encrypted bytes is encrypted as they are."""
     key_size: int | None = None
+    near: list[str] = field(default_factory=list)
+    apart: list[str] = field(default_factory=list)
 
 
 def accept(
@@ -155,6 +161,7 @@ def accept(
     )
     volumes.insert(tx, volume)
     params = CreateParams(volume.id, size, zone, kind.id, origin.kind, origin.id, origin.pool)
+    params = replace(params, near=list(wanted.near), apart=list(wanted.apart))
     if key_id and kind.encryption and origin.key_id is None:
         params = replace(params, key_id=key_id, key_size=kind.encryption["key_size"])
     enqueue(tx, CREATE, params, subject=volume.id, who=who, parent=parent, id=volume.operation_id)
@@ -244,6 +251,12 @@ def _origin(tx: Transaction, who: Scope, wanted: Wanted) -> Origin:
     return Origin("blank")
 
 
+def _hosts_of(tx: Transaction, op: Operation[CreateParams], ids: Sequence[str]) -> frozenset[str]:
+    """The backends of those of the volumes that are the tenant's and have a place."""
+    found = (volumes.find(tx, each) for each in ids)
+    return frozenset(host_of(it.pool) for it in found if it and it.pool and it.project_id == op.project_id)
+
+
 def claim_space(tx: Transaction, op: Operation[CreateParams], rules: Rules) -> None:
     """Choose a pool and claim the volume's space in it. Raises ``NoValidBackend``."""
     asked = op.params
@@ -254,6 +267,8 @@ def claim_space(tx: Transaction, op: Operation[CreateParams], rules: Rules) -> N
         extra_specs=kind.extra_specs if kind else {},
         only_host=host_of(asked.origin_pool) if asked.origin_pool else None,
         left_out=frozenset(op.notes.get("left_out", ())),
+        near=_hosts_of(tx, op, asked.near),
+        apart=_hosts_of(tx, op, asked.apart),
     )
     alive = pools.alive(tx, rules.service_down_seconds)
     if not alive:
@@ -348,6 +363,7 @@ def explain(tx: Transaction, op: Operation[CreateParams], error: str) -> None:
 CREATE = Verb(
     kind="volume.create",
     params=CreateParams,
+    version=2,
     holds=lambda op: (make(Thing.VOLUME, op.params.volume_id), *_source(op.params)),
     steps=(
         Step(claim_space, undo=give_space_back, at=scheduler, chooses=True),

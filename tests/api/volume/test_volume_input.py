@@ -66,11 +66,24 @@ async def test_older_versions_ignore_unknown_keys_and_read_older_names(cloud: Cl
     made = await cloud.call("POST", "/volumes", {"volume": volume}, version="3.52")
     shown = made.json()["volume"]
     assert (made.status_code, shown["size"], shown["name"], shown["description"]) == (202, 2, "old", "d")
-    hints = {"volume": {"size": 1}, "OS-SCH-HNT:scheduler_hints": {"same_host": [new_id()]}}
-    refused = await cloud.call("POST", "/volumes", hints)
-    assert (refused.status_code, "hints are not part" in refused.text) == (400, True)
     more = {"volume": {"size": 1}, "other": 1}
     assert (await cloud.call("POST", "/volumes", more, version="3.0")).status_code == 400
+
+
+async def test_hints_are_heeded_or_refused(cloud: Cloud) -> None:
+    other = await cloud.make()
+
+    async def hinted(**hints: Any) -> Any:
+        body = {"volume": {"size": 1}, "OS-SCH-HNT:scheduler_hints": hints}
+        return await cloud.call("POST", "/volumes", body)
+
+    together = (await hinted(same_host=[other["id"], new_id()])).json()["volume"]["id"]
+    await cloud.until(together, "available")
+    apart = (await hinted(different_host=other["id"])).json()["volume"]["id"]
+    await cloud.until(apart, "error")
+    assert (await hinted()).status_code == 202
+    for wrong in ({"query": "x"}, {"same_host": "x"}, {"local_to_instance": new_id()}):
+        assert (await hinted(**wrong)).status_code == 400
 
 
 async def test_json_that_is_none_is_refused(cloud: Cloud) -> None:

@@ -1,8 +1,9 @@
 """Volumes: create, list, show, update, delete (api-ref, "Volumes")."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
@@ -58,11 +59,24 @@ class StrictNewVolume(NewVolume):
     model_config = ConfigDict(extra="forbid")
 
 
+Ids = Annotated[list[Uuid], Field(max_length=20)]
+"""The volumes that a hint may name."""
+
+
+class Hints(Body):
+    """Where a volume shall be: on a backend of one of these volumes, on one of none of those."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    same_host: Uuid | Ids = Field(default_factory=list)
+    different_host: Uuid | Ids = Field(default_factory=list)
+
+
 class CreateBody(Body):
-    """The body of a create. There are no hints to be heeded."""
+    """The body of a create."""
 
     volume: NewVolume
-    hints: dict[str, Any] | None = Field(None, alias="OS-SCH-HNT:scheduler_hints")
+    hints: Hints | None = Field(None, alias="OS-SCH-HNT:scheduler_hints")
 
 
 class StrictCreateBody(CreateBody):
@@ -114,6 +128,10 @@ FILTERS = Filters(
 )
 
 
+def _ids(asked: str | list[str]) -> tuple[str, ...]:
+    return (asked,) if isinstance(asked, str) else tuple(asked)
+
+
 class Volumes:
     """The handlers. They share what is known of types and services."""
 
@@ -132,19 +150,18 @@ class Volumes:
     async def create(self, call: Call) -> Reply:
         """Create a volume: 202, the volume in ``creating``."""
         body = check(StrictCreateBody if call.version >= (3, 53) else CreateBody, await call.json())
-        if body.hints:
-            raise Invalid(
-                "Scheduler hints are not part of this version of Pumice: say by the volume's type and "
-                "availability zone where it shall be."
-            )
         if call.who.project_id is None:
             raise Forbidden("A volume belongs to a project: a token scoped to one is needed.")
-        shown = await call.house.db.write(self._create, call.who, body.volume, call.house.rules)
+        shown = await call.house.db.write(self._create, call.who, body, call.house.rules)
         return Reply({"volume": VolumeView(call, shown).changed(shown.volumes[0])}, 202)
 
     @in_turn(quotas.turn)
-    def _create(self, tx: Transaction, who: Scope, asked: NewVolume, rules: Rules) -> Shown:
-        volume = create.accept(tx, who, _wanted(tx, who, asked), rules)
+    def _create(self, tx: Transaction, who: Scope, body: CreateBody, rules: Rules) -> Shown:
+        wanted = _wanted(tx, who, body.volume)
+        if body.hints:
+            near, apart = map(_ids, (body.hints.same_host, body.hints.different_host))
+            wanted = replace(wanted, near=near, apart=apart)
+        volume = create.accept(tx, who, wanted, rules)
         return Shown([volume], {}, self._known.types(tx, [volume.type_id]), {})
 
     async def index(self, call: Call) -> Reply:
