@@ -3,15 +3,18 @@
 They do what an executor with a connection pool would, for half its price: a job costs one queue and one call
 back into the event loop, without locks, conditions and check-outs of its own. Measured on a read of one row:
 48 µs of CPU instead of 88.
+
+Where what was done is to be on disk before anybody hears of it, a thread does all jobs that wait, has them
+settled together, and answers then: many callers cost one flush, and one caller waits for its own alone.
 """
 
 import asyncio
 import contextlib
 import contextvars
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TypeVar, cast
 
 import sqlalchemy as sa
@@ -19,14 +22,26 @@ import sqlalchemy as sa
 T = TypeVar("T")
 Connected = Callable[[], sa.Connection]
 """The thread's connection, made when it is asked for first."""
+AT_ONCE = 64
+"""Jobs that are settled together, at most."""
+Answer = Callable[[BaseException | None], None]
+"""Tells a job's caller what came of it; or the error that kept it from being settled."""
+Job = Callable[[Connected], Answer]
+Settle = Callable[[], None]
 
 
 class Threads:
-    """``number`` threads, each with a connection that ``connect`` makes. What a job raises, its caller gets."""
+    """``number`` threads, each with a connection that ``connect`` makes. What a job raises, its caller gets.
 
-    def __init__(self, connect: Callable[[], sa.Connection], number: int, name: str) -> None:
+    ``settle`` is called before jobs are answered, once for all that waited; what it raises, each caller gets.
+    """
+
+    def __init__(
+        self, connect: Callable[[], sa.Connection], number: int, name: str, settle: Settle | None = None
+    ) -> None:
         self._connect = connect
-        self._jobs: SimpleQueue[Callable[[Connected], None] | None] = SimpleQueue()
+        self._settle = settle
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._closed = False
         self._threads = [
             threading.Thread(target=self._work, name=f"{name}-{n}", daemon=True) for n in range(number)
@@ -43,35 +58,41 @@ class Threads:
         context = contextvars.copy_context()
         future: asyncio.Future[T] = loop.create_future()
 
-        def answered(connected: Connected) -> None:
+        def do(connected: Connected) -> Answer:
             if future.cancelled():
-                return
+                return lambda _: None
             result: T | None = None
             error: BaseException | None = None
             try:
                 result = context.run(job, connected)
             except BaseException as failure:
                 error = failure
-            with contextlib.suppress(RuntimeError):  # the loop was closed, and nobody waits any more
-                loop.call_soon_threadsafe(_settle, future, result, error)
 
-        self._ask(answered)
+            def answer(unsettled: BaseException | None) -> None:
+                with contextlib.suppress(RuntimeError):  # the loop was closed, and nobody waits any more
+                    loop.call_soon_threadsafe(_tell, future, result, error or unsettled)
+
+            return answer
+
+        self._ask(do)
         return await future
 
     def run_now(self, job: Callable[[Connected], T]) -> T:
         """The same for callers without an event loop."""
         future: Future[T] = Future()
 
-        def answered(connected: Connected) -> None:
+        def do(connected: Connected) -> Answer:
             try:
-                future.set_result(job(connected))
+                result = job(connected)
             except BaseException as error:
-                future.set_exception(error)
+                failure = error
+                return lambda _: future.set_exception(failure)
+            return lambda unsettled: future.set_exception(unsettled) if unsettled else future.set_result(result)
 
-        self._ask(answered)
+        self._ask(do)
         return future.result()
 
-    def _ask(self, job: Callable[[Connected], None]) -> None:
+    def _ask(self, job: Job) -> None:
         if self._closed:
             raise RuntimeError("The database was closed.")
         self._jobs.put(job)
@@ -93,12 +114,35 @@ class Threads:
             return connection
 
         while (job := self._jobs.get()) is not None:
-            job(connected)
+            answers = [job(connected)]
+            if self._settle is None:
+                answers[0](None)
+                continue
+            answers += [other(connected) for other in self._others()]
+            unsettled: BaseException | None = None
+            try:
+                self._settle()
+            except BaseException as error:
+                unsettled = error
+            for answer in answers:
+                answer(unsettled)
         if connection is not None:
             connection.close()
 
+    def _others(self) -> Iterator[Job]:
+        """What waits beside the job in hand."""
+        for _ in range(AT_ONCE - 1):
+            try:
+                job = self._jobs.get_nowait()
+            except Empty:
+                return
+            if job is None:  # to end is left for last
+                self._jobs.put(None)
+                return
+            yield job
 
-def _settle(future: "asyncio.Future[T]", result: T | None, error: BaseException | None) -> None:
+
+def _tell(future: "asyncio.Future[T]", result: T | None, error: BaseException | None) -> None:
     if future.cancelled():
         return
     if error is not None:
