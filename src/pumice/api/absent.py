@@ -13,6 +13,24 @@ def _all(names: Iterable[str], what: str, instead: str) -> dict[str, str]:
 
 _GROUPS = ("groups", "group_types", "group_snapshots", "consistencygroups", "cgsnapshots")
 
+IDENTITY: Mapping[str, str] = MappingProxyType(
+    _all(
+        ("services", "endpoints", "regions"),
+        "Adding to the catalog, or changing it, is",
+        "it names the services of this installation, at the address by which it was asked",
+    )
+    | _all(("groups",), "Groups of users are", "give roles to each user")
+    | _all(
+        ("application_credentials", "access_rules", "credentials", "OS-TRUST", "OS-OAUTH1"),
+        "Logging in by anything but a password or a token is",
+        "make a user with a role on one project",
+    )
+    | _all(("OS-FEDERATION",), "Federation is", "make users")
+    | _all(("limits", "registered_limits"), "Unified limits are", "set the quotas of each service")
+    | _all(("implies",), "Making roles imply others is", "give each role by itself")
+    | _all(("OS-INHERIT",), "Inheriting roles is", "give the role on each project")
+)
+
 VOLUME: Mapping[str, str] = MappingProxyType(
     _all(("backups",), "Backups are", "make snapshots, or upload volumes to images")
     | _all(_GROUPS, "Groups of volumes are", "act on each volume by itself")

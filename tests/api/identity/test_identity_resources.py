@@ -298,3 +298,36 @@ async def test_the_catalog_can_be_read_as_services_and_endpoints(cloud: Cloud, a
     assert (endpoint["url"], endpoint["region"]) == ("http://cloud/volume/v3", "RegionOne")
     assert (await cloud.ask("GET", f"/endpoints/{endpoint['id']}", admin)).json()["endpoint"] == endpoint
     assert (await cloud.ask("GET", "/regions/RegionOne", admin)).json()["region"]["id"] == "RegionOne"
+
+
+@pytest.mark.parametrize("kind", ["user", "project", "domain", "role"])
+async def test_names_are_found_by_a_part(cloud: Cloud, admin: str, kind: str) -> None:
+    await made(cloud, admin, kind, name="Ada Lovelace")
+    for query, found in (
+        ("name__contains=a L", True), ("name__contains=a l", False), ("name__icontains=a l", True),
+        ("name__startswith=Ada", True), ("name__startswith=ada", False), ("name__istartswith=ada", True),
+        ("name__endswith=lace", True), ("name__iendswith=LACE", True), ("name__endswith=Ada", False),
+        ("name__contains=a L&name__endswith=x", False),
+    ):  # fmt: skip
+        answer = await cloud.ask("GET", f"/{kind}s?{query}", admin)
+        assert [one["name"] for one in answer.json()[f"{kind}s"]] == ["Ada Lovelace"] * found, query
+    assert (await cloud.ask("GET", f"/{kind}s?name__like=a", admin)).status_code == 400
+
+
+async def test_a_role_belongs_to_no_domain(cloud: Cloud, admin: str) -> None:
+    own = {"role": {"name": "own", "domain_id": "default"}}
+    assert (await cloud.ask("POST", "/roles", admin, own)).status_code == 400
+    free = await made(cloud, admin, "role", name="free", domain_id=None)
+    changed = await cloud.ask("PATCH", f"/roles/{free['id']}", admin, {"role": {"domain_id": "default"}})
+    assert changed.status_code == 400
+
+
+async def test_what_cannot_be_made_here_is_said_in_a_sentence(cloud: Cloud, admin: str) -> None:
+    for path in ("/services", "/endpoints", "/regions", "/groups"):
+        answer = await cloud.ask("POST", path, admin, {path[1:-1]: {"name": "x"}})
+        assert answer.status_code == 501, path
+        assert "not part of this version of Pumice" in answer.json()["error"]["message"]
+    for path in ("/users/x/application_credentials", "/credentials", "/OS-TRUST/trusts"):
+        answer = await cloud.ask("POST", path, admin, {})
+        assert answer.status_code == 404, path
+        assert "not part of this version of Pumice" in answer.json()["error"]["message"]

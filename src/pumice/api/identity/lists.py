@@ -1,6 +1,6 @@
 """What every resource of Identity has in common: links, lists with filters, and the keys that clients add."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -32,7 +32,7 @@ ShortName = Field(min_length=1, max_length=64, pattern=r"\S")
 """Of a project or a domain (Keystone's ``resource.schema``)."""
 
 
-def must_stay(kind: str, column: str, now: str, given: Mapping[str, Any]) -> None:
+def must_stay(kind: str, column: str, now: str | None, given: Mapping[str, Any]) -> None:
     """Raises ``Invalid`` if an update would change what cannot change."""
     if given.get(column, now) != now:
         raise Invalid(f"Cannot change {kind}'s {column.replace('_', ' ')}.")
@@ -63,9 +63,42 @@ def wanted(call: Call, columns: Collection[str]) -> dict[str, object]:
     return filters
 
 
+_COMPARE: Mapping[str, Callable[[str, str], bool]] = {
+    "contains": lambda text, part: part in text,
+    "startswith": str.startswith,
+    "endswith": str.endswith,
+}
+
+
+def _comparisons(query: Mapping[str, str]) -> list[Callable[[Mapping[str, Any]], bool]]:
+    """The tests of ``name__contains`` and its like; with an ``i`` before the word, case does not matter."""
+    asked = ((key.partition("__"), value) for key, value in query.items() if "__" in key)
+    return [_comparison(column, word, value) for (column, _, word), value in asked]
+
+
+def _comparison(column: str, word: str, value: str) -> Callable[[Mapping[str, Any]], bool]:
+    compare, folds = _COMPARE.get(word), False
+    if compare is None:
+        compare, folds = _COMPARE.get(word.removeprefix("i")), True
+    if compare is None:
+        known = ", ".join(sorted(_COMPARE))
+        raise Invalid(
+            f"There is no comparison '{word[:64]}': known are {known}, each also with an i before it."
+        )
+
+    def test(item: Mapping[str, Any]) -> bool:
+        text = item.get(column)
+        if not isinstance(text, str):
+            return False
+        return compare(text.casefold(), value.casefold()) if folds else compare(text, value)
+
+    return test
+
+
 def collection(call: Call, key: str, items: Sequence[Mapping[str, Any]]) -> Reply:
     """A list of things with ids, cut by ``limit`` and ``marker``."""
     query = call.query
+    items = [item for item in items if all(test(item) for test in _comparisons(query))]
     if marker := query.get("marker"):
         after = next((place for place, item in enumerate(items, 1) if item["id"] == marker), None)
         if after is None:

@@ -6,6 +6,7 @@ from pumice.api.call import Call, Reply
 from pumice.api.identity.lists import Kept, Name, collection, link, must_stay, wanted
 from pumice.api.routing import Route
 from pumice.identity import grants
+from pumice.model.errors import Invalid
 from pumice.model.ids import new_id
 from pumice.store.roles import Row
 
@@ -40,6 +41,8 @@ async def show(call: Call) -> Reply:
 async def create(call: Call) -> Reply:
     """``POST /roles``."""
     body = await call.parse(Create, "role")
+    if body.extra().get("domain_id") is not None:
+        raise Invalid("Roles of a domain are not part of this version of Pumice: make one without a domain_id.")
     row = {"id": new_id(), "name": body.name, "description": body.description, "extra": body.extra()}
     return Reply({"role": view(call, await call.house.db.write(grants.add, row))}, 201)
 
@@ -49,6 +52,7 @@ async def update(call: Call) -> Reply:
     body = await call.parse(Update, "role")
     values, extra = body.given(), body.extra()
     must_stay("a role", "id", call.args["id"], extra)
+    must_stay("a role", "domain_id", None, extra)
     return Reply({"role": view(call, await call.house.db.write(grants.change, call.args["id"], values, extra))})
 
 

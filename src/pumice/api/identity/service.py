@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from pumice.api.absent import IDENTITY
 from pumice.api.faults import titled_fault
 from pumice.api.house import House
 from pumice.api.identity import auth, catalog, discovery, domains, grants, projects, roles, users
@@ -30,5 +31,6 @@ def identity_service(house: House, policy_file: Path | None = None) -> Service:
         policy=Policy(POLICIES, policy_file),
         fault=titled_fault,
         ignores_last_slash=True,
+        absent=IDENTITY,
         domain_of=domain_of,
     )
