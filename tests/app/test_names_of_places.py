@@ -125,6 +125,11 @@ def test_a_backend_with_another_name_waits_until_it_is_renamed(pumice: Installat
     volume = a_volume(pumice)
     pumice.stop("serve")
     pools = {"pool": str(pumice.state_dir / "volumes" / "files")}
+    other = {"files": {"driver": "files", "target": "fake", "pools": {"tank": pools["pool"]}}}
+    pumice.environment["PUMICE_BACKENDS"] = json.dumps(other)
+    audit = pumice.command("audit")
+    assert "Pool here@files#tank has the storage of here@files#pool" in audit.stdout, audit
+    assert "hosts rename" not in audit.stdout
     renamed = {"quick": {"driver": "files", "target": "fake", "pools": pools}}
     pumice.environment["PUMICE_BACKENDS"] = json.dumps(renamed)
     pumice.launch("serve")

@@ -145,6 +145,11 @@ def _another_pool(there: Mark, who: str | None, name: str) -> str:
         )
     old, new = there.place.partition("#")[0], name.partition("#")[0]
     (old_host, _, old_backend), (new_host, _, new_backend) = old.partition("@"), new.partition("@")
+    if old == new:
+        return (
+            f"Pool {name} has the storage of {there.place}: this backend's pools have changed their names or "
+            "places. Give each its own directory again, under its old name."
+        )
     if old_backend == new_backend:
         return _other_host(f"Pool {name} belongs to {there.place}", old_host, new_host)
     if old_host == new_host:
