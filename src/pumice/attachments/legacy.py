@@ -42,7 +42,9 @@ CONNECTABLE = frozenset({V.AVAILABLE, V.ATTACHING, V.IN_USE, V.DETACHING})
 
 def reserve(tx: Transaction, who: Scope, volume_id: str) -> None:
     """``os-reserve``: the volume is taken, by somebody who will attach it."""
-    take_volume(tx, who, volume_id, V.ATTACHING)
+    volume = take_volume(tx, who, volume_id, V.ATTACHING)
+    if not volume.multiattach:
+        attachments.refuse_another(tx, volume.id)
 
 
 def unreserve(tx: Transaction, who: Scope, volume_id: str) -> list[str]:

@@ -48,12 +48,17 @@ def insert(tx: Transaction, attachment: Attachment) -> None:
     Raises ``InvalidState``.
     """
     if tx.execute(_insert, _rows.row(attachment)).rowcount == 0:
-        [other, *_] = of_volume(tx, attachment.volume_id)
+        refuse_another(tx, attachment.volume_id)
+
+
+def refuse_another(tx: Transaction, volume_id: str) -> None:
+    """Raises ``InvalidState`` where a volume that is not multiattach has an attachment."""
+    for other in of_volume(tx, volume_id):
         user = (
             f"server {other.server_id}" if other.server_id else f"host {other.host}" if other.host else "a host"
         )
         raise InvalidState(
-            f"Invalid volume: Volume {attachment.volume_id} is not multiattach, and {user} has it: attachment "
+            f"Invalid volume: Volume {volume_id} is not multiattach, and {user} has it: attachment "
             f"{other.id} ({other.status}): detach it there first."
         )
 

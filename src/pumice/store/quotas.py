@@ -39,6 +39,13 @@ def take(tx: Transaction, project_id: str, limits: Mapping[str, int], amounts: M
             raise OverQuota(_explain(resource, amount, limit, used[resource] - amount))
 
 
+def refuse_larger(limits: Mapping[str, int], size: int) -> None:
+    """Raises ``OverQuota`` for a volume that is larger than one may be."""
+    limit = limits.get("per_volume_gigabytes", UNLIMITED)
+    if limit != UNLIMITED and size > limit:
+        raise OverQuota(f"Requested volume size {size}G is larger than maximum allowed limit {limit}G.")
+
+
 def give_back(tx: Transaction, project_id: str, amounts: Mapping[str, int]) -> None:
     """Take ``amounts`` off what the project uses."""
     _add(tx, project_id, {resource: -amount for resource, amount in amounts.items()})

@@ -123,7 +123,7 @@ def accept(
             f"Invalid input received: Volume size {size} GiB cannot be smaller than the {origin.kind}'s "
             f"{origin.least} GiB."
         )
-    kind = volume_types.for_new_volume(tx, who, wanted.volume_type or origin.type_id, rules)
+    kind = _type(tx, who, wanted, origin, rules)
     _require_room(origin, size, kind)
     volume_types.refuse_size(kind, size)
     zone = volume_types.zone_for(kind, wanted.availability_zone, rules.availability_zone)
@@ -132,8 +132,7 @@ def accept(
     }:
         raise Invalid(f"Invalid input received: Availability zone '{wanted.availability_zone}' is invalid.")
     limits = quotas.limits(tx, who.project, rules.quotas)
-    if 0 <= limits.get("per_volume_gigabytes", -1) < size:
-        raise Invalid(f"Requested volume of {size} GiB is larger than a volume may be for this project.")
+    quotas.refuse_larger(limits, size)
     quotas.take(tx, who.project, limits, quotas.amounts_of("volumes", 1, size, kind.name))
     key_id = _key(tx, kind, origin)
     volume = Volume(
@@ -166,6 +165,19 @@ def accept(
         params = replace(params, key_id=key_id, key_size=kind.encryption["key_size"])
     enqueue(tx, CREATE, params, subject=volume.id, who=who, parent=parent, id=volume.operation_id)
     return volume
+
+
+def _type(tx: Transaction, who: Scope, wanted: Wanted, origin: Origin, rules: Rules) -> VolumeType:
+    """The type asked for, else the origin's, else the default. Raises ``Invalid`` for one that nobody named."""
+    try:
+        return volume_types.for_new_volume(tx, who, wanted.volume_type or origin.type_id, rules)
+    except NotFound:
+        if wanted.volume_type:
+            raise
+        whose = f"The {origin.kind}'s" if origin.type_id else "The default"
+        raise Invalid(
+            f"Invalid input received: {whose} volume type is not one of this project's: name another."
+        ) from None
 
 
 def _require_room(origin: Origin, size: int, kind: VolumeType) -> None:

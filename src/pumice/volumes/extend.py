@@ -75,8 +75,7 @@ def accept(
     if volume.type_id and (kind := types.get(tx, volume.type_id)):
         volume_types.refuse_size(kind, new_size)
     limits = quotas.limits(tx, volume.project_id, rules.quotas)
-    if 0 <= limits.get("per_volume_gigabytes", -1) < new_size:
-        raise Invalid(f"Requested volume of {new_size} GiB is larger than a volume may be for this project.")
+    quotas.refuse_larger(limits, new_size)
     operation_id = new_id()
     start = {V.AVAILABLE, V.IN_USE} if in_use else {V.AVAILABLE}
     must = f"be {' or '.join(repr(str(word)) for word in sorted(start))} to extend"

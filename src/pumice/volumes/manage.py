@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pumice.catalog import volume_types
-from pumice.model.errors import Invalid, Trouble
+from pumice.model.errors import Invalid, NotFound
 from pumice.model.ids import VolumeId, new_id
 from pumice.model.rules import Rules
 from pumice.model.scope import Scope
@@ -57,10 +57,13 @@ class ManageParams:
 def accept(tx: Transaction, who: Scope, asked: Existing, rules: Rules) -> Volume:
     """Answer the request: the volume in ``managing``.
 
-    Raises ``Invalid``, ``NotFound`` (the type), ``OverQuota``, or ``Trouble`` when there is no such pool.
+    Raises ``Invalid`` or ``OverQuota``.
     """
     pool = pool_named(tx, asked.pool)
-    kind = volume_types.for_new_volume(tx, who, asked.volume_type, rules)
+    try:
+        kind = volume_types.for_new_volume(tx, who, asked.volume_type, rules)
+    except NotFound:
+        raise Invalid(f"Cannot find requested '{asked.volume_type}' volume type.") from None
     if kind.encryption:
         raise Invalid("Managing to an encrypted volume type is not supported.")
     limits = quotas.limits(tx, who.project, rules.quotas)
@@ -97,11 +100,11 @@ def accept(tx: Transaction, who: Scope, asked: Existing, rules: Rules) -> Volume
 def pool_named(tx: Transaction, name: str) -> str:
     """The pool that ``host@backend#pool`` names; where the backend has only one, ``host@backend`` will do.
 
-    Raises ``Trouble`` when there is none.
+    Raises ``Invalid`` when there is none.
     """
     found = [pool.name for pool in pools.every(tx) if name in (pool.name, pool.host)]
     if len(found) != 1:
-        raise Trouble(f"Host '{name}' not found. 'openstack volume backend pool list' names the pools.")
+        raise Invalid(f"Host '{name}' not found. 'openstack volume backend pool list' names the pools.")
     return found[0]
 
 

@@ -21,7 +21,7 @@ class StrangersParams:
 
 
 def accept(tx: Transaction, who: Scope, pool: str) -> str:
-    """Begin to look; the operation's id. Raises ``Trouble`` when there is no such pool."""
+    """Begin to look; the operation's id. Raises ``Invalid`` when there is no such pool."""
     name = pool_named(tx, pool)
     return enqueue(tx, STRANGERS, StrangersParams(name), subject=name, who=who).id
 

@@ -65,8 +65,7 @@ def take(tx: Transaction, who: Scope, transfer_id: str, key: str, rules: Rules) 
     volume = volumes.find(tx, transfer.volume_id)
     assert volume is not None, "an offer goes with its volume"
     limits = quotas.limits(tx, who.project_id, rules.quotas)
-    if 0 <= limits.get("per_volume_gigabytes", -1) < volume.size:
-        raise Invalid(f"A volume of {volume.size} GiB is larger than a volume may be for this project.")
+    quotas.refuse_larger(limits, volume.size)
     given = () if transfer.no_snapshots else snapshots.of_volume(tx, volume.id)
     volumes.move(tx, volume.id, {V.AWAITING_TRANSFER}, V.AVAILABLE, must="be awaiting-transfer")
     volumes.change(tx, volume.id, project_id=who.project_id, user_id=who.user_id)

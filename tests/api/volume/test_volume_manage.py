@@ -50,8 +50,8 @@ async def test_a_stranger_that_is_not_there_ends_in_error_managing_and_can_be_de
         ({"ref": {"source-name": 3}}, 400),
         ({"host": None}, 400),
         ({"host": POOL, "cluster": "c"}, 400),
-        ({"host": "nowhere@nothing#pool"}, 503),
-        ({"volume_type": "nothing"}, 404),
+        ({"host": "nowhere@nothing#pool"}, 400),
+        ({"volume_type": "nothing"}, 400),
         ({"size": 3}, 400),
     ],
 )
