@@ -418,37 +418,40 @@ async def test_what_is_put_aside_is_a_stranger_and_put_back_it_is_what_it_was(
 
 @pytest.mark.rule("bytes")
 async def test_what_is_put_aside_and_back_has_the_bytes_it_had(backend: Backend) -> None:
+    aside = f"aside-{new_id()}"  # others may have left theirs in the pool
     volume = await volume_with(backend, b"mine")
     piece = Piece("volume", volume, POOL)
-    await backend.put_aside(piece, "aside")
+    await backend.put_aside(piece, aside)
     with pytest.raises(NotFound):
         await backend.device(volume, POOL)
-    await backend.put_back(piece, "aside")
+    await backend.put_back(piece, aside)
     assert await read(backend, volume, 4) == b"mine"
 
 
 @pytest.mark.rule("errors")
 async def test_what_is_put_aside_takes_no_name_and_comes_back_over_nothing(backend: Backend) -> None:
+    aside = f"aside-{new_id()}"  # others may have left theirs in the pool
     one, two = (Piece("volume", a_volume(), POOL) for _ in range(2))
     for piece in (one, two):
         await backend.create(VolumeId(piece.id), POOL, 1)
-    await backend.put_aside(one, "aside")
+    await backend.put_aside(one, aside)
     with pytest.raises(Conflict):
-        await backend.put_aside(two, "aside")
-    await backend.put_back(two, "aside")
-    assert "aside" in {stranger.name for stranger in await backend.strangers(POOL)}
+        await backend.put_aside(two, aside)
+    await backend.put_back(two, aside)
+    assert aside in {stranger.name for stranger in await backend.strangers(POOL)}
     with pytest.raises(NotFound):
         await backend.put_back(Piece("volume", a_volume(), POOL), "not-there")
 
 
 @pytest.mark.rule("idempotent")
 async def test_a_stranger_that_is_given_up_is_gone_and_so_is_one_that_was_not_there(backend: Backend) -> None:
+    aside = f"aside-{new_id()}"  # others may have left theirs in the pool
     piece = Piece("volume", a_volume(), POOL)
     await backend.create(VolumeId(piece.id), POOL, 1)
     known = await backend.strangers(POOL)
-    await backend.put_aside(piece, "aside")
+    await backend.put_aside(piece, aside)
     for _ in range(2):
-        await backend.give_up(POOL, "aside")
+        await backend.give_up(POOL, aside)
     assert await backend.strangers(POOL) == known
 
 
