@@ -74,6 +74,12 @@ def test_a_compressed_stream_optimized_vmdk_is_accepted(tmp_path: Path) -> None:
     assert inspect_image(path, "vmdk").virtual_size == 64 * MIB
 
 
+def test_a_fixed_vhd_is_told_what_it_is(tmp_path: Path) -> None:
+    image = made(tmp_path / "fixed.vhd", "vhd", "-o", "subformat=fixed", size=MIB)
+    with pytest.raises(ImageRefused, match="a fixed VHD, a raw disk with a footer: convert it"):
+        inspect_image(image, "vhd")
+
+
 def test_a_large_vhdx_is_recognised_although_its_metadata_lies_far_in(tmp_path: Path) -> None:
     path = made(tmp_path / "image", "vhdx", size=4096 * GIB)
     assert inspect_image(path, "vhdx").virtual_size == 4096 * GIB

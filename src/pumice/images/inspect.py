@@ -69,6 +69,11 @@ def inspect_image(path: Path, declared: str | None = None) -> ImageFile:
             found = "raw"  # bytes that reach nothing beyond themselves: an ISO is a disk too, LUKS fills one
         if found not in FORMATS:
             raise ImageRefused(f"The image's content is in format '{found}', which is not supported.")
+        if declared == "vhd" and found == "raw" and _ends_as_fixed_vhd(file, length):
+            raise ImageRefused(
+                "The image is a fixed VHD, a raw disk with a footer: convert it by "
+                "'qemu-img convert -f vpc -O raw', and upload that as 'raw'."
+            )
         if declared is not None and declared != found:
             raise ImageRefused(f"The image is declared as '{declared}', but its content is '{found}'.")
         if inspector is None or found in ("raw", "iso"):
@@ -157,6 +162,12 @@ def _refuse_ambiguous_descriptor(descriptor: str) -> None:
         raise ImageRefused("The image is not safe to use: its descriptor tells its type more than once.")
     if "parentfilenamehint" in descriptor:
         raise ImageRefused("The image is not safe to use: it refers to a parent file.")
+
+
+def _ends_as_fixed_vhd(file: IO[bytes], length: int) -> bool:
+    file.seek(max(length - 512, 0))
+    footer: bytes = file.read(8)
+    return footer == b"conectix"
 
 
 def _refuse_truncated(file: IO[bytes], length: int, found: str) -> None:
