@@ -16,7 +16,7 @@ from pumice.operations.operation import from_row
 from pumice.operations.places import SCHEDULER, volume_host
 from pumice.operations.runner import Runner
 from pumice.store import operations as log
-from pumice.store import services, volumes
+from pumice.store import pools, services, volumes
 from pumice.store.database import Transaction
 from pumice.volumes import create
 
@@ -61,6 +61,17 @@ async def test_a_create_at_a_host_that_died_before_it_began_is_made_elsewhere(wo
     made = await world.db.read(volumes.find, volume)
     assert made is not None
     assert (made.status, (made.pool or "").partition("#")[0]) == ("available", other)
+
+
+async def test_where_there_is_no_other_it_goes_on_waiting(world: FakeWorld) -> None:
+    volume, dead = await placed(world)
+    before = await world.db.read(pools.every)
+    await world.db.write(services.silence, [(VOLUME, ONE), (VOLUME, TWO)])
+    assert await Waiting(world.db, {verb.kind: verb for verb in VERBS}, world.rules).look() == 0
+    assert await world.db.read(pools.every) == before, "what was tried is taken back"
+    made = await world.db.read(volumes.find, volume)
+    assert made is not None
+    assert (made.status, (made.pool or "").partition("#")[0]) == ("creating", dead)
 
 
 async def test_what_somebody_began_is_not_taken_back(world: FakeWorld) -> None:

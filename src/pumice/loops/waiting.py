@@ -1,17 +1,20 @@
 """Take back what waits at a place whose service is down, where nothing of it was begun there: it chooses again.
 
 An operation that was placed and that nobody has claimed since has done nothing at its place. So its choice is
-undone, that place left out, and the next best takes it, long before its deadline.
+undone, that place left out, and the next best takes it, long before its deadline. Where there is no other, it
+goes on waiting: a process that is started again is no reason to fail.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
 
+from pumice.model.errors import PumiceError
 from pumice.model.rules import Rules
-from pumice.operations.operation import Verb, from_row
+from pumice.operations.operation import Operation, Verb, from_row
 from pumice.store import operations as log
 from pumice.store.database import Database, Transaction
 
@@ -43,7 +46,7 @@ class Waiting:
             verb = self.verbs.get(row["kind"])
             op = from_row(verb, row) if verb else None
             chooser = _chooser(verb, row) if verb else None
-            if op is None or verb is None or chooser is None:
+            if op is None or verb is None or chooser is None or not self._has_another(tx, verb, op, chooser):
                 continue
             error = f"{op.place} is down, and nothing was begun there."
             op.state, op.resume_at, op.position = "undoing", chooser, op.position - 1
@@ -55,6 +58,21 @@ class Waiting:
             log.force(tx, op.id, op.attempt, values | {"owner": None})
             taken.append(op.id)
         return taken
+
+    def _has_another(self, tx: Transaction, verb: Verb[Any], op: Operation[Any], chooser: int) -> bool:
+        """Whether choosing again would find a place; tried, and taken back."""
+        step = next(step for step in verb.steps if step.name == op.steps[chooser])
+        trial = replace(op, notes=deepcopy(op.notes), position=chooser)
+        savepoint = tx.connection.begin_nested()
+        try:
+            for undoing in (True, False):
+                if (work := step.work(undoing)[0]) is not None:
+                    work(tx, trial, self.rules)
+        except PumiceError:
+            return False
+        finally:
+            savepoint.rollback()
+        return True
 
 
 def _chooser(verb: Verb[Any], row: log.Row) -> int | None:
