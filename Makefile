@@ -4,6 +4,8 @@
 
 BIN := .venv/bin
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env)
+MAY_BE_ROOT = [ "$$(id -u)" = 0 ] || sudo true 2>/dev/null || \
+	{ echo "make $@: exports and guests need root: run it as root, or as a user who may use sudo." >&2; exit 1; }
 PYTEST := $(BIN)/pytest -n 4
 # Tests start hundreds of processes: let Python keep its bytecode, whatever the environment says.
 export PYTHONDONTWRITEBYTECODE :=
@@ -13,11 +15,13 @@ DEV := --group test --group bench --group check
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile | expand -t 16
 
-run: ## install what is missing, give the guided tour, then keep serving
+run: ## install what is missing, give the guided tour, then keep serving: make run PORT=8877
+	@$(MAY_BE_ROOT)
 	@scripts/setup run
-	@$(AS_ROOT) $(BIN)/pumice tour --stay
+	@$(AS_ROOT) $(BIN)/pumice tour --stay $(if $(PORT),--port $(PORT))
 
 tour: ## the guided tour alone; exits 0 or 1
+	@$(MAY_BE_ROOT)
 	@scripts/setup run
 	@$(AS_ROOT) $(BIN)/pumice tour
 

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pumice.app import doctor, probes
+from pumice.app import checks, doctor, probes, units
 from pumice.app.probes import Verdict
+from pumice.app.roles import EVERY, Role
 from pumice.app.settings import Api, BackendSettings, Compute, Settings, Tgt
+from pumice.model.errors import Misconfigured
 
 
 @pytest.fixture
@@ -91,3 +93,31 @@ def test_a_database_that_is_no_database_is_told(settings: Settings) -> None:
     settings.state_dir.mkdir()
     (settings.state_dir / "pumice.db").write_text("this is no database, and long enough to be looked at\n" * 99)
     assert probes.database(settings).fatal
+
+
+def test_what_serve_refuses_the_doctor_tells(settings: Settings) -> None:
+    wrong = settings.model_copy(update={"backends": {"one": BackendSettings(driver="lvm", target="fake")}})
+    found = probes.settings_for(wrong, EVERY)
+    assert found.fatal and "volume_group" in found.found
+    with pytest.raises(Misconfigured, match="volume_group"):
+        checks.refuse(wrong, EVERY)
+    only_api = wrong.model_copy(update={"database_url": "postgresql://somewhere/pumice"})
+    assert checks.wrong(only_api, frozenset({Role.API})) == []
+
+
+async def test_a_host_is_looked_at_by_its_roles(settings: Settings) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", settings.api.port))
+        other.listen()
+        parts = {one.part for one in await doctor.examine(settings, frozenset({Role.VOLUME}))}
+    assert "tgtd" in parts
+    assert not parts & {"api port", "qemu", "accelerator"}
+
+
+def test_the_roles_of_a_host_are_those_whose_units_are_enabled(tmp_path: Path) -> None:
+    wants = tmp_path / "etc/systemd/system/multi-user.target.wants"
+    wants.mkdir(parents=True)
+    (wants / "pumice-volume.service").symlink_to("/nowhere")
+    assert units.enabled(tmp_path) == {Role.VOLUME}
+    (wants / "pumice.service").symlink_to("/nowhere")
+    assert units.enabled(tmp_path) == EVERY

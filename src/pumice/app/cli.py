@@ -142,11 +142,22 @@ def tour(
 
 
 @app.command()
-def doctor(context: typer.Context, json: Json = False, form: Form = Format.TABLE) -> None:
+def doctor(
+    context: typer.Context,
+    role: Annotated[
+        list[str], typer.Option(help="api, scheduler, volume or compute; by default those enabled here.")
+    ] = [],  # noqa: B006 - Typer reads it, and hands out a list of its own
+    json: Json = False,
+    form: Form = Format.TABLE,
+) -> None:
     """Say what is missing on this machine, what works without it, and what installs it."""
     from pumice.app.doctor import run
+    from pumice.app.roles import Role
 
-    raise typer.Exit(run(_settings(context), as_json=json or form is Format.JSON))
+    if unknown := sorted(set(role) - set(Role)):
+        raise typer.BadParameter(f"There is no role {unknown[0]!r}: {', '.join(Role)}.")
+    roles = frozenset(map(Role, role))
+    raise typer.Exit(run(_settings(context), roles, as_json=json or form is Format.JSON))
 
 
 @app.command()

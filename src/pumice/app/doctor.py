@@ -10,17 +10,22 @@ from dataclasses import asdict
 from pumice.app import kernel_probes, logs, probes
 from pumice.app.plain_words import in_plain_words
 from pumice.app.probes import Finding, Verdict
+from pumice.app.roles import EVERY, Role
 from pumice.app.settings import Settings
 from pumice.app.terminal import console, plain, print_json, table
+from pumice.app.units import enabled
 from pumice.model.errors import PumiceError
 
 _COLOURS = {Verdict.OK: "green", Verdict.DEGRADED: "yellow", Verdict.MISSING: "red"}
 
 
-def run(settings: Settings, *, as_json: bool) -> int:
-    """Print what was found. Returns the exit code."""
+def run(settings: Settings, roles: frozenset[Role] = frozenset(), *, as_json: bool) -> int:
+    """Print what was found, for a host with these roles or else with those whose units are enabled here.
+
+    Returns the exit code.
+    """
     logs.set_up(settings.model_copy(update={"log_level": "warning"}))
-    findings = asyncio.run(examine(settings))
+    findings = asyncio.run(examine(settings, roles or enabled() or EVERY))
     serves = not any(one.fatal for one in findings)
     if as_json:
         print_json({"serves": serves, "parts": [asdict(one) for one in findings]})
@@ -43,22 +48,40 @@ def _in_short(findings: list[Finding]) -> str:
     return "Everything that these settings ask for is here."
 
 
-async def examine(settings: Settings) -> list[Finding]:
-    """Look at every part that the settings ask for, all at once; in the order in which they matter."""
-    backends = settings.backends.values()
-    looks = [
+async def examine(settings: Settings, roles: frozenset[Role] = EVERY) -> list[Finding]:
+    """Look at every part that settings and roles ask for, all at once; in the order in which they matter."""
+    looks: list[Awaitable[Finding]] = [
         asyncio.to_thread(probes.python),
+        asyncio.to_thread(probes.settings_for, settings, roles),
         asyncio.to_thread(probes.database, settings),
-        asyncio.to_thread(probes.api_port, settings),
+        *([asyncio.to_thread(probes.api_port, settings)] if Role.API in roles else []),
         asyncio.to_thread(probes.state_disk, settings),
         asyncio.to_thread(probes.hanging_calls, settings),
     ]
+    if Role.VOLUME in roles:
+        looks += _of_backends(settings)
+    if roles & {Role.API, Role.VOLUME}:
+        looks.append(probes.qemu_img())
+    if Role.VOLUME in roles:
+        looks += _of_targets(settings)
+    if Role.COMPUTE in roles:
+        looks += _of_servers(settings)
+    return list(await asyncio.gather(*map(_found, looks)))
+
+
+def _of_backends(settings: Settings) -> list[Awaitable[Finding]]:
+    looks: list[Awaitable[Finding]] = []
     for name, directory in probes.pool_directories(settings).items():
         looks.append(asyncio.to_thread(probes.space, name, directory))
         looks.append(asyncio.to_thread(probes.reflink, name, directory))
+    backends = settings.backends.values()
     groups = {(it.volume_group, it.thin) for it in backends if it.driver == "lvm" and it.volume_group}
-    looks += [kernel_probes.volume_group(group, thin=thin) for group, thin in sorted(groups)]
-    looks.append(probes.qemu_img())
+    return looks + [kernel_probes.volume_group(group, thin=thin) for group, thin in sorted(groups)]
+
+
+def _of_targets(settings: Settings) -> list[Awaitable[Finding]]:
+    looks: list[Awaitable[Finding]] = []
+    backends = settings.backends.values()
     if any(it.target == "tgt" for it in backends):
         looks.append(asyncio.to_thread(probes.tgtd))
         if settings.tgt.manage:
@@ -67,6 +90,11 @@ async def examine(settings: Settings) -> list[Finding]:
         looks.append(kernel_probes.lio())
     if any(it.target == "nvmet" for it in backends):
         looks.append(kernel_probes.nvmet())
+    return looks
+
+
+def _of_servers(settings: Settings) -> list[Awaitable[Finding]]:
+    looks: list[Awaitable[Finding]] = []
     if settings.compute.driver != "none" and settings.compute.connector == "kernel":
         looks.append(kernel_probes.connector(settings.compute.multipath))
     if settings.compute.driver == "libvirt":
@@ -75,7 +103,7 @@ async def examine(settings: Settings) -> list[Finding]:
         if settings.compute.libvirt_uri is None:
             looks.append(probes.private_libvirtd())
         looks.append(asyncio.to_thread(probes.tour_guest))
-    return list(await asyncio.gather(*map(_found, looks)))
+    return looks
 
 
 async def _found(look: Awaitable[Finding]) -> Finding:

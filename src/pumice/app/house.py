@@ -15,12 +15,12 @@ import orjson
 import structlog
 
 from pumice.api.house import House
-from pumice.app import drivers, marks
+from pumice.app import checks, drivers, marks
 from pumice.app.drivers import Daemon
 from pumice.app.faults import fault_point
 from pumice.app.openings import Openings
 from pumice.app.passwords import first_passwords, known_passwords, true_ones
-from pumice.app.roles import EVERY, Role, refuse_alone, take_name
+from pumice.app.roles import EVERY, Role, take_name
 from pumice.app.settings import Settings
 from pumice.app.verbs import VERBS, set_deadlines
 from pumice.catalog import flavors, volume_types
@@ -190,9 +190,8 @@ class Whole:
 
 async def build(settings: Settings, roles: frozenset[Role] = EVERY, meter: Meter | None = None) -> Whole:
     """Open the database, brought up to date and furnished, and put the parts together."""
-    state = settings.state_dir.absolute()
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    refuse_alone(settings, roles)
+    checks.refuse(settings, roles)
+    settings.state_dir.absolute().mkdir(mode=0o700, parents=True, exist_ok=True)
     set_deadlines(settings.operations.deadlines)
     db = open_database(settings.database(), "serve" if roles == EVERY else "+".join(sorted(roles)))
     try:

@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from pumice.app import checks
 from pumice.app.guest_image import missing_packages
-from pumice.app.settings import Settings
+from pumice.app.roles import Role
+from pumice.app.settings import Settings, config_file
 from pumice.backends import sparse
 from pumice.backends.targets.tgtd import TgtDaemon
 from pumice.host.command import CommandFailed, run
@@ -77,6 +79,14 @@ def _ok(part: str, found: str) -> Finding:
 def python() -> Finding:
     """The interpreter."""
     return _ok("python", f"{'.'.join(map(str, sys.version_info[:3]))}, {sys.executable}")
+
+
+def settings_for(settings: Settings, roles: frozenset[Role]) -> Finding:
+    """Whether the settings let a process with these roles start."""
+    reasons = checks.wrong(settings, roles)
+    if reasons:
+        return Finding("settings", Verdict.MISSING, " ".join(reasons), needed=True)
+    return _ok("settings", str(config_file() or "from the environment and by default"))
 
 
 def database(settings: Settings) -> Finding:

@@ -210,7 +210,10 @@ def listen(settings: Settings) -> socket.socket:
     except OSError as error:
         listening.close()
         where = f"{settings.api.host}:{settings.api.port}"
-        raise Misconfigured(f"Cannot listen on {where} ({error.strerror}): choose another --port.") from None
+        raise Misconfigured(
+            f"Cannot listen on {where} ({error.strerror}): choose another by --port, by PUMICE_API__PORT, or "
+            "as in 'make run PORT=8877'."
+        ) from None
     return listening
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pumice
+from pumice.app.roles import EVERY, Role
 from pumice.model.errors import Invalid, Misconfigured
 
 PLACES = {"service": "etc/systemd/system", "sysusers": "etc/sysusers.d", "tmpfiles": "etc/tmpfiles.d"}
@@ -55,6 +56,14 @@ def remove(root: Path) -> list[Path]:
     if root == Path("/"):
         _tell_systemd(("systemctl", "daemon-reload"))
     return removed
+
+
+def enabled(root: Path = Path("/")) -> frozenset[Role]:
+    """The roles that this machine starts by itself; all of them where that is one process."""
+    wanted = root / PLACES["service"] / "multi-user.target.wants"
+    if (wanted / "pumice.service").is_symlink():
+        return EVERY
+    return frozenset(role for role in Role if (wanted / f"pumice-{role}.service").is_symlink())
 
 
 def _files(root: Path) -> Iterator[tuple[Path, Path]]:

@@ -51,13 +51,18 @@ VERBS: tuple[Verb[Any], ...] = (
 )
 
 
-def set_deadlines(chosen: Mapping[str, float]) -> None:
-    """Give kinds of operations other deadlines than their verbs', in seconds. Raises ``Misconfigured``."""
+def check_deadlines(chosen: Mapping[str, float]) -> None:
+    """Raise ``Misconfigured`` for a deadline of what is no kind of operation."""
     kinds = {verb.kind for verb in VERBS}
     if unknown := sorted(chosen.keys() - kinds):
         raise Misconfigured(
             f"[operations.deadlines] names what is no kind of operation: {', '.join(unknown)}. "
             f"Kinds are {', '.join(sorted(kinds))}."
         )
+
+
+def set_deadlines(chosen: Mapping[str, float]) -> None:
+    """Give kinds of operations other deadlines than their verbs', in seconds. Raises ``Misconfigured``."""
+    check_deadlines(chosen)
     DEADLINES.clear()
     DEADLINES.update(chosen)

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import structlog
 
-from pumice.app import logs, reload, watch
-from pumice.app.roles import Role, refuse_alone
+from pumice.app import checks, logs, reload, watch
+from pumice.app.roles import Role
 from pumice.app.serve import Shared, listen, run_roles
 from pumice.app.settings import Settings
 from pumice.app.systemd import Systemd
@@ -40,7 +40,7 @@ _PR_SET_PDEATHSIG = 1  # prctl(2): a signal for when the parent dies
 
 def run(settings: Settings, number: int) -> None:
     """Answer requests from ``number`` processes until SIGINT or SIGTERM."""
-    refuse_alone(settings, _API)
+    checks.refuse(settings, _API)
     if number == 1:
         run_roles(settings, _API)
         return

@@ -93,7 +93,20 @@ def move(
         raise InvalidState(
             f"Invalid volume: Volume status must {must}, and attachment {held} has it: detach it."
         )
+    if volume.status in start and (unused or unattached):
+        raise InvalidState(f"Invalid volume: Volume status must {must}, but it has {_named(tx, volume)}.")
     raise InvalidState(f"Invalid volume: Volume status must {must}, but it is {volume.status}.")
+
+
+def _named(tx: Transaction, volume: Volume) -> str:
+    """Which snapshots a volume has, a few of many; another project's are not named."""
+    query = sa.select(snapshots.c.id).where(snapshots.c.volume_id == volume.id)
+    own = query.where(snapshots.c.project_id == volume.project_id).order_by(snapshots.c.created_at)
+    ids = list(tx.execute(own).scalars())
+    if not ids:
+        return "snapshots of another project"
+    more = f" and {len(ids) - 3} more" if len(ids) > 3 else ""
+    return f"snapshot{'s' if len(ids) > 1 else ''} {', '.join(ids[:3])}{more}"
 
 
 def _arrival(status: VolumeStatus) -> dict[str, Any]:

@@ -130,6 +130,16 @@ async def test_a_cascade_takes_the_snapshots_along(cloud: Cloud) -> None:
     assert not inventory.snapshots
 
 
+async def test_a_volume_with_a_snapshot_says_which(cloud: Cloud) -> None:
+    volume_id = (await cloud.make())["id"]
+    reply = await cloud.call("POST", "/snapshots", {"snapshot": {"volume_id": volume_id}})
+    snapshot_id = reply.json()["snapshot"]["id"]
+    await cloud.until(snapshot_id, "available", kind="snapshot")
+    refused = await cloud.call("DELETE", f"/volumes/{volume_id}")
+    assert refused.status_code == 400
+    assert f"but it has snapshot {snapshot_id}" in refused.text
+
+
 async def test_force_deletes_from_any_state_but_not_under_an_attachment(cloud: Cloud) -> None:
     one, two = (await cloud.make())["id"], (await cloud.make())["id"]
     await cloud.act(one, "os-reserve")

@@ -138,7 +138,7 @@ class ServerBody(Body):
         if call.version >= (2, 57) and "personality" in self.model_fields_set:
             raise Invalid("Additional properties are not allowed ('personality' was unexpected).")
         if call.version >= (2, 37) and self.networks is None:
-            raise Invalid("Invalid input: 'networks' is a required property.")
+            raise Invalid("Invalid input: 'networks' is a required property: 'none', as there are none yet.")
         if call.version < (2, 37) and isinstance(self.networks, str):
             raise Invalid(f"Invalid input for field/attribute networks. '{self.networks}' is not an array.")
 

@@ -10,16 +10,16 @@ from pathlib import Path
 import structlog
 import uvloop
 
-from pumice.app import house, logs
+from pumice.app import checks, house, logs
 from pumice.app.drivers import stop_daemons
 from pumice.app.guest_image import build_guest_image
 from pumice.app.house import Whole
 from pumice.app.passwords import clouds_file
-from pumice.app.serve import Serving, free_port
+from pumice.app.serve import Serving, free_port, listen
 from pumice.app.settings import Settings
 from pumice.app.tour.client import Client
 from pumice.app.tour.screen import Screen
-from pumice.app.tour.stories import Tour
+from pumice.app.tour.stories import GUEST, Tour
 from pumice.model.errors import PumiceError
 
 logger = structlog.get_logger(__name__)
@@ -52,6 +52,8 @@ def _run(settings: Settings, screen: Screen, *, stay: bool) -> int:
     logs.set_up(
         settings.model_copy(update={"log_level": "error"}) if settings.log_level == "info" else settings
     )
+    checks.refuse(settings)
+    listen(settings).close()  # what is taken is said before an image is built
     lock = house.only_one(settings)
     try:
         return uvloop.run(_tour(settings, screen, stay=stay))
@@ -64,7 +66,7 @@ async def _tour(settings: Settings, screen: Screen, *, stay: bool) -> int:
     with screen.step("build a small bootable image from Debian's packages"):
         image = await build_guest_image(settings.state_dir / "tour" / "guest.qcow2", cache_dir())
     async with Serving(settings) as serving:
-        telling = asyncio.create_task(_tell(serving.whole, serving.url, image, screen))
+        telling = asyncio.create_task(_tell(serving.whole, serving.url, image, screen, stay=stay))
         stopping = asyncio.create_task(serving.until_told_to_stop())
         try:
             await asyncio.wait({telling, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -81,14 +83,14 @@ async def _tour(settings: Settings, screen: Screen, *, stay: bool) -> int:
     return code
 
 
-async def _tell(whole: Whole, url: str, image: Path, screen: Screen) -> int:
+async def _tell(whole: Whole, url: str, image: Path, screen: Screen, *, stay: bool) -> int:
     if "admin" not in whole.passwords:
         screen.console.print(
             "The password of 'admin' was changed: 'pumice passwd admin' sets one that the tour knows."
         )
         return 1
     cloud = Client(url, whole.passwords["admin"])
-    tour = Tour(whole, cloud, screen, image)
+    tour = Tour(whole, cloud, screen, image, keeps_image=stay)
     try:
         await cloud.log_in()
         await tour.make_a_bootable_volume()
@@ -129,7 +131,11 @@ def dashboard(settings: Settings, url: str, screen: Screen) -> None:
             ("", "[bold]export OS_CLOUD=pumice[/]    # or pumice-demo: an ordinary member of the project demo"),
             ("try", f"{commands}/openstack volume create --size 1 my-volume"),
             ("", f"{commands}/openstack volume list"),
-            ("", f"{commands}/openstack volume service list"),
+            (
+                "",
+                f"{commands}/openstack server create --image {GUEST} --flavor m1.tiny --network none my-server",
+            ),
+            ("", f"{commands}/openstack console log show my-server    # servers have no network yet"),
             ("look inside", f"{commands}/pumice --state-dir {settings.state_dir.absolute()} operations list"),
             ("stop", "Ctrl-C"),
         ]

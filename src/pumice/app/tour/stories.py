@@ -17,6 +17,8 @@ from pumice.model.volume import host_of, pool_of
 from pumice.store import operations, volumes
 
 VOLUMES, SERVERS, IMAGES = "/volume/v3/volumes", "/compute/v2.1/servers", "/image/v2/images"
+GUEST = "pumice-guest"
+"""The image's name, where it stays for a newcomer to boot from."""
 FLAVOR_MEMORY = 256
 """MiB; the tour's guest needs little."""
 
@@ -29,21 +31,17 @@ class Tour:
     cloud: Client
     screen: Screen
     image: Path
+    keeps_image: bool = False
     made: dict[str, str] = field(default_factory=dict)
 
     async def make_a_bootable_volume(self) -> None:
         """Story 1: an image, and a volume made of it."""
         self.screen.story(1, "A bootable volume, made from an image")
-        with self.screen.step("upload a bootable image; its format is inspected on arrival") as progress:
-            body = {"name": "tour-image", "disk_format": "qcow2", "container_format": "bare"}
-            image = await self.cloud.call("POST", IMAGES, body)
-            self.made["image"] = image["id"]
-            await self.cloud.upload(image["id"], self.image, progress)
-        image = await self.cloud.call("GET", f"{IMAGES}/{image['id']}")
+        image = await self._kept_image() or await self._upload()
         self.screen.say(
             f"{image['size'] / 1e6:.1f} MB of qcow2, {image['os_hash_algo']} {image['os_hash_value'][:16]}…"
         )
-        with self.screen.step("create a volume of 1 GiB from it: scheduler, backend, qemu-img") as progress:
+        with self.screen.step("create a volume of 1 GiB from it: scheduler, backend, qemu-img"):
             volume = await self._create_volume(
                 "root", {"name": "tour-root", "size": 1, "imageRef": image["id"]}
             )
@@ -122,13 +120,35 @@ class Tour:
                 await self.cloud.wait_until_gone(f"{SERVERS}/{server}")
         names = [name for name in ("root", "data") if name in self.made]
         if names or "image" in self.made:
-            with self.screen.step("delete the volumes and the image"):
+            with self.screen.step("delete what else the tour made"):
                 for name in names:
                     await self.cloud.call("DELETE", f"{VOLUMES}/{self.made[name]}")
                 for name in names:
                     await self.cloud.wait_until_gone(f"{VOLUMES}/{self.made[name]}")
                 if image := self.made.get("image"):
                     await self.cloud.call("DELETE", f"{IMAGES}/{image}")
+
+    async def _kept_image(self) -> dict[str, Any] | None:
+        """The image that an earlier tour left."""
+        if not self.keeps_image:
+            return None
+        found = await self.cloud.call("GET", f"{IMAGES}?name={GUEST}&status=active&visibility=public")
+        for image in found["images"]:
+            self.screen.say(f"image {image['id']} ({GUEST}) is there since an earlier tour")
+            return dict(image)
+        return None
+
+    async def _upload(self) -> dict[str, Any]:
+        with self.screen.step("upload a bootable image; its format is inspected on arrival") as progress:
+            body = {"name": GUEST, "disk_format": "qcow2", "container_format": "bare"}
+            if self.keeps_image:
+                body["visibility"] = "public"
+            image = await self.cloud.call("POST", IMAGES, body)
+            self.made["image"] = image["id"]
+            await self.cloud.upload(image["id"], self.image, progress)
+        if self.keeps_image:
+            del self.made["image"]  # it is no longer the tour's to delete
+        return dict(await self.cloud.call("GET", f"{IMAGES}/{image['id']}"))
 
     async def _create_volume(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
         volume = (await self.cloud.call("POST", VOLUMES, {"volume": body}))["volume"]

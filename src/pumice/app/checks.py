@@ -1,0 +1,44 @@
+"""What keeps a process with some roles from starting, as far as its settings alone tell.
+
+Whatever starts refuses by these checks before it touches anything; the doctor tells what they say.
+"""
+
+from collections.abc import Iterator
+
+from pumice.app.faults import fault_point
+from pumice.app.roles import EVERY, Role, refuse_alone
+from pumice.app.settings import Settings
+from pumice.app.verbs import check_deadlines
+from pumice.model.errors import Misconfigured
+
+
+def refuse(settings: Settings, roles: frozenset[Role] = EVERY) -> None:
+    """Raise ``Misconfigured`` with all that is wrong."""
+    if reasons := wrong(settings, roles):
+        raise Misconfigured(" ".join(reasons))
+
+
+def wrong(settings: Settings, roles: frozenset[Role] = EVERY) -> list[str]:
+    """What is wrong, each with what to do."""
+    return list(_wrong(settings, roles))
+
+
+def _wrong(settings: Settings, roles: frozenset[Role]) -> Iterator[str]:
+    for check in (
+        lambda: refuse_alone(settings, roles),
+        lambda: check_deadlines(settings.operations.deadlines),
+        lambda: fault_point(settings.fault),
+    ):
+        try:
+            check()
+        except Misconfigured as error:
+            yield str(error)
+    if Role.VOLUME in roles:
+        for name, it in settings.backends.items():
+            if it.driver == "lvm" and it.volume_group is None:
+                yield f"[backends.{name}] needs a 'volume_group': the name of one that is there."
+    if Role.API in roles and (file := settings.policy_file) is not None:
+        try:
+            file.read_bytes()
+        except OSError as error:
+            yield f"The policy file {file} cannot be read: {error.strerror}."
