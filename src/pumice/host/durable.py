@@ -1,7 +1,11 @@
 """Have what was written on disk, so that it outlives a power cut. Synchronous: to be called in a thread."""
 
+import contextlib
+import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 
 def sync(path: Path) -> None:
@@ -14,10 +18,31 @@ def sync(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Make a file whole and at once: nobody ever sees half of it."""
+    """Make a file whole and at once: nobody ever sees half of it, also when several processes write it."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     made = path.with_name(f"{path.name}.new")
-    made.write_text(f"{text}\n")
-    sync(made)
-    made.replace(path)
+    with _one_writer(made) as file:
+        file.truncate(0)
+        file.write(f"{text}\n")
+        file.flush()
+        os.fsync(file.fileno())
+        made.replace(path)
     sync(path.parent)
+
+
+@contextlib.contextmanager
+def _one_writer(path: Path) -> Iterator[TextIO]:
+    """The file of this name, which nobody else writes or renames meanwhile."""
+    while True:
+        with path.open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if _is_named(file, path):  # else the writer before us has renamed it
+                yield file
+                return
+
+
+def _is_named(file: TextIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
