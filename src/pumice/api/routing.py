@@ -30,8 +30,9 @@ class Route:
     @property
     def makes(self) -> bool:
         """Whether it makes what was not there: a collection grows, or an image gets its bytes."""
-        asks = self.method, self.path.rpartition("/")[2]
-        return (self.method == "POST" and self.action is None) or asks == ("PUT", "file")
+        if self.method == "POST":
+            return self.action is None and "/actions/" not in self.path
+        return self.method == "PUT" and self.path.endswith("/file")
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from pumice.model.errors import Conflict, NotFound, Trouble
 from pumice.model.ids import ImageId
 from pumice.model.image import ImageContent
 from pumice.model.scope import HOUSE
-from pumice.model.states import ImageStatus
+from pumice.model.states import HAS_BYTES
 from pumice.store import images
 from pumice.store.database import Database
 
@@ -30,7 +30,7 @@ async def keep(db: Database, files: ImageFiles, image_id: str, fill: Callable[[P
     image_id = ImageId(image_id)
     try:
         async with alone(db, files, image_id):
-            if await db.read(images.status, image_id) == ImageStatus.ACTIVE:
+            if await db.read(images.status, image_id) in HAS_BYTES:
                 return
             image = await db.write(images.begin_saving, image_id)
             made = await files.make(image_id, fill)

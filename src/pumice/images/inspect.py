@@ -62,7 +62,7 @@ def inspect_image(path: Path, declared: str | None = None) -> ImageFile:
     with path.open("rb") as file:
         length = os.fstat(file.fileno()).st_size
         if length == 0:
-            raise ImageRefused("The image is empty.")
+            return ImageFile(path, "raw", 0)  # Nova's createImage sends none, whatever it declares
         inspector = _recognise(file, length)
         found = "raw" if inspector is None else inspector.NAME
         if declared == "raw" and found in _PLAIN:

@@ -18,7 +18,7 @@ from pumice.images.files import ImageFiles
 from pumice.images.lock import ImageLock
 from pumice.model.errors import PumiceError
 from pumice.model.ids import ImageId
-from pumice.model.states import ImageStatus
+from pumice.model.states import HAS_BYTES, ImageStatus
 from pumice.store import images
 from pumice.store.database import Database
 
@@ -40,7 +40,7 @@ async def alone(
 async def _settle(db: Database, files: ImageFiles, image_id: ImageId, lock: ImageLock) -> None:
     try:
         status = await db.read(images.status, image_id)
-        await files.keep_only(image_id, whole=status == ImageStatus.ACTIVE)
+        await files.keep_only(image_id, whole=status in HAS_BYTES)
         if status == ImageStatus.SAVING:
             await db.write(images.requeue, image_id)
         await files.end(lock)

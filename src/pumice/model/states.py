@@ -87,7 +87,12 @@ class ImageStatus(StrEnum):
     QUEUED = "queued"
     SAVING = "saving"
     ACTIVE = "active"
+    DEACTIVATED = "deactivated"
     KILLED = "killed"
+
+
+HAS_BYTES = frozenset({ImageStatus.ACTIVE, ImageStatus.DEACTIVATED})
+"""An image whose bytes are whole, be they given out or not."""
 
 
 V = VolumeStatus

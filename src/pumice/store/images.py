@@ -5,7 +5,7 @@ of; an administrator sees all. What is not seen does not exist for the caller.
 
 The bytes have their own course, and only this one::
 
-    queued ──begin_saving──▶ saving ──finish_saving──▶ active
+    queued ──begin_saving──▶ saving ──finish_saving──▶ active ◀──activate──▶ deactivated
        ▲                        │
        └────────requeue─────────┘
 
@@ -22,7 +22,7 @@ from pumice.model.errors import Conflict, Forbidden, InvalidState, NotFound, Ove
 from pumice.model.ids import ImageId
 from pumice.model.image import UNLIMITED, Image, ImageContent, ImageMember, ImageQuota, MemberStatus, Visibility
 from pumice.model.scope import Scope
-from pumice.model.states import ImageStatus
+from pumice.model.states import HAS_BYTES, ImageStatus
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.paging import after, order
@@ -151,8 +151,8 @@ def delete(tx: Transaction, who: Scope, image_id: str) -> None:
 
 
 def delete_unfinished(tx: Transaction, who: Scope, image_id: str) -> bool:
-    """The same unless the image is active, of which the answer tells."""
-    if get(tx, who, image_id).status == ImageStatus.ACTIVE:
+    """The same unless the image has its bytes, of which the answer tells."""
+    if get(tx, who, image_id).status in HAS_BYTES:
         return False
     delete(tx, who, image_id)
     return True
@@ -183,6 +183,18 @@ def finish_saving(tx: Transaction, image: Image, content: ImageContent, quota: I
 def requeue(tx: Transaction, image_id: str) -> None:
     """The upload came to nothing; another may be tried. Does nothing to an image in another state."""
     _move(tx, image_id, ImageStatus.SAVING, ImageStatus.QUEUED)
+
+
+def activate(tx: Transaction, image: Image, wanted: ImageStatus) -> None:
+    """Give an image's bytes out (``ACTIVE``) or not (``DEACTIVATED``); again changes nothing.
+
+    Raises ``Forbidden`` for an image that has no bytes yet, ``NotFound`` when it was deleted meanwhile.
+    """
+    if image.status not in HAS_BYTES:
+        verb = "reactivate" if wanted == ImageStatus.ACTIVE else "deactivate"
+        raise Forbidden(f"Not allowed to {verb} image in status '{image.status}'")
+    if image.status != wanted and not _move(tx, image.id, image.status, wanted):
+        raise NotFound("Image", image.id)
 
 
 def saving(tx: Transaction) -> Sequence[ImageId]:

@@ -8,7 +8,8 @@ from pumice.api.image.access import permitted
 from pumice.api.routing import Route
 from pumice.images.files import ImageFiles
 from pumice.images.upload import upload
-from pumice.model.errors import Invalid, NotFound
+from pumice.model.errors import Forbidden, Invalid, NotFound
+from pumice.model.states import ImageStatus
 from pumice.store import images
 
 BYTES = "application/octet-stream"
@@ -44,6 +45,8 @@ class ImageData:
     async def download(self, call: Call) -> Reply:
         """The bytes of an active image, or a range of them; 204 as long as there are none."""
         image = await call.house.db.read(images.get, call.who, call.args["id"])
+        if image.status == ImageStatus.DEACTIVATED and not call.who.is_admin:
+            raise Forbidden("The requested image has been deactivated. Image data download is forbidden.")
         if image.size is None:
             return Reply(status=204)
         start, end = _range(call.headers.get("range"), image.size)

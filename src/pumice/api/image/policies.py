@@ -16,6 +16,8 @@ DEFAULTS = {
     "communitize_image": MEMBER,
     "upload_image": MEMBER,
     "download_image": MEMBER,
+    "deactivate": MEMBER,
+    "reactivate": MEMBER,
     "add_member": MEMBER,
     "get_member": READER,
     "get_members": READER,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pumice.api.faults import plain_fault
 from pumice.api.house import House
-from pumice.api.image import discovery, members, schemas
+from pumice.api.image import actions, discovery, members, schemas
 from pumice.api.image.data import ImageData
 from pumice.api.image.images import Images
 from pumice.api.image.policies import DEFAULTS
@@ -24,6 +24,7 @@ def image_service(house: House, files: ImageFiles, policy_file: Path | None = No
             *schemas.routes(),
             *Images(files).routes(),
             *ImageData(files).routes(),
+            *actions.routes(),
             *members.routes(),
         ],
         policy=Policy(DEFAULTS, policy_file),

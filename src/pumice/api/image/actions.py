@@ -1,0 +1,39 @@
+"""``/v2/images/{id}/actions``: whether an image's bytes are given out (api-ref "Image actions")."""
+
+from pumice.api.call import Call, Reply
+from pumice.api.image.access import permitted
+from pumice.api.policy import Policy
+from pumice.api.routing import Route
+from pumice.model.scope import Scope
+from pumice.model.states import ImageStatus
+from pumice.store import images
+from pumice.store.database import Transaction
+
+
+def routes() -> list[Route]:
+    """What it answers."""
+    return [
+        Route("POST", "/v2/images/{id}/actions/deactivate", deactivate, "deactivate"),
+        Route("POST", "/v2/images/{id}/actions/reactivate", reactivate, "reactivate"),
+    ]
+
+
+async def deactivate(call: Call) -> Reply:
+    """From now on only administrators get its bytes, and nothing is made from it."""
+    return await _set(call, "deactivate", ImageStatus.DEACTIVATED)
+
+
+async def reactivate(call: Call) -> Reply:
+    """It is given out again."""
+    return await _set(call, "reactivate", ImageStatus.ACTIVE)
+
+
+async def _set(call: Call, rule: str, wanted: ImageStatus) -> Reply:
+    await call.house.db.write(_activate, call.policy, rule, call.who, call.args["id"], wanted)
+    return Reply(status=204)
+
+
+def _activate(
+    tx: Transaction, policy: Policy, rule: str, who: Scope, image_id: str, wanted: ImageStatus
+) -> None:
+    images.activate(tx, permitted(tx, policy, rule, who, image_id), wanted)
