@@ -19,7 +19,7 @@ import pytest
 from backend_rigs import CLAIMS, KINDS, POOL, a_volume_group, an_xfs, build, killed_while, lvm, place_for
 
 from pumice.backends.contract import Backend, ImageFile, Piece, no_progress
-from pumice.model.errors import Conflict, Elsewhere, ImageRefused, Invalid, NotFound
+from pumice.model.errors import Conflict, Elsewhere, ImageRefused, Invalid, Misconfigured, NotFound
 from pumice.model.ids import SnapshotId, VolumeId, new_id
 from pumice.model.mark import Mark
 from pumice.model.units import GIB, MIB
@@ -393,6 +393,19 @@ async def test_a_pool_bears_the_last_mark_and_it_is_no_bytes(backend: Backend) -
             assert await backend.mark(POOL) == ours
     assert await backend.pool_names() == [POOL]
     assert (await backend.strangers(POOL), await backend.inventory()) == known
+
+
+@pytest.mark.rule("restart")
+async def test_a_marked_pool_is_served_by_one_alone_until_it_has_ended(case: Case, backend: Backend) -> None:
+    if not backend.keeps:
+        pytest.skip("what is in memory nobody else has")
+    for place in ("here@files#pool", "there@files#pool"):  # marked anew it is still occupied
+        await backend.set_mark(POOL, Mark(new_id(), place))
+        for _ in range(2):
+            await backend.occupy(POOL, shared=False)
+        for shared in (False, True):
+            with pytest.raises(Misconfigured, match="served by"):
+                await case.make().occupy(POOL, shared=shared)
 
 
 @pytest.mark.rule("idempotent")

@@ -58,10 +58,14 @@ def backend(settings: Settings, name: str, chosen: BackendSettings) -> Backend:
     )
 
 
-def _backend(settings: Settings, db: Database, place: str, name: str, chosen: BackendSettings) -> Backend:
-    """The same for one who serves it: slow if it is to be, and only while its pools are ours."""
+def _backend(settings: Settings, db: Database, place: str, name: str, *, serves: bool) -> Backend:
+    """The same, slow if it is to be, and used only while its pools are ours."""
+    chosen = settings.backends[name]
     driver = slow(backend(settings, name, chosen), chosen.delay)
-    return marks.guarded(driver, "start", marks.for_backend(db, place, driver)) if driver.keeps else driver
+    if not driver.keeps:
+        return driver
+    admit = marks.for_backend(db, place, driver, serves=serves, is_cluster=chosen.cluster is not None)
+    return marks.guarded(driver, "start", admit)
 
 
 def _lvm(directory: Path, name: str, chosen: BackendSettings) -> Backend:
@@ -160,8 +164,18 @@ class Drivers:
     daemons: list[Daemon]
 
 
-def build(settings: Settings, db: Database, images: ImageFiles, roles: Collection[Role] = EVERY) -> Drivers:
-    """Every driver that this host's settings name and these roles need, not started yet."""
+def build(
+    settings: Settings,
+    db: Database,
+    images: ImageFiles,
+    roles: Collection[Role] = EVERY,
+    *,
+    serves: bool = False,
+) -> Drivers:
+    """Every driver that this host's settings name and these roles need, not started yet.
+
+    Only one process ``serves`` a pool; others may look.
+    """
     daemons: list[Daemon] = []
     backends = settings.backends if Role.VOLUME in roles else {}
     delays: dict[str, float] = {}
@@ -177,17 +191,17 @@ def build(settings: Settings, db: Database, images: ImageFiles, roles: Collectio
         admit = marks.for_hypervisor(db, settings.host, home_of_machines(settings), machine)
         machine = marks.guarded(machine, "start_up", admit)
     machines = {settings.host: machine} if machine else {}
-    places = {settings.place(name): (name, it) for name, it in backends.items()}
+    places = {settings.place(name): name for name in backends}
     hands = Hands(
         db,
         image_path=lambda image_id: images.path(ImageId(image_id)),
         keep_image=partial(from_volume.keep, db, images),
         drop_image=partial(from_volume.drop, db, images),
         backends={
-            place: bulkheads.at(volume_host(place)).walled(_backend(settings, db, place, name, it))
-            for place, (name, it) in places.items()
+            place: bulkheads.at(volume_host(place)).walled(_backend(settings, db, place, name, serves=serves))
+            for place, name in places.items()
         },
-        targets={place: targets[it.target] for place, (_, it) in places.items()},
+        targets={place: targets[backends[name].target] for place, name in places.items()},
         hypervisors={host: bulkheads.at(compute_host(host)).walled(it) for host, it in machines.items()},
         bulkheads=bulkheads,
         detach_seconds=settings.compute.detach_seconds,

@@ -212,7 +212,7 @@ async def _build(settings: Settings, roles: frozenset[Role], db: Database, meter
     rules = settings.rules()
     first = await _furnish(db, settings, rules) if Role.API in roles else {}
     images = ImageFiles(settings.state_dir.absolute() / "images", quota=settings.images.quota())
-    driven = drivers.build(settings, db, images, roles)
+    driven = drivers.build(settings, db, images, roles, serves=True)
     hands = driven.hands
     passwords.most_waiting = settings.identity.most_logins
     tokens = LocalTokens(db, lifetime=settings.identity.token_hours * 3600)

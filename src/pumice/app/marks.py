@@ -93,14 +93,20 @@ def _other_host(what: str, old: str, new: str) -> str:
     )
 
 
-def for_backend(db: Database, place: str, backend: Backend) -> Admit:
-    """Whether the pools of a backend are ours, and it has their bytes."""
+def for_backend(db: Database, place: str, backend: Backend, *, serves: bool, is_cluster: bool = False) -> Admit:
+    """Whether the pools of a backend are ours, and it has their bytes.
+
+    Who ``serves`` them is alone at that, or with the other members of the cluster.
+    """
 
     async def admit(leave: bool) -> None:
         for pool in await backend.pool_names():
-            if not await _admit_pool(db, place, pool, backend) and leave:
+            is_marked = await _admit_pool(db, place, pool, backend)
+            if not is_marked and leave:
                 await backend.set_mark(pool, Mark(await db.write(installation.identify), f"{place}#{pool}"))
                 await db.write(installation.note_mark, f"{place}#{pool}")
+            if serves and (is_marked or leave):
+                await backend.occupy(pool, shared=is_cluster)
 
     return admit
 

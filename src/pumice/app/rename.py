@@ -11,6 +11,7 @@ from pathlib import Path
 from pumice.app import drivers, house, marks
 from pumice.app.database import existing
 from pumice.app.settings import Settings
+from pumice.backends.contract import Backend
 from pumice.host.durable import write_text
 from pumice.model.errors import Conflict, Invalid, Misconfigured, NotFound, PumiceError
 from pumice.model.mark import Mark
@@ -85,12 +86,15 @@ async def _run(settings: Settings, old: str, new: str, *, yes: bool, is_over: bo
 
     async with existing(settings) as db:
         who = await db.read(installation.find)
+        named = settings.model_copy(update={"host": new.partition("@")[0]})
+        if yes:
+            for backend, pool, _ in await _pools(named, old, new, who or ""):
+                await backend.occupy(pool, shared=False)
         try:
             changed = await db.write(work)
         except _Undone as undone:
             changed = undone.changed
         rows = [f"{number} {kind}" for kind, number in changed.items()]
-        named = settings.model_copy(update={"host": new.partition("@")[0]})
         return rows + await _marks(named, old, new, who or "", yes=yes)
 
 
@@ -109,14 +113,22 @@ async def _marks(settings: Settings, old: str, new: str, who: str, *, yes: bool)
             found.append(f"mark {file}")
             if yes:
                 write_text(file, there.renamed(old, new).text())
+    for backend, pool, there in await _pools(settings, old, new, who):
+        found.append(f"mark of pool {there.place}")
+        if yes:
+            await backend.set_mark(pool, there.renamed(old, new))
+    return found
+
+
+async def _pools(settings: Settings, old: str, new: str, who: str) -> list[tuple[Backend, str, Mark]]:
+    """The pools whose marks say the old name."""
+    found = []
     for name, chosen in settings.backends.items():
         backend = drivers.backend(settings, name, chosen)
         for pool in await backend.pool_names() if backend.keeps else ():
             there = await _mark(backend.mark, pool)
             if there and there.installation == who and there.renamed(old, new) != there:
-                found.append(f"mark of pool {there.place}")
-                if yes:
-                    await backend.set_mark(pool, there.renamed(old, new))
+                found.append((backend, pool, there))
     return found
 
 
@@ -162,6 +174,8 @@ async def _take_pool(settings: Settings, name: str, *, yes: bool) -> None:
             print("What lies in it and is unknown here will be put aside. '--yes' takes it.")
             return
         await backends[place].start()
+        if there:
+            await backends[place].occupy(pool, shared=False)
         ours = Mark(await db.write(installation.identify), name)
         await backends[place].set_mark(pool, ours)
         await db.write(installation.note_mark, name)

@@ -129,6 +129,13 @@ class Backend(Protocol):
     async def set_mark(self, pool: str, ours: Mark) -> None:
         """Write that down where the pool's bytes are."""
 
+    async def occupy(self, pool: str, *, shared: bool) -> None:
+        """Serve a pool that is marked: no other process may, for as long as this object lives.
+
+        With ``shared`` those may who say so as well. Done again it makes sure. Raises ``Misconfigured`` while
+        another process has the pool.
+        """
+
     async def start(self) -> None:
         """Check that the backend can work at all. Raises ``Misconfigured`` with what to do."""
 

@@ -91,6 +91,9 @@ class FakeBackend:
         await self._pretend("set_mark")
         await self._inner.set_mark(pool, ours)
 
+    async def occupy(self, pool: str, *, shared: bool) -> None:
+        await self._inner.occupy(pool, shared=shared)
+
     async def start(self) -> None:
         await self._pretend("start")
         await self._inner.start()
@@ -218,6 +221,9 @@ class _Memory:
 
     async def set_mark(self, pool: str, ours: Mark) -> None:
         self._marks[pool] = ours
+
+    async def occupy(self, pool: str, *, shared: bool) -> None:
+        """In memory nobody else has it."""
 
     async def start(self) -> None:
         pass

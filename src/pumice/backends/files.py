@@ -35,6 +35,7 @@ from pumice.backends import files_strangers, sparse
 from pumice.backends.contract import ImageFile, Inventory, Piece, PoolFacts, Progress, Stranger, require_fits
 from pumice.host import qemu_img
 from pumice.host.durable import sync, write_text
+from pumice.host.sole import Held, take_file
 from pumice.host.thread import in_thread
 from pumice.host.turn import Turns
 from pumice.model import mark
@@ -80,6 +81,7 @@ class FilesBackend:
         self._capacity_gb = capacity_gb
         self._convert_timeout = convert_timeout
         self._turn_to_copy = Turns(copies_at_once)
+        self._occupied: dict[str, Held] = {}
         self._locks: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
 
     async def pool_names(self) -> list[str]:
@@ -92,6 +94,15 @@ class FilesBackend:
     async def set_mark(self, pool: str, ours: Mark) -> None:
         with _explained(pool):
             await in_thread(write_text, self._directory(pool) / _MARK, ours.text())
+
+    async def occupy(self, pool: str, *, shared: bool) -> None:
+        with _explained(pool):
+            await in_thread(self._occupy, pool, shared)
+
+    def _occupy(self, pool: str, shared: bool) -> None:
+        path = self._directory(pool) / _MARK  # written anew it is another file
+        if pool not in self._occupied or not self._occupied[pool].is_of(path):
+            self._occupied[pool] = take_file(path, f"Pool '{pool}' ({path.parent})", shared=shared)
 
     async def start(self) -> None:
         for name, directory in self._pools.items():

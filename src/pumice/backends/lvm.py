@@ -25,6 +25,7 @@ from pumice.backends.contract import ImageFile, Inventory, Piece, PoolFacts, Pro
 from pumice.backends.lvm_group import LogicalVolume, VolumeGroup
 from pumice.backends.lvm_layout import Layout
 from pumice.host import block_device, qemu_img
+from pumice.host.sole import Held, take_name
 from pumice.host.thread import in_thread
 from pumice.host.turn import Turns
 from pumice.model import mark
@@ -68,6 +69,7 @@ class LvmBackend:
         self._reserved_percentage = reserved_percentage
         self._convert_timeout = convert_timeout
         self._turn_to_convert = Turns(copies_at_once)
+        self._occupied: Held | None = None
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def pool_names(self) -> list[str]:
@@ -81,6 +83,11 @@ class LvmBackend:
         self._require(pool)
         there = {tag for tag in await self._group.tags() if mark.read(unquote(tag))} - {_tag(ours)}
         await self._group.retag(_tag(ours), there)
+
+    async def occupy(self, pool: str, *, shared: bool) -> None:  # noqa: ARG002 (no cluster may have one)
+        """On this machine: nothing that two machines reach tells them apart, so a group is for one machine."""
+        self._require(pool)
+        self._occupied = self._occupied or take_name(f"volume group {pool}", f"Volume group '{pool}'")
 
     async def start(self) -> None:
         await self._group.configure()

@@ -31,9 +31,11 @@ import sqlalchemy as sa
 from sqlalchemy.engine import CursorResult, Engine
 from sqlalchemy.pool import NullPool
 
+from pumice.host.sole import Held, take_name
 from pumice.model.errors import Invalid, Misconfigured, Trouble
 from pumice.model.meter import Meter
 from pumice.store.discretion import hide_values
+from pumice.store.tables import installation
 from pumice.store.threads import Connected, Threads
 
 P = ParamSpec("P")
@@ -95,8 +97,8 @@ class Database(Protocol):
         """Be the only process that holds ``name``, until this one ends, however it ends.
 
         Raises ``Misconfigured`` when another still does after ``patience``: it may just be dying. ``lost`` is
-        called if another takes it after the connection was lost. On SQLite there is one process anyway, held
-        apart from others by a lock beside the file.
+        called if another takes it after the connection was lost. On SQLite it is the only one of this machine
+        that has the database or a copy of it.
         """
 
     async def unheld(self, names: Collection[str]) -> set[str]:
@@ -122,6 +124,7 @@ class SqliteDatabase:
         self._listeners: list[Callable[[str], None]] = []
         self.make_room: Callable[[], bool] = lambda: False
         """Called, in a thread, where the disk is full. Whether it is worth to try again."""
+        self._held: dict[str, Held] = {}
 
     async def write(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
         """See ``Database.write``."""
@@ -161,8 +164,11 @@ class SqliteDatabase:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
-    async def hold(self, name: str, lost: Callable[[], None], *, patience: float = PATIENCE_SECONDS) -> None:
+    async def hold(self, name: str, lost: Callable[[], None], *, patience: float = PATIENCE_SECONDS) -> None:  # noqa: ARG002 (the contract's)
         """See ``Database.hold``."""
+        if name not in self._held:
+            who = await self.read(lambda tx: tx.execute(sa.select(installation.c.id)).scalar())
+            self._held[name] = take_name(f"{who or self.path.resolve()} {name}", f"'{name}'")
 
     async def unheld(self, names: Collection[str]) -> set[str]:  # noqa: ARG002 (the contract's)
         """See ``Database.unheld``."""
@@ -176,6 +182,8 @@ class SqliteDatabase:
         """The same as ``close`` for callers without an event loop."""
         self._reading.close()
         self._writing.close()
+        for held in self._held.values():
+            held.close()
 
 
 def is_trouble(error: Exception) -> bool:
