@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from pumice.loops import rows
-from pumice.model.errors import Trouble
+from pumice.model.errors import Trouble, Unreadable
 from pumice.model.meter import Meter
 from pumice.operations.aside import Aside
 from pumice.operations.course import Course
@@ -89,5 +89,6 @@ class Deadlines:
 
     def _put_aside(self, operation_id: str, error: Exception) -> float:
         pause = self.aside.put(operation_id)
-        logger.error("operation.unsettled", operation=operation_id, pause=pause, exc_info=error)
+        bug = None if isinstance(error, Unreadable) else error
+        logger.error("operation.unsettled", operation=operation_id, error=str(error), pause=pause, exc_info=bug)
         return pause

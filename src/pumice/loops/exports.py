@@ -18,6 +18,7 @@ from pumice.model.states import AttachStatus
 from pumice.model.volume import Attachment
 from pumice.operations.hands import Hands
 from pumice.store import attachments, belongings, tombstones
+from pumice.store.columns import is_unread
 from pumice.store.database import Transaction
 from pumice.store.tombstones import Kind
 
@@ -136,8 +137,12 @@ def _read_expected(tx: Transaction, places: Sequence[str]) -> tuple[list[Expecte
 
 
 def _is_finished(link: Attachment) -> bool:
-    """One whose detaching failed halfway may be exported or not: nobody waits for it any more."""
-    return link.portal is not None and link.operation_id is None and link.status in WANTED
+    """One whose detaching failed halfway may be exported or not: nobody waits for it any more.
+
+    Where it cannot be read who is let in, that is left as it is.
+    """
+    is_known = link.portal is not None and not is_unread(link.connector)
+    return is_known and link.operation_id is None and link.status in WANTED
 
 
 def _expected(link: Attachment, pool: str) -> Expected:
@@ -148,5 +153,5 @@ def _expected(link: Attachment, pool: str) -> Expected:
         pool,
         link.connector.get("initiator", ""),
         link.chap_username or "",
-        (link.portal["portal"], *link.portal.get("others", ())),
+        (link.portal["portal"] or "", *link.portal.get("others", ())),
     )

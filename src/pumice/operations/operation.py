@@ -47,7 +47,7 @@ from pumice.operations.holds import Hold
 from pumice.operations.places import SCHEDULER
 from pumice.store import clock
 from pumice.store import operations as log
-from pumice.store.columns import now
+from pumice.store.columns import is_unread, now
 from pumice.store.database import Transaction
 
 
@@ -320,6 +320,8 @@ def from_row(verb: Verb[P], row: log.Row) -> Operation[P]:
     one that this version does not know it tells in ``unread``: how such an operation ended can still be said,
     but it cannot be carried on.
     """
+    if torn := [name for name in ("params", "notes", "steps") if is_unread(row[name]) or row[name] is None]:
+        raise Unreadable(f"What this '{verb.kind}' says of its {' and '.join(torn)} is torn.")
     given, known = row["params"], {each.name: each for each in fields(verb.params)}
     required = {name for name, each in known.items() if each.default is each.default_factory is MISSING}
     if missing := sorted(required - given.keys()):

@@ -16,7 +16,7 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from pumice.host.bulkhead import Left
-from pumice.model.errors import Cancelled, LostLease, NoValidBackend, PumiceError, Trouble
+from pumice.model.errors import Cancelled, LostLease, NoValidBackend, PumiceError, Trouble, Unreadable
 from pumice.model.meter import Meter
 from pumice.model.rules import Rules
 from pumice.operations.aside import Aside
@@ -291,7 +291,8 @@ class Runner:
                 return
             why = why_not_read(error)
             pause = self._aside.put(row["id"])
-            logger.error("operation.unread", operation=row["id"], why=why, pause=pause, exc_info=error)
+            bug = None if isinstance(error, Unreadable) else error
+            logger.error("operation.unread", operation=row["id"], why=why, pause=pause, exc_info=bug)
             self.meter.unread(row["kind"])
             await self.db.write(overdue.put_aside, *fence, why)
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 import sqlalchemy as sa
 
 from pumice.model.states import PASSING_VOLUME, AttachStatus, SnapshotStatus, VolumeStatus
-from pumice.store import clock, pools, quotas
+from pumice.store import clock, pools, quotas, torn
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.holds import HELD
@@ -54,6 +54,7 @@ class Kind(StrEnum):
     DANGLING_DISK = "disk without an attachment"
     STUCK_SERVER = "stuck server"
     UNREAD = "operation that is not understood"
+    TORN = "row that cannot be read"
     LATE = "operation past its deadline"
     OLD_CLEANING = "cleaning that does not end"
     WAITS_IN_VAIN = "operation that waits in vain"
@@ -246,6 +247,11 @@ def _unread(tx: Transaction) -> list[Wrong]:
     return [Wrong(Kind.UNREAD, row.id, words.format(row.id, row.kind, row.unread)) for row in rows]
 
 
+def _torn(tx: Transaction) -> list[Wrong]:
+    words = "{0}: {2} of {1} cannot be read: something else was written there"
+    return [Wrong(Kind.TORN, " ".join(cell), words.format(*cell)) for cell in torn.cells(tx)]
+
+
 def _late(tx: Transaction) -> list[Wrong]:
     o, late = operations.c, clock.time() - _LATE_SECONDS
     unsettled = o.state.in_(UNDER_WAY), o.settled.is_(False), o.deadline < late
@@ -330,6 +336,7 @@ CHECKS: Mapping[Kind, Callable[[Transaction], list[Wrong]]] = {
     Kind.DANGLING_DISK: _dangling_disks,
     Kind.STUCK_SERVER: _stuck_servers,
     Kind.UNREAD: _unread,
+    Kind.TORN: _torn,
     Kind.LATE: _late,
     Kind.OLD_CLEANING: _old_cleaning,
     Kind.WAITS_IN_VAIN: _waiting_in_vain,

@@ -1,11 +1,103 @@
-"""The types of columns, the same on every database."""
+"""The types of columns, the same on every database.
 
+What cannot be read, because a disk or a hand has written something else, costs nobody but who needs that very
+value: an object or a list is empty then, a time is ``NO_TIME``, ``is_unread`` tells. The audit names the row.
+"""
+
+from datetime import datetime
+from typing import Any
+
+import orjson
 import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
 
 from pumice.store.clock import now as now
+
+NO_TIME = datetime(1, 1, 1)
+
+
+class UnreadObject(dict[str, Any]):
+    """Stands for an object that cannot be read: whatever is asked of it is None."""
+
+    def __missing__(self, key: str) -> None:
+        return None
+
+
+class UnreadList(list[Any]):
+    """Stands for a list that cannot be read."""
+
+
+def is_unread(value: object) -> bool:
+    """Whether this stands for what cannot be read."""
+    return isinstance(value, UnreadObject | UnreadList) or value is NO_TIME
+
+
+def loads(text: str | bytes) -> Any:
+    """JSON as a value; what no value is if it is not JSON."""
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        return Ellipsis
+
+
+class Json(TypeDecorator[Any]):
+    """An object, or a list; ``loads`` is the dialect's."""
+
+    impl = sa.JSON
+    cache_ok = True
+
+    def __init__(self, shape: type = dict) -> None:
+        super().__init__()
+        self.shape = shape
+
+    @property
+    def python_type(self) -> type:
+        """Object or list."""
+        return self.shape
+
+    def coerce_compared_value(self, op: Any, value: Any) -> Any:
+        """As the type that it is made of."""
+        return self.impl_instance.coerce_compared_value(op, value)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        """Read a value, or tell what stands for it."""
+        read, shape = super().result_processor(dialect, coltype), self.shape
+        stand_in = UnreadList if shape is list else UnreadObject
+
+        def careful(stored: Any) -> Any:
+            value = stored if read is None else read(stored)
+            return value if value is None or isinstance(value, shape) else stand_in()
+
+        return careful
+
+
+class Time(TypeDecorator[datetime]):
+    """UTC, without a zone."""
+
+    impl = sa.DateTime
+    cache_ok = True
+    python_type = datetime
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        """Read a value, or tell what stands for it."""
+        read = super().result_processor(dialect, coltype)
+        if read is None:
+            return None
+
+        def careful(stored: Any) -> datetime | None:
+            try:
+                found: datetime | None = read(stored)
+            except (TypeError, ValueError):
+                return NO_TIME
+            return found
+
+        return careful
+
 
 ID = sa.String(36)
 NAME = sa.String(255)
 WORD = sa.String(64)
-TIME = sa.DateTime()
-JSON = sa.JSON()
+TIME = Time()
+JSON = Json()
+JSON_LIST = Json(list)

@@ -34,6 +34,7 @@ from sqlalchemy.pool import NullPool
 from pumice.host.sole import Held, take_name
 from pumice.model.errors import Invalid, Misconfigured, Trouble
 from pumice.model.meter import Meter
+from pumice.store.columns import loads
 from pumice.store.discretion import hide_values
 from pumice.store.tables import installation
 from pumice.store.threads import Connected, Threads
@@ -264,7 +265,7 @@ def _engine(path: Path, begin: str) -> Engine:
         hide_parameters=True,
         poolclass=NullPool,  # each thread keeps its one connection
         json_serializer=lambda value: orjson.dumps(value).decode(),
-        json_deserializer=orjson.loads,
+        json_deserializer=loads,
         connect_args={
             "check_same_thread": False,
             "isolation_level": None,
@@ -295,6 +296,10 @@ def _engine(path: Path, begin: str) -> Engine:
     return engine
 
 
+def _as_it_can_be(text: bytes) -> str:
+    return text.decode(errors="replace")
+
+
 def _run(
     connected: Connected, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs
 ) -> tuple[T, list[str]]:
@@ -309,6 +314,11 @@ def _run(
         except OverflowError:
             raise Invalid("A number is out of range.") from None
         except sa.exc.OperationalError as error:
+            if "decode to UTF-8" in str(
+                error.orig
+            ):  # one row costs nobody else a thing: it is read as it can be
+                connected().connection.driver_connection.text_factory = _as_it_can_be  # type: ignore[union-attr]
+                continue
             if time.monotonic() > give_up or "locked" not in str(error.orig):
                 raise Trouble(f"The database does not answer: {error.orig}") from error
             time.sleep(random.uniform(0.001, 0.02))  # noqa: S311

@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from pumice.model.errors import LostLease
-from pumice.store import holds
+from pumice.store import holds, inside
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.tables import hanging_calls, operation_lines, operations, services
@@ -379,7 +379,7 @@ def page(
 
 def extensions(tx: Transaction, server_id: str, volume_ids: Collection[str]) -> Sequence[Row]:
     """The operations that extended these volumes while the server used them."""
-    of_server = _o.params["server_id"].as_string() == server_id
+    of_server = inside.value(_o.params, "server_id").as_string() == server_id
     query = sa.select(operations).where(_o.subject.in_(list(volume_ids)), _o.kind == "volume.extend", of_server)
     return tx.execute(query).mappings().all() if volume_ids else ()
 

@@ -32,6 +32,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from pumice.model.errors import Invalid, Trouble
 from pumice.model.meter import Meter
 from pumice.store.clock import CLOCK
+from pumice.store.columns import loads
 from pumice.store.database import BUSY_SECONDS, MISSED, PATIENCE_SECONDS, Transaction, is_trouble, sqlstate
 from pumice.store.discretion import hide_values
 from pumice.store.listening import CHANNEL, NAMES, STOPPED_SECONDS, UNHELD, Listening
@@ -102,7 +103,7 @@ class PostgresDatabase:
             max_overflow=0,
             pool_timeout=BUSY_SECONDS,
             json_serializer=lambda value: orjson.dumps(value).decode(),
-            json_deserializer=orjson.loads,
+            json_deserializer=loads,
             connect_args={
                 "timeout": ANSWER_SECONDS,
                 "command_timeout": ANSWER_SECONDS,

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from pumice.model.connector import Connector
 from pumice.model.errors import Conflict, NotFound, OverQuota
 from pumice.model.server import Server, ServerDisk
-from pumice.store import tombstones
+from pumice.store import inside, tombstones
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.inside import has_entry
@@ -213,7 +213,9 @@ def put(tx: Transaction, server_id: str, status: str) -> bool:
 
 def usage(tx: Transaction, project_id: str) -> tuple[int, int, int]:
     """What a project's servers are in all: how many, their vCPUs, their memory in MiB."""
-    vcpus, ram = (sa.func.coalesce(sa.func.sum(_s.flavor[key].as_integer()), 0) for key in ("vcpus", "ram"))
+    vcpus, ram = (
+        sa.func.coalesce(sa.func.sum(inside.value(_s.flavor, key).as_integer()), 0) for key in ("vcpus", "ram")
+    )
     sums = sa.select(sa.func.count().label("number"), vcpus.label("vcpus"), ram.label("ram"))
     row = tx.execute(sums.where(_s.project_id == project_id)).mappings().one()
     return row["number"], row["vcpus"], row["ram"]
@@ -252,7 +254,7 @@ def named(text: str) -> Condition:
 
 def of_flavor(flavor_id: str) -> Condition:
     """Those made with this flavor."""
-    made_with: Condition = _s.flavor["id"].as_string() == flavor_id
+    made_with: Condition = inside.value(_s.flavor, "id").as_string() == flavor_id
     return made_with
 
 

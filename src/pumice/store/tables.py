@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Boolean, Column, Float, ForeignKey, Index, Integer, Text, UniqueConstraint
 
-from pumice.store.columns import ID, JSON, NAME, TIME, WORD
+from pumice.store.columns import ID, JSON, JSON_LIST, NAME, TIME, WORD
 
 metadata = sa.MetaData(
     naming_convention={
@@ -44,7 +44,7 @@ operations = sa.Table(
     Column("params", JSON, nullable=False),
     Column("version", Integer, nullable=False, server_default="1"),  # of the shape of its params
     Column("notes", JSON, nullable=False),
-    Column("steps", JSON, nullable=False),  # the step names it began with
+    Column("steps", JSON_LIST, nullable=False),  # the step names it began with
     Column("state", WORD, nullable=False),  # running, waiting, undoing, done, failed
     Column("position", Integer, nullable=False),
     Column("place", NAME, nullable=False),
@@ -132,7 +132,7 @@ projects = sa.Table(
     Column("name", NAME, nullable=False),
     Column("description", Text, nullable=False),
     Column("enabled", Boolean, nullable=False),
-    Column("tags", JSON, nullable=False),
+    Column("tags", JSON_LIST, nullable=False),
     Column("extra", JSON, nullable=False),  # what else clients keep with it: unknown keys, options
     UniqueConstraint("domain_id", "name"),
 )
@@ -179,8 +179,8 @@ tokens = sa.Table(
     Column("project_id", ID),
     Column("domain_id", ID),
     Column("system", Boolean, nullable=False),
-    Column("methods", JSON, nullable=False),
-    Column("audit_ids", JSON, nullable=False),
+    Column("methods", JSON_LIST, nullable=False),
+    Column("audit_ids", JSON_LIST, nullable=False),
     Column("issued_at", TIME, nullable=False),
     Column("expires_at", TIME, nullable=False, index=True),
 )
@@ -206,7 +206,7 @@ images = sa.Table(
     Column("min_ram", Integer, nullable=False),
     Column("protected", Boolean, nullable=False),
     Column("os_hidden", Boolean, nullable=False),
-    Column("tags", JSON, nullable=False),
+    Column("tags", JSON_LIST, nullable=False),
     Column("properties", JSON, nullable=False),
     *_times(),
 )
@@ -457,7 +457,7 @@ servers = sa.Table(
     Column("image_id", ID),
     Column("key_name", NAME),
     Column("metadata", JSON, nullable=False),
-    Column("tags", JSON, nullable=False),
+    Column("tags", JSON_LIST, nullable=False),
     Column("locked", Boolean, nullable=False),
     Column("fault", JSON),
     Column("availability_zone", NAME, nullable=False),
