@@ -48,7 +48,7 @@ def user_id(tx: Transaction, name: str) -> str:
 async def test_bootstrap_can_be_run_again_and_keeps_passwords(db: SqliteDatabase, tokens: LocalTokens) -> None:
     await db.write(bootstrap, hashes({"demo": "another"}))
     assert len(await db.read(users.matching, {})) == 3
-    assert len(await db.read(roles.assignments, {})) == 6
+    assert len(await db.read(roles.assignments, "user", {})) == 6
     await tokens.by_password(DEMO, "secret-d", IN_DEMO)
 
 
@@ -149,9 +149,9 @@ async def test_what_is_taken_from_a_user_is_gone_from_the_token_at_once(
     assert said.project
     demo, target = said.user.id, ("project", said.project.id)
     role_ids = {role.name: role.id for role in said.roles}
-    await db.write(roles.take, demo, role_ids["member"], target)
+    await db.write(roles.take, ("user", demo), role_ids["member"], target)
     assert (await tokens.scope_of(token)).roles == {"reader"}
-    await db.write(roles.take, demo, role_ids["reader"], target)
+    await db.write(roles.take, ("user", demo), role_ids["reader"], target)
     with pytest.raises(Unauthenticated):
         await tokens.scope_of(token)
 

@@ -15,15 +15,9 @@ _GROUPS = ("groups", "group_types", "group_snapshots", "consistencygroups", "cgs
 
 IDENTITY: Mapping[str, str] = MappingProxyType(
     _all(
-        ("services", "endpoints", "regions"),
-        "Adding to the catalog, or changing it, is",
-        "it names the services of this installation, at the address by which it was asked",
-    )
-    | _all(("groups",), "Groups of users are", "give roles to each user")
-    | _all(
-        ("application_credentials", "access_rules", "credentials", "OS-TRUST", "OS-OAUTH1"),
-        "Logging in by anything but a password or a token is",
-        "make a user with a role on one project",
+        ("credentials", "OS-TRUST", "OS-OAUTH1"),
+        "Logging in by anything but a password, an application credential or a token is",
+        "make an application credential",
     )
     | _all(("OS-FEDERATION",), "Federation is", "make users")
     | _all(("limits", "registered_limits"), "Unified limits are", "set the quotas of each service")

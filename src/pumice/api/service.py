@@ -16,6 +16,7 @@ import orjson
 import structlog
 from structlog.contextvars import bind_contextvars
 
+from pumice.api.access_rules import allow
 from pumice.api.call import Call, Receive, Reply, Version
 from pumice.api.faults import Fault, HttpError, status_of
 from pumice.api.house import House
@@ -57,6 +58,7 @@ class Service:
         fault: Fault,
         versions: Versions | None = None,
         statuses: Mapping[type[PumiceError], int] | None = None,
+        types: Collection[str] = (),
         project_in_path: bool = False,
         project_below: str = "",
         ignores_last_slash: bool = False,
@@ -73,6 +75,8 @@ class Service:
         self.fault = fault
         self.versions = versions
         self.statuses = statuses or {}
+        self.types = types
+        """What the catalog calls it: the access rules of application credentials name it so."""
         self.project_in_path = project_in_path
         self.project_below = project_below
         """What a project follows, where that is not the prefix itself: ``/v3``."""
@@ -148,7 +152,7 @@ class Service:
         call.refuse_many_terms()
         public = found is not None and any(r.policy is None for rs in found[0].routes.values() for r, _ in rs)
         if not public:
-            call.who = await self._who(headers, request_id)
+            call.who = await self._who(headers, request_id, scope)
         if found is None:
             raise self._explained(HttpError(404, "The resource could not be found."), path)
         node, values = found
@@ -161,7 +165,7 @@ class Service:
         seen.route = f"{self.prefix}{route.path}" + (f" {route.action}" if route.action else "")
         if route.policy is not None:
             if call.who is NOBODY:
-                call.who = await self._who(headers, request_id)
+                call.who = await self._who(headers, request_id, scope)
             if project_id is not None and project_id != call.who.project_id:
                 raise Invalid("Malformed request url: the project in it is not the token's.")
             about = call.args  # a user or project named in the path is the one the rule is asked about
@@ -209,11 +213,14 @@ class Service:
     def _has_head(found: Any) -> bool:
         return found is not None and ("HEAD", None) in found[0].routes
 
-    async def _who(self, headers: Mapping[str, str], request_id: str) -> Scope:
+    async def _who(self, headers: Mapping[str, str], request_id: str, asked: MutableMapping[str, Any]) -> Scope:
         token = headers.get("x-auth-token")
         if not token:
             raise Unauthenticated("The request you have made requires authentication.")
         who = await self.house.tokens.scope_of(token)
+        paths = asked["path"], asked["path"].removeprefix(f"/{self.name}")
+        if who.access_rules and not allow(who.access_rules, self.types, asked["method"], paths):
+            raise Unauthenticated("The access rules of the application credential do not allow this request.")
         service_roles: frozenset[str] = frozenset()
         if service_token := headers.get("x-service-token"):
             service_roles = (await self.house.tokens.scope_of(service_token)).roles

@@ -77,6 +77,12 @@ class Identity(Section):
         description="Passwords that a process checks at once; whoever comes then is told 429.",
     )
     token_hours: float = Field(24.0, gt=0, description="How long a token is valid.")
+    catalog_aliases: dict[str, str] = Field(
+        {},
+        description="Types under which the catalog names services once more, for clients that look for those: "
+        '{ volumev2 = "volumev3" }.',
+        json_schema_extra=LIVE,
+    )
     admin_password: str | None = Field(None, description="Set at the first start; generated when not given.")
     demo_password: str | None = Field(None, description="Set at the first start; generated when not given.")
     service_password: str | None = Field(None, description="Set at the first start; generated when not given.")
@@ -371,6 +377,7 @@ class Settings(BaseSettings):
             api_max_query_terms=self.api.max_query_terms,
             api_wait_seconds=self.api.wait_seconds,
             service_token_roles=frozenset(self.identity.service_token_roles),
+            catalog_aliases=self.identity.catalog_aliases,
             patience=Patience(
                 self.operations.first_backoff, self.operations.longest_backoff, self.operations.tries
             ),

@@ -1,9 +1,13 @@
 """The first users: what an installation needs before anybody can log in. Run again, it adds what is missing.
 
 ``admin`` rules everything, ``demo`` is an ordinary member of the project ``demo``, ``pumice`` is the service's
-own user. Passwords of users that exist already are left alone.
+own user. Passwords of users that exist already are left alone, and so is a catalog that names any service.
+
+``block-storage`` has the type that the service types authority calls official; ``volumev3`` is its alias with
+the project in the path, which older clients insist on.
 """
 
+import uuid
 from collections.abc import Mapping
 
 from pumice.identity import passwords
@@ -11,6 +15,7 @@ from pumice.identity.roles import BUILT_IN
 from pumice.model.ids import new_id
 from pumice.store import domains, projects, roles, users
 from pumice.store.database import Transaction
+from pumice.store.resources import ENDPOINTS, REGIONS, SERVICES
 
 DOMAIN = "default"
 PROJECTS = ("admin", "demo", "service")
@@ -21,6 +26,17 @@ GRANTS: Mapping[str, tuple[tuple[str, str | None], ...]] = {
     "pumice": (("admin", "service"), ("service", "service")),
 }
 """Users, and their pairs of a role and a project (None: the whole system)."""
+
+REGION = "RegionOne"
+OFFERS = (
+    ("identity", "keystone", "/identity", "Users, projects and tokens"),
+    ("image", "glance", "/image", "Images"),
+    ("compute", "nova", "/compute/v2.1", "Servers"),
+    ("block-storage", "cinder", "/volume/v3", "Volumes"),
+    ("volumev3", "cinderv3", "/volume/v3/%(project_id)s", "Volumes, with the project in the path"),
+)
+"""The services of this installation: type, the name that clients look for, path and description."""
+INTERFACES = ("public", "internal", "admin")
 
 
 def hashes(plain: Mapping[str, str]) -> dict[str, str]:
@@ -48,7 +64,25 @@ def bootstrap(tx: Transaction, password_hashes: Mapping[str, str]) -> None:
         user_id = _user(tx, name, password_hashes.get(name))
         for role, project in pairs:
             target = ("project", project_ids[project]) if project else roles.SYSTEM
-            roles.give(tx, user_id, role_ids[role], target)
+            roles.give(tx, ("user", user_id), role_ids[role], target)
+    if not SERVICES.matching(tx, {}):
+        _write_catalog(tx)
+
+
+def _write_catalog(tx: Transaction) -> None:
+    if not REGIONS.matching(tx, {"id": REGION}):
+        REGIONS.add(tx, {"id": REGION, "description": "", "parent_region_id": None, "extra": {}})
+    for kind, name, path, description in OFFERS:
+        service = {"id": _id(kind), "type": kind, "name": name, "enabled": True}
+        SERVICES.add(tx, {**service, "extra": {"description": description}})
+        for interface in INTERFACES:
+            place = {"id": _id(f"{kind}:{interface}"), "interface": interface, "region_id": REGION, "url": path}
+            ENDPOINTS.add(tx, {**place, "service_id": service["id"], "enabled": True, "extra": {}})
+
+
+def _id(name: str) -> str:
+    """The same in every installation."""
+    return uuid.uuid5(uuid.NAMESPACE_URL, f"pumice:{name}").hex
 
 
 def _project(tx: Transaction, name: str) -> str:

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import yaml
 
+from pumice.identity.bootstrap import REGION
 from pumice.model.ids import new_id
-
-REGION = "RegionOne"
 
 
 def clouds_yaml(auth_url: str, passwords: Mapping[str, str]) -> str:

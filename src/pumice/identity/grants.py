@@ -1,15 +1,16 @@
 """Verbs on roles: which there are, and who has which on what."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pumice.identity import projects, users
 from pumice.identity.roles import BUILT_IN, implied_by, next_to
 from pumice.model.errors import Forbidden, NotFound
-from pumice.store import domains, roles
+from pumice.store import application_credentials, domains, memberships, roles
 from pumice.store.database import Transaction
-from pumice.store.roles import Row, Target
+from pumice.store.resources import GROUPS
+from pumice.store.roles import Actor, Row, Target
 
 
 def show(tx: Transaction, role_id: str) -> Row:
@@ -58,34 +59,41 @@ def implications(tx: Transaction) -> list[tuple[Row, Row]]:
 # --- who has which on what ----------------------------------------------------------------------
 
 
-def held(tx: Transaction, user_id: str, target: Target) -> Sequence[Row]:
-    """The roles a user was given on something. Raises ``NotFound`` for the user or the thing."""
-    _check(tx, user_id, target)
-    return roles.held(tx, user_id, target)
+def held(tx: Transaction, actor: Actor, target: Target) -> Sequence[Row]:
+    """The roles given on something. Raises ``NotFound`` for the user, the group or the thing."""
+    _check(tx, actor, target)
+    return roles.held(tx, actor, target)
 
 
-def check(tx: Transaction, user_id: str, role_id: str, target: Target) -> None:
-    """Raises ``NotFound`` unless a user was given a role on something."""
+def check(tx: Transaction, actor: Actor, role_id: str, target: Target) -> None:
+    """Raises ``NotFound`` unless a role was given on something."""
     show(tx, role_id)
-    if not any(role["id"] == role_id for role in held(tx, user_id, target)):
+    if not any(role["id"] == role_id for role in held(tx, actor, target)):
         raise NotFound("Role assignment with role", role_id)
 
 
-def give(tx: Transaction, user_id: str, role_id: str, target: Target) -> None:
-    """Give a user a role on something; again changes nothing. Raises ``NotFound`` for any of the three."""
-    _check(tx, user_id, target)
+def give(tx: Transaction, actor: Actor, role_id: str, target: Target) -> None:
+    """Give a role on something; again changes nothing. Raises ``NotFound`` for any of the three."""
+    _check(tx, actor, target)
     show(tx, role_id)
-    roles.give(tx, user_id, role_id, target)
+    roles.give(tx, actor, role_id, target)
 
 
-def take(tx: Transaction, user_id: str, role_id: str, target: Target) -> None:
-    """Take a role away. Raises ``NotFound`` if the user was not given it."""
-    check(tx, user_id, role_id, target)
-    roles.take(tx, user_id, role_id, target)
+def take(tx: Transaction, actor: Actor, role_id: str, target: Target) -> None:
+    """Take a role away, and what was made with it. Raises ``NotFound`` if it was not given."""
+    check(tx, actor, role_id, target)
+    roles.take(tx, actor, role_id, target)
+    if target[0] == "project":
+        users_of = [actor[1]] if actor[0] == "user" else memberships.users_in(tx, actor[1])
+        for user_id in users_of:
+            application_credentials.delete(tx, {"user_id": user_id, "project_id": target[1]})
 
 
-def _check(tx: Transaction, user_id: str, target: Target) -> None:
-    users.show(tx, user_id)
+def _check(tx: Transaction, actor: Actor, target: Target) -> None:
+    if actor[0] == "user":
+        users.show(tx, actor[1])
+    else:
+        GROUPS.show(tx, actor[1])
     kind, target_id = target
     if kind == "project":
         projects.show(tx, target_id)
@@ -95,34 +103,63 @@ def _check(tx: Transaction, user_id: str, target: Target) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """A role that a user has on something, given or implied by ``prior_role_id``."""
+    """A role that a user or a group has on something: given, implied by another, or through a group."""
 
     row: Row
+    actor: Actor
+    who: Mapping[str, Any] | Row
+    """The actor's ``name``, ``domain_id`` and ``domain_name``."""
     role_id: str
     role_name: str
     prior_role_id: str | None = None
+    group_id: str | None = None
 
 
-def assignments(tx: Transaction, wanted: Mapping[str, object], *, effective: bool) -> list[Assignment]:
-    """The assignments whose columns have these values; ``effective``: with the implied roles."""
-    if not effective:
-        return [Assignment(row, row["role_id"], row["role_name"]) for row in roles.assignments(tx, wanted)]
+def assignments(
+    tx: Transaction, actor: Actor | None, wanted: Mapping[str, object], *, effective: bool
+) -> list[Assignment]:
+    """The assignments of an actor, or of everybody, whose columns have these values.
+
+    ``effective``: what each user has in the end, through groups and with the implied roles.
+    """
+    if effective:
+        return _effective(tx, actor[1] if actor else None, wanted)
+    found = []
+    for kind in ("user", "group") if actor is None else (actor[0],):
+        of = {"actor_id": actor[1]} if actor else {}
+        for row in roles.assignments(tx, kind, {**wanted, **of}):
+            who = {name: row[f"actor_{name}"] for name in ("name", "domain_id", "domain_name")}
+            found.append(Assignment(row, (kind, row["actor_id"]), who, row["role_id"], row["role_name"]))
+    return found
+
+
+def _effective(tx: Transaction, user_id: str | None, wanted: Mapping[str, object]) -> list[Assignment]:
     of_role = wanted.get("role_id")
     others = {column: value for column, value in wanted.items() if column != "role_id"}
     ids = {role["name"]: str(role["id"]) for role in roles.matching(tx, {})}
     found: dict[tuple[str, str, str, str], Assignment] = {}
-    for row in roles.assignments(tx, others):
-        for assignment in _with_implied(row, ids):
-            key = row["user_id"], assignment.role_id, row["scope"], row["target_id"]
-            if assignment.prior_role_id is None or key not in found:
-                found[key] = assignment
+    for given in assignments(tx, None, others, effective=False):
+        for mine in [given] if given.actor[0] == "user" else _through_group(tx, given):
+            if user_id not in (None, mine.actor[1]):
+                continue
+            for one in _with_implied(mine, ids):
+                key = mine.actor[1], one.role_id, one.row["scope"], one.row["target_id"]
+                if one.prior_role_id is None or key not in found:
+                    found[key] = one
     return [one for one in found.values() if of_role in (None, one.role_id)]
 
 
-def _with_implied(row: Row, ids: Mapping[str, str]) -> Iterator[Assignment]:
-    yield Assignment(row, row["role_id"], row["role_name"])
-    for name in sorted(implied_by(row["role_name"]) & ids.keys()):
-        yield Assignment(row, ids[name], name, prior_role_id=row["role_id"])
+def _through_group(tx: Transaction, given: Assignment) -> Iterator[Assignment]:
+    """The same for each member of the group."""
+    group_id = given.actor[1]
+    for user_id in memberships.users_in(tx, group_id):
+        yield replace(given, actor=("user", user_id), who=users.show(tx, user_id), group_id=group_id)
+
+
+def _with_implied(given: Assignment, ids: Mapping[str, str]) -> Iterator[Assignment]:
+    yield given
+    for name in sorted(implied_by(given.role_name) & ids.keys()):
+        yield replace(given, role_id=ids[name], role_name=name, prior_role_id=given.role_id)
 
 
 # --- what a user may log in to ------------------------------------------------------------------
@@ -136,4 +173,4 @@ def domains_of(tx: Transaction, user_id: str) -> Sequence[Row]:
 
 def has_system_role(tx: Transaction, user_id: str) -> bool:
     """Whether a user may ask for a system-scoped token."""
-    return bool(roles.held(tx, user_id, roles.SYSTEM))
+    return bool(roles.of_user(tx, user_id, roles.SYSTEM))

@@ -17,6 +17,49 @@ def show(tx: Transaction, project_id: str) -> Row:
     return row
 
 
+def as_project(domain: Row) -> dict[str, Any]:
+    """A domain as the project that acts as one: in no domain, under nothing, with tags like any other."""
+    tags = domain["extra"].get("tags", [])
+    return {**domain, "is_domain": True, "domain_id": None, "parent_id": None, "tags": tags}
+
+
+def show_any(tx: Transaction, project_id: str) -> Mapping[str, Any]:
+    """One project, or a domain as one. Raises ``NotFound``."""
+    domain = domains.get(tx, project_id)
+    return as_project(domain) if domain is not None else dict(show(tx, project_id))
+
+
+def change_any(
+    tx: Transaction, project_id: str, values: Mapping[str, Any], extra: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Change columns of a project, or of a domain as one, and keys of ``extra``."""
+    if domains.get(tx, project_id) is None:
+        return dict(change(tx, project_id, values, extra))
+    tags = {"tags": values["tags"]} if "tags" in values else {}
+    own = {name: value for name, value in values.items() if name != "tags"}
+    return as_project(change_domain(tx, project_id, own, {**extra, **tags}))
+
+
+def remove_any(tx: Transaction, project_id: str) -> None:
+    """Remove a project, or a domain as one. Raises as ``remove`` and ``remove_domain``."""
+    (remove if domains.get(tx, project_id) is None else remove_domain)(tx, project_id)
+
+
+def parents(tx: Transaction, project_id: str) -> list[Mapping[str, Any]]:
+    """What a project is under, the nearest first; its domain last."""
+    found = []
+    above = show_any(tx, project_id)["parent_id"]
+    while above is not None:
+        found.append(show_any(tx, above))
+        above = found[-1]["parent_id"]
+    return found
+
+
+def children(tx: Transaction, project_id: str) -> Sequence[Row]:
+    """The projects right under one."""
+    return projects.matching(tx, {"parent_id": project_id})
+
+
 def matching(tx: Transaction, wanted: Mapping[str, object]) -> Sequence[Row]:
     """Projects whose columns have these values, by name."""
     return projects.matching(tx, wanted)

@@ -13,9 +13,10 @@ from typing import Any
 from pumice.identity.roles import with_implied
 from pumice.model.errors import Unauthenticated
 from pumice.model.ids import ProjectId, UserId
-from pumice.model.scope import Scope
-from pumice.store import domains, projects, roles, users
+from pumice.model.scope import AccessRule, Scope
+from pumice.store import application_credentials, domains, projects, roles, users
 from pumice.store.database import Transaction
+from pumice.store.resources import Row
 
 REFUSED = "The request you have made requires authentication."
 """The same words for every reason: they must not tell which users, projects or tokens exist."""
@@ -35,6 +36,8 @@ class Token:
     """Everything that a token says about its bearer."""
 
     user: Named
+    credential: Named | None
+    """The application credential that it was got for."""
     password_expires_at: datetime | None
     project: Named | None
     domain: Named | None
@@ -62,14 +65,21 @@ def read(tx: Transaction, row: Mapping[str, Any]) -> Token:
         raise Unauthenticated(REFUSED)
     project = _project(tx, row["project_id"])
     domain = _domain(tx, row["domain_id"])
+    credential = _credential(tx, row)
     held: tuple[Named, ...] = ()
     if target := _target(row):
-        given = [role["name"] for role in roles.held(tx, row["user_id"], target)]
-        held = tuple(Named(role["id"], role["name"]) for role in roles.named(tx, with_implied(given)))
+        given = [role["name"] for role in roles.of_user(tx, row["user_id"], target)]
+        mine = roles.named(tx, with_implied(given))
+        held = tuple(
+            Named(role["id"], role["name"])
+            for role in mine
+            if credential is None or role["id"] in credential["role_ids"]
+        )
         if not held:
             raise Unauthenticated(REFUSED)
     return Token(
         user=Named(user["id"], user["name"], Named(user["domain_id"], user["domain_name"])),
+        credential=Named(credential["id"], credential["name"]) if credential else None,
         password_expires_at=user["password_expires_at"],
         project=project,
         domain=domain,
@@ -89,8 +99,28 @@ def read(tx: Transaction, row: Mapping[str, Any]) -> Token:
             user_domain_id=user["domain_id"],
             project_name=project.name if project else "",
             project_domain_id=project.domain.id if project and project.domain else None,
+            access_rules=_access_rules(tx, credential),
+            is_restricted=credential is not None and not credential["unrestricted"],
         ),
     )
+
+
+def _credential(tx: Transaction, row: Mapping[str, Any]) -> Row | None:
+    """The application credential of a token: it is good for the project that it was made for, and no other."""
+    if row.get("application_credential_id") is None:
+        return None
+    credential = application_credentials.get(tx, row["application_credential_id"])
+    if credential is None or (credential["user_id"], credential["project_id"]) != (
+        row["user_id"],
+        row["project_id"],
+    ):
+        raise Unauthenticated(REFUSED)
+    return credential
+
+
+def _access_rules(tx: Transaction, credential: Row | None) -> tuple[AccessRule, ...]:
+    found = application_credentials.rules_of(tx, credential["access_rule_ids"] if credential else ())
+    return tuple(AccessRule(rule["service"], rule["method"], rule["path"], rule["id"]) for rule in found)
 
 
 def _target(row: Mapping[str, Any]) -> roles.Target | None:

@@ -17,9 +17,10 @@ from pumice.identity.scopes import Asked, Kind, Reference
 from pumice.identity.token import REFUSED, Token, read
 from pumice.model.errors import Unauthenticated
 from pumice.model.scope import Scope
-from pumice.store import tokens, users
+from pumice.store import application_credentials, tokens, users
 from pumice.store.columns import now
 from pumice.store.database import MISSED, Database, Transaction
+from pumice.store.resources import Row
 
 LIFETIME = 3600.0
 """Seconds that a token lasts (Keystone's ``[token] expiration``)."""
@@ -62,6 +63,15 @@ class LocalTokens:
             raise Unauthenticated(REFUSED)
         return await self._issue(user_id, asked, "password", hashed=hashed)
 
+    async def by_application_credential(
+        self, credential: str | None, user: Reference | None, name: str, secret: str
+    ) -> tuple[str, Token]:
+        """A new token for who knows the secret of a credential: of an id, or of a user's and a name."""
+        row = await self._db.read(_application_credential, credential, user, name)
+        if not await passwords.matches(secret, row["secret_hash"] if row else None) or row is None:
+            raise Unauthenticated(REFUSED)
+        return await self._issue(row["user_id"], Asked(), "application_credential", credential_id=row["id"])
+
     async def by_token(self, token: str, asked: Asked) -> tuple[str, Token]:
         """Another token for the bearer of one, which ends when the first one does."""
         shown = await self.read(token)
@@ -79,10 +89,19 @@ class LocalTokens:
         *,
         hashed: str | None = None,
         shown_digest: str | None = None,
+        credential_id: str | None = None,
     ) -> tuple[str, Token]:
         token, lifetime = secrets.token_urlsafe(32), self._lifetime
         issued = await self._db.write(
-            _issue, _digest(token), user_id, asked, method, lifetime, hashed=hashed, shown_digest=shown_digest
+            _issue,
+            _digest(token),
+            user_id,
+            asked,
+            method,
+            lifetime,
+            hashed=hashed,
+            shown_digest=shown_digest,
+            credential_id=credential_id,
         )
         return token, issued
 
@@ -120,6 +139,18 @@ def _credentials(tx: Transaction, user: Reference) -> tuple[str | None, str | No
     return user_id, users.password_hash(tx, user_id)
 
 
+def _application_credential(
+    tx: Transaction, credential_id: str | None, user: Reference | None, name: str
+) -> Row | None:
+    if credential_id is not None:
+        row = application_credentials.get(tx, credential_id)
+    elif user is not None and (user_id := scopes.user_id(tx, user)) is not None:
+        row = next(iter(application_credentials.matching(tx, {"user_id": user_id, "name": name})), None)
+    else:
+        row = None
+    return None if row is None or _is_over(row) else row
+
+
 def _issue(
     tx: Transaction,
     digest: str,
@@ -130,6 +161,7 @@ def _issue(
     *,
     hashed: str | None,
     shown_digest: str | None,
+    credential_id: str | None,
 ) -> Token:
     """Write the new token's row, if what was shown for it is still good now."""
     issued_at = now()
@@ -140,12 +172,16 @@ def _issue(
         "audit_ids": [secrets.token_urlsafe(16)],
         "issued_at": issued_at,
         "expires_at": issued_at + lifetime,
+        "application_credential_id": credential_id,
     }
     if shown_digest is not None:
         row |= _inherited(tx, shown_digest, row, issued_at)
     if hashed is not None and users.password_hash(tx, user_id) != hashed:
         raise Unauthenticated(REFUSED)
-    if asked.kind is Kind.DEFAULT:
+    if row["application_credential_id"] is not None and asked.kind is Kind.DEFAULT:
+        row |= _scope_of_credential(tx, row)
+        token = read(tx, row)
+    elif asked.kind is Kind.DEFAULT:
         row, token = _by_default(tx, row)
     else:
         row |= _scope(tx, asked)
@@ -163,6 +199,7 @@ def _inherited(tx: Transaction, digest: str, row: dict[str, Any], at: datetime) 
         "expires_at": shown["expires_at"],
         "methods": sorted({*row["methods"], *shown["methods"]}),
         "audit_ids": [*row["audit_ids"], shown["audit_ids"][-1]],
+        "application_credential_id": shown["application_credential_id"],
     }
 
 
@@ -178,6 +215,19 @@ def _by_default(tx: Transaction, row: dict[str, Any]) -> tuple[dict[str, Any], T
         return in_project, read(tx, in_project)
     except Unauthenticated:
         return unscoped, token
+
+
+def _scope_of_credential(tx: Transaction, row: dict[str, Any]) -> dict[str, Any]:
+    """The one project of an application credential, and no longer than that lasts."""
+    credential = application_credentials.get(tx, row["application_credential_id"])
+    if credential is None or _is_over(credential):
+        raise Unauthenticated(REFUSED)
+    end = min(row["expires_at"], credential["expires_at"] or row["expires_at"])
+    return {"project_id": credential["project_id"], "domain_id": None, "system": False, "expires_at": end}
+
+
+def _is_over(credential: Row) -> bool:
+    return credential["expires_at"] is not None and credential["expires_at"] <= now()
 
 
 def _scope(tx: Transaction, asked: Asked) -> dict[str, Any]:

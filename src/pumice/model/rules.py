@@ -54,6 +54,8 @@ class Rules:
     """How much the goodness that backends compute of themselves counts (Cinder's setting of the same name)."""
     scheduler_max_attempts: int = 3
     """How many pools a create tries in all (Cinder's setting of the same name)."""
+    catalog_aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Types under which the catalog names services a second time, and the types that these have."""
     service_down_seconds: float = 60.0
     """A service whose last heartbeat is older counts as down (Cinder's ``service_down_time``)."""
     api_max_query_terms: int = 64

@@ -7,6 +7,18 @@ from pumice.model.ids import ProjectId, UserId
 
 
 @dataclass(frozen=True, slots=True)
+class AccessRule:
+    """A kind of request that an application credential is for."""
+
+    service: str
+    """A type of the catalog: ``block-storage``."""
+    method: str
+    path: str
+    """With ``{names}`` or ``*`` for a part and ``**`` for any number of them: ``/v3/*/volumes``."""
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Scope:
     """An authenticated caller: who, for which project, with which roles, in which request."""
 
@@ -25,6 +37,10 @@ class Scope:
     """Roles of the service token that came along (``X-Service-Token``), if any."""
     is_service: bool = False
     """One of them makes a service, which knows what it does to a server's volume (OSSA-2023-003)."""
+    access_rules: tuple[AccessRule, ...] = ()
+    """Of an application credential: nothing else may be asked for; empty for anything."""
+    is_restricted: bool = False
+    """It came by an application credential that may not make or delete others."""
     request_id: str = field(default="", compare=False)
 
     @property

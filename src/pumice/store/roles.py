@@ -1,7 +1,8 @@
-"""Rows of ``roles``, and of ``role_assignments``: who has which role on what.
+"""Rows of ``roles``, of ``role_assignments`` and of ``group_assignments``: who has which role on what.
 
 What a role is given on is a pair of a kind (``project``, ``domain``, ``system``) and an id (``all`` for the
-system).
+system). Whom it is given to is a pair of a kind (``user``, ``group``) and an id: what a group has, each of its
+members has.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -11,7 +12,16 @@ import sqlalchemy as sa
 
 from pumice.model.errors import Conflict
 from pumice.store.database import Transaction
-from pumice.store.tables import domains, projects, role_assignments, roles, users
+from pumice.store.tables import (
+    domains,
+    group_assignments,
+    group_members,
+    projects,
+    role_assignments,
+    roles,
+    user_groups,
+    users,
+)
 from pumice.store.tokens import CHANGED
 
 Row = sa.RowMapping
@@ -20,55 +30,76 @@ Target = tuple[str, str]
 
 SYSTEM: Target = "system", "all"
 
+Actor = tuple[str, str]
+"""A kind (``user``, ``group``) and an id."""
+
 _r = roles.c
 _a = role_assignments.c
+_g = group_assignments.c
 _by_id = sa.select(roles).where(_r.id == sa.bindparam("b_id"))
 _by_names = sa.select(roles).where(_r.name.in_(sa.bindparam("names", expanding=True))).order_by(_r.name)
 _insert = sa.insert(roles)
 _update = sa.update(roles).where(_r.id == sa.bindparam("b_id"))
 _delete = sa.delete(roles).where(_r.id == sa.bindparam("b_id"))
 
-_on_target = _a.scope == sa.bindparam("b_scope"), _a.target_id == sa.bindparam("b_target")
-_held = (
-    sa.select(roles)
-    .join_from(role_assignments, roles, _a.role_id == _r.id)
-    .where(_a.user_id == sa.bindparam("b_user"), *_on_target)
-    .order_by(_r.name)
+_given = sa.select(_a.user_id, _a.role_id, _a.scope, _a.target_id).union_all(
+    sa.select(group_members.c.user_id, _g.role_id, _g.scope, _g.target_id).join_from(
+        group_assignments, group_members, _g.group_id == group_members.c.group_id
+    )
 )
+_has = _given.subquery()
+"""What each user has, given or through a group."""
+_ids_of_user = sa.select(_has.c.role_id).where(
+    _has.c.user_id == sa.bindparam("b_user"),
+    _has.c.scope == sa.bindparam("b_scope"),
+    _has.c.target_id == sa.bindparam("b_target"),
+)
+_of_user = sa.select(roles).where(_r.id.in_(_ids_of_user)).order_by(_r.name)
 _targets = (
-    sa.select(_a.target_id)
-    .where(_a.user_id == sa.bindparam("b_user"), _a.scope == sa.bindparam("b_scope"))
+    sa.select(_has.c.target_id)
+    .where(_has.c.user_id == sa.bindparam("b_user"), _has.c.scope == sa.bindparam("b_scope"))
     .distinct()
 )
-_give = sa.insert(role_assignments)
-_take = sa.delete(role_assignments).where(
-    _a.user_id == sa.bindparam("b_user"), _a.role_id == sa.bindparam("b_role"), *_on_target
-)
-_take_all = sa.delete(role_assignments).where(*_on_target)
+_TABLES = {"user": (role_assignments, _a.user_id), "group": (group_assignments, _g.group_id)}
+"""Where the assignments of a kind of actor are, and which column names it."""
 
-_user_domain = domains.alias("user_domain")
+_actor_domain = domains.alias("actor_domain")
 _project_domain = domains.alias("project_domain")
 _target_domain = domains.alias("target_domain")
-_assignments = (
-    sa.select(
-        role_assignments,
-        _r.name.label("role_name"),
-        users.c.name.label("user_name"),
-        _user_domain.c.id.label("user_domain_id"),
-        _user_domain.c.name.label("user_domain_name"),
-        projects.c.name.label("project_name"),
-        _project_domain.c.id.label("project_domain_id"),
-        _project_domain.c.name.label("project_domain_name"),
-        _target_domain.c.name.label("domain_name"),
+
+
+def _assignments(table: sa.Table, actor: sa.Column[Any], actors: sa.Table) -> sa.Select[Any]:
+    """The assignments of one kind of actor, with the names of everything they speak of."""
+    c = table.c
+    return (
+        sa.select(
+            actor.label("actor_id"),
+            c.role_id,
+            c.scope,
+            c.target_id,
+            _r.name.label("role_name"),
+            actors.c.name.label("actor_name"),
+            _actor_domain.c.id.label("actor_domain_id"),
+            _actor_domain.c.name.label("actor_domain_name"),
+            projects.c.name.label("project_name"),
+            _project_domain.c.id.label("project_domain_id"),
+            _project_domain.c.name.label("project_domain_name"),
+            _target_domain.c.name.label("domain_name"),
+        )
+        .join_from(table, roles, c.role_id == _r.id)
+        .join(actors, actor == actors.c.id)
+        .join(_actor_domain, actors.c.domain_id == _actor_domain.c.id)
+        .outerjoin(projects, sa.and_(c.scope == "project", c.target_id == projects.c.id))
+        .outerjoin(_project_domain, projects.c.domain_id == _project_domain.c.id)
+        .outerjoin(_target_domain, sa.and_(c.scope == "domain", c.target_id == _target_domain.c.id))
+        .order_by(actor, c.scope, c.target_id, _r.name)
     )
-    .join_from(role_assignments, roles, _a.role_id == _r.id)
-    .join(users, _a.user_id == users.c.id)
-    .join(_user_domain, users.c.domain_id == _user_domain.c.id)
-    .outerjoin(projects, sa.and_(_a.scope == "project", _a.target_id == projects.c.id))
-    .outerjoin(_project_domain, projects.c.domain_id == _project_domain.c.id)
-    .outerjoin(_target_domain, sa.and_(_a.scope == "domain", _a.target_id == _target_domain.c.id))
-    .order_by(_a.user_id, _a.scope, _a.target_id, _r.name)
-)
+
+
+_LISTED = {
+    "user": _assignments(role_assignments, _a.user_id, users),
+    "group": _assignments(group_assignments, _g.group_id, user_groups),
+}
 
 
 def get(tx: Transaction, role_id: str) -> Row | None:
@@ -110,38 +141,56 @@ def delete(tx: Transaction, role_id: str) -> None:
     tx.notify(CHANGED)
 
 
-def held(tx: Transaction, user_id: str, target: Target) -> Sequence[Row]:
-    """The roles a user was given on something, by name; without those they imply."""
+def held(tx: Transaction, actor: Actor, target: Target) -> Sequence[Row]:
+    """The roles that a user or a group was given itself on something, by name; without those they imply."""
+    table, _ = _TABLES[actor[0]]
+    query = sa.select(roles).join_from(table, roles, table.c.role_id == _r.id)
+    return tx.execute(query.where(*_of(actor, target)).order_by(_r.name)).mappings().all()
+
+
+def of_user(tx: Transaction, user_id: str, target: Target) -> Sequence[Row]:
+    """The roles that a user has on something, given or through a group; without those they imply."""
     values = {"b_user": user_id, "b_scope": target[0], "b_target": target[1]}
-    return tx.execute(_held, values).mappings().all()
+    return tx.execute(_of_user, values).mappings().all()
 
 
 def targets(tx: Transaction, user_id: str, kind: str) -> Sequence[str]:
-    """The ids of the projects (or domains) on which a user has any role."""
+    """The ids of the projects (or domains) on which a user has any role, given or through a group."""
     return tx.execute(_targets, {"b_user": user_id, "b_scope": kind}).scalars().all()
 
 
-def give(tx: Transaction, user_id: str, role_id: str, target: Target) -> None:
-    """Give a user a role on something. Whoever has it already keeps it."""
-    if any(role["id"] == role_id for role in held(tx, user_id, target)):
+def give(tx: Transaction, actor: Actor, role_id: str, target: Target) -> None:
+    """Give a role on something. Whoever has it already keeps it."""
+    if any(role["id"] == role_id for role in held(tx, actor, target)):
         return
-    tx.execute(_give, {"user_id": user_id, "role_id": role_id, "scope": target[0], "target_id": target[1]})
+    table, who = _TABLES[actor[0]]
+    row = {who.name: actor[1], "role_id": role_id, "scope": target[0], "target_id": target[1]}
+    tx.execute(sa.insert(table), row)
 
 
-def take(tx: Transaction, user_id: str, role_id: str, target: Target) -> bool:
-    """Take a role away. False when the user did not have it."""
-    values = {"b_user": user_id, "b_role": role_id, "b_scope": target[0], "b_target": target[1]}
+def take(tx: Transaction, actor: Actor, role_id: str, target: Target) -> bool:
+    """Take a role away. False when it was not given."""
+    table, _ = _TABLES[actor[0]]
     tx.notify(CHANGED)
-    return bool(tx.execute(_take, values).rowcount)
+    taken = sa.delete(table).where(table.c.role_id == role_id, *_of(actor, target))
+    return bool(tx.execute(taken).rowcount)
 
 
 def take_all(tx: Transaction, target: Target) -> None:
     """Nobody has a role on this any more."""
-    tx.execute(_take_all, {"b_scope": target[0], "b_target": target[1]})
+    for table, _ in _TABLES.values():
+        tx.execute(sa.delete(table).where(table.c.scope == target[0], table.c.target_id == target[1]))
     tx.notify(CHANGED)
 
 
-def assignments(tx: Transaction, wanted: Mapping[str, object]) -> Sequence[Row]:
-    """Assignments whose columns have these values, with the names of everything they speak of."""
-    query = _assignments.where(*(_a[column] == value for column, value in wanted.items()))
+def _of(actor: Actor, target: Target) -> tuple[sa.ColumnElement[bool], ...]:
+    table, who = _TABLES[actor[0]]
+    return who == actor[1], table.c.scope == target[0], table.c.target_id == target[1]
+
+
+def assignments(tx: Transaction, kind: str, wanted: Mapping[str, object]) -> Sequence[Row]:
+    """The assignments of a kind of actor whose columns have these values (``actor_id`` for its id)."""
+    table, who = _TABLES[kind]
+    columns = {"actor_id": who, **table.c}
+    query = _LISTED[kind].where(*(columns[name] == value for name, value in wanted.items()))
     return tx.execute(query).mappings().all()

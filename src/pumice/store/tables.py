@@ -171,6 +171,60 @@ role_assignments = sa.Table(
     Column("target_id", ID, primary_key=True),  # the project's or domain's id, or "all"
 )
 
+user_groups = sa.Table(
+    "user_groups",
+    metadata,
+    _key(),
+    Column("domain_id", ID, ForeignKey("domains.id"), nullable=False),
+    Column("name", NAME, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("extra", JSON, nullable=False),  # what else clients keep with it: unknown keys, options
+    UniqueConstraint("domain_id", "name"),
+)
+
+group_members = sa.Table(
+    "group_members",
+    metadata,
+    Column("group_id", ID, ForeignKey("user_groups.id", ondelete="CASCADE"), primary_key=True),
+    Column("user_id", ID, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, index=True),
+)
+
+group_assignments = sa.Table(  # what each member of a group has
+    "group_assignments",
+    metadata,
+    Column("group_id", ID, ForeignKey("user_groups.id", ondelete="CASCADE"), primary_key=True),
+    Column("role_id", ID, ForeignKey("roles.id", ondelete="CASCADE"), primary_key=True),
+    Column("scope", WORD, primary_key=True),
+    Column("target_id", ID, primary_key=True),
+)
+
+application_credentials = sa.Table(
+    "application_credentials",
+    metadata,
+    _key(),
+    Column("user_id", ID, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("project_id", ID, nullable=False),
+    Column("name", NAME, nullable=False),
+    Column("description", Text),
+    Column("secret_hash", Text, nullable=False),
+    Column("expires_at", TIME),
+    Column("unrestricted", Boolean, nullable=False),
+    Column("role_ids", JSON, nullable=False),
+    Column("access_rule_ids", JSON, nullable=False),  # empty: every request is allowed
+    UniqueConstraint("user_id", "name"),
+)
+
+access_rules = sa.Table(
+    "access_rules",
+    metadata,
+    Column("id", sa.String(64), primary_key=True),
+    Column("user_id", ID, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("service", NAME, nullable=False),
+    Column("path", NAME, nullable=False),
+    Column("method", WORD, nullable=False),
+    UniqueConstraint("user_id", "service", "path", "method"),
+)
+
 tokens = sa.Table(
     "tokens",
     metadata,
@@ -183,6 +237,40 @@ tokens = sa.Table(
     Column("audit_ids", JSON_LIST, nullable=False),
     Column("issued_at", TIME, nullable=False),
     Column("expires_at", TIME, nullable=False, index=True),
+    Column("application_credential_id", ID),  # what it was got for; void without it
+)
+
+# --- the catalog: what services there are, and where --------------------------------------------
+
+regions = sa.Table(
+    "regions",
+    metadata,
+    Column("id", NAME, primary_key=True),
+    Column("description", Text, nullable=False),
+    Column("parent_region_id", NAME),
+    Column("extra", JSON, nullable=False),
+)
+
+catalog_services = sa.Table(
+    "catalog_services",
+    metadata,
+    _key(),
+    Column("type", NAME, nullable=False),
+    Column("name", NAME, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("extra", JSON, nullable=False),
+)
+
+endpoints = sa.Table(
+    "endpoints",
+    metadata,
+    _key(),
+    Column("service_id", ID, ForeignKey("catalog_services.id", ondelete="CASCADE"), nullable=False),
+    Column("interface", WORD, nullable=False),
+    Column("region_id", NAME),
+    Column("url", Text, nullable=False),  # a path alone is at the address by which the client came
+    Column("enabled", Boolean, nullable=False),
+    Column("extra", JSON, nullable=False),
 )
 
 # --- images -------------------------------------------------------------------------------------

@@ -88,7 +88,7 @@ async def test_a_name_that_is_none_is_400(cloud: Cloud, admin: str, kind: str, b
         ("project", {"tags": "a"}),
         ("project", {"tags": ["a,b"]}),
         ("project", {"tags": [str(n) for n in range(81)]}),
-        ("project", {"is_domain": True}),
+        ("project", {"is_domain": 7}),
         ("domain", {"description": []}),
     ],
 )
@@ -323,11 +323,7 @@ async def test_a_role_belongs_to_no_domain(cloud: Cloud, admin: str) -> None:
 
 
 async def test_what_cannot_be_made_here_is_said_in_a_sentence(cloud: Cloud, admin: str) -> None:
-    for path in ("/services", "/endpoints", "/regions", "/groups"):
-        answer = await cloud.ask("POST", path, admin, {path[1:-1]: {"name": "x"}})
-        assert answer.status_code == 501, path
-        assert "not part of this version of Pumice" in answer.json()["error"]["message"]
-    for path in ("/users/x/application_credentials", "/credentials", "/OS-TRUST/trusts"):
+    for path in ("/credentials", "/OS-TRUST/trusts", "/registered_limits", "/OS-FEDERATION/mappings"):
         answer = await cloud.ask("POST", path, admin, {})
         assert answer.status_code == 404, path
         assert "not part of this version of Pumice" in answer.json()["error"]["message"]

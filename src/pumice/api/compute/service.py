@@ -32,6 +32,7 @@ def compute_service(house: House, policy_file: Path | None = None) -> Service:
     return Service(
         house,
         prefix=PREFIX,
+        types=("compute",),
         routes=[
             *ROUTES,
             *servers.ROUTES,

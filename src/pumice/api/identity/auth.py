@@ -1,5 +1,6 @@
 """``/auth``: tokens, and what a token's bearer may ask for."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +10,8 @@ from pumice.api.identity.catalog import catalog
 from pumice.api.identity.lists import collection, is_true, link, moment
 from pumice.api.identity.login import Login
 from pumice.api.routing import Route
-from pumice.identity import grants, users
+from pumice.identity import grants, places, users
+from pumice.identity.places import Catalog
 from pumice.identity.token import Named, Token
 from pumice.identity.tokens import LocalTokens
 from pumice.model.errors import Forbidden, Invalid, NotFound, Unauthenticated
@@ -22,31 +24,45 @@ def local(call: Call) -> LocalTokens:
     return tokens
 
 
+METHODS = ("password", "token", "application_credential")
+
+
 async def issue(call: Call) -> Reply:
-    """``POST /auth/tokens``: a token for a password or for another token."""
+    """``POST /auth/tokens``: a token for a password, an application credential or another token."""
     login = await call.parse(Login, "auth")
-    identity, tokens, asked = login.identity, local(call), login.asked()
-    if unknown := set(identity.methods) - {"password", "token"}:
+    identity, methods = login.identity, set(login.identity.methods)
+    if unknown := methods - set(METHODS):
         raise Unauthenticated(f"Attempted to authenticate with an unsupported method: {min(unknown)[:64]}.")
-    if "password" in identity.methods and "token" in identity.methods:
-        raise Invalid("Log in with a password or with a token, not with both.")
-    if "password" in identity.methods:
-        if identity.password is None:
-            raise Invalid("Invalid input: 'identity.password' is a required property.")
+    if len(methods) > 1:
+        raise Invalid(f"Log in by one of {', '.join(METHODS)}, not by several.")
+    (method,) = methods
+    if getattr(identity, method) is None:
+        raise Invalid(f"Invalid input: 'identity.{method}' is a required property.")
+    token, said = await _issued(call, login, method)
+    return _reply(call, await call.house.db.read(places.catalog), token, said, 201)
+
+
+async def _issued(call: Call, login: Login, method: str) -> tuple[str, Token]:
+    identity, tokens = login.identity, local(call)
+    if method == "password" and identity.password:
         user = identity.password.user
-        token, said = await call.unless_gone(tokens.by_password(user.reference(), user.password, asked))
-    else:
-        if identity.token is None:
-            raise Invalid("Invalid input: 'identity.token' is a required property.")
-        token, said = await tokens.by_token(identity.token.id, asked)
-    return _reply(call, token, said, 201)
+        return await call.unless_gone(tokens.by_password(user.reference(), user.password, login.asked()))
+    if method == "application_credential" and (one := identity.application_credential):
+        if login.scope is not None:
+            raise Unauthenticated("Application credentials cannot request a scope.")
+        owner = one.user.reference() if one.user else None
+        return await call.unless_gone(
+            tokens.by_application_credential(one.id, owner, one.name or "", one.secret)
+        )
+    assert identity.token is not None
+    return await tokens.by_token(identity.token.id, login.asked())
 
 
 async def validate(call: Call) -> Reply:
     """``GET /auth/tokens``: what a token stands for. 404 if for nothing."""
     token, said = await _subject(call)
     call.policy.require("identity:validate_token", call.who, user_id=said.user.id)
-    return _reply(call, token, said, 200)
+    return _reply(call, await call.house.db.read(places.catalog), token, said, 200)
 
 
 async def revoke(call: Call) -> Reply:
@@ -72,13 +88,14 @@ async def show_catalog(call: Call) -> Reply:
     if call.who.project_id is None:
         raise Forbidden("A project-scoped token is required to produce a service catalog.")
     links = {"self": link(call, "auth", "catalog"), "next": None, "previous": None}
-    return Reply({"catalog": catalog(call.base_url, call.who.project_id), "links": links})
+    found = await call.house.db.read(places.catalog)
+    return Reply({"catalog": catalog(call, found, call.who.user_id, call.who.project_id), "links": links})
 
 
 async def list_projects(call: Call) -> Reply:
     """``GET /auth/projects``: what the caller may ask a token for."""
     rows = await call.house.db.read(users.projects_of, call.who.user_id, {"enabled": True})
-    return collection(call, "projects", [projects.view(call, row) for row in rows])
+    return collection(call, "projects", [projects.view(call, dict(row)) for row in rows])
 
 
 async def list_domains(call: Call) -> Reply:
@@ -96,10 +113,10 @@ async def show_system(call: Call) -> Reply:
 # --- the view -----------------------------------------------------------------------------------
 
 
-def _reply(call: Call, token: str, said: Token, status: int) -> Reply:
+def _reply(call: Call, found: Catalog, token: str, said: Token, status: int) -> Reply:
     body = _view(said)
     if said.scoped and "nocatalog" not in call.query:
-        body["catalog"] = catalog(call.base_url, said.scope.project_id)
+        body["catalog"] = catalog(call, found, said.scope.user_id, said.scope.project_id)
     return Reply({"token": body}, status, {"X-Subject-Token": token, "Vary": "X-Auth-Token"})
 
 
@@ -117,6 +134,14 @@ def _view(token: Token) -> dict[str, Any]:
         shown["domain"] = _named(token.domain)
     if token.system:
         shown["system"] = {"all": True}
+    if token.credential:
+        rules = [asdict(rule) for rule in token.scope.access_rules]
+        shown["application_credential"] = {
+            "id": token.credential.id,
+            "name": token.credential.name,
+            "restricted": token.scope.is_restricted,
+            **({"access_rules": rules} if rules else {}),
+        }
     if token.scoped:
         shown["roles"] = [_named(role) for role in token.roles]
     return shown

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from pumice.api.call import Call, Reply
-from pumice.api.identity.lists import Kept, ShortName, collection, link, must_stay, wanted
+from pumice.api.identity.lists import Changes, Kept, ShortName, collection, link, must_stay, wanted
 from pumice.api.identity.reach import within_reach
 from pumice.api.routing import Route
 from pumice.identity import projects
@@ -19,7 +19,7 @@ class Create(Kept):
     enabled: bool = True
 
 
-class Update(Kept):
+class Update(Changes):
     """What of a domain may change; other keys are kept."""
 
     name: Annotated[str, ShortName] = ""

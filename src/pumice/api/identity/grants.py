@@ -1,4 +1,4 @@
-"""Who has which role on what: the roles of users on projects, domains and the system, and all in one list."""
+"""Who has which role on what: of users and groups, on projects, domains and the system; and all in one list."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,12 +11,10 @@ from pumice.api.routing import Route
 from pumice.identity import grants
 from pumice.identity.grants import Assignment
 from pumice.model.errors import Forbidden, Invalid
-from pumice.store.roles import SYSTEM, Target
+from pumice.store.roles import SYSTEM, Actor, Target
 
 MANAGED = ("manager", "member", "reader")
 """The roles that a domain's manager hands out (Keystone's ``domain_managed_target_role``)."""
-
-_FILTERS = {"user.id": "user_id", "role.id": "role_id"}
 
 
 def _target(call: Call) -> Target:
@@ -28,29 +26,34 @@ def _target(call: Call) -> Target:
     return SYSTEM
 
 
+def _actor(call: Call) -> Actor:
+    """Whom the path is about: a user or a group."""
+    return ("user", call.args["user_id"]) if "user_id" in call.args else ("group", call.args["group_id"])
+
+
 async def list_held(call: Call) -> Reply:
-    """``GET …/users/{user_id}/roles``: the roles given to a user there."""
-    rows = await call.house.db.read(grants.held, call.args["user_id"], _target(call))
+    """``GET …/users/{user_id}/roles`` (or ``groups``): the roles given to somebody there."""
+    rows = await call.house.db.read(grants.held, _actor(call), _target(call))
     return collection(call, "roles", [roles.view(call, row) for row in rows])
 
 
 async def check(call: Call) -> Reply:
     """``HEAD …/users/{user_id}/roles/{role_id}``: 404 unless the role was given."""
-    await call.house.db.read(grants.check, call.args["user_id"], call.args["role_id"], _target(call))
+    await call.house.db.read(grants.check, _actor(call), call.args["role_id"], _target(call))
     return Reply(status=204)
 
 
 async def give(call: Call) -> Reply:
     """``PUT …/users/{user_id}/roles/{role_id}``."""
     await _refuse_what_managers_may_not_give(call)
-    await call.house.db.write(grants.give, call.args["user_id"], call.args["role_id"], _target(call))
+    await call.house.db.write(grants.give, _actor(call), call.args["role_id"], _target(call))
     return Reply(status=204)
 
 
 async def take(call: Call) -> Reply:
     """``DELETE …/users/{user_id}/roles/{role_id}``."""
     await _refuse_what_managers_may_not_give(call)
-    await call.house.db.write(grants.take, call.args["user_id"], call.args["role_id"], _target(call))
+    await call.house.db.write(grants.take, _actor(call), call.args["role_id"], _target(call))
     return Reply(status=204)
 
 
@@ -64,41 +67,58 @@ async def _refuse_what_managers_may_not_give(call: Call) -> None:
 
 async def list_assignments(call: Call) -> Reply:
     """``GET /role_assignments``; ``?effective`` adds implied roles, ``?include_names`` names everything."""
-    query = call.query
-    wanted = {column: query[name] for name, column in _FILTERS.items() if query.get(name)}
-    scopes = [name for name in ("scope.project.id", "scope.domain.id", "scope.system") if query.get(name)]
-    if len(scopes) > 1:
-        raise Invalid(f"Specify one of {' and '.join(scopes)}, not both.")
-    for name in scopes:
-        kind = name.split(".")[1]
-        wanted |= {"scope": kind, "target_id": "all" if kind == "system" else query[name]}
-    if query.get("group.id") or query.get("scope.OS-INHERIT:inherited_to"):
-        return whole(call, "role_assignments", [])
-    found = await call.house.db.read(grants.assignments, wanted, effective=is_true(call, "effective"))
+    effective, names = is_true(call, "effective"), is_true(call, "include_names")
+    found = await call.house.db.read(
+        grants.assignments, _asked_actor(call, effective=effective), _asked_of(call), effective=effective
+    )
+    if call.query.get("scope.OS-INHERIT:inherited_to"):
+        found = []  # no role is inherited
     if (mine := confined_to(call.who)) is not None:
         found = [one for one in found if mine in (one.row["project_domain_id"], one.row["target_id"])]
-    names = is_true(call, "include_names")
     return whole(call, "role_assignments", [_view(call, one, names=names) for one in found])
 
 
+def _asked_actor(call: Call, *, effective: bool) -> Actor | None:
+    asked = [(kind, call.query[f"{kind}.id"]) for kind in ("user", "group") if call.query.get(f"{kind}.id")]
+    if len(asked) > 1:
+        raise Invalid("Specify a user or group, not both.")
+    if effective and asked and asked[0][0] == "group":
+        raise Invalid("Combining effective and group filter will always result in an empty list.")
+    return asked[0] if asked else None
+
+
+def _asked_of(call: Call) -> dict[str, object]:
+    query = call.query
+    scopes = [name for name in ("scope.project.id", "scope.domain.id", "scope.system") if query.get(name)]
+    if len(scopes) > 1:
+        raise Invalid(f"Specify one of {' and '.join(scopes)}, not both.")
+    wanted: dict[str, object] = {"role_id": query["role.id"]} if query.get("role.id") else {}
+    for name in scopes:
+        kind = name.split(".")[1]
+        wanted |= {"scope": kind, "target_id": "all" if kind == "system" else query[name]}
+    return wanted
+
+
 def _view(call: Call, one: Assignment, *, names: bool) -> dict[str, Any]:
-    row, kind = one.row, one.row["scope"]
+    row, kind, (who, actor_id) = one.row, one.row["scope"], one.actor
     where = ("system",) if kind == "system" else (f"{kind}s", row["target_id"])
-    given = link(call, *where, "users", row["user_id"], "roles", row["role_id"])
-    links = {"assignment": given}
+    holder = ("groups", one.group_id) if one.group_id else (f"{who}s", actor_id)
+    links = {"assignment": link(call, *where, *holder, "roles", one.prior_role_id or one.role_id)}
+    if one.group_id:
+        links["membership"] = link(call, "groups", one.group_id, "users", actor_id)
     if one.prior_role_id:
         links["prior_role"] = link(call, "prior_role", one.prior_role_id, "implies", one.role_id)
     role: dict[str, Any] = {"id": one.role_id}
-    user: dict[str, Any] = {"id": row["user_id"]}
+    actor: dict[str, Any] = {"id": actor_id}
     place: dict[str, Any] = {"all": True} if kind == "system" else {"id": row["target_id"]}
     if names:
         role["name"] = one.role_name
-        user |= {"name": row["user_name"], "domain": _domain(row, "user_domain")}
+        actor |= {"name": one.who["name"], "domain": _domain(one.who, "domain")}
         if kind == "project":
             place |= {"name": row["project_name"], "domain": _domain(row, "project_domain")}
         elif kind == "domain":
             place["name"] = row["domain_name"]
-    return {"role": role, "user": user, "scope": {kind: place}, "links": links}
+    return {"role": role, who: actor, "scope": {kind: place}, "links": links}
 
 
 def _domain(row: Any, prefix: str) -> dict[str, Any]:
@@ -106,22 +126,14 @@ def _domain(row: Any, prefix: str) -> dict[str, Any]:
 
 
 def _routes() -> Iterator[Route]:
-    for where, listing, checking, giving, taking in (
-        ("/projects/{project_id}", "list_grants", "check_grant", "create_grant", "revoke_grant"),
-        ("/domains/{domain_id}", "list_grants", "check_grant", "create_grant", "revoke_grant"),
-        (
-            "/system",
-            "list_system_grants_for_user",
-            "check_system_grant_for_user",
-            "create_system_grant_for_user",
-            "revoke_system_grant_for_user",
-        ),
-    ):
-        path = f"{where}/users/{{user_id}}/roles"
-        yield Route("GET", path, list_held, f"identity:{listing}")
-        yield Route("GET", f"{path}/{{role_id}}", check, f"identity:{checking}")
-        yield Route("PUT", f"{path}/{{role_id}}", give, f"identity:{giving}")
-        yield Route("DELETE", f"{path}/{{role_id}}", take, f"identity:{taking}")
+    for where, suffix in (("/projects/{project_id}", ""), ("/domains/{domain_id}", ""), ("/system", "system_")):
+        for who in ("user", "group"):
+            path = f"{where}/{who}s/{{{who}_id}}/roles"
+            rule = f"{suffix}grant{{}}_for_{who}" if suffix else "grant{}"
+            yield Route("GET", path, list_held, f"identity:list_{rule.format('s')}")
+            yield Route("GET", f"{path}/{{role_id}}", check, f"identity:check_{rule.format('')}")
+            yield Route("PUT", f"{path}/{{role_id}}", give, f"identity:create_{rule.format('')}")
+            yield Route("DELETE", f"{path}/{{role_id}}", take, f"identity:revoke_{rule.format('')}")
 
 
 ROUTES = (

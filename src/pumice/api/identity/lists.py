@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pumice.api.call import Call, Reply
 from pumice.model.errors import Invalid
@@ -25,6 +25,17 @@ class Kept(BaseModel):
     def extra(self) -> dict[str, Any]:
         """The others."""
         return dict(self.model_extra or {})
+
+
+class Changes(Kept):
+    """The same for a change, which says something."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _says_something(cls, body: Any) -> Any:
+        if body == {}:
+            raise ValueError("It must have at least one property")
+        return body
 
 
 Name = Field(min_length=1, max_length=255, pattern=r"\S")

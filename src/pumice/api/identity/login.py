@@ -54,10 +54,24 @@ class _Token(_Strict):
     id: str
 
 
+class _ApplicationCredential(_Strict):
+    secret: str
+    id: str | None = None
+    name: str | None = None
+    user: _InDomain | None = None
+
+    @model_validator(mode="after")
+    def _is_named(self) -> "_ApplicationCredential":
+        if self.id is None and (self.name is None or self.user is None):
+            raise ValueError("id, or name and user, must be present")
+        return self
+
+
 class _Identity(_Strict):
     methods: list[str] = Field(min_length=1)
     password: _Password | None = None
     token: _Token | None = None
+    application_credential: _ApplicationCredential | None = None
 
 
 class _System(_Strict):

@@ -1,19 +1,18 @@
 """``/projects`` and their tags."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from pumice.api.call import Call, Reply
-from pumice.api.identity.lists import Kept, ShortName, collection, is_true, link, must_stay, wanted
+from pumice.api.identity.lists import Changes, Kept, ShortName, collection, is_true, link, must_stay, wanted
 from pumice.api.identity.reach import within_reach
 from pumice.api.routing import Route
-from pumice.identity import projects
-from pumice.model.errors import Invalid, NotFound
+from pumice.identity import projects, users
+from pumice.model.errors import Forbidden, Invalid, NotFound
 from pumice.model.ids import new_id
 from pumice.store.database import Transaction
-from pumice.store.projects import Row
 
 Tag = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^,/]*$")]
 Tags = Annotated[list[Tag], Field(max_length=80)]
@@ -30,20 +29,14 @@ class Create(Kept):
     is_domain: bool = False
     tags: Tags = Field(default_factory=list)
 
-    @field_validator("is_domain")
-    @classmethod
-    def _is_no_domain(cls, is_domain: bool) -> bool:
-        if is_domain:
-            raise ValueError("Domains are made at /domains")
-        return is_domain
 
-
-class Update(Kept):
+class Update(Changes):
     """What of a project may change; other keys are kept."""
 
     name: Annotated[str, ShortName] = ""
     description: str | None = None
     enabled: bool = True
+    is_domain: bool = False
     tags: Tags = Field(default_factory=list)
 
 
@@ -56,23 +49,65 @@ class SetTags(BaseModel):
 
 
 async def list_(call: Call) -> Reply:
-    """``GET /projects``."""
-    if is_true(call, "is_domain"):
-        return collection(call, "projects", [])
-    filters = within_reach(call, wanted(call, ("name", "domain_id", "parent_id", "enabled")))
-    rows = await call.house.db.read(projects.matching, filters) if filters is not None else ()
+    """``GET /projects``: with ``?is_domain`` the domains."""
+    db, filters = call.house.db, wanted(call, ("name", "domain_id", "parent_id", "enabled"))
+    domains = is_true(call, "is_domain")
+    rows: list[Mapping[str, Any]] = []
+    reached = within_reach(call, filters, "id" if domains else "domain_id")
+    if reached is not None and not domains:
+        rows += map(dict, await db.read(projects.matching, reached))
+    elif reached is not None and not filters.keys() & {"domain_id", "parent_id"}:
+        rows += map(projects.as_project, await db.read(projects.matching_domains, reached))
     return collection(call, "projects", [view(call, row) for row in rows if _has_tags(call, row)])
 
 
 async def show(call: Call) -> Reply:
-    """``GET /projects/{project_id}``."""
-    row = await call.house.db.read(projects.show, call.args["project_id"])
-    return Reply({"project": view(call, row)})
+    """``GET /projects/{project_id}``, with what is above and below it where that is asked for."""
+    return Reply({"project": await call.house.db.read(_shown, call)})
+
+
+def _shown(tx: Transaction, call: Call) -> dict[str, Any]:
+    project_id = call.args["project_id"]
+    shown = view(call, projects.show_any(tx, project_id))
+    for kin in ("parents", "subtree"):
+        as_list, as_ids = is_true(call, f"{kin}_as_list"), is_true(call, f"{kin}_as_ids")
+        if as_list and as_ids:
+            raise Invalid(f"Cannot use {kin}_as_list and {kin}_as_ids query params at the same time.")
+        if as_list or as_ids:
+            above = kin == "parents"
+            ids = _ids_above(tx, project_id) if above else _ids_below(tx, project_id)
+            shown[kin] = ids if as_ids else _mine(tx, call, ids or {})
+    return shown
+
+
+def _ids_above(tx: Transaction, project_id: str) -> dict[str, Any] | None:
+    nested: dict[str, Any] | None = None
+    for project in reversed(projects.parents(tx, project_id)):
+        nested = {project["id"]: nested}
+    return nested
+
+
+def _ids_below(tx: Transaction, project_id: str) -> dict[str, Any] | None:
+    below = [child["id"] for child in projects.children(tx, project_id)]
+    return {child: _ids_below(tx, child) for child in below} or None
+
+
+def _mine(tx: Transaction, call: Call, nested: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Those of the ids on which the caller has a role, as lists show them."""
+    found = []
+    mine = {row["id"] for row in users.projects_of(tx, call.who.user_id, {})}
+    for project_id, others in nested.items():
+        if project_id in mine:
+            found.append({"project": view(call, projects.show_any(tx, project_id))})
+        found += _mine(tx, call, others or {})
+    return found
 
 
 async def create(call: Call) -> Reply:
-    """``POST /projects``."""
+    """``POST /projects``: one that is to act as a domain is a domain."""
     body = await call.parse(Create, "project")
+    if body.is_domain:
+        return await _create_domain(call, body)
     domain_id = body.domain_id or call.who.domain_id or "default"
     call.policy.require("identity:create_project", call.who, domain_id=domain_id)
     row = {
@@ -86,25 +121,44 @@ async def create(call: Call) -> Reply:
         "extra": body.extra(),
     }
     made = await call.house.db.write(projects.add, row)
-    return Reply({"project": view(call, made)}, 201)
+    return Reply({"project": view(call, dict(made))}, 201)
+
+
+async def _create_domain(call: Call, body: Create) -> Reply:
+    call.policy.require("identity:create_domain", call.who)
+    if body.parent_id or body.domain_id:
+        raise Invalid("Only root projects are allowed to act as domains: give no parent_id and no domain_id.")
+    row = {
+        "id": new_id(),
+        "name": body.name,
+        "description": body.description or "",
+        "enabled": body.enabled,
+        "extra": {**body.extra(), "tags": sorted(set(body.tags))},
+    }
+    made = await call.house.db.write(projects.add_domain, row)
+    return Reply({"project": view(call, projects.as_project(made))}, 201)
 
 
 async def update(call: Call) -> Reply:
     """``PATCH /projects/{project_id}``."""
     body = await call.parse(Update, "project")
-    before = await call.house.db.read(projects.show, call.args["project_id"])
+    before = await call.house.db.read(projects.show_any, call.args["project_id"])
     values, extra = body.given(), body.extra()
-    for column in ("id", "domain_id", "parent_id"):
+    for column in ("id", "domain_id"):
         must_stay("a project", column, before[column], extra)
+    if extra.get("parent_id", before["parent_id"]) != before["parent_id"]:
+        raise Forbidden("Update of `parent_id` is not allowed.")
+    if values.pop("is_domain", None) not in (None, before.get("is_domain", False)):
+        raise Invalid("Update of `is_domain` is not allowed.")
     if "description" in values:
         values["description"] = values["description"] or ""
-    row = await call.house.db.write(projects.change, before["id"], values, extra)
+    row = await call.house.db.write(projects.change_any, before["id"], values, extra)
     return Reply({"project": view(call, row)})
 
 
 async def delete(call: Call) -> Reply:
     """``DELETE /projects/{project_id}``."""
-    await call.house.db.write(projects.remove, call.args["project_id"])
+    await call.house.db.write(projects.remove_any, call.args["project_id"])
     return Reply(status=204)
 
 
@@ -113,7 +167,7 @@ async def delete(call: Call) -> Reply:
 
 async def list_tags(call: Call) -> Reply:
     """``GET /projects/{project_id}/tags``."""
-    row = await call.house.db.read(projects.show, call.args["project_id"])
+    row = await call.house.db.read(projects.show_any, call.args["project_id"])
     return _tags(call, row)
 
 
@@ -131,7 +185,7 @@ async def clear_tags(call: Call) -> Reply:
 
 async def check_tag(call: Call) -> Reply:
     """``GET /projects/{project_id}/tags/{tag}``."""
-    row = await call.house.db.read(projects.show, call.args["project_id"])
+    row = await call.house.db.read(projects.show_any, call.args["project_id"])
     if call.args["tag"] not in row["tags"]:
         raise NotFound("Project tag", call.args["tag"])
     return Reply(status=204)
@@ -153,19 +207,19 @@ async def delete_tag(call: Call) -> Reply:
     return Reply(status=204)
 
 
-def _retag(tx: Transaction, project_id: str, change: Callable[[set[str]], set[str]]) -> Row:
-    tags = change(set(projects.show(tx, project_id)["tags"]))
+def _retag(tx: Transaction, project_id: str, change: Callable[[set[str]], set[str]]) -> Mapping[str, Any]:
+    tags = change(set(projects.show_any(tx, project_id)["tags"]))
     if len(tags) > 80:
         raise Invalid("A project has 80 tags at most.")
-    return projects.change(tx, project_id, {"tags": sorted(tags)}, {})
+    return projects.change_any(tx, project_id, {"tags": sorted(tags)}, {})
 
 
-def _tags(call: Call, row: Row) -> Reply:
+def _tags(call: Call, row: Mapping[str, Any]) -> Reply:
     links = {"self": link(call, "projects", row["id"], "tags"), "next": None, "previous": None}
     return Reply({"tags": row["tags"], "links": links})
 
 
-def _has_tags(call: Call, row: Row) -> bool:
+def _has_tags(call: Call, row: Mapping[str, Any]) -> bool:
     """The four filters on tags: all of these, any of these, not all of these, none of these."""
     held, query = set(row["tags"]), call.query
     asked = {name: set(query[name].split(",")) for name in query if name.startswith(("tags", "not-tags"))}
@@ -177,7 +231,7 @@ def _has_tags(call: Call, row: Row) -> bool:
     )
 
 
-def view(call: Call, row: Row) -> dict[str, Any]:
+def view(call: Call, row: Mapping[str, Any]) -> dict[str, Any]:
     """A project as the API shows it."""
     return {
         "options": {},
@@ -188,7 +242,7 @@ def view(call: Call, row: Row) -> dict[str, Any]:
         "parent_id": row["parent_id"],
         "description": row["description"],
         "enabled": row["enabled"],
-        "is_domain": False,
+        "is_domain": row.get("is_domain", False),
         "tags": row["tags"],
         "links": {"self": link(call, "projects", row["id"])},
     }

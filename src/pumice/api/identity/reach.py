@@ -11,6 +11,7 @@ from pumice.identity.bootstrap import DOMAIN
 from pumice.model.scope import Scope
 from pumice.store import projects, users
 from pumice.store.database import Transaction
+from pumice.store.resources import GROUPS
 
 
 def home(who: Scope) -> str | None:
@@ -34,7 +35,7 @@ def within_reach(call: Call, filters: dict[str, object], column: str = "domain_i
 
 async def domain_of(call: Call) -> str | None:
     """The domain of all that a path names, or the caller's own if it names nothing; None for several."""
-    if not call.args.keys() & {"user_id", "project_id", "domain_id"}:
+    if not call.args.keys() & {"user_id", "group_id", "project_id", "domain_id"}:
         return home(call.who)
     found = await call.house.db.read(_domains, call.args)
     return found.pop() if len(found) == 1 else None
@@ -46,4 +47,7 @@ def _domains(tx: Transaction, args: Mapping[str, str]) -> set[str | None]:
         if name in args:
             row = get(tx, args[name])
             found.add(row["domain_id"] if row else None)
+    if "group_id" in args:
+        groups = GROUPS.matching(tx, {"id": args["group_id"]})
+        found.add(groups[0]["domain_id"] if groups else None)
     return found

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from pumice.api.call import Call, Reply
-from pumice.api.identity.lists import Kept, Name, collection, link, must_stay, wanted
+from pumice.api.identity.lists import Changes, Kept, Name, collection, link, must_stay, wanted
 from pumice.api.routing import Route
 from pumice.identity import grants
 from pumice.model.errors import Invalid
@@ -18,7 +18,7 @@ class Create(Kept):
     description: str | None = None
 
 
-class Update(Kept):
+class Update(Changes):
     """What of a role may change; other keys are kept."""
 
     name: Annotated[str, Name] = ""
@@ -73,6 +73,17 @@ async def list_inferences(call: Call) -> Reply:
 
 def _short(call: Call, row: Row) -> dict[str, Any]:
     return {"id": row["id"], "name": row["name"], "links": {"self": link(call, "roles", row["id"])}}
+
+
+def plain_view(row: Row) -> dict[str, Any]:
+    """A role inside of something else."""
+    return {
+        "id": row["id"],
+        "name": row["name"],
+        "domain_id": None,
+        "description": row["description"],
+        "options": row["extra"].get("options", {}),
+    }
 
 
 def view(call: Call, row: Row) -> dict[str, Any]:

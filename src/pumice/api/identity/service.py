@@ -6,7 +6,20 @@ from pathlib import Path
 from pumice.api.absent import IDENTITY
 from pumice.api.faults import titled_fault
 from pumice.api.house import House
-from pumice.api.identity import auth, catalog, discovery, domains, grants, projects, roles, users
+from pumice.api.identity import (
+    application_credentials,
+    auth,
+    discovery,
+    domains,
+    endpoints,
+    grants,
+    groups,
+    projects,
+    regions,
+    roles,
+    services,
+    users,
+)
 from pumice.api.identity.policies import POLICIES
 from pumice.api.identity.reach import domain_of
 from pumice.api.policy import Policy
@@ -14,7 +27,10 @@ from pumice.api.service import Service
 
 PREFIX = "/identity"
 
-RESOURCES = (auth, users, projects, domains, roles, grants, catalog)
+RESOURCES = (
+    *(auth, users, groups, application_credentials, projects, domains, roles, grants),
+    *(services, endpoints, regions),
+)
 
 ROUTES = (
     *discovery.ROUTES,
@@ -27,6 +43,7 @@ def identity_service(house: House, policy_file: Path | None = None) -> Service:
     return Service(
         house,
         prefix=PREFIX,
+        types=("identity",),
         routes=ROUTES,
         policy=Policy(POLICIES, policy_file),
         fault=titled_fault,

@@ -1,4 +1,4 @@
-"""``/users``, and ``/groups``, of which there are none."""
+"""``/users``."""
 
 from typing import Annotated, Any
 
@@ -6,12 +6,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pumice.api.call import Call, Reply
 from pumice.api.identity import projects
-from pumice.api.identity.lists import Kept, Name, collection, link, moment, must_stay, wanted
+from pumice.api.identity.lists import Changes, Kept, Name, collection, link, moment, must_stay, wanted
 from pumice.api.identity.reach import within_reach
 from pumice.api.routing import Route
 from pumice.identity import passwords, users
 from pumice.identity.token import REFUSED
-from pumice.model.errors import NotFound, Unauthenticated
+from pumice.model.errors import Unauthenticated
 from pumice.model.ids import new_id
 from pumice.store.users import Row, password_hash
 
@@ -32,7 +32,7 @@ class Create(Kept):
     default_project_id: Annotated[str, Field(max_length=36)] | None = None
 
 
-class Update(Kept):
+class Update(Changes):
     """What of a user may change; other keys are kept."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
@@ -122,23 +122,7 @@ async def list_projects(call: Call) -> Reply:
     """``GET /users/{user_id}/projects``: those on which the user has a role."""
     filters = wanted(call, ("name", "domain_id", "enabled"))
     rows = await call.house.db.read(users.projects_of, call.args["user_id"], filters)
-    return collection(call, "projects", [projects.view(call, row) for row in rows])
-
-
-async def list_groups_of(call: Call) -> Reply:
-    """``GET /users/{user_id}/groups``: none."""
-    await call.house.db.read(users.show, call.args["user_id"])
-    return collection(call, "groups", [])
-
-
-async def list_groups(call: Call) -> Reply:
-    """``GET /groups``: none."""
-    return collection(call, "groups", [])
-
-
-async def show_group(call: Call) -> Reply:
-    """``GET /groups/{id}``: there is no such group."""
-    raise NotFound("Group", call.args["id"])
+    return collection(call, "projects", [projects.view(call, dict(row)) for row in rows])
 
 
 def view(call: Call, row: Row) -> dict[str, Any]:
@@ -169,7 +153,4 @@ ROUTES = (
     Route("DELETE", "/users/{user_id}", delete, "identity:delete_user"),
     Route("POST", "/users/{user_id}/password", change_password, None),
     Route("GET", "/users/{user_id}/projects", list_projects, "identity:list_user_projects"),
-    Route("GET", "/users/{user_id}/groups", list_groups_of, "identity:list_groups_for_user"),
-    Route("GET", "/groups", list_groups, "identity:list_groups"),
-    Route("GET", "/groups/{id}", show_group, "identity:list_groups"),
 )

@@ -19,6 +19,7 @@ def image_service(house: House, files: ImageFiles, policy_file: Path | None = No
     return Service(
         house,
         prefix="/image",
+        types=("image",),
         routes=[
             *discovery.routes(),
             *schemas.routes(),

@@ -66,6 +66,7 @@ def volume_service(house: House, policy_file: Path | None = None) -> Service:
     return Service(
         house,
         prefix=PREFIX,
+        types=("block-storage", "volumev3", "volumev2", "volume"),
         routes=[*versions.ROUTES, *(_versioned(route) for table in tables for route in table)],
         policy=Policy(policies.DEFAULTS, policy_file),
         fault=named_fault,

@@ -1,0 +1,130 @@
+"""``/groups``: users who have roles together."""
+
+from typing import Annotated, Any
+
+from pumice.api.call import Call, Reply
+from pumice.api.identity import users
+from pumice.api.identity.lists import Changes, Kept, ShortName, collection, link, must_stay, wanted
+from pumice.api.identity.reach import within_reach
+from pumice.api.routing import Route
+from pumice.identity import groups
+from pumice.model.ids import new_id
+from pumice.store.resources import GROUPS, Row
+
+
+class Create(Kept):
+    """What a new group may have; other keys are kept."""
+
+    name: Annotated[str, ShortName]
+    domain_id: str | None = None
+    description: str | None = None
+
+
+class Update(Changes):
+    """What of a group may change; other keys are kept."""
+
+    name: Annotated[str, ShortName] = ""
+    description: str | None = None
+
+
+async def list_(call: Call) -> Reply:
+    """``GET /groups``."""
+    filters = within_reach(call, wanted(call, ("name", "domain_id")))
+    rows = await call.house.db.read(GROUPS.matching, filters) if filters is not None else ()
+    return collection(call, "groups", [view(call, row) for row in rows])
+
+
+async def list_of_user(call: Call) -> Reply:
+    """``GET /users/{user_id}/groups``: those that a user is in."""
+    rows = await call.house.db.read(groups.of_user, call.args["user_id"], wanted(call, ("name",)))
+    return collection(call, "groups", [view(call, row) for row in rows])
+
+
+async def show(call: Call) -> Reply:
+    """``GET /groups/{group_id}``."""
+    return Reply({"group": view(call, await call.house.db.read(GROUPS.show, call.args["group_id"]))})
+
+
+async def create(call: Call) -> Reply:
+    """``POST /groups``."""
+    body = await call.parse(Create, "group")
+    domain_id = body.domain_id or call.who.domain_id or "default"
+    call.policy.require("identity:create_group", call.who, domain_id=domain_id)
+    row = {
+        "id": new_id(),
+        "name": body.name,
+        "domain_id": domain_id,
+        "description": body.description or "",
+        "extra": body.extra(),
+    }
+    return Reply({"group": view(call, await call.house.db.write(groups.add, row))}, 201)
+
+
+async def update(call: Call) -> Reply:
+    """``PATCH /groups/{group_id}``."""
+    body = await call.parse(Update, "group")
+    before = await call.house.db.read(GROUPS.show, call.args["group_id"])
+    values, extra = body.given(), body.extra()
+    for column in ("id", "domain_id"):
+        must_stay("a group", column, before[column], extra)
+    if "description" in values:
+        values["description"] = values["description"] or ""
+    row = await call.house.db.write(GROUPS.change, before["id"], values, extra)
+    return Reply({"group": view(call, row)})
+
+
+async def delete(call: Call) -> Reply:
+    """``DELETE /groups/{group_id}``: nobody has its roles any more."""
+    await call.house.db.write(groups.remove, call.args["group_id"])
+    return Reply(status=204)
+
+
+async def list_members(call: Call) -> Reply:
+    """``GET /groups/{group_id}/users``."""
+    filters = wanted(call, ("name", "domain_id", "enabled"))
+    rows = await call.house.db.read(groups.members, call.args["group_id"], filters)
+    return collection(call, "users", [users.view(call, row) for row in rows])
+
+
+async def check(call: Call) -> Reply:
+    """``HEAD /groups/{group_id}/users/{user_id}``: 404 unless the user is in it."""
+    await call.house.db.read(groups.check, call.args["group_id"], call.args["user_id"])
+    return Reply(status=204)
+
+
+async def join(call: Call) -> Reply:
+    """``PUT /groups/{group_id}/users/{user_id}``."""
+    await call.house.db.write(groups.join, call.args["group_id"], call.args["user_id"])
+    return Reply(status=204)
+
+
+async def leave(call: Call) -> Reply:
+    """``DELETE /groups/{group_id}/users/{user_id}``."""
+    await call.house.db.write(groups.leave, call.args["group_id"], call.args["user_id"])
+    return Reply(status=204)
+
+
+def view(call: Call, row: Row) -> dict[str, Any]:
+    """A group as the API shows it."""
+    return {
+        **row["extra"],
+        "id": row["id"],
+        "name": row["name"],
+        "domain_id": row["domain_id"],
+        "description": row["description"],
+        "links": {"self": link(call, "groups", row["id"])},
+    }
+
+
+ROUTES = (
+    Route("GET", "/groups", list_, "identity:list_groups"),
+    Route("POST", "/groups", create, "identity:create_group"),
+    Route("GET", "/groups/{group_id}", show, "identity:get_group"),
+    Route("PATCH", "/groups/{group_id}", update, "identity:update_group"),
+    Route("DELETE", "/groups/{group_id}", delete, "identity:delete_group"),
+    Route("GET", "/groups/{group_id}/users", list_members, "identity:list_users_in_group"),
+    Route("GET", "/groups/{group_id}/users/{user_id}", check, "identity:check_user_in_group"),
+    Route("PUT", "/groups/{group_id}/users/{user_id}", join, "identity:add_user_to_group"),
+    Route("DELETE", "/groups/{group_id}/users/{user_id}", leave, "identity:remove_user_from_group"),
+    Route("GET", "/users/{user_id}/groups", list_of_user, "identity:list_groups_for_user"),
+)

@@ -1,0 +1,94 @@
+"""``/regions``: what endpoints are sorted into."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from pumice.api.call import Call, Reply
+from pumice.api.identity.lists import Changes, Kept, collection, link, must_stay, wanted
+from pumice.api.routing import Route
+from pumice.identity import places
+from pumice.model.errors import Invalid
+from pumice.model.ids import new_id
+from pumice.store.resources import REGIONS, Row
+
+Id = Annotated[str, Field(max_length=255)]
+
+
+class Create(Kept):
+    """What a new region may have; other keys are kept."""
+
+    id: Id = ""
+    description: str | None = None
+    parent_region_id: Id | None = None
+
+
+class Update(Changes):
+    """What of a region may change; other keys are kept."""
+
+    description: str | None = None
+    parent_region_id: Id | None = None
+
+
+async def list_(call: Call) -> Reply:
+    """``GET /regions``."""
+    rows = await call.house.db.read(REGIONS.matching, wanted(call, ("parent_region_id",)))
+    return collection(call, "regions", [view(call, row) for row in rows])
+
+
+async def show(call: Call) -> Reply:
+    """``GET /regions/{id}``."""
+    return Reply({"region": view(call, await call.house.db.read(REGIONS.show, call.args["id"]))})
+
+
+async def create(call: Call) -> Reply:
+    """``POST /regions``, or ``PUT /regions/{id}`` under an id of the client's choice."""
+    body = await call.parse(Create, "region")
+    wanted_id = call.args.get("id") or body.id or new_id()
+    if body.id and body.id != wanted_id:
+        raise Invalid(f'Conflicting region IDs specified: "{wanted_id}" != "{body.id}".')
+    row = {
+        "id": wanted_id,
+        "description": body.description or "",
+        "parent_region_id": body.parent_region_id,
+        "extra": body.extra(),
+    }
+    return Reply({"region": view(call, await call.house.db.write(places.add_region, row))}, 201)
+
+
+async def update(call: Call) -> Reply:
+    """``PATCH /regions/{id}``."""
+    body = await call.parse(Update, "region")
+    values, extra = body.given(), body.extra()
+    must_stay("a region", "id", call.args["id"], extra)
+    if "description" in values:
+        values["description"] = values["description"] or ""
+    row = await call.house.db.write(places.change_region, call.args["id"], values, extra)
+    return Reply({"region": view(call, row)})
+
+
+async def delete(call: Call) -> Reply:
+    """``DELETE /regions/{id}``: with those below it."""
+    await call.house.db.write(places.remove_region, call.args["id"])
+    return Reply(status=204)
+
+
+def view(call: Call, row: Row) -> dict[str, Any]:
+    """A region as the API shows it."""
+    return {
+        **row["extra"],
+        "id": row["id"],
+        "description": row["description"],
+        "parent_region_id": row["parent_region_id"],
+        "links": {"self": link(call, "regions", row["id"])},
+    }
+
+
+ROUTES = (
+    Route("GET", "/regions", list_, "identity:list_regions"),
+    Route("POST", "/regions", create, "identity:create_region"),
+    Route("GET", "/regions/{id}", show, "identity:get_region"),
+    Route("PUT", "/regions/{id}", create, "identity:create_region"),
+    Route("PATCH", "/regions/{id}", update, "identity:update_region"),
+    Route("DELETE", "/regions/{id}", delete, "identity:delete_region"),
+)
