@@ -258,6 +258,36 @@ def of_flavor(flavor_id: str) -> Condition:
     return made_with
 
 
+def with_kept(name: str, value: str) -> Condition:
+    """Those that were told this value, only to tell it again."""
+    told: Condition = inside.value(_s.kept, name).as_string() == value
+    return sa.func.coalesce(told, sa.false())
+
+
+def with_hostname(text: str) -> Condition:
+    """Those with the text in the name that their guest is to have: the one asked for, or one made of theirs."""
+    made = sa.func.replace(sa.func.replace(sa.func.lower(_s.name), " ", "-"), "_", "-")
+    asked = inside.value(_s.kept, "hostname").as_string()
+    return sa.func.coalesce(asked, made).contains(text.lower(), autoescape=True)
+
+
+def with_id_from(beginning: str) -> Condition:
+    """Those whose id begins so."""
+    return _s.id.startswith(beginning, autoescape=True) if beginning else sa.false()
+
+
+def with_root(device: str) -> Condition:
+    """Those that boot from a disk of this device name."""
+    d = server_disks.c
+    return sa.exists().where(d.server_id == _s.id, d.boot_index == 0, d.device == device)
+
+
+def in_second(column: str, moment: datetime) -> Condition:
+    """Those with a time in a column that is shown as this one, in whole seconds."""
+    start = moment.replace(microsecond=0)
+    return sa.and_(_s[column] >= start, _s[column] < start + timedelta(seconds=1))
+
+
 def in_state(statuses: Collection[str]) -> Condition:
     """Those in one of these states."""
     return _s.status.in_(sorted(statuses))

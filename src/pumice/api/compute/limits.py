@@ -6,8 +6,10 @@ Servers have no quotas: their limits read -1. Their volumes have, and Block Stor
 from typing import Any
 
 from pumice.api.call import Call, Reply
+from pumice.api.compute.fields import only_query
 from pumice.api.compute.links import VERSION
 from pumice.api.routing import Route
+from pumice.model.errors import Invalid
 from pumice.model.rules import UNLIMITED
 from pumice.store import servers
 
@@ -28,6 +30,7 @@ FILE_QUOTAS = {"injected_files": 5, "injected_file_content_bytes": 10_240, "inje
 
 async def limits(call: Call) -> Reply:
     """``GET /limits``."""
+    only_query(call, "tenant_id")
     project = call.who.project_id or ""
     if call.who.is_admin:
         project = call.query.get("tenant_id", project)
@@ -59,6 +62,9 @@ async def limits(call: Call) -> Reply:
 
 
 def _quotas(call: Call) -> dict[str, Any]:
+    only_query(call, "user_id")
+    if "user_id" in call.query:
+        raise Invalid("Quotas of single users are not part of this version of Pumice: ask for the project's.")
     found: dict[str, Any] = {"id": call.args["project_id"], **QUOTAS}
     if call.version < (2, 36):
         found |= dict.fromkeys(NETWORK_QUOTAS, UNLIMITED)
@@ -91,6 +97,7 @@ async def extensions(call: Call) -> Reply:
 
 async def key_pairs(call: Call) -> Reply:
     """``GET /os-keypairs``: nothing here could put one into a guest."""
+    only_query(call, "user_id", "limit", "marker")
     return Reply({"keypairs": []})
 
 
