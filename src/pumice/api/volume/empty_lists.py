@@ -2,12 +2,27 @@
 
 from functools import partial
 
+from pumice.api import paging
 from pumice.api.call import Call, Reply, Version
 from pumice.api.routing import Route
+from pumice.api.volume.filters import unmet
+from pumice.api.volume.manage import one_place
+
+SORT_KEYS = frozenset(
+    {"id", "name", "description", "status", "size", "volume_id", "group_id", "availability_zone", "host"}
+    | {"created_at", "updated_at", "project_id", "user_id", "reference", "is_public"}
+)
+KINDS = {"backups": "backup", "groups": "group", "group_snapshots": "group_snapshot"}
+"""The lists that tenants may filter by what is configured alone."""
 
 
 async def empty(key: str, call: Call) -> Reply:
-    """A list of nothing."""
+    """A list of nothing, of which a client may ask for a page or a part as of any other."""
+    if key in KINDS:
+        unmet(call, KINDS[key])
+    if key == "manageable-snapshots":
+        one_place(call)
+    paging.asked(call, keys=SORT_KEYS, most=call.house.rules.api_max_limit)
     return Reply({key: []})
 
 

@@ -34,8 +34,8 @@ CONFIGURED: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )  # fmt: skip
 """What tenants may filter by, by kind of thing: the incumbent's ``resource_filters.json``."""
 
-_NOT_FILTERS = frozenset(
-    {"limit", "marker", "offset", "sort", "sort_key", "sort_dir", "with_count", "all_tenants"}
+NOT_FILTERS = frozenset(
+    {"limit", "marker", "offset", "sort", "sort_key", "sort_dir", "with_count", "all_tenants", "detail"}
 )
 
 Reader = Callable[[Conditions, str, Version], Condition]
@@ -56,7 +56,7 @@ class Filters:
     def asked(self, call: Call) -> list[Condition]:
         """The conditions that a query asks for. Raises ``Invalid``."""
         found: list[Condition] = []
-        wanted = {key: value for key, value in call.query.items() if key not in _NOT_FILTERS}
+        wanted = {key: value for key, value in call.query.items() if key not in NOT_FILTERS}
         self._refuse_unknown(call, wanted)
         for key, value in wanted.items():
             name = key.removesuffix("~")
@@ -82,6 +82,18 @@ class Filters:
         unknown = [key for key in wanted if not self._allowed(call, key.removesuffix("~") if like else key)]
         if unknown:
             raise Invalid(f"Invalid filters {','.join(unknown)} are found in query options.")
+
+
+def unmet(call: Call, resource: str, *, since: Version = (3, 31), admins_too: bool = False) -> bool:
+    """Whether a list that is filtered by hand is asked for what nothing has: a filter that does not exist.
+
+    Raises ``Invalid`` for tenants, who may use the configured ones alone (``admins_too``: and so may admins).
+    """
+    known = CONFIGURED[resource]
+    unknown = [key for key in call.query if key not in NOT_FILTERS and key not in known]
+    if unknown and call.version >= since and (admins_too or not call.who.is_admin):
+        raise Invalid(f"Invalid filters {','.join(unknown)} are found in query options.")
+    return bool(unknown) and call.who.is_admin
 
 
 def plain(on: Conditions, columns: Mapping[str, str]) -> dict[str, Reader]:

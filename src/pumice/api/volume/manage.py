@@ -73,6 +73,11 @@ def _manage(tx: Transaction, who: Scope, asked: Existing, rules: Rules) -> Shown
     return Shown([volume], {}, types.names(tx), {})
 
 
+def one_place(call: Call) -> str:
+    """The host or the cluster that a list of what lies there is asked for. Raises ``Invalid``."""
+    return _one_of(call.query.get("host"), call.query.get("cluster"))
+
+
 def _one_of(host: str | None, cluster: str | None) -> str:
     if bool(host) == bool(cluster):
         raise Invalid("Invalid input received: exactly one of host and cluster must be given.")
@@ -99,7 +104,7 @@ async def detail(call: Call) -> Reply:
 
 async def _list(call: Call, view: Callable[[Row], Row]) -> Reply:
     page = paging.asked(call, keys=_ORDERS, most=call.house.rules.api_max_limit, default="reference")
-    pool = _one_of(call.query.get("host"), call.query.get("cluster"))
+    pool = one_place(call)
     operation_id = await call.house.db.write(strangers.accept, call.who, pool)
     await ended(call, operation_id, "list manageable volumes")
     rows = [_row(one) for one in await call.house.db.write(strangers.take_found, operation_id)]

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from pumice.api import paging
 from pumice.api.call import Call, Reply
 from pumice.api.routing import Route
+from pumice.api.volume.filters import unmet
 from pumice.api.volume.links import Links
 from pumice.api.volume.lists import listed
 from pumice.api.volume.volume_view import wire_time
@@ -31,6 +32,8 @@ async def index(call: Call) -> Reply:
     rows = [_view(message, links) for message in await call.house.db.read(messages.visible, call.who)]
     if call.version < (3, 5):
         return Reply({"messages": rows})
+    if unmet(call, "message"):
+        rows = []
     page = paging.asked(call, keys=SORT_KEYS, most=call.house.rules.api_max_limit)
     for name in _COLUMNS:
         if name in call.query:

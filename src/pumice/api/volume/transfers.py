@@ -8,6 +8,7 @@ from pumice.api import paging
 from pumice.api.call import Call, Reply
 from pumice.api.routing import Route
 from pumice.api.volume.fields import Body, Boolean, Name, Text, Uuid
+from pumice.api.volume.filters import NOT_FILTERS
 from pumice.api.volume.links import Links
 from pumice.api.volume.lists import asks_for_all, listed
 from pumice.api.volume.volume_view import wire_time
@@ -18,6 +19,10 @@ from pumice.volumes import transfer as verbs
 
 WITH_SNAPSHOTS, WITH_HISTORY, WITH_PAGES = (3, 55), (3, 57), (3, 59)
 SORT_KEYS = frozenset({"id", "name", "volume_id", "created_at"})
+_FILTERS = {"id": "id", "name": "name", "display_name": "name", "volume_id": "volume_id"} | {
+    "source_project_id": "project_id"
+}
+"""Filters, and the fields that stand for them; any other finds nothing."""
 
 
 class NewTransfer(Body):
@@ -76,8 +81,8 @@ async def index(call: Call) -> Reply:
         lambda tx: transfers.visible(tx, call.who, all_projects=asks_for_all(call))
     )
     view = detail if call.path.endswith("/detail") else summary
-    wanted = {name: call.query[name] for name in ("id", "name", "volume_id") if name in call.query}
-    rows = [one for one in found if all(getattr(one, name) == value for name, value in wanted.items())]
+    wanted = {name: value for name, value in call.query.items() if name not in NOT_FILTERS}
+    rows = [one for one in found if all(_is(one, name, value) for name, value in wanted.items())]
     page = paging.asked(call, keys=SORT_KEYS, most=call.house.rules.api_max_limit)
     if call.version >= WITH_PAGES:
         for key, ascending in reversed(page.sort):
@@ -89,6 +94,10 @@ async def index(call: Call) -> Reply:
             rows = rows[ids.index(page.marker) + 1 :]
     shown = [view(call, one) for one in rows[page.offset : page.offset + page.limit]]
     return Reply(listed(call, "transfers", shown, page, None))
+
+
+def _is(one: Transfer, name: str, value: str) -> bool:
+    return name in _FILTERS and getattr(one, _FILTERS[name]) == value
 
 
 def summary(call: Call, transfer: Transfer) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pumice.api.call import Call, Reply, check
 from pumice.api.routing import Route
 from pumice.api.volume import type_filters
 from pumice.api.volume.fields import Body, Boolean, Key, Name, Text
+from pumice.api.volume.filters import unmet
 from pumice.api.volume.known import Known
 from pumice.catalog import volume_types
 from pumice.model.errors import Invalid, NotFound
@@ -158,6 +159,8 @@ async def index(call: Call) -> Reply:
     """The types that the caller may use."""
     page = paging.asked(call, keys=type_filters.SORT_KEYS, most=call.house.rules.api_max_limit)
     found = await call.house.db.read(types.visible, call.who, type_filters.is_public(call))
+    if unmet(call, "volume_type", since=(3, 52)):
+        found = []
     shown = _page([kind for kind in found if type_filters.passes(call, kind, visible_specs(call, kind))], page)
     rows = [view(call, kind) for kind in shown]
     body: dict[str, Any] = {"volume_types": rows}
