@@ -51,11 +51,14 @@ class Installation:
         _share_what_qemu_can_do(state_dir / "compute")
         self.database_url = database_url
         self.port = free_port()
+        self.watched = free_port()
+        """Where ``serve`` or ``api`` answers ``/metrics`` and the long ``/healthcheck``."""
         self.environment = {
             **os.environ,
             "PUMICE_STATE_DIR": str(state_dir),
             "PUMICE_HOST": "here",
             "PUMICE_API__PORT": str(self.port),
+            "PUMICE_METRICS__PORTS": json.dumps({"api": self.watched}),
             "PUMICE_TGT__PORTAL": f"127.0.0.1:{free_port()}",
             "PUMICE_QUOTAS": json.dumps({"volumes": -1, "gigabytes": -1, "snapshots": -1}),
             "PUMICE_LOG_FORMAT": "text",

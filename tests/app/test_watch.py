@@ -40,13 +40,17 @@ FAKE = {
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
+def metrics(port: int) -> str:
+    answer = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=30)  # a connection of its own
+    assert answer.status_code == 200, answer.text
+    return answer.text
+
+
 def scrape(pumice: Installation, port: int | None = None) -> Samples:
     """Every sample, by its name and labels."""
-    answer = httpx.get(f"http://127.0.0.1:{port or pumice.port}/metrics", timeout=30)  # a connection of its own
-    assert answer.status_code == 200, answer.text
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(answer.text)
+        for family in text_string_to_metric_families(metrics(port or pumice.watched))
         for sample in family.samples
     }
 
@@ -121,26 +125,26 @@ def test_nothing_that_a_client_sends_becomes_a_label(pumice: Installation) -> No
         pumice.http.get(f"/odd-{n}")
         pumice.http.get(f"{VOLUMES}?odd={n}")
         pumice.http.post(f"{VOLUMES}/{n}/action", json={f"odd-{n}": {}})
-    text = pumice.http.get("/metrics").text
+    text = metrics(pumice.watched)
     assert "odd" not in text and "ODD" not in text
     assert len(scrape(pumice)) - before < 100
 
 
 def test_the_manual_tells_of_every_metric_and_of_no_other(pumice: Installation) -> None:
-    manual = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
+    manual = (Path(__file__).parents[2] / "docs" / "operating" / "metrics.md").read_text()
     told = set(
         re.findall(r"\bpumice_[a-z_]+[a-z]", manual.replace("`…_in_use`", "`pumice_worker_slots_in_use`"))
     )
     told = {name.removesuffix("_count") for name in told}
-    exposed = set(re.findall(r"^# TYPE (pumice_\w+)", pumice.http.get("/metrics").text, re.MULTILINE))
+    exposed = set(re.findall(r"^# TYPE (pumice_\w+)", metrics(pumice.watched), re.MULTILINE))
     assert told == exposed
 
 
 def test_metrics_that_are_switched_off_cost_not_even_the_import() -> None:
     with installed(PUMICE_METRICS__ENABLED="false") as pumice:
         start(pumice, "serve")
-        assert pumice.http.get("/metrics").status_code == 404
-        status, told = health(pumice.port)
+        assert httpx.get(f"http://127.0.0.1:{pumice.watched}/metrics").status_code == 404
+        status, told = health(pumice.watched)
         assert (status, told["status"]) == (200, "ok")
     code = "import pumice.app.serve, sys; sys.exit('prometheus_client' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -212,11 +216,12 @@ def test_workers_are_told_as_one_and_the_dead_are_not_forgotten(postgres: Postgr
 @pytest.mark.timeout(240)
 def test_each_role_says_whether_it_is_well_also_while_the_database_is_away() -> None:
     server = PostgresServer()
-    ports = {role: free_port() for role in ("scheduler", "volume", "compute")}
+    ports = {role: free_port() for role in ("api", "scheduler", "volume", "compute")}
     try:
         with installed(server.url(server.take()), PUMICE_METRICS__PORTS=json.dumps(ports)) as pumice:
+            pumice.watched = ports["api"]
             start(pumice, "api", "scheduler", "volume", "compute")
-            look_at_each_role(pumice, {**ports, "api": pumice.port}, server)
+            look_at_each_role(pumice, ports, server)
     finally:
         server.close()
 
@@ -244,13 +249,19 @@ def look_at_each_role(pumice: Installation, ports: dict[str, int], server: Postg
 
 
 def test_a_port_that_is_taken_stops_nothing() -> None:
-    port = free_port()
-    with installed(PUMICE_METRICS__PORTS=json.dumps({"api": port})) as pumice:
-        with socket.create_server(("127.0.0.1", port)):
+    with installed() as pumice:
+        with socket.create_server(("127.0.0.1", pumice.watched)):
             start(pumice, "serve")
             assert "metrics.nowhere" in pumice.log("serve")
-            assert pumice.http.get("/metrics").status_code == 200
         pumice.stop("serve")
         start(pumice, "serve")
-        assert pumice.http.get("/metrics").status_code == 404, "they are answered elsewhere"
-        assert total(scrape(pumice, port), "pumice_info") == 1
+        assert total(scrape(pumice), "pumice_info") == 1
+
+
+def test_on_the_port_of_tenants_only_whether_it_is_well_is_told(pumice: Installation) -> None:
+    told = pumice.http.get("/healthcheck")
+    assert (told.status_code, told.text) == (200, "OK")
+    assert pumice.http.get("/healthcheck?detailed=true").text == "OK"
+    assert pumice.http.get("/metrics").status_code == 404
+    assert pumice.http.get("/healthcheck/x").status_code == 404
+    assert health(pumice.watched)[1]["roles"], "the long answer is where only the operator asks"

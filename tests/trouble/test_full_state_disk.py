@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from tests.pumice_installation import VOLUMES, Installation
 
@@ -62,8 +63,9 @@ def test_a_full_disk_is_left_again_by_deleting(pumice: Installation, disk: Path)
         done = pumice.command(*words)
         assert "Traceback" not in done.stdout + done.stderr
     assert "MiB free" in pumice.command("doctor").stdout
-    health = pumice.http.get("/healthcheck")
-    assert health.status_code == 503 and "disk" in health.text
+    told = pumice.http.get("/healthcheck")
+    assert (told.status_code, told.text) == (503, "NOT OK")
+    assert "disk" in httpx.get(f"http://127.0.0.1:{pumice.watched}/healthcheck").json()["unwell"]
 
     ballast.unlink()
     pumice.wait(lambda: (disk / "reserve").exists(), "nothing is put by again")

@@ -5,6 +5,7 @@ Whatever starts refuses by these checks before it touches anything; the doctor t
 
 from collections.abc import Iterator
 
+from pumice.app import tls
 from pumice.app.faults import fault_point
 from pumice.app.roles import EVERY, Role, refuse_alone
 from pumice.app.settings import Settings
@@ -37,6 +38,11 @@ def _wrong(settings: Settings, roles: frozenset[Role]) -> Iterator[str]:
         for name, it in settings.backends.items():
             if it.driver == "lvm" and it.volume_group is None:
                 yield f"[backends.{name}] needs a 'volume_group': the name of one that is there."
+    if Role.API in roles:
+        try:
+            tls.context(settings)
+        except Misconfigured as error:
+            yield str(error)
     if Role.API in roles and (file := settings.policy_file) is not None:
         try:
             file.read_bytes()

@@ -184,7 +184,8 @@ class Connection(HttpToolsProtocol):
             )
             self.transport.write(head.encode() + body)
             self.transport.pause_reading()
-            self.transport.write_eof()
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
             self._forget()
             self.leaving[self] = None
             self._set_clock(self.end, LINGER_SECONDS)

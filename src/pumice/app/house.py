@@ -319,7 +319,7 @@ class Application:
         if service := self.services.get(first):
             await service({**scope, "headers": self._headers(scope)}, receive, send)
             return
-        if first in ("healthcheck", "metrics"):
+        if first == "healthcheck":
             await self.watch(scope, receive, send)
             return
         if not first:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from pumice.app import health, house, logs, memory, reload, watch
+from pumice.app import health, house, logs, memory, reload, tls, watch
 from pumice.app.house import Whole
 from pumice.app.metrics import Metrics
 from pumice.app.passwords import clouds_file
@@ -99,6 +100,7 @@ class Serving:
         """Where the API is; empty without that role."""
         self._shared = shared
         self._alive = shared.alive if shared else alive
+        self._tls = tls.context(settings) if Role.API in roles else None
         self._servers: list[watch.Server] = []
         self._services: tuple[Service, ...] = ()
         self._told = False
@@ -114,14 +116,16 @@ class Serving:
         await self._tasks.__aenter__()
         if listening is not None:
             api = self.settings.api
-            self.url = api.public_url or f"http://{api.host}:{listening.getsockname()[1]}"
-            clouds = clouds_yaml(f"{self.url}/identity", self.whole.passwords)
+            scheme = "https" if self._tls else "http"
+            self.url = api.public_url or f"{scheme}://{api.host}:{listening.getsockname()[1]}"
+            trusted = tls.authority(self.settings)
+            clouds = clouds_yaml(f"{self.url}/identity", self.whole.passwords, trusted)
             write_passwords(clouds_file(self.settings), clouds)
-            application = self.whole.application(watch.Watch(self.whole, with_metrics=watched is None))
+            application = self.whole.application(watch.Watch(self.whole, for_tenants=True))
             self._services = tuple(application.services.values())
-            await self._answer(application, listening)
+            await self._answer(application, listening, self._tls)
         if watched is not None:
-            await self._answer(watch.Watch(self.whole, with_metrics=True), watched)
+            await self._answer(watch.Watch(self.whole), watched)
             logger.info("watched", port=watched.getsockname()[1])
         working = self._tasks.create_task(self.whole.work(self._stopping))
         self._tasks.create_task(self._say_alive(working))
@@ -144,9 +148,11 @@ class Serving:
         shared = self._shared
         return Metrics(shared.metrics, shared.number) if shared else Metrics()
 
-    async def _answer(self, application: Any, listening: socket.socket) -> None:
+    async def _answer(
+        self, application: Any, listening: socket.socket, tls: ssl.SSLContext | None = None
+    ) -> None:
         """Begin to answer requests."""
-        server = watch.server(application, self.settings.http)
+        server = watch.server(application, self.settings.http, tls)
         self._servers.append(server)
         self._tasks.create_task(server.serve(sockets=[listening]))
         while not server.started:
@@ -186,8 +192,13 @@ class Serving:
             pass
 
     def reload(self) -> None:
-        """Take over what changed in the settings."""
+        """Take over what changed in the settings and in the files that they name."""
         self.settings = reload.apply(self.whole, self._services)
+        if self._tls is not None:
+            try:
+                tls.renew(self._tls, self.settings)
+            except Misconfigured as error:
+                logger.error("certificate.refused", error=str(error))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -57,6 +57,13 @@ class Api(Section):
     public_url: str | None = Field(
         None, description="How clients reach it, if not as they address it: https://cloud.example."
     )
+    certificate: Path | None = Field(
+        None, description="Serve TLS with this chain of certificates (PEM); SIGHUP reads it again."
+    )
+    key: Path | None = Field(None, description="The certificate's key (PEM), if it is not in the same file.")
+    cacert: Path | None = Field(
+        None, description="An authority of your own that clouds.yaml tells clients to trust (PEM)."
+    )
     max_limit: int = Field(1000, ge=1, description="The longest page of a list.", json_schema_extra=LIVE)
     max_query_terms: int = Field(
         64, ge=8, description="Most filters, sort keys and tags in one query.", json_schema_extra=LIVE
@@ -263,9 +270,9 @@ class Metrics(Section):
     enabled: bool = Field(True, description="Count, and answer /metrics in Prometheus's format.")
     host: str = Field("127.0.0.1", description="Address of the ports below.")
     ports: dict[Role, int] = Field(
-        default_factory=dict,
-        description="Ports for /metrics and /healthcheck by role, as in {volume = 8778}. Without one a role "
-        "has none; the API answers both on its own port, but for /metrics when it is named here.",
+        default_factory=lambda: {Role.API: 8775, Role.SCHEDULER: 8777, Role.VOLUME: 8778, Role.COMPUTE: 8779},
+        description="Ports for /metrics and /healthcheck by role; 'pumice serve' has the API's. A role that is "
+        "not named has none. The API's own port tells tenants whether it is well, and nothing else.",
     )
 
 

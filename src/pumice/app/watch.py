@@ -1,13 +1,15 @@
 """``/healthcheck`` and ``/metrics``: what a monitor asks of a process, without a token.
 
-The API answers both on its own port, unless ``[metrics] ports`` gives it another one for metrics. The other
-roles answer on the ports named there, and nowhere when none is. A port that is taken is said in the log and
-stops nothing: what watches the work must never keep it from being done.
+Each role answers both on a port of its own, which ``[metrics] ports`` names and which only this machine
+reaches unless ``[metrics] host`` says otherwise. On the tenants' port there is ``/healthcheck`` alone, in two
+words. A port that is taken is said in the log and stops nothing: what watches the work must never keep it from
+being done.
 """
 
 import asyncio
 import contextlib
 import socket
+import ssl
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
@@ -38,14 +40,17 @@ logger = structlog.get_logger(__name__)
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _JSON = "application/json"
+GOODBYE_SECONDS = 1.0
+"""How long a client's goodbye is waited for under TLS: one that idles says none."""
 
 
 class Watch:
-    """The two pages of one process, as an ASGI application."""
+    """The two pages of one process, as an ASGI application; ``for_tenants`` only whether it is well."""
 
-    def __init__(self, whole: Whole, *, with_metrics: bool) -> None:
+    def __init__(self, whole: Whole, *, for_tenants: bool = False) -> None:
         self.whole = whole
-        self.metrics = whole.meter if with_metrics and isinstance(whole.meter, Metrics) else None
+        self.for_tenants = for_tenants
+        self.metrics = whole.meter if isinstance(whole.meter, Metrics) and not for_tenants else None
 
     async def __call__(self, scope: MutableMapping[str, Any], _receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -59,7 +64,10 @@ class Watch:
     async def _page(self, path: str) -> tuple[int, str, bytes]:
         if path == "healthcheck":
             found = await health.look(self.whole)
-            return 200 if found.well else 503, _JSON, orjson.dumps(found.parts)
+            status = 200 if found.well else 503
+            if self.for_tenants:
+                return status, "text/plain; charset=utf-8", b"OK" if found.well else b"NOT OK"
+            return status, _JSON, orjson.dumps(found.parts)
         if path == "metrics" and self.metrics is not None:
             return 200, Metrics.content_type, self.metrics.text(await gauges(self.whole))
         return 404, _JSON, orjson.dumps({"error": "There is nothing here."})
@@ -138,12 +146,40 @@ def count_reconnects(whole: Whole) -> None:
 class Server(uvicorn.Server):
     """uvicorn without its signal handlers: when to stop is decided in ``serve.py``."""
 
+    def __init__(self, config: uvicorn.Config, tls: ssl.SSLContext | None, handshake_seconds: float) -> None:
+        super().__init__(config)
+        self.tls = tls
+        self._handshake_seconds = handshake_seconds if tls else None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen. uvicorn's own would let clients take a minute for their half of TLS's handshake."""
+        loop, config = asyncio.get_running_loop(), self.config
+
+        def connection() -> asyncio.Protocol:
+            made: asyncio.Protocol = config.http_protocol_class(  # type: ignore[call-arg]
+                config=config, server_state=self.server_state, app_state={}
+            )
+            return made
+
+        self.servers = [
+            await loop.create_server(
+                connection,
+                sock=one,
+                ssl=self.tls,
+                backlog=config.backlog,
+                ssl_handshake_timeout=self._handshake_seconds,
+                ssl_shutdown_timeout=GOODBYE_SECONDS if self.tls else None,
+            )
+            for one in sockets or ()
+        ]
+        self.started = True
+
     @contextlib.contextmanager
     def capture_signals(self):  # type: ignore[no-untyped-def]
         yield
 
 
-def server(application: Any, limits: Http) -> Server:
+def server(application: Any, limits: Http, tls: ssl.SSLContext | None = None) -> Server:
     """A server for an ASGI application: it logs nothing, and lets nobody take more than ``limits``."""
     return Server(
         uvicorn.Config(
@@ -156,7 +192,9 @@ def server(application: Any, limits: Http) -> Server:
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=10,
-        )
+        ),
+        tls,
+        limits.head_seconds,
     )
 
 

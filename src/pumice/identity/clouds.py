@@ -10,17 +10,21 @@ from pumice.identity.bootstrap import REGION
 from pumice.model.ids import new_id
 
 
-def clouds_yaml(auth_url: str, passwords: Mapping[str, str]) -> str:
+def clouds_yaml(auth_url: str, passwords: Mapping[str, str], cacert: Path | None = None) -> str:
     """The text for the clouds ``pumice``, ``pumice-demo`` and ``pumice-system``.
 
-    ``passwords`` has those of the users ``admin`` and ``demo``, as far as they are known.
+    ``passwords`` has those of the users ``admin`` and ``demo``, as far as they are known; ``cacert`` is whom to
+    trust beyond the authorities that everybody knows.
     """
     admin, demo = passwords.get("admin"), passwords.get("demo")
-    clouds = {
+    clouds: dict[str, dict[str, object]] = {
         "pumice": _cloud(auth_url, "admin", admin, {"project_name": "admin"}),
         "pumice-demo": _cloud(auth_url, "demo", demo, {"project_name": "demo"}),
         "pumice-system": _cloud(auth_url, "admin", admin, {"system_scope": "all"}),
     }
+    if cacert is not None:
+        for cloud in clouds.values():
+            cloud["cacert"] = str(cacert.absolute())
     unknown = [user for user, password in (("admin", admin), ("demo", demo)) if password is None]
     heads = [
         f"# The password of '{user}' was changed since the first start, and is not known here.\n"

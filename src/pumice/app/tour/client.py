@@ -1,6 +1,7 @@
 """The tour's own view of the cloud: what any client sees over HTTP, and nothing more."""
 
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -22,8 +23,9 @@ class TourFailed(PumiceError):
 class Client:
     """A user of the project ``admin``."""
 
-    def __init__(self, url: str, password: str) -> None:
-        self._http = httpx.AsyncClient(base_url=url, timeout=120)
+    def __init__(self, url: str, password: str, cacert: Path | None = None) -> None:
+        trusted = ssl.create_default_context(cafile=cacert) if cacert else True
+        self._http = httpx.AsyncClient(base_url=url, timeout=120, verify=trusted)
         self._password = password
 
     async def log_in(self) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 import uvloop
 
-from pumice.app import checks, house, logs
+from pumice.app import checks, house, logs, tls
 from pumice.app.drivers import stop_daemons
 from pumice.app.guest_image import build_guest_image
 from pumice.app.house import Whole
@@ -42,7 +42,9 @@ def run(settings: Settings, *, stay: bool) -> int:
 
 def _of_its_own(settings: Settings, directory: Path) -> Settings:
     """Settings for a short life beside whatever else runs on this machine."""
-    api = settings.api.model_copy(update={"port": 0, "host": "127.0.0.1", "public_url": None})
+    api = settings.api.model_copy(
+        update={"port": 0, "host": "127.0.0.1", "public_url": None, "certificate": None, "key": None}
+    )
     tgt = settings.tgt.model_copy(update={"portal": f"127.0.0.1:{free_port()}"})
     changes = {"state_dir": directory, "database_url": None, "api": api, "tgt": tgt}
     return settings.model_copy(update=changes)
@@ -89,7 +91,7 @@ async def _tell(whole: Whole, url: str, image: Path, screen: Screen, *, stay: bo
             "The password of 'admin' was changed: 'pumice passwd admin' sets one that the tour knows."
         )
         return 1
-    cloud = Client(url, whole.passwords["admin"])
+    cloud = Client(url, whole.passwords["admin"], tls.authority(whole.settings))
     tour = Tour(whole, cloud, screen, image, keeps_image=stay)
     try:
         await cloud.log_in()
