@@ -116,12 +116,24 @@ class Assignment:
 
 
 def assignments(
-    tx: Transaction, actor: Actor | None, wanted: Mapping[str, object], *, effective: bool
+    tx: Transaction,
+    actor: Actor | None,
+    wanted: Mapping[str, object],
+    *,
+    effective: bool,
+    below: bool = False,
 ) -> list[Assignment]:
     """The assignments of an actor, or of everybody, whose columns have these values.
 
-    ``effective``: what each user has in the end, through groups and with the implied roles.
+    ``effective``: what each user has in the end, through groups and with the implied roles. ``below``: on the
+    projects under the wanted one too.
     """
+    if below:
+        found, places = [], [str(wanted["target_id"])]
+        for place in places:  # it grows while it is walked
+            found += assignments(tx, actor, {**wanted, "target_id": place}, effective=effective)
+            places += [child["id"] for child in projects.children(tx, place)]
+        return found
     if effective:
         return _effective(tx, actor[1] if actor else None, wanted)
     found = []

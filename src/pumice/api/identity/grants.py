@@ -68,8 +68,9 @@ async def _refuse_what_managers_may_not_give(call: Call) -> None:
 async def list_assignments(call: Call) -> Reply:
     """``GET /role_assignments``; ``?effective`` adds implied roles, ``?include_names`` names everything."""
     effective, names = is_true(call, "effective"), is_true(call, "include_names")
+    actor, wanted = _asked_actor(call, effective=effective), _asked_of(call)
     found = await call.house.db.read(
-        grants.assignments, _asked_actor(call, effective=effective), _asked_of(call), effective=effective
+        grants.assignments, actor, wanted, effective=effective, below=_asks_for_subtree(call)
     )
     if call.query.get("scope.OS-INHERIT:inherited_to"):
         found = []  # no role is inherited
@@ -85,6 +86,14 @@ def _asked_actor(call: Call, *, effective: bool) -> Actor | None:
     if effective and asked and asked[0][0] == "group":
         raise Invalid("Combining effective and group filter will always result in an empty list.")
     return asked[0] if asked else None
+
+
+def _asks_for_subtree(call: Call) -> bool:
+    if not is_true(call, "include_subtree"):
+        return False
+    if not call.query.get("scope.project.id"):
+        raise Invalid("scope.project.id must be specified if include_subtree is also specified.")
+    return True
 
 
 def _asked_of(call: Call) -> dict[str, object]:

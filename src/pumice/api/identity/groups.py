@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pumice.api.call import Call, Reply
 from pumice.api.identity import users
-from pumice.api.identity.lists import Changes, Kept, ShortName, collection, link, must_stay, wanted
+from pumice.api.identity.lists import Changes, Kept, ShortName, collection, expiring, link, must_stay, wanted
 from pumice.api.identity.reach import within_reach
 from pumice.api.routing import Route
 from pumice.identity import groups
@@ -83,7 +83,7 @@ async def list_members(call: Call) -> Reply:
     """``GET /groups/{group_id}/users``."""
     filters = wanted(call, ("name", "domain_id", "enabled"))
     rows = await call.house.db.read(groups.members, call.args["group_id"], filters)
-    return collection(call, "users", [users.view(call, row) for row in rows])
+    return collection(call, "users", expiring(call, [users.view(call, row) for row in rows]))
 
 
 async def check(call: Call) -> Reply:

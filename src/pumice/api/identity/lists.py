@@ -1,7 +1,8 @@
 """What every resource of Identity has in common: links, lists with filters, and the keys that clients add."""
 
+import operator
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -106,10 +107,57 @@ def _comparison(column: str, word: str, value: str) -> Callable[[Mapping[str, An
     return test
 
 
+_ORDERS: Mapping[str, Callable[[str, str], bool]] = {
+    "lt": operator.lt,
+    "lte": operator.le,
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "eq": operator.eq,
+    "neq": operator.ne,
+}
+
+
+def expiring(call: Call, items: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The users whose password ends as asked: ``?password_expires_at=lt:2026-01-31T12:00:00Z``."""
+    text = call.query.get("password_expires_at")
+    if text is None:
+        return list(items)
+    word, _, written = text.partition(":")
+    try:
+        compare, when = _ORDERS[word], datetime.fromisoformat(written)
+    except (KeyError, ValueError):
+        known = ", ".join(_ORDERS)
+        raise Invalid(f"password_expires_at is one of {known}, a colon and a time of ISO 8601.") from None
+    limit = (
+        moment((when if when.tzinfo else when.replace(tzinfo=UTC)).astimezone(UTC).replace(tzinfo=None)) or ""
+    )
+    ends = ((item, item["password_expires_at"]) for item in items)
+    return [item for item, end in ends if end is not None and compare(end, limit)]
+
+
+def refuse_unknown(call: Call, *known: str) -> None:
+    """Raises ``Invalid`` for a query beyond these, where the incumbent does so."""
+    known = ("limit", "marker", "sort_key", "sort_dir", *known)
+    if unknown := [name for name in call.query if name.partition("__")[0] not in known]:
+        raise Invalid(f"Additional properties are not allowed ('{unknown[0][:64]}' was unexpected).")
+
+
+def _sorted(query: Mapping[str, str], items: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """In the order asked for, of any attribute that is shown; as they came without."""
+    key, way = query.get("sort_key"), query.get("sort_dir") or "asc"
+    if way not in ("asc", "desc"):
+        raise Invalid("Sort direction must be 'asc' or 'desc'.")
+    if key is None:
+        return items[::-1] if way == "desc" else items
+    if items and all(key not in item for item in items):
+        raise Invalid(f"Sort key '{key[:64]}' is not valid: nothing in this list has it.")
+    return sorted(items, key=lambda item: str(item.get(key) or ""), reverse=way == "desc")
+
+
 def collection(call: Call, key: str, items: Sequence[Mapping[str, Any]]) -> Reply:
-    """A list of things with ids, cut by ``limit`` and ``marker``."""
+    """A list of things with ids, sorted, and cut by ``limit`` and ``marker``."""
     query = call.query
-    items = [item for item in items if all(test(item) for test in _comparisons(query))]
+    items = _sorted(query, [item for item in items if all(test(item) for test in _comparisons(query))])
     if marker := query.get("marker"):
         after = next((place for place, item in enumerate(items, 1) if item["id"] == marker), None)
         if after is None:

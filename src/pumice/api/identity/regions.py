@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from pumice.api.call import Call, Reply
-from pumice.api.identity.lists import Changes, Kept, collection, link, must_stay, wanted
+from pumice.api.identity.lists import Changes, Kept, collection, link, must_stay, refuse_unknown, wanted
 from pumice.api.routing import Route
 from pumice.identity import places
 from pumice.model.errors import Invalid
@@ -32,6 +32,7 @@ class Update(Changes):
 
 async def list_(call: Call) -> Reply:
     """``GET /regions``."""
+    refuse_unknown(call, "parent_region_id")
     rows = await call.house.db.read(REGIONS.matching, wanted(call, ("parent_region_id",)))
     return collection(call, "regions", [view(call, row) for row in rows])
 

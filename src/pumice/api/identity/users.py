@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pumice.api.call import Call, Reply
 from pumice.api.identity import projects
-from pumice.api.identity.lists import Changes, Kept, Name, collection, link, moment, must_stay, wanted
+from pumice.api.identity.lists import Changes, Kept, Name, collection, expiring, link, moment, must_stay, wanted
 from pumice.api.identity.reach import within_reach
 from pumice.api.routing import Route
 from pumice.identity import passwords, users
@@ -16,6 +16,10 @@ from pumice.model.ids import new_id
 from pumice.store.users import Row, password_hash
 
 Password = Annotated[str, Field(min_length=1, max_length=passwords.LONGEST)]
+
+
+FEDERATED = {"idp_id", "protocol_id", "unique_id"}
+"""Filters for users of other identity providers, of whom there are none."""
 
 
 class Create(Kept):
@@ -58,7 +62,9 @@ async def list_(call: Call) -> Reply:
     """``GET /users``."""
     filters = within_reach(call, wanted(call, ("name", "domain_id", "enabled")))
     rows = await call.house.db.read(users.matching, filters) if filters is not None else ()
-    return collection(call, "users", [view(call, row) for row in rows])
+    if call.query.keys() & FEDERATED:
+        rows = ()
+    return collection(call, "users", expiring(call, [view(call, row) for row in rows]))
 
 
 async def show(call: Call) -> Reply:
