@@ -176,9 +176,9 @@ async def test_no_query_makes_the_service_fail(house: Any, query: list[tuple[str
 
 
 DOCUMENTED = (
-    "limit marker name owner protected status tag visibility os_hidden member_status size_max size_min created_at "
-    "updated_at sort_dir sort_key sort id checksum os_hash_algo os_hash_value size virtual_size min_disk min_ram "
-    "disk_format container_format changes-since any_property"
+    "limit marker name owner protected status tag visibility os_hidden member_status size_max size_min "
+    "created_at updated_at sort_dir sort_key sort id checksum os_hash_algo os_hash_value size virtual_size "
+    "min_disk min_ram disk_format container_format changes-since any_property"
 )
 
 
