@@ -115,10 +115,11 @@ class Installation:
 
         asyncio.run(end())
 
-    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def command(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command of ``pumice`` to its end."""
         argv = [self.python, "-m", "pumice", *words]
-        return subprocess.run(argv, env=self.environment, capture_output=True, text=True, timeout=SETTLED)
+        env = {**self.environment, **environment}
+        return subprocess.run(argv, env=env, capture_output=True, text=True, timeout=SETTLED)
 
     def log(self, name: str) -> str:
         """What the processes of a name have said."""

@@ -98,6 +98,30 @@ def test_what_is_safe_applies_at_once_and_the_rest_is_named() -> None:
         assert len(lines(pumice, "serve", "api.request")) == told
 
 
+def test_a_log_file_that_was_moved_is_begun_anew_whatever_the_settings_say() -> None:
+    with installed("[quotas]\nvolumes = 1\n") as pumice:
+        file = pumice.state_dir / "serve.log"
+        settings_file(pumice).write_text(f'log_file = "{file}.own"\n')
+        own = file.with_name("serve.log.own")
+        pumice.launch("serve")
+        pumice.log_in()
+        assert "serving" in own.read_text() and pumice.log("serve") == ""
+        moved = own.rename(own.with_suffix(".1"))
+        pumice.call("POST", VOLUMES, {"volume": {"size": 1}})
+        assert VOLUMES in moved.read_text(), "until it is told, it goes on in the old one"
+        settings_file(pumice).write_text("no settings")
+        pumice.processes["serve"].send_signal(signal.SIGHUP)
+        pumice.wait(lambda: own.exists() and "settings.refused" in own.read_text(), "it is not begun anew")
+        assert own.stat().st_mode & 0o077 == 0
+
+
+def test_a_log_file_that_cannot_be_written_is_said_at_the_start(tmp_path: Path) -> None:
+    with installed("") as pumice:
+        done = pumice.command("serve", PUMICE_LOG_FILE=str(tmp_path / "none" / "x.log"))
+        assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+        assert "cannot be written: No such file or directory" in done.stderr
+
+
 def test_the_policy_file_is_read_again_even_under_its_old_name() -> None:
     with installed('log_level = "info"\n') as pumice:
         rules = pumice.state_dir / "policy.yaml"

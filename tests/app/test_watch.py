@@ -140,6 +140,42 @@ def test_the_manual_tells_of_every_metric_and_of_no_other(pumice: Installation) 
     assert told == exposed
 
 
+def test_every_query_of_the_dashboard_and_of_the_alerts_is_answered(pumice: Installation) -> None:
+    operating = Path(__file__).parents[2] / "docs" / "operating"
+    dashboard = json.loads((operating / "grafana.json").read_text())
+    queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    queries += re.findall(r"expr: (.*)", (operating / "metrics.md").read_text())
+    told = metrics(pumice.watched)
+    exposed = set(re.findall(r"^# TYPE (pumice_\w+)", told, re.MULTILINE))
+    rows = re.findall(r"^\|.*?\|(.*?)\|", (operating / "metrics.md").read_text(), re.MULTILINE)
+    labels = {"le", "instance", *re.findall(r"\w+", " ".join(rows))}
+    assert len(queries) > 20
+    for query in queries:
+        for name in re.findall(r"pumice_\w+", query):
+            assert {name, re.sub("_(bucket|count|sum)$", "", name)} & exposed, query
+        for asked in re.findall(r"by \(([^)]*)\)", query):
+            assert {word.strip() for word in asked.split(",")} <= labels, query
+
+
+def test_what_there_is_and_what_pools_have_is_told(pumice: Installation) -> None:
+    before = scrape(pumice)
+    volume = create_one(pumice)
+    pumice.becomes(f"{VOLUMES}/{volume}", "volume", "available")
+    body = {"attachment": {"volume_uuid": volume, "instance_uuid": volume}}
+    pumice.call("POST", "/volume/v3/attachments", body)
+    after = scrape(pumice)
+    pool = "here@fake#fake"
+    assert total(after, "pumice_volumes", status="reserved") == 1
+    assert total(after, "pumice_attachments", status="reserved") == 1
+    assert total(after, "pumice_pool_volumes") - total(before, "pumice_pool_volumes") == 1
+    assert total(after, "pumice_pool_claimed_gib", pool=pool) == 1
+    assert (
+        total(after, "pumice_pool_total_gib", pool=pool) >= total(after, "pumice_pool_free_gib", pool=pool) > 0
+    )
+    assert total(after, "pumice_service_up", service="cinder-volume", host="here@fake") == 1
+    assert total(after, "pumice_service_disabled") == 0
+
+
 def test_metrics_that_are_switched_off_cost_not_even_the_import() -> None:
     with installed(PUMICE_METRICS__ENABLED="false") as pumice:
         start(pumice, "serve")

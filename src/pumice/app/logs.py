@@ -3,24 +3,45 @@
 import contextlib
 import io
 import logging
+import os
 import sys
+from pathlib import Path
 from typing import TextIO, cast
 
 import structlog
 
 from pumice.app.settings import Settings
+from pumice.model.errors import Misconfigured
 
 
-class StandardError(io.TextIOBase):
-    """Standard error as it is at the moment of writing; a line that cannot be written is dropped.
+class Sink(io.TextIOBase):
+    """Standard error as it is at the moment of writing, or a file; a line that cannot be written is dropped.
 
     A reader of the log that goes away, or a full disk under it, must not fail what is being logged.
     """
 
+    def __init__(self) -> None:
+        self._path: Path | None = None
+        self._file = -1
+
+    def use(self, path: Path | None) -> None:
+        """Write to this file from now on, opened anew even if it is the one in use. Raises ``OSError``."""
+        opened = -1 if path is None else os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+        self._file, before, self._path = opened, self._file, path
+        if before != -1:
+            os.close(before)
+
+    def open_again(self) -> None:
+        """Write to a file of the same name: the one in use may have been moved away. Raises ``OSError``."""
+        self.use(self._path)
+
     def write(self, text: str) -> int:
-        """Write what can be written."""
+        """Write what can be written, at once: several processes may write to one file."""
         with contextlib.suppress(OSError, ValueError):
-            sys.stderr.write(text)
+            if self._file == -1:
+                sys.stderr.write(text)
+            else:
+                os.write(self._file, text.encode())
         return len(text)
 
     def flush(self) -> None:
@@ -29,10 +50,30 @@ class StandardError(io.TextIOBase):
             sys.stderr.flush()
 
 
+_sink = Sink()
+
+
+def open_again() -> None:
+    """Go on in a new file, if there is one; told in the old one when that cannot be."""
+    try:
+        _sink.open_again()
+    except OSError as error:
+        structlog.get_logger(__name__).error("log_file.refused", error=error.strerror, file=error.filename)
+
+
 def set_up(settings: Settings) -> None:
-    """Send every log line, ours and the libraries', to standard error in one form. May be done again."""
+    """Send every log line, ours and the libraries', to one place in one form. May be done again.
+
+    Raises ``Misconfigured`` when the file cannot be written.
+    """
+    try:
+        _sink.use(settings.log_file)
+    except OSError as error:
+        raise Misconfigured(f"The log_file {error.filename} cannot be written: {error.strerror}.") from None
     level = getattr(logging, settings.log_level.upper())
-    as_text = settings.log_format == "text" or (settings.log_format == "auto" and sys.stderr.isatty())
+    as_text = settings.log_format == "text" or (
+        settings.log_format == "auto" and settings.log_file is None and sys.stderr.isatty()
+    )
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer() if as_text else structlog.processors.JSONRenderer()
     )
@@ -45,10 +86,8 @@ def set_up(settings: Settings) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", StandardError())),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _sink)),
         cache_logger_on_first_use=False,  # the level may change; a microsecond for each call
     )
-    logging.basicConfig(
-        stream=StandardError(), level=max(level, logging.WARNING), format="%(name)s: %(message)s"
-    )
+    logging.basicConfig(stream=_sink, level=max(level, logging.WARNING), format="%(name)s: %(message)s")
     logging.getLogger().setLevel(max(level, logging.WARNING))

@@ -193,6 +193,7 @@ class Serving:
 
     def reload(self) -> None:
         """Take over what changed in the settings and in the files that they name."""
+        logs.open_again()
         self.settings = reload.apply(self.whole, self._services)
         if self._tls is not None:
             try:

@@ -322,6 +322,9 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "text"] = Field(
         "auto", description="auto: text on a terminal, else JSON."
     )
+    log_file: Path | None = Field(
+        None, description="Where the log goes, opened anew at SIGHUP; default: standard error."
+    )
     policy_file: Path | None = Field(
         None, description="oslo.policy rules that replace the defaults.", json_schema_extra=LIVE
     )

@@ -26,10 +26,12 @@ from pumice.app.metrics import Metrics, build_info, gauge
 from pumice.app.roles import Role
 from pumice.app.settings import Settings
 from pumice.model.errors import PumiceError
-from pumice.store import clock
+from pumice.model.volume import Pool
+from pumice.store import clock, services
 from pumice.store.census import Census, census
 from pumice.store.columns import now
 from pumice.store.database import MISSED
+from pumice.store.inventory import Inventory, inventory
 from pumice.store.operations import CLEANING
 
 if TYPE_CHECKING:
@@ -40,6 +42,12 @@ logger = structlog.get_logger(__name__)
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _JSON = "application/json"
+POOL: tuple[tuple[str, str, Callable[[Pool], float]], ...] = (
+    ("pumice_pool_total_gib", "What a pool's disks hold.", lambda pool: pool.total_gb),
+    ("pumice_pool_free_gib", "What of it is free.", lambda pool: pool.free_gb),
+    ("pumice_pool_claimed_gib", "What is promised to volumes of it.", lambda pool: pool.claimed_gb),
+    ("pumice_pool_volumes", "How many volumes are in a pool.", lambda pool: pool.volumes),
+)
 GOODBYE_SECONDS = 1.0
 """How long a client's goodbye is waited for under TLS: one that idles says none."""
 
@@ -100,6 +108,8 @@ async def gauges(whole: Whole) -> "list[Metric]":
         try:
             async with asyncio.timeout(health.ANSWER_SECONDS):
                 found += of_log(await whole.db.read(census, clock.time()))
+                there = await whole.db.read(inventory)
+                found += of_inventory(there, whole.house.rules.service_down_seconds)
         except (TimeoutError, PumiceError):
             answers = False
         found.append(gauge("pumice_database_up", "Whether the log could be read.", (), {(): float(answers)}))
@@ -135,6 +145,31 @@ def of_log(found: list[Census]) -> "list[Metric]":
             cleaning,
         ),
     ]
+
+
+def of_inventory(there: Inventory, down_seconds: float) -> "list[Metric]":
+    """What there is, by status; what each pool has; who is heard of."""
+    found = [
+        gauge(
+            f"pumice_{name}",
+            f"How many {name} are in a status.",
+            ("status",),
+            {(status,): float(number) for status, number in numbers.items()},
+        )
+        for name, numbers in there.numbers.items()
+    ]
+    for name, meaning, read in POOL:
+        values: dict[tuple[str, ...], float] = {(pool.name,): float(read(pool)) for pool in there.pools}
+        found.append(gauge(name, meaning, ("pool",), values))
+    up: dict[tuple[str, ...], float] = {}
+    disabled: dict[tuple[str, ...], float] = {}
+    for row in there.services:
+        up[row["binary"], row["host"]] = float(services.is_up(row, down_seconds))
+        disabled[row["binary"], row["host"]] = float(row["disabled"])
+    who = "service", "host"
+    found.append(gauge("pumice_service_up", "Whether a service was heard of lately.", who, up))
+    found.append(gauge("pumice_service_disabled", "Whether it is given nothing new.", who, disabled))
+    return found
 
 
 def count_reconnects(whole: Whole) -> None:

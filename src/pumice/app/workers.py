@@ -153,6 +153,7 @@ class _Workers:
 
     def _reload(self) -> None:
         """Let each worker read its settings again; those that are started later begin with them."""
+        logs.open_again()
         with contextlib.suppress(Misconfigured):  # the workers say so
             self.settings, _ = reload.read(self.settings)
         self._pass_on(signal.SIGHUP)

@@ -1,0 +1,34 @@
+"""How much there is of everything, for whoever watches: how many are in each status, and what each pool has."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from pumice.model.volume import Pool
+from pumice.store import pools, services
+from pumice.store.database import Transaction
+from pumice.store.tables import attachments, servers, snapshots, volumes
+
+COUNTED = {"volumes": volumes, "snapshots": snapshots, "attachments": attachments, "servers": servers}
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What the rows say at one moment."""
+
+    numbers: Mapping[str, Mapping[str, int]]
+    """For volumes, snapshots, attachments and servers: how many are in each status."""
+    pools: Sequence[Pool]
+    services: Sequence[services.Row]
+
+
+def inventory(tx: Transaction) -> Inventory:
+    """Count: what is in no status is left out."""
+
+    def by_status(table: sa.Table) -> dict[str, int]:
+        query = sa.select(table.c.status, sa.func.count()).group_by(table.c.status)
+        return {str(status): int(number) for status, number in tx.execute(query).all()}
+
+    numbers = {name: by_status(table) for name, table in COUNTED.items()}
+    return Inventory(numbers, pools.every(tx), services.every(tx))
