@@ -27,8 +27,8 @@ def inventory(tx: Transaction) -> Inventory:
     """Count: what is in no status is left out."""
 
     def by_status(table: sa.Table) -> dict[str, int]:
-        query = sa.select(table.c.status, sa.func.count()).group_by(table.c.status)
-        return {str(status): int(number) for status, number in tx.execute(query).all()}
+        query = sa.select(table.c.status, sa.func.count().label("number")).group_by(table.c.status)
+        return {str(row.status): int(row.number) for row in tx.execute(query)}
 
     numbers = {name: by_status(table) for name, table in COUNTED.items()}
     return Inventory(numbers, pools.every(tx), services.every(tx))
