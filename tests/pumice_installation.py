@@ -14,13 +14,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import asyncpg
 import httpx
 import yaml
+from tests.warm_start import WarmProcess, can_start
 
 from pumice.app.serve import free_port
 from pumice.backends.targets.tgtd import TgtDaemon
@@ -73,12 +74,19 @@ class Installation:
 
     def launch(self, name: str, *words: str, host: str = "here", **environment: str) -> subprocess.Popen[bytes]:
         """Start a process, and wait for nothing. Another host's is called ``NAME HOST``."""
-        argv = [self.python, "-m", "pumice", "--host", host, name, *words]
-        name = name if host == "here" else f"{name} {host}"
-        with (self.state_dir / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen(argv, env={**self.environment, **environment}, stdout=log, stderr=log)
-        self.processes[name] = process
+        called = name if host == "here" else f"{name} {host}"
+        with (self.state_dir / f"{called}.log").open("ab") as log:
+            words = ("--host", host, name, *words)
+            process = self._start(words, {**self.environment, **environment}, log, log)
+        self.processes[called] = process
         return process
+
+    def _start(
+        self, words: Sequence[str], env: Mapping[str, str], out: IO[bytes], err: IO[bytes]
+    ) -> subprocess.Popen[bytes]:
+        if can_start(self.python, env):
+            return WarmProcess(words, env, out, err)
+        return subprocess.Popen([self.python, "-m", "pumice", *words], env=env, stdout=out, stderr=err)
 
     def kill(self, name: str) -> None:
         """kill -9, and nothing after it."""
@@ -117,9 +125,17 @@ class Installation:
 
     def command(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command of ``pumice`` to its end."""
-        argv = [self.python, "-m", "pumice", *words]
-        env = {**self.environment, **environment}
-        return subprocess.run(argv, env=env, capture_output=True, text=True, timeout=SETTLED)
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            process = self._start(words, {**self.environment, **environment}, out, err)
+            try:
+                code = process.wait(SETTLED)
+            finally:
+                process.kill()
+            said = []
+            for file in (out, err):
+                file.seek(0)
+                said.append(file.read().decode())
+        return subprocess.CompletedProcess(process.args, code, *said)
 
     def log(self, name: str) -> str:
         """What the processes of a name have said."""

@@ -1,0 +1,162 @@
+"""Processes of ``pumice`` that need not import it: forked from one that has, and waits to be asked.
+
+To import Pumice is most of what its start costs, and the tests start it a thousand times. What is forked is a
+process as any other: it has its own environment and files, runs the command as ``python -m pumice`` would, and
+may be killed.
+"""
+
+import contextlib
+import functools
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import IO
+
+MODULES = (
+    *("pumice.app.cli", "pumice.app.serve", "pumice.app.workers", "pumice.app.audit"),
+    *("pumice.api.compute.service", "pumice.api.identity.service", "pumice.api.image.service"),
+    *("pumice.api.volume.service", "pumice.backends.files", "pumice.backends.targets.tgtd"),
+    *("pumice.backends.fake", "pumice.backends.targets.fake", "pumice.hypervisor.fake"),
+    *("pumice.hypervisor.libvirt", "pumice.hypervisor.libvirtd", "pumice.store.postgres", "alembic.command"),
+    *("prometheus_client.multiprocess", "uvloop", "uvicorn.protocols.http.httptools_impl"),
+)
+"""What is imported, whatever the command will need of it."""
+_PATH = os.environ.get("PATH")
+_LARGEST = 200_000
+
+computing = 0.0
+"""Seconds of the processor that those of its processes have used which were waited for."""
+
+
+class WarmProcess(subprocess.Popen[bytes]):
+    """What ``subprocess.Popen`` is of ``python -m pumice WORDS``, without pipes."""
+
+    _child_created = False  # it is no child of this process: there is nothing to reap
+
+    def __init__(self, words: Sequence[str], env: Mapping[str, str], out: IO[bytes], err: IO[bytes]) -> None:
+        self.args = ["pumice", *words]
+        self.returncode: int | None = None
+        self.stdin = self.stdout = self.stderr = None
+        self._told, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with its:
+            asked = json.dumps({"words": list(words), "env": dict(env), "cwd": os.getcwd()}).encode()
+            socket.send_fds(_source(), [asked], [out.fileno(), err.fileno(), its.fileno()])
+        pid, [self._pidfd], *_ = socket.recv_fds(self._told, 64, 1)
+        self.pid = int(pid)
+
+    def poll(self) -> int | None:
+        """How it ended, if it has."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self.wait(0)
+        return None
+
+    def wait(self, timeout: float | None = None) -> int:
+        """How it ended. Raises ``TimeoutExpired`` while it has not."""
+        global computing
+        if self.returncode is None:
+            if not select.select([self._told], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(self.args, timeout or 0)
+            code, used = self._told.recv(64).split()
+            self.returncode = int(code)
+            computing += float(used)
+            self._told.close()
+            os.close(self._pidfd)
+        return self.returncode
+
+    def send_signal(self, sig: int) -> None:
+        """Nothing happens to one that has ended."""
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, sig)
+
+
+def can_start(python: str, env: Mapping[str, str]) -> bool:
+    """Whether such a process is the same: modules look at ``PATH`` when they are imported."""
+    return python == sys.executable and env.get("PATH") == _PATH
+
+
+@functools.cache
+def _source() -> socket.socket:
+    """What the process that others are forked from listens to. It ends with this one."""
+    mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with its:
+        argv = [sys.executable, __file__, str(its.fileno())]
+        source = subprocess.Popen(argv, pass_fds=[its.fileno()], stdin=subprocess.DEVNULL)
+        source.returncode = 0  # nobody waits for it
+    return mine
+
+
+# --- the process that others are forked from ------------------------------------------------------
+
+
+def _fork(asked: socket.socket) -> bool:
+    """Fork whatever is asked for, and tell of each how it ended. True in one that was forked."""
+    told: dict[int, socket.socket] = {}
+    heard, rung = socket.socketpair()
+    rung.setblocking(False)
+    signal.set_wakeup_fd(rung.fileno(), warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    while True:
+        ready, *_ = select.select([asked, heard], [], [])
+        if heard in ready:
+            heard.recv(4096)
+            _reap(told)
+        if asked not in ready:
+            continue
+        request, files, *_ = socket.recv_fds(asked, _LARGEST, 3)
+        if not request:
+            return False
+        out, err, status = files
+        telling = socket.socket(fileno=status)
+        if pid := os.fork():
+            pidfd = os.pidfd_open(pid)
+            socket.send_fds(telling, [str(pid).encode()], [pidfd])
+            told[pid] = telling
+            for file in (out, err, pidfd):
+                os.close(file)
+            continue
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for ours in (asked, heard, rung, telling, *told.values()):
+            ours.close()
+        _become(out, err, **json.loads(request))
+        return True
+
+
+def _reap(told: dict[int, socket.socket]) -> None:
+    while told:
+        pid, status, used = os.wait4(-1, os.WNOHANG)
+        if not pid:
+            return
+        with told.pop(pid) as telling, contextlib.suppress(OSError):  # who asked may be gone
+            telling.send(f"{os.waitstatus_to_exitcode(status)} {used.ru_utime + used.ru_stime}".encode())
+
+
+def _become(out: int, err: int, words: list[str], env: dict[str, str], cwd: str) -> None:
+    for file, number in ((out, 1), (err, 2)):
+        os.dup2(file, number)
+        os.close(file)
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(cwd)
+    sys.argv = ["pumice", *words]
+
+
+if __name__ == "__main__":
+    for name in MODULES:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+    if _fork(socket.socket(fileno=int(sys.argv[1]))):
+        from pumice.app.cli import main
+
+        main()
