@@ -6,7 +6,7 @@ settled as the loop of the rows does it.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -44,20 +44,23 @@ class Deadlines:
     async def look(self) -> None:
         """Give up what is overdue, seldom anything: so only look first."""
         at = clock.time()
-        late = await self.db.read(overdue.ids, at, self.aside.now(), MOST)
+        late, unserved = await self.db.read(self._find, at)
         given_up = [await self._give_up(operation_id, at) for operation_id in late]
-        given_up += [await self._give_up(key, at, why) for key, why in (await self._unserved()).items()]
+        given_up += [await self._give_up(key, at, why) for key, why in unserved.items()]
         if any(given_up):
             self.meter.given_up(sum(given_up))
             logger.warning("operations.overdue", count=sum(given_up))
 
-    async def _unserved(self) -> dict[str, str]:
+    def _find(self, tx: Transaction, at: float) -> tuple[Sequence[str], dict[str, str]]:
+        return overdue.ids(tx, at, self.aside.now(), MOST), self._unserved(tx)
+
+    def _unserved(self, tx: Transaction) -> dict[str, str]:
         """What has waited for too long at a place that nobody serves, and what to tell of it."""
         patience = {
             kind: verb.unserved for kind, verb in self.course.verbs.items() if verb.unserved is not None
         }
         down = self.course.rules.service_down_seconds
-        found = await self.db.read(overdue.unserved, patience, down)
+        found = overdue.unserved(tx, patience, down)
         at = self.monotonic()
         self.since = {key: self.since.get(key, at) for key, *_ in found}
         return {

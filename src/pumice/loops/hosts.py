@@ -35,7 +35,7 @@ from pumice.store.messages import Event
 
 logger = structlog.get_logger(__name__)
 
-SECONDS = 10.0
+SECONDS = 15.0
 SILENT = timedelta(minutes=5)
 """How long a host must have been silent until the audit says what waits for it."""
 LEASE_SECONDS = 30.0
@@ -82,12 +82,12 @@ class Gone:
 
     async def look(self) -> int:
         """Bring to an end what can be. How many operations and things were."""
-        why = await self.db.read(hosts.dead_places)
+        why, left = await self.db.read(hosts.left_behind)
         done = 0
         while why and (number := await self._serve(why)):
             done += number
-            why = await self.db.read(hosts.dead_places)
-        for lost in await self.db.read(hosts.unsettled):
+            why, left = await self.db.read(hosts.left_behind)
+        for lost in left:
             done += await self.db.write(settle, lost)
         return done
 
@@ -125,7 +125,7 @@ class Gone:
 
 def settle(tx: Transaction, lost: Lost) -> bool:
     """One thing that a forgotten host had. False if it was settled meanwhile."""
-    if lost not in hosts.unsettled(tx, lost.id):
+    if lost not in hosts.unsettled(tx, hosts.forgotten(tx), lost.id):
         return False
     {"volume": _lose_volume, "server": _lose_server, "snapshot": _lose_snapshot}[lost.kind](tx, lost)
     return True

@@ -20,7 +20,7 @@ from pumice.store.database import Database, Transaction
 
 logger = structlog.get_logger(__name__)
 
-SECONDS = 10.0
+SECONDS = 15.0
 
 
 @dataclass(slots=True)

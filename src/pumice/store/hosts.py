@@ -103,9 +103,8 @@ def force_down(tx: Transaction, binary: str, name: str, down: bool) -> bool:
     return bool(tx.execute(named.values(forced_down=down)).rowcount)
 
 
-def dead_places(tx: Transaction) -> dict[str, str]:
-    """The places of operations under way that nobody will serve again, and why."""
-    gone = forgotten(tx)
+def dead_places(tx: Transaction, gone: frozenset[str]) -> dict[str, str]:
+    """The places of operations under way that nobody will serve again, and why; ``gone`` are hosts forgotten."""
     fenced = frozenset(tx.execute(sa.select(_s.host).where(_s.forced_down.is_(True))).scalars())
     if not gone and not fenced:
         return {}
@@ -145,19 +144,18 @@ class Lost:
     host: str
 
 
-def unsettled(tx: Transaction, thing_id: str | None = None) -> list[Lost]:
+def unsettled(tx: Transaction, gone: frozenset[str], thing_id: str | None = None) -> list[Lost]:
     """Everything that is, in the order in which it can be settled; or what is of one thing."""
-    names = forgotten(tx)
-    if not names:
+    if not gone:
         return []
-    places = sorted(name for name in names if "@" in name)
+    places = sorted(name for name in gone if "@" in name)
     v, s, n = volumes.c, snapshots.c, servers.c
     queries = {
         "volume": (
             v,
             sa.select(v.id, v.pool.label("place")).where(_in_pools(v.pool, places), ~_is_error(v.status)),
         ),
-        "server": (n, sa.select(n.id, n.host.label("place")).where(n.host.in_(sorted(names)))),
+        "server": (n, sa.select(n.id, n.host.label("place")).where(n.host.in_(sorted(gone)))),
         "snapshot": (
             s,
             sa.select(s.id, s.pool.label("place")).where(_in_pools(s.pool, places), ~_is_error(s.status)),
@@ -170,6 +168,12 @@ def unsettled(tx: Transaction, thing_id: str | None = None) -> list[Lost]:
         rows = tx.execute(query.where(~_alive(columns.operation_id)))
         found += [Lost(kind, row.id, row.place.partition("@")[0]) for row in rows]
     return found
+
+
+def left_behind(tx: Transaction) -> tuple[dict[str, str], list[Lost]]:
+    """See ``dead_places`` and ``unsettled``: one look at both."""
+    gone = forgotten(tx)
+    return dead_places(tx, gone), unsettled(tx, gone)
 
 
 def _is_error(status: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:

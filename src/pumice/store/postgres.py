@@ -74,7 +74,7 @@ _UNFIT = ("22000", "22001", "22003", "22021", "22P05")
 class PostgresDatabase:
     """PostgreSQL 13 or later. To be made and used on one event loop."""
 
-    poll_seconds = 10.0
+    poll_seconds = 15.0
 
     def __init__(self, url: str | sa.URL, role: str = "", patience: float = BUSY_SECONDS) -> None:
         self._patience = patience
