@@ -157,14 +157,18 @@ class Installation:
     def log_in(self) -> None:
         """As the administrator, once the API answers."""
         self.wait(self.answers, "it does not answer")
-        password = yaml.safe_load((self.state_dir / "passwords.yaml").read_text())["admin"]
-        user = {"name": "admin", "domain": {"id": "default"}, "password": password}
-        scope = {"project": {"name": "admin", "domain": {"id": "default"}}}
+        self.http.headers["X-Auth-Token"] = self.token("admin", "admin")
+        self.http.headers["OpenStack-API-Version"] = "volume 3.71, compute 2.89"
+
+    def token(self, name: str, project: str) -> str:
+        """A token of one of the first users."""
+        password = yaml.safe_load((self.state_dir / "passwords.yaml").read_text())[name]
+        user = {"name": name, "domain": {"id": "default"}, "password": password}
+        scope = {"project": {"name": project, "domain": {"id": "default"}}}
         body = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": scope}}
         answer = self.http.post("/identity/v3/auth/tokens", json=body)
         assert answer.status_code == 201, answer.text
-        self.http.headers["X-Auth-Token"] = answer.headers["X-Subject-Token"]
-        self.http.headers["OpenStack-API-Version"] = "volume 3.71, compute 2.89"
+        return answer.headers["X-Subject-Token"]
 
     def answers(self) -> bool:
         """Whether the API does."""

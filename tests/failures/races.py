@@ -42,9 +42,10 @@ def by_compute(cloud: Cloud, server: str, volume: str) -> httpx.Response:
 
 
 def detach(cloud: Cloud, server: str, volume: str) -> httpx.Response:
-    """By Block Storage, as whoever attached it there does."""
+    """By Block Storage, as the service that attached it there does."""
     [link] = cloud.call("GET", f"{ATTACHMENTS}?volume_id={volume}")["attachments"]
-    return cloud.http.delete(f"{ATTACHMENTS}/{link['id']}")
+    headers = {"X-Service-Token": cloud.token("pumice", "service")}
+    return cloud.http.delete(f"{ATTACHMENTS}/{link['id']}", headers=headers)
 
 
 def detach_by_compute(cloud: Cloud, server: str, volume: str) -> httpx.Response:

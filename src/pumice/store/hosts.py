@@ -104,7 +104,7 @@ def force_down(tx: Transaction, binary: str, name: str, down: bool) -> bool:
 
 
 def dead_places(tx: Transaction, gone: frozenset[str]) -> dict[str, str]:
-    """The places of operations under way that nobody will serve again, and why; ``gone`` are hosts forgotten."""
+    """The places of operations under way that nobody will serve again, and why."""
     fenced = frozenset(tx.execute(sa.select(_s.host).where(_s.forced_down.is_(True))).scalars())
     if not gone and not fenced:
         return {}
