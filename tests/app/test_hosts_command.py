@@ -14,12 +14,20 @@ from typer.testing import CliRunner
 from pumice.app.cli import app
 from pumice.app.house import build
 from pumice.app.settings import Settings
+from pumice.catalog import volume_types
 from pumice.model.errors import Conflict, Misconfigured, NotFound
+from pumice.model.ids import ProjectId, UserId
+from pumice.model.rules import Rules
+from pumice.model.scope import Scope
 from pumice.store import hosts, schema, services
 from pumice.store.columns import now
 from pumice.store.database import Transaction, open_database
 from pumice.store.services import Beat
+from pumice.store.tables import operations, volumes
 from pumice.store.tables import services as service_rows
+from pumice.volumes import create
+
+ADMIN = Scope(UserId("u"), ProjectId("p"), frozenset({"admin"}))
 
 
 @pytest.fixture
@@ -49,11 +57,11 @@ def written(url: str, work: Callable[[Transaction], Any]) -> Any:
     return asyncio.run(write())
 
 
-def said(url: str, *words: str) -> str:
+def said(url: str, *words: str, code: int = 0) -> str:
     result = CliRunner().invoke(app, ["hosts", *words], env={"PUMICE_DATABASE_URL": url})
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == code, result.output
     return result.output
 
 
@@ -64,6 +72,37 @@ def test_every_host_is_listed(url: str) -> None:
     assert [row["host"] for row in old["services"]] == ["old@files", "old"]
     written(url, lambda tx: hosts.force_down(tx, "nova-compute", "old", True))
     assert "forced down" in said(url)
+
+
+def lives(tx: Transaction, pool: str) -> str:
+    """A volume in a pool, with an operation under way that holds it; the operation's id."""
+    rules = Rules()
+    volume_types.make_default(tx, rules)
+    made = create.accept(tx, ADMIN, create.Wanted(size=1, name="left"), rules)
+    place = {"pool": pool, "status": "available"}
+    tx.execute(sa.update(volumes).where(volumes.c.id == made.id).values(place))
+    assert made.operation_id is not None
+    return made.operation_id
+
+
+def test_what_is_drained_is_given_nothing_new_and_tells_what_remains(url: str) -> None:
+    operation = written(url, lambda tx: lives(tx, "old@files#pool"))
+    told = said(url, "drain", "old@files", "--reason", "new disks", "--wait", "0", code=1)
+    assert "1 volume.create" in told and "left" in told and "available" in told
+    assert "given nothing new" in told
+    row = written(url, lambda tx: services.every(tx, host="old@files"))[0]
+    assert (row["disabled"], row["disabled_reason"]) == (True, "new disks")
+    assert not written(url, lambda tx: services.every(tx, host="old"))[0]["disabled"], "the backend alone"
+    ended = sa.update(operations).where(operations.c.id == operation).values(state="done", settled=True)
+    written(url, lambda tx: tx.execute(ended))
+    found = json.loads(said(url, "drain", "old", "--reason", "away", "--json"))
+    assert (found["under_way"], [thing["kind"] for thing in found["left"]]) == ({}, ["volume"])
+    assert all(row["disabled"] for row in written(url, services.every) if row["host"].startswith("old"))
+    assert "new is empty" in said(url, "drain", "new", "--reason", "away")
+    assert "nova-compute old" in said(url, "resume", "old")
+    assert not any(row["disabled"] for row in written(url, services.every) if row["host"].startswith("old"))
+    with pytest.raises(NotFound):
+        said(url, "drain", "none", "--reason", "away")
 
 
 def test_it_is_told_first_and_done_with_yes(url: str) -> None:

@@ -323,6 +323,34 @@ def hosts_forget(
     work.forget(_settings(context), name, yes=yes)
 
 
+@hosts.command("drain")
+def hosts_drain(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="HOST[@BACKEND]")],
+    reason: Annotated[str, typer.Option(help="Why, for whoever is told that nothing fits.")],
+    wait: Annotated[float | None, typer.Option(min=0, help="Seconds at most; by default to the end.")] = None,
+    wide: Annotated[bool, typer.Option("--wide", help="Whole ids.")] = False,
+    form: Form = Format.TABLE,
+    json: Json = False,
+) -> None:
+    """Give a host or a backend nothing new, wait until nothing is under way there, and tell what remains."""
+    from pumice.app import drain as work
+
+    as_json = json or form is Format.JSON
+    rest = work.drain(_settings(context), name, reason, seconds=wait, as_json=as_json, wide=wide)
+    raise typer.Exit(0 if rest else 1)
+
+
+@hosts.command("resume")
+def hosts_resume(
+    context: typer.Context, name: Annotated[str, typer.Argument(metavar="HOST[@BACKEND]")]
+) -> None:
+    """Let a host or a backend that was drained be chosen again."""
+    from pumice.app import drain as work
+
+    work.resume(_settings(context), name)
+
+
 @hosts.command("readmit")
 def hosts_readmit(context: typer.Context, name: HostName) -> None:
     """Let a host come again under a name that was forgotten, with an empty state directory."""

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from pumice.app.database import existing
 from pumice.app.settings import Settings
-from pumice.app.terminal import console, plain, print_json, table
+from pumice.app.terminal import console, plain, print_json, short, table
 from pumice.model.errors import Conflict, Invalid, NotFound
 from pumice.model.rules import Rules
 from pumice.operations import retry as again
@@ -26,8 +26,6 @@ from pumice.store.database import Transaction
 P = ParamSpec("P")
 T = TypeVar("T")
 
-SHORT = 8
-"""Characters of an id that are shown: enough to tell a few thousand apart, and to name one by."""
 LOOKED_AFTER_SECONDS = 60.0
 """An operation that could go on, and that nobody took up for so long, counts as stuck."""
 
@@ -164,16 +162,13 @@ def print_list(settings: Settings, which: Which, *, as_json: bool, wide: bool) -
     shown = table("id", "kind", "subject", "project", "state", "step", *place, "begun", "seconds", "told")
     at = clock.time()
 
-    def short(known: str) -> str:
-        return known if wide else known[:SHORT]
-
     for row in listed.rows:
         told = why_stuck(row, at) or row["error"] or ""
         shown.add_row(
-            short(row["id"]),
+            short(row["id"], wide),
             row["kind"],
-            plain(listed.things.get(row["subject"]) or short(row["subject"])),
-            plain(listed.projects.get(row["project_id"]) or short(row["project_id"] or "")),
+            plain(listed.things.get(row["subject"]) or short(row["subject"], wide)),
+            plain(listed.projects.get(row["project_id"]) or short(row["project_id"] or "", wide)),
             _coloured(_state(row)),
             _step_in_hand(row) + _progress(row),
             *([plain(row["place"])] if wide else ()),

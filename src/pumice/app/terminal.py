@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+SHORT = 8
+"""Characters of an id that are shown: enough to tell a few thousand apart, and to name one by."""
 SILENT_SECONDS = 1.0
 """After which a command says what it waits for."""
 
@@ -26,6 +28,11 @@ def table(*columns: str) -> Table:
     for column in columns:
         made.add_column(column, overflow="fold")
     return made
+
+
+def short(known: str, wide: bool) -> str:
+    """The first characters of an id, which commands take for the whole; all of it in a wide table."""
+    return known if wide else known[:SHORT]
 
 
 def plain(value: object, style: str = "") -> Text:

@@ -84,7 +84,7 @@ def refuse_forgotten(tx: Transaction, name: str) -> None:
 def forget(tx: Transaction, name: str) -> None:
     """Note that a host is gone for good; its services and pools are."""
     gone = backends(tx, name)
-    tx.execute(sa.delete(services).where(_on(_s.host, name)))
+    tx.execute(sa.delete(services).where(is_on(_s.host, name)))
     tx.execute(sa.delete(pools).where(pools.c.host.in_(sorted(gone))))
     tx.execute(sa.delete(hanging_calls).where(hanging_calls.c.owner.startswith(f"{name}:", autoescape=True)))
     rows = [{"name": each, "forgotten_at": now()} for each in sorted({name, *gone} - forgotten(tx))]
@@ -94,7 +94,7 @@ def forget(tx: Transaction, name: str) -> None:
 
 def readmit(tx: Transaction, name: str) -> bool:
     """Let a host of this name come again. False when none was forgotten."""
-    return bool(tx.execute(sa.delete(forgotten_hosts).where(_on(forgotten_hosts.c.name, name))).rowcount)
+    return bool(tx.execute(sa.delete(forgotten_hosts).where(is_on(forgotten_hosts.c.name, name))).rowcount)
 
 
 def force_down(tx: Transaction, binary: str, name: str, down: bool) -> bool:
@@ -126,7 +126,7 @@ def backends(tx: Transaction, name: str) -> frozenset[str]:
     for row in rows:
         members.setdefault(row.cluster, set()).add(row.host.partition("@")[0])
     alone = {cluster for cluster, hosts in members.items() if hosts == {name}}
-    said = sa.select(_s.host).where(_on(_s.host, name), _s.host.contains("@"), _s.cluster.is_(None))
+    said = sa.select(_s.host).where(is_on(_s.host, name), _s.host.contains("@"), _s.cluster.is_(None))
     found = set(tx.execute(said).scalars())
     for table in (volumes, snapshots):
         here = sa.select(table.c.pool).where(table.c.pool.startswith(f"{name}@", autoescape=True)).distinct()
@@ -153,12 +153,12 @@ def unsettled(tx: Transaction, gone: frozenset[str], thing_id: str | None = None
     queries = {
         "volume": (
             v,
-            sa.select(v.id, v.pool.label("place")).where(_in_pools(v.pool, places), ~_is_error(v.status)),
+            sa.select(v.id, v.pool.label("place")).where(in_pools(v.pool, places), ~_is_error(v.status)),
         ),
         "server": (n, sa.select(n.id, n.host.label("place")).where(n.host.in_(sorted(gone)))),
         "snapshot": (
             s,
-            sa.select(s.id, s.pool.label("place")).where(_in_pools(s.pool, places), ~_is_error(s.status)),
+            sa.select(s.id, s.pool.label("place")).where(in_pools(s.pool, places), ~_is_error(s.status)),
         ),
     }
     found = []
@@ -201,7 +201,7 @@ def _read(tx: Transaction, name: str) -> Host:
     at_places = _o.place.in_([f"compute:{name}", *(f"volume:{place}" for place in sorted(places))])
     age = sa.select(sa.func.count().label("number"), sa.func.min(_o.created_at).label("oldest"))
     waiting = tx.execute(age.where(_o.state.in_(UNDER_WAY), at_places)).one()
-    there = sa.select(volumes.c.id).where(_in_pools(volumes.c.pool, places))
+    there = sa.select(volumes.c.id).where(in_pools(volumes.c.pool, places))
     hosted = sa.select(servers.c.id).where(servers.c.host == name)
     links = sa.or_(attachments.c.server_id.in_(hosted), attachments.c.volume_id.in_(there))
 
@@ -223,9 +223,11 @@ def _read(tx: Transaction, name: str) -> Host:
     )
 
 
-def _on(column: sa.ColumnElement[str], name: str) -> sa.ColumnElement[bool]:
+def is_on(column: sa.ColumnElement[str], name: str) -> sa.ColumnElement[bool]:
+    """Whether a service's host is this one, or a backend of it."""
     return sa.or_(column == name, column.startswith(f"{name}@", autoescape=True))
 
 
-def _in_pools(column: sa.ColumnElement[str | None], places: Collection[str]) -> sa.ColumnElement[bool]:
+def in_pools(column: sa.ColumnElement[str | None], places: Collection[str]) -> sa.ColumnElement[bool]:
+    """Whether a pool belongs to any of these ``host@backend``."""
     return sa.or_(sa.false(), *(column.startswith(f"{place}#", autoescape=True) for place in sorted(places)))
