@@ -21,7 +21,8 @@ from pumice.model.rules import Patience, Rules
 from pumice.model.scope import HOUSE
 from pumice.operations.endings import Endings
 from pumice.operations.hands import Hands
-from pumice.operations.operation import Operation, Step, Verb, enqueue
+from pumice.operations.operation import Operation, Step, Verb, enqueue, scheduler
+from pumice.operations.places import SCHEDULER
 from pumice.operations.runner import Runner
 from pumice.store import hanging, schema
 from pumice.store import operations as log
@@ -55,7 +56,7 @@ STOVES = Stoves()
 
 async def fry(op: Operation[Pan], hands: Hands) -> None:
     STOVES.calls.append(op.subject)
-    if op.place != STOVES.hangs:
+    if op.notes.get("pool", op.place) != STOVES.hangs:
         return
     if STOVES.how == "thread":
         await in_thread(STOVES.wait, op.subject)
@@ -83,6 +84,23 @@ FRY = Verb("pan.fry", Pan, (Step(fry, undo=clean, at=at_place, timeout=0.2),), f
 SLOW = Verb("pan.stew", Pan, (Step(fry, undo=clean, at=at_place, timeout=60),), failed, deadline=600)
 
 
+def choose(tx: Transaction, op: Operation[Pan], rules: Rules) -> None:
+    left = op.notes.get("left_out", [])
+    op.notes["pool"] = next(pool for pool in op.params.place.split() if pool not in left)
+
+
+def leave(tx: Transaction, op: Operation[Pan], rules: Rules) -> None:
+    op.notes["left_out"] = [op.notes.pop("pool")]
+
+
+def at_pool(op: Operation[Pan]) -> str:
+    return str(op.notes["pool"]).partition("#")[0]
+
+
+CHOOSE = Step(choose, undo=leave, at=scheduler, chooses=True)
+BAKE = Verb("pan.bake", Pan, (CHOOSE, Step(fry, undo=clean, at=at_pool, timeout=0.2)), failed, deadline=60)
+
+
 class Kitchen:
     def __init__(self, db: Database) -> None:
         self.db = db
@@ -93,11 +111,11 @@ class Kitchen:
     def start(self, boot: str = "1", workers: int = 32, lease: float = 30.0, host: str = "here") -> Runner:
         runner = Runner(
             self.db,
-            (FRY, SLOW),
+            (FRY, SLOW, BAKE),
             self.hands,
             host=host,
             boot=boot,
-            places=("sick", "well"),
+            places=("sick", "well", SCHEDULER),
             workers=workers,
             lease=lease,
             rules=Rules(patience=Patience(first=0.01)),
@@ -175,16 +193,34 @@ async def test_a_step_that_hangs_is_left_behind_and_its_operation_settled_at_the
     assert STOVES.back == 0, "what was cut goes no further"
 
 
-async def test_what_hangs_about_one_thing_fences_it_and_its_neighbours_go_on(kitchen: Kitchen) -> None:
+async def test_what_hangs_about_one_thing_fences_it_there_and_its_neighbours_go_on(kitchen: Kitchen) -> None:
     kitchen.start()
     await kitchen.begin("sick", "egg")
     await kitchen.hang(1)
-    fenced = await kitchen.begin("well", "egg")
-    other = await kitchen.begin("well", "ham")
-    assert await kitchen.endings.wait(other, 1) == (True, None)
+    STOVES.hangs = "nothing"
+    fenced = await kitchen.begin("sick", "egg")
+    for place, subject in (("sick", "ham"), ("well", "egg")):
+        other = await kitchen.begin(place, subject)
+        assert await kitchen.endings.wait(other, 1) == (True, None)
     assert (await kitchen.row(fenced))["attempt"] == 0
     STOVES.free.set()
     assert await kitchen.endings.wait(fenced, 5) == (True, None)
+
+
+@pytest.mark.parametrize("pools", ["sick well", "sick#a sick#b"], ids=["of another place", "of the same"])
+async def test_what_hangs_in_one_pool_is_done_in_the_next_and_cleaned_when_it_is_back(
+    kitchen: Kitchen, pools: str
+) -> None:
+    kitchen.start()
+    STOVES.hangs = pools.split()[0]
+    op = await kitchen.begin(pools, "egg", BAKE)
+    assert await kitchen.endings.wait(op, 5) == (True, None)
+    assert (await kitchen.row(op))["notes"]["pool"] == pools.split()[1]
+    await asyncio.sleep(0.1)
+    assert len(await kitchen.hanging()) == 1
+    assert STOVES.calls == ["egg", "egg"], "nothing was begun about it where it hangs"
+    STOVES.free.set()
+    await kitchen.begun("clean egg")
 
 
 async def test_a_place_whose_threads_hang_gets_nothing_more(kitchen: Kitchen) -> None:

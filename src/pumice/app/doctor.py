@@ -70,10 +70,7 @@ async def examine(settings: Settings, roles: frozenset[Role] = EVERY) -> list[Fi
 
 
 def _of_backends(settings: Settings) -> list[Awaitable[Finding]]:
-    looks: list[Awaitable[Finding]] = []
-    for name, directory in probes.pool_directories(settings).items():
-        looks.append(asyncio.to_thread(probes.space, name, directory))
-        looks.append(asyncio.to_thread(probes.reflink, name, directory))
+    looks: list[Awaitable[Finding]] = [_now(found) for found in probes.pools(settings)]
     backends = settings.backends.values()
     groups = {(it.volume_group, it.thin) for it in backends if it.driver == "lvm" and it.volume_group}
     return looks + [kernel_probes.volume_group(group, thin=thin) for group, thin in sorted(groups)]
@@ -104,6 +101,11 @@ def _of_servers(settings: Settings) -> list[Awaitable[Finding]]:
             looks.append(probes.private_libvirtd())
         looks.append(asyncio.to_thread(probes.tour_guest))
     return looks
+
+
+async def _now(found: Finding) -> Finding:
+    """What has been found already."""
+    return found
 
 
 async def _found(look: Awaitable[Finding]) -> Finding:

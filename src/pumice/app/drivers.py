@@ -198,7 +198,9 @@ def build(
         keep_image=partial(from_volume.keep, db, images),
         drop_image=partial(from_volume.drop, db, images),
         backends={
-            place: bulkheads.at(volume_host(place)).walled(_backend(settings, db, place, name, serves=serves))
+            place: bulkheads.at(volume_host(place), len(backends[name].pools) or 1).walled(
+                _backend(settings, db, place, name, serves=serves)
+            )
             for place, name in places.items()
         },
         targets={place: targets[backends[name].target] for place, name in places.items()},

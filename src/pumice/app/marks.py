@@ -5,6 +5,7 @@ sentence that says what to do. So a host that has got another name, a database o
 that is not mounted: each stops the place that it is about, and nothing is made, removed or put aside there.
 """
 
+import asyncio
 import functools
 import inspect
 from collections.abc import Awaitable, Callable
@@ -27,6 +28,8 @@ FILE = ".pumice-mark"
 Driver = TypeVar("Driver")
 Admit = Callable[[bool], Awaitable[None]]
 """Raises ``Misconfigured`` while the place is not ours to use; told True, it leaves our mark there."""
+ANSWER_SECONDS = 3.0
+"""How long a pool may take to answer before the others of its backend go on without it."""
 LOOKED_AT_ANEW = frozenset({"pools", "inventory", "machines"})
 """Calls that come every few seconds or minutes: then it is asked again whether the place is still ours."""
 
@@ -49,8 +52,11 @@ class _Guarded:
         @functools.wraps(attribute)
         async def only_ours(*args: Any, **kwargs: Any) -> Any:
             if not self._admitted or name in LOOKED_AT_ANEW:
-                self._admitted = False
-                await self._admit(False)
+                try:
+                    await self._admit(False)
+                except PumiceError:
+                    self._admitted = False
+                    raise
             result = await attribute(*args, **kwargs)
             if name == self._starts:
                 await self._admit(True)
@@ -99,14 +105,33 @@ def for_backend(db: Database, place: str, backend: Backend, *, serves: bool, is_
     Who ``serves`` them is alone at that, or with the other members of the cluster.
     """
 
+    async def look(pool: str, leave: bool) -> None:
+        is_marked = await _admit_pool(db, place, pool, backend)
+        if not is_marked and leave:
+            await backend.set_mark(pool, Mark(await db.write(installation.identify), f"{place}#{pool}"))
+            await db.write(installation.note_mark, f"{place}#{pool}")
+        if serves and (is_marked or leave):
+            await backend.occupy(pool, shared=is_cluster)
+        known.add(pool)
+
+    known, looking = set[str](), dict[tuple[str, bool], asyncio.Task[None]]()
+
+    def looked(task: asyncio.Task[None]) -> None:
+        looking.pop(next(key for key, it in looking.items() if it is task))
+        if not task.cancelled():
+            task.exception()  # looked at, whether anybody still waits for it or not
+
     async def admit(leave: bool) -> None:
-        for pool in await backend.pool_names():
-            is_marked = await _admit_pool(db, place, pool, backend)
-            if not is_marked and leave:
-                await backend.set_mark(pool, Mark(await db.write(installation.identify), f"{place}#{pool}"))
-                await db.write(installation.note_mark, f"{place}#{pool}")
-            if serves and (is_marked or leave):
-                await backend.occupy(pool, shared=is_cluster)
+        names = await backend.pool_names()
+        for pool in names:
+            if (pool, leave) not in looking:
+                looking[pool, leave] = asyncio.create_task(look(pool, leave))
+                looking[pool, leave].add_done_callback(looked)
+        tasks = {pool: looking[pool, leave] for pool in names}
+        await asyncio.wait(tasks.values(), timeout=ANSWER_SECONDS)
+        for pool, task in tasks.items():
+            if task.done() or pool not in known:  # one that hangs is what it was until it answers
+                await task
 
     return admit
 

@@ -10,18 +10,21 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 from pumice.app import checks
 from pumice.app.guest_image import missing_packages
+from pumice.app.plain_words import in_plain_words
 from pumice.app.roles import Role
 from pumice.app.settings import Settings, config_file
 from pumice.backends import sparse
 from pumice.backends.targets.tgtd import TgtDaemon
+from pumice.host import apart
 from pumice.host.command import CommandFailed, run
 from pumice.host.reserve import Reserve
 from pumice.hypervisor import accelerator
@@ -122,6 +125,11 @@ def hanging_calls(settings: Settings) -> Finding:
     return Finding(part, Verdict.DEGRADED, "; ".join(told), "every other place", cure)
 
 
+_HANGS = "see to that disk or mount"
+POOL_SECONDS = 5.0
+"""How long a pool may take to answer."""
+
+
 async def _hanging(url: str) -> Sequence[hanging.Row]:
     db = open_database(url, "doctor")
     try:
@@ -170,6 +178,25 @@ def pool_directories(settings: Settings) -> dict[str, Path]:
             pools = it.pools or {"pool": settings.state_dir.absolute() / "volumes" / name}
             found |= {f"{name}#{pool}": path for pool, path in pools.items()}
     return found
+
+
+def pools(settings: Settings) -> list[Finding]:
+    """Every pool that is a directory, without waiting for one that hangs."""
+    asked = [
+        (name, path, look) for name, path in pool_directories(settings).items() for look in (space, reflink)
+    ]
+    answers = apart.each([partial(_pool, *each) for each in asked], POOL_SECONDS)
+    return [
+        answer or Finding(f"pool {name}", Verdict.MISSING, f"{path} hangs", "other pools", _HANGS)
+        for (name, path, _), answer in zip(asked, answers, strict=True)
+    ]
+
+
+def _pool(name: str, path: Path, look: Callable[[str, Path], Finding]) -> Finding:
+    try:
+        return look(name, path)
+    except OSError as error:
+        return Finding(f"pool {name}", Verdict.MISSING, in_plain_words(error))
 
 
 def space(pool: str, directory: Path) -> Finding:

@@ -36,7 +36,7 @@ from pumice.backends.contract import ImageFile, Inventory, Piece, PoolFacts, Pro
 from pumice.host import qemu_img
 from pumice.host.durable import sync, write_text
 from pumice.host.sole import Held, take_file
-from pumice.host.thread import in_thread
+from pumice.host.thread import Threads, in_thread, in_threads_of
 from pumice.host.turn import Turns
 from pumice.model import mark
 from pumice.model.errors import Elsewhere, Invalid, Misconfigured, NotFound, Trouble
@@ -44,6 +44,8 @@ from pumice.model.ids import SnapshotId, VolumeId, is_canonical
 from pumice.model.mark import Mark
 from pumice.model.units import GIB
 
+ANSWER_SECONDS = 3.0
+"""How long a pool may take to answer before the others are told of without it."""
 Fill = Callable[[Path], Awaitable[None]]
 """Gives a new, empty file its size and its bytes."""
 
@@ -59,7 +61,7 @@ class FilesBackend:
 
     ``capacity_gb`` caps what a pool says it holds, where pools share a file system or leave room for others.
     ``convert_timeout`` (seconds) bounds the conversion of one image. At most ``copies_at_once`` long copies
-    run at a time, so that they never take every thread of the process; the others wait their turn.
+    run at a time in one pool; the others wait their turn.
     """
 
     driver = "files"
@@ -80,7 +82,10 @@ class FilesBackend:
         self._reserved_percentage = reserved_percentage
         self._capacity_gb = capacity_gb
         self._convert_timeout = convert_timeout
-        self._turn_to_copy = Turns(copies_at_once)
+        self._turn_to_copy = {name: Turns(copies_at_once) for name in pools}
+        self._threads = {name: Threads(f"pool {name}") for name in pools}
+        self._looking = {name: Threads(f"looks at pool {name}") for name in pools}
+        self._asked: dict[str, asyncio.Task[PoolFacts]] = {}
         self._occupied: dict[str, Held] = {}
         self._locks: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
 
@@ -88,15 +93,15 @@ class FilesBackend:
         return list(self._pools)
 
     async def mark(self, pool: str) -> Mark | None:
-        with _explained(pool):
+        with self._within(pool, looks=True):
             return await in_thread(_read_mark, self._directory(pool) / _MARK)
 
     async def set_mark(self, pool: str, ours: Mark) -> None:
-        with _explained(pool):
+        with self._within(pool):
             await in_thread(write_text, self._directory(pool) / _MARK, ours.text())
 
     async def occupy(self, pool: str, *, shared: bool) -> None:
-        with _explained(pool):
+        with self._within(pool, looks=True):
             await in_thread(self._occupy, pool, shared)
 
     def _occupy(self, pool: str, shared: bool) -> None:
@@ -115,7 +120,18 @@ class FilesBackend:
                 ) from error
 
     async def pools(self) -> list[PoolFacts]:
-        return [await self._facts(name) for name in self._pools]
+        """A pool that does not answer while another does has no room; it is not asked twice at once."""
+        for name in self._pools:
+            self._asked.setdefault(name, asyncio.create_task(self._facts(name)))
+        asked = dict(self._asked)
+        answered, _ = await asyncio.wait(asked.values(), timeout=ANSWER_SECONDS)
+        if not answered:
+            answered, _ = await asyncio.wait(asked.values(), return_when=asyncio.FIRST_COMPLETED)
+        self._asked = {name: task for name, task in asked.items() if task not in answered}
+        return [
+            task.result() if task in answered else PoolFacts(name, total_gb=0.0, free_gb=0.0, thin=True)
+            for name, task in asked.items()
+        ]
 
     async def create(self, volume: VolumeId, pool: str, size: int) -> None:
         async def leave_empty(part: Path) -> None:
@@ -128,7 +144,7 @@ class FilesBackend:
     ) -> None:
         origin = self._volume(source, source_pool)
         missing = NotFound("Volume", source)
-        await self._make(self._volume(volume, pool), pool, self._clone(origin, missing, progress, size))
+        await self._make(self._volume(volume, pool), pool, self._clone(pool, origin, missing, progress, size))
 
     async def create_from_snapshot(
         self,
@@ -141,7 +157,7 @@ class FilesBackend:
     ) -> None:
         origin = self._snapshot(source, source_pool)
         missing = NotFound("Snapshot", source)
-        await self._make(self._volume(volume, pool), pool, self._clone(origin, missing, progress, size))
+        await self._make(self._volume(volume, pool), pool, self._clone(pool, origin, missing, progress, size))
 
     async def create_from_image(
         self, volume: VolumeId, pool: str, size: int, image: ImageFile, progress: Progress
@@ -149,7 +165,7 @@ class FilesBackend:
         async def convert(part: Path) -> None:
             require_fits(image, size)
             await in_thread(os.truncate, part, size * GIB)
-            async with self._turn_to_copy.take():
+            async with self._turn_to_copy[pool].take():
                 await qemu_img.convert(
                     image.path,
                     image.format,
@@ -168,7 +184,7 @@ class FilesBackend:
     async def extend(self, volume: VolumeId, pool: str, size: int) -> None:
         path = self._volume(volume, pool)
         async with self._lock(path):
-            with _explained(pool):
+            with self._within(pool):
                 try:
                     await in_thread(_grow, path, size * GIB)
                 except FileNotFoundError:
@@ -176,7 +192,7 @@ class FilesBackend:
 
     async def revert(self, volume: VolumeId, pool: str, snapshot: SnapshotId, progress: Progress) -> None:
         path, origin = self._volume(volume, pool), self._snapshot(snapshot, pool)
-        clone = self._clone(origin, NotFound("Snapshot", snapshot), progress)
+        clone = self._clone(pool, origin, NotFound("Snapshot", snapshot), progress)
         await self._make(path, pool, clone, instead=NotFound("Volume", volume))
 
     async def create_snapshot(
@@ -184,57 +200,57 @@ class FilesBackend:
     ) -> None:
         origin = self._volume(volume, pool)
         missing = NotFound("Volume", volume)
-        await self._make(self._snapshot(snapshot, pool), pool, self._clone(origin, missing, progress))
+        await self._make(self._snapshot(snapshot, pool), pool, self._clone(pool, origin, missing, progress))
 
     async def delete_snapshot(self, snapshot: SnapshotId, pool: str) -> None:
         await self._remove(self._snapshot(snapshot, pool), pool)
 
     async def device(self, volume: VolumeId, pool: str) -> Path:
         path = self._volume(volume, pool)
-        with _explained(pool):
+        with self._within(pool):
             if not await in_thread(path.exists):
                 raise NotFound("Volume", volume)
         return path
 
     async def strangers(self, pool: str) -> list[Stranger]:
         directory = self._directory(pool)
-        with _explained(pool):
+        with self._within(pool):
             return await in_thread(files_strangers.every, directory)
 
     async def adopt(self, volume: VolumeId, pool: str, name: str) -> int:
         path = self._volume(volume, pool)
         async with self._lock(path):
-            with _explained(pool):
+            with self._within(pool):
                 return await in_thread(files_strangers.adopt, path, self._directory(pool), name)
 
     async def release(self, volume: VolumeId, pool: str, name: str) -> None:
         path = self._volume(volume, pool)
         async with self._lock(path):
-            with _explained(pool):
+            with self._within(pool):
                 await in_thread(files_strangers.release, path, self._directory(pool), name)
 
     async def put_aside(self, piece: Piece, name: str) -> None:
         path, directory = self._path(piece.pool, _SHELVES[piece.kind], piece.id), self._directory(piece.pool)
         move = files_strangers.release if piece.whole else files_strangers.release_parts
         async with self._lock(path):
-            with _explained(piece.pool):
+            with self._within(piece.pool):
                 await in_thread(move, path, directory, name)
 
     async def put_back(self, piece: Piece, name: str) -> None:
         path, directory = self._path(piece.pool, _SHELVES[piece.kind], piece.id), self._directory(piece.pool)
         async with self._lock(path):
-            with _explained(piece.pool):
+            with self._within(piece.pool):
                 await in_thread(files_strangers.take_back, path, directory, name)
 
     async def give_up(self, pool: str, name: str) -> None:
-        with _explained(pool):
+        with self._within(pool):
             await in_thread(files_strangers.give_up, self._directory(pool), name)
 
     async def inventory(self) -> Inventory:
         pieces: set[Piece] = set()
         for pool, directory in self._pools.items():
             for kind, shelf in _SHELVES.items():
-                with _explained(pool):
+                with self._within(pool, looks=True):
                     names = await in_thread(os.listdir, directory / shelf)
                 pieces |= {Piece(kind, name, pool) for name in names if is_canonical(name)}
                 parts = (part[1] for name in names if (part := _PART.fullmatch(name)))
@@ -244,8 +260,17 @@ class FilesBackend:
     async def discard(self, piece: Piece) -> None:
         path = self._path(piece.pool, _SHELVES[piece.kind], piece.id)
         async with self._lock(path):
-            with _explained(piece.pool):
+            with self._within(piece.pool):
                 await in_thread(_unlink if piece.whole else _unlink_parts, path)
+
+    @contextmanager
+    def _within(self, pool: str, *, looks: bool = False) -> Iterator[None]:
+        """In the pool's own threads, as it may be a mount of its own that hangs; errors explained.
+
+        Who only looks at it has others than who writes: a disk may hang for those alone.
+        """
+        with _explained(pool), in_threads_of((self._looking if looks else self._threads)[pool]):
+            yield
 
     # --- names ---------------------------------------------------------------------------------------
 
@@ -275,7 +300,7 @@ class FilesBackend:
         """Make a file, unless it is there; or, with ``instead``, in place of one that has to be there."""
         part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         async with self._lock(path):
-            with _explained(pool):
+            with self._within(pool):
                 if await in_thread(path.exists):
                     if instead is None:
                         return
@@ -289,7 +314,9 @@ class FilesBackend:
                     await in_thread(part.unlink, True)
                     raise
 
-    def _clone(self, origin: Path, missing: NotFound, progress: Progress, size: int | None = None) -> Fill:
+    def _clone(
+        self, pool: str, origin: Path, missing: NotFound, progress: Progress, size: int | None = None
+    ) -> Fill:
         """Fill with what ``origin`` holds now; ``size`` in GiB, or none to end up as large as ``origin``.
 
         An origin that was extended since the volume was accepted is cut to the size that was asked for.
@@ -298,7 +325,7 @@ class FilesBackend:
         async def clone(part: Path) -> None:
             try:
                 if not await in_thread(sparse.share, origin, part):
-                    async with self._turn_to_copy.take():
+                    async with self._turn_to_copy[pool].take():
                         await self._copy(origin, part, progress)
             except FileNotFoundError:
                 raise missing from None
@@ -319,12 +346,12 @@ class FilesBackend:
 
     async def _remove(self, path: Path, pool: str) -> None:
         async with self._lock(path):
-            with _explained(pool):
+            with self._within(pool):
                 await in_thread(_unlink, path)
 
     async def _facts(self, pool: str) -> PoolFacts:
         directory = self._pools[pool]
-        with _explained(pool):
+        with self._within(pool, looks=True):
             disk = await in_thread(os.statvfs, directory)
             total = disk.f_blocks * disk.f_frsize / GIB
             free = disk.f_bavail * disk.f_frsize / GIB

@@ -52,6 +52,8 @@ class Left:
     about: str | None
     """Id of the volume, server… whose operation made it; None for what is about the place itself."""
     operation_id: str | None = None
+    pool: str | None = None
+    """The pool at the place, where the operation has chosen one."""
     id: str = field(default_factory=new_id)
     since: float = field(default_factory=time.monotonic)
     """When it began, on the monotonic clock."""
@@ -67,29 +69,34 @@ class Bulkheads:
         self.on_back: Callable[[Left], object] = lambda _: None
         """Told when it comes back after all."""
 
-    def at(self, place: str) -> "Bulkhead":
-        """The bulkhead of a place."""
-        return self._places.setdefault(place, Bulkhead(place, self))
+    def at(self, place: str, parts: int = 1) -> "Bulkhead":
+        """The bulkhead of a place, which has so many parts with threads of their own."""
+        return self._places.setdefault(place, Bulkhead(place, self, parts))
 
     @property
     def left(self) -> Iterator[Left]:
         """Every call that was left behind and has not come back."""
         return itertools.chain.from_iterable(one.left.values() for one in tuple(self._places.values()))
 
-    def is_about(self, about: str) -> bool:
-        """Whether a call about this volume, server… was left behind, wherever."""
-        return any(one.about == about for one in self.left)
+    def is_about(self, about: str, place: str, pool: str | None = None) -> bool:
+        """Whether a call about this volume, server… was left behind at a place, and not in another pool."""
+        return any(
+            (one.about, one.place) == (about, place) and not (pool and one.pool and pool != one.pool)
+            for one in self.left
+        )
 
     def is_full(self, place: str) -> bool:
         """Whether so many calls hang at a place that another would hang as well."""
-        return place in self._places and len(self._places[place].left) >= MOST // 2
+        it = self._places.get(place)
+        return it is not None and len(it.left) >= MOST // 2 * it.parts
 
 
 class Bulkhead:
     """One place. Its threads are its own."""
 
-    def __init__(self, place: str, all_of_them: Bulkheads) -> None:
+    def __init__(self, place: str, all_of_them: Bulkheads, parts: int = 1) -> None:
         self.place = place
+        self.parts = parts
         self.threads = Threads(place)
         self.left: dict[asyncio.Future[Any], Left] = {}
         self._all = all_of_them
@@ -102,12 +109,14 @@ class Bulkhead:
         *,
         about: str | None = None,
         operation_id: str | None = None,
+        pool: str | None = None,
     ) -> T:
         """What comes of ``work``. Raises ``TimeoutError`` at its limit, whatever becomes of it.
 
         Raises ``Trouble`` when one like it was left behind: the second would hang as the first does.
         """
-        if earlier := next((it for it in self.left.values() if (it.call, it.about) == (call, about)), None):
+        like = (call, about, pool)
+        if earlier := next((it for it in self.left.values() if (it.call, it.about, it.pool) == like), None):
             raise Trouble(f"{self.place} still hangs: {_since(earlier)}.")
         began = time.monotonic()
         with in_threads_of(self.threads):
@@ -118,7 +127,7 @@ class Bulkhead:
             async with limit:
                 await asyncio.wait({task})
         except (TimeoutError, asyncio.CancelledError):
-            await self._cut(task, Left(self.place, call, about, operation_id, since=began))
+            await self._cut(task, Left(self.place, call, about, operation_id, pool, since=began))
             raise
         return task.result()
 

@@ -12,17 +12,22 @@ the kernel holds does not keep the process from ending.
 import asyncio
 import contextvars
 import threading
+import time
 from asyncio import Future
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar, TypeVarTuple
 
+from pumice.model.errors import Trouble
+
 Result = TypeVar("Result")
 Arguments = TypeVarTuple("Arguments")
 
 MOST = 8
 IDLE_SECONDS = 10.0
+HANGS_SECONDS = 2.0
+"""A thread that works on for so long after its caller was cut hangs."""
 
 
 class Threads:
@@ -35,9 +40,23 @@ class Threads:
         self._lock = threading.Lock()
         self._running = 0
         self._idle = 0
+        self._cut: dict[Future[Any], float] = {}
+        """Work whose caller was cut, and that is not done: since when."""
+
+    def cut(self, working: "Future[Any]") -> None:
+        """Nobody wants it any more."""
+        if working not in self._cut:
+            self._cut[working] = time.monotonic()
+            working.add_done_callback(lambda done: self._cut.pop(done, None))
 
     def run(self, work: Callable[[*Arguments], Result], *arguments: *Arguments) -> "Future[Result]":
-        """Do ``work`` in one of the threads, in its caller's context, when one is free."""
+        """Do ``work`` in one of the threads, in its caller's context, when one is free.
+
+        Raises ``Trouble`` while half of them hang: another would hang as well.
+        """
+        since = time.monotonic() - HANGS_SECONDS
+        if sum(at < since for at in self._cut.values()) >= self._most // 2:
+            raise Trouble(f"{self._name} hangs: what was begun there has not come back.")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
         context = contextvars.copy_context()
@@ -108,8 +127,15 @@ async def in_thread(
 
     When the caller is cancelled, ``stop`` is set, the thread is waited for, and its result is dropped.
     """
-    working = (_threads.get() or _HOUSE).run(work, *arguments)
-    return await to_the_end(working, stop.set if stop else None)
+    threads = _threads.get() or _HOUSE
+    working = threads.run(work, *arguments)
+
+    def hurry() -> None:
+        threads.cut(working)
+        if stop:
+            stop.set()
+
+    return await to_the_end(working, hurry)
 
 
 async def to_the_end(working: "Future[Result]", hurry: Callable[[], None] | None = None) -> Result:

@@ -92,6 +92,10 @@ class Misconfigured(PumiceError):
     """The settings or the machine lack something; the message says what to do."""
 
 
+class Hangs(Trouble):
+    """A call has not come back, and nobody waits for it any more. What chose its place may choose another."""
+
+
 class Unreadable(PumiceError):
     """Another version of Pumice wrote this operation, and this one does not know all that it says."""
 

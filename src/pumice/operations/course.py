@@ -26,7 +26,7 @@ from typing import Any
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from pumice.model.errors import Cancelled, Elsewhere, PumiceError, Trouble, Unreadable
+from pumice.model.errors import Cancelled, Elsewhere, Hangs, PumiceError, Trouble, Unreadable
 from pumice.model.ids import new_id
 from pumice.model.rules import Rules
 from pumice.operations.operation import HANDED_OVER, Operation, Verb, Wait, from_row, stored, verb_of
@@ -188,6 +188,7 @@ class Course:
         in_time = clock.time() < op.deadline
         trouble = isinstance(error, Trouble) and line is not None
         undoing = op.state == "undoing"
+        leaves = isinstance(error, Hangs) and not undoing and verb.choice_before(op) is not None
         if line is not None and not isinstance(error, Cancelled):  # by which no step fails
             told = " ".join(filter(None, (str(error), error.detail)))
             line = replace(line, outcome="failed", error=told)
@@ -197,7 +198,9 @@ class Course:
         patient = isinstance(error, Trouble) and op.tries < UNDO_TRIES
         if self.may_hand_over(op) and step.work(True)[1] and not patient:
             self._hand_over(tx, verb, op)
-        elif undoing or (trouble and op.tries < (self.rules.patience.tries or step.tries) and in_time):
+        elif undoing or (
+            trouble and not leaves and op.tries < (self.rules.patience.tries or step.tries) and in_time
+        ):
             logger.warning("operation.retry", step=step.name, tries=op.tries, error=str(error))
             op.owner = None
             tx.notify(log.queue_topic(op.place))
@@ -211,6 +214,8 @@ class Course:
             if (trouble or isinstance(error, Elsewhere)) and in_time:
                 op.resume_at = self._choose_again_at(verb, op)
             op.state = "undoing"
+            if leaves and self.may_hand_over(op):  # its undo would hang as well
+                self._hand_over(tx, verb, op)
             logger.warning("operation.undo", step=step.name, error=op.error, again=op.resume_at is not None)
         self._save(tx, verb, op, [line] if line else [])
         return op

@@ -16,7 +16,7 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from pumice.host.bulkhead import Left
-from pumice.model.errors import Cancelled, LostLease, NoValidBackend, PumiceError, Trouble, Unreadable
+from pumice.model.errors import Cancelled, Hangs, LostLease, NoValidBackend, PumiceError, Trouble, Unreadable
 from pumice.model.meter import Meter
 from pumice.model.rules import Rules
 from pumice.operations.aside import Aside
@@ -210,7 +210,9 @@ class Runner:
 
     def _is_fenced(self, op: Operation[Any]) -> bool:
         bulkheads = self.hands.bulkheads
-        return op.place != SCHEDULER and (bulkheads.is_about(op.subject) or bulkheads.is_full(op.place))
+        if op.place == SCHEDULER:
+            return False
+        return bulkheads.is_about(op.subject, op.place, op.notes.get("pool")) or bulkheads.is_full(op.place)
 
     async def _look(self) -> Sequence[log.Row]:
         """Claim something where it was called for, never so much that one kind has every free worker.
@@ -357,7 +359,12 @@ class Runner:
             self.course.faults("before", direction(op), name, op)
             with bound_contextvars(step=name), self.leases.acting(op, seconds, is_long=is_long) as limit:
                 await bulkhead.call(
-                    name, lambda: work(op, self.hands), limit, about=op.subject, operation_id=op.id
+                    name,
+                    lambda: work(op, self.hands),
+                    limit,
+                    about=op.subject,
+                    operation_id=op.id,
+                    pool=op.notes.get("pool"),
                 )
             self.course.faults("after", direction(op), name, op)
         except TimeoutError:
@@ -375,10 +382,13 @@ class Runner:
     async def _too_slow(self, step: str, seconds: float, op: Operation[Any]) -> Trouble:
         """What to tell of a step that did not end. Before anything else, everybody knows if it still hangs."""
         late = f"'{step}' did not end within {seconds:g} seconds"
-        if left := next((it for it in self.hands.bulkheads.left if it.operation_id == op.id), None):
+        pool = op.notes.get("pool")
+        if left := next(
+            (it for it in self.hands.bulkheads.left if (it.operation_id, it.pool) == (op.id, pool)), None
+        ):
             if telling := self._telling.get(left.id):
                 await asyncio.wait({telling}, timeout=SOON_SECONDS)
-            return Trouble(f"{late}, and its call hangs at {op.place}: nothing more is done until it is back.")
+            return Hangs(f"{late}, and its call hangs at {op.place}: nothing more is done until it is back.")
         return Trouble(f"{late}.")
 
     def _on_left(self, left: Left) -> None:
@@ -394,6 +404,7 @@ class Runner:
                 left.call,
                 subject=left.about,
                 operation_id=left.operation_id,
+                pool=left.pool,
                 seconds=time.monotonic() - left.since,
             )
         )

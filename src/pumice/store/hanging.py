@@ -25,12 +25,13 @@ def add(
     *,
     subject: str | None,
     operation_id: str | None,
+    pool: str | None,
     seconds: float,
 ) -> None:
     """Say that a call that was begun ``seconds`` ago hangs."""
     since = now() - timedelta(seconds=seconds)
     row = {"id": key, "owner": owner, "place": place, "call": call[:255], "subject": subject}
-    tx.execute(sa.insert(hanging_calls), row | {"operation_id": operation_id, "since": since})
+    tx.execute(sa.insert(hanging_calls), row | {"operation_id": operation_id, "pool": pool, "since": since})
 
 
 def remove(tx: Transaction, key: str) -> None:

@@ -71,7 +71,12 @@ _wanted = (
     # nothing is done about what a call still hangs on; the scheduler's steps only change rows
     sa.or_(
         _o.place == "scheduler",
-        ~sa.exists().where(hanging_calls.c.subject == _o.subject),
+        ~sa.exists().where(
+            hanging_calls.c.subject == _o.subject,
+            hanging_calls.c.place == _o.place,
+            sa.func.coalesce(inside.value(_o.notes, "pool").as_string(), hanging_calls.c.pool, "")
+            == sa.func.coalesce(hanging_calls.c.pool, inside.value(_o.notes, "pool").as_string(), ""),
+        ),
     ),
 )
 _candidates = (

@@ -109,6 +109,7 @@ hanging_calls = sa.Table(  # what a process left behind, and what is fenced unti
     Column("subject", ID),
     Column("operation_id", ID),
     Column("since", TIME, nullable=False),
+    Column("pool", NAME),  # host@backend#pool, where the operation has chosen one
 )
 
 # --- identity -----------------------------------------------------------------------------------

@@ -1,0 +1,12 @@
+"""Of a call that hangs: the pool that it is about, so that what has gone on to another is not fenced."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0011"
+down_revision = "0010"
+
+
+def upgrade() -> None:
+    """Add what earlier versions need not know."""
+    op.add_column("hanging_calls", sa.Column("pool", sa.String(length=255), nullable=True))

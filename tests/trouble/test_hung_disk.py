@@ -1,0 +1,171 @@
+"""A disk that hangs in the kernel, for real: what waits for it cannot be killed, and costs its own pool alone.
+
+The disk is frozen (``FIFREEZE``): whoever writes to it sleeps uninterruptibly until it is thawed.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from pumice.backends.files import FilesBackend
+from pumice.host.thread import HANGS_SECONDS
+from pumice.model.errors import Trouble
+from pumice.model.ids import VolumeId, new_id
+from pumice_installation import VOLUMES, Installation, state_directory
+
+pytestmark = [pytest.mark.timeout(300)]
+FIFREEZE, FITHAW = 0xC0045877, 0xC0045878
+IN_HAND = (
+    "SELECT state || '|' || json_extract(steps, '$[' || position || ']') FROM operations WHERE owner NOTNULL"
+)
+DEADLINE = 1.5
+
+
+class Disk:
+    """A file system of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.image, self.path = directory / "disk", directory / "mounted"
+        self.path.mkdir(parents=True)
+        self.image.touch()
+        os.truncate(self.image, 8 * 1024**3)
+        subprocess.run(["mkfs.ext4", "-q", "-O", "^has_journal", self.image], check=True)
+        if subprocess.run(["mount", "-o", "loop", self.image, self.path], capture_output=True).returncode:
+            pytest.skip("this machine does not let the test mount a loop device")
+
+    def _ask(self, what: int) -> None:
+        directory = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.ioctl(directory, what, 0)
+        finally:
+            os.close(directory)
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        thaw = f"sleep 120; fsfreeze -u {self.path}"  # whatever becomes of this test
+        guard = subprocess.Popen(["sh", "-c", thaw], stderr=subprocess.DEVNULL, start_new_session=True)
+        self._ask(FIFREEZE)
+        try:
+            yield
+        finally:
+            os.killpg(guard.pid, signal.SIGKILL)
+            guard.wait()
+            with contextlib.suppress(OSError):  # the guard has
+                self._ask(FITHAW)
+
+    def close(self) -> None:
+        subprocess.run(["umount", "-l", self.path], check=True)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    if os.geteuid() != 0:
+        pytest.skip("freezing a disk needs root")
+    disk = Disk(tmp_path / "disk")
+    yield disk
+    disk.close()
+
+
+@pytest.fixture
+def pumice(disk: Disk, tmp_path: Path) -> Iterator[Installation]:
+    (tmp_path / "well").mkdir()
+    backends = {
+        "sick": {"pools": {"bad": str(disk.path)}},
+        "well": {"pools": {"well": str(tmp_path / "well")}},
+    }
+    settings = {
+        "PUMICE_BACKENDS": json.dumps({name: it | {"target": "fake"} for name, it in backends.items()}),
+        "PUMICE_COMPUTE__DRIVER": "none",
+        "PUMICE_OPERATIONS__DEADLINES": json.dumps({"volume.create": DEADLINE}),
+    }
+    with state_directory() as state:
+        pumice = Installation(state, **settings)
+        pumice.launch("serve")
+        try:
+            pumice.log_in()
+            pools = "/volume/v3/scheduler-stats/get_pools"
+            pumice.wait(lambda: len(pumice.call("GET", pools)["pools"]) == 2, "its pools do not come up")
+            for name in backends:
+                made = pumice.call("POST", "/volume/v3/types", {"volume_type": {"name": name}})["volume_type"]
+                specs = {"extra_specs": {"volume_backend_name": name}}
+                pumice.call("POST", f"/volume/v3/types/{made['id']}/extra_specs", specs)
+            yield pumice
+        finally:
+            pumice.close()
+
+
+def create(pumice: Installation, kind: str) -> str:
+    asked = {"volume": {"size": 1, "volume_type": kind}}
+    return str(pumice.call("POST", VOLUMES, asked)["volume"]["id"])
+
+
+def test_a_disk_that_hangs_costs_itself_alone_and_heals(pumice: Installation, disk: Disk) -> None:
+    def down() -> list[str]:
+        found = pumice.call("GET", "/volume/v3/os-services")["services"]
+        return [service["host"] for service in found if service["state"] != "up"]
+
+    with disk.frozen():
+        hung = [create(pumice, "sick") for _ in range(6)]
+        began = time.monotonic()
+        well = create(pumice, "well")
+        pumice.becomes(f"{VOLUMES}/{well}", "volume", "available")
+        assert time.monotonic() - began < 3.0
+        for volume in hung:
+            pumice.becomes(f"{VOLUMES}/{volume}", "volume", "error")
+        assert time.monotonic() - began < 60.0
+        assert down() == []
+        leases = "SELECT count(*) FROM operations WHERE state != 'done' AND lease_until IS NOT NULL"
+        pumice.wait(lambda: pumice.rows(leases) == ["0"], "a lease does not end")
+        doctor = pumice.command("doctor", "--json").stdout
+        assert "'make_bytes' at volume:here@sick since" in doctor and f"{disk.path} hangs" in doctor
+        metrics = httpx.get(f"http://127.0.0.1:{pumice.watched}/metrics").text
+        assert 'pumice_hanging_seconds{place="volume:here@sick"}' in metrics
+        pumice.call("DELETE", f"{VOLUMES}/{well}")
+        pumice.becomes(f"{VOLUMES}/{well}", "volume", "gone")
+    pumice.settle(60)
+    assert pumice.rows("SELECT * FROM hanging_calls") == []
+    again = create(pumice, "sick")
+    for volume in (*hung, again):
+        pumice.becomes(f"{VOLUMES}/{again}", "volume", "available")
+        pumice.call("DELETE", f"{VOLUMES}/{volume}")
+    pumice.settle(60)
+    assert pumice.breaches() == []
+
+    with disk.frozen():
+        create(pumice, "sick")
+        pumice.wait(lambda: "running|make_bytes" in pumice.rows(IN_HAND), "it is not begun")
+        process = pumice.processes["serve"]
+        process.send_signal(signal.SIGTERM)
+        pumice.wait(lambda: "stopped.with_calls_that_hang" in pumice.log("serve"), "it does not stop", 30)
+        pumice.wait(lambda: not pumice.answers(), "it still answers", 30)
+    assert process.wait(30) == 0
+
+
+async def test_a_pool_that_hangs_leaves_the_backends_others_alone(disk: Disk, tmp_path: Path) -> None:
+    backend = FilesBackend({"bad": disk.path, "well": tmp_path / "well"})
+    await backend.start()
+    with disk.frozen():
+        hung = [asyncio.create_task(backend.create(VolumeId(new_id()), "bad", 1)) for _ in range(12)]
+        await asyncio.sleep(0.1)
+        for task in hung:
+            task.cancel()
+        began = time.monotonic()
+        for _ in range(3):
+            await backend.create(VolumeId(new_id()), "well", 1)
+        assert {pool.name for pool in await backend.pools()} == {"bad", "well"}
+        assert time.monotonic() - began < 2.0
+        await asyncio.sleep(HANGS_SECONDS)
+        with pytest.raises(Trouble, match="hangs"):
+            await backend.create(VolumeId(new_id()), "bad", 1)
+    await asyncio.gather(*hung, return_exceptions=True)
+    await backend.create(VolumeId(new_id()), "bad", 1)
