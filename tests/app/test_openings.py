@@ -84,13 +84,21 @@ async def test_a_driver_that_cannot_start_is_tried_again(
     await asyncio.wait_for(places.all_tried(), 1)
 
 
-async def test_a_driver_that_hangs_is_left_behind_and_tried_again(
+async def test_a_driver_that_needs_long_goes_on_is_told_and_opens_its_place_after_all(
     opened: Opened, running: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(openings, "START_SECONDS", 0.05)
-    one = FakeBackend(("a",), delay=60)
-    places = Openings(hands(one, FakeBackend(("b",)), FakeHypervisor(tmp_path, host="here")))
-    running.append(asyncio.create_task(places.run(opened.opened, opened.tried)))
+    begun = 0
+
+    class Slow(FakeBackend):
+        async def start(self) -> None:
+            nonlocal begun
+            begun += 1
+            await asyncio.sleep(0.5)
+
+    one = hands(Slow(("a",)), FakeBackend(("b",)), FakeHypervisor(tmp_path, host="here"))
+    running.append(asyncio.create_task(Openings(one).run(opened.opened, opened.tried)))
     await opened.tells("tried volume:here@one", "opened volume:here@two")
-    one.delay = 0
+    assert [(left.place, left.call) for left in one.bulkheads.left] == [("volume:here@one", "start")]
     await opened.tells("opened volume:here@one")
+    assert begun == 1 and not list(one.bulkheads.left)

@@ -115,6 +115,32 @@ async def free_volume_that_is_attached(scene: Scene) -> str:
     return f"volume {scene.second} is available although it has an attachment"
 
 
+async def used_volume_put_to_a_backup_that_nobody_makes(scene: Scene) -> str:
+    await scene.update(tables.volumes, scene.second, status="backing-up")
+    return f"volume {scene.second} is backing-up and no operation is at work on it"
+
+
+async def used_volume_put_to_creating(scene: Scene) -> str:
+    await scene.update(tables.volumes, scene.second, status="creating")
+    return f"volume {scene.second} is creating and no operation is at work on it"
+
+
+async def used_volume_put_to_attaching(scene: Scene) -> str:
+    await scene.update(tables.volumes, scene.second, status="attaching", moved_at=None)
+    return f"volume {scene.second} was put to attaching, and nobody holds it"
+
+
+async def attachment_put_to_detaching(scene: Scene) -> str:
+    [link] = await scene.world.db.read(attachments.of_volume, scene.second)
+    await scene.update(tables.attachments, link.id, status="detaching", operation_id=None)
+    return f"attachment {link.id} is detaching and no operation is at work on it"
+
+
+async def snapshot_put_to_a_backup_that_nobody_makes(scene: Scene) -> str:
+    await scene.update(tables.snapshots, scene.snapshot, status="backing-up")
+    return f"snapshot {scene.snapshot} is backing-up and no operation is at work on it"
+
+
 async def attachment_without_disk(scene: Scene) -> str:
     await scene.remove(tables.server_disks, tables.server_disks.c.volume_id == scene.second)
     return "is to a server that has no disk for it"
@@ -270,6 +296,11 @@ MENDED: list[Breach] = [
     claim_that_no_volume_makes,
     volume_in_use_by_nobody,
     free_volume_that_is_attached,
+    used_volume_put_to_a_backup_that_nobody_makes,
+    used_volume_put_to_creating,
+    used_volume_put_to_attaching,
+    attachment_put_to_detaching,
+    snapshot_put_to_a_backup_that_nobody_makes,
     attachment_without_disk,
     disk_without_attachment,
     root_disk_without_attachment,
@@ -315,6 +346,20 @@ async def test_the_audit_says_so_in_one_sentence_and_the_repair_mends_it(scene: 
     assert [found for found in await breaches(scene.world.hands) if sentence in found]
     said = await repaired(scene)
     assert [line for line in said if sentence in line]
+
+
+@pytest.mark.parametrize("word", ["error", "error_extending", "maintenance", "awaiting-transfer"])
+async def test_a_state_that_hides_who_uses_the_volume_is_told_and_left_to_a_person(
+    scene: Scene, word: str
+) -> None:
+    await scene.update(tables.volumes, scene.second, status=word)
+    [link] = await scene.world.db.read(attachments.of_volume, scene.second)
+    [found] = await breaches(scene.world.hands)
+    assert found.startswith(f"volume {scene.second} is {word} although its attachment {link.id} is attached")
+    await repair(scene.world.hands, lambda _: None)
+    assert await status(scene, tables.volumes, scene.second) == word
+    await scene.update(tables.volumes, scene.second, status="in-use")
+    assert await breaches(scene.world.hands) == []
 
 
 # --- what passes, without an operation --------------------------------------------------------------
@@ -382,7 +427,7 @@ async def test_an_attachment_that_is_stuck_is_settled_and_its_volume_with_it(
 
     await scene.world.db.write(break_it)
     [words] = await breaches(scene.world.hands)
-    assert f"is {stuck} and the operation that holds it has ended" in words
+    assert f"is {stuck} and no operation is at work on it" in words
     await repaired(scene)
     assert await status(scene, tables.volumes, scene.second) == settled
     assert (scene.second in await scene.world.machines.disks(ServerId(scene.server))) == (settled == "in-use")

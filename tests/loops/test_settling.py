@@ -13,6 +13,7 @@ from fake_world import FLAVOR, HOST, TENANT, FakeWorld, fake_world
 
 from pumice.app.verbs import VERBS
 from pumice.loops.deadlines import Deadlines
+from pumice.model.errors import LostLease
 from pumice.model.meter import Meter
 from pumice.operations.course import Course, no_faults
 from pumice.operations.harness import quiet, working
@@ -149,6 +150,22 @@ async def test_a_version_that_knows_it_goes_on_and_nothing_is_said_any_more(worl
         await quiet(world)
     assert await world.volume_status(volume_id) == "available"
     assert await world.breaches() == []
+
+
+async def test_one_whose_holder_is_stuck_is_settled_and_waits_for_its_lease_to_end(world: FakeWorld) -> None:
+    until = time.time() + 20
+    held = {"owner": "stuck:1", "lease_until": until, "attempt": 1, "place": f"volume:{HOST}@one"}
+    held |= {"position": 1, "notes": {"pool": f"{HOST}@one#a"}}
+    just_late, _ = await begun(world, **held, deadline=time.time() - 5)
+    volume_id, operation_id = await begun(world, **held, deadline=time.time() - 90)
+    await deadlines(world).look()
+    assert await world.volume_status(just_late) == "creating", "its holder may be about to tell"
+    assert await world.volume_status(volume_id) == "error"
+    settled = await row(world, operation_id)
+    assert (settled["owner"], settled["state"]) == (None, "undoing")
+    assert settled["run_at"] >= until
+    with pytest.raises(LostLease):
+        await world.db.write(operations.save, operation_id, 1, "stuck:1", {"tries": 1})
 
 
 async def test_the_oldest_are_settled_first_and_only_so_many_in_one_look(

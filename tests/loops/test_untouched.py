@@ -5,12 +5,16 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
+import sqlalchemy as sa
 from fake_world import HOST, TENANT, FakeWorld, fake_world
 
 from pumice.app.verbs import VERBS
 from pumice.loops.heartbeats import VOLUME
 from pumice.loops.waiting import Waiting
+from pumice.model.errors import Elsewhere
 from pumice.model.rules import Patience
+from pumice.operations.course import Stopwatch
+from pumice.operations.endings import Endings
 from pumice.operations.harness import quiet
 from pumice.operations.operation import from_row
 from pumice.operations.places import SCHEDULER, volume_host
@@ -84,3 +88,41 @@ async def test_what_somebody_began_is_not_taken_back(world: FakeWorld) -> None:
 
     await world.db.write(begin_and_die)
     assert await Waiting(world.db, {verb.kind: verb for verb in VERBS}, world.rules).look() == 0
+
+
+async def test_what_turned_back_at_a_dead_host_chooses_again_and_is_cleaned_later(
+    world: FakeWorld,
+) -> None:
+    volume, dead = await placed(world)
+    other = TWO if dead == ONE else ONE
+    course = runner(world, "dies", volume_host(dead)).course
+    claimed = log.Asked([volume_host(dead)], course.owner)
+    [row], _ = await world.db.write(log.claim, claimed, 1e12, 30.0, 1)
+    op = from_row(create.CREATE, row)
+    line = Stopwatch(op, "make_bytes").line()
+    op = await world.db.write(course.turn_back, op, line, Elsewhere("It is read-only."))
+    assert (op.state, op.owner) == ("undoing", course.owner)
+    waiting = Waiting(world.db, {verb.kind: verb for verb in VERBS}, world.rules)
+    await world.db.write(log.release_from, course.owner)
+    assert await waiting.look() == 0, "its service is up"
+    await world.db.write(services.silence, [(VOLUME, dead)])
+    assert await waiting.look() == 1
+    worker = asyncio.create_task(runner(world, "others", SCHEDULER, volume_host(other)).run())
+    assert await Endings(world.db).wait(op.id, 5) == (True, None)
+    worker.cancel()
+    await asyncio.wait([worker])
+    made = await world.db.read(volumes.find, volume)
+    assert made is not None
+    assert (made.status, (made.pool or "").partition("#")[0]) == ("available", other)
+    left = await world.db.read(log.page, states=("undoing",), kind=None, subject=volume, limit=5)
+    assert [(one["place"], one["settled"]) for one in left] == [(volume_host(dead), True)]
+
+
+async def test_one_that_cannot_be_read_stops_no_other(world: FakeWorld) -> None:
+    await placed(world)
+    volume, dead = await placed(world)
+    torn = sa.text("UPDATE operations SET params = '{torn' WHERE subject != :id")
+    await world.db.write(lambda tx: tx.execute(torn, {"id": volume}) and None)
+    await world.db.write(services.silence, [(VOLUME, dead)])
+    waiting = Waiting(world.db, {verb.kind: verb for verb in VERBS}, world.rules)
+    assert await waiting.look() == 1

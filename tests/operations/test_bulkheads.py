@@ -16,6 +16,7 @@ from pumice.app.settings import Compute, Settings
 from pumice.host import bulkhead
 from pumice.host.thread import in_thread, to_the_end
 from pumice.loops.deadlines import Deadlines
+from pumice.model.errors import PumiceError
 from pumice.model.ids import ProjectId
 from pumice.model.rules import Patience, Rules
 from pumice.model.scope import HOUSE
@@ -221,6 +222,29 @@ async def test_what_hangs_in_one_pool_is_done_in_the_next_and_cleaned_when_it_is
     assert STOVES.calls == ["egg", "egg"], "nothing was begun about it where it hangs"
     STOVES.free.set()
     await kitchen.begun("clean egg")
+
+
+async def test_an_undo_that_takes_long_is_told_of_at_the_deadline_and_goes_on_as_cleaning(
+    kitchen: Kitchen,
+) -> None:
+    ended = asyncio.Event()
+
+    async def burn(op: Operation[Pan], hands: Hands) -> None:
+        raise PumiceError("It is burnt.")
+
+    async def scrub(op: Operation[Pan], hands: Hands) -> None:
+        await ended.wait()
+
+    verb = replace(FRY, steps=(Step(burn, undo=scrub, at=at_place),))
+    kitchen.start().course.verbs = {verb.kind: verb}
+    op = await kitchen.begin("well", "egg", verb)
+    began = time.monotonic()
+    assert await kitchen.endings.wait(op, 5) == (False, "It is burnt.")
+    assert 0.4 < time.monotonic() - began < 2.0
+    ended.set()
+    async with asyncio.timeout(10):
+        while (await kitchen.row(op))["state"] != "failed":
+            await asyncio.sleep(0.01)
 
 
 async def test_a_place_whose_threads_hang_gets_nothing_more(kitchen: Kitchen) -> None:

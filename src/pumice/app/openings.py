@@ -1,7 +1,8 @@
 """Places open one by one: each as soon as its own driver has started.
 
-A driver that is slow or absent costs its own place alone, at the start as later: it is tried again and again,
-at longer and longer intervals, and its place opens when it has started after all.
+A driver that is slow or absent costs its own place alone, at the start as later. One that fails is tried again
+and again, at longer and longer intervals; one that is slow goes on, and is told like any call that hangs. Its
+place opens when it has started after all.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ from pumice.operations.places import compute_host, volume_host
 logger = structlog.get_logger(__name__)
 
 START_SECONDS = 60.0
-"""How long a driver may take to start, until it is left behind and tried again."""
+"""How long a driver may take to start until nobody waits for it. It goes on, and is told like what hangs."""
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 60.0
 
@@ -38,21 +39,27 @@ class Start:
     async def keep_trying(self) -> None:
         """Returns when the driver has started."""
         wait = FIRST_WAIT_SECONDS
+        bulkhead = self.bulkheads.at(self.place)
         while True:
-            limit = asyncio.timeout(START_SECONDS)
+            starting = asyncio.create_task(bulkhead.call_patiently("start", self.begin, START_SECONDS))
             try:
-                await self.bulkheads.at(self.place).call("start", self.begin, limit)
+                await asyncio.wait({starting}, timeout=START_SECONDS)
+                self.tried.set()
+                await starting
                 self.has_started = True
                 return
-            except (PumiceError, TimeoutError) as error:
-                why = str(error) or f"It did not start within {START_SECONDS:g} seconds."
+            except PumiceError as error:
                 logger.error(
-                    "driver.unusable", place=self.place, driver=self.driver, error=why, again_in_seconds=wait
+                    "driver.unusable",
+                    place=self.place,
+                    driver=self.driver,
+                    error=str(error),
+                    again_in_seconds=wait,
                 )
             except Exception:  # a driver's bug costs its own place alone
                 logger.exception("driver.bug", place=self.place, driver=self.driver)
             finally:
-                self.tried.set()
+                starting.cancel()
             await asyncio.sleep(wait)
             wait = min(wait * 2, LONGEST_WAIT_SECONDS)
 

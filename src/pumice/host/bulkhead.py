@@ -131,6 +131,21 @@ class Bulkhead:
             raise
         return task.result()
 
+    async def call_patiently(self, call: str, work: Callable[[], Awaitable[T]], seconds: float) -> T:
+        """What comes of ``work``, however long it takes; after ``seconds`` it is told as one that hangs."""
+        with in_threads_of(self.threads):
+            token = _inside.set(True)
+            task = asyncio.ensure_future(work())
+            _inside.reset(token)
+        began = time.monotonic()
+        try:
+            await asyncio.wait({task}, timeout=seconds)
+            if not task.done():
+                self._leave(task, Left(self.place, call, None, since=began))
+            return await task
+        finally:
+            task.cancel()
+
     async def _cut(self, task: asyncio.Future[T], left: Left) -> None:
         """Have it let go; note it when it does not."""
         task.cancel()
@@ -139,10 +154,13 @@ class Bulkhead:
             await asyncio.wait({task}, timeout=CUT_SECONDS)
         finally:
             if not task.done():
-                self.left[task] = left
-                logger.error("call.left_behind", place=self.place, call=left.call, about=left.about)
-                task.add_done_callback(self._came_back)
-                self._all.on_left(left)
+                self._leave(task, left)
+
+    def _leave(self, task: asyncio.Future[T], left: Left) -> None:
+        self.left[task] = left
+        logger.error("call.left_behind", place=self.place, call=left.call, about=left.about)
+        task.add_done_callback(self._came_back)
+        self._all.on_left(left)
 
     def _came_back(self, task: asyncio.Future[Any]) -> None:
         left = self.left.pop(task)

@@ -91,17 +91,18 @@ def _settle_volume(tx: Transaction, volume_id: str) -> str:
     volume = volumes.find(tx, volume_id)
     assert volume is not None
     volumes.change(tx, volume.id, operation_id=None)
+    used = any(link.status in (A.ATTACHED, A.ERROR_DETACHING) for link in attachments.of_volume(tx, volume.id))
     if volume.status == V.DELETING:
         volumes.put(tx, volume.id, V.ERROR_DELETING)
         with suppress(InvalidState):  # it has snapshots: its owner deletes those first
             delete_volume.accept(tx, HOUSE, volume.id)
             return "it is being deleted again"
         return f"it is {V.ERROR_DELETING}"
-    if volume.status in (V.CREATING, V.DOWNLOADING):
+    if volume.status in (V.CREATING, V.DOWNLOADING) and not used:
         volumes.put(tx, volume.id, V.ERROR)
         messages.tell(tx, volume.project_id, Event.CREATE_VOLUME, volume.id, LOST, None)
         return f"it is in {V.ERROR}"
-    if volume.status in (V.MANAGING, V.UNMANAGING):
+    if volume.status in (V.MANAGING, V.UNMANAGING) and not used:
         settled = V.ERROR_MANAGING if volume.status == V.MANAGING else V.ERROR
         volumes.put(tx, volume.id, settled)
         return f"it is in {settled}"
@@ -124,9 +125,9 @@ def _settle_snapshot(tx: Transaction, snapshot_id: str) -> str:
         snapshots.put(tx, snapshot.id, S.ERROR_DELETING)
         delete_snapshot.accept(tx, HOUSE, snapshot.id)
         return "it is being deleted again"
-    if snapshot.status == S.RESTORING:
+    if snapshot.status != S.CREATING:
         snapshots.put(tx, snapshot.id, S.AVAILABLE)
-        return f"it is {S.AVAILABLE}: a revert replaces all bytes or none"
+        return f"it is {S.AVAILABLE}: what was under way on it only reads its bytes"
     snapshots.put(tx, snapshot.id, S.ERROR)
     messages.tell(tx, snapshot.project_id, Event.CREATE_SNAPSHOT, snapshot.id, LOST, None)
     return f"it is in {S.ERROR}"

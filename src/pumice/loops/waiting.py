@@ -1,20 +1,26 @@
-"""Take back what waits at a place whose service is down, where nothing of it was begun there: it chooses again.
+"""Take back what waits at a place whose service is down, and had chosen it: it chooses again.
 
 An operation that was placed and that nobody has claimed since has done nothing at its place. So its choice is
 undone, that place left out, and the next best takes it, long before its deadline. Where there is no other, it
 goes on waiting: a process that is started again is no reason to fail.
+
+One that had turned back, and whose undo waits for that host, has failed there already: its undo is handed over,
+to be done when the host is back, and it chooses again, or ends.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
 
-from pumice.model.errors import PumiceError
+from pumice.model.errors import PumiceError, Trouble
 from pumice.model.rules import Rules
+from pumice.operations.course import Course
 from pumice.operations.operation import Operation, Verb, from_row
+from pumice.operations.settle import why_not_read
+from pumice.store import clock, overdue
 from pumice.store import operations as log
 from pumice.store.database import Database, Transaction
 
@@ -33,31 +39,48 @@ class Waiting:
 
     async def look(self) -> int:
         """Take back what can be, seldom anything: so only look first. How many."""
-        if not await self.db.read(log.untouched, self.rules.service_down_seconds):
-            return 0
-        taken = await self.db.write(self._take_back)
-        for operation_id in taken:
-            logger.warning("operation.taken_back", operation=operation_id)
-        return len(taken)
+        down = self.rules.service_down_seconds
+        untouched = await self.db.read(log.untouched, down)
+        stranded = await self.db.read(overdue.stranded, clock.time(), down)
+        taken = [await self._each(self._take_back, row["id"]) for row in untouched]
+        taken += [await self._each(self._leave, row["id"]) for row in stranded]
+        return sum(taken)
 
-    def _take_back(self, tx: Transaction) -> list[str]:
-        taken = []
-        for row in log.untouched(tx, self.rules.service_down_seconds):
+    async def _each(self, take: Callable[[Transaction, str], bool], operation_id: str) -> bool:
+        """In a transaction of its own: what one meets stops no other."""
+        try:
+            taken = await self.db.write(take, operation_id)
+        except Trouble:
+            raise
+        except Exception as error:  # one that this version cannot read, or a bug: its deadline ends it
+            logger.warning("operation.not_taken_back", operation=operation_id, error=why_not_read(error))
+            return False
+        if taken:
+            logger.warning("operation.taken_back", operation=operation_id)
+        return taken
+
+    def _leave(self, tx: Transaction, operation_id: str) -> bool:
+        course = Course(self.verbs, f"waiting:{operation_id}", frozenset(), self.rules)
+        rows = overdue.stranded(tx, clock.time(), self.rules.service_down_seconds, operation_id)
+        return any(course.leave(tx, row) for row in rows)
+
+    def _take_back(self, tx: Transaction, operation_id: str) -> bool:
+        for row in log.untouched(tx, self.rules.service_down_seconds, operation_id):
             verb = self.verbs.get(row["kind"])
             op = from_row(verb, row) if verb else None
             chooser = _chooser(verb, row) if verb else None
             if op is None or verb is None or chooser is None or not self._has_another(tx, verb, op, chooser):
-                continue
+                return False
             error = f"{op.place} is down, and nothing was begun there."
             op.state, op.resume_at, op.position = "undoing", chooser, op.position - 1
             step = verb.step(op)
             if step is None:
-                continue
+                return False
             values = {"state": "undoing", "resume_at": chooser, "position": op.position, "place": step.at(op)}
             values |= {"error": error, "notes": {**op.notes, "last_error": error}, "run_at": 0.0, "tries": 0}
             log.force(tx, op.id, op.attempt, values | {"owner": None})
-            taken.append(op.id)
-        return taken
+            return True
+        return False
 
     def _has_another(self, tx: Transaction, verb: Verb[Any], op: Operation[Any], chooser: int) -> bool:
         """Whether choosing again would find a place; tried, and taken back."""

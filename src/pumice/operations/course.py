@@ -239,6 +239,21 @@ class Course:
         op.notes[HANDED_OVER] = left
         logger.warning("operation.cleaning", steps=left, by=cleaning.id)
 
+    def leave(self, tx: Transaction, row: log.Row) -> bool:
+        """Hand over the undo of an operation whose place nobody serves, if it had chosen that. It goes on.
+
+        Whatever the place's host may still be about, it is cleaned when that is back. Raises ``Unreadable``.
+        """
+        verb = verb_of(self.verbs, row)
+        op = from_row(verb, row)
+        step = verb.step(op)
+        if step is None or not self.may_hand_over(op) or not step.work(True)[1]:
+            return False
+        op.attempt, op.owner = overdue.take(tx, row, self.owner), self.owner
+        self._hand_over(tx, verb, op)
+        self._save(tx, verb, op, ())
+        return True
+
     def _choose_again_at(self, verb: Verb[Any], op: Operation[Any]) -> int | None:
         """The position of the step before this one that may choose again, as long as it may."""
         position = verb.choice_before(op)
@@ -300,7 +315,7 @@ class Course:
             log.wake_waiting(tx, op.id)
 
     def give_up(self, tx: Transaction, operation_id: str, at: float, why: str | None = None) -> bool:
-        """End, with an explanation, an operation past its deadline that nobody works on. False if it is not.
+        """End, with an explanation, an operation past its deadline that nobody else ends. False if it is not.
 
         With ``why`` its time is over now. What is left to undo stays in the log as cleaning for the host that
         has to do it. Raises ``Unreadable``.
@@ -337,6 +352,9 @@ class Course:
         return row
 
     def _force(self, tx: Transaction, row: log.Row, values: Mapping[str, Any]) -> None:
+        """Nobody takes it up before the lease of who was stuck with it has ended."""
+        held_until = min(row["lease_until"] or 0.0, clock.time() + overdue.STUCK_SECONDS)
+        values = {**values, "run_at": held_until}
         log.force(tx, row["id"], row["attempt"], values)
         if row["parent_id"]:
             log.wake_waiting(tx, row["id"])

@@ -350,10 +350,10 @@ class Runner:
         """Do (or undo) one step outside, within its time. Returns what went wrong."""
         name, seconds, hasty = step.name, step.timeout, self.course.may_hand_over(op)
         is_long = op.state == "running" and step.long
-        if op.state == "running":
-            seconds = max(min(seconds, op.deadline - clock.time()), 0.001)
-        elif hasty:
+        if hasty:
             seconds = min(seconds, HASTE_SECONDS)
+        if not op.settled:  # at its deadline, if not before, it is told how it ended
+            seconds = max(min(seconds, op.deadline - clock.time()), 0.001)
         bulkhead = self.hands.bulkheads.at(op.place)
         try:
             self.course.faults("before", direction(op), name, op)

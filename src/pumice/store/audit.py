@@ -28,6 +28,7 @@ from pumice.store.tables import (
 )
 from pumice.store.tables import pools as pool_rows
 
+S = SnapshotStatus
 _HELD = sorted({AttachStatus.ATTACHED, AttachStatus.ERROR_DETACHING})
 _LEASE_SLACK = 60.0
 """Seconds after which somebody would have taken over what a lease has left free."""
@@ -39,6 +40,15 @@ _LONGEST_LEASE = 3600.0
 """Nobody asks for a longer one: such a lease was written by a clock that was wrong."""
 
 
+_NEVER_OURS = {VolumeStatus.BACKING_UP, VolumeStatus.RESTORING_BACKUP, VolumeStatus.RETYPING}
+"""States in which only an administrator puts a volume: nothing here would ever take it out of them."""
+_HIDING = sorted(
+    {status for status in VolumeStatus if status.startswith("error")}
+    | {VolumeStatus.MAINTENANCE, VolumeStatus.AWAITING_TRANSFER}
+)
+"""States that do not say that somebody uses a volume."""
+
+
 class Kind(StrEnum):
     """What is wrong."""
 
@@ -47,6 +57,7 @@ class Kind(StrEnum):
     CLAIM = "claim"
     STUCK_VOLUME = "stuck volume"
     UNLIKE_VOLUME = "volume unlike its attachments"
+    HIDDEN_USER = "volume whose state hides who uses it"
     SHARED_VOLUME = "volume shared without being made for it"
     STUCK_SNAPSHOT = "stuck snapshot"
     STUCK_ATTACHMENT = "stuck attachment"
@@ -161,7 +172,7 @@ def _under_way(operation_id: sa.ColumnElement[str | None]) -> sa.Exists:
 
 def _stuck_volumes(tx: Transaction) -> list[Wrong]:
     v = volumes.c
-    held = sorted(PASSING_VOLUME - {VolumeStatus.ATTACHING, VolumeStatus.DETACHING})
+    held = sorted(PASSING_VOLUME - {VolumeStatus.ATTACHING, VolumeStatus.DETACHING} | _NEVER_OURS)
     stuck = tx.execute(sa.select(v.id, v.status).where(v.status.in_(held), ~_alive(v.operation_id)))
     words = "volume {} is {} and no operation is at work on it"
     return [Wrong(Kind.STUCK_VOLUME, row.id, words.format(row.id, row.status)) for row in stuck]
@@ -176,6 +187,18 @@ def _unlike_volumes(tx: Transaction) -> list[Wrong]:
     found = [(each, f"volume {each} is in-use without an attachment that is attached") for each in unlinked]
     found += [(each, f"volume {each} is available although it has an attachment") for each in free]
     return [Wrong(Kind.UNLIKE_VOLUME, *each) for each in found]
+
+
+def _hidden_users(tx: Transaction) -> list[Wrong]:
+    """Its state is an administrator's word, and only a person takes it back; or has the volume detached."""
+    v, a = volumes.c, attachments.c
+    used = v.status.in_(_HIDING), a.status.in_(_HELD), ~_alive(v.operation_id)
+    query = sa.select(v.id, v.status, a.id.label("link")).join(attachments, a.volume_id == v.id).where(*used)
+    words = "volume {} is {} although its attachment {} is attached: reset it to in-use, or detach it"
+    return [
+        Wrong(Kind.HIDDEN_USER, row.id, words.format(row.id, row.status, row.link))
+        for row in tx.execute(query.order_by(v.id, a.id))
+    ]
 
 
 def _shared_volumes(tx: Transaction) -> list[Wrong]:
@@ -197,7 +220,7 @@ def _shared_volumes(tx: Transaction) -> list[Wrong]:
 
 def _stuck_snapshots(tx: Transaction) -> list[Wrong]:
     s = snapshots.c
-    passing = (SnapshotStatus.CREATING, SnapshotStatus.DELETING, SnapshotStatus.RESTORING)
+    passing = sorted(set(SnapshotStatus) - {S.AVAILABLE, S.ERROR, S.ERROR_DELETING})
     stuck = tx.execute(sa.select(s.id, s.status).where(s.status.in_(passing), ~_alive(s.operation_id)))
     words = "snapshot {} is {} and no operation is at work on it"
     return [Wrong(Kind.STUCK_SNAPSHOT, row.id, words.format(row.id, row.status)) for row in stuck]
@@ -205,12 +228,15 @@ def _stuck_snapshots(tx: Transaction) -> list[Wrong]:
 
 def _stuck_attachments(tx: Transaction) -> list[Wrong]:
     """One that names no operation may be held by an outside caller: between two calls of its own."""
-    a = attachments.c
-    held = a.operation_id.is_not(None), ~_alive(a.operation_id)
-    words = "attachment {} is {} and the operation that holds it has ended"
+    a, s = attachments.c, servers.c
+    held = sa.and_(a.operation_id.is_not(None), ~_alive(a.operation_id))
+    ours = sa.exists().where(s.id == a.server_id, ~_alive(s.operation_id))
+    comes = sa.and_(a.status == AttachStatus.ATTACHING, ours)
+    left = sa.and_(a.operation_id.is_(None), sa.or_(a.status == AttachStatus.DETACHING, comes))
+    words = "attachment {} is {} and no operation is at work on it"
     return [
         Wrong(Kind.STUCK_ATTACHMENT, row.id, words.format(row.id, row.status))
-        for row in tx.execute(sa.select(a.id, a.status).where(*held))
+        for row in tx.execute(sa.select(a.id, a.status).where(sa.or_(held, left)))
     ]
 
 
@@ -329,6 +355,7 @@ CHECKS: Mapping[Kind, Callable[[Transaction], list[Wrong]]] = {
     Kind.CLAIM: _claims,
     Kind.STUCK_VOLUME: _stuck_volumes,
     Kind.UNLIKE_VOLUME: _unlike_volumes,
+    Kind.HIDDEN_USER: _hidden_users,
     Kind.SHARED_VOLUME: _shared_volumes,
     Kind.STUCK_SNAPSHOT: _stuck_snapshots,
     Kind.STUCK_ATTACHMENT: _stuck_attachments,

@@ -308,7 +308,7 @@ def wake(tx: Transaction, operation_id: str) -> None:
     tx.notify(QUEUE)
 
 
-def untouched(tx: Transaction, down_seconds: float) -> Sequence[Row]:
+def untouched(tx: Transaction, down_seconds: float, operation_id: str | None = None) -> Sequence[Row]:
     """Operations at a backend whose service is down, that nobody has claimed since they were placed there."""
     up = sa.exists().where(
         services.c.binary == "cinder-volume",
@@ -326,6 +326,8 @@ def untouched(tx: Transaction, down_seconds: float) -> Sequence[Row]:
         ~done_there,
         ~up,
     )
+    if operation_id is not None:
+        query = query.where(_o.id == operation_id)
     return tx.execute(query).mappings().all()
 
 

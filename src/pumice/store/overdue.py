@@ -10,12 +10,19 @@ from pumice.store.database import Transaction
 from pumice.store.operations import UNDER_WAY, Row, queue_topic
 from pumice.store.tables import operations, services
 
+STUCK_SECONDS = 60.0
+"""How long after a deadline who holds an operation has not told of it: then that is stuck, and loses it."""
+
 _o = operations.c
 _overdue = sa.and_(
     _o.state.in_(UNDER_WAY),
     _o.settled.is_(False),
     _o.deadline < sa.bindparam("at"),
-    sa.or_(_o.lease_until.is_(None), _o.lease_until < sa.bindparam("at")),
+    sa.or_(
+        _o.lease_until.is_(None),
+        _o.lease_until < sa.bindparam("at"),
+        _o.deadline < sa.bindparam("at", type_=sa.Float()) - STUCK_SECONDS,
+    ),
 )
 
 
@@ -33,10 +40,10 @@ def ids(tx: Transaction, at: float, aside: Collection[str], most: int) -> Sequen
     return tx.execute(query, {"at": at}).scalars().all()
 
 
-def unserved(tx: Transaction, kinds: Collection[str], down_seconds: float) -> Sequence[tuple[str, str, str]]:
-    """Operations that wait at a place whose service was not heard from lately: id, kind and place."""
+def _served(down_seconds: float) -> sa.Exists:
+    """Whether the service of its place was heard from lately."""
     c, since = services.c, now() - timedelta(seconds=down_seconds)
-    served = sa.exists().where(
+    return sa.exists().where(
         c.updated_at >= since,
         sa.or_(
             sa.and_(c.binary == "nova-compute", _o.place == sa.literal("compute:") + c.host),
@@ -46,10 +53,39 @@ def unserved(tx: Transaction, kinds: Collection[str], down_seconds: float) -> Se
             ),
         ),
     )
+
+
+def unserved(tx: Transaction, kinds: Collection[str], down_seconds: float) -> Sequence[tuple[str, str, str]]:
+    """Operations that wait at a place whose service was not heard from lately: id, kind and place."""
     query = sa.select(_o.id, _o.kind, _o.place).where(
-        _o.state == "running", _o.kind.in_(list(kinds)), _o.place != "scheduler", _o.owner.is_(None), ~served
+        _o.state == "running",
+        _o.kind.in_(list(kinds)),
+        _o.place != "scheduler",
+        _o.owner.is_(None),
+        ~_served(down_seconds),
     )
     return [(row.id, row.kind, row.place) for row in tx.execute(query)]
+
+
+def stranded(tx: Transaction, at: float, down_seconds: float, operation_id: str | None = None) -> Sequence[Row]:
+    """Operations that turn back, at a place that nobody serves, while somebody waits for how they end."""
+    query = sa.select(operations).where(
+        _o.state == "undoing",
+        _o.settled.is_(False),
+        _o.place != "scheduler",
+        sa.or_(_o.owner.is_(None), _o.lease_until.is_(None), _o.lease_until < at),
+        ~_served(down_seconds),
+    )
+    if operation_id is not None:
+        query = query.where(_o.id == operation_id)
+    return tx.execute(query).mappings().all()
+
+
+def take(tx: Transaction, row: Row, owner: str) -> int:
+    """Hold one of them, until this transaction has put it down again. Its new attempt."""
+    attempt: int = row["attempt"] + 1
+    tx.execute(sa.update(operations).where(_o.id == row["id"]).values(owner=owner, attempt=attempt))
+    return attempt
 
 
 def hasten(tx: Transaction, operation_id: str, deadline: float) -> None:
