@@ -73,7 +73,7 @@ async def test_a_burst_of_creates_fills_every_pool_to_the_brim_and_no_further() 
         assert statuses == {"available": 20, "error": 10}
         assert await claimed(world) == {"here@one#pool": 10, "here@two#pool": 10}
         assert len(await told(world)) == 10
-        assert all("CapacityFilter left none of 2 pool(s)" in text for text in await told(world))
+        assert all("no pool has room for 1 GiB" in text for text in await told(world))
         assert not await world.breaches()
 
 

@@ -16,9 +16,10 @@ MOST_TOLD = 10
 
 
 def choose(pools: Sequence[Pool], request: Request, rules: Rules) -> Pool:
-    """The pool for ``request``, of at least one. Raises ``NoValidBackend`` naming the filter that left none.
+    """The pool for ``request``, of at least one. Raises ``NoValidBackend``.
 
-    Its message tells a tenant what was asked for in vain; its detail tells an operator what each pool has.
+    Its message tells a tenant what was asked for in vain; its detail tells an operator which filter left none,
+    and what each pool has.
     """
     left = list(pools)
     for name, passes in FILTERS.items():
@@ -27,8 +28,8 @@ def choose(pools: Sequence[Pool], request: Request, rules: Rules) -> Pool:
             in_vain, figures = _WORDS[name]
             told = "; ".join(f"{pool.name}: {figures(pool, request)}" for pool in before[:MOST_TOLD])
             raise NoValidBackend(
-                f"No valid backend was found: {in_vain(request)} ({name} left none of {len(before)} pool(s)).",
-                told,
+                f"No valid backend was found: {in_vain(request)}.",
+                f"{name} left none of {len(before)} pool(s): {told}",
             )
     return order(left, request, rules)[0]
 

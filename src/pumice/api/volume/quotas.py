@@ -26,13 +26,15 @@ ABSOLUTE: Mapping[str, tuple[str, str]] = {
 
 
 Limit = Annotated[int, BeforeValidator(whole), Field(ge=-1, le=MOST)]
-"""-1 is no limit."""
+"""-1 is no limit. Of a class also as digits in a string."""
+Number = Annotated[int, Field(strict=True, ge=-1, le=MOST)]
+"""Of a project as a number alone."""
 
 
 class UpdateBody(Body):
-    """The body of an update of a project's limits; a ``tenant_id`` in it says nothing new."""
+    """The body of an update of a project's limits; a ``tenant_id`` or ``id`` in it says nothing new."""
 
-    quota_set: dict[Text, Limit | str]
+    quota_set: dict[Text, Any]
 
 
 class UpdateClassBody(Body):
@@ -44,7 +46,7 @@ class UpdateClassBody(Body):
 class Wanted(Body):
     """The limits alone."""
 
-    limits: dict[str, Limit]
+    limits: dict[str, Number]
 
 
 async def show(call: Call) -> Reply:
@@ -67,7 +69,7 @@ async def defaults(call: Call) -> Reply:
 async def update(call: Call) -> Reply:
     """Give a project limits of its own: 200."""
     body = check(UpdateBody, await call.json()).quota_set
-    given = {name: limit for name, limit in body.items() if name not in ("tenant_id", "force")}
+    given = {name: limit for name, limit in body.items() if name not in ("tenant_id", "id")}
     wanted = check(Wanted, {"limits": given}).limits
     project_id, rules = call.args["project_id"], call.house.rules
     await call.house.db.write(quotas.limit_project, project_id, wanted, rules)

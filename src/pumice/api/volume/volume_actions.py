@@ -218,9 +218,13 @@ async def reset_status(call: Call) -> Reply:
         raise Invalid("Invalid input: status, attach_status or migration_status is a required property.")
     if (asked.attach_status or "").lower() not in ("", "attached", "detached"):
         raise Invalid(f"Invalid input for field/attribute attach_status. Value: {asked.attach_status}.")
+    if asked.migration_status and asked.migration_status.lower() != "none":
+        raise Invalid(
+            "Migration of volumes is not part of this version of Pumice: the only migration_status is 'none'."
+        )
     status = _status(asked.status) if asked.status is not None else None
-    detached = (asked.attach_status or "").lower() == "detached"
-    await call.house.db.write(_reset_status, call.who, call.args["id"], status, detached)
+    attach_status = (asked.attach_status or "").lower()
+    await call.house.db.write(_reset_status, call.who, call.args["id"], status, attach_status)
     return Reply(status=202)
 
 
@@ -235,13 +239,15 @@ def _status(word: str) -> VolumeStatus:
 
 
 def _reset_status(
-    tx: Transaction, who: Scope, volume_id: str, status: VolumeStatus | None, detached: bool
+    tx: Transaction, who: Scope, volume_id: str, status: VolumeStatus | None, attach_status: str
 ) -> None:
     volume = volumes.get(tx, who, volume_id)
     found = attachments.of_volume(tx, volume.id)
     if status == VolumeStatus.IN_USE and not found:
         raise Invalid("Cannot reset-state to in-use because volume does not have any attachments.")
-    if detached:
+    if attach_status == "attached" and not found:
+        raise Invalid("Cannot reset attach_status to attached: the volume does not have any attachments.")
+    if attach_status == "detached":
         for attachment in found:
             release(tx, who, attachment)
     if status is not None and not volumes.put(tx, volume.id, status):
