@@ -1,6 +1,6 @@
 # Pumice. `make run` and `make test` work on a fresh Debian 12 machine, as root or with sudo.
 .DEFAULT_GOAL := help
-.PHONY: help run tour test test-kernel fast costs check format clients failures kill pairs chaos bench lock clean
+.PHONY: help run tour test test-kernel fast costs check format clients failures kill pairs power-cut upgrade chaos bench lock clean
 
 BIN := .venv/bin
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env)
@@ -68,6 +68,14 @@ kill: ## kill -9 at every point of every operation, on both databases; a table, 
 pairs: ## every two verbs that can touch one thing, in every order of their steps; a table, some minutes
 	@scripts/setup dev
 	PYTHONPATH=tests:tests/operations $(BIN)/python -m tests.pairs
+
+power-cut: ## a disk that drops what was not flushed, in a guest: two file systems, two databases; ten minutes
+	@scripts/setup dev
+	$(AS_ROOT) $(BIN)/pytest -n 0 -m kernel -rP tests/kernel/test_power_cut.py
+
+upgrade: ## the version before and this one at work at once, while clients work; two minutes
+	@scripts/setup dev
+	$(BIN)/pytest -n 0 -m long -rP tests/roles/test_upgrades.py
 
 chaos: ## break whatever can be broken while clients work: make chaos SEED=7 MINUTES=5
 	@scripts/setup dev

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from fake_world import TENANT, FakeWorld, fake_world
 
 from pumice.app.verbs import VERBS
@@ -190,3 +191,17 @@ async def test_of_a_clone_and_a_revert_at_once_only_one_begins(world: FakeWorld)
     )
     assert sum(isinstance(one, (InvalidState, Conflict)) for one in begun) == 1, begun
     await all_end(world)
+
+
+async def test_what_a_version_that_knows_no_holds_has_ended_holds_nothing(world: FakeWorld) -> None:
+    volume_id = await a_volume(world, "bytes")
+
+    def end_without_a_word(tx: Transaction) -> None:
+        o = tables.operations
+        tx.execute(sa.update(o).where(o.c.subject == volume_id).values(hold=Mode.CHANGE))
+
+    await world.db.write(end_without_a_word)
+    async with working(world, "now", no_faults):
+        await world.db.write(delete.accept, TENANT, volume_id)
+        await quiet(world)
+    assert await world.volume_status(volume_id) is None

@@ -105,6 +105,21 @@ async def test_a_value_that_cannot_be_stored_is_the_callers_mistake(db: Postgres
         await db.read(quotas.usage, "nul \0")
 
 
+async def test_a_statement_that_was_prepared_before_an_upgrade_is_prepared_anew(
+    db: PostgresDatabase, postgres: PostgresServer, url: str
+) -> None:
+    table = sa.table("upgraded", sa.column("number"))
+    name = sa.make_url(url).database or ""
+    postgres.sql("CREATE TABLE upgraded (number integer)", name)
+    write = sa.insert(table).returning(table.c.number)
+    try:
+        for type_ in ("bigint", "integer", "bigint"):
+            assert await db.write(lambda tx: tx.execute(write, {"number": 1}).scalar()) == 1
+            postgres.sql(f"ALTER TABLE upgraded ALTER number TYPE {type_}", name)
+    finally:
+        postgres.sql("DROP TABLE upgraded", name)
+
+
 async def test_a_restart_of_the_server_loses_no_write_and_repeats_none(
     db: PostgresDatabase, postgres: PostgresServer
 ) -> None:

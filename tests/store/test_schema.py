@@ -115,3 +115,35 @@ def test_what_was_claimed_before_there_were_claims_has_its_rows_and_a_pool_is_co
         counted = sa.select(tables.pools.c.claimed_gb, tables.pools.c.volumes)
         assert connection.execute(counted).one() == (5, 2)
     engine.dispose()
+
+
+def _shape(url: str) -> dict[str, dict[str, bool]]:
+    """Each table's columns: whether one may be left out by who knows nothing of it."""
+    engine = sa.create_engine(url)
+    look = sa.inspect(engine)
+    shape = {
+        name: {it["name"]: it["nullable"] or it["default"] is not None for it in look.get_columns(name)}
+        for name in look.get_table_names()
+    }
+    engine.dispose()
+    return shape
+
+
+def test_the_version_before_can_live_with_what_a_migration_adds(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'pumice.db'}"
+    config = Config()
+    config.set_main_option("script_location", str(schema.MIGRATIONS))
+    engine = sa.create_engine(url)
+    before: dict[str, dict[str, bool]] = {}
+    for step in schema.pending(None):
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, step.version)
+        now_ = _shape(url)
+        if not step.takes_away:
+            for name, columns in before.items():
+                assert columns.items() <= now_[name].items(), f"{step.version} changes {name}"
+                added = now_[name].keys() - columns
+                assert all(now_[name][it] for it in added), f"{step.version}: {added} need a default"
+        before = now_
+    engine.dispose()

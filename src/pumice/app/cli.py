@@ -248,6 +248,14 @@ def db_upgrade(context: typer.Context) -> None:
     print(f"{shown(url)}: schema {schema.HEAD}, {now}")
 
 
+@db.command("status")
+def db_status(context: typer.Context) -> None:
+    """Say what an upgrade would do, and which processes are connected, of this version and of others."""
+    from pumice.app import upgrades
+
+    upgrades.print_status(_settings(context))
+
+
 @operations.command("list")
 def operations_list(
     context: typer.Context,

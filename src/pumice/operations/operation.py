@@ -207,7 +207,8 @@ class Verb(Generic[P]):
     unserved: float | None = None
     """Seconds for which it waits at a place that nobody serves; None: until its deadline."""
     version: int = 1
-    """Of the shape of its parameters. A field that a later one adds has a default; none is ever dropped."""
+    """Of the shape of its parameters. A field that a later one adds is empty by default, and says ``since``
+    which; none is ever dropped."""
 
     @property
     def limit(self) -> float:
@@ -274,7 +275,7 @@ def enqueue(
         subject=subject,
         params=params,
         notes=dict(notes or {}),
-        steps=[step.name for step in verb.steps],
+        steps=[],
         state="running",
         position=0,
         place="",
@@ -289,21 +290,38 @@ def enqueue(
         request_id=who.request_id or (parent.request_id if parent else None),
         parent_id=parent.id if parent else None,
     )
-    op.place = verb.steps[0].at(op)
     parent_id = parent.id if parent else None
     wanted = verb.holds(op)
     if others := holds.take(tx, op.id, wanted, subject=subject, waits=verb.waits, parent_id=parent_id):
         op.notes[OTHERS] = others
+    # Where nobody is in the way there is nothing to wait for: a version without that step can carry it too.
+    steps = [step for step in verb.steps if others or step.name != f"wait_for_{OTHERS}"]
+    op.steps, op.place = [step.name for step in steps], steps[0].at(op)
     hold = next((hold.mode for hold in wanted if hold.id == subject), None)
     log.insert(tx, stored(verb, op, created) | {"hold": hold})
     return op
 
 
+def since(version: int) -> Mapping[str, int]:
+    """The metadata of a field that a later version of its verb has added."""
+    return {"since": version}
+
+
 def stored(verb: Verb[P], op: Operation[P], created: datetime) -> dict[str, Any]:
-    """A new operation as the row it is stored in."""
+    """A new operation as the row it is stored in.
+
+    A field that was added later is told when it says something, and makes the row one of that version: the
+    version before, which may work beside this one, knows all other rows.
+    """
+    params, version = asdict(op.params), 1
+    for each in fields(verb.params):
+        if added := each.metadata.get("since"):
+            if params[each.name]:
+                version = max(version, added)
+            else:
+                del params[each.name]
     row = {name: getattr(op, name) for name in _STORED}
-    row |= {"params": asdict(op.params), "version": verb.version, "run_at": 0.0, "created_at": created}
-    return row
+    return row | {"params": params, "version": version, "run_at": 0.0, "created_at": created}
 
 
 _STORED = (

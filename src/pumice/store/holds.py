@@ -2,7 +2,8 @@
 
 What each way of holding means, and which go together, is in ``operations/holds.py``. An operation's row says
 how it holds its subject, which costs no statement of its own; what else it holds is in ``operation_holds``. A
-hold ends with its operation; or already when that has *settled*, if it is not ``LASTING``.
+hold ends with its operation; or already when that has *settled*, if it is not ``LASTING``. That is asked of the
+operation, whatever is written of its holds: a version that knows of none may end it.
 """
 
 from collections.abc import Collection, Mapping
@@ -22,12 +23,20 @@ HELD = sa.union_all(
     ),
     sa.select(_h.thing, _h.operation_id, _h.mode),
 )
-"""Every hold, for reading."""
+"""Every hold as it is written, for reading."""
+ENDED = ("done", "failed")
+"""The states of operations that hold nothing any more."""
 
 _insert = sa.insert(operation_holds)
 _held, _mine = HELD.subquery("held"), HELD.subquery("mine")
+_holder = operations.alias("holder")
+_lives = sa.exists().where(
+    _holder.c.id == _held.c.operation_id,
+    _holder.c.state.not_in(ENDED),
+    sa.or_(_holder.c.settled.is_(False), _held.c.mode == LASTING),
+)
 _on = sa.select(_held.c.thing, _held.c.mode, _held.c.operation_id).where(
-    _held.c.thing.in_(sa.bindparam("things", expanding=True))
+    _held.c.thing.in_(sa.bindparam("things", expanding=True)), _lives
 )
 _still_held = (
     sa.select(_held.c.operation_id)
@@ -35,6 +44,7 @@ _still_held = (
     .where(
         _mine.c.operation_id == sa.bindparam("b_operation"),
         _held.c.operation_id.in_(sa.bindparam("others", expanding=True)),
+        _lives,
     )
 )
 _end = sa.delete(operation_holds).where(_h.operation_id == sa.bindparam("b_operation"))

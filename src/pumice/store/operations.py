@@ -29,7 +29,7 @@ CANCELLED = "cancelled"
 _o = operations.c
 _MOVING = ("running", "undoing")
 UNDER_WAY = ("running", "waiting", "undoing")
-ENDED = ("done", "failed")
+ENDED = holds.ENDED
 CLEANING = "cleaning"
 """The state of what was told as failed and still undoes; stored as ``undoing`` and ``settled``."""
 

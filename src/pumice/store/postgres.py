@@ -27,6 +27,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import asyncpg
 import orjson
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from pumice.model.errors import Invalid, Trouble
@@ -36,6 +37,7 @@ from pumice.store.columns import loads
 from pumice.store.database import BUSY_SECONDS, MISSED, PATIENCE_SECONDS, Transaction, is_trouble, sqlstate
 from pumice.store.discretion import hide_values
 from pumice.store.listening import CHANNEL, NAMES, STOPPED_SECONDS, UNHELD, Listening
+from pumice.store.schema import HEAD
 from pumice.store.turns import Turns
 
 P = ParamSpec("P")
@@ -79,7 +81,7 @@ class PostgresDatabase:
     def __init__(self, url: str | sa.URL, role: str = "", patience: float = BUSY_SECONDS) -> None:
         self._patience = patience
         """Seconds for which a transaction is run again that met trouble of the database."""
-        self._name = f"{NAMES} {role} process {os.getpid()}".replace("  ", " ")
+        self._name = f"{NAMES} {role} process {os.getpid()} schema {HEAD}".replace("  ", " ")
         """How this process shows in ``pg_stat_activity``."""
         self.meter = Meter()
         self._me = secrets.token_hex(4)
@@ -315,9 +317,14 @@ def _must_pass(error: Exception, races: int) -> int:
         ) from error
     if isinstance(error, sa.exc.IntegrityError) and races < RACES:
         return 1
-    if is_trouble(error) or isinstance(error, sa.exc.TimeoutError):
+    if is_trouble(error) or isinstance(error, sa.exc.TimeoutError) or _is_of_another_schema(error):
         return 0
     raise error
+
+
+def _is_of_another_schema(error: Exception) -> bool:
+    """Whether a statement was prepared before an upgrade changed its table; next time it is prepared anew."""
+    return isinstance(getattr(error, "orig", None), AsyncAdapt_asyncpg_dbapi.InvalidCachedStatementError)
 
 
 def _is_lost(error: Exception) -> bool:

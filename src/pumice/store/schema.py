@@ -6,12 +6,17 @@ once do not meet in the middle, and one that is killed leaves the schema as it w
 """
 
 import asyncio
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from pumice.model.errors import Misconfigured
 from pumice.store.database import Database, Transaction, alone, open_database
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 HEAD = "0011"
 """The newest version in ``migrations/versions``; a test holds the two together."""
@@ -74,15 +79,55 @@ def version(tx: Transaction) -> str | None:
     return tx.connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
 
 
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step from a version to the next."""
+
+    version: str
+    about: str
+    takes_away: bool
+    """Whether processes of the version before cannot live with it: it says ``TAKES_AWAY = True``."""
+
+
+def pending(found: str | None) -> list[Migration]:
+    """What a database of this version lacks, the next first. Raises ``CommandError`` for an unknown one."""
+    from alembic.script import ScriptDirectory
+
+    scripts = ScriptDirectory.from_config(_config()).iterate_revisions("head", found or "base")
+    return [
+        Migration(it.revision, it.doc, getattr(it.module, "TAKES_AWAY", False))
+        for it in reversed(list(scripts))
+    ]
+
+
+def living(tx: Transaction) -> list[str]:
+    """The processes that are connected, each by what it says of itself; those of SQLite say nothing."""
+    if tx.connection.dialect.name != "postgresql":
+        return []
+    return sorted({str(name) for name in tx.connection.exec_driver_sql(_LIVING).scalars()})
+
+
+_LIVING = (
+    "SELECT application_name || coalesce(' at ' || host(client_addr), '') FROM pg_stat_activity"
+    " WHERE datname = current_database() AND application_name LIKE 'pumice %' AND pid <> pg_backend_pid()"
+)
+
+
+def _config() -> "Config":
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    return config
+
+
 def _migrate(tx: Transaction) -> str | None:
     from alembic import command
-    from alembic.config import Config
     from alembic.script import ScriptDirectory
     from alembic.util import CommandError
 
     alone(tx)
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config = _config()
     config.attributes["connection"] = tx.connection
     found = version(tx)  # once more: another process may have been faster
     try:

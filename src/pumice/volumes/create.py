@@ -30,7 +30,7 @@ from pumice.model.units import GIB, gib_to_hold
 from pumice.model.volume import Volume, VolumeType, host_of, pool_of
 from pumice.operations.hands import Hands
 from pumice.operations.holds import Hold, Thing, make, read
-from pumice.operations.operation import Operation, Step, Verb, enqueue, scheduler
+from pumice.operations.operation import Operation, Step, Verb, enqueue, scheduler, since
 from pumice.operations.places import volume_host
 from pumice.scheduler.choose import choose
 from pumice.scheduler.request import Request
@@ -97,8 +97,8 @@ class CreateParams:
     key_id: str | None = None
     """Of the key to encrypt the bytes with. A copy of encrypted bytes is encrypted as they are."""
     key_size: int | None = None
-    near: list[str] = field(default_factory=list)
-    apart: list[str] = field(default_factory=list)
+    near: list[str] = field(default_factory=list, metadata=since(2))
+    apart: list[str] = field(default_factory=list, metadata=since(2))
 
 
 def accept(
