@@ -20,7 +20,8 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from pumice.store.database import SqliteDatabase, Transaction
+from pumice.store.database import Transaction
+from pumice.store.sqlite import SqliteDatabase
 
 ROUNDS = 2000
 AT_ONCE = 32

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from pumice.store import database, schema
+from pumice.store import schema, sqlite
 
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 """For tests of what is decided before any database is asked, or the same way on each."""
-flush = database.flush
+flush = sqlite.flush
 """The real one. The SQLite of a test's own process outlives no power cut."""
-database.flush = lambda _: None
+sqlite.flush = lambda _: None
 
 
 def new_sqlite(path: Path) -> str:

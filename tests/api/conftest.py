@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from pumice.store.database import Database, open_database
+from pumice.store.database import Database
+from pumice.store.open import open_database
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from tests.pumice_installation import VOLUMES, Installation, state_directory
 
 from pumice.model.ids import new_id
-from pumice.store.database import Transaction, open_database
+from pumice.store.database import Transaction
+from pumice.store.open import open_database
 from pumice.store.tables import quota_usage, volumes
 
 pytestmark = pytest.mark.timeout(300)

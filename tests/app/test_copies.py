@@ -19,7 +19,7 @@ from pumice.model.ids import new_id
 from pumice.operations.hands import Hands
 from pumice.store import tables
 from pumice.store.columns import now
-from pumice.store.database import SqliteDatabase
+from pumice.store.sqlite import SqliteDatabase
 from pumice_installation import Installation, state_directory
 
 WHO = {"id": new_id(), "made_at": now()}

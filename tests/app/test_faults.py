@@ -8,7 +8,7 @@ from pumice.app.faults import fault_point
 from pumice.model.errors import Misconfigured, PumiceError
 from pumice.model.scope import HOUSE
 from pumice.operations.operation import Operation, enqueue
-from pumice.store.database import open_database
+from pumice.store.open import open_database
 from pumice.store.tables import metadata
 from pumice.volumes.delete import DELETE, DeleteParams
 

@@ -21,7 +21,8 @@ from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.store import hosts, schema, services
 from pumice.store.columns import now
-from pumice.store.database import Transaction, open_database
+from pumice.store.database import Transaction
+from pumice.store.open import open_database
 from pumice.store.services import Beat
 from pumice.store.tables import operations, volumes
 from pumice.store.tables import services as service_rows

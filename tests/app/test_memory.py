@@ -34,7 +34,7 @@ def test_threads_that_hashed_passwords_keep_no_memory() -> None:
 
 def test_a_pumice_on_sqlite_loads_nothing_for_postgresql(tmp_path: Path) -> None:
     code = (
-        "import sys, pumice.app.serve; from pumice.store.database import open_database; "
+        "import sys, pumice.app.serve; from pumice.store.open import open_database; "
         "open_database(sys.argv[1]).close_now(); "
         "print({'asyncpg', 'sqlalchemy.ext.asyncio', 'pumice.store.postgres'} & sys.modules.keys())"
     )

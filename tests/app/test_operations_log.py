@@ -24,7 +24,8 @@ from pumice.operations.operation import Operation, Params, Step, Verb, Wait, enq
 from pumice.store import operations as log
 from pumice.store import schema, volumes
 from pumice.store.columns import now
-from pumice.store.database import Database, Transaction, open_database
+from pumice.store.database import Database, Transaction
+from pumice.store.open import open_database
 from pumice.store.tables import operations
 from pumice.store.tables import volumes as volume_rows
 from pumice.volumes import create, delete

@@ -28,7 +28,8 @@ from pumice.model.scope import Scope
 from pumice.store import schema
 from pumice.store.census import census
 from pumice.store.columns import now
-from pumice.store.database import Transaction, open_database
+from pumice.store.database import Transaction
+from pumice.store.open import open_database
 from pumice.store.tables import operations
 from pumice.volumes import create
 from pumice_installation import VOLUMES, Installation, state_directory

@@ -13,7 +13,8 @@ from pumice.identity.scopes import Asked, Kind, Reference
 from pumice.identity.tokens import LocalTokens
 from pumice.model.errors import Unauthenticated
 from pumice.store import projects, roles, tables, users
-from pumice.store.database import SqliteDatabase, Transaction
+from pumice.store.database import Transaction
+from pumice.store.sqlite import SqliteDatabase
 
 DEMO = Reference(name="demo", domain_id="default")
 IN_DEMO = Asked(Kind.PROJECT, Reference(name="demo", domain_name="Default"))

@@ -18,7 +18,7 @@ from pumice.model.ids import VolumeId, new_id
 from pumice.operations.course import no_faults
 from pumice.operations.harness import quiet, working
 from pumice.store import volumes
-from pumice.store.database import SqliteDatabase
+from pumice.store.sqlite import SqliteDatabase
 from pumice.store.tombstones import Kind
 from pumice.volumes import create, delete
 

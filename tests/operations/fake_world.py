@@ -30,7 +30,8 @@ from pumice.operations.runner import Runner
 from pumice.servers import boot
 from pumice.store import attachments, servers, tombstones, volumes
 from pumice.store.columns import now
-from pumice.store.database import Database, open_database
+from pumice.store.database import Database
+from pumice.store.open import open_database
 from pumice.store.tables import images
 from pumice.store.tombstones import Kind
 from pumice.volumes import create

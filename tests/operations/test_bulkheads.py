@@ -27,7 +27,8 @@ from pumice.operations.places import SCHEDULER
 from pumice.operations.runner import Runner
 from pumice.store import hanging, schema
 from pumice.store import operations as log
-from pumice.store.database import Database, Transaction, open_database
+from pumice.store.database import Database, Transaction
+from pumice.store.open import open_database
 from pumice.store.tables import metadata
 
 

@@ -19,7 +19,8 @@ from pumice.operations.leases import GONE_SECONDS
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, scheduler
 from pumice.operations.runner import Runner
 from pumice.store import operations as log
-from pumice.store.database import Database, Transaction, open_database
+from pumice.store.database import Database, Transaction
+from pumice.store.open import open_database
 from pumice.store.tables import operations
 
 

@@ -9,7 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from pumice.model.errors import PumiceError
-from pumice.store.database import Database, Transaction, open_database
+from pumice.store.database import Database, Transaction
+from pumice.store.open import open_database
 from pumice.store.tables import metadata
 
 SECRET = "Tr0ub4dor-and-3"

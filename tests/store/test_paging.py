@@ -12,7 +12,8 @@ from pumice.model.scope import Scope
 from pumice.model.states import VolumeStatus
 from pumice.model.volume import Volume
 from pumice.store import volumes
-from pumice.store.database import SqliteDatabase, Transaction
+from pumice.store.database import Transaction
+from pumice.store.sqlite import SqliteDatabase
 from pumice.store.tables import metadata
 
 NUMBER = 2000

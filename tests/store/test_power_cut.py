@@ -25,8 +25,9 @@ from pumice.loops.breach import Repair
 from pumice.model.errors import PumiceError, Trouble
 from pumice.operations.course import no_faults
 from pumice.operations.harness import quiet, working
-from pumice.store import database
-from pumice.store.database import SqliteDatabase, Transaction
+from pumice.store import sqlite
+from pumice.store.database import Transaction
+from pumice.store.sqlite import SqliteDatabase
 from pumice.volumes import create, delete
 
 PLACE = f"{HOST}@one"
@@ -70,7 +71,7 @@ class Disk:
 def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
     (tmp_path / "disk").mkdir()
     found = Disk(tmp_path / "disk")
-    monkeypatch.setattr(database, "flush", found.flush)
+    monkeypatch.setattr(sqlite, "flush", found.flush)
     return found
 
 
@@ -114,7 +115,7 @@ async def test_what_cannot_be_flushed_is_not_answered_well(
     def broken(file: int) -> None:
         raise OSError(5, os.strerror(5))
 
-    monkeypatch.setattr(database, "flush", flush)
+    monkeypatch.setattr(sqlite, "flush", flush)
     monkeypatch.setattr(os, "fdatasync", broken)
     with pytest.raises(Trouble, match="cannot be written to the disk: Input/output error"):
         await db.write(tell, 1)

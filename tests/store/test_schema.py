@@ -16,7 +16,8 @@ from alembic.script import ScriptDirectory
 from pumice.model.errors import Misconfigured
 from pumice.store import schema, tables
 from pumice.store.columns import now
-from pumice.store.database import Transaction, open_database
+from pumice.store.database import Transaction
+from pumice.store.open import open_database
 from pumice.store.tables import metadata
 
 

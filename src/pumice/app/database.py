@@ -8,7 +8,8 @@ from pumice.app.settings import Settings
 from pumice.app.terminal import waiting_is_told
 from pumice.model.errors import Invalid
 from pumice.store import schema
-from pumice.store.database import Database, open_database, shown
+from pumice.store.database import Database, shown
+from pumice.store.open import open_database
 
 
 @asynccontextmanager

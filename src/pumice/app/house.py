@@ -43,7 +43,9 @@ from pumice.operations.hands import Hands
 from pumice.operations.places import SCHEDULER
 from pumice.operations.runner import Runner
 from pumice.store import hosts, schema
-from pumice.store.database import Database, SqliteDatabase, Transaction, alone, open_database
+from pumice.store.database import Database, Transaction, alone
+from pumice.store.open import open_database
+from pumice.store.sqlite import SqliteDatabase
 
 if TYPE_CHECKING:
     from pumice.api.service import Service

@@ -33,7 +33,8 @@ from pumice.hypervisor.libvirt_connection import load
 from pumice.model.errors import Misconfigured, PumiceError
 from pumice.model.units import GIB, MIB
 from pumice.store import hanging, schema
-from pumice.store.database import open_database, shown
+from pumice.store.database import shown
+from pumice.store.open import open_database
 
 LITTLE_SPACE = 5 * GIB
 

@@ -13,6 +13,7 @@ from pumice.store.database import Transaction
 from pumice.store.tables import messages
 
 KEEP = timedelta(days=30)
+Row = sa.RowMapping
 _m = messages.c
 
 
@@ -54,7 +55,7 @@ def tell(
     tx.execute(sa.insert(messages), row)
 
 
-def visible(tx: Transaction, who: Scope) -> Sequence[sa.RowMapping]:
+def visible(tx: Transaction, who: Scope) -> Sequence[Row]:
     """The caller's project's messages, the newest first."""
     query = sa.select(messages).order_by(_m.created_at.desc(), _m.id)
     if not who.is_admin:
@@ -62,7 +63,7 @@ def visible(tx: Transaction, who: Scope) -> Sequence[sa.RowMapping]:
     return tx.execute(query).mappings().all()
 
 
-def get(tx: Transaction, who: Scope, message_id: str) -> sa.RowMapping | None:
+def get(tx: Transaction, who: Scope, message_id: str) -> Row | None:
     """One message the caller may read."""
     query = sa.select(messages).where(_m.id == message_id)
     if not who.is_admin:

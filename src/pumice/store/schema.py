@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from pumice.model.errors import Misconfigured
-from pumice.store.database import Database, Transaction, alone, open_database
+from pumice.store.database import Database, Transaction, alone
+from pumice.store.open import open_database
 
 if TYPE_CHECKING:
     from alembic.config import Config

@@ -21,7 +21,7 @@ from pumice.identity.tokens import LocalTokens
 from pumice.model.rules import Rules
 from pumice.operations.endings import Endings
 from pumice.store import tables
-from pumice.store.database import SqliteDatabase
+from pumice.store.sqlite import SqliteDatabase
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what the clients warn about is not ours
 

@@ -31,8 +31,9 @@ from pumice.operations.places import SCHEDULER, volume_host
 from pumice.operations.runner import Runner
 from pumice.store import operations as log
 from pumice.store import pools, services, tables
-from pumice.store.database import Database, SqliteDatabase, Transaction
+from pumice.store.database import Database, Transaction
 from pumice.store.services import Beat
+from pumice.store.sqlite import SqliteDatabase
 from pumice.volumes.create import CREATE
 from pumice.volumes.delete import DELETE
 from pumice.volumes.delete_with_snapshots import DELETE_WITH_SNAPSHOTS

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import sqlalchemy as sa
-
 from pumice.api import paging
 from pumice.api.call import Call, Reply
 from pumice.api.routing import Route
@@ -69,7 +67,7 @@ async def remove(call: Call) -> Reply:
     return Reply(status=204)
 
 
-def _view(message: sa.RowMapping, links: Links) -> dict[str, Any]:
+def _view(message: messages.Row, links: Links) -> dict[str, Any]:
     return {
         "id": message["id"],
         "event_id": message["event_id"],

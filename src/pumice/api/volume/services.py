@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import sqlalchemy as sa
 from pydantic import Field, model_validator
 
 from pumice.api.call import Call, Reply, check
@@ -38,11 +37,11 @@ class WhichAndWhy(Which):
     disabled_reason: Text = Field(min_length=1)
 
 
-def _is_up(call: Call, service: sa.RowMapping) -> bool:
+def _is_up(call: Call, service: services.Row) -> bool:
     return services.is_up(service, call.house.rules.service_down_seconds)
 
 
-async def _ours(call: Call, **which: str | None) -> list[sa.RowMapping]:
+async def _ours(call: Call, **which: str | None) -> list[services.Row]:
     """Block storage's services; the table holds others' too."""
     found = await call.house.db.read(services.every, **which)
     return [service for service in found if service["binary"].startswith("cinder-")]
@@ -59,7 +58,7 @@ async def index(call: Call) -> Reply:
     return Reply({"services": [_view(call, service) for service in found]})
 
 
-def _view(call: Call, service: sa.RowMapping) -> dict[str, Any]:
+def _view(call: Call, service: services.Row) -> dict[str, Any]:
     is_volume = service["binary"] == VOLUME_BINARY
     shown = {
         "binary": service["binary"],
