@@ -5,7 +5,8 @@ import asyncio
 from pumice.app.settings import Settings
 from pumice.app.terminal import console, plain, table, waiting_is_told
 from pumice.store import schema
-from pumice.store.database import open_database, shown
+from pumice.store.database import shown
+from pumice.store.open import open_database
 
 
 def print_status(settings: Settings) -> None:
