@@ -8,7 +8,7 @@ One that had turned back, and whose undo waits for that host, has failed there a
 to be done when the host is back, and it chooses again, or ends.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -39,12 +39,14 @@ class Waiting:
 
     async def look(self) -> int:
         """Take back what can be, seldom anything: so only look first. How many."""
-        down = self.rules.service_down_seconds
-        untouched = await self.db.read(log.untouched, down)
-        stranded = await self.db.read(overdue.stranded, clock.time(), down)
+        untouched, stranded = await self.db.read(self._find)
         taken = [await self._each(self._take_back, row["id"]) for row in untouched]
         taken += [await self._each(self._leave, row["id"]) for row in stranded]
         return sum(taken)
+
+    def _find(self, tx: Transaction) -> tuple[Sequence[log.Row], Sequence[log.Row]]:
+        down = self.rules.service_down_seconds
+        return log.untouched(tx, down), overdue.stranded(tx, clock.time(), down)
 
     async def _each(self, take: Callable[[Transaction, str], bool], operation_id: str) -> bool:
         """In a transaction of its own: what one meets stops no other."""
