@@ -46,6 +46,12 @@ async def test_a_backend_that_does_not_answer_is_down_and_the_others_are_up(worl
     assert await up(world) == ALL
 
 
+async def test_a_backend_with_a_bug_is_down_and_the_others_are_up(world: FakeWorld) -> None:
+    world.backends[f"{HOST}@one"].fail_next["pools"] = ZeroDivisionError("a bug")
+    await hearts_of(world).beat()
+    assert await up(world) == ALL - {ONE}
+
+
 async def test_a_backend_that_hangs_is_down_and_the_others_are_up(world: FakeWorld) -> None:
     world.backends[f"{HOST}@one"].delay = 60
     await hearts_of(world).beat()

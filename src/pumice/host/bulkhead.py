@@ -24,7 +24,7 @@ from typing import Any, TypeVar, cast
 import structlog
 
 from pumice.host.thread import MOST, Threads, in_threads_of
-from pumice.model.errors import Trouble
+from pumice.model.errors import PumiceError, Trouble
 from pumice.model.ids import new_id
 
 logger = structlog.get_logger(__name__)
@@ -129,7 +129,17 @@ class Bulkhead:
         except (TimeoutError, asyncio.CancelledError):
             await self._cut(task, Left(self.place, call, about, operation_id, pool, since=began))
             raise
-        return task.result()
+        return self._result(call, task)
+
+    def _result(self, call: str, task: asyncio.Future[T]) -> T:
+        """A bug of a driver is trouble of its place, for whoever called."""
+        try:
+            return task.result()
+        except (PumiceError, TimeoutError):
+            raise
+        except Exception as bug:
+            logger.exception("driver.bug", place=self.place, call=call)
+            raise Trouble(f"'{call}' failed unexpectedly: {type(bug).__name__}: {bug}") from bug
 
     async def call_patiently(self, call: str, work: Callable[[], Awaitable[T]], seconds: float) -> T:
         """What comes of ``work``, however long it takes; after ``seconds`` it is told as one that hangs."""

@@ -1,7 +1,9 @@
 """Be the only process that has something: by locks of the kernel, which end with the process."""
 
 import contextlib
+import errno
 import fcntl
+import hashlib
 import os
 import socket
 import struct
@@ -38,11 +40,13 @@ class Held:
 
 def take_name(name: str, what: str) -> Held:
     """A name that one process of this machine may have. Raises ``Misconfigured`` while another has it."""
-    address = f"\0pumice {name}"
+    address = f"\0pumice {hashlib.sha256(name.encode()).hexdigest()}"  # a name may be longer than an address
     with socket.socket(socket.AF_UNIX) as taken:
         try:
             taken.bind(address)
-        except OSError:
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
             raise Misconfigured(f"{what} is served by process {_holder(address)}. {_COPY}") from None
         taken.listen()  # so that who is refused can ask who has it
         return Held(taken.detach())

@@ -88,7 +88,10 @@ class Gone:
             done += number
             why, left = await self.db.read(hosts.left_behind)
         for lost in left:
-            done += await self.db.write(settle, lost)
+            try:
+                done += await self.db.write(settle, lost)
+            except Exception:  # one that cannot be settled keeps no other from it
+                logger.exception("host.unsettled", kind=lost.kind, id=lost.id)
         return done
 
     async def _serve(self, why: Mapping[str, str]) -> int:
