@@ -71,7 +71,7 @@ pairs: ## every two verbs that can touch one thing, in every order of their step
 
 power-cut: ## a disk that drops what was not flushed, in a guest: two file systems, two databases; ten minutes
 	@scripts/setup dev
-	$(AS_ROOT) $(BIN)/pytest -n 0 -m kernel -rP tests/kernel/test_power_cut.py
+	$(AS_ROOT) $(BIN)/pytest -n 0 -m kernel -rP tests/kernel/test_lost_writes.py
 
 upgrade: ## the version before and this one at work at once, while clients work; two minutes
 	@scripts/setup dev
