@@ -1,8 +1,10 @@
 """What handlers work with: the database, the way to wait for an operation, the caller's identity, the rules."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Protocol
+from weakref import WeakValueDictionary
 
 from pumice.model.meter import Meter
 from pumice.model.rules import Rules
@@ -29,3 +31,8 @@ class House:
     meter: Meter = field(default_factory=Meter)
     refuses_new: Callable[[], str | None] = lambda: None
     """Why nothing new is to be made at the moment, if that is so; reads and deletes go on."""
+    _turns: MutableMapping[str | None, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+
+    def turn(self, project_id: str | None) -> asyncio.Lock:
+        """Held while a list is made: each project has one made at a time, whatever number it asks for."""
+        return self._turns.setdefault(project_id, asyncio.Lock())

@@ -27,6 +27,14 @@ class Route:
     bare: bool = False
     """Without a project in the path, and never with one (version documents)."""
 
+    waits: bool = False
+    """A list that an operation on some host has to make."""
+
+    @property
+    def takes_a_turn(self) -> bool:
+        """Whether it is a list that is made here, of which a project has one made at a time."""
+        return self.method == "GET" and "{" not in self.path and not self.waits
+
     @property
     def makes(self) -> bool:
         """Whether it makes what was not there: a collection grows, or an image gets its bytes."""

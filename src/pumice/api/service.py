@@ -177,6 +177,9 @@ class Service:
             )
             if route.makes and (why := self.house.refuses_new()):
                 raise Trouble(why)
+            if route.takes_a_turn:
+                async with self.house.turn(call.who.project_id):
+                    return await route.handler(call)
         return await route.handler(call)
 
     def _account(self, scope: MutableMapping[str, Any], seen: "_Seen", status: int, seconds: float) -> None:

@@ -52,6 +52,7 @@ def run_roles(settings: Settings, roles: frozenset[Role], shared: "Shared | None
 
 
 async def _serve(settings: Settings, roles: frozenset[Role], shared: "Shared | None") -> None:
+    sys.setswitchinterval(0.001)  # a transaction's thread waits less for one that makes a long list
     systemd = Systemd()
     async with Serving(settings, roles, shared, alive=systemd.alive) as serving:
         if serving.url:

@@ -34,14 +34,14 @@ async def index(call: Call) -> Reply:
     """``GET /servers``."""
     page, shown = await _page(call, "os_compute_api:servers:index:get_all_tenants")
     view = ServerView(call, shown)
-    return _listed(call, page, [view.summary(server) for server in shown.servers])
+    return _listed(call, page, await paging.in_pieces(view.summary, shown.servers))
 
 
 async def index_detail(call: Call) -> Reply:
     """``GET /servers/detail``."""
     page, shown = await _page(call, "os_compute_api:servers:detail:get_all_tenants")
     view = ServerView(call, shown)
-    return _listed(call, page, [view.detail(server) for server in shown.servers])
+    return _listed(call, page, await paging.in_pieces(view.detail, shown.servers))
 
 
 async def _page(call: Call, rule: str) -> tuple[paging.Page, Shown]:

@@ -157,7 +157,7 @@ async def show(call: Call) -> Reply:
 async def index(call: Call) -> Reply:
     """The plain list."""
     found, page = await _listed(call)
-    return Reply(listed(call, "attachments", [plain(one) for one in found], page, None))
+    return Reply(listed(call, "attachments", await paging.in_pieces(plain, found), page, None))
 
 
 async def detail(call: Call) -> Reply:

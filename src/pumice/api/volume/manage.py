@@ -136,9 +136,10 @@ async def let_go(call: Call) -> Reply:
 
 def _both(method: str, path: str, handler: Handler, rule: str) -> tuple[Route, Route]:
     """The same under its newer name."""
+    waits = method == "GET"  # the volume's host looks
     return (
-        Route(method, f"/os-volume-manage{path}", handler, rule),
-        Route(method, f"/manageable_volumes{path}", handler, rule, since=(3, 8)),
+        Route(method, f"/os-volume-manage{path}", handler, rule, waits=waits),
+        Route(method, f"/manageable_volumes{path}", handler, rule, since=(3, 8), waits=waits),
     )
 
 

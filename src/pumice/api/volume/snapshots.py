@@ -109,7 +109,7 @@ async def make(call: Call) -> Reply:
 async def index(call: Call) -> Reply:
     """The plain list."""
     found, page, count = await _listed(call)
-    return Reply(listed(call, "snapshots", [plain(one) for one in found], page, count))
+    return Reply(listed(call, "snapshots", await paging.in_pieces(plain, found), page, count))
 
 
 async def detail(call: Call) -> Reply:

@@ -179,8 +179,7 @@ class Volumes:
         shown, count = await call.house.db.read(
             self._page, call.who, page, everywhere, conditions, counts(call)
         )
-        one = how(VolumeView(call, shown))
-        rows = [one(volume) for volume in shown.volumes]
+        rows = await paging.in_pieces(how(VolumeView(call, shown)), shown.volumes)
         return Reply(listed(call, "volumes", rows, page, count))
 
     def _page(
