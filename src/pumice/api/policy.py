@@ -4,8 +4,10 @@ Operators' own policy files replace single rules, in the language they know. A d
 rule, the caller and the target's owner, so decisions are remembered: asking again costs a dictionary look-up.
 """
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from oslo_config import cfg
 from oslo_policy import policy
@@ -23,6 +25,12 @@ ANYBODY = "@"
 MOST_REMEMBERED = 10_000
 
 
+@functools.cache
+def _parsed(check: str) -> Any:
+    """A check as oslo.policy has it, which takes a while to read one, and there are few that differ."""
+    return policy.RuleDefault("", check).check
+
+
 class Policy:
     """The rules of one service."""
 
@@ -34,12 +42,13 @@ class Policy:
             conf, policy_file=str(policy_file or ""), use_conf=policy_file is not None
         )
         self._enforcer.suppress_deprecation_warnings = True
-        for name, check in defaults.items():
-            self._enforcer.register_default(policy.RuleDefault(name, check))
         if policy_file is not None:
+            for name, check in defaults.items():
+                self._enforcer.register_default(policy.RuleDefault(name, check))
             self._enforcer.load_rules()
         else:  # without a file nothing is loaded, not even the defaults
-            self._enforcer.set_rules(policy.Rules.from_dict(dict(defaults)), use_conf=False)
+            checks = {name: _parsed(check) for name, check in defaults.items()}
+            self._enforcer.set_rules(policy.Rules(checks), use_conf=False)
         self._remembered: dict[tuple[str, Scope, str | None, str | None, str | None], bool] = {}
 
     def allows(
