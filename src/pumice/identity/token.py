@@ -15,6 +15,7 @@ from pumice.model.errors import Unauthenticated
 from pumice.model.ids import ProjectId, UserId
 from pumice.model.scope import AccessRule, Scope
 from pumice.store import application_credentials, domains, projects, roles, users
+from pumice.store.columns import is_unread
 from pumice.store.database import Transaction
 from pumice.store.resources import Row
 
@@ -114,6 +115,8 @@ def _credential(tx: Transaction, row: Mapping[str, Any]) -> Row | None:
         row["user_id"],
         row["project_id"],
     ):
+        raise Unauthenticated(REFUSED)
+    if is_unread(credential["access_rule_ids"]):  # empty would be: anything is allowed
         raise Unauthenticated(REFUSED)
     return credential
 

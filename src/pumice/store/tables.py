@@ -210,8 +210,8 @@ application_credentials = sa.Table(
     Column("secret_hash", Text, nullable=False),
     Column("expires_at", TIME),
     Column("unrestricted", Boolean, nullable=False),
-    Column("role_ids", JSON, nullable=False),
-    Column("access_rule_ids", JSON, nullable=False),  # empty: every request is allowed
+    Column("role_ids", JSON_LIST, nullable=False),
+    Column("access_rule_ids", JSON_LIST, nullable=False),  # empty: every request is allowed
     UniqueConstraint("user_id", "name"),
 )
 

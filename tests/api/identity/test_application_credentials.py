@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from identity_cloud import DEFAULT, Cloud, project
 
 from databases import ON_SQLITE
@@ -156,6 +157,15 @@ async def test_access_rules_allow_what_they_name_and_nothing_else(cloud: Cloud, 
     assert (await cloud.ask("GET", f"{rules}/{kept['id']}", member)).status_code == 200
     assert (await cloud.ask("DELETE", f"{rules}/{kept['id']}", member)).status_code == 204
     assert (await cloud.ask("GET", f"{rules}/{kept['id']}", member)).status_code == 404
+
+
+async def test_rules_that_cannot_be_read_allow_nothing(cloud: Cloud, member: str, me: str) -> None:
+    one = await made(cloud, member, me)
+    shown = {"id": one["id"], "secret": one["secret"]}
+    assert (await log_in(cloud, shown)).status_code == 201
+    torn = sa.text("UPDATE application_credentials SET access_rule_ids = '{torn'")
+    await cloud.db.write(lambda tx: tx.execute(torn) and None)
+    assert (await log_in(cloud, shown)).status_code == 401
 
 
 async def test_nobody_makes_or_reads_one_of_another_user(
