@@ -40,7 +40,12 @@ def test_the_version_needs_next_to_nothing(tmp_path: Path) -> None:
 def test_looking_makes_no_database(tmp_path: Path) -> None:
     assert "pumice db upgrade" in pumice(tmp_path, "operations", "list", code=1)
     assert list(tmp_path.iterdir()) == []
+    told = pumice(tmp_path, "db", "status")
+    assert "schema none yet" in told
+    assert "0001" in told
+    assert not (tmp_path / "pumice.db").exists()
     assert "came from an empty database" in pumice(tmp_path, "db", "upgrade")
+    assert "'pumice db upgrade' brings" not in pumice(tmp_path, "db", "status")
     assert "was there already" in pumice(tmp_path, "db", "upgrade")
     assert "None." in pumice(tmp_path, "operations", "list")
 

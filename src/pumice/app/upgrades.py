@@ -35,6 +35,8 @@ def print_status(settings: Settings) -> None:
 
 
 async def _look(url: str) -> tuple[str | None, list[str]]:
+    if not schema.may_be_there(url):
+        return None, []
     db = open_database(url, patience=schema.LOOK_SECONDS)
     try:
         return await db.read(schema.version), await db.read(schema.living)

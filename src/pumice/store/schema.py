@@ -42,8 +42,7 @@ def upgrade(url: str) -> str | None:
 
 def is_current(url: str) -> bool:
     """Whether there is a database of this version. One that is not there is not made, nor long waited for."""
-    parsed = sa.make_url(url)
-    if parsed.get_backend_name() == "sqlite" and not (parsed.database and Path(parsed.database).exists()):
+    if not may_be_there(url):
         return False
 
     async def work() -> bool:
@@ -54,6 +53,12 @@ def is_current(url: str) -> bool:
             await db.close()
 
     return asyncio.run(work())
+
+
+def may_be_there(url: str) -> bool:
+    """Whether to look makes nothing: opening an SQLite database that is not there would."""
+    parsed = sa.make_url(url)
+    return parsed.get_backend_name() != "sqlite" or bool(parsed.database and Path(parsed.database).exists())
 
 
 async def migrate(db: Database) -> str | None:
