@@ -15,7 +15,7 @@ from pumice.model.ids import ProjectId, UserId
 from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.operations.endings import Endings
-from pumice.store.database import open_database
+from pumice.store.open import open_database
 
 
 class Tokens:
