@@ -10,17 +10,24 @@ from pumice.model.scope import HOUSE, Scope
 from pumice.model.volume import VolumeType
 from pumice.scheduler.specs import truth
 from pumice.store import quotas, types
-from pumice.store.columns import now
+from pumice.store.columns import is_unread, now
 from pumice.store.database import Transaction
 
 get = types.get
 
 
 def for_new_volume(tx: Transaction, who: Scope, name_or_id: str | None, rules: Rules) -> VolumeType:
-    """The type asked for, else the project's default, else the installation's. Raises ``NotFound``."""
+    """The type asked for, else the project's default, else the installation's. Raises ``NotFound``.
+
+    Raises ``Invalid`` where it cannot be read what the type asks for: it may be a backend, or encryption.
+    """
     if name_or_id:
-        return types.find(tx, who, name_or_id)
-    return types.find_default(tx, who, rules.default_volume_type)
+        kind = types.find(tx, who, name_or_id)
+    else:
+        kind = types.find_default(tx, who, rules.default_volume_type)
+    if is_unread(kind.extra_specs) or is_unread(kind.encryption):
+        raise Invalid(f"Volume type {kind.name} cannot be read: an administrator has to write it anew.")
+    return kind
 
 
 def is_multiattach(kind: VolumeType) -> bool:

@@ -6,8 +6,6 @@ there, is one of a dead process; and taking it and letting go of it settles the 
 look lists the directory; of the database it asks nothing as long as nobody has died.
 """
 
-from contextlib import suppress
-
 import structlog
 
 from pumice.images.files import ImageFiles
@@ -40,6 +38,10 @@ class Uploads:
             self._first = False
 
     async def _settle(self, image_id: ImageId, *, left_behind: bool) -> None:
-        with suppress(Conflict):
+        try:
             async with alone(self.db, self.files, image_id, left_behind=left_behind):
                 logger.info("image.settled", image=image_id, why="who changed it died")
+        except Conflict:  # somebody is at work on it
+            return
+        except Exception:  # one that cannot be settled keeps no other from it
+            logger.exception("image.unsettled", image=image_id)

@@ -1,17 +1,19 @@
 """Values that a torn disk or a hand in the database has left cost nobody else a list."""
 
 import httpx
+import pytest
 import sqlalchemy as sa
 from compute_cloud import Cloud
 
 from pumice.api.image.service import image_service
 from pumice.api.volume.service import volume_service
 from pumice.images.files import ImageFiles
+from pumice.model.errors import Invalid
 from pumice.store import torn
 from pumice.store.columns import Json, Time
 from pumice.store.database import Transaction
 from pumice.store.tables import metadata
-from pumice.volumes import transfer
+from pumice.volumes import create, transfer
 
 LISTS = {
     "volume/v3": (
@@ -65,5 +67,7 @@ async def test_no_list_is_lost_by_what_cannot_be_read(cloud: Cloud) -> None:
                 for everybodys in ("", "all_tenants=1"):
                     answer = await client.get(f"{path}{'&' if '?' in path else '?'}{everybodys}")
                     assert answer.status_code in ({200, 400} if everybodys else {200}), (path, answer.text)
+    with pytest.raises(Invalid, match="cannot be read"):  # else it might be made where its type forbids
+        await cloud.db.write(create.accept, who, create.Wanted(size=1), cloud.rules)
     found = {(table, column) for table, _, column in await cloud.db.read(torn.cells)}
     assert {("volumes", "metadata"), ("servers", "flavor"), ("attachments", "connector")} <= found
