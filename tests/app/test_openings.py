@@ -1,6 +1,7 @@
 """A place is served as soon as its own driver has started, whatever becomes of the others."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from pumice.app import openings
 from pumice.app.openings import Openings
 from pumice.backends.fake import FakeBackend
 from pumice.backends.targets.fake import FakeTarget
+from pumice.host.thread import in_thread
 from pumice.hypervisor.fake import FakeHypervisor
 from pumice.model.errors import Misconfigured
 from pumice.operations.hands import Hands
@@ -102,3 +104,23 @@ async def test_a_driver_that_needs_long_goes_on_is_told_and_opens_its_place_afte
     assert [(left.place, left.call) for left in one.bulkheads.left] == [("volume:here@one", "start")]
     await opened.tells("opened volume:here@one")
     assert begun == 1 and not list(one.bulkheads.left)
+
+
+async def test_one_that_hangs_in_its_start_keeps_no_process_from_ending(
+    opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openings, "START_SECONDS", 0.05)
+    comes_back = threading.Event()
+
+    class Hung(FakeBackend):
+        async def start(self) -> None:
+            await in_thread(comes_back.wait, 30)
+
+    one = hands(Hung(("a",)), FakeBackend(("b",)), FakeHypervisor(tmp_path, host="here"))
+    running = asyncio.create_task(Openings(one).run(opened.opened, opened.tried))
+    await opened.tells("tried volume:here@one", "opened volume:here@two")
+    running.cancel()
+    async with asyncio.timeout(2):
+        await asyncio.wait({running})
+    assert [left.call for left in one.bulkheads.left] == ["start"]
+    comes_back.set()

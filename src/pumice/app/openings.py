@@ -45,7 +45,8 @@ class Start:
             try:
                 await asyncio.wait({starting}, timeout=START_SECONDS)
                 self.tried.set()
-                await starting
+                await asyncio.wait({starting})
+                starting.result()
                 self.has_started = True
                 return
             except PumiceError as error:
@@ -56,8 +57,6 @@ class Start:
                     error=str(error),
                     again_in_seconds=wait,
                 )
-            except Exception:  # a driver's bug costs its own place alone
-                logger.exception("driver.bug", place=self.place, driver=self.driver)
             finally:
                 starting.cancel()
             await asyncio.sleep(wait)

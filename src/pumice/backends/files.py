@@ -36,7 +36,7 @@ from pumice.backends.contract import ImageFile, Inventory, Piece, PoolFacts, Pro
 from pumice.host import qemu_img
 from pumice.host.durable import sync, write_text
 from pumice.host.sole import Held, take_file
-from pumice.host.thread import Threads, in_thread, in_threads_of
+from pumice.host.thread import Threads, in_thread, in_threads_of, to_the_end
 from pumice.host.turn import Turns
 from pumice.model import mark
 from pumice.model.errors import Elsewhere, Invalid, Misconfigured, NotFound, Trouble
@@ -126,7 +126,8 @@ class FilesBackend:
         asked = dict(self._asked)
         answered, _ = await asyncio.wait(asked.values(), timeout=ANSWER_SECONDS)
         if not answered:
-            answered, _ = await asyncio.wait(asked.values(), return_when=asyncio.FIRST_COMPLETED)
+            await to_the_end(next(iter(asked.values())))
+            answered = {task for task in asked.values() if task.done()}
         self._asked = {name: task for name, task in asked.items() if task not in answered}
         return [
             task.result() if task in answered else PoolFacts(name, total_gb=0.0, free_gb=0.0, thin=True)

@@ -142,7 +142,10 @@ class Bulkhead:
             raise Trouble(f"'{call}' failed unexpectedly: {type(bug).__name__}: {bug}") from bug
 
     async def call_patiently(self, call: str, work: Callable[[], Awaitable[T]], seconds: float) -> T:
-        """What comes of ``work``, however long it takes; after ``seconds`` it is told as one that hangs."""
+        """What comes of ``work``, however long it takes; after ``seconds`` it is told as one that hangs.
+
+        A caller that is cancelled goes, whatever becomes of it.
+        """
         with in_threads_of(self.threads):
             token = _inside.set(True)
             task = asyncio.ensure_future(work())
@@ -152,9 +155,11 @@ class Bulkhead:
             await asyncio.wait({task}, timeout=seconds)
             if not task.done():
                 self._leave(task, Left(self.place, call, None, since=began))
-            return await task
+                await asyncio.wait({task})
+            return self._result(call, task)
         finally:
             task.cancel()
+            task.add_done_callback(_looked_at)
 
     async def _cut(self, task: asyncio.Future[T], left: Left) -> None:
         """Have it let go; note it when it does not."""
