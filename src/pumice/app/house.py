@@ -26,7 +26,7 @@ from pumice.app.verbs import VERBS, set_deadlines
 from pumice.catalog import flavors, volume_types
 from pumice.host.reserve import Reserve
 from pumice.host.thread import in_thread
-from pumice.identity import bootstrap, passwords
+from pumice.identity import bootstrap, lockout, passwords
 from pumice.identity.tokens import LocalTokens
 from pumice.images.files import ImageFiles
 from pumice.loops import audit, deadlines, expiry, heartbeats, uploads, waiting
@@ -217,6 +217,8 @@ async def _build(settings: Settings, roles: frozenset[Role], db: Database, meter
     driven = drivers.build(settings, db, images, roles, serves=True)
     hands = driven.hands
     passwords.most_waiting = settings.identity.most_logins
+    lockout.attempts = settings.identity.lockout_failure_attempts
+    lockout.seconds = settings.identity.lockout_duration
     tokens = LocalTokens(db, lifetime=settings.identity.token_hours * 3600)
     reserve = Reserve(settings.state_dir.absolute(), settings.reserve_mib * MIB)
     await in_thread(reserve.keep)

@@ -83,6 +83,10 @@ class Identity(Section):
         ge=4,
         description="Passwords that a process checks at once; whoever comes then is told 429.",
     )
+    lockout_failure_attempts: int | None = Field(
+        None, ge=1, description="Wrong passwords in a row that lock a user out for a while; default: never."
+    )
+    lockout_duration: float = Field(1800.0, gt=0, description="Seconds that a user is locked out.")
     token_hours: float = Field(24.0, gt=0, description="How long a token is valid.")
     catalog_aliases: dict[str, str] = Field(
         {},

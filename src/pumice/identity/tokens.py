@@ -12,7 +12,7 @@ import time
 from datetime import datetime, timedelta
 from typing import Any
 
-from pumice.identity import passwords, scopes
+from pumice.identity import lockout, passwords, scopes
 from pumice.identity.scopes import Asked, Kind, Reference
 from pumice.identity.token import REFUSED, Token, read
 from pumice.model.errors import Unauthenticated
@@ -59,7 +59,7 @@ class LocalTokens:
     async def by_password(self, user: Reference, password: str, asked: Asked) -> tuple[str, Token]:
         """A new token for who knows the password. Raises ``Unauthenticated``, whatever is wrong."""
         user_id, hashed = await self._db.read(_credentials, user)
-        if not await passwords.matches(password, hashed) or user_id is None:
+        if not await lockout.matches(self._db, user_id, password, hashed) or user_id is None:
             raise Unauthenticated(REFUSED)
         return await self._issue(user_id, asked, "password", hashed=hashed)
 

@@ -154,6 +154,14 @@ users = sa.Table(
     UniqueConstraint("domain_id", "name"),
 )
 
+failed_logins = sa.Table(
+    "failed_logins",
+    metadata,
+    Column("user_id", ID, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, nullable=False),  # in a row
+    Column("at", TIME, nullable=False),  # of the last one
+)
+
 roles = sa.Table(
     "roles",
     metadata,

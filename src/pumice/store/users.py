@@ -6,6 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from pumice.model.errors import Conflict
+from pumice.store import failed_logins
 from pumice.store.database import Transaction
 from pumice.store.tables import domains, users
 from pumice.store.tokens import CHANGED
@@ -65,6 +66,8 @@ def update(tx: Transaction, user_id: str, values: Mapping[str, Any]) -> None:
         tx.execute(_update.values(dict(values)), {"b_id": user_id})
     except sa.exc.IntegrityError:
         raise Conflict(f"A user named '{values.get('name')}' exists already in this domain.") from None
+    if "password_hash" in values:
+        failed_logins.forget(tx, user_id)
     tx.notify(CHANGED)
 
 

@@ -9,7 +9,7 @@ from pumice.api.identity import projects
 from pumice.api.identity.lists import Changes, Kept, Name, collection, expiring, link, moment, must_stay, wanted
 from pumice.api.identity.reach import within_reach
 from pumice.api.routing import Route
-from pumice.identity import passwords, users
+from pumice.identity import lockout, passwords, users
 from pumice.identity.token import REFUSED
 from pumice.model.errors import Unauthenticated
 from pumice.model.ids import new_id
@@ -117,7 +117,8 @@ async def change_password(call: Call) -> Reply:
     """``POST /users/{user_id}/password``: needs no token, for it shows the password instead."""
     body = await call.parse(ChangePassword, "user")
     before = await call.house.db.read(password_hash, call.args["user_id"])
-    if not await call.unless_gone(passwords.matches(body.original_password, before)):
+    is_right = lockout.matches(call.house.db, call.args["user_id"], body.original_password, before)
+    if not await call.unless_gone(is_right):
         raise Unauthenticated(REFUSED)
     after = await passwords.hash_password(body.password)
     await call.house.db.write(users.change_password, call.args["user_id"], before, after)
