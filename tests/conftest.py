@@ -1,5 +1,6 @@
 """The databases that tests run on, SQLite and PostgreSQL where a test asks for both; and the kernel lane."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,9 @@ import pytest
 
 from databases import new_sqlite
 from postgres_server import PostgresServer, is_installed
+
+# httpx looks for it at each request to an application, along the whole path of modules; we have it not.
+sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
 
 pytest_plugins = ["kernel_lane", "costs"]
 
