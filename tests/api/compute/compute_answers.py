@@ -50,6 +50,7 @@ SCHEMAS = {
     "GET /v2.1/flavors/{id}/os-extra_specs": "flavors_extra_specs.set_get_flavor_extra_specs",
     "POST /v2.1/flavors/{id}/os-extra_specs": "flavors_extra_specs.set_get_flavor_extra_specs",
     "GET /v2.1/flavors/{id}/os-extra_specs/{key}": "flavors_extra_specs.set_get_flavor_extra_specs_key",
+    "PUT /v2.1/flavors/{id}/os-extra_specs/{key}": "flavors_extra_specs.set_get_flavor_extra_specs_key",
     "DELETE /v2.1/flavors/{id}/os-extra_specs/{key}": "flavors_extra_specs.unset_flavor_extra_specs",
     "GET /v2.1/os-services": "services.list_services",
     "PUT /v2.1/os-services/{id}": "services.update_service",

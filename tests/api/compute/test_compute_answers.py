@@ -55,6 +55,7 @@ async def test_what_is_written_answers_in_the_incumbents_shape_at_every_version(
         flavor = {"name": said, "ram": 1, "vcpus": 1, "disk": 0, "id": said}
         await ask(cloud, said, "POST", "/flavors", {"flavor": flavor})
         await ask(cloud, said, "POST", f"/flavors/{said}/os-extra_specs", {"extra_specs": {"k": "v"}})
+        await ask(cloud, said, "PUT", f"/flavors/{said}/os-extra_specs/k", {"k": "w"})
         await ask(cloud, said, "DELETE", f"/flavors/{said}/os-extra_specs/k")
         if version >= (2, 55):
             await ask(cloud, said, "PUT", f"/flavors/{said}", {"flavor": {"description": "d"}})

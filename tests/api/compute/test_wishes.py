@@ -124,6 +124,19 @@ async def test_an_image_vouches_for_a_volume_that_is_not_bootable(cloud: Cloud) 
     assert (await cloud.ask("POST", "/servers", body)).status_code == 400
 
 
+async def test_an_extra_spec_of_a_flavor_is_set_by_its_key(cloud: Cloud) -> None:
+    flavor = {"flavor": {"name": "f", "ram": 1, "vcpus": 1, "disk": 0, "id": "f"}}
+    await cloud.post("/flavors", flavor, expect=200, caller="admin")
+    path = "/flavors/f/os-extra_specs"
+    for value in ("one", "two"):
+        answer = await cloud.ask("PUT", f"{path}/k", {"k": value}, caller="admin")
+        assert (answer.status_code, answer.json()) == (200, {"k": value})
+    assert (await cloud.get(path))["extra_specs"] == {"k": "two"}
+    for body in ({"other": "x"}, {"k": "x", "other": "x"}, {}):
+        assert (await cloud.ask("PUT", f"{path}/k", body, caller="admin")).status_code == 400
+    assert (await cloud.ask("PUT", f"{path}/k", {"k": "x"})).status_code == 403
+
+
 async def test_a_flavor_keeps_its_rxtx_factor_and_a_lock_its_reason(cloud: Cloud) -> None:
     flavor = {"flavor": {"name": "f", "ram": 1, "vcpus": 1, "disk": 0, "id": "f", "rxtx_factor": 2.5}}
     made = await cloud.post("/flavors", flavor, expect=200, caller="admin")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from pumice.api import paging
-from pumice.api.call import Call, Reply
+from pumice.api.call import Call, Reply, check
 from pumice.api.compute.fields import Body, Boolean, LongText, Name, NotNegative, Positive, Text, only_query
 from pumice.api.compute.links import VERSION, Links
 from pumice.api.routing import Route
@@ -233,13 +233,25 @@ async def one_spec(call: Call) -> Reply:
 async def add_specs(call: Call) -> Reply:
     """``POST /flavors/{id}/os-extra_specs``."""
     body = await call.parse(SpecsBody)
+    await _add(call, body)
+    return Reply({"extra_specs": body.extra_specs})
 
+
+async def set_spec(call: Call) -> Reply:
+    """``PUT /flavors/{id}/os-extra_specs/{key}``: the key stands in the body again."""
+    body = check(SpecsBody, {"extra_specs": await call.json()})
+    if body.extra_specs.keys() != {call.args["key"]}:
+        raise Invalid("Request body and URI mismatch")
+    await _add(call, body)
+    return Reply(body.extra_specs)
+
+
+async def _add(call: Call, body: SpecsBody) -> None:
     def work(tx: Transaction) -> None:
         flavor = flavors.get(tx, call.who, call.args["id"])
         flavors.change(tx, flavor.id, extra_specs=flavor.extra_specs | body.extra_specs)
 
     await call.house.db.write(work)
-    return Reply({"extra_specs": body.extra_specs})
 
 
 async def remove_spec(call: Call) -> Reply:
@@ -276,5 +288,6 @@ ROUTES = (
     Route("GET", f"{_PATH}/{{id}}/os-extra_specs", specs, f"{_SPECS}:index"),
     Route("POST", f"{_PATH}/{{id}}/os-extra_specs", add_specs, f"{_SPECS}:create"),
     Route("GET", f"{_PATH}/{{id}}/os-extra_specs/{{key}}", one_spec, f"{_SPECS}:show"),
+    Route("PUT", f"{_PATH}/{{id}}/os-extra_specs/{{key}}", set_spec, f"{_SPECS}:update"),
     Route("DELETE", f"{_PATH}/{{id}}/os-extra_specs/{{key}}", remove_spec, f"{_SPECS}:delete"),
 )
