@@ -68,3 +68,30 @@ async def test_what_is_torn_stops_nobody_is_told_and_is_settled_in_time(world: F
         assert found is not None and found["settled"] and "did not end in time" in found["error"]
         assert await world.volume_status(volume_id) == "error"
     assert await world.volume_status(healthy) == "available"
+
+
+@pytest.mark.parametrize(
+    "torn",
+    [
+        "deadline = 'abc', lease_until = 'xyz'",
+        "run_at = 'abc', deadline = 1",
+        "position = 'q', settled = 'maybe', cancelled = 'x'",
+        "place = CAST(X'ff41' AS TEXT), kind = CAST(X'ff41' AS TEXT)",
+        "created_at = 'once', attempt = 'many'",
+    ],
+)
+async def test_whatever_column_is_torn_the_others_go_on(torn: str) -> None:
+    """SQLite keeps anything in any column."""
+    async with fake_world() as world, working(world, "at-work", no_faults):
+        await world.a_volume()
+        free = "state = 'running', owner = NULL, lease_until = NULL, "
+        free = free if "lease" not in torn else "state = 'running', owner = NULL, "
+        words = sa.text(f"UPDATE operations SET {free}{torn}")  # noqa: S608
+        await world.db.write(lambda tx: tx.execute(words) and None)
+        for _ in range(2):
+            await world.a_volume()
+        await Deadlines(world.db, world.runner("here").course).look()
+        assert (
+            await world.breaches() != [] or "CAST" in torn
+        )  # of a place that nobody serves its deadline tells
+        await world.a_volume()

@@ -250,8 +250,9 @@ class Runner:
             is_locked = outlook.soonest <= at and not rows
             wait = SOON_SECONDS if is_locked else max(outlook.soonest - clock.time(), 0.0)
             self._look_at = min(self._look_at, time.monotonic() + wait)
-        except Trouble as error:
-            logger.warning("operations.claim_failed", error=str(error))
+        except Exception as error:  # whatever a row holds: the others are looked for again
+            bug = None if isinstance(error, Trouble) else error
+            logger.warning("operations.claim_failed", error=str(error), exc_info=bug)
             self._called, self._look_at = set(self.places), time.monotonic() + SOON_SECONDS
         return rows
 

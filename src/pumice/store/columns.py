@@ -4,6 +4,7 @@ What cannot be read, because a disk or a hand has written something else, costs 
 value: an object or a list is empty then, a time is ``NO_TIME``, ``is_unread`` tells. The audit names the row.
 """
 
+import math
 from datetime import datetime
 from typing import Any
 
@@ -95,9 +96,24 @@ class Time(TypeDecorator[datetime]):
         return careful
 
 
+class Number(TypeDecorator[float]):
+    """A moment or a share; SQLite would keep anything, and what is no number there is never."""
+
+    impl = sa.Float
+    cache_ok = True
+    python_type = float
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        """Read a value, or tell what stands for it."""
+        if dialect.name != "sqlite":
+            return super().result_processor(dialect, coltype)
+        return lambda stored: stored if isinstance(stored, float | int | None) else math.inf
+
+
 ID = sa.String(36)
 NAME = sa.String(255)
 WORD = sa.String(64)
 TIME = Time()
 JSON = Json()
 JSON_LIST = Json(list)
+NUMBER = Number()

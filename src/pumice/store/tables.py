@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Boolean, Column, Float, ForeignKey, Index, Integer, Text, UniqueConstraint
 
-from pumice.store.columns import ID, JSON, JSON_LIST, NAME, TIME, WORD
+from pumice.store.columns import ID, JSON, JSON_LIST, NAME, NUMBER, TIME, WORD
 
 metadata = sa.MetaData(
     naming_convention={
@@ -57,10 +57,10 @@ operations = sa.Table(
     Column("tries", Integer, nullable=False),  # of the step in hand
     Column("attempt", Integer, nullable=False),  # fences whoever held it before
     Column("owner", NAME),
-    Column("lease_until", Float),  # seconds since the epoch
-    Column("run_at", Float, nullable=False),
-    Column("deadline", Float, nullable=False),
-    Column("progress", Float),
+    Column("lease_until", NUMBER),  # seconds since the epoch
+    Column("run_at", NUMBER, nullable=False),
+    Column("deadline", NUMBER, nullable=False),
+    Column("progress", NUMBER),
     Column("created_at", TIME, nullable=False),
     Column("finished_at", TIME),
     Column("hold", WORD),  # how it holds its subject: read, use, change, own; null when it does not (any more)

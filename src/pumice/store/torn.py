@@ -1,4 +1,4 @@
-"""Values that cannot be read, wherever they are: neither JSON of their column's shape, nor a time.
+"""Values that cannot be read, wherever they are: no JSON of their column's shape, no time, no number.
 
 They cost nobody but who needs that very value (``columns.py``); here they are found, by one statement.
 """
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from pumice.store.columns import Json, Time
+from pumice.store.columns import Json, Number, Time
 from pumice.store.database import Transaction
 from pumice.store.tables import metadata
 
@@ -23,6 +23,8 @@ def _on_sqlite(column: sa.Column[object]) -> sa.ColumnElement[bool] | None:
         return sa.or_(~sa.func.json_valid(column), sa.and_(is_other, sa.func.json_type(column) != "null"))
     if isinstance(column.type, Time):
         return sa.func.julianday(column).is_(None)
+    if isinstance(column.type, Number | sa.Integer | sa.Float | sa.Boolean):
+        return sa.func.typeof(column).not_in(["integer", "real"])
     return None
 
 
