@@ -21,12 +21,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="what everything is drawn from")
     parser.add_argument("--minutes", type=float, default=30.0, help="how long things go wrong")
     parser.add_argument("--compute-hosts", type=int, default=1)
+    parser.add_argument("--short", action="store_true", help="no version before, and no end without return")
     given = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     seed = random.randrange(1_000_000) if given.seed is None else given.seed
     logs = Path(".cache/chaos") / f"seed-{seed}-{time.strftime('%H%M%S')}"
     print(f"chaos: seed {seed}, {given.minutes:g} minutes", flush=True)
-    verdict = asyncio.run(run(seed, given.minutes, given.compute_hosts, logs))
+    verdict = asyncio.run(run(seed, given.minutes, given.compute_hosts, logs, whole=not given.short))
     verdict.show()
     return 0 if verdict.good else 1
 

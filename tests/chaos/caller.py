@@ -43,7 +43,7 @@ class Caller:
         """Make a request; what it was answered, None if that is no success."""
         request = self.model.request(self.name, what, kind, *effects)
         try:
-            answer = await self._answered(method, path, body)
+            answer = await self.answered(method, path, **body)
         except httpx.HTTPError as error:
             request.said = type(error).__name__
             return self._settled(request, "unanswered"), None
@@ -56,7 +56,7 @@ class Caller:
             self.model.breach(f"{request} was answered 500, which is a bug", effects[0].thing)
         return self._settled(request, "refused" if answer.status_code < 500 else "unanswered"), None
 
-    async def _answered(self, method: str, path: str, body: dict[str, Any]) -> httpx.Response:
+    async def answered(self, method: str, path: str, **body: Any) -> httpx.Response:
         """The answer to a request, which is made again while nobody takes it: then nothing has happened."""
         while True:
             try:

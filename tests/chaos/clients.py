@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from tests.chaos.caller import IMAGES, MARK, MARK_AT, PATHS, PATIENCE, SNAPSHOTS, VOLUMES, Caller
@@ -102,9 +103,9 @@ class Client(Caller):
         """Write a mark into a volume that nobody has."""
         if (volume := self._at(slot, "available")) and (path := self.world.bytes_of(volume.id)):
             mark = f"{volume.name}/{self._made}/{len(volume.requests)}".encode().ljust(MARK, b".")
-            with contextlib.suppress(OSError), path.open("r+b") as file:  # the disk may be full
+            with contextlib.suppress(OSError):  # the disk may be full, or read-only
                 volume.contents.pop(MARK_AT, None)
-                os.pwrite(file.fileno(), mark, MARK_AT)
+                await asyncio.to_thread(_write, path, mark)  # it may hang
                 volume.contents[MARK_AT] = mark
 
     async def extend(self, slot: str, _: str) -> None:
@@ -271,3 +272,8 @@ class Client(Caller):
     ) -> None:
         path = f"{PATHS[thing.kind]}/{thing.id}/action"
         await self._do(f"{what} {thing.name}", kind, effects, "POST", path, json=action)
+
+
+def _write(path: Path, mark: bytes) -> None:
+    with path.open("r+b") as file:
+        os.pwrite(file.fileno(), mark, MARK_AT)

@@ -2,8 +2,10 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -92,13 +94,46 @@ class Harm:
         assert os.getpid() not in found
         return found
 
-    def fill(self, host: str) -> None:
-        """Use up all space of a host's pool."""
-        with contextlib.suppress(OSError), (self.world.pool(host) / "filler").open("ab") as filler:
+    def fill(self, disk: Path) -> None:
+        """Use up all space of a disk."""
+        with contextlib.suppress(OSError), (disk / "filler").open("ab") as filler:
             while True:
                 filler.write(bytes(4 * 1024 * 1024))
                 filler.flush()
 
-    def empty(self, host: str) -> None:
+    def empty(self, disk: Path) -> None:
         """Give the space back."""
-        (self.world.pool(host) / "filler").unlink(missing_ok=True)
+        (disk / "filler").unlink(missing_ok=True)
+
+    def freeze(self, host: str, seconds: float) -> None:
+        """Whatever writes to a pool hangs in the kernel. It is thawed whatever becomes of this process."""
+        script = 'fsfreeze -f "$0"; sleep "$1"; fsfreeze -u "$0"'
+        pool = str(self.world.pool(host))
+        subprocess.run(["setsid", "sh", "-c", script, pool, str(seconds)], check=False, capture_output=True)
+
+    def set_read_only(self, host: str, seconds: float) -> bool:
+        """A pool turns read-only under everybody; what has a file of it open for writing dies of it."""
+        give_up = time.monotonic() + seconds
+        while subprocess.run(self._remount(host, "ro"), check=False, capture_output=True).returncode:
+            if time.monotonic() > give_up:
+                return False
+            self.kill_daemon(host)
+            time.sleep(0.02)
+        return True
+
+    def set_writable(self, host: str) -> None:
+        """It is as before."""
+        subprocess.run(self._remount(host, "rw"), check=True, capture_output=True)
+
+    def _remount(self, host: str, how: str) -> list[str]:
+        return ["mount", "-o", f"remount,{how}", str(self.world.pool(host))]
+
+    def restore_state(self, host: str) -> None:
+        """A host's state directory is as it was in the beginning; its pool stays, and nothing of it runs."""
+        state, kept = self.world.directory / host, self.world.kept_state(host)
+        for path in state.iterdir():
+            if path != self.world.pool(host):
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        for path in kept.iterdir():
+            if path.name != self.world.pool(host).name:
+                subprocess.run(["cp", "-a", path, state], check=True, capture_output=True)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from tests.chaos.harm import Harm
 from tests.chaos.network import HUB
-from tests.chaos.world import LEASE_SECONDS, World
+from tests.chaos.world import CONTROL, LEASE_SECONDS, World
 
 LONGEST_SILENCE = 15.0
 """Seconds after which the next fault comes although the clients ask too little."""
@@ -57,6 +57,11 @@ KINDS = {
     "lose power of volume": 2,
     "lose power of compute": 1,
     "kill everything": 1,
+    "fill state disk": 2,
+    "hang disk": 2,
+    "disk turns read-only": 2,
+    "another name of volume": 2,
+    "restored state of volume": 1,
 }
 """The faults, with their weights."""
 
@@ -67,7 +72,7 @@ def faults(seed: int) -> Iterator[Fault]:
     while True:
         kind = dice.choices(list(KINDS), list(KINDS.values()))[0]
         victim, after = dice.randrange(1000), dice.randint(2, 12)
-        long = kind.startswith(("stop", "cut"))
+        long = kind.startswith(("stop", "cut", "hang", "disk", "another"))
         seconds = dice.uniform(1.5, 3) * LEASE_SECONDS if long else dice.uniform(0, 6)
         yield Fault(kind, victim, after, round(seconds, 1))
 
@@ -75,10 +80,19 @@ def faults(seed: int) -> Iterator[Fault]:
 class Nemesis:
     """Follows the plan on a world.
 
-    ``asked`` says how many requests were made so far, ``shake`` is told the server whose guest is about to die.
+    ``asked`` says how many requests were made so far, ``shake`` is told the server whose guest is about to die,
+    ``breach`` what a fault did that it must not.
     """
 
-    def __init__(self, world: World, seed: int, asked: Callable[[], int], shake: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        world: World,
+        seed: int,
+        asked: Callable[[], int],
+        shake: Callable[[str], None],
+        breach: Callable[[str], None],
+    ) -> None:
+        self.breach = breach
         self.world = world
         self.harm = Harm(world)
         self.asked = asked
@@ -133,15 +147,20 @@ class Nemesis:
             "volume": world.volume_hosts,
             "tgtd": [f"tgtd of {host}" for host in world.volume_hosts],
             "disk": [f"disk of {host}" for host in world.volume_hosts],
+            "read-only": [f"disk of {host}" for host in world.volume_hosts],
             "compute": world.compute_hosts,
             "libvirtd": [f"libvirtd of {host}" for host in world.compute_hosts],
             "scheduler": schedulers,
             "API": ["api"],
             "worker": ["api"],
             "PostgreSQL": ["postgres"],
-            "database": [f"{HUB}-{host}" for host in world.hosts] if world.network.can_cut else [],
+            "database": [f"{HUB}-{it}" for it in (CONTROL, *world.hosts)] if world.network.can_cut else [],
         }
-        if fault.kind.startswith("lose power") and not world.network.can_cut:
+        if fault.kind == "fill state disk":
+            victims = [f"state of {host}" for host in (HUB, *world.hosts)]
+        elif fault.kind == "hang disk":
+            victims = [f"disk of {host}" for host in world.can_hang]
+        elif fault.kind.startswith(("lose power", "restored state")) and not world.network.can_cut:
             victims = []
         elif fault.kind == "cut volume from compute":
             pairs = [f"{one}-{other}" for one in world.volume_hosts for other in world.compute_hosts]
@@ -173,11 +192,23 @@ class Nemesis:
                 self.harm.go_on(stopped)
             case ["lose", "power", *_]:
                 await self._without_power(victim, fault.seconds)
-            case ["fill", "disk"]:
+            case ["fill", *words]:
                 host = victim.split()[-1]
-                await asyncio.to_thread(self.harm.fill, host)
+                disk = world.pool(host) if words == ["disk"] else world.directory / host
+                await asyncio.to_thread(self.harm.fill, disk)
                 await asyncio.sleep(fault.seconds)
-                self.harm.empty(host)
+                self.harm.empty(disk)
+            case ["hang", "disk"]:
+                await asyncio.to_thread(self.harm.freeze, victim.split()[-1], fault.seconds)
+            case ["disk", "turns", "read-only"]:
+                host = victim.split()[-1]
+                if await asyncio.to_thread(self.harm.set_read_only, host, fault.seconds):
+                    await asyncio.sleep(fault.seconds)
+                    self.harm.set_writable(host)
+            case ["another", "name", *_]:
+                await self._with_another_name(victim, fault.seconds)
+            case ["restored", "state", *_]:
+                await self._without_power(victim, fault.seconds, then=self.harm.restore_state)
             case ["cut", *_]:
                 one, other = victim.split("-")
                 world.network.cut(one, other)
@@ -185,14 +216,33 @@ class Nemesis:
                 world.network.mend(one, other)
         world.tell(f"NEMESIS healed: {fault.kind}: {victim}")
 
-    async def _without_power(self, host: str, seconds: float) -> None:
+    async def _without_power(
+        self, host: str, seconds: float, then: Callable[[str], None] | None = None
+    ) -> None:
+        """Nothing of it says good-bye; before it is back, ``then`` is done to its disks."""
         world = self.world
         world.held.add(host)
         for server in world.guests() if host in world.compute_hosts else ():
             self.shake(server)
         await asyncio.to_thread(self.harm.lose_power, host)
         await asyncio.sleep(seconds)
+        if then:
+            await asyncio.to_thread(then, host)
         self.harm.power_up(host)
+        world.held.discard(host)
+        world.start(host)
+
+    async def _with_another_name(self, host: str, seconds: float) -> None:
+        """As after DHCP: nothing is to be used under that name, and nothing is to go."""
+        world = self.world
+        world.held.add(host)
+        world.kill(host)
+        before = world.files(host)
+        world.start(host, called=f"{host}-renamed")
+        await asyncio.sleep(seconds)
+        world.kill(host)
+        if gone := before - world.files(host):
+            self.breach(f"{host} was started under another name, and these went: {sorted(gone)}")
         world.held.discard(host)
         world.start(host)
 

@@ -8,9 +8,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests import version_before
 from tests.chaos.caller import PATHS, Caller
 from tests.chaos.clients import Client
 from tests.chaos.guests import GuestClient
+from tests.chaos.last_acts import LastActs
 from tests.chaos.model import Model
 from tests.chaos.nemesis import Nemesis
 from tests.chaos.plan import steps
@@ -40,12 +42,16 @@ class Timeline:
         self.file.write(f"{time.monotonic() - self.start:8.2f} {what}\n")
 
 
-async def run(seed: int, minutes: float, compute_hosts: int, logs: Path) -> Verdict:
-    """Run it. Where anything is wrong, ``logs`` keeps all that was written."""
+async def run(seed: int, minutes: float, compute_hosts: int, logs: Path, *, whole: bool) -> Verdict:
+    """Run it. Where anything is wrong, ``logs`` keeps all that was written.
+
+    A ``whole`` run begins with the version before, and ends with what has no way back (``last_acts.py``).
+    """
     timeline = Timeline(logs / "timeline.log")
-    world = World(volume_hosts=2, compute_hosts=compute_hosts, tell=timeline.tell)
+    before = whole and not version_before.why_not()
+    world = World(volume_hosts=2, compute_hosts=compute_hosts, tell=timeline.tell, before=before)
     try:
-        chaos = _Chaos(seed, world)
+        chaos = _Chaos(seed, world, whole=whole)
         await chaos.go(minutes)
         model, nemesis = chaos.model, chaos.nemesis
         verdict = Verdict(
@@ -73,11 +79,14 @@ async def run(seed: int, minutes: float, compute_hosts: int, logs: Path) -> Verd
 class _Chaos:
     """The parts of a run, and what it finds."""
 
-    def __init__(self, seed: int, world: World) -> None:
+    def __init__(self, seed: int, world: World, *, whole: bool) -> None:
         self.seed = seed
+        self.whole = whole
         self.world = world
         self.model = Model()
-        self.nemesis = Nemesis(world, seed, lambda: len(self.model.requests), self.model.shake)
+        self.nemesis = Nemesis(
+            world, seed, lambda: len(self.model.requests), self.model.shake, self.model.breach
+        )
         self.stuck: Sequence[str] = ()
         self.leaked: list[str] = []
 
@@ -97,7 +106,13 @@ class _Chaos:
             if not await self._settle():
                 return
             await self._verify(judge)
+            if self.whole:  # the version before counts what is claimed in its own way: as the manual says
+                await asyncio.to_thread(self.world.command, "audit", "--repair")
             self.leaked += await self._audited()
+            if self.whole:
+                acts = LastActs(self.world, self.model, judge)
+                await acts.restore_the_database()
+                await acts.lose_a_host()
             await self._clear_away(judge)
         finally:
             keeper.cancel()

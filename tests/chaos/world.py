@@ -1,8 +1,12 @@
 """A whole installation of real processes on hosts of their own, each of which can be hurt and healed.
 
-    hub        PostgreSQL (fsync on), the API with two workers, two schedulers
+    hub        PostgreSQL (fsync on), the API with two workers, a scheduler
+    control    another scheduler, which may be cut off
     volume1…2  `pumice volume`: files in a small file system of its own, and a tgtd
     compute1…  `pumice compute`: a libvirtd and its guests
+
+Each has a small disk for its state, and a clock of its own, up to an hour from the others'. With ``before``
+everything is first started in the version before, and what starts later is this version: an upgrade.
 
 A process that ends although nobody held it down is started again, as an init system would (``keep_up``). This
 module knows nothing of what is asked of the installation, nor when something is to go wrong.
@@ -26,6 +30,7 @@ from typing import Any
 import asyncpg
 import httpx
 import yaml
+from tests import version_before
 from tests.chaos.network import HUB, Network
 from tests.postgres_server import PostgresServer
 
@@ -35,6 +40,11 @@ from pumice.hypervisor.libvirtd import LibvirtDaemon
 
 LEASE_SECONDS = 5.0
 POOL_BYTES = 640 * 1024 * 1024
+STATE_BYTES = 320 * 1024 * 1024
+CONTROL = "control"
+CLOCKS = {HUB: 0, CONTROL: 3600, "volume1": -3600, "volume2": 1800, "compute1": -1800}
+"""How many seconds the clock of each host is ahead."""
+_AHEAD = "import time; real = time.time; time.time = lambda: real() + {seconds}"
 PATIENCE = 60.0
 AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """What asyncpg says when the database is not there, or goes at this moment."""
@@ -44,14 +54,21 @@ _MOUNT, _UMOUNT = "mount", "umount"
 class World:
     """The installation. ``tell`` is called with everything that happens to it."""
 
-    def __init__(self, volume_hosts: int, compute_hosts: int, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, volume_hosts: int, compute_hosts: int, tell: Callable[[str], None], *, before: bool
+    ) -> None:
         self.tell = tell
+        self.before = before
         self.volume_hosts = [f"volume{n}" for n in range(1, volume_hosts + 1)]
         self.compute_hosts = [f"compute{n}" for n in range(1, compute_hosts + 1)]
         self.hosts = [*self.volume_hosts, *self.compute_hosts]
         self.directory = Path(tempfile.mkdtemp(prefix="pumice-"))  # short: sockets lie in it
         self.directory.chmod(0o711)  # PostgreSQL's user finds its rules in it
-        self.network = Network(self.hosts)
+        self.network = Network([CONTROL, *self.hosts])
+        self.can_hang: list[str] = []
+        """Hosts whose pool is on a disk that can be frozen."""
+        self.lost: list[str] = []
+        """Hosts that never come back."""
         self.held: set[str] = set()
         """Processes that are not to be started again for now."""
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -63,7 +80,7 @@ class World:
         self._commands = {
             "api": (HUB, ["api", "--workers", "2"]),
             "scheduler1": (HUB, ["scheduler"]),
-            "scheduler2": (HUB, ["scheduler"]),
+            "scheduler2": (CONTROL, ["scheduler"]),
             **{host: (host, ["volume"]) for host in self.volume_hosts},
             **{host: (host, ["compute"]) for host in self.compute_hosts},
         }
@@ -88,17 +105,40 @@ class World:
         }
         self.postgres = PostgresServer(settings)
         self._database = self.postgres.take()
+        if self.before:  # it makes its own schema
+            self.postgres.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public", self._database)
 
     def _furnish(self) -> None:
-        """The hosts' directories: a small file system for each pool, the images shared by all."""
-        for host in [HUB, *self.hosts]:
+        """The hosts' directories: small file systems for state and pool, the images shared by all."""
+        for host in [HUB, CONTROL, *self.hosts]:
             (self.directory / host).mkdir()
+            self._mount(self.directory / host, STATE_BYTES)
+            clock = self.directory / f"clock-{host}"
+            clock.mkdir()
+            (clock / "sitecustomize.py").write_text(_AHEAD.format(seconds=CLOCKS.get(host, 0)))
         (self.directory / HUB / "images").mkdir(mode=0o700)
-        for host in self.hosts:
+        for host in [CONTROL, *self.hosts]:
             (self.directory / host / "images").symlink_to(self.directory / HUB / "images")
         for host in self.volume_hosts:
             self.pool(host).mkdir()
-            _run(_MOUNT, "-t", "tmpfs", "-o", f"size={POOL_BYTES}", "pumice-chaos", str(self.pool(host)))
+            if host != self.volume_hosts[0] or not self._mount_disk(host):
+                self._mount(self.pool(host), POOL_BYTES)
+
+    def _mount(self, path: Path, size: int) -> None:
+        _run(_MOUNT, "-t", "tmpfs", "-o", f"size={size}", "pumice-chaos", str(path))
+
+    def _mount_disk(self, host: str) -> bool:
+        """A pool on a disk, which can hang. Whether that can be had here."""
+        disk = self.directory / f"{host}.disk"
+        disk.touch()
+        os.truncate(disk, POOL_BYTES)
+        try:
+            _run("mkfs.xfs", "-q", str(disk))
+            _run(_MOUNT, "-o", "loop", str(disk), str(self.pool(host)))
+        except (OSError, subprocess.CalledProcessError):
+            return False
+        self.can_hang.append(host)
+        return True
 
     def pool(self, host: str) -> Path:
         """The directory of a volume host's only pool."""
@@ -123,6 +163,7 @@ class World:
             "PUMICE_OPERATIONS__LEASE_SECONDS": str(LEASE_SECONDS),
             "PUMICE_REPAIR__GRACE_SECONDS": "10",
             "PUMICE_LOG_FORMAT": "json",
+            "PYTHONPATH": str(self.directory / f"clock-{host}"),
         }
 
     def _database_url(self) -> str:
@@ -136,14 +177,17 @@ class World:
         """Where a process writes."""
         return self.directory / f"{name}.log"
 
-    def start(self, name: str) -> None:
-        """Start a process that does not run."""
+    def start(self, name: str, called: str = "") -> None:
+        """Start a process that does not run; ``called``: as if its host had this name."""
         if self.is_running(name):
             return
         host, words = self._commands[name]
-        argv = [*self.network.inside(host), sys.executable, "-m", "pumice", "--host", host, *words]
+        argv = [*self.network.inside(host), sys.executable, "-m", "pumice", "--host", called or host, *words]
+        environment = self.environment(host)
+        if self.before:
+            environment = version_before.environment(environment)
         with self.log(name).open("ab") as log:
-            self.processes[name] = subprocess.Popen(argv, env=self.environment(host), stdout=log, stderr=log)
+            self.processes[name] = subprocess.Popen(argv, env=environment, stdout=log, stderr=log)
 
     def is_running(self, name: str) -> bool:
         """Whether a process lives."""
@@ -209,6 +253,11 @@ class World:
         places = (self.pool(host) / shelf for host in self.volume_hosts for shelf in ("volumes", "snapshots"))
         return next((place / thing_id for place in places if (place / thing_id).exists()), None)
 
+    def files(self, host: str) -> set[str]:
+        """The ids of all bytes in a host's pool."""
+        shelves = (self.pool(host) / shelf for shelf in ("volumes", "snapshots"))
+        return {file.name for shelf in shelves if shelf.exists() for file in shelf.iterdir()}
+
     # --- looking at it --------------------------------------------------------------------------
 
     async def rows(self, query: str, *values: object) -> list[Any]:
@@ -259,16 +308,54 @@ class World:
         images = [f"image {file}" for file in (self.directory / HUB / "images").iterdir()]
         return [*files, *images, *(f"guest of server {server}" for server in self.guests())]
 
-    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """A command of Pumice's at the hub."""
-        argv = [sys.executable, "-m", "pumice", *words]
-        environment = self.environment(HUB)
+    def put_aside(self, thing_id: str) -> list[Path]:
+        """Bytes of an id that nobody knew, under the name that they were given then."""
+        return [file for host in self.volume_hosts for file in self.pool(host).rglob(f"orphan-*{thing_id}*")]
+
+    def back_up(self) -> None:
+        """Keep the database as it is now, while nobody is at it."""
+        self._without_processes(f"CREATE DATABASE kept TEMPLATE {self._database}")
+
+    def restore(self) -> None:
+        """The database is what was kept."""
+        self._without_processes(
+            f"DROP DATABASE {self._database}", f"ALTER DATABASE kept RENAME TO {self._database}"
+        )
+
+    def _without_processes(self, *statements: str) -> None:
+        self.held.update(self.names)
+        for name in self.names:
+            self.kill(name)
+        end = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{}'"
+        for statement in (end.format(self._database), *statements):
+            self.postgres.sql(statement, "template1")
+        for name in self.names:
+            self.held.discard(name)
+            self.start(name)
+
+    def lose(self, host: str) -> None:
+        """It never comes back: this world has one host less."""
+        self.held.add(host)
+        self.kill(host)
+        if pid := self.daemon(host).pid():
+            send(pid, signal.SIGKILL)
+        self.lost.append(host)
+        self.hosts.remove(host)
+        self.volume_hosts.remove(host)
+
+    def command(self, *words: str, host: str = HUB) -> subprocess.CompletedProcess[str]:
+        """A command of Pumice's, at the hub."""
+        argv = [*self.network.inside(host), sys.executable, "-m", "pumice", *words]
+        environment = self.environment(host)
         return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
     # --- the whole ------------------------------------------------------------------------------
 
     async def open(self) -> dict[str, str]:
-        """Start everything and wait until it is up. The headers of a request by the administrator."""
+        """Start everything and wait until it is up. The headers of a request by the administrator.
+
+        Where that was the version before, the database and whatever starts from now on is this version's.
+        """
         self._furnish()
         await asyncio.to_thread(self._start_postgres)
         self.start("api")
@@ -279,7 +366,10 @@ class World:
             for _ in range(600):
                 listed = [await http.get(f"/{kind}/os-services") for kind in ("volume/v3", "compute/v2.1")]
                 services = [service for answer in listed for service in answer.json()["services"]]
-                if sum(it["state"] == "up" for it in services) >= len(self.hosts) + 1:
+                if sum(it["state"] == "up" for it in services) >= len(self.hosts) + 2:
+                    self.before = False
+                    assert self.command("db", "upgrade").returncode == 0
+                    self._keep_states()
                     return headers
                 await asyncio.sleep(0.2)
         raise AssertionError(f"The installation does not come up; see {self.directory}.")
@@ -303,6 +393,14 @@ class World:
             "OpenStack-API-Version": "volume 3.71, compute 2.89",
         }
 
+    def kept_state(self, host: str) -> Path:
+        """A volume host's state directory as it was in the beginning."""
+        return self.directory / f"state-{host}"
+
+    def _keep_states(self) -> None:
+        for host in self.volume_hosts:
+            _run("cp", "-ax", str(self.directory / host), str(self.kept_state(host)))
+
     def keep_logs(self, folder: Path) -> None:
         """Copy what everything has written to ``folder``."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -316,6 +414,9 @@ class World:
 
     async def close(self) -> None:
         """End everything; nothing is left."""
+        for host in self.can_hang:
+            with contextlib.suppress(subprocess.CalledProcessError):
+                _run("fsfreeze", "-u", str(self.pool(host)))
         self.held.update(self.names)
         for paused in self.paused:
             send(paused, signal.SIGCONT)
@@ -325,12 +426,14 @@ class World:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 await asyncio.to_thread(process.wait, 20)
             self.kill(name)
-        for host in self.volume_hosts:
+        for host in (*self.volume_hosts, *self.lost):
             await self.tgtd(host).stop(force=True)
-            with contextlib.suppress(subprocess.CalledProcessError):
-                _run(_UMOUNT, "--lazy", str(self.pool(host)))
         for host in self.compute_hosts:
             await self.libvirtd(host).stop(force=True)
+        states = [self.directory / host for host in (HUB, CONTROL, *self.hosts, *self.lost)]
+        for place in (*map(self.pool, (*self.volume_hosts, *self.lost)), *states):
+            with contextlib.suppress(subprocess.CalledProcessError):
+                _run(_UMOUNT, "--lazy", str(place))
         if hasattr(self, "postgres"):
             self.postgres.close()
         self.network.close()
