@@ -1,7 +1,9 @@
 """kill -9 of the volume process while volumes come to a running guest and go, by both doors."""
 
 import asyncio
+import contextlib
 import tempfile
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from tests.pumice_installation import ATTACHMENTS, IMAGES, SERVERS, VOLUMES
 
 from pumice.app.guest_image import build_guest_image
 from pumice.app.tour.run import cache_dir
+from pumice.hypervisor.libvirt_connection import load
 
 
 def attaching_and_detaching(cloud: Cloud, each: int, slow: float) -> Ending:
@@ -60,6 +63,37 @@ def attaching_and_detaching(cloud: Cloud, each: int, slow: float) -> Ending:
     )
 
 
+STANDS_STILL = 5.0
+"""Seconds that a guest may, by default."""
+LATE = 10.0
+"""Seconds by which it may go on later, on a machine that is busy."""
+
+
+def growing_under_a_guest(cloud: Cloud) -> Ending:
+    """The guest is paused while its disk's target is to grow, and the target's host dies just then."""
+    [server] = cloud.servers(1)
+    [disk] = cloud.call("GET", f"{SERVERS}/{server}/os-volume_attachments")["volumeAttachments"]
+    volume = disk["volumeId"]
+    cloud.stop("volume")
+    cloud.launch("volume", PUMICE_FAULT="volume.extend/do/tell_target/before")
+    cloud.wait(lambda: cloud.is_up("volume"), "the volume service does not come up")
+    with contextlib.closing(load().open(cloud.libvirtd.uri)) as libvirt:
+        domain = libvirt.lookupByUUIDString(server)
+        cloud.call("POST", f"{VOLUMES}/{volume}/action", {"os-extend": {"new_size": 2}})
+        cloud.wait(lambda: domain.state()[0] == PAUSED, "the guest is not paused")
+        began = time.monotonic()
+        cloud.wait(lambda: domain.state()[0] == RUNNING, "the guest stays paused", 60)
+        stood = time.monotonic() - began
+    cloud.wait_for_death("volume")
+    cloud.launch("volume")
+    cloud.settle()
+    found = cloud.call("GET", f"{VOLUMES}/{volume}")["volume"]
+    words = (
+        f"the guest stood still for {stood:.1f} s; its disk has {found['size']} GiB and is {found['status']}"
+    )
+    return Ending(words, stood < STANDS_STILL + LATE and (found["size"], found["status"]) == (2, "in-use"))
+
+
 def attach(cloud: Cloud, volume: str, by: dict[str, Any] | None) -> str:
     """Reserve a volume; with a connector attach it."""
     body = {"volume_uuid": volume, **({"connector": by} if by else {})}
@@ -92,6 +126,9 @@ def a_guest(cloud: Cloud) -> str:
     return server
 
 
+RUNNING, PAUSED = 1, 3
+"""``VIR_DOMAIN_RUNNING``, ``VIR_DOMAIN_PAUSED``."""
+
 ROWS = (
     Row(
         "the same with 30 attach and detach calls under way",
@@ -100,6 +137,15 @@ ROWS = (
         attaching_and_detaching,
         {"each": 10, "slow": 1.5},
         {"each": 2, "slow": 0.5},
+        hypervisor="libvirt",
+    ),
+    Row(
+        "the volume process dies while a guest is paused for its disk to grow",
+        "",
+        "the guest goes on by itself within 5 s, its disk grows when the process is back",
+        growing_under_a_guest,
+        {},
+        {},
         hypervisor="libvirt",
     ),
 )
