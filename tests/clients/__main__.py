@@ -4,6 +4,7 @@ Every failure has an explanation in ``expected.toml``. The exit code is 1 when a
 when one that has passes, so that the explanations stay true. The table goes to ``docs/clients.md`` as well.
 """
 
+import subprocess
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 from tests.clients.installation import Installation
-from tests.clients.suites import SUITES, Outcome, Suite, furnish, run
+from tests.clients.networks import Networks
+from tests.clients.outcome import Outcome
+from tests.clients.suites import GOPHERCLOUD, SUITES, Suite, furnish, run
 
 EXPECTED = Path(__file__).with_name("expected.toml")
 DOCUMENT = Path(__file__).parents[2] / "docs" / "clients.md"
@@ -30,8 +33,8 @@ def main() -> int:
     console = Console(width=max(Console().width, 110))
     known = explanations()
     results: dict[Suite, list[Outcome]] = {}
-    with Installation(real=False, default_volume_type="lvmdriver-1") as pumice:
-        folder = furnish(pumice)
+    with Installation(real=False, default_volume_type="lvmdriver-1") as pumice, Networks() as networks:
+        folder = furnish(pumice, networks.url)
         for suite in SUITES:
             with console.status(f"{suite.package}"):
                 results[suite] = run(suite, pumice, folder)
@@ -87,13 +90,21 @@ def reason(outcome: Outcome) -> str:
     return outcome.said.splitlines()[0].rstrip(".") + "."
 
 
+def _named(suite: Suite) -> str:
+    """The client that brings a suite, with its version."""
+    if suite.client != GOPHERCLOUD:
+        return f"{suite.client} {version(suite.client)}"
+    asked = ["dpkg-query", "-W", "-f", "${Version}", GOPHERCLOUD]
+    return f"gophercloud {subprocess.run(asked, capture_output=True, text=True, check=True).stdout}"
+
+
 def document(results: Results, known: Mapping[str, str]) -> str:
     """The page ``docs/clients.md``."""
     lines = [
         "# The clients' own functional suites",
         "",
-        "`make clients` runs the suites that ship inside the clients' wheels, unmodified, against a",
-        "`pumice serve` with fake parts, and writes this page. Each failure is explained in",
+        "`make clients` runs the suites that ship with the clients, unmodified, against a `pumice serve` with",
+        "fake parts and a network that goes nowhere, and writes this page. Each failure is explained in",
         "`tests/clients/expected.toml`; one that is not, or an explained test that passes, fails the run.",
         "",
         "| suite | of | passed | failed | skipped |",
@@ -101,7 +112,7 @@ def document(results: Results, known: Mapping[str, str]) -> str:
     ]
     for suite, outcomes in results.items():
         numbers = (count(outcomes, ended) for ended in ("passed", "failed", "skipped"))
-        cells = (f"`{suite.package}`", f"{suite.client} {version(suite.client)}", *map(str, numbers))
+        cells = (f"`{suite.package}`", _named(suite), *map(str, numbers))
         lines.append(f"| {' | '.join(cells)} |")
     every = [outcome for outcomes in results.values() for outcome in outcomes]
     failed = [(outcome.test, known[outcome.test]) for outcome in every if outcome.ended == "failed"]

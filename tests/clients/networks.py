@@ -1,4 +1,4 @@
-"""One network that goes nowhere: python-novaclient's suite looks for any before each of its tests."""
+"""One network that goes nowhere: gophercloud's tests look for it before they make a server."""
 
 import json
 import threading

@@ -1,4 +1,8 @@
-"""The functional suites that ship inside the clients' wheels, and what they want of a cloud."""
+"""The functional suites that ship with the clients, and what they want of a cloud.
+
+Those in Python are in the clients' wheels. Gophercloud's are Go, in Debian's package of its sources, and are
+compiled here.
+"""
 
 import os
 import subprocess
@@ -10,7 +14,9 @@ from typing import Any
 from xml.etree import ElementTree
 
 import yaml
+from tests.clients import gophercloud
 from tests.clients.installation import CLIENTS_BIN, Installation
+from tests.clients.outcome import Outcome
 
 SECONDS_PER_TEST = 240
 ALT_USER = "alt_demo"
@@ -24,24 +30,22 @@ class Suite:
     package: str
 
 
+GOPHERCLOUD = "golang-github-gophercloud-gophercloud-dev"
 SUITES = (
     Suite("openstacksdk", "openstack.tests.functional.block_storage.v3"),
     Suite("python-openstackclient", "openstackclient.tests.functional.volume.v3"),
     Suite("python-cinderclient", "cinderclient.tests.functional"),
+    Suite(GOPHERCLOUD, "acceptance/openstack/blockstorage/v3"),
+    Suite(GOPHERCLOUD, "acceptance/openstack/identity/v3"),
+    Suite(GOPHERCLOUD, "acceptance/openstack/imageservice/v2"),
+    Suite(GOPHERCLOUD, "acceptance/openstack/compute/v2"),
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How one test ended: ``passed``, ``failed`` or ``skipped``, and what it said."""
-
-    test: str
-    ended: str
-    said: str
-
-
-def furnish(pumice: Installation) -> Path:
+def furnish(pumice: Installation, networks: str) -> Path:
     """Make the users, the image and the files that the suites look for. Returns the folder to run them in.
+
+    ``networks`` is where a service of networks is found, which goes into the catalog.
 
     The clouds are named as DevStack names them, and lie in the working directory because
     python-openstackclient's suite removes every ``OS_`` variable from the environment of its commands.
@@ -49,6 +53,8 @@ def furnish(pumice: Installation) -> Path:
     folder = pumice.directory / "suites"
     folder.mkdir()
     clouds = yaml.safe_load(pumice.clouds_file.read_text())["clouds"]
+    for one in clouds.values():
+        del one["block_storage_default_microversion"]  # suites say themselves which version they speak
     admin, demo, system = (clouds[name] for name in ("pumice", "pumice-demo", "pumice-system"))
     password = pumice.passwords["demo"]
     with pumice.cloud() as cloud:
@@ -56,8 +62,17 @@ def furnish(pumice: Installation) -> Path:
         user = cloud.identity.create_user(name=ALT_USER, password=password, domain_id="default")
         cloud.identity.assign_project_role_to_user(project, user, cloud.identity.find_role("member"))
         _upload_image(cloud, folder / "image.qcow2")
+        service = cloud.identity.create_service(type="network", name="neutron")
+        cloud.identity.create_endpoint(
+            service_id=service.id, interface="public", url=networks, region_id=admin["region_name"]
+        )
     alt = demo | {"auth": demo["auth"] | {"username": ALT_USER, "project_name": ALT_USER}}
-    named = {"devstack": demo, "devstack-alt": alt, "devstack-admin": admin, "devstack-system-admin": system}
+    named = {
+        "devstack": demo,
+        "devstack-alt": alt,
+        "devstack-admin": admin,
+        "devstack-system-admin": system,
+    }
     (folder / "clouds.yaml").write_text(yaml.safe_dump({"clouds": named}))
     (folder / "functional_creds.conf").write_text(
         f"[admin]\nuser = admin\npass = {pumice.passwords['admin']}\ntenant = admin\n"
@@ -86,6 +101,8 @@ def environment(pumice: Installation) -> Mapping[str, str]:
 
 def run(suite: Suite, pumice: Installation, folder: Path) -> list[Outcome]:
     """Run a suite, two of its files at a time. Raises ``RuntimeError`` when it cannot be run at all."""
+    if suite.client == GOPHERCLOUD:
+        return gophercloud.run(suite.package, pumice, folder)
     report, log = folder / f"{suite.client}.xml", folder / f"{suite.client}.log"
     argv = [
         *(sys.executable, "-m", "pytest", "--pyargs", suite.package, "-c", "/dev/null", "--rootdir", folder),
