@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pumice.model.errors import Forbidden, Invalid, NotFound
-from pumice.store import domains, projects, roles, tokens, users
+from pumice.store import application_credentials, domains, projects, roles, tokens, users
 from pumice.store.database import Transaction
 from pumice.store.projects import Row
+from pumice.store.resources import GROUPS
 
 
 def show(tx: Transaction, project_id: str) -> Row:
@@ -95,6 +96,7 @@ def _remove(tx: Transaction, project_id: str) -> None:
     roles.take_all(tx, ("project", project_id))
     tokens.delete_of_project(tx, project_id)
     users.forget_default_project(tx, project_id)
+    application_credentials.delete(tx, {"project_id": project_id})
     projects.delete(tx, project_id)
 
 
@@ -131,6 +133,8 @@ def remove_domain(tx: Transaction, domain_id: str) -> None:
     """Remove a domain with everything in it. Raises ``Forbidden`` while it is enabled."""
     if show_domain(tx, domain_id)["enabled"]:
         raise Forbidden("Cannot delete a domain that is enabled, please disable it first.")
+    for group in GROUPS.matching(tx, {"domain_id": domain_id}):
+        GROUPS.remove(tx, group["id"])
     for user in users.matching(tx, {"domain_id": domain_id}):
         users.delete(tx, user["id"])
     for project in projects.matching(tx, {"domain_id": domain_id}):

@@ -124,6 +124,20 @@ async def test_an_image_vouches_for_a_volume_that_is_not_bootable(cloud: Cloud) 
     assert (await cloud.ask("POST", "/servers", body)).status_code == 400
 
 
+async def test_limits_and_paths_are_those_of_their_version(cloud: Cloud) -> None:
+    absolute = (await cloud.get("/limits", version="2.56"))["limits"]["absolute"]
+    assert (absolute["maxPersonality"], absolute["maxPersonalitySize"]) == (5, 10240)
+    assert "maxPersonality" not in (await cloud.get("/limits", version="2.57"))["limits"]["absolute"]
+    (service,) = (await cloud.get("/os-services", caller="admin", version="2.52"))["services"]
+    which = {"host": service["host"], "binary": service["binary"]}
+    for path, more in (("disable", {}), ("enable", {}), ("force-down", {"forced_down": False})):
+        for version, status in (("2.52", 200), ("2.53", 404)):
+            answer = await cloud.ask(
+                "PUT", f"/os-services/{path}", which | more, caller="admin", version=version
+            )
+            assert answer.status_code == status, (path, version, answer.text)
+
+
 async def test_an_extra_spec_of_a_flavor_is_set_by_its_key(cloud: Cloud) -> None:
     flavor = {"flavor": {"name": "f", "ram": 1, "vcpus": 1, "disk": 0, "id": "f"}}
     await cloud.post("/flavors", flavor, expect=200, caller="admin")

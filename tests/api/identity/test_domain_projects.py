@@ -45,6 +45,28 @@ async def test_a_domain_is_under_nothing_and_nothing_turns_into_one(
         assert answer.status_code == status, change
 
 
+async def test_a_domain_goes_with_its_groups_and_a_project_with_its_credentials(
+    cloud: Cloud, admin: str
+) -> None:
+    domain = (await cloud.ask("POST", "/domains", admin, {"domain": {"name": "west"}})).json()["domain"]["id"]
+    body = {"group": {"name": "team", "domain_id": domain}}
+    group = (await cloud.ask("POST", "/groups", admin, body)).json()["group"]["id"]
+    for method, change in (("PATCH", {"domain": {"enabled": False}}), ("DELETE", None)):
+        assert (await cloud.ask(method, f"/domains/{domain}", admin, change)).status_code in (200, 204)
+    assert (await cloud.ask("GET", f"/groups/{group}", admin)).status_code == 404
+
+    where = (await cloud.ask("POST", "/projects", admin, {"project": {"name": "p"}})).json()["project"]["id"]
+    (role,) = (await cloud.ask("GET", "/roles?name=member", admin)).json()["roles"]
+    (user,) = (await cloud.ask("GET", "/users?name=demo", admin)).json()["users"]
+    await cloud.ask("PUT", f"/projects/{where}/users/{user['id']}/roles/{role['id']}", admin)
+    token = await cloud.token("demo", {"project": {"id": where}})
+    path = f"/users/{user['id']}/application_credentials"
+    made = await cloud.ask("POST", path, token, {"application_credential": {"name": "ci"}})
+    assert made.status_code == 201
+    assert (await cloud.ask("DELETE", f"/projects/{where}", admin)).status_code == 204
+    assert (await cloud.ask("GET", path, admin)).json()["application_credentials"] == []
+
+
 async def test_a_project_shows_what_is_above_and_below_it(cloud: Cloud, admin: str) -> None:
     ids = ["default"]
     for name in ("a", "b", "c"):

@@ -118,3 +118,13 @@ async def test_every_list_has_its_queries_documented_here(cloud: Cloud) -> None:
     reads = {route.path.removeprefix("/v3") for route in cloud.service.table.routes if route.method == "GET"}
     lists = {path for path in reads if "{" not in path and path not in ("/", "", "/limits")}
     assert lists <= DOCUMENTED.keys() | NOTHING_TO_SEE | {f"{path}/detail" for path in NOTHING_TO_SEE}
+
+
+async def test_a_host_s_services_are_listed_with_those_of_its_backends(cloud: Cloud) -> None:
+    every = (await cloud.call("GET", "/os-services", who="admin")).json()["services"]
+    backend = next(one["host"] for one in every if "@" in one["host"])
+    host = backend.partition("@")[0]
+    for asked, found in ((host, {host, backend}), (backend, {backend}), (host[:-1], set())):
+        shown = (await cloud.call("GET", f"/os-services?host={asked}", who="admin")).json()["services"]
+        assert {one["host"] for one in shown} == {one["host"] for one in every} & found, asked
+        assert bool(shown) == bool(found)
