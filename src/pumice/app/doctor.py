@@ -30,10 +30,12 @@ def run(settings: Settings, roles: frozenset[Role] = frozenset(), *, as_json: bo
     if as_json:
         print_json({"serves": serves, "parts": [asdict(one) for one in findings]})
     else:
-        rows = table("part", "", "found", "what works all the same", "what to do")
+        rows = table("part", "", "found")
         for one in findings:
-            rest = map(plain, (one.found, one.without, one.cure))
-            rows.add_row(plain(one.part), plain(one.verdict, _COLOURS[one.verdict]), *rest)
+            more = [f"works all the same: {one.without}"] if one.without else []
+            more += [f"to do: {one.cure}"] if one.cure else []
+            found = plain("\n".join((one.found, *more)))
+            rows.add_row(plain(one.part), plain(one.verdict, _COLOURS[one.verdict]), found)
         out = console()
         out.print(rows)
         out.print(f"\n{_in_short(findings)}", style="bold")

@@ -32,7 +32,7 @@ def drain(
         print(f"{name} is empty.")
         return not going
     print(f"{name} is given nothing new. What still lives there:")
-    shown = table("kind", "id", "name", "status", "project")
+    shown = table("kind", "id", "name", "status", "project", whole=("kind", "id", "status"))
     for it in left:
         shown.add_row(
             it.kind, short(it.id, wide), plain(it.name or ""), it.status, plain(short(it.project_id, wide))

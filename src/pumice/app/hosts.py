@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pumice.app.database import existing
 from pumice.app.settings import Settings
-from pumice.app.terminal import console, plain, print_json, table
+from pumice.app.terminal import console, plain, print_json, table, when
 from pumice.app.verbs import VERBS
 from pumice.loops.hosts import Gone
 from pumice.model.errors import Conflict, NotFound
@@ -33,13 +33,19 @@ def print_list(settings: Settings, *, as_json: bool) -> None:
     if as_json:
         print_json([_as_json(host, host.name in down) for host in found])
         return
-    shown = table("host", "state", "heard", "services", "operations", "servers", "volumes", "attachments")
+    numbered = "operations", "servers", "volumes", "attached"
+    shown = table("host", "state", "heard", "services", *numbered, whole=("host", "state", "heard", *numbered))
     for host in found:
-        served = ", ".join(f"{row['binary']} {row['host']}" for row in host.services)
+        served = ", ".join(_service(row["binary"], row["host"], host.name) for row in host.services)
         numbers = (host.operations, host.servers, host.volumes, host.attachments)
         state = _state(host, host.name in down)
-        shown.add_row(host.name, plain(state), _moment(host.heard_at), plain(served), *map(str, numbers))
+        shown.add_row(host.name, plain(state), when(host.heard_at), plain(served), *map(str, numbers))
     console().print(shown if found else "None.")
+
+
+def _service(binary: str, where: str, host: str) -> str:
+    """``scheduler``, ``volume@BACKEND``, ``compute``."""
+    return f"{binary.rpartition('-')[2]}{where.removeprefix(host)}"
 
 
 def forget(settings: Settings, name: str, *, yes: bool) -> None:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from pumice.app.database import existing
 from pumice.app.settings import Settings
-from pumice.app.terminal import console, plain, print_json, short, table
+from pumice.app.terminal import console, plain, print_json, short, table, when
 from pumice.model.errors import Conflict, Invalid, NotFound
 from pumice.model.rules import Rules
 from pumice.operations import retry as again
@@ -158,25 +158,31 @@ def print_list(settings: Settings, which: Which, *, as_json: bool, wide: bool) -
             ]
         )
         return
-    place = ("place",) if wide else ()
-    shown = table("id", "kind", "subject", "project", "state", "step", *place, "begun", "seconds", "told")
-    at = clock.time()
-
+    out, at = console(), clock.time()
+    if not listed.rows:
+        out.print("None.")
+        return
+    more = ("project", "place") if wide else ()
+    whole = ("id", "kind", "state", "begun", "seconds")
+    shown = table("id", "kind", "subject", "state", "step", *more, "begun", "seconds", whole=whole)
+    told = []
     for row in listed.rows:
-        told = why_stuck(row, at) or row["error"] or ""
+        project = listed.projects.get(row["project_id"]) or row["project_id"] or ""
         shown.add_row(
             short(row["id"], wide),
             row["kind"],
             plain(listed.things.get(row["subject"]) or short(row["subject"], wide)),
-            plain(listed.projects.get(row["project_id"]) or short(row["project_id"] or "", wide)),
             _coloured(_state(row)),
             _step_in_hand(row) + _progress(row),
-            *([plain(row["place"])] if wide else ()),
-            _moment(row["created_at"])[: None if wide else -4],
+            *([plain(project), plain(row["place"])] if wide else ()),
+            _moment(row["created_at"]) if wide else when(row["created_at"]),
             f"{_lasts(row, at):.1f}",
-            plain(told, "red"),
         )
-    console().print(shown if listed.rows else "None.")
+        if why := why_stuck(row, at) or row["error"]:
+            told.append(plain(f"{short(row['id'], wide)}  {why}", "red"))
+    out.print(shown)
+    for line in told:
+        out.print(line)
 
 
 def _progress(row: log.Row) -> str:

@@ -7,9 +7,10 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource, TomlConfigSettingsSource
+from rich.padding import Padding
 
 from pumice.app.settings import Settings, config_file, is_live
-from pumice.app.terminal import console, plain, print_json, table
+from pumice.app.terminal import console, plain, print_json
 
 HIDDEN = "(not shown)"
 _SECRET = ("password", "database_url")
@@ -47,15 +48,13 @@ def show(settings: Settings, flags: Mapping[str, Any], *, as_json: bool) -> None
     if as_json:
         print_json([asdict(one) for one in found])
         return
-    rows = table("setting", "value", "from", "changed by", "meaning")
-    for one in found:
-        style = "dim" if one.source == "default" else ""
-        changed_by = "reload" if one.live else "restart"
-        rows.add_row(
-            plain(one.name), plain(_words(one.value)), plain(one.source, style), changed_by, plain(one.meaning)
-        )
     out = console()
-    out.print(rows)
+    for one in found:
+        style = "dim" if one.source == "default" else "bold"
+        changed_by = "reload" if one.live else "restart"
+        out.print(plain(f"{one.name} = {_words(one.value)}", style))
+        told = plain(f"{one.meaning} From: {one.source}; changed by a {changed_by}.", "dim")
+        out.print(Padding(told, (0, 0, 0, 4)))
     out.print(
         f"\nSettings file: {config_file() or 'none'}. In the environment a setting is named like "
         f"{found[0].variable} or {found[-1].variable}.",

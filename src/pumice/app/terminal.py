@@ -1,8 +1,9 @@
 """What commands print: tables for a person, JSON for a program."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from threading import Timer
 
 import orjson
@@ -22,12 +23,21 @@ def console() -> Console:
     return found if found.is_terminal else Console(highlight=False, width=1000)
 
 
-def table(*columns: str) -> Table:
-    """A table without lines, whose words are folded and never cut."""
+def table(*columns: str, whole: Collection[str] = ()) -> Table:
+    """A table without lines, whose words are folded and never cut; not even folded in the ``whole`` columns."""
     made = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
-        made.add_column(column, overflow="fold")
+        made.add_column(column, overflow="fold", no_wrap=column in whole)
     return made
+
+
+def when(stored: datetime | None) -> str:
+    """A time of the database on this machine's clock: of today the hour, of long ago the day."""
+    if stored is None:
+        return ""
+    at = stored.replace(tzinfo=UTC).astimezone()
+    is_near = abs(datetime.now(UTC) - at) < timedelta(hours=20)
+    return f"{at:%H:%M:%S}" if is_near else f"{at:%Y-%m-%d}"
 
 
 def short(known: str, wide: bool) -> str:
