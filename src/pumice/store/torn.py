@@ -1,20 +1,42 @@
-"""Values that cannot be read, wherever they are: no JSON of their column's shape, no time, no number.
+"""Values that cannot be read: no JSON of their column's shape, no time, no number, no state that there is.
 
-They cost nobody but who needs that very value (``columns.py``); here they are found, by one statement.
+They cost nobody but who needs that very value (``columns.py``); here they are found, by one statement. Of the
+operations only those are looked at that have not ended, and the history is not.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
+from pumice.model.states import AttachStatus, ServerStatus, SnapshotStatus, VolumeStatus
 from pumice.store.columns import Json, Number, Time
 from pumice.store.database import Transaction
-from pumice.store.tables import metadata
+from pumice.store.operations import ENDED, UNDER_WAY
+from pumice.store.tables import attachments, metadata, operations, servers, snapshots, volumes
+
+_HISTORY = {"operation_lines", "tokens", "commits", "tombstones"}
+_STATES: Mapping[sa.Column[Any], Iterable[str]] = {
+    operations.c.state: (*UNDER_WAY, *ENDED),
+    volumes.c.status: VolumeStatus,
+    snapshots.c.status: SnapshotStatus,
+    attachments.c.status: AttachStatus,
+    servers.c.status: ServerStatus,
+}
 
 
 def cells(tx: Transaction) -> Sequence[tuple[str, str, str]]:
     """Table, the row's key, and column of each."""
     return [tuple(row) for row in tx.execute(_BY_DIALECT[tx.connection.dialect.name])]
+
+
+def _wrong(dialect: str, column: sa.Column[object]) -> sa.ColumnElement[bool] | None:
+    if column in _STATES:
+        return column.not_in([str(word) for word in _STATES[column]])
+    wrong = _on_sqlite(column) if dialect == "sqlite" else _on_postgresql(column)
+    if wrong is not None and column.table is operations:
+        return sa.and_(operations.c.state.not_in(ENDED), wrong)
+    return wrong
 
 
 def _on_sqlite(column: sa.Column[object]) -> sa.ColumnElement[bool] | None:
@@ -39,18 +61,19 @@ def _shape(kind: Json) -> str:
     return "array" if kind.shape is list else "object"
 
 
-_BY_DIALECT = {
-    dialect: sa.union_all(
+def _statement(dialect: str) -> sa.CompoundSelect[tuple[str, str, str]]:
+    return sa.union_all(
         *(
-            sa.select(
-                sa.literal(table.name),
-                sa.cast(next(iter(table.primary_key)), sa.Text),
-                sa.literal(column.name),
-            ).where(column.is_not(None), wrong)
+            sa.select(sa.literal(table.name), sa.cast(key, sa.Text), sa.literal(column.name)).where(
+                column.is_not(None), wrong
+            )
             for table in metadata.sorted_tables
+            if table.name not in _HISTORY
+            for key in list(table.primary_key)[:1]
             for column in table.columns
-            if (wrong := wrong_in(column)) is not None
+            if (wrong := _wrong(dialect, column)) is not None
         )
     )
-    for dialect, wrong_in in {"sqlite": _on_sqlite, "postgresql": _on_postgresql}.items()
-}
+
+
+_BY_DIALECT = {dialect: _statement(dialect) for dialect in ("sqlite", "postgresql")}

@@ -81,7 +81,7 @@ class ServerView:
             "security_groups": [{"name": "default"}],
             "OS-EXT-AZ:availability_zone": server.availability_zone if server.host else "",
             "OS-EXT-STS:task_state": server.task,
-            "OS-EXT-STS:vm_state": VM_STATES[server.status],
+            "OS-EXT-STS:vm_state": VM_STATES.get(server.status, "error"),
             "OS-EXT-STS:power_state": POWER_STATES.get(server.status, NO_POWER_STATE),
             "OS-SRV-USG:launched_at": server.launched_at.isoformat() if server.launched_at else None,
             "OS-SRV-USG:terminated_at": None,
