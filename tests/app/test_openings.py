@@ -72,6 +72,16 @@ async def test_nobody_waits_for_the_slowest_driver(opened: Opened, running: list
     assert all(word.endswith(" volume:here@one") for word in opened.told)
 
 
+async def test_a_place_counts_as_opening_until_it_is_open(
+    opened: Opened, running: list[Any], tmp_path: Path
+) -> None:
+    places = Openings(hands(FakeBackend(("a",)), FakeBackend(("b",)), FakeHypervisor(tmp_path, host="here")))
+    running.append(asyncio.create_task(places.run(opened.opened, opened.tried)))
+    await opened.tells(*(f"tried {place}" for place in places.places))
+    for place in places.places:
+        assert opened.told.index(f"opened {place}") < opened.told.index(f"tried {place}"), opened.told
+
+
 async def test_a_driver_that_cannot_start_is_tried_again(
     opened: Opened, running: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,8 +44,9 @@ class Start:
             starting = asyncio.create_task(bulkhead.call_patiently("start", self.begin, START_SECONDS))
             try:
                 await asyncio.wait({starting}, timeout=START_SECONDS)
-                self.tried.set()
-                await asyncio.wait({starting})
+                if not starting.done():
+                    self.tried.set()
+                    await asyncio.wait({starting})
                 starting.result()
                 self.has_started = True
                 return
@@ -58,6 +59,7 @@ class Start:
                     again_in_seconds=wait,
                 )
             finally:
+                self.tried.set()
                 starting.cancel()
             await asyncio.sleep(wait)
             wait = min(wait * 2, LONGEST_WAIT_SECONDS)
