@@ -9,6 +9,9 @@ from pumice.store.database import Transaction
 from pumice.store.projects import Row
 from pumice.store.resources import GROUPS
 
+MOST_LEVELS = 5
+"""Of projects under one another (Keystone's ``max_project_tree_depth``)."""
+
 
 def show(tx: Transaction, project_id: str) -> Row:
     """One project. Raises ``NotFound``."""
@@ -73,6 +76,8 @@ def add(tx: Transaction, row: Mapping[str, Any]) -> Row:
         parent = show(tx, row["parent_id"])
         if parent["domain_id"] != row["domain_id"]:
             raise Invalid("A project belongs to the same domain as its parent.")
+        if len(parents(tx, parent["id"])) >= MOST_LEVELS:
+            raise Forbidden(f"Max hierarchy depth reached for {parent['id']} branch: {MOST_LEVELS} levels.")
     projects.insert(tx, row)
     return show(tx, row["id"])
 

@@ -69,13 +69,15 @@ async def test_a_domain_goes_with_its_groups_and_a_project_with_its_credentials(
 
 async def test_a_project_shows_what_is_above_and_below_it(cloud: Cloud, admin: str) -> None:
     ids = ["default"]
-    for name in ("a", "b", "c"):
+    for name in ("a", "b", "c", "d", "e"):
         body = {"project": {"name": name, "parent_id": ids[-1]}}
         ids.append((await cloud.ask("POST", "/projects", admin, body)).json()["project"]["id"])
-    _, a, b, c = ids
+    deeper = {"project": {"name": "f", "parent_id": ids[-1]}}
+    assert (await cloud.ask("POST", "/projects", admin, deeper)).status_code == 403
+    _, a, b, c, d, e = ids
     shown = (await cloud.ask("GET", f"/projects/{b}?parents_as_ids&subtree_as_ids", admin)).json()["project"]
     assert shown["parents"] == {a: {"default": None}}
-    assert shown["subtree"] == {c: None}
+    assert shown["subtree"] == {c: {d: {e: None}}}
     lists = (await cloud.ask("GET", f"/projects/{b}?parents_as_list&subtree_as_list", admin)).json()["project"]
     assert lists["parents"] == lists["subtree"] == []  # none on which the caller has a role
     both = await cloud.ask("GET", f"/projects/{b}?parents_as_list&parents_as_ids", admin)
