@@ -220,7 +220,14 @@ async def test_quotas_below_use_and_unknown_resources_are_refused(cloud: Cloud) 
     for wanted in ({"volumes": 0}, {"gigabytes": 4}, {"horses": 1}, {"volumes": -2}, {"volumes": "x"}):
         reply = await cloud.call("PUT", path, {"quota_set": wanted}, who="admin")
         assert reply.status_code == 400, reply.text
-    for wanted in ({"volumes": "9"}, {"volumes": True}, {"volumes": 9.0}, {"volumes": None}, {"force": True}):
+    for wanted in (
+        {"volumes": "9"},
+        {"volumes": True},
+        {"volumes": 9.0},
+        {"volumes": None},
+        {"force": True},
+        {},
+    ):
         reply = await cloud.call("PUT", path, {"quota_set": wanted}, who="admin")
         assert reply.status_code == 400, reply.text
     said = {"volumes": -1, "tenant_id": PROJECT}

@@ -35,7 +35,7 @@ CONFIGURED: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """What tenants may filter by, by kind of thing: the incumbent's ``resource_filters.json``."""
 
 NOT_FILTERS = frozenset(
-    {"limit", "marker", "offset", "sort", "sort_key", "sort_dir", "with_count", "all_tenants", "detail"}
+    {"limit", "marker", "offset", "sort", "sort_key", "sort_dir", "with_count", "all_tenants"}
 )
 
 Reader = Callable[[Conditions, str, Version], Condition]
@@ -84,12 +84,13 @@ class Filters:
             raise Invalid(f"Invalid filters {','.join(unknown)} are found in query options.")
 
 
-def unmet(call: Call, resource: str, *, since: Version = (3, 31), admins_too: bool = False) -> bool:
+def unmet(call: Call, resource: str, *also: str, since: Version = (3, 31), admins_too: bool = False) -> bool:
     """Whether a list that is filtered by hand is asked for what nothing has: a filter that does not exist.
 
-    Raises ``Invalid`` for tenants, who may use the configured ones alone (``admins_too``: and so may admins).
+    ``also`` are words of its query that are no filters. Raises ``Invalid`` for tenants, who may use the
+    configured ones alone (``admins_too``: and so may admins).
     """
-    known = CONFIGURED[resource]
+    known = (*CONFIGURED[resource], *also)
     unknown = [key for key in call.query if key not in NOT_FILTERS and key not in known]
     if unknown and call.version >= since and (admins_too or not call.who.is_admin):
         raise Invalid(f"Invalid filters {','.join(unknown)} are found in query options.")

@@ -20,7 +20,7 @@ from pumice.store.database import Transaction
 
 async def index(call: Call) -> Reply:
     """Every pool, or those of a ``name`` (3.28) or for a ``volume_type`` (3.35); with ``detail`` in full."""
-    unmet(call, "pool", admins_too=True)
+    unmet(call, "pool", "detail", admins_too=True)
     found = await call.house.db.read(pools.every)
     if (name := call.query.get("name")) and call.version >= (3, 28):
         found = [pool for pool in found if pool.name == name]

@@ -34,7 +34,7 @@ Number = Annotated[int, Field(strict=True, ge=-1, le=MOST)]
 class UpdateBody(Body):
     """The body of an update of a project's limits; a ``tenant_id`` or ``id`` in it says nothing new."""
 
-    quota_set: dict[Text, Any]
+    quota_set: dict[Text, Any] = Field(min_length=1)
 
 
 class UpdateClassBody(Body):
