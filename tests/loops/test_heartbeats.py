@@ -8,6 +8,7 @@ from fake_world import HOST, FakeWorld, fake_world
 
 from pumice.loops.heartbeats import COMPUTE, SCHEDULER, VOLUME, Heartbeats
 from pumice.model.errors import Trouble
+from pumice.operations.places import compute_host, volume_host
 from pumice.store import pools, services
 
 ONE, TWO = (VOLUME, f"{HOST}@one"), (VOLUME, f"{HOST}@two")
@@ -80,6 +81,15 @@ async def test_a_backend_may_be_in_a_zone_of_its_own(world: FakeWorld) -> None:
     await hearts_of(world, one="east").beat()
     zones = {pool.host: pool.availability_zone for pool in await world.db.read(pools.every)}
     assert zones == {f"{HOST}@one": "east", f"{HOST}@two": "nova"}
+
+
+async def test_a_place_that_opens_is_up_at_once_though_its_driver_is_slow(world: FakeWorld) -> None:
+    world.backends[f"{HOST}@one"].delay = 0.15  # longer than a beat waits for the prompt
+    hearts = hearts_of(world)
+    hearts.closed |= {volume_host(f"{HOST}@one"), volume_host(f"{HOST}@two"), compute_host(HOST)}
+    await hearts.introduce(volume_host(f"{HOST}@one"))
+    assert await up(world) == {ONE}
+    assert hearts.closed == {volume_host(f"{HOST}@two"), compute_host(HOST)}
 
 
 async def test_a_driver_that_hangs_delays_no_other(world: FakeWorld) -> None:

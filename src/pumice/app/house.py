@@ -108,8 +108,8 @@ class Whole:
         self.runner.opening |= openings.places
 
         async def opened(place: str) -> None:
-            hearts.closed.discard(place)
-            await hearts.pulse()
+            with suppress(Trouble):  # while the database is away: it comes with the next beat
+                await hearts.introduce(place)
             self.runner.open(place)
             logger.info("place.opened", place=place)
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
@@ -66,20 +67,35 @@ class Heartbeats:
         if beating.done():
             await beating
 
+    async def introduce(self, place: str) -> None:
+        """The first beat of a place that has just opened, as soon as its driver has answered."""
+        async with asyncio.TaskGroup() as asking:
+            answer = asking.create_task(self._questions()[place]())
+        self.closed.discard(place)
+        await self._write([answer])
+
     async def beat(self) -> None:
         """One beat of every service: of all that answer promptly in one transaction, of the slow in another."""
         async with asyncio.TaskGroup() as asking:
-            questions = [
-                *(self._ask_backend(*it) for it in self.hands.backends.items()),
-                *(self._ask_hypervisor(*it) for it in self.hands.hypervisors.items()),
-                *([self._ask_scheduler()] if self.schedules else []),
-            ]
-            answers = {asking.create_task(question) for question in questions}
+            answers = {
+                asking.create_task(question())
+                for place, question in self._questions().items()
+                if place not in self.closed | self._asked
+            }
             if not answers:
                 return
             prompt, slow = await asyncio.wait(answers, timeout=self.patience / 5)
             await self._write(prompt)
         await self._write(slow)
+
+    def _questions(self) -> dict[str, Callable[[], Coroutine[Any, Any, Said | None]]]:
+        """What each place is asked for its beat."""
+        backends, hypervisors = self.hands.backends.items(), self.hands.hypervisors.items()
+        return {
+            **{volume_host(place): partial(self._ask_backend, place, it) for place, it in backends},
+            **{compute_host(host): partial(self._ask_hypervisor, host, it) for host, it in hypervisors},
+            **({SCHEDULER: self._ask_scheduler} if self.schedules else {}),
+        }
 
     async def _write(self, answers: Collection[asyncio.Task[Said | None]]) -> None:
         said = [answer for task in answers if (answer := task.result())]
@@ -112,10 +128,8 @@ class Heartbeats:
         return Said(services.Beat(SCHEDULER, self.host, self.zone))
 
     async def _ask_backend(self, place: str, backend: Backend) -> Said | None:
-        if (name := volume_host(place)) in self.closed | self._asked:
-            return None
         try:
-            facts = await self._ask(name, "pools", backend.pools)
+            facts = await self._ask(volume_host(place), "pools", backend.pools)
         except (PumiceError, TimeoutError) as error:
             logger.warning("backend.silent", backend=place, error=str(error) or "no answer in time")
             return None
@@ -132,10 +146,8 @@ class Heartbeats:
         return f"{self.host}@{place.partition('@')[2]}"
 
     async def _ask_hypervisor(self, host: str, hypervisor: Hypervisor) -> Said | None:
-        if (name := compute_host(host)) in self.closed | self._asked:
-            return None
         try:
-            connector = await self._ask(name, "connector", hypervisor.connector)
+            connector = await self._ask(compute_host(host), "connector", hypervisor.connector)
         except (PumiceError, TimeoutError) as error:
             logger.warning("hypervisor.silent", host=host, error=str(error) or "no answer in time")
             return None
