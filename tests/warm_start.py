@@ -28,7 +28,8 @@ MODULES = (
     *("prometheus_client.multiprocess", "uvloop", "uvicorn.protocols.http.httptools_impl"),
 )
 """What is imported, whatever the command will need of it."""
-_PATH = os.environ.get("PATH")
+_LOOKED_AT = {name: os.environ.get(name) for name in ("PATH", "PYTHONPATH")}
+"""What modules look at when they are imported, or are found by."""
 _LARGEST = 200_000
 
 computing = 0.0
@@ -78,8 +79,8 @@ class WarmProcess(subprocess.Popen[bytes]):
 
 
 def can_start(python: str, env: Mapping[str, str]) -> bool:
-    """Whether such a process is the same: modules look at ``PATH`` when they are imported."""
-    return python == sys.executable and env.get("PATH") == _PATH
+    """Whether such a process is the same: of another ``PYTHONPATH`` other modules would be imported."""
+    return python == sys.executable and {name: env.get(name) for name in _LOOKED_AT} == _LOOKED_AT
 
 
 @functools.cache

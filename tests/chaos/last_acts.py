@@ -74,7 +74,7 @@ class LastActs:
         while wrong := {
             it["id"]: it["status"]
             for it in await self._volumes()
-            if it["id"] in there and it["status"] != "error"
+            if it["id"] in there and it["status"] not in ("error", "error_deleting")
         }:
             if time.monotonic() > give_up + LOOK_SECONDS:
                 self.model.breach(f"volumes of a host that was forgotten are {wrong}")

@@ -82,7 +82,7 @@ class Clients:
 
 @contextmanager
 def losing_disk(kind: str, place: Path) -> Iterator[LosingDisk]:
-    place.mkdir()
+    place.mkdir(exist_ok=True)
     disk = LosingDisk(kind, place, "/dev/vda", "/dev/vdb", "/dev/vdc", seed=7)
     try:
         yield disk
@@ -146,10 +146,10 @@ def beginning(path: Path) -> bytes:
 @pytest.mark.parametrize("kind", ["ext4", "xfs"])
 @pytest.mark.parametrize("on", ["SQLite", "PostgreSQL"])
 def test_a_power_cut_takes_nothing_that_was_answered(
-    kind: str, on: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, on: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with (
-        losing_disk(kind, tmp_path / "disk") as disk,
+        losing_disk(kind, Path("/mnt")) as disk,
         database(on, disk.place, monkeypatch) as postgres,
         installation(disk.place, postgres) as cloud,
     ):

@@ -12,7 +12,12 @@ from postgres_server import PostgresServer
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
-AHEAD = "import time; real = time.time; time.time = lambda: real() + {seconds}"
+AHEAD = """
+import pathlib, time
+real = time.time
+time.time = lambda: real() + {seconds}
+pathlib.Path(__file__).with_name("worn").touch()
+"""
 
 
 @pytest.fixture
@@ -44,6 +49,7 @@ def test_a_scheduler_hours_ahead_and_a_volume_host_hours_behind_fail_nothing(pum
         pumice.start(role, PYTHONPATH=path)
         pumice.works(role)
     pumice.wait(lambda: "cinder-volume" in pumice.services_up(), "the volume service does not come up")
+    assert all((Path(path) / "worn").exists() for path in clocks.values())
     volumes = [pumice.create(f"v{n}") for n in range(3)]
     for volume in volumes:
         pumice.becomes(f"{VOLUMES}/{volume}", "volume", "available")

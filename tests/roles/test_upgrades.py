@@ -180,7 +180,9 @@ def test_nothing_stops_and_nothing_is_lost_when_a_version_follows_another(pumice
 def follow(pumice: Installation, clients: Clients) -> None:
     """What the manual says, one process after the other."""
     time.sleep(PAUSE)
+    assert "0002" in pumice.command("db", "status").stdout
     assert pumice.command("db", "upgrade").returncode == 0
+    assert "4 processes of another version are at work" in pumice.command("db", "status").stdout
     time.sleep(PAUSE)
     port = free_port()
     pumice.start("api", host="there", PUMICE_API__PORT=str(port))
@@ -199,3 +201,4 @@ def follow(pumice: Installation, clients: Clients) -> None:
     time.sleep(1)
     pumice.stop("api")
     time.sleep(PAUSE)
+    assert "of another version" not in pumice.command("db", "status").stdout

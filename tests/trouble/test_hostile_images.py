@@ -61,9 +61,8 @@ def qcow2_said_to_be_raw(path: Path) -> bytes:
         (vmdk_that_names_a_path, "vmdk", "declared as 'vmdk'"),
         (qcow2_said_to_be_raw, "raw", "declared as 'raw'"),
         (lambda _: b"QFI\xfb\0\0\0\x03", "qcow2", "declared as 'qcow2'"),
-        (lambda _: b"", "qcow2", "empty"),
     ],
-    ids=["backing file", "data file", "vmdk path", "said to be raw", "truncated header", "empty"],
+    ids=["backing file", "data file", "vmdk path", "said to be raw", "truncated header"],
 )
 def test_an_upload_is_refused_with_the_reason_and_no_byte_of_it_is_kept(
     stories: Stories, tmp_path: Path, make, said: str, reason: str

@@ -8,6 +8,8 @@ from pumice.api.call import Version
 from pumice.api.faults import HttpError
 
 _FORM = re.compile(r"([1-9][0-9]*)\.([1-9][0-9]*|0)")
+_DIGITS = 9
+"""Of a number that are read: with more it is beyond every version anyway."""
 _HEADER = "openstack-api-version"
 
 Reader = Callable[["Versions", Mapping[str, str]], str | None]
@@ -65,7 +67,7 @@ class Versions:
             raise HttpError(
                 400, f"API Version String {text} is of invalid format. Must be of format MajorNum.MinorNum."
             )
-        version = int(match[1]), int(match[2])
+        version = int(match[1][:_DIGITS]), int(match[2][:_DIGITS])
         if not self.lowest <= version <= self.highest:
             raise HttpError(
                 406,

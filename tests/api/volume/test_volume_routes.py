@@ -101,6 +101,7 @@ async def test_versions_are_negotiated(cloud: Cloud, version: str | None, status
         ("  volume   3.27 ,", "3.27"),
         ("volumev3 latest", "3.71"),
         ("volumev3 3.999", 406),
+        ("volume 3." + "9" * 5000, 406),
         ("volumev3 x", 400),
         ("volume 3.027", 400),
         ("volume", 400),
