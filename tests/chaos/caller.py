@@ -83,8 +83,7 @@ class Caller:
                 self.world.tell(f"given up: {request}")
                 return False
             await asyncio.sleep(0.15)
-        asked = [it for it in operations if it["kind"] == request.kind and not it["parent_id"]]  # no cleaning
-        failed = [it for it in asked if it["state"] == "failed"]
+        failed = [it for it in operations if it["state"] == "failed" and it["kind"] == request.kind]
         if not failed:
             self._settled(request, "done")
         elif failed[0]["error"] and await self._is_told(request):
@@ -98,7 +97,7 @@ class Caller:
         return True
 
     async def _operations(self, request: Request) -> list[Any]:
-        query = "SELECT id, kind, state, error, parent_id FROM operations WHERE request_id = $1"
+        query = "SELECT id, kind, state, error FROM operations WHERE request_id = $1"
         return await self.world.rows(query, request.request_id) if request.request_id else []
 
     async def _is_told(self, request: Request) -> bool:
