@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -43,6 +44,16 @@ def test_there_is_a_unit_for_everything_and_for_each_role() -> None:
     assert {unit.stem for unit in UNITS} == {
         "pumice", "pumice-api", "pumice-scheduler", "pumice-volume", "pumice-compute"
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_a_reload_needs_no_program_that_a_small_system_lacks(unit: Path, tmp_path: Path) -> None:
+    (command,) = words(unit, "ExecReload")
+    main = subprocess.Popen(["/bin/sleep", "60"])
+    argv = [word.replace("$MAINPID", str(main.pid)) for word in shlex.split(command)]
+    subprocess.run(argv, env={"PATH": str(tmp_path)}, check=True)
+    assert argv[0] == "/bin/sh"
+    assert main.wait(30) == -signal.SIGHUP
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
