@@ -47,7 +47,7 @@ def deletes_under_way(cloud: Cloud, deletes: int, slow: float) -> Ending:
         f"{ending.words}; a new create took {among:.1f} s while {left} of them were left, "
         f"{alone:.1f} s with nothing else under way"
     )
-    return Ending(words, ending.kept and left > 0)  # it did not wait for the flood to end
+    return Ending(words, ending.kept and left > deletes // 2)  # it did not wait for the flood to end
 
 
 def snapshots_under_way(cloud: Cloud, made: int, deleted: int, slow: float) -> Ending:

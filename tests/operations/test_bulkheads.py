@@ -314,6 +314,21 @@ async def test_the_next_free_worker_is_for_who_has_the_least(kitchen: Kitchen) -
         assert await kitchen.endings.wait(op, 5) == (True, None)
 
 
+async def test_a_flood_of_one_kind_is_not_before_the_rest_of_its_project(kitchen: Kitchen) -> None:
+    kitchen.start(workers=8)
+    flood = [await kitchen.begin("sick", f"egg {n}", SLOW, project="greedy") for n in range(30)]
+    await kitchen.begun("egg 0", "egg 3")
+    await asyncio.sleep(0.1)
+    begun = len(STOVES.calls)
+    ham = await kitchen.begin("sick", "ham", FRY, project="greedy")
+    STOVES.done.add("egg 0")
+    await kitchen.begun("ham")
+    assert STOVES.calls[begun] == "ham"
+    STOVES.free.set()
+    for op in (*flood, ham):
+        assert await kitchen.endings.wait(op, 5) == (True, None)
+
+
 async def test_a_step_is_cut_when_the_holders_own_clock_says_that_its_lease_is_over(
     kitchen: Kitchen, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -184,13 +184,13 @@ class Runner:
         """What is wanted of a place. A flood never makes the others wait for its end, nor one that hangs."""
         held, free = self.leases.at(place), self._free(place)
         kinds, projects = Counter(it.kind for it in held), Counter(it.project for it in held if it.project)
-        even = projects.total() / max(len(projects), 1)
         return log.Asked(
             [place],
             self.owner,
             kinds=[kind for kind, number in kinds.items() if number > CROWD * free],
             projects=[project for project, number in projects.items() if number > free],
-            busy=[project for project, number in projects.items() if number >= even],
+            busy=_busy(projects),
+            busy_kinds=_busy(kinds),
             in_hand=self._not_these(),
         )
 
@@ -455,3 +455,8 @@ class Runner:
         if after.settled and not before.settled and after.state == "undoing":
             self.meter.given_up()
         return after
+
+
+def _busy(held: Counter[str]) -> list[str]:
+    """Those who hold as much as all would if it were shared evenly, or more."""
+    return [who for who, number in held.items() if number * len(held) >= held.total()]

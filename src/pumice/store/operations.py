@@ -87,7 +87,11 @@ _candidates = (
         sa.or_(_o.lease_until.is_(None), _o.lease_until < sa.bindparam("now")),
     )
     # who has little in hand comes first; then the oldest, also of what is tried again: none waits for ever
-    .order_by(sa.func.coalesce(_o.project_id, "").in_(sa.bindparam("busy", expanding=True)), _o.created_at)
+    .order_by(
+        sa.func.coalesce(_o.project_id, "").in_(sa.bindparam("busy", expanding=True)),
+        _o.kind.in_(sa.bindparam("busy_kinds", expanding=True)),
+        _o.created_at,
+    )
     .limit(sa.bindparam("most"))
     .with_for_update(skip_locked=True)
     .cte("candidates")  # chosen once: PostgreSQL may run a plain subquery again for each row
@@ -119,6 +123,8 @@ class Asked:
     """Projects of which it wants no more."""
     busy: Collection[str] = ()
     """Projects that come after the others."""
+    busy_kinds: Collection[str] = ()
+    """Kinds that come after the others of a project."""
     in_hand: Collection[str] = ()
     """Operations it has at this moment, even if their leases are over: it must not have one twice at once."""
 
@@ -129,6 +135,7 @@ class Asked:
             "kinds": list(self.kinds),
             "projects": list(self.projects),
             "busy": list(self.busy),
+            "busy_kinds": list(self.busy_kinds),
             "in_hand": list(self.in_hand),
             "b_owner": self.owner,
         }
