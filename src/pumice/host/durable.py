@@ -36,13 +36,14 @@ def _one_writer(path: Path) -> Iterator[TextIO]:
     while True:
         with path.open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            if _is_named(file, path):  # else the writer before us has renamed it
+            if is_named(file.fileno(), path):  # else the writer before us has renamed it
                 yield file
                 return
 
 
-def _is_named(file: TextIO, path: Path) -> bool:
+def is_named(descriptor: int, path: Path) -> bool:
+    """Whether an open file is the one that has this name now, and not one renamed or removed since."""
     try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+        return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
         return False

@@ -9,6 +9,7 @@ import socket
 import struct
 from pathlib import Path
 
+from pumice.host import durable
 from pumice.model.errors import Misconfigured
 
 _COPY = (
@@ -25,8 +26,7 @@ class Held:
 
     def is_of(self, path: Path) -> bool:
         """Whether the file that was locked is the one that has this name now."""
-        there, ours = path.stat(), os.fstat(self._descriptor)
-        return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
+        return durable.is_named(self._descriptor, path)
 
     def close(self) -> None:
         """Let go of it."""

@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from pumice.host.durable import sync
 from pumice.host.thread import in_thread
-from pumice.images.lock import ImageLock, sync
+from pumice.images.lock import ImageLock
 from pumice.model.errors import Conflict, Invalid, Misconfigured, NotFound, TooLarge, Trouble
 from pumice.model.ids import ImageId, is_canonical
 from pumice.model.image import UNLIMITED, ImageQuota

@@ -10,6 +10,8 @@ import fcntl
 import os
 from pathlib import Path
 
+from pumice.host import durable
+
 
 class ImageLock:
     """The lock whose file is ``path``. It is not taken yet."""
@@ -31,8 +33,8 @@ class ImageLock:
                 os.close(file)
                 return False
             self._file = file
-            if self._is_named(file):
-                sync(self._path.parent)  # a power cut must not take the trace and leave the rest
+            if durable.is_named(file, self._path):
+                durable.sync(self._path.parent)  # a power cut must not take the trace and leave the rest
                 return True
             self.let_go()  # whoever held it has just ended: this file is no lock any more
 
@@ -45,18 +47,3 @@ class ImageLock:
         if self._file is not None:
             os.close(self._file)
             self._file = None
-
-    def _is_named(self, file: int) -> bool:
-        try:
-            return os.path.samestat(os.fstat(file), os.stat(self._path))
-        except FileNotFoundError:
-            return False
-
-
-def sync(directory: Path) -> None:
-    """Make the names in a directory durable."""
-    file = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
