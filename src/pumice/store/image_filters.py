@@ -1,7 +1,7 @@
 """Conditions on images, for lists: what ``images.page`` takes as ``filters``."""
 
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import sqlalchemy as sa
 
@@ -11,7 +11,6 @@ from pumice.store.tables import images
 Condition = sa.ColumnElement[bool]
 
 _i = images.c
-_SECOND = timedelta(seconds=1)
 
 
 def one_of(column: str, values: Collection[object]) -> Condition:
@@ -35,20 +34,20 @@ def when(column: str, operator: str, second: datetime) -> Condition:
     Clients know times in whole seconds, so that is how they compare: an image shown as created at a second
     was created *at* it, whatever the microseconds that are stored.
     """
-    time, next_second = _i[column], second + _SECOND
+    time, last = _i[column], second.replace(microsecond=999_999)
     match operator:
         case "gt":
-            return time >= next_second
+            return time > last
         case "gte":
             return time >= second
         case "lt":
             return time < second
         case "lte":
-            return time < next_second
+            return time <= last
         case "neq":
-            return sa.or_(time < second, time >= next_second)
+            return sa.or_(time < second, time > last)
         case _:
-            return sa.and_(time >= second, time < next_second)
+            return sa.and_(time >= second, time <= last)
 
 
 def tagged(tag: str) -> Condition:

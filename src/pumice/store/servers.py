@@ -284,8 +284,7 @@ def with_root(device: str) -> Condition:
 
 def in_second(column: str, moment: datetime) -> Condition:
     """Those with a time in a column that is shown as this one, in whole seconds."""
-    start = moment.replace(microsecond=0)
-    return sa.and_(_s[column] >= start, _s[column] < start + timedelta(seconds=1))
+    return _s[column].between(moment.replace(microsecond=0), moment.replace(microsecond=999_999))
 
 
 def in_state(statuses: Collection[str]) -> Condition:

@@ -24,7 +24,7 @@ MANY = [
 ]
 
 
-async def ask(service: Service, path: str, query: str) -> int:
+async def ask(service: Service, path: str, query: str, who: str = "admin") -> int:
     """The status of one GET without a client between."""
     found: list[int] = []
 
@@ -35,7 +35,7 @@ async def ask(service: Service, path: str, query: str) -> int:
     async def receive() -> Any:
         return {"type": "http.request"}
 
-    headers = [(b"x-auth-token", b"admin")]
+    headers = [(b"x-auth-token", who.encode())]
     scope = {"type": "http", "method": "GET", "path": path, "query_string": query.encode(), "headers": headers}
     await service(scope, receive, send)
     return found[0]

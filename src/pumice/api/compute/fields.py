@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from pumice.api.call import Call, Version
+from pumice.api.times import as_utc
 from pumice.api.truth import truth
 from pumice.model.errors import Invalid
 from pumice.model.ids import is_uuid
@@ -50,9 +51,8 @@ def whole(value: Any) -> int:
 def moment(value: str) -> datetime:
     """A time in a query. Raises ``Invalid``."""
     try:
-        found = datetime.fromisoformat(value)
-        return found.astimezone(UTC).replace(tzinfo=None) if found.tzinfo else found
-    except (ValueError, OverflowError):
+        return as_utc(value)
+    except ValueError:
         raise Invalid(f"Invalid filter field: '{value[:100]}' is not a 'date-time'.") from None
 
 

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -11,6 +11,7 @@ from pumice.api.call import Call, Reply
 from pumice.api.identity.lists import Name, collection, link, moment, wanted
 from pumice.api.identity.roles import plain_view
 from pumice.api.routing import Route
+from pumice.api.times import as_utc
 from pumice.identity import application_credentials as credentials
 from pumice.identity import passwords
 from pumice.model.errors import Forbidden, Invalid
@@ -148,10 +149,9 @@ def _end(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        end = datetime.fromisoformat(text)
+        end = as_utc(text)
     except ValueError:
         raise Invalid(f"Invalid expires_at '{text[:64]}': it is a time of ISO 8601.") from None
-    end = (end if end.tzinfo else end.replace(tzinfo=UTC)).astimezone(UTC).replace(tzinfo=None)
     if end <= now():
         raise Invalid("Invalid expires_at: it has passed already.")
     return end

@@ -2,13 +2,14 @@
 
 import operator
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pumice.api.call import Call, Reply
+from pumice.api.times import as_utc
 from pumice.model.errors import Invalid
 
 ROOT = "/identity/v3"
@@ -124,13 +125,10 @@ def expiring(call: Call, items: Sequence[Mapping[str, Any]]) -> list[Mapping[str
         return list(items)
     word, _, written = text.partition(":")
     try:
-        compare, when = _ORDERS[word], datetime.fromisoformat(written)
+        compare, limit = _ORDERS[word], moment(as_utc(written)) or ""
     except (KeyError, ValueError):
         known = ", ".join(_ORDERS)
         raise Invalid(f"password_expires_at is one of {known}, a colon and a time of ISO 8601.") from None
-    limit = (
-        moment((when if when.tzinfo else when.replace(tzinfo=UTC)).astimezone(UTC).replace(tzinfo=None)) or ""
-    )
     ends = ((item, item["password_expires_at"]) for item in items)
     return [item for item, end in ends if end is not None and compare(end, limit)]
 

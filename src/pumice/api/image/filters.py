@@ -3,8 +3,9 @@
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
+from pumice.api.times import as_utc
 from pumice.model.errors import Invalid
 from pumice.model.image import MemberStatus, Visibility
 from pumice.store import image_filters
@@ -117,13 +118,9 @@ def _comparison(name: str, text: str) -> tuple[str, datetime]:
     if operator not in _COMPARISONS:
         operator, rest = "eq", text
     try:
-        moment = datetime.fromisoformat(rest)
-        moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-        if not 1 < moment.year < 9999:
-            raise ValueError
-    except (ValueError, OverflowError):
+        return operator, as_utc(rest).replace(microsecond=0)
+    except ValueError:
         raise Invalid(f'Bad "{name}" query filter format. Use ISO 8601 DateTime notation.') from None
-    return operator, moment.replace(tzinfo=None, microsecond=0)
 
 
 def _sort(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, bool]]:

@@ -8,10 +8,11 @@ what does not exist then matches nothing. From 3.34 ``name~=text`` finds the tex
 import ast
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from types import MappingProxyType
 
 from pumice.api.call import Call, Version
+from pumice.api.times import as_utc
 from pumice.api.truth import truth
 from pumice.model.errors import Invalid
 from pumice.store.conditions import OPERATORS, Condition, Conditions, everything, nothing
@@ -164,12 +165,9 @@ def moment(column: str) -> Reader:
             if operator not in OPERATORS:
                 raise Invalid(f"Invalid {operator} operator")
             try:
-                when = datetime.fromisoformat(written)
-                if when.tzinfo is not None:
-                    when = when.astimezone(UTC).replace(tzinfo=None)
-            except (ValueError, OverflowError):
+                condition &= on.when(column, operator, as_utc(written))
+            except ValueError:
                 raise Invalid(f"Invalid {written} value") from None
-            condition &= on.when(column, operator, when)
         return condition
 
     return read

@@ -1,0 +1,15 @@
+"""The times that clients write, in bodies and in queries, to every API."""
+
+from datetime import UTC, datetime
+
+
+def as_utc(text: str) -> datetime:
+    """A time of ISO 8601 as rows have it: in UTC, which one without a zone is taken for.
+
+    Raises ``ValueError`` for what is no time, or lies beyond the calendar once it is in UTC.
+    """
+    at = datetime.fromisoformat(text)
+    try:
+        return at.astimezone(UTC).replace(tzinfo=None) if at.tzinfo else at
+    except OverflowError:
+        raise ValueError(f"{text!r} is beyond the calendar in UTC") from None
