@@ -39,6 +39,16 @@ ACCOUNTED = {
     "NewEncryption.control_location": "the same",
     "NewEncryption.cipher": "the same",
     "NewEncryption.key_size": "the same",
+    "Create.options": "kept with what else was said, by their names: see pumice.identity.options",
+    "Update.options": "the same",
+    "Options.immutable": "the same",
+    "UserOptions.lock_password": "the same",
+    "UserOptions.ignore_lockout_failure_attempts": "the same",
+    "UserOptions.ignore_password_expiry": "the same",
+    "UserOptions.ignore_change_password_upon_first_use": "an exemption from what is never asked here",
+    "UserOptions.ignore_user_inactivity": "the same",
+    "UserOptions.multi_factor_auth_enabled": "of rules, and there are none",
+    "UserOptions.multi_factor_auth_rules": "refused",
 }
 """Fields that no code reads by their name, and why that drops no wish."""
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pumice.identity import projects, users
+from pumice.identity import options, projects, users
 from pumice.identity.roles import BUILT_IN, implied_by, next_to
 from pumice.model.errors import Forbidden, NotFound
 from pumice.store import application_credentials, domains, memberships, roles
@@ -33,19 +33,24 @@ def add(tx: Transaction, row: Mapping[str, Any]) -> Row:
 
 
 def change(tx: Transaction, role_id: str, values: Mapping[str, Any], extra: Mapping[str, Any]) -> Row:
-    """Change columns of a role, and keys of ``extra``. Raises ``Forbidden`` to rename one that rules name."""
+    """Change columns of a role, and keys of ``extra``. Raises ``Forbidden`` for an immutable one.
+
+    One that rules name keeps its name, too.
+    """
     before = show(tx, role_id)
     if before["name"] in BUILT_IN and values.get("name", before["name"]) != before["name"]:
         raise Forbidden(f"The role '{before['name']}' cannot be renamed: rules name it.")
-    roles.update(tx, role_id, {**values, "extra": {**before["extra"], **extra}})
+    options.refuse_change("role", before, values, extra)
+    roles.update(tx, role_id, {**values, "extra": options.kept(before, extra)})
     return show(tx, role_id)
 
 
 def remove(tx: Transaction, role_id: str) -> None:
-    """Remove a role from everybody. Raises ``Forbidden`` for one that rules name."""
-    name = show(tx, role_id)["name"]
-    if name in BUILT_IN:
-        raise Forbidden(f"The role '{name}' cannot be deleted: rules name it.")
+    """Remove a role from everybody. Raises ``Forbidden`` for one that is immutable, or that rules name."""
+    row = show(tx, role_id)
+    if row["name"] in BUILT_IN:
+        raise Forbidden(f"The role '{row['name']}' cannot be deleted: rules name it.")
+    options.refuse_removal("role", row)
     roles.delete(tx, role_id)
 
 

@@ -6,7 +6,7 @@ of a user (``ignore_lockout_failure_attempts``) exempts it. A right password, or
 
 from datetime import timedelta
 
-from pumice.identity import passwords
+from pumice.identity import options, passwords
 from pumice.store import failed_logins, users
 from pumice.store.columns import now
 from pumice.store.database import Database, Transaction
@@ -37,8 +37,7 @@ def _is_locked(tx: Transaction, user_id: str) -> bool:
     if attempts is None or found is None or found.number < attempts or _is_over(found):
         return False
     user = users.get(tx, user_id)
-    options = (user["extra"].get("options") if user else None) or {}
-    return not options.get("ignore_lockout_failure_attempts")
+    return user is None or not options.of(user).get("ignore_lockout_failure_attempts")
 
 
 def _is_over(found: failed_logins.Failed) -> bool:

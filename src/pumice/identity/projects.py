@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pumice.identity import options
 from pumice.model.errors import Forbidden, Invalid, NotFound
 from pumice.store import application_credentials, domains, projects, roles, tokens, users
 from pumice.store.database import Transaction
@@ -83,15 +84,19 @@ def add(tx: Transaction, row: Mapping[str, Any]) -> Row:
 
 
 def change(tx: Transaction, project_id: str, values: Mapping[str, Any], extra: Mapping[str, Any]) -> Row:
-    """Change columns of a project, and keys of ``extra``."""
+    """Change columns of a project, and keys of ``extra``. Raises ``Forbidden`` if it is immutable."""
     before = show(tx, project_id)
-    projects.update(tx, project_id, {**values, "extra": {**before["extra"], **extra}})
+    options.refuse_change("project", before, values, extra)
+    projects.update(tx, project_id, {**values, "extra": options.kept(before, extra)})
     return show(tx, project_id)
 
 
 def remove(tx: Transaction, project_id: str) -> None:
-    """Remove a project, the roles on it and the tokens for it. Raises ``Forbidden`` if it has children."""
-    show(tx, project_id)
+    """Remove a project, the roles on it and the tokens for it.
+
+    Raises ``Forbidden`` if it has children or is immutable.
+    """
+    options.refuse_removal("project", show(tx, project_id))
     if projects.matching(tx, {"parent_id": project_id}):
         raise Forbidden(f"Project {project_id} has other projects under it: delete those first.")
     _remove(tx, project_id)
@@ -128,15 +133,18 @@ def add_domain(tx: Transaction, row: Mapping[str, Any]) -> Row:
 
 
 def change_domain(tx: Transaction, domain_id: str, values: Mapping[str, Any], extra: Mapping[str, Any]) -> Row:
-    """Change columns of a domain, and keys of ``extra``."""
+    """Change columns of a domain, and keys of ``extra``. Raises ``Forbidden`` if it is immutable."""
     before = show_domain(tx, domain_id)
-    domains.update(tx, domain_id, {**values, "extra": {**before["extra"], **extra}})
+    options.refuse_change("domain", before, values, extra)
+    domains.update(tx, domain_id, {**values, "extra": options.kept(before, extra)})
     return show_domain(tx, domain_id)
 
 
 def remove_domain(tx: Transaction, domain_id: str) -> None:
-    """Remove a domain with everything in it. Raises ``Forbidden`` while it is enabled."""
-    if show_domain(tx, domain_id)["enabled"]:
+    """Remove a domain with everything in it. Raises ``Forbidden`` while it is enabled or immutable."""
+    domain = show_domain(tx, domain_id)
+    options.refuse_removal("domain", domain)
+    if domain["enabled"]:
         raise Forbidden("Cannot delete a domain that is enabled, please disable it first.")
     for group in GROUPS.matching(tx, {"domain_id": domain_id}):
         GROUPS.remove(tx, group["id"])

@@ -12,7 +12,7 @@ import time
 from datetime import datetime, timedelta
 from typing import Any
 
-from pumice.identity import lockout, passwords, scopes
+from pumice.identity import lockout, options, passwords, scopes
 from pumice.identity.scopes import Asked, Kind, Reference
 from pumice.identity.token import REFUSED, Token, read
 from pumice.model.errors import Unauthenticated
@@ -134,7 +134,8 @@ def _credentials(tx: Transaction, user: Reference) -> tuple[str | None, str | No
     if user_id is None or (row := users.get(tx, user_id)) is None:
         return None, None
     expires_at = row["password_expires_at"]
-    if expires_at is not None and expires_at <= now():
+    ends = expires_at is not None and not options.of(row).get("ignore_password_expiry")
+    if ends and expires_at <= now():
         return user_id, None
     return user_id, users.password_hash(tx, user_id)
 

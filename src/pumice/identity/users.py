@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pumice.identity import options
 from pumice.identity.token import REFUSED
-from pumice.model.errors import NotFound, Unauthenticated
+from pumice.model.errors import Invalid, NotFound, Unauthenticated
 from pumice.store import domains, projects, roles, tokens, users
 from pumice.store.database import Transaction
 from pumice.store.users import Row
@@ -34,16 +35,21 @@ def add(tx: Transaction, row: Mapping[str, Any]) -> Row:
 def change(tx: Transaction, user_id: str, values: Mapping[str, Any], extra: Mapping[str, Any]) -> Row:
     """Change columns of a user, and keys of ``extra``."""
     before = show(tx, user_id)
-    users.update(tx, user_id, {**values, "extra": {**before["extra"], **extra}})
+    users.update(tx, user_id, {**values, "extra": options.kept(before, extra)})
     if "password_hash" in values or values.get("enabled") is False:
         tokens.delete_of_user(tx, user_id)
     return show(tx, user_id)
 
 
 def change_password(tx: Transaction, user_id: str, before: str | None, after: str) -> None:
-    """Replace a password's hash, if it is still the one that was checked."""
+    """Replace a password's hash, if it is still what was checked. Raises ``Invalid`` for a locked one."""
     if before is None or users.password_hash(tx, user_id) != before:
         raise Unauthenticated(REFUSED)
+    if options.of(show(tx, user_id)).get("lock_password"):
+        raise Invalid(
+            "You cannot change your password at this time due to password policy disallowing password changes. "
+            "Please contact your administrator to reset your password."
+        )
     users.update(tx, user_id, {"password_hash": after})
     tokens.delete_of_user(tx, user_id)
 

@@ -3,10 +3,20 @@
 from typing import Annotated, Any
 
 from pumice.api.call import Call, Reply
-from pumice.api.identity.lists import Changes, Kept, ShortName, collection, link, must_stay, wanted
+from pumice.api.identity.lists import (
+    Changes,
+    Description,
+    Kept,
+    Options,
+    ShortName,
+    collection,
+    link,
+    must_stay,
+    wanted,
+)
 from pumice.api.identity.reach import within_reach
 from pumice.api.routing import Route
-from pumice.identity import projects
+from pumice.identity import options, projects
 from pumice.model.ids import new_id
 from pumice.store.domains import Row
 
@@ -15,16 +25,18 @@ class Create(Kept):
     """What a new domain may have; other keys are kept."""
 
     name: Annotated[str, ShortName]
-    description: str | None = None
+    description: Description = ""
     enabled: bool = True
+    options: Options = Options()
 
 
 class Update(Changes):
     """What of a domain may change; other keys are kept."""
 
     name: Annotated[str, ShortName] = ""
-    description: str | None = None
+    description: Description = ""
     enabled: bool = True
+    options: Options = Options()
 
 
 async def list_(call: Call) -> Reply:
@@ -45,7 +57,7 @@ async def create(call: Call) -> Reply:
     row = {
         "id": new_id(),
         "name": body.name,
-        "description": body.description or "",
+        "description": body.description,
         "enabled": body.enabled,
         "extra": body.extra(),
     }
@@ -57,8 +69,6 @@ async def update(call: Call) -> Reply:
     body = await call.parse(Update, "domain")
     values, extra = body.given(), body.extra()
     must_stay("a domain", "id", call.args["domain_id"], extra)
-    if "description" in values:
-        values["description"] = values["description"] or ""
     row = await call.house.db.write(projects.change_domain, call.args["domain_id"], values, extra)
     return Reply({"domain": view(call, row)})
 
@@ -72,9 +82,9 @@ async def delete(call: Call) -> Reply:
 def view(call: Call, row: Row) -> dict[str, Any]:
     """A domain as the API shows it."""
     return {
-        "options": {},
         "tags": [],
         **row["extra"],
+        "options": options.of(row),
         "id": row["id"],
         "name": row["name"],
         "description": row["description"],

@@ -4,7 +4,17 @@ from typing import Annotated, Any
 
 from pumice.api.call import Call, Reply
 from pumice.api.identity import users
-from pumice.api.identity.lists import Changes, Kept, ShortName, collection, expiring, link, must_stay, wanted
+from pumice.api.identity.lists import (
+    Changes,
+    Description,
+    Kept,
+    ShortName,
+    collection,
+    expiring,
+    link,
+    must_stay,
+    wanted,
+)
 from pumice.api.identity.reach import within_reach
 from pumice.api.routing import Route
 from pumice.identity import groups
@@ -17,14 +27,14 @@ class Create(Kept):
 
     name: Annotated[str, ShortName]
     domain_id: str | None = None
-    description: str | None = None
+    description: Description = ""
 
 
 class Update(Changes):
     """What of a group may change; other keys are kept."""
 
     name: Annotated[str, ShortName] = ""
-    description: str | None = None
+    description: Description = ""
 
 
 async def list_(call: Call) -> Reply:
@@ -54,7 +64,7 @@ async def create(call: Call) -> Reply:
         "id": new_id(),
         "name": body.name,
         "domain_id": domain_id,
-        "description": body.description or "",
+        "description": body.description,
         "extra": body.extra(),
     }
     return Reply({"group": view(call, await call.house.db.write(groups.add, row))}, 201)
@@ -67,8 +77,6 @@ async def update(call: Call) -> Reply:
     values, extra = body.given(), body.extra()
     for column in ("id", "domain_id"):
         must_stay("a group", column, before[column], extra)
-    if "description" in values:
-        values["description"] = values["description"] or ""
     row = await call.house.db.write(GROUPS.change, before["id"], values, extra)
     return Reply({"group": view(call, row)})
 

@@ -3,10 +3,10 @@
 import operator
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pumice.api.call import Call, Reply
 from pumice.api.times import as_utc
@@ -22,11 +22,11 @@ class Kept(BaseModel):
 
     def given(self) -> dict[str, Any]:
         """The known keys that the client sent."""
-        return self.model_dump(include=set(type(self).model_fields), exclude_unset=True)
+        return self.model_dump(include=set(type(self).model_fields) - {"options"}, exclude_unset=True)
 
     def extra(self) -> dict[str, Any]:
-        """The others."""
-        return dict(self.model_extra or {})
+        """The others, and the options."""
+        return {**(self.model_extra or {}), **self.model_dump(include={"options"}, exclude_unset=True)}
 
 
 class Changes(Kept):
@@ -40,6 +40,16 @@ class Changes(Kept):
         return body
 
 
+class Options(BaseModel):
+    """What of a project, a domain or a role can be set beside its columns; null unsets."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    immutable: bool | None = None
+
+
+Description = Annotated[str, BeforeValidator(lambda text: "" if text is None else text)]
+"""Of what always has one; null is an empty one."""
 Name = Field(min_length=1, max_length=255, pattern=r"\S")
 ShortName = Field(min_length=1, max_length=64, pattern=r"\S")
 """Of a project or a domain (Keystone's ``resource.schema``)."""

@@ -6,10 +6,21 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from pumice.api.call import Call, Reply
-from pumice.api.identity.lists import Changes, Kept, ShortName, collection, is_true, link, must_stay, wanted
+from pumice.api.identity.lists import (
+    Changes,
+    Description,
+    Kept,
+    Options,
+    ShortName,
+    collection,
+    is_true,
+    link,
+    must_stay,
+    wanted,
+)
 from pumice.api.identity.reach import within_reach
 from pumice.api.routing import Route
-from pumice.identity import projects, users
+from pumice.identity import options, projects, users
 from pumice.model.errors import Forbidden, Invalid, NotFound
 from pumice.model.ids import new_id
 from pumice.store.database import Transaction
@@ -24,8 +35,9 @@ class Create(Kept):
     name: Annotated[str, ShortName]
     domain_id: str | None = None
     parent_id: str | None = None
-    description: str | None = None
+    description: Description = ""
     enabled: bool = True
+    options: Options = Options()
     is_domain: bool = False
     tags: Tags = Field(default_factory=list)
 
@@ -34,8 +46,9 @@ class Update(Changes):
     """What of a project may change; other keys are kept."""
 
     name: Annotated[str, ShortName] = ""
-    description: str | None = None
+    description: Description = ""
     enabled: bool = True
+    options: Options = Options()
     is_domain: bool = False
     tags: Tags = Field(default_factory=list)
 
@@ -115,7 +128,7 @@ async def create(call: Call) -> Reply:
         "name": body.name,
         "domain_id": domain_id,
         "parent_id": body.parent_id or domain_id,
-        "description": body.description or "",
+        "description": body.description,
         "enabled": body.enabled,
         "tags": sorted(set(body.tags)),
         "extra": body.extra(),
@@ -131,7 +144,7 @@ async def _create_domain(call: Call, body: Create) -> Reply:
     row = {
         "id": new_id(),
         "name": body.name,
-        "description": body.description or "",
+        "description": body.description,
         "enabled": body.enabled,
         "extra": {**body.extra(), "tags": sorted(set(body.tags))},
     }
@@ -150,8 +163,6 @@ async def update(call: Call) -> Reply:
         raise Forbidden("Update of `parent_id` is not allowed.")
     if values.pop("is_domain", None) not in (None, before.get("is_domain", False)):
         raise Invalid("Update of `is_domain` is not allowed.")
-    if "description" in values:
-        values["description"] = values["description"] or ""
     row = await call.house.db.write(projects.change_any, before["id"], values, extra)
     return Reply({"project": view(call, row)})
 
@@ -234,8 +245,8 @@ def _has_tags(call: Call, row: Mapping[str, Any]) -> bool:
 def view(call: Call, row: Mapping[str, Any]) -> dict[str, Any]:
     """A project as the API shows it."""
     return {
-        "options": {},
         **row["extra"],
+        "options": options.of(row),
         "id": row["id"],
         "name": row["name"],
         "domain_id": row["domain_id"],

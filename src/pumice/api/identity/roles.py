@@ -3,9 +3,9 @@
 from typing import Annotated, Any
 
 from pumice.api.call import Call, Reply
-from pumice.api.identity.lists import Changes, Kept, Name, collection, link, must_stay, wanted
+from pumice.api.identity.lists import Changes, Kept, Name, Options, collection, link, must_stay, wanted
 from pumice.api.routing import Route
-from pumice.identity import grants
+from pumice.identity import grants, options
 from pumice.model.errors import Invalid
 from pumice.model.ids import new_id
 from pumice.store.roles import Row
@@ -16,6 +16,7 @@ class Create(Kept):
 
     name: Annotated[str, Name]
     description: str | None = None
+    options: Options = Options()
 
 
 class Update(Changes):
@@ -23,6 +24,7 @@ class Update(Changes):
 
     name: Annotated[str, Name] = ""
     description: str | None = None
+    options: Options = Options()
 
 
 async def list_(call: Call) -> Reply:
@@ -82,15 +84,15 @@ def plain_view(row: Row) -> dict[str, Any]:
         "name": row["name"],
         "domain_id": None,
         "description": row["description"],
-        "options": row["extra"].get("options", {}),
+        "options": options.of(row),
     }
 
 
 def view(call: Call, row: Row) -> dict[str, Any]:
     """A role as the API shows it."""
     return {
-        "options": {},
         **row["extra"],
+        "options": options.of(row),
         "domain_id": None,
         "description": row["description"],
         **_short(call, row),

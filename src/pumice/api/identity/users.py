@@ -2,14 +2,14 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from pumice.api.call import Call, Reply
 from pumice.api.identity import projects
 from pumice.api.identity.lists import Changes, Kept, Name, collection, expiring, link, moment, must_stay, wanted
 from pumice.api.identity.reach import within_reach
 from pumice.api.routing import Route
-from pumice.identity import lockout, passwords, users
+from pumice.identity import lockout, options, passwords, users
 from pumice.identity.token import REFUSED
 from pumice.model.errors import Unauthenticated
 from pumice.model.ids import new_id
@@ -22,6 +22,27 @@ FEDERATED = {"idp_id", "protocol_id", "unique_id"}
 """Filters for users of other identity providers, of whom there are none."""
 
 
+class UserOptions(BaseModel):
+    """What of a user can be set beside its columns; null unsets."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+
+    ignore_change_password_upon_first_use: bool | None = None
+    ignore_password_expiry: bool | None = None
+    ignore_lockout_failure_attempts: bool | None = None
+    ignore_user_inactivity: bool | None = None
+    lock_password: bool | None = None
+    multi_factor_auth_enabled: bool | None = None
+    multi_factor_auth_rules: list[list[str]] | None = None
+
+    @field_validator("multi_factor_auth_rules")
+    @classmethod
+    def _has_one_factor(cls, rules: list[list[str]] | None) -> list[list[str]] | None:
+        if rules:
+            raise ValueError("Users log in with one factor in this version of Pumice: give no rules")
+        return rules
+
+
 class Create(Kept):
     """What a new user may have; other keys are kept."""
 
@@ -31,6 +52,7 @@ class Create(Kept):
     domain_id: str | None = None
     password: Password | None = None
     enabled: bool = True
+    options: UserOptions = UserOptions()
     description: str | None = None
     email: Annotated[str, Field(max_length=255)] | None = None
     default_project_id: Annotated[str, Field(max_length=36)] | None = None
@@ -44,6 +66,7 @@ class Update(Changes):
     name: Annotated[str, Name] = ""
     password: Password | None = None
     enabled: bool = True
+    options: UserOptions = UserOptions()
     description: str | None = None
     email: Annotated[str, Field(max_length=255)] | None = None
     default_project_id: Annotated[str, Field(max_length=36)] | None = None
@@ -136,8 +159,8 @@ def view(call: Call, row: Row) -> dict[str, Any]:
     """A user as the API shows it: what was never set is left out."""
     optional = ("description", "email", "default_project_id")
     return {
-        "options": {},
         **row["extra"],
+        "options": options.of(row),
         **{column: row[column] for column in optional if row[column] is not None},
         "id": row["id"],
         "name": row["name"],
