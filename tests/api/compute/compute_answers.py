@@ -85,6 +85,7 @@ _HYPERVISOR = {
     "uptime": (str, None),
     "service": {"id": str, "host": str, "disabled_reason": (str, None)},
 }
+_WITH_SERVERS = _HYPERVISOR | {"servers": [{"uuid": str, "name": str}]}
 
 
 def _always(shape: Any) -> Samples:
@@ -94,8 +95,8 @@ def _always(shape: Any) -> Samples:
 SAMPLES: dict[str, Samples] = {
     # Tempest's newest schemas are older
     "POST /v2.1/os-server-external-events": [((2, 51), {"events": [{str: (str, int)}]})],
-    "GET /v2.1/os-hypervisors/detail": [((2, 88), {"hypervisors": [_HYPERVISOR]})],
-    "GET /v2.1/os-hypervisors/{id}": [((2, 88), {"hypervisor": _HYPERVISOR})],
+    "GET /v2.1/os-hypervisors/detail": [((2, 88), {"hypervisors": [(_HYPERVISOR, _WITH_SERVERS)]})],
+    "GET /v2.1/os-hypervisors/{id}": [((2, 88), {"hypervisor": (_HYPERVISOR, _WITH_SERVERS)})],
     # Tempest knows no group without rules, and there are none here to have any
     f"GET {_SERVER}/os-security-groups": _always({"security_groups": [{"name": str}]}),
     # since 2.101 there is no body, of which Tempest's newest schema does not know

@@ -1,5 +1,6 @@
 """Every documented query of every list is read: a value that makes no sense is refused, or finds nothing."""
 
+import re
 from datetime import datetime, timedelta
 
 from compute_cloud import Cloud
@@ -68,6 +69,15 @@ def _below(path: str) -> str:
     """A route's path below the version, with ``{id}`` for whatever varies."""
     parts = ["{id}" if part.startswith("{") else part for part in path.split("/")]
     return "/".join(part for part in parts if part not in ("", "v2.1"))
+
+
+async def test_a_query_that_nobody_knows_is_refused_by_every_route_since_2_102(cloud: Cloud) -> None:
+    server = await cloud.server()
+    routes = [route for route in cloud.service.table.routes if route.method == "GET" and route.policy]
+    for route in routes:
+        path = re.sub(r"\{\w+\}", server, route.path.removeprefix("/v2.1"))
+        answer = await cloud.ask("GET", f"{path}?no-such-query=1", caller="admin", version="2.104")
+        assert (answer.status_code, "no-such-query" in answer.text) == (400, True), path
 
 
 async def test_each_filter_finds_the_server_by_what_it_shows(cloud: Cloud) -> None:
@@ -147,3 +157,7 @@ async def test_a_hypervisor_shows_its_servers_when_that_is_asked(cloud: Cloud) -
     server = await cloud.server()
     (found,) = (await cloud.get("/os-hypervisors?with_servers=true", caller="admin"))["hypervisors"]
     assert [one["uuid"] for one in found["servers"]] == [server]
+    path = f"/os-hypervisors/{found['id']}"
+    shown = (await cloud.get(f"{path}?with_servers=true", caller="admin"))["hypervisor"]
+    assert [one["uuid"] for one in shown["servers"]] == [server]
+    assert "servers" not in (await cloud.get(path, caller="admin"))["hypervisor"]

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from pumice.api.call import Call, Version
+from pumice.api.call import Call, Reply, Version
+from pumice.api.routing import Handler
 from pumice.api.times import as_utc
 from pumice.api.truth import truth
 from pumice.model.errors import Invalid
@@ -37,6 +38,16 @@ def only_query(call: Call, *known: str, since: Version = (2, 75)) -> None:
     unknown = sorted(set(call.query) - set(known))
     if unknown and call.version >= since:
         raise Invalid(f"Additional properties are not allowed ('{unknown[0]}' was unexpected).")
+
+
+def without_query(handler: Handler) -> Handler:
+    """The handler of what takes no query: since 2.102 any is refused."""
+
+    async def refusing(call: Call) -> Reply:
+        only_query(call, since=(2, 102))
+        return await handler(call)
+
+    return refusing
 
 
 def whole(value: Any) -> int:

@@ -8,7 +8,17 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from pumice.api import paging
 from pumice.api.call import Call, Reply, check
-from pumice.api.compute.fields import Body, Boolean, LongText, Name, NotNegative, Positive, Text, only_query
+from pumice.api.compute.fields import (
+    Body,
+    Boolean,
+    LongText,
+    Name,
+    NotNegative,
+    Positive,
+    Text,
+    only_query,
+    without_query,
+)
 from pumice.api.compute.links import VERSION, Links
 from pumice.api.routing import Route
 from pumice.catalog.flavors import new
@@ -282,12 +292,12 @@ ROUTES = (
     Route("GET", _PATH, index, _READ),
     Route("POST", _PATH, create, f"{_MANAGE}:create"),
     Route("GET", f"{_PATH}/detail", index_detail, _READ),
-    Route("GET", f"{_PATH}/{{id}}", show, _READ),
+    Route("GET", f"{_PATH}/{{id}}", without_query(show), _READ),
     Route("PUT", f"{_PATH}/{{id}}", update, f"{_MANAGE}:update", since=(2, 55)),
     Route("DELETE", f"{_PATH}/{{id}}", delete, f"{_MANAGE}:delete"),
-    Route("GET", f"{_PATH}/{{id}}/os-extra_specs", specs, f"{_SPECS}:index"),
+    Route("GET", f"{_PATH}/{{id}}/os-extra_specs", without_query(specs), f"{_SPECS}:index"),
     Route("POST", f"{_PATH}/{{id}}/os-extra_specs", add_specs, f"{_SPECS}:create"),
-    Route("GET", f"{_PATH}/{{id}}/os-extra_specs/{{key}}", one_spec, f"{_SPECS}:show"),
+    Route("GET", f"{_PATH}/{{id}}/os-extra_specs/{{key}}", without_query(one_spec), f"{_SPECS}:show"),
     Route("PUT", f"{_PATH}/{{id}}/os-extra_specs/{{key}}", set_spec, f"{_SPECS}:update"),
     Route("DELETE", f"{_PATH}/{{id}}/os-extra_specs/{{key}}", remove_spec, f"{_SPECS}:delete"),
 )

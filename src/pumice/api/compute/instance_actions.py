@@ -9,7 +9,7 @@ from typing import Any
 
 from pumice.api import paging
 from pumice.api.call import Call, Reply
-from pumice.api.compute.fields import moment, only_query, until
+from pumice.api.compute.fields import moment, only_query, until, without_query
 from pumice.api.compute.links import VERSION
 from pumice.api.routing import Route
 from pumice.model.errors import Invalid, NotFound
@@ -144,5 +144,5 @@ def _time(at: datetime) -> str:
 _PATH, _RULE = f"{VERSION}/servers/{{id}}/os-instance-actions", "os_compute_api:os-instance-actions"
 ROUTES = (
     Route("GET", _PATH, index, f"{_RULE}:list"),
-    Route("GET", f"{_PATH}/{{request_id}}", show, f"{_RULE}:show"),
+    Route("GET", f"{_PATH}/{{request_id}}", without_query(show), f"{_RULE}:show"),
 )

@@ -6,7 +6,7 @@ Servers have no quotas: their limits read -1. Their volumes have, and Block Stor
 from typing import Any
 
 from pumice.api.call import Call, Reply
-from pumice.api.compute.fields import only_query
+from pumice.api.compute.fields import only_query, without_query
 from pumice.api.compute.links import VERSION
 from pumice.api.routing import Route
 from pumice.model.errors import Invalid
@@ -107,6 +107,6 @@ ROUTES = (
     Route("GET", _QUOTAS, quota_set, f"{_RULE}:show"),
     Route("GET", f"{_QUOTAS}/detail", quota_set_detail, f"{_RULE}:show"),
     Route("GET", f"{_QUOTAS}/defaults", quota_set, f"{_RULE}:defaults"),
-    Route("GET", f"{VERSION}/extensions", extensions, "os_compute_api:extensions"),
+    Route("GET", f"{VERSION}/extensions", without_query(extensions), "os_compute_api:extensions"),
     Route("GET", f"{VERSION}/os-keypairs", key_pairs, "os_compute_api:os-keypairs:index"),
 )

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from pumice.api.call import Call, Reply
 from pumice.api.compute import fields
-from pumice.api.compute.fields import Body, Tag
+from pumice.api.compute.fields import Body, Tag, without_query
 from pumice.api.compute.links import VERSION, Links
 from pumice.api.routing import Handler, Route
 from pumice.model.errors import Invalid, NotFound
@@ -102,10 +102,10 @@ def _route(method: str, path: str, handler: Handler, rule: str) -> Route:
 
 
 ROUTES = (
-    _route("GET", _PATH, index, "index"),
+    _route("GET", _PATH, without_query(index), "index"),
     _route("PUT", _PATH, replace, "update_all"),
     _route("DELETE", _PATH, remove_all, "delete_all"),
-    _route("GET", f"{_PATH}/{{tag}}", show, "show"),
+    _route("GET", f"{_PATH}/{{tag}}", without_query(show), "show"),
     _route("PUT", f"{_PATH}/{{tag}}", put, "update"),
     _route("DELETE", f"{_PATH}/{{tag}}", remove, "delete"),
 )

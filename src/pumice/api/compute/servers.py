@@ -8,6 +8,7 @@ from pumice.api import paging
 from pumice.api.call import Call, Reply
 from pumice.api.compute import server_list
 from pumice.api.compute.block_devices import disks_of
+from pumice.api.compute.fields import without_query
 from pumice.api.compute.links import VERSION, Links
 from pumice.api.compute.server_body import CreateBody, ServerBody, UpdateBody, kept
 from pumice.api.compute.server_view import ServerView, Shown, reservation_id
@@ -228,7 +229,7 @@ ROUTES = (
     Route("GET", _PATH, index, f"{_RULE}:index"),
     Route("POST", _PATH, create, f"{_RULE}:create"),
     Route("GET", f"{_PATH}/detail", index_detail, f"{_RULE}:detail"),
-    Route("GET", f"{_PATH}/{{id}}", show, f"{_RULE}:show"),
+    Route("GET", f"{_PATH}/{{id}}", without_query(show), f"{_RULE}:show"),
     Route("PUT", f"{_PATH}/{{id}}", update, f"{_RULE}:update"),
     Route("DELETE", f"{_PATH}/{{id}}", remove, f"{_RULE}:delete"),
 )

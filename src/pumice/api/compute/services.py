@@ -1,6 +1,6 @@
 """Compute's own services and its hypervisors (api-ref, "Compute services", "Hypervisors")."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -199,12 +199,7 @@ async def _list_hypervisors(call: Call, view: Callable[[Call, Service], dict[str
         if not found:
             raise NotFound("Hypervisor matching", pattern)
     shown = [view(call, service) for service in found]
-    if call.version >= (2, 53) and flag(call, "with_servers"):
-        on_hosts = await call.house.db.read(servers.on_hosts, [service["host"] for service in found])
-        for row in shown:
-            here = on_hosts.get(row["hypervisor_hostname"], ())
-            if here or call.version >= (2, 75):
-                row["servers"] = [{"uuid": server_id, "name": f"pumice-{server_id}"} for server_id in here]
+    await _add_servers(call, shown)
     if call.version < (2, 33):
         return Reply({"hypervisors": shown})
     page = paging.asked(call, keys=(), most=call.house.rules.api_max_limit)
@@ -221,7 +216,21 @@ async def _list_hypervisors(call: Call, view: Callable[[Call, Service], dict[str
 
 async def hypervisor(call: Call) -> Reply:
     """``GET /os-hypervisors/{id}``."""
-    return Reply({"hypervisor": _hypervisor_detail(call, await call.house.db.read(_find, call))})
+    only_query(call, "with_servers", since=(2, 53))
+    shown = _hypervisor_detail(call, await call.house.db.read(_find, call))
+    await _add_servers(call, [shown])
+    return Reply({"hypervisor": shown})
+
+
+async def _add_servers(call: Call, shown: Sequence[dict[str, Any]]) -> None:
+    """Their servers, if they are asked for; up to 2.74 none where there are none."""
+    if call.version < (2, 53) or not flag(call, "with_servers"):
+        return
+    on_hosts = await call.house.db.read(servers.on_hosts, [row["hypervisor_hostname"] for row in shown])
+    for row in shown:
+        here = on_hosts.get(row["hypervisor_hostname"], ())
+        if here or call.version >= (2, 75):
+            row["servers"] = [{"uuid": server_id, "name": f"pumice-{server_id}"} for server_id in here]
 
 
 _SERVICES, _HYPERVISORS = "os_compute_api:os-services", "os_compute_api:os-hypervisors"

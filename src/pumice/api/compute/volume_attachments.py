@@ -10,7 +10,7 @@ from pydantic import AfterValidator
 
 from pumice.api import paging
 from pumice.api.call import Call, Reply
-from pumice.api.compute.fields import Body, Boolean, Tag, Uuid, only_query
+from pumice.api.compute.fields import Body, Boolean, Tag, Uuid, only_query, without_query
 from pumice.api.compute.links import VERSION
 from pumice.api.compute.server_view import attached
 from pumice.api.compute.servers import refuse_multiattach
@@ -170,7 +170,7 @@ _PATH, _RULE = f"{VERSION}/servers/{{id}}/os-volume_attachments", "os_compute_ap
 ROUTES = (
     Route("GET", _PATH, index, f"{_RULE}:index"),
     Route("POST", _PATH, create, f"{_RULE}:create"),
-    Route("GET", f"{_PATH}/{{volume_id}}", show, f"{_RULE}:show"),
+    Route("GET", f"{_PATH}/{{volume_id}}", without_query(show), f"{_RULE}:show"),
     Route("PUT", f"{_PATH}/{{volume_id}}", update, f"{_RULE}:update"),
     Route("DELETE", f"{_PATH}/{{volume_id}}", remove, f"{_RULE}:delete"),
 )
