@@ -12,7 +12,8 @@ import sqlalchemy as sa
 
 from databases import new_sqlite
 from pumice.app import drivers, rename
-from pumice.app.settings import BackendSettings, Settings
+from pumice.app.settings import Settings
+from pumice.backends.files_settings import FilesSettings
 from pumice.images.files import ImageFiles
 from pumice.model.errors import Misconfigured
 from pumice.model.ids import new_id
@@ -69,7 +70,7 @@ async def of_two_machines(
         state = tmp_path / name
         state.mkdir()
         new_sqlite(state / "pumice.db")
-        chosen = BackendSettings(driver="files", pools=pools, **backend)
+        chosen = FilesSettings(pools=pools, **backend)
         every.append(Settings(state_dir=state, host="here", backends={"files": chosen}))
         db = SqliteDatabase(state / "pumice.db")
         await db.write(lambda tx: tx.execute(sa.insert(tables.installation), WHO))

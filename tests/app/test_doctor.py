@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from pumice.app import checks, doctor, probes, units
-from pumice.app.probes import Verdict
 from pumice.app.roles import EVERY, Role
-from pumice.app.settings import Api, BackendSettings, Compute, Settings, Tgt
+from pumice.app.settings import Api, Compute, Settings
+from pumice.backends.lvm_settings import LvmSettings
+from pumice.backends.targets.tgt_settings import TgtSettings
+from pumice.host import parts
 from pumice.model.errors import Misconfigured
+from pumice.model.finding import Verdict
 
 
 @pytest.fixture
@@ -20,7 +23,10 @@ def settings(tmp_path: Path) -> Settings:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     return Settings(
-        state_dir=tmp_path / "state", api=Api(port=port), tgt=Tgt(portal=f"127.0.0.1:{port}"), host="here"
+        state_dir=tmp_path / "state",
+        api=Api(port=port),
+        tgt=TgtSettings(portal=f"127.0.0.1:{port}"),
+        host="here",
     )
 
 
@@ -29,7 +35,7 @@ def empty_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine on which nothing is installed."""
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    monkeypatch.setattr(probes, "_SBIN", str(tmp_path / "bin"))
+    monkeypatch.setattr(parts, "SBIN", str(tmp_path / "bin"))
 
 
 @pytest.mark.usefixtures("empty_path")
@@ -64,7 +70,7 @@ async def test_what_is_not_asked_for_is_not_looked_at(settings: Settings) -> Non
 
 
 async def test_a_volume_group_that_is_not_there_is_named_with_its_cure(settings: Settings) -> None:
-    lvm = BackendSettings(driver="lvm", target="fake", volume_group="absent")
+    lvm = LvmSettings(target="fake", volume_group="absent")
     found = await doctor.examine(settings.model_copy(update={"backends": {"lvm-1": lvm}}))
     [group] = [one for one in found if one.part == "volume group absent"]
     assert group.verdict is Verdict.MISSING and not group.fatal
@@ -96,13 +102,13 @@ def test_a_database_that_is_no_database_is_told(settings: Settings) -> None:
 
 
 def test_what_serve_refuses_the_doctor_tells(settings: Settings) -> None:
-    wrong = settings.model_copy(update={"backends": {"one": BackendSettings(driver="lvm", target="fake")}})
+    wrong = settings.model_copy(update={"policy_file": settings.state_dir / "absent.yaml"})
     found = probes.settings_for(wrong, EVERY)
-    assert found.fatal and "volume_group" in found.found
-    with pytest.raises(Misconfigured, match="volume_group"):
+    assert found.fatal and "policy file" in found.found
+    with pytest.raises(Misconfigured, match="policy file"):
         checks.refuse(wrong, EVERY)
-    only_api = wrong.model_copy(update={"database_url": "postgresql://somewhere/pumice"})
-    assert checks.wrong(only_api, frozenset({Role.API})) == []
+    no_api = wrong.model_copy(update={"database_url": "postgresql://somewhere/pumice"})
+    assert checks.wrong(no_api, frozenset({Role.VOLUME})) == []
 
 
 async def test_a_host_is_looked_at_by_its_roles(settings: Settings) -> None:

@@ -3,14 +3,15 @@
 from pathlib import Path
 
 from pumice.app import doctor
-from pumice.app.probes import Verdict
-from pumice.app.settings import BackendSettings, Compute, Settings
+from pumice.app.settings import Compute, Settings
+from pumice.backends.files_settings import FilesSettings
+from pumice.model.finding import Verdict
 
 
 async def test_the_doctor_looks_at_the_kernels_parts_that_the_settings_choose(tmp_path: Path) -> None:
     chosen = Settings(
         state_dir=tmp_path,
-        backends={"one": BackendSettings(target="lio"), "two": BackendSettings(target="nvmet")},
+        backends={"one": FilesSettings(target="lio"), "two": FilesSettings(target="nvmet")},
         compute=Compute(driver="fake", connector="kernel", multipath=True),
     )
     found = {finding.part: finding for finding in await doctor.examine(chosen)}

@@ -34,10 +34,6 @@ def _wrong(settings: Settings, roles: frozenset[Role]) -> Iterator[str]:
             check()
         except Misconfigured as error:
             yield str(error)
-    if Role.VOLUME in roles:
-        for name, it in settings.backends.items():
-            if it.driver == "lvm" and it.volume_group is None:
-                yield f"[backends.{name}] needs a 'volume_group': the name of one that is there."
     if Role.API in roles:
         try:
             tls.context(settings)

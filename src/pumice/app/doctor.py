@@ -4,18 +4,22 @@ The exit code is 0 as long as the volume API can serve; servers and exports are 
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import asdict
+from functools import partial
 
 from pumice.app import kernel_probes, logs, probes
 from pumice.app.plain_words import in_plain_words
-from pumice.app.probes import Finding, Verdict
 from pumice.app.roles import EVERY, Role
 from pumice.app.settings import Settings
 from pumice.app.terminal import console, plain, print_json, table
 from pumice.app.units import enabled
+from pumice.host import apart
 from pumice.model.errors import PumiceError
+from pumice.model.finding import Finding, Probe, Verdict
 
+PATH_SECONDS = 5.0
+"""How long what a path leads to may take to answer."""
 _COLOURS = {Verdict.OK: "green", Verdict.DEGRADED: "yellow", Verdict.MISSING: "red"}
 
 
@@ -72,24 +76,42 @@ async def examine(settings: Settings, roles: frozenset[Role] = EVERY) -> list[Fi
 
 
 def _of_backends(settings: Settings) -> list[Awaitable[Finding]]:
-    looks: list[Awaitable[Finding]] = [_now(found) for found in probes.pools(settings)]
-    backends = settings.backends.values()
-    groups = {(it.volume_group, it.thin) for it in backends if it.driver == "lvm" and it.volume_group}
-    return looks + [kernel_probes.volume_group(group, thin=thin) for group, thin in sorted(groups)]
+    state_dir = settings.state_dir.absolute()
+    return _looks([probe for name, it in settings.backends.items() for probe in it.probes(name, state_dir)])
 
 
 def _of_targets(settings: Settings) -> list[Awaitable[Finding]]:
-    looks: list[Awaitable[Finding]] = []
-    backends = settings.backends.values()
-    if any(it.target == "tgt" for it in backends):
-        looks.append(asyncio.to_thread(probes.tgtd))
-        if settings.tgt.manage:
-            looks.append(asyncio.to_thread(probes.portal, settings))
-    if any(it.target == "lio" for it in backends):
-        looks.append(kernel_probes.lio())
-    if any(it.target == "nvmet" for it in backends):
-        looks.append(kernel_probes.nvmet())
-    return looks
+    kinds = dict.fromkeys(it.target for it in settings.backends.values())
+    state_dir = settings.state_dir.absolute()
+    return _looks([probe for kind in kinds for probe in settings.target(kind).probes(state_dir)])
+
+
+def _looks(probes: Sequence[Probe]) -> list[Awaitable[Finding]]:
+    """What the drivers' probes find. What may hang is looked at now, from processes of their own."""
+    slow = [it for it in probes if it.may_hang]
+    answers = apart.each([partial(_apart, it) for it in slow], PATH_SECONDS)
+    told = [answer or _hangs(it) for it, answer in zip(slow, answers, strict=True)]
+    return [*map(_now, dict.fromkeys(told)), *(_look(it) for it in probes if not it.may_hang)]
+
+
+def _apart(probe: Probe) -> Finding:
+    try:
+        found = probe.look()
+    except OSError as error:
+        return Finding(probe.part, Verdict.MISSING, in_plain_words(error))
+    assert isinstance(found, Finding), f"what may hang is no coroutine: {probe.part}"
+    return found
+
+
+def _hangs(probe: Probe) -> Finding:
+    return Finding(
+        probe.part, Verdict.MISSING, f"{probe.may_hang} hangs", "other pools", "see to that disk or mount"
+    )
+
+
+async def _look(probe: Probe) -> Finding:
+    found = probe.look()
+    return found if isinstance(found, Finding) else await found
 
 
 def _of_servers(settings: Settings) -> list[Awaitable[Finding]]:

@@ -1,25 +1,26 @@
-"""From the settings to the drivers: the only place that knows every driver by name."""
+"""From the settings to the drivers. Backends and targets are opened by their own settings."""
 
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol, cast
+from typing import cast
 
 import structlog
 
 from pumice.app import marks
 from pumice.app.roles import EVERY, Role
-from pumice.app.settings import BackendSettings, Settings
+from pumice.app.settings import Settings
 from pumice.backends.contract import Backend
 from pumice.backends.slow import slow
 from pumice.backends.targets.contract import Target
 from pumice.host.bulkhead import Bulkheads
+from pumice.host.daemon import Daemon
 from pumice.hypervisor.contract import Hypervisor
 from pumice.images import from_volume
 from pumice.images.files import ImageFiles
-from pumice.model.errors import Conflict, Misconfigured
+from pumice.model.errors import Conflict
 from pumice.model.ids import ImageId
 from pumice.operations.hands import Hands
 from pumice.operations.places import compute_host, volume_host
@@ -28,93 +29,27 @@ from pumice.store.database import Database
 logger = structlog.get_logger(__name__)
 
 
-class Daemon(Protocol):
-    """A daemon that Pumice runs, and that outlives it."""
-
-    def pid(self) -> int | None:
-        """Its process, if it runs."""
-
-    async def stop(self, *, force: bool = False) -> None:
-        """Stop it. Raises ``Conflict`` while somebody uses it, unless ``force``."""
-
-
-def backend(settings: Settings, name: str, chosen: BackendSettings) -> Backend:
+def backend(settings: Settings, name: str) -> Backend:
     """The backend ``[backends.NAME]``."""
-    if chosen.driver == "fake":
-        from pumice.backends.fake import FakeBackend
-
-        capacity = float("inf") if chosen.capacity_gb is None else chosen.capacity_gb
-        return FakeBackend(tuple(chosen.pools) or ("fake",), capacity_gb=capacity)
-    if chosen.driver == "lvm":
-        return _lvm(settings.state_dir.absolute() / "lvm" / name, name, chosen)
-    from pumice.backends.files import FilesBackend
-
-    pools = {pool: Path(path) for pool, path in chosen.pools.items()}
-    return FilesBackend(
-        pools or {"pool": settings.state_dir.absolute() / "volumes" / name},
-        max_over_subscription_ratio=chosen.max_over_subscription_ratio,
-        reserved_percentage=chosen.reserved_percentage,
-        capacity_gb=chosen.capacity_gb,
-    )
+    return settings.backends[name].open(name, settings.state_dir.absolute())
 
 
 def _backend(settings: Settings, db: Database, place: str, name: str, *, serves: bool) -> Backend:
     """The same, slow if it is to be, and used only while its pools are ours."""
     chosen = settings.backends[name]
-    driver = slow(backend(settings, name, chosen), chosen.delay)
+    driver = slow(backend(settings, name), chosen.delay)
     if not driver.keeps:
         return driver
     admit = marks.for_backend(db, place, driver, serves=serves, is_cluster=chosen.cluster is not None)
     return marks.guarded(driver, "start", admit)
 
 
-def _lvm(directory: Path, name: str, chosen: BackendSettings) -> Backend:
-    from pumice.backends.lvm import LvmBackend
-    from pumice.backends.lvm_group import VolumeGroup
-    from pumice.backends.lvm_thick import ThickLayout
-    from pumice.backends.lvm_thin import ThinLayout
-
-    if chosen.volume_group is None:
-        raise Misconfigured(f"[backends.{name}] needs a 'volume_group'.")
-    group = VolumeGroup(
-        chosen.volume_group,
-        directory,
-        devices=chosen.devices,
-        autoextend=(chosen.autoextend_threshold, chosen.autoextend_percent),
-    )
-    thick = ThickLayout(group, wipe=chosen.wipe, mib_per_second=chosen.wipe_mib_per_second)
-    return LvmBackend(
-        group,
-        ThinLayout(group, chosen.thin_pool) if chosen.thin else thick,
-        max_over_subscription_ratio=chosen.max_over_subscription_ratio,
-        reserved_percentage=chosen.reserved_percentage,
-    )
-
-
-def target(settings: Settings, kind: str, daemons: list[Daemon]) -> Target:
+def _target(settings: Settings, kind: str, daemons: list[Daemon]) -> Target:
     """The target driver ``kind``; a daemon of our own is added to ``daemons``."""
-    if kind == "fake":
-        from pumice.backends.targets.fake import FakeTarget
-
-        return FakeTarget(settings.tgt.portal)
-    if kind == "lio":
-        from pumice.backends.targets.lio import LioTarget
-
-        lio = settings.lio
-        mutual = (lio.mutual_username, lio.mutual_password or "") if lio.mutual_username else None
-        return LioTarget(lio.portals, iqn_prefix=lio.iqn_prefix, mutual_account=mutual)
-    if kind == "nvmet":
-        from pumice.backends.targets.nvmet import NvmetTarget
-
-        return NvmetTarget(settings.nvmet.portals, nqn_prefix=settings.nvmet.nqn_prefix)
-    from pumice.backends.targets.tgt import TgtTarget
-    from pumice.backends.targets.tgtd import TgtDaemon
-
-    if not settings.tgt.manage:
-        return TgtTarget(settings.tgt.portal, iqn_prefix=settings.tgt.iqn_prefix)
-    daemon = TgtDaemon(settings.state_dir.absolute() / "tgt", settings.tgt.portal)
-    daemons.append(daemon)
-    return TgtTarget(settings.tgt.portal, iqn_prefix=settings.tgt.iqn_prefix, daemon=daemon)
+    target, daemon = settings.target(kind).open(settings.state_dir.absolute())
+    if daemon:
+        daemons.append(daemon)
+    return target
 
 
 def hypervisor(settings: Settings, daemons: list[Daemon]) -> Hypervisor | None:
@@ -183,7 +118,7 @@ def build(
         delays[it.target] = max(it.delay, delays.get(it.target, 0.0))
     bulkheads = Bulkheads()
     targets = {
-        kind: bulkheads.at(f"target {kind}").walled(slow(target(settings, kind, daemons), delay))
+        kind: bulkheads.at(f"target {kind}").walled(slow(_target(settings, kind, daemons), delay))
         for kind, delay in delays.items()
     }
     machine = hypervisor(settings, daemons) if Role.COMPUTE in roles else None
@@ -198,7 +133,7 @@ def build(
         keep_image=partial(from_volume.keep, db, images),
         drop_image=partial(from_volume.drop, db, images),
         backends={
-            place: bulkheads.at(volume_host(place), len(backends[name].pools) or 1).walled(
+            place: bulkheads.at(volume_host(place), backends[name].pools_that_hang_alone).walled(
                 _backend(settings, db, place, name, serves=serves)
             )
             for place, name in places.items()

@@ -16,7 +16,6 @@ import structlog
 
 from pumice.api.house import House
 from pumice.app import checks, drivers, marks
-from pumice.app.drivers import Daemon
 from pumice.app.faults import fault_point
 from pumice.app.openings import Openings
 from pumice.app.passwords import first_passwords, known_passwords, true_ones
@@ -24,6 +23,7 @@ from pumice.app.roles import EVERY, Role, take_name
 from pumice.app.settings import Settings
 from pumice.app.verbs import VERBS, set_deadlines
 from pumice.catalog import flavors, volume_types
+from pumice.host.daemon import Daemon
 from pumice.host.reserve import Reserve
 from pumice.host.thread import in_thread
 from pumice.identity import bootstrap, lockout, passwords

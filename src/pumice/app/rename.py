@@ -123,8 +123,8 @@ async def _marks(settings: Settings, old: str, new: str, who: str, *, yes: bool)
 async def _pools(settings: Settings, old: str, new: str, who: str) -> list[tuple[Backend, str, Mark]]:
     """The pools whose marks say the old name."""
     found = []
-    for name, chosen in settings.backends.items():
-        backend = drivers.backend(settings, name, chosen)
+    for name in settings.backends:
+        backend = drivers.backend(settings, name)
         for pool in await backend.pool_names() if backend.keeps else ():
             there = await _mark(backend.mark, pool)
             if there and there.installation == who and there.renamed(old, new) != there:
@@ -148,9 +148,8 @@ def _directories(settings: Settings, old: str, new: str) -> list[tuple[Path, Pat
     if "@" not in old:
         return [(state / "compute" / f"fake-{old}", state / "compute" / f"fake-{new}")]
     before, after = old.partition("@")[2], new.partition("@")[2]
-    if after not in settings.backends or settings.backends[after].pools:
-        return []  # it stays where the settings say
-    return [(state / "volumes" / before, state / "volumes" / after)]
+    home = settings.backends[after].home(after, state) if after in settings.backends else None
+    return [(home.with_name(before), home)] if home else []  # else it stays where the settings say
 
 
 def take_pool(settings: Settings, name: str, *, yes: bool) -> None:
@@ -160,9 +159,7 @@ def take_pool(settings: Settings, name: str, *, yes: bool) -> None:
 
 async def _take_pool(settings: Settings, name: str, *, yes: bool) -> None:
     place, _, pool = name.partition("#")
-    backends = {
-        settings.place(known): drivers.backend(settings, known, it) for known, it in settings.backends.items()
-    }
+    backends = {settings.place(known): drivers.backend(settings, known) for known in settings.backends}
     if place not in backends or pool not in await backends[place].pool_names():
         raise NotFound("Pool", name)
     async with existing(settings) as db:

@@ -12,10 +12,21 @@ import socket
 import tomllib
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    JsonValue,
+    PrivateAttr,
+    Tag,
+    ValidationError,
+    create_model,
+)
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -25,7 +36,15 @@ from pydantic_settings import (
 )
 
 from pumice.app.limits import Http, Images
-from pumice.app.settings_names import wrong_name, wrong_resources, wrong_variables
+from pumice.app.settings_names import wrong_name, wrong_of_driver, wrong_resources, wrong_variables
+from pumice.backends.files_settings import FilesSettings
+from pumice.backends.registry import BACKENDS
+from pumice.backends.settings import BackendSettings
+from pumice.backends.targets.lio_settings import LioSettings
+from pumice.backends.targets.nvmet_settings import NvmetSettings
+from pumice.backends.targets.registry import TARGETS
+from pumice.backends.targets.settings import TargetSettings
+from pumice.backends.targets.tgt_settings import TgtSettings
 from pumice.model.errors import Misconfigured
 from pumice.model.rules import TYPED, Patience, Rules
 
@@ -106,100 +125,32 @@ class Identity(Section):
     )
 
 
-class BackendSettings(Section):
-    """One backend of this host: ``[backends.NAME]``."""
-
-    driver: Literal["files", "lvm", "fake"] = Field("files", description="Where the bytes live.")
-    target: Literal["tgt", "lio", "nvmet", "fake"] = Field("tgt", description="How hosts reach them.")
-    pools: dict[str, Path] = Field(
-        default_factory=dict, description="files: directories by pool name; default one in the state directory."
-    )
-    capacity_gb: float | None = Field(None, description="Promise no more than this, whatever the disk holds.")
-    max_over_subscription_ratio: float = Field(
-        20.0, ge=1, description="How much more may be promised than there is."
-    )
-    reserved_percentage: int = Field(0, ge=0, le=100, description="The share of each pool that is kept free.")
-    availability_zone: str | None = Field(None, description="Default: the installation's.")
-    filter_function: str | None = Field(
-        None, description="Which volumes it takes, as in 'volume.size < 50 and stats.free_capacity_gb > 100'."
-    )
-    goodness_function: str | None = Field(
-        None, description="How well a volume suits it, from 0 to 100: '(volume.size < 10) ? 100 : 50'."
-    )
-    volume_group: str | None = Field(None, description="lvm: the volume group; its name is the pool's.")
-    devices: list[str] = Field(
-        default_factory=list, description="lvm: the group's disks; default: found by the group's name."
-    )
-    thin: bool = Field(True, description="lvm: take blocks as they are written; false: all from the beginning.")
-    thin_pool: str = Field("pumice-thin", description="lvm: the thin pool; made when there is none.")
-    autoextend_threshold: int = Field(
-        80, ge=50, le=100, description="lvm: at what percentage dmeventd extends the thin pool; 100 is never."
-    )
-    autoextend_percent: int = Field(20, ge=1, description="lvm: by how much of its size it is extended.")
-    wipe: Literal["zero", "discard", "none"] = Field(
-        "zero", description="lvm, thick: what a deleted volume goes through; a new one is zeroed in any case."
-    )
-    wipe_mib_per_second: float | None = Field(
-        None, gt=0, description="lvm, thick: zero no faster than this; default: as fast as the disks are."
-    )
-    cluster: str | None = Field(
-        None,
-        pattern="^[^@#: ]+$",
-        description="A name shared with the other hosts that serve the same bytes: any of them may die.",
-    )
-    delay: float = Field(0.0, ge=0, description="For tests: seconds that every call takes longer.")
-
-    @model_validator(mode="after")
-    def can_be_shared(self) -> Self:
-        """A cluster's members take over from one another: what one cannot fence off, several must not serve."""
-        if self.cluster and self.driver == "lvm":
-            raise ValueError(
-                "driver = 'lvm' cannot have a 'cluster': nothing keeps two hosts from changing a group's "
-                "metadata at once, as Pumice uses no lock manager (lvmlockd). Give each host a volume group of "
-                "its own, or use a driver that several hosts may share"
-            )
-        if self.cluster and self.target == "tgt":
-            raise ValueError(
-                "target = 'tgt' cannot have a 'cluster': each host's tgtd has exports that no other host can "
-                "end when it takes over. Use a target that every member reaches, or give up 'cluster'"
-            )
-        return self
+def _driver(chosen: object) -> str:
+    """The driver that ``[backends.NAME]`` names, ``files`` where it names none."""
+    if isinstance(chosen, BackendSettings):
+        return chosen.driver
+    return str(chosen.get("driver", "files")) if isinstance(chosen, dict) else ""
 
 
-class Tgt(Section):
-    """The iSCSI target daemon."""
-
-    portal: str = Field("127.0.0.1:13260", description="Address and port that initiators connect to.")
-    manage: bool = Field(True, description="Run a tgtd of our own; false uses the system's.")
-    iqn_prefix: str = Field("iqn.2010-10.org.openstack", description="What every target's name begins with.")
+def _one_backend() -> dict[str, BackendSettings]:
+    return {"files": FilesSettings()}
 
 
-class Lio(Section):
-    """The kernel's iSCSI target."""
+if TYPE_CHECKING:
+    AnyBackend = BackendSettings
+else:
+    AnyBackend = Annotated[
+        Union[tuple(Annotated[schema, Tag(driver)] for driver, schema in BACKENDS.every.items())],  # noqa: UP007
+        Discriminator(_driver),
+    ]
+"""The settings of one backend: which there are, its driver says."""
 
-    portals: list[str] = Field(
-        ["127.0.0.1:3260"],
-        min_length=1,
-        description="Addresses and ports to listen at: several are several paths.",
-    )
-    iqn_prefix: str = Field("iqn.2010-10.org.openstack", description="What every target's name begins with.")
-    mutual_username: str | None = Field(
-        None, description="The name by which targets prove who they are; hosts have it in their iscsid.conf."
-    )
-    mutual_password: str | None = Field(
-        None, description="The password that goes with it; not shorter than 12."
-    )
-
-
-class Nvmet(Section):
-    """The kernel's NVMe over TCP target."""
-
-    portals: list[str] = Field(
-        ["127.0.0.1:4420"],
-        min_length=1,
-        description="Addresses and ports to listen at: several are several paths.",
-    )
-    nqn_prefix: str = Field("nqn.2010-10.org.openstack", description="What every subsystem's name begins with.")
+Targets = create_model(
+    "Targets",
+    __base__=Section,
+    __doc__="Target drivers that packages bring: ``[targets.NAME]``.",
+    **{name: (schema, Field(default_factory=schema)) for name, schema in TARGETS.brought.items()},  # type: ignore[call-overload]
+)
 
 
 class Compute(Section):
@@ -340,10 +291,11 @@ class Settings(BaseSettings):
     )
     api: Api = Field(default_factory=Api)
     identity: Identity = Field(default_factory=Identity)
-    backends: dict[str, BackendSettings] = Field(default_factory=lambda: {"files": BackendSettings()})
-    tgt: Tgt = Field(default_factory=Tgt)
-    lio: Lio = Field(default_factory=Lio)
-    nvmet: Nvmet = Field(default_factory=Nvmet)
+    backends: dict[str, AnyBackend] = Field(default_factory=_one_backend)
+    tgt: TgtSettings = Field(default_factory=TgtSettings)
+    lio: LioSettings = Field(default_factory=LioSettings)
+    nvmet: NvmetSettings = Field(default_factory=NvmetSettings)
+    targets: Targets = Field(default_factory=Targets)
     compute: Compute = Field(default_factory=Compute)
     scheduler: Scheduler = Field(default_factory=Scheduler)
     operations: Operations = Field(default_factory=Operations)
@@ -376,6 +328,11 @@ class Settings(BaseSettings):
     def place(self, backend: str) -> str:
         """``host@backend``, or ``CLUSTER@backend`` where several hosts serve it."""
         return f"{self.backends[backend].cluster or self.host}@{backend}"
+
+    def target(self, driver: str) -> TargetSettings:
+        """The settings of a target driver."""
+        chosen = getattr(self, driver, None) or getattr(self.targets, driver, None)
+        return chosen if isinstance(chosen, TargetSettings) else TARGETS.find(driver)()
 
     def rules(self) -> Rules:
         """What the rooms below need to know."""
@@ -430,10 +387,34 @@ def load(**flags: Any) -> Settings:
 
 def _senseless(error: ValidationError) -> str:
     """What is wrong with the settings: unknown names first, as the rest may follow from them."""
-    if unknown := [one for one in error.errors() if one["type"] == "extra_forbidden"]:
-        return " ".join(wrong_name(Settings, one["loc"]) for one in unknown)
-    wrong = (f"{'.'.join(map(str, one['loc'])) or 'settings'}: {one['msg']}" for one in error.errors())
-    return f"The settings do not make sense: {'; '.join(wrong)}."
+    wrong = error.errors()
+    if unknown := [one for one in wrong if one["type"] in ("extra_forbidden", "union_tag_invalid")]:
+        return " ".join(map(_unknown, unknown))
+    return f"The settings do not make sense: {'; '.join(map(_sentence, wrong))}."
+
+
+def _unknown(one: ErrorDetails) -> str:
+    match one["loc"]:
+        case ("backends", name):
+            try:
+                BACKENDS.find(_driver(one["input"]))
+            except Misconfigured as error:
+                return f"[backends.{name}]: {error}"
+        case ("backends", name, driver, key):
+            return wrong_of_driver(BACKENDS.every, f"backends.{name}", str(driver), str(key))
+    return wrong_name(Settings, one["loc"])
+
+
+def _sentence(one: ErrorDetails) -> str:
+    match one["loc"]:
+        case ("backends", name, driver, key) if one["type"] == "missing":
+            meaning = BACKENDS.every[str(driver)].model_fields[str(key)].description
+            return f"[backends.{name}] needs a '{key}' ({meaning})"
+        case ("backends", name, _, *rest):
+            path: tuple[object, ...] = ("backends", name, *rest)
+        case path:
+            pass
+    return f"{'.'.join(map(str, path)) or 'settings'}: {one['msg']}"
 
 
 def again(settings: Settings) -> Settings:

@@ -32,13 +32,20 @@ def wrong_name(model: type[BaseModel], path: tuple[str | int, ...]) -> str:
     here: type[BaseModel] | None = model
     for section in sections:
         if here is not None and section in here.model_fields:
-            here = _inner(here.model_fields[section].annotation)
+            here = next(_inner(here.model_fields[section].annotation), None)
     siblings = list(here.model_fields) if here is not None else []
     if here is not None and (close := get_close_matches(name, siblings, 1)):
         return (
             f"There is no setting '{'.'.join(map(str, path))}'. Did you mean '{'.'.join([*sections, *close])}'?"
         )
     return _sentence(".".join(map(str, path)), [".".join(one) for one in _names(model)])
+
+
+def wrong_of_driver(drivers: Mapping[str, type[BaseModel]], section: str, driver: str, name: str) -> str:
+    """A sentence for a name in a section of ``driver`` that this driver does not know; perhaps others do."""
+    if theirs := sorted(one for one, model in drivers.items() if name in model.model_fields):
+        return f"'{section}.{name}' is a setting of {' and '.join(theirs)}, and its driver is '{driver}'."
+    return _sentence(f"{section}.{name}", [f"{section}.{one}" for one in drivers[driver].model_fields])
 
 
 def wrong_resources(quotas: Mapping[str, int], known: Iterable[str], by_type: Iterable[str]) -> Iterator[str]:
@@ -58,7 +65,7 @@ def _sentence(wrong: str, known: Iterable[str]) -> str:
 def _names(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """Every setting's name, in parts; of one with names of its own below it, only the part above."""
     for name, field in model.model_fields.items():
-        inner = None if _is_mapping(field.annotation) else _inner(field.annotation)
+        inner = None if _is_mapping(field.annotation) else next(_inner(field.annotation), None)
         if inner is None:
             yield (*path, name)
         else:
@@ -72,16 +79,19 @@ def _is_one(model: type[BaseModel], path: list[str]) -> bool:
     field = model.model_fields.get(path[0])
     if field is None:
         return False
-    inner = _inner(field.annotation)
+    inner = [*_inner(field.annotation)]
     rest = path[2:] if _is_mapping(field.annotation) else path[1:]
-    return not rest or (_is_one(inner, rest) if inner else _is_mapping(field.annotation))
+    if not rest or not inner:
+        return not rest or _is_mapping(field.annotation)
+    return any(_is_one(one, rest) for one in inner)
 
 
-def _inner(annotation: Any) -> type[BaseModel] | None:
-    """The section that a field holds, itself or under names."""
+def _inner(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The sections that a field may hold, itself or under names."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next(filter(None, map(_inner, get_args(annotation))), None)
+        yield annotation
+    for part in get_args(annotation):
+        yield from _inner(part)
 
 
 def _is_mapping(annotation: Any) -> bool:

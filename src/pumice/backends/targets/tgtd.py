@@ -11,7 +11,6 @@ Never kill it while it has targets: the guests would lose their disks.
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import socket
 from collections.abc import Callable
@@ -22,6 +21,7 @@ import structlog
 from pumice.backends.targets.tgt_management import LONGEST_SOCKET_PATH, Management, TgtdSilent
 from pumice.host.command import launch
 from pumice.host.lock_holder import lock_holder
+from pumice.host.parts import program, search_path
 from pumice.host.thread import in_thread
 from pumice.model.errors import Conflict, Misconfigured, Trouble
 
@@ -89,12 +89,12 @@ class TgtDaemon:
     async def _launch(self) -> None:
         """Start tgtd in a session of its own, adopted by init, so that nobody's death takes it along."""
         argv = ("tgtd", "-f", "-t", str(self._io_threads), "--iscsi", f"portal={self.portal}")
-        env = {"PATH": _search_path(), "TGT_IPC_SOCKET": str(self.ipc_socket)}
+        env = {"PATH": search_path(), "TGT_IPC_SOCKET": str(self.ipc_socket)}
         await launch("setsid", "--fork", *argv, log_file=self.log_file, timeout=10, env=env)
         log.info("tgtd is being started", portal=self.portal)
 
     def _check_machine(self) -> None:
-        if not shutil.which("tgtd", path=_search_path()):
+        if not program("tgtd"):
             raise Misconfigured("The command 'tgtd' is not installed; 'pumice doctor' tells how.")
         if len(self.management.address.encode()) > LONGEST_SOCKET_PATH:
             raise Misconfigured(
@@ -134,8 +134,3 @@ class TgtDaemon:
             return self.log_file.read_text(errors="replace").strip()[-500:] or "none"
         except OSError as error:
             return str(error)
-
-
-def _search_path() -> str:
-    """PATH with the directories of system daemons, which a plain user's PATH lacks."""
-    return f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"

@@ -1,0 +1,92 @@
+"""Settings of the driver ``files``, and what its directories are like."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from pumice.backends import sparse
+from pumice.backends.contract import Backend
+from pumice.backends.settings import PoolSettings
+from pumice.host.parts import existing, may_write, ok
+from pumice.model.finding import Finding, Probe, Verdict
+from pumice.model.units import GIB
+
+LITTLE_SPACE = 5 * GIB
+
+
+class FilesSettings(PoolSettings):
+    """Sparse files in directories, one directory for each pool."""
+
+    driver: Literal["files"] = Field("files", description="Where the bytes live.")
+    pools: dict[str, Path] = Field(
+        default_factory=dict, description="files: directories by pool name; default one in the state directory."
+    )
+    capacity_gb: float | None = Field(None, description="Promise no more than this, whatever the disk holds.")
+
+    @property
+    def pools_that_hang_alone(self) -> int:
+        """Each directory may be on a disk of its own."""
+        return len(self.pools) or 1
+
+    def home(self, name: str, state_dir: Path) -> Path | None:
+        """See ``BackendSettings``."""
+        return None if self.pools else state_dir / "volumes" / name
+
+    def open(self, name: str, state_dir: Path) -> Backend:
+        """See ``BackendSettings``."""
+        from pumice.backends.files import FilesBackend
+
+        return FilesBackend(
+            self._directories(name, state_dir),
+            max_over_subscription_ratio=self.max_over_subscription_ratio,
+            reserved_percentage=self.reserved_percentage,
+            capacity_gb=self.capacity_gb,
+        )
+
+    def probes(self, name: str, state_dir: Path) -> Iterator[Probe]:
+        """Space and reflink of each pool."""
+        for pool, path in self._directories(name, state_dir).items():
+            for look in (_space, _reflink):
+                yield Probe(f"pool {name}#{pool}", partial(look, f"{name}#{pool}", path), may_hang=str(path))
+
+    def _directories(self, name: str, state_dir: Path) -> dict[str, Path]:
+        return self.pools or {"pool": state_dir / "volumes" / name}
+
+
+def _space(pool: str, directory: Path) -> Finding:
+    """Free space where a pool's volumes are kept."""
+    part = f"pool {pool}"
+    if not may_write(directory):
+        cure = f"choose another directory, or: install -d {directory}"
+        return Finding(part, Verdict.MISSING, f"{directory} cannot be written", "other pools", cure)
+    free = shutil.disk_usage(existing(directory)).free
+    found = f"{directory}, {free / GIB:.0f} GiB free"
+    if free < LITTLE_SPACE:
+        return Finding(part, Verdict.DEGRADED, found, "what fits", "free some space")
+    return ok(part, found)
+
+
+def _reflink(pool: str, directory: Path) -> Finding:
+    """Whether the pool's file system shares blocks between files, so that clones take no time."""
+    part = f"reflink in {pool}"
+    place = existing(directory)
+    if not may_write(place):
+        return Finding(part, Verdict.MISSING, f"{place} cannot be written")
+    with tempfile.TemporaryDirectory(prefix=".pumice-doctor-", dir=place) as folder:
+        source, clone = Path(folder) / "source", Path(folder) / "clone"
+        source.write_bytes(b"\1" * 65536)
+        clone.touch()
+        if sparse.share(source, clone):
+            return ok(part, "clones and snapshots take milliseconds")
+    return Finding(
+        part,
+        Verdict.DEGRADED,
+        "the file system cannot share blocks",
+        "everything; clones and snapshots are copied",
+        f"mount XFS or Btrfs at {directory}",
+    )

@@ -1,0 +1,16 @@
+"""Every target driver, by its name in settings: ours, and those that installed packages bring.
+
+A package brings one by an entry point of the group ``pumice.targets``: the driver's name, and the schema of its
+settings (a ``TargetSettings``).
+"""
+
+from pumice.backends.targets.settings import TargetSettings
+from pumice.host.registry import Registry
+
+TARGETS = Registry[TargetSettings](
+    "pumice.targets",
+    tgt="pumice.backends.targets.tgt_settings:TgtSettings",
+    lio="pumice.backends.targets.lio_settings:LioSettings",
+    nvmet="pumice.backends.targets.nvmet_settings:NvmetSettings",
+    fake="pumice.backends.targets.fake_settings:FakeTargetSettings",
+)

@@ -1,0 +1,13 @@
+"""A daemon that Pumice runs, and that outlives it."""
+
+from typing import Protocol
+
+
+class Daemon(Protocol):
+    """What a target's or a hypervisor's daemon can be asked."""
+
+    def pid(self) -> int | None:
+        """Its process, if it runs."""
+
+    async def stop(self, *, force: bool = False) -> None:
+        """Stop it. Raises ``Conflict`` while somebody uses it, unless ``force``."""
