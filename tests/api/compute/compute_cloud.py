@@ -1,6 +1,7 @@
 """A cloud by hand: a database, fakes that cost nothing, a worker with every verb, and callers."""
 
 import asyncio
+import functools
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ from typing import Any
 import httpx
 from answers import Answers
 from compute_answers import LATER, SAMPLES, SCHEMAS
+from raw_image import raw_image
 
 from pumice.api.compute.service import compute_service
 from pumice.api.house import House
@@ -19,11 +21,10 @@ from pumice.backends.targets.fake import FakeTarget
 from pumice.catalog import flavors, volume_types
 from pumice.hypervisor.fake import FakeHypervisor
 from pumice.model.errors import Unauthenticated
-from pumice.model.ids import ImageId, ProjectId, UserId, new_id
-from pumice.model.image import Image, Visibility
+from pumice.model.ids import ProjectId, UserId, new_id
+from pumice.model.image import Visibility
 from pumice.model.rules import Patience, Rules
 from pumice.model.scope import Scope
-from pumice.model.states import ImageStatus
 from pumice.operations.endings import Endings
 from pumice.operations.hands import Hands
 from pumice.operations.places import SCHEDULER, compute_host, volume_host
@@ -31,14 +32,15 @@ from pumice.operations.runner import Runner
 from pumice.servers import attach_volume, boot, console, detach_volume, power
 from pumice.servers import delete as delete_server
 from pumice.store import attachments, images, messages, operations, pools, servers, services, volumes
-from pumice.store.columns import now
 from pumice.store.database import Database, Transaction
 from pumice.store.services import Beat
 from pumice.volumes import create, delete, extend
+from pumice.volumes.snapshots import create as create_snapshot
 
 VERBS = (
     create.CREATE,
     extend.EXTEND,
+    create_snapshot.CREATE_SNAPSHOT,
     delete.DELETE,
     delete.DELETE_WHEN_FREE,
     connect.CONNECT,
@@ -213,36 +215,22 @@ class Cloud:
         await self.db.write(volumes.change, volume.id, bootable=bootable, multiattach=multiattach)
         return volume.id
 
-    async def image(self, **attributes: Any) -> str:
-        """A raw image of one MiB that everybody sees."""
-        image_id = new_id()
-        size = 1024**2
-        with (self.path / image_id).open("wb") as file:
-            file.truncate(size)
-        image = Image(
-            id=ImageId(image_id),
-            owner=PROJECTS["ours"],
-            name="cirros",
-            status=ImageStatus.ACTIVE,
-            visibility=Visibility.PUBLIC,
-            disk_format="raw",
-            container_format="bare",
-            size=size,
-            virtual_size=size,
-            checksum="0" * 32,
-            os_hash_algo="sha512",
-            os_hash_value="0" * 128,
-            min_disk=attributes.get("min_disk", 0),
-            min_ram=attributes.get("min_ram", 0),
-            protected=False,
-            os_hidden=False,
-            tags=[],
-            properties={},
-            created_at=now(),
-            updated_at=now(),
-        )
+    async def snapshot(self, volume_id: str, *, caller: str = "member") -> str:
+        """A snapshot that is available."""
+        asked: dict[str, Any] = {"name": "s", "description": None, "metadata": {}, "in_use": False}
+        accept = functools.partial(create_snapshot.accept, **asked, rules=self.rules)
+        made = await self.db.write(accept, self.who(caller), volume_id)
+        assert made.operation_id is not None
+        assert await self.endings.wait(made.operation_id, LIMIT) == (True, None)
+        return made.id
+
+    async def image(self, *, visibility: Visibility = Visibility.PUBLIC, **attributes: Any) -> str:
+        """A raw image of one MiB that everybody sees, if nothing else is said."""
+        image = raw_image(PROJECTS["ours"], visibility, **attributes)
+        with (self.path / image.id).open("wb") as file:
+            file.truncate(image.size)
         await self.db.write(images.insert, image)
-        return image_id
+        return image.id
 
     @staticmethod
     def body(image: str | None = None, **more: Any) -> dict[str, Any]:

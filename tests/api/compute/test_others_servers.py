@@ -8,19 +8,21 @@ import sqlalchemy as sa
 from compute_cloud import PROJECTS, Cloud
 
 from pumice.api.routing import Route
+from pumice.model.image import Visibility
 from pumice.store import tables
 from pumice.store.database import Transaction
 
 STRANGER = "stranger"
 
 
-async def made_by(cloud: Cloud, caller: str) -> tuple[str, str, str]:
-    """A server, the volume it boots from, and a free volume."""
+async def made_by(cloud: Cloud, caller: str) -> tuple[str, ...]:
+    """A server, the volume it boots from, a free volume and its snapshot."""
     root = await cloud.volume(bootable=True, caller=caller)
     asked = cloud.body(block_device_mapping_v2=[cloud.from_volume(root)])
     server = (await cloud.post("/servers", asked, caller=caller))["server"]["id"]
     await cloud.until_status(server, "ACTIVE")
-    return server, root, await cloud.volume(caller=caller)
+    free = await cloud.volume(bootable=True, caller=caller)
+    return server, root, free, await cloud.snapshot(free, caller=caller)
 
 
 def bodies(route: Route, it: str) -> list[Any]:
@@ -38,7 +40,13 @@ def bodies(route: Route, it: str) -> list[Any]:
             {"block_device_mapping_v2": [{**disk, "source_type": kind}]}
             for kind in ("volume", "snapshot", "image")
         ]
-        sources += [{"block_device_mapping": [{"device_name": "vda", "volume_id": it}]}, {"imageRef": it}]
+        local = {"destination_type": "local", "source_type": "image"}
+        sources += [
+            {"block_device_mapping_v2": [{"boot_index": 0, "uuid": it, **local}], "imageRef": it},
+            {"block_device_mapping": [{"device_name": "vda", "volume_id": it}]},
+            {"block_device_mapping": [{"device_name": "vda", "snapshot_id": it, "volume_size": 1}]},
+            {"imageRef": it},
+        ]
         return [Cloud.body(**more) for more in sources]
     return [{"server": {"name": "x"}}, {"metadata": {"a": "b"}}, {"meta": {"k": "v"}}, {"tags": ["a"]}, None]
 
@@ -64,7 +72,7 @@ def requests(
 
 
 async def rows_of(cloud: Cloud, project: str) -> dict[str, Any]:
-    owned = (tables.servers, tables.volumes, tables.attachments)
+    owned = (tables.servers, tables.volumes, tables.attachments, tables.snapshots)
 
     def read(tx: Transaction) -> dict[str, Any]:
         return {
@@ -76,7 +84,8 @@ async def rows_of(cloud: Cloud, project: str) -> dict[str, Any]:
 
 
 async def test_no_route_does_or_tells_anything_about_what_another_project_owns(cloud: Cloud) -> None:
-    theirs, mine = await made_by(cloud, "member"), await made_by(cloud, STRANGER)
+    image = await cloud.image(visibility=Visibility.PRIVATE)
+    theirs, mine = (*await made_by(cloud, "member"), image), await made_by(cloud, STRANGER)
     before = await rows_of(cloud, PROJECTS["ours"])
     tried = set()
     for method, path, body, asked in requests(cloud, theirs, mine):
@@ -89,3 +98,16 @@ async def test_no_route_does_or_tells_anything_about_what_another_project_owns(c
         assert not told, (asked, answer.text)
     assert len(tried) > 100
     assert await rows_of(cloud, PROJECTS["ours"]) == before
+
+
+async def test_what_is_refused_to_others_is_the_owners_to_boot_from(cloud: Cloud) -> None:
+    image = await cloud.image(visibility=Visibility.PRIVATE)
+    volume = await cloud.volume(bootable=True)
+    snapshot = await cloud.snapshot(volume)
+    disk = {"boot_index": 0, "destination_type": "volume", "volume_size": 1}
+    for kind, it in (("image", image), ("snapshot", snapshot), ("volume", volume)):
+        asked = cloud.body(block_device_mapping_v2=[{**disk, "source_type": kind, "uuid": it}])
+        answer = await cloud.ask("POST", "/servers", asked, caller=STRANGER)
+        assert 400 <= answer.status_code < 500, (kind, answer.text)
+        await cloud.post("/servers", asked)
+    await cloud.until_quiet()

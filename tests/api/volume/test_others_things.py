@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from raw_image import raw_image
 from volume_cloud import CONNECTOR, PROJECT, THIRD_PROJECT, Cloud
 
 from pumice.api.routing import Route
-from pumice.store import messages, tables
+from pumice.model.image import Visibility
+from pumice.store import images, messages, tables
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
 
@@ -43,13 +45,22 @@ async def theirs_and_mine(cloud: Cloud) -> tuple[list[str], str]:
     found.append(reply.json()["transfer"]["id"])
     await cloud.db.write(messages.tell, PROJECT, Event.REVERT_VOLUME, volume, "no", None)
     listed = (await cloud.call("GET", "/messages")).json()["messages"]
-    return [*found, listed[0]["id"]], mine
+    return [*found, listed[0]["id"], await private_image(cloud)], mine
+
+
+async def private_image(cloud: Cloud) -> str:
+    """An image that only its owner sees."""
+    image = raw_image(PROJECT, Visibility.PRIVATE)
+    await cloud.db.write(images.insert, image)
+    return image.id
 
 
 def bodies(route: Route, it: str) -> list[Any]:
     """What the route may be sent that names ``it``."""
     named: dict[str, list[Any]] = {
-        "/volumes": [{"volume": {"size": 1, key: it}} for key in ("snapshot_id", "source_volid", "backup_id")],
+        "/volumes": [
+            {"volume": {"size": 1, key: it}} for key in ("snapshot_id", "source_volid", "backup_id", "imageRef")
+        ],
         "/snapshots": [{"snapshot": {"volume_id": it, "force": True}}],
         "/attachments": [
             {"attachment": {"volume_uuid": it}},
