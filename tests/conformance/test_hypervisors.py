@@ -76,6 +76,17 @@ class Bench:
         libvirt_domains.tell_secrets(connection, Disk(new_id(), "vdb", nobody, attachment, passphrase="p"))
         connection.close()
 
+    def limits(self, server: ServerId, disk: Disk) -> dict[str, int]:
+        """What holds a disk of a running machine back."""
+        if isinstance(self.hypervisor, FakeHypervisor):
+            return dict(self.hypervisor.limits[disk.serial])
+        connection = load().open(self._daemon().uri)
+        try:
+            found = connection.lookupByUUIDString(server).blockIoTune(disk.device)
+        finally:
+            connection.close()
+        return {name: value for name, value in found.items() if value and name.endswith(("_sec", "_max"))}
+
     def make_guest_stubborn(self) -> None:
         if isinstance(self.hypervisor, FakeHypervisor):
             self.hypervisor.guests_keep_disks = True
@@ -323,6 +334,28 @@ async def test_a_guest_stands_still_from_pause_to_resume_however_often_it_is_sai
     for _ in range(2):
         await hypervisor.resume(machine.id)
     assert await hypervisor.power(machine.id) is Power.RUNNING
+
+
+async def test_a_disk_is_held_to_its_limits_when_it_is_plugged_in_and_as_it_grows(
+    bench: Bench, machine: Machine, second_disk: Disk
+) -> None:
+    hypervisor, limits = (
+        bench.hypervisor,
+        {"total_bytes_sec": MIB, "read_iops_sec": 50, "read_iops_sec_max": 90},
+    )
+    held = replace(second_disk, limits=limits)
+    booted = replace(machine.disks[0], limits={"write_iops_sec": 7, "size_iops_sec": 4096})
+    await hypervisor.start(replace(machine, disks=(booted,)))
+    assert bench.limits(machine.id, booted) == booted.limits
+    await hypervisor.attach(machine.id, held)
+    assert bench.limits(machine.id, held) == limits
+    grown = replace(held, limits={"total_bytes_sec": 2 * MIB, "read_iops_sec": 60})
+    os.truncate(second_disk.source.path, 2 * MIB)  # type: ignore[union-attr]
+    for _ in range(2):
+        await hypervisor.resize_disk(machine.id, grown, 2 * MIB)
+    assert bench.limits(machine.id, held) == grown.limits
+    await hypervisor.resize_disk(machine.id, second_disk, 2 * MIB)
+    assert bench.limits(machine.id, held) == grown.limits, "nobody said otherwise"
 
 
 async def test_a_machine_that_is_off_or_not_there_needs_no_pause(

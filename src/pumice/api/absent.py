@@ -28,7 +28,6 @@ IDENTITY: Mapping[str, str] = MappingProxyType(
 VOLUME: Mapping[str, str] = MappingProxyType(
     _all(("backups",), "Backups are", "make snapshots, or upload volumes to images")
     | _all(_GROUPS, "Groups of volumes are", "act on each volume by itself")
-    | _all(("qos-specs",), "QoS specs are", "describe by extra specs of types which pools volumes need")
     | _all(
         ("os-retype",),
         "Changing a volume's type is",

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from pumice.model.connector import Connector
@@ -79,12 +80,19 @@ class Disk:
     read_only: bool = False
     passphrase: str | None = field(default=None, repr=False)
     """Opens the LUKS on the disk; None where there is none. The guest sees what is inside."""
+    limits: Mapping[str, int] = field(default_factory=dict, hash=False)
+    """How fast it may be, by libvirt's names (``total_bytes_sec``, ``read_iops_sec_max``…); none: as it can."""
 
 
-def disk_named(serial: VolumeId | str, device: str = "", attachment: str | None = None) -> Disk:
-    """A disk for the calls that only look at which one it is."""
+def disk_named(
+    serial: VolumeId | str,
+    device: str = "",
+    attachment: str | None = None,
+    limits: Mapping[str, int] = MappingProxyType({}),
+) -> Disk:
+    """A disk for the calls that only look at which one it is, or at its limits."""
     known = AttachmentId(attachment) if attachment is not None else None
-    return Disk(serial=serial, device=device, source=FileSource(Path("/dev/null")), attachment=known)
+    return Disk(serial, device, FileSource(Path("/dev/null")), attachment=known, limits=limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +176,9 @@ class Hypervisor(Protocol):
     async def resize_disk(self, server: ServerId, disk: Disk, size: int) -> None:
         """Let the running guest see that the disk has ``size`` bytes now, once its source has.
 
-        Where there is no such machine, or it is off or without the disk, there is nothing to tell. Only the
-        disk's serial number and attachment are looked at.
+        The limits that the disk has, if any, hold from now on. Where there is no such machine, or it is off or
+        without the disk, there is nothing to tell. Only the disk's serial number, attachment and limits are
+        looked at.
         """
 
     async def make_local_disk(

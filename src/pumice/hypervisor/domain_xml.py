@@ -196,6 +196,10 @@ def _disk(disk: Disk, *, boots: bool) -> ElementTree.Element:
     _add(element, "serial", disk.serial)
     if disk.read_only:
         _add(element, "readonly")
+    if disk.limits:
+        limits = _add(element, "iotune")
+        for name, value in disk.limits.items():
+            _add(limits, name, str(value))
     if boots:
         _add(element, "boot", order="1")
     return element

@@ -7,6 +7,7 @@ Held to the same conformance suite as the real thing. What it can be told beyond
 * ``told``                                attachments whose secrets it was told, while their disks are in
 * ``guests_keep_disks``                   running guests let no disk go
 * ``sources``                             where each disk was found when it was plugged in, by serial number
+* ``limits``                              how fast each disk may be, by serial number
 
 Given a directory, it remembers its machines there, one small file each, so that they outlive the process as
 real guests do. Passwords are not remembered, as libvirt does not remember them.
@@ -14,7 +15,7 @@ real guests do. Passwords are not remembered, as libvirt does not remember them.
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,6 +55,7 @@ class FakeHypervisor:
         self.guests_keep_disks = False
         self.told: set[AttachmentId] = set()
         self.sources: dict[str, FileSource | IscsiSource | NvmeSource | BlockSource] = {}
+        self.limits: dict[str, Mapping[str, int]] = {}
         self._directory = directory
         self._host = host
         self._pauses = pauses.Pauses(self._go_on, directory / "paused" if directory else None)
@@ -86,7 +88,7 @@ class FakeHypervisor:
             self._forget_secrets(known)
             self._remember(machine.id, _Known(Power.RUNNING, _by_serial(machine.disks)))
             for disk in machine.disks:
-                self.sources[disk.serial] = disk.source
+                self._see(disk)
                 self._tell_secret(disk)
 
     async def stop(self, server: ServerId, timeout: float) -> None:  # noqa: ARG002
@@ -115,7 +117,7 @@ class FakeHypervisor:
         await self._called("attach")
         known = self._must_find(server)
         known.disks[disk.serial] = disk.attachment
-        self.sources[disk.serial] = disk.source
+        self._see(disk)
         self._remember(server, known)
         if known.power is Power.RUNNING:
             self._tell_secret(disk)
@@ -152,8 +154,10 @@ class FakeHypervisor:
         self._turn(server, Power.PAUSED, Power.RUNNING)
 
     async def resize_disk(self, server: ServerId, disk: Disk, size: int) -> None:  # noqa: ARG002
-        """Disks have no size here."""
+        """Disks have limits here, and no size."""
         await self._called("resize_disk")
+        if disk.limits:
+            self.limits[disk.serial] = disk.limits
 
     async def make_local_disk(
         self, server: ServerId, image: Path, image_format: str, *, virtual_size: int, size_gib: int
@@ -238,6 +242,9 @@ class FakeHypervisor:
             fresh = self._directory / f"{server}.json.new"
             fresh.write_text(kept)
             fresh.replace(self._directory / f"{server}.json")
+
+    def _see(self, disk: Disk) -> None:
+        self.sources[disk.serial], self.limits[disk.serial] = disk.source, disk.limits
 
     def _tell_secret(self, disk: Disk) -> None:
         if disk.attachment and isinstance(disk.source, IscsiSource):

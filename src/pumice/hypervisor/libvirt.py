@@ -47,6 +47,7 @@ from pumice.hypervisor.libvirtd import LibvirtDaemon
 from pumice.model.connector import Connector
 from pumice.model.errors import GuestKeepsDisk, InvalidState, Misconfigured, NotFound, Trouble
 from pumice.model.ids import AttachmentId, ServerId
+from pumice.model.qos import LIMITS
 from pumice.model.units import GIB
 
 _SHORT = 30.0
@@ -268,6 +269,9 @@ class LibvirtHypervisor:
                 return
             if known := disks_of(domain).get(disk.serial):
                 domain.blockResize(known.target, size, load().VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+                if disk.limits:
+                    limits = dict.fromkeys(LIMITS, 0) | dict(disk.limits)
+                    domain.setBlockIoTune(known.target, limits, load().VIR_DOMAIN_AFFECT_LIVE)
 
         await self._change(server, work)
 

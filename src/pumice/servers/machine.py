@@ -3,6 +3,7 @@
 The secrets of its volumes are read here and handed to the driver; no operation ever holds them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,11 +13,12 @@ from pumice.hypervisor.contract import Disk, FileSource, IscsiSource, Machine, N
 from pumice.images.inspect import kept_image
 from pumice.model.errors import InvalidState, NotFound
 from pumice.model.ids import AttachmentId, ServerId, VolumeId
+from pumice.model.qos import Resolved, disk_limits
 from pumice.model.server import Server, ServerDisk
 from pumice.model.states import AttachStatus
 from pumice.model.volume import Attachment
 from pumice.operations.hands import Hands
-from pumice.store import attachments, images, keys, servers
+from pumice.store import attachments, images, keys, qos_specs, servers
 from pumice.store.database import Transaction
 
 PLUGGED = frozenset({AttachStatus.ATTACHING, AttachStatus.ATTACHED})
@@ -32,6 +34,8 @@ class Plan:
     attachments: dict[str, Attachment]
     passphrases: dict[str, str] = field(repr=False)
     """Of the volumes that are encrypted."""
+    qos: Mapping[str, Resolved]
+    """What holds for those of the volumes that are to be held back."""
     image_formats: dict[str, str | None]
     """Of the images that local disks are copies of, as far as they are still there."""
 
@@ -45,9 +49,10 @@ def read_plan(tx: Transaction, server_id: str) -> Plan:
     leaving = {link.id for link in links.values() if link.status not in PLUGGED}
     disks = [disk for disk in servers.disks(tx, server_id) if disk.attachment_id not in leaving]
     disks.sort(key=lambda disk: (disk.boot_index != 0, disk.device))
-    keyed = keys.of_volumes(tx, [disk.volume_id for disk in disks if disk.volume_id])
+    volumes = [disk.volume_id for disk in disks if disk.volume_id]
+    keyed, qos = keys.of_volumes(tx, volumes), qos_specs.of_volumes(tx, volumes)
     formats = images.formats(tx, [disk.image_id for disk in disks if disk.image_id])
-    return Plan(server, tuple(disks), links, keyed, formats)
+    return Plan(server, tuple(disks), links, keyed, qos, formats)
 
 
 async def machine_of(hands: Hands, server_id: str) -> Machine:
@@ -65,7 +70,8 @@ async def machine_of(hands: Hands, server_id: str) -> Machine:
 async def _disk(hands: Hands, plan: Plan, disk: ServerDisk) -> Disk:
     if disk.volume_id is not None:
         link = plan.attachments.get(disk.attachment_id or "")
-        return volume_disk(disk, link, plan.passphrases.get(disk.volume_id))
+        volume = disk.volume_id
+        return volume_disk(disk, link, plan.passphrases.get(volume), plan.qos.get(volume, {}))
     assert disk.image_id is not None
     assert plan.server.host is not None
     made = plan.server.launched_at is not None
@@ -90,7 +96,7 @@ async def _image(hands: Hands, image_id: str, image_format: str | None, *, made:
     raise NotFound("The data of image", image_id)
 
 
-def volume_disk(disk: ServerDisk, link: Attachment | None, passphrase: str | None) -> Disk:
+def volume_disk(disk: ServerDisk, link: Attachment | None, passphrase: str | None, qos: Resolved) -> Disk:
     """The disk that is a volume. Raises ``InvalidState`` when the volume is not exported to the host (yet)."""
     if link is None or link.portal is None or link.connector is None:
         raise InvalidState(f"Volume {disk.volume_id} is not connected to the server's host.")
@@ -101,6 +107,7 @@ def volume_disk(disk: ServerDisk, link: Attachment | None, passphrase: str | Non
         attachment=AttachmentId(link.id),
         read_only=link.mode == "ro",
         passphrase=passphrase,
+        limits=disk_limits(qos),
     )
 
 
@@ -126,7 +133,10 @@ def read_disk(tx: Transaction, server_id: str, attachment_id: str) -> Disk:
         if disk.attachment_id == attachment_id:
             volume = disk.volume_id or ""
             return volume_disk(
-                disk, attachments.find(tx, attachment_id), keys.of_volumes(tx, [volume]).get(volume)
+                disk,
+                attachments.find(tx, attachment_id),
+                keys.of_volumes(tx, [volume]).get(volume),
+                qos_specs.of_volumes(tx, [volume]).get(volume, {}),
             )
     raise NotFound("Volume attachment", attachment_id)
 

@@ -19,7 +19,7 @@ from pumice.store.open import open_database
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0012"
+HEAD = "0013"
 """The newest version in ``migrations/versions``; a test holds the two together."""
 
 LOOK_SECONDS = 3.0

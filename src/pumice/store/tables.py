@@ -332,6 +332,16 @@ volume_types = sa.Table(
     *_times(),
 )
 
+qos_specs = sa.Table(
+    "qos_specs",
+    metadata,
+    _key(),
+    Column("name", NAME, nullable=False, unique=True),
+    Column("consumer", WORD, nullable=False),
+    Column("specs", JSON, nullable=False),
+    *_times(),
+)
+
 type_access = sa.Table(
     "type_access",
     metadata,

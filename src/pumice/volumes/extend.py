@@ -21,6 +21,7 @@ from pumice.host import luks
 from pumice.hypervisor.contract import disk_named
 from pumice.model.errors import Elsewhere, Invalid, InvalidState, NoValidBackend
 from pumice.model.ids import ServerId, VolumeId, new_id
+from pumice.model.qos import disk_limits
 from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.states import ServerStatus, VolumeStatus
@@ -32,7 +33,7 @@ from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, sc
 from pumice.operations.places import compute_host, volume_host
 from pumice.scheduler.filters import capacity
 from pumice.scheduler.request import Request
-from pumice.store import attachments, clock, messages, pools, quotas, servers, types, volumes
+from pumice.store import attachments, clock, messages, pools, qos_specs, quotas, servers, types, volumes
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
 from pumice.store.turns import in_turn
@@ -203,7 +204,9 @@ async def tell_target(op: Operation[ExtendParams], hands: Hands) -> None:
 async def tell_guest(op: Operation[ExtendParams], hands: Hands) -> None:
     """Let the guest see it, and go on. A disk that was detached meanwhile has nobody to tell."""
     asked = op.params
-    disk = disk_named(VolumeId(asked.volume_id), attachment=asked.attachment_id)
+    qos = await hands.db.read(qos_specs.of_volumes, [asked.volume_id], asked.new_size)
+    limits = disk_limits(qos.get(asked.volume_id, {}))
+    disk = disk_named(VolumeId(asked.volume_id), attachment=asked.attachment_id, limits=limits)
     size = asked.new_size * GIB - (luks.HEADER_BYTES if asked.encrypted else 0)
     hypervisor, server = hands.hypervisors[asked.host or ""], ServerId(asked.server_id or "")
     await hypervisor.resize_disk(server, disk, size)

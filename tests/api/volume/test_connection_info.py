@@ -33,12 +33,12 @@ def an_attachment(portal: dict[str, Any], connector: dict[str, Any]) -> Attachme
 
 def test_only_a_connector_with_multipath_is_told_of_every_path() -> None:
     portal = PORTAL | {"others": ["192.0.2.2:3260"]}
-    single = connection_info.data(an_attachment(portal, {"initiator": "i", "multipath": False}))
+    single = connection_info.data(an_attachment(portal, {"initiator": "i", "multipath": False}), None)
     assert single["target_portal"] == "192.0.2.1:3260" and "target_portals" not in single
-    several = connection_info.data(an_attachment(portal, {"initiator": "i", "multipath": True}))
+    several = connection_info.data(an_attachment(portal, {"initiator": "i", "multipath": True}), None)
     assert several["target_portals"] == ["192.0.2.1:3260", "192.0.2.2:3260"]
     assert several["target_iqns"] == [PORTAL["iqn"]] * 2 and several["target_luns"] == [1, 1]
-    alone = connection_info.data(an_attachment(PORTAL, {"initiator": "i", "multipath": True}))
+    alone = connection_info.data(an_attachment(PORTAL, {"initiator": "i", "multipath": True}), None)
     assert "target_portals" not in alone
 
 
@@ -49,7 +49,7 @@ def test_an_nvme_target_is_told_in_nvme_words_and_without_a_password() -> None:
         "lun": 1,
         "uuid": "u",
     }
-    told = connection_info.nested(an_attachment(portal, {"nqn": "n"}))
+    told = connection_info.nested(an_attachment(portal, {"nqn": "n"}), None)
     assert told["driver_volume_type"] == "nvmeof"
     assert told["data"]["portals"] == [["2001:db8::1", 4420, "tcp"]]
     assert told["data"]["target_nqn"] == portal["iqn"] and told["data"]["vol_uuid"] == "u"

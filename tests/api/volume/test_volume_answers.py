@@ -61,6 +61,7 @@ class Story:
         await self.act(f"/types/{kind}", "addProjectAccess", {"project": OTHER_PROJECT})
         luks = {"provider": "luks", "control_location": "front-end"}
         await self.ask("POST", f"/types/{kind}/encryption", {"encryption": luks})
+        qos = (await self.ask("POST", "/qos-specs", {"qos_specs": {"name": "q", "k": "v"}}))["qos_specs"]["id"]
         await self.ask("PUT", f"/default-types/{PROJECT}", {"default_type": {"volume_type": "private"}})
         attachment = {"volume_uuid": volume_id, "connector": CONNECTOR}
         attachment_id = (await self.ask("POST", "/attachments", {"attachment": attachment}))["attachment"]["id"]
@@ -76,6 +77,7 @@ class Story:
             "os-volume-transfer": transfer,
             "volume-transfers": transfer,
             "types": kind,
+            "qos-specs": qos,
             "attachments": attachment_id,
             "default-types": PROJECT,
             "os-quota-sets": PROJECT,
@@ -103,7 +105,11 @@ def paths(cloud: Cloud, things: dict[str, str]) -> Iterator[tuple[tuple[int, int
                 key = f"{parts[1]} {parts[place - 1]}"
                 parts[place] = things[key] if key in things else things[parts[place - 1]]
         path = "/".join(parts)
-        yield route.since, f"{path}?host={POOL}" if "manage" in path else path
+        if "manage" in path:
+            path += f"?host={POOL}"
+        elif path.endswith("associate"):
+            path += f"?vol_type_id={things['types']}"
+        yield route.since, path
 
 
 async def test_what_is_read_has_the_incumbents_shape_at_every_version(cloud: Cloud) -> None:
@@ -221,6 +227,11 @@ async def types(story: Story) -> None:
     encryption = f"{kind}/encryption/provider"
     await story.ask("PUT", encryption, {"encryption": {"key_size": 256}})
     await story.ask("DELETE", encryption)
+    made = await story.ask("POST", "/qos-specs", {"qos_specs": {"name": story.version, "a": "b"}})
+    qos = f"/qos-specs/{made['qos_specs']['id']}"
+    await story.ask("PUT", qos, {"qos_specs": {"c": "d"}})
+    await story.ask("PUT", f"{qos}/delete_keys", {"keys": ["a"]})
+    await story.ask("DELETE", qos)
     default = f"/default-types/{OTHER_PROJECT}"
     await story.ask("PUT", default, {"default_type": {"volume_type": "__DEFAULT__"}}, since=62)
     await story.ask("DELETE", default, since=62)

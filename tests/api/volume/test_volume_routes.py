@@ -181,7 +181,6 @@ async def test_others_volumes_do_not_exist(cloud: Cloud) -> None:
         ("POST", "/backups", {"backup": {"volume_id": "x"}}, 501),
         ("GET", "/backups/x", None, 404),
         ("POST", "/backups/x/restore", {}, 404),
-        ("POST", "/qos-specs", {"qos_specs": {"name": "q"}}, 501),
         ("POST", "/groups", {"group": {}}, 501),
         ("POST", "/volumes/x/action", {"os-retype": {"new_type": "x"}}, 501),
         ("POST", "/volumes/x/action", {"os-migrate_volume": {"host": "x"}}, 501),

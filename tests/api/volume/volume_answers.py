@@ -98,6 +98,15 @@ SCHEMAS = {
     "GET /v3/types/{id}/encryption/{key}": "encryption_types.show_encryption_specs_item",
     "PUT /v3/types/{id}/encryption/{key}": "encryption_types.update_encryption_type",
     "DELETE /v3/types/{id}/encryption/{key}": "encryption_types.delete_encryption_type",
+    "POST /v3/qos-specs": "qos.show_qos",
+    "GET /v3/qos-specs/{id}": "qos.show_qos",
+    "PUT /v3/qos-specs/{id}": "qos.set_qos_key",
+    "DELETE /v3/qos-specs/{id}": "qos.delete_qos",
+    "PUT /v3/qos-specs/{id}/delete_keys": "qos.unset_qos_key",
+    "GET /v3/qos-specs/{id}/associations": "qos.show_association_qos",
+    "GET /v3/qos-specs/{id}/associate": "qos.associate_qos",
+    "GET /v3/qos-specs/{id}/disassociate": "qos.disassociate_qos",
+    "GET /v3/qos-specs/{id}/disassociate_all": "qos.disassociate_all_qos",
     "GET /v3/os-quota-sets/{project_id}/defaults": "quotas.show_quota_set",
     "PUT /v3/os-quota-sets/{project_id}": "quotas.update_quota_set",
     "DELETE /v3/os-quota-sets/{project_id}": "quotas.delete_quota_set",
@@ -186,6 +195,7 @@ _TYPE = {
     "deleted": bool,
     "deleted_at": TEXT_OR_NONE,
 }
+_QOS = {"id": str, "name": str, "consumer": str, "specs": {str: TEXT_OR_NONE}}
 _IMAGE = {
     "id": str,
     "updated_at": TEXT_OR_NONE,
@@ -263,6 +273,8 @@ SAMPLES: dict[str, Samples] = {
     "GET /v3/manageable_volumes/detail": _always({"manageable-volumes": [_FULL_MANAGEABLE]}),
     "GET /v3/extensions/{alias}": _always({"extension": _EXTENSION}),
     "GET /v3/resource_filters": _always({"resource_filters": [{"resource": str, "filters": [str]}]}),
+    # its schema forgets the link to the next page
+    "GET /v3/qos-specs": _always(({"qos_specs": [_QOS]}, {"qos_specs": [_QOS], "qos_specs_links": list})),
     # there is nothing to see in these lists yet
     **{
         f"GET /v3/{path}": _always({key: []})
@@ -278,7 +290,6 @@ SAMPLES: dict[str, Samples] = {
             "consistencygroups/detail": "consistencygroups",
             "cgsnapshots": "cgsnapshots",
             "cgsnapshots/detail": "cgsnapshots",
-            "qos-specs": "qos_specs",
             "manageable_snapshots": "manageable-snapshots",
             "manageable_snapshots/detail": "manageable-snapshots",
             "os-snapshot-manage": "manageable-snapshots",

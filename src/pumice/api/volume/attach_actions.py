@@ -6,12 +6,12 @@ from pydantic import Field, model_validator
 
 from pumice.api.call import Call, Reply, check
 from pumice.api.routing import Handler, Route
+from pumice.api.volume.attachments import with_qos
 from pumice.api.volume.connection_info import nested
 from pumice.api.volume.fields import Body, Host, SomeHost, Text, Uuid
 from pumice.api.volume.waiting import all_ended, ended
 from pumice.attachments import legacy
 from pumice.model.errors import Trouble
-from pumice.store import attachments
 
 RULE = "volume_extension:volume_actions:"
 
@@ -75,11 +75,10 @@ async def initialize_connection(call: Call) -> Reply:
         legacy.initialize, call.who, call.args["id"], asked.connector
     )
     await ended(call, operation, "fetch connection information from backend")
-    if operation:
-        attachment = await call.house.db.read(attachments.get, call.who, attachment.id)
+    attachment, qos = await call.house.db.read(with_qos, call.who, attachment.id)
     if attachment.portal is None:
         raise Trouble("Unable to fetch connection information from backend: it was ended meanwhile.")
-    return Reply({"connection_info": nested(attachment)})
+    return Reply({"connection_info": nested(attachment, qos)})
 
 
 async def attach(call: Call) -> Reply:

@@ -1,6 +1,6 @@
 """Attachments, from 3.27: reserve, connect, complete, delete (api-ref, "Attachments")."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -8,7 +8,7 @@ from pumice.api import paging
 from pumice.api.call import Call, Reply, check
 from pumice.api.routing import Route
 from pumice.api.volume import filters
-from pumice.api.volume.connection_info import flat
+from pumice.api.volume.connection_info import Qos, flat
 from pumice.api.volume.fields import Body, Host, SomeHost, Uuid
 from pumice.api.volume.filters import Filters
 from pumice.api.volume.lists import asks_for_all, listed
@@ -19,7 +19,7 @@ from pumice.attachments.release import release
 from pumice.model.scope import Scope
 from pumice.model.volume import Attachment
 from pumice.operations.holds import Thing, require, use
-from pumice.store import attachments
+from pumice.store import attachments, qos_specs
 from pumice.store.conditions import ATTACHMENTS, Condition
 from pumice.store.database import Transaction
 
@@ -87,9 +87,7 @@ async def create(call: Call) -> Reply:
         asked = check(CreateBody, await call.json()).attachment
     attachment, operation = await call.house.db.write(_create, call.who, asked)
     await ended(call, operation, "create attachment for volume")
-    if operation:
-        attachment = await call.house.db.read(attachments.get, call.who, attachment.id)
-    return Reply({"attachment": detailed(call, attachment)})
+    return await _answer(call, attachment.id)
 
 
 def _create(tx: Transaction, who: Scope, asked: NewAttachment) -> tuple[Attachment, str | None]:
@@ -119,9 +117,7 @@ async def update(call: Call) -> Reply:
     attachment_id = call.args["id"]
     operation = await call.house.db.write(connect.accept_known, call.who, attachment_id, asked.connector)
     await ended(call, operation, "update the attachment")
-    return Reply(
-        {"attachment": detailed(call, await call.house.db.read(attachments.get, call.who, attachment_id))}
-    )
+    return await _answer(call, attachment_id)
 
 
 async def complete(call: Call) -> Reply:
@@ -150,32 +146,43 @@ def _remove(tx: Transaction, who: Scope, attachment_id: str) -> tuple[str, str |
 
 async def show(call: Call) -> Reply:
     """One attachment in full."""
-    attachment = await call.house.db.read(attachments.get, call.who, call.args["id"])
-    return Reply({"attachment": detailed(call, attachment)})
+    return await _answer(call, call.args["id"])
+
+
+async def _answer(call: Call, attachment_id: str) -> Reply:
+    return Reply({"attachment": detailed(call, *await call.house.db.read(with_qos, call.who, attachment_id))})
+
+
+def with_qos(tx: Transaction, who: Scope, attachment_id: str) -> tuple[Attachment, Qos]:
+    """An attachment, and what the hypervisor is to hold its volume to. Raises ``NotFound``."""
+    one = attachments.get(tx, who, attachment_id)
+    return one, qos_specs.of_volumes(tx, [one.volume_id]).get(one.volume_id)
 
 
 async def index(call: Call) -> Reply:
     """The plain list."""
-    found, page = await _listed(call)
+    found, page, _ = await _listed(call)
     return Reply(listed(call, "attachments", await paging.in_pieces(plain, found), page, None))
 
 
 async def detail(call: Call) -> Reply:
     """The list in full."""
-    found, page = await _listed(call)
-    return Reply(listed(call, "attachments", [detailed(call, one) for one in found], page, None))
+    found, page, qos = await _listed(call)
+    rows = [detailed(call, one, qos.get(one.volume_id)) for one in found]
+    return Reply(listed(call, "attachments", rows, page, None))
 
 
-async def _listed(call: Call) -> tuple[Sequence[Attachment], paging.Page]:
+async def _listed(call: Call) -> tuple[Sequence[Attachment], paging.Page, Mapping[str, Qos]]:
     page = paging.asked(call, keys=COLUMNS, most=call.house.rules.api_max_limit)
     conditions = FILTERS.asked(call)
-    return await call.house.db.read(_page, call.who, page, asks_for_all(call), conditions), page
+    found, qos = await call.house.db.read(_page, call.who, page, asks_for_all(call), conditions)
+    return found, page, qos
 
 
 def _page(
     tx: Transaction, who: Scope, page: paging.Page, everywhere: bool, conditions: Sequence[Condition]
-) -> Sequence[Attachment]:
-    return attachments.page(
+) -> tuple[Sequence[Attachment], Mapping[str, Qos]]:
+    found = attachments.page(
         tx,
         who,
         limit=page.limit,
@@ -185,6 +192,7 @@ def _page(
         all_projects=everywhere,
         filters=conditions,
     )
+    return found, qos_specs.of_volumes(tx, {one.volume_id for one in found})
 
 
 def plain(one: Attachment) -> dict[str, Any]:
@@ -192,9 +200,9 @@ def plain(one: Attachment) -> dict[str, Any]:
     return {"id": one.id, "status": one.status, "instance": one.server_id, "volume_id": one.volume_id}
 
 
-def detailed(call: Call, one: Attachment) -> dict[str, Any]:
+def detailed(call: Call, one: Attachment, qos: Qos) -> dict[str, Any]:
     """An attachment in full; the account that its host logs in with only for who could have another made."""
-    how = flat(one)
+    how = flat(one, qos)
     if not call.policy.allows("volume:attachment_update", call.who):
         how = {word: value for word, value in how.items() if not word.startswith("auth_")}
     return plain(one) | {

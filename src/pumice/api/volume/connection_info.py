@@ -2,17 +2,21 @@
 
 from typing import Any
 
+from pumice.model.qos import Resolved
 from pumice.model.volume import Attachment
 
+Qos = Resolved | None
+"""What the hypervisor is to hold the volume to, if anything."""
 
-def data(one: Attachment) -> dict[str, Any]:
+
+def data(one: Attachment, qos: Qos) -> dict[str, Any]:
     """What an initiator needs to connect; ``one`` is connected."""
     assert one.portal is not None
     how = _nvme(one.portal) if "uuid" in one.portal else _iscsi(one, one.portal)
     return how | {
         "volume_id": one.volume_id,
         "encrypted": bool(one.portal.get("encrypted")),
-        "qos_specs": None,
+        "qos_specs": qos,
         "access_mode": one.mode,
         "cacheable": False,
         "discard": False,
@@ -55,16 +59,16 @@ def _kind(one: Attachment) -> str:
     return "nvmeof" if "uuid" in (one.portal or {}) else "iscsi"
 
 
-def nested(one: Attachment) -> dict[str, Any]:
+def nested(one: Attachment, qos: Qos) -> dict[str, Any]:
     """As ``os-initialize_connection`` answers."""
-    return {"driver_volume_type": _kind(one), "data": data(one) | _multipath(one)}
+    return {"driver_volume_type": _kind(one), "data": data(one, qos) | _multipath(one)}
 
 
-def flat(one: Attachment) -> dict[str, Any]:
+def flat(one: Attachment, qos: Qos) -> dict[str, Any]:
     """As the attachments API shows it; empty until the volume is connected."""
     if one.portal is None:
         return {}
-    return {"driver_volume_type": _kind(one), "attachment_id": one.id, **data(one), **_multipath(one)}
+    return {"driver_volume_type": _kind(one), "attachment_id": one.id, **data(one, qos), **_multipath(one)}
 
 
 def _multipath(one: Attachment) -> dict[str, bool]:

@@ -38,7 +38,6 @@ ROUTES = (
     *_list("/group_snapshots", "group_snapshots", "group:get_all_group_snapshots", (3, 14)),
     *_list("/consistencygroups", "consistencygroups", "group:get_all"),
     *_list("/cgsnapshots", "cgsnapshots", "group:get_all_group_snapshots"),
-    *_list("/qos-specs", "qos_specs", "volume_extension:qos_specs_manage:get_all", detail=False),
     *_list("/manageable_snapshots", "manageable-snapshots", "snapshot_extension:list_manageable", (3, 8)),
     *_list("/os-snapshot-manage", "manageable-snapshots", "snapshot_extension:list_manageable"),
 )

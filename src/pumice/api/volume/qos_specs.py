@@ -1,0 +1,185 @@
+"""QoS specs: how fast the volumes of a type may be (api-ref, "Quality of service (QoS) specs")."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from pumice.api import paging
+from pumice.api.call import Call, Reply, check
+from pumice.api.routing import Route
+from pumice.api.truth import flag
+from pumice.api.volume.fields import Body, Key, Text
+from pumice.api.volume.filters import NOT_FILTERS
+from pumice.api.volume.links import Links
+from pumice.api.volume.lists import listed
+from pumice.catalog import qos_specs as catalog
+from pumice.model.errors import Invalid, NotFound
+from pumice.model.qos import QosSpecs
+from pumice.store import qos_specs
+from pumice.store.database import Transaction
+
+RULE = "volume_extension:qos_specs_manage:"
+Consumer = Literal["front-end", "back-end", "both"]
+
+
+def _not_blank(value: str) -> str:
+    if not value.strip():
+        raise ValueError("The 'name' can not be empty.")
+    return value.strip()
+
+
+class NewQosSpecs(Body):
+    """Whatever is said beside the name and the consumer is a spec."""
+
+    name: Annotated[Text, AfterValidator(_not_blank)]
+    consumer: Consumer = "back-end"
+    specs: dict[Annotated[Text, Field(min_length=1)], Text | None]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sort_out(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        own = {key: given[key] for key in ("name", "consumer") if given.get(key) is not None}
+        return own | {"specs": {key: value for key, value in given.items() if key not in ("name", "consumer")}}
+
+
+class CreateBody(Body):
+    """The body of a create."""
+
+    qos_specs: NewQosSpecs
+
+
+class UpdateBody(Body):
+    """The body of an update."""
+
+    qos_specs: dict[Key, Text | None]
+
+
+class Keys(Body):
+    """The keys that are to go."""
+
+    keys: list[Annotated[Text, Field(min_length=1)]]
+
+
+class OtherConsumer(Body):
+    """Who keeps the volumes to them from now on."""
+
+    consumer: Consumer
+
+
+FILTERS = ("id", "name", "consumer")
+SORT_KEYS = frozenset({*FILTERS, "created_at", "updated_at"})
+
+
+async def index(call: Call) -> Reply:
+    """Every one, by page and filter; a filter that does not exist finds nothing."""
+    page = paging.asked(call, keys=SORT_KEYS, most=call.house.rules.api_max_limit)
+    rows = sorted(await call.house.db.read(qos_specs.every), key=lambda one: one.id)
+    for key, ascending in reversed(page.sort):
+        rows.sort(key=lambda one: str(getattr(one, key) or ""), reverse=not ascending)
+    if page.marker:
+        ids = [one.id for one in rows]
+        if page.marker not in ids:
+            raise NotFound("QoS specs", page.marker)
+        rows = rows[ids.index(page.marker) + 1 :]
+    wanted = {key: value for key, value in call.query.items() if key not in NOT_FILTERS}
+    found = [one for one in rows if all(getattr(one, key, None) == value for key, value in wanted.items())]
+    shown = [_view(one) for one in found[page.offset : page.offset + page.limit]]
+    return Reply(listed(call, "qos_specs", shown, page, None))
+
+
+async def show(call: Call) -> Reply:
+    """One of them."""
+    return _shown(call, await call.house.db.read(qos_specs.get, call.args["id"]))
+
+
+async def create(call: Call) -> Reply:
+    """New ones: 200."""
+    asked = check(CreateBody, await call.json()).qos_specs
+    return _shown(call, await call.house.db.write(catalog.create, asked.name, asked.consumer, asked.specs))
+
+
+async def update(call: Call) -> Reply:
+    """Add keys, change some, or have another consumer: 200, with what was asked."""
+    asked = check(UpdateBody, await call.json()).qos_specs
+    specs = {key: value for key, value in asked.items() if key != "consumer"}
+    consumer = check(OtherConsumer, {"consumer": asked["consumer"]}).consumer if "consumer" in asked else None
+    await call.house.db.write(catalog.update, call.args["id"], consumer, specs)
+    return Reply({"qos_specs": asked})
+
+
+async def delete_keys(call: Call) -> Reply:
+    """Forget keys: 202."""
+    keys = check(Keys, await call.json()).keys
+    if len(set(keys)) < len(keys):
+        raise Invalid(f"Invalid input for field/attribute keys. Value: {keys}. It has non-unique elements.")
+    await call.house.db.write(catalog.delete_keys, call.args["id"], keys)
+    return Reply(status=202)
+
+
+async def remove(call: Call) -> Reply:
+    """Forget all of it, with ``force`` also where volume types have it: 202."""
+    await call.house.db.write(partial(catalog.delete, force=flag(call, "force")), call.args["id"])
+    return Reply(status=202)
+
+
+async def associations(call: Call) -> Reply:
+    """The volume types that have them."""
+
+    def names(tx: Transaction) -> Mapping[str, str]:
+        return qos_specs.types_of(tx, qos_specs.get(tx, call.args["id"]).id)
+
+    found = sorted((await call.house.db.read(names)).items(), key=lambda pair: pair[1])
+    rows = [{"association_type": "volume_type", "name": name, "id": type_id} for type_id, name in found]
+    return Reply({"qos_associations": rows})
+
+
+async def associate(call: Call) -> Reply:
+    """Give them to a volume type: 202."""
+    await call.house.db.write(catalog.associate, call.args["id"], _type(call))
+    return Reply(status=202)
+
+
+async def disassociate(call: Call) -> Reply:
+    """Take them from a volume type: 202."""
+    await call.house.db.write(catalog.disassociate, call.args["id"], _type(call))
+    return Reply(status=202)
+
+
+async def disassociate_all(call: Call) -> Reply:
+    """Take them from every volume type: 202."""
+    await call.house.db.write(catalog.disassociate, call.args["id"])
+    return Reply(status=202)
+
+
+def _type(call: Call) -> str:
+    if not call.query.get("vol_type_id"):
+        raise Invalid("Volume Type id must not be None: say which by vol_type_id.")
+    return call.query["vol_type_id"]
+
+
+def _view(one: QosSpecs) -> dict[str, Any]:
+    return {"id": one.id, "name": one.name, "consumer": one.consumer, "specs": one.specs}
+
+
+def _shown(call: Call, one: QosSpecs) -> Reply:
+    return Reply({"qos_specs": _view(one), "links": Links(call, "qos-specs").to(one.id)})
+
+
+_ONE = "/qos-specs/{id}"
+
+ROUTES = (
+    Route("GET", "/qos-specs", index, f"{RULE}get_all"),
+    Route("POST", "/qos-specs", create, f"{RULE}create"),
+    Route("GET", _ONE, show, f"{RULE}get"),
+    Route("PUT", _ONE, update, f"{RULE}update"),
+    Route("DELETE", _ONE, remove, f"{RULE}delete"),
+    Route("PUT", f"{_ONE}/delete_keys", delete_keys, f"{RULE}delete"),
+    Route("GET", f"{_ONE}/associations", associations, f"{RULE}get_all"),
+    Route("GET", f"{_ONE}/associate", associate, f"{RULE}update"),
+    Route("GET", f"{_ONE}/disassociate", disassociate, f"{RULE}update"),
+    Route("GET", f"{_ONE}/disassociate_all", disassociate_all, f"{RULE}update"),
+)
