@@ -115,12 +115,14 @@ async def attaching(backend: LvmBackend, rounds: int) -> list[Line]:
             volume, grant = VolumeId(new_id()), a_grant(me.initiator)
             await backend.create(volume, "vg", 1)
             portal = await target.grant(volume, await backend.device(volume, "vg"), grant)
-            source = IscsiSource(portal.portal, portal.iqn, portal.lun, grant.username, PASSWORD, me.initiator)
+            source = IscsiSource(
+                portal.portals[0], portal.name, portal.lun, grant.username, PASSWORD, me.initiator
+            )
             ours.append(await seconds(connector.connect(grant.attachment, "server", source)))
             await connector.disconnect(grant.attachment)
             properties = {
-                "target_portal": portal.portal,
-                "target_iqn": portal.iqn,
+                "target_portal": portal.portals[0],
+                "target_iqn": portal.name,
                 "target_lun": portal.lun,
                 "auth_method": "CHAP",
                 "auth_username": grant.username,

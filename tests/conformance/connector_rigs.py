@@ -112,8 +112,8 @@ class KernelRig:
         self.exported.append(volume)
         portal = await self.target.grant(volume, device, grant)
         if self.nvme:
-            return NvmeSource((portal.portal, *portal.others), portal.iqn, portal.uuid, name)
-        return IscsiSource(portal.portal, portal.iqn, 1, grant.username, SECRET, name, portal.others)
+            return NvmeSource(portal.portals, portal.name, portal.uuid, name)
+        return IscsiSource(portal.portals[0], portal.name, 1, grant.username, SECRET, name, portal.portals[1:])
 
     def file(self, number: int = -1) -> Path:
         """Where the bytes of a volume are in the end."""

@@ -17,12 +17,13 @@ import yaml
 
 from pumice.backends import targets
 from pumice.backends.targets import lio_configfs, nvmet
-from pumice.backends.targets.contract import Grant, Portal
+from pumice.backends.targets.contract import Grant
 from pumice.backends.targets.fake import FakeTarget
 from pumice.backends.targets.lio import LioTarget
 from pumice.backends.targets.nvmet import NvmetTarget
 from pumice.backends.targets.tgt import TgtTarget
 from pumice.backends.targets.tgtd import TgtDaemon
+from pumice.model.export import Export, IscsiExport, NvmeExport
 from pumice.model.ids import AttachmentId, new_id
 
 HOST_A, HOST_B = "iqn.1993-08.org.debian:host-a", "iqn.1993-08.org.debian:host-b"
@@ -34,10 +35,10 @@ def a_grant(initiator: str = HOST_A, password: str = A_PASSWORD) -> Grant:
     return Grant(attachment, initiator, attachment.replace("-", "")[:20], password)
 
 
-async def qemu_io(portal: Portal, grant: Grant, *commands: str) -> tuple[int, str]:
+async def qemu_io(portal: IscsiExport, grant: Grant, *commands: str) -> tuple[int, str]:
     """Log in as the grant says with QEMU's initiator and run qemu-io's ``commands``."""
     options = (
-        f"driver=iscsi,transport=tcp,portal={portal.portal},target={portal.iqn},lun={portal.lun},"
+        f"driver=iscsi,transport=tcp,portal={portal.portals[0]},target={portal.name},lun={portal.lun},"
         f"user={grant.username},password-secret=chap,initiator-name={grant.initiator}"
     )
     process = await asyncio.create_subprocess_exec(
@@ -65,7 +66,7 @@ REFUSED, NOT_THERE = re.compile(r"\(51[3-6]\)"), "Service unavailable(769)"
 class LoginsByIscsi:
     """What an initiator meets at an iSCSI target: QEMU's."""
 
-    async def admits(self, portal: Portal, grant: Grant) -> bool:
+    async def admits(self, portal: Export, grant: Grant) -> bool:
         """Whether the holder gets in, to the volume's disk. Asks again where the target says neither."""
         output = ""
         for _ in range(4):
@@ -79,7 +80,7 @@ class LoginsByIscsi:
         assert NOT_THERE in output
         return False
 
-    async def size(self, portal: Portal, grant: Grant) -> str:
+    async def size(self, portal: Export, grant: Grant) -> str:
         """What it takes for the disk's size, in qemu-io's words."""
         code, output = await qemu_io(portal, grant, "length")
         assert code == 0, output
@@ -104,10 +105,10 @@ class FakeRig:
     def __init__(self) -> None:
         self.target = FakeTarget()
 
-    async def admits(self, portal: Portal, grant: Grant) -> bool:
-        return self.target.admits(portal.iqn, grant.initiator, grant.username, grant.password)
+    async def admits(self, portal: Export, grant: Grant) -> bool:
+        return self.target.admits(portal.name, grant.initiator, grant.username, grant.password)
 
-    async def size(self, portal: Portal, grant: Grant) -> str:
+    async def size(self, portal: Export, grant: Grant) -> str:
         raise NotImplementedError("the fake has no disks")
 
     async def lose_everything(self) -> None:
@@ -173,11 +174,11 @@ class NvmetRig:
     target: NvmetTarget = field(default_factory=lambda: NvmetTarget(["127.0.0.1:4420", "127.0.0.2:4420"]))
 
     async def admits(
-        self, portal: Portal, grant: Grant, look: Callable[[Path], None] = _holds_the_volume
+        self, portal: Export, grant: Grant, look: Callable[[Path], None] = _holds_the_volume
     ) -> bool:
         """Whether the host's name gets in: there is no password. Who gets in has a ``look`` at the disk."""
-        address, _, port = portal.portal.rpartition(":")
-        words = ["-t", "tcp", "-a", address, "-s", port, "-n", portal.iqn, "-q", grant.initiator]
+        address, _, port = portal.portals[0].rpartition(":")
+        words = ["-t", "tcp", "-a", address, "-s", port, "-n", portal.name, "-q", grant.initiator]
         done = await asyncio.to_thread(_nvme, "connect", *words)
         if done.returncode:
             return False
@@ -187,10 +188,10 @@ class NvmetRig:
                     await asyncio.sleep(0.05)
             await asyncio.to_thread(look, disk)
         finally:
-            await asyncio.to_thread(_nvme, "disconnect", "-n", portal.iqn)
+            await asyncio.to_thread(_nvme, "disconnect", "-n", portal.name)
         return True
 
-    async def size(self, portal: Portal, grant: Grant) -> str:
+    async def size(self, portal: Export, grant: Grant) -> str:
         sizes: list[int] = []
         assert await self.admits(portal, grant, lambda disk: sizes.append(_size(disk)))
         return f"{sizes[0] >> 20} MiB"
@@ -211,7 +212,7 @@ def _nvme(*words: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(["nvme", *words], capture_output=True, timeout=60)
 
 
-def _nvme_disk(portal: Portal) -> Path | None:
+def _nvme_disk(portal: NvmeExport) -> Path | None:
     """The disk of the portal, once it is there and has a size."""
     for disk in Path("/sys/class/block").glob("nvme*"):
         there = Path("/dev") / disk.name

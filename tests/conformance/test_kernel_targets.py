@@ -94,10 +94,10 @@ async def test_lio_ends_the_session_of_a_revoked_grant_and_no_other(
         qemu_io(portal_staying, staying, "read 0 512", "sleep 6000", "write -P 7 512 512", "flush")
     )
     async with asyncio.timeout(60):
-        while sum(portal.iqn in line for line in sessions()) < 2:
+        while sum(portal.name in line for line in sessions()) < 2:
             await asyncio.sleep(0.1)
     await lio_rig.target.revoke(volume, leaving)
-    assert [line for line in sessions() if portal_staying.iqn in line] == sessions()
+    assert [line for line in sessions() if portal_staying.name in line] == sessions()
     code, output = await work
     assert code == 0, output
     assert device.read_bytes()[512:1024] == b"\7" * 512
@@ -153,7 +153,7 @@ async def test_a_target_proves_who_it_is_to_an_initiator_that_asks(volume: Volum
     with initiators(multipath=False):
         grant = a_grant("iqn.1993-08.org.debian:guest")
         portal = await target.grant(volume, device, grant)
-        node = ["iscsiadm", "-m", "node", "-T", portal.iqn, "-p", portal.portal]
+        node = ["iscsiadm", "-m", "node", "-T", portal.name, "-p", portal.portals[0]]
         said(*node, "-o", "new")
         for word, value in {
             "authmethod": "CHAP",

@@ -43,7 +43,7 @@ async def test_a_granted_initiator_gets_in_and_nobody_else(
 ) -> None:
     grant = a_grant()
     portal = await target.grant(volume, device, grant)
-    assert volume in portal.iqn
+    assert volume in portal.name
     assert await rig.admits(portal, grant)
     assert not await rig.admits(portal, Grant(grant.attachment, HOST_B, grant.username, grant.password))
 
@@ -202,11 +202,11 @@ async def test_each_grant_comes_back_where_its_initiator_waits_for_it(
     await target.revoke(volume, grants[1])
     await rig.lose_everything()
     for number in (3, 0, 2):
-        again = dataclasses.replace(grants[number], iqn=portals[number].iqn)
+        again = dataclasses.replace(grants[number], name=portals[number].name)
         assert await target.grant(volume, device, again) == portals[number]
     for number in (3, 0, 2):
         assert await rig.admits(portals[number], grants[number])
-    fresh = dataclasses.replace(a_grant(HOST_A), iqn=portals[0].iqn)
+    fresh = dataclasses.replace(a_grant(HOST_A), name=portals[0].name)
     assert await rig.admits(await target.grant(volume, device, fresh), fresh)
     assert await rig.admits(portals[0], grants[0])
     for grant in (*grants, fresh):

@@ -70,7 +70,7 @@ async def exported(target: TgtTarget, path: Path, device: str, initiator: str) -
     volume, attachment = VolumeId(new_id()), AttachmentId(new_id())
     grant = Grant(attachment, initiator, f"user-{device}", secrets.token_hex(8))
     portal = await target.grant(volume, path, grant)
-    source = IscsiSource(portal.portal, portal.iqn, portal.lun, grant.username, grant.password, initiator)
+    source = IscsiSource(portal.portals[0], portal.name, portal.lun, grant.username, grant.password, initiator)
     return Disk(volume, device, source, attachment), grant
 
 

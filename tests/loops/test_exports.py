@@ -64,7 +64,7 @@ async def begin(world: FakeWorld, volume_id: str) -> tuple[Attachment, str]:
 def admitted(world: FakeWorld, link: Attachment) -> bool:
     assert link.portal is not None
     words = CONNECTOR["initiator"], link.chap_username or "", link.chap_password or ""
-    return world.target.admits(link.portal["iqn"], *words)
+    return world.target.admits(link.portal.name, *words)
 
 
 async def a_grant(world: FakeWorld, *, known: bool = True) -> tuple[VolumeId, Grant]:
@@ -263,7 +263,7 @@ async def test_where_a_daemon_has_another_address_its_attachments_are_told(
     told = await world.db.read(attachments.find, link.id)
     assert told is not None
     assert told.portal is not None
-    assert (told.portal["portal"], told.portal["others"]) == ("192.0.2.7:3270", ["192.0.2.8:3270"])
+    assert told.portal.portals == ("192.0.2.7:3270", "192.0.2.8:3270")
     assert admitted(world, told)
     assert await exports.look(world.hands) == []
 
@@ -278,5 +278,5 @@ async def test_a_daemon_that_was_restarted_under_another_name_is_told_with_what_
     told = await world.db.read(attachments.find, link.id)
     assert told is not None
     assert told.portal is not None
-    assert told.portal["iqn"] == f"iqn.2031-01.org.moved:volume-{link.volume_id}"
+    assert told.portal.name == f"iqn.2031-01.org.moved:volume-{link.volume_id}"
     assert admitted(world, told)

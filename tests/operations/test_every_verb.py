@@ -374,7 +374,7 @@ async def check_renew(world: FakeWorld, stage: Stage, well: bool) -> None:
     link = await world.db.read(attachments.find, stage["link"])
     assert link is not None
     assert link.portal is not None
-    assert link.portal["portal"] == world.target.portals[0]
+    assert link.portal.portals == world.target.portals
     assert await world.volume_status(stage["volume"]) == "attaching"
 
 

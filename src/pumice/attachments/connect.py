@@ -15,6 +15,7 @@ from pumice.attachments import exports, renew
 from pumice.attachments.reserve import link, reserve
 from pumice.model.connector import Connector
 from pumice.model.errors import InvalidState
+from pumice.model.export import of_row
 from pumice.model.ids import new_id
 from pumice.model.rules import Rules
 from pumice.model.scope import Scope
@@ -78,7 +79,7 @@ def accept_known(
     attachment = attachments.get(tx, who, attachment_id)
     account = exports.new_account(connector)
     if attachment.connector is not None:
-        if connector.is_same_host(Connector.of_row(attachment.connector)) and attachment.portal is not None:
+        if connector.is_same_host(attachment.connector) and attachment.portal is not None:
             return renew.accept(tx, who, attachment, connector, parent)
         raise InvalidState("Invalid attachment: it is connected, or being connected, to an initiator already.")
     operation_id = new_id()
@@ -133,12 +134,12 @@ def _enqueue(
         raise InvalidState(f"Invalid volume: volume {volume.id} has no bytes on any backend.")
     if pool := pools.find(tx, volume.pool):
         protocol = pool.capabilities.get("storage_protocol", "")
-        exports.initiator_of(Connector.of_row(account["connector"]), protocol)
+        exports.initiator_of(account["connector"], protocol)
     params = ConnectParams(
         attachment_id=attachment.id,
         volume_id=volume.id,
         pool=volume.pool,
-        initiator=account["connector"].get("initiator", ""),
+        initiator=account["connector"].initiator,
         username=account["chap_username"],
         before=before,
     )
@@ -152,7 +153,7 @@ def on_backend(op: Operation[ConnectParams]) -> str:
 
 async def export(op: Operation[ConnectParams], hands: Hands) -> None:
     """Let the initiator in."""
-    op.notes["portal"] = await exports.let_in(hands, op.params)
+    op.notes["portal"] = (await exports.let_in(hands, op.params)).to_row()
 
 
 async def remove_export(op: Operation[ConnectParams], hands: Hands) -> None:
@@ -162,7 +163,7 @@ async def remove_export(op: Operation[ConnectParams], hands: Hands) -> None:
 
 def publish(tx: Transaction, op: Operation[ConnectParams], rules: Rules) -> None:
     """Say where the export is."""
-    attachments.settle(tx, op.params.attachment_id, op.id, portal=op.notes["portal"])
+    attachments.settle(tx, op.params.attachment_id, op.id, portal=of_row(op.notes["portal"]))
 
 
 def explain(tx: Transaction, op: Operation[ConnectParams], error: str) -> None:

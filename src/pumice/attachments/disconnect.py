@@ -64,7 +64,7 @@ def accept(
         attachment_id=attachment.id,
         volume_id=attachment.volume_id,
         pool=volume.pool,
-        initiator=attachment.connector.get("initiator", ""),
+        initiator=attachment.connector.initiator,
         username=attachment.chap_username or "",
         keep=keep,
     )

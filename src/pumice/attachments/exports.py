@@ -7,15 +7,18 @@ no log line ever holds it. Shutting out needs no row: it must also work when the
 
 import secrets
 import string
+from dataclasses import replace
 from typing import Any, Protocol
 
 from pumice.backends.targets.contract import Grant
 from pumice.model.connector import Connector
 from pumice.model.errors import Invalid, NotFound
+from pumice.model.export import Export
 from pumice.model.ids import AttachmentId, VolumeId
 from pumice.model.volume import Attachment, host_of, pool_of
 from pumice.operations.hands import Hands
 from pumice.store import attachments, volumes
+from pumice.store.columns import is_unread
 from pumice.store.database import Transaction
 
 _LETTERS = string.ascii_letters + string.digits
@@ -31,7 +34,7 @@ def new_account(connector: Connector) -> dict[str, Any]:
     if not connector.nqn:
         initiator_of(connector)
     return {
-        "connector": connector.to_wire(),
+        "connector": connector,
         "host": connector.host or None,
         "chap_username": "".join(secrets.choice(_LETTERS) for _ in range(20)),
         "chap_password": "".join(secrets.choice(_LETTERS) for _ in range(PASSWORD_LENGTH)),
@@ -62,29 +65,27 @@ class Exported(Protocol):
     def username(self) -> str: ...
 
 
-async def let_in(hands: Hands, asked: Exported) -> dict[str, object]:
-    """Export the volume, if it is not yet, and let the attachment's initiator in. Where the export is."""
+async def let_in(hands: Hands, asked: Exported) -> Export:
+    """Export the volume, if it is not yet, and let the attachment's initiator in. Where it is reached."""
     attachment, encrypted = await hands.db.read(_read, asked)
     host, volume = host_of(asked.pool), VolumeId(asked.volume_id)
     device = await hands.backends[host].device(volume, pool_of(asked.pool))
     target = hands.targets[host]
     grant = Grant(
         AttachmentId(asked.attachment_id),
-        initiator_of(Connector.of_row(attachment.connector or {"initiator": asked.initiator}), target.protocol),
+        initiator_of(_connector(attachment, asked), target.protocol),
         asked.username,
         attachment.chap_password or "",
         read_only=attachment.mode == "ro",
-        iqn=(attachment.portal or {}).get("iqn", ""),
+        name=attachment.portal.name if attachment.portal else "",
     )
-    portal = await target.grant(volume, device, grant)
-    where: dict[str, object] = {"iqn": portal.iqn, "portal": portal.portal, "lun": portal.lun}
-    if portal.others:
-        where["others"] = list(portal.others)
-    if portal.uuid:
-        where["uuid"] = portal.uuid
-    if encrypted:
-        where["encrypted"] = True
-    return where
+    return replace(await target.grant(volume, device, grant), encrypted=encrypted)
+
+
+def _connector(attachment: Attachment, asked: Exported) -> Connector:
+    """Whom to let in: as its row says, or else as the operation was told."""
+    known = attachment.connector
+    return Connector(initiator=asked.initiator) if known is None or is_unread(known) else known
 
 
 def _read(tx: Transaction, asked: Exported) -> tuple[Attachment, bool]:

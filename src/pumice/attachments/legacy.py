@@ -79,7 +79,7 @@ def initialize(
     found = attachments.of_volume(tx, volume.id)
     connected = [one for one in found if one.connector is not None]
     for one in connected:
-        if connector.is_same_host(Connector.of_row(one.connector)) and one.status != A.DETACHING:
+        if connector.is_same_host(one.connector) and one.status != A.DETACHING:
             return one, renew.accept(tx, who, one, connector)
     if connected and not volume.multiattach:
         raise InvalidState(f"Invalid volume: Volume {volume.id} is connected to another initiator.")
@@ -156,7 +156,7 @@ def terminate(tx: Transaction, who: Scope, volume_id: str, connector: Connector 
     found = attachments.of_volume(tx, volume.id)
     _refuse_if_server_uses_any(tx, who, found)
     if connector:
-        found = [one for one in found if connector.is_same_host(Connector.of_row(one.connector))]
+        found = [one for one in found if connector.is_same_host(one.connector)]
     begun = [release(tx, who, one, keep=one.attached_at is not None) for one in found if one.connector]
     if not begun:
         _free_if_nobodys(tx, volume)

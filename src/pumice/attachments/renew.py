@@ -15,6 +15,7 @@ from typing import Any
 
 from pumice.attachments import exports
 from pumice.model.connector import Connector
+from pumice.model.export import of_row
 from pumice.model.rules import Rules
 from pumice.model.scope import HOUSE, Scope
 from pumice.model.states import AttachStatus
@@ -57,9 +58,9 @@ def accept(
         return attachment.operation_id
     if who.is_service or attachment.server_id is None:
         host = connector.host or attachment.host
-        attachments.change(tx, attachment.id, connector=connector.to_wire(), host=host)
+        attachments.change(tx, attachment.id, connector=connector, host=host)
     else:
-        connector = Connector.of_row(attachment.connector)
+        connector = attachment.connector or Connector()
     params = RenewParams(
         attachment_id=attachment.id,
         volume_id=volume.id,
@@ -85,12 +86,12 @@ def on_backend(op: Operation[RenewParams]) -> str:
 
 async def export(op: Operation[RenewParams], hands: Hands) -> None:
     """Let the initiator in."""
-    op.notes["portal"] = await exports.let_in(hands, op.params)
+    op.notes["portal"] = (await exports.let_in(hands, op.params)).to_row()
 
 
 def publish(tx: Transaction, op: Operation[RenewParams], rules: Rules) -> None:
     """Say where the export is."""
-    attachments.change(tx, op.params.attachment_id, portal=op.notes["portal"])
+    attachments.change(tx, op.params.attachment_id, portal=of_row(op.notes["portal"]))
 
 
 def explain(tx: Transaction, op: Operation[RenewParams], error: str) -> None:

@@ -67,6 +67,9 @@ class FileSource:
     path: Path
 
 
+Source = IscsiSource | NvmeSource | BlockSource | FileSource
+
+
 @dataclass(frozen=True, slots=True)
 class Disk:
     """A disk as the guest sees it. ``attachment`` also names the libvirt secret (its UUID)."""
@@ -75,7 +78,7 @@ class Disk:
     """What the guest reads as the disk's serial number: the volume's id."""
     device: str
     """``vda``, ``vdb``…"""
-    source: IscsiSource | NvmeSource | BlockSource | FileSource
+    source: Source
     attachment: AttachmentId | None = None
     read_only: bool = False
     passphrase: str | None = field(default=None, repr=False)

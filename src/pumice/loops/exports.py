@@ -13,6 +13,7 @@ from pumice.attachments.exports import let_in
 from pumice.backends.targets.contract import Grant, Target
 from pumice.loops.breach import Breach, Orphan, unknown
 from pumice.model.errors import PumiceError
+from pumice.model.export import Export
 from pumice.model.ids import AttachmentId, VolumeId
 from pumice.model.states import AttachStatus
 from pumice.model.volume import Attachment
@@ -98,7 +99,7 @@ def _called(volume: VolumeId, username: str) -> str:
 
 
 def _breach(hands: Hands, export: Expected, what: str) -> Breach:
-    def note(tx: Transaction, portal: dict[str, object]) -> None:
+    def note(tx: Transaction, portal: Export) -> None:
         link = attachments.find(tx, export.attachment_id)
         if link is not None and _is_finished(link) and link.portal != portal:
             attachments.change(tx, link.id, portal=portal)
@@ -151,7 +152,7 @@ def _expected(link: Attachment, pool: str) -> Expected:
         link.id,
         link.volume_id,
         pool,
-        link.connector.get("initiator", ""),
+        link.connector.initiator,
         link.chap_username or "",
-        (link.portal["portal"] or "", *link.portal.get("others", ())),
+        link.portal.portals,
     )

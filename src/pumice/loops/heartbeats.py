@@ -151,7 +151,7 @@ class Heartbeats:
         except (PumiceError, TimeoutError) as error:
             logger.warning("hypervisor.silent", host=host, error=str(error) or "no answer in time")
             return None
-        facts = {"connector": connector.to_wire(), "driver": hypervisor.driver}
+        facts = {"connector": connector.to_row(), "driver": hypervisor.driver}
         return Said(services.Beat(COMPUTE, host, self.zone, facts))
 
     async def fall_silent(self) -> None:

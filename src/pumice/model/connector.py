@@ -65,13 +65,15 @@ class Connector:
         found |= {word: row.get(word) is True for word in ("multipath", "enforce_multipath")}
         return cls(**found, wwpns=tuple(str(name) for name in row.get("wwpns") or () if name))
 
-    def to_wire(self) -> dict[str, object]:
+    def to_row(self) -> dict[str, object]:
         """What clients send of it, and what is kept."""
         found: dict[str, object] = {name: getattr(self, name) for name in self.__slots__ if getattr(self, name)}
         return found | ({"wwpns": list(self.wwpns)} if self.wwpns else {})
 
-    def is_same_host(self, other: "Connector") -> bool:
+    def is_same_host(self, other: "Connector | None") -> bool:
         """Whether both are one host: by the names that both have for storage, else by the host's name."""
+        if other is None:
+            return False
         for mine, its in ((self.initiator, other.initiator), (self.nqn, other.nqn)):
             if mine and its:
                 return mine == its

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pumice.model.connector import Connector
+from pumice.model.export import Export
+
 
 @dataclass(frozen=True, slots=True)
 class Volume:
@@ -75,9 +78,9 @@ class Attachment:
     """``/dev/vdb``"""
     status: str
     mode: str
-    connector: dict[str, Any] | None
-    portal: dict[str, Any] | None
-    """Where the export is (``iqn``, ``portal``, ``lun``), once it is made."""
+    connector: Connector | None
+    portal: Export | None
+    """Where the volume is reached, once it is exported."""
     chap_username: str | None
     chap_password: str | None
     operation_id: str | None

@@ -17,6 +17,7 @@ from pumice.attachments import exports
 from pumice.attachments.reserve import complete as complete_attachment
 from pumice.attachments.reserve import reserve
 from pumice.model.errors import Conflict, InvalidState
+from pumice.model.export import of_row
 from pumice.model.ids import AttachmentId, ServerId, new_id
 from pumice.model.rules import Rules
 from pumice.model.scope import HOUSE, Scope
@@ -104,7 +105,7 @@ def accept(
         attachment_id=link.id,
         device=name,
         pool=volume.pool,
-        initiator=account["connector"].get("initiator", ""),
+        initiator=account["connector"].initiator,
         username=account["chap_username"],
     )
     enqueue(tx, ATTACH_VOLUME, params, subject=server.id, who=who, id=operation_id)
@@ -144,7 +145,7 @@ def let_go(tx: Transaction, op: Operation[AttachParams], rules: Rules) -> None:
 
 async def export(op: Operation[AttachParams], hands: Hands) -> None:
     """Let the server's host in."""
-    op.notes["portal"] = await exports.let_in(hands, op.params)
+    op.notes["portal"] = (await exports.let_in(hands, op.params)).to_row()
 
 
 async def remove_export(op: Operation[AttachParams], hands: Hands) -> None:
@@ -154,7 +155,7 @@ async def remove_export(op: Operation[AttachParams], hands: Hands) -> None:
 
 def note_portal(tx: Transaction, op: Operation[AttachParams], rules: Rules) -> None:
     """Say where the export is."""
-    attachments.change(tx, op.params.attachment_id, portal=op.notes["portal"])
+    attachments.change(tx, op.params.attachment_id, portal=of_row(op.notes["portal"]))
 
 
 async def plug(op: Operation[AttachParams], hands: Hands) -> None:

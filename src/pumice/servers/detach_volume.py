@@ -70,7 +70,7 @@ def accept(tx: Transaction, who: Scope, server_id: str, volume_id: str) -> None:
         attachment_id=link.id,
         device=disk.device,
         pool=volume.pool,
-        initiator=(link.connector or {}).get("initiator", ""),
+        initiator=link.connector.initiator if link.connector else "",
         username=link.chap_username or "",
         delete_on_termination=disk.delete_on_termination,
     )

@@ -5,13 +5,25 @@ The secrets of its volumes are read here and handed to the driver; no operation 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Protocol
 
 from pumice.backends.contract import ImageFile
 from pumice.host.thread import in_thread
-from pumice.hypervisor.contract import Disk, FileSource, IscsiSource, Machine, NvmeSource, disk_named
+from pumice.hypervisor.contract import (
+    BlockSource,
+    Disk,
+    FileSource,
+    IscsiSource,
+    Machine,
+    NvmeSource,
+    Source,
+    disk_named,
+)
 from pumice.images.inspect import kept_image
+from pumice.model.connector import Connector
 from pumice.model.errors import InvalidState, NotFound
+from pumice.model.export import Export, IscsiExport, LocalDevice, NvmeExport
 from pumice.model.ids import AttachmentId, ServerId, VolumeId
 from pumice.model.qos import Resolved, disk_limits
 from pumice.model.server import Server, ServerDisk
@@ -111,20 +123,24 @@ def volume_disk(disk: ServerDisk, link: Attachment | None, passphrase: str | Non
     )
 
 
-def _source(link: Attachment, portal: dict[str, Any], connector: dict[str, Any]) -> IscsiSource | NvmeSource:
+def _source(link: Attachment, export: Export, connector: Connector) -> Source:
     """Where the volume of a connected attachment is."""
-    others = tuple(portal.get("others", ()))
-    if "uuid" in portal:
-        return NvmeSource((portal["portal"], *others), portal["iqn"], portal["uuid"], connector["nqn"])
-    return IscsiSource(
-        portal=portal["portal"],
-        iqn=portal["iqn"],
-        lun=portal["lun"],
-        username=link.chap_username or "",
-        password=link.chap_password or "",
-        initiator=connector["initiator"],
-        others=others,
-    )
+    match export:
+        case IscsiExport():
+            return IscsiSource(
+                portal=export.portals[0],
+                iqn=export.iqn,
+                lun=export.lun,
+                username=link.chap_username or "",
+                password=link.chap_password or "",
+                initiator=connector.initiator,
+                others=export.portals[1:],
+            )
+        case NvmeExport():
+            return NvmeSource(export.portals, export.nqn, export.uuid, connector.nqn)
+        case LocalDevice():
+            path = Path(export.path)
+            return BlockSource(path) if export.is_block else FileSource(path)
 
 
 def read_disk(tx: Transaction, server_id: str, attachment_id: str) -> Disk:

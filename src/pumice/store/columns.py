@@ -5,17 +5,22 @@ value: an object or a list is empty then, a time is ``NO_TIME``, ``is_unread`` t
 """
 
 import math
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
+from pumice.model import export
+from pumice.model.connector import Connector
 from pumice.store.clock import now as now
 
 NO_TIME = datetime(1, 1, 1)
+NO_CONNECTOR = Connector()
+_STAND_INS = (NO_TIME, NO_CONNECTOR, export.UNREAD)
 
 
 class UnreadObject(dict[str, Any]):
@@ -31,7 +36,7 @@ class UnreadList(list[Any]):
 
 def is_unread(value: object) -> bool:
     """Whether this stands for what cannot be read."""
-    return isinstance(value, UnreadObject | UnreadList) or value is NO_TIME
+    return isinstance(value, UnreadObject | UnreadList) or any(value is it for it in _STAND_INS)
 
 
 def loads(text: str | bytes) -> Any:
@@ -71,6 +76,40 @@ class Json(TypeDecorator[Any]):
             return value if value is None or isinstance(value, shape) else stand_in()
 
         return careful
+
+
+class Stored(Protocol):
+    """A value that is kept as an object of JSON."""
+
+    def to_row(self) -> dict[str, Any]:
+        """As it is stored."""
+
+
+class Parsed(Json):
+    """A value of ``model``, kept as an object; ``stand_in`` for what cannot be read."""
+
+    cache_ok = True
+
+    def __init__(self, of_row: Callable[[Mapping[str, Any]], Stored], stand_in: Stored) -> None:
+        super().__init__()
+        self.of_row = of_row
+        self.stand_in = stand_in
+
+    def process_bind_param(self, value: Stored | None, dialect: Dialect) -> Any:  # noqa: ARG002
+        """As it is stored."""
+        return None if value is None else value.to_row()
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        """Read a value, or tell what stands for it."""
+        read, of_row, stand_in = super().result_processor(dialect, coltype), self.of_row, self.stand_in
+
+        def parsed(stored: Any) -> Stored | None:
+            row = read(stored)
+            if row is None:
+                return None
+            return stand_in if is_unread(row) else of_row(row)
+
+        return parsed
 
 
 class Time(TypeDecorator[datetime]):
@@ -117,3 +156,5 @@ TIME = Time()
 JSON = Json()
 JSON_LIST = Json(list)
 NUMBER = Number()
+CONNECTOR = Parsed(Connector.of_row, NO_CONNECTOR)
+EXPORT = Parsed(export.of_row, export.UNREAD)

@@ -6,6 +6,7 @@ the places of operations. Doing it twice is doing it once.
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -76,8 +77,8 @@ def _count(tx: Transaction, column: sa.Column[Any], name: str) -> int:
 def _rename_connectors(tx: Transaction, old: str, new: str) -> None:
     a = attachments.c
     for row in tx.execute(sa.select(a.id, a.connector).where(a.host == new, a.connector.is_not(None))).all():
-        if row.connector and row.connector.get("host") == old:
-            connector = {**row.connector, "host": new}
+        if row.connector and row.connector.host == old:
+            connector = replace(row.connector, host=new)
             tx.execute(sa.update(attachments).where(a.id == row.id).values(connector=connector))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Boolean, Column, Float, ForeignKey, Index, Integer, Text, UniqueConstraint
 
-from pumice.store.columns import ID, JSON, JSON_LIST, NAME, NUMBER, TIME, WORD
+from pumice.store.columns import CONNECTOR, EXPORT, ID, JSON, JSON_LIST, NAME, NUMBER, TIME, WORD
 
 metadata = sa.MetaData(
     naming_convention={
@@ -505,8 +505,8 @@ attachments = sa.Table(
     Column("device", NAME),
     Column("status", WORD, nullable=False),
     Column("mode", WORD, nullable=False),  # rw, ro
-    Column("connector", JSON),
-    Column("portal", JSON),  # where the export is, once it is made: iqn, portal, lun
+    Column("connector", CONNECTOR),
+    Column("portal", EXPORT),  # once it is made
     Column("chap_username", WORD),
     Column("chap_password", WORD),
     Column("operation_id", ID),

@@ -112,7 +112,7 @@ class Cloud:
 
     async def open(self) -> None:
         """Say that the services are up, and begin to work."""
-        connector = (await self.hypervisor.connector()).to_wire()
+        connector = (await self.hypervisor.connector()).to_row()
         pool = {
             "name": POOL,
             "availability_zone": "nova",

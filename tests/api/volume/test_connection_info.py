@@ -3,6 +3,8 @@
 from typing import Any
 
 from pumice.api.volume import connection_info
+from pumice.model.connector import Connector
+from pumice.model.export import LocalDevice, of_row
 from pumice.model.states import AttachStatus
 from pumice.model.volume import Attachment
 from pumice.store.columns import now
@@ -20,8 +22,8 @@ def an_attachment(portal: dict[str, Any], connector: dict[str, Any]) -> Attachme
         device=None,
         status=AttachStatus.ATTACHED,
         mode="rw",
-        connector=connector,
-        portal=portal,
+        connector=Connector.of_row(connector),
+        portal=of_row(portal),
         chap_username="user",
         chap_password="password",
         operation_id=None,
@@ -54,3 +56,10 @@ def test_an_nvme_target_is_told_in_nvme_words_and_without_a_password() -> None:
     assert told["data"]["portals"] == [["2001:db8::1", 4420, "tcp"]]
     assert told["data"]["target_nqn"] == portal["iqn"] and told["data"]["vol_uuid"] == "u"
     assert "password" not in str(told)
+
+
+def test_a_device_of_the_host_itself_is_told_as_brick_opens_it() -> None:
+    here = LocalDevice("/srv/volume", encrypted=True)
+    told = connection_info.nested(an_attachment(here.to_row(), {"host": "h"}), None)
+    assert told["driver_volume_type"] == "local"
+    assert told["data"]["device_path"] == "/srv/volume" and told["data"]["encrypted"] is True

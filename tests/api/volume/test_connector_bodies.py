@@ -100,7 +100,7 @@ def test_two_hosts_are_one_by_the_names_that_they_have(one: Connector, other: Co
 
 
 def test_what_is_kept_of_a_connector_is_what_storage_goes_by() -> None:
-    kept = Connector.parse(OS_BRICK).to_wire()
+    kept = Connector.parse(OS_BRICK).to_row()
     assert Connector.of_row(kept) == Connector.parse(OS_BRICK)
     assert set(kept) == {
         "host", "ip", "initiator", "nqn", "wwpns", "multipath", "enforce_multipath", "mountpoint",

@@ -486,7 +486,7 @@ async def test_who_a_servers_host_is_nobody_but_a_service_says(cloud: Cloud) -> 
     body = {"attachment": {"connector": {**CONNECTOR, "host": "elsewhere", "ip": "192.0.2.66"}}}
     assert (await cloud.call("PUT", f"/attachments/{attachment_id}", body)).status_code == 200
     (link,) = await cloud.attachments_of(volume_id)
-    assert (link["host"], link["connector"]["ip"]) == (CONNECTOR["host"], CONNECTOR["ip"])
+    assert (link["host"], link["connector"].ip) == (CONNECTOR["host"], CONNECTOR["ip"])
     assert (await cloud.call("PUT", f"/attachments/{attachment_id}", body, headers=SERVICE)).status_code == 200
     (link,) = await cloud.attachments_of(volume_id)
-    assert (link["host"], link["connector"]["ip"]) == ("elsewhere", "192.0.2.66")
+    assert (link["host"], link["connector"].ip) == ("elsewhere", "192.0.2.66")

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pumice.model.export import Export, IscsiExport, LocalDevice, NvmeExport
 from pumice.model.qos import Resolved
 from pumice.model.volume import Attachment
 
@@ -12,10 +13,9 @@ Qos = Resolved | None
 def data(one: Attachment, qos: Qos) -> dict[str, Any]:
     """What an initiator needs to connect; ``one`` is connected."""
     assert one.portal is not None
-    how = _nvme(one.portal) if "uuid" in one.portal else _iscsi(one, one.portal)
-    return how | {
+    return _how(one, one.portal) | {
         "volume_id": one.volume_id,
-        "encrypted": bool(one.portal.get("encrypted")),
+        "encrypted": one.portal.encrypted,
         "qos_specs": qos,
         "access_mode": one.mode,
         "cacheable": False,
@@ -23,40 +23,57 @@ def data(one: Attachment, qos: Qos) -> dict[str, Any]:
     }
 
 
-def _iscsi(one: Attachment, portal: dict[str, Any]) -> dict[str, Any]:
+def _how(one: Attachment, export: Export) -> dict[str, Any]:
+    match export:
+        case IscsiExport():
+            return _iscsi(one, export)
+        case NvmeExport():
+            return _nvme(export)
+        case LocalDevice():
+            return {"device_path": export.path}
+
+
+def _iscsi(one: Attachment, export: IscsiExport) -> dict[str, Any]:
     """One path; all of them for a connector that makes one disk of several."""
     found = {
         "target_discovered": False,
-        "target_portal": portal["portal"],
-        "target_iqn": portal["iqn"],
-        "target_lun": portal["lun"],
+        "target_portal": export.portals[0],
+        "target_iqn": export.iqn,
+        "target_lun": export.lun,
         "auth_method": "CHAP",
         "auth_username": one.chap_username,
         "auth_password": one.chap_password,
     }
-    if portal.get("others") and (one.connector or {}).get("multipath"):
-        portals = [portal["portal"], *portal["others"]]
+    paths = len(export.portals)
+    if paths > 1 and one.connector and one.connector.multipath:
         found |= {
-            "target_portals": portals,
-            "target_iqns": [portal["iqn"]] * len(portals),
-            "target_luns": [portal["lun"]] * len(portals),
+            "target_portals": list(export.portals),
+            "target_iqns": [export.iqn] * paths,
+            "target_luns": [export.lun] * paths,
         }
     return found
 
 
-def _nvme(portal: dict[str, Any]) -> dict[str, Any]:
+def _nvme(export: NvmeExport) -> dict[str, Any]:
     """A subsystem, found at any of its portals; the namespace is told by its UUID."""
-    pairs = [where.rpartition(":") for where in (portal["portal"], *portal.get("others", ()))]
+    pairs = [where.rpartition(":") for where in export.portals]
     return {
-        "target_nqn": portal["iqn"],
-        "vol_uuid": portal["uuid"],
-        "ns_id": portal["lun"],
+        "target_nqn": export.nqn,
+        "vol_uuid": export.uuid,
+        "ns_id": export.nsid,
         "portals": [[address.strip("[]"), int(port), "tcp"] for address, _, port in pairs],
     }
 
 
 def _kind(one: Attachment) -> str:
-    return "nvmeof" if "uuid" in (one.portal or {}) else "iscsi"
+    """What os-brick calls it."""
+    match one.portal:
+        case NvmeExport():
+            return "nvmeof"
+        case LocalDevice():
+            return "local"
+        case _:
+            return "iscsi"
 
 
 def nested(one: Attachment, qos: Qos) -> dict[str, Any]:
@@ -73,4 +90,4 @@ def flat(one: Attachment, qos: Qos) -> dict[str, Any]:
 
 def _multipath(one: Attachment) -> dict[str, bool]:
     """What the connector asked for, told back."""
-    return {"enforce_multipath": bool((one.connector or {}).get("enforce_multipath", False))}
+    return {"enforce_multipath": one.connector is not None and one.connector.enforce_multipath}

@@ -1,7 +1,7 @@
 """What a target driver must do: let named initiators reach a volume's device over the network.
 
 One target per volume, or one for each of its grants where a driver cannot tell them apart otherwise: the
-``Portal`` of a grant says where it gets in. One *grant* (an initiator name with a CHAP account of its own) per
+``Export`` of a grant says where it gets in. One *grant* (an initiator name with a CHAP account of its own) per
 attachment. The same rules as for backends hold: every call idempotent, absent is removed, errors are
 ``Trouble`` or ``Elsewhere``, nothing blocks. Access is granted by initiator name plus CHAP, never by network
 address; what a driver's kernel or daemon cannot keep of this, its entry in ``quality.yaml`` says.
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from pumice.model.export import Export
 from pumice.model.ids import AttachmentId, VolumeId
 
 
@@ -27,27 +28,11 @@ class Grant:
     password: str
     """12 to 16 characters: every initiator accepts that length (RFC 7143, section 12.1.3)."""
     read_only: bool = False
-    iqn: str = ""
-    """Where it got in the last time (``Portal.iqn``): its initiator knows no other name, and may wait there."""
+    name: str = ""
+    """Where it got in the last time (``Export.name``): its initiator knows no other, and may wait there."""
 
     def __repr__(self) -> str:
         return f"Grant({self.attachment}, {self.initiator}, {self.username})"
-
-
-@dataclass(frozen=True, slots=True)
-class Portal:
-    """Where a target is reached: ``iqn`` at ``portal`` (``ip:port``), logical unit ``lun``.
-
-    For NVMe over TCP ``iqn`` is the subsystem's NQN and ``lun`` the namespace's number.
-    """
-
-    iqn: str
-    portal: str
-    lun: int
-    others: tuple[str, ...] = ()
-    """Further ``ip:port`` of the same target: more paths to the same disk."""
-    uuid: str = ""
-    """NVMe: what the initiator finds the namespace by."""
 
 
 class Target(Protocol):
@@ -60,12 +45,12 @@ class Target(Protocol):
     grows_in_use: bool
     """Whether ``resize`` disturbs nobody. Otherwise what is under way meanwhile may fail."""
     portals: tuple[str, ...]
-    """Each ``ip:port`` that initiators are told, as ``Portal`` has them."""
+    """Each ``ip:port`` that initiators are told, as an ``Export`` has them."""
 
     async def start(self) -> None:
         """Check that the daemon answers (start it where the settings say so). Raises ``Misconfigured``."""
 
-    async def grant(self, volume: VolumeId, device: Path, grant: Grant) -> Portal:
+    async def grant(self, volume: VolumeId, device: Path, grant: Grant) -> Export:
         """Export ``device`` if it is not exported yet, and let the grant's initiator in.
 
         Made again with another password, initiator or device, what was there before is replaced.

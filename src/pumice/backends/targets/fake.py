@@ -8,7 +8,8 @@ import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
-from pumice.backends.targets.contract import Grant, Portal
+from pumice.backends.targets.contract import Grant
+from pumice.model.export import IscsiExport
 from pumice.model.ids import VolumeId
 
 
@@ -36,11 +37,11 @@ class FakeTarget:
     async def start(self) -> None:
         await self._pretend("start")
 
-    async def grant(self, volume: VolumeId, device: Path, grant: Grant) -> Portal:
+    async def grant(self, volume: VolumeId, device: Path, grant: Grant) -> IscsiExport:
         await self._pretend("grant")
         self.devices[volume] = device
         self._grants.setdefault(volume, {})[grant.username] = grant
-        return Portal(self._iqn(volume), self.portals[0], 1, self.portals[1:])
+        return IscsiExport(self._iqn(volume), self.portals, 1)
 
     async def revoke(self, volume: VolumeId, grant: Grant) -> None:
         await self._pretend("revoke")

@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from pumice.backends.targets import lio_configfs
-from pumice.backends.targets.contract import Grant, Portal
+from pumice.backends.targets.contract import Grant
 from pumice.backends.targets.kernel_turn import KernelTurn
 from pumice.backends.targets.lio_configfs import LUN, Rule, Seat
 from pumice.backends.targets.numbered import Numbered
 from pumice.model.errors import Misconfigured, Trouble
+from pumice.model.export import IscsiExport
 from pumice.model.ids import VolumeId
 
 DEFAULT_PREFIX = "iqn.2010-10.org.openstack"
@@ -58,10 +59,10 @@ class LioTarget:
             _must_be_here(portal)
         await self._turn.take(lio_configfs.prepare)
 
-    async def grant(self, volume: VolumeId, device: Path, grant: Grant) -> Portal:
+    async def grant(self, volume: VolumeId, device: Path, grant: Grant) -> IscsiExport:
         """See the contract."""
         seat = await self._in_turn(partial(self._grant, volume, device, grant))
-        return Portal(seat.iqn, self.portals[0], LUN, self.portals[1:])
+        return IscsiExport(seat.iqn, self.portals, LUN)
 
     async def revoke(self, volume: VolumeId, grant: Grant) -> None:
         """See the contract. No session but the grant's own ends."""
@@ -154,7 +155,7 @@ class LioTarget:
         users = [seat.rules().get(grant.initiator, Rule("", False)).user for seat in self._seats(volume)]
         if grant.username in users:
             return users.index(grant.username)
-        return self._names.choose(volume, grant.iqn, list(map(bool, users)))
+        return self._names.choose(volume, grant.name, list(map(bool, users)))
 
     def _seats(self, volume: VolumeId) -> list[Seat]:
         return list(map(Seat, self._names.found(volume, lambda iqn: Seat(iqn).exists())))

@@ -25,11 +25,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from pumice.backends.targets.contract import Grant, Portal
+from pumice.backends.targets.contract import Grant
 from pumice.backends.targets.kernel_turn import KernelTurn
 from pumice.backends.targets.numbered import Numbered
 from pumice.host.command import run
 from pumice.model.errors import Invalid, Misconfigured, Trouble
+from pumice.model.export import NvmeExport
 from pumice.model.ids import VolumeId
 
 DEFAULT_PREFIX = "nqn.2010-10.org.openstack"
@@ -64,13 +65,13 @@ class NvmetTarget:
             )
         await self._in_turn(lambda: [_port(portal) for portal in self.portals])
 
-    async def grant(self, volume: VolumeId, device: Path, grant: Grant) -> Portal:
+    async def grant(self, volume: VolumeId, device: Path, grant: Grant) -> NvmeExport:
         """See the contract. ``read_only`` is the host's to keep: the kernel cannot."""
         for word in (grant.username, grant.initiator):
             if not word or "/" in word or len(word) > _NQN_LIMIT:
                 raise Invalid("A host's NQN holds no '/', and at most 223 characters.")
         name = await self._in_turn(lambda: self._grant(volume, device, grant))
-        return Portal(name, self.portals[0], NAMESPACE, self.portals[1:], _identity(name))
+        return NvmeExport(name, self.portals, NAMESPACE, _identity(name))
 
     async def revoke(self, volume: VolumeId, grant: Grant) -> None:
         """See the contract. No session but the grant's own ends."""
@@ -97,7 +98,7 @@ class NvmetTarget:
         if name and _users(name)[grant.username] != grant.initiator:
             _empty(name)  # it is another host's now
         if name is None:
-            number = self._names.choose(volume, grant.iqn, [bool(_users(it)) for it in names])
+            number = self._names.choose(volume, grant.name, [bool(_users(it)) for it in names])
             for below in range(len(names), number):
                 (SUBSYSTEMS / self._names.name(volume, below)).mkdir()
             name = self._names.name(volume, number)

@@ -26,7 +26,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from pumice.backends.targets.contract import Grant, Portal
+from pumice.backends.targets.contract import Grant
 from pumice.backends.targets.tgt_management import (
     DEFAULT_SOCKET,
     Listed,
@@ -38,6 +38,7 @@ from pumice.backends.targets.tgt_management import (
 from pumice.backends.targets.tgtd import TgtDaemon
 from pumice.host.thread import Threads
 from pumice.model.errors import Invalid, Misconfigured, Trouble
+from pumice.model.export import IscsiExport
 from pumice.model.ids import VolumeId
 
 DEFAULT_PREFIX = "iqn.2010-10.org.openstack"
@@ -93,7 +94,7 @@ class TgtTarget:
                 f"{error} Start it ('systemctl start tgt'), or let Pumice run one of its own."
             ) from None
 
-    async def grant(self, volume: VolumeId, device: Path, grant: Grant) -> Portal:
+    async def grant(self, volume: VolumeId, device: Path, grant: Grant) -> IscsiExport:
         """See the contract.
 
         tgtd can make a disk read-only for all, or for nobody: the first grant of a volume decides, and another
@@ -102,7 +103,7 @@ class TgtTarget:
         if any(mark in word for word in (grant.username, grant.initiator) for mark in "|, \n"):
             raise Invalid("The names of an account and of an initiator hold no '|', comma or space.")
         await self._on_tgtd(partial(self._grant, volume, device, grant))
-        return Portal(self._iqn(volume), self.portals[0], LUN)
+        return IscsiExport(self._iqn(volume), self.portals, LUN)
 
     async def revoke(self, volume: VolumeId, grant: Grant) -> None:
         """See the contract.

@@ -1,0 +1,106 @@
+"""How a host reaches a volume: a value of one of a few kinds.
+
+It is stored as JSON (``to_row``) in words that the version before reads as well, and shown to clients in
+Cinder's (``api/volume/connection_info.py``). Another kind, such as a Ceph image that hosts open alone, is one
+more class here, and what clients and hypervisors are told of it: the type checker names both places.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class IscsiExport:
+    """A logical unit of an iSCSI target (RFC 7143)."""
+
+    iqn: str
+    portals: tuple[str, ...]
+    """Each ``ip:port`` of the target, at least one: several are several paths to the same disk."""
+    lun: int
+    encrypted: bool = False
+    """Its bytes are LUKS, for whoever has the volume's key."""
+
+    @property
+    def name(self) -> str:
+        """What an initiator knows it by."""
+        return self.iqn
+
+    def to_row(self) -> dict[str, Any]:
+        """As it is stored."""
+        return _at(self.iqn, self.portals) | {"lun": self.lun} | _encrypted(self)
+
+
+@dataclass(frozen=True, slots=True)
+class NvmeExport:
+    """A namespace of an NVMe over TCP subsystem."""
+
+    nqn: str
+    portals: tuple[str, ...]
+    """Each ``ip:port`` of the subsystem."""
+    nsid: int
+    uuid: str
+    """What an initiator finds the namespace by."""
+    encrypted: bool = False
+
+    @property
+    def name(self) -> str:
+        """What an initiator knows it by."""
+        return self.nqn
+
+    def to_row(self) -> dict[str, Any]:
+        """As it is stored."""
+        return _at(self.nqn, self.portals) | {"lun": self.nsid, "uuid": self.uuid} | _encrypted(self)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalDevice:
+    """A file or block device that the server's own host can open: nothing is exported."""
+
+    path: str
+    is_block: bool = False
+    encrypted: bool = False
+
+    @property
+    def name(self) -> str:
+        """Where it is."""
+        return self.path
+
+    @property
+    def portals(self) -> tuple[str, ...]:
+        """None: it is not reached over the network."""
+        return ()
+
+    def to_row(self) -> dict[str, Any]:
+        """As it is stored."""
+        return {"path": self.path, "is_block": self.is_block} | _encrypted(self)
+
+
+Export = IscsiExport | NvmeExport | LocalDevice
+
+UNREAD = IscsiExport("", ("",), 0)
+"""Stands for what was stored and cannot be read."""
+
+
+def of_row(row: Mapping[str, Any]) -> Export:
+    """What was stored, by this version or the one before."""
+    encrypted = row.get("encrypted") is True
+    if "path" in row:
+        return LocalDevice(str(row["path"]), row.get("is_block") is True, encrypted)
+    name, portal = row.get("iqn"), row.get("portal")
+    if not isinstance(name, str) or not isinstance(portal, str):
+        return UNREAD
+    portals = (portal, *map(str, row.get("others") or ()))
+    if uuid := row.get("uuid"):
+        return NvmeExport(name, portals, row.get("lun", 1), str(uuid), encrypted)
+    return IscsiExport(name, portals, row.get("lun", 1), encrypted)
+
+
+def _at(name: str, portals: Sequence[str]) -> dict[str, Any]:
+    """A target, in the words of iSCSI for all kinds: the version before knows no others."""
+    first, *others = portals
+    return {"iqn": name, "portal": first} | ({"others": others} if others else {})
+
+
+def _encrypted(export: Export) -> dict[str, Any]:
+    return {"encrypted": True} if export.encrypted else {}
