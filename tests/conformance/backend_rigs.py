@@ -4,12 +4,16 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
+from tests.drivers import toy_store
+from tests.drivers.toy_store.store import ToyStore
 
 from pumice import backends
 from pumice.backends.contract import Backend
@@ -25,46 +29,65 @@ IN_A_GUEST = [
     pytest.mark.kernel(disks=["300G"], modules=["dm-thin-pool", "dm-snapshot"]),
     pytest.mark.timeout(900),
 ]
-KINDS = [
-    "files",
-    "files-reflink",
-    "fake",
-    "fake-memory",
-    pytest.param("lvm-thin", marks=IN_A_GUEST),
-    pytest.param("lvm-thick", marks=[*IN_A_GUEST, pytest.mark.long]),
-]
 
-CLAIMS: dict[str, dict[str, str]] = yaml.safe_load(
-    Path(backends.__file__).with_name("quality.yaml").read_text()
-)
+
+@contextmanager
+def a_directory(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """For a backend that needs nothing else."""
+    yield tmp_path / "pool"
+
+
+@contextmanager
+def on_xfs(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A directory whose files can share blocks."""
+    yield request.getfixturevalue("xfs") / tmp_path.name
+
+
+@contextmanager
+def in_a_group(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A volume group without volumes."""
+    request.getfixturevalue("volume_group")
+    yield tmp_path / "lvm"
+    lvm("lvremove", "--select", "lv_name=~^volume- || lv_name=~^snap-", POOL)
+
+
+def an_lvm(directory: Path, *, thin: bool) -> LvmBackend:
+    group = VolumeGroup(POOL, directory, devices=["/dev/vda"])
+    return LvmBackend(group, ThinLayout(group, "thin") if thin else ThickLayout(group))
+
+
+@dataclass(frozen=True)
+class Rig:
+    """How a backend is tried."""
+
+    build: Callable[[Path], Backend]
+    """The backend anew, as a restarted process would build it, with what is around it."""
+    place: Callable[[Path, pytest.FixtureRequest], AbstractContextManager[Path]] = a_directory
+    """What it needs around it, empty."""
+    marks: Sequence[pytest.MarkDecorator] = ()
+
+
+RIGS = {
+    "files": Rig(lambda directory: FilesBackend({POOL: directory})),
+    "files-reflink": Rig(lambda directory: FilesBackend({POOL: directory}), on_xfs),
+    "fake": Rig(lambda directory: FakeBackend((POOL,), directory=directory)),
+    "fake-memory": Rig(lambda _: FakeBackend((POOL,))),
+    "lvm-thin": Rig(partial(an_lvm, thin=True), in_a_group, IN_A_GUEST),
+    "lvm-thick": Rig(partial(an_lvm, thin=False), in_a_group, [*IN_A_GUEST, pytest.mark.long]),
+    "toy": Rig(lambda directory: ToyStore({POOL: directory})),
+}
+"""A driver's name, perhaps with the way in which it is set up behind a ``-``."""
+KINDS = [pytest.param(kind, marks=rig.marks) for kind, rig in RIGS.items()]
+
+CLAIMS: dict[str, dict[str, str]] = {}
 """What each driver says of each rule: ``holds``, or why it does not."""
+for folder in (backends, toy_store):
+    CLAIMS |= yaml.safe_load(Path(folder.__file__ or "").with_name("quality.yaml").read_text())
 
 
 def build(kind: str, directory: Path) -> Backend:
     """The backend anew, as a restarted process would build it."""
-    match kind:
-        case "files" | "files-reflink":
-            return FilesBackend({POOL: directory})
-        case "fake":
-            return FakeBackend((POOL,), directory=directory)
-        case "fake-memory":
-            return FakeBackend((POOL,))
-    group = VolumeGroup(POOL, directory, devices=["/dev/vda"])
-    layout = ThinLayout(group, "thin") if kind == "lvm-thin" else ThickLayout(group)
-    return LvmBackend(group, layout)
-
-
-@contextmanager
-def place_for(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """What a backend needs around it, empty: a directory, a file system, a volume group."""
-    if kind == "files-reflink":
-        yield request.getfixturevalue("xfs") / tmp_path.name
-    elif kind.startswith("lvm"):
-        request.getfixturevalue("volume_group")
-        yield tmp_path / "lvm"
-        lvm("lvremove", "--select", "lv_name=~^volume- || lv_name=~^snap-", POOL)
-    else:
-        yield tmp_path / "pool"
+    return RIGS[kind].build(directory)
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """Every backend keeps every rule of ``backends/contract.py``: this suite calls each of its methods.
 
-A new backend joins by one more kind in ``backend_rigs.py``. ``files`` runs twice: on a file system that can
-share blocks (XFS on a loop device, where this machine lets the test mount one) and on whatever the temporary
-directory is. ``lvm`` runs in the kernel lane.
+A new backend joins by one more line of ``RIGS`` in ``backend_rigs.py``. ``files`` runs twice: on a file system
+that can share blocks (XFS on a loop device, where this machine lets the test mount one) and on whatever the
+temporary directory is. ``lvm`` runs in the kernel lane.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from backend_rigs import CLAIMS, KINDS, POOL, a_volume_group, an_xfs, build, killed_while, lvm, place_for
+from backend_rigs import CLAIMS, KINDS, POOL, RIGS, a_volume_group, an_xfs, build, killed_while, lvm
 
 from pumice.backends.contract import Backend, ImageFile, Piece, no_progress
 from pumice.model.errors import Conflict, Elsewhere, ImageRefused, Invalid, Misconfigured, NotFound
@@ -59,7 +59,7 @@ def volume_group() -> None:
 
 @pytest.fixture(params=KINDS)
 def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
-    with place_for(request.param, tmp_path, request) as directory:
+    with RIGS[request.param].place(tmp_path, request) as directory:
         yield Case(request.param, directory)
 
 
