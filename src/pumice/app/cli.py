@@ -49,6 +49,7 @@ HostName = Annotated[str, typer.Argument(metavar="NAME", help="A host's name, as
 
 def main() -> None:
     """Run the command. What went wrong is told in one sentence, and the exit code is 1."""
+    _open_standard_streams()
     os.umask(0o077)  # the database holds secrets: whatever a command makes is its owner's alone
     try:
         app(prog_name="pumice")
@@ -58,6 +59,20 @@ def main() -> None:
         if "debug" in (*sys.argv, os.environ.get("PUMICE_LOG_LEVEL")):
             raise
         sys.exit(f"pumice: {in_plain_words(error)}")
+
+
+def _open_standard_streams() -> None:
+    """Where the caller closed one, open nothing in its place.
+
+    Else the next file that is opened gets its number, and whatever is printed goes into a lock or a database.
+    """
+    for number, mode, name in ((0, "r", "stdin"), (1, "w", "stdout"), (2, "w", "stderr")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            os.dup2(opened, number)
+            if opened != number:
+                os.close(opened)
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 (as long as the process)
 
 
 def _print_version(asked: bool) -> None:
