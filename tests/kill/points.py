@@ -9,9 +9,6 @@ from typing import Any
 
 from pumice.operations.operation import Step, Verb
 
-ROLES = {"scheduler": "scheduler", "on_backend": "volume", "on_compute": "compute"}
-"""The role that carries a step, by the name of the step's place."""
-
 
 @dataclass(frozen=True, slots=True)
 class Point:
@@ -56,4 +53,4 @@ def failure(verb: Verb[Any]) -> Point:
 def _points(verb: Verb[Any], direction: str, steps: list[Step[Any]]) -> Iterator[Point]:
     for step in steps:
         for when in ("before", "after"):
-            yield Point(verb.kind, direction, step.name, when, ROLES[step.at.__name__])
+            yield Point(verb.kind, direction, step.name, when, step.at.role)

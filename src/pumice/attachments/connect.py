@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pumice.attachments import exports, renew
+from pumice.attachments.exports import export, remove_export
 from pumice.attachments.reserve import link, reserve
 from pumice.model.connector import Connector
 from pumice.model.errors import InvalidState
@@ -20,11 +21,9 @@ from pumice.model.ids import new_id
 from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.states import AttachStatus
-from pumice.model.volume import Attachment, Volume, host_of
-from pumice.operations.hands import Hands
+from pumice.model.volume import Attachment, Volume
 from pumice.operations.holds import Thing, own, use
-from pumice.operations.operation import Operation, Step, Verb, enqueue
-from pumice.operations.places import volume_host
+from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend
 from pumice.store import attachments, pools, volumes
 from pumice.store.database import Transaction
 
@@ -144,21 +143,6 @@ def _enqueue(
         before=before,
     )
     enqueue(tx, CONNECT, params, subject=attachment.id, who=who, id=operation_id, parent=parent)
-
-
-def on_backend(op: Operation[ConnectParams]) -> str:
-    """The volume's host."""
-    return volume_host(host_of(op.params.pool))
-
-
-async def export(op: Operation[ConnectParams], hands: Hands) -> None:
-    """Let the initiator in."""
-    op.notes["portal"] = (await exports.let_in(hands, op.params)).to_row()
-
-
-async def remove_export(op: Operation[ConnectParams], hands: Hands) -> None:
-    """Shut it out again."""
-    await exports.shut_out(hands, op.params)
 
 
 def publish(tx: Transaction, op: Operation[ConnectParams], rules: Rules) -> None:

@@ -12,16 +12,14 @@ Nothing is undone: each step is done again until it succeeds. If the deadline pa
 from dataclasses import dataclass
 from typing import Any
 
-from pumice.attachments import exports
+from pumice.attachments.exports import remove_export
 from pumice.model.ids import new_id
 from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.states import AttachStatus
-from pumice.model.volume import Attachment, host_of
-from pumice.operations.hands import Hands
+from pumice.model.volume import Attachment
 from pumice.operations.holds import Thing, change, use
-from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue
-from pumice.operations.places import volume_host
+from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, on_backend
 from pumice.store import attachments, messages, servers, volumes
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
@@ -75,16 +73,6 @@ def accept(
 def ask_again(tx: Transaction, op: Operation[DisconnectParams], who: Scope, rules: Rules) -> None:
     """Begin again with what is left of the attachment. Raises ``NotFound``."""
     accept(tx, who, attachments.get(tx, who, op.params.attachment_id), keep=op.params.keep)
-
-
-def on_backend(op: Operation[DisconnectParams]) -> str:
-    """The volume's host."""
-    return volume_host(host_of(op.params.pool))
-
-
-async def remove_export(op: Operation[DisconnectParams], hands: Hands) -> None:
-    """Shut the initiator out."""
-    await exports.shut_out(hands, op.params)
 
 
 def free(tx: Transaction, op: Operation[DisconnectParams], rules: Rules) -> None:

@@ -17,6 +17,7 @@ from pumice.model.export import Export
 from pumice.model.ids import AttachmentId, VolumeId
 from pumice.model.volume import Attachment, host_of, pool_of
 from pumice.operations.hands import Hands
+from pumice.operations.operation import Operation
 from pumice.store import attachments, volumes
 from pumice.store.columns import is_unread
 from pumice.store.database import Transaction
@@ -95,6 +96,16 @@ def _read(tx: Transaction, asked: Exported) -> tuple[Attachment, bool]:
     if attachment is None or volume is None:
         raise NotFound("Volume attachment", asked.attachment_id)
     return attachment, volume.encryption_key_id is not None
+
+
+async def export(op: Operation[Any], hands: Hands) -> None:
+    """A step: let the initiator in, and note where."""
+    op.notes["portal"] = (await let_in(hands, op.params)).to_row()
+
+
+async def remove_export(op: Operation[Any], hands: Hands) -> None:
+    """A step, or the undo of ``export``: shut the initiator out."""
+    await shut_out(hands, op.params)
 
 
 async def shut_out(hands: Hands, asked: Exported) -> None:

@@ -13,17 +13,15 @@ be away while its target goes on.
 from dataclasses import dataclass
 from typing import Any
 
-from pumice.attachments import exports
+from pumice.attachments.exports import export
 from pumice.model.connector import Connector
 from pumice.model.export import of_row
 from pumice.model.rules import Rules
 from pumice.model.scope import HOUSE, Scope
 from pumice.model.states import AttachStatus
-from pumice.model.volume import Attachment, host_of
-from pumice.operations.hands import Hands
+from pumice.model.volume import Attachment
 from pumice.operations.holds import Thing, use
-from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue
-from pumice.operations.places import volume_host
+from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, on_backend
 from pumice.store import attachments, servers, volumes
 from pumice.store.database import Transaction
 
@@ -77,16 +75,6 @@ def accept_for_server(tx: Transaction, server_id: str, host: str, parent: Operat
     connector = servers.connector_of(tx, host) if links else Connector()
     begun = [accept(tx, HOUSE, link, connector, parent) for link in links]
     return [operation_id for operation_id in begun if operation_id]
-
-
-def on_backend(op: Operation[RenewParams]) -> str:
-    """The volume's host."""
-    return volume_host(host_of(op.params.pool))
-
-
-async def export(op: Operation[RenewParams], hands: Hands) -> None:
-    """Let the initiator in."""
-    op.notes["portal"] = (await exports.let_in(hands, op.params)).to_row()
 
 
 def publish(tx: Transaction, op: Operation[RenewParams], rules: Rules) -> None:

@@ -41,10 +41,11 @@ from pumice.model.errors import Unreadable
 from pumice.model.ids import new_id
 from pumice.model.rules import Rules
 from pumice.model.scope import Scope
+from pumice.model.volume import host_of
 from pumice.operations import holds
 from pumice.operations.hands import Hands
 from pumice.operations.holds import Hold
-from pumice.operations.places import SCHEDULER
+from pumice.operations.places import SCHEDULER, compute_host, volume_host
 from pumice.store import clock
 from pumice.store import operations as log
 from pumice.store.columns import is_unread, now
@@ -98,14 +99,40 @@ HANDED_OVER = "handed_over"
 """The note with the names of steps whose undo another operation does."""
 DEADLINES: dict[str, float] = {}
 """Deadlines by kind that the settings give this process in place of the verbs' own."""
-Place = Callable[[Operation[P]], str]
 OurRows = Callable[[Transaction, Operation[P], Rules], None]
 Outside = Callable[[Operation[P], Hands], Awaitable[None]]
 
 
-def scheduler(_: Operation[Any]) -> str:
-    """The place where pools and hosts are chosen."""
-    return SCHEDULER
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a step runs: which role's process serves it, and which place of that role an operation means."""
+
+    role: str
+    """``scheduler``, ``volume`` or ``compute``"""
+    of: Callable[[Operation[Any]], str]
+
+    def __call__(self, op: Operation[Any]) -> str:
+        """The name of the place (``places.py``)."""
+        return self.of(op)
+
+
+def _backend(op: Operation[Any]) -> str:
+    """That of the pool that was chosen on the way, or that the operation was told."""
+    return volume_host(host_of(op.notes.get("pool") or op.params.pool))
+
+
+def _compute(op: Operation[Any]) -> str:
+    """The host that was chosen or found on the way, or that the operation was told; none has nothing to do."""
+    host = op.notes.get("host") or getattr(op.params, "host", None)
+    return compute_host(host) if host else SCHEDULER
+
+
+scheduler = Place("scheduler", lambda _: SCHEDULER)
+"""Where pools and hosts are chosen."""
+on_backend = Place("volume", _backend)
+"""The host of the volume's backend."""
+on_compute = Place("compute", _compute)
+"""The server's host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +140,7 @@ class Step(Generic[P]):
     """One step: what to do, how to undo it, and where both run."""
 
     do: OurRows[P] | Outside[P]
-    at: Place[P]
+    at: Place
     undo: OurRows[P] | Outside[P] | None = None
     chooses: bool = False
     """After ``Elsewhere`` from a later step, undo back to here and choose again."""
@@ -159,7 +186,7 @@ class Wait(Generic[P]):
 
     note: str
     """The note that names them, as a list of ids."""
-    at: Place[P]
+    at: Place
     whatever: bool = False
     undo: None = None
     chooses: bool = False

@@ -14,6 +14,7 @@ are gone: where the deadline passes while a host is away that may still have the
 from dataclasses import dataclass
 
 from pumice.attachments import exports
+from pumice.attachments.exports import export, remove_export
 from pumice.attachments.reserve import complete as complete_attachment
 from pumice.attachments.reserve import reserve
 from pumice.model.errors import Conflict, InvalidState
@@ -23,11 +24,9 @@ from pumice.model.rules import Rules
 from pumice.model.scope import HOUSE, Scope
 from pumice.model.server import Server, ServerDisk
 from pumice.model.states import AttachStatus, ServerStatus
-from pumice.model.volume import host_of
 from pumice.operations.hands import Hands
 from pumice.operations.holds import Thing, own, use
-from pumice.operations.operation import Operation, Step, Verb, enqueue
-from pumice.operations.places import compute_host, volume_host
+from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend, on_compute
 from pumice.servers.machine import read_disk, unplug_disk
 from pumice.store import attachments, messages, servers, volumes
 from pumice.store.columns import now
@@ -122,16 +121,6 @@ def must_take_disks(server: Server, who: Scope, doing: str) -> str:
     return server.host
 
 
-def on_backend(op: Operation[AttachParams]) -> str:
-    """The volume's host."""
-    return volume_host(host_of(op.params.pool))
-
-
-def on_compute(op: Operation[AttachParams]) -> str:
-    """The server's host."""
-    return compute_host(op.params.host)
-
-
 def hold(tx: Transaction, op: Operation[AttachParams], rules: Rules) -> None:
     """The rows are there since ``accept``; from here on an undo takes them away."""
 
@@ -141,16 +130,6 @@ def let_go(tx: Transaction, op: Operation[AttachParams], rules: Rules) -> None:
     servers.remove_disk(tx, op.params.attachment_id)
     attachments.delete(tx, op.params.attachment_id)
     attachments.let_volume_follow(tx, op.params.volume_id)
-
-
-async def export(op: Operation[AttachParams], hands: Hands) -> None:
-    """Let the server's host in."""
-    op.notes["portal"] = (await exports.let_in(hands, op.params)).to_row()
-
-
-async def remove_export(op: Operation[AttachParams], hands: Hands) -> None:
-    """Shut it out again."""
-    await exports.shut_out(hands, op.params)
 
 
 def note_portal(tx: Transaction, op: Operation[AttachParams], rules: Rules) -> None:

@@ -29,8 +29,7 @@ from pumice.model.states import AttachStatus, ServerStatus
 from pumice.operations import holds
 from pumice.operations.hands import Hands
 from pumice.operations.holds import Hold, Thing, make, use
-from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, scheduler
-from pumice.operations.places import compute_host
+from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, on_compute, scheduler
 from pumice.servers.machine import machine_of
 from pumice.store import attachments, operations, servers, tombstones
 from pumice.store.columns import now
@@ -212,11 +211,6 @@ def connect_volumes(tx: Transaction, op: Operation[BootParams], rules: Rules) ->
     ]
     op.notes["connections"] = [operation_id for operation_id in begun if operation_id]
     servers.change(tx, op.params.server_id, task="spawning")
-
-
-def on_compute(op: Operation[BootParams]) -> str:
-    """The host that was chosen."""
-    return compute_host(op.notes["host"])
 
 
 async def power_on(op: Operation[BootParams], hands: Hands) -> None:

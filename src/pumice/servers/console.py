@@ -6,8 +6,7 @@ from pumice.model.errors import Conflict
 from pumice.model.ids import ServerId
 from pumice.model.scope import Scope
 from pumice.operations.hands import Hands
-from pumice.operations.operation import Operation, Step, Verb, enqueue
-from pumice.operations.places import compute_host
+from pumice.operations.operation import Operation, Step, Verb, enqueue, on_compute
 from pumice.store import operations, servers
 from pumice.store.database import Transaction
 
@@ -33,11 +32,6 @@ def accept(tx: Transaction, who: Scope, server_id: str, lines: int | None) -> st
 def take_output(tx: Transaction, operation_id: str) -> str:
     """What was read."""
     return str(operations.take_notes(tx, operation_id).get("output", ""))
-
-
-def on_compute(op: Operation[ConsoleParams]) -> str:
-    """The server's host."""
-    return compute_host(op.params.host)
 
 
 async def read(op: Operation[ConsoleParams], hands: Hands) -> None:

@@ -20,8 +20,7 @@ from pumice.model.scope import HOUSE, Scope
 from pumice.model.states import ServerStatus
 from pumice.operations.hands import Hands
 from pumice.operations.holds import Thing, change
-from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, scheduler
-from pumice.operations.places import SCHEDULER, compute_host
+from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, on_compute, scheduler
 from pumice.store import attachments, operations, servers
 from pumice.store.columns import now
 from pumice.store.database import Transaction
@@ -64,11 +63,6 @@ def find_host(tx: Transaction, op: Operation[DeleteServerParams], rules: Rules) 
     """Note where the machine is, if it came to one."""
     server = servers.find(tx, op.params.server_id)
     op.notes["host"] = server.host if server else None
-
-
-def on_compute(op: Operation[DeleteServerParams]) -> str:
-    """The server's host."""
-    return compute_host(op.notes["host"]) if op.notes.get("host") else SCHEDULER
 
 
 async def remove_machine(op: Operation[DeleteServerParams], hands: Hands) -> None:

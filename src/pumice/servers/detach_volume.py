@@ -11,17 +11,15 @@ guest has let go there is no way back, and the rest is done until it succeeds.
 
 from dataclasses import dataclass
 
-from pumice.attachments import exports
+from pumice.attachments.exports import remove_export
 from pumice.model.errors import Invalid
 from pumice.model.ids import new_id
 from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.states import AttachStatus, VolumeStatus
-from pumice.model.volume import host_of
 from pumice.operations.hands import Hands
 from pumice.operations.holds import Thing, change, use
-from pumice.operations.operation import Operation, Step, Verb, enqueue
-from pumice.operations.places import compute_host, volume_host
+from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend, on_compute
 from pumice.servers.attach_volume import must_take_disks
 from pumice.servers.machine import unplug_disk
 from pumice.store import attachments, messages, servers, volumes
@@ -79,25 +77,10 @@ def accept(tx: Transaction, who: Scope, server_id: str, volume_id: str) -> None:
     enqueue(tx, DETACH_VOLUME, params, subject=server.id, who=who, id=operation_id)
 
 
-def on_compute(op: Operation[DetachParams]) -> str:
-    """The server's host."""
-    return compute_host(op.params.host)
-
-
-def on_backend(op: Operation[DetachParams]) -> str:
-    """The volume's host."""
-    return volume_host(host_of(op.params.pool))
-
-
 async def unplug(op: Operation[DetachParams], hands: Hands) -> None:
     """Take the disk out of the machine. Raises ``GuestKeepsDisk``."""
     await unplug_disk(hands, op.params.host, op.params.server_id, op.params)
     op.notes["unplugged"] = True
-
-
-async def remove_export(op: Operation[DetachParams], hands: Hands) -> None:
-    """Shut the server's host out."""
-    await exports.shut_out(hands, op.params)
 
 
 def free(tx: Transaction, op: Operation[DetachParams], rules: Rules) -> None:

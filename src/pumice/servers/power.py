@@ -17,8 +17,7 @@ from pumice.model.scope import HOUSE, Scope
 from pumice.model.states import ServerStatus
 from pumice.operations.hands import Hands
 from pumice.operations.holds import Hold, Thing, change, use
-from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue
-from pumice.operations.places import compute_host
+from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, on_compute
 from pumice.servers.machine import machine_of
 from pumice.store import servers
 from pumice.store.columns import now
@@ -104,11 +103,6 @@ def uses_server(op: Operation[PowerParams]) -> tuple[Hold]:
 def renew_connections(tx: Transaction, op: Operation[PowerParams], rules: Rules) -> None:
     """Begin to learn anew where the server's volumes are: it connects to all of them."""
     op.notes["connections"] = renew.accept_for_server(tx, op.params.server_id, op.params.host, op)
-
-
-def on_compute(op: Operation[PowerParams]) -> str:
-    """The server's host."""
-    return compute_host(op.params.host)
 
 
 async def power_on(op: Operation[PowerParams], hands: Hands) -> None:

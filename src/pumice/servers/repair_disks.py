@@ -11,14 +11,13 @@ from pumice.model.ids import ServerId, new_id
 from pumice.model.scope import HOUSE
 from pumice.model.states import ServerStatus
 from pumice.operations.hands import Hands
-from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue
+from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, on_compute
 from pumice.servers.machine import machine_of
 from pumice.servers.power import (
     PowerParams,
     changes_server,
     explain,
     is_active,
-    on_compute,
     renew_connections,
 )
 from pumice.store import operations, servers, tombstones

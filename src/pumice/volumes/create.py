@@ -30,8 +30,7 @@ from pumice.model.units import GIB, gib_to_hold
 from pumice.model.volume import Volume, VolumeType, host_of, pool_of
 from pumice.operations.hands import Hands
 from pumice.operations.holds import Hold, Thing, make, read
-from pumice.operations.operation import Operation, Step, Verb, enqueue, scheduler, since
-from pumice.operations.places import volume_host
+from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend, scheduler, since
 from pumice.scheduler.choose import choose
 from pumice.scheduler.request import Request
 from pumice.store import images, keys, messages, pools, quotas, services, snapshots, tombstones, volumes
@@ -299,11 +298,6 @@ def give_space_back(tx: Transaction, op: Operation[CreateParams], rules: Rules) 
         volumes.place(tx, op.params.volume_id, None)
         tombstones.bury_one(tx, tombstones.Kind.VOLUME, op.params.volume_id, pool)
         op.notes["left_out"] = [*op.notes.get("left_out", ()), pool]
-
-
-def on_backend(op: Operation[CreateParams]) -> str:
-    """The host of the pool that was chosen."""
-    return volume_host(host_of(op.notes["pool"]))
 
 
 async def make_bytes(op: Operation[CreateParams], hands: Hands) -> None:

@@ -23,8 +23,7 @@ from pumice.model.states import VolumeStatus
 from pumice.model.volume import Volume, host_of, pool_of
 from pumice.operations.hands import Hands
 from pumice.operations.holds import Hold, Thing, change
-from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, scheduler
-from pumice.operations.places import volume_host
+from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, on_backend, scheduler
 from pumice.store import keys, messages, operations, pools, quotas, volumes
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
@@ -82,11 +81,6 @@ def stays(tx: Transaction, op: Operation[DeleteParams], error: str) -> None:
 def held(op: Operation[DeleteParams]) -> tuple[Hold]:
     """The volume, which will be gone."""
     return (change(Thing.VOLUME, op.params.volume_id),)
-
-
-def on_backend(op: Operation[DeleteParams]) -> str:
-    """The volume's host."""
-    return volume_host(host_of(op.params.pool))
 
 
 async def remove_export(op: Operation[DeleteParams], hands: Hands) -> None:

@@ -10,7 +10,7 @@ If a snapshot cannot be deleted, the volume is in ``error_deleting``, and may be
 from pumice.model.ids import new_id
 from pumice.model.scope import Scope
 from pumice.model.states import VolumeStatus
-from pumice.operations.operation import Step, Verb, Wait, enqueue
+from pumice.operations.operation import Step, Verb, Wait, enqueue, on_backend
 from pumice.store import operations, snapshots, volumes
 from pumice.store.database import Transaction
 from pumice.volumes import delete
@@ -46,11 +46,11 @@ DELETE_WITH_SNAPSHOTS = Verb(
     params=DeleteParams,
     holds=delete.held,
     steps=(
-        Wait("others", at=delete.on_backend, whatever=True),
-        Wait("snapshots", at=delete.on_backend),
-        Step(delete.remove_export, at=delete.on_backend, tries=1000, takes_away=True),
-        Step(delete.delete_bytes, at=delete.on_backend, tries=1000, timeout=1800, takes_away=True),
-        Step(delete.forget, at=delete.on_backend),
+        Wait("others", at=on_backend, whatever=True),
+        Wait("snapshots", at=on_backend),
+        Step(delete.remove_export, at=on_backend, tries=1000, takes_away=True),
+        Step(delete.delete_bytes, at=on_backend, tries=1000, timeout=1800, takes_away=True),
+        Step(delete.forget, at=on_backend),
     ),
     failed=delete.explain,
     deadline=3600,

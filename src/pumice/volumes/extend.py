@@ -29,8 +29,7 @@ from pumice.model.units import GIB
 from pumice.model.volume import Volume, host_of, pool_of
 from pumice.operations.hands import Hands
 from pumice.operations.holds import Thing, change
-from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, scheduler
-from pumice.operations.places import compute_host, volume_host
+from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, on_backend, on_compute, scheduler
 from pumice.scheduler.filters import capacity
 from pumice.scheduler.request import Request
 from pumice.store import attachments, clock, messages, pools, qos_specs, quotas, servers, types, volumes
@@ -140,11 +139,6 @@ def give_growth_back(tx: Transaction, op: Operation[ExtendParams], rules: Rules)
     pools.give_back(tx, op.params.pool, op.id)
 
 
-def on_backend(op: Operation[ExtendParams]) -> str:
-    """The volume's host."""
-    return volume_host(host_of(op.params.pool))
-
-
 async def grow_bytes(op: Operation[ExtendParams], hands: Hands) -> None:
     """Have the backend grow the volume."""
     pool = op.params.pool
@@ -164,11 +158,6 @@ def has_guest(op: Operation[ExtendParams]) -> bool:
 def must_pause(op: Operation[ExtendParams]) -> bool:
     """Whether the guest has to stand still."""
     return op.params.pauses
-
-
-def on_compute(op: Operation[ExtendParams]) -> str:
-    """The host of the server that uses the volume."""
-    return compute_host(op.params.host or "")
 
 
 async def pause_guest(op: Operation[ExtendParams], hands: Hands) -> None:

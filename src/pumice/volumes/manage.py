@@ -20,8 +20,7 @@ from pumice.model.states import VolumeStatus
 from pumice.model.volume import Volume, host_of, pool_of
 from pumice.operations.hands import Hands
 from pumice.operations.holds import Thing, make
-from pumice.operations.operation import Operation, Step, Verb, enqueue
-from pumice.operations.places import volume_host
+from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend
 from pumice.store import messages, pools, quotas, volumes
 from pumice.store.columns import now
 from pumice.store.database import Transaction
@@ -106,11 +105,6 @@ def pool_named(tx: Transaction, name: str) -> str:
     if len(found) != 1:
         raise Invalid(f"Host '{name}' not found. 'openstack volume backend pool list' names the pools.")
     return found[0]
-
-
-def on_backend(op: Operation[ManageParams]) -> str:
-    """The pool's host."""
-    return volume_host(host_of(op.params.pool))
 
 
 async def adopt_bytes(op: Operation[ManageParams], hands: Hands) -> None:

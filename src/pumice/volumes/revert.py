@@ -17,8 +17,7 @@ from pumice.model.states import SnapshotStatus, VolumeStatus
 from pumice.model.volume import host_of, pool_of
 from pumice.operations.hands import Hands
 from pumice.operations.holds import Thing, change, read
-from pumice.operations.operation import Operation, Step, Verb, enqueue
-from pumice.operations.places import volume_host
+from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend
 from pumice.store import messages, snapshots, volumes
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
@@ -57,11 +56,6 @@ def accept(tx: Transaction, who: Scope, volume_id: str, snapshot_id: str) -> Non
         enqueue(tx, REVERT, params, subject=volume.id, who=who, id=operation_id)
     except InvalidState as error:
         raise Conflict(str(error)) from None
-
-
-def on_backend(op: Operation[RevertParams]) -> str:
-    """The volume's host."""
-    return volume_host(host_of(op.params.pool))
 
 
 async def restore_bytes(op: Operation[RevertParams], hands: Hands) -> None:

@@ -6,8 +6,7 @@ from typing import Any
 from pumice.model.scope import Scope
 from pumice.model.volume import host_of, pool_of
 from pumice.operations.hands import Hands
-from pumice.operations.operation import Operation, Step, Verb, enqueue
-from pumice.operations.places import volume_host
+from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend
 from pumice.store import operations
 from pumice.store.database import Transaction
 from pumice.volumes.manage import pool_named
@@ -29,11 +28,6 @@ def accept(tx: Transaction, who: Scope, pool: str) -> str:
 def take_found(tx: Transaction, operation_id: str) -> list[dict[str, Any]]:
     """What was found."""
     return list(operations.take_notes(tx, operation_id).get("found", ()))
-
-
-def on_backend(op: Operation[StrangersParams]) -> str:
-    """The pool's host."""
-    return volume_host(host_of(op.params.pool))
 
 
 async def look(op: Operation[StrangersParams], hands: Hands) -> None:

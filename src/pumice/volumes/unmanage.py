@@ -17,11 +17,11 @@ from pumice.model.states import VolumeStatus
 from pumice.model.volume import host_of, pool_of
 from pumice.operations.hands import Hands
 from pumice.operations.holds import Thing, own
-from pumice.operations.operation import Operation, Step, Verb, enqueue
+from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend
 from pumice.store import messages, volumes
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
-from pumice.volumes.delete import MUST, DeleteParams, forget_row, on_backend, remove_export
+from pumice.volumes.delete import MUST, DeleteParams, forget_row, remove_export
 
 V = VolumeStatus
 

@@ -21,8 +21,7 @@ from pumice.model.states import ImageStatus, VolumeStatus
 from pumice.model.volume import Volume, host_of, pool_of
 from pumice.operations.hands import Hands
 from pumice.operations.holds import Thing, read
-from pumice.operations.operation import Operation, Step, Verb, enqueue
-from pumice.operations.places import volume_host
+from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend
 from pumice.store import attachments, images, messages, volumes
 from pumice.store.columns import now
 from pumice.store.database import Transaction
@@ -103,11 +102,6 @@ def _image(who: Scope, volume: Volume, wanted: Wanted) -> Image:
         created_at=created_at,
         updated_at=created_at,
     )
-
-
-def on_backend(op: Operation[UploadParams]) -> str:
-    """The volume's host."""
-    return volume_host(host_of(op.params.pool))
 
 
 async def write_image(op: Operation[UploadParams], hands: Hands) -> None:

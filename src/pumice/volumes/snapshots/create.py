@@ -18,8 +18,7 @@ from pumice.model.states import SnapshotStatus, VolumeStatus
 from pumice.model.volume import Snapshot, host_of, pool_of
 from pumice.operations.hands import Hands
 from pumice.operations.holds import Thing, make, read
-from pumice.operations.operation import Operation, Step, Verb, enqueue
-from pumice.operations.places import volume_host
+from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend
 from pumice.store import messages, quotas, snapshots, volumes
 from pumice.store.columns import now
 from pumice.store.database import Transaction
@@ -88,11 +87,6 @@ def accept(
     params = SnapshotParams(snapshot.id, volume.id, volume.pool)
     enqueue(tx, CREATE_SNAPSHOT, params, subject=snapshot.id, who=who, id=snapshot.operation_id)
     return snapshot
-
-
-def on_backend(op: Operation[SnapshotParams]) -> str:
-    """The volume's host."""
-    return volume_host(host_of(op.params.pool))
 
 
 async def copy_bytes(op: Operation[SnapshotParams], hands: Hands) -> None:

@@ -17,8 +17,7 @@ from pumice.model.states import SnapshotStatus
 from pumice.model.volume import host_of, pool_of
 from pumice.operations.hands import Hands
 from pumice.operations.holds import Thing, change
-from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue
-from pumice.operations.places import volume_host
+from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, on_backend
 from pumice.store import messages, quotas, snapshots
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
@@ -50,11 +49,6 @@ def accept(tx: Transaction, who: Scope, snapshot_id: str, parent: Operation[Any]
     params = DeleteSnapshotParams(snapshot.id, snapshot.pool)
     enqueue(tx, DELETE_SNAPSHOT, params, subject=snapshot.id, who=who, parent=parent, id=operation_id)
     return operation_id
-
-
-def on_backend(op: Operation[DeleteSnapshotParams]) -> str:
-    """The snapshot's host."""
-    return volume_host(host_of(op.params.pool))
 
 
 async def delete_bytes(op: Operation[DeleteSnapshotParams], hands: Hands) -> None:
