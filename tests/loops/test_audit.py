@@ -438,12 +438,13 @@ async def test_an_attachment_that_is_stuck_is_settled_and_its_volume_with_it(
     [
         ("ACTIVE", "powering-off", "ACTIVE"),
         ("HARD_REBOOT", "rebooting_hard", "ACTIVE"),
+        ("REBOOT", None, "ACTIVE"),
         ("BUILD", "spawning", "ERROR"),
         ("ACTIVE", "deleting", None),
     ],
 )
 async def test_a_server_that_is_stuck_is_settled(
-    scene: Scene, stuck: str, task: str, settled: str | None
+    scene: Scene, stuck: str, task: str | None, settled: str | None
 ) -> None:
     await scene.update(tables.servers, scene.server, status=stuck, task=task, operation_id=STRAY)
     assert f"server {scene.server} is {stuck} ({task}) and no operation is at work on it" in await breaches(

@@ -1,4 +1,4 @@
-"""The states things can be in, and the one table of moves between them.
+"""The states things can be in, and one table of moves for each kind of thing.
 
 ``store/`` makes every move with a single conditional UPDATE that names the states it may start from, taken
 from these tables; a move that is not in the table cannot be written.
@@ -12,8 +12,9 @@ A volume (Cinder's status words; those in brackets pass: an operation holds the 
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
+from typing import Generic, TypeVar
 
 
 class VolumeStatus(StrEnum):
@@ -95,43 +96,127 @@ HAS_BYTES = frozenset({ImageStatus.ACTIVE, ImageStatus.DEACTIVATED})
 """An image whose bytes are whole, be they given out or not."""
 
 
-V = VolumeStatus
-PASSING_VOLUME = frozenset(
-    {V.CREATING, V.DOWNLOADING, V.ATTACHING, V.DETACHING, V.EXTENDING, V.DELETING, V.UPLOADING}
-    | {V.REVERTING, V.MANAGING, V.UNMANAGING}
+S = TypeVar("S", bound=StrEnum)
+Moves = Mapping[S, frozenset[S]]
+"""To which states one moves from each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transitions(Generic[S]):
+    """The states of one kind of thing. Each is in one of three groups, with the moves that lead out of it."""
+
+    at_rest: Moves[S]
+    """Lasts by itself."""
+    at_work: Moves[S]
+    """Lasts as long as an operation is at work on the thing: without one the thing is stuck."""
+    in_between: Moves[S] = field(default_factory=dict)
+    """An operation is at work, or an outside caller is between two of its calls, such as ``os-reserve`` and
+    ``os-attach``: without either the thing was abandoned."""
+
+    @property
+    def transitional(self) -> frozenset[S]:
+        """What does not last."""
+        return frozenset({*self.at_work, *self.in_between})
+
+    def may_move(self, start: S, end: S) -> bool:
+        """Whether there is this move."""
+        groups = self.at_rest, self.at_work, self.in_between
+        return any(end in moves.get(start, frozenset()) for moves in groups)
+
+    def ends_in(self, end: S) -> bool:
+        """Whether something transitional comes to this state, or stays in it."""
+        return end in self.transitional or any(self.may_move(start, end) for start in self.transitional)
+
+
+def _to(*states: S) -> frozenset[S]:
+    return frozenset(states)
+
+
+V, N, A, M, I = VolumeStatus, SnapshotStatus, AttachStatus, ServerStatus, ImageStatus  # noqa: E741
+
+VOLUME: Transitions[VolumeStatus] = Transitions(
+    at_rest={
+        V.AVAILABLE: _to(V.RESERVED, V.ATTACHING, V.EXTENDING, V.DELETING, V.UPLOADING, V.IN_USE)
+        | _to(V.AWAITING_TRANSFER, V.REVERTING, V.UNMANAGING),
+        V.IN_USE: _to(V.AVAILABLE, V.RESERVED, V.DETACHING, V.EXTENDING, V.UPLOADING),
+        V.AWAITING_TRANSFER: _to(V.AVAILABLE),
+        V.MAINTENANCE: _to(),
+        V.ERROR: _to(V.DELETING, V.UNMANAGING),
+        V.ERROR_DELETING: _to(V.DELETING),
+        V.ERROR_EXTENDING: _to(V.DELETING),
+        V.ERROR_RESTORING: _to(V.DELETING),
+        V.ERROR_MANAGING: _to(V.DELETING),
+        V.ERROR_BACKING_UP: _to(V.DELETING),
+    },
+    at_work={
+        V.CREATING: _to(V.AVAILABLE, V.ERROR, V.DOWNLOADING),
+        V.DOWNLOADING: _to(V.AVAILABLE, V.ERROR),
+        V.EXTENDING: _to(V.AVAILABLE, V.IN_USE, V.ERROR_EXTENDING),
+        V.UPLOADING: _to(V.AVAILABLE, V.IN_USE),
+        V.DELETING: _to(V.ERROR_DELETING),
+        V.REVERTING: _to(V.AVAILABLE),
+        V.MANAGING: _to(V.AVAILABLE, V.ERROR_MANAGING),
+        V.UNMANAGING: _to(V.AVAILABLE, V.ERROR),
+        V.BACKING_UP: _to(),  # these three are an administrator's words alone: no operation of ours is at work
+        V.RESTORING_BACKUP: _to(),
+        V.RETYPING: _to(),
+    },
+    in_between={
+        V.RESERVED: _to(V.AVAILABLE, V.ATTACHING, V.IN_USE),
+        V.ATTACHING: _to(V.AVAILABLE, V.RESERVED, V.IN_USE),
+        V.DETACHING: _to(V.AVAILABLE, V.IN_USE, V.RESERVED),
+    },
 )
-"""Volume states that must have a living operation (``attaching`` and ``detaching`` may also be held by an
-outside caller between ``os-reserve`` and ``os-attach``, or ``os-begin_detaching`` and ``os-detach``)."""
 
-VOLUME_MOVES: Mapping[VolumeStatus, frozenset[VolumeStatus]] = MappingProxyType(
-    {
-        V.CREATING: frozenset({V.AVAILABLE, V.ERROR, V.DOWNLOADING}),
-        V.DOWNLOADING: frozenset({V.AVAILABLE, V.ERROR}),
-        V.AVAILABLE: frozenset(
-            {V.RESERVED, V.ATTACHING, V.EXTENDING, V.DELETING, V.UPLOADING, V.IN_USE, V.AWAITING_TRANSFER}
-            | {V.REVERTING, V.UNMANAGING}
-        ),
-        V.AWAITING_TRANSFER: frozenset({V.AVAILABLE}),
-        V.RESERVED: frozenset({V.AVAILABLE, V.ATTACHING, V.IN_USE}),
-        V.ATTACHING: frozenset({V.AVAILABLE, V.RESERVED, V.IN_USE}),
-        V.IN_USE: frozenset({V.AVAILABLE, V.RESERVED, V.DETACHING, V.EXTENDING, V.UPLOADING}),
-        V.DETACHING: frozenset({V.AVAILABLE, V.IN_USE, V.RESERVED}),
-        V.EXTENDING: frozenset({V.AVAILABLE, V.IN_USE, V.ERROR_EXTENDING}),
-        V.UPLOADING: frozenset({V.AVAILABLE, V.IN_USE}),
-        V.DELETING: frozenset({V.ERROR_DELETING}),
-        V.REVERTING: frozenset({V.AVAILABLE}),
-        V.MANAGING: frozenset({V.AVAILABLE, V.ERROR_MANAGING}),
-        V.UNMANAGING: frozenset({V.AVAILABLE, V.ERROR}),
-        V.ERROR: frozenset({V.DELETING, V.UNMANAGING}),
-        V.ERROR_DELETING: frozenset({V.DELETING}),
-        V.ERROR_EXTENDING: frozenset({V.DELETING}),
-        V.ERROR_RESTORING: frozenset({V.DELETING}),
-        V.ERROR_MANAGING: frozenset({V.DELETING}),
-        V.ERROR_BACKING_UP: frozenset({V.DELETING}),
-    }
+SNAPSHOT: Transitions[SnapshotStatus] = Transitions(
+    at_rest={
+        N.AVAILABLE: _to(N.DELETING, N.RESTORING, N.UNMANAGING),
+        N.ERROR: _to(N.DELETING),
+        N.ERROR_DELETING: _to(N.DELETING),
+    },
+    at_work={
+        N.CREATING: _to(N.AVAILABLE, N.ERROR),
+        N.DELETING: _to(N.ERROR_DELETING),
+        N.RESTORING: _to(N.AVAILABLE),
+        N.UNMANAGING: _to(),  # as is the next: an administrator's word
+        N.BACKING_UP: _to(),
+    },
 )
 
+ATTACHMENT: Transitions[AttachStatus] = Transitions(
+    at_rest={
+        A.ATTACHED: _to(A.DETACHING),
+        A.ERROR_ATTACHING: _to(A.DETACHING),
+        A.ERROR_DETACHING: _to(A.DETACHING),
+    },
+    at_work={},
+    in_between={
+        A.RESERVED: _to(A.ATTACHING, A.DETACHING),
+        A.ATTACHING: _to(A.RESERVED, A.ATTACHED, A.DETACHING, A.ERROR_ATTACHING),
+        A.DETACHING: _to(A.DETACHING, A.ATTACHED, A.ERROR_DETACHING),
+    },
+)
 
-def may_move(start: VolumeStatus, end: VolumeStatus) -> bool:
-    """Whether the table of moves has this edge."""
-    return end in VOLUME_MOVES.get(start, frozenset())
+SERVER: Transitions[ServerStatus] = Transitions(
+    at_rest={
+        M.ACTIVE: _to(M.SHUTOFF, M.PAUSED, M.REBOOT, M.HARD_REBOOT, M.ERROR),
+        M.SHUTOFF: _to(M.ACTIVE, M.PAUSED, M.HARD_REBOOT, M.ERROR),
+        M.PAUSED: _to(M.ACTIVE, M.SHUTOFF, M.HARD_REBOOT, M.ERROR),
+        M.ERROR: _to(M.ACTIVE, M.SHUTOFF, M.HARD_REBOOT),
+    },
+    at_work={
+        M.BUILD: _to(M.ACTIVE, M.ERROR),
+        M.REBOOT: _to(M.ACTIVE, M.SHUTOFF, M.ERROR),
+        M.HARD_REBOOT: _to(M.ACTIVE, M.SHUTOFF, M.PAUSED, M.ERROR),
+    },
+)
+
+IMAGE: Transitions[ImageStatus] = Transitions(
+    at_rest={
+        I.QUEUED: _to(I.SAVING),
+        I.ACTIVE: _to(I.DEACTIVATED),
+        I.DEACTIVATED: _to(I.ACTIVE),
+        I.KILLED: _to(),
+    },
+    at_work={I.SAVING: _to(I.ACTIVE, I.QUEUED)},
+)

@@ -5,21 +5,23 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pumice.model.errors import InvalidState, NotFound
-from pumice.model.states import AttachStatus, VolumeStatus
+from pumice.model.errors import InvalidState
+from pumice.model.states import ATTACHMENT, AttachStatus, VolumeStatus
 from pumice.model.volume import Attachment
 from pumice.store import tombstones
 from pumice.store.columns import ID, TIME, WORD, now
 from pumice.store.database import Transaction
+from pumice.store.stateful import StatefulRows
 from pumice.store.tables import attachments, server_disks, volumes
-from pumice.store.tenant_rows import TenantRows
 
 A, V = AttachStatus, VolumeStatus
 _a = attachments.c
-_rows = TenantRows(attachments, Attachment, "Volume attachment")
+_rows = StatefulRows(attachments, Attachment, "Volume attachment", ATTACHMENT)
 
 get = _rows.visible
 page = _rows.page
+change = _rows.change
+settle = _rows.settle
 
 _has_none = ~sa.exists().where(_a.volume_id == sa.bindparam("volume_id", type_=ID)).correlate(None)
 _is_multiattach = sa.exists().where(volumes.c.id == sa.bindparam("volume_id", type_=ID), volumes.c.multiattach)
@@ -36,9 +38,6 @@ _bury = tombstones.burial(tombstones.Kind.ATTACHMENT, _a.id, None, _a.id == sa.b
 _bury_account = tombstones.burial(
     tombstones.Kind.ACCOUNT, _a.chap_username, None, _a.id == sa.bindparam("b_id")
 )
-_change = sa.update(attachments).where(_a.id == sa.bindparam("b_id"))
-_move = _change.where(_a.status.in_(sa.bindparam("b_start", expanding=True)))
-_settle = _change.where(_a.operation_id == sa.bindparam("b_operation"))
 _user = sa.select(server_disks.c.server_id).where(server_disks.c.attachment_id == sa.bindparam("b_id"))
 
 
@@ -107,27 +106,12 @@ def move(
     tx: Transaction, attachment_id: str, start: Collection[AttachStatus], end: AttachStatus, **changes: Any
 ) -> None:
     """Move an attachment from one of the states ``start`` to ``end``, or raise ``InvalidState``."""
-    values = {"status": end, "updated_at": now()} | changes
-    result = tx.execute(_move, {"b_id": attachment_id, "b_start": sorted(start)} | values)
-    if result.rowcount == 1:
-        return
-    attachment = _rows.get(tx, attachment_id)
-    if attachment is None:
-        raise NotFound("Volume attachment", attachment_id)
-    words = " or ".join(sorted(start))
-    raise InvalidState(f"Invalid attachment: its status must be {words}, but it is {attachment.status}.")
 
+    def refusal(attachment: Attachment) -> InvalidState:
+        words = " or ".join(sorted(start))
+        return InvalidState(f"Invalid attachment: its status must be {words}, but it is {attachment.status}.")
 
-def change(tx: Transaction, attachment_id: str, **changes: Any) -> None:
-    """Write columns other than the status."""
-    assert "status" not in changes
-    tx.execute(_change, {"b_id": attachment_id, "updated_at": now()} | changes)
-
-
-def settle(tx: Transaction, attachment_id: str, operation_id: str, **changes: Any) -> bool:
-    """Write what ``operation_id`` came to, and let go of the attachment. False if another holds it since."""
-    values = {"operation_id": None, "updated_at": now()} | changes
-    return bool(tx.execute(_settle, {"b_id": attachment_id, "b_operation": operation_id} | values).rowcount)
+    _rows.move(tx, attachment_id, start, end, refusal, **changes)
 
 
 def delete(tx: Transaction, attachment_id: str) -> None:

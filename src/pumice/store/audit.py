@@ -10,7 +10,8 @@ from enum import StrEnum
 
 import sqlalchemy as sa
 
-from pumice.model.states import PASSING_VOLUME, AttachStatus, SnapshotStatus, VolumeStatus
+from pumice.model import states
+from pumice.model.states import AttachStatus, VolumeStatus
 from pumice.store import clock, pools, quotas, torn
 from pumice.store.columns import now
 from pumice.store.database import Transaction
@@ -28,7 +29,6 @@ from pumice.store.tables import (
 )
 from pumice.store.tables import pools as pool_rows
 
-S = SnapshotStatus
 _HELD = sorted({AttachStatus.ATTACHED, AttachStatus.ERROR_DETACHING})
 _LEASE_SLACK = 60.0
 """Seconds after which somebody would have taken over what a lease has left free."""
@@ -40,12 +40,7 @@ _LONGEST_LEASE = 3600.0
 """Nobody asks for a longer one: such a lease was written by a clock that was wrong."""
 
 
-_NEVER_OURS = {VolumeStatus.BACKING_UP, VolumeStatus.RESTORING_BACKUP, VolumeStatus.RETYPING}
-"""States in which only an administrator puts a volume: nothing here would ever take it out of them."""
-_HIDING = sorted(
-    {status for status in VolumeStatus if status.startswith("error")}
-    | {VolumeStatus.MAINTENANCE, VolumeStatus.AWAITING_TRANSFER}
-)
+_HIDING = sorted(states.VOLUME.at_rest.keys() - {VolumeStatus.AVAILABLE, VolumeStatus.IN_USE})
 """States that do not say that somebody uses a volume."""
 
 
@@ -172,8 +167,8 @@ def _under_way(operation_id: sa.ColumnElement[str | None]) -> sa.Exists:
 
 def _stuck_volumes(tx: Transaction) -> list[Wrong]:
     v = volumes.c
-    held = sorted(PASSING_VOLUME - {VolumeStatus.ATTACHING, VolumeStatus.DETACHING} | _NEVER_OURS)
-    stuck = tx.execute(sa.select(v.id, v.status).where(v.status.in_(held), ~_alive(v.operation_id)))
+    at_work = v.status.in_(sorted(states.VOLUME.at_work))
+    stuck = tx.execute(sa.select(v.id, v.status).where(at_work, ~_alive(v.operation_id)))
     words = "volume {} is {} and no operation is at work on it"
     return [Wrong(Kind.STUCK_VOLUME, row.id, words.format(row.id, row.status)) for row in stuck]
 
@@ -220,8 +215,8 @@ def _shared_volumes(tx: Transaction) -> list[Wrong]:
 
 def _stuck_snapshots(tx: Transaction) -> list[Wrong]:
     s = snapshots.c
-    passing = sorted(set(SnapshotStatus) - {S.AVAILABLE, S.ERROR, S.ERROR_DELETING})
-    stuck = tx.execute(sa.select(s.id, s.status).where(s.status.in_(passing), ~_alive(s.operation_id)))
+    at_work = s.status.in_(sorted(states.SNAPSHOT.at_work))
+    stuck = tx.execute(sa.select(s.id, s.status).where(at_work, ~_alive(s.operation_id)))
     words = "snapshot {} is {} and no operation is at work on it"
     return [Wrong(Kind.STUCK_SNAPSHOT, row.id, words.format(row.id, row.status)) for row in stuck]
 
@@ -260,7 +255,7 @@ def _dangling_disks(tx: Transaction) -> list[Wrong]:
 
 def _stuck_servers(tx: Transaction) -> list[Wrong]:
     s = servers.c
-    busy = sa.or_(s.task.is_not(None), s.status == "BUILD")
+    busy = sa.or_(s.task.is_not(None), s.status.in_(sorted(states.SERVER.at_work)))
     rows = tx.execute(sa.select(s.id, s.task, s.status).where(busy, ~_alive(s.operation_id)))
     words = "server {} is {} ({}) and no operation is at work on it"
     return [Wrong(Kind.STUCK_SERVER, row.id, words.format(row.id, row.status, row.task)) for row in rows]

@@ -22,7 +22,7 @@ from pumice.model.errors import Conflict, Forbidden, InvalidState, NotFound, Ove
 from pumice.model.ids import ImageId
 from pumice.model.image import UNLIMITED, Image, ImageContent, ImageMember, ImageQuota, MemberStatus, Visibility
 from pumice.model.scope import Scope
-from pumice.model.states import HAS_BYTES, ImageStatus
+from pumice.model.states import HAS_BYTES, IMAGE, ImageStatus
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.paging import after, order
@@ -203,6 +203,7 @@ def saving(tx: Transaction) -> Sequence[ImageId]:
 
 
 def _move(tx: Transaction, image_id: str, start: ImageStatus, end: ImageStatus, **changes: Any) -> bool:
+    assert IMAGE.may_move(start, end), f"no move from {start} to {end}"
     moved = sa.update(images).where(_i.id == image_id, _i.status == start)
     return bool(tx.execute(moved.values(status=end, updated_at=now(), **changes)).rowcount)
 

@@ -5,23 +5,25 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pumice.model.errors import InvalidState, NotFound
+from pumice.model.errors import InvalidState
 from pumice.model.scope import Scope
-from pumice.model.states import SnapshotStatus
+from pumice.model.states import SNAPSHOT, SnapshotStatus
 from pumice.model.volume import Snapshot, Volume
 from pumice.store import tombstones
-from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.rows import Rows
+from pumice.store.stateful import StatefulRows
 from pumice.store.tables import snapshots, volumes
-from pumice.store.tenant_rows import TenantRows
 
 _s = snapshots.c
-_rows = TenantRows(snapshots, Snapshot, "Snapshot")
+_rows = StatefulRows(snapshots, Snapshot, "Snapshot", SNAPSHOT)
 _volumes = Rows(volumes, Volume)
 
 get = _rows.visible
 page = _rows.page
+change = _rows.change
+put = _rows.put
+by_project = _rows.by_project
 
 COLUMNS = frozenset(column.name for column in snapshots.c) - {
     *("metadata", "operation_id", "bootable", "image_metadata", "encryption_key_id")
@@ -78,35 +80,16 @@ def move(
     **changes: Any,
 ) -> None:
     """Move a snapshot from one of the states ``start`` to ``end``. See ``volumes.move``."""
-    changed = sa.update(snapshots).where(_s.id == snapshot_id, _s.status.in_(sorted(start)))
-    if tx.execute(changed.values(status=end, updated_at=now(), **changes)).rowcount == 1:
-        return
-    snapshot = _rows.get(tx, snapshot_id)
-    if snapshot is None:
-        raise NotFound("Snapshot", snapshot_id)
-    raise InvalidState(f"Invalid snapshot: Snapshot status must {must}, but it is {snapshot.status}.")
 
+    def refusal(snapshot: Snapshot) -> InvalidState:
+        return InvalidState(f"Invalid snapshot: Snapshot status must {must}, but it is {snapshot.status}.")
 
-def change(tx: Transaction, snapshot_id: str, **changes: Any) -> None:
-    """Write columns other than the status."""
-    assert "status" not in changes
-    tx.execute(sa.update(snapshots).where(_s.id == snapshot_id).values(updated_at=now(), **changes))
+    _rows.move(tx, snapshot_id, start, end, refusal, **changes)
 
 
 def reset(tx: Transaction, snapshot_id: str, status: SnapshotStatus, operation_id: str) -> None:
     """Give a snapshot that ``operation_id`` holds another state, if it holds it still."""
-    tx.execute(
-        sa.update(snapshots)
-        .where(_s.id == snapshot_id, _s.operation_id == operation_id)
-        .values(status=status, operation_id=None, updated_at=now())
-    )
-
-
-def put(tx: Transaction, snapshot_id: str, status: SnapshotStatus) -> bool:
-    """Give a snapshot a state because an administrator says so. False while an operation holds it."""
-    held = _s.operation_id.is_not(None)
-    changed = sa.update(snapshots).where(_s.id == snapshot_id, ~held)
-    return bool(tx.execute(changed.values(status=status, updated_at=now())).rowcount)
+    _rows.settle(tx, snapshot_id, operation_id, status=status)
 
 
 def delete(tx: Transaction, snapshot_id: str) -> bool:
@@ -123,13 +106,4 @@ def total(
     filters: Iterable[sa.ColumnElement[bool]] = (),
 ) -> int:
     """How many snapshots a list has on all its pages."""
-    query = sa.select(sa.func.count()).select_from(snapshots).where(*_rows.seen(who, all_projects), *filters)
-    return int(tx.execute(query).scalar_one())
-
-
-def by_project(tx: Transaction, host: str) -> dict[str, tuple[int, int]]:
-    """Number and GiB of each project's snapshots on ``host@backend``."""
-    query = sa.select(_s.project_id, sa.func.count().label("number"), sa.func.sum(_s.size).label("size"))
-    here = _s.pool.startswith(f"{host}#", autoescape=True)
-    rows = tx.execute(query.where(here).group_by(_s.project_id))
-    return {row.project_id: (row.number, row.size) for row in rows}
+    return _rows.total(tx, who, all_projects=all_projects, filters=filters)[0]

@@ -1,0 +1,111 @@
+"""Rows that have a state, and may be held by an operation: volumes, snapshots, attachments.
+
+A state is changed by one conditional UPDATE that names the states it may start from. When it changes nothing,
+the row is read again to explain why; two that race for one thing can therefore not both win.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from pumice.model.errors import InvalidState, NotFound
+from pumice.model.scope import Scope
+from pumice.model.states import S, Transitions
+from pumice.store.columns import now
+from pumice.store.database import Transaction
+from pumice.store.tenant_rows import Owned, TenantRows
+
+T = TypeVar("T", bound=Owned)
+
+
+class StatefulRows(TenantRows[T]):
+    """The rows of ``table``, whose moves are those of ``transitions``."""
+
+    def __init__(self, table: sa.Table, kind: type[T], what: str, transitions: Transitions[Any]) -> None:
+        super().__init__(table, kind, what)
+        self.transitions = transitions
+        columns = table.c
+        self.by_id = sa.update(table).where(columns.id == sa.bindparam("b_id"))
+        self.by_status = self.by_id.where(columns.status.in_(sa.bindparam("b_start", expanding=True)))
+        self._by_holder = self.by_id.where(columns.operation_id == sa.bindparam("b_operation"))
+        self._unheld = self.by_id.where(columns.operation_id.is_(None))
+        self._has_age = "moved_at" in columns
+
+    def move(
+        self,
+        tx: Transaction,
+        key: str,
+        start: Collection[S],
+        end: S,
+        refusal: Callable[[T], InvalidState],
+        *,
+        statement: sa.Update | None = None,
+        **changes: Any,
+    ) -> None:
+        """Move a row from one of the states ``start`` to ``end`` and write ``changes`` with it.
+
+        ``statement`` is ``by_status`` with further conditions. Raises ``NotFound``, or what ``refusal`` makes
+        of the row that was not moved.
+        """
+        assert all(self.transitions.may_move(state, end) for state in start), f"no move to {end}"
+        values = {"b_id": key, "b_start": sorted(start)} | self._arrival(end) | changes
+        if tx.execute(self.by_status if statement is None else statement, values).rowcount == 1:
+            return
+        row = self.get(tx, key)
+        if row is None:
+            raise NotFound(self.what, key)
+        raise refusal(row)
+
+    def change(self, tx: Transaction, key: str, **changes: Any) -> None:
+        """Write columns other than the status."""
+        assert "status" not in changes
+        tx.execute(self.by_id, {"b_id": key, "updated_at": now()} | changes)
+
+    def settle(
+        self, tx: Transaction, key: str, operation_id: str, *, status: Any = None, **changes: Any
+    ) -> bool:
+        """Write what an operation came to, perhaps another state, and let go of the row.
+
+        False, and nothing is written, when that operation does not hold it any more.
+        """
+        assert status is None or self.transitions.ends_in(status), f"nothing comes to {status} by itself"
+        arrival = {"updated_at": now()} if status is None else self._arrival(status)
+        values = {"b_id": key, "b_operation": operation_id, "operation_id": None} | arrival | changes
+        return bool(tx.execute(self._by_holder, values).rowcount)
+
+    def put(self, tx: Transaction, key: str, status: Any) -> bool:
+        """Give a row a state because an administrator says so. False while an operation holds it.
+
+        It is not known for anybody, so it has no age there.
+        """
+        age = {"moved_at": None} if self._has_age else {}
+        values = {"b_id": key, "status": status, "updated_at": now()} | age
+        return bool(tx.execute(self._unheld, values).rowcount)
+
+    def _arrival(self, status: Any) -> dict[str, Any]:
+        """What is written when a row comes to a state."""
+        at = now()
+        return {"status": status, "updated_at": at} | ({"moved_at": at} if self._has_age else {})
+
+    def total(
+        self,
+        tx: Transaction,
+        who: Scope,
+        *,
+        all_projects: bool = False,
+        filters: Iterable[sa.ColumnElement[bool]] = (),
+    ) -> tuple[int, int]:
+        """How many rows a list has on all its pages, and their sizes' sum in GiB."""
+        size = sa.func.coalesce(sa.func.sum(self.table.c.size), 0)
+        query = sa.select(sa.func.count().label("number"), size.label("size"))
+        row = tx.execute(query.where(*self.seen(who, all_projects), *filters)).one()
+        return row.number, row.size
+
+    def by_project(self, tx: Transaction, host: str) -> dict[str, tuple[int, int]]:
+        """Number and GiB of each project's rows on ``host@backend``."""
+        columns = self.table.c
+        number, size = sa.func.count().label("number"), sa.func.sum(columns.size).label("size")
+        query = sa.select(columns.project_id, number, size).group_by(columns.project_id)
+        here = columns.pool.startswith(f"{host}#", autoescape=True)
+        return {row.project_id: (row.number, row.size) for row in tx.execute(query.where(here))}

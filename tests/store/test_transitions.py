@@ -1,0 +1,66 @@
+"""One table of moves for each kind of thing: complete, and nothing moves beside it."""
+
+from typing import Any
+
+import pytest
+
+from pumice.model import states
+from pumice.model.states import (
+    AttachStatus,
+    ImageStatus,
+    ServerStatus,
+    SnapshotStatus,
+    Transitions,
+    VolumeStatus,
+)
+from pumice.store import attachments, passing, snapshots, volumes
+from pumice.store.images import _move as move_image
+
+TABLES: list[tuple[Transitions[Any], Any]] = [
+    (states.VOLUME, VolumeStatus),
+    (states.SNAPSHOT, SnapshotStatus),
+    (states.ATTACHMENT, AttachStatus),
+    (states.SERVER, ServerStatus),
+    (states.IMAGE, ImageStatus),
+]
+
+
+@pytest.mark.parametrize(("table", "words"), TABLES, ids=lambda it: getattr(it, "__name__", ""))
+def test_every_state_is_in_one_group_and_every_move_leads_to_a_state(
+    table: Transitions[Any], words: Any
+) -> None:
+    groups = (table.at_rest, table.at_work, table.in_between)
+    assert sorted(word for group in groups for word in group) == sorted(words)
+    assert {end for group in groups for ends in group.values() for end in ends} <= set(words)
+    assert table.transitional == {*table.at_work, *table.in_between}
+
+
+@pytest.mark.parametrize(("table", "words"), TABLES, ids=lambda it: getattr(it, "__name__", ""))
+def test_what_is_at_work_comes_to_rest(table: Transitions[Any], words: Any) -> None:
+    """But for what is an administrator's word alone, or ends with the thing."""
+    administrators = {VolumeStatus.BACKING_UP, VolumeStatus.RESTORING_BACKUP, VolumeStatus.RETYPING}
+    administrators |= {SnapshotStatus.UNMANAGING, SnapshotStatus.BACKING_UP}  # type: ignore[arg-type]
+    for state in table.transitional - administrators:
+        reached, more = {state}, {state}
+        while more := {end for start in more for end in words if table.may_move(start, end)} - reached:
+            reached |= more
+        assert reached & table.at_rest.keys(), state
+
+
+def test_what_an_outside_caller_may_leave_is_what_is_looked_for() -> None:
+    assert passing._HELD_BY.keys() == states.VOLUME.in_between.keys()
+
+
+@pytest.mark.parametrize(
+    "move",
+    [
+        lambda: volumes.move(None, "", {VolumeStatus.ERROR}, VolumeStatus.AVAILABLE, must=""),  # type: ignore[arg-type]
+        lambda: volumes.reset(None, "", VolumeStatus.MAINTENANCE, ""),  # type: ignore[arg-type]
+        lambda: snapshots.move(None, "", {SnapshotStatus.ERROR}, SnapshotStatus.AVAILABLE, must=""),  # type: ignore[arg-type]
+        lambda: attachments.move(None, "", {AttachStatus.ATTACHED}, AttachStatus.RESERVED),  # type: ignore[arg-type]
+        lambda: move_image(None, "", ImageStatus.KILLED, ImageStatus.ACTIVE),  # type: ignore[arg-type]
+    ],
+)
+def test_a_move_that_is_in_no_table_is_not_written(move: Any) -> None:
+    with pytest.raises(AssertionError, match=r"no move|by itself"):
+        move()
