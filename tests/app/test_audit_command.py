@@ -88,7 +88,11 @@ def test_what_was_broken_by_hand_is_said_mended_and_gone(pumice: Installation) -
     assert told[1:] == ["Everything is as it should be."]
     assert {path.name for path in shelf.iterdir()} == {made}
 
-    assert stray.name[:8] in pumice.command("orphans", "list").stdout
+    listed = pumice.command("orphans", "list").stdout
+    assert stray.name[:8] in listed and stray.name not in listed
+    assert stray.name in pumice.command("orphans", "list", "--wide").stdout
+    [told] = json.loads(pumice.command("orphans", "list", "--json").stdout)
+    assert (told["id"], told["kind"], told["bytes"]) == (stray.name, "volume", 2**30)
     adopt = ("orphans", "adopt", stray.name[:8], "--project", "admin")
     assert "'--yes' begins it" in pumice.command(*adopt).stdout
     adopted = pumice.command(*adopt, "--yes").stdout.split()[5]

@@ -63,12 +63,13 @@ def state(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def on_a_terminal(state: Path, *words: str) -> list[str]:
+def on_a_terminal(state: Path, *words: str, **environment_too: str) -> list[str]:
     """The lines that the command shows, without colours."""
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 40, WIDTH, 0, 0))
     backends = {"PUMICE_BACKENDS": json.dumps({"fake": {"driver": "fake", "target": "fake"}})}
     environment = {**os.environ, **backends, "PUMICE_COMPUTE__DRIVER": "none", "PUMICE_STATE_DIR": str(state)}
+    environment |= environment_too
     environment["TERM"] = "xterm"
     for name in ("COLUMNS", "LINES", "NO_COLOR", "PUMICE_DATABASE_URL"):
         environment.pop(name, None)
@@ -90,6 +91,22 @@ def test_a_table_fits_and_can_be_read(state: Path, words: list[str]) -> None:
     assert max(map(len, lines)) <= WIDTH, lines
     folded = [line for line in lines if re.fullmatch(r"\s*\S{1,6}\s*", line)]
     assert len(folded) <= 4, f"words alone on their lines: {lines}"
+
+
+def test_bytes_that_nobody_knows_are_told_a_line_each(state: Path) -> None:
+    pool = state / "pool"
+    pool.mkdir()
+    ids = [f"{number}1112222-3333-4444-8555-666677778888" for number in range(3)]
+    for known in ids:
+        (pool / f"orphan-20260101-volume-{known}").touch()
+        os.truncate(pool / f"orphan-20260101-volume-{known}", 2**30)
+    backends = json.dumps({"fast-disks": {"driver": "files", "target": "fake", "pools": {"pool": str(pool)}}})
+    here = ("--host", "storage-host-12.rack-3")
+    take = ("backends", "take", "storage-host-12.rack-3@fast-disks#pool", "--yes")
+    on_a_terminal(state, *here, *take, PUMICE_BACKENDS=backends)
+    lines = on_a_terminal(state, *here, "orphans", "list", PUMICE_BACKENDS=backends)
+    assert max(map(len, lines)) <= WIDTH, lines
+    assert [line[:8] for line in lines[1:]] == [known[:8] for known in ids]
 
 
 def test_what_names_a_thing_is_whole(state: Path) -> None:

@@ -23,7 +23,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "clients.md"
 GOOD_TO_KNOW = (
     "- Servers have no network, and `cloud.create_server(wait=True)` of openstacksdk deletes a server that",
     '  becomes active without an address. What goes well is `compute.create_server(networks="none")` with',
-    "  `compute.wait_for_server`, or `openstack server create --nic none --wait`.",
+    "  `compute.wait_for_server`, or `openstack server create --no-network --wait`.",
 )
 Results = Mapping[Suite, Sequence[Outcome]]
 

@@ -76,7 +76,7 @@ _MOVES = (
 
 COMPUTE: Mapping[str, str] = MappingProxyType(
     _all(("os-keypairs",), "Key pairs are", "put keys into the image that servers boot from")
-    | _all(_NETWORKS, "Networks are", "make servers without: networks 'none'")
+    | _all(_NETWORKS, "Networks are", "make servers without: networks 'none', openstack's --no-network")
     | _all(_CONSOLES, "Graphical consoles are", "read the serial console by os-getConsoleOutput")
     | _all(_STATES, "This state of a server is", "stop and start it")
     | _all(_MOVES, "Moving or resizing a server is", "make another server from its volumes")

@@ -395,11 +395,16 @@ def hosts_rename(context: typer.Context, old: HostName, new: HostName, yes: Yes 
 
 
 @unknown.command("list")
-def orphans_list(context: typer.Context) -> None:
+def orphans_list(
+    context: typer.Context,
+    wide: Annotated[bool, typer.Option("--wide", help="Whole ids, and their names in the pool.")] = False,
+    form: Form = Format.TABLE,
+    json: Json = False,
+) -> None:
     """List bytes of this host of which nothing is known, and since when they were put aside."""
     from pumice.app import orphans
 
-    orphans.print_list(_settings(context))
+    orphans.print_list(_settings(context), as_json=json or form is Format.JSON, wide=wide)
 
 
 @unknown.command("adopt")

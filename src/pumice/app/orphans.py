@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pumice.app import drivers
 from pumice.app.database import existing
 from pumice.app.settings import Settings
-from pumice.app.terminal import console, plain, table
+from pumice.app.terminal import console, plain, print_json, short, table
 from pumice.app.verbs import set_deadlines
 from pumice.backends.contract import Backend, Piece
 from pumice.images.files import ImageFiles
@@ -39,7 +39,7 @@ class Found:
         return f"{self.place}#{self.piece.pool}"
 
 
-def print_list(settings: Settings) -> None:
+def print_list(settings: Settings, *, as_json: bool, wide: bool) -> None:
     """Print every one, the oldest first."""
 
     async def work() -> list[Found]:
@@ -47,12 +47,25 @@ def print_list(settings: Settings) -> None:
             return await _every(hands)
 
     found = asyncio.run(work())
-    shown = table("id", "kind", "pool", "GiB", "put aside", "name")
+    if as_json:
+        print_json([_as_json(it) for it in found])
+        return
+    more = ("name",) if wide else ()
+    shown = table("id", "kind", "GiB", "put aside", "pool", *more, whole=("id", "put aside"))
     for it in found:
-        kind = it.piece.kind if it.piece.whole else f"unfinished {it.piece.kind}"
-        kept = (f"{it.kept.size / 2**30:g}", f"{it.kept.since}", it.kept.name) if it.kept else ("", "", "")
-        shown.add_row(it.piece.id, kind, plain(it.where), *kept)
+        kept = (f"{it.kept.size / 2**30:g}", f"{it.kept.since}") if it.kept else ("", "")
+        name = (plain(it.kept.name if it.kept else ""),) if wide else ()
+        shown.add_row(short(it.piece.id, wide), _kind(it), *kept, plain(it.where), *name)
     console().print(shown if found else "None.")
+
+
+def _kind(it: Found) -> str:
+    return it.piece.kind if it.piece.whole else f"unfinished {it.piece.kind}"
+
+
+def _as_json(it: Found) -> dict[str, object]:
+    kept = {"bytes": it.kept.size, "since": it.kept.since, "name": it.kept.name} if it.kept else {}
+    return {"id": it.piece.id, "kind": _kind(it), "pool": it.where, **kept}
 
 
 def adopt(settings: Settings, beginning: str, project: str, *, yes: bool) -> None:

@@ -1,0 +1,74 @@
+"""README.md's section "Use it", typed command by command, in its order."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from installation import CLIENTS_BIN, Installation
+
+README = Path(__file__).parents[2] / "README.md"
+COMMANDS = re.findall(
+    r"^    \.venv/bin/((?:openstack|pumice) .*?)(?:  +#.*)?$",
+    README.read_text().partition("## Use it")[2].partition("\n## ")[0],
+    re.MULTILINE,
+)
+PASSWORD = "another-secret"
+
+pytestmark = [
+    pytest.mark.timeout(600),
+    pytest.mark.filterwarnings("ignore"),  # what the clients warn of is not ours
+]
+
+
+@pytest.fixture(scope="module")
+def pumice() -> Iterator[Installation]:
+    """What the tour leaves: an image of its guest."""
+    installation = Installation(real=False)
+    # A fake backend's bytes are its process's own; an audit looks from another.
+    installation.environment["PUMICE_BACKENDS"] = json.dumps({"files": {"driver": "files", "target": "fake"}})
+    with installation as pumice:
+        image = pumice.directory / "image.qcow2"
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "16M"], check=True, timeout=60)
+        with pumice.cloud() as cloud:
+            cloud.create_image("pumice-guest", filename=str(image), disk_format="qcow2", wait=True)
+        yield pumice
+
+
+def typed(pumice: Installation, words: str) -> subprocess.CompletedProcess[str]:
+    program, *rest = shlex.split(words)
+    command = [sys.executable, "-m", "pumice"] if program == "pumice" else [str(CLIENTS_BIN / program)]
+    clouds = {"OS_CLIENT_CONFIG_FILE": str(pumice.clouds_file), "OS_CLOUD": "pumice"}
+    return subprocess.run(
+        [*command, *rest],
+        env={**pumice.environment, **clouds},
+        input=f"{PASSWORD}\n",
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def some_id(pumice: Installation, words: str) -> str:
+    """An id that the command takes: of an operation, or of a volume."""
+    listed = json.loads(typed(pumice, "pumice operations list --kind volume.create --json").stdout)
+    return str(listed[0]["subject" if words.startswith("pumice why") else "id"])
+
+
+def test_each_command_of_the_readme_does_what_it_says_in_its_order(pumice: Installation) -> None:
+    assert {words.split()[0] for words in COMMANDS} == {"openstack", "pumice"} and len(COMMANDS) > 12
+    for words in COMMANDS:
+        if "ID" in words.split():
+            words = words.replace("ID", some_id(pumice, words))
+        done = typed(pumice, words.replace("USER", "demo"))
+        said = f"{words}\n{done.stdout}{done.stderr}"
+        assert "Traceback" not in said
+        if words.startswith("pumice operations cancel"):
+            assert "is done" in said, "what has ended cannot turn back, and is told so"
+        else:
+            assert done.returncode == 0, said
