@@ -120,10 +120,12 @@ def usage_by_rows(tx: Transaction) -> dict[tuple[str, str], int]:
 
 def amounts_of(thing: str, number: int, gigabytes: int, type_name: str | None) -> dict[str, int]:
     """The resources that ``number`` volumes or snapshots of ``gigabytes`` GiB in all count against."""
-    amounts = {thing: number, "gigabytes": gigabytes}
-    if type_name:
-        amounts |= {f"{thing}_{type_name}": number, f"gigabytes_{type_name}": gigabytes}
-    return amounts
+    return {thing: number, "gigabytes": gigabytes} | amounts_of_type(thing, number, gigabytes, type_name)
+
+
+def amounts_of_type(thing: str, number: int, gigabytes: int, type_name: str | None) -> dict[str, int]:
+    """Those of their type alone: what changes with the type, while the project's totals stay."""
+    return {f"{thing}_{type_name}": number, f"gigabytes_{type_name}": gigabytes} if type_name else {}
 
 
 def _add(tx: Transaction, project_id: str, amounts: Mapping[str, int]) -> dict[str, int]:
