@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from sqlalchemy.dialects import sqlite
 
 from pumice.model import states
 from pumice.model.states import (
@@ -13,7 +14,7 @@ from pumice.model.states import (
     Transitions,
     VolumeStatus,
 )
-from pumice.store import attachments, passing, snapshots, volumes
+from pumice.store import attachments, passing, snapshots, tables, volumes
 from pumice.store.images import _move as move_image
 
 TABLES: list[tuple[Transitions[Any], Any]] = [
@@ -64,3 +65,9 @@ def test_what_an_outside_caller_may_leave_is_what_is_looked_for() -> None:
 def test_a_move_that_is_in_no_table_is_not_written(move: Any) -> None:
     with pytest.raises(AssertionError, match=r"no move|by itself"):
         move()
+
+
+def test_a_status_is_read_as_its_word_and_a_word_that_nobody_knows_as_it_is() -> None:
+    read = tables.volumes.c.status.type.result_processor(sqlite.dialect(), None)
+    assert type(read("in-use")) is VolumeStatus and read("in-use") is VolumeStatus.IN_USE
+    assert (read("levitating"), read(None)) == ("levitating", None)

@@ -17,7 +17,7 @@ from pumice.attachments.reserve import link, reserve
 from pumice.model.connector import Connector
 from pumice.model.errors import InvalidState
 from pumice.model.export import of_row
-from pumice.model.ids import new_id
+from pumice.model.ids import AttachmentId, VolumeId, new_id
 from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.states import AttachStatus
@@ -34,8 +34,8 @@ A = AttachStatus
 class ConnectParams:
     """What the operation was asked to do."""
 
-    attachment_id: str
-    volume_id: str
+    attachment_id: AttachmentId
+    volume_id: VolumeId
     pool: str
     initiator: str
     username: str

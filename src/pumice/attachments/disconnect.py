@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pumice.attachments.exports import remove_export
-from pumice.model.ids import new_id
+from pumice.model.ids import AttachmentId, VolumeId, new_id
 from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.states import AttachStatus
@@ -31,8 +31,8 @@ A = AttachStatus
 class DisconnectParams:
     """What the operation was asked to do."""
 
-    attachment_id: str
-    volume_id: str
+    attachment_id: AttachmentId
+    volume_id: VolumeId
     pool: str
     initiator: str
     username: str

@@ -55,9 +55,9 @@ class Exported(Protocol):
     """The parameters of an operation that exports a volume: ``pool`` is ``host@backend#pool``."""
 
     @property
-    def attachment_id(self) -> str: ...
+    def attachment_id(self) -> AttachmentId: ...
     @property
-    def volume_id(self) -> str: ...
+    def volume_id(self) -> VolumeId: ...
     @property
     def pool(self) -> str: ...
     @property
@@ -69,11 +69,11 @@ class Exported(Protocol):
 async def let_in(hands: Hands, asked: Exported) -> Export:
     """Export the volume, if it is not yet, and let the attachment's initiator in. Where it is reached."""
     attachment, encrypted = await hands.db.read(_read, asked)
-    host, volume = host_of(asked.pool), VolumeId(asked.volume_id)
+    host, volume = host_of(asked.pool), asked.volume_id
     device = await hands.backends[host].device(volume, pool_of(asked.pool))
     target = hands.targets[host]
     grant = Grant(
-        AttachmentId(asked.attachment_id),
+        asked.attachment_id,
         initiator_of(_connector(attachment, asked), target.protocol),
         asked.username,
         attachment.chap_password or "",
@@ -110,5 +110,5 @@ async def remove_export(op: Operation[Any], hands: Hands) -> None:
 
 async def shut_out(hands: Hands, asked: Exported) -> None:
     """Shut the attachment's initiator out; the last one takes the export with it."""
-    grant = Grant(AttachmentId(asked.attachment_id), asked.initiator, asked.username, "")
-    await hands.targets[host_of(asked.pool)].revoke(VolumeId(asked.volume_id), grant)
+    grant = Grant(asked.attachment_id, asked.initiator, asked.username, "")
+    await hands.targets[host_of(asked.pool)].revoke(asked.volume_id, grant)

@@ -16,6 +16,7 @@ from typing import Any
 from pumice.attachments.exports import export
 from pumice.model.connector import Connector
 from pumice.model.export import of_row
+from pumice.model.ids import AttachmentId, VolumeId
 from pumice.model.rules import Rules
 from pumice.model.scope import HOUSE, Scope
 from pumice.model.states import AttachStatus
@@ -32,8 +33,8 @@ CONNECTED = frozenset({AttachStatus.ATTACHING, AttachStatus.ATTACHED})
 class RenewParams:
     """What the operation was asked to do."""
 
-    attachment_id: str
-    volume_id: str
+    attachment_id: AttachmentId
+    volume_id: VolumeId
     pool: str
     initiator: str
     username: str

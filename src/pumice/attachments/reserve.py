@@ -5,7 +5,7 @@ available --(reserve)--> reserved --(connect)--> attaching --(complete)--> in-us
 
 from typing import Any
 
-from pumice.model.ids import new_id
+from pumice.model.ids import AttachmentId, ServerId, new_id
 from pumice.model.scope import Scope
 from pumice.model.states import AttachStatus, VolumeStatus
 from pumice.model.volume import Attachment, Volume
@@ -56,10 +56,10 @@ def link(
 ) -> Attachment:
     """A new attachment of a volume that was taken before."""
     attachment = Attachment(
-        id=new_id(),
+        id=AttachmentId(new_id()),
         volume_id=volume.id,
         project_id=volume.project_id,
-        server_id=server_id,
+        server_id=ServerId(server_id) if server_id else None,
         host=columns.get("host"),
         device=columns.get("device"),
         status=status,

@@ -31,8 +31,8 @@ WANTED = frozenset({AttachStatus.ATTACHING, AttachStatus.ATTACHED})
 class Expected:
     """An export that should be there."""
 
-    attachment_id: str
-    volume_id: str
+    attachment_id: AttachmentId
+    volume_id: VolumeId
     pool: str
     initiator: str
     username: str
@@ -133,7 +133,7 @@ def _orphan(hands: Hands, places: Sequence[str], target: Target, volume: VolumeI
 def _read_expected(tx: Transaction, places: Sequence[str]) -> tuple[list[Expected], set[tuple[VolumeId, str]]]:
     """The finished exports that these backends should have; volume and account of all that may be there."""
     links = attachments.exported_at(tx, places)
-    known = {(VolumeId(link.volume_id), link.chap_username or "") for link, _ in links}
+    known = {(link.volume_id, link.chap_username or "") for link, _ in links}
     return [_expected(link, pool) for link, pool in links if _is_finished(link)], known
 
 

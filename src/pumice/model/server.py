@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pumice.model.ids import AttachmentId, ImageId, ServerId, VolumeId
+from pumice.model.states import ServerStatus
+
 
 @dataclass(frozen=True, slots=True)
 class Flavor:
@@ -28,17 +31,17 @@ class Flavor:
 class Server:
     """A server as it was when it was read. ``flavor`` is the flavor as it was when the server was made."""
 
-    id: str
+    id: ServerId
     project_id: str
     user_id: str
     name: str
     description: str | None
-    status: str
+    status: ServerStatus
     task: str | None
     """Nova's ``task_state``: what the running operation is about; None when nothing is under way."""
     host: str | None
     flavor: dict[str, Any]
-    image_id: str | None
+    image_id: ImageId | None
     key_name: str | None
     metadata: dict[str, str]
     tags: list[str]
@@ -61,12 +64,12 @@ class ServerDisk:
     """One disk of a server: a volume through an attachment, or a copy of an image on the host's own disk."""
 
     id: str
-    server_id: str
+    server_id: ServerId
     device: str
     """``vda``, ``vdb``…; unique per server"""
-    volume_id: str | None
-    attachment_id: str | None
-    image_id: str | None
+    volume_id: VolumeId | None
+    attachment_id: AttachmentId | None
+    image_id: ImageId | None
     """What a local disk is a copy of."""
     boot_index: int | None
     """0 for the one the server boots from."""

@@ -6,25 +6,27 @@ from typing import Any
 
 from pumice.model.connector import Connector
 from pumice.model.export import Export
+from pumice.model.ids import AttachmentId, ServerId, SnapshotId, TypeId, VolumeId
+from pumice.model.states import AttachStatus, SnapshotStatus, VolumeStatus
 
 
 @dataclass(frozen=True, slots=True)
 class Volume:
     """A volume as it was when it was read. ``size`` in GiB; times in UTC."""
 
-    id: str
+    id: VolumeId
     project_id: str
     user_id: str
     name: str | None
     description: str | None
     size: int
-    status: str
-    type_id: str | None
+    status: VolumeStatus
+    type_id: TypeId | None
     availability_zone: str
     pool: str | None
     """``host@backend#pool``; None until the scheduler has chosen."""
-    snapshot_id: str | None
-    source_volid: str | None
+    snapshot_id: SnapshotId | None
+    source_volid: VolumeId | None
     bootable: bool
     multiattach: bool
     read_only: bool
@@ -45,16 +47,16 @@ class Volume:
 class Snapshot:
     """A snapshot as it was when it was read. ``size`` is its volume's at the time, in GiB."""
 
-    id: str
-    volume_id: str
+    id: SnapshotId
+    volume_id: VolumeId
     project_id: str
     user_id: str
     name: str | None
     description: str | None
     size: int
-    status: str
+    status: SnapshotStatus
     pool: str
-    type_id: str | None
+    type_id: TypeId | None
     metadata: dict[str, str]
     bootable: bool | None
     """As its volume was at the time, like its image's metadata and its key."""
@@ -69,14 +71,14 @@ class Snapshot:
 class Attachment:
     """The link between a volume and a server, or another host, as it was when it was read."""
 
-    id: str
-    volume_id: str
+    id: AttachmentId
+    volume_id: VolumeId
     project_id: str
-    server_id: str | None
+    server_id: ServerId | None
     host: str | None
     device: str | None
     """``/dev/vdb``"""
-    status: str
+    status: AttachStatus
     mode: str
     connector: Connector | None
     portal: Export | None
@@ -96,7 +98,7 @@ class Transfer:
     """The offer of a volume to whoever knows the key."""
 
     id: str
-    volume_id: str
+    volume_id: VolumeId
     project_id: str
     """Whose volume it is."""
     name: str | None
@@ -111,7 +113,7 @@ class Transfer:
 class VolumeType:
     """A volume type. ``extra_specs`` are what a pool must be capable of."""
 
-    id: str
+    id: TypeId
     name: str
     description: str | None
     is_public: bool

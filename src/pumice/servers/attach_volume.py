@@ -19,7 +19,7 @@ from pumice.attachments.reserve import complete as complete_attachment
 from pumice.attachments.reserve import reserve
 from pumice.model.errors import Conflict, InvalidState
 from pumice.model.export import of_row
-from pumice.model.ids import AttachmentId, ServerId, new_id
+from pumice.model.ids import AttachmentId, ServerId, VolumeId, new_id
 from pumice.model.rules import Rules
 from pumice.model.scope import HOUSE, Scope
 from pumice.model.server import Server, ServerDisk
@@ -41,10 +41,10 @@ ATTACHABLE = frozenset({S.ACTIVE, S.PAUSED, S.SHUTOFF})
 class AttachParams:
     """What the operation was asked to do."""
 
-    server_id: str
+    server_id: ServerId
     host: str
-    volume_id: str
-    attachment_id: str
+    volume_id: VolumeId
+    attachment_id: AttachmentId
     device: str
     pool: str
     initiator: str
@@ -140,7 +140,7 @@ def note_portal(tx: Transaction, op: Operation[AttachParams], rules: Rules) -> N
 async def plug(op: Operation[AttachParams], hands: Hands) -> None:
     """Plug the disk into the machine."""
     disk = await hands.db.read(read_disk, op.params.server_id, op.params.attachment_id)
-    await hands.hypervisors[op.params.host].attach(ServerId(op.params.server_id), disk)
+    await hands.hypervisors[op.params.host].attach(op.params.server_id, disk)
 
 
 async def unplug(op: Operation[AttachParams], hands: Hands) -> None:
@@ -152,7 +152,7 @@ async def unplug(op: Operation[AttachParams], hands: Hands) -> None:
     if server is None or server.task != "deleting":
         await unplug_disk(hands, op.params.host, op.params.server_id, op.params)
     else:
-        await hands.hypervisors[op.params.host].forget_secret(AttachmentId(op.params.attachment_id))
+        await hands.hypervisors[op.params.host].forget_secret(op.params.attachment_id)
 
 
 def complete(tx: Transaction, op: Operation[AttachParams], rules: Rules) -> None:

@@ -21,7 +21,7 @@ from pumice.attachments import connect, disconnect
 from pumice.attachments.reserve import complete as complete_attachment
 from pumice.attachments.reserve import reserve
 from pumice.model.errors import Invalid, NoValidBackend
-from pumice.model.ids import ServerId, new_id
+from pumice.model.ids import AttachmentId, ImageId, ServerId, VolumeId, new_id
 from pumice.model.rules import Rules
 from pumice.model.scope import HOUSE, Scope
 from pumice.model.server import Flavor, Server, ServerDisk
@@ -72,7 +72,7 @@ class ServerWanted:
 class BootParams:
     """What the operation was asked to do."""
 
-    server_id: str
+    server_id: ServerId
     zone: str
 
 
@@ -86,7 +86,7 @@ def accept(tx: Transaction, who: Scope, wanted: ServerWanted, rules: Rules) -> S
         raise Invalid("Block Device Mapping is Invalid: a volume can be a server's disk only once.")
     zone = wanted.availability_zone or rules.availability_zone
     server = Server(
-        id=new_id(),
+        id=ServerId(new_id()),
         project_id=who.project,
         user_id=who.user_id,
         name=wanted.name,
@@ -95,7 +95,7 @@ def accept(tx: Transaction, who: Scope, wanted: ServerWanted, rules: Rules) -> S
         task="scheduling",
         host=None,
         flavor={name: getattr(wanted.flavor, name) for name in Flavor.__slots__},
-        image_id=wanted.image_id,
+        image_id=ImageId(wanted.image_id) if wanted.image_id else None,
         key_name=wanted.key_name,
         metadata=dict(wanted.metadata),
         tags=list(wanted.tags),
@@ -148,9 +148,9 @@ def _accept_disk(
         id=new_id(),
         server_id=server.id,
         device=device,
-        volume_id=wanted.volume_id,
+        volume_id=VolumeId(wanted.volume_id) if wanted.volume_id else None,
         attachment_id=None,
-        image_id=wanted.image_id,
+        image_id=ImageId(wanted.image_id) if wanted.image_id else None,
         boot_index=wanted.boot_index,
         delete_on_termination=wanted.delete_on_termination,
         tag=wanted.tag,
@@ -166,7 +166,7 @@ def _accept_disk(
     servers.add_disk(tx, disk)
 
 
-def _reserve(tx: Transaction, who: Scope, server: Server, disk: ServerDisk) -> str:
+def _reserve(tx: Transaction, who: Scope, server: Server, disk: ServerDisk) -> AttachmentId:
     assert disk.volume_id is not None
     return reserve(tx, who, disk.volume_id, server_id=server.id, device=f"/dev/{disk.device}").id
 
@@ -223,7 +223,7 @@ async def power_on(op: Operation[BootParams], hands: Hands) -> None:
 
 async def remove_machine(op: Operation[BootParams], hands: Hands) -> None:
     """The machine is gone."""
-    await hands.hypervisors[op.notes["host"]].delete(ServerId(op.params.server_id))
+    await hands.hypervisors[op.notes["host"]].delete(op.params.server_id)
 
 
 def complete(tx: Transaction, op: Operation[BootParams], rules: Rules) -> None:

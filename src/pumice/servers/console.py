@@ -15,7 +15,7 @@ from pumice.store.database import Transaction
 class ConsoleParams:
     """What the operation was asked to do."""
 
-    server_id: str
+    server_id: ServerId
     host: str
     lines: int | None
 
@@ -37,7 +37,7 @@ def take_output(tx: Transaction, operation_id: str) -> str:
 async def read(op: Operation[ConsoleParams], hands: Hands) -> None:
     """Read the end of the log."""
     hypervisor = hands.hypervisors[op.params.host]
-    op.notes["output"] = await hypervisor.console(ServerId(op.params.server_id), op.params.lines)
+    op.notes["output"] = await hypervisor.console(op.params.server_id, op.params.lines)
 
 
 def explain(tx: Transaction, op: Operation[ConsoleParams], error: str) -> None:

@@ -31,7 +31,7 @@ from pumice.volumes import delete as delete_volume
 class DeleteServerParams:
     """What the operation was asked to do."""
 
-    server_id: str
+    server_id: ServerId
 
 
 def accept(tx: Transaction, who: Scope, server_id: str) -> None:
@@ -68,7 +68,7 @@ def find_host(tx: Transaction, op: Operation[DeleteServerParams], rules: Rules) 
 async def remove_machine(op: Operation[DeleteServerParams], hands: Hands) -> None:
     """The guest is off and the machine forgotten."""
     if host := op.notes.get("host"):
-        await hands.hypervisors[host].delete(ServerId(op.params.server_id))
+        await hands.hypervisors[host].delete(op.params.server_id)
 
 
 def let_go_of_volumes(tx: Transaction, op: Operation[DeleteServerParams], rules: Rules) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from pumice.attachments.exports import remove_export
 from pumice.model.errors import Invalid
-from pumice.model.ids import new_id
+from pumice.model.ids import AttachmentId, ServerId, VolumeId, new_id
 from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.states import AttachStatus, VolumeStatus
@@ -33,11 +33,11 @@ A, V = AttachStatus, VolumeStatus
 class DetachParams:
     """What the operation was asked to do."""
 
-    server_id: str
+    server_id: ServerId
     host: str
     disk_id: str
-    volume_id: str
-    attachment_id: str
+    volume_id: VolumeId
+    attachment_id: AttachmentId
     device: str
     pool: str
     initiator: str

@@ -43,7 +43,7 @@ class Plan:
 
     server: Server
     disks: tuple[ServerDisk, ...]
-    attachments: dict[str, Attachment]
+    attachments: dict[AttachmentId, Attachment]
     passphrases: dict[str, str] = field(repr=False)
     """Of the volumes that are encrypted."""
     qos: Mapping[str, Resolved]
@@ -81,7 +81,7 @@ async def machine_of(hands: Hands, server_id: str) -> Machine:
 
 async def _disk(hands: Hands, plan: Plan, disk: ServerDisk) -> Disk:
     if disk.volume_id is not None:
-        link = plan.attachments.get(disk.attachment_id or "")
+        link = plan.attachments.get(disk.attachment_id) if disk.attachment_id else None
         volume = disk.volume_id
         return volume_disk(disk, link, plan.passphrases.get(volume), plan.qos.get(volume, {}))
     assert disk.image_id is not None
@@ -161,14 +161,14 @@ class Plugged(Protocol):
     """The parameters of an operation on one volume's disk."""
 
     @property
-    def volume_id(self) -> str: ...
+    def volume_id(self) -> VolumeId: ...
     @property
-    def attachment_id(self) -> str: ...
+    def attachment_id(self) -> AttachmentId: ...
     @property
     def device(self) -> str: ...
 
 
 async def unplug_disk(hands: Hands, host: str, server_id: str, disk: Plugged) -> None:
     """Take a volume's disk out of a machine; needs no rows. Raises ``GuestKeepsDisk``."""
-    out = disk_named(VolumeId(disk.volume_id), disk.device, disk.attachment_id)
+    out = disk_named(disk.volume_id, disk.device, disk.attachment_id)
     await hands.hypervisors[host].detach(ServerId(server_id), out, hands.detach_seconds)

@@ -33,7 +33,7 @@ STOP_SECONDS = 60.0
 class PowerParams:
     """What the operation was asked to do."""
 
-    server_id: str
+    server_id: ServerId
     host: str
     before: str
     """The status to go back to when it fails."""
@@ -113,22 +113,22 @@ async def power_on(op: Operation[PowerParams], hands: Hands) -> None:
 
 async def power_off(op: Operation[PowerParams], hands: Hands) -> None:
     """Shut the guest down, or pull the plug when it does not."""
-    await hands.hypervisors[op.params.host].stop(ServerId(op.params.server_id), STOP_SECONDS)
+    await hands.hypervisors[op.params.host].stop(op.params.server_id, STOP_SECONDS)
 
 
 async def ask_to_reboot(op: Operation[PowerParams], hands: Hands) -> None:
     """Ask the guest to reboot."""
-    await hands.hypervisors[op.params.host].reboot(ServerId(op.params.server_id), hard=False)
+    await hands.hypervisors[op.params.host].reboot(op.params.server_id, hard=False)
 
 
 async def pull_the_plug(op: Operation[PowerParams], hands: Hands) -> None:
     """Power the machine off at once."""
-    await hands.hypervisors[op.params.host].stop(ServerId(op.params.server_id), 0.0)
+    await hands.hypervisors[op.params.host].stop(op.params.server_id, 0.0)
 
 
 async def see_what_it_is(op: Operation[PowerParams], hands: Hands) -> None:
     """Nothing is taken back: whether the machine is on or off is noted, for what is said of the server."""
-    power = await hands.hypervisors[op.params.host].power(ServerId(op.params.server_id))
+    power = await hands.hypervisors[op.params.host].power(op.params.server_id)
     op.notes["power"] = None if power is None else power.value
 
 

@@ -7,7 +7,7 @@ it waits until what is under way on the server's disks has ended, and nothing ne
 from datetime import timedelta
 
 from pumice.hypervisor.contract import disk_named
-from pumice.model.ids import ServerId, new_id
+from pumice.model.ids import new_id
 from pumice.model.scope import HOUSE
 from pumice.model.states import ServerStatus
 from pumice.operations.hands import Hands
@@ -53,7 +53,7 @@ async def fit_disks(op: Operation[PowerParams], hands: Hands) -> None:
     """Plug in what the machine lacks, then take out what the server let go of. Raises ``GuestKeepsDisk``."""
     machine = await machine_of(hands, op.params.server_id)
     hypervisor = hands.hypervisors[op.params.host]
-    server = ServerId(op.params.server_id)
+    server = op.params.server_id
     there = await hypervisor.disks(server)
     for disk in machine.disks:
         if disk.serial not in there:

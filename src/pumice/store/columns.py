@@ -7,6 +7,7 @@ value: an object or a list is empty then, a time is ``NO_TIME``, ``is_unread`` t
 import math
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Protocol
 
 import orjson
@@ -19,6 +20,7 @@ from pumice.model.connector import Connector
 from pumice.store.clock import now as now
 
 NO_TIME = datetime(1, 1, 1)
+WORD_LENGTH = 64
 NO_CONNECTOR = Connector()
 _STAND_INS = (NO_TIME, NO_CONNECTOR, export.UNREAD)
 
@@ -112,6 +114,23 @@ class Parsed(Json):
         return parsed
 
 
+class State(TypeDecorator[str]):
+    """One of the words of a status; a word that this version does not know stays what it is."""
+
+    impl = sa.String
+    cache_ok = True
+    python_type = str
+
+    def __init__(self, words: type[StrEnum]) -> None:
+        super().__init__(WORD_LENGTH)
+        self.words = words
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:  # noqa: ARG002
+        """Read a word."""
+        known: dict[str | None, Any] = {word.value: word for word in self.words}
+        return lambda stored: known.get(stored, stored)
+
+
 class Time(TypeDecorator[datetime]):
     """UTC, without a zone."""
 
@@ -151,7 +170,7 @@ class Number(TypeDecorator[float]):
 
 ID = sa.String(36)
 NAME = sa.String(255)
-WORD = sa.String(64)
+WORD = sa.String(WORD_LENGTH)
 TIME = Time()
 JSON = Json()
 JSON_LIST = Json(list)

@@ -10,7 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Boolean, Column, Float, ForeignKey, Index, Integer, Text, UniqueConstraint
 
-from pumice.store.columns import CONNECTOR, EXPORT, ID, JSON, JSON_LIST, NAME, NUMBER, TIME, WORD
+from pumice.model.states import AttachStatus, ImageStatus, ServerStatus, SnapshotStatus, VolumeStatus
+from pumice.store.columns import CONNECTOR, EXPORT, ID, JSON, JSON_LIST, NAME, NUMBER, TIME, WORD, State
 
 metadata = sa.MetaData(
     naming_convention={
@@ -290,7 +291,7 @@ images = sa.Table(
     _key(),
     Column("owner", ID, nullable=False, index=True),
     Column("name", NAME),
-    Column("status", WORD, nullable=False),
+    Column("status", State(ImageStatus), nullable=False),
     Column("visibility", WORD, nullable=False),
     Column("disk_format", WORD),
     Column("container_format", WORD),
@@ -432,7 +433,7 @@ volumes = sa.Table(
     Column("name", NAME),
     Column("description", Text),
     Column("size", Integer, nullable=False),
-    Column("status", WORD, nullable=False),
+    Column("status", State(VolumeStatus), nullable=False),
     Column("type_id", ID, ForeignKey("volume_types.id")),
     Column("availability_zone", NAME, nullable=False),
     Column("pool", NAME, index=True),  # host@backend#pool, once one is chosen
@@ -470,7 +471,7 @@ snapshots = sa.Table(
     Column("name", NAME),
     Column("description", Text),
     Column("size", Integer, nullable=False),
-    Column("status", WORD, nullable=False),
+    Column("status", State(SnapshotStatus), nullable=False),
     Column("pool", NAME, nullable=False),
     Column("type_id", ID),
     Column("metadata", JSON, nullable=False),
@@ -503,7 +504,7 @@ attachments = sa.Table(
     Column("server_id", ID, index=True),
     Column("host", NAME),
     Column("device", NAME),
-    Column("status", WORD, nullable=False),
+    Column("status", State(AttachStatus), nullable=False),
     Column("mode", WORD, nullable=False),  # rw, ro
     Column("connector", CONNECTOR),
     Column("portal", EXPORT),  # once it is made
@@ -557,7 +558,7 @@ servers = sa.Table(
     Column("user_id", ID, nullable=False),
     Column("name", NAME, nullable=False),
     Column("description", Text),
-    Column("status", WORD, nullable=False),
+    Column("status", State(ServerStatus), nullable=False),
     Column("task", WORD),  # Nova's task_state: what the running operation is about
     Column("host", NAME),
     Column("flavor", JSON, nullable=False),  # the flavor as it was when the server was made

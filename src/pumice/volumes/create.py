@@ -86,7 +86,7 @@ class Origin:
 class CreateParams:
     """What the operation was asked to do."""
 
-    volume_id: str
+    volume_id: VolumeId
     size: int
     availability_zone: str
     type_id: str
@@ -135,7 +135,7 @@ def accept(
     quotas.take(tx, who.project, limits, quotas.amounts_of("volumes", 1, size, kind.name))
     key_id = _key(tx, kind, origin)
     volume = Volume(
-        id=new_id(),
+        id=VolumeId(new_id()),
         project_id=who.project,
         user_id=who.user_id,
         name=wanted.name,
@@ -145,8 +145,8 @@ def accept(
         type_id=kind.id,
         availability_zone=zone,
         pool=None,
-        snapshot_id=wanted.snapshot_id,
-        source_volid=wanted.source_volid,
+        snapshot_id=SnapshotId(wanted.snapshot_id) if wanted.snapshot_id else None,
+        source_volid=VolumeId(wanted.source_volid) if wanted.source_volid else None,
         bootable=origin.bootable,
         multiattach=volume_types.is_multiattach(kind),
         read_only=False,
@@ -304,7 +304,7 @@ async def make_bytes(op: Operation[CreateParams], hands: Hands) -> None:
     """Have the backend make the volume, with the bytes it begins with."""
     asked, pool = op.params, pool_of(op.notes["pool"])
     backend = hands.backends[host_of(op.notes["pool"])]
-    volume = VolumeId(asked.volume_id)
+    volume = asked.volume_id
 
     def progress(done: float) -> None:
         op.progress = done
@@ -341,7 +341,7 @@ async def inspected(hands: Hands, image_id: str) -> ImageFile:
 async def delete_bytes(op: Operation[CreateParams], hands: Hands) -> None:
     """Whatever of the volume was made is gone."""
     pool = op.notes["pool"]
-    await hands.backends[host_of(pool)].delete(VolumeId(op.params.volume_id), pool_of(pool))
+    await hands.backends[host_of(pool)].delete(op.params.volume_id, pool_of(pool))
 
 
 def publish(tx: Transaction, op: Operation[CreateParams], rules: Rules) -> None:

@@ -43,7 +43,7 @@ MUST = (
 class DeleteParams:
     """What the operation was asked to do."""
 
-    volume_id: str
+    volume_id: VolumeId
     pool: str
 
 
@@ -85,13 +85,13 @@ def held(op: Operation[DeleteParams]) -> tuple[Hold]:
 
 async def remove_export(op: Operation[DeleteParams], hands: Hands) -> None:
     """No target is left, whoever made it."""
-    await hands.targets[host_of(op.params.pool)].remove(VolumeId(op.params.volume_id))
+    await hands.targets[host_of(op.params.pool)].remove(op.params.volume_id)
 
 
 async def delete_bytes(op: Operation[DeleteParams], hands: Hands) -> None:
     """The bytes are gone."""
     pool = op.params.pool
-    await hands.backends[host_of(pool)].delete(VolumeId(op.params.volume_id), pool_of(pool))
+    await hands.backends[host_of(pool)].delete(op.params.volume_id, pool_of(pool))
 
 
 def forget(tx: Transaction, op: Operation[DeleteParams], rules: Rules) -> None:

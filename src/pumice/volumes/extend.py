@@ -20,7 +20,7 @@ from pumice.catalog import volume_types
 from pumice.host import luks
 from pumice.hypervisor.contract import disk_named
 from pumice.model.errors import Elsewhere, Invalid, InvalidState, NoValidBackend
-from pumice.model.ids import ServerId, VolumeId, new_id
+from pumice.model.ids import AttachmentId, ServerId, VolumeId, new_id
 from pumice.model.qos import disk_limits
 from pumice.model.rules import Rules
 from pumice.model.scope import Scope
@@ -44,15 +44,15 @@ V = VolumeStatus
 class ExtendParams:
     """What the operation was asked to do. Sizes in GiB."""
 
-    volume_id: str
+    volume_id: VolumeId
     pool: str
     size: int
     new_size: int
     in_use: bool = False
-    server_id: str | None = None
+    server_id: ServerId | None = None
     """The server that uses it, and the host of that."""
     host: str | None = None
-    attachment_id: str | None = None
+    attachment_id: AttachmentId | None = None
     encrypted: bool = False
     pauses: bool = False
     """The guest has to stand still while the target grows."""
@@ -142,7 +142,7 @@ def give_growth_back(tx: Transaction, op: Operation[ExtendParams], rules: Rules)
 async def grow_bytes(op: Operation[ExtendParams], hands: Hands) -> None:
     """Have the backend grow the volume."""
     pool = op.params.pool
-    await hands.backends[host_of(pool)].extend(VolumeId(op.params.volume_id), pool_of(pool), op.params.new_size)
+    await hands.backends[host_of(pool)].extend(op.params.volume_id, pool_of(pool), op.params.new_size)
 
 
 def is_in_use(op: Operation[ExtendParams]) -> bool:
@@ -178,7 +178,7 @@ async def tell_target(op: Operation[ExtendParams], hands: Hands) -> None:
 
     Raises ``Elsewhere`` when it goes on, or will before this is done: it is paused once more.
     """
-    host, volume = host_of(op.params.pool), VolumeId(op.params.volume_id)
+    host, volume = host_of(op.params.pool), op.params.volume_id
     device = await hands.backends[host].device(volume, pool_of(op.params.pool))
     if not op.params.pauses:
         return await hands.targets[host].resize(volume, device)
@@ -195,7 +195,7 @@ async def tell_guest(op: Operation[ExtendParams], hands: Hands) -> None:
     asked = op.params
     qos = await hands.db.read(qos_specs.of_volumes, [asked.volume_id], asked.new_size)
     limits = disk_limits(qos.get(asked.volume_id, {}))
-    disk = disk_named(VolumeId(asked.volume_id), attachment=asked.attachment_id, limits=limits)
+    disk = disk_named(asked.volume_id, attachment=asked.attachment_id, limits=limits)
     size = asked.new_size * GIB - (luks.HEADER_BYTES if asked.encrypted else 0)
     hypervisor, server = hands.hypervisors[asked.host or ""], ServerId(asked.server_id or "")
     await hypervisor.resize_disk(server, disk, size)

@@ -47,7 +47,7 @@ class Existing:
 class ManageParams:
     """What the operation was asked to do."""
 
-    volume_id: str
+    volume_id: VolumeId
     pool: str
     name: str
     type_name: str
@@ -68,7 +68,7 @@ def accept(tx: Transaction, who: Scope, asked: Existing, rules: Rules) -> Volume
     limits = quotas.limits(tx, who.project, rules.quotas)
     quotas.take(tx, who.project, limits, quotas.amounts_of("volumes", 1, 0, kind.name))
     volume = Volume(
-        id=new_id(),
+        id=VolumeId(new_id()),
         project_id=who.project,
         user_id=who.user_id,
         name=asked.display_name,
@@ -111,14 +111,14 @@ async def adopt_bytes(op: Operation[ManageParams], hands: Hands) -> None:
     """Have the backend make them the volume's."""
     asked = op.params
     backend = hands.backends[host_of(asked.pool)]
-    op.notes["size"] = await backend.adopt(VolumeId(asked.volume_id), pool_of(asked.pool), asked.name)
+    op.notes["size"] = await backend.adopt(asked.volume_id, pool_of(asked.pool), asked.name)
 
 
 async def release_bytes(op: Operation[ManageParams], hands: Hands) -> None:
     """They have their old name again."""
     asked = op.params
     backend = hands.backends[host_of(asked.pool)]
-    await backend.release(VolumeId(asked.volume_id), pool_of(asked.pool), asked.name)
+    await backend.release(asked.volume_id, pool_of(asked.pool), asked.name)
 
 
 def count_bytes(tx: Transaction, op: Operation[ManageParams], rules: Rules) -> None:

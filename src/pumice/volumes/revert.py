@@ -30,8 +30,8 @@ MUST = "be 'available' to revert"
 class RevertParams:
     """What the operation was asked to do."""
 
-    volume_id: str
-    snapshot_id: str
+    volume_id: VolumeId
+    snapshot_id: SnapshotId
     pool: str
 
 
@@ -66,7 +66,7 @@ async def restore_bytes(op: Operation[RevertParams], hands: Hands) -> None:
         op.progress = done
 
     backend = hands.backends[host_of(asked.pool)]
-    volume, snapshot = VolumeId(asked.volume_id), SnapshotId(asked.snapshot_id)
+    volume, snapshot = asked.volume_id, asked.snapshot_id
     await backend.revert(volume, pool_of(asked.pool), snapshot, progress)
 
 

@@ -40,7 +40,7 @@ def offer(
     volumes.move(tx, volume_id, {V.AVAILABLE}, V.AWAITING_TRANSFER, must="be available")
     require(tx, use(Thing.VOLUME, volume_id))
     key = secrets.token_hex(8)
-    transfer = Transfer(new_id(), volume_id, volume.project_id, name, _digest(key), no_snapshots, now())
+    transfer = Transfer(new_id(), volume.id, volume.project_id, name, _digest(key), no_snapshots, now())
     transfers.insert(tx, transfer)
     return transfer, key
 

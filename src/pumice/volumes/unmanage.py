@@ -10,7 +10,7 @@ If it fails the bytes have their own name again, and the volume is what it was.
 
 from pumice.backends.contract import Backend
 from pumice.model.errors import InvalidState
-from pumice.model.ids import VolumeId, new_id
+from pumice.model.ids import new_id
 from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.states import VolumeStatus
@@ -51,12 +51,12 @@ def accept(tx: Transaction, who: Scope, volume_id: str) -> None:
 
 async def release_bytes(op: Operation[DeleteParams], hands: Hands) -> None:
     """They are nobody's."""
-    await _backend(op, hands).release(VolumeId(op.params.volume_id), pool_of(op.params.pool), _name(op))
+    await _backend(op, hands).release(op.params.volume_id, pool_of(op.params.pool), _name(op))
 
 
 async def take_bytes_back(op: Operation[DeleteParams], hands: Hands) -> None:
     """They are the volume's again."""
-    await _backend(op, hands).adopt(VolumeId(op.params.volume_id), pool_of(op.params.pool), _name(op))
+    await _backend(op, hands).adopt(op.params.volume_id, pool_of(op.params.pool), _name(op))
 
 
 def _backend(op: Operation[DeleteParams], hands: Hands) -> Backend:

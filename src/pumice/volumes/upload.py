@@ -49,7 +49,7 @@ class Wanted:
 class UploadParams:
     """What the operation was asked to do."""
 
-    volume_id: str
+    volume_id: VolumeId
     image_id: str
     pool: str
     disk_format: str
@@ -107,7 +107,7 @@ def _image(who: Scope, volume: Volume, wanted: Wanted) -> Image:
 async def write_image(op: Operation[UploadParams], hands: Hands) -> None:
     """Write the volume's bytes as an image, and publish it."""
     asked = op.params
-    device = await hands.backends[host_of(asked.pool)].device(VolumeId(asked.volume_id), pool_of(asked.pool))
+    device = await hands.backends[host_of(asked.pool)].device(asked.volume_id, pool_of(asked.pool))
 
     def progress(done: float) -> None:
         op.progress = done

@@ -175,7 +175,7 @@ def _page(found: Sequence[VolumeType], page: paging.Page) -> Sequence[VolumeType
     for key, ascending in reversed(page.sort):
         rows.sort(key=lambda kind: str(getattr(kind, key) or ""), reverse=not ascending)
     if page.marker:
-        ids = [kind.id for kind in rows]
+        ids = [str(kind.id) for kind in rows]
         if page.marker not in ids:
             raise NotFound("Volume type", page.marker)
         rows = rows[ids.index(page.marker) + 1 :]

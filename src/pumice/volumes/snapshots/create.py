@@ -32,8 +32,8 @@ S = SnapshotStatus
 class SnapshotParams:
     """What the operation was asked to do."""
 
-    snapshot_id: str
-    volume_id: str
+    snapshot_id: SnapshotId
+    volume_id: VolumeId
     pool: str
 
 
@@ -65,7 +65,7 @@ def accept(
     amounts = quotas.amounts_of("snapshots", 1, volume.size, kind.name if kind else None)
     quotas.take(tx, volume.project_id, quotas.limits(tx, volume.project_id, rules.quotas), amounts)
     snapshot = Snapshot(
-        id=new_id(),
+        id=SnapshotId(new_id()),
         volume_id=volume.id,
         project_id=volume.project_id,
         user_id=who.user_id,
@@ -97,15 +97,13 @@ async def copy_bytes(op: Operation[SnapshotParams], hands: Hands) -> None:
         op.progress = done
 
     backend = hands.backends[host_of(asked.pool)]
-    await backend.create_snapshot(
-        SnapshotId(asked.snapshot_id), VolumeId(asked.volume_id), pool_of(asked.pool), progress
-    )
+    await backend.create_snapshot(asked.snapshot_id, asked.volume_id, pool_of(asked.pool), progress)
 
 
 async def delete_copy(op: Operation[SnapshotParams], hands: Hands) -> None:
     """Whatever of the snapshot was made is gone."""
     pool = op.params.pool
-    await hands.backends[host_of(pool)].delete_snapshot(SnapshotId(op.params.snapshot_id), pool_of(pool))
+    await hands.backends[host_of(pool)].delete_snapshot(op.params.snapshot_id, pool_of(pool))
 
 
 def publish(tx: Transaction, op: Operation[SnapshotParams], rules: Rules) -> None:

@@ -30,7 +30,7 @@ DELETABLE = frozenset({S.AVAILABLE, S.ERROR, S.ERROR_DELETING})
 class DeleteSnapshotParams:
     """What the operation was asked to do."""
 
-    snapshot_id: str
+    snapshot_id: SnapshotId
     pool: str
 
 
@@ -54,7 +54,7 @@ def accept(tx: Transaction, who: Scope, snapshot_id: str, parent: Operation[Any]
 async def delete_bytes(op: Operation[DeleteSnapshotParams], hands: Hands) -> None:
     """The bytes are gone."""
     pool = op.params.pool
-    await hands.backends[host_of(pool)].delete_snapshot(SnapshotId(op.params.snapshot_id), pool_of(pool))
+    await hands.backends[host_of(pool)].delete_snapshot(op.params.snapshot_id, pool_of(pool))
 
 
 def forget(tx: Transaction, op: Operation[DeleteSnapshotParams], rules: Rules) -> None:
