@@ -24,7 +24,7 @@ from pumice.model.states import AttachStatus
 from pumice.model.volume import Attachment, Volume
 from pumice.operations.holds import Thing, own, use
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend
-from pumice.store import attachments, pools, volumes
+from pumice.store import attachments, volumes
 from pumice.store.database import Transaction
 
 A = AttachStatus
@@ -131,9 +131,7 @@ def _enqueue(
     assert volume is not None
     if volume.pool is None:
         raise InvalidState(f"Invalid volume: volume {volume.id} has no bytes on any backend.")
-    if pool := pools.find(tx, volume.pool):
-        protocol = pool.capabilities.get("storage_protocol", "")
-        exports.initiator_of(account["connector"], protocol)
+    exports.must_get_in(tx, volume.pool, account["connector"])
     params = ConnectParams(
         attachment_id=attachment.id,
         volume_id=volume.id,

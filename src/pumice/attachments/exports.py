@@ -18,7 +18,7 @@ from pumice.model.ids import AttachmentId, VolumeId
 from pumice.model.volume import Attachment, host_of, pool_of
 from pumice.operations.hands import Hands
 from pumice.operations.operation import Operation
-from pumice.store import attachments, volumes
+from pumice.store import attachments, pools, volumes
 from pumice.store.columns import is_unread
 from pumice.store.database import Transaction
 
@@ -26,13 +26,13 @@ _LETTERS = string.ascii_letters + string.digits
 PASSWORD_LENGTH = 16
 
 
-NVME = "NVMe-oF"
-"""The ``storage_protocol`` of targets that know hosts by their NQN."""
+_NAMES = {"": ("initiator", "an IQN"), "iSCSI": ("initiator", "an IQN"), "NVMe-oF": ("nqn", "an NQN")}
+"""What hosts are known by, for each ``storage_protocol``; any other knows them by their hosts' names."""
 
 
 def new_account(connector: Connector) -> dict[str, Any]:
-    """The columns of an attachment that gets a connector. Raises ``Invalid`` if it names no initiator."""
-    if not connector.nqn:
+    """The columns of an attachment that gets a connector. Raises ``Invalid`` if it has no name."""
+    if not (connector.nqn or connector.host):
         initiator_of(connector)
     return {
         "connector": connector,
@@ -42,10 +42,16 @@ def new_account(connector: Connector) -> dict[str, Any]:
     }
 
 
+def must_get_in(tx: Transaction, pool_name: str, connector: Connector) -> None:
+    """Raises ``Invalid`` when the connector has no name for how the pool's volumes are reached."""
+    if pool := pools.find(tx, pool_name):
+        initiator_of(connector, pool.capabilities.get("storage_protocol", ""))
+
+
 def initiator_of(connector: Connector, protocol: str = "iSCSI") -> str:
-    """By what name the connector's host logs in: its NQN for NVMe, else its IQN. Raises ``Invalid``."""
-    word, kind = ("nqn", "an NQN") if protocol == NVME else ("initiator", "an IQN")
-    name = connector.nqn if protocol == NVME else connector.initiator
+    """By what name the connector's host gets in. Raises ``Invalid``."""
+    word, kind = _NAMES.get(protocol, ("host", "its own name"))
+    name: str = getattr(connector, word)
     if not name:
         raise Invalid(f"Invalid input received: the connector must name its '{word}' ({kind}) for {protocol}.")
     return name

@@ -84,6 +84,7 @@ def accept(
     volume = volumes.get(tx, who, volume_id)
     if volume.pool is None:
         raise InvalidState(f"Invalid volume: volume {volume.id} has no bytes on any backend.")
+    exports.must_get_in(tx, volume.pool, account["connector"])
     disk = ServerDisk(
         id=new_id(),
         server_id=server.id,
