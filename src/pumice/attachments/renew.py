@@ -19,14 +19,12 @@ from pumice.model.export import of_row
 from pumice.model.ids import AttachmentId, VolumeId
 from pumice.model.rules import Rules
 from pumice.model.scope import HOUSE, Scope
-from pumice.model.states import AttachStatus
+from pumice.model.states import GETS_IN
 from pumice.model.volume import Attachment
 from pumice.operations.holds import Thing, use
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, on_backend
 from pumice.store import attachments, servers, volumes
 from pumice.store.database import Transaction
-
-CONNECTED = frozenset({AttachStatus.ATTACHING, AttachStatus.ATTACHED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +50,7 @@ def accept(
     What the host of a server says of itself only a service can tell; of anybody else's word nothing is noted.
     """
     volume = volumes.find(tx, attachment.volume_id)
-    connected = attachment.portal is not None and attachment.status in CONNECTED
+    connected = attachment.portal is not None and attachment.status in GETS_IN
     if not connected or attachment.operation_id or volume is None or volume.pool is None:
         return attachment.operation_id
     if who.is_service or attachment.server_id is None:
@@ -72,7 +70,7 @@ def accept(
 
 def accept_for_server(tx: Transaction, server_id: str, host: str, parent: Operation[Any]) -> list[str]:
     """Begin with every volume that is connected to a server's host; the operations' ids."""
-    links = [link for link in attachments.of_server(tx, server_id) if link.portal and link.status in CONNECTED]
+    links = [link for link in attachments.of_server(tx, server_id) if link.portal and link.status in GETS_IN]
     connector = servers.connector_of(tx, host) if links else Connector()
     begun = [accept(tx, HOUSE, link, connector, parent) for link in links]
     return [operation_id for operation_id in begun if operation_id]

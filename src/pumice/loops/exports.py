@@ -15,7 +15,7 @@ from pumice.loops.breach import Breach, Orphan, unknown
 from pumice.model.errors import PumiceError
 from pumice.model.export import Export
 from pumice.model.ids import AttachmentId, VolumeId
-from pumice.model.states import AttachStatus
+from pumice.model.states import GETS_IN
 from pumice.model.volume import Attachment
 from pumice.operations.hands import Hands
 from pumice.store import attachments, belongings, tombstones
@@ -24,7 +24,6 @@ from pumice.store.database import Transaction
 from pumice.store.tombstones import Kind
 
 SECONDS = 15.0
-WANTED = frozenset({AttachStatus.ATTACHING, AttachStatus.ATTACHED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +142,7 @@ def _is_finished(link: Attachment) -> bool:
     Where it cannot be read who is let in, that is left as it is.
     """
     is_known = link.portal is not None and not is_unread(link.connector)
-    return is_known and link.operation_id is None and link.status in WANTED
+    return is_known and link.operation_id is None and link.status in GETS_IN
 
 
 def _expected(link: Attachment, pool: str) -> Expected:

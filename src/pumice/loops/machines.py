@@ -20,10 +20,9 @@ from pumice.hypervisor.contract import Hypervisor, Power
 from pumice.loops.breach import Breach
 from pumice.model.errors import PumiceError
 from pumice.model.ids import ServerId
-from pumice.model.states import ServerStatus
+from pumice.model.states import GETS_IN, ServerStatus
 from pumice.operations.hands import Hands
 from pumice.servers import power, repair_disks
-from pumice.servers.machine import PLUGGED
 from pumice.store import belongings, servers, tombstones
 from pumice.store.belongings import AtRest, Wanted
 from pumice.store.columns import now
@@ -101,7 +100,7 @@ async def _stop_again(hands: Hands, server: AtRest) -> str | None:
 
 async def _disks(hands: Hands, host: str, hypervisor: Hypervisor) -> list[Breach]:
     """The rows are read before the machines and after them: what changed meanwhile is left to the next look."""
-    before = await hands.db.read(belongings.disks_wanted, host, PLUGGED)
+    before = await hands.db.read(belongings.disks_wanted, host, GETS_IN)
     powers = await hypervisor.powers() if before else {}
     running = [server for server in before if powers.get(ServerId(server)) is Power.RUNNING]
     there = {server: await hypervisor.disks(ServerId(server)) for server in running}
@@ -111,7 +110,7 @@ async def _disks(hands: Hands, host: str, hypervisor: Hypervisor) -> list[Breach
 
     def read(tx: Transaction) -> dict[str, frozenset[str]]:
         """Of each server to which nothing happened meanwhile, the disks that it has let go of."""
-        now = belongings.disks_wanted(tx, host, PLUGGED)
+        now = belongings.disks_wanted(tx, host, GETS_IN)
         same = [server for server in strange if now.get(server) == before[server]]
         return {it: tombstones.buried(tx, Kind.DISK, strange[it] - now[it].serials, it) for it in same}
 
@@ -131,7 +130,7 @@ async def _disks(hands: Hands, host: str, hypervisor: Hypervisor) -> list[Breach
 
 async def _fit(hands: Hands, host: str, server: str, seen: Wanted) -> str | None:
     def accept(tx: Transaction) -> bool:
-        still = belongings.disks_wanted(tx, host, PLUGGED).get(server) == seen
+        still = belongings.disks_wanted(tx, host, GETS_IN).get(server) == seen
         return still and repair_disks.accept(tx, server)
 
     return "an operation mends it" if await hands.db.write(accept) else None

@@ -18,7 +18,7 @@ from pumice.model.errors import Conflict, InvalidState
 from pumice.model.ids import new_id
 from pumice.model.scope import HOUSE
 from pumice.model.server import ServerDisk
-from pumice.model.states import AttachStatus, ServerStatus, SnapshotStatus, VolumeStatus
+from pumice.model.states import KEEPS_IN_USE, AttachStatus, ServerStatus, SnapshotStatus, VolumeStatus
 from pumice.model.volume import Attachment
 from pumice.operations.hands import Hands
 from pumice.operations.holds import Mode
@@ -91,7 +91,7 @@ def _settle_volume(tx: Transaction, volume_id: str) -> str:
     volume = volumes.find(tx, volume_id)
     assert volume is not None
     volumes.change(tx, volume.id, operation_id=None)
-    used = any(link.status in (A.ATTACHED, A.ERROR_DETACHING) for link in attachments.of_volume(tx, volume.id))
+    used = any(link.status in KEEPS_IN_USE for link in attachments.of_volume(tx, volume.id))
     if volume.status == V.DELETING:
         volumes.put(tx, volume.id, V.ERROR_DELETING)
         with suppress(InvalidState):  # it has snapshots: its owner deletes those first

@@ -197,6 +197,12 @@ ATTACHMENT: Transitions[AttachStatus] = Transitions(
     },
 )
 
+GETS_IN = frozenset({A.ATTACHING, A.ATTACHED})
+"""An attachment in these states is to be exported, and its server to have the disk. One that was half detached
+is left as it is."""
+KEEPS_IN_USE = frozenset({A.ATTACHED, A.ERROR_DETACHING})
+"""An attachment in these states makes its volume ``in-use``."""
+
 SERVER: Transitions[ServerStatus] = Transitions(
     at_rest={
         M.ACTIVE: _to(M.SHUTOFF, M.PAUSED, M.REBOOT, M.HARD_REBOOT, M.ERROR),

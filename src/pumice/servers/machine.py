@@ -27,14 +27,11 @@ from pumice.model.export import Export, IscsiExport, LocalDevice, NvmeExport
 from pumice.model.ids import AttachmentId, ServerId, VolumeId
 from pumice.model.qos import Resolved, disk_limits
 from pumice.model.server import Server, ServerDisk
-from pumice.model.states import AttachStatus
+from pumice.model.states import GETS_IN
 from pumice.model.volume import Attachment
 from pumice.operations.hands import Hands
 from pumice.store import attachments, images, keys, qos_specs, servers
 from pumice.store.database import Transaction
-
-PLUGGED = frozenset({AttachStatus.ATTACHING, AttachStatus.ATTACHED})
-"""What the machine should have. A disk whose detaching failed halfway is out of it already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +55,7 @@ def read_plan(tx: Transaction, server_id: str) -> Plan:
     if server is None:
         raise NotFound("Instance", server_id)
     links = {link.id: link for link in attachments.of_server(tx, server_id)}
-    leaving = {link.id for link in links.values() if link.status not in PLUGGED}
+    leaving = {link.id for link in links.values() if link.status not in GETS_IN}
     disks = [disk for disk in servers.disks(tx, server_id) if disk.attachment_id not in leaving]
     disks.sort(key=lambda disk: (disk.boot_index != 0, disk.device))
     volumes = [disk.volume_id for disk in disks if disk.volume_id]

@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from pumice.model.errors import InvalidState
-from pumice.model.states import ATTACHMENT, AttachStatus, VolumeStatus
+from pumice.model.states import ATTACHMENT, KEEPS_IN_USE, AttachStatus, VolumeStatus
 from pumice.model.volume import Attachment
 from pumice.store import tombstones
 from pumice.store.columns import ID, TIME, WORD, now
@@ -127,7 +127,7 @@ def bury_account(tx: Transaction, attachment_id: str) -> None:
 
 
 _FOLLOWS = (
-    ((A.ATTACHED, A.ERROR_DETACHING), V.IN_USE),
+    (KEEPS_IN_USE, V.IN_USE),
     ((A.DETACHING,), V.DETACHING),
     ((A.ATTACHING, A.ERROR_ATTACHING), V.ATTACHING),
     ((A.RESERVED,), V.RESERVED),

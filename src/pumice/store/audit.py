@@ -29,7 +29,7 @@ from pumice.store.tables import (
 )
 from pumice.store.tables import pools as pool_rows
 
-_HELD = sorted({AttachStatus.ATTACHED, AttachStatus.ERROR_DETACHING})
+_HELD = sorted(states.KEEPS_IN_USE)
 _LEASE_SLACK = 60.0
 """Seconds after which somebody would have taken over what a lease has left free."""
 _LATE_SECONDS = 120.0
