@@ -50,11 +50,6 @@ def remove(tx: Transaction, user_id: str, credential_id: str) -> None:
     application_credentials.delete(tx, {"id": credential_id})
 
 
-def roles_of(tx: Transaction, row: Row) -> list[Row]:
-    """The roles that a credential was made with, of those that exist."""
-    return [role for role in roles.matching(tx, {}) if role["id"] in row["role_ids"]]
-
-
 def show_rule(tx: Transaction, user_id: str, rule_id: str) -> Row:
     """One of a user's access rules. Raises ``NotFound``."""
     found = application_credentials.rules(tx, {"user_id": user_id, "id": rule_id})

@@ -155,10 +155,8 @@ def _effective(tx: Transaction, user_id: str | None, wanted: Mapping[str, object
     others = {column: value for column, value in wanted.items() if column != "role_id"}
     ids = {role["name"]: str(role["id"]) for role in roles.matching(tx, {})}
     found: dict[tuple[str, str, str, str], Assignment] = {}
-    for given in assignments(tx, None, others, effective=False):
-        for mine in [given] if given.actor[0] == "user" else _through_group(tx, given):
-            if user_id not in (None, mine.actor[1]):
-                continue
+    for given in _given_to(tx, user_id, others):
+        for mine in [given] if given.actor[0] == "user" else _through_group(tx, given, user_id):
             for one in _with_implied(mine, ids):
                 key = mine.actor[1], one.role_id, one.row["scope"], one.row["target_id"]
                 if one.prior_role_id is None or key not in found:
@@ -166,11 +164,19 @@ def _effective(tx: Transaction, user_id: str | None, wanted: Mapping[str, object
     return [one for one in found.values() if of_role in (None, one.role_id)]
 
 
-def _through_group(tx: Transaction, given: Assignment) -> Iterator[Assignment]:
-    """The same for each member of the group."""
+def _given_to(tx: Transaction, user_id: str | None, wanted: Mapping[str, object]) -> list[Assignment]:
+    """What was given to a user and to the groups that it is in, or to everybody."""
+    if user_id is None:
+        return assignments(tx, None, wanted, effective=False)
+    actors = [("user", user_id), *(("group", group_id) for group_id in memberships.groups_of(tx, user_id))]
+    return [one for actor in actors for one in assignments(tx, actor, wanted, effective=False)]
+
+
+def _through_group(tx: Transaction, given: Assignment, user_id: str | None) -> Iterator[Assignment]:
+    """The same for a user who is in the group, or for each of them."""
     group_id = given.actor[1]
-    for user_id in memberships.users_in(tx, group_id):
-        yield replace(given, actor=("user", user_id), who=users.show(tx, user_id), group_id=group_id)
+    for member in [user_id] if user_id else memberships.users_in(tx, group_id):
+        yield replace(given, actor=("user", member), who=users.show(tx, member), group_id=group_id)
 
 
 def _with_implied(given: Assignment, ids: Mapping[str, str]) -> Iterator[Assignment]:

@@ -1,7 +1,7 @@
 """``/users/{user_id}/application_credentials``, and the access rules that narrow what they are for."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -13,7 +13,7 @@ from pumice.api.identity.roles import plain_view
 from pumice.api.routing import Route
 from pumice.api.times import as_utc
 from pumice.identity import application_credentials as credentials
-from pumice.identity import passwords
+from pumice.identity import grants, passwords
 from pumice.model.errors import Forbidden, Invalid
 from pumice.model.ids import new_id
 from pumice.store import application_credentials as rows
@@ -161,22 +161,29 @@ def _end(text: str | None) -> datetime | None:
 
 
 def _add(tx: Transaction, call: Call, row: Mapping[str, Any], roles: Any, rules: Any) -> dict[str, Any]:
-    return _view(tx, call, credentials.add(tx, row, call.who.roles, roles, rules))
+    return _views(tx, call, [credentials.add(tx, row, call.who.roles, roles, rules)])[0]
 
 
 def _one(tx: Transaction, call: Call) -> dict[str, Any]:
-    return _view(tx, call, credentials.show(tx, call.args["user_id"], call.args["id"]))
+    return _views(tx, call, [credentials.show(tx, call.args["user_id"], call.args["id"])])[0]
 
 
 def _all(tx: Transaction, call: Call, filters: Mapping[str, object]) -> list[dict[str, Any]]:
-    return [_view(tx, call, row) for row in rows.matching(tx, filters)]
+    return _views(tx, call, rows.matching(tx, filters))
 
 
-def _view(tx: Transaction, call: Call, row: Row) -> dict[str, Any]:
-    """A credential as the API shows it; its secret is shown once, by who made it."""
+def _views(tx: Transaction, call: Call, found: Sequence[Row]) -> list[dict[str, Any]]:
+    roles = grants.matching(tx, {})
+    rules = rows.rules_of(tx, {rule_id for row in found for rule_id in row["access_rule_ids"]})
+    return [_view(call, row, roles, rules) for row in found]
+
+
+def _view(call: Call, row: Row, known_roles: Sequence[Row], known_rules: Sequence[Row]) -> dict[str, Any]:
+    """A credential as the API shows it, with those of its roles that there are; its secret is shown once."""
     rules = [
         {name: rule[name] for name in ("id", "service", "path", "method")}
-        for rule in rows.rules_of(tx, row["access_rule_ids"])
+        for rule in known_rules
+        if rule["id"] in row["access_rule_ids"]
     ]
     return {
         "id": row["id"],
@@ -187,7 +194,7 @@ def _view(tx: Transaction, call: Call, row: Row) -> dict[str, Any]:
         "expires_at": moment(row["expires_at"]),
         "unrestricted": row["unrestricted"],
         "system": None,
-        "roles": [plain_view(role) for role in credentials.roles_of(tx, row)],
+        "roles": [plain_view(role) for role in known_roles if role["id"] in row["role_ids"]],
         **({"access_rules": rules} if rules else {}),
         "links": {"self": link(call, "users", row["user_id"], "application_credentials", row["id"])},
     }

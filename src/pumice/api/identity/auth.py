@@ -11,7 +11,6 @@ from pumice.api.identity.lists import collection, is_true, link, moment
 from pumice.api.identity.login import Login
 from pumice.api.routing import Route
 from pumice.identity import grants, places, users
-from pumice.identity.places import Catalog
 from pumice.identity.token import Named, Token
 from pumice.identity.tokens import LocalTokens
 from pumice.model.errors import Forbidden, Invalid, NotFound, Unauthenticated
@@ -39,7 +38,7 @@ async def issue(call: Call) -> Reply:
     if getattr(identity, method) is None:
         raise Invalid(f"Invalid input: 'identity.{method}' is a required property.")
     token, said = await _issued(call, login, method)
-    return _reply(call, await call.house.db.read(places.catalog), token, said, 201)
+    return await _reply(call, token, said, 201)
 
 
 async def _issued(call: Call, login: Login, method: str) -> tuple[str, Token]:
@@ -62,7 +61,7 @@ async def validate(call: Call) -> Reply:
     """``GET /auth/tokens``: what a token stands for. 404 if for nothing."""
     token, said = await _subject(call)
     call.policy.require("identity:validate_token", call.who, user_id=said.user.id)
-    return _reply(call, await call.house.db.read(places.catalog), token, said, 200)
+    return await _reply(call, token, said, 200)
 
 
 async def revoke(call: Call) -> Reply:
@@ -113,9 +112,10 @@ async def show_system(call: Call) -> Reply:
 # --- the view -----------------------------------------------------------------------------------
 
 
-def _reply(call: Call, found: Catalog, token: str, said: Token, status: int) -> Reply:
+async def _reply(call: Call, token: str, said: Token, status: int) -> Reply:
     body = _view(said)
     if said.scoped and "nocatalog" not in call.query:
+        found = await call.house.db.read(places.catalog)
         body["catalog"] = catalog(call, found, said.scope.user_id, said.scope.project_id)
     return Reply({"token": body}, status, {"X-Subject-Token": token, "Vary": "X-Auth-Token"})
 

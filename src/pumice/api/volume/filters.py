@@ -6,7 +6,7 @@ what does not exist then matches nothing. From 3.34 ``name~=text`` finds the tex
 """
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
@@ -80,9 +80,12 @@ class Filters:
         if call.version < (3, 31):
             return
         like = call.version >= (3, 34)
-        unknown = [key for key in wanted if not self._allowed(call, key.removesuffix("~") if like else key)]
-        if unknown:
-            raise Invalid(f"Invalid filters {','.join(unknown)} are found in query options.")
+        _refuse([key for key in wanted if not self._allowed(call, key.removesuffix("~") if like else key)])
+
+
+def _refuse(unknown: Sequence[str]) -> None:
+    if unknown:
+        raise Invalid(f"Invalid filters {','.join(unknown)} are found in query options.")
 
 
 def unmet(call: Call, resource: str, *also: str, since: Version = (3, 31), admins_too: bool = False) -> bool:
@@ -93,8 +96,8 @@ def unmet(call: Call, resource: str, *also: str, since: Version = (3, 31), admin
     """
     known = (*CONFIGURED[resource], *also)
     unknown = [key for key in call.query if key not in NOT_FILTERS and key not in known]
-    if unknown and call.version >= since and (admins_too or not call.who.is_admin):
-        raise Invalid(f"Invalid filters {','.join(unknown)} are found in query options.")
+    if call.version >= since and (admins_too or not call.who.is_admin):
+        _refuse(unknown)
     return bool(unknown) and call.who.is_admin
 
 
