@@ -1,6 +1,7 @@
 """SIGHUP: a process takes over what is safe, names what needs a restart, and never falls over a wrong file."""
 
 import json
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from postgres_server import PostgresServer
+from pumice.app import logs
 from pumice_installation import VOLUMES, Installation, state_directory
 
 FAKE = {
@@ -113,6 +115,20 @@ def test_a_log_file_that_was_moved_is_begun_anew_whatever_the_settings_say() -> 
         pumice.processes["serve"].send_signal(signal.SIGHUP)
         pumice.wait(lambda: own.exists() and "settings.refused" in own.read_text(), "it is not begun anew")
         assert own.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files for others")
+def test_a_log_file_is_made_for_whom_its_directory_belongs_to(tmp_path: Path) -> None:
+    os.chown(tmp_path, 65534, 65534)
+    file = tmp_path / "pumice.log"
+    sink = logs.Sink()
+    sink.use(file)
+    sink.write("a line\n")
+    assert (file.stat().st_uid, file.stat().st_gid) == (65534, 65534)
+    os.chown(file, 0, 0)
+    sink.open_again()
+    assert file.stat().st_uid == 0, "what somebody chose is left alone"
+    sink.use(None)
 
 
 def test_a_log_file_that_cannot_be_written_is_said_at_the_start(tmp_path: Path) -> None:

@@ -461,8 +461,9 @@ def _run_role(context: typer.Context, role: str) -> None:
 
 
 def _settings(context: typer.Context, port: int | None = None) -> "Settings":
-    from pumice.app.settings import load
+    from pumice.app.settings import load, read_environment
 
+    read_environment()
     if port is not None:
         context.obj["api"] = {"port": port}
     return load(**context.obj)

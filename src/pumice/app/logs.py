@@ -26,7 +26,7 @@ class Sink(io.TextIOBase):
 
     def use(self, path: Path | None) -> None:
         """Write to this file from now on, opened anew even if it is the one in use. Raises ``OSError``."""
-        opened = -1 if path is None else os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+        opened = -1 if path is None else _opened(path)
         self._file, before, self._path = opened, self._file, path
         if before != -1:
             os.close(before)
@@ -48,6 +48,15 @@ class Sink(io.TextIOBase):
         """Flush what can be flushed."""
         with contextlib.suppress(OSError, ValueError):
             sys.stderr.flush()
+
+
+def _opened(path: Path) -> int:
+    """The file, made if need be for whom its directory belongs to: units of several accounts write to it."""
+    opened = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+    if os.geteuid() == 0 and os.fstat(opened).st_size == 0:
+        owner = path.parent.stat()
+        os.fchown(opened, owner.st_uid, owner.st_gid)
+    return opened
 
 
 _sink = Sink()

@@ -14,6 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
+from dotenv import dotenv_values
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -362,6 +363,17 @@ def config_file() -> Path | None:
     return next(
         (path for path in (Path("pumice.toml"), Path("/etc/pumice/pumice.toml")) if path.is_file()), None
     )
+
+
+def read_environment(file: Path = Path("/etc/pumice/environment")) -> None:
+    """Have the services' variables, below those of this process, where the settings are theirs too.
+
+    The database's URL is among them: a command that lacked it would look into another database.
+    """
+    if config_file() in (None, file.with_name("pumice.toml")) and file.is_file():
+        for name, value in dotenv_values(file, interpolate=False).items():
+            if value is not None:
+                os.environ.setdefault(name, value)
 
 
 def load(**flags: Any) -> Settings:

@@ -1,0 +1,79 @@
+"""docs/operating/secrets.md: what is changed as the page says opens nothing any more."""
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.conformance.target_rigs import REFUSED, qemu_io
+from tests.pumice_installation import ATTACHMENTS, VOLUMES, Installation, state_directory
+
+from pumice.backends.targets.contract import Grant
+from pumice.model.export import IscsiExport
+from pumice.model.ids import AttachmentId
+from pumice.store.tables import metadata
+
+PAGE = Path(__file__).parents[2] / "docs" / "operating" / "secrets.md"
+INITIATOR = "iqn.1993-08.org.debian:host-a"
+
+
+def opens(data: dict[str, Any]) -> bool:
+    """Whether an initiator gets in by what an attachment was told."""
+    portal = IscsiExport(data["target_iqn"], (data["target_portal"],), data["target_lun"])
+    attachment = AttachmentId("00000000-0000-4000-8000-000000000000")
+    grant = Grant(attachment, INITIATOR, data["auth_username"], data["auth_password"])
+    code, said = asyncio.run(qemu_io(portal, grant, "read 0 512"))
+    assert code == 0 or REFUSED.search(said), said
+    return code == 0
+
+
+def attach(pumice: Installation, volume: str) -> tuple[str, dict[str, Any]]:
+    """A new attachment's id, and how it is reached."""
+    connector = {"initiator": INITIATOR, "host": "elsewhere", "ip": "127.0.0.1", "platform": "x86_64"}
+    body = {"attachment": {"volume_uuid": volume, "connector": connector}}
+    made = pumice.call("POST", ATTACHMENTS, body)["attachment"]
+    return made["id"], made["connection_info"]
+
+
+@pytest.mark.real
+def test_a_volume_that_is_attached_anew_has_another_account_and_the_old_one_opens_nothing() -> None:
+    with state_directory() as state:
+        pumice = Installation(state, PUMICE_COMPUTE__DRIVER="none")
+        try:
+            pumice.launch("serve")
+            pumice.log_in()
+            pumice.http.headers["OpenStack-API-Version"] = "volume 3.27"
+            pumice.wait(lambda: "cinder-volume" in pumice.services_up(), "its backend does not come up")
+            volume = pumice.call("POST", VOLUMES, {"volume": {"size": 1}})["volume"]["id"]
+            pumice.settle()
+            first, old = attach(pumice, volume)
+            assert opens(old)
+            pumice.call("DELETE", f"{ATTACHMENTS}/{first}")
+            pumice.settle()
+            _, new = attach(pumice, volume)
+            assert opens(new)
+            assert {old["auth_username"], old["auth_password"]}.isdisjoint(new.values())
+            assert not opens({**new, **{word: old[word] for word in ("auth_username", "auth_password")}})
+        finally:
+            pumice.close()
+            pumice.end_daemons()
+
+
+ON_THE_PAGE = {
+    "users.password_hash": "a user's password",
+    "application_credentials.secret_hash": "an application credential's",
+    "tokens.digest": "a token",
+    "transfers.digest": "a transfer's key",
+    "volume_keys.passphrase": "the passphrase of an encrypted volume",
+    "attachments.chap_password": "CHAP of an export",
+}
+
+
+def test_the_page_has_every_secret_that_a_table_holds() -> None:
+    columns = {str(column) for table in metadata.tables.values() for column in table.columns}
+    secret = {it for it in columns if re.search("password$|secret|passphrase|digest|password_hash", it)}
+    assert secret == set(ON_THE_PAGE), "a secret that docs/operating/secrets.md does not tell how to change"
+    page = PAGE.read_text()
+    for words in ON_THE_PAGE.values():
+        assert f"| {words} |" in page
