@@ -116,3 +116,9 @@ def test_what_names_a_thing_is_whole(state: Path) -> None:
     assert LONG in " ".join(" ".join(lines).split()), "why stands below, in one piece"
     hosts = on_a_terminal(state, "hosts")
     assert any(line.startswith("storage-host-12.rack-3 ") for line in hosts), hosts
+
+
+def test_a_thing_is_asked_for_by_its_name_too(state: Path) -> None:
+    said = " ".join(on_a_terminal(state, "why", "a rather long name of a volume of a tenant"))
+    assert said.startswith("Volume ") and " is available " in said
+    assert "could not be found" in " ".join(on_a_terminal(state, "why", "a rather long name"))

@@ -1,5 +1,6 @@
 """README.md's section "Use it", typed command by command, in its order."""
 
+import io
 import json
 import re
 import shlex
@@ -10,6 +11,11 @@ from pathlib import Path
 
 import pytest
 from installation import CLIENTS_BIN, Installation
+from rich.console import Console
+
+from pumice.app.settings import Settings
+from pumice.app.tour.run import dashboard
+from pumice.app.tour.screen import Screen
 
 README = Path(__file__).parents[2] / "README.md"
 COMMANDS = re.findall(
@@ -72,3 +78,10 @@ def test_each_command_of_the_readme_does_what_it_says_in_its_order(pumice: Insta
             assert "is done" in said, "what has ended cannot turn back, and is told so"
         else:
             assert done.returncode == 0, said
+
+
+def test_the_tour_advises_the_same_commands(pumice: Installation) -> None:
+    told = io.StringIO()
+    dashboard(Settings(), pumice.url, Screen(Console(file=told, width=1000)))
+    advised = re.findall(r"bin/(openstack .*?)(?: +#.*)?$", told.getvalue(), re.MULTILINE)
+    assert len(advised) == 4 and set(advised) <= set(COMMANDS)

@@ -191,7 +191,7 @@ def audit(
 @app.command()
 def why(
     context: typer.Context,
-    thing: Annotated[str, typer.Argument(metavar="ID", help="Of a volume, server, attachment, operation…")],
+    thing: Annotated[str, typer.Argument(metavar="ID", help="Its id, an id's beginning, or a name.")],
 ) -> None:
     """Tell why a thing is in its state, since when, and what happens next."""
     from pumice.app.why import run

@@ -1,6 +1,6 @@
 """``pumice why ID``: in one paragraph, what state a thing is in, since when and why, and what happens next.
 
-For volumes, snapshots, attachments, servers and operations, by their ids or by an id's first characters.
+For volumes, snapshots, attachments, servers and operations, by their ids, an id's first characters, or a name.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from pumice.app.database import existing
 from pumice.app.settings import Settings
 from pumice.loops import abandoned
 from pumice.model.errors import Invalid, NotFound
-from pumice.store import hosts, passing, services, things
+from pumice.store import hosts, names, passing, services, things
 from pumice.store import operations as log
 from pumice.store.database import Transaction
 from pumice.store.passing import Left
@@ -32,12 +32,15 @@ async def _told(settings: Settings, beginning: str) -> str:
 
 def told(tx: Transaction, beginning: str, settings: Settings) -> str:
     """The paragraph."""
-    found = things.beginning_with(tx, beginning)
+    found = things.beginning_with(tx, beginning) or [
+        thing for named in names.things(tx, beginning) for thing in things.beginning_with(tx, named)
+    ]
     exact = [thing for thing in found if thing.id == beginning]
     if not found:
         raise NotFound("Thing", beginning)
     if len(found) > 1 and len(exact) != 1:
-        raise Invalid(f"Several ids begin with {beginning}; give more of it.")
+        told_apart = ", ".join(f"{thing.kind} {thing.id}" for thing in found)
+        raise Invalid(f"Several are called or begin with {beginning}: {told_apart}.")
     return " ".join(_sentences(tx, (exact or found)[0], settings))
 
 

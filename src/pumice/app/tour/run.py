@@ -135,7 +135,7 @@ def dashboard(settings: Settings, url: str, screen: Screen) -> None:
             ("", f"{commands}/openstack volume list"),
             (
                 "",
-                f"{commands}/openstack server create --image {GUEST} --flavor m1.tiny --network none my-server",
+                f"{commands}/openstack server create --image {GUEST} --flavor m1.tiny --no-network my-server",
             ),
             ("", f"{commands}/openstack console log show my-server    # servers have no network yet"),
             ("look inside", f"{commands}/pumice --state-dir {settings.state_dir.absolute()} operations list"),
