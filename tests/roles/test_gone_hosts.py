@@ -86,3 +86,36 @@ async def silence(url: str) -> None:
         "UPDATE services SET updated_at = updated_at - interval '1 hour' WHERE host LIKE 'there%'"
     )
     await connection.close()
+
+
+def test_one_that_is_taken_away_for_good_as_the_page_says(pumice: Installation) -> None:
+    volumes = [pumice.create() for _ in range(4)]
+    for volume in volumes:
+        pumice.becomes(f"{VOLUMES}/{volume}", "volume", "available")
+    pumice.settle()
+    there = [it for it, pool in zip(volumes, pools(pumice, *volumes), strict=True) if pool.startswith("there@")]
+    assert there, "neither host is preferred"
+
+    drained = pumice.command("hosts", "drain", "there", "--reason", "new disks")
+    assert drained.returncode == 0 and all(volume[:8] in drained.stdout for volume in there)
+    more = [pumice.create() for _ in range(4)]
+    for volume in more:
+        pumice.becomes(f"{VOLUMES}/{volume}", "volume", "available")
+    assert {pool.partition("@")[0] for pool in pools(pumice, *more)} == {"here"}
+
+    for volume in there:
+        assert pumice.http.delete(f"{VOLUMES}/{volume}").status_code == 202
+    assert "there is empty" in pumice.command("hosts", "drain", "there", "--reason", "new disks").stdout
+    for role in THERE:
+        assert pumice.stop(f"{role} there") == 0
+    asyncio.run(silence(pumice.database_url or ""))
+    told = pumice.command("hosts", "forget", "there").stdout
+    assert "0 operations" in told and "0 volumes" in told and "0 servers" in told
+    assert pumice.command("hosts", "forget", "there", "--yes").returncode == 0
+    assert "there" not in {row["host"].partition("@")[0] for row in services(pumice)}
+    assert pumice.wrong_rows() == []
+
+
+def services(pumice: Installation) -> list[dict[str, str]]:
+    listed: list[dict[str, str]] = pumice.call("GET", "/volume/v3/os-services")["services"]
+    return listed
