@@ -24,7 +24,7 @@ MANY = [
 ]
 
 
-async def ask(service: Service, path: str, query: str, who: str = "admin") -> int:
+async def ask(service: Service, path: str, query: str, who: str = "admin", version: str = "") -> int:
     """The status of one GET without a client between."""
     found: list[int] = []
 
@@ -36,6 +36,8 @@ async def ask(service: Service, path: str, query: str, who: str = "admin") -> in
         return {"type": "http.request"}
 
     headers = [(b"x-auth-token", who.encode())]
+    if version:
+        headers.append((b"openstack-api-version", version.encode()))
     scope = {"type": "http", "method": "GET", "path": path, "query_string": query.encode(), "headers": headers}
     await service(scope, receive, send)
     return found[0]
