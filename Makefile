@@ -53,7 +53,7 @@ format: ## format the code, and mend what the linter can
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-clients: ## the functional suites of openstacksdk, the commands openstack and cinder, and gophercloud
+clients: ## the functional suites of openstacksdk, openstack, cinder, nova and gophercloud
 	@scripts/setup clients
 	$(AS_ROOT) $(BIN)/python -m tests.clients
 

@@ -28,6 +28,8 @@ class Suite:
 
     client: str
     package: str
+    workers: int = 2
+    """How many of its files run at a time."""
 
 
 GOPHERCLOUD = "golang-github-gophercloud-gophercloud-dev"
@@ -35,6 +37,7 @@ SUITES = (
     Suite("openstacksdk", "openstack.tests.functional.block_storage.v3"),
     Suite("python-openstackclient", "openstackclient.tests.functional.volume.v3"),
     Suite("python-cinderclient", "cinderclient.tests.functional"),
+    Suite("python-novaclient", "novaclient.tests.functional", workers=1),  # it disables the host of its servers
     Suite(GOPHERCLOUD, "acceptance/openstack/blockstorage/v3"),
     Suite(GOPHERCLOUD, "acceptance/openstack/identity/v3"),
     Suite(GOPHERCLOUD, "acceptance/openstack/imageservice/v2"),
@@ -67,7 +70,9 @@ def furnish(pumice: Installation, networks: str) -> Path:
             service_id=service.id, interface="public", url=networks, region_id=admin["region_name"]
         )
     alt = demo | {"auth": demo["auth"] | {"username": ALT_USER, "project_name": ALT_USER}}
+    domains = {"user_domain_id": "default", "project_domain_id": "default"}
     named = {
+        "functional_admin": admin | {"auth": admin["auth"] | domains},
         "devstack": demo,
         "devstack-alt": alt,
         "devstack-admin": admin,
@@ -94,19 +99,21 @@ def environment(pumice: Installation) -> Mapping[str, str]:
         "PATH": f"{CLIENTS_BIN}{os.pathsep}{os.environ['PATH']}",
         "OS_TEST_TIMEOUT": str(SECONDS_PER_TEST),
         "OS_CINDERCLIENT_EXEC_DIR": str(CLIENTS_BIN),
+        "OS_NOVACLIENT_EXEC_DIR": str(CLIENTS_BIN),
+        "TOX_ENV_DIR": str(CLIENTS_BIN.parent),
         "OS_USER_DOMAIN_ID": "default",
         "OS_PROJECT_DOMAIN_ID": "default",
     }
 
 
 def run(suite: Suite, pumice: Installation, folder: Path) -> list[Outcome]:
-    """Run a suite, two of its files at a time. Raises ``RuntimeError`` when it cannot be run at all."""
+    """Run a suite. Raises ``RuntimeError`` when it cannot be run at all."""
     if suite.client == GOPHERCLOUD:
         return gophercloud.run(suite.package, pumice, folder)
     report, log = folder / f"{suite.client}.xml", folder / f"{suite.client}.log"
     argv = [
         *(sys.executable, "-m", "pytest", "--pyargs", suite.package, "-c", "/dev/null", "--rootdir", folder),
-        *("-q", "-p", "no:cacheprovider", "-n", "2", "--dist", "loadscope", "-W", "ignore"),
+        *("-q", "-p", "no:cacheprovider", "-n", str(suite.workers), "--dist", "loadscope", "-W", "ignore"),
         *("--timeout", str(SECONDS_PER_TEST), "--junitxml", report),
     ]
     with log.open("wb") as output:
