@@ -26,7 +26,7 @@ class IscsiExport:
         """What an initiator knows it by."""
         return self.iqn
 
-    def to_row(self) -> dict[str, Any]:
+    def to_row(self) -> dict[str, object]:
         """As it is stored."""
         return _at(self.iqn, self.portals) | {"lun": self.lun} | _encrypted(self)
 
@@ -48,7 +48,7 @@ class NvmeExport:
         """What an initiator knows it by."""
         return self.nqn
 
-    def to_row(self) -> dict[str, Any]:
+    def to_row(self) -> dict[str, object]:
         """As it is stored."""
         return _at(self.nqn, self.portals) | {"lun": self.nsid, "uuid": self.uuid} | _encrypted(self)
 
@@ -71,7 +71,7 @@ class LocalDevice:
         """None: it is not reached over the network."""
         return ()
 
-    def to_row(self) -> dict[str, Any]:
+    def to_row(self) -> dict[str, object]:
         """As it is stored."""
         return {"path": self.path, "is_block": self.is_block} | _encrypted(self)
 
@@ -96,11 +96,11 @@ def of_row(row: Mapping[str, Any]) -> Export:
     return IscsiExport(name, portals, row.get("lun", 1), encrypted)
 
 
-def _at(name: str, portals: Sequence[str]) -> dict[str, Any]:
+def _at(name: str, portals: Sequence[str]) -> dict[str, object]:
     """A target, in the words of iSCSI for all kinds: the version before knows no others."""
     first, *others = portals
     return {"iqn": name, "portal": first} | ({"others": others} if others else {})
 
 
-def _encrypted(export: Export) -> dict[str, Any]:
+def _encrypted(export: Export) -> dict[str, object]:
     return {"encrypted": True} if export.encrypted else {}

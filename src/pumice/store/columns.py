@@ -83,7 +83,7 @@ class Json(TypeDecorator[Any]):
 class Stored(Protocol):
     """A value that is kept as an object of JSON."""
 
-    def to_row(self) -> dict[str, Any]:
+    def to_row(self) -> dict[str, object]:
         """As it is stored."""
 
 
