@@ -1,23 +1,28 @@
 """The databases that tests run on, SQLite and PostgreSQL where a test asks for both; and the kernel lane."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from databases import new_sqlite
-from postgres_server import PostgresServer, is_installed
+if TYPE_CHECKING:
+    from postgres_server import PostgresServer
 
 # httpx looks for it at each request to an application, along the whole path of modules; we have it not.
 sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
 
-pytest_plugins = ["kernel_lane", "costs"]
+# In a guest of the kernel lane an import costs ten times what it costs here: there is what its tests need.
+pytest_plugins = ["kernel_lane"] if os.environ.get("TEST_KERNEL_LANE") else ["kernel_lane", "costs"]
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
+def postgres() -> Iterator["PostgresServer"]:
     """A server for all tests of this process."""
+    from postgres_server import PostgresServer, is_installed
+
     if not is_installed():
         pytest.skip("needs the package postgresql-15: scripts/setup dev")
     server = PostgresServer()
@@ -28,6 +33,8 @@ def postgres() -> Iterator[PostgresServer]:
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.real)])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A database with the newest schema and no rows, once of each kind."""
+    from databases import new_sqlite
+
     if request.param == "sqlite":
         yield new_sqlite(tmp_path / "pumice.db")
         return

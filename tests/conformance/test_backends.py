@@ -163,6 +163,7 @@ async def test_the_inventory_names_each_piece_and_discarding_one_frees_it_and_no
 # --- idempotence: everything twice, undone twice -----------------------------------------------------------
 
 
+@pytest.mark.short
 @pytest.mark.rule("idempotent")
 async def test_a_volume_is_created_twice_and_deleted_twice(backend: Backend) -> None:
     volume = a_volume()
@@ -176,6 +177,7 @@ async def test_a_volume_is_created_twice_and_deleted_twice(backend: Backend) -> 
         await backend.device(volume, POOL)
 
 
+@pytest.mark.short
 @pytest.mark.rule("idempotent")
 async def test_a_snapshot_is_created_twice_and_deleted_twice(backend: Backend) -> None:
     volume, snapshot = a_volume(), a_snapshot()
@@ -188,6 +190,7 @@ async def test_a_snapshot_is_created_twice_and_deleted_twice(backend: Backend) -
     assert (await backend.inventory()).snapshots == frozenset()
 
 
+@pytest.mark.short
 @pytest.mark.rule("bytes")
 async def test_a_clone_made_twice_keeps_what_was_written_to_it_in_between(backend: Backend) -> None:
     source, clone = await volume_with(backend, b"source"), a_volume()
@@ -211,6 +214,7 @@ async def test_a_repeated_call_succeeds_although_its_source_is_gone(backend: Bac
     assert (await backend.inventory()).volumes == {clone, restored}
 
 
+@pytest.mark.short
 @pytest.mark.rule("idempotent")
 async def test_an_image_is_filled_in_twice(backend: Backend, tmp_path: Path) -> None:
     volume, image = a_volume(), a_raw_image(tmp_path / "image", b"\1" * MIB)
@@ -219,6 +223,7 @@ async def test_an_image_is_filled_in_twice(backend: Backend, tmp_path: Path) -> 
     assert (await backend.inventory()).volumes == {volume}
 
 
+@pytest.mark.short
 @pytest.mark.rule("bytes")
 async def test_extending_twice_is_extending_once_and_never_shrinks(backend: Backend) -> None:
     volume = await volume_with(backend, b"kept")
@@ -241,6 +246,7 @@ async def test_equal_calls_at_once_make_one_volume(backend: Backend) -> None:
     assert inventory.volumes == {source, clone} and not inventory.leftovers
 
 
+@pytest.mark.short
 @pytest.mark.rule("restart")
 async def test_finished_volumes_survive_a_restart(case: Case, backend: Backend) -> None:
     volume, snapshot = await volume_with(backend, b"before"), a_snapshot()
@@ -281,6 +287,7 @@ async def test_deleting_what_does_not_exist_succeeds(backend: Backend) -> None:
 # --- bytes ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.short
 @pytest.mark.rule("private")
 async def test_a_new_volume_reads_as_zeroes_whatever_was_deleted_before(backend: Backend) -> None:
     volume = await volume_with(backend, b"secret" * 1000)
@@ -309,6 +316,7 @@ async def test_a_clone_of_a_source_that_grew_has_the_size_asked_for(backend: Bac
     assert size_of(await backend.device(clone, POOL)) == GIB
 
 
+@pytest.mark.short
 @pytest.mark.rule("bytes")
 async def test_a_snapshot_is_independent_of_its_volume(backend: Backend) -> None:
     volume, snapshot, restored = await volume_with(backend, b"before"), a_snapshot(), a_volume()
@@ -320,6 +328,7 @@ async def test_a_snapshot_is_independent_of_its_volume(backend: Backend) -> None
     assert await read(backend, restored, 6) == b"before"
 
 
+@pytest.mark.short
 @pytest.mark.rule("bytes")
 async def test_a_volume_goes_back_to_what_its_snapshot_kept_again_and_again(backend: Backend) -> None:
     volume, snapshot = await volume_with(backend, b"before"), a_snapshot()
@@ -347,6 +356,7 @@ async def test_a_revert_of_or_to_what_is_not_there_is_not_found_and_changes_noth
     assert inventory.volumes == {volume} and not inventory.leftovers
 
 
+@pytest.mark.short
 @pytest.mark.rule("idempotent")
 async def test_a_released_volume_is_a_stranger_and_adopted_it_is_a_volume_again(backend: Backend) -> None:
     volume, other = a_volume(), a_volume()
@@ -429,6 +439,7 @@ async def test_what_is_put_aside_is_a_stranger_and_put_back_it_is_what_it_was(
     assert await backend.strangers(POOL) == known
 
 
+@pytest.mark.short
 @pytest.mark.rule("bytes")
 async def test_what_is_put_aside_and_back_has_the_bytes_it_had(backend: Backend) -> None:
     aside = f"aside-{new_id()}"  # others may have left theirs in the pool
@@ -490,6 +501,7 @@ async def test_an_image_becomes_the_beginning_of_its_volume(backend: Backend, tm
         assert told and told == sorted(told) and told[-1] == 1.0
 
 
+@pytest.mark.short
 @pytest.mark.rule("errors")
 async def test_an_image_larger_than_its_volume_is_refused(backend: Backend, tmp_path: Path) -> None:
     image = ImageFile(a_raw_image(tmp_path / "image", b"small").path, "raw", GIB + 1)
@@ -534,6 +546,7 @@ class Writer(threading.Thread):
         os.close(file)
 
 
+@pytest.mark.short
 @pytest.mark.rule("one_moment")
 async def test_a_snapshot_of_a_volume_in_use_is_of_one_moment(backend: Backend) -> None:
     volume, snapshot, restored = await volume_with(backend, os.urandom(16 * MIB)), a_snapshot(), a_volume()
@@ -627,6 +640,7 @@ async def test_what_is_killed_in_the_middle_is_never_served_and_made_anew(
     assert not (await restarted.inventory()).leftovers
 
 
+@pytest.mark.short
 @pytest.mark.rule("cut_short")
 @pytest.mark.parametrize("verb", ["snapshot", "image"])
 async def test_deleting_removes_what_a_killed_call_left(

@@ -37,6 +37,7 @@ def target(rig: Rig) -> Target:
 # --- the contract, call by call -------------------------------------------------------------------------
 
 
+@pytest.mark.short
 @pytest.mark.rule("names")
 async def test_a_granted_initiator_gets_in_and_nobody_else(
     rig: Rig, target: Target, volume: VolumeId, device: Path
@@ -48,6 +49,7 @@ async def test_a_granted_initiator_gets_in_and_nobody_else(
     assert not await rig.admits(portal, Grant(grant.attachment, HOST_B, grant.username, grant.password))
 
 
+@pytest.mark.short
 @pytest.mark.rule("passwords")
 async def test_a_password_or_a_user_that_was_not_granted_is_refused(
     rig: Rig, target: Target, volume: VolumeId, device: Path
@@ -61,6 +63,7 @@ async def test_a_password_or_a_user_that_was_not_granted_is_refused(
         assert not await rig.admits(portal, impostor)
 
 
+@pytest.mark.short
 @pytest.mark.rule("idempotent")
 async def test_every_call_may_be_made_twice(rig: Rig, target: Target, volume: VolumeId, device: Path) -> None:
     await target.start()
@@ -82,6 +85,7 @@ async def test_every_call_may_be_made_twice(rig: Rig, target: Target, volume: Vo
     assert await rig.leftovers() == []
 
 
+@pytest.mark.short
 @pytest.mark.rule("absent")
 async def test_what_is_absent_is_revoked_removed_and_resized(
     rig: Rig, target: Target, volume: VolumeId, device: Path
@@ -120,6 +124,7 @@ async def test_revoking_one_of_three_grants_shuts_out_exactly_that_one(
     assert await rig.leftovers() == []
 
 
+@pytest.mark.short
 @pytest.mark.rule("replaced")
 async def test_a_grant_made_again_has_the_new_password_and_initiator_only(
     rig: Rig, target: Target, volume: VolumeId, device: Path
@@ -147,6 +152,7 @@ async def test_a_grant_on_another_device_exports_that_device(
     assert await rig.admits(await target.grant(volume, device, grant), grant)
 
 
+@pytest.mark.short
 @pytest.mark.rule("at_once")
 async def test_twenty_grants_at_once_do_not_disturb_one_another(rig: Rig, target: Target, device: Path) -> None:
     wanted = {VolumeId(new_id()): a_grant() for _ in range(20)}
@@ -193,6 +199,7 @@ async def test_grants_made_again_restore_what_a_killed_daemon_lost(
     assert await rig.admits(await target.grant(volume, device, grant), grant)
 
 
+@pytest.mark.short
 @pytest.mark.rule("restart")
 async def test_each_grant_comes_back_where_its_initiator_waits_for_it(
     rig: Rig, target: Target, volume: VolumeId, device: Path
@@ -214,6 +221,7 @@ async def test_each_grant_comes_back_where_its_initiator_waits_for_it(
     assert await rig.leftovers() == []
 
 
+@pytest.mark.short
 @pytest.mark.rule("read_only")
 async def test_a_grant_for_reading_cannot_write(
     rig: Rig, target: Target, volume: VolumeId, device: Path
@@ -228,6 +236,7 @@ async def test_a_grant_for_reading_cannot_write(
     assert device.read_bytes().startswith(b"volume's own bytes")
 
 
+@pytest.mark.short
 @pytest.mark.rule("read_only_all")
 async def test_where_all_only_read_nobody_writes_and_a_writer_never_takes_that_away(
     rig: Rig, target: Target, volume: VolumeId, device: Path
@@ -248,6 +257,7 @@ async def test_where_all_only_read_nobody_writes_and_a_writer_never_takes_that_a
     assert await rig.leftovers() == []
 
 
+@pytest.mark.short
 @pytest.mark.rule("errors")
 async def test_a_device_that_cannot_be_exported_is_named_and_leaves_nothing(
     rig: Rig, target: Target, volume: VolumeId, shelf: Path
@@ -259,6 +269,7 @@ async def test_a_device_that_cannot_be_exported_is_named_and_leaves_nothing(
     assert await rig.leftovers() == []
 
 
+@pytest.mark.short
 @pytest.mark.rule("grows")
 async def test_an_initiator_sees_that_the_device_grew(
     rig: Rig, target: Target, volume: VolumeId, device: Path

@@ -20,6 +20,8 @@ from kernel import GuestError, Kernel, why_not
 
 _INSIDE = "TEST_KERNEL_LANE"
 _NOTES = 3
+_WITHOUT = ("-p", "no:xdist", "-p", "no:hypothesispytest")
+"""Plugins that the tests in a guest have no use for, where each import takes long."""
 _DEFAULT_LIMIT = 120.0
 _GRACE = 60.0
 """Seconds that pytest in the guest has to start, and to notice a test's time limit by itself."""
@@ -56,11 +58,17 @@ class Lane:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Note each guest test's limit; where there can be no guest, say so instead."""
+        """Note each guest test's limit; where there can be no guest, say so instead.
+
+        Of a file in which some tests are marked ``short`` the others are ``long`` in a guest.
+        """
         reason = why_not()
+        shortened = {item.path for item in items if item.get_closest_marker("short")}
         for item in items:
             if not _is_ours(item):
                 continue
+            if item.path in shortened and not item.get_closest_marker("short"):
+                item.add_marker(pytest.mark.long)
             if reason:
                 item.add_marker(pytest.mark.skip(reason=f"NO KERNEL LANE: {reason}"))
             else:
@@ -122,7 +130,7 @@ class GuestRun:
         env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "TMP"))}
         env |= {_INSIDE: "1", "PYTHONPATH": f"{Path(__file__).parent}:{env.get('PYTHONPATH', '')}"}
         self._events = self.guest.follow(
-            [sys.executable, "-m", "pytest", "-q", "-m", "", "-p", "kernel_lane", "-p", "no:xdist", *names],
+            [sys.executable, "-m", "pytest", "-q", "-m", "", "-p", "kernel_lane", *_WITHOUT, *names],
             silence=max(item.stash[_LIMIT] for item in items) + _GRACE,
             cwd=str(config.rootpath),
             env=env,

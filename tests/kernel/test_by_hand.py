@@ -7,14 +7,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [
-    pytest.mark.kernel(
-        disks=["6G"],
-        modules=["dm-thin-pool", "iscsi_tcp", "target_core_iblock", "iscsi_target_mod"],
-    ),
-    pytest.mark.timeout(900),
-]
-
 PAGE = Path(__file__).parents[2] / "docs" / "by-hand.md"
 BEFORE = """
 mkdir -p /run/dbus
@@ -37,6 +29,12 @@ AFTER_ALL = """
 """
 
 
+@pytest.mark.kernel(
+    disks=["6G"],
+    modules=["dm-thin-pool", "iscsi_tcp", "target_core_iblock", "iscsi_target_mod"],
+)
+@pytest.mark.timeout(900)
+@pytest.mark.long
 def test_every_command_of_the_page_does_what_it_says(tmp_path: Path) -> None:
     blocks = re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
     login = next(number for number, block in enumerate(blocks) if "--login" in block)

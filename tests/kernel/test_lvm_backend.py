@@ -57,6 +57,7 @@ def holds(device: Path, wanted: bytes = MARK) -> bool:
         return any(wanted in piece for piece in iter(lambda: file.read(64 * MIB), b""))
 
 
+@pytest.mark.short
 async def test_a_thin_pool_is_made_watched_and_told_of(group: VolumeGroup) -> None:
     backend = thin(group)
     await backend.start()
@@ -74,6 +75,7 @@ async def test_a_thin_pool_is_made_watched_and_told_of(group: VolumeGroup) -> No
     assert float(str(pool.capabilities["data_percent"])) > 9 and pool.free_gb < pool.total_gb - 0.5
 
 
+@pytest.mark.short
 async def test_a_pool_that_serves_old_bytes_is_refused(group: VolumeGroup) -> None:
     lvm("lvcreate", "--type", "thin-pool", "--size", "1G", "--zero", "n", "--name", "thin", "vg")
     with pytest.raises(Misconfigured, match="lvchange --zero y vg/thin"):
@@ -107,6 +109,7 @@ async def test_a_group_that_comes_later_is_found_and_no_other_is_seen_meanwhile(
         lvm("vgremove", "--force", "late")
 
 
+@pytest.mark.short
 async def test_of_two_groups_with_one_name_none_is_chosen(group: VolumeGroup, tmp_path: Path) -> None:
     lvm("vgcreate", "--devices", "/dev/vdb", "other", "/dev/vdb")
     try:
@@ -131,6 +134,7 @@ async def test_other_groups_of_the_host_are_not_even_seen(group: VolumeGroup, tm
         lvm("vgremove", "hosts-own")
 
 
+@pytest.mark.short
 async def test_a_full_group_sends_elsewhere_and_keeps_nothing(group: VolumeGroup) -> None:
     backend = thick(group)
     await backend.start()
@@ -146,6 +150,7 @@ async def test_a_full_group_sends_elsewhere_and_keeps_nothing(group: VolumeGroup
     assert inventory.volumes == {source} and not inventory.leftovers
 
 
+@pytest.mark.short
 async def test_a_volume_in_use_is_not_deleted_but_trouble(group: VolumeGroup) -> None:
     backend = thin(group)
     await backend.start()
@@ -165,6 +170,7 @@ async def test_a_volume_that_is_not_active_is_activated_when_it_is_asked_for(gro
     assert (await backend.device(volume, "vg")).is_block_device()
 
 
+@pytest.mark.short
 async def test_a_thick_volume_shows_nothing_of_what_was_there_before(group: VolumeGroup) -> None:
     backend = thick(group, wipe="none")
     await backend.start()
@@ -217,6 +223,7 @@ async def killed_when(condition: str, verb: str, tmp_path: Path, volume: VolumeI
     await child.wait()
 
 
+@pytest.mark.short
 async def test_a_wipe_that_was_killed_goes_on_where_it_was(group: VolumeGroup, tmp_path: Path) -> None:
     backend = thick(group)
     await backend.start()
@@ -247,6 +254,7 @@ async def test_an_extension_that_was_killed_shows_nothing_old_when_it_is_repeate
     assert lvm("lvs", "--noheadings", "-o", "lv_tags", "vg").strip() == ""
 
 
+@pytest.mark.short
 async def test_a_command_of_a_killed_process_runs_out_and_the_next_one_waits_for_it(
     group: VolumeGroup, tmp_path: Path
 ) -> None:
