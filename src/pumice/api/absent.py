@@ -29,11 +29,6 @@ VOLUME: Mapping[str, str] = MappingProxyType(
     _all(("backups",), "Backups are", "make snapshots, or upload volumes to images")
     | _all(_GROUPS, "Groups of volumes are", "act on each volume by itself")
     | _all(
-        ("os-retype",),
-        "Changing a volume's type is",
-        "make a volume of the other type from it, by source_volid",
-    )
-    | _all(
         ("os-migrate_volume", "os-migrate_volume_completion", "os-update_snapshot_status"),
         "Migration of volumes is",
         "make a volume of a type that another backend has from it, by source_volid",

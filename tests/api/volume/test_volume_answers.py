@@ -166,6 +166,8 @@ async def write_everything(story: Story) -> None:
     await story.ask("DELETE", snapshot)
     await story.act(f"/snapshots/{await story.snapshot(volume_id)}", "os-force_delete")
     await story.cloud.quiet()
+    another = await story.ask("POST", "/types", {"volume_type": {"name": f"another {story.version}"}})
+    await story.act(volume, "os-retype", {"new_type": another["volume_type"]["id"]})
     await story.act(volume, "os-extend", {"new_size": 2})
     await story.cloud.quiet()
     await attach(story, volume_id)

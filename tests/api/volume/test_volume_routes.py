@@ -182,7 +182,6 @@ async def test_others_volumes_do_not_exist(cloud: Cloud) -> None:
         ("GET", "/backups/x", None, 404),
         ("POST", "/backups/x/restore", {}, 404),
         ("POST", "/groups", {"group": {}}, 501),
-        ("POST", "/volumes/x/action", {"os-retype": {"new_type": "x"}}, 501),
         ("POST", "/volumes/x/action", {"os-migrate_volume": {"host": "x"}}, 501),
         ("PUT", "/os-services/freeze", {"host": "x"}, 404),
     ],

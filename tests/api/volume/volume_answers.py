@@ -57,6 +57,7 @@ SCHEMAS = {
         os_detach="detach_volume",
         os_force_detach="force_detach_volume",
         os_extend="extend_volume",
+        os_retype="retype_volume",
         os_set_bootable="set_bootable_volume",
         os_update_readonly_flag="update_volume_readonly",
         os_show_image_metadata="show_volume_image_metadata",

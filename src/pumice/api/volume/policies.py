@@ -61,6 +61,7 @@ _WRITE = (
     "volume_extension:volume_actions:roll_detaching",
     "volume_extension:volume_actions:initialize_connection",
     "volume:revert_to_snapshot",
+    "volume:retype",
     "volume_extension:volume_actions:upload_image",
     "volume_extension:volume_actions:terminate_connection",
     "volume_extension:volume_type_access",

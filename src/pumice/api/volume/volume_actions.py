@@ -17,6 +17,7 @@ from pumice.model.volume import VolumeType
 from pumice.store import attachments, types, volumes
 from pumice.store.database import Transaction
 from pumice.volumes import delete, extend, force_delete, revert, upload
+from pumice.volumes.retype import retype
 
 ADMIN_RULE = "volume_extension:volume_admin_actions:"
 IMAGE_RULE = "volume_extension:volume_image_metadata:"
@@ -32,6 +33,13 @@ class Revert(Body):
     """The snapshot to go back to."""
 
     snapshot_id: Uuid
+
+
+class Retype(Body):
+    """The type that it shall have; ``migration_policy`` says whether its bytes may be moved for that."""
+
+    new_type: Text = Field(min_length=1)
+    migration_policy: Literal["on-demand", "never"] | None = None
 
 
 class Upload(Body):
@@ -95,6 +103,13 @@ async def go_back(call: Call) -> Reply:
     """Revert a volume to its latest snapshot: 202."""
     asked = await call.parse(Revert, "revert")
     await call.house.db.write(revert.accept, call.who, call.args["id"], asked.snapshot_id)
+    return Reply(status=202)
+
+
+async def change_type(call: Call) -> Reply:
+    """Give a volume another type, where it is: 202."""
+    asked = await call.parse(Retype, "os-retype")
+    await call.house.db.write(retype, call.who, call.args["id"], asked.new_type, call.house.rules)
     return Reply(status=202)
 
 
@@ -279,6 +294,7 @@ ROUTES = (
         action="revert",
     ),
     _action("os-extend", grow, "volume:extend"),
+    _action("os-retype", change_type, "volume:retype"),
     _action("os-volume_upload_image", upload_image, "volume_extension:volume_actions:upload_image"),
     _action("os-set_bootable", set_bootable, "volume:update"),
     _action("os-update_readonly_flag", set_read_only, "volume:update_readonly_flag"),

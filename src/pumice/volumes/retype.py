@@ -1,0 +1,106 @@
+"""Give a volume another type where it lies: its bytes stay, so all of it is one transaction.
+
+The quota of its project moves from one type to the other. What would take moving or writing bytes is refused
+before anything is done: a type that the volume's pool does not fit, or that is encrypted otherwise. For what a
+guest would have to be told of a volume must not be in use (Cinder's rules for ``os-retype``).
+"""
+
+from pumice.catalog import volume_types
+from pumice.model import qos
+from pumice.model.errors import Invalid, InvalidState, NotFound
+from pumice.model.rules import Rules
+from pumice.model.scope import Scope
+from pumice.model.states import VolumeStatus
+from pumice.model.volume import Volume, VolumeType
+from pumice.operations.holds import Thing, change, require
+from pumice.scheduler.filters import capabilities
+from pumice.scheduler.request import Request
+from pumice.store import pools, qos_specs, quotas, types, volumes
+from pumice.store.database import Transaction
+from pumice.store.turns import in_turn
+
+V = VolumeStatus
+
+
+@in_turn(quotas.turn)
+def retype(tx: Transaction, who: Scope, volume_id: str, name_or_id: str, rules: Rules) -> None:
+    """Change the type. Raises ``NotFound``, ``Invalid``, ``InvalidState`` or ``OverQuota``."""
+    volume = volumes.get(tx, who, volume_id)
+    try:
+        kind = volume_types.for_new_volume(tx, who, name_or_id, rules)
+    except NotFound:
+        raise Invalid(f"Invalid input received: Invalid volume_type passed: {name_or_id}.") from None
+    if volume.status not in (V.AVAILABLE, V.IN_USE):
+        raise InvalidState(
+            f"Invalid volume: Retype needs volume {volume.id} to be available or in-use, and it is "
+            f"{volume.status}."
+        )
+    require(tx, change(Thing.VOLUME, volume.id))
+    before = types.get(tx, volume.type_id) if volume.type_id else None
+    if before and before.id == kind.id:
+        raise InvalidState(f"Invalid volume: volume {volume.id} has the type {kind.name} already.")
+    volume_types.refuse_size(kind, volume.size)
+    _must_fit(tx, volume, kind)
+    _must_open_alike(volume, before, kind)
+    if volume.status == V.IN_USE:
+        _must_not_concern_a_guest(tx, volume, before, kind)
+    quotas.take(
+        tx, volume.project_id, quotas.limits(tx, volume.project_id, rules.quotas), _amounts(volume, kind)
+    )
+    if before:
+        quotas.give_back(tx, volume.project_id, _amounts(volume, before))
+    volumes.change(tx, volume.id, type_id=kind.id, multiattach=volume_types.is_multiattach(kind))
+
+
+def _amounts(volume: Volume, kind: VolumeType) -> dict[str, int]:
+    return quotas.amounts_of_type("volumes", 1, volume.size, kind.name)
+
+
+def _must_fit(tx: Transaction, volume: Volume, kind: VolumeType) -> None:
+    """The pool is one that a new volume of the type could come to, but for room, which it has."""
+    pool = pools.find(tx, volume.pool) if volume.pool else None
+    if pool is None:
+        raise InvalidState(f"Invalid volume: the pool of volume {volume.id} is not known at the moment.")
+    volume_types.zone_for(kind, volume.availability_zone, volume.availability_zone)
+    if not capabilities(pool, Request(volume.size, volume.availability_zone, kind.extra_specs)):
+        raise Invalid(
+            f"Invalid input received: volume type {kind.name} asks for what the volume's pool cannot, and "
+            "bytes are not moved by this version: make a volume of that type from it, by source_volid."
+        )
+
+
+def _must_open_alike(volume: Volume, before: VolumeType | None, kind: VolumeType) -> None:
+    how = [_cipher(before) if before and volume.encryption_key_id else None, _cipher(kind)]
+    if how[0] != how[1]:
+        raise Invalid(
+            f"Invalid input received: volume type {kind.name} is encrypted otherwise, and bytes are not "
+            "written anew by this version: make a volume of that type from an image of this one."
+        )
+    if kind.encryption and volume_types.is_multiattach(kind):
+        raise Invalid("Invalid input received: a type that is both encrypted and multiattach is not supported.")
+
+
+def _cipher(kind: VolumeType) -> tuple[object, ...] | None:
+    words = ("provider", "control_location", "cipher", "key_size")
+    return tuple(kind.encryption.get(word) for word in words) if kind.encryption else None
+
+
+def _must_not_concern_a_guest(
+    tx: Transaction, volume: Volume, before: VolumeType | None, kind: VolumeType
+) -> None:
+    if volume.multiattach != volume_types.is_multiattach(kind):
+        raise Invalid(
+            "Invalid input received: retypes affecting multiattach are only allowed on available volumes; "
+            f"volume {volume.id} is {volume.status}."
+        )
+    if _front_end(tx, before) != _front_end(tx, kind):
+        raise InvalidState(
+            "Invalid volume: for in-use volumes front-end qos specs cannot change: detach volume "
+            f"{volume.id} first."
+        )
+
+
+def _front_end(tx: Transaction, kind: VolumeType | None) -> qos.QosSpecs | None:
+    """The QoS specs of a type that a hypervisor keeps to."""
+    specs = qos_specs.get(tx, kind.qos_specs_id) if kind and kind.qos_specs_id else None
+    return specs if specs and specs.consumer in qos.FRONT_END else None

@@ -1,0 +1,143 @@
+"""Another type for a volume, by ``os-retype``: where it lies, with its quota; else refused as a whole."""
+
+from typing import Any
+
+import pytest
+from volume_cloud import CONNECTOR, PROJECT, Cloud
+
+
+async def a_type(cloud: Cloud, name: str, **specs: str) -> str:
+    body = {"volume_type": {"name": name, "extra_specs": specs}}
+    made: str = (await cloud.call("POST", "/types", body, who="admin")).json()["volume_type"]["id"]
+    return made
+
+
+async def retype(cloud: Cloud, volume: str, to: str, who: str = "member", **more: Any) -> tuple[int, str]:
+    answer = await cloud.call(
+        "POST", f"/volumes/{volume}/action", {"os-retype": {"new_type": to, **more}}, who=who
+    )
+    return answer.status_code, answer.text
+
+
+async def shown(cloud: Cloud, volume: str) -> dict[str, Any]:
+    found: dict[str, Any] = (await cloud.call("GET", f"/volumes/{volume}")).json()["volume"]
+    return found
+
+
+async def used(cloud: Cloud) -> dict[str, int]:
+    answer = await cloud.call("GET", f"/os-quota-sets/{PROJECT}?usage=true", who="admin")
+    return {name: quota["in_use"] for name, quota in answer.json()["quota_set"].items() if name != "id"}
+
+
+async def in_use(cloud: Cloud, volume: str) -> None:
+    body = {"attachment": {"volume_uuid": volume, "connector": CONNECTOR}}
+    made = (await cloud.call("POST", "/attachments", body)).json()["attachment"]["id"]
+    await cloud.call("POST", f"/attachments/{made}/action", {"os-complete": {}})
+    await cloud.until(volume, "in-use")
+
+
+async def qos(cloud: Cloud, kind: str, consumer: str) -> None:
+    body = {"qos_specs": {"name": kind, "consumer": consumer, "total_iops_sec": "9"}}
+    made = (await cloud.call("POST", "/qos-specs", body, who="admin")).json()["qos_specs"]["id"]
+    await cloud.call("GET", f"/qos-specs/{made}/associate?vol_type_id={kind}", who="admin")
+
+
+async def test_a_volume_has_the_new_type_and_its_project_the_new_types_quota(cloud: Cloud) -> None:
+    gold = await a_type(cloud, "gold", multiattach="<is> True")
+    volume = await cloud.make(3)
+    assert await retype(cloud, volume["id"], "gold", migration_policy="on-demand") == (202, "")
+    now = await shown(cloud, volume["id"])
+    assert (now["volume_type"], now["volume_type_id"], now["multiattach"]) == ("gold", gold, True)
+    assert (now["status"], now["size"]) == ("available", 3)
+    amounts = await used(cloud)
+    assert (amounts["volumes_gold"], amounts["gigabytes_gold"], amounts["volumes"]) == (1, 3, 1)
+    assert (amounts["volumes___DEFAULT__"], amounts["gigabytes___DEFAULT__"], amounts["gigabytes"]) == (0, 0, 3)
+    assert (await retype(cloud, volume["id"], "__DEFAULT__", migration_policy=None))[0] == 202
+    assert (await used(cloud))["volumes_gold"] == 0
+
+
+async def test_a_volume_in_use_keeps_its_users(cloud: Cloud) -> None:
+    gold, silver = await a_type(cloud, "gold"), await a_type(cloud, "silver")
+    await a_type(cloud, "many", multiattach="<is> True")
+    await qos(cloud, gold, "front-end")
+    await qos(cloud, silver, "back-end")
+    volume = (await cloud.make())["id"]
+    await in_use(cloud, volume)
+    for to, word in (("gold", "front-end qos specs cannot change"), ("many", "only allowed on available")):
+        status, text = await retype(cloud, volume, to)
+        assert (status, word in text) == (400, True), text
+    assert (await retype(cloud, volume, "silver"))[0] == 202
+    now = await shown(cloud, volume)
+    assert (now["volume_type"], now["status"], len(now["attachments"])) == ("silver", "in-use", 1)
+
+
+@pytest.mark.parametrize(
+    ("specs", "word"),
+    [
+        ({"media": "tape"}, "not moved by this version"),
+        ({"provisioning:max_vol_size": "1"}, "greater than the maximum"),
+        ({"RESKEY:availability_zones": "moon"}, "are in moon"),
+    ],
+)
+async def test_a_type_that_does_not_fit_is_refused_and_nothing_is_changed(
+    cloud: Cloud, specs: dict[str, str], word: str
+) -> None:
+    await a_type(cloud, "other", **specs)
+    volume = await cloud.make(2)
+    before = await used(cloud)
+    status, text = await retype(cloud, volume["id"], "other", migration_policy="on-demand")
+    assert (status, word in text) == (400, True), text
+    assert (await shown(cloud, volume["id"]))["volume_type"] == "__DEFAULT__"
+    assert {name: n for name, n in (await used(cloud)).items() if n} == {
+        name: n for name, n in before.items() if n
+    }
+
+
+async def test_bytes_are_not_encrypted_by_a_word(cloud: Cloud) -> None:
+    kind = await a_type(cloud, "secret")
+    luks = {"provider": "luks", "control_location": "front-end"}
+    await cloud.call("POST", f"/types/{kind}/encryption", {"encryption": luks}, who="admin")
+    status, text = await retype(cloud, (await cloud.make())["id"], "secret")
+    assert (status, "encrypted otherwise" in text) == (400, True), text
+
+
+async def test_the_new_types_quota_is_the_limit(cloud: Cloud) -> None:
+    await a_type(cloud, "gold")
+    await cloud.call("PUT", f"/os-quota-sets/{PROJECT}", {"quota_set": {"gigabytes_gold": 4}}, who="admin")
+    first, second = await cloud.make(3), await cloud.make(3)
+    assert (await retype(cloud, first["id"], "gold"))[0] == 202
+    assert (await retype(cloud, second["id"], "gold"))[0] == 413
+    assert (await used(cloud))["gigabytes_gold"] == 3
+
+
+async def test_what_makes_no_sense_is_refused(cloud: Cloud) -> None:
+    hidden = {"volume_type": {"name": "hidden", "os-volume-type-access:is_public": False}}
+    await cloud.call("POST", "/types", hidden, who="admin")
+    volume = (await cloud.make())["id"]
+    path = f"/volumes/{volume}/action"
+    for body in ({}, {"new_type": ""}, {"new_type": 5}, {"new_type": "a", "x": 1}, {"new_type": "nowhere"}):
+        answer = await cloud.call("POST", path, {"os-retype": body})
+        assert answer.status_code == 400, (body, answer.text)
+    for to, more in (("__DEFAULT__", {}), ("hidden", {}), ("__DEFAULT__", {"migration_policy": "perhaps"})):
+        assert (await retype(cloud, volume, to, **more))[0] == 400
+    assert (await retype(cloud, volume, "hidden", who="other"))[0] == 404
+    assert (await retype(cloud, volume, "hidden", who="reader"))[0] == 403
+    await cloud.call("POST", path, {"os-reserve": {}})
+    assert (await retype(cloud, volume, "hidden", who="admin"))[0] == 400
+
+
+async def test_a_volume_that_an_operation_holds_is_refused(cloud: Cloud) -> None:
+    await a_type(cloud, "gold")
+    volume = (await cloud.make())["id"]
+    cloud.backend.delay = 1
+    await cloud.call("POST", f"/volumes/{volume}/action", {"os-extend": {"new_size": 2}})
+    assert (await retype(cloud, volume, "gold"))[0] == 400
+    cloud.backend.delay = 0
+    await cloud.quiet()
+    source = cloud.call("POST", "/volumes", {"volume": {"size": 2, "source_volid": volume}})
+    cloud.backend.delay = 1
+    await source
+    assert (await retype(cloud, volume, "gold"))[0] == 400
+    cloud.backend.delay = 0
+    await cloud.quiet()
+    assert (await retype(cloud, volume, "gold"))[0] == 202
