@@ -1,5 +1,6 @@
 """A machine that has moved: portal, port, the names of targets, and the address of the host are others."""
 
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,7 +28,8 @@ def pumice() -> Iterator[Installation]:
             found.end_daemons()
 
 
-def test_what_was_connected_before_is_reached_where_it_is_now(pumice: Installation) -> None:
+@pytest.mark.parametrize("restarted", [True, False], ids=["machine", "pumice"])
+def test_what_was_connected_before_is_reached_where_it_is_now(pumice: Installation, restarted: bool) -> None:
     root, other = (create(pumice) for _ in range(2))
     server = boot(pumice, root)
     pumice.call("POST", f"{SERVERS}/{server}/action", {"os-stop": None})
@@ -36,7 +38,8 @@ def test_what_was_connected_before_is_reached_where_it_is_now(pumice: Installati
     link = pumice.call("POST", ATTACHMENTS, {"attachment": wanted})["attachment"]["id"]
 
     pumice.stop("serve")
-    pumice.end_daemons()
+    if restarted:
+        pumice.end_daemons()
     portal = f"127.0.0.2:{free_port()}"
     pumice.environment |= {"PUMICE_TGT__PORTAL": portal, **MOVED}
     pumice.launch("serve")
@@ -52,6 +55,8 @@ def test_what_was_connected_before_is_reached_where_it_is_now(pumice: Installati
     pumice.becomes(f"{SERVERS}/{server}", "server", "ACTIVE")
     known = pumice.rows(f"SELECT portal, connector FROM attachments WHERE server_id = '{server}'")[0]  # noqa: S608
     assert portal in known
+    address, _, port = portal.rpartition(":")
+    socket.create_connection((address, int(port))).close()
     assert "iqn.2031-01.org.moved" in known
     pumice.settle()
     assert pumice.breaches() == []

@@ -112,11 +112,44 @@ async def test_a_taken_port_is_refused_before_tgtd_would_listen_everywhere(daemo
     assert daemon.pid() is None
 
 
-async def test_one_that_serves_another_portal_is_not_taken_for_ours(daemon: TgtDaemon) -> None:
-    other = TgtDaemon(daemon.ipc_socket.parent, "127.0.0.1:1")
+async def export(daemon: TgtDaemon, tmp_path: Path) -> None:
+    """Start it, with something to log in to."""
+    device = tmp_path / "device"
+    device.write_bytes(bytes(4096))
     await daemon.start()
-    with pytest.raises(Misconfigured, match=rf"listens at {daemon.portal} and not at 127\.0\.0\.1:1 alone"):
-        await other.start()
+    grant = Grant(AttachmentId(new_id()), "iqn.1993-08.org.debian:host", "user", "a secret word")
+    await TgtTarget(daemon.portal, daemon=daemon).grant(VolumeId(new_id()), device, grant)
+
+
+async def test_one_that_outlived_a_change_of_its_portal_moves_there_with_its_sessions(
+    daemon: TgtDaemon, portal: str, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.2", 0)) as free:
+        moved = TgtDaemon(daemon.ipc_socket.parent, f"127.0.0.2:{free.getsockname()[1]}")
+    await export(daemon, tmp_path)
+    host, _, port = portal.rpartition(":")
+    with socket.create_connection((host, int(port))) as session:
+        pid = daemon.pid()
+        await moved.start()
+        assert (moved.pid(), moved.management.portals()) == (pid, [moved.portal])
+        session.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            session.recv(1)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((host, int(port)))
+    there, _, port = moved.portal.rpartition(":")
+    socket.create_connection((there, int(port))).close()
+
+
+async def test_one_that_cannot_move_says_so_and_stays_where_it_is_with_its_targets(
+    daemon: TgtDaemon, tmp_path: Path
+) -> None:
+    await export(daemon, tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        moved = TgtDaemon(daemon.ipc_socket.parent, f"127.0.0.1:{taken.getsockname()[1]}")
+        with pytest.raises(Misconfigured, match="cannot listen at"):
+            await moved.start()
+    assert daemon.management.portals() == [daemon.portal]
 
 
 async def test_a_path_too_long_for_a_socket_is_refused(tmp_path: Path, portal: str) -> None:
@@ -125,11 +158,7 @@ async def test_a_path_too_long_for_a_socket_is_refused(tmp_path: Path, portal: s
 
 
 async def test_secrets_are_in_no_log_and_the_folder_is_private(daemon: TgtDaemon, tmp_path: Path) -> None:
-    device = tmp_path / "device"
-    device.write_bytes(bytes(4096))
-    await daemon.start()
-    grant = Grant(AttachmentId(new_id()), "iqn.1993-08.org.debian:host", "user", "a secret word")
-    await TgtTarget(daemon.portal, daemon=daemon).grant(VolumeId(new_id()), device, grant)
+    await export(daemon, tmp_path)
     assert "a secret word" not in daemon.log_file.read_text()
     assert daemon.ipc_socket.parent.stat().st_mode & 0o777 == 0o700
     assert daemon.log_file.stat().st_mode & 0o777 == 0o600

@@ -136,6 +136,14 @@ class Management:
             r"^Portal: (\S+),\d+$", self.ask("list portals", _Mode.PORTAL, _Op.SHOW), re.MULTILINE
         )
 
+    def add_portal(self, portal: str) -> None:
+        """Listen at ``ip:port`` too. Nobody else may: tgtd does not tell that it could not."""
+        self.ask("listen at a portal", _Mode.PORTAL, _Op.NEW, _words(portal=portal))
+
+    def remove_portal(self, portal: str) -> None:
+        """Listen there no more. Sessions that were begun there go on."""
+        self.ask("leave a portal", _Mode.PORTAL, _Op.DELETE, _words(portal=portal))
+
     def targets(self) -> list[Listed]:
         """Every target there is, also those of others."""
         return [_read_target(block) for block in self._blocks()]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import structlog
 
-from pumice.backends.targets.tgt_management import LONGEST_SOCKET_PATH, Management, TgtdSilent
+from pumice.backends.targets.tgt_management import LONGEST_SOCKET_PATH, Management, TgtdRefused, TgtdSilent
 from pumice.host.command import launch
 from pumice.host.lock_holder import lock_holder
 from pumice.host.parts import program, search_path
@@ -58,7 +58,7 @@ class TgtDaemon:
                 if pid := self.pid():
                     raise Trouble(f"tgtd (process {pid}) is there but does not answer; see {self.log_file}.")
                 raise Misconfigured(f"tgtd did not start. Its last words: {self._last_words()}")
-            await self._check_portal()
+            await self._listen()
 
     async def stop(self, *, force: bool = False) -> None:
         """End the daemon; none there is fine.
@@ -102,6 +102,9 @@ class TgtDaemon:
                 f"(at most {LONGEST_SOCKET_PATH} bytes); choose a shorter state directory."
             )
         self.ipc_socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._check_portal()
+
+    def _check_portal(self) -> None:
         # Where its port is taken, tgtd listens on every address of the machine instead: ask first.
         host, _, port = self.portal.rpartition(":")
         family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
@@ -112,13 +115,28 @@ class TgtDaemon:
             except (OSError, ValueError) as error:
                 raise Misconfigured(f"tgtd cannot listen at {self.portal}: {error}.") from None
 
-    async def _check_portal(self) -> None:
-        portals = await in_thread(self.management.portals)
-        if portals == [self.portal]:
+    async def _listen(self) -> None:
+        """At the portal and nowhere else: one that outlived a change of the setting moves.
+
+        Sessions go on. Raises ``Misconfigured`` when it cannot.
+        """
+        management, before = self.management, await in_thread(self.management.portals)
+        if before == [self.portal]:
             return
-        with contextlib.suppress(Conflict):
-            await self.stop()
-        raise Misconfigured(f"tgtd listens at {', '.join(portals)} and not at {self.portal} alone.")
+        try:
+            if self.portal not in before:
+                self._check_portal()
+                await in_thread(management.add_portal, self.portal)
+            for other in before:
+                if other != self.portal:
+                    await in_thread(management.remove_portal, other)
+        except (Misconfigured, TgtdRefused):
+            with contextlib.suppress(Conflict):
+                await self.stop()
+            raise
+        if (after := await in_thread(management.portals)) != [self.portal]:
+            raise Misconfigured(f"tgtd listens at {', '.join(after)} and not at {self.portal} alone.")
+        log.info("tgtd has moved", portal=self.portal, before=before)
 
     async def _becomes(self, claim: Callable[[], bool]) -> bool:
         """Wait until the claim holds, at most as long as our patience; whether it does."""
