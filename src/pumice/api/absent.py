@@ -86,6 +86,11 @@ COMPUTE: Mapping[str, str] = MappingProxyType(
         "Other services' resources are",
         "ask the image service and the block storage service themselves",
     )
-    | _all(("os-simple-tenant-usage",), "Accounts of what was used are", "see the limits, or /metrics")
+    | _all(
+        ("os-simple-tenant-usage", "os-instance_usage_audit_log"),
+        "Accounts of what was used are",
+        "see the limits, or /metrics",
+    )
+    | _all(("os-quota-class-sets",), "Classes of quotas are", "set the quotas of volumes by project")
     | _all(("diagnostics", "topology"), "A server's inside is", "look at its host")
 )

@@ -154,7 +154,7 @@ class Service:
         if not public:
             call.who = await self._who(headers, request_id, scope)
         if found is None:
-            raise self._explained(HttpError(404, "The resource could not be found."), path)
+            raise self._explained(HttpError(404, "The resource could not be found."), scope["path"])
         node, values = found
         seen.project_id = call.who.project_id
         body = await call.json() if any(action for _, action in node.routes) and method == "POST" else None

@@ -330,3 +330,6 @@ async def test_what_is_not_part_of_this_version_says_so_and_what_to_do_instead(c
         answer = await cloud.ask("POST", path, body)
         assert answer.status_code == 501, answer.text
         assert "not part of this version of Pumice: " in answer.text
+    for path in (f"/os-simple-tenant-usage/{new_id()}", "/os-quota-class-sets/default", "/os-aggregates/1"):
+        answer = await cloud.ask("GET", path)
+        assert (answer.status_code, "not part of this version" in answer.text) == (404, True), path
