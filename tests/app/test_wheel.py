@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from tests.pumice_installation import IMAGES, VOLUMES, Installation, state_directory
+from tests.version_before import build_wheel
 
 from pumice.app import units
 
@@ -25,10 +26,7 @@ NOT_IMPORTED_BY_NAME = {"cryptography"}
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(target)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-    return next(target.glob("*.whl"))
+    return build_wheel(ROOT, tmp_path_factory.mktemp("wheel"))
 
 
 def needed(name: str, extras: frozenset[str] = frozenset()) -> Iterator[str]:
@@ -93,6 +91,7 @@ def test_a_service_is_installed_for_this_very_command_and_removed_again(
     assert units.install(tmp_path) == written, "it may be said again"
     assert units.remove(tmp_path) == written
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not (tmp_path / "etc/sysusers.d").exists(), "a directory that a small system has not"
     assert units.remove(tmp_path) == []
 
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pumice
@@ -53,6 +54,8 @@ def remove(root: Path) -> list[Path]:
         if target.exists():
             target.unlink()
             removed.append(target)
+    with suppress(OSError):  # it holds others' files, or is not there
+        (root / PLACES["sysusers"]).rmdir()  # Debian has none
     if root == Path("/"):
         _tell_systemd(("systemctl", "daemon-reload"))
     return removed
