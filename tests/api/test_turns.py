@@ -8,7 +8,7 @@ import pytest
 from pumice.api import paging
 from pumice.api.call import Call, Reply
 from pumice.api.house import House
-from pumice.api.policy import ANYBODY, Policy
+from pumice.api.policy import ANYBODY, Rule
 from pumice.api.routing import Route
 from pumice.api.service import Service
 from pumice.model.ids import ProjectId, UserId
@@ -62,12 +62,12 @@ def counted() -> Counted:
 async def service(counted: Counted, database_url: str) -> Any:
     db = open_database(database_url)
     routes = [
-        Route("GET", "/things", counted.handler, "any"),
-        Route("GET", "/things/{id}", counted.handler, "any"),
-        Route("GET", "/far", counted.handler, "any", waits=True),
+        Route("GET", "/things", counted.handler, Rule("any", ANYBODY)),
+        Route("GET", "/things/{id}", counted.handler, Rule("any", ANYBODY)),
+        Route("GET", "/far", counted.handler, Rule("any", ANYBODY), waits=True),
     ]
     house = House(db, Endings(db), Tokens(), Rules())
-    yield Service(house, prefix="/x", routes=routes, policy=Policy({"any": ANYBODY}), fault=lambda *_: {})
+    yield Service(house, prefix="/x", routes=routes, fault=lambda *_: {})
     await db.close()
 
 

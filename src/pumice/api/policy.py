@@ -1,4 +1,4 @@
-"""Who may do what: oslo.policy, with every rule's default written beside the routes it guards.
+"""Who may do what: oslo.policy, with every rule's default written on the routes it guards.
 
 Operators' own policy files replace single rules, in the language they know. A decision depends only on the
 rule, the caller and the target's owner, so decisions are remembered: asking again costs a dictionary look-up.
@@ -6,6 +6,7 @@ rule, the caller and the target's owner, so decisions are remembered: asking aga
 
 import functools
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,18 @@ ADMIN = "role:admin"
 MEMBER = "role:admin or (role:member and project_id:%(project_id)s)"
 READER = "role:admin or (role:reader and project_id:%(project_id)s)"
 SERVICE = "role:admin or role:service"
+OWN = "role:admin or user_id:%(user_id)s"
 ANYBODY = "@"
 
 MOST_REMEMBERED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What guards a route: the name that operators' policy files know, and the check where they say nothing."""
+
+    name: str
+    check: str
 
 
 @functools.cache
@@ -53,7 +63,7 @@ class Policy:
 
     def allows(
         self,
-        rule: str,
+        rule: Rule,
         who: Scope,
         project_id: str | None = None,
         user_id: str | None = None,
@@ -61,11 +71,13 @@ class Policy:
     ) -> bool:
         """Whether ``who`` may do what ``rule`` guards to something of a project or user (by default own).
 
-        Something of no known domain matches no rule that speaks of domains.
+        Something of no known domain matches no rule that speaks of domains. A rule that no route declares is
+        a ``KeyError``: no policy file can name it.
         """
-        key = rule, who, project_id, user_id, domain_id
+        key = rule.name, who, project_id, user_id, domain_id
         if (known := self._remembered.get(key)) is not None:
             return known
+        self.defaults[rule.name]
         owner = who.project_id if project_id is None else project_id
         credentials = {
             "roles": sorted(with_implied(who.roles)),
@@ -82,7 +94,7 @@ class Policy:
             target |= {"project_id": owner, "tenant_id": owner}
         if domain_id is not None:
             target["domain_id"] = domain_id
-        allowed = bool(self._enforcer.enforce(rule, target, credentials))
+        allowed = bool(self._enforcer.enforce(rule.name, target, credentials))
         if len(self._remembered) >= MOST_REMEMBERED:
             self._remembered.clear()
         self._remembered[key] = allowed
@@ -90,7 +102,7 @@ class Policy:
 
     def require(
         self,
-        rule: str,
+        rule: Rule,
         who: Scope,
         project_id: str | None = None,
         user_id: str | None = None,
@@ -98,4 +110,4 @@ class Policy:
     ) -> None:
         """Raises ``Forbidden`` unless ``allows``."""
         if not self.allows(rule, who, project_id, user_id, domain_id):
-            raise Forbidden(f"Policy doesn't allow {rule} to be performed.")
+            raise Forbidden(f"Policy doesn't allow {rule.name} to be performed.")

@@ -6,6 +6,7 @@ from typing import Any
 
 from pumice.api.call import Call, Reply, Version
 from pumice.api.faults import HttpError
+from pumice.api.policy import Rule
 
 Handler = Callable[[Call], Awaitable[Reply]]
 
@@ -18,8 +19,8 @@ class Route:
     path: str
     """Below the service's prefix, with ``{names}`` for parts that vary: ``/volumes/{id}``."""
     handler: Handler
-    policy: str | None
-    """The rule that guards it; None for what anybody may ask without a token."""
+    rule: Rule | None
+    """What guards it; None for what anybody may ask without a token."""
     since: Version = (0, 0)
     until: Version = (999, 999)
     action: str | None = None
@@ -29,6 +30,8 @@ class Route:
 
     waits: bool = False
     """A list that an operation on some host has to make."""
+    also: tuple[Rule, ...] = ()
+    """What its handler asks besides: for a part of what it does, or of what it shows."""
 
     @property
     def takes_a_turn(self) -> bool:
@@ -41,6 +44,19 @@ class Route:
         if self.method == "POST":
             return self.action is None and "/actions/" not in self.path
         return self.method == "PUT" and self.path.endswith("/file")
+
+
+def checks_of(routes: Iterable[Route]) -> dict[str, str]:
+    """The default check of every rule that the routes declare, by the rule's name.
+
+    Raises ``ValueError`` where one name has two checks.
+    """
+    checks: dict[str, str] = {}
+    for route in routes:
+        for rule in (*((route.rule,) if route.rule else ()), *route.also):
+            if checks.setdefault(rule.name, rule.check) != rule.check:
+                raise ValueError(f"{rule.name} is declared with two checks: {checks[rule.name]}, {rule.check}")
+    return checks
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -22,7 +23,7 @@ from pumice.api.faults import Fault, HttpError, status_of
 from pumice.api.house import House
 from pumice.api.microversions import Versions
 from pumice.api.policy import Policy
-from pumice.api.routing import Route, Table, choose
+from pumice.api.routing import Route, Table, checks_of, choose
 from pumice.model.errors import Forbidden, Invalid, PumiceError, Trouble, Unauthenticated
 from pumice.model.ids import UserId
 from pumice.model.scope import Scope
@@ -54,8 +55,8 @@ class Service:
         *,
         prefix: str,
         routes: Iterable[Route],
-        policy: Policy,
         fault: Fault,
+        policy_file: Path | None = None,
         versions: Versions | None = None,
         statuses: Mapping[type[PumiceError], int] | None = None,
         types: Collection[str] = (),
@@ -71,7 +72,7 @@ class Service:
         """What every path of this service begins with: ``/volume/v3``."""
         self.name = prefix.split("/")[1]
         self.table = Table(routes)
-        self.policy = policy
+        self.policy = Policy(checks_of(self.table.routes), policy_file)
         self.fault = fault
         self.versions = versions
         self.statuses = statuses or {}
@@ -150,7 +151,7 @@ class Service:
             media_types=self.media_types,
         )
         call.refuse_many_terms()
-        public = found is not None and any(r.policy is None for rs in found[0].routes.values() for r, _ in rs)
+        public = found is not None and any(r.rule is None for rs in found[0].routes.values() for r, _ in rs)
         if not public:
             call.who = await self._who(headers, request_id, scope)
         if found is None:
@@ -163,7 +164,7 @@ class Service:
         except HttpError as refusal:
             raise self._explained(refusal, path, body) from None
         seen.route = f"{self.prefix}{route.path}" + (f" {route.action}" if route.action else "")
-        if route.policy is not None:
+        if route.rule is not None:
             if call.who is NOBODY:
                 call.who = await self._who(headers, request_id, scope)
             if project_id is not None and project_id != call.who.project_id:
@@ -172,9 +173,7 @@ class Service:
             if self.domain_of is None and call.who.project_id is None:
                 raise Forbidden("This needs a token that is scoped to a project.")
             domain_id = await self.domain_of(call) if self.domain_of else None
-            self.policy.require(
-                route.policy, call.who, about.get("project_id"), about.get("user_id"), domain_id
-            )
+            self.policy.require(route.rule, call.who, about.get("project_id"), about.get("user_id"), domain_id)
             if route.makes and (why := self.house.refuses_new()):
                 raise Trouble(why)
             if route.takes_a_turn:

@@ -208,6 +208,14 @@ def settings(context: typer.Context, json: Json = False, form: Form = Format.TAB
 
 
 @app.command()
+def policy() -> None:
+    """Print every rule of the APIs with its default, as a policy file to begin with."""
+    from pumice.app.policy_sample import sample
+
+    typer.echo(sample(), nl=False)
+
+
+@app.command()
 def passwd(
     context: typer.Context,
     user: Annotated[str, typer.Argument(help="A user's name, in the domain Default.")] = "admin",

@@ -73,7 +73,7 @@ def _below(path: str) -> str:
 
 async def test_a_query_that_nobody_knows_is_refused_by_every_route_since_2_102(cloud: Cloud) -> None:
     server = await cloud.server()
-    routes = [route for route in cloud.service.table.routes if route.method == "GET" and route.policy]
+    routes = [route for route in cloud.service.table.routes if route.method == "GET" and route.rule]
     for route in routes:
         path = re.sub(r"\{\w+\}", server, route.path.removeprefix("/v2.1"))
         answer = await cloud.ask("GET", f"{path}?no-such-query=1", caller="admin", version="2.104")

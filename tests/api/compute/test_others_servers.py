@@ -56,7 +56,7 @@ def requests(
 ) -> Iterator[tuple[str, str, Any, str]]:
     """Each route with each of their things where a server, a volume or anything else is named."""
     for route in cloud.service.table.routes:
-        if route.policy is None or "flavors" in route.path or "quota" in route.path:
+        if route.rule is None or "flavors" in route.path or "quota" in route.path:
             continue
         path = route.path.removeprefix("/v2.1").replace("{key}", "k").replace("{tag}", "t")
         names = [part.strip("{}") for part in path.split("/") if part.startswith("{")]

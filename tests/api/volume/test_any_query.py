@@ -50,7 +50,7 @@ async def test_no_query_is_answered_with_a_bug(cloud: Cloud, tmp_path: Any) -> N
     for service in (cloud.service, compute_service(house), identity_service(house), images):
         who = "system admin" if service.name == "identity" else "admin"
         for route in service.table.routes:
-            if route.method != "GET" or route.policy is None or "/auth/tokens" in route.path:
+            if route.method != "GET" or route.rule is None or "/auth/tokens" in route.path:
                 continue
             path = service.prefix + re.sub(r"\{\w+\}", "x", route.path)
             for name in dice.sample(NAMES.split(), PER_ROUTE):

@@ -53,7 +53,7 @@ async def test_no_time_is_answered_with_a_bug(cloud: Cloud, tmp_path: Any, at: s
     refused = set()
     for service in services:
         for route in service.table.routes:
-            if route.method != "GET" or route.policy is None or route.path.endswith("}"):
+            if route.method != "GET" or route.rule is None or route.path.endswith("}"):
                 continue
             who = "system admin" if service.name == "identity" else "admin"
             path = service.prefix + re.sub(r"\{\w+\}", "x", route.path)

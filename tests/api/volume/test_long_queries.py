@@ -54,7 +54,7 @@ async def test_a_query_of_many_parts_is_refused_by_every_list(cloud: Cloud, tmp_
     ]
     for service in services:
         for route in service.table.routes:
-            if route.method == "GET" and route.policy is not None:
+            if route.method == "GET" and route.rule is not None:
                 path = service.prefix + re.sub(r"\{\w+\}", "x", route.path)
                 assert await ask(service, path, query) == 400, (path, query[:20])
 

@@ -90,7 +90,7 @@ def bodies(route: Route, it: str) -> list[Any]:
 def requests(cloud: Cloud, theirs: list[str], mine: str) -> Iterator[tuple[Route, str, Any, str]]:
     """Each route, with each thing in its path, and with the own volume there and each thing in its body."""
     for route in cloud.service.table.routes:
-        if route.policy is None or route.path.startswith(("/v3/os-quota", "/v3/default-types", "/v3/types")):
+        if route.rule is None or route.path.startswith(("/v3/os-quota", "/v3/default-types", "/v3/types")):
             continue  # what is of no project, or named by it
         path = route.path.removeprefix("/v3").replace("{key}", "k")
         for it in theirs:

@@ -11,6 +11,7 @@ from pumice.api.call import Call, Reply
 from pumice.api.compute.fields import Body, Text, whole
 from pumice.api.compute.links import VERSION
 from pumice.api.faults import HttpError
+from pumice.api.policy import ADMIN, MEMBER, Rule
 from pumice.api.routing import Route
 from pumice.model.errors import Conflict, Invalid
 from pumice.model.states import ServerStatus
@@ -35,7 +36,7 @@ class Console(Body):
     length: Annotated[int, BeforeValidator(whole), Field(ge=-1)] | None = None
 
 
-OVERRIDE = "os_compute_api:os-lock-server:unlock:unlock_override"
+OVERRIDE = Rule("os_compute_api:os-lock-server:unlock:unlock_override", ADMIN)
 
 
 class Lock(Body):
@@ -148,8 +149,8 @@ async def create_image(call: Call) -> Reply:
 _PATH = f"{VERSION}/servers/{{id}}/action"
 
 
-def _action(name: str, handler: Any, rule: str) -> Route:
-    return Route("POST", _PATH, handler, f"os_compute_api:{rule}", action=name)
+def _action(name: str, handler: Any, rule: str, check: str = MEMBER, also: tuple[Rule, ...] = ()) -> Route:
+    return Route("POST", _PATH, handler, Rule(f"os_compute_api:{rule}", check), action=name, also=also)
 
 
 ROUTES = (
@@ -157,8 +158,8 @@ ROUTES = (
     _action("os-stop", stop, "servers:stop"),
     _action("reboot", reboot, "servers:reboot"),
     _action("os-getConsoleOutput", console_output, "os-console-output"),
-    _action("lock", lock, "os-lock-server:lock"),
-    _action("unlock", unlock, "os-lock-server:unlock"),
-    _action("os-resetState", reset_state, "os-admin-actions:reset_state"),
+    _action("lock", lock, "os-lock-server:lock", also=(OVERRIDE,)),
+    _action("unlock", unlock, "os-lock-server:unlock", also=(OVERRIDE,)),
+    _action("os-resetState", reset_state, "os-admin-actions:reset_state", ADMIN),
     _action("createImage", create_image, "servers:create_image"),
 )

@@ -5,6 +5,7 @@ from typing import Any
 from pumice.api.call import Call, Reply
 from pumice.api.compute.fields import without_query
 from pumice.api.compute.links import VERSION
+from pumice.api.policy import READER, Rule
 from pumice.api.routing import Handler, Route
 from pumice.store import servers
 
@@ -20,17 +21,22 @@ def _empty(answer: dict[str, Any]) -> Handler:
 _PATH = f"{VERSION}/servers/{{id}}"
 _GROUPS = {"security_groups": [{"name": "default"}]}
 ROUTES = (
-    Route("GET", f"{_PATH}/ips", without_query(_empty({"addresses": {}})), "os_compute_api:ips:index"),
+    Route(
+        "GET",
+        f"{_PATH}/ips",
+        without_query(_empty({"addresses": {}})),
+        Rule("os_compute_api:ips:index", READER),
+    ),
     Route(
         "GET",
         f"{_PATH}/os-interface",
         without_query(_empty({"interfaceAttachments": []})),
-        "os_compute_api:os-attach-interfaces:list",
+        Rule("os_compute_api:os-attach-interfaces:list", READER),
     ),
     Route(
         "GET",
         f"{_PATH}/os-security-groups",
         without_query(_empty(_GROUPS)),
-        "os_compute_api:os-security-groups:list",
+        Rule("os_compute_api:os-security-groups:list", READER),
     ),
 )

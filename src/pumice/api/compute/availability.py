@@ -5,6 +5,7 @@ from typing import Any
 from pumice.api.call import Call, Reply
 from pumice.api.compute.fields import without_query
 from pumice.api.compute.links import VERSION
+from pumice.api.policy import ADMIN, ANYBODY, Rule
 from pumice.api.routing import Route
 from pumice.store import servers, services
 
@@ -36,6 +37,6 @@ async def _zones(call: Call, *, with_hosts: bool) -> list[dict[str, Any]]:
 
 _PATH, _RULE = f"{VERSION}/os-availability-zone", "os_compute_api:os-availability-zone"
 ROUTES = (
-    Route("GET", _PATH, without_query(index), f"{_RULE}:list"),
-    Route("GET", f"{_PATH}/detail", without_query(index_detail), f"{_RULE}:detail"),
+    Route("GET", _PATH, without_query(index), Rule(f"{_RULE}:list", ANYBODY)),
+    Route("GET", f"{_PATH}/detail", without_query(index_detail), Rule(f"{_RULE}:detail", ADMIN)),
 )

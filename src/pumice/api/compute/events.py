@@ -10,6 +10,7 @@ from pydantic import Field
 from pumice.api.call import Call, Reply
 from pumice.api.compute.fields import Body, Text, Uuid
 from pumice.api.compute.links import VERSION
+from pumice.api.policy import SERVICE, Rule
 from pumice.api.routing import Route
 from pumice.model.errors import Invalid
 from pumice.store import servers
@@ -65,6 +66,6 @@ ROUTES = (
         "POST",
         f"{VERSION}/os-server-external-events",
         create,
-        "os_compute_api:os-server-external-events:create",
+        Rule("os_compute_api:os-server-external-events:create", SERVICE),
     ),
 )

@@ -20,6 +20,7 @@ from pumice.api.compute.fields import (
     without_query,
 )
 from pumice.api.compute.links import VERSION, Links
+from pumice.api.policy import ADMIN, ANYBODY, READER, Rule
 from pumice.api.routing import Route
 from pumice.catalog.flavors import new
 from pumice.model.errors import Invalid, NotFound
@@ -44,6 +45,8 @@ SORT_KEYS = {
 """Sort keys on the wire, and the columns they stand for."""
 _ID = re.compile(r"(?! )[a-zA-Z0-9. _-]{1,255}(?<! )")
 _KEY = re.compile(r"[a-zA-Z0-9\-_:. ]{1,255}")
+
+SPECS = Rule("os_compute_api:os-flavor-extra-specs:index", READER)
 
 
 def _flavor_id(value: str) -> str:
@@ -116,7 +119,7 @@ def detail(call: Call, flavor: Flavor) -> dict[str, Any]:
     }
     if call.version < (2, 102):
         view |= {"OS-FLV-DISABLED:disabled": flavor.disabled, "rxtx_factor": flavor.rxtx_factor or 1.0}
-    if call.version >= (2, 61) and call.policy.allows("os_compute_api:os-flavor-extra-specs:index", call.who):
+    if call.version >= (2, 61) and call.policy.allows(SPECS, call.who):
         view["extra_specs"] = flavor.extra_specs
     return view
 
@@ -289,15 +292,17 @@ _PATH = f"{VERSION}/flavors"
 _READ, _MANAGE = "os_compute_api:flavors", "os_compute_api:os-flavor-manage"
 _SPECS = "os_compute_api:os-flavor-extra-specs"
 ROUTES = (
-    Route("GET", _PATH, index, _READ),
-    Route("POST", _PATH, create, f"{_MANAGE}:create"),
-    Route("GET", f"{_PATH}/detail", index_detail, _READ),
-    Route("GET", f"{_PATH}/{{id}}", without_query(show), _READ),
-    Route("PUT", f"{_PATH}/{{id}}", update, f"{_MANAGE}:update", since=(2, 55)),
-    Route("DELETE", f"{_PATH}/{{id}}", delete, f"{_MANAGE}:delete"),
-    Route("GET", f"{_PATH}/{{id}}/os-extra_specs", without_query(specs), f"{_SPECS}:index"),
-    Route("POST", f"{_PATH}/{{id}}/os-extra_specs", add_specs, f"{_SPECS}:create"),
-    Route("GET", f"{_PATH}/{{id}}/os-extra_specs/{{key}}", without_query(one_spec), f"{_SPECS}:show"),
-    Route("PUT", f"{_PATH}/{{id}}/os-extra_specs/{{key}}", set_spec, f"{_SPECS}:update"),
-    Route("DELETE", f"{_PATH}/{{id}}/os-extra_specs/{{key}}", remove_spec, f"{_SPECS}:delete"),
+    Route("GET", _PATH, index, Rule(_READ, ANYBODY)),
+    Route("POST", _PATH, create, Rule(f"{_MANAGE}:create", ADMIN), also=(SPECS,)),
+    Route("GET", f"{_PATH}/detail", index_detail, Rule(_READ, ANYBODY), also=(SPECS,)),
+    Route("GET", f"{_PATH}/{{id}}", without_query(show), Rule(_READ, ANYBODY), also=(SPECS,)),
+    Route("PUT", f"{_PATH}/{{id}}", update, Rule(f"{_MANAGE}:update", ADMIN), also=(SPECS,), since=(2, 55)),
+    Route("DELETE", f"{_PATH}/{{id}}", delete, Rule(f"{_MANAGE}:delete", ADMIN)),
+    Route("GET", f"{_PATH}/{{id}}/os-extra_specs", without_query(specs), SPECS),
+    Route("POST", f"{_PATH}/{{id}}/os-extra_specs", add_specs, Rule(f"{_SPECS}:create", ADMIN)),
+    Route(
+        "GET", f"{_PATH}/{{id}}/os-extra_specs/{{key}}", without_query(one_spec), Rule(f"{_SPECS}:show", READER)
+    ),
+    Route("PUT", f"{_PATH}/{{id}}/os-extra_specs/{{key}}", set_spec, Rule(f"{_SPECS}:update", ADMIN)),
+    Route("DELETE", f"{_PATH}/{{id}}/os-extra_specs/{{key}}", remove_spec, Rule(f"{_SPECS}:delete", ADMIN)),
 )

@@ -11,6 +11,7 @@ from pumice.api import paging
 from pumice.api.call import Call, Reply
 from pumice.api.compute.fields import moment, only_query, until, without_query
 from pumice.api.compute.links import VERSION
+from pumice.api.policy import ADMIN, READER, Rule
 from pumice.api.routing import Route
 from pumice.model.errors import Invalid, NotFound
 from pumice.store import operations, servers
@@ -31,6 +32,9 @@ ACTIONS: Mapping[str, str] = {
 """Compute's names for the operations that are a server's actions."""
 _EXTENDED = "tell_guest"
 """Of the steps that extend a volume only this one is the server's."""
+
+EVENTS = Rule("os_compute_api:os-instance-actions:events", ADMIN)
+DETAILS = Rule("os_compute_api:os-instance-actions:events:details", ADMIN)
 
 
 async def index(call: Call) -> Reply:
@@ -70,7 +74,7 @@ async def show(call: Call) -> Reply:
     if row is None:
         raise NotFound("Action", call.args["request_id"])
     view = _view(call, row, user_id)
-    sees_all = call.policy.allows("os_compute_api:os-instance-actions:events", call.who)
+    sees_all = call.policy.allows(EVENTS, call.who)
     if sees_all or call.version >= (2, 51):
         lines = await call.house.db.read(operations.lines, row["id"])
         if row["kind"] == "volume.extend":
@@ -130,9 +134,7 @@ def _event(call: Call, line: Row, sees_all: bool) -> dict[str, Any]:
         event["host"] = line["place"].partition(":")[2]
     if call.version >= (2, 62):
         event["hostId"] = ""
-    if call.version >= (2, 84) and call.policy.allows(
-        "os_compute_api:os-instance-actions:events:details", call.who
-    ):
+    if call.version >= (2, 84) and call.policy.allows(DETAILS, call.who):
         event["details"] = line["error"]
     return event
 
@@ -143,6 +145,12 @@ def _time(at: datetime) -> str:
 
 _PATH, _RULE = f"{VERSION}/servers/{{id}}/os-instance-actions", "os_compute_api:os-instance-actions"
 ROUTES = (
-    Route("GET", _PATH, index, f"{_RULE}:list"),
-    Route("GET", f"{_PATH}/{{request_id}}", without_query(show), f"{_RULE}:show"),
+    Route("GET", _PATH, index, Rule(f"{_RULE}:list", READER)),
+    Route(
+        "GET",
+        f"{_PATH}/{{request_id}}",
+        without_query(show),
+        Rule(f"{_RULE}:show", READER),
+        also=(EVENTS, DETAILS),
+    ),
 )

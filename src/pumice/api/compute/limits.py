@@ -8,6 +8,7 @@ from typing import Any
 from pumice.api.call import Call, Reply
 from pumice.api.compute.fields import only_query, without_query
 from pumice.api.compute.links import VERSION
+from pumice.api.policy import ANYBODY, OWN, READER, Rule
 from pumice.api.routing import Route
 from pumice.model.errors import Invalid
 from pumice.model.rules import UNLIMITED
@@ -103,10 +104,12 @@ async def key_pairs(call: Call) -> Reply:
 
 _QUOTAS, _RULE = f"{VERSION}/os-quota-sets/{{project_id}}", "os_compute_api:os-quota-sets"
 ROUTES = (
-    Route("GET", f"{VERSION}/limits", limits, "os_compute_api:limits"),
-    Route("GET", _QUOTAS, quota_set, f"{_RULE}:show"),
-    Route("GET", f"{_QUOTAS}/detail", quota_set_detail, f"{_RULE}:show"),
-    Route("GET", f"{_QUOTAS}/defaults", quota_set, f"{_RULE}:defaults"),
-    Route("GET", f"{VERSION}/extensions", without_query(extensions), "os_compute_api:extensions"),
-    Route("GET", f"{VERSION}/os-keypairs", key_pairs, "os_compute_api:os-keypairs:index"),
+    Route("GET", f"{VERSION}/limits", limits, Rule("os_compute_api:limits", ANYBODY)),
+    Route("GET", _QUOTAS, quota_set, Rule(f"{_RULE}:show", READER)),
+    Route("GET", f"{_QUOTAS}/detail", quota_set_detail, Rule(f"{_RULE}:show", READER)),
+    Route("GET", f"{_QUOTAS}/defaults", quota_set, Rule(f"{_RULE}:defaults", ANYBODY)),
+    Route(
+        "GET", f"{VERSION}/extensions", without_query(extensions), Rule("os_compute_api:extensions", ANYBODY)
+    ),
+    Route("GET", f"{VERSION}/os-keypairs", key_pairs, Rule("os_compute_api:os-keypairs:index", OWN)),
 )

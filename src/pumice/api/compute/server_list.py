@@ -8,7 +8,8 @@ from pumice.api import paging
 from pumice.api.call import Call
 from pumice.api.compute.fields import EVER, only_query
 from pumice.api.compute.server_filters import LATER, READERS, TENANTS_SINCE, a_truth
-from pumice.model.errors import Forbidden, Invalid
+from pumice.api.policy import ADMIN, Rule
+from pumice.model.errors import Invalid
 from pumice.model.states import ServerStatus
 from pumice.store import servers
 from pumice.store.servers import Condition
@@ -36,6 +37,8 @@ SORT_KEYS = {
 
 _NOT_FILTERS = ("limit", "marker", "sort_key", "sort_dir", "all_tenants", "status")
 
+ALL_FILTERS = Rule("os_compute_api:servers:allow_all_filters", ADMIN)
+
 
 def page(call: Call) -> tuple[paging.Page, list[tuple[str, bool]]]:
     """The page asked for, and its order by columns. Raises ``Invalid``."""
@@ -45,21 +48,21 @@ def page(call: Call) -> tuple[paging.Page, list[tuple[str, bool]]]:
     return found, [(SORT_KEYS[key], ascending) for key, ascending in found.sort]
 
 
-def all_projects(call: Call, rule: str) -> bool:
+def all_projects(call: Call, rule: Rule) -> bool:
     """Whether the list is of every project's servers. Raises ``Forbidden`` for who may not see them."""
     text = call.query.get("all_tenants")
     if text is None:
         return False
     wanted = text == "" or a_truth(text)
-    if wanted and not call.policy.allows(rule, call.who):
-        raise Forbidden(f"Policy doesn't allow {rule} to be performed.")
+    if wanted:
+        call.policy.require(rule, call.who)
     return wanted
 
 
 def conditions(call: Call) -> list[Condition] | None:
     """The conditions that a query asks for; None when nothing can meet them. Raises ``Invalid``."""
     only_query(call, *_NOT_FILTERS, *READERS)
-    sees_all = call.policy.allows("os_compute_api:servers:allow_all_filters", call.who)
+    sees_all = call.policy.allows(ALL_FILTERS, call.who)
     found = []
     for name, value in call.query.items():
         since = (0, 0) if sees_all and name not in LATER else TENANTS_SINCE.get(name, EVER)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pumice.api.call import Call, Reply
 from pumice.api.compute.fields import Body, Metadata, without_query
 from pumice.api.compute.links import VERSION
+from pumice.api.policy import MEMBER, READER, Rule
 from pumice.api.routing import Route
 from pumice.model.errors import Invalid, NotFound, OverQuota
 from pumice.store import servers
@@ -88,10 +89,10 @@ async def _change(call: Call, changed: Callable[[dict[str, str]], dict[str, str]
 
 _PATH, _RULE = f"{VERSION}/servers/{{id}}/metadata", "os_compute_api:server-metadata"
 ROUTES = (
-    Route("GET", _PATH, without_query(index), f"{_RULE}:index"),
-    Route("POST", _PATH, add, f"{_RULE}:create"),
-    Route("PUT", _PATH, replace, f"{_RULE}:update_all"),
-    Route("GET", f"{_PATH}/{{key}}", without_query(show), f"{_RULE}:show"),
-    Route("PUT", f"{_PATH}/{{key}}", put, f"{_RULE}:update"),
-    Route("DELETE", f"{_PATH}/{{key}}", remove, f"{_RULE}:delete"),
+    Route("GET", _PATH, without_query(index), Rule(f"{_RULE}:index", READER)),
+    Route("POST", _PATH, add, Rule(f"{_RULE}:create", MEMBER)),
+    Route("PUT", _PATH, replace, Rule(f"{_RULE}:update_all", MEMBER)),
+    Route("GET", f"{_PATH}/{{key}}", without_query(show), Rule(f"{_RULE}:show", READER)),
+    Route("PUT", f"{_PATH}/{{key}}", put, Rule(f"{_RULE}:update", MEMBER)),
+    Route("DELETE", f"{_PATH}/{{key}}", remove, Rule(f"{_RULE}:delete", MEMBER)),
 )

@@ -8,6 +8,7 @@ from pumice.api.call import Call, Reply
 from pumice.api.compute import fields
 from pumice.api.compute.fields import Body, Tag, without_query
 from pumice.api.compute.links import VERSION, Links
+from pumice.api.policy import MEMBER, READER, Rule
 from pumice.api.routing import Handler, Route
 from pumice.model.errors import Invalid, NotFound
 from pumice.store import servers
@@ -97,15 +98,15 @@ async def _change(call: Call, changed: Callable[[list[str]], list[str]]) -> list
 _PATH = f"{VERSION}/servers/{{id}}/tags"
 
 
-def _route(method: str, path: str, handler: Handler, rule: str) -> Route:
-    return Route(method, path, handler, f"os_compute_api:os-server-tags:{rule}", since=(2, 26))
+def _route(method: str, path: str, handler: Handler, rule: str, check: str) -> Route:
+    return Route(method, path, handler, Rule(f"os_compute_api:os-server-tags:{rule}", check), since=(2, 26))
 
 
 ROUTES = (
-    _route("GET", _PATH, without_query(index), "index"),
-    _route("PUT", _PATH, replace, "update_all"),
-    _route("DELETE", _PATH, remove_all, "delete_all"),
-    _route("GET", f"{_PATH}/{{tag}}", without_query(show), "show"),
-    _route("PUT", f"{_PATH}/{{tag}}", put, "update"),
-    _route("DELETE", f"{_PATH}/{{tag}}", remove, "delete"),
+    _route("GET", _PATH, without_query(index), "index", READER),
+    _route("PUT", _PATH, replace, "update_all", MEMBER),
+    _route("DELETE", _PATH, remove_all, "delete_all", MEMBER),
+    _route("GET", f"{_PATH}/{{tag}}", without_query(show), "show", READER),
+    _route("PUT", f"{_PATH}/{{tag}}", put, "update", MEMBER),
+    _route("DELETE", f"{_PATH}/{{tag}}", remove, "delete", MEMBER),
 )

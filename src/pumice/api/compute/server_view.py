@@ -9,6 +9,7 @@ from typing import Any
 
 from pumice.api.call import Call
 from pumice.api.compute.links import Links
+from pumice.api.policy import ADMIN, READER, Rule
 from pumice.model.server import Server, ServerDisk
 from pumice.model.states import ServerStatus
 
@@ -26,6 +27,12 @@ VM_STATES: Mapping[str, str] = {
 POWER_STATES: Mapping[str, int] = {S.ACTIVE: 1, S.REBOOT: 1, S.HARD_REBOOT: 1, S.PAUSED: 3, S.SHUTOFF: 4}
 NO_POWER_STATE = 0
 _NOT_IN_A_HOSTNAME = re.compile(r"[^a-z0-9.-]+")
+
+SEES_HOSTS = Rule("os_compute_api:os-extended-server-attributes", ADMIN)
+SEES_HOST_STATUS = Rule("os_compute_api:servers:show:host_status", ADMIN)
+SEES_SPECS = Rule("os_compute_api:servers:show:flavor-extra-specs", READER)
+VIEW = (SEES_HOSTS, SEES_HOST_STATUS, SEES_SPECS)
+"""What a server is shown by, part by part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +65,9 @@ class ServerView:
         self._shown = shown
         self._links = Links(call)
         self._version = call.version
-        self._sees_hosts = call.policy.allows("os_compute_api:os-extended-server-attributes", call.who)
-        self._sees_host_status = call.policy.allows("os_compute_api:servers:show:host_status", call.who)
-        self._sees_specs = call.policy.allows("os_compute_api:servers:show:flavor-extra-specs", call.who)
+        self._sees_hosts = call.policy.allows(SEES_HOSTS, call.who)
+        self._sees_host_status = call.policy.allows(SEES_HOST_STATUS, call.who)
+        self._sees_specs = call.policy.allows(SEES_SPECS, call.who)
 
     def summary(self, server: Server) -> dict[str, Any]:
         """A server in the plain list."""

@@ -11,7 +11,8 @@ from pumice.api.compute.block_devices import disks_of
 from pumice.api.compute.fields import without_query
 from pumice.api.compute.links import VERSION, Links
 from pumice.api.compute.server_body import CreateBody, ServerBody, UpdateBody, kept
-from pumice.api.compute.server_view import ServerView, Shown, reservation_id
+from pumice.api.compute.server_view import VIEW, ServerView, Shown, reservation_id
+from pumice.api.policy import ADMIN, MEMBER, READER, Rule
 from pumice.api.routing import Route
 from pumice.images.for_volume import VolumeImage, image_for_volume
 from pumice.model.errors import Forbidden, Invalid, NotFound
@@ -30,22 +31,27 @@ PASSWORD_LENGTH = 12
 
 # --- reading -------------------------------------------------------------------------------------------------
 
+INDEX_ALL = Rule("os_compute_api:servers:index:get_all_tenants", ADMIN)
+DETAIL_ALL = Rule("os_compute_api:servers:detail:get_all_tenants", ADMIN)
+ATTACH = Rule("os_compute_api:servers:create:attach_volume", MEMBER)
+NO_DISK = Rule("os_compute_api:servers:create:zero_disk_flavor", ADMIN)
+
 
 async def index(call: Call) -> Reply:
     """``GET /servers``."""
-    page, shown = await _page(call, "os_compute_api:servers:index:get_all_tenants")
+    page, shown = await _page(call, INDEX_ALL)
     view = ServerView(call, shown)
     return _listed(call, page, await paging.in_pieces(view.summary, shown.servers))
 
 
 async def index_detail(call: Call) -> Reply:
     """``GET /servers/detail``."""
-    page, shown = await _page(call, "os_compute_api:servers:detail:get_all_tenants")
+    page, shown = await _page(call, DETAIL_ALL)
     view = ServerView(call, shown)
     return _listed(call, page, await paging.in_pieces(view.detail, shown.servers))
 
 
-async def _page(call: Call, rule: str) -> tuple[paging.Page, Shown]:
+async def _page(call: Call, rule: Rule) -> tuple[paging.Page, Shown]:
     page, sort = server_list.page(call)
     everybodys = server_list.all_projects(call, rule)
     filters = server_list.conditions(call)
@@ -106,7 +112,7 @@ async def create(call: Call) -> Reply:
     asked.check(call)
     disks = disks_of(asked.image, asked.devices, asked.legacy_devices, call.version)
     if asked.devices or asked.legacy_devices:
-        call.policy.require("os_compute_api:servers:create:attach_volume", call.who)
+        call.policy.require(ATTACH, call.who)
     try:
         server = await call.house.db.write(_create, call, asked, disks, hints)
     except NotFound as error:  # what the body names is not there; the resource in the path is
@@ -160,7 +166,7 @@ def _check_zone(tx: Transaction, zone: str | None) -> None:
 
 def _check_local(call: Call, flavor: Flavor, image: VolumeImage) -> None:
     """Whether the flavor holds a copy of the image. Raises ``Invalid`` or ``Forbidden``."""
-    if flavor.disk == 0 and not call.policy.allows("os_compute_api:servers:create:zero_disk_flavor", call.who):
+    if flavor.disk == 0 and not call.policy.allows(NO_DISK, call.who):
         raise Forbidden("Only volume-backed instances are allowed for flavors with zero disk.")
     if image.min_ram > flavor.ram:
         raise Invalid("Flavor's memory is too small for requested image.")
@@ -226,10 +232,18 @@ async def remove(call: Call) -> Reply:
 
 _PATH, _RULE = f"{VERSION}/servers", "os_compute_api:servers"
 ROUTES = (
-    Route("GET", _PATH, index, f"{_RULE}:index"),
-    Route("POST", _PATH, create, f"{_RULE}:create"),
-    Route("GET", f"{_PATH}/detail", index_detail, f"{_RULE}:detail"),
-    Route("GET", f"{_PATH}/{{id}}", without_query(show), f"{_RULE}:show"),
-    Route("PUT", f"{_PATH}/{{id}}", update, f"{_RULE}:update"),
-    Route("DELETE", f"{_PATH}/{{id}}", remove, f"{_RULE}:delete"),
+    Route(
+        "GET", _PATH, index, Rule(f"{_RULE}:index", READER), also=(INDEX_ALL, server_list.ALL_FILTERS, *VIEW)
+    ),
+    Route("POST", _PATH, create, Rule(f"{_RULE}:create", MEMBER), also=(ATTACH, NO_DISK)),
+    Route(
+        "GET",
+        f"{_PATH}/detail",
+        index_detail,
+        Rule(f"{_RULE}:detail", READER),
+        also=(DETAIL_ALL, server_list.ALL_FILTERS, *VIEW),
+    ),
+    Route("GET", f"{_PATH}/{{id}}", without_query(show), Rule(f"{_RULE}:show", READER), also=VIEW),
+    Route("PUT", f"{_PATH}/{{id}}", update, Rule(f"{_RULE}:update", MEMBER), also=VIEW),
+    Route("DELETE", f"{_PATH}/{{id}}", remove, Rule(f"{_RULE}:delete", MEMBER)),
 )

@@ -15,16 +15,31 @@ from pumice.api.compute import (
     server_tags,
     servers,
     services,
+    versions,
     volume_attachments,
 )
 from pumice.api.compute.links import PREFIX, VERSION
-from pumice.api.compute.policies import DEFAULTS
-from pumice.api.compute.versions import ROUTES, VERSIONS
+from pumice.api.compute.versions import VERSIONS
 from pumice.api.faults import named_fault
 from pumice.api.house import House
-from pumice.api.policy import Policy
 from pumice.api.service import Service
 from pumice.model.errors import OverQuota
+
+ROUTES = (
+    *versions.ROUTES,
+    *servers.ROUTES,
+    *actions.ROUTES,
+    *volume_attachments.ROUTES,
+    *server_metadata.ROUTES,
+    *server_tags.ROUTES,
+    *instance_actions.ROUTES,
+    *addresses.ROUTES,
+    *flavors.ROUTES,
+    *services.ROUTES,
+    *availability.ROUTES,
+    *limits.ROUTES,
+    *events.ROUTES,
+)
 
 
 def compute_service(house: House, policy_file: Path | None = None) -> Service:
@@ -33,22 +48,8 @@ def compute_service(house: House, policy_file: Path | None = None) -> Service:
         house,
         prefix=PREFIX,
         types=("compute",),
-        routes=[
-            *ROUTES,
-            *servers.ROUTES,
-            *actions.ROUTES,
-            *volume_attachments.ROUTES,
-            *server_metadata.ROUTES,
-            *server_tags.ROUTES,
-            *instance_actions.ROUTES,
-            *addresses.ROUTES,
-            *flavors.ROUTES,
-            *services.ROUTES,
-            *availability.ROUTES,
-            *limits.ROUTES,
-            *events.ROUTES,
-        ],
-        policy=Policy(DEFAULTS, policy_file),
+        routes=ROUTES,
+        policy_file=policy_file,
         fault=named_fault,
         versions=VERSIONS,
         statuses={OverQuota: 403},

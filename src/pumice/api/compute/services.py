@@ -9,6 +9,7 @@ from pumice.api import paging
 from pumice.api.call import Call, Reply, Version
 from pumice.api.compute.fields import Body, Boolean, Text, only_query
 from pumice.api.compute.links import VERSION
+from pumice.api.policy import ADMIN, Rule
 from pumice.api.routing import Handler, Route
 from pumice.api.truth import flag
 from pumice.model.errors import Invalid, NotFound
@@ -238,17 +239,22 @@ _SERVICES, _HYPERVISORS = "os_compute_api:os-services", "os_compute_api:os-hyper
 
 def _of_old(action: str, handler: Handler, since: Version = (2, 1)) -> Route:
     path = f"{VERSION}/os-services/{action}"
-    return Route("PUT", path, handler, f"{_SERVICES}:update", since=since, until=(2, 52))
+    return Route("PUT", path, handler, Rule(f"{_SERVICES}:update", ADMIN), since=since, until=(2, 52))
 
 
 ROUTES = (
-    Route("GET", f"{VERSION}/os-services", index, f"{_SERVICES}:list"),
-    Route("PUT", f"{VERSION}/os-services/{{id}}", update, f"{_SERVICES}:update", since=(2, 53)),
+    Route("GET", f"{VERSION}/os-services", index, Rule(f"{_SERVICES}:list", ADMIN)),
+    Route("PUT", f"{VERSION}/os-services/{{id}}", update, Rule(f"{_SERVICES}:update", ADMIN), since=(2, 53)),
     _of_old("enable", enable),
     _of_old("disable", disable),
     _of_old("disable-log-reason", disable_with_reason),
     _of_old("force-down", force_down, since=(2, 11)),
-    Route("GET", f"{VERSION}/os-hypervisors", hypervisors, f"{_HYPERVISORS}:list"),
-    Route("GET", f"{VERSION}/os-hypervisors/detail", hypervisors_detail, f"{_HYPERVISORS}:list-detail"),
-    Route("GET", f"{VERSION}/os-hypervisors/{{id}}", hypervisor, f"{_HYPERVISORS}:show"),
+    Route("GET", f"{VERSION}/os-hypervisors", hypervisors, Rule(f"{_HYPERVISORS}:list", ADMIN)),
+    Route(
+        "GET",
+        f"{VERSION}/os-hypervisors/detail",
+        hypervisors_detail,
+        Rule(f"{_HYPERVISORS}:list-detail", ADMIN),
+    ),
+    Route("GET", f"{VERSION}/os-hypervisors/{{id}}", hypervisor, Rule(f"{_HYPERVISORS}:show", ADMIN)),
 )

@@ -14,6 +14,7 @@ from pumice.api.compute.fields import Body, Boolean, Tag, Uuid, only_query, with
 from pumice.api.compute.links import VERSION
 from pumice.api.compute.server_view import attached
 from pumice.api.compute.servers import refuse_multiattach
+from pumice.api.policy import MEMBER, READER, SERVICE, Rule
 from pumice.api.routing import Route
 from pumice.model.errors import Conflict, Invalid, NotFound
 from pumice.model.server import ServerDisk
@@ -22,6 +23,8 @@ from pumice.store import servers, volumes
 from pumice.store.database import Transaction
 
 _DEVICE = re.compile(r"(/dev/x?[a-z]?d?)([a-z]{1,2})[0-9]*")
+UPDATE = Rule("os_compute_api:os-volumes-attachments:update", MEMBER)
+SWAP = Rule("os_compute_api:os-volumes-attachments:swap", SERVICE)
 SINCE = {"tag": (2, 49), "delete_on_termination": (2, 79)}
 
 
@@ -136,8 +139,7 @@ async def update(call: Call) -> Reply:
         unknown = sorted(body.model_fields_set - {"volumeId"})
         raise Invalid(f"Additional properties are not allowed ('{unknown[0]}' was unexpected).")
     swap = call.version < (2, 85) or body.volumeId != call.args["volume_id"]
-    rule = "swap" if swap else "update"
-    call.policy.require(f"os_compute_api:os-volumes-attachments:{rule}", call.who)
+    call.policy.require(SWAP if swap else UPDATE, call.who)
     await call.house.db.write(_update, call, body, swap)
     return Reply(status=202)
 
@@ -168,9 +170,9 @@ async def remove(call: Call) -> Reply:
 
 _PATH, _RULE = f"{VERSION}/servers/{{id}}/os-volume_attachments", "os_compute_api:os-volumes-attachments"
 ROUTES = (
-    Route("GET", _PATH, index, f"{_RULE}:index"),
-    Route("POST", _PATH, create, f"{_RULE}:create"),
-    Route("GET", f"{_PATH}/{{volume_id}}", without_query(show), f"{_RULE}:show"),
-    Route("PUT", f"{_PATH}/{{volume_id}}", update, f"{_RULE}:update"),
-    Route("DELETE", f"{_PATH}/{{volume_id}}", remove, f"{_RULE}:delete"),
+    Route("GET", _PATH, index, Rule(f"{_RULE}:index", READER)),
+    Route("POST", _PATH, create, Rule(f"{_RULE}:create", MEMBER)),
+    Route("GET", f"{_PATH}/{{volume_id}}", without_query(show), Rule(f"{_RULE}:show", READER)),
+    Route("PUT", f"{_PATH}/{{volume_id}}", update, UPDATE, also=(SWAP,)),
+    Route("DELETE", f"{_PATH}/{{volume_id}}", remove, Rule(f"{_RULE}:delete", MEMBER)),
 )

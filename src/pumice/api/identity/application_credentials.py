@@ -8,8 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pumice.api.call import Call, Reply
+from pumice.api.identity.checks import ADMIN_OR_SELF, READER_OR_SELF, SELF
 from pumice.api.identity.lists import Name, collection, link, moment, wanted
 from pumice.api.identity.roles import plain_view
+from pumice.api.policy import Rule
 from pumice.api.routing import Route
 from pumice.api.times import as_utc
 from pumice.identity import application_credentials as credentials
@@ -42,7 +44,7 @@ class Role(_Strict):
         return self
 
 
-class Rule(_Strict):
+class AccessRule(_Strict):
     """An access rule that there is, by its id, or one to be made."""
 
     id: Id | None = None
@@ -51,7 +53,7 @@ class Rule(_Strict):
     method: METHODS | None = None
 
     @model_validator(mode="after")
-    def _is_whole(self) -> "Rule":
+    def _is_whole(self) -> "AccessRule":
         said = self.service, self.path, self.method
         if None in said and (self.id is None or any(said)):
             raise ValueError("service, path and method must be present, or id alone")
@@ -67,7 +69,7 @@ class Create(_Strict):
     expires_at: str | None = None
     roles: list[Role] = Field(default_factory=list)
     unrestricted: bool | None = None
-    access_rules: list[Rule] = Field(default_factory=list, max_length=100)
+    access_rules: list[AccessRule] = Field(default_factory=list, max_length=100)
     project_id: str | None = None
     system: None = None
     """A credential is for a project."""
@@ -211,11 +213,11 @@ _PATH = "/users/{user_id}/application_credentials"
 _RULES = "/users/{user_id}/access_rules"
 
 ROUTES = (
-    Route("GET", _PATH, list_, "identity:list_application_credentials"),
-    Route("POST", _PATH, create, "identity:create_application_credential"),
-    Route("GET", _PATH + "/{id}", show, "identity:get_application_credential"),
-    Route("DELETE", _PATH + "/{id}", delete, "identity:delete_application_credential"),
-    Route("GET", _RULES, list_rules, "identity:list_access_rules"),
-    Route("GET", _RULES + "/{id}", show_rule, "identity:get_access_rule"),
-    Route("DELETE", _RULES + "/{id}", delete_rule, "identity:delete_access_rule"),
+    Route("GET", _PATH, list_, Rule("identity:list_application_credentials", READER_OR_SELF)),
+    Route("POST", _PATH, create, Rule("identity:create_application_credential", SELF)),
+    Route("GET", _PATH + "/{id}", show, Rule("identity:get_application_credential", READER_OR_SELF)),
+    Route("DELETE", _PATH + "/{id}", delete, Rule("identity:delete_application_credential", ADMIN_OR_SELF)),
+    Route("GET", _RULES, list_rules, Rule("identity:list_access_rules", READER_OR_SELF)),
+    Route("GET", _RULES + "/{id}", show_rule, Rule("identity:get_access_rule", READER_OR_SELF)),
+    Route("DELETE", _RULES + "/{id}", delete_rule, Rule("identity:delete_access_rule", ADMIN_OR_SELF)),
 )

@@ -7,13 +7,18 @@ from typing import Any
 from pumice.api.call import Call, Reply
 from pumice.api.identity import domains, projects
 from pumice.api.identity.catalog import catalog
+from pumice.api.identity.checks import ADMIN_OR_SELF, READER_SELF_OR_SERVICE
 from pumice.api.identity.lists import collection, is_true, link, moment
 from pumice.api.identity.login import Login
+from pumice.api.policy import ANYBODY, Rule
 from pumice.api.routing import Route
 from pumice.identity import grants, places, users
 from pumice.identity.token import Named, Token
 from pumice.identity.tokens import LocalTokens
 from pumice.model.errors import Forbidden, Invalid, NotFound, Unauthenticated
+
+VALIDATE = Rule("identity:validate_token", READER_SELF_OR_SERVICE)
+REVOKE = Rule("identity:revoke_token", ADMIN_OR_SELF)
 
 
 def local(call: Call) -> LocalTokens:
@@ -60,14 +65,14 @@ async def _issued(call: Call, login: Login, method: str) -> tuple[str, Token]:
 async def validate(call: Call) -> Reply:
     """``GET /auth/tokens``: what a token stands for. 404 if for nothing."""
     token, said = await _subject(call)
-    call.policy.require("identity:validate_token", call.who, user_id=said.user.id)
+    call.policy.require(VALIDATE, call.who, user_id=said.user.id)
     return await _reply(call, token, said, 200)
 
 
 async def revoke(call: Call) -> Reply:
     """``DELETE /auth/tokens``: the end of a token, and unless ``?cascade=false`` of those got by showing it."""
     token, said = await _subject(call)
-    call.policy.require("identity:revoke_token", call.who, user_id=said.user.id)
+    call.policy.require(REVOKE, call.who, user_id=said.user.id)
     await local(call).revoke(token, cascade="cascade" not in call.query or is_true(call, "cascade"))
     return Reply(status=204)
 
@@ -158,10 +163,10 @@ def _instant(at: datetime) -> str:
 
 ROUTES = (
     Route("POST", "/auth/tokens", issue, None),
-    Route("GET", "/auth/tokens", validate, "identity:validate_token"),
-    Route("DELETE", "/auth/tokens", revoke, "identity:revoke_token"),
-    Route("GET", "/auth/catalog", show_catalog, "identity:get_auth_catalog"),
-    Route("GET", "/auth/projects", list_projects, "identity:get_auth_projects"),
-    Route("GET", "/auth/domains", list_domains, "identity:get_auth_domains"),
-    Route("GET", "/auth/system", show_system, "identity:get_auth_system"),
+    Route("GET", "/auth/tokens", validate, VALIDATE),
+    Route("DELETE", "/auth/tokens", revoke, REVOKE),
+    Route("GET", "/auth/catalog", show_catalog, Rule("identity:get_auth_catalog", ANYBODY)),
+    Route("GET", "/auth/projects", list_projects, Rule("identity:get_auth_projects", ANYBODY)),
+    Route("GET", "/auth/domains", list_domains, Rule("identity:get_auth_domains", ANYBODY)),
+    Route("GET", "/auth/system", show_system, Rule("identity:get_auth_system", ANYBODY)),
 )

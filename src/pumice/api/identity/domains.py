@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from pumice.api.call import Call, Reply
+from pumice.api.identity.checks import ADMIN, IN_DOMAIN, READER_INSIDE
 from pumice.api.identity.lists import (
     Changes,
     Description,
@@ -15,6 +16,7 @@ from pumice.api.identity.lists import (
     wanted,
 )
 from pumice.api.identity.reach import within_reach
+from pumice.api.policy import Rule
 from pumice.api.routing import Route
 from pumice.identity import options, projects
 from pumice.model.ids import new_id
@@ -94,9 +96,9 @@ def view(call: Call, row: Row) -> dict[str, Any]:
 
 
 ROUTES = (
-    Route("GET", "/domains", list_, "identity:list_domains"),
-    Route("POST", "/domains", create, "identity:create_domain"),
-    Route("GET", "/domains/{domain_id}", show, "identity:get_domain"),
-    Route("PATCH", "/domains/{domain_id}", update, "identity:update_domain"),
-    Route("DELETE", "/domains/{domain_id}", delete, "identity:delete_domain"),
+    Route("GET", "/domains", list_, Rule("identity:list_domains", READER_INSIDE)),
+    Route("POST", "/domains", create, Rule("identity:create_domain", ADMIN)),
+    Route("GET", "/domains/{domain_id}", show, Rule("identity:get_domain", IN_DOMAIN)),
+    Route("PATCH", "/domains/{domain_id}", update, Rule("identity:update_domain", ADMIN)),
+    Route("DELETE", "/domains/{domain_id}", delete, Rule("identity:delete_domain", ADMIN)),
 )

@@ -7,7 +7,9 @@ from pydantic import AfterValidator, Field
 
 from pumice.api.call import Call, Reply
 from pumice.api.identity.catalog import address
+from pumice.api.identity.checks import ADMIN, READER
 from pumice.api.identity.lists import Changes, Kept, collection, link, must_stay, wanted
+from pumice.api.policy import Rule
 from pumice.api.routing import Route
 from pumice.identity import places
 from pumice.model.errors import Invalid
@@ -123,9 +125,9 @@ def view(call: Call, row: Row) -> dict[str, Any]:
 
 
 ROUTES = (
-    Route("GET", "/endpoints", list_, "identity:list_endpoints"),
-    Route("POST", "/endpoints", create, "identity:create_endpoint"),
-    Route("GET", "/endpoints/{id}", show, "identity:get_endpoint"),
-    Route("PATCH", "/endpoints/{id}", update, "identity:update_endpoint"),
-    Route("DELETE", "/endpoints/{id}", delete, "identity:delete_endpoint"),
+    Route("GET", "/endpoints", list_, Rule("identity:list_endpoints", READER)),
+    Route("POST", "/endpoints", create, Rule("identity:create_endpoint", ADMIN)),
+    Route("GET", "/endpoints/{id}", show, Rule("identity:get_endpoint", READER)),
+    Route("PATCH", "/endpoints/{id}", update, Rule("identity:update_endpoint", ADMIN)),
+    Route("DELETE", "/endpoints/{id}", delete, Rule("identity:delete_endpoint", ADMIN)),
 )

@@ -5,8 +5,10 @@ from typing import Any
 
 from pumice.api.call import Call, Reply
 from pumice.api.identity import roles
+from pumice.api.identity.checks import ADMIN, MANAGER_INSIDE, READER, READER_INSIDE
 from pumice.api.identity.lists import collection, is_true, link, whole
 from pumice.api.identity.reach import confined_to
+from pumice.api.policy import Rule
 from pumice.api.routing import Route
 from pumice.identity import grants
 from pumice.identity.grants import Assignment
@@ -139,13 +141,16 @@ def _routes() -> Iterator[Route]:
         for who in ("user", "group"):
             path = f"{where}/{who}s/{{{who}_id}}/roles"
             rule = f"{suffix}grant{{}}_for_{who}" if suffix else "grant{}"
-            yield Route("GET", path, list_held, f"identity:list_{rule.format('s')}")
-            yield Route("GET", f"{path}/{{role_id}}", check, f"identity:check_{rule.format('')}")
-            yield Route("PUT", f"{path}/{{role_id}}", give, f"identity:create_{rule.format('')}")
-            yield Route("DELETE", f"{path}/{{role_id}}", take, f"identity:revoke_{rule.format('')}")
+            reads, writes = (READER, ADMIN) if suffix else (READER_INSIDE, MANAGER_INSIDE)
+            yield Route("GET", path, list_held, Rule(f"identity:list_{rule.format('s')}", reads))
+            yield Route("GET", f"{path}/{{role_id}}", check, Rule(f"identity:check_{rule.format('')}", reads))
+            yield Route("PUT", f"{path}/{{role_id}}", give, Rule(f"identity:create_{rule.format('')}", writes))
+            yield Route(
+                "DELETE", f"{path}/{{role_id}}", take, Rule(f"identity:revoke_{rule.format('')}", writes)
+            )
 
 
 ROUTES = (
     *_routes(),
-    Route("GET", "/role_assignments", list_assignments, "identity:list_role_assignments"),
+    Route("GET", "/role_assignments", list_assignments, Rule("identity:list_role_assignments", READER_INSIDE)),
 )

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from pumice.api.call import Call, Reply
 from pumice.api.identity import users
+from pumice.api.identity.checks import MANAGER_INSIDE, READER_INSIDE, READER_INSIDE_OR_SELF
 from pumice.api.identity.lists import (
     Changes,
     Description,
@@ -16,10 +17,13 @@ from pumice.api.identity.lists import (
     wanted,
 )
 from pumice.api.identity.reach import within_reach
+from pumice.api.policy import Rule
 from pumice.api.routing import Route
 from pumice.identity import groups
 from pumice.model.ids import new_id
 from pumice.store.resources import GROUPS, Row
+
+CREATE = Rule("identity:create_group", MANAGER_INSIDE)
 
 
 class Create(Kept):
@@ -59,7 +63,7 @@ async def create(call: Call) -> Reply:
     """``POST /groups``."""
     body = await call.parse(Create, "group")
     domain_id = body.domain_id or call.who.domain_id or "default"
-    call.policy.require("identity:create_group", call.who, domain_id=domain_id)
+    call.policy.require(CREATE, call.who, domain_id=domain_id)
     row = {
         "id": new_id(),
         "name": body.name,
@@ -125,14 +129,28 @@ def view(call: Call, row: Row) -> dict[str, Any]:
 
 
 ROUTES = (
-    Route("GET", "/groups", list_, "identity:list_groups"),
-    Route("POST", "/groups", create, "identity:create_group"),
-    Route("GET", "/groups/{group_id}", show, "identity:get_group"),
-    Route("PATCH", "/groups/{group_id}", update, "identity:update_group"),
-    Route("DELETE", "/groups/{group_id}", delete, "identity:delete_group"),
-    Route("GET", "/groups/{group_id}/users", list_members, "identity:list_users_in_group"),
-    Route("GET", "/groups/{group_id}/users/{user_id}", check, "identity:check_user_in_group"),
-    Route("PUT", "/groups/{group_id}/users/{user_id}", join, "identity:add_user_to_group"),
-    Route("DELETE", "/groups/{group_id}/users/{user_id}", leave, "identity:remove_user_from_group"),
-    Route("GET", "/users/{user_id}/groups", list_of_user, "identity:list_groups_for_user"),
+    Route("GET", "/groups", list_, Rule("identity:list_groups", READER_INSIDE)),
+    Route("POST", "/groups", create, CREATE),
+    Route("GET", "/groups/{group_id}", show, Rule("identity:get_group", READER_INSIDE)),
+    Route("PATCH", "/groups/{group_id}", update, Rule("identity:update_group", MANAGER_INSIDE)),
+    Route("DELETE", "/groups/{group_id}", delete, Rule("identity:delete_group", MANAGER_INSIDE)),
+    Route("GET", "/groups/{group_id}/users", list_members, Rule("identity:list_users_in_group", READER_INSIDE)),
+    Route(
+        "GET", "/groups/{group_id}/users/{user_id}", check, Rule("identity:check_user_in_group", READER_INSIDE)
+    ),
+    Route(
+        "PUT", "/groups/{group_id}/users/{user_id}", join, Rule("identity:add_user_to_group", MANAGER_INSIDE)
+    ),
+    Route(
+        "DELETE",
+        "/groups/{group_id}/users/{user_id}",
+        leave,
+        Rule("identity:remove_user_from_group", MANAGER_INSIDE),
+    ),
+    Route(
+        "GET",
+        "/users/{user_id}/groups",
+        list_of_user,
+        Rule("identity:list_groups_for_user", READER_INSIDE_OR_SELF),
+    ),
 )

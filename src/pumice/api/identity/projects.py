@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from pumice.api.call import Call, Reply
+from pumice.api.identity.checks import ADMIN, MANAGER_INSIDE, READER_INSIDE, READER_INSIDE_OR_PROJECT
 from pumice.api.identity.lists import (
     Changes,
     Description,
@@ -19,6 +20,7 @@ from pumice.api.identity.lists import (
     wanted,
 )
 from pumice.api.identity.reach import within_reach
+from pumice.api.policy import Rule
 from pumice.api.routing import Route
 from pumice.identity import options, projects, users
 from pumice.model.errors import Forbidden, Invalid, NotFound
@@ -27,6 +29,9 @@ from pumice.store.database import Transaction
 
 Tag = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^,/]*$")]
 Tags = Annotated[list[Tag], Field(max_length=80)]
+
+CREATE = Rule("identity:create_project", MANAGER_INSIDE)
+CREATE_DOMAIN = Rule("identity:create_domain", ADMIN)
 
 
 class Create(Kept):
@@ -122,7 +127,7 @@ async def create(call: Call) -> Reply:
     if body.is_domain:
         return await _create_domain(call, body)
     domain_id = body.domain_id or call.who.domain_id or "default"
-    call.policy.require("identity:create_project", call.who, domain_id=domain_id)
+    call.policy.require(CREATE, call.who, domain_id=domain_id)
     row = {
         "id": new_id(),
         "name": body.name,
@@ -138,7 +143,7 @@ async def create(call: Call) -> Reply:
 
 
 async def _create_domain(call: Call, body: Create) -> Reply:
-    call.policy.require("identity:create_domain", call.who)
+    call.policy.require(CREATE_DOMAIN, call.who)
     if body.parent_id or body.domain_id:
         raise Invalid("Only root projects are allowed to act as domains: give no parent_id and no domain_id.")
     row = {
@@ -260,15 +265,37 @@ def view(call: Call, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 ROUTES = (
-    Route("GET", "/projects", list_, "identity:list_projects"),
-    Route("POST", "/projects", create, "identity:create_project"),
-    Route("GET", "/projects/{project_id}", show, "identity:get_project"),
-    Route("PATCH", "/projects/{project_id}", update, "identity:update_project"),
-    Route("DELETE", "/projects/{project_id}", delete, "identity:delete_project"),
-    Route("GET", "/projects/{project_id}/tags", list_tags, "identity:list_project_tags"),
-    Route("PUT", "/projects/{project_id}/tags", set_tags, "identity:update_project_tags"),
-    Route("DELETE", "/projects/{project_id}/tags", clear_tags, "identity:delete_project_tags"),
-    Route("GET", "/projects/{project_id}/tags/{tag}", check_tag, "identity:get_project_tag"),
-    Route("PUT", "/projects/{project_id}/tags/{tag}", add_tag, "identity:create_project_tag"),
-    Route("DELETE", "/projects/{project_id}/tags/{tag}", delete_tag, "identity:delete_project_tag"),
+    Route("GET", "/projects", list_, Rule("identity:list_projects", READER_INSIDE)),
+    Route("POST", "/projects", create, CREATE, also=(CREATE_DOMAIN,)),
+    Route("GET", "/projects/{project_id}", show, Rule("identity:get_project", READER_INSIDE_OR_PROJECT)),
+    Route("PATCH", "/projects/{project_id}", update, Rule("identity:update_project", MANAGER_INSIDE)),
+    Route("DELETE", "/projects/{project_id}", delete, Rule("identity:delete_project", MANAGER_INSIDE)),
+    Route(
+        "GET",
+        "/projects/{project_id}/tags",
+        list_tags,
+        Rule("identity:list_project_tags", READER_INSIDE_OR_PROJECT),
+    ),
+    Route("PUT", "/projects/{project_id}/tags", set_tags, Rule("identity:update_project_tags", MANAGER_INSIDE)),
+    Route(
+        "DELETE",
+        "/projects/{project_id}/tags",
+        clear_tags,
+        Rule("identity:delete_project_tags", MANAGER_INSIDE),
+    ),
+    Route(
+        "GET",
+        "/projects/{project_id}/tags/{tag}",
+        check_tag,
+        Rule("identity:get_project_tag", READER_INSIDE_OR_PROJECT),
+    ),
+    Route(
+        "PUT", "/projects/{project_id}/tags/{tag}", add_tag, Rule("identity:create_project_tag", MANAGER_INSIDE)
+    ),
+    Route(
+        "DELETE",
+        "/projects/{project_id}/tags/{tag}",
+        delete_tag,
+        Rule("identity:delete_project_tag", MANAGER_INSIDE),
+    ),
 )

@@ -5,7 +5,9 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from pumice.api.call import Call, Reply
+from pumice.api.identity.checks import ADMIN
 from pumice.api.identity.lists import Changes, Kept, collection, link, must_stay, refuse_unknown, wanted
+from pumice.api.policy import ANYBODY, Rule
 from pumice.api.routing import Route
 from pumice.identity import places
 from pumice.model.errors import Invalid
@@ -86,10 +88,10 @@ def view(call: Call, row: Row) -> dict[str, Any]:
 
 
 ROUTES = (
-    Route("GET", "/regions", list_, "identity:list_regions"),
-    Route("POST", "/regions", create, "identity:create_region"),
-    Route("GET", "/regions/{id}", show, "identity:get_region"),
-    Route("PUT", "/regions/{id}", create, "identity:create_region"),
-    Route("PATCH", "/regions/{id}", update, "identity:update_region"),
-    Route("DELETE", "/regions/{id}", delete, "identity:delete_region"),
+    Route("GET", "/regions", list_, Rule("identity:list_regions", ANYBODY)),
+    Route("POST", "/regions", create, Rule("identity:create_region", ADMIN)),
+    Route("GET", "/regions/{id}", show, Rule("identity:get_region", ANYBODY)),
+    Route("PUT", "/regions/{id}", create, Rule("identity:create_region", ADMIN)),
+    Route("PATCH", "/regions/{id}", update, Rule("identity:update_region", ADMIN)),
+    Route("DELETE", "/regions/{id}", delete, Rule("identity:delete_region", ADMIN)),
 )

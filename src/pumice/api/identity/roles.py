@@ -3,7 +3,9 @@
 from typing import Annotated, Any
 
 from pumice.api.call import Call, Reply
+from pumice.api.identity.checks import ADMIN, READER, ROLE_READER
 from pumice.api.identity.lists import Changes, Kept, Name, Options, collection, link, must_stay, wanted
+from pumice.api.policy import Rule
 from pumice.api.routing import Route
 from pumice.identity import grants, options
 from pumice.model.errors import Invalid
@@ -100,10 +102,10 @@ def view(call: Call, row: Row) -> dict[str, Any]:
 
 
 ROUTES = (
-    Route("GET", "/roles", list_, "identity:list_roles"),
-    Route("POST", "/roles", create, "identity:create_role"),
-    Route("GET", "/roles/{id}", show, "identity:get_role"),
-    Route("PATCH", "/roles/{id}", update, "identity:update_role"),
-    Route("DELETE", "/roles/{id}", delete, "identity:delete_role"),
-    Route("GET", "/role_inferences", list_inferences, "identity:list_role_inference_rules"),
+    Route("GET", "/roles", list_, Rule("identity:list_roles", ROLE_READER)),
+    Route("POST", "/roles", create, Rule("identity:create_role", ADMIN)),
+    Route("GET", "/roles/{id}", show, Rule("identity:get_role", ROLE_READER)),
+    Route("PATCH", "/roles/{id}", update, Rule("identity:update_role", ADMIN)),
+    Route("DELETE", "/roles/{id}", delete, Rule("identity:delete_role", ADMIN)),
+    Route("GET", "/role_inferences", list_inferences, Rule("identity:list_role_inference_rules", READER)),
 )

@@ -20,9 +20,7 @@ from pumice.api.identity import (
     services,
     users,
 )
-from pumice.api.identity.policies import POLICIES
 from pumice.api.identity.reach import domain_of
-from pumice.api.policy import Policy
 from pumice.api.service import Service
 
 PREFIX = "/identity"
@@ -45,7 +43,7 @@ def identity_service(house: House, policy_file: Path | None = None) -> Service:
         prefix=PREFIX,
         types=("identity",),
         routes=ROUTES,
-        policy=Policy(POLICIES, policy_file),
+        policy_file=policy_file,
         fault=titled_fault,
         ignores_last_slash=True,
         absent=IDENTITY,

@@ -5,7 +5,9 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from pumice.api.call import Call, Reply
+from pumice.api.identity.checks import ADMIN, READER
 from pumice.api.identity.lists import Changes, Kept, collection, link, must_stay, wanted
+from pumice.api.policy import Rule
 from pumice.api.routing import Route
 from pumice.model.ids import new_id
 from pumice.store.resources import SERVICES, Row
@@ -81,9 +83,9 @@ def view(call: Call, row: Row) -> dict[str, Any]:
 
 
 ROUTES = (
-    Route("GET", "/services", list_, "identity:list_services"),
-    Route("POST", "/services", create, "identity:create_service"),
-    Route("GET", "/services/{id}", show, "identity:get_service"),
-    Route("PATCH", "/services/{id}", update, "identity:update_service"),
-    Route("DELETE", "/services/{id}", delete, "identity:delete_service"),
+    Route("GET", "/services", list_, Rule("identity:list_services", READER)),
+    Route("POST", "/services", create, Rule("identity:create_service", ADMIN)),
+    Route("GET", "/services/{id}", show, Rule("identity:get_service", READER)),
+    Route("PATCH", "/services/{id}", update, Rule("identity:update_service", ADMIN)),
+    Route("DELETE", "/services/{id}", delete, Rule("identity:delete_service", ADMIN)),
 )

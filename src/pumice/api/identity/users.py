@@ -6,8 +6,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from pumice.api.call import Call, Reply
 from pumice.api.identity import projects
+from pumice.api.identity.checks import MANAGER_INSIDE, READER_INSIDE, READER_INSIDE_OR_SELF
 from pumice.api.identity.lists import Changes, Kept, Name, collection, expiring, link, moment, must_stay, wanted
 from pumice.api.identity.reach import within_reach
+from pumice.api.policy import Rule
 from pumice.api.routing import Route
 from pumice.identity import lockout, options, passwords, users
 from pumice.identity.token import REFUSED
@@ -20,6 +22,8 @@ Password = Annotated[str, Field(min_length=1, max_length=passwords.LONGEST)]
 
 FEDERATED = {"idp_id", "protocol_id", "unique_id"}
 """Filters for users of other identity providers, of whom there are none."""
+
+CREATE = Rule("identity:create_user", MANAGER_INSIDE)
 
 
 class UserOptions(BaseModel):
@@ -100,7 +104,7 @@ async def create(call: Call) -> Reply:
     """``POST /users``."""
     body = await call.parse(Create, "user")
     domain_id = body.domain_id or call.who.domain_id or "default"
-    call.policy.require("identity:create_user", call.who, domain_id=domain_id)
+    call.policy.require(CREATE, call.who, domain_id=domain_id)
     row = {
         "id": new_id(),
         "name": body.name,
@@ -176,11 +180,16 @@ async def _hash(password: str | None) -> str | None:
 
 
 ROUTES = (
-    Route("GET", "/users", list_, "identity:list_users"),
-    Route("POST", "/users", create, "identity:create_user"),
-    Route("GET", "/users/{user_id}", show, "identity:get_user"),
-    Route("PATCH", "/users/{user_id}", update, "identity:update_user"),
-    Route("DELETE", "/users/{user_id}", delete, "identity:delete_user"),
+    Route("GET", "/users", list_, Rule("identity:list_users", READER_INSIDE)),
+    Route("POST", "/users", create, CREATE),
+    Route("GET", "/users/{user_id}", show, Rule("identity:get_user", READER_INSIDE_OR_SELF)),
+    Route("PATCH", "/users/{user_id}", update, Rule("identity:update_user", MANAGER_INSIDE)),
+    Route("DELETE", "/users/{user_id}", delete, Rule("identity:delete_user", MANAGER_INSIDE)),
     Route("POST", "/users/{user_id}/password", change_password, None),
-    Route("GET", "/users/{user_id}/projects", list_projects, "identity:list_user_projects"),
+    Route(
+        "GET",
+        "/users/{user_id}/projects",
+        list_projects,
+        Rule("identity:list_user_projects", READER_INSIDE_OR_SELF),
+    ),
 )

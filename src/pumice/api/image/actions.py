@@ -2,38 +2,41 @@
 
 from pumice.api.call import Call, Reply
 from pumice.api.image.access import permitted
-from pumice.api.policy import Policy
+from pumice.api.policy import MEMBER, Policy, Rule
 from pumice.api.routing import Route
 from pumice.model.scope import Scope
 from pumice.model.states import ImageStatus
 from pumice.store import images
 from pumice.store.database import Transaction
 
+DEACTIVATE = Rule("deactivate", MEMBER)
+REACTIVATE = Rule("reactivate", MEMBER)
+
 
 def routes() -> list[Route]:
     """What it answers."""
     return [
-        Route("POST", "/v2/images/{id}/actions/deactivate", deactivate, "deactivate"),
-        Route("POST", "/v2/images/{id}/actions/reactivate", reactivate, "reactivate"),
+        Route("POST", "/v2/images/{id}/actions/deactivate", deactivate, DEACTIVATE),
+        Route("POST", "/v2/images/{id}/actions/reactivate", reactivate, REACTIVATE),
     ]
 
 
 async def deactivate(call: Call) -> Reply:
     """From now on only administrators get its bytes, and nothing is made from it."""
-    return await _set(call, "deactivate", ImageStatus.DEACTIVATED)
+    return await _set(call, DEACTIVATE, ImageStatus.DEACTIVATED)
 
 
 async def reactivate(call: Call) -> Reply:
     """It is given out again."""
-    return await _set(call, "reactivate", ImageStatus.ACTIVE)
+    return await _set(call, REACTIVATE, ImageStatus.ACTIVE)
 
 
-async def _set(call: Call, rule: str, wanted: ImageStatus) -> Reply:
+async def _set(call: Call, rule: Rule, wanted: ImageStatus) -> Reply:
     await call.house.db.write(_activate, call.policy, rule, call.who, call.args["id"], wanted)
     return Reply(status=204)
 
 
 def _activate(
-    tx: Transaction, policy: Policy, rule: str, who: Scope, image_id: str, wanted: ImageStatus
+    tx: Transaction, policy: Policy, rule: Rule, who: Scope, image_id: str, wanted: ImageStatus
 ) -> None:
     images.activate(tx, permitted(tx, policy, rule, who, image_id), wanted)

@@ -5,6 +5,7 @@ import re
 from pumice.api.call import Call, Reply
 from pumice.api.faults import HttpError
 from pumice.api.image.access import permitted
+from pumice.api.policy import MEMBER, Rule
 from pumice.api.routing import Route
 from pumice.images.files import ImageFiles
 from pumice.images.upload import upload
@@ -17,6 +18,9 @@ BYTES = "application/octet-stream"
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
+UPLOAD = Rule("upload_image", MEMBER)
+
+
 class ImageData:
     """The resource ``image file``."""
 
@@ -26,8 +30,8 @@ class ImageData:
     def routes(self) -> list[Route]:
         """What it answers."""
         return [
-            Route("PUT", "/v2/images/{id}/file", self.upload, "upload_image"),
-            Route("GET", "/v2/images/{id}/file", self.download, "download_image"),
+            Route("PUT", "/v2/images/{id}/file", self.upload, UPLOAD),
+            Route("GET", "/v2/images/{id}/file", self.download, Rule("download_image", MEMBER)),
         ]
 
     async def upload(self, call: Call) -> Reply:
@@ -35,7 +39,7 @@ class ImageData:
         if call.headers.get("content-type", "").partition(";")[0].strip() != BYTES:
             raise HttpError(415, f"An image's bytes are sent with Content-Type {BYTES}.")
         db = call.house.db
-        image = await db.read(permitted, call.policy, "upload_image", call.who, call.args["id"])
+        image = await db.read(permitted, call.policy, UPLOAD, call.who, call.args["id"])
         try:
             await upload(db, self._files, image.id, call.stream, _announced(call))
         except NotFound:

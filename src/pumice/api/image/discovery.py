@@ -4,6 +4,7 @@ from typing import Any
 
 from pumice.api.call import Call, Reply
 from pumice.api.faults import HttpError
+from pumice.api.policy import ANYBODY, Rule
 from pumice.api.routing import Route
 
 CURRENT = "v2.9"
@@ -15,8 +16,8 @@ def routes() -> list[Route]:
     return [
         Route("GET", "/", choices, None, bare=True),
         Route("GET", "/versions", versions, None, bare=True),
-        Route("GET", "/v2/info/import", import_methods, "get_import_info"),
-        Route("GET", "/v2/info/stores", stores, "get_import_info"),
+        Route("GET", "/v2/info/import", import_methods, Rule("get_import_info", ANYBODY)),
+        Route("GET", "/v2/info/stores", stores, Rule("get_import_info", ANYBODY)),
     ]
 
 

@@ -6,11 +6,11 @@ from urllib.parse import quote, urlencode
 from pumice.api.call import Call, Reply, check
 from pumice.api.faults import HttpError
 from pumice.api.image import patch
-from pumice.api.image.access import permitted, require_visibility
+from pumice.api.image.access import SHOWING, permitted, require_visibility
 from pumice.api.image.bodies import LONGEST_NAME, Fields, NewImage, require_few, require_settable
 from pumice.api.image.filters import asked
 from pumice.api.image.views import image_view
-from pumice.api.policy import Policy
+from pumice.api.policy import MEMBER, READER, Policy, Rule
 from pumice.api.routing import Route
 from pumice.images.delete import delete
 from pumice.images.files import ImageFiles
@@ -23,6 +23,10 @@ from pumice.store import images
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 
+ADD = Rule("add_image", MEMBER)
+MODIFY = Rule("modify_image", MEMBER)
+DELETE = Rule("delete_image", MEMBER)
+
 
 class Images:
     """The resource ``image``."""
@@ -33,13 +37,13 @@ class Images:
     def routes(self) -> list[Route]:
         """What it answers."""
         return [
-            Route("POST", "/v2/images", self.create, "add_image"),
-            Route("GET", "/v2/images", self.list, "get_images"),
-            Route("GET", "/v2/images/{id}", self.show, "get_image"),
-            Route("PATCH", "/v2/images/{id}", self.update, "modify_image"),
-            Route("DELETE", "/v2/images/{id}", self.delete, "delete_image"),
-            Route("PUT", "/v2/images/{id}/tags/{tag}", self.tag, "modify_image"),
-            Route("DELETE", "/v2/images/{id}/tags/{tag}", self.untag, "modify_image"),
+            Route("POST", "/v2/images", self.create, ADD, also=SHOWING),
+            Route("GET", "/v2/images", self.list, Rule("get_images", READER)),
+            Route("GET", "/v2/images/{id}", self.show, Rule("get_image", READER)),
+            Route("PATCH", "/v2/images/{id}", self.update, MODIFY, also=SHOWING),
+            Route("DELETE", "/v2/images/{id}", self.delete, DELETE),
+            Route("PUT", "/v2/images/{id}/tags/{tag}", self.tag, MODIFY),
+            Route("DELETE", "/v2/images/{id}/tags/{tag}", self.untag, MODIFY),
         ]
 
     async def create(self, call: Call) -> Reply:
@@ -49,7 +53,7 @@ class Images:
             for name in body:
                 require_settable(name)
         image = _new_image(call.who, check(NewImage, body))
-        call.policy.require("add_image", call.who, image.owner)
+        call.policy.require(ADD, call.who, image.owner)
         require_visibility(call.policy, call.who, image.owner, image.visibility)
         await call.house.db.write(images.insert, image, self._files.quota)
         location = f"{call.base_url}{call.path.rstrip('/')}/{image.id}"
@@ -98,7 +102,7 @@ class Images:
     async def delete(self, call: Call) -> Reply:
         """Delete an image and its bytes."""
         db = call.house.db
-        image = await db.read(permitted, call.policy, "delete_image", call.who, call.args["id"])
+        image = await db.read(permitted, call.policy, DELETE, call.who, call.args["id"])
         await delete(db, self._files, call.who, image)
         return Reply(status=204)
 
@@ -148,7 +152,7 @@ def _new_image(who: Scope, new: NewImage) -> Image:
 
 
 def _update(tx: Transaction, policy: Policy, who: Scope, image_id: str, patches: list[patch.Patch]) -> Image:
-    image = permitted(tx, policy, "modify_image", who, image_id)
+    image = permitted(tx, policy, MODIFY, who, image_id)
     changes = patch.changes(image, patches)
     if "owner" in changes and not who.is_admin:
         raise Forbidden("Owner can't be updated by non admin.")
@@ -162,12 +166,12 @@ def _update(tx: Transaction, policy: Policy, who: Scope, image_id: str, patches:
 
 
 def _tag(tx: Transaction, policy: Policy, who: Scope, image_id: str, tag: str) -> None:
-    image = permitted(tx, policy, "modify_image", who, image_id)
+    image = permitted(tx, policy, MODIFY, who, image_id)
     images.change(tx, image_id, {"tags": check(Fields, {"tags": [*image.tags, tag]}).tags})
 
 
 def _untag(tx: Transaction, policy: Policy, who: Scope, image_id: str, tag: str) -> None:
-    image = permitted(tx, policy, "modify_image", who, image_id)
+    image = permitted(tx, policy, MODIFY, who, image_id)
     if tag not in image.tags:
         raise NotFound("Tag", tag)
     images.change(tx, image_id, {"tags": [kept for kept in image.tags if kept != tag]})

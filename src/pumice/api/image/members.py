@@ -4,7 +4,7 @@ from pumice.api.call import Call, Reply
 from pumice.api.image.access import permitted
 from pumice.api.image.bodies import MOST_MEMBERS, MemberAnswer, NewMember
 from pumice.api.image.views import member_view
-from pumice.api.policy import Policy
+from pumice.api.policy import MEMBER, READER, Policy, Rule
 from pumice.api.routing import Route
 from pumice.model.errors import Forbidden, NotFound, TooLarge
 from pumice.model.ids import ImageId
@@ -17,14 +17,19 @@ from pumice.store.database import Transaction
 _PATH = "/v2/images/{id}/members"
 
 
+ADD = Rule("add_member", MEMBER)
+MODIFY = Rule("modify_member", MEMBER)
+DELETE = Rule("delete_member", MEMBER)
+
+
 def routes() -> list[Route]:
     """What the resource ``member`` answers."""
     return [
-        Route("POST", _PATH, create, "add_member"),
-        Route("GET", _PATH, show_all, "get_members"),
-        Route("GET", f"{_PATH}/{{member_id}}", show, "get_member"),
-        Route("PUT", f"{_PATH}/{{member_id}}", update, "modify_member"),
-        Route("DELETE", f"{_PATH}/{{member_id}}", delete, "delete_member"),
+        Route("POST", _PATH, create, ADD),
+        Route("GET", _PATH, show_all, Rule("get_members", READER)),
+        Route("GET", f"{_PATH}/{{member_id}}", show, Rule("get_member", READER)),
+        Route("PUT", f"{_PATH}/{{member_id}}", update, MODIFY),
+        Route("DELETE", f"{_PATH}/{{member_id}}", delete, DELETE),
     ]
 
 
@@ -63,7 +68,7 @@ async def delete(call: Call) -> Reply:
 
 
 def _create(tx: Transaction, policy: Policy, who: Scope, image_id: str, member_id: str) -> ImageMember:
-    image = permitted(tx, policy, "add_member", who, image_id)
+    image = permitted(tx, policy, ADD, who, image_id)
     _require_shared(image)
     if len(images.members(tx, who, image)) >= MOST_MEMBERS:
         raise TooLarge(f"Image member limit exceeded for image {image_id}: {MOST_MEMBERS}.")
@@ -91,13 +96,13 @@ def _answer(
 ) -> ImageMember:
     image = images.get(tx, who, image_id)
     _require_shared(image)
-    policy.require("modify_member", who, member_id)
+    policy.require(MODIFY, who, member_id)
     images.change_member(tx, images.member(tx, who, image, member_id), status)
     return images.member(tx, who, image, member_id)
 
 
 def _delete(tx: Transaction, policy: Policy, who: Scope, image_id: str, member_id: str) -> None:
-    image = permitted(tx, policy, "delete_member", who, image_id)
+    image = permitted(tx, policy, DELETE, who, image_id)
     _require_shared(image)
     images.delete_member(tx, images.member(tx, who, image, member_id))
 

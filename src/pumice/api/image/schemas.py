@@ -4,6 +4,7 @@ from typing import Any
 
 from pumice.api.call import Call, Reply
 from pumice.api.image.bodies import CONTAINER_FORMATS, DISK_FORMATS, LONGEST_NAME
+from pumice.api.policy import ANYBODY, Rule
 from pumice.api.routing import Handler, Route
 from pumice.model.image import MemberStatus, Visibility
 from pumice.model.states import ImageStatus
@@ -95,7 +96,7 @@ def routes() -> list[Route]:
     """One document per schema."""
     documents = (_IMAGE, _IMAGES, _MEMBER, _MEMBERS)
     return [
-        Route("GET", f"/v2/schemas/{document['name']}", _showing(document), "get_schemas")
+        Route("GET", f"/v2/schemas/{document['name']}", _showing(document), Rule("get_schemas", ANYBODY))
         for document in documents
     ]
 

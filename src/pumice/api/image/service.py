@@ -7,11 +7,22 @@ from pumice.api.house import House
 from pumice.api.image import actions, discovery, members, schemas
 from pumice.api.image.data import ImageData
 from pumice.api.image.images import Images
-from pumice.api.image.policies import DEFAULTS
-from pumice.api.policy import Policy
+from pumice.api.routing import Route
 from pumice.api.service import Service
 from pumice.images.files import ImageFiles
 from pumice.model.errors import ImageRefused, InvalidState
+
+
+def image_routes(files: ImageFiles) -> list[Route]:
+    """What it answers, the bytes from ``files``."""
+    return [
+        *discovery.routes(),
+        *schemas.routes(),
+        *Images(files).routes(),
+        *ImageData(files).routes(),
+        *actions.routes(),
+        *members.routes(),
+    ]
 
 
 def image_service(house: House, files: ImageFiles, policy_file: Path | None = None) -> Service:
@@ -20,15 +31,8 @@ def image_service(house: House, files: ImageFiles, policy_file: Path | None = No
         house,
         prefix="/image",
         types=("image",),
-        routes=[
-            *discovery.routes(),
-            *schemas.routes(),
-            *Images(files).routes(),
-            *ImageData(files).routes(),
-            *actions.routes(),
-            *members.routes(),
-        ],
-        policy=Policy(DEFAULTS, policy_file),
+        routes=image_routes(files),
+        policy_file=policy_file,
         fault=plain_fault,
         statuses={InvalidState: 409, ImageRefused: 415},
     )

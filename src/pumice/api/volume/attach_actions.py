@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from pumice.api.call import Call, Reply, check
+from pumice.api.policy import ADMIN, MEMBER, Rule
 from pumice.api.routing import Handler, Route
 from pumice.api.volume.attachments import with_qos
 from pumice.api.volume.connection_info import nested
@@ -132,8 +133,8 @@ async def force_detach(call: Call) -> Reply:
     return Reply(status=202)
 
 
-def _action(name: str, handler: Handler, rule: str) -> Route:
-    return Route("POST", "/volumes/{id}/action", handler, rule, action=name)
+def _action(name: str, handler: Handler, rule: str, check: str = MEMBER) -> Route:
+    return Route("POST", "/volumes/{id}/action", handler, Rule(rule, check), action=name)
 
 
 ROUTES = (
@@ -145,5 +146,5 @@ ROUTES = (
     _action("os-roll_detaching", roll_detaching, f"{RULE}roll_detaching"),
     _action("os-terminate_connection", terminate_connection, f"{RULE}terminate_connection"),
     _action("os-detach", detach, f"{RULE}detach"),
-    _action("os-force_detach", force_detach, "volume_extension:volume_admin_actions:force_detach"),
+    _action("os-force_detach", force_detach, "volume_extension:volume_admin_actions:force_detach", ADMIN),
 )

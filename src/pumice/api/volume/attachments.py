@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pumice.api import paging
 from pumice.api.call import Call, Reply, check
+from pumice.api.policy import MEMBER, READER, Rule
 from pumice.api.routing import Route
 from pumice.api.volume import filters
 from pumice.api.volume.connection_info import Qos, flat
@@ -77,6 +78,7 @@ FILTERS = Filters(
 )
 
 SINCE = (3, 27)
+UPDATE = Rule("volume:attachment_update", MEMBER)
 
 
 async def create(call: Call) -> Reply:
@@ -203,7 +205,7 @@ def plain(one: Attachment) -> dict[str, Any]:
 def detailed(call: Call, one: Attachment, qos: Qos) -> dict[str, Any]:
     """An attachment in full; the account that its host logs in with only for who could have another made."""
     how = flat(one, qos)
-    if not call.policy.allows("volume:attachment_update", call.who):
+    if not call.policy.allows(UPDATE, call.who):
         how = {word: value for word, value in how.items() if not word.startswith("auth_")}
     return plain(one) | {
         "attached_at": wire_time(one.attached_at) or "",
@@ -214,17 +216,17 @@ def detailed(call: Call, one: Attachment, qos: Qos) -> dict[str, Any]:
 
 
 ROUTES = (
-    Route("POST", "/attachments", create, "volume:attachment_create", since=SINCE),
-    Route("GET", "/attachments", index, "volume:get", since=SINCE),
-    Route("GET", "/attachments/detail", detail, "volume:get", since=SINCE),
-    Route("GET", "/attachments/{id}", show, "volume:get", since=SINCE),
-    Route("PUT", "/attachments/{id}", update, "volume:attachment_update", since=SINCE),
-    Route("DELETE", "/attachments/{id}", remove, "volume:attachment_delete", since=SINCE),
+    Route("POST", "/attachments", create, Rule("volume:attachment_create", MEMBER), since=SINCE),
+    Route("GET", "/attachments", index, Rule("volume:get", READER), since=SINCE),
+    Route("GET", "/attachments/detail", detail, Rule("volume:get", READER), since=SINCE),
+    Route("GET", "/attachments/{id}", show, Rule("volume:get", READER), since=SINCE),
+    Route("PUT", "/attachments/{id}", update, UPDATE, since=SINCE),
+    Route("DELETE", "/attachments/{id}", remove, Rule("volume:attachment_delete", MEMBER), since=SINCE),
     Route(
         "POST",
         "/attachments/{id}/action",
         complete,
-        "volume:attachment_complete",
+        Rule("volume:attachment_complete", MEMBER),
         since=(3, 44),
         action="os-complete",
     ),

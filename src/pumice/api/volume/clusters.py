@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import Field
 
 from pumice.api.call import Call, Reply, check
+from pumice.api.policy import ADMIN, Rule
 from pumice.api.routing import Route
 from pumice.api.truth import truth
 from pumice.api.volume.fields import Body, Text
@@ -134,9 +135,9 @@ async def _set_disabled(call: Call, asked: Which, *, disabled: bool) -> Reply:
 
 
 ROUTES = (
-    Route("GET", "/clusters", index, f"{RULE}get_all", since=(3, 7)),
-    Route("GET", "/clusters/detail", detail, f"{RULE}get_all", since=(3, 7)),
-    Route("GET", "/clusters/{id}", show, f"{RULE}get", since=(3, 7)),
-    Route("PUT", "/clusters/enable", enable, f"{RULE}update", since=(3, 7)),
-    Route("PUT", "/clusters/disable", disable, f"{RULE}update", since=(3, 7)),
+    Route("GET", "/clusters", index, Rule(f"{RULE}get_all", ADMIN), since=(3, 7)),
+    Route("GET", "/clusters/detail", detail, Rule(f"{RULE}get_all", ADMIN), since=(3, 7)),
+    Route("GET", "/clusters/{id}", show, Rule(f"{RULE}get", ADMIN), since=(3, 7)),
+    Route("PUT", "/clusters/enable", enable, Rule(f"{RULE}update", ADMIN), since=(3, 7)),
+    Route("PUT", "/clusters/disable", disable, Rule(f"{RULE}update", ADMIN), since=(3, 7)),
 )

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from pumice.api.call import Call, Reply
+from pumice.api.policy import ADMIN, Rule
 from pumice.api.routing import Route
 from pumice.api.volume.fields import Body, Text
 from pumice.catalog import volume_types
@@ -52,8 +53,8 @@ def _view(project_id: str, type_id: str) -> dict[str, str]:
 
 
 ROUTES = (
-    Route("GET", "/default-types", index, f"{RULE}get_all", since=SINCE),
-    Route("GET", "/default-types/{id}", show, f"{RULE}get", since=SINCE),
-    Route("PUT", "/default-types/{id}", update, f"{RULE}set_or_update", since=SINCE),
-    Route("DELETE", "/default-types/{id}", remove, f"{RULE}unset", since=SINCE),
+    Route("GET", "/default-types", index, Rule(f"{RULE}get_all", ADMIN), since=SINCE),
+    Route("GET", "/default-types/{id}", show, Rule(f"{RULE}get", ADMIN), since=SINCE),
+    Route("PUT", "/default-types/{id}", update, Rule(f"{RULE}set_or_update", ADMIN), since=SINCE),
+    Route("DELETE", "/default-types/{id}", remove, Rule(f"{RULE}unset", ADMIN), since=SINCE),
 )

@@ -2,6 +2,7 @@
 
 from pumice.api.call import Call, Reply
 from pumice.api.faults import HttpError
+from pumice.api.policy import ANYBODY, Rule
 from pumice.api.routing import Route
 from pumice.api.volume.filters import CONFIGURED
 
@@ -89,7 +90,13 @@ async def resource_filters(call: Call) -> Reply:
 
 
 ROUTES = (
-    Route("GET", "/extensions", extensions, "volume_extension:extensions"),
-    Route("GET", "/extensions/{alias}", extension, "volume_extension:extensions"),
-    Route("GET", "/resource_filters", resource_filters, "volume_extension:resource_filters", since=(3, 33)),
+    Route("GET", "/extensions", extensions, Rule("volume_extension:extensions", ANYBODY)),
+    Route("GET", "/extensions/{alias}", extension, Rule("volume_extension:extensions", ANYBODY)),
+    Route(
+        "GET",
+        "/resource_filters",
+        resource_filters,
+        Rule("volume_extension:resource_filters", ANYBODY),
+        since=(3, 33),
+    ),
 )

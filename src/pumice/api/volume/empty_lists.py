@@ -4,6 +4,7 @@ from functools import partial
 
 from pumice.api import paging
 from pumice.api.call import Call, Reply, Version
+from pumice.api.policy import ADMIN, READER, Rule
 from pumice.api.routing import Route
 from pumice.api.volume.filters import unmet
 from pumice.api.volume.manage import one_place
@@ -12,6 +13,7 @@ SORT_KEYS = frozenset(
     {"id", "name", "description", "status", "size", "volume_id", "group_id", "availability_zone", "host"}
     | {"created_at", "updated_at", "project_id", "user_id", "reference", "is_public"}
 )
+MANAGEABLE = Rule("snapshot_extension:list_manageable", ADMIN)
 KINDS = {"backups": "backup", "groups": "group", "group_snapshots": "group_snapshot"}
 """The lists that tenants may filter by what is configured alone."""
 
@@ -26,18 +28,18 @@ async def empty(key: str, call: Call) -> Reply:
     return Reply({key: []})
 
 
-def _list(path: str, key: str, rule: str, since: Version = (3, 0), *, detail: bool = True) -> list[Route]:
+def _list(path: str, key: str, rule: Rule, since: Version = (3, 0), *, detail: bool = True) -> list[Route]:
     paths = [path, f"{path}/detail"] if detail else [path]
     return [Route("GET", each, partial(empty, key), rule, since=since) for each in paths]
 
 
 ROUTES = (
-    *_list("/backups", "backups", "backup:get_all"),
-    *_list("/groups", "groups", "group:get_all", (3, 13)),
-    *_list("/group_types", "group_types", "group:get_all", (3, 11), detail=False),
-    *_list("/group_snapshots", "group_snapshots", "group:get_all_group_snapshots", (3, 14)),
-    *_list("/consistencygroups", "consistencygroups", "group:get_all"),
-    *_list("/cgsnapshots", "cgsnapshots", "group:get_all_group_snapshots"),
-    *_list("/manageable_snapshots", "manageable-snapshots", "snapshot_extension:list_manageable", (3, 8)),
-    *_list("/os-snapshot-manage", "manageable-snapshots", "snapshot_extension:list_manageable"),
+    *_list("/backups", "backups", Rule("backup:get_all", READER)),
+    *_list("/groups", "groups", Rule("group:get_all", READER), (3, 13)),
+    *_list("/group_types", "group_types", Rule("group:get_all", READER), (3, 11), detail=False),
+    *_list("/group_snapshots", "group_snapshots", Rule("group:get_all_group_snapshots", READER), (3, 14)),
+    *_list("/consistencygroups", "consistencygroups", Rule("group:get_all", READER)),
+    *_list("/cgsnapshots", "cgsnapshots", Rule("group:get_all_group_snapshots", READER)),
+    *_list("/manageable_snapshots", "manageable-snapshots", MANAGEABLE, (3, 8)),
+    *_list("/os-snapshot-manage", "manageable-snapshots", MANAGEABLE),
 )

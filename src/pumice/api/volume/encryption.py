@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 
 from pumice.api.call import Call, Reply, check
 from pumice.api.faults import HttpError
+from pumice.api.policy import ADMIN, READER, Rule
 from pumice.api.routing import Route
 from pumice.api.volume.fields import Body, Size, Text
 from pumice.catalog import volume_types
@@ -126,11 +127,11 @@ _TYPE_RULE = "volume_extension:volume_type_encryption"
 _TYPE = "/types/{id}/encryption"
 
 ROUTES = (
-    Route("GET", "/volumes/{id}/encryption", of_volume, _RULE),
-    Route("GET", "/volumes/{id}/encryption/{key}", one_of_volume, _RULE),
-    Route("GET", _TYPE, of_type, f"{_TYPE_RULE}:get"),
-    Route("POST", _TYPE, create, f"{_TYPE_RULE}:create"),
-    Route("GET", f"{_TYPE}/{{key}}", one_of_type, f"{_TYPE_RULE}:get"),
-    Route("PUT", f"{_TYPE}/{{key}}", update, f"{_TYPE_RULE}:update"),
-    Route("DELETE", f"{_TYPE}/{{key}}", remove, f"{_TYPE_RULE}:delete"),
+    Route("GET", "/volumes/{id}/encryption", of_volume, Rule(_RULE, READER)),
+    Route("GET", "/volumes/{id}/encryption/{key}", one_of_volume, Rule(_RULE, READER)),
+    Route("GET", _TYPE, of_type, Rule(f"{_TYPE_RULE}:get", ADMIN)),
+    Route("POST", _TYPE, create, Rule(f"{_TYPE_RULE}:create", ADMIN)),
+    Route("GET", f"{_TYPE}/{{key}}", one_of_type, Rule(f"{_TYPE_RULE}:get", ADMIN)),
+    Route("PUT", f"{_TYPE}/{{key}}", update, Rule(f"{_TYPE_RULE}:update", ADMIN)),
+    Route("DELETE", f"{_TYPE}/{{key}}", remove, Rule(f"{_TYPE_RULE}:delete", ADMIN)),
 )

@@ -7,9 +7,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from pumice.api.call import Call, Reply, check
 from pumice.api.faults import HttpError
+from pumice.api.policy import ADMIN, READER, Rule
 from pumice.api.routing import Route
 from pumice.api.volume.fields import Body, Key, Text
-from pumice.api.volume.types import visible_specs
+from pumice.api.volume.types import SEES_HIDDEN_SPECS, visible_specs
 from pumice.catalog import volume_types
 from pumice.model.errors import Invalid
 from pumice.model.scope import Scope
@@ -93,9 +94,9 @@ def _missing(type_id: str, key: str) -> HttpError:
 _ALL, _EACH = "/types/{id}/extra_specs", "/types/{id}/extra_specs/{key}"
 
 ROUTES = (
-    Route("GET", _ALL, index, f"{RULE}index"),
-    Route("POST", _ALL, create, f"{RULE}create"),
-    Route("GET", _EACH, show, f"{RULE}show"),
-    Route("PUT", _EACH, update, f"{RULE}update"),
-    Route("DELETE", _EACH, remove, f"{RULE}delete"),
+    Route("GET", _ALL, index, Rule(f"{RULE}index", READER), also=(SEES_HIDDEN_SPECS,)),
+    Route("POST", _ALL, create, Rule(f"{RULE}create", ADMIN)),
+    Route("GET", _EACH, show, Rule(f"{RULE}show", READER), also=(SEES_HIDDEN_SPECS,)),
+    Route("PUT", _EACH, update, Rule(f"{RULE}update", ADMIN)),
+    Route("DELETE", _EACH, remove, Rule(f"{RULE}delete", ADMIN)),
 )

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from pumice.api import paging
 from pumice.api.call import Call, Reply, check
+from pumice.api.policy import ADMIN, Rule
 from pumice.api.routing import Handler, Route
 from pumice.api.volume.fields import Body, Boolean, Metadata, Name, Text
 from pumice.api.volume.volume_view import Shown, VolumeView
@@ -20,8 +21,8 @@ from pumice.store import types
 from pumice.store.database import Transaction
 from pumice.volumes import manage, strangers, unmanage
 
-RULE = "volume_extension:volume_manage"
-LIST_RULE = "volume_extension:list_manageable"
+RULE = Rule("volume_extension:volume_manage", ADMIN)
+LIST_RULE = Rule("volume_extension:list_manageable", ADMIN)
 
 Row = dict[str, Any]
 _ORDERS: Mapping[str, Callable[[Row], Any]] = MappingProxyType(
@@ -134,7 +135,7 @@ async def let_go(call: Call) -> Reply:
     return Reply(status=202)
 
 
-def _both(method: str, path: str, handler: Handler, rule: str) -> tuple[Route, Route]:
+def _both(method: str, path: str, handler: Handler, rule: Rule) -> tuple[Route, Route]:
     """The same under its newer name."""
     waits = method == "GET"  # the volume's host looks
     return (
@@ -147,5 +148,11 @@ ROUTES = (
     *_both("POST", "", create, RULE),
     *_both("GET", "", index, LIST_RULE),
     *_both("GET", "/detail", detail, LIST_RULE),
-    Route("POST", "/volumes/{id}/action", let_go, "volume_extension:volume_unmanage", action="os-unmanage"),
+    Route(
+        "POST",
+        "/volumes/{id}/action",
+        let_go,
+        Rule("volume_extension:volume_unmanage", ADMIN),
+        action="os-unmanage",
+    ),
 )

@@ -4,6 +4,7 @@ from typing import Any
 
 from pumice.api import paging
 from pumice.api.call import Call, Reply
+from pumice.api.policy import MEMBER, READER, Rule
 from pumice.api.routing import Route
 from pumice.api.volume.filters import unmet
 from pumice.api.volume.links import Links
@@ -83,7 +84,7 @@ def _view(message: messages.Row, links: Links) -> dict[str, Any]:
 
 
 ROUTES = (
-    Route("GET", "/messages", index, "message:get_all", since=(3, 3)),
-    Route("GET", "/messages/{id}", show, "message:get", since=(3, 3)),
-    Route("DELETE", "/messages/{id}", remove, "message:delete", since=(3, 3)),
+    Route("GET", "/messages", index, Rule("message:get_all", READER), since=(3, 3)),
+    Route("GET", "/messages/{id}", show, Rule("message:get", READER), since=(3, 3)),
+    Route("DELETE", "/messages/{id}", remove, Rule("message:delete", MEMBER), since=(3, 3)),
 )

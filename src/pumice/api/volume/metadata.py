@@ -11,6 +11,7 @@ from pydantic import Field
 
 from pumice.api.call import Call, Reply, check
 from pumice.api.faults import HttpError
+from pumice.api.policy import MEMBER, READER, Rule
 from pumice.api.routing import Route
 from pumice.api.volume.fields import Body, Metadata
 from pumice.model.errors import Invalid
@@ -45,7 +46,7 @@ class MetadataOf:
     collection: str
     get: Callable[[Transaction, Scope, str], Described]
     change: Callable[..., None]
-    rules: Mapping[str, str]
+    rules: Mapping[str, Rule]
     """Policies by verb: ``get``, ``create``, ``update``, ``delete``."""
     tagged: bool = False
     """From 3.15 answers have an ``Etag`` and writes respect ``If-Match``."""
@@ -149,7 +150,8 @@ VOLUMES = MetadataOf(
     volumes.get,
     volumes.change,
     MappingProxyType(
-        {verb: f"volume:{verb}_volume_metadata" for verb in ("get", "create", "update", "delete")}
+        {"get": Rule("volume:get_volume_metadata", READER)}
+        | {verb: Rule(f"volume:{verb}_volume_metadata", MEMBER) for verb in ("create", "update", "delete")}
     ),
     tagged=True,
 )
@@ -158,8 +160,9 @@ SNAPSHOTS = MetadataOf(
     snapshots.get,
     snapshots.change,
     MappingProxyType(
-        {verb: f"volume:{verb}_snapshot_metadata" for verb in ("get", "update", "delete")}
-        | {"create": "volume:update_snapshot_metadata"}
+        {"get": Rule("volume:get_snapshot_metadata", READER)}
+        | {"create": Rule("volume:update_snapshot_metadata", MEMBER)}
+        | {verb: Rule(f"volume:{verb}_snapshot_metadata", MEMBER) for verb in ("update", "delete")}
     ),
 )
 ROUTES = VOLUMES.routes() + SNAPSHOTS.routes()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pumice.api.call import Call, Reply
+from pumice.api.policy import ADMIN, Rule
 from pumice.api.routing import Route
 from pumice.api.truth import flag
 from pumice.api.volume.filters import unmet
@@ -95,6 +96,8 @@ async def show_capabilities(call: Call) -> Reply:
 
 
 ROUTES = (
-    Route("GET", "/scheduler-stats/get_pools", index, "scheduler_extension:scheduler_stats:get_pools"),
-    Route("GET", "/capabilities/{id}", show_capabilities, "volume_extension:capabilities"),
+    Route(
+        "GET", "/scheduler-stats/get_pools", index, Rule("scheduler_extension:scheduler_stats:get_pools", ADMIN)
+    ),
+    Route("GET", "/capabilities/{id}", show_capabilities, Rule("volume_extension:capabilities", ADMIN)),
 )

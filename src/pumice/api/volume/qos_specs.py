@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from pumice.api import paging
 from pumice.api.call import Call, Reply, check
+from pumice.api.policy import ADMIN, Rule
 from pumice.api.routing import Route
 from pumice.api.truth import flag
 from pumice.api.volume.fields import Body, Key, Text
@@ -172,14 +173,14 @@ def _shown(call: Call, one: QosSpecs) -> Reply:
 _ONE = "/qos-specs/{id}"
 
 ROUTES = (
-    Route("GET", "/qos-specs", index, f"{RULE}get_all"),
-    Route("POST", "/qos-specs", create, f"{RULE}create"),
-    Route("GET", _ONE, show, f"{RULE}get"),
-    Route("PUT", _ONE, update, f"{RULE}update"),
-    Route("DELETE", _ONE, remove, f"{RULE}delete"),
-    Route("PUT", f"{_ONE}/delete_keys", delete_keys, f"{RULE}delete"),
-    Route("GET", f"{_ONE}/associations", associations, f"{RULE}get_all"),
-    Route("GET", f"{_ONE}/associate", associate, f"{RULE}update"),
-    Route("GET", f"{_ONE}/disassociate", disassociate, f"{RULE}update"),
-    Route("GET", f"{_ONE}/disassociate_all", disassociate_all, f"{RULE}update"),
+    Route("GET", "/qos-specs", index, Rule(f"{RULE}get_all", ADMIN)),
+    Route("POST", "/qos-specs", create, Rule(f"{RULE}create", ADMIN)),
+    Route("GET", _ONE, show, Rule(f"{RULE}get", ADMIN)),
+    Route("PUT", _ONE, update, Rule(f"{RULE}update", ADMIN)),
+    Route("DELETE", _ONE, remove, Rule(f"{RULE}delete", ADMIN)),
+    Route("PUT", f"{_ONE}/delete_keys", delete_keys, Rule(f"{RULE}delete", ADMIN)),
+    Route("GET", f"{_ONE}/associations", associations, Rule(f"{RULE}get_all", ADMIN)),
+    Route("GET", f"{_ONE}/associate", associate, Rule(f"{RULE}update", ADMIN)),
+    Route("GET", f"{_ONE}/disassociate", disassociate, Rule(f"{RULE}update", ADMIN)),
+    Route("GET", f"{_ONE}/disassociate_all", disassociate_all, Rule(f"{RULE}update", ADMIN)),
 )

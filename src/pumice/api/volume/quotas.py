@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from pumice.api.call import Call, Reply, check
+from pumice.api.policy import ADMIN, READER, Rule
 from pumice.api.routing import Route
 from pumice.api.truth import flag
 from pumice.api.volume.fields import MOST, Body, Text, whole
@@ -116,11 +117,11 @@ async def limits(call: Call) -> Reply:
 _SET = "/os-quota-sets/{project_id}"
 
 ROUTES = (
-    Route("GET", _SET, show, f"{RULE}show"),
-    Route("GET", f"{_SET}/defaults", defaults, f"{RULE}show"),
-    Route("PUT", _SET, update, f"{RULE}update"),
-    Route("DELETE", _SET, remove, f"{RULE}delete"),
-    Route("GET", "/os-quota-class-sets/{id}", show_class, f"{CLASS_RULE}get"),
-    Route("PUT", "/os-quota-class-sets/{id}", update_class, f"{CLASS_RULE}update"),
-    Route("GET", "/limits", limits, "limits_extension:used_limits"),
+    Route("GET", _SET, show, Rule(f"{RULE}show", READER)),
+    Route("GET", f"{_SET}/defaults", defaults, Rule(f"{RULE}show", READER)),
+    Route("PUT", _SET, update, Rule(f"{RULE}update", ADMIN)),
+    Route("DELETE", _SET, remove, Rule(f"{RULE}delete", ADMIN)),
+    Route("GET", "/os-quota-class-sets/{id}", show_class, Rule(f"{CLASS_RULE}get", ADMIN)),
+    Route("PUT", "/os-quota-class-sets/{id}", update_class, Rule(f"{CLASS_RULE}update", ADMIN)),
+    Route("GET", "/limits", limits, Rule("limits_extension:used_limits", READER)),
 )

@@ -6,7 +6,6 @@ from pathlib import Path
 from pumice.api import absent
 from pumice.api.faults import named_fault
 from pumice.api.house import House
-from pumice.api.policy import Policy
 from pumice.api.routing import Route
 from pumice.api.service import Service
 from pumice.api.volume import (
@@ -21,7 +20,6 @@ from pumice.api.volume import (
     manage,
     messages,
     metadata,
-    policies,
     pools,
     qos_specs,
     quotas,
@@ -37,11 +35,8 @@ from pumice.api.volume.types import Types
 from pumice.api.volume.volumes import Volumes
 
 
-def volume_service(house: House, policy_file: Path | None = None) -> Service:
-    """Block storage below ``/volume``: version documents at ``/`` and ``/v3``, everything else below ``/v3``.
-
-    Every path below ``/v3`` may have a project's id in front, at every microversion.
-    """
+def volume_routes() -> list[Route]:
+    """What it answers. The handlers share what is known of types and services."""
     known = Known()
     tables = (
         Volumes(known).routes,
@@ -65,12 +60,20 @@ def volume_service(house: House, policy_file: Path | None = None) -> Service:
         discovery.ROUTES,
         empty_lists.ROUTES,
     )
+    return [*versions.ROUTES, *(_versioned(route) for table in tables for route in table)]
+
+
+def volume_service(house: House, policy_file: Path | None = None) -> Service:
+    """Block storage below ``/volume``: version documents at ``/`` and ``/v3``, everything else below ``/v3``.
+
+    Every path below ``/v3`` may have a project's id in front, at every microversion.
+    """
     return Service(
         house,
         prefix=PREFIX,
         types=("block-storage", "volumev3", "volumev2", "volume"),
-        routes=[*versions.ROUTES, *(_versioned(route) for table in tables for route in table)],
-        policy=Policy(policies.DEFAULTS, policy_file),
+        routes=volume_routes(),
+        policy_file=policy_file,
         fault=named_fault,
         versions=versions.VERSIONS,
         project_in_path=True,

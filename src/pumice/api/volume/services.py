@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from pumice.api.call import Call, Reply, check
+from pumice.api.policy import ADMIN, ANYBODY, Rule
 from pumice.api.routing import Route
 from pumice.api.volume.fields import Body, Text
 from pumice.api.volume.volume_view import wire_time
@@ -178,11 +179,11 @@ async def zones(call: Call) -> Reply:
 
 
 ROUTES = (
-    Route("GET", "/os-services", index, f"{RULE}index"),
-    Route("PUT", "/os-services/enable", enable, f"{RULE}update"),
-    Route("PUT", "/os-services/disable", disable, f"{RULE}update"),
-    Route("PUT", "/os-services/disable-log-reason", disable_with_reason, f"{RULE}update"),
-    Route("GET", "/os-hosts", hosts, "volume_extension:hosts"),
-    Route("GET", "/os-hosts/{id}", host, "volume_extension:hosts"),
-    Route("GET", "/os-availability-zone", zones, "volume_extension:availability_zone_list"),
+    Route("GET", "/os-services", index, Rule(f"{RULE}index", ADMIN)),
+    Route("PUT", "/os-services/enable", enable, Rule(f"{RULE}update", ADMIN)),
+    Route("PUT", "/os-services/disable", disable, Rule(f"{RULE}update", ADMIN)),
+    Route("PUT", "/os-services/disable-log-reason", disable_with_reason, Rule(f"{RULE}update", ADMIN)),
+    Route("GET", "/os-hosts", hosts, Rule("volume_extension:hosts", ADMIN)),
+    Route("GET", "/os-hosts/{id}", host, Rule("volume_extension:hosts", ADMIN)),
+    Route("GET", "/os-availability-zone", zones, Rule("volume_extension:availability_zone_list", ANYBODY)),
 )

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from pumice.api import paging
 from pumice.api.call import Call, Reply, check
+from pumice.api.policy import ADMIN, MEMBER, READER, Rule
 from pumice.api.routing import Route
 from pumice.api.volume import filters
 from pumice.api.volume.fields import Body, Boolean, Metadata, Name, Uuid
@@ -213,12 +214,12 @@ _ACTION = "/snapshots/{id}/action"
 _ADMIN = "volume_extension:snapshot_admin_actions:"
 
 ROUTES = (
-    Route("POST", "/snapshots", make, "volume:create_snapshot"),
-    Route("GET", "/snapshots", index, "volume:get_all_snapshots"),
-    Route("GET", "/snapshots/detail", detail, "volume:get_all_snapshots"),
-    Route("GET", "/snapshots/{id}", show, "volume:get_snapshot"),
-    Route("PUT", "/snapshots/{id}", update, "volume:update_snapshot"),
-    Route("DELETE", "/snapshots/{id}", remove, "volume:delete_snapshot"),
-    Route("POST", _ACTION, reset_status, f"{_ADMIN}reset_status", action="os-reset_status"),
-    Route("POST", _ACTION, delete_by_force, f"{_ADMIN}force_delete", action="os-force_delete"),
+    Route("POST", "/snapshots", make, Rule("volume:create_snapshot", MEMBER)),
+    Route("GET", "/snapshots", index, Rule("volume:get_all_snapshots", READER)),
+    Route("GET", "/snapshots/detail", detail, Rule("volume:get_all_snapshots", READER)),
+    Route("GET", "/snapshots/{id}", show, Rule("volume:get_snapshot", READER)),
+    Route("PUT", "/snapshots/{id}", update, Rule("volume:update_snapshot", MEMBER)),
+    Route("DELETE", "/snapshots/{id}", remove, Rule("volume:delete_snapshot", MEMBER)),
+    Route("POST", _ACTION, reset_status, Rule(f"{_ADMIN}reset_status", ADMIN), action="os-reset_status"),
+    Route("POST", _ACTION, delete_by_force, Rule(f"{_ADMIN}force_delete", ADMIN), action="os-force_delete"),
 )

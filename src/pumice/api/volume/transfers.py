@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field
 
 from pumice.api import paging
 from pumice.api.call import Call, Reply
+from pumice.api.policy import MEMBER, READER, Rule
 from pumice.api.routing import Route
 from pumice.api.volume.fields import Body, Boolean, Name, Text, Uuid
 from pumice.api.volume.filters import NOT_FILTERS
@@ -126,12 +127,12 @@ def detail(call: Call, transfer: Transfer) -> dict[str, Any]:
 
 def _routes(path: str) -> tuple[Route, ...]:
     return (
-        Route("GET", path, index, "volume:get_all_transfers"),
-        Route("GET", f"{path}/detail", index, "volume:get_all_transfers"),
-        Route("POST", path, create, "volume:create_transfer"),
-        Route("GET", f"{path}/{{id}}", show, "volume:get_transfer"),
-        Route("DELETE", f"{path}/{{id}}", remove, "volume:delete_transfer"),
-        Route("POST", f"{path}/{{id}}/accept", accept, "volume:accept_transfer"),
+        Route("GET", path, index, Rule("volume:get_all_transfers", READER)),
+        Route("GET", f"{path}/detail", index, Rule("volume:get_all_transfers", READER)),
+        Route("POST", path, create, Rule("volume:create_transfer", MEMBER)),
+        Route("GET", f"{path}/{{id}}", show, Rule("volume:get_transfer", READER)),
+        Route("DELETE", f"{path}/{{id}}", remove, Rule("volume:delete_transfer", MEMBER)),
+        Route("POST", f"{path}/{{id}}/accept", accept, Rule("volume:accept_transfer", MEMBER)),
     )
 
 

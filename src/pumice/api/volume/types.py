@@ -7,6 +7,7 @@ from pydantic import Field
 
 from pumice.api import paging
 from pumice.api.call import Call, Reply, check
+from pumice.api.policy import ADMIN, MEMBER, READER, Rule
 from pumice.api.routing import Route
 from pumice.api.volume import type_filters
 from pumice.api.volume.fields import Body, Boolean, Key, Name, Text
@@ -20,6 +21,12 @@ from pumice.store.database import Transaction
 
 RULE = "volume_extension:type_"
 ACCESS_RULE = "volume_extension:volume_type_access"
+SEES_HIDDEN_SPECS = Rule("volume_extension:types_extra_specs:read_sensitive", ADMIN)
+SEES_SPECS = Rule("volume_extension:access_types_extra_specs", READER)
+SEES_QOS = Rule("volume_extension:access_types_qos_specs_id", ADMIN)
+SEES_ACCESS = Rule(ACCESS_RULE, MEMBER)
+VIEW = (SEES_HIDDEN_SPECS, SEES_SPECS, SEES_QOS, SEES_ACCESS)
+"""What a type is shown by, part by part."""
 USER_VISIBLE = frozenset({"RESKEY:availability_zones", "multiattach", "replication_enabled"})
 """The extra specs that tenants may read."""
 
@@ -61,7 +68,7 @@ class Access(Body):
 
 def visible_specs(call: Call, kind: VolumeType) -> dict[str, str]:
     """The extra specs that the caller may read."""
-    if call.policy.allows("volume_extension:types_extra_specs:read_sensitive", call.who):
+    if call.policy.allows(SEES_HIDDEN_SPECS, call.who):
         return kind.extra_specs
     return {key: value for key, value in kind.extra_specs.items() if key in USER_VISIBLE}
 
@@ -74,7 +81,7 @@ def changed(call: Call, kind: VolumeType) -> dict[str, Any]:
         "is_public": kind.is_public,
         "description": kind.description,
     }
-    if call.policy.allows("volume_extension:access_types_extra_specs", call.who):
+    if call.policy.allows(SEES_SPECS, call.who):
         shown["extra_specs"] = visible_specs(call, kind)
     return shown
 
@@ -87,9 +94,9 @@ def made(call: Call, kind: VolumeType) -> dict[str, Any]:
 def view(call: Call, kind: VolumeType) -> dict[str, Any]:
     """A type as show and lists have it."""
     shown = changed(call, kind)
-    if call.policy.allows("volume_extension:access_types_qos_specs_id", call.who):
+    if call.policy.allows(SEES_QOS, call.who):
         shown["qos_specs_id"] = kind.qos_specs_id
-    if call.policy.allows(ACCESS_RULE, call.who):
+    if call.policy.allows(SEES_ACCESS, call.who):
         shown["os-volume-type-access:is_public"] = kind.is_public
     return shown
 
@@ -101,24 +108,26 @@ class Types:
         self._known = known
         one = "/types/{id}"
         self.routes = (
-            Route("GET", "/types", index, f"{RULE}get_all"),
-            Route("POST", "/types", self.create, f"{RULE}create"),
-            Route("GET", one, show, f"{RULE}get"),
-            Route("PUT", one, self.update, f"{RULE}update"),
-            Route("DELETE", one, self.remove, f"{RULE}delete"),
-            Route("GET", f"{one}/os-volume-type-access", access, f"{ACCESS_RULE}:get_all_for_type"),
+            Route("GET", "/types", index, Rule(f"{RULE}get_all", READER), also=VIEW),
+            Route("POST", "/types", self.create, Rule(f"{RULE}create", ADMIN), also=VIEW[:2]),
+            Route("GET", one, show, Rule(f"{RULE}get", READER), also=VIEW),
+            Route("PUT", one, self.update, Rule(f"{RULE}update", ADMIN), also=VIEW[:2]),
+            Route("DELETE", one, self.remove, Rule(f"{RULE}delete", ADMIN)),
+            Route(
+                "GET", f"{one}/os-volume-type-access", access, Rule(f"{ACCESS_RULE}:get_all_for_type", ADMIN)
+            ),
             Route(
                 "POST",
                 f"{one}/action",
                 add_access,
-                f"{ACCESS_RULE}:addProjectAccess",
+                Rule(f"{ACCESS_RULE}:addProjectAccess", ADMIN),
                 action="addProjectAccess",
             ),
             Route(
                 "POST",
                 f"{one}/action",
                 remove_access,
-                f"{ACCESS_RULE}:removeProjectAccess",
+                Rule(f"{ACCESS_RULE}:removeProjectAccess", ADMIN),
                 action="removeProjectAccess",
             ),
         )

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from pumice.api.call import Call, Reply, check
+from pumice.api.policy import ADMIN, MEMBER, READER, Rule
 from pumice.api.routing import Handler, Route
 from pumice.api.volume.fields import Body, Boolean, Key, LongText, Size, Text, Uuid
 from pumice.api.volume.types import view
@@ -21,6 +22,7 @@ from pumice.volumes.retype import retype
 
 ADMIN_RULE = "volume_extension:volume_admin_actions:"
 IMAGE_RULE = "volume_extension:volume_image_metadata:"
+UPLOAD_PUBLIC = Rule("volume_extension:volume_actions:upload_public", ADMIN)
 
 
 class Extend(Body):
@@ -124,7 +126,7 @@ async def upload_image(call: Call) -> Reply:
     if isinstance(asked, UploadFor):
         extra = {"visibility": asked.visibility, "protected": asked.protected}
         if asked.visibility == "public":
-            call.policy.require("volume_extension:volume_actions:upload_public", call.who)
+            call.policy.require(UPLOAD_PUBLIC, call.who)
     wanted = upload.Wanted(asked.image_name, asked.disk_format, **extra)
     return Reply({name: await call.house.db.write(_upload, call, wanted, asked.force) | extra}, 202)
 
@@ -280,8 +282,8 @@ def _delete_by_force(tx: Transaction, who: Scope, volume_id: str) -> None:
     delete.accept(tx, who, volume_id)
 
 
-def _action(name: str, handler: Handler, rule: str) -> Route:
-    return Route("POST", "/volumes/{id}/action", handler, rule, action=name)
+def _action(name: str, handler: Handler, rule: str, check: str = MEMBER, also: tuple[Rule, ...] = ()) -> Route:
+    return Route("POST", "/volumes/{id}/action", handler, Rule(rule, check), action=name, also=also)
 
 
 ROUTES = (
@@ -289,18 +291,23 @@ ROUTES = (
         "POST",
         "/volumes/{id}/action",
         go_back,
-        "volume:revert_to_snapshot",
+        Rule("volume:revert_to_snapshot", MEMBER),
         since=(3, 40),
         action="revert",
     ),
     _action("os-extend", grow, "volume:extend"),
     _action("os-retype", change_type, "volume:retype"),
-    _action("os-volume_upload_image", upload_image, "volume_extension:volume_actions:upload_image"),
+    _action(
+        "os-volume_upload_image",
+        upload_image,
+        "volume_extension:volume_actions:upload_image",
+        also=(UPLOAD_PUBLIC,),
+    ),
     _action("os-set_bootable", set_bootable, "volume:update"),
     _action("os-update_readonly_flag", set_read_only, "volume:update_readonly_flag"),
-    _action("os-show_image_metadata", show_image_metadata, f"{IMAGE_RULE}show"),
+    _action("os-show_image_metadata", show_image_metadata, f"{IMAGE_RULE}show", READER),
     _action("os-set_image_metadata", set_image_metadata, f"{IMAGE_RULE}set"),
     _action("os-unset_image_metadata", unset_image_metadata, f"{IMAGE_RULE}remove"),
-    _action("os-reset_status", reset_status, f"{ADMIN_RULE}reset_status"),
-    _action("os-force_delete", delete_by_force, f"{ADMIN_RULE}force_delete"),
+    _action("os-reset_status", reset_status, f"{ADMIN_RULE}reset_status", ADMIN),
+    _action("os-force_delete", delete_by_force, f"{ADMIN_RULE}force_delete", ADMIN),
 )

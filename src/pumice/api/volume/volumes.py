@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 
 from pumice.api import paging
 from pumice.api.call import Call, Reply, check
+from pumice.api.policy import ADMIN, MEMBER, READER, Rule
 from pumice.api.routing import Route
 from pumice.api.truth import flag
 from pumice.api.volume import filters
@@ -101,6 +102,8 @@ class UpdateBody(Body):
     volume: Changes
 
 
+FORCE_DELETE = Rule("volume:force_delete", ADMIN)
+
 COLUMNS = MappingProxyType(
     {name: name for name in volumes.COLUMNS - {"pool", "type_id"}}
     | {
@@ -138,13 +141,13 @@ class Volumes:
     def __init__(self, known: Known) -> None:
         self._known = known
         self.routes = (
-            Route("POST", "/volumes", self.create, "volume:create"),
-            Route("GET", "/volumes", self.index, "volume:get_all"),
-            Route("GET", "/volumes/detail", self.detail, "volume:get_all"),
-            Route("GET", "/volumes/summary", summary, "volume:get_all", since=(3, 12)),
-            Route("GET", "/volumes/{id}", self.show, "volume:get"),
-            Route("PUT", "/volumes/{id}", self.update, "volume:update"),
-            Route("DELETE", "/volumes/{id}", remove, "volume:delete"),
+            Route("POST", "/volumes", self.create, Rule("volume:create", MEMBER)),
+            Route("GET", "/volumes", self.index, Rule("volume:get_all", READER)),
+            Route("GET", "/volumes/detail", self.detail, Rule("volume:get_all", READER)),
+            Route("GET", "/volumes/summary", summary, Rule("volume:get_all", READER), since=(3, 12)),
+            Route("GET", "/volumes/{id}", self.show, Rule("volume:get", READER)),
+            Route("PUT", "/volumes/{id}", self.update, Rule("volume:update", MEMBER)),
+            Route("DELETE", "/volumes/{id}", remove, Rule("volume:delete", MEMBER), also=(FORCE_DELETE,)),
         )
 
     async def create(self, call: Call) -> Reply:
@@ -248,7 +251,7 @@ async def remove(call: Call) -> Reply:
     cascade = flag(call, "cascade")
     force = flag(call, "force") and call.version >= (3, 23)
     if force:
-        call.policy.require("volume:force_delete", call.who)
+        call.policy.require(FORCE_DELETE, call.who)
     await call.house.db.write(_remove, call.who, call.args["id"], cascade, force)
     return Reply(status=202)
 

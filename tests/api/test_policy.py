@@ -1,0 +1,71 @@
+"""Every request has a rule, written on its route; what operators read of them is made from the routes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pumice.api.call import Call, Reply
+from pumice.api.policy import ADMIN, MEMBER, Policy, Rule
+from pumice.api.routing import Route, checks_of
+from pumice.app.policy_sample import sample, services
+from pumice.model.ids import UserId
+from pumice.model.scope import Scope
+
+SAMPLE = Path(__file__).parents[2] / "docs/operating/policy.yaml"
+
+FOR_ANYBODY = {
+    "Identity": {"GET /", "GET /v3", "POST /v3/auth/tokens", "POST /v3/users/{user_id}/password"},
+    "Image": {"GET /", "GET /versions"},
+    "Block Storage": {"GET /", "GET /v3", "GET /v3/"},
+    "Compute": {"GET /", "GET /v2.1", "GET /v2.1/"},
+}
+"""What is answered without a token: version documents, and what leads to one."""
+
+
+def named(route: Route) -> str:
+    return f"{route.method} {route.path}" + (f" {route.action}" if route.action else "")
+
+
+async def handler(_: Call) -> Reply:
+    raise NotImplementedError
+
+
+@pytest.mark.parametrize("api", FOR_ANYBODY)
+def test_every_route_and_every_action_has_a_rule(api: str) -> None:
+    routes = services()[api]
+    assert {named(route) for route in routes if route.rule is None} == FOR_ANYBODY[api]
+    assert all(route.action for route in routes if route.path.endswith("/action"))
+
+
+def test_a_name_has_one_check() -> None:
+    routes = [Route("GET", "/x", handler, Rule("x", ADMIN)), Route("POST", "/x", handler, Rule("x", MEMBER))]
+    with pytest.raises(ValueError, match="x is declared with two checks"):
+        checks_of(routes)
+
+
+def test_a_rule_that_no_route_declares_is_not_asked() -> None:
+    declared = checks_of([Route("GET", "/x", handler, Rule("x", ADMIN), also=(Rule("y", ADMIN),))])
+    who = Scope(UserId("u"), "p", frozenset({"admin"}))
+    assert Policy(declared).allows(Rule("y", ADMIN), who)
+    with pytest.raises(KeyError):
+        Policy(declared).allows(Rule("z", ADMIN), who)
+
+
+def test_the_sample_is_current() -> None:
+    assert SAMPLE.read_text() == sample(), "pumice policy > docs/operating/policy.yaml"
+
+
+def test_the_sample_says_what_holds(tmp_path: Path) -> None:
+    """With each of its lines in force, the rules are what they are without it."""
+    file = tmp_path / "policy.yaml"
+    file.write_text(
+        "\n".join(line.removeprefix("#") for line in sample().splitlines() if line.startswith('#"'))
+    )
+    said: dict[str, Any] = yaml.safe_load(file.read_text())
+    for routes in services().values():
+        declared = checks_of(routes)
+        assert {name: said[name] for name in declared} == declared
+        Policy(declared, file)
+    assert said.keys() == {name for routes in services().values() for name in checks_of(routes)}
