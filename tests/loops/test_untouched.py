@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from pumice.app.verbs import VERBS
 from pumice.loops.heartbeats import VOLUME
 from pumice.loops.waiting import Waiting
 from pumice.model.errors import Elsewhere
+from pumice.model.ids import VolumeId
 from pumice.model.rules import Patience
 from pumice.operations.course import Stopwatch
 from pumice.operations.endings import Endings
@@ -19,8 +21,8 @@ from pumice.operations.harness import quiet
 from pumice.operations.operation import from_row
 from pumice.operations.places import SCHEDULER, volume_host
 from pumice.operations.runner import Runner
+from pumice.store import hosts, pools, services, volumes
 from pumice.store import operations as log
-from pumice.store import pools, services, volumes
 from pumice.store.database import Transaction
 from pumice.volumes import create
 
@@ -76,6 +78,71 @@ async def test_where_there_is_no_other_it_goes_on_waiting(world: FakeWorld) -> N
     made = await world.db.read(volumes.find, volume)
     assert made is not None
     assert (made.status, (made.pool or "").partition("#")[0]) == ("creating", dead)
+
+
+async def test_a_clone_waits_for_the_host_of_its_source_and_for_no_other(world: FakeWorld) -> None:
+    home, source = await sourced(world)
+    await world.db.write(services.silence, [(VOLUME, home)])
+    waiting = Waiting(world.db, {verb.kind: verb for verb in VERBS}, world.rules)
+    async with at_work(world, SCHEDULER):
+        clone = await cloned(world, source)
+        await becomes(world, clone, home)
+        assert await waiting.look() == 0, "no other has its source"
+    async with at_work(world, volume_host(home)):
+        await quiet(world)
+    made = await world.db.read(volumes.find, clone)
+    assert made is not None
+    assert (made.status, (made.pool or "").partition("#")[0]) == ("available", home)
+
+
+async def test_a_clone_does_not_wait_for_a_host_that_is_said_to_be_down_or_disabled(world: FakeWorld) -> None:
+    home, source = await sourced(world)
+    await world.db.write(services.silence, [(VOLUME, home)])
+    for give_up in (
+        lambda tx: hosts.force_down(tx, VOLUME, home, True),
+        lambda tx: services.set_disabled(tx, VOLUME, home, True, "being repaired"),
+    ):
+        await world.db.write(give_up)
+        clone = await cloned(world, source)
+        async with at_work(world, SCHEDULER):
+            await quiet(world)
+        made = await world.db.read(volumes.find, clone)
+        assert made is not None
+        assert made.status == "error"
+        await world.db.write(hosts.force_down, VOLUME, home, False)
+
+
+async def sourced(world: FakeWorld) -> tuple[str, VolumeId]:
+    """A volume that is there, and its backend."""
+    source, home = await placed(world)
+    async with at_work(world, volume_host(home)):
+        await quiet(world)
+    return home, VolumeId(source)
+
+
+async def cloned(world: FakeWorld, source: VolumeId) -> VolumeId:
+    asked = create.Wanted(source_volid=source)
+    return (await world.db.write(create.accept, TENANT, asked, world.rules)).id
+
+
+async def becomes(world: FakeWorld, volume: VolumeId, home: str) -> None:
+    """Wait until a volume that is being made has a place at this backend."""
+    async with asyncio.timeout(10):
+        while (found := await world.db.read(volumes.find, volume)) is None or found.pool is None:
+            assert found is not None
+            assert found.status == "creating"
+            await asyncio.sleep(0.01)
+    assert (found.status, found.pool.partition("#")[0]) == ("creating", home)
+
+
+@asynccontextmanager
+async def at_work(world: FakeWorld, *places: str) -> AsyncIterator[None]:
+    worker = asyncio.create_task(runner(world, "at-work", *places).run())
+    try:
+        yield
+    finally:
+        worker.cancel()
+        await asyncio.wait([worker])
 
 
 async def test_what_somebody_began_is_not_taken_back(world: FakeWorld) -> None:

@@ -21,7 +21,10 @@ _served = sa.exists(
         services.c.binary == VOLUME_BINARY,
         sa.func.coalesce(services.c.cluster, services.c.host) == _p.host,
         services.c.disabled.is_(False),
-        services.c.updated_at >= sa.bindparam("since"),
+        sa.or_(
+            services.c.updated_at >= sa.bindparam("since"),
+            sa.and_(_p.host == sa.bindparam("awaited"), services.c.forced_down.is_not(True)),
+        ),
     )
 )
 _alive = _rows.select.where(_served).order_by(_p.name).with_for_update()
@@ -43,9 +46,13 @@ def every(tx: Transaction) -> Sequence[Pool]:
     return _rows.all(tx.execute(_rows.select.order_by(_p.name)))
 
 
-def alive(tx: Transaction, down_seconds: float) -> Sequence[Pool]:
-    """The pools that an enabled service with a fresh heartbeat serves, locked until this transaction ends."""
-    return _rows.all(tx.execute(_alive, {"since": now() - timedelta(seconds=down_seconds)}))
+def alive(tx: Transaction, down_seconds: float, awaited: str | None = None) -> Sequence[Pool]:
+    """The pools that an enabled service with a fresh heartbeat serves, locked until this transaction ends.
+
+    Those of the host ``awaited`` are among them when it is silent, unless an administrator says it is down.
+    """
+    since = now() - timedelta(seconds=down_seconds)
+    return _rows.all(tx.execute(_alive, {"since": since, "awaited": awaited}))
 
 
 def find(tx: Transaction, name: str) -> Pool | None:

@@ -269,7 +269,10 @@ def _hosts_of(tx: Transaction, op: Operation[CreateParams], ids: Sequence[str]) 
 
 
 def claim_space(tx: Transaction, op: Operation[CreateParams], rules: Rules) -> None:
-    """Choose a pool and claim the volume's space in it. Raises ``NoValidBackend``."""
+    """Choose a pool and claim the volume's space in it. Raises ``NoValidBackend``.
+
+    What can be made at one host alone waits for it, as all that is done there does, until a pool has failed.
+    """
     asked = op.params
     kind = volume_types.get(tx, asked.type_id)
     request = Request(
@@ -281,7 +284,8 @@ def claim_space(tx: Transaction, op: Operation[CreateParams], rules: Rules) -> N
         near=_hosts_of(tx, op, asked.near),
         apart=_hosts_of(tx, op, asked.apart),
     )
-    alive = pools.alive(tx, rules.service_down_seconds)
+    awaited = None if request.left_out else request.only_host
+    alive = pools.alive(tx, rules.service_down_seconds, awaited)
     if not alive:
         why = services.why_not(tx, services.VOLUME_BINARY, rules.service_down_seconds)
         raise NoValidBackend("No valid backend was found: every volume service is down or disabled.", why)
