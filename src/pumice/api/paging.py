@@ -1,13 +1,17 @@
-"""Pages of a list: ``limit``, ``marker``, ``sort``, the link to the next (Block Storage and Compute)."""
+"""Pages of a list: ``limit``, ``marker``, ``sort``, the link to the next (Block Storage and Compute).
+
+A long list is sorted and cut by the database. A ``ShortList`` is read whole, and sorted and cut here.
+"""
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
 
-from pumice.api.call import Call
-from pumice.model.errors import Invalid
+from pumice.api.call import Call, Reply
+from pumice.model.errors import Invalid, NotFound
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -69,6 +73,63 @@ def _sort(query: Mapping[str, str], keys: Collection[str], default: str) -> tupl
     return tuple((key, first[key] == "asc") for key in dict.fromkeys(key for key, _ in pairs))
 
 
+class Unknown(Enum):
+    """What a marker that is not in the list means: the services differ, and so do their lists."""
+
+    INVALID = auto()
+    """400: Nova's lists, Cinder's messages and transfers."""
+    NOT_FOUND = auto()
+    """404: Cinder's types and QoS specs."""
+    LAST = auto()
+    """Nothing comes after it: Cinder's manageable volumes."""
+
+
+@dataclass(frozen=True)
+class ShortList(Generic[T]):
+    """A list that is read whole: what things in it are named and sorted by."""
+
+    kind: str
+    """What it is a list of, for the fault that names an unknown marker."""
+    name: Callable[[T], str]
+    """What a marker says of a thing."""
+    unknown: Unknown
+    keys: Mapping[str, Callable[[T], Any]] = field(default_factory=dict)
+    """What it can be sorted by."""
+
+    def page(self, page: Page, things: Iterable[T]) -> list[T]:
+        """The part of the list that is asked for, in its order. Raises ``Invalid`` or ``NotFound``."""
+        return self.after(page, self.ordered(page, things))[page.offset : page.offset + page.limit]
+
+    def ordered(self, page: Page, things: Iterable[T]) -> list[T]:
+        """The whole list in the order that is asked for."""
+        rows = list(things)
+        for key, ascending in reversed(page.sort):
+            rows.sort(key=self.keys[key], reverse=not ascending)
+        return rows
+
+    def after(self, page: Page, things: list[T]) -> list[T]:
+        """What of the list comes after its marker. Raises ``Invalid`` or ``NotFound``."""
+        if not page.marker:
+            return things
+        for place, thing in enumerate(things, 1):
+            if self.name(thing) == page.marker:
+                return things[place:]
+        if self.unknown is Unknown.NOT_FOUND:
+            raise NotFound(self.kind, page.marker)
+        if self.unknown is Unknown.INVALID:
+            raise Invalid(f"marker [{page.marker}] not found")
+        return []
+
+
+def texts(getter: Callable[[str], Callable[[Any], Any]], *names: str) -> dict[str, Callable[[Any], str]]:
+    """Sort keys that are attributes (``attrgetter``) or items, compared as text; None is an empty one."""
+    return {name: _text(getter(name)) for name in names}
+
+
+def _text(read: Callable[[Any], Any]) -> Callable[[Any], str]:
+    return lambda thing: str(read(thing) or "")
+
+
 async def in_pieces(view: Callable[[T], R], things: Iterable[T]) -> list[R]:
     """A view of each thing. Whatever else waits for the event loop gets in between."""
     shown: list[R] = []
@@ -77,6 +138,23 @@ async def in_pieces(view: Callable[[T], R], things: Iterable[T]) -> list[R]:
             await asyncio.sleep(0)
         shown.append(view(thing))
     return shown
+
+
+def listed(
+    call: Call,
+    name: str,
+    rows: Sequence[Mapping[str, Any]],
+    page: Page,
+    count: int | None = None,
+    links: str | None = None,
+) -> Reply:
+    """A page on the wire: with the ``links`` to the next, if there is one, and the count, if that was asked."""
+    body: dict[str, Any] = {name: rows}
+    if following := next_link(call, rows, page):
+        body[links or f"{name}_links"] = following
+    if count is not None:
+        body["count"] = count
+    return Reply(body)
 
 
 def next_link(

@@ -127,13 +127,13 @@ def detail(call: Call, flavor: Flavor) -> dict[str, Any]:
 async def index(call: Call) -> Reply:
     """``GET /flavors``."""
     page, found = await _page(call)
-    return _listed(call, page, [summary(call, flavor) for flavor in found])
+    return paging.listed(call, "flavors", [summary(call, flavor) for flavor in found], page)
 
 
 async def index_detail(call: Call) -> Reply:
     """``GET /flavors/detail``."""
     page, found = await _page(call)
-    return _listed(call, page, [detail(call, flavor) for flavor in found])
+    return paging.listed(call, "flavors", [detail(call, flavor) for flavor in found], page)
 
 
 async def _page(call: Call) -> tuple[paging.Page, Sequence[Flavor]]:
@@ -179,13 +179,6 @@ def _is_public(call: Call) -> bool | None:
     if text in ("false", "0", "f", "no", "off"):
         return False
     raise Invalid(f"Invalid is_public filter [{text}]")
-
-
-def _listed(call: Call, page: paging.Page, shown: list[dict[str, Any]]) -> Reply:
-    body: dict[str, Any] = {"flavors": shown}
-    if links := paging.next_link(call, shown, page):
-        body["flavors_links"] = links
-    return Reply(body)
 
 
 async def show(call: Call) -> Reply:

@@ -5,6 +5,7 @@ Since 2.21 also of a server that is gone.
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
 from pumice.api import paging
@@ -33,6 +34,8 @@ ACTIONS: Mapping[str, str] = {
 _EXTENDED = "tell_guest"
 """Of the steps that extend a volume only this one is the server's."""
 
+LIST = paging.ShortList[dict[str, Any]]("Action", itemgetter("request_id"), paging.Unknown.INVALID)
+
 EVENTS = Rule("os_compute_api:os-instance-actions:events", ADMIN)
 DETAILS = Rule("os_compute_api:os-instance-actions:events:details", ADMIN)
 
@@ -46,11 +49,7 @@ async def index(call: Call) -> Reply:
     only_query(call, "limit", "marker", *times, since=(2, 58))
     page = paging.asked(call, keys=(), most=call.house.rules.api_max_limit)
     shown = [_view(call, row, user_id) for row in _changed(call, rows)]
-    if page.marker:
-        names = [row["request_id"] for row in shown]
-        if page.marker not in names:
-            raise Invalid(f"marker [{page.marker}] not found")
-        shown = shown[names.index(page.marker) + 1 :]
+    shown = LIST.after(page, shown)
     body: dict[str, Any] = {"instanceActions": shown[: page.limit]}
     if page.limit and len(shown) > page.limit:
         body["links"] = paging.next_link(call, shown[: page.limit], page, key="request_id")

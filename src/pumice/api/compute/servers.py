@@ -41,14 +41,14 @@ async def index(call: Call) -> Reply:
     """``GET /servers``."""
     page, shown = await _page(call, INDEX_ALL)
     view = ServerView(call, shown)
-    return _listed(call, page, await paging.in_pieces(view.summary, shown.servers))
+    return paging.listed(call, "servers", await paging.in_pieces(view.summary, shown.servers), page)
 
 
 async def index_detail(call: Call) -> Reply:
     """``GET /servers/detail``."""
     page, shown = await _page(call, DETAIL_ALL)
     view = ServerView(call, shown)
-    return _listed(call, page, await paging.in_pieces(view.detail, shown.servers))
+    return paging.listed(call, "servers", await paging.in_pieces(view.detail, shown.servers), page)
 
 
 async def _page(call: Call, rule: Rule) -> tuple[paging.Page, Shown]:
@@ -75,13 +75,6 @@ async def _page(call: Call, rule: Rule) -> tuple[paging.Page, Shown]:
         return page, await call.house.db.read(work)
     except NotFound:
         raise Invalid(f"marker [{page.marker}] not found") from None
-
-
-def _listed(call: Call, page: paging.Page, shown: list[dict[str, Any]]) -> Reply:
-    body: dict[str, Any] = {"servers": shown}
-    if links := paging.next_link(call, shown, page):
-        body["servers_links"] = links
-    return Reply(body)
 
 
 async def show(call: Call) -> Reply:

@@ -146,6 +146,8 @@ def _find(tx: Transaction, call: Call) -> Service:
 
 # --- hypervisors: one for each compute service ---------------------------------------------------------------
 
+HYPERVISORS = paging.ShortList[dict[str, Any]]("Hypervisor", lambda row: str(row["id"]), paging.Unknown.INVALID)
+
 
 def _hypervisor(call: Call, service: Service) -> dict[str, Any]:
     return {
@@ -204,11 +206,7 @@ async def _list_hypervisors(call: Call, view: Callable[[Call, Service], dict[str
     if call.version < (2, 33):
         return Reply({"hypervisors": shown})
     page = paging.asked(call, keys=(), most=call.house.rules.api_max_limit)
-    if page.marker:
-        ids = [str(row["id"]) for row in shown]
-        if page.marker not in ids:
-            raise Invalid(f"marker [{page.marker}] not found")
-        shown = shown[ids.index(page.marker) + 1 :]
+    shown = HYPERVISORS.after(page, shown)
     body: dict[str, Any] = {"hypervisors": shown[: page.limit] if page.limit else shown}
     if len(shown) > len(body["hypervisors"]):
         body["hypervisors_links"] = paging.next_link(call, body["hypervisors"], page)

@@ -12,7 +12,7 @@ from pumice.api.volume import filters
 from pumice.api.volume.connection_info import Qos, flat
 from pumice.api.volume.fields import Body, Host, SomeHost, Uuid
 from pumice.api.volume.filters import Filters
-from pumice.api.volume.lists import asks_for_all, listed
+from pumice.api.volume.lists import asks_for_all
 from pumice.api.volume.volume_view import wire_time
 from pumice.api.volume.waiting import ended
 from pumice.attachments import connect, reserve
@@ -164,14 +164,14 @@ def with_qos(tx: Transaction, who: Scope, attachment_id: str) -> tuple[Attachmen
 async def index(call: Call) -> Reply:
     """The plain list."""
     found, page, _ = await _listed(call)
-    return Reply(listed(call, "attachments", await paging.in_pieces(plain, found), page, None))
+    return paging.listed(call, "attachments", await paging.in_pieces(plain, found), page)
 
 
 async def detail(call: Call) -> Reply:
     """The list in full."""
     found, page, qos = await _listed(call)
     rows = [detailed(call, one, qos.get(one.volume_id)) for one in found]
-    return Reply(listed(call, "attachments", rows, page, None))
+    return paging.listed(call, "attachments", rows, page)
 
 
 async def _listed(call: Call) -> tuple[Sequence[Attachment], paging.Page, Mapping[str, Qos]]:

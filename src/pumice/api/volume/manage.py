@@ -1,7 +1,7 @@
 """Disks that lie in a pool already: list them, make volumes of them, let go of volumes (api-ref, "Manage")."""
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
 
 from pydantic import Field
@@ -25,8 +25,17 @@ RULE = Rule("volume_extension:volume_manage", ADMIN)
 LIST_RULE = Rule("volume_extension:list_manageable", ADMIN)
 
 Row = dict[str, Any]
-_ORDERS: Mapping[str, Callable[[Row], Any]] = MappingProxyType(
-    {"reference": lambda row: row["reference"]["source-name"], "size": lambda row: row["size"]}
+
+
+def _name(row: Row) -> str:
+    return str(row["reference"]["source-name"])
+
+
+LIST = paging.ShortList[Row](
+    kind="Manageable volume",
+    name=_name,
+    unknown=paging.Unknown.LAST,
+    keys={"reference": _name, "size": itemgetter("size")},
 )
 
 
@@ -104,18 +113,12 @@ async def detail(call: Call) -> Reply:
 
 
 async def _list(call: Call, view: Callable[[Row], Row]) -> Reply:
-    page = paging.asked(call, keys=_ORDERS, most=call.house.rules.api_max_limit, default="reference")
+    page = paging.asked(call, keys=LIST.keys, most=call.house.rules.api_max_limit, default="reference")
     pool = one_place(call)
     operation_id = await call.house.db.write(strangers.accept, call.who, pool)
     await ended(call, operation_id, "list manageable volumes")
     rows = [_row(one) for one in await call.house.db.write(strangers.take_found, operation_id)]
-    for key, ascending in reversed(page.sort):
-        rows.sort(key=_ORDERS[key], reverse=not ascending)
-    if page.marker:
-        names = [row["reference"]["source-name"] for row in rows]
-        rows = rows[names.index(page.marker) + 1 :] if page.marker in names else []
-    begin = page.offset or 0
-    return Reply({"manageable-volumes": [view(row) for row in rows[begin : begin + page.limit]]})
+    return Reply({"manageable-volumes": [view(row) for row in LIST.page(page, rows)]})
 
 
 def _row(one: Row) -> Row:

@@ -1,5 +1,6 @@
 """User messages, from 3.3: why something did not happen (api-ref, "Messages")."""
 
+from operator import itemgetter
 from typing import Any
 
 from pumice.api import paging
@@ -8,13 +9,17 @@ from pumice.api.policy import MEMBER, READER, Rule
 from pumice.api.routing import Route
 from pumice.api.volume.filters import unmet
 from pumice.api.volume.links import Links
-from pumice.api.volume.lists import listed
 from pumice.api.volume.volume_view import wire_time
-from pumice.model.errors import Invalid, NotFound
+from pumice.model.errors import NotFound
 from pumice.store import messages
 from pumice.store.database import Transaction
 
-SORT_KEYS = frozenset({"id", "event_id", "resource_uuid", "created_at", "guaranteed_until"})
+LIST = paging.ShortList[dict[str, Any]](
+    kind="Message",
+    name=itemgetter("id"),
+    unknown=paging.Unknown.INVALID,
+    keys=paging.texts(itemgetter, "id", "event_id", "resource_uuid", "created_at", "guaranteed_until"),
+)
 _COLUMNS = {
     "resource_uuid": "resource_id",
     "resource_type": "resource_type",
@@ -33,19 +38,11 @@ async def index(call: Call) -> Reply:
         return Reply({"messages": rows})
     if unmet(call, "message"):
         rows = []
-    page = paging.asked(call, keys=SORT_KEYS, most=call.house.rules.api_max_limit)
+    page = paging.asked(call, keys=LIST.keys, most=call.house.rules.api_max_limit)
     for name in _COLUMNS:
         if name in call.query:
             rows = [row for row in rows if str(row.get(name)).upper() == call.query[name].upper()]
-    for key, ascending in reversed(page.sort):
-        rows.sort(key=lambda row: str(row.get(key)), reverse=not ascending)
-    if page.marker:
-        ids = [row["id"] for row in rows]
-        if page.marker not in ids:
-            raise Invalid(f"marker [{page.marker}] not found")
-        rows = rows[ids.index(page.marker) + 1 :]
-    rows = rows[page.offset : page.offset + page.limit]
-    return Reply(listed(call, "messages", rows, page, None))
+    return paging.listed(call, "messages", LIST.page(page, rows), page)
 
 
 async def show(call: Call) -> Reply:

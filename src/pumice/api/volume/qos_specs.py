@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from operator import attrgetter
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -14,9 +15,8 @@ from pumice.api.truth import flag
 from pumice.api.volume.fields import Body, Key, Text
 from pumice.api.volume.filters import NOT_FILTERS
 from pumice.api.volume.links import Links
-from pumice.api.volume.lists import listed
 from pumice.catalog import qos_specs as catalog
-from pumice.model.errors import Invalid, NotFound
+from pumice.model.errors import Invalid
 from pumice.model.qos import QosSpecs
 from pumice.store import qos_specs
 from pumice.store.database import Transaction
@@ -71,25 +71,23 @@ class OtherConsumer(Body):
     consumer: Consumer
 
 
-FILTERS = ("id", "name", "consumer")
-SORT_KEYS = frozenset({*FILTERS, "created_at", "updated_at"})
+LIST = paging.ShortList[QosSpecs](
+    kind="QoS specs",
+    name=attrgetter("id"),
+    unknown=paging.Unknown.NOT_FOUND,
+    keys=paging.texts(attrgetter, "id", "name", "consumer", "created_at", "updated_at"),
+)
 
 
 async def index(call: Call) -> Reply:
     """Every one, by page and filter; a filter that does not exist finds nothing."""
-    page = paging.asked(call, keys=SORT_KEYS, most=call.house.rules.api_max_limit)
+    page = paging.asked(call, keys=LIST.keys, most=call.house.rules.api_max_limit)
     rows = sorted(await call.house.db.read(qos_specs.every), key=lambda one: one.id)
-    for key, ascending in reversed(page.sort):
-        rows.sort(key=lambda one: str(getattr(one, key) or ""), reverse=not ascending)
-    if page.marker:
-        ids = [one.id for one in rows]
-        if page.marker not in ids:
-            raise NotFound("QoS specs", page.marker)
-        rows = rows[ids.index(page.marker) + 1 :]
+    rows = LIST.after(page, LIST.ordered(page, rows))
     wanted = {key: value for key, value in call.query.items() if key not in NOT_FILTERS}
     found = [one for one in rows if all(getattr(one, key, None) == value for key, value in wanted.items())]
     shown = [_view(one) for one in found[page.offset : page.offset + page.limit]]
-    return Reply(listed(call, "qos_specs", shown, page, None))
+    return paging.listed(call, "qos_specs", shown, page)
 
 
 async def show(call: Call) -> Reply:

@@ -13,7 +13,7 @@ from pumice.api.routing import Route
 from pumice.api.volume import filters
 from pumice.api.volume.fields import Body, Boolean, Metadata, Name, Uuid
 from pumice.api.volume.filters import Filters
-from pumice.api.volume.lists import asks_for_all, counts, listed
+from pumice.api.volume.lists import asks_for_all, counts
 from pumice.api.volume.snapshot_view import changed, full, plain
 from pumice.model.errors import Conflict, Invalid, NotFound
 from pumice.model.scope import Scope
@@ -110,13 +110,13 @@ async def make(call: Call) -> Reply:
 async def index(call: Call) -> Reply:
     """The plain list."""
     found, page, count = await _listed(call)
-    return Reply(listed(call, "snapshots", await paging.in_pieces(plain, found), page, count))
+    return paging.listed(call, "snapshots", await paging.in_pieces(plain, found), page, count)
 
 
 async def detail(call: Call) -> Reply:
     """The list in full."""
     found, page, count = await _listed(call)
-    return Reply(listed(call, "snapshots", [full(one, call.version) for one in found], page, count))
+    return paging.listed(call, "snapshots", [full(one, call.version) for one in found], page, count)
 
 
 async def _listed(call: Call) -> tuple[Sequence[Snapshot], paging.Page, int | None]:

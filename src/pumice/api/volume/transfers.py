@@ -1,5 +1,6 @@
 """Volume transfers, under their old path and their new one (api-ref, "Volume transfers")."""
 
+from operator import attrgetter
 from typing import Any
 
 from pydantic import ConfigDict, Field
@@ -11,15 +12,19 @@ from pumice.api.routing import Route
 from pumice.api.volume.fields import Body, Boolean, Name, Text, Uuid
 from pumice.api.volume.filters import NOT_FILTERS
 from pumice.api.volume.links import Links
-from pumice.api.volume.lists import asks_for_all, listed
+from pumice.api.volume.lists import asks_for_all
 from pumice.api.volume.volume_view import wire_time
-from pumice.model.errors import Invalid
 from pumice.model.volume import Transfer
 from pumice.store import transfers
 from pumice.volumes import transfer as verbs
 
 WITH_SNAPSHOTS, WITH_HISTORY, WITH_PAGES = (3, 55), (3, 57), (3, 59)
-SORT_KEYS = frozenset({"id", "name", "volume_id", "created_at"})
+LIST = paging.ShortList[Transfer](
+    kind="Transfer",
+    name=attrgetter("id"),
+    unknown=paging.Unknown.INVALID,
+    keys=paging.texts(attrgetter, "id", "name", "volume_id", "created_at"),
+)
 _FILTERS = {"id": "id", "name": "name", "display_name": "name", "volume_id": "volume_id"} | {
     "source_project_id": "project_id"
 }
@@ -84,17 +89,11 @@ async def index(call: Call) -> Reply:
     view = detail if call.path.endswith("/detail") else summary
     wanted = {name: value for name, value in call.query.items() if name not in NOT_FILTERS}
     rows = [one for one in found if all(_is(one, name, value) for name, value in wanted.items())]
-    page = paging.asked(call, keys=SORT_KEYS, most=call.house.rules.api_max_limit)
+    page = paging.asked(call, keys=LIST.keys, most=call.house.rules.api_max_limit)
     if call.version >= WITH_PAGES:
-        for key, ascending in reversed(page.sort):
-            rows.sort(key=lambda one: str(getattr(one, key)), reverse=not ascending)
-        if page.marker:
-            ids = [one.id for one in rows]
-            if page.marker not in ids:
-                raise Invalid(f"marker [{page.marker}] not found")
-            rows = rows[ids.index(page.marker) + 1 :]
+        rows = LIST.after(page, LIST.ordered(page, rows))
     shown = [view(call, one) for one in rows[page.offset : page.offset + page.limit]]
-    return Reply(listed(call, "transfers", shown, page, None))
+    return paging.listed(call, "transfers", shown, page)
 
 
 def _is(one: Transfer, name: str, value: str) -> bool:

@@ -8,8 +8,6 @@ from pumice.api.volume.filters import literal
 from pumice.model.errors import Invalid
 from pumice.model.volume import VolumeType
 
-SORT_KEYS = frozenset({"id", "name", "description", "is_public", "created_at", "updated_at"})
-
 
 def is_public(call: Call) -> bool | None:
     """Which visibility an administrator asks for; None is any. Tenants get all that they may use."""

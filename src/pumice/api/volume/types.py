@@ -1,6 +1,7 @@
 """Volume types, and who may use the private ones (api-ref, "Volume types")."""
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 from pydantic import Field
@@ -27,6 +28,12 @@ SEES_QOS = Rule("volume_extension:access_types_qos_specs_id", ADMIN)
 SEES_ACCESS = Rule(ACCESS_RULE, MEMBER)
 VIEW = (SEES_HIDDEN_SPECS, SEES_SPECS, SEES_QOS, SEES_ACCESS)
 """What a type is shown by, part by part."""
+LIST = paging.ShortList[VolumeType](
+    kind="Volume type",
+    name=attrgetter("id"),
+    unknown=paging.Unknown.NOT_FOUND,
+    keys=paging.texts(attrgetter, "id", "name", "description", "is_public", "created_at", "updated_at"),
+)
 USER_VISIBLE = frozenset({"RESKEY:availability_zones", "multiattach", "replication_enabled"})
 """The extra specs that tenants may read."""
 
@@ -166,29 +173,13 @@ class Types:
 
 async def index(call: Call) -> Reply:
     """The types that the caller may use."""
-    page = paging.asked(call, keys=type_filters.SORT_KEYS, most=call.house.rules.api_max_limit)
+    page = paging.asked(call, keys=LIST.keys, most=call.house.rules.api_max_limit)
     found = await call.house.db.read(types.visible, call.who, type_filters.is_public(call))
     if unmet(call, "volume_type", since=(3, 52)):
         found = []
-    shown = _page([kind for kind in found if type_filters.passes(call, kind, visible_specs(call, kind))], page)
-    rows = [view(call, kind) for kind in shown]
-    body: dict[str, Any] = {"volume_types": rows}
-    if links := paging.next_link(call, rows, page):
-        body["volume_type_links"] = links
-    return Reply(body)
-
-
-def _page(found: Sequence[VolumeType], page: paging.Page) -> Sequence[VolumeType]:
-    """Types are few: they are sorted and cut here."""
-    rows = sorted(found, key=lambda kind: kind.id)
-    for key, ascending in reversed(page.sort):
-        rows.sort(key=lambda kind: str(getattr(kind, key) or ""), reverse=not ascending)
-    if page.marker:
-        ids = [str(kind.id) for kind in rows]
-        if page.marker not in ids:
-            raise NotFound("Volume type", page.marker)
-        rows = rows[ids.index(page.marker) + 1 :]
-    return rows[page.offset : page.offset + page.limit]
+    found = [kind for kind in found if type_filters.passes(call, kind, visible_specs(call, kind))]
+    rows = [view(call, kind) for kind in LIST.page(page, sorted(found, key=lambda kind: kind.id))]
+    return paging.listed(call, "volume_types", rows, page, links="volume_type_links")
 
 
 async def show(call: Call) -> Reply:

@@ -16,7 +16,7 @@ from pumice.api.volume import filters
 from pumice.api.volume.fields import Body, Boolean, Metadata, Name, Size, Text, Uuid
 from pumice.api.volume.filters import Filters
 from pumice.api.volume.known import Known
-from pumice.api.volume.lists import asks_for_all, counts, listed
+from pumice.api.volume.lists import asks_for_all, counts
 from pumice.api.volume.volume_view import Shown, VolumeView
 from pumice.model.errors import Conflict, Forbidden, Invalid, NotFound
 from pumice.model.ids import is_uuid
@@ -183,7 +183,7 @@ class Volumes:
             self._page, call.who, page, everywhere, conditions, counts(call)
         )
         rows = await paging.in_pieces(how(VolumeView(call, shown)), shown.volumes)
-        return Reply(listed(call, "volumes", rows, page, count))
+        return paging.listed(call, "volumes", rows, page, count)
 
     def _page(
         self,
