@@ -11,6 +11,20 @@ from pumice.api.policy import Rule
 Handler = Callable[[Call], Awaitable[Reply]]
 
 
+def writes(work: Callable[..., Any], status: int = 202, *, scoped: bool = True) -> Handler:
+    """A handler that does ``work`` to what the path names, in one transaction, and answers ``status`` alone.
+
+    ``work`` is given the transaction, the caller's scope (unless it is not ``scoped``) and the path's values in
+    their order. What it returns is not told.
+    """
+
+    async def handler(call: Call) -> Reply:
+        await call.house.db.write(work, *((call.who,) if scoped else ()), *call.args.values())
+        return Reply(status=status)
+
+    return handler
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """One thing a client can ask for."""

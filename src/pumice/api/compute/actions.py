@@ -12,7 +12,7 @@ from pumice.api.compute.fields import Body, Text, whole
 from pumice.api.compute.links import VERSION
 from pumice.api.faults import HttpError
 from pumice.api.policy import ADMIN, MEMBER, Rule
-from pumice.api.routing import Route
+from pumice.api.routing import Route, writes
 from pumice.model.errors import Conflict, Invalid
 from pumice.model.states import ServerStatus
 from pumice.servers import console, power
@@ -49,18 +49,6 @@ class ResetState(Body):
     """``os-resetState``."""
 
     state: Literal["active", "error"]
-
-
-async def start(call: Call) -> Reply:
-    """``os-start``."""
-    await call.house.db.write(power.accept_start, call.who, call.args["id"])
-    return Reply(status=202)
-
-
-async def stop(call: Call) -> Reply:
-    """``os-stop``."""
-    await call.house.db.write(power.accept_stop, call.who, call.args["id"])
-    return Reply(status=202)
 
 
 async def reboot(call: Call) -> Reply:
@@ -154,8 +142,8 @@ def _action(name: str, handler: Any, rule: str, check: str = MEMBER, also: tuple
 
 
 ROUTES = (
-    _action("os-start", start, "servers:start"),
-    _action("os-stop", stop, "servers:stop"),
+    _action("os-start", writes(power.accept_start), "servers:start"),
+    _action("os-stop", writes(power.accept_stop), "servers:stop"),
     _action("reboot", reboot, "servers:reboot"),
     _action("os-getConsoleOutput", console_output, "os-console-output"),
     _action("lock", lock, "os-lock-server:lock", also=(OVERRIDE,)),

@@ -21,7 +21,7 @@ from pumice.api.compute.fields import (
 )
 from pumice.api.compute.links import VERSION, Links
 from pumice.api.policy import ADMIN, ANYBODY, READER, Rule
-from pumice.api.routing import Route
+from pumice.api.routing import Route, writes
 from pumice.catalog.flavors import new
 from pumice.model.errors import Invalid, NotFound
 from pumice.model.ids import new_id
@@ -218,12 +218,6 @@ async def update(call: Call) -> Reply:
     return Reply({"flavor": detail(call, await call.house.db.write(work))})
 
 
-async def delete(call: Call) -> Reply:
-    """``DELETE /flavors/{id}``."""
-    await call.house.db.write(flavors.delete, call.args["id"])
-    return Reply(status=202)
-
-
 async def specs(call: Call) -> Reply:
     """``GET /flavors/{id}/os-extra_specs``."""
     flavor = await call.house.db.read(flavors.get, call.who, call.args["id"])
@@ -290,7 +284,7 @@ ROUTES = (
     Route("GET", f"{_PATH}/detail", index_detail, Rule(_READ, ANYBODY), also=(SPECS,)),
     Route("GET", f"{_PATH}/{{id}}", without_query(show), Rule(_READ, ANYBODY), also=(SPECS,)),
     Route("PUT", f"{_PATH}/{{id}}", update, Rule(f"{_MANAGE}:update", ADMIN), also=(SPECS,), since=(2, 55)),
-    Route("DELETE", f"{_PATH}/{{id}}", delete, Rule(f"{_MANAGE}:delete", ADMIN)),
+    Route("DELETE", f"{_PATH}/{{id}}", writes(flavors.delete, scoped=False), Rule(f"{_MANAGE}:delete", ADMIN)),
     Route("GET", f"{_PATH}/{{id}}/os-extra_specs", without_query(specs), SPECS),
     Route("POST", f"{_PATH}/{{id}}/os-extra_specs", add_specs, Rule(f"{_SPECS}:create", ADMIN)),
     Route(

@@ -13,7 +13,7 @@ from pumice.api.compute.links import VERSION, Links
 from pumice.api.compute.server_body import CreateBody, ServerBody, UpdateBody, kept
 from pumice.api.compute.server_view import VIEW, ServerView, Shown, reservation_id
 from pumice.api.policy import ADMIN, MEMBER, READER, Rule
-from pumice.api.routing import Route
+from pumice.api.routing import Route, writes
 from pumice.images.for_volume import VolumeImage, image_for_volume
 from pumice.model.errors import Forbidden, Invalid, NotFound
 from pumice.model.rules import Rules
@@ -217,12 +217,6 @@ async def update(call: Call) -> Reply:
     return Reply({"server": ServerView(call, shown).updated(shown.servers[0])})
 
 
-async def remove(call: Call) -> Reply:
-    """``DELETE /servers/{id}``."""
-    await call.house.db.write(delete.accept, call.who, call.args["id"])
-    return Reply(status=204)
-
-
 _PATH, _RULE = f"{VERSION}/servers", "os_compute_api:servers"
 ROUTES = (
     Route(
@@ -238,5 +232,5 @@ ROUTES = (
     ),
     Route("GET", f"{_PATH}/{{id}}", without_query(show), Rule(f"{_RULE}:show", READER), also=VIEW),
     Route("PUT", f"{_PATH}/{{id}}", update, Rule(f"{_RULE}:update", MEMBER), also=VIEW),
-    Route("DELETE", f"{_PATH}/{{id}}", remove, Rule(f"{_RULE}:delete", MEMBER)),
+    Route("DELETE", f"{_PATH}/{{id}}", writes(delete.accept, 204), Rule(f"{_RULE}:delete", MEMBER)),
 )

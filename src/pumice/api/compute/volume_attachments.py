@@ -15,7 +15,7 @@ from pumice.api.compute.links import VERSION
 from pumice.api.compute.server_view import attached
 from pumice.api.compute.servers import refuse_multiattach
 from pumice.api.policy import MEMBER, READER, SERVICE, Rule
-from pumice.api.routing import Route
+from pumice.api.routing import Route, writes
 from pumice.model.errors import Conflict, Invalid, NotFound
 from pumice.model.server import ServerDisk
 from pumice.servers import attach_volume, detach_volume
@@ -162,17 +162,11 @@ def _update(tx: Transaction, call: Call, body: UpdateBody, swap: bool) -> None:
         servers.change_disk(tx, disk.id, delete_on_termination=body.delete_on_termination)
 
 
-async def remove(call: Call) -> Reply:
-    """``DELETE …/os-volume_attachments/{volume}``."""
-    await call.house.db.write(detach_volume.accept, call.who, call.args["id"], call.args["volume_id"])
-    return Reply(status=202)
-
-
 _PATH, _RULE = f"{VERSION}/servers/{{id}}/os-volume_attachments", "os_compute_api:os-volumes-attachments"
 ROUTES = (
     Route("GET", _PATH, index, Rule(f"{_RULE}:index", READER)),
     Route("POST", _PATH, create, Rule(f"{_RULE}:create", MEMBER)),
     Route("GET", f"{_PATH}/{{volume_id}}", without_query(show), Rule(f"{_RULE}:show", READER)),
     Route("PUT", f"{_PATH}/{{volume_id}}", update, UPDATE, also=(SWAP,)),
-    Route("DELETE", f"{_PATH}/{{volume_id}}", remove, Rule(f"{_RULE}:delete", MEMBER)),
+    Route("DELETE", f"{_PATH}/{{volume_id}}", writes(detach_volume.accept), Rule(f"{_RULE}:delete", MEMBER)),
 )

@@ -12,7 +12,7 @@ from pumice.api.identity.checks import ADMIN_OR_SELF, READER_OR_SELF, SELF
 from pumice.api.identity.lists import Name, collection, link, moment, wanted
 from pumice.api.identity.roles import plain_view
 from pumice.api.policy import Rule
-from pumice.api.routing import Route
+from pumice.api.routing import Route, writes
 from pumice.api.times import as_utc
 from pumice.identity import application_credentials as credentials
 from pumice.identity import grants, passwords
@@ -133,12 +133,6 @@ async def show_rule(call: Call) -> Reply:
     return Reply({"access_rule": _rule_view(call, row)})
 
 
-async def delete_rule(call: Call) -> Reply:
-    """``DELETE /users/{user_id}/access_rules/{id}``."""
-    await call.house.db.write(credentials.remove_rule, call.args["user_id"], call.args["id"])
-    return Reply(status=204)
-
-
 def _require_unrestricted(call: Call) -> None:
     if call.who.is_restricted:
         raise Forbidden(
@@ -219,5 +213,10 @@ ROUTES = (
     Route("DELETE", _PATH + "/{id}", delete, Rule("identity:delete_application_credential", ADMIN_OR_SELF)),
     Route("GET", _RULES, list_rules, Rule("identity:list_access_rules", READER_OR_SELF)),
     Route("GET", _RULES + "/{id}", show_rule, Rule("identity:get_access_rule", READER_OR_SELF)),
-    Route("DELETE", _RULES + "/{id}", delete_rule, Rule("identity:delete_access_rule", ADMIN_OR_SELF)),
+    Route(
+        "DELETE",
+        _RULES + "/{id}",
+        writes(credentials.remove_rule, 204, scoped=False),
+        Rule("identity:delete_access_rule", ADMIN_OR_SELF),
+    ),
 )

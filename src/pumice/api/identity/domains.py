@@ -17,7 +17,7 @@ from pumice.api.identity.lists import (
 )
 from pumice.api.identity.reach import within_reach
 from pumice.api.policy import Rule
-from pumice.api.routing import Route
+from pumice.api.routing import Route, writes
 from pumice.identity import options, projects
 from pumice.model.ids import new_id
 from pumice.store.domains import Row
@@ -75,12 +75,6 @@ async def update(call: Call) -> Reply:
     return Reply({"domain": view(call, row)})
 
 
-async def delete(call: Call) -> Reply:
-    """``DELETE /domains/{domain_id}``."""
-    await call.house.db.write(projects.remove_domain, call.args["domain_id"])
-    return Reply(status=204)
-
-
 def view(call: Call, row: Row) -> dict[str, Any]:
     """A domain as the API shows it."""
     return {
@@ -100,5 +94,10 @@ ROUTES = (
     Route("POST", "/domains", create, Rule("identity:create_domain", ADMIN)),
     Route("GET", "/domains/{domain_id}", show, Rule("identity:get_domain", IN_DOMAIN)),
     Route("PATCH", "/domains/{domain_id}", update, Rule("identity:update_domain", ADMIN)),
-    Route("DELETE", "/domains/{domain_id}", delete, Rule("identity:delete_domain", ADMIN)),
+    Route(
+        "DELETE",
+        "/domains/{domain_id}",
+        writes(projects.remove_domain, 204, scoped=False),
+        Rule("identity:delete_domain", ADMIN),
+    ),
 )

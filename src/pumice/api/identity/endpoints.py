@@ -10,7 +10,7 @@ from pumice.api.identity.catalog import address
 from pumice.api.identity.checks import ADMIN, READER
 from pumice.api.identity.lists import Changes, Kept, collection, link, must_stay, wanted
 from pumice.api.policy import Rule
-from pumice.api.routing import Route
+from pumice.api.routing import Route, writes
 from pumice.identity import places
 from pumice.model.errors import Invalid
 from pumice.model.ids import new_id
@@ -103,12 +103,6 @@ async def update(call: Call) -> Reply:
     return Reply({"endpoint": view(call, row)})
 
 
-async def delete(call: Call) -> Reply:
-    """``DELETE /endpoints/{id}``."""
-    await call.house.db.write(ENDPOINTS.remove, call.args["id"])
-    return Reply(status=204)
-
-
 def view(call: Call, row: Row) -> dict[str, Any]:
     """An endpoint as the API shows it."""
     return {
@@ -129,5 +123,10 @@ ROUTES = (
     Route("POST", "/endpoints", create, Rule("identity:create_endpoint", ADMIN)),
     Route("GET", "/endpoints/{id}", show, Rule("identity:get_endpoint", READER)),
     Route("PATCH", "/endpoints/{id}", update, Rule("identity:update_endpoint", ADMIN)),
-    Route("DELETE", "/endpoints/{id}", delete, Rule("identity:delete_endpoint", ADMIN)),
+    Route(
+        "DELETE",
+        "/endpoints/{id}",
+        writes(ENDPOINTS.remove, 204, scoped=False),
+        Rule("identity:delete_endpoint", ADMIN),
+    ),
 )

@@ -18,7 +18,7 @@ from pumice.api.identity.lists import (
 )
 from pumice.api.identity.reach import within_reach
 from pumice.api.policy import Rule
-from pumice.api.routing import Route
+from pumice.api.routing import Route, writes
 from pumice.identity import groups
 from pumice.model.ids import new_id
 from pumice.store.resources import GROUPS, Row
@@ -85,12 +85,6 @@ async def update(call: Call) -> Reply:
     return Reply({"group": view(call, row)})
 
 
-async def delete(call: Call) -> Reply:
-    """``DELETE /groups/{group_id}``: nobody has its roles any more."""
-    await call.house.db.write(groups.remove, call.args["group_id"])
-    return Reply(status=204)
-
-
 async def list_members(call: Call) -> Reply:
     """``GET /groups/{group_id}/users``."""
     filters = wanted(call, ("name", "domain_id", "enabled"))
@@ -101,18 +95,6 @@ async def list_members(call: Call) -> Reply:
 async def check(call: Call) -> Reply:
     """``HEAD /groups/{group_id}/users/{user_id}``: 404 unless the user is in it."""
     await call.house.db.read(groups.check, call.args["group_id"], call.args["user_id"])
-    return Reply(status=204)
-
-
-async def join(call: Call) -> Reply:
-    """``PUT /groups/{group_id}/users/{user_id}``."""
-    await call.house.db.write(groups.join, call.args["group_id"], call.args["user_id"])
-    return Reply(status=204)
-
-
-async def leave(call: Call) -> Reply:
-    """``DELETE /groups/{group_id}/users/{user_id}``."""
-    await call.house.db.write(groups.leave, call.args["group_id"], call.args["user_id"])
     return Reply(status=204)
 
 
@@ -133,18 +115,26 @@ ROUTES = (
     Route("POST", "/groups", create, CREATE),
     Route("GET", "/groups/{group_id}", show, Rule("identity:get_group", READER_INSIDE)),
     Route("PATCH", "/groups/{group_id}", update, Rule("identity:update_group", MANAGER_INSIDE)),
-    Route("DELETE", "/groups/{group_id}", delete, Rule("identity:delete_group", MANAGER_INSIDE)),
+    Route(
+        "DELETE",
+        "/groups/{group_id}",
+        writes(groups.remove, 204, scoped=False),
+        Rule("identity:delete_group", MANAGER_INSIDE),
+    ),
     Route("GET", "/groups/{group_id}/users", list_members, Rule("identity:list_users_in_group", READER_INSIDE)),
     Route(
         "GET", "/groups/{group_id}/users/{user_id}", check, Rule("identity:check_user_in_group", READER_INSIDE)
     ),
     Route(
-        "PUT", "/groups/{group_id}/users/{user_id}", join, Rule("identity:add_user_to_group", MANAGER_INSIDE)
+        "PUT",
+        "/groups/{group_id}/users/{user_id}",
+        writes(groups.join, 204, scoped=False),
+        Rule("identity:add_user_to_group", MANAGER_INSIDE),
     ),
     Route(
         "DELETE",
         "/groups/{group_id}/users/{user_id}",
-        leave,
+        writes(groups.leave, 204, scoped=False),
         Rule("identity:remove_user_from_group", MANAGER_INSIDE),
     ),
     Route(

@@ -21,7 +21,7 @@ from pumice.api.identity.lists import (
 )
 from pumice.api.identity.reach import within_reach
 from pumice.api.policy import Rule
-from pumice.api.routing import Route
+from pumice.api.routing import Route, writes
 from pumice.identity import options, projects, users
 from pumice.model.errors import Forbidden, Invalid, NotFound
 from pumice.model.ids import new_id
@@ -172,12 +172,6 @@ async def update(call: Call) -> Reply:
     return Reply({"project": view(call, row)})
 
 
-async def delete(call: Call) -> Reply:
-    """``DELETE /projects/{project_id}``."""
-    await call.house.db.write(projects.remove_any, call.args["project_id"])
-    return Reply(status=204)
-
-
 # --- tags ---------------------------------------------------------------------------------------
 
 
@@ -269,7 +263,12 @@ ROUTES = (
     Route("POST", "/projects", create, CREATE, also=(CREATE_DOMAIN,)),
     Route("GET", "/projects/{project_id}", show, Rule("identity:get_project", READER_INSIDE_OR_PROJECT)),
     Route("PATCH", "/projects/{project_id}", update, Rule("identity:update_project", MANAGER_INSIDE)),
-    Route("DELETE", "/projects/{project_id}", delete, Rule("identity:delete_project", MANAGER_INSIDE)),
+    Route(
+        "DELETE",
+        "/projects/{project_id}",
+        writes(projects.remove_any, 204, scoped=False),
+        Rule("identity:delete_project", MANAGER_INSIDE),
+    ),
     Route(
         "GET",
         "/projects/{project_id}/tags",

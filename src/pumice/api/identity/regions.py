@@ -8,7 +8,7 @@ from pumice.api.call import Call, Reply
 from pumice.api.identity.checks import ADMIN
 from pumice.api.identity.lists import Changes, Kept, collection, link, must_stay, refuse_unknown, wanted
 from pumice.api.policy import ANYBODY, Rule
-from pumice.api.routing import Route
+from pumice.api.routing import Route, writes
 from pumice.identity import places
 from pumice.model.errors import Invalid
 from pumice.model.ids import new_id
@@ -70,12 +70,6 @@ async def update(call: Call) -> Reply:
     return Reply({"region": view(call, row)})
 
 
-async def delete(call: Call) -> Reply:
-    """``DELETE /regions/{id}``: with those below it."""
-    await call.house.db.write(places.remove_region, call.args["id"])
-    return Reply(status=204)
-
-
 def view(call: Call, row: Row) -> dict[str, Any]:
     """A region as the API shows it."""
     return {
@@ -93,5 +87,10 @@ ROUTES = (
     Route("GET", "/regions/{id}", show, Rule("identity:get_region", ANYBODY)),
     Route("PUT", "/regions/{id}", create, Rule("identity:create_region", ADMIN)),
     Route("PATCH", "/regions/{id}", update, Rule("identity:update_region", ADMIN)),
-    Route("DELETE", "/regions/{id}", delete, Rule("identity:delete_region", ADMIN)),
+    Route(
+        "DELETE",
+        "/regions/{id}",
+        writes(places.remove_region, 204, scoped=False),
+        Rule("identity:delete_region", ADMIN),
+    ),
 )

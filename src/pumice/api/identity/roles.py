@@ -6,7 +6,7 @@ from pumice.api.call import Call, Reply
 from pumice.api.identity.checks import ADMIN, READER, ROLE_READER
 from pumice.api.identity.lists import Changes, Kept, Name, Options, collection, link, must_stay, wanted
 from pumice.api.policy import Rule
-from pumice.api.routing import Route
+from pumice.api.routing import Route, writes
 from pumice.identity import grants, options
 from pumice.model.errors import Invalid
 from pumice.model.ids import new_id
@@ -60,12 +60,6 @@ async def update(call: Call) -> Reply:
     return Reply({"role": view(call, await call.house.db.write(grants.change, call.args["id"], values, extra))})
 
 
-async def delete(call: Call) -> Reply:
-    """``DELETE /roles/{id}``."""
-    await call.house.db.write(grants.remove, call.args["id"])
-    return Reply(status=204)
-
-
 async def list_inferences(call: Call) -> Reply:
     """``GET /role_inferences``: which roles bring which others along."""
     pairs = await call.house.db.read(grants.implications)
@@ -106,6 +100,8 @@ ROUTES = (
     Route("POST", "/roles", create, Rule("identity:create_role", ADMIN)),
     Route("GET", "/roles/{id}", show, Rule("identity:get_role", ROLE_READER)),
     Route("PATCH", "/roles/{id}", update, Rule("identity:update_role", ADMIN)),
-    Route("DELETE", "/roles/{id}", delete, Rule("identity:delete_role", ADMIN)),
+    Route(
+        "DELETE", "/roles/{id}", writes(grants.remove, 204, scoped=False), Rule("identity:delete_role", ADMIN)
+    ),
     Route("GET", "/role_inferences", list_inferences, Rule("identity:list_role_inference_rules", READER)),
 )

@@ -8,7 +8,7 @@ from pumice.api.call import Call, Reply
 from pumice.api.identity.checks import ADMIN, READER
 from pumice.api.identity.lists import Changes, Kept, collection, link, must_stay, wanted
 from pumice.api.policy import Rule
-from pumice.api.routing import Route
+from pumice.api.routing import Route, writes
 from pumice.model.ids import new_id
 from pumice.store.resources import SERVICES, Row
 
@@ -64,12 +64,6 @@ async def update(call: Call) -> Reply:
     return Reply({"service": view(call, row)})
 
 
-async def delete(call: Call) -> Reply:
-    """``DELETE /services/{id}``: with its endpoints."""
-    await call.house.db.write(SERVICES.remove, call.args["id"])
-    return Reply(status=204)
-
-
 def view(call: Call, row: Row) -> dict[str, Any]:
     """A service as the API shows it."""
     return {
@@ -87,5 +81,10 @@ ROUTES = (
     Route("POST", "/services", create, Rule("identity:create_service", ADMIN)),
     Route("GET", "/services/{id}", show, Rule("identity:get_service", READER)),
     Route("PATCH", "/services/{id}", update, Rule("identity:update_service", ADMIN)),
-    Route("DELETE", "/services/{id}", delete, Rule("identity:delete_service", ADMIN)),
+    Route(
+        "DELETE",
+        "/services/{id}",
+        writes(SERVICES.remove, 204, scoped=False),
+        Rule("identity:delete_service", ADMIN),
+    ),
 )

@@ -10,7 +10,7 @@ from pumice.api.identity.checks import MANAGER_INSIDE, READER_INSIDE, READER_INS
 from pumice.api.identity.lists import Changes, Kept, Name, collection, expiring, link, moment, must_stay, wanted
 from pumice.api.identity.reach import within_reach
 from pumice.api.policy import Rule
-from pumice.api.routing import Route
+from pumice.api.routing import Route, writes
 from pumice.identity import lockout, options, passwords, users
 from pumice.identity.token import REFUSED
 from pumice.model.errors import Unauthenticated
@@ -134,12 +134,6 @@ async def update(call: Call) -> Reply:
     return Reply({"user": view(call, row)})
 
 
-async def delete(call: Call) -> Reply:
-    """``DELETE /users/{user_id}``."""
-    await call.house.db.write(users.remove, call.args["user_id"])
-    return Reply(status=204)
-
-
 async def change_password(call: Call) -> Reply:
     """``POST /users/{user_id}/password``: needs no token, for it shows the password instead."""
     body = await call.parse(ChangePassword, "user")
@@ -184,7 +178,12 @@ ROUTES = (
     Route("POST", "/users", create, CREATE),
     Route("GET", "/users/{user_id}", show, Rule("identity:get_user", READER_INSIDE_OR_SELF)),
     Route("PATCH", "/users/{user_id}", update, Rule("identity:update_user", MANAGER_INSIDE)),
-    Route("DELETE", "/users/{user_id}", delete, Rule("identity:delete_user", MANAGER_INSIDE)),
+    Route(
+        "DELETE",
+        "/users/{user_id}",
+        writes(users.remove, 204, scoped=False),
+        Rule("identity:delete_user", MANAGER_INSIDE),
+    ),
     Route("POST", "/users/{user_id}/password", change_password, None),
     Route(
         "GET",

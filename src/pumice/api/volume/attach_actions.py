@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from pumice.api.call import Call, Reply, check
 from pumice.api.policy import ADMIN, MEMBER, Rule
-from pumice.api.routing import Handler, Route
+from pumice.api.routing import Handler, Route, writes
 from pumice.api.volume.attachments import with_qos
 from pumice.api.volume.connection_info import nested
 from pumice.api.volume.fields import Body, Host, SomeHost, Text, Uuid
@@ -56,12 +56,6 @@ class ForceDetach(Detach):
     connector: SomeHost = None
 
 
-async def reserve(call: Call) -> Reply:
-    """``available`` -> ``attaching``."""
-    await call.house.db.write(legacy.reserve, call.who, call.args["id"])
-    return Reply(status=202)
-
-
 async def unreserve(call: Call) -> Reply:
     """Back to ``available``, or ``in-use`` when somebody has it: 202, once it is."""
     operations = await call.house.db.write(legacy.unreserve, call.who, call.args["id"])
@@ -97,18 +91,6 @@ async def attach(call: Call) -> Reply:
     return Reply(status=202)
 
 
-async def begin_detaching(call: Call) -> Reply:
-    """``in-use`` -> ``detaching``."""
-    await call.house.db.write(legacy.begin_detaching, call.who, call.args["id"])
-    return Reply(status=202)
-
-
-async def roll_detaching(call: Call) -> Reply:
-    """``detaching`` -> ``in-use``."""
-    await call.house.db.write(legacy.roll_detaching, call.who, call.args["id"])
-    return Reply(status=202)
-
-
 async def terminate_connection(call: Call) -> Reply:
     """Shut an initiator out: 202, once it is."""
     asked = await call.parse(Disconnect, "os-terminate_connection")
@@ -138,12 +120,12 @@ def _action(name: str, handler: Handler, rule: str, check: str = MEMBER) -> Rout
 
 
 ROUTES = (
-    _action("os-reserve", reserve, f"{RULE}reserve"),
+    _action("os-reserve", writes(legacy.reserve), f"{RULE}reserve"),
     _action("os-unreserve", unreserve, f"{RULE}unreserve"),
     _action("os-initialize_connection", initialize_connection, f"{RULE}initialize_connection"),
     _action("os-attach", attach, f"{RULE}attach"),
-    _action("os-begin_detaching", begin_detaching, f"{RULE}begin_detaching"),
-    _action("os-roll_detaching", roll_detaching, f"{RULE}roll_detaching"),
+    _action("os-begin_detaching", writes(legacy.begin_detaching), f"{RULE}begin_detaching"),
+    _action("os-roll_detaching", writes(legacy.roll_detaching), f"{RULE}roll_detaching"),
     _action("os-terminate_connection", terminate_connection, f"{RULE}terminate_connection"),
     _action("os-detach", detach, f"{RULE}detach"),
     _action("os-force_detach", force_detach, "volume_extension:volume_admin_actions:force_detach", ADMIN),

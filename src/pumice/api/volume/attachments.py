@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pumice.api import paging
 from pumice.api.call import Call, Reply, check
 from pumice.api.policy import MEMBER, READER, Rule
-from pumice.api.routing import Route
+from pumice.api.routing import Route, writes
 from pumice.api.volume import filters
 from pumice.api.volume.connection_info import Qos, flat
 from pumice.api.volume.fields import Body, Host, SomeHost, Uuid
@@ -122,12 +122,6 @@ async def update(call: Call) -> Reply:
     return await _answer(call, attachment_id)
 
 
-async def complete(call: Call) -> Reply:
-    """The initiator has plugged the volume in: 204."""
-    await call.house.db.write(_complete, call.who, call.args["id"])
-    return Reply(status=204)
-
-
 def _complete(tx: Transaction, who: Scope, attachment_id: str) -> None:
     require(tx, use(Thing.ATTACHMENT, attachments.get(tx, who, attachment_id).id))
     reserve.complete(tx, who, attachment_id)
@@ -225,7 +219,7 @@ ROUTES = (
     Route(
         "POST",
         "/attachments/{id}/action",
-        complete,
+        writes(_complete, 204),
         Rule("volume:attachment_complete", MEMBER),
         since=(3, 44),
         action="os-complete",

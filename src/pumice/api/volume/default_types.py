@@ -4,7 +4,7 @@ from pydantic import Field
 
 from pumice.api.call import Call, Reply
 from pumice.api.policy import ADMIN, Rule
-from pumice.api.routing import Route
+from pumice.api.routing import Route, writes
 from pumice.api.volume.fields import Body, Text
 from pumice.catalog import volume_types
 from pumice.model.errors import NotFound
@@ -42,12 +42,6 @@ async def update(call: Call) -> Reply:
     return Reply({"default_type": _view(call.args["id"], kind.id)})
 
 
-async def remove(call: Call) -> Reply:
-    """Back to the installation's: 204."""
-    await call.house.db.write(types.unset_default, call.args["id"])
-    return Reply(status=204)
-
-
 def _view(project_id: str, type_id: str) -> dict[str, str]:
     return {"project_id": project_id, "volume_type_id": type_id}
 
@@ -56,5 +50,11 @@ ROUTES = (
     Route("GET", "/default-types", index, Rule(f"{RULE}get_all", ADMIN), since=SINCE),
     Route("GET", "/default-types/{id}", show, Rule(f"{RULE}get", ADMIN), since=SINCE),
     Route("PUT", "/default-types/{id}", update, Rule(f"{RULE}set_or_update", ADMIN), since=SINCE),
-    Route("DELETE", "/default-types/{id}", remove, Rule(f"{RULE}unset", ADMIN), since=SINCE),
+    Route(
+        "DELETE",
+        "/default-types/{id}",
+        writes(types.unset_default, 204, scoped=False),
+        Rule(f"{RULE}unset", ADMIN),
+        since=SINCE,
+    ),
 )

@@ -9,7 +9,7 @@ from pydantic import Field
 from pumice.api import paging
 from pumice.api.call import Call, Reply, check
 from pumice.api.policy import ADMIN, Rule
-from pumice.api.routing import Handler, Route
+from pumice.api.routing import Handler, Route, writes
 from pumice.api.volume.fields import Body, Boolean, Metadata, Name, Text
 from pumice.api.volume.volume_view import Shown, VolumeView
 from pumice.api.volume.waiting import ended
@@ -132,12 +132,6 @@ def _row(one: Row) -> Row:
     }
 
 
-async def let_go(call: Call) -> Reply:
-    """Unmanage a volume: 202."""
-    await call.house.db.write(unmanage.accept, call.who, call.args["id"])
-    return Reply(status=202)
-
-
 def _both(method: str, path: str, handler: Handler, rule: Rule) -> tuple[Route, Route]:
     """The same under its newer name."""
     waits = method == "GET"  # the volume's host looks
@@ -154,7 +148,7 @@ ROUTES = (
     Route(
         "POST",
         "/volumes/{id}/action",
-        let_go,
+        writes(unmanage.accept),
         Rule("volume_extension:volume_unmanage", ADMIN),
         action="os-unmanage",
     ),

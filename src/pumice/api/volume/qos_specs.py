@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pumice.api import paging
 from pumice.api.call import Call, Reply, check
 from pumice.api.policy import ADMIN, Rule
-from pumice.api.routing import Route
+from pumice.api.routing import Route, writes
 from pumice.api.truth import flag
 from pumice.api.volume.fields import Body, Key, Text
 from pumice.api.volume.filters import NOT_FILTERS
@@ -148,12 +148,6 @@ async def disassociate(call: Call) -> Reply:
     return Reply(status=202)
 
 
-async def disassociate_all(call: Call) -> Reply:
-    """Take them from every volume type: 202."""
-    await call.house.db.write(catalog.disassociate, call.args["id"])
-    return Reply(status=202)
-
-
 def _type(call: Call) -> str:
     if not call.query.get("vol_type_id"):
         raise Invalid("Volume Type id must not be None: say which by vol_type_id.")
@@ -180,5 +174,10 @@ ROUTES = (
     Route("GET", f"{_ONE}/associations", associations, Rule(f"{RULE}get_all", ADMIN)),
     Route("GET", f"{_ONE}/associate", associate, Rule(f"{RULE}update", ADMIN)),
     Route("GET", f"{_ONE}/disassociate", disassociate, Rule(f"{RULE}update", ADMIN)),
-    Route("GET", f"{_ONE}/disassociate_all", disassociate_all, Rule(f"{RULE}update", ADMIN)),
+    Route(
+        "GET",
+        f"{_ONE}/disassociate_all",
+        writes(catalog.disassociate, scoped=False),
+        Rule(f"{RULE}update", ADMIN),
+    ),
 )

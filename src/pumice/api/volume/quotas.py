@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field
 
 from pumice.api.call import Call, Reply, check
 from pumice.api.policy import ADMIN, READER, Rule
-from pumice.api.routing import Route
+from pumice.api.routing import Route, writes
 from pumice.api.truth import flag
 from pumice.api.volume.fields import MOST, Body, Text, whole
 from pumice.catalog import quotas
@@ -78,12 +78,6 @@ async def update(call: Call) -> Reply:
     return Reply({"quota_set": {name: quota.limit for name, quota in found.items()}})
 
 
-async def remove(call: Call) -> Reply:
-    """Back to the defaults: 200."""
-    await call.house.db.write(rows.forget_limits, call.args["project_id"])
-    return Reply(status=200)
-
-
 async def show_class(call: Call) -> Reply:
     """A class's limits."""
     name = call.args["id"]
@@ -120,7 +114,7 @@ ROUTES = (
     Route("GET", _SET, show, Rule(f"{RULE}show", READER)),
     Route("GET", f"{_SET}/defaults", defaults, Rule(f"{RULE}show", READER)),
     Route("PUT", _SET, update, Rule(f"{RULE}update", ADMIN)),
-    Route("DELETE", _SET, remove, Rule(f"{RULE}delete", ADMIN)),
+    Route("DELETE", _SET, writes(rows.forget_limits, 200, scoped=False), Rule(f"{RULE}delete", ADMIN)),
     Route("GET", "/os-quota-class-sets/{id}", show_class, Rule(f"{CLASS_RULE}get", ADMIN)),
     Route("PUT", "/os-quota-class-sets/{id}", update_class, Rule(f"{CLASS_RULE}update", ADMIN)),
     Route("GET", "/limits", limits, Rule("limits_extension:used_limits", READER)),

@@ -9,7 +9,7 @@ from pydantic import Field
 from pumice.api import paging
 from pumice.api.call import Call, Reply, check
 from pumice.api.policy import ADMIN, MEMBER, READER, Rule
-from pumice.api.routing import Route
+from pumice.api.routing import Route, writes
 from pumice.api.volume import filters
 from pumice.api.volume.fields import Body, Boolean, Metadata, Name, Uuid
 from pumice.api.volume.filters import Filters
@@ -173,12 +173,6 @@ def _update(tx: Transaction, who: Scope, snapshot_id: str, changes: dict[str, An
     return snapshots.get(tx, who, snapshot_id)
 
 
-async def remove(call: Call) -> Reply:
-    """Delete a snapshot: 202."""
-    await call.house.db.write(delete.accept, call.who, call.args["id"])
-    return Reply(status=202)
-
-
 async def reset_status(call: Call) -> Reply:
     """An administrator's word on a snapshot that nothing holds: 202."""
     word = (await call.parse(ResetStatus, "os-reset_status")).status
@@ -187,12 +181,6 @@ async def reset_status(call: Call) -> Reply:
     except ValueError:
         raise Invalid(f"Invalid input for field/attribute status. Value: {word[:100]}.") from None
     await call.house.db.write(_put, call.who, call.args["id"], status)
-    return Reply(status=202)
-
-
-async def delete_by_force(call: Call) -> Reply:
-    """Delete a snapshot, whatever its state: 202."""
-    await call.house.db.write(_delete_by_force, call.who, call.args["id"])
     return Reply(status=202)
 
 
@@ -219,7 +207,13 @@ ROUTES = (
     Route("GET", "/snapshots/detail", detail, Rule("volume:get_all_snapshots", READER)),
     Route("GET", "/snapshots/{id}", show, Rule("volume:get_snapshot", READER)),
     Route("PUT", "/snapshots/{id}", update, Rule("volume:update_snapshot", MEMBER)),
-    Route("DELETE", "/snapshots/{id}", remove, Rule("volume:delete_snapshot", MEMBER)),
+    Route("DELETE", "/snapshots/{id}", writes(delete.accept), Rule("volume:delete_snapshot", MEMBER)),
     Route("POST", _ACTION, reset_status, Rule(f"{_ADMIN}reset_status", ADMIN), action="os-reset_status"),
-    Route("POST", _ACTION, delete_by_force, Rule(f"{_ADMIN}force_delete", ADMIN), action="os-force_delete"),
+    Route(
+        "POST",
+        _ACTION,
+        writes(_delete_by_force),
+        Rule(f"{_ADMIN}force_delete", ADMIN),
+        action="os-force_delete",
+    ),
 )

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 from pumice.api import paging
 from pumice.api.call import Call, Reply
 from pumice.api.policy import MEMBER, READER, Rule
-from pumice.api.routing import Route
+from pumice.api.routing import Route, writes
 from pumice.api.volume.fields import Body, Boolean, Name, Text, Uuid
 from pumice.api.volume.filters import NOT_FILTERS
 from pumice.api.volume.links import Links
@@ -70,12 +70,6 @@ async def accept(call: Call) -> Reply:
     return Reply({"transfer": summary(call, taken)}, 202)
 
 
-async def remove(call: Call) -> Reply:
-    """Take an offer back: 202."""
-    await call.house.db.write(verbs.withdraw, call.who, call.args["id"])
-    return Reply(status=202)
-
-
 async def show(call: Call) -> Reply:
     """One offer."""
     return Reply({"transfer": detail(call, await call.house.db.read(transfers.get, call.who, call.args["id"]))})
@@ -130,7 +124,7 @@ def _routes(path: str) -> tuple[Route, ...]:
         Route("GET", f"{path}/detail", index, Rule("volume:get_all_transfers", READER)),
         Route("POST", path, create, Rule("volume:create_transfer", MEMBER)),
         Route("GET", f"{path}/{{id}}", show, Rule("volume:get_transfer", READER)),
-        Route("DELETE", f"{path}/{{id}}", remove, Rule("volume:delete_transfer", MEMBER)),
+        Route("DELETE", f"{path}/{{id}}", writes(verbs.withdraw), Rule("volume:delete_transfer", MEMBER)),
         Route("POST", f"{path}/{{id}}/accept", accept, Rule("volume:accept_transfer", MEMBER)),
     )
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from pumice.api.call import Call, Reply, check
 from pumice.api.policy import ADMIN, MEMBER, READER, Rule
-from pumice.api.routing import Handler, Route
+from pumice.api.routing import Handler, Route, writes
 from pumice.api.volume.fields import Body, Boolean, Key, LongText, Size, Text, Uuid
 from pumice.api.volume.types import view
 from pumice.api.volume.volume_view import wire_time
@@ -271,12 +271,6 @@ def _reset_status(
         raise Conflict(f"Volume {volume.id} is {volume.status}: an operation holds it, and ends by itself.")
 
 
-async def delete_by_force(call: Call) -> Reply:
-    """Delete a volume, whatever its state: 202."""
-    await call.house.db.write(_delete_by_force, call.who, call.args["id"])
-    return Reply(status=202)
-
-
 def _delete_by_force(tx: Transaction, who: Scope, volume_id: str) -> None:
     force_delete.prepare(tx, who, volume_id)
     delete.accept(tx, who, volume_id)
@@ -309,5 +303,5 @@ ROUTES = (
     _action("os-set_image_metadata", set_image_metadata, f"{IMAGE_RULE}set"),
     _action("os-unset_image_metadata", unset_image_metadata, f"{IMAGE_RULE}remove"),
     _action("os-reset_status", reset_status, f"{ADMIN_RULE}reset_status", ADMIN),
-    _action("os-force_delete", delete_by_force, f"{ADMIN_RULE}force_delete", ADMIN),
+    _action("os-force_delete", writes(_delete_by_force), f"{ADMIN_RULE}force_delete", ADMIN),
 )
