@@ -31,7 +31,7 @@ class Page:
     offset: int = 0
 
 
-def asked(call: Call, *, keys: Collection[str], most: int, default: str = "created_at") -> Page:
+def parse_query(call: Call, *, keys: Collection[str], most: int, default: str = "created_at") -> Page:
     """The page a request asks for. Raises ``Invalid`` for limits, offsets and sort keys that make no sense."""
     query = call.query
     return Page(

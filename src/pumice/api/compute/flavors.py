@@ -141,7 +141,7 @@ async def _page(call: Call) -> tuple[paging.Page, Sequence[Flavor]]:
     names = ("name",) if by_name else ()
     only_query(call, "limit", "marker", "sort_key", "sort_dir", "is_public", "minRam", "minDisk", *names)
     most = call.house.rules.api_max_limit
-    page = paging.asked(call, keys=SORT_KEYS, most=most, default="flavorid")
+    page = paging.parse_query(call, keys=SORT_KEYS, most=most, default="flavorid")
     if "sort_dir" not in call.query:
         page = paging.Page(page.limit or most, page.marker, tuple((key, True) for key, _ in page.sort))
     sort = [(SORT_KEYS[key], ascending) for key, ascending in page.sort]

@@ -47,7 +47,7 @@ async def index(call: Call) -> Reply:
         return Reply({"instanceActions": [_view(call, row, user_id) for row in rows]})
     times = ("changes-since", "changes-before") if call.version >= (2, 66) else ("changes-since",)
     only_query(call, "limit", "marker", *times, since=(2, 58))
-    page = paging.asked(call, keys=(), most=call.house.rules.api_max_limit)
+    page = paging.parse_query(call, keys=(), most=call.house.rules.api_max_limit)
     shown = [_view(call, row, user_id) for row in _changed(call, rows)]
     shown = LIST.after(page, shown)
     body: dict[str, Any] = {"instanceActions": shown[: page.limit]}

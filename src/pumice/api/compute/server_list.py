@@ -43,7 +43,7 @@ ALL_FILTERS = Rule("os_compute_api:servers:allow_all_filters", ADMIN)
 def page(call: Call) -> tuple[paging.Page, list[tuple[str, bool]]]:
     """The page asked for, and its order by columns. Raises ``Invalid``."""
     most = call.house.rules.api_max_limit
-    found = paging.asked(call, keys=SORT_KEYS, most=most)
+    found = paging.parse_query(call, keys=SORT_KEYS, most=most)
     found = paging.Page(found.limit or most, found.marker, found.sort)
     return found, [(SORT_KEYS[key], ascending) for key, ascending in found.sort]
 

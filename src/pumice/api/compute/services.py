@@ -205,7 +205,7 @@ async def _list_hypervisors(call: Call, view: Callable[[Call, Service], dict[str
     await _add_servers(call, shown)
     if call.version < (2, 33):
         return Reply({"hypervisors": shown})
-    page = paging.asked(call, keys=(), most=call.house.rules.api_max_limit)
+    page = paging.parse_query(call, keys=(), most=call.house.rules.api_max_limit)
     shown = HYPERVISORS.after(page, shown)
     body: dict[str, Any] = {"hypervisors": shown[: page.limit] if page.limit else shown}
     if len(shown) > len(body["hypervisors"]):

@@ -77,7 +77,7 @@ async def index(call: Call) -> Reply:
     """``GET …/os-volume_attachments``."""
     only_query(call, "limit", "offset")
     most = call.house.rules.api_max_limit
-    page = paging.asked(call, keys=(), most=most)
+    page = paging.parse_query(call, keys=(), most=most)
 
     def work(tx: Transaction) -> list[ServerDisk]:
         server = servers.get(tx, call.who, call.args["id"])

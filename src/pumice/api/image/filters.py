@@ -37,7 +37,7 @@ class Asked:
     member_status: str = MemberStatus.ACCEPTED
 
 
-def asked(pairs: Sequence[tuple[str, str]], most: int) -> Asked:
+def parse_query(pairs: Sequence[tuple[str, str]], most: int) -> Asked:
     """The list that the query's ``pairs`` ask for, in pages of at most ``most``. Raises ``Invalid``."""
     if len(pairs) > MOST_PARAMETERS:
         raise Invalid(f"The query has too many parameters: at most {MOST_PARAMETERS} are taken.")

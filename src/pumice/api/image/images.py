@@ -8,7 +8,7 @@ from pumice.api.faults import HttpError
 from pumice.api.image import patch
 from pumice.api.image.access import SHOWING, permitted, require_visibility
 from pumice.api.image.bodies import LONGEST_NAME, Fields, NewImage, require_few, require_settable
-from pumice.api.image.filters import asked
+from pumice.api.image.filters import parse_query
 from pumice.api.image.views import image_view
 from pumice.api.policy import MEMBER, READER, Policy, Rule
 from pumice.api.routing import Route
@@ -61,7 +61,7 @@ class Images:
 
     async def list(self, call: Call) -> Reply:
         """A page of the images that the caller sees."""
-        wanted = asked(call.query_pairs, call.house.rules.api_max_limit)
+        wanted = parse_query(call.query_pairs, call.house.rules.api_max_limit)
         try:
             found = await call.house.db.read(
                 images.page,

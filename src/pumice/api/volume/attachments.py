@@ -169,8 +169,8 @@ async def detail(call: Call) -> Reply:
 
 
 async def _listed(call: Call) -> tuple[Sequence[Attachment], paging.Page, Mapping[str, Qos]]:
-    page = paging.asked(call, keys=COLUMNS, most=call.house.rules.api_max_limit)
-    conditions = FILTERS.asked(call)
+    page = paging.parse_query(call, keys=COLUMNS, most=call.house.rules.api_max_limit)
+    conditions = FILTERS.parse_query(call)
     found, qos = await call.house.db.read(_page, call.who, page, asks_for_all(call), conditions)
     return found, page, qos
 

@@ -54,7 +54,7 @@ class Filters:
     """Filters that may be asked for with ``~``, and their columns."""
     since: Mapping[str, Version]
 
-    def asked(self, call: Call) -> list[Condition]:
+    def parse_query(self, call: Call) -> list[Condition]:
         """The conditions that a query asks for. Raises ``Invalid``."""
         found: list[Condition] = []
         wanted = {key: value for key, value in call.query.items() if key not in NOT_FILTERS}

@@ -113,7 +113,7 @@ async def detail(call: Call) -> Reply:
 
 
 async def _list(call: Call, view: Callable[[Row], Row]) -> Reply:
-    page = paging.asked(call, keys=LIST.keys, most=call.house.rules.api_max_limit, default="reference")
+    page = paging.parse_query(call, keys=LIST.keys, most=call.house.rules.api_max_limit, default="reference")
     pool = one_place(call)
     operation_id = await call.house.db.write(strangers.accept, call.who, pool)
     await ended(call, operation_id, "list manageable volumes")

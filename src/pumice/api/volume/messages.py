@@ -38,7 +38,7 @@ async def index(call: Call) -> Reply:
         return Reply({"messages": rows})
     if unmet(call, "message"):
         rows = []
-    page = paging.asked(call, keys=LIST.keys, most=call.house.rules.api_max_limit)
+    page = paging.parse_query(call, keys=LIST.keys, most=call.house.rules.api_max_limit)
     for name in _COLUMNS:
         if name in call.query:
             rows = [row for row in rows if str(row.get(name)).upper() == call.query[name].upper()]

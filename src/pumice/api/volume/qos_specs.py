@@ -81,7 +81,7 @@ LIST = paging.ShortList[QosSpecs](
 
 async def index(call: Call) -> Reply:
     """Every one, by page and filter; a filter that does not exist finds nothing."""
-    page = paging.asked(call, keys=LIST.keys, most=call.house.rules.api_max_limit)
+    page = paging.parse_query(call, keys=LIST.keys, most=call.house.rules.api_max_limit)
     rows = sorted(await call.house.db.read(qos_specs.every), key=lambda one: one.id)
     rows = LIST.after(page, LIST.ordered(page, rows))
     wanted = {key: value for key, value in call.query.items() if key not in NOT_FILTERS}

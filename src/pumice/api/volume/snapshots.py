@@ -22,7 +22,8 @@ from pumice.model.volume import Snapshot
 from pumice.store import snapshots
 from pumice.store.conditions import SNAPSHOTS, Condition
 from pumice.store.database import Transaction
-from pumice.volumes.snapshots import create, delete
+from pumice.volumes.snapshots import delete
+from pumice.volumes.snapshots.create import accept as accept_create
 
 FORCE_IS_OVER = (
     "Since microversion 3.66 the 'force' flag is invalid for this request.  For backward compatability, "
@@ -87,7 +88,7 @@ FILTERS = Filters(
 )
 
 
-async def make(call: Call) -> Reply:
+async def create(call: Call) -> Reply:
     """Create a snapshot: 202, the snapshot in ``creating``."""
     asked = check(CreateBody, await call.json()).snapshot
     if asked.volume_id is None:
@@ -95,7 +96,7 @@ async def make(call: Call) -> Reply:
     if call.version >= (3, 66) and asked.force is False:
         raise Invalid(FORCE_IS_OVER)
     snapshot = await call.house.db.write(
-        create.accept,
+        accept_create,
         call.who,
         asked.volume_id,
         name=asked.name if asked.name is not None else asked.display_name,
@@ -120,8 +121,8 @@ async def detail(call: Call) -> Reply:
 
 
 async def _listed(call: Call) -> tuple[Sequence[Snapshot], paging.Page, int | None]:
-    page = paging.asked(call, keys=COLUMNS, most=call.house.rules.api_max_limit)
-    conditions = FILTERS.asked(call)
+    page = paging.parse_query(call, keys=COLUMNS, most=call.house.rules.api_max_limit)
+    conditions = FILTERS.parse_query(call)
     found, count = await call.house.db.read(_page, call.who, page, asks_for_all(call), conditions, counts(call))
     return found, page, count
 
@@ -202,7 +203,7 @@ _ACTION = "/snapshots/{id}/action"
 _ADMIN = "volume_extension:snapshot_admin_actions:"
 
 ROUTES = (
-    Route("POST", "/snapshots", make, Rule("volume:create_snapshot", MEMBER)),
+    Route("POST", "/snapshots", create, Rule("volume:create_snapshot", MEMBER)),
     Route("GET", "/snapshots", index, Rule("volume:get_all_snapshots", READER)),
     Route("GET", "/snapshots/detail", detail, Rule("volume:get_all_snapshots", READER)),
     Route("GET", "/snapshots/{id}", show, Rule("volume:get_snapshot", READER)),

@@ -83,7 +83,7 @@ async def index(call: Call) -> Reply:
     view = detail if call.path.endswith("/detail") else summary
     wanted = {name: value for name, value in call.query.items() if name not in NOT_FILTERS}
     rows = [one for one in found if all(_is(one, name, value) for name, value in wanted.items())]
-    page = paging.asked(call, keys=LIST.keys, most=call.house.rules.api_max_limit)
+    page = paging.parse_query(call, keys=LIST.keys, most=call.house.rules.api_max_limit)
     if call.version >= WITH_PAGES:
         rows = LIST.after(page, LIST.ordered(page, rows))
     shown = [view(call, one) for one in rows[page.offset : page.offset + page.limit]]

@@ -173,7 +173,7 @@ class Types:
 
 async def index(call: Call) -> Reply:
     """The types that the caller may use."""
-    page = paging.asked(call, keys=LIST.keys, most=call.house.rules.api_max_limit)
+    page = paging.parse_query(call, keys=LIST.keys, most=call.house.rules.api_max_limit)
     found = await call.house.db.read(types.visible, call.who, type_filters.is_public(call))
     if unmet(call, "volume_type", since=(3, 52)):
         found = []

@@ -17,8 +17,10 @@ from pumice.model.states import VolumeStatus
 from pumice.model.volume import VolumeType
 from pumice.store import attachments, types, volumes
 from pumice.store.database import Transaction
-from pumice.volumes import delete, extend, force_delete, revert, upload
+from pumice.volumes import delete, force_delete, upload
+from pumice.volumes.extend import accept as accept_extend
 from pumice.volumes.retype import retype
+from pumice.volumes.revert import accept as accept_revert
 
 ADMIN_RULE = "volume_extension:volume_admin_actions:"
 IMAGE_RULE = "volume_extension:volume_image_metadata:"
@@ -92,19 +94,19 @@ class UnsetImageMetadata(Body):
     key: Key
 
 
-async def grow(call: Call) -> Reply:
+async def extend(call: Call) -> Reply:
     """Extend a volume, since 3.42 one in use as well: 202."""
     asked = await call.parse(Extend, "os-extend")
     in_use = call.version >= (3, 42)
     write = call.house.db.write
-    await write(extend.accept, call.who, call.args["id"], asked.new_size, call.house.rules, in_use=in_use)
+    await write(accept_extend, call.who, call.args["id"], asked.new_size, call.house.rules, in_use=in_use)
     return Reply(status=202)
 
 
-async def go_back(call: Call) -> Reply:
+async def revert(call: Call) -> Reply:
     """Revert a volume to its latest snapshot: 202."""
     asked = await call.parse(Revert, "revert")
-    await call.house.db.write(revert.accept, call.who, call.args["id"], asked.snapshot_id)
+    await call.house.db.write(accept_revert, call.who, call.args["id"], asked.snapshot_id)
     return Reply(status=202)
 
 
@@ -284,12 +286,12 @@ ROUTES = (
     Route(
         "POST",
         "/volumes/{id}/action",
-        go_back,
+        revert,
         Rule("volume:revert_to_snapshot", MEMBER),
         since=(3, 40),
         action="revert",
     ),
-    _action("os-extend", grow, "volume:extend"),
+    _action("os-extend", extend, "volume:extend"),
     _action("os-retype", change_type, "volume:retype"),
     _action(
         "os-volume_upload_image",

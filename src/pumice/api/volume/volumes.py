@@ -176,9 +176,9 @@ class Volumes:
         return await self._list(call, lambda view: view.detail)
 
     async def _list(self, call: Call, how: Callable[[VolumeView], Callable[[Volume], dict[str, Any]]]) -> Reply:
-        page = paging.asked(call, keys=COLUMNS, most=call.house.rules.api_max_limit)
+        page = paging.parse_query(call, keys=COLUMNS, most=call.house.rules.api_max_limit)
         everywhere = asks_for_all(call)
-        conditions = FILTERS.asked(call)
+        conditions = FILTERS.parse_query(call)
         shown, count = await call.house.db.read(
             self._page, call.who, page, everywhere, conditions, counts(call)
         )
@@ -268,7 +268,7 @@ def _remove(tx: Transaction, who: Scope, volume_id: str, cascade: bool, force: b
 async def summary(call: Call) -> Reply:
     """How many volumes there are, and how large in all; from 3.36 with every value of their metadata."""
     everywhere = asks_for_all(call)
-    conditions = FILTERS.asked(call)
+    conditions = FILTERS.parse_query(call)
     count, size = await call.house.db.read(volumes.total, call.who, all_projects=everywhere, filters=conditions)
     said: dict[str, Any] = {"total_count": count, "total_size": size}
     if call.version >= (3, 36):
