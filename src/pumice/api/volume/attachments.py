@@ -12,7 +12,7 @@ from pumice.api.volume import filters
 from pumice.api.volume.connection_info import Qos, flat
 from pumice.api.volume.fields import Body, Host, SomeHost, Uuid
 from pumice.api.volume.filters import Filters
-from pumice.api.volume.lists import asks_for_all
+from pumice.api.volume.lists import Asked, Collection
 from pumice.api.volume.volume_view import wire_time
 from pumice.api.volume.waiting import ended
 from pumice.attachments import connect, reserve
@@ -21,7 +21,7 @@ from pumice.model.scope import Scope
 from pumice.model.volume import Attachment
 from pumice.operations.holds import Thing, require, use
 from pumice.store import attachments, qos_specs
-from pumice.store.conditions import ATTACHMENTS, Condition
+from pumice.store.conditions import ATTACHMENTS
 from pumice.store.database import Transaction
 
 
@@ -76,8 +76,10 @@ FILTERS = Filters(
     like=MappingProxyType({}),
     since=MappingProxyType({}),
 )
+LIST = Collection(COLUMNS, FILTERS, attachments.page)
 
 SINCE = (3, 27)
+CREATE = Rule("volume:attachment_create", MEMBER)
 UPDATE = Rule("volume:attachment_update", MEMBER)
 
 
@@ -157,37 +159,24 @@ def with_qos(tx: Transaction, who: Scope, attachment_id: str) -> tuple[Attachmen
 
 async def index(call: Call) -> Reply:
     """The plain list."""
-    found, page, _ = await _listed(call)
-    return paging.listed(call, "attachments", await paging.in_pieces(plain, found), page)
+    asked, found, _ = await _found(call)
+    return paging.listed(call, "attachments", await paging.in_pieces(plain, found), asked.page)
 
 
 async def detail(call: Call) -> Reply:
     """The list in full."""
-    found, page, qos = await _listed(call)
+    asked, found, qos = await _found(call)
     rows = [detailed(call, one, qos.get(one.volume_id)) for one in found]
-    return paging.listed(call, "attachments", rows, page)
+    return paging.listed(call, "attachments", rows, asked.page)
 
 
-async def _listed(call: Call) -> tuple[Sequence[Attachment], paging.Page, Mapping[str, Qos]]:
-    page = paging.parse_query(call, keys=COLUMNS, most=call.house.rules.api_max_limit)
-    conditions = FILTERS.parse_query(call)
-    found, qos = await call.house.db.read(_page, call.who, page, asks_for_all(call), conditions)
-    return found, page, qos
+async def _found(call: Call) -> tuple[Asked, Sequence[Attachment], Mapping[str, Qos]]:
+    asked = LIST.parse_query(call)
+    return asked, *await call.house.db.read(_page, call.who, asked)
 
 
-def _page(
-    tx: Transaction, who: Scope, page: paging.Page, everywhere: bool, conditions: Sequence[Condition]
-) -> tuple[Sequence[Attachment], Mapping[str, Qos]]:
-    found = attachments.page(
-        tx,
-        who,
-        limit=page.limit,
-        marker=page.marker,
-        sort=[(COLUMNS[key], ascending) for key, ascending in page.sort],
-        offset=page.offset,
-        all_projects=everywhere,
-        filters=conditions,
-    )
+def _page(tx: Transaction, who: Scope, asked: Asked) -> tuple[Sequence[Attachment], Mapping[str, Qos]]:
+    found, _ = LIST.read(tx, who, asked)
     return found, qos_specs.of_volumes(tx, {one.volume_id for one in found})
 
 
@@ -210,10 +199,10 @@ def detailed(call: Call, one: Attachment, qos: Qos) -> dict[str, Any]:
 
 
 ROUTES = (
-    Route("POST", "/attachments", create, Rule("volume:attachment_create", MEMBER), since=SINCE),
+    Route("POST", "/attachments", create, CREATE, also=(UPDATE,), since=SINCE),
     Route("GET", "/attachments", index, Rule("volume:get", READER), since=SINCE),
-    Route("GET", "/attachments/detail", detail, Rule("volume:get", READER), since=SINCE),
-    Route("GET", "/attachments/{id}", show, Rule("volume:get", READER), since=SINCE),
+    Route("GET", "/attachments/detail", detail, Rule("volume:get", READER), also=(UPDATE,), since=SINCE),
+    Route("GET", "/attachments/{id}", show, Rule("volume:get", READER), also=(UPDATE,), since=SINCE),
     Route("PUT", "/attachments/{id}", update, UPDATE, since=SINCE),
     Route("DELETE", "/attachments/{id}", remove, Rule("volume:attachment_delete", MEMBER), since=SINCE),
     Route(

@@ -13,14 +13,14 @@ from pumice.api.routing import Route, writes
 from pumice.api.volume import filters
 from pumice.api.volume.fields import Body, Boolean, Metadata, Name, Uuid
 from pumice.api.volume.filters import Filters
-from pumice.api.volume.lists import asks_for_all, counts
+from pumice.api.volume.lists import Asked, Collection
 from pumice.api.volume.snapshot_view import changed, full, plain
 from pumice.model.errors import Conflict, Invalid, NotFound
 from pumice.model.scope import Scope
 from pumice.model.states import SnapshotStatus
 from pumice.model.volume import Snapshot
 from pumice.store import snapshots
-from pumice.store.conditions import SNAPSHOTS, Condition
+from pumice.store.conditions import SNAPSHOTS
 from pumice.store.database import Transaction
 from pumice.volumes.snapshots import delete
 from pumice.volumes.snapshots.create import accept as accept_create
@@ -86,6 +86,7 @@ FILTERS = Filters(
     like=MappingProxyType({key: key for key in ("name", "status", "description")}),
     since=MappingProxyType({"metadata": (3, 22), "consumes_quota": (3, 65)}),
 )
+LIST = Collection(COLUMNS, FILTERS, snapshots.page, snapshots.total)
 
 
 async def create(call: Call) -> Reply:
@@ -110,44 +111,19 @@ async def create(call: Call) -> Reply:
 
 async def index(call: Call) -> Reply:
     """The plain list."""
-    found, page, count = await _listed(call)
-    return paging.listed(call, "snapshots", await paging.in_pieces(plain, found), page, count)
+    asked, found, count = await _found(call)
+    return paging.listed(call, "snapshots", await paging.in_pieces(plain, found), asked.page, count)
 
 
 async def detail(call: Call) -> Reply:
     """The list in full."""
-    found, page, count = await _listed(call)
-    return paging.listed(call, "snapshots", [full(one, call.version) for one in found], page, count)
+    asked, found, count = await _found(call)
+    return paging.listed(call, "snapshots", [full(one, call.version) for one in found], asked.page, count)
 
 
-async def _listed(call: Call) -> tuple[Sequence[Snapshot], paging.Page, int | None]:
-    page = paging.parse_query(call, keys=COLUMNS, most=call.house.rules.api_max_limit)
-    conditions = FILTERS.parse_query(call)
-    found, count = await call.house.db.read(_page, call.who, page, asks_for_all(call), conditions, counts(call))
-    return found, page, count
-
-
-def _page(
-    tx: Transaction,
-    who: Scope,
-    page: paging.Page,
-    everywhere: bool,
-    conditions: Sequence[Condition],
-    count: bool,
-) -> tuple[Sequence[Snapshot], int | None]:
-    found = snapshots.page(
-        tx,
-        who,
-        limit=page.limit,
-        marker=page.marker,
-        sort=[(COLUMNS[key], ascending) for key, ascending in page.sort],
-        offset=page.offset,
-        all_projects=everywhere,
-        filters=conditions,
-    )
-    if not count:
-        return found, None
-    return found, snapshots.total(tx, who, all_projects=everywhere, filters=conditions)
+async def _found(call: Call) -> tuple[Asked, Sequence[Snapshot], int | None]:
+    asked = LIST.parse_query(call)
+    return asked, *await call.house.db.read(LIST.read, call.who, asked)
 
 
 async def show(call: Call) -> Reply:

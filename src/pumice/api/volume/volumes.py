@@ -16,7 +16,7 @@ from pumice.api.volume import filters
 from pumice.api.volume.fields import Body, Boolean, Metadata, Name, Size, Text, Uuid
 from pumice.api.volume.filters import Filters
 from pumice.api.volume.known import Known
-from pumice.api.volume.lists import asks_for_all, counts
+from pumice.api.volume.lists import Asked, Collection, asks_for_all
 from pumice.api.volume.volume_view import Shown, VolumeView
 from pumice.model.errors import Conflict, Forbidden, Invalid, NotFound
 from pumice.model.ids import is_uuid
@@ -24,7 +24,7 @@ from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.volume import Volume
 from pumice.store import attachments, images, quotas, volumes
-from pumice.store.conditions import VOLUMES, Condition
+from pumice.store.conditions import VOLUMES
 from pumice.store.database import Transaction
 from pumice.store.image_filters import one_of
 from pumice.store.turns import in_turn
@@ -129,6 +129,7 @@ FILTERS = Filters(
         | {"created_at": (3, 60), "updated_at": (3, 60)}
     ),
 )
+LIST = Collection(COLUMNS, FILTERS, volumes.page, lambda tx, who, **seen: volumes.total(tx, who, **seen)[0])
 
 
 def _ids(asked: str | list[str]) -> tuple[str, ...]:
@@ -176,38 +177,14 @@ class Volumes:
         return await self._list(call, lambda view: view.detail)
 
     async def _list(self, call: Call, how: Callable[[VolumeView], Callable[[Volume], dict[str, Any]]]) -> Reply:
-        page = paging.parse_query(call, keys=COLUMNS, most=call.house.rules.api_max_limit)
-        everywhere = asks_for_all(call)
-        conditions = FILTERS.parse_query(call)
-        shown, count = await call.house.db.read(
-            self._page, call.who, page, everywhere, conditions, counts(call)
-        )
+        asked = LIST.parse_query(call)
+        shown, count = await call.house.db.read(self._page, call.who, asked)
         rows = await paging.in_pieces(how(VolumeView(call, shown)), shown.volumes)
-        return paging.listed(call, "volumes", rows, page, count)
+        return paging.listed(call, "volumes", rows, asked.page, count)
 
-    def _page(
-        self,
-        tx: Transaction,
-        who: Scope,
-        page: paging.Page,
-        everywhere: bool,
-        conditions: Sequence[Condition],
-        count: bool,
-    ) -> tuple[Shown, int | None]:
-        found = volumes.page(
-            tx,
-            who,
-            limit=page.limit,
-            marker=page.marker,
-            sort=[(COLUMNS[key], ascending) for key, ascending in page.sort],
-            offset=page.offset,
-            all_projects=everywhere,
-            filters=conditions,
-        )
-        all_of_them = None
-        if count:
-            all_of_them, _ = volumes.total(tx, who, all_projects=everywhere, filters=conditions)
-        return self._shown(tx, found), all_of_them
+    def _page(self, tx: Transaction, who: Scope, asked: Asked) -> tuple[Shown, int | None]:
+        found, count = LIST.read(tx, who, asked)
+        return self._shown(tx, found), count
 
     def _shown(self, tx: Transaction, found: Sequence[Volume]) -> Shown:
         return Shown(
