@@ -360,3 +360,26 @@ async def test_two_processes_that_start_at_once_make_one_schema(postgres: Postgr
         for each in databases:
             await each.close()
         postgres.sql("DROP DATABASE unmade WITH (FORCE)", "template1")
+
+
+async def test_nothing_is_taken_away_while_another_versions_processes_use_it(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    postgres.sql("CREATE DATABASE unmade TEMPLATE template0", "template1")
+    monkeypatch.setattr(postgres_store, "HEAD", "before")
+    before = PostgresDatabase(postgres.url("unmade"), "volume")
+    monkeypatch.undo()
+    monkeypatch.setattr(schema, "pending", lambda _: [schema.Migration(schema.HEAD, "Less.", takes_away=True)])
+    this = PostgresDatabase(postgres.url("unmade"))
+    try:
+        assert await before.read(schema.version) is None
+        with pytest.raises(Misconfigured, match=r"takes away .* stop pumice volume process .* schema before"):
+            await schema.migrate(this)
+        assert await this.read(schema.version) is None
+        await before.close()
+        assert await schema.migrate(this) is None
+        assert await this.read(schema.version) == schema.HEAD
+    finally:
+        await before.close()
+        await this.close()
+        postgres.sql("DROP DATABASE unmade WITH (FORCE)", "template1")

@@ -27,7 +27,7 @@ def print_status(settings: Settings) -> None:
             rows.add_row(it.version, "takes away" if it.takes_away else "adds", it.about)
         console().print(rows)
         print("'pumice db upgrade' brings it up to date; processes of the version before go on meanwhile.")
-    older = [name for name in living if f"schema {schema.HEAD}" not in name]
+    older = schema.older(living)
     for name in living:
         console().print(plain(f"{name}{'  (of another version)' if name in older else ''}"))
     if older:

@@ -6,6 +6,7 @@ once do not meet in the middle, and one that is killed leaves the schema as it w
 """
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -113,6 +114,11 @@ def living(tx: Transaction) -> list[str]:
     return sorted({str(name) for name in tx.connection.exec_driver_sql(_LIVING).scalars()})
 
 
+def older(names: Iterable[str]) -> list[str]:
+    """Those of the processes ``names``, as ``living`` tells them, that are of another version than this."""
+    return [name for name in names if f"schema {HEAD}" not in name]
+
+
 _LIVING = (
     "SELECT application_name || coalesce(' at ' || host(client_addr), '') FROM pg_stat_activity"
     " WHERE datname = current_database() AND application_name LIKE 'pumice %' AND pid <> pg_backend_pid()"
@@ -142,5 +148,15 @@ def _migrate(tx: Transaction) -> str | None:
         raise Misconfigured(
             f"The database has schema '{found}', which this Pumice does not know: a newer one wrote it."
         ) from None
+    _refuse_to_take_away(tx, found)
     command.upgrade(config, "head")
     return found
+
+
+def _refuse_to_take_away(tx: Transaction, found: str | None) -> None:
+    """Raise ``Misconfigured`` where what is to be taken away is still used by another version's processes."""
+    taking = [it.version for it in pending(found) if it.takes_away]
+    if taking and (users := older(living(tx))):
+        raise Misconfigured(
+            f"Schema {', '.join(taking)} takes away what another version uses: stop {', '.join(users)} first."
+        )
