@@ -1,6 +1,6 @@
 # Pumice. `make run` and `make test` work on a fresh Debian 12 machine, as root or with sudo.
 .DEFAULT_GOAL := help
-.PHONY: help run tour test test-kernel fast costs check format clients failures kill pairs power-cut upgrade chaos bench lock clean
+.PHONY: help run tour test wheel test-kernel fast costs check format clients failures kill pairs power-cut upgrade chaos bench lock clean
 
 BIN := .venv/bin
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env)
@@ -32,6 +32,10 @@ test: ## the tests, also with real daemons and guests: make test T=tests/app
 costs: ## run all tests on an idle machine, and note in docs/testing.md what they cost
 	@scripts/setup dev
 	$(AS_ROOT) $(PYTEST) --record-costs
+
+wheel: ## the wheel alone in a clean Debian: installed, served, upgraded, removed; ten minutes
+	@scripts/setup wheel
+	$(AS_ROOT) $(BIN)/pytest -n 0 -m long -rP tests/wheel tests/app/test_wheel.py
 
 test-kernel: ## only those that need a kernel of their own: LVM, kernel targets and initiators
 	@scripts/setup dev

@@ -18,13 +18,19 @@ def sync(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Make a file whole and at once: nobody ever sees half of it, also when several processes write it."""
+    """Make a file whole and at once: nobody ever sees half of it, also when several processes write it.
+
+    It belongs to whom its directory belongs to: units of several accounts share a state directory.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     made = path.with_name(f"{path.name}.new")
     with _one_writer(made) as file:
         file.truncate(0)
         file.write(f"{text}\n")
         file.flush()
+        if os.geteuid() == 0:
+            owner = path.parent.stat()
+            os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
         os.fsync(file.fileno())
         made.replace(path)
     sync(path.parent)
