@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from pumice.api.call import Call, Reply
-from pumice.api.compute.fields import Body, Text, whole
 from pumice.api.compute.links import VERSION
 from pumice.api.faults import HttpError
+from pumice.api.fields import Body, Text, whole
 from pumice.api.policy import ADMIN, MEMBER, Rule
 from pumice.api.routing import Route, writes
 from pumice.model.errors import Conflict, Invalid

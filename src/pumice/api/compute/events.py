@@ -8,8 +8,8 @@ from typing import Literal
 from pydantic import Field
 
 from pumice.api.call import Call, Reply
-from pumice.api.compute.fields import Body, Text, Uuid
 from pumice.api.compute.links import VERSION
+from pumice.api.fields import Body, Text, Uuid
 from pumice.api.policy import SERVICE, Rule
 from pumice.api.routing import Route
 from pumice.model.errors import Invalid

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from pumice.api.call import Call, Reply
-from pumice.api.compute.fields import Body, Metadata, without_query
+from pumice.api.compute.fields import Metadata, without_query
 from pumice.api.compute.links import VERSION
+from pumice.api.fields import Body
 from pumice.api.policy import MEMBER, READER, Rule
 from pumice.api.routing import Route
 from pumice.model.errors import Invalid, NotFound, OverQuota

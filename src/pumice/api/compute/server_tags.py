@@ -6,8 +6,9 @@ from pydantic import Field
 
 from pumice.api.call import Call, Reply
 from pumice.api.compute import fields
-from pumice.api.compute.fields import Body, Tag, without_query
+from pumice.api.compute.fields import Tag, without_query
 from pumice.api.compute.links import VERSION, Links
+from pumice.api.fields import Body
 from pumice.api.policy import MEMBER, READER, Rule
 from pumice.api.routing import Handler, Route
 from pumice.model.errors import Invalid, NotFound

@@ -7,8 +7,9 @@ from pydantic import Field
 
 from pumice.api import paging
 from pumice.api.call import Call, Reply, Version
-from pumice.api.compute.fields import Body, Boolean, Text, only_query
+from pumice.api.compute.fields import only_query
 from pumice.api.compute.links import VERSION
+from pumice.api.fields import Body, Boolean, Text
 from pumice.api.policy import ADMIN, Rule
 from pumice.api.routing import Handler, Route
 from pumice.api.truth import flag

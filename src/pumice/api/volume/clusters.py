@@ -10,10 +10,10 @@ from typing import Any
 from pydantic import Field
 
 from pumice.api.call import Call, Reply, check
+from pumice.api.fields import Body, Text
 from pumice.api.policy import ADMIN, Rule
 from pumice.api.routing import Route
 from pumice.api.truth import truth
-from pumice.api.volume.fields import Body, Text
 from pumice.api.volume.volume_view import wire_time
 from pumice.model.errors import Invalid, NotFound
 from pumice.store import services

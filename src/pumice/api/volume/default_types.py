@@ -3,9 +3,9 @@
 from pydantic import Field
 
 from pumice.api.call import Call, Reply
+from pumice.api.fields import Body, Text
 from pumice.api.policy import ADMIN, Rule
 from pumice.api.routing import Route, writes
-from pumice.api.volume.fields import Body, Text
 from pumice.catalog import volume_types
 from pumice.model.errors import NotFound
 from pumice.store import types

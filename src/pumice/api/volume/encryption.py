@@ -10,9 +10,10 @@ from pydantic import ConfigDict, Field
 
 from pumice.api.call import Call, Reply, check
 from pumice.api.faults import HttpError
+from pumice.api.fields import Body, Text
 from pumice.api.policy import ADMIN, READER, Rule
 from pumice.api.routing import Route
-from pumice.api.volume.fields import Body, Size, Text
+from pumice.api.volume.fields import Size
 from pumice.catalog import volume_types
 from pumice.host import luks
 from pumice.model.scope import Scope

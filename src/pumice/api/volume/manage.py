@@ -8,9 +8,10 @@ from pydantic import Field
 
 from pumice.api import paging
 from pumice.api.call import Call, Reply, check
+from pumice.api.fields import Body, Boolean, Text
 from pumice.api.policy import ADMIN, Rule
 from pumice.api.routing import Handler, Route, writes
-from pumice.api.volume.fields import Body, Boolean, Metadata, Name, Text
+from pumice.api.volume.fields import Metadata, Name
 from pumice.api.volume.volume_view import Shown, VolumeView
 from pumice.api.volume.waiting import ended
 from pumice.model.errors import Forbidden, Invalid

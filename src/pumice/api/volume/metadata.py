@@ -11,9 +11,10 @@ from pydantic import Field
 
 from pumice.api.call import Call, Reply, check
 from pumice.api.faults import HttpError
+from pumice.api.fields import Body
 from pumice.api.policy import MEMBER, READER, Rule
 from pumice.api.routing import Route
-from pumice.api.volume.fields import Body, Metadata
+from pumice.api.volume.fields import Metadata
 from pumice.model.errors import Invalid
 from pumice.model.scope import Scope
 from pumice.store import snapshots, volumes

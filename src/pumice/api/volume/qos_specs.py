@@ -9,10 +9,11 @@ from pydantic import AfterValidator, Field, model_validator
 
 from pumice.api import paging
 from pumice.api.call import Call, Reply, check
+from pumice.api.fields import Body, Text
 from pumice.api.policy import ADMIN, Rule
 from pumice.api.routing import Route, writes
 from pumice.api.truth import flag
-from pumice.api.volume.fields import Body, Key, Text
+from pumice.api.volume.fields import Key
 from pumice.api.volume.filters import NOT_FILTERS
 from pumice.api.volume.links import Links
 from pumice.catalog import qos_specs as catalog

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from pumice.api.call import Call, Reply, check
+from pumice.api.fields import MOST, Body, Text, whole
 from pumice.api.policy import ADMIN, READER, Rule
 from pumice.api.routing import Route, writes
 from pumice.api.truth import flag
-from pumice.api.volume.fields import MOST, Body, Text, whole
 from pumice.catalog import quotas
 from pumice.model.errors import Forbidden
 from pumice.store import quotas as rows

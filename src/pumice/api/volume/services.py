@@ -6,9 +6,9 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from pumice.api.call import Call, Reply, check
+from pumice.api.fields import Body, Text
 from pumice.api.policy import ADMIN, ANYBODY, Rule
 from pumice.api.routing import Route
-from pumice.api.volume.fields import Body, Text
 from pumice.api.volume.volume_view import wire_time
 from pumice.model.errors import NotFound
 from pumice.store import services, snapshots, volumes

@@ -8,10 +8,11 @@ from pydantic import Field
 
 from pumice.api import paging
 from pumice.api.call import Call, Reply, check
+from pumice.api.fields import Body, Boolean, Uuid
 from pumice.api.policy import ADMIN, MEMBER, READER, Rule
 from pumice.api.routing import Route, writes
 from pumice.api.volume import filters
-from pumice.api.volume.fields import Body, Boolean, Metadata, Name, Uuid
+from pumice.api.volume.fields import Metadata, Name
 from pumice.api.volume.filters import Filters
 from pumice.api.volume.lists import Asked, Collection
 from pumice.api.volume.snapshot_view import changed, full, plain

@@ -7,9 +7,10 @@ from pydantic import ConfigDict, Field
 
 from pumice.api import paging
 from pumice.api.call import Call, Reply
+from pumice.api.fields import Body, Boolean, Text, Uuid
 from pumice.api.policy import MEMBER, READER, Rule
 from pumice.api.routing import Route, writes
-from pumice.api.volume.fields import Body, Boolean, Name, Text, Uuid
+from pumice.api.volume.fields import Name
 from pumice.api.volume.filters import NOT_FILTERS
 from pumice.api.volume.links import Links
 from pumice.api.volume.lists import asks_for_all

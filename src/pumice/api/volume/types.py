@@ -8,10 +8,11 @@ from pydantic import Field
 
 from pumice.api import paging
 from pumice.api.call import Call, Reply, check
+from pumice.api.fields import Body, Boolean, Text
 from pumice.api.policy import ADMIN, MEMBER, READER, Rule
 from pumice.api.routing import Route
 from pumice.api.volume import type_filters
-from pumice.api.volume.fields import Body, Boolean, Key, Name, Text
+from pumice.api.volume.fields import Key, Name
 from pumice.api.volume.filters import unmet
 from pumice.api.volume.known import Known
 from pumice.catalog import volume_types

@@ -5,9 +5,10 @@ from typing import Any, Literal
 from pydantic import Field
 
 from pumice.api.call import Call, Reply, check
+from pumice.api.fields import Body, Boolean, LongText, Text, Uuid
 from pumice.api.policy import ADMIN, MEMBER, READER, Rule
 from pumice.api.routing import Handler, Route, writes
-from pumice.api.volume.fields import Body, Boolean, Key, LongText, Size, Text, Uuid
+from pumice.api.volume.fields import Key, Size
 from pumice.api.volume.types import view
 from pumice.api.volume.volume_view import wire_time
 from pumice.attachments.release import release
