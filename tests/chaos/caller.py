@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import httpx
@@ -26,6 +26,11 @@ PATIENCE = 90.0
 TOLD = ("volume.create", "volume.extend", "volume.delete", "snapshot.", "server.attach", "server.detach")
 """The kinds of operations whose failure must be found in the tenant's messages."""
 NOTHING = bytes(MARK)
+
+
+def asked_for(kind: str, operations: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """Of what a request began, the oldest first, the operation of its kind. Later ones clean up behind it."""
+    return next((it for it in operations if it["kind"] == kind), None)
 
 
 class Caller:
@@ -83,11 +88,11 @@ class Caller:
                 self.world.tell(f"given up: {request}")
                 return False
             await asyncio.sleep(0.15)
-        failed = [it for it in operations if it["state"] == "failed" and it["kind"] == request.kind]
-        if not failed:
+        asked = asked_for(request.kind, operations)
+        if asked is None or asked["state"] == "done":
             self._settled(request, "done")
-        elif failed[0]["error"] and await self._is_told(request):
-            request.said = failed[0]["error"]
+        elif asked["error"] and await self._is_told(request):
+            request.said = asked["error"]
             self._settled(request, "explained")
         else:
             self._settled(request, "explained").outcome = "unexplained"
@@ -97,7 +102,7 @@ class Caller:
         return True
 
     async def _operations(self, request: Request) -> list[Any]:
-        query = "SELECT id, kind, state, error FROM operations WHERE request_id = $1"
+        query = "SELECT id, kind, state, error FROM operations WHERE request_id = $1 ORDER BY created_at"
         return await self.world.rows(query, request.request_id) if request.request_id else []
 
     async def _is_told(self, request: Request) -> bool:
