@@ -48,8 +48,8 @@ ACCOUNTED = {
     "UserOptions.ignore_password_expiry": "the same",
     "UserOptions.ignore_change_password_upon_first_use": "an exemption from what is never asked here",
     "UserOptions.ignore_user_inactivity": "the same",
-    "UserOptions.multi_factor_auth_enabled": "of rules, and there are none",
-    "UserOptions.multi_factor_auth_rules": "refused",
+    "UserOptions.multi_factor_auth_enabled": "kept whole, and heeded at each log-in by identity/options.py",
+    "UserOptions.multi_factor_auth_rules": "the same",
 }
 """Fields that no code reads by their name, and why that drops no wish."""
 

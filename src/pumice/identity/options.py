@@ -5,7 +5,7 @@ They are kept among the other keys of a row, one by one: what a change does not 
 (Keystone, "Resource Options").
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pumice.model.errors import Forbidden
@@ -14,6 +14,8 @@ from pumice.store.resources import Row
 Thing = Mapping[str, Any] | Row
 """What keeps keys beside its columns."""
 IMMUTABLE = "immutable"
+METHODS = ("password", "token", "application_credential")
+"""The ways to log in."""
 
 
 def of(row: Thing) -> dict[str, Any]:
@@ -43,6 +45,18 @@ def refuse_removal(kind: str, row: Thing) -> None:
     """Raises ``Forbidden`` for what is immutable."""
     if of(row).get(IMMUTABLE):
         raise _immutable("delete", kind, row)
+
+
+def let_in(user: Thing, methods: Collection[str]) -> bool:
+    """Whether these methods together are one of the sets that the user must log in with, where there are any.
+
+    Methods that do not exist here count for nothing, so that they lock nobody out (Keystone's rules for MFA).
+    """
+    set_ = of(user)
+    rules = [known for rule in set_.get("multi_factor_auth_rules", ()) if (known := {*rule} & {*METHODS})]
+    if not rules or set_.get("multi_factor_auth_enabled") is False:
+        return True
+    return any(rule <= {*methods} for rule in rules)
 
 
 def _immutable(doing: str, kind: str, row: Thing) -> Forbidden:

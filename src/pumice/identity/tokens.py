@@ -166,7 +166,7 @@ def _issue(
 ) -> Token:
     """Write the new token's row, if what was shown for it is still good now."""
     issued_at = now()
-    row = {
+    row: dict[str, Any] = {
         "digest": digest,
         "user_id": user_id,
         "methods": [method],
@@ -178,6 +178,9 @@ def _issue(
     if shown_digest is not None:
         row |= _inherited(tx, shown_digest, row, issued_at)
     if hashed is not None and users.password_hash(tx, user_id) != hashed:
+        raise Unauthenticated(REFUSED)
+    user = users.get(tx, user_id)
+    if user is None or not options.let_in(user, row["methods"]):
         raise Unauthenticated(REFUSED)
     if row["application_credential_id"] is not None and asked.kind is Kind.DEFAULT:
         row |= _scope_of_credential(tx, row)

@@ -13,6 +13,7 @@ from pumice.api.identity.login import Login
 from pumice.api.policy import ANYBODY, Rule
 from pumice.api.routing import Route
 from pumice.identity import grants, places, users
+from pumice.identity.options import METHODS
 from pumice.identity.token import Named, Token
 from pumice.identity.tokens import LocalTokens
 from pumice.model.errors import Forbidden, Invalid, NotFound, Unauthenticated
@@ -26,9 +27,6 @@ def local(call: Call) -> LocalTokens:
     tokens = call.house.tokens
     assert isinstance(tokens, LocalTokens)
     return tokens
-
-
-METHODS = ("password", "token", "application_credential")
 
 
 async def issue(call: Call) -> Reply:

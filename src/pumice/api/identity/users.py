@@ -41,9 +41,12 @@ class UserOptions(BaseModel):
 
     @field_validator("multi_factor_auth_rules")
     @classmethod
-    def _has_one_factor(cls, rules: list[list[str]] | None) -> list[list[str]] | None:
-        if rules:
-            raise ValueError("Users log in with one factor in this version of Pumice: give no rules")
+    def _says_each_once(cls, rules: list[list[str]] | None) -> list[list[str]] | None:
+        each = [*(rules or ()), rules or ()]
+        if any(one in several[:place] for several in each for place, one in enumerate(several)):
+            raise ValueError("Neither a set of methods nor a method in one may be said twice")
+        if [] in (rules or ()):
+            raise ValueError("A set of methods must not be empty")
         return rules
 
 
