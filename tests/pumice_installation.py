@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -89,9 +90,15 @@ class Installation:
         return subprocess.Popen([self.python, "-m", "pumice", *words], env=env, stdout=out, stderr=err)
 
     def kill(self, name: str) -> None:
-        """kill -9, and nothing after it."""
+        """kill -9, and nothing after it but, of an API, the end of its workers, which still have its port."""
         self.processes[name].kill()
         self.processes.pop(name).wait(PATIENCE)
+        if name == "api":
+            self.wait(self._nobody_listens, "the workers of an API that was killed do not end")
+
+    def _nobody_listens(self) -> bool:
+        with socket.socket() as asking:
+            return asking.connect_ex(("127.0.0.1", self.port)) != 0
 
     def stop(self, name: str) -> int:
         """Ask a process to stop; its exit code."""

@@ -103,7 +103,8 @@ def an_xfs(directory: Path) -> Iterator[Path]:
     if subprocess.run(["mount", "-o", "loop", disk, mountpoint], check=False, capture_output=True).returncode:
         pytest.skip("this machine does not let the test mount a loop device")
     yield mountpoint
-    subprocess.run(["umount", mountpoint], check=True)
+    # Lazily: a process of another test that was forked meanwhile may hold it for a moment.
+    subprocess.run(["umount", "--lazy", mountpoint], check=True)
 
 
 def a_volume_group(disk: Path) -> None:
