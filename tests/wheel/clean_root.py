@@ -24,6 +24,8 @@ _INIT = ("systemd", "systemd-sysv", "dbus")
 _PATIENCE = 300.0
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CGROUPS = Path("/sys/fs/cgroup")
+_SOURCES = (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list"))
+"""Where this machine has Debian's packages from: so has the clean one."""
 _DAYS_KEPT = 7
 
 
@@ -163,9 +165,9 @@ def _archive(packages: Sequence[str]) -> Path:
         CACHE.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE) as making:
             made = Path(making) / "root.tar"
-            mirror = "deb http://deb.debian.org/debian bookworm main"
+            sources = next(path for path in _SOURCES if path.exists())
             words = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}"]
-            subprocess.run([*words, "bookworm", made, mirror], check=True, timeout=1200)
+            subprocess.run([*words, "bookworm", made, sources], check=True, timeout=1200)
             made.replace(kept)
     return kept
 
