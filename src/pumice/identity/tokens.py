@@ -186,7 +186,7 @@ def _issue(
         row |= _scope_of_credential(tx, row)
         token = read(tx, row)
     elif asked.kind is Kind.DEFAULT:
-        row, token = _by_default(tx, row)
+        row, token = _by_default(tx, row, user["default_project_id"])
     else:
         row |= _scope(tx, asked)
         token = read(tx, row)
@@ -207,14 +207,13 @@ def _inherited(tx: Transaction, digest: str, row: dict[str, Any], at: datetime) 
     }
 
 
-def _by_default(tx: Transaction, row: dict[str, Any]) -> tuple[dict[str, Any], Token]:
-    """A token for the user's default project, or an unscoped one if the user may not use that."""
+def _by_default(tx: Transaction, row: dict[str, Any], project_id: str | None) -> tuple[dict[str, Any], Token]:
+    """A token for the user's default project, or an unscoped one if the user has none or may not use it."""
     unscoped = {**row, **_scope(tx, Asked(Kind.UNSCOPED))}
     token = read(tx, unscoped)
-    user = users.get(tx, token.user.id)
-    if user is None or user["default_project_id"] is None:
+    if project_id is None:
         return unscoped, token
-    in_project = {**unscoped, "project_id": user["default_project_id"]}
+    in_project = {**unscoped, "project_id": project_id}
     try:
         return in_project, read(tx, in_project)
     except Unauthenticated:
