@@ -68,7 +68,6 @@ def _metadata_key(value: str) -> str:
 
 
 Name = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_name)]
-Positive = Annotated[int, BeforeValidator(whole), Field(ge=1, le=MOST)]
 NotNegative = Annotated[int, BeforeValidator(whole), Field(ge=0, le=MOST)]
 Tag = Annotated[str, AfterValidator(tag)]
 Metadata = dict[Annotated[str, AfterValidator(_metadata_key)], Text]

@@ -8,9 +8,9 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from pumice.api import paging
 from pumice.api.call import Call, Reply, check
-from pumice.api.compute.fields import Name, NotNegative, Positive, only_query, without_query
+from pumice.api.compute.fields import Name, NotNegative, only_query, without_query
 from pumice.api.compute.links import VERSION, Links
-from pumice.api.fields import Body, Boolean, LongText, Text
+from pumice.api.fields import Body, Boolean, LongText, Positive, Text
 from pumice.api.policy import ADMIN, ANYBODY, READER, Rule
 from pumice.api.routing import Route, writes
 from pumice.catalog.flavors import new

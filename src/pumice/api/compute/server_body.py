@@ -10,8 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pumice.api.absent import COMPUTE
 from pumice.api.call import Call
 from pumice.api.compute.block_devices import BlockDevice, LegacyDevice
-from pumice.api.compute.fields import Metadata, Name, Positive, Tag
-from pumice.api.fields import Body, Boolean, Text, Uuid
+from pumice.api.compute.fields import Metadata, Name, Tag
+from pumice.api.fields import Body, Boolean, Positive, Text, Uuid
 from pumice.model.errors import Invalid
 
 LONGEST_USER_DATA = 65535

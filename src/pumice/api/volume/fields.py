@@ -4,12 +4,11 @@ from typing import Annotated, Any
 
 from pydantic import (
     BeforeValidator,
-    Field,
     InstanceOf,
     StringConstraints,
 )
 
-from pumice.api.fields import MOST, Text, whole
+from pumice.api.fields import Positive, Text
 from pumice.model.connector import Connector
 from pumice.model.errors import Invalid
 
@@ -20,8 +19,8 @@ def _stripped(value: Any) -> Any:
 
 Name = Annotated[Text | None, BeforeValidator(_stripped)]
 """A name or a description: without the spaces around it."""
-Size = Annotated[int, BeforeValidator(whole), Field(ge=1, le=MOST)]
-"""GiB; also as digits in a string."""
+Size = Positive
+"""GiB"""
 
 
 def _connector(value: Any) -> Connector | None:
