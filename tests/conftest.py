@@ -18,6 +18,14 @@ sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
 pytest_plugins = ["kernel_lane"] if os.environ.get("TEST_KERNEL_LANE") else ["kernel_lane", "costs"]
 
 
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """Whatever a test has the log do ends with it: all tests of a process have one."""
+    yield
+    if structlog := sys.modules.get("structlog"):
+        structlog.reset_defaults()
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator["PostgresServer"]:
     """A server for all tests of this process."""

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,12 +15,6 @@ from pumice.app import logs
 from pumice.app.settings import Settings
 from pumice.host.command import run
 from pumice_installation import IMAGES, VOLUMES, Installation, state_directory
-
-
-@pytest.fixture(autouse=True)
-def reset() -> Iterator[None]:
-    yield
-    structlog.reset_defaults()
 
 
 def test_a_log_that_cannot_be_written_fails_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

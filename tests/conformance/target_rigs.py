@@ -63,22 +63,34 @@ REFUSED, NOT_THERE = re.compile(r"\(51[3-6]\)"), "Service unavailable(769)"
 """What a target says at a login (RFC 7143, 11.13.5). LIO says the second of a target that it has not, too."""
 
 
+LOGIN_SECONDS = 60
+"""How long a target may take to know of a grant; only a failing test waits for it."""
+
+
 class LoginsByIscsi:
     """What an initiator meets at an iSCSI target: QEMU's."""
 
     async def admits(self, portal: Export, grant: Grant) -> bool:
-        """Whether the holder gets in, to the volume's disk. Asks again where the target says neither."""
-        output = ""
-        for _ in range(4):
-            code, output = await qemu_io(portal, grant, "read -v 0 16")
-            if code == 0:
-                assert "volume.s.own.byt" in output
-                return True
-            if REFUSED.search(output):
-                return False
-            await asyncio.sleep(1)
-        assert NOT_THERE in output
-        return False
+        """Whether the holder gets in, to the volume's disk. A target that is not there may yet come."""
+        async with asyncio.timeout(LOGIN_SECONDS):
+            while (said := await self._refusal(portal, grant)) and not REFUSED.search(said):
+                await asyncio.sleep(0.2)
+        return not said
+
+    async def shuts_out(self, portal: Export, grant: Grant) -> bool:
+        """Whether the holder is refused, or meets no target. Asks again where the answer is neither."""
+        async with asyncio.timeout(LOGIN_SECONDS):
+            while (said := await self._refusal(portal, grant)) and not (
+                REFUSED.search(said) or NOT_THERE in said
+            ):
+                await asyncio.sleep(0.2)
+        return bool(said)
+
+    async def _refusal(self, portal: Export, grant: Grant) -> str:
+        """What was said to who did not get in; nothing to who did."""
+        code, output = await qemu_io(portal, grant, "read -v 0 16")
+        assert code or "volume.s.own.byt" in output
+        return output if code else ""
 
     async def size(self, portal: Export, grant: Grant) -> str:
         """What it takes for the disk's size, in qemu-io's words."""
@@ -107,6 +119,9 @@ class FakeRig:
 
     async def admits(self, portal: Export, grant: Grant) -> bool:
         return self.target.admits(portal.name, grant.initiator, grant.username, grant.password)
+
+    async def shuts_out(self, portal: Export, grant: Grant) -> bool:
+        return not await self.admits(portal, grant)
 
     async def size(self, portal: Export, grant: Grant) -> str:
         raise NotImplementedError("the fake has no disks")
@@ -190,6 +205,9 @@ class NvmetRig:
         finally:
             await asyncio.to_thread(_nvme, "disconnect", "-n", portal.name)
         return True
+
+    async def shuts_out(self, portal: Export, grant: Grant) -> bool:
+        return not await self.admits(portal, grant)
 
     async def size(self, portal: Export, grant: Grant) -> str:
         sizes: list[int] = []
