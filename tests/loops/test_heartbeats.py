@@ -1,11 +1,14 @@
 """A driver that answers is up; one that is silent, hangs or stops is down; none drags another along."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
 from fake_world import HOST, FakeWorld, fake_world
 
+from pumice.host import bulkhead
+from pumice.host.thread import MOST, to_the_end
 from pumice.loops.heartbeats import COMPUTE, SCHEDULER, VOLUME, Heartbeats
 from pumice.model.errors import Trouble
 from pumice.operations.places import compute_host, volume_host
@@ -69,6 +72,30 @@ async def test_a_hypervisor_that_hangs_is_down_and_the_others_are_up(world: Fake
     world.machines.delay = 60
     await hearts_of(world).beat()
     assert await up(world) == ALL - {(COMPUTE, HOST)}
+
+
+async def test_a_place_where_too_much_hangs_is_down_until_enough_of_it_is_back(
+    world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulkhead, "CUT_SECONDS", 0.01)
+    free = asyncio.Event()
+
+    async def hang(number: int) -> None:
+        at = world.hands.bulkheads.at(volume_host(f"{HOST}@one"))
+        with contextlib.suppress(TimeoutError):
+            waiting = asyncio.ensure_future(free.wait())
+            await at.call(f"call {number}", lambda: to_the_end(waiting), asyncio.timeout(0.01))
+
+    for number in range(MOST // 2):
+        await hang(number)
+    await hearts_of(world).beat()
+    assert await up(world) == ALL - {ONE}
+    free.set()
+    async with asyncio.timeout(10):
+        while list(world.hands.bulkheads.left):
+            await asyncio.sleep(0.01)
+    await hearts_of(world).beat()
+    assert await up(world) == ALL
 
 
 async def test_pools_of_a_silent_backend_are_not_offered(world: FakeWorld) -> None:

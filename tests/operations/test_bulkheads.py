@@ -22,6 +22,7 @@ from pumice.model.rules import Patience, Rules
 from pumice.model.scope import HOUSE
 from pumice.operations.endings import Endings
 from pumice.operations.hands import Hands
+from pumice.operations.leases import SILENT_SECONDS
 from pumice.operations.operation import Operation, Step, Verb, enqueue, scheduler
 from pumice.operations.places import SCHEDULER
 from pumice.operations.runner import Runner
@@ -110,7 +111,14 @@ class Kitchen:
         self.endings = Endings(db)
         self.tasks: list[asyncio.Task[None]] = []
 
-    def start(self, boot: str = "1", workers: int = 32, lease: float = 30.0, host: str = "here") -> Runner:
+    def start(
+        self,
+        boot: str = "1",
+        workers: int = 32,
+        lease: float = 30.0,
+        host: str = "here",
+        silence: float = SILENT_SECONDS,
+    ) -> Runner:
         runner = Runner(
             self.db,
             (FRY, SLOW, BAKE),
@@ -120,6 +128,7 @@ class Kitchen:
             places=("sick", "well", SCHEDULER),
             workers=workers,
             lease=lease,
+            silence=silence,
             rules=Rules(patience=Patience(first=0.01)),
         )
         self.tasks.append(asyncio.create_task(runner.run()))
@@ -223,6 +232,31 @@ async def test_what_hangs_in_one_pool_is_done_in_the_next_and_cleaned_when_it_is
     assert STOVES.calls == ["egg", "egg"], "nothing was begun about it where it hangs"
     STOVES.free.set()
     await kitchen.begun("clean egg")
+
+
+async def test_what_shows_no_progress_in_one_pool_is_done_in_the_next_long_before_its_limit(
+    kitchen: Kitchen,
+) -> None:
+    bake = replace(BAKE, steps=(CHOOSE, replace(BAKE.steps[1], timeout=60, long=True)))
+    kitchen.start(silence=0.2).course.verbs = {bake.kind: bake}
+    began = time.monotonic()
+    op = await kitchen.begin("sick well", "egg", bake)
+    assert await kitchen.endings.wait(op, 20) == (True, None)
+    assert time.monotonic() - began < 10
+    first = next(line for line in await kitchen.db.read(log.lines, op) if line["outcome"] == "failed")
+    assert first["error"].startswith("'fry' told of no progress for 0.2 seconds, and its call hangs at sick")
+    assert (await kitchen.row(op))["notes"]["pool"] == "well"
+
+
+async def test_what_shows_progress_may_take_its_time(kitchen: Kitchen) -> None:
+    async def roast(op: Operation[Pan], hands: Hands) -> None:
+        for n in range(15):
+            op.progress = n / 15
+            await asyncio.sleep(0.1)
+
+    verb = replace(SLOW, steps=(Step(roast, at=at_place, timeout=60, tries=1, long=True),))
+    kitchen.start(silence=1.0).course.verbs = {verb.kind: verb}
+    assert await kitchen.endings.wait(await kitchen.begin("well", "egg", verb), 20) == (True, None)
 
 
 async def test_an_undo_that_takes_long_is_told_of_at_the_deadline_and_goes_on_as_cleaning(

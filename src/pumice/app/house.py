@@ -235,6 +235,7 @@ async def _build(settings: Settings, roles: frozenset[Role], db: Database, meter
         rules=rules,
         workers=settings.operations.workers,
         lease=settings.operations.lease_seconds,
+        silence=settings.operations.silent_seconds,
         faults=fault_point(settings.fault),
         meter=meter,
     )

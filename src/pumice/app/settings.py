@@ -196,6 +196,12 @@ class Operations(Section):
 
     workers: int = Field(32, ge=1, description="Operations carried at once at each place.")
     lease_seconds: float = Field(30.0, gt=0, description="How long a silent worker keeps what it holds.")
+    silent_seconds: float = Field(
+        600.0,
+        gt=0,
+        description="How long the making or copying of bytes may show no progress; then its pool is taken to "
+        "hang, and the next one is tried.",
+    )
     keep_days: float = Field(7.0, ge=0, description="How long ended operations can be looked at.")
     tries: int | None = Field(
         None,

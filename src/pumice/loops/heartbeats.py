@@ -36,7 +36,10 @@ class Said:
 
 @dataclass(slots=True)
 class Heartbeats:
-    """The heartbeats of one process. A driver that does not answer misses its beat, and so counts as down."""
+    """The heartbeats of one process. A driver that does not answer misses its beat, and so counts as down.
+
+    So does a place where so much hangs that it takes nothing more: what waits there untouched goes elsewhere.
+    """
 
     hands: Hands
     host: str
@@ -80,7 +83,7 @@ class Heartbeats:
             answers = {
                 asking.create_task(question())
                 for place, question in self._questions().items()
-                if place not in self.closed | self._asked
+                if place not in self.closed | self._asked and not self.hands.bulkheads.is_full(place)
             }
             if not answers:
                 return

@@ -32,6 +32,8 @@ GONE_SECONDS = 3.0
 """How long a worker's name is free until it counts as dead: one that lost its connection takes it again."""
 MARGIN_SECONDS = 5.0
 """How long before its end in the log a lease is over for its holder, who lets go: at most a sixth of it."""
+SILENT_SECONDS = 600.0
+"""How long a step that tells how far it is, as a copy does, may tell nothing: it hangs, or its disk does."""
 AGAIN_SECONDS = 1.0
 """When to try again to renew leases, after it failed."""
 
@@ -55,7 +57,11 @@ class Lease:
     waited: float = 0.0
     """Seconds by which its operation's deadline was put off meanwhile."""
     is_long: bool = False
-    """Whether the step that is under way may be cut short by who cancels the operation."""
+    """Whether the step under way tells how far it is, and may be cut short by who cancels the operation."""
+    heard: float | None = None
+    """How far a long step told that it was."""
+    silent_until: float = inf
+    """When it is to have told more."""
     cancelled: bool = False
     """Whether somebody asked for that."""
 
@@ -68,9 +74,18 @@ class Lease:
     def reschedule(self) -> None:
         """The step's end has changed."""
         if self.acting is not None and not self.acting.expired():
-            self.acting.reschedule(
-                self.until if self.waiting_since is not None else min(self.until, self.limit)
-            )
+            self.acting.reschedule(self.until if self.waiting_since is not None else self.end)
+
+    @property
+    def end(self) -> float:
+        """When the step that is under way is cut."""
+        return min(self.until, self.limit, self.silent_until)
+
+    def listen(self, seconds: float) -> None:
+        """Whoever told more of a long step since the last time may be silent for so many seconds again."""
+        if self.is_long and self.op is not None and self.op.progress != self.heard:
+            self.heard, self.silent_until = self.op.progress, time.monotonic() + seconds
+            self.reschedule()
 
     def waits(self) -> None:
         """The step in hand waits for its turn."""
@@ -84,6 +99,7 @@ class Lease:
         waited = time.monotonic() - self.waiting_since
         self.waiting_since = None
         self.limit += waited
+        self.silent_until += waited
         self.waited += waited
         if self.op is not None:
             self.op.deadline += waited
@@ -91,12 +107,13 @@ class Lease:
 
 
 class Leases:
-    """The leases of the worker ``owner``, of ``seconds`` each."""
+    """The leases of the worker ``owner``, of ``seconds`` each. Long steps may be silent for ``silence``."""
 
-    def __init__(self, db: Database, owner: str, seconds: float) -> None:
+    def __init__(self, db: Database, owner: str, seconds: float, silence: float = SILENT_SECONDS) -> None:
         self.db = db
         self.owner = owner
         self.seconds = seconds
+        self.silence = silence
         self.held: dict[str, Lease] = {}
         """By the operation's id."""
         self._missing: dict[str, float] = {}
@@ -116,11 +133,13 @@ class Leases:
 
     async def keep(self) -> None:
         """Renew what is in hand, again and again."""
-        wait = self.seconds / 3
+        usual = wait = min(self.seconds, self.silence) / 3
         while True:
             await asyncio.sleep(wait)
-            wait = self.seconds / 3
+            wait = usual
             if held := dict(self.held):
+                for lease in held.values():
+                    lease.listen(self.silence)
                 try:
                     async with asyncio.timeout(self.seconds / 3):
                         await self._renew(held)
@@ -146,15 +165,16 @@ class Leases:
     def acting(self, op: Operation[Any], seconds: float, *, is_long: bool = False) -> Iterator[asyncio.Timeout]:
         """The limit of a step outside, of at most ``seconds``. Raises ``LostLease`` where the lease is over.
 
-        A long one is cut short by ``Cancelled`` when that is asked for.
+        A long one is cut short by ``Cancelled`` when that is asked for, and when it was silent for too long.
         """
         lease = self.held[op.id]
         lease.is_long = is_long
         if is_long and lease.cancelled:
             raise Cancelled
         lease.limit = time.monotonic() + seconds
+        lease.heard, lease.silent_until = op.progress, time.monotonic() + self.silence if is_long else inf
         self._require(lease, op, "before its next step began")
-        lease.acting = asyncio.timeout_at(min(lease.limit, lease.until))
+        lease.acting = asyncio.timeout_at(lease.end)
         try:
             with taking_turns(op.project_id, lease):
                 yield lease.acting

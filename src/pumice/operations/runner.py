@@ -30,7 +30,7 @@ from pumice.operations.course import (
     no_faults,
 )
 from pumice.operations.hands import Hands
-from pumice.operations.leases import Leases
+from pumice.operations.leases import SILENT_SECONDS, Leases
 from pumice.operations.operation import Operation, Outside, Step, Verb, Wait, from_row, verb_of
 from pumice.operations.places import SCHEDULER
 from pumice.operations.settle import why_not_read, why_too_late
@@ -74,6 +74,7 @@ class Runner:
         rules: Rules | None = None,
         workers: int = WORKERS,
         lease: float = LEASE_SECONDS,
+        silence: float = SILENT_SECONDS,
         faults: FaultPoint = no_faults,
         meter: Meter | None = None,
     ) -> None:
@@ -91,7 +92,7 @@ class Runner:
         )
         self.course.admits = self._admits
         self.workers = workers
-        self.leases = Leases(db, self.owner, lease)
+        self.leases = Leases(db, self.owner, lease, silence)
         self.meter = meter or Meter()
         self.alive_at = time.monotonic()
         """When the loop last came round, on the monotonic clock: every ``db.poll_seconds`` unless it hangs."""
@@ -383,6 +384,9 @@ class Runner:
     async def _too_slow(self, step: str, seconds: float, op: Operation[Any]) -> Trouble:
         """What to tell of a step that did not end. Before anything else, everybody knows if it still hangs."""
         late = f"'{step}' did not end within {seconds:g} seconds"
+        lease = self.leases.held[op.id]
+        if lease.silent_until < min(lease.limit, time.monotonic()):
+            late = f"'{step}' told of no progress for {self.leases.silence:g} seconds"
         pool = op.notes.get("pool")
         if left := next(
             (it for it in self.hands.bulkheads.left if (it.operation_id, it.pool) == (op.id, pool)), None
