@@ -47,7 +47,7 @@ def copy(source: Path, target: Path, progress: Callable[[float], None], stop: th
     with source.open("rb") as origin, target.open("r+b") as copied:
         size = os.fstat(origin.fileno()).st_size
         os.ftruncate(copied.fileno(), size)
-        for start, end in _data(origin.fileno(), size):
+        for start, end in data_ranges(origin.fileno(), size):
             for offset in range(start, end, _STEP):
                 if stop.is_set():
                     return
@@ -55,9 +55,9 @@ def copy(source: Path, target: Path, progress: Callable[[float], None], stop: th
                 progress(offset / size)
 
 
-def _data(file: int, size: int) -> Iterator[tuple[int, int]]:
-    """The ranges of ``file`` that hold data, in order (lseek(2), SEEK_DATA)."""
-    end = 0
+def data_ranges(file: int, size: int, start: int = 0) -> Iterator[tuple[int, int]]:
+    """The ranges of ``file`` from ``start`` to ``size`` that hold data, in order (lseek(2), SEEK_DATA)."""
+    end = start
     while end < size:
         try:
             start = os.lseek(file, end, os.SEEK_DATA)

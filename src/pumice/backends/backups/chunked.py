@@ -1,0 +1,292 @@
+"""Backups in chunks: read, hashed, compressed and kept one after the other; checked when they are restored.
+
+1. chunks whose objects stand from an earlier try are read back: those that are what they should be are kept
+2. the others are read two at a time, and written in their order: first a chunk's objects, then that it is there
+3. the hashes, then the metadata: from then on the backup is whole
+4. what said which chunks are there is removed
+
+A backup is never written over another's objects: their names have its id.
+"""
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from pumice.backends.backups import layout
+from pumice.backends.backups.chunks import BLOCK, Chunk, md5_of, read_chunk
+from pumice.backends.backups.compression import expanded
+from pumice.backends.backups.contract import Damaged, Found, Objects, Progress, Record, Written
+from pumice.backends.backups.layout import Done, Object
+from pumice.backends.sparse import data_ranges
+from pumice.host.thread import in_thread
+from pumice.model.errors import Invalid, NotFound, Trouble
+from pumice.model.units import MIB
+
+T = TypeVar("T")
+
+AT_ONCE = 2
+"""Chunks that are read and compressed at a time."""
+_STEP = 65536
+"""Bytes that stay a hole when they are zeroes."""
+_ZEROES = bytes(_STEP)
+
+
+class ChunkedBackups:
+    """Backups in ``objects``. ``chunk_size`` in bytes, a multiple of 32 KiB."""
+
+    def __init__(
+        self,
+        objects: Objects,
+        *,
+        driver: str,
+        service: str,
+        chunk_size: int = 32 * MIB,
+        compression: str = "zstd",
+    ) -> None:
+        assert chunk_size % BLOCK == 0
+        self.driver = driver
+        self.service = service
+        self._objects = objects
+        self._chunk_size = chunk_size
+        self._compression = compression
+
+    def container_for(self, backup_id: str, wanted: str | None) -> str:
+        """See ``BackupStore``."""
+        if wanted is None or wanted == "":
+            return f"{backup_id[:2]}/{backup_id[2:4]}/{backup_id}"
+        parts = wanted.split("/")
+        if any(part in ("", ".", "..") or "\0" in part for part in parts):
+            raise Invalid(f"Invalid input received: {wanted[:100]!r} cannot be a container.")
+        return wanted
+
+    async def look(self) -> None:
+        """See ``BackupStore``."""
+        await in_thread(self._objects.look)
+
+    async def write(self, record: Record, device: Path, parent: Record | None, progress: Progress) -> Written:
+        """See ``BackupStore``."""
+        return await _stoppable(
+            progress, lambda tell, stop: _Writing(self, record, parent, tell, stop).write(device)
+        )
+
+    async def restore(self, chain: Sequence[Record], device: Path, *, is_new: bool, progress: Progress) -> None:
+        """See ``BackupStore``."""
+        await _stoppable(progress, lambda tell, stop: self._restore(chain, device, is_new, tell, stop))
+
+    async def check(self, record: Record) -> Written:
+        """See ``BackupStore``."""
+        return Written(len(await in_thread(self._listed, record)), 0)
+
+    async def delete(self, record: Record) -> None:
+        """See ``BackupStore``."""
+        await in_thread(self._delete, record)
+
+    async def inventory(self) -> Sequence[Found]:
+        """See ``BackupStore``."""
+        return await in_thread(self._inventory)
+
+    # --- in threads ------------------------------------------------------------------------------------
+
+    def _listed(self, record: Record) -> list[Object]:
+        """The objects that a whole backup has. Raises ``Damaged`` when others are there."""
+        wanted = layout.read_metadata(record, self._objects.get(record.container, layout.metadata_name(record)))
+        there = layout.object_names(record, self._objects.names(record.container))
+        if sorted(it.name for it in wanted) != sorted(there):
+            raise Damaged(f"The objects of backup {record.id} are not those that its metadata names.")
+        return wanted
+
+    def _bytes(self, record: Record, it: Object) -> bytes:
+        """An object's bytes as they were in the volume. Raises ``Damaged`` or ``NotFound``."""
+        data = expanded(it.compression, self._objects.get(record.container, it.name), it.length)
+        if len(data) != it.length or md5_of(data) != it.md5:
+            raise Damaged(f"Object {it.name} of backup {record.id} is not what was written.")
+        return data
+
+    def _restore(
+        self,
+        chain: Sequence[Record],
+        device: Path,
+        is_new: bool,
+        tell: Callable[[float], None],
+        stop: threading.Event,
+    ) -> None:
+        parts = [(record, it) for record in chain for it in self._listed(record)]
+        with _opened(device, os.O_RDWR, chain[-1].size) as file:
+            for number, (record, it) in enumerate(parts):
+                if stop.is_set():
+                    return
+                _write(file, it.offset, self._bytes(record, it), skip_zeroes=is_new and record is chain[0])
+                tell((number + 1) / len(parts))
+            os.fsync(file)
+
+    def _delete(self, record: Record) -> None:
+        own = (record.prefix, f".{record.prefix}")
+        names = [name for name in self._objects.names(record.container) if name.startswith(own)]
+        self._objects.remove(record.container, sorted(names, key=lambda name: not name.endswith("_metadata")))
+
+    def _inventory(self) -> list[Found]:
+        found: dict[tuple[str, str], Found] = {}
+        for container, name in self._objects.every():
+            if not (named := layout.NAME.fullmatch(name)):
+                continue
+            prefix, volume_id, backup_id, what, part = named.groups()
+            key, is_end = (container, prefix), what == "_metadata" and part is None
+            whole = is_end or (key in found and found[key].whole)
+            found[key] = Found(backup_id, volume_id, container, prefix, whole)
+        return list(found.values())
+
+
+class _Writing:
+    """One try to write a backup."""
+
+    def __init__(
+        self,
+        store: ChunkedBackups,
+        record: Record,
+        parent: Record | None,
+        tell: Callable[[float], None],
+        stop: threading.Event,
+    ) -> None:
+        self.store, self.record, self.tell, self.stop = store, record, tell, stop
+        self.objects = store._objects
+        self.before: list[str] | None = None
+        if parent is not None:
+            data = self.objects.get(parent.container, layout.hashes_name(parent))
+            self.before = layout.read_hashes(parent, data)
+        size = store._chunk_size
+        self.spans = [(at, min(size, record.size - at)) for at in range(0, record.size, size)]
+
+    def write(self, device: Path) -> Written:
+        record, names = self.record, self.objects.names(self.record.container)
+        if layout.metadata_name(record) in names:
+            self._forget_progress()
+            return Written(len(self.store._listed(record)), 0)
+        done = self._standing(set(names))
+        kept = sum(len(one.objects) for one in done)
+        with _opened(device, os.O_RDONLY, record.size) as file:
+            done += self._rest(file, len(done), kept)
+        if self.stop.is_set():
+            return Written(0, kept)
+        objects = [it for one in done for it in one.objects]
+        self._finish(objects, [it for one in done for it in one.hashes])
+        return Written(len(objects), kept)
+
+    def _standing(self, names: set[str]) -> list[Done]:
+        """The chunks from the first on that stand from an earlier try, read back."""
+        done: list[Done] = []
+        for number, (offset, length) in enumerate(self.spans, 1):
+            name = layout.progress_name(self.record, number)
+            if name not in names or self.stop.is_set():
+                break
+            data = self.objects.get(self.record.container, name)
+            one = layout.read_progress(self.record, data, offset, length)
+            if one is None or not self._stands(one):
+                break
+            done.append(one)
+            self.tell(number / len(self.spans))
+        return done
+
+    def _stands(self, one: Done) -> bool:
+        try:
+            return all(self.store._bytes(self.record, it) is not None for it in one.objects)
+        except (Damaged, NotFound):
+            return False
+
+    def _rest(self, file: int, first: int, numbered: int) -> list[Done]:
+        """The chunks from ``first`` on, of which the objects are numbered on."""
+        done: list[Done] = []
+        with ThreadPoolExecutor(AT_ONCE, "backup") as readers:
+            waiting: list[tuple[tuple[int, int], Future[Chunk]]] = []
+            spans = iter(self.spans[first:])
+            while not self.stop.is_set():
+                for span in spans:
+                    waiting.append((span, readers.submit(self._read, file, *span)))
+                    if len(waiting) > AT_ONCE:
+                        break
+                if not waiting:
+                    break
+                span, reading = waiting.pop(0)
+                one = self._keep(*span, reading.result(), first + len(done) + 1, numbered)
+                numbered += len(one.objects)
+                done.append(one)
+                self.tell((first + len(done)) / len(self.spans))
+        return done
+
+    def _read(self, file: int, offset: int, length: int) -> Chunk:
+        before = None
+        if self.before is not None:
+            before = self.before[offset // BLOCK : -(-(offset + length) // BLOCK)]
+        return read_chunk(file, offset, length, self.store._compression, before)
+
+    def _keep(self, offset: int, length: int, chunk: Chunk, number: int, numbered: int) -> Done:
+        """Write a chunk's objects, then that they are there."""
+        kept = []
+        for place, piece in enumerate(chunk.pieces, numbered + 1):
+            it = Object(
+                f"{self.record.prefix}-{place:05d}", piece.offset, piece.length, piece.compression, piece.md5
+            )
+            self.objects.put(self.record.container, it.name, piece.data)
+            kept.append(it)
+        progress = layout.progress(self.record, offset, length, chunk, kept)
+        self.objects.put(self.record.container, layout.progress_name(self.record, number), progress)
+        return Done(offset, length, chunk.hashes, kept)
+
+    def _finish(self, objects: Sequence[Object], hashes: Sequence[str]) -> None:
+        record = self.record
+        wanted = {it.name for it in objects}
+        names = layout.object_names(record, self.objects.names(record.container))
+        if stale := [name for name in names if name not in wanted]:  # of a try with chunks of another size
+            self.objects.remove(record.container, stale)
+        self.objects.put(record.container, layout.hashes_name(record), layout.hashes(record, hashes))
+        self.objects.put(record.container, layout.metadata_name(record), layout.metadata(record, objects))
+        self._forget_progress()
+
+    def _forget_progress(self) -> None:
+        names = self.objects.names(self.record.container)
+        mine = [name for name in names if name.startswith(f".{self.record.prefix}")]
+        self.objects.remove(self.record.container, mine)
+
+
+async def _stoppable(progress: Progress, work: Callable[[Callable[[float], None], threading.Event], T]) -> T:
+    """``work`` in a thread; it is told to stop when the caller is cancelled."""
+    loop, stop = asyncio.get_running_loop(), threading.Event()
+
+    def tell(done: float) -> None:
+        loop.call_soon_threadsafe(progress, done)
+
+    return await in_thread(work, tell, stop, stop=stop)
+
+
+@contextmanager
+def _opened(device: Path, how: int, size: int) -> Iterator[int]:
+    """A device or file of at least ``size`` bytes. Raises ``NotFound`` or ``Trouble``."""
+    try:
+        file = os.open(device, how | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise NotFound("Device", device.name) from None
+    try:
+        if os.lseek(file, 0, os.SEEK_END) < size:
+            raise Trouble(f"{device.name} is smaller than its volume.")
+        yield file
+    except OSError as error:
+        raise Trouble(f"{device.name} cannot be read or written: {error.strerror or error}.") from error
+    finally:
+        os.close(file)
+
+
+def _write(file: int, offset: int, data: bytes, *, skip_zeroes: bool) -> None:
+    """Write to a device; zeroes only where something else is, or may be."""
+    for at in range(0, len(data), _STEP):
+        piece = data[at : at + _STEP]
+        if piece == _ZEROES[: len(piece)]:
+            where = offset + at
+            if skip_zeroes or not any(data_ranges(file, where + len(piece), where)):
+                continue
+        done = 0
+        while done < len(piece):
+            done += os.pwrite(file, piece[done:], offset + at + done)

@@ -1,0 +1,98 @@
+"""One chunk of a volume at a time: read where there is data, hashed by blocks, compressed.
+
+Synchronous; called in threads. What is a hole is not read: it is zeroes, of which the hash is known and the
+compressed form is made once. A full backup has them as objects all the same: whoever restores it over old
+bytes must write them.
+"""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from pumice.backends.backups.compression import compressed
+from pumice.backends.sparse import data_ranges
+
+BLOCK = 32768
+"""Bytes of which one hash tells whether they have changed: Cinder's ``backup_sha_block_size_bytes``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What becomes one object."""
+
+    offset: int
+    length: int
+    compression: str
+    md5: str
+    """Of the bytes before they were compressed."""
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A part of a volume: the hash of each of its blocks, and what is to be kept of it."""
+
+    hashes: Sequence[str]
+    pieces: Sequence[Piece]
+
+
+def md5_of(data: bytes | memoryview) -> str:
+    """As Cinder writes it down; against accidents, not against people."""
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+@lru_cache(maxsize=4)
+def _hash_of_zeroes(length: int) -> str:
+    return hashlib.sha256(bytes(length)).hexdigest()
+
+
+@lru_cache(maxsize=4)
+def _zeroes(length: int, algorithm: str) -> tuple[str, bytes, str]:
+    zeroes = bytes(length)
+    return *compressed("zlib" if algorithm == "none" else algorithm, zeroes), md5_of(zeroes)
+
+
+def read_chunk(file: int, offset: int, length: int, algorithm: str, before: Sequence[str] | None) -> Chunk:
+    """Read, hash and compress; with the hashes from ``before`` only the blocks that differ are kept."""
+    ranges = list(data_ranges(file, offset + length, offset))
+    sizes = [min(BLOCK, length - at) for at in range(0, length, BLOCK)]
+    hashes = [_hash_of_zeroes(size) for size in sizes]
+    if not ranges and before is None:
+        done, data, md5 = _zeroes(length, algorithm)
+        return Chunk(hashes, [Piece(offset, length, done, md5, data)])
+    view = memoryview(bytearray(length))
+    for start, end in ranges:
+        _read(file, view[start - offset : end - offset], start)
+        for block in range((start - offset) // BLOCK, -(-(end - offset) // BLOCK)):
+            hashes[block] = hashlib.sha256(view[block * BLOCK : block * BLOCK + sizes[block]]).hexdigest()
+    extents = [(0, len(hashes))] if before is None else _different(hashes, before)
+    pieces = []
+    for first, last in extents:
+        part = view[first * BLOCK : min(last * BLOCK, length)]
+        done, data = compressed(algorithm, part)
+        pieces.append(Piece(offset + first * BLOCK, len(part), done, md5_of(part), bytes(data)))
+    return Chunk(hashes, pieces)
+
+
+def _read(file: int, view: memoryview, offset: int) -> None:
+    done = 0
+    while done < len(view):
+        got = os.preadv(file, [view[done:]], offset + done)
+        if not got:
+            raise OSError("it ended before its size")
+        done += got
+
+
+def _different(hashes: Sequence[str], before: Sequence[str]) -> list[tuple[int, int]]:
+    """The runs of blocks whose hashes differ, by the numbers of their first blocks and of those behind them."""
+    runs: list[tuple[int, int]] = []
+    for number, (new, old) in enumerate(zip(hashes, before, strict=True)):
+        if new == old:
+            continue
+        if runs and runs[-1][1] == number:
+            runs[-1] = (runs[-1][0], number + 1)
+        else:
+            runs.append((number, number + 1))
+    return runs

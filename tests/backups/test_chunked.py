@@ -1,0 +1,287 @@
+"""Backups in chunks: the bytes come back, only what changed is kept, and nothing is written twice."""
+
+import asyncio
+import json
+import os
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from pumice.backends.backups import layout
+from pumice.backends.backups.chunked import ChunkedBackups
+from pumice.backends.backups.chunks import BLOCK
+from pumice.backends.backups.contract import Damaged, Record
+from pumice.backends.backups.posix import PosixObjects
+from pumice.model.errors import Elsewhere, Invalid, Misconfigured, NotFound, Trouble
+from pumice.model.ids import new_id
+from pumice.model.units import MIB
+
+SIZE = 4 * MIB
+CHUNK = MIB
+AT = datetime(2026, 11, 26, 12)
+
+
+class Counting(PosixObjects):
+    """One that counts what is put, and dies at the put of a name."""
+
+    dies_at = ""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.put_names: list[str] = []
+
+    def put(self, container: str, name: str, data: bytes) -> None:
+        if self.dies_at and name.endswith(self.dies_at):
+            raise Trouble("It dies here.")
+        super().put(container, name, data)
+        self.put_names.append(name)
+
+
+@pytest.fixture
+def objects(tmp_path: Path) -> Counting:
+    (tmp_path / "store").mkdir()
+    return Counting(tmp_path / "store")
+
+
+@pytest.fixture(params=["zstd", "zlib", "none"])
+def store(objects: Counting, request: pytest.FixtureRequest) -> ChunkedBackups:
+    return ChunkedBackups(objects, driver="posix", service="s", chunk_size=CHUNK, compression=request.param)
+
+
+@pytest.fixture
+def only(objects: Counting) -> ChunkedBackups:
+    return ChunkedBackups(objects, driver="posix", service="s", chunk_size=CHUNK)
+
+
+def a_record(store: ChunkedBackups, parent: Record | None = None) -> Record:
+    backup = new_id()
+    volume = parent.volume_id if parent else new_id()
+    return Record(
+        id=backup,
+        volume_id=volume,
+        size=SIZE,
+        container=store.container_for(backup, None),
+        prefix=layout.prefix_of(volume, backup, AT),
+        created_at=AT,
+        parent_id=parent.id if parent else None,
+    )
+
+
+def a_volume(path: Path, *written: tuple[int, bytes]) -> Path:
+    path.write_bytes(b"")
+    os.truncate(path, SIZE)
+    return change(path, *written)
+
+
+def change(path: Path, *written: tuple[int, bytes]) -> Path:
+    with path.open("r+b") as file:
+        for offset, data in written:
+            file.seek(offset)
+            file.write(data)
+    return path
+
+
+def noise(length: int) -> bytes:
+    return random.Random(length).randbytes(length)
+
+
+DATA = ((0, noise(3 * BLOCK)), (CHUNK + 5, b"in the second"), (3 * CHUNK + 100_000, noise(BLOCK) * 3))
+
+
+async def write(
+    store: ChunkedBackups, record: Record, device: Path, parent: Record | None = None
+) -> tuple[int, int]:
+    written = await store.write(record, device, parent, lambda _: None)
+    return written.objects, written.kept
+
+
+async def restored(
+    store: ChunkedBackups, chain: Sequence[Record], target: Path, *, is_new: bool = True
+) -> bytes:
+    await store.restore(chain, target, is_new=is_new, progress=lambda _: None)
+    return target.read_bytes()
+
+
+async def test_the_bytes_come_back_in_a_new_volume_and_over_an_old_one(
+    store: ChunkedBackups, tmp_path: Path
+) -> None:
+    device, record = a_volume(tmp_path / "volume", *DATA), a_record(store)
+    assert await write(store, record, device) == (4, 0)
+    new = a_volume(tmp_path / "new")
+    assert await restored(store, [record], new) == device.read_bytes()
+    assert new.stat().st_blocks <= device.stat().st_blocks + MIB // 512, "holes were filled"
+    old = a_volume(tmp_path / "old", (0, noise(SIZE)))
+    assert await restored(store, [record], old, is_new=False) == device.read_bytes()
+
+
+async def test_an_incremental_one_has_what_changed_and_zeroes_that_came(
+    store: ChunkedBackups, tmp_path: Path
+) -> None:
+    device, full = a_volume(tmp_path / "volume", *DATA), a_record(store)
+    await write(store, full, device)
+    change(device, (BLOCK, bytes(BLOCK)), (2 * CHUNK, b"x"), (2 * CHUNK + 5 * BLOCK, b"y"))
+    second = a_record(store, full)
+    assert await write(store, second, device, full) == (3, 0)
+    third = a_record(store, second)
+    assert await write(store, third, device, second) == (0, 0)
+    for is_new, old in ((True, b""), (False, noise(SIZE))):
+        target = a_volume(tmp_path / "target", (0, old))
+        assert await restored(store, [full, second, third], target, is_new=is_new) == device.read_bytes()
+
+
+@pytest.mark.parametrize("dies_at", ["-00003", "_progress-00002", "_sha256file", "_metadata"])
+async def test_it_goes_on_where_it_was_cut_short(
+    only: ChunkedBackups, objects: Counting, tmp_path: Path, dies_at: str
+) -> None:
+    device, record = a_volume(tmp_path / "volume", *DATA), a_record(only)
+    objects.dies_at = dies_at
+    with pytest.raises(Trouble):
+        await write(only, record, device)
+    stood = sum("_progress-" in name for name in objects.put_names)
+    objects.dies_at, objects.put_names = "", []
+    assert await write(only, record, device) == (4, stood)
+    assert sum(name[-6] == "-" and "progress" not in name for name in objects.put_names) == 4 - stood
+    assert await restored(only, [record], a_volume(tmp_path / "new")) == device.read_bytes()
+    assert not [name for name in objects.names(record.container) if name.startswith(".")]
+    assert await write(only, record, device) == (4, 0), "a whole one is written again"
+
+
+async def test_what_stands_is_kept_only_if_it_is_what_was_written(
+    only: ChunkedBackups, objects: Counting, tmp_path: Path
+) -> None:
+    device, record = a_volume(tmp_path / "volume", *DATA), a_record(only)
+    objects.dies_at = "-00004"
+    with pytest.raises(Trouble):
+        await write(only, record, device)
+    objects.dies_at = ""
+    PosixObjects.put(objects, record.container, f"{record.prefix}-00002", b"torn")
+    assert await write(only, record, device) == (4, 1)
+    assert await restored(only, [record], a_volume(tmp_path / "new")) == device.read_bytes()
+
+
+async def test_chunks_of_another_size_are_begun_anew(
+    only: ChunkedBackups, objects: Counting, tmp_path: Path
+) -> None:
+    device, record = a_volume(tmp_path / "volume", *DATA), a_record(only)
+    objects.dies_at = "_sha256file"
+    with pytest.raises(Trouble):
+        await write(only, record, device)
+    objects.dies_at = ""
+    larger = ChunkedBackups(objects, driver="posix", service="s", chunk_size=2 * CHUNK)
+    assert await write(larger, record, device) == (2, 0)
+    assert await restored(only, [record], a_volume(tmp_path / "new")) == device.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "harm", [lambda data: data[: len(data) // 2], lambda data: bytes(99) + data[99:], lambda _: b""]
+)
+async def test_what_is_damaged_is_not_restored_as_if_it_were_whole(
+    store: ChunkedBackups, objects: Counting, tmp_path: Path, harm: object
+) -> None:
+    device, record = a_volume(tmp_path / "volume", *DATA), a_record(store)
+    await write(store, record, device)
+    name = f"{record.prefix}-00001"
+    objects.put(record.container, name, harm(objects.get(record.container, name)))  # type: ignore[operator]
+    with pytest.raises(Damaged):
+        await restored(store, [record], a_volume(tmp_path / "new"))
+
+
+async def test_a_missing_object_is_told_and_so_is_one_too_many(
+    only: ChunkedBackups, objects: Counting, tmp_path: Path
+) -> None:
+    device, record = a_volume(tmp_path / "volume", *DATA), a_record(only)
+    await write(only, record, device)
+    objects.put(record.container, f"{record.prefix}-00009", b"")
+    with pytest.raises(Damaged):
+        await only.check(record)
+    objects.remove(record.container, [f"{record.prefix}-00009", f"{record.prefix}-00002"])
+    with pytest.raises(Damaged):
+        await only.check(record)
+    with pytest.raises(NotFound):
+        await only.check(a_record(only))
+
+
+async def test_a_bomb_is_no_larger_than_its_object_says(
+    only: ChunkedBackups, objects: Counting, tmp_path: Path
+) -> None:
+    device, record = a_volume(tmp_path / "volume"), a_record(only)
+    await write(only, record, device)
+    said = json.loads(objects.get(record.container, layout.metadata_name(record)))
+    next(iter(said["objects"][0].values()))["length"] = 10
+    objects.put(record.container, layout.metadata_name(record), json.dumps(said).encode())
+    with pytest.raises(Damaged):
+        await restored(only, [record], a_volume(tmp_path / "new"))
+
+
+async def test_deleting_leaves_nothing_whatever_was_there(
+    only: ChunkedBackups, objects: Counting, tmp_path: Path
+) -> None:
+    device, record = a_volume(tmp_path / "volume", *DATA), a_record(only)
+    await write(only, record, device)
+    half = a_record(only)
+    objects.dies_at = "-00003"
+    with pytest.raises(Trouble):
+        await write(only, half, device)
+    assert {(it.id, it.whole) for it in await only.inventory()} == {(record.id, True), (half.id, False)}
+    for each in (record, half, record):
+        await only.delete(each)
+    assert list(objects.directory.iterdir()) == []
+    assert await only.inventory() == []
+
+
+async def test_two_backups_in_one_container_are_two(only: ChunkedBackups, tmp_path: Path) -> None:
+    device = a_volume(tmp_path / "volume", *DATA)
+    one, two = (replace(a_record(only), container="mine/ours") for _ in range(2))
+    for each in (one, two):
+        await write(only, each, device)
+    await only.delete(one)
+    assert await restored(only, [two], a_volume(tmp_path / "new")) == device.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["..", "a/../../b", "/etc", "a//b", "a\0b", "."])
+def test_no_container_is_outside_of_the_directory(only: ChunkedBackups, objects: Counting, name: str) -> None:
+    with pytest.raises(Invalid):
+        only.container_for(new_id(), name)
+    with pytest.raises(Invalid):
+        objects.put(name, "object", b"")
+
+
+async def test_a_directory_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    store = ChunkedBackups(PosixObjects(tmp_path / "unmounted"), driver="posix", service="s")
+    with pytest.raises(Misconfigured):
+        await store.look()
+    with pytest.raises(Misconfigured):
+        await write(store, a_record(store), a_volume(tmp_path / "volume"))
+    assert not (tmp_path / "unmounted").exists()
+
+
+async def test_a_full_disk_is_said_to_be_full(only: ChunkedBackups) -> None:
+    objects = PosixObjects(Path("/dev"))
+    with pytest.raises((Elsewhere, Trouble, Misconfigured)):
+        objects.put("full", "object", b"x")
+    assert only.driver == "posix"
+
+
+async def test_cancelling_stops_the_thread_and_what_was_written_is_kept(
+    only: ChunkedBackups, objects: Counting, tmp_path: Path
+) -> None:
+    device, record = a_volume(tmp_path / "volume", *DATA), a_record(only)
+    writing: asyncio.Task[tuple[int, int]]
+
+    class Slow(Counting):
+        def put(self, container: str, name: str, data: bytes) -> None:
+            super().put(container, name, data)
+            if name.endswith("_progress-00002"):
+                loop.call_soon_threadsafe(writing.cancel)
+
+    loop = asyncio.get_running_loop()
+    slow = ChunkedBackups(Slow(objects.directory), driver="posix", service="s", chunk_size=CHUNK)
+    writing = asyncio.create_task(write(slow, record, device))
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    objects_, kept = await write(only, record, device)
+    assert objects_ == 4 and kept >= 2
