@@ -26,6 +26,7 @@ from pumice.servers import delete as delete_server
 from pumice.store import (
     attachments,
     audit,
+    backups,
     holds,
     messages,
     operations,
@@ -222,7 +223,7 @@ def _end_holds(tx: Transaction, operation_id: str) -> str:
 
 def _hold(tx: Transaction, thing: str) -> str:
     """As what nothing else goes together with: who began it says no more than that it is at work."""
-    for find in (volumes.find, snapshots.find, attachments.find, servers.find):
+    for find in (volumes.find, snapshots.find, backups.find, attachments.find, servers.find):
         row = find(tx, thing)
         if row is not None and row.operation_id is not None:
             holds.insert(tx, row.operation_id, {thing: Mode.CHANGE})

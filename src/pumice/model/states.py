@@ -59,6 +59,17 @@ class SnapshotStatus(StrEnum):
     UNMANAGING = "unmanaging"
 
 
+class BackupStatus(StrEnum):
+    """Cinder's backup status words."""
+
+    CREATING = "creating"
+    AVAILABLE = "available"
+    RESTORING = "restoring"
+    DELETING = "deleting"
+    ERROR = "error"
+    ERROR_DELETING = "error_deleting"
+
+
 class AttachStatus(StrEnum):
     """Cinder's words for the state of one attachment."""
 
@@ -133,12 +144,13 @@ def _to(*states: S) -> frozenset[S]:
 
 
 V, N, A, M, I = VolumeStatus, SnapshotStatus, AttachStatus, ServerStatus, ImageStatus  # noqa: E741
+B = BackupStatus
 
 VOLUME: Transitions[VolumeStatus] = Transitions(
     at_rest={
         V.AVAILABLE: _to(V.RESERVED, V.ATTACHING, V.EXTENDING, V.DELETING, V.UPLOADING, V.IN_USE)
-        | _to(V.AWAITING_TRANSFER, V.REVERTING, V.UNMANAGING),
-        V.IN_USE: _to(V.AVAILABLE, V.RESERVED, V.DETACHING, V.EXTENDING, V.UPLOADING),
+        | _to(V.AWAITING_TRANSFER, V.REVERTING, V.UNMANAGING, V.BACKING_UP, V.RESTORING_BACKUP),
+        V.IN_USE: _to(V.AVAILABLE, V.RESERVED, V.DETACHING, V.EXTENDING, V.UPLOADING, V.BACKING_UP),
         V.AWAITING_TRANSFER: _to(V.AVAILABLE),
         V.MAINTENANCE: _to(),
         V.ERROR: _to(V.DELETING, V.UNMANAGING),
@@ -157,9 +169,9 @@ VOLUME: Transitions[VolumeStatus] = Transitions(
         V.REVERTING: _to(V.AVAILABLE),
         V.MANAGING: _to(V.AVAILABLE, V.ERROR_MANAGING),
         V.UNMANAGING: _to(V.AVAILABLE, V.ERROR),
-        V.BACKING_UP: _to(),  # these three are an administrator's words alone: no operation of ours is at work
-        V.RESTORING_BACKUP: _to(),
-        V.RETYPING: _to(),
+        V.BACKING_UP: _to(V.AVAILABLE, V.IN_USE),
+        V.RESTORING_BACKUP: _to(V.AVAILABLE, V.ERROR_RESTORING),
+        V.RETYPING: _to(),  # an administrator's word alone: no operation of ours is at work
     },
     in_between={
         V.RESERVED: _to(V.AVAILABLE, V.ATTACHING, V.IN_USE),
@@ -170,7 +182,7 @@ VOLUME: Transitions[VolumeStatus] = Transitions(
 
 SNAPSHOT: Transitions[SnapshotStatus] = Transitions(
     at_rest={
-        N.AVAILABLE: _to(N.DELETING, N.RESTORING, N.UNMANAGING),
+        N.AVAILABLE: _to(N.DELETING, N.RESTORING, N.UNMANAGING, N.BACKING_UP),
         N.ERROR: _to(N.DELETING),
         N.ERROR_DELETING: _to(N.DELETING),
     },
@@ -178,8 +190,21 @@ SNAPSHOT: Transitions[SnapshotStatus] = Transitions(
         N.CREATING: _to(N.AVAILABLE, N.ERROR),
         N.DELETING: _to(N.ERROR_DELETING),
         N.RESTORING: _to(N.AVAILABLE),
-        N.UNMANAGING: _to(),  # as is the next: an administrator's word
-        N.BACKING_UP: _to(),
+        N.BACKING_UP: _to(N.AVAILABLE),
+        N.UNMANAGING: _to(),  # an administrator's word
+    },
+)
+
+BACKUP: Transitions[BackupStatus] = Transitions(
+    at_rest={
+        B.AVAILABLE: _to(B.RESTORING, B.DELETING),
+        B.ERROR: _to(B.DELETING),
+        B.ERROR_DELETING: _to(B.DELETING),
+    },
+    at_work={
+        B.CREATING: _to(B.AVAILABLE, B.ERROR),
+        B.RESTORING: _to(B.AVAILABLE),
+        B.DELETING: _to(B.ERROR_DELETING),
     },
 )
 

@@ -51,6 +51,7 @@ class Thing(StrEnum):
 
     VOLUME = "volume"
     SNAPSHOT = "snapshot"
+    BACKUP = "backup"
     ATTACHMENT = "attachment"
     SERVER = "server"
 

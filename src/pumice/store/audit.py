@@ -19,6 +19,7 @@ from pumice.store.holds import HELD
 from pumice.store.operations import UNDER_WAY, is_cleaning
 from pumice.store.tables import (
     attachments,
+    backups,
     claims,
     operations,
     quota_usage,
@@ -55,6 +56,7 @@ class Kind(StrEnum):
     HIDDEN_USER = "volume whose state hides who uses it"
     SHARED_VOLUME = "volume shared without being made for it"
     STUCK_SNAPSHOT = "stuck snapshot"
+    STUCK_BACKUP = "stuck backup"
     STUCK_ATTACHMENT = "stuck attachment"
     UNMAPPED_ATTACHMENT = "attachment without a disk"
     DANGLING_DISK = "disk without an attachment"
@@ -83,6 +85,7 @@ def held_by(tx: Transaction, operation_id: str) -> list[Wrong]:
     stuck = {
         Kind.STUCK_VOLUME: volumes,
         Kind.STUCK_SNAPSHOT: snapshots,
+        Kind.STUCK_BACKUP: backups,
         Kind.STUCK_ATTACHMENT: attachments,
         Kind.STUCK_SERVER: servers,
     }
@@ -221,6 +224,14 @@ def _stuck_snapshots(tx: Transaction) -> list[Wrong]:
     return [Wrong(Kind.STUCK_SNAPSHOT, row.id, words.format(row.id, row.status)) for row in stuck]
 
 
+def _stuck_backups(tx: Transaction) -> list[Wrong]:
+    b = backups.c
+    at_work = b.status.in_(sorted(states.BACKUP.at_work))
+    stuck = tx.execute(sa.select(b.id, b.status).where(at_work, ~_alive(b.operation_id)))
+    words = "backup {} is {} and no operation is at work on it"
+    return [Wrong(Kind.STUCK_BACKUP, row.id, words.format(row.id, row.status)) for row in stuck]
+
+
 def _stuck_attachments(tx: Transaction) -> list[Wrong]:
     """One that names no operation may be held by an outside caller: between two calls of its own."""
     a, s = attachments.c, servers.c
@@ -330,6 +341,7 @@ def _not_held(tx: Transaction) -> list[Wrong]:
     for name, table in (
         ("volume", volumes),
         ("snapshot", snapshots),
+        ("backup", backups),
         ("attachment", attachments),
         ("server", servers),
     ):
@@ -353,6 +365,7 @@ CHECKS: Mapping[Kind, Callable[[Transaction], list[Wrong]]] = {
     Kind.HIDDEN_USER: _hidden_users,
     Kind.SHARED_VOLUME: _shared_volumes,
     Kind.STUCK_SNAPSHOT: _stuck_snapshots,
+    Kind.STUCK_BACKUP: _stuck_backups,
     Kind.STUCK_ATTACHMENT: _stuck_attachments,
     Kind.UNMAPPED_ATTACHMENT: _unmapped_attachments,
     Kind.DANGLING_DISK: _dangling_disks,

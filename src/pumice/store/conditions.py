@@ -1,11 +1,11 @@
-"""Conditions on volumes, snapshots and attachments, for lists: what their ``page`` takes as ``filters``."""
+"""Conditions on rows, for lists: what their ``page`` takes as ``filters``."""
 
 from datetime import datetime
 
 import sqlalchemy as sa
 
 from pumice.store.inside import has_pair
-from pumice.store.tables import attachments, snapshots, volumes
+from pumice.store.tables import attachments, backups, snapshots, volumes
 
 Condition = sa.ColumnElement[bool]
 OPERATORS = ("gt", "gte", "eq", "neq", "lt", "lte")
@@ -68,4 +68,5 @@ def nothing() -> Condition:
 
 VOLUMES = Conditions(volumes)
 SNAPSHOTS = Conditions(snapshots)
+BACKUPS = Conditions(backups)
 ATTACHMENTS = Conditions(attachments)

@@ -8,9 +8,15 @@ import sqlalchemy as sa
 from pumice.model.volume import Pool
 from pumice.store import pools, services
 from pumice.store.database import Transaction
-from pumice.store.tables import attachments, servers, snapshots, volumes
+from pumice.store.tables import attachments, backups, servers, snapshots, volumes
 
-COUNTED = {"volumes": volumes, "snapshots": snapshots, "attachments": attachments, "servers": servers}
+COUNTED = {
+    "volumes": volumes,
+    "snapshots": snapshots,
+    "backups": backups,
+    "attachments": attachments,
+    "servers": servers,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +24,7 @@ class Inventory:
     """What the rows say at one moment."""
 
     numbers: Mapping[str, Mapping[str, int]]
-    """For volumes, snapshots, attachments and servers: how many are in each status."""
+    """For volumes, snapshots, backups, attachments and servers: how many are in each status."""
     pools: Sequence[Pool]
     services: Sequence[services.Row]
 

@@ -14,7 +14,7 @@ from pumice.model.errors import OverQuota
 from pumice.model.rules import TYPED, UNLIMITED
 from pumice.model.scope import Scope
 from pumice.store.database import Transaction
-from pumice.store.tables import quota_limits, quota_usage, snapshots, volume_types, volumes
+from pumice.store.tables import backups, quota_limits, quota_usage, snapshots, volume_types, volumes
 
 DEFAULT_CLASS = "class:default"
 
@@ -23,6 +23,11 @@ _insert = sa.insert(quota_usage)
 _limits = sa.select(quota_limits).where(
     quota_limits.c.project_id.in_([sa.bindparam("b_project"), DEFAULT_CLASS])
 )
+
+
+_backups = sa.select(
+    backups.c.project_id, sa.func.count().label("number"), sa.func.sum(backups.c.size).label("gigabytes")
+).group_by(backups.c.project_id)
 
 
 def turn(who: Scope, *_: object) -> str:
@@ -95,7 +100,7 @@ def forget_type(tx: Transaction, name: str) -> None:
 
 
 def recount(tx: Transaction, project_id: str) -> None:
-    """Let the project's usage rows say what its volumes and snapshots say."""
+    """Let the project's usage rows say what its volumes, snapshots and backups say."""
     said = usage(tx, project_id)
     counted = {resource: n for (project, resource), n in usage_by_rows(tx).items() if project == project_id}
     differences = {name: counted.get(name, 0) - said.get(name, 0) for name in said.keys() | counted.keys()}
@@ -115,7 +120,15 @@ def usage_by_rows(tx: Transaction) -> dict[tuple[str, str], int]:
             for resource, amount in amounts_of(thing, number, gigabytes, type_name).items():
                 key = project_id, resource
                 counted[key] = counted.get(key, 0) + amount
+    for row in tx.execute(_backups):
+        for resource, amount in amounts_of_backups(row.number, row.gigabytes).items():
+            counted[row.project_id, resource] = amount
     return counted
+
+
+def amounts_of_backups(number: int, gigabytes: int) -> dict[str, int]:
+    """The resources that so many backups, of so many GiB in all, count against."""
+    return {"backups": number, "backup_gigabytes": gigabytes}
 
 
 def amounts_of(thing: str, number: int, gigabytes: int, type_name: str | None) -> dict[str, int]:
@@ -161,6 +174,13 @@ def _explain(resource: str, amount: int, limit: int, used: int) -> str:
             f"VolumeSizeExceedsAvailableQuota: Requested volume or snapshot exceeds allowed {resource} quota. "
             f"Requested {amount}G, quota is {limit}G and {used}G has been consumed."
         )
+    if resource == "backup_gigabytes":
+        return (
+            f"VolumeBackupSizeExceedsAvailableQuota: Requested backup exceeds allowed Backup gigabytes quota. "
+            f"Requested {amount}G, quota is {limit}G and {used}G has been consumed."
+        )
+    if resource == "backups":
+        return f"BackupLimitExceeded: Maximum number of backups allowed ({limit}) exceeded."
     thing = "Snapshot" if resource.startswith("snapshots") else "Volume"
     return (
         f"{thing}LimitExceeded: Maximum number of {resource.partition('_')[0]} allowed ({limit}) exceeded for "

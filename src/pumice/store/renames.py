@@ -16,6 +16,7 @@ from pumice.model.mark import renamed
 from pumice.store.database import Transaction
 from pumice.store.tables import (
     attachments,
+    backups,
     claims,
     marked_places,
     operations,
@@ -30,6 +31,7 @@ from pumice.store.tables import (
 _NAMED: Mapping[str, sa.Column[Any]] = {
     "volumes": volumes.c.pool,
     "snapshots": snapshots.c.pool,
+    "backups": backups.c.pool,
     "servers": servers.c.host,
     "attachments": attachments.c.host,
     "services": services.c.host,

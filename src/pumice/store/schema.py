@@ -20,7 +20,7 @@ from pumice.store.open import open_database
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0013"
+HEAD = "0014"
 """The newest version in ``migrations/versions``; a test holds the two together."""
 
 LOOK_SECONDS = 3.0

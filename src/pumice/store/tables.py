@@ -10,7 +10,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Boolean, Column, Float, ForeignKey, Index, Integer, Text, UniqueConstraint
 
-from pumice.model.states import AttachStatus, ImageStatus, ServerStatus, SnapshotStatus, VolumeStatus
+from pumice.model.states import (
+    AttachStatus,
+    BackupStatus,
+    ImageStatus,
+    ServerStatus,
+    SnapshotStatus,
+    VolumeStatus,
+)
 from pumice.store.columns import CONNECTOR, EXPORT, ID, JSON, JSON_LIST, NAME, NUMBER, TIME, WORD, State
 
 metadata = sa.MetaData(
@@ -95,7 +102,7 @@ operation_lines = sa.Table(
 operation_holds = sa.Table(  # what else it holds
     "operation_holds",
     metadata,
-    Column("thing", ID, primary_key=True),  # the id of a volume, snapshot, attachment or server
+    Column("thing", ID, primary_key=True),  # the id of a volume, snapshot, backup, attachment or server
     Column("operation_id", ID, primary_key=True, index=True),
     Column("mode", WORD, nullable=False),  # read, use, change, own
 )
@@ -481,6 +488,35 @@ snapshots = sa.Table(
     Column("encryption_key_id", ID),
     *_times(),
     Index("ix_snapshots_page", "project_id", "created_at", "id"),
+)
+
+backups = sa.Table(
+    "backups",
+    metadata,
+    _key(),
+    Column("project_id", ID, nullable=False),
+    Column("user_id", ID, nullable=False),
+    Column("volume_id", ID, nullable=False, index=True),  # which may be gone
+    Column("snapshot_id", ID),
+    Column("parent_id", ID, index=True),  # of an imported one it may be missing
+    Column("name", NAME),
+    Column("description", Text),
+    Column("size", Integer, nullable=False),
+    Column("status", State(BackupStatus), nullable=False),
+    Column("fail_reason", Text),
+    Column("availability_zone", NAME),
+    Column("container", NAME),
+    Column("prefix", NAME),  # of the names of its objects in the container
+    Column("object_count", Integer, nullable=False),
+    Column("data_timestamp", TIME, nullable=False),
+    Column("metadata", JSON, nullable=False),
+    Column("source", JSON, nullable=False),  # what its volume was
+    Column("encryption_key_id", ID),
+    Column("pool", NAME),  # its volume's, where its objects are written
+    Column("operation_id", ID),
+    *_times(),
+    Index("ix_backups_page", "project_id", "created_at", "id"),
+    Index("ix_backups_all", "created_at", "id"),
 )
 
 transfers = sa.Table(

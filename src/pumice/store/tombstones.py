@@ -24,6 +24,7 @@ class Kind(StrEnum):
 
     VOLUME = "volume"
     SNAPSHOT = "snapshot"
+    BACKUP = "backup"
     SERVER = "server"
     ATTACHMENT = "attachment"
     ACCOUNT = "account"

@@ -9,17 +9,18 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pumice.model.states import AttachStatus, ServerStatus, SnapshotStatus, VolumeStatus
+from pumice.model.states import AttachStatus, BackupStatus, ServerStatus, SnapshotStatus, VolumeStatus
 from pumice.store.columns import Json, Number, Time
 from pumice.store.database import Transaction
 from pumice.store.operations import ENDED, UNDER_WAY
-from pumice.store.tables import attachments, metadata, operations, servers, snapshots, volumes
+from pumice.store.tables import attachments, backups, metadata, operations, servers, snapshots, volumes
 
 _HISTORY = {"operation_lines", "tokens", "commits", "tombstones"}
 _STATES: Mapping[sa.Column[Any], Iterable[str]] = {
     operations.c.state: (*UNDER_WAY, *ENDED),
     volumes.c.status: VolumeStatus,
     snapshots.c.status: SnapshotStatus,
+    backups.c.status: BackupStatus,
     attachments.c.status: AttachStatus,
     servers.c.status: ServerStatus,
 }

@@ -1,0 +1,128 @@
+"""Backups: every read and write of their rows. States change as volumes' do."""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from pumice.model.backup import Backup
+from pumice.model.errors import InvalidState
+from pumice.model.scope import Scope
+from pumice.model.states import BACKUP, BackupStatus
+from pumice.store import tombstones
+from pumice.store.database import Transaction
+from pumice.store.stateful import StatefulRows
+from pumice.store.tables import backups
+
+_b = backups.c
+_rows = StatefulRows(backups, Backup, "Backup", BACKUP)
+
+get = _rows.visible
+page = _rows.page
+change = _rows.change
+put = _rows.put
+
+COLUMNS = frozenset(column.name for column in backups.c) - {
+    *("metadata", "source", "encryption_key_id", "operation_id", "prefix", "pool")
+}
+"""What lists may be sorted and filtered by."""
+
+_child = backups.alias("child")
+_has_children = sa.exists().where(_child.c.parent_id == _b.id)
+_move_childless = _rows.by_status.where(~_has_children)
+_of_volume = _rows.select.where(_b.volume_id == sa.bindparam("b_volume"))
+_bury = tombstones.burial(tombstones.Kind.BACKUP, _b.id, None, _b.id == sa.bindparam("b_id"))
+
+
+def insert(tx: Transaction, backup: Backup) -> None:
+    """Add a backup."""
+    tx.execute(sa.insert(backups), _rows.row(backup))
+
+
+def find(tx: Transaction, backup_id: str) -> Backup | None:
+    """A backup for the house's own work, if it still exists."""
+    return _rows.get(tx, backup_id)
+
+
+def of_volume(tx: Transaction, project_id: str, volume_id: str) -> Sequence[Backup]:
+    """The project's backups of a volume."""
+    return _rows.all(tx.execute(_of_volume.where(_b.project_id == project_id), {"b_volume": volume_id}))
+
+
+def chain(tx: Transaction, backup_id: str) -> Sequence[Backup]:
+    """A backup and all that it needs, the full one first. Raises ``InvalidState`` when one is missing."""
+    found: list[Backup] = []
+    wanted: str | None = backup_id
+    while wanted is not None:
+        backup = find(tx, wanted)
+        if backup is None or any(it.id == wanted for it in found):
+            raise InvalidState(
+                f"Invalid backup: Backup {backup_id} needs backup {wanted}, which is not here: import it first."
+            )
+        found.insert(0, backup)
+        wanted = backup.parent_id
+    return found
+
+
+def with_children(tx: Transaction, ids: Collection[str]) -> frozenset[str]:
+    """Those of the backups that incremental ones add to."""
+    query = sa.select(_b.parent_id).where(_b.parent_id.in_(list(ids))).distinct()
+    return frozenset(tx.execute(query).scalars()) if ids else frozenset()
+
+
+def move(
+    tx: Transaction,
+    backup_id: str,
+    start: Collection[BackupStatus],
+    end: BackupStatus,
+    *,
+    must: str,
+    childless: bool = False,
+    **changes: Any,
+) -> None:
+    """Move a backup from one of the states ``start`` to ``end``. See ``volumes.move``.
+
+    With ``childless`` no incremental one may add to it.
+    """
+
+    def refusal(backup: Backup) -> InvalidState:
+        if backup.status in start:
+            return InvalidState("Invalid backup: Incremental backups exist for this backup.")
+        return InvalidState(f"Invalid backup: Backup status must {must}, but it is {backup.status}.")
+
+    statement = _move_childless if childless else None
+    _rows.move(tx, backup_id, start, end, refusal, statement=statement, **changes)
+
+
+def reset(tx: Transaction, backup_id: str, status: BackupStatus, operation_id: str, **changes: Any) -> None:
+    """Give a backup that ``operation_id`` holds another state, if it holds it still."""
+    _rows.settle(tx, backup_id, operation_id, status=status, **changes)
+
+
+def delete(tx: Transaction, backup_id: str) -> bool:
+    """Forget a backup, and bury it. False when it is gone already."""
+    tombstones.bury(tx, _bury, b_id=backup_id)
+    return bool(tx.execute(sa.delete(backups).where(_b.id == backup_id)).rowcount)
+
+
+def total(
+    tx: Transaction,
+    who: Scope,
+    *,
+    all_projects: bool = False,
+    filters: Iterable[sa.ColumnElement[bool]] = (),
+) -> int:
+    """How many backups a list has on all its pages."""
+    return _rows.total(tx, who, all_projects=all_projects, filters=filters)[0]
+
+
+def known(tx: Transaction, ids: Collection[str]) -> frozenset[str]:
+    """Those of the ids that backups have."""
+    return frozenset(tx.execute(sa.select(_b.id).where(_b.id.in_(list(ids)))).scalars()) if ids else frozenset()
+
+
+def whole(tx: Transaction) -> dict[str, str]:
+    """The ids of the backups whose objects must all be there, with the names' beginning."""
+    at_rest = _b.status.in_([BackupStatus.AVAILABLE, BackupStatus.RESTORING])
+    rows = tx.execute(sa.select(_b.id, _b.prefix).where(at_rest, _b.prefix.is_not(None)))
+    return {row.id: row.prefix for row in rows}
