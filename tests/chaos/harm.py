@@ -20,8 +20,13 @@ class Harm:
         self.world = world
 
     def kill_worker(self, number: int) -> None:
-        """kill -9 of one of the API's workers."""
-        if workers := self._family(self.world.pid("api"))[1:]:
+        """kill -9 of one of the API's workers.
+
+        Of the version before also of their keeper, which tries for ever to start another on the new schema.
+        """
+        if "api" in self.world.old:
+            self.world.kill("api")
+        elif workers := self._family(self.world.pid("api"))[1:]:
             send(workers[number % len(workers)], signal.SIGKILL)
 
     def kill_daemon(self, host: str) -> None:

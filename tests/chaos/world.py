@@ -72,6 +72,8 @@ class World:
         self.held: set[str] = set()
         """Processes that are not to be started again for now."""
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.old: set[str] = set()
+        """Those of the version before."""
         self.paused: set[int] = set()
         """What ``harm`` has stopped for now."""
         self.ended_by_themselves = 0
@@ -184,8 +186,10 @@ class World:
         host, words = self._commands[name]
         argv = [*self.network.inside(host), sys.executable, "-m", "pumice", "--host", called or host, *words]
         environment = self.environment(host)
+        self.old.discard(name)
         if self.before:
             environment = version_before.environment(environment)
+            self.old.add(name)
         with self.log(name).open("ab") as log:
             self.processes[name] = subprocess.Popen(argv, env=environment, stdout=log, stderr=log)
 

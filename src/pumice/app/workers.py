@@ -1,7 +1,9 @@
 """``pumice api --workers N``: processes that share the listening socket, and one that keeps them alive.
 
 The keeper answers nothing. It starts a worker again that died, ends one that hangs, passes signals on, and
-speaks to systemd for all of them. What they share beside the sockets is a directory of counters
+speaks to systemd for all of them. A worker that is refused, as by a database of another version's schema, would
+be refused again: the others go on, and after the last the keeper ends, so that whatever is installed by now is
+started in its place. What they share beside the sockets is a directory of counters
 (``metrics.py``) and a page of memory in which each writes when it was last alive.
 """
 
@@ -32,6 +34,8 @@ AGAIN_SECONDS = 1.0
 SILENT_SECONDS = 60.0
 """A worker that has not come round its event loop for so long hangs, or cannot start."""
 LOOK_SECONDS = 1.0
+_REFUSED = os.EX_CONFIG
+"""How a worker ends that another try would not help."""
 _API = frozenset({Role.API})
 _STOP = (signal.SIGINT, signal.SIGTERM)
 _HEARD = (*_STOP, signal.SIGHUP, signal.SIGCHLD)
@@ -81,7 +85,10 @@ class _Workers:
         """When each was last alive, on the monotonic clock: shared with what is forked."""
 
     def keep(self) -> None:
-        """Start them, start again whichever dies, and end when all have stopped because they were told to."""
+        """Start them, start again whichever dies, and end when all have stopped because they were told to.
+
+        Raises ``Misconfigured`` when none is left and none can be started.
+        """
         signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
         for number in range(len(self.started)):
             self._start(number)
@@ -99,6 +106,8 @@ class _Workers:
                 ready = True
                 self.systemd.ready(f"{len(self.started)} workers serve")
             self.systemd.alive()
+        if not self.stopping:
+            raise Misconfigured("No worker of the API can be started; the last lines before this one say why.")
 
     def _start(self, number: int) -> None:
         self.started[number] = time.monotonic()
@@ -114,6 +123,9 @@ class _Workers:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
             run_roles(self.settings, _API, self._shared(number))
             code = 0
+        except Misconfigured as error:
+            logger.error("worker.refused", error=str(error))
+            code = _REFUSED
         except Exception:
             logger.exception("worker.failed")
         finally:
@@ -142,8 +154,8 @@ class _Workers:
             lived = time.monotonic() - self.started[number]
             if ended:
                 del self.numbers[process]
-                if not self.stopping:
-                    code = os.waitstatus_to_exitcode(status)
+                code = os.waitstatus_to_exitcode(status)
+                if not self.stopping and code != _REFUSED:
                     logger.error("worker.died", process=process, code=code, seconds=round(lived, 1))
                     time.sleep(max(AGAIN_SECONDS - lived, 0.0))
                     self._start(number)
