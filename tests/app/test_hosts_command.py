@@ -27,6 +27,7 @@ from pumice.store.services import Beat
 from pumice.store.tables import operations, volumes
 from pumice.store.tables import services as service_rows
 from pumice.volumes import create
+from pumice_installation import VOLUMES, Installation, state_directory
 
 ADMIN = Scope(UserId("u"), ProjectId("p"), frozenset({"admin"}))
 
@@ -137,3 +138,52 @@ async def test_a_forgotten_host_does_not_start(tmp_path: Path) -> None:
     settings = Settings(host="old", state_dir=tmp_path, backends=fakes, compute={"driver": "fake"})  # type: ignore[arg-type]
     with pytest.raises(Misconfigured, match=r"Host 'old' was forgotten on .* another name"):
         await build(settings)
+
+
+@pytest.mark.real
+@pytest.mark.timeout(300)
+def test_a_backend_alone_is_taken_away_as_the_page_says(tmp_path: Path) -> None:
+    backends = {it: {"pools": {"pool": str(tmp_path / it)}, "target": "fake"} for it in ("keeps", "goes")}
+    with state_directory() as state:
+        settings = {"PUMICE_COMPUTE__DRIVER": "none", "PUMICE_BACKENDS": json.dumps(backends)}
+        pumice = Installation(state, **settings)
+        try:
+            start(pumice, "here@keeps", "here@goes")
+            kept = created(pumice, 4)
+            drained = pumice.command("hosts", "drain", "here@goes", "--reason", "new disks").stdout
+            there = [volume for volume, backend in kept.items() if backend == "here@goes"]
+            assert there and all(volume[:8] in drained for volume in there)
+            assert set(created(pumice, 4).values()) == {"here@keeps"}
+            for volume in there:
+                pumice.call("DELETE", f"{VOLUMES}/{volume}")
+            assert "here@goes is empty" in pumice.command("hosts", "drain", "here@goes", "--reason", "-").stdout
+
+            assert pumice.stop("serve") == 0
+            del backends["goes"]
+            pumice.environment["PUMICE_BACKENDS"] = json.dumps(backends)
+            start(pumice, "here@keeps")
+            assert hosts_that_are(pumice, "down") == ["here@goes"]
+            assert set(created(pumice, 2).values()) == {"here@keeps"}
+            assert pumice.breaches() == []
+        finally:
+            pumice.close()
+
+
+def start(pumice: Installation, *backends: str) -> None:
+    pumice.launch("serve")
+    pumice.log_in()
+    pumice.wait(lambda: {*backends} <= {*hosts_that_are(pumice, "up")}, "its backends do not come up", 60)
+
+
+def hosts_that_are(pumice: Installation, state: str) -> list[str]:
+    services = pumice.call("GET", "/volume/v3/os-services?binary=cinder-volume")["services"]
+    return [it["host"] for it in services if it["state"] == state]
+
+
+def created(pumice: Installation, number: int) -> dict[str, str]:
+    """New volumes, and the backend of each."""
+    made = [pumice.call("POST", VOLUMES, {"volume": {"size": 1}})["volume"]["id"] for _ in range(number)]
+    for volume in made:
+        pumice.becomes(f"{VOLUMES}/{volume}", "volume", "available")
+    hosts = {it: pumice.call("GET", f"{VOLUMES}/{it}")["volume"]["os-vol-host-attr:host"] for it in made}
+    return {volume: pool.partition("#")[0] for volume, pool in hosts.items()}
