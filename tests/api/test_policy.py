@@ -53,6 +53,17 @@ def test_a_rule_that_no_route_declares_is_not_asked() -> None:
         Policy(declared).allows(Rule("z", ADMIN), who)
 
 
+def test_a_route_asks_no_rule_but_its_own() -> None:
+    """Also none that another route declares, nor one whose answer is remembered."""
+    one = Route("GET", "/x", handler, Rule("x", ADMIN), also=(Rule("y", ADMIN),))
+    other = Route("GET", "/z", handler, Rule("z", ADMIN))
+    who, policy = Scope(UserId("u"), "p", frozenset({"admin"})), Policy(checks_of([one, other]))
+    assert policy.allows(Rule("z", ADMIN), who)
+    assert policy.only(one.rules).allows(Rule("y", ADMIN), who)
+    with pytest.raises(KeyError):
+        policy.only(one.rules).allows(Rule("z", ADMIN), who)
+
+
 def test_the_sample_is_current() -> None:
     assert SAMPLE.read_text() == sample(), "pumice policy > docs/operating/policy.yaml"
 

@@ -5,7 +5,8 @@ rule, the caller and the target's owner, so decisions are remembered: asking aga
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,12 @@ class Policy:
             self._enforcer.set_rules(policy.Rules(checks), use_conf=False)
         self._remembered: dict[tuple[str, Scope, str | None, str | None, str | None], bool] = {}
 
+    def only(self, rules: Iterable[Rule]) -> "Policy":
+        """The same policy for who may ask no other rules than these: a route's handler."""
+        narrowed = copy(self)
+        narrowed.defaults = {rule.name: rule.check for rule in rules}
+        return narrowed
+
     def allows(
         self,
         rule: Rule,
@@ -71,13 +78,13 @@ class Policy:
     ) -> bool:
         """Whether ``who`` may do what ``rule`` guards to something of a project or user (by default own).
 
-        Something of no known domain matches no rule that speaks of domains. A rule that no route declares is
-        a ``KeyError``: no policy file can name it.
+        Something of no known domain matches no rule that speaks of domains. A rule that is not among the
+        ``defaults`` is a ``KeyError``: no policy file can name it, or its route does not declare it.
         """
+        self.defaults[rule.name]
         key = rule.name, who, project_id, user_id, domain_id
         if (known := self._remembered.get(key)) is not None:
             return known
-        self.defaults[rule.name]
         owner = who.project_id if project_id is None else project_id
         credentials = {
             "roles": sorted(with_implied(who.roles)),

@@ -45,7 +45,12 @@ class Route:
     waits: bool = False
     """A list that an operation on some host has to make."""
     also: tuple[Rule, ...] = ()
-    """What its handler asks besides: for a part of what it does, or of what it shows."""
+    """What its handler asks besides: for a part of what it does, or of what it shows. No other can be asked."""
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """Every rule that may be asked for it."""
+        return (*((self.rule,) if self.rule else ()), *self.also)
 
     @property
     def takes_a_turn(self) -> bool:
@@ -67,7 +72,7 @@ def checks_of(routes: Iterable[Route]) -> dict[str, str]:
     """
     checks: dict[str, str] = {}
     for route in routes:
-        for rule in (*((route.rule,) if route.rule else ()), *route.also):
+        for rule in route.rules:
             if checks.setdefault(rule.name, rule.check) != rule.check:
                 raise ValueError(f"{rule.name} is declared with two checks: {checks[rule.name]}, {rule.check}")
     return checks

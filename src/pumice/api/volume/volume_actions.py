@@ -9,7 +9,7 @@ from pumice.api.fields import Body, Boolean, LongText, Text, Uuid
 from pumice.api.policy import ADMIN, MEMBER, READER, Rule
 from pumice.api.routing import Handler, Route, writes
 from pumice.api.volume.fields import Key, Size
-from pumice.api.volume.types import view
+from pumice.api.volume.types import VIEW, view
 from pumice.api.volume.volume_view import wire_time
 from pumice.attachments.release import release
 from pumice.model.errors import Conflict, Invalid, InvalidState, NotFound
@@ -298,7 +298,7 @@ ROUTES = (
         "os-volume_upload_image",
         upload_image,
         "volume_extension:volume_actions:upload_image",
-        also=(UPLOAD_PUBLIC,),
+        also=(UPLOAD_PUBLIC, *VIEW),
     ),
     _action("os-set_bootable", set_bootable, "volume:update"),
     _action("os-update_readonly_flag", set_read_only, "volume:update_readonly_flag"),
