@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from pumice.api.call import Version
-from pumice.api.truth import truth
+from pumice.model.booleans import boolean
 from pumice.model.errors import Invalid
 from pumice.model.ids import is_uuid
 
@@ -51,4 +51,4 @@ LongText = Annotated[str, Field(max_length=65_535), AfterValidator(_no_nul)]
 Uuid = Annotated[str, AfterValidator(_uuid)]
 Positive = Annotated[int, BeforeValidator(whole), Field(ge=1, le=MOST)]
 """At least 1; also as digits in a string."""
-Boolean = Annotated[bool, BeforeValidator(truth)]
+Boolean = Annotated[bool, BeforeValidator(boolean)]

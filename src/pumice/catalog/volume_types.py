@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pumice.model.booleans import is_true
 from pumice.model.errors import Conflict, Invalid, NotFound
 from pumice.model.ids import TypeId, new_id
 from pumice.model.rules import Rules
 from pumice.model.scope import HOUSE, Scope
 from pumice.model.volume import VolumeType
-from pumice.scheduler.specs import truth
 from pumice.store import quotas, types
 from pumice.store.columns import is_unread, now
 from pumice.store.database import Transaction
@@ -32,7 +32,7 @@ def for_new_volume(tx: Transaction, who: Scope, name_or_id: str | None, rules: R
 
 def is_multiattach(kind: VolumeType) -> bool:
     """Whether volumes of this type may be attached to several servers at once."""
-    return truth(kind.extra_specs.get("multiattach", "").removeprefix("<is>"))
+    return is_true(kind.extra_specs.get("multiattach", "").removeprefix("<is>"))
 
 
 def refuse_size(kind: VolumeType, size: int) -> None:

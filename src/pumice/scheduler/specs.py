@@ -8,6 +8,8 @@ truth value) and ``<or>``. Without an operator the texts must be equal, whatever
 import operator
 from collections.abc import Callable
 
+from pumice.model.booleans import is_true
+
 _NUMBERS: dict[str, Callable[[float, float], bool]] = {
     "=": operator.ge,
     "==": operator.eq,
@@ -36,7 +38,7 @@ def matches(value: str, wanted: str) -> bool:
     if first == "<in>":
         return bool(rest) and all(word in value for word in rest if word != "<in>")
     if first == "<is>":
-        return bool(rest) and truth(rest[0]) == truth(value)
+        return bool(rest) and is_true(rest[0]) == is_true(value)
     if first in _STRINGS and rest:
         return _STRINGS[first](value, rest[0])
     if first in _NUMBERS and rest:
@@ -45,8 +47,3 @@ def matches(value: str, wanted: str) -> bool:
         except ValueError:
             return False
     return value.lower() == wanted.lower()
-
-
-def truth(text: str) -> bool:
-    """The truth value of a word, as the incumbent reads it."""
-    return text.strip().lower() in ("1", "t", "true", "on", "y", "yes")

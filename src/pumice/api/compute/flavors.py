@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from pumice.api import paging
+from pumice.api import booleans, paging
 from pumice.api.call import Call, Reply, check
 from pumice.api.compute.fields import Name, NotNegative, only_query, without_query
 from pumice.api.compute.links import VERSION, Links
@@ -143,7 +143,7 @@ async def _page(call: Call) -> tuple[paging.Page, Sequence[Flavor]]:
     ]
     if by_name and "name" in call.query:
         filters.append(flavors.named(call.query["name"]))
-    if (is_public := _is_public(call)) is not None:
+    if (is_public := booleans.is_public(call) if call.who.is_admin else True) is not None:
         filters.append(flavors.of_public(is_public))
     try:
         found = await call.house.db.read(
@@ -159,17 +159,6 @@ def _number(call: Call, name: str) -> int:
         return int(call.query[name])
     except ValueError:
         raise Invalid(f"Invalid {name} filter [{call.query[name]}]") from None
-
-
-def _is_public(call: Call) -> bool | None:
-    text = call.query.get("is_public", "true").lower()
-    if not call.who.is_admin or text in ("true", "1", "t", "yes", "on"):
-        return True
-    if text == "none":
-        return None
-    if text in ("false", "0", "f", "no", "off"):
-        return False
-    raise Invalid(f"Invalid is_public filter [{text}]")
 
 
 async def show(call: Call) -> Reply:

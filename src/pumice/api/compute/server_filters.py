@@ -7,11 +7,10 @@ What no server here can be (have an address, be deleted and still there) finds n
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from pumice.api import booleans
 from pumice.api.call import Version
 from pumice.api.compute.fields import moment, until
 from pumice.api.compute.server_view import NO_POWER_STATE, POWER_STATES, VM_STATES
-from pumice.api.truth import truth
-from pumice.model.errors import Invalid
 from pumice.model.states import ServerStatus
 from pumice.store import servers
 from pumice.store.servers import Condition
@@ -21,10 +20,7 @@ Reader = Callable[[str], Condition]
 
 def a_truth(value: str) -> bool:
     """A word for yes or no in a query. Raises ``Invalid``."""
-    try:
-        return truth(value)
-    except ValueError as error:
-        raise Invalid(f"Invalid filter value: {error}.") from None
+    return booleans.word(value, f"Invalid filter value: {value!r} is not a boolean.")
 
 
 def _column(name: str) -> Reader:

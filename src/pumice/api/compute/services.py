@@ -6,13 +6,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from pumice.api import paging
+from pumice.api.booleans import flag
 from pumice.api.call import Call, Reply, Version
 from pumice.api.compute.fields import only_query
 from pumice.api.compute.links import VERSION
 from pumice.api.fields import Body, Boolean, Text
 from pumice.api.policy import ADMIN, Rule
 from pumice.api.routing import Handler, Route
-from pumice.api.truth import flag
 from pumice.model.errors import Invalid, NotFound
 from pumice.store import hosts, servers, services
 from pumice.store.database import Transaction

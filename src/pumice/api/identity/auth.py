@@ -4,11 +4,12 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from pumice.api.booleans import is_set
 from pumice.api.call import Call, Reply
 from pumice.api.identity import domains, projects
 from pumice.api.identity.catalog import catalog
 from pumice.api.identity.checks import ADMIN_OR_SELF, READER_SELF_OR_SERVICE
-from pumice.api.identity.lists import collection, is_true, link, moment
+from pumice.api.identity.lists import collection, link, moment
 from pumice.api.identity.login import Login
 from pumice.api.policy import ANYBODY, Rule
 from pumice.api.routing import Route
@@ -71,7 +72,7 @@ async def revoke(call: Call) -> Reply:
     """``DELETE /auth/tokens``: the end of a token, and unless ``?cascade=false`` of those got by showing it."""
     token, said = await _subject(call)
     call.policy.require(REVOKE, call.who, user_id=said.user.id)
-    await local(call).revoke(token, cascade="cascade" not in call.query or is_true(call, "cascade"))
+    await local(call).revoke(token, cascade="cascade" not in call.query or is_set(call, "cascade"))
     return Reply(status=204)
 
 

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
+from pumice.api.booleans import is_set
 from pumice.api.call import Call, Reply
 from pumice.api.identity import roles
 from pumice.api.identity.checks import ADMIN, MANAGER_INSIDE, READER, READER_INSIDE
-from pumice.api.identity.lists import collection, is_true, link, whole
+from pumice.api.identity.lists import collection, link, whole
 from pumice.api.identity.reach import confined_to
 from pumice.api.policy import Rule
 from pumice.api.routing import Route
@@ -69,7 +70,7 @@ async def _refuse_what_managers_may_not_give(call: Call) -> None:
 
 async def list_assignments(call: Call) -> Reply:
     """``GET /role_assignments``; ``?effective`` adds implied roles, ``?include_names`` names everything."""
-    effective, names = is_true(call, "effective"), is_true(call, "include_names")
+    effective, names = is_set(call, "effective"), is_set(call, "include_names")
     actor, wanted = _asked_actor(call, effective=effective), _asked_of(call)
     found = await call.house.db.read(
         grants.assignments, actor, wanted, effective=effective, below=_asks_for_subtree(call)
@@ -91,7 +92,7 @@ def _asked_actor(call: Call, *, effective: bool) -> Actor | None:
 
 
 def _asks_for_subtree(call: Call) -> bool:
-    if not is_true(call, "include_subtree"):
+    if not is_set(call, "include_subtree"):
         return False
     if not call.query.get("scope.project.id"):
         raise Invalid("scope.project.id must be specified if include_subtree is also specified.")

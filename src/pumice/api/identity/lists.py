@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from pumice.api import booleans
 from pumice.api.call import Call, Reply
 from pumice.api.times import as_utc
 from pumice.model.errors import Invalid
@@ -71,18 +72,12 @@ def moment(at: datetime | None) -> str | None:
     return at.isoformat(timespec="microseconds") if at else None
 
 
-def is_true(call: Call, name: str) -> bool:
-    """Whether a flag of the query is set: ``?effective`` is, ``?effective=0`` is not."""
-    text = call.query.get(name)
-    return text is not None and text.lower() not in ("0", "false", "f", "no", "n", "off")
-
-
 def wanted(call: Call, columns: Collection[str]) -> dict[str, object]:
     """The filters of a list, by column."""
     query = call.query
     filters: dict[str, object] = {column: query[column] for column in columns if query.get(column)}
     if "enabled" in filters:
-        filters["enabled"] = is_true(call, "enabled")
+        filters["enabled"] = booleans.is_set(call, "enabled")
     return filters
 
 

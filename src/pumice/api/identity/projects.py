@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pumice.api.booleans import is_set
 from pumice.api.call import Call, Reply
 from pumice.api.identity.checks import ADMIN, MANAGER_INSIDE, READER_INSIDE, READER_INSIDE_OR_PROJECT
 from pumice.api.identity.lists import (
@@ -14,7 +15,6 @@ from pumice.api.identity.lists import (
     Options,
     ShortName,
     collection,
-    is_true,
     link,
     must_stay,
     wanted,
@@ -69,7 +69,7 @@ class SetTags(BaseModel):
 async def list_(call: Call) -> Reply:
     """``GET /projects``: with ``?is_domain`` the domains."""
     db, filters = call.house.db, wanted(call, ("name", "domain_id", "parent_id", "enabled"))
-    domains = is_true(call, "is_domain")
+    domains = is_set(call, "is_domain")
     rows: list[Mapping[str, Any]] = []
     reached = within_reach(call, filters, "id" if domains else "domain_id")
     if reached is not None and not domains:
@@ -88,7 +88,7 @@ def _shown(tx: Transaction, call: Call) -> dict[str, Any]:
     project_id = call.args["project_id"]
     shown = view(call, projects.show_any(tx, project_id))
     for kin in ("parents", "subtree"):
-        as_list, as_ids = is_true(call, f"{kin}_as_list"), is_true(call, f"{kin}_as_ids")
+        as_list, as_ids = is_set(call, f"{kin}_as_list"), is_set(call, f"{kin}_as_ids")
         if as_list and as_ids:
             raise Invalid(f"Cannot use {kin}_as_list and {kin}_as_ids query params at the same time.")
         if as_list or as_ids:

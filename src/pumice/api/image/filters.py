@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from pumice.api import booleans
 from pumice.api.times import as_utc
 from pumice.model.errors import Invalid
 from pumice.model.image import MemberStatus, Visibility
@@ -65,7 +66,7 @@ def _filter(name: str, value: str) -> Condition:
     if name in _NUMBERS:
         return image_filters.one_of(name, [_number(name, value)])
     if name in _FLAGS:
-        return image_filters.one_of(name, [_flag(name, value)])
+        return image_filters.one_of(name, [booleans.of_image(name, value)])
     if name in _TIMES:
         return image_filters.when(name, *_comparison(name, value))
     if name == "tag":
@@ -97,12 +98,6 @@ def _number(name: str, text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 19):
         raise Invalid(f"{name} must be a whole number that is not negative, not '{text}'.")
     return int(text)
-
-
-def _flag(name: str, text: str) -> bool:
-    if text.lower() not in ("true", "false"):
-        raise Invalid(f"Invalid value '{text}' for '{name}' filter. Valid values are 'true' or 'false'.")
-    return text.lower() == "true"
 
 
 def _word(query: dict[str, str], name: str, words: set[str]) -> str | None:

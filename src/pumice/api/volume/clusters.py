@@ -13,8 +13,8 @@ from pumice.api.call import Call, Reply, check
 from pumice.api.fields import Body, Text
 from pumice.api.policy import ADMIN, Rule
 from pumice.api.routing import Route
-from pumice.api.truth import truth
 from pumice.api.volume.volume_view import wire_time
+from pumice.model.booleans import boolean
 from pumice.model.errors import Invalid, NotFound
 from pumice.store import services
 from pumice.store.services import VOLUME_BINARY, Cluster
@@ -24,12 +24,12 @@ _FILTERS: Mapping[str, Callable[[str], Any]] = MappingProxyType(
     {
         "name": str,
         "binary": str,
-        "disabled": truth,
-        "is_up": truth,
+        "disabled": boolean,
+        "is_up": boolean,
         "num_hosts": int,
         "num_down_hosts": int,
         "replication_status": str,
-        "frozen": truth,
+        "frozen": boolean,
         "active_backend_id": str,
     }
 )

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 
+from pumice.api import booleans
 from pumice.api.call import Call, Version
 from pumice.api.times import as_utc
-from pumice.api.truth import truth
 from pumice.model.errors import Invalid
 from pumice.store.conditions import OPERATORS, Condition, Conditions, everything, nothing
 
@@ -139,9 +139,7 @@ def boolean(column: str) -> Reader:
     def read(on: Conditions, value: str, version: Version) -> Condition:
         if version < (3, 2):
             return on.equals(column, value.lower() != "false")
-        if value.lower() not in ("true", "t", "1", "false", "f", "0"):
-            raise Invalid(f"Invalid input received: '{column} = {value}'")
-        return on.equals(column, truth(value))
+        return on.equals(column, booleans.of_volume(column, value))
 
     return read
 
@@ -180,11 +178,8 @@ def always(answer: bool) -> Reader:
     """A truth value that is the same for every row: everything here consumes quota."""
 
     def read(on: Conditions, value: str, _: Version) -> Condition:
-        try:
-            same = truth(value) is answer
-        except ValueError as error:
-            raise Invalid(f"Invalid input received: {error}.") from None
-        return everything() if same else nothing()
+        wrong = f"Invalid input received: {value!r} is not a boolean."
+        return everything() if booleans.word(value, wrong) is answer else nothing()
 
     return read
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from pumice.api import paging
+from pumice.api.booleans import flag
 from pumice.api.call import Call
-from pumice.api.truth import flag
 from pumice.api.volume.filters import Filters
 from pumice.model.scope import Scope
 from pumice.store.conditions import Condition

@@ -4,10 +4,10 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pumice.api.booleans import flag
 from pumice.api.call import Call, Reply
 from pumice.api.policy import ADMIN, Rule
 from pumice.api.routing import Route
-from pumice.api.truth import flag
 from pumice.api.volume.filters import unmet
 from pumice.api.volume.volume_view import wire_time
 from pumice.model.errors import NotFound

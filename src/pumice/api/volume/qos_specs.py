@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from pumice.api import paging
+from pumice.api.booleans import flag
 from pumice.api.call import Call, Reply, check
 from pumice.api.fields import Body, Text
 from pumice.api.policy import ADMIN, Rule
 from pumice.api.routing import Route, writes
-from pumice.api.truth import flag
 from pumice.api.volume.fields import Key
 from pumice.api.volume.filters import NOT_FILTERS
 from pumice.api.volume.links import Links

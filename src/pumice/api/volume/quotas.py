@@ -5,11 +5,11 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from pumice.api.booleans import flag
 from pumice.api.call import Call, Reply, check
 from pumice.api.fields import MOST, Body, Text, whole
 from pumice.api.policy import ADMIN, READER, Rule
 from pumice.api.routing import Route, writes
-from pumice.api.truth import flag
 from pumice.catalog import quotas
 from pumice.model.errors import Forbidden
 from pumice.store import quotas as rows

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 
+from pumice.api import booleans
 from pumice.api.call import Call
-from pumice.api.truth import truth
 from pumice.api.volume.filters import literal
-from pumice.model.errors import Invalid
 from pumice.model.volume import VolumeType
 
 
@@ -13,15 +12,7 @@ def is_public(call: Call) -> bool | None:
     """Which visibility an administrator asks for; None is any. Tenants get all that they may use."""
     if not call.who.is_admin:
         return None
-    text = call.query.get("is_public")
-    if text is None:
-        return True
-    if text.lower() == "none":
-        return None
-    try:
-        return truth(text)
-    except ValueError:
-        raise Invalid(f"Invalid is_public filter [{text}]") from None
+    return booleans.is_public(call)
 
 
 def passes(call: Call, kind: VolumeType, readable: Mapping[str, str]) -> bool:

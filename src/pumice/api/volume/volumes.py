@@ -8,11 +8,11 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field
 
 from pumice.api import paging
+from pumice.api.booleans import flag
 from pumice.api.call import Call, Reply, check
 from pumice.api.fields import Body, Boolean, Text, Uuid
 from pumice.api.policy import ADMIN, MEMBER, READER, Rule
 from pumice.api.routing import Route
-from pumice.api.truth import flag
 from pumice.api.volume import filters
 from pumice.api.volume.fields import Metadata, Name, Size
 from pumice.api.volume.filters import Filters
