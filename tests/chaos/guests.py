@@ -85,10 +85,13 @@ class GuestClient(Client):
         """Unplug it."""
         volume, server = self._at(slot, "in-use"), self._at(server_slot, "ACTIVE", "SHUTOFF")
         if volume and server and volume.known and server.name in volume.known.users:
-            effect = Effect(volume, volume.known._replace(status="available", users=frozenset()))
+            cut_short = volume.known._replace(users=frozenset())  # when the guest had let go: asked for again
+            effect = Effect(volume, cut_short._replace(status="available"), frozenset({cut_short}))
             path = f"{SERVERS}/{server.id}/os-volume_attachments/{volume.id}"
             what = f"detach {volume.name} from {server.name}"
             await self._do(what, "server.detach_volume", (effect,), "DELETE", path)
+            if volume.known == cut_short:
+                await self._do(f"{what} again", "server.detach_volume", (effect,), "DELETE", path)
 
     async def stop(self, slot: str, _: str) -> None:
         """Power it off."""
@@ -113,7 +116,7 @@ class GuestClient(Client):
             return
         effects = [Effect(server, GONE, frozenset({Facts("ERROR")}))]
         for volume in self.slots.values():
-            if volume.known and server.name in volume.known.users:
+            if volume.is_now("in-use") and volume.known and volume.known.users <= {server.name}:
                 free = volume.known._replace(status="available", users=frozenset())
                 effects.append(Effect(volume, free, frozenset({free})))
         path = f"{SERVERS}/{server.id}"

@@ -6,7 +6,8 @@
 4. ``free``: attachment and disk are gone, the volume ``available`` (or ``in-use`` while others remain)
 
 A guest that does not let go keeps the disk: the volume is ``in-use`` again and a message says so. Once the
-guest has let go there is no way back, and the rest is done until it succeeds.
+guest has let go there is no way back, and the rest is done until it succeeds, or its time is over or somebody
+cancels it: then the attachment is in ``error_detaching``, a message says why, and it can be asked for again.
 """
 
 from dataclasses import dataclass

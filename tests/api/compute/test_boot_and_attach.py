@@ -10,7 +10,7 @@ from compute_cloud import HOST, LIMIT, POOL, Cloud
 from pumice.hypervisor.contract import IscsiSource
 from pumice.model.errors import PumiceError, Trouble
 from pumice.model.states import VolumeStatus
-from pumice.store import volumes
+from pumice.store import operations, volumes
 from pumice.store.services import Beat, heartbeat
 from pumice.volumes import extend
 
@@ -168,6 +168,28 @@ async def test_a_guest_that_keeps_its_disk_keeps_the_volume(cloud: Cloud) -> Non
     await cloud.until_volume(volume_id, "available")
 
 
+async def test_a_detach_that_was_cancelled_when_the_guest_had_let_go_is_asked_for_again(cloud: Cloud) -> None:
+    server_id, volume_id = await cloud.server(), await cloud.volume()
+    await cloud.attach(server_id, volume_id)
+    cloud.target.delay = 1.0
+    path = f"/servers/{server_id}/os-volume_attachments/{volume_id}"
+    await cloud.ask("DELETE", path)
+
+    async def has_let_go() -> bool:
+        return volume_id not in await cloud.hypervisor.disks(server_id)
+
+    await cloud.until(has_let_go, lambda: asyncio.sleep(0.01))
+    asked = {"states": None, "kind": "server.detach_volume", "subject": None, "limit": 1}
+    [operation] = await cloud.db.read(lambda tx: operations.page(tx, **asked))
+    assert await cloud.db.write(operations.ask_to_cancel, operation["id"])
+    await cloud.until_volume(volume_id, "in-use")
+    assert "cancelled" in (await cloud.messages_of(volume_id))[0]
+    cloud.target.delay = 0
+    assert (await cloud.ask("DELETE", path)).status_code == 202
+    await cloud.until_volume(volume_id, "available")
+    await cloud.check_invariants()
+
+
 async def test_a_volume_comes_and_goes_while_the_server_is_off(cloud: Cloud) -> None:
     server_id, one, other = await cloud.server(), await cloud.volume(), await cloud.volume()
     await cloud.post(f"/servers/{server_id}/action", {"os-stop": None})
@@ -286,7 +308,6 @@ async def test_an_attach_whose_host_stays_away_keeps_the_volume_until_the_host_h
 ) -> None:
     from pumice.operations.course import Course
     from pumice.operations.places import SCHEDULER, volume_host
-    from pumice.store import operations
 
     server_id, volume_id = await cloud.server(), await cloud.volume()
     await cloud.kill()
