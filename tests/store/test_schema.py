@@ -1,5 +1,6 @@
 """The schema's versions: equal to the tables, made once, and free where nothing is to be done."""
 
+import asyncio
 import subprocess
 import sys
 import threading
@@ -12,7 +13,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy.ext.asyncio import create_async_engine
 
+from postgres_server import PostgresServer
 from pumice.model.errors import Misconfigured
 from pumice.store import schema, tables
 from pumice.store.columns import now
@@ -148,3 +151,46 @@ def test_the_version_before_can_live_with_what_a_migration_adds(tmp_path: Path) 
                 assert all(now_[name][it] for it in added), f"{step.version}: {added} need a default"
         before = now_
     engine.dispose()
+
+
+@pytest.mark.real
+async def test_an_upgrade_builds_its_indexes_beside_who_writes(postgres: PostgresServer) -> None:
+    """Also where another upgrade was killed while it built one."""
+    postgres.sql("CREATE DATABASE older TEMPLATE template1", "template1")
+    url = postgres.url("older")
+    engine = create_async_engine(url.replace("postgresql:", "postgresql+asyncpg:"))
+    db = open_database(url)
+    write = "SET lock_timeout = '10s'; UPDATE volumes SET size = 1; UPDATE operations SET tries = 1"
+    unfinished = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    invalid = "SELECT count(*) FROM pg_index WHERE NOT indisvalid"
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(_upgrade_to, "0014")
+            await connection.commit()
+            for table in ("operations", "volumes"):
+                await connection.exec_driver_sql(f"LOCK TABLE {table} IN ROW EXCLUSIVE MODE")
+            upgrading = asyncio.create_task(schema.migrate(db))
+            while postgres.sql(unfinished, "older") == "0":
+                await asyncio.sleep(0.01)
+            postgres.sql(write, "older")
+            await connection.commit()
+        assert await upgrading == "0014"
+        for statement in (
+            "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_volumes_status'::regclass",
+            "UPDATE alembic_version SET version_num = '0014'",
+        ):
+            postgres.sql(statement, "older")
+        assert postgres.sql(invalid, "older") == "1"
+        assert await schema.migrate(db) == "0014"
+        assert postgres.sql(invalid, "older") == "0"
+    finally:
+        await db.close()
+        await engine.dispose()
+        postgres.sql("DROP DATABASE older WITH (FORCE)", "template1")
+
+
+def _upgrade_to(connection: sa.Connection, version: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(schema.MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, version)

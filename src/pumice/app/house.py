@@ -101,8 +101,8 @@ class Whole:
 
     async def _carry(self, stopping: asyncio.Event) -> None:
         """Carry operations and run the loops until ``stopping``."""
-        hearts = self._hearts()
-        repairs = self._repairs()
+        hearts = self.hearts()
+        repairs = self.repairs()
         openings = Openings(self.hands)
         hearts.closed |= openings.places
         self.runner.opening |= openings.places
@@ -118,22 +118,14 @@ class Whole:
                 await openings.all_tried()
             await every(look.seconds, repairs[look].run, look.name)
 
-        loops = [
+        running_ones = [
             openings.run(opened, self.runner.has_tried),
             every(heartbeats.SECONDS, hearts.pulse, "heartbeats"),
             *(repair(look) for look in repairs),
+            *(every(seconds, work, name) for name, (seconds, work) in self.loops().items()),
         ]
-        if Role.SCHEDULER in self.roles:
-            overdue = deadlines.Deadlines(self.db, self.runner.course, self.meter)
-            old = expiry.Expiry(self.db, self.settings.operations.keep_days)
-            gone = host_loop.Gone(self.db, self.runner.course.verbs, self.house.rules)
-            loops.append(every(deadlines.SECONDS, overdue.look, "deadlines"))
-            loops.append(every(host_loop.SECONDS, gone.look, "hosts"))
-            unclaimed = waiting.Waiting(self.db, self.runner.course.verbs, self.house.rules)
-            loops.append(every(waiting.SECONDS, unclaimed.look, "waiting"))
-            loops.append(every(expiry.SECONDS, old.sweep, "expiry"))
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(loop) for loop in loops]
+            running = [tasks.create_task(loop) for loop in running_ones]
             tasks.create_task(self.runner.run())
             await stopping.wait()
             for loop in running:
@@ -143,12 +135,25 @@ class Whole:
                 await hearts.fall_silent()
         await drivers.stop_daemons(self.daemons, force=False)
 
-    def _repairs(self) -> dict[audit.Look, Repair]:
+    def loops(self) -> dict[str, tuple[float, Callable[[], Awaitable[object]]]]:
+        """What a scheduler does again and again, by name: how often, in seconds."""
+        if Role.SCHEDULER not in self.roles:
+            return {}
+        verbs, rules = self.runner.course.verbs, self.house.rules
+        return {
+            "deadlines": (deadlines.SECONDS, deadlines.Deadlines(self.db, self.runner.course, self.meter).look),
+            "hosts": (host_loop.SECONDS, host_loop.Gone(self.db, verbs, rules).look),
+            "waiting": (waiting.SECONDS, waiting.Waiting(self.db, verbs, rules).look),
+            "expiry": (expiry.SECONDS, expiry.Expiry(self.db, self.settings.operations.keep_days).sweep),
+        }
+
+    def repairs(self) -> dict[audit.Look, Repair]:
         """What this process repairs: what it has drivers for, and the rows if it is a scheduler."""
         looks = (*audit.OUTSIDE, *audit.SHARED) if Role.SCHEDULER in self.roles else audit.OUTSIDE
         return {look: Repair(look.at, self.hands, self.settings.repair.grace_seconds) for look in looks}
 
-    def _hearts(self) -> heartbeats.Heartbeats:
+    def hearts(self) -> heartbeats.Heartbeats:
+        """What says that this process is alive."""
         host, zone = self.settings.host, self.settings.availability_zone
         zones = {
             self.settings.place(name): it.availability_zone

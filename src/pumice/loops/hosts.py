@@ -48,13 +48,12 @@ LOST = (
 async def look(hands: Hands) -> list[Breach]:
     """At hosts that this process does not serve and that are silent, although something waits for them."""
     mine = {place.partition("@")[0] for place in (*hands.backends, *hands.hypervisors)}
-    found = await hands.db.read(hosts.every)
+    found = await hands.db.read(hosts.unheard, now() - SILENT)
     return [Breach(_waits(host)) for host in found if host.name not in mine and _is_missed(host)]
 
 
 def _is_missed(host: hosts.Host) -> bool:
-    silent = host.heard_at is None or host.heard_at < now() - SILENT
-    return silent and host.is_awaited and host.forgotten_at is None
+    return host.is_awaited and host.forgotten_at is None
 
 
 def _waits(host: hosts.Host) -> str:

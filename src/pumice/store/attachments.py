@@ -9,6 +9,7 @@ from pumice.model.errors import InvalidState
 from pumice.model.states import ATTACHMENT, KEEPS_IN_USE, AttachStatus, VolumeStatus
 from pumice.model.volume import Attachment
 from pumice.store import tombstones
+from pumice.store.beginning import begins_with
 from pumice.store.columns import ID, TIME, WORD, now
 from pumice.store.database import Transaction
 from pumice.store.stateful import StatefulRows
@@ -88,7 +89,7 @@ def of_server(tx: Transaction, server_id: str) -> Sequence[Attachment]:
 
 def exported_at(tx: Transaction, hosts: Collection[str]) -> Sequence[tuple[Attachment, str]]:
     """Every attachment with a connector to a volume of these ``host@backend``, with the volume's pool."""
-    there = sa.or_(*(volumes.c.pool.startswith(f"{host}#", autoescape=True) for host in hosts))
+    there = sa.or_(*(begins_with(volumes.c.pool, f"{host}#") for host in hosts))
     query = (
         _rows.select.add_columns(volumes.c.pool)
         .join(volumes, volumes.c.id == _a.volume_id)

@@ -104,8 +104,8 @@ def wrong_rows(tx: Transaction) -> list[Wrong]:
 def _growing(tx: Transaction) -> frozenset[str]:
     """Projects whose volumes are being extended: the quota that is counted for them is ahead of their rows."""
     o = operations.c
-    at_work = sa.exists().where(o.subject == volumes.c.id, o.kind == "volume.extend", o.state.in_(UNDER_WAY))
-    return frozenset(tx.execute(sa.select(volumes.c.project_id).where(at_work)).scalars())
+    extended = sa.select(o.subject).where(o.kind == "volume.extend", o.state.in_(UNDER_WAY))
+    return frozenset(tx.execute(sa.select(volumes.c.project_id).where(volumes.c.id.in_(extended))).scalars())
 
 
 def _quotas(tx: Transaction) -> list[Wrong]:

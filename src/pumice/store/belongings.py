@@ -7,6 +7,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from pumice.model.states import ServerStatus, SnapshotStatus, VolumeStatus
+from pumice.store.beginning import begins_with
 from pumice.store.database import Transaction
 from pumice.store.operations import UNDER_WAY
 from pumice.store.tables import attachments, operations, server_disks, servers, snapshots, tombstones, volumes
@@ -38,7 +39,7 @@ def bytes_at(tx: Transaction, host: str, ids: Collection[str] | None = None) -> 
     may, must = set[Piece](), set[Piece]()
     for kind, table in (("volume", volumes), ("snapshot", snapshots)):
         query = sa.select(table.c.id, table.c.pool, table.c.status)
-        query = query.where(table.c.pool.startswith(f"{host}#", autoescape=True))
+        query = query.where(begins_with(table.c.pool, f"{host}#"))
         if ids is not None:
             query = query.where(table.c.id.in_(list(ids)))
         for row in tx.execute(query):
@@ -59,8 +60,8 @@ def alive(tx: Transaction, kind: str, ids: Collection[str]) -> frozenset[str]:
 
 def volumes_at(tx: Transaction, hosts: Collection[str], ids: Collection[str]) -> frozenset[str]:
     """Those of the ids that are volumes of these ``host@backend``, or were."""
-    here = [volumes.c.pool.startswith(f"{host}#", autoescape=True) for host in hosts]
-    were = [tombstones.c.place.startswith(f"{host}#", autoescape=True) for host in hosts]
+    here = [begins_with(volumes.c.pool, f"{host}#") for host in hosts]
+    were = [begins_with(tombstones.c.place, f"{host}#") for host in hosts]
     queries = (
         sa.select(volumes.c.id).where(volumes.c.id.in_(list(ids)), sa.or_(*here)),
         sa.select(tombstones.c.id).where(

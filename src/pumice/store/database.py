@@ -14,7 +14,7 @@ Measured against an ``await`` for each statement this saves two thirds of a requ
 ``postgres.py``; ``open.py`` takes the one that a URL names.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import sqlalchemy as sa
@@ -67,6 +67,13 @@ class Database(Protocol):
         """Run ``work`` once, on a connection of its own that no crowd of other transactions keeps busy.
 
         For leases alone: it is not serializable, and is never run again. Raises ``Trouble``.
+        """
+
+    async def build(self, name: str, statements: Sequence[str]) -> None:
+        """Run each statement by itself, outside of any transaction, for as long as it takes.
+
+        Of several processes that do so under one ``name`` one does at a time. On SQLite they are left out: it
+        is for what makes a change later quick for others, and there are none.
         """
 
     def subscribe(self, listener: Callable[[str], None]) -> Callable[[], None]:

@@ -8,11 +8,13 @@ one's.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
 from pumice.model.errors import Misconfigured
 from pumice.store import services as service_rows
+from pumice.store.beginning import begins_with
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.operations import UNDER_WAY
@@ -60,6 +62,12 @@ def every(tx: Transaction) -> list[Host]:
     return [_read(tx, name) for name in sorted(_names(tx))]
 
 
+def unheard(tx: Transaction, since: datetime) -> list[Host]:
+    """Those of which no service has said anything since then."""
+    heard = {row["host"].partition("@")[0] for row in service_rows.every(tx) if row["updated_at"] >= since}
+    return [_read(tx, name) for name in sorted(_names(tx) - heard)]
+
+
 def find(tx: Transaction, name: str) -> Host | None:
     """One host, if anything knows of it."""
     return _read(tx, name) if name in _names(tx) else None
@@ -86,7 +94,7 @@ def forget(tx: Transaction, name: str) -> None:
     gone = backends(tx, name)
     tx.execute(sa.delete(services).where(is_on(_s.host, name)))
     tx.execute(sa.delete(pools).where(pools.c.host.in_(sorted(gone))))
-    tx.execute(sa.delete(hanging_calls).where(hanging_calls.c.owner.startswith(f"{name}:", autoescape=True)))
+    tx.execute(sa.delete(hanging_calls).where(begins_with(hanging_calls.c.owner, f"{name}:")))
     rows = [{"name": each, "forgotten_at": now()} for each in sorted({name, *gone} - forgotten(tx))]
     if rows:
         tx.execute(sa.insert(forgotten_hosts), rows)
@@ -129,7 +137,7 @@ def backends(tx: Transaction, name: str) -> frozenset[str]:
     said = sa.select(_s.host).where(is_on(_s.host, name), _s.host.contains("@"), _s.cluster.is_(None))
     found = set(tx.execute(said).scalars())
     for table in (volumes, snapshots):
-        here = sa.select(table.c.pool).where(table.c.pool.startswith(f"{name}@", autoescape=True)).distinct()
+        here = sa.select(table.c.pool).where(begins_with(table.c.pool, f"{name}@")).distinct()
         found |= {str(pool).partition("#")[0] for pool in tx.execute(here).scalars()}
     return frozenset((found - members.keys()) | alone)
 
@@ -203,9 +211,8 @@ def _read(tx: Transaction, name: str) -> Host:
     waiting = tx.execute(age.where(_o.state.in_(UNDER_WAY), at_places)).one()
     there = sa.select(volumes.c.id).where(in_pools(volumes.c.pool, places))
     hosted = sa.select(servers.c.id).where(servers.c.host == name)
-    links = sa.or_(attachments.c.server_id.in_(hosted), attachments.c.volume_id.in_(there))
 
-    def count(query: sa.Select[tuple[str]]) -> int:
+    def count(query: sa.Select[tuple[str]] | sa.CompoundSelect[tuple[str]]) -> int:
         return int(tx.execute(sa.select(sa.func.count()).select_from(query.subquery())).scalar() or 0)
 
     at = tx.execute(sa.select(forgotten_hosts.c.forgotten_at).where(forgotten_hosts.c.name == name)).scalar()
@@ -219,15 +226,22 @@ def _read(tx: Transaction, name: str) -> Host:
         oldest=waiting.oldest,
         servers=count(hosted),
         volumes=count(there),
-        attachments=count(sa.select(attachments.c.id).where(links)),
+        attachments=count(linked(hosted, there)),
     )
+
+
+def linked(servers_there: sa.Select[Any], volumes_there: sa.Select[Any]) -> sa.CompoundSelect[tuple[str]]:
+    """The ids of the attachments of some servers, and of some volumes."""
+    a = attachments.c
+    by_server = sa.select(a.id).where(a.server_id.in_(servers_there))
+    return by_server.union(sa.select(a.id).where(a.volume_id.in_(volumes_there)))
 
 
 def is_on(column: sa.ColumnElement[str], name: str) -> sa.ColumnElement[bool]:
     """Whether a service's host is this one, or a backend of it."""
-    return sa.or_(column == name, column.startswith(f"{name}@", autoescape=True))
+    return sa.or_(column == name, begins_with(column, f"{name}@"))
 
 
 def in_pools(column: sa.ColumnElement[str | None], places: Collection[str]) -> sa.ColumnElement[bool]:
     """Whether a pool belongs to any of these ``host@backend``."""
-    return sa.or_(sa.false(), *(column.startswith(f"{place}#", autoescape=True) for place in sorted(places)))
+    return sa.or_(sa.false(), *(begins_with(column, f"{place}#") for place in sorted(places)))

@@ -36,7 +36,7 @@ ANSWER_SECONDS = 10.0
 RETAKE_SECONDS = 5.0
 """How long the server may take to notice that our own earlier connection is gone."""
 
-_LOCK = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))"
+TAKE = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))"
 _LOCKS = """
     SELECT l.pid FROM pg_locks l
     WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
@@ -106,7 +106,7 @@ class Listening:
 
     async def _take(self, name: str, patience: float) -> bool:
         give_up = asyncio.get_running_loop().time() + patience
-        while not await self._connection.fetchval(_LOCK, name):
+        while not await self._connection.fetchval(TAKE, name):
             if asyncio.get_running_loop().time() >= give_up:
                 return False
             await asyncio.sleep(0.2)

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from pumice.model.errors import LostLease
 from pumice.store import holds, inside
+from pumice.store.beginning import begins_with
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.tables import hanging_calls, operation_lines, operations, services
@@ -274,11 +275,11 @@ def release_earlier(tx: Transaction, host: str, owner: str) -> int:
 
     What hung in them has ended with them.
     """
-    earlier = hanging_calls.c.owner.startswith(f"{host}:", autoescape=True), hanging_calls.c.owner != owner
+    earlier = begins_with(hanging_calls.c.owner, f"{host}:"), hanging_calls.c.owner != owner
     tx.execute(sa.delete(hanging_calls).where(*earlier))
     result = tx.execute(
         sa.update(operations)
-        .where(_o.owner.startswith(f"{host}:", autoescape=True), _o.owner != owner)
+        .where(begins_with(_o.owner, f"{host}:"), _o.owner != owner)
         .values(owner=None, lease_until=None)
     )
     return int(result.rowcount)
@@ -435,6 +436,7 @@ def prune(tx: Transaction, seconds: float, most: int = 1000) -> int:
     old = (
         sa.select(_o.id)
         .where(_o.state.in_(("done", "failed")), _o.finished_at < now() - timedelta(seconds=seconds))
+        .order_by(_o.finished_at)
         .limit(most)
     )
     tx.execute(sa.delete(operation_lines).where(operation_lines.c.operation_id.in_(old)))

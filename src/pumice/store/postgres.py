@@ -21,7 +21,7 @@ import os
 import random
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import asyncpg
@@ -36,7 +36,7 @@ from pumice.store.clock import CLOCK
 from pumice.store.columns import loads
 from pumice.store.database import BUSY_SECONDS, MISSED, PATIENCE_SECONDS, Transaction, is_trouble, sqlstate
 from pumice.store.discretion import hide_values
-from pumice.store.listening import CHANNEL, NAMES, STOPPED_SECONDS, UNHELD, Listening
+from pumice.store.listening import CHANNEL, NAMES, STOPPED_SECONDS, TAKE, UNHELD, Listening
 from pumice.store.schema import HEAD
 from pumice.store.turns import Turns
 
@@ -48,6 +48,8 @@ READERS = 4
 MOST_CONNECTIONS = WRITERS + READERS + 2
 ANSWER_SECONDS = 15.0
 """A statement that is not answered by then counts as a lost connection: rows are few, so none is slow."""
+BUILD_LOOK_SECONDS = 0.2
+"""How often who waits for another's building looks whether it is done."""
 RACES = 3
 """How often a duplicate key counts as a race, and not as the answer."""
 
@@ -200,6 +202,20 @@ class PostgresDatabase:
                 return (await connection.run_sync(lambda sync: _run(sync, work, *args, **kw)))[0]
         except (sa.exc.SQLAlchemyError, OSError) as error:
             raise Trouble(f"The database does not answer: {error}") from error
+
+    async def build(self, name: str, statements: Sequence[str]) -> None:
+        """See ``Database.build``."""
+        connection = await self._connect()
+        try:
+            # again and again, for who waits in a statement keeps another's index unfinished
+            while not await connection.fetchval(TAKE, name):
+                await asyncio.sleep(BUILD_LOOK_SECONDS)
+            for statement in statements:
+                await connection.execute(statement)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            raise Trouble(f"The database does not answer: {error}") from error
+        finally:
+            await connection.close()
 
     async def _set_clock(self) -> None:
         """Ask the server what time it is, once in a while; while it does not answer the old answer serves."""

@@ -55,8 +55,8 @@ def left(tx: Transaction, name: str) -> list[Thing]:
     """All that lives there, servers first."""
     places = _places(tx, name)
     a = attachments.c
-    ours = a.server_id.in_(sa.select(servers.c.id).where(_hosted(name)))
-    linked = sa.or_(ours, a.volume_id.in_(sa.select(_v.id).where(hosts.in_pools(_v.pool, places))))
+    ours = sa.select(servers.c.id).where(_hosted(name))
+    linked = a.id.in_(hosts.linked(ours, sa.select(_v.id).where(hosts.in_pools(_v.pool, places))))
     queries = {
         "server": _rows(servers, servers.c.name).where(_hosted(name)),
         "volume": _rows(volumes, _v.name).where(hosts.in_pools(_v.pool, places)),

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from pumice.model.errors import Conflict
 from pumice.model.mark import renamed
+from pumice.store.beginning import begins_with
 from pumice.store.database import Transaction
 from pumice.store.tables import (
     attachments,
@@ -67,7 +68,7 @@ def rename(tx: Transaction, old: str, new: str) -> dict[str, int]:
 
 
 def _lies_in(column: sa.Column[Any], name: str) -> sa.ColumnElement[bool]:
-    inside = (column.startswith(f"{name}{sign}", autoescape=True) for sign in "@#")
+    inside = (begins_with(column, f"{name}{sign}") for sign in "@#")
     return sa.or_(column == name, *inside)
 
 

@@ -3,6 +3,10 @@
 A start asks the database which version it has, in one plain statement; Alembic is only imported when that is
 not ``HEAD``. All migrations that are missing run in ONE writing transaction, so two processes that start at
 once do not meet in the middle, and one that is killed leaves the schema as it was.
+
+An index of a table with many rows takes longer than others can wait for. So on PostgreSQL those that are
+missing are built before that, beside whoever reads and writes; the migration finds them there, and makes them
+itself only in an empty database.
 """
 
 import asyncio
@@ -12,15 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
+from sqlalchemy.schema import CreateIndex
 
 from pumice.model.errors import Misconfigured
 from pumice.store.database import Database, Transaction, alone
 from pumice.store.open import open_database
+from pumice.store.tables import metadata
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0014"
+HEAD = "0015"
 """The newest version in ``migrations/versions``; a test holds the two together."""
 
 LOOK_SECONDS = 3.0
@@ -69,7 +75,11 @@ async def migrate(db: Database) -> str | None:
     busy.
     """
     found = await _recorded(db)
-    return found if found == HEAD else await db.write(_migrate)
+    if found == HEAD:
+        return found
+    if found is not None:
+        await db.build("indexes", await db.read(_missing_indexes))
+    return await db.write(_migrate)
 
 
 async def _recorded(db: Database) -> str | None:
@@ -94,6 +104,34 @@ class Migration:
     about: str
     takes_away: bool
     """Whether processes of the version before cannot live with it: it says ``TAKES_AWAY = True``."""
+
+
+def _missing_indexes(tx: Transaction) -> list[str]:
+    """The statements that build what indexes the newest version has more, of columns that are there."""
+    if tx.connection.dialect.name != "postgresql":
+        return []
+    there = {(row.table, row.column) for row in tx.connection.exec_driver_sql(_COLUMNS)}
+    known = {row.name: row.is_valid for row in tx.connection.exec_driver_sql(_INDEXES)}
+    found = []
+    for index in (each for table in metadata.sorted_tables for each in table.indexes):
+        is_possible = all((column.table.name, column.name) in there for column in index.columns)
+        if index.name is None or known.get(index.name) or not is_possible:
+            continue
+        if index.name in known:  # who built it was interrupted
+            found.append(f"DROP INDEX CONCURRENTLY {index.name}")
+        made = str(CreateIndex(index).compile(dialect=tx.connection.dialect))
+        found.append(made.replace(" INDEX ", " INDEX CONCURRENTLY ", 1))
+    return found
+
+
+_COLUMNS = (
+    'SELECT table_name AS "table", column_name AS "column" FROM information_schema.columns'
+    " WHERE table_schema = current_schema()"
+)
+_INDEXES = (
+    "SELECT c.relname AS name, i.indisvalid AS is_valid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
+    " WHERE c.relnamespace = current_schema()::regnamespace"
+)
 
 
 def pending(found: str | None) -> list[Migration]:

@@ -11,7 +11,7 @@ import os
 import random
 import sqlite3
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -77,6 +77,9 @@ class SqliteDatabase:
     async def renew(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
         """See ``Database.renew``. Nobody else could take a lease over here, so it may wait like any other."""
         return await self.write(work, *args, **kw)
+
+    async def build(self, name: str, statements: Sequence[str]) -> None:
+        """See ``Database.build``."""
 
     def write_now(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
         """The same as ``write`` for callers without an event loop (commands, set-up)."""

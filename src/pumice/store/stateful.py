@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from pumice.model.errors import InvalidState, NotFound
 from pumice.model.scope import Scope
 from pumice.model.states import S, Transitions
+from pumice.store.beginning import begins_with
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.tenant_rows import Owned, TenantRows
@@ -107,5 +108,5 @@ class StatefulRows(TenantRows[T]):
         columns = self.table.c
         number, size = sa.func.count().label("number"), sa.func.sum(columns.size).label("size")
         query = sa.select(columns.project_id, number, size).group_by(columns.project_id)
-        here = columns.pool.startswith(f"{host}#", autoescape=True)
+        here = begins_with(columns.pool, f"{host}#")
         return {row.project_id: (row.number, row.size) for row in tx.execute(query.where(here))}

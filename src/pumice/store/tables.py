@@ -38,6 +38,14 @@ def _times() -> tuple[Column[Any], Column[Any]]:
     return Column("created_at", TIME, nullable=False), Column("updated_at", TIME)
 
 
+def _some(name: str, column: str, where: str, **options: Any) -> Index:
+    """An index of some rows, which are few."""
+    return Index(name, column, sqlite_where=sa.text(where), postgresql_where=sa.text(where), **options)
+
+
+_BEGINNINGS = {name: {name: "varchar_pattern_ops"} for name in ("owner", "pool")}
+"""For ``begins_with`` (``beginning.py``)."""
+
 # --- operations: the log and the queue ----------------------------------------------------------
 
 operations = sa.Table(
@@ -74,13 +82,10 @@ operations = sa.Table(
     Column("hold", WORD),  # how it holds its subject: read, use, change, own; null when it does not (any more)
     Index("ix_operations_queue", "state", "place", "run_at"),
     Index("ix_operations_subject", "subject"),
-    Index(
-        "ix_operations_hold",
-        "subject",
-        sqlite_where=sa.text("hold IS NOT NULL"),
-        postgresql_where=sa.text("hold IS NOT NULL"),
-    ),
+    _some("ix_operations_hold", "subject", "hold IS NOT NULL"),
     Index("ix_operations_parent_id", "parent_id"),
+    _some("ix_operations_owner", "owner", "owner IS NOT NULL", postgresql_ops=_BEGINNINGS["owner"]),
+    Index("ix_operations_finished_at", "finished_at"),
 )
 
 operation_lines = sa.Table(
@@ -186,6 +191,8 @@ role_assignments = sa.Table(
     Column("role_id", ID, ForeignKey("roles.id", ondelete="CASCADE"), primary_key=True),
     Column("scope", WORD, primary_key=True),  # project, domain, system
     Column("target_id", ID, primary_key=True),  # the project's or domain's id, or "all"
+    Index("ix_role_assignments_role_id", "role_id"),
+    Index("ix_role_assignments_target_id", "target_id"),
 )
 
 user_groups = sa.Table(
@@ -247,7 +254,7 @@ tokens = sa.Table(
     metadata,
     Column("digest", sa.String(64), primary_key=True),  # SHA-256 of the token, which is never stored
     Column("user_id", ID, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
-    Column("project_id", ID),
+    Column("project_id", ID, index=True),
     Column("domain_id", ID),
     Column("system", Boolean, nullable=False),
     Column("methods", JSON_LIST, nullable=False),
@@ -443,7 +450,7 @@ volumes = sa.Table(
     Column("status", State(VolumeStatus), nullable=False),
     Column("type_id", ID, ForeignKey("volume_types.id")),
     Column("availability_zone", NAME, nullable=False),
-    Column("pool", NAME, index=True),  # host@backend#pool, once one is chosen
+    Column("pool", NAME),  # host@backend#pool, once one is chosen
     Column("snapshot_id", ID),
     Column("source_volid", ID),
     Column("bootable", Boolean, nullable=False),
@@ -458,6 +465,10 @@ volumes = sa.Table(
     *_times(),
     Index("ix_volumes_page", "project_id", "created_at", "id"),
     Index("ix_volumes_all", "created_at", "id"),
+    Index("ix_volumes_place", "pool", postgresql_ops=_BEGINNINGS["pool"]),
+    Index("ix_volumes_type_id", "type_id"),
+    Index("ix_volumes_status", "status"),
+    _some("ix_volumes_operation_id", "operation_id", "operation_id IS NOT NULL"),
 )
 
 volume_keys = sa.Table(
@@ -488,6 +499,11 @@ snapshots = sa.Table(
     Column("encryption_key_id", ID),
     *_times(),
     Index("ix_snapshots_page", "project_id", "created_at", "id"),
+    Index("ix_snapshots_all", "created_at", "id"),
+    Index("ix_snapshots_place", "pool", postgresql_ops=_BEGINNINGS["pool"]),
+    Index("ix_snapshots_type_id", "type_id"),
+    Index("ix_snapshots_status", "status"),
+    _some("ix_snapshots_operation_id", "operation_id", "operation_id IS NOT NULL"),
 )
 
 backups = sa.Table(
@@ -536,7 +552,7 @@ attachments = sa.Table(
     metadata,
     _key(),
     Column("volume_id", ID, ForeignKey("volumes.id"), nullable=False, index=True),
-    Column("project_id", ID, nullable=False, index=True),
+    Column("project_id", ID, nullable=False),
     Column("server_id", ID, index=True),
     Column("host", NAME),
     Column("device", NAME),
@@ -550,6 +566,10 @@ attachments = sa.Table(
     Column("attached_at", TIME),
     Column("older", Boolean),  # made by the older actions (os-attach, os-initialize_connection)
     *_times(),
+    Index("ix_attachments_page", "project_id", "created_at", "id"),
+    Index("ix_attachments_all", "created_at", "id"),
+    Index("ix_attachments_status", "status"),
+    _some("ix_attachments_operation_id", "operation_id", "operation_id IS NOT NULL"),
 )
 
 messages = sa.Table(
@@ -613,6 +633,9 @@ servers = sa.Table(
     Column("locked_reason", NAME),
     Index("ix_servers_page", "project_id", "created_at", "id"),
     Index("ix_servers_host", "host"),
+    Index("ix_servers_status", "status"),
+    _some("ix_servers_task", "task", "task IS NOT NULL"),
+    _some("ix_servers_operation_id", "operation_id", "operation_id IS NOT NULL"),
 )
 
 server_disks = sa.Table(
@@ -631,6 +654,7 @@ server_disks = sa.Table(
     UniqueConstraint("server_id", "device"),
     UniqueConstraint("server_id", "volume_id"),
     Index("ix_server_disks_volume_id", "volume_id"),
+    Index("ix_server_disks_attachment_id", "attachment_id"),
 )
 
 # --- the store's own ----------------------------------------------------------------------------

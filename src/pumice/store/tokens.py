@@ -27,7 +27,12 @@ _delete_derived = sa.delete(tokens).where(
 )
 _delete_of_user = sa.delete(tokens).where(_t.user_id == sa.bindparam("b_user"))
 _delete_of_project = sa.delete(tokens).where(_t.project_id == sa.bindparam("b_project"))
-_expired = sa.select(_t.digest).where(_t.expires_at <= sa.bindparam("now")).limit(PRUNED_AT_ONCE)
+_expired = (
+    sa.select(_t.digest)
+    .where(_t.expires_at <= sa.bindparam("now"))
+    .order_by(_t.expires_at)
+    .limit(PRUNED_AT_ONCE)
+)
 _prune = sa.delete(tokens).where(_t.digest.in_(_expired.scalar_subquery()))
 
 

@@ -70,7 +70,10 @@ def buried(tx: Transaction, kind: Kind, ids: Collection[str], place: str = EVERY
 def prune(tx: Transaction, seconds: float, most: int = 1000) -> int:
     """Forget tombstones that are older than ``seconds``."""
     old = (
-        sa.select(_t.kind, _t.id, _t.place).where(_t.buried_at < now() - timedelta(seconds=seconds)).limit(most)
+        sa.select(_t.kind, _t.id, _t.place)
+        .where(_t.buried_at < now() - timedelta(seconds=seconds))
+        .order_by(_t.buried_at)
+        .limit(most)
     )
     these = sa.tuple_(_t.kind, _t.id, _t.place).in_(old)
     return int(tx.execute(sa.delete(tombstones).where(these)).rowcount)

@@ -70,7 +70,7 @@ class Story:
             messages.tell(tx, PROJECT, messages.Event.CREATE_VOLUME, volume_id, "No room.", "req-1")
 
         await self.cloud.db.write(tell)
-        (message,) = (await self.ask("GET", "/messages"))["messages"]
+        message, *_ = (await self.ask("GET", "/messages"))["messages"]
         return {
             "volumes": volume_id,
             "snapshots": snapshot_id,

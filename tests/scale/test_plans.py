@@ -1,0 +1,264 @@
+"""No statement that a request or a loop runs reads a whole table that grows with the cloud.
+
+The statements are not listed anywhere: everything is asked of a cloud that is full, and each statement that was
+seen is explained by the database. So one that is new and has no index fails here by itself.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import compute_cloud
+import httpx
+import pytest
+import sqlalchemy as sa
+import test_compute_answers
+from benchmarks.filling import LARGE, Size, backlog, identity, statements
+from fake_world import fake_world
+from plans import Recorder, faults
+from test_every_verb import SCENARIOS
+from test_volume_answers import Story, paths, write_everything
+from volume_cloud import SCOPES, Cloud, cloud, scope
+
+from databases import new_sqlite
+from postgres_server import PostgresServer
+from pumice.api.house import House
+from pumice.api.identity.service import identity_service
+from pumice.api.image.service import image_service
+from pumice.app import house, watch
+from pumice.app.metrics import Metrics
+from pumice.app.settings import Settings
+from pumice.identity.bootstrap import bootstrap, hashes
+from pumice.identity.tokens import LocalTokens
+from pumice.images.files import ImageFiles
+from pumice.model.rules import Rules
+from pumice.operations.endings import Endings
+from pumice.operations.harness import no_faults, quiet, working
+from pumice.store.database import Database, Transaction
+from pumice.store.open import open_database
+from pumice.store.tables import metadata
+
+__all__ = ["cloud"]
+
+SIZE = Size(volumes=20_000, operations=80_000, pools=1_000, hosts=30)
+PLACES = ("scheduler", "volume:box@fake", "volume:here@one", "compute:here")
+WAITING = 500
+"""Operations that wait at each of these when the statements are explained."""
+RULES = Rules(quotas=dict.fromkeys(Rules().quotas, -1), service_down_seconds=3600)
+
+_AUDIT = "every five minutes all rows are compared, on a snapshot that is in nobody's way"
+_POOLS = "whoever chooses among pools, or lists them, looks at all of them"
+_LISTED = "an administrator has asked for, or about, all that there is"
+_UNDER_WAY = "it looks at all that is under way, of which there were thousands here"
+MAY = {
+    "store.audit": _AUDIT,
+    "store.torn": _AUDIT,
+    "store.quotas.usage_by_rows": _AUDIT,
+    "store.pools.claimed_by_rows": f"{_AUDIT}; and when a pool is new",
+    "store.pools.alive": _POOLS,
+    "store.pools.every": _POOLS,
+    "store.hosts._names": _POOLS,
+    "store.hosts._read": "of a host that is silent, or that an operator asks about, what it has",
+    "store.inventory": "a monitor asks how many there are of each status",
+    "store.census": f"a monitor asks: {_UNDER_WAY}",
+    "store.operations.page": f"an operator asks: {_UNDER_WAY}",
+    "store.operations.untouched": _UNDER_WAY,
+    "store.overdue": _UNDER_WAY,
+    "store.snapshots.total": f"{_LISTED}: how many",
+    "api.volume.volumes.<lambda>": f"{_LISTED}: how many",
+    "store.messages.visible": f"{_LISTED}; messages end after a month",
+    "store.projects.matching": _LISTED,
+    "store.users.matching": _LISTED,
+    "store.roles.assignments": _LISTED,
+    "store.users.forget_default_project": "a project is deleted, whose members may have it as their own",
+    "store.users.named": "on SQLite, which one machine's users share",
+    "store.projects.named": "the same",
+    "store.quotas.forget_type": "a type of volumes is deleted, whoever had a quota of it",
+}
+"""Whose statements may read a whole table, and why: functions, or all of a module."""
+
+
+@pytest.fixture(scope="module")
+def filled(request: pytest.FixtureRequest) -> Iterator[tuple[PostgresServer, str]]:
+    server: PostgresServer = request.getfixturevalue("postgres")
+    server.sql("CREATE DATABASE filled TEMPLATE postgres", "template1")
+    for statement in statements(SIZE):
+        server.sql(statement, "filled")
+    yield server, "filled"
+    server.sql("DROP DATABASE filled WITH (FORCE)", "template1")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.real)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The full PostgreSQL; or an SQLite, whose way about a statement does not depend on the rows."""
+    if request.param == "sqlite":
+        yield new_sqlite(tmp_path / "pumice.db")
+        return
+    server, name = request.getfixturevalue("filled")
+    yield server.url(name)
+    for gone in ("DELETE FROM services WHERE {}", "DELETE FROM pools WHERE {}"):  # this test's own hosts
+        server.sql(gone.format("host NOT LIKE 'full%'"), name)
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    db = open_database(database_url)
+    yield db
+    await db.close()
+
+
+@pytest.fixture
+def rules() -> Rules:
+    return RULES
+
+
+def may(by: str) -> bool:
+    return any(f"{by}.".startswith(f"{name}.") for name in MAY)
+
+
+class Explained(Exception):
+    """What was found, on a database that shall stay as it is."""
+
+    def __init__(self, found: list[str]) -> None:
+        self.found = found
+
+
+async def refuse_scans(db: Database, recorder: Recorder) -> None:
+    """Raises ``AssertionError`` with each statement that reads too much."""
+
+    def look(tx: Transaction) -> None:
+        if tx.connection.dialect.name == "postgresql":
+            tx.connection.exec_driver_sql("SET LOCAL enable_seqscan = off")  # but where there is no other way
+            for place in PLACES:
+                for statement in backlog(SIZE, WAITING, place):
+                    tx.connection.exec_driver_sql(statement)
+        raise Explained(
+            [
+                f"{asked.by} {', '.join(wrong)}: {' '.join(asked.text.split())}"
+                for asked in recorder.found.values()
+                if not may(asked.by) and (wrong := faults(tx, asked))
+            ]
+        )
+
+    assert len(recorder.found) > 20
+    with pytest.raises(Explained) as explained:
+        await db.write(look)
+    assert not explained.value.found, "\n".join(explained.value.found)
+
+
+async def test_requests_for_volumes(cloud: Cloud) -> None:
+    recorder = Recorder()
+    SCOPES["filled"] = scope("member", identity("project", 7))
+    story = Story(cloud, "3.71")
+    with recorder.at_work():
+        await write_everything(story)
+        things = await story.furnish()
+        for _, path in paths(cloud, things):
+            await story.ask("GET", path)
+        for who, query in (("filled", ""), ("filled", "&status=error"), ("admin", "&all_tenants=1")):
+            for kind in ("volumes", "snapshots", "attachments"):
+                await story.ask("GET", f"/{kind}/detail?limit=10&with_count=true{query}", who=who)
+    await refuse_scans(cloud.db, recorder)
+
+
+async def test_requests_for_servers(database: Database, tmp_path: Path) -> None:
+    recorder = Recorder()
+    cloud = compute_cloud.Cloud(tmp_path, database)
+    await cloud.open()
+    try:
+        with recorder.at_work():
+            things = await test_compute_answers.furnish(cloud)
+            for version in ((2, 53), (2, 90)):
+                await test_compute_answers.read_everything(cloud, things, version)
+                image, volume = await cloud.image(), await cloud.volume()
+                await test_compute_answers.write_everything(cloud, image, volume, version)
+            await cloud.until_quiet()
+    finally:
+        await cloud.close()
+    await refuse_scans(database, recorder)
+
+
+async def log_in(client: httpx.AsyncClient) -> dict[str, str]:
+    user = {"name": "admin", "domain": {"id": "default"}, "password": "secret"}
+    scope = {"project": {"name": "admin", "domain": {"id": "default"}}}
+    auth = {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": scope}
+    reply = await client.post("/identity/v3/auth/tokens", json={"auth": auth})
+    return {"X-Auth-Token": reply.headers["X-Subject-Token"]}
+
+
+async def test_requests_for_identity_and_images(database: Database, tmp_path: Path) -> None:
+    recorder = Recorder()
+    await database.write(bootstrap, hashes({"admin": "secret", "demo": "secret", "pumice": "secret"}))
+    its_house = House(database, Endings(database), LocalTokens(database), RULES)
+    services = [
+        identity_service(its_house),
+        image_service(its_house, ImageFiles(tmp_path / "images")),
+    ]
+    with recorder.at_work():
+        token: dict[str, str] = {}
+        for number, service in enumerate(services):
+            transport = httpx.ASGITransport(service)  # type: ignore[arg-type]
+            async with httpx.AsyncClient(transport=transport, base_url="http://cloud") as client:
+                token = token or await log_in(client)
+                for route in service.table.routes:
+                    kinds = [part.rstrip("s") for part in route.path.split("/")]
+                    parts = [
+                        identity(kinds[at - 1], number) if part.startswith("{") else part
+                        for at, part in enumerate(route.path.split("/"))
+                    ]
+                    path = f"{service.prefix}{'/'.join(parts)}"
+                    body = None if route.method in ("GET", "HEAD", "DELETE") else {}
+                    reply = await client.request(route.method, path, json=body, headers=token)
+                    assert reply.status_code < 500, (path, reply.text)
+    await refuse_scans(database, recorder)
+
+
+async def test_every_step_of_every_operation(database_url: str) -> None:
+    recorder = Recorder()
+    async with fake_world(rules=RULES, database_url=database_url) as world:
+        with recorder.at_work():
+            for scenario in SCENARIOS.values():
+                async with working(world, "stage", no_faults):
+                    stage = await scenario.prepare(world)
+                    await quiet(world)
+                    await scenario.begin(world, stage)
+                    await quiet(world)
+        await refuse_scans(world.db, recorder)
+
+
+async def test_every_loop(database_url: str, tmp_path: Path) -> None:
+    recorder = Recorder()
+    settings = Settings(
+        state_dir=tmp_path / "state",
+        database_url=database_url,
+        host="here",
+        backends={"fake": {"driver": "fake", "target": "fake"}},
+        compute={"driver": "fake"},
+    )
+    whole = await house.build(settings, meter=Metrics())
+    try:
+        with recorder.at_work():
+            for opening in whole.hands.backends.values():
+                await opening.pools()
+            await whole.hearts().beat()
+            for repair in whole.repairs().values():
+                await repair.run()
+            for _, look in whole.loops().values():
+                await look()
+            await watch.gauges(whole)
+        await refuse_scans(whole.db, recorder)
+    finally:
+        await whole.db.close()
+
+
+def test_every_foreign_key_has_an_index() -> None:
+    """Where it has none, each delete of what it refers to reads all that might."""
+    without = []
+    for table in metadata.sorted_tables:
+        indexes = [list(it.columns) for it in (*table.indexes, table.primary_key)]
+        indexes += [list(it.columns) for it in table.constraints if isinstance(it, sa.UniqueConstraint)]
+        without += [
+            f"{table.name}.{key.parent.name}"
+            for key in table.foreign_keys
+            if table.name in LARGE and not any(it[0] is key.parent for it in indexes)
+        ]
+    assert not without
