@@ -31,13 +31,18 @@ class Page:
     offset: int = 0
 
 
-def parse_query(call: Call, *, keys: Collection[str], most: int, default: str = "created_at") -> Page:
-    """The page a request asks for. Raises ``Invalid`` for limits, offsets and sort keys that make no sense."""
+def parse_query(
+    call: Call, *, keys: Collection[str], most: int, default: str = "created_at", ascends: bool = False
+) -> Page:
+    """The page a request asks for; sorted by ``default`` and descending, or not, where nothing is said of that.
+
+    Raises ``Invalid`` for limits, offsets and sort keys that make no sense.
+    """
     query = call.query
     return Page(
         limit=min(_whole(query, "limit", most), most),
         marker=query.get("marker") or None,
-        sort=_sort(query, keys, default),
+        sort=_sort(query, keys, default, ascends),
         offset=_whole(query, "offset", 0),
     )
 
@@ -55,15 +60,18 @@ def _whole(query: Mapping[str, str], name: str, default: int) -> int:
     return number
 
 
-def _sort(query: Mapping[str, str], keys: Collection[str], default: str) -> tuple[tuple[str, bool], ...]:
+def _sort(
+    query: Mapping[str, str], keys: Collection[str], default: str, ascends: bool
+) -> tuple[tuple[str, bool], ...]:
+    way = "asc" if ascends else "desc"
     if text := query.get("sort"):
         if "sort_key" in query or "sort_dir" in query:
             raise Invalid("The 'sort_key' and 'sort_dir' parameters cannot be used with the 'sort' parameter.")
         pairs = [word.strip().partition(":")[::2] for word in text.split(",")]
     elif "sort_key" in query or "sort_dir" in query:
-        pairs = [(query.get("sort_key") or default, query.get("sort_dir") or "desc")]
+        pairs = [(query.get("sort_key") or default, query.get("sort_dir") or way)]
     else:
-        return ((default, False),)
+        return ((default, ascends),)
     for key, direction in pairs:
         if key not in keys:
             raise Invalid(f"Sort key '{key}' is not valid: choose from {', '.join(sorted(keys))}.")

@@ -1,13 +1,14 @@
 """Flavors: the sizes a server can have, and their extra specs (api-ref, "Flavors")."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from pumice.api import booleans, paging
 from pumice.api.call import Call, Reply, check
+from pumice.api.collection import Collection
 from pumice.api.compute.fields import Name, NotNegative, only_query, without_query
 from pumice.api.compute.links import VERSION, Links
 from pumice.api.fields import Body, Boolean, LongText, Positive, Text
@@ -18,6 +19,7 @@ from pumice.model.errors import Invalid, NotFound
 from pumice.model.ids import new_id
 from pumice.model.server import Flavor
 from pumice.store import flavors
+from pumice.store.conditions import Condition
 from pumice.store.database import Transaction
 
 SORT_KEYS = {
@@ -115,43 +117,20 @@ def detail(call: Call, flavor: Flavor) -> dict[str, Any]:
     return view
 
 
-async def index(call: Call) -> Reply:
-    """``GET /flavors``."""
-    page, found = await _page(call)
-    return paging.listed(call, "flavors", [summary(call, flavor) for flavor in found], page)
-
-
-async def index_detail(call: Call) -> Reply:
-    """``GET /flavors/detail``."""
-    page, found = await _page(call)
-    return paging.listed(call, "flavors", [detail(call, flavor) for flavor in found], page)
-
-
-async def _page(call: Call) -> tuple[paging.Page, Sequence[Flavor]]:
+def _conditions(call: Call) -> list[Condition]:
     by_name = call.version >= (2, 102)
     names = ("name",) if by_name else ()
     only_query(call, "limit", "marker", "sort_key", "sort_dir", "is_public", "minRam", "minDisk", *names)
-    most = call.house.rules.api_max_limit
-    page = paging.parse_query(call, keys=SORT_KEYS, most=most, default="flavorid")
-    if "sort_dir" not in call.query:
-        page = paging.Page(page.limit or most, page.marker, tuple((key, True) for key, _ in page.sort))
-    sort = [(SORT_KEYS[key], ascending) for key, ascending in page.sort]
-    filters = [
+    found = [
         flavors.at_least(column, _number(call, name))
         for name, column in (("minRam", "ram"), ("minDisk", "disk"))
         if name in call.query
     ]
     if by_name and "name" in call.query:
-        filters.append(flavors.named(call.query["name"]))
+        found.append(flavors.named(call.query["name"]))
     if (is_public := booleans.is_public(call) if call.who.is_admin else True) is not None:
-        filters.append(flavors.of_public(is_public))
-    try:
-        found = await call.house.db.read(
-            flavors.page, call.who, limit=page.limit, marker=page.marker, sort=sort, filters=filters
-        )
-    except NotFound:
-        raise Invalid(f"marker [{page.marker}] not found") from None
-    return page, found
+        found.append(flavors.of_public(is_public))
+    return found
 
 
 def _number(call: Call, name: str) -> int:
@@ -159,6 +138,25 @@ def _number(call: Call, name: str) -> int:
         return int(call.query[name])
     except ValueError:
         raise Invalid(f"Invalid {name} filter [{call.query[name]}]") from None
+
+
+LIST = Collection(SORT_KEYS, _conditions, flavors.page, by="flavorid", ascends=True, is_novas=True)
+
+
+async def index(call: Call) -> Reply:
+    """``GET /flavors``."""
+    return await _list(call, summary)
+
+
+async def index_detail(call: Call) -> Reply:
+    """``GET /flavors/detail``."""
+    return await _list(call, detail)
+
+
+async def _list(call: Call, view: Callable[[Call, Flavor], dict[str, Any]]) -> Reply:
+    asked = LIST.parse_query(call)
+    found, _ = await call.house.db.read(LIST.read, call.who, asked)
+    return paging.listed(call, "flavors", [view(call, flavor) for flavor in found], asked.page)
 
 
 async def show(call: Call) -> Reply:

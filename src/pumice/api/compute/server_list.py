@@ -4,12 +4,15 @@ Unknown filters are ignored up to 2.74 and refused since. What only administrato
 everybody else.
 """
 
-from pumice.api import paging
+from functools import partial
+
 from pumice.api.call import Call
+from pumice.api.collection import Collection
 from pumice.api.compute.fields import EVER, only_query
 from pumice.api.compute.server_filters import LATER, READERS, TENANTS_SINCE, a_truth
 from pumice.api.policy import ADMIN, Rule
 from pumice.model.errors import Invalid
+from pumice.model.server import Server
 from pumice.model.states import ServerStatus
 from pumice.store import servers
 from pumice.store.servers import Condition
@@ -40,15 +43,7 @@ _NOT_FILTERS = ("limit", "marker", "sort_key", "sort_dir", "all_tenants", "statu
 ALL_FILTERS = Rule("os_compute_api:servers:allow_all_filters", ADMIN)
 
 
-def page(call: Call) -> tuple[paging.Page, list[tuple[str, bool]]]:
-    """The page asked for, and its order by columns. Raises ``Invalid``."""
-    most = call.house.rules.api_max_limit
-    found = paging.parse_query(call, keys=SORT_KEYS, most=most)
-    found = paging.Page(found.limit or most, found.marker, found.sort)
-    return found, [(SORT_KEYS[key], ascending) for key, ascending in found.sort]
-
-
-def all_projects(call: Call, rule: Rule) -> bool:
+def _all_projects(rule: Rule, call: Call) -> bool:
     """Whether the list is of every project's servers. Raises ``Forbidden`` for who may not see them."""
     text = call.query.get("all_tenants")
     if text is None:
@@ -59,8 +54,8 @@ def all_projects(call: Call, rule: Rule) -> bool:
     return wanted
 
 
-def conditions(call: Call) -> list[Condition] | None:
-    """The conditions that a query asks for; None when nothing can meet them. Raises ``Invalid``."""
+def _conditions(call: Call) -> list[Condition]:
+    """The conditions that a query asks for. Raises ``Invalid``."""
     only_query(call, *_NOT_FILTERS, *READERS)
     sees_all = call.policy.allows(ALL_FILTERS, call.who)
     found = []
@@ -73,7 +68,12 @@ def conditions(call: Call) -> list[Condition] | None:
         known = [word for word in asked if word in ServerStatus.__members__]
         if not known and call.version >= (2, 38) and "DELETED" not in asked:
             raise Invalid("Invalid status value")
-        if not known:
-            return None
-        found.append(servers.in_state(known))
+        found.append(servers.in_state(known) if known else servers.none_if(True))
     return found
+
+
+def of_servers(rule: Rule) -> Collection[Server]:
+    """A list of servers: of every project's for who meets ``rule``."""
+    return Collection(
+        SORT_KEYS, _conditions, servers.page, everywhere=partial(_all_projects, rule), is_novas=True
+    )

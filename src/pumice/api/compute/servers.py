@@ -2,10 +2,12 @@
 
 import secrets
 import string
+from collections.abc import Callable
 from typing import Any
 
 from pumice.api import paging
 from pumice.api.call import Call, Reply
+from pumice.api.collection import Collection
 from pumice.api.compute import server_list
 from pumice.api.compute.block_devices import disks_of
 from pumice.api.compute.fields import without_query
@@ -25,6 +27,8 @@ from pumice.servers.boot import DiskWanted, ServerWanted
 from pumice.store import flavors, servers, services, snapshots, volumes
 from pumice.store.database import Transaction
 
+View = Callable[[Server], dict[str, Any]]
+
 _LETTERS = string.ascii_letters + string.digits
 PASSWORD_LENGTH = 12
 
@@ -33,48 +37,31 @@ PASSWORD_LENGTH = 12
 
 INDEX_ALL = Rule("os_compute_api:servers:index:get_all_tenants", ADMIN)
 DETAIL_ALL = Rule("os_compute_api:servers:detail:get_all_tenants", ADMIN)
+INDEX, DETAIL = server_list.of_servers(INDEX_ALL), server_list.of_servers(DETAIL_ALL)
 ATTACH = Rule("os_compute_api:servers:create:attach_volume", MEMBER)
 NO_DISK = Rule("os_compute_api:servers:create:zero_disk_flavor", ADMIN)
 
 
 async def index(call: Call) -> Reply:
     """``GET /servers``."""
-    page, shown = await _page(call, INDEX_ALL)
-    view = ServerView(call, shown)
-    return paging.listed(call, "servers", await paging.in_pieces(view.summary, shown.servers), page)
+    return await _list(call, INDEX, lambda view: view.summary)
 
 
 async def index_detail(call: Call) -> Reply:
     """``GET /servers/detail``."""
-    page, shown = await _page(call, DETAIL_ALL)
-    view = ServerView(call, shown)
-    return paging.listed(call, "servers", await paging.in_pieces(view.detail, shown.servers), page)
+    return await _list(call, DETAIL, lambda view: view.detail)
 
 
-async def _page(call: Call, rule: Rule) -> tuple[paging.Page, Shown]:
-    page, sort = server_list.page(call)
-    everybodys = server_list.all_projects(call, rule)
-    filters = server_list.conditions(call)
-    if filters is None:
-        return page, Shown((), {}, {})
+async def _list(call: Call, which: Collection[Server], how: Callable[[ServerView], View]) -> Reply:
+    asked = which.parse_query(call)
 
     def work(tx: Transaction) -> Shown:
-        found = servers.page(
-            tx,
-            call.who,
-            limit=page.limit,
-            marker=page.marker,
-            sort=sort,
-            all_projects=everybodys,
-            filters=filters,
-        )
-        disks = servers.disks_of(tx, [server.id for server in found])
-        return Shown(found, disks, _hosts(tx, call.house.rules))
+        found, _ = which.read(tx, call.who, asked)
+        return Shown(found, servers.disks_of(tx, [server.id for server in found]), _hosts(tx, call.house.rules))
 
-    try:
-        return page, await call.house.db.read(work)
-    except NotFound:
-        raise Invalid(f"marker [{page.marker}] not found") from None
+    shown = await call.house.db.read(work)
+    rows = await paging.in_pieces(how(ServerView(call, shown)), shown.servers)
+    return paging.listed(call, "servers", rows, asked.page)
 
 
 async def show(call: Call) -> Reply:

@@ -10,12 +10,10 @@ from pumice.api.identity.lists import (
     Kept,
     Options,
     ShortName,
-    collection,
     link,
+    listing,
     must_stay,
-    wanted,
 )
-from pumice.api.identity.reach import within_reach
 from pumice.api.policy import Rule
 from pumice.api.routing import Route, writes
 from pumice.identity import options, projects
@@ -39,13 +37,6 @@ class Update(Changes):
     description: Description = ""
     enabled: bool = True
     options: Options = Options()
-
-
-async def list_(call: Call) -> Reply:
-    """``GET /domains``."""
-    filters = within_reach(call, wanted(call, ("name", "enabled")), "id")
-    rows = await call.house.db.read(projects.matching_domains, filters) if filters is not None else ()
-    return collection(call, "domains", [view(call, row) for row in rows])
 
 
 async def show(call: Call) -> Reply:
@@ -89,8 +80,9 @@ def view(call: Call, row: Row) -> dict[str, Any]:
     }
 
 
+LIST = listing("domains", projects.matching_domains, view, "name", "enabled", within="id")
 ROUTES = (
-    Route("GET", "/domains", list_, Rule("identity:list_domains", READER_INSIDE)),
+    Route("GET", "/domains", LIST, Rule("identity:list_domains", READER_INSIDE)),
     Route("POST", "/domains", create, Rule("identity:create_domain", ADMIN)),
     Route("GET", "/domains/{domain_id}", show, Rule("identity:get_domain", IN_DOMAIN)),
     Route("PATCH", "/domains/{domain_id}", update, Rule("identity:update_domain", ADMIN)),

@@ -13,10 +13,10 @@ from pumice.api.identity.lists import (
     collection,
     expiring,
     link,
+    listing,
     must_stay,
     wanted,
 )
-from pumice.api.identity.reach import within_reach
 from pumice.api.policy import Rule
 from pumice.api.routing import Route, writes
 from pumice.identity import groups
@@ -39,19 +39,6 @@ class Update(Changes):
 
     name: Annotated[str, ShortName] = ""
     description: Description = ""
-
-
-async def list_(call: Call) -> Reply:
-    """``GET /groups``."""
-    filters = within_reach(call, wanted(call, ("name", "domain_id")))
-    rows = await call.house.db.read(GROUPS.matching, filters) if filters is not None else ()
-    return collection(call, "groups", [view(call, row) for row in rows])
-
-
-async def list_of_user(call: Call) -> Reply:
-    """``GET /users/{user_id}/groups``: those that a user is in."""
-    rows = await call.house.db.read(groups.of_user, call.args["user_id"], wanted(call, ("name",)))
-    return collection(call, "groups", [view(call, row) for row in rows])
 
 
 async def show(call: Call) -> Reply:
@@ -110,8 +97,10 @@ def view(call: Call, row: Row) -> dict[str, Any]:
     }
 
 
+LIST = listing("groups", GROUPS.matching, view, "name", "domain_id", within="domain_id")
+OF_USER = listing("groups", groups.of_user, view, "name")
 ROUTES = (
-    Route("GET", "/groups", list_, Rule("identity:list_groups", READER_INSIDE)),
+    Route("GET", "/groups", LIST, Rule("identity:list_groups", READER_INSIDE)),
     Route("POST", "/groups", create, CREATE),
     Route("GET", "/groups/{group_id}", show, Rule("identity:get_group", READER_INSIDE)),
     Route("PATCH", "/groups/{group_id}", update, Rule("identity:update_group", MANAGER_INSIDE)),
@@ -140,7 +129,7 @@ ROUTES = (
     Route(
         "GET",
         "/users/{user_id}/groups",
-        list_of_user,
+        OF_USER,
         Rule("identity:list_groups_for_user", READER_INSIDE_OR_SELF),
     ),
 )

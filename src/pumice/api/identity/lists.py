@@ -1,7 +1,7 @@
 """What every resource of Identity has in common: links, lists with filters, and the keys that clients add."""
 
 import operator
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -10,6 +10,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from pumice.api import booleans
 from pumice.api.call import Call, Reply
+from pumice.api.identity.reach import within_reach
+from pumice.api.routing import Handler
 from pumice.api.times import as_utc
 from pumice.model.errors import Invalid
 
@@ -172,6 +174,28 @@ def collection(call: Call, key: str, items: Sequence[Mapping[str, Any]]) -> Repl
     pairs = [pair for pair in call.query_pairs if pair[0] != "marker"]
     following = urlencode([*pairs, ("marker", items[limit - 1]["id"])])
     return whole(call, key, items[:limit], f"{call.base_url}{call.path}?{following}")
+
+
+def listing(
+    key: str,
+    read: Callable[..., Iterable[Any]],
+    view: Callable[[Call, Any], Any],
+    *columns: str,
+    within: str = "",
+) -> Handler:
+    """The handler of a list: ``read`` is told what the path names, and the filters by ``columns``.
+
+    ``within`` is the column that says which domain a row is in, where callers see their own domain's alone.
+    """
+
+    async def handler(call: Call) -> Reply:
+        filters: dict[str, object] | None = wanted(call, columns)
+        if within:
+            filters = within_reach(call, filters or {}, within)
+        rows = () if filters is None else await call.house.db.read(read, *call.args.values(), filters)
+        return collection(call, key, [view(call, row) for row in rows])
+
+    return handler
 
 
 def whole(call: Call, key: str, items: Sequence[Mapping[str, Any]], following: str | None = None) -> Reply:

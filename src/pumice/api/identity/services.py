@@ -6,7 +6,7 @@ from pydantic import Field
 
 from pumice.api.call import Call, Reply
 from pumice.api.identity.checks import ADMIN, READER
-from pumice.api.identity.lists import Changes, Kept, collection, link, must_stay, wanted
+from pumice.api.identity.lists import Changes, Kept, link, listing, must_stay
 from pumice.api.policy import Rule
 from pumice.api.routing import Route, writes
 from pumice.model.ids import new_id
@@ -29,12 +29,6 @@ class Update(Changes):
     type: Word = ""
     name: Word = ""
     enabled: bool = True
-
-
-async def list_(call: Call) -> Reply:
-    """``GET /services``."""
-    rows = await call.house.db.read(SERVICES.matching, wanted(call, ("type", "name")))
-    return collection(call, "services", [view(call, row) for row in rows])
 
 
 async def show(call: Call) -> Reply:
@@ -76,8 +70,9 @@ def view(call: Call, row: Row) -> dict[str, Any]:
     }
 
 
+LIST = listing("services", SERVICES.matching, view, "type", "name")
 ROUTES = (
-    Route("GET", "/services", list_, Rule("identity:list_services", READER)),
+    Route("GET", "/services", LIST, Rule("identity:list_services", READER)),
     Route("POST", "/services", create, Rule("identity:create_service", ADMIN)),
     Route("GET", "/services/{id}", show, Rule("identity:get_service", READER)),
     Route("PATCH", "/services/{id}", update, Rule("identity:update_service", ADMIN)),

@@ -7,7 +7,18 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pumice.api.call import Call, Reply
 from pumice.api.identity import projects
 from pumice.api.identity.checks import MANAGER_INSIDE, READER_INSIDE, READER_INSIDE_OR_SELF
-from pumice.api.identity.lists import Changes, Kept, Name, collection, expiring, link, moment, must_stay, wanted
+from pumice.api.identity.lists import (
+    Changes,
+    Kept,
+    Name,
+    collection,
+    expiring,
+    link,
+    listing,
+    moment,
+    must_stay,
+    wanted,
+)
 from pumice.api.identity.reach import within_reach
 from pumice.api.policy import Rule
 from pumice.api.routing import Route, writes
@@ -149,13 +160,6 @@ async def change_password(call: Call) -> Reply:
     return Reply(status=204)
 
 
-async def list_projects(call: Call) -> Reply:
-    """``GET /users/{user_id}/projects``: those on which the user has a role."""
-    filters = wanted(call, ("name", "domain_id", "enabled"))
-    rows = await call.house.db.read(users.projects_of, call.args["user_id"], filters)
-    return collection(call, "projects", [projects.view(call, dict(row)) for row in rows])
-
-
 def view(call: Call, row: Row) -> dict[str, Any]:
     """A user as the API shows it: what was never set is left out."""
     optional = ("description", "email", "default_project_id")
@@ -176,6 +180,7 @@ async def _hash(password: str | None) -> str | None:
     return None if password is None else await passwords.hash_password(password)
 
 
+PROJECTS = listing("projects", users.projects_of, projects.view, "name", "domain_id", "enabled")
 ROUTES = (
     Route("GET", "/users", list_, Rule("identity:list_users", READER_INSIDE)),
     Route("POST", "/users", create, CREATE),
@@ -191,7 +196,7 @@ ROUTES = (
     Route(
         "GET",
         "/users/{user_id}/projects",
-        list_projects,
+        PROJECTS,
         Rule("identity:list_user_projects", READER_INSIDE_OR_SELF),
     ),
 )

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pumice.api import paging
 from pumice.api.call import Call, Reply, check
+from pumice.api.collection import Asked, Collection
 from pumice.api.fields import Body, Uuid
 from pumice.api.policy import MEMBER, READER, Rule
 from pumice.api.routing import Route, writes
@@ -13,7 +14,6 @@ from pumice.api.volume import filters
 from pumice.api.volume.connection_info import Qos, flat
 from pumice.api.volume.fields import Host, SomeHost
 from pumice.api.volume.filters import Filters
-from pumice.api.volume.lists import Asked, Collection
 from pumice.api.volume.volume_view import wire_time
 from pumice.api.volume.waiting import ended
 from pumice.attachments import connect, reserve
@@ -77,7 +77,7 @@ FILTERS = Filters(
     like=MappingProxyType({}),
     since=MappingProxyType({}),
 )
-LIST = Collection(COLUMNS, FILTERS, attachments.page)
+LIST = Collection(COLUMNS, FILTERS.parse_query, attachments.page, everywhere=filters.asks_for_all)
 
 SINCE = (3, 27)
 CREATE = Rule("volume:attachment_create", MEMBER)

@@ -88,6 +88,11 @@ def _refuse(unknown: Sequence[str]) -> None:
         raise Invalid(f"Invalid filters {','.join(unknown)} are found in query options.")
 
 
+def asks_for_all(call: Call) -> bool:
+    """Whether an administrator asks for every project's."""
+    return call.who.is_admin and "all_tenants" in call.query and booleans.flag(call, "all_tenants")
+
+
 def unmet(call: Call, resource: str, *also: str, since: Version = (3, 31), admins_too: bool = False) -> bool:
     """Whether a list that is filtered by hand is asked for what nothing has: a filter that does not exist.
 

@@ -8,13 +8,13 @@ from pydantic import Field
 
 from pumice.api import paging
 from pumice.api.call import Call, Reply, check
+from pumice.api.collection import Asked, Collection
 from pumice.api.fields import Body, Boolean, Uuid
 from pumice.api.policy import ADMIN, MEMBER, READER, Rule
 from pumice.api.routing import Route, writes
 from pumice.api.volume import filters
 from pumice.api.volume.fields import Metadata, Name
 from pumice.api.volume.filters import Filters
-from pumice.api.volume.lists import Asked, Collection
 from pumice.api.volume.snapshot_view import changed, full, plain
 from pumice.model.errors import Conflict, Invalid, NotFound
 from pumice.model.scope import Scope
@@ -87,7 +87,7 @@ FILTERS = Filters(
     like=MappingProxyType({key: key for key in ("name", "status", "description")}),
     since=MappingProxyType({"metadata": (3, 22), "consumes_quota": (3, 65)}),
 )
-LIST = Collection(COLUMNS, FILTERS, snapshots.page, snapshots.total)
+LIST = Collection(COLUMNS, FILTERS.parse_query, snapshots.page, snapshots.total, filters.asks_for_all)
 
 
 async def create(call: Call) -> Reply:

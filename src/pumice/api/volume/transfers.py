@@ -11,9 +11,8 @@ from pumice.api.fields import Body, Boolean, Text, Uuid
 from pumice.api.policy import MEMBER, READER, Rule
 from pumice.api.routing import Route, writes
 from pumice.api.volume.fields import Name
-from pumice.api.volume.filters import NOT_FILTERS
+from pumice.api.volume.filters import NOT_FILTERS, asks_for_all
 from pumice.api.volume.links import Links
-from pumice.api.volume.lists import asks_for_all
 from pumice.api.volume.volume_view import wire_time
 from pumice.model.volume import Transfer
 from pumice.store import transfers

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 from pumice.api import paging
 from pumice.api.booleans import flag
 from pumice.api.call import Call, Reply, check
+from pumice.api.collection import Asked, Collection
 from pumice.api.fields import Body, Boolean, Text, Uuid
 from pumice.api.policy import ADMIN, MEMBER, READER, Rule
 from pumice.api.routing import Route
@@ -17,7 +18,6 @@ from pumice.api.volume import filters
 from pumice.api.volume.fields import Metadata, Name, Size
 from pumice.api.volume.filters import Filters
 from pumice.api.volume.known import Known
-from pumice.api.volume.lists import Asked, Collection, asks_for_all
 from pumice.api.volume.volume_view import Shown, VolumeView
 from pumice.model.errors import Conflict, Forbidden, Invalid, NotFound
 from pumice.model.ids import is_uuid
@@ -130,7 +130,13 @@ FILTERS = Filters(
         | {"created_at": (3, 60), "updated_at": (3, 60)}
     ),
 )
-LIST = Collection(COLUMNS, FILTERS, volumes.page, lambda tx, who, **seen: volumes.total(tx, who, **seen)[0])
+LIST = Collection(
+    COLUMNS,
+    FILTERS.parse_query,
+    volumes.page,
+    total=lambda tx, who, **seen: volumes.total(tx, who, **seen)[0],
+    everywhere=filters.asks_for_all,
+)
 
 
 def _ids(asked: str | list[str]) -> tuple[str, ...]:
@@ -245,7 +251,7 @@ def _remove(tx: Transaction, who: Scope, volume_id: str, cascade: bool, force: b
 
 async def summary(call: Call) -> Reply:
     """How many volumes there are, and how large in all; from 3.36 with every value of their metadata."""
-    everywhere = asks_for_all(call)
+    everywhere = filters.asks_for_all(call)
     conditions = FILTERS.parse_query(call)
     count, size = await call.house.db.read(volumes.total, call.who, all_projects=everywhere, filters=conditions)
     said: dict[str, Any] = {"total_count": count, "total_size": size}

@@ -1,0 +1,77 @@
+"""Lists that the database sorts, filters and cuts: declared by columns, conditions and reads."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+from pumice.api import paging
+from pumice.api.booleans import flag
+from pumice.api.call import Call
+from pumice.model.errors import Invalid, NotFound
+from pumice.model.scope import Scope
+from pumice.store.conditions import Condition
+from pumice.store.database import Transaction
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The part of a list that a request asks for."""
+
+    page: paging.Page
+    seen: Mapping[str, Any]
+    """Whose things, and which: ``all_projects`` where the list is a project's, and ``filters``."""
+    counts: bool
+    """With the number of things on all pages (``with_count``)."""
+
+
+@dataclass(frozen=True)
+class Collection(Generic[T]):
+    """A list of rows of the store."""
+
+    columns: Mapping[str, str]
+    """What it can be sorted by, and the columns that stand for it."""
+    conditions: Callable[[Call], Sequence[Condition]]
+    """What the query filters by. Raises ``Invalid``."""
+    rows: Callable[..., Sequence[T]]
+    """The store's ``page``."""
+    total: Callable[..., int] | None = None
+    """How many there are on all pages, for a list that tells it since 3.45."""
+    everywhere: Callable[[Call], bool] | None = None
+    """Whether every project's are asked for; None for what belongs to no project. Raises ``Forbidden``."""
+    by: str = "created_at"
+    """What it is sorted by where nothing is said: from the last to the first, unless it ``ascends``."""
+    ascends: bool = False
+    is_novas: bool = False
+    """A limit of 0 is none, there are no offsets, and an unknown marker is 400: Nova. Cinder takes 0 as it is,
+    and has 404."""
+
+    def parse_query(self, call: Call) -> Asked:
+        """What the request asks for. Raises ``Invalid``."""
+        most = call.house.rules.api_max_limit
+        page = paging.parse_query(call, keys=self.columns, most=most, default=self.by, ascends=self.ascends)
+        if self.is_novas:
+            page = replace(page, limit=page.limit or most, offset=0)
+        whose = {} if self.everywhere is None else {"all_projects": self.everywhere(call)}
+        return Asked(
+            page,
+            seen={**whose, "filters": self.conditions(call)},
+            counts=self.total is not None and call.version >= (3, 45) and flag(call, "with_count"),
+        )
+
+    def read(self, tx: Transaction, who: Scope, asked: Asked) -> tuple[Sequence[T], int | None]:
+        """The rows, and their number on all pages if it was asked for.
+
+        Raises ``NotFound`` or ``Invalid`` for a marker that is not in the list.
+        """
+        page = asked.page
+        sort = [(self.columns[key], ascending) for key, ascending in page.sort]
+        place = {"offset": page.offset} if page.offset else {}
+        try:
+            found = self.rows(tx, who, limit=page.limit, marker=page.marker, sort=sort, **place, **asked.seen)
+        except NotFound:
+            if self.is_novas:
+                raise Invalid(f"marker [{page.marker}] not found") from None
+            raise
+        return found, self.total(tx, who, **asked.seen) if self.total and asked.counts else None
