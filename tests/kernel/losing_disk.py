@@ -3,10 +3,13 @@
     /dev/mapper/power ──▶ the disk
           │  dm-log-writes: every write, in its order, and every flush
           ▼
-       the log ──▶ at a cut, onto the twin: all up to the last flush, and a part of the rest, drawn from a seed
+       the log    … write  FLUSH  mark  write  write  FLUSH  write  write  write ╎ write  FLUSH …
+                  ╰──────────── on the twin ────────────────╯ ╰─ a part of it ─╯ ╎ never written
+                                                                               the cut
 
-After a cut the disk is made as its twin is, so the next round begins with two that are the same. See
-https://docs.kernel.org/admin-guide/device-mapper/log-writes.html for what is in the log.
+The cut is behind the mark, in the midst of writes that the next flush would have kept: where, and which of them
+are lost, is drawn from a seed. After a cut the disk is made as its twin is, so the next round begins with two
+that are the same. See https://docs.kernel.org/admin-guide/device-mapper/log-writes.html for what is in the log.
 """
 
 import os
@@ -39,7 +42,7 @@ class Cut(NamedTuple):
 
     kept: int
     lost: int
-    """Of those that were not flushed."""
+    """Of those that had reached the disk and were not flushed; at least one."""
 
 
 class LosingDisk:
@@ -58,6 +61,10 @@ class LosingDisk:
     def _recording(self) -> str:
         run("dd", "if=/dev/zero", f"of={self._log}", "bs=64K", "count=1", "conv=fsync")
         return f"0 {self._sectors} log-writes {self._disk} {self._log}"
+
+    def mark(self) -> None:
+        """Whatever was flushed until now will outlive the cut."""
+        run("dmsetup", "message", NAME, "0", "mark", "answered")
 
     def cut(self) -> None:
         """From now on nothing gets there, and nothing comes from there."""
@@ -91,16 +98,15 @@ class LosingDisk:
         log, twin, disk = (os.open(it, flags) for it in (self._log, self._twin, self._disk))
         try:
             writes = list(_entries(log))
-            last = max(number for number, it in enumerate(writes) if it.flags & _FLUSH)
-            kept, lost = writes[: last + 1], list[Write]()
-            for write in writes[last + 1 :]:
-                if not write.sectors:
-                    continue
-                survives = write.flags & _FUA or self._dice.random() < 0.5
-                (kept if survives else lost).append(write)
+            places = list(_cuts(writes))
+            assert places, "nothing was written behind the mark that a flush would have kept"
+            flushed, end = self._dice.choice(places)
+            at_stake = [it for it in writes[flushed:end] if _unflushed(it)]
+            lost = {*self._dice.sample(at_stake, self._dice.randint(1, len(at_stake)))}
+            kept = [it for it in writes[:end] if it not in lost]
             for write in kept:
                 _copy(log, write.at, twin, write)
-            for write in writes[last + 1 :]:
+            for write in writes[flushed:]:
                 _copy(twin, write.sector * SECTOR, disk, write)
             for it in (twin, disk):
                 os.fsync(it)
@@ -110,6 +116,23 @@ class LosingDisk:
         return Cut(sum(bool(it.sectors) for it in kept), len(lost))
 
 
+def _unflushed(write: Write) -> bool:
+    """Whether it may be lost until the next flush."""
+    return bool(write.sectors) and not write.flags & _FUA
+
+
+def _cuts(writes: list[Write]) -> Iterator[tuple[int, int]]:
+    """Where power may fail behind the mark: how many writes are flushed, and how many have reached the disk."""
+    marked, flushed, at_stake = False, 0, False
+    for number, write in enumerate(writes, 1):
+        marked |= bool(write.flags & _MARK)
+        at_stake |= _unflushed(write)
+        if write.flags & _FLUSH:
+            flushed, at_stake = number, False
+        elif marked and at_stake:
+            yield flushed, number
+
+
 def _entries(log: int) -> Iterator[Write]:
     magic, _, entries, size = struct.unpack("<QQQI", os.pread(log, 28, 0))
     assert (magic, size) == (_MAGIC, SECTOR), f"this is no log of writes: {magic:x}, {size}"
@@ -117,7 +140,7 @@ def _entries(log: int) -> Iterator[Write]:
     for _ in range(entries):
         sector, sectors, flags, _ = struct.unpack("<QQQQ", os.pread(log, 32, at))
         at += SECTOR
-        if flags & (_DISCARD | _MARK):
+        if flags & _DISCARD:
             continue
         yield Write(sector, sectors, flags, at)
         at += sectors * SECTOR
