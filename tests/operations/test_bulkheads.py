@@ -254,8 +254,17 @@ async def test_what_shows_progress_may_take_its_time(kitchen: Kitchen) -> None:
             op.progress = n / 15
             await asyncio.sleep(0.1)
 
-    verb = replace(SLOW, steps=(Step(roast, at=at_place, timeout=60, tries=1, long=True),))
+    verb = replace(BAKE, steps=(CHOOSE, Step(roast, at=at_pool, timeout=60, long=True)))
     kitchen.start(silence=1.0).course.verbs = {verb.kind: verb}
+    assert await kitchen.endings.wait(await kitchen.begin("sick well", "egg", verb), 20) == (True, None)
+
+
+async def test_what_can_be_done_nowhere_else_may_be_silent(kitchen: Kitchen) -> None:
+    async def simmer(op: Operation[Pan], hands: Hands) -> None:
+        await asyncio.sleep(0.5)
+
+    verb = replace(SLOW, steps=(Step(simmer, at=at_place, timeout=60, tries=1, long=True),))
+    kitchen.start(silence=0.1).course.verbs = {verb.kind: verb}
     assert await kitchen.endings.wait(await kitchen.begin("well", "egg", verb), 20) == (True, None)
 
 

@@ -57,9 +57,11 @@ class Lease:
     waited: float = 0.0
     """Seconds by which its operation's deadline was put off meanwhile."""
     is_long: bool = False
-    """Whether the step under way tells how far it is, and may be cut short by who cancels the operation."""
+    """Whether the step that is under way may be cut short by who cancels the operation."""
+    silence: float = inf
+    """For how many seconds it may tell no progress."""
     heard: float | None = None
-    """How far a long step told that it was."""
+    """How far it told that it was."""
     silent_until: float = inf
     """When it is to have told more."""
     cancelled: bool = False
@@ -81,10 +83,10 @@ class Lease:
         """When the step that is under way is cut."""
         return min(self.until, self.limit, self.silent_until)
 
-    def listen(self, seconds: float) -> None:
-        """Whoever told more of a long step since the last time may be silent for so many seconds again."""
-        if self.is_long and self.op is not None and self.op.progress != self.heard:
-            self.heard, self.silent_until = self.op.progress, time.monotonic() + seconds
+    def listen(self) -> None:
+        """A step that has told more since the last time may be silent anew."""
+        if self.op is not None and self.op.progress != self.heard:
+            self.heard, self.silent_until = self.op.progress, time.monotonic() + self.silence
             self.reschedule()
 
     def waits(self) -> None:
@@ -107,7 +109,10 @@ class Lease:
 
 
 class Leases:
-    """The leases of the worker ``owner``, of ``seconds`` each. Long steps may be silent for ``silence``."""
+    """The leases of the worker ``owner``, of ``seconds`` each.
+
+    A long step after which another pool can be tried may tell no progress for ``silence`` seconds.
+    """
 
     def __init__(self, db: Database, owner: str, seconds: float, silence: float = SILENT_SECONDS) -> None:
         self.db = db
@@ -139,7 +144,7 @@ class Leases:
             wait = usual
             if held := dict(self.held):
                 for lease in held.values():
-                    lease.listen(self.silence)
+                    lease.listen()
                 try:
                     async with asyncio.timeout(self.seconds / 3):
                         await self._renew(held)
@@ -162,17 +167,20 @@ class Leases:
                 lease.cancel()
 
     @contextlib.contextmanager
-    def acting(self, op: Operation[Any], seconds: float, *, is_long: bool = False) -> Iterator[asyncio.Timeout]:
-        """The limit of a step outside, of at most ``seconds``. Raises ``LostLease`` where the lease is over.
+    def acting(
+        self, op: Operation[Any], seconds: float, *, is_long: bool = False, silence: float = inf
+    ) -> Iterator[asyncio.Timeout]:
+        """The limit of a step outside, of at most ``seconds``, and of ``silence`` without a word of progress.
 
-        A long one is cut short by ``Cancelled`` when that is asked for, and when it was silent for too long.
+        Raises ``LostLease`` where the lease is over; a long one is cut short by ``Cancelled`` when that is
+        asked for.
         """
         lease = self.held[op.id]
         lease.is_long = is_long
         if is_long and lease.cancelled:
             raise Cancelled
         lease.limit = time.monotonic() + seconds
-        lease.heard, lease.silent_until = op.progress, time.monotonic() + self.silence if is_long else inf
+        lease.silence, lease.heard, lease.silent_until = silence, op.progress, time.monotonic() + silence
         self._require(lease, op, "before its next step began")
         lease.acting = asyncio.timeout_at(lease.end)
         try:

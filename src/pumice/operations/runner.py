@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import structlog
@@ -352,6 +353,8 @@ class Runner:
         """Do (or undo) one step outside, within its time. Returns what went wrong."""
         name, seconds, hasty = step.name, step.timeout, self.course.may_hand_over(op)
         is_long = op.state == "running" and step.long
+        elsewhere = self.course.verbs[op.kind].choice_before(op) is not None
+        silence = self.leases.silence if is_long and elsewhere else inf
         if hasty:
             seconds = min(seconds, HASTE_SECONDS)
         if not op.settled:  # at its deadline, if not before, it is told how it ended
@@ -359,7 +362,8 @@ class Runner:
         bulkhead = self.hands.bulkheads.at(op.place)
         try:
             self.course.faults("before", direction(op), name, op)
-            with bound_contextvars(step=name), self.leases.acting(op, seconds, is_long=is_long) as limit:
+            acting = self.leases.acting(op, seconds, is_long=is_long, silence=silence)
+            with bound_contextvars(step=name), acting as limit:
                 await bulkhead.call(
                     name,
                     lambda: work(op, self.hands),
@@ -386,7 +390,7 @@ class Runner:
         late = f"'{step}' did not end within {seconds:g} seconds"
         lease = self.leases.held[op.id]
         if lease.silent_until < min(lease.limit, time.monotonic()):
-            late = f"'{step}' told of no progress for {self.leases.silence:g} seconds"
+            late = f"'{step}' told of no progress for {lease.silence:g} seconds"
         pool = op.notes.get("pool")
         if left := next(
             (it for it in self.hands.bulkheads.left if (it.operation_id, it.pool) == (op.id, pool)), None
