@@ -9,7 +9,7 @@ from pumice.scheduler.choose import _WORDS, choose
 from pumice.scheduler.filters import FILTERS, availability_zone, capabilities, capacity
 from pumice.scheduler.request import Request
 
-RULES = Rules()
+RULES = Rules(filters=tuple(FILTERS))
 
 
 def test_only_pools_of_the_zone_pass() -> None:
@@ -103,6 +103,23 @@ def test_a_scope_within_the_scope_capabilities_is_not_passed_over() -> None:
     assert not met({"capabilities:disk:media": "ssd"}, media="ssd")
 
 
+def test_a_scope_is_looked_up_in_what_a_pool_reports_under_its_name() -> None:
+    assert met({"capabilities:disk:media": "ssd"}, disk={"media": "ssd"})
+    assert not met({"capabilities:disk:media": "ssd"}, disk={"size": "large"})
+    assert not met({"capabilities:disk:media": "ssd"}, disk="ssd")
+
+
+def test_of_a_list_that_a_pool_reports_one_value_is_enough() -> None:
+    assert met({"storage_protocol": "<or> FC <or> iSCSI"}, storage_protocol=["NVMe", "iSCSI"])
+    assert not met({"storage_protocol": "FC"}, storage_protocol=["NVMe", "iSCSI"])
+
+
+def test_the_name_of_a_backend_and_replication_are_capabilities() -> None:
+    specs = {"volume_backend_name": "fast", "replication_enabled": "<is> True"}
+    assert met(specs, volume_backend_name="fast", replication_enabled=True)
+    assert not met(specs, volume_backend_name="fast"), "what does not replicate does not say so"
+
+
 def test_other_scopes_speak_to_others_and_are_passed_over() -> None:
     assert met({"quality:iops": "1000", "trait:a:b": "required"})
 
@@ -139,9 +156,54 @@ def test_hints_keep_volumes_together_and_apart() -> None:
     assert choose([one, two], a_request(), RULES) == one
 
 
+def test_a_volume_is_kept_on_the_host_of_a_server() -> None:
+    one, two = a_pool("one@x#a", free_gb=1), a_pool("two@x#b")
+    assert choose([one, two], a_request(beside="one"), RULES) == one
+
+
+def test_a_type_may_leave_the_choice_among_zones() -> None:
+    one, two = (
+        a_pool("one@x#a", availability_zone="east", free_gb=1),
+        a_pool("two@x#b", availability_zone="west"),
+    )
+    assert choose([one, two], a_request(zones=frozenset({"east", "north"})), RULES) == one
+
+
+@pytest.mark.parametrize(
+    ("query", "met"),
+    [
+        ('["=", "$host", "here@one"]', True),
+        ('["=", "$backend_id", "here@one#b"]', False),
+        ('[">=", "$free_capacity_gb", 100]', True),
+        ('["<", "$free_capacity_gb", 100]', False),
+        ('["and", [">", "$total_capacity_gb", 1], ["<=", "$allocated_capacity_gb", 0]]', True),
+        ('["or", ["=", 1, 2], ["=", 1, 1]]', True),
+        ('["not", ["=", 1, 1]]', False),
+        ('["not", ["=", 1, 1], ["=", 1, 2]]', True),
+        ('["in", "$capabilities.media", "ssd", "nvme"]', True),
+        ('["=", "$media", "ssd", "ssd"]', True),
+        ('["=", "$no_such", "ssd"]', False),
+        ('["in", "x"]', False),
+        ("[]", True),
+        ("{}", True),
+        ('{"=": 1}', False),
+        ('["rm", "$host"]', False),
+        ('["<", "$host", 3]', False),
+        ('[["="], 1]', False),
+        ("x", False),
+        ("[" * 4000 + "]" * 4000, False),
+    ],
+)
+def test_a_query_means_what_it_means_to_the_incumbent(query: str, met: bool) -> None:
+    pool = a_pool("here@one#a", capabilities={"media": "ssd"})
+    assert FILTERS["JsonFilter"](pool, a_request(query=query)) is met
+
+
 @pytest.mark.parametrize(
     ("wanted", "name", "told", "detail"),
     [
+        (a_request(beside=""), "InstanceLocalityFilter", "'local_to_instance'", "there is no such server"),
+        (a_request(query='["=", 1, 2]'), "JsonFilter", "'query'", 'query is ["=", 1, 2]'),
         (a_request(availability_zone="east"), "AvailabilityZoneFilter", "zone east", "it is in "),
         (a_request(only_host="there@one"), "SameBackend", "what it is made of", "not on there@one"),
         (

@@ -78,7 +78,7 @@ PLAIN = {"goodness_function": "50"}
 
 
 def chosen(size: int, *pools: Pool) -> str:
-    return choose(pools, a_request(size), Rules(capacity_weight_multiplier=0)).name
+    return choose(pools, a_request(size), Rules(weighers=["GoodnessWeigher"])).name
 
 
 def test_a_pool_whose_filter_function_says_no_is_left_out() -> None:

@@ -1,13 +1,16 @@
 """Which pool is best: spreading, stacking, and the same answer to the same question."""
 
+from collections import Counter
 from typing import Any
 
+import pytest
 from pools import a_pool, a_request
 
+from pumice.model.errors import NoValidBackend
 from pumice.model.rules import Rules
 from pumice.model.volume import Pool
 from pumice.scheduler.choose import choose
-from pumice.scheduler.weighers import order
+from pumice.scheduler.weighers import best, order
 
 
 def names(pools: list[Pool], **rules: Any) -> list[str]:
@@ -43,12 +46,12 @@ def test_a_thick_pool_weighs_what_is_really_left() -> None:
 
 
 def test_the_pool_with_the_least_claimed_is_preferred_by_a_negative_multiplier() -> None:
-    rules = {"capacity_weight_multiplier": 0.0, "allocated_capacity_weight_multiplier": -1.0}
+    rules = {"weighers": ["AllocatedCapacityWeigher"]}
     assert names([ROOMY, NARROW], **rules) == ["narrow", "roomy"]
 
 
 def test_the_pool_with_the_most_claimed_is_preferred_by_a_positive_multiplier() -> None:
-    rules = {"capacity_weight_multiplier": 0.0, "allocated_capacity_weight_multiplier": 1.0}
+    rules = {"weighers": ["AllocatedCapacityWeigher"], "allocated_capacity_weight_multiplier": 1.0}
     assert names([NARROW, ROOMY], **rules) == ["roomy", "narrow"]
 
 
@@ -56,7 +59,8 @@ def test_no_weigher_outvotes_another_by_its_units() -> None:
     """Free space differs by thousands, claims by one: the larger multiplier decides."""
     large = a_pool("large", total_gb=10_000, free_gb=10_000, claimed_gb=11)
     small = a_pool("small", total_gb=10, free_gb=10, claimed_gb=10)
-    rules = {"capacity_weight_multiplier": 1.0, "allocated_capacity_weight_multiplier": -2.0}
+    weighers = ["CapacityWeigher", "AllocatedCapacityWeigher"]
+    rules = {"weighers": weighers, "allocated_capacity_weight_multiplier": -2.0}
     assert names([large, small], **rules) == ["small", "large"]
 
 
@@ -80,3 +84,39 @@ def test_equal_pools_are_filled_in_turn() -> None:
         claimed = {"claimed_gb": pool.claimed_gb + 1, "volumes": pool.volumes + 1}
         pools[pool.name] = a_pool(pool.name, **claimed)
     assert chosen == ["a", "b", "c", "a", "b", "c"]
+
+
+def test_the_pool_with_the_fewest_volumes_is_preferred_or_the_one_with_the_most() -> None:
+    few, many = a_pool("few", volumes=1, free_gb=1, total_gb=10), a_pool("many", volumes=9)
+    assert names([many, few], weighers=["VolumeNumberWeigher"]) == ["few", "many"]
+    assert names([few, many], weighers=["VolumeNumberWeigher"], volume_number_multiplier=1.0) == ["many", "few"]
+
+
+def test_chance_lets_every_pool_come_first() -> None:
+    firsts = Counter(names([ROOMY, NARROW], weighers=["ChanceWeigher"])[0] for _ in range(200))
+    assert set(firsts) == {"roomy", "narrow"}
+
+
+def test_the_stochastic_handler_draws_by_weight() -> None:
+    """Three quarters of the weight: of 2,000 draws about 1,500, and never a pool without any."""
+    pools = [
+        a_pool(name, thin=False, total_gb=gb, free_gb=gb)
+        for name, gb in (("three", 30), ("one", 10), ("none", 0))
+    ]
+    rules = Rules(weight_handler="StochasticHostWeightHandler")
+    drawn = Counter(best(pools, a_request(), rules).name for _ in range(2000))
+    assert drawn["none"] == 0
+    assert 1300 < drawn["three"] < 1700
+
+
+def test_pools_without_any_weight_are_drawn_alike() -> None:
+    pools = [a_pool(name, thin=False, total_gb=0, free_gb=0) for name in "ab"]
+    rules = Rules(weight_handler="StochasticHostWeightHandler")
+    assert {best(pools, a_request(), rules).name for _ in range(100)} == {"a", "b"}
+
+
+def test_a_filter_that_the_setting_leaves_out_is_not_asked() -> None:
+    elsewhere = a_pool(availability_zone="elsewhere")
+    with pytest.raises(NoValidBackend):
+        choose([elsewhere], a_request(), Rules())
+    assert choose([elsewhere], a_request(), Rules(filters=["CapacityFilter"])) == elsewhere

@@ -33,9 +33,16 @@ def _definitions(path: Path) -> dict[str, str]:
     return dict(rows)
 
 
+@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
+@pytest.mark.filterwarnings("ignore:autogenerate skipping metadata-specified expression-based index")
 async def test_the_migrated_schema_is_the_one_in_the_tables(database_url: str) -> None:
+    def comparable(_: object, name: str | None, *_more: object) -> bool:
+        # An index of an expression comes back in the database's own words; a test asks whether it is used.
+        return name != "ix_pools_roomiest"
+
     def differences(tx: Transaction) -> list[object]:
-        context = MigrationContext.configure(tx.connection, opts={"compare_server_default": True})
+        opts = {"compare_server_default": True, "include_object": comparable}
+        context = MigrationContext.configure(tx.connection, opts=opts)
         return list(compare_metadata(context, metadata))
 
     db = open_database(database_url)

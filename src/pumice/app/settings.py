@@ -47,7 +47,9 @@ from pumice.backends.targets.registry import TARGETS
 from pumice.backends.targets.settings import TargetSettings
 from pumice.backends.targets.tgt_settings import TgtSettings
 from pumice.model.errors import Misconfigured
-from pumice.model.rules import TYPED, Patience, Rules
+from pumice.model.rules import DEFAULT_FILTERS, TYPED, Patience, Rules
+from pumice.scheduler.filters import ALWAYS, FILTERS
+from pumice.scheduler.weighers import HANDLERS, WEIGHERS
 
 LIVE: dict[str, JsonValue] = {"live": True}
 """Marks what SIGHUP changes; the rest needs a restart."""
@@ -179,14 +181,23 @@ class Compute(Section):
 class Scheduler(Section):
     """How pools are chosen."""
 
+    default_filters: list[Literal[tuple(FILTERS.keys() - ALWAYS)]] = Field(  # type: ignore[valid-type]
+        list(DEFAULT_FILTERS), description="Which pools may be chosen.", json_schema_extra=LIVE
+    )
+    default_weighers: list[Literal[tuple(WEIGHERS)]] = Field(  # type: ignore[valid-type]
+        ["CapacityWeigher"], description="Which of them is the best.", json_schema_extra=LIVE
+    )
+    weight_handler: Literal[HANDLERS] = Field(  # type: ignore[valid-type]
+        HANDLERS[0], description="The best, or one by chance, a better one more often.", json_schema_extra=LIVE
+    )
     capacity_weight_multiplier: float = Field(
         1.0, description="Negative stacks instead of spreading.", json_schema_extra=LIVE
     )
     allocated_capacity_weight_multiplier: float = Field(
-        0.0, description="Negative prefers the emptiest pool.", json_schema_extra=LIVE
+        -1.0, description="Negative prefers the pool with the least claimed.", json_schema_extra=LIVE
     )
-    goodness_weight_multiplier: float = Field(
-        1.0, description="How much backends' goodness_function counts.", json_schema_extra=LIVE
+    volume_number_multiplier: float = Field(
+        -1.0, description="Negative prefers the pool with the fewest volumes.", json_schema_extra=LIVE
     )
     max_attempts: int = Field(3, ge=1, description="How many pools a create tries.", json_schema_extra=LIVE)
 
@@ -347,9 +358,12 @@ class Settings(BaseSettings):
             availability_zone=self.availability_zone,
             default_volume_type=self.default_volume_type,
             quotas=_DEFAULT_QUOTAS | self.quotas,
+            filters=tuple(self.scheduler.default_filters),
+            weighers=tuple(self.scheduler.default_weighers),
+            weight_handler=self.scheduler.weight_handler,
             capacity_weight_multiplier=self.scheduler.capacity_weight_multiplier,
             allocated_capacity_weight_multiplier=self.scheduler.allocated_capacity_weight_multiplier,
-            goodness_weight_multiplier=self.scheduler.goodness_weight_multiplier,
+            volume_number_multiplier=self.scheduler.volume_number_multiplier,
             scheduler_max_attempts=self.scheduler.max_attempts,
             api_max_limit=self.api.max_limit,
             api_max_query_terms=self.api.max_query_terms,

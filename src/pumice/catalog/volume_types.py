@@ -48,14 +48,13 @@ def refuse_size(kind: VolumeType, size: int) -> None:
             )
 
 
-def zone_for(kind: VolumeType, wanted: str | None, default: str) -> str:
-    """The availability zone of a new volume. Raises ``Invalid`` for one that the type forbids."""
+def zones_for(kind: VolumeType, wanted: str | None, default: str) -> list[str]:
+    """The availability zones that a new volume may be in. Raises ``Invalid`` for one that the type forbids."""
     allowed = [zone.strip() for zone in kind.extra_specs.get("RESKEY:availability_zones", "").split(",")]
     allowed = [zone for zone in allowed if zone]
-    zone = wanted or (default if default in allowed or not allowed else allowed[0])
-    if allowed and zone not in allowed:
-        raise Invalid(f"Volumes of type '{kind.name}' are in {' or '.join(allowed)}, and not in '{zone}'.")
-    return zone
+    if wanted and allowed and wanted not in allowed:
+        raise Invalid(f"Volumes of type '{kind.name}' are in {' or '.join(allowed)}, and not in '{wanted}'.")
+    return [wanted] if wanted else allowed or [default]
 
 
 def make_default(tx: Transaction, rules: Rules) -> None:

@@ -4,13 +4,22 @@ Plain values with their defaults: ``app/settings.py`` reads them from the settin
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 UNLIMITED = -1
 TYPED = ("volumes", "gigabytes", "snapshots")
 """The resources that every volume type has of its own, with its name behind: ``volumes_fast``."""
+
+DEFAULT_FILTERS = (
+    *("AvailabilityZoneFilter", "CapacityFilter", "CapabilitiesFilter", "DriverFilter"),
+    *("SameBackendFilter", "DifferentBackendFilter", "InstanceLocalityFilter"),
+)
+"""Cinder's three, and those that have nothing to do until a backend or a hint asks for them.
+
+``JsonFilter`` is not among them: by its answers a tenant may learn what is an operator's to know of backends.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +55,18 @@ class Rules:
         )
     )
     """A project's limits where it has none of its own; -1 is no limit (Cinder's ``quota_*``)."""
+    filters: Sequence[str] = DEFAULT_FILTERS
+    """Which pools may be chosen (Cinder's ``scheduler_default_filters``): names in ``scheduler/filters.py``."""
+    weighers: Sequence[str] = ("CapacityWeigher",)
+    """Which of them is best (Cinder's ``scheduler_default_weighers``): names in ``scheduler/weighers.py``."""
+    weight_handler: str = "OrderedHostWeightHandler"
+    """The best is chosen, or ``StochasticHostWeightHandler``: one by chance, a better one more often."""
     capacity_weight_multiplier: float = 1.0
-    """Positive: spread over free space. Negative: stack. 0: do not look at free space."""
-    allocated_capacity_weight_multiplier: float = 0.0
-    """Negative: prefer the pool with the least claimed. Positive: stack. 0: do not look."""
-    goodness_weight_multiplier: float = 1.0
-    """How much the goodness that backends compute of themselves counts (Cinder's setting of the same name)."""
+    """Positive: spread over free space. Negative: stack."""
+    allocated_capacity_weight_multiplier: float = -1.0
+    """Negative: prefer the pool with the least claimed. Positive: stack."""
+    volume_number_multiplier: float = -1.0
+    """Negative: prefer the pool with the fewest volumes. Positive: stack."""
     scheduler_max_attempts: int = 3
     """How many pools a create tries in all (Cinder's setting of the same name)."""
     catalog_aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

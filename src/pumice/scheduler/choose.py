@@ -6,10 +6,9 @@ from types import MappingProxyType
 from pumice.model.errors import NoValidBackend
 from pumice.model.rules import Rules
 from pumice.model.volume import Pool
-from pumice.scheduler.filters import FILTERS, reported
+from pumice.scheduler.filters import in_use, met, reported
 from pumice.scheduler.request import Request
-from pumice.scheduler.specs import matches
-from pumice.scheduler.weighers import order
+from pumice.scheduler.weighers import best
 
 MOST_TOLD = 10
 """Pools that an explanation tells of one by one."""
@@ -22,7 +21,7 @@ def choose(pools: Sequence[Pool], request: Request, rules: Rules) -> Pool:
     and what each pool has.
     """
     left = list(pools)
-    for name, passes in FILTERS.items():
+    for name, passes in in_use(rules).items():
         before, left = left, [pool for pool in left if passes(pool, request)]
         if not left:
             in_vain, figures = _WORDS[name]
@@ -31,7 +30,17 @@ def choose(pools: Sequence[Pool], request: Request, rules: Rules) -> Pool:
                 f"No valid backend was found: {in_vain(request)}.",
                 f"{name} left none of {len(before)} pool(s): {told}",
             )
-    return order(left, request, rules)[0]
+    return best(left, request, rules)
+
+
+def choose_among_the_roomiest(pools: Sequence[Pool], request: Request, rules: Rules) -> Pool | None:
+    """The pool for ``request`` if one of these will do: of all that there are, those with the most free space.
+
+    Only where free space alone decides what is best: then what was not looked at cannot be better.
+    """
+    filters = in_use(rules).values()
+    left = [pool for pool in pools if all(passes(pool, request) for passes in filters)]
+    return best(left, request, rules) if left else None
 
 
 def _room(pool: Pool, _request: Request) -> str:
@@ -46,15 +55,18 @@ def _unmet(pool: Pool, request: Request) -> str:
     has = reported(pool)
     return ", ".join(
         f"'{name}' is {has.get(name, 'not reported')}, and '{wanted}' is asked for"
-        for name, wanted in request.capabilities().items()
-        if name not in has or not matches(str(has[name]), wanted)
+        for name, wanted in request.capabilities.items()
+        if not met(has, name, wanted)
     )
 
 
 _WORDS: Mapping[str, tuple[Callable[[Request], str], Callable[[Pool, Request], str]]] = MappingProxyType(
     {
         "AvailabilityZoneFilter": (
-            lambda request: f"no pool is in the availability zone {request.availability_zone}",
+            lambda request: (
+                "no pool is in the availability zone "
+                + " or ".join(sorted(request.zones) or [request.availability_zone])
+            ),
             lambda pool, _: f"it is in {pool.availability_zone}",
         ),
         "SameBackend": (
@@ -69,6 +81,10 @@ _WORDS: Mapping[str, tuple[Callable[[Request], str], Callable[[Pool, Request], s
             lambda _: "every pool is where the hint 'different_host' asks it not to be",
             lambda pool, _: f"it is on {pool.host}",
         ),
+        "InstanceLocalityFilter": (
+            lambda _: "no pool is on the host of the server that the hint 'local_to_instance' names",
+            lambda _, request: f"it is not on {request.beside or 'any: there is no such server'}",
+        ),
         "IgnoreAttempted": (
             lambda _: "every pool that suits it was tried, and failed",
             lambda *_: "it was tried",
@@ -78,6 +94,10 @@ _WORDS: Mapping[str, tuple[Callable[[Request], str], Callable[[Pool, Request], s
         "DriverFilter": (
             lambda _: "no backend takes such a volume",
             lambda pool, _: f"filter_function is {pool.capabilities.get('filter_function')}",
+        ),
+        "JsonFilter": (
+            lambda _: "the hint 'query' holds for no pool",
+            lambda _, request: f"query is {request.query}",
         ),
     }
 )

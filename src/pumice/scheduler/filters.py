@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from pumice.model.rules import Rules
 from pumice.model.volume import Pool
 from pumice.scheduler.functions import Malformed, about, evaluate
+from pumice.scheduler.query import holds
 from pumice.scheduler.request import Request
 from pumice.scheduler.specs import matches
 
@@ -17,8 +19,8 @@ Filter = Callable[[Pool, Request], bool]
 
 
 def availability_zone(pool: Pool, request: Request) -> bool:
-    """The pool is in the zone asked for."""
-    return pool.availability_zone == request.availability_zone
+    """The pool is in the zone asked for, or in one of those that the type allows."""
+    return pool.availability_zone in (request.zones or (request.availability_zone,))
 
 
 def capacity(pool: Pool, request: Request) -> bool:
@@ -48,10 +50,20 @@ def reported(pool: Pool) -> Mapping[str, Any]:
 
 def capabilities(pool: Pool, request: Request) -> bool:
     """Every extra spec of the type that speaks of capabilities is met by what the pool reports."""
+    if not request.capabilities:
+        return True
     has = reported(pool)
-    return all(
-        name in has and matches(str(has[name]), wanted) for name, wanted in request.capabilities().items()
-    )
+    return all(met(has, name, wanted) for name, wanted in request.capabilities.items())
+
+
+def met(has: Mapping[str, Any], name: str, wanted: str) -> bool:
+    """One extra spec is met: ``a:b`` by what is under ``b`` in ``a``, and a list by any of its values."""
+    value: Any = has
+    for part in name.split(":"):
+        if not isinstance(value, Mapping) or part not in value:
+            return False
+        value = value[part]
+    return any(matches(str(one), wanted) for one in (value if isinstance(value, list) else [value]))
 
 
 def driver(pool: Pool, request: Request) -> bool:
@@ -85,15 +97,39 @@ def apart(pool: Pool, request: Request) -> bool:
     return pool.host not in request.apart
 
 
+def beside(pool: Pool, request: Request) -> bool:
+    """The pool is of the host where the server runs that the hint ``local_to_instance`` names."""
+    return request.beside is None or pool.host.partition("@")[0] == request.beside
+
+
+def query(pool: Pool, request: Request) -> bool:
+    """What the hint ``query`` says of the pool is so. One that makes no sense is so of none."""
+    if not request.query:
+        return True
+    try:
+        return holds(request.query, about(pool, request)["stats"])
+    except Malformed:
+        return False
+
+
 FILTERS: Mapping[str, Filter] = MappingProxyType(
     {
         "AvailabilityZoneFilter": availability_zone,
         "SameBackend": same_backend,
         "SameBackendFilter": near,
         "DifferentBackendFilter": apart,
+        "InstanceLocalityFilter": beside,
         "IgnoreAttempted": not_tried,
         "CapacityFilter": capacity,
         "CapabilitiesFilter": capabilities,
         "DriverFilter": driver,
+        "JsonFilter": query,
     }
 )
+ALWAYS = frozenset({"SameBackend", "IgnoreAttempted"})
+"""What no setting turns off: bytes are copied within their backend, and no pool is tried twice."""
+
+
+def in_use(rules: Rules) -> Mapping[str, Filter]:
+    """The filters that are asked: those of the setting, and ``ALWAYS``."""
+    return {name: passes for name, passes in FILTERS.items() if name in ALWAYS or name in rules.filters}

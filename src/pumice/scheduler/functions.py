@@ -150,8 +150,12 @@ class _Reader:
 
 
 def about(pool: Pool, request: Request) -> Names:
-    """What an expression may speak of."""
+    """What an expression, or a query, may speak of."""
     stats = {
+        "host": pool.host,
+        "backend_id": pool.name,
+        "thin_provisioning_support": pool.thin,
+        "availability_zone": pool.availability_zone,
         "free_capacity_gb": pool.free_gb,
         "total_capacity_gb": pool.total_gb,
         "allocated_capacity_gb": pool.claimed_gb,
@@ -159,6 +163,7 @@ def about(pool: Pool, request: Request) -> Names:
         "max_over_subscription_ratio": pool.max_over_subscription_ratio,
         "reserved_percentage": pool.reserved_percentage,
         "total_volumes": pool.volumes,
+        "capabilities": pool.capabilities,
         **pool.capabilities,
     }
     return {

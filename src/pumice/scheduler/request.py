@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Request:
     """A volume that needs a pool. ``size`` in GiB."""
 
     size: int
     availability_zone: str
+    """The zone it shall be in, unless ``zones`` leaves a choice."""
     extra_specs: Mapping[str, str] = field(default_factory=dict)
     """The volume type's."""
     only_host: str | None = None
@@ -21,6 +23,14 @@ class Request:
     apart: frozenset[str] = frozenset()
     """Backends of which it shall be on none (the hint ``different_host``)."""
 
+    zones: frozenset[str] = frozenset()
+    """Zones of which it may be in any (the type's ``RESKEY:availability_zones``)."""
+    beside: str | None = None
+    """The host of the server that the hint ``local_to_instance`` names; empty when there is no such server."""
+    query: str | None = None
+    """The hint ``query``: a condition in JSON."""
+
+    @cached_property
     def capabilities(self) -> Mapping[str, str]:
         """The extra specs that speak of a pool's capabilities, by the names that pools use."""
         scoped = {key: key.partition(":") for key in self.extra_specs}

@@ -5,7 +5,9 @@ that no weigher outvotes another by its units (as in the incumbent's weight hand
 """
 
 import math
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from pumice.model.rules import Rules
 from pumice.model.volume import Pool
@@ -16,8 +18,11 @@ Weigher = Callable[[Pool, Request], float]
 
 
 def capacity(pool: Pool, _: Request) -> float:
-    """Free space: what is virtually left in a thin pool, what is really left in a thick one. GiB."""
-    reserved = math.floor(pool.total_gb * pool.reserved_percentage / 100) if math.isfinite(pool.total_gb) else 0
+    """Free space: what is virtually left in a thin pool, what is really left in a thick one. GiB.
+
+    ``store/pools.py`` has the same sum in SQL.
+    """
+    reserved = pool.total_gb * pool.reserved_percentage / 100 if math.isfinite(pool.total_gb) else 0
     if pool.thin:
         return pool.total_gb * max(pool.max_over_subscription_ratio, 1.0) - pool.claimed_gb - reserved
     return min(pool.free_gb, pool.total_gb - pool.claimed_gb) - reserved
@@ -37,18 +42,71 @@ def goodness(pool: Pool, request: Request) -> float:
     return float(value) if not isinstance(value, str) and 0 <= value <= 100 else 0.0
 
 
+def volume_number(pool: Pool, _: Request) -> float:
+    """How many volumes it has."""
+    return float(pool.volumes)
+
+
+def chance(_pool: Pool, _request: Request) -> float:
+    """Anything: equals are chosen among at random."""
+    return random.random()  # noqa: S311
+
+
+WEIGHERS: Mapping[str, Weigher] = MappingProxyType(
+    {
+        "CapacityWeigher": capacity,
+        "AllocatedCapacityWeigher": allocated_capacity,
+        "GoodnessWeigher": goodness,
+        "VolumeNumberWeigher": volume_number,
+        "ChanceWeigher": chance,
+    }
+)
+STOCHASTIC = "StochasticHostWeightHandler"
+HANDLERS = ("OrderedHostWeightHandler", STOCHASTIC)
+
+
+def by_free_space_alone(rules: Rules) -> bool:
+    """Whether the pool with the most free space is the best, whatever else there is."""
+    return (
+        tuple(rules.weighers) == ("CapacityWeigher",)
+        and rules.capacity_weight_multiplier > 0
+        and rules.weight_handler != STOCHASTIC
+    )
+
+
+def best(pools: Sequence[Pool], request: Request, rules: Rules) -> Pool:
+    """The best of at least one pool; by the stochastic handler one that is drawn, by its weight."""
+    if rules.weight_handler != STOCHASTIC:
+        return order(pools, request, rules)[0]
+    weights = [max(weight, 0.0) for weight in _weights(pools, request, rules, lambda raw: raw)]
+    return random.choices(pools, weights if sum(weights) else None)[0]  # noqa: S311
+
+
 def order(pools: Sequence[Pool], request: Request, rules: Rules) -> list[Pool]:
     """The best pool first; of equals the one with fewer volumes, then by name."""
-    weights = {pool.name: 0.0 for pool in pools}
-    for weigher, multiplier in (
-        (capacity, rules.capacity_weight_multiplier),
-        (allocated_capacity, rules.allocated_capacity_weight_multiplier),
-        (goodness, rules.goodness_weight_multiplier),
-    ):
-        if multiplier:
-            for pool, weight in zip(pools, _scaled([weigher(pool, request) for pool in pools]), strict=True):
-                weights[pool.name] += multiplier * weight
-    return sorted(pools, key=lambda pool: (-weights[pool.name], pool.volumes, pool.name))
+    weights = zip(pools, _weights(pools, request, rules, _scaled), strict=True)
+    return [pool for pool, _ in sorted(weights, key=lambda it: (-it[1], it[0].volumes, it[0].name))]
+
+
+def _weights(
+    pools: Sequence[Pool],
+    request: Request,
+    rules: Rules,
+    scaled: Callable[[Sequence[float]], Sequence[float]],
+) -> list[float]:
+    """What each weigher of the setting gives each pool, times its multiplier, added."""
+    multipliers = {
+        "CapacityWeigher": rules.capacity_weight_multiplier,
+        "AllocatedCapacityWeigher": rules.allocated_capacity_weight_multiplier,
+        "VolumeNumberWeigher": rules.volume_number_multiplier,
+    }
+    total = [0.0] * len(pools)
+    for name in rules.weighers:
+        weights = scaled([WEIGHERS[name](pool, request) for pool in pools])
+        total = [
+            so_far + multipliers.get(name, 1.0) * weight for so_far, weight in zip(total, weights, strict=True)
+        ]
+    return total
 
 
 def _scaled(raw: Sequence[float]) -> list[float]:

@@ -10,22 +10,30 @@ from pumice.model.volume import Pool
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.rows import Rows, put
-from pumice.store.tables import claims, pools, services, volumes
+from pumice.store.tables import ROOM, claims, pools, services, volumes
 
 VOLUME_BINARY = "cinder-volume"
+ROOMIEST = 20
+"""How many pools are looked at before all are."""
 
 _p = pools.c
 _rows = Rows(pools, Pool)
-_served = sa.exists(
-    sa.select(1).where(
-        services.c.binary == VOLUME_BINARY,
-        sa.func.coalesce(services.c.cluster, services.c.host) == _p.host,
-        services.c.disabled.is_(False),
-        sa.or_(
-            services.c.updated_at >= sa.bindparam("since"),
-            sa.and_(_p.host == sa.bindparam("awaited"), services.c.forced_down.is_not(True)),
-        ),
-    )
+_s = services.c
+_works = (
+    _s.binary == VOLUME_BINARY,
+    _s.disabled.is_(False),
+    sa.or_(
+        _s.updated_at >= sa.bindparam("since"),
+        sa.and_(_p.host == sa.bindparam("awaited"), _s.forced_down.is_not(True)),
+    ),
+)
+_served = sa.or_(  # two questions, as each has an index
+    sa.exists(sa.select(1).where(_s.host == _p.host, _s.cluster.is_(None), *_works)),
+    sa.exists(sa.select(1).where(_s.cluster == _p.host, *_works)),
+)
+_room: sa.ColumnElement[float] = sa.literal_column(ROOM)
+_roomiest = (
+    _rows.select.where(_served).order_by(_room.desc(), _p.volumes, _p.name).limit(ROOMIEST).with_for_update()
 )
 _alive = _rows.select.where(_served).order_by(_p.name).with_for_update()
 _count = (
@@ -53,6 +61,24 @@ def alive(tx: Transaction, down_seconds: float, awaited: str | None = None) -> S
     """
     since = now() - timedelta(seconds=down_seconds)
     return _rows.all(tx.execute(_alive, {"since": since, "awaited": awaited}))
+
+
+def roomiest(
+    tx: Transaction, down_seconds: float, *, zone: str | None = None, host: str | None = None
+) -> Sequence[Pool]:
+    """The living pools of a zone or a backend with the most free space, ``ROOMIEST`` of them; locked too."""
+    since = now() - timedelta(seconds=down_seconds)
+    select = _roomiest
+    if zone is not None:
+        select = select.where(_p.availability_zone == zone)
+    if host is not None:
+        select = select.where(_p.host == host)
+    return _rows.all(tx.execute(select, {"since": since, "awaited": None}))
+
+
+def has_zone(tx: Transaction, zone: str) -> bool:
+    """Whether any pool is in the availability zone."""
+    return tx.execute(sa.select(1).where(_p.availability_zone == zone).limit(1)).first() is not None
 
 
 def find(tx: Transaction, name: str) -> Pool | None:

@@ -394,7 +394,7 @@ services = sa.Table(
     metadata,
     Column("binary", WORD, primary_key=True),
     Column("host", NAME, primary_key=True),
-    Column("cluster", NAME),  # NAME@backend, where several hosts serve one backend
+    Column("cluster", NAME, index=True),  # NAME@backend, where several hosts serve one backend
     Column("uuid", ID, nullable=False),
     Column("zone", NAME, nullable=False),
     Column("disabled", Boolean, nullable=False),
@@ -412,6 +412,14 @@ forgotten_hosts = sa.Table(
     Column("forgotten_at", TIME, nullable=False),
 )
 
+ROOM = (
+    "CASE WHEN thin THEN total_gb"
+    " * CASE WHEN max_over_subscription_ratio > 1 THEN max_over_subscription_ratio ELSE 1 END"
+    " - claimed_gb WHEN free_gb < total_gb - claimed_gb THEN free_gb ELSE total_gb - claimed_gb END"
+    " - total_gb * reserved_percentage / 100.0"
+)
+"""What the scheduler's capacity weigher says of a pool, in GiB, for the index and the query alike."""
+
 pools = sa.Table(
     "pools",
     metadata,
@@ -427,6 +435,7 @@ pools = sa.Table(
     Column("reserved_percentage", Integer, nullable=False),
     Column("capabilities", JSON, nullable=False),
     Column("updated_at", TIME, nullable=False),
+    sa.Index("ix_pools_roomiest", "availability_zone", sa.text(f"({ROOM}) DESC"), "volumes", "name"),
 )
 
 claims = sa.Table(

@@ -27,13 +27,25 @@ from pumice.model.rules import Rules
 from pumice.model.scope import HOUSE, Scope
 from pumice.model.states import SnapshotStatus, VolumeStatus
 from pumice.model.units import GIB, gib_to_hold
-from pumice.model.volume import Volume, VolumeType, host_of, pool_of
+from pumice.model.volume import Pool, Volume, VolumeType, host_of, pool_of
 from pumice.operations.hands import Hands
 from pumice.operations.holds import Hold, Thing, make, read
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend, scheduler, since
-from pumice.scheduler.choose import choose
+from pumice.scheduler.choose import choose, choose_among_the_roomiest
 from pumice.scheduler.request import Request
-from pumice.store import images, keys, messages, pools, quotas, services, snapshots, tombstones, volumes
+from pumice.scheduler.weighers import by_free_space_alone
+from pumice.store import (
+    images,
+    keys,
+    messages,
+    pools,
+    quotas,
+    servers,
+    services,
+    snapshots,
+    tombstones,
+    volumes,
+)
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
@@ -59,6 +71,10 @@ class Wanted:
     """Volumes: it shall be on a backend of one of them."""
     apart: Sequence[str] = ()
     """Volumes: it shall be on none of their backends."""
+    beside: str | None = None
+    """A server: it shall be on that one's host."""
+    query: str | None = None
+    """What shall hold for its pool, in JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +114,9 @@ class CreateParams:
     key_size: int | None = None
     near: list[str] = field(default_factory=list, metadata=since(2))
     apart: list[str] = field(default_factory=list, metadata=since(2))
+    beside: str | None = field(default=None, metadata=since(3))
+    query: str | None = field(default=None, metadata=since(3))
+    zones: list[str] = field(default_factory=list, metadata=since(3))
 
 
 def accept(
@@ -125,10 +144,9 @@ def accept(
     kind = _type(tx, who, wanted, origin, rules)
     _require_room(origin, size, kind)
     volume_types.refuse_size(kind, size)
-    zone = volume_types.zone_for(kind, wanted.availability_zone, rules.availability_zone)
-    if wanted.availability_zone and wanted.availability_zone not in {
-        pool.availability_zone for pool in pools.every(tx)
-    }:
+    asked_zone = wanted.availability_zone or _zone_of(tx, origin)
+    zones = volume_types.zones_for(kind, asked_zone, rules.availability_zone)
+    if wanted.availability_zone and not pools.has_zone(tx, wanted.availability_zone):
         raise Invalid(f"Invalid input received: Availability zone '{wanted.availability_zone}' is invalid.")
     limits = quotas.limits(tx, who.project, rules.quotas)
     quotas.refuse_larger(limits, size)
@@ -143,7 +161,7 @@ def accept(
         size=size,
         status=V.CREATING,
         type_id=kind.id,
-        availability_zone=zone,
+        availability_zone=zones[0],
         pool=None,
         snapshot_id=SnapshotId(wanted.snapshot_id) if wanted.snapshot_id else None,
         source_volid=VolumeId(wanted.source_volid) if wanted.source_volid else None,
@@ -158,8 +176,9 @@ def accept(
         updated_at=None,
     )
     volumes.insert(tx, volume)
-    params = CreateParams(volume.id, size, zone, kind.id, origin.kind, origin.id, origin.pool)
-    params = replace(params, near=list(wanted.near), apart=list(wanted.apart))
+    params = CreateParams(volume.id, size, zones[0], kind.id, origin.kind, origin.id, origin.pool)
+    params = replace(params, near=list(wanted.near), apart=list(wanted.apart), zones=zones[1:] and zones)
+    params = replace(params, beside=wanted.beside, query=wanted.query)
     if key_id and kind.encryption and origin.key_id is None:
         params = replace(params, key_id=key_id, key_size=kind.encryption["key_size"])
     enqueue(tx, CREATE, params, subject=volume.id, who=who, parent=parent, id=volume.operation_id)
@@ -262,6 +281,20 @@ def _origin(tx: Transaction, who: Scope, wanted: Wanted) -> Origin:
     return Origin("blank")
 
 
+def _zone_of(tx: Transaction, origin: Origin) -> str | None:
+    """The availability zone of what is copied."""
+    pool = pools.find(tx, origin.pool) if origin.pool else None
+    return pool.availability_zone if pool else None
+
+
+def _host_of_server(tx: Transaction, op: Operation[CreateParams], server_id: str | None) -> str | None:
+    """Where the tenant's server is; empty when there is none, or it has no host."""
+    if server_id is None:
+        return None
+    server = servers.find(tx, server_id)
+    return server.host or "" if server and server.project_id == op.project_id else ""
+
+
 def _hosts_of(tx: Transaction, op: Operation[CreateParams], ids: Sequence[str]) -> frozenset[str]:
     """The backends of those of the volumes that are the tenant's and have a place."""
     found = (volumes.find(tx, each) for each in ids)
@@ -283,16 +316,35 @@ def claim_space(tx: Transaction, op: Operation[CreateParams], rules: Rules) -> N
         left_out=frozenset(op.notes.get("left_out", ())),
         near=_hosts_of(tx, op, asked.near),
         apart=_hosts_of(tx, op, asked.apart),
+        zones=frozenset(asked.zones),
+        beside=_host_of_server(tx, op, asked.beside),
+        query=asked.query,
     )
+    pool = choose_pool(tx, request, rules)
+    pools.claim(tx, pool.name, asked.volume_id, asked.size)
+    volumes.place(tx, asked.volume_id, pool.name)
+    if asked.zones:
+        volumes.change(tx, asked.volume_id, availability_zone=pool.availability_zone)
+    op.notes["pool"] = pool.name
+
+
+def choose_pool(tx: Transaction, request: Request, rules: Rules) -> Pool:
+    """The pool for a request. Only if none of the roomiest will do are all of them read.
+
+    Raises ``NoValidBackend``.
+    """
+    if by_free_space_alone(rules):
+        one_zone = "AvailabilityZoneFilter" in rules.filters and not request.zones
+        zone = request.availability_zone if one_zone else None
+        few = pools.roomiest(tx, rules.service_down_seconds, zone=zone, host=request.only_host)
+        if pool := choose_among_the_roomiest(few, request, rules):
+            return pool
     awaited = None if request.left_out else request.only_host
     alive = pools.alive(tx, rules.service_down_seconds, awaited)
     if not alive:
         why = services.why_not(tx, services.VOLUME_BINARY, rules.service_down_seconds)
         raise NoValidBackend("No valid backend was found: every volume service is down or disabled.", why)
-    pool = choose(alive, request, rules)
-    pools.claim(tx, pool.name, asked.volume_id, asked.size)
-    volumes.place(tx, asked.volume_id, pool.name)
-    op.notes["pool"] = pool.name
+    return choose(alive, request, rules)
 
 
 def give_space_back(tx: Transaction, op: Operation[CreateParams], rules: Rules) -> None:
@@ -373,7 +425,7 @@ def explain(tx: Transaction, op: Operation[CreateParams], error: str) -> None:
 CREATE = Verb(
     kind="volume.create",
     params=CreateParams,
-    version=2,
+    version=3,
     holds=lambda op: (make(Thing.VOLUME, op.params.volume_id), *_source(op.params)),
     steps=(
         Step(claim_space, undo=give_space_back, at=scheduler, chooses=True),

@@ -61,7 +61,7 @@ def _must_fit(tx: Transaction, volume: Volume, kind: VolumeType) -> None:
     pool = pools.find(tx, volume.pool) if volume.pool else None
     if pool is None:
         raise InvalidState(f"Invalid volume: the pool of volume {volume.id} is not known at the moment.")
-    volume_types.zone_for(kind, volume.availability_zone, volume.availability_zone)
+    volume_types.zones_for(kind, volume.availability_zone, volume.availability_zone)
     if not capabilities(pool, Request(volume.size, volume.availability_zone, kind.extra_specs)):
         raise Invalid(
             f"Invalid input received: volume type {kind.name} asks for what the volume's pool cannot, and "

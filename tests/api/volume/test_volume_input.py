@@ -82,7 +82,11 @@ async def test_hints_are_heeded_or_refused(cloud: Cloud) -> None:
     apart = (await hinted(different_host=other["id"])).json()["volume"]["id"]
     await cloud.until(apart, "error")
     assert (await hinted()).status_code == 202
-    for wrong in ({"query": "x"}, {"same_host": "x"}, {"local_to_instance": new_id()}):
+    lost = (await hinted(local_to_instance=new_id())).json()["volume"]["id"]
+    await cloud.until(lost, "error")
+    for passed_over in ({"query": '["=", 1, 2]'}, {"query": {"a": 1}}, {"of_another_filter": [1]}):
+        await cloud.until((await hinted(**passed_over)).json()["volume"]["id"], "available")
+    for wrong in ({"query": 1}, {"query": "x" * 5000}, {"same_host": "x"}, {"local_to_instance": "x"}):
         assert (await hinted(**wrong)).status_code == 400
 
 

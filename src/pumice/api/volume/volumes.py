@@ -1,5 +1,6 @@
 """Volumes: create, list, show, update, delete (api-ref, "Volumes")."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -66,12 +67,14 @@ Ids = Annotated[list[Uuid], Field(max_length=20)]
 
 
 class Hints(Body):
-    """Where a volume shall be: on a backend of one of these volumes, on one of none of those."""
+    """Where a volume shall be. Hints that no filter here reads are passed over, as the incumbent does."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="ignore")
 
     same_host: Uuid | Ids = Field(default_factory=list)
     different_host: Uuid | Ids = Field(default_factory=list)
+    local_to_instance: Uuid | None = None
+    query: Annotated[str, Field(max_length=4096)] | dict[str, Any] | None = None
 
 
 class CreateBody(Body):
@@ -170,8 +173,12 @@ class Volumes:
     def _create(self, tx: Transaction, who: Scope, body: CreateBody, rules: Rules) -> Shown:
         wanted = _wanted(tx, who, body.volume)
         if body.hints:
-            near, apart = map(_ids, (body.hints.same_host, body.hints.different_host))
-            wanted = replace(wanted, near=near, apart=apart)
+            hints = body.hints
+            query = hints.query if isinstance(hints.query, str) else hints.query and json.dumps(hints.query)
+            near, apart = map(_ids, (hints.same_host, hints.different_host))
+            wanted = replace(
+                wanted, near=near, apart=apart, beside=hints.local_to_instance, query=query or None
+            )
         volume = create.accept(tx, who, wanted, rules)
         return Shown([volume], {}, self._known.types(tx, [volume.type_id]), {})
 
