@@ -23,7 +23,7 @@ class Asked:
     seen: Mapping[str, Any]
     """Whose things, and which: ``all_projects`` where the list is a project's, and ``filters``."""
     counts: bool
-    """With the number of things on all pages (``with_count``)."""
+    """Whether the number of things on all pages is asked for too (``with_count``)."""
 
 
 @dataclass(frozen=True)

@@ -50,5 +50,5 @@ Text = Annotated[str, Field(max_length=255), AfterValidator(_no_nul)]
 LongText = Annotated[str, Field(max_length=65_535), AfterValidator(_no_nul)]
 Uuid = Annotated[str, AfterValidator(_uuid)]
 Positive = Annotated[int, BeforeValidator(whole), Field(ge=1, le=MOST)]
-"""At least 1; also as digits in a string."""
+"""A number of at least 1; also as digits in a string."""
 Boolean = Annotated[bool, BeforeValidator(boolean)]

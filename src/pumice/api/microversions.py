@@ -9,7 +9,7 @@ from pumice.api.faults import HttpError
 
 _FORM = re.compile(r"([1-9][0-9]*)\.([1-9][0-9]*|0)")
 _DIGITS = 9
-"""Of a number that are read: with more it is beyond every version anyway."""
+"""How many digits of a number are read: one with more is beyond every version anyway."""
 _HEADER = "openstack-api-version"
 
 Reader = Callable[["Versions", Mapping[str, str]], str | None]
@@ -49,7 +49,7 @@ class Versions:
     """The versions a service speaks, and the headers in which it talks about them."""
 
     service_type: str
-    """As in ``OpenStack-API-Version: volume 3.71``."""
+    """The name in the header: ``volume`` in ``OpenStack-API-Version: volume 3.71``."""
     lowest: Version
     highest: Version
     reader: Reader

@@ -89,7 +89,7 @@ class Unknown(Enum):
     NOT_FOUND = auto()
     """404: Cinder's types and QoS specs."""
     LAST = auto()
-    """Nothing comes after it: Cinder's manageable volumes."""
+    """An empty list, as if nothing came after it: Cinder's manageable volumes."""
 
 
 @dataclass(frozen=True)

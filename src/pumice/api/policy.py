@@ -63,7 +63,7 @@ class Policy:
         self._remembered: dict[tuple[str, Scope, str | None, str | None, str | None], bool] = {}
 
     def only(self, rules: Iterable[Rule]) -> "Policy":
-        """The same policy for who may ask no other rules than these: a route's handler."""
+        """This policy, restricted to the rules that a route declares; its handler can ask no others."""
         narrowed = copy(self)
         narrowed.defaults = {rule.name: rule.check for rule in rules}
         return narrowed

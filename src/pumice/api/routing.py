@@ -38,9 +38,9 @@ class Route:
     since: Version = (0, 0)
     until: Version = (999, 999)
     action: str | None = None
-    """For ``POST …/action``: the key of the body that selects this route."""
+    """The key of the body that selects this route, for ``POST …/action``."""
     bare: bool = False
-    """Without a project in the path, and never with one (version documents)."""
+    """Whether the path never has a project in it (version documents)."""
 
     waits: bool = False
     """A list that an operation on some host has to make."""
@@ -130,7 +130,7 @@ def _descend(node: _Node, parts: list[str], values: list[str]) -> tuple[_Node, l
 
 
 def _split(path: str) -> list[str]:
-    """Its segments; one after a last slash is empty, and is no other's name."""
+    """The segments of a path; one after a last slash is empty, and is no other's name."""
     return path.split("/")[1:] if path != "/" else []
 
 

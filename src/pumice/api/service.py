@@ -31,7 +31,7 @@ from pumice.model.scope import Scope
 logger = structlog.get_logger(__name__)
 
 _AGAIN_SECONDS = {429: "2", 503: "30"}
-"""When it is worth to ask again after a refusal that waiting may cure."""
+"""Seconds after which asking again may help, by the status of the refusal."""
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
@@ -207,7 +207,7 @@ class Service:
         return f"{below}/{rest}", first
 
     def _explained(self, refusal: HttpError, path: str, body: Any = None) -> HttpError:
-        """The same, or where something is asked for that is not part of this version, that."""
+        """The refusal; a sentence of its own where what is asked for is not part of this version."""
         words = [*path.split("/"), *(body if isinstance(body, dict) else ())]
         told = [self.absent[word] for word in words if word in self.absent]
         return HttpError(404 if refusal.status == 404 else 501, told[0]) if told else refusal

@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def _open_standard_streams() -> None:
-    """Where the caller closed one, open nothing in its place.
+    """Open the null device in the place of a standard stream that the caller closed.
 
     Else the next file that is opened gets its number, and whatever is printed goes into a lock or a database.
     """

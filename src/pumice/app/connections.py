@@ -37,7 +37,7 @@ class Connection(HttpToolsProtocol):
     idle: "ClassVar[dict[Connection, None]]"
     """The connections whose next request has not begun to be answered, the oldest first."""
     leaving: "ClassVar[dict[Connection, None]]"
-    """Those that were refused, and are left open for a moment."""
+    """The refused connections that are left open for a moment."""
 
     _in_head = False
     _quiet = 0
@@ -229,7 +229,7 @@ class Connection(HttpToolsProtocol):
         self._stall = self.loop.call_later(self.limits.stall_seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """It does."""
+        """The client reads again: the time in which it had to is over."""
         super().resume_writing()
         if self._stall is not None:
             self._stall.cancel()

@@ -35,7 +35,7 @@ def backend(settings: Settings, name: str) -> Backend:
 
 
 def _backend(settings: Settings, db: Database, place: str, name: str, *, serves: bool) -> Backend:
-    """The same, slow if it is to be, and used only while its pools are ours."""
+    """The backend of a place: slow if its settings say so, used only while its pools are ours."""
     chosen = settings.backends[name]
     driver = slow(backend(settings, name), chosen.delay)
     if not driver.keeps:
@@ -66,7 +66,7 @@ def hypervisor(settings: Settings, daemons: list[Daemon]) -> Hypervisor | None:
 
 
 def home_of_machines(settings: Settings) -> Path:
-    """Where the hypervisor keeps what it has of its own: disks, logs, its daemon's state."""
+    """The directory in which the hypervisor keeps disks, logs and its daemon's state."""
     state = settings.state_dir.absolute() / "compute"
     return state / f"fake-{settings.host}" if settings.compute.driver == "fake" else state
 

@@ -164,7 +164,7 @@ def _check() -> None:
 
 
 def _which(command: str) -> str | None:
-    """Where the command is; not everybody's PATH has sbin."""
+    """The path of a command, also one in sbin, which not everybody's PATH has."""
     return shutil.which(command) or shutil.which(command, path="/usr/sbin:/sbin")
 
 

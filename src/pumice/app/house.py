@@ -68,7 +68,7 @@ class Whole:
     house: House
     runner: Runner
     passwords: dict[str, str]
-    """Of the first users, as they were set at the first start. Empty where there is no API."""
+    """The first users' passwords, as they were set at the first start. Empty where there is no API."""
     roles: frozenset[Role]
     lost: asyncio.Event
     """Set when another process has taken this one's name: there is nothing to do any more but to stop."""

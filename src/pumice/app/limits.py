@@ -60,7 +60,7 @@ class Images(BaseModel):
     project_gigabytes: int = Field(1000, ge=-1, description="GiB of one project's images; -1 is no limit.")
 
     def quota(self) -> ImageQuota:
-        """In images and bytes."""
+        """The quota of images, by number and in bytes."""
         return ImageQuota(
             self.project_count, self.project_gigabytes * 1024**3 if self.project_gigabytes >= 0 else -1
         )

@@ -35,7 +35,7 @@ LOOKED_AT_ANEW = frozenset({"pools", "inventory", "machines"})
 
 
 def guarded(driver: Driver, starts: str, admit: Admit) -> Driver:
-    """The same driver, which does nothing until its place is found to be ours."""
+    """A driver that does nothing until its place is found to be ours."""
     return cast(Driver, _Guarded(driver, starts, admit))
 
 

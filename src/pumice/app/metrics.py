@@ -118,7 +118,7 @@ class Metrics(Meter):
         self._requests.labels(service, known, route, f"{status // 100}xx").observe(seconds)
 
     def text(self, gauges: Iterable["Metric"]) -> bytes:
-        """All that was told, and these gauges, in Prometheus's format."""
+        """All counted so far, and these gauges, in Prometheus's format."""
         import prometheus_client as prometheus
 
         now = prometheus.CollectorRegistry()
@@ -139,7 +139,7 @@ class _Given:
 def gauge(
     name: str, meaning: str, labels: tuple[str, ...], values: Mapping[tuple[str, ...], float]
 ) -> "Metric":
-    """One gauge with a value for each set of labels."""
+    """A gauge with one value for each set of labels."""
     from prometheus_client.metrics_core import GaugeMetricFamily
 
     family = GaugeMetricFamily(name, meaning, labels=labels)

@@ -103,7 +103,7 @@ class Openings:
                 tasks.create_task(_open(start, needs, opened, tried))
 
     async def all_tried(self) -> None:
-        """Until each was tried once."""
+        """Wait until every place was tried once."""
         for start, needs in self._places:
             await start.tried.wait()
             if needs is not None:

@@ -51,7 +51,7 @@ class Which:
     """A name, an id, or the first characters of one; so too for the project."""
     project: str | None = None
     since: str | None = None
-    """As in ``30m``, ``2h``, ``7d`` ago, or a time in this machine's zone."""
+    """Since when: ``30m``, ``2h``, ``7d`` ago, or a time in this machine's zone."""
     limit: int = 50
 
     def states(self) -> tuple[str, ...] | None:
@@ -109,7 +109,7 @@ def found(tx: Transaction, which: Which) -> Found:
 
 
 def _meant(ids: list[str], word: str) -> list[str]:
-    """Also what is gone, or never had a row, may have operations: then the word is its id."""
+    """The ids that a word stands for; the word itself for what has no row, or none any more."""
     return ids or [word]
 
 
@@ -323,7 +323,7 @@ def _seconds(stored: datetime) -> float:
 
 
 def _moment(stored: datetime) -> str:
-    """In this machine's time zone."""
+    """A stored time in this machine's time zone."""
     return f"{stored.replace(tzinfo=UTC).astimezone():%Y-%m-%d %H:%M:%S.%f}"[:-3]
 
 

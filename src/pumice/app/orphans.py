@@ -26,7 +26,7 @@ from pumice.volumes import manage
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One piece, and where it is; ``kept`` once it was put aside."""
+    """A piece and where it is; ``kept`` once it was put aside."""
 
     place: str
     backend: Backend

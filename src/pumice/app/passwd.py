@@ -32,7 +32,7 @@ def run(settings: Settings, user: str, *, generate: bool) -> None:
 
 
 def _asked(user: str) -> str:
-    """From the terminal, twice; else the first line of standard input."""
+    """The new password: typed twice at the terminal, else the first line of standard input."""
     if not sys.stdin.isatty():
         return sys.stdin.readline().rstrip("\n")
     password = getpass(f"New password of '{user}': ")

@@ -26,7 +26,7 @@ USERS = ("admin", "demo", "pumice")
 
 
 def first_passwords(settings: Settings) -> dict[str, str]:
-    """For the first start: from the settings, else those kept since an earlier try, else new ones."""
+    """The passwords for a first start: from the settings, else of an earlier try, else new ones."""
     with _kept(settings) as kept:
         kept |= {user: password for user, password in _given(settings).items() if password}
         kept |= {user: secrets.token_urlsafe(16) for user in USERS if user not in kept}
@@ -34,7 +34,7 @@ def first_passwords(settings: Settings) -> dict[str, str]:
 
 
 def known_passwords(settings: Settings) -> dict[str, str]:
-    """For later starts: those of the settings and those that are kept, whether they are true or not."""
+    """The passwords that the settings and an earlier start tell, whether they are right or not."""
     with _kept(settings) as kept:
         return kept | {user: password for user, password in _given(settings).items() if password}
 
@@ -45,7 +45,7 @@ def _given(settings: Settings) -> dict[str, str | None]:
 
 
 async def true_ones(db: Database, known: Mapping[str, str]) -> dict[str, str]:
-    """Those of the first users' passwords with which they can log in at this moment."""
+    """The known passwords with which the first users can log in at this moment."""
 
     def hashes(tx: Transaction) -> dict[str, str | None]:
         rows = {user: users.named(tx, user, domain_id=DOMAIN) for user in known}
@@ -69,7 +69,7 @@ def remember(settings: Settings, user: str, password: str) -> bool:
 
 
 def clouds_file(settings: Settings) -> Path:
-    """Where the clients' ``clouds.yaml`` is written."""
+    """The path of the clients' ``clouds.yaml``."""
     return settings.state_dir.absolute() / "clouds.yaml"
 
 

@@ -20,7 +20,7 @@ from pumice.store.database import Transaction
 
 
 class _Undone(Exception):
-    """Nothing is to be done: what would be is known."""
+    """Ends the transaction of a rename that is only tried: what it would change is known."""
 
     def __init__(self, changed: dict[str, int]) -> None:
         super().__init__()
@@ -143,7 +143,7 @@ async def _mark(read: Callable[[str], object], pool: str) -> Mark | None:
 
 
 def _directories(settings: Settings, old: str, new: str) -> list[tuple[Path, Path]]:
-    """Those in a state directory that are called after a host or a backend."""
+    """The directories of a state directory that are named after a host or a backend, old and new."""
     state = settings.state_dir.absolute()
     if "@" not in old:
         return [(state / "compute" / f"fake-{old}", state / "compute" / f"fake-{new}")]

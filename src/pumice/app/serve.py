@@ -44,7 +44,7 @@ def run(settings: Settings) -> None:
 
 
 def run_roles(settings: Settings, roles: frozenset[Role], shared: "Shared | None" = None) -> None:
-    """The same for a process that has only some of the roles; ``shared`` is given to one of several workers."""
+    """Run the roles in this process; ``shared`` is given to one of several workers."""
     import uvloop
 
     logs.set_up(settings)
@@ -98,7 +98,7 @@ class Serving:
         self.roles = roles
         self.whole: Whole
         self.url = ""
-        """Where the API is; empty without that role."""
+        """The address of the API; empty without that role."""
         self._shared = shared
         self._alive = shared.alive if shared else alive
         self._tls = tls.context(settings) if Role.API in roles else None
@@ -137,7 +137,7 @@ class Serving:
         return self
 
     def _sockets(self) -> tuple[socket.socket | None, socket.socket | None]:
-        """Where to answer requests, and where to be watched."""
+        """The sockets for requests, and for metrics and health."""
         if self._shared is not None:
             return self._shared.listening, self._shared.watched
         listening = listen(self.settings) if Role.API in self.roles else None
@@ -160,7 +160,7 @@ class Serving:
             await asyncio.sleep(0.002)
 
     async def _say_alive(self, working: asyncio.Task[None]) -> None:
-        """For as long as there is work, steps in hand after the stop included."""
+        """Tell the watchdog that we are alive, until the last step in hand has ended."""
         while not working.done():
             if health.is_alive(self.whole):
                 self._alive()
@@ -183,12 +183,12 @@ class Serving:
         self._signals.put_nowait(number if number == signal.SIGHUP else None)
 
     async def hang_ups(self) -> AsyncIterator[None]:
-        """Each SIGHUP, until SIGINT or SIGTERM, or until another process has this one's name."""
+        """Yield at each SIGHUP; end at SIGINT or SIGTERM, or when another process has taken our name."""
         while await self._signals.get() is not None:
             yield
 
     async def until_told_to_stop(self) -> None:
-        """The same for who does not listen to SIGHUP."""
+        """Return at SIGINT or SIGTERM, or when another process has taken our name."""
         async for _ in self.hang_ups():
             pass
 

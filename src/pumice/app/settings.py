@@ -450,7 +450,7 @@ def _sentence(one: ErrorDetails) -> str:
 
 
 def again(settings: Settings) -> Settings:
-    """The same settings, read again. Raises ``Misconfigured``, also when their file is gone."""
+    """Read the settings again. Raises ``Misconfigured``, also when their file is gone."""
     flags, path = settings._read_from
     if path is not None and not path.is_file():
         raise Misconfigured(f"The settings file {path} is not there any more.")

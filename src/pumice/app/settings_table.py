@@ -18,11 +18,11 @@ _SECRET = ("password", "database_url")
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting; ``name`` is dotted, as in ``api.port``."""
+    """A setting; ``name`` is dotted, as in ``api.port``."""
 
     name: str
     value: Any
-    """As it is, or ``HIDDEN``."""
+    """The value, or ``HIDDEN``."""
     source: str
     meaning: str
     live: bool

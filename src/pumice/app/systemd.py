@@ -38,7 +38,7 @@ class Systemd:
         self._say("STOPPING=1", "STATUS=Finishing the steps in hand.")
 
     def alive(self) -> None:
-        """Before ``watchdog_seconds`` have passed since the last time."""
+        """Tell that we are alive; to be called more often than every ``watchdog_seconds``."""
         if self.watchdog_seconds:
             self._say("WATCHDOG=1")
 

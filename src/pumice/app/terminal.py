@@ -14,11 +14,11 @@ from rich.text import Text
 SHORT = 8
 """Characters of an id that are shown: enough to tell a few thousand apart, and to name one by."""
 SILENT_SECONDS = 1.0
-"""After which a command says what it waits for."""
+"""Seconds after which a command says what it waits for."""
 
 
 def console() -> Console:
-    """As wide as the terminal; what is piped into something is as wide as it takes, and never cut."""
+    """A console as wide as the terminal. Lines that are piped into something are never cut."""
     found = Console(highlight=False)
     return found if found.is_terminal else Console(highlight=False, width=1000)
 

@@ -70,7 +70,7 @@ def enabled(root: Path = Path("/")) -> frozenset[Role]:
 
 
 def _files(root: Path) -> Iterator[tuple[Path, Path]]:
-    """Each file of the package and where it belongs."""
+    """Each unit file of the package, and where it belongs."""
     for source in sorted(_packaged().iterdir()):
         place = PLACES[source.suffix.removeprefix(".")]
         name = source.name if source.suffix == ".service" else f"{source.stem}.conf"
@@ -78,7 +78,7 @@ def _files(root: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _packaged() -> Path:
-    """Where the units are: in the package, or beside it in a checkout."""
+    """The directory of the units: in the package, or beside it in a checkout."""
     package = Path(pumice.__file__).parent
     places = (package / "systemd", package.parents[1] / "packaging" / "systemd")
     if found := next((place for place in places if place.is_dir()), None):

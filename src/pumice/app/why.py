@@ -64,7 +64,7 @@ def _sentences(tx: Transaction, thing: Thing, settings: Settings) -> list[str]:
 
 
 def _abandoned(one: Left, settings: Settings) -> list[str]:
-    """Whoever left it may come back; until when."""
+    """Sentences on what a client left between two calls: who may come back, and until when."""
     limit = settings.repair.abandoned_seconds
     end = "is taken to be in use by who was let in" if one.connected else "is let go"
     if one.since is None:
@@ -81,7 +81,7 @@ def _abandoned(one: Left, settings: Settings) -> list[str]:
 
 
 def _operation(tx: Transaction, row: log.Row, settings: Settings) -> list[str]:
-    """Where it is, what it met, what happens next, and when at the latest."""
+    """Sentences on an operation: where it is, what it met, what happens next, and when at the latest."""
     if row["state"] not in log.UNDER_WAY:
         why = f": {row['error']}" if row["error"] else "."
         return [

@@ -82,7 +82,7 @@ class _Workers:
         self.started = [0.0] * number
         self.stopping = False
         self._alive = mmap.mmap(-1, 8 * number)
-        """When each was last alive, on the monotonic clock: shared with what is forked."""
+        """When each worker was last alive, on the monotonic clock; shared with the forked processes."""
 
     def keep(self) -> None:
         """Start them, start again whichever dies, and end when all have stopped because they were told to.

@@ -149,7 +149,7 @@ def publish(tx: Transaction, op: Operation[ConnectParams], rules: Rules) -> None
 
 
 def explain(tx: Transaction, op: Operation[ConnectParams], error: str) -> None:
-    """As it was before. The request that waits tells why."""
+    """Put the attachment back as it was before. The request that waits tells why."""
     nothing = dict.fromkeys(("connector", "host", "chap_username", "chap_password", "portal"))
     before = op.params.before
     attachments.bury_account(tx, op.params.attachment_id)

@@ -37,7 +37,7 @@ class DisconnectParams:
     initiator: str
     username: str
     keep: bool
-    """Only shut the initiator out; the attachment stays until ``os-detach``."""
+    """Whether the attachment stays until ``os-detach``, and only the initiator is shut out."""
 
 
 def accept(
@@ -76,7 +76,7 @@ def ask_again(tx: Transaction, op: Operation[DisconnectParams], who: Scope, rule
 
 
 def free(tx: Transaction, op: Operation[DisconnectParams], rules: Rules) -> None:
-    """The volume is free of this attachment."""
+    """Free the volume of this attachment."""
     if op.params.keep:
         attachments.change(tx, op.params.attachment_id, connector=None, portal=None)
     else:

@@ -49,7 +49,7 @@ def must_get_in(tx: Transaction, pool_name: str, connector: Connector) -> None:
 
 
 def initiator_of(connector: Connector, protocol: str = "iSCSI") -> str:
-    """By what name the connector's host gets in. Raises ``Invalid``."""
+    """The name by which the connector's host gets in. Raises ``Invalid``."""
     word, kind = _NAMES.get(protocol, ("host", "its own name"))
     name: str = getattr(connector, word)
     if not name:

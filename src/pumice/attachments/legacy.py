@@ -195,7 +195,7 @@ def _refuse_if_server_uses_any(tx: Transaction, who: Scope, found: Sequence[Atta
 
 
 def _free_if_nobodys(tx: Transaction, volume: Volume) -> None:
-    """A volume that was taken, and that nobody is about to attach, is free again."""
+    """Free a volume that was taken, and that nobody is about to attach."""
     if volume.status in (V.ATTACHING, V.RESERVED) and not _pending(attachments.of_volume(tx, volume.id)):
         attachments.let_volume_follow(tx, volume.id)
 

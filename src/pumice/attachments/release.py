@@ -74,5 +74,5 @@ def refuse_unknown(who: Scope) -> None:
 
 
 def _used_by(server_id: str) -> Conflict:
-    """In the words of Cinder's ``ConflictNovaUsingAttachment``."""
+    """The refusal that Cinder has for a volume of a server: ``ConflictNovaUsingAttachment``."""
     return Conflict(f"Detach volume from instance {server_id} using the Compute API")

@@ -34,7 +34,7 @@ Progress = Callable[[float], None]
 
 
 def no_progress(_: float) -> None:
-    """For callers that do not care."""
+    """Take no notice of how far a copy is."""
 
 
 @dataclass(frozen=True, slots=True)

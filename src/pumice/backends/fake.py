@@ -223,7 +223,7 @@ class _Memory:
         self._marks[pool] = ours
 
     async def occupy(self, pool: str, *, shared: bool) -> None:
-        """In memory nobody else has it."""
+        """Occupy the pool: in memory nobody else can have it."""
 
     async def start(self) -> None:
         pass

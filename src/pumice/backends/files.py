@@ -266,7 +266,7 @@ class FilesBackend:
 
     @contextmanager
     def _within(self, pool: str, *, looks: bool = False) -> Iterator[None]:
-        """In the pool's own threads, as it may be a mount of its own that hangs; errors explained.
+        """Work in the pool's own threads, as it may be a mount of its own that hangs; errors explained.
 
         Who only looks at it has others than who writes: a disk may hang for those alone.
         """
@@ -292,7 +292,7 @@ class FilesBackend:
         return self._pools[pool]
 
     def _lock(self, path: Path) -> asyncio.Lock:
-        """One at a time per file; the second of two equal calls finds the first one's work."""
+        """The lock of a file: the second of two equal calls finds the first one's work."""
         return self._locks.setdefault(path, asyncio.Lock())
 
     # --- how files come and go -----------------------------------------------------------------------

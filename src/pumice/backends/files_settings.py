@@ -30,7 +30,7 @@ class FilesSettings(PoolSettings):
 
     @property
     def pools_that_hang_alone(self) -> int:
-        """Each directory may be on a disk of its own."""
+        """The number of pools, each of which may be on a disk of its own."""
         return len(self.pools) or 1
 
     def home(self, name: str, state_dir: Path) -> Path | None:

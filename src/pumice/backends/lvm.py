@@ -85,7 +85,7 @@ class LvmBackend:
         await self._group.retag(_tag(ours), there)
 
     async def occupy(self, pool: str, *, shared: bool) -> None:  # noqa: ARG002 (no cluster may have one)
-        """On this machine: nothing that two machines reach tells them apart, so a group is for one machine."""
+        """Occupy the group on this machine, the only one it can be for: LVM cannot tell two machines apart."""
         self._require(pool)
         self._occupied = self._occupied or take_name(f"volume group {pool}", f"Volume group '{pool}'")
 
@@ -282,7 +282,7 @@ class LvmBackend:
             raise Elsewhere(f"Pool '{pool}' is not in the settings of this host.")
 
     def _lock(self, name: str) -> asyncio.Lock:
-        """One at a time per name; the second of two equal calls finds the first one's work."""
+        """The lock of a name: the second of two equal calls finds the first one's work."""
         return self._locks.setdefault(name, asyncio.Lock())
 
     # --- how logical volumes come and go -------------------------------------------------------------

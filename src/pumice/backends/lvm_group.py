@@ -61,7 +61,7 @@ class LogicalVolume:
     is_thin_pool: bool
     active: bool
     zeroes: bool
-    """Of a thin pool: whether new blocks are zeroed before they are served."""
+    """Whether a thin pool zeroes new blocks before they are served."""
     tags: frozenset[str]
     data_percent: float
     metadata_percent: float
@@ -114,13 +114,13 @@ class VolumeGroup:
         await self.change("vgchange", "--addtag", new, *words, self.name)
 
     async def volumes(self, *names: str) -> dict[str, LogicalVolume]:
-        """Those of ``names`` that exist; without a name, all."""
+        """The logical volumes of these ``names`` that exist; without a name, all."""
         chosen = ["-S", " || ".join(f"lv_name={name}" for name in names)] if names else []
         rows = await self._report("lvs", _FIELDS, *chosen, self.name)
         return {row["lv_name"]: _volume(row) for row in rows}
 
     def device(self, name: str) -> Path:
-        """Where an active volume is found."""
+        """The device of an active volume."""
         return Path("/dev") / self.name / name
 
     def of(self, name: str) -> str:
@@ -143,7 +143,7 @@ class VolumeGroup:
         await self.change("lvchange", "--activate", "y", "--ignoreactivationskip", self.of(name))
 
     async def rename(self, old: str, new: str) -> None:
-        """In one write of the metadata, also while it is in use."""
+        """Rename a volume by one write of the metadata, also while it is in use."""
         await self.change("lvrename", self.name, old, new)
 
     async def remove(self, name: str) -> None:

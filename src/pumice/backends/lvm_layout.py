@@ -47,7 +47,7 @@ class Layout(Protocol):
         """A volume with an image's bytes, and zeroes after them."""
 
     async def grow(self, volume: LogicalVolume, size: int) -> None:
-        """More of it, reading as zeroes. One that is as large already is left alone."""
+        """Make a volume larger; what is added reads as zeroes. One that is as large already is left alone."""
 
     async def remove(self, volume: LogicalVolume) -> None:
         """Free a finished volume for good. One whose removal was cut short is called ``NAME.gone``."""

@@ -41,7 +41,7 @@ class LvmSettings(PoolSettings):
 
     @model_validator(mode="after")
     def is_of_one_host(self) -> Self:
-        """No lock manager keeps two hosts apart."""
+        """Refuse a cluster: no lock manager keeps two hosts apart."""
         if self.cluster:
             raise ValueError(
                 "driver = 'lvm' cannot have a 'cluster': nothing keeps two hosts from changing a group's "

@@ -13,7 +13,7 @@ from pumice.model.units import GIB
 
 
 class ThinLayout:
-    """In the pool ``pool``, which is made out of the group's free space when there is none."""
+    """Volumes in the thin pool ``pool``, which is made of the group's free space where there is none."""
 
     thin = True
 

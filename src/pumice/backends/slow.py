@@ -13,7 +13,7 @@ Driver = TypeVar("Driver")
 
 
 def slow(driver: Driver, delay: float) -> Driver:
-    """The same driver, each of whose calls takes ``delay`` seconds longer."""
+    """A driver that behaves as this one, with calls that take ``delay`` seconds longer."""
     return cast(Driver, _Slow(driver, delay)) if delay else driver
 
 

@@ -23,7 +23,7 @@ def create(tx: Transaction, name: str, consumer: str, specs: Specs) -> QosSpecs:
 
 
 def update(tx: Transaction, specs_id: str, consumer: str | None, specs: Specs) -> None:
-    """Another consumer, and keys added or changed. Raises ``NotFound`` or ``Invalid``."""
+    """Change the consumer, and add or change keys. Raises ``NotFound`` or ``Invalid``."""
     known = qos_specs.get(tx, specs_id)
     _write(tx, specs_id, consumer or known.consumer, {**known.specs, **specs})
 

@@ -11,7 +11,7 @@ from pumice.store.database import Transaction
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """One resource of a project."""
+    """A project's quota of one resource."""
 
     limit: int
     in_use: int

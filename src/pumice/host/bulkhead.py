@@ -56,7 +56,7 @@ class Left:
     """The pool at the place, where the operation has chosen one."""
     id: str = field(default_factory=new_id)
     since: float = field(default_factory=time.monotonic)
-    """When it began, on the monotonic clock."""
+    """When the call began, on the monotonic clock."""
 
 
 class Bulkheads:
@@ -92,7 +92,7 @@ class Bulkheads:
 
 
 class Bulkhead:
-    """One place. Its threads are its own."""
+    """A place with threads of its own."""
 
     def __init__(self, place: str, all_of_them: Bulkheads, parts: int = 1) -> None:
         self.place = place
@@ -221,7 +221,7 @@ class _Walled:
 
 
 def _looked_at(task: asyncio.Future[Any]) -> None:
-    """So that asyncio does not report what nobody waits for as forgotten."""
+    """Look at a task's error, so that asyncio does not report it as forgotten."""
     if not task.cancelled():
         task.exception()
 

@@ -178,7 +178,7 @@ def _in_memory(content: bytes) -> int:
 
 
 def _errand() -> dict[str, str]:
-    """For whom a command runs, as far as the log's context knows."""
+    """The environment that tells for whom a command runs, as far as the log's context knows."""
     context = get_contextvars()
     told = {"OS_REQUEST_ID": context.get("request_id"), "PUMICE_OPERATION_ID": context.get("operation")}
     return {name: value for name, value in told.items() if value}

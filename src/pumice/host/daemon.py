@@ -7,7 +7,7 @@ class Daemon(Protocol):
     """What a target's or a hypervisor's daemon can be asked."""
 
     def pid(self) -> int | None:
-        """Its process, if it runs."""
+        """The id of the daemon's process, if it runs."""
 
     async def stop(self, *, force: bool = False) -> None:
         """Stop it. Raises ``Conflict`` while somebody uses it, unless ``force``."""

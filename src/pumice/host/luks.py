@@ -13,7 +13,7 @@ from pumice.host.command import run
 from pumice.model.units import MIB
 
 CIPHER: Final = "aes-xts-plain64"
-"""As dm-crypt writes it: the cipher, its mode, how the sectors' initial vectors are made."""
+"""The cipher, its mode, and how sectors' initial vectors are made, as dm-crypt writes it."""
 KEY_SIZES: Final = (256, 512)
 """bits; XTS halves them: AES-128 and AES-256."""
 KEY_SIZE: Final = 512
@@ -21,7 +21,7 @@ HEADER_BYTES: Final = 2 * MIB
 SECTOR_BYTES: Final = 512
 _TIMEOUT = 120.0
 SECRET_WORDS: Final = ("--object", "secret,id=luks,file=/dev/stdin")
-"""For a qemu-img that is handed the passphrase as its standard input: names it ``luks``."""
+"""Options of a qemu-img that is handed the passphrase as its standard input: names it ``luks``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,12 +19,12 @@ def search_path() -> str:
 
 
 def program(name: str) -> str | None:
-    """Where a program is, also a system daemon's; None when it is not installed."""
+    """The path of a program, also of a system daemon; None when it is not installed."""
     return shutil.which(name, path=search_path())
 
 
 def ok(part: str, found: str) -> Finding:
-    """Nothing is to be done."""
+    """A finding that asks for nothing."""
     return Finding(part, Verdict.OK, found)
 
 

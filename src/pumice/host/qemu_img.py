@@ -51,7 +51,7 @@ _ONE_ARENA = {"MALLOC_ARENA_MAX": "1"}
 """glibc reserves address space per thread; on a host of many cores that alone would pass the limit."""
 
 _EXPORT_OPTIONS = {"vmdk": "subformat=streamOptimized", "vhd": "force_size=on"}
-"""One file and no other; no size rounded up to cylinders, so that a volume of the same size holds it again."""
+"""VMDK as one file, whose size is not rounded up to cylinders: a volume of that size holds it again."""
 
 _PERCENT = re.compile(rb"\((\d+\.\d+)/100%\)")
 

@@ -20,12 +20,12 @@ class Registry(Generic[T]):
 
     @cached_property
     def every(self) -> dict[str, type[T]]:
-        """All that can be imported, by name."""
+        """The drivers that can be imported, by name."""
         return {name: found for name, found in self._loaded.items() if isinstance(found, type)}
 
     @cached_property
     def brought(self) -> dict[str, type[T]]:
-        """Those that are not ours."""
+        """The drivers that other packages brought."""
         return {name: found for name, found in self.every.items() if name not in self._ours}
 
     @cached_property

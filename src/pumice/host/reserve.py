@@ -12,7 +12,7 @@ from pathlib import Path
 
 NAME = "reserve"
 SHARE = 10
-"""It is never more than one part in so many of the disk."""
+"""The reserve is never more than one part in so many of the disk."""
 
 
 class Reserve:

@@ -44,7 +44,7 @@ class Threads:
         """Work whose caller was cut, and that is not done: since when."""
 
     def cut(self, working: "Future[Any]") -> None:
-        """Nobody wants it any more."""
+        """Note that nobody waits for this work any more."""
         if working not in self._cut:
             self._cut[working] = time.monotonic()
             working.add_done_callback(lambda done: self._cut.pop(done, None))
@@ -106,13 +106,13 @@ def _settle(future: "Future[Any]", result: object, error: BaseException | None) 
 
 
 _HOUSE = Threads("house")
-"""For what belongs to no place."""
+"""The threads for what belongs to no place."""
 _threads: contextvars.ContextVar[Threads | None] = contextvars.ContextVar("_threads", default=None)
 
 
 @contextmanager
 def in_threads_of(threads: Threads) -> Iterator[None]:
-    """Whatever is called meanwhile does its blocking work in these."""
+    """Blocking work that is begun meanwhile runs in these threads."""
     token = _threads.set(threads)
     try:
         yield

@@ -22,10 +22,10 @@ class Waiter(Protocol):
     """Who carries a step that may have to wait."""
 
     def waits(self) -> None:
-        """It waits from now on."""
+        """The work waits for its turn from now on."""
 
     def goes_on(self) -> None:
-        """It waits no longer."""
+        """The work has its turn, and waits no longer."""
 
 
 _who: ContextVar[tuple[str, Waiter | None]] = ContextVar("_who", default=("", None))
@@ -33,7 +33,7 @@ _who: ContextVar[tuple[str, Waiter | None]] = ContextVar("_who", default=("", No
 
 @contextmanager
 def taking_turns(project: str | None, waiter: Waiter) -> Iterator[None]:
-    """Whatever takes a turn meanwhile takes it for this project, and tells ``waiter`` when it waits."""
+    """Turns that are taken meanwhile are this project's; ``waiter`` is told when one is waited for."""
     token = _who.set((project or "", waiter))
     try:
         yield
@@ -49,7 +49,7 @@ class Turns:
         self._longest = longest
         self._having: Counter[str] = Counter()
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
-        """By project, in the order of who had the last turn longest ago."""
+        """Who waits, by project, in the order of who had the last turn longest ago."""
 
     @asynccontextmanager
     async def take(self) -> AsyncIterator[None]:

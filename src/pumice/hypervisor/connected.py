@@ -26,7 +26,7 @@ class ConnectedHypervisor:
         return getattr(self._inner, name)
 
     async def start_up(self) -> None:
-        """Both."""
+        """Start the connector, then the hypervisor."""
         await self._storage.start()
         await self._inner.start_up()
 
@@ -64,11 +64,11 @@ class ConnectedHypervisor:
         await self._inner.resize_disk(server, disk, size)
 
     async def secrets(self) -> frozenset[AttachmentId]:
-        """Those that ``inner`` keeps secrets of, and those that are connected."""
+        """The attachments of which ``inner`` keeps secrets, and those that are connected."""
         return await self._inner.secrets() | (await self._storage.connections()).keys()
 
     async def forget_secret(self, attachment: AttachmentId) -> None:
-        """Both."""
+        """Forget the attachment's secret, and disconnect it."""
         await self._inner.forget_secret(attachment)
         await self._storage.disconnect(attachment)
 

@@ -100,7 +100,7 @@ def luks_secret_xml(disk: Disk) -> str:
 
 
 def _secret_xml(name: str, description: str, kind: str, word: str, usage: str) -> str:
-    """Of a secret in libvirtd's memory only, never given out."""
+    """The XML of a secret that libvirtd keeps in memory only, and never gives out."""
     secret = ElementTree.Element("secret", ephemeral="yes", private="yes")
     _add(secret, "uuid", name)
     _add(secret, "description", f"{_SECRETS_BEGIN}{description}")

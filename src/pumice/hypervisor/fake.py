@@ -65,12 +65,12 @@ class FakeHypervisor:
             self._machines[ServerId(file.stem)] = _Known(Power(kept["power"]), kept["disks"])
 
     async def start_up(self) -> None:
-        """Nothing is needed, but guests that were paused before go on."""
+        """Start: guests that were paused before go on."""
         await self._called("start_up")
         await self._pauses.recover()
 
     async def connector(self) -> Connector:
-        """Always the same one."""
+        """The connector of this host, the same at every call."""
         await self._called("connector")
         return Connector(self._host, "127.0.0.1", f"iqn.2026-11.org.pumice:{self._host}")
 
@@ -81,7 +81,7 @@ class FakeHypervisor:
             self._remember(machine.id, _Known(disks=_by_serial(machine.disks)))
 
     async def start(self, machine: Machine) -> None:
-        """It runs, with exactly these disks; one that runs already keeps those it has."""
+        """Run the machine with exactly these disks; one that runs already keeps those it has."""
         await self._called("start")
         known = self._machines.get(machine.id)
         if known is None or known.power is not Power.RUNNING:
@@ -99,7 +99,7 @@ class FakeHypervisor:
         self._remember(server, known)
 
     async def reboot(self, server: ServerId, *, hard: bool) -> None:  # noqa: ARG002
-        """Nothing changes."""
+        """Reboot the machine, which changes nothing here. Raises ``InvalidState`` for one that is off."""
         await self._called("reboot")
         if self._must_find(server).power is Power.SHUTDOWN:
             raise InvalidState(f"Server {server} is powered off and cannot be rebooted.")
@@ -212,7 +212,7 @@ class FakeHypervisor:
         return frozenset(self.told)
 
     async def forget_secret(self, attachment: AttachmentId) -> None:
-        """It was never told."""
+        """Forget the secret of an attachment."""
         await self._called("forget_secret")
         self.told.discard(attachment)
 

@@ -36,7 +36,7 @@ from pumice.model.errors import Conflict, Misconfigured, Trouble
 log = structlog.get_logger(__name__)
 
 _SEARCH_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
-"""Not every root has sbin on the path."""
+"""Where to look for libvirtd: not every root has sbin on the path."""
 
 _SOCKET_PATH_LIMIT = 107  # sockaddr_un.sun_path holds 108 bytes with the final NUL; see unix(7)
 
@@ -97,7 +97,7 @@ class LibvirtDaemon:
 
     @property
     def uri(self) -> str:
-        """Where libvirt's clients connect."""
+        """The address at which libvirt's clients connect."""
         return f"qemu+unix:///system?socket={quote(str(self._socket))}"
 
     async def start(self) -> None:
@@ -114,7 +114,7 @@ class LibvirtDaemon:
                 raise Trouble(f"libvirtd does not answer; its log is {self.state_dir / 'log/libvirtd.log'}.")
 
     async def stop(self, *, force: bool = False) -> None:
-        """End the daemon; none there is fine.
+        """End the daemon, if there is one.
 
         While guests run it is only ended with ``force``, which pulls their plugs first; without, raises
         ``Conflict``. Raises ``Trouble`` when something of it cannot be ended.

@@ -38,17 +38,17 @@ class Pauses:
     _watches: dict[ServerId, asyncio.Task[None]] = field(default_factory=dict)
 
     async def recover(self) -> None:
-        """After a start: watch over what an earlier process has paused."""
+        """Watch over what an earlier process has paused: to be called after a start."""
         for server, until in (await in_thread(self._noted)).items():
             self._watch(server, max(until - time.time(), 0.0))
 
     async def begin(self, server: ServerId, seconds: float) -> None:
-        """To be said before the guest is paused; said again, the time begins anew."""
+        """Note a pause of so many seconds, before the guest is paused; noted again, the time begins anew."""
         await in_thread(self._note, server, time.time() + seconds)
         self._watch(server, seconds)
 
     async def end(self, server: ServerId) -> None:
-        """To be said once the guest goes on."""
+        """Note that the guest goes on."""
         if watch := self._watches.pop(server, None):
             watch.cancel()
         await in_thread(self._forget, server)

@@ -81,7 +81,7 @@ def _write_catalog(tx: Transaction) -> None:
 
 
 def _id(name: str) -> str:
-    """The same in every installation."""
+    """The id of something that every installation has, the same in each."""
     return uuid.uuid5(uuid.NAMESPACE_URL, f"pumice:{name}").hex
 
 

@@ -173,7 +173,7 @@ def _given_to(tx: Transaction, user_id: str | None, wanted: Mapping[str, object]
 
 
 def _through_group(tx: Transaction, given: Assignment, user_id: str | None) -> Iterator[Assignment]:
-    """The same for a user who is in the group, or for each of them."""
+    """An assignment of a group as one of the user's who is in it, or of each member."""
     group_id = given.actor[1]
     for member in [user_id] if user_id else memberships.users_in(tx, group_id):
         yield replace(given, actor=("user", member), who=users.show(tx, member), group_id=group_id)

@@ -14,7 +14,7 @@ from pumice.store.database import Database, Transaction
 attempts: int | None = None
 """How many wrong passwords in a row lock a user out (``[identity] lockout_failure_attempts``)."""
 seconds = 1800.0
-"""For how long, counted from the last wrong one (``[identity] lockout_duration``)."""
+"""Seconds of a lock-out, from the last wrong password (``[identity] lockout_duration``)."""
 
 
 async def matches(db: Database, user_id: str | None, password: str, hashed: str | None) -> bool:

@@ -25,7 +25,7 @@ def of(row: Thing) -> dict[str, Any]:
 
 
 def kept(before: Thing, extra: Mapping[str, Any]) -> dict[str, Any]:
-    """All keys that a row keeps beside its columns, once those of ``extra`` are set."""
+    """The keys that a row keeps beside its columns, once those of ``extra`` are set."""
     options = {**of(before), **extra["options"]} if "options" in extra else of(before)
     return {**before["extra"], **extra, "options": options}
 

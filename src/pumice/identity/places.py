@@ -15,7 +15,7 @@ from pumice.store.resources import ENDPOINTS, REGIONS, SERVICES, Row
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """All services and endpoints, enabled or not."""
+    """The services and endpoints, enabled or not."""
 
     services: Sequence[Row]
     endpoints: Sequence[Row]
@@ -72,7 +72,7 @@ def change_endpoint(
     *,
     makes_region: bool,
 ) -> Row:
-    """Change an endpoint, in the same way."""
+    """Change an endpoint. Raises ``NotFound`` or ``Invalid``."""
     ENDPOINTS.show(tx, endpoint_id)
     _check_endpoint(tx, values, makes_region=makes_region)
     return ENDPOINTS.change(tx, endpoint_id, values, extra)

@@ -11,7 +11,7 @@ from pumice.store.projects import Row
 from pumice.store.resources import GROUPS
 
 MOST_LEVELS = 5
-"""Of projects under one another (Keystone's ``max_project_tree_depth``)."""
+"""How many levels of projects there may be (Keystone's ``max_project_tree_depth``)."""
 
 
 def show(tx: Transaction, project_id: str) -> Row:

@@ -21,7 +21,7 @@ class Kind(StrEnum):
     """The kinds of scope."""
 
     DEFAULT = "default"
-    """Nothing was said: the user's default project if the user may use it, else unscoped."""
+    """The user's default project if the user may use it, else unscoped: where nothing was said."""
     UNSCOPED = "unscoped"
     PROJECT = "project"
     DOMAIN = "domain"

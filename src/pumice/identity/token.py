@@ -20,7 +20,7 @@ from pumice.store.database import Transaction
 from pumice.store.resources import Row
 
 REFUSED = "The request you have made requires authentication."
-"""The same words for every reason: they must not tell which users, projects or tokens exist."""
+"""The words for every refusal: they must not tell which users, projects or tokens exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +44,14 @@ class Token:
     domain: Named | None
     system: bool
     roles: tuple[Named, ...]
-    """With those they imply."""
+    """The roles, with those that they imply."""
     methods: tuple[str, ...]
     audit_ids: tuple[str, ...]
-    """Its own audit id and, when it was got by showing another token, that of the first in the chain."""
+    """The token's audit id and, when another token was shown for it, that of the first in the chain."""
     issued_at: datetime
     expires_at: datetime
     scope: Scope
-    """The same as requests carry it."""
+    """The scope that requests carry."""
 
     @property
     def scoped(self) -> bool:

@@ -44,7 +44,7 @@ class LocalTokens:
         return (await self.read(token)).scope
 
     async def read(self, token: str) -> Token:
-        """All that the token says. Raises ``Unauthenticated`` if it is unknown, revoked, expired or void."""
+        """What a token says. Raises ``Unauthenticated`` if it is unknown, revoked, expired or void."""
         digest = _digest(token)
         known = self._known.get(digest)
         if known is not None and known[0] > time.monotonic():
@@ -73,7 +73,7 @@ class LocalTokens:
         return await self._issue(row["user_id"], Asked(), "application_credential", credential_id=row["id"])
 
     async def by_token(self, token: str, asked: Asked) -> tuple[str, Token]:
-        """Another token for the bearer of one, which ends when the first one does."""
+        """A new token for the bearer of one, which ends when the first one does."""
         shown = await self.read(token)
         return await self._issue(shown.user.id, asked, "token", shown_digest=_digest(token))
 

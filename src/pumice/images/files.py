@@ -64,7 +64,7 @@ class ImageFiles:
         quota: ImageQuota = UNLIMITED,
     ) -> None:
         self.quota = quota
-        """Of each project."""
+        """The quota of each project."""
         self.directory = directory.absolute()
         self.most_bytes = most_bytes
         self.stall_seconds = stall_seconds
@@ -74,7 +74,7 @@ class ImageFiles:
             raise Misconfigured(f"Images cannot be kept in {directory}: {error.strerror}.") from error
 
     def path(self, image_id: ImageId) -> Path:
-        """Where the bytes of an active image are."""
+        """The path of an active image's bytes."""
         return self._named(image_id, "", "")
 
     @asynccontextmanager

@@ -40,7 +40,7 @@ _PIECE = 4096
 """The inspectors look for one region per piece and cannot go back: small pieces let them find every region."""
 
 _CRYPT_METHOD = slice(32, 36)
-"""Of a qcow2's header, a big-endian number: 0 none, 1 AES, 2 LUKS (QEMU, docs/interop/qcow2.txt)."""
+"""The field of a qcow2 header for encryption: 0 none, 1 AES, 2 LUKS (QEMU, docs/interop/qcow2.txt)."""
 
 _REASONS = {
     "backing_file": "it refers to a backing file",

@@ -14,7 +14,7 @@ from pumice.host import durable
 
 
 class ImageLock:
-    """The lock whose file is ``path``. It is not taken yet."""
+    """A lock whose file is ``path``. It is not taken yet."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -19,7 +19,7 @@ SECONDS = 60.0
 
 
 async def look(hands: Hands) -> list[Breach]:
-    """At all that was left for longer than a client may."""
+    """Find what was left for longer than a client may leave it."""
     found = [one for one in await hands.db.read(passing.left) if one.is_older(hands.abandoned_seconds)]
     return [Breach(_words(one), partial(_mend, hands, one), waits=one.since is None) for one in found]
 

@@ -26,7 +26,7 @@ class Look:
 ROWS = Look("rows", rows.look, rows.SECONDS)
 HOSTS = Look("hosts", hosts.look, hosts.SILENT.total_seconds())
 SHARED = (ROWS, HOSTS, Look("abandoned", abandoned.look, abandoned.SECONDS))
-"""At what every process sees alike: one of them is enough."""
+"""The looks at what every process sees alike: one process is enough."""
 EXPORTS = Look("exports", exports.look, exports.SECONDS)
 OUTSIDE = (
     EXPORTS,
@@ -34,7 +34,7 @@ OUTSIDE = (
     Look("disks", machines.look_at_disks, machines.DISK_SECONDS),
     Look("orphans", orphans.look, orphans.SECONDS),
 )
-"""At what this process has drivers for."""
+"""The looks at what this process has drivers for."""
 
 
 async def find(hands: Hands) -> list[Breach]:
@@ -44,7 +44,7 @@ async def find(hands: Hands) -> list[Breach]:
 
 
 async def breaches(hands: Hands) -> list[str]:
-    """The same, in words."""
+    """The sentences of every invariant that does not hold at this moment; missing bytes first."""
     return [breach.words for breach in await find(hands)]
 
 

@@ -54,7 +54,7 @@ class Repair:
     _told: set[Breach] = field(default_factory=set)
 
     async def run(self) -> None:
-        """One look."""
+        """Look once, and mend what has lasted."""
         found = await self.look(self.hands)
         now = self.clock()
         self._since = {breach: self._since.get(breach, now) for breach in found}

@@ -39,7 +39,7 @@ class Deadlines:
     aside: Aside = field(default_factory=Aside)
     monotonic: Callable[[], float] = time.monotonic
     since: dict[str, float] = field(default_factory=dict)
-    """Since when operations have been seen to wait at a place that nobody serves."""
+    """When each operation was first seen to wait at a place that nobody serves."""
 
     async def look(self) -> None:
         """Give up what is overdue, seldom anything: so only look first."""

@@ -8,7 +8,7 @@ from pumice.store.database import Database, Transaction
 SECONDS = 300.0
 DAY = 86_400.0
 TOMBSTONE_DAYS = 90.0
-"""No worker that was stopped is woken after that long, and no old database is worth restoring any more."""
+"""Days that a tombstone is kept: no worker is woken, and no database restored, after longer than that."""
 
 
 @dataclass(slots=True)
@@ -19,7 +19,7 @@ class Expiry:
     keep_days: float
 
     async def sweep(self) -> None:
-        """One sweep."""
+        """Forget once what has expired."""
 
         def work(tx: Transaction) -> int:
             messages.expire(tx)

@@ -36,11 +36,11 @@ class Expected:
     initiator: str
     username: str
     portals: tuple[str, ...]
-    """Where its attachment says that it is."""
+    """The addresses that the attachment's row names."""
 
 
 async def look(hands: Hands) -> list[Breach]:
-    """At every target daemon of this process."""
+    """Find what differs at every target daemon of this process."""
     found: list[Breach] = []
     for places in _places_by_target(hands):
         target = hands.targets[places[0]]
@@ -87,7 +87,7 @@ Accounts = set[tuple[VolumeId, str]]
 
 
 def _let_go(tx: Transaction, places: Sequence[str], accounts: Accounts) -> Accounts:
-    """Those that this installation has let go of: nobody who may be in there is known to use them."""
+    """The accounts that this installation has let go of: nobody who may be in there is known to use them."""
     buried = tombstones.buried(tx, Kind.ACCOUNT, {name for _, name in accounts if name})
     ours = belongings.volumes_at(tx, places, {volume for volume, name in accounts if not name})
     return {(volume, name) for volume, name in accounts if (name in buried if name else volume in ours)}

@@ -158,7 +158,7 @@ class Heartbeats:
         return Said(services.Beat(COMPUTE, host, self.zone, facts))
 
     async def fall_silent(self) -> None:
-        """The process is about to stop: its services are down at once, not after a while."""
+        """Have the services of a process that stops be down at once, not after a while."""
         for beating in tuple(self._beating):
             beating.cancel()
         who = [(VOLUME, self._service(place)) for place in self.hands.backends]

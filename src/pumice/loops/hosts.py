@@ -46,7 +46,7 @@ LOST = (
 
 
 async def look(hands: Hands) -> list[Breach]:
-    """At hosts that this process does not serve and that are silent, although something waits for them."""
+    """Find hosts that this process does not serve and that are silent, although something waits for them."""
     mine = {place.partition("@")[0] for place in (*hands.backends, *hands.hypervisors)}
     found = await hands.db.read(hosts.unheard, now() - SILENT)
     return [Breach(_waits(host)) for host in found if host.name not in mine and _is_missed(host)]
@@ -126,7 +126,7 @@ class Gone:
 
 
 def settle(tx: Transaction, lost: Lost) -> bool:
-    """One thing that a forgotten host had. False if it was settled meanwhile."""
+    """Settle one thing that a forgotten host had. False if it was settled meanwhile."""
     if lost not in hosts.unsettled(tx, hosts.forgotten(tx), lost.id):
         return False
     {"volume": _lose_volume, "server": _lose_server, "snapshot": _lose_snapshot}[lost.kind](tx, lost)
@@ -134,7 +134,7 @@ def settle(tx: Transaction, lost: Lost) -> bool:
 
 
 def _lose_server(tx: Transaction, lost: Lost) -> None:
-    """Its volumes that live elsewhere are free; disks of the host's own are gone, and so is the machine."""
+    """Free the server's volumes that live elsewhere; the machine is gone, and disks of the host's own."""
     for link in attachments.of_server(tx, lost.id):
         disconnect.accept(tx, HOUSE, link)
     why = f"Host '{lost.host}' is gone for good. The server's volumes are detached; boot another one from them."

@@ -37,12 +37,12 @@ OFF = frozenset({Power.SHUTDOWN, Power.CRASHED})
 
 
 async def look_at_power(hands: Hands) -> list[Breach]:
-    """One read of the rows and one call of libvirt, whatever the number of servers."""
+    """Compare which machines run: one read of the rows and one call of libvirt, however many there are."""
     return await _everywhere(hands, _power)
 
 
 async def look_at_disks(hands: Hands) -> list[Breach]:
-    """The same, and one call more for each running machine."""
+    """Compare the disks of machines: as for power, and one call more for each running machine."""
     return await _everywhere(hands, _disks)
 
 
@@ -99,7 +99,7 @@ async def _stop_again(hands: Hands, server: AtRest) -> str | None:
 
 
 async def _disks(hands: Hands, host: str, hypervisor: Hypervisor) -> list[Breach]:
-    """The rows are read before the machines and after them: what changed meanwhile is left to the next look."""
+    """Compare disks with rows read before and after: what changed meanwhile is left to the next look."""
     before = await hands.db.read(belongings.disks_wanted, host, GETS_IN)
     powers = await hypervisor.powers() if before else {}
     running = [server for server in before if powers.get(ServerId(server)) is Power.RUNNING]
@@ -109,7 +109,7 @@ async def _disks(hands: Hands, host: str, hypervisor: Hypervisor) -> list[Breach
         return []
 
     def read(tx: Transaction) -> dict[str, frozenset[str]]:
-        """Of each server to which nothing happened meanwhile, the disks that it has let go of."""
+        """The disks that each server has let go of, unless something happened to it meanwhile."""
         now = belongings.disks_wanted(tx, host, GETS_IN)
         same = [server for server in strange if now.get(server) == before[server]]
         return {it: tombstones.buried(tx, Kind.DISK, strange[it] - now[it].serials, it) for it in same}

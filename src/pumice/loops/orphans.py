@@ -35,7 +35,7 @@ SECONDS = 60.0
 
 
 async def look(hands: Hands) -> list[Breach]:
-    """At every backend and hypervisor of this process."""
+    """Find what belongs to nobody at every backend and hypervisor of this process."""
     found: list[Breach] = []
     for place, backend in hands.backends.items():
         try:
@@ -68,7 +68,7 @@ class Nobodys:
     """Pieces that no row has where they are."""
 
     let_go: frozenset[Piece]
-    """This installation has let go of them, or has their whole bytes beside them."""
+    """Pieces that this installation has let go of, or whose whole bytes it has beside them."""
     unknown: frozenset[Piece]
 
 
@@ -96,7 +96,7 @@ def _key(piece: Piece) -> belongings.Piece:
 
 
 def _nobodys(tx: Transaction, place: str, pieces: Collection[Piece], there: Collection[Piece]) -> Nobodys:
-    """Those of the pieces that no row has and no operation is about; ``there`` is all that the backend has."""
+    """The pieces that no row has and no operation is about; ``there`` is all that the backend has."""
     known = belongings.bytes_at(tx, place, {piece.id for piece in pieces} if pieces is not there else None)
     whole = {_key(piece) for piece in there if piece.whole}
     left = {it for it in pieces if _key(it) not in known.may or (not it.whole and _key(it) in whole)}

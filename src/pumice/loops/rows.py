@@ -52,7 +52,7 @@ LOST = "What was under way on it was lost, and nobody carries it out any more."
 
 
 async def look(hands: Hands) -> list[Breach]:
-    """At all rows, whoever's they are."""
+    """Find contradictions in all rows, whoever's they are."""
     wrong = await hands.db.read(audit.wrong_rows)
     return [Breach(each.words, partial(_mend, hands, each) if each.kind in MENDS else None) for each in wrong]
 
@@ -135,7 +135,7 @@ def _settle_snapshot(tx: Transaction, snapshot_id: str) -> str:
 
 
 def _settle_attachment(tx: Transaction, attachment_id: str) -> str:
-    """Where it was coming or going it goes; the server's machine is brought in line by another loop."""
+    """Let an attachment end where it was going; another loop brings the server's machine in line."""
     link = attachments.find(tx, attachment_id)
     assert link is not None
     attachments.change(tx, link.id, operation_id=None)
@@ -177,7 +177,7 @@ def _free_device(tx: Transaction, link: Attachment) -> str:
 
 
 def _drop_disk(tx: Transaction, disk_id: str) -> str:
-    """A root disk stays, so that it is known what the server cannot start without."""
+    """Drop a server's disk, but a root disk: that tells what the server cannot start without."""
     disk = servers.find_disk(tx, disk_id)
     assert disk is not None and disk.attachment_id is not None
     if disk.boot_index == 0:
@@ -222,7 +222,7 @@ def _end_holds(tx: Transaction, operation_id: str) -> str:
 
 
 def _hold(tx: Transaction, thing: str) -> str:
-    """As what nothing else goes together with: who began it says no more than that it is at work."""
+    """Note the hold of an operation that has none: as a change, which goes together with nothing."""
     for find in (volumes.find, snapshots.find, backups.find, attachments.find, servers.find):
         row = find(tx, thing)
         if row is not None and row.operation_id is not None:

@@ -49,7 +49,7 @@ class Waiting:
         return log.untouched(tx, down), overdue.stranded(tx, clock.time(), down)
 
     async def _each(self, take: Callable[[Transaction, str], bool], operation_id: str) -> bool:
-        """In a transaction of its own: what one meets stops no other."""
+        """Take one operation, in a transaction of its own: what one meets stops no other."""
         try:
             taken = await self.db.write(take, operation_id)
         except Trouble:

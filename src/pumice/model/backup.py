@@ -8,7 +8,7 @@ from pumice.model.ids import BackupId, SnapshotId, VolumeId
 from pumice.model.states import BackupStatus
 
 IMPORTED_VOLUME = VolumeId("00000000-0000-0000-0000-000000000000")
-"""Of which volume an imported backup is until its record has been read."""
+"""The volume of an imported backup until its record has been read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Backup:
     user_id: str
     volume_id: VolumeId
     snapshot_id: SnapshotId | None
-    """Of which it is, if not of the volume itself."""
+    """The snapshot that it is a backup of, if it is not of the volume itself."""
     parent_id: BackupId | None
     """The backup that an incremental one adds to."""
     name: str | None
@@ -29,9 +29,9 @@ class Backup:
     status: BackupStatus
     fail_reason: str | None
     availability_zone: str | None
-    """As it was asked for."""
+    """The zone that was asked for."""
     container: str | None
-    """Where its objects lie, as the store calls it; None until they are begun."""
+    """The container of its objects, as the store calls it; None until they are begun."""
     prefix: str | None
     """What the names of its objects begin with."""
     object_count: int
@@ -42,7 +42,7 @@ class Backup:
     """What its volume was: ``name``, ``description``, ``metadata``, ``image_metadata``, ``bootable``,
     ``type_id``."""
     encryption_key_id: str | None
-    """Of the key that opens its bytes; None when they are not encrypted."""
+    """The key that opens its bytes; None when they are not encrypted."""
     pool: str | None
     """``host@backend#pool`` of the volume: where its objects are written."""
     operation_id: str | None

@@ -35,7 +35,7 @@ class Connector:
     """Whether it makes one disk of several paths."""
     enforce_multipath: bool = False
     mountpoint: str = ""
-    """Where its user says that the disk will appear."""
+    """The path at which its user says that the disk will appear."""
     mode: str = ""
 
     @classmethod
@@ -83,7 +83,7 @@ class Connector:
 
 
 def _check(word: str, value: object) -> None:
-    """One line of text, a truth value, a number that can be stored, or a list of texts; else ``Invalid``."""
+    """Raise ``Invalid`` for what is no line of text, boolean, number that can be stored, or list of texts."""
     if word in ("multipath", "enforce_multipath"):
         if not isinstance(value, bool | None):
             raise _wrong(word, "it is true or false")

@@ -16,10 +16,10 @@ class IscsiExport:
 
     iqn: str
     portals: tuple[str, ...]
-    """Each ``ip:port`` of the target, at least one: several are several paths to the same disk."""
+    """The addresses of the target, each ``ip:port``, at least one: several are several paths to one disk."""
     lun: int
     encrypted: bool = False
-    """Its bytes are LUKS, for whoever has the volume's key."""
+    """Whether its bytes are LUKS, for whoever has the volume's key."""
 
     @property
     def name(self) -> str:
@@ -27,7 +27,7 @@ class IscsiExport:
         return self.iqn
 
     def to_row(self) -> dict[str, object]:
-        """As it is stored."""
+        """The export as a row stores it."""
         return _at(self.iqn, self.portals) | {"lun": self.lun} | _encrypted(self)
 
 
@@ -37,7 +37,7 @@ class NvmeExport:
 
     nqn: str
     portals: tuple[str, ...]
-    """Each ``ip:port`` of the subsystem."""
+    """The addresses of the subsystem, each ``ip:port``."""
     nsid: int
     uuid: str
     """What an initiator finds the namespace by."""
@@ -49,7 +49,7 @@ class NvmeExport:
         return self.nqn
 
     def to_row(self) -> dict[str, object]:
-        """As it is stored."""
+        """The export as a row stores it."""
         return _at(self.nqn, self.portals) | {"lun": self.nsid, "uuid": self.uuid} | _encrypted(self)
 
 
@@ -63,7 +63,7 @@ class LocalDevice:
 
     @property
     def name(self) -> str:
-        """Where it is."""
+        """The device's path, which is what it is named by."""
         return self.path
 
     @property
@@ -72,7 +72,7 @@ class LocalDevice:
         return ()
 
     def to_row(self) -> dict[str, object]:
-        """As it is stored."""
+        """The device as a row stores it."""
         return {"path": self.path, "is_block": self.is_block} | _encrypted(self)
 
 

@@ -13,11 +13,11 @@ class Mark:
     place: str
 
     def text(self) -> str:
-        """As it is written."""
+        """The mark as it is written."""
         return f"{_WORD}:{self.installation}:{self.place}"
 
     def renamed(self, old: str, new: str) -> "Mark":
-        """The same place once ``old``, a host or ``host@backend``, is called ``new``."""
+        """This mark once ``old``, a host or ``host@backend``, is called ``new``."""
         return Mark(self.installation, renamed(self.place, old, new))
 
 

@@ -15,7 +15,7 @@ class Meter:
         """An operation has another state than before."""
 
     def lease_lost(self, kind: str) -> None:
-        """Another worker had taken an operation over, and what this one had to write was dropped."""
+        """Count an operation that another worker had taken over: what this one had to write was dropped."""
 
     def given_up(self, number: int = 1) -> None:
         """Operations were ended at their deadline, with the undo still to come."""

@@ -18,7 +18,7 @@ MOST = 10**15
 
 Specs = Mapping[str, str | None]
 Resolved = Mapping[str, str | int | None]
-"""The same for a volume of some size."""
+"""QoS specs with what they come to for a volume of some size."""
 
 _RATES = tuple(f"{way}_{unit}_sec" for unit in ("bytes", "iops") for way in ("total", "read", "write"))
 _SIZE = "size_iops_sec"
@@ -34,7 +34,7 @@ class QosSpecs:
     id: str
     name: str
     consumer: str
-    """One of ``CONSUMERS``: who keeps the volumes to them."""
+    """Who keeps the volumes to them: one of ``CONSUMERS``."""
     specs: dict[str, str | None]
     created_at: datetime
     updated_at: datetime | None

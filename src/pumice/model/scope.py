@@ -14,7 +14,7 @@ class AccessRule:
     """A type of the catalog: ``block-storage``."""
     method: str
     path: str
-    """With ``{names}`` or ``*`` for a part and ``**`` for any number of them: ``/v3/*/volumes``."""
+    """The path, ``{names}`` or ``*`` for a part and ``**`` for any number of parts: ``/v3/*/volumes``."""
     id: str = ""
 
 
@@ -36,11 +36,11 @@ class Scope:
     service_roles: frozenset[str] = field(default_factory=frozenset)
     """Roles of the service token that came along (``X-Service-Token``), if any."""
     is_service: bool = False
-    """One of them makes a service, which knows what it does to a server's volume (OSSA-2023-003)."""
+    """Whether a role makes it a service, which knows what it does to a server's volume (OSSA-2023-003)."""
     access_rules: tuple[AccessRule, ...] = ()
-    """Of an application credential: nothing else may be asked for; empty for anything."""
+    """The only requests that an application credential may make; empty for any."""
     is_restricted: bool = False
-    """It came by an application credential that may not make or delete others."""
+    """Whether it is an application credential's that may not make or delete others."""
     request_id: str = field(default="", compare=False)
 
     @property

@@ -24,7 +24,7 @@ class Flavor:
     description: str | None
     extra_specs: dict[str, str]
     rxtx_factor: float | None = None
-    """Of no meaning here; None is 1.0."""
+    """The factor that was given, which changes nothing here; None is 1.0."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,7 @@ HAS_BYTES = frozenset({ImageStatus.ACTIVE, ImageStatus.DEACTIVATED})
 
 S = TypeVar("S", bound=StrEnum)
 Moves = Mapping[S, frozenset[S]]
-"""To which states one moves from each."""
+"""The states that may follow each state."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,14 +33,14 @@ class Volume:
     metadata: dict[str, str]
     image_metadata: dict[str, Any] | None
     encryption_key_id: str | None
-    """Of the key that opens its bytes; None when they are not encrypted."""
+    """The key that opens its bytes; None when they are not encrypted."""
     operation_id: str | None
     created_at: datetime
     updated_at: datetime | None
     read_only_told: bool | None = None
     """Somebody has said whether it is read-only: from then on its metadata does."""
     moved_at: datetime | None = None
-    """When it came to its state; None before it had another."""
+    """When it came to its state; None while it is in its first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Snapshot:
     type_id: TypeId | None
     metadata: dict[str, str]
     bootable: bool | None
-    """As its volume was at the time, like its image's metadata and its key."""
+    """Whether its volume could be booted at that time; image metadata and key are of that time too."""
     image_metadata: dict[str, Any] | None
     encryption_key_id: str | None
     operation_id: str | None
@@ -82,7 +82,7 @@ class Attachment:
     mode: str
     connector: Connector | None
     portal: Export | None
-    """Where the volume is reached, once it is exported."""
+    """How the volume is reached, once it is exported."""
     chap_username: str | None
     chap_password: str | None
     operation_id: str | None

@@ -14,7 +14,7 @@ class Aside:
 
     clock: Callable[[], float] = time.monotonic
     _kept: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """By id: until when, and after which pause."""
+    """Until when each id is left alone, and after which pause."""
 
     def put(self, key: str) -> float:
         """Leave it alone from now on. For how many seconds."""

@@ -48,7 +48,7 @@ FaultPoint = Callable[[str, str, str, Operation[Any]], None]
 
 
 def no_faults(_when: str, _direction: str, _step: str, _op: Operation[Any]) -> None:
-    """Nothing goes wrong on purpose."""
+    """A fault point at which nothing goes wrong."""
 
 
 class StepFailed(Exception):
@@ -76,11 +76,11 @@ class Line:
     error: str | None = None
 
     def row(self) -> dict[str, Any]:
-        """As it is stored."""
+        """The line as a row stores it."""
         return {name: getattr(self, name) for name in self.__slots__}
 
     def told(self) -> dict[str, Any]:
-        """As the log tells it, where the operation is known."""
+        """The line as the log tells it of a known operation."""
         names = ("step", "direction", "place", "outcome", "error")
         return {name: getattr(self, name) for name in names} | {"seconds": round(self.seconds, 4)}
 
@@ -342,7 +342,7 @@ class Course:
         return True
 
     def give_up_unread(self, tx: Transaction, operation_id: str, at: float, why: str) -> log.Row | None:
-        """The same for one of which this version cannot even tell how it ended: only its row says so."""
+        """Give up an operation that this version cannot read: only its row says that it failed."""
         if (row := overdue.get(tx, operation_id, at)) is None:
             return None
         error = row["error"] or "It did not end in time, and this version of Pumice cannot go on with it."
@@ -352,7 +352,7 @@ class Course:
         return row
 
     def _force(self, tx: Transaction, row: log.Row, values: Mapping[str, Any]) -> None:
-        """Nobody takes it up before the lease of who was stuck with it has ended."""
+        """Write an operation's row over whoever is stuck with it; it is taken up when that lease has ended."""
         held_until = min(row["lease_until"] or 0.0, clock.time() + overdue.STUCK_SECONDS)
         values = {**values, "run_at": held_until}
         log.force(tx, row["id"], row["attempt"], values)
@@ -376,7 +376,7 @@ _SAVED = (
 
 
 def step_on(op: Operation[Any]) -> None:
-    """One position further in the operation's direction."""
+    """Move one position further in the operation's direction."""
     op.position += -1 if op.state == "undoing" else 1
 
 

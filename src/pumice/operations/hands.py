@@ -24,13 +24,13 @@ class Hands:
 
     db: Database
     image_path: Callable[[str], Path]
-    """Where the bytes of an image are."""
+    """The path of an image's bytes."""
     backends: Mapping[str, Backend] = field(default_factory=dict)
-    """By ``host@backend``."""
+    """The backends, by ``host@backend``."""
     targets: Mapping[str, Target] = field(default_factory=dict)
-    """By ``host@backend``: each backend exports through one target driver."""
+    """The target drivers, by ``host@backend``: each backend exports through one."""
     hypervisors: Mapping[str, Hypervisor] = field(default_factory=dict)
-    """By host name."""
+    """The hypervisors, by host name."""
     keep_image: Callable[[str, FillFile], Awaitable[None]] = _no_images
     """Make a queued image active with the bytes that a function writes to a path."""
     drop_image: Callable[[str], Awaitable[None]] = _no_images
@@ -42,6 +42,6 @@ class Hands:
     pause_seconds: float = 5.0
     """How long a guest may be made to stand still."""
     keep_unknown_days: float = 14.0
-    """After how many days bytes that were put aside are given up; 0: never."""
+    """Days after which bytes that were put aside are given up; 0 is never."""
     abandoned_seconds: float = 3600.0
     """How long a client may leave a volume reserved, attaching or detaching."""

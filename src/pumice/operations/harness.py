@@ -41,7 +41,7 @@ class World(Protocol):
 
     @property
     def db(self) -> Database:
-        """Its database."""
+        """The world's database."""
 
     def runner(self, boot: str, faults: FaultPoint) -> Runner:
         """A worker that serves every place."""
@@ -131,7 +131,7 @@ def trials(verb: Verb[Any]) -> Iterator[Trial]:
 
 
 async def perform(scenario: Scenario, trial: Trial) -> list[tuple[str, str, str]]:
-    """One trial in a fresh world; the points that were passed. Raises ``AssertionError`` with what is wrong."""
+    """Try once in a fresh world; return the points that were passed. Raises ``AssertionError``."""
     async with scenario.world() as world:
         async with working(world, "stage", no_faults):
             stage = await scenario.prepare(world)
@@ -170,7 +170,7 @@ async def working(world: World, boot: str, faults: FaultPoint) -> AsyncIterator[
 
 
 async def quiet(world: World) -> None:
-    """Until nothing is under way. Raises ``AssertionError`` naming what is, when patience ends."""
+    """Wait until nothing is under way. Raises ``AssertionError`` naming what is, when patience ends."""
     give_up = time.monotonic() + PATIENCE
     while rows := await world.db.read(log.page, states=log.UNDER_WAY, kind=None, subject=None, limit=5):
         what = [

@@ -64,7 +64,7 @@ class Hold:
     id: str
     mode: Mode
     is_new: bool = False
-    """It is made in the same transaction, so nobody else can hold it."""
+    """Whether the thing is made in the same transaction, so that nobody else can hold it."""
 
     def refused(self, under_way: str) -> PumiceError:
         """The error that says what is in the way: as Cinder's for what is in the wrong state, or Nova's."""
@@ -80,7 +80,7 @@ _LATER = "Ask again when that has ended."
 
 
 def nothing(_: object) -> tuple[Hold, ...]:
-    """For verbs that only look, and say so with ``holds=holds.nothing``."""
+    """No holds, for verbs that only look, and say so with ``holds=holds.nothing``."""
     return ()
 
 
@@ -133,13 +133,13 @@ def take(
 
 
 def require(tx: Transaction, *wanted: Hold) -> None:
-    """For what is done in one transaction, without an operation: raises what is in the way."""
+    """Raise what is in the way of something that is done in one transaction, without an operation."""
     for operation_id, hold in _in_the_way(tx, wanted).items():
         raise hold.refused(rows.kind(tx, operation_id))
 
 
 def let_go(tx: Transaction, operation_id: str, others: Collection[str]) -> set[str]:
-    """Those of the ``others`` for which an operation has to wait no longer."""
+    """The operations among ``others`` for which an operation has to wait no longer."""
     return set(others) - rows.still_held(tx, operation_id, others)
 
 

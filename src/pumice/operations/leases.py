@@ -35,7 +35,7 @@ MARGIN_SECONDS = 5.0
 SILENT_SECONDS = 600.0
 """How long a step that tells how far it is, as a copy does, may tell nothing: it hangs, or its disk does."""
 AGAIN_SECONDS = 1.0
-"""When to try again to renew leases, after it failed."""
+"""Seconds after which leases are renewed again, when that failed."""
 
 
 @dataclass(slots=True)
@@ -46,14 +46,14 @@ class Lease:
     place: str
     project: str
     until: float
-    """When it is over for its holder."""
+    """When the lease ends for its holder."""
     op: Operation[Any] | None = None
     acting: asyncio.Timeout | None = None
     """The limit of the step outside that is under way: its own or the lease's, whichever comes first."""
     limit: float = inf
-    """When the step that is under way is to have ended."""
+    """When the step under way must have ended."""
     waiting_since: float | None = None
-    """When the step began to wait for its turn; that costs it nothing of its limit."""
+    """When the step began to wait for its turn, which its limit does not count."""
     waited: float = 0.0
     """Seconds by which its operation's deadline was put off meanwhile."""
     is_long: bool = False
@@ -63,7 +63,7 @@ class Lease:
     heard: float | None = None
     """How far it told that it was."""
     silent_until: float = inf
-    """When it is to have told more."""
+    """When the step must have told more of how far it is."""
     cancelled: bool = False
     """Whether somebody asked for that."""
 
@@ -74,17 +74,17 @@ class Lease:
             self.acting.reschedule(0.0)
 
     def reschedule(self) -> None:
-        """The step's end has changed."""
+        """Set the timeout of the step under way to its end, which has changed."""
         if self.acting is not None and not self.acting.expired():
             self.acting.reschedule(self.until if self.waiting_since is not None else self.end)
 
     @property
     def end(self) -> float:
-        """When the step that is under way is cut."""
+        """When the step under way is cut."""
         return min(self.until, self.limit, self.silent_until)
 
     def listen(self) -> None:
-        """A step that has told more since the last time may be silent anew."""
+        """Let a step that has told how far it is be silent for another ``silence`` seconds."""
         if self.op is not None and self.op.progress != self.heard:
             self.heard, self.silent_until = self.op.progress, time.monotonic() + self.silence
             self.reschedule()
@@ -95,7 +95,7 @@ class Lease:
         self.reschedule()
 
     def goes_on(self) -> None:
-        """It is its turn: its limit and its operation's deadline are put off by what it has waited."""
+        """The step has its turn: its limit and its operation's deadline are put off by what it waited."""
         if self.waiting_since is None:
             return  # its step is over
         waited = time.monotonic() - self.waiting_since
@@ -120,7 +120,7 @@ class Leases:
         self.seconds = seconds
         self.silence = silence
         self.held: dict[str, Lease] = {}
-        """By the operation's id."""
+        """The leases in hand, by the operation's id."""
         self._missing: dict[str, float] = {}
         """Workers whose name is free, and since when on the monotonic clock."""
 
@@ -204,7 +204,7 @@ class Leases:
             raise LostLease(f"The lease on operation {op.id} was over {when}.")
 
     async def free_what_the_dead_hold(self, holders: Collection[str]) -> None:
-        """Of other workers that hold operations, free what those hold whose process is provably gone."""
+        """Free the operations of those among ``holders`` whose process is provably gone."""
         free, at = await self.db.unheld(holders), time.monotonic()
         self._missing = {owner: self._missing.get(owner, at) for owner in free}
         for owner, since in self._missing.items():

@@ -117,7 +117,7 @@ class Place:
 
 
 def _backend(op: Operation[Any]) -> str:
-    """That of the pool that was chosen on the way, or that the operation was told."""
+    """The host of the pool that was chosen on the way, or that the operation was told."""
     return volume_host(host_of(op.notes.get("pool") or op.params.pool))
 
 
@@ -128,7 +128,7 @@ def _compute(op: Operation[Any]) -> str:
 
 
 scheduler = Place("scheduler", lambda _: SCHEDULER)
-"""Where pools and hosts are chosen."""
+"""The place where pools and hosts are chosen."""
 on_backend = Place("volume", _backend)
 """The host of the volume's backend."""
 on_compute = Place("compute", _compute)
@@ -143,7 +143,7 @@ class Step(Generic[P]):
     at: Place
     undo: OurRows[P] | Outside[P] | None = None
     chooses: bool = False
-    """After ``Elsewhere`` from a later step, undo back to here and choose again."""
+    """Whether ``Elsewhere`` from a later step undoes back to here, to choose again."""
     tries: int = 5
     """How often trouble is met with another try."""
     timeout: float = 120.0
@@ -204,11 +204,11 @@ class Wait(Generic[P]):
         return not op.notes.get(self.note)
 
     def work(self, _undoing: bool, /) -> tuple[None, None]:
-        """Nothing is done: the transaction looks at the children."""
+        """Do nothing: the transaction that follows looks at the children."""
         return None, None
 
     def ended(self, tx: Transaction, op: Operation[P]) -> dict[str, tuple[bool, str | None]]:
-        """Those that need not be awaited any more: whether each ended well, and if not why."""
+        """The operations that need not be awaited any more: whether each ended well, and if not why."""
         ids: list[str] = op.notes[self.note]
         if self.note == OTHERS:
             return dict.fromkeys(holds.let_go(tx, op.id, ids), (True, None))

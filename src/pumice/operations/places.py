@@ -1,4 +1,4 @@
-"""Where steps run: names for the places that workers serve."""
+"""Names of the places where steps run, which workers serve."""
 
 SCHEDULER = "scheduler"
 

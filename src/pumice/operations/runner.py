@@ -45,13 +45,13 @@ LEASE_SECONDS = 30.0
 WORKERS = 32
 """How many operations are carried at once at each place: one that hangs holds its own workers alone."""
 INTERRUPTED_SECONDS = 5.0
-"""When to look again at what the database did not let us carry on."""
+"""Seconds after which to look again at what the database did not let us carry on."""
 HASTE_SECONDS = 5.0
 """How long an undo may take for which the next choice waits; then it is handed over."""
 OPENING_SECONDS = 0.25
-"""When to look again for a backend while our own are being started."""
+"""Seconds after which to look again for a backend while our own are being started."""
 SOON_SECONDS = 1.0
-"""When to look again while others hold operations of our places, or the database does not answer."""
+"""Seconds after which to look again while others hold operations of our places, or the database is down."""
 CROWD = 3
 """A kind that holds more than this many times a place's free workers gets no more: some are left for others."""
 
@@ -103,11 +103,11 @@ class Runner:
         self._wake = asyncio.Event()
         self._aside = Aside()
         self._look_at = 0.0
-        """When to look into the log again, on the monotonic clock."""
+        """When to look into the log next, on the monotonic clock."""
         self._called = set(places)
-        """Where there is probably something to claim."""
+        """The places where there is probably something to claim."""
         self._crowded = set[str]()
-        """Where something was left alone at the last look: it may have its turn when another has ended."""
+        """The places where something was left alone at the last look, until another has ended."""
         self._telling: dict[str, asyncio.Task[None]] = {}
         """Calls that hang, by id, while the log is told so."""
         hands.bulkheads.on_left = self._on_left
@@ -137,7 +137,7 @@ class Runner:
             unsubscribe()
 
     def has_tried(self, place: str) -> None:
-        """A place's driver has started, or could not at the first try."""
+        """Note that a place's driver has started, or could not at the first try."""
         self.opening.discard(place)
         self._call(self.places)
 
@@ -163,7 +163,7 @@ class Runner:
             self.leases.cancel(topic.rpartition(" ")[2])
 
     def _call(self, places: Iterable[str]) -> None:
-        """There is probably something to claim."""
+        """Have the places looked at: there is probably something to claim."""
         self._called.update(places)
         self._look_at = 0.0
         self._wake.set()
@@ -259,7 +259,7 @@ class Runner:
         return rows
 
     async def _sleep(self) -> None:
-        """Until a commit wakes us, a retry's time has come, or at last the poll's."""
+        """Sleep until a commit wakes us, a retry's time has come, or at last the poll's."""
         seconds = self.db.poll_seconds if self.course.stopping else self._look_at - time.monotonic()
         if seconds > 0:
             # not wait_for: on Python 3.11 it swallows a cancellation that comes together with the event
@@ -315,7 +315,7 @@ class Runner:
         return op
 
     async def _next(self, op: Operation[Any]) -> Operation[Any]:
-        """One step outside, if one is due, and the transaction that follows it."""
+        """Do the step outside that is due, if any, and the transaction that follows it."""
         if op.state == "running":
             if op.cancelled:
                 return await self._turn_back(op, None, Cancelled())
@@ -451,7 +451,7 @@ class Runner:
     async def _save(
         self, course: Callable[..., Operation[Any]], before: Operation[Any], *args: Any
     ) -> Operation[Any]:
-        """One transaction of the course. What happened is counted once it is committed."""
+        """Commit one transaction of the course. What happened is counted once it is committed."""
         after = await self.db.write(course, before, *args)
         for line in after.lines:
             self.meter.step(after.kind, line.step, line.direction, line.outcome, line.seconds)
@@ -466,5 +466,5 @@ class Runner:
 
 
 def _busy(held: Counter[str]) -> list[str]:
-    """Those who hold as much as all would if it were shared evenly, or more."""
+    """The projects that hold at least an even share of all that is held."""
     return [who for who, number in held.items() if number * len(held) >= held.total()]

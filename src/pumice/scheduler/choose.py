@@ -101,4 +101,4 @@ _WORDS: Mapping[str, tuple[Callable[[Request], str], Callable[[Pool, Request], s
         ),
     }
 )
-"""Of each filter: what was asked for in vain, and what a pool has of it."""
+"""For each filter, what was asked for in vain, and what a pool has of it."""

@@ -19,9 +19,9 @@ class Request:
     left_out: frozenset[str] = frozenset()
     """Pools that were tried already."""
     near: frozenset[str] = frozenset()
-    """Backends of which it shall be on one (the hint ``same_host``); any when there are none."""
+    """Backends one of which it shall be on (the hint ``same_host``); any when there are none."""
     apart: frozenset[str] = frozenset()
-    """Backends of which it shall be on none (the hint ``different_host``)."""
+    """Backends none of which it shall be on (the hint ``different_host``)."""
 
     zones: frozenset[str] = frozenset()
     """Zones of which it may be in any (the type's ``RESKEY:availability_zones``)."""

@@ -123,11 +123,11 @@ def must_take_disks(server: Server, who: Scope, doing: str) -> str:
 
 
 def hold(tx: Transaction, op: Operation[AttachParams], rules: Rules) -> None:
-    """The rows are there since ``accept``; from here on an undo takes them away."""
+    """Change nothing: the rows are there since ``accept``, and this step's undo takes them away."""
 
 
 def let_go(tx: Transaction, op: Operation[AttachParams], rules: Rules) -> None:
-    """No host has the disk: disk and attachment are forgotten, and the volume is free."""
+    """Forget disk and attachment, and free the volume: no host has the disk any more."""
     servers.remove_disk(tx, op.params.attachment_id)
     attachments.delete(tx, op.params.attachment_id)
     attachments.let_volume_follow(tx, op.params.volume_id)
@@ -145,9 +145,9 @@ async def plug(op: Operation[AttachParams], hands: Hands) -> None:
 
 
 async def unplug(op: Operation[AttachParams], hands: Hands) -> None:
-    """Take it out again, however long the guest needs. From a server that is being deleted it goes anyway.
+    """Take the disk out of the machine again, however long the guest needs.
 
-    But not its secret, which the hypervisor may have been told before it knew the disk.
+    With a server that is being deleted its disks go anyway, but not a disk's secret: that is forgotten here.
     """
     server = await hands.db.read(servers.find, op.params.server_id)
     if server is None or server.task != "deleting":
@@ -157,12 +157,12 @@ async def unplug(op: Operation[AttachParams], hands: Hands) -> None:
 
 
 def complete(tx: Transaction, op: Operation[AttachParams], rules: Rules) -> None:
-    """The volume is in use."""
+    """Set attachment and volume in use."""
     complete_attachment(tx, HOUSE, op.params.attachment_id)
 
 
 def explain(tx: Transaction, op: Operation[AttachParams], error: str) -> None:
-    """The tenant can read why. An attachment that is still there is waiting for its undo."""
+    """Tell the tenant why it failed. An attachment that is still there is waiting for its undo."""
     asked = op.params
     if attachments.settle(tx, asked.attachment_id, op.id, status=AttachStatus.ERROR_ATTACHING):
         attachments.let_volume_follow(tx, asked.volume_id)

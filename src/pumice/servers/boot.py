@@ -222,12 +222,12 @@ async def power_on(op: Operation[BootParams], hands: Hands) -> None:
 
 
 async def remove_machine(op: Operation[BootParams], hands: Hands) -> None:
-    """The machine is gone."""
+    """Remove the machine."""
     await hands.hypervisors[op.notes["host"]].delete(op.params.server_id)
 
 
 def complete(tx: Transaction, op: Operation[BootParams], rules: Rules) -> None:
-    """The server runs, and its volumes are in use."""
+    """Set the server active, and its volumes in use."""
     for link in attachments.of_server(tx, op.params.server_id):
         if link.status == AttachStatus.ATTACHING:
             complete_attachment(tx, HOUSE, link.id)

@@ -41,7 +41,7 @@ async def read(op: Operation[ConsoleParams], hands: Hands) -> None:
 
 
 def explain(tx: Transaction, op: Operation[ConsoleParams], error: str) -> None:
-    """Nothing changed. The request that waits tells why."""
+    """Change nothing. The request that waits tells why."""
 
 
 CONSOLE = Verb(

@@ -66,7 +66,7 @@ def find_host(tx: Transaction, op: Operation[DeleteServerParams], rules: Rules) 
 
 
 async def remove_machine(op: Operation[DeleteServerParams], hands: Hands) -> None:
-    """The guest is off and the machine forgotten."""
+    """Turn the guest off, and forget the machine."""
     if host := op.notes.get("host"):
         await hands.hypervisors[host].delete(op.params.server_id)
 

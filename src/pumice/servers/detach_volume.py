@@ -85,7 +85,7 @@ async def unplug(op: Operation[DetachParams], hands: Hands) -> None:
 
 
 def free(tx: Transaction, op: Operation[DetachParams], rules: Rules) -> None:
-    """The volume is free of the server."""
+    """Free the volume of the server."""
     servers.remove_disk(tx, op.params.attachment_id)
     attachments.delete(tx, op.params.attachment_id)
     attachments.let_volume_follow(tx, op.params.volume_id)

@@ -42,11 +42,11 @@ class Plan:
     disks: tuple[ServerDisk, ...]
     attachments: dict[AttachmentId, Attachment]
     passphrases: dict[str, str] = field(repr=False)
-    """Of the volumes that are encrypted."""
+    """The passphrases of encrypted volumes."""
     qos: Mapping[str, Resolved]
     """What holds for those of the volumes that are to be held back."""
     image_formats: dict[str, str | None]
-    """Of the images that local disks are copies of, as far as they are still there."""
+    """The formats of the images that local disks are copies of, as far as these are still there."""
 
 
 def read_plan(tx: Transaction, server_id: str) -> Plan:
@@ -121,7 +121,7 @@ def volume_disk(disk: ServerDisk, link: Attachment | None, passphrase: str | Non
 
 
 def _source(link: Attachment, export: Export, connector: Connector) -> Source:
-    """Where the volume of a connected attachment is."""
+    """The source of a connected attachment's volume."""
     match export:
         case IscsiExport():
             return IscsiSource(
@@ -141,7 +141,7 @@ def _source(link: Attachment, export: Export, connector: Connector) -> Source:
 
 
 def read_disk(tx: Transaction, server_id: str, attachment_id: str) -> Disk:
-    """One volume's disk. Raises ``NotFound`` or ``InvalidState``."""
+    """The disk of one attachment. Raises ``NotFound`` or ``InvalidState``."""
     for disk in servers.disks(tx, server_id):
         if disk.attachment_id == attachment_id:
             volume = disk.volume_id or ""

@@ -91,12 +91,12 @@ def _accept(
 
 
 def changes_server(op: Operation[PowerParams]) -> tuple[Hold]:
-    """For what gives the machine its disks anew: none may come or go meanwhile."""
+    """The hold of what gives the machine its disks anew: none may come or go meanwhile."""
     return (change(Thing.SERVER, op.params.server_id),)
 
 
 def uses_server(op: Operation[PowerParams]) -> tuple[Hold]:
-    """For what leaves the machine its disks."""
+    """The hold of what leaves the machine its disks."""
     return (use(Thing.SERVER, op.params.server_id),)
 
 
@@ -127,7 +127,7 @@ async def pull_the_plug(op: Operation[PowerParams], hands: Hands) -> None:
 
 
 async def see_what_it_is(op: Operation[PowerParams], hands: Hands) -> None:
-    """Nothing is taken back: whether the machine is on or off is noted, for what is said of the server."""
+    """Take nothing back: note whether the machine is on, for what is said of the server."""
     power = await hands.hypervisors[op.params.host].power(op.params.server_id)
     op.notes["power"] = None if power is None else power.value
 

@@ -17,7 +17,7 @@ _r = access_rules.c
 
 
 def get(tx: Transaction, credential_id: str) -> Row | None:
-    """One credential."""
+    """The row of a credential."""
     query = sa.select(application_credentials).where(_c.id == credential_id)
     return tx.execute(query).mappings().one_or_none()
 

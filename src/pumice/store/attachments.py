@@ -123,7 +123,7 @@ def delete(tx: Transaction, attachment_id: str) -> None:
 
 
 def bury_account(tx: Transaction, attachment_id: str) -> None:
-    """The attachment is about to lose the account that its initiator may have logged in with."""
+    """Bury the account that an attachment is about to lose: its initiator may have logged in with it."""
     tombstones.bury(tx, _bury_account, b_id=attachment_id)
 
 

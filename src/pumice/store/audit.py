@@ -38,7 +38,7 @@ _LATE_SECONDS = 120.0
 _OLD_CLEANING_SECONDS = 3600.0
 """What is undone within this time needs nobody's attention."""
 _LONGEST_LEASE = 3600.0
-"""Nobody asks for a longer one: such a lease was written by a clock that was wrong."""
+"""Seconds that no lease lasts: a longer one was written by a clock that was wrong."""
 
 
 _HIDING = sorted(states.VOLUME.at_rest.keys() - {VolumeStatus.AVAILABLE, VolumeStatus.IN_USE})
@@ -73,7 +73,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wrong:
-    """One contradiction: about which row, and in a sentence."""
+    """A contradiction: about which row, and in a sentence."""
 
     kind: Kind
     id: str
@@ -124,7 +124,7 @@ def _quotas(tx: Transaction) -> list[Wrong]:
 
 
 def _claimed(tx: Transaction) -> list[Wrong]:
-    """Each volume in a pool has a claim of its size, and an operation that makes one grow another."""
+    """Claims that differ: each volume in a pool has one of its size, and another while it is made to grow."""
     c, v, o = claims.c, volumes.c, operations.c
     words = "pool {0}: {1} has claimed {2} GiB of it, {3}"
     unlike = (
@@ -188,7 +188,7 @@ def _unlike_volumes(tx: Transaction) -> list[Wrong]:
 
 
 def _hidden_users(tx: Transaction) -> list[Wrong]:
-    """Its state is an administrator's word, and only a person takes it back; or has the volume detached."""
+    """Volumes with a state that hides an attachment: only a person set it, and takes it back or detaches."""
     v, a = volumes.c, attachments.c
     used = v.status.in_(_HIDING), a.status.in_(_HELD), ~_alive(v.operation_id)
     query = sa.select(v.id, v.status, a.id.label("link")).join(attachments, a.volume_id == v.id).where(*used)
@@ -233,7 +233,7 @@ def _stuck_backups(tx: Transaction) -> list[Wrong]:
 
 
 def _stuck_attachments(tx: Transaction) -> list[Wrong]:
-    """One that names no operation may be held by an outside caller: between two calls of its own."""
+    """Attachments on their way with no operation. One of none may be an outside caller's, between two calls."""
     a, s = attachments.c, servers.c
     held = sa.and_(a.operation_id.is_not(None), ~_alive(a.operation_id))
     ours = sa.exists().where(s.id == a.server_id, ~_alive(s.operation_id))
@@ -247,7 +247,7 @@ def _stuck_attachments(tx: Transaction) -> list[Wrong]:
 
 
 def _unmapped_attachments(tx: Transaction) -> list[Wrong]:
-    """Those made for the server's own host: others may be another service's, with a disk of its own in mind."""
+    """Attachments of a server's own host that are none of its disks; another host's may be a service's."""
     a, d, s = attachments.c, server_disks.c, servers.c
     ours = sa.exists().where(s.id == a.server_id, s.host == a.host)
     mapped = sa.exists().where(d.attachment_id == a.id)

@@ -65,7 +65,7 @@ def chain(tx: Transaction, backup_id: str) -> Sequence[Backup]:
 
 
 def with_children(tx: Transaction, ids: Collection[str]) -> frozenset[str]:
-    """Those of the backups that incremental ones add to."""
+    """The backups that incremental ones add to."""
     query = sa.select(_b.parent_id).where(_b.parent_id.in_(list(ids))).distinct()
     return frozenset(tx.execute(query).scalars()) if ids else frozenset()
 
@@ -117,7 +117,7 @@ def total(
 
 
 def known(tx: Transaction, ids: Collection[str]) -> frozenset[str]:
-    """Those of the ids that backups have."""
+    """The ids that backups have."""
     return frozenset(tx.execute(sa.select(_b.id).where(_b.id.in_(list(ids)))).scalars()) if ids else frozenset()
 
 

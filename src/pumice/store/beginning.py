@@ -15,7 +15,7 @@ class _Between(FunctionElement[bool]):
     type = sa.Boolean()
 
     def self_group(self, against: object = None) -> "_Between":  # noqa: ARG002 (the base's)
-        """As it is: compared with true, which SQLite has no word for, no index would serve it."""
+        """This condition, unchanged: compared with true, which SQLite does not know, it would use no index."""
         return self
 
 

@@ -1,4 +1,4 @@
-"""To whom what is outside belongs: reads for the loops of repair, which compare them with what is there."""
+"""To whom what is outside belongs: reads for the loops of repair, which compare it with what is there."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Bytes:
 
 
 def bytes_at(tx: Transaction, host: str, ids: Collection[str] | None = None) -> Bytes:
-    """Of the volumes and snapshots that are on ``host@backend``; of all of them, or of a few."""
+    """The bytes of the volumes and snapshots on ``host@backend``; of all of them, or of these ids."""
     may, must = set[Piece](), set[Piece]()
     for kind, table in (("volume", volumes), ("snapshot", snapshots)):
         query = sa.select(table.c.id, table.c.pool, table.c.status)
@@ -52,14 +52,14 @@ def bytes_at(tx: Transaction, host: str, ids: Collection[str] | None = None) -> 
 
 
 def alive(tx: Transaction, kind: str, ids: Collection[str]) -> frozenset[str]:
-    """Those of the ids that volumes or snapshots have, wherever they are."""
+    """The ids that volumes or snapshots have, wherever they are."""
     table = volumes if kind == "volume" else snapshots
     found = sa.select(table.c.id).where(table.c.id.in_(list(ids)))
     return frozenset(tx.execute(found).scalars()) if ids else frozenset()
 
 
 def volumes_at(tx: Transaction, hosts: Collection[str], ids: Collection[str]) -> frozenset[str]:
-    """Those of the ids that are volumes of these ``host@backend``, or were."""
+    """The ids of volumes that are at these ``host@backend``, or were."""
     here = [begins_with(volumes.c.pool, f"{host}#") for host in hosts]
     were = [begins_with(tombstones.c.place, f"{host}#") for host in hosts]
     queries = (
@@ -72,7 +72,7 @@ def volumes_at(tx: Transaction, hosts: Collection[str], ids: Collection[str]) ->
 
 
 def adopting(tx: Transaction, ids: Collection[str]) -> frozenset[str]:
-    """Those of the ids that are volumes whose bytes are somebody else's before or after: not ours to free."""
+    """The ids of volumes whose bytes are somebody else's before or after: not ours to free."""
     some = volumes.c.id.in_(list(ids)), volumes.c.status.in_(_ADOPTING)
     return frozenset(tx.execute(sa.select(volumes.c.id).where(*some)).scalars()) if ids else frozenset()
 
@@ -83,7 +83,7 @@ def servers_at(tx: Transaction, host: str) -> frozenset[str]:
 
 
 def known_attachments(tx: Transaction, ids: Collection[str]) -> frozenset[str]:
-    """Those of the ids that are attachments'."""
+    """The ids that attachments have."""
     known = sa.select(attachments.c.id).where(attachments.c.id.in_(list(ids)))
     return frozenset(tx.execute(known).scalars())
 

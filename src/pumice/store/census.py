@@ -22,9 +22,9 @@ class Census:
     place: str
     number: int
     oldest: datetime | None
-    """When the last thing was written about it; None where none could go on now."""
+    """When the last thing was written about the oldest of them; None where none could go on now."""
     settled_at: datetime | None = None
-    """When the first of those that are cleaning was told as failed."""
+    """When the first of them that is cleaning was told as failed."""
 
 
 def census(tx: Transaction, at: float) -> list[Census]:

@@ -12,7 +12,7 @@ ASK_SECONDS = 60.0
 """How often to ask again: two clocks differ by milliseconds after that."""
 
 AGAIN_SECONDS = 2.0
-"""When to ask again if there was no answer."""
+"""Seconds after which to ask again if there was no answer."""
 
 
 class Clock:
@@ -20,7 +20,7 @@ class Clock:
 
     def __init__(self) -> None:
         self._ahead: float | None = None
-        """Of the monotonic clock; None for the host's own time of day."""
+        """Seconds from the monotonic clock to the database's; None for the host's own time of day."""
         self._ask_at = 0.0
 
     @property

@@ -65,7 +65,7 @@ class Json(TypeDecorator[Any]):
         return self.shape
 
     def coerce_compared_value(self, op: Any, value: Any) -> Any:
-        """As the type that it is made of."""
+        """Compare with values as the underlying type does."""
         return self.impl_instance.coerce_compared_value(op, value)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
@@ -84,7 +84,7 @@ class Stored(Protocol):
     """A value that is kept as an object of JSON."""
 
     def to_row(self) -> dict[str, object]:
-        """As it is stored."""
+        """The value as a row stores it."""
 
 
 class Parsed(Json):
@@ -98,7 +98,7 @@ class Parsed(Json):
         self.stand_in = stand_in
 
     def process_bind_param(self, value: Stored | None, dialect: Dialect) -> Any:  # noqa: ARG002
-        """As it is stored."""
+        """The value as the driver is given it."""
         return None if value is None else value.to_row()
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
@@ -115,7 +115,7 @@ class Parsed(Json):
 
 
 class State(TypeDecorator[str]):
-    """One of the words of a status; a word that this version does not know stays what it is."""
+    """A word of a status; a word that this version does not know stays what it is."""
 
     impl = sa.String
     cache_ok = True

@@ -62,7 +62,7 @@ def everything() -> Condition:
 
 
 def nothing() -> Condition:
-    """No row at all."""
+    """The condition that no row meets."""
     return sa.false()
 
 

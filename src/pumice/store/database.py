@@ -92,7 +92,7 @@ class Database(Protocol):
         """
 
     async def unheld(self, names: Collection[str]) -> set[str]:
-        """Those of the names that no living process holds. On SQLite nobody knows, so there are none."""
+        """The names that no living process holds. On SQLite nobody knows, so there are none."""
 
     async def close(self) -> None:
         """Let running transactions end and close every connection."""

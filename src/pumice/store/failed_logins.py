@@ -22,7 +22,7 @@ class Failed:
 
 
 def get(tx: Transaction, user_id: str) -> Failed | None:
-    """None for a user whose last password was right."""
+    """The wrong passwords since the last right one; None for a user whose last password was right."""
     row = tx.execute(sa.select(_f.number, _f.at).where(_f.user_id == user_id)).one_or_none()
     return Failed(row.number, row.at) if row else None
 
@@ -34,5 +34,5 @@ def put(tx: Transaction, user_id: str, number: int) -> None:
 
 
 def forget(tx: Transaction, user_id: str) -> None:
-    """The user's password was right, or is another one."""
+    """Forget a user's wrong passwords: the last was right, or the password is another one."""
     tx.execute(sa.delete(failed_logins).where(_f.user_id == user_id))

@@ -48,17 +48,17 @@ def delete(tx: Transaction, flavor_id: str) -> None:
 
 
 def of_public(is_public: bool) -> Condition:
-    """Those that everybody may use, or the others."""
+    """The flavors that everybody may use, or the others."""
     return _f.is_public.is_(is_public)
 
 
 def named(text: str) -> Condition:
-    """Those with the text in their name."""
+    """The flavors with the text in their name."""
     return _f.name.icontains(text, autoescape=True)
 
 
 def at_least(column: str, value: int) -> Condition:
-    """Those with this much ``ram`` (MiB) or ``disk`` (GiB)."""
+    """The flavors with at least this much ``ram`` (MiB) or ``disk`` (GiB)."""
     return _f[column] >= value
 
 

@@ -35,16 +35,16 @@ def add(
 
 
 def remove(tx: Transaction, key: str) -> None:
-    """It has come back."""
+    """Forget a call that has come back."""
     tx.execute(sa.delete(hanging_calls).where(_h.id == key))
 
 
 def every(tx: Transaction) -> Sequence[Row]:
-    """All of them, the oldest first."""
+    """The calls that hang, the oldest first."""
     return tx.execute(sa.select(hanging_calls).order_by(_h.since)).mappings().all()
 
 
 def of_operation(tx: Transaction, operation_id: str) -> Sequence[Row]:
-    """Those of one operation, the oldest first."""
+    """The calls of one operation that hang, the oldest first."""
     query = sa.select(hanging_calls).where(_h.operation_id == operation_id).order_by(_h.since)
     return tx.execute(query).mappings().all()

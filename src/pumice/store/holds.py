@@ -74,12 +74,12 @@ def end(tx: Transaction, operation_id: str, *, lasting: bool = True) -> None:
 
 
 def end_beside_subject(tx: Transaction, operation_id: str) -> None:
-    """The same where the operation's row was just written, without the hold of its subject."""
+    """End the holds of an operation whose row was just written without the hold of its subject."""
     tx.execute(_end, {"b_operation": operation_id})
 
 
 def still_held(tx: Transaction, operation_id: str, others: Collection[str]) -> set[str]:
-    """Those of the ``others`` that still hold something which ``operation_id`` holds too."""
+    """The operations among ``others`` that still hold something which ``operation_id`` holds too."""
     values = {"b_operation": operation_id, "others": list(others)}
     return set(tx.execute(_still_held, values).scalars()) if others else set()
 

@@ -49,7 +49,7 @@ class Host:
     servers: int
     volumes: int
     attachments: int
-    """Of its servers, and of its volumes."""
+    """The attachments of its servers and of its volumes."""
 
     @property
     def is_awaited(self) -> bool:
@@ -63,13 +63,13 @@ def every(tx: Transaction) -> list[Host]:
 
 
 def unheard(tx: Transaction, since: datetime) -> list[Host]:
-    """Those of which no service has said anything since then."""
+    """The hosts of which no service has said anything since then."""
     heard = {row["host"].partition("@")[0] for row in service_rows.every(tx) if row["updated_at"] >= since}
     return [_read(tx, name) for name in sorted(_names(tx) - heard)]
 
 
 def find(tx: Transaction, name: str) -> Host | None:
-    """One host, if anything knows of it."""
+    """A host, if anything knows of it."""
     return _read(tx, name) if name in _names(tx) else None
 
 

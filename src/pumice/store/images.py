@@ -151,7 +151,7 @@ def delete(tx: Transaction, who: Scope, image_id: str) -> None:
 
 
 def delete_unfinished(tx: Transaction, who: Scope, image_id: str) -> bool:
-    """The same unless the image has its bytes, of which the answer tells."""
+    """Forget an image that has no bytes. False, and nothing is changed, where it has them."""
     if get(tx, who, image_id).status in HAS_BYTES:
         return False
     delete(tx, who, image_id)
@@ -220,7 +220,7 @@ def members(tx: Transaction, who: Scope, image: Image) -> Sequence[ImageMember]:
 
 
 def member(tx: Transaction, who: Scope, image: Image, member_id: str) -> ImageMember:
-    """One of ``members``. Raises ``NotFound``."""
+    """A member of an image. Raises ``NotFound``."""
     for found in members(tx, who, image):
         if found.member_id == member_id:
             return found

@@ -24,7 +24,7 @@ class Inventory:
     """What the rows say at one moment."""
 
     numbers: Mapping[str, Mapping[str, int]]
-    """For volumes, snapshots, backups, attachments and servers: how many are in each status."""
+    """How many there are in each status, by kind: volumes, snapshots, backups, attachments, servers."""
     pools: Sequence[Pool]
     services: Sequence[services.Row]
 

@@ -48,6 +48,6 @@ def of_volumes(tx: Transaction, ids: Collection[str]) -> dict[str, str]:
 
 
 def forget(tx: Transaction, key_id: str | None) -> None:
-    """Nothing opens the bytes any more."""
+    """Forget a key: nothing opens its bytes any more."""
     if key_id is not None:
         tx.execute(sa.delete(volume_keys).where(_k.id == key_id))

@@ -49,7 +49,7 @@ _HOLDER = f"""
     FROM CAST($1 AS text) AS name, pg_stat_activity a WHERE a.pid IN ({_LOCKS})
 """
 UNHELD = f"SELECT name FROM unnest($1::text[]) AS name WHERE NOT EXISTS ({_LOCKS})"
-"""Those of several names that nobody holds."""
+"""The query for names that nobody holds, among several."""
 _SELF = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
 _END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND backend_start = $2"
 _END_STOPPED = f"""

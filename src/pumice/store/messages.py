@@ -67,7 +67,7 @@ def visible(tx: Transaction, who: Scope) -> Sequence[Row]:
 
 
 def get(tx: Transaction, who: Scope, message_id: str) -> Row | None:
-    """One message the caller may read."""
+    """A message that the caller may read."""
     query = sa.select(messages).where(_m.id == message_id)
     if not who.is_admin:
         query = query.where(_m.project_id == who.project_id)

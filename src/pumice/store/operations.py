@@ -130,7 +130,7 @@ class Asked:
     """Operations it has at this moment, even if their leases are over: it must not have one twice at once."""
 
     def row(self) -> dict[str, Any]:
-        """As the statements want it."""
+        """The values that the statements take."""
         return {
             "places": list(self.places),
             "kinds": list(self.kinds),
@@ -169,7 +169,7 @@ def insert(tx: Transaction, row: Mapping[str, Any]) -> None:
 
 
 def get(tx: Transaction, operation_id: str) -> Row | None:
-    """One operation."""
+    """The row of an operation; None if there is none."""
     return tx.execute(_by_id, {"b_id": operation_id}).mappings().one_or_none()
 
 
@@ -216,7 +216,7 @@ def save(
 
 
 def _of_subject(values: Mapping[str, Any]) -> dict[str, None]:
-    """With the state in which it ends, the end of its hold of its subject."""
+    """The end of an operation's hold of its subject, where it comes to a state in which it ends."""
     return {"hold": None} if values.get("state") in ENDED else {}
 
 

@@ -95,6 +95,6 @@ def hasten(tx: Transaction, operation_id: str, deadline: float) -> None:
 
 
 def get(tx: Transaction, operation_id: str, at: float) -> Row | None:
-    """One of them, if it still is."""
+    """An overdue operation; None if it is not overdue any more."""
     query = sa.select(operations).where(_o.id == operation_id, _overdue)
     return tx.execute(query, {"at": at}).mappings().one_or_none()

@@ -39,7 +39,7 @@ def after(row: Any, keys: Sequence[tuple[Any, bool]]) -> sa.ColumnElement[bool]:
 
 
 def _begin(row: Any, column: Any, ascending: bool) -> Sequence[sa.ColumnElement[bool]]:
-    """Where the first key begins. The rest says so too, but only by this a database enters an index there."""
+    """A bound on the first key. The rest implies it, but only this leads a database into an index."""
     value = getattr(row, column.name)
     if value is None or isinstance(value, bool) or (column.nullable and not ascending):
         return ()  # NULLs follow the last value, and truth values are too few to matter

@@ -65,7 +65,7 @@ def _volumes(tx: Transaction, volume_id: str | None) -> Sequence[Left]:
 
 
 def _attachments(tx: Transaction, attachment_id: str | None) -> Sequence[Left]:
-    """Not of our own servers: there an operation holds them, or its end has freed them."""
+    """Attachments left on their way, but of our own servers: there an operation holds or frees them."""
     ours = sa.exists().where(servers.c.id == _a.server_id)
     waiting = _a.status.in_((A.RESERVED, A.ATTACHING)), _a.operation_id.is_(None), ~ours
     since = sa.func.coalesce(_a.updated_at, _a.created_at).label("since")

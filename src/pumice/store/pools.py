@@ -50,7 +50,7 @@ _delete_claim = sa.delete(claims).where(*_mine).returning(_c.gb, _c.volumes)
 
 
 def every(tx: Transaction) -> Sequence[Pool]:
-    """All pools, whether their service is up or not."""
+    """The pools, whether their service is up or not."""
     return _rows.all(tx.execute(_rows.select.order_by(_p.name)))
 
 

@@ -65,14 +65,14 @@ _FIND_SEAL = "SELECT EXISTS (SELECT FROM commits WHERE seal = $1::bigint)"
 _FORGET_SEALS = "DELETE FROM commits WHERE seal < $1::bigint"
 _TIME = "SELECT extract(epoch FROM clock_timestamp())::float8"
 _SEAL_BITS = 20
-"""Of chance, below the milliseconds: two that are the same are a race, and run again."""
+"""Bits of chance in a seal, below the milliseconds: two equal ones are a race, and run again."""
 _KEPT_SECONDS = 600.0
 """How long seals are kept: many times as long as anybody looks for one."""
 _SWEEP_SECONDS = 60.0
 _ALIVE = {"tcp_keepalives_idle": "15", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
 """The server finds out within half a minute that a host has lost its power, and frees its names."""
 _UNFIT = ("22000", "22001", "22003", "22021", "22P05")
-"""Not of the column's type, too long, out of range, a character that cannot be stored."""
+"""SQLSTATEs of values that a column cannot take: type, length, range, a character that cannot be stored."""
 
 
 class PostgresDatabase:

@@ -27,7 +27,7 @@ _delete = sa.delete(projects).where(_p.id == sa.bindparam("b_id"))
 
 
 def get(tx: Transaction, project_id: str) -> Row | None:
-    """One project; ``domain_name`` and ``domain_enabled`` tell of its domain."""
+    """A project; ``domain_name`` and ``domain_enabled`` tell of its domain."""
     return tx.execute(_by_id, {"b_id": project_id}).mappings().one_or_none()
 
 

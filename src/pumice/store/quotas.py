@@ -80,7 +80,7 @@ def set_limits(tx: Transaction, project_id: str, wanted: Mapping[str, int]) -> N
 
 
 def forget_limits(tx: Transaction, project_id: str) -> None:
-    """Back to the defaults."""
+    """Give a project the default limits again."""
     tx.execute(sa.delete(quota_limits).where(quota_limits.c.project_id == project_id))
 
 
@@ -137,7 +137,7 @@ def amounts_of(thing: str, number: int, gigabytes: int, type_name: str | None) -
 
 
 def amounts_of_type(thing: str, number: int, gigabytes: int, type_name: str | None) -> dict[str, int]:
-    """Those of their type alone: what changes with the type, while the project's totals stay."""
+    """The amounts of a type alone, which change with the type while the project's totals stay."""
     return {f"{thing}_{type_name}": number, f"gigabytes_{type_name}": gigabytes} if type_name else {}
 
 
@@ -156,7 +156,7 @@ def _add(tx: Transaction, project_id: str, amounts: Mapping[str, int]) -> dict[s
 
 @functools.cache
 def _update(number: int) -> sa.Update:
-    """One statement that changes ``number`` usage rows of a project."""
+    """A statement that changes ``number`` usage rows of a project."""
     names = [sa.bindparam(f"r{n}", type_=sa.String) for n in range(number)]
     deltas = {name: sa.bindparam(f"d{n}", type_=sa.Integer) for n, name in enumerate(names)}
     change = sa.case(*((_u.resource == name, delta) for name, delta in deltas.items()), else_=0)

@@ -86,7 +86,7 @@ def _rename_connectors(tx: Transaction, old: str, new: str) -> None:
 
 
 def _rename_operations(tx: Transaction, old: str, new: str) -> int:
-    """Those that ended too: what is asked again is asked with the same parameters."""
+    """Rename in operations, ended ones too: what is asked again is asked with the same parameters."""
     o, number = operations.c, 0
     texts = [sa.cast(column, sa.Text).contains(old, autoescape=True) for column in (o.place, o.params, o.notes)]
     for row in tx.execute(sa.select(o.id, o.place, o.params, o.notes).where(sa.or_(*texts))).all():
@@ -107,7 +107,7 @@ def _place(place: str, old: str, new: str) -> str:
 
 
 def _inside(value: Any, old: str, new: str, key: str = "") -> Any:
-    """The same JSON with the name changed wherever it names a host, a pool or a place."""
+    """A JSON value with the name changed wherever it names a host, a pool or a place."""
     if isinstance(value, dict):
         return {name: _inside(it, old, new, name) for name, it in value.items()}
     if isinstance(value, list):

@@ -26,14 +26,14 @@ class Resources:
         self._by_id = sa.select(table).where(table.c.id == sa.bindparam("b_id"))
 
     def show(self, tx: Transaction, resource_id: str) -> Row:
-        """One of them. Raises ``NotFound``."""
+        """The row of a resource. Raises ``NotFound``."""
         row = tx.execute(self._by_id, {"b_id": resource_id}).mappings().one_or_none()
         if row is None:
             raise NotFound(self.kind, resource_id)
         return row
 
     def matching(self, tx: Transaction, wanted: Mapping[str, object]) -> Sequence[Row]:
-        """Those whose columns have these values, in their order."""
+        """The rows whose columns have these values, in their order."""
         same = (self._table.c[column] == value for column, value in wanted.items())
         return tx.execute(sa.select(self._table).where(*same).order_by(*self._order)).mappings().all()
 

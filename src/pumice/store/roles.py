@@ -61,7 +61,7 @@ _targets = (
     .distinct()
 )
 _TABLES = {"user": (role_assignments, _a.user_id), "group": (group_assignments, _g.group_id)}
-"""Where the assignments of a kind of actor are, and which column names it."""
+"""The table of assignments for each kind of actor, and its column that names the actor."""
 
 _actor_domain = domains.alias("actor_domain")
 _project_domain = domains.alias("project_domain")
@@ -177,7 +177,7 @@ def take(tx: Transaction, actor: Actor, role_id: str, target: Target) -> bool:
 
 
 def take_all(tx: Transaction, target: Target) -> None:
-    """Nobody has a role on this any more."""
+    """Take every role on this from everybody."""
     for table, _ in _TABLES.values():
         tx.execute(sa.delete(table).where(table.c.scope == target[0], table.c.target_id == target[1]))
     tx.notify(CHANGED)

@@ -153,7 +153,7 @@ def living(tx: Transaction) -> list[str]:
 
 
 def older(names: Iterable[str]) -> list[str]:
-    """Those of the processes ``names``, as ``living`` tells them, that are of another version than this."""
+    """The processes among ``names``, as ``living`` tells them, that are of another version than this."""
     return [name for name in names if f"schema {HEAD}" not in name]
 
 

@@ -234,12 +234,12 @@ def on_hosts(tx: Transaction, hosts: Collection[str]) -> dict[str, list[str]]:
 
 
 def with_value(column: str, value: object) -> Condition:
-    """Those with this value in a column."""
+    """The servers with this value in a column."""
     return _s[column] == value
 
 
 def named(text: str) -> Condition:
-    """Those with the text in their name; ``^`` and ``$`` bind it to the name's beginning and end."""
+    """The servers with the text in their name; ``^`` and ``$`` bind it to its beginning and end."""
     plain = text.removeprefix("^").removesuffix("$")
     match text.startswith("^"), text.endswith("$"):
         case True, True:
@@ -253,61 +253,61 @@ def named(text: str) -> Condition:
 
 
 def of_flavor(flavor_id: str) -> Condition:
-    """Those made with this flavor."""
+    """The servers made with this flavor."""
     made_with: Condition = inside.value(_s.flavor, "id").as_string() == flavor_id
     return made_with
 
 
 def with_kept(name: str, value: str) -> Condition:
-    """Those that were told this value, only to tell it again."""
+    """The servers that were told this value, which is only told again."""
     told: Condition = inside.value(_s.kept, name).as_string() == value
     return sa.func.coalesce(told, sa.false())
 
 
 def with_hostname(text: str) -> Condition:
-    """Those with the text in the name that their guest is to have: the one asked for, or one made of theirs."""
+    """The servers with the text in their guest's name: the one asked for, or one made of theirs."""
     made = sa.func.replace(sa.func.replace(sa.func.lower(_s.name), " ", "-"), "_", "-")
     asked = inside.value(_s.kept, "hostname").as_string()
     return sa.func.coalesce(asked, made).contains(text.lower(), autoescape=True)
 
 
 def with_id_from(beginning: str) -> Condition:
-    """Those whose id begins so."""
+    """The servers whose id begins so."""
     return _s.id.startswith(beginning, autoescape=True) if beginning else sa.false()
 
 
 def with_root(device: str) -> Condition:
-    """Those that boot from a disk of this device name."""
+    """The servers that boot from a disk of this device name."""
     d = server_disks.c
     return sa.exists().where(d.server_id == _s.id, d.boot_index == 0, d.device == device)
 
 
 def in_second(column: str, moment: datetime) -> Condition:
-    """Those with a time in a column that is shown as this one, in whole seconds."""
+    """The servers with a time in a column that is shown as this one, in whole seconds."""
     return _s[column].between(moment.replace(microsecond=0), moment.replace(microsecond=999_999))
 
 
 def in_state(statuses: Collection[str]) -> Condition:
-    """Those in one of these states."""
+    """The servers in one of these states."""
     return _s.status.in_(sorted(statuses))
 
 
 def changed_since(moment: datetime) -> Condition:
-    """Those that were made or changed then or later."""
+    """The servers that were made or changed then or later."""
     return sa.func.coalesce(_s.updated_at, _s.created_at) >= moment
 
 
 def changed_before(moment: datetime) -> Condition:
-    """Those that were made or changed then or earlier, and not since."""
+    """The servers that were made or changed then or earlier, and not since."""
     return sa.func.coalesce(_s.updated_at, _s.created_at) <= moment
 
 
 def tagged(tags: Collection[str], *, every: bool) -> Condition:
-    """Those with ``every`` one of the tags, or with any of them."""
+    """The servers with ``every`` one of the tags, or with any of them."""
     has = [has_entry(_s.tags, tag) for tag in tags]
     return sa.and_(*has) if every else sa.or_(*has)
 
 
 def none_if(nobody: bool) -> Condition:
-    """No server at all, if so: those that are deleted are gone."""
+    """No server at all if ``nobody``, else all: those that are deleted have no row."""
     return sa.false() if nobody else sa.true()

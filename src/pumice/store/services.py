@@ -97,7 +97,7 @@ def beats(service: Row, down_seconds: float) -> bool:
 
 
 def why_not(tx: Transaction, binary: str, down_seconds: float) -> str:
-    """Of each service of a binary, why it is given nothing: for an operator who asks why there is none."""
+    """A sentence on each service of a binary: why it is given nothing to do."""
     rows = every(tx, binary=binary)
     told = []
     for row in rows:

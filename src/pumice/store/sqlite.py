@@ -82,11 +82,11 @@ class SqliteDatabase:
         """See ``Database.build``."""
 
     def write_now(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
-        """The same as ``write`` for callers without an event loop (commands, set-up)."""
+        """Write as ``write`` does, for callers without an event loop (commands, set-up)."""
         return self._writing.run_now(lambda connected: _run(connected, work, *args, **kw))[0]
 
     def read_now(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
-        """The same as ``read`` for callers without an event loop."""
+        """Read as ``read`` does, for callers without an event loop."""
         return self._reading.run_now(lambda connected: _run(connected, work, *args, **kw))[0]
 
     def subscribe(self, listener: Callable[[str], None]) -> Callable[[], None]:
@@ -109,7 +109,7 @@ class SqliteDatabase:
         await asyncio.to_thread(self.close_now)
 
     def close_now(self) -> None:
-        """The same as ``close`` for callers without an event loop."""
+        """Close as ``close`` does, for callers without an event loop."""
         self._reading.close()
         self._writing.close()
         for held in self._held.values():

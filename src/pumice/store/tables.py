@@ -44,7 +44,7 @@ def _some(name: str, column: str, where: str, **options: Any) -> Index:
 
 
 _BEGINNINGS = {name: {name: "varchar_pattern_ops"} for name in ("owner", "pool")}
-"""For ``begins_with`` (``beginning.py``)."""
+"""Operator classes of indexes for ``begins_with`` (``beginning.py``)."""
 
 # --- operations: the log and the queue ----------------------------------------------------------
 

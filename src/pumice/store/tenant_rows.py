@@ -32,7 +32,7 @@ class TenantRows(Rows[T]):
         self.what = what
 
     def visible(self, tx: Transaction, who: Scope, key: str) -> T:
-        """One that the caller may see. Raises ``NotFound``."""
+        """A row that the caller may see. Raises ``NotFound``."""
         found = self.get(tx, key)
         if found is None or not (who.is_admin or found.project_id == who.project_id):
             raise NotFound(self.what, key)

@@ -21,7 +21,7 @@ _TABLES = {
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """One of them: its state, since when if that is known, what holds it, and the last reason that was told."""
+    """A thing: its state, since when if that is known, what holds it, and the last reason that was told."""
 
     kind: str
     id: str
@@ -32,7 +32,7 @@ class Thing:
 
 
 def beginning_with(tx: Transaction, characters: str) -> list[Thing]:
-    """Those whose ids begin so, up to two of a kind."""
+    """The things whose ids begin so, up to two of a kind."""
     found: list[Thing] = []
     for kind, table in _TABLES.items():
         query = sa.select(table).where(table.c.id.startswith(characters, autoescape=True)).limit(2)

@@ -78,7 +78,7 @@ class Threads:
         return await future
 
     def run_now(self, job: Callable[[Connected], T]) -> T:
-        """The same for callers without an event loop."""
+        """Run a job in the thread, for callers without an event loop."""
         future: Future[T] = Future()
 
         def do(connected: Connected) -> Answer:

@@ -28,7 +28,7 @@ class Kind(StrEnum):
     SERVER = "server"
     ATTACHMENT = "attachment"
     ACCOUNT = "account"
-    """With which an attachment's initiator logged in."""
+    """The CHAP user with which an attachment's initiator logged in."""
     DISK = "disk"
     """A disk's serial number, at its server."""
 
@@ -60,7 +60,7 @@ def bury_one(tx: Transaction, kind: Kind, id: str, place: str) -> None:  # noqa:
 
 
 def buried(tx: Transaction, kind: Kind, ids: Collection[str], place: str = EVERYWHERE) -> frozenset[str]:
-    """Those of the ids that were let go of at a place."""
+    """The ids that were let go of at a place."""
     if not ids:
         return frozenset()
     query = sa.select(_t.id).where(_t.kind == kind, _t.place == place, _t.id.in_(list(ids)))

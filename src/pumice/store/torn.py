@@ -52,7 +52,7 @@ def _on_sqlite(column: sa.Column[object]) -> sa.ColumnElement[bool] | None:
 
 
 def _on_postgresql(column: sa.Column[object]) -> sa.ColumnElement[bool] | None:
-    """Here a time is a time, and JSON is JSON."""
+    """What is malformed in a column on PostgreSQL, where a time is a time, and JSON is JSON."""
     if isinstance(column.type, Json):
         return sa.func.json_typeof(column).not_in([_shape(column.type), "null"])
     return None

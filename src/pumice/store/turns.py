@@ -43,7 +43,7 @@ class Turns:
     def take(
         self, work: Callable[..., Any], args: tuple[Any, ...]
     ) -> AbstractAsyncContextManager[None, bool | None]:
-        """To be held from before the transaction begins to after its end."""
+        """The turn of a transaction, to be held from before it begins to after its end."""
         turn = getattr(work, _TURN, None)
         name = turn(*args) if turn else None
         return nullcontext() if name is None else self._queues.setdefault(name, asyncio.Lock())

@@ -136,5 +136,5 @@ def set_default(tx: Transaction, project_id: str, type_id: str) -> None:
 
 
 def unset_default(tx: Transaction, project_id: str) -> None:
-    """Back to the installation's default type."""
+    """Give a project the installation's default type again."""
     tx.execute(sa.delete(default_types).where(default_types.c.project_id == project_id))

@@ -29,7 +29,7 @@ _delete = sa.delete(users).where(_u.id == sa.bindparam("b_id"))
 
 
 def get(tx: Transaction, user_id: str) -> Row | None:
-    """One user; ``domain_name`` and ``domain_enabled`` tell of its domain."""
+    """A user; ``domain_name`` and ``domain_enabled`` tell of its domain."""
     return tx.execute(_by_id, {"b_id": user_id}).mappings().one_or_none()
 
 
@@ -72,7 +72,7 @@ def update(tx: Transaction, user_id: str, values: Mapping[str, Any]) -> None:
 
 
 def forget_default_project(tx: Transaction, project_id: str) -> None:
-    """No user begins in this project any more."""
+    """Take a default project from every user who has it."""
     tx.execute(sa.update(users).where(_u.default_project_id == project_id).values(default_project_id=None))
 
 

@@ -43,7 +43,7 @@ _move = _rows.by_status
 _has_strange_snapshots = _has_snapshots.where(snapshots.c.project_id != _v.project_id)
 _move_free = _move.where(sa.or_(_v.status != VolumeStatus.AVAILABLE, ~_has_attachments))
 _ATTACHING = frozenset({VolumeStatus.RESERVED, VolumeStatus.ATTACHING, VolumeStatus.IN_USE})
-"""To these an attachment leads, and is judged itself."""
+"""States to which an attachment leads: whether they are right is judged by it."""
 _move_unattached = _move.where(~_has_attachments, ~_has_strange_snapshots)
 _move_unused = _move_unattached.where(~_has_snapshots)
 _attached = sa.select(attachments.c.id).where(attachments.c.volume_id == sa.bindparam("b_id")).limit(1)

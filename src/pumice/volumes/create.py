@@ -85,7 +85,7 @@ class Origin:
     """``blank``, ``image``, ``snapshot`` or ``volume``"""
     id: str | None = None
     pool: str | None = None
-    """Where the bytes are, for a snapshot or volume."""
+    """The pool of the bytes, for a snapshot or volume."""
     least: int = 1
     """The smallest size that holds them, in GiB."""
     type_id: str | None = None
@@ -93,7 +93,7 @@ class Origin:
     bootable: bool = False
     image_metadata: dict[str, Any] | None = None
     key_id: str | None = None
-    """Of the key that opens the bytes, if they are encrypted."""
+    """The key that opens the bytes, if they are encrypted."""
     virtual_size: int = 0
     """Bytes of the disk inside an image."""
 
@@ -110,7 +110,7 @@ class CreateParams:
     origin_id: str | None
     origin_pool: str | None
     key_id: str | None = None
-    """Of the key to encrypt the bytes with. A copy of encrypted bytes is encrypted as they are."""
+    """The key to encrypt the bytes with. A copy of encrypted bytes is encrypted as they are."""
     key_size: int | None = None
     near: list[str] = field(default_factory=list, metadata=since(2))
     apart: list[str] = field(default_factory=list, metadata=since(2))
@@ -395,7 +395,7 @@ async def inspected(hands: Hands, image_id: str) -> ImageFile:
 
 
 async def delete_bytes(op: Operation[CreateParams], hands: Hands) -> None:
-    """Whatever of the volume was made is gone."""
+    """Delete whatever of the volume was made."""
     pool = op.notes["pool"]
     await hands.backends[host_of(pool)].delete(op.params.volume_id, pool_of(pool))
 

@@ -69,13 +69,13 @@ def accept_when_free(tx: Transaction, volume_id: str) -> None:
 
 
 def begin(tx: Transaction, op: Operation[DeleteParams], rules: Rules) -> None:
-    """Nothing holds the volume any more: delete it as its owner would. One in use elsewhere stays."""
+    """Delete a volume that nothing holds any more, as its owner would. One in use elsewhere stays."""
     with suppress(NotFound, InvalidState):
         accept(tx, HOUSE, op.params.volume_id, parent=op)
 
 
 def stays(tx: Transaction, op: Operation[DeleteParams], error: str) -> None:
-    """The volume stays."""
+    """Change nothing: the volume stays, as nobody asked for its end."""
 
 
 def held(op: Operation[DeleteParams]) -> tuple[Hold]:
@@ -84,18 +84,18 @@ def held(op: Operation[DeleteParams]) -> tuple[Hold]:
 
 
 async def remove_export(op: Operation[DeleteParams], hands: Hands) -> None:
-    """No target is left, whoever made it."""
+    """Remove the volume's target, whoever made it."""
     await hands.targets[host_of(op.params.pool)].remove(op.params.volume_id)
 
 
 async def delete_bytes(op: Operation[DeleteParams], hands: Hands) -> None:
-    """The bytes are gone."""
+    """Delete the volume's bytes."""
     pool = op.params.pool
     await hands.backends[host_of(pool)].delete(op.params.volume_id, pool_of(pool))
 
 
 def forget(tx: Transaction, op: Operation[DeleteParams], rules: Rules) -> None:
-    """So is the row, with what was claimed for it."""
+    """Forget the row, with what was claimed for it."""
     if volume := volumes.find(tx, op.params.volume_id):
         forget_row(tx, volume)
 

@@ -115,7 +115,7 @@ async def adopt_bytes(op: Operation[ManageParams], hands: Hands) -> None:
 
 
 async def release_bytes(op: Operation[ManageParams], hands: Hands) -> None:
-    """They have their old name again."""
+    """Give the bytes their old name again."""
     asked = op.params
     backend = hands.backends[host_of(asked.pool)]
     await backend.release(asked.volume_id, pool_of(asked.pool), asked.name)

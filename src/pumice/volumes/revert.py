@@ -71,12 +71,12 @@ async def restore_bytes(op: Operation[RevertParams], hands: Hands) -> None:
 
 
 def publish(tx: Transaction, op: Operation[RevertParams], rules: Rules) -> None:
-    """Both can be used again."""
+    """Make volume and snapshot available again."""
     _let_go(tx, op)
 
 
 def explain(tx: Transaction, op: Operation[RevertParams], error: str) -> None:
-    """So they can now, and the owner can read why the bytes are what they were."""
+    """Make volume and snapshot available again, and tell the owner why nothing was restored."""
     _let_go(tx, op)
     if volume := volumes.find(tx, op.params.volume_id):
         messages.tell(tx, volume.project_id, Event.REVERT_VOLUME, volume.id, error, op.request_id)

@@ -37,7 +37,7 @@ async def look(op: Operation[StrangersParams], hands: Hands) -> None:
 
 
 def explain(tx: Transaction, op: Operation[StrangersParams], error: str) -> None:
-    """Nothing changed. The request that waits tells why."""
+    """Change nothing. The request that waits tells why."""
 
 
 STRANGERS = Verb(

@@ -50,12 +50,12 @@ def accept(tx: Transaction, who: Scope, volume_id: str) -> None:
 
 
 async def release_bytes(op: Operation[DeleteParams], hands: Hands) -> None:
-    """They are nobody's."""
+    """Let the backend's bytes go: they are nobody's."""
     await _backend(op, hands).release(op.params.volume_id, pool_of(op.params.pool), _name(op))
 
 
 async def take_bytes_back(op: Operation[DeleteParams], hands: Hands) -> None:
-    """They are the volume's again."""
+    """Make the bytes the volume's again."""
     await _backend(op, hands).adopt(op.params.volume_id, pool_of(op.params.pool), _name(op))
 
 

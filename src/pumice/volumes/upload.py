@@ -119,7 +119,7 @@ async def write_image(op: Operation[UploadParams], hands: Hands) -> None:
 
 
 async def remove_image(op: Operation[UploadParams], hands: Hands) -> None:
-    """There is no image."""
+    """Forget the image."""
     await hands.drop_image(op.params.image_id)
 
 
@@ -129,7 +129,7 @@ def publish(tx: Transaction, op: Operation[UploadParams], rules: Rules) -> None:
 
 
 def explain(tx: Transaction, op: Operation[UploadParams], error: str) -> None:
-    """So it is now, and its owner can read why there is no image."""
+    """Free the volume, and tell its owner why there is no image."""
     _let_go(tx, op)
     if volume := volumes.find(tx, op.params.volume_id):
         messages.tell(tx, volume.project_id, Event.UPLOAD_VOLUME, volume.id, error, op.request_id)

@@ -43,7 +43,7 @@ def moment(value: str) -> datetime:
 
 
 def until(value: str) -> datetime:
-    """The same as an end: what is shown in whole seconds is of that whole second. Raises ``Invalid``."""
+    """The end of a span of time: a whole second where it is written in seconds. Raises ``Invalid``."""
     end = moment(value)
     return end if end.microsecond else end.replace(microsecond=999_999)
 

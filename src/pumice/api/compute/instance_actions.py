@@ -32,7 +32,7 @@ ACTIONS: Mapping[str, str] = {
 }
 """Compute's names for the operations that are a server's actions."""
 _EXTENDED = "tell_guest"
-"""Of the steps that extend a volume only this one is the server's."""
+"""The only step of extending a volume that belongs to the server."""
 
 LIST = paging.ShortList[dict[str, Any]]("Action", itemgetter("request_id"), paging.Unknown.INVALID)
 
@@ -57,7 +57,7 @@ async def index(call: Call) -> Reply:
 
 
 def _changed(call: Call, rows: list[Row]) -> list[Row]:
-    """Those that were under way or ended in the time that is asked for. Raises ``Invalid``."""
+    """The operations that were under way or ended in the span of the query. Raises ``Invalid``."""
     query = call.query
     since = moment(query["changes-since"]) if "changes-since" in query else datetime.min
     before = until(query["changes-before"]) if "changes-before" in query else datetime.max

@@ -16,13 +16,13 @@ MOST = 128
 
 
 class MetadataBody(Body):
-    """All of it, or what is to be added."""
+    """The body that adds to a server's metadata, or replaces all of it."""
 
     metadata: Metadata
 
 
 class ItemBody(Body):
-    """One item: an object of one key."""
+    """The body that writes one item: an object of one key."""
 
     meta: Metadata
 

@@ -41,7 +41,7 @@ class Shown:
 
     servers: Sequence[Server]
     disks: Mapping[str, Sequence[ServerDisk]]
-    """By the server's id."""
+    """The servers' disks, by the server's id."""
     hosts: Mapping[str, str]
     """``UP`` or ``DOWN`` by compute host."""
 
@@ -52,7 +52,7 @@ def wire_time(moment: datetime) -> str:
 
 
 def host_id(server: Server) -> str:
-    """The same for the servers that one project has on one host, and tells nothing of the host."""
+    """An opaque name for a host, the same for all servers that one project has there."""
     if server.host is None:
         return ""
     return hashlib.sha224(f"{server.project_id}{server.host}".encode()).hexdigest()

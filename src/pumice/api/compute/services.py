@@ -50,7 +50,7 @@ class WhichAndWhyBody(WhichBody):
 
 
 def _id(call: Call, service: Service) -> str | int:
-    """Before 2.53 a number, which we make of the id that the service has since."""
+    """The id of a service; before 2.53 a number, made of the id that it has since."""
     return str(service["uuid"]) if call.version >= (2, 53) else int(service["uuid"][:7], 16)
 
 
@@ -192,7 +192,7 @@ async def hypervisors_detail(call: Call) -> Reply:
 
 
 async def _list_hypervisors(call: Call, view: Callable[[Call, Service], dict[str, Any]]) -> Reply:
-    """Since 2.33 by page, since 2.53 by a part of the name and with their servers."""
+    """A list of hypervisors; since 2.33 by page, since 2.53 by a part of the name and with their servers."""
     only_query(call, "limit", "marker", "hypervisor_hostname_pattern", "with_servers", since=(2, 53))
     found = await call.house.db.read(services.every, binary=servers.COMPUTE_BINARY)
     pattern = call.query.get("hypervisor_hostname_pattern") if call.version >= (2, 53) else None
@@ -223,7 +223,7 @@ async def hypervisor(call: Call) -> Reply:
 
 
 async def _add_servers(call: Call, shown: Sequence[dict[str, Any]]) -> None:
-    """Their servers, if they are asked for; up to 2.74 none where there are none."""
+    """Add the hypervisors' servers, if they are asked for; up to 2.74 no key where there are none."""
     if call.version < (2, 53) or not flag(call, "with_servers"):
         return
     on_hosts = await call.house.db.read(servers.on_hosts, [row["hypervisor_hostname"] for row in shown])

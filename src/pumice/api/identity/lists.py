@@ -33,7 +33,7 @@ class Kept(BaseModel):
 
 
 class Changes(Kept):
-    """The same for a change, which says something."""
+    """The body of a change: a ``Kept`` that has at least one key."""
 
     @model_validator(mode="before")
     @classmethod
@@ -52,10 +52,10 @@ class Options(BaseModel):
 
 
 Description = Annotated[str, BeforeValidator(lambda text: "" if text is None else text)]
-"""Of what always has one; null is an empty one."""
+"""The description of what always has one; null is an empty one."""
 Name = Field(min_length=1, max_length=255, pattern=r"\S")
 ShortName = Field(min_length=1, max_length=64, pattern=r"\S")
-"""Of a project or a domain (Keystone's ``resource.schema``)."""
+"""The name of a project or a domain (Keystone's ``resource.schema``)."""
 
 
 def must_stay(kind: str, column: str, now: str | None, given: Mapping[str, Any]) -> None:
@@ -148,7 +148,7 @@ def refuse_unknown(call: Call, *known: str) -> None:
 
 
 def _sorted(query: Mapping[str, str], items: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """In the order asked for, of any attribute that is shown; as they came without."""
+    """The items in the order asked for, by any attribute that is shown; as they came without."""
     key, way = query.get("sort_key"), query.get("sort_dir") or "asc"
     if way not in ("asc", "desc"):
         raise Invalid("Sort direction must be 'asc' or 'desc'.")

@@ -59,7 +59,7 @@ class Update(Changes):
 
 
 class SetTags(BaseModel):
-    """All tags at once."""
+    """The body that replaces all tags of a project."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -111,7 +111,7 @@ def _ids_below(tx: Transaction, project_id: str) -> dict[str, Any] | None:
 
 
 def _mine(tx: Transaction, call: Call, nested: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Those of the ids on which the caller has a role, as lists show them."""
+    """The projects among these ids on which the caller has a role, as lists show them."""
     found = []
     mine = {row["id"] for row in users.projects_of(tx, call.who.user_id, {})}
     for project_id, others in nested.items():

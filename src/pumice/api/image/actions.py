@@ -22,12 +22,12 @@ def routes() -> list[Route]:
 
 
 async def deactivate(call: Call) -> Reply:
-    """From now on only administrators get its bytes, and nothing is made from it."""
+    """Deactivate an image: only administrators get its bytes, and nothing is made from it."""
     return await _set(call, DEACTIVATE, ImageStatus.DEACTIVATED)
 
 
 async def reactivate(call: Call) -> Reply:
-    """It is given out again."""
+    """Activate an image again: everybody who sees it gets its bytes."""
     return await _set(call, REACTIVATE, ImageStatus.ACTIVE)
 
 

@@ -37,7 +37,7 @@ async def import_methods(_: Call) -> Reply:
 
 
 async def stores(_: Call) -> Reply:
-    """There is one store, and it has no name."""
+    """The stores of images: one, without a name."""
     raise HttpError(404, "Multi backend is not supported at this site.")
 
 

@@ -83,7 +83,7 @@ class Images:
         return Reply(body)
 
     async def show(self, call: Call) -> Reply:
-        """One image."""
+        """Show one image."""
         return Reply(image_view(await call.house.db.read(images.get, call.who, call.args["id"])))
 
     async def update(self, call: Call) -> Reply:

@@ -47,7 +47,7 @@ async def show_all(call: Call) -> Reply:
 
 
 async def show(call: Call) -> Reply:
-    """One member."""
+    """Show one member of an image."""
     member = await call.house.db.read(_member, call.who, call.args["id"], call.args["member_id"])
     return Reply(member_view(member))
 

@@ -93,7 +93,7 @@ _MEMBERS = {
 
 
 def routes() -> list[Route]:
-    """One document per schema."""
+    """The routes of the schemas' documents."""
     documents = (_IMAGE, _IMAGES, _MEMBER, _MEMBERS)
     return [
         Route("GET", f"/v2/schemas/{document['name']}", _showing(document), Rule("get_schemas", ANYBODY))

@@ -52,13 +52,13 @@ class Disconnect(Body):
 
 
 class ForceDetach(Detach):
-    """Both at once, for administrators."""
+    """The body of ``os-force_detach``: an attachment, and who is to be disconnected."""
 
     connector: SomeHost = None
 
 
 async def unreserve(call: Call) -> Reply:
-    """Back to ``available``, or ``in-use`` when somebody has it: 202, once it is."""
+    """Make a volume ``available`` again, or ``in-use`` when somebody has it: 202, once it is."""
     operations = await call.house.db.write(legacy.unreserve, call.who, call.args["id"])
     await all_ended(call, operations, "unreserve the volume")
     return Reply(status=202)

@@ -35,7 +35,7 @@ class NewAttachment(Body):
 
 
 class NewAttachmentWithMode(NewAttachment):
-    """From 3.54 also how it may be written to."""
+    """The body of a create from 3.54: also says whether it may be written to."""
 
     mode: Literal["rw", "ro"] | None = None
 
@@ -47,7 +47,7 @@ class CreateBody(Body):
 
 
 class CreateWithModeBody(Body):
-    """The same from 3.54."""
+    """The body of a create from 3.54."""
 
     attachment: NewAttachmentWithMode
 
@@ -144,7 +144,7 @@ def _remove(tx: Transaction, who: Scope, attachment_id: str) -> tuple[str, str |
 
 
 async def show(call: Call) -> Reply:
-    """One attachment in full."""
+    """Show one attachment in full."""
     return await _answer(call, call.args["id"])
 
 

@@ -37,7 +37,7 @@ _SINCE_26 = ("replication_status", "frozen", "active_backend_id")
 
 
 class Which(Body):
-    """One cluster."""
+    """The body that names one cluster."""
 
     name: Text = Field(min_length=1)
     binary: Text = VOLUME_BINARY
@@ -79,7 +79,7 @@ def _facts(cluster: Cluster, down_seconds: float) -> dict[str, Any]:
 
 
 def _view(call: Call, facts: Mapping[str, Any], *, full: bool) -> dict[str, Any]:
-    """As the incumbent shows it: in short after an update and in lists, in full else."""
+    """A cluster as Cinder shows it: in short after an update and in lists, else in full."""
     shown = {
         "name": facts["name"],
         "binary": facts["binary"],
@@ -107,7 +107,7 @@ async def detail(call: Call) -> Reply:
 
 
 async def show(call: Call) -> Reply:
-    """One cluster, by the name ``NAME@backend``."""
+    """Show one cluster, by the name ``NAME@backend``."""
     name = call.args["id"]
     found = next((facts for facts in await _all(call) if facts["name"] == name), None)
     if found is None:

@@ -34,7 +34,7 @@ def _how(one: Attachment, export: Export) -> dict[str, Any]:
 
 
 def _iscsi(one: Attachment, export: IscsiExport) -> dict[str, Any]:
-    """One path; all of them for a connector that makes one disk of several."""
+    """The connection of iSCSI: one path, or all of them for a connector that uses several."""
     found = {
         "target_discovered": False,
         "target_portal": export.portals[0],
@@ -77,12 +77,12 @@ def _kind(one: Attachment) -> str:
 
 
 def nested(one: Attachment, qos: Qos) -> dict[str, Any]:
-    """As ``os-initialize_connection`` answers."""
+    """Connection info as ``os-initialize_connection`` answers it."""
     return {"driver_volume_type": _kind(one), "data": data(one, qos) | _multipath(one)}
 
 
 def flat(one: Attachment, qos: Qos) -> dict[str, Any]:
-    """As the attachments API shows it; empty until the volume is connected."""
+    """Connection info as the attachments API shows it; empty until the volume is connected."""
     if one.portal is None:
         return {}
     return {"driver_volume_type": _kind(one), "attachment_id": one.id, **data(one, qos), **_multipath(one)}

@@ -27,7 +27,7 @@ async def index(call: Call) -> Reply:
 
 
 async def show(call: Call) -> Reply:
-    """One project's."""
+    """Show the default type of one project."""
     project = call.args["id"]
     kind = await call.house.db.read(types.default_of, project)
     if kind is None:

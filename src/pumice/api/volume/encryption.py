@@ -56,12 +56,12 @@ class UpdateBody(Body):
 
 
 async def of_volume(call: Call) -> Reply:
-    """All that is known of a volume's encryption; its key is not told."""
+    """Show all that is known of a volume's encryption, except its key."""
     return Reply(await call.house.db.read(_of_volume, call.who, call.args["id"]))
 
 
 async def one_of_volume(call: Call) -> Reply:
-    """One word of it."""
+    """Show one value of a volume's encryption."""
     known = await call.house.db.read(_of_volume, call.who, call.args["id"])
     if call.args["key"] not in known:
         raise HttpError(404, f"The volume's encryption has no {call.args['key']}.")
@@ -82,7 +82,7 @@ async def of_type(call: Call) -> Reply:
 
 
 async def one_of_type(call: Call) -> Reply:
-    """One word of it."""
+    """Show one value of a type's encryption."""
     known = await _view(call)
     if call.args["key"] not in known:
         raise HttpError(404, f"Volume type encryption for type {call.args['id']} does not exist.")

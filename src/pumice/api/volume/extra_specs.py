@@ -35,7 +35,7 @@ async def index(call: Call) -> Reply:
 
 
 async def show(call: Call) -> Reply:
-    """One of them."""
+    """Show one extra spec."""
     specs, key = await _readable(call), call.args["key"]
     if key not in specs:
         raise _missing(call.args["id"], key)

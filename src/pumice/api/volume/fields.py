@@ -34,6 +34,6 @@ def _connector(value: Any) -> Connector | None:
 Host = Annotated[InstanceOf[Connector], BeforeValidator(_connector)]
 """Who connects."""
 SomeHost = Annotated[InstanceOf[Connector] | None, BeforeValidator(_connector)]
-"""The same, or nobody."""
+"""A connector, or none."""
 Key = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_:. /-]{1,255}$")]
 Metadata = dict[Key, Text]

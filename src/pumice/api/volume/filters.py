@@ -190,5 +190,5 @@ def always(answer: bool) -> Reader:
 
 
 def none(_on: Conditions, _value: str, _version: Version) -> Condition:
-    """Nothing has such a thing yet: groups, migrations."""
+    """A filter by what no row has: groups, migrations."""
     return nothing()

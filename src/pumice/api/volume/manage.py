@@ -109,7 +109,7 @@ async def index(call: Call) -> Reply:
 
 
 async def detail(call: Call) -> Reply:
-    """The same in full."""
+    """List what could be managed, in full."""
     return await _list(call, lambda row: row)
 
 
@@ -134,7 +134,7 @@ def _row(one: Row) -> Row:
 
 
 def _both(method: str, path: str, handler: Handler, rule: Rule) -> tuple[Route, Route]:
-    """The same under its newer name."""
+    """A route under both of its names, the older and the newer."""
     waits = method == "GET"  # the volume's host looks
     return (
         Route(method, f"/os-volume-manage{path}", handler, rule, waits=waits),

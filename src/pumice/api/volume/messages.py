@@ -46,7 +46,7 @@ async def index(call: Call) -> Reply:
 
 
 async def show(call: Call) -> Reply:
-    """One message."""
+    """Show one message."""
     message = await call.house.db.read(messages.get, call.who, call.args["id"])
     if message is None:
         raise NotFound("Message", call.args["id"])

@@ -50,7 +50,7 @@ class MetadataOf:
     rules: Mapping[str, Rule]
     """Policies by verb: ``get``, ``create``, ``update``, ``delete``."""
     tagged: bool = False
-    """From 3.15 answers have an ``Etag`` and writes respect ``If-Match``."""
+    """Whether answers have an ``Etag`` and writes respect ``If-Match``, from 3.15."""
 
     def routes(self) -> tuple[Route, ...]:
         """The six routes."""
@@ -71,7 +71,7 @@ class MetadataOf:
         return Reply({"metadata": metadata}, headers=headers)
 
     async def show(self, call: Call) -> Reply:
-        """One key."""
+        """Show one key and its value."""
         metadata = (await call.house.db.read(self.get, call.who, call.args["id"])).metadata
         key = call.args["key"]
         self._must_have(metadata, call.args["id"], key)
@@ -83,12 +83,12 @@ class MetadataOf:
         return Reply({"metadata": await self._write(call, lambda known: {**known, **more}, None)})
 
     async def replace(self, call: Call) -> Reply:
-        """These keys and no others."""
+        """Replace all keys by these."""
         wanted = check(AllOfIt, await call.json()).metadata
         return Reply({"metadata": await self._write(call, lambda _: wanted, self._match(call))})
 
     async def update(self, call: Call) -> Reply:
-        """One key."""
+        """Write one key."""
         meta = check(OneOfIt, await call.json()).meta
         if call.args["key"] not in meta:
             raise Invalid("Request body and URI mismatch")

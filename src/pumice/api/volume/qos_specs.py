@@ -33,7 +33,7 @@ def _not_blank(value: str) -> str:
 
 
 class NewQosSpecs(Body):
-    """Whatever is said beside the name and the consumer is a spec."""
+    """New QoS specs: every key beside the name and the consumer is a spec."""
 
     name: Annotated[Text, AfterValidator(_not_blank)]
     consumer: Consumer = "back-end"
@@ -92,7 +92,7 @@ async def index(call: Call) -> Reply:
 
 
 async def show(call: Call) -> Reply:
-    """One of them."""
+    """Show one of the QoS specs."""
     return _shown(call, await call.house.db.read(qos_specs.get, call.args["id"]))
 
 

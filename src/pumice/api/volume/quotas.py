@@ -29,7 +29,7 @@ ABSOLUTE: Mapping[str, tuple[str, str]] = {
 Limit = Annotated[int, BeforeValidator(whole), Field(ge=-1, le=MOST)]
 """-1 is no limit. Of a class also as digits in a string."""
 Number = Annotated[int, Field(strict=True, ge=-1, le=MOST)]
-"""Of a project as a number alone."""
+"""A limit of a project: a number, never a string; -1 is no limit."""
 
 
 class UpdateBody(Body):

@@ -19,7 +19,7 @@ RULE = "volume_extension:services:"
 
 
 class Which(Body):
-    """One service."""
+    """The body that names one service."""
 
     host: Text = Field(min_length=1)
     binary: Text = ""
@@ -33,7 +33,7 @@ class Which(Body):
 
 
 class WhichAndWhy(Which):
-    """One service, and why it is taken out of scheduling."""
+    """The body that names one service, and says why it is disabled."""
 
     disabled_reason: Text = Field(min_length=1)
 

@@ -128,7 +128,7 @@ async def _found(call: Call) -> tuple[Asked, Sequence[Snapshot], int | None]:
 
 
 async def show(call: Call) -> Reply:
-    """One snapshot in full."""
+    """Show one snapshot in full."""
     snapshot = await call.house.db.read(snapshots.get, call.who, call.args["id"])
     return Reply({"snapshot": full(snapshot, call.version)})
 

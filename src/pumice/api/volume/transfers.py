@@ -39,7 +39,7 @@ class NewTransfer(Body):
 
 
 class NewTransferWithSnapshots(NewTransfer):
-    """The same, from 3.55."""
+    """A new transfer, from 3.55: with the volume's snapshots or without."""
 
     no_snapshots: Boolean = False
 
@@ -71,7 +71,7 @@ async def accept(call: Call) -> Reply:
 
 
 async def show(call: Call) -> Reply:
-    """One offer."""
+    """Show one transfer."""
     return Reply({"transfer": detail(call, await call.house.db.read(transfers.get, call.who, call.args["id"]))})
 
 

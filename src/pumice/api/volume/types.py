@@ -154,7 +154,7 @@ class Types:
         return Reply({"volume_type": made(call, kind)})
 
     async def update(self, call: Call) -> Reply:
-        """Another name, description or visibility."""
+        """Change a type's name, description or visibility."""
         asked = check(UpdateBody, await call.json()).volume_type
         given = asked.model_dump(exclude_none=True)
         if not given:
@@ -184,7 +184,7 @@ async def index(call: Call) -> Reply:
 
 
 async def show(call: Call) -> Reply:
-    """One type, or the ``default`` one."""
+    """Show one type, or the ``default`` one."""
     type_id = call.args["id"]
     if type_id == "default":
         kind = await call.house.db.read(volume_types.for_new_volume, call.who, None, call.house.rules)

@@ -57,7 +57,7 @@ class Upload(Body):
 
 
 class UploadFor(Upload):
-    """The same since 3.1: and for whom."""
+    """The body of an upload since 3.1: also says who may see the image."""
 
     visibility: Literal["community", "public", "private", "shared"] = "private"
     protected: Boolean = False

@@ -22,7 +22,7 @@ class Shown:
 
     volumes: Sequence[Volume]
     attachments: Mapping[str, Sequence[Attachment]]
-    """By the volume's id."""
+    """The volumes' attachments, by the volume's id."""
     types: Mapping[str, str]
     """Names by id."""
     services: Mapping[str, str | None]

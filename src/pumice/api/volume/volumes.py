@@ -57,7 +57,7 @@ class NewVolume(Body):
 
 
 class StrictNewVolume(NewVolume):
-    """From 3.53 unknown keys are refused."""
+    """A new volume from 3.53, where unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -67,7 +67,7 @@ Ids = Annotated[list[Uuid], Field(max_length=20)]
 
 
 class Hints(Body):
-    """Where a volume shall be. Hints that no filter here reads are passed over, as the incumbent does."""
+    """Which volumes' backends a new volume shall share or avoid. Other hints are passed over, as by Cinder."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -85,7 +85,7 @@ class CreateBody(Body):
 
 
 class StrictCreateBody(CreateBody):
-    """The same from 3.53."""
+    """The body of a create from 3.53, where unknown keys are refused."""
 
     volume: StrictNewVolume
 
@@ -209,7 +209,7 @@ class Volumes:
         )
 
     async def show(self, call: Call) -> Reply:
-        """One volume in full."""
+        """Show one volume in full."""
         shown = await call.house.db.read(self._one, call.who, call.args["id"])
         return Reply({"volume": VolumeView(call, shown).detail(shown.volumes[0])})
 

@@ -42,7 +42,7 @@ class Client:
         await self._http.aclose()
 
     async def call(self, method: str, path: str, body: Any = None) -> Any:
-        """One request; the answer's JSON. Raises ``TourFailed`` with the fault."""
+        """Send a request; return the answer's JSON. Raises ``TourFailed`` with the fault."""
         headers = COMPUTE if path.startswith("/compute") else VOLUME if path.startswith("/volume") else {}
         answer = await self._http.request(method, path, json=body, headers=headers)
         self._must(answer)

@@ -145,6 +145,6 @@ def dashboard(settings: Settings, url: str, screen: Screen) -> None:
 
 
 def cache_dir() -> Path:
-    """Where downloaded packages are kept from one tour to the next."""
+    """The directory that keeps downloaded packages from one tour to the next."""
     base = os.environ.get("XDG_CACHE_HOME") or (Path.home() / ".cache")
     return Path(base) / "pumice"

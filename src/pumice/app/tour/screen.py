@@ -54,7 +54,7 @@ class Screen:
         self._print(f"   [green]✔[/] {text} [dim]{time.monotonic() - began:.2f} s[/]")
 
     def _print(self, text: str) -> None:
-        """One line, however narrow the terminal: words and ids stay whole, and can be copied."""
+        """Print a line as it is, however narrow the terminal: ids stay whole and can be copied."""
         self.console.print(text, soft_wrap=True)
 
     def table(self, rows: list[tuple[str, str]]) -> None:

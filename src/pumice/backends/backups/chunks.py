@@ -26,7 +26,7 @@ class Piece:
     length: int
     compression: str
     md5: str
-    """Of the bytes before they were compressed."""
+    """The MD5 of the bytes before they were compressed."""
     data: bytes
 
 
@@ -39,7 +39,7 @@ class Chunk:
 
 
 def md5_of(data: bytes | memoryview) -> str:
-    """As Cinder writes it down; against accidents, not against people."""
+    """The MD5 of a chunk, as Cinder writes it down; against accidents, not against people."""
     return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 

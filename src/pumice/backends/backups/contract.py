@@ -96,7 +96,7 @@ class BackupStore(Protocol):
     """The name by which records of backups call the driver: Cinder's."""
 
     def container_for(self, backup_id: str, wanted: str | None) -> str:
-        """Where a backup's objects are to lie. Raises ``Invalid`` for what cannot be a container."""
+        """The container for a backup's objects. Raises ``Invalid`` for what cannot be a container."""
 
     async def look(self) -> None:
         """Raise ``Misconfigured`` or ``Trouble`` when it cannot be used at the moment."""

@@ -56,7 +56,7 @@ def progress_name(record: Record, number: int) -> str:
 
 
 def object_names(record: Record, names: Sequence[str]) -> list[str]:
-    """Those of a container's names that hold bytes of the backup."""
+    """The names in a container that hold bytes of the backup."""
     return [name for name in names if re.fullmatch(rf"{re.escape(record.prefix)}-\d+", name)]
 
 

@@ -24,7 +24,7 @@ class Grant:
     initiator: str
     """The initiator's IQN (RFC 7143, section 4.2.7); for NVMe the host's NQN."""
     username: str
-    """Of this attachment alone: all targets of a daemon share its accounts. Letters, digits, ``.-_``."""
+    """The CHAP user, of this attachment alone: a daemon's targets share accounts. Letters, digits, ``.-_``."""
     password: str
     """12 to 16 characters: every initiator accepts that length (RFC 7143, section 12.1.3)."""
     read_only: bool = False
@@ -45,7 +45,7 @@ class Target(Protocol):
     grows_in_use: bool
     """Whether ``resize`` disturbs nobody. Otherwise what is under way meanwhile may fail."""
     portals: tuple[str, ...]
-    """Each ``ip:port`` that initiators are told, as an ``Export`` has them."""
+    """The addresses that initiators are told, each ``ip:port``, as an ``Export`` has them."""
 
     async def start(self) -> None:
         """Check that the daemon answers (start it where the settings say so). Raises ``Misconfigured``."""

@@ -24,7 +24,7 @@ ISCSI = Path("/sys/kernel/config/target/iscsi")
 LUN = 1
 
 _DATABASE = Path("/etc/target")
-"""Where LIO keeps persistent reservations; rtslib cannot do without it."""
+"""The directory in which LIO keeps persistent reservations; rtslib cannot do without it."""
 
 _PLACES = 4
 """How many numbers a store's name may lead to: two names with one number are rare, five do not occur."""
@@ -202,7 +202,7 @@ class Seat:
             load().NodeACL(self._tpg(), initiator, "lookup").delete()
 
     def take_unit_out(self) -> None:
-        """Without its disk, and closed until the next ``open``: initiators wait, instead of seeing it fail."""
+        """Take the disk out of the target and close it until ``open``: initiators wait, they see no error."""
         group = self._tpg()
         group.enable = False
         if (self._group / f"lun/lun_{LUN}").is_dir():
@@ -243,7 +243,7 @@ def _listed(folder: Path, prefix: str = "") -> list[Path]:
 
 
 def _link(folder: Path) -> Path | None:
-    """Where the one link in a directory of the kernel's configuration leads."""
+    """The target of the only link in a directory of the kernel's configuration."""
     for entry in folder.iterdir():
         if entry.is_symlink():
             return Path(os.path.realpath(entry))

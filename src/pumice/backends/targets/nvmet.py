@@ -188,7 +188,7 @@ def _users(name: str) -> dict[str, str]:
 
 
 def _empty(name: str) -> None:
-    """Nobody may come in, all sessions have ended, the device is let go."""
+    """Close a subsystem: nobody may come in, sessions have ended, and the device is let go."""
     for user, host in _users(name).items():
         (SUBSYSTEMS / name / "allowed_hosts" / user).unlink()
         with suppress(OSError):  # another grant needs the host

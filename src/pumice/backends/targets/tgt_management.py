@@ -20,7 +20,7 @@ from time import monotonic, sleep
 from pumice.model.errors import Invalid, Trouble
 
 DEFAULT_SOCKET = Path("/var/run/tgtd/socket")
-"""Where the system's tgtd listens; tgtd itself appends its control port, ``.0``."""
+"""The socket of the system's tgtd, which itself appends its control port, ``.0``."""
 
 LONGEST_SOCKET_PATH = 107
 """What fits into ``sockaddr_un`` with its final NUL."""
@@ -223,7 +223,7 @@ class Management:
         self.ask("bind an account", _Mode.ACCOUNT, _Op.BIND, text, tid=tid, fine=fine)
 
     def unbind_account(self, tid: int, user: str) -> None:
-        """Only ever the last in the target's slots: see ``tgt.py`` for why."""
+        """Unbind an account; only ever the last in the target's slots (see ``tgt.py``)."""
         text, fine = _words(user=user), Refusal.NO_ACCOUNT
         self.ask("unbind an account", _Mode.ACCOUNT, _Op.UNBIND, text, tid=tid, fine=fine)
 
@@ -288,7 +288,7 @@ class Management:
         force: int = 0,
         fine: Refusal | tuple[Refusal, ...] = (),
     ) -> str:
-        """One request. ``what`` tells an error what was tried; ``fine`` are refusals that mean: it is so."""
+        """Send a request. ``what`` tells an error what was tried; ``fine`` are refusals that mean: it is so."""
         body = text.encode() + b"\0" if text else b""
         header = _REQUEST.pack(
             mode, op, b"iscsi", _REQUEST.size + len(body), tid, sid, lun, cid, 0, 0, 0, 0, force

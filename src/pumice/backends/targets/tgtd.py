@@ -61,7 +61,7 @@ class TgtDaemon:
             await self._listen()
 
     async def stop(self, *, force: bool = False) -> None:
-        """End the daemon; none there is fine.
+        """End the daemon, if there is one.
 
         While it has targets it is only ended with ``force``, which cuts the initiators off first, and kills
         it where it hangs. Without, raises ``Conflict``, or ``Trouble`` when it does not answer.

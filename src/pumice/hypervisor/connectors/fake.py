@@ -26,7 +26,7 @@ class FakeConnector:
         self._owners: dict[AttachmentId, str] = json.loads(kept)
 
     async def start(self) -> None:
-        """Nothing is needed."""
+        """Start: nothing is needed."""
         self._called("start")
 
     async def properties(self, host: Connector) -> Connector:
@@ -48,7 +48,7 @@ class FakeConnector:
         self._keep()
 
     async def grown(self, attachment: AttachmentId, size: int) -> None:  # noqa: ARG002
-        """Nobody looks."""
+        """Note the call: nobody looks at the size."""
         self._called("grown")
 
     async def connections(self) -> dict[AttachmentId, str]:

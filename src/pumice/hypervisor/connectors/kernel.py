@@ -288,7 +288,7 @@ def _host_port(portal: str) -> tuple[str, str]:
 
 
 def _initiator() -> str:
-    """This host's IQN. Raises ``Misconfigured``."""
+    """The IQN of this host. Raises ``Misconfigured``."""
     try:
         for line in INITIATOR_FILE.read_text().splitlines():
             name, _, value = line.partition("=")

@@ -13,7 +13,7 @@ class QemuConnector:
     driver = "qemu"
 
     async def start(self) -> None:
-        """Nothing is needed."""
+        """Start: nothing is needed."""
 
     async def properties(self, host: Connector) -> Connector:
         """QEMU says the name that the hypervisor says."""

@@ -101,7 +101,7 @@ async def copy_bytes(op: Operation[SnapshotParams], hands: Hands) -> None:
 
 
 async def delete_copy(op: Operation[SnapshotParams], hands: Hands) -> None:
-    """Whatever of the snapshot was made is gone."""
+    """Delete whatever of the snapshot was made."""
     pool = op.params.pool
     await hands.backends[host_of(pool)].delete_snapshot(op.params.snapshot_id, pool_of(pool))
 

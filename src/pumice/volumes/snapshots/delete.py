@@ -58,7 +58,7 @@ async def delete_bytes(op: Operation[DeleteSnapshotParams], hands: Hands) -> Non
 
 
 def forget(tx: Transaction, op: Operation[DeleteSnapshotParams], rules: Rules) -> None:
-    """So is the row, with the quota it took."""
+    """Forget the row, with the quota it took."""
     if snapshot := snapshots.find(tx, op.params.snapshot_id):
         snapshots.delete(tx, snapshot.id)
         kind = volume_types.get(tx, snapshot.type_id) if snapshot.type_id else None
