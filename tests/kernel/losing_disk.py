@@ -24,7 +24,7 @@ from typing import NamedTuple
 SECTOR = 512
 NAME = "power"
 DEVICE = Path("/dev/mapper") / NAME
-_FLUSH, _FUA, _DISCARD, _MARK = 1, 2, 4, 8
+FLUSH, FUA, DISCARD, MARK = 1, 2, 4, 8
 _MAGIC = 0x6A736677736872
 
 
@@ -98,7 +98,7 @@ class LosingDisk:
         log, twin, disk = (os.open(it, flags) for it in (self._log, self._twin, self._disk))
         try:
             writes = list(_entries(log))
-            places = list(_cuts(writes))
+            places = list(cuts(writes))
             assert places, "nothing was written behind the mark that a flush would have kept"
             flushed, end = self._dice.choice(places)
             at_stake = [it for it in writes[flushed:end] if _unflushed(it)]
@@ -118,16 +118,16 @@ class LosingDisk:
 
 def _unflushed(write: Write) -> bool:
     """Whether it may be lost until the next flush."""
-    return bool(write.sectors) and not write.flags & _FUA
+    return bool(write.sectors) and not write.flags & FUA
 
 
-def _cuts(writes: list[Write]) -> Iterator[tuple[int, int]]:
+def cuts(writes: list[Write]) -> Iterator[tuple[int, int]]:
     """Where power may fail behind the mark: how many writes are flushed, and how many have reached the disk."""
     marked, flushed, at_stake = False, 0, False
     for number, write in enumerate(writes, 1):
-        marked |= bool(write.flags & _MARK)
+        marked |= bool(write.flags & MARK)
         at_stake |= _unflushed(write)
-        if write.flags & _FLUSH:
+        if write.flags & FLUSH:
             flushed, at_stake = number, False
         elif marked and at_stake:
             yield flushed, number
@@ -140,7 +140,7 @@ def _entries(log: int) -> Iterator[Write]:
     for _ in range(entries):
         sector, sectors, flags, _ = struct.unpack("<QQQQ", os.pread(log, 32, at))
         at += SECTOR
-        if flags & _DISCARD:
+        if flags & DISCARD:
             continue
         yield Write(sector, sectors, flags, at)
         at += sectors * SECTOR
