@@ -18,7 +18,9 @@ THINGS: list[Thing] = [
 
 
 def shelf(unknown: Unknown) -> ShortList[Thing]:
-    return ShortList("Thing", itemgetter("id"), unknown, texts(itemgetter, "id", "name"))
+    return ShortList(
+        "Thing", itemgetter("id"), unknown, texts(itemgetter, "id", "name"), {"name": itemgetter("name")}
+    )
 
 
 def ids(page: Page, unknown: Unknown = Unknown.INVALID) -> list[str | None]:
@@ -44,3 +46,10 @@ def test_an_unknown_marker_is_what_the_list_declares() -> None:
     with pytest.raises(NotFound, match="Thing 5"):
         ids(page, Unknown.NOT_FOUND)
     assert ids(page, Unknown.LAST) == []
+
+
+def test_what_meets_no_filter_is_left_out_and_may_be_the_marker() -> None:
+    page = Page(2, "3", (("id", True),))
+    assert shelf(Unknown.INVALID).page(page, THINGS, {"name": "b"}) == [THINGS[3]]
+    assert shelf(Unknown.INVALID).page(page, THINGS, {"limit": "2", "marker": "3"}) == [THINGS[3]]
+    assert shelf(Unknown.INVALID).page(page, THINGS, {"name": "b", "colour": "red"}) == []

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
 
@@ -16,6 +17,11 @@ from pumice.model.errors import Invalid, NotFound
 T = TypeVar("T")
 R = TypeVar("R")
 
+NOT_FILTERS = frozenset(
+    {"limit", "marker", "offset", "sort", "sort_key", "sort_dir", "with_count", "all_tenants"}
+)
+"""What Cinder's lists are asked for besides filters."""
+NO_FILTERS: Mapping[str, str] = MappingProxyType({})
 PIECE = 50
 """Rows that are shown without a break: about two milliseconds."""
 
@@ -103,10 +109,21 @@ class ShortList(Generic[T]):
     unknown: Unknown
     keys: Mapping[str, Callable[[T], Any]] = field(default_factory=dict)
     """What it can be sorted by."""
+    filters: Mapping[str, Callable[[T], Any]] = field(default_factory=dict)
+    """What it can be filtered by, as texts; by anything else nothing is found."""
 
-    def page(self, page: Page, things: Iterable[T]) -> list[T]:
-        """The part of the list that is asked for, in its order. Raises ``Invalid`` or ``NotFound``."""
-        return self.after(page, self.ordered(page, things))[page.offset : page.offset + page.limit]
+    def page(self, page: Page, things: Iterable[T], query: Mapping[str, str] = NO_FILTERS) -> list[T]:
+        """The part of the list that is asked for, in its order; of what meets the ``query``, if it has filters.
+
+        A marker may be of what does not meet it. Raises ``Invalid`` or ``NotFound``.
+        """
+        rows = self.matching(query, self.after(page, self.ordered(page, things)))
+        return rows[page.offset : page.offset + page.limit]
+
+    def matching(self, query: Mapping[str, str], things: Iterable[T]) -> list[T]:
+        """What of the list meets every filter of a query, in its order."""
+        wanted = [(self.filters.get(name), value) for name, value in query.items() if name not in NOT_FILTERS]
+        return [it for it in things if all(read is not None and read(it) == value for read, value in wanted)]
 
     def ordered(self, page: Page, things: Iterable[T]) -> list[T]:
         """The whole list in the order that is asked for."""

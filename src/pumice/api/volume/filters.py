@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from pumice.api import booleans
 from pumice.api.call import Call, Version
+from pumice.api.paging import NOT_FILTERS
 from pumice.api.times import as_utc
 from pumice.model.errors import Invalid
 from pumice.store.conditions import OPERATORS, Condition, Conditions, everything, nothing
@@ -34,10 +35,6 @@ CONFIGURED: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )  # fmt: skip
 """What tenants may filter by, by kind of thing: the incumbent's ``resource_filters.json``."""
-
-NOT_FILTERS = frozenset(
-    {"limit", "marker", "offset", "sort", "sort_key", "sort_dir", "with_count", "all_tenants"}
-)
 
 Reader = Callable[[Conditions, str, Version], Condition]
 """Makes a condition of a filter's value."""

@@ -14,7 +14,6 @@ from pumice.api.fields import Body, Text
 from pumice.api.policy import ADMIN, Rule
 from pumice.api.routing import Route, writes
 from pumice.api.volume.fields import Key
-from pumice.api.volume.filters import NOT_FILTERS
 from pumice.api.volume.links import Links
 from pumice.catalog import qos_specs as catalog
 from pumice.model.errors import Invalid
@@ -77,6 +76,7 @@ LIST = paging.ShortList[QosSpecs](
     name=attrgetter("id"),
     unknown=paging.Unknown.NOT_FOUND,
     keys=paging.texts(attrgetter, "id", "name", "consumer", "created_at", "updated_at"),
+    filters={name: attrgetter(name) for name in ("id", "name", "consumer")},
 )
 
 
@@ -84,10 +84,7 @@ async def index(call: Call) -> Reply:
     """Every one, by page and filter; a filter that does not exist finds nothing."""
     page = paging.parse_query(call, keys=LIST.keys, most=call.house.rules.api_max_limit)
     rows = sorted(await call.house.db.read(qos_specs.every), key=lambda one: one.id)
-    rows = LIST.after(page, LIST.ordered(page, rows))
-    wanted = {key: value for key, value in call.query.items() if key not in NOT_FILTERS}
-    found = [one for one in rows if all(getattr(one, key, None) == value for key, value in wanted.items())]
-    shown = [_view(one) for one in found[page.offset : page.offset + page.limit]]
+    shown = [_view(one) for one in LIST.page(page, rows, call.query)]
     return paging.listed(call, "qos_specs", shown, page)
 
 

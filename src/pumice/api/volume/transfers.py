@@ -1,5 +1,6 @@
 """Volume transfers, under their old path and their new one (api-ref, "Volume transfers")."""
 
+from dataclasses import replace
 from operator import attrgetter
 from typing import Any
 
@@ -11,7 +12,7 @@ from pumice.api.fields import Body, Boolean, Text, Uuid
 from pumice.api.policy import MEMBER, READER, Rule
 from pumice.api.routing import Route, writes
 from pumice.api.volume.fields import Name
-from pumice.api.volume.filters import NOT_FILTERS, asks_for_all
+from pumice.api.volume.filters import asks_for_all
 from pumice.api.volume.links import Links
 from pumice.api.volume.volume_view import wire_time
 from pumice.model.volume import Transfer
@@ -24,11 +25,9 @@ LIST = paging.ShortList[Transfer](
     name=attrgetter("id"),
     unknown=paging.Unknown.INVALID,
     keys=paging.texts(attrgetter, "id", "name", "volume_id", "created_at"),
+    filters={name: attrgetter(name) for name in ("id", "name", "volume_id")}
+    | {"display_name": attrgetter("name"), "source_project_id": attrgetter("project_id")},
 )
-_FILTERS = {"id": "id", "name": "name", "display_name": "name", "volume_id": "volume_id"} | {
-    "source_project_id": "project_id"
-}
-"""Filters, and the fields that stand for them; any other finds nothing."""
 
 
 class NewTransfer(Body):
@@ -81,17 +80,11 @@ async def index(call: Call) -> Reply:
         lambda tx: transfers.visible(tx, call.who, all_projects=asks_for_all(call))
     )
     view = detail if call.path.endswith("/detail") else summary
-    wanted = {name: value for name, value in call.query.items() if name not in NOT_FILTERS}
-    rows = [one for one in found if all(_is(one, name, value) for name, value in wanted.items())]
     page = paging.parse_query(call, keys=LIST.keys, most=call.house.rules.api_max_limit)
-    if call.version >= WITH_PAGES:
-        rows = LIST.after(page, LIST.ordered(page, rows))
-    shown = [view(call, one) for one in rows[page.offset : page.offset + page.limit]]
+    if call.version < WITH_PAGES:
+        page = replace(page, marker=None, sort=())
+    shown = [view(call, one) for one in LIST.page(page, found, call.query)]
     return paging.listed(call, "transfers", shown, page)
-
-
-def _is(one: Transfer, name: str, value: str) -> bool:
-    return name in _FILTERS and getattr(one, _FILTERS[name]) == value
 
 
 def summary(call: Call, transfer: Transfer) -> dict[str, Any]:
