@@ -35,7 +35,7 @@ _room: sa.ColumnElement[float] = sa.literal_column(ROOM)
 _roomiest = (
     _rows.select.where(_served).order_by(_room.desc(), _p.volumes, _p.name).limit(ROOMIEST).with_for_update()
 )
-_alive = _rows.select.where(_served).order_by(_p.name).with_for_update()
+_alive = _rows.select.where(_served).order_by(_p.name)
 _count = (
     sa.update(pools)
     .where(_p.name == sa.bindparam("b_name"))
@@ -55,8 +55,9 @@ def every(tx: Transaction) -> Sequence[Pool]:
 
 
 def alive(tx: Transaction, down_seconds: float, awaited: str | None = None) -> Sequence[Pool]:
-    """The pools that an enabled service with a fresh heartbeat serves, locked until this transaction ends.
+    """The pools that an enabled service with a fresh heartbeat serves.
 
+    None is locked, so no heartbeat waits for who chooses; of two that do at once, one is run again.
     Those of the host ``awaited`` are among them when it is silent, unless an administrator says it is down.
     """
     since = now() - timedelta(seconds=down_seconds)
@@ -112,7 +113,7 @@ def report(tx: Transaction, told: Mapping[str, Sequence[Mapping[str, Any]]]) -> 
     known = set(tx.execute(sa.select(_p.name).where(_p.host.in_(list(told)))).scalars())
     rows = [{**fact, "host": host, "updated_at": now()} for host, facts in told.items() for fact in facts]
     names = {row["name"] for row in rows}
-    claimed = claimed_by_rows(tx) if names - known else {}
+    claimed = {name: found for new in names - known for name, found in claimed_by_rows(tx, new).items()}
     for row in rows:
         row["claimed_gb"], row["volumes"] = claimed.get(row["name"], (0, 0))
     if rows:
@@ -121,10 +122,11 @@ def report(tx: Transaction, told: Mapping[str, Sequence[Mapping[str, Any]]]) -> 
         tx.execute(sa.delete(pools).where(_p.name.in_(gone)))
 
 
-def claimed_by_rows(tx: Transaction) -> dict[str, tuple[int, int]]:
-    """GiB and number of the volumes of every pool, counted from the claims themselves."""
+def claimed_by_rows(tx: Transaction, pool: str | None = None) -> dict[str, tuple[int, int]]:
+    """GiB and number of the volumes of every pool, or of one, counted from the claims themselves."""
     size, number = sa.func.sum(_c.gb).label("size"), sa.func.sum(_c.volumes).label("number")
-    rows = tx.execute(sa.select(_c.pool, size, number).group_by(_c.pool))
+    which = sa.true() if pool is None else _c.pool == pool
+    rows = tx.execute(sa.select(_c.pool, size, number).where(which).group_by(_c.pool))
     return {row.pool: (row.size, row.number) for row in rows}
 
 
@@ -140,5 +142,5 @@ def amend(tx: Transaction, name: str, holder: str) -> None:
 
 def recount(tx: Transaction, name: str) -> None:
     """Let what is counted as claimed in a pool be what its claims say."""
-    size, number = claimed_by_rows(tx).get(name, (0, 0))
+    size, number = claimed_by_rows(tx, name).get(name, (0, 0))
     tx.execute(sa.update(pools).where(_p.name == name).values(claimed_gb=size, volumes=number))
