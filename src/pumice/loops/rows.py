@@ -59,7 +59,7 @@ async def look(hands: Hands) -> list[Breach]:
 
 async def _mend(hands: Hands, wrong: Wrong) -> str | None:
     def work(tx: Transaction) -> str | None:
-        if wrong not in audit.CHECKS[wrong.kind](tx):
+        if not audit.still(tx, wrong):
             return None
         return MENDS[wrong.kind](tx, wrong.id)
 

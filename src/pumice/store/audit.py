@@ -91,28 +91,39 @@ def held_by(tx: Transaction, operation_id: str) -> list[Wrong]:
     }
     found = []
     for kind, table in stuck.items():
-        held = set(tx.execute(sa.select(table.c.id).where(table.c.operation_id == operation_id)).scalars())
-        found += [wrong for wrong in CHECKS[kind](tx) if wrong.id in held] if held else []
+        held = tx.execute(sa.select(table.c.id).where(table.c.operation_id == operation_id)).scalars().all()
+        found += [wrong for each in held for wrong in CHECKS[kind](tx, each)]
     return found
+
+
+def still(tx: Transaction, wrong: Wrong) -> bool:
+    """Whether it still is so; only what it is about is looked at."""
+    return wrong in CHECKS[wrong.kind](tx, wrong.id)
+
+
+def _of(column: sa.ColumnElement[str], one: str | None) -> sa.ColumnElement[bool]:
+    """Of all, or of this one."""
+    return sa.true() if one is None else column == one
 
 
 def wrong_rows(tx: Transaction) -> list[Wrong]:
     """Every contradiction there is."""
-    return [wrong for kind in Kind for wrong in CHECKS[kind](tx)]
+    return [wrong for kind in Kind for wrong in CHECKS[kind](tx, None)]
 
 
-def _growing(tx: Transaction) -> frozenset[str]:
-    """Projects whose volumes are being extended: the quota that is counted for them is ahead of their rows."""
+def _growing(tx: Transaction, one: str | None) -> frozenset[str]:
+    """Projects, or one, whose volumes are being extended: what is counted for them is ahead of their rows."""
     o = operations.c
     extended = sa.select(o.subject).where(o.kind == "volume.extend", o.state.in_(UNDER_WAY))
-    return frozenset(tx.execute(sa.select(volumes.c.project_id).where(volumes.c.id.in_(extended))).scalars())
+    growing = sa.select(volumes.c.project_id).where(volumes.c.id.in_(extended), _of(volumes.c.project_id, one))
+    return frozenset(tx.execute(growing).scalars())
 
 
-def _quotas(tx: Transaction) -> list[Wrong]:
+def _quotas(tx: Transaction, one: str | None = None) -> list[Wrong]:
     u = quota_usage.c
-    growing = _growing(tx)
-    counted = quotas.usage_by_rows(tx)
-    rows = tx.execute(sa.select(u.project_id, u.resource, u.in_use))
+    growing = _growing(tx, one)
+    counted = quotas.usage_by_rows(tx, one)
+    rows = tx.execute(sa.select(u.project_id, u.resource, u.in_use).where(_of(u.project_id, one)))
     said = {(row.project_id, row.resource): row.in_use for row in rows}
     words = "quota: project {} uses {} {} by count, {} by its rows"
     return [
@@ -123,14 +134,17 @@ def _quotas(tx: Transaction) -> list[Wrong]:
     ]
 
 
-def _claimed(tx: Transaction) -> list[Wrong]:
+def _claimed(tx: Transaction, one: str | None = None) -> list[Wrong]:
     """Claims that differ: each volume in a pool has one of its size, and another while it is made to grow."""
     c, v, o = claims.c, volumes.c, operations.c
     words = "pool {0}: {1} has claimed {2} GiB of it, {3}"
+    pool, _, holder = one.rpartition(" ") if one else (None, None, None)
     unlike = (
         sa.select(v.pool, v.id, v.size, c.gb)
         .outerjoin(claims, sa.and_(c.pool == v.pool, c.holder == v.id))
-        .where(v.pool.is_not(None), sa.or_(c.gb.is_(None), c.gb != v.size))
+        .where(
+            v.pool.is_not(None), sa.or_(c.gb.is_(None), c.gb != v.size), _of(v.id, holder), _of(v.pool, pool)
+        )
     )
     found = [
         (row.pool, row.id, words.format(row.pool, row.id, row.gb or 0, f"but its volume has {row.size}"))
@@ -140,16 +154,18 @@ def _claimed(tx: Transaction) -> list[Wrong]:
     growing = sa.exists().where(o.id == c.holder, o.state.in_(UNDER_WAY))
     found += [
         (row.pool, row.holder, words.format(row.pool, row.holder, row.gb, "but is not in it"))
-        for row in tx.execute(sa.select(c.pool, c.holder, c.gb).where(~volume, ~growing))
+        for row in tx.execute(
+            sa.select(c.pool, c.holder, c.gb).where(~volume, ~growing, _of(c.pool, pool), _of(c.holder, holder))
+        )
     ]
     return [Wrong(Kind.CLAIMED, f"{pool} {holder}", told) for pool, holder, told in found]
 
 
-def _claims(tx: Transaction) -> list[Wrong]:
-    counted = pools.claimed_by_rows(tx)
+def _claims(tx: Transaction, one: str | None = None) -> list[Wrong]:
+    counted = pools.claimed_by_rows(tx, one)
     p = pool_rows.c
     wrong = []
-    for row in tx.execute(sa.select(p.name, p.claimed_gb, p.volumes.label("number"))):
+    for row in tx.execute(sa.select(p.name, p.claimed_gb, p.volumes.label("number")).where(_of(p.name, one))):
         name, size, number = row.name, row.claimed_gb, row.number
         if (size, number) != counted.get(name, (0, 0)):
             rows = "{} GiB by {}".format(*counted.get(name, (0, 0)))
@@ -168,29 +184,33 @@ def _under_way(operation_id: sa.ColumnElement[str | None]) -> sa.Exists:
     return sa.exists().where(operations.c.id == operation_id, operations.c.state.in_(UNDER_WAY))
 
 
-def _stuck_volumes(tx: Transaction) -> list[Wrong]:
+def _stuck_volumes(tx: Transaction, one: str | None = None) -> list[Wrong]:
     v = volumes.c
     at_work = v.status.in_(sorted(states.VOLUME.at_work))
-    stuck = tx.execute(sa.select(v.id, v.status).where(at_work, ~_alive(v.operation_id)))
+    stuck = tx.execute(sa.select(v.id, v.status).where(at_work, ~_alive(v.operation_id), _of(v.id, one)))
     words = "volume {} is {} and no operation is at work on it"
     return [Wrong(Kind.STUCK_VOLUME, row.id, words.format(row.id, row.status)) for row in stuck]
 
 
-def _unlike_volumes(tx: Transaction) -> list[Wrong]:
+def _unlike_volumes(tx: Transaction, one: str | None = None) -> list[Wrong]:
     v, a = volumes.c, attachments.c
     linked = sa.exists().where(a.volume_id == v.id, a.status.in_(_HELD))
     any_link = sa.exists().where(a.volume_id == v.id)
-    unlinked = tx.execute(sa.select(v.id).where(v.status == VolumeStatus.IN_USE, ~linked)).scalars()
-    free = tx.execute(sa.select(v.id).where(v.status == VolumeStatus.AVAILABLE, any_link)).scalars()
+    unlinked = tx.execute(
+        sa.select(v.id).where(v.status == VolumeStatus.IN_USE, ~linked, _of(v.id, one))
+    ).scalars()
+    free = tx.execute(
+        sa.select(v.id).where(v.status == VolumeStatus.AVAILABLE, any_link, _of(v.id, one))
+    ).scalars()
     found = [(each, f"volume {each} is in-use without an attachment that is attached") for each in unlinked]
     found += [(each, f"volume {each} is available although it has an attachment") for each in free]
     return [Wrong(Kind.UNLIKE_VOLUME, *each) for each in found]
 
 
-def _hidden_users(tx: Transaction) -> list[Wrong]:
+def _hidden_users(tx: Transaction, one: str | None = None) -> list[Wrong]:
     """Volumes with a state that hides an attachment: only a person set it, and takes it back or detaches."""
     v, a = volumes.c, attachments.c
-    used = v.status.in_(_HIDING), a.status.in_(_HELD), ~_alive(v.operation_id)
+    used = v.status.in_(_HIDING), a.status.in_(_HELD), ~_alive(v.operation_id), _of(v.id, one)
     query = sa.select(v.id, v.status, a.id.label("link")).join(attachments, a.volume_id == v.id).where(*used)
     words = "volume {} is {} although its attachment {} is attached: reset it to in-use, or detach it"
     return [
@@ -199,10 +219,12 @@ def _hidden_users(tx: Transaction) -> list[Wrong]:
     ]
 
 
-def _shared_volumes(tx: Transaction) -> list[Wrong]:
+def _shared_volumes(tx: Transaction, one: str | None = None) -> list[Wrong]:
     """Two who write to it know nothing of one another: only a person knows whose the bytes shall be."""
     v, a = volumes.c, attachments.c
-    several = sa.select(v.id).join(attachments, a.volume_id == v.id).where(v.multiattach.is_(False))
+    several = (
+        sa.select(v.id).join(attachments, a.volume_id == v.id).where(v.multiattach.is_(False), _of(v.id, one))
+    )
     query = sa.select(a.volume_id, a.id, a.server_id).where(
         a.volume_id.in_(several.group_by(v.id).having(sa.func.count() > 1))
     )
@@ -216,23 +238,23 @@ def _shared_volumes(tx: Transaction) -> list[Wrong]:
     ]
 
 
-def _stuck_snapshots(tx: Transaction) -> list[Wrong]:
+def _stuck_snapshots(tx: Transaction, one: str | None = None) -> list[Wrong]:
     s = snapshots.c
     at_work = s.status.in_(sorted(states.SNAPSHOT.at_work))
-    stuck = tx.execute(sa.select(s.id, s.status).where(at_work, ~_alive(s.operation_id)))
+    stuck = tx.execute(sa.select(s.id, s.status).where(at_work, ~_alive(s.operation_id), _of(s.id, one)))
     words = "snapshot {} is {} and no operation is at work on it"
     return [Wrong(Kind.STUCK_SNAPSHOT, row.id, words.format(row.id, row.status)) for row in stuck]
 
 
-def _stuck_backups(tx: Transaction) -> list[Wrong]:
+def _stuck_backups(tx: Transaction, one: str | None = None) -> list[Wrong]:
     b = backups.c
     at_work = b.status.in_(sorted(states.BACKUP.at_work))
-    stuck = tx.execute(sa.select(b.id, b.status).where(at_work, ~_alive(b.operation_id)))
+    stuck = tx.execute(sa.select(b.id, b.status).where(at_work, ~_alive(b.operation_id), _of(b.id, one)))
     words = "backup {} is {} and no operation is at work on it"
     return [Wrong(Kind.STUCK_BACKUP, row.id, words.format(row.id, row.status)) for row in stuck]
 
 
-def _stuck_attachments(tx: Transaction) -> list[Wrong]:
+def _stuck_attachments(tx: Transaction, one: str | None = None) -> list[Wrong]:
     """Attachments on their way with no operation. One of none may be an outside caller's, between two calls."""
     a, s = attachments.c, servers.c
     held = sa.and_(a.operation_id.is_not(None), ~_alive(a.operation_id))
@@ -242,59 +264,69 @@ def _stuck_attachments(tx: Transaction) -> list[Wrong]:
     words = "attachment {} is {} and no operation is at work on it"
     return [
         Wrong(Kind.STUCK_ATTACHMENT, row.id, words.format(row.id, row.status))
-        for row in tx.execute(sa.select(a.id, a.status).where(sa.or_(held, left)))
+        for row in tx.execute(sa.select(a.id, a.status).where(sa.or_(held, left), _of(a.id, one)))
     ]
 
 
-def _unmapped_attachments(tx: Transaction) -> list[Wrong]:
+def _unmapped_attachments(tx: Transaction, one: str | None = None) -> list[Wrong]:
     """Attachments of a server's own host that are none of its disks; another host's may be a service's."""
     a, d, s = attachments.c, server_disks.c, servers.c
     ours = sa.exists().where(s.id == a.server_id, s.host == a.host)
     mapped = sa.exists().where(d.attachment_id == a.id)
-    found = tx.execute(sa.select(a.id).where(a.status.in_(_HELD), ours, ~mapped)).scalars()
+    found = tx.execute(sa.select(a.id).where(a.status.in_(_HELD), ours, ~mapped, _of(a.id, one))).scalars()
     words = "attachment {} is to a server that has no disk for it"
     return [Wrong(Kind.UNMAPPED_ATTACHMENT, each, words.format(each)) for each in found]
 
 
-def _dangling_disks(tx: Transaction) -> list[Wrong]:
+def _dangling_disks(tx: Transaction, one: str | None = None) -> list[Wrong]:
     a, d = attachments.c, server_disks.c
     linked = sa.exists().where(a.id == d.attachment_id)
-    found = tx.execute(sa.select(d.id, d.volume_id).where(d.attachment_id.is_not(None), ~linked))
+    found = tx.execute(
+        sa.select(d.id, d.volume_id).where(d.attachment_id.is_not(None), ~linked, _of(d.id, one))
+    )
     words = "server disk {} (volume {}) has no attachment"
     return [Wrong(Kind.DANGLING_DISK, row.id, words.format(row.id, row.volume_id)) for row in found]
 
 
-def _stuck_servers(tx: Transaction) -> list[Wrong]:
+def _stuck_servers(tx: Transaction, one: str | None = None) -> list[Wrong]:
     s = servers.c
     busy = sa.or_(s.task.is_not(None), s.status.in_(sorted(states.SERVER.at_work)))
-    rows = tx.execute(sa.select(s.id, s.task, s.status).where(busy, ~_alive(s.operation_id)))
+    rows = tx.execute(sa.select(s.id, s.task, s.status).where(busy, ~_alive(s.operation_id), _of(s.id, one)))
     words = "server {} is {} ({}) and no operation is at work on it"
     return [Wrong(Kind.STUCK_SERVER, row.id, words.format(row.id, row.status, row.task)) for row in rows]
 
 
-def _unread(tx: Transaction) -> list[Wrong]:
+def _unread(tx: Transaction, one: str | None = None) -> list[Wrong]:
     o = operations.c
-    rows = tx.execute(sa.select(o.id, o.kind, o.unread).where(o.state.in_(UNDER_WAY), o.unread.is_not(None)))
+    rows = tx.execute(
+        sa.select(o.id, o.kind, o.unread).where(o.state.in_(UNDER_WAY), o.unread.is_not(None), _of(o.id, one))
+    )
     words = "operation {} ({}) cannot be read by this version: {}"
     return [Wrong(Kind.UNREAD, row.id, words.format(row.id, row.kind, row.unread)) for row in rows]
 
 
-def _torn(tx: Transaction) -> list[Wrong]:
+def _torn(tx: Transaction, one: str | None = None) -> list[Wrong]:
     words = "{0}: {2} of {1} cannot be read: something else was written there"
-    return [Wrong(Kind.TORN, " ".join(cell), words.format(*cell)) for cell in torn.cells(tx)]
+    return [
+        Wrong(Kind.TORN, " ".join(cell), words.format(*cell))
+        for cell in torn.cells(tx)
+        if one in (None, " ".join(cell))
+    ]
 
 
-def _late(tx: Transaction) -> list[Wrong]:
+def _late(tx: Transaction, one: str | None = None) -> list[Wrong]:
     o, late = operations.c, clock.time() - _LATE_SECONDS
-    unsettled = o.state.in_(UNDER_WAY), o.settled.is_(False), o.deadline < late
+    unsettled = o.state.in_(UNDER_WAY), o.settled.is_(False), o.deadline < late, _of(o.id, one)
     words = "operation {} ({}) is past its deadline, and whoever waits for it has not been told"
     rows = tx.execute(sa.select(o.id, o.kind).where(*unsettled))
     return [Wrong(Kind.LATE, row.id, words.format(row.id, row.kind)) for row in rows]
 
 
-def _old_cleaning(tx: Transaction) -> list[Wrong]:
+def _old_cleaning(tx: Transaction, one: str | None = None) -> list[Wrong]:
     o, old = operations.c, now() - timedelta(seconds=_OLD_CLEANING_SECONDS)
-    query = sa.select(o.id, o.kind, o.place, o.settled_at).where(is_cleaning, o.settled_at < old)
+    query = sa.select(o.id, o.kind, o.place, o.settled_at).where(
+        is_cleaning, o.settled_at < old, _of(o.id, one)
+    )
     words = "operation {} ({}) failed, and its cleaning at {} has not ended since {:%Y-%m-%d %H:%M}"
     return [
         Wrong(Kind.OLD_CLEANING, row.id, words.format(row.id, row.kind, row.place, row.settled_at))
@@ -302,13 +334,14 @@ def _old_cleaning(tx: Transaction) -> list[Wrong]:
     ]
 
 
-def _waiting_in_vain(tx: Transaction) -> list[Wrong]:
+def _waiting_in_vain(tx: Transaction, one: str | None = None) -> list[Wrong]:
     o = operations.c
     child = operations.alias("child")
     holds_something = sa.exists().where(HELD.subquery().c.operation_id == child.c.id)
     waiting = tx.execute(
         sa.select(o.id, o.kind).where(
             o.state == "waiting",
+            _of(o.id, one),
             ~sa.exists().where(child.c.parent_id == o.id, sa.or_(child.c.settled.is_(False), holds_something)),
         )
     )
@@ -316,25 +349,27 @@ def _waiting_in_vain(tx: Transaction) -> list[Wrong]:
     return [Wrong(Kind.WAITS_IN_VAIN, row.id, words.format(row.id, row.kind)) for row in waiting]
 
 
-def _dead_leases(tx: Transaction) -> list[Wrong]:
+def _dead_leases(tx: Transaction, one: str | None = None) -> list[Wrong]:
     o, at = operations.c, clock.time()
     held = o.state.in_(UNDER_WAY), o.owner.is_not(None)
     dead = sa.or_(
         o.lease_until.is_(None), o.lease_until < at - _LEASE_SLACK, o.lease_until > at + _LONGEST_LEASE
     )
-    rows = tx.execute(sa.select(o.id, o.kind, o.owner).where(*held, dead))
+    rows = tx.execute(sa.select(o.id, o.kind, o.owner).where(*held, dead, _of(o.id, one)))
     words = "operation {} ({}) is held by {}, which has not renewed its lease"
     return [Wrong(Kind.DEAD_LEASE, row.id, words.format(row.id, row.kind, row.owner)) for row in rows]
 
 
-def _holds_of_nobody(tx: Transaction) -> list[Wrong]:
+def _holds_of_nobody(tx: Transaction, one: str | None = None) -> list[Wrong]:
     h = HELD.subquery().c
-    nobodys = tx.execute(sa.select(h.operation_id).distinct().where(~_under_way(h.operation_id))).scalars()
+    nobodys = tx.execute(
+        sa.select(h.operation_id).distinct().where(~_under_way(h.operation_id), _of(h.operation_id, one))
+    ).scalars()
     words = "operation {} has ended and still holds something"
     return [Wrong(Kind.HOLD_OF_NOBODY, each, words.format(each)) for each in nobodys]
 
 
-def _not_held(tx: Transaction) -> list[Wrong]:
+def _not_held(tx: Transaction, one: str | None = None) -> list[Wrong]:
     """What an operation under way is about, and does not hold: another might begin on it."""
     h, o = HELD.subquery().c, operations.c
     wrong = []
@@ -349,14 +384,14 @@ def _not_held(tx: Transaction) -> list[Wrong]:
         unheld = (
             sa.select(table.c.id, o.kind)
             .join(operations, o.id == table.c.operation_id)
-            .where(o.state.in_(UNDER_WAY), o.settled.is_(False), ~held)
+            .where(o.state.in_(UNDER_WAY), o.settled.is_(False), ~held, _of(table.c.id, one))
         )
         words = "{} {} is not held by the operation at work on it ({})"
         wrong += [Wrong(Kind.NOT_HELD, row.id, words.format(name, *row)) for row in tx.execute(unheld)]
     return wrong
 
 
-CHECKS: Mapping[Kind, Callable[[Transaction], list[Wrong]]] = {
+CHECKS: Mapping[Kind, Callable[[Transaction, str | None], list[Wrong]]] = {  # of all, or of one
     Kind.QUOTA: _quotas,
     Kind.CLAIMED: _claimed,
     Kind.CLAIM: _claims,

@@ -32,9 +32,7 @@ _served = sa.or_(  # two questions, as each has an index
     sa.exists(sa.select(1).where(_s.cluster == _p.host, *_works)),
 )
 _room: sa.ColumnElement[float] = sa.literal_column(ROOM)
-_roomiest = (
-    _rows.select.where(_served).order_by(_room.desc(), _p.volumes, _p.name).limit(ROOMIEST).with_for_update()
-)
+_roomiest = _rows.select.where(_served).order_by(_room.desc(), _p.volumes, _p.name).limit(ROOMIEST)
 _alive = _rows.select.where(_served).order_by(_p.name)
 _count = (
     sa.update(pools)
@@ -67,7 +65,7 @@ def alive(tx: Transaction, down_seconds: float, awaited: str | None = None) -> S
 def roomiest(
     tx: Transaction, down_seconds: float, *, zone: str | None = None, host: str | None = None
 ) -> Sequence[Pool]:
-    """The living pools of a zone or a backend with the most free space, ``ROOMIEST`` of them; locked too."""
+    """The living pools of a zone or a backend with the most free space, at most ``ROOMIEST``."""
     since = now() - timedelta(seconds=down_seconds)
     select = _roomiest
     if zone is not None:

@@ -102,28 +102,34 @@ def forget_type(tx: Transaction, name: str) -> None:
 def recount(tx: Transaction, project_id: str) -> None:
     """Let the project's usage rows say what its volumes, snapshots and backups say."""
     said = usage(tx, project_id)
-    counted = {resource: n for (project, resource), n in usage_by_rows(tx).items() if project == project_id}
+    counted = {resource: n for (_, resource), n in usage_by_rows(tx, project_id).items()}
     differences = {name: counted.get(name, 0) - said.get(name, 0) for name in said.keys() | counted.keys()}
     _add(tx, project_id, {name: difference for name, difference in differences.items() if difference})
 
 
-def usage_by_rows(tx: Transaction) -> dict[tuple[str, str], int]:
-    """What every project uses, counted from the rows themselves: (project, resource) -> amount."""
+def usage_by_rows(tx: Transaction, project_id: str | None = None) -> dict[tuple[str, str], int]:
+    """What every project uses, or one, counted from the rows themselves: (project, resource) -> amount."""
     counted: dict[tuple[str, str], int] = {}
     for table, thing in ((volumes, "volumes"), (snapshots, "snapshots")):
         rows: Sequence[Any] = tx.execute(
             sa.select(table.c.project_id, volume_types.c.name, sa.func.count(), sa.func.sum(table.c.size))
             .select_from(table.outerjoin(volume_types, volume_types.c.id == table.c.type_id))
+            .where(_of(table, project_id))
             .group_by(table.c.project_id, volume_types.c.name)
         ).all()
-        for project_id, type_name, number, gigabytes in rows:
+        for owner, type_name, number, gigabytes in rows:
             for resource, amount in amounts_of(thing, number, gigabytes, type_name).items():
-                key = project_id, resource
+                key = owner, resource
                 counted[key] = counted.get(key, 0) + amount
-    for row in tx.execute(_backups):
+    for row in tx.execute(_backups.where(_of(backups, project_id))):
         for resource, amount in amounts_of_backups(row.number, row.gigabytes).items():
             counted[row.project_id, resource] = amount
     return counted
+
+
+def _of(table: sa.Table, project_id: str | None) -> sa.ColumnElement[bool]:
+    """Of every project, or of one."""
+    return sa.true() if project_id is None else table.c.project_id == project_id
 
 
 def amounts_of_backups(number: int, gigabytes: int) -> dict[str, int]:
