@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pumice.api.call import Call, Reply
+from pumice.api.call import Call
 from pumice.api.identity.checks import ADMIN, IN_DOMAIN, READER_INSIDE
 from pumice.api.identity.lists import (
     Changes,
@@ -12,12 +12,9 @@ from pumice.api.identity.lists import (
     ShortName,
     link,
     listing,
-    must_stay,
 )
-from pumice.api.policy import Rule
-from pumice.api.routing import Route, writes
+from pumice.api.identity.resource import creating, routes, showing, updating
 from pumice.identity import options, projects
-from pumice.model.ids import new_id
 from pumice.store.domains import Row
 
 
@@ -39,33 +36,6 @@ class Update(Changes):
     options: Options = Options()
 
 
-async def show(call: Call) -> Reply:
-    """``GET /domains/{domain_id}``."""
-    return Reply({"domain": view(call, await call.house.db.read(projects.show_domain, call.args["domain_id"]))})
-
-
-async def create(call: Call) -> Reply:
-    """``POST /domains``."""
-    body = await call.parse(Create, "domain")
-    row = {
-        "id": new_id(),
-        "name": body.name,
-        "description": body.description,
-        "enabled": body.enabled,
-        "extra": body.extra(),
-    }
-    return Reply({"domain": view(call, await call.house.db.write(projects.add_domain, row))}, 201)
-
-
-async def update(call: Call) -> Reply:
-    """``PATCH /domains/{domain_id}``."""
-    body = await call.parse(Update, "domain")
-    values, extra = body.given(), body.extra()
-    must_stay("a domain", "id", call.args["domain_id"], extra)
-    row = await call.house.db.write(projects.change_domain, call.args["domain_id"], values, extra)
-    return Reply({"domain": view(call, row)})
-
-
 def view(call: Call, row: Row) -> dict[str, Any]:
     """A domain as the API shows it."""
     return {
@@ -80,16 +50,15 @@ def view(call: Call, row: Row) -> dict[str, Any]:
     }
 
 
-LIST = listing("domains", projects.matching_domains, view, "name", "enabled", within="id")
-ROUTES = (
-    Route("GET", "/domains", LIST, Rule("identity:list_domains", READER_INSIDE)),
-    Route("POST", "/domains", create, Rule("identity:create_domain", ADMIN)),
-    Route("GET", "/domains/{domain_id}", show, Rule("identity:get_domain", IN_DOMAIN)),
-    Route("PATCH", "/domains/{domain_id}", update, Rule("identity:update_domain", ADMIN)),
-    Route(
-        "DELETE",
-        "/domains/{domain_id}",
-        writes(projects.remove_domain, 204, scoped=False),
-        Rule("identity:delete_domain", ADMIN),
-    ),
+ROUTES = routes(
+    "domain",
+    arg="domain_id",
+    list=listing("domains", projects.matching_domains, view, "name", "enabled", within="id"),
+    create=creating("domain", Create, projects.add_domain, view),
+    show=showing("domain", projects.show_domain, view),
+    update=updating("domain", Update, projects.change_domain, view),
+    remove=projects.remove_domain,
+    readers=READER_INSIDE,
+    getters=IN_DOMAIN,
+    writers=ADMIN,
 )

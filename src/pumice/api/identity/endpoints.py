@@ -9,8 +9,7 @@ from pumice.api.call import Call, Reply
 from pumice.api.identity.catalog import address
 from pumice.api.identity.checks import ADMIN, READER
 from pumice.api.identity.lists import Changes, Kept, collection, link, must_stay, wanted
-from pumice.api.policy import Rule
-from pumice.api.routing import Route, writes
+from pumice.api.identity.resource import routes, showing
 from pumice.identity import places
 from pumice.model.errors import Invalid
 from pumice.model.ids import new_id
@@ -68,11 +67,6 @@ async def list_(call: Call) -> Reply:
     return collection(call, "endpoints", [view(call, row) for row in rows])
 
 
-async def show(call: Call) -> Reply:
-    """``GET /endpoints/{id}``."""
-    return Reply({"endpoint": view(call, await call.house.db.read(ENDPOINTS.show, call.args["id"]))})
-
-
 async def create(call: Call) -> Reply:
     """``POST /endpoints``. A ``region`` that is not there is made, as the older form asks."""
     body = await call.parse(Create, "endpoint")
@@ -118,15 +112,13 @@ def view(call: Call, row: Row) -> dict[str, Any]:
     }
 
 
-ROUTES = (
-    Route("GET", "/endpoints", list_, Rule("identity:list_endpoints", READER)),
-    Route("POST", "/endpoints", create, Rule("identity:create_endpoint", ADMIN)),
-    Route("GET", "/endpoints/{id}", show, Rule("identity:get_endpoint", READER)),
-    Route("PATCH", "/endpoints/{id}", update, Rule("identity:update_endpoint", ADMIN)),
-    Route(
-        "DELETE",
-        "/endpoints/{id}",
-        writes(ENDPOINTS.remove, 204, scoped=False),
-        Rule("identity:delete_endpoint", ADMIN),
-    ),
+ROUTES = routes(
+    "endpoint",
+    list=list_,
+    create=create,
+    show=showing("endpoint", ENDPOINTS.show, view),
+    update=update,
+    remove=ENDPOINTS.remove,
+    readers=READER,
+    writers=ADMIN,
 )

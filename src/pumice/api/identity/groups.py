@@ -14,13 +14,12 @@ from pumice.api.identity.lists import (
     expiring,
     link,
     listing,
-    must_stay,
     wanted,
 )
+from pumice.api.identity.resource import routes, showing, updating
 from pumice.api.policy import Rule
 from pumice.api.routing import Route, writes
 from pumice.identity import groups
-from pumice.model.ids import new_id
 from pumice.store.resources import GROUPS, Row
 
 CREATE = Rule("identity:create_group", MANAGER_INSIDE)
@@ -41,35 +40,13 @@ class Update(Changes):
     description: Description = ""
 
 
-async def show(call: Call) -> Reply:
-    """``GET /groups/{group_id}``."""
-    return Reply({"group": view(call, await call.house.db.read(GROUPS.show, call.args["group_id"]))})
-
-
 async def create(call: Call) -> Reply:
     """``POST /groups``."""
     body = await call.parse(Create, "group")
     domain_id = body.domain_id or call.who.domain_id or "default"
     call.policy.require(CREATE, call.who, domain_id=domain_id)
-    row = {
-        "id": new_id(),
-        "name": body.name,
-        "domain_id": domain_id,
-        "description": body.description,
-        "extra": body.extra(),
-    }
+    row = {**body.row(), "domain_id": domain_id}
     return Reply({"group": view(call, await call.house.db.write(groups.add, row))}, 201)
-
-
-async def update(call: Call) -> Reply:
-    """``PATCH /groups/{group_id}``."""
-    body = await call.parse(Update, "group")
-    before = await call.house.db.read(GROUPS.show, call.args["group_id"])
-    values, extra = body.given(), body.extra()
-    for column in ("id", "domain_id"):
-        must_stay("a group", column, before[column], extra)
-    row = await call.house.db.write(GROUPS.change, before["id"], values, extra)
-    return Reply({"group": view(call, row)})
 
 
 async def list_members(call: Call) -> Reply:
@@ -97,18 +74,18 @@ def view(call: Call, row: Row) -> dict[str, Any]:
     }
 
 
-LIST = listing("groups", GROUPS.matching, view, "name", "domain_id", within="domain_id")
 OF_USER = listing("groups", groups.of_user, view, "name")
 ROUTES = (
-    Route("GET", "/groups", LIST, Rule("identity:list_groups", READER_INSIDE)),
-    Route("POST", "/groups", create, CREATE),
-    Route("GET", "/groups/{group_id}", show, Rule("identity:get_group", READER_INSIDE)),
-    Route("PATCH", "/groups/{group_id}", update, Rule("identity:update_group", MANAGER_INSIDE)),
-    Route(
-        "DELETE",
-        "/groups/{group_id}",
-        writes(groups.remove, 204, scoped=False),
-        Rule("identity:delete_group", MANAGER_INSIDE),
+    *routes(
+        "group",
+        arg="group_id",
+        list=listing("groups", GROUPS.matching, view, "name", "domain_id", within="domain_id"),
+        create=create,
+        show=showing("group", GROUPS.show, view),
+        update=updating("group", Update, GROUPS.change, view, GROUPS.show, ("domain_id",)),
+        remove=groups.remove,
+        readers=READER_INSIDE,
+        writers=MANAGER_INSIDE,
     ),
     Route("GET", "/groups/{group_id}/users", list_members, Rule("identity:list_users_in_group", READER_INSIDE)),
     Route(

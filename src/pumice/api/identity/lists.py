@@ -14,6 +14,7 @@ from pumice.api.identity.reach import within_reach
 from pumice.api.routing import Handler
 from pumice.api.times import as_utc
 from pumice.model.errors import Invalid
+from pumice.model.ids import new_id
 
 ROOT = "/identity/v3"
 
@@ -26,6 +27,11 @@ class Kept(BaseModel):
     def given(self) -> dict[str, Any]:
         """The known keys that the client sent."""
         return self.model_dump(include=set(type(self).model_fields) - {"options"}, exclude_unset=True)
+
+    def row(self) -> dict[str, Any]:
+        """A new row: an id, the known keys with their defaults, and the others."""
+        known = set(type(self).model_fields) - {"options"}
+        return {"id": new_id(), **self.model_dump(include=known), "extra": self.extra()}
 
     def extra(self) -> dict[str, Any]:
         """The others, and the options."""

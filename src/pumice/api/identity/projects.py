@@ -20,8 +20,9 @@ from pumice.api.identity.lists import (
     wanted,
 )
 from pumice.api.identity.reach import within_reach
+from pumice.api.identity.resource import routes
 from pumice.api.policy import Rule
-from pumice.api.routing import Route, writes
+from pumice.api.routing import Route
 from pumice.identity import options, projects, users
 from pumice.model.errors import Forbidden, Invalid, NotFound
 from pumice.model.ids import new_id
@@ -259,15 +260,18 @@ def view(call: Call, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 ROUTES = (
-    Route("GET", "/projects", list_, Rule("identity:list_projects", READER_INSIDE)),
-    Route("POST", "/projects", create, CREATE, also=(CREATE_DOMAIN,)),
-    Route("GET", "/projects/{project_id}", show, Rule("identity:get_project", READER_INSIDE_OR_PROJECT)),
-    Route("PATCH", "/projects/{project_id}", update, Rule("identity:update_project", MANAGER_INSIDE)),
-    Route(
-        "DELETE",
-        "/projects/{project_id}",
-        writes(projects.remove_any, 204, scoped=False),
-        Rule("identity:delete_project", MANAGER_INSIDE),
+    *routes(
+        "project",
+        arg="project_id",
+        list=list_,
+        create=create,
+        show=show,
+        update=update,
+        remove=projects.remove_any,
+        readers=READER_INSIDE,
+        getters=READER_INSIDE_OR_PROJECT,
+        writers=MANAGER_INSIDE,
+        also=(CREATE_DOMAIN,),
     ),
     Route(
         "GET",

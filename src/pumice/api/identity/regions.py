@@ -6,9 +6,18 @@ from pydantic import Field
 
 from pumice.api.call import Call, Reply
 from pumice.api.identity.checks import ADMIN
-from pumice.api.identity.lists import Changes, Kept, collection, link, must_stay, refuse_unknown, wanted
+from pumice.api.identity.lists import (
+    Changes,
+    Description,
+    Kept,
+    collection,
+    link,
+    refuse_unknown,
+    wanted,
+)
+from pumice.api.identity.resource import routes, showing, updating
 from pumice.api.policy import ANYBODY, Rule
-from pumice.api.routing import Route, writes
+from pumice.api.routing import Route
 from pumice.identity import places
 from pumice.model.errors import Invalid
 from pumice.model.ids import new_id
@@ -21,14 +30,14 @@ class Create(Kept):
     """What a new region may have; other keys are kept."""
 
     id: Id = ""
-    description: str | None = None
+    description: Description = ""
     parent_region_id: Id | None = None
 
 
 class Update(Changes):
     """What of a region may change; other keys are kept."""
 
-    description: str | None = None
+    description: Description = ""
     parent_region_id: Id | None = None
 
 
@@ -39,35 +48,14 @@ async def list_(call: Call) -> Reply:
     return collection(call, "regions", [view(call, row) for row in rows])
 
 
-async def show(call: Call) -> Reply:
-    """``GET /regions/{id}``."""
-    return Reply({"region": view(call, await call.house.db.read(REGIONS.show, call.args["id"]))})
-
-
 async def create(call: Call) -> Reply:
     """``POST /regions``, or ``PUT /regions/{id}`` under an id of the client's choice."""
     body = await call.parse(Create, "region")
     wanted_id = call.args.get("id") or body.id or new_id()
     if body.id and body.id != wanted_id:
         raise Invalid(f'Conflicting region IDs specified: "{wanted_id}" != "{body.id}".')
-    row = {
-        "id": wanted_id,
-        "description": body.description or "",
-        "parent_region_id": body.parent_region_id,
-        "extra": body.extra(),
-    }
+    row = {**body.row(), "id": wanted_id}
     return Reply({"region": view(call, await call.house.db.write(places.add_region, row))}, 201)
-
-
-async def update(call: Call) -> Reply:
-    """``PATCH /regions/{id}``."""
-    body = await call.parse(Update, "region")
-    values, extra = body.given(), body.extra()
-    must_stay("a region", "id", call.args["id"], extra)
-    if "description" in values:
-        values["description"] = values["description"] or ""
-    row = await call.house.db.write(places.change_region, call.args["id"], values, extra)
-    return Reply({"region": view(call, row)})
 
 
 def view(call: Call, row: Row) -> dict[str, Any]:
@@ -82,15 +70,15 @@ def view(call: Call, row: Row) -> dict[str, Any]:
 
 
 ROUTES = (
-    Route("GET", "/regions", list_, Rule("identity:list_regions", ANYBODY)),
-    Route("POST", "/regions", create, Rule("identity:create_region", ADMIN)),
-    Route("GET", "/regions/{id}", show, Rule("identity:get_region", ANYBODY)),
-    Route("PUT", "/regions/{id}", create, Rule("identity:create_region", ADMIN)),
-    Route("PATCH", "/regions/{id}", update, Rule("identity:update_region", ADMIN)),
-    Route(
-        "DELETE",
-        "/regions/{id}",
-        writes(places.remove_region, 204, scoped=False),
-        Rule("identity:delete_region", ADMIN),
+    *routes(
+        "region",
+        list=list_,
+        create=create,
+        show=showing("region", REGIONS.show, view),
+        update=updating("region", Update, places.change_region, view),
+        remove=places.remove_region,
+        readers=ANYBODY,
+        writers=ADMIN,
     ),
+    Route("PUT", "/regions/{id}", create, Rule("identity:create_region", ADMIN)),
 )

@@ -5,11 +5,11 @@ from typing import Annotated, Any
 from pumice.api.call import Call, Reply
 from pumice.api.identity.checks import ADMIN, READER, ROLE_READER
 from pumice.api.identity.lists import Changes, Kept, Name, Options, collection, link, must_stay, wanted
+from pumice.api.identity.resource import routes, showing
 from pumice.api.policy import Rule
-from pumice.api.routing import Route, writes
+from pumice.api.routing import Route
 from pumice.identity import grants, options
 from pumice.model.errors import Invalid
-from pumice.model.ids import new_id
 from pumice.store.roles import Row
 
 
@@ -37,18 +37,12 @@ async def list_(call: Call) -> Reply:
     return collection(call, "roles", [view(call, row) for row in rows])
 
 
-async def show(call: Call) -> Reply:
-    """``GET /roles/{id}``."""
-    return Reply({"role": view(call, await call.house.db.read(grants.show, call.args["id"]))})
-
-
 async def create(call: Call) -> Reply:
     """``POST /roles``."""
     body = await call.parse(Create, "role")
     if body.extra().get("domain_id") is not None:
         raise Invalid("Roles of a domain are not part of this version of Pumice: make one without a domain_id.")
-    row = {"id": new_id(), "name": body.name, "description": body.description, "extra": body.extra()}
-    return Reply({"role": view(call, await call.house.db.write(grants.add, row))}, 201)
+    return Reply({"role": view(call, await call.house.db.write(grants.add, body.row()))}, 201)
 
 
 async def update(call: Call) -> Reply:
@@ -96,12 +90,15 @@ def view(call: Call, row: Row) -> dict[str, Any]:
 
 
 ROUTES = (
-    Route("GET", "/roles", list_, Rule("identity:list_roles", ROLE_READER)),
-    Route("POST", "/roles", create, Rule("identity:create_role", ADMIN)),
-    Route("GET", "/roles/{id}", show, Rule("identity:get_role", ROLE_READER)),
-    Route("PATCH", "/roles/{id}", update, Rule("identity:update_role", ADMIN)),
-    Route(
-        "DELETE", "/roles/{id}", writes(grants.remove, 204, scoped=False), Rule("identity:delete_role", ADMIN)
+    *routes(
+        "role",
+        list=list_,
+        create=create,
+        show=showing("role", grants.show, view),
+        update=update,
+        remove=grants.remove,
+        readers=ROLE_READER,
+        writers=ADMIN,
     ),
     Route("GET", "/role_inferences", list_inferences, Rule("identity:list_role_inference_rules", READER)),
 )

@@ -4,12 +4,10 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from pumice.api.call import Call, Reply
+from pumice.api.call import Call
 from pumice.api.identity.checks import ADMIN, READER
-from pumice.api.identity.lists import Changes, Kept, link, listing, must_stay
-from pumice.api.policy import Rule
-from pumice.api.routing import Route, writes
-from pumice.model.ids import new_id
+from pumice.api.identity.lists import Changes, Kept, link, listing
+from pumice.api.identity.resource import creating, routes, showing, updating
 from pumice.store.resources import SERVICES, Row
 
 Word = Annotated[str, Field(min_length=1, max_length=255)]
@@ -31,33 +29,6 @@ class Update(Changes):
     enabled: bool = True
 
 
-async def show(call: Call) -> Reply:
-    """``GET /services/{id}``."""
-    return Reply({"service": view(call, await call.house.db.read(SERVICES.show, call.args["id"]))})
-
-
-async def create(call: Call) -> Reply:
-    """``POST /services``."""
-    body = await call.parse(Create, "service")
-    row = {
-        "id": new_id(),
-        "type": body.type,
-        "name": body.name,
-        "enabled": body.enabled,
-        "extra": body.extra(),
-    }
-    return Reply({"service": view(call, await call.house.db.write(SERVICES.add, row))}, 201)
-
-
-async def update(call: Call) -> Reply:
-    """``PATCH /services/{id}``."""
-    body = await call.parse(Update, "service")
-    values, extra = body.given(), body.extra()
-    must_stay("a service", "id", call.args["id"], extra)
-    row = await call.house.db.write(SERVICES.change, call.args["id"], values, extra)
-    return Reply({"service": view(call, row)})
-
-
 def view(call: Call, row: Row) -> dict[str, Any]:
     """A service as the API shows it."""
     return {
@@ -70,16 +41,13 @@ def view(call: Call, row: Row) -> dict[str, Any]:
     }
 
 
-LIST = listing("services", SERVICES.matching, view, "type", "name")
-ROUTES = (
-    Route("GET", "/services", LIST, Rule("identity:list_services", READER)),
-    Route("POST", "/services", create, Rule("identity:create_service", ADMIN)),
-    Route("GET", "/services/{id}", show, Rule("identity:get_service", READER)),
-    Route("PATCH", "/services/{id}", update, Rule("identity:update_service", ADMIN)),
-    Route(
-        "DELETE",
-        "/services/{id}",
-        writes(SERVICES.remove, 204, scoped=False),
-        Rule("identity:delete_service", ADMIN),
-    ),
+ROUTES = routes(
+    "service",
+    list=listing("services", SERVICES.matching, view, "type", "name"),
+    create=creating("service", Create, SERVICES.add, view),
+    show=showing("service", SERVICES.show, view),
+    update=updating("service", Update, SERVICES.change, view),
+    remove=SERVICES.remove,
+    readers=READER,
+    writers=ADMIN,
 )

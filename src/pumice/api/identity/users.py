@@ -20,12 +20,12 @@ from pumice.api.identity.lists import (
     wanted,
 )
 from pumice.api.identity.reach import within_reach
+from pumice.api.identity.resource import routes, showing
 from pumice.api.policy import Rule
-from pumice.api.routing import Route, writes
+from pumice.api.routing import Route
 from pumice.identity import lockout, options, passwords, users
 from pumice.identity.token import REFUSED
 from pumice.model.errors import Unauthenticated
-from pumice.model.ids import new_id
 from pumice.store.users import Row, password_hash
 
 Password = Annotated[str, Field(min_length=1, max_length=passwords.LONGEST)]
@@ -108,29 +108,13 @@ async def list_(call: Call) -> Reply:
     return collection(call, "users", expiring(call, [view(call, row) for row in rows]))
 
 
-async def show(call: Call) -> Reply:
-    """``GET /users/{user_id}``."""
-    row = await call.house.db.read(users.show, call.args["user_id"])
-    return Reply({"user": view(call, row)})
-
-
 async def create(call: Call) -> Reply:
     """``POST /users``."""
     body = await call.parse(Create, "user")
     domain_id = body.domain_id or call.who.domain_id or "default"
     call.policy.require(CREATE, call.who, domain_id=domain_id)
-    row = {
-        "id": new_id(),
-        "name": body.name,
-        "domain_id": domain_id,
-        "enabled": body.enabled,
-        "description": body.description,
-        "email": body.email,
-        "default_project_id": body.default_project_id,
-        "password_hash": await _hash(body.password),
-        "password_expires_at": None,
-        "extra": body.extra(),
-    }
+    row = {**body.row(), "domain_id": domain_id, "password_expires_at": None}
+    row["password_hash"] = await _hash(row.pop("password"))
     made = await call.house.db.write(users.add, row)
     return Reply({"user": view(call, made)}, 201)
 
@@ -182,15 +166,17 @@ async def _hash(password: str | None) -> str | None:
 
 PROJECTS = listing("projects", users.projects_of, projects.view, "name", "domain_id", "enabled")
 ROUTES = (
-    Route("GET", "/users", list_, Rule("identity:list_users", READER_INSIDE)),
-    Route("POST", "/users", create, CREATE),
-    Route("GET", "/users/{user_id}", show, Rule("identity:get_user", READER_INSIDE_OR_SELF)),
-    Route("PATCH", "/users/{user_id}", update, Rule("identity:update_user", MANAGER_INSIDE)),
-    Route(
-        "DELETE",
-        "/users/{user_id}",
-        writes(users.remove, 204, scoped=False),
-        Rule("identity:delete_user", MANAGER_INSIDE),
+    *routes(
+        "user",
+        arg="user_id",
+        list=list_,
+        create=create,
+        show=showing("user", users.show, view),
+        update=update,
+        remove=users.remove,
+        readers=READER_INSIDE,
+        getters=READER_INSIDE_OR_SELF,
+        writers=MANAGER_INSIDE,
     ),
     Route("POST", "/users/{user_id}/password", change_password, None),
     Route(
