@@ -55,6 +55,15 @@ ACCOUNTED = {
     "UserOptions.ignore_user_inactivity": "the same",
     "UserOptions.multi_factor_auth_enabled": "kept whole, and heeded at each log-in by identity/options.py",
     "UserOptions.multi_factor_auth_rules": "the same",
+    "Cleanup.host": "which services: none has anything to clean up",
+    "Cleanup.binary": "the same",
+    "Cleanup.cluster_name": "the same",
+    "Cleanup.disabled": "the same",
+    "Cleanup.is_up": "the same",
+    "Cleanup.service_id": "the same",
+    "Completion.error": "refused whatever it says: an extension ends by itself",
+    "StatusUpdate.progress": "how far an operation is says the operation itself",
+    "Whither.backend_id": "refused whatever it says: no backend replicates",
 }
 """Fields that no code reads by their name, and why that drops no wish."""
 

@@ -29,23 +29,17 @@ VOLUME: Mapping[str, str] = MappingProxyType(
     _all(("backups",), "Backups are", "make snapshots, or upload volumes to images")
     | _all(_GROUPS, "Groups of volumes are", "act on each volume by itself")
     | _all(
-        ("os-migrate_volume", "os-migrate_volume_completion", "os-update_snapshot_status"),
+        ("os-migrate_volume", "os-migrate_volume_completion"),
         "Migration of volumes is",
         "make a volume of a type that another backend has from it, by source_volid",
     )
     | _all(("os-reimage",), "Writing an image over a volume is", "make a new volume from the image")
-    | _all(("os-extend_volume_completion",), "Telling that an extension has ended is", "it ends by itself")
     | _all(
         ("manageable_snapshots", "os-snapshot-manage"),
         "Managing snapshots is",
         "manage the volume, and make a snapshot",
     )
-    | _all(("workers",), "Cleaning up after services is", "operations are brought to their ends by themselves")
-    | _all(
-        ("failover_host", "failover", "freeze", "thaw"),
-        "Replication is",
-        "disable a service to take it out of scheduling",
-    )
+    | _all(("failover",), "Replication is", "disable a service to take it out of scheduling")
     | _all(("get-log", "set-log"), "Changing log levels by the API is", "set log_level, and send SIGHUP")
 )
 

@@ -18,6 +18,7 @@ Row = sa.RowMapping
 
 VOLUME_BINARY = "cinder-volume"
 
+FROZEN = "frozen"
 _s = services.c
 
 
@@ -123,6 +124,25 @@ def set_disabled(tx: Transaction, binary: str, host: str, disabled: bool, reason
         .values(disabled=disabled, disabled_reason=reason)
     )
     return bool(result.rowcount)
+
+
+def frozen(service: Row) -> bool:
+    """Whether its backend is frozen: it is disabled for that reason, as the incumbent says it."""
+    return bool(service["disabled"]) and service["disabled_reason"] == FROZEN
+
+
+def is_frozen(tx: Transaction, place: str) -> bool:
+    """Whether the backend ``host@backend``, or ``cluster@backend``, is frozen."""
+    here = sa.or_(_s.host == place, _s.cluster == place)
+    query = sa.select(1).where(
+        _s.binary == VOLUME_BINARY, here, _s.disabled.is_(True), _s.disabled_reason == FROZEN
+    )
+    return tx.execute(query.limit(1)).first() is not None
+
+
+def set_frozen(tx: Transaction, host: str, frozen: bool) -> None:
+    """Freeze the backend of a service, or thaw it."""
+    set_disabled(tx, VOLUME_BINARY, host, frozen, FROZEN if frozen else None)
 
 
 def clusters(tx: Transaction) -> list[Cluster]:

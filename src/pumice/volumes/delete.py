@@ -27,6 +27,7 @@ from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, on
 from pumice.store import keys, messages, operations, pools, quotas, volumes
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
+from pumice.volumes.frozen import refuse_frozen
 
 V = VolumeStatus
 DELETABLE = frozenset(
@@ -50,6 +51,7 @@ class DeleteParams:
 def accept(tx: Transaction, who: Scope, volume_id: str, parent: Operation[Any] | None = None) -> None:
     """Answer the request. Raises ``NotFound`` or ``InvalidState``."""
     volume = volumes.get(tx, who, volume_id)
+    refuse_frozen(tx, volume.pool)
     operation_id = new_id()
     volumes.move(tx, volume.id, DELETABLE, V.DELETING, must=MUST, unused=True, operation_id=operation_id)
     if volume.pool is None:

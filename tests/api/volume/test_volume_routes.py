@@ -167,7 +167,7 @@ async def test_others_volumes_do_not_exist(cloud: Cloud) -> None:
         ("POST", "/backups/x/restore", {}, 404),
         ("POST", "/groups", {"group": {}}, 501),
         ("POST", "/volumes/x/action", {"os-migrate_volume": {"host": "x"}}, 501),
-        ("PUT", "/os-services/freeze", {"host": "x"}, 404),
+        ("PUT", "/os-services/failover", {"host": "x"}, 404),
     ],
 )
 async def test_what_is_not_part_of_this_version_says_so_and_what_to_do_instead(

@@ -118,6 +118,8 @@ SCHEMAS = {
     "PUT /v3/os-services/enable": "services.enable_service",
     "PUT /v3/os-services/disable": "services.disable_service",
     "PUT /v3/os-services/disable-log-reason": "services.disable_log_reason",
+    "PUT /v3/os-services/freeze": "services.freeze_host",
+    "PUT /v3/os-services/thaw": "services.thaw_host",
     "GET /v3/os-hosts": "hosts.list_hosts",
     "GET /v3/os-hosts/{id}": "hosts.show_host",
     "GET /v3/capabilities/{id}": "capabilities.show_backend_capabilities",
@@ -252,6 +254,9 @@ SAMPLES: dict[str, Samples] = {
     "GET /v3/os-availability-zone": _always(
         {"availabilityZoneInfo": [{"zoneName": str, "zoneState": {"available": bool}}]}
     ),
+    "PUT /v3/os-hosts/{id}": _always(({"host": str, "status": str}, {})),
+    "POST /v3/workers/cleanup": _always({"cleaning": [], "unavailable": []}),
+    "POST /v3/snapshots/{id}/action os-update_snapshot_status": _always(None),
     "GET /v3/clusters": [(EVER, {"clusters": [_CLUSTER]}), ((3, 26), {"clusters": [_CLUSTER_26]})],
     "GET /v3/clusters/detail": [
         (EVER, {"clusters": [_CLUSTER | _HOSTS]}),

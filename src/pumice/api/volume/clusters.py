@@ -73,7 +73,7 @@ def _facts(cluster: Cluster, down_seconds: float) -> dict[str, Any]:
         "created_at": wire_time(min(member["created_at"] for member in cluster.members)),
         "updated_at": wire_time(max(member["updated_at"] for member in cluster.members)),
         "replication_status": "disabled",
-        "frozen": False,
+        "frozen": all(services.frozen(member) for member in cluster.members),
         "active_backend_id": None,
     }
 

@@ -23,11 +23,13 @@ from pumice.api.volume import (
     pools,
     qos_specs,
     quotas,
+    replication,
     services,
     snapshots,
     transfers,
     versions,
     volume_actions,
+    workers,
 )
 from pumice.api.volume.known import Known
 from pumice.api.volume.links import PREFIX, VERSION
@@ -53,6 +55,8 @@ def volume_routes() -> list[Route]:
         qos_specs.ROUTES,
         quotas.ROUTES,
         services.ROUTES,
+        replication.ROUTES,
+        workers.ROUTES,
         clusters.ROUTES,
         pools.ROUTES,
         manage.ROUTES,

@@ -10,7 +10,7 @@ from pumice.api.fields import Body, Text
 from pumice.api.policy import ADMIN, ANYBODY, Rule
 from pumice.api.routing import Route
 from pumice.api.volume.volume_view import wire_time
-from pumice.model.errors import NotFound
+from pumice.model.errors import Invalid, NotFound
 from pumice.store import services, snapshots, volumes
 from pumice.store.database import Transaction
 from pumice.store.services import VOLUME_BINARY
@@ -73,7 +73,8 @@ def _view(call: Call, service: services.Row) -> dict[str, Any]:
     if call.version >= (3, 7):
         shown["cluster"] = service["cluster"]
     if is_volume:
-        shown |= {"replication_status": "disabled", "active_backend_id": None, "frozen": False}
+        shown |= {"replication_status": "disabled", "active_backend_id": None}
+        shown["frozen"] = services.frozen(service)
     if is_volume and call.version >= (3, 49):
         shown["backend_state"] = "up" if _is_up(call, service) else "down"
     return shown
@@ -166,6 +167,33 @@ def _sum(counted: dict[str, tuple[int, int]]) -> tuple[int, int]:
     return sum(number for number, _ in counted.values()), sum(size for _, size in counted.values())
 
 
+async def set_host(call: Call) -> Reply:
+    """Take every service of a host out of scheduling, or put it back."""
+    name, body = call.args["id"], await call.json()
+    if not isinstance(body, dict):
+        raise Invalid("Malformed request body: it must be an object.")
+    found = await _ours(call, host=name)
+    if not found:
+        raise NotFound("Host", name)
+    said: dict[str, Any] = {}
+    for key, value in body.items():
+        if key.lower().strip() != "status":
+            raise Invalid(f"Invalid update setting: '{key[:100]}'")
+        word = value.lower().strip() if isinstance(value, str) else value
+        if word not in ("enable", "disable"):
+            raise Invalid(f"Invalid status: '{str(value)[:100]}'")
+        said = {"host": name, "status": f"{word}d"}
+    if said:
+        binaries = [service["binary"] for service in found]
+        await call.house.db.write(_set_all_disabled, name, binaries, said["status"] == "disabled")
+    return Reply(said)
+
+
+def _set_all_disabled(tx: Transaction, name: str, binaries: Sequence[str], disabled: bool) -> None:
+    for binary in binaries:
+        services.set_disabled(tx, binary, name, disabled, None)
+
+
 async def zones(call: Call) -> Reply:
     """The zones of enabled volume services; each is available while one of them is up."""
     available: dict[str, bool] = {}
@@ -185,5 +213,6 @@ ROUTES = (
     Route("PUT", "/os-services/disable-log-reason", disable_with_reason, Rule(f"{RULE}update", ADMIN)),
     Route("GET", "/os-hosts", hosts, Rule("volume_extension:hosts", ADMIN)),
     Route("GET", "/os-hosts/{id}", host, Rule("volume_extension:hosts", ADMIN)),
+    Route("PUT", "/os-hosts/{id}", set_host, Rule("volume_extension:hosts", ADMIN)),
     Route("GET", "/os-availability-zone", zones, Rule("volume_extension:availability_zone_list", ANYBODY)),
 )

@@ -1,15 +1,15 @@
 """Snapshots (api-ref, "Volume snapshots")."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from pumice.api import paging
 from pumice.api.call import Call, Reply, check
 from pumice.api.collection import Asked, Collection
-from pumice.api.fields import Body, Boolean, Uuid
+from pumice.api.fields import Body, Boolean, Text, Uuid
 from pumice.api.policy import ADMIN, MEMBER, READER, Rule
 from pumice.api.routing import Route, writes
 from pumice.api.volume import filters
@@ -30,6 +30,14 @@ FORCE_IS_OVER = (
     "Since microversion 3.66 the 'force' flag is invalid for this request.  For backward compatability, "
     "however, when the 'force' flag is passed with a value evaluating to True, it is silently ignored."
 )
+
+_MAY_FOLLOW: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        SnapshotStatus.CREATING: frozenset({"creating", "available", "error"}),
+        SnapshotStatus.DELETING: frozenset({"deleting", "error_deleting"}),
+    }
+)
+"""What a host may say of a snapshot that is in this state."""
 
 
 class NewSnapshot(Body):
@@ -62,6 +70,20 @@ class UpdateBody(Body):
     """The body of an update."""
 
     snapshot: Changes
+
+
+def _percent(value: str) -> str:
+    digits = value.removesuffix("%")
+    if value and not (digits != value and digits.isascii() and digits.isdigit() and int(digits) <= 100):
+        raise ValueError("progress must be an integer percentage between 0 and 100")
+    return value
+
+
+class StatusUpdate(Body):
+    """The state that a host says it has, and how far it is."""
+
+    status: Text
+    progress: Annotated[str, Field(max_length=4), AfterValidator(_percent)] | None = None
 
 
 class ResetStatus(Body):
@@ -162,6 +184,26 @@ async def reset_status(call: Call) -> Reply:
     return Reply(status=202)
 
 
+async def update_status(call: Call) -> Reply:
+    """What a host says of a snapshot that it makes or deletes: 202, and it ends by itself as before.
+
+    Raises ``Invalid`` for a state that cannot follow, ``Conflict`` for one that an operation brings about.
+    """
+    asked = await call.parse(StatusUpdate, "os-update_snapshot_status")
+    snapshot = await call.house.db.read(snapshots.get, call.who, call.args["id"])
+    if snapshot.status not in _MAY_FOLLOW:
+        raise Invalid(f"Snapshot status {snapshot.status} not allowed for update_snapshot_status")
+    if asked.status not in _MAY_FOLLOW[snapshot.status]:
+        raise Invalid(
+            f"Provided snapshot status {asked.status} not allowed for snapshot with status {snapshot.status}."
+        )
+    if asked.status != snapshot.status:
+        raise Conflict(
+            f"Snapshot {snapshot.id} is {snapshot.status}: an operation holds it, and ends by itself."
+        )
+    return Reply(status=202)
+
+
 def _delete_by_force(tx: Transaction, who: Scope, snapshot_id: str) -> None:
     if snapshots.get(tx, who, snapshot_id).status not in delete.DELETABLE:
         _put(tx, who, snapshot_id, SnapshotStatus.ERROR)
@@ -187,6 +229,13 @@ ROUTES = (
     Route("PUT", "/snapshots/{id}", update, Rule("volume:update_snapshot", MEMBER)),
     Route("DELETE", "/snapshots/{id}", writes(delete.accept), Rule("volume:delete_snapshot", MEMBER)),
     Route("POST", _ACTION, reset_status, Rule(f"{_ADMIN}reset_status", ADMIN), action="os-reset_status"),
+    Route(
+        "POST",
+        _ACTION,
+        update_status,
+        Rule("snapshot_extension:snapshot_actions:update_snapshot_status", MEMBER),
+        action="os-update_snapshot_status",
+    ),
     Route(
         "POST",
         _ACTION,

@@ -89,6 +89,12 @@ class SetImageMetadata(Body):
     metadata: dict[Key, LongText]
 
 
+class Completion(Body):
+    """Whether what was to be done for it has failed."""
+
+    error: Boolean | None = None
+
+
 class UnsetImageMetadata(Body):
     """What to forget of it."""
 
@@ -274,6 +280,15 @@ def _reset_status(
         raise Conflict(f"Volume {volume.id} is {volume.status}: an operation holds it, and ends by itself.")
 
 
+async def complete_extension(call: Call) -> Reply:
+    """Raises ``Invalid``: an extension ends by itself, and waits for nobody's word."""
+    await call.parse(Completion, "os-extend_volume_completion")
+    volume = await call.house.db.read(volumes.get, call.who, call.args["id"])
+    if volume.status != VolumeStatus.EXTENDING:
+        raise InvalidState("Invalid volume: Volume is not being extended.")
+    raise InvalidState("Invalid volume: Required volume admin metadata is malformed or missing.")
+
+
 def _delete_by_force(tx: Transaction, who: Scope, volume_id: str) -> None:
     force_delete.prepare(tx, who, volume_id)
     delete.accept(tx, who, volume_id)
@@ -306,5 +321,11 @@ ROUTES = (
     _action("os-set_image_metadata", set_image_metadata, f"{IMAGE_RULE}set"),
     _action("os-unset_image_metadata", unset_image_metadata, f"{IMAGE_RULE}remove"),
     _action("os-reset_status", reset_status, f"{ADMIN_RULE}reset_status", ADMIN),
+    _action(
+        "os-extend_volume_completion",
+        complete_extension,
+        f"{ADMIN_RULE}extend_volume_completion",
+        ADMIN,
+    ),
     _action("os-force_delete", writes(_delete_by_force), f"{ADMIN_RULE}force_delete", ADMIN),
 )

@@ -24,6 +24,7 @@ from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
 from pumice.store.turns import in_turn
+from pumice.volumes.frozen import refuse_frozen
 
 S = SnapshotStatus
 
@@ -54,6 +55,7 @@ def accept(
     Raises ``NotFound``, ``InvalidState`` or ``OverQuota``.
     """
     volume = volumes.get(tx, who, volume_id)
+    refuse_frozen(tx, volume.pool)
     allowed = {VolumeStatus.AVAILABLE, VolumeStatus.IN_USE} if in_use else {VolumeStatus.AVAILABLE}
     if volume.status not in allowed:
         words = " or ".join(sorted(allowed))
