@@ -4,6 +4,7 @@ They cost nobody but who needs that very value (``columns.py``); here they are f
 operations only those are looked at that have not ended, and the history is not.
 """
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -28,7 +29,7 @@ _STATES: Mapping[sa.Column[Any], Iterable[str]] = {
 
 def cells(tx: Transaction) -> Sequence[tuple[str, str, str]]:
     """Table, the row's key, and column of each."""
-    return [tuple(row) for row in tx.execute(_BY_DIALECT[tx.connection.dialect.name])]
+    return [tuple(row) for row in tx.execute(_statement(tx.connection.dialect.name))]
 
 
 def _wrong(dialect: str, column: sa.Column[object]) -> sa.ColumnElement[bool] | None:
@@ -62,6 +63,7 @@ def _shape(kind: Json) -> str:
     return "array" if kind.shape is list else "object"
 
 
+@functools.cache
 def _statement(dialect: str) -> sa.CompoundSelect[tuple[str, str, str]]:
     return sa.union_all(
         *(
@@ -75,6 +77,3 @@ def _statement(dialect: str) -> sa.CompoundSelect[tuple[str, str, str]]:
             if (wrong := _wrong(dialect, column)) is not None
         )
     )
-
-
-_BY_DIALECT = {dialect: _statement(dialect) for dialect in ("sqlite", "postgresql")}
