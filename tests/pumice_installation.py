@@ -32,6 +32,7 @@ PATIENCE = 400.0 if os.environ.get("TEST_KERNEL_LANE") else 180.0  # a guest's p
 SETTLED = 600.0
 """Seconds until what is still under way counts as stuck."""
 VOLUMES, SNAPSHOTS, ATTACHMENTS = "/volume/v3/volumes", "/volume/v3/snapshots", "/volume/v3/attachments"
+BACKUPS = "/volume/v3/backups"
 SERVERS, IMAGES = "/compute/v2.1/servers", "/image/v2/images"
 SERVICES = {
     "serve": {"cinder-scheduler", "cinder-volume", "nova-compute"},

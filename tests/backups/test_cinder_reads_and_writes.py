@@ -50,10 +50,10 @@ def of_cinder(told: dict[str, Any]) -> Record:
     )
 
 
-def of_ours(store: ChunkedBackups, parent: Record | None = None) -> Record:
+def of_ours(parent: Record | None = None) -> Record:
     backup, volume, at = new_id(), parent.volume_id if parent else new_id(), datetime(2026, 1, 2)
     prefix = layout.prefix_of(volume, backup, at)
-    container = store.container_for(backup, None)
+    container = layout.container_for(backup, None)
     return Record(backup, volume, SIZE, container, prefix, at, parent.id if parent else None)
 
 
@@ -106,7 +106,7 @@ async def test_a_chain_that_cinder_began_goes_on_here(tmp_path: Path) -> None:
     volume = a_file(tmp_path / "volume")
     await restore(store, chain, volume, is_new=True)
     change(volume, (BLOCK * 3, b"ours"))
-    mine = of_ours(store, chain[-1])
+    mine = of_ours(chain[-1])
     assert (await store.write(mine, volume, chain[-1], lambda _: None)).objects == 1
     found = await restore(store, [*chain, mine], a_file(tmp_path / "target"), is_new=True)
     assert found == hashlib.sha256(volume.read_bytes()).hexdigest()
@@ -143,10 +143,10 @@ async def test_cinder_restores_what_is_written_here_and_adds_to_it(
     store = store_in(tmp_path / "store", compression)
     volume = a_file(tmp_path / "volume")
     change(volume, (5, b"full"), (MIB + 7 * BLOCK, os.urandom(4000)))
-    full = of_ours(store)
+    full = of_ours()
     await store.write(full, volume, None, lambda _: None)
     change(volume, (MIB + 7 * BLOCK, bytes(4000)), (2 * BLOCK, b"second"))
-    second = of_ours(store, full)
+    second = of_ours(full)
     await store.write(second, volume, full, lambda _: None)
     book = {record.id: to_cinder(record) for record in (full, second)}
     (tmp_path / "store.book").write_text(json.dumps(book))

@@ -1,13 +1,16 @@
 """For each verb: the stage it needs, the request that begins it, and what must be true once it has ended."""
 
 import asyncio
+import base64
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 from tests.kill.victim import Victim
-from tests.pumice_installation import ATTACHMENTS, IMAGES, SERVERS, SNAPSHOTS, VOLUMES
+from tests.pumice_installation import ATTACHMENTS, BACKUPS, IMAGES, SERVERS, SNAPSHOTS, VOLUMES
 
 from pumice.hypervisor.contract import Disk, FileSource, Power
 from pumice.hypervisor.libvirt import LibvirtHypervisor
@@ -169,6 +172,99 @@ def delete_snapshot(pumice: Victim, stage: Stage) -> httpx.Response:
 
 def snapshot_is_gone(pumice: Victim, stage: Stage, well: bool) -> None:
     pumice.stories.is_gone(f"{SNAPSHOTS}/{stage['snapshot']}")
+
+
+# --- backups ------------------------------------------------------------------------------------
+
+
+def in_use(pumice: Victim) -> Stage:
+    """A volume whose bytes change: a copy of it is backed up."""
+    stage = a_guest_with_a_volume(pumice)
+    return stage | {"name": new_id()}
+
+
+def back_up(pumice: Victim, stage: Stage) -> httpx.Response:
+    wanted = {"volume_id": stage["volume"], "name": stage["name"], "force": True}
+    return pumice.http.post(BACKUPS, json={"backup": wanted})
+
+
+def is_backed_up(pumice: Victim, stage: Stage, well: bool) -> None:
+    [backup] = pumice.call("GET", f"{BACKUPS}/detail?name={stage['name']}")["backups"]
+    assert backup["status"] == ("available" if well else "error"), backup
+    is_attached(pumice, stage, True)
+    pumice.stories.delete(f"{BACKUPS}/{backup['id']}")
+
+
+def a_backup(pumice: Victim) -> Stage:
+    stage = a_volume(pumice) | {"name": new_id()}
+    stage["backup"] = back_up(pumice, stage).json()["backup"]["id"]
+    pumice.settle()
+    shown = pumice.call("GET", f"{BACKUPS}/{stage['backup']}")["backup"]
+    assert shown["status"] == "available", shown
+    return stage
+
+
+def delete_backup(pumice: Victim, stage: Stage) -> httpx.Response:
+    return pumice.http.delete(f"{BACKUPS}/{stage['backup']}")
+
+
+def backup_is_gone(pumice: Victim, stage: Stage, well: bool) -> None:
+    pumice.stories.is_gone(f"{BACKUPS}/{stage['backup']}")
+
+
+def restore(pumice: Victim, stage: Stage) -> httpx.Response:
+    body = {"restore": {"volume_id": stage["volume"]}}
+    return pumice.http.post(f"{BACKUPS}/{stage['backup']}/restore", json=body)
+
+
+def is_restored(pumice: Victim, stage: Stage, well: bool) -> None:
+    pumice.stories.volume_is(stage["volume"], "available" if well else "error_restoring")
+    backup_is_free(pumice, stage)
+
+
+def backup_is_free(pumice: Victim, stage: Stage) -> None:
+    shown = pumice.call("GET", f"{BACKUPS}/{stage['backup']}")["backup"]
+    assert shown["status"] == "available", shown
+    pumice.stories.delete(f"{BACKUPS}/{stage['backup']}")
+
+
+def restore_anew(pumice: Victim, stage: Stage) -> httpx.Response:
+    return pumice.http.post(f"{BACKUPS}/{stage['backup']}/restore", json={"restore": {"name": stage["name"]}})
+
+
+def is_restored_anew(pumice: Victim, stage: Stage, well: bool) -> None:
+    volume_was_made(pumice, stage, well)
+    backup_is_free(pumice, stage)
+
+
+def a_record(pumice: Victim) -> Stage:
+    """Of a backup that is there, made known once more under the id of one that is not."""
+    stage = a_backup(pumice)
+    record = pumice.call("GET", f"{BACKUPS}/{stage['backup']}/export_record")["backup-record"]
+    other = new_id()
+    told = base64.b64decode(record["backup_url"]).decode().replace(stage["backup"], other)
+    shelf = pumice.backups / stage["backup"][:2] / stage["backup"][2:4] / stage["backup"]
+    copy = pumice.backups / "imported"
+    copy.mkdir(exist_ok=True)
+    for file in shelf.iterdir():
+        text = file.read_bytes().replace(stage["backup"].encode(), other.encode())
+        (copy / file.name.replace(stage["backup"], other)).write_bytes(text)
+    told = json.dumps(json.loads(told) | {"container": "imported"})
+    record["backup_url"] = base64.b64encode(told.encode()).decode()
+    return stage | {"record": json.dumps(record), "imported": other}
+
+
+def import_record(pumice: Victim, stage: Stage) -> httpx.Response:
+    return pumice.http.post(f"{BACKUPS}/import_record", json={"backup-record": json.loads(stage["record"])})
+
+
+def is_imported(pumice: Victim, stage: Stage, well: bool) -> None:
+    shown = pumice.call("GET", f"{BACKUPS}/{stage['imported']}")["backup"]
+    assert shown["status"] == ("available" if well else "error"), shown
+    for backup in (stage["imported"], stage["backup"]):
+        pumice.stories.delete(f"{BACKUPS}/{backup}")
+    pumice.settle()
+    shutil.rmtree(pumice.backups / "imported", ignore_errors=True)
 
 
 # --- attachments --------------------------------------------------------------------------------
@@ -369,6 +465,11 @@ STORIES = {
     "pool.strangers": VerbStory(a_stranger, list_strangers, stays_a_stranger),
     "snapshot.create": VerbStory(a_volume, create_snapshot, snapshot_was_made),
     "snapshot.delete": VerbStory(a_snapshot, delete_snapshot, snapshot_is_gone),
+    "backup.create": VerbStory(in_use, back_up, is_backed_up),
+    "backup.delete": VerbStory(a_backup, delete_backup, backup_is_gone),
+    "backup.restore": VerbStory(a_backup, restore, is_restored),
+    "volume.create_from_backup": VerbStory(a_backup, restore_anew, is_restored_anew),
+    "backup.import": VerbStory(a_record, import_record, is_imported),
     "attachment.connect": VerbStory(a_volume, connect, is_connected),
     "attachment.renew": VerbStory(a_connection, connect_again, is_still_connected),
     "attachment.disconnect": VerbStory(a_connection, disconnect, volume_is_free),

@@ -23,7 +23,10 @@ class Victim(Installation):
     """Real parts throughout. On SQLite without a ``database_url``."""
 
     def __init__(self, state_dir: Path, database_url: str | None) -> None:
-        super().__init__(state_dir, database_url, PUMICE_LOG_LEVEL="warning")
+        self.backups = state_dir.parent / "backups"
+        self.backups.mkdir()
+        settings = {"PUMICE_BACKUP__DRIVER": "posix", "PUMICE_BACKUP__PATH": str(self.backups)}
+        super().__init__(state_dir, database_url, PUMICE_LOG_LEVEL="warning", **settings)
         self.stories = Stories(self)
         self.workers = ROLES if database_url else ("serve",)
         """The processes that carry operations."""

@@ -27,6 +27,7 @@ from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.tombstones import Kind
 from pumice.volumes import create
+from pumice.volumes.backups import create as create_backup
 from pumice.volumes.snapshots import create as create_snapshot
 
 STRAY = new_id()
@@ -382,6 +383,8 @@ async def status(scene: Scene, table: sa.Table, id: str) -> str | None:  # noqa:
         ("reverting", "available"),
         ("managing", "error_managing"),
         ("unmanaging", "error"),
+        ("backing-up", "available"),
+        ("restoring-backup", "error_restoring"),
     ],
 )
 async def test_a_volume_that_is_stuck_is_settled(scene: Scene, stuck: str, settled: str) -> None:
@@ -411,6 +414,22 @@ async def test_a_snapshot_that_is_stuck_is_settled(scene: Scene, stuck: str, set
     )
     await repaired(scene)
     assert await status(scene, tables.snapshots, scene.snapshot) == settled
+
+
+@pytest.mark.parametrize(
+    ("stuck", "settled"), [("creating", "error"), ("restoring", "available"), ("deleting", None)]
+)
+async def test_a_backup_that_is_stuck_is_settled(scene: Scene, stuck: str, settled: str | None) -> None:
+    wanted = create_backup.Wanted(scene.free)
+    backup = await scene.world.db.write(create_backup.accept, TENANT, wanted, scene.world.rules)
+    async with working(scene.world, "at-work", no_faults):
+        await quiet(scene.world)
+    await scene.update(tables.backups, backup.id, status=stuck, operation_id=STRAY)
+    assert f"backup {backup.id} is {stuck} and no operation is at work on it" in await breaches(
+        scene.world.hands
+    )
+    await repaired(scene)
+    assert await status(scene, tables.backups, backup.id) == settled
 
 
 @pytest.mark.parametrize(

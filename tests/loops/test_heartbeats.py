@@ -3,19 +3,24 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from fake_world import HOST, FakeWorld, fake_world
 
+from pumice.backends.backups.chunked import ChunkedBackups
+from pumice.backends.backups.posix import PosixObjects
+from pumice.backends.backups.settings import POSIX
 from pumice.host import bulkhead
 from pumice.host.thread import MOST, to_the_end
-from pumice.loops.heartbeats import COMPUTE, SCHEDULER, VOLUME, Heartbeats
+from pumice.loops.heartbeats import BACKUP, COMPUTE, SCHEDULER, VOLUME, Heartbeats
 from pumice.model.errors import Trouble
 from pumice.operations.places import compute_host, volume_host
 from pumice.store import pools, services
 
 ONE, TWO = (VOLUME, f"{HOST}@one"), (VOLUME, f"{HOST}@two")
-ALL = {ONE, TWO, (COMPUTE, HOST), (SCHEDULER, HOST)}
+ALL = {ONE, TWO, (BACKUP, HOST), (COMPUTE, HOST), (SCHEDULER, HOST)}
 
 
 @pytest.fixture
@@ -96,6 +101,13 @@ async def test_a_place_where_too_much_hangs_is_down_until_enough_of_it_is_back(
             await asyncio.sleep(0.01)
     await hearts_of(world).beat()
     assert await up(world) == ALL
+
+
+async def test_a_store_of_backups_that_is_not_mounted_makes_its_service_down(world: FakeWorld) -> None:
+    store = ChunkedBackups(PosixObjects(Path("/nowhere")), driver="posix", service=POSIX)
+    world.hands = replace(world.hands, backups=store)
+    await hearts_of(world).beat()
+    assert await up(world) == ALL - {(BACKUP, HOST)}
 
 
 async def test_pools_of_a_silent_backend_are_not_offered(world: FakeWorld) -> None:

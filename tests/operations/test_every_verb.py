@@ -13,6 +13,7 @@ from fake_world import CONNECTOR, FLAVOR, HOST, TENANT, FakeWorld, fake_world
 
 from pumice.app.verbs import VERBS
 from pumice.attachments import connect, disconnect, renew
+from pumice.backends.backups.settings import POSIX
 from pumice.backends.fake import FakeBackend
 from pumice.hypervisor.contract import Power
 from pumice.model.connector import Connector
@@ -21,7 +22,7 @@ from pumice.operations.harness import Scenario, Trial, perform, trials
 from pumice.operations.operation import Step, Verb
 from pumice.servers import attach_volume, boot, console, detach_volume, power, repair_disks
 from pumice.servers import delete as delete_server
-from pumice.store import attachments, images, operations, servers, snapshots, volumes
+from pumice.store import attachments, backups, images, operations, quotas, servers, snapshots, volumes
 from pumice.volumes import (
     create,
     delete,
@@ -33,6 +34,9 @@ from pumice.volumes import (
     unmanage,
     upload,
 )
+from pumice.volumes.backups import create as create_backup
+from pumice.volumes.backups import delete as delete_backup
+from pumice.volumes.backups import imports, records, restore, restore_new
 from pumice.volumes.snapshots import create as create_snapshot
 from pumice.volumes.snapshots import delete as delete_snapshot
 
@@ -319,6 +323,130 @@ async def check_delete_snapshot(world: FakeWorld, stage: Stage, well: bool) -> N
 
 scenario(create_snapshot.CREATE_SNAPSHOT, a_volume, begin_snapshot, check_snapshot)
 scenario(delete_snapshot.DELETE_SNAPSHOT, a_snapshot, begin_delete_snapshot, check_delete_snapshot)
+
+
+# --- backups ------------------------------------------------------------------------------------
+
+
+def begins_backup(**wanted: Any) -> Callable[[FakeWorld, Stage], Awaitable[str]]:
+    async def begin(world: FakeWorld, stage: Stage) -> str:
+        snapshot = stage.get("snapshot") if wanted.get("snapshot_id") else None
+        asked = create_backup.Wanted(stage["volume"], **{**wanted, "snapshot_id": snapshot})
+        backup = await world.db.write(create_backup.accept, TENANT, asked, world.rules)
+        stage["backup"] = backup.id
+        return backup.operation_id or ""
+
+    return begin
+
+
+async def check_backup(world: FakeWorld, stage: Stage, well: bool) -> None:
+    backup = await world.db.read(backups.find, stage["backup"])
+    assert backup is not None
+    assert (backup.status, backup.object_count) == (("available", 4) if well else ("error", 0))
+    assert bool(backup.fail_reason) is not well
+    in_use = "server" in stage and "snapshot" not in stage
+    assert await world.volume_status(stage["volume"]) == ("in-use" if in_use else "available")
+    if "snapshot" in stage:
+        snapshot = await world.db.read(snapshots.find, stage["snapshot"])
+        assert snapshot is not None and snapshot.status == "available"
+
+
+async def a_backup(world: FakeWorld) -> Stage:
+    stage = await a_volume(world)
+    await world.ended(await begins_backup()(world, stage))
+    return stage
+
+
+async def check_delete_backup(world: FakeWorld, stage: Stage, well: bool) -> None:
+    backup = await world.db.read(backups.find, stage["backup"])
+    assert (backup.status if backup else None) == (None if well else "error_deleting")
+    assert world.hands.backups is not None
+    assert not well or await world.hands.backups.inventory() == []
+
+
+async def begin_delete_backup(world: FakeWorld, stage: Stage) -> str:
+    await world.db.write(delete_backup.accept, TENANT, stage["backup"], world.rules)
+    return await running(world, stage["backup"])
+
+
+async def begin_restore(world: FakeWorld, stage: Stage) -> str:
+    await world.db.write(restore.accept, TENANT, stage["backup"], stage["volume"])
+    return await running(world, stage["volume"])
+
+
+async def check_restore(world: FakeWorld, stage: Stage, well: bool) -> None:
+    assert await world.volume_status(stage["volume"]) == ("available" if well else "error_restoring")
+    backup = await world.db.read(backups.find, stage["backup"])
+    assert backup is not None and backup.status == "available"
+
+
+async def begin_restore_new(world: FakeWorld, stage: Stage) -> str:
+    wanted = create.Wanted(name="from a backup")
+    volume = await world.db.write(restore_new.accept, TENANT, stage["backup"], wanted, world.rules)
+    stage["made"] = volume.id
+    return volume.operation_id or ""
+
+
+async def check_restore_new(world: FakeWorld, stage: Stage, well: bool) -> None:
+    assert await world.volume_status(stage["made"]) == ("available" if well else "error")
+    backup = await world.db.read(backups.find, stage["backup"])
+    assert backup is not None and backup.status == "available"
+
+
+async def a_record(world: FakeWorld) -> Stage:
+    """Of a backup whose objects are there, and which has no row any more."""
+    stage = await a_backup(world)
+    backup = await world.db.read(backups.find, stage["backup"])
+    assert backup is not None
+    stage["record"] = records.export(backup, POSIX)
+
+    def forget(tx: Any) -> None:
+        backups.delete(tx, backup.id)
+        quotas.give_back(tx, backup.project_id, quotas.amounts_of_backups(1, backup.size))
+
+    await world.db.write(forget)
+    return stage
+
+
+async def begin_import(world: FakeWorld, stage: Stage) -> str:
+    backup = await world.db.write(imports.accept, TENANT, POSIX, stage["record"], world.rules)
+    return backup.operation_id or ""
+
+
+async def check_import(world: FakeWorld, stage: Stage, well: bool) -> None:
+    backup = await world.db.read(backups.find, stage["backup"])
+    assert backup is not None
+    assert (backup.status, backup.object_count) == (("available", 4) if well else ("error", 0))
+    assert (backup.prefix is not None) is well
+
+
+DIRECT = replace(
+    create_backup.CREATE_BACKUP,
+    steps=tuple(
+        step for step in create_backup.CREATE_BACKUP.steps if not (isinstance(step, Step) and step.when)
+    ),
+)
+"""The steps where nothing has to be copied first."""
+scenario(DIRECT, a_volume, begins_backup(), check_backup)
+scenario(
+    create_backup.CREATE_BACKUP,
+    a_snapshot,
+    begins_backup(snapshot_id=True),
+    check_backup,
+    "backup.create of a snapshot",
+)
+scenario(
+    create_backup.CREATE_BACKUP,
+    a_volume_in_use,
+    begins_backup(force=True),
+    check_backup,
+    "backup.create in use",
+)
+scenario(DIRECT, a_backup, begins_backup(incremental=True), check_backup, "backup.create incremental")
+scenario(delete_backup.DELETE_BACKUP, a_backup, begin_delete_backup, check_delete_backup)
+scenario(restore.RESTORE, a_backup, begin_restore, check_restore)
+scenario(restore_new.CREATE_FROM_BACKUP, a_backup, begin_restore_new, check_restore_new)
+scenario(imports.IMPORT, a_record, begin_import, check_import)
 
 
 # --- attachments --------------------------------------------------------------------------------

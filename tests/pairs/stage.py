@@ -1,7 +1,7 @@
 """The stage on which two operations meet: set once, and copied for each trial.
 
 volume   free, with two snapshots-worth of history: ``snapshot`` holds "old", it holds "new"
-plain    free, nothing was made of it
+plain    free, nothing was made of it but ``backup``
 data     in use by ``server``, which boots from ``root``
 outside  connected to a host that is not ours, by ``link``
 """
@@ -27,6 +27,7 @@ from pumice.operations.harness import quiet, working
 from pumice.servers import attach_volume, power
 from pumice.store import tables
 from pumice.store.database import Transaction
+from pumice.volumes.backups import create as create_backup
 from pumice.volumes.snapshots import create as create_snapshot
 
 Stage = dict[str, str]
@@ -43,6 +44,7 @@ class Scene:
     backends: dict[str, FakeBackend]
     machines: FakeHypervisor
     target: dict[str, Any]
+    backups: Any
 
 
 async def begin_snapshot(world: FakeWorld, volume_id: str) -> str:
@@ -54,6 +56,12 @@ async def begin_snapshot(world: FakeWorld, volume_id: str) -> str:
         ).id
 
     return await world.db.write(work)
+
+
+async def begin_backup(world: FakeWorld, volume_id: str, snapshot_id: str | None = None) -> str:
+    """Ask for a backup, in use or not; its id."""
+    wanted = create_backup.Wanted(volume_id, snapshot_id=snapshot_id, force=True)
+    return (await world.db.write(create_backup.accept, TENANT, wanted, world.rules)).id
 
 
 async def set_stage(folder: Path) -> Scene:
@@ -70,6 +78,7 @@ async def set_stage(folder: Path) -> Scene:
             await world.db.write(attach_volume.accept, TENANT, stage["server"], stage["data"])
             world.backends[ONE].write(VolumeId(stage["volume"]), "old")
             stage["snapshot"] = await begin_snapshot(world, stage["volume"])
+            stage["backup"] = await begin_backup(world, stage["plain"])
             link, _ = await world.db.write(
                 lambda tx: connect.accept_new(
                     tx,
@@ -89,7 +98,7 @@ async def set_stage(folder: Path) -> Scene:
         await world.db.write(lambda tx: tx.execute(sa.delete(tables.operation_lines)) and None)
         await world.db.write(lambda tx: tx.execute(sa.text("SELECT 1")) and None)
         image = world.hands.image_path(stage["image"]).read_bytes()
-        kept = world.backends, world.machines, dict(world.target.__dict__)
+        kept = world.backends, world.machines, dict(world.target.__dict__), world.hands.backups
         await world.db.close()
         shutil.copy(world.db.path, file)  # type: ignore[attr-defined]
     return Scene(file, stage, image, *kept)
@@ -103,7 +112,8 @@ async def copied(scene: Scene, folder: Path) -> AsyncIterator[tuple[FakeWorld, S
         old.unlink()
     shutil.copy(scene.file, file)
     backends, machines = copy.deepcopy(scene.backends), copy.deepcopy(scene.machines)
-    async with fake_world(backends, database_url=f"sqlite:///{file}", machines=machines) as world:
+    store = copy.deepcopy(scene.backups)
+    async with fake_world(backends, database_url=f"sqlite:///{file}", machines=machines, store=store) as world:
         world.target.__dict__.update(copy.deepcopy(scene.target))
         world.hands.image_path(scene.stage["image"]).write_bytes(scene.image)
         world.hands = replace(world.hands, keep_image=_keeper(world, backends[ONE]), drop_image=_drop)

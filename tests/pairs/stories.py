@@ -8,15 +8,18 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fake_world import CONNECTOR, FLAVOR, HOST, TENANT, FakeWorld
-from tests.pairs.stage import Stage, begin_snapshot
+from fake_world import CONNECTOR, FLAVOR, HOST, TENANT, FakeWorld, MemoryBackups
+from tests.pairs.stage import Stage, begin_backup, begin_snapshot
 
 from pumice.attachments import connect, disconnect, renew
+from pumice.backends.backups import layout
+from pumice.backends.backups.settings import POSIX
 from pumice.model.connector import Connector
+from pumice.model.ids import BackupId, new_id
 from pumice.model.scope import HOUSE
 from pumice.servers import attach_volume, boot, console, detach_volume, power, repair_disks
 from pumice.servers import delete as delete_server
-from pumice.store import attachments
+from pumice.store import attachments, backups
 from pumice.store.database import Transaction
 from pumice.volumes import (
     create,
@@ -29,6 +32,9 @@ from pumice.volumes import (
     unmanage,
     upload,
 )
+from pumice.volumes.backups import create as create_backup
+from pumice.volumes.backups import delete as delete_backup
+from pumice.volumes.backups import imports, records, restore, restore_new
 from pumice.volumes.snapshots import delete as delete_snapshot
 
 Words = dict[str, str]
@@ -80,6 +86,45 @@ def creates(**wanted: Any) -> Callable[[FakeWorld, Stage, str], Awaitable[str]]:
 
 async def snapshots(world: FakeWorld, stage: Stage, thing: str) -> str:
     return await begin_snapshot(world, thing)
+
+
+async def backs_up(world: FakeWorld, stage: Stage, thing: str) -> str:
+    return await begin_backup(world, thing)
+
+
+async def backs_a_snapshot_up(world: FakeWorld, stage: Stage, thing: str) -> str:
+    return await begin_backup(world, stage["volume"], thing)
+
+
+async def backs_up_what_changed(world: FakeWorld, stage: Stage, thing: str) -> str:
+    wanted = create_backup.Wanted(stage["plain"], incremental=True)
+    return (await world.db.write(create_backup.accept, TENANT, wanted, world.rules)).id
+
+
+async def restores(world: FakeWorld, stage: Stage, thing: str) -> str:
+    await world.db.write(restore.accept, TENANT, stage["backup"], thing)
+    return stage["backup"]
+
+
+async def restores_anew(world: FakeWorld, stage: Stage, thing: str) -> str:
+    wanted = create.Wanted()
+    return (await world.db.write(restore_new.accept, TENANT, thing, wanted, world.rules)).id
+
+
+async def deletes_backup(world: FakeWorld, stage: Stage, thing: str) -> None:
+    await world.db.write(delete_backup.accept, TENANT, thing, world.rules)
+
+
+async def imports_one(world: FakeWorld, stage: Stage, thing: str) -> str:
+    """A record of objects that are there, under another name."""
+    backup = await world.db.read(backups.find, stage["backup"])
+    store = world.hands.backups
+    assert backup is not None and isinstance(store, MemoryBackups)
+    other = replace(backup, id=BackupId(new_id()), prefix=None)
+    other = replace(other, prefix=layout.prefix_of(other.volume_id, other.id, other.created_at))
+    store.kept[other.id] = replace(store.kept[backup.id], id=other.id, prefix=other.prefix or "")
+    url = records.export(other, POSIX)
+    return (await world.db.write(imports.accept, TENANT, POSIX, url, world.rules)).id
 
 
 async def extends(world: FakeWorld, stage: Stage, thing: str) -> None:
@@ -176,6 +221,7 @@ def lets_go(words: Words, thing: str, made: str) -> None:
 
 SNAPSHOT = frozenset({"snapshot"})
 SERVER = frozenset({"server"})
+BACKUP = frozenset({"backup"})
 ON_A_VOLUME = (
     Story("volume.create", "volume", creates(source_volid=None), copies, makes="plain"),
     Story("volume.delete", "volume", asks(delete.accept), forgets),
@@ -184,6 +230,8 @@ ON_A_VOLUME = (
     Story("volume.unmanage", "volume", asks(unmanage.accept), lets_go),
     Story("volume.upload", "volume", uploads, copies),
     Story("snapshot.create", "volume", snapshots, copies, makes="snapshot"),
+    Story("backup.create", "volume", backs_up),
+    Story("backup.restore", "volume", restores, also=BACKUP),
     Story("attachment.connect", "volume", connects),
     Story("server.attach_volume", "volume", attaches, also=SERVER),
     Story("server.boot", "volume", boots(lambda thing: boot.DiskWanted(boot_index=0, volume_id=thing))),
@@ -195,9 +243,16 @@ WITH_A_SNAPSHOT = (
 ON_A_SNAPSHOT = (
     Story("snapshot.delete", "snapshot", asks(delete_snapshot.accept), forgets),
     Story("volume.create", "snapshot", creates(snapshot_id=None), copies, makes="plain"),
+    Story("backup.create", "snapshot", backs_a_snapshot_up),
+)
+ON_A_BACKUP = (
+    Story("backup.create", "backup", backs_up_what_changed, also=frozenset({"plain"})),
+    Story("backup.delete", "backup", deletes_backup),
+    Story("volume.create_from_backup", "backup", restores_anew, makes="plain"),
 )
 IN_USE = frozenset(
     {"volume.create", "volume.extend", "volume.upload", "snapshot.create", "volume.delete_when_free"}
+    | {"backup.create"}
 )
 STORIES: tuple[Story, ...] = (
     *ON_A_VOLUME,
@@ -205,6 +260,8 @@ STORIES: tuple[Story, ...] = (
     *(replace(story.of("data"), also=SERVER) for story in ON_A_VOLUME if story.kind in IN_USE),
     *WITH_A_SNAPSHOT,
     *ON_A_SNAPSHOT,
+    *ON_A_BACKUP,
+    Story("backup.import", "backup", imports_one),
     Story("volume.create", "nothing", creates(size=2), makes="plain"),
     Story("server.boot", "image", boots(lambda image: boot.DiskWanted(
         boot_index=0, new_volume=create.Wanted(size=1, image_id=image), delete_on_termination=True

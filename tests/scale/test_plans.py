@@ -65,6 +65,8 @@ MAY = {
     "store.operations.page": f"an operator asks: {_UNDER_WAY}",
     "store.operations.untouched": _UNDER_WAY,
     "store.overdue": _UNDER_WAY,
+    "store.backups.whole": "once in an hour the store of backups is compared with all rows",
+    "store.backups.total": f"{_LISTED}: how many",
     "store.snapshots.total": f"{_LISTED}: how many",
     "api.volume.volumes.<lambda>": f"{_LISTED}: how many",
     "store.messages.visible": f"{_LISTED}; messages end after a month",

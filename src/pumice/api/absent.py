@@ -26,8 +26,7 @@ IDENTITY: Mapping[str, str] = MappingProxyType(
 )
 
 VOLUME: Mapping[str, str] = MappingProxyType(
-    _all(("backups",), "Backups are", "make snapshots, or upload volumes to images")
-    | _all(_GROUPS, "Groups of volumes are", "act on each volume by itself")
+    _all(_GROUPS, "Groups of volumes are", "act on each volume by itself")
     | _all(
         ("os-migrate_volume", "os-migrate_volume_completion"),
         "Migration of volumes is",

@@ -77,7 +77,8 @@ async def examine(settings: Settings, roles: frozenset[Role] = EVERY) -> list[Fi
 
 def _of_backends(settings: Settings) -> list[Awaitable[Finding]]:
     state_dir = settings.state_dir.absolute()
-    return _looks([probe for name, it in settings.backends.items() for probe in it.probes(name, state_dir)])
+    found = [probe for name, it in settings.backends.items() for probe in it.probes(name, state_dir)]
+    return _looks([*found, *settings.backup.probes()])
 
 
 def _of_targets(settings: Settings) -> list[Awaitable[Finding]]:

@@ -25,6 +25,7 @@ from pumice.model.ids import ImageId
 from pumice.operations.hands import Hands
 from pumice.operations.places import compute_host, volume_host
 from pumice.store.database import Database
+from pumice.store.services import BACKUP_BINARY
 
 logger = structlog.get_logger(__name__)
 
@@ -127,6 +128,7 @@ def build(
         machine = marks.guarded(machine, "start_up", admit)
     machines = {settings.host: machine} if machine else {}
     places = {settings.place(name): name for name in backends}
+    store = settings.backup.open() if Role.VOLUME in roles else None
     hands = Hands(
         db,
         image_path=lambda image_id: images.path(ImageId(image_id)),
@@ -139,6 +141,7 @@ def build(
             for place, name in places.items()
         },
         targets={place: targets[backends[name].target] for place, name in places.items()},
+        backups=bulkheads.at(BACKUP_BINARY).walled(store) if store else None,
         hypervisors={host: bulkheads.at(compute_host(host)).walled(it) for host, it in machines.items()},
         bulkheads=bulkheads,
         detach_seconds=settings.compute.detach_seconds,

@@ -38,6 +38,7 @@ from pydantic_settings import (
 
 from pumice.app.limits import Http, Images
 from pumice.app.settings_names import wrong_name, wrong_of_driver, wrong_resources, wrong_variables
+from pumice.backends.backups.settings import BackupSettings
 from pumice.backends.files_settings import FilesSettings
 from pumice.backends.registry import BACKENDS
 from pumice.backends.settings import BackendSettings
@@ -310,6 +311,7 @@ class Settings(BaseSettings):
     api: Api = Field(default_factory=Api)
     identity: Identity = Field(default_factory=Identity)
     backends: dict[str, AnyBackend] = Field(default_factory=_one_backend)
+    backup: BackupSettings = Field(default_factory=BackupSettings)
     tgt: TgtSettings = Field(default_factory=TgtSettings)
     lio: LioSettings = Field(default_factory=LioSettings)
     nvmet: NvmetSettings = Field(default_factory=NvmetSettings)

@@ -19,6 +19,9 @@ from pumice.volumes import (
     unmanage,
     upload,
 )
+from pumice.volumes.backups import create as create_backup
+from pumice.volumes.backups import delete as delete_backup
+from pumice.volumes.backups import imports, restore, restore_new
 from pumice.volumes.snapshots import create as create_snapshot
 from pumice.volumes.snapshots import delete as delete_snapshot
 
@@ -35,6 +38,11 @@ VERBS: tuple[Verb[Any], ...] = (
     upload.UPLOAD,
     create_snapshot.CREATE_SNAPSHOT,
     delete_snapshot.DELETE_SNAPSHOT,
+    create_backup.CREATE_BACKUP,
+    delete_backup.DELETE_BACKUP,
+    restore.RESTORE,
+    restore_new.CREATE_FROM_BACKUP,
+    imports.IMPORT,
     connect.CONNECT,
     disconnect.DISCONNECT,
     renew.RENEW,

@@ -7,7 +7,7 @@ repair uncovers another.
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from pumice.loops import abandoned, exports, hosts, machines, orphans, rows
+from pumice.loops import abandoned, exports, hosts, machines, orphans, rows, stored
 from pumice.loops.breach import Breach, mended
 from pumice.operations.hands import Hands
 
@@ -33,6 +33,7 @@ OUTSIDE = (
     Look("power", machines.look_at_power, machines.POWER_SECONDS),
     Look("disks", machines.look_at_disks, machines.DISK_SECONDS),
     Look("orphans", orphans.look, orphans.SECONDS),
+    Look("backups", stored.look, stored.SECONDS),
 )
 """The looks at what this process has drivers for."""
 

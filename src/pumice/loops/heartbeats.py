@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from pumice.backends.backups.contract import BackupStore
 from pumice.backends.contract import Backend, PoolFacts
 from pumice.hypervisor.contract import Hypervisor
 from pumice.model.errors import Misconfigured, PumiceError
@@ -22,6 +23,7 @@ logger = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 VOLUME, COMPUTE, SCHEDULER = "cinder-volume", "nova-compute", "cinder-scheduler"
+BACKUP = services.BACKUP_BINARY
 """The binaries' names as the incumbents' clients know them."""
 SECONDS = 10.0
 
@@ -98,6 +100,7 @@ class Heartbeats:
             **{volume_host(place): partial(self._ask_backend, place, it) for place, it in backends},
             **{compute_host(host): partial(self._ask_hypervisor, host, it) for host, it in hypervisors},
             **({SCHEDULER: self._ask_scheduler} if self.schedules else {}),
+            **({BACKUP: partial(self._ask_backups, store)} if (store := self.hands.backups) else {}),
         }
 
     async def _write(self, answers: Collection[asyncio.Task[Said | None]]) -> None:
@@ -129,6 +132,14 @@ class Heartbeats:
 
     async def _ask_scheduler(self) -> Said:
         return Said(services.Beat(SCHEDULER, self.host, self.zone))
+
+    async def _ask_backups(self, store: BackupStore) -> Said | None:
+        try:
+            await self._ask(BACKUP, "look", store.look)
+        except (PumiceError, TimeoutError) as error:
+            logger.warning("backups.silent", error=str(error) or "no answer in time")
+            return None
+        return Said(services.Beat(BACKUP, self.host, self.zone, {"driver": store.driver}))
 
     async def _ask_backend(self, place: str, backend: Backend) -> Said | None:
         try:
@@ -164,6 +175,7 @@ class Heartbeats:
         who = [(VOLUME, self._service(place)) for place in self.hands.backends]
         who += [(COMPUTE, host) for host in self.hands.hypervisors]
         who += [(SCHEDULER, self.host)] if self.schedules else []
+        who += [(BACKUP, self.host)] if self.hands.backups else []
         await self.hands.db.write(services.silence, who)
 
 

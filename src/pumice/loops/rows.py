@@ -18,7 +18,14 @@ from pumice.model.errors import Conflict, InvalidState
 from pumice.model.ids import new_id
 from pumice.model.scope import HOUSE
 from pumice.model.server import ServerDisk
-from pumice.model.states import KEEPS_IN_USE, AttachStatus, ServerStatus, SnapshotStatus, VolumeStatus
+from pumice.model.states import (
+    KEEPS_IN_USE,
+    AttachStatus,
+    BackupStatus,
+    ServerStatus,
+    SnapshotStatus,
+    VolumeStatus,
+)
 from pumice.model.volume import Attachment
 from pumice.operations.hands import Hands
 from pumice.operations.holds import Mode
@@ -41,13 +48,14 @@ from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
 from pumice.volumes import delete as delete_volume
+from pumice.volumes.backups import delete as delete_backup
 from pumice.volumes.snapshots import delete as delete_snapshot
 
 logger = structlog.get_logger(__name__)
 
 SECONDS = 300.0
 
-A, S, V = AttachStatus, SnapshotStatus, VolumeStatus
+A, B, S, V = AttachStatus, BackupStatus, SnapshotStatus, VolumeStatus
 LOST = "What was under way on it was lost, and nobody carries it out any more."
 
 
@@ -107,6 +115,9 @@ def _settle_volume(tx: Transaction, volume_id: str) -> str:
         settled = V.ERROR_MANAGING if volume.status == V.MANAGING else V.ERROR
         volumes.put(tx, volume.id, settled)
         return f"it is in {settled}"
+    if volume.status == V.RESTORING_BACKUP and not used:
+        volumes.put(tx, volume.id, V.ERROR_RESTORING)
+        return f"it is in {V.ERROR_RESTORING}: its bytes may be of a backup in part"
     volumes.put(tx, volume.id, V.AVAILABLE)
     return _let_volume_follow(tx, volume.id)
 
@@ -132,6 +143,21 @@ def _settle_snapshot(tx: Transaction, snapshot_id: str) -> str:
     snapshots.put(tx, snapshot.id, S.ERROR)
     messages.tell(tx, snapshot.project_id, Event.CREATE_SNAPSHOT, snapshot.id, LOST, None)
     return f"it is in {S.ERROR}"
+
+
+def _settle_backup(tx: Transaction, backup_id: str) -> str:
+    backup = backups.find(tx, backup_id)
+    assert backup is not None
+    settled = {B.CREATING: B.ERROR, B.RESTORING: B.AVAILABLE, B.DELETING: B.ERROR_DELETING}[backup.status]
+    reason = backup.fail_reason if settled == B.AVAILABLE else LOST
+    backups.change(tx, backup.id, operation_id=None, fail_reason=reason)
+    backups.put(tx, backup.id, settled)
+    if settled == B.ERROR_DELETING and backup.pool is not None:
+        delete_backup.begin(tx, HOUSE, backup.id, backup.pool)
+        return "it is being deleted again"
+    if settled == B.ERROR:
+        messages.tell(tx, backup.project_id, Event.CREATE_BACKUP, backup.id, LOST, None)
+    return f"it is in {settled}"
 
 
 def _settle_attachment(tx: Transaction, attachment_id: str) -> str:
@@ -237,6 +263,7 @@ MENDS: Mapping[Kind, Callable[[Transaction, str], str]] = {  # what is not in it
     Kind.STUCK_VOLUME: _settle_volume,
     Kind.UNLIKE_VOLUME: _let_volume_follow,
     Kind.STUCK_SNAPSHOT: _settle_snapshot,
+    Kind.STUCK_BACKUP: _settle_backup,
     Kind.STUCK_ATTACHMENT: _settle_attachment,
     Kind.UNMAPPED_ATTACHMENT: _map_attachment,
     Kind.DANGLING_DISK: _drop_disk,

@@ -4,11 +4,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pumice.backends.backups.contract import BackupStore
 from pumice.backends.contract import Backend
 from pumice.backends.targets.contract import Target
 from pumice.host.bulkhead import Bulkheads
 from pumice.hypervisor.contract import Hypervisor
-from pumice.model.errors import Misconfigured
+from pumice.model.errors import Misconfigured, Trouble
 from pumice.store.database import Database
 
 FillFile = Callable[[Path], Awaitable[None]]
@@ -31,6 +32,8 @@ class Hands:
     """The target drivers, by ``host@backend``: each backend exports through one."""
     hypervisors: Mapping[str, Hypervisor] = field(default_factory=dict)
     """The hypervisors, by host name."""
+    backups: BackupStore | None = None
+    """Where this host's backups are kept, if it makes any."""
     keep_image: Callable[[str, FillFile], Awaitable[None]] = _no_images
     """Make a queued image active with the bytes that a function writes to a path."""
     drop_image: Callable[[str], Awaitable[None]] = _no_images
@@ -45,3 +48,9 @@ class Hands:
     """Days after which bytes that were put aside are given up; 0 is never."""
     abandoned_seconds: float = 3600.0
     """How long a client may leave a volume reserved, attaching or detaching."""
+
+    def store_of_backups(self) -> BackupStore:
+        """Where this host's backups are kept. Raises ``Trouble`` where that is nowhere."""
+        if self.backups is None:
+            raise Trouble("No backups are kept on this host: see [backup] in the settings.")
+        return self.backups

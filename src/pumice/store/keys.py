@@ -33,6 +33,11 @@ def _insert(tx: Transaction, words: str) -> str:
     return key_id
 
 
+def is_known(tx: Transaction, key_id: str) -> bool:
+    """Whether there is this key."""
+    return tx.execute(sa.select(_k.id).where(_k.id == key_id)).first() is not None
+
+
 def passphrase(tx: Transaction, key_id: str) -> str:
     """What opens the bytes."""
     words: str = tx.execute(sa.select(_k.passphrase).where(_k.id == key_id)).scalar_one()

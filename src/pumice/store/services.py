@@ -17,6 +17,7 @@ from pumice.store.tables import services
 Row = sa.RowMapping
 
 VOLUME_BINARY = "cinder-volume"
+BACKUP_BINARY = "cinder-backup"
 
 FROZEN = "frozen"
 _s = services.c
@@ -95,6 +96,12 @@ def is_up(service: Row, down_seconds: float) -> bool:
 def beats(service: Row, down_seconds: float) -> bool:
     """Whether it is heard of, whatever an administrator says of it."""
     return bool(service["updated_at"] >= now() - timedelta(seconds=down_seconds))
+
+
+def zones(tx: Transaction, binary: str, down_seconds: float) -> Sequence[str]:
+    """The zones of a binary's services that are up and enabled."""
+    rows = every(tx, binary=binary)
+    return sorted({row["zone"] for row in rows if not row["disabled"] and is_up(row, down_seconds)})
 
 
 def why_not(tx: Transaction, binary: str, down_seconds: float) -> str:

@@ -82,7 +82,7 @@ class Origin:
     """What a volume begins with."""
 
     kind: str
-    """``blank``, ``image``, ``snapshot`` or ``volume``"""
+    """``blank``, ``image``, ``snapshot``, ``volume`` or ``backup``"""
     id: str | None = None
     pool: str | None = None
     """The pool of the bytes, for a snapshot or volume."""
@@ -96,6 +96,11 @@ class Origin:
     """The key that opens the bytes, if they are encrypted."""
     virtual_size: int = 0
     """Bytes of the disk inside an image."""
+
+    @property
+    def is_copied(self) -> bool:
+        """Whether the volume begins with the very bytes of another: encrypted if those are."""
+        return self.kind in ("snapshot", "volume", "backup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +130,17 @@ def accept(
     wanted: Wanted,
     rules: Rules,
     parent: Operation[Any] | None = None,
+    *,
+    origin: Origin | None = None,
+    verb: "Verb[CreateParams] | None" = None,
 ) -> Volume:
     """Answer the request: the volume in ``creating``, or the reason why not.
 
-    Raises ``Invalid``, ``InvalidState``, ``NotFound`` or ``OverQuota``.
+    What another verb begins it with is ``origin``. Raises ``Invalid``, ``InvalidState``, ``NotFound`` or
+    ``OverQuota``.
     """
-    origin = _origin(tx, who, wanted)
-    size = wanted.size or (origin.least if origin.kind in ("snapshot", "volume") else None)
+    origin = origin or _origin(tx, who, wanted)
+    size = wanted.size or (origin.least if origin.is_copied else None)
     if size is None:
         raise Invalid(
             "Invalid volume size provided for create request: it must be an integer of at least 1 (GiB)."
@@ -181,7 +190,7 @@ def accept(
     params = replace(params, beside=wanted.beside, query=wanted.query)
     if key_id and kind.encryption and origin.key_id is None:
         params = replace(params, key_id=key_id, key_size=kind.encryption["key_size"])
-    enqueue(tx, CREATE, params, subject=volume.id, who=who, parent=parent, id=volume.operation_id)
+    enqueue(tx, verb or CREATE, params, subject=volume.id, who=who, parent=parent, id=volume.operation_id)
     return volume
 
 
@@ -212,7 +221,7 @@ def _require_room(origin: Origin, size: int, kind: VolumeType) -> None:
 
 def _key(tx: Transaction, kind: VolumeType, origin: Origin) -> str | None:
     """The new volume's key: its own, or what opens a copy's bytes. Raises ``Invalid``."""
-    if origin.key_id is None and not (kind.encryption and origin.pool):
+    if origin.key_id is None and not (kind.encryption and origin.is_copied):
         if kind.encryption is None:
             return None
         encrypted.require_possible(kind.encryption)

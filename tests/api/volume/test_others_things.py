@@ -14,7 +14,14 @@ from pumice.store import images, messages, tables
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
 
-OWNED = (tables.volumes, tables.snapshots, tables.attachments, tables.transfers, tables.messages)
+OWNED = (
+    tables.volumes,
+    tables.snapshots,
+    tables.backups,
+    tables.attachments,
+    tables.transfers,
+    tables.messages,
+)
 
 
 async def snapshot_of(cloud: Cloud, volume_id: str, who: str = "member") -> str:
@@ -44,6 +51,8 @@ async def theirs_and_mine(cloud: Cloud) -> tuple[list[str], str]:
     reply = await cloud.call("POST", "/volume-transfers", {"transfer": {"volume_id": offered}})
     found.append(reply.json()["transfer"]["id"])
     await cloud.db.write(messages.tell, PROJECT, Event.REVERT_VOLUME, volume, "no", None)
+    reply = await cloud.call("POST", "/backups", {"backup": {"volume_id": volume}})
+    found.append((await cloud.until(reply.json()["backup"]["id"], "available", kind="backup"))["id"])
     listed = (await cloud.call("GET", "/messages")).json()["messages"]
     return [*found, listed[0]["id"], await private_image(cloud)], mine
 
@@ -62,6 +71,12 @@ def bodies(route: Route, it: str) -> list[Any]:
             {"volume": {"size": 1, key: it}} for key in ("snapshot_id", "source_volid", "backup_id", "imageRef")
         ],
         "/snapshots": [{"snapshot": {"volume_id": it, "force": True}}],
+        "/backups": [
+            {"backup": {"volume_id": it, "force": True}},
+            {"backup": {"volume_id": it, "snapshot_id": it, "incremental": True}},
+        ],
+        "/backups/{id}": [{"backup": {"name": "mine"}}],
+        "/backups/{id}/restore": [{"restore": {"volume_id": it}}, {"restore": {}}],
         "/attachments": [
             {"attachment": {"volume_uuid": it}},
             {"attachment": {"volume_uuid": it, "connector": CONNECTOR}},

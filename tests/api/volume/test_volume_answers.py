@@ -47,12 +47,18 @@ class Story:
         await self.cloud.until(made["snapshot"]["id"], "available", who="admin", kind="snapshot")
         return str(made["snapshot"]["id"])
 
+    async def backup(self, volume_id: str, **wanted: Any) -> str:
+        made = await self.ask("POST", "/backups", {"backup": {"volume_id": volume_id, **wanted}})
+        await self.cloud.until(made["backup"]["id"], "available", who="admin", kind="backup")
+        return str(made["backup"]["id"])
+
     # --- what is there to be read ---------------------------------------------------------------
 
     async def furnish(self) -> dict[str, str]:
         """One of everything; the values of the paths' names by what they follow."""
         volume_id = await self.volume(metadata={"k": "v"})
         snapshot_id = await self.snapshot(volume_id)
+        backup_id = await self.backup(volume_id, metadata={"k": "v"})
         other = await self.volume()
         offered = {"transfer": {"volume_id": other, "name": "t"}}
         transfer = (await self.ask("POST", "/volume-transfers", offered))["transfer"]["id"]
@@ -74,6 +80,7 @@ class Story:
         return {
             "volumes": volume_id,
             "snapshots": snapshot_id,
+            "backups": backup_id,
             "os-volume-transfer": transfer,
             "volume-transfers": transfer,
             "types": kind,
@@ -174,6 +181,7 @@ async def write_everything(story: Story) -> None:
     await story.act(volume, "os-retype", {"new_type": another["volume_type"]["id"]})
     await story.act(volume, "os-extend", {"new_size": 2})
     await story.cloud.quiet()
+    await back_up(story, volume_id)
     await attach(story, volume_id)
     await story.act(volume, "os-reset_status", {"status": "available", "attach_status": "detached"})
     for path in ("/os-volume-transfer", "/volume-transfers"):
@@ -186,6 +194,25 @@ async def write_everything(story: Story) -> None:
     await story.ask("DELETE", f"/volumes/{await story.volume()}")
     await types(story)
     await administer(story)
+    await story.cloud.quiet()
+
+
+async def back_up(story: Story, volume_id: str) -> None:
+    backup_id = await story.backup(volume_id)
+    backup = f"/backups/{backup_id}"
+    await story.ask("PUT", backup, {"backup": {"name": "n"}}, since=9)
+    await story.ask("POST", f"{backup}/restore", {"restore": {"volume_id": volume_id}})
+    await story.cloud.quiet()
+    made = await story.ask("POST", f"{backup}/restore", {"restore": {}})
+    await story.cloud.quiet()
+    await story.ask("DELETE", f"/volumes/{made['restore']['volume_id']}")
+    record = await story.ask("GET", f"{backup}/export_record")
+    await story.ask("DELETE", backup)
+    await story.cloud.quiet()
+    await story.ask("POST", "/backups/import_record", record)
+    await story.cloud.quiet()
+    await story.act(backup, "os-reset_status", {"status": "available"})
+    await story.act(backup, "os-force_delete")
     await story.cloud.quiet()
 
 

@@ -100,7 +100,8 @@ async def test_an_administrators_sdk_manages_types_quotas_and_services(cloud: Cl
         quota = storage.get_quota_set(PROJECT, usage=True)
         assert (quota.volumes, quota.usage["volumes"]) == (7, 0)
         storage.revert_quota_set(PROJECT)
-        assert sorted(service.binary for service in storage.services()) == ["cinder-scheduler", "cinder-volume"]
+        binaries = ["cinder-backup", "cinder-scheduler", "cinder-volume"]
+        assert sorted(service.binary for service in storage.services()) == binaries
         assert [pool.name for pool in storage.backend_pools()] == ["box@fake#fake"]
         assert storage.get_capabilities("box@fake").storage_protocol == "iSCSI"
 

@@ -162,9 +162,6 @@ async def test_others_volumes_do_not_exist(cloud: Cloud) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [
-        ("POST", "/backups", {"backup": {"volume_id": "x"}}, 501),
-        ("GET", "/backups/x", None, 404),
-        ("POST", "/backups/x/restore", {}, 404),
         ("POST", "/groups", {"group": {}}, 501),
         ("POST", "/volumes/x/action", {"os-migrate_volume": {"host": "x"}}, 501),
         ("PUT", "/os-services/failover", {"host": "x"}, 404),

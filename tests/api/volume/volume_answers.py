@@ -45,6 +45,21 @@ SCHEMAS = {
     "GET /v3/volumes/{id}": "volumes.show_volume",
     "PUT /v3/volumes/{id}": "volumes.update_volume",
     "DELETE /v3/volumes/{id}": "volumes.delete_volume",
+    "POST /v3/backups": "backups.create_backup",
+    "GET /v3/backups": "backups.list_backups_no_detail",
+    "GET /v3/backups/detail": "backups.list_backups_with_detail",
+    "GET /v3/backups/{id}": "backups.show_backup",
+    "PUT /v3/backups/{id}": "backups.update_backup",
+    "DELETE /v3/backups/{id}": "backups.delete_backup",
+    "POST /v3/backups/{id}/restore": "backups.restore_backup",
+    "GET /v3/backups/{id}/export_record": "backups.export_backup",
+    "POST /v3/backups/import_record": "backups.import_backup",
+    **_actions(
+        "/v3/backups/{id}",
+        "backups",
+        os_reset_status="reset_backup_status",
+        os_force_delete="delete_backup",
+    ),
     **_metadata("volumes", "volumes", "volume"),
     **_metadata("snapshots", "snapshots", "snapshot"),
     **_actions(
@@ -132,6 +147,7 @@ SCHEMAS = {
 }
 
 LATER: Later = {
+    **{f"GET /v3/backups/{path}": [((3, 64), "encryption_key_id")] for path in ("{id}", "detail")},
     **{
         f"{route} /v3/snapshots{path}": [
             ((3, 14), "group_snapshot_id"),
@@ -285,8 +301,6 @@ SAMPLES: dict[str, Samples] = {
     **{
         f"GET /v3/{path}": _always({key: []})
         for path, key in {
-            "backups": "backups",
-            "backups/detail": "backups",
             "groups": "groups",
             "groups/detail": "groups",
             "group_types": "group_types",

@@ -10,6 +10,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 from answers import Answers
+from fake_world import MemoryBackups
 from volume_answers import LATER, SAMPLES, SCHEMAS
 
 from pumice.api.house import House
@@ -34,6 +35,11 @@ from pumice.store import pools, services, tables
 from pumice.store.database import Database, Transaction
 from pumice.store.services import Beat
 from pumice.store.sqlite import SqliteDatabase
+from pumice.volumes.backups.create import CREATE_BACKUP
+from pumice.volumes.backups.delete import DELETE_BACKUP
+from pumice.volumes.backups.imports import IMPORT
+from pumice.volumes.backups.restore import RESTORE
+from pumice.volumes.backups.restore_new import CREATE_FROM_BACKUP
 from pumice.volumes.create import CREATE
 from pumice.volumes.delete import DELETE
 from pumice.volumes.delete_with_snapshots import DELETE_WITH_SNAPSHOTS
@@ -64,6 +70,11 @@ VERBS = (
     STRANGERS,
     CREATE_SNAPSHOT,
     DELETE_SNAPSHOT,
+    CREATE_BACKUP,
+    DELETE_BACKUP,
+    RESTORE,
+    CREATE_FROM_BACKUP,
+    IMPORT,
     CONNECT,
     DISCONNECT,
     RENEW,
@@ -211,7 +222,14 @@ async def cloud(tmp_path: Path, database: Database, rules: Rules) -> AsyncIterat
 
     def furnish(tx: Transaction) -> None:
         volume_types.make_default(tx, rules)
-        services.heartbeat(tx, [Beat("cinder-volume", HOST, "nova"), Beat("cinder-scheduler", "box", "nova")])
+        services.heartbeat(
+            tx,
+            [
+                Beat("cinder-volume", HOST, "nova"),
+                Beat("cinder-scheduler", "box", "nova"),
+                Beat("cinder-backup", "box", "nova"),
+            ],
+        )
         pools.report(tx, {HOST: [POOL_FACTS]})
 
     await db.write(furnish)
@@ -220,6 +238,7 @@ async def cloud(tmp_path: Path, database: Database, rules: Rules) -> AsyncIterat
         image_path=lambda image: tmp_path / image,
         backends={HOST: backend},
         targets={HOST: target},
+        backups=MemoryBackups(),
     )
     runner = Runner(db, VERBS, hands, host="box", boot="1", places=[SCHEDULER, volume_host(HOST)], rules=rules)
     service = volume_service(House(db, Endings(db), StubTokens(), rules))

@@ -14,7 +14,7 @@ SORT_KEYS = frozenset(
     | {"created_at", "updated_at", "project_id", "user_id", "reference", "is_public"}
 )
 MANAGEABLE = Rule("snapshot_extension:list_manageable", ADMIN)
-KINDS = {"backups": "backup", "groups": "group", "group_snapshots": "group_snapshot"}
+KINDS = {"groups": "group", "group_snapshots": "group_snapshot"}
 """The lists that tenants may filter by what is configured alone."""
 
 
@@ -34,7 +34,6 @@ def _list(path: str, key: str, rule: Rule, since: Version = (3, 0), *, detail: b
 
 
 ROUTES = (
-    *_list("/backups", "backups", Rule("backup:get_all", READER)),
     *_list("/groups", "groups", Rule("group:get_all", READER), (3, 13)),
     *_list("/group_types", "group_types", Rule("group:get_all", READER), (3, 11), detail=False),
     *_list("/group_snapshots", "group_snapshots", Rule("group:get_all_group_snapshots", READER), (3, 14)),

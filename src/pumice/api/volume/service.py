@@ -11,6 +11,7 @@ from pumice.api.service import Service
 from pumice.api.volume import (
     attach_actions,
     attachments,
+    backups,
     clusters,
     default_types,
     discovery,
@@ -47,6 +48,7 @@ def volume_routes() -> list[Route]:
         volume_actions.ROUTES,
         attachments.ROUTES,
         snapshots.ROUTES,
+        backups.ROUTES,
         transfers.ROUTES,
         Types(known).routes,
         extra_specs.ROUTES,

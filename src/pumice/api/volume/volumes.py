@@ -31,6 +31,7 @@ from pumice.store.database import Transaction
 from pumice.store.image_filters import one_of
 from pumice.store.turns import in_turn
 from pumice.volumes import create, delete, delete_with_snapshots, force_delete
+from pumice.volumes.backups import restore_new
 from pumice.volumes.create import Wanted
 
 
@@ -179,7 +180,10 @@ class Volumes:
             wanted = replace(
                 wanted, near=near, apart=apart, beside=hints.local_to_instance, query=query or None
             )
-        volume = create.accept(tx, who, wanted, rules)
+        if backup_id := body.volume.backup_id:
+            volume = restore_new.accept(tx, who, backup_id, wanted, rules)
+        else:
+            volume = create.accept(tx, who, wanted, rules)
         return Shown([volume], {}, self._known.types(tx, [volume.type_id]), {})
 
     async def index(self, call: Call) -> Reply:
@@ -282,8 +286,6 @@ def _wanted(tx: Transaction, who: Scope, asked: NewVolume) -> Wanted:
         )
     if group := asked.group_id or asked.consistencygroup_id:
         raise NotFound("Group", group)
-    if asked.backup_id:
-        raise NotFound("Backup", asked.backup_id)
     reference = asked.image_ref if asked.image_ref is not None else asked.image_id
     return Wanted(
         size=asked.size,

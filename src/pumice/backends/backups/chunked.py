@@ -15,16 +15,16 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pumice.backends.backups import layout
-from pumice.backends.backups.chunks import BLOCK, Chunk, md5_of, read_chunk
+from pumice.backends.backups.chunks import BLOCK, Chunk, md5_of, md5_of_zeroes, read_chunk, zeroes
 from pumice.backends.backups.compression import expanded
 from pumice.backends.backups.contract import Damaged, Found, Objects, Progress, Record, Written
 from pumice.backends.backups.layout import Done, Object
 from pumice.backends.sparse import data_ranges
 from pumice.host.thread import in_thread
-from pumice.model.errors import Invalid, NotFound, Trouble
+from pumice.model.errors import NotFound, Trouble
 from pumice.model.units import MIB
 
 T = TypeVar("T")
@@ -55,15 +55,6 @@ class ChunkedBackups:
         self._chunk_size = chunk_size
         self._compression = compression
 
-    def container_for(self, backup_id: str, wanted: str | None) -> str:
-        """See ``BackupStore``."""
-        if wanted is None or wanted == "":
-            return f"{backup_id[:2]}/{backup_id[2:4]}/{backup_id}"
-        parts = wanted.split("/")
-        if any(part in ("", ".", "..") or "\0" in part for part in parts):
-            raise Invalid(f"Invalid input received: {wanted[:100]!r} cannot be a container.")
-        return wanted
-
     async def look(self) -> None:
         """See ``BackupStore``."""
         await in_thread(self._objects.look)
@@ -78,13 +69,17 @@ class ChunkedBackups:
         """See ``BackupStore``."""
         await _stoppable(progress, lambda tell, stop: self._restore(chain, device, is_new, tell, stop))
 
-    async def check(self, record: Record) -> Written:
+    async def check(self, record: Record) -> tuple[int, dict[str, Any]]:
         """See ``BackupStore``."""
-        return Written(len(await in_thread(self._listed, record)), 0)
+        return await in_thread(self._check, record)
 
     async def delete(self, record: Record) -> None:
         """See ``BackupStore``."""
         await in_thread(self._delete, record)
+
+    async def free(self, found: Found) -> None:
+        """See ``BackupStore``."""
+        await in_thread(self._delete, found)
 
     async def inventory(self) -> Sequence[Found]:
         """See ``BackupStore``."""
@@ -99,6 +94,11 @@ class ChunkedBackups:
         if sorted(it.name for it in wanted) != sorted(there):
             raise Damaged(f"The objects of backup {record.id} are not those that its metadata names.")
         return wanted
+
+    def _check(self, record: Record) -> tuple[int, dict[str, Any]]:
+        number = len(self._listed(record))
+        said = self._objects.get(record.container, layout.metadata_name(record))
+        return number, layout.source(record, said)
 
     def _bytes(self, record: Record, it: Object) -> bytes:
         """An object's bytes as they were in the volume. Raises ``Damaged`` or ``NotFound``."""
@@ -120,11 +120,16 @@ class ChunkedBackups:
             for number, (record, it) in enumerate(parts):
                 if stop.is_set():
                     return
-                _write(file, it.offset, self._bytes(record, it), skip_zeroes=is_new and record is chain[0])
+                fresh = is_new and record is chain[0]
+                if it.md5 == md5_of_zeroes(it.length):
+                    if not fresh:
+                        _zero(file, it.offset, it.length)
+                else:
+                    _write(file, it.offset, self._bytes(record, it), skip_zeroes=fresh)
                 tell((number + 1) / len(parts))
             os.fsync(file)
 
-    def _delete(self, record: Record) -> None:
+    def _delete(self, record: Record | Found) -> None:
         own = (record.prefix, f".{record.prefix}")
         names = [name for name in self._objects.names(record.container) if name.startswith(own)]
         self._objects.remove(record.container, sorted(names, key=lambda name: not name.endswith("_metadata")))
@@ -193,9 +198,17 @@ class _Writing:
 
     def _stands(self, one: Done) -> bool:
         try:
-            return all(self.store._bytes(self.record, it) is not None for it in one.objects)
+            return all(map(self._is_kept, one.objects))
         except (Damaged, NotFound):
             return False
+
+    def _is_kept(self, it: Object) -> bool:
+        """Raises ``Damaged`` or ``NotFound`` if it is not. Zeroes are known by what they become."""
+        if it.md5 == md5_of_zeroes(it.length):
+            kept = self.objects.get(self.record.container, it.name)
+            if (it.compression, kept) == zeroes(it.length, self.store._compression):
+                return True
+        return bool(self.store._bytes(self.record, it))
 
     def _rest(self, file: int, first: int, numbered: int) -> list[Done]:
         """The chunks from ``first`` on, of which the objects are numbered on."""
@@ -277,6 +290,13 @@ def _opened(device: Path, how: int, size: int) -> Iterator[int]:
         raise Trouble(f"{device.name} cannot be read or written: {error.strerror or error}.") from error
     finally:
         os.close(file)
+
+
+def _zero(file: int, offset: int, length: int) -> None:
+    """Write zeroes where something is; a hole stays one."""
+    for start, end in data_ranges(file, offset + length, offset):
+        for at in range(start, end, _STEP):
+            _write(file, at, _ZEROES[: min(_STEP, end - at)], skip_zeroes=False)
 
 
 def _write(file: int, offset: int, data: bytes, *, skip_zeroes: bool) -> None:

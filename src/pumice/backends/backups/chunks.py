@@ -48,10 +48,16 @@ def _hash_of_zeroes(length: int) -> str:
     return hashlib.sha256(bytes(length)).hexdigest()
 
 
+@lru_cache(maxsize=64)
+def md5_of_zeroes(length: int) -> str:
+    """By which an object is known to be nothing but zeroes, without being read."""
+    return md5_of(bytes(length))
+
+
 @lru_cache(maxsize=4)
-def _zeroes(length: int, algorithm: str) -> tuple[str, bytes, str]:
-    zeroes = bytes(length)
-    return *compressed("zlib" if algorithm == "none" else algorithm, zeroes), md5_of(zeroes)
+def zeroes(length: int, algorithm: str) -> tuple[str, bytes]:
+    """How so many zeroes are kept: made once."""
+    return compressed("zlib" if algorithm == "none" else algorithm, bytes(length))
 
 
 def read_chunk(file: int, offset: int, length: int, algorithm: str, before: Sequence[str] | None) -> Chunk:
@@ -60,8 +66,8 @@ def read_chunk(file: int, offset: int, length: int, algorithm: str, before: Sequ
     sizes = [min(BLOCK, length - at) for at in range(0, length, BLOCK)]
     hashes = [_hash_of_zeroes(size) for size in sizes]
     if not ranges and before is None:
-        done, data, md5 = _zeroes(length, algorithm)
-        return Chunk(hashes, [Piece(offset, length, done, md5, data)])
+        done, data = zeroes(length, algorithm)
+        return Chunk(hashes, [Piece(offset, length, done, md5_of_zeroes(length), data)])
     view = memoryview(bytearray(length))
     for start, end in ranges:
         _read(file, view[start - offset : end - offset], start)

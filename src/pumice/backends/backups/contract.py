@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from pumice.model.errors import PumiceError
 
@@ -95,9 +95,6 @@ class BackupStore(Protocol):
     service: str
     """The name by which records of backups call the driver: Cinder's."""
 
-    def container_for(self, backup_id: str, wanted: str | None) -> str:
-        """The container for a backup's objects. Raises ``Invalid`` for what cannot be a container."""
-
     async def look(self) -> None:
         """Raise ``Misconfigured`` or ``Trouble`` when it cannot be used at the moment."""
 
@@ -113,11 +110,17 @@ class BackupStore(Protocol):
         ``is_new``: it is all zeroes. Raises ``Damaged`` when the bytes are not those that were backed up.
         """
 
-    async def check(self, record: Record) -> Written:
-        """Look at an imported one. Raises ``Damaged`` or ``NotFound`` when not all of its objects are there."""
+    async def check(self, record: Record) -> tuple[int, dict[str, Any]]:
+        """How many objects an imported one has, and what its volume was, by our own names.
+
+        Raises ``Damaged`` or ``NotFound`` when not all of them are there.
+        """
 
     async def delete(self, record: Record) -> None:
         """Free all of its objects, also those of a write that was cut short."""
+
+    async def free(self, found: Found) -> None:
+        """Free what was found, and belongs to nobody."""
 
     async def inventory(self) -> Sequence[Found]:
         """What is really there, for audits."""

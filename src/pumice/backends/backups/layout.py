@@ -17,6 +17,7 @@ from typing import Any
 
 from pumice.backends.backups.chunks import BLOCK, Chunk
 from pumice.backends.backups.contract import Damaged, Record
+from pumice.model.errors import Invalid
 
 VERSION = "1.0.0"
 _ID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -38,6 +39,15 @@ class Object:
 def prefix_of(volume_id: str, backup_id: str, at: datetime) -> str:
     """What the names of a backup's objects begin with."""
     return f"volume_{volume_id}_{at:%Y%m%d%H%M%S}_backup_{backup_id}"
+
+
+def container_for(backup_id: str, wanted: str | None) -> str:
+    """Where a backup's objects lie: as was asked, or a place of its own. Raises ``Invalid``."""
+    if not wanted:
+        return f"{backup_id[:2]}/{backup_id[2:4]}/{backup_id}"
+    if any(part in ("", ".", "..") or "\0" in part for part in wanted.split("/")):
+        raise Invalid(f"Invalid input received: {wanted[:100]!r} cannot be a container.")
+    return wanted
 
 
 def metadata_name(record: Record) -> str:
@@ -108,14 +118,36 @@ def _object(told: Mapping[str, Mapping[str, Any]]) -> Object:
     return made
 
 
-def volume_meta(record: Record, data: bytes) -> dict[str, Any]:
-    """What the volume was; nothing where it does not say so."""
+def volume_meta(source: Mapping[str, Any]) -> str:
+    """What a volume was, as Cinder writes it down (its version 2): a name, metadata, its image's."""
+    base = {"display_name": source.get("name"), "display_description": source.get("description")}
+    told: dict[str, Any] = {"version": 2, "volume-base-metadata": base}
+    if source.get("metadata"):
+        told["volume-metadata"] = source["metadata"]
+    if source.get("image_metadata"):
+        told["volume-glance-metadata"] = source["image_metadata"]
+    return json.dumps(told)
+
+
+def source(record: Record, data: bytes) -> dict[str, Any]:
+    """The same read back from the metadata of a backup; what makes no sense is left out."""
     said = _read(record, data).get("volume_meta")
     try:
-        found = json.loads(said) if isinstance(said, str) else {}
-    except ValueError:
+        told = json.loads(said) if isinstance(said, str) else {}
+        base = told.get("volume-base-metadata") or {}
+        return {
+            "name": _short(base.get("display_name")),
+            "description": _short(base.get("display_description")),
+            "metadata": {str(key): str(it) for key, it in (told.get("volume-metadata") or {}).items()},
+            "image_metadata": dict(told.get("volume-glance-metadata") or {}) or None,
+            "bootable": bool(told.get("volume-glance-metadata")),
+        }
+    except (ValueError, TypeError, AttributeError):
         return {}
-    return found if isinstance(found, dict) else {}
+
+
+def _short(text: object) -> str | None:
+    return text[:255] if isinstance(text, str) else None
 
 
 def read_hashes(record: Record, data: bytes) -> list[str]:

@@ -1,0 +1,280 @@
+"""Backups (api-ref, "Backups")."""
+
+from collections.abc import Sequence
+from types import MappingProxyType
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from pumice.api import paging
+from pumice.api.call import Call, Reply, Version, check
+from pumice.api.collection import Asked, Collection
+from pumice.api.fields import Body, Boolean, Text, Uuid
+from pumice.api.policy import ADMIN, MEMBER, READER, Rule
+from pumice.api.routing import Route
+from pumice.api.volume import filters
+from pumice.api.volume.backup_view import ATTRIBUTES, BackupView
+from pumice.api.volume.fields import Metadata, Name
+from pumice.api.volume.filters import Filters
+from pumice.backends.backups.settings import POSIX
+from pumice.model.backup import Backup
+from pumice.model.errors import Conflict, Invalid, InvalidState, NotFound
+from pumice.model.rules import Rules
+from pumice.model.scope import Scope
+from pumice.model.states import BackupStatus
+from pumice.model.volume import Volume
+from pumice.store import backups
+from pumice.store.conditions import BACKUPS
+from pumice.store.database import Transaction
+from pumice.volumes.backups import delete, imports, records, restore, restore_new
+from pumice.volumes.backups.create import Wanted
+from pumice.volumes.backups.create import accept as accept_create
+from pumice.volumes.create import Wanted as WantedVolume
+
+
+class NewBackup(Body):
+    """What may be asked of a new backup."""
+
+    volume_id: Uuid
+    container: Text | None = None
+    name: Name = None
+    description: Name = None
+    incremental: Boolean = False
+    force: Boolean = False
+    snapshot_id: Uuid | None = None
+    metadata: Metadata | None = None
+    availability_zone: Text | None = None
+
+
+class CreateBody(Body):
+    """The body of a create."""
+
+    backup: NewBackup
+
+
+class Changes(Body):
+    """What may be changed of a backup."""
+
+    name: Name = None
+    description: Name = None
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class UpdateBody(Body):
+    """The body of an update."""
+
+    backup: Changes | None
+
+
+class WhereTo(Body):
+    """The volume that a backup is restored to; a new one where none is named."""
+
+    volume_id: Uuid | None = None
+    name: Name = None
+
+
+class RestoreBody(Body):
+    """The body of a restore."""
+
+    restore: WhereTo | None
+
+
+class NewRecord(Body):
+    """A record, as an export has given it."""
+
+    backup_service: Text
+    backup_url: Annotated[str, Field(min_length=1)]
+
+
+class ImportBody(Body):
+    """The body of an import."""
+
+    record: NewRecord = Field(alias="backup-record")
+
+
+class ResetStatus(Body):
+    """What the row shall say."""
+
+    status: str
+
+
+SINCE: dict[str, Version] = {"metadata": (3, 43), "availability_zone": (3, 51)}
+COLUMNS = MappingProxyType(
+    {name: name for name in backups.COLUMNS} | {"display_name": "name", "display_description": "description"}
+)
+"""What backups can be sorted and filtered by, and the columns that stand for it."""
+
+FILTERS = Filters(
+    resource="backup",
+    on=BACKUPS,
+    readers=MappingProxyType(filters.plain(BACKUPS, COLUMNS)),
+    like=MappingProxyType({key: key for key in ("name", "status", "volume_id")}),
+    since=MappingProxyType({}),
+)
+LIST = Collection(COLUMNS, FILTERS.parse_query, backups.page, backups.total, filters.asks_for_all)
+
+
+async def create(call: Call) -> Reply:
+    """Create a backup: 202, a few words of it."""
+    asked = check(CreateBody, await call.json()).backup
+    asked.only_since(call.version, SINCE)
+    wanted = Wanted(
+        asked.volume_id,
+        snapshot_id=asked.snapshot_id,
+        incremental=asked.incremental,
+        force=asked.force,
+        name=asked.name,
+        description=asked.description,
+        container=asked.container,
+        availability_zone=asked.availability_zone,
+        metadata=asked.metadata,
+    )
+    backup = await call.house.db.write(accept_create, call.who, wanted, call.house.rules)
+    return Reply({"backup": BackupView(call).plain(backup)}, 202)
+
+
+async def index(call: Call) -> Reply:
+    """The plain list."""
+    asked, found, count, _ = await _found(call, in_full=False)
+    view = BackupView(call)
+    return paging.listed(call, "backups", await paging.in_pieces(view.plain, found), asked.page, count)
+
+
+async def detail(call: Call) -> Reply:
+    """The list in full."""
+    asked, found, count, with_children = await _found(call, in_full=True)
+    view = BackupView(call)
+    shown = await paging.in_pieces(lambda one: view.full(one, with_children), found)
+    return paging.listed(call, "backups", shown, asked.page, count)
+
+
+async def _found(call: Call, *, in_full: bool) -> tuple[Asked, Sequence[Backup], int | None, frozenset[str]]:
+    asked = LIST.parse_query(call)
+
+    def read(tx: Transaction) -> tuple[Sequence[Backup], int | None, frozenset[str]]:
+        found, count = LIST.read(tx, call.who, asked)
+        ids = [one.id for one in found] if in_full else []
+        return found, count, backups.with_children(tx, ids)
+
+    return asked, *await call.house.db.read(read)
+
+
+async def show(call: Call) -> Reply:
+    """One backup in full."""
+
+    def read(tx: Transaction) -> tuple[Backup, frozenset[str]]:
+        found = backups.get(tx, call.who, call.args["id"])
+        return found, backups.with_children(tx, [found.id])
+
+    return Reply({"backup": BackupView(call).full(*await call.house.db.read(read))})
+
+
+async def update(call: Call) -> Reply:
+    """Change a backup's name, description or metadata."""
+    asked = check(UpdateBody, await call.json()).backup
+    if asked is None:
+        raise Invalid("Invalid input for field/attribute backup. Value: None. It must be a JSON object.")
+    asked.only_since(call.version, SINCE)
+    changes = asked.model_dump(exclude_unset=True)
+    backup = await call.house.db.write(_update, call.who, call.args["id"], changes)
+    return Reply({"backup": BackupView(call).plain(backup)})
+
+
+def _update(tx: Transaction, who: Scope, backup_id: str, changes: dict[str, Any]) -> Backup:
+    backup = backups.get(tx, who, backup_id)
+    if changes:
+        backups.change(tx, backup.id, **changes)
+    return backups.get(tx, who, backup.id)
+
+
+async def remove(call: Call) -> Reply:
+    """Delete a backup: 202."""
+    await call.house.db.write(delete.accept, call.who, call.args["id"], call.house.rules)
+    return Reply(status=202)
+
+
+async def restore_to(call: Call) -> Reply:
+    """Restore a backup to a volume, or to a new one: 202, the names of both."""
+    asked = check(RestoreBody, await call.json()).restore or WhereTo()
+    backup_id, who, rules = call.args["id"], call.who, call.house.rules
+    await call.house.db.read(_require_service, rules)
+    volume: Volume
+    if asked.volume_id is not None:
+        volume = await call.house.db.write(restore.accept, who, backup_id, asked.volume_id)
+    else:
+        name = asked.name if asked.name is not None else f"restore_backup_{backup_id}"
+        wanted = WantedVolume(name=name, description="auto-created_from_restore_from_backup")
+        volume = await call.house.db.write(restore_new.accept, who, backup_id, wanted, rules)
+    names = {"backup_id": backup_id, "volume_id": volume.id, "volume_name": volume.name}
+    return Reply({"restore": names}, 202)
+
+
+def _require_service(tx: Transaction, rules: Rules) -> None:
+    if records.zone_of_service(tx, rules) is None:
+        raise NotFound("Service", "cinder-backup")
+
+
+async def export_record(call: Call) -> Reply:
+    """What another installation needs to know of a backup whose objects it sees."""
+    backup = await call.house.db.read(backups.get, call.who, call.args["id"])
+    if backup.status != BackupStatus.AVAILABLE:
+        raise InvalidState(f"Invalid backup: Backup status must be available and not {backup.status}.")
+    record = {"backup_service": POSIX, "backup_url": records.export(backup, POSIX)}
+    return Reply({"backup-record": record})
+
+
+async def import_record(call: Call) -> Reply:
+    """Make known a backup whose objects are there: 201, a few words of it."""
+    asked = check(ImportBody, await call.json()).record
+    service, url = asked.backup_service, asked.backup_url
+    backup = await call.house.db.write(imports.accept, call.who, service, url, call.house.rules)
+    return Reply({"backup": BackupView(call).plain(backup)}, 201)
+
+
+async def reset_status(call: Call) -> Reply:
+    """An administrator's word on a backup that nothing holds: 202."""
+    word = (await call.parse(ResetStatus, "os-reset_status")).status
+    if word.lower() not in (BackupStatus.AVAILABLE, BackupStatus.ERROR):
+        raise Invalid(
+            f"Invalid input for field/attribute status. Value: {word[:100]}. Backup status: {word[:100]} is "
+            "invalid, valid statuses are: ['available', 'error']."
+        )
+    await call.house.db.write(_put, call.who, call.args["id"], BackupStatus(word.lower()))
+    return Reply(status=202)
+
+
+async def force_delete(call: Call) -> Reply:
+    """Delete a backup whatever its status is, unless something is under way on it: 202."""
+    await call.house.db.write(_delete_by_force, call.who, call.args["id"], call.house.rules)
+    return Reply(status=202)
+
+
+def _delete_by_force(tx: Transaction, who: Scope, backup_id: str, rules: Rules) -> None:
+    if backups.get(tx, who, backup_id).status not in delete.DELETABLE:
+        _put(tx, who, backup_id, BackupStatus.ERROR)
+    delete.accept(tx, who, backup_id, rules)
+
+
+def _put(tx: Transaction, who: Scope, backup_id: str, status: BackupStatus) -> None:
+    backup = backups.get(tx, who, backup_id)
+    if not backups.put(tx, backup.id, status):
+        raise Conflict(f"Backup {backup.id} is {backup.status}: an operation holds it, and ends by itself.")
+
+
+_ONE, _ACTION = "/backups/{id}", "/backups/{id}/action"
+_ADMIN = "volume_extension:backup_admin_actions:"
+_SHOWN = (ATTRIBUTES,)
+
+ROUTES = (
+    Route("POST", "/backups", create, Rule("backup:create", MEMBER)),
+    Route("GET", "/backups", index, Rule("backup:get_all", READER)),
+    Route("GET", "/backups/detail", detail, Rule("backup:get_all", READER), also=_SHOWN),
+    Route("POST", "/backups/import_record", import_record, Rule("backup:backup-import", ADMIN)),
+    Route("GET", _ONE, show, Rule("backup:get", READER), also=_SHOWN),
+    Route("PUT", _ONE, update, Rule("backup:update", MEMBER), since=(3, 9)),
+    Route("DELETE", _ONE, remove, Rule("backup:delete", MEMBER)),
+    Route("POST", f"{_ONE}/restore", restore_to, Rule("backup:restore", MEMBER)),
+    Route("GET", f"{_ONE}/export_record", export_record, Rule("backup:export-import", ADMIN)),
+    Route("POST", _ACTION, reset_status, Rule(f"{_ADMIN}reset_status", ADMIN), action="os-reset_status"),
+    Route("POST", _ACTION, force_delete, Rule(f"{_ADMIN}force_delete", ADMIN), action="os-force_delete"),
+)

@@ -1,0 +1,66 @@
+"""Backups whose objects are missing, and objects of backups that have no row.
+
+Objects that this installation has let go of are removed. All others are told and left alone: the store may be
+another installation's as well, and what lies there may wait to be imported.
+"""
+
+from collections.abc import Collection
+from functools import partial
+
+from pumice.backends.backups.contract import BackupStore, Found
+from pumice.loops.breach import Breach, Orphan, unknown
+from pumice.model.errors import PumiceError
+from pumice.operations.hands import Hands
+from pumice.store import backups, belongings, tombstones
+from pumice.store.database import Transaction
+from pumice.store.tombstones import Kind
+
+SECONDS = 3600.0
+"""A look lists the whole store, and compares it with all rows."""
+
+
+async def look(hands: Hands) -> list[Breach]:
+    """At the store of backups, where this process has one."""
+    if hands.backups is None:
+        return []
+    try:
+        return await _at(hands, hands.backups)
+    except PumiceError as error:
+        return [Breach(f"the store of backups does not answer: {error}")]
+
+
+async def _at(hands: Hands, store: BackupStore) -> list[Breach]:
+    before = await hands.db.read(backups.whole)
+    there = await store.inventory()
+    whole, ids = {it.prefix for it in there if it.whole}, {it.id for it in there}
+
+    def read(tx: Transaction) -> tuple[frozenset[str], frozenset[str], Collection[str]]:
+        left = _nobodys(tx, ids)
+        lost = {key for key, prefix in backups.whole(tx).items() if key in before and prefix not in whole}
+        return left, tombstones.buried(tx, Kind.BACKUP, left), lost
+
+    left, gone, lost = await hands.db.read(read)
+    place = f"the store of backups, {store.driver}"
+    return [
+        *(Breach(f"backup {each} has no objects in {place}", is_lost=True) for each in sorted(lost)),
+        *(
+            _let_go(hands, store, it, place) if it.id in gone else unknown("objects of backup", it.id, place)
+            for it in there
+            if it.id in left
+        ),
+    ]
+
+
+def _nobodys(tx: Transaction, ids: Collection[str]) -> frozenset[str]:
+    """Those of the ids that no backup has, and no operation is about."""
+    return frozenset(ids) - backups.known(tx, ids) - belongings.in_hand(tx, ids)
+
+
+def _let_go(hands: Hands, store: BackupStore, found: Found, place: str) -> Breach:
+    def is_orphan(tx: Transaction) -> bool:
+        return bool(_nobodys(tx, {found.id}) & tombstones.buried(tx, Kind.BACKUP, {found.id}))
+
+    why = "the backup was deleted here"
+    return Orphan("objects of backup", found.id, place, why, is_orphan, partial(store.free, found)).breach(
+        hands
+    )

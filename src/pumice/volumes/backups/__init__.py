@@ -1,0 +1,1 @@
+"""What can be done with backups: one verb, one file."""

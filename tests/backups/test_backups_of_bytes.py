@@ -1,0 +1,171 @@
+"""The verbs of backups on bytes that are there: they come back, and a worker that dies goes on where it was."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from fake_world import HOST, TENANT, FakeWorld, fake_world
+
+from pumice.backends.backups.chunked import ChunkedBackups
+from pumice.backends.backups.posix import PosixObjects
+from pumice.backends.backups.settings import POSIX
+from pumice.backends.fake import FakeBackend
+from pumice.loops import audit
+from pumice.model.errors import Trouble
+from pumice.model.ids import VolumeId
+from pumice.model.units import MIB
+from pumice.operations.course import no_faults
+from pumice.operations.harness import quiet, working
+from pumice.store import backups, snapshots
+from pumice.store import operations as log
+from pumice.volumes import create
+from pumice.volumes.backups import create as create_backup
+from pumice.volumes.backups import delete as delete_backup
+from pumice.volumes.backups import imports, records, restore, restore_new
+from pumice.volumes.snapshots import create as create_snapshot
+
+FAR = 900 * MIB
+
+
+class Dying(PosixObjects):
+    """Objects of a host whose storage goes away at the put of a name."""
+
+    dies_at = ""
+    puts = 0
+
+    def put(self, container: str, name: str, data: bytes) -> None:
+        if self.dies_at and name.endswith(self.dies_at):
+            raise Trouble("The storage is gone.")
+        super().put(container, name, data)
+        self.puts += "_progress-" not in name
+
+
+@pytest.fixture
+def objects(tmp_path: Path) -> Dying:
+    (tmp_path / "backups").mkdir()
+    return Dying(tmp_path / "backups")
+
+
+@pytest.fixture
+async def world(tmp_path: Path, objects: Dying) -> AsyncIterator[FakeWorld]:
+    backend = FakeBackend(("a",), directory=tmp_path / "volumes")
+    await backend.start()
+    store = ChunkedBackups(objects, driver="posix", service=POSIX, chunk_size=64 * MIB)
+    async with fake_world({f"{HOST}@one": backend}, store=store) as world, working(world, "w", no_faults):
+        yield world
+
+
+async def path_of(world: FakeWorld, volume_id: str) -> Path:
+    return await world.backends[f"{HOST}@one"].device(VolumeId(volume_id), "a")
+
+
+async def write(world: FakeWorld, volume_id: str, word: bytes, offset: int = 0) -> None:
+    with (await path_of(world, volume_id)).open("r+b") as file:
+        file.seek(offset)
+        file.write(word)
+
+
+async def words(world: FakeWorld, volume_id: str) -> tuple[bytes, bytes]:
+    """Four bytes at the beginning, and four far behind."""
+    with (await path_of(world, volume_id)).open("rb") as file:
+        near = file.read(4)
+        file.seek(FAR)
+        return near, file.read(4)
+
+
+async def back_up(world: FakeWorld, volume_id: str, **wanted: object) -> str:
+    asked = create_backup.Wanted(volume_id, **wanted)  # type: ignore[arg-type]
+    backup = await world.db.write(create_backup.accept, TENANT, asked, world.rules)
+    await world.ended(backup.operation_id or "")
+    return backup.id
+
+
+async def restored_anew(world: FakeWorld, backup_id: str) -> str:
+    volume = await world.db.write(restore_new.accept, TENANT, backup_id, create.Wanted(), world.rules)
+    await world.ended(volume.operation_id or "")
+    return volume.id
+
+
+async def test_a_chain_comes_back_over_a_volume_and_in_a_new_one_and_from_its_record(world: FakeWorld) -> None:
+    volume = await world.a_volume()
+    await write(world, volume, b"old!")
+    full = await back_up(world, volume)
+    await write(world, volume, b"far!", FAR)
+    await write(world, volume, bytes(4))
+    second = await back_up(world, volume, incremental=True)
+    assert (await world.db.read(backups.get, TENANT, second)).object_count == 2
+    await write(world, volume, b"junk", FAR)
+    await world.db.write(restore.accept, TENANT, full, volume)
+    await quiet(world)
+    assert await words(world, volume) == (b"old!", bytes(4))
+    new = await restored_anew(world, second)
+    assert await words(world, new) == (bytes(4), b"far!")
+    assert (await path_of(world, new)).stat().st_blocks < MIB // 512, "holes were filled"
+    record = records.export(await world.db.read(backups.get, TENANT, second), POSIX)
+    await world.db.write(lambda tx: backups.delete(tx, second) and None)
+    imported = await world.db.write(imports.accept, TENANT, POSIX, record, world.rules)
+    await world.ended(imported.operation_id or "")
+    assert await words(world, await restored_anew(world, imported.id)) == (bytes(4), b"far!")
+    assert [words for words in await world.breaches() if "quota" not in words] == []
+
+
+async def test_a_snapshot_and_a_volume_in_use_are_backed_up_as_they_were(world: FakeWorld) -> None:
+    volume = await world.a_volume()
+    await write(world, volume, b"then")
+    snapshot = await world.db.write(
+        lambda tx: create_snapshot.accept(
+            tx, TENANT, volume, name=None, description=None, metadata={}, in_use=False, rules=world.rules
+        )
+    )
+    await world.ended(snapshot.operation_id or "")
+    await write(world, volume, b"now!")
+    of_snapshot = await back_up(world, volume, snapshot_id=snapshot.id)
+    await world.a_server(volume)
+    in_use = await back_up(world, volume, force=True)
+    assert await words(world, await restored_anew(world, of_snapshot)) == (b"then", bytes(4))
+    assert await words(world, await restored_anew(world, in_use)) == (b"now!", bytes(4))
+    kept = await world.db.read(snapshots.find, snapshot.id)
+    assert kept is not None and kept.status == "available"
+    assert await world.breaches() == [], "a copy was left"
+
+
+async def test_a_backup_whose_storage_goes_away_goes_on_where_it_was(world: FakeWorld, objects: Dying) -> None:
+    volume = await world.a_volume()
+    await write(world, volume, b"near")
+    await write(world, volume, b"far!", FAR)
+    objects.dies_at = "-00011"
+    asked = create_backup.Wanted(volume)
+    backup = await world.db.write(create_backup.accept, TENANT, asked, world.rules)
+    operation = backup.operation_id or ""
+    while (row := await world.db.read(log.get, operation)) and not row["tries"]:
+        pass
+    objects.dies_at = ""
+    await world.ended(operation)
+    row = await world.db.read(log.get, operation)
+    assert row is not None and row["notes"]["objects"] == 16 and row["notes"]["kept"] == 10
+    assert objects.puts == 16 + 2, "what stood was written again"
+    assert await words(world, await restored_anew(world, backup.id)) == (b"near", b"far!")
+
+
+async def test_objects_without_a_row_and_a_row_without_objects_are_told(
+    world: FakeWorld, objects: Dying
+) -> None:
+    volume = await world.a_volume()
+    lost, strange, late = [await back_up(world, volume) for _ in range(3)]
+    rows = {each: await world.db.read(backups.get, TENANT, each) for each in (lost, strange, late)}
+    gone = rows[lost]
+    assert gone.container is not None
+    objects.remove(gone.container, objects.names(gone.container))
+    assert f"backup {lost} has no objects in the store of backups, posix" in await audit.breaches(world.hands)
+    await world.db.write(delete_backup.accept, TENANT, late, world.rules)
+    await quiet(world)
+    objects.put(rows[late].container or "", f"{rows[late].prefix}-00001", b"written by who had been away")
+    other = "00000000-0000-4000-8000-000000000000"
+    objects.put("x", (rows[strange].prefix or "").replace(strange, other) + "_metadata", b"{}")
+    found = await audit.breaches(world.hands)
+    place = "the store of backups, posix"
+    assert f"objects of backup {late} on {place} is an orphan: the backup was deleted here" in found
+    assert f"objects of backup {other} on {place} is unknown: nothing here says whose it is or was" in found
+    await audit.repair(world.hands, lambda _: None)
+    assert not objects.names(rows[late].container or ""), "what was deleted here is left"
+    assert objects.names("x"), "what is not known was destroyed"
