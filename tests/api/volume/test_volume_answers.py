@@ -275,7 +275,7 @@ async def administer(story: Story) -> None:
     quota = f"/os-quota-sets/{OTHER_PROJECT}"
     await story.ask("PUT", quota, {"quota_set": {"volumes": 5}})
     await story.ask("DELETE", quota)
-    await story.ask("PUT", "/os-quota-class-sets/default", {"quota_class_set": {"backups": 5}})
+    await story.ask("PUT", "/os-quota-class-sets/default", {"quota_class_set": {"groups": 5}})
     which = {"host": "box", "binary": "cinder-scheduler"}
     await story.ask("PUT", "/os-services/disable", which)
     await story.ask("PUT", "/os-services/disable-log-reason", {**which, "disabled_reason": "r"})
