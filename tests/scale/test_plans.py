@@ -57,6 +57,7 @@ MAY = {
     "store.quotas.usage_by_rows": _AUDIT,
     "store.pools.claimed_by_rows": _AUDIT,
     "store.pools.alive": _POOLS,
+    "store.pools.with_backups": _POOLS,
     "store.pools.every": _POOLS,
     "store.hosts._names": _POOLS,
     "store.hosts._read": "of a host that is silent, or that an operator asks about, what it has",

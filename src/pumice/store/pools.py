@@ -80,6 +80,25 @@ def has_zone(tx: Transaction, zone: str) -> bool:
     return tx.execute(sa.select(1).where(_p.availability_zone == zone).limit(1)).first() is not None
 
 
+def with_backups(tx: Transaction, down_seconds: float, wanted: str | None) -> str | None:
+    """A pool whose host makes backups, as services that are up say; the ``wanted`` one if it is such."""
+    volume, backup = services.alias("volume"), services.alias("backup")
+    since = now() - timedelta(seconds=down_seconds)
+    is_up = [
+        sa.and_(one.c.updated_at >= since, one.c.disabled.is_(False), one.c.forced_down.is_not(True))
+        for one in (volume, backup)
+    ]
+    query = (
+        sa.select(_p.name)
+        .join(volume, sa.func.coalesce(volume.c.cluster, volume.c.host) == _p.host)
+        .join(backup, volume.c.host.startswith(backup.c.host + "@"))
+        .where(volume.c.binary == VOLUME_BINARY, backup.c.binary == "cinder-backup", *is_up)
+        .order_by((_p.name == wanted).desc(), _p.name)
+        .limit(1)
+    )
+    return tx.execute(query).scalar()
+
+
 def find(tx: Transaction, name: str) -> Pool | None:
     """The pool ``host@backend#pool``, if its backend has ever reported it."""
     return _rows.get(tx, name)

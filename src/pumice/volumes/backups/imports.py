@@ -46,10 +46,10 @@ def accept(tx: Transaction, who: Scope, service: str, url: str, rules: Rules) ->
 
     Raises ``Invalid``, ``InvalidState``, ``OverQuota``, or ``NoValidBackend`` where no service makes backups.
     """
-    zone, alive = zone_of_service(tx, rules), pools.alive(tx, rules.service_down_seconds)
-    if zone is None or not alive:
+    zone, pool = zone_of_service(tx, rules), pools.with_backups(tx, rules.service_down_seconds, None)
+    if zone is None or pool is None:
         raise NoValidBackend(NO_SERVICE)
-    backup = _backup(who, read_export(url), zone, alive[0].name)
+    backup = _backup(who, read_export(url), zone, pool)
     if backups.find(tx, backup.id):
         raise InvalidState("Invalid backup: Backup already exists in database.")
     if backup.encryption_key_id:
@@ -57,8 +57,7 @@ def accept(tx: Transaction, who: Scope, service: str, url: str, rules: Rules) ->
     amounts = quotas.amounts_of_backups(1, backup.size)
     quotas.take(tx, who.project, quotas.limits(tx, who.project, rules.quotas), amounts)
     backups.insert(tx, backup)
-    assert backup.pool is not None
-    params = ImportParams(backup.id, backup.pool, service)
+    params = ImportParams(backup.id, pool, service)
     enqueue(tx, IMPORT, params, subject=backup.id, who=who, id=backup.operation_id)
     return backup
 

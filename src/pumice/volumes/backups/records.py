@@ -33,8 +33,7 @@ def place_of(tx: Transaction, backup: Backup, rules: Rules) -> str | None:
 
     All hosts that make backups see the same store.
     """
-    alive = [pool.name for pool in pools.alive(tx, rules.service_down_seconds)]
-    return backup.pool if backup.pool in alive or not alive else alive[0]
+    return pools.with_backups(tx, rules.service_down_seconds, backup.pool) or backup.pool
 
 
 def source_of(volume: Volume, moment: Snapshot | Volume) -> dict[str, Any]:
