@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from pumice.api import paging
 from pumice.api.booleans import flag
-from pumice.api.call import Call
+from pumice.api.call import Call, Reply
+from pumice.api.routing import Handler
 from pumice.model.errors import Invalid, NotFound
 from pumice.model.scope import Scope
 from pumice.store.conditions import Condition
@@ -75,3 +77,15 @@ class Collection(Generic[T]):
                 raise Invalid(f"marker [{page.marker}] not found") from None
             raise
         return found, self.total(tx, who, **asked.seen) if self.total and asked.counts else None
+
+    def answers(self, name: str, view: Callable[[Call, T], Mapping[str, Any]]) -> Handler:
+        """The handler that lists what is asked for under ``name``, each thing as ``view`` shows it."""
+
+        async def handler(call: Call) -> Reply:
+            asked = self.parse_query(call)
+            found, count = await call.house.db.read(self.read, call.who, asked)
+            return paging.listed(
+                call, name, await paging.in_pieces(partial(view, call), found), asked.page, count
+            )
+
+        return handler

@@ -25,6 +25,18 @@ def writes(work: Callable[..., Any], status: int = 202, *, scoped: bool = True) 
     return handler
 
 
+def showing(
+    word: str, read: Callable[..., Any], view: Callable[[Call, Any], Any], *, scoped: bool = True
+) -> Handler:
+    """A handler that shows as ``word`` what the path names; it is read in the caller's scope if ``scoped``."""
+
+    async def handler(call: Call) -> Reply:
+        found = await call.house.db.read(read, *((call.who,) if scoped else ()), *call.args.values())
+        return Reply({word: view(call, found)})
+
+    return handler
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """One thing a client can ask for."""

@@ -1,19 +1,18 @@
 """Flavors: the sizes a server can have, and their extra specs (api-ref, "Flavors")."""
 
 import re
-from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from pumice.api import booleans, paging
+from pumice.api import booleans
 from pumice.api.call import Call, Reply, check
 from pumice.api.collection import Collection
 from pumice.api.compute.fields import Name, NotNegative, only_query, without_query
 from pumice.api.compute.links import VERSION, Links
 from pumice.api.fields import Body, Boolean, LongText, Positive, Text
 from pumice.api.policy import ADMIN, ANYBODY, READER, Rule
-from pumice.api.routing import Route, writes
+from pumice.api.routing import Route, showing, writes
 from pumice.catalog.flavors import new
 from pumice.model.errors import Invalid, NotFound
 from pumice.model.ids import new_id
@@ -143,27 +142,6 @@ def _number(call: Call, name: str) -> int:
 LIST = Collection(SORT_KEYS, _conditions, flavors.page, by="flavorid", ascends=True, is_novas=True)
 
 
-async def index(call: Call) -> Reply:
-    """``GET /flavors``."""
-    return await _list(call, summary)
-
-
-async def index_detail(call: Call) -> Reply:
-    """``GET /flavors/detail``."""
-    return await _list(call, detail)
-
-
-async def _list(call: Call, view: Callable[[Call, Flavor], dict[str, Any]]) -> Reply:
-    asked = LIST.parse_query(call)
-    found, _ = await call.house.db.read(LIST.read, call.who, asked)
-    return paging.listed(call, "flavors", [view(call, flavor) for flavor in found], asked.page)
-
-
-async def show(call: Call) -> Reply:
-    """``GET /flavors/{id}``."""
-    return Reply({"flavor": detail(call, await call.house.db.read(flavors.get, call.who, call.args["id"]))})
-
-
 async def create(call: Call) -> Reply:
     """``POST /flavors``: 200, as the incumbent has it."""
     body = await call.parse(FlavorBody, "flavor")
@@ -257,10 +235,16 @@ _PATH = f"{VERSION}/flavors"
 _READ, _MANAGE = "os_compute_api:flavors", "os_compute_api:os-flavor-manage"
 _SPECS = "os_compute_api:os-flavor-extra-specs"
 ROUTES = (
-    Route("GET", _PATH, index, Rule(_READ, ANYBODY)),
+    Route("GET", _PATH, LIST.answers("flavors", summary), Rule(_READ, ANYBODY)),
     Route("POST", _PATH, create, Rule(f"{_MANAGE}:create", ADMIN), also=(SPECS,)),
-    Route("GET", f"{_PATH}/detail", index_detail, Rule(_READ, ANYBODY), also=(SPECS,)),
-    Route("GET", f"{_PATH}/{{id}}", without_query(show), Rule(_READ, ANYBODY), also=(SPECS,)),
+    Route("GET", f"{_PATH}/detail", LIST.answers("flavors", detail), Rule(_READ, ANYBODY), also=(SPECS,)),
+    Route(
+        "GET",
+        f"{_PATH}/{{id}}",
+        without_query(showing("flavor", flavors.get, detail)),
+        Rule(_READ, ANYBODY),
+        also=(SPECS,),
+    ),
     Route("PUT", f"{_PATH}/{{id}}", update, Rule(f"{_MANAGE}:update", ADMIN), also=(SPECS,), since=(2, 55)),
     Route("DELETE", f"{_PATH}/{{id}}", writes(flavors.delete, scoped=False), Rule(f"{_MANAGE}:delete", ADMIN)),
     Route("GET", f"{_PATH}/{{id}}/os-extra_specs", without_query(specs), SPECS),

@@ -13,7 +13,8 @@ from pumice.api.identity.lists import (
     link,
     listing,
 )
-from pumice.api.identity.resource import creating, routes, showing, updating
+from pumice.api.identity.resource import creating, routes, updating
+from pumice.api.routing import showing
 from pumice.identity import options, projects
 from pumice.store.domains import Row
 
@@ -55,7 +56,7 @@ ROUTES = routes(
     arg="domain_id",
     list=listing("domains", projects.matching_domains, view, "name", "enabled", within="id"),
     create=creating("domain", Create, projects.add_domain, view),
-    show=showing("domain", projects.show_domain, view),
+    show=showing("domain", projects.show_domain, view, scoped=False),
     update=updating("domain", Update, projects.change_domain, view),
     remove=projects.remove_domain,
     readers=READER_INSIDE,

@@ -9,7 +9,8 @@ from pumice.api.call import Call, Reply
 from pumice.api.identity.catalog import address
 from pumice.api.identity.checks import ADMIN, READER
 from pumice.api.identity.lists import Changes, Kept, collection, link, must_stay, wanted
-from pumice.api.identity.resource import routes, showing
+from pumice.api.identity.resource import routes
+from pumice.api.routing import showing
 from pumice.identity import places
 from pumice.model.errors import Invalid
 from pumice.model.ids import new_id
@@ -116,7 +117,7 @@ ROUTES = routes(
     "endpoint",
     list=list_,
     create=create,
-    show=showing("endpoint", ENDPOINTS.show, view),
+    show=showing("endpoint", ENDPOINTS.show, view, scoped=False),
     update=update,
     remove=ENDPOINTS.remove,
     readers=READER,

@@ -16,9 +16,9 @@ from pumice.api.identity.lists import (
     listing,
     wanted,
 )
-from pumice.api.identity.resource import routes, showing, updating
+from pumice.api.identity.resource import routes, updating
 from pumice.api.policy import Rule
-from pumice.api.routing import Route, writes
+from pumice.api.routing import Route, showing, writes
 from pumice.identity import groups
 from pumice.store.resources import GROUPS, Row
 
@@ -81,7 +81,7 @@ ROUTES = (
         arg="group_id",
         list=listing("groups", GROUPS.matching, view, "name", "domain_id", within="domain_id"),
         create=create,
-        show=showing("group", GROUPS.show, view),
+        show=showing("group", GROUPS.show, view, scoped=False),
         update=updating("group", Update, GROUPS.change, view, GROUPS.show, ("domain_id",)),
         remove=groups.remove,
         readers=READER_INSIDE,

@@ -15,9 +15,9 @@ from pumice.api.identity.lists import (
     refuse_unknown,
     wanted,
 )
-from pumice.api.identity.resource import routes, showing, updating
+from pumice.api.identity.resource import routes, updating
 from pumice.api.policy import ANYBODY, Rule
-from pumice.api.routing import Route
+from pumice.api.routing import Route, showing
 from pumice.identity import places
 from pumice.model.errors import Invalid
 from pumice.model.ids import new_id
@@ -74,7 +74,7 @@ ROUTES = (
         "region",
         list=list_,
         create=create,
-        show=showing("region", REGIONS.show, view),
+        show=showing("region", REGIONS.show, view, scoped=False),
         update=updating("region", Update, places.change_region, view),
         remove=places.remove_region,
         readers=ANYBODY,

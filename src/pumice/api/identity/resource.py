@@ -50,15 +50,6 @@ def creating(word: str, body: type[Kept], add: Callable[..., Any], view: View) -
     return handler
 
 
-def showing(word: str, read: Callable[..., Any], view: View) -> Handler:
-    """The handler that shows what the path names."""
-
-    async def handler(call: Call) -> Reply:
-        return Reply({word: view(call, await call.house.db.read(read, *call.args.values()))})
-
-    return handler
-
-
 def updating(
     word: str,
     body: type[Changes],

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 from pumice.api.call import Call, Reply
 from pumice.api.identity.checks import ADMIN, READER, ROLE_READER
 from pumice.api.identity.lists import Changes, Kept, Name, Options, collection, link, must_stay, wanted
-from pumice.api.identity.resource import routes, showing
+from pumice.api.identity.resource import routes
 from pumice.api.policy import Rule
-from pumice.api.routing import Route
+from pumice.api.routing import Route, showing
 from pumice.identity import grants, options
 from pumice.model.errors import Invalid
 from pumice.store.roles import Row
@@ -94,7 +94,7 @@ ROUTES = (
         "role",
         list=list_,
         create=create,
-        show=showing("role", grants.show, view),
+        show=showing("role", grants.show, view, scoped=False),
         update=update,
         remove=grants.remove,
         readers=ROLE_READER,

@@ -7,7 +7,8 @@ from pydantic import Field
 from pumice.api.call import Call
 from pumice.api.identity.checks import ADMIN, READER
 from pumice.api.identity.lists import Changes, Kept, link, listing
-from pumice.api.identity.resource import creating, routes, showing, updating
+from pumice.api.identity.resource import creating, routes, updating
+from pumice.api.routing import showing
 from pumice.store.resources import SERVICES, Row
 
 Word = Annotated[str, Field(min_length=1, max_length=255)]
@@ -45,7 +46,7 @@ ROUTES = routes(
     "service",
     list=listing("services", SERVICES.matching, view, "type", "name"),
     create=creating("service", Create, SERVICES.add, view),
-    show=showing("service", SERVICES.show, view),
+    show=showing("service", SERVICES.show, view, scoped=False),
     update=updating("service", Update, SERVICES.change, view),
     remove=SERVICES.remove,
     readers=READER,

@@ -20,9 +20,9 @@ from pumice.api.identity.lists import (
     wanted,
 )
 from pumice.api.identity.reach import within_reach
-from pumice.api.identity.resource import routes, showing
+from pumice.api.identity.resource import routes
 from pumice.api.policy import Rule
-from pumice.api.routing import Route
+from pumice.api.routing import Route, showing
 from pumice.identity import lockout, options, passwords, users
 from pumice.identity.token import REFUSED
 from pumice.model.errors import Unauthenticated
@@ -171,7 +171,7 @@ ROUTES = (
         arg="user_id",
         list=list_,
         create=create,
-        show=showing("user", users.show, view),
+        show=showing("user", users.show, view, scoped=False),
         update=update,
         remove=users.remove,
         readers=READER_INSIDE,

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from pumice.api.call import Version
+from pumice.api.call import Call
 from pumice.api.volume.volume_view import wire_time
 from pumice.model.states import SnapshotStatus
 from pumice.model.volume import Snapshot
 
 
-def plain(snapshot: Snapshot) -> dict[str, Any]:
+def plain(_: Call, snapshot: Snapshot) -> dict[str, Any]:
     """A snapshot in the plain list."""
     return {
         "id": snapshot.id,
@@ -23,22 +23,22 @@ def plain(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def changed(snapshot: Snapshot, version: Version) -> dict[str, Any]:
+def changed(call: Call, snapshot: Snapshot) -> dict[str, Any]:
     """A snapshot as create and update answer: without what the incumbent's extensions add."""
-    view = plain(snapshot)
-    if version >= (3, 14):
+    view = plain(call, snapshot)
+    if call.version >= (3, 14):
         view["group_snapshot_id"] = None
-    if version >= (3, 41):
+    if call.version >= (3, 41):
         view["user_id"] = snapshot.user_id
-    if version >= (3, 65):
+    if call.version >= (3, 65):
         view["consumes_quota"] = True
     return view
 
 
-def full(snapshot: Snapshot, version: Version) -> dict[str, Any]:
+def full(call: Call, snapshot: Snapshot) -> dict[str, Any]:
     """A snapshot in full, as show and the detailed list have it."""
     progress = "0%" if snapshot.status in (SnapshotStatus.CREATING, SnapshotStatus.ERROR) else "100%"
-    return changed(snapshot, version) | {
+    return changed(call, snapshot) | {
         "os-extended-snapshot-attributes:progress": progress,
         "os-extended-snapshot-attributes:project_id": snapshot.project_id,
     }

@@ -1,17 +1,16 @@
 """Snapshots (api-ref, "Volume snapshots")."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from pumice.api import paging
 from pumice.api.call import Call, Reply, check
-from pumice.api.collection import Asked, Collection
+from pumice.api.collection import Collection
 from pumice.api.fields import Body, Boolean, Text, Uuid
 from pumice.api.policy import ADMIN, MEMBER, READER, Rule
-from pumice.api.routing import Route, writes
+from pumice.api.routing import Route, showing, writes
 from pumice.api.volume import filters
 from pumice.api.volume.fields import Metadata, Name
 from pumice.api.volume.filters import Filters
@@ -129,30 +128,7 @@ async def create(call: Call) -> Reply:
         in_use=bool(asked.force) or call.version >= (3, 66),
         rules=call.house.rules,
     )
-    return Reply({"snapshot": changed(snapshot, call.version)}, 202)
-
-
-async def index(call: Call) -> Reply:
-    """The plain list."""
-    asked, found, count = await _found(call)
-    return paging.listed(call, "snapshots", await paging.in_pieces(plain, found), asked.page, count)
-
-
-async def detail(call: Call) -> Reply:
-    """The list in full."""
-    asked, found, count = await _found(call)
-    return paging.listed(call, "snapshots", [full(one, call.version) for one in found], asked.page, count)
-
-
-async def _found(call: Call) -> tuple[Asked, Sequence[Snapshot], int | None]:
-    asked = LIST.parse_query(call)
-    return asked, *await call.house.db.read(LIST.read, call.who, asked)
-
-
-async def show(call: Call) -> Reply:
-    """Show one snapshot in full."""
-    snapshot = await call.house.db.read(snapshots.get, call.who, call.args["id"])
-    return Reply({"snapshot": full(snapshot, call.version)})
+    return Reply({"snapshot": changed(call, snapshot)}, 202)
 
 
 async def update(call: Call) -> Reply:
@@ -164,7 +140,7 @@ async def update(call: Call) -> Reply:
         )
     changes = {key.removeprefix("display_"): value for key, value in given.items()}
     snapshot = await call.house.db.write(_update, call.who, call.args["id"], changes)
-    return Reply({"snapshot": changed(snapshot, call.version)})
+    return Reply({"snapshot": changed(call, snapshot)})
 
 
 def _update(tx: Transaction, who: Scope, snapshot_id: str, changes: dict[str, Any]) -> Snapshot:
@@ -223,9 +199,13 @@ _ADMIN = "volume_extension:snapshot_admin_actions:"
 
 ROUTES = (
     Route("POST", "/snapshots", create, Rule("volume:create_snapshot", MEMBER)),
-    Route("GET", "/snapshots", index, Rule("volume:get_all_snapshots", READER)),
-    Route("GET", "/snapshots/detail", detail, Rule("volume:get_all_snapshots", READER)),
-    Route("GET", "/snapshots/{id}", show, Rule("volume:get_snapshot", READER)),
+    Route("GET", "/snapshots", LIST.answers("snapshots", plain), Rule("volume:get_all_snapshots", READER)),
+    Route(
+        "GET", "/snapshots/detail", LIST.answers("snapshots", full), Rule("volume:get_all_snapshots", READER)
+    ),
+    Route(
+        "GET", "/snapshots/{id}", showing("snapshot", snapshots.get, full), Rule("volume:get_snapshot", READER)
+    ),
     Route("PUT", "/snapshots/{id}", update, Rule("volume:update_snapshot", MEMBER)),
     Route("DELETE", "/snapshots/{id}", writes(delete.accept), Rule("volume:delete_snapshot", MEMBER)),
     Route("POST", _ACTION, reset_status, Rule(f"{_ADMIN}reset_status", ADMIN), action="os-reset_status"),

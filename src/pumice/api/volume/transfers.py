@@ -10,7 +10,7 @@ from pumice.api import paging
 from pumice.api.call import Call, Reply
 from pumice.api.fields import Body, Boolean, Text, Uuid
 from pumice.api.policy import MEMBER, READER, Rule
-from pumice.api.routing import Route, writes
+from pumice.api.routing import Route, showing, writes
 from pumice.api.volume.fields import Name
 from pumice.api.volume.filters import asks_for_all
 from pumice.api.volume.links import Links
@@ -69,11 +69,6 @@ async def accept(call: Call) -> Reply:
     return Reply({"transfer": summary(call, taken)}, 202)
 
 
-async def show(call: Call) -> Reply:
-    """Show one transfer."""
-    return Reply({"transfer": detail(call, await call.house.db.read(transfers.get, call.who, call.args["id"]))})
-
-
 async def index(call: Call) -> Reply:
     """The project's offers."""
     found = await call.house.db.read(
@@ -116,7 +111,12 @@ def _routes(path: str) -> tuple[Route, ...]:
         Route("GET", path, index, Rule("volume:get_all_transfers", READER)),
         Route("GET", f"{path}/detail", index, Rule("volume:get_all_transfers", READER)),
         Route("POST", path, create, Rule("volume:create_transfer", MEMBER)),
-        Route("GET", f"{path}/{{id}}", show, Rule("volume:get_transfer", READER)),
+        Route(
+            "GET",
+            f"{path}/{{id}}",
+            showing("transfer", transfers.get, detail),
+            Rule("volume:get_transfer", READER),
+        ),
         Route("DELETE", f"{path}/{{id}}", writes(verbs.withdraw), Rule("volume:delete_transfer", MEMBER)),
         Route("POST", f"{path}/{{id}}/accept", accept, Rule("volume:accept_transfer", MEMBER)),
     )
