@@ -42,7 +42,7 @@ def drain(
 
 
 def resume(settings: Settings, name: str) -> None:
-    """Let it be chosen again. Raises ``NotFound``."""
+    """Let a drained place be chosen again. Raises ``NotFound``."""
 
     async def work() -> list[str]:
         async with existing(settings) as db:

@@ -60,7 +60,7 @@ def forget(settings: Settings, name: str, *, yes: bool) -> None:
 
 
 def readmit(settings: Settings, name: str) -> None:
-    """Let it come again. Raises ``NotFound``."""
+    """Let a forgotten host come again. Raises ``NotFound``."""
     asyncio.run(_readmit(settings, name))
     print(f"Host {name} may come again, with an empty state directory.")
 

@@ -127,7 +127,7 @@ class Metrics(Meter):
 
 
 class _Given:
-    """Hands out what it was given."""
+    """A collector that hands out the metrics it was given."""
 
     def __init__(self, metrics: Iterable["Metric"]) -> None:
         self._metrics = list(metrics)

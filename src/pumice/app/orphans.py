@@ -95,7 +95,7 @@ async def _adopt(settings: Settings, beginning: str, project: str, *, yes: bool)
 
 
 def remove(settings: Settings, beginning: str, *, yes: bool) -> None:
-    """Free its bytes for good. Raises ``NotFound``."""
+    """Free an orphan's bytes for good. Raises ``NotFound``."""
     print(asyncio.run(_remove(settings, beginning, yes=yes)))
 
 

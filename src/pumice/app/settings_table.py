@@ -43,7 +43,7 @@ def every(settings: Settings, flags: Mapping[str, Any]) -> list[Setting]:
 
 
 def show(settings: Settings, flags: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print them."""
+    """Print the settings."""
     found = every(settings, flags)
     if as_json:
         print_json([asdict(one) for one in found])

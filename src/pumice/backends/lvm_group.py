@@ -147,7 +147,7 @@ class VolumeGroup:
         await self.change("lvrename", self.name, old, new)
 
     async def remove(self, name: str) -> None:
-        """Free it. Raises ``Trouble`` while it is in use."""
+        """Free a volume. Raises ``Trouble`` while it is in use."""
         await self.change("lvremove", "--force", self.of(name))
 
     @asynccontextmanager

@@ -170,7 +170,7 @@ def add_access(tx: Transaction, type_id: str, project_id: str) -> None:
 
 
 def remove_access(tx: Transaction, type_id: str, project_id: str) -> None:
-    """Take that back. Raises ``NotFound`` or ``Invalid``."""
+    """Let a project no longer use a private type. Raises ``NotFound`` or ``Invalid``."""
     _must_be_private(by_id(tx, HOUSE, type_id))
     if not types.remove_access(tx, type_id, project_id):
         raise NotFound("Volume type access for", f"{type_id} / {project_id} combination")

@@ -10,4 +10,4 @@ class Daemon(Protocol):
         """The id of the daemon's process, if it runs."""
 
     async def stop(self, *, force: bool = False) -> None:
-        """Stop it. Raises ``Conflict`` while somebody uses it, unless ``force``."""
+        """Stop the daemon. Raises ``Conflict`` while somebody uses it, unless ``force``."""

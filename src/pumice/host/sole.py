@@ -29,7 +29,7 @@ class Held:
         return durable.is_named(self._descriptor, path)
 
     def close(self) -> None:
-        """Let go of it."""
+        """Let go of the lock."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)

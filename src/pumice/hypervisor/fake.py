@@ -207,7 +207,7 @@ class FakeHypervisor:
         return frozenset(ServerId(file.stem) for file in files)
 
     async def secrets(self) -> frozenset[AttachmentId]:
-        """What it was told."""
+        """The attachments whose secrets it was told."""
         await self._called("secrets")
         return frozenset(self.told)
 

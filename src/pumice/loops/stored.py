@@ -52,7 +52,7 @@ async def _at(hands: Hands, store: BackupStore) -> list[Breach]:
 
 
 def _nobodys(tx: Transaction, ids: Collection[str]) -> frozenset[str]:
-    """Those of the ids that no backup has, and no operation is about."""
+    """The ids that no backup has, and no operation is about."""
     return frozenset(ids) - backups.known(tx, ids) - belongings.in_hand(tx, ids)
 
 

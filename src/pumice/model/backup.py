@@ -51,5 +51,5 @@ class Backup:
 
     @property
     def is_incremental(self) -> bool:
-        """Whether it needs another one."""
+        """Whether its parent is needed to restore it."""
         return self.parent_id is not None

@@ -59,7 +59,7 @@ class Connector:
 
     @classmethod
     def of_row(cls, row: Mapping[str, Any] | None) -> "Connector":
-        """What was kept of it."""
+        """The connector that a row has kept."""
         row = row or {}
         found: dict[str, Any] = {word: value for word in _TEXTS if isinstance(value := row.get(word), str)}
         found |= {word: row.get(word) is True for word in ("multipath", "enforce_multipath")}

@@ -23,7 +23,7 @@ class IscsiExport:
 
     @property
     def name(self) -> str:
-        """What an initiator knows it by."""
+        """The name by which an initiator knows the target: its IQN."""
         return self.iqn
 
     def to_row(self) -> dict[str, object]:
@@ -45,7 +45,7 @@ class NvmeExport:
 
     @property
     def name(self) -> str:
-        """What an initiator knows it by."""
+        """The name by which an initiator knows the subsystem: its NQN."""
         return self.nqn
 
     def to_row(self) -> dict[str, object]:

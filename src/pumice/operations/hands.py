@@ -37,7 +37,7 @@ class Hands:
     keep_image: Callable[[str, FillFile], Awaitable[None]] = _no_images
     """Make a queued image active with the bytes that a function writes to a path."""
     drop_image: Callable[[str], Awaitable[None]] = _no_images
-    """Take that back: neither image nor bytes are left."""
+    """Drop an image: neither image nor bytes are left."""
     bulkheads: Bulkheads = field(default_factory=Bulkheads)
     """The places of this process, and what hangs there."""
     detach_seconds: float = 60.0

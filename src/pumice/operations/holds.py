@@ -43,7 +43,7 @@ class Mode(StrEnum):
 
 M = Mode
 TOGETHER = frozenset(product((M.READ, M.USE), repeat=2))
-"""Which two go together; all others do not."""
+"""The pairs of modes that go together; all others do not."""
 
 
 class Thing(StrEnum):
@@ -58,7 +58,7 @@ class Thing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """One thing, and how it is held."""
+    """A thing, and how it is held."""
 
     kind: Thing
     id: str

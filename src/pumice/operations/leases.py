@@ -59,9 +59,9 @@ class Lease:
     is_long: bool = False
     """Whether the step that is under way may be cut short by who cancels the operation."""
     silence: float = inf
-    """For how many seconds it may tell no progress."""
+    """Seconds for which the step may tell no progress."""
     heard: float | None = None
-    """How far it told that it was."""
+    """How far the step told last that it was."""
     silent_until: float = inf
     """When the step must have told more of how far it is."""
     cancelled: bool = False
@@ -137,7 +137,7 @@ class Leases:
         return [lease for lease in held if lease.place == place]
 
     async def keep(self) -> None:
-        """Renew what is in hand, again and again."""
+        """Renew the leases in hand, again and again."""
         usual = wait = min(self.seconds, self.silence) / 3
         while True:
             await asyncio.sleep(wait)

@@ -68,7 +68,7 @@ class Operation(Generic[P]):
     id: str
     kind: str
     subject: str
-    """Id of the volume, server… it is about."""
+    """The id of the volume, server… that the operation is about."""
     params: P
     notes: dict[str, Any]
     """What the steps learnt on the way (plain JSON values); saved with each step's line."""
@@ -147,7 +147,7 @@ class Step(Generic[P]):
     tries: int = 5
     """How often trouble is met with another try."""
     timeout: float = 120.0
-    """Seconds one try may take."""
+    """Seconds that one try may take."""
     when: Callable[[Operation[P]], bool] | None = None
     """Whether an operation has this step at all; None for each."""
     takes_away: bool = False
@@ -157,7 +157,7 @@ class Step(Generic[P]):
 
     @property
     def name(self) -> str:
-        """The name of what it does."""
+        """The step's name: that of the function it runs."""
         return self.do.__name__
 
     def is_empty(self, op: Operation[P], /) -> bool:

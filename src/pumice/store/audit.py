@@ -102,7 +102,7 @@ def still(tx: Transaction, wrong: Wrong) -> bool:
 
 
 def _of(column: sa.ColumnElement[str], one: str | None) -> sa.ColumnElement[bool]:
-    """Of all, or of this one."""
+    """A condition on one id, or none."""
     return sa.true() if one is None else column == one
 
 

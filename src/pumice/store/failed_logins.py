@@ -15,7 +15,7 @@ _f = failed_logins.c
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """What is known of one user."""
+    """What is known of a user's failed log-ins."""
 
     number: int
     at: datetime

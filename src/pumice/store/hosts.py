@@ -179,7 +179,7 @@ def unsettled(tx: Transaction, gone: frozenset[str], thing_id: str | None = None
 
 
 def left_behind(tx: Transaction) -> tuple[dict[str, str], list[Lost]]:
-    """See ``dead_places`` and ``unsettled``: one look at both."""
+    """What ``dead_places`` and ``unsettled`` find, in one look."""
     gone = forgotten(tx)
     return dead_places(tx, gone), unsettled(tx, gone)
 

@@ -229,7 +229,7 @@ class PostgresDatabase:
                 CLOCK.set((await connection.exec_driver_sql(_TIME)).scalar_one(), asked)
 
     async def _forget_seals(self) -> None:
-        """Once in a while, by whoever comes by."""
+        """Forget old seals, once in a while, by whoever comes by."""
         if time.monotonic() < self._sweep_at:
             return
         self._sweep_at = time.monotonic() + _SWEEP_SECONDS

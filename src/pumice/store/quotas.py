@@ -128,7 +128,7 @@ def usage_by_rows(tx: Transaction, project_id: str | None = None) -> dict[tuple[
 
 
 def _of(table: sa.Table, project_id: str | None) -> sa.ColumnElement[bool]:
-    """Of every project, or of one."""
+    """A condition on one project, or none."""
     return sa.true() if project_id is None else table.c.project_id == project_id
 
 

@@ -49,7 +49,7 @@ class Cluster:
 
     @property
     def disabled_reason(self) -> str | None:
-        """Why that is so."""
+        """The reason for which the cluster is disabled; None if it is not."""
         return next((member["disabled_reason"] for member in self.members), None) if self.disabled else None
 
 

@@ -110,7 +110,7 @@ def add_access(tx: Transaction, type_id: str, project_id: str) -> None:
 
 
 def remove_access(tx: Transaction, type_id: str, project_id: str) -> bool:
-    """Take that back. False when the project had none."""
+    """Let a project no longer use a private type. False when it could not before."""
     a = type_access.c
     return bool(
         tx.execute(sa.delete(type_access).where(a.type_id == type_id, a.project_id == project_id)).rowcount

@@ -169,7 +169,7 @@ async def pause_guest(op: Operation[ExtendParams], hands: Hands) -> None:
 
 
 async def resume_guest(op: Operation[ExtendParams], hands: Hands) -> None:
-    """Let it go on."""
+    """Let the guest go on."""
     await hands.hypervisors[op.params.host or ""].resume(ServerId(op.params.server_id or ""))
 
 

@@ -108,7 +108,7 @@ def pool_named(tx: Transaction, name: str) -> str:
 
 
 async def adopt_bytes(op: Operation[ManageParams], hands: Hands) -> None:
-    """Have the backend make them the volume's."""
+    """Have the backend make the bytes the volume's."""
     asked = op.params
     backend = hands.backends[host_of(asked.pool)]
     op.notes["size"] = await backend.adopt(asked.volume_id, pool_of(asked.pool), asked.name)

@@ -124,7 +124,7 @@ async def remove_image(op: Operation[UploadParams], hands: Hands) -> None:
 
 
 def publish(tx: Transaction, op: Operation[UploadParams], rules: Rules) -> None:
-    """The volume is free again."""
+    """Free the volume: its bytes are in the image."""
     _let_go(tx, op)
 
 

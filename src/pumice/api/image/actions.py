@@ -14,7 +14,7 @@ REACTIVATE = Rule("reactivate", MEMBER)
 
 
 def routes() -> list[Route]:
-    """What it answers."""
+    """The routes of an image's actions."""
     return [
         Route("POST", "/v2/images/{id}/actions/deactivate", deactivate, DEACTIVATE),
         Route("POST", "/v2/images/{id}/actions/reactivate", reactivate, REACTIVATE),

@@ -28,7 +28,7 @@ class ImageData:
         self._files = files
 
     def routes(self) -> list[Route]:
-        """What it answers."""
+        """The routes of an image's bytes."""
         return [
             Route("PUT", "/v2/images/{id}/file", self.upload, UPLOAD),
             Route("GET", "/v2/images/{id}/file", self.download, Rule("download_image", MEMBER)),

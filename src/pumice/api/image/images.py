@@ -35,7 +35,7 @@ class Images:
         self._files = files
 
     def routes(self) -> list[Route]:
-        """What it answers."""
+        """The routes of images and their tags."""
         return [
             Route("POST", "/v2/images", self.create, ADD, also=SHOWING),
             Route("GET", "/v2/images", self.list, Rule("get_images", READER)),

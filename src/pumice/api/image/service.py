@@ -14,7 +14,7 @@ from pumice.model.errors import ImageRefused, InvalidState
 
 
 def image_routes(files: ImageFiles) -> list[Route]:
-    """What it answers, the bytes from ``files``."""
+    """The routes of the Image API, with the bytes from ``files``."""
     return [
         *discovery.routes(),
         *schemas.routes(),

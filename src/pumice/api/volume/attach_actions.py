@@ -34,7 +34,7 @@ class Attach(Body):
 
 
 class Detach(Body):
-    """Which attachment; without one the only one."""
+    """The body of a detach: an attachment; without one the volume has only one."""
 
     attachment_id: Uuid | None = None
 
@@ -109,7 +109,7 @@ async def detach(call: Call) -> Reply:
 
 
 async def force_detach(call: Call) -> Reply:
-    """Detach, whatever state it is in."""
+    """Detach a volume, whatever state it is in."""
     asked = check(ForceDetach, (await call.json())["os-force_detach"] or {}, "os-force_detach")
     operation = await call.house.db.write(legacy.force_detach, call.who, call.args["id"], asked.attachment_id)
     await ended(call, operation, "detach the volume")

@@ -66,7 +66,7 @@ def _nvme(export: NvmeExport) -> dict[str, Any]:
 
 
 def _kind(one: Attachment) -> str:
-    """What os-brick calls it."""
+    """The kind of connection, as os-brick calls it."""
     match one.portal:
         case NvmeExport():
             return "nvmeof"

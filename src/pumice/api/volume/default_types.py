@@ -21,7 +21,7 @@ class NewDefault(Body):
 
 
 async def index(call: Call) -> Reply:
-    """Every project that has one, with it."""
+    """List the projects that have a default type, with their types."""
     found = await call.house.db.read(types.defaults)
     return Reply({"default_types": [_view(project, kind) for project, kind in found.items()]})
 
@@ -36,7 +36,7 @@ async def show(call: Call) -> Reply:
 
 
 async def update(call: Call) -> Reply:
-    """Give a project one: 200."""
+    """Give a project a default type: 200."""
     asked = await call.parse(NewDefault, "default_type")
     kind = await call.house.db.write(volume_types.set_default, call.args["id"], asked.volume_type)
     return Reply({"default_type": _view(call.args["id"], kind.id)})

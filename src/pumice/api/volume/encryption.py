@@ -37,7 +37,7 @@ class Encryption(Body):
 
 
 class NewEncryption(Encryption):
-    """What must be said of it at first."""
+    """What must be said of an encryption at first."""
 
     provider: Text
     control_location: Literal["front-end", "back-end"]

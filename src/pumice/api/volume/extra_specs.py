@@ -43,14 +43,14 @@ async def show(call: Call) -> Reply:
 
 
 async def create(call: Call) -> Reply:
-    """Add some, or change them: 200."""
+    """Add extra specs, or change them: 200."""
     specs = check(CreateBody, await call.json()).extra_specs
     await call.house.db.write(_rewrite, call.who, call.args["id"], lambda known: {**known, **specs})
     return Reply({"extra_specs": specs})
 
 
 async def update(call: Call) -> Reply:
-    """Change one: 200."""
+    """Change one extra spec: 200."""
     try:
         specs = _ONE.validate_python(await call.json())
     except ValidationError:
@@ -64,7 +64,7 @@ async def update(call: Call) -> Reply:
 
 
 async def remove(call: Call) -> Reply:
-    """Forget one: 202."""
+    """Forget one extra spec: 202."""
     type_id, key = call.args["id"], call.args["key"]
 
     def without(known: Mapping[str, str]) -> dict[str, str]:

@@ -54,7 +54,7 @@ async def show(call: Call) -> Reply:
 
 
 async def remove(call: Call) -> Reply:
-    """Forget it: 204."""
+    """Forget a message: 204."""
 
     def forget(tx: Transaction) -> None:
         if messages.get(tx, call.who, call.args["id"]) is None:

@@ -66,7 +66,7 @@ class Keys(Body):
 
 
 class OtherConsumer(Body):
-    """Who keeps the volumes to them from now on."""
+    """A new consumer of QoS specs: who keeps the volumes to them."""
 
     consumer: Consumer
 
@@ -81,7 +81,7 @@ LIST = paging.ShortList[QosSpecs](
 
 
 async def index(call: Call) -> Reply:
-    """Every one, by page and filter; a filter that does not exist finds nothing."""
+    """List QoS specs by page and filter; a filter that does not exist finds nothing."""
     page = paging.parse_query(call, keys=LIST.keys, most=call.house.rules.api_max_limit)
     rows = sorted(await call.house.db.read(qos_specs.every), key=lambda one: one.id)
     shown = [_view(one) for one in LIST.page(page, rows, call.query)]
@@ -124,7 +124,7 @@ async def remove(call: Call) -> Reply:
 
 
 async def associations(call: Call) -> Reply:
-    """The volume types that have them."""
+    """List the volume types that have QoS specs."""
 
     def names(tx: Transaction) -> Mapping[str, str]:
         return qos_specs.types_of(tx, qos_specs.get(tx, call.args["id"]).id)
@@ -135,13 +135,13 @@ async def associations(call: Call) -> Reply:
 
 
 async def associate(call: Call) -> Reply:
-    """Give them to a volume type: 202."""
+    """Give QoS specs to a volume type: 202."""
     await call.house.db.write(catalog.associate, call.args["id"], _type(call))
     return Reply(status=202)
 
 
 async def disassociate(call: Call) -> Reply:
-    """Take them from a volume type: 202."""
+    """Take QoS specs from a volume type: 202."""
     await call.house.db.write(catalog.disassociate, call.args["id"], _type(call))
     return Reply(status=202)
 

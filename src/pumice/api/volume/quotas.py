@@ -86,7 +86,7 @@ async def show_class(call: Call) -> Reply:
 
 
 async def update_class(call: Call) -> Reply:
-    """Change them: 200."""
+    """Change the limits of a class: 200."""
     wanted = check(UpdateClassBody, await call.json()).quota_class_set
     name, rules = call.args["id"], call.house.rules
     await call.house.db.write(quotas.limit_class, name, wanted, rules)

@@ -40,7 +40,7 @@ async def freeze(call: Call) -> Reply:
 
 
 async def thaw(call: Call) -> Reply:
-    """Let it be used again: 200."""
+    """Let a frozen backend be used again: 200."""
     call.policy.require(THAW, call.who)
     return await _freeze(call, frozen=False)
 

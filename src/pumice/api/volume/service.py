@@ -39,7 +39,7 @@ from pumice.api.volume.volumes import Volumes
 
 
 def volume_routes() -> list[Route]:
-    """What it answers. The handlers share what is known of types and services."""
+    """The routes of Block Storage, whose handlers share what is known of types and services."""
     known = Known()
     tables = (
         Volumes(known).routes,

@@ -173,7 +173,7 @@ class Types:
 
 
 async def index(call: Call) -> Reply:
-    """The types that the caller may use."""
+    """List the types that the caller may use."""
     page = paging.parse_query(call, keys=LIST.keys, most=call.house.rules.api_max_limit)
     found = await call.house.db.read(types.visible, call.who, type_filters.is_public(call))
     if unmet(call, "volume_type", since=(3, 52)):
@@ -215,7 +215,7 @@ async def add_access(call: Call) -> Reply:
 
 
 async def remove_access(call: Call) -> Reply:
-    """Take that back: 202."""
+    """Let a project no longer use a private type: 202."""
     asked = await call.parse(Access, "removeProjectAccess")
     await call.house.db.write(volume_types.remove_access, call.args["id"], asked.project)
     return Reply(status=202)

@@ -96,7 +96,7 @@ class Completion(Body):
 
 
 class UnsetImageMetadata(Body):
-    """What to forget of it."""
+    """The body that names the key of image metadata to forget."""
 
     key: Key
 
@@ -223,7 +223,7 @@ def _set_image_metadata(tx: Transaction, who: Scope, volume_id: str, more: dict[
 
 
 async def unset_image_metadata(call: Call) -> Reply:
-    """Forget one key: 200."""
+    """Forget one key of image metadata: 200."""
     asked = await call.parse(UnsetImageMetadata, "os-unset_image_metadata")
     await call.house.db.write(_unset_image_metadata, call.who, call.args["id"], asked.key)
     return Reply(status=200)

@@ -50,7 +50,7 @@ def _hash_of_zeroes(length: int) -> str:
 
 @lru_cache(maxsize=64)
 def md5_of_zeroes(length: int) -> str:
-    """By which an object is known to be nothing but zeroes, without being read."""
+    """The MD5 of zeroes: an object that has it need not be read."""
     return md5_of(bytes(length))
 
 

@@ -61,7 +61,7 @@ class BackupParams:
     snapshot_id: SnapshotId | None
     parent_id: BackupId | None
     copy_id: VolumeId | None
-    """Of the volume that is read instead of one that changes."""
+    """The copy that is read instead of a volume that changes."""
 
 
 @in_turn(quotas.turn)

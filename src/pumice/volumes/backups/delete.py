@@ -31,7 +31,7 @@ class DeleteBackupParams:
 
     backup_id: BackupId
     pool: str
-    """By whose host its objects are reached."""
+    """A pool of the host that reaches its objects."""
 
 
 def accept(tx: Transaction, who: Scope, backup_id: str, rules: Rules) -> None:
@@ -60,7 +60,7 @@ async def delete_objects(op: Operation[DeleteBackupParams], hands: Hands) -> Non
 
 
 def forget(tx: Transaction, op: Operation[DeleteBackupParams], rules: Rules) -> None:
-    """So is the row, with its key and the quota it took."""
+    """Forget the row, with its key and the quota it took."""
     if backup := backups.find(tx, op.params.backup_id):
         backups.delete(tx, backup.id)
         keys.forget(tx, backup.encryption_key_id)

@@ -141,7 +141,7 @@ async def look_at_objects(op: Operation[ImportParams], hands: Hands) -> None:
 
 
 def publish(tx: Transaction, op: Operation[ImportParams], rules: Rules) -> None:
-    """It can be restored, if those that it adds to are here as well."""
+    """Make the backup available: it can be restored, if those it adds to are here as well."""
     said = {"object_count": op.notes["objects"], "source": op.notes["source"]}
     backups.reset(tx, op.params.backup_id, B.AVAILABLE, op.id, **said)
 

@@ -66,7 +66,7 @@ async def fill(op: Operation[CreateParams], hands: Hands) -> None:
 
 
 def publish(tx: Transaction, op: Operation[CreateParams], rules: Rules) -> None:
-    """Both are ready."""
+    """Make volume and backup available."""
     create.publish(tx, op, rules)
     if backup := backups.find(tx, op.params.origin_id or ""):
         give_back_what_it_was(tx, op.params.volume_id, backup)
