@@ -41,34 +41,44 @@ def named_by(function: FunctionType, owner: object = None) -> Iterator[object]:
 
 
 def rules_of(start: object) -> set[str]:
-    """The names of the rules that can be reached from a handler."""
-    found, seen, left = set[str](), set[tuple[int, int]](), [(start, None)]
+    """The names of the rules that a handler reaches; of a class, by those methods whose names it uses."""
+    found, seen, called = set[str](), dict[tuple[int, int], object](), set[str]()
+    classes = dict[type, None]()
+    left: list[tuple[object, object]] = [(start, None)]
     while left:
         thing, owner = left.pop()
-        if (id(thing), id(owner)) in seen:
-            continue
-        seen.add((id(thing), id(owner)))
-        if isinstance(thing, Rule):
-            found.add(thing.name)
-        elif isinstance(thing, functools.partial):
-            left += [(part, None) for part in (thing.func, *thing.args, *thing.keywords.values())]
-        elif isinstance(thing, MethodType):
-            left.append((thing.__func__, thing.__self__))
-        elif isinstance(thing, staticmethod | classmethod):
-            left.append((thing.__func__, owner))
-        elif isinstance(thing, tuple | list | frozenset):
-            left += [(part, None) for part in thing]
-        elif isinstance(thing, Mapping):
-            left += [(part, None) for part in thing.values()]
-        elif isinstance(thing, FunctionType):
-            if is_ours(thing):
+        if (id(thing), id(owner)) not in seen:
+            seen[id(thing), id(owner)] = thing  # kept, so that nothing else gets its id
+            if isinstance(thing, Rule):
+                found.add(thing.name)
+            elif isinstance(thing, functools.partial):
+                left += [(part, None) for part in (thing.func, *thing.args, *thing.keywords.values())]
+            elif isinstance(thing, MethodType):
+                left.append((thing.__func__, thing.__self__))
+            elif isinstance(thing, property):
+                left.append((thing.fget, owner))
+            elif isinstance(thing, staticmethod | classmethod):
+                left.append((thing.__func__, owner))
+            elif isinstance(thing, tuple | list | frozenset):
+                left += [(part, None) for part in thing]
+            elif isinstance(thing, Mapping):
+                left += [(part, None) for part in thing.values()]
+            elif isinstance(thing, FunctionType) and is_ours(thing):
+                called |= {*names(thing.__code__)}
                 left += [(it, owner if isinstance(it, FunctionType) else None) for it in named_by(thing, owner)]
-        elif isinstance(thing, type):
-            if is_ours(thing) and not issubclass(thing, Call | Policy | Route):
-                left += [(part, thing) for part in vars(thing).values() if isinstance(part, FunctionType)]
-        elif dataclasses.is_dataclass(thing) and is_ours(type(thing)) and not isinstance(thing, Route):
-            left += [(getattr(thing, part.name), None) for part in dataclasses.fields(thing)]
-            left.append((type(thing), None))
+            elif isinstance(thing, type) and is_ours(thing) and not issubclass(thing, Call | Policy | Route):
+                classes[thing] = None
+            elif dataclasses.is_dataclass(thing) and is_ours(type(thing)) and not isinstance(thing, Route):
+                left += [(getattr(thing, part.name), None) for part in dataclasses.fields(thing)]
+                left.append((type(thing), None))
+        if not left:
+            methods = [
+                (part, one)
+                for one in classes
+                for name, part in vars(one).items()
+                if name in {*called, "__init__"}
+            ]
+            left = [(part, one) for part, one in methods if (id(part), id(one)) not in seen]
     return found
 
 
