@@ -1,6 +1,6 @@
 # Pumice. `make run` and `make test` work on a fresh Debian 12 machine, as root or with sudo.
 .DEFAULT_GOAL := help
-.PHONY: help run tour test wheel test-kernel fast costs check format clients failures kill pairs power-cut upgrade chaos bench lock clean
+.PHONY: help run tour test wheel test-kernel fast costs check format clients failures kill pairs power-cut upgrade chaos bench scale lock clean
 
 BIN := .venv/bin
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env)
@@ -90,6 +90,10 @@ bench: ## the benchmarks, with what they mean
 	$(BIN)/python -m benchmarks.transactions
 	$(BIN)/python -m benchmarks
 	$(AS_ROOT) $(BIN)/python -m benchmarks.reference_stack
+
+scale: ## what users and loops wait for, at 1,000 volumes and at many: make scale VOLUMES=1000000
+	@scripts/setup dev
+	$(BIN)/python -m benchmarks.scale --volumes $(or $(VOLUMES),20000)
 
 lock: ## choose versions anew: requirements/*.txt from pyproject.toml
 	@scripts/setup dev

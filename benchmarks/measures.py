@@ -68,13 +68,7 @@ async def until_available(serving: Serving) -> Figures:
         if await served(one, f"{V3}/snapshots"):
             figures["snapshot"] = await median_ms(snapshot, 100)
         doomed = iter([await available(one) for _ in range(100 + WARMING_UP)])
-
-        async def delete() -> None:
-            path = f"{VOLUMES}/{next(doomed)}"
-            (await one.ask("DELETE", path)).expect(202)
-            await reaches(one, path, "volume", None)
-
-        return figures | {"gone": await median_ms(delete, 100)}
+        return figures | {"gone": await median_ms(lambda: delete(one, next(doomed)), 100)}
 
 
 async def attaching(serving: Serving) -> Figures:
@@ -83,17 +77,12 @@ async def attaching(serving: Serving) -> Figures:
         volumes = {client: await available(client) for client in all_of_them}
         one = all_of_them[0]
 
-        async def cycle(client: Connection) -> None:
-            asked = {"attachment": {"volume_uuid": volumes[client], "instance_uuid": SERVER}}
-            made = (await client.ask("POST", f"{V3}/attachments", asked)).expect(200).json()["attachment"]
-            path = f"{V3}/attachments/{made['id']}"
-            (await client.ask("PUT", path, {"attachment": {"connector": CONNECTOR}})).expect(200)
-            (await client.ask("POST", f"{path}/action", {"os-complete": {}})).expect(204)
-            (await client.ask("DELETE", path)).expect(200)
+        async def its_cycle(client: Connection) -> None:
+            await cycle(client, volumes[client])
 
-        figures = {"attach": await median_ms(lambda: cycle(one), 100)}
+        figures = {"attach": await median_ms(lambda: its_cycle(one), 100)}
         cpu = serving.cpu()
-        figures["attach_8"] = statistics.median([await rate(all_of_them, cycle, 160) for _ in range(RUNS)])
+        figures["attach_8"] = statistics.median([await rate(all_of_them, its_cycle, 160) for _ in range(RUNS)])
         figures["attach_cpu"] = (serving.cpu() - cpu) / (160 * RUNS) * 1000
         action = f"{VOLUMES}/{volumes[one]}/action"
 
@@ -207,6 +196,23 @@ async def available(client: Connection) -> str:
     return volume_id
 
 
+async def delete(client: Connection, volume_id: str) -> None:
+    """Delete a volume, and wait until it is gone."""
+    path = f"{VOLUMES}/{volume_id}"
+    (await client.ask("DELETE", path)).expect(202)
+    await reaches(client, path, "volume", None)
+
+
+async def cycle(client: Connection, volume_id: str) -> None:
+    """Reserve, connect, complete and delete an attachment; what a server has only a service deletes."""
+    asked = {"attachment": {"volume_uuid": volume_id}}
+    made = (await client.ask("POST", f"{V3}/attachments", asked)).expect(200).json()["attachment"]
+    path = f"{V3}/attachments/{made['id']}"
+    (await client.ask("PUT", path, {"attachment": {"connector": CONNECTOR}})).expect(200)
+    (await client.ask("POST", f"{path}/action", {"os-complete": {}})).expect(204)
+    (await client.ask("DELETE", path)).expect(200)
+
+
 async def reaches(client: Connection, path: str, key: str, status: str | None) -> None:
     """Look until the thing has this status; None: until it is gone."""
     while True:
@@ -219,9 +225,9 @@ async def reaches(client: Connection, path: str, key: str, status: str | None) -
         await asyncio.sleep(LOOK_SECONDS)
 
 
-async def quiet(client: Connection) -> None:
-    """Until nothing is under way."""
-    while (await client.ask("GET", f"{VOLUMES}?status=creating&limit=1")).expect(200).json()["volumes"]:
+async def quiet(client: Connection, status: str = "creating") -> None:
+    """Until no volume is in this state."""
+    while (await client.ask("GET", f"{VOLUMES}?status={status}&limit=1")).expect(200).json()["volumes"]:
         await asyncio.sleep(0.05)
 
 
