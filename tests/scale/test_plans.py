@@ -41,6 +41,7 @@ from pumice.store.tables import metadata
 
 __all__ = ["cloud"]
 
+pytestmark = pytest.mark.timeout(600)  # whoever comes first fills the database
 SIZE = Size(volumes=20_000, operations=80_000, pools=1_000, hosts=30)
 PLACES = ("scheduler", "volume:box@fake", "volume:here@one", "compute:here")
 WAITING = 500
