@@ -21,10 +21,23 @@ _SETTINGS = {
 }
 
 
+def make_group() -> None:
+    """A volume group on the disk."""
+    subprocess.run(["vgcreate", "--quiet", "vg", "/dev/vda"], check=True, capture_output=True)
+
+
+@contextmanager
+def volume_group() -> Iterator[None]:
+    """A volume group, as long as this lasts. What uses its volumes is to be gone in the end."""
+    make_group()
+    yield
+    subprocess.run(["vgremove", "--quiet", "--yes", "--force", "vg"], check=True, capture_output=True)
+
+
 @contextmanager
 def reference_stack(**environment: str) -> Iterator[PumiceProcess]:
-    """Not started yet; with a volume group, an initiator's name, and iscsid."""
-    subprocess.run(["vgcreate", "--quiet", "vg", "/dev/vda"], check=True, capture_output=True)
+    """Not started yet; with a volume group, which goes with its guest, an initiator's name, and iscsid."""
+    make_group()
     multipath = "PUMICE_COMPUTE__MULTIPATH" in environment
     with initiators(multipath=multipath), installation(**_SETTINGS, **environment) as pumice:
         yield pumice
