@@ -174,6 +174,20 @@ def snapshot_is_gone(pumice: Victim, stage: Stage, well: bool) -> None:
     pumice.stories.is_gone(f"{SNAPSHOTS}/{stage['snapshot']}")
 
 
+def unmanage_snapshot(pumice: Victim, stage: Stage) -> httpx.Response:
+    return pumice.http.post(f"{SNAPSHOTS}/{stage['snapshot']}/action", json={"os-unmanage": {}})
+
+
+def snapshot_is_let_go(pumice: Victim, stage: Stage, well: bool) -> None:
+    kept = strangers(pumice) / f"unmanaged-{stage['snapshot']}"
+    assert kept.exists() is well
+    if well:
+        snapshot_is_gone(pumice, stage, well)
+        kept.unlink()
+    else:
+        assert pumice.call("GET", f"{SNAPSHOTS}/{stage['snapshot']}")["snapshot"]["status"] == "available"
+
+
 # --- backups ------------------------------------------------------------------------------------
 
 
@@ -465,6 +479,7 @@ STORIES = {
     "pool.strangers": VerbStory(a_stranger, list_strangers, stays_a_stranger),
     "snapshot.create": VerbStory(a_volume, create_snapshot, snapshot_was_made),
     "snapshot.delete": VerbStory(a_snapshot, delete_snapshot, snapshot_is_gone),
+    "snapshot.unmanage": VerbStory(a_snapshot, unmanage_snapshot, snapshot_is_let_go),
     "backup.create": VerbStory(in_use, back_up, is_backed_up),
     "backup.delete": VerbStory(a_backup, delete_backup, backup_is_gone),
     "backup.restore": VerbStory(a_backup, restore, is_restored),

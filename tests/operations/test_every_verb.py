@@ -39,6 +39,7 @@ from pumice.volumes.backups import delete as delete_backup
 from pumice.volumes.backups import imports, records, restore, restore_new
 from pumice.volumes.snapshots import create as create_snapshot
 from pumice.volumes.snapshots import delete as delete_snapshot
+from pumice.volumes.snapshots import unmanage as unmanage_snapshot
 
 Stage = dict[str, str]
 SCENARIOS: dict[str, Scenario] = {}
@@ -321,6 +322,23 @@ async def check_delete_snapshot(world: FakeWorld, stage: Stage, well: bool) -> N
     assert (snapshot.status if snapshot else None) == (None if well else "error_deleting")
 
 
+async def begin_unmanage_snapshot(world: FakeWorld, stage: Stage) -> str:
+    await world.db.write(unmanage_snapshot.accept, TENANT, stage["snapshot"])
+    return await running(world, stage["snapshot"])
+
+
+async def check_unmanage_snapshot(world: FakeWorld, stage: Stage, well: bool) -> None:
+    snapshot = await world.db.read(snapshots.find, stage["snapshot"])
+    assert (snapshot.status if snapshot else None) == (None if well else "available")
+    kept = [
+        one.name
+        for name, pool in (("one", "a"), ("two", "b"))
+        for one in await world.backends[f"{HOST}@{name}"].strangers(pool)
+    ]
+    assert (f"unmanaged-{stage['snapshot']}" in kept) is well
+
+
+scenario(unmanage_snapshot.UNMANAGE_SNAPSHOT, a_snapshot, begin_unmanage_snapshot, check_unmanage_snapshot)
 scenario(create_snapshot.CREATE_SNAPSHOT, a_volume, begin_snapshot, check_snapshot)
 scenario(delete_snapshot.DELETE_SNAPSHOT, a_snapshot, begin_delete_snapshot, check_delete_snapshot)
 

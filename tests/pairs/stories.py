@@ -36,6 +36,7 @@ from pumice.volumes.backups import create as create_backup
 from pumice.volumes.backups import delete as delete_backup
 from pumice.volumes.backups import imports, records, restore, restore_new
 from pumice.volumes.snapshots import delete as delete_snapshot
+from pumice.volumes.snapshots import unmanage as unmanage_snapshot
 
 Words = dict[str, str]
 """What the volumes, snapshots and images hold, by id; and the strangers, by name."""
@@ -242,6 +243,7 @@ WITH_A_SNAPSHOT = (
 )
 ON_A_SNAPSHOT = (
     Story("snapshot.delete", "snapshot", asks(delete_snapshot.accept), forgets),
+    Story("snapshot.unmanage", "snapshot", asks(unmanage_snapshot.accept), lets_go),
     Story("volume.create", "snapshot", creates(snapshot_id=None), copies, makes="plain"),
     Story("backup.create", "snapshot", backs_a_snapshot_up),
 )

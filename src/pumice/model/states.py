@@ -191,7 +191,7 @@ SNAPSHOT: Transitions[SnapshotStatus] = Transitions(
         N.DELETING: _to(N.ERROR_DELETING),
         N.RESTORING: _to(N.AVAILABLE),
         N.BACKING_UP: _to(N.AVAILABLE),
-        N.UNMANAGING: _to(),  # an administrator's word
+        N.UNMANAGING: _to(N.AVAILABLE),
     },
 )
 

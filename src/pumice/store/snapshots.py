@@ -92,9 +92,10 @@ def reset(tx: Transaction, snapshot_id: str, status: SnapshotStatus, operation_i
     _rows.settle(tx, snapshot_id, operation_id, status=status)
 
 
-def delete(tx: Transaction, snapshot_id: str) -> bool:
-    """Forget a snapshot, and bury it. False when it is gone already."""
-    tombstones.bury(tx, _bury, b_id=snapshot_id)
+def delete(tx: Transaction, snapshot_id: str, *, bytes_stay: bool = False) -> bool:
+    """Forget a snapshot, and bury it unless its bytes stay somebody's. False when it is gone already."""
+    if not bytes_stay:
+        tombstones.bury(tx, _bury, b_id=snapshot_id)
     return bool(tx.execute(sa.delete(snapshots).where(_s.id == snapshot_id)).rowcount)
 
 

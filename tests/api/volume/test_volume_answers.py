@@ -167,6 +167,7 @@ async def write_everything(story: Story) -> None:
     await story.act(snapshot, "os-reset_status", {"status": "error"})
     await story.ask("DELETE", snapshot)
     await story.act(f"/snapshots/{await story.snapshot(volume_id)}", "os-force_delete")
+    await story.act(f"/snapshots/{await story.snapshot(volume_id)}", "os-unmanage")
     await story.cloud.quiet()
     another = await story.ask("POST", "/types", {"volume_type": {"name": f"another {story.version}"}})
     await story.act(volume, "os-retype", {"new_type": another["volume_type"]["id"]})

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from volume_cloud import HOST, Cloud
+from volume_cloud import HOST, POOL, Cloud
 
 from databases import ON_SQLITE
 from pumice.model.ids import new_id
@@ -139,3 +139,23 @@ async def test_what_a_host_says_of_a_snapshot_is_heard_and_its_operation_ends_it
     for progress in ("50", "101%", "x%"):
         assert await says(status="creating", progress=progress) == 400
     await cloud.db.write(snapshots.put, snapshot, SnapshotStatus.AVAILABLE)
+
+
+async def test_a_snapshot_is_let_go_and_its_bytes_stay(cloud: Cloud) -> None:
+    volume = await cloud.make()
+    made = await cloud.call("POST", "/snapshots", {"snapshot": {"volume_id": volume["id"]}})
+    snapshot = made.json()["snapshot"]["id"]
+    await cloud.until(snapshot, "available", kind="snapshot")
+    path, body = f"/snapshots/{snapshot}/action", {"os-unmanage": {}}
+    assert (await cloud.call("POST", path, body)).status_code == 403
+    assert (await cloud.call("POST", path, body, who="admin")).status_code == 202
+    await cloud.until(snapshot, None, kind="snapshot")
+    left = await cloud.backend.strangers(POOL.partition("#")[2])
+    assert f"unmanaged-{snapshot}" in {one.name for one in left}
+    assert (await cloud.call("POST", path, body, who="admin")).status_code == 404
+    failed = await cloud.call("POST", "/snapshots", {"snapshot": {"volume_id": volume["id"]}})
+    other = failed.json()["snapshot"]["id"]
+    await cloud.until(other, "available", kind="snapshot")
+    await cloud.db.write(snapshots.put, other, SnapshotStatus.ERROR)
+    refused = await cloud.call("POST", f"/snapshots/{other}/action", body, who="admin")
+    assert refused.status_code == 400

@@ -273,6 +273,7 @@ SAMPLES: dict[str, Samples] = {
     "PUT /v3/os-hosts/{id}": _always(({"host": str, "status": str}, {})),
     "POST /v3/workers/cleanup": _always({"cleaning": [], "unavailable": []}),
     "POST /v3/snapshots/{id}/action os-update_snapshot_status": _always(None),
+    "POST /v3/snapshots/{id}/action os-unmanage": _always(None),
     "GET /v3/clusters": [(EVER, {"clusters": [_CLUSTER]}), ((3, 26), {"clusters": [_CLUSTER_26]})],
     "GET /v3/clusters/detail": [
         (EVER, {"clusters": [_CLUSTER | _HOSTS]}),

@@ -48,6 +48,7 @@ from pumice.volumes.manage import MANAGE
 from pumice.volumes.revert import REVERT
 from pumice.volumes.snapshots.create import CREATE_SNAPSHOT
 from pumice.volumes.snapshots.delete import DELETE_SNAPSHOT
+from pumice.volumes.snapshots.unmanage import UNMANAGE_SNAPSHOT
 from pumice.volumes.strangers import STRANGERS
 from pumice.volumes.unmanage import UNMANAGE
 
@@ -70,6 +71,7 @@ VERBS = (
     STRANGERS,
     CREATE_SNAPSHOT,
     DELETE_SNAPSHOT,
+    UNMANAGE_SNAPSHOT,
     CREATE_BACKUP,
     DELETE_BACKUP,
     RESTORE,

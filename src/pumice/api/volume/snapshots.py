@@ -22,7 +22,7 @@ from pumice.model.volume import Snapshot
 from pumice.store import snapshots
 from pumice.store.conditions import SNAPSHOTS
 from pumice.store.database import Transaction
-from pumice.volumes.snapshots import delete
+from pumice.volumes.snapshots import delete, unmanage
 from pumice.volumes.snapshots.create import accept as accept_create
 
 FORCE_IS_OVER = (
@@ -215,6 +215,13 @@ ROUTES = (
         update_status,
         Rule("snapshot_extension:snapshot_actions:update_snapshot_status", MEMBER),
         action="os-update_snapshot_status",
+    ),
+    Route(
+        "POST",
+        _ACTION,
+        writes(unmanage.accept),
+        Rule("snapshot_extension:snapshot_unmanage", ADMIN),
+        action="os-unmanage",
     ),
     Route(
         "POST",

@@ -1,0 +1,88 @@
+"""Unmanage a snapshot: forget it, and leave its bytes in the pool.
+
+1. ``accept``: ``unmanaging``
+2. ``release_bytes``: the backend gives them the name ``unmanaged-<id>``, which no repair takes for ours
+3. ``forget``: the row and its quota go together
+
+If it fails the bytes have their own name again, and the snapshot is ``available``.
+"""
+
+from pumice.backends.contract import Backend, Piece
+from pumice.catalog import volume_types
+from pumice.model.errors import InvalidState
+from pumice.model.ids import new_id
+from pumice.model.rules import Rules
+from pumice.model.scope import Scope
+from pumice.model.states import SnapshotStatus
+from pumice.model.volume import host_of, pool_of
+from pumice.operations.hands import Hands
+from pumice.operations.holds import Thing, own
+from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend
+from pumice.store import messages, quotas, snapshots
+from pumice.store.database import Transaction
+from pumice.store.messages import Event
+from pumice.volumes.snapshots.delete import DeleteSnapshotParams
+
+S = SnapshotStatus
+
+
+def accept(tx: Transaction, who: Scope, snapshot_id: str) -> None:
+    """Answer the request. Raises ``NotFound`` or ``InvalidState``."""
+    snapshot = snapshots.get(tx, who, snapshot_id)
+    if snapshot.encryption_key_id:
+        raise InvalidState("Invalid snapshot: Unmanaging encrypted snapshots is not supported.")
+    operation_id = new_id()
+    snapshots.move(tx, snapshot.id, {S.AVAILABLE}, S.UNMANAGING, must="be available", operation_id=operation_id)
+    params = DeleteSnapshotParams(snapshot.id, snapshot.pool)
+    enqueue(tx, UNMANAGE_SNAPSHOT, params, subject=snapshot.id, who=who, id=operation_id)
+
+
+async def release_bytes(op: Operation[DeleteSnapshotParams], hands: Hands) -> None:
+    """They are nobody's."""
+    await _backend(op, hands).put_aside(_piece(op), _name(op))
+
+
+async def take_bytes_back(op: Operation[DeleteSnapshotParams], hands: Hands) -> None:
+    """They are the snapshot's again."""
+    await _backend(op, hands).put_back(_piece(op), _name(op))
+
+
+def _backend(op: Operation[DeleteSnapshotParams], hands: Hands) -> Backend:
+    return hands.backends[host_of(op.params.pool)]
+
+
+def _piece(op: Operation[DeleteSnapshotParams]) -> Piece:
+    return Piece("snapshot", op.params.snapshot_id, pool_of(op.params.pool))
+
+
+def _name(op: Operation[DeleteSnapshotParams]) -> str:
+    return f"unmanaged-{op.params.snapshot_id}"
+
+
+def forget(tx: Transaction, op: Operation[DeleteSnapshotParams], rules: Rules) -> None:
+    """The row is gone with the quota it took. The bytes are nobody's, and not ours to remove."""
+    if snapshot := snapshots.find(tx, op.params.snapshot_id):
+        snapshots.delete(tx, snapshot.id, bytes_stay=True)
+        kind = volume_types.get(tx, snapshot.type_id) if snapshot.type_id else None
+        amounts = quotas.amounts_of("snapshots", 1, snapshot.size, kind.name if kind else None)
+        quotas.give_back(tx, snapshot.project_id, amounts)
+
+
+def explain(tx: Transaction, op: Operation[DeleteSnapshotParams], error: str) -> None:
+    """The snapshot is what it was, and its owner can read why."""
+    snapshots.reset(tx, op.params.snapshot_id, S.AVAILABLE, op.id)
+    if snapshot := snapshots.find(tx, op.params.snapshot_id):
+        messages.tell(tx, snapshot.project_id, Event.UNMANAGE_SNAPSHOT, snapshot.id, error, op.request_id)
+
+
+UNMANAGE_SNAPSHOT = Verb(
+    kind="snapshot.unmanage",
+    params=DeleteSnapshotParams,
+    holds=lambda op: (own(Thing.SNAPSHOT, op.params.snapshot_id),),
+    steps=(
+        Step(release_bytes, undo=take_bytes_back, at=on_backend, tries=1000, takes_away=True),
+        Step(forget, at=on_backend),
+    ),
+    failed=explain,
+    deadline=3600,
+)
