@@ -123,8 +123,9 @@ async def test_a_backend_may_be_in_a_zone_of_its_own(world: FakeWorld) -> None:
 
 
 async def test_a_place_that_opens_is_up_at_once_though_its_driver_is_slow(world: FakeWorld) -> None:
-    world.backends[f"{HOST}@one"].delay = 0.15  # longer than a beat waits for the prompt
+    world.backends[f"{HOST}@one"].delay = 1.1  # longer than a beat waits for the prompt
     hearts = hearts_of(world)
+    hearts.patience = 5
     hearts.closed |= {volume_host(f"{HOST}@one"), volume_host(f"{HOST}@two"), compute_host(HOST)}
     await hearts.introduce(volume_host(f"{HOST}@one"))
     assert await up(world) == {ONE}
