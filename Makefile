@@ -52,7 +52,7 @@ check: ## format, lint, types, and who may import whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: ## format the code, and mend what the linter can
+format: ## format the code, and repair what the linter can
 	@scripts/setup dev
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
@@ -61,7 +61,7 @@ clients: ## the functional suites of openstacksdk, openstack, cinder, nova and g
 	@scripts/setup clients
 	$(AS_ROOT) $(BIN)/python -m tests.clients
 
-failures: ## what the incumbent fails at, repeated here; a table, about five minutes
+failures: ## what Cinder fails at, repeated here; a table, about five minutes
 	@scripts/setup dev
 	$(AS_ROOT) $(BIN)/python -m tests.failures
 

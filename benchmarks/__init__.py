@@ -1,1 +1,1 @@
-"""How fast and how large one Pumice is, beside the incumbent: ``python -m benchmarks`` prints the table."""
+"""How fast and how large one Pumice is, beside Cinder: ``python -m benchmarks`` prints the table."""

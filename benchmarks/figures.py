@@ -1,4 +1,4 @@
-"""What is measured, beside what the incumbent reaches and what we want to reach; and the table of it.
+"""What is measured, beside what Cinder reaches and what we want to reach; and the table of it.
 
 The anchors were measured on a quiet machine of two cores: Cinder 29 with its fake driver, PostgreSQL, RabbitMQ
 and two API workers.
@@ -71,7 +71,7 @@ FIGURES: Mapping[str, Figure] = {
 def table(columns: Mapping[str, Mapping[str, float]], title: str) -> Table:
     """What was reached by each of the ``columns``, beside anchor and goal."""
     drawn = Table(title=title, title_justify="left")
-    for name in ("", "", "incumbent", "goal", *columns):
+    for name in ("", "", "cinder", "goal", *columns):
         drawn.add_column(name, justify="right" if name else "left", no_wrap=bool(name))
     for key, figure in FIGURES.items():
         cells = [_cell(figure, reached.get(key)) for reached in columns.values()]

@@ -23,15 +23,15 @@ from benchmarks import measures
 from benchmarks.filling import Size, backlog, statements
 from benchmarks.postgres import Postgres
 from benchmarks.serving import EACH, Serving
-from pumice.app import house
+from pumice.app import node
 from pumice.app.settings import Settings
 from pumice.loops import audit
 from pumice.operations.places import volume_host
-from pumice.store import attachments, belongings, clock
+from pumice.store import attachments, clock, ownership
 from pumice.store import operations as log
-from pumice.store.census import census
 from pumice.store.database import Database, Transaction
 from pumice.store.inventory import inventory
+from pumice.store.queue_stats import queue_stats
 
 CONSOLE = Console(width=120)
 SMALL = 1_000
@@ -180,11 +180,11 @@ async def by_loops(directory: Path, url: str, postgres: Postgres) -> measures.Fi
         backends={"fake": fake},
         compute={"driver": "fake"},
     )
-    whole = await house.build(settings)
+    whole = await node.build(settings)
     db, place = whole.db, volume_host("full0@b")
     asked = log.Asked([place], "scale:1")
     try:
-        for backend in whole.hands.backends.values():
+        for backend in whole.drivers.backends.values():
             await backend.pools()
         work: dict[str, Callable[[], Awaitable[object]]] = {
             "start": undone(db, log.release_earlier, "here", "here:1"),
@@ -192,11 +192,11 @@ async def by_loops(directory: Path, url: str, postgres: Postgres) -> measures.Fi
             "claim": undone(db, log.claim, asked, clock.time(), 30.0, 8),
             "beat": whole.hearts().beat,
             "exports": lambda: db.read(attachments.exported_at, ["full0@b"]),
-            "bytes": lambda: db.read(belongings.bytes_at, "full0@b"),
+            "bytes": lambda: db.read(ownership.bytes_at, "full0@b"),
             **{name: whole.loops()[name][1] for name in ("deadlines", "waiting", "hosts")},
             **{look.name: whole.repairs()[look].run for look in audit.SHARED if look is not audit.HOSTS},
             "prune": undone(db, log.prune, 7 * DAY),
-            "metrics": lambda: db.read(lambda tx: (census(tx, clock.time()), inventory(tx))),
+            "metrics": lambda: db.read(lambda tx: (queue_stats(tx, clock.time()), inventory(tx))),
         }
         cost = Cost(lambda: time.process_time() + postgres.cpu())
         return {name: await cost.of(do, 3 if name == "rows" else TIMES) for name, do in work.items()}

@@ -242,7 +242,7 @@ class Installation:
             assert time.monotonic() < give_up, f"stuck: {left}"
             time.sleep(0.2)
 
-    def breaches(self) -> list[str]:
+    def violations(self) -> list[str]:
         """What the audit says; empty when all is well."""
         audit = self.command("audit")
         return (audit.stdout + audit.stderr).splitlines() if audit.returncode else []

@@ -1,6 +1,6 @@
-"""Holds what a service answers to what its incumbent answers, at every microversion.
+"""Holds what a service answers to what OpenStack's own answers, at every microversion.
 
-The incumbents' own suite, Tempest, has a JSON schema for most answers, with every key that may be there and no
+OpenStack's own suite, Tempest, has a JSON schema for most answers, with every key that may be there and no
 other. Where it has none or an old one there is a sample after the api-ref. All answers to tests are held to it.
 """
 
@@ -63,7 +63,7 @@ class Answers:
         return [*known, *self.samples.get(name, ()), *self.later.get(name, ())]
 
     async def hold(self, answer: httpx.Response) -> None:
-        """Raises ``AssertionError`` for an answer that the incumbent would not give; refusals pass."""
+        """Raises ``AssertionError`` for an answer that OpenStack's service would not give; refusals pass."""
         if answer.status_code >= 400:
             return
         await answer.aread()

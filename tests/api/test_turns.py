@@ -7,14 +7,14 @@ import pytest
 
 from pumice.api import paging
 from pumice.api.call import Call, Reply
-from pumice.api.house import House
+from pumice.api.context import ApiContext
 from pumice.api.policy import ANYBODY, Rule
 from pumice.api.routing import Route
 from pumice.api.service import Service
 from pumice.model.ids import ProjectId, UserId
-from pumice.model.rules import Rules
 from pumice.model.scope import Scope
-from pumice.operations.endings import Endings
+from pumice.model.tunables import Tunables
+from pumice.operations.completions import Completions
 from pumice.store.open import open_database
 
 
@@ -66,8 +66,8 @@ async def service(counted: Counted, database_url: str) -> Any:
         Route("GET", "/things/{id}", counted.handler, Rule("any", ANYBODY)),
         Route("GET", "/far", counted.handler, Rule("any", ANYBODY), waits=True),
     ]
-    house = House(db, Endings(db), Tokens(), Rules())
-    yield Service(house, prefix="/x", routes=routes, fault=lambda *_: {})
+    ctx = ApiContext(db, Completions(db), Tokens(), Tunables())
+    yield Service(ctx, prefix="/x", routes=routes, fault=lambda *_: {})
     await db.close()
 
 

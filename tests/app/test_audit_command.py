@@ -1,4 +1,4 @@
-"""``pumice audit --repair`` beside a Pumice that serves, on both databases: says, mends, then finds nothing."""
+"""``pumice audit --repair`` beside a Pumice that serves, on both databases: says, repairs, finds nothing."""
 
 import asyncio
 import json
@@ -74,12 +74,12 @@ def test_what_was_broken_by_hand_is_said_mended_and_gone(pumice: Installation) -
         assert sentence in found.stdout
     assert stray.exists(), "an audit only looks"
 
-    mended = pumice.command("audit", "--repair")
-    assert mended.returncode == 0, mended.stdout + mended.stderr
+    repaired = pumice.command("audit", "--repair")
+    assert repaired.returncode == 0, repaired.stdout + repaired.stderr
     for sentence, done in zip(
         sentences, ["counted again", "put aside as orphan-", "it is being deleted again"], strict=True
     ):
-        assert f"{sentence}: {done}" in mended.stdout
+        assert f"{sentence}: {done}" in repaired.stdout
     assert not stray.exists()
 
     pumice.settle()
@@ -104,7 +104,7 @@ def test_what_was_broken_by_hand_is_said_mended_and_gone(pumice: Installation) -
 def test_what_only_a_person_can_mend_is_left_and_said_so(pumice: Installation) -> None:
     lost = a_volume(pumice)
     (pumice.state_dir / "volumes" / "files" / "volumes" / lost).unlink()
-    mended = pumice.command("audit", "--repair")
-    assert mended.returncode == 1
+    repaired = pumice.command("audit", "--repair")
+    assert repaired.returncode == 1
     sentence = f"volume {lost} has no bytes on here@files"
-    assert f"{sentence}: only a person can mend it\nleft: {sentence}\n1 breaches\n" in mended.stdout
+    assert f"{sentence}: only a person can repair it\nleft: {sentence}\n1 violations\n" in repaired.stdout

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pumice.app import watch
+from pumice.app import monitoring
 from pumice.app.limits import Http
 
 LIMITS = Http(
@@ -97,7 +97,7 @@ class Served:
 @pytest.fixture
 async def served() -> AsyncIterator[Served]:
     told = Told()
-    server = watch.server(told, LIMITS)
+    server = monitoring.server(told, LIMITS)
     with socket.create_server(("127.0.0.1", 0), backlog=1000) as listening:
         task = asyncio.create_task(server.serve(sockets=[listening]))
         while not server.started:

@@ -11,13 +11,13 @@ import pytest
 import sqlalchemy as sa
 
 from databases import new_sqlite
-from pumice.app import drivers, rename
+from pumice.app import driver_setup, rename
 from pumice.app.settings import Settings
 from pumice.backends.files_settings import FilesSettings
 from pumice.images.files import ImageFiles
 from pumice.model.errors import Misconfigured
 from pumice.model.ids import new_id
-from pumice.operations.hands import Hands
+from pumice.operations.drivers import Drivers
 from pumice.store import tables
 from pumice.store.columns import now
 from pumice.store.sqlite import SqliteDatabase
@@ -60,12 +60,12 @@ def test_a_copy_starts_when_its_original_has_stopped_and_not_before(pumice: Inst
 
 
 async def of_two_machines(
-    tmp_path: Path, then: Callable[[list[Settings], list[Hands]], Awaitable[None]], **backend: str
+    tmp_path: Path, then: Callable[[list[Settings], list[Drivers]], Awaitable[None]], **backend: str
 ) -> None:
     """An installation and its copy, which share a pool and nothing else."""
     (tmp_path / "pool").mkdir()
     pools = {"pool": str(tmp_path / "pool")}
-    every, hands = [], []
+    every, drivers = [], []
     for name in ("original", "copy"):
         state = tmp_path / name
         state.mkdir()
@@ -74,19 +74,19 @@ async def of_two_machines(
         every.append(Settings(state_dir=state, host="here", backends={"files": chosen}))
         db = SqliteDatabase(state / "pumice.db")
         await db.write(lambda tx: tx.execute(sa.insert(tables.installation), WHO))
-        hands.append(drivers.build(every[-1], db, ImageFiles(state / "images"), serves=True).hands)
+        drivers.append(driver_setup.build(every[-1], db, ImageFiles(state / "images"), serves=True).drivers)
         if name == "original":
-            await hands[0].backends[every[0].place("files")].start()
+            await drivers[0].backends[every[0].place("files")].start()
     try:
-        await then(every, hands)
+        await then(every, drivers)
     finally:
-        for one in hands:
+        for one in drivers:
             await one.db.close()
 
 
 async def test_one_pool_is_served_by_one_process_and_the_other_by_none(tmp_path: Path) -> None:
-    async def then(_: list[Settings], hands: list[Hands]) -> None:
-        original, copy = (one.backends["here@files"] for one in hands)
+    async def then(_: list[Settings], drivers: list[Drivers]) -> None:
+        original, copy = (one.backends["here@files"] for one in drivers)
         for call in (copy.start, copy.pools, copy.inventory):
             with pytest.raises(Misconfigured, match=BESIDE):
                 await call()
@@ -98,7 +98,7 @@ async def test_one_pool_is_served_by_one_process_and_the_other_by_none(tmp_path:
 async def test_what_is_served_is_neither_renamed_nor_taken_by_a_copy(tmp_path: Path) -> None:
     mark = tmp_path / "pool" / ".pumice-mark"
 
-    async def then(settings: list[Settings], _: list[Hands]) -> None:
+    async def then(settings: list[Settings], _: list[Drivers]) -> None:
         before = mark.read_text()
         for change in (
             lambda: rename.rename_backend(settings[1], "here@files", "quick", yes=True),
@@ -113,8 +113,8 @@ async def test_what_is_served_is_neither_renamed_nor_taken_by_a_copy(tmp_path: P
 
 
 async def test_the_members_of_a_cluster_serve_one_pool(tmp_path: Path) -> None:
-    async def then(_: list[Settings], hands: list[Hands]) -> None:
-        for one in hands:
+    async def then(_: list[Settings], drivers: list[Drivers]) -> None:
+        for one in drivers:
             await one.backends["both@files"].pools()
 
     await of_two_machines(tmp_path, then, cluster="both", target="lio")

@@ -6,7 +6,7 @@ import pytest
 
 from pumice.app.faults import fault_point
 from pumice.model.errors import Misconfigured, PumiceError
-from pumice.model.scope import HOUSE
+from pumice.model.scope import INTERNAL
 from pumice.operations.operation import Operation, enqueue
 from pumice.store.open import open_database
 from pumice.store.tables import metadata
@@ -19,7 +19,7 @@ async def op(tmp_path: object) -> Operation[DeleteParams]:
     try:
         await db.write(lambda tx: metadata.create_all(tx.connection))
         params = DeleteParams("volume", "here@files#pool")
-        return await db.write(lambda tx: enqueue(tx, DELETE, params, subject="volume", who=HOUSE))
+        return await db.write(lambda tx: enqueue(tx, DELETE, params, subject="volume", who=INTERNAL))
     finally:
         await db.close()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from pumice.app import house
+from pumice.app import node
 from pumice.app.passwords import clouds_file, first_passwords
 from pumice.app.settings import Settings
 from pumice.identity.clouds import clouds_yaml, write_passwords
@@ -55,11 +55,11 @@ def test_nobody_else_reads_them(tmp_path: Path) -> None:
 
 @asynccontextmanager
 async def furnished(settings: Settings) -> AsyncIterator[tuple[Database, dict[str, str]]]:
-    whole = await house.build(settings)
+    built = await node.build(settings)
     try:
-        yield whole.db, whole.passwords
+        yield built.db, built.passwords
     finally:
-        await whole.db.close()
+        await built.db.close()
 
 
 def in_place(tmp_path: Path, **more: object) -> Settings:

@@ -12,18 +12,18 @@ import sqlalchemy as sa
 from typer.testing import CliRunner
 
 from pumice.app.cli import app
-from pumice.app.house import build
+from pumice.app.node import build
 from pumice.app.settings import Settings
 from pumice.catalog import volume_types
 from pumice.model.errors import Conflict, Misconfigured, NotFound
 from pumice.model.ids import ProjectId, UserId
-from pumice.model.rules import Rules
 from pumice.model.scope import Scope
+from pumice.model.tunables import Tunables
 from pumice.store import hosts, schema, services
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.open import open_database
-from pumice.store.services import Beat
+from pumice.store.services import Heartbeat
 from pumice.store.tables import operations, volumes
 from pumice.store.tables import services as service_rows
 from pumice.volumes import create
@@ -39,8 +39,8 @@ def url(tmp_path: Path) -> str:
     schema.upgrade(url)
 
     def work(tx: Transaction) -> None:
-        beats = [Beat("nova-compute", host, "nova") for host in ("old", "new")]
-        services.heartbeat(tx, [*beats, Beat("cinder-volume", "old@files", "nova")])
+        beats = [Heartbeat("nova-compute", host, "nova") for host in ("old", "new")]
+        services.heartbeat(tx, [*beats, Heartbeat("cinder-volume", "old@files", "nova")])
         silent = sa.update(service_rows).where(service_rows.c.host.startswith("old"))
         tx.execute(silent.values(updated_at=now() - timedelta(hours=1)))
 
@@ -78,9 +78,9 @@ def test_every_host_is_listed(url: str) -> None:
 
 def lives(tx: Transaction, pool: str) -> str:
     """A volume in a pool, with an operation under way that holds it; the operation's id."""
-    rules = Rules()
-    volume_types.make_default(tx, rules)
-    made = create.accept(tx, ADMIN, create.Wanted(size=1, name="left"), rules)
+    tunables = Tunables()
+    volume_types.make_default(tx, tunables)
+    made = create.accept(tx, ADMIN, create.Wanted(size=1, name="left"), tunables)
     place = {"pool": pool, "status": "available"}
     tx.execute(sa.update(volumes).where(volumes.c.id == made.id).values(place))
     assert made.operation_id is not None
@@ -164,7 +164,7 @@ def test_a_backend_alone_is_taken_away_as_the_page_says(tmp_path: Path) -> None:
             start(pumice, "here@keeps")
             assert hosts_that_are(pumice, "down") == ["here@goes"]
             assert set(created(pumice, 2).values()) == {"here@keeps"}
-            assert pumice.breaches() == []
+            assert pumice.violations() == []
         finally:
             pumice.close()
 

@@ -14,14 +14,14 @@ from pumice_process import PumiceProcess, installation
 HASH_IN_FOUR_THREADS = """
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from pumice.app import memory
+from pumice.app import malloc
 from pumice.identity import passwords
 
 def mib():
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
-memory.give_back()
+malloc.give_back()
 before = mib()
 with ThreadPoolExecutor(4) as threads:
     list(threads.map(passwords.hash_now, ["secret"] * 8))

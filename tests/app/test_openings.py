@@ -16,7 +16,7 @@ from pumice.backends.targets.fake import FakeTarget
 from pumice.host.thread import in_thread
 from pumice.hypervisor.fake import FakeHypervisor
 from pumice.model.errors import Misconfigured
-from pumice.operations.hands import Hands
+from pumice.operations.drivers import Drivers
 from pumice.store.database import Database
 
 
@@ -52,8 +52,8 @@ async def running() -> AsyncIterator[list[asyncio.Task[None]]]:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def hands(one: FakeBackend, two: FakeBackend, machines: FakeHypervisor) -> Hands:
-    return Hands(
+def drivers(one: FakeBackend, two: FakeBackend, machines: FakeHypervisor) -> Drivers:
+    return Drivers(
         cast(Database, SimpleNamespace()),
         image_path=Path,
         backends={"here@one": one, "here@two": two},
@@ -65,7 +65,7 @@ def hands(one: FakeBackend, two: FakeBackend, machines: FakeHypervisor) -> Hands
 async def test_nobody_waits_for_the_slowest_driver(opened: Opened, running: list[Any], tmp_path: Path) -> None:
     slow = FakeHypervisor(tmp_path, host="here")
     slow.delay = 60
-    places = Openings(hands(FakeBackend(("a",)), FakeBackend(("b",), delay=60), slow))
+    places = Openings(drivers(FakeBackend(("a",)), FakeBackend(("b",), delay=60), slow))
     assert places.places == {"volume:here@one", "volume:here@two", "compute:here"}
     running.append(asyncio.create_task(places.run(opened.opened, opened.tried)))
     await opened.tells("opened volume:here@one")
@@ -75,7 +75,7 @@ async def test_nobody_waits_for_the_slowest_driver(opened: Opened, running: list
 async def test_a_place_counts_as_opening_until_it_is_open(
     opened: Opened, running: list[Any], tmp_path: Path
 ) -> None:
-    places = Openings(hands(FakeBackend(("a",)), FakeBackend(("b",)), FakeHypervisor(tmp_path, host="here")))
+    places = Openings(drivers(FakeBackend(("a",)), FakeBackend(("b",)), FakeHypervisor(tmp_path, host="here")))
     running.append(asyncio.create_task(places.run(opened.opened, opened.tried)))
     await opened.tells(*(f"tried {place}" for place in places.places))
     for place in places.places:
@@ -88,7 +88,7 @@ async def test_a_driver_that_cannot_start_is_tried_again(
     monkeypatch.setattr(openings, "FIRST_WAIT_SECONDS", 0.05)
     one = FakeBackend(("a",))
     one.fail_next["start"] = Misconfigured("The disk is not mounted.")
-    places = Openings(hands(one, FakeBackend(("b",)), FakeHypervisor(tmp_path, host="here")))
+    places = Openings(drivers(one, FakeBackend(("b",)), FakeHypervisor(tmp_path, host="here")))
     running.append(asyncio.create_task(places.run(opened.opened, opened.tried)))
     await opened.tells("opened volume:here@one", "opened volume:here@two", "opened compute:here")
     told = [word for word in opened.told if word.endswith("@one")]
@@ -108,7 +108,7 @@ async def test_a_driver_that_needs_long_goes_on_is_told_and_opens_its_place_afte
             begun += 1
             await asyncio.sleep(0.5)
 
-    one = hands(Slow(("a",)), FakeBackend(("b",)), FakeHypervisor(tmp_path, host="here"))
+    one = drivers(Slow(("a",)), FakeBackend(("b",)), FakeHypervisor(tmp_path, host="here"))
     running.append(asyncio.create_task(Openings(one).run(opened.opened, opened.tried)))
     await opened.tells("tried volume:here@one", "opened volume:here@two")
     assert [(left.place, left.call) for left in one.bulkheads.left] == [("volume:here@one", "start")]
@@ -126,7 +126,7 @@ async def test_one_that_hangs_in_its_start_keeps_no_process_from_ending(
         async def start(self) -> None:
             await in_thread(comes_back.wait, 30)
 
-    one = hands(Hung(("a",)), FakeBackend(("b",)), FakeHypervisor(tmp_path, host="here"))
+    one = drivers(Hung(("a",)), FakeBackend(("b",)), FakeHypervisor(tmp_path, host="here"))
     running = asyncio.create_task(Openings(one).run(opened.opened, opened.tried))
     await opened.tells("tried volume:here@one", "opened volume:here@two")
     running.cancel()

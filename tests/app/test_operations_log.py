@@ -17,9 +17,9 @@ from pumice.app.cli import app
 from pumice.catalog import volume_types
 from pumice.model.errors import PumiceError
 from pumice.model.ids import ProjectId, UserId, new_id
-from pumice.model.rules import Rules
-from pumice.model.scope import HOUSE, Scope
+from pumice.model.scope import INTERNAL, Scope
 from pumice.model.states import VolumeStatus
+from pumice.model.tunables import Tunables
 from pumice.operations.operation import Operation, Params, Step, Verb, Wait, enqueue, scheduler
 from pumice.store import operations as log
 from pumice.store import schema, volumes
@@ -31,7 +31,7 @@ from pumice.store.tables import volumes as volume_rows
 from pumice.volumes import create, delete
 
 TENANT = Scope(UserId("tenant"), ProjectId("project"), frozenset({"member"}), request_id="req-test")
-RULES = Rules()
+RULES = Tunables()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Nothing(Params):
     """A verb's parameters."""
 
 
-def make_bytes(_tx: Transaction, _op: Operation[Nothing], _rules: Rules) -> None:
+def make_bytes(_tx: Transaction, _op: Operation[Nothing], _rules: Tunables) -> None:
     """A step."""
 
 
@@ -77,7 +77,7 @@ class Installation:
         """A pretended operation at its second step, with two lines."""
 
         def work(tx: Transaction) -> str:
-            op = enqueue(tx, PRETEND, Nothing(), subject=subject, who=HOUSE)
+            op = enqueue(tx, PRETEND, Nothing(), subject=subject, who=INTERNAL)
             line = {
                 "operation_id": op.id,
                 "step": "make_bytes",
@@ -212,7 +212,7 @@ async def test_one_that_waits_for_its_parts_can_be_cancelled(installation: Insta
 async def test_a_beginning_that_fits_several_is_refused(installation: Installation) -> None:
     for id_ in ("aaaa-1", "aaaa-2"):
         await installation.db.write(
-            lambda tx, id_: enqueue(tx, PRETEND, Nothing(), subject="one", who=HOUSE, id=id_), id_
+            lambda tx, id_: enqueue(tx, PRETEND, Nothing(), subject="one", who=INTERNAL, id=id_), id_
         )
     for verb in ("show", "cancel", "retry"):
         assert "Several operations begin with aaaa" in await installation.pumice(verb, "aaaa", code=1)

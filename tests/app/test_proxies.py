@@ -10,8 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from pumice.api.service import Service, base_url
-from pumice.app.house import Application
 from pumice.app.limits import Http
+from pumice.app.node import Application
 
 
 async def told(scope: MutableMapping[str, Any], _receive: Any, send: Any) -> None:

@@ -18,12 +18,12 @@ import sqlalchemy as sa
 
 from pumice.catalog import volume_types
 from pumice.model.ids import ProjectId, UserId
-from pumice.model.rules import Rules
 from pumice.model.scope import Scope
+from pumice.model.tunables import Tunables
 from pumice.store import schema, services
 from pumice.store.columns import now
 from pumice.store.database import Transaction
-from pumice.store.services import Beat
+from pumice.store.services import Heartbeat
 from pumice.store.sqlite import SqliteDatabase
 from pumice.store.tables import operations, volumes
 from pumice.volumes import create
@@ -48,11 +48,14 @@ def state(tmp_path: Path) -> Path:
     host = "storage-host-12.rack-3"
 
     def work(tx: Transaction) -> None:
-        volume_types.make_default(tx, Rules())
-        beats = [Beat("cinder-volume", f"{host}@fast-disks", "nova"), Beat("nova-compute", host, "nova")]
-        services.heartbeat(tx, [*beats, Beat("cinder-scheduler", host, "nova")])
+        volume_types.make_default(tx, Tunables())
+        beats = [
+            Heartbeat("cinder-volume", f"{host}@fast-disks", "nova"),
+            Heartbeat("nova-compute", host, "nova"),
+        ]
+        services.heartbeat(tx, [*beats, Heartbeat("cinder-scheduler", host, "nova")])
         for name in ("a", "a rather long name of a volume of a tenant"):
-            made = create.accept(tx, WHO, create.Wanted(size=1, name=name), Rules())
+            made = create.accept(tx, WHO, create.Wanted(size=1, name=name), Tunables())
             where = sa.update(volumes).where(volumes.c.id == made.id)
             tx.execute(where.values(pool=f"{host}@fast-disks#pool", status="available"))
         failed = sa.update(operations).values(state="failed", error=LONG, settled=True, kind="volume.attach")

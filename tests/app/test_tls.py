@@ -18,7 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from pumice.app import checks, tls, watch
+from pumice.app import checks, monitoring, tls
 from pumice.app.limits import Http
 from pumice.app.settings import Settings
 from pumice_installation import VOLUMES, Installation, state_directory
@@ -123,7 +123,7 @@ def said_to(port: int, trusted: ssl.SSLContext | None, sent: bytes) -> bytes:
 async def test_the_limits_of_connections_hold_under_tls_and_in_its_handshake(files: tuple[Path, Path]) -> None:
     serving = tls.context(Settings(api={"certificate": files[0], "key": files[1]}))
     trusted = ssl.create_default_context(cafile=files[0])
-    server = watch.server(nothing, Http(head_seconds=0.5), serving)
+    server = monitoring.server(nothing, Http(head_seconds=0.5), serving)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         task = asyncio.create_task(server.serve(sockets=[listening]))
         while not server.started:

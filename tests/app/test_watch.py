@@ -23,13 +23,13 @@ from postgres_server import PostgresServer
 from pumice.app.serve import free_port
 from pumice.catalog import volume_types
 from pumice.model.ids import ProjectId, UserId
-from pumice.model.rules import Rules
 from pumice.model.scope import Scope
+from pumice.model.tunables import Tunables
 from pumice.store import schema
-from pumice.store.census import census
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.open import open_database
+from pumice.store.queue_stats import queue_stats
 from pumice.store.tables import operations
 from pumice.volumes import create
 from pumice_installation import VOLUMES, Installation, state_directory
@@ -190,11 +190,11 @@ def test_metrics_that_are_switched_off_cost_not_even_the_import() -> None:
 async def test_the_log_is_counted_by_kind_state_and_age(database_url: str) -> None:
     db = open_database(database_url)
     await schema.migrate(db)
-    who, rules = Scope(UserId("u"), ProjectId("p"), frozenset({"member"})), Rules()
+    who, tunables = Scope(UserId("u"), ProjectId("p"), frozenset({"member"})), Tunables()
 
     def work(tx: Transaction) -> None:
-        volume_types.make_default(tx, rules)
-        ids = [create.accept(tx, who, create.Wanted(size=1), rules).operation_id for _ in range(5)]
+        volume_types.make_default(tx, tunables)
+        ids = [create.accept(tx, who, create.Wanted(size=1), tunables).operation_id for _ in range(5)]
 
         def change(number: int, **values: object) -> None:
             tx.execute(sa.update(operations).where(operations.c.id == ids[number]).values(values))
@@ -206,7 +206,7 @@ async def test_the_log_is_counted_by_kind_state_and_age(database_url: str) -> No
         change(4, state="waiting")
 
     await db.write(work)
-    found = await db.read(census, time.time())
+    found = await db.read(queue_stats, time.time())
     await db.close()
     assert {(one.state, one.place, one.number) for one in found} == {
         ("running", "scheduler", 2),

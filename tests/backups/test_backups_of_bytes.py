@@ -11,11 +11,11 @@ from pumice.backends.backups.posix import PosixObjects
 from pumice.backends.backups.settings import POSIX
 from pumice.backends.fake import FakeBackend
 from pumice.loops import audit
-from pumice.model.errors import Trouble
+from pumice.model.errors import Retryable
 from pumice.model.ids import VolumeId
 from pumice.model.units import MIB
-from pumice.operations.course import no_faults
 from pumice.operations.harness import quiet, working
+from pumice.operations.state_machine import no_faults
 from pumice.store import backups, snapshots
 from pumice.store import operations as log
 from pumice.volumes import create
@@ -35,7 +35,7 @@ class Dying(PosixObjects):
 
     def put(self, container: str, name: str, data: bytes) -> None:
         if self.dies_at and name.endswith(self.dies_at):
-            raise Trouble("The storage is gone.")
+            raise Retryable("The storage is gone.")
         super().put(container, name, data)
         self.puts += "_progress-" not in name
 
@@ -75,13 +75,13 @@ async def words(world: FakeWorld, volume_id: str) -> tuple[bytes, bytes]:
 
 async def back_up(world: FakeWorld, volume_id: str, **wanted: object) -> str:
     asked = create_backup.Wanted(volume_id, **wanted)  # type: ignore[arg-type]
-    backup = await world.db.write(create_backup.accept, TENANT, asked, world.rules)
+    backup = await world.db.write(create_backup.accept, TENANT, asked, world.tunables)
     await world.ended(backup.operation_id or "")
     return backup.id
 
 
 async def restored_anew(world: FakeWorld, backup_id: str) -> str:
-    volume = await world.db.write(restore_new.accept, TENANT, backup_id, create.Wanted(), world.rules)
+    volume = await world.db.write(restore_new.accept, TENANT, backup_id, create.Wanted(), world.tunables)
     await world.ended(volume.operation_id or "")
     return volume.id
 
@@ -103,10 +103,10 @@ async def test_a_chain_comes_back_over_a_volume_and_in_a_new_one_and_from_its_re
     assert (await path_of(world, new)).stat().st_blocks < MIB // 512, "holes were filled"
     record = records.export(await world.db.read(backups.get, TENANT, second), POSIX)
     await world.db.write(lambda tx: backups.delete(tx, second) and None)
-    imported = await world.db.write(imports.accept, TENANT, POSIX, record, world.rules)
+    imported = await world.db.write(imports.accept, TENANT, POSIX, record, world.tunables)
     await world.ended(imported.operation_id or "")
     assert await words(world, await restored_anew(world, imported.id)) == (bytes(4), b"far!")
-    assert [words for words in await world.breaches() if "quota" not in words] == []
+    assert [words for words in await world.violations() if "quota" not in words] == []
 
 
 async def test_a_snapshot_and_a_volume_in_use_are_backed_up_as_they_were(world: FakeWorld) -> None:
@@ -114,7 +114,7 @@ async def test_a_snapshot_and_a_volume_in_use_are_backed_up_as_they_were(world: 
     await write(world, volume, b"then")
     snapshot = await world.db.write(
         lambda tx: create_snapshot.accept(
-            tx, TENANT, volume, name=None, description=None, metadata={}, in_use=False, rules=world.rules
+            tx, TENANT, volume, name=None, description=None, metadata={}, in_use=False, tunables=world.tunables
         )
     )
     await world.ended(snapshot.operation_id or "")
@@ -126,7 +126,7 @@ async def test_a_snapshot_and_a_volume_in_use_are_backed_up_as_they_were(world: 
     assert await words(world, await restored_anew(world, in_use)) == (b"now!", bytes(4))
     kept = await world.db.read(snapshots.find, snapshot.id)
     assert kept is not None and kept.status == "available"
-    assert await world.breaches() == [], "a copy was left"
+    assert await world.violations() == [], "a copy was left"
 
 
 async def test_a_backup_whose_storage_goes_away_goes_on_where_it_was(world: FakeWorld, objects: Dying) -> None:
@@ -135,7 +135,7 @@ async def test_a_backup_whose_storage_goes_away_goes_on_where_it_was(world: Fake
     await write(world, volume, b"far!", FAR)
     objects.dies_at = "-00011"
     asked = create_backup.Wanted(volume)
-    backup = await world.db.write(create_backup.accept, TENANT, asked, world.rules)
+    backup = await world.db.write(create_backup.accept, TENANT, asked, world.tunables)
     operation = backup.operation_id or ""
     while (row := await world.db.read(log.get, operation)) and not row["tries"]:
         pass
@@ -156,16 +156,18 @@ async def test_objects_without_a_row_and_a_row_without_objects_are_told(
     gone = rows[lost]
     assert gone.container is not None
     objects.remove(gone.container, objects.names(gone.container))
-    assert f"backup {lost} has no objects in the store of backups, posix" in await audit.breaches(world.hands)
-    await world.db.write(delete_backup.accept, TENANT, late, world.rules)
+    assert f"backup {lost} has no objects in the store of backups, posix" in await audit.violations(
+        world.drivers
+    )
+    await world.db.write(delete_backup.accept, TENANT, late, world.tunables)
     await quiet(world)
     objects.put(rows[late].container or "", f"{rows[late].prefix}-00001", b"written by who had been away")
     other = "00000000-0000-4000-8000-000000000000"
     objects.put("x", (rows[strange].prefix or "").replace(strange, other) + "_metadata", b"{}")
-    found = await audit.breaches(world.hands)
+    found = await audit.violations(world.drivers)
     place = "the store of backups, posix"
     assert f"objects of backup {late} on {place} is an orphan: the backup was deleted here" in found
     assert f"objects of backup {other} on {place} is unknown: nothing here says whose it is or was" in found
-    await audit.repair(world.hands, lambda _: None)
+    await audit.repair(world.drivers, lambda _: None)
     assert not objects.names(rows[late].container or ""), "what was deleted here is left"
     assert objects.names("x"), "what is not known was destroyed"

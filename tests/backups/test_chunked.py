@@ -16,7 +16,7 @@ from pumice.backends.backups.chunked import ChunkedBackups
 from pumice.backends.backups.chunks import BLOCK
 from pumice.backends.backups.contract import Damaged, Record
 from pumice.backends.backups.posix import PosixObjects
-from pumice.model.errors import Elsewhere, Invalid, Misconfigured, NotFound, Trouble
+from pumice.model.errors import Invalid, Misconfigured, NotFound, Retryable, TryAnotherBackend
 from pumice.model.ids import new_id
 from pumice.model.units import MIB
 
@@ -36,7 +36,7 @@ class Counting(PosixObjects):
 
     def put(self, container: str, name: str, data: bytes) -> None:
         if self.dies_at and name.endswith(self.dies_at):
-            raise Trouble("It dies here.")
+            raise Retryable("It dies here.")
         super().put(container, name, data)
         self.put_names.append(name)
 
@@ -139,7 +139,7 @@ async def test_it_goes_on_where_it_was_cut_short(
 ) -> None:
     device, record = a_volume(tmp_path / "volume", *DATA), a_record()
     objects.dies_at = dies_at
-    with pytest.raises(Trouble):
+    with pytest.raises(Retryable):
         await write(only, record, device)
     stood = sum("_progress-" in name for name in objects.put_names)
     objects.dies_at, objects.put_names = "", []
@@ -155,7 +155,7 @@ async def test_what_stands_is_kept_only_if_it_is_what_was_written(
 ) -> None:
     device, record = a_volume(tmp_path / "volume", *DATA), a_record()
     objects.dies_at = "-00004"
-    with pytest.raises(Trouble):
+    with pytest.raises(Retryable):
         await write(only, record, device)
     objects.dies_at = ""
     PosixObjects.put(objects, record.container, f"{record.prefix}-00002", b"torn")
@@ -168,7 +168,7 @@ async def test_chunks_of_another_size_are_begun_anew(
 ) -> None:
     device, record = a_volume(tmp_path / "volume", *DATA), a_record()
     objects.dies_at = "_sha256file"
-    with pytest.raises(Trouble):
+    with pytest.raises(Retryable):
         await write(only, record, device)
     objects.dies_at = ""
     larger = ChunkedBackups(objects, driver="posix", service="s", chunk_size=2 * CHUNK)
@@ -224,7 +224,7 @@ async def test_deleting_leaves_nothing_whatever_was_there(
     await write(only, record, device)
     half = a_record()
     objects.dies_at = "-00003"
-    with pytest.raises(Trouble):
+    with pytest.raises(Retryable):
         await write(only, half, device)
     assert {(it.id, it.whole) for it in await only.inventory()} == {(record.id, True), (half.id, False)}
     for each in (record, half, record):
@@ -261,7 +261,7 @@ async def test_a_directory_that_is_not_there_is_not_made(tmp_path: Path) -> None
 
 async def test_a_full_disk_is_said_to_be_full(only: ChunkedBackups) -> None:
     objects = PosixObjects(Path("/dev"))
-    with pytest.raises((Elsewhere, Trouble, Misconfigured)):
+    with pytest.raises((TryAnotherBackend, Retryable, Misconfigured)):
         objects.put("full", "object", b"x")
     assert only.driver == "posix"
 

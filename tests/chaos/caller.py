@@ -58,7 +58,7 @@ class Caller:
             return request, answer.json() if answer.content else {}
         request.said = answer.text[:300]
         if answer.status_code == 500:
-            self.model.breach(f"{request} was answered 500, which is a bug", effects[0].thing)
+            self.model.violation(f"{request} was answered 500, which is a bug", effects[0].thing)
         return self._settled(request, "refused" if answer.status_code < 500 else "unanswered"), None
 
     async def answered(self, method: str, path: str, **body: Any) -> httpx.Response:
@@ -96,7 +96,7 @@ class Caller:
             self._settled(request, "explained")
         else:
             self._settled(request, "explained").outcome = "unexplained"
-            self.model.breach(f"{request}: it failed, and nobody was told why", request.effects[0].thing)
+            self.model.violation(f"{request}: it failed, and nobody was told why", request.effects[0].thing)
         for effect in request.effects:
             await self.look(effect.thing)
         return True
@@ -126,7 +126,7 @@ class Caller:
                 if answer.status_code < 300:
                     return answer.json()
                 if answer.status_code != 503:
-                    self.model.breach(f"GET {path} was answered {answer.status_code}: {answer.text[:300]}")
+                    self.model.violation(f"GET {path} was answered {answer.status_code}: {answer.text[:300]}")
                     return None
             await asyncio.sleep(0.3)
 
@@ -159,10 +159,10 @@ class Caller:
         """Look into its file. Nobody else deletes it."""
         path = self.world.bytes_of(thing.id)
         if path is None:
-            self.model.breach(f"{thing} has no bytes", thing)
+            self.model.violation(f"{thing} has no bytes", thing)
             return
         if path.stat().st_size < seen.size * GIB:
-            self.model.breach(f"{thing} has fewer bytes than its size says", thing)
+            self.model.violation(f"{thing} has fewer bytes than its size says", thing)
         for offset in list(thing.contents):
             with path.open("rb") as file:
                 self.model.compare(thing, offset, os.pread(file.fileno(), MARK, offset))

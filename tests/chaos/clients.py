@@ -154,7 +154,7 @@ class Client(Caller):
         what = f"delete {volume.name}, which must be refused"
         request, body = await self.ask(what, "", (effect,), "DELETE", f"{VOLUMES}/{volume.id}")
         if body is not None:
-            self.model.breach(f"{request}: it was accepted", volume)
+            self.model.violation(f"{request}: it was accepted", volume)
             volume.lost = True
 
     # --- snapshots and images -------------------------------------------------------------------
@@ -243,7 +243,7 @@ class Client(Caller):
             return
         self.attachments[volume] = body["attachment"]["id"]
         if not body["attachment"]["connection_info"]:
-            self.model.breach(f"{request}: connected, but not told where", volume)
+            self.model.violation(f"{request}: connected, but not told where", volume)
         if await self.end(request) and volume.is_now("attaching"):
             effect = Effect(volume, before._replace(status="in-use", users=users))
             path = f"/volume/v3/attachments/{self.attachments[volume]}/action"

@@ -86,7 +86,7 @@ class Harm:
     def power_up(self, host: str) -> None:
         """It is back, as its disk was."""
         for other in {HUB, *self.world.hosts} - {host}:
-            self.world.network.mend(host, other)
+            self.world.network.repair(host, other)
 
     def _processes_at(self, host: str) -> list[int]:
         """Every process in a host's namespace, which must be another than this machine's."""

@@ -42,20 +42,20 @@ class LastActs:
         while left := before.keys() - {it for it in before if world.put_aside(it)}:
             gone = [it for it in left if not world.bytes_of(it) and not world.put_aside(it)]
             if gone or time.monotonic() > give_up:
-                self.model.breach(f"after a restore of the database: {gone} went, {left} were not put aside")
+                self.model.violation(f"after a restore of the database: {gone} went, {left} were not put aside")
                 return
             await asyncio.sleep(1)
         if lost := guests.keys() - world.guests().keys():
-            self.model.breach(f"after a restore of the database these guests were gone: {lost}")
+            self.model.violation(f"after a restore of the database these guests were gone: {lost}")
         told = [line for host in world.volume_hosts for line in await asyncio.to_thread(world.audit, host)]
         for it in deleted:
             if not any(it in line for line in told):
-                self.model.breach(f"volume {it} has a row and no bytes, and no audit says so")
+                self.model.violation(f"volume {it} has a row and no bytes, and no audit says so")
         for host in world.volume_hosts:
             for it in new:
                 await asyncio.to_thread(world.command, "orphans", "remove", it, "--yes", host=host)
         if kept := [it for it in new if world.put_aside(it)]:
-            self.model.breach(f"'pumice orphans remove' did not remove {kept}")
+            self.model.violation(f"'pumice orphans remove' did not remove {kept}")
 
     async def lose_a_host(self) -> None:
         """The last volume host never comes back. What was there is told; all else is as it was, and can go."""
@@ -67,7 +67,7 @@ class LastActs:
         give_up = time.monotonic() + LOOK_SECONDS
         while (done := await asyncio.to_thread(world.command, "hosts", "forget", host, "--yes")).returncode:
             if time.monotonic() > give_up:
-                self.model.breach(f"'pumice hosts forget' does not: {done.stdout}{done.stderr}")
+                self.model.violation(f"'pumice hosts forget' does not: {done.stdout}{done.stderr}")
                 return
             await asyncio.sleep(5)
         await self._quiet()
@@ -77,7 +77,7 @@ class LastActs:
             if it["id"] in there and it["status"] not in ("error", "error_deleting")
         }:
             if time.monotonic() > give_up + LOOK_SECONDS:
-                self.model.breach(f"volumes of a host that was forgotten are {wrong}")
+                self.model.violation(f"volumes of a host that was forgotten are {wrong}")
                 return
             await asyncio.sleep(1)
         lost = there | {it["id"] for it in await self._snapshots() if it["volume_id"] in there}
@@ -89,7 +89,7 @@ class LastActs:
         path = VOLUMES if kind == "volume" else SNAPSHOTS
         shown = await self.judge.get(f"{path}/{identity}")
         if shown and shown[kind]["status"] in ("available", "in-use") and not self.world.bytes_of(identity):
-            self.model.breach(
+            self.model.violation(
                 f"{kind} {identity} was on another host than the one that is gone, and has no bytes"
             )
 

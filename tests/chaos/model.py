@@ -121,12 +121,12 @@ class Request:
 
 
 class Model:
-    """Everything that was ever asked for, and every breach."""
+    """Everything that was ever asked for, and every violation."""
 
     def __init__(self) -> None:
         self.things: list[Thing] = []
         self.requests: list[Request] = []
-        self.breaches: list[str] = []
+        self.violations: list[str] = []
         self.compared = 0
         """How often a volume's or snapshot's bytes were looked at."""
         self._numbers = itertools.count(1)
@@ -152,7 +152,7 @@ class Model:
             thing.may = frozenset({seen})
             return
         may = " or ".join(sorted(f"{facts.status} {facts.size} {sorted(facts.users)}" for facts in thing.may))
-        self.breach(f"{thing} is {seen.status} {seen.size} {sorted(seen.users)}, and must be {may}", thing)
+        self.violation(f"{thing} is {seen.status} {seen.size} {sorted(seen.users)}, and must be {may}", thing)
         thing.may, thing.lost = frozenset({seen}), True
 
     def shake(self, identity: str) -> None:
@@ -164,13 +164,15 @@ class Model:
         """Compare some of its bytes with what they must be."""
         self.compared += 1
         if found != thing.contents[offset]:
-            self.breach(f"{thing} has {found!r} at {offset}, and must have {thing.contents[offset]!r}", thing)
+            self.violation(
+                f"{thing} has {found!r} at {offset}, and must have {thing.contents[offset]!r}", thing
+            )
             del thing.contents[offset]
 
-    def breach(self, what: str, thing: Thing | None = None) -> None:
-        """Note a breach, with all that was asked of the thing."""
+    def violation(self, what: str, thing: Thing | None = None) -> None:
+        """Note a violation, with all that was asked of the thing."""
         history = [f"    {request}" for request in (thing.requests if thing else ())]
-        self.breaches.append("\n".join([what, *history]))
+        self.violations.append("\n".join([what, *history]))
 
     def count(self) -> dict[str, int]:
         """How many requests ended how."""

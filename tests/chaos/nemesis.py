@@ -81,7 +81,7 @@ class Nemesis:
     """Follows the plan on a world.
 
     ``asked`` says how many requests were made so far, ``shake`` is told the server whose guest is about to die,
-    ``breach`` what a fault did that it must not.
+    ``violation`` what a fault did that it must not.
     """
 
     def __init__(
@@ -90,9 +90,9 @@ class Nemesis:
         seed: int,
         asked: Callable[[], int],
         shake: Callable[[str], None],
-        breach: Callable[[str], None],
+        violation: Callable[[str], None],
     ) -> None:
-        self.breach = breach
+        self.violation = violation
         self.world = world
         self.harm = Harm(world)
         self.asked = asked
@@ -213,7 +213,7 @@ class Nemesis:
                 one, other = victim.split("-")
                 world.network.cut(one, other)
                 await asyncio.sleep(fault.seconds)
-                world.network.mend(one, other)
+                world.network.repair(one, other)
         world.tell(f"NEMESIS healed: {fault.kind}: {victim}")
 
     async def _without_power(
@@ -242,7 +242,7 @@ class Nemesis:
         await asyncio.sleep(seconds)
         world.kill(host)
         if gone := before - world.files(host):
-            self.breach(f"{host} was started under another name, and these went: {sorted(gone)}")
+            self.violation(f"{host} was started under another name, and these went: {sorted(gone)}")
         world.held.discard(host)
         world.start(host)
 

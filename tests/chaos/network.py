@@ -50,8 +50,8 @@ class Network:
         """Nothing gets from one to the other any more."""
         self._both(one, other, "replace", "lladdr", _NOBODY, "nud", "permanent")
 
-    def mend(self, one: str, other: str) -> None:
-        """Everything gets through again. Of two cuts of one pair the first to be mended mends both."""
+    def repair(self, one: str, other: str) -> None:
+        """Everything gets through again. Of two cuts of one pair the first to be repaired repairs both."""
         with contextlib.suppress(subprocess.CalledProcessError):
             self._both(one, other, "del")
 

@@ -21,7 +21,7 @@ class Verdict:
     model: Model
     faults: Counter[str]
     started_again: int
-    mended: Sequence[str]
+    repaired: Sequence[str]
     """What the loops of repair put right."""
     stuck: Sequence[str]
     leaked: Sequence[str]
@@ -30,7 +30,7 @@ class Verdict:
     @property
     def good(self) -> bool:
         """Whether everything was as it must be."""
-        return not (self.stuck or self.leaked or self.model.breaches)
+        return not (self.stuck or self.leaked or self.model.violations)
 
     def show(self) -> None:
         """Print it; what is wrong comes first, the table last."""
@@ -42,10 +42,10 @@ class Verdict:
 
         say("refused", list(self.model.refusals()))
         say("explained", [str(it) for it in self.model.requests if it.outcome == "explained"])
-        say("mended", self.mended)
+        say("repaired", self.repaired)
         say("STUCK", self.stuck)
         say("LEAKED", self.leaked)
-        say("BREACH", self.model.breaches)
+        say("BREACH", self.model.violations)
         if self.network:
             say("THE NETWORK WAS NEVER CUT", [f"no namespaces can be made here: {self.network}"])
         console.print(self._table())
@@ -65,7 +65,7 @@ class Verdict:
             "contents compared": self.model.compared,
             "stuck": len(self.stuck),
             "leaked": len(self.leaked),
-            "model breaches": len(self.model.breaches),
+            "model violations": len(self.model.violations),
             "processes that ended by themselves": self.started_again,
             "faults": self.faults.total(),
         }

@@ -61,7 +61,7 @@ async def run(seed: int, minutes: float, compute_hosts: int, logs: Path, *, whol
             model,
             nemesis.done,
             world.ended_by_themselves,
-            world.mended(),
+            world.repaired(),
             chaos.stuck,
             chaos.leaked,
             logs,
@@ -85,7 +85,7 @@ class _Chaos:
         self.world = world
         self.model = Model()
         self.nemesis = Nemesis(
-            world, seed, lambda: len(self.model.requests), self.model.shake, self.model.breach
+            world, seed, lambda: len(self.model.requests), self.model.shake, self.model.violation
         )
         self.stuck: Sequence[str] = ()
         self.leaked: list[str] = []
@@ -176,14 +176,14 @@ class _Chaos:
             return
         known = [thing for thing in self.model.things if (thing.kind, thing.name) == (kind, name)]
         if not known:
-            self.model.breach(f"{kind} {name} ({identity}) is there, and nobody asked for it")
+            self.model.violation(f"{kind} {name} ({identity}) is there, and nobody asked for it")
         elif known[0].id not in ("", identity):
-            self.model.breach(f"{known[0]} is there twice: {identity}", known[0])
+            self.model.violation(f"{known[0]} is there twice: {identity}", known[0])
         else:
             known[0].id = identity
 
     async def _audited(self) -> list[str]:
-        """What the audits find that repair does not mend."""
+        """What the audits find that repair does not repair."""
         give_up = time.monotonic() + CLEAN_SECONDS
         while True:
             audits = (asyncio.to_thread(self.world.audit, host) for host in self.world.hosts)
@@ -201,7 +201,7 @@ class _Chaos:
             for found in listed[f"{kind}s"]:
                 answer = await judge.http.delete(f"{path}/{found['id']}")
                 if answer.status_code not in (200, 202, 204, 404):
-                    self.model.breach(f"{kind} {found['id']} cannot be deleted: {answer.text[:300]}")
+                    self.model.violation(f"{kind} {found['id']} cannot be deleted: {answer.text[:300]}")
             if not await self._settle():
                 return
             if kind == "server":

@@ -298,11 +298,11 @@ class World:
         said = done.stdout.splitlines() + done.stderr.splitlines()[-5:]
         return [f"{host}: {line}" for line in said] if done.returncode else []
 
-    def mended(self) -> list[str]:
+    def repaired(self) -> list[str]:
         """What the loops of repair put right, with how often, as their processes tell."""
         lines = [line for name in self.names for line in self.log(name).read_text().splitlines()]
-        told = [json.loads(line) for line in lines if '"breach.mended"' in line]
-        texts = [re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID", it["breach"]) for it in told]
+        told = [json.loads(line) for line in lines if '"violation.repaired"' in line]
+        texts = [re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID", it["violation"]) for it in told]
         return [f"{texts.count(text)} x {text}" for text in sorted(set(texts))]
 
     def traces(self) -> list[str]:

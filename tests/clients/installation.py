@@ -107,7 +107,7 @@ class Installation:
         """What it wrote."""
         return (self.directory / "serve.log").read_text()
 
-    def breaches(self) -> str:
+    def violations(self) -> str:
         """What its audit finds; empty when nothing is left behind and all is as it should be."""
         argv = [sys.executable, "-m", "pumice", "audit"]
         audit = subprocess.run(argv, env=self.environment, capture_output=True, text=True, timeout=PATIENCE)

@@ -78,7 +78,7 @@ def test_cinderclient_attaches_as_a_compute_service_does(pumice: Installation) -
     client.as_service().attachments.delete(link["id"])
     assert client.look("data").status == "available"
     client.delete_volume("data")
-    assert not pumice.breaches()
+    assert not pumice.violations()
 
 
 def tell(client: StoryClient, pumice: Installation, image: Path) -> None:
@@ -106,7 +106,7 @@ def tell(client: StoryClient, pumice: Installation, image: Path) -> None:
     client.delete_volume("root")
     client.delete_image("guest")
     assert client.everything() == []
-    assert not pumice.breaches()
+    assert not pumice.violations()
 
 
 def hear(client: StoryClient, pumice: Installation, words: str) -> None:

@@ -82,7 +82,7 @@ KINDS = [pytest.param(kind, marks=rig.marks) for kind, rig in RIGS.items()]
 CLAIMS: dict[str, dict[str, str]] = {}
 """What each driver says of each rule: ``holds``, or why it does not."""
 for folder in (backends, toy_store):
-    CLAIMS |= yaml.safe_load(Path(folder.__file__ or "").with_name("quality.yaml").read_text())
+    CLAIMS |= yaml.safe_load(Path(folder.__file__ or "").with_name("conformance.yaml").read_text())
 
 
 def build(kind: str, directory: Path) -> Backend:

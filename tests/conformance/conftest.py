@@ -17,7 +17,7 @@ from pumice.model.units import MIB
 
 @pytest.fixture(autouse=True)
 def claimed(request: pytest.FixtureRequest) -> None:
-    """Only what the driver claims is tried; ``test_quality.py`` sees to it that it speaks of every rule."""
+    """Only what the driver claims is tried; ``test_claims_of_drivers.py`` sees that it speaks of each."""
     if rule := request.node.get_closest_marker("rule"):
         params = request.node.callspec.params
         [claims] = request.node.get_closest_marker("claims").args

@@ -38,7 +38,7 @@ KINDS = [
 ]
 
 CLAIMS: dict[str, dict[str, str]] = yaml.safe_load(
-    Path(connectors.__file__).with_name("quality.yaml").read_text()
+    Path(connectors.__file__).with_name("conformance.yaml").read_text()
 )
 """What each connector says of each rule: ``holds``, or why it does not."""
 

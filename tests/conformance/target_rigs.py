@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from pumice.backends import targets
-from pumice.backends.targets import lio_configfs, nvmet
+from pumice.backends.targets import lio_rtslib, nvmet
 from pumice.backends.targets.contract import Grant
 from pumice.backends.targets.fake import FakeTarget
 from pumice.backends.targets.lio import LioTarget
@@ -107,7 +107,9 @@ KINDS = [
     pytest.param("nvmet", marks=[KERNEL, pytest.mark.long]),
 ]
 
-CLAIMS: dict[str, dict[str, str]] = yaml.safe_load(Path(targets.__file__).with_name("quality.yaml").read_text())
+CLAIMS: dict[str, dict[str, str]] = yaml.safe_load(
+    Path(targets.__file__).with_name("conformance.yaml").read_text()
+)
 """What each driver says of each rule: ``holds``, or why it does not."""
 
 
@@ -160,16 +162,16 @@ class LioRig(LoginsByIscsi):
     target: LioTarget = field(default_factory=lambda: LioTarget(["127.0.0.1:3260", "127.0.0.2:3260"]))
 
     async def lose_everything(self) -> None:
-        for iqn in lio_configfs.targets():
-            lio_configfs.Seat(iqn).close()
-        for store in self._stores():
-            lio_configfs.drop_store(store.name)
+        for iqn in lio_rtslib.targets():
+            lio_rtslib.TargetEntry(iqn).close()
+        for backstore in self._backstores():
+            lio_rtslib.drop_backstore(backstore.name)
 
     async def leftovers(self) -> list[str]:
-        return [*lio_configfs.targets(), *(path.name for path in self._stores())]
+        return [*lio_rtslib.targets(), *(path.name for path in self._backstores())]
 
-    def _stores(self) -> list[Path]:
-        return list(lio_configfs.CORE.glob("*_*/pumice-*"))
+    def _backstores(self) -> list[Path]:
+        return list(lio_rtslib.CORE.glob("*_*/pumice-*"))
 
 
 def _holds_the_volume(disk: Path) -> None:

@@ -18,8 +18,8 @@ from typing import Literal
 import pytest
 from backend_rigs import CLAIMS, KINDS, POOL, RIGS, a_volume_group, an_xfs, build, killed_while, lvm
 
-from pumice.backends.contract import Backend, ImageFile, Piece, no_progress
-from pumice.model.errors import Conflict, Elsewhere, ImageRefused, Invalid, Misconfigured, NotFound
+from pumice.backends.contract import Backend, ImageFile, StoredObject, no_progress
+from pumice.model.errors import Conflict, ImageRefused, Invalid, Misconfigured, NotFound, TryAnotherBackend
 from pumice.model.ids import SnapshotId, VolumeId, new_id
 from pumice.model.mark import Mark
 from pumice.model.units import GIB, MIB
@@ -137,7 +137,7 @@ async def test_starting_twice_is_starting_once(backend: Backend) -> None:
 
 @pytest.mark.rule("errors")
 async def test_an_unknown_pool_is_said_to_be_elsewhere(backend: Backend) -> None:
-    with pytest.raises(Elsewhere):
+    with pytest.raises(TryAnotherBackend):
         await backend.create(a_volume(), "nowhere", 1)
 
 
@@ -152,12 +152,16 @@ async def test_the_inventory_names_each_piece_and_discarding_one_frees_it_and_no
     await backend.create(volume, POOL, 1)
     await backend.create(other, POOL, 1)
     await backend.create_snapshot(snapshot, volume, POOL, no_progress)
-    pieces = {Piece("volume", volume, POOL), Piece("volume", other, POOL), Piece("snapshot", snapshot, POOL)}
+    pieces = {
+        StoredObject("volume", volume, POOL),
+        StoredObject("volume", other, POOL),
+        StoredObject("snapshot", snapshot, POOL),
+    }
     assert (await backend.inventory()).pieces == pieces
-    for piece in (Piece("snapshot", snapshot, POOL), Piece("volume", other, POOL)):
+    for piece in (StoredObject("snapshot", snapshot, POOL), StoredObject("volume", other, POOL)):
         for _ in range(2):
             await backend.discard(piece)
-    assert (await backend.inventory()).pieces == {Piece("volume", volume, POOL)}
+    assert (await backend.inventory()).pieces == {StoredObject("volume", volume, POOL)}
 
 
 # --- idempotence: everything twice, undone twice -----------------------------------------------------------
@@ -361,14 +365,14 @@ async def test_a_revert_of_or_to_what_is_not_there_is_not_found_and_changes_noth
 async def test_a_released_volume_is_a_stranger_and_adopted_it_is_a_volume_again(backend: Backend) -> None:
     volume, other = a_volume(), a_volume()
     await backend.create(volume, POOL, 2 if backend.driver != "fake" else 1)
-    known = {one.name for one in await backend.strangers(POOL)}
+    known = {one.name for one in await backend.manageable(POOL)}
     for _ in range(2):
         await backend.release(volume, POOL, "let-go")
-    assert {one.name for one in await backend.strangers(POOL)} == known | {"let-go"}
+    assert {one.name for one in await backend.manageable(POOL)} == known | {"let-go"}
     assert volume not in (await backend.inventory()).volumes
     sizes = [await backend.adopt(other, POOL, "let-go") for _ in range(2)]
     assert sizes[0] == sizes[1] >= 1
-    assert {one.name for one in await backend.strangers(POOL)} == known
+    assert {one.name for one in await backend.manageable(POOL)} == known
     assert other in (await backend.inventory()).volumes
     with pytest.raises(NotFound):
         await backend.adopt(a_volume(), POOL, "let-go")
@@ -395,14 +399,14 @@ async def test_a_name_that_another_stranger_has_is_not_taken_from_it(backend: Ba
 
 @pytest.mark.rule("idempotent")
 async def test_a_pool_bears_the_last_mark_and_it_is_no_bytes(backend: Backend) -> None:
-    known = await backend.strangers(POOL), await backend.inventory()
+    known = await backend.manageable(POOL), await backend.inventory()
     for place in ("old-host@files#pool", "a.b!c&d@files_1#pool+2"):
         ours = Mark(new_id(), place)
         for _ in range(2):
             await backend.set_mark(POOL, ours)
             assert await backend.mark(POOL) == ours
     assert await backend.pool_names() == [POOL]
-    assert (await backend.strangers(POOL), await backend.inventory()) == known
+    assert (await backend.manageable(POOL), await backend.inventory()) == known
 
 
 @pytest.mark.rule("restart")
@@ -426,17 +430,17 @@ async def test_what_is_put_aside_is_a_stranger_and_put_back_it_is_what_it_was(
     volume, snapshot = a_volume(), a_snapshot()
     await backend.create(volume, POOL, 1)
     await backend.create_snapshot(snapshot, volume, POOL, no_progress)
-    known, before = await backend.strangers(POOL), await backend.inventory()
-    piece = Piece(kind, volume if kind == "volume" else snapshot, POOL)
+    known, before = await backend.manageable(POOL), await backend.inventory()
+    piece = StoredObject(kind, volume if kind == "volume" else snapshot, POOL)
     name = f"orphan-20261125-{piece.kind}-{piece.id}"
     for _ in range(2):
         await backend.put_aside(piece, name)
     assert (await backend.inventory()).pieces == before.pieces - {piece}
-    assert {one.name for one in await backend.strangers(POOL)} == {one.name for one in known} | {name}
+    assert {one.name for one in await backend.manageable(POOL)} == {one.name for one in known} | {name}
     for _ in range(2):
         await backend.put_back(piece, name)
     assert await backend.inventory() == before
-    assert await backend.strangers(POOL) == known
+    assert await backend.manageable(POOL) == known
 
 
 @pytest.mark.short
@@ -444,7 +448,7 @@ async def test_what_is_put_aside_is_a_stranger_and_put_back_it_is_what_it_was(
 async def test_what_is_put_aside_and_back_has_the_bytes_it_had(backend: Backend) -> None:
     aside = f"aside-{new_id()}"  # others may have left theirs in the pool
     volume = await volume_with(backend, b"mine")
-    piece = Piece("volume", volume, POOL)
+    piece = StoredObject("volume", volume, POOL)
     await backend.put_aside(piece, aside)
     with pytest.raises(NotFound):
         await backend.device(volume, POOL)
@@ -455,28 +459,28 @@ async def test_what_is_put_aside_and_back_has_the_bytes_it_had(backend: Backend)
 @pytest.mark.rule("errors")
 async def test_what_is_put_aside_takes_no_name_and_comes_back_over_nothing(backend: Backend) -> None:
     aside = f"aside-{new_id()}"  # others may have left theirs in the pool
-    one, two = (Piece("volume", a_volume(), POOL) for _ in range(2))
+    one, two = (StoredObject("volume", a_volume(), POOL) for _ in range(2))
     for piece in (one, two):
         await backend.create(VolumeId(piece.id), POOL, 1)
     await backend.put_aside(one, aside)
     with pytest.raises(Conflict):
         await backend.put_aside(two, aside)
     await backend.put_back(two, aside)
-    assert aside in {stranger.name for stranger in await backend.strangers(POOL)}
+    assert aside in {stranger.name for stranger in await backend.manageable(POOL)}
     with pytest.raises(NotFound):
-        await backend.put_back(Piece("volume", a_volume(), POOL), "not-there")
+        await backend.put_back(StoredObject("volume", a_volume(), POOL), "not-there")
 
 
 @pytest.mark.rule("idempotent")
 async def test_a_stranger_that_is_given_up_is_gone_and_so_is_one_that_was_not_there(backend: Backend) -> None:
     aside = f"aside-{new_id()}"  # others may have left theirs in the pool
-    piece = Piece("volume", a_volume(), POOL)
+    piece = StoredObject("volume", a_volume(), POOL)
     await backend.create(VolumeId(piece.id), POOL, 1)
-    known = await backend.strangers(POOL)
+    known = await backend.manageable(POOL)
     await backend.put_aside(piece, aside)
     for _ in range(2):
         await backend.give_up(POOL, aside)
-    assert await backend.strangers(POOL) == known
+    assert await backend.manageable(POOL) == known
 
 
 @pytest.mark.rule("sparse")

@@ -16,7 +16,7 @@ from initiators import initiators
 from pumice.hypervisor.connectors.fake import FakeConnector
 from pumice.hypervisor.connectors.qemu import QemuConnector
 from pumice.hypervisor.contract import BlockSource
-from pumice.model.errors import Trouble
+from pumice.model.errors import Retryable
 from pumice.model.ids import AttachmentId, new_id
 
 pytestmark = pytest.mark.claims(CLAIMS)
@@ -135,7 +135,7 @@ async def test_a_volume_that_cannot_be_reached_is_told_in_time_and_leaves_nothin
     assert isinstance(rig, KernelRig)
     source = await rig.export(attachment)
     await rig.target.remove(rig.exported[-1])
-    with pytest.raises(Trouble, match="could not be connected to this host") as told:
+    with pytest.raises(Retryable, match="could not be connected to this host") as told:
         await asyncio.wait_for(rig.connector.connect(attachment, "server", source), 200)
     assert "correct-horse" not in str(told.value)
     assert (await rig.connector.connections(), rig.leftovers()) == ({}, "")

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from pumice.backends import sparse
-from pumice.backends.contract import ImageFile, Piece, no_progress
+from pumice.backends.contract import ImageFile, StoredObject, no_progress
 from pumice.backends.files import FilesBackend
-from pumice.model.errors import Elsewhere, Invalid, Misconfigured
+from pumice.model.errors import Invalid, Misconfigured, TryAnotherBackend
 from pumice.model.ids import SnapshotId, VolumeId, new_id
 from pumice.model.units import MIB
 
@@ -92,9 +92,9 @@ async def test_deleting_from_a_pool_that_is_away_is_not_taken_for_done(
     volume = VolumeId(new_id())
     await files.create(volume, "pool", 1)
     (tmp_path / "pool").rename(tmp_path / "away")
-    with pytest.raises(Elsewhere):
+    with pytest.raises(TryAnotherBackend):
         await files.delete(volume, "pool")
-    with pytest.raises(Elsewhere):
+    with pytest.raises(TryAnotherBackend):
         await files.create(VolumeId(new_id()), "pool", 1)
     (tmp_path / "away").rename(tmp_path / "pool")
     await files.delete(volume, "pool")
@@ -133,7 +133,7 @@ async def test_a_full_disk_sends_a_clone_elsewhere_and_is_left_empty(tmp_path: P
     await files.create(source, "pool", 1)
     with (await files.device(source, "pool")).open("r+b") as device:
         device.write(os.urandom(8 * MIB))
-    with pytest.raises(Elsewhere, match="full"):
+    with pytest.raises(TryAnotherBackend, match="full"):
         await files.create_from_volume(clone, "small", 1, source, "pool", no_progress)
     assert os.listdir(small_disk / "volumes") == []
     await files.create_from_volume(clone, "pool", 1, source, "pool", no_progress)
@@ -144,7 +144,7 @@ async def test_a_full_disk_sends_an_image_elsewhere_and_is_left_empty(tmp_path: 
     await files.start()
     image = tmp_path / "image"
     image.write_bytes(os.urandom(8 * MIB))
-    with pytest.raises(Elsewhere, match="no space left"):
+    with pytest.raises(TryAnotherBackend, match="no space left"):
         await files.create_from_image(
             VolumeId(new_id()), "small", 1, ImageFile(image, "raw", 8 * MIB), no_progress
         )
@@ -168,7 +168,7 @@ async def test_a_call_that_wakes_up_late_puts_nothing_in_the_place_of_what_anoth
     await began.wait()
     await other.create(volume, "pool", 1)
     woken.set()
-    with pytest.raises(Elsewhere):
+    with pytest.raises(TryAnotherBackend):
         await late
     assert path.stat().st_size == 1024 * MIB
     assert not (await other.inventory()).leftovers
@@ -181,7 +181,7 @@ async def test_a_leftover_beside_whole_bytes_is_discarded_and_they_stay(
     await files.create(volume, "pool", 1)
     (tmp_path / "pool" / "volumes" / f".{volume}.0.part").write_bytes(b"of a process that woke up too late")
     [leftover] = (await files.inventory()).leftovers
-    assert leftover == Piece("volume", volume, "pool", whole=False)
+    assert leftover == StoredObject("volume", volume, "pool", whole=False)
     for _ in range(2):
         await files.discard(leftover)
-    assert (await files.inventory()).pieces == {Piece("volume", volume, "pool")}
+    assert (await files.inventory()).pieces == {StoredObject("volume", volume, "pool")}

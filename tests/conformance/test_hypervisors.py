@@ -21,7 +21,7 @@ from pumice.hypervisor.fake import FakeHypervisor
 from pumice.hypervisor.libvirt import LibvirtHypervisor
 from pumice.hypervisor.libvirt_connection import load
 from pumice.hypervisor.libvirtd import LibvirtDaemon
-from pumice.model.errors import GuestKeepsDisk, InvalidState, NotFound, Trouble
+from pumice.model.errors import GuestKeepsDisk, InvalidState, NotFound, Retryable
 from pumice.model.ids import AttachmentId, ServerId, new_id
 from pumice.model.units import GIB, MIB
 
@@ -430,8 +430,8 @@ async def test_machines_and_their_disks_outlive_the_process(
 
 async def test_the_fake_fails_when_it_is_told_to_and_only_once() -> None:
     fake = FakeHypervisor()
-    fake.fail_next["machines"] = Trouble("the daemon is down")
-    with pytest.raises(Trouble):
+    fake.fail_next["machines"] = Retryable("the daemon is down")
+    with pytest.raises(Retryable):
         await fake.machines()
     assert await fake.machines() == frozenset()
 

@@ -2,8 +2,8 @@
 
 import asyncio
 
+from pumice.backends.delayed import slow
 from pumice.backends.fake import FakeBackend
-from pumice.backends.slow import slow
 from pumice.model.ids import VolumeId, new_id
 
 

@@ -14,7 +14,7 @@ import pytest
 from target_rigs import CLAIMS, HOST_A, HOST_B, KINDS, FakeRig, Rig, a_grant, qemu_io
 
 from pumice.backends.targets.contract import Grant, Target
-from pumice.model.errors import Invalid, Trouble
+from pumice.model.errors import Invalid, Retryable
 from pumice.model.ids import VolumeId, new_id
 from pumice.model.units import MIB
 
@@ -263,7 +263,7 @@ async def test_where_all_only_read_nobody_writes_and_a_writer_never_takes_that_a
 async def test_a_device_that_cannot_be_exported_is_named_and_leaves_nothing(
     rig: Rig, target: Target, volume: VolumeId, shelf: Path
 ) -> None:
-    with pytest.raises(Trouble, match="absent"):
+    with pytest.raises(Retryable, match="absent"):
         await target.grant(volume, shelf / "absent", a_grant())
     assert (await target.exports()).get(volume, frozenset()) == frozenset()
     await target.remove(volume)

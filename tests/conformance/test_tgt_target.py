@@ -14,7 +14,7 @@ from target_rigs import HOST_A, HOST_B, TgtRig, a_grant, qemu_io
 
 from pumice.backends.targets.tgt import TgtTarget
 from pumice.backends.targets.tgt_management import Management
-from pumice.model.errors import Trouble
+from pumice.model.errors import Retryable
 from pumice.model.ids import VolumeId
 from pumice.model.units import MIB
 
@@ -182,7 +182,7 @@ async def test_tgt_leaves_the_targets_of_others_alone(tgt_rig: TgtRig, volume: V
 async def test_tgt_says_why_a_device_cannot_be_exported(
     tgt_rig: TgtRig, volume: VolumeId, tmp_path: Path
 ) -> None:
-    with pytest.raises(Trouble, match=r"refused to export .*/absent: invalid request"):
+    with pytest.raises(Retryable, match=r"refused to export .*/absent: invalid request"):
         await tgt_rig.target.grant(volume, tmp_path / "absent", a_grant())
     assert await tgt_rig.target.exports() == {volume: frozenset()}
     await tgt_rig.target.remove(volume)
@@ -203,5 +203,5 @@ async def test_tgt_starts_its_own_daemon_again_when_that_died(
 
 async def test_tgt_says_that_the_systems_daemon_is_down(tmp_path: Path) -> None:
     target = TgtTarget("127.0.0.1:3260", ipc_socket=tmp_path / "tgtd")
-    with pytest.raises(Trouble, match=r"tgtd does not answer at .*/tgtd\.0: No such file"):
+    with pytest.raises(Retryable, match=r"tgtd does not answer at .*/tgtd\.0: No such file"):
         await target.exports()

@@ -1,4 +1,4 @@
-"""``make failures``: the incumbent's failures, repeated with their full numbers. Exits 0 or 1."""
+"""``make failures``: Cinder's failures, repeated with their full numbers. Exits 0 or 1."""
 
 import sys
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def main(names: list[str]) -> int:
     for result in results:
         row, colour = result.row, "green" if result.kept else "red"
         ended = f"[{colour}]{result.words}[/]"
-        table.add_row(row.fault, row.incumbent, row.promise, ended, f"{result.seconds:.0f}")
+        table.add_row(row.fault, row.cinder, row.promise, ended, f"{result.seconds:.0f}")
     CONSOLE.print(table)
     return 0 if all(result.kept for result in results) else 1
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.failures.cloud import Cloud
-from tests.failures.row import Ending, Row
+from tests.failures.row import Completion, Row
 from tests.failures.volume_process import BUSY, connector
 from tests.pumice_installation import ATTACHMENTS, IMAGES, SERVERS, VOLUMES
 
@@ -18,7 +18,7 @@ from pumice.app.tour.run import cache_dir
 from pumice.hypervisor.libvirt_connection import load
 
 
-def attaching_and_detaching(cloud: Cloud, each: int, slow: float) -> Ending:
+def attaching_and_detaching(cloud: Cloud, each: int, slow: float) -> Completion:
     """So many are being attached by Compute, connected by Block Storage, and detached, half by each of them."""
     cloud.slow_down(0)
     server = a_guest(cloud)
@@ -57,7 +57,7 @@ def attaching_and_detaching(cloud: Cloud, each: int, slow: float) -> Ending:
         f"{counts.total()} {what}" if counts == wanted[what] else f"{what}: {dict(counts)}"
         for what, counts in ended.items()
     )
-    return Ending(
+    return Completion(
         "; ".join([f"{len(asked) - len(refused)} of {len(asked)} calls answered well", words, *refused]),
         ended == wanted and not refused,
     )
@@ -69,7 +69,7 @@ LATE = 10.0
 """Seconds by which it may go on later, on a machine that is busy."""
 
 
-def growing_under_a_guest(cloud: Cloud) -> Ending:
+def growing_under_a_guest(cloud: Cloud) -> Completion:
     """The guest is paused while its disk's target is to grow, and the target's host dies just then."""
     [server] = cloud.servers(1)
     [disk] = cloud.call("GET", f"{SERVERS}/{server}/os-volume_attachments")["volumeAttachments"]
@@ -91,7 +91,7 @@ def growing_under_a_guest(cloud: Cloud) -> Ending:
     words = (
         f"the guest stood still for {stood:.1f} s; its disk has {found['size']} GiB and is {found['status']}"
     )
-    return Ending(words, stood < STANDS_STILL + LATE and (found["size"], found["status"]) == (2, "in-use"))
+    return Completion(words, stood < STANDS_STILL + LATE and (found["size"], found["status"]) == (2, "in-use"))
 
 
 def attach(cloud: Cloud, volume: str, by: dict[str, Any] | None) -> str:

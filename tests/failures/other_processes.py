@@ -8,12 +8,12 @@ import time
 
 import httpx
 from tests.failures.cloud import Cloud
-from tests.failures.row import Ending, Row, counted
+from tests.failures.row import Completion, Row, counted
 from tests.failures.volume_process import BUSY
 from tests.pumice_installation import VOLUMES
 
 
-def scheduler_killed(cloud: Cloud, creates: int, slow: float) -> Ending:
+def scheduler_killed(cloud: Cloud, creates: int, slow: float) -> Completion:
     cloud.slow_down(slow)
     burst: list[str] = []
     posting = threading.Thread(target=lambda: burst.extend(cloud.create_all(creates)))
@@ -27,7 +27,7 @@ def scheduler_killed(cloud: Cloud, creates: int, slow: float) -> Ending:
     return counted(cloud.ended(VOLUMES, burst), available=creates)
 
 
-def no_scheduler(cloud: Cloud, creates: int, slow: float, within: float) -> Ending:
+def no_scheduler(cloud: Cloud, creates: int, slow: float, within: float) -> Completion:
     cloud.slow_down(slow)
     cloud.stop("scheduler")
     volumes = cloud.create_all(creates)
@@ -36,10 +36,10 @@ def no_scheduler(cloud: Cloud, creates: int, slow: float, within: float) -> Endi
     cloud.settle()
     seconds = time.monotonic() - began
     ending = counted(cloud.ended(VOLUMES, volumes), available=creates)
-    return Ending(f"{ending.words}, {seconds:.1f} s after its start", ending.kept and seconds < within)
+    return Completion(f"{ending.words}, {seconds:.1f} s after its start", ending.kept and seconds < within)
 
 
-def everything_killed(cloud: Cloud, creates: int, slow: float) -> Ending:
+def everything_killed(cloud: Cloud, creates: int, slow: float) -> Completion:
     cloud.slow_down(slow)
     volumes = cloud.create_all(creates)
     cloud.wait_until_busy("volume", BUSY)
@@ -50,7 +50,7 @@ def everything_killed(cloud: Cloud, creates: int, slow: float) -> Ending:
     return counted(cloud.ended(VOLUMES, volumes), available=creates)
 
 
-def api_killed(cloud: Cloud, posts: int, kills: int) -> Ending:
+def api_killed(cloud: Cloud, posts: int, kills: int) -> Completion:
     """Clients whose connection breaks ask again, and so may make one volume more than they know of."""
     cloud.slow_down(0)
     before = set(cloud.rows("SELECT id FROM volumes"))
@@ -74,7 +74,7 @@ def api_killed(cloud: Cloud, posts: int, kills: int) -> Ending:
     lost = len(set(answered) - made)
     ended = cloud.ended(VOLUMES, made)
     words = f"{len(answered)} answered, {lost} of them lost; {counted(ended).words}"
-    return Ending(words, (len(answered), lost) == (posts, 0) and ended == {"available": len(made)})
+    return Completion(words, (len(answered), lost) == (posts, 0) and ended == {"available": len(made)})
 
 
 ROWS = (

@@ -11,7 +11,7 @@ from functools import partial
 
 import httpx
 from tests.failures.cloud import CLIENTS, Cloud
-from tests.failures.row import Ending, Row
+from tests.failures.row import Completion, Row
 from tests.failures.volume_process import connector
 from tests.pumice_installation import ATTACHMENTS, SERVERS, VOLUMES
 
@@ -60,7 +60,7 @@ DOORS = {
 }
 
 
-def two_attaches(cloud: Cloud, rounds: int) -> Ending:
+def two_attaches(cloud: Cloud, rounds: int) -> Completion:
     """As many rounds for each door, and for each two doors against one another; some volumes at a time."""
     cloud.slow_down(0)
     servers = cloud.servers(2)
@@ -78,7 +78,7 @@ def two_attaches(cloud: Cloud, rounds: int) -> Ending:
     ]
     kept = all(wins == {1: rounds} for wins in won.values())
     doors = ", ".join(won)
-    return Ending(f"exactly one won, {rounds} of {rounds}: {doors}" if kept else "; ".join(words), kept)
+    return Completion(f"exactly one won, {rounds} of {rounds}: {doors}" if kept else "; ".join(words), kept)
 
 
 def _rounds(cloud: Cloud, doors: tuple[Door, Door], servers: list[str], volume: str, number: int) -> list[int]:
@@ -97,7 +97,7 @@ def _rounds(cloud: Cloud, doors: tuple[Door, Door], servers: list[str], volume: 
     return wins
 
 
-def attach_against_delete(cloud: Cloud, races: int) -> Ending:
+def attach_against_delete(cloud: Cloud, races: int) -> Completion:
     cloud.slow_down(0)
     servers = cloud.servers(4)
     volumes = cloud.volumes(races)
@@ -118,7 +118,7 @@ def attach_against_delete(cloud: Cloud, races: int) -> Ending:
         f"{won['attached']} attached, {won['deleted']} deleted, {won['both']} both, {won['neither']} neither"
     )
     kept = won["both"] == won["neither"] == 0 and left["gone"] == won["deleted"]
-    return Ending(words, kept)
+    return Completion(words, kept)
 
 
 ROWS = (

@@ -1,4 +1,4 @@
-"""One row of the table: a fault, what the incumbent ended with, what Pumice must end with, and the proof."""
+"""One row of the table: a fault, what Cinder ended with, what Pumice must end with, and the proof."""
 
 import time
 from collections import Counter
@@ -9,28 +9,30 @@ from tests.failures.cloud import Cloud
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class Completion:
     """What a fault ended with, in words; and whether it is what was promised."""
 
     words: str
     kept: bool
 
 
-def counted(found: Counter[str], **wanted: int) -> Ending:
+def counted(found: Counter[str], **wanted: int) -> Completion:
     """The ending of things that were counted by their status."""
-    return Ending(", ".join(f"{number} {status}" for status, number in sorted(found.items())), found == wanted)
+    return Completion(
+        ", ".join(f"{number} {status}" for status, number in sorted(found.items())), found == wanted
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A fault. The incumbent's ending was measured on Cinder 29 with PostgreSQL and RabbitMQ."""
+    """A fault. Cinder's ending was measured on Cinder 29 with PostgreSQL and RabbitMQ."""
 
     fault: str
-    incumbent: str
+    cinder: str
     promise: str
-    prove: Callable[..., Ending]
+    prove: Callable[..., Completion]
     full: Mapping[str, float]
-    """How many of everything, as the incumbent was given; ``slow`` are the seconds of each call of a driver."""
+    """How many of everything, as Cinder was given; ``slow`` are the seconds of each call of a driver."""
     short: Mapping[str, float]
     """The same for a test that must not take long."""
     hypervisor: str = "fake"
@@ -50,19 +52,19 @@ class Result:
     """A row, and what it ended with."""
 
     row: Row
-    ending: Ending
-    breaches: list[str]
+    ending: Completion
+    violations: list[str]
     seconds: float
 
     @property
     def kept(self) -> bool:
         """Whether all was as promised, the audit included."""
-        return self.ending.kept and not self.breaches
+        return self.ending.kept and not self.violations
 
     @property
     def words(self) -> str:
         """The same in words."""
-        return "; ".join([self.ending.words, *(self.breaches or ["audit clean"])])
+        return "; ".join([self.ending.words, *(self.violations or ["audit clean"])])
 
 
 def repeat(row: Row, cloud: Cloud, numbers: Mapping[str, float]) -> Result:
@@ -72,8 +74,8 @@ def repeat(row: Row, cloud: Cloud, numbers: Mapping[str, float]) -> Result:
         ending = row.prove(cloud, **numbers)
         cloud.settle()
     except AssertionError as broken:
-        ending = Ending(str(broken), kept=False)
+        ending = Completion(str(broken), kept=False)
     seconds = time.monotonic() - began
-    while (breaches := cloud.breaches()) and time.monotonic() < began + seconds + MENDED:
+    while (violations := cloud.violations()) and time.monotonic() < began + seconds + MENDED:
         time.sleep(1)
-    return Result(row, ending, breaches, seconds)
+    return Result(row, ending, violations, seconds)

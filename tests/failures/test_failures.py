@@ -1,4 +1,4 @@
-"""The incumbent's failures, repeated in short; ``make failures`` repeats them with their full numbers."""
+"""Cinder's failures, repeated in short; ``make failures`` repeats them with their full numbers."""
 
 from collections.abc import Iterator
 

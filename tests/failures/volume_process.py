@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from tests.failures.cloud import Cloud
-from tests.failures.row import Ending, Row, counted
+from tests.failures.row import Completion, Row, counted
 from tests.pumice_installation import ATTACHMENTS, SNAPSHOTS, VOLUMES
 
 BUSY = 5
@@ -18,7 +18,7 @@ def connector(number: int) -> dict[str, Any]:
     return {"initiator": f"iqn.2026-11.org.example:client{number}", "host": "client", "ip": "127.0.0.1"}
 
 
-def creates_under_way(cloud: Cloud, creates: int, more: int, slow: float) -> Ending:
+def creates_under_way(cloud: Cloud, creates: int, more: int, slow: float) -> Completion:
     cloud.slow_down(slow)
     volumes = cloud.create_all(creates)
     cloud.wait_until_busy("volume", BUSY)
@@ -29,7 +29,7 @@ def creates_under_way(cloud: Cloud, creates: int, more: int, slow: float) -> End
     return counted(cloud.ended(VOLUMES, volumes), available=creates + more)
 
 
-def deletes_under_way(cloud: Cloud, deletes: int, slow: float) -> Ending:
+def deletes_under_way(cloud: Cloud, deletes: int, slow: float) -> Completion:
     cloud.slow_down(0)
     volumes = cloud.volumes(deletes)
     cloud.slow_down(slow)
@@ -47,10 +47,10 @@ def deletes_under_way(cloud: Cloud, deletes: int, slow: float) -> Ending:
         f"{ending.words}; a new create took {among:.1f} s while {left} of them were left, "
         f"{alone:.1f} s with nothing else under way"
     )
-    return Ending(words, ending.kept and left > deletes // 2)  # it did not wait for the flood to end
+    return Completion(words, ending.kept and left > deletes // 2)  # it did not wait for the flood to end
 
 
-def snapshots_under_way(cloud: Cloud, made: int, deleted: int, slow: float) -> Ending:
+def snapshots_under_way(cloud: Cloud, made: int, deleted: int, slow: float) -> Completion:
     cloud.slow_down(0)
     volumes = cloud.volumes(deleted)
 
@@ -70,7 +70,7 @@ def snapshots_under_way(cloud: Cloud, made: int, deleted: int, slow: float) -> E
     return counted(cloud.ended(SNAPSHOTS, new + old), available=made, gone=deleted)
 
 
-def calls_outstanding(cloud: Cloud, calls: int, others: int) -> Ending:
+def calls_outstanding(cloud: Cloud, calls: int, others: int) -> Completion:
     cloud.slow_down(0)
     unrelated, *volumes = cloud.volumes(calls + 1)
     cloud.kill("volume")
@@ -94,7 +94,7 @@ def calls_outstanding(cloud: Cloud, calls: int, others: int) -> Ending:
         f"{others} GETs while {waiting} calls waited: p99 {p99 * 1000:.0f} ms, longest "
         f"{max(seconds) * 1000:.0f} ms; {well} of the calls answered once the process was back"
     )
-    return Ending(words, well == waiting == calls and max(seconds) < LONG)
+    return Completion(words, well == waiting == calls and max(seconds) < LONG)
 
 
 ROWS = (

@@ -13,7 +13,7 @@ from pumice.backends.contract import no_progress
 from pumice.host import qemu_img
 from pumice.host.command import CommandTimedOut
 from pumice.host.thread import in_thread
-from pumice.model.errors import Elsewhere, ImageRefused
+from pumice.model.errors import ImageRefused, TryAnotherBackend
 from pumice.model.units import MIB
 
 SECRET = b"root:x:0:0:" * 1000
@@ -144,7 +144,7 @@ async def test_an_unknown_format_is_refused(tmp_path: Path) -> None:
 
 async def test_a_target_that_is_not_there_sends_the_caller_elsewhere_or_refuses(tmp_path: Path) -> None:
     image = made(tmp_path / "image", "raw", os.urandom(MIB))
-    with pytest.raises((Elsewhere, ImageRefused)):
+    with pytest.raises((TryAnotherBackend, ImageRefused)):
         await convert(image, "raw", tmp_path / "absent")
     assert not (tmp_path / "absent").exists(), "a target is never created"
 

@@ -7,7 +7,7 @@ import pytest
 
 from pumice.host import thread
 from pumice.host.thread import Threads
-from pumice.model.errors import Trouble
+from pumice.model.errors import Retryable
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 8])
@@ -23,7 +23,7 @@ async def test_threads_are_given_work_until_half_of_them_hang(
         hanging.append(threads.run(gate.wait))
         threads.cut(hanging[-1])
     await asyncio.sleep(0.01)
-    with pytest.raises(Trouble, match="a disk hangs"):
+    with pytest.raises(Retryable, match="a disk hangs"):
         threads.run(lambda: "not begun")
     gate.set()
     await asyncio.gather(*hanging)

@@ -6,8 +6,8 @@ from typing import Any, cast
 
 import pytest
 
-from pumice.host.turn import Turns, taking_turns
-from pumice.model.errors import Trouble
+from pumice.host.turn import Serializer, taking_turns
+from pumice.model.errors import Retryable
 from pumice.operations.leases import Lease
 
 
@@ -18,7 +18,7 @@ class Quiet:
 
 
 async def test_who_asks_last_but_had_nothing_comes_before_anothers_queue() -> None:
-    turns, order = Turns(1), list[str]()
+    turns, order = Serializer(1), list[str]()
 
     async def copy(project: str, name: str) -> None:
         with taking_turns(project, Quiet()):
@@ -36,9 +36,9 @@ async def test_who_asks_last_but_had_nothing_comes_before_anothers_queue() -> No
 
 
 async def test_a_turn_that_is_given_up_goes_to_the_next() -> None:
-    turns = Turns(1, longest=0.05)
+    turns = Serializer(1, longest=0.05)
     async with turns.take():
-        with pytest.raises(Trouble, match="No turn came"):
+        with pytest.raises(Retryable, match="No turn came"):
             async with turns.take():
                 pass
         cancelled = asyncio.create_task(turns.take().__aenter__())
@@ -50,7 +50,7 @@ async def test_a_turn_that_is_given_up_goes_to_the_next() -> None:
 
 
 async def test_to_wait_costs_nothing_of_the_limit_nor_of_the_deadline() -> None:
-    turns, loop = Turns(1), asyncio.get_running_loop()
+    turns, loop = Serializer(1), asyncio.get_running_loop()
     op: Any = SimpleNamespace(deadline=100.0)
     lease = Lease("volume.create", "volume:here@one", "project", loop.time() + 60, cast(Any, op))
     first = turns.take()

@@ -8,7 +8,7 @@ from pumice.hypervisor.connected import ConnectedHypervisor
 from pumice.hypervisor.connectors.fake import FakeConnector
 from pumice.hypervisor.contract import Disk, IscsiSource, Machine
 from pumice.hypervisor.fake import FakeHypervisor
-from pumice.model.errors import GuestKeepsDisk, Trouble
+from pumice.model.errors import GuestKeepsDisk, Retryable
 from pumice.model.ids import AttachmentId, ServerId, VolumeId, new_id
 
 SERVER = ServerId(new_id())
@@ -45,15 +45,15 @@ async def test_a_disk_is_connected_while_the_machine_has_it(rig: Rig) -> None:
 
 
 async def test_what_the_hypervisor_refuses_is_disconnected_again(rig: Rig) -> None:
-    rig.machines.fail_next["attach"] = Trouble("It is busy.")
-    with pytest.raises(Trouble, match="busy"):
+    rig.machines.fail_next["attach"] = Retryable("It is busy.")
+    with pytest.raises(Retryable, match="busy"):
         await rig.both.attach(SERVER, a_disk())
     assert await rig.both.secrets() == frozenset()
 
 
 async def test_what_cannot_be_connected_never_reaches_the_hypervisor(rig: Rig) -> None:
-    rig.connector.fail_next["connect"] = Trouble("The target is away.")
-    with pytest.raises(Trouble, match="away"):
+    rig.connector.fail_next["connect"] = Retryable("The target is away.")
+    with pytest.raises(Retryable, match="away"):
         await rig.both.attach(SERVER, a_disk())
     assert await rig.both.disks(SERVER) == frozenset()
 

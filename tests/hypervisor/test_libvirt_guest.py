@@ -23,7 +23,7 @@ from pumice.hypervisor.contract import Disk, FileSource, IscsiSource, Machine, P
 from pumice.hypervisor.libvirt import LibvirtHypervisor
 from pumice.hypervisor.libvirt_connection import load
 from pumice.hypervisor.libvirtd import LibvirtDaemon
-from pumice.model.errors import PumiceError, Trouble
+from pumice.model.errors import PumiceError, Retryable
 from pumice.model.ids import AttachmentId, ServerId, VolumeId, new_id
 from pumice.model.units import GIB
 
@@ -163,7 +163,7 @@ async def test_a_wrong_password_is_refused_in_words_and_leaves_no_secret(
     machine = Machine(ServerId(new_id()), "guest", 1, 64, (Disk(disk.serial, "vda", wrong, disk.attachment),))
     with pytest.raises(PumiceError, match="Authentication failure") as refusal:
         await hypervisor.start(machine)
-    assert not isinstance(refusal.value, Trouble)
+    assert not isinstance(refusal.value, Retryable)
     assert "wrong-password" not in str(refusal.value)
     await hypervisor.delete(machine.id)
     assert secrets_known_to(daemon) == []
@@ -178,7 +178,7 @@ async def test_a_target_that_is_down_is_trouble_and_leaves_no_disk_and_no_secret
     await hypervisor.start(machine)
     nobody = IscsiSource("127.0.0.1:1", "iqn.2026-11.org.pumice:nobody", 1, "user", "password", "iqn.x")
     for _ in range(2):
-        with pytest.raises(Trouble):
+        with pytest.raises(Retryable):
             await hypervisor.attach(machine.id, Disk(new_id(), "vdb", nobody, AttachmentId(new_id())))
     assert await hypervisor.disks(machine.id) == {machine.disks[0].serial}
     assert secrets_known_to(daemon) == []

@@ -14,7 +14,7 @@ from pumice.hypervisor.contract import Disk, FileSource, Machine, Power
 from pumice.hypervisor.libvirt import LibvirtHypervisor
 from pumice.hypervisor.libvirt_connection import LibvirtConnection, load
 from pumice.hypervisor.libvirtd import LibvirtDaemon
-from pumice.model.errors import Conflict, Misconfigured, Trouble
+from pumice.model.errors import Conflict, Misconfigured, Retryable
 from pumice.model.ids import ServerId, new_id
 
 pytestmark = pytest.mark.real
@@ -85,7 +85,7 @@ async def test_a_daemon_that_hangs_is_trouble_in_time_and_forgiven_later(daemon:
     assert pid
     os.kill(pid, signal.SIGSTOP)
     try:
-        with pytest.raises(Trouble, match="did not answer within"):
+        with pytest.raises(Retryable, match="did not answer within"):
             await connection.call(lambda libvirt: libvirt.numOfDomains(), timeout=0.5)
     finally:
         os.kill(pid, signal.SIGCONT)

@@ -8,10 +8,10 @@ from fake_world import TENANT, fake_world
 
 from pumice.hypervisor.contract import Machine, Power
 from pumice.hypervisor.fake import FakeHypervisor
-from pumice.model.errors import Trouble
+from pumice.model.errors import Retryable
 from pumice.model.ids import ServerId, VolumeId, new_id
-from pumice.operations.course import no_faults
 from pumice.operations.harness import Faults, Killed, quiet, working
+from pumice.operations.state_machine import no_faults
 from pumice.store import volumes
 from pumice.volumes import extend
 
@@ -39,7 +39,7 @@ async def test_a_guest_goes_on_by_itself(tmp_path: Path) -> None:
 async def test_a_guest_whose_host_does_not_answer_goes_on_as_soon_as_it_does(tmp_path: Path) -> None:
     hypervisor = FakeHypervisor(tmp_path)
     await hypervisor.start(MACHINE)
-    hypervisor.fail_next["resume"] = Trouble("The daemon is down.")
+    hypervisor.fail_next["resume"] = Retryable("The daemon is down.")
     await hypervisor.pause(MACHINE.id, 0.01)
     await goes_on(hypervisor)
 
@@ -61,8 +61,8 @@ async def test_a_guest_goes_on_while_the_host_of_its_volume_is_down_and_its_disk
             volume_id = await world.a_volume()
             server_id = ServerId(await world.a_server(volume_id))
             await quiet(world)
-        world.hands = replace(world.hands, pause_seconds=0.2)
-        await world.db.write(lambda tx: extend.accept(tx, TENANT, volume_id, 3, world.rules, in_use=True))
+        world.drivers = replace(world.drivers, pause_seconds=0.2)
+        await world.db.write(lambda tx: extend.accept(tx, TENANT, volume_id, 3, world.tunables, in_use=True))
         seen: list[Power | None] = []
         resize = world.target.resize
 

@@ -120,7 +120,7 @@ def test_a_guest_boots_from_a_kernel_device_and_gets_grows_and_loses_plain_and_e
         with logical(volume).open("rb") as file:
             on_disk = file.read(64 * MIB)
         assert (words.encode() in on_disk, on_disk.startswith(b"LUKS")) == (readable, not readable)
-    assert not pumice.breaches()
+    assert not pumice.violations()
     as_the_page_says(pumice, server)
 
     stories.delete(f"{SERVERS}/{server}")
@@ -129,4 +129,4 @@ def test_a_guest_boots_from_a_kernel_device_and_gets_grows_and_loses_plain_and_e
         stories.delete(f"{VOLUMES}/{volume}")
     pumice.settle()
     assert what_is_there() == before
-    assert not pumice.breaches()
+    assert not pumice.violations()

@@ -183,7 +183,7 @@ def test_a_power_cut_takes_nothing_that_was_answered(
             )
             assert not gone & {it["id"] for it in found}
             assert not [it for it in clones if beginning(pool / "volumes" / it) != MARK]
-            assert not cloud.breaches()
+            assert not cloud.violations()
             assert not [*pool.rglob("orphan-*")]
             numbers = (number + 1, cut.kept, cut.lost, len(there), len(clones), len(gone), 0)
             print(f"| {kind} | {on} | {' | '.join(map(str, numbers))} |")

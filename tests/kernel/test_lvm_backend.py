@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from pumice.backends.contract import Piece, no_progress
+from pumice.backends.contract import StoredObject, no_progress
 from pumice.backends.lvm import LvmBackend
 from pumice.backends.lvm_group import VolumeGroup
 from pumice.backends.lvm_thick import ThickLayout, Wipe
 from pumice.backends.lvm_thin import ThinLayout
-from pumice.model.errors import Elsewhere, Misconfigured, NotFound, Trouble
+from pumice.model.errors import Misconfigured, NotFound, Retryable, TryAnotherBackend
 from pumice.model.ids import VolumeId, new_id
 from pumice.model.units import GIB, MIB
 
@@ -140,11 +140,11 @@ async def test_a_full_group_sends_elsewhere_and_keeps_nothing(group: VolumeGroup
     await backend.start()
     source = VolumeId(new_id())
     await backend.create(source, "vg", 3)
-    with pytest.raises(Elsewhere, match="'vg' is full"):
+    with pytest.raises(TryAnotherBackend, match="'vg' is full"):
         await backend.create(VolumeId(new_id()), "vg", 4)
-    with pytest.raises(Elsewhere, match="'vg' is full"):
+    with pytest.raises(TryAnotherBackend, match="'vg' is full"):
         await backend.create_from_volume(VolumeId(new_id()), "vg", 3, source, "vg", no_progress)
-    with pytest.raises(Elsewhere, match="'vg' is full"):
+    with pytest.raises(TryAnotherBackend, match="'vg' is full"):
         await backend.extend(source, "vg", 7)
     inventory = await backend.inventory()
     assert inventory.volumes == {source} and not inventory.leftovers
@@ -156,7 +156,7 @@ async def test_a_volume_in_use_is_not_deleted_but_trouble(group: VolumeGroup) ->
     await backend.start()
     volume = VolumeId(new_id())
     await backend.create(volume, "vg", 1)
-    with (await backend.device(volume, "vg")).open("rb"), pytest.raises(Trouble, match="in use"):
+    with (await backend.device(volume, "vg")).open("rb"), pytest.raises(Retryable, match="in use"):
         await backend.delete(volume, "vg")
     await backend.delete(volume, "vg")
 
@@ -232,7 +232,7 @@ async def test_a_wipe_that_was_killed_goes_on_where_it_was(group: VolumeGroup, t
     shrunk = 'lv_name=~"gone$" && lv_size<4g'
     await killed_when(shrunk, "delete", tmp_path, volume, rate=256)
     inventory = await backend.inventory()
-    assert inventory.pieces == {Piece("volume", volume, "vg", whole=False)}
+    assert inventory.pieces == {StoredObject("volume", volume, "vg", whole=False)}
     with pytest.raises(NotFound):
         await backend.device(volume, "vg")
     await backend.delete(volume, "vg")

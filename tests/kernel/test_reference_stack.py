@@ -126,7 +126,7 @@ def test_the_four_stories(stories: Stories, server: str) -> None:
         device.write(b"written by the guest")
         device.flush()
         os.fsync(device.fileno())
-    assert not pumice.breaches()
+    assert not pumice.violations()
 
     stories.detach(server, volume)
     pumice.settle()
@@ -145,7 +145,7 @@ def test_the_four_stories(stories: Stories, server: str) -> None:
     pumice.settle()
     stories.is_gone(f"{VOLUMES}/{volume}")
     assert what_is_there() == before
-    assert not pumice.breaches()
+    assert not pumice.violations()
 
 
 def test_what_a_reboot_empties_is_filled_again_and_the_guest_goes_on(stories: Stories, server: str) -> None:
@@ -163,7 +163,7 @@ def test_what_a_reboot_empties_is_filled_again_and_the_guest_goes_on(stories: St
     pumice.settle()
     stories.delete(f"{VOLUMES}/{volume}")
     pumice.settle()
-    assert not pumice.breaches()
+    assert not pumice.violations()
 
 
 def points() -> list[str]:
@@ -204,7 +204,7 @@ def test_kill_nine_at_a_step_leaves_nothing_that_the_audit_cannot_explain(
     pumice.wait_for_death("serve")
     pumice.start()
     pumice.settle()
-    assert not pumice.breaches()
+    assert not pumice.violations()
     if verb == ATTACH_VOLUME.kind:
         stories.volume_is(volume, "in-use")
         assert beginning(given(volume)) == IMAGE
@@ -216,4 +216,4 @@ def test_kill_nine_at_a_step_leaves_nothing_that_the_audit_cannot_explain(
         stories.delete(f"{VOLUMES}/{volume}")
         pumice.settle()
     assert what_is_there() == before
-    assert not pumice.breaches()
+    assert not pumice.violations()

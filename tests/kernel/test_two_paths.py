@@ -104,4 +104,4 @@ def test_a_path_is_cut_while_a_servers_disk_is_written(stories: Stories) -> None
     stories.delete(f"{VOLUMES}/{volume}")
     pumice.settle()
     assert (what_is_there(), maps()) == (before, known)
-    assert not pumice.breaches()
+    assert not pumice.violations()

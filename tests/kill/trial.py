@@ -41,4 +41,4 @@ def perform(pumice: Victim, points: list[Point], fails: Point | None = None) -> 
         pumice.settle()
     except AssertionError as error:
         wrong = str(error) or repr(error)
-    return Trial(points, pumice.under_way(), pumice.breaches(), wrong, time.monotonic() - began)
+    return Trial(points, pumice.under_way(), pumice.violations(), wrong, time.monotonic() - began)

@@ -112,7 +112,7 @@ def became_an_image(pumice: Victim, stage: Stage, well: bool) -> None:
 # --- disks that nobody manages ------------------------------------------------------------------
 
 
-def strangers(pumice: Victim) -> Path:
+def manageable(pumice: Victim) -> Path:
     """Where they lie: beside the shelves of the only pool."""
     [pool] = (pumice.state_dir / "volumes").iterdir()
     return pool
@@ -120,7 +120,7 @@ def strangers(pumice: Victim) -> Path:
 
 def a_stranger(pumice: Victim) -> Stage:
     stage = nothing(pumice)
-    (strangers(pumice) / stage["name"]).write_bytes(b"somebody's")
+    (manageable(pumice) / stage["name"]).write_bytes(b"somebody's")
     return stage
 
 
@@ -134,12 +134,12 @@ def is_managed(pumice: Victim, stage: Stage, well: bool) -> None:
     [volume] = pumice.call("GET", f"{VOLUMES}/detail?name={stage['name']}")["volumes"]
     wanted = ("available", 1) if well else ("error_managing", 0)
     assert (volume["status"], volume["size"]) == wanted, volume
-    assert (strangers(pumice) / stage["name"]).exists() is not well
+    assert (manageable(pumice) / stage["name"]).exists() is not well
     pumice.stories.delete(f"{VOLUMES}/{volume['id']}")
 
 
 def is_let_go(pumice: Victim, stage: Stage, well: bool) -> None:
-    kept = strangers(pumice) / f"unmanaged-{stage['volume']}"
+    kept = manageable(pumice) / f"unmanaged-{stage['volume']}"
     assert kept.exists() is well
     if well:
         volume_is_gone(pumice, stage, well)
@@ -154,7 +154,7 @@ def list_strangers(pumice: Victim, stage: Stage) -> httpx.Response:
 
 
 def stays_a_stranger(pumice: Victim, stage: Stage, well: bool) -> None:
-    (strangers(pumice) / stage["name"]).unlink()
+    (manageable(pumice) / stage["name"]).unlink()
 
 
 def create_snapshot(pumice: Victim, stage: Stage) -> httpx.Response:
@@ -179,7 +179,7 @@ def unmanage_snapshot(pumice: Victim, stage: Stage) -> httpx.Response:
 
 
 def snapshot_is_let_go(pumice: Victim, stage: Stage, well: bool) -> None:
-    kept = strangers(pumice) / f"unmanaged-{stage['snapshot']}"
+    kept = manageable(pumice) / f"unmanaged-{stage['snapshot']}"
     assert kept.exists() is well
     if well:
         snapshot_is_gone(pumice, stage, well)

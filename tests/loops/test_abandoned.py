@@ -15,13 +15,13 @@ from pumice.app.settings import Settings
 from pumice.app.why import told
 from pumice.attachments import connect, legacy, reserve
 from pumice.loops import abandoned
-from pumice.loops.breach import Repair
+from pumice.loops.violation import Repair
 from pumice.model.connector import Connector
 from pumice.model.errors import Invalid, NotFound
 from pumice.model.ids import new_id
 from pumice.model.states import VolumeStatus
-from pumice.operations.course import no_faults
 from pumice.operations.harness import quiet, working
+from pumice.operations.state_machine import no_faults
 from pumice.store import attachments, messages, tables, volumes
 from pumice.store.columns import now
 from pumice.store.database import Transaction
@@ -78,7 +78,7 @@ async def is_later(world: FakeWorld) -> None:
 
 
 async def settled(world: FakeWorld, *, grace: float = 300.0, clock: Clock | None = None) -> None:
-    await Repair(abandoned.look, world.hands, grace=grace, clock=clock or Clock()).run()
+    await Repair(abandoned.check, world.drivers, grace=grace, clock=clock or Clock()).run()
 
 
 @pytest.mark.parametrize(
@@ -110,8 +110,8 @@ async def test_what_a_client_left_is_settled_after_its_age(
         assert "at the latest; 'os-unreserve' or 'os-roll_detaching' by its owner" in words
     await settled(world)
     assert await world.volume_status(volume_id) == after
-    assert await abandoned.look(world.hands) == []
-    assert await world.breaches() == []
+    assert await abandoned.check(world.drivers) == []
+    assert await world.violations() == []
 
 
 async def test_one_that_was_let_in_may_be_using_the_volume_and_keeps_it(world: FakeWorld) -> None:
@@ -133,7 +133,7 @@ async def test_one_that_was_let_in_may_be_using_the_volume_and_keeps_it(world: F
 async def test_the_age_is_a_setting(world: FakeWorld) -> None:
     volume_id = await a_volume(world)
     await world.db.write(reserved, volume_id)
-    world.hands = replace(world.hands, abandoned_seconds=0.0)
+    world.drivers = replace(world.drivers, abandoned_seconds=0.0)
     await settled(world)
     assert await world.volume_status(volume_id) == "available"
 
@@ -147,11 +147,11 @@ async def test_a_volume_that_was_reset_to_what_nobody_does_is_reported_and_settl
     if begin:
         await world.db.write(begin, volume_id)
     await world.db.write(volumes.put, volume_id, VolumeStatus(word))
-    [breach] = await abandoned.look(world.hands)
-    assert breach.words == f"volume {volume_id} was put to {word}, and nobody holds it"
+    [violation] = await abandoned.check(world.drivers)
+    assert violation.words == f"volume {volume_id} was put to {word}, and nobody holds it"
     assert "An administrator put it there" in await world.db.read(told, volume_id, settings)
     clock = Clock()
-    loop = Repair(abandoned.look, world.hands, clock=clock)
+    loop = Repair(abandoned.check, world.drivers, clock=clock)
     await loop.run()
     assert await world.volume_status(volume_id) == word
     clock.goes_on(301)

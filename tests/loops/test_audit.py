@@ -1,4 +1,4 @@
-"""Every kind of breach is found and mended. Each is made by hand where all was well, in the rows or outside."""
+"""Every kind of violation is found and repaired. Each is made by hand, in the rows or outside."""
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,11 +16,11 @@ from pumice.backends.fake import FakeBackend
 from pumice.backends.targets.contract import Grant
 from pumice.hypervisor.contract import Disk, FileSource, Machine
 from pumice.hypervisor.fake import FakeHypervisor
-from pumice.loops.audit import breaches, repair
-from pumice.model.errors import Trouble
+from pumice.loops.audit import repair, violations
+from pumice.model.errors import Retryable
 from pumice.model.ids import AttachmentId, ServerId, SnapshotId, VolumeId, new_id
-from pumice.operations.course import no_faults
 from pumice.operations.harness import quiet, working
+from pumice.operations.state_machine import no_faults
 from pumice.servers import attach_volume
 from pumice.store import attachments, tables
 from pumice.store.columns import now
@@ -76,11 +76,18 @@ async def scene(database_url: str, tmp_path: Path) -> AsyncIterator[Scene]:
             await world.db.write(attach_volume.accept, TENANT, server, second)
             snapshot = await world.db.write(
                 lambda tx: create_snapshot.accept(
-                    tx, TENANT, free, name=None, description=None, metadata={}, in_use=False, rules=world.rules
+                    tx,
+                    TENANT,
+                    free,
+                    name=None,
+                    description=None,
+                    metadata={},
+                    in_use=False,
+                    tunables=world.tunables,
                 )
             )
             await quiet(world)
-        assert await breaches(world.hands) == []
+        assert await violations(world.drivers) == []
         yield Scene(world, root, second, free, snapshot.id, server)
 
 
@@ -159,13 +166,13 @@ async def root_disk_without_attachment(scene: Scene) -> str:
 
 async def operation_that_waits_for_nobody(scene: Scene) -> str:
     wanted = create.Wanted(size=1)
-    volume = await scene.world.db.write(create.accept, TENANT, wanted, scene.world.rules)
+    volume = await scene.world.db.write(create.accept, TENANT, wanted, scene.world.tunables)
     await scene.update(tables.operations, volume.operation_id or "", state="waiting")
     return f"operation {volume.operation_id} (volume.create) waits for children that have all ended"
 
 
 async def _leased(scene: Scene, until: float) -> str:
-    volume = await scene.world.db.write(create.accept, TENANT, create.Wanted(size=1), scene.world.rules)
+    volume = await scene.world.db.write(create.accept, TENANT, create.Wanted(size=1), scene.world.tunables)
     await scene.update(tables.operations, volume.operation_id or "", owner="ghost:1", lease_until=until)
     return (
         f"operation {volume.operation_id} (volume.create) is held by ghost:1, which has not renewed its lease"
@@ -187,7 +194,7 @@ async def hold_of_an_operation_that_has_ended(scene: Scene) -> str:
 
 
 async def operation_that_holds_nothing(scene: Scene) -> str:
-    volume = await scene.world.db.write(create.accept, TENANT, create.Wanted(size=1), scene.world.rules)
+    volume = await scene.world.db.write(create.accept, TENANT, create.Wanted(size=1), scene.world.tunables)
     await scene.update(tables.operations, volume.operation_id or "", hold=None)
     return f"volume {volume.id} is not held by the operation at work on it (volume.create)"
 
@@ -290,8 +297,8 @@ async def disk_that_was_left_in(scene: Scene) -> str:
     return f"the machine of server {scene.server} lacks disks: none; and has too many: {STRAY}"
 
 
-Breach = Callable[[Scene], Awaitable[str]]
-MENDED: list[Breach] = [
+Violation = Callable[[Scene], Awaitable[str]]
+MENDED: list[Violation] = [
     quota_that_does_not_count,
     quota_that_was_never_counted,
     claim_that_no_volume_makes,
@@ -331,20 +338,22 @@ MENDED: list[Breach] = [
 async def repaired(scene: Scene) -> list[str]:
     """What the repair said. All is well once a worker has carried out what it began, and it looked again."""
     said: list[str] = []
-    await repair(scene.world.hands, said.append)
+    await repair(scene.world.drivers, said.append)
     async with working(scene.world, "at-work", no_faults):
         await quiet(scene.world)
-        left = await repair(scene.world.hands, said.append)
+        left = await repair(scene.world.drivers, said.append)
         await quiet(scene.world)
     assert not left
-    assert await breaches(scene.world.hands) == []
+    assert await violations(scene.world.drivers) == []
     return said
 
 
-@pytest.mark.parametrize("breach", MENDED, ids=lambda breach: breach.__name__)
-async def test_the_audit_says_so_in_one_sentence_and_the_repair_mends_it(scene: Scene, breach: Breach) -> None:
-    sentence = await breach(scene)
-    assert [found for found in await breaches(scene.world.hands) if sentence in found]
+@pytest.mark.parametrize("violation", MENDED, ids=lambda violation: violation.__name__)
+async def test_the_audit_says_so_in_one_sentence_and_the_repair_mends_it(
+    scene: Scene, violation: Violation
+) -> None:
+    sentence = await violation(scene)
+    assert [found for found in await violations(scene.world.drivers) if sentence in found]
     said = await repaired(scene)
     assert [line for line in said if sentence in line]
 
@@ -355,12 +364,12 @@ async def test_a_state_that_hides_who_uses_the_volume_is_told_and_left_to_a_pers
 ) -> None:
     await scene.update(tables.volumes, scene.second, status=word)
     [link] = await scene.world.db.read(attachments.of_volume, scene.second)
-    [found] = await breaches(scene.world.hands)
+    [found] = await violations(scene.world.drivers)
     assert found.startswith(f"volume {scene.second} is {word} although its attachment {link.id} is attached")
-    await repair(scene.world.hands, lambda _: None)
+    await repair(scene.world.drivers, lambda _: None)
     assert await status(scene, tables.volumes, scene.second) == word
     await scene.update(tables.volumes, scene.second, status="in-use")
-    assert await breaches(scene.world.hands) == []
+    assert await violations(scene.world.drivers) == []
 
 
 # --- what passes, without an operation --------------------------------------------------------------
@@ -389,7 +398,7 @@ async def status(scene: Scene, table: sa.Table, id: str) -> str | None:  # noqa:
 )
 async def test_a_volume_that_is_stuck_is_settled(scene: Scene, stuck: str, settled: str) -> None:
     await scene.update(tables.volumes, scene.free, status=stuck, operation_id=STRAY)
-    assert await breaches(scene.world.hands) == [
+    assert await violations(scene.world.drivers) == [
         f"volume {scene.free} is {stuck} and no operation is at work on it"
     ]
     await repaired(scene)
@@ -409,8 +418,8 @@ async def test_a_volume_that_is_stuck_while_it_is_deleted_is_deleted(scene: Scen
 )
 async def test_a_snapshot_that_is_stuck_is_settled(scene: Scene, stuck: str, settled: str | None) -> None:
     await scene.update(tables.snapshots, scene.snapshot, status=stuck, operation_id=STRAY)
-    assert f"snapshot {scene.snapshot} is {stuck} and no operation is at work on it" in await breaches(
-        scene.world.hands
+    assert f"snapshot {scene.snapshot} is {stuck} and no operation is at work on it" in await violations(
+        scene.world.drivers
     )
     await repaired(scene)
     assert await status(scene, tables.snapshots, scene.snapshot) == settled
@@ -421,12 +430,12 @@ async def test_a_snapshot_that_is_stuck_is_settled(scene: Scene, stuck: str, set
 )
 async def test_a_backup_that_is_stuck_is_settled(scene: Scene, stuck: str, settled: str | None) -> None:
     wanted = create_backup.Wanted(scene.free)
-    backup = await scene.world.db.write(create_backup.accept, TENANT, wanted, scene.world.rules)
+    backup = await scene.world.db.write(create_backup.accept, TENANT, wanted, scene.world.tunables)
     async with working(scene.world, "at-work", no_faults):
         await quiet(scene.world)
     await scene.update(tables.backups, backup.id, status=stuck, operation_id=STRAY)
-    assert f"backup {backup.id} is {stuck} and no operation is at work on it" in await breaches(
-        scene.world.hands
+    assert f"backup {backup.id} is {stuck} and no operation is at work on it" in await violations(
+        scene.world.drivers
     )
     await repaired(scene)
     assert await status(scene, tables.backups, backup.id) == settled
@@ -445,7 +454,7 @@ async def test_an_attachment_that_is_stuck_is_settled_and_its_volume_with_it(
         attachments.let_volume_follow(tx, scene.second)
 
     await scene.world.db.write(break_it)
-    [words] = await breaches(scene.world.hands)
+    [words] = await violations(scene.world.drivers)
     assert f"is {stuck} and no operation is at work on it" in words
     await repaired(scene)
     assert await status(scene, tables.volumes, scene.second) == settled
@@ -466,14 +475,14 @@ async def test_a_server_that_is_stuck_is_settled(
     scene: Scene, stuck: str, task: str | None, settled: str | None
 ) -> None:
     await scene.update(tables.servers, scene.server, status=stuck, task=task, operation_id=STRAY)
-    assert f"server {scene.server} is {stuck} ({task}) and no operation is at work on it" in await breaches(
-        scene.world.hands
+    assert f"server {scene.server} is {stuck} ({task}) and no operation is at work on it" in await violations(
+        scene.world.drivers
     )
     await repaired(scene)
     assert await status(scene, tables.servers, scene.server) == settled
 
 
-# --- what nobody but a person can mend --------------------------------------------------------------
+# --- what nobody but a person can repair --------------------------------------------------------------
 
 
 async def volume_without_bytes(scene: Scene) -> str:
@@ -500,16 +509,16 @@ async def volume_of_two_that_is_for_one(scene: Scene) -> str:
 
 
 @pytest.mark.parametrize(
-    "breach",
+    "violation",
     [volume_without_bytes, snapshot_without_bytes, volume_of_two_that_is_for_one],
     ids=lambda it: it.__name__,
 )
-async def test_what_is_lost_is_said_and_nothing_is_made_up_for_it(scene: Scene, breach: Breach) -> None:
-    sentence = await breach(scene)
+async def test_what_is_lost_is_said_and_nothing_is_made_up_for_it(scene: Scene, violation: Violation) -> None:
+    sentence = await violation(scene)
     said: list[str] = []
-    left = await repair(scene.world.hands, said.append)
+    left = await repair(scene.world.drivers, said.append)
     assert [found.words for found in left] == [sentence]
-    assert said == [f"{sentence}: only a person can mend it"]
+    assert said == [f"{sentence}: only a person can repair it"]
     assert await status(scene, tables.volumes, scene.free) == "available"
 
 
@@ -527,9 +536,9 @@ async def test_a_driver_that_is_silent_is_a_breach_and_hides_no_other(
 ) -> None:
     world = scene.world
     silent = {"backend": world.backends[f"{HOST}@one"], "target": world.target, "machines": world.machines}
-    silent[driver].fail_next[call] = Trouble("It is down.")
+    silent[driver].fail_next[call] = Retryable("It is down.")
     await quota_that_does_not_count(scene)
-    assert set(await breaches(world.hands)) >= {
+    assert set(await violations(world.drivers)) >= {
         sentence,
         "quota: project project uses 4 volumes by count, 3 by its rows",
     }
@@ -538,4 +547,4 @@ async def test_a_driver_that_is_silent_is_a_breach_and_hides_no_other(
 async def test_missing_bytes_are_told_first(scene: Scene) -> None:
     await quota_that_does_not_count(scene)
     sentence = await volume_without_bytes(scene)
-    assert (await breaches(scene.world.hands))[0] == sentence
+    assert (await violations(scene.world.drivers))[0] == sentence

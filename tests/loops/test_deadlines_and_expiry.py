@@ -10,9 +10,9 @@ from fake_world import TENANT, FakeWorld, fake_world
 
 from pumice.loops.deadlines import Deadlines
 from pumice.loops.expiry import DAY, Expiry
-from pumice.operations.course import no_faults
 from pumice.operations.harness import quiet, working
 from pumice.operations.operation import from_row
+from pumice.operations.state_machine import no_faults
 from pumice.store import messages, operations, tables
 from pumice.store.columns import now
 from pumice.store.database import Transaction
@@ -27,7 +27,7 @@ async def world() -> AsyncIterator[FakeWorld]:
 
 async def begun(world: FakeWorld) -> str:
     """A volume whose create nobody carries yet."""
-    volume = await world.db.write(create.accept, TENANT, create.Wanted(size=1), world.rules)
+    volume = await world.db.write(create.accept, TENANT, create.Wanted(size=1), world.tunables)
     return volume.id
 
 
@@ -47,7 +47,7 @@ async def test_an_operation_whose_worker_stays_away_ends_at_its_deadline_with_an
 ) -> None:
     volume_id = await begun(world)
     await change_operations(world, deadline=time.time() - 1)
-    await Deadlines(world.db, world.runner("here").course).look()
+    await Deadlines(world.db, world.runner("here").state_machine).look()
     assert await world.volume_status(volume_id) == "error"
     [text] = await told(world)
     assert "It did not end in time: 'claim_space' at scheduler" in text
@@ -60,23 +60,23 @@ async def test_what_is_left_to_undo_is_done_when_the_worker_is_back(world: FakeW
         """As if the host had gone away while it made the bytes."""
         row = operations.page(tx, states=None, kind=None, subject=volume_id, limit=1)[0]
         op = from_row(create.CREATE, row)
-        create.claim_space(tx, op, world.rules)
+        create.claim_space(tx, op, world.tunables)
         values = {"notes": op.notes, "position": 1, "place": create.on_backend(op)}
         tx.execute(sa.update(tables.operations).values(**values))
 
     await world.db.write(placed)
     await change_operations(world, deadline=time.time() - 1)
-    await Deadlines(world.db, world.runner("here").course).look()
+    await Deadlines(world.db, world.runner("here").state_machine).look()
     assert await world.volume_status(volume_id) == "error"
     async with working(world, "back", no_faults):
         await quiet(world)
     assert len(await told(world)) == 1
-    assert not await world.breaches()
+    assert not await world.violations()
 
 
 async def test_an_operation_in_time_goes_on(world: FakeWorld) -> None:
     volume_id = await begun(world)
-    await Deadlines(world.db, world.runner("here").course).look()
+    await Deadlines(world.db, world.runner("here").state_machine).look()
     assert await world.volume_status(volume_id) == "creating"
 
 
@@ -84,7 +84,7 @@ async def test_an_operation_that_somebody_holds_is_left_to_him(world: FakeWorld)
     volume_id = await begun(world)
     late = time.time() - 1
     await change_operations(world, deadline=late, owner="there:1", lease_until=time.time() + 60)
-    await Deadlines(world.db, world.runner("here").course).look()
+    await Deadlines(world.db, world.runner("here").state_machine).look()
     assert await world.volume_status(volume_id) == "creating"
 
 
@@ -118,7 +118,7 @@ async def test_an_operation_under_way_is_never_forgotten(world: FakeWorld) -> No
 async def test_messages_are_forgotten_when_their_time_has_come(world: FakeWorld) -> None:
     await begun(world)
     await change_operations(world, deadline=time.time() - 1)
-    await Deadlines(world.db, world.runner("here").course).look()
+    await Deadlines(world.db, world.runner("here").state_machine).look()
     await Expiry(world.db, keep_days=7).sweep()
     assert len(await told(world)) == 1
     past = sa.update(tables.messages).values(expires_at=now() - timedelta(seconds=1))

@@ -11,13 +11,13 @@ from fake_world import CONNECTOR, HOST, TENANT, FakeWorld, fake_world
 from pumice.attachments import connect, disconnect
 from pumice.backends.targets.contract import Grant
 from pumice.loops import exports
-from pumice.loops.breach import Repair
+from pumice.loops.violation import Repair
 from pumice.model.connector import Connector
-from pumice.model.errors import Trouble
+from pumice.model.errors import Retryable
 from pumice.model.ids import AttachmentId, VolumeId, new_id
 from pumice.model.volume import Attachment
-from pumice.operations.course import no_faults
 from pumice.operations.harness import quiet, working
+from pumice.operations.state_machine import no_faults
 from pumice.store import attachments, tables
 from pumice.store.database import Transaction
 from pumice.store.tombstones import Kind
@@ -39,7 +39,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def loop(world: FakeWorld, clock: Clock) -> Repair:
-    return Repair(exports.look, world.hands, grace=GRACE, clock=clock)
+    return Repair(exports.check, world.drivers, grace=GRACE, clock=clock)
 
 
 async def connected(world: FakeWorld) -> Attachment:
@@ -82,7 +82,7 @@ async def test_what_a_restarted_daemon_forgot_is_exported_again_with_the_same_wo
     assert not any(admitted(world, link) for link in links)
     await loop.run()
     assert all(admitted(world, link) for link in links)
-    assert not await world.breaches()
+    assert not await world.violations()
 
 
 async def test_one_export_that_cannot_be_restored_keeps_no_other_from_it(
@@ -90,7 +90,7 @@ async def test_one_export_that_cannot_be_restored_keeps_no_other_from_it(
 ) -> None:
     links = [await connected(world), await connected(world), await connected(world)]
     world.target.forget()
-    world.target.fail_next["grant"] = Trouble("The daemon stumbles.")
+    world.target.fail_next["grant"] = Retryable("The daemon stumbles.")
     await loop.run()
     assert sum(admitted(world, link) for link in links) == 2
     await loop.run()
@@ -100,7 +100,7 @@ async def test_one_export_that_cannot_be_restored_keeps_no_other_from_it(
 async def test_a_daemon_that_does_not_answer_is_looked_at_again(world: FakeWorld, loop: Repair) -> None:
     link = await connected(world)
     world.target.forget()
-    world.target.fail_next["exports"] = Trouble("The daemon is down.")
+    world.target.fail_next["exports"] = Retryable("The daemon is down.")
     await loop.run()
     assert not admitted(world, link)
     await loop.run()
@@ -109,7 +109,7 @@ async def test_a_daemon_that_does_not_answer_is_looked_at_again(world: FakeWorld
 
 async def test_what_is_in_order_is_left_alone(world: FakeWorld, loop: Repair, clock: Clock) -> None:
     link = await connected(world)
-    world.target.fail_next = {call: Trouble("Nobody should call.") for call in ("grant", "revoke", "remove")}
+    world.target.fail_next = {call: Retryable("Nobody should call.") for call in ("grant", "revoke", "remove")}
     for _ in range(3):
         await loop.run()
         clock.goes_on(GRACE)
@@ -139,7 +139,7 @@ async def test_an_export_of_which_nothing_is_known_is_told_and_stays(
         await loop.run()
         clock.goes_on(GRACE)
     assert volume in world.target.devices
-    [words] = await world.breaches()
+    [words] = await world.violations()
     assert words.startswith(f"export {volume} to stranger on {HOST}@one is unknown")
 
 
@@ -154,7 +154,7 @@ async def test_an_export_that_came_while_the_loop_looked_is_not_missing(world: F
 
     await world.db.write(attachments.change, link.id, operation_id=link.id)
     world.target.exports = before_it_came  # type: ignore[method-assign]
-    assert await exports.look(world.hands) == []
+    assert await exports.check(world.drivers) == []
 
 
 async def test_an_account_that_belongs_to_nobody_is_removed_and_the_others_of_the_volume_stay(
@@ -174,7 +174,7 @@ async def test_an_orphan_that_cannot_be_removed_is_tried_again(
 ) -> None:
     volume, grant = await a_grant(world)
     await world.target.grant(volume, DEVICE, grant)
-    world.target.fail_next["revoke"] = Trouble("The daemon stumbles.")
+    world.target.fail_next["revoke"] = Retryable("The daemon stumbles.")
     await loop.run()
     clock.goes_on(GRACE)
     await loop.run()
@@ -227,7 +227,7 @@ async def test_an_export_that_is_being_removed_is_not_restored(world: FakeWorld,
     assert not admitted(world, link)
     async with working(world, "at-work", no_faults):
         await quiet(world)
-    assert not await world.breaches()
+    assert not await world.violations()
 
 
 async def test_one_whose_detaching_failed_halfway_is_neither_restored_nor_removed(
@@ -249,7 +249,7 @@ async def test_the_volumes_of_another_host_are_not_exported_here(world: FakeWorl
     link = await connected(world)
     world.target.forget()
     place = await world.db.read(lambda tx: attachments.exported_at(tx, [f"{HOST}@one"]))
-    world.hands.targets.pop(f"{HOST}@one" if place else f"{HOST}@two")
+    world.drivers.targets.pop(f"{HOST}@one" if place else f"{HOST}@two")
     await loop.run()
     assert not admitted(world, link)
 
@@ -265,7 +265,7 @@ async def test_where_a_daemon_has_another_address_its_attachments_are_told(
     assert told.portal is not None
     assert told.portal.portals == ("192.0.2.7:3270", "192.0.2.8:3270")
     assert admitted(world, told)
-    assert await exports.look(world.hands) == []
+    assert await exports.check(world.drivers) == []
 
 
 async def test_a_daemon_that_was_restarted_under_another_name_is_told_with_what_it_exports(

@@ -15,7 +15,7 @@ from pumice.backends.backups.settings import POSIX
 from pumice.host import bulkhead
 from pumice.host.thread import MOST, to_the_end
 from pumice.loops.heartbeats import BACKUP, COMPUTE, SCHEDULER, VOLUME, Heartbeats
-from pumice.model.errors import Trouble
+from pumice.model.errors import Retryable
 from pumice.operations.places import compute_host, volume_host
 from pumice.store import pools, services
 
@@ -33,7 +33,7 @@ async def world() -> AsyncIterator[FakeWorld]:
 
 def hearts_of(world: FakeWorld, **zones: str) -> Heartbeats:
     places = {f"{HOST}@{name}": zone for name, zone in zones.items()}
-    return Heartbeats(world.hands, HOST, "nova", places, patience=0.2)
+    return Heartbeats(world.drivers, HOST, "nova", places, timeout=0.2)
 
 
 async def up(world: FakeWorld) -> set[tuple[str, str]]:
@@ -48,7 +48,7 @@ async def test_a_process_that_stops_is_down_at_once_and_its_next_beat_brings_it_
 
 
 async def test_a_backend_that_does_not_answer_is_down_and_the_others_are_up(world: FakeWorld) -> None:
-    world.backends[f"{HOST}@one"].fail_next["pools"] = Trouble("The disk is gone.")
+    world.backends[f"{HOST}@one"].fail_next["pools"] = Retryable("The disk is gone.")
     await hearts_of(world).beat()
     assert await up(world) == ALL - {ONE}
     await hearts_of(world).beat()
@@ -68,7 +68,7 @@ async def test_a_backend_that_hangs_is_down_and_the_others_are_up(world: FakeWor
 
 
 async def test_a_hypervisor_that_does_not_answer_is_down_and_the_others_are_up(world: FakeWorld) -> None:
-    world.machines.fail_next["connector"] = Trouble("libvirtd is gone.")
+    world.machines.fail_next["connector"] = Retryable("libvirtd is gone.")
     await hearts_of(world).beat()
     assert await up(world) == ALL - {(COMPUTE, HOST)}
 
@@ -86,7 +86,7 @@ async def test_a_place_where_too_much_hangs_is_down_until_enough_of_it_is_back(
     free = asyncio.Event()
 
     async def hang(number: int) -> None:
-        at = world.hands.bulkheads.at(volume_host(f"{HOST}@one"))
+        at = world.drivers.bulkheads.at(volume_host(f"{HOST}@one"))
         with contextlib.suppress(TimeoutError):
             waiting = asyncio.ensure_future(free.wait())
             await at.call(f"call {number}", lambda: to_the_end(waiting), asyncio.timeout(0.01))
@@ -97,7 +97,7 @@ async def test_a_place_where_too_much_hangs_is_down_until_enough_of_it_is_back(
     assert await up(world) == ALL - {ONE}
     free.set()
     async with asyncio.timeout(10):
-        while list(world.hands.bulkheads.left):
+        while list(world.drivers.bulkheads.left):
             await asyncio.sleep(0.01)
     await hearts_of(world).beat()
     assert await up(world) == ALL
@@ -105,13 +105,13 @@ async def test_a_place_where_too_much_hangs_is_down_until_enough_of_it_is_back(
 
 async def test_a_store_of_backups_that_is_not_mounted_makes_its_service_down(world: FakeWorld) -> None:
     store = ChunkedBackups(PosixObjects(Path("/nowhere")), driver="posix", service=POSIX)
-    world.hands = replace(world.hands, backups=store)
+    world.drivers = replace(world.drivers, backups=store)
     await hearts_of(world).beat()
     assert await up(world) == ALL - {(BACKUP, HOST)}
 
 
 async def test_pools_of_a_silent_backend_are_not_offered(world: FakeWorld) -> None:
-    world.backends[f"{HOST}@one"].fail_next["pools"] = Trouble("The disk is gone.")
+    world.backends[f"{HOST}@one"].fail_next["pools"] = Retryable("The disk is gone.")
     await hearts_of(world).beat()
     assert [pool.name for pool in await world.db.write(pools.alive, 60)] == [f"{HOST}@two#b"]
 
@@ -125,7 +125,7 @@ async def test_a_backend_may_be_in_a_zone_of_its_own(world: FakeWorld) -> None:
 async def test_a_place_that_opens_is_up_at_once_though_its_driver_is_slow(world: FakeWorld) -> None:
     world.backends[f"{HOST}@one"].delay = 1.1  # longer than a beat waits for the prompt
     hearts = hearts_of(world)
-    hearts.patience = 5
+    hearts.timeout = 5
     hearts.closed |= {volume_host(f"{HOST}@one"), volume_host(f"{HOST}@two"), compute_host(HOST)}
     await hearts.introduce(volume_host(f"{HOST}@one"))
     assert await up(world) == {ONE}
@@ -135,7 +135,7 @@ async def test_a_place_that_opens_is_up_at_once_though_its_driver_is_slow(world:
 async def test_a_driver_that_hangs_delays_no_other(world: FakeWorld) -> None:
     world.backends[f"{HOST}@one"].delay = 60
     hearts = hearts_of(world)
-    hearts.patience = 10
+    hearts.timeout = 10
     beating = asyncio.create_task(hearts.beat())
     async with asyncio.timeout(8):
         while await up(world) != ALL - {ONE}:

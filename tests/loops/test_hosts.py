@@ -15,11 +15,11 @@ from fake_world import HOST, TENANT, FakeWorld, fake_world
 from pumice.app.verbs import VERBS
 from pumice.backends.fake import FakeBackend
 from pumice.hypervisor.fake import FakeHypervisor
-from pumice.loops.audit import breaches
+from pumice.loops.audit import violations
 from pumice.loops.heartbeats import Heartbeats
 from pumice.loops.hosts import Gone
 from pumice.model.errors import Misconfigured
-from pumice.model.rules import Patience, Rules
+from pumice.model.tunables import RetryPolicy, Tunables
 from pumice.operations.places import SCHEDULER, compute_host, volume_host
 from pumice.operations.runner import Runner
 from pumice.servers import attach_volume, detach_volume, power
@@ -27,7 +27,7 @@ from pumice.servers import delete as delete_server
 from pumice.store import attachments, hosts, operations, pools, servers, services, snapshots, tables
 from pumice.store.columns import now
 from pumice.store.database import Transaction
-from pumice.store.services import Beat
+from pumice.store.services import Heartbeat
 from pumice.volumes import create, delete
 from pumice.volumes.snapshots import create as create_snapshot
 
@@ -50,7 +50,7 @@ class Scene:
 
     @property
     def gone(self) -> Gone:
-        return Gone(self.world.db, {verb.kind: verb for verb in VERBS}, self.world.rules)
+        return Gone(self.world.db, {verb.kind: verb for verb in VERBS}, self.world.tunables)
 
     async def write(self, work: Any, *args: Any) -> Any:
         return await self.world.db.write(work, *args)
@@ -81,9 +81,9 @@ class Scene:
 
 @asynccontextmanager
 async def working(world: FakeWorld, *names: str) -> AsyncIterator[None]:
-    rules = replace(world.rules, patience=Patience(first=0.001))
+    tunables = replace(world.tunables, retry_policy=RetryPolicy(first=0.001))
     places = [place for name in names for place in PLACES[name]]
-    runner = Runner(world.db, VERBS, world.hands, host=names[0], boot="1", places=places, rules=rules)
+    runner = Runner(world.db, VERBS, world.drivers, host=names[0], boot="1", places=places, tunables=tunables)
     task = asyncio.create_task(runner.run())
     try:
         yield
@@ -96,9 +96,9 @@ async def working(world: FakeWorld, *names: str) -> AsyncIterator[None]:
 async def beat(world: FakeWorld, *names: str) -> None:
     def work(tx: Transaction) -> None:
         facts = {name: {"connector": {"initiator": f"iqn.2026-11.x:{name}", "host": name}} for name in names}
-        beats = [Beat("nova-compute", name, "nova", facts[name]) for name in names]
+        beats = [Heartbeat("nova-compute", name, "nova", facts[name]) for name in names]
         places = [PLACES[name][-2].removeprefix("volume:") for name in names]
-        services.heartbeat(tx, [*beats, *(Beat("cinder-volume", place, "nova") for place in places)])
+        services.heartbeat(tx, [*beats, *(Heartbeat("cinder-volume", place, "nova") for place in places)])
 
     await world.db.write(work)
 
@@ -106,8 +106,10 @@ async def beat(world: FakeWorld, *names: str) -> None:
 @pytest.fixture
 async def scene() -> AsyncIterator[Scene]:
     backends = {f"{HOST}@one": FakeBackend(("a",)), f"{GONE}@two": FakeBackend(("b",))}
-    async with fake_world(backends, rules=Rules(service_down_seconds=3600)) as world:
-        world.hands = replace(world.hands, hypervisors={HOST: world.machines, GONE: FakeHypervisor(host=GONE)})
+    async with fake_world(backends, tunables=Tunables(service_down_seconds=3600)) as world:
+        world.drivers = replace(
+            world.drivers, hypervisors={HOST: world.machines, GONE: FakeHypervisor(host=GONE)}
+        )
         await world.db.write(lambda tx: tx.execute(sa.delete(tables.services)) and None)
         made: dict[str, list[str]] = {}
         running: dict[str, str] = {}
@@ -124,7 +126,7 @@ async def scene() -> AsyncIterator[Scene]:
             snapshot = await world.db.write(
                 lambda tx: create_snapshot.accept(
                     tx, TENANT, made[GONE][2], name=None, description=None, metadata={}, in_use=False,
-                    rules=world.rules,
+                    tunables=world.tunables,
                 )
             )  # fmt: skip
             scene = Scene(world, made, running, snapshot.id)
@@ -186,9 +188,9 @@ async def test_what_is_lost_can_be_deleted_and_its_quota_is_given_back(scene: Sc
     await scene.end()
     assert [await scene.status(it) for it in scene.volumes[GONE]] == [None] * 3
     assert [await scene.status(it) for it in scene.volumes[HOST]] == ["available"] * 3
-    hands = replace(scene.world.hands, backends={f"{HOST}@one": scene.world.backends[f"{HOST}@one"]})
-    hands = replace(hands, hypervisors={HOST: scene.world.machines}, targets={})
-    assert await breaches(hands) == []
+    drivers = replace(scene.world.drivers, backends={f"{HOST}@one": scene.world.backends[f"{HOST}@one"]})
+    drivers = replace(drivers, hypervisors={HOST: scene.world.machines}, targets={})
+    assert await violations(drivers) == []
 
 
 async def test_whatever_waited_for_it_ends(scene: Scene) -> None:
@@ -200,7 +202,7 @@ async def test_whatever_waited_for_it_ends(scene: Scene) -> None:
     await scene.write(services.silence, [("nova-compute", GONE)])
     await scene.write(attach_volume.accept, TENANT, scene.servers[GONE], spare)
     await scene.write(detach_volume.accept, TENANT, scene.servers[HOST], others)
-    queued = await scene.write(create.accept, TENANT, create.Wanted(size=1), scene.world.rules)
+    queued = await scene.write(create.accept, TENANT, create.Wanted(size=1), scene.world.tunables)
     async with working(scene.world, HOST):
         await scene.until_only_gone_is_left()
     assert len(await scene.under_way()) == 3
@@ -257,7 +259,7 @@ async def test_a_stop_that_waits_for_a_fenced_host_is_explained(scene: Scene) ->
 
 async def test_who_comes_back_under_that_name_is_refused(scene: Scene) -> None:
     told: list[str] = []
-    hearts = Heartbeats(scene.world.hands, GONE, "nova", {}, forgotten=lambda: told.append("stop"))
+    hearts = Heartbeats(scene.world.drivers, GONE, "nova", {}, forgotten=lambda: told.append("stop"))
     await hearts.beat()
     await forget(scene)
     await hearts.beat()
@@ -272,21 +274,21 @@ async def test_who_comes_back_under_that_name_is_refused(scene: Scene) -> None:
 
 async def test_the_audit_says_what_waits_for_a_silent_host(scene: Scene) -> None:
     here = replace(
-        scene.world.hands,
+        scene.world.drivers,
         backends={f"{HOST}@one": scene.world.backends[f"{HOST}@one"]},
         hypervisors={HOST: scene.world.machines},
         targets={},
     )
-    assert not [words for words in await breaches(here) if "silent" in words]
+    assert not [words for words in await violations(here) if "silent" in words]
     long_ago = sa.update(tables.services).where(tables.services.c.host.startswith(GONE))
     moment = now() - timedelta(hours=2)
     await scene.write(lambda tx: tx.execute(long_ago.values(updated_at=moment)) and None)
     await scene.write(power.accept_stop, TENANT, scene.servers[GONE])
-    [words] = [words for words in await breaches(here) if "silent" in words]
+    [words] = [words for words in await violations(here) if "silent" in words]
     assert f"host gone has been silent since {moment:%Y-%m-%d %H:%M} UTC" in words
     assert "1 operations" in words
     assert "1 servers, 3 volumes, 3 attachments" in words
     assert words.endswith("pumice hosts forget gone")
     await forget(scene)
     await scene.end()
-    assert not [words for words in await breaches(here) if "silent" in words]
+    assert not [words for words in await violations(here) if "silent" in words]

@@ -12,11 +12,11 @@ from fake_world import TENANT, FakeWorld, fake_world
 
 from pumice.hypervisor.contract import Disk, FileSource, Power
 from pumice.loops import machines
-from pumice.loops.breach import CAME_RIGHT, Breach, Repair, mended
+from pumice.loops.violation import CAME_RIGHT, Repair, Violation, repaired
 from pumice.model.ids import ServerId
 from pumice.model.server import Server
-from pumice.operations.course import no_faults
 from pumice.operations.harness import quiet, working
+from pumice.operations.state_machine import no_faults
 from pumice.servers import attach_volume, detach_volume, power, repair_disks
 from pumice.servers import delete as delete_server
 from pumice.store import operations, servers, tables
@@ -41,8 +41,8 @@ class Scene:
         return row
 
     async def look_and_mend(self) -> None:
-        for look in (machines.look_at_power, machines.look_at_disks):
-            await Repair(look, self.world.hands).run()
+        for look in (machines.check_power, machines.check_disks):
+            await Repair(look, self.world.drivers).run()
 
     async def work(self) -> None:
         """Until everything that was begun has ended."""
@@ -75,9 +75,9 @@ async def scene() -> AsyncIterator[Scene]:
         yield Scene(world, server, second)
 
 
-async def only_breach(scene: Scene) -> Breach:
-    [breach] = await machines.look_at_power(scene.world.hands)
-    return breach
+async def only_breach(scene: Scene) -> Violation:
+    [violation] = await machines.check_power(scene.world.drivers)
+    return violation
 
 
 async def test_a_guest_that_is_off_is_followed_at_the_first_look_and_not_started_again(scene: Scene) -> None:
@@ -119,37 +119,37 @@ async def test_a_server_that_an_operation_holds_is_left_alone(scene: Scene) -> N
     await scene.world.db.write(power.accept_stop, TENANT, scene.server)
     await scene.world.machines.stop(scene.machine, 0)
     await scene.pull(scene.second)
-    assert await machines.look_at_power(scene.world.hands) == []
-    assert await machines.look_at_disks(scene.world.hands) == []
+    assert await machines.check_power(scene.world.drivers) == []
+    assert await machines.check_disks(scene.world.drivers) == []
 
 
 async def test_a_server_to_which_something_happened_since_the_look_is_left_alone(scene: Scene) -> None:
     """The look sees the guest off; before it acts, a stop and a start have come and gone."""
     await scene.world.machines.stop(scene.machine, 0)
-    breach = await only_breach(scene)
+    violation = await only_breach(scene)
     await scene.world.db.write(power.accept_stop, TENANT, scene.server)
     await scene.work()
     await scene.world.db.write(power.accept_start, TENANT, scene.server)
     await scene.work()
-    assert breach.mend is not None
-    assert await breach.mend() is None
+    assert violation.fix is not None
+    assert await violation.fix() is None
     assert (await scene.row()).status == "ACTIVE"
 
 
 async def test_a_stop_that_was_seen_too_late_begins_no_second_one(scene: Scene) -> None:
     change = sa.update(tables.servers).values(status="SHUTOFF")
     await scene.world.db.write(lambda tx: tx.execute(change) and None)
-    breach = await only_breach(scene)
+    violation = await only_breach(scene)
     await scene.world.db.write(power.accept_start, TENANT, scene.server)
-    assert breach.mend is not None
-    assert await breach.mend() is None
+    assert violation.fix is not None
+    assert await violation.fix() is None
     await scene.work()
     assert (await scene.row()).status == "ACTIVE"
 
 
 async def test_a_guest_that_is_paused_is_left_alone(scene: Scene) -> None:
     scene.world.machines._machines[scene.machine].power = Power.PAUSED
-    assert await machines.look_at_power(scene.world.hands) == []
+    assert await machines.check_power(scene.world.drivers) == []
 
 
 async def test_disks_that_were_pulled_or_left_in_are_brought_in_line_by_one_operation(scene: Scene) -> None:
@@ -169,7 +169,7 @@ async def test_a_disk_of_which_nothing_is_known_is_told_and_stays_in(scene: Scen
     await scene.look_and_mend()
     await scene.work()
     assert "unheard-of" in await scene.world.machines.disks(scene.machine)
-    assert await scene.world.breaches() == [
+    assert await scene.world.violations() == [
         f"the machine of server {scene.server} has disks of which nothing is known: unheard-of"
     ]
 
@@ -184,7 +184,7 @@ async def test_a_server_that_is_deleted_while_the_loop_looks_lacks_no_disks(scen
         return await look(server)
 
     scene.world.machines.disks = meanwhile  # type: ignore[method-assign]
-    assert await machines.look_at_disks(scene.world.hands) == []
+    assert await machines.check_disks(scene.world.drivers) == []
 
 
 async def test_a_server_that_is_deleted_while_the_loop_looks_is_not_off(scene: Scene) -> None:
@@ -196,16 +196,16 @@ async def test_a_server_that_is_deleted_while_the_loop_looks_is_not_off(scene: S
         return await look()
 
     scene.world.machines.powers = meanwhile  # type: ignore[method-assign]
-    assert await machines.look_at_power(scene.world.hands) == []
+    assert await machines.check_power(scene.world.drivers) == []
 
 
 async def test_what_came_right_by_itself_is_no_warning(scene: Scene) -> None:
     await scene.pull(scene.second)
-    [breach] = await machines.look_at_disks(scene.world.hands)
+    [violation] = await machines.check_disks(scene.world.drivers)
     await scene.world.db.write(delete_server.accept, TENANT, scene.server)
-    assert breach.mend is not None
+    assert violation.fix is not None
     with structlog.testing.capture_logs() as logged:
-        assert await mended(breach, breach.mend) == CAME_RIGHT
+        assert await repaired(violation, violation.fix) == CAME_RIGHT
     assert not [line for line in logged if line["log_level"] == "warning"]
 
 
@@ -220,13 +220,13 @@ async def test_a_disk_that_is_just_being_detached_is_not_plugged_in_again(scene:
 
 async def test_a_detach_asked_for_between_look_and_repair_wins(scene: Scene) -> None:
     await scene.pull(scene.second)
-    [breach] = await machines.look_at_disks(scene.world.hands)
+    [violation] = await machines.check_disks(scene.world.drivers)
     await scene.world.db.write(detach_volume.accept, TENANT, scene.server, scene.second)
-    assert breach.mend is not None
-    assert await breach.mend() is None
+    assert violation.fix is not None
+    assert await violation.fix() is None
     await scene.work()
     assert scene.second not in await scene.world.machines.disks(scene.machine)
-    assert not await scene.world.breaches()
+    assert not await scene.world.violations()
 
 
 async def test_a_guest_that_keeps_a_disk_is_asked_once_in_a_while_and_not_at_every_look(scene: Scene) -> None:
@@ -265,7 +265,7 @@ async def test_a_look_at_the_power_costs_one_read_and_one_call_however_many_serv
 
     scene.world.machines._called = counted  # type: ignore[method-assign]
     try:
-        assert await machines.look_at_power(scene.world.hands) == []
+        assert await machines.check_power(scene.world.drivers) == []
     finally:
         sa.event.remove(sa.Engine, "before_cursor_execute", count)
     assert [statement for statement in statements if statement.startswith("SELECT")] == statements[-1:]

@@ -11,8 +11,8 @@ from fake_world import HOST, TENANT, FakeWorld, fake_world
 
 from pumice.hypervisor.contract import Machine, Power
 from pumice.loops import orphans
-from pumice.loops.breach import Repair
-from pumice.model.errors import Trouble
+from pumice.loops.violation import Repair
+from pumice.model.errors import Retryable
 from pumice.model.ids import AttachmentId, ServerId, VolumeId, new_id
 from pumice.store import tables
 from pumice.store.tombstones import Kind
@@ -35,7 +35,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def loop(world: FakeWorld, clock: Clock) -> Repair:
-    return Repair(orphans.look, world.hands, grace=GRACE, clock=clock)
+    return Repair(orphans.check, world.drivers, grace=GRACE, clock=clock)
 
 
 async def a_stray(world: FakeWorld, volume: str | None = None, *, known: bool = True) -> VolumeId:
@@ -80,13 +80,13 @@ async def test_an_orphan_is_removed_once_it_has_lasted_and_the_log_says_why(
 
 
 async def test_what_came_to_belong_to_somebody_in_the_last_moment_stays(world: FakeWorld) -> None:
-    volume = await world.db.write(create.accept, TENANT, create.Wanted(size=1), world.rules)
+    volume = await world.db.write(create.accept, TENANT, create.Wanted(size=1), world.tunables)
     await update_operation(world, volume.operation_id, state="failed", settled=True)
     await a_stray(world, volume.id)
-    [breach] = await orphans.look(world.hands)
+    [violation] = await orphans.check(world.drivers)
     await update_operation(world, volume.operation_id, state="running", settled=False)
-    assert breach.mend is not None
-    assert await breach.mend() is None
+    assert violation.fix is not None
+    assert await violation.fix() is None
     assert await strays(world) == {volume.id}
 
 
@@ -94,13 +94,13 @@ async def test_what_came_to_belong_to_somebody_in_the_last_moment_stays(world: F
 async def test_what_an_operation_is_about_stays_also_when_it_is_carried_out_elsewhere(
     world: FakeWorld, state: str
 ) -> None:
-    volume = await world.db.write(create.accept, TENANT, create.Wanted(size=1), world.rules)
+    volume = await world.db.write(create.accept, TENANT, create.Wanted(size=1), world.tunables)
     far = {"place": "volume:far@one", "notes": {"pool": "far@one#a"}, "state": state, "settled": True}
     await update_operation(world, volume.operation_id, **far)
     await a_stray(world, volume.id)
-    assert await orphans.look(world.hands) == []
+    assert await orphans.check(world.drivers) == []
     await update_operation(world, volume.operation_id, state="failed")
-    assert len(await orphans.look(world.hands)) == 1
+    assert len(await orphans.check(world.drivers)) == 1
 
 
 async def test_one_that_cannot_be_removed_keeps_no_other_from_it(
@@ -108,13 +108,13 @@ async def test_one_that_cannot_be_removed_keeps_no_other_from_it(
 ) -> None:
     for _ in range(3):
         await a_stray(world)
-    world.backends[PLACE].fail_next["discard"] = Trouble("The disk is busy.")
+    world.backends[PLACE].fail_next["discard"] = Retryable("The disk is busy.")
     await loop.run()
     clock.goes_on(GRACE)
     with structlog.testing.capture_logs() as logged:
         await loop.run()
     assert len(await strays(world)) == 1
-    assert [line["error"] for line in logged if line["event"] == "breach.stays"] == ["The disk is busy."]
+    assert [line["error"] for line in logged if line["event"] == "violation.stays"] == ["The disk is busy."]
     await loop.run()
     assert not await strays(world)
 
@@ -139,11 +139,11 @@ async def test_a_driver_that_is_silent_for_long_is_said_once_and_hides_no_other(
     await world.bury(Kind.ATTACHMENT, stray)
     with structlog.testing.capture_logs() as logged:
         for _ in range(4):
-            world.backends[PLACE].fail_next["inventory"] = Trouble("It is down.")
+            world.backends[PLACE].fail_next["inventory"] = Retryable("It is down.")
             await loop.run()
             clock.goes_on(GRACE)
     assert stray not in world.machines.told
-    assert [line["breach"] for line in logged if line["event"] == "breach.found"] == [
+    assert [line["violation"] for line in logged if line["event"] == "violation.found"] == [
         f"backend {PLACE} does not answer: It is down."
     ]
 
@@ -172,7 +172,7 @@ async def test_a_machine_of_which_nothing_is_known_is_told_and_goes_on(
             clock.goes_on(GRACE)
     assert await world.machines.powers() == {machine.id: Power.RUNNING}
     assert secret in world.machines.told
-    assert [line["breach"] for line in logged] == [
+    assert [line["violation"] for line in logged] == [
         f"machine {machine.id} on {HOST} is unknown: nothing here says whose it is or was",
         f"secret {secret} on {HOST} is unknown: nothing here says whose it is or was",
     ]
@@ -182,9 +182,9 @@ async def test_a_machine_of_which_nothing_is_known_is_told_and_goes_on(
 async def test_bytes_that_were_somebody_elses_before_are_never_taken_for_orphans(
     world: FakeWorld, status: str
 ) -> None:
-    volume = await world.db.write(create.accept, TENANT, create.Wanted(size=1), world.rules)
+    volume = await world.db.write(create.accept, TENANT, create.Wanted(size=1), world.tunables)
     await update_operation(world, volume.operation_id, state="failed", settled=True)
     change = sa.update(tables.volumes).values(status=status)
     await world.db.write(lambda tx: tx.execute(change) and None)
     await a_stray(world, volume.id)
-    assert await orphans.look(world.hands) == []
+    assert await orphans.check(world.drivers) == []

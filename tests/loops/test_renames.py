@@ -7,8 +7,8 @@ import sqlalchemy as sa
 from fake_world import HOST, TENANT, FakeWorld, fake_world
 
 from pumice.model.errors import Conflict
-from pumice.operations.course import no_faults
 from pumice.operations.harness import quiet, working
+from pumice.operations.state_machine import no_faults
 from pumice.servers import attach_volume
 from pumice.store import renames, tables
 from pumice.store.database import Transaction
@@ -56,10 +56,10 @@ async def busy(world: FakeWorld) -> None:
         await world.db.write(attach_volume.accept, TENANT, server, second)
         gone, free = await world.a_volume(), await world.a_volume()
         await world.db.write(delete.accept, TENANT, gone)
-        wanted = {"name": None, "description": None, "metadata": {}, "in_use": False, "rules": world.rules}
+        wanted = {"name": None, "description": None, "metadata": {}, "in_use": False, "rules": world.tunables}
         await world.db.write(lambda tx: create_snapshot.accept(tx, TENANT, free, **wanted) and None)
         await quiet(world)
-    await world.db.write(create.accept, TENANT, create.Wanted(size=1, source_volid=free), world.rules)
+    await world.db.write(create.accept, TENANT, create.Wanted(size=1, source_volid=free), world.tunables)
     await world.db.write(delete.accept, TENANT, await _lonely(world))
 
 

@@ -1,7 +1,7 @@
 """Every loop of repair, without any grace, after every single act of every operation: it touches nothing.
 
 The worker's database and drivers are wrapped: whenever it has committed something, and after each call of a
-driver, all loops look and mend. The trials of the harness are run so, with their failures, deaths and undos;
+driver, all loops look and repair. The trials of the harness are run so, with their failures, deaths and undos;
 but not those *before* a step, which differ from those after the step before it in nothing that a loop sees.
 """
 
@@ -17,8 +17,8 @@ from fake_world import FakeWorld
 from test_every_verb import SCENARIOS
 
 from pumice.loops.audit import OUTSIDE, ROWS
-from pumice.loops.breach import Repair
-from pumice.operations.hands import Hands
+from pumice.loops.violation import Repair
+from pumice.operations.drivers import Drivers
 from pumice.operations.harness import Trial, perform, trials
 from pumice.store.database import Database
 
@@ -30,13 +30,13 @@ WITHOUT_EFFECT = frozenset({"claim", "renew", "release_earlier"})
 class Meddler:
     """All loops of repair, working on the real things from the moment the operation begins."""
 
-    hands: Hands
+    drivers: Drivers
     has_begun: bool = False
     times: int = 0
     repairs: list[Repair] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.repairs = [Repair(look.at, self.hands, grace=0) for look in (*OUTSIDE, ROWS)]
+        self.repairs = [Repair(look.at, self.drivers, grace=0) for look in (*OUTSIDE, ROWS)]
 
     async def __call__(self) -> None:
         if not self.has_begun:
@@ -84,21 +84,21 @@ class MeddledDatabase:
 @asynccontextmanager
 async def meddled_world(world_of: Callable[[], Any], met: list[Meddler]) -> AsyncIterator[FakeWorld]:
     async with world_of() as world:
-        meddle = Meddler(world.hands)
+        meddle = Meddler(world.drivers)
         met.append(meddle)
         db = cast(Database, MeddledDatabase(world.db, meddle))
 
         def wrapped(drivers: Any) -> Any:
             return {place: Meddled(driver, meddle) for place, driver in drivers.items()}
 
-        hands = replace(
-            world.hands,
+        drivers = replace(
+            world.drivers,
             db=db,
-            backends=wrapped(world.hands.backends),
-            targets=wrapped(world.hands.targets),
-            hypervisors=wrapped(world.hands.hypervisors),
+            backends=wrapped(world.drivers.backends),
+            targets=wrapped(world.drivers.targets),
+            hypervisors=wrapped(world.drivers.hypervisors),
         )
-        meddled = MeddledWorld(db, hands, world.rules, world.backends, world.target, world.machines)
+        meddled = MeddledWorld(db, drivers, world.tunables, world.backends, world.target, world.machines)
         meddled.plain = world
         yield meddled
 
@@ -108,8 +108,8 @@ class MeddledWorld(FakeWorld):
 
     plain: FakeWorld
 
-    async def breaches(self) -> list[str]:
-        return await self.plain.breaches()
+    async def violations(self) -> list[str]:
+        return await self.plain.violations()
 
 
 @pytest.mark.parametrize(
@@ -132,4 +132,4 @@ async def test_no_loop_touches_what_an_operation_is_about(name: str, trial: Tria
     with structlog.testing.capture_logs() as logged:
         await perform(replace(scenario, world=lambda: meddled_world(scenario.world, met), begin=begin), trial)
     assert met[0].times
-    assert not [line for line in logged if line["event"].startswith(("breach.", "orphan."))]
+    assert not [line for line in logged if line["event"].startswith(("violation.", "orphan."))]

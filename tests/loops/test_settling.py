@@ -14,11 +14,11 @@ from fake_world import FLAVOR, HOST, TENANT, FakeWorld, fake_world
 from pumice.app.verbs import VERBS
 from pumice.loops.deadlines import Deadlines
 from pumice.model.errors import LostLease
-from pumice.model.meter import Meter
-from pumice.operations.course import Course, no_faults
+from pumice.model.metrics_sink import MetricsSink
 from pumice.operations.harness import quiet, working
 from pumice.operations.operation import Operation
 from pumice.operations.retry import retry
+from pumice.operations.state_machine import StateMachine, no_faults
 from pumice.servers import boot
 from pumice.store import operations, servers, services, tables
 from pumice.store.columns import now
@@ -28,7 +28,7 @@ from pumice.volumes import create, extend
 LATE = {"deadline": 1.0}
 
 
-class Heard(Meter):
+class Heard(MetricsSink):
     """What was told."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ async def world() -> AsyncIterator[FakeWorld]:
 
 async def begun(world: FakeWorld, **values: Any) -> tuple[str, str]:
     """A volume whose create nobody carries yet, and its operation, changed."""
-    volume = await world.db.write(create.accept, TENANT, create.Wanted(size=1), world.rules)
+    volume = await world.db.write(create.accept, TENANT, create.Wanted(size=1), world.tunables)
     assert volume.operation_id
     await change(world, volume.operation_id, **values)
     return volume.id, volume.operation_id
@@ -69,8 +69,8 @@ async def row(world: FakeWorld, operation_id: str) -> operations.Row:
     return found
 
 
-def deadlines(world: FakeWorld, meter: Meter | None = None) -> Deadlines:
-    return Deadlines(world.db, world.runner("here").course, meter or Meter())
+def deadlines(world: FakeWorld, meter: MetricsSink | None = None) -> Deadlines:
+    return Deadlines(world.db, world.runner("here").state_machine, meter or MetricsSink())
 
 
 PARAMS = {"size": 1, "availability_zone": "nova", "type_id": "t", "origin": "blank"}
@@ -105,7 +105,7 @@ async def test_one_bad_row_switches_off_no_deadline_and_leaves_no_volume_creatin
     assert settled["settled_at"] is not None
     assert heard.ended == 2
     kind = bad.get("kind", "volume.create")
-    listed = [words for words in await world.breaches() if operation_id in words]
+    listed = [words for words in await world.violations() if operation_id in words]
     assert listed == [f"operation {operation_id} ({kind}) cannot be read by this version: {settled['unread']}"]
     await loop.look()
     assert heard.ended == 2
@@ -121,13 +121,13 @@ async def test_a_verb_that_fails_to_tell_how_it_ended_stops_nobody_and_is_settle
     snapshotless, _ = await begun(world, deadline=2.0)
     verbs = {verb.kind: verb for verb in VERBS} | {"volume.create": replace(create.CREATE, failed=fails)}
     heard = Heard()
-    await Deadlines(world.db, Course(verbs, "here:1", frozenset()), heard).look()
+    await Deadlines(world.db, StateMachine(verbs, "here:1", frozenset()), heard).look()
     assert await world.volume_status(volume_id) == await world.volume_status(snapshotless) == "error"
     assert heard.kinds == ["volume.create"] * 2
     assert "ZeroDivisionError: a bug" in (await row(world, operation_id))["unread"]
     async with working(world, "at-work", no_faults):
         await quiet(world)
-    assert await world.breaches() == []
+    assert await world.violations() == []
 
 
 async def test_a_worker_leaves_alone_what_it_cannot_read_and_says_so(world: FakeWorld) -> None:
@@ -140,16 +140,16 @@ async def test_a_worker_leaves_alone_what_it_cannot_read_and_says_so(world: Fake
     for operation_id in (strange, stepless):
         found = await row(world, operation_id)
         assert (found["owner"], found["state"], found["attempt"]) == (None, "running", 1)
-        assert any(operation_id in words for words in await world.breaches())
+        assert any(operation_id in words for words in await world.violations())
 
 
 async def test_a_version_that_knows_it_goes_on_and_nothing_is_said_any_more(world: FakeWorld) -> None:
     volume_id, operation_id = await begun(world, unread="This version knows no 'volume.create'.")
-    assert len([words for words in await world.breaches() if operation_id in words]) == 1
+    assert len([words for words in await world.violations() if operation_id in words]) == 1
     async with working(world, "newer", no_faults):
         await quiet(world)
     assert await world.volume_status(volume_id) == "available"
-    assert await world.breaches() == []
+    assert await world.violations() == []
 
 
 async def test_one_whose_holder_is_stuck_is_settled_and_waits_for_its_lease_to_end(world: FakeWorld) -> None:
@@ -182,7 +182,7 @@ async def test_an_extend_in_use_that_is_retried_is_one_in_use(world: FakeWorld) 
         volume_id = await world.a_volume()
         await world.a_server(volume_id)
         await quiet(world)
-    await world.db.write(partial(extend.accept, in_use=True), TENANT, volume_id, 2, world.rules)
+    await world.db.write(partial(extend.accept, in_use=True), TENANT, volume_id, 2, world.tunables)
     [begun] = await world.db.read(operations.page, states=("running",), kind=None, subject=None, limit=2)
     await change(world, begun["id"], **LATE)
     await deadlines(world).look()
@@ -190,10 +190,10 @@ async def test_an_extend_in_use_that_is_retried_is_one_in_use(world: FakeWorld) 
     async with working(world, "again", no_faults):
         await quiet(world)
         verbs = {verb.kind: verb for verb in VERBS}
-        retried = await world.db.write(retry, begun["id"], verbs, world.rules)
+        retried = await world.db.write(retry, begun["id"], verbs, world.tunables)
         await world.ended(retried.operation_id or "")
     assert (await row(world, retried.operation_id or ""))["params"]["in_use"]
-    assert await world.breaches() == []
+    assert await world.violations() == []
 
 
 async def test_a_boot_whose_host_has_gone_ends_in_an_error_that_says_so_within_minutes(
@@ -203,7 +203,7 @@ async def test_a_boot_whose_host_has_gone_ends_in_an_error_that_says_so_within_m
         root = await world.a_volume()
     disk = boot.DiskWanted(boot_index=0, volume_id=root)
     asked = boot.ServerWanted(name="server", flavor=FLAVOR, disks=[disk])
-    server = await world.db.write(boot.accept, TENANT, asked, world.rules)
+    server = await world.db.write(boot.accept, TENANT, asked, world.tunables)
     at_compute: dict[str, Any] = {
         "place": f"compute:{HOST}",
         "position": 5,
@@ -234,6 +234,6 @@ async def test_a_boot_whose_host_has_gone_ends_in_an_error_that_says_so_within_m
 async def test_the_audit_names_a_cleaning_that_does_not_end_and_what_nobody_was_told(world: FakeWorld) -> None:
     _, old = await begun(world, state="undoing", settled=True, settled_at=now() - timedelta(hours=2))
     _, late = await begun(world, deadline=time.time() - 1000)
-    found = await world.breaches()
+    found = await world.violations()
     assert any(f"operation {old} (volume.create) failed, and its cleaning at scheduler" in it for it in found)
     assert any(f"operation {late} (volume.create) is past its deadline" in it for it in found)

@@ -7,9 +7,9 @@ import sqlalchemy as sa
 from fake_world import TENANT, FakeWorld, fake_world
 
 from pumice.loops.deadlines import Deadlines
-from pumice.model.rules import Rules
-from pumice.operations.course import no_faults
+from pumice.model.tunables import Tunables
 from pumice.operations.harness import working
+from pumice.operations.state_machine import no_faults
 from pumice.store import operations
 from pumice.store.database import Transaction
 from pumice.volumes import create
@@ -22,7 +22,7 @@ TORN = {
 
 @pytest.fixture
 async def world(database_url: str) -> AsyncIterator[FakeWorld]:
-    async with fake_world(database_url=database_url, rules=Rules(quotas={})) as world:
+    async with fake_world(database_url=database_url, tunables=Tunables(quotas={})) as world:
         yield world
 
 
@@ -39,7 +39,7 @@ async def torn_ones(world: FakeWorld) -> dict[str, str]:
         for text in TORN["sqlite" if "Sqlite" in type(world.db).__name__ else "postgresql"]:
             if column == "steps" and text == "[]":
                 continue
-            volume = await world.db.write(create.accept, TENANT, create.Wanted(size=1), world.rules)
+            volume = await world.db.write(create.accept, TENANT, create.Wanted(size=1), world.tunables)
             assert volume.operation_id
             await world.db.write(tear, volume.operation_id, column, text if text != "\\xff" else b"\xff")
             found[volume.operation_id] = volume.id
@@ -57,12 +57,12 @@ async def test_what_is_torn_stops_nobody_is_told_and_is_settled_in_time(world: F
 
         while not torn.keys() <= await unread():
             await world.a_volume()
-        told = " ".join(await world.breaches())
+        told = " ".join(await world.violations())
         assert all(operation_id in told for operation_id in torn)
 
     late = sa.text("UPDATE operations SET deadline = 1 WHERE state = 'running'")
     await world.db.write(lambda tx: tx.execute(late) and None)
-    await Deadlines(world.db, world.runner("here").course).look()
+    await Deadlines(world.db, world.runner("here").state_machine).look()
     for operation_id, volume_id in torn.items():
         found = await world.db.read(operations.get, operation_id)
         assert found is not None and found["settled"] and "did not end in time" in found["error"]
@@ -90,8 +90,8 @@ async def test_whatever_column_is_torn_the_others_go_on(torn: str) -> None:
         await world.db.write(lambda tx: tx.execute(words) and None)
         for _ in range(2):
             await world.a_volume()
-        await Deadlines(world.db, world.runner("here").course).look()
+        await Deadlines(world.db, world.runner("here").state_machine).look()
         assert (
-            await world.breaches() != [] or "CAST" in torn
+            await world.violations() != [] or "CAST" in torn
         )  # of a place that nobody serves its deadline tells
         await world.a_volume()

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from fake_world import HOST, TENANT, FakeWorld, fake_world
 
-from pumice.backends.contract import Piece
+from pumice.backends.contract import StoredObject
 from pumice.backends.fake import FakeBackend
 from pumice.loops import aside, orphans
 from pumice.loops.audit import OUTSIDE, ROWS
-from pumice.loops.breach import Repair
+from pumice.loops.violation import Repair
 from pumice.model.ids import VolumeId, new_id
-from pumice.operations.course import no_faults
 from pumice.operations.harness import quiet, working
+from pumice.operations.state_machine import no_faults
 from pumice.store import volumes
 from pumice.store.sqlite import SqliteDatabase
 from pumice.store.tombstones import Kind
@@ -37,7 +37,7 @@ async def repair(world: FakeWorld) -> None:
     """Every loop, without any grace, until nothing changes any more."""
     for _ in range(3):
         for look in (*OUTSIDE, ROWS):
-            await Repair(look.at, world.hands, grace=0).run()
+            await Repair(look.at, world.drivers, grace=0).run()
 
 
 async def some(world: FakeWorld, number: int) -> list[str]:
@@ -86,12 +86,12 @@ async def test_after_a_restore_what_is_younger_is_put_aside_and_comes_back_with_
     await repair(world)
     assert (await waiting(world)).keys() == set(young)
     assert await bytes_of(world, old[1]) == old[1].encode()
-    assert await world.breaches() == [f"volume {old[0]} has no bytes on {PLACE}"]
+    assert await world.violations() == [f"volume {old[0]} has no bytes on {PLACE}"]
     restored(world, tmp_path / "new.db")
     await repair(world)
     assert not await waiting(world)
     assert [await bytes_of(world, volume) for volume in young] == [volume.encode() for volume in young]
-    assert not await world.breaches()
+    assert not await world.violations()
 
 
 async def test_another_database_destroys_nothing_however_often_the_loops_run(world: FakeWorld) -> None:
@@ -103,7 +103,7 @@ async def test_another_database_destroys_nothing_however_often_the_loops_run(wor
 
 
 async def test_bytes_of_a_volume_that_has_its_row_elsewhere_are_only_put_aside(world: FakeWorld) -> None:
-    volume = await world.db.write(create.accept, TENANT, create.Wanted(size=1), world.rules)
+    volume = await world.db.write(create.accept, TENANT, create.Wanted(size=1), world.tunables)
     async with working(world, "at-work", no_faults):
         await quiet(world)
     await world.db.write(volumes.place, volume.id, "far@one#a")
@@ -123,7 +123,7 @@ async def test_what_nobody_asks_for_is_given_up_after_days(
     async with fake_world({PLACE: backend}, keep_unknown_days=keep) as world:
         volume = VolumeId(new_id())
         await backend.create(volume, "a", 1)
-        piece = Piece("volume", volume, "a")
+        piece = StoredObject("volume", volume, "a")
         await backend.put_aside(piece, aside.name_of(piece, datetime.now(UTC).date() - timedelta(age)))
         await repair(world)
         assert (volume in await waiting(world)) == stays

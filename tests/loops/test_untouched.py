@@ -12,15 +12,15 @@ from fake_world import HOST, TENANT, FakeWorld, fake_world
 from pumice.app.verbs import VERBS
 from pumice.loops.heartbeats import VOLUME
 from pumice.loops.waiting import Waiting
-from pumice.model.errors import Elsewhere
+from pumice.model.errors import TryAnotherBackend
 from pumice.model.ids import VolumeId
-from pumice.model.rules import Patience
-from pumice.operations.course import Stopwatch
-from pumice.operations.endings import Endings
+from pumice.model.tunables import RetryPolicy
+from pumice.operations.completions import Completions
 from pumice.operations.harness import quiet
 from pumice.operations.operation import from_row
 from pumice.operations.places import SCHEDULER, volume_host
 from pumice.operations.runner import Runner
+from pumice.operations.state_machine import Stopwatch
 from pumice.store import hosts, pools, services, volumes
 from pumice.store import operations as log
 from pumice.store.database import Transaction
@@ -36,18 +36,18 @@ async def world() -> AsyncIterator[FakeWorld]:
 
 
 def runner(world: FakeWorld, boot: str, *places: str) -> Runner:
-    rules = replace(world.rules, patience=Patience(first=0.001))
-    return Runner(world.db, VERBS, world.hands, host=HOST, boot=boot, places=places, rules=rules)
+    tunables = replace(world.tunables, retry_policy=RetryPolicy(first=0.001))
+    return Runner(world.db, VERBS, world.drivers, host=HOST, boot=boot, places=places, tunables=tunables)
 
 
 async def placed(world: FakeWorld) -> tuple[str, str]:
     """A create for which a pool was chosen, and nothing else; the operation and the backend."""
     asked = create.Wanted(size=1)
-    volume = await world.db.write(create.accept, TENANT, asked, world.rules)
-    course = runner(world, "scheduler", SCHEDULER).course
-    claimed = log.Asked([SCHEDULER], course.owner)
+    volume = await world.db.write(create.accept, TENANT, asked, world.tunables)
+    state_machine = runner(world, "scheduler", SCHEDULER).state_machine
+    claimed = log.Asked([SCHEDULER], state_machine.owner)
     [row], _ = await world.db.write(log.claim, claimed, 1e12, 30.0, 1)
-    op = await world.db.write(course.advance, from_row(create.CREATE, row), None)
+    op = await world.db.write(state_machine.advance, from_row(create.CREATE, row), None)
     assert op.steps[op.position] == "make_bytes"
     return volume.id, op.place.removeprefix("volume:")
 
@@ -56,10 +56,10 @@ async def test_a_create_at_a_host_that_died_before_it_began_is_made_elsewhere(wo
     volume, dead = await placed(world)
     other = TWO if dead == ONE else ONE
     verbs = {verb.kind: verb for verb in VERBS}
-    waiting = Waiting(world.db, verbs, world.rules)
-    assert await waiting.look() == 0, "its service is up"
+    waiting = Waiting(world.db, verbs, world.tunables)
+    assert await waiting.check() == 0, "its service is up"
     await world.db.write(services.silence, [(VOLUME, dead)])
-    assert await waiting.look() == 1
+    assert await waiting.check() == 1
     worker = asyncio.create_task(runner(world, "others", SCHEDULER, volume_host(other)).run())
     await quiet(world)
     worker.cancel()
@@ -73,7 +73,7 @@ async def test_where_there_is_no_other_it_goes_on_waiting(world: FakeWorld) -> N
     volume, dead = await placed(world)
     before = await world.db.read(pools.every)
     await world.db.write(services.silence, [(VOLUME, ONE), (VOLUME, TWO)])
-    assert await Waiting(world.db, {verb.kind: verb for verb in VERBS}, world.rules).look() == 0
+    assert await Waiting(world.db, {verb.kind: verb for verb in VERBS}, world.tunables).check() == 0
     assert await world.db.read(pools.every) == before, "what was tried is taken back"
     made = await world.db.read(volumes.find, volume)
     assert made is not None
@@ -83,11 +83,11 @@ async def test_where_there_is_no_other_it_goes_on_waiting(world: FakeWorld) -> N
 async def test_a_clone_waits_for_the_host_of_its_source_and_for_no_other(world: FakeWorld) -> None:
     home, source = await sourced(world)
     await world.db.write(services.silence, [(VOLUME, home)])
-    waiting = Waiting(world.db, {verb.kind: verb for verb in VERBS}, world.rules)
+    waiting = Waiting(world.db, {verb.kind: verb for verb in VERBS}, world.tunables)
     async with at_work(world, SCHEDULER):
         clone = await cloned(world, source)
         await becomes(world, clone, home)
-        assert await waiting.look() == 0, "no other has its source"
+        assert await waiting.check() == 0, "no other has its source"
     async with at_work(world, volume_host(home)):
         await quiet(world)
     made = await world.db.read(volumes.find, clone)
@@ -122,7 +122,7 @@ async def sourced(world: FakeWorld) -> tuple[str, VolumeId]:
 
 async def cloned(world: FakeWorld, source: VolumeId) -> VolumeId:
     asked = create.Wanted(source_volid=source)
-    return (await world.db.write(create.accept, TENANT, asked, world.rules)).id
+    return (await world.db.write(create.accept, TENANT, asked, world.tunables)).id
 
 
 async def becomes(world: FakeWorld, volume: VolumeId, home: str) -> None:
@@ -154,7 +154,7 @@ async def test_what_somebody_began_is_not_taken_back(world: FakeWorld) -> None:
         log.release(tx, row["id"], row["attempt"], 0.0)
 
     await world.db.write(begin_and_die)
-    assert await Waiting(world.db, {verb.kind: verb for verb in VERBS}, world.rules).look() == 0
+    assert await Waiting(world.db, {verb.kind: verb for verb in VERBS}, world.tunables).check() == 0
 
 
 async def test_what_turned_back_at_a_dead_host_chooses_again_and_is_cleaned_later(
@@ -162,20 +162,20 @@ async def test_what_turned_back_at_a_dead_host_chooses_again_and_is_cleaned_late
 ) -> None:
     volume, dead = await placed(world)
     other = TWO if dead == ONE else ONE
-    course = runner(world, "dies", volume_host(dead)).course
-    claimed = log.Asked([volume_host(dead)], course.owner)
+    state_machine = runner(world, "dies", volume_host(dead)).state_machine
+    claimed = log.Asked([volume_host(dead)], state_machine.owner)
     [row], _ = await world.db.write(log.claim, claimed, 1e12, 30.0, 1)
     op = from_row(create.CREATE, row)
     line = Stopwatch(op, "make_bytes").line()
-    op = await world.db.write(course.turn_back, op, line, Elsewhere("It is read-only."))
-    assert (op.state, op.owner) == ("undoing", course.owner)
-    waiting = Waiting(world.db, {verb.kind: verb for verb in VERBS}, world.rules)
-    await world.db.write(log.release_from, course.owner)
-    assert await waiting.look() == 0, "its service is up"
+    op = await world.db.write(state_machine.turn_back, op, line, TryAnotherBackend("It is read-only."))
+    assert (op.state, op.owner) == ("undoing", state_machine.owner)
+    waiting = Waiting(world.db, {verb.kind: verb for verb in VERBS}, world.tunables)
+    await world.db.write(log.release_from, state_machine.owner)
+    assert await waiting.check() == 0, "its service is up"
     await world.db.write(services.silence, [(VOLUME, dead)])
-    assert await waiting.look() == 1
+    assert await waiting.check() == 1
     worker = asyncio.create_task(runner(world, "others", SCHEDULER, volume_host(other)).run())
-    assert await Endings(world.db).wait(op.id, 5) == (True, None)
+    assert await Completions(world.db).wait(op.id, 5) == (True, None)
     worker.cancel()
     await asyncio.wait([worker])
     made = await world.db.read(volumes.find, volume)
@@ -191,5 +191,5 @@ async def test_one_that_cannot_be_read_stops_no_other(world: FakeWorld) -> None:
     torn = sa.text("UPDATE operations SET params = '{torn' WHERE subject != :id")
     await world.db.write(lambda tx: tx.execute(torn, {"id": volume}) and None)
     await world.db.write(services.silence, [(VOLUME, dead)])
-    waiting = Waiting(world.db, {verb.kind: verb for verb in VERBS}, world.rules)
-    assert await waiting.look() == 1
+    waiting = Waiting(world.db, {verb.kind: verb for verb in VERBS}, world.tunables)
+    assert await waiting.check() == 1

@@ -18,18 +18,18 @@ from pumice.catalog import volume_types
 from pumice.hypervisor.fake import FakeHypervisor
 from pumice.images import from_volume
 from pumice.images.files import ImageFiles
-from pumice.loops.audit import breaches
+from pumice.loops.audit import violations
 from pumice.loops.heartbeats import Heartbeats
 from pumice.model.errors import NotFound
 from pumice.model.ids import ImageId, ProjectId, UserId, new_id
-from pumice.model.rules import Patience, Rules
 from pumice.model.scope import Scope
 from pumice.model.server import Flavor
-from pumice.operations.course import FaultPoint, no_faults
-from pumice.operations.endings import Endings
-from pumice.operations.hands import Hands
+from pumice.model.tunables import RetryPolicy, Tunables
+from pumice.operations.completions import Completions
+from pumice.operations.drivers import Drivers
 from pumice.operations.places import SCHEDULER, compute_host, volume_host
 from pumice.operations.runner import Runner
+from pumice.operations.state_machine import FaultPoint, no_faults
 from pumice.servers import boot
 from pumice.store import attachments, servers, tombstones, volumes
 from pumice.store.columns import now
@@ -50,8 +50,8 @@ class FakeWorld:
     """The harness's world."""
 
     db: Database
-    hands: Hands
-    rules: Rules
+    drivers: Drivers
+    tunables: Tunables
     backends: dict[str, FakeBackend]
     target: FakeTarget
     machines: FakeHypervisor
@@ -61,25 +61,25 @@ class FakeWorld:
         return Runner(
             self.db,
             VERBS,
-            self.hands,
+            self.drivers,
             host=HOST,
             boot=boot,
             places=places,
-            rules=replace(self.rules, patience=Patience(first=0.001)),
+            tunables=replace(self.tunables, retry_policy=RetryPolicy(first=0.001)),
             faults=faults,
         )
 
-    async def breaches(self) -> list[str]:
-        return await breaches(self.hands)
+    async def violations(self) -> list[str]:
+        return await violations(self.drivers)
 
     async def ended(self, operation_id: str) -> None:
-        well, error = await Endings(self.db).wait(operation_id, 60)
+        well, error = await Completions(self.db).wait(operation_id, 60)
         assert well, error
 
     async def a_volume(self, **wanted: Any) -> str:
         """An available volume."""
         asked = create.Wanted(**{"size": 1, **wanted})
-        volume = await self.db.write(create.accept, TENANT, asked, self.rules)
+        volume = await self.db.write(create.accept, TENANT, asked, self.tunables)
         await self.ended(volume.operation_id or "")
         return volume.id
 
@@ -87,14 +87,14 @@ class FakeWorld:
         """An active server that boots from the volume."""
         disk = boot.DiskWanted(boot_index=0, volume_id=volume_id)
         asked = boot.ServerWanted(name="server", flavor=FLAVOR, disks=[disk])
-        server = await self.db.write(boot.accept, TENANT, asked, self.rules)
+        server = await self.db.write(boot.accept, TENANT, asked, self.tunables)
         await self.ended(server.operation_id or "")
         return server.id
 
     async def an_image(self) -> str:
         """An active image of 1 MiB of zeroes."""
         image_id = new_id()
-        self.hands.image_path(image_id).write_bytes(b"\0" * 1024**2)
+        self.drivers.image_path(image_id).write_bytes(b"\0" * 1024**2)
         row = {
             "id": image_id,
             "owner": TENANT.project,
@@ -174,7 +174,7 @@ class MemoryBackups:
 @asynccontextmanager
 async def fake_world(
     backends: dict[str, FakeBackend] | None = None,
-    rules: Rules | None = None,
+    tunables: Tunables | None = None,
     database_url: str | None = None,
     machines: FakeHypervisor | None = None,
     grows_in_use: bool = True,
@@ -185,12 +185,12 @@ async def fake_world(
     """A fresh one; ``backends`` by ``host@backend``. On a database without rows, or on SQLite."""
     with TemporaryDirectory(prefix="pumice-") as directory:
         db = open_database(database_url or new_sqlite(Path(directory, "pumice.db")))
-        rules = rules or Rules()
-        await db.write(volume_types.make_default, rules)
+        tunables = tunables or Tunables()
+        await db.write(volume_types.make_default, tunables)
         kept = ImageFiles(Path(directory) / "images")
         target, machines = FakeTarget(grows_in_use=grows_in_use), machines or FakeHypervisor(host=HOST)
         backends = backends or {f"{HOST}@one": FakeBackend(("a",)), f"{HOST}@two": FakeBackend(("b",))}
-        hands = Hands(
+        drivers = Drivers(
             db,
             image_path=lambda image_id: kept.path(ImageId(image_id)),
             keep_image=partial(from_volume.keep, db, kept),
@@ -201,8 +201,8 @@ async def fake_world(
             backups=store or MemoryBackups(),
             keep_unknown_days=keep_unknown_days,
         )
-        world = FakeWorld(db, hands, rules, backends, target, machines)
-        await Heartbeats(hands, HOST, rules.availability_zone, {}).beat()
+        world = FakeWorld(db, drivers, tunables, backends, target, machines)
+        await Heartbeats(drivers, HOST, tunables.availability_zone, {}).beat()
         try:
             yield world
         finally:

@@ -13,10 +13,10 @@ from fake_world import HOST, TENANT, FakeWorld, fake_world
 
 from pumice.backends.fake import FakeBackend
 from pumice.backends.files import FilesBackend
-from pumice.model.errors import Elsewhere
-from pumice.operations.course import no_faults
-from pumice.operations.endings import Endings
+from pumice.model.errors import TryAnotherBackend
+from pumice.operations.completions import Completions
 from pumice.operations.harness import quiet, working
+from pumice.operations.state_machine import no_faults
 from pumice.store import operations, tables, volumes
 from pumice.store.database import Transaction
 from pumice.volumes import create
@@ -56,8 +56,10 @@ async def world(disks: dict[str, Path]) -> AsyncIterator[FakeWorld]:
 
 async def ending(world: FakeWorld, **wanted: Any) -> tuple[str, bool, str | None]:
     """A volume's id, and how its create ended: within seconds."""
-    volume = await world.db.write(create.accept, TENANT, create.Wanted(**({"size": 1} | wanted)), world.rules)
-    well, error = await Endings(world.db).wait(volume.operation_id or "", 10)
+    volume = await world.db.write(
+        create.accept, TENANT, create.Wanted(**({"size": 1} | wanted)), world.tunables
+    )
+    well, error = await Completions(world.db).wait(volume.operation_id or "", 10)
     return volume.id, well, error
 
 
@@ -88,7 +90,7 @@ async def test_a_read_only_pool_is_left_for_the_next_best_within_seconds_and_cle
         mounted("-o", "remount,rw", str(disks["large"]))
         await world.db.write(try_again)
         await quiet(world)
-    assert await world.breaches() == []
+    assert await world.violations() == []
 
 
 async def test_where_all_pools_are_read_only_the_tenant_is_told_so_within_seconds(
@@ -114,11 +116,11 @@ async def test_a_pool_that_hangs_in_its_undo_is_left_too(monkeypatch: pytest.Mon
 
     async with fake_world(backends) as world, working(world, "at-work", no_faults):
         bad = backends[f"{HOST}@one"]
-        bad.fail_next["create"] = Elsewhere("its disk is gone")
-        backends[f"{HOST}@two"].fail_next["create"] = Elsewhere("its disk is gone")
+        bad.fail_next["create"] = TryAnotherBackend("its disk is gone")
+        backends[f"{HOST}@two"].fail_next["create"] = TryAnotherBackend("its disk is gone")
         monkeypatch.setattr(bad, "delete", hang)
         _, well, _ = await ending(world)
         assert not well
         hung.set()
         await quiet(world)
-        assert await world.breaches() == []
+        assert await world.violations() == []

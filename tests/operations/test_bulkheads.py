@@ -18,10 +18,10 @@ from pumice.host.thread import in_thread, to_the_end
 from pumice.loops.deadlines import Deadlines
 from pumice.model.errors import PumiceError
 from pumice.model.ids import ProjectId
-from pumice.model.rules import Patience, Rules
-from pumice.model.scope import HOUSE
-from pumice.operations.endings import Endings
-from pumice.operations.hands import Hands
+from pumice.model.scope import INTERNAL
+from pumice.model.tunables import RetryPolicy, Tunables
+from pumice.operations.completions import Completions
+from pumice.operations.drivers import Drivers
 from pumice.operations.leases import SILENT_SECONDS
 from pumice.operations.operation import Operation, Step, Verb, enqueue, scheduler
 from pumice.operations.places import SCHEDULER
@@ -57,7 +57,7 @@ class Stoves:
 STOVES = Stoves()
 
 
-async def fry(op: Operation[Pan], hands: Hands) -> None:
+async def fry(op: Operation[Pan], drivers: Drivers) -> None:
     STOVES.calls.append(op.subject)
     if op.notes.get("pool", op.place) != STOVES.hangs:
         return
@@ -68,7 +68,7 @@ async def fry(op: Operation[Pan], hands: Hands) -> None:
     STOVES.back += 1
 
 
-async def clean(op: Operation[Pan], hands: Hands) -> None:
+async def clean(op: Operation[Pan], drivers: Drivers) -> None:
     STOVES.calls.append(f"clean {op.subject}")
 
 
@@ -87,12 +87,12 @@ FRY = Verb("pan.fry", Pan, (Step(fry, undo=clean, at=at_place, timeout=0.2),), f
 SLOW = Verb("pan.stew", Pan, (Step(fry, undo=clean, at=at_place, timeout=60),), failed, deadline=600)
 
 
-def choose(tx: Transaction, op: Operation[Pan], rules: Rules) -> None:
+def choose(tx: Transaction, op: Operation[Pan], tunables: Tunables) -> None:
     left = op.notes.get("left_out", [])
     op.notes["pool"] = next(pool for pool in op.params.place.split() if pool not in left)
 
 
-def leave(tx: Transaction, op: Operation[Pan], rules: Rules) -> None:
+def leave(tx: Transaction, op: Operation[Pan], tunables: Tunables) -> None:
     op.notes["left_out"] = [op.notes.pop("pool")]
 
 
@@ -107,8 +107,8 @@ BAKE = Verb("pan.bake", Pan, (CHOOSE, Step(fry, undo=clean, at=at_pool, timeout=
 class Kitchen:
     def __init__(self, db: Database) -> None:
         self.db = db
-        self.hands = Hands(db, image_path=Path)
-        self.endings = Endings(db)
+        self.drivers = Drivers(db, image_path=Path)
+        self.completions = Completions(db)
         self.tasks: list[asyncio.Task[None]] = []
 
     def start(
@@ -122,20 +122,20 @@ class Kitchen:
         runner = Runner(
             self.db,
             (FRY, SLOW, BAKE),
-            self.hands,
+            self.drivers,
             host=host,
             boot=boot,
             places=("sick", "well", SCHEDULER),
             workers=workers,
             lease=lease,
             silence=silence,
-            rules=Rules(patience=Patience(first=0.01)),
+            tunables=Tunables(retry_policy=RetryPolicy(first=0.01)),
         )
         self.tasks.append(asyncio.create_task(runner.run()))
         return runner
 
     async def begin(self, place: str, subject: str, verb: Verb[Pan] = FRY, project: str = "") -> str:
-        who = replace(HOUSE, project_id=ProjectId(project) if project else None)
+        who = replace(INTERNAL, project_id=ProjectId(project) if project else None)
         op = await self.db.write(lambda tx: enqueue(tx, verb, Pan(place), subject=subject, who=who))
         return op.id
 
@@ -193,8 +193,8 @@ async def test_a_step_that_hangs_is_left_behind_and_its_operation_settled_at_the
     line = (await kitchen.db.read(log.lines, op))[-1]
     assert line["outcome"] == "retry" and "hangs at sick" in line["error"]
     await asyncio.sleep(0.7)
-    await Deadlines(kitchen.db, runner.course).look()
-    well, error = await kitchen.endings.wait(op, 5)
+    await Deadlines(kitchen.db, runner.state_machine).check()
+    well, error = await kitchen.completions.wait(op, 5)
     assert not well and error == TOLD["egg"]
     await asyncio.sleep(0.1)
     assert STOVES.calls == ["egg"], "nothing was begun about it while it hangs"
@@ -212,10 +212,10 @@ async def test_what_hangs_about_one_thing_fences_it_there_and_its_neighbours_go_
     fenced = await kitchen.begin("sick", "egg")
     for place, subject in (("sick", "ham"), ("well", "egg")):
         other = await kitchen.begin(place, subject)
-        assert await kitchen.endings.wait(other, 1) == (True, None)
+        assert await kitchen.completions.wait(other, 1) == (True, None)
     assert (await kitchen.row(fenced))["attempt"] == 0
     STOVES.free.set()
-    assert await kitchen.endings.wait(fenced, 5) == (True, None)
+    assert await kitchen.completions.wait(fenced, 5) == (True, None)
 
 
 @pytest.mark.parametrize("pools", ["sick well", "sick#a sick#b"], ids=["of another place", "of the same"])
@@ -225,7 +225,7 @@ async def test_what_hangs_in_one_pool_is_done_in_the_next_and_cleaned_when_it_is
     kitchen.start()
     STOVES.hangs = pools.split()[0]
     op = await kitchen.begin(pools, "egg", BAKE)
-    assert await kitchen.endings.wait(op, 5) == (True, None)
+    assert await kitchen.completions.wait(op, 5) == (True, None)
     assert (await kitchen.row(op))["notes"]["pool"] == pools.split()[1]
     await asyncio.sleep(0.1)
     assert len(await kitchen.hanging()) == 1
@@ -238,10 +238,10 @@ async def test_what_shows_no_progress_in_one_pool_is_done_in_the_next_long_befor
     kitchen: Kitchen,
 ) -> None:
     bake = replace(BAKE, steps=(CHOOSE, replace(BAKE.steps[1], timeout=60, long=True)))
-    kitchen.start(silence=0.2).course.verbs = {bake.kind: bake}
+    kitchen.start(silence=0.2).state_machine.verbs = {bake.kind: bake}
     began = time.monotonic()
     op = await kitchen.begin("sick well", "egg", bake)
-    assert await kitchen.endings.wait(op, 20) == (True, None)
+    assert await kitchen.completions.wait(op, 20) == (True, None)
     assert time.monotonic() - began < 10
     first = next(line for line in await kitchen.db.read(log.lines, op) if line["outcome"] == "failed")
     assert first["error"].startswith("'fry' told of no progress for 0.2 seconds, and its call hangs at sick")
@@ -249,23 +249,23 @@ async def test_what_shows_no_progress_in_one_pool_is_done_in_the_next_long_befor
 
 
 async def test_what_shows_progress_may_take_its_time(kitchen: Kitchen) -> None:
-    async def roast(op: Operation[Pan], hands: Hands) -> None:
+    async def roast(op: Operation[Pan], drivers: Drivers) -> None:
         for n in range(15):
             op.progress = n / 15
             await asyncio.sleep(0.1)
 
     verb = replace(BAKE, steps=(CHOOSE, Step(roast, at=at_pool, timeout=60, long=True)))
-    kitchen.start(silence=1.0).course.verbs = {verb.kind: verb}
-    assert await kitchen.endings.wait(await kitchen.begin("sick well", "egg", verb), 20) == (True, None)
+    kitchen.start(silence=1.0).state_machine.verbs = {verb.kind: verb}
+    assert await kitchen.completions.wait(await kitchen.begin("sick well", "egg", verb), 20) == (True, None)
 
 
 async def test_what_can_be_done_nowhere_else_may_be_silent(kitchen: Kitchen) -> None:
-    async def simmer(op: Operation[Pan], hands: Hands) -> None:
+    async def simmer(op: Operation[Pan], drivers: Drivers) -> None:
         await asyncio.sleep(0.5)
 
     verb = replace(SLOW, steps=(Step(simmer, at=at_place, timeout=60, tries=1, long=True),))
-    kitchen.start(silence=0.1).course.verbs = {verb.kind: verb}
-    assert await kitchen.endings.wait(await kitchen.begin("well", "egg", verb), 20) == (True, None)
+    kitchen.start(silence=0.1).state_machine.verbs = {verb.kind: verb}
+    assert await kitchen.completions.wait(await kitchen.begin("well", "egg", verb), 20) == (True, None)
 
 
 async def test_an_undo_that_takes_long_is_told_of_at_the_deadline_and_goes_on_as_cleaning(
@@ -273,17 +273,17 @@ async def test_an_undo_that_takes_long_is_told_of_at_the_deadline_and_goes_on_as
 ) -> None:
     ended = asyncio.Event()
 
-    async def burn(op: Operation[Pan], hands: Hands) -> None:
+    async def burn(op: Operation[Pan], drivers: Drivers) -> None:
         raise PumiceError("It is burnt.")
 
-    async def scrub(op: Operation[Pan], hands: Hands) -> None:
+    async def scrub(op: Operation[Pan], drivers: Drivers) -> None:
         await ended.wait()
 
     verb = replace(FRY, steps=(Step(burn, undo=scrub, at=at_place),))
-    kitchen.start().course.verbs = {verb.kind: verb}
+    kitchen.start().state_machine.verbs = {verb.kind: verb}
     op = await kitchen.begin("well", "egg", verb)
     began = time.monotonic()
-    assert await kitchen.endings.wait(op, 5) == (False, "It is burnt.")
+    assert await kitchen.completions.wait(op, 5) == (False, "It is burnt.")
     assert 0.4 < time.monotonic() - began < 4.0
     ended.set()
     async with asyncio.timeout(10):
@@ -302,7 +302,7 @@ async def test_a_place_whose_threads_hang_gets_nothing_more(kitchen: Kitchen) ->
     late = await kitchen.begin("sick", "late")
     began = time.monotonic()
     other = await kitchen.begin("well", "ham")
-    assert await kitchen.endings.wait(other, 1) == (True, None)
+    assert await kitchen.completions.wait(other, 1) == (True, None)
     assert time.monotonic() - began < 0.5
     assert (await kitchen.row(late))["attempt"] == 0
 
@@ -312,9 +312,9 @@ async def test_a_restart_of_the_host_lifts_the_fence(kitchen: Kitchen) -> None:
     op = await kitchen.begin("sick", "egg", replace(FRY, deadline=60))
     await kitchen.hang(1)
     kitchen.tasks[0].cancel()
-    kitchen.hands, STOVES.hangs = Hands(kitchen.db, image_path=Path), "nothing"  # as in another process
+    kitchen.drivers, STOVES.hangs = Drivers(kitchen.db, image_path=Path), "nothing"  # as in another process
     kitchen.start(boot="2")
-    assert await kitchen.endings.wait(op, 5) == (True, None)
+    assert await kitchen.completions.wait(op, 5) == (True, None)
     assert await kitchen.hanging() == []
 
 
@@ -327,7 +327,7 @@ async def test_creates_that_hang_at_one_place_leave_the_other_all_its_workers(ki
     for n in range(8):
         began = time.monotonic()
         op = await kitchen.begin("well", f"ham {n}", SLOW)
-        assert await kitchen.endings.wait(op, 1) == (True, None)
+        assert await kitchen.completions.wait(op, 1) == (True, None)
         assert time.monotonic() - began < 0.5
 
 
@@ -341,7 +341,7 @@ async def test_one_project_leaves_workers_for_the_others(kitchen: Kitchen) -> No
     await asyncio.sleep(0.1)
     STOVES.hangs = "nothing"
     op = await kitchen.begin("sick", "ham", SLOW, project="modest")
-    assert await kitchen.endings.wait(op, 1) == (True, None)
+    assert await kitchen.completions.wait(op, 1) == (True, None)
 
 
 async def test_the_next_free_worker_is_for_who_has_the_least(kitchen: Kitchen) -> None:
@@ -354,7 +354,7 @@ async def test_the_next_free_worker_is_for_who_has_the_least(kitchen: Kitchen) -
     assert STOVES.calls == ["egg 0", "egg 1", "ham"]
     STOVES.free.set()
     for op in (*greedy, modest):
-        assert await kitchen.endings.wait(op, 5) == (True, None)
+        assert await kitchen.completions.wait(op, 5) == (True, None)
 
 
 async def test_a_flood_of_one_kind_is_not_before_the_rest_of_its_project(kitchen: Kitchen) -> None:
@@ -369,7 +369,7 @@ async def test_a_flood_of_one_kind_is_not_before_the_rest_of_its_project(kitchen
     assert STOVES.calls[begun] == "ham"
     STOVES.free.set()
     for op in (*flood, ham):
-        assert await kitchen.endings.wait(op, 5) == (True, None)
+        assert await kitchen.completions.wait(op, 5) == (True, None)
 
 
 async def test_a_step_is_cut_when_the_holders_own_clock_says_that_its_lease_is_over(
@@ -378,7 +378,7 @@ async def test_a_step_is_cut_when_the_holders_own_clock_says_that_its_lease_is_o
     STOVES.hangs = "nothing"
     cut = asyncio.Event()
 
-    async def cooperative(op: Operation[Pan], hands: Hands) -> None:
+    async def cooperative(op: Operation[Pan], drivers: Drivers) -> None:
         STOVES.calls.append(op.subject)
         try:
             await asyncio.sleep(60)
@@ -388,7 +388,7 @@ async def test_a_step_is_cut_when_the_holders_own_clock_says_that_its_lease_is_o
 
     verb = replace(SLOW, steps=(Step(cooperative, at=at_place, timeout=60),))
     runner = kitchen.start(lease=1.2)
-    runner.course.verbs = {verb.kind: verb}
+    runner.state_machine.verbs = {verb.kind: verb}
 
     async def cut_off(*_: Any) -> Any:
         await asyncio.sleep(60)

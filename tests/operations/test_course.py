@@ -9,9 +9,9 @@ import pytest
 import sqlalchemy as sa
 from test_engine import KITCHEN, STACK, House, Kitchen, Plate, failed, house, kitchen, until
 
-from pumice.model.errors import Elsewhere, PumiceError, Trouble
-from pumice.model.rules import Patience
-from pumice.model.scope import HOUSE
+from pumice.model.errors import PumiceError, Retryable, TryAnotherBackend
+from pumice.model.scope import INTERNAL
+from pumice.model.tunables import RetryPolicy
 from pumice.operations.operation import Operation, enqueue
 from pumice.store import operations as log
 from pumice.store.database import Transaction
@@ -41,7 +41,7 @@ async def test_a_cancel_turns_back_at_the_next_boundary_whoever_carries_it(
     kitchen.gate = asyncio.Event()
     house.start()
     op = await house.enqueue("a")
-    await until(lambda: kitchen.hands == ["a"])
+    await until(lambda: kitchen.drivers == ["a"])
     assert await house.db.write(log.ask_to_cancel, op)
     kitchen.gate.set()
     assert await house.ended(op) == (False, "The operation was cancelled.")
@@ -56,9 +56,9 @@ async def test_a_cancel_cuts_a_long_step_short(house: House, kitchen: Kitchen) -
     put: Any = STACK.steps[2]
     runner = house.start()
     steps: Any = (*STACK.steps[:2], replace(put, long=True), STACK.steps[3])
-    runner.course.verbs = {STACK.kind: replace(STACK, steps=steps)}
+    runner.state_machine.verbs = {STACK.kind: replace(STACK, steps=steps)}
     op = await house.enqueue("a")
-    await until(lambda: kitchen.hands == ["a"])
+    await until(lambda: kitchen.drivers == ["a"])
     await house.db.write(log.ask_to_cancel, op)
     assert await house.ended(op) == (False, "The operation was cancelled.")
     assert (kitchen.cut, kitchen.shelf) == (1, [])
@@ -72,9 +72,9 @@ async def test_a_cancel_that_no_word_told_of_is_noticed_by_the_next_renewal(
     put: Any = STACK.steps[2]
     runner = house.start(lease=0.6)
     steps: Any = (*STACK.steps[:2], replace(put, long=True), STACK.steps[3])
-    runner.course.verbs = {STACK.kind: replace(STACK, steps=steps)}
+    runner.state_machine.verbs = {STACK.kind: replace(STACK, steps=steps)}
     op = await house.enqueue("a")
-    await until(lambda: kitchen.hands == ["a"])
+    await until(lambda: kitchen.drivers == ["a"])
     cancelled = sa.update(operations).values(cancelled=True)
     await house.db.write(lambda tx: tx.execute(cancelled) and None)
     assert await house.ended(op) == (False, "The operation was cancelled.")
@@ -83,10 +83,10 @@ async def test_a_cancel_that_no_word_told_of_is_noticed_by_the_next_renewal(
 
 async def test_a_cancelled_step_that_meets_trouble_is_not_tried_again(house: House, kitchen: Kitchen) -> None:
     kitchen.gate = asyncio.Event()
-    kitchen.fail["put"] = [Trouble("slippery")]
+    kitchen.fail["put"] = [Retryable("slippery")]
     house.start()
     op = await house.enqueue("a")
-    await until(lambda: kitchen.hands == ["a"])
+    await until(lambda: kitchen.drivers == ["a"])
     await house.db.write(log.ask_to_cancel, op)
     kitchen.gate.set()
     assert await house.ended(op) == (False, "The operation was cancelled.")
@@ -99,7 +99,7 @@ async def test_a_cancelled_step_that_meets_trouble_is_not_tried_again(house: Hou
 async def test_a_cleaning_that_fails_again_and_again_has_one_line_and_longer_and_longer_pauses(
     house: House, kitchen: Kitchen
 ) -> None:
-    kitchen.fail["take_off"] = [Trouble(f"no {n}") for n in range(1, 7)]
+    kitchen.fail["take_off"] = [Retryable(f"no {n}") for n in range(1, 7)]
     op = await house.enqueue("a")
     told: dict[str, Any] = {"state": "undoing", "settled": True, "position": 2, "place": "cook"}
     told["notes"] = {"shelf": "shelf-0"}
@@ -115,9 +115,9 @@ async def test_a_cleaning_that_fails_again_and_again_has_one_line_and_longer_and
 
 
 def test_the_pause_of_a_cleaning_grows_to_minutes() -> None:
-    patience = Patience()
-    assert patience.before(30) <= 30
-    assert 225 <= patience.before(30, cleaning=True) <= 300
+    retry_policy = RetryPolicy()
+    assert retry_policy.before(30) <= 30
+    assert 225 <= retry_policy.before(30, cleaning=True) <= 300
 
 
 # --- handed over --------------------------------------------------------------------------------
@@ -126,8 +126,8 @@ def test_the_pause_of_a_cleaning_grows_to_minutes() -> None:
 async def test_the_next_choice_does_not_wait_until_the_last_one_is_undone(
     house: House, kitchen: Kitchen
 ) -> None:
-    kitchen.fail["put"] = [Elsewhere("read-only")]
-    kitchen.fail["take_off"] = [Elsewhere("read-only")]
+    kitchen.fail["put"] = [TryAnotherBackend("read-only")]
+    kitchen.fail["take_off"] = [TryAnotherBackend("read-only")]
     op = await house.enqueue("a")
     house.start()
     assert await house.ended(op) == (True, None)
@@ -158,14 +158,14 @@ async def test_an_undo_that_hangs_is_handed_over(
     monkeypatch.setattr("pumice.operations.runner.HASTE_SECONDS", 0.05)
     hung = asyncio.Event()
 
-    async def take_off(op: Operation[Plate], hands: Any) -> None:
+    async def take_off(op: Operation[Plate], drivers: Any) -> None:
         await hung.wait()
 
     put: Any = STACK.steps[2]
     slow: Any = replace(STACK, steps=(*STACK.steps[:2], replace(put, undo=take_off), STACK.steps[3]))
-    kitchen.fail["put"] = [Elsewhere("it hangs")]
+    kitchen.fail["put"] = [TryAnotherBackend("it hangs")]
     runner = house.start()
-    runner.course.verbs = {STACK.kind: slow}
+    runner.state_machine.verbs = {STACK.kind: slow}
     op = await house.enqueue("a")
     assert await house.ended(op) == (True, None)
     assert ("undoing", True, ["put"]) in await states(house)
@@ -174,7 +174,7 @@ async def test_an_undo_that_hangs_is_handed_over(
 
 
 async def test_what_was_told_as_failed_does_not_choose_again(house: House, kitchen: Kitchen) -> None:
-    kitchen.fail["take_off"] = [Trouble("slippery")]
+    kitchen.fail["take_off"] = [Retryable("slippery")]
     op = await house.enqueue("a")
     late: dict[str, Any] = {"state": "undoing", "position": 2, "place": "cook", "resume_at": 0, "deadline": 1.0}
     late |= {"notes": {"shelf": "shelf-0"}, "error": "it is full"}
@@ -191,13 +191,13 @@ async def test_what_was_told_as_failed_does_not_choose_again(house: House, kitch
 async def test_a_parent_is_woken_by_a_child_that_turns_back_past_its_deadline(
     house: House, kitchen: Kitchen
 ) -> None:
-    kitchen.fail["take_off"] = [Trouble("slippery")] * 99
+    kitchen.fail["take_off"] = [Retryable("slippery")] * 99
     runner = house.start(places=("scheduler",))
     runner.db.poll_seconds = 60.0
 
     def late_child(tx: Transaction) -> tuple[str, str]:
-        parent = enqueue(tx, house_parent(), Plate("p"), subject="p", who=HOUSE, notes={"plates": ["c"]})
-        child = enqueue(tx, STACK, Plate("c"), subject="c", who=HOUSE, parent=parent, id="c")
+        parent = enqueue(tx, house_parent(), Plate("p"), subject="p", who=INTERNAL, notes={"plates": ["c"]})
+        child = enqueue(tx, STACK, Plate("c"), subject="c", who=INTERNAL, parent=parent, id="c")
         return parent.id, child.id
 
     parent, child = await house.db.write(late_child)

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from pumice.operations.endings import Endings
+from pumice.operations.completions import Completions
 from pumice.store import operations as log
 from pumice.store.database import MISSED, Database
 
@@ -35,15 +35,15 @@ def counting() -> Counting:
 
 
 @pytest.fixture
-def endings(counting: Counting) -> Endings:
-    return Endings(cast(Database, counting))
+def completions(counting: Counting) -> Completions:
+    return Completions(cast(Database, counting))
 
 
 @pytest.mark.parametrize("topic", [MISSED, log.ended_topic("one")])
 async def test_a_word_that_changes_nothing_costs_one_look(
-    counting: Counting, endings: Endings, topic: str
+    counting: Counting, completions: Completions, topic: str
 ) -> None:
-    waiting = asyncio.create_task(endings.wait("one", 60))
+    waiting = asyncio.create_task(completions.wait("one", 60))
     await asyncio.sleep(0.15)  # its looks are a while apart by now
     before = counting.looks
     counting.tell(topic)
@@ -54,8 +54,10 @@ async def test_a_word_that_changes_nothing_costs_one_look(
         await waiting
 
 
-async def test_everybody_who_waits_for_one_operation_is_told(counting: Counting, endings: Endings) -> None:
-    impatient, first, second = (asyncio.create_task(endings.wait("one", s)) for s in (0.05, 60, 60))
+async def test_everybody_who_waits_for_one_operation_is_told(
+    counting: Counting, completions: Completions
+) -> None:
+    impatient, first, second = (asyncio.create_task(completions.wait("one", s)) for s in (0.05, 60, 60))
     with pytest.raises(TimeoutError):
         await impatient
     await asyncio.sleep(0.4)  # the next look by themselves is far away

@@ -9,15 +9,15 @@ from typing import Any, cast
 
 import pytest
 
-from pumice.model.errors import Elsewhere, PumiceError, Trouble
-from pumice.model.rules import Patience, Rules
-from pumice.model.scope import HOUSE
-from pumice.operations.course import Course, FaultPoint, no_faults
-from pumice.operations.endings import Endings
-from pumice.operations.hands import Hands
+from pumice.model.errors import PumiceError, Retryable, TryAnotherBackend
+from pumice.model.scope import INTERNAL
+from pumice.model.tunables import RetryPolicy, Tunables
+from pumice.operations.completions import Completions
+from pumice.operations.drivers import Drivers
 from pumice.operations.leases import GONE_SECONDS
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, scheduler
 from pumice.operations.runner import Runner
+from pumice.operations.state_machine import FaultPoint, StateMachine, no_faults
 from pumice.store import operations as log
 from pumice.store.database import Database, Transaction
 from pumice.store.open import open_database
@@ -37,7 +37,7 @@ class Kitchen:
         self.told: list[str] = []
         self.fail: dict[str, list[Exception]] = {}
         self.gate: asyncio.Event | None = None
-        self.hands: list[str] = []
+        self.drivers: list[str] = []
         """What somebody puts on the shelf at this moment."""
         self.cut = 0
 
@@ -55,21 +55,21 @@ def kitchen() -> Kitchen:
     return KITCHEN
 
 
-def choose(tx: Transaction, op: Operation[Plate], rules: Rules) -> None:
+def choose(tx: Transaction, op: Operation[Plate], tunables: Tunables) -> None:
     KITCHEN.trip("choose")
     op.notes["shelf"] = f"shelf-{op.notes.get('tried', 0)}"
 
 
-def unchoose(tx: Transaction, op: Operation[Plate], rules: Rules) -> None:
+def unchoose(tx: Transaction, op: Operation[Plate], tunables: Tunables) -> None:
     op.notes.pop("shelf", None)
 
 
-async def wash(op: Operation[Plate], hands: Hands) -> None:
+async def wash(op: Operation[Plate], drivers: Drivers) -> None:
     KITCHEN.trip("wash")
 
 
-async def put(op: Operation[Plate], hands: Hands) -> None:
-    KITCHEN.hands.append(op.params.name)
+async def put(op: Operation[Plate], drivers: Drivers) -> None:
+    KITCHEN.drivers.append(op.params.name)
     try:
         if KITCHEN.gate:
             await KITCHEN.gate.wait()
@@ -77,19 +77,19 @@ async def put(op: Operation[Plate], hands: Hands) -> None:
         KITCHEN.cut += 1
         raise
     finally:
-        KITCHEN.hands.remove(op.params.name)
+        KITCHEN.drivers.remove(op.params.name)
     entry = f"{op.params.name}@{op.notes['shelf']}"
     if entry not in KITCHEN.shelf:
         KITCHEN.shelf.append(entry)
     KITCHEN.trip("put")
 
 
-async def take_off(op: Operation[Plate], hands: Hands) -> None:
+async def take_off(op: Operation[Plate], drivers: Drivers) -> None:
     KITCHEN.trip("take_off")
     KITCHEN.shelf[:] = [entry for entry in KITCHEN.shelf if not entry.startswith(op.params.name + "@")]
 
 
-def tell(tx: Transaction, op: Operation[Plate], rules: Rules) -> None:
+def tell(tx: Transaction, op: Operation[Plate], tunables: Tunables) -> None:
     KITCHEN.trip("tell")
     op.notes["told"] = True
 
@@ -118,9 +118,9 @@ STACK = Verb(
 WASH = Verb(kind="plate.wash", params=Plate, steps=(Step(wash, at=cook),), failed=failed)
 
 
-def start_two(tx: Transaction, op: Operation[Plate], rules: Rules) -> None:
+def start_two(tx: Transaction, op: Operation[Plate], tunables: Tunables) -> None:
     children = [
-        enqueue(tx, STACK, Plate(f"{op.params.name}{n}"), subject="x", who=HOUSE, parent=op) for n in (1, 2)
+        enqueue(tx, STACK, Plate(f"{op.params.name}{n}"), subject="x", who=INTERNAL, parent=op) for n in (1, 2)
     ]
     op.notes["plates"] = [child.id for child in children]
 
@@ -138,8 +138,8 @@ class House:
 
     def __init__(self, db: Database) -> None:
         self.db = db
-        self.hands = Hands(self.db, image_path=Path)
-        self.endings = Endings(self.db)
+        self.drivers = Drivers(self.db, image_path=Path)
+        self.completions = Completions(self.db)
         self.tasks: list[tuple[Runner, asyncio.Task[None]]] = []
 
     def start(
@@ -155,14 +155,14 @@ class House:
         runner = Runner(
             db or self.db,
             (STACK, SET_TABLE, WASH),
-            self.hands,
+            self.drivers,
             host=host,
             boot=boot,
             places=places,
             workers=workers,
             lease=lease,
             faults=faults,
-            rules=Rules(patience=Patience(first=0.01)),
+            tunables=Tunables(retry_policy=RetryPolicy(first=0.01)),
         )
         self.tasks.append((runner, asyncio.create_task(runner.run())))
         return runner
@@ -175,11 +175,11 @@ class House:
         self.tasks = []
 
     async def enqueue(self, name: str, verb: Verb[Plate] = STACK) -> str:
-        op = await self.db.write(lambda tx: enqueue(tx, verb, Plate(name), subject=name, who=HOUSE))
+        op = await self.db.write(lambda tx: enqueue(tx, verb, Plate(name), subject=name, who=INTERNAL))
         return op.id
 
     async def ended(self, operation_id: str) -> tuple[bool, str | None]:
-        return await self.endings.wait(operation_id, 60)
+        return await self.completions.wait(operation_id, 60)
 
     async def row(self, operation_id: str) -> Any:
         return await self.db.read(log.get, operation_id)
@@ -220,7 +220,7 @@ async def test_an_operation_enqueued_while_nobody_works_waits_for_a_worker(house
 
 async def test_nothing_is_enqueued_by_a_transaction_that_fails(house: House) -> None:
     def work(tx: Transaction) -> None:
-        enqueue(tx, STACK, Plate("a"), subject="a", who=HOUSE)
+        enqueue(tx, STACK, Plate("a"), subject="a", who=INTERNAL)
         raise PumiceError("no")
 
     with pytest.raises(PumiceError):
@@ -229,7 +229,7 @@ async def test_nothing_is_enqueued_by_a_transaction_that_fails(house: House) -> 
 
 
 async def test_trouble_is_met_with_another_try(house: House, kitchen: Kitchen) -> None:
-    kitchen.fail["wash"] = [Trouble("no water"), Trouble("still none")]
+    kitchen.fail["wash"] = [Retryable("no water"), Retryable("still none")]
     house.start()
     op = await house.enqueue("a")
     assert await house.ended(op) == (True, None)
@@ -254,7 +254,7 @@ class SlowToAnswer:
 async def test_what_is_put_down_is_looked_at_again_though_its_word_came_early(
     house: House, kitchen: Kitchen
 ) -> None:
-    kitchen.fail["wash"] = [Trouble("no water")]
+    kitchen.fail["wash"] = [Retryable("no water")]
     house.start(db=cast(Database, SlowToAnswer(house.db)))
     op = await house.enqueue("a", WASH)
     async with asyncio.timeout(house.db.poll_seconds / 2):
@@ -295,7 +295,7 @@ async def test_a_bug_in_a_step_ends_the_operation_explained(house: House, kitche
 
 
 async def test_another_place_is_chosen_when_one_cannot(house: House, kitchen: Kitchen) -> None:
-    kitchen.fail["put"] = [Elsewhere("shelf full")]
+    kitchen.fail["put"] = [TryAnotherBackend("shelf full")]
     house.start()
     op = await house.enqueue("a")
     assert await house.ended(op) == (True, None)
@@ -303,7 +303,7 @@ async def test_another_place_is_chosen_when_one_cannot(house: House, kitchen: Ki
 
 
 async def test_choosing_again_has_a_limit(house: House, kitchen: Kitchen) -> None:
-    kitchen.fail["put"] = [Elsewhere(f"full {n}") for n in range(9)]
+    kitchen.fail["put"] = [TryAnotherBackend(f"full {n}") for n in range(9)]
     house.start()
     op = await house.enqueue("a")
     error = "full 2. 3 backends were tried, and no more are allowed."
@@ -313,7 +313,7 @@ async def test_choosing_again_has_a_limit(house: House, kitchen: Kitchen) -> Non
 
 async def test_an_undo_in_trouble_is_tried_until_it_succeeds(house: House, kitchen: Kitchen) -> None:
     kitchen.fail["put"] = [PumiceError("broke")]
-    kitchen.fail["take_off"] = [Trouble("slippery")] * 3
+    kitchen.fail["take_off"] = [Retryable("slippery")] * 3
     house.start()
     op = await house.enqueue("a")
     assert await house.ended(op) == (False, "broke")
@@ -357,7 +357,7 @@ async def test_a_step_is_cut_short_when_another_worker_has_taken_over(house: Hou
     kitchen.gate = asyncio.Event()
     house.start(host="slow", lease=1.0)
     op = await house.enqueue("a")
-    await until(lambda: kitchen.hands == ["a"])
+    await until(lambda: kitchen.drivers == ["a"])
     attempt = (await house.row(op))["attempt"]
     await house.db.write(log.release, op, attempt, 1e12)
     await until(lambda: kitchen.cut == 1)
@@ -371,12 +371,12 @@ async def test_a_worker_that_wakes_up_has_no_operation_twice_in_hand(house: Hous
     kitchen.gate = asyncio.Event()
     house.start()
     op = await house.enqueue("a")
-    await until(lambda: kitchen.hands == ["a"])
+    await until(lambda: kitchen.drivers == ["a"])
     attempt = (await house.row(op))["attempt"]
     await house.db.write(lambda tx: tx.execute(operations.update().values(lease_until=0.0)) and None)
     for n in range(5):
         assert await house.ended(await house.enqueue(f"other {n}", WASH)) == (True, None)
-    assert kitchen.hands == ["a"]
+    assert kitchen.drivers == ["a"]
     kitchen.gate.set()
     assert await house.ended(op) == (True, None)
     assert (await house.row(op))["attempt"] == attempt
@@ -406,7 +406,7 @@ async def test_what_a_dead_worker_held_is_free_before_its_lease_is_over(
     dying = open_database(database_url)
     house.start(host="dying", lease=3600, db=dying)
     op = await house.enqueue("a")
-    await until(lambda: kitchen.hands == ["a"])
+    await until(lambda: kitchen.drivers == ["a"])
     house.start(host="other")
     await asyncio.sleep(GONE_SECONDS + 2)  # as long as the worker lives it is left alone
     assert (await house.row(op))["owner"] == "dying:1"
@@ -485,9 +485,9 @@ async def test_the_deadline_ends_an_operation_whose_place_stays_away(house: Hous
     house.start(places=("scheduler",))
     op = await house.enqueue("a")
     await house.reaches("cook", op)
-    course = Course({STACK.kind: STACK}, "here:1", frozenset({"scheduler"}))
+    state_machine = StateMachine({STACK.kind: STACK}, "here:1", frozenset({"scheduler"}))
     row = await house.row(op)
-    assert await house.db.write(course.give_up, op, row["deadline"] + 1)
+    assert await house.db.write(state_machine.give_up, op, row["deadline"] + 1)
     well, error = await house.ended(op)
     assert not well
     assert "'wash' at cook" in (error or "")

@@ -29,8 +29,8 @@ from pumice.volumes import (
     delete_with_snapshots,
     extend,
     manage,
+    manageable,
     revert,
-    strangers,
     unmanage,
     upload,
 )
@@ -73,7 +73,7 @@ def creates(name: str, source: Callable[[FakeWorld], Awaitable[dict[str, Any]]])
         return await source(world)
 
     async def begin(world: FakeWorld, stage: Stage) -> str:
-        volume = await world.db.write(create.accept, TENANT, create.Wanted(size=1, **stage), world.rules)
+        volume = await world.db.write(create.accept, TENANT, create.Wanted(size=1, **stage), world.tunables)
         stage["made"] = volume.id
         return volume.operation_id or ""
 
@@ -134,7 +134,7 @@ scenario(delete.DELETE_WHEN_FREE, a_volume, begin_delete_when_free, check_delete
 
 
 async def begin_extend(world: FakeWorld, stage: Stage) -> str:
-    await world.db.write(extend.accept, TENANT, stage["volume"], 3, world.rules)
+    await world.db.write(extend.accept, TENANT, stage["volume"], 3, world.tunables)
     return await running(world, stage["volume"])
 
 
@@ -158,7 +158,7 @@ async def a_volume_in_use(world: FakeWorld) -> Stage:
 
 
 async def begin_extend_in_use(world: FakeWorld, stage: Stage) -> str:
-    await world.db.write(lambda tx: extend.accept(tx, TENANT, stage["volume"], 3, world.rules, in_use=True))
+    await world.db.write(lambda tx: extend.accept(tx, TENANT, stage["volume"], 3, world.tunables, in_use=True))
     return await running(world, stage["volume"])
 
 
@@ -192,7 +192,7 @@ async def check_revert(world: FakeWorld, stage: Stage, well: bool) -> None:
 
 async def begin_manage(world: FakeWorld, stage: Stage) -> str:
     existing = manage.Existing(pool=f"{HOST}@one#a", name="stranger")
-    volume = await world.db.write(manage.accept, TENANT, existing, world.rules)
+    volume = await world.db.write(manage.accept, TENANT, existing, world.tunables)
     stage["volume"] = volume.id
     return volume.operation_id or ""
 
@@ -202,7 +202,7 @@ async def check_manage(world: FakeWorld, stage: Stage, well: bool) -> None:
     assert volume is not None
     wanted = ("available", 1, f"{HOST}@one#a") if well else ("error_managing", 0, None)
     assert (volume.status, volume.size, volume.pool) == wanted
-    left = await world.backends[f"{HOST}@one"].strangers("a")
+    left = await world.backends[f"{HOST}@one"].manageable("a")
     assert [one.name for one in left] == ([] if well else ["stranger"])
 
 
@@ -219,7 +219,7 @@ async def check_unmanage(world: FakeWorld, stage: Stage, well: bool) -> None:
     kept = [
         one.name
         for name, pool in (("one", "a"), ("two", "b"))
-        for one in await world.backends[f"{HOST}@{name}"].strangers(pool)
+        for one in await world.backends[f"{HOST}@{name}"].manageable(pool)
     ]
     assert not well or f"unmanaged-{stage['volume']}" in kept
 
@@ -247,21 +247,21 @@ async def begin_upload(world: FakeWorld, stage: Stage) -> str:
 async def check_upload(world: FakeWorld, stage: Stage, well: bool) -> None:
     assert await world.volume_status(stage["volume"]) == "available"
     assert await world.db.read(images.status, stage["image"]) == ("active" if well else None)
-    assert world.hands.image_path(stage["image"]).exists() is well
+    assert world.drivers.image_path(stage["image"]).exists() is well
 
 
 SCENARIOS[upload.UPLOAD.kind] = Scenario(upload.UPLOAD, world_of_bytes, a_volume, begin_upload, check_upload)
 
 
 async def begin_to_list_strangers(world: FakeWorld, stage: Stage) -> str:
-    return await world.db.write(strangers.accept, TENANT, f"{HOST}@one")
+    return await world.db.write(manageable.accept, TENANT, f"{HOST}@one")
 
 
 async def check_list_of_strangers(world: FakeWorld, stage: Stage, well: bool) -> None:
     pass
 
 
-scenario(strangers.STRANGERS, nothing, begin_to_list_strangers, check_list_of_strangers)
+scenario(manageable.STRANGERS, nothing, begin_to_list_strangers, check_list_of_strangers)
 
 
 # --- snapshots ----------------------------------------------------------------------------------
@@ -277,7 +277,7 @@ async def begin_snapshot(world: FakeWorld, stage: Stage) -> str:
             description=None,
             metadata={},
             in_use=False,
-            rules=world.rules,
+            tunables=world.tunables,
         )
 
     snapshot = await world.db.write(accept)
@@ -333,7 +333,7 @@ async def check_unmanage_snapshot(world: FakeWorld, stage: Stage, well: bool) ->
     kept = [
         one.name
         for name, pool in (("one", "a"), ("two", "b"))
-        for one in await world.backends[f"{HOST}@{name}"].strangers(pool)
+        for one in await world.backends[f"{HOST}@{name}"].manageable(pool)
     ]
     assert (f"unmanaged-{stage['snapshot']}" in kept) is well
 
@@ -350,7 +350,7 @@ def begins_backup(**wanted: Any) -> Callable[[FakeWorld, Stage], Awaitable[str]]
     async def begin(world: FakeWorld, stage: Stage) -> str:
         snapshot = stage.get("snapshot") if wanted.get("snapshot_id") else None
         asked = create_backup.Wanted(stage["volume"], **{**wanted, "snapshot_id": snapshot})
-        backup = await world.db.write(create_backup.accept, TENANT, asked, world.rules)
+        backup = await world.db.write(create_backup.accept, TENANT, asked, world.tunables)
         stage["backup"] = backup.id
         return backup.operation_id or ""
 
@@ -378,12 +378,12 @@ async def a_backup(world: FakeWorld) -> Stage:
 async def check_delete_backup(world: FakeWorld, stage: Stage, well: bool) -> None:
     backup = await world.db.read(backups.find, stage["backup"])
     assert (backup.status if backup else None) == (None if well else "error_deleting")
-    assert world.hands.backups is not None
-    assert not well or await world.hands.backups.inventory() == []
+    assert world.drivers.backups is not None
+    assert not well or await world.drivers.backups.inventory() == []
 
 
 async def begin_delete_backup(world: FakeWorld, stage: Stage) -> str:
-    await world.db.write(delete_backup.accept, TENANT, stage["backup"], world.rules)
+    await world.db.write(delete_backup.accept, TENANT, stage["backup"], world.tunables)
     return await running(world, stage["backup"])
 
 
@@ -400,7 +400,7 @@ async def check_restore(world: FakeWorld, stage: Stage, well: bool) -> None:
 
 async def begin_restore_new(world: FakeWorld, stage: Stage) -> str:
     wanted = create.Wanted(name="from a backup")
-    volume = await world.db.write(restore_new.accept, TENANT, stage["backup"], wanted, world.rules)
+    volume = await world.db.write(restore_new.accept, TENANT, stage["backup"], wanted, world.tunables)
     stage["made"] = volume.id
     return volume.operation_id or ""
 
@@ -427,7 +427,7 @@ async def a_record(world: FakeWorld) -> Stage:
 
 
 async def begin_import(world: FakeWorld, stage: Stage) -> str:
-    backup = await world.db.write(imports.accept, TENANT, POSIX, stage["record"], world.rules)
+    backup = await world.db.write(imports.accept, TENANT, POSIX, stage["record"], world.tunables)
     return backup.operation_id or ""
 
 
@@ -533,7 +533,7 @@ scenario(renew.RENEW, a_connection, begin_renew, check_renew)
 async def begin_boot(world: FakeWorld, stage: Stage) -> str:
     disk = boot.DiskWanted(boot_index=0, volume_id=stage["volume"])
     asked = boot.ServerWanted(name="server", flavor=FLAVOR, disks=[disk])
-    server = await world.db.write(boot.accept, TENANT, asked, world.rules)
+    server = await world.db.write(boot.accept, TENANT, asked, world.tunables)
     stage["server"] = server.id
     return server.operation_id or ""
 
@@ -548,7 +548,7 @@ async def begin_boot_with_new_volume(world: FakeWorld, stage: Stage) -> str:
     new = create.Wanted(size=1, image_id=stage["image"])
     disk = boot.DiskWanted(boot_index=0, new_volume=new, delete_on_termination=True)
     asked = boot.ServerWanted(name="server", flavor=FLAVOR, disks=[disk])
-    server = await world.db.write(boot.accept, TENANT, asked, world.rules)
+    server = await world.db.write(boot.accept, TENANT, asked, world.tunables)
     stage["server"] = server.id
     return server.operation_id or ""
 

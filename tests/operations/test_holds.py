@@ -15,11 +15,11 @@ from pumice.model.errors import Conflict, InvalidState
 from pumice.model.ids import VolumeId
 from pumice.model.volume import Volume
 from pumice.operations import holds
-from pumice.operations.course import no_faults
 from pumice.operations.harness import quiet, working
 from pumice.operations.holds import TOGETHER, Mode
 from pumice.operations.operation import from_row
 from pumice.operations.places import SCHEDULER
+from pumice.operations.state_machine import no_faults
 from pumice.store import operations as log
 from pumice.store import tables, volumes
 from pumice.store.database import Transaction
@@ -55,20 +55,27 @@ async def a_snapshot(world: FakeWorld, volume_id: str) -> str:
 async def begin_snapshot(world: FakeWorld, volume_id: str) -> str:
     def work(tx: Transaction) -> str:
         return create_snapshot.accept(
-            tx, TENANT, volume_id, name=None, description=None, metadata={}, in_use=False, rules=world.rules
+            tx,
+            TENANT,
+            volume_id,
+            name=None,
+            description=None,
+            metadata={},
+            in_use=False,
+            tunables=world.tunables,
         ).id
 
     return await world.db.write(work)
 
 
 async def begin_clone(world: FakeWorld, **source: Any) -> Volume:
-    return await world.db.write(create.accept, TENANT, create.Wanted(**source), world.rules)
+    return await world.db.write(create.accept, TENANT, create.Wanted(**source), world.tunables)
 
 
 async def all_end(world: FakeWorld) -> None:
     async with working(world, "works", no_faults):
         await quiet(world)
-    assert await world.breaches() == []
+    assert await world.violations() == []
 
 
 def contents(world: FakeWorld) -> dict[str, str]:
@@ -83,7 +90,7 @@ async def given_up(world: FakeWorld, operation_id: str) -> None:
     o = tables.operations
     late = o.update().where(o.c.id == operation_id).values(deadline=1.0)
     await world.db.write(lambda tx: tx.execute(late) and None)
-    await Deadlines(world.db, world.runner("scheduler").course).look()
+    await Deadlines(world.db, world.runner("scheduler").state_machine).look()
 
 
 def test_which_two_go_together_does_not_depend_on_who_was_first() -> None:
@@ -143,7 +150,7 @@ async def test_a_volume_grows_when_its_snapshot_is_made(world: FakeWorld) -> Non
     volume_id = await a_volume(world, "word")
     await begin_snapshot(world, volume_id)
     await begin_clone(world, source_volid=volume_id)
-    await world.db.write(extend.accept, TENANT, volume_id, 2, world.rules)
+    await world.db.write(extend.accept, TENANT, volume_id, 2, world.tunables)
     await all_end(world)
     volume = await world.db.read(volumes.find, volume_id)
     assert volume is not None
@@ -163,11 +170,11 @@ async def test_an_errored_volume_is_deleted_behind_the_cleaning_of_its_create(wo
 async def _claims_space(world: FakeWorld, volume: Volume) -> None:
     """The scheduler has chosen a pool, whose host does not answer."""
     runner = world.runner("scheduler")
-    runner.course.places = {SCHEDULER}
+    runner.state_machine.places = {SCHEDULER}
     asked = log.Asked({SCHEDULER}, runner.owner)
     rows, _ = await world.db.write(log.claim, asked, time.time(), 30.0, 1)
     assert [row["id"] for row in rows] == [volume.operation_id]
-    await world.db.write(runner.course.advance, from_row(create.CREATE, rows[0]), None)
+    await world.db.write(runner.state_machine.advance, from_row(create.CREATE, rows[0]), None)
 
 
 async def test_nothing_is_read_any_more_once_the_deadline_has_passed(world: FakeWorld) -> None:

@@ -22,8 +22,8 @@ from pumice.backends.fake import FakeBackend
 from pumice.hypervisor.fake import FakeHypervisor
 from pumice.model.connector import Connector
 from pumice.model.ids import VolumeId
-from pumice.operations.course import no_faults
 from pumice.operations.harness import quiet, working
+from pumice.operations.state_machine import no_faults
 from pumice.servers import attach_volume, power
 from pumice.store import tables
 from pumice.store.database import Transaction
@@ -52,7 +52,14 @@ async def begin_snapshot(world: FakeWorld, volume_id: str) -> str:
 
     def work(tx: Transaction) -> str:
         return create_snapshot.accept(
-            tx, TENANT, volume_id, name=None, description=None, metadata={}, in_use=True, rules=world.rules
+            tx,
+            TENANT,
+            volume_id,
+            name=None,
+            description=None,
+            metadata={},
+            in_use=True,
+            tunables=world.tunables,
         ).id
 
     return await world.db.write(work)
@@ -61,7 +68,7 @@ async def begin_snapshot(world: FakeWorld, volume_id: str) -> str:
 async def begin_backup(world: FakeWorld, volume_id: str, snapshot_id: str | None = None) -> str:
     """Ask for a backup, in use or not; its id."""
     wanted = create_backup.Wanted(volume_id, snapshot_id=snapshot_id, force=True)
-    return (await world.db.write(create_backup.accept, TENANT, wanted, world.rules)).id
+    return (await world.db.write(create_backup.accept, TENANT, wanted, world.tunables)).id
 
 
 async def set_stage(folder: Path) -> Scene:
@@ -93,12 +100,12 @@ async def set_stage(folder: Path) -> Scene:
             await quiet(world)
         for name in names:
             world.backends[ONE].write(VolumeId(stage[name]), "new" if name == "volume" else name)
-        assert await world.breaches() == []
+        assert await world.violations() == []
         await world.db.write(lambda tx: tx.execute(sa.delete(tables.operations)) and None)
         await world.db.write(lambda tx: tx.execute(sa.delete(tables.operation_lines)) and None)
         await world.db.write(lambda tx: tx.execute(sa.text("SELECT 1")) and None)
-        image = world.hands.image_path(stage["image"]).read_bytes()
-        kept = world.backends, world.machines, dict(world.target.__dict__), world.hands.backups
+        image = world.drivers.image_path(stage["image"]).read_bytes()
+        kept = world.backends, world.machines, dict(world.target.__dict__), world.drivers.backups
         await world.db.close()
         shutil.copy(world.db.path, file)  # type: ignore[attr-defined]
     return Scene(file, stage, image, *kept)
@@ -115,8 +122,8 @@ async def copied(scene: Scene, folder: Path) -> AsyncIterator[tuple[FakeWorld, S
     store = copy.deepcopy(scene.backups)
     async with fake_world(backends, database_url=f"sqlite:///{file}", machines=machines, store=store) as world:
         world.target.__dict__.update(copy.deepcopy(scene.target))
-        world.hands.image_path(scene.stage["image"]).write_bytes(scene.image)
-        world.hands = replace(world.hands, keep_image=_keeper(world, backends[ONE]), drop_image=_drop)
+        world.drivers.image_path(scene.stage["image"]).write_bytes(scene.image)
+        world.drivers = replace(world.drivers, keep_image=_keeper(world, backends[ONE]), drop_image=_drop)
         yield world, dict(scene.stage)
 
 

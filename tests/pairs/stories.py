@@ -16,7 +16,7 @@ from pumice.backends.backups import layout
 from pumice.backends.backups.settings import POSIX
 from pumice.model.connector import Connector
 from pumice.model.ids import BackupId, new_id
-from pumice.model.scope import HOUSE
+from pumice.model.scope import INTERNAL
 from pumice.servers import attach_volume, boot, console, detach_volume, power, repair_disks
 from pumice.servers import delete as delete_server
 from pumice.store import attachments, backups
@@ -27,8 +27,8 @@ from pumice.volumes import (
     delete_with_snapshots,
     extend,
     manage,
+    manageable,
     revert,
-    strangers,
     unmanage,
     upload,
 )
@@ -80,7 +80,7 @@ def asks(accept: Callable[..., Any], *args: Any) -> Callable[[FakeWorld, Stage, 
 def creates(**wanted: Any) -> Callable[[FakeWorld, Stage, str], Awaitable[str]]:
     async def begin(world: FakeWorld, stage: Stage, thing: str) -> str:
         asked = create.Wanted(**{name: value or thing for name, value in wanted.items()})
-        return (await world.db.write(create.accept, TENANT, asked, world.rules)).id
+        return (await world.db.write(create.accept, TENANT, asked, world.tunables)).id
 
     return begin
 
@@ -99,7 +99,7 @@ async def backs_a_snapshot_up(world: FakeWorld, stage: Stage, thing: str) -> str
 
 async def backs_up_what_changed(world: FakeWorld, stage: Stage, thing: str) -> str:
     wanted = create_backup.Wanted(stage["plain"], incremental=True)
-    return (await world.db.write(create_backup.accept, TENANT, wanted, world.rules)).id
+    return (await world.db.write(create_backup.accept, TENANT, wanted, world.tunables)).id
 
 
 async def restores(world: FakeWorld, stage: Stage, thing: str) -> str:
@@ -109,27 +109,27 @@ async def restores(world: FakeWorld, stage: Stage, thing: str) -> str:
 
 async def restores_anew(world: FakeWorld, stage: Stage, thing: str) -> str:
     wanted = create.Wanted()
-    return (await world.db.write(restore_new.accept, TENANT, thing, wanted, world.rules)).id
+    return (await world.db.write(restore_new.accept, TENANT, thing, wanted, world.tunables)).id
 
 
 async def deletes_backup(world: FakeWorld, stage: Stage, thing: str) -> None:
-    await world.db.write(delete_backup.accept, TENANT, thing, world.rules)
+    await world.db.write(delete_backup.accept, TENANT, thing, world.tunables)
 
 
 async def imports_one(world: FakeWorld, stage: Stage, thing: str) -> str:
     """A record of objects that are there, under another name."""
     backup = await world.db.read(backups.find, stage["backup"])
-    store = world.hands.backups
+    store = world.drivers.backups
     assert backup is not None and isinstance(store, MemoryBackups)
     other = replace(backup, id=BackupId(new_id()), prefix=None)
     other = replace(other, prefix=layout.prefix_of(other.volume_id, other.id, other.created_at))
     store.kept[other.id] = replace(store.kept[backup.id], id=other.id, prefix=other.prefix or "")
     url = records.export(other, POSIX)
-    return (await world.db.write(imports.accept, TENANT, POSIX, url, world.rules)).id
+    return (await world.db.write(imports.accept, TENANT, POSIX, url, world.tunables)).id
 
 
 async def extends(world: FakeWorld, stage: Stage, thing: str) -> None:
-    await world.db.write(lambda tx: extend.accept(tx, TENANT, thing, 3, world.rules, in_use=True))
+    await world.db.write(lambda tx: extend.accept(tx, TENANT, thing, 3, world.tunables, in_use=True))
 
 
 async def reverts(world: FakeWorld, stage: Stage, thing: str) -> str:
@@ -144,11 +144,11 @@ async def uploads(world: FakeWorld, stage: Stage, thing: str) -> str:
 
 async def manages(world: FakeWorld, stage: Stage, thing: str) -> str:
     asked = manage.Existing(pool=f"{HOST}@one#a", name="stranger")
-    return (await world.db.write(manage.accept, TENANT, asked, world.rules)).id
+    return (await world.db.write(manage.accept, TENANT, asked, world.tunables)).id
 
 
 async def lists_strangers(world: FakeWorld, stage: Stage, thing: str) -> None:
-    await world.db.write(strangers.accept, TENANT, f"{HOST}@one")
+    await world.db.write(manageable.accept, TENANT, f"{HOST}@one")
 
 
 async def deletes_when_free(world: FakeWorld, stage: Stage, thing: str) -> None:
@@ -164,7 +164,7 @@ async def connects(world: FakeWorld, stage: Stage, thing: str) -> None:
 
 async def disconnects(world: FakeWorld, stage: Stage, thing: str) -> None:
     def work(tx: Transaction) -> None:
-        disconnect.accept(tx, HOUSE, attachments.get(tx, TENANT, stage["link"]))
+        disconnect.accept(tx, INTERNAL, attachments.get(tx, TENANT, stage["link"]))
 
     await world.db.write(work)
 
@@ -172,7 +172,7 @@ async def disconnects(world: FakeWorld, stage: Stage, thing: str) -> None:
 async def renews(world: FakeWorld, stage: Stage, thing: str) -> None:
     def work(tx: Transaction) -> None:
         for link in attachments.of_volume(tx, thing):
-            renew.accept(tx, HOUSE, link, Connector.parse(CONNECTOR))
+            renew.accept(tx, INTERNAL, link, Connector.parse(CONNECTOR))
 
     await world.db.write(work)
 
@@ -180,7 +180,7 @@ async def renews(world: FakeWorld, stage: Stage, thing: str) -> None:
 def boots(disk: Callable[[str], boot.DiskWanted]) -> Callable[[FakeWorld, Stage, str], Awaitable[None]]:
     async def begin(world: FakeWorld, stage: Stage, thing: str) -> None:
         asked = boot.ServerWanted(name="other", flavor=FLAVOR, disks=[disk(thing)])
-        await world.db.write(boot.accept, TENANT, asked, world.rules)
+        await world.db.write(boot.accept, TENANT, asked, world.tunables)
 
     return begin
 

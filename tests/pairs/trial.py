@@ -55,11 +55,11 @@ class Hand:
     async def step(self, frozen: Collection[str] = ()) -> bool:
         """One step of an operation that is not frozen. False when there is none that can go on."""
         runner, db = self.runner, self.world.db
-        asked = log.Asked(runner.course.places, runner.owner, in_hand=tuple(frozen))
+        asked = log.Asked(runner.state_machine.places, runner.owner, in_hand=tuple(frozen))
         rows, _ = await db.write(log.claim, asked, clock.time() + ANY_TIME, runner.leases.seconds, 1)
         for row in rows:
             runner.leases.take(row, time.monotonic())
-            op = runner.leases.held[row["id"]].op = from_row(runner.course.verbs[row["kind"]], row)
+            op = runner.leases.held[row["id"]].op = from_row(runner.state_machine.verbs[row["kind"]], row)
             try:
                 op = await runner._next(op)
             finally:
@@ -134,14 +134,14 @@ async def _give_up(hand: Hand, operation_id: str) -> None:
     o = tables.operations
     late = sa.update(o).where(o.c.id == operation_id).values(deadline=1.0)
     await hand.world.db.write(lambda tx: tx.execute(late) and None)
-    await Deadlines(hand.world.db, hand.runner.course).look()
+    await Deadlines(hand.world.db, hand.runner.state_machine).check()
 
 
 async def _wrong(hand: Hand) -> list[str]:
     """What is under way still, and every invariant that does not hold."""
     rows = await hand.world.db.read(log.page, states=log.UNDER_WAY, kind=None, subject=None, limit=9)
     stuck = [f"{row['kind']} is {row['state']} for ever: {row['error']}" for row in rows]
-    return stuck + await hand.world.breaches()
+    return stuck + await hand.world.violations()
 
 
 async def _unlike(hand: Hand, words: Words, ended: list[tuple[Story, str, str, str]]) -> list[str]:

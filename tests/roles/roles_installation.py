@@ -51,12 +51,12 @@ class Installation(pumice_installation.Installation):
         self.wait(lambda: self.is_up(*self.processes), "its services do not come up")
 
     def wrong_rows(self) -> list[str]:
-        """Every breach of what must be true of the rows, quotas first."""
+        """Every violation of what must be true of the rows, quotas first."""
 
         async def look() -> list[str]:
             db = PostgresDatabase(self.database_url or "")
             try:
-                return [str(breach) for breach in await db.read(audit.wrong_rows)]
+                return [str(violation) for violation in await db.read(audit.wrong_rows)]
             finally:
                 await db.close()
 

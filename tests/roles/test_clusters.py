@@ -78,10 +78,10 @@ def test_what_a_killed_member_held_is_done_by_the_other_at_once(pumice: Installa
     assert pumice.rows(twice) == []
     made = pumice.state_dir / "bytes" / "volumes"
     assert sorted(path.name for path in made.iterdir()) == sorted(volumes)
-    assert pumice.breaches() == []
+    assert pumice.violations() == []
 
 
-def test_a_cluster_is_told_as_the_incumbent_tells_it(pumice: Installation) -> None:
+def test_a_cluster_is_told_as_cinder_tells_it(pumice: Installation) -> None:
     (cluster,) = pumice.call("GET", "/volume/v3/clusters")["clusters"]
     assert (cluster["name"], cluster["state"], cluster["status"]) == ("both@shared", "up", "enabled")
     services = pumice.call("GET", "/volume/v3/os-services?binary=cinder-volume")["services"]

@@ -21,18 +21,18 @@ from volume_cloud import POOL, SCOPES, Cloud, cloud, scope
 
 from databases import new_sqlite
 from postgres_server import PostgresServer
-from pumice.api.house import House
+from pumice.api.context import House
 from pumice.api.identity.service import identity_service
 from pumice.api.image.service import image_service
-from pumice.app import house, watch
+from pumice.app import monitoring, node
 from pumice.app.metrics import Metrics
 from pumice.app.settings import Settings
 from pumice.identity.bootstrap import bootstrap, hashes
 from pumice.identity.tokens import LocalTokens
 from pumice.images.files import ImageFiles
 from pumice.loops import rows
-from pumice.model.rules import Rules
-from pumice.operations.endings import Endings
+from pumice.model.tunables import Tunables
+from pumice.operations.completions import Completions
 from pumice.operations.harness import no_faults, quiet, working
 from pumice.store import audit
 from pumice.store.database import Database, Transaction
@@ -46,7 +46,7 @@ SIZE = Size(volumes=20_000, operations=80_000, pools=1_000, hosts=30)
 PLACES = ("scheduler", "volume:box@fake", "volume:here@one", "compute:here")
 WAITING = 500
 """Operations that wait at each of these when the statements are explained."""
-RULES = Rules(quotas=dict.fromkeys(Rules().quotas, -1), service_down_seconds=3600)
+RULES = Tunables(quotas=dict.fromkeys(Tunables().quotas, -1), service_down_seconds=3600)
 
 _AUDIT = "every five minutes all rows are compared, on a snapshot that is in nobody's way"
 _POOLS = "whoever chooses among pools, or lists them, looks at all of them"
@@ -113,7 +113,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-def rules() -> Rules:
+def tunables() -> Tunables:
     return RULES
 
 
@@ -194,7 +194,7 @@ async def log_in(client: httpx.AsyncClient) -> dict[str, str]:
 async def test_requests_for_identity_and_images(database: Database, tmp_path: Path) -> None:
     recorder = Recorder()
     await database.write(bootstrap, hashes({"admin": "secret", "demo": "secret", "pumice": "secret"}))
-    its_house = House(database, Endings(database), LocalTokens(database), RULES)
+    its_house = House(database, Completions(database), LocalTokens(database), RULES)
     services = [
         identity_service(its_house),
         image_service(its_house, ImageFiles(tmp_path / "images")),
@@ -220,7 +220,7 @@ async def test_requests_for_identity_and_images(database: Database, tmp_path: Pa
 
 async def test_every_step_of_every_operation(database_url: str) -> None:
     recorder = Recorder()
-    async with fake_world(rules=RULES, database_url=database_url) as world:
+    async with fake_world(tunables=RULES, database_url=database_url) as world:
         with recorder.at_work():
             for scenario in SCENARIOS.values():
                 async with working(world, "stage", no_faults):
@@ -240,28 +240,28 @@ async def test_every_loop(database_url: str, tmp_path: Path) -> None:
         backends={"fake": {"driver": "fake", "target": "fake"}},
         compute={"driver": "fake"},
     )
-    whole = await house.build(settings, meter=Metrics())
+    whole = await node.build(settings, meter=Metrics())
     try:
         with recorder.at_work():
-            for opening in whole.hands.backends.values():
+            for opening in whole.drivers.backends.values():
                 await opening.pools()
             await whole.hearts().beat()
             for repair in whole.repairs().values():
                 await repair.run()
             for _, look in whole.loops().values():
                 await look()
-            await watch.gauges(whole)
+            await monitoring.gauges(whole)
         await refuse_scans(whole.db, recorder)
     finally:
         await whole.db.close()
 
 
 async def test_what_was_wrong_is_looked_at_again_alone(database: Database) -> None:
-    """A loop that mends asks once more, in a transaction that writes: it must not read what others write."""
+    """A loop that repairs asks once more, in a transaction that writes: it must not read what others write."""
     recorder = Recorder()
-    mended = [kind for kind in audit.Kind if kind in rows.MENDS]
+    repaired = [kind for kind in audit.Kind if kind in rows.REPAIRS]
     with recorder.at_work():
-        for kind in mended:
+        for kind in repaired:
             for one in ("x", f"{POOL} {identity('volume', 7)}", identity("volume", 7), identity("project", 7)):
                 await database.read(audit.CHECKS[kind], one)
     await refuse_scans(database, recorder, {})

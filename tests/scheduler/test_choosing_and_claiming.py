@@ -9,11 +9,11 @@ from fake_world import HOST, TENANT, FakeWorld, fake_world
 
 from pumice.backends.fake import FakeBackend
 from pumice.loops.heartbeats import VOLUME, Heartbeats
-from pumice.model.errors import Elsewhere, ImageRefused
-from pumice.model.rules import UNLIMITED, Rules
+from pumice.model.errors import ImageRefused, TryAnotherBackend
+from pumice.model.tunables import UNLIMITED, Tunables
 from pumice.model.volume import Volume
-from pumice.operations.course import no_faults
 from pumice.operations.harness import quiet, working
+from pumice.operations.state_machine import no_faults
 from pumice.store import messages, operations, pools, services, volumes
 from pumice.store.database import Transaction
 from pumice.volumes import create, delete
@@ -25,13 +25,13 @@ ENDLESS = {"volumes": UNLIMITED, "gigabytes": UNLIMITED, "per_volume_gigabytes":
 async def world_of(*, max_attempts: int = 3, **capacities: float) -> AsyncIterator[FakeWorld]:
     """A world at work, with a backend for each capacity (GiB; twenty times as much may be promised)."""
     backends = {f"{HOST}@{name}": FakeBackend(("pool",), capacity_gb=size) for name, size in capacities.items()}
-    rules = Rules(quotas=ENDLESS, scheduler_max_attempts=max_attempts)
-    async with fake_world(backends, rules) as world, working(world, "at-work", no_faults):
+    tunables = Tunables(quotas=ENDLESS, scheduler_max_attempts=max_attempts)
+    async with fake_world(backends, tunables) as world, working(world, "at-work", no_faults):
         yield world
 
 
 async def ask(world: FakeWorld, size: int = 1) -> str:
-    volume = await world.db.write(create.accept, TENANT, create.Wanted(size=size), world.rules)
+    volume = await world.db.write(create.accept, TENANT, create.Wanted(size=size), world.tunables)
     return volume.id
 
 
@@ -74,7 +74,7 @@ async def test_a_burst_of_creates_fills_every_pool_to_the_brim_and_no_further() 
         assert await claimed(world) == {"here@one#pool": 10, "here@two#pool": 10}
         assert len(await told(world)) == 10
         assert all("no pool has room for 1 GiB" in text for text in await told(world))
-        assert not await world.breaches()
+        assert not await world.violations()
 
 
 async def test_creates_and_deletes_at_once_never_overfill_a_pool_and_leave_it_empty() -> None:
@@ -89,7 +89,7 @@ async def test_creates_and_deletes_at_once_never_overfill_a_pool_and_leave_it_em
             await asyncio.gather(*(world.db.write(delete.accept, TENANT, volume_id) for volume_id in ids))
             await quiet(world)
         assert await claimed(world) == {"here@one#pool": 0}
-        assert not await world.breaches()
+        assert not await world.violations()
 
 
 # --- backends that fail -------------------------------------------------------------------------
@@ -97,34 +97,36 @@ async def test_creates_and_deletes_at_once_never_overfill_a_pool_and_leave_it_em
 
 async def test_a_backend_that_fails_is_left_out_and_the_next_best_takes_the_volume() -> None:
     async with world_of(best=100, next=50) as world:
-        world.backends["here@best"].fail_next["create"] = Elsewhere("The disk is broken.")
+        world.backends["here@best"].fail_next["create"] = TryAnotherBackend("The disk is broken.")
         volume = await made(world)
         assert (volume.status, volume.pool) == ("available", "here@next#pool")
         assert await claimed(world) == {"here@best#pool": 0, "here@next#pool": 1}
         assert not await told(world)
-        assert not await world.breaches()
+        assert not await world.violations()
 
 
 async def test_as_many_backends_are_tried_as_the_rules_allow_and_the_tenant_is_told() -> None:
     async with world_of(max_attempts=2, a=100, b=90, c=80) as world:
         for name in ("a", "b"):
-            world.backends[f"here@{name}"].fail_next["create"] = Elsewhere(f"The disk of {name} is broken.")
+            world.backends[f"here@{name}"].fail_next["create"] = TryAnotherBackend(
+                f"The disk of {name} is broken."
+            )
         assert (await made(world)).status == "error"
         assert await told(world) == ["The disk of b is broken. 2 backends were tried, and no more are allowed."]
         assert await claimed(world) == dict.fromkeys(("here@a#pool", "here@b#pool", "here@c#pool"), 0)
-        assert not await world.breaches()
+        assert not await world.violations()
 
 
 async def test_one_attempt_means_one_backend() -> None:
     async with world_of(max_attempts=1, a=100, b=90) as world:
-        world.backends["here@a"].fail_next["create"] = Elsewhere("The disk is broken.")
+        world.backends["here@a"].fail_next["create"] = TryAnotherBackend("The disk is broken.")
         assert (await made(world)).status == "error"
 
 
 async def test_when_every_backend_has_failed_the_tenant_reads_why() -> None:
     async with world_of(max_attempts=9, a=100, b=90) as world:
         for backend in world.backends.values():
-            backend.fail_next["create"] = Elsewhere("The disk is broken.")
+            backend.fail_next["create"] = TryAnotherBackend("The disk is broken.")
         assert (await made(world)).status == "error"
         [text] = await told(world)
         assert text.startswith(
@@ -170,7 +172,7 @@ async def test_with_every_service_down_a_create_ends_in_an_explained_error() -> 
 async def test_a_report_of_a_backend_leaves_the_claims_in_its_pools_alone() -> None:
     async with world_of(only=100) as world:
         await made(world, 7)
-        await Heartbeats(world.hands, HOST, "nova", {}).beat()
+        await Heartbeats(world.drivers, HOST, "nova", {}).beat()
         assert await claimed(world) == {"here@only#pool": 7}
 
 
@@ -179,5 +181,5 @@ async def test_a_pool_that_comes_back_is_as_full_as_it_was() -> None:
         await made(world, 7)
         await world.db.write(pools.report, {"here@only": []})
         assert await claimed(world) == {}
-        await Heartbeats(world.hands, HOST, "nova", {}).beat()
+        await Heartbeats(world.drivers, HOST, "nova", {}).beat()
         assert await claimed(world) == {"here@only#pool": 7}

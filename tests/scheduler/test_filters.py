@@ -4,12 +4,12 @@ import pytest
 from pools import a_pool, a_request
 
 from pumice.model.errors import NoValidBackend
-from pumice.model.rules import Rules
+from pumice.model.tunables import Tunables
 from pumice.scheduler.choose import _WORDS, choose
 from pumice.scheduler.filters import FILTERS, availability_zone, capabilities, capacity
 from pumice.scheduler.request import Request
 
-RULES = Rules(filters=tuple(FILTERS))
+RULES = Tunables(filters=tuple(FILTERS))
 
 
 def test_only_pools_of_the_zone_pass() -> None:
@@ -194,7 +194,7 @@ def test_a_type_may_leave_the_choice_among_zones() -> None:
         ("[" * 4000 + "]" * 4000, False),
     ],
 )
-def test_a_query_means_what_it_means_to_the_incumbent(query: str, met: bool) -> None:
+def test_a_query_means_what_it_means_to_cinder(query: str, met: bool) -> None:
     pool = a_pool("here@one#a", capabilities={"media": "ssd"})
     assert FILTERS["JsonFilter"](pool, a_request(query=query)) is met
 

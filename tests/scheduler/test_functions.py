@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pools import a_pool, a_request
 
 from pumice.model.errors import NoValidBackend
-from pumice.model.rules import Rules
+from pumice.model.tunables import Tunables
 from pumice.model.volume import Pool
 from pumice.scheduler.choose import choose
 from pumice.scheduler.functions import Malformed, evaluate
@@ -41,7 +41,7 @@ NAMES = {
         ("(1 < 2) ? 3 : 4", 3),
     ],
 )
-def test_what_the_incumbents_guide_allows_means_what_it_says(expression: str, value: object) -> None:
+def test_what_cinders_guide_allows_means_what_it_says(expression: str, value: object) -> None:
     assert evaluate(expression, NAMES) == value
 
 
@@ -78,7 +78,7 @@ PLAIN = {"goodness_function": "50"}
 
 
 def chosen(size: int, *pools: Pool) -> str:
-    return choose(pools, a_request(size), Rules(weighers=["GoodnessWeigher"])).name
+    return choose(pools, a_request(size), Tunables(weighers=["GoodnessWeigher"])).name
 
 
 def test_a_pool_whose_filter_function_says_no_is_left_out() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pools import ZONE, a_pool, a_request
 
 from pumice.model.errors import NoValidBackend
-from pumice.model.rules import Rules
+from pumice.model.tunables import Tunables
 from pumice.model.volume import Pool
 from pumice.scheduler.choose import choose
 from pumice.scheduler.filters import FILTERS
@@ -40,13 +40,15 @@ requests = st.builds(
     left_out=st.frozensets(st.sampled_from(["here@one#a", "here@two#c"])),
 )
 multipliers = st.floats(-3, 3)
-rules = st.builds(
-    Rules, capacity_weight_multiplier=multipliers, allocated_capacity_weight_multiplier=multipliers
+tunables = st.builds(
+    Tunables, capacity_weight_multiplier=multipliers, allocated_capacity_weight_multiplier=multipliers
 )
 
 
-@given(some_pools, requests, rules)
-def test_a_pool_that_a_filter_refuses_is_never_chosen(pools: list[Pool], request: Request, by: Rules) -> None:
+@given(some_pools, requests, tunables)
+def test_a_pool_that_a_filter_refuses_is_never_chosen(
+    pools: list[Pool], request: Request, by: Tunables
+) -> None:
     passing = [pool for pool in pools if all(passes(pool, request) for passes in FILTERS.values())]
     try:
         assert choose(pools, request, by) in passing
@@ -54,9 +56,9 @@ def test_a_pool_that_a_filter_refuses_is_never_chosen(pools: list[Pool], request
         assert not passing
 
 
-@given(some_pools, requests, rules, st.randoms(use_true_random=False))
+@given(some_pools, requests, tunables, st.randoms(use_true_random=False))
 def test_the_order_in_which_pools_are_read_does_not_matter(
-    pools: list[Pool], request: Request, by: Rules, random: Random
+    pools: list[Pool], request: Request, by: Tunables, random: Random
 ) -> None:
     shuffled = list(pools)
     random.shuffle(shuffled)
@@ -81,9 +83,9 @@ claims_and_releases = st.lists(st.integers(1, 20) | st.integers(-5, -1), max_siz
 """Positive: a volume of so many GiB. Negative: delete the volume so many places back."""
 
 
-@given(small_pools, claims_and_releases, rules)
+@given(small_pools, claims_and_releases, tunables)
 def test_claims_stay_within_what_a_pool_may_hold_in_any_order_of_claims_and_releases(
-    pools: list[Pool], moves: list[int], by: Rules
+    pools: list[Pool], moves: list[int], by: Tunables
 ) -> None:
     known = {pool.name: pool for pool in pools}
     made: list[tuple[str, int]] = []

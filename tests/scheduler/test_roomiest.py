@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from pools import a_pool, a_request
 
 from pumice.model.errors import NoValidBackend
-from pumice.model.rules import Rules
+from pumice.model.tunables import Tunables
 from pumice.model.volume import Pool
 from pumice.scheduler.choose import choose
 from pumice.scheduler.weighers import order
@@ -18,7 +18,7 @@ from pumice.store.database import Database, Transaction
 from pumice.store.open import open_database
 from pumice.volumes.create import choose_pool
 
-RULES = Rules()
+RULES = Tunables()
 BACKENDS = 40
 
 
@@ -39,7 +39,7 @@ def tell(tx: Transaction, told: list[Pool]) -> None:
     """Every backend is alive, and says this of its pools; what is claimed of them is claimed."""
     hosts = sorted({pool.host for pool in told})
     for host in hosts:
-        services.heartbeat(tx, [services.Beat(pools.VOLUME_BINARY, host, "nova", {})])
+        services.heartbeat(tx, [services.Heartbeat(pools.VOLUME_BINARY, host, "nova", {})])
         pools.report(tx, {host: [facts(pool) for pool in told if pool.host == host]})
     for pool in told:
         for number in range(pool.volumes):

@@ -1,4 +1,4 @@
-"""The operators of extra specs, as the incumbent's admin guide lists them."""
+"""The operators of extra specs, as Cinder's admin guide lists them."""
 
 import pytest
 from hypothesis import given
@@ -45,7 +45,7 @@ from pumice.scheduler.specs import matches
         ("NVMe", "<or> FC <or> iSCSI", False),
     ],
 )
-def test_an_operator_means_what_it_means_to_the_incumbent(value: str, wanted: str, met: bool) -> None:
+def test_an_operator_means_what_it_means_to_cinder(value: str, wanted: str, met: bool) -> None:
     assert matches(value, wanted) is met
 
 

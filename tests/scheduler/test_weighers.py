@@ -7,14 +7,14 @@ import pytest
 from pools import a_pool, a_request
 
 from pumice.model.errors import NoValidBackend
-from pumice.model.rules import Rules
+from pumice.model.tunables import Tunables
 from pumice.model.volume import Pool
 from pumice.scheduler.choose import choose
 from pumice.scheduler.weighers import best, order
 
 
-def names(pools: list[Pool], **rules: Any) -> list[str]:
-    return [pool.name for pool in order(pools, a_request(), Rules(**rules))]
+def names(pools: list[Pool], **tunables: Any) -> list[str]:
+    return [pool.name for pool in order(pools, a_request(), Tunables(**tunables))]
 
 
 ROOMY = a_pool("roomy", total_gb=100, free_gb=90, claimed_gb=50)
@@ -46,13 +46,13 @@ def test_a_thick_pool_weighs_what_is_really_left() -> None:
 
 
 def test_the_pool_with_the_least_claimed_is_preferred_by_a_negative_multiplier() -> None:
-    rules = {"weighers": ["AllocatedCapacityWeigher"]}
-    assert names([ROOMY, NARROW], **rules) == ["narrow", "roomy"]
+    tunables = {"weighers": ["AllocatedCapacityWeigher"]}
+    assert names([ROOMY, NARROW], **tunables) == ["narrow", "roomy"]
 
 
 def test_the_pool_with_the_most_claimed_is_preferred_by_a_positive_multiplier() -> None:
-    rules = {"weighers": ["AllocatedCapacityWeigher"], "allocated_capacity_weight_multiplier": 1.0}
-    assert names([NARROW, ROOMY], **rules) == ["roomy", "narrow"]
+    tunables = {"weighers": ["AllocatedCapacityWeigher"], "allocated_capacity_weight_multiplier": 1.0}
+    assert names([NARROW, ROOMY], **tunables) == ["roomy", "narrow"]
 
 
 def test_no_weigher_outvotes_another_by_its_units() -> None:
@@ -60,8 +60,8 @@ def test_no_weigher_outvotes_another_by_its_units() -> None:
     large = a_pool("large", total_gb=10_000, free_gb=10_000, claimed_gb=11)
     small = a_pool("small", total_gb=10, free_gb=10, claimed_gb=10)
     weighers = ["CapacityWeigher", "AllocatedCapacityWeigher"]
-    rules = {"weighers": weighers, "allocated_capacity_weight_multiplier": -2.0}
-    assert names([large, small], **rules) == ["small", "large"]
+    tunables = {"weighers": weighers, "allocated_capacity_weight_multiplier": -2.0}
+    assert names([large, small], **tunables) == ["small", "large"]
 
 
 def test_an_endless_pool_outweighs_every_other() -> None:
@@ -79,7 +79,7 @@ def test_equal_pools_are_filled_in_turn() -> None:
     pools = {name: a_pool(name) for name in "abc"}
     chosen = []
     for _ in range(6):
-        pool = choose(list(pools.values()), a_request(), Rules())
+        pool = choose(list(pools.values()), a_request(), Tunables())
         chosen.append(pool.name)
         claimed = {"claimed_gb": pool.claimed_gb + 1, "volumes": pool.volumes + 1}
         pools[pool.name] = a_pool(pool.name, **claimed)
@@ -103,20 +103,20 @@ def test_the_stochastic_handler_draws_by_weight() -> None:
         a_pool(name, thin=False, total_gb=gb, free_gb=gb)
         for name, gb in (("three", 30), ("one", 10), ("none", 0))
     ]
-    rules = Rules(weight_handler="StochasticHostWeightHandler")
-    drawn = Counter(best(pools, a_request(), rules).name for _ in range(2000))
+    tunables = Tunables(weight_handler="StochasticHostWeightHandler")
+    drawn = Counter(best(pools, a_request(), tunables).name for _ in range(2000))
     assert drawn["none"] == 0
     assert 1300 < drawn["three"] < 1700
 
 
 def test_pools_without_any_weight_are_drawn_alike() -> None:
     pools = [a_pool(name, thin=False, total_gb=0, free_gb=0) for name in "ab"]
-    rules = Rules(weight_handler="StochasticHostWeightHandler")
-    assert {best(pools, a_request(), rules).name for _ in range(100)} == {"a", "b"}
+    tunables = Tunables(weight_handler="StochasticHostWeightHandler")
+    assert {best(pools, a_request(), tunables).name for _ in range(100)} == {"a", "b"}
 
 
 def test_a_filter_that_the_setting_leaves_out_is_not_asked() -> None:
     elsewhere = a_pool(availability_zone="elsewhere")
     with pytest.raises(NoValidBackend):
-        choose([elsewhere], a_request(), Rules())
-    assert choose([elsewhere], a_request(), Rules(filters=["CapacityFilter"])) == elsewhere
+        choose([elsewhere], a_request(), Tunables())
+    assert choose([elsewhere], a_request(), Tunables(filters=["CapacityFilter"])) == elsewhere

@@ -18,8 +18,8 @@ from pumice.store import listening, quotas, schema
 from pumice.store import postgres as postgres_store
 from pumice.store.database import MISSED, Transaction
 from pumice.store.postgres import PostgresDatabase
+from pumice.store.serialize import serialized
 from pumice.store.tables import commits, quota_usage
-from pumice.store.turns import in_turn
 
 pytestmark = pytest.mark.real
 
@@ -82,7 +82,7 @@ async def test_of_two_that_would_be_wrong_together_one_is_run_again(
 async def test_in_turn_none_is_run_again(db: PostgresDatabase) -> None:
     runs = 0
 
-    @in_turn(lambda project: project)
+    @serialized(lambda project: project)
     def use_in_turn(tx: Transaction, project: str) -> None:
         nonlocal runs
         runs += 1
@@ -256,7 +256,7 @@ async def test_a_name_is_kept_when_the_server_has_not_noticed_that_its_connectio
     assert await asyncio.wait_for(heard.get(), 30) == MISSED
     assert not lost.is_set()
     with pytest.raises(Misconfigured):
-        await other.hold("name", lambda: None, patience=0)
+        await other.hold("name", lambda: None, timeout=0)
     assert await other.unheld(["name", "another"]) == {"another"}
 
 
@@ -322,7 +322,7 @@ async def test_a_name_is_held_by_one_process(db: PostgresDatabase, other: Postgr
     await db.hold("volume here", lambda: None)
     await other.hold("volume there", lambda: None)
     with pytest.raises(Misconfigured, match=r"'volume here'.*pumice.*process"):
-        await other.hold("volume here", lambda: None, patience=0)
+        await other.hold("volume here", lambda: None, timeout=0)
     await db.close()
     await other.hold("volume here", lambda: None)
 
@@ -346,7 +346,7 @@ async def test_who_loses_a_name_is_told(
 async def take_when_free(db: PostgresDatabase, name: str) -> None:
     while True:
         with contextlib.suppress(Misconfigured):
-            return await db.hold(name, lambda: None, patience=0)
+            return await db.hold(name, lambda: None, timeout=0)
 
 
 async def test_two_processes_that_start_at_once_make_one_schema(postgres: PostgresServer) -> None:

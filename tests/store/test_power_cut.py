@@ -21,10 +21,10 @@ from databases import flush, new_sqlite
 from pumice.backends.fake import FakeBackend
 from pumice.loops import orphans
 from pumice.loops.audit import OUTSIDE, ROWS
-from pumice.loops.breach import Repair
-from pumice.model.errors import PumiceError, Trouble
-from pumice.operations.course import no_faults
+from pumice.loops.violation import Repair
+from pumice.model.errors import PumiceError, Retryable
 from pumice.operations.harness import quiet, working
+from pumice.operations.state_machine import no_faults
 from pumice.store import sqlite
 from pumice.store.database import Transaction
 from pumice.store.sqlite import SqliteDatabase
@@ -117,7 +117,7 @@ async def test_what_cannot_be_flushed_is_not_answered_well(
 
     monkeypatch.setattr(sqlite, "flush", flush)
     monkeypatch.setattr(os, "fdatasync", broken)
-    with pytest.raises(Trouble, match="cannot be written to the disk: Input/output error"):
+    with pytest.raises(Retryable, match="cannot be written to the disk: Input/output error"):
         await db.write(tell, 1)
 
 
@@ -133,7 +133,7 @@ async def test_no_volume_that_was_answered_and_no_bytes_of_it_are_lost(
 
         async def client() -> None:
             while True:
-                volume = (await world.db.write(create.accept, TENANT, create.Wanted(size=1), world.rules)).id
+                volume = (await world.db.write(create.accept, TENANT, create.Wanted(size=1), world.tunables)).id
                 there.add(volume)
                 await asyncio.sleep(0)
                 doomed = dice.choice(sorted(there))
@@ -158,12 +158,12 @@ async def after(world: FakeWorld, disk: Disk, there: set[str], gone: set[str]) -
     assert isinstance(world.db, SqliteDatabase)
     await disk.cut(world.db)
     for look in (*OUTSIDE, ROWS):
-        await Repair(look.at, world.hands, grace=0).run()
+        await Repair(look.at, world.drivers, grace=0).run()
     async with working(world, "after", no_faults):
         await quiet(world)
     for volume in there:
         assert await world.volume_status(volume) == "available"
     for volume in gone:
         assert await world.volume_status(volume) is None
-    assert await world.breaches() == []
+    assert await world.violations() == []
     assert not await orphans.put_aside(world.backends[PLACE])

@@ -7,8 +7,8 @@ import sqlalchemy as sa
 from fake_world import TENANT, FakeWorld, fake_world
 
 from pumice.catalog import volume_types
-from pumice.operations.course import no_faults
 from pumice.operations.harness import working
+from pumice.operations.state_machine import no_faults
 from pumice.store import quotas, tables
 from pumice.store.database import Transaction
 
@@ -40,4 +40,4 @@ async def test_a_volume_that_changes_its_type_is_counted_once_under_each_and_in_
     assert {name: used[name] for name in ("volumes", "gigabytes", "volumes_fast", "gigabytes_fast")} == {
         "volumes": 1, "gigabytes": 4, "volumes_fast": 1, "gigabytes_fast": 4
     }  # fmt: skip
-    assert await world.breaches() == []
+    assert await world.violations() == []

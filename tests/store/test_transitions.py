@@ -15,7 +15,7 @@ from pumice.model.states import (
     Transitions,
     VolumeStatus,
 )
-from pumice.store import attachments, passing, snapshots, tables, volumes
+from pumice.store import attachments, snapshots, tables, transitional, volumes
 from pumice.store.images import _move as move_image
 
 TABLES: list[tuple[Transitions[Any], Any]] = [
@@ -50,7 +50,7 @@ def test_what_is_at_work_comes_to_rest(table: Transitions[Any], words: Any) -> N
 
 
 def test_what_an_outside_caller_may_leave_is_what_is_looked_for() -> None:
-    assert passing._HELD_BY.keys() == states.VOLUME.in_between.keys()
+    assert transitional._HELD_BY.keys() == states.VOLUME.in_between.keys()
 
 
 @pytest.mark.parametrize(

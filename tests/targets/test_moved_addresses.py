@@ -59,7 +59,7 @@ def test_what_was_connected_before_is_reached_where_it_is_now(pumice: Installati
     socket.create_connection((address, int(port))).close()
     assert "iqn.2031-01.org.moved" in known
     pumice.settle()
-    assert pumice.breaches() == []
+    assert pumice.violations() == []
 
 
 def create(pumice: Installation) -> str:

@@ -13,7 +13,7 @@ import pytest
 from pumice.backends.targets.contract import Grant
 from pumice.backends.targets.tgt import TgtTarget
 from pumice.backends.targets.tgtd import TgtDaemon
-from pumice.model.errors import Conflict, Misconfigured, Trouble
+from pumice.model.errors import Conflict, Misconfigured, Retryable
 from pumice.model.ids import AttachmentId, VolumeId, new_id
 
 pytestmark = pytest.mark.real
@@ -93,9 +93,9 @@ async def test_one_that_hangs_is_reported_and_can_be_killed(tmp_path: Path, port
     pid = daemon.pid()
     assert pid
     os.kill(pid, signal.SIGSTOP)
-    with pytest.raises(Trouble, match=rf"tgtd \(process {pid}\) is there but does not answer"):
+    with pytest.raises(Retryable, match=rf"tgtd \(process {pid}\) is there but does not answer"):
         await daemon.start()
-    with pytest.raises(Trouble, match="does not answer"):
+    with pytest.raises(Retryable, match="does not answer"):
         await daemon.stop()
     assert daemon.pid() == pid
     await daemon.stop(force=True)

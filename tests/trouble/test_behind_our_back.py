@@ -100,9 +100,9 @@ def test_a_server_whose_machine_went_off_is_shut_off_and_can_be_started(
     becomes(real, guest, "SHUTOFF")
     assert shown(real, guest)["OS-EXT-STS:vm_state"] == "stopped"
     assert shown(real, guest)["OS-EXT-STS:power_state"] == 4
-    assert not real.pumice.breaches()
+    assert not real.pumice.violations()
     start(real, guest, booted)
-    assert not real.pumice.breaches()
+    assert not real.pumice.violations()
 
 
 def test_a_machine_that_was_started_although_its_server_is_off_is_stopped_again(
@@ -121,7 +121,7 @@ def test_a_machine_that_was_started_although_its_server_is_off_is_stopped_again(
     real.server_is(guest, "SHUTOFF")
     assert len(real.pumice.call("GET", actions)["instanceActions"]) > before
     start(real, guest, booted)
-    assert not real.pumice.breaches()
+    assert not real.pumice.violations()
 
 
 def test_a_disk_that_was_pulled_from_a_running_guest_is_plugged_in_again(
@@ -140,12 +140,12 @@ def test_a_disk_that_was_pulled_from_a_running_guest_is_plugged_in_again(
 
     at_libvirt(real, guest, pull)
     real.pumice.wait(lambda: volume not in disks_at_libvirt(real, guest), "the guest does not let go")
-    assert [words for words in real.pumice.breaches() if f"lacks disks: {volume}" in words]
+    assert [words for words in real.pumice.violations() if f"lacks disks: {volume}" in words]
     real.pumice.wait(lambda: disks_at_libvirt(real, guest) == both, "the disk does not come back", 150)
     real.pumice.settle()
     real.server_is(guest, "ACTIVE")
     real.volume_is(volume, "in-use")
-    assert not real.pumice.breaches()
+    assert not real.pumice.violations()
     real.detach(guest, volume)
     real.pumice.settle()
     real.volume_is(volume, "available")

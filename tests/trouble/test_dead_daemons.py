@@ -20,7 +20,9 @@ def kill(pid: int | None) -> None:
 
 def comes_right(real: Stories) -> None:
     """What a daemon lost with its life is restored when its loop comes round."""
-    real.pumice.wait(lambda: not real.pumice.breaches(), f"it does not come right: {real.pumice.breaches()}")
+    real.pumice.wait(
+        lambda: not real.pumice.violations(), f"it does not come right: {real.pumice.violations()}"
+    )
 
 
 def bytes_of(real: Stories, volume: str) -> bytes:
@@ -102,7 +104,7 @@ def test_detaching_while_tgtd_cannot_run_frees_the_volume(real: Stories, guest: 
         real.detach(guest, volume)
         real.pumice.settle()
         real.volume_is(volume, "available")
-    real.pumice.wait(lambda: not real.pumice.breaches(), "the exports of the others do not come back")
+    real.pumice.wait(lambda: not real.pumice.violations(), "the exports of the others do not come back")
 
 
 # --- libvirtd -----------------------------------------------------------------------------------

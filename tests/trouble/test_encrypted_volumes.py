@@ -47,7 +47,7 @@ def test_a_server_boots_from_an_encrypted_volume_and_from_its_copy(real: Stories
         real.delete(f"{SERVERS}/{server}")
         real.pumice.settle()
     assert not secrets_of(real)
-    assert not real.pumice.breaches()
+    assert not real.pumice.violations()
     real.delete(f"{VOLUMES}/{copy}")
     real.delete(f"/volume/v3/snapshots/{snapshot['snapshot']['id']}")
     real.pumice.settle()
@@ -70,7 +70,7 @@ def test_an_encrypted_volume_comes_and_goes_and_leaves_no_secret(
         real.pumice.settle()
         real.volume_is(volume, "available")
         assert not secrets_of(real)
-    assert not real.pumice.breaches()
+    assert not real.pumice.violations()
 
 
 def test_the_connection_of_an_encrypted_volume_says_so(real: Stories, encrypted: str) -> None:

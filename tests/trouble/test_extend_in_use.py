@@ -36,7 +36,7 @@ def test_a_guest_sees_its_volume_grow(real: Stories, guest: str, volume: str) ->
     real.pumice.settle()
     real.volume_is(volume, "available")
     assert real.pumice.call("GET", f"{VOLUMES}/{volume}")["volume"]["size"] == 3
-    assert not real.pumice.breaches()
+    assert not real.pumice.violations()
 
 
 def test_a_volume_that_a_host_of_its_own_uses_does_not_grow_under_it(real: Stories, volume: str) -> None:

@@ -60,7 +60,7 @@ def test_a_full_disk_ends_a_create_in_an_explained_error_with_nothing_left(small
         [why] = stories.messages(volume)
         assert "no space left" in why
         assert not [file for shelf in ("volumes", "snapshots") for file in (small / shelf).iterdir()]
-        assert not pumice.breaches()
+        assert not pumice.violations()
         stories.delete(f"{VOLUMES}/{volume}")
         pumice.settle()
         stories.is_gone(f"{VOLUMES}/{volume}")
@@ -81,4 +81,4 @@ def test_a_second_pool_takes_what_the_full_one_could_not(
         assert shown["os-vol-host-attr:host"] == "here@large#pool"
         assert not list((small / "volumes").iterdir())
         assert stories.messages(volume) == []
-        assert not pumice.breaches()
+        assert not pumice.violations()

@@ -82,7 +82,7 @@ def refused(stories: Stories, image: str, reason: str) -> None:
     [why] = stories.messages(volume)
     assert reason in why
     assert not [file for file in (stories.pumice.state_dir / "volumes").rglob("*") if volume in file.name]
-    assert not stories.pumice.breaches()
+    assert not stories.pumice.violations()
     stories.delete(f"{VOLUMES}/{volume}")
     stories.pumice.settle()
 

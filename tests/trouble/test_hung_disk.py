@@ -22,7 +22,7 @@ import pytest
 from pumice.backends.contract import no_progress
 from pumice.backends.files import FilesBackend
 from pumice.host.thread import HANGS_SECONDS
-from pumice.model.errors import Trouble
+from pumice.model.errors import Retryable
 from pumice.model.ids import VolumeId, new_id
 from pumice_installation import VOLUMES, Installation, state_directory
 
@@ -198,7 +198,7 @@ def test_a_disk_that_hangs_costs_itself_alone_and_heals(pumice: Installation, di
         pumice.becomes(f"{VOLUMES}/{again}", "volume", "available")
         pumice.call("DELETE", f"{VOLUMES}/{volume}")
     pumice.settle(60)
-    assert pumice.breaches() == []
+    assert pumice.violations() == []
 
     with disk.frozen():
         create(pumice, "sick")
@@ -237,7 +237,7 @@ async def test_a_pool_that_hangs_leaves_the_backends_others_alone(disk: Disk, tm
         assert {pool.name for pool in await backend.pools()} == {"bad", "well"}
         assert time.monotonic() - began < 10.0
         await asyncio.sleep(HANGS_SECONDS)
-        with pytest.raises(Trouble, match="hangs"):
+        with pytest.raises(Retryable, match="hangs"):
             await make("bad")
         assert not any(task.done() for task in hung)
     await asyncio.gather(*hung, return_exceptions=True)

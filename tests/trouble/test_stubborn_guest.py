@@ -28,9 +28,9 @@ def test_a_disk_that_the_guest_keeps_stays_attached_until_the_server_is_off(real
     assert "did not release vdb within 4 seconds" in real.messages(volume)[0]
     attachments = real.pumice.call("GET", f"{SERVERS}/{server}/os-volume_attachments")["volumeAttachments"]
     assert {attachment["volumeId"] for attachment in attachments} == {root, volume}
-    assert not real.pumice.breaches()
+    assert not real.pumice.violations()
 
     real.delete(f"{SERVERS}/{server}")
     real.pumice.settle()
     real.volume_is(volume, "available")
-    assert not real.pumice.breaches()
+    assert not real.pumice.violations()

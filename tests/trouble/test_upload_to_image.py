@@ -51,7 +51,7 @@ def test_a_volume_goes_through_an_image_unchanged(small_cloud: Stories, disk_for
     small_cloud.volume_is(second, "available")
     with bytes_of(pumice, second).open("rb") as file:
         assert file.read(len(data)) == data
-    assert not pumice.breaches()
+    assert not pumice.violations()
 
 
 def test_an_image_that_was_deleted_meanwhile_does_not_keep_the_volume(small_cloud: Stories) -> None:
@@ -61,7 +61,7 @@ def test_an_image_that_was_deleted_meanwhile_does_not_keep_the_volume(small_clou
     small_cloud.pumice.http.delete(f"{IMAGES}/{image}")
     small_cloud.pumice.settle()
     small_cloud.volume_is(volume, "available")
-    assert not small_cloud.pumice.breaches()
+    assert not small_cloud.pumice.violations()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What the incumbents have and this version does not: one sentence each, with what to do instead.
+"""What OpenStack's services have and this version does not: one sentence each, with what to do instead.
 
 A word is a part of a path, or the key of an action's body. A route that there is comes first.
 """

@@ -17,8 +17,8 @@ from urllib.parse import parse_qsl
 import orjson
 from pydantic import BaseModel, ValidationError
 
+from pumice.api.context import ApiContext
 from pumice.api.faults import HttpError
-from pumice.api.house import House
 from pumice.api.policy import Policy
 from pumice.model.errors import Invalid, TooLarge
 from pumice.model.scope import Scope
@@ -29,7 +29,7 @@ T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
 LONGEST_BODY = 114_688
-"""Bytes of JSON that a request may bring (the incumbent's ``osapi_max_request_body_size``)."""
+"""Bytes of JSON that a request may bring (Cinder's ``osapi_max_request_body_size``)."""
 
 MOST_LEVELS = 32
 """Levels of JSON in a body. What is kept of it is read back, inside answers that have levels of their own."""
@@ -39,7 +39,7 @@ MOST_LEVELS = 32
 class Call:
     """A request that was matched to a route, authenticated and allowed."""
 
-    house: House
+    ctx: ApiContext
     method: str
     path: str
     """The whole path as the client sent it."""
@@ -73,7 +73,7 @@ class Call:
 
     def refuse_many_terms(self) -> None:
         """Raise ``Invalid`` for a query of too many parameters and parts of lists: each costs a condition."""
-        most = self.house.rules.api_max_query_terms
+        most = self.ctx.tunables.api_max_query_terms
         if sum(1 + value.count(",") for _, value in self.query_pairs) > most:
             raise Invalid(
                 f"The query has too many parts: at most {most} parameters and items of lists (sort keys, tags, "

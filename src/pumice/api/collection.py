@@ -51,7 +51,7 @@ class Collection(Generic[T]):
 
     def parse_query(self, call: Call) -> Asked:
         """What the request asks for. Raises ``Invalid``."""
-        most = call.house.rules.api_max_limit
+        most = call.ctx.tunables.api_max_limit
         page = paging.parse_query(call, keys=self.columns, most=most, default=self.by, ascends=self.ascends)
         if self.is_novas:
             page = replace(page, limit=page.limit or most, offset=0)
@@ -83,7 +83,7 @@ class Collection(Generic[T]):
 
         async def handler(call: Call) -> Reply:
             asked = self.parse_query(call)
-            found, count = await call.house.db.read(self.read, call.who, asked)
+            found, count = await call.ctx.db.read(self.read, call.who, asked)
             return paging.listed(
                 call, name, await paging.in_pieces(partial(view, call), found), asked.page, count
             )

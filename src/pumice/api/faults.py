@@ -18,8 +18,8 @@ STATUS: Mapping[type[errors.PumiceError], int] = {
     errors.TooLarge: 413,
     errors.TooBusy: 429,
     errors.NoValidBackend: 503,
-    errors.Elsewhere: 503,
-    errors.Trouble: 503,
+    errors.TryAnotherBackend: 503,
+    errors.Retryable: 503,
     errors.Misconfigured: 503,
 }
 """Block Storage's codes; the other services say where they differ (``Service.statuses``)."""

@@ -19,7 +19,7 @@ def writes(work: Callable[..., Any], status: int = 202, *, scoped: bool = True) 
     """
 
     async def handler(call: Call) -> Reply:
-        await call.house.db.write(work, *((call.who,) if scoped else ()), *call.args.values())
+        await call.ctx.db.write(work, *((call.who,) if scoped else ()), *call.args.values())
         return Reply(status=status)
 
     return handler
@@ -31,7 +31,7 @@ def showing(
     """A handler that shows as ``word`` what the path names; it is read in the caller's scope if ``scoped``."""
 
     async def handler(call: Call) -> Reply:
-        found = await call.house.db.read(read, *((call.who,) if scoped else ()), *call.args.values())
+        found = await call.ctx.db.read(read, *((call.who,) if scoped else ()), *call.args.values())
         return Reply({word: view(call, found)})
 
     return handler

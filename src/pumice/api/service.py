@@ -19,12 +19,12 @@ from structlog.contextvars import bind_contextvars
 
 from pumice.api.access_rules import allow
 from pumice.api.call import Call, Receive, Reply, Version
+from pumice.api.context import ApiContext
 from pumice.api.faults import Fault, HttpError, status_of
-from pumice.api.house import House
 from pumice.api.microversions import Versions
 from pumice.api.policy import Policy
 from pumice.api.routing import Route, Table, checks_of, choose
-from pumice.model.errors import Forbidden, Invalid, PumiceError, Trouble, Unauthenticated
+from pumice.model.errors import Forbidden, Invalid, PumiceError, Retryable, Unauthenticated
 from pumice.model.ids import UserId
 from pumice.model.scope import Scope
 
@@ -51,7 +51,7 @@ class Service:
 
     def __init__(
         self,
-        house: House,
+        ctx: ApiContext,
         *,
         prefix: str,
         routes: Iterable[Route],
@@ -67,7 +67,7 @@ class Service:
         absent: Mapping[str, str] | None = None,
         domain_of: Callable[[Call], Awaitable[str | None]] | None = None,
     ) -> None:
-        self.house = house
+        self.ctx = ctx
         self.prefix = prefix
         """What every path of this service begins with: ``/volume/v3``."""
         self.name = prefix.split("/")[1]
@@ -84,7 +84,7 @@ class Service:
         self.ignores_last_slash = ignores_last_slash
         self.media_types = media_types
         self.absent = absent or {}
-        """What the incumbent has and this service does not: a sentence by a word of its path or its action."""
+        """What OpenStack's service has and this does not: a sentence by a word of its path or its action."""
         self.domain_of = domain_of
         """For a service whose rules speak of domains: whose domain a request is about. The others are all about
         projects, and refuse a token of no project, be its bearer admin of a domain or of the system."""
@@ -137,7 +137,7 @@ class Service:
         found = self.table.node(path)
         method = "GET" if scope["method"] == "HEAD" and not self._has_head(found) else scope["method"]
         call = Call(
-            house=self.house,
+            ctx=self.ctx,
             method=method,
             path=scope["path"],
             query_string=scope["query_string"].decode("latin-1"),
@@ -175,17 +175,17 @@ class Service:
                 raise Forbidden("This needs a token that is scoped to a project.")
             domain_id = await self.domain_of(call) if self.domain_of else None
             self.policy.require(route.rule, call.who, about.get("project_id"), about.get("user_id"), domain_id)
-            if route.makes and (why := self.house.refuses_new()):
-                raise Trouble(why)
+            if route.makes and (why := self.ctx.refuses_new()):
+                raise Retryable(why)
             if route.takes_a_turn:
-                async with self.house.turn(call.who.project_id):
+                async with self.ctx.turn(call.who.project_id):
                     return await route.handler(call)
         return await route.handler(call)
 
     def _account(self, scope: MutableMapping[str, Any], seen: "_Seen", status: int, seconds: float) -> None:
         """Count the request and write its line; a read that went well is worth one only at level debug."""
         method = scope["method"]
-        self.house.meter.request(self.name, method, seen.route, status, seconds)
+        self.ctx.meter.request(self.name, method, seen.route, status, seconds)
         tell = logger.debug if status < 400 and method in ("GET", "HEAD") else logger.info
         tell(
             "api.request",
@@ -220,14 +220,14 @@ class Service:
         token = headers.get("x-auth-token")
         if not token:
             raise Unauthenticated("The request you have made requires authentication.")
-        who = await self.house.tokens.scope_of(token)
+        who = await self.ctx.tokens.scope_of(token)
         paths = asked["path"], asked["path"].removeprefix(f"/{self.name}")
         if who.access_rules and not allow(who.access_rules, self.types, asked["method"], paths):
             raise Unauthenticated("The access rules of the application credential do not allow this request.")
         service_roles: frozenset[str] = frozenset()
         if service_token := headers.get("x-service-token"):
-            service_roles = (await self.house.tokens.scope_of(service_token)).roles
-        is_service = not service_roles.isdisjoint(self.house.rules.service_token_roles)
+            service_roles = (await self.ctx.tokens.scope_of(service_token)).roles
+        is_service = not service_roles.isdisjoint(self.ctx.tunables.service_token_roles)
         return replace(who, request_id=request_id, service_roles=service_roles, is_service=is_service)
 
     def _fault(self, status: int, message: str) -> Reply:

@@ -179,7 +179,7 @@ def doctor(
 def audit(
     context: typer.Context,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Mend what can be mended, beside a Pumice that serves.")
+        bool, typer.Option("--repair", help="Fix what can be repaired, beside a Pumice that serves.")
     ] = False,
 ) -> None:
     """Look for anything that is not as it should be: rows, bytes, exports, machines. 1 if there is any left."""
@@ -292,7 +292,7 @@ def operations_list(
     project: Annotated[str | None, typer.Option(help="Whose they are: name or id.")] = None,
     since: Annotated[str | None, typer.Option(help="Begun since then: 30m, 2h, 7d, or a date.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 50,
-    wide: Annotated[bool, typer.Option("--wide", help="Whole ids, places, and times.")] = False,
+    wide: Annotated[bool, typer.Option("--wide", help="Node ids, places, and times.")] = False,
     json: Json = False,
     form: Form = Format.TABLE,
 ) -> None:
@@ -360,7 +360,7 @@ def hosts_drain(
     name: Annotated[str, typer.Argument(metavar="HOST[@BACKEND]")],
     reason: Annotated[str, typer.Option(help="Why, for whoever is told that nothing fits.")],
     wait: Annotated[float | None, typer.Option(min=0, help="Seconds at most; by default to the end.")] = None,
-    wide: Annotated[bool, typer.Option("--wide", help="Whole ids.")] = False,
+    wide: Annotated[bool, typer.Option("--wide", help="Node ids.")] = False,
     form: Form = Format.TABLE,
     json: Json = False,
 ) -> None:
@@ -405,7 +405,7 @@ def hosts_rename(context: typer.Context, old: HostName, new: HostName, yes: Yes 
 @unknown.command("list")
 def orphans_list(
     context: typer.Context,
-    wide: Annotated[bool, typer.Option("--wide", help="Whole ids, and their names in the pool.")] = False,
+    wide: Annotated[bool, typer.Option("--wide", help="Node ids, and their names in the pool.")] = False,
     form: Form = Format.TABLE,
     json: Json = False,
 ) -> None:

@@ -11,8 +11,8 @@ import signal
 from typing import Any
 
 from pumice.model.errors import Misconfigured, PumiceError
-from pumice.operations.course import FaultPoint, no_faults
 from pumice.operations.operation import Operation
+from pumice.operations.state_machine import FaultPoint, no_faults
 
 
 def fault_point(named: str | None) -> FaultPoint:

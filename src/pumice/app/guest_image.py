@@ -27,7 +27,7 @@ from pathlib import Path
 
 from pumice.host.command import CommandFailed, run
 from pumice.host.thread import in_thread
-from pumice.model.errors import Misconfigured, Trouble
+from pumice.model.errors import Misconfigured, Retryable
 from pumice.model.units import MIB
 
 GREETING = "hello from the guest"
@@ -119,7 +119,7 @@ async def build_guest_image(
     """Put the guest's disk image (qcow2) at ``destination``; out of ``cache`` where it has been built before.
 
     ``progress`` is told each step in a few words. Raises ``Misconfigured`` with what to install, or
-    ``Trouble`` when the kernel's package cannot be downloaded.
+    ``Retryable`` when the kernel's package cannot be downloaded.
     """
     _check()
     package = await _kernel_package()
@@ -198,7 +198,7 @@ async def _downloaded(package: str, cache: Path) -> Path:
         try:
             await run("env", "-C", folder, "apt-get", "-q", "download", package, timeout=600)
         except CommandFailed as failed:
-            raise Trouble(
+            raise Retryable(
                 f"The kernel for the guest image could not be downloaded ({failed.stderr.strip()[-200:]}). "
                 "Refresh apt's lists (apt-get update) and try again."
             ) from failed

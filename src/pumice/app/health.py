@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pumice import __version__
-from pumice.app.house import Whole
+from pumice.app.node import Node
 from pumice.app.roles import Role
 from pumice.loops.heartbeats import COMPUTE, SCHEDULER, VOLUME
 from pumice.model.errors import PumiceError
@@ -37,44 +37,44 @@ class Health:
     parts: dict[str, Any]
 
 
-def is_alive(whole: Whole) -> bool:
+def is_alive(node: Node) -> bool:
     """Whether the process does what it does, without asking the database: what a watchdog wants to know."""
-    return whole.roles == {Role.API} or time.monotonic() - whole.runner.alive_at < ROUND_SECONDS
+    return node.roles == {Role.API} or time.monotonic() - node.runner.alive_at < ROUND_SECONDS
 
 
-async def look(whole: Whole) -> Health:
+async def look(node: Node) -> Health:
     """Look at every part of this process."""
     began = time.monotonic()
     problem, beats = None, dict[str, float | None]()
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
-            beats = await _beats(whole)
+            beats = await _beats(node)
     except TimeoutError:
         problem = f"It does not answer within {ANSWER_SECONDS:g} s."
     except PumiceError as error:
         problem = str(error)
-    up = whole.house.rules.service_down_seconds
+    up = node.ctx.tunables.service_down_seconds
     fresh = {name: age is not None and age < up for name, age in beats.items()}
-    starting = time.monotonic() - whole.began < up
+    starting = time.monotonic() - node.began < up
     well = {
         "database": problem is None,
-        "name": not whole.lost.is_set(),
-        "runner": is_alive(whole),
-        "disk": not whole.reserve.low,
+        "name": not node.lost.is_set(),
+        "runner": is_alive(node),
+        "disk": not node.reserve.low,
         "services": starting or problem is not None or not fresh or any(fresh.values()),
     }
     parts: dict[str, Any] = {
         "status": "ok" if all(well.values()) else "unwell",
         "unwell": [part for part, is_well in well.items() if not is_well],
         "version": __version__,
-        "host": whole.settings.host,
-        "roles": sorted(whole.roles),
+        "host": node.settings.host,
+        "roles": sorted(node.roles),
         "database": {"well": problem is None, "seconds": round(time.monotonic() - began, 4), "error": problem},
-        "name": {"well": well["name"], "held": whole.runner.host},
+        "name": {"well": well["name"], "held": node.runner.host},
     }
-    if whole.roles != {Role.API}:
-        since = round(time.monotonic() - whole.runner.alive_at, 1)
-        parts["runner"] = {"well": well["runner"], "seconds_since": since, "in_hand": whole.runner.taken}
+    if node.roles != {Role.API}:
+        since = round(time.monotonic() - node.runner.alive_at, 1)
+        parts["runner"] = {"well": well["runner"], "seconds_since": since, "in_hand": node.runner.taken}
         parts["services"] = {
             name: {"well": fresh[name], "seconds_since": None if age is None else round(age, 1)}
             for name, age in beats.items()
@@ -82,13 +82,13 @@ async def look(whole: Whole) -> Health:
     return Health(all(well.values()), parts)
 
 
-async def _beats(whole: Whole) -> dict[str, float | None]:
+async def _beats(node: Node) -> dict[str, float | None]:
     """Seconds since the last heartbeat of each service of this process; None for one that never had any."""
-    host = whole.settings.host
-    mine = [(VOLUME, f"{host}@{place.partition('@')[2]}") for place in whole.hands.backends]
-    mine += [(COMPUTE, where) for where in whole.hands.hypervisors]
-    mine += [(SCHEDULER, host)] if Role.SCHEDULER in whole.roles else []
-    rows = {(row["binary"], row["host"]): row["updated_at"] for row in await whole.db.read(services.every)}
+    host = node.settings.host
+    mine = [(VOLUME, f"{host}@{place.partition('@')[2]}") for place in node.drivers.backends]
+    mine += [(COMPUTE, where) for where in node.drivers.hypervisors]
+    mine += [(SCHEDULER, host)] if Role.SCHEDULER in node.roles else []
+    rows = {(row["binary"], row["host"]): row["updated_at"] for row in await node.db.read(services.every)}
     at = now()
     return {
         f"{binary} {where}": (at - rows[binary, where]).total_seconds() if (binary, where) in rows else None

@@ -68,18 +68,18 @@ def readmit(settings: Settings, name: str) -> None:
 async def _every(settings: Settings) -> tuple[list[Host], set[str]]:
     async with existing(settings) as db:
         found = await db.read(hosts.every)
-    down = settings.rules().service_down_seconds
+    down = settings.tunables().service_down_seconds
     return found, {host.name for host in found if not _is_up(host, down)}
 
 
 async def _forget(settings: Settings, name: str, *, yes: bool) -> Host:
-    rules = settings.rules()
+    tunables = settings.tunables()
 
     def work(tx: Transaction) -> Host:
         host = hosts.find(tx, name)
         if host is None:
             raise NotFound("Host", name)
-        if _is_up(host, rules.service_down_seconds):
+        if _is_up(host, tunables.service_down_seconds):
             heard = _moment(host.heard_at)
             raise Conflict(f"Host {name} was heard of at {heard}: stop it, or wait until it is down.")
         if yes:
@@ -89,7 +89,7 @@ async def _forget(settings: Settings, name: str, *, yes: bool) -> Host:
     async with existing(settings) as db:
         host = await (db.write if yes else db.read)(work)
         if yes:
-            await Gone(db, {verb.kind: verb for verb in VERBS}, rules).look()
+            await Gone(db, {verb.kind: verb for verb in VERBS}, tunables).check()
     return host
 
 

@@ -20,7 +20,7 @@ from pumice.hypervisor.contract import Hypervisor
 from pumice.model import mark
 from pumice.model.errors import Misconfigured, PumiceError
 from pumice.model.mark import Mark
-from pumice.store import belongings, installation
+from pumice.store import installation, ownership
 from pumice.store.database import Database
 
 FILE = ".pumice-mark"
@@ -145,7 +145,7 @@ async def _admit_pool(db: Database, place: str, pool: str, backend: Backend) -> 
         if there == Mark(who or "", name):
             return True
         raise Misconfigured(_another_pool(there, who, name))
-    known = await db.read(belongings.bytes_at, place)
+    known = await db.read(ownership.bytes_at, place)
     try:
         pieces = {(it.kind, it.id, it.pool) for it in (await backend.inventory()).pieces if it.whole}
     except PumiceError:  # not made yet
@@ -217,7 +217,7 @@ def for_hypervisor(db: Database, host: str, home: Path, hypervisor: Hypervisor) 
 
 async def _refuse_unknown_machines(db: Database, host: str, hypervisor: Hypervisor) -> None:
     machines = await hypervisor.machines()
-    if machines and not machines & await db.read(belongings.servers_at, host):
+    if machines and not machines & await db.read(ownership.servers_at, host):
         raise Misconfigured(
             f"Hypervisor {host} has {len(machines)} machines of Pumice, of which the database knows none. If "
             f"the host has a new name, run 'pumice hosts rename OLD {host}'; if not, remove the machines first."

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice import __version__
-from pumice.model.meter import Meter
+from pumice.model.metrics_sink import MetricsSink
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -24,7 +24,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
 _DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 
 
-class Metrics(Meter):
+class Metrics(MetricsSink):
     """A meter that adds up. ``worker`` is this process's number among those that share ``directory``."""
 
     content_type = "text/plain; version=0.0.4; charset=utf-8"
@@ -85,27 +85,27 @@ class Metrics(Meter):
         )
 
     def step(self, kind: str, step: str, direction: str, outcome: str, seconds: float) -> None:
-        """See ``Meter``."""
+        """See ``MetricsSink``."""
         self._steps.labels(kind, step, direction, outcome).observe(seconds)
 
     def moved(self, kind: str, state: str) -> None:
-        """See ``Meter``."""
+        """See ``MetricsSink``."""
         self._moves.labels(kind, state).inc()
 
     def lease_lost(self, kind: str) -> None:
-        """See ``Meter``."""
+        """See ``MetricsSink``."""
         self._lease_losses.labels(kind).inc()
 
     def given_up(self, number: int = 1) -> None:
-        """See ``Meter``."""
+        """See ``MetricsSink``."""
         self._given_up.inc(number)
 
     def unread(self, kind: str) -> None:
-        """See ``Meter``."""
+        """See ``MetricsSink``."""
         self._unread.labels(kind).inc()
 
     def rerun(self, why: str) -> None:
-        """See ``Meter``."""
+        """See ``MetricsSink``."""
         self._reruns.labels(why).inc()
 
     def reconnected(self) -> None:
@@ -113,7 +113,7 @@ class Metrics(Meter):
         self._reconnects.inc()
 
     def request(self, service: str, method: str, route: str, status: int, seconds: float) -> None:
-        """See ``Meter``. A method that no route has is ``other``."""
+        """See ``MetricsSink``. A method that no route has is ``other``."""
         known = method if method in _METHODS else "other"
         self._requests.labels(service, known, route, f"{status // 100}xx").observe(seconds)
 

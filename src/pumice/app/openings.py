@@ -13,7 +13,7 @@ import structlog
 
 from pumice.host.bulkhead import Bulkheads
 from pumice.model.errors import PumiceError
-from pumice.operations.hands import Hands
+from pumice.operations.drivers import Drivers
 from pumice.operations.places import compute_host, volume_host
 
 logger = structlog.get_logger(__name__)
@@ -68,22 +68,22 @@ class Start:
 class Openings:
     """The places of this process that are to be opened, and those whose first try is still under way."""
 
-    def __init__(self, hands: Hands) -> None:
+    def __init__(self, drivers: Drivers) -> None:
         starts = {
-            id(driver): Start(f"target of {place}", driver.driver, driver.start, hands.bulkheads)
-            for place, driver in hands.targets.items()
+            id(driver): Start(f"target of {place}", driver.driver, driver.start, drivers.bulkheads)
+            for place, driver in drivers.targets.items()
         }
         self._targets = list(starts.values())
         self._places: list[tuple[Start, Start | None]] = [
             (
-                Start(volume_host(place), driver.driver, driver.start, hands.bulkheads),
-                starts[id(hands.targets[place])],
+                Start(volume_host(place), driver.driver, driver.start, drivers.bulkheads),
+                starts[id(drivers.targets[place])],
             )
-            for place, driver in hands.backends.items()
+            for place, driver in drivers.backends.items()
         ]
         self._places += [
-            (Start(compute_host(host), driver.driver, driver.start_up, hands.bulkheads), None)
-            for host, driver in hands.hypervisors.items()
+            (Start(compute_host(host), driver.driver, driver.start_up, drivers.bulkheads), None)
+            for host, driver in drivers.hypervisors.items()
         ]
 
     @property

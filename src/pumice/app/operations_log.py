@@ -14,7 +14,7 @@ from pumice.app.database import existing
 from pumice.app.settings import Settings
 from pumice.app.terminal import console, plain, print_json, short, table, when
 from pumice.model.errors import Conflict, Invalid, NotFound
-from pumice.model.rules import Rules
+from pumice.model.tunables import Tunables
 from pumice.operations import retry as again
 from pumice.operations.operation import Verb
 from pumice.operations.retry import Retried
@@ -239,7 +239,7 @@ def retry(settings: Settings, beginning: str, *, as_json: bool) -> None:
 
     set_deadlines(settings.operations.deadlines)
     verbs = {verb.kind: verb for verb in VERBS}
-    operation_id, retried = asyncio.run(_write(settings, _retry, beginning, verbs, settings.rules()))
+    operation_id, retried = asyncio.run(_write(settings, _retry, beginning, verbs, settings.tunables()))
     if as_json:
         print_json({"operation": operation_id, "now": retried.operation_id, "anew": retried.anew})
     elif not retried.anew:
@@ -287,10 +287,10 @@ def _cancel(tx: Transaction, beginning: str) -> str:
 
 
 def _retry(
-    tx: Transaction, beginning: str, verbs: Mapping[str, Verb[Any]], rules: Rules
+    tx: Transaction, beginning: str, verbs: Mapping[str, Verb[Any]], tunables: Tunables
 ) -> tuple[str, Retried]:
     operation_id = _one(tx, beginning)["id"]
-    return operation_id, again.retry(tx, operation_id, verbs, rules)
+    return operation_id, again.retry(tx, operation_id, verbs, tunables)
 
 
 def _told(tx: Transaction, beginning: str) -> tuple[log.Row, Sequence[log.Row], Sequence[log.Row]]:

@@ -5,21 +5,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
-from pumice.app import drivers
+from pumice.app import driver_setup
 from pumice.app.database import existing
 from pumice.app.settings import Settings
 from pumice.app.terminal import console, plain, print_json, short, table
 from pumice.app.verbs import set_deadlines
-from pumice.backends.contract import Backend, Piece
+from pumice.backends.contract import Backend, StoredObject
 from pumice.images.files import ImageFiles
 from pumice.loops import aside, orphans
 from pumice.loops.aside import Aside
 from pumice.model.errors import Conflict, NotFound
 from pumice.model.ids import ProjectId
-from pumice.model.scope import HOUSE
+from pumice.model.scope import INTERNAL
 from pumice.model.volume import Volume
-from pumice.operations.hands import Hands
-from pumice.store import belongings, projects
+from pumice.operations.drivers import Drivers
+from pumice.store import ownership, projects
 from pumice.store.database import Transaction
 from pumice.volumes import manage
 
@@ -30,7 +30,7 @@ class Found:
 
     place: str
     backend: Backend
-    piece: Piece
+    piece: StoredObject
     kept: Aside | None
 
     @property
@@ -43,8 +43,8 @@ def print_list(settings: Settings, *, as_json: bool, wide: bool) -> None:
     """Print every one, the oldest first."""
 
     async def work() -> list[Found]:
-        async with _hands(settings) as hands:
-            return await _every(hands)
+        async with _hands(settings) as drivers:
+            return await _every(drivers)
 
     found = asyncio.run(work())
     if as_json:
@@ -75,22 +75,22 @@ def adopt(settings: Settings, beginning: str, project: str, *, yes: bool) -> Non
 
 
 async def _adopt(settings: Settings, beginning: str, project: str, *, yes: bool) -> str:
-    async with _hands(settings) as hands:
-        found = await _one(hands, beginning)
-        alive = await hands.db.read(belongings.alive, found.piece.kind, [found.piece.id])
+    async with _hands(settings) as drivers:
+        found = await _one(drivers, beginning)
+        alive = await drivers.db.read(ownership.alive, found.piece.kind, [found.piece.id])
         if alive and found.piece.whole:
             raise Conflict(f"There is a {found.piece.kind} {found.piece.id}: see where its bytes are.")
-        owner = await hands.db.read(_project, project)
+        owner = await drivers.db.read(_project, project)
         if not yes:
             return f"It would be a volume of project {project}, by the pool's host. '--yes' begins it."
         name = await _put_aside(found)
-        who = replace(HOUSE, project_id=owner, system=False)
+        who = replace(INTERNAL, project_id=owner, system=False)
         asked = manage.Existing(pool=found.where, name=name, display_name=f"adopted-{found.piece.id}")
 
         def work(tx: Transaction) -> Volume:
-            return manage.accept(tx, who, asked, settings.rules())
+            return manage.accept(tx, who, asked, settings.tunables())
 
-        volume = await hands.db.write(work)
+        volume = await drivers.db.write(work)
         return f"It is being made volume {volume.id} of project {project}, called {volume.name}."
 
 
@@ -100,8 +100,8 @@ def remove(settings: Settings, beginning: str, *, yes: bool) -> None:
 
 
 async def _remove(settings: Settings, beginning: str, *, yes: bool) -> str:
-    async with _hands(settings) as hands:
-        found = await _one(hands, beginning)
+    async with _hands(settings) as drivers:
+        found = await _one(drivers, beginning)
         what = f"{found.piece.kind} {found.piece.id} on {found.where}"
         if not yes:
             return f"The bytes of {what} would be gone for good. '--yes' frees them."
@@ -119,22 +119,22 @@ async def _put_aside(found: Found) -> str:
 
 
 @asynccontextmanager
-async def _hands(settings: Settings) -> AsyncIterator[Hands]:
+async def _hands(settings: Settings) -> AsyncIterator[Drivers]:
     async with existing(settings) as db:
-        yield drivers.build(settings, db, ImageFiles(settings.state_dir.absolute() / "images")).hands
+        yield driver_setup.build(settings, db, ImageFiles(settings.state_dir.absolute() / "images")).drivers
 
 
-async def _every(hands: Hands) -> list[Found]:
+async def _every(drivers: Drivers) -> list[Found]:
     found = []
-    for place, backend in hands.backends.items():
-        unknown = await orphans.unknown_pieces(hands, place, backend)
+    for place, backend in drivers.backends.items():
+        unknown = await orphans.unknown_pieces(drivers, place, backend)
         found += [Found(place, backend, piece, None) for piece in unknown if piece.whole]
         found += [Found(place, backend, it.piece, it) for it in await orphans.put_aside(backend)]
     return sorted(found, key=lambda it: (it.kept.name if it.kept else "z", it.piece.id))
 
 
-async def _one(hands: Hands, beginning: str) -> Found:
-    found = [it for it in await _every(hands) if it.piece.id.startswith(beginning)]
+async def _one(drivers: Drivers, beginning: str) -> Found:
+    found = [it for it in await _every(drivers) if it.piece.id.startswith(beginning)]
     if len(found) > 1:
         raise Conflict(f"More than one begins with '{beginning}': {', '.join(it.piece.id for it in found)}.")
     if not found:

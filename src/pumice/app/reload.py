@@ -13,7 +13,7 @@ import structlog
 from pydantic import BaseModel
 
 from pumice.app import logs
-from pumice.app.house import Whole
+from pumice.app.node import Node
 from pumice.app.settings import Settings, again, is_live
 from pumice.app.verbs import set_deadlines
 from pumice.model.errors import Misconfigured
@@ -27,23 +27,23 @@ logger = structlog.get_logger(__name__)
 S = TypeVar("S", bound=BaseModel)
 
 
-def apply(whole: Whole, services: "Sequence[Service]") -> Settings:
+def apply(node: Node, services: "Sequence[Service]") -> Settings:
     """Read the settings again and let a whole Pumice go on with them. Returns those in force afterwards."""
     try:
-        settings, left = read(whole.settings)
+        settings, left = read(node.settings)
         policies = [_policy(service, settings) for service in services]
         set_deadlines(settings.operations.deadlines)
     except Misconfigured as error:
         logger.error("settings.refused", error=str(error))
-        return whole.settings
-    changed = sorted(differences(whole.settings, settings))
+        return node.settings
+    changed = sorted(differences(node.settings, settings))
     for service, policy in zip(services, policies, strict=True):
         service.policy = policy
     logs.set_up(settings)
-    whole.settings = settings
-    whole.house.rules = whole.runner.course.rules = settings.rules()
-    whole.hands = whole.runner.hands = replace(
-        whole.hands,
+    node.settings = settings
+    node.ctx.tunables = node.runner.state_machine.tunables = settings.tunables()
+    node.drivers = node.runner.drivers = replace(
+        node.drivers,
         detach_seconds=settings.compute.detach_seconds,
         pause_seconds=settings.compute.pause_seconds,
     )

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from pumice.app import drivers, house, marks
+from pumice.app import driver_setup, marks, node
 from pumice.app.database import existing
 from pumice.app.settings import Settings
 from pumice.backends.contract import Backend
@@ -49,7 +49,7 @@ def rename_backend(settings: Settings, old: str, name: str, *, yes: bool) -> Non
 def _rename(settings: Settings, old: str, new: str, host: str, *, yes: bool) -> None:
     if old == new:
         raise Invalid(f"It is called '{new}' already.")
-    lock = house.only_one(settings.model_copy(update={"host": host})) if _was_here(settings, host) else None
+    lock = node.only_one(settings.model_copy(update={"host": host})) if _was_here(settings, host) else None
     is_over = lock is not None and settings.database().startswith("sqlite")
     try:
         changed = asyncio.run(_run(settings, old, new, yes=yes, is_over=is_over))
@@ -71,7 +71,7 @@ def _was_here(settings: Settings, host: str) -> bool:
 
 async def _run(settings: Settings, old: str, new: str, *, yes: bool, is_over: bool) -> list[str]:
     """``is_over``: the only process that could be of this host has ended, whatever its heartbeats say."""
-    down, host = settings.rules().service_down_seconds, old.partition("@")[0]
+    down, host = settings.tunables().service_down_seconds, old.partition("@")[0]
 
     def work(tx: Transaction) -> dict[str, int]:
         known = hosts.find(tx, host)
@@ -106,7 +106,7 @@ async def _marks(settings: Settings, old: str, new: str, who: str, *, yes: bool)
             found.append(f"directory {path}")
             if yes:
                 path.rename(end)
-    home = drivers.home_of_machines(settings) if settings.compute.driver != "none" else None
+    home = driver_setup.home_of_machines(settings) if settings.compute.driver != "none" else None
     for file in (settings.state_dir / marks.FILE, *([home / marks.FILE] if home else [])):
         there = marks.read_file(file)
         if there and there.installation == who and there.renamed(old, new) != there:
@@ -124,7 +124,7 @@ async def _pools(settings: Settings, old: str, new: str, who: str) -> list[tuple
     """The pools whose marks say the old name."""
     found = []
     for name in settings.backends:
-        backend = drivers.backend(settings, name)
+        backend = driver_setup.backend(settings, name)
         for pool in await backend.pool_names() if backend.keeps else ():
             there = await _mark(backend.mark, pool)
             if there and there.installation == who and there.renamed(old, new) != there:
@@ -159,7 +159,7 @@ def take_pool(settings: Settings, name: str, *, yes: bool) -> None:
 
 async def _take_pool(settings: Settings, name: str, *, yes: bool) -> None:
     place, _, pool = name.partition("#")
-    backends = {settings.place(known): drivers.backend(settings, known) for known in settings.backends}
+    backends = {settings.place(known): driver_setup.backend(settings, known) for known in settings.backends}
     if place not in backends or pool not in await backends[place].pool_names():
         raise NotFound("Pool", name)
     async with existing(settings) as db:

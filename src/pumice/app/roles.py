@@ -43,7 +43,7 @@ async def take_name(db: Database, host: str, roles: Collection[Role], lost: Call
         return f"{name}.{host}"
     for number in range(1, MOST_SCHEDULERS + 1):
         try:
-            await db.hold(f"{name} {number} of {host}", lost, patience=0)
+            await db.hold(f"{name} {number} of {host}", lost, timeout=0)
         except Misconfigured:
             continue
         return f"{name}-{number}.{host}"

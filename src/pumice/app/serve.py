@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from pumice.app import health, house, logs, memory, reload, tls, watch
-from pumice.app.house import Whole
+from pumice.app import health, logs, malloc, monitoring, node, reload, tls
 from pumice.app.metrics import Metrics
+from pumice.app.node import Node
 from pumice.app.passwords import clouds_file
 from pumice.app.roles import EVERY, Role
 from pumice.app.settings import Settings
 from pumice.app.systemd import Systemd
 from pumice.identity.clouds import clouds_yaml, write_passwords
 from pumice.model.errors import Misconfigured
-from pumice.model.meter import Meter
+from pumice.model.metrics_sink import MetricsSink
 
 if TYPE_CHECKING:
     from pumice.api.service import Service
@@ -36,7 +36,7 @@ ALIVE_SECONDS = 5.0
 
 def run(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM; the steps in hand are finished, the rest waits for the next start."""
-    lock = house.only_one(settings)
+    lock = node.only_one(settings)
     try:
         run_roles(settings, EVERY)
     finally:
@@ -58,15 +58,15 @@ async def _serve(settings: Settings, roles: frozenset[Role], shared: "Shared | N
         if serving.url:
             logger.info("serving", url=serving.url, clouds=str(clouds_file(settings)))
         else:
-            logger.info("working", roles=sorted(roles), name=serving.whole.runner.host)
-        systemd.ready(f"Serving {serving.url}" if serving.url else f"Working as {serving.whole.runner.host}")
+            logger.info("working", roles=sorted(roles), name=serving.node.runner.host)
+        systemd.ready(f"Serving {serving.url}" if serving.url else f"Working as {serving.node.runner.host}")
         async for _ in serving.hang_ups():
             systemd.reloading()
             serving.reload()
             systemd.ready("Settings were read again")
         systemd.stopping()
     logger.info("stopped")
-    if left := [f"{it.call} at {it.place}" for it in serving.whole.hands.bulkheads.left]:
+    if left := [f"{it.call} at {it.place}" for it in serving.node.drivers.bulkheads.left]:
         logger.warning("stopped.with_calls_that_hang", calls=left)
         sys.stdout.flush()
         os._exit(0)  # nobody waits for what the kernel does not let end
@@ -96,13 +96,13 @@ class Serving:
     ) -> None:
         self.settings = settings
         self.roles = roles
-        self.whole: Whole
+        self.node: Node
         self.url = ""
         """The address of the API; empty without that role."""
         self._shared = shared
         self._alive = shared.alive if shared else alive
         self._tls = tls.context(settings) if Role.API in roles else None
-        self._servers: list[watch.Server] = []
+        self._servers: list[monitoring.Server] = []
         self._services: tuple[Service, ...] = ()
         self._told = False
         self._stopping = asyncio.Event()
@@ -110,25 +110,25 @@ class Serving:
         self._tasks = asyncio.TaskGroup()
 
     async def __aenter__(self) -> "Serving":
-        memory.give_back()
+        malloc.give_back()
         listening, watched = self._sockets()
-        self.whole = await house.build(self.settings, self.roles, self._meter())
-        watch.count_reconnects(self.whole)
+        self.node = await node.build(self.settings, self.roles, self._meter())
+        monitoring.count_reconnects(self.node)
         await self._tasks.__aenter__()
         if listening is not None:
             api = self.settings.api
             scheme = "https" if self._tls else "http"
             self.url = api.public_url or f"{scheme}://{api.host}:{listening.getsockname()[1]}"
             trusted = tls.authority(self.settings)
-            clouds = clouds_yaml(f"{self.url}/identity", self.whole.passwords, trusted)
+            clouds = clouds_yaml(f"{self.url}/identity", self.node.passwords, trusted)
             write_passwords(clouds_file(self.settings), clouds)
-            application = self.whole.application(watch.Watch(self.whole, for_tenants=True))
+            application = self.node.application(monitoring.Watch(self.node, for_tenants=True))
             self._services = tuple(application.services.values())
             await self._answer(application, listening, self._tls)
         if watched is not None:
-            await self._answer(watch.Watch(self.whole), watched)
+            await self._answer(monitoring.Watch(self.node), watched)
             logger.info("watched", port=watched.getsockname()[1])
-        working = self._tasks.create_task(self.whole.work(self._stopping))
+        working = self._tasks.create_task(self.node.work(self._stopping))
         self._tasks.create_task(self._say_alive(working))
         self._tasks.create_task(self._stop_without_a_name())
         loop = asyncio.get_running_loop()
@@ -141,11 +141,11 @@ class Serving:
         if self._shared is not None:
             return self._shared.listening, self._shared.watched
         listening = listen(self.settings) if Role.API in self.roles else None
-        return listening, watch.listen(self.settings, self.roles)
+        return listening, monitoring.listen(self.settings, self.roles)
 
-    def _meter(self) -> Meter:
+    def _meter(self) -> MetricsSink:
         if not self.settings.metrics.enabled:
-            return Meter()
+            return MetricsSink()
         shared = self._shared
         return Metrics(shared.metrics, shared.number) if shared else Metrics()
 
@@ -153,7 +153,7 @@ class Serving:
         self, application: Any, listening: socket.socket, tls: ssl.SSLContext | None = None
     ) -> None:
         """Begin to answer requests."""
-        server = watch.server(application, self.settings.http, tls)
+        server = monitoring.server(application, self.settings.http, tls)
         self._servers.append(server)
         self._tasks.create_task(server.serve(sockets=[listening]))
         while not server.started:
@@ -162,12 +162,12 @@ class Serving:
     async def _say_alive(self, working: asyncio.Task[None]) -> None:
         """Tell the watchdog that we are alive, until the last step in hand has ended."""
         while not working.done():
-            if health.is_alive(self.whole):
+            if health.is_alive(self.node):
                 self._alive()
             await asyncio.wait({working}, timeout=ALIVE_SECONDS)
 
     async def _stop_without_a_name(self) -> None:
-        lost = asyncio.create_task(self.whole.lost.wait())
+        lost = asyncio.create_task(self.node.lost.wait())
         stopping = asyncio.create_task(self._stopping.wait())
         await asyncio.wait({lost, stopping}, return_when=asyncio.FIRST_COMPLETED)
         self._signals.put_nowait(None)
@@ -176,7 +176,7 @@ class Serving:
     def _hear(self, number: signal.Signals) -> None:
         """The first signal to stop is obeyed when the steps in hand are done, the second at once."""
         if number != signal.SIGHUP and self._told:
-            logger.warning("stopped.at_once", in_hand=self.whole.runner.taken)
+            logger.warning("stopped.at_once", in_hand=self.node.runner.taken)
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         self._told = self._told or number != signal.SIGHUP
@@ -195,7 +195,7 @@ class Serving:
     def reload(self) -> None:
         """Take over what changed in the settings and in the files that they name."""
         logs.open_again()
-        self.settings = reload.apply(self.whole, self._services)
+        self.settings = reload.apply(self.node, self._services)
         if self._tls is not None:
             try:
                 tls.renew(self._tls, self.settings)
@@ -211,7 +211,7 @@ class Serving:
         try:
             await self._tasks.__aexit__(kind, error, trace)
         finally:
-            await self.whole.db.close()
+            await self.node.db.close()
 
 
 def listen(settings: Settings) -> socket.socket:

@@ -48,13 +48,13 @@ from pumice.backends.targets.registry import TARGETS
 from pumice.backends.targets.settings import TargetSettings
 from pumice.backends.targets.tgt_settings import TgtSettings
 from pumice.model.errors import Misconfigured
-from pumice.model.rules import DEFAULT_FILTERS, TYPED, Patience, Rules
+from pumice.model.tunables import DEFAULT_FILTERS, TYPED, RetryPolicy, Tunables
 from pumice.scheduler.filters import ALWAYS, FILTERS
 from pumice.scheduler.weighers import HANDLERS, WEIGHERS
 
 LIVE: dict[str, JsonValue] = {"live": True}
 """Marks what SIGHUP changes; the rest needs a restart."""
-_DEFAULT_QUOTAS = dict(Rules().quotas)
+_DEFAULT_QUOTAS = dict(Tunables().quotas)
 
 
 class Role(StrEnum):
@@ -354,9 +354,9 @@ class Settings(BaseSettings):
         chosen = getattr(self, driver, None) or getattr(self.targets, driver, None)
         return chosen if isinstance(chosen, TargetSettings) else TARGETS.find(driver)()
 
-    def rules(self) -> Rules:
+    def tunables(self) -> Tunables:
         """What the rooms below need to know."""
-        return Rules(
+        return Tunables(
             availability_zone=self.availability_zone,
             default_volume_type=self.default_volume_type,
             quotas=_DEFAULT_QUOTAS | self.quotas,
@@ -372,7 +372,7 @@ class Settings(BaseSettings):
             api_wait_seconds=self.api.wait_seconds,
             service_token_roles=frozenset(self.identity.service_token_roles),
             catalog_aliases=self.identity.catalog_aliases,
-            patience=Patience(
+            retry_policy=RetryPolicy(
                 self.operations.first_backoff, self.operations.longest_backoff, self.operations.tries
             ),
         )

@@ -12,7 +12,7 @@ from pumice.store.open import open_database
 def print_status(settings: Settings) -> None:
     """Print its version, the migrations that it lacks, and the processes that are connected.
 
-    Raises ``Misconfigured`` when there is no database, or ``Trouble`` when it does not answer.
+    Raises ``Misconfigured`` when there is no database, or ``Retryable`` when it does not answer.
     """
     url = settings.database()
     with waiting_is_told(f"Waiting for {shown(url)} …"):
@@ -37,7 +37,7 @@ def print_status(settings: Settings) -> None:
 async def _look(url: str) -> tuple[str | None, list[str]]:
     if not schema.may_be_there(url):
         return None, []
-    db = open_database(url, patience=schema.LOOK_SECONDS)
+    db = open_database(url, timeout=schema.LOOK_SECONDS)
     try:
         return await db.read(schema.version), await db.read(schema.living)
     finally:

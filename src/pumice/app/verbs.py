@@ -14,8 +14,8 @@ from pumice.volumes import (
     delete_with_snapshots,
     extend,
     manage,
+    manageable,
     revert,
-    strangers,
     unmanage,
     upload,
 )
@@ -35,7 +35,7 @@ VERBS: tuple[Verb[Any], ...] = (
     revert.REVERT,
     manage.MANAGE,
     unmanage.UNMANAGE,
-    strangers.STRANGERS,
+    manageable.STRANGERS,
     upload.UPLOAD,
     create_snapshot.CREATE_SNAPSHOT,
     delete_snapshot.DELETE_SNAPSHOT,

@@ -13,11 +13,11 @@ from pumice.app.database import existing
 from pumice.app.settings import Settings
 from pumice.loops import abandoned
 from pumice.model.errors import Invalid, NotFound
-from pumice.store import hosts, names, passing, services, things
+from pumice.store import hosts, names, services, things, transitional
 from pumice.store import operations as log
 from pumice.store.database import Transaction
-from pumice.store.passing import Left
 from pumice.store.things import Thing
+from pumice.store.transitional import Left
 
 
 def run(settings: Settings, beginning: str) -> None:
@@ -54,7 +54,7 @@ def _sentences(tx: Transaction, thing: Thing, settings: Settings) -> list[str]:
     row = log.get(tx, thing.operation_id) if thing.operation_id else None
     if row is not None and row["state"] in log.UNDER_WAY:
         said += [f"Operation {row['id']} ({row['kind']}) is at work on it.", *_operation(tx, row, settings)]
-    elif left := passing.left(tx, thing.id):
+    elif left := transitional.left(tx, thing.id):
         said += _abandoned(left[0], settings)
     else:
         said += _others(tx, thing, settings)
@@ -112,7 +112,9 @@ def _absent(tx: Transaction, place: str, settings: Settings) -> str | None:
     """What is known of a host that does not serve its place."""
     _, _, where = place.partition(":")
     host = hosts.find(tx, where.partition("@")[0]) if where else None
-    if host is None or any(services.is_up(row, settings.rules().service_down_seconds) for row in host.services):
+    if host is None or any(
+        services.is_up(row, settings.tunables().service_down_seconds) for row in host.services
+    ):
         return None
     heard = f"was last heard of at {_moment(host.heard_at)}" if host.heard_at else "has no services any more"
     return (

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import structlog
 
-from pumice.app import checks, logs, reload, watch
+from pumice.app import checks, logs, monitoring, reload
 from pumice.app.roles import Role
 from pumice.app.serve import Shared, listen, run_roles
 from pumice.app.settings import Settings
@@ -75,7 +75,7 @@ class _Workers:
     def __init__(self, settings: Settings, listening: socket.socket, metrics: Path | None, number: int) -> None:
         self.settings = settings
         self.listening = listening
-        self.watched = watch.listen(settings, _API)
+        self.watched = monitoring.listen(settings, _API)
         self.metrics = metrics
         self.systemd = Systemd()
         self.numbers: dict[int, int] = {}

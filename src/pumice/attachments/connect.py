@@ -18,9 +18,9 @@ from pumice.model.connector import Connector
 from pumice.model.errors import InvalidState
 from pumice.model.export import of_row
 from pumice.model.ids import AttachmentId, VolumeId, new_id
-from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.states import AttachStatus
+from pumice.model.tunables import Tunables
 from pumice.model.volume import Attachment, Volume
 from pumice.operations.holds import Thing, own, use
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend
@@ -143,7 +143,7 @@ def _enqueue(
     enqueue(tx, CONNECT, params, subject=attachment.id, who=who, id=operation_id, parent=parent)
 
 
-def publish(tx: Transaction, op: Operation[ConnectParams], rules: Rules) -> None:
+def publish(tx: Transaction, op: Operation[ConnectParams], tunables: Tunables) -> None:
     """Say where the export is."""
     attachments.settle(tx, op.params.attachment_id, op.id, portal=of_row(op.notes["portal"]))
 

@@ -14,9 +14,9 @@ from typing import Any
 
 from pumice.attachments.exports import remove_export
 from pumice.model.ids import AttachmentId, VolumeId, new_id
-from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.states import AttachStatus
+from pumice.model.tunables import Tunables
 from pumice.model.volume import Attachment
 from pumice.operations.holds import Thing, change, use
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, on_backend
@@ -70,12 +70,12 @@ def accept(
     return operation_id
 
 
-def ask_again(tx: Transaction, op: Operation[DisconnectParams], who: Scope, rules: Rules) -> None:
+def ask_again(tx: Transaction, op: Operation[DisconnectParams], who: Scope, tunables: Tunables) -> None:
     """Begin again with what is left of the attachment. Raises ``NotFound``."""
     accept(tx, who, attachments.get(tx, who, op.params.attachment_id), keep=op.params.keep)
 
 
-def free(tx: Transaction, op: Operation[DisconnectParams], rules: Rules) -> None:
+def free(tx: Transaction, op: Operation[DisconnectParams], tunables: Tunables) -> None:
     """Free the volume of this attachment."""
     if op.params.keep:
         attachments.change(tx, op.params.attachment_id, connector=None, portal=None)

@@ -16,7 +16,7 @@ from pumice.model.errors import Invalid, NotFound
 from pumice.model.export import Export
 from pumice.model.ids import AttachmentId, VolumeId
 from pumice.model.volume import Attachment, host_of, pool_of
-from pumice.operations.hands import Hands
+from pumice.operations.drivers import Drivers
 from pumice.operations.operation import Operation
 from pumice.store import attachments, pools, volumes
 from pumice.store.columns import is_unread
@@ -72,12 +72,12 @@ class Exported(Protocol):
     def username(self) -> str: ...
 
 
-async def let_in(hands: Hands, asked: Exported) -> Export:
+async def let_in(drivers: Drivers, asked: Exported) -> Export:
     """Export the volume, if it is not yet, and let the attachment's initiator in. Where it is reached."""
-    attachment, encrypted = await hands.db.read(_read, asked)
+    attachment, encrypted = await drivers.db.read(_read, asked)
     host, volume = host_of(asked.pool), asked.volume_id
-    device = await hands.backends[host].device(volume, pool_of(asked.pool))
-    target = hands.targets[host]
+    device = await drivers.backends[host].device(volume, pool_of(asked.pool))
+    target = drivers.targets[host]
     grant = Grant(
         asked.attachment_id,
         initiator_of(_connector(attachment, asked), target.protocol),
@@ -104,17 +104,17 @@ def _read(tx: Transaction, asked: Exported) -> tuple[Attachment, bool]:
     return attachment, volume.encryption_key_id is not None
 
 
-async def export(op: Operation[Any], hands: Hands) -> None:
+async def export(op: Operation[Any], drivers: Drivers) -> None:
     """A step: let the initiator in, and note where."""
-    op.notes["portal"] = (await let_in(hands, op.params)).to_row()
+    op.notes["portal"] = (await let_in(drivers, op.params)).to_row()
 
 
-async def remove_export(op: Operation[Any], hands: Hands) -> None:
+async def remove_export(op: Operation[Any], drivers: Drivers) -> None:
     """A step, or the undo of ``export``: shut the initiator out."""
-    await shut_out(hands, op.params)
+    await shut_out(drivers, op.params)
 
 
-async def shut_out(hands: Hands, asked: Exported) -> None:
+async def shut_out(drivers: Drivers, asked: Exported) -> None:
     """Shut the attachment's initiator out; the last one takes the export with it."""
     grant = Grant(asked.attachment_id, asked.initiator, asked.username, "")
-    await hands.targets[host_of(asked.pool)].revoke(asked.volume_id, grant)
+    await drivers.targets[host_of(asked.pool)].revoke(asked.volume_id, grant)

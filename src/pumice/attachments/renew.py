@@ -17,9 +17,9 @@ from pumice.attachments.exports import export
 from pumice.model.connector import Connector
 from pumice.model.export import of_row
 from pumice.model.ids import AttachmentId, VolumeId
-from pumice.model.rules import Rules
-from pumice.model.scope import HOUSE, Scope
+from pumice.model.scope import INTERNAL, Scope
 from pumice.model.states import GETS_IN
+from pumice.model.tunables import Tunables
 from pumice.model.volume import Attachment
 from pumice.operations.holds import Thing, use
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, on_backend
@@ -72,11 +72,11 @@ def accept_for_server(tx: Transaction, server_id: str, host: str, parent: Operat
     """Begin with every volume that is connected to a server's host; the operations' ids."""
     links = [link for link in attachments.of_server(tx, server_id) if link.portal and link.status in GETS_IN]
     connector = servers.connector_of(tx, host) if links else Connector()
-    begun = [accept(tx, HOUSE, link, connector, parent) for link in links]
+    begun = [accept(tx, INTERNAL, link, connector, parent) for link in links]
     return [operation_id for operation_id in begun if operation_id]
 
 
-def publish(tx: Transaction, op: Operation[RenewParams], rules: Rules) -> None:
+def publish(tx: Transaction, op: Operation[RenewParams], tunables: Tunables) -> None:
     """Say where the export is."""
     attachments.change(tx, op.params.attachment_id, portal=of_row(op.notes["portal"]))
 

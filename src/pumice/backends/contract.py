@@ -9,9 +9,10 @@ Rules that hold for every call, checked by ``tests/conformance/test_backends.py`
 * **Idempotent.** Asked twice, the second call finds the work done and returns as the first did. A create
   that was cut short is completed or begun anew, never taken for done: half-made bytes must never be served.
 * **Absent is deleted.** Deleting what does not exist succeeds.
-* **Errors.** ``Trouble``: waiting may help. ``Elsewhere``: this pool cannot (full, broken), another might.
-  ``NotFound``: the source does not exist. ``ImageRefused``: the image's fault. ``Misconfigured``: this
-  machine lacks something. ``Invalid``: an id that is no UUID, which is a bug of ours. Nothing else.
+* **Errors.** ``Retryable``: waiting may help. ``TryAnotherBackend``: this pool cannot (full, broken),
+  another might. ``NotFound``: the source does not exist. ``ImageRefused``: the image's fault.
+  ``Misconfigured``: this machine lacks something. ``Invalid``: an id that is no UUID, which is a bug of ours.
+  Nothing else.
 * **Never blocks** the event loop: file and process work happens in threads and child processes, and every
   child process has a time limit.
 * **Private.** A new volume reads as zeroes, whatever was deleted before it.
@@ -62,7 +63,7 @@ class ImageFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Stranger:
+class Manageable:
     """Bytes in a pool that are nobody's."""
 
     name: str
@@ -80,7 +81,7 @@ def require_fits(image: ImageFile, size: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class StoredObject:
     """Bytes in a pool: a volume's or a snapshot's, whole or left by a call that was cut short."""
 
     kind: Literal["volume", "snapshot"]
@@ -93,7 +94,7 @@ class Piece:
 class Inventory:
     """What a backend holds."""
 
-    pieces: frozenset[Piece]
+    pieces: frozenset[StoredObject]
 
     @property
     def volumes(self) -> frozenset[VolumeId]:
@@ -106,7 +107,7 @@ class Inventory:
         return frozenset(SnapshotId(it.id) for it in self.pieces if it.whole and it.kind == "snapshot")
 
     @property
-    def leftovers(self) -> frozenset[Piece]:
+    def leftovers(self) -> frozenset[StoredObject]:
         """What calls that were cut short left, and nobody has cleared yet."""
         return frozenset(it for it in self.pieces if not it.whole)
 
@@ -194,7 +195,7 @@ class Backend(Protocol):
     async def device(self, volume: VolumeId, pool: str) -> Path:
         """The local file or block device to export. Raises ``NotFound`` when there are no such bytes."""
 
-    async def strangers(self, pool: str) -> list[Stranger]:
+    async def manageable(self, pool: str) -> list[Manageable]:
         """What lies in the pool, is nobody's, and may be adopted."""
 
     async def adopt(self, volume: VolumeId, pool: str, name: str) -> int:
@@ -209,14 +210,14 @@ class Backend(Protocol):
         Raises ``Conflict`` when another stranger has that name.
         """
 
-    async def put_aside(self, piece: Piece, name: str) -> None:
+    async def put_aside(self, piece: StoredObject, name: str) -> None:
         """Make the piece a stranger called ``name``, whatever uses it meanwhile. No such piece is fine.
 
         What is left of a call that was cut short becomes strangers whose names begin so. Raises ``Conflict``
         when another stranger has that name.
         """
 
-    async def put_back(self, piece: Piece, name: str) -> None:
+    async def put_back(self, piece: StoredObject, name: str) -> None:
         """Make the stranger ``name`` the whole piece again. A piece that is there stays what it is.
 
         Raises ``NotFound`` when there is no such stranger.
@@ -228,5 +229,5 @@ class Backend(Protocol):
     async def inventory(self) -> Inventory:
         """What is really there, for audits."""
 
-    async def discard(self, piece: Piece) -> None:
+    async def discard(self, piece: StoredObject) -> None:
         """Free this piece of the inventory for good, and nothing else: not what is whole beside a leftover."""

@@ -17,14 +17,14 @@ from pumice.backends.contract import (
     Backend,
     ImageFile,
     Inventory,
-    Piece,
+    Manageable,
     PoolFacts,
     Progress,
-    Stranger,
+    StoredObject,
     require_fits,
 )
 from pumice.backends.files import FilesBackend
-from pumice.model.errors import Conflict, Elsewhere, Misconfigured, NotFound
+from pumice.model.errors import Conflict, Misconfigured, NotFound, TryAnotherBackend
 from pumice.model.ids import SnapshotId, VolumeId
 from pumice.model.mark import Mark
 from pumice.model.units import GIB
@@ -157,9 +157,9 @@ class FakeBackend:
         await self._pretend("device")
         return await self._inner.device(volume, pool)
 
-    async def strangers(self, pool: str) -> list[Stranger]:
+    async def manageable(self, pool: str) -> list[Manageable]:
         await self._pretend("strangers")
-        return await self._inner.strangers(pool)
+        return await self._inner.manageable(pool)
 
     async def adopt(self, volume: VolumeId, pool: str, name: str) -> int:
         await self._pretend("adopt")
@@ -169,11 +169,11 @@ class FakeBackend:
         await self._pretend("release")
         await self._inner.release(volume, pool, name)
 
-    async def put_aside(self, piece: Piece, name: str) -> None:
+    async def put_aside(self, piece: StoredObject, name: str) -> None:
         await self._pretend("put_aside")
         await self._inner.put_aside(piece, name)
 
-    async def put_back(self, piece: Piece, name: str) -> None:
+    async def put_back(self, piece: StoredObject, name: str) -> None:
         await self._pretend("put_back")
         await self._inner.put_back(piece, name)
 
@@ -185,7 +185,7 @@ class FakeBackend:
         await self._pretend("inventory")
         return await self._inner.inventory()
 
-    async def discard(self, piece: Piece) -> None:
+    async def discard(self, piece: StoredObject) -> None:
         await self._pretend("discard")
         await self._inner.discard(piece)
 
@@ -233,7 +233,7 @@ class _Memory:
 
     async def create(self, volume: VolumeId, pool: str, size: int) -> None:  # noqa: ARG002 - names only
         if pool not in self._pools:
-            raise Elsewhere(f"Pool '{pool}' is not in the settings of this host.")
+            raise TryAnotherBackend(f"Pool '{pool}' is not in the settings of this host.")
         self._volumes.setdefault((pool, volume), "")
 
     async def create_from_volume(
@@ -297,13 +297,13 @@ class _Memory:
         self._require(volume, pool)
         return Path("/dev/zero")
 
-    async def strangers(self, pool: str) -> list[Stranger]:
-        return [Stranger(name, GIB) for where, name in sorted(self._strangers) if where == pool]
+    async def manageable(self, pool: str) -> list[Manageable]:
+        return [Manageable(name, GIB) for where, name in sorted(self._strangers) if where == pool]
 
     async def adopt(self, volume: VolumeId, pool: str, name: str) -> int:
         if (pool, volume) not in self._volumes:
             if (pool, name) not in self._strangers:
-                raise NotFound("Stranger", name)
+                raise NotFound("Manageable", name)
             self._volumes[pool, volume] = self._strangers.pop((pool, name))
         return 1
 
@@ -313,7 +313,7 @@ class _Memory:
                 raise Conflict(f"There is another '{name}' in the pool.")
             self._strangers[pool, name] = self._volumes.pop((pool, volume))
 
-    async def put_aside(self, piece: Piece, name: str) -> None:
+    async def put_aside(self, piece: StoredObject, name: str) -> None:
         if piece in (await self.inventory()).pieces:
             if (piece.pool, name) in self._strangers:
                 raise Conflict(f"There is another '{name}' in the pool.")
@@ -322,11 +322,11 @@ class _Memory:
             else:
                 self._strangers[piece.pool, name] = self._snapshots.pop((piece.pool, SnapshotId(piece.id)))
 
-    async def put_back(self, piece: Piece, name: str) -> None:
+    async def put_back(self, piece: StoredObject, name: str) -> None:
         if piece in (await self.inventory()).pieces:
             return
         if (piece.pool, name) not in self._strangers:
-            raise NotFound("Stranger", name)
+            raise NotFound("Manageable", name)
         word = self._strangers.pop((piece.pool, name))
         if piece.kind == "volume":
             self._volumes[piece.pool, VolumeId(piece.id)] = word
@@ -337,11 +337,11 @@ class _Memory:
         self._strangers.pop((pool, name), None)
 
     async def inventory(self) -> Inventory:
-        volumes = {Piece("volume", volume, pool) for pool, volume in self._volumes}
-        snapshots = {Piece("snapshot", snapshot, pool) for pool, snapshot in self._snapshots}
+        volumes = {StoredObject("volume", volume, pool) for pool, volume in self._volumes}
+        snapshots = {StoredObject("snapshot", snapshot, pool) for pool, snapshot in self._snapshots}
         return Inventory(frozenset(volumes | snapshots))
 
-    async def discard(self, piece: Piece) -> None:
+    async def discard(self, piece: StoredObject) -> None:
         if piece.whole and piece.kind == "volume":
             self._volumes.pop((piece.pool, VolumeId(piece.id)), None)
         elif piece.whole:

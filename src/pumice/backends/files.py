@@ -12,7 +12,7 @@ of one moment. Elsewhere it is a sparse copy, and a snapshot of a volume in use 
 a guest that writes meanwhile finds some of its writes in it and misses others.
 
 A file that lies in the pool's own directory is a stranger: it can be adopted as a volume, and a volume can be
-released to be one (``files_strangers``).
+released to be one (``files_manageable``).
 
 This class must never shrink a file, never name a path after anything but a UUID, and never write into a file
 that has its final name, save to extend it. Several processes may share a pool. Each call's ``.part`` has a name
@@ -31,15 +31,23 @@ from pathlib import Path
 from typing import Literal
 from weakref import WeakValueDictionary
 
-from pumice.backends import files_strangers, sparse
-from pumice.backends.contract import ImageFile, Inventory, Piece, PoolFacts, Progress, Stranger, require_fits
+from pumice.backends import files_manageable, sparse
+from pumice.backends.contract import (
+    ImageFile,
+    Inventory,
+    Manageable,
+    PoolFacts,
+    Progress,
+    StoredObject,
+    require_fits,
+)
 from pumice.host import qemu_img
 from pumice.host.durable import sync, write_text
 from pumice.host.sole import Held, take_file
 from pumice.host.thread import Threads, in_thread, in_threads_of, to_the_end
-from pumice.host.turn import Turns
+from pumice.host.turn import Serializer
 from pumice.model import mark
-from pumice.model.errors import Elsewhere, Invalid, Misconfigured, NotFound, Trouble
+from pumice.model.errors import Invalid, Misconfigured, NotFound, Retryable, TryAnotherBackend
 from pumice.model.ids import SnapshotId, VolumeId, is_canonical
 from pumice.model.mark import Mark
 from pumice.model.units import GIB
@@ -82,7 +90,7 @@ class FilesBackend:
         self._reserved_percentage = reserved_percentage
         self._capacity_gb = capacity_gb
         self._convert_timeout = convert_timeout
-        self._turn_to_copy = {name: Turns(copies_at_once) for name in pools}
+        self._turn_to_copy = {name: Serializer(copies_at_once) for name in pools}
         self._threads = {name: Threads(f"pool {name}") for name in pools}
         self._looking = {name: Threads(f"looks at pool {name}") for name in pools}
         self._asked: dict[str, asyncio.Task[PoolFacts]] = {}
@@ -213,52 +221,52 @@ class FilesBackend:
                 raise NotFound("Volume", volume)
         return path
 
-    async def strangers(self, pool: str) -> list[Stranger]:
+    async def manageable(self, pool: str) -> list[Manageable]:
         directory = self._directory(pool)
         with self._within(pool):
-            return await in_thread(files_strangers.every, directory)
+            return await in_thread(files_manageable.every, directory)
 
     async def adopt(self, volume: VolumeId, pool: str, name: str) -> int:
         path = self._volume(volume, pool)
         async with self._lock(path):
             with self._within(pool):
-                return await in_thread(files_strangers.adopt, path, self._directory(pool), name)
+                return await in_thread(files_manageable.adopt, path, self._directory(pool), name)
 
     async def release(self, volume: VolumeId, pool: str, name: str) -> None:
         path = self._volume(volume, pool)
         async with self._lock(path):
             with self._within(pool):
-                await in_thread(files_strangers.release, path, self._directory(pool), name)
+                await in_thread(files_manageable.release, path, self._directory(pool), name)
 
-    async def put_aside(self, piece: Piece, name: str) -> None:
+    async def put_aside(self, piece: StoredObject, name: str) -> None:
         path, directory = self._path(piece.pool, _SHELVES[piece.kind], piece.id), self._directory(piece.pool)
-        move = files_strangers.release if piece.whole else files_strangers.release_parts
+        move = files_manageable.release if piece.whole else files_manageable.release_parts
         async with self._lock(path):
             with self._within(piece.pool):
                 await in_thread(move, path, directory, name)
 
-    async def put_back(self, piece: Piece, name: str) -> None:
+    async def put_back(self, piece: StoredObject, name: str) -> None:
         path, directory = self._path(piece.pool, _SHELVES[piece.kind], piece.id), self._directory(piece.pool)
         async with self._lock(path):
             with self._within(piece.pool):
-                await in_thread(files_strangers.take_back, path, directory, name)
+                await in_thread(files_manageable.take_back, path, directory, name)
 
     async def give_up(self, pool: str, name: str) -> None:
         with self._within(pool):
-            await in_thread(files_strangers.give_up, self._directory(pool), name)
+            await in_thread(files_manageable.give_up, self._directory(pool), name)
 
     async def inventory(self) -> Inventory:
-        pieces: set[Piece] = set()
+        pieces: set[StoredObject] = set()
         for pool, directory in self._pools.items():
             for kind, shelf in _SHELVES.items():
                 with self._within(pool, looks=True):
                     names = await in_thread(os.listdir, directory / shelf)
-                pieces |= {Piece(kind, name, pool) for name in names if is_canonical(name)}
+                pieces |= {StoredObject(kind, name, pool) for name in names if is_canonical(name)}
                 parts = (part[1] for name in names if (part := _PART.fullmatch(name)))
-                pieces |= {Piece(kind, part, pool, whole=False) for part in parts if is_canonical(part)}
+                pieces |= {StoredObject(kind, part, pool, whole=False) for part in parts if is_canonical(part)}
         return Inventory(frozenset(pieces))
 
-    async def discard(self, piece: Piece) -> None:
+    async def discard(self, piece: StoredObject) -> None:
         path = self._path(piece.pool, _SHELVES[piece.kind], piece.id)
         async with self._lock(path):
             with self._within(piece.pool):
@@ -288,7 +296,7 @@ class FilesBackend:
 
     def _directory(self, pool: str) -> Path:
         if pool not in self._pools:
-            raise Elsewhere(f"Pool '{pool}' is not in the settings of this host.")
+            raise TryAnotherBackend(f"Pool '{pool}' is not in the settings of this host.")
         return self._pools[pool]
 
     def _lock(self, path: Path) -> asyncio.Lock:
@@ -430,7 +438,7 @@ def _explained(pool: str) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            raise Elsewhere(f"Pool '{pool}' is full.") from error
+            raise TryAnotherBackend(f"Pool '{pool}' is full.") from error
         if error.errno in _PASSING:
-            raise Trouble(f"Pool '{pool}' cannot be used for the moment: {error.strerror}.") from error
-        raise Elsewhere(f"Pool '{pool}' cannot be used: {error.strerror}.") from error
+            raise Retryable(f"Pool '{pool}' cannot be used for the moment: {error.strerror}.") from error
+        raise TryAnotherBackend(f"Pool '{pool}' cannot be used: {error.strerror}.") from error

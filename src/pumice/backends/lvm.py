@@ -21,15 +21,23 @@ from pathlib import Path
 from typing import Literal
 from weakref import WeakValueDictionary
 
-from pumice.backends.contract import ImageFile, Inventory, Piece, PoolFacts, Progress, Stranger, require_fits
+from pumice.backends.contract import (
+    ImageFile,
+    Inventory,
+    Manageable,
+    PoolFacts,
+    Progress,
+    StoredObject,
+    require_fits,
+)
 from pumice.backends.lvm_group import LogicalVolume, VolumeGroup
 from pumice.backends.lvm_layout import Layout
 from pumice.host import block_device, qemu_img
 from pumice.host.sole import Held, take_name
 from pumice.host.thread import in_thread
-from pumice.host.turn import Turns
+from pumice.host.turn import Serializer
 from pumice.model import mark
-from pumice.model.errors import Conflict, Elsewhere, Invalid, NotFound, Trouble
+from pumice.model.errors import Conflict, Invalid, NotFound, Retryable, TryAnotherBackend
 from pumice.model.ids import SnapshotId, VolumeId, is_canonical
 from pumice.model.mark import Mark
 from pumice.model.units import GIB, gib_to_hold
@@ -68,7 +76,7 @@ class LvmBackend:
         self._max_over_subscription_ratio = max_over_subscription_ratio
         self._reserved_percentage = reserved_percentage
         self._convert_timeout = convert_timeout
-        self._turn_to_convert = Turns(copies_at_once)
+        self._turn_to_convert = Serializer(copies_at_once)
         self._occupied: Held | None = None
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -194,11 +202,11 @@ class LvmBackend:
                 await self._group.rename(name, name + _GONE)
                 await self._complete_revert(name)
 
-    async def strangers(self, pool: str) -> list[Stranger]:
+    async def manageable(self, pool: str) -> list[Manageable]:
         self._require(pool)
         found = await self._group.volumes()
         return [
-            Stranger(name, volume.size, self._layout.why_not(volume))
+            Manageable(name, volume.size, self._layout.why_not(volume))
             for name, volume in sorted(found.items())
             if not _OURS.fullmatch(name) and not volume.is_thin_pool
         ]
@@ -228,7 +236,7 @@ class LvmBackend:
                         raise Conflict(f"There is another '{name}' in the volume group.")
                     await self._group.rename(ours, name)
 
-    async def put_aside(self, piece: Piece, name: str) -> None:
+    async def put_aside(self, piece: StoredObject, name: str) -> None:
         ours, stranger = self._name(_WORDS[piece.kind], piece.id, piece.pool), _stranger(name)
         if piece.whole:
             await self._let_go(ours, stranger)
@@ -239,7 +247,7 @@ class LvmBackend:
                 for part in await self._group.volumes(*(ours + end for end in ends)):
                     await self._group.rename(part, stranger + part.removeprefix(ours))
 
-    async def put_back(self, piece: Piece, name: str) -> None:
+    async def put_back(self, piece: StoredObject, name: str) -> None:
         ours, stranger = self._name(_WORDS[piece.kind], piece.id, piece.pool), _stranger(name)
         async with self._lock(ours):
             with self._explained():
@@ -256,10 +264,12 @@ class LvmBackend:
     async def inventory(self) -> Inventory:
         found = [ours for name in await self._group.volumes() if (ours := _OURS.fullmatch(name))]
         return Inventory(
-            frozenset(Piece(_KINDS[ours[1]], ours[2], self._group.name, whole=not ours[3]) for ours in found)
+            frozenset(
+                StoredObject(_KINDS[ours[1]], ours[2], self._group.name, whole=not ours[3]) for ours in found
+            )
         )
 
-    async def discard(self, piece: Piece) -> None:
+    async def discard(self, piece: StoredObject) -> None:
         name = self._name(_WORDS[piece.kind], piece.id, piece.pool)
         if piece.whole:
             await self._remove(name)
@@ -279,7 +289,7 @@ class LvmBackend:
 
     def _require(self, pool: str) -> None:
         if pool != self._group.name:
-            raise Elsewhere(f"Pool '{pool}' is not in the settings of this host.")
+            raise TryAnotherBackend(f"Pool '{pool}' is not in the settings of this host.")
 
     def _lock(self, name: str) -> asyncio.Lock:
         """The lock of a name: the second of two equal calls finds the first one's work."""
@@ -353,10 +363,10 @@ class LvmBackend:
             yield
         except OSError as error:
             if error.errno == errno.ENOSPC:
-                raise Elsewhere(f"Volume group '{self._group.name}' is full.") from error
+                raise TryAnotherBackend(f"Volume group '{self._group.name}' is full.") from error
             if error.errno == errno.EIO:
-                raise Elsewhere(f"A disk of volume group '{self._group.name}' is broken.") from error
-            raise Trouble(f"Volume group '{self._group.name}' cannot be used: {error.strerror}.") from error
+                raise TryAnotherBackend(f"A disk of volume group '{self._group.name}' is broken.") from error
+            raise Retryable(f"Volume group '{self._group.name}' cannot be used: {error.strerror}.") from error
 
 
 def _tag(ours: Mark) -> str:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from pumice.host.command import CommandFailed, run
 from pumice.host.thread import in_thread, to_the_end
-from pumice.model.errors import Elsewhere, Misconfigured, Trouble
+from pumice.model.errors import Misconfigured, Retryable, TryAnotherBackend
 
 _CONFIGURATION = """\
 # Written by Pumice at each start: changes are lost.
@@ -130,8 +130,8 @@ class VolumeGroup:
     async def change(self, *argv: str) -> None:
         """Run a command that changes something: ``lvcreate``, ``lvremove``… Never answers a question.
 
-        Raises ``Elsewhere`` when the group is full or broken, ``Misconfigured`` when it is gone, and
-        ``Trouble``.
+        Raises ``TryAnotherBackend`` when the group is full or broken, ``Misconfigured`` when it is gone, and
+        ``Retryable``.
         """
         if not self._configured:
             await self.configure()
@@ -147,7 +147,7 @@ class VolumeGroup:
         await self.change("lvrename", self.name, old, new)
 
     async def remove(self, name: str) -> None:
-        """Free a volume. Raises ``Trouble`` while it is in use."""
+        """Free a volume. Raises ``Retryable`` while it is in use."""
         await self.change("lvremove", "--force", self.of(name))
 
     @asynccontextmanager
@@ -160,7 +160,7 @@ class VolumeGroup:
                         await asyncio.sleep(0.05)
                 yield file
             except TimeoutError:
-                raise Trouble(f"Volume group '{self.name}' is busy with another process's command.") from None
+                raise Retryable(f"Volume group '{self.name}' is busy with another process's command.") from None
             finally:
                 os.close(file)
 
@@ -200,9 +200,9 @@ class VolumeGroup:
                     f"There is no volume group '{self.name}' on its disks any more."
                 ) from failed
             if _FULL.search(failed.stderr):
-                raise Elsewhere(f"Volume group '{self.name}' is full.") from failed
+                raise TryAnotherBackend(f"Volume group '{self.name}' is full.") from failed
             if _BROKEN.search(failed.stderr):
-                raise Elsewhere(f"Volume group '{self.name}' cannot be changed: {failed}") from failed
+                raise TryAnotherBackend(f"Volume group '{self.name}' cannot be changed: {failed}") from failed
             raise
 
 

@@ -17,7 +17,7 @@ from pumice.backends.contract import Progress, no_progress
 from pumice.backends.lvm_group import LogicalVolume, VolumeGroup
 from pumice.backends.lvm_layout import Convert, Space
 from pumice.host import block_device, qemu_img
-from pumice.host.turn import Turns
+from pumice.host.turn import Serializer
 from pumice.model.units import GIB, MIB
 
 Wipe = Literal["zero", "discard", "none"]
@@ -44,7 +44,7 @@ class ThickLayout:
         self._wipe = wipe
         self._mib_per_second = mib_per_second
         self._copy_timeout = copy_timeout
-        self._turn_to_copy = Turns(copies_at_once)
+        self._turn_to_copy = Serializer(copies_at_once)
 
     async def start(self) -> None:
         pass

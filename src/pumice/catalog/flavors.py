@@ -1,6 +1,6 @@
 """Flavors: the sizes a server can have."""
 
-from pumice.model.scope import HOUSE
+from pumice.model.scope import INTERNAL
 from pumice.model.server import Flavor
 from pumice.store import flavors
 from pumice.store.database import Transaction
@@ -20,7 +20,7 @@ DEFAULTS = (
 
 def make_defaults(tx: Transaction) -> None:
     """Make the default flavors, unless there are any: what an operator has deleted does not come back."""
-    if flavors.page(tx, HOUSE, limit=1, marker=None, sort=[("id", True)]):
+    if flavors.page(tx, INTERNAL, limit=1, marker=None, sort=[("id", True)]):
         return
     for flavor_id, name, vcpus, ram, disk in DEFAULTS:
         flavors.insert(tx, new(flavor_id, name, vcpus=vcpus, ram=ram, disk=disk))

@@ -7,7 +7,7 @@ from pumice.model import qos
 from pumice.model.errors import Conflict, Invalid, NotFound
 from pumice.model.ids import new_id
 from pumice.model.qos import QosSpecs, Specs
-from pumice.model.scope import HOUSE
+from pumice.model.scope import INTERNAL
 from pumice.store import qos_specs, types
 from pumice.store.database import Transaction
 
@@ -55,7 +55,7 @@ def delete(tx: Transaction, specs_id: str, *, force: bool) -> None:
 def associate(tx: Transaction, specs_id: str, type_id: str) -> None:
     """Give QoS specs to a volume type. Raises ``NotFound``, or ``Invalid`` where it has others."""
     qos_specs.get(tx, specs_id)
-    kind = volume_types.by_id(tx, HOUSE, type_id)
+    kind = volume_types.by_id(tx, INTERNAL, type_id)
     if kind.qos_specs_id not in (None, specs_id):
         raise Invalid(
             f"Invalid volume type: Type {type_id} is already associated with another qos specs: "
@@ -68,5 +68,5 @@ def disassociate(tx: Transaction, specs_id: str, type_id: str | None = None) -> 
     """Take QoS specs from a volume type, or from all. Raises ``NotFound``."""
     qos_specs.get(tx, specs_id)
     if type_id is not None:
-        volume_types.by_id(tx, HOUSE, type_id)
+        volume_types.by_id(tx, INTERNAL, type_id)
     qos_specs.disassociate(tx, specs_id, type_id)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pumice.model.errors import Invalid
-from pumice.model.rules import TYPED, UNLIMITED, Rules
+from pumice.model.tunables import TYPED, UNLIMITED, Tunables
 from pumice.store import quotas, types
 from pumice.store.database import Transaction
 
@@ -17,23 +17,23 @@ class Quota:
     in_use: int
 
 
-def of_project(tx: Transaction, project_id: str, rules: Rules) -> dict[str, Quota]:
+def of_project(tx: Transaction, project_id: str, tunables: Tunables) -> dict[str, Quota]:
     """Every resource of a project."""
-    known = _defaults(tx, rules)
+    known = _defaults(tx, tunables)
     limits, used = quotas.limits(tx, project_id, known), quotas.usage(tx, project_id)
     return {name: Quota(limits[name], used.get(name, 0)) for name in known}
 
 
-def of_class(tx: Transaction, name: str, rules: Rules) -> dict[str, int]:
+def of_class(tx: Transaction, name: str, tunables: Tunables) -> dict[str, int]:
     """Every limit of a quota class; only the class ``default`` counts for projects."""
-    known = _defaults(tx, rules)
+    known = _defaults(tx, tunables)
     limits = quotas.limits(tx, f"class:{name}", known)
     return {resource: limits[resource] for resource in known}
 
 
-def limit_project(tx: Transaction, project_id: str, wanted: Mapping[str, int], rules: Rules) -> None:
+def limit_project(tx: Transaction, project_id: str, wanted: Mapping[str, int], tunables: Tunables) -> None:
     """Give a project limits of its own. Raises ``Invalid`` for those below what it uses."""
-    known = of_project(tx, project_id, rules)
+    known = of_project(tx, project_id, tunables)
     _must_be_known(wanted, known, "quota set")
     for name, limit in wanted.items():
         used = known[name].in_use
@@ -45,16 +45,16 @@ def limit_project(tx: Transaction, project_id: str, wanted: Mapping[str, int], r
     quotas.set_limits(tx, project_id, wanted)
 
 
-def limit_class(tx: Transaction, name: str, wanted: Mapping[str, int], rules: Rules) -> None:
+def limit_class(tx: Transaction, name: str, wanted: Mapping[str, int], tunables: Tunables) -> None:
     """Change a class's limits."""
-    _must_be_known(wanted, _defaults(tx, rules), "quota class set")
+    _must_be_known(wanted, _defaults(tx, tunables), "quota class set")
     quotas.set_limits(tx, f"class:{name}", wanted)
 
 
-def _defaults(tx: Transaction, rules: Rules) -> dict[str, int]:
+def _defaults(tx: Transaction, tunables: Tunables) -> dict[str, int]:
     names = sorted(types.names(tx).values())
     typed = {f"{thing}_{name}": UNLIMITED for name in names for thing in TYPED}
-    return {**rules.quotas, **typed}
+    return {**tunables.quotas, **typed}
 
 
 def _must_be_known(wanted: Mapping[str, int], known: Mapping[str, object], what: str) -> None:

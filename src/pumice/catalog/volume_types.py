@@ -6,8 +6,8 @@ from typing import Any
 from pumice.model.booleans import is_true
 from pumice.model.errors import Conflict, Invalid, NotFound
 from pumice.model.ids import TypeId, new_id
-from pumice.model.rules import Rules
-from pumice.model.scope import HOUSE, Scope
+from pumice.model.scope import INTERNAL, Scope
+from pumice.model.tunables import Tunables
 from pumice.model.volume import VolumeType
 from pumice.store import quotas, types
 from pumice.store.columns import is_unread, now
@@ -16,7 +16,7 @@ from pumice.store.database import Transaction
 get = types.get
 
 
-def for_new_volume(tx: Transaction, who: Scope, name_or_id: str | None, rules: Rules) -> VolumeType:
+def for_new_volume(tx: Transaction, who: Scope, name_or_id: str | None, tunables: Tunables) -> VolumeType:
     """The type asked for, else the project's default, else the installation's. Raises ``NotFound``.
 
     Raises ``Invalid`` where it cannot be read what the type asks for: it may be a backend, or encryption.
@@ -24,7 +24,7 @@ def for_new_volume(tx: Transaction, who: Scope, name_or_id: str | None, rules: R
     if name_or_id:
         kind = types.find(tx, who, name_or_id)
     else:
-        kind = types.find_default(tx, who, rules.default_volume_type)
+        kind = types.find_default(tx, who, tunables.default_volume_type)
     if is_unread(kind.extra_specs) or is_unread(kind.encryption):
         raise Invalid(f"Volume type {kind.name} cannot be read: an administrator has to write it anew.")
     return kind
@@ -57,12 +57,12 @@ def zones_for(kind: VolumeType, wanted: str | None, default: str) -> list[str]:
     return [wanted] if wanted else allowed or [default]
 
 
-def make_default(tx: Transaction, rules: Rules) -> None:
+def make_default(tx: Transaction, tunables: Tunables) -> None:
     """Make the default type, unless there is one of that name."""
     try:
-        types.find(tx, HOUSE, rules.default_volume_type)
+        types.find(tx, INTERNAL, tunables.default_volume_type)
     except NotFound:
-        create(tx, rules.default_volume_type, "Default Volume Type", is_public=True, extra_specs={})
+        create(tx, tunables.default_volume_type, "Default Volume Type", is_public=True, extra_specs={})
 
 
 def by_id(tx: Transaction, who: Scope, type_id: str) -> VolumeType:
@@ -87,7 +87,7 @@ def create(
         "extra_specs": dict(extra_specs),
     }
     types.insert(tx, row)
-    return by_id(tx, HOUSE, type_id)
+    return by_id(tx, INTERNAL, type_id)
 
 
 def update(tx: Transaction, type_id: str, changes: Mapping[str, Any]) -> VolumeType:
@@ -95,24 +95,24 @@ def update(tx: Transaction, type_id: str, changes: Mapping[str, Any]) -> VolumeT
 
     Raises ``NotFound`` or ``Conflict``.
     """
-    kind = by_id(tx, HOUSE, type_id)
+    kind = by_id(tx, INTERNAL, type_id)
     name = changes.get("name", kind.name)
     if name != kind.name:
         _must_be_new(tx, name)
         quotas.rename_type(tx, kind.name, name)
     types.change(tx, type_id, **changes)
-    return by_id(tx, HOUSE, type_id)
+    return by_id(tx, INTERNAL, type_id)
 
 
-def delete(tx: Transaction, type_id: str, rules: Rules) -> None:
+def delete(tx: Transaction, type_id: str, tunables: Tunables) -> None:
     """Forget a type. Raises ``NotFound``, or ``Invalid`` when it is in use or anybody's default."""
-    kind = by_id(tx, HOUSE, type_id)
+    kind = by_id(tx, INTERNAL, type_id)
     if projects := [project for project, default in types.defaults(tx).items() if default == type_id]:
         raise Invalid(
             f"The volume type {type_id} is the default volume type of projects and cannot be deleted: "
             f"{', '.join(projects)}."
         )
-    if kind.name == rules.default_volume_type:
+    if kind.name == tunables.default_volume_type:
         raise Invalid(f"The volume type {type_id} is the default volume type and cannot be deleted.")
     if types.is_used(tx, type_id):
         raise Invalid("Target volume type is still in use.")
@@ -122,7 +122,7 @@ def delete(tx: Transaction, type_id: str, rules: Rules) -> None:
 
 def encrypt(tx: Transaction, type_id: str, encryption: Mapping[str, Any]) -> dict[str, Any]:
     """Have volumes of a type encrypted from now on. Raises ``NotFound`` or ``Invalid``."""
-    kind = by_id(tx, HOUSE, type_id)
+    kind = by_id(tx, INTERNAL, type_id)
     if types.has_volumes(tx, type_id):
         raise Invalid("Cannot create encryption specs. Volume type in use.")
     if kind.encryption:
@@ -146,7 +146,7 @@ def decrypt(tx: Transaction, type_id: str) -> None:
 
 
 def _encryption(tx: Transaction, type_id: str, doing: str) -> dict[str, Any]:
-    kind = by_id(tx, HOUSE, type_id)
+    kind = by_id(tx, INTERNAL, type_id)
     if types.has_volumes(tx, type_id):
         raise Invalid(f"Cannot {doing} encryption specs. Volume type in use.")
     if not kind.encryption:
@@ -163,7 +163,7 @@ def set_extra_specs(tx: Transaction, type_id: str, extra_specs: Mapping[str, str
 
 def add_access(tx: Transaction, type_id: str, project_id: str) -> None:
     """Let a project use a private type. Raises ``NotFound``, ``Invalid`` or ``Conflict``."""
-    _must_be_private(by_id(tx, HOUSE, type_id))
+    _must_be_private(by_id(tx, INTERNAL, type_id))
     if project_id in types.projects_with_access(tx, type_id):
         raise Conflict(f"Volume type access for {type_id} / {project_id} combination already exists.")
     types.add_access(tx, type_id, project_id)
@@ -171,7 +171,7 @@ def add_access(tx: Transaction, type_id: str, project_id: str) -> None:
 
 def remove_access(tx: Transaction, type_id: str, project_id: str) -> None:
     """Let a project no longer use a private type. Raises ``NotFound`` or ``Invalid``."""
-    _must_be_private(by_id(tx, HOUSE, type_id))
+    _must_be_private(by_id(tx, INTERNAL, type_id))
     if not types.remove_access(tx, type_id, project_id):
         raise NotFound("Volume type access for", f"{type_id} / {project_id} combination")
 
@@ -189,7 +189,7 @@ def _must_be_new(tx: Transaction, name: str) -> None:
 def set_default(tx: Transaction, project_id: str, name_or_id: str) -> VolumeType:
     """Give a project a default type of its own. Raises ``Invalid`` when there is no such type."""
     try:
-        kind = types.find(tx, HOUSE, name_or_id)
+        kind = types.find(tx, INTERNAL, name_or_id)
     except NotFound as missing:
         raise Invalid(str(missing)) from None
     types.set_default(tx, project_id, kind.id)

@@ -24,7 +24,7 @@ from typing import Any, TypeVar, cast
 import structlog
 
 from pumice.host.thread import MOST, Threads, in_threads_of
-from pumice.model.errors import PumiceError, Trouble
+from pumice.model.errors import PumiceError, Retryable
 from pumice.model.ids import new_id
 
 logger = structlog.get_logger(__name__)
@@ -113,11 +113,11 @@ class Bulkhead:
     ) -> T:
         """What comes of ``work``. Raises ``TimeoutError`` at its limit, whatever becomes of it.
 
-        Raises ``Trouble`` when one like it was left behind: the second would hang as the first does.
+        Raises ``Retryable`` when one like it was left behind: the second would hang as the first does.
         """
         like = (call, about, pool)
         if earlier := next((it for it in self.left.values() if (it.call, it.about, it.pool) == like), None):
-            raise Trouble(f"{self.place} still hangs: {_since(earlier)}.")
+            raise Retryable(f"{self.place} still hangs: {_since(earlier)}.")
         began = time.monotonic()
         with in_threads_of(self.threads):
             token = _inside.set(True)
@@ -139,7 +139,7 @@ class Bulkhead:
             raise
         except Exception as bug:
             logger.exception("driver.bug", place=self.place, call=call)
-            raise Trouble(f"'{call}' failed unexpectedly: {type(bug).__name__}: {bug}") from bug
+            raise Retryable(f"'{call}' failed unexpectedly: {type(bug).__name__}: {bug}") from bug
 
     async def call_patiently(self, call: str, work: Callable[[], Awaitable[T]], seconds: float) -> T:
         """What comes of ``work``, however long it takes; after ``seconds`` it is told as one that hangs.
@@ -215,7 +215,7 @@ class _Walled:
                     call, lambda: attribute(*args, **kwargs), asyncio.timeout(seconds)
                 )
             except TimeoutError:
-                raise Trouble(f"{self._bulkhead.place} did not answer within {seconds:g} seconds.") from None
+                raise Retryable(f"{self._bulkhead.place} did not answer within {seconds:g} seconds.") from None
 
         return within
 

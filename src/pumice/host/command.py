@@ -21,12 +21,12 @@ from pathlib import Path
 import structlog
 from structlog.contextvars import get_contextvars
 
-from pumice.model.errors import Misconfigured, Trouble
+from pumice.model.errors import Misconfigured, Retryable
 
 log = structlog.get_logger(__name__)
 
 
-class CommandFailed(Trouble):
+class CommandFailed(Retryable):
     """The command ended with an exit code other than 0; ``stderr`` holds its own words."""
 
     def __init__(self, argv: Sequence[str], code: int, stderr: str) -> None:
@@ -35,7 +35,7 @@ class CommandFailed(Trouble):
         self.stderr = stderr
 
 
-class CommandTimedOut(Trouble):
+class CommandTimedOut(Retryable):
     """The command did not end within its time limit and was killed."""
 
 

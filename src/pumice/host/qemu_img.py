@@ -23,7 +23,7 @@ from pathlib import Path
 from pumice.host.command import CommandFailed, Limits, run
 from pumice.host.luks import SECRET_WORDS, Key
 from pumice.host.thread import in_thread
-from pumice.model.errors import Elsewhere, ImageRefused, Invalid
+from pumice.model.errors import ImageRefused, Invalid, TryAnotherBackend
 from pumice.model.units import GIB
 
 DRIVERS = {
@@ -73,8 +73,8 @@ async def convert(
     CPU limit; ``timeout`` is in seconds. ``target_is_zero`` promises that the target reads as zeroes, as a
     fresh sparse file does: zeroes are then skipped. A target that is LUKS is written through its ``key``.
     Bytes are in the kernel's hands at return, not on disk: the caller syncs. Raises ``ImageRefused``
-    (malformed, does not fit, over the limits), ``Elsewhere`` (the target is full or broken) or
-    ``CommandTimedOut``, which is ``Trouble``.
+    (malformed, does not fit, over the limits), ``TryAnotherBackend`` (the target is full or broken) or
+    ``CommandTimedOut``, which is ``Retryable``.
     """
     if source_format not in DRIVERS:
         raise ImageRefused(f"Images in format '{source_format}' cannot be converted.")
@@ -106,7 +106,7 @@ async def copy(
 ) -> None:
     """Copy the first ``length`` bytes of a block device of ours to another; zeroes are written as zeroes.
 
-    The devices' caches are passed by (O_DIRECT). Raises ``Elsewhere`` when either is full or broken, or
+    The devices' caches are passed by (O_DIRECT). Raises ``TryAnotherBackend`` when either is full or broken, or
     ``CommandTimedOut``.
     """
     node = {"driver": "raw", "size": length, "read-only": True}
@@ -121,7 +121,7 @@ async def copy(
             on_output=_percent_reader(progress),
         )
     except CommandFailed as failure:
-        raise Elsewhere(f"The bytes cannot be copied: {failure.stderr.strip()[-200:]}") from failure
+        raise TryAnotherBackend(f"The bytes cannot be copied: {failure.stderr.strip()[-200:]}") from failure
 
 
 async def export(
@@ -129,8 +129,8 @@ async def export(
 ) -> None:
     """Write the raw bytes of a volume's ``device`` to ``target``, a new file, as an image.
 
-    ``image_format`` is a key of ``DRIVERS`` (no ``iso``); ``timeout`` is in seconds. Raises ``Elsewhere`` (no
-    space), ``Trouble``, or ``Invalid`` for another format.
+    ``image_format`` is a key of ``DRIVERS`` (no ``iso``); ``timeout`` is in seconds.
+    Raises ``TryAnotherBackend`` (no space), ``Retryable``, or ``Invalid`` for another format.
     """
     if image_format not in DRIVERS or image_format == "iso":
         raise Invalid(f"Volumes cannot be written as images in format '{image_format}'.")
@@ -147,7 +147,7 @@ async def export(
         )
     except CommandFailed as failure:
         if "No space left on device" in failure.stderr or "Disk quota exceeded" in failure.stderr:
-            raise Elsewhere("There is no space left to write the image's bytes.") from failure
+            raise TryAnotherBackend("There is no space left to write the image's bytes.") from failure
         raise
 
 
@@ -204,11 +204,11 @@ def _percent_reader(progress: Callable[[float], None]) -> Callable[[bytes], None
     return read
 
 
-def _explained(failure: CommandFailed) -> ImageRefused | Elsewhere:
+def _explained(failure: CommandFailed) -> ImageRefused | TryAnotherBackend:
     if "No space left on device" in failure.stderr or "Disk quota exceeded" in failure.stderr:
-        return Elsewhere("There is no space left to write the image's bytes.")
+        return TryAnotherBackend("There is no space left to write the image's bytes.")
     if "error while writing" in failure.stderr:
-        return Elsewhere(f"The image's bytes cannot be written: {failure.stderr.strip()[-200:]}")
+        return TryAnotherBackend(f"The image's bytes cannot be written: {failure.stderr.strip()[-200:]}")
     if failure.code < 0:
         return ImageRefused("The image needs more CPU time or memory to convert than an image is allowed.")
     if "output file is smaller than input file" in failure.stderr:

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar, TypeVarTuple
 
-from pumice.model.errors import Trouble
+from pumice.model.errors import Retryable
 
 Result = TypeVar("Result")
 Arguments = TypeVarTuple("Arguments")
@@ -52,11 +52,11 @@ class Threads:
     def run(self, work: Callable[[*Arguments], Result], *arguments: *Arguments) -> "Future[Result]":
         """Do ``work`` in one of the threads, in its caller's context, when one is free.
 
-        Raises ``Trouble`` while half of them hang, and one at least: another would hang as well.
+        Raises ``Retryable`` while half of them hang, and one at least: another would hang as well.
         """
         since = time.monotonic() - HANGS_SECONDS
         if sum(at < since for at in self._cut.values()) >= max(self._most // 2, 1):
-            raise Trouble(f"{self._name} hangs: what was begun there has not come back.")
+            raise Retryable(f"{self._name} hangs: what was begun there has not come back.")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
         context = contextvars.copy_context()

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from typing import Protocol
 
-from pumice.model.errors import Trouble
+from pumice.model.errors import Retryable
 
 LONGEST_SECONDS = 6 * 3600.0
 """How long a step waits for its turn until it gives up."""
@@ -41,7 +41,7 @@ def taking_turns(project: str | None, waiter: Waiter) -> Iterator[None]:
         _who.reset(token)
 
 
-class Turns:
+class Serializer:
     """``at_once`` turns."""
 
     def __init__(self, at_once: int, longest: float = LONGEST_SECONDS) -> None:
@@ -53,7 +53,7 @@ class Turns:
 
     @asynccontextmanager
     async def take(self) -> AsyncIterator[None]:
-        """Wait for a turn, and have it until the end. Raises ``Trouble`` when none came for long."""
+        """Wait for a turn, and have it until the end. Raises ``Retryable`` when none came for long."""
         project, waiter = _who.get()
         if self._free:
             self._free -= 1
@@ -79,7 +79,7 @@ class Turns:
                 self._pass_on()  # it came too late
             turn.cancel()
             if isinstance(error, TimeoutError):
-                raise Trouble(f"No turn came within {self._longest:g} seconds.") from None
+                raise Retryable(f"No turn came within {self._longest:g} seconds.") from None
             raise
         finally:
             if waiter:

@@ -5,7 +5,7 @@ what the machine should be. Rules for every call, checked by ``tests/conformance
 
 * **Idempotent**: defining a machine that is defined, starting one that runs, plugging a disk that is in,
   unplugging one that is out, deleting one that is gone: all succeed and change nothing.
-* **Errors**: ``Trouble`` when the daemon does not answer; ``NotFound`` when the machine must exist and does
+* **Errors**: ``Retryable`` when the daemon does not answer; ``NotFound`` when the machine must exist and does
   not; ``GuestKeepsDisk`` when a guest does not release a disk in time; ``PumiceError`` with the
   hypervisor's own words when it refuses for good. Nothing else, and never with a secret in the message.
 * **Secrets** are handed to the daemon and never written to disk in clear.
@@ -190,7 +190,7 @@ class Hypervisor(Protocol):
         """A raw copy of an inspected image on this host's disk, grown to ``size_gib`` (0: as the image is).
 
         ``virtual_size`` (bytes) is what inspection found. A copy that is there already is kept. Raises
-        ``ImageRefused`` when the image does not fit, ``Elsewhere`` when this host's disk is full.
+        ``ImageRefused`` when the image does not fit, ``TryAnotherBackend`` when this host's disk is full.
         """
 
     async def power(self, server: ServerId) -> Power | None:

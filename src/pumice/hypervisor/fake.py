@@ -2,7 +2,7 @@
 
 Held to the same conformance suite as the real thing. What it can be told beyond that:
 
-* ``fail_next["attach"] = Trouble("…")``  the next call of that name raises it, once
+* ``fail_next["attach"] = Retryable("…")``  the next call of that name raises it, once
 * ``delay``                               seconds that every call takes
 * ``told``                                attachments whose secrets it was told, while their disks are in
 * ``guests_keep_disks``                   running guests let no disk go

@@ -45,7 +45,7 @@ from pumice.hypervisor.libvirt_domains import (
 )
 from pumice.hypervisor.libvirtd import LibvirtDaemon
 from pumice.model.connector import Connector
-from pumice.model.errors import GuestKeepsDisk, InvalidState, Misconfigured, NotFound, Trouble
+from pumice.model.errors import GuestKeepsDisk, InvalidState, Misconfigured, NotFound, Retryable
 from pumice.model.ids import AttachmentId, ServerId
 from pumice.model.qos import LIMITS
 from pumice.model.units import GIB
@@ -96,7 +96,7 @@ class LibvirtHypervisor:
 
         try:
             await self._libvirt.call(look, _LONG)
-        except Trouble as trouble:
+        except Retryable as trouble:
             raise Misconfigured(
                 f"{trouble} Start it (systemctl start libvirtd), or set another URI."
             ) from trouble

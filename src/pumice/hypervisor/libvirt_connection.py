@@ -1,7 +1,7 @@
 """The line to libvirtd: calls that block, made from threads, each with a limit; reopened when it was lost.
 
     work -> thread -> libvirtd                          the usual way
-    work -> thread -> lost -> open -> thread -> again   libvirtd was restarted: once, then ``Trouble``
+    work -> thread -> lost -> open -> thread -> again   libvirtd was restarted: once, then ``Retryable``
 
 So work may run twice, and must be written for that. A call that hangs is left behind in its thread, which is
 why these are daemon threads and no executor's: the end of the process never waits for them.
@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from pumice.model.errors import Misconfigured, PumiceError, Trouble
+from pumice.model.errors import Misconfigured, PumiceError, Retryable
 
 log = structlog.get_logger(__name__)
 
@@ -69,7 +69,7 @@ class LibvirtConnection:
     async def call(self, work: Callable[[Connection], T], timeout: float = 30) -> T:
         """What ``work`` returns when given the connection, from a thread, within ``timeout`` seconds.
 
-        Raises ``Trouble`` or ``PumiceError`` with libvirt's words; errors of Pumice pass through.
+        Raises ``Retryable`` or ``PumiceError`` with libvirt's words; errors of Pumice pass through.
         """
         libvirt = load()
         connection = await self._open()
@@ -84,7 +84,7 @@ class LibvirtConnection:
                 return await self._in_thread(lambda: work(connection), timeout)
         except libvirt.libvirtError as error:
             raise (
-                explained(error) if connection.isAlive() else Trouble(f"libvirtd went away: {error}")
+                explained(error) if connection.isAlive() else Retryable(f"libvirtd went away: {error}")
             ) from error
 
     def close(self) -> None:
@@ -101,7 +101,7 @@ class LibvirtConnection:
                 try:
                     self._connection = await self._in_thread(lambda: libvirt.open(uri), 15)
                 except libvirt.libvirtError as error:
-                    raise Trouble(f"libvirtd does not answer at {uri} ({error}).") from error
+                    raise Retryable(f"libvirtd does not answer at {uri} ({error}).") from error
             return self._connection
 
     async def _in_thread(self, work: Callable[[], T], timeout: float) -> T:
@@ -131,7 +131,7 @@ class LibvirtConnection:
                 async with asyncio.timeout(timeout):
                     return await done
             except TimeoutError:
-                raise Trouble(f"libvirtd did not answer within {timeout:g} seconds.") from None
+                raise Retryable(f"libvirtd did not answer within {timeout:g} seconds.") from None
 
 
 def explained(error: Exception) -> PumiceError:
@@ -140,5 +140,5 @@ def explained(error: Exception) -> PumiceError:
     if _ISCSI in words:  # what stands before is QEMU's whole command
         words = words[words.rindex(_ISCSI) :]
     if any(sign in words for sign in _MAY_PASS) and _LOGIN_REFUSED not in words:
-        return Trouble(f"The hypervisor met trouble: {words}")
+        return Retryable(f"The hypervisor met trouble: {words}")
     return PumiceError(f"The hypervisor refused: {words}")

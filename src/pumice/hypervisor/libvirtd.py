@@ -31,7 +31,7 @@ from pumice.host.command import CommandFailed, launch
 from pumice.host.lock_holder import lock_holder
 from pumice.host.thread import in_thread
 from pumice.hypervisor import accelerator
-from pumice.model.errors import Conflict, Misconfigured, Trouble
+from pumice.model.errors import Conflict, Misconfigured, Retryable
 
 log = structlog.get_logger(__name__)
 
@@ -103,7 +103,7 @@ class LibvirtDaemon:
     async def start(self) -> None:
         """Make sure that the daemon runs and answers; one that runs already is left as it is.
 
-        Raises ``Misconfigured`` when this machine cannot run it, ``Trouble`` when it does not come up.
+        Raises ``Misconfigured`` when this machine cannot run it, ``Retryable`` when it does not come up.
         """
         self._check()
         self.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -111,13 +111,13 @@ class LibvirtDaemon:
             if self.pid() is None:
                 await self._launch()
             if not await _becomes_true(self._answers, timeout=10):
-                raise Trouble(f"libvirtd does not answer; its log is {self.state_dir / 'log/libvirtd.log'}.")
+                raise Retryable(f"libvirtd does not answer; its log is {self.state_dir / 'log/libvirtd.log'}.")
 
     async def stop(self, *, force: bool = False) -> None:
         """End the daemon, if there is one.
 
         While guests run it is only ended with ``force``, which pulls their plugs first; without, raises
-        ``Conflict``. Raises ``Trouble`` when something of it cannot be ended.
+        ``Conflict``. Raises ``Retryable`` when something of it cannot be ended.
         """
         guests = self._guests()
         if guests and not force:
@@ -131,7 +131,7 @@ class LibvirtDaemon:
                 log.warning("libvirtd does not end by itself and is killed", pid=pid)
                 _kill(pid, signal.SIGKILL)
         if not await _becomes_true(lambda: self.pid() is None and not self._guests(), timeout=5):
-            raise Trouble(f"libvirtd or a guest of it does not end; its state is in {self.state_dir}.")
+            raise Retryable(f"libvirtd or a guest of it does not end; its state is in {self.state_dir}.")
 
     def pid(self) -> int | None:
         """The daemon's process id while it runs. A free lock on the pid file means that nobody is there."""
@@ -173,7 +173,7 @@ class LibvirtDaemon:
             await launch(*argv, log_file=self._launch_log, timeout=60, env={"PATH": _SEARCH_PATH})
         except CommandFailed as failed:
             if _DIED_SILENTLY in failed.stderr:
-                raise Trouble("libvirtd was killed while it started.") from failed
+                raise Retryable("libvirtd was killed while it started.") from failed
             raise Misconfigured(
                 f"A private libvirtd could not be started: {failed.stderr.strip()[-300:]} "
                 f"(its log is {self.state_dir / 'log/libvirtd.log'})"

@@ -23,7 +23,7 @@ from typing import IO
 from pumice.host.durable import sync
 from pumice.host.thread import in_thread
 from pumice.images.lock import ImageLock
-from pumice.model.errors import Conflict, Invalid, Misconfigured, NotFound, TooLarge, Trouble
+from pumice.model.errors import Conflict, Invalid, Misconfigured, NotFound, Retryable, TooLarge
 from pumice.model.ids import ImageId, is_canonical
 from pumice.model.image import UNLIMITED, ImageQuota
 from pumice.model.units import GIB, MIB
@@ -104,7 +104,7 @@ class ImageFiles:
 
         ``size`` is what the client announced, ``room`` what its project has left, in bytes. Raises ``TooLarge``
         (over a limit, or the disk is full), ``Invalid`` (the client stalls, or sends another number of bytes
-        than it announced) or ``Trouble``; then nothing is left.
+        than it announced) or ``Retryable``; then nothing is left.
         """
         self._refuse_more_than_kept(size or 0, room)
         path = self._part(image_id)
@@ -125,7 +125,7 @@ class ImageFiles:
     async def make(self, image_id: ImageId, fill: Callable[[Path], Awaitable[None]]) -> Saved:
         """What ``fill`` writes to a path, synced to disk, under a temporary name.
 
-        Raises what ``fill`` raises, ``TooLarge`` or ``Trouble``; then nothing is left.
+        Raises what ``fill`` raises, ``TooLarge`` or ``Retryable``; then nothing is left.
         """
         path = self._part(image_id)
         with _explained():
@@ -251,4 +251,4 @@ def _explained() -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise TooLarge("There is no space left to keep the image's bytes.") from error
-        raise Trouble(f"The image's bytes cannot be kept: {error.strerror}.") from error
+        raise Retryable(f"The image's bytes cannot be kept: {error.strerror}.") from error

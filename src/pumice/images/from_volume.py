@@ -12,10 +12,10 @@ from pumice.images.delete import delete
 from pumice.images.files import ImageFiles
 from pumice.images.inspect import kept_image
 from pumice.images.settle import alone
-from pumice.model.errors import Conflict, NotFound, Trouble
+from pumice.model.errors import Conflict, NotFound, Retryable
 from pumice.model.ids import ImageId
 from pumice.model.image import ImageContent
-from pumice.model.scope import HOUSE
+from pumice.model.scope import INTERNAL
 from pumice.model.states import HAS_BYTES
 from pumice.store import images
 from pumice.store.database import Database
@@ -24,7 +24,7 @@ from pumice.store.database import Database
 async def keep(db: Database, files: ImageFiles, image_id: str, fill: Callable[[Path], Awaitable[None]]) -> None:
     """Make a queued image active with the bytes that ``fill`` writes to a path.
 
-    One that is active already was made before. Raises ``NotFound`` when it was deleted meanwhile, ``Trouble``
+    One that is active already was made before. Raises ``NotFound`` when it was deleted meanwhile, ``Retryable``
     while somebody else has it in hand, or what ``fill`` raises.
     """
     image_id = ImageId(image_id)
@@ -39,15 +39,15 @@ async def keep(db: Database, files: ImageFiles, image_id: str, fill: Callable[[P
             content = ImageContent(made.size, found.virtual_size, made.md5, made.sha512)
             await db.write(images.finish_saving, image, content, files.quota)
     except Conflict as error:
-        raise Trouble(str(error)) from None
+        raise Retryable(str(error)) from None
 
 
 async def drop(db: Database, files: ImageFiles, image_id: str) -> None:
     """The image was never made. One that is gone already is fine."""
     try:
-        image = await db.read(images.get, HOUSE, image_id)
-        await delete(db, files, HOUSE, image)
+        image = await db.read(images.get, INTERNAL, image_id)
+        await delete(db, files, INTERNAL, image)
     except NotFound:
         return
     except Conflict as error:
-        raise Trouble(str(error)) from None
+        raise Retryable(str(error)) from None

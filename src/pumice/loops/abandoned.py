@@ -8,20 +8,20 @@ from functools import partial
 
 from pumice.attachments import disconnect
 from pumice.attachments.reserve import complete
-from pumice.loops.breach import Breach
-from pumice.model.scope import HOUSE
-from pumice.operations.hands import Hands
-from pumice.store import attachments, passing, volumes
+from pumice.loops.violation import Violation
+from pumice.model.scope import INTERNAL
+from pumice.operations.drivers import Drivers
+from pumice.store import attachments, transitional, volumes
 from pumice.store.database import Transaction
-from pumice.store.passing import Left
+from pumice.store.transitional import Left
 
 SECONDS = 60.0
 
 
-async def look(hands: Hands) -> list[Breach]:
+async def check(drivers: Drivers) -> list[Violation]:
     """Find what was left for longer than a client may leave it."""
-    found = [one for one in await hands.db.read(passing.left) if one.is_older(hands.abandoned_seconds)]
-    return [Breach(_words(one), partial(_mend, hands, one), waits=one.since is None) for one in found]
+    found = [one for one in await drivers.db.read(transitional.left) if one.is_older(drivers.abandoned_seconds)]
+    return [Violation(_words(one), partial(_repair, drivers, one), waits=one.since is None) for one in found]
 
 
 def _words(one: Left) -> str:
@@ -31,20 +31,20 @@ def _words(one: Left) -> str:
     return f"{one.kind} {one.id} is {one.status} since {since}, and nobody came back for it"
 
 
-async def _mend(hands: Hands, one: Left) -> str:
+async def _repair(drivers: Drivers, one: Left) -> str:
     def work(tx: Transaction) -> str:
-        return _settle(tx, one) if one in passing.left(tx, one.id) else "it has come right by itself"
+        return _settle(tx, one) if one in transitional.left(tx, one.id) else "it has come right by itself"
 
-    return await hands.db.write(work)
+    return await drivers.db.write(work)
 
 
 def _settle(tx: Transaction, one: Left) -> str:
     if one.kind == "volume":
         attachments.let_volume_follow(tx, one.volume_id)
     elif one.connected:
-        complete(tx, HOUSE, one.id)
+        complete(tx, INTERNAL, one.id)
     elif link := attachments.find(tx, one.id):
-        disconnect.accept(tx, HOUSE, link)
+        disconnect.accept(tx, INTERNAL, link)
     volume = volumes.find(tx, one.volume_id)
     assert volume is not None
     return f"the volume is {volume.status}"

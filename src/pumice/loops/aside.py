@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Literal, cast
 
-from pumice.backends.contract import Piece, Stranger
+from pumice.backends.contract import Manageable, StoredObject
 from pumice.model.ids import is_canonical
 
 _NAME = re.compile(r"orphan-(\d{8})-(unfinished-)?(volume|snapshot)-([0-9a-f-]{36})(\..*)?")
@@ -21,20 +21,20 @@ _NAME = re.compile(r"orphan-(\d{8})-(unfinished-)?(volume|snapshot)-([0-9a-f-]{3
 class Aside:
     """One stranger that was put aside."""
 
-    piece: Piece
+    piece: StoredObject
     name: str
     since: date
     size: int
     """bytes"""
 
 
-def name_of(piece: Piece, today: date | None = None) -> str:
+def name_of(piece: StoredObject, today: date | None = None) -> str:
     """What a piece is called from now on."""
     day = (today or datetime.now(UTC).date()).strftime("%Y%m%d")
     return f"orphan-{day}-{'' if piece.whole else 'unfinished-'}{piece.kind}-{piece.id}"
 
 
-def read(stranger: Stranger, pool: str) -> Aside | None:
+def read(stranger: Manageable, pool: str) -> Aside | None:
     """What a stranger was, if it was put aside; None for any other."""
     named = _NAME.fullmatch(stranger.name)
     if named is None or not is_canonical(named[4]):
@@ -44,4 +44,4 @@ def read(stranger: Stranger, pool: str) -> Aside | None:
     except ValueError:
         return None
     kind = cast(Literal["volume", "snapshot"], named[3])
-    return Aside(Piece(kind, named[4], pool, whole=not named[2]), stranger.name, since, stranger.size)
+    return Aside(StoredObject(kind, named[4], pool, whole=not named[2]), stranger.name, since, stranger.size)

@@ -1,64 +1,64 @@
 """The invariants: what must be true whenever nothing is under way. Everything that the loops of repair look at.
 
-What a loop does after a while, ``repair`` does at once, and again until nothing is left that can be mended: one
-repair uncovers another.
+What a loop does after a while, ``repair`` does at once, and again until nothing is left that it can: one repair
+uncovers another.
 """
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from pumice.loops import abandoned, exports, hosts, machines, orphans, rows, stored
-from pumice.loops.breach import Breach, mended
-from pumice.operations.hands import Hands
+from pumice.loops.violation import Violation, repaired
+from pumice.operations.drivers import Drivers
 
 ROUNDS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """One way to look for breaches, and how often a loop does."""
+class Check:
+    """One way to look for violations, and how often a loop does."""
 
     name: str
-    at: Callable[[Hands], Awaitable[list[Breach]]]
+    at: Callable[[Drivers], Awaitable[list[Violation]]]
     seconds: float
 
 
-ROWS = Look("rows", rows.look, rows.SECONDS)
-HOSTS = Look("hosts", hosts.look, hosts.SILENT.total_seconds())
-SHARED = (ROWS, HOSTS, Look("abandoned", abandoned.look, abandoned.SECONDS))
+ROWS = Check("rows", rows.check, rows.SECONDS)
+HOSTS = Check("hosts", hosts.check, hosts.SILENT.total_seconds())
+SHARED = (ROWS, HOSTS, Check("abandoned", abandoned.check, abandoned.SECONDS))
 """The looks at what every process sees alike: one process is enough."""
-EXPORTS = Look("exports", exports.look, exports.SECONDS)
+EXPORTS = Check("exports", exports.check, exports.SECONDS)
 OUTSIDE = (
     EXPORTS,
-    Look("power", machines.look_at_power, machines.POWER_SECONDS),
-    Look("disks", machines.look_at_disks, machines.DISK_SECONDS),
-    Look("orphans", orphans.look, orphans.SECONDS),
-    Look("backups", stored.look, stored.SECONDS),
+    Check("power", machines.check_power, machines.POWER_SECONDS),
+    Check("disks", machines.check_disks, machines.DISK_SECONDS),
+    Check("orphans", orphans.check, orphans.SECONDS),
+    Check("backups", stored.check, stored.SECONDS),
 )
 """The looks at what this process has drivers for."""
 
 
-async def find(hands: Hands) -> list[Breach]:
+async def find(drivers: Drivers) -> list[Violation]:
     """Every invariant that does not hold at this moment; missing bytes first."""
-    found = [breach for look in (*SHARED, *OUTSIDE) for breach in await look.at(hands)]
-    return sorted(dict.fromkeys(found), key=lambda breach: not breach.is_lost)
+    found = [violation for check in (*SHARED, *OUTSIDE) for violation in await check.at(drivers)]
+    return sorted(dict.fromkeys(found), key=lambda violation: not violation.is_lost)
 
 
-async def breaches(hands: Hands) -> list[str]:
+async def violations(drivers: Drivers) -> list[str]:
     """The sentences of every invariant that does not hold at this moment; missing bytes first."""
-    return [breach.words for breach in await find(hands)]
+    return [violation.words for violation in await find(drivers)]
 
 
-async def repair(hands: Hands, tell: Callable[[str], None]) -> list[Breach]:
-    """Mend what can be mended, telling each breach and what was done. What is left."""
-    tried = set[Breach]()
+async def repair(drivers: Drivers, tell: Callable[[str], None]) -> list[Violation]:
+    """Repair what can be repaired, telling each violation and what was done. What is left."""
+    tried = set[Violation]()
     for _ in range(ROUNDS):
-        found = await find(hands)
-        new = [breach for breach in found if breach not in tried]
-        for breach in new:
-            tried.add(breach)
-            done = await mended(breach, breach.mend) if breach.mend else "only a person can mend it"
-            tell(f"{breach.words}: {done}")
+        found = await find(drivers)
+        new = [violation for violation in found if violation not in tried]
+        for violation in new:
+            tried.add(violation)
+            done = await repaired(violation, violation.fix) if violation.fix else "only a person can repair it"
+            tell(f"{violation.words}: {done}")
         if not new:
             return found
-    return await find(hands)
+    return await find(drivers)

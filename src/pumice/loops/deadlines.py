@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 import structlog
 
 from pumice.loops import rows
-from pumice.model.errors import Trouble, Unreadable
-from pumice.model.meter import Meter
+from pumice.model.errors import Retryable, Unreadable
+from pumice.model.metrics_sink import MetricsSink
 from pumice.operations.aside import Aside
-from pumice.operations.course import Course
 from pumice.operations.settle import why_not_read
+from pumice.operations.state_machine import StateMachine
 from pumice.store import clock, overdue
 from pumice.store.database import Database, Transaction
 
@@ -26,7 +26,7 @@ SECONDS = 10.0
 PATIENCE_SECONDS = 10.0
 """Trouble that lasts for longer pauses than this is the operation's own, not the database's."""
 MOST = 500
-"""How many are ended in one look."""
+"""How many are ended in one check."""
 
 
 @dataclass(slots=True)
@@ -34,14 +34,14 @@ class Deadlines:
     """What is left to undo stays in the log as cleaning for that host."""
 
     db: Database
-    course: Course
-    meter: Meter = field(default_factory=Meter)
+    state_machine: StateMachine
+    meter: MetricsSink = field(default_factory=MetricsSink)
     aside: Aside = field(default_factory=Aside)
     monotonic: Callable[[], float] = time.monotonic
     since: dict[str, float] = field(default_factory=dict)
     """When each operation was first seen to wait at a place that nobody serves."""
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Give up what is overdue, seldom anything: so only look first."""
         at = clock.time()
         late, unserved = await self.db.read(self._find, at)
@@ -56,25 +56,25 @@ class Deadlines:
 
     def _unserved(self, tx: Transaction) -> dict[str, str]:
         """What has waited for too long at a place that nobody serves, and what to tell of it."""
-        patience = {
-            kind: verb.unserved for kind, verb in self.course.verbs.items() if verb.unserved is not None
+        timeout = {
+            kind: verb.unserved for kind, verb in self.state_machine.verbs.items() if verb.unserved is not None
         }
-        down = self.course.rules.service_down_seconds
-        found = overdue.unserved(tx, patience, down)
+        down = self.state_machine.tunables.service_down_seconds
+        found = overdue.unserved(tx, timeout, down)
         at = self.monotonic()
         self.since = {key: self.since.get(key, at) for key, *_ in found}
         return {
             key: f"No valid host was found: {place.partition(':')[2]}, which was chosen, does not answer."
             for key, kind, place in found
-            if at - self.since[key] >= (patience[kind] or 0)
+            if at - self.since[key] >= (timeout[kind] or 0)
         }
 
     async def _give_up(self, operation_id: str, at: float, early: str | None = None) -> bool:
         try:
-            return await self.db.write(self.course.give_up, operation_id, at, early)
+            return await self.db.write(self.state_machine.give_up, operation_id, at, early)
         except Exception as error:
             pause = self._put_aside(operation_id, error)
-            if isinstance(error, Trouble) and pause <= PATIENCE_SECONDS:
+            if isinstance(error, Retryable) and pause <= PATIENCE_SECONDS:
                 return False
             why = why_not_read(error)
         try:
@@ -84,7 +84,7 @@ class Deadlines:
             return False
 
     def _give_up_unread(self, tx: Transaction, operation_id: str, at: float, why: str) -> bool:
-        if (row := self.course.give_up_unread(tx, operation_id, at, why)) is None:
+        if (row := self.state_machine.give_up_unread(tx, operation_id, at, why)) is None:
             return False
         self.meter.unread(row["kind"])
         rows.settle_held(tx, operation_id)

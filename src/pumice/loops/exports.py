@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 from pumice.attachments.exports import let_in
 from pumice.backends.targets.contract import Grant, Target
-from pumice.loops.breach import Breach, Orphan, unknown
+from pumice.loops.violation import Orphan, Violation, unknown
 from pumice.model.errors import PumiceError
 from pumice.model.export import Export
 from pumice.model.ids import AttachmentId, VolumeId
 from pumice.model.states import GETS_IN
 from pumice.model.volume import Attachment
-from pumice.operations.hands import Hands
-from pumice.store import attachments, belongings, tombstones
+from pumice.operations.drivers import Drivers
+from pumice.store import attachments, ownership, tombstones
 from pumice.store.columns import is_unread
 from pumice.store.database import Transaction
 from pumice.store.tombstones import Kind
@@ -39,45 +39,48 @@ class Expected:
     """The addresses that the attachment's row names."""
 
 
-async def look(hands: Hands) -> list[Breach]:
+async def check(drivers: Drivers) -> list[Violation]:
     """Find what differs at every target daemon of this process."""
-    found: list[Breach] = []
-    for places in _places_by_target(hands):
-        target = hands.targets[places[0]]
+    found: list[Violation] = []
+    for places in _places_by_target(drivers):
+        target = drivers.targets[places[0]]
         try:
-            found += await _at_target(hands, places, target)
+            found += await _at_target(drivers, places, target)
         except PumiceError as error:
-            found.append(Breach(f"target {target.driver} of {places[0]} does not answer: {error}"))
+            found.append(Violation(f"target {target.driver} of {places[0]} does not answer: {error}"))
     return found
 
 
-def _places_by_target(hands: Hands) -> list[list[str]]:
+def _places_by_target(drivers: Drivers) -> list[list[str]]:
     """The backends of each target daemon: several may share one."""
     places: dict[int, list[str]] = {}
-    for place, target in hands.targets.items():
+    for place, target in drivers.targets.items():
         places.setdefault(id(target), []).append(place)
     return list(places.values())
 
 
-async def _at_target(hands: Hands, places: Sequence[str], target: Target) -> list[Breach]:
-    before, _ = await hands.db.read(_read_expected, places)
+async def _at_target(drivers: Drivers, places: Sequence[str], target: Target) -> list[Violation]:
+    before, _ = await drivers.db.read(_read_expected, places)
     there = {(volume, name) for volume, names in (await target.exports()).items() for name in names or [""]}
 
     def read(tx: Transaction) -> tuple[list[Expected], Accounts, Accounts]:
         expected, known = _read_expected(tx, places)
         nobodys = there - known
-        busy = belongings.in_hand(tx, {volume for volume, _ in nobodys})
+        busy = ownership.in_hand(tx, {volume for volume, _ in nobodys})
         nobodys = {(volume, name) for volume, name in nobodys if volume not in busy}
         return expected, nobodys, _let_go(tx, places, nobodys)
 
-    expected, nobodys, let_go = await hands.db.read(read)
-    lasting = set(before).intersection(expected)  # what came or went during the look has its own operation
+    expected, nobodys, let_go = await drivers.db.read(read)
+    lasting = set(before).intersection(expected)  # what came or went during the check has its own operation
     lost = [it for it in expected if it in lasting and (it.volume_id, it.username) not in there]
     moved = [it for it in expected if it in lasting and it.portals != target.portals and it not in lost]
     return [
-        *(_breach(hands, export, "is not exported to its attachment") for export in lost),
-        *(_breach(hands, export, "has moved, and has another address than its attachment") for export in moved),
-        *(_orphan(hands, places, target, *each) for each in sorted(let_go)),
+        *(_breach(drivers, export, "is not exported to its attachment") for export in lost),
+        *(
+            _breach(drivers, export, "has moved, and has another address than its attachment")
+            for export in moved
+        ),
+        *(_orphan(drivers, places, target, *each) for each in sorted(let_go)),
         *(unknown("export", _called(*each), places[0]) for each in sorted(nobodys - let_go)),
     ]
 
@@ -89,7 +92,7 @@ Accounts = set[tuple[VolumeId, str]]
 def _let_go(tx: Transaction, places: Sequence[str], accounts: Accounts) -> Accounts:
     """The accounts that this installation has let go of: nobody who may be in there is known to use them."""
     buried = tombstones.buried(tx, Kind.ACCOUNT, {name for _, name in accounts if name})
-    ours = belongings.volumes_at(tx, places, {volume for volume, name in accounts if not name})
+    ours = ownership.volumes_at(tx, places, {volume for volume, name in accounts if not name})
     return {(volume, name) for volume, name in accounts if (name in buried if name else volume in ours)}
 
 
@@ -97,27 +100,29 @@ def _called(volume: VolumeId, username: str) -> str:
     return f"{volume} to {username or 'nobody'}"
 
 
-def _breach(hands: Hands, export: Expected, what: str) -> Breach:
+def _breach(drivers: Drivers, export: Expected, what: str) -> Violation:
     def note(tx: Transaction, portal: Export) -> None:
         link = attachments.find(tx, export.attachment_id)
         if link is not None and _is_finished(link) and link.portal != portal:
             attachments.change(tx, link.id, portal=portal)
 
     async def restore() -> str | None:
-        link = await hands.db.read(attachments.find, export.attachment_id)
+        link = await drivers.db.read(attachments.find, export.attachment_id)
         if link is None or not _is_finished(link):
             return None
-        await hands.db.write(note, await let_in(hands, export))
+        await drivers.db.write(note, await let_in(drivers, export))
         return "exported again"
 
-    return Breach(f"volume {export.volume_id} {what} {export.attachment_id}", restore, waits=False)
+    return Violation(f"volume {export.volume_id} {what} {export.attachment_id}", restore, waits=False)
 
 
-def _orphan(hands: Hands, places: Sequence[str], target: Target, volume: VolumeId, username: str) -> Breach:
+def _orphan(
+    drivers: Drivers, places: Sequence[str], target: Target, volume: VolumeId, username: str
+) -> Violation:
     def is_orphan(tx: Transaction) -> bool:
         _, known = _read_expected(tx, places)
         nobodys = {(volume, username)} - known
-        return bool(_let_go(tx, places, nobodys)) and not belongings.in_hand(tx, [volume])
+        return bool(_let_go(tx, places, nobodys)) and not ownership.in_hand(tx, [volume])
 
     async def remove() -> None:
         if username:
@@ -126,7 +131,7 @@ def _orphan(hands: Hands, places: Sequence[str], target: Target, volume: VolumeI
             await target.remove(volume)
 
     why = "its attachment was deleted" if username else "no attachment has it"
-    return Orphan("export", _called(volume, username), places[0], why, is_orphan, remove).breach(hands)
+    return Orphan("export", _called(volume, username), places[0], why, is_orphan, remove).violation(drivers)
 
 
 def _read_expected(tx: Transaction, places: Sequence[str]) -> tuple[list[Expected], set[tuple[VolumeId, str]]]:

@@ -13,7 +13,7 @@ from pumice.backends.backups.contract import BackupStore
 from pumice.backends.contract import Backend, PoolFacts
 from pumice.hypervisor.contract import Hypervisor
 from pumice.model.errors import Misconfigured, PumiceError
-from pumice.operations.hands import Hands
+from pumice.operations.drivers import Drivers
 from pumice.operations.places import compute_host, volume_host
 from pumice.store import hosts, pools, services
 from pumice.store.database import Transaction
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 VOLUME, COMPUTE, SCHEDULER = "cinder-volume", "nova-compute", "cinder-scheduler"
 BACKUP = services.BACKUP_BINARY
-"""The binaries' names as the incumbents' clients know them."""
+"""The binaries' names as OpenStack's clients know them."""
 SECONDS = 10.0
 
 
@@ -32,7 +32,7 @@ SECONDS = 10.0
 class Said:
     """What a service that answered says; a backend's with its pools, and the ``host@backend`` they are of."""
 
-    beat: services.Beat
+    beat: services.Heartbeat
     pools: tuple[str, list[dict[str, Any]]] | None = None
 
 
@@ -43,7 +43,7 @@ class Heartbeats:
     So does a place where so much hangs that it takes nothing more: what waits there untouched goes elsewhere.
     """
 
-    hands: Hands
+    drivers: Drivers
     host: str
     zone: str
     zones: dict[str, str]
@@ -52,7 +52,7 @@ class Heartbeats:
     """Whether this process is a scheduler as well."""
     functions: dict[str, dict[str, str]] = field(default_factory=dict)
     """``filter_function`` and ``goodness_function`` of backends that have them, by ``host@backend``."""
-    patience: float = SECONDS
+    timeout: float = SECONDS
     """How long a driver may take to answer. One that hangs keeps no other from its beat."""
     forgotten: Callable[[], None] = lambda: None
     """Called when this host was given up meanwhile: there is nothing to do any more but to stop."""
@@ -68,7 +68,7 @@ class Heartbeats:
         beating = asyncio.create_task(self.beat())
         self._beating.add(beating)
         beating.add_done_callback(self._beating.discard)
-        await asyncio.wait({beating}, timeout=self.patience / 4)
+        await asyncio.wait({beating}, timeout=self.timeout / 4)
         if beating.done():
             await beating
 
@@ -85,22 +85,22 @@ class Heartbeats:
             answers = {
                 asking.create_task(question())
                 for place, question in self._questions().items()
-                if place not in self.closed | self._asked and not self.hands.bulkheads.is_full(place)
+                if place not in self.closed | self._asked and not self.drivers.bulkheads.is_full(place)
             }
             if not answers:
                 return
-            prompt, slow = await asyncio.wait(answers, timeout=self.patience / 5)
+            prompt, slow = await asyncio.wait(answers, timeout=self.timeout / 5)
             await self._write(prompt)
         await self._write(slow)
 
     def _questions(self) -> dict[str, Callable[[], Coroutine[Any, Any, Said | None]]]:
         """What each place is asked for its beat."""
-        backends, hypervisors = self.hands.backends.items(), self.hands.hypervisors.items()
+        backends, hypervisors = self.drivers.backends.items(), self.drivers.hypervisors.items()
         return {
             **{volume_host(place): partial(self._ask_backend, place, it) for place, it in backends},
             **{compute_host(host): partial(self._ask_hypervisor, host, it) for host, it in hypervisors},
             **({SCHEDULER: self._ask_scheduler} if self.schedules else {}),
-            **({BACKUP: partial(self._ask_backups, store)} if (store := self.hands.backups) else {}),
+            **({BACKUP: partial(self._ask_backups, store)} if (store := self.drivers.backups) else {}),
         }
 
     async def _write(self, answers: Collection[asyncio.Task[Said | None]]) -> None:
@@ -109,7 +109,7 @@ class Heartbeats:
         told = dict(one.pools for one in said if one.pools)
 
         def work(tx: Transaction) -> None:
-            if self.hands.backends or self.hands.hypervisors:
+            if self.drivers.backends or self.drivers.hypervisors:
                 hosts.refuse_forgotten(tx, self.host)
             services.heartbeat(tx, [one.beat for one in said])
             if told:
@@ -117,7 +117,7 @@ class Heartbeats:
 
         if said:
             try:
-                await self.hands.db.write(work)
+                await self.drivers.db.write(work)
             except Misconfigured as error:
                 logger.error("host.forgotten", error=str(error))
                 self.forgotten()
@@ -125,13 +125,13 @@ class Heartbeats:
     async def _ask(self, place: str, call: str, question: Callable[[], Awaitable[T]]) -> T:
         self._asked.add(place)
         try:
-            limit = asyncio.timeout(self.patience)
-            return await self.hands.bulkheads.at(place).call(call, question, limit)
+            limit = asyncio.timeout(self.timeout)
+            return await self.drivers.bulkheads.at(place).call(call, question, limit)
         finally:
             self._asked.discard(place)
 
     async def _ask_scheduler(self) -> Said:
-        return Said(services.Beat(SCHEDULER, self.host, self.zone))
+        return Said(services.Heartbeat(SCHEDULER, self.host, self.zone))
 
     async def _ask_backups(self, store: BackupStore) -> Said | None:
         try:
@@ -139,7 +139,7 @@ class Heartbeats:
         except (PumiceError, TimeoutError) as error:
             logger.warning("backups.silent", error=str(error) or "no answer in time")
             return None
-        return Said(services.Beat(BACKUP, self.host, self.zone, {"driver": store.driver}))
+        return Said(services.Heartbeat(BACKUP, self.host, self.zone, {"driver": store.driver}))
 
     async def _ask_backend(self, place: str, backend: Backend) -> Said | None:
         try:
@@ -148,11 +148,11 @@ class Heartbeats:
             logger.warning("backend.silent", backend=place, error=str(error) or "no answer in time")
             return None
         zone = self.zones.get(place, self.zone)
-        target = self.hands.targets[place]
+        target = self.drivers.targets[place]
         protocol = {"driver": backend.driver, "target": target.driver, "storage_protocol": target.protocol}
         more = {"online_extend_support": target.grows_in_use, **self.functions.get(place, {})}
         service = self._service(place)
-        beat = services.Beat(VOLUME, service, zone, protocol, cluster=place if place != service else None)
+        beat = services.Heartbeat(VOLUME, service, zone, protocol, cluster=place if place != service else None)
         return Said(beat, (place, [_row(place, zone, fact, target.protocol, more) for fact in facts]))
 
     def _service(self, place: str) -> str:
@@ -166,17 +166,17 @@ class Heartbeats:
             logger.warning("hypervisor.silent", host=host, error=str(error) or "no answer in time")
             return None
         facts = {"connector": connector.to_row(), "driver": hypervisor.driver}
-        return Said(services.Beat(COMPUTE, host, self.zone, facts))
+        return Said(services.Heartbeat(COMPUTE, host, self.zone, facts))
 
     async def fall_silent(self) -> None:
         """Have the services of a process that stops be down at once, not after a while."""
         for beating in tuple(self._beating):
             beating.cancel()
-        who = [(VOLUME, self._service(place)) for place in self.hands.backends]
-        who += [(COMPUTE, host) for host in self.hands.hypervisors]
+        who = [(VOLUME, self._service(place)) for place in self.drivers.backends]
+        who += [(COMPUTE, host) for host in self.drivers.hypervisors]
         who += [(SCHEDULER, self.host)] if self.schedules else []
-        who += [(BACKUP, self.host)] if self.hands.backups else []
-        await self.hands.db.write(services.silence, who)
+        who += [(BACKUP, self.host)] if self.drivers.backups else []
+        await self.drivers.db.write(services.silence, who)
 
 
 def _row(place: str, zone: str, fact: PoolFacts, protocol: str, more: dict[str, Any]) -> dict[str, Any]:

@@ -17,15 +17,15 @@ from typing import Any
 import structlog
 
 from pumice.attachments import disconnect
-from pumice.loops.breach import Breach
-from pumice.model.errors import Elsewhere, LostLease
+from pumice.loops.violation import Violation
+from pumice.model.errors import LostLease, TryAnotherBackend
 from pumice.model.ids import new_id
-from pumice.model.rules import Rules
-from pumice.model.scope import HOUSE
+from pumice.model.scope import INTERNAL
 from pumice.model.states import ServerStatus, SnapshotStatus, VolumeStatus
-from pumice.operations.course import Course, StepFailed, Stopwatch
-from pumice.operations.hands import Hands
+from pumice.model.tunables import Tunables
+from pumice.operations.drivers import Drivers
 from pumice.operations.operation import Operation, Step, Verb, from_row
+from pumice.operations.state_machine import StateMachine, StepFailed, Stopwatch
 from pumice.store import attachments, clock, hosts, messages, servers, snapshots, volumes
 from pumice.store import operations as log
 from pumice.store.columns import now
@@ -45,11 +45,11 @@ LOST = (
 )
 
 
-async def look(hands: Hands) -> list[Breach]:
+async def check(drivers: Drivers) -> list[Violation]:
     """Find hosts that this process does not serve and that are silent, although something waits for them."""
-    mine = {place.partition("@")[0] for place in (*hands.backends, *hands.hypervisors)}
-    found = await hands.db.read(hosts.unheard, now() - SILENT)
-    return [Breach(_waits(host)) for host in found if host.name not in mine and _is_missed(host)]
+    mine = {place.partition("@")[0] for place in (*drivers.backends, *drivers.hypervisors)}
+    found = await drivers.db.read(hosts.unheard, now() - SILENT)
+    return [Violation(_waits(host)) for host in found if host.name not in mine and _is_missed(host)]
 
 
 def _is_missed(host: hosts.Host) -> bool:
@@ -76,10 +76,10 @@ class Gone:
 
     db: Database
     verbs: Mapping[str, Verb[Any]]
-    rules: Rules = field(default_factory=Rules)
+    tunables: Tunables = field(default_factory=Tunables)
     owner: str = field(default_factory=lambda: f"hosts:{new_id()}")
 
-    async def look(self) -> int:
+    async def check(self) -> int:
         """Bring to an end what can be. How many operations and things were."""
         why, left = await self.db.read(hosts.left_behind)
         done = 0
@@ -95,14 +95,14 @@ class Gone:
 
     async def _serve(self, why: Mapping[str, str]) -> int:
         """Carry what is due at these places, as far as they are concerned. How many operations."""
-        course = Course(self.verbs, self.owner, frozenset(why), self.rules)
-        asked = log.Asked(course.places, self.owner)
+        state_machine = StateMachine(self.verbs, self.owner, frozenset(why), self.tunables)
+        asked = log.Asked(state_machine.places, self.owner)
         rows, _ = await self.db.write(log.claim, asked, clock.time(), LEASE_SECONDS, AT_ONCE)
         for row in rows:
             try:
                 op = from_row(self.verbs[row["kind"]], row)
                 while op.owner == self.owner:
-                    op = await self._next(course, op, why)
+                    op = await self._next(state_machine, op, why)
             except LostLease as error:
                 logger.warning("operation.lease_lost", operation=row["id"], error=str(error))
             except Exception:  # one that cannot be carried keeps no other from it
@@ -111,18 +111,22 @@ class Gone:
                 logger.warning("operation.host_gone", operation=op.id, kind=op.kind, state=op.state)
         return len(rows)
 
-    async def _next(self, course: Course, op: Operation[Any], why: Mapping[str, str]) -> Operation[Any]:
-        step, line = self.verbs[op.kind].step(op), None
+    async def _next(
+        self, state_machine: StateMachine, op: Operation[Any], why: Mapping[str, str]
+    ) -> Operation[Any]:
+        step, record = self.verbs[op.kind].step(op), None
         if step is not None and step.work(op.state == "undoing")[1] is not None:
-            line = replace(Stopwatch(op, step.name).line(), outcome="gone", error=why[op.place])
+            record = replace(Stopwatch(op, step.name).record(), outcome="gone", error=why[op.place])
             if op.state != "undoing" and isinstance(step, Step) and not step.takes_away:
-                return await self.db.write(course.turn_back, op, line, Elsewhere(why[op.place]))
+                return await self.db.write(
+                    state_machine.turn_back, op, record, TryAnotherBackend(why[op.place])
+                )
         try:
-            return await self.db.write(course.advance, op, line)
+            return await self.db.write(state_machine.advance, op, record)
         except StepFailed as failed:
-            if line is not None or failed.position != op.position:
-                op = await self.db.write(course.advance, op, line, failed.position)
-            return await self.db.write(course.turn_back, op, failed.line, failed.error)
+            if record is not None or failed.position != op.position:
+                op = await self.db.write(state_machine.advance, op, record, failed.position)
+            return await self.db.write(state_machine.turn_back, op, failed.record, failed.error)
 
 
 def settle(tx: Transaction, lost: Lost) -> bool:
@@ -136,7 +140,7 @@ def settle(tx: Transaction, lost: Lost) -> bool:
 def _lose_server(tx: Transaction, lost: Lost) -> None:
     """Free the server's volumes that live elsewhere; the machine is gone, and disks of the host's own."""
     for link in attachments.of_server(tx, lost.id):
-        disconnect.accept(tx, HOUSE, link)
+        disconnect.accept(tx, INTERNAL, link)
     why = f"Host '{lost.host}' is gone for good. The server's volumes are detached; boot another one from them."
     fault = {"code": 500, "message": why, "created": now().isoformat(timespec="seconds") + "Z"}
     servers.change(tx, lost.id, status=ServerStatus.ERROR, task=None, operation_id=None, host=None, fault=fault)

@@ -17,15 +17,15 @@ from functools import partial
 
 import structlog
 
-from pumice.backends.contract import Backend, Piece
+from pumice.backends.contract import Backend, StoredObject
 from pumice.hypervisor.contract import Hypervisor
 from pumice.loops import aside
 from pumice.loops.aside import Aside
-from pumice.loops.breach import Breach, Orphan, unknown
+from pumice.loops.violation import Orphan, Violation, unknown
 from pumice.model.errors import PumiceError
 from pumice.model.ids import AttachmentId, ServerId
-from pumice.operations.hands import Hands
-from pumice.store import belongings, tombstones
+from pumice.operations.drivers import Drivers
+from pumice.store import ownership, tombstones
 from pumice.store.database import Transaction
 from pumice.store.tombstones import Kind
 
@@ -34,115 +34,123 @@ logger = structlog.get_logger(__name__)
 SECONDS = 60.0
 
 
-async def look(hands: Hands) -> list[Breach]:
+async def check(drivers: Drivers) -> list[Violation]:
     """Find what belongs to nobody at every backend and hypervisor of this process."""
-    found: list[Breach] = []
-    for place, backend in hands.backends.items():
+    found: list[Violation] = []
+    for place, backend in drivers.backends.items():
         try:
-            found += await _at_backend(hands, place, backend)
+            found += await _at_backend(drivers, place, backend)
         except PumiceError as error:
-            found.append(Breach(f"backend {place} does not answer: {error}"))
-    for host, hypervisor in hands.hypervisors.items():
+            found.append(Violation(f"backend {place} does not answer: {error}"))
+    for host, hypervisor in drivers.hypervisors.items():
         try:
-            found += await _at_hypervisor(hands, host, hypervisor)
+            found += await _at_hypervisor(drivers, host, hypervisor)
         except PumiceError as error:
-            found.append(Breach(f"hypervisor {host} does not answer: {error}"))
+            found.append(Violation(f"hypervisor {host} does not answer: {error}"))
     return found
 
 
 async def put_aside(backend: Backend) -> list[Aside]:
     """What was put aside in the pools of a backend, the oldest first."""
     names = [pool.name for pool in await backend.pools()]
-    found = [aside.read(stranger, pool) for pool in names for stranger in await backend.strangers(pool)]
+    found = [aside.read(stranger, pool) for pool in names for stranger in await backend.manageable(pool)]
     return sorted((it for it in found if it), key=lambda it: it.name)
 
 
-async def unknown_pieces(hands: Hands, place: str, backend: Backend) -> list[Piece]:
+async def unknown_pieces(drivers: Drivers, place: str, backend: Backend) -> list[StoredObject]:
     """What a backend has and nothing here knows of, not put aside yet."""
     there = (await backend.inventory()).pieces
-    return sorted((await hands.db.read(_nobodys, place, there, there)).unknown, key=_key)
+    return sorted((await drivers.db.read(_nobodys, place, there, there)).unknown, key=_key)
 
 
 @dataclass(frozen=True, slots=True)
 class Nobodys:
     """Pieces that no row has where they are."""
 
-    let_go: frozenset[Piece]
+    let_go: frozenset[StoredObject]
     """Pieces that this installation has let go of, or whose whole bytes it has beside them."""
-    unknown: frozenset[Piece]
+    unknown: frozenset[StoredObject]
 
 
-async def _at_backend(hands: Hands, place: str, backend: Backend) -> list[Breach]:
-    before = (await hands.db.read(belongings.bytes_at, place)).must
+async def _at_backend(drivers: Drivers, place: str, backend: Backend) -> list[Violation]:
+    before = (await drivers.db.read(ownership.bytes_at, place)).must
     there = (await backend.inventory()).pieces
     kept = await put_aside(backend)
 
-    def read(tx: Transaction) -> tuple[Nobodys, frozenset[belongings.Piece]]:
-        return _nobodys(tx, place, there, there), belongings.bytes_at(tx, place).must & before
+    def read(tx: Transaction) -> tuple[Nobodys, frozenset[ownership.StoredObject]]:
+        return _nobodys(tx, place, there, there), ownership.bytes_at(tx, place).must & before
 
-    nobodys, must = await hands.db.read(read)
+    nobodys, must = await drivers.db.read(read)
     waiting = {_key(it.piece): it for it in kept if it.piece.whole}
     lost = sorted(must - {_key(piece) for piece in there if piece.whole})
     return [
-        *(_lost(hands, place, backend, piece, waiting.get(piece)) for piece in lost),
-        *(_let_go(hands, place, backend, piece, there) for piece in sorted(nobodys.let_go, key=_key)),
-        *(_unknown(hands, place, backend, piece, there) for piece in sorted(nobodys.unknown, key=_key)),
-        *(_too_old(hands, place, backend, it) for it in kept if _is_too_old(hands, it)),
+        *(_lost(drivers, place, backend, piece, waiting.get(piece)) for piece in lost),
+        *(_let_go(drivers, place, backend, piece, there) for piece in sorted(nobodys.let_go, key=_key)),
+        *(_unknown(drivers, place, backend, piece, there) for piece in sorted(nobodys.unknown, key=_key)),
+        *(_too_old(drivers, place, backend, it) for it in kept if _is_too_old(drivers, it)),
     ]
 
 
-def _key(piece: Piece) -> belongings.Piece:
+def _key(piece: StoredObject) -> ownership.StoredObject:
     return piece.kind, piece.id, piece.pool
 
 
-def _nobodys(tx: Transaction, place: str, pieces: Collection[Piece], there: Collection[Piece]) -> Nobodys:
+def _nobodys(
+    tx: Transaction, place: str, pieces: Collection[StoredObject], there: Collection[StoredObject]
+) -> Nobodys:
     """The pieces that no row has and no operation is about; ``there`` is all that the backend has."""
-    known = belongings.bytes_at(tx, place, {piece.id for piece in pieces} if pieces is not there else None)
+    known = ownership.bytes_at(tx, place, {piece.id for piece in pieces} if pieces is not there else None)
     whole = {_key(piece) for piece in there if piece.whole}
     left = {it for it in pieces if _key(it) not in known.may or (not it.whole and _key(it) in whole)}
     ids = {piece.id for piece in left}
-    busy = belongings.in_hand(tx, ids) | belongings.adopting(tx, ids)
+    busy = ownership.in_hand(tx, ids) | ownership.adopting(tx, ids)
     left = {piece for piece in left if piece.id not in busy}
     superseded = {piece for piece in left if _key(piece) in known.may}
-    buried = set[Piece]()
+    buried = set[StoredObject]()
     for kind in (Kind.VOLUME, Kind.SNAPSHOT):
         for pool in {piece.pool for piece in left}:
             some = {piece.id for piece in left if piece.kind == kind and piece.pool == pool}
-            gone = tombstones.buried(tx, kind, some, f"{place}#{pool}") - belongings.alive(tx, kind, some)
+            gone = tombstones.buried(tx, kind, some, f"{place}#{pool}") - ownership.alive(tx, kind, some)
             buried |= {it for it in left if it.kind == kind and it.pool == pool and it.id in gone}
     return Nobodys(frozenset(superseded | buried), frozenset(left - superseded - buried))
 
 
-def _lost(hands: Hands, place: str, backend: Backend, key: belongings.Piece, kept: Aside | None) -> Breach:
+def _lost(
+    drivers: Drivers, place: str, backend: Backend, key: ownership.StoredObject, kept: Aside | None
+) -> Violation:
     kind, known, _ = key
     words = f"{kind} {known} has no bytes on {place}"
     if kept is None:
-        return Breach(words, is_lost=True)
+        return Violation(words, is_lost=True)
 
     async def put_back() -> str | None:
-        if key not in (await hands.db.read(belongings.bytes_at, place, [known])).must:
+        if key not in (await drivers.db.read(ownership.bytes_at, place, [known])).must:
             return None
         await backend.put_back(kept.piece, kept.name)
         return "they were put back"
 
-    return Breach(f"{words}: they were put aside as {kept.name}", put_back, waits=False, is_lost=True)
+    return Violation(f"{words}: they were put aside as {kept.name}", put_back, waits=False, is_lost=True)
 
 
-def _let_go(hands: Hands, place: str, backend: Backend, piece: Piece, there: Collection[Piece]) -> Breach:
+def _let_go(
+    drivers: Drivers, place: str, backend: Backend, piece: StoredObject, there: Collection[StoredObject]
+) -> Violation:
     def is_orphan(tx: Transaction) -> bool:
         return piece in _nobodys(tx, place, [piece], there).let_go
 
     why = f"the {piece.kind} was deleted here" if piece.whole else "nobody is making it any more"
     return Orphan(
         _called(piece), piece.id, f"{place}#{piece.pool}", why, is_orphan, partial(backend.discard, piece)
-    ).breach(hands)
+    ).violation(drivers)
 
 
-def _unknown(hands: Hands, place: str, backend: Backend, piece: Piece, there: Collection[Piece]) -> Breach:
+def _unknown(
+    drivers: Drivers, place: str, backend: Backend, piece: StoredObject, there: Collection[StoredObject]
+) -> Violation:
     where = f"{place}#{piece.pool}"
 
-    async def mend() -> str | None:
-        nobodys = await hands.db.read(_nobodys, place, [piece], there)
+    async def fix() -> str | None:
+        nobodys = await drivers.db.read(_nobodys, place, [piece], there)
         if piece not in nobodys.unknown:
             return None
         name = aside.name_of(piece)
@@ -150,54 +158,54 @@ def _unknown(hands: Hands, place: str, backend: Backend, piece: Piece, there: Co
         logger.warning("orphan.put_aside", kind=_called(piece), id=piece.id, place=where, name=name)
         return f"put aside as {name}"
 
-    return unknown(_called(piece), piece.id, where, mend)
+    return unknown(_called(piece), piece.id, where, fix)
 
 
-def _called(piece: Piece) -> str:
+def _called(piece: StoredObject) -> str:
     return piece.kind if piece.whole else f"unfinished {piece.kind}"
 
 
-def _is_too_old(hands: Hands, kept: Aside) -> bool:
+def _is_too_old(drivers: Drivers, kept: Aside) -> bool:
     age = datetime.now(UTC).date() - kept.since
-    return 0 < hands.keep_unknown_days < age.days
+    return 0 < drivers.keep_unknown_days < age.days
 
 
-def _too_old(hands: Hands, place: str, backend: Backend, kept: Aside) -> Breach:
+def _too_old(drivers: Drivers, place: str, backend: Backend, kept: Aside) -> Violation:
     piece, where = kept.piece, f"{place}#{kept.piece.pool}"
 
-    async def mend() -> str | None:
-        if await hands.db.read(belongings.alive, piece.kind, [piece.id]):
+    async def fix() -> str | None:
+        if await drivers.db.read(ownership.alive, piece.kind, [piece.id]):
             return None
         await backend.give_up(piece.pool, kept.name)
         logger.warning("orphan.given_up", kind=_called(piece), id=piece.id, place=where, name=kept.name)
         return "given up"
 
     words = f"{_called(piece)} {piece.id} on {where} was put aside on {kept.since}, and nobody asked for it"
-    return Breach(words, mend)
+    return Violation(words, fix)
 
 
-async def _at_hypervisor(hands: Hands, host: str, hypervisor: Hypervisor) -> list[Breach]:
+async def _at_hypervisor(drivers: Drivers, host: str, hypervisor: Hypervisor) -> list[Violation]:
     machines = await hypervisor.machines()
     remains = await hypervisor.remains() - machines
     secrets = await hypervisor.secrets()
 
     def read(tx: Transaction) -> tuple[frozenset[str], frozenset[str]]:
-        known = belongings.servers_at(tx, host) | belongings.known_attachments(tx, secrets)
+        known = ownership.servers_at(tx, host) | ownership.known_attachments(tx, secrets)
         left = (machines | remains | secrets) - known
-        left -= belongings.in_hand(tx, left)
+        left -= ownership.in_hand(tx, left)
         gone = tombstones.buried(tx, Kind.SERVER, left, host) | tombstones.buried(tx, Kind.ATTACHMENT, left)
         return frozenset(left), gone
 
     def is_no_server(server: str, tx: Transaction) -> bool:
-        known = belongings.servers_at(tx, host) | belongings.in_hand(tx, {server})
+        known = ownership.servers_at(tx, host) | ownership.in_hand(tx, {server})
         return server not in known and bool(tombstones.buried(tx, Kind.SERVER, {server}, host))
 
     def is_no_attachment(attachment: str, tx: Transaction) -> bool:
         some = [attachment]
-        known = belongings.known_attachments(tx, some) | belongings.in_hand(tx, some)
+        known = ownership.known_attachments(tx, some) | ownership.in_hand(tx, some)
         return not known and bool(tombstones.buried(tx, Kind.ATTACHMENT, some))
 
-    left, gone = await hands.db.read(read)
+    left, gone = await drivers.db.read(read)
     delete = partial(_delete, hypervisor)
     kinds: list[tuple[str, str, Collection[str], Callable[[str, Transaction], bool], Remove]] = [
         ("machine", "the server was deleted here", machines, is_no_server, delete),
@@ -205,7 +213,7 @@ async def _at_hypervisor(hands: Hands, host: str, hypervisor: Hypervisor) -> lis
         ("secret", "the attachment was deleted", secrets, is_no_attachment, partial(_forget, hypervisor)),
     ]
     return [
-        Orphan(kind, each, host, why, partial(is_orphan, each), partial(remove, each)).breach(hands)
+        Orphan(kind, each, host, why, partial(is_orphan, each), partial(remove, each)).violation(drivers)
         if each in gone
         else unknown(kind, each, host)
         for kind, why, there, is_orphan, remove in kinds

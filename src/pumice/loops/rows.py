@@ -13,10 +13,10 @@ from functools import partial
 import structlog
 
 from pumice.attachments import disconnect
-from pumice.loops.breach import Breach
+from pumice.loops.violation import Violation
 from pumice.model.errors import Conflict, InvalidState
 from pumice.model.ids import new_id
-from pumice.model.scope import HOUSE
+from pumice.model.scope import INTERNAL
 from pumice.model.server import ServerDisk
 from pumice.model.states import (
     KEEPS_IN_USE,
@@ -27,7 +27,7 @@ from pumice.model.states import (
     VolumeStatus,
 )
 from pumice.model.volume import Attachment
-from pumice.operations.hands import Hands
+from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Mode
 from pumice.servers import delete as delete_server
 from pumice.store import (
@@ -59,25 +59,28 @@ A, B, S, V = AttachStatus, BackupStatus, SnapshotStatus, VolumeStatus
 LOST = "What was under way on it was lost, and nobody carries it out any more."
 
 
-async def look(hands: Hands) -> list[Breach]:
+async def check(drivers: Drivers) -> list[Violation]:
     """Find contradictions in all rows, whoever's they are."""
-    wrong = await hands.db.read(audit.wrong_rows)
-    return [Breach(each.words, partial(_mend, hands, each) if each.kind in MENDS else None) for each in wrong]
+    wrong = await drivers.db.read(audit.wrong_rows)
+    return [
+        Violation(each.words, partial(_repair, drivers, each) if each.kind in REPAIRS else None)
+        for each in wrong
+    ]
 
 
-async def _mend(hands: Hands, wrong: Wrong) -> str | None:
+async def _repair(drivers: Drivers, wrong: Wrong) -> str | None:
     def work(tx: Transaction) -> str | None:
         if not audit.still(tx, wrong):
             return None
-        return MENDS[wrong.kind](tx, wrong.id)
+        return REPAIRS[wrong.kind](tx, wrong.id)
 
-    return await hands.db.write(work)
+    return await drivers.db.write(work)
 
 
 def settle_held(tx: Transaction, operation_id: str) -> None:
     """Settle what passes because of an operation that was settled without its verb."""
     for wrong in audit.held_by(tx, operation_id):
-        logger.warning("breach.mended", breach=wrong.words, done=MENDS[wrong.kind](tx, wrong.id))
+        logger.warning("violation.repaired", violation=wrong.words, done=REPAIRS[wrong.kind](tx, wrong.id))
 
 
 def _recount_quota(tx: Transaction, project_id: str) -> str:
@@ -104,7 +107,7 @@ def _settle_volume(tx: Transaction, volume_id: str) -> str:
     if volume.status == V.DELETING:
         volumes.put(tx, volume.id, V.ERROR_DELETING)
         with suppress(InvalidState):  # it has snapshots: its owner deletes those first
-            delete_volume.accept(tx, HOUSE, volume.id)
+            delete_volume.accept(tx, INTERNAL, volume.id)
             return "it is being deleted again"
         return f"it is {V.ERROR_DELETING}"
     if volume.status in (V.CREATING, V.DOWNLOADING) and not used:
@@ -135,7 +138,7 @@ def _settle_snapshot(tx: Transaction, snapshot_id: str) -> str:
     snapshots.change(tx, snapshot.id, operation_id=None)
     if snapshot.status == S.DELETING:
         snapshots.put(tx, snapshot.id, S.ERROR_DELETING)
-        delete_snapshot.accept(tx, HOUSE, snapshot.id)
+        delete_snapshot.accept(tx, INTERNAL, snapshot.id)
         return "it is being deleted again"
     if snapshot.status != S.CREATING:
         snapshots.put(tx, snapshot.id, S.AVAILABLE)
@@ -153,7 +156,7 @@ def _settle_backup(tx: Transaction, backup_id: str) -> str:
     backups.change(tx, backup.id, operation_id=None, fail_reason=reason)
     backups.put(tx, backup.id, settled)
     if settled == B.ERROR_DELETING and backup.pool is not None:
-        delete_backup.begin(tx, HOUSE, backup.id, backup.pool)
+        delete_backup.begin(tx, INTERNAL, backup.id, backup.pool)
         return "it is being deleted again"
     if settled == B.ERROR:
         messages.tell(tx, backup.project_id, Event.CREATE_BACKUP, backup.id, LOST, None)
@@ -168,7 +171,7 @@ def _settle_attachment(tx: Transaction, attachment_id: str) -> str:
     if link.status not in (A.ATTACHING, A.DETACHING):
         return f"it is {link.status}, and nobody holds it"
     servers.remove_disk(tx, link.id)
-    disconnect.accept(tx, HOUSE, link)
+    disconnect.accept(tx, INTERNAL, link)
     return "it is being disconnected"
 
 
@@ -218,7 +221,7 @@ def _settle_server(tx: Transaction, server_id: str) -> str:
     assert server is not None
     servers.change(tx, server.id, operation_id=None, task=None)
     if server.task == "deleting":
-        delete_server.accept(tx, HOUSE, server.id)
+        delete_server.accept(tx, INTERNAL, server.id)
         return "it is being deleted again"
     fault = {"code": 500, "message": LOST, "created": now().isoformat(timespec="seconds") + "Z"}
     if server.status == ServerStatus.BUILD:
@@ -256,7 +259,7 @@ def _hold(tx: Transaction, thing: str) -> str:
     return "it is held"
 
 
-MENDS: Mapping[Kind, Callable[[Transaction, str], str]] = {  # what is not in it only a person can mend
+REPAIRS: Mapping[Kind, Callable[[Transaction, str], str]] = {  # what is not in it only a person can repair
     Kind.QUOTA: _recount_quota,
     Kind.CLAIMED: _amend_claim,
     Kind.CLAIM: _recount_claim,

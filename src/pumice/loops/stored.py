@@ -8,29 +8,29 @@ from collections.abc import Collection
 from functools import partial
 
 from pumice.backends.backups.contract import BackupStore, Found
-from pumice.loops.breach import Breach, Orphan, unknown
+from pumice.loops.violation import Orphan, Violation, unknown
 from pumice.model.errors import PumiceError
-from pumice.operations.hands import Hands
-from pumice.store import backups, belongings, tombstones
+from pumice.operations.drivers import Drivers
+from pumice.store import backups, ownership, tombstones
 from pumice.store.database import Transaction
 from pumice.store.tombstones import Kind
 
 SECONDS = 3600.0
-"""A look lists the whole store, and compares it with all rows."""
+"""A check lists the whole store, and compares it with all rows."""
 
 
-async def look(hands: Hands) -> list[Breach]:
+async def check(drivers: Drivers) -> list[Violation]:
     """At the store of backups, where this process has one."""
-    if hands.backups is None:
+    if drivers.backups is None:
         return []
     try:
-        return await _at(hands, hands.backups)
+        return await _at(drivers, drivers.backups)
     except PumiceError as error:
-        return [Breach(f"the store of backups does not answer: {error}")]
+        return [Violation(f"the store of backups does not answer: {error}")]
 
 
-async def _at(hands: Hands, store: BackupStore) -> list[Breach]:
-    before = await hands.db.read(backups.whole)
+async def _at(drivers: Drivers, store: BackupStore) -> list[Violation]:
+    before = await drivers.db.read(backups.whole)
     there = await store.inventory()
     whole, ids = {it.prefix for it in there if it.whole}, {it.id for it in there}
 
@@ -39,12 +39,12 @@ async def _at(hands: Hands, store: BackupStore) -> list[Breach]:
         lost = {key for key, prefix in backups.whole(tx).items() if key in before and prefix not in whole}
         return left, tombstones.buried(tx, Kind.BACKUP, left), lost
 
-    left, gone, lost = await hands.db.read(read)
+    left, gone, lost = await drivers.db.read(read)
     place = f"the store of backups, {store.driver}"
     return [
-        *(Breach(f"backup {each} has no objects in {place}", is_lost=True) for each in sorted(lost)),
+        *(Violation(f"backup {each} has no objects in {place}", is_lost=True) for each in sorted(lost)),
         *(
-            _let_go(hands, store, it, place) if it.id in gone else unknown("objects of backup", it.id, place)
+            _let_go(drivers, store, it, place) if it.id in gone else unknown("objects of backup", it.id, place)
             for it in there
             if it.id in left
         ),
@@ -53,14 +53,14 @@ async def _at(hands: Hands, store: BackupStore) -> list[Breach]:
 
 def _nobodys(tx: Transaction, ids: Collection[str]) -> frozenset[str]:
     """The ids that no backup has, and no operation is about."""
-    return frozenset(ids) - backups.known(tx, ids) - belongings.in_hand(tx, ids)
+    return frozenset(ids) - backups.known(tx, ids) - ownership.in_hand(tx, ids)
 
 
-def _let_go(hands: Hands, store: BackupStore, found: Found, place: str) -> Breach:
+def _let_go(drivers: Drivers, store: BackupStore, found: Found, place: str) -> Violation:
     def is_orphan(tx: Transaction) -> bool:
         return bool(_nobodys(tx, {found.id}) & tombstones.buried(tx, Kind.BACKUP, {found.id}))
 
     why = "the backup was deleted here"
-    return Orphan("objects of backup", found.id, place, why, is_orphan, partial(store.free, found)).breach(
-        hands
+    return Orphan("objects of backup", found.id, place, why, is_orphan, partial(store.free, found)).violation(
+        drivers
     )

@@ -28,7 +28,7 @@ class Uploads:
         self.files = files
         self._first = True
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Settle every image whose changer has died."""
         for image_id in await self.files.unsettled():
             await self._settle(image_id, left_behind=True)

@@ -15,11 +15,11 @@ from typing import Any
 
 import structlog
 
-from pumice.model.errors import PumiceError, Trouble
-from pumice.model.rules import Rules
-from pumice.operations.course import Course
+from pumice.model.errors import PumiceError, Retryable
+from pumice.model.tunables import Tunables
 from pumice.operations.operation import Operation, Verb, from_row
 from pumice.operations.settle import why_not_read
+from pumice.operations.state_machine import StateMachine
 from pumice.store import clock, overdue
 from pumice.store import operations as log
 from pumice.store.database import Database, Transaction
@@ -35,9 +35,9 @@ class Waiting:
 
     db: Database
     verbs: Mapping[str, Verb[Any]]
-    rules: Rules = field(default_factory=Rules)
+    tunables: Tunables = field(default_factory=Tunables)
 
-    async def look(self) -> int:
+    async def check(self) -> int:
         """Take back what can be, seldom anything: so only look first. How many."""
         untouched, stranded = await self.db.read(self._find)
         taken = [await self._each(self._take_back, row["id"]) for row in untouched]
@@ -45,14 +45,14 @@ class Waiting:
         return sum(taken)
 
     def _find(self, tx: Transaction) -> tuple[Sequence[log.Row], Sequence[log.Row]]:
-        down = self.rules.service_down_seconds
+        down = self.tunables.service_down_seconds
         return log.untouched(tx, down), overdue.stranded(tx, clock.time(), down)
 
     async def _each(self, take: Callable[[Transaction, str], bool], operation_id: str) -> bool:
         """Take one operation, in a transaction of its own: what one meets stops no other."""
         try:
             taken = await self.db.write(take, operation_id)
-        except Trouble:
+        except Retryable:
             raise
         except Exception as error:  # one that this version cannot read, or a bug: its deadline ends it
             logger.warning("operation.not_taken_back", operation=operation_id, error=why_not_read(error))
@@ -62,12 +62,12 @@ class Waiting:
         return taken
 
     def _leave(self, tx: Transaction, operation_id: str) -> bool:
-        course = Course(self.verbs, f"waiting:{operation_id}", frozenset(), self.rules)
-        rows = overdue.stranded(tx, clock.time(), self.rules.service_down_seconds, operation_id)
-        return any(course.leave(tx, row) for row in rows)
+        state_machine = StateMachine(self.verbs, f"waiting:{operation_id}", frozenset(), self.tunables)
+        rows = overdue.stranded(tx, clock.time(), self.tunables.service_down_seconds, operation_id)
+        return any(state_machine.leave(tx, row) for row in rows)
 
     def _take_back(self, tx: Transaction, operation_id: str) -> bool:
-        for row in log.untouched(tx, self.rules.service_down_seconds, operation_id):
+        for row in log.untouched(tx, self.tunables.service_down_seconds, operation_id):
             verb = self.verbs.get(row["kind"])
             op = from_row(verb, row) if verb else None
             chooser = _chooser(verb, row) if verb else None
@@ -92,7 +92,7 @@ class Waiting:
         try:
             for undoing in (True, False):
                 if (work := step.work(undoing)[0]) is not None:
-                    work(tx, trial, self.rules)
+                    work(tx, trial, self.tunables)
         except PumiceError:
             return False
         finally:

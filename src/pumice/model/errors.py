@@ -5,8 +5,8 @@ error is written for the person who reads it: what happened, and what to do next
 
 Three branches matter to the operation engine:
 
-* ``Trouble``    waiting may help; the step is tried again with back-off
-* ``Elsewhere``  this backend cannot do it; the operation may choose another
+* ``Retryable``    waiting may help; the step is tried again with back-off
+* ``TryAnotherBackend``  this backend cannot do it; the operation may choose another
 * anything else  final; the operation is undone and the message becomes its explanation
 """
 
@@ -61,7 +61,7 @@ class TooLarge(PumiceError):
     """The request's body is larger than the service takes."""
 
 
-# --- what the house itself runs into ------------------------------------------------------------
+# --- what Pumice itself runs into ------------------------------------------------------------
 
 
 class NoValidBackend(PumiceError):
@@ -72,11 +72,11 @@ class NoValidBackend(PumiceError):
         self.detail = detail
 
 
-class Trouble(PumiceError):
+class Retryable(PumiceError):
     """A failure that waiting may cure: a daemon that is down, a lock that is held."""
 
 
-class Elsewhere(PumiceError):
+class TryAnotherBackend(PumiceError):
     """This backend cannot do it (full, broken); another one may."""
 
 
@@ -92,7 +92,7 @@ class Misconfigured(PumiceError):
     """The settings or the machine lack something; the message says what to do."""
 
 
-class Hangs(Trouble):
+class Hangs(Retryable):
     """A call has not come back, and nobody waits for it any more. What chose its place may choose another."""
 
 

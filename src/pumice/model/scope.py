@@ -56,5 +56,5 @@ class Scope:
         return self.project_id
 
 
-HOUSE = Scope(UserId("pumice"), None, frozenset({"admin", "service"}), system=True, is_service=True)
+INTERNAL = Scope(UserId("pumice"), None, frozenset({"admin", "service"}), system=True, is_service=True)
 """Pumice itself, for work that no request asked for."""

@@ -21,10 +21,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from pumice.model.errors import PumiceError, Trouble
-from pumice.operations.course import FaultPoint, no_faults
+from pumice.model.errors import PumiceError, Retryable
 from pumice.operations.operation import Operation, Step, Verb
 from pumice.operations.runner import Runner
+from pumice.operations.state_machine import FaultPoint, no_faults
 from pumice.store import operations as log
 from pumice.store.database import Database
 
@@ -37,7 +37,7 @@ class Killed(BaseException):
 
 
 class World(Protocol):
-    """A house in which operations can run."""
+    """A world in which operations can run."""
 
     @property
     def db(self) -> Database:
@@ -46,7 +46,7 @@ class World(Protocol):
     def runner(self, boot: str, faults: FaultPoint) -> Runner:
         """A worker that serves every place."""
 
-    async def breaches(self) -> list[str]:
+    async def violations(self) -> list[str]:
         """Every invariant that does not hold."""
 
 
@@ -116,7 +116,7 @@ def trials(verb: Verb[Any]) -> Iterator[Trial]:
     yield Trial("straight", lambda: Faults(kind=kind), True)
     for step in steps:
         done = ("do", step.name, "after")
-        yield Trial(f"do {step.name} twice", faults(done, Trouble("once more")), True)
+        yield Trial(f"do {step.name} twice", faults(done, Retryable("once more")), True)
         for when in ("before", "after"):
             point = ("do", step.name, when)
             yield Trial(f"fail {when} {step.name}", faults(point, PumiceError("It fails.")), False)
@@ -125,7 +125,7 @@ def trials(verb: Verb[Any]) -> Iterator[Trial]:
             for when in ("before", "after"):
                 point = ("undo", step.name, when)
                 yield Trial(
-                    f"undo {step.name} again ({when})", faults(point, Trouble("again"), fails_last), False
+                    f"undo {step.name} again ({when})", faults(point, Retryable("again"), fails_last), False
                 )
                 yield Trial(f"kill {when} the undo of {step.name}", faults(point, Killed(), fails_last), False)
 
@@ -151,8 +151,8 @@ async def perform(scenario: Scenario, trial: Trial) -> list[tuple[str, str, str]
         well = row["state"] == "done"
         assert trial.ends_well is None or well == trial.ends_well, f"it is {row['state']}: {row['error']}"
         assert well or row["error"], "it failed without an explanation"
-        breaches = await world.breaches()
-        assert not breaches, breaches
+        violations = await world.violations()
+        assert not violations, violations
         await scenario.check(world, stage, well)
         return faults.passed
 

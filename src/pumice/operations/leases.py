@@ -3,7 +3,7 @@
 A lease is renewed while its operation is in hand, on a connection of its own. It is over when somebody else has
 taken the operation over, or when the holder's own monotonic clock says so: a while before anybody else may take
 it, whatever became of the renewals. Then the step in hand is cut short, and none is begun. What happens
-nevertheless is fenced: whatever is written names the attempt (``course.py``).
+nevertheless is fenced: whatever is written names the attempt (``state_machine.py``).
 
 A worker on PostgreSQL holds its own name as a lock, which is free as soon as its process is dead. Whoever
 serves the same places frees what such a worker held without waiting for the leases to end.
@@ -20,7 +20,7 @@ from typing import Any
 import structlog
 
 from pumice.host.turn import taking_turns
-from pumice.model.errors import Cancelled, LostLease, Trouble
+from pumice.model.errors import Cancelled, LostLease, Retryable
 from pumice.operations.operation import Operation
 from pumice.store import clock
 from pumice.store import operations as log
@@ -148,7 +148,7 @@ class Leases:
                 try:
                     async with asyncio.timeout(self.seconds / 3):
                         await self._renew(held)
-                except (Trouble, TimeoutError) as error:
+                except (Retryable, TimeoutError) as error:
                     logger.warning("leases.not_renewed", error=str(error) or "no answer in time")
                     wait = min(AGAIN_SECONDS, self.seconds / 10)
 

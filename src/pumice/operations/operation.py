@@ -39,11 +39,11 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 from pumice.model.errors import Unreadable
 from pumice.model.ids import new_id
-from pumice.model.rules import Rules
 from pumice.model.scope import Scope
+from pumice.model.tunables import Tunables
 from pumice.model.volume import host_of
 from pumice.operations import holds
-from pumice.operations.hands import Hands
+from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Hold
 from pumice.operations.places import SCHEDULER, compute_host, volume_host
 from pumice.store import clock
@@ -91,7 +91,7 @@ class Operation(Generic[P]):
     settled_at: datetime | None = None
     unread: str | None = None
     """What this version does not know of its parameters; None when it knows all of them."""
-    lines: tuple[Any, ...] = ()
+    records: tuple[Any, ...] = ()
     """The lines of its history that were written when it was saved last."""
 
 
@@ -99,8 +99,8 @@ HANDED_OVER = "handed_over"
 """The note with the names of steps whose undo another operation does."""
 DEADLINES: dict[str, float] = {}
 """Deadlines by kind that the settings give this process in place of the verbs' own."""
-OurRows = Callable[[Transaction, Operation[P], Rules], None]
-Outside = Callable[[Operation[P], Hands], Awaitable[None]]
+OurRows = Callable[[Transaction, Operation[P], Tunables], None]
+Outside = Callable[[Operation[P], Drivers], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ class Step(Generic[P]):
     at: Place
     undo: OurRows[P] | Outside[P] | None = None
     chooses: bool = False
-    """Whether ``Elsewhere`` from a later step undoes back to here, to choose again."""
+    """Whether ``TryAnotherBackend`` from a later step undoes back to here, to choose again."""
     tries: int = 5
     """How often trouble is met with another try."""
     timeout: float = 120.0
@@ -212,7 +212,7 @@ class Wait(Generic[P]):
         ids: list[str] = op.notes[self.note]
         if self.note == OTHERS:
             return dict.fromkeys(holds.let_go(tx, op.id, ids), (True, None))
-        return log.endings(tx, ids)
+        return log.completions(tx, ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +229,7 @@ class Verb(Generic[P]):
     """Seconds from the request to an explained end, where the settings say nothing else."""
     retired: tuple[str, ...] = field(default=())
     """Names of steps of earlier versions that may be passed over."""
-    again: Callable[[Transaction, Operation[P], Scope, Rules], object] | None = None
+    again: Callable[[Transaction, Operation[P], Scope, Tunables], object] | None = None
     """Ask for the same once more after it failed, as its owner would. None where only the owner can know."""
     unserved: float | None = None
     """Seconds for which it waits at a place that nobody serves; None: until its deadline."""

@@ -12,8 +12,8 @@ from typing import Any
 
 from pumice.model.errors import Conflict, NotFound, Unreadable
 from pumice.model.ids import ProjectId
-from pumice.model.rules import Rules
-from pumice.model.scope import HOUSE
+from pumice.model.scope import INTERNAL
+from pumice.model.tunables import Tunables
 from pumice.operations.operation import Operation, Verb, from_row, verb_of
 from pumice.store import clock
 from pumice.store import operations as log
@@ -30,7 +30,7 @@ class Retried:
     """Whether it is another one than was asked about."""
 
 
-def retry(tx: Transaction, operation_id: str, verbs: Mapping[str, Verb[Any]], rules: Rules) -> Retried:
+def retry(tx: Transaction, operation_id: str, verbs: Mapping[str, Verb[Any]], tunables: Tunables) -> Retried:
     """Raises ``NotFound``, or ``Conflict`` that says why it cannot be tried again and what to do instead."""
     row = log.get(tx, operation_id)
     if row is None:
@@ -43,7 +43,7 @@ def retry(tx: Transaction, operation_id: str, verbs: Mapping[str, Verb[Any]], ru
     if op.state == "done":
         raise Conflict(f"Operation {op.id} is done.")
     if op.state == "failed":
-        return _ask_again(tx, verb, op, rules)
+        return _ask_again(tx, verb, op, tunables)
     if op.state == "waiting":
         step = op.steps[op.position]
         raise Conflict(
@@ -59,15 +59,15 @@ def retry(tx: Transaction, operation_id: str, verbs: Mapping[str, Verb[Any]], ru
     return Retried(op.id, anew=False)
 
 
-def _ask_again(tx: Transaction, verb: Verb[Any], op: Operation[Any], rules: Rules) -> Retried:
+def _ask_again(tx: Transaction, verb: Verb[Any], op: Operation[Any], tunables: Tunables) -> Retried:
     if verb.again is None:
         raise Conflict(
             f"Operation {op.id} failed and was undone, and its owner was told why. A '{op.kind}' can only be "
             "asked for again by the owner, who knows whether it is still wanted."
         )
     who = replace(
-        HOUSE, project_id=ProjectId(op.project_id) if op.project_id else None, request_id=op.request_id or ""
+        INTERNAL, project_id=ProjectId(op.project_id) if op.project_id else None, request_id=op.request_id or ""
     )
-    verb.again(tx, op, who, rules)
+    verb.again(tx, op, who, tunables)
     newest = log.page(tx, states=None, kind=None, subject=op.subject, limit=1)
     return Retried(newest[0]["id"] if newest and newest[0]["id"] != op.id else None, anew=True)

@@ -1,4 +1,4 @@
-"""Who carries operations out: claims rows of the log, acts outside, and lets ``course`` do the transactions.
+"""Who carries operations out: claims rows of the log, acts outside; ``state_machine`` does the transactions.
 
 One carry of one operation: as long as its next step belongs here, act outside without a transaction, then in
 ONE transaction write the step's line, run every following step that only changes rows, and save the position.
@@ -17,24 +17,24 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from pumice.host.bulkhead import Left
-from pumice.model.errors import Cancelled, Hangs, LostLease, NoValidBackend, PumiceError, Trouble, Unreadable
-from pumice.model.meter import Meter
-from pumice.model.rules import Rules
+from pumice.model.errors import Cancelled, Hangs, LostLease, NoValidBackend, PumiceError, Retryable, Unreadable
+from pumice.model.metrics_sink import MetricsSink
+from pumice.model.tunables import Tunables
 from pumice.operations.aside import Aside
-from pumice.operations.course import (
-    Course,
-    FaultPoint,
-    Line,
-    StepFailed,
-    Stopwatch,
-    direction,
-    no_faults,
-)
-from pumice.operations.hands import Hands
+from pumice.operations.drivers import Drivers
 from pumice.operations.leases import SILENT_SECONDS, Leases
 from pumice.operations.operation import Operation, Outside, Step, Verb, Wait, from_row, verb_of
 from pumice.operations.places import SCHEDULER
 from pumice.operations.settle import why_not_read, why_too_late
+from pumice.operations.state_machine import (
+    FaultPoint,
+    StateMachine,
+    StepFailed,
+    StepRecord,
+    Stopwatch,
+    direction,
+    no_faults,
+)
 from pumice.store import clock, hanging, overdue
 from pumice.store import operations as log
 from pumice.store.database import MISSED, Database, Transaction
@@ -67,34 +67,34 @@ class Runner:
         self,
         db: Database,
         verbs: Iterable[Verb[Any]],
-        hands: Hands,
+        drivers: Drivers,
         *,
         host: str,
         boot: str,
         places: Collection[str],
-        rules: Rules | None = None,
+        tunables: Tunables | None = None,
         workers: int = WORKERS,
         lease: float = LEASE_SECONDS,
         silence: float = SILENT_SECONDS,
         faults: FaultPoint = no_faults,
-        meter: Meter | None = None,
+        meter: MetricsSink | None = None,
     ) -> None:
         self.db = db
-        self.hands = hands
+        self.drivers = drivers
         self.host = host
         self.owner = f"{host}:{boot}"
         self.places = set(places)
-        self.course = Course(
+        self.state_machine = StateMachine(
             {verb.kind: verb for verb in verbs},
             self.owner,
             self.places,
-            rules or Rules(),
+            tunables or Tunables(),
             faults,
         )
-        self.course.admits = self._admits
+        self.state_machine.admits = self._admits
         self.workers = workers
         self.leases = Leases(db, self.owner, lease, silence)
-        self.meter = meter or Meter()
+        self.meter = meter or MetricsSink()
         self.alive_at = time.monotonic()
         """When the loop last came round, on the monotonic clock: every ``db.poll_seconds`` unless it hangs."""
         self.opening = set[str]()
@@ -110,8 +110,8 @@ class Runner:
         """The places where something was left alone at the last look, until another has ended."""
         self._telling: dict[str, asyncio.Task[None]] = {}
         """Calls that hang, by id, while the log is told so."""
-        hands.bulkheads.on_left = self._on_left
-        hands.bulkheads.on_back = self._on_back
+        drivers.bulkheads.on_left = self._on_left
+        drivers.bulkheads.on_back = self._on_back
 
     # --- the loop -------------------------------------------------------------------------------
 
@@ -125,10 +125,10 @@ class Runner:
                 logger.info("operations.recovered", count=freed, host=self.host)
             async with asyncio.TaskGroup() as tasks:
                 keeper = tasks.create_task(self.leases.keep())
-                while not self.course.stopping or self.taken:
+                while not self.state_machine.stopping or self.taken:
                     self._wake.clear()
                     self.alive_at = time.monotonic()
-                    if not self.course.stopping and time.monotonic() >= self._look_at:
+                    if not self.state_machine.stopping and time.monotonic() >= self._look_at:
                         for row in await self._look():
                             tasks.create_task(self._carry_row(row))
                     await self._sleep()
@@ -149,7 +149,7 @@ class Runner:
 
     def stop(self) -> None:
         """Claim no more; end after the steps in hand."""
-        self.course.stopping = True
+        self.state_machine.stopping = True
         self._wake.set()
 
     def _on_notify(self, topic: str) -> None:
@@ -211,7 +211,7 @@ class Runner:
         return True
 
     def _is_fenced(self, op: Operation[Any]) -> bool:
-        bulkheads = self.hands.bulkheads
+        bulkheads = self.drivers.bulkheads
         if op.place == SCHEDULER:
             return False
         return bulkheads.is_about(op.subject, op.place, op.notes.get("pool")) or bulkheads.is_full(op.place)
@@ -223,7 +223,9 @@ class Runner:
         to look costs the database less.
         """
         open_places = [
-            place for place in self.places if self._free(place) > 0 and not self.hands.bulkheads.is_full(place)
+            place
+            for place in self.places
+            if self._free(place) > 0 and not self.drivers.bulkheads.is_full(place)
         ]
         called, self._called = self._called & set(open_places), set()
         at, asked = clock.time(), time.monotonic()
@@ -253,14 +255,14 @@ class Runner:
             wait = SOON_SECONDS if is_locked else max(outlook.soonest - clock.time(), 0.0)
             self._look_at = min(self._look_at, time.monotonic() + wait)
         except Exception as error:  # whatever a row holds: the others are looked for again
-            bug = None if isinstance(error, Trouble) else error
+            bug = None if isinstance(error, Retryable) else error
             logger.warning("operations.claim_failed", error=str(error), exc_info=bug)
             self._called, self._look_at = set(self.places), time.monotonic() + SOON_SECONDS
         return rows
 
     async def _sleep(self) -> None:
         """Sleep until a commit wakes us, a retry's time has come, or at last the poll's."""
-        seconds = self.db.poll_seconds if self.course.stopping else self._look_at - time.monotonic()
+        seconds = self.db.poll_seconds if self.state_machine.stopping else self._look_at - time.monotonic()
         if seconds > 0:
             # not wait_for: on Python 3.11 it swallows a cancellation that comes together with the event
             with contextlib.suppress(TimeoutError):
@@ -271,7 +273,7 @@ class Runner:
         """Carry one claimed row. Whatever goes wrong with our own machinery, the row stays runnable."""
         has_ended = False
         try:
-            op = await self.carry(from_row(verb_of(self.course.verbs, row), row))
+            op = await self.carry(from_row(verb_of(self.state_machine.verbs, row), row))
             has_ended = op.state in ("done", "failed")
         except LostLease as error:
             self.meter.lease_lost(row["kind"])
@@ -289,8 +291,8 @@ class Runner:
     async def _put_aside(self, row: log.Row, error: Exception) -> None:
         """Leave alone for a while what our own machinery cannot carry on, and say why."""
         fence = row["id"], row["attempt"]
-        with contextlib.suppress(Trouble):
-            if isinstance(error, Trouble):
+        with contextlib.suppress(Retryable):
+            if isinstance(error, Retryable):
                 logger.warning("operation.interrupted", operation=row["id"], error=str(error))
                 await self.db.write(log.release, *fence, clock.time() + INTERRUPTED_SECONDS)
                 return
@@ -321,58 +323,58 @@ class Runner:
                 return await self._turn_back(op, None, Cancelled())
             if clock.time() > op.deadline:
                 return await self._turn_back(op, None, PumiceError(why_too_late(op)))
-        step = self.course.verbs[op.kind].step(op)
+        step = self.state_machine.verbs[op.kind].step(op)
         outside = step.work(op.state == "undoing")[1] if step else None
         watch = None
         if step is not None and outside is not None:
             watch = Stopwatch(op, step.name)
             error = await self._act(outside, step, op)
             if error is not None:
-                failed = watch.line()
+                failed = watch.record()
                 if isinstance(error, Cancelled):
                     op.cancelled, failed = True, replace(failed, outcome="failed", error=str(error))
                 return await self._turn_back(op, failed, error)
-        line = watch.line() if watch else None
+        record = watch.record() if watch else None
         try:
             try:
-                return await self._save(self.course.advance, op, line)
+                return await self._save(self.state_machine.advance, op, record)
             except StepFailed as bad:
-                if line is not None or bad.position != op.position:  # keep what came before it
-                    op, line = await self._save(self.course.advance, op, line, bad.position), None
-                if (self.opening or self.course.stopping) and isinstance(bad.error, NoValidBackend):
+                if record is not None or bad.position != op.position:  # keep what came before it
+                    op, record = await self._save(self.state_machine.advance, op, record, bad.position), None
+                if (self.opening or self.state_machine.stopping) and isinstance(bad.error, NoValidBackend):
                     await self.db.write(log.release, op.id, op.attempt, clock.time() + OPENING_SECONDS)
                     return replace(op, owner=None)
-                return await self._turn_back(op, bad.line, bad.error)
+                return await self._turn_back(op, bad.record, bad.error)
         except Cancelled as error:
             op.cancelled = True
-            return await self._turn_back(op, line, error)
+            return await self._turn_back(op, record, error)
 
     async def _act(
         self, work: Outside[Any], step: Step[Any] | Wait[Any], op: Operation[Any]
     ) -> PumiceError | None:
         """Do (or undo) one step outside, within its time. Returns what went wrong."""
-        name, seconds, hasty = step.name, step.timeout, self.course.may_hand_over(op)
+        name, seconds, hasty = step.name, step.timeout, self.state_machine.may_hand_over(op)
         is_long = op.state == "running" and step.long
-        elsewhere = self.course.verbs[op.kind].choice_before(op) is not None
+        elsewhere = self.state_machine.verbs[op.kind].choice_before(op) is not None
         silence = self.leases.silence if is_long and elsewhere else inf
         if hasty:
             seconds = min(seconds, HASTE_SECONDS)
         if not op.settled:  # at its deadline, if not before, it is told how it ended
             seconds = max(min(seconds, op.deadline - clock.time()), 0.001)
-        bulkhead = self.hands.bulkheads.at(op.place)
+        bulkhead = self.drivers.bulkheads.at(op.place)
         try:
-            self.course.faults("before", direction(op), name, op)
+            self.state_machine.faults("before", direction(op), name, op)
             acting = self.leases.acting(op, seconds, is_long=is_long, silence=silence)
             with bound_contextvars(step=name), acting as limit:
                 await bulkhead.call(
                     name,
-                    lambda: work(op, self.hands),
+                    lambda: work(op, self.drivers),
                     limit,
                     about=op.subject,
                     operation_id=op.id,
                     pool=op.notes.get("pool"),
                 )
-            self.course.faults("after", direction(op), name, op)
+            self.state_machine.faults("after", direction(op), name, op)
         except TimeoutError:
             late = await self._too_slow(name, seconds, op)
             return PumiceError(str(late)) if hasty else late
@@ -382,10 +384,10 @@ class Runner:
             return error
         except Exception as bug:  # a driver's bug must not strand the operation: it is undone and explained
             logger.exception("operation.bug", step=name)
-            return Trouble(f"'{name}' failed unexpectedly: {type(bug).__name__}: {bug}")
+            return Retryable(f"'{name}' failed unexpectedly: {type(bug).__name__}: {bug}")
         return None
 
-    async def _too_slow(self, step: str, seconds: float, op: Operation[Any]) -> Trouble:
+    async def _too_slow(self, step: str, seconds: float, op: Operation[Any]) -> Retryable:
         """What to tell of a step that did not end. Before anything else, everybody knows if it still hangs."""
         late = f"'{step}' did not end within {seconds:g} seconds"
         lease = self.leases.held[op.id]
@@ -393,12 +395,12 @@ class Runner:
             late = f"'{step}' told of no progress for {lease.silence:g} seconds"
         pool = op.notes.get("pool")
         if left := next(
-            (it for it in self.hands.bulkheads.left if (it.operation_id, it.pool) == (op.id, pool)), None
+            (it for it in self.drivers.bulkheads.left if (it.operation_id, it.pool) == (op.id, pool)), None
         ):
             if telling := self._telling.get(left.id):
                 await asyncio.wait({telling}, timeout=SOON_SECONDS)
             return Hangs(f"{late}, and its call hangs at {op.place}: nothing more is done until it is back.")
-        return Trouble(f"{late}.")
+        return Retryable(f"{late}.")
 
     def _on_left(self, left: Left) -> None:
         self._telling[left.id] = asyncio.get_running_loop().create_task(self._tell_left(left))
@@ -435,27 +437,29 @@ class Runner:
         while True:
             try:
                 await self.db.write(work)
-            except Trouble:
+            except Retryable:
                 await asyncio.sleep(SOON_SECONDS)
             else:
                 return
 
-    async def _turn_back(self, op: Operation[Any], line: Line | None, error: PumiceError) -> Operation[Any]:
+    async def _turn_back(
+        self, op: Operation[Any], record: StepRecord | None, error: PumiceError
+    ) -> Operation[Any]:
         try:
-            return await self._save(self.course.turn_back, op, line, error)
+            return await self._save(self.state_machine.turn_back, op, record, error)
         except Cancelled as cancelled:  # instead of another try
             op.cancelled = True
-            line = replace(line, outcome="failed", error=str(error)) if line else None
-            return await self._save(self.course.turn_back, op, line, cancelled)
+            record = replace(record, outcome="failed", error=str(error)) if record else None
+            return await self._save(self.state_machine.turn_back, op, record, cancelled)
 
     async def _save(
-        self, course: Callable[..., Operation[Any]], before: Operation[Any], *args: Any
+        self, state_machine: Callable[..., Operation[Any]], before: Operation[Any], *args: Any
     ) -> Operation[Any]:
         """Commit one transaction of the course. What happened is counted once it is committed."""
-        after = await self.db.write(course, before, *args)
-        for line in after.lines:
-            self.meter.step(after.kind, line.step, line.direction, line.outcome, line.seconds)
-            logger.debug("operation.step", **line.told())
+        after = await self.db.write(state_machine, before, *args)
+        for record in after.records:
+            self.meter.step(after.kind, record.step, record.direction, record.outcome, record.seconds)
+            logger.debug("operation.step", **record.told())
         if after.state != before.state:
             self.meter.moved(after.kind, after.state)
             if after.state in ("done", "failed"):

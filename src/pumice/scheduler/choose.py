@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from pumice.model.errors import NoValidBackend
-from pumice.model.rules import Rules
+from pumice.model.tunables import Tunables
 from pumice.model.volume import Pool
 from pumice.scheduler.filters import in_use, met, reported
 from pumice.scheduler.request import Request
@@ -14,14 +14,14 @@ MOST_TOLD = 10
 """Pools that an explanation tells of one by one."""
 
 
-def choose(pools: Sequence[Pool], request: Request, rules: Rules) -> Pool:
+def choose(pools: Sequence[Pool], request: Request, tunables: Tunables) -> Pool:
     """The pool for ``request``, of at least one. Raises ``NoValidBackend``.
 
     Its message tells a tenant what was asked for in vain; its detail tells an operator which filter left none,
     and what each pool has.
     """
     left = list(pools)
-    for name, passes in in_use(rules).items():
+    for name, passes in in_use(tunables).items():
         before, left = left, [pool for pool in left if passes(pool, request)]
         if not left:
             in_vain, figures = _WORDS[name]
@@ -30,17 +30,17 @@ def choose(pools: Sequence[Pool], request: Request, rules: Rules) -> Pool:
                 f"No valid backend was found: {in_vain(request)}.",
                 f"{name} left none of {len(before)} pool(s): {told}",
             )
-    return best(left, request, rules)
+    return best(left, request, tunables)
 
 
-def choose_among_the_roomiest(pools: Sequence[Pool], request: Request, rules: Rules) -> Pool | None:
+def choose_among_the_roomiest(pools: Sequence[Pool], request: Request, tunables: Tunables) -> Pool | None:
     """The pool for ``request`` if one of these will do: of all that there are, those with the most free space.
 
     Only where free space alone decides what is best: then what was not looked at cannot be better.
     """
-    filters = in_use(rules).values()
+    filters = in_use(tunables).values()
     left = [pool for pool in pools if all(passes(pool, request) for passes in filters)]
-    return best(left, request, rules) if left else None
+    return best(left, request, tunables) if left else None
 
 
 def _room(pool: Pool, _request: Request) -> str:

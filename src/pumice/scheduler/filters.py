@@ -1,4 +1,4 @@
-"""Filters: may this pool hold the volume? Named after the incumbent's, with the same meaning.
+"""Filters: may this pool hold the volume? Named after Cinder's, with the same meaning.
 
 Each is a function of a pool and a request. ``FILTERS`` lists them in the order they are asked.
 """
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from pumice.model.rules import Rules
+from pumice.model.tunables import Tunables
 from pumice.model.volume import Pool
 from pumice.scheduler.functions import Malformed, about, evaluate
 from pumice.scheduler.query import holds
@@ -130,6 +130,6 @@ ALWAYS = frozenset({"SameBackend", "IgnoreAttempted"})
 """What no setting turns off: bytes are copied within their backend, and no pool is tried twice."""
 
 
-def in_use(rules: Rules) -> Mapping[str, Filter]:
+def in_use(tunables: Tunables) -> Mapping[str, Filter]:
     """The filters that are asked: those of the setting, and ``ALWAYS``."""
-    return {name: passes for name, passes in FILTERS.items() if name in ALWAYS or name in rules.filters}
+    return {name: passes for name, passes in FILTERS.items() if name in ALWAYS or name in tunables.filters}

@@ -1,7 +1,7 @@
 """Weighers: which of the pools that can hold the volume is best?
 
 Each gives every pool a raw weight; weights are scaled to 0…1 over the pools at hand, multiplied and added, so
-that no weigher outvotes another by its units (as in the incumbent's weight handler).
+that no weigher outvotes another by its units (as in Cinder's weight handler).
 """
 
 import math
@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
-from pumice.model.rules import Rules
+from pumice.model.tunables import Tunables
 from pumice.model.volume import Pool
 from pumice.scheduler.functions import Malformed, about, evaluate
 from pumice.scheduler.request import Request
@@ -65,43 +65,43 @@ STOCHASTIC = "StochasticHostWeightHandler"
 HANDLERS = ("OrderedHostWeightHandler", STOCHASTIC)
 
 
-def by_free_space_alone(rules: Rules) -> bool:
+def by_free_space_alone(tunables: Tunables) -> bool:
     """Whether the pool with the most free space is the best, whatever else there is."""
     return (
-        tuple(rules.weighers) == ("CapacityWeigher",)
-        and rules.capacity_weight_multiplier > 0
-        and rules.weight_handler != STOCHASTIC
+        tuple(tunables.weighers) == ("CapacityWeigher",)
+        and tunables.capacity_weight_multiplier > 0
+        and tunables.weight_handler != STOCHASTIC
     )
 
 
-def best(pools: Sequence[Pool], request: Request, rules: Rules) -> Pool:
+def best(pools: Sequence[Pool], request: Request, tunables: Tunables) -> Pool:
     """The best of at least one pool; by the stochastic handler one that is drawn, by its weight."""
-    if rules.weight_handler != STOCHASTIC:
-        return order(pools, request, rules)[0]
-    weights = [max(weight, 0.0) for weight in _weights(pools, request, rules, lambda raw: raw)]
+    if tunables.weight_handler != STOCHASTIC:
+        return order(pools, request, tunables)[0]
+    weights = [max(weight, 0.0) for weight in _weights(pools, request, tunables, lambda raw: raw)]
     return random.choices(pools, weights if sum(weights) else None)[0]  # noqa: S311
 
 
-def order(pools: Sequence[Pool], request: Request, rules: Rules) -> list[Pool]:
+def order(pools: Sequence[Pool], request: Request, tunables: Tunables) -> list[Pool]:
     """The best pool first; of equals the one with fewer volumes, then by name."""
-    weights = zip(pools, _weights(pools, request, rules, _scaled), strict=True)
+    weights = zip(pools, _weights(pools, request, tunables, _scaled), strict=True)
     return [pool for pool, _ in sorted(weights, key=lambda it: (-it[1], it[0].volumes, it[0].name))]
 
 
 def _weights(
     pools: Sequence[Pool],
     request: Request,
-    rules: Rules,
+    tunables: Tunables,
     scaled: Callable[[Sequence[float]], Sequence[float]],
 ) -> list[float]:
     """What each weigher of the setting gives each pool, times its multiplier, added."""
     multipliers = {
-        "CapacityWeigher": rules.capacity_weight_multiplier,
-        "AllocatedCapacityWeigher": rules.allocated_capacity_weight_multiplier,
-        "VolumeNumberWeigher": rules.volume_number_multiplier,
+        "CapacityWeigher": tunables.capacity_weight_multiplier,
+        "AllocatedCapacityWeigher": tunables.allocated_capacity_weight_multiplier,
+        "VolumeNumberWeigher": tunables.volume_number_multiplier,
     }
     total = [0.0] * len(pools)
-    for name in rules.weighers:
+    for name in tunables.weighers:
         weights = scaled([WEIGHERS[name](pool, request) for pool in pools])
         total = [
             so_far + multipliers.get(name, 1.0) * weight for so_far, weight in zip(total, weights, strict=True)

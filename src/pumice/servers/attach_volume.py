@@ -20,11 +20,11 @@ from pumice.attachments.reserve import reserve
 from pumice.model.errors import Conflict, InvalidState
 from pumice.model.export import of_row
 from pumice.model.ids import AttachmentId, ServerId, VolumeId, new_id
-from pumice.model.rules import Rules
-from pumice.model.scope import HOUSE, Scope
+from pumice.model.scope import INTERNAL, Scope
 from pumice.model.server import Server, ServerDisk
 from pumice.model.states import AttachStatus, ServerStatus
-from pumice.operations.hands import Hands
+from pumice.model.tunables import Tunables
+from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, own, use
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend, on_compute
 from pumice.servers.machine import read_disk, unplug_disk
@@ -122,43 +122,43 @@ def must_take_disks(server: Server, who: Scope, doing: str) -> str:
     return server.host
 
 
-def hold(tx: Transaction, op: Operation[AttachParams], rules: Rules) -> None:
+def hold(tx: Transaction, op: Operation[AttachParams], tunables: Tunables) -> None:
     """Change nothing: the rows are there since ``accept``, and this step's undo takes them away."""
 
 
-def let_go(tx: Transaction, op: Operation[AttachParams], rules: Rules) -> None:
+def let_go(tx: Transaction, op: Operation[AttachParams], tunables: Tunables) -> None:
     """Forget disk and attachment, and free the volume: no host has the disk any more."""
     servers.remove_disk(tx, op.params.attachment_id)
     attachments.delete(tx, op.params.attachment_id)
     attachments.let_volume_follow(tx, op.params.volume_id)
 
 
-def note_portal(tx: Transaction, op: Operation[AttachParams], rules: Rules) -> None:
+def note_portal(tx: Transaction, op: Operation[AttachParams], tunables: Tunables) -> None:
     """Say where the export is."""
     attachments.change(tx, op.params.attachment_id, portal=of_row(op.notes["portal"]))
 
 
-async def plug(op: Operation[AttachParams], hands: Hands) -> None:
+async def plug(op: Operation[AttachParams], drivers: Drivers) -> None:
     """Plug the disk into the machine."""
-    disk = await hands.db.read(read_disk, op.params.server_id, op.params.attachment_id)
-    await hands.hypervisors[op.params.host].attach(op.params.server_id, disk)
+    disk = await drivers.db.read(read_disk, op.params.server_id, op.params.attachment_id)
+    await drivers.hypervisors[op.params.host].attach(op.params.server_id, disk)
 
 
-async def unplug(op: Operation[AttachParams], hands: Hands) -> None:
+async def unplug(op: Operation[AttachParams], drivers: Drivers) -> None:
     """Take the disk out of the machine again, however long the guest needs.
 
     With a server that is being deleted its disks go anyway, but not a disk's secret: that is forgotten here.
     """
-    server = await hands.db.read(servers.find, op.params.server_id)
+    server = await drivers.db.read(servers.find, op.params.server_id)
     if server is None or server.task != "deleting":
-        await unplug_disk(hands, op.params.host, op.params.server_id, op.params)
+        await unplug_disk(drivers, op.params.host, op.params.server_id, op.params)
     else:
-        await hands.hypervisors[op.params.host].forget_secret(op.params.attachment_id)
+        await drivers.hypervisors[op.params.host].forget_secret(op.params.attachment_id)
 
 
-def complete(tx: Transaction, op: Operation[AttachParams], rules: Rules) -> None:
+def complete(tx: Transaction, op: Operation[AttachParams], tunables: Tunables) -> None:
     """Set attachment and volume in use."""
-    complete_attachment(tx, HOUSE, op.params.attachment_id)
+    complete_attachment(tx, INTERNAL, op.params.attachment_id)
 
 
 def explain(tx: Transaction, op: Operation[AttachParams], error: str) -> None:

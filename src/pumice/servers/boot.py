@@ -22,12 +22,12 @@ from pumice.attachments.reserve import complete as complete_attachment
 from pumice.attachments.reserve import reserve
 from pumice.model.errors import Invalid, NoValidBackend
 from pumice.model.ids import AttachmentId, ImageId, ServerId, VolumeId, new_id
-from pumice.model.rules import Rules
-from pumice.model.scope import HOUSE, Scope
+from pumice.model.scope import INTERNAL, Scope
 from pumice.model.server import Flavor, Server, ServerDisk
 from pumice.model.states import AttachStatus, ServerStatus
+from pumice.model.tunables import Tunables
 from pumice.operations import holds
-from pumice.operations.hands import Hands
+from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Hold, Thing, make, use
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, on_compute, scheduler
 from pumice.servers.machine import machine_of
@@ -76,7 +76,7 @@ class BootParams:
     zone: str
 
 
-def accept(tx: Transaction, who: Scope, wanted: ServerWanted, rules: Rules) -> Server:
+def accept(tx: Transaction, who: Scope, wanted: ServerWanted, tunables: Tunables) -> Server:
     """Answer the request: the server in ``BUILD``.
 
     Raises what reserving and creating volumes raise.
@@ -84,7 +84,7 @@ def accept(tx: Transaction, who: Scope, wanted: ServerWanted, rules: Rules) -> S
     known = [disk.volume_id for disk in wanted.disks if disk.volume_id]
     if len(known) != len(set(known)):
         raise Invalid("Block Device Mapping is Invalid: a volume can be a server's disk only once.")
-    zone = wanted.availability_zone or rules.availability_zone
+    zone = wanted.availability_zone or tunables.availability_zone
     server = Server(
         id=ServerId(new_id()),
         project_id=who.project,
@@ -119,7 +119,7 @@ def accept(tx: Transaction, who: Scope, wanted: ServerWanted, rules: Rules) -> S
         notes={"volumes": [], "made": [], "given": known},
     )
     for disk in sorted(wanted.disks, key=_boot_order):
-        _accept_disk(tx, who, server, disk, rules, boot)
+        _accept_disk(tx, who, server, disk, tunables, boot)
     if boot.notes["volumes"]:
         operations.note(tx, boot.id, boot.notes)
         holds.take(tx, boot.id, _used(boot.notes["made"]), subject=server.id)
@@ -141,7 +141,12 @@ def _boot_order(disk: DiskWanted) -> tuple[bool, int]:
 
 
 def _accept_disk(
-    tx: Transaction, who: Scope, server: Server, wanted: DiskWanted, rules: Rules, boot: Operation[BootParams]
+    tx: Transaction,
+    who: Scope,
+    server: Server,
+    wanted: DiskWanted,
+    tunables: Tunables,
+    boot: Operation[BootParams],
 ) -> None:
     device = servers.free_device(tx, server.id)
     disk = ServerDisk(
@@ -157,7 +162,7 @@ def _accept_disk(
         created_at=now(),
     )
     if wanted.new_volume is not None:
-        volume = create_volume.accept(tx, who, wanted.new_volume, rules, parent=boot)
+        volume = create_volume.accept(tx, who, wanted.new_volume, tunables, parent=boot)
         boot.notes["volumes"].append(volume.operation_id)
         boot.notes["made"].append(volume.id)
         disk = replace(disk, volume_id=volume.id)
@@ -171,19 +176,19 @@ def _reserve(tx: Transaction, who: Scope, server: Server, disk: ServerDisk) -> A
     return reserve(tx, who, disk.volume_id, server_id=server.id, device=f"/dev/{disk.device}").id
 
 
-def choose_host(tx: Transaction, op: Operation[BootParams], rules: Rules) -> None:
+def choose_host(tx: Transaction, op: Operation[BootParams], tunables: Tunables) -> None:
     """Choose the compute host that runs the fewest servers. Raises ``NoValidBackend``."""
-    host = servers.least_busy_host(tx, op.params.zone, rules.service_down_seconds)
+    host = servers.least_busy_host(tx, op.params.zone, tunables.service_down_seconds)
     if host is None:
         raise NoValidBackend(f"No valid host was found. No compute service is up in zone {op.params.zone}.")
     servers.change(tx, op.params.server_id, host=host, task="block_device_mapping")
     op.notes["host"] = host
 
 
-def give_everything_back(tx: Transaction, op: Operation[BootParams], rules: Rules) -> None:
+def give_everything_back(tx: Transaction, op: Operation[BootParams], tunables: Tunables) -> None:
     """The server has no host and no disks; volumes are let go, and those that were made for it deleted."""
     for link in attachments.of_server(tx, op.params.server_id):
-        disconnect.accept(tx, HOUSE, link)
+        disconnect.accept(tx, INTERNAL, link)
     servers.remove_disks(tx, op.params.server_id)
     servers.change(tx, op.params.server_id, host=None)
     if host := op.notes.get("host"):
@@ -192,20 +197,20 @@ def give_everything_back(tx: Transaction, op: Operation[BootParams], rules: Rule
         delete_volume.accept_when_free(tx, volume_id)
 
 
-def reserve_volumes(tx: Transaction, op: Operation[BootParams], rules: Rules) -> None:
+def reserve_volumes(tx: Transaction, op: Operation[BootParams], tunables: Tunables) -> None:
     """Take the volumes that were made."""
     server = servers.find(tx, op.params.server_id)
     assert server is not None
     for disk in servers.disks(tx, server.id):
         if disk.volume_id and not disk.attachment_id:
-            servers.change_disk(tx, disk.id, attachment_id=_reserve(tx, HOUSE, server, disk))
+            servers.change_disk(tx, disk.id, attachment_id=_reserve(tx, INTERNAL, server, disk))
 
 
-def connect_volumes(tx: Transaction, op: Operation[BootParams], rules: Rules) -> None:
+def connect_volumes(tx: Transaction, op: Operation[BootParams], tunables: Tunables) -> None:
     """Begin to export every volume to the host."""
     connector = servers.connector_of(tx, op.notes["host"])
     begun = [
-        connect.accept_known(tx, HOUSE, disk.attachment_id, connector, parent=op)
+        connect.accept_known(tx, INTERNAL, disk.attachment_id, connector, parent=op)
         for disk in servers.disks(tx, op.params.server_id)
         if disk.attachment_id
     ]
@@ -213,24 +218,24 @@ def connect_volumes(tx: Transaction, op: Operation[BootParams], rules: Rules) ->
     servers.change(tx, op.params.server_id, task="spawning")
 
 
-async def power_on(op: Operation[BootParams], hands: Hands) -> None:
+async def power_on(op: Operation[BootParams], drivers: Drivers) -> None:
     """Define the machine and start it."""
-    machine = await machine_of(hands, op.params.server_id)
-    hypervisor = hands.hypervisors[op.notes["host"]]
+    machine = await machine_of(drivers, op.params.server_id)
+    hypervisor = drivers.hypervisors[op.notes["host"]]
     await hypervisor.define(machine)
     await hypervisor.start(machine)
 
 
-async def remove_machine(op: Operation[BootParams], hands: Hands) -> None:
+async def remove_machine(op: Operation[BootParams], drivers: Drivers) -> None:
     """Remove the machine."""
-    await hands.hypervisors[op.notes["host"]].delete(op.params.server_id)
+    await drivers.hypervisors[op.notes["host"]].delete(op.params.server_id)
 
 
-def complete(tx: Transaction, op: Operation[BootParams], rules: Rules) -> None:
+def complete(tx: Transaction, op: Operation[BootParams], tunables: Tunables) -> None:
     """Set the server active, and its volumes in use."""
     for link in attachments.of_server(tx, op.params.server_id):
         if link.status == AttachStatus.ATTACHING:
-            complete_attachment(tx, HOUSE, link.id)
+            complete_attachment(tx, INTERNAL, link.id)
     servers.end(tx, op.params.server_id, op.id, status=S.ACTIVE, launched_at=now(), fault=None)
 
 

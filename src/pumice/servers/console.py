@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pumice.model.errors import Conflict
 from pumice.model.ids import ServerId
 from pumice.model.scope import Scope
-from pumice.operations.hands import Hands
+from pumice.operations.drivers import Drivers
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_compute
 from pumice.store import operations, servers
 from pumice.store.database import Transaction
@@ -34,9 +34,9 @@ def take_output(tx: Transaction, operation_id: str) -> str:
     return str(operations.take_notes(tx, operation_id).get("output", ""))
 
 
-async def read(op: Operation[ConsoleParams], hands: Hands) -> None:
+async def read(op: Operation[ConsoleParams], drivers: Drivers) -> None:
     """Read the end of the log."""
-    hypervisor = hands.hypervisors[op.params.host]
+    hypervisor = drivers.hypervisors[op.params.host]
     op.notes["output"] = await hypervisor.console(op.params.server_id, op.params.lines)
 
 

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pumice.attachments import disconnect
 from pumice.model.errors import Conflict
 from pumice.model.ids import ServerId, new_id
-from pumice.model.rules import Rules
-from pumice.model.scope import HOUSE, Scope
+from pumice.model.scope import INTERNAL, Scope
 from pumice.model.states import ServerStatus
-from pumice.operations.hands import Hands
+from pumice.model.tunables import Tunables
+from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, change
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, on_compute, scheduler
 from pumice.store import attachments, operations, servers
@@ -59,26 +59,26 @@ def accept(tx: Transaction, who: Scope, server_id: str) -> None:
         operations.ask_to_cancel(tx, other)
 
 
-def find_host(tx: Transaction, op: Operation[DeleteServerParams], rules: Rules) -> None:
+def find_host(tx: Transaction, op: Operation[DeleteServerParams], tunables: Tunables) -> None:
     """Note where the machine is, if it came to one."""
     server = servers.find(tx, op.params.server_id)
     op.notes["host"] = server.host if server else None
 
 
-async def remove_machine(op: Operation[DeleteServerParams], hands: Hands) -> None:
+async def remove_machine(op: Operation[DeleteServerParams], drivers: Drivers) -> None:
     """Turn the guest off, and forget the machine."""
     if host := op.notes.get("host"):
-        await hands.hypervisors[host].delete(op.params.server_id)
+        await drivers.hypervisors[host].delete(op.params.server_id)
 
 
-def let_go_of_volumes(tx: Transaction, op: Operation[DeleteServerParams], rules: Rules) -> None:
+def let_go_of_volumes(tx: Transaction, op: Operation[DeleteServerParams], tunables: Tunables) -> None:
     """Begin to disconnect every volume."""
     links = attachments.of_server(tx, op.params.server_id)
-    begun = [disconnect.accept(tx, HOUSE, link, parent=op) for link in links]
+    begun = [disconnect.accept(tx, INTERNAL, link, parent=op) for link in links]
     op.notes["disconnections"] = [operation_id for operation_id in begun if operation_id]
 
 
-def forget(tx: Transaction, op: Operation[DeleteServerParams], rules: Rules) -> None:
+def forget(tx: Transaction, op: Operation[DeleteServerParams], tunables: Tunables) -> None:
     """The row is gone, and so will be the volumes that were to end with it."""
     servers.delete(tx, op.params.server_id)
     for volume_id in op.notes["doomed"]:

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pumice.attachments.exports import remove_export
 from pumice.model.errors import Invalid
 from pumice.model.ids import AttachmentId, ServerId, VolumeId, new_id
-from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.states import AttachStatus, VolumeStatus
-from pumice.operations.hands import Hands
+from pumice.model.tunables import Tunables
+from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, change, use
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend, on_compute
 from pumice.servers.attach_volume import must_take_disks
@@ -78,13 +78,13 @@ def accept(tx: Transaction, who: Scope, server_id: str, volume_id: str) -> None:
     enqueue(tx, DETACH_VOLUME, params, subject=server.id, who=who, id=operation_id)
 
 
-async def unplug(op: Operation[DetachParams], hands: Hands) -> None:
+async def unplug(op: Operation[DetachParams], drivers: Drivers) -> None:
     """Take the disk out of the machine. Raises ``GuestKeepsDisk``."""
-    await unplug_disk(hands, op.params.host, op.params.server_id, op.params)
+    await unplug_disk(drivers, op.params.host, op.params.server_id, op.params)
     op.notes["unplugged"] = True
 
 
-def free(tx: Transaction, op: Operation[DetachParams], rules: Rules) -> None:
+def free(tx: Transaction, op: Operation[DetachParams], tunables: Tunables) -> None:
     """Free the volume of the server."""
     servers.remove_disk(tx, op.params.attachment_id)
     attachments.delete(tx, op.params.attachment_id)

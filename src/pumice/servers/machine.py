@@ -29,7 +29,7 @@ from pumice.model.qos import Resolved, disk_limits
 from pumice.model.server import Server, ServerDisk
 from pumice.model.states import GETS_IN
 from pumice.model.volume import Attachment
-from pumice.operations.hands import Hands
+from pumice.operations.drivers import Drivers
 from pumice.store import attachments, images, keys, qos_specs, servers
 from pumice.store.database import Transaction
 
@@ -64,19 +64,19 @@ def read_plan(tx: Transaction, server_id: str) -> Plan:
     return Plan(server, tuple(disks), links, keyed, qos, formats)
 
 
-async def machine_of(hands: Hands, server_id: str) -> Machine:
+async def machine_of(drivers: Drivers, server_id: str) -> Machine:
     """The machine with every disk in place, the one it boots from first. Copies a local disk if it must."""
-    plan = await hands.db.read(read_plan, server_id)
+    plan = await drivers.db.read(read_plan, server_id)
     return Machine(
         id=ServerId(server_id),
         name=plan.server.name,
         vcpus=plan.server.flavor["vcpus"],
         memory_mib=plan.server.flavor["ram"],
-        disks=tuple([await _disk(hands, plan, disk) for disk in plan.disks]),
+        disks=tuple([await _disk(drivers, plan, disk) for disk in plan.disks]),
     )
 
 
-async def _disk(hands: Hands, plan: Plan, disk: ServerDisk) -> Disk:
+async def _disk(drivers: Drivers, plan: Plan, disk: ServerDisk) -> Disk:
     if disk.volume_id is not None:
         link = plan.attachments.get(disk.attachment_id) if disk.attachment_id else None
         volume = disk.volume_id
@@ -84,8 +84,8 @@ async def _disk(hands: Hands, plan: Plan, disk: ServerDisk) -> Disk:
     assert disk.image_id is not None
     assert plan.server.host is not None
     made = plan.server.launched_at is not None
-    image = await _image(hands, disk.image_id, plan.image_formats.get(disk.image_id), made=made)
-    path = await hands.hypervisors[plan.server.host].make_local_disk(
+    image = await _image(drivers, disk.image_id, plan.image_formats.get(disk.image_id), made=made)
+    path = await drivers.hypervisors[plan.server.host].make_local_disk(
         ServerId(plan.server.id),
         image.path,
         image.format,
@@ -95,9 +95,9 @@ async def _disk(hands: Hands, plan: Plan, disk: ServerDisk) -> Disk:
     return Disk(serial=disk.id, device=disk.device, source=FileSource(path))
 
 
-async def _image(hands: Hands, image_id: str, image_format: str | None, *, made: bool) -> ImageFile:
+async def _image(drivers: Drivers, image_id: str, image_format: str | None, *, made: bool) -> ImageFile:
     """What the local disk is a copy of. The image may be gone once the copy is ``made``."""
-    path = hands.image_path(image_id)
+    path = drivers.image_path(image_id)
     if await in_thread(path.exists):
         return await in_thread(kept_image, path, image_format)
     if made:
@@ -165,7 +165,7 @@ class Plugged(Protocol):
     def device(self) -> str: ...
 
 
-async def unplug_disk(hands: Hands, host: str, server_id: str, disk: Plugged) -> None:
+async def unplug_disk(drivers: Drivers, host: str, server_id: str, disk: Plugged) -> None:
     """Take a volume's disk out of a machine; needs no rows. Raises ``GuestKeepsDisk``."""
     out = disk_named(disk.volume_id, disk.device, disk.attachment_id)
-    await hands.hypervisors[host].detach(ServerId(server_id), out, hands.detach_seconds)
+    await drivers.hypervisors[host].detach(ServerId(server_id), out, drivers.detach_seconds)

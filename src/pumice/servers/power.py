@@ -12,10 +12,10 @@ from pumice.attachments import renew
 from pumice.hypervisor.contract import Power
 from pumice.model.errors import Conflict
 from pumice.model.ids import ServerId, new_id
-from pumice.model.rules import Rules
-from pumice.model.scope import HOUSE, Scope
+from pumice.model.scope import INTERNAL, Scope
 from pumice.model.states import ServerStatus
-from pumice.operations.hands import Hands
+from pumice.model.tunables import Tunables
+from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Hold, Thing, change, use
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, on_compute
 from pumice.servers.machine import machine_of
@@ -54,7 +54,7 @@ def accept_stop_again(tx: Transaction, server_id: str, seen: datetime | None) ->
     server = servers.find(tx, server_id)
     if server is None or server.operation_id is not None or server.updated_at != seen:
         return False
-    _accept(tx, HOUSE, server_id, STOP, frozenset({S.SHUTOFF}), "powering-off", "stop")
+    _accept(tx, INTERNAL, server_id, STOP, frozenset({S.SHUTOFF}), "powering-off", "stop")
     return True
 
 
@@ -100,44 +100,44 @@ def uses_server(op: Operation[PowerParams]) -> tuple[Hold]:
     return (use(Thing.SERVER, op.params.server_id),)
 
 
-def renew_connections(tx: Transaction, op: Operation[PowerParams], rules: Rules) -> None:
+def renew_connections(tx: Transaction, op: Operation[PowerParams], tunables: Tunables) -> None:
     """Begin to learn anew where the server's volumes are: it connects to all of them."""
     op.notes["connections"] = renew.accept_for_server(tx, op.params.server_id, op.params.host, op)
 
 
-async def power_on(op: Operation[PowerParams], hands: Hands) -> None:
+async def power_on(op: Operation[PowerParams], drivers: Drivers) -> None:
     """Power the machine on with the disks it should have."""
-    machine = await machine_of(hands, op.params.server_id)
-    await hands.hypervisors[op.params.host].start(machine)
+    machine = await machine_of(drivers, op.params.server_id)
+    await drivers.hypervisors[op.params.host].start(machine)
 
 
-async def power_off(op: Operation[PowerParams], hands: Hands) -> None:
+async def power_off(op: Operation[PowerParams], drivers: Drivers) -> None:
     """Shut the guest down, or pull the plug when it does not."""
-    await hands.hypervisors[op.params.host].stop(op.params.server_id, STOP_SECONDS)
+    await drivers.hypervisors[op.params.host].stop(op.params.server_id, STOP_SECONDS)
 
 
-async def ask_to_reboot(op: Operation[PowerParams], hands: Hands) -> None:
+async def ask_to_reboot(op: Operation[PowerParams], drivers: Drivers) -> None:
     """Ask the guest to reboot."""
-    await hands.hypervisors[op.params.host].reboot(op.params.server_id, hard=False)
+    await drivers.hypervisors[op.params.host].reboot(op.params.server_id, hard=False)
 
 
-async def pull_the_plug(op: Operation[PowerParams], hands: Hands) -> None:
+async def pull_the_plug(op: Operation[PowerParams], drivers: Drivers) -> None:
     """Power the machine off at once."""
-    await hands.hypervisors[op.params.host].stop(op.params.server_id, 0.0)
+    await drivers.hypervisors[op.params.host].stop(op.params.server_id, 0.0)
 
 
-async def see_what_it_is(op: Operation[PowerParams], hands: Hands) -> None:
+async def see_what_it_is(op: Operation[PowerParams], drivers: Drivers) -> None:
     """Take nothing back: note whether the machine is on, for what is said of the server."""
-    power = await hands.hypervisors[op.params.host].power(op.params.server_id)
+    power = await drivers.hypervisors[op.params.host].power(op.params.server_id)
     op.notes["power"] = None if power is None else power.value
 
 
-def is_active(tx: Transaction, op: Operation[PowerParams], rules: Rules) -> None:
+def is_active(tx: Transaction, op: Operation[PowerParams], tunables: Tunables) -> None:
     """The server runs."""
     servers.end(tx, op.params.server_id, op.id, status=S.ACTIVE, fault=None)
 
 
-def is_off(tx: Transaction, op: Operation[PowerParams], rules: Rules) -> None:
+def is_off(tx: Transaction, op: Operation[PowerParams], tunables: Tunables) -> None:
     """The server is off."""
     servers.end(tx, op.params.server_id, op.id, status=S.SHUTOFF, fault=None)
 

@@ -8,9 +8,9 @@ from datetime import timedelta
 
 from pumice.hypervisor.contract import disk_named
 from pumice.model.ids import new_id
-from pumice.model.scope import HOUSE
+from pumice.model.scope import INTERNAL
 from pumice.model.states import ServerStatus
-from pumice.operations.hands import Hands
+from pumice.operations.drivers import Drivers
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, on_compute
 from pumice.servers.machine import machine_of
 from pumice.servers.power import (
@@ -40,7 +40,7 @@ def accept(tx: Transaction, server_id: str) -> bool:
     operation_id = new_id()
     servers.begin(tx, server, {S.ACTIVE}, "block_device_mapping", operation_id, "repair_disks")
     params = PowerParams(server.id, server.host, server.status)
-    enqueue(tx, REPAIR_DISKS, params, subject=server.id, who=HOUSE, id=operation_id)
+    enqueue(tx, REPAIR_DISKS, params, subject=server.id, who=INTERNAL, id=operation_id)
     return True
 
 
@@ -49,19 +49,19 @@ def _is_old(row: operations.Row) -> bool:
     return finished is not None and finished < now() - timedelta(seconds=REST_SECONDS)
 
 
-async def fit_disks(op: Operation[PowerParams], hands: Hands) -> None:
+async def fit_disks(op: Operation[PowerParams], drivers: Drivers) -> None:
     """Plug in what the machine lacks, then take out what the server let go of. Raises ``GuestKeepsDisk``."""
-    machine = await machine_of(hands, op.params.server_id)
-    hypervisor = hands.hypervisors[op.params.host]
+    machine = await machine_of(drivers, op.params.server_id)
+    hypervisor = drivers.hypervisors[op.params.host]
     server = op.params.server_id
     there = await hypervisor.disks(server)
     for disk in machine.disks:
         if disk.serial not in there:
             await hypervisor.attach(server, disk)
     too_many = there - {disk.serial for disk in machine.disks}
-    let_go = await hands.db.read(tombstones.buried, tombstones.Kind.DISK, too_many, op.params.server_id)
+    let_go = await drivers.db.read(tombstones.buried, tombstones.Kind.DISK, too_many, op.params.server_id)
     for serial in sorted(let_go):
-        await hypervisor.detach(server, disk_named(serial, "a disk"), hands.detach_seconds)
+        await hypervisor.detach(server, disk_named(serial, "a disk"), drivers.detach_seconds)
 
 
 REPAIR_DISKS = Verb(

@@ -64,7 +64,7 @@ def refuse_another(tx: Transaction, volume_id: str) -> None:
 
 
 def find(tx: Transaction, attachment_id: str) -> Attachment | None:
-    """An attachment for the house's own work, if it still exists."""
+    """An attachment for Pumice's own work, if it still exists."""
     return _rows.get(tx, attachment_id)
 
 

@@ -1,6 +1,6 @@
 """What the rows say of one another: every way in which they can contradict each other.
 
-Reads only. What mends each is in ``loops/rows.py``, which asks the same check again in its own transaction.
+Reads only. What repairs each is in ``loops/rows.py``, which asks the same check again in its own transaction.
 """
 
 from collections.abc import Callable, Mapping

@@ -40,7 +40,7 @@ def insert(tx: Transaction, backup: Backup) -> None:
 
 
 def find(tx: Transaction, backup_id: str) -> Backup | None:
-    """A backup for the house's own work, if it still exists."""
+    """A backup for Pumice's own work, if it still exists."""
     return _rows.get(tx, backup_id)
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from pumice.store.inside import has_pair
+from pumice.store.json_columns import has_pair
 from pumice.store.tables import attachments, backups, snapshots, volumes
 
 Condition = sa.ColumnElement[bool]

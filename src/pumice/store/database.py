@@ -20,7 +20,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.engine import CursorResult
 
-from pumice.model.meter import Meter
+from pumice.model.metrics_sink import MetricsSink
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -54,11 +54,11 @@ class Database(Protocol):
 
     poll_seconds: float
     """How often to look for what ``subscribe`` should have told: a word may be lost, seldom."""
-    meter: Meter
+    meter: MetricsSink
     """Told of transactions that had to run again."""
 
     async def write(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
-        """Run ``work`` in a transaction that may write, and commit it. Raises ``Trouble`` if it cannot."""
+        """Run ``work`` in a transaction that may write, and commit it. Raises ``Retryable`` if it cannot."""
 
     async def read(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
         """Run ``work`` in a transaction that only reads, on one consistent snapshot."""
@@ -66,7 +66,7 @@ class Database(Protocol):
     async def renew(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
         """Run ``work`` once, on a connection of its own that no crowd of other transactions keeps busy.
 
-        For leases alone: it is not serializable, and is never run again. Raises ``Trouble``.
+        For leases alone: it is not serializable, and is never run again. Raises ``Retryable``.
         """
 
     async def build(self, name: str, statements: Sequence[str]) -> None:
@@ -83,10 +83,10 @@ class Database(Protocol):
         lost for good when a process dies; whoever waits for one also looks from time to time.
         """
 
-    async def hold(self, name: str, lost: Callable[[], None], *, patience: float = PATIENCE_SECONDS) -> None:
+    async def hold(self, name: str, lost: Callable[[], None], *, timeout: float = PATIENCE_SECONDS) -> None:
         """Be the only process that holds ``name``, until this one ends, however it ends.
 
-        Raises ``Misconfigured`` when another still does after ``patience``: it may just be dying. ``lost`` is
+        Raises ``Misconfigured`` when another still does after ``timeout``: it may just be dying. ``lost`` is
         called if another takes it after the connection was lost. On SQLite it is the only one of this machine
         that has the database or a copy of it.
         """
@@ -98,7 +98,7 @@ class Database(Protocol):
         """Let running transactions end and close every connection."""
 
 
-def is_trouble(error: Exception) -> bool:
+def is_retryable(error: Exception) -> bool:
     """Whether an error met inside a transaction is the database's own: ``write`` deals with it, nobody else."""
     if isinstance(error, sa.exc.DBAPIError):
         state = sqlstate(error)

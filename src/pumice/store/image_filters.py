@@ -5,7 +5,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from pumice.store.inside import has_entry, has_pair
+from pumice.store.json_columns import has_entry, has_pair
 from pumice.store.tables import images
 
 Condition = sa.ColumnElement[bool]

@@ -65,7 +65,7 @@ def formats(tx: Transaction, ids: Collection[str]) -> dict[str, str | None]:
 
 
 def status(tx: Transaction, image_id: str) -> ImageStatus | None:
-    """The status of any image, None if there is no such image; for the house's own work."""
+    """The status of any image, None if there is no such image; for Pumice's own work."""
     image = _rows.get(tx, image_id)
     return image.status if image else None
 

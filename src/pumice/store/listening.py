@@ -80,15 +80,15 @@ class Listening:
         self._names: dict[str, Callable[[], None]] = {}
         self._task = asyncio.get_running_loop().create_task(self._stay())
 
-    async def hold(self, name: str, lost: Callable[[], None], patience: float) -> None:
+    async def hold(self, name: str, lost: Callable[[], None], timeout: float) -> None:
         """Take a name for as long as this process lives; ``lost`` is called if another takes it meanwhile.
 
-        Raises ``Misconfigured`` when another process still holds it after ``patience``, in seconds.
+        Raises ``Misconfigured`` when another process still holds it after ``timeout``, in seconds.
         """
         while name not in self._names:
             await self._connected.wait()
             try:
-                if not await self._take(name, patience):
+                if not await self._take(name, timeout):
                     holder = await self._holder(name)
                     raise Misconfigured(
                         f"Another process holds '{name}': {holder}. Stop it, or give this one another --host."
@@ -104,8 +104,8 @@ class Listening:
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
 
-    async def _take(self, name: str, patience: float) -> bool:
-        give_up = asyncio.get_running_loop().time() + patience
+    async def _take(self, name: str, timeout: float) -> bool:
+        give_up = asyncio.get_running_loop().time() + timeout
         while not await self._connection.fetchval(TAKE, name):
             if asyncio.get_running_loop().time() >= give_up:
                 return False

@@ -18,7 +18,7 @@ _m = messages.c
 
 
 class Event(Enum):
-    """What did not succeed: the resource, and the incumbent's numbers for the action and the detail."""
+    """What did not succeed: the resource, and Cinder's numbers for the action and the detail."""
 
     CREATE_VOLUME = "VOLUME", "001_002"
     ATTACH_VOLUME = "VOLUME", "002_001"

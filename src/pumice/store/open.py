@@ -9,10 +9,10 @@ from pumice.store.database import BUSY_SECONDS, Database
 from pumice.store.sqlite import SqliteDatabase
 
 
-def open_database(url: str, role: str = "", patience: float = BUSY_SECONDS) -> Database:
+def open_database(url: str, role: str = "", timeout: float = BUSY_SECONDS) -> Database:
     """Open the database of ``url``: ``sqlite:////var/lib/pumice/pumice.db``, ``postgresql://user@host/pumice``.
 
-    ``role`` is how this process is called in PostgreSQL; ``patience`` how long a server that does not answer is
+    ``role`` is how this process is called in PostgreSQL; ``timeout`` how long a server that does not answer is
     asked again, in seconds.
     """
     try:
@@ -23,7 +23,7 @@ def open_database(url: str, role: str = "", patience: float = BUSY_SECONDS) -> D
     if kind == "postgresql":
         from pumice.store.postgres import PostgresDatabase
 
-        return PostgresDatabase(parsed, role, patience)
+        return PostgresDatabase(parsed, role, timeout)
     if kind != "sqlite" or not parsed.database:
         shown = parsed.render_as_string()
         raise Misconfigured(f"The database URL '{shown}' is not of the form sqlite:///PATH or postgresql://…")

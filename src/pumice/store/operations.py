@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from pumice.model.errors import LostLease
-from pumice.store import holds, inside
+from pumice.store import holds, json_columns
 from pumice.store.beginning import begins_with
 from pumice.store.columns import now
 from pumice.store.database import Transaction
@@ -75,8 +75,8 @@ _wanted = (
         ~sa.exists().where(
             hanging_calls.c.subject == _o.subject,
             hanging_calls.c.place == _o.place,
-            sa.func.coalesce(inside.value(_o.notes, "pool").as_string(), hanging_calls.c.pool, "")
-            == sa.func.coalesce(hanging_calls.c.pool, inside.value(_o.notes, "pool").as_string(), ""),
+            sa.func.coalesce(json_columns.value(_o.notes, "pool").as_string(), hanging_calls.c.pool, "")
+            == sa.func.coalesce(hanging_calls.c.pool, json_columns.value(_o.notes, "pool").as_string(), ""),
         ),
     ),
 )
@@ -339,7 +339,7 @@ def untouched(tx: Transaction, down_seconds: float, operation_id: str | None = N
     return tx.execute(query).mappings().all()
 
 
-def endings(tx: Transaction, ids: Collection[str]) -> dict[str, tuple[bool, str | None]]:
+def completions(tx: Transaction, ids: Collection[str]) -> dict[str, tuple[bool, str | None]]:
     """Whether each of several operations ended well, and if not why; those still under way are missing.
 
     One that was pruned from the log counts as having ended well.
@@ -394,7 +394,7 @@ def page(
 
 def extensions(tx: Transaction, server_id: str, volume_ids: Collection[str]) -> Sequence[Row]:
     """The operations that extended these volumes while the server used them."""
-    of_server = inside.value(_o.params, "server_id").as_string() == server_id
+    of_server = json_columns.value(_o.params, "server_id").as_string() == server_id
     query = sa.select(operations).where(_o.subject.in_(list(volume_ids)), _o.kind == "volume.extend", of_server)
     return tx.execute(query).mappings().all() if volume_ids else ()
 

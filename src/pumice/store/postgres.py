@@ -30,15 +30,15 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from pumice.model.errors import Invalid, Trouble
-from pumice.model.meter import Meter
+from pumice.model.errors import Invalid, Retryable
+from pumice.model.metrics_sink import MetricsSink
 from pumice.store.clock import CLOCK
 from pumice.store.columns import loads
-from pumice.store.database import BUSY_SECONDS, MISSED, PATIENCE_SECONDS, Transaction, is_trouble, sqlstate
+from pumice.store.database import BUSY_SECONDS, MISSED, PATIENCE_SECONDS, Transaction, is_retryable, sqlstate
 from pumice.store.discretion import hide_values
 from pumice.store.listening import CHANNEL, NAMES, STOPPED_SECONDS, TAKE, UNHELD, Listening
 from pumice.store.schema import HEAD
-from pumice.store.turns import Turns
+from pumice.store.serialize import Serializer
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -80,12 +80,12 @@ class PostgresDatabase:
 
     poll_seconds = 15.0
 
-    def __init__(self, url: str | sa.URL, role: str = "", patience: float = BUSY_SECONDS) -> None:
-        self._patience = patience
+    def __init__(self, url: str | sa.URL, role: str = "", timeout: float = BUSY_SECONDS) -> None:
+        self._timeout = timeout
         """Seconds for which a transaction is run again that met trouble of the database."""
         self._name = f"{NAMES} {role} process {os.getpid()} schema {HEAD}".replace("  ", " ")
         """How this process shows in ``pg_stat_activity``."""
-        self.meter = Meter()
+        self.meter = MetricsSink()
         self._me = secrets.token_hex(4)
         self._pool = self._engine(url, pool_size=WRITERS + READERS, pool_use_lifo=True)
         self._renewing = self._engine(url, pool_size=1, isolation_level="READ COMMITTED")
@@ -95,7 +95,7 @@ class PostgresDatabase:
         )
         self._sweeping = self._pool.execution_options(isolation_level="AUTOCOMMIT")
         self._writers = asyncio.Semaphore(WRITERS)
-        self._turns = Turns()
+        self._turns = Serializer()
         self._again = asyncio.Lock()
         self._sweep_at = time.monotonic() + random.uniform(0, _SWEEP_SECONDS)  # noqa: S311
         self._listeners: list[Callable[[str], None]] = []
@@ -132,8 +132,8 @@ class PostgresDatabase:
             await self._set_clock()
             once = functools.partial(self._write, work, *args, **kw)
             try:
-                result, topics = await _until_done(once, self._again, self.meter, self._patience)
-            except Trouble:
+                result, topics = await _until_done(once, self._again, self.meter, self._timeout)
+            except Retryable:
                 self._tell(MISSED)  # it may have been committed all the same
                 raise
         for topic in topics:
@@ -150,7 +150,7 @@ class PostgresDatabase:
                 result, _ = await connection.run_sync(lambda sync: _run(sync, work, *args, **kw))
                 return result
 
-        return await _until_done(once, asyncio.Lock(), self.meter, self._patience)
+        return await _until_done(once, asyncio.Lock(), self.meter, self._timeout)
 
     async def _write(
         self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs
@@ -166,7 +166,7 @@ class PostgresDatabase:
                     raise
                 await connection.invalidate()
                 has_committed = functools.partial(self._has_committed, number, seal)
-                if not await _until_done(has_committed, asyncio.Lock(), self.meter, self._patience):
+                if not await _until_done(has_committed, asyncio.Lock(), self.meter, self._timeout):
                     raise
         await self._forget_seals()
         return result, topics
@@ -201,7 +201,7 @@ class PostgresDatabase:
             async with self._renewing.begin() as connection:
                 return (await connection.run_sync(lambda sync: _run(sync, work, *args, **kw)))[0]
         except (sa.exc.SQLAlchemyError, OSError) as error:
-            raise Trouble(f"The database does not answer: {error}") from error
+            raise Retryable(f"The database does not answer: {error}") from error
 
     async def build(self, name: str, statements: Sequence[str]) -> None:
         """See ``Database.build``."""
@@ -213,7 +213,7 @@ class PostgresDatabase:
             for statement in statements:
                 await connection.execute(statement)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-            raise Trouble(f"The database does not answer: {error}") from error
+            raise Retryable(f"The database does not answer: {error}") from error
         finally:
             await connection.close()
 
@@ -245,9 +245,9 @@ class PostgresDatabase:
         self._listen()
         return lambda: self._listeners.remove(listener)
 
-    async def hold(self, name: str, lost: Callable[[], None], *, patience: float = PATIENCE_SECONDS) -> None:
+    async def hold(self, name: str, lost: Callable[[], None], *, timeout: float = PATIENCE_SECONDS) -> None:
         """See ``Database.hold``."""
-        await self._listen().hold(name, lost, patience)
+        await self._listen().hold(name, lost, timeout)
 
     async def unheld(self, names: Collection[str]) -> set[str]:
         """See ``Database.unheld``."""
@@ -298,13 +298,13 @@ def _run(
 
 
 async def _until_done(
-    once: Callable[[], Awaitable[T]], again: asyncio.Lock, meter: Meter, patience: float
+    once: Callable[[], Awaitable[T]], again: asyncio.Lock, meter: MetricsSink, timeout: float
 ) -> T:
     """Run it; while the database asks for that, or does not answer, run it again, with ``again`` in hand.
 
-    Raises ``Trouble`` when it has not succeeded for ``patience`` seconds.
+    Raises ``Retryable`` when it has not succeeded for ``timeout`` seconds.
     """
-    give_up = time.monotonic() + patience
+    give_up = time.monotonic() + timeout
     races = 0
     try:
         return await once()
@@ -321,7 +321,7 @@ async def _until_done(
                 why = "lost" if _is_lost(error) else "race"
                 if time.monotonic() > give_up:
                     said = getattr(error, "orig", None) or str(error) or type(error).__name__
-                    raise Trouble(f"The database does not answer: {said}") from error
+                    raise Retryable(f"The database does not answer: {said}") from error
                 await asyncio.sleep(random.uniform(0.2, 0.5) if _is_lost(error) else 0)  # noqa: S311
 
 
@@ -333,7 +333,7 @@ def _must_pass(error: Exception, races: int) -> int:
         ) from error
     if isinstance(error, sa.exc.IntegrityError) and races < RACES:
         return 1
-    if is_trouble(error) or isinstance(error, sa.exc.TimeoutError) or _is_of_another_schema(error):
+    if is_retryable(error) or isinstance(error, sa.exc.TimeoutError) or _is_of_another_schema(error):
         return 0
     raise error
 

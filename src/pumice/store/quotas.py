@@ -11,8 +11,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from pumice.model.errors import OverQuota
-from pumice.model.rules import TYPED, UNLIMITED
 from pumice.model.scope import Scope
+from pumice.model.tunables import TYPED, UNLIMITED
 from pumice.store.database import Transaction
 from pumice.store.tables import backups, quota_limits, quota_usage, snapshots, volume_types, volumes
 
@@ -31,7 +31,7 @@ _backups = sa.select(
 
 
 def turn(who: Scope, *_: object) -> str:
-    """The queue of those who are about to count in the caller's project (``store/turns.py``)."""
+    """The queue of those who are about to count in the caller's project (``store/serialize.py``)."""
     return f"quota of {who.project_id}"
 
 

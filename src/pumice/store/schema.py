@@ -53,7 +53,7 @@ def is_current(url: str) -> bool:
         return False
 
     async def work() -> bool:
-        db = open_database(url, patience=LOOK_SECONDS)
+        db = open_database(url, timeout=LOOK_SECONDS)
         try:
             return await _recorded(db) == HEAD
         finally:
@@ -71,8 +71,8 @@ def may_be_there(url: str) -> bool:
 async def migrate(db: Database) -> str | None:
     """Bring a database to ``HEAD``. Returns the version it had; None when it was empty.
 
-    Raises ``Misconfigured`` when there is no database, or one that a newer Pumice wrote; ``Trouble`` when it is
-    busy.
+    Raises ``Misconfigured`` when there is no database, or one that a newer Pumice wrote; ``Retryable`` when it
+    is busy.
     """
     found = await _recorded(db)
     if found == HEAD:

@@ -10,10 +10,10 @@ import sqlalchemy as sa
 from pumice.model.connector import Connector
 from pumice.model.errors import Conflict, NotFound, OverQuota
 from pumice.model.server import Server, ServerDisk
-from pumice.store import inside, tombstones
+from pumice.store import json_columns, tombstones
 from pumice.store.columns import now
 from pumice.store.database import Transaction
-from pumice.store.inside import has_entry
+from pumice.store.json_columns import has_entry
 from pumice.store.rows import Rows
 from pumice.store.tables import server_disks, servers, services
 from pumice.store.tenant_rows import TenantRows
@@ -51,7 +51,7 @@ def insert(tx: Transaction, server: Server) -> None:
 
 
 def find(tx: Transaction, server_id: str) -> Server | None:
-    """A server for the house's own work, if it still exists."""
+    """A server for Pumice's own work, if it still exists."""
     return _rows.get(tx, server_id)
 
 
@@ -113,7 +113,7 @@ def disks_of(tx: Transaction, ids: Collection[str]) -> dict[str, list[ServerDisk
 
 
 def find_disk(tx: Transaction, disk_id: str) -> ServerDisk | None:
-    """A disk for the house's own work, if it still exists."""
+    """A disk for Pumice's own work, if it still exists."""
     return _disk_rows.first(tx.execute(_disk_rows.select.where(_d.id == disk_id)))
 
 
@@ -214,7 +214,8 @@ def put(tx: Transaction, server_id: str, status: str) -> bool:
 def usage(tx: Transaction, project_id: str) -> tuple[int, int, int]:
     """What a project's servers are in all: how many, their vCPUs, their memory in MiB."""
     vcpus, ram = (
-        sa.func.coalesce(sa.func.sum(inside.value(_s.flavor, key).as_integer()), 0) for key in ("vcpus", "ram")
+        sa.func.coalesce(sa.func.sum(json_columns.value(_s.flavor, key).as_integer()), 0)
+        for key in ("vcpus", "ram")
     )
     sums = sa.select(sa.func.count().label("number"), vcpus.label("vcpus"), ram.label("ram"))
     row = tx.execute(sums.where(_s.project_id == project_id)).mappings().one()
@@ -254,20 +255,20 @@ def named(text: str) -> Condition:
 
 def of_flavor(flavor_id: str) -> Condition:
     """The servers made with this flavor."""
-    made_with: Condition = inside.value(_s.flavor, "id").as_string() == flavor_id
+    made_with: Condition = json_columns.value(_s.flavor, "id").as_string() == flavor_id
     return made_with
 
 
 def with_kept(name: str, value: str) -> Condition:
     """The servers that were told this value, which is only told again."""
-    told: Condition = inside.value(_s.kept, name).as_string() == value
+    told: Condition = json_columns.value(_s.kept, name).as_string() == value
     return sa.func.coalesce(told, sa.false())
 
 
 def with_hostname(text: str) -> Condition:
     """The servers with the text in their guest's name: the one asked for, or one made of theirs."""
     made = sa.func.replace(sa.func.replace(sa.func.lower(_s.name), " ", "-"), "_", "-")
-    asked = inside.value(_s.kept, "hostname").as_string()
+    asked = json_columns.value(_s.kept, "hostname").as_string()
     return sa.func.coalesce(asked, made).contains(text.lower(), autoescape=True)
 
 

@@ -24,7 +24,7 @@ _s = services.c
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
+class Heartbeat:
     """What a service says of itself."""
 
     binary: str
@@ -53,7 +53,7 @@ class Cluster:
         return next((member["disabled_reason"] for member in self.members), None) if self.disabled else None
 
 
-def heartbeat(tx: Transaction, beats: Sequence[Beat]) -> None:
+def heartbeat(tx: Transaction, beats: Sequence[Heartbeat]) -> None:
     """Say that services are alive; make known those that are new, disabled if their cluster is."""
     at = now()
     closed = _closed(tx, {beat.cluster for beat in beats if beat.cluster})

@@ -44,7 +44,7 @@ def insert(tx: Transaction, snapshot: Snapshot) -> None:
 
 
 def find(tx: Transaction, snapshot_id: str) -> Snapshot | None:
-    """A snapshot for the house's own work, if it still exists."""
+    """A snapshot for Pumice's own work, if it still exists."""
     return _rows.get(tx, snapshot_id)
 
 

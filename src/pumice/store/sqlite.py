@@ -21,8 +21,8 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.pool import NullPool
 
 from pumice.host.sole import Held, take_name
-from pumice.model.errors import Invalid, Trouble
-from pumice.model.meter import Meter
+from pumice.model.errors import Invalid, Retryable
+from pumice.model.metrics_sink import MetricsSink
 from pumice.store.columns import loads
 from pumice.store.database import BUSY_SECONDS, PATIENCE_SECONDS, Transaction
 from pumice.store.discretion import hide_values
@@ -43,7 +43,7 @@ class SqliteDatabase:
     def __init__(self, path: Path, *, readers: int = READERS) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        self.meter = Meter()
+        self.meter = MetricsSink()
         self._writer = _engine(path, "BEGIN IMMEDIATE")
         self._reader = _engine(path, "BEGIN")
         self._writing = Threads(self._writer.connect, 1, "db-write", lambda: flush(path))
@@ -59,7 +59,7 @@ class SqliteDatabase:
         def job(connected: Connected) -> tuple[T, list[str]]:
             try:
                 return _run(connected, work, *args, **kw)
-            except Trouble as error:
+            except Retryable as error:
                 if is_full(error) and self.make_room():
                     return _run(connected, work, *args, **kw)
                 raise
@@ -94,7 +94,7 @@ class SqliteDatabase:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
-    async def hold(self, name: str, lost: Callable[[], None], *, patience: float = PATIENCE_SECONDS) -> None:  # noqa: ARG002 (the contract's)
+    async def hold(self, name: str, lost: Callable[[], None], *, timeout: float = PATIENCE_SECONDS) -> None:  # noqa: ARG002 (the contract's)
         """See ``Database.hold``."""
         if name not in self._held:
             who = await self.read(lambda tx: tx.execute(sa.select(installation.c.id)).scalar())
@@ -116,7 +116,7 @@ class SqliteDatabase:
             held.close()
 
 
-def is_full(trouble: Trouble) -> bool:
+def is_full(trouble: Retryable) -> bool:
     """Whether a transaction failed because there is no space left under an SQLite database."""
     original = getattr(trouble.__cause__, "orig", None)
     code = getattr(original, "sqlite_errorcode", 0)
@@ -124,13 +124,13 @@ def is_full(trouble: Trouble) -> bool:
 
 
 def flush(path: Path) -> None:
-    """Have all that was committed to a database on its disk, for a power cut to leave. Raises ``Trouble``."""
+    """Have all that was committed to a database on its disk, for a power cut to leave. Raises ``Retryable``."""
     with contextlib.suppress(FileNotFoundError):  # nothing was committed yet
         log = os.open(f"{path}-wal", os.O_RDWR | os.O_CLOEXEC)
         try:
             os.fdatasync(log)
         except OSError as error:
-            raise Trouble(f"The database cannot be written to the disk: {error.strerror}") from error
+            raise Retryable(f"The database cannot be written to the disk: {error.strerror}") from error
         finally:
             os.close(log)
 
@@ -194,5 +194,5 @@ def _run(
                 connected().connection.driver_connection.text_factory = _as_it_can_be  # type: ignore[union-attr]
                 continue
             if time.monotonic() > give_up or "locked" not in str(error.orig):
-                raise Trouble(f"The database does not answer: {error.orig}") from error
+                raise Retryable(f"The database does not answer: {error.orig}") from error
             time.sleep(random.uniform(0.001, 0.02))  # noqa: S311

@@ -45,7 +45,7 @@ def _usable(tx: Transaction, who: Scope, found: Sequence[VolumeType], name_or_id
 
 
 def get(tx: Transaction, type_id: str) -> VolumeType | None:
-    """A type by its id, for the house's own work."""
+    """A type by its id, for Pumice's own work."""
     return _rows.get(tx, type_id)
 
 

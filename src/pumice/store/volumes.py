@@ -55,7 +55,7 @@ def insert(tx: Transaction, volume: Volume) -> None:
 
 
 def find(tx: Transaction, volume_id: str) -> Volume | None:
-    """A volume for the house's own work, if it still exists."""
+    """A volume for Pumice's own work, if it still exists."""
     return _rows.get(tx, volume_id)
 
 

@@ -23,12 +23,12 @@ from pumice.images.for_volume import image_for_volume
 from pumice.images.inspect import kept_image
 from pumice.model.errors import ImageRefused, Invalid, InvalidState, NotFound, NoValidBackend
 from pumice.model.ids import SnapshotId, VolumeId, new_id
-from pumice.model.rules import Rules
-from pumice.model.scope import HOUSE, Scope
+from pumice.model.scope import INTERNAL, Scope
 from pumice.model.states import SnapshotStatus, VolumeStatus
+from pumice.model.tunables import Tunables
 from pumice.model.units import GIB, gib_to_hold
 from pumice.model.volume import Pool, Volume, VolumeType, host_of, pool_of
-from pumice.operations.hands import Hands
+from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Hold, Thing, make, read
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend, scheduler, since
 from pumice.scheduler.choose import choose, choose_among_the_roomiest
@@ -128,7 +128,7 @@ def accept(
     tx: Transaction,
     who: Scope,
     wanted: Wanted,
-    rules: Rules,
+    tunables: Tunables,
     parent: Operation[Any] | None = None,
     *,
     origin: Origin | None = None,
@@ -150,14 +150,14 @@ def accept(
             f"Invalid input received: Volume size {size} GiB cannot be smaller than the {origin.kind}'s "
             f"{origin.least} GiB."
         )
-    kind = _type(tx, who, wanted, origin, rules)
+    kind = _type(tx, who, wanted, origin, tunables)
     _require_room(origin, size, kind)
     volume_types.refuse_size(kind, size)
     asked_zone = wanted.availability_zone or _zone_of(tx, origin)
-    zones = volume_types.zones_for(kind, asked_zone, rules.availability_zone)
+    zones = volume_types.zones_for(kind, asked_zone, tunables.availability_zone)
     if wanted.availability_zone and not pools.has_zone(tx, wanted.availability_zone):
         raise Invalid(f"Invalid input received: Availability zone '{wanted.availability_zone}' is invalid.")
-    limits = quotas.limits(tx, who.project, rules.quotas)
+    limits = quotas.limits(tx, who.project, tunables.quotas)
     quotas.refuse_larger(limits, size)
     quotas.take(tx, who.project, limits, quotas.amounts_of("volumes", 1, size, kind.name))
     key_id = _key(tx, kind, origin)
@@ -194,10 +194,10 @@ def accept(
     return volume
 
 
-def _type(tx: Transaction, who: Scope, wanted: Wanted, origin: Origin, rules: Rules) -> VolumeType:
+def _type(tx: Transaction, who: Scope, wanted: Wanted, origin: Origin, tunables: Tunables) -> VolumeType:
     """The type asked for, else the origin's, else the default. Raises ``Invalid`` for one that nobody named."""
     try:
-        return volume_types.for_new_volume(tx, who, wanted.volume_type or origin.type_id, rules)
+        return volume_types.for_new_volume(tx, who, wanted.volume_type or origin.type_id, tunables)
     except NotFound:
         if wanted.volume_type:
             raise
@@ -310,7 +310,7 @@ def _hosts_of(tx: Transaction, op: Operation[CreateParams], ids: Sequence[str]) 
     return frozenset(host_of(it.pool) for it in found if it and it.pool and it.project_id == op.project_id)
 
 
-def claim_space(tx: Transaction, op: Operation[CreateParams], rules: Rules) -> None:
+def claim_space(tx: Transaction, op: Operation[CreateParams], tunables: Tunables) -> None:
     """Choose a pool and claim the volume's space in it. Raises ``NoValidBackend``.
 
     What can be made at one host alone waits for it, as all that is done there does, until a pool has failed.
@@ -329,7 +329,7 @@ def claim_space(tx: Transaction, op: Operation[CreateParams], rules: Rules) -> N
         beside=_host_of_server(tx, op, asked.beside),
         query=asked.query,
     )
-    pool = choose_pool(tx, request, rules)
+    pool = choose_pool(tx, request, tunables)
     pools.claim(tx, pool.name, asked.volume_id, asked.size)
     volumes.place(tx, asked.volume_id, pool.name)
     if asked.zones:
@@ -337,26 +337,26 @@ def claim_space(tx: Transaction, op: Operation[CreateParams], rules: Rules) -> N
     op.notes["pool"] = pool.name
 
 
-def choose_pool(tx: Transaction, request: Request, rules: Rules) -> Pool:
+def choose_pool(tx: Transaction, request: Request, tunables: Tunables) -> Pool:
     """The pool for a request. Only if none of the roomiest will do are all of them read.
 
     Raises ``NoValidBackend``.
     """
-    if by_free_space_alone(rules):
-        one_zone = "AvailabilityZoneFilter" in rules.filters and not request.zones
+    if by_free_space_alone(tunables):
+        one_zone = "AvailabilityZoneFilter" in tunables.filters and not request.zones
         zone = request.availability_zone if one_zone else None
-        few = pools.roomiest(tx, rules.service_down_seconds, zone=zone, host=request.only_host)
-        if pool := choose_among_the_roomiest(few, request, rules):
+        few = pools.roomiest(tx, tunables.service_down_seconds, zone=zone, host=request.only_host)
+        if pool := choose_among_the_roomiest(few, request, tunables):
             return pool
     awaited = None if request.left_out else request.only_host
-    alive = pools.alive(tx, rules.service_down_seconds, awaited)
+    alive = pools.alive(tx, tunables.service_down_seconds, awaited)
     if not alive:
-        why = services.why_not(tx, services.VOLUME_BINARY, rules.service_down_seconds)
+        why = services.why_not(tx, services.VOLUME_BINARY, tunables.service_down_seconds)
         raise NoValidBackend("No valid backend was found: every volume service is down or disabled.", why)
-    return choose(alive, request, rules)
+    return choose(alive, request, tunables)
 
 
-def give_space_back(tx: Transaction, op: Operation[CreateParams], rules: Rules) -> None:
+def give_space_back(tx: Transaction, op: Operation[CreateParams], tunables: Tunables) -> None:
     """The pool is free of the volume again; if another is to be tried, this one is left out."""
     if pool := op.notes.pop("pool", None):
         pools.give_back(tx, pool, op.params.volume_id)
@@ -365,23 +365,23 @@ def give_space_back(tx: Transaction, op: Operation[CreateParams], rules: Rules) 
         op.notes["left_out"] = [*op.notes.get("left_out", ()), pool]
 
 
-async def make_bytes(op: Operation[CreateParams], hands: Hands) -> None:
+async def make_bytes(op: Operation[CreateParams], drivers: Drivers) -> None:
     """Have the backend make the volume, with the bytes it begins with."""
     asked, pool = op.params, pool_of(op.notes["pool"])
-    backend = hands.backends[host_of(op.notes["pool"])]
+    backend = drivers.backends[host_of(op.notes["pool"])]
     volume = asked.volume_id
 
     def progress(done: float) -> None:
         op.progress = done
 
     if asked.key_id is not None:
-        image = await inspected(hands, asked.origin_id) if asked.origin_id else None
-        key = luks.Key(await hands.db.read(keys.passphrase, asked.key_id), asked.key_size or luks.KEY_SIZE)
+        image = await inspected(drivers, asked.origin_id) if asked.origin_id else None
+        key = luks.Key(await drivers.db.read(keys.passphrase, asked.key_id), asked.key_size or luks.KEY_SIZE)
         await encrypted.make(backend, volume, pool, asked.size, key, image, progress)
         return
     match asked.origin, asked.origin_id, asked.origin_pool:
         case "image", str(image_id), _:
-            image = await inspected(hands, image_id)
+            image = await inspected(drivers, image_id)
             await backend.create_from_image(volume, pool, asked.size, image, progress)
         case "snapshot", str(snapshot_id), str(source_pool):
             source = SnapshotId(snapshot_id)
@@ -393,23 +393,23 @@ async def make_bytes(op: Operation[CreateParams], hands: Hands) -> None:
             await backend.create(volume, pool, asked.size)
 
 
-async def inspected(hands: Hands, image_id: str) -> ImageFile:
+async def inspected(drivers: Drivers, image_id: str) -> ImageFile:
     """The image's file, inspected once more before anything else reads it. Raises ``ImageRefused``."""
-    path = hands.image_path(image_id)
+    path = drivers.image_path(image_id)
     try:
-        image = await hands.db.read(images.get, HOUSE, image_id)
+        image = await drivers.db.read(images.get, INTERNAL, image_id)
         return await in_thread(kept_image, path, image.disk_format)
     except (NotFound, FileNotFoundError):
         raise ImageRefused(f"Image {image_id} was deleted before its bytes were copied.") from None
 
 
-async def delete_bytes(op: Operation[CreateParams], hands: Hands) -> None:
+async def delete_bytes(op: Operation[CreateParams], drivers: Drivers) -> None:
     """Delete whatever of the volume was made."""
     pool = op.notes["pool"]
-    await hands.backends[host_of(pool)].delete(op.params.volume_id, pool_of(pool))
+    await drivers.backends[host_of(pool)].delete(op.params.volume_id, pool_of(pool))
 
 
-def publish(tx: Transaction, op: Operation[CreateParams], rules: Rules) -> None:
+def publish(tx: Transaction, op: Operation[CreateParams], tunables: Tunables) -> None:
     """The volume is ready."""
     volumes.move(tx, op.params.volume_id, {V.CREATING}, V.AVAILABLE, must="be creating", operation_id=None)
 

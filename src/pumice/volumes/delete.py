@@ -17,11 +17,11 @@ from typing import Any
 from pumice.catalog import volume_types
 from pumice.model.errors import InvalidState, NotFound
 from pumice.model.ids import VolumeId, new_id
-from pumice.model.rules import Rules
-from pumice.model.scope import HOUSE, Scope
+from pumice.model.scope import INTERNAL, Scope
 from pumice.model.states import VolumeStatus
+from pumice.model.tunables import Tunables
 from pumice.model.volume import Volume, host_of, pool_of
-from pumice.operations.hands import Hands
+from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Hold, Thing, change
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, on_backend, scheduler
 from pumice.store import keys, messages, operations, pools, quotas, volumes
@@ -67,13 +67,13 @@ def accept_when_free(tx: Transaction, volume_id: str) -> None:
     begun = operations.page(tx, states=alive, kind=DELETE_WHEN_FREE.kind, subject=volume_id, limit=1)
     if not begun and (volume := volumes.find(tx, volume_id)):
         params = DeleteParams(volume.id, volume.pool or "")
-        enqueue(tx, DELETE_WHEN_FREE, params, subject=volume.id, who=HOUSE)
+        enqueue(tx, DELETE_WHEN_FREE, params, subject=volume.id, who=INTERNAL)
 
 
-def begin(tx: Transaction, op: Operation[DeleteParams], rules: Rules) -> None:
+def begin(tx: Transaction, op: Operation[DeleteParams], tunables: Tunables) -> None:
     """Delete a volume that nothing holds any more, as its owner would. One in use elsewhere stays."""
     with suppress(NotFound, InvalidState):
-        accept(tx, HOUSE, op.params.volume_id, parent=op)
+        accept(tx, INTERNAL, op.params.volume_id, parent=op)
 
 
 def stays(tx: Transaction, op: Operation[DeleteParams], error: str) -> None:
@@ -85,18 +85,18 @@ def held(op: Operation[DeleteParams]) -> tuple[Hold]:
     return (change(Thing.VOLUME, op.params.volume_id),)
 
 
-async def remove_export(op: Operation[DeleteParams], hands: Hands) -> None:
+async def remove_export(op: Operation[DeleteParams], drivers: Drivers) -> None:
     """Remove the volume's target, whoever made it."""
-    await hands.targets[host_of(op.params.pool)].remove(op.params.volume_id)
+    await drivers.targets[host_of(op.params.pool)].remove(op.params.volume_id)
 
 
-async def delete_bytes(op: Operation[DeleteParams], hands: Hands) -> None:
+async def delete_bytes(op: Operation[DeleteParams], drivers: Drivers) -> None:
     """Delete the volume's bytes."""
     pool = op.params.pool
-    await hands.backends[host_of(pool)].delete(op.params.volume_id, pool_of(pool))
+    await drivers.backends[host_of(pool)].delete(op.params.volume_id, pool_of(pool))
 
 
-def forget(tx: Transaction, op: Operation[DeleteParams], rules: Rules) -> None:
+def forget(tx: Transaction, op: Operation[DeleteParams], tunables: Tunables) -> None:
     """Forget the row, with what was claimed for it."""
     if volume := volumes.find(tx, op.params.volume_id):
         forget_row(tx, volume)

@@ -19,15 +19,15 @@ from dataclasses import dataclass, replace
 from pumice.catalog import volume_types
 from pumice.host import luks
 from pumice.hypervisor.contract import disk_named
-from pumice.model.errors import Elsewhere, Invalid, InvalidState, NoValidBackend
+from pumice.model.errors import Invalid, InvalidState, NoValidBackend, TryAnotherBackend
 from pumice.model.ids import AttachmentId, ServerId, VolumeId, new_id
 from pumice.model.qos import disk_limits
-from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.states import ServerStatus, VolumeStatus
+from pumice.model.tunables import Tunables
 from pumice.model.units import GIB
 from pumice.model.volume import Volume, host_of, pool_of
-from pumice.operations.hands import Hands
+from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, change
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, on_backend, on_compute, scheduler
 from pumice.scheduler.filters import capacity
@@ -35,7 +35,7 @@ from pumice.scheduler.request import Request
 from pumice.store import attachments, clock, messages, pools, qos_specs, quotas, servers, types, volumes
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
-from pumice.store.turns import in_turn
+from pumice.store.serialize import serialized
 
 V = VolumeStatus
 
@@ -58,9 +58,9 @@ class ExtendParams:
     """The guest has to stand still while the target grows."""
 
 
-@in_turn(quotas.turn)
+@serialized(quotas.turn)
 def accept(
-    tx: Transaction, who: Scope, volume_id: str, new_size: int, rules: Rules, *, in_use: bool = False
+    tx: Transaction, who: Scope, volume_id: str, new_size: int, tunables: Tunables, *, in_use: bool = False
 ) -> None:
     """Answer the request. ``in_use``: an attached volume is welcome too.
 
@@ -74,7 +74,7 @@ def accept(
         )
     if volume.type_id and (kind := types.get(tx, volume.type_id)):
         volume_types.refuse_size(kind, new_size)
-    limits = quotas.limits(tx, volume.project_id, rules.quotas)
+    limits = quotas.limits(tx, volume.project_id, tunables.quotas)
     quotas.refuse_larger(limits, new_size)
     operation_id = new_id()
     start = {V.AVAILABLE, V.IN_USE} if in_use else {V.AVAILABLE}
@@ -122,7 +122,7 @@ def _growth(tx: Transaction, type_id: str | None, gigabytes: int) -> dict[str, i
     return {resource: amount for resource, amount in amounts.items() if amount}
 
 
-def claim_growth(tx: Transaction, op: Operation[ExtendParams], rules: Rules) -> None:
+def claim_growth(tx: Transaction, op: Operation[ExtendParams], tunables: Tunables) -> None:
     """Claim the growth in the volume's pool. Raises ``NoValidBackend`` when there is no room."""
     asked = op.params
     growth = asked.new_size - asked.size
@@ -134,15 +134,15 @@ def claim_growth(tx: Transaction, op: Operation[ExtendParams], rules: Rules) -> 
     pools.claim(tx, pool.name, op.id, growth, volumes=0)
 
 
-def give_growth_back(tx: Transaction, op: Operation[ExtendParams], rules: Rules) -> None:
+def give_growth_back(tx: Transaction, op: Operation[ExtendParams], tunables: Tunables) -> None:
     """The pool is free of the growth again."""
     pools.give_back(tx, op.params.pool, op.id)
 
 
-async def grow_bytes(op: Operation[ExtendParams], hands: Hands) -> None:
+async def grow_bytes(op: Operation[ExtendParams], drivers: Drivers) -> None:
     """Have the backend grow the volume."""
     pool = op.params.pool
-    await hands.backends[host_of(pool)].extend(op.params.volume_id, pool_of(pool), op.params.new_size)
+    await drivers.backends[host_of(pool)].extend(op.params.volume_id, pool_of(pool), op.params.new_size)
 
 
 def is_in_use(op: Operation[ExtendParams]) -> bool:
@@ -160,50 +160,50 @@ def must_pause(op: Operation[ExtendParams]) -> bool:
     return op.params.pauses
 
 
-async def pause_guest(op: Operation[ExtendParams], hands: Hands) -> None:
+async def pause_guest(op: Operation[ExtendParams], drivers: Drivers) -> None:
     """Let it do nothing for the moment that the target needs, and no longer: its own host sees to that."""
     began = clock.time()
-    hypervisor = hands.hypervisors[op.params.host or ""]
-    await hypervisor.pause(ServerId(op.params.server_id or ""), hands.pause_seconds)
-    op.notes["paused_until"] = began + hands.pause_seconds
+    hypervisor = drivers.hypervisors[op.params.host or ""]
+    await hypervisor.pause(ServerId(op.params.server_id or ""), drivers.pause_seconds)
+    op.notes["paused_until"] = began + drivers.pause_seconds
 
 
-async def resume_guest(op: Operation[ExtendParams], hands: Hands) -> None:
+async def resume_guest(op: Operation[ExtendParams], drivers: Drivers) -> None:
     """Let the guest go on."""
-    await hands.hypervisors[op.params.host or ""].resume(ServerId(op.params.server_id or ""))
+    await drivers.hypervisors[op.params.host or ""].resume(ServerId(op.params.server_id or ""))
 
 
-async def tell_target(op: Operation[ExtendParams], hands: Hands) -> None:
+async def tell_target(op: Operation[ExtendParams], drivers: Drivers) -> None:
     """Let initiators see the new size, while the guest stands still if it must.
 
-    Raises ``Elsewhere`` when it goes on, or will before this is done: it is paused once more.
+    Raises ``TryAnotherBackend`` when it goes on, or will before this is done: it is paused once more.
     """
     host, volume = host_of(op.params.pool), op.params.volume_id
-    device = await hands.backends[host].device(volume, pool_of(op.params.pool))
+    device = await drivers.backends[host].device(volume, pool_of(op.params.pool))
     if not op.params.pauses:
-        return await hands.targets[host].resize(volume, device)
+        return await drivers.targets[host].resize(volume, device)
     left = op.notes["paused_until"] - clock.time()
     if left > 0:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(left):
-                return await hands.targets[host].resize(volume, device)
-    raise Elsewhere("The guest went on before its disk's target had grown.")
+                return await drivers.targets[host].resize(volume, device)
+    raise TryAnotherBackend("The guest went on before its disk's target had grown.")
 
 
-async def tell_guest(op: Operation[ExtendParams], hands: Hands) -> None:
+async def tell_guest(op: Operation[ExtendParams], drivers: Drivers) -> None:
     """Let the guest see it, and go on. A disk that was detached meanwhile has nobody to tell."""
     asked = op.params
-    qos = await hands.db.read(qos_specs.of_volumes, [asked.volume_id], asked.new_size)
+    qos = await drivers.db.read(qos_specs.of_volumes, [asked.volume_id], asked.new_size)
     limits = disk_limits(qos.get(asked.volume_id, {}))
     disk = disk_named(asked.volume_id, attachment=asked.attachment_id, limits=limits)
     size = asked.new_size * GIB - (luks.HEADER_BYTES if asked.encrypted else 0)
-    hypervisor, server = hands.hypervisors[asked.host or ""], ServerId(asked.server_id or "")
+    hypervisor, server = drivers.hypervisors[asked.host or ""], ServerId(asked.server_id or "")
     await hypervisor.resize_disk(server, disk, size)
     if asked.pauses:
         await hypervisor.resume(server)
 
 
-def publish(tx: Transaction, op: Operation[ExtendParams], rules: Rules) -> None:
+def publish(tx: Transaction, op: Operation[ExtendParams], tunables: Tunables) -> None:
     """The volume has its new size, and with it the growth's claim."""
     pools.give_back(tx, op.params.pool, op.id)
     if volumes.find(tx, op.params.volume_id):
@@ -237,7 +237,7 @@ EXTEND = Verb(
     ),
     failed=explain,
     deadline=3600,
-    again=lambda tx, op, who, rules: accept(
-        tx, who, op.params.volume_id, op.params.new_size, rules, in_use=op.params.in_use
+    again=lambda tx, op, who, tunables: accept(
+        tx, who, op.params.volume_id, op.params.new_size, tunables, in_use=op.params.in_use
     ),
 )

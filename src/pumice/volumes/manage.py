@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from pumice.catalog import volume_types
 from pumice.model.errors import Invalid, NotFound
 from pumice.model.ids import VolumeId, new_id
-from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.states import VolumeStatus
+from pumice.model.tunables import Tunables
 from pumice.model.volume import Volume, host_of, pool_of
-from pumice.operations.hands import Hands
+from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, make
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend
 from pumice.store import messages, pools, quotas, volumes
@@ -53,19 +53,19 @@ class ManageParams:
     type_name: str
 
 
-def accept(tx: Transaction, who: Scope, asked: Existing, rules: Rules) -> Volume:
+def accept(tx: Transaction, who: Scope, asked: Existing, tunables: Tunables) -> Volume:
     """Answer the request: the volume in ``managing``.
 
     Raises ``Invalid`` or ``OverQuota``.
     """
     pool = pool_named(tx, asked.pool)
     try:
-        kind = volume_types.for_new_volume(tx, who, asked.volume_type, rules)
+        kind = volume_types.for_new_volume(tx, who, asked.volume_type, tunables)
     except NotFound:
         raise Invalid(f"Cannot find requested '{asked.volume_type}' volume type.") from None
     if kind.encryption:
         raise Invalid("Managing to an encrypted volume type is not supported.")
-    limits = quotas.limits(tx, who.project, rules.quotas)
+    limits = quotas.limits(tx, who.project, tunables.quotas)
     quotas.take(tx, who.project, limits, quotas.amounts_of("volumes", 1, 0, kind.name))
     volume = Volume(
         id=VolumeId(new_id()),
@@ -76,7 +76,7 @@ def accept(tx: Transaction, who: Scope, asked: Existing, rules: Rules) -> Volume
         size=0,
         status=V.MANAGING,
         type_id=kind.id,
-        availability_zone=asked.availability_zone or rules.availability_zone,
+        availability_zone=asked.availability_zone or tunables.availability_zone,
         pool=None,
         snapshot_id=None,
         source_volid=None,
@@ -107,25 +107,25 @@ def pool_named(tx: Transaction, name: str) -> str:
     return found[0]
 
 
-async def adopt_bytes(op: Operation[ManageParams], hands: Hands) -> None:
+async def adopt_bytes(op: Operation[ManageParams], drivers: Drivers) -> None:
     """Have the backend make the bytes the volume's."""
     asked = op.params
-    backend = hands.backends[host_of(asked.pool)]
+    backend = drivers.backends[host_of(asked.pool)]
     op.notes["size"] = await backend.adopt(asked.volume_id, pool_of(asked.pool), asked.name)
 
 
-async def release_bytes(op: Operation[ManageParams], hands: Hands) -> None:
+async def release_bytes(op: Operation[ManageParams], drivers: Drivers) -> None:
     """Give the bytes their old name again."""
     asked = op.params
-    backend = hands.backends[host_of(asked.pool)]
+    backend = drivers.backends[host_of(asked.pool)]
     await backend.release(asked.volume_id, pool_of(asked.pool), asked.name)
 
 
-def count_bytes(tx: Transaction, op: Operation[ManageParams], rules: Rules) -> None:
+def count_bytes(tx: Transaction, op: Operation[ManageParams], tunables: Tunables) -> None:
     """Write down their size. Raises ``OverQuota``."""
     asked, size = op.params, op.notes["size"]
     assert op.project_id is not None
-    limits = quotas.limits(tx, op.project_id, rules.quotas)
+    limits = quotas.limits(tx, op.project_id, tunables.quotas)
     quotas.take(tx, op.project_id, limits, _gigabytes(op))
     pools.claim(tx, asked.pool, asked.volume_id, size)
     volumes.place(tx, asked.volume_id, asked.pool)
@@ -133,7 +133,7 @@ def count_bytes(tx: Transaction, op: Operation[ManageParams], rules: Rules) -> N
     op.notes["counted"] = True
 
 
-def discount_bytes(tx: Transaction, op: Operation[ManageParams], rules: Rules) -> None:
+def discount_bytes(tx: Transaction, op: Operation[ManageParams], tunables: Tunables) -> None:
     """The volume has no bytes any more. One that was deleted meanwhile was discounted by that."""
     if op.notes.pop("counted", False) and volumes.find(tx, op.params.volume_id):
         assert op.project_id is not None
@@ -148,7 +148,7 @@ def _gigabytes(op: Operation[ManageParams]) -> dict[str, int]:
     return {resource: amount for resource, amount in amounts.items() if amount}
 
 
-def publish(tx: Transaction, op: Operation[ManageParams], rules: Rules) -> None:
+def publish(tx: Transaction, op: Operation[ManageParams], tunables: Tunables) -> None:
     """The volume is ready."""
     volumes.move(tx, op.params.volume_id, {V.MANAGING}, V.AVAILABLE, must="be managing", operation_id=None)
 

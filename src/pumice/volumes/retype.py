@@ -8,26 +8,26 @@ guest would have to be told of a volume must not be in use (Cinder's rules for `
 from pumice.catalog import volume_types
 from pumice.model import qos
 from pumice.model.errors import Invalid, InvalidState, NotFound
-from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.states import VolumeStatus
+from pumice.model.tunables import Tunables
 from pumice.model.volume import Volume, VolumeType
 from pumice.operations.holds import Thing, change, require
 from pumice.scheduler.filters import capabilities
 from pumice.scheduler.request import Request
 from pumice.store import pools, qos_specs, quotas, types, volumes
 from pumice.store.database import Transaction
-from pumice.store.turns import in_turn
+from pumice.store.serialize import serialized
 
 V = VolumeStatus
 
 
-@in_turn(quotas.turn)
-def retype(tx: Transaction, who: Scope, volume_id: str, name_or_id: str, rules: Rules) -> None:
+@serialized(quotas.turn)
+def retype(tx: Transaction, who: Scope, volume_id: str, name_or_id: str, tunables: Tunables) -> None:
     """Change the type. Raises ``NotFound``, ``Invalid``, ``InvalidState`` or ``OverQuota``."""
     volume = volumes.get(tx, who, volume_id)
     try:
-        kind = volume_types.for_new_volume(tx, who, name_or_id, rules)
+        kind = volume_types.for_new_volume(tx, who, name_or_id, tunables)
     except NotFound:
         raise Invalid(f"Invalid input received: Invalid volume_type passed: {name_or_id}.") from None
     if volume.status not in (V.AVAILABLE, V.IN_USE):
@@ -45,7 +45,7 @@ def retype(tx: Transaction, who: Scope, volume_id: str, name_or_id: str, rules: 
     if volume.status == V.IN_USE:
         _must_not_concern_a_guest(tx, volume, before, kind)
     quotas.take(
-        tx, volume.project_id, quotas.limits(tx, volume.project_id, rules.quotas), _amounts(volume, kind)
+        tx, volume.project_id, quotas.limits(tx, volume.project_id, tunables.quotas), _amounts(volume, kind)
     )
     if before:
         quotas.give_back(tx, volume.project_id, _amounts(volume, before))

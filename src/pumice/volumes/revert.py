@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from pumice.model.errors import Conflict, Invalid, InvalidState
 from pumice.model.ids import SnapshotId, VolumeId, new_id
-from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.states import SnapshotStatus, VolumeStatus
+from pumice.model.tunables import Tunables
 from pumice.model.volume import host_of, pool_of
-from pumice.operations.hands import Hands
+from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, change, read
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend
 from pumice.store import messages, snapshots, volumes
@@ -58,19 +58,19 @@ def accept(tx: Transaction, who: Scope, volume_id: str, snapshot_id: str) -> Non
         raise Conflict(str(error)) from None
 
 
-async def restore_bytes(op: Operation[RevertParams], hands: Hands) -> None:
+async def restore_bytes(op: Operation[RevertParams], drivers: Drivers) -> None:
     """Have the backend give the volume the snapshot's bytes."""
     asked = op.params
 
     def progress(done: float) -> None:
         op.progress = done
 
-    backend = hands.backends[host_of(asked.pool)]
+    backend = drivers.backends[host_of(asked.pool)]
     volume, snapshot = asked.volume_id, asked.snapshot_id
     await backend.revert(volume, pool_of(asked.pool), snapshot, progress)
 
 
-def publish(tx: Transaction, op: Operation[RevertParams], rules: Rules) -> None:
+def publish(tx: Transaction, op: Operation[RevertParams], tunables: Tunables) -> None:
     """Make volume and snapshot available again."""
     _let_go(tx, op)
 

@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from pumice.catalog import volume_types
 from pumice.model.errors import Forbidden, Invalid, InvalidState
 from pumice.model.ids import new_id
-from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.states import SnapshotStatus, VolumeStatus
+from pumice.model.tunables import Tunables
 from pumice.model.volume import Snapshot, Transfer, Volume
 from pumice.operations.holds import Thing, require, use
 from pumice.store import attachments, quotas, snapshots, transfers, volumes
@@ -54,7 +54,7 @@ def withdraw(tx: Transaction, who: Scope, transfer_id: str) -> None:
     transfers.delete(tx, transfer_id)
 
 
-def take(tx: Transaction, who: Scope, transfer_id: str, key: str, rules: Rules) -> Transfer:
+def take(tx: Transaction, who: Scope, transfer_id: str, key: str, tunables: Tunables) -> Transfer:
     """Make an offered volume the caller's project's. Raises ``NotFound``, ``Invalid`` or ``OverQuota``."""
     transfer = transfers.find(tx, transfer_id)
     if who.project_id is None:
@@ -64,7 +64,7 @@ def take(tx: Transaction, who: Scope, transfer_id: str, key: str, rules: Rules) 
         raise Invalid(f"Invalid auth key: Attempt to transfer {transfer_id} with invalid auth key.")
     volume = volumes.find(tx, transfer.volume_id)
     assert volume is not None, "an offer goes with its volume"
-    limits = quotas.limits(tx, who.project_id, rules.quotas)
+    limits = quotas.limits(tx, who.project_id, tunables.quotas)
     quotas.refuse_larger(limits, volume.size)
     given = () if transfer.no_snapshots else snapshots.of_volume(tx, volume.id)
     volumes.move(tx, volume.id, {V.AWAITING_TRANSFER}, V.AVAILABLE, must="be awaiting-transfer")

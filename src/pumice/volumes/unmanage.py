@@ -11,11 +11,11 @@ If it fails the bytes have their own name again, and the volume is what it was.
 from pumice.backends.contract import Backend
 from pumice.model.errors import InvalidState
 from pumice.model.ids import new_id
-from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.states import VolumeStatus
+from pumice.model.tunables import Tunables
 from pumice.model.volume import host_of, pool_of
-from pumice.operations.hands import Hands
+from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, own
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend
 from pumice.store import messages, volumes
@@ -49,25 +49,25 @@ def accept(tx: Transaction, who: Scope, volume_id: str) -> None:
         enqueue(tx, UNMANAGE, params, subject=volume.id, who=who, id=operation_id, notes=notes)
 
 
-async def release_bytes(op: Operation[DeleteParams], hands: Hands) -> None:
+async def release_bytes(op: Operation[DeleteParams], drivers: Drivers) -> None:
     """Let the backend's bytes go: they are nobody's."""
-    await _backend(op, hands).release(op.params.volume_id, pool_of(op.params.pool), _name(op))
+    await _backend(op, drivers).release(op.params.volume_id, pool_of(op.params.pool), _name(op))
 
 
-async def take_bytes_back(op: Operation[DeleteParams], hands: Hands) -> None:
+async def take_bytes_back(op: Operation[DeleteParams], drivers: Drivers) -> None:
     """Make the bytes the volume's again."""
-    await _backend(op, hands).adopt(op.params.volume_id, pool_of(op.params.pool), _name(op))
+    await _backend(op, drivers).adopt(op.params.volume_id, pool_of(op.params.pool), _name(op))
 
 
-def _backend(op: Operation[DeleteParams], hands: Hands) -> Backend:
-    return hands.backends[host_of(op.params.pool)]
+def _backend(op: Operation[DeleteParams], drivers: Drivers) -> Backend:
+    return drivers.backends[host_of(op.params.pool)]
 
 
 def _name(op: Operation[DeleteParams]) -> str:
     return f"unmanaged-{op.params.volume_id}"
 
 
-def forget(tx: Transaction, op: Operation[DeleteParams], rules: Rules) -> None:
+def forget(tx: Transaction, op: Operation[DeleteParams], tunables: Tunables) -> None:
     """The row is gone with what was claimed for it. The bytes are nobody's, and not ours to remove."""
     if volume := volumes.find(tx, op.params.volume_id):
         forget_row(tx, volume, bytes_stay=True)

@@ -15,11 +15,11 @@ from pumice.host import qemu_img
 from pumice.model.errors import InvalidState
 from pumice.model.ids import ImageId, VolumeId, new_id
 from pumice.model.image import Image, Visibility
-from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.states import ImageStatus, VolumeStatus
+from pumice.model.tunables import Tunables
 from pumice.model.volume import Volume, host_of, pool_of
-from pumice.operations.hands import Hands
+from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, read
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend
 from pumice.store import attachments, images, messages, volumes
@@ -104,10 +104,10 @@ def _image(who: Scope, volume: Volume, wanted: Wanted) -> Image:
     )
 
 
-async def write_image(op: Operation[UploadParams], hands: Hands) -> None:
+async def write_image(op: Operation[UploadParams], drivers: Drivers) -> None:
     """Write the volume's bytes as an image, and publish it."""
     asked = op.params
-    device = await hands.backends[host_of(asked.pool)].device(asked.volume_id, pool_of(asked.pool))
+    device = await drivers.backends[host_of(asked.pool)].device(asked.volume_id, pool_of(asked.pool))
 
     def progress(done: float) -> None:
         op.progress = done
@@ -115,15 +115,15 @@ async def write_image(op: Operation[UploadParams], hands: Hands) -> None:
     async def fill(path: Path) -> None:
         await qemu_img.export(device, path, asked.disk_format, progress=progress, timeout=SECONDS)
 
-    await hands.keep_image(asked.image_id, fill)
+    await drivers.keep_image(asked.image_id, fill)
 
 
-async def remove_image(op: Operation[UploadParams], hands: Hands) -> None:
+async def remove_image(op: Operation[UploadParams], drivers: Drivers) -> None:
     """Forget the image."""
-    await hands.drop_image(op.params.image_id)
+    await drivers.drop_image(op.params.image_id)
 
 
-def publish(tx: Transaction, op: Operation[UploadParams], rules: Rules) -> None:
+def publish(tx: Transaction, op: Operation[UploadParams], tunables: Tunables) -> None:
     """Free the volume: its bytes are in the image."""
     _let_go(tx, op)
 

@@ -14,7 +14,7 @@ from compute_answers import LATER, SAMPLES, SCHEMAS
 from raw_image import raw_image
 
 from pumice.api.compute.service import compute_service
-from pumice.api.house import House
+from pumice.api.context import ApiContext
 from pumice.attachments import connect, disconnect, renew
 from pumice.backends.fake import FakeBackend
 from pumice.backends.targets.fake import FakeTarget
@@ -23,17 +23,17 @@ from pumice.hypervisor.fake import FakeHypervisor
 from pumice.model.errors import Unauthenticated
 from pumice.model.ids import ProjectId, UserId, new_id
 from pumice.model.image import Visibility
-from pumice.model.rules import Patience, Rules
 from pumice.model.scope import Scope
-from pumice.operations.endings import Endings
-from pumice.operations.hands import Hands
+from pumice.model.tunables import RetryPolicy, Tunables
+from pumice.operations.completions import Completions
+from pumice.operations.drivers import Drivers
 from pumice.operations.places import SCHEDULER, compute_host, volume_host
 from pumice.operations.runner import Runner
 from pumice.servers import attach_volume, boot, console, detach_volume, power
 from pumice.servers import delete as delete_server
 from pumice.store import attachments, images, messages, operations, pools, servers, services, volumes
 from pumice.store.database import Database, Transaction
-from pumice.store.services import Beat
+from pumice.store.services import Heartbeat
 from pumice.volumes import create, delete, extend
 from pumice.volumes.snapshots import create as create_snapshot
 
@@ -85,15 +85,15 @@ class Cloud:
 
     path: Path
     db: Database
-    rules: Rules = field(
-        default_factory=lambda: Rules(quotas={}, api_wait_seconds=5.0, service_down_seconds=3600)
+    tunables: Tunables = field(
+        default_factory=lambda: Tunables(quotas={}, api_wait_seconds=5.0, service_down_seconds=3600)
     )
 
     def __post_init__(self) -> None:
         self.backend = FakeBackend()
         self.target = FakeTarget()
         self.hypervisor = FakeHypervisor(host=HOST)
-        self.hands = Hands(
+        self.drivers = Drivers(
             self.db,
             image_path=lambda image_id: self.path / image_id,
             backends={BACKEND: self.backend},
@@ -101,9 +101,9 @@ class Cloud:
             hypervisors={HOST: self.hypervisor},
             detach_seconds=0.2,
         )
-        self.endings = Endings(self.db)
-        self.house = House(self.db, self.endings, Names(), self.rules)
-        self.service = compute_service(self.house)
+        self.completions = Completions(self.db)
+        self.ctx = ApiContext(self.db, self.completions, Names(), self.tunables)
+        self.service = compute_service(self.ctx)
         self.answers = Answers(self.service, SCHEMAS, SAMPLES, LATER)
         self.tasks: list[tuple[Runner, asyncio.Task[None]]] = []
         self.clients: dict[str, httpx.AsyncClient] = {}
@@ -125,10 +125,13 @@ class Cloud:
         }
 
         def work(tx: Transaction) -> None:
-            volume_types.make_default(tx, self.rules)
+            volume_types.make_default(tx, self.tunables)
             flavors.make_defaults(tx)
             compute = {"connector": connector, "driver": "fake"}
-            beats = [Beat("cinder-volume", BACKEND, "nova"), Beat("nova-compute", HOST, "nova", compute)]
+            beats = [
+                Heartbeat("cinder-volume", BACKEND, "nova"),
+                Heartbeat("nova-compute", HOST, "nova", compute),
+            ]
             services.heartbeat(tx, beats)
             pools.report(tx, {BACKEND: [pool]})
 
@@ -141,11 +144,11 @@ class Cloud:
         runner = Runner(
             self.db,
             VERBS,
-            self.hands,
+            self.drivers,
             host=HOST,
             boot=boot,
             places=places,
-            rules=replace(self.rules, patience=Patience(first=0.01)),
+            tunables=replace(self.tunables, retry_policy=RetryPolicy(first=0.01)),
             **how,
         )
         self.tasks.append((runner, asyncio.create_task(runner.run())))
@@ -209,19 +212,19 @@ class Cloud:
     async def volume(self, *, bootable: bool = False, multiattach: bool = False, caller: str = "member") -> str:
         """A volume that is available."""
         wanted = create.Wanted(size=1, name="v")
-        volume = await self.db.write(create.accept, self.who(caller), wanted, self.rules)
+        volume = await self.db.write(create.accept, self.who(caller), wanted, self.tunables)
         assert volume.operation_id is not None
-        assert await self.endings.wait(volume.operation_id, LIMIT) == (True, None)
+        assert await self.completions.wait(volume.operation_id, LIMIT) == (True, None)
         await self.db.write(volumes.change, volume.id, bootable=bootable, multiattach=multiattach)
         return volume.id
 
     async def snapshot(self, volume_id: str, *, caller: str = "member") -> str:
         """A snapshot that is available."""
         asked: dict[str, Any] = {"name": "s", "description": None, "metadata": {}, "in_use": False}
-        accept = functools.partial(create_snapshot.accept, **asked, rules=self.rules)
+        accept = functools.partial(create_snapshot.accept, **asked, tunables=self.tunables)
         made = await self.db.write(accept, self.who(caller), volume_id)
         assert made.operation_id is not None
-        assert await self.endings.wait(made.operation_id, LIMIT) == (True, None)
+        assert await self.completions.wait(made.operation_id, LIMIT) == (True, None)
         return made.id
 
     async def image(self, *, visibility: Visibility = Visibility.PUBLIC, **attributes: Any) -> str:

@@ -8,10 +8,10 @@ import pytest
 from compute_cloud import HOST, LIMIT, POOL, Cloud
 
 from pumice.hypervisor.contract import IscsiSource
-from pumice.model.errors import PumiceError, Trouble
+from pumice.model.errors import PumiceError, Retryable
 from pumice.model.states import VolumeStatus
 from pumice.store import operations, volumes
-from pumice.store.services import Beat, heartbeat
+from pumice.store.services import Heartbeat, heartbeat
 from pumice.volumes import extend
 
 
@@ -148,8 +148,8 @@ async def test_a_failed_attach_frees_the_volume_and_says_why(cloud: Cloud) -> No
 
 async def test_trouble_while_attaching_is_met_with_another_try(cloud: Cloud) -> None:
     server_id, volume_id = await cloud.server(), await cloud.volume()
-    cloud.hypervisor.fail_next["attach"] = Trouble("libvirtd restarts")
-    cloud.target.fail_next["grant"] = Trouble("tgtd restarts")
+    cloud.hypervisor.fail_next["attach"] = Retryable("libvirtd restarts")
+    cloud.target.fail_next["grant"] = Retryable("tgtd restarts")
     await cloud.attach(server_id, volume_id)
     await cloud.check_invariants()
 
@@ -306,8 +306,8 @@ async def test_a_server_is_deleted_while_disks_come_and_go(cloud: Cloud) -> None
 async def test_an_attach_whose_host_stays_away_keeps_the_volume_until_the_host_has_let_go(
     cloud: Cloud,
 ) -> None:
-    from pumice.operations.course import Course
     from pumice.operations.places import SCHEDULER, volume_host
+    from pumice.operations.state_machine import StateMachine
 
     server_id, volume_id = await cloud.server(), await cloud.volume()
     await cloud.kill()
@@ -327,8 +327,8 @@ async def test_an_attach_whose_host_stays_away_keeps_the_volume_until_the_host_h
     await cloud.until(waits_for_host, lambda: asyncio.sleep(0))
     from compute_cloud import VERBS
 
-    course = Course({verb.kind: verb for verb in VERBS}, "here:2", frozenset())
-    assert await cloud.db.write(course.give_up, (await attach_operation())["id"], 1e12)
+    state_machine = StateMachine({verb.kind: verb for verb in VERBS}, "here:2", frozenset())
+    assert await cloud.db.write(state_machine.give_up, (await attach_operation())["id"], 1e12)
     assert await cloud.volume_status(volume_id) == VolumeStatus.ATTACHING
     assert "was not done by the deadline" in (await cloud.messages_of(volume_id))[0]
     await cloud.kill()
@@ -394,7 +394,7 @@ async def test_a_server_starts_where_its_volumes_are_by_now(cloud: Cloud, how: s
     cloud.target.prefix = "iqn.2031-01.org.moved"
     cloud.target.forget()
     moved = {"connector": {"initiator": "iqn.2031-01.org.moved:here", "host": HOST, "ip": "192.0.2.5"}}
-    await cloud.db.write(lambda tx: heartbeat(tx, [Beat("nova-compute", HOST, "nova", moved)]))
+    await cloud.db.write(lambda tx: heartbeat(tx, [Heartbeat("nova-compute", HOST, "nova", moved)]))
     await cloud.post(f"/servers/{server_id}/action", {how: None} if how == "os-start" else REBOOT)
     await cloud.until_status(server_id, "ACTIVE")
     for volume_id in (root, second):
@@ -416,7 +416,7 @@ async def test_a_server_starts_although_its_volumes_host_is_away(cloud: Cloud) -
         def pop(self, key: str, *default: Any) -> Exception:
             return self[key]
 
-    cloud.target.fail_next = Down(grant=Trouble("The daemon is down."))
+    cloud.target.fail_next = Down(grant=Retryable("The daemon is down."))
     await cloud.post(f"/servers/{server_id}/action", {"os-start": None})
     await cloud.until_status(server_id, "ACTIVE")
 
@@ -437,7 +437,7 @@ async def test_that_a_volume_was_extended_is_among_its_servers_actions(cloud: Cl
     server_id, volume_id = await cloud.server(), await cloud.volume()
     await cloud.attach(server_id, volume_id)
     who = replace(cloud.who(), request_id="req-extend")
-    await cloud.db.write(lambda tx: extend.accept(tx, who, volume_id, 2, cloud.rules, in_use=True))
+    await cloud.db.write(lambda tx: extend.accept(tx, who, volume_id, 2, cloud.tunables, in_use=True))
     await cloud.until_quiet()
     path = f"/servers/{server_id}/os-instance-actions"
     [newest, *_] = (await cloud.get(path))["instanceActions"]

@@ -1,4 +1,4 @@
-"""Every route is asked for real, and answers as the incumbent at each version that changes an answer."""
+"""Every route is asked for real, and answers as Nova at each version that changes an answer."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ async def read_everything(cloud: Cloud, things: dict[str, str], version: tuple[i
             await ask(cloud, said, "GET", "/".join(filled))
 
 
-async def test_what_is_read_has_the_incumbents_shape_at_every_version(cloud: Cloud) -> None:
+async def test_what_is_read_has_novas_shape_at_every_version(cloud: Cloud) -> None:
     things = await furnish(cloud)
     cloud.answers.seen.clear()
     for version in cloud.answers.versions(of_reads=True):
@@ -52,7 +52,7 @@ async def test_what_is_read_has_the_incumbents_shape_at_every_version(cloud: Clo
     assert routes == cloud.answers.seen
 
 
-async def test_what_is_written_answers_in_the_incumbents_shape_at_every_version(cloud: Cloud) -> None:
+async def test_what_is_written_answers_in_novas_shape_at_every_version(cloud: Cloud) -> None:
     image, volume = await cloud.image(), await cloud.volume()
     for version in cloud.answers.versions(of_reads=False):
         await write_everything(cloud, image, volume, version)

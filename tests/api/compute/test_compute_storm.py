@@ -6,7 +6,7 @@ import random
 import pytest
 from compute_cloud import Cloud
 
-from pumice.model.errors import PumiceError, Trouble
+from pumice.model.errors import PumiceError, Retryable
 
 ACCEPTED = (200, 202, 204, 400, 404, 409)
 
@@ -44,7 +44,7 @@ async def test_after_a_storm_nothing_is_stuck_and_nothing_is_left(cloud: Cloud, 
         for life in range(6):
             await asyncio.sleep(0.15)
             cloud.hypervisor.fail_next[dice.choice(["attach", "detach", "start"])] = PumiceError("no")
-            cloud.target.fail_next[dice.choice(["grant", "revoke"])] = Trouble("not now")
+            cloud.target.fail_next[dice.choice(["grant", "revoke"])] = Retryable("not now")
             await cloud.kill()
             cloud.start(f"life-{life}")
 

@@ -1,4 +1,4 @@
-"""What is shown at each microversion: the incumbent's keys, as its API samples have them."""
+"""What is shown at each microversion: Nova's keys, as its API samples have them."""
 
 from typing import Any
 

@@ -3,7 +3,7 @@
 from compute_cloud import Cloud
 
 from pumice.catalog import qos_specs
-from pumice.model.scope import HOUSE
+from pumice.model.scope import INTERNAL
 from pumice.store import types
 from pumice.store.database import Transaction
 from pumice.volumes import extend
@@ -14,7 +14,7 @@ async def hold_back(cloud: Cloud, consumer: str = "front-end", **specs: str) -> 
 
     def write(tx: Transaction) -> str:
         made = qos_specs.create(tx, "slow", consumer, specs)
-        qos_specs.associate(tx, made.id, types.find(tx, HOUSE, cloud.rules.default_volume_type).id)
+        qos_specs.associate(tx, made.id, types.find(tx, INTERNAL, cloud.tunables.default_volume_type).id)
         return made.id
 
     return await cloud.db.write(write)
@@ -53,6 +53,6 @@ async def test_rates_per_gib_grow_with_a_volume_in_use(cloud: Cloud) -> None:
     server_id, volume_id = await cloud.server(), await cloud.volume()
     await cloud.attach(server_id, volume_id)
     assert cloud.hypervisor.limits[volume_id] == {"read_iops_sec": 100}
-    await cloud.db.write(lambda tx: extend.accept(tx, cloud.who(), volume_id, 3, cloud.rules, in_use=True))
+    await cloud.db.write(lambda tx: extend.accept(tx, cloud.who(), volume_id, 3, cloud.tunables, in_use=True))
     await cloud.until_quiet()
     assert cloud.hypervisor.limits[volume_id] == {"read_iops_sec": 300}

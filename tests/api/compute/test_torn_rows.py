@@ -75,9 +75,9 @@ async def test_no_list_is_lost_by_what_cannot_be_read(
     await cloud.db.write(transfer.offer, who, other, "offer", no_snapshots=False)
     images = ImageFiles(cloud.path / "images")
     services = {
-        "volume/v3": volume_service(cloud.house),
+        "volume/v3": volume_service(cloud.ctx),
         "compute/v2.1": cloud.service,
-        "image/v2": image_service(cloud.house, images),
+        "image/v2": image_service(cloud.ctx, images),
     }
     await cloud.until_quiet()
     await cloud.kill()
@@ -95,4 +95,4 @@ async def test_no_list_is_lost_by_what_cannot_be_read(
     assert named <= {(table, column) for table, _, column in await cloud.db.read(torn.cells)}
     if tearing is not dream:
         with pytest.raises(Invalid, match="cannot be read"):  # else it might be made where its type forbids
-            await cloud.db.write(create.accept, who, create.Wanted(size=1), cloud.rules)
+            await cloud.db.write(create.accept, who, create.Wanted(size=1), cloud.tunables)

@@ -42,7 +42,7 @@ DONE = {
     "block_device_mapping",
     "block_device_mapping_v2",
     "return_reservation_id",  # the answer's shape
-    "adminPass",  # told back; as with the incumbent's libvirt driver nobody sets it in the guest
+    "adminPass",  # told back; as with Nova's libvirt driver nobody sets it in the guest
     "hostname",  # below
 }
 

@@ -6,12 +6,12 @@ import httpx
 import pytest
 from identity_cloud import PASSWORDS, Cloud, project
 
-from pumice.api.house import House
+from pumice.api.context import ApiContext
 from pumice.api.identity.service import identity_service
 from pumice.identity.bootstrap import bootstrap, hashes
 from pumice.identity.tokens import LocalTokens
-from pumice.model.rules import Rules
-from pumice.operations.endings import Endings
+from pumice.model.tunables import Tunables
+from pumice.operations.completions import Completions
 from pumice.store.database import Database
 
 
@@ -23,7 +23,7 @@ def first_hashes() -> dict[str, str]:
 @pytest.fixture
 async def cloud(database: Database, first_hashes: dict[str, str]) -> AsyncIterator[Cloud]:
     await database.write(bootstrap, first_hashes)
-    service = identity_service(House(database, Endings(database), LocalTokens(database), Rules()))
+    service = identity_service(ApiContext(database, Completions(database), LocalTokens(database), Tunables()))
     transport = httpx.ASGITransport(app=service)  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=transport, base_url="http://cloud/identity/v3") as http:
         yield Cloud(database, service, http)

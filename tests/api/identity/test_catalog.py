@@ -6,7 +6,7 @@ import pytest
 from identity_cloud import Cloud, login, project
 
 from databases import ON_SQLITE
-from pumice.model.rules import Rules
+from pumice.model.tunables import Tunables
 
 pytestmark = ON_SQLITE
 
@@ -116,7 +116,7 @@ async def test_the_older_word_for_a_region_makes_it(cloud: Cloud, admin: str) ->
 
 
 async def test_an_alias_names_a_service_a_second_time(cloud: Cloud) -> None:
-    cloud.service.house.rules = Rules(catalog_aliases={"volumev2": "volumev3", "network": "no-such"})
+    cloud.service.ctx.tunables = Tunables(catalog_aliases={"volumev2": "volumev3", "network": "no-such"})
     told = await catalog(cloud)
     assert told["volumev2"]["endpoints"] == told["volumev3"]["endpoints"]
     assert (told["volumev2"]["name"], told["volumev3"]["name"]) == ("cinderv2", "cinderv3")

@@ -13,13 +13,13 @@ import uvicorn
 from identity_cloud import PASSWORDS
 from openstack.connection import Connection
 
-from pumice.api.house import House
+from pumice.api.context import ApiContext
 from pumice.api.identity.service import identity_service
 from pumice.identity.bootstrap import bootstrap
 from pumice.identity.clouds import clouds_yaml, write_passwords
 from pumice.identity.tokens import LocalTokens
-from pumice.model.rules import Rules
-from pumice.operations.endings import Endings
+from pumice.model.tunables import Tunables
+from pumice.operations.completions import Completions
 from pumice.store import tables
 from pumice.store.sqlite import SqliteDatabase
 
@@ -32,7 +32,7 @@ def clouds(tmp_path: Path, first_hashes: dict[str, str], monkeypatch: pytest.Mon
     db = SqliteDatabase(tmp_path / "pumice.db")
     db.write_now(lambda tx: tables.metadata.create_all(tx.connection))
     db.write_now(bootstrap, first_hashes)
-    service = identity_service(House(db, Endings(db), LocalTokens(db), Rules()))
+    service = identity_service(ApiContext(db, Completions(db), LocalTokens(db), Tunables()))
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     server = uvicorn.Server(uvicorn.Config(service, lifespan="off", log_config=None, interface="asgi3"))

@@ -8,15 +8,15 @@ from typing import Any
 import httpx
 import pytest
 
-from pumice.api.house import House
+from pumice.api.context import ApiContext
 from pumice.api.image.service import image_service
 from pumice.api.service import Service
 from pumice.images.files import ImageFiles
 from pumice.model.errors import Unauthenticated
 from pumice.model.ids import ProjectId, UserId, new_id
-from pumice.model.rules import Rules
 from pumice.model.scope import Scope
-from pumice.operations.endings import Endings
+from pumice.model.tunables import Tunables
+from pumice.operations.completions import Completions
 from pumice.store.database import Database
 
 PROJECTS = {"ours": new_id(), "theirs": new_id()}
@@ -89,7 +89,7 @@ async def open_house(tmp_path: Path, database: Database) -> AsyncIterator[Callab
 
     def open_one(directory: Path = tmp_path / "images", **limits: Any) -> ImageHouse:
         files = ImageFiles(directory, **limits)
-        service = image_service(House(database, Endings(database), Names(), Rules()), files)
+        service = image_service(ApiContext(database, Completions(database), Names(), Tunables()), files)
         transport = httpx.ASGITransport(app=service)  # type: ignore[arg-type]
         callers = {
             name: httpx.AsyncClient(
@@ -106,5 +106,5 @@ async def open_house(tmp_path: Path, database: Database) -> AsyncIterator[Callab
 
 
 @pytest.fixture
-async def house(open_house: Callable[..., ImageHouse]) -> ImageHouse:
+async def rig(open_house: Callable[..., ImageHouse]) -> ImageHouse:
     return open_house()

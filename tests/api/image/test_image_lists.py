@@ -10,20 +10,20 @@ from databases import ON_SQLITE
 
 
 @pytest.fixture
-async def three(house: Any) -> dict[str, str]:
+async def three(rig: Any) -> dict[str, str]:
     """Images one, two and three, of 1, 2 and 3 bytes, made in this order."""
     made = {
-        "one": await house.create(name="one", colour="red", tags=["a"]),
-        "two": await house.create(name="two", colour="blue", tags=["a", "b"], protected=True),
-        "three": await house.create(name="three, or so", os_hidden=True, min_disk=7),
+        "one": await rig.create(name="one", colour="red", tags=["a"]),
+        "two": await rig.create(name="two", colour="blue", tags=["a", "b"], protected=True),
+        "three": await rig.create(name="three, or so", os_hidden=True, min_disk=7),
     }
     for size, image_id in enumerate(made.values(), 1):
-        assert (await house.upload(image_id, b"x" * size)).status_code == 204
+        assert (await rig.upload(image_id, b"x" * size)).status_code == 204
     return made
 
 
-async def listed(house: Any, **query: Any) -> list[str]:
-    answer = await house.member.get("/v2/images", params=query)
+async def listed(rig: Any, **query: Any) -> list[str]:
+    answer = await rig.member.get("/v2/images", params=query)
     assert answer.status_code == 200, answer.text
     return [image["name"] for image in answer.json()["images"]]
 
@@ -69,47 +69,47 @@ async def listed(house: Any, **query: Any) -> list[str]:
     ],
 )
 async def test_a_list_holds_what_its_query_asks_for(
-    house: Any, three: dict[str, str], query: dict[str, Any], names: list[str]
+    rig: Any, three: dict[str, str], query: dict[str, Any], names: list[str]
 ) -> None:
-    assert await listed(house, **query) == names
+    assert await listed(rig, **query) == names
 
 
 async def test_a_list_is_found_by_id_owner_and_checksum(
-    house: Any, three: dict[str, str], projects: dict[str, str]
+    rig: Any, three: dict[str, str], projects: dict[str, str]
 ) -> None:
-    image = (await house.member.get(f"/v2/images/{three['one']}")).json()
-    assert await listed(house, id=f"in:{three['one']},{three['three']}") == ["one"]
-    assert await listed(house, owner=projects["ours"]) == ["two", "one"]
-    assert await listed(house, owner=projects["theirs"]) == []
-    assert await listed(house, checksum=image["checksum"]) == ["one"]
-    assert await listed(house, os_hash_value=image["os_hash_value"]) == ["one"]
+    image = (await rig.member.get(f"/v2/images/{three['one']}")).json()
+    assert await listed(rig, id=f"in:{three['one']},{three['three']}") == ["one"]
+    assert await listed(rig, owner=projects["ours"]) == ["two", "one"]
+    assert await listed(rig, owner=projects["theirs"]) == []
+    assert await listed(rig, checksum=image["checksum"]) == ["one"]
+    assert await listed(rig, os_hash_value=image["os_hash_value"]) == ["one"]
 
 
-async def test_a_time_shown_is_a_time_found(house: Any) -> None:
-    image = (await house.member.get(f"/v2/images/{await house.create()}")).json()
+async def test_a_time_shown_is_a_time_found(rig: Any) -> None:
+    image = (await rig.member.get(f"/v2/images/{await rig.create()}")).json()
     shown = image["created_at"]
-    assert await listed(house, created_at=f"eq:{shown}") == ["one"]
-    assert await listed(house, created_at=shown) == ["one"]
-    assert await listed(house, created_at=f"gte:{shown}") == ["one"]
-    assert await listed(house, created_at=f"lte:{shown}") == ["one"]
-    assert await listed(house, created_at=f"neq:{shown}") == []
-    assert await listed(house, created_at=f"gt:{shown}") == []
-    assert await listed(house, created_at=f"lt:{shown}") == []
+    assert await listed(rig, created_at=f"eq:{shown}") == ["one"]
+    assert await listed(rig, created_at=shown) == ["one"]
+    assert await listed(rig, created_at=f"gte:{shown}") == ["one"]
+    assert await listed(rig, created_at=f"lte:{shown}") == ["one"]
+    assert await listed(rig, created_at=f"neq:{shown}") == []
+    assert await listed(rig, created_at=f"gt:{shown}") == []
+    assert await listed(rig, created_at=f"lt:{shown}") == []
 
 
 @pytest.mark.parametrize("sort", ["created_at:desc", "name:asc", "size:desc", "disk_format:asc,size:asc"])
-async def test_pages_follow_one_another_to_the_end(house: Any, sort: str) -> None:
-    made = [await house.create(name=name) for name in ("b", "a", "b", None, "c")]
-    await house.upload(made[1], b"bytes")
-    await house.upload(made[3], b"bytes")
+async def test_pages_follow_one_another_to_the_end(rig: Any, sort: str) -> None:
+    made = [await rig.create(name=name) for name in ("b", "a", "b", None, "c")]
+    await rig.upload(made[1], b"bytes")
+    await rig.upload(made[3], b"bytes")
     whole = [
-        image["id"] for image in (await house.member.get("/v2/images", params={"sort": sort})).json()["images"]
+        image["id"] for image in (await rig.member.get("/v2/images", params={"sort": sort})).json()["images"]
     ]
     assert sorted(whole) == sorted(made)
     found: list[str] = []
     path = f"/v2/images?limit=2&sort={sort}"
     while path:
-        page = (await house.member.get(path)).json()
+        page = (await rig.member.get(path)).json()
         assert page["first"] == f"/v2/images?limit=2&sort={sort.replace(':', '%3A').replace(',', '%2C')}"
         assert page["schema"] == "/v2/schemas/images"
         found += [image["id"] for image in page["images"]]
@@ -144,8 +144,8 @@ async def test_pages_follow_one_another_to_the_end(house: Any, sort: str) -> Non
         "&".join(f"a{number}=b" for number in range(200)),
     ],
 )
-async def test_a_query_that_makes_no_sense_is_400(house: Any, query: str) -> None:
-    assert (await house.member.get(f"/v2/images?{query}")).status_code == 400
+async def test_a_query_that_makes_no_sense_is_400(rig: Any, query: str) -> None:
+    assert (await rig.member.get(f"/v2/images?{query}")).status_code == 400
 
 
 FILTERS = (
@@ -170,8 +170,8 @@ VALUES = st.text(max_size=15) | st.sampled_from(
 @given(
     query=st.lists(st.tuples(st.sampled_from(FILTERS + MORE_FILTERS) | st.text(max_size=8), VALUES), max_size=4)
 )
-async def test_no_query_makes_the_service_fail(house: Any, query: list[tuple[str, str]]) -> None:
-    answer = await house.member.get("/v2/images", params=query)
+async def test_no_query_makes_the_service_fail(rig: Any, query: list[tuple[str, str]]) -> None:
+    answer = await rig.member.get("/v2/images", params=query)
     assert answer.status_code in (200, 400)
 
 
@@ -183,11 +183,11 @@ DOCUMENTED = (
 
 
 @ON_SQLITE
-async def test_every_documented_query_is_read(house: Any, three: dict[str, str]) -> None:
-    plain = (await house.member.get("/v2/images")).json()["images"]
+async def test_every_documented_query_is_read(rig: Any, three: dict[str, str]) -> None:
+    plain = (await rig.member.get("/v2/images")).json()["images"]
     ignored = []
     for name in DOCUMENTED.split():
-        answer = await house.member.get("/v2/images", params={name: "no-sense"})
+        answer = await rig.member.get("/v2/images", params={name: "no-sense"})
         if answer.status_code == 200 and answer.json()["images"] == plain:
             ignored.append(name)
     assert ignored == []

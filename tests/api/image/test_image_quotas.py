@@ -8,31 +8,31 @@ from pumice.model.image import ImageQuota
 BYTES = {"Content-Type": "application/octet-stream"}
 
 
-async def put(house: Any, image: str, size: int) -> int:
+async def put(rig: Any, image: str, size: int) -> int:
     path = f"/v2/images/{image}/file"
-    answer = await house.member.put(path, content=b"\x55" * size, headers=BYTES)
+    answer = await rig.member.put(path, content=b"\x55" * size, headers=BYTES)
     return int(answer.status_code)
 
 
 async def test_a_project_has_so_many_images_and_no_more(open_house: Callable[..., Any]) -> None:
-    house = open_house(quota=ImageQuota(count=2))
-    first = await house.create()
-    await house.create()
+    rig = open_house(quota=ImageQuota(count=2))
+    first = await rig.create()
+    await rig.create()
     body = {"name": "one", "disk_format": "raw", "container_format": "bare"}
-    answer = await house.member.post("/v2/images", json=body)
+    answer = await rig.member.post("/v2/images", json=body)
     assert answer.status_code == 413
     assert "may have 2" in answer.text
-    assert (await house.stranger.post("/v2/images", json=body)).status_code == 201
-    await house.member.delete(f"/v2/images/{first}")
-    await house.create()
+    assert (await rig.stranger.post("/v2/images", json=body)).status_code == 201
+    await rig.member.delete(f"/v2/images/{first}")
+    await rig.create()
 
 
 async def test_a_projects_images_have_so_many_bytes_together(open_house: Callable[..., Any]) -> None:
-    house = open_house(quota=ImageQuota(size=100_000))
-    first, second = await house.create(), await house.create()
-    assert await put(house, first, 60_000) == 204
-    assert await put(house, second, 60_000) == 413
-    assert (await house.member.get(f"/v2/images/{second}")).json()["status"] == "queued"
-    assert await put(house, second, 40_000) == 204
-    await house.member.delete(f"/v2/images/{first}")
-    assert await put(house, await house.create(), 60_000) == 204
+    rig = open_house(quota=ImageQuota(size=100_000))
+    first, second = await rig.create(), await rig.create()
+    assert await put(rig, first, 60_000) == 204
+    assert await put(rig, second, 60_000) == 413
+    assert (await rig.member.get(f"/v2/images/{second}")).json()["status"] == "queued"
+    assert await put(rig, second, 40_000) == 204
+    await rig.member.delete(f"/v2/images/{first}")
+    assert await put(rig, await rig.create(), 60_000) == 204

@@ -19,11 +19,11 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # what the client warns of is
 
 
 @pytest.fixture
-async def url(house: Any) -> AsyncIterator[str]:
+async def url(rig: Any) -> AsyncIterator[str]:
     """Where the service listens."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(house.service, lifespan="off", log_config=None)
+        config = uvicorn.Config(rig.service, lifespan="off", log_config=None)
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server.serve([listening]))
         yield f"http://127.0.0.1:{listening.getsockname()[1]}/image"
@@ -44,7 +44,7 @@ def cloud(url: str) -> Any:
 
 
 async def test_the_sdk_creates_finds_updates_downloads_and_deletes(
-    cloud: Any, house: Any, tmp_path: Path
+    cloud: Any, rig: Any, tmp_path: Path
 ) -> None:
     content = os.urandom(9 * MIB)
     (tmp_path / "up").write_bytes(content)
@@ -83,18 +83,18 @@ async def test_the_sdk_creates_finds_updates_downloads_and_deletes(
             cloud.image.get_image(image.id)
 
     await asyncio.to_thread(story)
-    assert house.bytes_left() == []
+    assert rig.bytes_left() == []
 
 
-async def test_the_sdk_lists_more_images_than_a_page_holds(cloud: Any, house: Any) -> None:
-    made = {await house.create(name=f"image {number}") for number in range(30)}
+async def test_the_sdk_lists_more_images_than_a_page_holds(cloud: Any, rig: Any) -> None:
+    made = {await rig.create(name=f"image {number}") for number in range(30)}
     listed = await asyncio.to_thread(lambda: [image.id for image in cloud.image.images()])
     assert len(listed) == 30
     assert set(listed) == made
 
 
-async def test_a_client_that_cuts_the_connection_leaves_the_image_queued(house: Any, url: str) -> None:
-    image_id = await house.create()
+async def test_a_client_that_cuts_the_connection_leaves_the_image_queued(rig: Any, url: str) -> None:
+    image_id = await rig.create()
     host, port = url.removeprefix("http://").removesuffix("/image").split(":")
     _, writer = await asyncio.open_connection(host, int(port))
     writer.write(
@@ -104,17 +104,17 @@ async def test_a_client_that_cuts_the_connection_leaves_the_image_queued(house: 
     writer.write(b"x" * MIB)
     await writer.drain()
     async with asyncio.timeout(60):
-        while await house.status(image_id) != "saving":
+        while await rig.status(image_id) != "saving":
             await asyncio.sleep(0.01)
         writer.close()
-        while await house.status(image_id) != "queued":
+        while await rig.status(image_id) != "queued":
             await asyncio.sleep(0.01)
-    assert house.bytes_left() == []
+    assert rig.bytes_left() == []
 
 
-async def test_a_refusal_reaches_a_client_that_still_sends(cloud: Any, house: Any, tmp_path: Path) -> None:
-    image_id = await house.create()
-    await house.upload(image_id, b"first")
+async def test_a_refusal_reaches_a_client_that_still_sends(cloud: Any, rig: Any, tmp_path: Path) -> None:
+    image_id = await rig.create()
+    await rig.upload(image_id, b"first")
     big = tmp_path / "big"
     big.touch()
     os.truncate(big, 200 * MIB)

@@ -17,8 +17,8 @@ from pumice.images.delete import delete
 from pumice.images.files import ImageFiles
 from pumice.images.upload import upload
 from pumice.loops.uploads import Uploads
-from pumice.model.errors import Invalid, Trouble
-from pumice.model.scope import HOUSE
+from pumice.model.errors import Invalid, Retryable
+from pumice.model.scope import INTERNAL
 from pumice.model.units import MIB
 from pumice.store import images
 
@@ -45,29 +45,29 @@ async def pieces(*parts: bytes) -> AsyncIterator[bytes]:
         yield part
 
 
-async def test_an_upload_makes_the_image_active_with_its_hashes(house: Any) -> None:
-    image_id = await house.create()
+async def test_an_upload_makes_the_image_active_with_its_hashes(rig: Any) -> None:
+    image_id = await rig.create()
     content = os.urandom(3 * MIB + 17)
-    answer = await house.upload(image_id, content)
+    answer = await rig.upload(image_id, content)
     assert (answer.status_code, answer.content) == (204, b"")
-    image = (await house.member.get(f"/v2/images/{image_id}")).json()
+    image = (await rig.member.get(f"/v2/images/{image_id}")).json()
     assert image["status"] == "active"
     assert image["size"] == image["virtual_size"] == len(content)
     assert image["checksum"] == hashlib.md5(content, usedforsecurity=False).hexdigest()
     assert image["os_hash_algo"] == "sha512"
     assert image["os_hash_value"] == hashlib.sha512(content).hexdigest()
-    download = await house.member.get(f"/v2/images/{image_id}/file")
+    download = await rig.member.get(f"/v2/images/{image_id}/file")
     assert download.content == content
     assert download.headers["content-type"] == "application/octet-stream"
     assert download.headers["content-md5"] == image["checksum"]
     assert download.headers["content-length"] == str(len(content))
 
 
-async def test_the_size_inside_a_qcow2_is_recorded(house: Any, tmp_path: Path) -> None:
+async def test_the_size_inside_a_qcow2_is_recorded(rig: Any, tmp_path: Path) -> None:
     content = honest("qcow2", "5G", tmp_path)
-    image_id = await house.create(disk_format="qcow2")
-    assert (await house.upload(image_id, content)).status_code == 204
-    image = (await house.member.get(f"/v2/images/{image_id}")).json()
+    image_id = await rig.create(disk_format="qcow2")
+    assert (await rig.upload(image_id, content)).status_code == 204
+    image = (await rig.member.get(f"/v2/images/{image_id}")).json()
     assert (image["size"], image["virtual_size"]) == (len(content), 5 * 1024 * MIB)
 
 
@@ -75,11 +75,11 @@ async def test_the_size_inside_a_qcow2_is_recorded(house: Any, tmp_path: Path) -
     ("asked", "start", "end"),
     [("bytes=0-4", 0, 5), ("bytes=5-", 5, 100), ("bytes=-10", 90, 100), ("bytes=90-1000", 90, 100)],
 )
-async def test_a_range_is_answered_with_a_part(house: Any, asked: str, start: int, end: int) -> None:
-    image_id = await house.create()
+async def test_a_range_is_answered_with_a_part(rig: Any, asked: str, start: int, end: int) -> None:
+    image_id = await rig.create()
     content = os.urandom(100)
-    await house.upload(image_id, content)
-    answer = await house.member.get(f"/v2/images/{image_id}/file", headers={"Range": asked})
+    await rig.upload(image_id, content)
+    answer = await rig.member.get(f"/v2/images/{image_id}/file", headers={"Range": asked})
     assert (answer.status_code, answer.content) == (206, content[start:end])
     assert answer.headers["content-range"] == f"bytes {start}-{end - 1}/100"
 
@@ -88,15 +88,15 @@ async def test_a_range_is_answered_with_a_part(house: Any, asked: str, start: in
 @pytest.mark.parametrize(
     "asked", ["bytes=100-", "bytes=5-3", "bytes=-", "bytes=-0", "lines=1-2", "bytes=1-2,4-5"]
 )
-async def test_a_range_outside_of_the_image_is_416(house: Any, asked: str) -> None:
-    image_id = await house.create()
-    await house.upload(image_id, b"x" * 100)
-    answer = await house.member.get(f"/v2/images/{image_id}/file", headers={"Range": asked})
+async def test_a_range_outside_of_the_image_is_416(rig: Any, asked: str) -> None:
+    image_id = await rig.create()
+    await rig.upload(image_id, b"x" * 100)
+    answer = await rig.member.get(f"/v2/images/{image_id}/file", headers={"Range": asked})
     assert answer.status_code == 416
 
 
-async def test_an_image_without_bytes_downloads_as_204(house: Any) -> None:
-    answer = await house.member.get(f"/v2/images/{await house.create()}/file")
+async def test_an_image_without_bytes_downloads_as_204(rig: Any) -> None:
+    answer = await rig.member.get(f"/v2/images/{await rig.create()}/file")
     assert (answer.status_code, answer.content) == (204, b"")
 
 
@@ -137,54 +137,54 @@ def cut_short(path: Path) -> None:
     ],
 )
 async def test_a_hostile_image_is_refused_and_no_byte_stays(
-    house: Any, tmp_path: Path, make: Callable[[Path], None], declared: str
+    rig: Any, tmp_path: Path, make: Callable[[Path], None], declared: str
 ) -> None:
     make(tmp_path / "hostile")
-    image_id = await house.create(disk_format=declared)
-    answer = await house.upload(image_id, (tmp_path / "hostile").read_bytes())
+    image_id = await rig.create(disk_format=declared)
+    answer = await rig.upload(image_id, (tmp_path / "hostile").read_bytes())
     assert answer.status_code == 415
     assert "image" in answer.text
-    assert await house.status(image_id) == "queued"
-    assert house.bytes_left() == []
-    assert (await house.upload(image_id, honest(declared, "1M", tmp_path))).status_code == 204
+    assert await rig.status(image_id) == "queued"
+    assert rig.bytes_left() == []
+    assert (await rig.upload(image_id, honest(declared, "1M", tmp_path))).status_code == 204
 
 
 @pytest.mark.parametrize("missing", ["disk_format", "container_format"])
-async def test_an_image_without_a_format_takes_no_bytes(house: Any, missing: str) -> None:
-    image_id = await house.create(**{missing: None})
-    answer = await house.upload(image_id, b"bytes")
+async def test_an_image_without_a_format_takes_no_bytes(rig: Any, missing: str) -> None:
+    image_id = await rig.create(**{missing: None})
+    answer = await rig.upload(image_id, b"bytes")
     assert answer.status_code == 400
     assert missing in answer.text
-    assert await house.status(image_id) == "queued"
+    assert await rig.status(image_id) == "queued"
 
 
 @pytest.mark.parametrize("kind", ["", "application/json", "text/plain"])
-async def test_bytes_of_another_media_type_are_415(house: Any, kind: str) -> None:
-    image_id = await house.create()
-    answer = await house.upload(image_id, b"bytes", **{"Content-Type": kind})
+async def test_bytes_of_another_media_type_are_415(rig: Any, kind: str) -> None:
+    image_id = await rig.create()
+    answer = await rig.upload(image_id, b"bytes", **{"Content-Type": kind})
     assert answer.status_code == 415
-    assert await house.status(image_id) == "queued"
+    assert await rig.status(image_id) == "queued"
 
 
-async def test_an_active_image_takes_no_other_bytes(house: Any) -> None:
-    image_id = await house.create()
-    await house.upload(image_id, b"first")
-    assert (await house.upload(image_id, b"second")).status_code == 409
-    assert (await house.member.get(f"/v2/images/{image_id}/file")).content == b"first"
+async def test_an_active_image_takes_no_other_bytes(rig: Any) -> None:
+    image_id = await rig.create()
+    await rig.upload(image_id, b"first")
+    assert (await rig.upload(image_id, b"second")).status_code == 409
+    assert (await rig.member.get(f"/v2/images/{image_id}/file")).content == b"first"
 
 
-async def test_of_two_uploads_at_once_one_wins(house: Any) -> None:
-    image_id = await house.create()
+async def test_of_two_uploads_at_once_one_wins(rig: Any) -> None:
+    image_id = await rig.create()
     contents = [bytes([number]) * MIB for number in range(4)]
-    answers = await asyncio.gather(*(house.upload(image_id, content) for content in contents))
+    answers = await asyncio.gather(*(rig.upload(image_id, content) for content in contents))
     codes = [answer.status_code for answer in answers]
     assert sorted(codes) == [204, 409, 409, 409]
-    assert (await house.member.get(f"/v2/images/{image_id}/file")).content == contents[codes.index(204)]
-    assert house.bytes_left() == [image_id]
+    assert (await rig.member.get(f"/v2/images/{image_id}/file")).content == contents[codes.index(204)]
+    assert rig.bytes_left() == [image_id]
 
 
-async def test_a_client_that_goes_away_leaves_the_image_queued(house: Any) -> None:
-    image_id = await house.create()
+async def test_a_client_that_goes_away_leaves_the_image_queued(rig: Any) -> None:
+    image_id = await rig.create()
     messages: list[dict[str, Any]] = [
         {"type": "http.request", "body": b"x" * 3 * MIB, "more_body": True},
         {"type": "http.disconnect"},
@@ -199,16 +199,16 @@ async def test_a_client_that_goes_away_leaves_the_image_queued(house: Any) -> No
 
     headers = [(b"x-auth-token", b"member"), (b"content-type", b"application/octet-stream")]
     path = f"/image/v2/images/{image_id}/file"
-    await house.service(
+    await rig.service(
         {"type": "http", "method": "PUT", "path": path, "query_string": b"", "headers": headers}, receive, send
     )
     assert sent[0]["status"] == 400
-    assert await house.status(image_id) == "queued"
-    assert house.bytes_left() == []
-    assert (await house.upload(image_id, b"again")).status_code == 204
+    assert await rig.status(image_id) == "queued"
+    assert rig.bytes_left() == []
+    assert (await rig.upload(image_id, b"again")).status_code == 204
 
 
-async def test_a_cancelled_upload_leaves_the_image_queued(house: Any) -> None:
+async def test_a_cancelled_upload_leaves_the_image_queued(rig: Any) -> None:
     arrived = asyncio.Event()
 
     async def endless() -> AsyncIterator[bytes]:
@@ -217,14 +217,14 @@ async def test_a_cancelled_upload_leaves_the_image_queued(house: Any) -> None:
             arrived.set()
             await asyncio.sleep(0)
 
-    image_id = await house.create()
-    uploading = asyncio.create_task(house.upload(image_id, endless()))
+    image_id = await rig.create()
+    uploading = asyncio.create_task(rig.upload(image_id, endless()))
     await arrived.wait()
-    assert await house.status(image_id) == "saving"
+    assert await rig.status(image_id) == "saving"
     uploading.cancel()
     assert (await uploading).status_code == 503
-    assert await house.status(image_id) == "queued"
-    assert house.bytes_left() == []
+    assert await rig.status(image_id) == "queued"
+    assert rig.bytes_left() == []
 
 
 async def test_an_upload_that_stalls_is_refused(open_house: Any) -> None:
@@ -232,12 +232,12 @@ async def test_an_upload_that_stalls_is_refused(open_house: Any) -> None:
         yield b"x"
         await asyncio.Event().wait()
 
-    house = open_house(stall_seconds=0.05)
-    image_id = await house.create()
-    answer = await house.upload(image_id, silent())
+    rig = open_house(stall_seconds=0.05)
+    image_id = await rig.create()
+    answer = await rig.upload(image_id, silent())
     assert answer.status_code == 400
     assert "stalled" in answer.text
-    assert await house.status(image_id) == "queued"
+    assert await rig.status(image_id) == "queued"
 
 
 async def test_rows_and_bytes_that_nobody_holds_are_given_back(open_house: Any) -> None:
@@ -250,12 +250,12 @@ async def test_rows_and_bytes_that_nobody_holds_are_given_back(open_house: Any) 
         await before.files.save(image_id, pieces(b"half"))
     await before.files.publish(unlocked)
     await before.upload(gone, b"gone")
-    await before.db.write(images.delete, HOUSE, gone)
+    await before.db.write(images.delete, INTERNAL, gone)
     for image_id in (locked, kept, gone):
         async with before.files.lock(image_id):
             pass
     after = open_house()
-    await Uploads(after.db, after.files).look()
+    await Uploads(after.db, after.files).check()
     statuses = [await after.status(image_id) for image_id in (unlocked, locked, kept)]
     assert statuses == ["queued", "queued", "active"]
     assert after.bytes_left() == [kept]
@@ -263,23 +263,23 @@ async def test_rows_and_bytes_that_nobody_holds_are_given_back(open_house: Any) 
 
 
 async def test_an_upload_that_is_under_way_is_left_alone(open_house: Any) -> None:
-    house = open_house()
-    image_id = await house.create()
+    rig = open_house()
+    image_id = await rig.create()
 
     async def looked_at() -> AsyncIterator[bytes]:
         yield b"half"
         for _ in range(2):  # the first look of a process also asks the rows
-            await Uploads(house.db, ImageFiles(house.files.directory)).look()
-        assert await house.status(image_id) == "saving"
+            await Uploads(rig.db, ImageFiles(rig.files.directory)).look()
+        assert await rig.status(image_id) == "saving"
         yield b"half"
 
-    assert (await house.upload(image_id, looked_at())).status_code == 204
-    assert house.bytes_left() == [image_id]
+    assert (await rig.upload(image_id, looked_at())).status_code == 204
+    assert rig.bytes_left() == [image_id]
 
 
-async def test_what_the_database_does_not_let_settle_is_settled_later(house: Any) -> None:
-    image_id = await house.create()
-    away: Any = Away(house.db)
+async def test_what_the_database_does_not_let_settle_is_settled_later(rig: Any) -> None:
+    image_id = await rig.create()
+    away: Any = Away(rig.db)
 
     async def cut_off() -> AsyncIterator[bytes]:
         yield b"half"
@@ -287,15 +287,15 @@ async def test_what_the_database_does_not_let_settle_is_settled_later(house: Any
         raise Invalid("The client went away.")
 
     with pytest.raises(Invalid):
-        await upload(away, house.files, image_id, cut_off())
-    uploads = Uploads(away, house.files)
-    with contextlib.suppress(Trouble):
-        await uploads.look()
-    assert await house.status(image_id) == "saving"
+        await upload(away, rig.files, image_id, cut_off())
+    uploads = Uploads(away, rig.files)
+    with contextlib.suppress(Retryable):
+        await uploads.check()
+    assert await rig.status(image_id) == "saving"
     away.away = False
-    await uploads.look()
-    assert await house.status(image_id) == "queued"
-    assert house.bytes_left() == []
+    await uploads.check()
+    assert await rig.status(image_id) == "queued"
+    assert rig.bytes_left() == []
 
 
 class Away:
@@ -312,24 +312,24 @@ class Away:
 
     async def _unless_away(self, way: Any, *args: Any) -> Any:
         if self.away:
-            raise Trouble("The database does not answer.")
+            raise Retryable("The database does not answer.")
         return await way(*args)
 
 
-async def test_an_image_deleted_during_its_upload_is_gone_with_its_bytes(house: Any) -> None:
-    image_id = await house.create()
+async def test_an_image_deleted_during_its_upload_is_gone_with_its_bytes(rig: Any) -> None:
+    image_id = await rig.create()
 
     async def deleting() -> AsyncIterator[bytes]:
         yield b"x" * MIB
-        assert (await house.member.delete(f"/v2/images/{image_id}")).status_code == 204
-        assert await house.create(id=image_id) == image_id
-        assert (await house.upload(image_id, b"other")).status_code == 409
-        assert (await house.member.delete(f"/v2/images/{image_id}")).status_code == 204
+        assert (await rig.member.delete(f"/v2/images/{image_id}")).status_code == 204
+        assert await rig.create(id=image_id) == image_id
+        assert (await rig.upload(image_id, b"other")).status_code == 409
+        assert (await rig.member.delete(f"/v2/images/{image_id}")).status_code == 204
         yield b"x"
 
-    assert (await house.upload(image_id, deleting())).status_code == 410
-    assert (await house.member.get(f"/v2/images/{image_id}")).status_code == 404
-    assert house.bytes_left() == []
+    assert (await rig.upload(image_id, deleting())).status_code == 410
+    assert (await rig.member.get(f"/v2/images/{image_id}")).status_code == 404
+    assert rig.bytes_left() == []
 
 
 class Overtaken:
@@ -349,54 +349,54 @@ class Overtaken:
         return result
 
 
-async def test_a_delete_that_an_upload_overtakes_leaves_no_bytes(house: Any) -> None:
-    image_id = await house.create()
-    overtaken: Any = Overtaken(house.db)
+async def test_a_delete_that_an_upload_overtakes_leaves_no_bytes(rig: Any) -> None:
+    image_id = await rig.create()
+    overtaken: Any = Overtaken(rig.db)
 
     async def until_it_is_being_deleted() -> AsyncIterator[bytes]:
         yield b"bytes"
         await overtaken.deleting.wait()
 
-    uploading = asyncio.create_task(upload(overtaken, house.files, image_id, until_it_is_being_deleted()))
+    uploading = asyncio.create_task(upload(overtaken, rig.files, image_id, until_it_is_being_deleted()))
     async with asyncio.timeout(50):
-        while await house.status(image_id) != "saving":
+        while await rig.status(image_id) != "saving":
             await asyncio.sleep(0.01)
-    await delete(overtaken, house.files, HOUSE, await house.db.read(images.get, HOUSE, image_id))
+    await delete(overtaken, rig.files, INTERNAL, await rig.db.read(images.get, INTERNAL, image_id))
     await uploading
-    assert (await house.admin.get(f"/v2/images/{image_id}")).status_code == 404
-    assert house.bytes_left() == []
+    assert (await rig.admin.get(f"/v2/images/{image_id}")).status_code == 404
+    assert rig.bytes_left() == []
 
 
 async def test_more_bytes_than_are_kept_are_413(open_house: Any) -> None:
-    house = open_house(most_bytes=1000)
-    image_id = await house.create()
-    assert (await house.upload(image_id, b"x" * 1001)).status_code == 413
-    assert (await house.upload(image_id, pieces(b"x" * 600, b"x" * 600))).status_code == 413
-    assert await house.status(image_id) == "queued"
-    assert house.bytes_left() == []
-    assert (await house.upload(image_id, b"x" * 1000)).status_code == 204
+    rig = open_house(most_bytes=1000)
+    image_id = await rig.create()
+    assert (await rig.upload(image_id, b"x" * 1001)).status_code == 413
+    assert (await rig.upload(image_id, pieces(b"x" * 600, b"x" * 600))).status_code == 413
+    assert await rig.status(image_id) == "queued"
+    assert rig.bytes_left() == []
+    assert (await rig.upload(image_id, b"x" * 1000)).status_code == 204
 
 
-async def test_another_number_of_bytes_than_announced_is_refused(house: Any) -> None:
-    image_id = await house.create()
-    assert (await house.upload(image_id, b"1234", **{"X-OpenStack-Image-Size": "5"})).status_code == 400
-    assert (await house.upload(image_id, b"1234", **{"X-OpenStack-Image-Size": "many"})).status_code == 400
-    assert await house.status(image_id) == "queued"
-    assert house.bytes_left() == []
+async def test_another_number_of_bytes_than_announced_is_refused(rig: Any) -> None:
+    image_id = await rig.create()
+    assert (await rig.upload(image_id, b"1234", **{"X-OpenStack-Image-Size": "5"})).status_code == 400
+    assert (await rig.upload(image_id, b"1234", **{"X-OpenStack-Image-Size": "many"})).status_code == 400
+    assert await rig.status(image_id) == "queued"
+    assert rig.bytes_left() == []
 
 
 async def test_a_full_disk_is_413_and_nothing_is_left(open_house: Any, small_disk: Path) -> None:
-    house = open_house(small_disk)
-    image_id = await house.create()
-    answer = await house.upload(image_id, b"x" * 5 * MIB)
+    rig = open_house(small_disk)
+    image_id = await rig.create()
+    answer = await rig.upload(image_id, b"x" * 5 * MIB)
     assert answer.status_code == 413
     assert "no space left" in answer.text
-    assert await house.status(image_id) == "queued"
-    assert house.bytes_left() == []
-    assert (await house.upload(image_id, b"x" * MIB)).status_code == 204
+    assert await rig.status(image_id) == "queued"
+    assert rig.bytes_left() == []
+    assert (await rig.upload(image_id, b"x" * MIB)).status_code == 204
 
 
-async def test_a_big_image_streams_in_and_out_without_growing_memory(house: Any) -> None:
+async def test_a_big_image_streams_in_and_out_without_growing_memory(rig: Any) -> None:
     piece = os.urandom(64 * 1024)
     times = 1024
 
@@ -404,13 +404,13 @@ async def test_a_big_image_streams_in_and_out_without_growing_memory(house: Any)
         for _ in range(times):
             yield bytes(piece)
 
-    image_id = await house.create()
+    image_id = await rig.create()
     tracemalloc.start()
     try:
-        assert (await house.upload(image_id, big())).status_code == 204
+        assert (await rig.upload(image_id, big())).status_code == 204
         hashes = hashlib.sha512(piece)
         size = 0
-        async for part in house.files.read(image_id, 0, times * len(piece)):
+        async for part in rig.files.read(image_id, 0, times * len(piece)):
             size += len(part)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
@@ -419,5 +419,5 @@ async def test_a_big_image_streams_in_and_out_without_growing_memory(house: Any)
     assert peak < 8 * MIB
     for _ in range(times - 1):
         hashes.update(piece)
-    image = (await house.member.get(f"/v2/images/{image_id}")).json()
+    image = (await rig.member.get(f"/v2/images/{image_id}")).json()
     assert image["os_hash_value"] == hashes.hexdigest()

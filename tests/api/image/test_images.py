@@ -15,11 +15,11 @@ from pumice.model.scope import Scope
 PATCH = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
 
 
-async def change(house: Any, image_id: str, *patches: Any) -> Any:
-    return await house.member.request("PATCH", f"/v2/images/{image_id}", json=list(patches), headers=PATCH)
+async def change(rig: Any, image_id: str, *patches: Any) -> Any:
+    return await rig.member.request("PATCH", f"/v2/images/{image_id}", json=list(patches), headers=PATCH)
 
 
-async def test_a_new_image_is_queued_and_has_the_shape_of_the_api(house: Any, projects: dict[str, str]) -> None:
+async def test_a_new_image_is_queued_and_has_the_shape_of_the_api(rig: Any, projects: dict[str, str]) -> None:
     body = {
         "name": "cirros",
         "disk_format": "qcow2",
@@ -28,7 +28,7 @@ async def test_a_new_image_is_queued_and_has_the_shape_of_the_api(house: Any, pr
         "tags": ["blue", "blue"],
         "hw_disk_bus": "virtio",
     }
-    answer = await house.member.post("/v2/images", json=body)
+    answer = await rig.member.post("/v2/images", json=body)
     assert answer.status_code == 201
     image = answer.json()
     image_id = image.pop("id")
@@ -56,16 +56,16 @@ async def test_a_new_image_is_queued_and_has_the_shape_of_the_api(house: Any, pr
         "file": f"/v2/images/{image_id}/file",
         "schema": "/v2/schemas/image",
     }
-    assert (await house.member.get(f"/v2/images/{image_id}")).json() == answer.json()
+    assert (await rig.member.get(f"/v2/images/{image_id}")).json() == answer.json()
 
 
-async def test_a_client_may_choose_an_id_that_is_free(house: Any) -> None:
+async def test_a_client_may_choose_an_id_that_is_free(rig: Any) -> None:
     wanted = new_id()
-    assert await house.create(id=wanted.upper()) == wanted
-    assert (await house.member.post("/v2/images", json={"id": wanted})).status_code == 409
-    assert (await house.stranger.post("/v2/images", json={"id": wanted})).status_code == 409
+    assert await rig.create(id=wanted.upper()) == wanted
+    assert (await rig.member.post("/v2/images", json={"id": wanted})).status_code == 409
+    assert (await rig.stranger.post("/v2/images", json={"id": wanted})).status_code == 409
     for nonsense in ("../../etc/passwd", wanted.replace("-", ""), 5, ""):
-        assert (await house.member.post("/v2/images", json={"id": nonsense})).status_code == 400
+        assert (await rig.member.post("/v2/images", json={"id": nonsense})).status_code == 400
 
 
 @ON_SQLITE
@@ -101,26 +101,26 @@ async def test_a_client_may_choose_an_id_that_is_free(house: Any) -> None:
         ({"os_glance_stage_host": "there"}, 403),
     ],
 )
-async def test_a_create_that_makes_no_sense_is_refused(house: Any, body: Any, code: int) -> None:
-    answer = await house.member.post("/v2/images", json=body)
+async def test_a_create_that_makes_no_sense_is_refused(rig: Any, body: Any, code: int) -> None:
+    answer = await rig.member.post("/v2/images", json=body)
     assert answer.status_code == code
     assert answer.headers["content-type"].startswith("text/html")
-    assert (await house.member.get("/v2/images")).json()["images"] == []
+    assert (await rig.member.get("/v2/images")).json()["images"] == []
 
 
 @ON_SQLITE
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 5000, b'"\\ud800"', b"x" * 200_000])
-async def test_a_body_that_is_no_json_is_refused(house: Any, content: bytes) -> None:
-    image_id = await house.create()
-    created = await house.member.post("/v2/images", content=content)
-    changed = await house.member.request("PATCH", f"/v2/images/{image_id}", content=content, headers=PATCH)
+async def test_a_body_that_is_no_json_is_refused(rig: Any, content: bytes) -> None:
+    image_id = await rig.create()
+    created = await rig.member.post("/v2/images", content=content)
+    changed = await rig.member.request("PATCH", f"/v2/images/{image_id}", content=content, headers=PATCH)
     assert {created.status_code, changed.status_code} <= {400, 413}
 
 
-async def test_an_update_changes_attributes_and_properties_in_its_order(house: Any) -> None:
-    image_id = await house.create(first="1")
+async def test_an_update_changes_attributes_and_properties_in_its_order(rig: Any) -> None:
+    image_id = await rig.create(first="1")
     answer = await change(
-        house,
+        rig,
         image_id,
         {"op": "replace", "path": "/name", "value": "two"},
         {"op": "add", "path": "/min_disk", "value": 3},
@@ -135,7 +135,7 @@ async def test_an_update_changes_attributes_and_properties_in_its_order(house: A
     assert (image["name"], image["min_disk"], image["tags"]) == ("two", 3, ["a", "b"])
     assert (image["second"], image["a/b~c"]) == ("two", "pointed")
     assert "first" not in image
-    assert (await house.member.get(f"/v2/images/{image_id}")).json() == image
+    assert (await rig.member.get(f"/v2/images/{image_id}")).json() == image
 
 
 @pytest.mark.parametrize(
@@ -166,106 +166,106 @@ async def test_an_update_changes_attributes_and_properties_in_its_order(house: A
         ({"op": "remove", "path": "/absent"}, 409),
     ],
 )
-async def test_an_update_that_cannot_be_changes_nothing(house: Any, patch: Any, code: int) -> None:
-    image_id = await house.create()
-    before = (await house.member.get(f"/v2/images/{image_id}")).json()
-    answer = await change(house, image_id, {"op": "add", "path": "/good", "value": "x"}, patch)
+async def test_an_update_that_cannot_be_changes_nothing(rig: Any, patch: Any, code: int) -> None:
+    image_id = await rig.create()
+    before = (await rig.member.get(f"/v2/images/{image_id}")).json()
+    answer = await change(rig, image_id, {"op": "add", "path": "/good", "value": "x"}, patch)
     assert answer.status_code == code
-    assert (await house.member.get(f"/v2/images/{image_id}")).json() == before
+    assert (await rig.member.get(f"/v2/images/{image_id}")).json() == before
 
 
-async def test_the_formats_of_an_active_image_stay(house: Any) -> None:
-    image_id = await house.create(disk_format="qcow2")
+async def test_the_formats_of_an_active_image_stay(rig: Any) -> None:
+    image_id = await rig.create(disk_format="qcow2")
     patch = {"op": "replace", "path": "/disk_format", "value": "raw"}
-    assert (await change(house, image_id, patch)).status_code == 200
-    await house.upload(image_id, b"bytes")
-    assert (await change(house, image_id, patch)).status_code == 403
+    assert (await change(rig, image_id, patch)).status_code == 200
+    await rig.upload(image_id, b"bytes")
+    assert (await change(rig, image_id, patch)).status_code == 403
 
 
-async def test_an_update_of_another_media_type_is_415(house: Any) -> None:
-    answer = await house.member.request("PATCH", f"/v2/images/{await house.create()}", json=[])
+async def test_an_update_of_another_media_type_is_415(rig: Any) -> None:
+    answer = await rig.member.request("PATCH", f"/v2/images/{await rig.create()}", json=[])
     assert answer.status_code == 415
     assert answer.headers["accept-patch"] == PATCH["Content-Type"]
 
 
-async def test_a_path_with_an_empty_part_names_nothing(house: Any) -> None:
+async def test_a_path_with_an_empty_part_names_nothing(rig: Any) -> None:
     for path in ("/v2/images/", "/v2//images", "/v2/images//tags/x"):
         for method in ("GET", "POST", "PATCH", "DELETE"):
-            assert (await house.member.request(method, path, json={})).status_code == 404, (method, path)
+            assert (await rig.member.request(method, path, json={})).status_code == 404, (method, path)
 
 
-async def test_an_update_of_the_older_media_type_has_its_operation_as_a_key(house: Any) -> None:
-    image_id = await house.create()
+async def test_an_update_of_the_older_media_type_has_its_operation_as_a_key(rig: Any) -> None:
+    image_id = await rig.create()
     older = {"Content-Type": "application/openstack-images-v2.0-json-patch"}
     path = f"/v2/images/{image_id}"
     body: list[Any] = [{"add": "/colour", "value": "blue"}, {"replace": "/name", "value": "n"}]
-    answer = await house.member.request("PATCH", path, json=body, headers=older)
+    answer = await rig.member.request("PATCH", path, json=body, headers=older)
     assert (answer.status_code, answer.json()["colour"], answer.json()["name"]) == (200, "blue", "n")
-    answer = await house.member.request("PATCH", path, json=[{"remove": "/colour"}], headers=older)
+    answer = await rig.member.request("PATCH", path, json=[{"remove": "/colour"}], headers=older)
     assert "colour" not in answer.json()
     for wrong in ({"op": "add", "path": "/x", "value": "y"}, {"add": "/x", "remove": "/x"}, {"add": "/x"}, 5):
-        answer = await house.member.request("PATCH", path, json=[wrong], headers=older)
+        answer = await rig.member.request("PATCH", path, json=[wrong], headers=older)
         assert answer.status_code == 400, wrong
 
 
-async def test_tags_come_and_go(house: Any) -> None:
-    image_id = await house.create()
+async def test_tags_come_and_go(rig: Any) -> None:
+    image_id = await rig.create()
     for _ in range(2):
-        assert (await house.member.put(f"/v2/images/{image_id}/tags/sky blue")).status_code == 204
-    assert (await house.member.get(f"/v2/images/{image_id}")).json()["tags"] == ["sky blue"]
-    assert (await house.member.delete(f"/v2/images/{image_id}/tags/sky blue")).status_code == 204
-    assert (await house.member.delete(f"/v2/images/{image_id}/tags/sky blue")).status_code == 404
-    assert (await house.member.put(f"/v2/images/{image_id}/tags/{'x' * 256}")).status_code == 400
+        assert (await rig.member.put(f"/v2/images/{image_id}/tags/sky blue")).status_code == 204
+    assert (await rig.member.get(f"/v2/images/{image_id}")).json()["tags"] == ["sky blue"]
+    assert (await rig.member.delete(f"/v2/images/{image_id}/tags/sky blue")).status_code == 204
+    assert (await rig.member.delete(f"/v2/images/{image_id}/tags/sky blue")).status_code == 404
+    assert (await rig.member.put(f"/v2/images/{image_id}/tags/{'x' * 256}")).status_code == 400
 
 
-async def test_a_deleted_image_is_gone_with_its_bytes(house: Any) -> None:
-    image_id = await house.create()
-    await house.upload(image_id, b"bytes")
-    assert house.bytes_left() == [image_id]
-    answer = await house.member.delete(f"/v2/images/{image_id}")
+async def test_a_deleted_image_is_gone_with_its_bytes(rig: Any) -> None:
+    image_id = await rig.create()
+    await rig.upload(image_id, b"bytes")
+    assert rig.bytes_left() == [image_id]
+    answer = await rig.member.delete(f"/v2/images/{image_id}")
     assert (answer.status_code, answer.content) == (204, b"")
-    assert house.bytes_left() == []
+    assert rig.bytes_left() == []
     for path in (f"/v2/images/{image_id}", f"/v2/images/{image_id}/file"):
-        assert (await house.member.get(path)).status_code == 404
-    assert (await house.member.delete(f"/v2/images/{image_id}")).status_code == 404
+        assert (await rig.member.get(path)).status_code == 404
+    assert (await rig.member.delete(f"/v2/images/{image_id}")).status_code == 404
 
 
-async def test_a_protected_image_is_not_deleted(house: Any) -> None:
-    image_id = await house.create(protected=True)
-    await house.upload(image_id, b"bytes")
-    assert (await house.member.delete(f"/v2/images/{image_id}")).status_code == 403
-    assert (await house.member.get(f"/v2/images/{image_id}/file")).content == b"bytes"
-    await change(house, image_id, {"op": "replace", "path": "/protected", "value": False})
-    assert (await house.member.delete(f"/v2/images/{image_id}")).status_code == 204
+async def test_a_protected_image_is_not_deleted(rig: Any) -> None:
+    image_id = await rig.create(protected=True)
+    await rig.upload(image_id, b"bytes")
+    assert (await rig.member.delete(f"/v2/images/{image_id}")).status_code == 403
+    assert (await rig.member.get(f"/v2/images/{image_id}/file")).content == b"bytes"
+    await change(rig, image_id, {"op": "replace", "path": "/protected", "value": False})
+    assert (await rig.member.delete(f"/v2/images/{image_id}")).status_code == 204
 
 
-async def test_the_service_tells_what_it_can_do(house: Any) -> None:
-    choices = await house.member.get("/")
+async def test_the_service_tells_what_it_can_do(rig: Any) -> None:
+    choices = await rig.member.get("/")
     assert choices.status_code == 300
-    versions = (await house.member.get("/versions")).json()["versions"]
+    versions = (await rig.member.get("/versions")).json()["versions"]
     assert choices.json()["versions"] == versions
     assert [v["id"] for v in versions if v["status"] == "CURRENT"] == ["v2.9"]
     assert versions[0]["links"] == [{"rel": "self", "href": "http://images/image/v2/"}]
-    assert (await house.member.get("/v2/info/import")).json()["import-methods"]["value"] == []
-    assert (await house.member.get("/v2/info/stores")).status_code == 404
+    assert (await rig.member.get("/v2/info/import")).json()["import-methods"]["value"] == []
+    assert (await rig.member.get("/v2/info/stores")).status_code == 404
     for name in ("image", "images", "member", "members"):
-        assert (await house.member.get(f"/v2/schemas/{name}")).json()["name"] == name
+        assert (await rig.member.get(f"/v2/schemas/{name}")).json()["name"] == name
 
 
-async def test_the_schema_knows_every_attribute_that_is_shown(house: Any) -> None:
-    image = (await house.member.get(f"/v2/images/{await house.create()}")).json()
-    schema = (await house.member.get("/v2/schemas/image")).json()
+async def test_the_schema_knows_every_attribute_that_is_shown(rig: Any) -> None:
+    image = (await rig.member.get(f"/v2/images/{await rig.create()}")).json()
+    schema = (await rig.member.get("/v2/schemas/image")).json()
     assert image.keys() == schema["properties"].keys()
 
 
-async def test_a_volume_is_told_what_its_image_is(house: Any, projects: dict[str, str]) -> None:
+async def test_a_volume_is_told_what_its_image_is(rig: Any, projects: dict[str, str]) -> None:
     who = Scope(UserId("u"), ProjectId(projects["ours"]), frozenset({"member"}))
     stranger = Scope(UserId("u"), ProjectId(projects["theirs"]), frozenset({"member"}))
-    image_id = await house.create(min_disk=2, hw_disk_bus="virtio")
+    image_id = await rig.create(min_disk=2, hw_disk_bus="virtio")
     with pytest.raises(Invalid, match="not active"):
-        await house.db.read(image_for_volume, who, image_id)
-    await house.upload(image_id, b"bytes")
-    image = await house.db.read(image_for_volume, who, image_id)
+        await rig.db.read(image_for_volume, who, image_id)
+    await rig.upload(image_id, b"bytes")
+    image = await rig.db.read(image_for_volume, who, image_id)
     assert (image.size, image.virtual_size, image.min_disk, image.disk_format) == (5, 5, 2, "raw")
     assert image.metadata() == {
         "image_id": image_id,
@@ -279,7 +279,7 @@ async def test_a_volume_is_told_what_its_image_is(house: Any, projects: dict[str
         "hw_disk_bus": "virtio",
     }
     with pytest.raises(NotFound):
-        await house.db.read(image_for_volume, stranger, image_id)
+        await rig.db.read(image_for_volume, stranger, image_id)
 
 
 ATTRIBUTES = ("id", "name", "visibility", "protected", "owner", "disk_format", "min_disk", "tags", "os_hidden")
@@ -306,14 +306,14 @@ MANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthChe
 
 @MANY
 @given(body=JSON | st.dictionaries(KEYS, JSON, max_size=5))
-async def test_no_create_makes_the_service_fail(house: Any, body: Any) -> None:
-    answer = await house.member.post("/v2/images", json=body)
+async def test_no_create_makes_the_service_fail(rig: Any, body: Any) -> None:
+    answer = await rig.member.post("/v2/images", json=body)
     assert answer.status_code in (201, 400, 403, 409, 413)
 
 
 @MANY
 @given(body=JSON | st.lists(PATCHES, max_size=3))
-async def test_no_update_makes_the_service_fail(house: Any, body: Any) -> None:
-    image_id = await house.create()
-    answer = await house.member.request("PATCH", f"/v2/images/{image_id}", json=body, headers=PATCH)
+async def test_no_update_makes_the_service_fail(rig: Any, body: Any) -> None:
+    image_id = await rig.create()
+    answer = await rig.member.request("PATCH", f"/v2/images/{image_id}", json=body, headers=PATCH)
     assert answer.status_code in (200, 400, 403, 409, 413)

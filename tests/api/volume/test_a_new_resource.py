@@ -10,12 +10,12 @@ import pytest
 from tests.databases import new_sqlite
 from volume_cloud import StubTokens
 
+from pumice.api.context import ApiContext
 from pumice.api.faults import named_fault
-from pumice.api.house import House
 from pumice.api.service import Service
 from pumice.api.volume.versions import VERSIONS
-from pumice.model.rules import Rules
-from pumice.operations.endings import Endings
+from pumice.model.tunables import Tunables
+from pumice.operations.completions import Completions
 from pumice.store.open import open_database
 
 ROOT = Path(__file__).parents[3]
@@ -29,9 +29,9 @@ from toy_shelf.rows import shelves  # noqa: E402
 async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     db = open_database(new_sqlite(tmp_path / "pumice.db"))
     await db.write(lambda tx: shelves.create(tx.connection))
-    house = House(db, Endings(db), StubTokens(), Rules(api_max_limit=2))
+    ctx = ApiContext(db, Completions(db), StubTokens(), Tunables(api_max_limit=2))
     service = Service(
-        house, prefix="/volume", types=("volume",), routes=ROUTES, fault=named_fault, versions=VERSIONS
+        ctx, prefix="/volume", types=("volume",), routes=ROUTES, fault=named_fault, versions=VERSIONS
     )
     headers = {"X-Auth-Token": "member", "OpenStack-API-Version": "volume 3.71"}
     transport = httpx.ASGITransport(service)  # type: ignore[arg-type]

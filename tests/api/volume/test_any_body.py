@@ -16,8 +16,8 @@ from pumice.model.ids import new_id
 @pytest.mark.parametrize("seed", range(3))
 async def test_no_body_is_answered_with_a_bug(cloud: Cloud, tmp_path: Any, seed: int) -> None:
     dice = random.Random(seed)
-    house = cloud.service.house
-    services = [cloud.service, compute_service(house), image_service(house, ImageFiles(tmp_path / "images"))]
+    ctx = cloud.service.ctx
+    services = [cloud.service, compute_service(ctx), image_service(ctx, ImageFiles(tmp_path / "images"))]
     shapes = list(models())
     things = [(await cloud.make())["id"], new_id(), "x"]
     await cloud.stop()  # what is accepted need not be done
@@ -28,7 +28,7 @@ async def test_no_body_is_answered_with_a_bug(cloud: Cloud, tmp_path: Any, seed:
             for _ in range(4):
                 body = some_body(route, shapes, dice)
                 who = "admin" if dice.random() < 0.5 else dice.choice(sorted(SCOPES))
-                house.rules = type(house.rules)(api_wait_seconds=0.001, service_down_seconds=3600)
+                ctx.tunables = type(ctx.tunables)(api_wait_seconds=0.001, service_down_seconds=3600)
                 status, told = await ask(service, route, body, things, dice, who)
                 waits = status == 503 and b"in time; it goes on" in told
                 assert status < 500 or waits, (

@@ -42,12 +42,12 @@ PER_ROUTE = 40
 
 
 async def test_no_query_is_answered_with_a_bug(cloud: Cloud, tmp_path: Any) -> None:
-    dice, house = random.Random(7), cloud.service.house
+    dice, ctx = random.Random(7), cloud.service.ctx
     await cloud.make()
-    house.rules = type(house.rules)(api_wait_seconds=0.001, service_down_seconds=3600)
-    images = image_service(house, ImageFiles(tmp_path / "images"))
+    ctx.tunables = type(ctx.tunables)(api_wait_seconds=0.001, service_down_seconds=3600)
+    images = image_service(ctx, ImageFiles(tmp_path / "images"))
     seen = set()
-    for service in (cloud.service, compute_service(house), identity_service(house), images):
+    for service in (cloud.service, compute_service(ctx), identity_service(ctx), images):
         who = "system admin" if service.name == "identity" else "admin"
         for route in service.table.routes:
             if route.method != "GET" or route.rule is None or "/auth/tokens" in route.path:

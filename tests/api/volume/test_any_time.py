@@ -43,12 +43,12 @@ def test_no_other_code_of_the_api_reads_a_time() -> None:
 
 @pytest.mark.parametrize("at", [EARLY, LATE, FIRST, LAST])
 async def test_no_time_is_answered_with_a_bug(cloud: Cloud, tmp_path: Any, at: str) -> None:
-    house = cloud.service.house
+    ctx = cloud.service.ctx
     services = [
         cloud.service,
-        compute_service(house),
-        identity_service(house),
-        image_service(house, ImageFiles(tmp_path / "images")),
+        compute_service(ctx),
+        identity_service(ctx),
+        image_service(ctx, ImageFiles(tmp_path / "images")),
     ]
     refused = set()
     for service in services:

@@ -14,13 +14,13 @@ def test_the_readme_claims_what_the_page_says() -> None:
     assert README.read_text() == readme()
 
 
-def test_all_of_the_incumbents_routes_and_actions_are_counted() -> None:
+def test_all_of_cinders_routes_and_actions_are_counted() -> None:
     every = list(surface())
     assert len({asked.key for asked in every}) == len(every)
     assert (sum(not asked.action for asked in every), sum(bool(asked.action) for asked in every)) == (174, 49)
 
 
-def test_what_is_there_is_there_since_the_incumbents_version() -> None:
+def test_what_is_there_is_there_since_cinders_version() -> None:
     routes = answered()
     later = {
         " ".join((asked.method, asked.path, asked.action or "")): routes[asked.key].since

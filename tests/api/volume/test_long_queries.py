@@ -45,12 +45,12 @@ async def ask(service: Service, path: str, query: str, who: str = "admin", versi
 
 @pytest.mark.parametrize("query", MANY, ids=[query[:12] for query in MANY])
 async def test_a_query_of_many_parts_is_refused_by_every_list(cloud: Cloud, tmp_path: Any, query: str) -> None:
-    house = cloud.service.house
+    ctx = cloud.service.ctx
     services = [
         cloud.service,
-        compute_service(house),
-        identity_service(house),
-        image_service(house, ImageFiles(tmp_path / "images")),
+        compute_service(ctx),
+        identity_service(ctx),
+        image_service(ctx, ImageFiles(tmp_path / "images")),
     ]
     for service in services:
         for route in service.table.routes:

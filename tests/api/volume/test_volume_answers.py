@@ -1,4 +1,4 @@
-"""Every route is asked for real, and answers as the incumbent at each version that changes an answer."""
+"""Every route is asked for real, and answers as Cinder at each version that changes an answer."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -120,7 +120,7 @@ def paths(cloud: Cloud, things: dict[str, str]) -> Iterator[tuple[tuple[int, int
         yield route.since, path
 
 
-async def test_what_is_read_has_the_incumbents_shape_at_every_version(cloud: Cloud) -> None:
+async def test_what_is_read_has_cinders_shape_at_every_version(cloud: Cloud) -> None:
     things = await Story(cloud, "3.71").furnish()
     cloud.answers.seen.clear()
     for version in cloud.answers.versions(of_reads=True):
@@ -137,7 +137,7 @@ async def test_what_is_read_has_the_incumbents_shape_at_every_version(cloud: Clo
     assert routes - cloud.answers.seen == {name for name in ELSEWHERE if name.startswith("GET ")}
 
 
-async def test_what_is_written_answers_in_the_incumbents_shape_at_every_version(cloud: Cloud) -> None:
+async def test_what_is_written_answers_in_cinders_shape_at_every_version(cloud: Cloud) -> None:
     for version in cloud.answers.versions(of_reads=False):
         await write_everything(Story(cloud, said(version)))
     routes = {name_of(route) for route in cloud.service.table.routes if route.method != "GET"}

@@ -10,7 +10,7 @@ from volume_cloud import CONNECTOR, Cloud
 
 from databases import ON_SQLITE
 from pumice.backends.targets.fake import FakeTarget
-from pumice.model.errors import Trouble
+from pumice.model.errors import Retryable
 from pumice.model.ids import new_id
 from pumice.store import tables, volumes
 from pumice.store.columns import now
@@ -166,7 +166,7 @@ async def test_a_backend_in_trouble_is_told_and_leaves_nothing(cloud: Cloud) -> 
         def pop(self, key: str, *default: Any) -> Exception:
             return self[key]
 
-    cloud.target.fail_next = Down(grant=Trouble("The daemon is down."))
+    cloud.target.fail_next = Down(grant=Retryable("The daemon is down."))
     body = {"attachment": {"volume_uuid": volume_id, "connector": CONNECTOR}}
     reply = await cloud.call("POST", "/attachments", body)
     assert reply.status_code == 503
@@ -283,7 +283,7 @@ async def test_a_token_without_a_services_role_makes_no_service(cloud: Cloud, to
     path, headers = f"/attachments/{attachment_id}", {"X-Service-Token": token}
     assert (await cloud.call("DELETE", path, headers=headers)).status_code == 409
     assert (await cloud.call("DELETE", path, who="both")).status_code == 409
-    cloud.service.house.rules = replace(cloud.rules, service_token_roles=frozenset({token}))
+    cloud.service.ctx.tunables = replace(cloud.tunables, service_token_roles=frozenset({token}))
     assert (await cloud.call("DELETE", path, headers=headers)).status_code == 200
 
 

@@ -260,17 +260,19 @@ async def test_a_record_is_exported_and_imported_by_administrators_alone(cloud: 
 
 async def test_a_failed_backup_says_why_and_frees_its_volume(cloud: Cloud) -> None:
     volume = await a_volume(cloud)
-    store = cloud.runner.hands.backups
-    cloud.runner.hands = replace(cloud.runner.hands, backups=None)
-    cloud.runner.course.rules = replace(cloud.rules, patience=replace(cloud.rules.patience, tries=1))
+    store = cloud.runner.drivers.backups
+    cloud.runner.drivers = replace(cloud.runner.drivers, backups=None)
+    cloud.runner.state_machine.tunables = replace(
+        cloud.tunables, retry_policy=replace(cloud.tunables.retry_policy, tries=1)
+    )
     reply = await ask(cloud, volume)
     shown = await cloud.until(reply.json()["backup"]["id"], "error", kind="backup")
     assert "No backups are kept on this host" in shown["fail_reason"]
     assert (await cloud.until(volume, "available"))["status"] == "available"
-    cloud.runner.hands = replace(cloud.runner.hands, backups=store)
+    cloud.runner.drivers = replace(cloud.runner.drivers, backups=store)
 
 
-async def test_without_a_service_backups_are_refused_as_the_incumbent_does(cloud: Cloud) -> None:
+async def test_without_a_service_backups_are_refused_as_cinder_does(cloud: Cloud) -> None:
     volume = await a_volume(cloud)
     backup = (await backed_up(cloud, volume))["id"]
     await cloud.db.write(services.set_disabled, services.BACKUP_BINARY, "box", True, "r")

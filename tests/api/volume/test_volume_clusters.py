@@ -6,7 +6,7 @@ import pytest
 from volume_cloud import POOL_FACTS, Cloud
 
 from pumice.store import pools, services
-from pumice.store.services import Beat
+from pumice.store.services import Heartbeat
 
 NAME = "both@shared"
 
@@ -14,7 +14,7 @@ NAME = "both@shared"
 @pytest.fixture(autouse=True)
 async def members(cloud: Cloud) -> None:
     """A cluster of two hosts, one of which is down."""
-    beats = [Beat("cinder-volume", f"{host}@shared", "nova", {}, NAME) for host in ("one", "two")]
+    beats = [Heartbeat("cinder-volume", f"{host}@shared", "nova", {}, NAME) for host in ("one", "two")]
     await cloud.db.write(services.heartbeat, beats)
     await cloud.db.write(services.silence, [("cinder-volume", "two@shared")])
 
@@ -58,7 +58,7 @@ async def test_a_disabled_cluster_is_given_nothing_and_so_is_who_joins_it(cloud:
     body = {"name": NAME, "binary": "cinder-volume", "disabled_reason": "new disks"}
     told = (await admin(cloud, "PUT", "/clusters/disable", body))["cluster"]
     assert (told["status"], told["disabled_reason"]) == ("disabled", "new disks")
-    await cloud.db.write(services.heartbeat, [Beat("cinder-volume", "three@shared", "nova", {}, NAME)])
+    await cloud.db.write(services.heartbeat, [Heartbeat("cinder-volume", "three@shared", "nova", {}, NAME)])
     assert NAME not in await hosts_alive(cloud)
     assert (await admin(cloud, "PUT", "/clusters/enable", {"name": NAME}))["cluster"]["status"] == "enabled"
     assert NAME in await hosts_alive(cloud)

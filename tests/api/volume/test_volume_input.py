@@ -1,4 +1,4 @@
-"""Bad input: the incumbent's code, a message that says what is wrong, and never a 500."""
+"""Bad input: Cinder's code, a message that says what is wrong, and never a 500."""
 
 import string
 from typing import Any
@@ -236,7 +236,7 @@ async def test_quotas_below_use_and_unknown_resources_are_refused(cloud: Cloud) 
         assert reply.status_code == 400, reply.text
     said = {"volumes": -1, "tenant_id": PROJECT}
     assert (await cloud.call("PUT", path, {"quota_set": said}, who="admin")).status_code == 200
-    classes = {"quota_class_set": {"volumes": "9"}}  # the incumbent's schema of a class takes digits
+    classes = {"quota_class_set": {"volumes": "9"}}  # Cinder's schema of a class takes digits
     assert (await cloud.call("PUT", "/os-quota-class-sets/default", classes, who="admin")).status_code == 200
 
 

@@ -9,7 +9,7 @@ from databases import ON_SQLITE
 from pumice.model.ids import new_id
 from pumice.model.states import SnapshotStatus
 from pumice.store import services, snapshots
-from pumice.store.services import Beat
+from pumice.store.services import Heartbeat
 
 pytestmark = ON_SQLITE
 
@@ -54,7 +54,7 @@ async def test_what_is_frozen_is_not_frozen_again_nor_thawed_twice(cloud: Cloud)
 
 async def test_a_cluster_is_frozen_as_a_whole_since_3_26(cloud: Cloud) -> None:
     name = "both@shared"
-    beats = [Beat("cinder-volume", f"{host}@shared", "nova", {}, name) for host in ("one", "two")]
+    beats = [Heartbeat("cinder-volume", f"{host}@shared", "nova", {}, name) for host in ("one", "two")]
     await cloud.db.write(services.heartbeat, beats)
     await put(cloud, "/os-services/freeze", {"cluster": name}, 400, version="3.25")
     await put(cloud, "/os-services/freeze", {"cluster": name}, 200, version="3.26")
@@ -150,7 +150,7 @@ async def test_a_snapshot_is_let_go_and_its_bytes_stay(cloud: Cloud) -> None:
     assert (await cloud.call("POST", path, body)).status_code == 403
     assert (await cloud.call("POST", path, body, who="admin")).status_code == 202
     await cloud.until(snapshot, None, kind="snapshot")
-    left = await cloud.backend.strangers(POOL.partition("#")[2])
+    left = await cloud.backend.manageable(POOL.partition("#")[2])
     assert f"unmanaged-{snapshot}" in {one.name for one in left}
     assert (await cloud.call("POST", path, body, who="admin")).status_code == 404
     failed = await cloud.call("POST", "/snapshots", {"snapshot": {"volume_id": volume["id"]}})

@@ -88,7 +88,7 @@ STRANGE: dict[str, tuple[int | None, int]] = {
 }
 """What becomes of a filter that nobody knows, asked by a tenant (None: may not ask at all) or an administrator.
 
-Lists that are not here ignore it, as the incumbent does.
+Lists that are not here ignore it, as Cinder does.
 """
 
 

@@ -1,4 +1,4 @@
-"""Golden samples: what is shown has the incumbent's keys, neither more nor fewer, at every microversion."""
+"""Golden samples: what is shown has Cinder's keys, neither more nor fewer, at every microversion."""
 
 import pytest
 from volume_cloud import CONNECTOR, PROJECT, Cloud
@@ -39,7 +39,7 @@ def keys(version: str, who: str) -> set[str]:
 
 
 @pytest.mark.parametrize("who", ["admin", "member"])
-async def test_volumes_have_the_incumbents_keys_at_every_version(cloud: Cloud, who: str) -> None:
+async def test_volumes_have_cinders_keys_at_every_version(cloud: Cloud, who: str) -> None:
     for version in VERSIONS:
         made = await cloud.call("POST", "/volumes", {"volume": {"size": 1}}, who=who, version=version)
         volume = made.json()["volume"]
@@ -57,7 +57,7 @@ async def test_volumes_have_the_incumbents_keys_at_every_version(cloud: Cloud, w
         assert first == {"id": shown["id"], "name": "x", "links": shown["links"]}
 
 
-async def test_a_volume_is_written_as_the_incumbent_writes_it(cloud: Cloud) -> None:
+async def test_a_volume_is_written_as_cinder_writes_it(cloud: Cloud) -> None:
     volume = await cloud.make(who="admin")
     assert volume["bootable"] == "false"
     assert volume["encrypted"] is False
@@ -85,7 +85,7 @@ EXTENDED = {"os-extended-snapshot-attributes:progress", "os-extended-snapshot-at
         ("3.65", {"group_snapshot_id", "user_id", "consumes_quota"}),
     ],
 )
-async def test_snapshots_have_the_incumbents_keys(cloud: Cloud, version: str, more: set[str]) -> None:
+async def test_snapshots_have_cinders_keys(cloud: Cloud, version: str, more: set[str]) -> None:
     volume_id = (await cloud.make())["id"]
     body = {"snapshot": {"volume_id": volume_id, "name": "s"}}
     made = (await cloud.call("POST", "/snapshots", body, version=version)).json()["snapshot"]
@@ -99,7 +99,7 @@ async def test_snapshots_have_the_incumbents_keys(cloud: Cloud, version: str, mo
     assert set(plain) == SNAPSHOT
 
 
-async def test_attachments_have_the_incumbents_keys(cloud: Cloud) -> None:
+async def test_attachments_have_cinders_keys(cloud: Cloud) -> None:
     volume_id = (await cloud.make())["id"]
     body = {"attachment": {"volume_uuid": volume_id, "connector": CONNECTOR, "mode": "ro"}}
     made = (await cloud.call("POST", "/attachments", body)).json()["attachment"]
@@ -113,7 +113,7 @@ async def test_attachments_have_the_incumbents_keys(cloud: Cloud) -> None:
     assert set(listed) == plain
 
 
-async def test_types_have_the_incumbents_keys(cloud: Cloud) -> None:
+async def test_types_have_cinders_keys(cloud: Cloud) -> None:
     shared = {"id", "name", "description", "extra_specs", "is_public"}
     access = {"os-volume-type-access:is_public"}
     for who, expected in (
@@ -132,7 +132,7 @@ QUOTAS = {
 }  # fmt: skip
 
 
-async def test_quotas_have_the_incumbents_keys(cloud: Cloud) -> None:
+async def test_quotas_have_cinders_keys(cloud: Cloud) -> None:
     path = f"/os-quota-sets/{PROJECT}"
     used = (await cloud.call("GET", f"{path}?usage=true")).json()["quota_set"]
     plain = (await cloud.call("GET", path)).json()["quota_set"]
@@ -143,7 +143,7 @@ async def test_quotas_have_the_incumbents_keys(cloud: Cloud) -> None:
     assert set(changed.json()["quota_set"]) == QUOTAS
 
 
-async def test_limits_have_the_incumbents_keys(cloud: Cloud) -> None:
+async def test_limits_have_cinders_keys(cloud: Cloud) -> None:
     limits = (await cloud.call("GET", "/limits")).json()["limits"]
     assert set(limits) == {"rate", "absolute"}
     assert set(limits["absolute"]) == {
@@ -153,7 +153,7 @@ async def test_limits_have_the_incumbents_keys(cloud: Cloud) -> None:
     }  # fmt: skip
 
 
-async def test_services_have_the_incumbents_keys(cloud: Cloud) -> None:
+async def test_services_have_cinders_keys(cloud: Cloud) -> None:
     plain = {"binary", "host", "zone", "status", "state", "updated_at", "disabled_reason"}
     backend = {"replication_status", "active_backend_id", "frozen"}
     for version, more, of_backend in (("3.0", set(), set()), ("3.49", {"cluster"}, {"backend_state"})):
@@ -165,7 +165,7 @@ async def test_services_have_the_incumbents_keys(cloud: Cloud) -> None:
         assert volume["state"] == "up"
 
 
-async def test_messages_have_the_incumbents_keys(cloud: Cloud) -> None:
+async def test_messages_have_cinders_keys(cloud: Cloud) -> None:
     volume_id = (await cloud.make())["id"]
 
     def tell(tx: Transaction) -> None:

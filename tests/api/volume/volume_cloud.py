@@ -13,7 +13,7 @@ from answers import Answers
 from fake_world import MemoryBackups
 from volume_answers import LATER, SAMPLES, SCHEMAS
 
-from pumice.api.house import House
+from pumice.api.context import ApiContext
 from pumice.api.service import Service
 from pumice.api.volume.service import volume_service
 from pumice.attachments.connect import CONNECT
@@ -24,16 +24,16 @@ from pumice.backends.targets.fake import FakeTarget
 from pumice.catalog import volume_types
 from pumice.model.errors import Unauthenticated
 from pumice.model.ids import ProjectId, UserId
-from pumice.model.rules import Rules
 from pumice.model.scope import Scope
-from pumice.operations.endings import Endings
-from pumice.operations.hands import Hands
+from pumice.model.tunables import Tunables
+from pumice.operations.completions import Completions
+from pumice.operations.drivers import Drivers
 from pumice.operations.places import SCHEDULER, volume_host
 from pumice.operations.runner import Runner
 from pumice.store import operations as log
 from pumice.store import pools, services, tables
 from pumice.store.database import Database, Transaction
-from pumice.store.services import Beat
+from pumice.store.services import Heartbeat
 from pumice.store.sqlite import SqliteDatabase
 from pumice.volumes.backups.create import CREATE_BACKUP
 from pumice.volumes.backups.delete import DELETE_BACKUP
@@ -45,11 +45,11 @@ from pumice.volumes.delete import DELETE
 from pumice.volumes.delete_with_snapshots import DELETE_WITH_SNAPSHOTS
 from pumice.volumes.extend import EXTEND
 from pumice.volumes.manage import MANAGE
+from pumice.volumes.manageable import STRANGERS
 from pumice.volumes.revert import REVERT
 from pumice.volumes.snapshots.create import CREATE_SNAPSHOT
 from pumice.volumes.snapshots.delete import DELETE_SNAPSHOT
 from pumice.volumes.snapshots.unmanage import UNMANAGE_SNAPSHOT
-from pumice.volumes.strangers import STRANGERS
 from pumice.volumes.unmanage import UNMANAGE
 
 HOST = "box@fake"
@@ -119,11 +119,11 @@ class Cloud:
     service: Service
     client: httpx.AsyncClient
     answers: Answers
-    """Every answer is held to what the incumbent answers."""
+    """Every answer is held to what Cinder answers."""
     db: Database
     backend: FakeBackend
     target: FakeTarget
-    rules: Rules
+    tunables: Tunables
     runner: Runner
     running: "asyncio.Task[None]"
     statements: list[str] = field(default_factory=list)
@@ -212,38 +212,40 @@ async def eventually(look: Callable[[], Awaitable[Any]], seconds: float = 60.0) 
 
 
 @pytest.fixture
-def rules() -> Rules:
-    quotas = {**Rules().quotas, "volumes": 2000, "gigabytes": 100_000, "snapshots": 1000}
-    return Rules(quotas=quotas, service_down_seconds=3600)  # its services say only once that they are up
+def tunables() -> Tunables:
+    quotas = {**Tunables().quotas, "volumes": 2000, "gigabytes": 100_000, "snapshots": 1000}
+    return Tunables(quotas=quotas, service_down_seconds=3600)  # its services say only once that they are up
 
 
 @pytest.fixture
-async def cloud(tmp_path: Path, database: Database, rules: Rules) -> AsyncIterator[Cloud]:
+async def cloud(tmp_path: Path, database: Database, tunables: Tunables) -> AsyncIterator[Cloud]:
     db = database
     backend, target = FakeBackend(), FakeTarget()
 
     def furnish(tx: Transaction) -> None:
-        volume_types.make_default(tx, rules)
+        volume_types.make_default(tx, tunables)
         services.heartbeat(
             tx,
             [
-                Beat("cinder-volume", HOST, "nova"),
-                Beat("cinder-scheduler", "box", "nova"),
-                Beat("cinder-backup", "box", "nova"),
+                Heartbeat("cinder-volume", HOST, "nova"),
+                Heartbeat("cinder-scheduler", "box", "nova"),
+                Heartbeat("cinder-backup", "box", "nova"),
             ],
         )
         pools.report(tx, {HOST: [POOL_FACTS]})
 
     await db.write(furnish)
-    hands = Hands(
+    drivers = Drivers(
         db,
         image_path=lambda image: tmp_path / image,
         backends={HOST: backend},
         targets={HOST: target},
         backups=MemoryBackups(),
     )
-    runner = Runner(db, VERBS, hands, host="box", boot="1", places=[SCHEDULER, volume_host(HOST)], rules=rules)
-    service = volume_service(House(db, Endings(db), StubTokens(), rules))
+    runner = Runner(
+        db, VERBS, drivers, host="box", boot="1", places=[SCHEDULER, volume_host(HOST)], tunables=tunables
+    )
+    service = volume_service(ApiContext(db, Completions(db), StubTokens(), tunables))
     transport = httpx.ASGITransport(service)  # type: ignore[arg-type]
     answers = Answers(service, SCHEMAS, SAMPLES, LATER)
     hooks = {"response": [answers.hold]}
@@ -251,7 +253,7 @@ async def cloud(tmp_path: Path, database: Database, rules: Rules) -> AsyncIterat
         transport=transport, base_url="http://cloud:8776", event_hooks=hooks
     ) as client:
         running = asyncio.create_task(runner.run())
-        cloud = Cloud(service, client, answers, db, backend, target, rules, runner, running)
+        cloud = Cloud(service, client, answers, db, backend, target, tunables, runner, running)
         for engine in engines(db):
             sa.event.listen(engine, "before_cursor_execute", lambda *args: cloud.statements.append(args[2]))
         yield cloud

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pumice.backends.files import FilesBackend
 from pumice.backends.targets.contract import Grant
-from pumice.model.errors import Trouble
+from pumice.model.errors import Retryable
 from pumice.model.export import LocalDevice
 from pumice.model.ids import VolumeId
 
@@ -33,7 +33,7 @@ class ToyDoors:
 
     async def grant(self, volume: VolumeId, device: Path, grant: Grant) -> LocalDevice:
         if not device.exists():
-            raise Trouble(f"{device} is not there.")
+            raise Retryable(f"{device} is not there.")
         self._door(volume).mkdir(parents=True, exist_ok=True)
         (self._door(volume) / grant.username).write_text(grant.initiator)
         return LocalDevice(str(device))

@@ -54,7 +54,7 @@ class ResetState(Body):
 async def reboot(call: Call) -> Reply:
     """``reboot``."""
     body = await call.parse(Reboot, "reboot")
-    await call.house.db.write(power.accept_reboot, call.who, call.args["id"], hard=body.type == "HARD")
+    await call.ctx.db.write(power.accept_reboot, call.who, call.args["id"], hard=body.type == "HARD")
     return Reply(status=202)
 
 
@@ -62,14 +62,14 @@ async def console_output(call: Call) -> Reply:
     """``os-getConsoleOutput``: answers when the server's host has read the log."""
     body = await call.parse(Console, "os-getConsoleOutput")
     lines = body.length if body.length is not None and body.length >= 0 else None
-    operation_id = await call.house.db.write(console.accept, call.who, call.args["id"], lines)
+    operation_id = await call.ctx.db.write(console.accept, call.who, call.args["id"], lines)
     try:
-        well, error = await call.house.endings.wait(operation_id, call.house.rules.api_wait_seconds)
+        well, error = await call.ctx.completions.wait(operation_id, call.ctx.tunables.api_wait_seconds)
     except TimeoutError:
         raise Conflict(f"Instance {call.args['id']} is not ready: its host does not answer") from None
     if not well:
         raise Conflict(error or f"Instance {call.args['id']} is not ready")
-    return Reply({"output": await call.house.db.write(console.take_output, operation_id)})
+    return Reply({"output": await call.ctx.db.write(console.take_output, operation_id)})
 
 
 async def lock(call: Call) -> Reply:
@@ -91,7 +91,7 @@ async def lock(call: Call) -> Reply:
         if not server.locked or by == "admin":
             servers.change(tx, server.id, locked=True, locked_by=by, locked_reason=reason)
 
-    await call.house.db.write(work)
+    await call.ctx.db.write(work)
     return Reply(status=202)
 
 
@@ -104,7 +104,7 @@ async def unlock(call: Call) -> Reply:
             call.policy.require(OVERRIDE, call.who, server.project_id)
         servers.change(tx, server.id, locked=False, locked_by=None, locked_reason=None)
 
-    await call.house.db.write(work)
+    await call.ctx.db.write(work)
     return Reply(status=202)
 
 
@@ -124,13 +124,13 @@ async def reset_state(call: Call) -> Reply:
                 f"Instance {server.id} is in task_state {server.task}: an operation ends it by itself"
             )
 
-    await call.house.db.write(work)
+    await call.ctx.db.write(work)
     return Reply(status=202)
 
 
 async def create_image(call: Call) -> Reply:
     """``createImage``: not offered."""
-    await call.house.db.read(servers.get, call.who, call.args["id"])
+    await call.ctx.db.read(servers.get, call.who, call.args["id"])
     raise HttpError(501, "Making an image of a server is not offered: make snapshots of its volumes.")
 
 

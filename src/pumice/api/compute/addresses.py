@@ -12,7 +12,7 @@ from pumice.store import servers
 
 def _empty(answer: dict[str, Any]) -> Handler:
     async def show(call: Call) -> Reply:
-        await call.house.db.read(servers.get, call.who, call.args["id"])
+        await call.ctx.db.read(servers.get, call.who, call.args["id"])
         return Reply(answer)
 
     return show

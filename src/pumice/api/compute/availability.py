@@ -22,10 +22,10 @@ async def index_detail(call: Call) -> Reply:
 
 async def _zones(call: Call, *, with_hosts: bool) -> list[dict[str, Any]]:
     zones: dict[str, dict[str, Any]] = {}
-    for service in await call.house.db.read(services.every, binary=servers.COMPUTE_BINARY):
+    for service in await call.ctx.db.read(services.every, binary=servers.COMPUTE_BINARY):
         said = {
             "active": not service["disabled"],
-            "available": services.is_up(service, call.house.rules.service_down_seconds),
+            "available": services.is_up(service, call.ctx.tunables.service_down_seconds),
             "updated_at": service["updated_at"].isoformat(timespec="microseconds"),
         }
         zones.setdefault(service["zone"], {})[service["host"]] = {service["binary"]: said}

@@ -52,7 +52,7 @@ async def create(call: Call) -> Reply:
     def work(tx: Transaction) -> set[str]:
         return {event.server_uuid for event in body.events if servers.find(tx, event.server_uuid)}
 
-    known = await call.house.db.read(work)
+    known = await call.ctx.db.read(work)
     answers = [
         event.model_dump(exclude_none=True) | {"code": 200 if event.server_uuid in known else 404}
         for event in body.events

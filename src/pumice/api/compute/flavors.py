@@ -143,7 +143,7 @@ LIST = Collection(SORT_KEYS, _conditions, flavors.page, by="flavorid", ascends=T
 
 
 async def create(call: Call) -> Reply:
-    """``POST /flavors``: 200, as the incumbent has it."""
+    """``POST /flavors``: 200, as Nova has it."""
     body = await call.parse(FlavorBody, "flavor")
     body.only_since(call.version, {"description": (2, 55)})
     flavor = new(
@@ -158,7 +158,7 @@ async def create(call: Call) -> Reply:
         description=body.description,
         rxtx_factor=body.rxtx_factor,
     )
-    await call.house.db.write(flavors.insert, flavor)
+    await call.ctx.db.write(flavors.insert, flavor)
     return Reply({"flavor": detail(call, flavor)})
 
 
@@ -171,18 +171,18 @@ async def update(call: Call) -> Reply:
         flavors.change(tx, call.args["id"], description=body.description)
         return flavors.get(tx, call.who, call.args["id"])
 
-    return Reply({"flavor": detail(call, await call.house.db.write(work))})
+    return Reply({"flavor": detail(call, await call.ctx.db.write(work))})
 
 
 async def specs(call: Call) -> Reply:
     """``GET /flavors/{id}/os-extra_specs``."""
-    flavor = await call.house.db.read(flavors.get, call.who, call.args["id"])
+    flavor = await call.ctx.db.read(flavors.get, call.who, call.args["id"])
     return Reply({"extra_specs": flavor.extra_specs})
 
 
 async def one_spec(call: Call) -> Reply:
     """``GET /flavors/{id}/os-extra_specs/{key}``."""
-    flavor = await call.house.db.read(flavors.get, call.who, call.args["id"])
+    flavor = await call.ctx.db.read(flavors.get, call.who, call.args["id"])
     return Reply({call.args["key"]: _spec(flavor, call.args["key"])})
 
 
@@ -207,11 +207,11 @@ async def _add(call: Call, body: SpecsBody) -> None:
         flavor = flavors.get(tx, call.who, call.args["id"])
         flavors.change(tx, flavor.id, extra_specs=flavor.extra_specs | body.extra_specs)
 
-    await call.house.db.write(work)
+    await call.ctx.db.write(work)
 
 
 async def remove_spec(call: Call) -> Reply:
-    """``DELETE /flavors/{id}/os-extra_specs/{key}``: 200, as the incumbent has it."""
+    """``DELETE /flavors/{id}/os-extra_specs/{key}``: 200, as Nova has it."""
     key = call.args["key"]
 
     def work(tx: Transaction) -> None:
@@ -220,7 +220,7 @@ async def remove_spec(call: Call) -> Reply:
         kept = {name: value for name, value in flavor.extra_specs.items() if name != key}
         flavors.change(tx, flavor.id, extra_specs=kept)
 
-    await call.house.db.write(work)
+    await call.ctx.db.write(work)
     return Reply()
 
 

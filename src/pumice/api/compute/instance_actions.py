@@ -42,12 +42,12 @@ DETAILS = Rule("os_compute_api:os-instance-actions:events:details", ADMIN)
 
 async def index(call: Call) -> Reply:
     """``GET …/os-instance-actions``, the newest first; since 2.58 by page and time."""
-    rows, user_id = await call.house.db.read(_rows, call)
+    rows, user_id = await call.ctx.db.read(_rows, call)
     if call.version < (2, 58):
         return Reply({"instanceActions": [_view(call, row, user_id) for row in rows]})
     times = ("changes-since", "changes-before") if call.version >= (2, 66) else ("changes-since",)
     only_query(call, "limit", "marker", *times, since=(2, 58))
-    page = paging.parse_query(call, keys=(), most=call.house.rules.api_max_limit)
+    page = paging.parse_query(call, keys=(), most=call.ctx.tunables.api_max_limit)
     shown = [_view(call, row, user_id) for row in _changed(call, rows)]
     shown = LIST.after(page, shown)
     body: dict[str, Any] = {"instanceActions": shown[: page.limit]}
@@ -68,14 +68,14 @@ def _changed(call: Call, rows: list[Row]) -> list[Row]:
 
 async def show(call: Call) -> Reply:
     """``GET …/os-instance-actions/{request_id}``, with its steps for those who may see them."""
-    rows, user_id = await call.house.db.read(_rows, call)
+    rows, user_id = await call.ctx.db.read(_rows, call)
     row = next((row for row in rows if row["request_id"] == call.args["request_id"]), None)
     if row is None:
         raise NotFound("Action", call.args["request_id"])
     view = _view(call, row, user_id)
     sees_all = call.policy.allows(EVENTS, call.who)
     if sees_all or call.version >= (2, 51):
-        lines = await call.house.db.read(operations.lines, row["id"])
+        lines = await call.ctx.db.read(operations.lines, row["id"])
         if row["kind"] == "volume.extend":
             lines = [line for line in lines if line["step"] == _EXTENDED]
         view["events"] = [_event(call, line, sees_all) for line in lines]
@@ -84,7 +84,7 @@ async def show(call: Call) -> Reply:
 
 def _rows(tx: Transaction, call: Call) -> tuple[list[Row], str | None]:
     """The server's actions, and its user while it is there. Raises ``NotFound``."""
-    server_id, limit = call.args["id"], call.house.rules.api_max_limit
+    server_id, limit = call.args["id"], call.ctx.tunables.api_max_limit
     server = servers.find(tx, server_id)
     if server is not None or call.version < (2, 21):
         server = servers.get(tx, call.who, server_id)

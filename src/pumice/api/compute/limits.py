@@ -11,7 +11,7 @@ from pumice.api.compute.links import VERSION
 from pumice.api.policy import ANYBODY, OWN, READER, Rule
 from pumice.api.routing import Route
 from pumice.model.errors import Invalid
-from pumice.model.rules import UNLIMITED
+from pumice.model.tunables import UNLIMITED
 from pumice.store import servers
 
 QUOTAS = {
@@ -35,7 +35,7 @@ async def limits(call: Call) -> Reply:
     project = call.who.project_id or ""
     if call.who.is_admin:
         project = call.query.get("tenant_id", project)
-    count, vcpus, ram = await call.house.db.read(servers.usage, project)
+    count, vcpus, ram = await call.ctx.db.read(servers.usage, project)
     absolute: dict[str, Any] = {
         "maxTotalInstances": UNLIMITED,
         "maxTotalCores": UNLIMITED,
@@ -81,7 +81,7 @@ async def quota_set(call: Call) -> Reply:
 
 async def quota_set_detail(call: Call) -> Reply:
     """``GET /os-quota-sets/{project}/detail``: with what is used of it."""
-    count, vcpus, ram = await call.house.db.read(servers.usage, call.args["project_id"])
+    count, vcpus, ram = await call.ctx.db.read(servers.usage, call.args["project_id"])
     used = {"instances": count, "cores": vcpus, "ram": ram}
     quotas = _quotas(call)
     detail = {

@@ -145,7 +145,7 @@ class ServerBody(Body):
 
 
 class CreateBody(Body):
-    """A whole create request. Hints are kept: those that the incumbent heeds by default are about groups."""
+    """A whole create request. Hints are kept: those that Nova heeds by default are about groups."""
 
     server: ServerBody
     hints: dict[str, Any] = Field(default_factory=dict, alias="os:scheduler_hints")

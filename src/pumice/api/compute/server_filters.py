@@ -133,7 +133,7 @@ TENANTS_SINCE: Mapping[str, Version] = MappingProxyType(
         "ip6": (2, 5),
         "hostname": (2, 90),
         **LATER,
-        # heeded earlier than by the incumbent:
+        # heeded earlier than by Nova:
         **dict.fromkeys(("display_name", "uuid", "image_ref", "user_id", "key_name"), (0, 0)),
         **dict.fromkeys(("availability_zone", "description", "display_description"), (0, 0)),
     }

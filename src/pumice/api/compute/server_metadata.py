@@ -29,7 +29,7 @@ class ItemBody(Body):
 
 async def index(call: Call) -> Reply:
     """``GET …/metadata``."""
-    server = await call.house.db.read(servers.get, call.who, call.args["id"])
+    server = await call.ctx.db.read(servers.get, call.who, call.args["id"])
     return Reply({"metadata": server.metadata})
 
 
@@ -48,7 +48,7 @@ async def replace(call: Call) -> Reply:
 async def show(call: Call) -> Reply:
     """``GET …/metadata/{key}``."""
     key = call.args["key"]
-    server = await call.house.db.read(servers.get, call.who, call.args["id"])
+    server = await call.ctx.db.read(servers.get, call.who, call.args["id"])
     if key not in server.metadata:
         raise NotFound("Metadata item", key)
     return Reply({"meta": {key: server.metadata[key]}})
@@ -85,7 +85,7 @@ async def _change(call: Call, changed: Callable[[dict[str, str]], dict[str, str]
         servers.change(tx, server.id, metadata=metadata)
         return metadata
 
-    return await call.house.db.write(work)
+    return await call.ctx.db.write(work)
 
 
 _PATH, _RULE = f"{VERSION}/servers/{{id}}/metadata", "os_compute_api:server-metadata"

@@ -26,13 +26,13 @@ class TagsBody(Body):
 
 async def index(call: Call) -> Reply:
     """``GET …/tags``."""
-    server = await call.house.db.read(servers.get, call.who, call.args["id"])
+    server = await call.ctx.db.read(servers.get, call.who, call.args["id"])
     return Reply({"tags": server.tags})
 
 
 async def show(call: Call) -> Reply:
     """``GET …/tags/{tag}``: whether the server has it."""
-    server = await call.house.db.read(servers.get, call.who, call.args["id"])
+    server = await call.ctx.db.read(servers.get, call.who, call.args["id"])
     _require(server.tags, call.args["tag"])
     return Reply(status=204)
 
@@ -93,7 +93,7 @@ async def _change(call: Call, changed: Callable[[list[str]], list[str]]) -> list
         servers.change(tx, server.id, tags=tags)
         return tags
 
-    return await call.house.db.write(work)
+    return await call.ctx.db.write(work)
 
 
 _PATH = f"{VERSION}/servers/{{id}}/tags"

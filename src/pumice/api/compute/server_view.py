@@ -114,7 +114,7 @@ class ServerView:
         return view
 
     def changed(self, server: Server) -> dict[str, Any]:
-        """What every version says of a server, without the incumbent's former extensions."""
+        """What every version says of a server, without Nova's former extensions."""
         version, kept = self._version, server.kept or {}
         view: dict[str, Any] = {
             "id": server.id,

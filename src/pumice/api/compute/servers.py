@@ -18,9 +18,9 @@ from pumice.api.policy import ADMIN, MEMBER, READER, Rule
 from pumice.api.routing import Route, writes
 from pumice.images.for_volume import VolumeImage, image_for_volume
 from pumice.model.errors import Forbidden, Invalid, NotFound
-from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.server import Flavor, Server
+from pumice.model.tunables import Tunables
 from pumice.model.units import GIB
 from pumice.servers import boot, delete
 from pumice.servers.boot import DiskWanted, ServerWanted
@@ -57,27 +57,29 @@ async def _list(call: Call, which: Collection[Server], how: Callable[[ServerView
 
     def work(tx: Transaction) -> Shown:
         found, _ = which.read(tx, call.who, asked)
-        return Shown(found, servers.disks_of(tx, [server.id for server in found]), _hosts(tx, call.house.rules))
+        return Shown(
+            found, servers.disks_of(tx, [server.id for server in found]), _hosts(tx, call.ctx.tunables)
+        )
 
-    shown = await call.house.db.read(work)
+    shown = await call.ctx.db.read(work)
     rows = await paging.in_pieces(how(ServerView(call, shown)), shown.servers)
     return paging.listed(call, "servers", rows, asked.page)
 
 
 async def show(call: Call) -> Reply:
     """``GET /servers/{id}``."""
-    shown = await call.house.db.read(_one, call.who, call.args["id"], call.house.rules)
+    shown = await call.ctx.db.read(_one, call.who, call.args["id"], call.ctx.tunables)
     return Reply({"server": ServerView(call, shown).show(shown.servers[0])})
 
 
-def _one(tx: Transaction, who: Scope, server_id: str, rules: Rules) -> Shown:
+def _one(tx: Transaction, who: Scope, server_id: str, tunables: Tunables) -> Shown:
     server = servers.get(tx, who, server_id)
-    return Shown((server,), {server.id: servers.disks(tx, server.id)}, _hosts(tx, rules))
+    return Shown((server,), {server.id: servers.disks(tx, server.id)}, _hosts(tx, tunables))
 
 
-def _hosts(tx: Transaction, rules: Rules) -> dict[str, str]:
+def _hosts(tx: Transaction, tunables: Tunables) -> dict[str, str]:
     return {
-        row["host"]: "UP" if services.is_up(row, rules.service_down_seconds) else "DOWN"
+        row["host"]: "UP" if services.is_up(row, tunables.service_down_seconds) else "DOWN"
         for row in services.every(tx, binary=servers.COMPUTE_BINARY)
     }
 
@@ -94,7 +96,7 @@ async def create(call: Call) -> Reply:
     if asked.devices or asked.legacy_devices:
         call.policy.require(ATTACH, call.who)
     try:
-        server = await call.house.db.write(_create, call, asked, disks, hints)
+        server = await call.ctx.db.write(_create, call, asked, disks, hints)
     except NotFound as error:  # what the body names is not there; the resource in the path is
         raise Invalid(str(error)) from None
     if asked.return_reservation_id:
@@ -136,7 +138,7 @@ def _create(
         tags=sorted(set(asked.tags)),
         kept=asked.kept(hints),
     )
-    return boot.accept(tx, call.who, wanted, call.house.rules)
+    return boot.accept(tx, call.who, wanted, call.ctx.tunables)
 
 
 def _check_zone(tx: Transaction, zone: str | None) -> None:
@@ -198,9 +200,9 @@ async def update(call: Call) -> Reply:
     def work(tx: Transaction) -> Shown:
         server = servers.get(tx, call.who, call.args["id"])
         servers.change(tx, server.id, **changes, kept={**(server.kept or {}), **kept(body)})
-        return _one(tx, call.who, server.id, call.house.rules)
+        return _one(tx, call.who, server.id, call.ctx.tunables)
 
-    shown = await call.house.db.write(work)
+    shown = await call.ctx.db.write(work)
     return Reply({"server": ServerView(call, shown).updated(shown.servers[0])})
 
 

@@ -20,8 +20,8 @@ from pumice.api.compute import (
 )
 from pumice.api.compute.links import PREFIX, VERSION
 from pumice.api.compute.versions import VERSIONS
+from pumice.api.context import ApiContext
 from pumice.api.faults import named_fault
-from pumice.api.house import House
 from pumice.api.service import Service
 from pumice.model.errors import OverQuota
 
@@ -42,10 +42,10 @@ ROUTES = (
 )
 
 
-def compute_service(house: House, policy_file: Path | None = None) -> Service:
+def compute_service(ctx: ApiContext, policy_file: Path | None = None) -> Service:
     """The service. Every route below the version is also found with a project's id in its path."""
     return Service(
-        house,
+        ctx,
         prefix=PREFIX,
         types=("compute",),
         routes=ROUTES,

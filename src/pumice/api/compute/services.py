@@ -69,13 +69,13 @@ def _view(call: Call, service: Service) -> dict[str, Any]:
 
 
 def _state(call: Call, service: Service) -> str:
-    return "up" if services.is_up(service, call.house.rules.service_down_seconds) else "down"
+    return "up" if services.is_up(service, call.ctx.tunables.service_down_seconds) else "down"
 
 
 async def index(call: Call) -> Reply:
     """``GET /os-services``."""
     only_query(call, "host", "binary")
-    found = await call.house.db.read(
+    found = await call.ctx.db.read(
         services.every, binary=call.query.get("binary") or None, host=call.query.get("host") or None
     )
     shown = [_view(call, service) for service in found if service["binary"].startswith("nova-")]
@@ -89,7 +89,7 @@ async def update(call: Call) -> Reply:
         raise Invalid("No updates were requested. Fields 'status' or 'forced_down' should be specified.")
     if body.status != "disabled" and body.disabled_reason:
         raise Invalid("Specifying 'disabled_reason' when status is not 'disabled' is invalid.")
-    service = await call.house.db.write(_update, call, body)
+    service = await call.ctx.db.write(_update, call, body)
     return Reply({"service": _view(call, service)})
 
 
@@ -106,7 +106,7 @@ def _update(tx: Transaction, call: Call, body: ServiceBody) -> Service:
 async def force_down(call: Call) -> Reply:
     """``PUT /os-services/force-down``, from 2.11 to 2.52: say that a host is fenced, or is not any more."""
     body = await call.parse(ForceDownBody)
-    if not await call.house.db.write(hosts.force_down, body.binary, body.host, body.forced_down):
+    if not await call.ctx.db.write(hosts.force_down, body.binary, body.host, body.forced_down):
         raise NotFound("Service", f"{body.binary} on host {body.host}")
     return Reply({"service": body.model_dump()})
 
@@ -129,7 +129,7 @@ async def disable_with_reason(call: Call) -> Reply:
 async def _set_disabled(call: Call, body: WhichBody, *, disabled: bool) -> Reply:
     reason = body.disabled_reason if isinstance(body, WhichAndWhyBody) else None
     known = body.binary.startswith("nova-")
-    if not known or not await call.house.db.write(
+    if not known or not await call.ctx.db.write(
         services.set_disabled, body.binary, body.host, disabled, reason
     ):
         raise NotFound("Service", f"{body.binary} on host {body.host}")
@@ -194,7 +194,7 @@ async def hypervisors_detail(call: Call) -> Reply:
 async def _list_hypervisors(call: Call, view: Callable[[Call, Service], dict[str, Any]]) -> Reply:
     """A list of hypervisors; since 2.33 by page, since 2.53 by a part of the name and with their servers."""
     only_query(call, "limit", "marker", "hypervisor_hostname_pattern", "with_servers", since=(2, 53))
-    found = await call.house.db.read(services.every, binary=servers.COMPUTE_BINARY)
+    found = await call.ctx.db.read(services.every, binary=servers.COMPUTE_BINARY)
     pattern = call.query.get("hypervisor_hostname_pattern") if call.version >= (2, 53) else None
     if pattern is not None:
         if "limit" in call.query or "marker" in call.query:
@@ -206,7 +206,7 @@ async def _list_hypervisors(call: Call, view: Callable[[Call, Service], dict[str
     await _add_servers(call, shown)
     if call.version < (2, 33):
         return Reply({"hypervisors": shown})
-    page = paging.parse_query(call, keys=(), most=call.house.rules.api_max_limit)
+    page = paging.parse_query(call, keys=(), most=call.ctx.tunables.api_max_limit)
     shown = HYPERVISORS.after(page, shown)
     body: dict[str, Any] = {"hypervisors": shown[: page.limit] if page.limit else shown}
     if len(shown) > len(body["hypervisors"]):
@@ -217,7 +217,7 @@ async def _list_hypervisors(call: Call, view: Callable[[Call, Service], dict[str
 async def hypervisor(call: Call) -> Reply:
     """``GET /os-hypervisors/{id}``."""
     only_query(call, "with_servers", since=(2, 53))
-    shown = _hypervisor_detail(call, await call.house.db.read(_find, call))
+    shown = _hypervisor_detail(call, await call.ctx.db.read(_find, call))
     await _add_servers(call, [shown])
     return Reply({"hypervisor": shown})
 
@@ -226,7 +226,7 @@ async def _add_servers(call: Call, shown: Sequence[dict[str, Any]]) -> None:
     """Add the hypervisors' servers, if they are asked for; up to 2.74 no key where there are none."""
     if call.version < (2, 53) or not flag(call, "with_servers"):
         return
-    on_hosts = await call.house.db.read(servers.on_hosts, [row["hypervisor_hostname"] for row in shown])
+    on_hosts = await call.ctx.db.read(servers.on_hosts, [row["hypervisor_hostname"] for row in shown])
     for row in shown:
         here = on_hosts.get(row["hypervisor_hostname"], ())
         if here or call.version >= (2, 75):

@@ -77,20 +77,20 @@ def view(call: Call, disk: ServerDisk) -> dict[str, Any]:
 async def index(call: Call) -> Reply:
     """``GET …/os-volume_attachments``."""
     only_query(call, "limit", "offset")
-    most = call.house.rules.api_max_limit
+    most = call.ctx.tunables.api_max_limit
     page = paging.parse_query(call, keys=(), most=most)
 
     def work(tx: Transaction) -> list[ServerDisk]:
         server = servers.get(tx, call.who, call.args["id"])
         return attached(servers.disks(tx, server.id))
 
-    disks = (await call.house.db.read(work))[page.offset :][: page.limit or most]
+    disks = (await call.ctx.db.read(work))[page.offset :][: page.limit or most]
     return Reply({"volumeAttachments": [view(call, disk) for disk in disks]})
 
 
 async def show(call: Call) -> Reply:
     """``GET …/os-volume_attachments/{volume}``."""
-    return Reply({"volumeAttachment": view(call, await call.house.db.read(_find, call))})
+    return Reply({"volumeAttachment": view(call, await call.ctx.db.read(_find, call))})
 
 
 def _find(tx: Transaction, call: Call) -> ServerDisk:
@@ -105,11 +105,11 @@ async def create(call: Call) -> Reply:
     """``POST …/os-volume_attachments``: 200 and the attachment; since 2.101, 202 and nothing."""
     body = await call.parse(AttachBody, "volumeAttachment")
     body.only_since(call.version, SINCE)
-    disk = await call.house.db.write(_attach, call, body)
+    disk = await call.ctx.db.write(_attach, call, body)
     if call.version >= (2, 101):
         return Reply(status=202)
     shown = view(call, disk)
-    if call.version >= (2, 89):  # the incumbent forgot to change this answer with the others
+    if call.version >= (2, 89):  # Nova forgot to change this answer with the others
         shown = {"id": disk.volume_id} | {
             key: value for key, value in shown.items() if key not in ("attachment_id", "bdm_uuid")
         }
@@ -141,7 +141,7 @@ async def update(call: Call) -> Reply:
         raise Invalid(f"Additional properties are not allowed ('{unknown[0]}' was unexpected).")
     swap = call.version < (2, 85) or body.volumeId != call.args["volume_id"]
     call.policy.require(SWAP if swap else UPDATE, call.who)
-    await call.house.db.write(_update, call, body, swap)
+    await call.ctx.db.write(_update, call, body, swap)
     return Reply(status=202)
 
 

@@ -78,13 +78,13 @@ class Create(_Strict):
 async def list_(call: Call) -> Reply:
     """``GET /users/{user_id}/application_credentials``."""
     filters = {**wanted(call, ("name",)), "user_id": call.args["user_id"]}
-    shown = await call.house.db.read(_all, call, filters)
+    shown = await call.ctx.db.read(_all, call, filters)
     return collection(call, "application_credentials", shown)
 
 
 async def show(call: Call) -> Reply:
     """``GET /users/{user_id}/application_credentials/{id}``."""
-    return Reply({"application_credential": await call.house.db.read(_one, call)})
+    return Reply({"application_credential": await call.ctx.db.read(_one, call)})
 
 
 async def create(call: Call) -> Reply:
@@ -109,27 +109,27 @@ async def create(call: Call) -> Reply:
     roles = [role.model_dump(exclude_none=True) for role in body.roles]
     rules = [rule.model_dump(exclude_none=True) for rule in body.access_rules]
     rules = [rule if rule.keys() == {"id"} else {"id": new_id(), **rule} for rule in rules]
-    made = await call.house.db.write(_add, call, row, roles, rules)
+    made = await call.ctx.db.write(_add, call, row, roles, rules)
     return Reply({"application_credential": {**made, "secret": secret}}, 201)
 
 
 async def delete(call: Call) -> Reply:
     """``DELETE /users/{user_id}/application_credentials/{id}``."""
     _require_unrestricted(call)
-    await call.house.db.write(credentials.remove, call.args["user_id"], call.args["id"])
+    await call.ctx.db.write(credentials.remove, call.args["user_id"], call.args["id"])
     return Reply(status=204)
 
 
 async def list_rules(call: Call) -> Reply:
     """``GET /users/{user_id}/access_rules``."""
     filters = {**wanted(call, ("service", "path", "method")), "user_id": call.args["user_id"]}
-    found = await call.house.db.read(rows.rules, filters)
+    found = await call.ctx.db.read(rows.rules, filters)
     return collection(call, "access_rules", [_rule_view(call, row) for row in found])
 
 
 async def show_rule(call: Call) -> Reply:
     """``GET /users/{user_id}/access_rules/{id}``."""
-    row = await call.house.db.read(credentials.show_rule, call.args["user_id"], call.args["id"])
+    row = await call.ctx.db.read(credentials.show_rule, call.args["user_id"], call.args["id"])
     return Reply({"access_rule": _rule_view(call, row)})
 
 

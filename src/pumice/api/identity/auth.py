@@ -25,7 +25,7 @@ REVOKE = Rule("identity:revoke_token", ADMIN_OR_SELF)
 
 def local(call: Call) -> LocalTokens:
     """The tokens that this process gives out itself: where Identity is served there are no others."""
-    tokens = call.house.tokens
+    tokens = call.ctx.tokens
     assert isinstance(tokens, LocalTokens)
     return tokens
 
@@ -91,25 +91,25 @@ async def show_catalog(call: Call) -> Reply:
     if call.who.project_id is None:
         raise Forbidden("A project-scoped token is required to produce a service catalog.")
     links = {"self": link(call, "auth", "catalog"), "next": None, "previous": None}
-    found = await call.house.db.read(places.catalog)
+    found = await call.ctx.db.read(places.catalog)
     return Reply({"catalog": catalog(call, found, call.who.user_id, call.who.project_id), "links": links})
 
 
 async def list_projects(call: Call) -> Reply:
     """``GET /auth/projects``: what the caller may ask a token for."""
-    rows = await call.house.db.read(users.projects_of, call.who.user_id, {"enabled": True})
+    rows = await call.ctx.db.read(users.projects_of, call.who.user_id, {"enabled": True})
     return collection(call, "projects", [projects.view(call, dict(row)) for row in rows])
 
 
 async def list_domains(call: Call) -> Reply:
     """``GET /auth/domains``."""
-    rows = await call.house.db.read(grants.domains_of, call.who.user_id)
+    rows = await call.ctx.db.read(grants.domains_of, call.who.user_id)
     return collection(call, "domains", [domains.view(call, row) for row in rows])
 
 
 async def show_system(call: Call) -> Reply:
     """``GET /auth/system``."""
-    may = await call.house.db.read(grants.has_system_role, call.who.user_id)
+    may = await call.ctx.db.read(grants.has_system_role, call.who.user_id)
     return Reply({"system": [{"all": True}] if may else [], "links": {"self": link(call, "auth", "system")}})
 
 
@@ -119,7 +119,7 @@ async def show_system(call: Call) -> Reply:
 async def _reply(call: Call, token: str, said: Token, status: int) -> Reply:
     body = _view(said)
     if said.scoped and "nocatalog" not in call.query:
-        found = await call.house.db.read(places.catalog)
+        found = await call.ctx.db.read(places.catalog)
         body["catalog"] = catalog(call, found, said.scope.user_id, said.scope.project_id)
     return Reply({"token": body}, status, {"X-Subject-Token": token, "Vary": "X-Auth-Token"})
 

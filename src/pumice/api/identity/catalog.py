@@ -20,7 +20,7 @@ def catalog(call: Call, found: Catalog, user_id: str, project_id: str | None) ->
     own = [
         _offer(call, found, service, user_id, project_id) for service in found.services if service["enabled"]
     ]
-    return own + list(_aliases(call.house.rules.catalog_aliases, own))
+    return own + list(_aliases(call.ctx.tunables.catalog_aliases, own))
 
 
 def address(call: Call, url: str) -> str:

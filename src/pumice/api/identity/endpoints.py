@@ -64,7 +64,7 @@ async def list_(call: Call) -> Reply:
     filters = wanted(call, ("service_id", "interface", "region_id"))
     if filters.get("interface", "public") not in ("admin", "internal", "public"):
         raise Invalid(f"There is no interface '{filters['interface']}': known are admin, internal, public.")
-    rows = await call.house.db.read(ENDPOINTS.matching, filters)
+    rows = await call.ctx.db.read(ENDPOINTS.matching, filters)
     return collection(call, "endpoints", [view(call, row) for row in rows])
 
 
@@ -80,7 +80,7 @@ async def create(call: Call) -> Reply:
         "enabled": body.enabled,
         "extra": {key: value for key, value in body.extra().items() if key != "id"},
     }
-    made = await call.house.db.write(places.add_endpoint, row, makes_region=body.region_id is None)
+    made = await call.ctx.db.write(places.add_endpoint, row, makes_region=body.region_id is None)
     return Reply({"endpoint": view(call, made)}, 201)
 
 
@@ -92,7 +92,7 @@ async def update(call: Call) -> Reply:
     older = values.pop("region", None)
     if makes_region := older is not None and values.get("region_id") is None:
         values["region_id"] = older
-    row = await call.house.db.write(
+    row = await call.ctx.db.write(
         places.change_endpoint, call.args["id"], values, extra, makes_region=makes_region
     )
     return Reply({"endpoint": view(call, row)})

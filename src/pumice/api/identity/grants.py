@@ -36,34 +36,34 @@ def _actor(call: Call) -> Actor:
 
 async def list_held(call: Call) -> Reply:
     """``GET …/users/{user_id}/roles`` (or ``groups``): the roles given to somebody there."""
-    rows = await call.house.db.read(grants.held, _actor(call), _target(call))
+    rows = await call.ctx.db.read(grants.held, _actor(call), _target(call))
     return collection(call, "roles", [roles.view(call, row) for row in rows])
 
 
 async def check(call: Call) -> Reply:
     """``HEAD …/users/{user_id}/roles/{role_id}``: 404 unless the role was given."""
-    await call.house.db.read(grants.check, _actor(call), call.args["role_id"], _target(call))
+    await call.ctx.db.read(grants.check, _actor(call), call.args["role_id"], _target(call))
     return Reply(status=204)
 
 
 async def give(call: Call) -> Reply:
     """``PUT …/users/{user_id}/roles/{role_id}``."""
     await _refuse_what_managers_may_not_give(call)
-    await call.house.db.write(grants.give, _actor(call), call.args["role_id"], _target(call))
+    await call.ctx.db.write(grants.give, _actor(call), call.args["role_id"], _target(call))
     return Reply(status=204)
 
 
 async def take(call: Call) -> Reply:
     """``DELETE …/users/{user_id}/roles/{role_id}``."""
     await _refuse_what_managers_may_not_give(call)
-    await call.house.db.write(grants.take, _actor(call), call.args["role_id"], _target(call))
+    await call.ctx.db.write(grants.take, _actor(call), call.args["role_id"], _target(call))
     return Reply(status=204)
 
 
 async def _refuse_what_managers_may_not_give(call: Call) -> None:
     if call.who.is_admin or "manager" not in call.who.roles:
         return
-    role = await call.house.db.read(grants.show, call.args["role_id"])
+    role = await call.ctx.db.read(grants.show, call.args["role_id"])
     if role["name"] not in MANAGED:
         raise Forbidden(f"A manager gives and takes the roles {', '.join(MANAGED)}, not '{role['name']}'.")
 
@@ -72,7 +72,7 @@ async def list_assignments(call: Call) -> Reply:
     """``GET /role_assignments``; ``?effective`` adds implied roles, ``?include_names`` names everything."""
     effective, names = is_set(call, "effective"), is_set(call, "include_names")
     actor, wanted = _asked_actor(call, effective=effective), _asked_of(call)
-    found = await call.house.db.read(
+    found = await call.ctx.db.read(
         grants.assignments, actor, wanted, effective=effective, below=_asks_for_subtree(call)
     )
     if call.query.get("scope.OS-INHERIT:inherited_to"):

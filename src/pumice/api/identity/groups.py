@@ -46,19 +46,19 @@ async def create(call: Call) -> Reply:
     domain_id = body.domain_id or call.who.domain_id or "default"
     call.policy.require(CREATE, call.who, domain_id=domain_id)
     row = {**body.row(), "domain_id": domain_id}
-    return Reply({"group": view(call, await call.house.db.write(groups.add, row))}, 201)
+    return Reply({"group": view(call, await call.ctx.db.write(groups.add, row))}, 201)
 
 
 async def list_members(call: Call) -> Reply:
     """``GET /groups/{group_id}/users``."""
     filters = wanted(call, ("name", "domain_id", "enabled"))
-    rows = await call.house.db.read(groups.members, call.args["group_id"], filters)
+    rows = await call.ctx.db.read(groups.members, call.args["group_id"], filters)
     return collection(call, "users", expiring(call, [users.view(call, row) for row in rows]))
 
 
 async def check(call: Call) -> Reply:
     """``HEAD /groups/{group_id}/users/{user_id}``: 404 unless the user is in it."""
-    await call.house.db.read(groups.check, call.args["group_id"], call.args["user_id"])
+    await call.ctx.db.read(groups.check, call.args["group_id"], call.args["user_id"])
     return Reply(status=204)
 
 

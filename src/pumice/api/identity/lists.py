@@ -147,7 +147,7 @@ def expiring(call: Call, items: Sequence[Mapping[str, Any]]) -> list[Mapping[str
 
 
 def refuse_unknown(call: Call, *known: str) -> None:
-    """Raises ``Invalid`` for a query beyond these, where the incumbent does so."""
+    """Raises ``Invalid`` for a query beyond these, where Keystone does so."""
     known = ("limit", "marker", "sort_key", "sort_dir", *known)
     if unknown := [name for name in call.query if name.partition("__")[0] not in known]:
         raise Invalid(f"Additional properties are not allowed ('{unknown[0][:64]}' was unexpected).")
@@ -198,7 +198,7 @@ def listing(
         filters: dict[str, object] | None = wanted(call, columns)
         if within:
             filters = within_reach(call, filters or {}, within)
-        rows = () if filters is None else await call.house.db.read(read, *call.args.values(), filters)
+        rows = () if filters is None else await call.ctx.db.read(read, *call.args.values(), filters)
         return collection(call, key, [view(call, row) for row in rows])
 
     return handler

@@ -69,7 +69,7 @@ class SetTags(BaseModel):
 
 async def list_(call: Call) -> Reply:
     """``GET /projects``: with ``?is_domain`` the domains."""
-    db, filters = call.house.db, wanted(call, ("name", "domain_id", "parent_id", "enabled"))
+    db, filters = call.ctx.db, wanted(call, ("name", "domain_id", "parent_id", "enabled"))
     domains = is_set(call, "is_domain")
     rows: list[Mapping[str, Any]] = []
     reached = within_reach(call, filters, "id" if domains else "domain_id")
@@ -82,7 +82,7 @@ async def list_(call: Call) -> Reply:
 
 async def show(call: Call) -> Reply:
     """``GET /projects/{project_id}``, with what is above and below it where that is asked for."""
-    return Reply({"project": await call.house.db.read(_shown, call)})
+    return Reply({"project": await call.ctx.db.read(_shown, call)})
 
 
 def _shown(tx: Transaction, call: Call) -> dict[str, Any]:
@@ -139,7 +139,7 @@ async def create(call: Call) -> Reply:
         "tags": sorted(set(body.tags)),
         "extra": body.extra(),
     }
-    made = await call.house.db.write(projects.add, row)
+    made = await call.ctx.db.write(projects.add, row)
     return Reply({"project": view(call, dict(made))}, 201)
 
 
@@ -154,14 +154,14 @@ async def _create_domain(call: Call, body: Create) -> Reply:
         "enabled": body.enabled,
         "extra": {**body.extra(), "tags": sorted(set(body.tags))},
     }
-    made = await call.house.db.write(projects.add_domain, row)
+    made = await call.ctx.db.write(projects.add_domain, row)
     return Reply({"project": view(call, projects.as_project(made))}, 201)
 
 
 async def update(call: Call) -> Reply:
     """``PATCH /projects/{project_id}``."""
     body = await call.parse(Update, "project")
-    before = await call.house.db.read(projects.show_any, call.args["project_id"])
+    before = await call.ctx.db.read(projects.show_any, call.args["project_id"])
     values, extra = body.given(), body.extra()
     for column in ("id", "domain_id"):
         must_stay("a project", column, before[column], extra)
@@ -169,7 +169,7 @@ async def update(call: Call) -> Reply:
         raise Forbidden("Update of `parent_id` is not allowed.")
     if values.pop("is_domain", None) not in (None, before.get("is_domain", False)):
         raise Invalid("Update of `is_domain` is not allowed.")
-    row = await call.house.db.write(projects.change_any, before["id"], values, extra)
+    row = await call.ctx.db.write(projects.change_any, before["id"], values, extra)
     return Reply({"project": view(call, row)})
 
 
@@ -178,25 +178,25 @@ async def update(call: Call) -> Reply:
 
 async def list_tags(call: Call) -> Reply:
     """``GET /projects/{project_id}/tags``."""
-    row = await call.house.db.read(projects.show_any, call.args["project_id"])
+    row = await call.ctx.db.read(projects.show_any, call.args["project_id"])
     return _tags(call, row)
 
 
 async def set_tags(call: Call) -> Reply:
     """``PUT /projects/{project_id}/tags``."""
     tags = (await call.parse(SetTags)).tags
-    return _tags(call, await call.house.db.write(_retag, call.args["project_id"], lambda _: set(tags)))
+    return _tags(call, await call.ctx.db.write(_retag, call.args["project_id"], lambda _: set(tags)))
 
 
 async def clear_tags(call: Call) -> Reply:
     """``DELETE /projects/{project_id}/tags``."""
-    await call.house.db.write(_retag, call.args["project_id"], lambda _: set())
+    await call.ctx.db.write(_retag, call.args["project_id"], lambda _: set())
     return Reply(status=204)
 
 
 async def check_tag(call: Call) -> Reply:
     """``GET /projects/{project_id}/tags/{tag}``."""
-    row = await call.house.db.read(projects.show_any, call.args["project_id"])
+    row = await call.ctx.db.read(projects.show_any, call.args["project_id"])
     if call.args["tag"] not in row["tags"]:
         raise NotFound("Project tag", call.args["tag"])
     return Reply(status=204)
@@ -207,14 +207,14 @@ async def add_tag(call: Call) -> Reply:
     tag = call.args["tag"]
     if len(tag) > 255 or "," in tag:
         raise Invalid("A tag has 255 characters at most, and neither a comma nor a slash.")
-    await call.house.db.write(_retag, call.args["project_id"], lambda tags: tags | {tag})
+    await call.ctx.db.write(_retag, call.args["project_id"], lambda tags: tags | {tag})
     return Reply(status=201)
 
 
 async def delete_tag(call: Call) -> Reply:
     """``DELETE /projects/{project_id}/tags/{tag}``."""
     await check_tag(call)
-    await call.house.db.write(_retag, call.args["project_id"], lambda tags: tags - {call.args["tag"]})
+    await call.ctx.db.write(_retag, call.args["project_id"], lambda tags: tags - {call.args["tag"]})
     return Reply(status=204)
 
 

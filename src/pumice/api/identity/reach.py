@@ -37,7 +37,7 @@ async def domain_of(call: Call) -> str | None:
     """The domain of all that a path names, or the caller's own if it names nothing; None for several."""
     if not call.args.keys() & {"user_id", "group_id", "project_id", "domain_id"}:
         return home(call.who)
-    found = await call.house.db.read(_domains, call.args)
+    found = await call.ctx.db.read(_domains, call.args)
     return found.pop() if len(found) == 1 else None
 
 

@@ -44,7 +44,7 @@ class Update(Changes):
 async def list_(call: Call) -> Reply:
     """``GET /regions``."""
     refuse_unknown(call, "parent_region_id")
-    rows = await call.house.db.read(REGIONS.matching, wanted(call, ("parent_region_id",)))
+    rows = await call.ctx.db.read(REGIONS.matching, wanted(call, ("parent_region_id",)))
     return collection(call, "regions", [view(call, row) for row in rows])
 
 
@@ -55,7 +55,7 @@ async def create(call: Call) -> Reply:
     if body.id and body.id != wanted_id:
         raise Invalid(f'Conflicting region IDs specified: "{wanted_id}" != "{body.id}".')
     row = {**body.row(), "id": wanted_id}
-    return Reply({"region": view(call, await call.house.db.write(places.add_region, row))}, 201)
+    return Reply({"region": view(call, await call.ctx.db.write(places.add_region, row))}, 201)
 
 
 def view(call: Call, row: Row) -> dict[str, Any]:

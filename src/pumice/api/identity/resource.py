@@ -45,7 +45,7 @@ def creating(word: str, body: type[Kept], add: Callable[..., Any], view: View) -
 
     async def handler(call: Call) -> Reply:
         row = (await call.parse(body, word)).row()
-        return Reply({word: view(call, await call.house.db.write(add, row))}, 201)
+        return Reply({word: view(call, await call.ctx.db.write(add, row))}, 201)
 
     return handler
 
@@ -63,10 +63,10 @@ def updating(
     async def handler(call: Call) -> Reply:
         asked = await call.parse(body, word)
         (resource_id,) = call.args.values()
-        before = await call.house.db.read(show, resource_id) if show else {"id": resource_id}
+        before = await call.ctx.db.read(show, resource_id) if show else {"id": resource_id}
         values, extra = asked.given(), asked.extra()
         for column in ("id", *fixed):
             must_stay(f"a {word}", column, before[column], extra)
-        return Reply({word: view(call, await call.house.db.write(change, resource_id, values, extra))})
+        return Reply({word: view(call, await call.ctx.db.write(change, resource_id, values, extra))})
 
     return handler

@@ -33,7 +33,7 @@ async def list_(call: Call) -> Reply:
     """``GET /roles``. Roles that belong to a domain do not exist."""
     if call.query.get("domain_id"):
         return collection(call, "roles", [])
-    rows = await call.house.db.read(grants.matching, wanted(call, ("name",)))
+    rows = await call.ctx.db.read(grants.matching, wanted(call, ("name",)))
     return collection(call, "roles", [view(call, row) for row in rows])
 
 
@@ -42,7 +42,7 @@ async def create(call: Call) -> Reply:
     body = await call.parse(Create, "role")
     if body.extra().get("domain_id") is not None:
         raise Invalid("Roles of a domain are not part of this version of Pumice: make one without a domain_id.")
-    return Reply({"role": view(call, await call.house.db.write(grants.add, body.row()))}, 201)
+    return Reply({"role": view(call, await call.ctx.db.write(grants.add, body.row()))}, 201)
 
 
 async def update(call: Call) -> Reply:
@@ -51,12 +51,12 @@ async def update(call: Call) -> Reply:
     values, extra = body.given(), body.extra()
     must_stay("a role", "id", call.args["id"], extra)
     must_stay("a role", "domain_id", None, extra)
-    return Reply({"role": view(call, await call.house.db.write(grants.change, call.args["id"], values, extra))})
+    return Reply({"role": view(call, await call.ctx.db.write(grants.change, call.args["id"], values, extra))})
 
 
 async def list_inferences(call: Call) -> Reply:
     """``GET /role_inferences``: which roles bring which others along."""
-    pairs = await call.house.db.read(grants.implications)
+    pairs = await call.ctx.db.read(grants.implications)
     rules = [
         {"prior_role": _short(call, prior), "implies": [_short(call, implied)]} for prior, implied in pairs
     ]

@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from pumice.api.absent import IDENTITY
+from pumice.api.context import ApiContext
 from pumice.api.faults import titled_fault
-from pumice.api.house import House
 from pumice.api.identity import (
     application_credentials,
     auth,
@@ -36,10 +36,10 @@ ROUTES = (
 )
 
 
-def identity_service(house: House, policy_file: Path | None = None) -> Service:
-    """The service. The house's ``tokens`` must be ``LocalTokens``, for it gives them out."""
+def identity_service(ctx: ApiContext, policy_file: Path | None = None) -> Service:
+    """The service. The context's ``tokens`` must be ``LocalTokens``, for it gives them out."""
     return Service(
-        house,
+        ctx,
         prefix=PREFIX,
         types=("identity",),
         routes=ROUTES,

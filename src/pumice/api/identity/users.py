@@ -102,7 +102,7 @@ class ChangePassword(BaseModel):
 async def list_(call: Call) -> Reply:
     """``GET /users``."""
     filters = within_reach(call, wanted(call, ("name", "domain_id", "enabled")))
-    rows = await call.house.db.read(users.matching, filters) if filters is not None else ()
+    rows = await call.ctx.db.read(users.matching, filters) if filters is not None else ()
     if call.query.keys() & FEDERATED:
         rows = ()
     return collection(call, "users", expiring(call, [view(call, row) for row in rows]))
@@ -115,32 +115,32 @@ async def create(call: Call) -> Reply:
     call.policy.require(CREATE, call.who, domain_id=domain_id)
     row = {**body.row(), "domain_id": domain_id, "password_expires_at": None}
     row["password_hash"] = await _hash(row.pop("password"))
-    made = await call.house.db.write(users.add, row)
+    made = await call.ctx.db.write(users.add, row)
     return Reply({"user": view(call, made)}, 201)
 
 
 async def update(call: Call) -> Reply:
     """``PATCH /users/{user_id}``."""
     body = await call.parse(Update, "user")
-    before = await call.house.db.read(users.show, call.args["user_id"])
+    before = await call.ctx.db.read(users.show, call.args["user_id"])
     values, extra = body.given(), body.extra()
     for column in ("id", "domain_id"):
         must_stay("a user", column, before[column], extra)
     if "password" in values:
         values["password_hash"] = await _hash(values.pop("password"))
-    row = await call.house.db.write(users.change, before["id"], values, extra)
+    row = await call.ctx.db.write(users.change, before["id"], values, extra)
     return Reply({"user": view(call, row)})
 
 
 async def change_password(call: Call) -> Reply:
     """``POST /users/{user_id}/password``: needs no token, for it shows the password instead."""
     body = await call.parse(ChangePassword, "user")
-    before = await call.house.db.read(password_hash, call.args["user_id"])
-    is_right = lockout.matches(call.house.db, call.args["user_id"], body.original_password, before)
+    before = await call.ctx.db.read(password_hash, call.args["user_id"])
+    is_right = lockout.matches(call.ctx.db, call.args["user_id"], body.original_password, before)
     if not await call.unless_gone(is_right):
         raise Unauthenticated(REFUSED)
     after = await passwords.hash_password(body.password)
-    await call.house.db.write(users.change_password, call.args["user_id"], before, after)
+    await call.ctx.db.write(users.change_password, call.args["user_id"], before, after)
     return Reply(status=204)
 
 

@@ -32,7 +32,7 @@ async def reactivate(call: Call) -> Reply:
 
 
 async def _set(call: Call, rule: Rule, wanted: ImageStatus) -> Reply:
-    await call.house.db.write(_activate, call.policy, rule, call.who, call.args["id"], wanted)
+    await call.ctx.db.write(_activate, call.policy, rule, call.who, call.args["id"], wanted)
     return Reply(status=204)
 
 

@@ -38,7 +38,7 @@ class ImageData:
         """Take the bytes of a queued image."""
         if call.headers.get("content-type", "").partition(";")[0].strip() != BYTES:
             raise HttpError(415, f"An image's bytes are sent with Content-Type {BYTES}.")
-        db = call.house.db
+        db = call.ctx.db
         image = await db.read(permitted, call.policy, UPLOAD, call.who, call.args["id"])
         try:
             await upload(db, self._files, image.id, call.stream, _announced(call))
@@ -48,7 +48,7 @@ class ImageData:
 
     async def download(self, call: Call) -> Reply:
         """The bytes of an active image, or a range of them; 204 as long as there are none."""
-        image = await call.house.db.read(images.get, call.who, call.args["id"])
+        image = await call.ctx.db.read(images.get, call.who, call.args["id"])
         if image.status == ImageStatus.DEACTIVATED and not call.who.is_admin:
             raise Forbidden("The requested image has been deactivated. Image data download is forbidden.")
         if image.size is None:

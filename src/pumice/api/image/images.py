@@ -55,15 +55,15 @@ class Images:
         image = _new_image(call.who, check(NewImage, body))
         call.policy.require(ADD, call.who, image.owner)
         require_visibility(call.policy, call.who, image.owner, image.visibility)
-        await call.house.db.write(images.insert, image, self._files.quota)
+        await call.ctx.db.write(images.insert, image, self._files.quota)
         location = f"{call.base_url}{call.path.rstrip('/')}/{image.id}"
         return Reply(image_view(image), 201, {"Location": location})
 
     async def list(self, call: Call) -> Reply:
         """A page of the images that the caller sees."""
-        wanted = parse_query(call.query_pairs, call.house.rules.api_max_limit)
+        wanted = parse_query(call.query_pairs, call.ctx.tunables.api_max_limit)
         try:
-            found = await call.house.db.read(
+            found = await call.ctx.db.read(
                 images.page,
                 call.who,
                 limit=wanted.limit,
@@ -84,7 +84,7 @@ class Images:
 
     async def show(self, call: Call) -> Reply:
         """Show one image."""
-        return Reply(image_view(await call.house.db.read(images.get, call.who, call.args["id"])))
+        return Reply(image_view(await call.ctx.db.read(images.get, call.who, call.args["id"])))
 
     async def update(self, call: Call) -> Reply:
         """Change attributes and custom properties."""
@@ -96,24 +96,24 @@ class Images:
                 {"Accept-Patch": patch.MEDIA_TYPE},
             )
         patches = patch.parse(await call.json(), media_type)
-        image = await call.house.db.write(_update, call.policy, call.who, call.args["id"], patches)
+        image = await call.ctx.db.write(_update, call.policy, call.who, call.args["id"], patches)
         return Reply(image_view(image))
 
     async def delete(self, call: Call) -> Reply:
         """Delete an image and its bytes."""
-        db = call.house.db
+        db = call.ctx.db
         image = await db.read(permitted, call.policy, DELETE, call.who, call.args["id"])
         await delete(db, self._files, call.who, image)
         return Reply(status=204)
 
     async def tag(self, call: Call) -> Reply:
         """Give the image a tag; it may have it already."""
-        await call.house.db.write(_tag, call.policy, call.who, call.args["id"], call.args["tag"])
+        await call.ctx.db.write(_tag, call.policy, call.who, call.args["id"], call.args["tag"])
         return Reply(status=204)
 
     async def untag(self, call: Call) -> Reply:
         """Take a tag away."""
-        await call.house.db.write(_untag, call.policy, call.who, call.args["id"], call.args["tag"])
+        await call.ctx.db.write(_untag, call.policy, call.who, call.args["id"], call.args["tag"])
         return Reply(status=204)
 
 

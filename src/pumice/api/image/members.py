@@ -36,26 +36,26 @@ def routes() -> list[Route]:
 async def create(call: Call) -> Reply:
     """Share the image with a project, which may accept it."""
     new = await call.parse(NewMember)
-    member = await call.house.db.write(_create, call.policy, call.who, call.args["id"], new.member)
+    member = await call.ctx.db.write(_create, call.policy, call.who, call.args["id"], new.member)
     return Reply(member_view(member))
 
 
 async def show_all(call: Call) -> Reply:
     """Whom the image is shared with."""
-    found = await call.house.db.read(_members, call.who, call.args["id"])
+    found = await call.ctx.db.read(_members, call.who, call.args["id"])
     return Reply({"members": [member_view(member) for member in found], "schema": "/v2/schemas/members"})
 
 
 async def show(call: Call) -> Reply:
     """Show one member of an image."""
-    member = await call.house.db.read(_member, call.who, call.args["id"], call.args["member_id"])
+    member = await call.ctx.db.read(_member, call.who, call.args["id"], call.args["member_id"])
     return Reply(member_view(member))
 
 
 async def update(call: Call) -> Reply:
     """The member's own answer: accept, reject, or neither."""
     answer = await call.parse(MemberAnswer)
-    member = await call.house.db.write(
+    member = await call.ctx.db.write(
         _answer, call.policy, call.who, call.args["id"], call.args["member_id"], answer.status
     )
     return Reply(member_view(member))
@@ -63,7 +63,7 @@ async def update(call: Call) -> Reply:
 
 async def delete(call: Call) -> Reply:
     """Share the image with the project no longer."""
-    await call.house.db.write(_delete, call.policy, call.who, call.args["id"], call.args["member_id"])
+    await call.ctx.db.write(_delete, call.policy, call.who, call.args["id"], call.args["member_id"])
     return Reply(status=204)
 
 

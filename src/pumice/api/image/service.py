@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from pumice.api.context import ApiContext
 from pumice.api.faults import plain_fault
-from pumice.api.house import House
 from pumice.api.image import actions, discovery, members, schemas
 from pumice.api.image.data import ImageData
 from pumice.api.image.images import Images
@@ -25,10 +25,10 @@ def image_routes(files: ImageFiles) -> list[Route]:
     ]
 
 
-def image_service(house: House, files: ImageFiles, policy_file: Path | None = None) -> Service:
+def image_service(ctx: ApiContext, files: ImageFiles, policy_file: Path | None = None) -> Service:
     """The service over the image files of a directory; ``loops/uploads.py`` is to run beside it."""
     return Service(
-        house,
+        ctx,
         prefix="/image",
         types=("image",),
         routes=image_routes(files),

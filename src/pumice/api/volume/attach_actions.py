@@ -13,7 +13,7 @@ from pumice.api.volume.connection_info import nested
 from pumice.api.volume.fields import Host, SomeHost
 from pumice.api.volume.waiting import all_ended, ended
 from pumice.attachments import legacy
-from pumice.model.errors import Trouble
+from pumice.model.errors import Retryable
 
 RULE = "volume_extension:volume_actions:"
 
@@ -59,7 +59,7 @@ class ForceDetach(Detach):
 
 async def unreserve(call: Call) -> Reply:
     """Make a volume ``available`` again, or ``in-use`` when somebody has it: 202, once it is."""
-    operations = await call.house.db.write(legacy.unreserve, call.who, call.args["id"])
+    operations = await call.ctx.db.write(legacy.unreserve, call.who, call.args["id"])
     await all_ended(call, operations, "unreserve the volume")
     return Reply(status=202)
 
@@ -67,20 +67,20 @@ async def unreserve(call: Call) -> Reply:
 async def initialize_connection(call: Call) -> Reply:
     """Let an initiator in: 200 and how to reach the volume."""
     asked = await call.parse(Connect, "os-initialize_connection")
-    attachment, operation = await call.house.db.write(
+    attachment, operation = await call.ctx.db.write(
         legacy.initialize, call.who, call.args["id"], asked.connector
     )
     await ended(call, operation, "fetch connection information from backend")
-    attachment, qos = await call.house.db.read(with_qos, call.who, attachment.id)
+    attachment, qos = await call.ctx.db.read(with_qos, call.who, attachment.id)
     if attachment.portal is None:
-        raise Trouble("Unable to fetch connection information from backend: it was ended meanwhile.")
+        raise Retryable("Unable to fetch connection information from backend: it was ended meanwhile.")
     return Reply({"connection_info": nested(attachment, qos)})
 
 
 async def attach(call: Call) -> Reply:
     """The volume is in use: 202."""
     asked = await call.parse(Attach, "os-attach")
-    await call.house.db.write(
+    await call.ctx.db.write(
         legacy.attach,
         call.who,
         call.args["id"],
@@ -95,7 +95,7 @@ async def attach(call: Call) -> Reply:
 async def terminate_connection(call: Call) -> Reply:
     """Shut an initiator out: 202, once it is."""
     asked = await call.parse(Disconnect, "os-terminate_connection")
-    operations = await call.house.db.write(legacy.terminate, call.who, call.args["id"], asked.connector)
+    operations = await call.ctx.db.write(legacy.terminate, call.who, call.args["id"], asked.connector)
     await all_ended(call, operations, "terminate volume connection from backend")
     return Reply(status=202)
 
@@ -103,7 +103,7 @@ async def terminate_connection(call: Call) -> Reply:
 async def detach(call: Call) -> Reply:
     """The volume is free of an attachment: 202, once it is."""
     asked = check(Detach, (await call.json())["os-detach"] or {}, "os-detach")
-    operation = await call.house.db.write(legacy.detach, call.who, call.args["id"], asked.attachment_id)
+    operation = await call.ctx.db.write(legacy.detach, call.who, call.args["id"], asked.attachment_id)
     await ended(call, operation, "detach the volume")
     return Reply(status=202)
 
@@ -111,7 +111,7 @@ async def detach(call: Call) -> Reply:
 async def force_detach(call: Call) -> Reply:
     """Detach a volume, whatever state it is in."""
     asked = check(ForceDetach, (await call.json())["os-force_detach"] or {}, "os-force_detach")
-    operation = await call.house.db.write(legacy.force_detach, call.who, call.args["id"], asked.attachment_id)
+    operation = await call.ctx.db.write(legacy.force_detach, call.who, call.args["id"], asked.attachment_id)
     await ended(call, operation, "detach the volume")
     return Reply(status=202)
 

@@ -90,7 +90,7 @@ async def create(call: Call) -> Reply:
         asked: NewAttachment = check(CreateWithModeBody, await call.json()).attachment
     else:
         asked = check(CreateBody, await call.json()).attachment
-    attachment, operation = await call.house.db.write(_create, call.who, asked)
+    attachment, operation = await call.ctx.db.write(_create, call.who, asked)
     await ended(call, operation, "create attachment for volume")
     return await _answer(call, attachment.id)
 
@@ -120,7 +120,7 @@ async def update(call: Call) -> Reply:
     """Connect a reserved attachment."""
     asked = check(UpdateBody, await call.json()).attachment
     attachment_id = call.args["id"]
-    operation = await call.house.db.write(connect.accept_known, call.who, attachment_id, asked.connector)
+    operation = await call.ctx.db.write(connect.accept_known, call.who, attachment_id, asked.connector)
     await ended(call, operation, "update the attachment")
     return await _answer(call, attachment_id)
 
@@ -132,9 +132,9 @@ def _complete(tx: Transaction, who: Scope, attachment_id: str) -> None:
 
 async def remove(call: Call) -> Reply:
     """Delete an attachment: 200 and the volume's remaining ones, once its export is gone."""
-    volume_id, operation = await call.house.db.write(_remove, call.who, call.args["id"])
+    volume_id, operation = await call.ctx.db.write(_remove, call.who, call.args["id"])
     await ended(call, operation, "delete the attachment")
-    left = await call.house.db.read(attachments.of_volume, volume_id)
+    left = await call.ctx.db.read(attachments.of_volume, volume_id)
     return Reply({"attachments": [plain(one) for one in left]})
 
 
@@ -149,7 +149,7 @@ async def show(call: Call) -> Reply:
 
 
 async def _answer(call: Call, attachment_id: str) -> Reply:
-    return Reply({"attachment": detailed(call, *await call.house.db.read(with_qos, call.who, attachment_id))})
+    return Reply({"attachment": detailed(call, *await call.ctx.db.read(with_qos, call.who, attachment_id))})
 
 
 def with_qos(tx: Transaction, who: Scope, attachment_id: str) -> tuple[Attachment, Qos]:
@@ -173,7 +173,7 @@ async def detail(call: Call) -> Reply:
 
 async def _found(call: Call) -> tuple[Asked, Sequence[Attachment], Mapping[str, Qos]]:
     asked = LIST.parse_query(call)
-    return asked, *await call.house.db.read(_page, call.who, asked)
+    return asked, *await call.ctx.db.read(_page, call.who, asked)
 
 
 def _page(tx: Transaction, who: Scope, asked: Asked) -> tuple[Sequence[Attachment], Mapping[str, Qos]]:

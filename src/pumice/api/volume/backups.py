@@ -19,9 +19,9 @@ from pumice.api.volume.filters import Filters
 from pumice.backends.backups.settings import POSIX
 from pumice.model.backup import Backup
 from pumice.model.errors import Conflict, Invalid, InvalidState, NotFound
-from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.states import BackupStatus
+from pumice.model.tunables import Tunables
 from pumice.model.volume import Volume
 from pumice.store import backups
 from pumice.store.conditions import BACKUPS
@@ -129,7 +129,7 @@ async def create(call: Call) -> Reply:
         availability_zone=asked.availability_zone,
         metadata=asked.metadata,
     )
-    backup = await call.house.db.write(accept_create, call.who, wanted, call.house.rules)
+    backup = await call.ctx.db.write(accept_create, call.who, wanted, call.ctx.tunables)
     return Reply({"backup": BackupView(call).plain(backup)}, 202)
 
 
@@ -156,7 +156,7 @@ async def _found(call: Call, *, in_full: bool) -> tuple[Asked, Sequence[Backup],
         ids = [one.id for one in found] if in_full else []
         return found, count, backups.with_children(tx, ids)
 
-    return asked, *await call.house.db.read(read)
+    return asked, *await call.ctx.db.read(read)
 
 
 async def show(call: Call) -> Reply:
@@ -166,7 +166,7 @@ async def show(call: Call) -> Reply:
         found = backups.get(tx, call.who, call.args["id"])
         return found, backups.with_children(tx, [found.id])
 
-    return Reply({"backup": BackupView(call).full(*await call.house.db.read(read))})
+    return Reply({"backup": BackupView(call).full(*await call.ctx.db.read(read))})
 
 
 async def update(call: Call) -> Reply:
@@ -176,7 +176,7 @@ async def update(call: Call) -> Reply:
         raise Invalid("Invalid input for field/attribute backup. Value: None. It must be a JSON object.")
     asked.only_since(call.version, SINCE)
     changes = asked.model_dump(exclude_unset=True)
-    backup = await call.house.db.write(_update, call.who, call.args["id"], changes)
+    backup = await call.ctx.db.write(_update, call.who, call.args["id"], changes)
     return Reply({"backup": BackupView(call).plain(backup)})
 
 
@@ -189,34 +189,34 @@ def _update(tx: Transaction, who: Scope, backup_id: str, changes: dict[str, Any]
 
 async def remove(call: Call) -> Reply:
     """Delete a backup: 202."""
-    await call.house.db.write(delete.accept, call.who, call.args["id"], call.house.rules)
+    await call.ctx.db.write(delete.accept, call.who, call.args["id"], call.ctx.tunables)
     return Reply(status=202)
 
 
 async def restore_to(call: Call) -> Reply:
     """Restore a backup to a volume, or to a new one: 202, the names of both."""
     asked = check(RestoreBody, await call.json()).restore or WhereTo()
-    backup_id, who, rules = call.args["id"], call.who, call.house.rules
-    await call.house.db.read(_require_service, rules)
+    backup_id, who, tunables = call.args["id"], call.who, call.ctx.tunables
+    await call.ctx.db.read(_require_service, tunables)
     volume: Volume
     if asked.volume_id is not None:
-        volume = await call.house.db.write(restore.accept, who, backup_id, asked.volume_id)
+        volume = await call.ctx.db.write(restore.accept, who, backup_id, asked.volume_id)
     else:
         name = asked.name if asked.name is not None else f"restore_backup_{backup_id}"
         wanted = WantedVolume(name=name, description="auto-created_from_restore_from_backup")
-        volume = await call.house.db.write(restore_new.accept, who, backup_id, wanted, rules)
+        volume = await call.ctx.db.write(restore_new.accept, who, backup_id, wanted, tunables)
     names = {"backup_id": backup_id, "volume_id": volume.id, "volume_name": volume.name}
     return Reply({"restore": names}, 202)
 
 
-def _require_service(tx: Transaction, rules: Rules) -> None:
-    if records.zone_of_service(tx, rules) is None:
+def _require_service(tx: Transaction, tunables: Tunables) -> None:
+    if records.zone_of_service(tx, tunables) is None:
         raise NotFound("Service", "cinder-backup")
 
 
 async def export_record(call: Call) -> Reply:
     """What another installation needs to know of a backup whose objects it sees."""
-    backup = await call.house.db.read(backups.get, call.who, call.args["id"])
+    backup = await call.ctx.db.read(backups.get, call.who, call.args["id"])
     if backup.status != BackupStatus.AVAILABLE:
         raise InvalidState(f"Invalid backup: Backup status must be available and not {backup.status}.")
     record = {"backup_service": POSIX, "backup_url": records.export(backup, POSIX)}
@@ -227,7 +227,7 @@ async def import_record(call: Call) -> Reply:
     """Make known a backup whose objects are there: 201, a few words of it."""
     asked = check(ImportBody, await call.json()).record
     service, url = asked.backup_service, asked.backup_url
-    backup = await call.house.db.write(imports.accept, call.who, service, url, call.house.rules)
+    backup = await call.ctx.db.write(imports.accept, call.who, service, url, call.ctx.tunables)
     return Reply({"backup": BackupView(call).plain(backup)}, 201)
 
 
@@ -239,20 +239,20 @@ async def reset_status(call: Call) -> Reply:
             f"Invalid input for field/attribute status. Value: {word[:100]}. Backup status: {word[:100]} is "
             "invalid, valid statuses are: ['available', 'error']."
         )
-    await call.house.db.write(_put, call.who, call.args["id"], BackupStatus(word.lower()))
+    await call.ctx.db.write(_put, call.who, call.args["id"], BackupStatus(word.lower()))
     return Reply(status=202)
 
 
 async def force_delete(call: Call) -> Reply:
     """Delete a backup whatever its status is, unless something is under way on it: 202."""
-    await call.house.db.write(_delete_by_force, call.who, call.args["id"], call.house.rules)
+    await call.ctx.db.write(_delete_by_force, call.who, call.args["id"], call.ctx.tunables)
     return Reply(status=202)
 
 
-def _delete_by_force(tx: Transaction, who: Scope, backup_id: str, rules: Rules) -> None:
+def _delete_by_force(tx: Transaction, who: Scope, backup_id: str, tunables: Tunables) -> None:
     if backups.get(tx, who, backup_id).status not in delete.DELETABLE:
         _put(tx, who, backup_id, BackupStatus.ERROR)
-    delete.accept(tx, who, backup_id, rules)
+    delete.accept(tx, who, backup_id, tunables)
 
 
 def _put(tx: Transaction, who: Scope, backup_id: str, status: BackupStatus) -> None:

@@ -46,8 +46,8 @@ class Which(Body):
 
 async def _all(call: Call) -> list[dict[str, Any]]:
     """Every cluster that the query asks for, with all there is to say of it."""
-    down_seconds = call.house.rules.service_down_seconds
-    rows = [_facts(one, down_seconds) for one in await call.house.db.read(services.clusters)]
+    down_seconds = call.ctx.tunables.service_down_seconds
+    rows = [_facts(one, down_seconds) for one in await call.ctx.db.read(services.clusters)]
     for name, value in call.query.items():
         if name not in _FILTERS or (name in _SINCE_26 and call.version < (3, 26)):
             raise Invalid(f"Clusters cannot be filtered by '{name}'.")
@@ -128,7 +128,7 @@ async def disable(call: Call) -> Reply:
 async def _set_disabled(call: Call, asked: Which, *, disabled: bool) -> Reply:
     reason = asked.disabled_reason if disabled else None
     known = asked.binary == VOLUME_BINARY
-    if not known or not await call.house.db.write(services.set_cluster_disabled, asked.name, disabled, reason):
+    if not known or not await call.ctx.db.write(services.set_cluster_disabled, asked.name, disabled, reason):
         raise NotFound("Cluster", asked.name)
     facts = next(facts for facts in await _all(call) if facts["name"] == asked.name)
     return Reply({"cluster": {**_view(call, facts, full=False), "disabled_reason": reason}})

@@ -22,14 +22,14 @@ class NewDefault(Body):
 
 async def index(call: Call) -> Reply:
     """List the projects that have a default type, with their types."""
-    found = await call.house.db.read(types.defaults)
+    found = await call.ctx.db.read(types.defaults)
     return Reply({"default_types": [_view(project, kind) for project, kind in found.items()]})
 
 
 async def show(call: Call) -> Reply:
     """Show the default type of one project."""
     project = call.args["id"]
-    kind = await call.house.db.read(types.default_of, project)
+    kind = await call.ctx.db.read(types.default_of, project)
     if kind is None:
         raise NotFound("Default type for project", project)
     return Reply({"default_type": _view(project, kind)})
@@ -38,7 +38,7 @@ async def show(call: Call) -> Reply:
 async def update(call: Call) -> Reply:
     """Give a project a default type: 200."""
     asked = await call.parse(NewDefault, "default_type")
-    kind = await call.house.db.write(volume_types.set_default, call.args["id"], asked.volume_type)
+    kind = await call.ctx.db.write(volume_types.set_default, call.args["id"], asked.volume_type)
     return Reply({"default_type": _view(call.args["id"], kind.id)})
 
 

@@ -57,7 +57,7 @@ _EXTENSIONS = (
     ),
     ("os-volume-type-access", "VolumeTypeAccess", "2014-06-26T00:00:00Z", "Volume type access support."),
 )
-"""Alias, name, date and purpose, as the incumbent tells them, of those that work here."""
+"""Alias, name, date and purpose, as Cinder tells them, of those that work here."""
 
 EXTENSIONS = [
     {"alias": alias, "name": name, "updated": updated, "description": description, "links": []}

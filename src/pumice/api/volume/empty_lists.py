@@ -24,7 +24,7 @@ async def empty(key: str, call: Call) -> Reply:
         unmet(call, KINDS[key])
     if key == "manageable-snapshots":
         one_place(call)
-    paging.parse_query(call, keys=SORT_KEYS, most=call.house.rules.api_max_limit)
+    paging.parse_query(call, keys=SORT_KEYS, most=call.ctx.tunables.api_max_limit)
     return Reply({key: []})
 
 

@@ -1,7 +1,7 @@
 """How volumes and their types are encrypted (api-ref, "Volume type encryption"; Compute asks it of volumes).
 
 LUKS at the front end is what there is: the host that runs the guest opens the volume, and storage sees nothing.
-A type may say something else, as with the incumbent; a volume of it is refused (``volumes/encrypted.py``).
+A type may say something else, as with Cinder; a volume of it is refused (``volumes/encrypted.py``).
 """
 
 from typing import Any, Literal
@@ -57,12 +57,12 @@ class UpdateBody(Body):
 
 async def of_volume(call: Call) -> Reply:
     """Show all that is known of a volume's encryption, except its key."""
-    return Reply(await call.house.db.read(_of_volume, call.who, call.args["id"]))
+    return Reply(await call.ctx.db.read(_of_volume, call.who, call.args["id"]))
 
 
 async def one_of_volume(call: Call) -> Reply:
     """Show one value of a volume's encryption."""
-    known = await call.house.db.read(_of_volume, call.who, call.args["id"])
+    known = await call.ctx.db.read(_of_volume, call.who, call.args["id"])
     if call.args["key"] not in known:
         raise HttpError(404, f"The volume's encryption has no {call.args['key']}.")
     return Reply(known[call.args["key"]])
@@ -90,7 +90,7 @@ async def one_of_type(call: Call) -> Reply:
 
 
 async def _view(call: Call) -> dict[str, Any]:
-    kind = await call.house.db.read(volume_types.by_id, call.who, call.args["id"])
+    kind = await call.ctx.db.read(volume_types.by_id, call.who, call.args["id"])
     if kind.encryption is None:
         return {}
     times = {"updated_at": None, "deleted_at": None, "deleted": False}
@@ -101,7 +101,7 @@ async def create(call: Call) -> Reply:
     """Have volumes of a type encrypted."""
     asked = check(CreateBody, await call.json()).encryption
     specs = {"cipher": luks.CIPHER, "key_size": luks.KEY_SIZE} | _known(asked)
-    made = await call.house.db.write(volume_types.encrypt, call.args["id"], specs)
+    made = await call.ctx.db.write(volume_types.encrypt, call.args["id"], specs)
     shown = {key: made[key] for key in ("encryption_id", *_SPECS)}
     return Reply({"encryption": shown | {"volume_type_id": call.args["id"]}})
 
@@ -113,13 +113,13 @@ def _known(asked: Encryption) -> dict[str, Any]:
 async def update(call: Call) -> Reply:
     """Encrypt otherwise, while there are no volumes of the type. The path's last part names nothing."""
     asked = _known(check(UpdateBody, await call.json()).encryption)
-    await call.house.db.write(volume_types.change_encryption, call.args["id"], asked)
+    await call.ctx.db.write(volume_types.change_encryption, call.args["id"], asked)
     return Reply({"encryption": asked})
 
 
 async def remove(call: Call) -> Reply:
     """Encrypt no more: 202."""
-    await call.house.db.write(volume_types.decrypt, call.args["id"])
+    await call.ctx.db.write(volume_types.decrypt, call.args["id"])
     return Reply(status=202)
 
 

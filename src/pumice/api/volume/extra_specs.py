@@ -45,7 +45,7 @@ async def show(call: Call) -> Reply:
 async def create(call: Call) -> Reply:
     """Add extra specs, or change them: 200."""
     specs = check(CreateBody, await call.json()).extra_specs
-    await call.house.db.write(_rewrite, call.who, call.args["id"], lambda known: {**known, **specs})
+    await call.ctx.db.write(_rewrite, call.who, call.args["id"], lambda known: {**known, **specs})
     return Reply({"extra_specs": specs})
 
 
@@ -59,7 +59,7 @@ async def update(call: Call) -> Reply:
         raise Invalid("Request body and URI mismatch")
     if len(specs) > 1:
         raise Invalid("Request body contains too many items")
-    await call.house.db.write(_rewrite, call.who, call.args["id"], lambda known: {**known, **specs})
+    await call.ctx.db.write(_rewrite, call.who, call.args["id"], lambda known: {**known, **specs})
     return Reply(specs)
 
 
@@ -72,12 +72,12 @@ async def remove(call: Call) -> Reply:
             raise _missing(type_id, key)
         return {name: value for name, value in known.items() if name != key}
 
-    await call.house.db.write(_rewrite, call.who, type_id, without)
+    await call.ctx.db.write(_rewrite, call.who, type_id, without)
     return Reply(status=202)
 
 
 async def _readable(call: Call) -> dict[str, Any]:
-    kind = await call.house.db.read(volume_types.by_id, call.who, call.args["id"])
+    kind = await call.ctx.db.read(volume_types.by_id, call.who, call.args["id"])
     return dict(visible_specs(call, kind))
 
 

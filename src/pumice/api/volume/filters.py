@@ -1,6 +1,6 @@
 """What a list leaves out: the filters in a query, as conditions on rows.
 
-The incumbent's rules. Up to 3.30 a tenant's unknown filters are ignored; from 3.31 they are refused, unless
+Cinder's rules. Up to 3.30 a tenant's unknown filters are ignored; from 3.31 they are refused, unless
 they are among the resource's configured ones (``resource_filters``). An administrator may filter by anything;
 what does not exist then matches nothing. From 3.34 ``name~=text`` finds the text anywhere in a name.
 """
@@ -34,7 +34,7 @@ CONFIGURED: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "volume_type": ("is_public", "extra_specs"),
     }
 )  # fmt: skip
-"""What tenants may filter by, by kind of thing: the incumbent's ``resource_filters.json``."""
+"""What tenants may filter by, by kind of thing: Cinder's ``resource_filters.json``."""
 
 Reader = Callable[[Conditions, str, Version], Condition]
 """Makes a condition of a filter's value."""

@@ -15,12 +15,12 @@ from pumice.api.volume.fields import Metadata, Name
 from pumice.api.volume.volume_view import Shown, VolumeView
 from pumice.api.volume.waiting import ended
 from pumice.model.errors import Forbidden, Invalid
-from pumice.model.rules import Rules
 from pumice.model.scope import Scope
+from pumice.model.tunables import Tunables
 from pumice.model.units import gib_to_hold
 from pumice.store import types
 from pumice.store.database import Transaction
-from pumice.volumes import manage, strangers, unmanage
+from pumice.volumes import manage, manageable, unmanage
 
 RULE = Rule("volume_extension:volume_manage", ADMIN)
 LIST_RULE = Rule("volume_extension:list_manageable", ADMIN)
@@ -65,11 +65,11 @@ async def create(call: Call) -> Reply:
     asked = check(ManageBody, await call.json()).volume
     if call.who.project_id is None:
         raise Forbidden("A volume belongs to a project: a token scoped to one is needed.")
-    shown = await call.house.db.write(_manage, call.who, asked, call.house.rules)
+    shown = await call.ctx.db.write(_manage, call.who, asked, call.ctx.tunables)
     return Reply({"volume": VolumeView(call, shown).changed(shown.volumes[0])}, 202)
 
 
-def _manage(tx: Transaction, who: Scope, asked: Existing, rules: Rules) -> Shown:
+def _manage(tx: Transaction, who: Scope, asked: Existing, tunables: Tunables) -> Shown:
     existing = manage.Existing(
         pool=_one_of(asked.host, asked.cluster),
         name=_source_name(asked.ref),
@@ -80,7 +80,7 @@ def _manage(tx: Transaction, who: Scope, asked: Existing, rules: Rules) -> Shown
         bootable=asked.bootable,
         metadata=asked.metadata or {},
     )
-    volume = manage.accept(tx, who, existing, rules)
+    volume = manage.accept(tx, who, existing, tunables)
     return Shown([volume], {}, types.names(tx), {})
 
 
@@ -114,11 +114,11 @@ async def detail(call: Call) -> Reply:
 
 
 async def _list(call: Call, view: Callable[[Row], Row]) -> Reply:
-    page = paging.parse_query(call, keys=LIST.keys, most=call.house.rules.api_max_limit, default="reference")
+    page = paging.parse_query(call, keys=LIST.keys, most=call.ctx.tunables.api_max_limit, default="reference")
     pool = one_place(call)
-    operation_id = await call.house.db.write(strangers.accept, call.who, pool)
+    operation_id = await call.ctx.db.write(manageable.accept, call.who, pool)
     await ended(call, operation_id, "list manageable volumes")
-    rows = [_row(one) for one in await call.house.db.write(strangers.take_found, operation_id)]
+    rows = [_row(one) for one in await call.ctx.db.write(manageable.take_found, operation_id)]
     return Reply({"manageable-volumes": [view(row) for row in LIST.page(page, rows)]})
 
 

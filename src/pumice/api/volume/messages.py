@@ -33,12 +33,12 @@ _COLUMNS = {
 async def index(call: Call) -> Reply:
     """The project's messages; from 3.5 by page and filter."""
     links = Links(call, "messages")
-    rows = [_view(message, links) for message in await call.house.db.read(messages.visible, call.who)]
+    rows = [_view(message, links) for message in await call.ctx.db.read(messages.visible, call.who)]
     if call.version < (3, 5):
         return Reply({"messages": rows})
     if unmet(call, "message"):
         rows = []
-    page = paging.parse_query(call, keys=LIST.keys, most=call.house.rules.api_max_limit)
+    page = paging.parse_query(call, keys=LIST.keys, most=call.ctx.tunables.api_max_limit)
     for name in _COLUMNS:
         if name in call.query:
             rows = [row for row in rows if str(row.get(name)).upper() == call.query[name].upper()]
@@ -47,7 +47,7 @@ async def index(call: Call) -> Reply:
 
 async def show(call: Call) -> Reply:
     """Show one message."""
-    message = await call.house.db.read(messages.get, call.who, call.args["id"])
+    message = await call.ctx.db.read(messages.get, call.who, call.args["id"])
     if message is None:
         raise NotFound("Message", call.args["id"])
     return Reply({"message": _view(message, Links(call, "messages"))})
@@ -61,7 +61,7 @@ async def remove(call: Call) -> Reply:
             raise NotFound("Message", call.args["id"])
         messages.delete(tx, call.args["id"])
 
-    await call.house.db.write(forget)
+    await call.ctx.db.write(forget)
     return Reply(status=204)
 
 

@@ -66,13 +66,13 @@ class MetadataOf:
 
     async def index(self, call: Call) -> Reply:
         """Every key."""
-        metadata = (await call.house.db.read(self.get, call.who, call.args["id"])).metadata
+        metadata = (await call.ctx.db.read(self.get, call.who, call.args["id"])).metadata
         headers = {"Etag": _tag(metadata)} if self._tags(call) else {}
         return Reply({"metadata": metadata}, headers=headers)
 
     async def show(self, call: Call) -> Reply:
         """Show one key and its value."""
-        metadata = (await call.house.db.read(self.get, call.who, call.args["id"])).metadata
+        metadata = (await call.ctx.db.read(self.get, call.who, call.args["id"])).metadata
         key = call.args["key"]
         self._must_have(metadata, call.args["id"], key)
         return Reply({"meta": {key: metadata[key]}})
@@ -109,7 +109,7 @@ class MetadataOf:
     async def _write(
         self, call: Call, change: Callable[[dict[str, str]], dict[str, str]], match: str | None
     ) -> dict[str, str]:
-        return await call.house.db.write(self._rewrite, call.who, call.args["id"], change, match)
+        return await call.ctx.db.write(self._rewrite, call.who, call.args["id"], change, match)
 
     def _rewrite(
         self,

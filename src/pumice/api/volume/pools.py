@@ -22,11 +22,11 @@ from pumice.store.database import Transaction
 async def index(call: Call) -> Reply:
     """Every pool, or those of a ``name`` (3.28) or for a ``volume_type`` (3.35); with ``detail`` in full."""
     unmet(call, "pool", "detail", admins_too=True)
-    found = await call.house.db.read(pools.every)
+    found = await call.ctx.db.read(pools.every)
     if (name := call.query.get("name")) and call.version >= (3, 28):
         found = [pool for pool in found if pool.name == name]
     if (kind := call.query.get("volume_type")) and call.version >= (3, 35):
-        passes = await call.house.db.read(_meets, call.who, kind)
+        passes = await call.ctx.db.read(_meets, call.who, kind)
         found = [pool for pool in found if passes(pool)]
     full = flag(call, "detail")
     return Reply({"pools": [_view(pool) if full else {"name": pool.name} for pool in found]})
@@ -67,14 +67,14 @@ def _view(pool: Pool) -> dict[str, Any]:
 
 
 def _gb(amount: float) -> float | str:
-    """GiB; JSON knows no infinity, and the incumbent has a word for it."""
+    """GiB; JSON knows no infinity, and Cinder has a word for it."""
     return amount if math.isfinite(amount) else "infinite"
 
 
 async def show_capabilities(call: Call) -> Reply:
     """What the backend ``host@backend`` can do."""
     host = call.args["id"]
-    found = [pool for pool in await call.house.db.read(pools.every) if pool.host == host]
+    found = [pool for pool in await call.ctx.db.read(pools.every) if pool.host == host]
     if not found:
         raise NotFound("Service", host)
     told = _view(found[0])["capabilities"]

@@ -82,21 +82,21 @@ LIST = paging.ShortList[QosSpecs](
 
 async def index(call: Call) -> Reply:
     """List QoS specs by page and filter; a filter that does not exist finds nothing."""
-    page = paging.parse_query(call, keys=LIST.keys, most=call.house.rules.api_max_limit)
-    rows = sorted(await call.house.db.read(qos_specs.every), key=lambda one: one.id)
+    page = paging.parse_query(call, keys=LIST.keys, most=call.ctx.tunables.api_max_limit)
+    rows = sorted(await call.ctx.db.read(qos_specs.every), key=lambda one: one.id)
     shown = [_view(one) for one in LIST.page(page, rows, call.query)]
     return paging.listed(call, "qos_specs", shown, page)
 
 
 async def show(call: Call) -> Reply:
     """Show one of the QoS specs."""
-    return _shown(call, await call.house.db.read(qos_specs.get, call.args["id"]))
+    return _shown(call, await call.ctx.db.read(qos_specs.get, call.args["id"]))
 
 
 async def create(call: Call) -> Reply:
     """New ones: 200."""
     asked = check(CreateBody, await call.json()).qos_specs
-    return _shown(call, await call.house.db.write(catalog.create, asked.name, asked.consumer, asked.specs))
+    return _shown(call, await call.ctx.db.write(catalog.create, asked.name, asked.consumer, asked.specs))
 
 
 async def update(call: Call) -> Reply:
@@ -104,7 +104,7 @@ async def update(call: Call) -> Reply:
     asked = check(UpdateBody, await call.json()).qos_specs
     specs = {key: value for key, value in asked.items() if key != "consumer"}
     consumer = check(OtherConsumer, {"consumer": asked["consumer"]}).consumer if "consumer" in asked else None
-    await call.house.db.write(catalog.update, call.args["id"], consumer, specs)
+    await call.ctx.db.write(catalog.update, call.args["id"], consumer, specs)
     return Reply({"qos_specs": asked})
 
 
@@ -113,13 +113,13 @@ async def delete_keys(call: Call) -> Reply:
     keys = check(Keys, await call.json()).keys
     if len(set(keys)) < len(keys):
         raise Invalid(f"Invalid input for field/attribute keys. Value: {keys}. It has non-unique elements.")
-    await call.house.db.write(catalog.delete_keys, call.args["id"], keys)
+    await call.ctx.db.write(catalog.delete_keys, call.args["id"], keys)
     return Reply(status=202)
 
 
 async def remove(call: Call) -> Reply:
     """Forget all of it, with ``force`` also where volume types have it: 202."""
-    await call.house.db.write(partial(catalog.delete, force=flag(call, "force")), call.args["id"])
+    await call.ctx.db.write(partial(catalog.delete, force=flag(call, "force")), call.args["id"])
     return Reply(status=202)
 
 
@@ -129,20 +129,20 @@ async def associations(call: Call) -> Reply:
     def names(tx: Transaction) -> Mapping[str, str]:
         return qos_specs.types_of(tx, qos_specs.get(tx, call.args["id"]).id)
 
-    found = sorted((await call.house.db.read(names)).items(), key=lambda pair: pair[1])
+    found = sorted((await call.ctx.db.read(names)).items(), key=lambda pair: pair[1])
     rows = [{"association_type": "volume_type", "name": name, "id": type_id} for type_id, name in found]
     return Reply({"qos_associations": rows})
 
 
 async def associate(call: Call) -> Reply:
     """Give QoS specs to a volume type: 202."""
-    await call.house.db.write(catalog.associate, call.args["id"], _type(call))
+    await call.ctx.db.write(catalog.associate, call.args["id"], _type(call))
     return Reply(status=202)
 
 
 async def disassociate(call: Call) -> Reply:
     """Take QoS specs from a volume type: 202."""
-    await call.house.db.write(catalog.disassociate, call.args["id"], _type(call))
+    await call.ctx.db.write(catalog.disassociate, call.args["id"], _type(call))
     return Reply(status=202)
 
 

@@ -53,7 +53,7 @@ class Wanted(Body):
 async def show(call: Call) -> Reply:
     """A project's limits; with ``usage`` also what it uses."""
     project_id = call.args["project_id"]
-    found = await call.house.db.read(quotas.of_project, project_id, call.house.rules)
+    found = await call.ctx.db.read(quotas.of_project, project_id, call.ctx.tunables)
     shown: dict[str, Any] = {"id": project_id}
     for name, quota in found.items():
         used = {"limit": quota.limit, "in_use": quota.in_use, "reserved": 0}
@@ -63,7 +63,7 @@ async def show(call: Call) -> Reply:
 
 async def defaults(call: Call) -> Reply:
     """The limits of projects that have none of their own."""
-    found = await call.house.db.read(quotas.of_class, "default", call.house.rules)
+    found = await call.ctx.db.read(quotas.of_class, "default", call.ctx.tunables)
     return Reply({"quota_set": {"id": call.args["project_id"], **found}})
 
 
@@ -72,25 +72,25 @@ async def update(call: Call) -> Reply:
     body = check(UpdateBody, await call.json()).quota_set
     given = {name: limit for name, limit in body.items() if name not in ("tenant_id", "id")}
     wanted = check(Wanted, {"limits": given}).limits
-    project_id, rules = call.args["project_id"], call.house.rules
-    await call.house.db.write(quotas.limit_project, project_id, wanted, rules)
-    found = await call.house.db.read(quotas.of_project, project_id, rules)
+    project_id, tunables = call.args["project_id"], call.ctx.tunables
+    await call.ctx.db.write(quotas.limit_project, project_id, wanted, tunables)
+    found = await call.ctx.db.read(quotas.of_project, project_id, tunables)
     return Reply({"quota_set": {name: quota.limit for name, quota in found.items()}})
 
 
 async def show_class(call: Call) -> Reply:
     """A class's limits."""
     name = call.args["id"]
-    found = await call.house.db.read(quotas.of_class, name, call.house.rules)
+    found = await call.ctx.db.read(quotas.of_class, name, call.ctx.tunables)
     return Reply({"quota_class_set": {"id": name, **found}})
 
 
 async def update_class(call: Call) -> Reply:
     """Change the limits of a class: 200."""
     wanted = check(UpdateClassBody, await call.json()).quota_class_set
-    name, rules = call.args["id"], call.house.rules
-    await call.house.db.write(quotas.limit_class, name, wanted, rules)
-    return Reply({"quota_class_set": await call.house.db.read(quotas.of_class, name, rules)})
+    name, tunables = call.args["id"], call.ctx.tunables
+    await call.ctx.db.write(quotas.limit_class, name, wanted, tunables)
+    return Reply({"quota_class_set": await call.ctx.db.read(quotas.of_class, name, tunables)})
 
 
 async def limits(call: Call) -> Reply:
@@ -100,7 +100,7 @@ async def limits(call: Call) -> Reply:
         project_id = call.query.get("project_id") or call.query.get("tenant_id") or project_id  # type: ignore[assignment]
     if project_id is None:
         raise Forbidden("Limits are a project's: a token scoped to one is needed.")
-    found = await call.house.db.read(quotas.of_project, project_id, call.house.rules)
+    found = await call.ctx.db.read(quotas.of_project, project_id, call.ctx.tunables)
     absolute: dict[str, int] = {}
     for resource in ABSOLUTE.keys() & found.keys():
         most, used = ABSOLUTE[resource]

@@ -1,7 +1,7 @@
 """Freeze, thaw and fail over a backend (api-ref, "Services").
 
 A frozen backend is given nothing, and what lies there is neither deleted nor made a snapshot of. No backend
-here replicates: to fail over is refused as the incumbent refuses it where nothing is configured.
+here replicates: to fail over is refused as Cinder refuses it where nothing is configured.
 """
 
 from pydantic import Field
@@ -48,7 +48,7 @@ async def thaw(call: Call) -> Reply:
 async def _freeze(call: Call, *, frozen: bool) -> Reply:
     asked = check(Where, await call.json())
     host, cluster = _place(call, asked)
-    await call.house.db.write(_set_frozen, host, cluster, frozen)
+    await call.ctx.db.write(_set_frozen, host, cluster, frozen)
     return Reply(status=200)
 
 
@@ -88,7 +88,7 @@ async def failover(call: Call) -> Reply:
     """Raises ``Invalid``: nothing is replicated."""
     call.policy.require(FAILOVER, call.who)
     host, cluster = _place(call, check(Whither, await call.json()))
-    found = await call.house.db.read(_services, host, cluster)
+    found = await call.ctx.db.read(_services, host, cluster)
     names = ", ".join(one["host"] for one in found)
     raise Invalid(
         f"Invalid input received: replication_status in {names} must be enabled or failed-over and must be up "

@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from pumice.api import absent
+from pumice.api.context import ApiContext
 from pumice.api.faults import named_fault
-from pumice.api.house import House
 from pumice.api.routing import Route
 from pumice.api.service import Service
 from pumice.api.volume import (
@@ -69,13 +69,13 @@ def volume_routes() -> list[Route]:
     return [*versions.ROUTES, *(_versioned(route) for table in tables for route in table)]
 
 
-def volume_service(house: House, policy_file: Path | None = None) -> Service:
+def volume_service(ctx: ApiContext, policy_file: Path | None = None) -> Service:
     """Block storage below ``/volume``: version documents at ``/`` and ``/v3``, everything else below ``/v3``.
 
     Every path below ``/v3`` may have a project's id in front, at every microversion.
     """
     return Service(
-        house,
+        ctx,
         prefix=PREFIX,
         types=("block-storage", "volumev3", "volumev2", "volume"),
         routes=volume_routes(),

@@ -39,12 +39,12 @@ class WhichAndWhy(Which):
 
 
 def _is_up(call: Call, service: services.Row) -> bool:
-    return services.is_up(service, call.house.rules.service_down_seconds)
+    return services.is_up(service, call.ctx.tunables.service_down_seconds)
 
 
 async def _ours(call: Call, **which: str | None) -> list[services.Row]:
     """Block storage's services; the table holds others' too."""
-    found = await call.house.db.read(services.every, **which)
+    found = await call.ctx.db.read(services.every, **which)
     return [service for service in found if service["binary"].startswith("cinder-")]
 
 
@@ -102,7 +102,7 @@ async def disable_with_reason(call: Call) -> Reply:
 
 async def _set_disabled(call: Call, asked: Which, disabled: bool, reason: str | None) -> Reply:
     binary = asked.binary or asked.service
-    if not await call.house.db.write(services.set_disabled, binary, asked.host, disabled, reason):
+    if not await call.ctx.db.write(services.set_disabled, binary, asked.host, disabled, reason):
         raise NotFound("Service", f"{binary} on host {asked.host}")
     return Reply(
         {
@@ -136,9 +136,9 @@ async def hosts(call: Call) -> Reply:
 async def host(call: Call) -> Reply:
     """How much of which project is on a backend's host."""
     name = call.args["id"]
-    if not await call.house.db.read(services.every, binary=VOLUME_BINARY, host=name):
+    if not await call.ctx.db.read(services.every, binary=VOLUME_BINARY, host=name):
         raise NotFound("Host", name)
-    return Reply({"host": await call.house.db.read(_resources, name)})
+    return Reply({"host": await call.ctx.db.read(_resources, name)})
 
 
 def _resources(tx: Transaction, name: str) -> Sequence[dict[str, Any]]:
@@ -185,7 +185,7 @@ async def set_host(call: Call) -> Reply:
         said = {"host": name, "status": f"{word}d"}
     if said:
         binaries = [service["binary"] for service in found]
-        await call.house.db.write(_set_all_disabled, name, binaries, said["status"] == "disabled")
+        await call.ctx.db.write(_set_all_disabled, name, binaries, said["status"] == "disabled")
     return Reply(said)
 
 
@@ -197,10 +197,10 @@ def _set_all_disabled(tx: Transaction, name: str, binaries: Sequence[str], disab
 async def zones(call: Call) -> Reply:
     """The zones of enabled volume services; each is available while one of them is up."""
     available: dict[str, bool] = {}
-    for service in await call.house.db.read(services.every, binary=VOLUME_BINARY):
+    for service in await call.ctx.db.read(services.every, binary=VOLUME_BINARY):
         if not service["disabled"]:
             available[service["zone"]] = available.get(service["zone"], False) or services.is_up(
-                service, call.house.rules.service_down_seconds
+                service, call.ctx.tunables.service_down_seconds
             )
     rows = [{"zoneName": zone, "zoneState": {"available": up}} for zone, up in sorted(available.items())]
     return Reply({"availabilityZoneInfo": rows})

@@ -24,7 +24,7 @@ def plain(_: Call, snapshot: Snapshot) -> dict[str, Any]:
 
 
 def changed(call: Call, snapshot: Snapshot) -> dict[str, Any]:
-    """A snapshot as create and update answer: without what the incumbent's extensions add."""
+    """A snapshot as create and update answer: without what Cinder's extensions add."""
     view = plain(call, snapshot)
     if call.version >= (3, 14):
         view["group_snapshot_id"] = None

@@ -118,7 +118,7 @@ async def create(call: Call) -> Reply:
         raise NotFound("Volume", None)
     if call.version >= (3, 66) and asked.force is False:
         raise Invalid(FORCE_IS_OVER)
-    snapshot = await call.house.db.write(
+    snapshot = await call.ctx.db.write(
         accept_create,
         call.who,
         asked.volume_id,
@@ -126,7 +126,7 @@ async def create(call: Call) -> Reply:
         description=asked.description,
         metadata=asked.metadata or {},
         in_use=bool(asked.force) or call.version >= (3, 66),
-        rules=call.house.rules,
+        tunables=call.ctx.tunables,
     )
     return Reply({"snapshot": changed(call, snapshot)}, 202)
 
@@ -139,7 +139,7 @@ async def update(call: Call) -> Reply:
             "Invalid input: one of name, description, display_name and display_description is required."
         )
     changes = {key.removeprefix("display_"): value for key, value in given.items()}
-    snapshot = await call.house.db.write(_update, call.who, call.args["id"], changes)
+    snapshot = await call.ctx.db.write(_update, call.who, call.args["id"], changes)
     return Reply({"snapshot": changed(call, snapshot)})
 
 
@@ -156,7 +156,7 @@ async def reset_status(call: Call) -> Reply:
         status = SnapshotStatus(word.lower())
     except ValueError:
         raise Invalid(f"Invalid input for field/attribute status. Value: {word[:100]}.") from None
-    await call.house.db.write(_put, call.who, call.args["id"], status)
+    await call.ctx.db.write(_put, call.who, call.args["id"], status)
     return Reply(status=202)
 
 
@@ -166,7 +166,7 @@ async def update_status(call: Call) -> Reply:
     Raises ``Invalid`` for a state that cannot follow, ``Conflict`` for one that an operation brings about.
     """
     asked = await call.parse(StatusUpdate, "os-update_snapshot_status")
-    snapshot = await call.house.db.read(snapshots.get, call.who, call.args["id"])
+    snapshot = await call.ctx.db.read(snapshots.get, call.who, call.args["id"])
     if snapshot.status not in _MAY_FOLLOW:
         raise Invalid(f"Snapshot status {snapshot.status} not allowed for update_snapshot_status")
     if asked.status not in _MAY_FOLLOW[snapshot.status]:

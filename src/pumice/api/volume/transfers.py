@@ -56,7 +56,7 @@ async def create(call: Call) -> Reply:
         NewTransferWithSnapshots if call.version >= WITH_SNAPSHOTS else NewTransfer, "transfer"
     )
     no_snapshots = isinstance(asked, NewTransferWithSnapshots) and asked.no_snapshots
-    made, key = await call.house.db.write(
+    made, key = await call.ctx.db.write(
         lambda tx: verbs.offer(tx, call.who, asked.volume_id, asked.name, no_snapshots=no_snapshots)
     )
     return Reply({"transfer": {**detail(call, made), "auth_key": key}}, 202)
@@ -65,17 +65,15 @@ async def create(call: Call) -> Reply:
 async def accept(call: Call) -> Reply:
     """Take an offered volume: 202."""
     key = str((await call.parse(Accept, "accept")).auth_key)
-    taken = await call.house.db.write(verbs.take, call.who, call.args["id"], key, call.house.rules)
+    taken = await call.ctx.db.write(verbs.take, call.who, call.args["id"], key, call.ctx.tunables)
     return Reply({"transfer": summary(call, taken)}, 202)
 
 
 async def index(call: Call) -> Reply:
     """The project's offers."""
-    found = await call.house.db.read(
-        lambda tx: transfers.visible(tx, call.who, all_projects=asks_for_all(call))
-    )
+    found = await call.ctx.db.read(lambda tx: transfers.visible(tx, call.who, all_projects=asks_for_all(call)))
     view = detail if call.path.endswith("/detail") else summary
-    page = paging.parse_query(call, keys=LIST.keys, most=call.house.rules.api_max_limit)
+    page = paging.parse_query(call, keys=LIST.keys, most=call.ctx.tunables.api_max_limit)
     if call.version < WITH_PAGES:
         page = replace(page, marker=None, sort=())
     shown = [view(call, one) for one in LIST.page(page, found, call.query)]

@@ -144,7 +144,7 @@ class Types:
         """A new type: 200."""
         asked = check(CreateBody, await call.json()).volume_type
         specs = {key: value for key, value in asked.extra_specs.items() if value is not None}
-        kind = await call.house.db.write(
+        kind = await call.ctx.db.write(
             volume_types.create,
             asked.name,
             asked.description,
@@ -161,21 +161,21 @@ class Types:
             raise Invalid("Specify volume type name, description, is_public or a combination thereof.")
         if "name" in given and not given["name"].strip():
             raise Invalid("Volume type name can not be empty.")
-        kind = await call.house.db.write(volume_types.update, call.args["id"], given)
+        kind = await call.ctx.db.write(volume_types.update, call.args["id"], given)
         self._known.forget()
         return Reply({"volume_type": changed(call, kind)})
 
     async def remove(self, call: Call) -> Reply:
         """Forget a type that no volume has: 202."""
-        await call.house.db.write(volume_types.delete, call.args["id"], call.house.rules)
+        await call.ctx.db.write(volume_types.delete, call.args["id"], call.ctx.tunables)
         self._known.forget()
         return Reply(status=202)
 
 
 async def index(call: Call) -> Reply:
     """List the types that the caller may use."""
-    page = paging.parse_query(call, keys=LIST.keys, most=call.house.rules.api_max_limit)
-    found = await call.house.db.read(types.visible, call.who, type_filters.is_public(call))
+    page = paging.parse_query(call, keys=LIST.keys, most=call.ctx.tunables.api_max_limit)
+    found = await call.ctx.db.read(types.visible, call.who, type_filters.is_public(call))
     if unmet(call, "volume_type", since=(3, 52)):
         found = []
     found = [kind for kind in found if type_filters.passes(call, kind, visible_specs(call, kind))]
@@ -187,16 +187,16 @@ async def show(call: Call) -> Reply:
     """Show one type, or the ``default`` one."""
     type_id = call.args["id"]
     if type_id == "default":
-        kind = await call.house.db.read(volume_types.for_new_volume, call.who, None, call.house.rules)
+        kind = await call.ctx.db.read(volume_types.for_new_volume, call.who, None, call.ctx.tunables)
     else:
-        kind = await call.house.db.read(volume_types.by_id, call.who, type_id)
+        kind = await call.ctx.db.read(volume_types.by_id, call.who, type_id)
     return Reply({"volume_type": view(call, kind)})
 
 
 async def access(call: Call) -> Reply:
     """The projects that may use a private type."""
     type_id = call.args["id"]
-    projects = await call.house.db.read(_projects, call, type_id)
+    projects = await call.ctx.db.read(_projects, call, type_id)
     rows = [{"volume_type_id": type_id, "project_id": project} for project in projects]
     return Reply({"volume_type_access": rows})
 
@@ -210,12 +210,12 @@ def _projects(tx: Transaction, call: Call, type_id: str) -> Sequence[str]:
 async def add_access(call: Call) -> Reply:
     """Let a project use a private type: 202."""
     asked = await call.parse(Access, "addProjectAccess")
-    await call.house.db.write(volume_types.add_access, call.args["id"], asked.project)
+    await call.ctx.db.write(volume_types.add_access, call.args["id"], asked.project)
     return Reply(status=202)
 
 
 async def remove_access(call: Call) -> Reply:
     """Let a project no longer use a private type: 202."""
     asked = await call.parse(Access, "removeProjectAccess")
-    await call.house.db.write(volume_types.remove_access, call.args["id"], asked.project)
+    await call.ctx.db.write(volume_types.remove_access, call.args["id"], asked.project)
     return Reply(status=202)

@@ -28,7 +28,7 @@ def _document(call: Call) -> dict[str, Any]:
 
 
 async def every(call: Call) -> Reply:
-    """``GET /``: 300, as the incumbent has it, because there might be several."""
+    """``GET /``: 300, as Cinder has it, because there might be several."""
     return Reply(_document(call), 300)
 
 

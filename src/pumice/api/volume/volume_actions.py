@@ -105,22 +105,22 @@ async def extend(call: Call) -> Reply:
     """Extend a volume, since 3.42 one in use as well: 202."""
     asked = await call.parse(Extend, "os-extend")
     in_use = call.version >= (3, 42)
-    write = call.house.db.write
-    await write(accept_extend, call.who, call.args["id"], asked.new_size, call.house.rules, in_use=in_use)
+    write = call.ctx.db.write
+    await write(accept_extend, call.who, call.args["id"], asked.new_size, call.ctx.tunables, in_use=in_use)
     return Reply(status=202)
 
 
 async def revert(call: Call) -> Reply:
     """Revert a volume to its latest snapshot: 202."""
     asked = await call.parse(Revert, "revert")
-    await call.house.db.write(accept_revert, call.who, call.args["id"], asked.snapshot_id)
+    await call.ctx.db.write(accept_revert, call.who, call.args["id"], asked.snapshot_id)
     return Reply(status=202)
 
 
 async def change_type(call: Call) -> Reply:
     """Give a volume another type, where it is: 202."""
     asked = await call.parse(Retype, "os-retype")
-    await call.house.db.write(retype, call.who, call.args["id"], asked.new_type, call.house.rules)
+    await call.ctx.db.write(retype, call.who, call.args["id"], asked.new_type, call.ctx.tunables)
     return Reply(status=202)
 
 
@@ -137,7 +137,7 @@ async def upload_image(call: Call) -> Reply:
         if asked.visibility == "public":
             call.policy.require(UPLOAD_PUBLIC, call.who)
     wanted = upload.Wanted(asked.image_name, asked.disk_format, **extra)
-    return Reply({name: await call.house.db.write(_upload, call, wanted, asked.force) | extra}, 202)
+    return Reply({name: await call.ctx.db.write(_upload, call, wanted, asked.force) | extra}, 202)
 
 
 def _upload(tx: Transaction, call: Call, wanted: upload.Wanted, force: bool) -> dict[str, Any]:
@@ -177,14 +177,14 @@ def _type_in_full(call: Call, kind: VolumeType) -> dict[str, Any]:
 async def set_bootable(call: Call) -> Reply:
     """Say whether a server may boot from the volume: 200."""
     asked = await call.parse(Bootable, "os-set_bootable")
-    await call.house.db.write(_set_bootable, call.who, call.args["id"], asked.bootable)
+    await call.ctx.db.write(_set_bootable, call.who, call.args["id"], asked.bootable)
     return Reply(status=200)
 
 
 async def set_read_only(call: Call) -> Reply:
     """Say whether the volume may only be read: 202."""
     asked = await call.parse(ReadOnly, "os-update_readonly_flag")
-    await call.house.db.write(_set_read_only, call.who, call.args["id"], asked.readonly)
+    await call.ctx.db.write(_set_read_only, call.who, call.args["id"], asked.readonly)
     return Reply(status=202)
 
 
@@ -205,14 +205,14 @@ def _set_read_only(tx: Transaction, who: Scope, volume_id: str, read_only: bool)
 
 async def show_image_metadata(call: Call) -> Reply:
     """What the volume remembers of its image."""
-    volume = await call.house.db.read(volumes.get, call.who, call.args["id"])
+    volume = await call.ctx.db.read(volumes.get, call.who, call.args["id"])
     return Reply({"metadata": volume.image_metadata or {}})
 
 
 async def set_image_metadata(call: Call) -> Reply:
     """Remember more."""
     asked = await call.parse(SetImageMetadata, "os-set_image_metadata")
-    metadata = await call.house.db.write(_set_image_metadata, call.who, call.args["id"], asked.metadata)
+    metadata = await call.ctx.db.write(_set_image_metadata, call.who, call.args["id"], asked.metadata)
     return Reply({"metadata": metadata})
 
 
@@ -225,7 +225,7 @@ def _set_image_metadata(tx: Transaction, who: Scope, volume_id: str, more: dict[
 async def unset_image_metadata(call: Call) -> Reply:
     """Forget one key of image metadata: 200."""
     asked = await call.parse(UnsetImageMetadata, "os-unset_image_metadata")
-    await call.house.db.write(_unset_image_metadata, call.who, call.args["id"], asked.key)
+    await call.ctx.db.write(_unset_image_metadata, call.who, call.args["id"], asked.key)
     return Reply(status=200)
 
 
@@ -250,7 +250,7 @@ async def reset_status(call: Call) -> Reply:
         )
     status = _status(asked.status) if asked.status is not None else None
     attach_status = (asked.attach_status or "").lower()
-    await call.house.db.write(_reset_status, call.who, call.args["id"], status, attach_status)
+    await call.ctx.db.write(_reset_status, call.who, call.args["id"], status, attach_status)
     return Reply(status=202)
 
 
@@ -283,7 +283,7 @@ def _reset_status(
 async def complete_extension(call: Call) -> Reply:
     """Raises ``Invalid``: an extension ends by itself, and waits for nobody's word."""
     await call.parse(Completion, "os-extend_volume_completion")
-    volume = await call.house.db.read(volumes.get, call.who, call.args["id"])
+    volume = await call.ctx.db.read(volumes.get, call.who, call.args["id"])
     if volume.status != VolumeStatus.EXTENDING:
         raise InvalidState("Invalid volume: Volume is not being extended.")
     raise InvalidState("Invalid volume: Required volume admin metadata is malformed or missing.")

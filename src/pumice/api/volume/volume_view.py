@@ -56,7 +56,7 @@ class VolumeView:
         return view
 
     def changed(self, volume: Volume) -> dict[str, Any]:
-        """A volume as create and update answer: without what the incumbent's extensions add."""
+        """A volume as create and update answer: without what Cinder's extensions add."""
         version = self._version
         attachments = [
             one for one in self._shown.attachments.get(volume.id, ()) if one.status == AttachStatus.ATTACHED
@@ -116,7 +116,7 @@ class VolumeView:
 
 
 def _metadata(volume: Volume, attachments: Sequence[Attachment]) -> dict[str, str]:
-    """The tenant's metadata, with ``readonly`` and ``attached_mode`` as the incumbent mixes them in."""
+    """The tenant's metadata, with ``readonly`` and ``attached_mode`` as Cinder mixes them in."""
     tells = volume.read_only or volume.read_only_told
     if not tells and not attachments:
         return volume.metadata

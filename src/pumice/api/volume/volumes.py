@@ -22,14 +22,14 @@ from pumice.api.volume.known import Known
 from pumice.api.volume.volume_view import Shown, VolumeView
 from pumice.model.errors import Conflict, Forbidden, Invalid, NotFound
 from pumice.model.ids import is_uuid
-from pumice.model.rules import Rules
 from pumice.model.scope import Scope
+from pumice.model.tunables import Tunables
 from pumice.model.volume import Volume
 from pumice.store import attachments, images, quotas, volumes
 from pumice.store.conditions import VOLUMES
 from pumice.store.database import Transaction
 from pumice.store.image_filters import one_of
-from pumice.store.turns import in_turn
+from pumice.store.serialize import serialized
 from pumice.volumes import create, delete, delete_with_snapshots, force_delete
 from pumice.volumes.backups import restore_new
 from pumice.volumes.create import Wanted
@@ -167,11 +167,11 @@ class Volumes:
         body = check(StrictCreateBody if call.version >= (3, 53) else CreateBody, await call.json())
         if call.who.project_id is None:
             raise Forbidden("A volume belongs to a project: a token scoped to one is needed.")
-        shown = await call.house.db.write(self._create, call.who, body, call.house.rules)
+        shown = await call.ctx.db.write(self._create, call.who, body, call.ctx.tunables)
         return Reply({"volume": VolumeView(call, shown).changed(shown.volumes[0])}, 202)
 
-    @in_turn(quotas.turn)
-    def _create(self, tx: Transaction, who: Scope, body: CreateBody, rules: Rules) -> Shown:
+    @serialized(quotas.turn)
+    def _create(self, tx: Transaction, who: Scope, body: CreateBody, tunables: Tunables) -> Shown:
         wanted = _wanted(tx, who, body.volume)
         if body.hints:
             hints = body.hints
@@ -181,9 +181,9 @@ class Volumes:
                 wanted, near=near, apart=apart, beside=hints.local_to_instance, query=query or None
             )
         if backup_id := body.volume.backup_id:
-            volume = restore_new.accept(tx, who, backup_id, wanted, rules)
+            volume = restore_new.accept(tx, who, backup_id, wanted, tunables)
         else:
-            volume = create.accept(tx, who, wanted, rules)
+            volume = create.accept(tx, who, wanted, tunables)
         return Shown([volume], {}, self._known.types(tx, [volume.type_id]), {})
 
     async def index(self, call: Call) -> Reply:
@@ -196,7 +196,7 @@ class Volumes:
 
     async def _list(self, call: Call, how: Callable[[VolumeView], Callable[[Volume], dict[str, Any]]]) -> Reply:
         asked = LIST.parse_query(call)
-        shown, count = await call.house.db.read(self._page, call.who, asked)
+        shown, count = await call.ctx.db.read(self._page, call.who, asked)
         rows = await paging.in_pieces(how(VolumeView(call, shown)), shown.volumes)
         return paging.listed(call, "volumes", rows, asked.page, count)
 
@@ -214,7 +214,7 @@ class Volumes:
 
     async def show(self, call: Call) -> Reply:
         """Show one volume in full."""
-        shown = await call.house.db.read(self._one, call.who, call.args["id"])
+        shown = await call.ctx.db.read(self._one, call.who, call.args["id"])
         return Reply({"volume": VolumeView(call, shown).detail(shown.volumes[0])})
 
     def _one(self, tx: Transaction, who: Scope, volume_id: str) -> Shown:
@@ -232,7 +232,7 @@ class Volumes:
         changes = {key.removeprefix("display_"): value for key, value in given.items() if key != "metadata"}
         if asked.metadata is not None:
             changes["metadata"] = asked.metadata
-        shown = await call.house.db.write(self._update, call.who, call.args["id"], changes)
+        shown = await call.ctx.db.write(self._update, call.who, call.args["id"], changes)
         return Reply({"volume": VolumeView(call, shown).changed(shown.volumes[0])})
 
     def _update(self, tx: Transaction, who: Scope, volume_id: str, changes: dict[str, Any]) -> Shown:
@@ -247,7 +247,7 @@ async def remove(call: Call) -> Reply:
     force = flag(call, "force") and call.version >= (3, 23)
     if force:
         call.policy.require(FORCE_DELETE, call.who)
-    await call.house.db.write(_remove, call.who, call.args["id"], cascade, force)
+    await call.ctx.db.write(_remove, call.who, call.args["id"], cascade, force)
     return Reply(status=202)
 
 
@@ -264,11 +264,11 @@ async def summary(call: Call) -> Reply:
     """How many volumes there are, and how large in all; from 3.36 with every value of their metadata."""
     everywhere = filters.asks_for_all(call)
     conditions = FILTERS.parse_query(call)
-    count, size = await call.house.db.read(volumes.total, call.who, all_projects=everywhere, filters=conditions)
+    count, size = await call.ctx.db.read(volumes.total, call.who, all_projects=everywhere, filters=conditions)
     said: dict[str, Any] = {"total_count": count, "total_size": size}
     if call.version >= (3, 36):
         values: dict[str, dict[str, None]] = {}
-        for metadata in await call.house.db.read(
+        for metadata in await call.ctx.db.read(
             volumes.metadata, call.who, all_projects=everywhere, filters=conditions
         ):
             for key, value in metadata.items():

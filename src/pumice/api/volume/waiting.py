@@ -3,22 +3,22 @@
 from collections.abc import Iterable
 
 from pumice.api.call import Call
-from pumice.model.errors import Trouble
+from pumice.model.errors import Retryable
 
 
 async def ended(call: Call, operation_id: str | None, doing: str) -> None:
-    """Wait for an operation, if there is one. Raises ``Trouble`` when it failed or goes on.
+    """Wait for an operation, if there is one. Raises ``Retryable`` when it failed or goes on.
 
     ``doing`` completes the sentence "Unable to …".
     """
     if operation_id is None:
         return
     try:
-        well, error = await call.house.endings.wait(operation_id, call.house.rules.api_wait_seconds)
+        well, error = await call.ctx.completions.wait(operation_id, call.ctx.tunables.api_wait_seconds)
     except TimeoutError:
-        raise Trouble(f"Unable to {doing} in time; it goes on. Ask again.") from None
+        raise Retryable(f"Unable to {doing} in time; it goes on. Ask again.") from None
     if not well:
-        raise Trouble(f"Unable to {doing}: {error}")
+        raise Retryable(f"Unable to {doing}: {error}")
 
 
 async def all_ended(call: Call, operations: Iterable[str], doing: str) -> None:

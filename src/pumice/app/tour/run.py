@@ -10,10 +10,10 @@ from pathlib import Path
 import structlog
 import uvloop
 
-from pumice.app import checks, house, logs, tls
-from pumice.app.drivers import stop_daemons
+from pumice.app import checks, logs, node, tls
+from pumice.app.driver_setup import stop_daemons
 from pumice.app.guest_image import build_guest_image
-from pumice.app.house import Whole
+from pumice.app.node import Node
 from pumice.app.passwords import clouds_file
 from pumice.app.serve import Serving, free_port, listen
 from pumice.app.settings import Settings
@@ -56,7 +56,7 @@ def _run(settings: Settings, screen: Screen, *, stay: bool) -> int:
     )
     checks.refuse(settings)
     listen(settings).close()  # what is taken is said before an image is built
-    lock = house.only_one(settings)
+    lock = node.only_one(settings)
     try:
         return uvloop.run(_tour(settings, screen, stay=stay))
     finally:
@@ -68,7 +68,7 @@ async def _tour(settings: Settings, screen: Screen, *, stay: bool) -> int:
     with screen.step("build a small bootable image from Debian's packages"):
         image = await build_guest_image(settings.state_dir / "tour" / "guest.qcow2", cache_dir())
     async with Serving(settings) as serving:
-        telling = asyncio.create_task(_tell(serving.whole, serving.url, image, screen, stay=stay))
+        telling = asyncio.create_task(_tell(serving.node, serving.url, image, screen, stay=stay))
         stopping = asyncio.create_task(serving.until_told_to_stop())
         try:
             await asyncio.wait({telling, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -81,18 +81,18 @@ async def _tour(settings: Settings, screen: Screen, *, stay: bool) -> int:
         finally:
             stopping.cancel()
             if not stay:
-                await stop_daemons(serving.whole.daemons, force=True)
+                await stop_daemons(serving.node.daemons, force=True)
     return code
 
 
-async def _tell(whole: Whole, url: str, image: Path, screen: Screen, *, stay: bool) -> int:
-    if "admin" not in whole.passwords:
+async def _tell(node: Node, url: str, image: Path, screen: Screen, *, stay: bool) -> int:
+    if "admin" not in node.passwords:
         screen.console.print(
             "The password of 'admin' was changed: 'pumice passwd admin' sets one that the tour knows."
         )
         return 1
-    cloud = Client(url, whole.passwords["admin"], tls.authority(whole.settings))
-    tour = Tour(whole, cloud, screen, image, keeps_image=stay)
+    cloud = Client(url, node.passwords["admin"], tls.authority(node.settings))
+    tour = Tour(node, cloud, screen, image, keeps_image=stay)
     try:
         await cloud.log_in()
         await tour.make_a_bootable_volume()

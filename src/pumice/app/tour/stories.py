@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pumice.app.guest_image import GREETING
-from pumice.app.house import Whole
+from pumice.app.node import Node
 from pumice.app.tour.client import Client, TourFailed
 from pumice.app.tour.screen import Screen
 from pumice.model.ids import ServerId, VolumeId
@@ -27,7 +27,7 @@ FLAVOR_MEMORY = 256
 class Tour:
     """What the tour made so far, and where."""
 
-    whole: Whole
+    node: Node
     cloud: Client
     screen: Screen
     image: Path
@@ -162,32 +162,32 @@ class Tour:
         return str(min(fitting, key=lambda flavor: flavor["ram"])["id"])
 
     async def _backing_file(self, volume_id: str) -> Path:
-        volume = await self.whole.db.read(volumes.find, volume_id)
+        volume = await self.node.db.read(volumes.find, volume_id)
         assert volume is not None
         assert volume.pool is not None
-        backend = self.whole.hands.backends[host_of(volume.pool)]
+        backend = self.node.drivers.backends[host_of(volume.pool)]
         return await backend.device(VolumeId(volume_id), pool_of(volume.pool))
 
     async def _show_operation(self, kind: str, subject: str) -> None:
         """The steps of the operation that just ended, as they were written down."""
-        rows = await self.whole.db.read(operations.page, states=None, kind=kind, subject=subject, limit=1)
+        rows = await self.node.db.read(operations.page, states=None, kind=kind, subject=subject, limit=1)
         for row in rows:
-            lines = await self.whole.db.read(operations.lines, row["id"])
+            lines = await self.node.db.read(operations.lines, row["id"])
             steps = " → ".join(f"{line['step']} {line['seconds'] * 1000:.0f} ms" for line in lines)
             self.screen.say(f"{kind}: {steps}")
 
     async def _left(self) -> list[str]:
         ids = set(self.made.values())
         left: list[str] = []
-        for target in set(self.whole.hands.targets.values()):
+        for target in set(self.node.drivers.targets.values()):
             left += [f"target of volume {volume}" for volume in await target.exports() if volume in ids]
-        for machine in self.whole.hands.hypervisors.values():
+        for machine in self.node.drivers.hypervisors.values():
             left += [f"machine {it}" for it in await machine.machines() if ServerId(it) in ids]
-        for backend in self.whole.hands.backends.values():
+        for backend in self.node.drivers.backends.values():
             left += [
                 f"file of volume {volume}" for volume in (await backend.inventory()).volumes if volume in ids
             ]
-        if (image := self.made.get("image")) and (file := self.whole.hands.image_path(image)).exists():
+        if (image := self.made.get("image")) and (file := self.node.drivers.image_path(image)).exists():
             left.append(f"file {file}")
         for path, key in ((VOLUMES, "volumes"), (SERVERS, "servers"), (IMAGES, "images")):
             rows = (await self.cloud.call("GET", path))[key]

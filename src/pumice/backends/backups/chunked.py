@@ -24,7 +24,7 @@ from pumice.backends.backups.contract import Damaged, Found, Objects, Progress, 
 from pumice.backends.backups.layout import Done, Object
 from pumice.backends.sparse import data_ranges
 from pumice.host.thread import in_thread
-from pumice.model.errors import NotFound, Trouble
+from pumice.model.errors import NotFound, Retryable
 from pumice.model.units import MIB
 
 T = TypeVar("T")
@@ -277,17 +277,17 @@ async def _stoppable(progress: Progress, work: Callable[[Callable[[float], None]
 
 @contextmanager
 def _opened(device: Path, how: int, size: int) -> Iterator[int]:
-    """A device or file of at least ``size`` bytes. Raises ``NotFound`` or ``Trouble``."""
+    """A device or file of at least ``size`` bytes. Raises ``NotFound`` or ``Retryable``."""
     try:
         file = os.open(device, how | os.O_CLOEXEC)
     except FileNotFoundError:
         raise NotFound("Device", device.name) from None
     try:
         if os.lseek(file, 0, os.SEEK_END) < size:
-            raise Trouble(f"{device.name} is smaller than its volume.")
+            raise Retryable(f"{device.name} is smaller than its volume.")
         yield file
     except OSError as error:
-        raise Trouble(f"{device.name} cannot be read or written: {error.strerror or error}.") from error
+        raise Retryable(f"{device.name} cannot be read or written: {error.strerror or error}.") from error
     finally:
         os.close(file)
 

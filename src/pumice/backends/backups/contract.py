@@ -2,8 +2,8 @@
 
 Every call may be repeated, by a process that knows nothing but the backup's record, after a crash at any point.
 
-* ``Trouble``: waiting may help. ``Misconfigured``: this machine lacks something, or the storage is not mounted.
-  ``NotFound``: an object is not there. ``Damaged``: objects are there, and are not what was written.
+* ``Retryable``: waiting may help. ``Misconfigured``: this machine lacks something, or the storage is not
+  mounted. ``NotFound``: an object is not there. ``Damaged``: objects are there, and are not what was written.
 * Absent is deleted.
 * A cancelled call has stopped when it raises. What it has written whole is kept, and found by the next call.
 """
@@ -84,7 +84,7 @@ class Objects(Protocol):
         """Container and name of each object."""
 
     def look(self) -> None:
-        """Raise ``Misconfigured`` or ``Trouble`` when nothing can be kept here at the moment."""
+        """Raise ``Misconfigured`` or ``Retryable`` when nothing can be kept here at the moment."""
 
 
 class BackupStore(Protocol):
@@ -96,7 +96,7 @@ class BackupStore(Protocol):
     """The name by which records of backups call the driver: Cinder's."""
 
     async def look(self) -> None:
-        """Raise ``Misconfigured`` or ``Trouble`` when it cannot be used at the moment."""
+        """Raise ``Misconfigured`` or ``Retryable`` when it cannot be used at the moment."""
 
     async def write(self, record: Record, device: Path, parent: Record | None, progress: Progress) -> Written:
         """Keep the bytes of a device or file, which nobody changes meanwhile.

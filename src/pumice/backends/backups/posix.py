@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pumice.host.durable import sync
-from pumice.model.errors import Elsewhere, Invalid, Misconfigured, NotFound, Trouble
+from pumice.model.errors import Invalid, Misconfigured, NotFound, Retryable, TryAnotherBackend
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -108,7 +108,7 @@ class PosixObjects:
         except OSError as error:
             where = f"The store of backups, {self.directory},"
             if error.errno in _FULL:
-                raise Elsewhere(f"{where} is full.") from error
+                raise TryAnotherBackend(f"{where} is full.") from error
             if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
                 raise Misconfigured(f"{where} cannot be written to: {error.strerror}.") from error
-            raise Trouble(f"{where} cannot be used at the moment: {error.strerror}.") from error
+            raise Retryable(f"{where} cannot be used at the moment: {error.strerror}.") from error

@@ -3,8 +3,8 @@
 One target per volume, or one for each of its grants where a driver cannot tell them apart otherwise: the
 ``Export`` of a grant says where it gets in. One *grant* (an initiator name with a CHAP account of its own) per
 attachment. The same rules as for backends hold: every call idempotent, absent is removed, errors are
-``Trouble`` or ``Elsewhere``, nothing blocks. Access is granted by initiator name plus CHAP, never by network
-address; what a driver's kernel or daemon cannot keep of this, its entry in ``quality.yaml`` says.
+``Retryable`` or ``TryAnotherBackend``, nothing blocks. Access is granted by initiator name plus CHAP, never by
+network address; what a driver's kernel or daemon cannot keep of this, its entry in ``conformance.yaml`` says.
 """
 
 from collections.abc import Mapping

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pumice.host.thread import Threads
-from pumice.model.errors import Misconfigured, Trouble
+from pumice.model.errors import Misconfigured, Retryable
 
 T = TypeVar("T")
 
@@ -29,12 +29,12 @@ class KernelTurn:
         self._thread = Threads(name, 1)
 
     async def take(self, call: Callable[[], T]) -> T:
-        """Make the call when it is its turn. Raises ``Trouble`` when it took too long."""
+        """Make the call when it is its turn. Raises ``Retryable`` when it took too long."""
         turn = self._thread.run(self._locked, call)
         try:
             return await asyncio.wait_for(asyncio.shield(turn), self._seconds)
         except TimeoutError:
-            raise Trouble(
+            raise Retryable(
                 f"The kernel did not do what {self._name} asked for within {self._seconds:g} seconds; its log "
                 "('dmesg') may tell why."
             ) from None

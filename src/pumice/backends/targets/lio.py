@@ -17,12 +17,12 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from pumice.backends.targets import lio_configfs
+from pumice.backends.targets import lio_rtslib
 from pumice.backends.targets.contract import Grant
 from pumice.backends.targets.kernel_turn import KernelTurn
-from pumice.backends.targets.lio_configfs import LUN, Rule, Seat
+from pumice.backends.targets.lio_rtslib import LUN, Rule, TargetEntry
 from pumice.backends.targets.numbered import Numbered
-from pumice.model.errors import Misconfigured, Trouble
+from pumice.model.errors import Misconfigured, Retryable
 from pumice.model.export import IscsiExport
 from pumice.model.ids import VolumeId
 
@@ -57,12 +57,12 @@ class LioTarget:
         """See the contract. Loads LIO, and checks that the portals are this machine's addresses."""
         for portal in self.portals:
             _must_be_here(portal)
-        await self._turn.take(lio_configfs.prepare)
+        await self._turn.take(lio_rtslib.prepare)
 
     async def grant(self, volume: VolumeId, device: Path, grant: Grant) -> IscsiExport:
         """See the contract."""
-        seat = await self._in_turn(partial(self._grant, volume, device, grant))
-        return IscsiExport(seat.iqn, self.portals, LUN)
+        entry = await self._in_turn(partial(self._grant, volume, device, grant))
+        return IscsiExport(entry.iqn, self.portals, LUN)
 
     async def revoke(self, volume: VolumeId, grant: Grant) -> None:
         """See the contract. No session but the grant's own ends."""
@@ -83,89 +83,89 @@ class LioTarget:
 
     # --- in the thread: one call, from reading what is there to its last change ------------------------
 
-    def _grant(self, volume: VolumeId, device: Path, grant: Grant) -> Seat:
-        for seat in self._seats(volume):
-            for initiator, rule in seat.rules().items():
+    def _grant(self, volume: VolumeId, device: Path, grant: Grant) -> TargetEntry:
+        for entry in self._entries(volume):
+            for initiator, rule in entry.rules().items():
                 if rule.user == grant.username and initiator != grant.initiator:
-                    seat.shut_out(initiator)
-        number = self._seat_for(volume, grant)
-        store = self._put_in(volume, device)
-        seats = [Seat(self._names.name(volume, it)) for it in range(number + 1)]
-        for seat in seats:
-            if not seat.is_open(self.portals):
-                seat.open(store, self.portals)
+                    entry.shut_out(initiator)
+        number = self._entry_for(volume, grant)
+        backstore = self._put_in(volume, device)
+        entries = [TargetEntry(self._names.name(volume, it)) for it in range(number + 1)]
+        for entry in entries:
+            if not entry.is_open(self.portals):
+                entry.open(backstore, self.portals)
         account = {**self._mutual, "password": grant.password, "userid": grant.username}
-        seats[number].admit(grant.initiator, account, read_only=grant.read_only)
-        return seats[number]
+        entries[number].admit(grant.initiator, account, read_only=grant.read_only)
+        return entries[number]
 
     def _revoke(self, volume: VolumeId, username: str) -> None:
         """A rule without a user name was being made when a process was killed; it goes as well."""
         left = 0
-        for seat in self._seats(volume):
-            for initiator, rule in seat.rules().items():
+        for entry in self._entries(volume):
+            for initiator, rule in entry.rules().items():
                 if rule.user in ("", username):
-                    seat.shut_out(initiator)
+                    entry.shut_out(initiator)
                 else:
                     left += 1
         if not left:
             self._remove(volume)
             return
-        for seat in reversed(self._seats(volume)):
-            if seat.rules():
+        for entry in reversed(self._entries(volume)):
+            if entry.rules():
                 return
-            seat.close()
+            entry.close()
 
     def _remove(self, volume: VolumeId) -> None:
-        for seat in reversed(self._seats(volume)):
-            seat.close()
-        lio_configfs.drop_store(_store_name(volume))
+        for entry in reversed(self._entries(volume)):
+            entry.close()
+        lio_rtslib.drop_backstore(_store_name(volume))
 
     def _resize(self, volume: VolumeId, device: Path) -> None:
-        if self._seats(volume):
+        if self._entries(volume):
             self._put_in(volume, device)
 
     def _exports(self) -> dict[VolumeId, frozenset[str]]:
         found: dict[VolumeId, frozenset[str]] = {}
-        for iqn in lio_configfs.targets():
+        for iqn in lio_rtslib.targets():
             if volume := self._names.volume(iqn):
-                seat = Seat(iqn)
-                rules = seat.rules().values() if seat.is_open(self.portals) else ()
+                entry = TargetEntry(iqn)
+                rules = entry.rules().values() if entry.is_open(self.portals) else ()
                 users = {rule.user for rule in rules if rule.user and rule.finds_disk}
                 found[volume] = found.get(volume, frozenset()).union(users)
         return found
 
     # --- the parts of a call ---------------------------------------------------------------------------
 
-    def _put_in(self, volume: VolumeId, device: Path) -> lio_configfs.Store:
+    def _put_in(self, volume: VolumeId, device: Path) -> lio_rtslib.Backstore:
         """The volume's store, on this device at its size. Another one is taken out of every target for it."""
-        store = lio_configfs.find_store(_store_name(volume))
-        if store is not None and lio_configfs.is_whole(store, device):
-            return store
-        seats = self._seats(volume)
-        for seat in seats:
-            seat.take_unit_out()
-        lio_configfs.drop_store(_store_name(volume))
-        store = lio_configfs.make_store(_store_name(volume), device, volume)
-        for seat in seats:
-            seat.open(store, self.portals)
-        return store
+        backstore = lio_rtslib.find_store(_store_name(volume))
+        if backstore is not None and lio_rtslib.is_whole(backstore, device):
+            return backstore
+        entries = self._entries(volume)
+        for entry in entries:
+            entry.take_unit_out()
+        lio_rtslib.drop_backstore(_store_name(volume))
+        backstore = lio_rtslib.make_store(_store_name(volume), device, volume)
+        for entry in entries:
+            entry.open(backstore, self.portals)
+        return backstore
 
-    def _seat_for(self, volume: VolumeId, grant: Grant) -> int:
+    def _entry_for(self, volume: VolumeId, grant: Grant) -> int:
         """The number of the target where the grant is; or else was; or else the first without its initiator."""
-        users = [seat.rules().get(grant.initiator, Rule("", False)).user for seat in self._seats(volume)]
+        users = [entry.rules().get(grant.initiator, Rule("", False)).user for entry in self._entries(volume)]
         if grant.username in users:
             return users.index(grant.username)
         return self._names.choose(volume, grant.name, list(map(bool, users)))
 
-    def _seats(self, volume: VolumeId) -> list[Seat]:
-        return list(map(Seat, self._names.found(volume, lambda iqn: Seat(iqn).exists())))
+    def _entries(self, volume: VolumeId) -> list[TargetEntry]:
+        return list(map(TargetEntry, self._names.found(volume, lambda iqn: TargetEntry(iqn).exists())))
 
     async def _in_turn(self, call: Callable[[], T]) -> T:
-        rtslib = lio_configfs.load()
+        rtslib = lio_rtslib.load()
         try:
             return await self._turn.take(call)
         except (rtslib.RTSLibError, OSError) as error:
-            raise Trouble(f"LIO refused: {error}") from error
+            raise Retryable(f"LIO refused: {error}") from error
 
 
 def _store_name(volume: VolumeId) -> str:

@@ -29,7 +29,7 @@ from pumice.backends.targets.contract import Grant
 from pumice.backends.targets.kernel_turn import KernelTurn
 from pumice.backends.targets.numbered import Numbered
 from pumice.host.command import run
-from pumice.model.errors import Invalid, Misconfigured, Trouble
+from pumice.model.errors import Invalid, Misconfigured, Retryable
 from pumice.model.export import NvmeExport
 from pumice.model.ids import VolumeId
 
@@ -56,7 +56,7 @@ class NvmetTarget:
 
     async def start(self) -> None:
         """See the contract. Loads the kernel's modules."""
-        with suppress(Trouble):  # it may be built in; what counts is whether it is there
+        with suppress(Retryable):  # it may be built in; what counts is whether it is there
             await run("modprobe", "nvmet-tcp", timeout=30)
         if not ROOT.is_dir():
             raise Misconfigured(
@@ -148,7 +148,7 @@ class NvmetTarget:
         try:
             return await self._turn.take(call)
         except OSError as error:
-            raise Trouble(f"The kernel's NVMe target refused: {error}") from error
+            raise Retryable(f"The kernel's NVMe target refused: {error}") from error
 
 
 # --- the kernel's directories: each call makes true what it says, whatever is there ---------------------
@@ -173,7 +173,7 @@ def _make(name: str, device: Path) -> None:
     try:
         _write(space / "enable", "1")
     except OSError as error:
-        raise Trouble(f"The kernel's NVMe target refused to export {device}: {error.strerror}") from None
+        raise Retryable(f"The kernel's NVMe target refused to export {device}: {error.strerror}") from None
 
 
 def _allow(name: str, username: str, host: str) -> None:
@@ -216,7 +216,7 @@ def _port(portal: str) -> Path:
             return _port(portal)
         if all(_read(port / f"addr_{word}") == value for word, value in wanted.items()):
             return port
-    raise Trouble(f"Others hold every number that the NVMe port {portal} could have.")
+    raise Retryable(f"Others hold every number that the NVMe port {portal} could have.")
 
 
 def _identity(name: str) -> str:

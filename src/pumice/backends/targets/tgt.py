@@ -37,7 +37,7 @@ from pumice.backends.targets.tgt_management import (
 )
 from pumice.backends.targets.tgtd import TgtDaemon
 from pumice.host.thread import Threads
-from pumice.model.errors import Invalid, Misconfigured, Trouble
+from pumice.model.errors import Invalid, Misconfigured, Retryable
 from pumice.model.export import IscsiExport
 from pumice.model.ids import VolumeId
 
@@ -207,7 +207,7 @@ class TgtTarget:
             except TgtdRefused as error:
                 if error.code != Refusal.TARGET_EXISTS:
                     raise
-        raise Trouble("tgtd has no number left for a target; others keep taking them.")
+        raise Retryable("tgtd has no number left for a target; others keep taking them.")
 
     def _put_in(self, target: Listed, volume: VolumeId, device: Path, *, read_only: bool) -> None:
         """See to it that logical unit 1 is this device, described to its end."""

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
 
-from pumice.model.errors import Invalid, Trouble
+from pumice.model.errors import Invalid, Retryable
 
 DEFAULT_SOCKET = Path("/var/run/tgtd/socket")
 """The socket of the system's tgtd, which itself appends its control port, ``.0``."""
@@ -76,11 +76,11 @@ class Refusal(IntEnum):
     LOGICAL_UNIT_ACTIVE = 20
 
 
-class TgtdSilent(Trouble):
+class TgtdSilent(Retryable):
     """tgtd does not answer: it is down, hangs, or runs as another user."""
 
 
-class TgtdRefused(Trouble):
+class TgtdRefused(Retryable):
     """tgtd answered, and said no."""
 
     def __init__(self, what: str, code: int) -> None:
@@ -252,7 +252,7 @@ class Management:
         limit = monotonic() + BUSY_LIMIT
         while doomed and doomed & sessions():
             if monotonic() > limit:
-                raise Trouble("tgtd does not end the sessions of an initiator that was shut out.")
+                raise Retryable("tgtd does not end the sessions of an initiator that was shut out.")
             sleep(0.01)
 
     def shut_down(self) -> None:

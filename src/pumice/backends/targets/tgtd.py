@@ -23,7 +23,7 @@ from pumice.host.command import launch
 from pumice.host.lock_holder import lock_holder
 from pumice.host.parts import program, search_path
 from pumice.host.thread import in_thread
-from pumice.model.errors import Conflict, Misconfigured, Trouble
+from pumice.model.errors import Conflict, Misconfigured, Retryable
 
 log = structlog.get_logger(__name__)
 
@@ -31,14 +31,14 @@ log = structlog.get_logger(__name__)
 class TgtDaemon:
     """The tgtd that serves ``portal`` from ``state_dir``. Needs no root where it may read the volumes."""
 
-    def __init__(self, state_dir: Path, portal: str, *, io_threads: int = 4, patience: float = 10.0) -> None:
-        """``portal`` is ``ip:port``; ``io_threads`` run per exported volume; ``patience`` in seconds."""
+    def __init__(self, state_dir: Path, portal: str, *, io_threads: int = 4, timeout: float = 10.0) -> None:
+        """``portal`` is ``ip:port``; ``io_threads`` run per exported volume; ``timeout`` in seconds."""
         self.ipc_socket = state_dir / "tgtd"
         self.portal = portal
         self.log_file = state_dir / "tgtd.log"
-        self.management = Management(self.ipc_socket, patience)
+        self.management = Management(self.ipc_socket, timeout)
         self._io_threads = io_threads
-        self._patience = patience
+        self._timeout = timeout
         self._starting = asyncio.Lock()
 
     def pid(self) -> int | None:
@@ -48,7 +48,7 @@ class TgtDaemon:
     async def start(self) -> None:
         """Find the daemon, or start it. Returns once it answers at the portal.
 
-        Raises ``Misconfigured`` when it cannot be started here, ``Trouble`` when one is there and hangs.
+        Raises ``Misconfigured`` when it cannot be started here, ``Retryable`` when one is there and hangs.
         """
         async with self._starting:
             if self.pid() is None:
@@ -56,7 +56,7 @@ class TgtDaemon:
                 await self._launch()
             if not await self._becomes(self.management.answers):
                 if pid := self.pid():
-                    raise Trouble(f"tgtd (process {pid}) is there but does not answer; see {self.log_file}.")
+                    raise Retryable(f"tgtd (process {pid}) is there but does not answer; see {self.log_file}.")
                 raise Misconfigured(f"tgtd did not start. Its last words: {self._last_words()}")
             await self._listen()
 
@@ -64,7 +64,7 @@ class TgtDaemon:
         """End the daemon, if there is one.
 
         While it has targets it is only ended with ``force``, which cuts the initiators off first, and kills
-        it where it hangs. Without, raises ``Conflict``, or ``Trouble`` when it does not answer.
+        it where it hangs. Without, raises ``Conflict``, or ``Retryable`` when it does not answer.
         """
         if self.pid() is None:
             return
@@ -141,7 +141,7 @@ class TgtDaemon:
     async def _becomes(self, claim: Callable[[], bool]) -> bool:
         """Wait until the claim holds, at most as long as our patience; whether it does."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._timeout):
                 while not await in_thread(claim):
                     await asyncio.sleep(0.02)
                 return True

@@ -5,7 +5,7 @@
 * **Idempotent**: connecting what is connected gives the same source; disconnecting what is not does nothing.
 * **Found again**: whatever a killed process had begun to connect, ``disconnect`` takes apart, and
   ``connections`` lists until then.
-* **Errors**: ``Trouble`` when a volume cannot be reached in time, with nothing left of the attempt;
+* **Errors**: ``Retryable`` when a volume cannot be reached in time, with nothing left of the attempt;
   ``Misconfigured`` when this host lacks something. Never with a secret in the message, or in a file.
 """
 
@@ -40,7 +40,7 @@ class StorageConnector(Protocol):
     async def disconnect(self, attachment: AttachmentId) -> None:
         """Let the volume go: what was written is flushed, then device, multipath map and session are gone.
 
-        Raises ``Trouble`` when something still uses the device.
+        Raises ``Retryable`` when something still uses the device.
         """
 
     async def grown(self, attachment: AttachmentId, size: int) -> None:

@@ -1,6 +1,6 @@
 """A connector in memory, or in ``directory``: for tests and benchmarks of everything else.
 
-``fail_next["connect"] = Trouble("…")`` makes the next call of that name raise it, once. Given a directory, it
+``fail_next["connect"] = Retryable("…")`` makes the next call of that name raise it, once. Given a directory, it
 remembers there what is connected, so that it outlives the process as a kernel's connections do.
 """
 

@@ -38,7 +38,7 @@ from pumice.hypervisor.connectors.brick import Brick, BrickFailed, Properties
 from pumice.hypervisor.connectors.contract import Remote
 from pumice.hypervisor.contract import BlockSource, NvmeSource
 from pumice.model.connector import Connector
-from pumice.model.errors import Misconfigured, Trouble
+from pumice.model.errors import Misconfigured, Retryable
 from pumice.model.ids import AttachmentId
 
 log = structlog.get_logger(__name__)
@@ -102,7 +102,7 @@ class KernelConnector:
         if self._multipath:
             try:
                 await run("multipathd", "show", "status", timeout=10)
-            except Trouble as error:
+            except Retryable as error:
                 raise Misconfigured(
                     f"[compute] multipath is set, and multipathd does not run: {error}"
                 ) from None
@@ -129,10 +129,10 @@ class KernelConnector:
                 device = await self._on_brick(
                     attachment, fresh, lambda brick: brick.connect(fresh.properties | secrets)
                 )
-            except (BrickFailed, Trouble) as error:
+            except (BrickFailed, Retryable) as error:
                 log.warning("volume.unreachable", attachment=attachment, error=str(error))
                 await self._take_apart(attachment, fresh)
-                raise Trouble(f"The volume could not be connected to this host: {error}") from None
+                raise Retryable(f"The volume could not be connected to this host: {error}") from None
             await in_thread(self._write, attachment, replace(fresh, device=str(device)))
             link = _own_name(device, fresh)
             await _becomes_true(lambda: _leads_to(link, device), _UDEV_SECONDS)
@@ -150,7 +150,7 @@ class KernelConnector:
         await self._in_turn(attachment, work)
 
     async def grown(self, attachment: AttachmentId, size: int) -> None:
-        """See the contract. Raises ``Trouble`` while a path is down: it would keep the old size."""
+        """See the contract. Raises ``Retryable`` while a path is down: it would keep the old size."""
 
         async def work() -> None:
             known = self._read(attachment)
@@ -165,7 +165,7 @@ class KernelConnector:
                         return
                     why = f"its device on this host has {seen} bytes, and not {size}"
                 if time.monotonic() > end:
-                    raise Trouble(f"The volume's new size could not be seen: {why}")
+                    raise Retryable(f"The volume's new size could not be seen: {why}")
                 await asyncio.sleep(0.5)  # a session, or udev's link, may just be coming back
 
         await self._in_turn(attachment, work)
@@ -198,9 +198,11 @@ class KernelConnector:
             except BrickFailed as error:
                 held = device is not None and await in_thread(_is_held, device)
                 if held:
-                    raise Trouble(f"Something on this host still uses {device}, the volume's device.") from None
+                    raise Retryable(
+                        f"Something on this host still uses {device}, the volume's device."
+                    ) from None
                 if time.monotonic() > end:
-                    raise Trouble(f"The volume could not be disconnected from this host: {error}") from None
+                    raise Retryable(f"The volume could not be disconnected from this host: {error}") from None
                 log.warning("volume.not_flushed", attachment=attachment, error=str(error))
             with suppress(BrickFailed):  # what is left after it, the next round sees
                 await self._on_brick(
@@ -210,11 +212,11 @@ class KernelConnector:
         (self._notes / attachment).unlink(missing_ok=True)
 
     async def _on_brick(self, attachment: AttachmentId, note: Note, call: Callable[[Brick], T]) -> T:
-        """Make a call of os-brick in a thread, once a late one is over. Raises ``Trouble``, ``BrickFailed``."""
+        """Make a call of os-brick in a thread, after a late one. Raises ``Retryable`` or ``BrickFailed``."""
         if late := self._late.get(attachment):
             await asyncio.wait([late], timeout=self._seconds)
             if not late.done():
-                raise Trouble("An earlier call for this volume has not come to its end.")
+                raise Retryable("An earlier call for this volume has not come to its end.")
             del self._late[attachment]
 
         def work() -> T:
@@ -226,7 +228,7 @@ class KernelConnector:
         try:
             return await asyncio.wait_for(asyncio.shield(working), self._seconds + _GRACE)
         except TimeoutError:
-            raise Trouble(f"It took longer than {self._seconds:g} seconds.") from None
+            raise Retryable(f"It took longer than {self._seconds:g} seconds.") from None
         finally:
             if working.done():
                 del self._late[attachment]

@@ -17,18 +17,18 @@ from pumice.backends.backups import layout
 from pumice.model.backup import Backup
 from pumice.model.errors import InvalidState, NotFound, NoValidBackend
 from pumice.model.ids import BackupId, SnapshotId, VolumeId, new_id
-from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.states import BackupStatus, SnapshotStatus, VolumeStatus
+from pumice.model.tunables import Tunables
 from pumice.model.volume import Snapshot, Volume, host_of, pool_of
-from pumice.operations.hands import Hands
+from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Hold, Thing, make, read
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend
 from pumice.store import attachments, backups, keys, messages, quotas, snapshots, tombstones, volumes
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
-from pumice.store.turns import in_turn
+from pumice.store.serialize import serialized
 from pumice.volumes.backups.records import NO_SERVICE, SECONDS, record_of, source_of, zone_of_service
 
 B, N, V = BackupStatus, SnapshotStatus, VolumeStatus
@@ -64,8 +64,8 @@ class BackupParams:
     """The copy that is read instead of a volume that changes."""
 
 
-@in_turn(quotas.turn)
-def accept(tx: Transaction, who: Scope, wanted: Wanted, rules: Rules) -> Backup:
+@serialized(quotas.turn)
+def accept(tx: Transaction, who: Scope, wanted: Wanted, tunables: Tunables) -> Backup:
     """Answer the request: the backup in ``creating``. Raises ``NotFound``, ``InvalidState`` or ``OverQuota``.
 
     And ``NoValidBackend`` where no service makes backups.
@@ -74,11 +74,11 @@ def accept(tx: Transaction, who: Scope, wanted: Wanted, rules: Rules) -> Backup:
     snapshot = _snapshot(tx, who, wanted)
     if snapshot is None:
         _require_readable(volume, wanted)
-    zone = zone_of_service(tx, rules, wanted.availability_zone)
+    zone = zone_of_service(tx, tunables, wanted.availability_zone)
     if zone is None:
         raise NoValidBackend(NO_SERVICE)
     amounts = quotas.amounts_of_backups(1, volume.size)
-    quotas.take(tx, who.project, quotas.limits(tx, who.project, rules.quotas), amounts)
+    quotas.take(tx, who.project, quotas.limits(tx, who.project, tunables.quotas), amounts)
     parent = _parent(tx, who, volume, snapshot) if wanted.incremental else None
     moment = snapshots.of_its_moment(tx, snapshot) if snapshot else volume
     backup_id, at, pool = BackupId(new_id()), now(), snapshot.pool if snapshot else volume.pool
@@ -172,11 +172,11 @@ def _parent(tx: Transaction, who: Scope, volume: Volume, snapshot: Snapshot | No
     return parent
 
 
-async def copy_bytes(op: Operation[BackupParams], hands: Hands) -> None:
+async def copy_bytes(op: Operation[BackupParams], drivers: Drivers) -> None:
     """Have the backend make a copy of what changes, or of a snapshot, which no host reads."""
     asked, pool = op.params, pool_of(op.params.pool)
     assert asked.copy_id is not None
-    backend = hands.backends[host_of(asked.pool)]
+    backend = drivers.backends[host_of(asked.pool)]
     if asked.snapshot_id:
         await backend.create_from_snapshot(
             asked.copy_id, pool, asked.size, asked.snapshot_id, pool, lambda _: None
@@ -185,14 +185,14 @@ async def copy_bytes(op: Operation[BackupParams], hands: Hands) -> None:
         await backend.create_from_volume(asked.copy_id, pool, asked.size, asked.volume_id, pool, lambda _: None)
 
 
-async def drop_copy(op: Operation[BackupParams], hands: Hands) -> None:
+async def drop_copy(op: Operation[BackupParams], drivers: Drivers) -> None:
     """The copy is gone."""
     asked = op.params
     assert asked.copy_id is not None
-    await hands.backends[host_of(asked.pool)].delete(asked.copy_id, pool_of(asked.pool))
+    await drivers.backends[host_of(asked.pool)].delete(asked.copy_id, pool_of(asked.pool))
 
 
-async def write_objects(op: Operation[BackupParams], hands: Hands) -> None:
+async def write_objects(op: Operation[BackupParams], drivers: Drivers) -> None:
     """Write the bytes to where backups are kept."""
     asked = op.params
 
@@ -205,24 +205,24 @@ async def write_objects(op: Operation[BackupParams], hands: Hands) -> None:
             backups.find(tx, asked.parent_id) if asked.parent_id else None,
         )
 
-    backup, parent = await hands.db.read(both)
+    backup, parent = await drivers.db.read(both)
     if backup is None or (asked.parent_id and parent is None):
         raise NotFound("Backup", asked.parent_id if backup else asked.backup_id)
-    backend = hands.backends[host_of(asked.pool)]
+    backend = drivers.backends[host_of(asked.pool)]
     device = await backend.device(asked.copy_id or asked.volume_id, pool_of(asked.pool))
-    store = hands.store_of_backups()
+    store = drivers.store_of_backups()
     written = await store.write(record_of(backup), device, record_of(parent) if parent else None, progress)
     op.notes |= {"objects": written.objects, "kept": written.kept}
 
 
-async def delete_objects(op: Operation[BackupParams], hands: Hands) -> None:
+async def delete_objects(op: Operation[BackupParams], drivers: Drivers) -> None:
     """No object of the backup is left."""
-    backup = await hands.db.read(backups.find, op.params.backup_id)
-    if backup is not None and hands.backups is not None:
-        await hands.backups.delete(record_of(backup))
+    backup = await drivers.db.read(backups.find, op.params.backup_id)
+    if backup is not None and drivers.backups is not None:
+        await drivers.backups.delete(record_of(backup))
 
 
-def publish(tx: Transaction, op: Operation[BackupParams], rules: Rules) -> None:
+def publish(tx: Transaction, op: Operation[BackupParams], tunables: Tunables) -> None:
     """The backup is ready, and what it is of is free again."""
     backups.move(
         tx,

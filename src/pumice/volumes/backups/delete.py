@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from pumice.model.errors import NoValidBackend
 from pumice.model.ids import BackupId, new_id
-from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.states import BackupStatus
-from pumice.operations.hands import Hands
+from pumice.model.tunables import Tunables
+from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, change
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, on_backend
 from pumice.store import backups, keys, messages, quotas
@@ -34,10 +34,10 @@ class DeleteBackupParams:
     """A pool of the host that reaches its objects."""
 
 
-def accept(tx: Transaction, who: Scope, backup_id: str, rules: Rules) -> None:
+def accept(tx: Transaction, who: Scope, backup_id: str, tunables: Tunables) -> None:
     """Answer the request. Raises ``NotFound``, ``InvalidState``, or ``NoValidBackend`` without a host."""
     backup = backups.get(tx, who, backup_id)
-    pool = place_of(tx, backup, rules)
+    pool = place_of(tx, backup, tunables)
     if pool is None:
         raise NoValidBackend(NO_SERVICE)
     begin(tx, who, backup.id, pool)
@@ -52,14 +52,14 @@ def begin(tx: Transaction, who: Scope, backup_id: BackupId, pool: str) -> None:
     enqueue(tx, DELETE_BACKUP, params, subject=backup_id, who=who, id=operation_id)
 
 
-async def delete_objects(op: Operation[DeleteBackupParams], hands: Hands) -> None:
+async def delete_objects(op: Operation[DeleteBackupParams], drivers: Drivers) -> None:
     """The objects are gone."""
-    backup = await hands.db.read(backups.find, op.params.backup_id)
+    backup = await drivers.db.read(backups.find, op.params.backup_id)
     if backup is not None and backup.prefix is not None:
-        await hands.store_of_backups().delete(record_of(backup))
+        await drivers.store_of_backups().delete(record_of(backup))
 
 
-def forget(tx: Transaction, op: Operation[DeleteBackupParams], rules: Rules) -> None:
+def forget(tx: Transaction, op: Operation[DeleteBackupParams], tunables: Tunables) -> None:
     """Forget the row, with its key and the quota it took."""
     if backup := backups.find(tx, op.params.backup_id):
         backups.delete(tx, backup.id)
@@ -85,5 +85,5 @@ DELETE_BACKUP = Verb(
     ),
     failed=explain,
     deadline=3600,
-    again=lambda tx, op, who, rules: accept(tx, who, op.params.backup_id, rules),
+    again=lambda tx, op, who, tunables: accept(tx, who, op.params.backup_id, tunables),
 )

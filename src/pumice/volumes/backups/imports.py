@@ -15,17 +15,17 @@ from pumice.backends.backups import layout
 from pumice.model.backup import IMPORTED_VOLUME, Backup
 from pumice.model.errors import Invalid, InvalidState, NoValidBackend, PumiceError
 from pumice.model.ids import BackupId, SnapshotId, VolumeId, is_canonical, new_id
-from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.states import BackupStatus
-from pumice.operations.hands import Hands
+from pumice.model.tunables import Tunables
+from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, make
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend
 from pumice.store import backups, keys, messages, pools, quotas
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
-from pumice.store.turns import in_turn
+from pumice.store.serialize import serialized
 from pumice.volumes.backups.records import NO_SERVICE, read_export, record_of, zone_of_service
 
 B = BackupStatus
@@ -40,13 +40,13 @@ class ImportParams:
     service: str
 
 
-@in_turn(quotas.turn)
-def accept(tx: Transaction, who: Scope, service: str, url: str, rules: Rules) -> Backup:
+@serialized(quotas.turn)
+def accept(tx: Transaction, who: Scope, service: str, url: str, tunables: Tunables) -> Backup:
     """Answer the request: the backup in ``creating``.
 
     Raises ``Invalid``, ``InvalidState``, ``OverQuota``, or ``NoValidBackend`` where no service makes backups.
     """
-    zone, pool = zone_of_service(tx, rules), pools.with_backups(tx, rules.service_down_seconds, None)
+    zone, pool = zone_of_service(tx, tunables), pools.with_backups(tx, tunables.service_down_seconds, None)
     if zone is None or pool is None:
         raise NoValidBackend(NO_SERVICE)
     backup = _backup(who, read_export(url), zone, pool)
@@ -55,7 +55,7 @@ def accept(tx: Transaction, who: Scope, service: str, url: str, rules: Rules) ->
     if backup.encryption_key_id:
         backup = replace(backup, encryption_key_id=_own_key(tx, backup.encryption_key_id))
     amounts = quotas.amounts_of_backups(1, backup.size)
-    quotas.take(tx, who.project, quotas.limits(tx, who.project, rules.quotas), amounts)
+    quotas.take(tx, who.project, quotas.limits(tx, who.project, tunables.quotas), amounts)
     backups.insert(tx, backup)
     params = ImportParams(backup.id, pool, service)
     enqueue(tx, IMPORT, params, subject=backup.id, who=who, id=backup.operation_id)
@@ -130,17 +130,17 @@ def _time(told: dict[str, Any], key: str) -> datetime:
     return (found.astimezone(UTC) if found.tzinfo else found).replace(tzinfo=None)
 
 
-async def look_at_objects(op: Operation[ImportParams], hands: Hands) -> None:
+async def look_at_objects(op: Operation[ImportParams], drivers: Drivers) -> None:
     """Find every object, and read what the volume was. Raises what is wrong."""
-    store = hands.store_of_backups()
+    store = drivers.store_of_backups()
     if store.service != op.params.service:
         raise PumiceError(f"Backups are kept by {store.service} here, not by {op.params.service[:200]}.")
-    backup = await hands.db.read(backups.find, op.params.backup_id)
+    backup = await drivers.db.read(backups.find, op.params.backup_id)
     assert backup is not None
     op.notes["objects"], op.notes["source"] = await store.check(record_of(backup))
 
 
-def publish(tx: Transaction, op: Operation[ImportParams], rules: Rules) -> None:
+def publish(tx: Transaction, op: Operation[ImportParams], tunables: Tunables) -> None:
     """Make the backup available: it can be restored, if those it adds to are here as well."""
     said = {"object_count": op.notes["objects"], "source": op.notes["source"]}
     backups.reset(tx, op.params.backup_id, B.AVAILABLE, op.id, **said)

@@ -10,10 +10,10 @@ from pumice.backends.backups import layout
 from pumice.backends.backups.contract import Progress, Record
 from pumice.model.backup import Backup
 from pumice.model.errors import Invalid
-from pumice.model.rules import Rules
+from pumice.model.tunables import Tunables
 from pumice.model.units import GIB
 from pumice.model.volume import Snapshot, Volume
-from pumice.operations.hands import Hands
+from pumice.operations.drivers import Drivers
 from pumice.store import backups, keys, pools, services, volumes
 from pumice.store.database import Transaction
 
@@ -22,18 +22,18 @@ SECONDS = 24 * 3600.0
 """How long the bytes of one backup may take, to be written or restored."""
 
 
-def zone_of_service(tx: Transaction, rules: Rules, wanted: str | None = None) -> str | None:
+def zone_of_service(tx: Transaction, tunables: Tunables, wanted: str | None = None) -> str | None:
     """The zone of a service that makes backups, or the one that is wanted; None when none is up there."""
-    zones = services.zones(tx, services.BACKUP_BINARY, rules.service_down_seconds)
+    zones = services.zones(tx, services.BACKUP_BINARY, tunables.service_down_seconds)
     return next((zone for zone in zones if wanted in (None, zone)), None)
 
 
-def place_of(tx: Transaction, backup: Backup, rules: Rules) -> str | None:
+def place_of(tx: Transaction, backup: Backup, tunables: Tunables) -> str | None:
     """The pool by whose host its objects are reached: where they were written, or any that is served.
 
     All hosts that make backups see the same store.
     """
-    return pools.with_backups(tx, rules.service_down_seconds, backup.pool) or backup.pool
+    return pools.with_backups(tx, tunables.service_down_seconds, backup.pool) or backup.pool
 
 
 def source_of(volume: Volume, moment: Snapshot | Volume) -> dict[str, Any]:
@@ -66,11 +66,11 @@ def record_of(backup: Backup) -> Record:
 
 
 async def restore_bytes(
-    hands: Hands, backup_id: str, device: Path, *, is_new: bool, progress: Progress
+    drivers: Drivers, backup_id: str, device: Path, *, is_new: bool, progress: Progress
 ) -> None:
     """Write a backup, and those that it needs, to a device. ``is_new``: it is all zeroes."""
-    chain = [record_of(one) for one in await hands.db.read(backups.chain, backup_id)]
-    await hands.store_of_backups().restore(chain, device, is_new=is_new, progress=progress)
+    chain = [record_of(one) for one in await drivers.db.read(backups.chain, backup_id)]
+    await drivers.store_of_backups().restore(chain, device, is_new=is_new, progress=progress)
 
 
 def give_back_what_it_was(tx: Transaction, volume_id: str, backup: Backup) -> None:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from pumice.model.errors import InvalidState
 from pumice.model.ids import BackupId, VolumeId, new_id
-from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.states import BackupStatus, VolumeStatus
+from pumice.model.tunables import Tunables
 from pumice.model.volume import Volume, host_of, pool_of
-from pumice.operations.hands import Hands
+from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, change, read
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend
 from pumice.store import backups, messages, volumes
@@ -63,18 +63,18 @@ def accept(tx: Transaction, who: Scope, backup_id: str, volume_id: str) -> Volum
     return volume
 
 
-async def write_bytes(op: Operation[RestoreParams], hands: Hands) -> None:
+async def write_bytes(op: Operation[RestoreParams], drivers: Drivers) -> None:
     """Write the backup over the volume."""
     asked = op.params
 
     def progress(done: float) -> None:
         op.progress = done
 
-    device = await hands.backends[host_of(asked.pool)].device(asked.volume_id, pool_of(asked.pool))
-    await restore_bytes(hands, asked.backup_id, device, is_new=False, progress=progress)
+    device = await drivers.backends[host_of(asked.pool)].device(asked.volume_id, pool_of(asked.pool))
+    await restore_bytes(drivers, asked.backup_id, device, is_new=False, progress=progress)
 
 
-def publish(tx: Transaction, op: Operation[RestoreParams], rules: Rules) -> None:
+def publish(tx: Transaction, op: Operation[RestoreParams], tunables: Tunables) -> None:
     """The volume has the backup's bytes."""
     asked = op.params
     backups.reset(tx, asked.backup_id, B.AVAILABLE, op.id)

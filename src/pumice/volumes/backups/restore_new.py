@@ -11,16 +11,16 @@ If it fails the volume is in ``error``, as any that could not be made.
 from dataclasses import replace
 
 from pumice.model.errors import Invalid, InvalidState
-from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.states import BackupStatus
+from pumice.model.tunables import Tunables
 from pumice.model.volume import Volume, host_of, pool_of
-from pumice.operations.hands import Hands
+from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, make, read
 from pumice.operations.operation import Operation, Step, on_backend, scheduler
 from pumice.store import backups, types
 from pumice.store.database import Transaction
-from pumice.store.turns import in_turn
+from pumice.store.serialize import serialized
 from pumice.volumes import create
 from pumice.volumes.backups.records import SECONDS, give_back_what_it_was, restore_bytes
 from pumice.volumes.create import CreateParams, Origin, Wanted
@@ -28,8 +28,8 @@ from pumice.volumes.create import CreateParams, Origin, Wanted
 B = BackupStatus
 
 
-@in_turn(lambda who, *_: f"quota of {who.project_id}")
-def accept(tx: Transaction, who: Scope, backup_id: str, wanted: Wanted, rules: Rules) -> Volume:
+@serialized(lambda who, *_: f"quota of {who.project_id}")
+def accept(tx: Transaction, who: Scope, backup_id: str, wanted: Wanted, tunables: Tunables) -> Volume:
     """Answer the request: the volume in ``creating``. Raises as ``create.accept`` does."""
     backup = backups.get(tx, who, backup_id)
     if wanted.image_id or wanted.snapshot_id or wanted.source_volid:
@@ -47,27 +47,27 @@ def accept(tx: Transaction, who: Scope, backup_id: str, wanted: Wanted, rules: R
         image_metadata=backup.source.get("image_metadata"),
         key_id=backup.encryption_key_id,
     )
-    volume = create.accept(tx, who, wanted, rules, origin=origin, verb=CREATE_FROM_BACKUP)
+    volume = create.accept(tx, who, wanted, tunables, origin=origin, verb=CREATE_FROM_BACKUP)
     must = "be available"
     backups.move(tx, backup.id, {B.AVAILABLE}, B.RESTORING, must=must, operation_id=volume.operation_id)
     return volume
 
 
-async def fill(op: Operation[CreateParams], hands: Hands) -> None:
+async def fill(op: Operation[CreateParams], drivers: Drivers) -> None:
     """Write the backup into the new volume."""
     pool = op.notes["pool"]
 
     def progress(done: float) -> None:
         op.progress = done
 
-    device = await hands.backends[host_of(pool)].device(op.params.volume_id, pool_of(pool))
+    device = await drivers.backends[host_of(pool)].device(op.params.volume_id, pool_of(pool))
     assert op.params.origin_id is not None
-    await restore_bytes(hands, op.params.origin_id, device, is_new=True, progress=progress)
+    await restore_bytes(drivers, op.params.origin_id, device, is_new=True, progress=progress)
 
 
-def publish(tx: Transaction, op: Operation[CreateParams], rules: Rules) -> None:
+def publish(tx: Transaction, op: Operation[CreateParams], tunables: Tunables) -> None:
     """Make volume and backup available."""
-    create.publish(tx, op, rules)
+    create.publish(tx, op, tunables)
     if backup := backups.find(tx, op.params.origin_id or ""):
         give_back_what_it_was(tx, op.params.volume_id, backup)
     _let_go(tx, op)

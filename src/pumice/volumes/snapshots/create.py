@@ -12,18 +12,18 @@ from dataclasses import dataclass
 from pumice.catalog import volume_types
 from pumice.model.errors import InvalidState
 from pumice.model.ids import SnapshotId, VolumeId, new_id
-from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.states import SnapshotStatus, VolumeStatus
+from pumice.model.tunables import Tunables
 from pumice.model.volume import Snapshot, host_of, pool_of
-from pumice.operations.hands import Hands
+from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, make, read
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend
 from pumice.store import messages, quotas, snapshots, volumes
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
-from pumice.store.turns import in_turn
+from pumice.store.serialize import serialized
 from pumice.volumes.frozen import refuse_frozen
 
 S = SnapshotStatus
@@ -38,7 +38,7 @@ class SnapshotParams:
     pool: str
 
 
-@in_turn(quotas.turn)
+@serialized(quotas.turn)
 def accept(
     tx: Transaction,
     who: Scope,
@@ -48,7 +48,7 @@ def accept(
     description: str | None,
     metadata: Mapping[str, str],
     in_use: bool,
-    rules: Rules,
+    tunables: Tunables,
 ) -> Snapshot:
     """Answer the request. ``in_use``: an attached volume is welcome too (its guest may be writing).
 
@@ -65,7 +65,7 @@ def accept(
     assert volume.pool is not None
     kind = volume_types.get(tx, volume.type_id) if volume.type_id else None
     amounts = quotas.amounts_of("snapshots", 1, volume.size, kind.name if kind else None)
-    quotas.take(tx, volume.project_id, quotas.limits(tx, volume.project_id, rules.quotas), amounts)
+    quotas.take(tx, volume.project_id, quotas.limits(tx, volume.project_id, tunables.quotas), amounts)
     snapshot = Snapshot(
         id=SnapshotId(new_id()),
         volume_id=volume.id,
@@ -91,24 +91,24 @@ def accept(
     return snapshot
 
 
-async def copy_bytes(op: Operation[SnapshotParams], hands: Hands) -> None:
+async def copy_bytes(op: Operation[SnapshotParams], drivers: Drivers) -> None:
     """Have the backend keep the volume's bytes."""
     asked = op.params
 
     def progress(done: float) -> None:
         op.progress = done
 
-    backend = hands.backends[host_of(asked.pool)]
+    backend = drivers.backends[host_of(asked.pool)]
     await backend.create_snapshot(asked.snapshot_id, asked.volume_id, pool_of(asked.pool), progress)
 
 
-async def delete_copy(op: Operation[SnapshotParams], hands: Hands) -> None:
+async def delete_copy(op: Operation[SnapshotParams], drivers: Drivers) -> None:
     """Delete whatever of the snapshot was made."""
     pool = op.params.pool
-    await hands.backends[host_of(pool)].delete_snapshot(op.params.snapshot_id, pool_of(pool))
+    await drivers.backends[host_of(pool)].delete_snapshot(op.params.snapshot_id, pool_of(pool))
 
 
-def publish(tx: Transaction, op: Operation[SnapshotParams], rules: Rules) -> None:
+def publish(tx: Transaction, op: Operation[SnapshotParams], tunables: Tunables) -> None:
     """The snapshot is ready."""
     snapshots.move(tx, op.params.snapshot_id, {S.CREATING}, S.AVAILABLE, must="be creating", operation_id=None)
 

@@ -11,11 +11,11 @@ from typing import Any
 
 from pumice.catalog import volume_types
 from pumice.model.ids import SnapshotId, new_id
-from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.states import SnapshotStatus
+from pumice.model.tunables import Tunables
 from pumice.model.volume import host_of, pool_of
-from pumice.operations.hands import Hands
+from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, change
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, on_backend
 from pumice.store import messages, quotas, snapshots
@@ -51,13 +51,13 @@ def accept(tx: Transaction, who: Scope, snapshot_id: str, parent: Operation[Any]
     return operation_id
 
 
-async def delete_bytes(op: Operation[DeleteSnapshotParams], hands: Hands) -> None:
+async def delete_bytes(op: Operation[DeleteSnapshotParams], drivers: Drivers) -> None:
     """The bytes are gone."""
     pool = op.params.pool
-    await hands.backends[host_of(pool)].delete_snapshot(op.params.snapshot_id, pool_of(pool))
+    await drivers.backends[host_of(pool)].delete_snapshot(op.params.snapshot_id, pool_of(pool))
 
 
-def forget(tx: Transaction, op: Operation[DeleteSnapshotParams], rules: Rules) -> None:
+def forget(tx: Transaction, op: Operation[DeleteSnapshotParams], tunables: Tunables) -> None:
     """Forget the row, with the quota it took."""
     if snapshot := snapshots.find(tx, op.params.snapshot_id):
         snapshots.delete(tx, snapshot.id)

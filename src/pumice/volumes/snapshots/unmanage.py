@@ -7,15 +7,15 @@
 If it fails the bytes have their own name again, and the snapshot is ``available``.
 """
 
-from pumice.backends.contract import Backend, Piece
+from pumice.backends.contract import Backend, StoredObject
 from pumice.catalog import volume_types
 from pumice.model.errors import InvalidState
 from pumice.model.ids import new_id
-from pumice.model.rules import Rules
 from pumice.model.scope import Scope
 from pumice.model.states import SnapshotStatus
+from pumice.model.tunables import Tunables
 from pumice.model.volume import host_of, pool_of
-from pumice.operations.hands import Hands
+from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, own
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend
 from pumice.store import messages, quotas, snapshots
@@ -37,29 +37,29 @@ def accept(tx: Transaction, who: Scope, snapshot_id: str) -> None:
     enqueue(tx, UNMANAGE_SNAPSHOT, params, subject=snapshot.id, who=who, id=operation_id)
 
 
-async def release_bytes(op: Operation[DeleteSnapshotParams], hands: Hands) -> None:
+async def release_bytes(op: Operation[DeleteSnapshotParams], drivers: Drivers) -> None:
     """They are nobody's."""
-    await _backend(op, hands).put_aside(_piece(op), _name(op))
+    await _backend(op, drivers).put_aside(_piece(op), _name(op))
 
 
-async def take_bytes_back(op: Operation[DeleteSnapshotParams], hands: Hands) -> None:
+async def take_bytes_back(op: Operation[DeleteSnapshotParams], drivers: Drivers) -> None:
     """They are the snapshot's again."""
-    await _backend(op, hands).put_back(_piece(op), _name(op))
+    await _backend(op, drivers).put_back(_piece(op), _name(op))
 
 
-def _backend(op: Operation[DeleteSnapshotParams], hands: Hands) -> Backend:
-    return hands.backends[host_of(op.params.pool)]
+def _backend(op: Operation[DeleteSnapshotParams], drivers: Drivers) -> Backend:
+    return drivers.backends[host_of(op.params.pool)]
 
 
-def _piece(op: Operation[DeleteSnapshotParams]) -> Piece:
-    return Piece("snapshot", op.params.snapshot_id, pool_of(op.params.pool))
+def _piece(op: Operation[DeleteSnapshotParams]) -> StoredObject:
+    return StoredObject("snapshot", op.params.snapshot_id, pool_of(op.params.pool))
 
 
 def _name(op: Operation[DeleteSnapshotParams]) -> str:
     return f"unmanaged-{op.params.snapshot_id}"
 
 
-def forget(tx: Transaction, op: Operation[DeleteSnapshotParams], rules: Rules) -> None:
+def forget(tx: Transaction, op: Operation[DeleteSnapshotParams], tunables: Tunables) -> None:
     """The row is gone with the quota it took. The bytes are nobody's, and not ours to remove."""
     if snapshot := snapshots.find(tx, op.params.snapshot_id):
         snapshots.delete(tx, snapshot.id, bytes_stay=True)

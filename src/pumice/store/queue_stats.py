@@ -14,7 +14,7 @@ _o = operations.c
 
 
 @dataclass(frozen=True, slots=True)
-class Census:
+class QueueStats:
     """How many operations of a kind are in a state at a place, and since when the oldest runnable one waits."""
 
     kind: str
@@ -27,7 +27,7 @@ class Census:
     """When the first of them that is cleaning was told as failed."""
 
 
-def census(tx: Transaction, at: float) -> list[Census]:
+def queue_stats(tx: Transaction, at: float) -> list[QueueStats]:
     """What is under way, in one statement. One whose failure was told and that still cleans is ``cleaning``."""
     state = sa.case((is_cleaning, CLEANING), else_=_o.state)
     last = (
@@ -53,4 +53,4 @@ def census(tx: Transaction, at: float) -> list[Census]:
         .where(_o.state.in_(UNDER_WAY))
         .group_by(_o.kind, state, _o.place)
     )
-    return [Census(**row) for row in tx.execute(query).mappings()]
+    return [QueueStats(**row) for row in tx.execute(query).mappings()]

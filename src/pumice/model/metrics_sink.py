@@ -5,7 +5,7 @@ must stay bounded.
 """
 
 
-class Meter:
+class MetricsSink:
     """Hears what happens, and counts nothing. Called on the event loop; it must return at once."""
 
     def step(self, kind: str, step: str, direction: str, outcome: str, seconds: float) -> None:

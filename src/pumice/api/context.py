@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from weakref import WeakValueDictionary
 
-from pumice.model.meter import Meter
-from pumice.model.rules import Rules
+from pumice.model.metrics_sink import MetricsSink
 from pumice.model.scope import Scope
-from pumice.operations.endings import Endings
+from pumice.model.tunables import Tunables
+from pumice.operations.completions import Completions
 from pumice.store.database import Database
 
 
@@ -21,14 +21,14 @@ class Tokens(Protocol):
 
 
 @dataclass(slots=True)
-class House:
+class ApiContext:
     """Shared by every handler of a process."""
 
     db: Database
-    endings: Endings
+    completions: Completions
     tokens: Tokens
-    rules: Rules
-    meter: Meter = field(default_factory=Meter)
+    tunables: Tunables
+    meter: MetricsSink = field(default_factory=MetricsSink)
     refuses_new: Callable[[], str | None] = lambda: None
     """Why nothing new is to be made at the moment, if that is so; reads and deletes go on."""
     _turns: MutableMapping[str | None, asyncio.Lock] = field(default_factory=WeakValueDictionary)

@@ -10,19 +10,19 @@ import os
 import stat
 from pathlib import Path
 
-from pumice.backends.contract import Stranger
+from pumice.backends.contract import Manageable
 from pumice.host.durable import sync
 from pumice.model.errors import Conflict, Invalid, NotFound
 from pumice.model.units import GIB, gib_to_hold
 
 
-def every(pool: Path) -> list[Stranger]:
+def every(pool: Path) -> list[Manageable]:
     """The files that may be adopted, by name."""
     found = []
     for entry in sorted(os.scandir(pool), key=lambda entry: entry.name):
         if not entry.name.startswith(".") and entry.is_file(follow_symlinks=False):
             size = entry.stat(follow_symlinks=False).st_size
-            found.append(Stranger(entry.name, size, None if size else "It is empty."))
+            found.append(Manageable(entry.name, size, None if size else "It is empty."))
     return found
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from pumice.model.scope import Scope
 from pumice.model.volume import host_of, pool_of
-from pumice.operations.hands import Hands
+from pumice.operations.drivers import Drivers
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend
 from pumice.store import operations
 from pumice.store.database import Transaction
@@ -30,9 +30,9 @@ def take_found(tx: Transaction, operation_id: str) -> list[dict[str, Any]]:
     return list(operations.take_notes(tx, operation_id).get("found", ()))
 
 
-async def look(op: Operation[StrangersParams], hands: Hands) -> None:
+async def look(op: Operation[StrangersParams], drivers: Drivers) -> None:
     """Ask the backend."""
-    found = await hands.backends[host_of(op.params.pool)].strangers(pool_of(op.params.pool))
+    found = await drivers.backends[host_of(op.params.pool)].manageable(pool_of(op.params.pool))
     op.notes["found"] = [{"name": one.name, "size": one.size, "why_not": one.why_not} for one in found]
 
 

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pumice.model.errors import Misconfigured, Trouble
+from pumice.model.errors import Misconfigured, Retryable
 
 CORE = Path("/sys/kernel/config/target/core")
 ISCSI = Path("/sys/kernel/config/target/iscsi")
@@ -29,7 +29,7 @@ _DATABASE = Path("/etc/target")
 _PLACES = 4
 """How many numbers a store's name may lead to: two names with one number are rare, five do not occur."""
 
-Store = Any
+Backstore = Any
 """``rtslib_fb.StorageObject``, which has no types."""
 
 
@@ -59,7 +59,7 @@ def prepare() -> None:
 # --- the store ------------------------------------------------------------------------------------------
 
 
-def find_store(name: str) -> Store | None:
+def find_store(name: str) -> Backstore | None:
     """The store of this name, whole or not."""
     rtslib = load()
     for folder in _places(name):
@@ -70,12 +70,12 @@ def find_store(name: str) -> Store | None:
     return None
 
 
-def make_store(name: str, device: Path, serial: str) -> Store:
-    """A store that is not there yet. Raises ``Trouble`` when the device cannot be used."""
+def make_store(name: str, device: Path, serial: str) -> Backstore:
+    """A store that is not there yet. Raises ``Retryable`` when the device cannot be used."""
     rtslib = load()
     block = device.is_block_device()
     if not block and not device.is_file():
-        raise Trouble(f"LIO cannot export {device}: there is no such device or file.")
+        raise Retryable(f"LIO cannot export {device}: there is no such device or file.")
     plugin = "iblock" if block else "fileio"
     number = next(
         folder.name.partition("_")[2]
@@ -84,26 +84,26 @@ def make_store(name: str, device: Path, serial: str) -> Store:
     )
     try:
         if block:
-            store = rtslib.BlockStorageObject(name, str(device), wwn=serial, index=number)
+            backstore = rtslib.BlockStorageObject(name, str(device), wwn=serial, index=number)
         else:
             # Write-back: what an initiator has flushed is on disk, as with every disk that has a cache.
             size = device.stat().st_size
-            store = rtslib.FileIOStorageObject(name, str(device), size, serial, True, index=number)
+            backstore = rtslib.FileIOStorageObject(name, str(device), size, serial, True, index=number)
     except (rtslib.RTSLibError, OSError) as error:
-        raise Trouble(f"LIO refused to export {device}: {error}") from None
+        raise Retryable(f"LIO refused to export {device}: {error}") from None
     with suppress(rtslib.RTSLibError):  # a device that cannot discard is exported all the same
-        store.set_attribute("emulate_tpu", 1)
-    return store
+        backstore.set_attribute("emulate_tpu", 1)
+    return backstore
 
 
-def is_whole(store: Store, device: Path) -> bool:
+def is_whole(backstore: Backstore, device: Path) -> bool:
     """Whether it is configured, with this device at its size (which a block device tells by itself)."""
-    if not store.is_configured() or store.udev_path != str(device):
+    if not backstore.is_configured() or backstore.udev_path != str(device):
         return False
-    return store.plugin == "block" or (device.is_file() and store.size == device.stat().st_size)
+    return backstore.plugin == "block" or (device.is_file() and backstore.size == device.stat().st_size)
 
 
-def drop_store(name: str) -> None:
+def drop_backstore(name: str) -> None:
     """Take the store away, which no unit refers to any more, with whatever a killed process made of it."""
     for folder in _places(name):
         with suppress(FileNotFoundError):
@@ -134,7 +134,7 @@ class Rule(NamedTuple):
     finds_disk: bool
 
 
-class Seat:
+class TargetEntry:
     """One target. Each call completes what an earlier one, cut short, began."""
 
     def __init__(self, iqn: str) -> None:
@@ -164,18 +164,18 @@ class Seat:
             and (self._group / "enable").read_text().strip() == "1"
         )
 
-    def open(self, store: Store, portals: tuple[str, ...]) -> None:
-        """Make the target, with ``store`` as its unit. Nobody is let in without a rule and a password."""
+    def open(self, backstore: Backstore, portals: tuple[str, ...]) -> None:
+        """Make the target, with ``backstore`` as its unit. Nobody is let in without a rule and a password."""
         rtslib = load()
         group = self._tpg()
         group.set_attribute("authentication", 1)
         group.set_attribute("generate_node_acls", 0)
         group.set_attribute("demo_mode_discovery", 0)
         unit = self._group / f"lun/lun_{LUN}"
-        if unit.is_dir() and _link(unit) != Path(store.path):
+        if unit.is_dir() and _link(unit) != Path(backstore.path):
             rtslib.LUN(group, LUN).delete()
         if not unit.is_dir():
-            rtslib.LUN(group, LUN, store)
+            rtslib.LUN(group, LUN, backstore)
         for initiator in self.rules():
             self._map(rtslib.NodeACL(group, initiator))
         for portal in list(group.network_portals):

@@ -10,7 +10,7 @@ FIRST_LOOK_SECONDS = 0.02
 LONGEST_LOOK_SECONDS = 1.0
 
 
-class Endings:
+class Completions:
     """The operations that somebody in this process waits for."""
 
     def __init__(self, db: Database) -> None:
@@ -42,7 +42,7 @@ class Endings:
                         async with asyncio.timeout(look):
                             await event.wait()
                     event.clear()
-                    if ending := (await self.db.read(log.endings, [operation_id])).get(operation_id):
+                    if ending := (await self.db.read(log.completions, [operation_id])).get(operation_id):
                         return ending
                     look = min(look * 2, LONGEST_LOOK_SECONDS)
         finally:

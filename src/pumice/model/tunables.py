@@ -23,7 +23,7 @@ DEFAULT_FILTERS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """How trouble is met: with another try, after a while that doubles."""
 
     first: float = 0.2
@@ -42,7 +42,7 @@ class Patience:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class Tunables:
     """What applies in the whole installation."""
 
     availability_zone: str = "nova"
@@ -80,4 +80,4 @@ class Rules:
     """How long a request that must answer with a result waits for its operation."""
     service_token_roles: frozenset[str] = frozenset({"service"})
     """A service token counts if it has one of these roles (keystonemiddleware's setting of the same name)."""
-    patience: Patience = field(default_factory=Patience)
+    retry_policy: RetryPolicy = field(default_factory=RetryPolicy)

@@ -13,7 +13,7 @@ from pumice.app import marks
 from pumice.app.roles import EVERY, Role
 from pumice.app.settings import Settings
 from pumice.backends.contract import Backend
-from pumice.backends.slow import slow
+from pumice.backends.delayed import slow
 from pumice.backends.targets.contract import Target
 from pumice.host.bulkhead import Bulkheads
 from pumice.host.daemon import Daemon
@@ -22,7 +22,7 @@ from pumice.images import from_volume
 from pumice.images.files import ImageFiles
 from pumice.model.errors import Conflict
 from pumice.model.ids import ImageId
-from pumice.operations.hands import Hands
+from pumice.operations.drivers import Drivers
 from pumice.operations.places import compute_host, volume_host
 from pumice.store.database import Database
 from pumice.store.services import BACKUP_BINARY
@@ -93,10 +93,10 @@ def _machines(settings: Settings, daemons: list[Daemon]) -> Hypervisor | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Drivers:
+class OpenDrivers:
     """The drivers of this host, and the daemons that Pumice runs for them."""
 
-    hands: Hands
+    drivers: Drivers
     daemons: list[Daemon]
 
 
@@ -107,7 +107,7 @@ def build(
     roles: Collection[Role] = EVERY,
     *,
     serves: bool = False,
-) -> Drivers:
+) -> OpenDrivers:
     """Every driver that this host's settings name and these roles need, not started yet.
 
     Only one process ``serves`` a pool; others may look.
@@ -129,7 +129,7 @@ def build(
     machines = {settings.host: machine} if machine else {}
     places = {settings.place(name): name for name in backends}
     store = settings.backup.open() if Role.VOLUME in roles else None
-    hands = Hands(
+    drivers = Drivers(
         db,
         image_path=lambda image_id: images.path(ImageId(image_id)),
         keep_image=partial(from_volume.keep, db, images),
@@ -149,7 +149,7 @@ def build(
         keep_unknown_days=settings.repair.keep_unknown_days,
         abandoned_seconds=settings.repair.abandoned_seconds,
     )
-    return Drivers(hands, daemons)
+    return OpenDrivers(drivers, daemons)
 
 
 async def stop_daemons(daemons: list[Daemon], *, force: bool) -> None:

@@ -20,19 +20,19 @@ import uvicorn
 
 from pumice.app import health
 from pumice.app.connections import limited
-from pumice.app.house import Whole
 from pumice.app.limits import Http
 from pumice.app.metrics import Metrics, build_info, gauge
+from pumice.app.node import Node
 from pumice.app.roles import Role
 from pumice.app.settings import Settings
 from pumice.model.errors import PumiceError
 from pumice.model.volume import Pool
 from pumice.store import clock, services
-from pumice.store.census import Census, census
 from pumice.store.columns import now
 from pumice.store.database import MISSED
 from pumice.store.inventory import Inventory, inventory
 from pumice.store.operations import CLEANING
+from pumice.store.queue_stats import QueueStats, queue_stats
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -55,10 +55,10 @@ GOODBYE_SECONDS = 1.0
 class Watch:
     """The two pages of one process, as an ASGI application; ``for_tenants`` only whether it is well."""
 
-    def __init__(self, whole: Whole, *, for_tenants: bool = False) -> None:
-        self.whole = whole
+    def __init__(self, node: Node, *, for_tenants: bool = False) -> None:
+        self.node = node
         self.for_tenants = for_tenants
-        self.metrics = whole.meter if isinstance(whole.meter, Metrics) and not for_tenants else None
+        self.metrics = node.meter if isinstance(node.meter, Metrics) and not for_tenants else None
 
     async def __call__(self, scope: MutableMapping[str, Any], _receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -71,22 +71,22 @@ class Watch:
 
     async def _page(self, path: str) -> tuple[int, str, bytes]:
         if path == "healthcheck":
-            found = await health.look(self.whole)
+            found = await health.look(self.node)
             status = 200 if found.well else 503
             if self.for_tenants:
                 return status, "text/plain; charset=utf-8", b"OK" if found.well else b"NOT OK"
             return status, _JSON, orjson.dumps(found.parts)
         if path == "metrics" and self.metrics is not None:
-            return 200, Metrics.content_type, self.metrics.text(await gauges(self.whole))
+            return 200, Metrics.content_type, self.metrics.text(await gauges(self.node))
         return 404, _JSON, orjson.dumps({"error": "There is nothing here."})
 
 
-async def gauges(whole: Whole) -> "list[Metric]":
+async def gauges(node: Node) -> "list[Metric]":
     """What can be read off at the moment. The log is asked by those that answer for the whole installation."""
-    found = [build_info(whole.roles, whole.settings.host)]
-    if whole.roles != {Role.API}:
+    found = [build_info(node.roles, node.settings.host)]
+    if node.roles != {Role.API}:
         at, hanging = time.monotonic(), dict[tuple[str, ...], float]()
-        for left in whole.hands.bulkheads.left:
+        for left in node.drivers.bulkheads.left:
             hanging[left.place,] = max(hanging.get((left.place,), 0.0), at - left.since)
         found += [
             gauge("pumice_hanging_seconds", "The oldest call that hangs at a place.", ("place",), hanging),
@@ -94,29 +94,29 @@ async def gauges(whole: Whole) -> "list[Metric]":
                 "pumice_worker_slots",
                 "Operations this process carries at most at each place.",
                 (),
-                {(): whole.runner.workers},
+                {(): node.runner.workers},
             ),
             gauge(
                 "pumice_worker_slots_in_use",
                 "Operations in hand at the fullest place.",
                 (),
-                {(): whole.runner.fullest},
+                {(): node.runner.fullest},
             ),
         ]
     answers = True
-    if whole.roles & {Role.API, Role.SCHEDULER}:
+    if node.roles & {Role.API, Role.SCHEDULER}:
         try:
             async with asyncio.timeout(health.ANSWER_SECONDS):
-                found += of_log(await whole.db.read(census, clock.time()))
-                there = await whole.db.read(inventory)
-                found += of_inventory(there, whole.house.rules.service_down_seconds)
+                found += of_log(await node.db.read(queue_stats, clock.time()))
+                there = await node.db.read(inventory)
+                found += of_inventory(there, node.ctx.tunables.service_down_seconds)
         except (TimeoutError, PumiceError):
             answers = False
         found.append(gauge("pumice_database_up", "Whether the log could be read.", (), {(): float(answers)}))
     return found
 
 
-def of_log(found: list[Census]) -> "list[Metric]":
+def of_log(found: list[QueueStats]) -> "list[Metric]":
     """The log's gauges."""
     numbers: dict[tuple[str, ...], float] = {}
     ages: dict[tuple[str, ...], float] = {}
@@ -172,10 +172,10 @@ def of_inventory(there: Inventory, down_seconds: float) -> "list[Metric]":
     return found
 
 
-def count_reconnects(whole: Whole) -> None:
+def count_reconnects(node: Node) -> None:
     """Tell the meter each time that the database was not listened to for a while."""
-    if isinstance(meter := whole.meter, Metrics):
-        whole.db.subscribe(lambda topic: meter.reconnected() if topic == MISSED else None)
+    if isinstance(meter := node.meter, Metrics):
+        node.db.subscribe(lambda topic: meter.reconnected() if topic == MISSED else None)
 
 
 class Server(uvicorn.Server):

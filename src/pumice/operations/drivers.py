@@ -9,7 +9,7 @@ from pumice.backends.contract import Backend
 from pumice.backends.targets.contract import Target
 from pumice.host.bulkhead import Bulkheads
 from pumice.hypervisor.contract import Hypervisor
-from pumice.model.errors import Misconfigured, Trouble
+from pumice.model.errors import Misconfigured, Retryable
 from pumice.store.database import Database
 
 FillFile = Callable[[Path], Awaitable[None]]
@@ -20,7 +20,7 @@ async def _no_images(*_: object) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Hands:
+class Drivers:
     """The drivers a step may use. A step finds here what its place promises, and nothing else."""
 
     db: Database
@@ -50,7 +50,7 @@ class Hands:
     """How long a client may leave a volume reserved, attaching or detaching."""
 
     def store_of_backups(self) -> BackupStore:
-        """Where this host's backups are kept. Raises ``Trouble`` where that is nowhere."""
+        """Where this host's backups are kept. Raises ``Retryable`` where that is nowhere."""
         if self.backups is None:
-            raise Trouble("No backups are kept on this host: see [backup] in the settings.")
+            raise Retryable("No backups are kept on this host: see [backup] in the settings.")
         return self.backups

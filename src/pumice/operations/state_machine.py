@@ -26,17 +26,17 @@ from typing import Any
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from pumice.model.errors import Cancelled, Elsewhere, Hangs, PumiceError, Trouble, Unreadable
+from pumice.model.errors import Cancelled, Hangs, PumiceError, Retryable, TryAnotherBackend, Unreadable
 from pumice.model.ids import new_id
-from pumice.model.rules import Rules
+from pumice.model.tunables import Tunables
 from pumice.operations.operation import HANDED_OVER, Operation, Verb, Wait, from_row, stored, verb_of
 from pumice.operations.places import SCHEDULER
 from pumice.operations.settle import settle, why_too_late
 from pumice.store import clock, overdue
 from pumice.store import operations as log
 from pumice.store.columns import now
-from pumice.store.database import Transaction, is_trouble
-from pumice.store.turns import in_turn
+from pumice.store.database import Transaction, is_retryable
+from pumice.store.serialize import serialized
 
 logger = structlog.get_logger(__name__)
 
@@ -54,15 +54,15 @@ def no_faults(_when: str, _direction: str, _step: str, _op: Operation[Any]) -> N
 class StepFailed(Exception):
     """A step on our own rows failed; its transaction was dropped with all that was to be committed with it."""
 
-    def __init__(self, error: PumiceError, line: "Line", position: int) -> None:
+    def __init__(self, error: PumiceError, record: "StepRecord", position: int) -> None:
         super().__init__(str(error))
         self.error = error
-        self.line = line
+        self.record = record
         self.position = position
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class StepRecord:
     """One line of an operation's history."""
 
     operation_id: str
@@ -94,130 +94,137 @@ class Stopwatch:
         self.started = now()
         self.clock = time.monotonic()
 
-    def line(self) -> Line:
+    def record(self) -> StepRecord:
         """The line of a step that ends now."""
         seconds = time.monotonic() - self.clock
         op = self.op
-        return Line(op.id, self.step, direction(op), op.place, op.attempt, self.started, seconds)
+        return StepRecord(op.id, self.step, direction(op), op.place, op.attempt, self.started, seconds)
 
 
 @dataclass(slots=True)
-class Course:
+class StateMachine:
     """The rules of the course, for the worker ``owner`` that serves ``places``."""
 
     verbs: Mapping[str, Verb[Any]]
     owner: str
     places: Collection[str]
-    rules: Rules = field(default_factory=Rules)
+    tunables: Tunables = field(default_factory=Tunables)
     faults: FaultPoint = no_faults
     admits: Callable[[Operation[Any]], bool] = lambda _: True
     """Whether an operation that comes to another of our places may go on there in the same hands."""
     stopping: bool = False
     """Hand everything back at the next step."""
 
-    @in_turn(lambda op, *_: "the choice of pools and hosts" if op.place == SCHEDULER else None)
+    @serialized(lambda op, *_: "the choice of pools and hosts" if op.place == SCHEDULER else None)
     def advance(
-        self, tx: Transaction, before: Operation[Any], line: Line | None, stop_at: int | None = None
+        self, tx: Transaction, before: Operation[Any], record: StepRecord | None, stop_at: int | None = None
     ) -> Operation[Any]:
-        """Pass the step that was done outside (its ``line``), and every step after it that only changes rows.
+        """Pass the step that was done outside (its ``record``), and every step after it that only changes rows.
 
         Goes no further than the position ``stop_at``. The operation is saved once, whatever was passed.
         """
         verb = self.verbs[before.kind]
         op = replace(before, notes=dict(before.notes))
-        lines: list[Line] = []
-        if line is not None:
-            lines.append(line)
+        records: list[StepRecord] = []
+        if record is not None:
+            records.append(record)
             step_on(op)
         while (step := verb.step(op)) is not None and op.position != stop_at and step.at(op) in self.places:
             ours, outside = step.work(op.state == "undoing")
             if outside is not None:
                 break
             if isinstance(step, Wait):
-                if not self._children_ended(tx, step, op, lines):
+                if not self._children_ended(tx, step, op, records):
                     op.state = "waiting"
                     break
             elif ours is not None:
-                self._change_rows(tx, ours, step.name, op, lines)
+                self._change_rows(tx, ours, step.name, op, records)
             step_on(op)
-        self._save(tx, verb, op, lines)
+        self._save(tx, verb, op, records)
         _heed_cancelling(before, op)
         return op
 
     def _change_rows(
-        self, tx: Transaction, work: Callable[..., None], step: str, op: Operation[Any], lines: list[Line]
+        self,
+        tx: Transaction,
+        work: Callable[..., None],
+        step: str,
+        op: Operation[Any],
+        records: list[StepRecord],
     ) -> None:
         watch = Stopwatch(op, step)
         try:
             self.faults("before", direction(op), step, op)
             with bound_contextvars(step=step):
-                work(tx, op, self.rules)
+                work(tx, op, self.tunables)
             self.faults("after", direction(op), step, op)
         except PumiceError as error:
-            raise StepFailed(error, watch.line(), op.position) from error
+            raise StepFailed(error, watch.record(), op.position) from error
         except Exception as bug:
-            if is_trouble(bug):
+            if is_retryable(bug):
                 raise
             logger.exception("operation.bug", step=step)
             unexpected = PumiceError(f"'{step}' failed unexpectedly: {type(bug).__name__}: {bug}")
-            raise StepFailed(unexpected, watch.line(), op.position) from bug
-        lines.append(watch.line())
+            raise StepFailed(unexpected, watch.record(), op.position) from bug
+        records.append(watch.record())
 
-    def _children_ended(self, tx: Transaction, step: Wait[Any], op: Operation[Any], lines: list[Line]) -> bool:
+    def _children_ended(
+        self, tx: Transaction, step: Wait[Any], op: Operation[Any], records: list[StepRecord]
+    ) -> bool:
         watch = Stopwatch(op, step.name)
         children: list[str] = op.notes[step.note]
         ended = step.ended(tx, op)
         for well, error in ended.values():
             if not well and not step.whatever:
                 failure = PumiceError(error or "A part of it failed.")
-                raise StepFailed(failure, watch.line(), op.position)
-        lines.append(replace(watch.line(), outcome="done" if len(ended) == len(children) else "waiting"))
+                raise StepFailed(failure, watch.record(), op.position)
+        records.append(replace(watch.record(), outcome="done" if len(ended) == len(children) else "waiting"))
         return len(ended) == len(children)
 
     def turn_back(
-        self, tx: Transaction, before: Operation[Any], line: Line | None, error: PumiceError
+        self, tx: Transaction, before: Operation[Any], record: StepRecord | None, error: PumiceError
     ) -> Operation[Any]:
         """What a failure leads to: another try, another backend, or the undo.
 
-        ``line`` is the failed step's; None when the operation is given up between steps.
+        ``record`` is the failed step's; None when the operation is given up between steps.
         """
         verb = self.verbs[before.kind]
         op = replace(before, notes=dict(before.notes), tries=before.tries + 1)
         step = verb.step(op)
         assert step is not None
         in_time = clock.time() < op.deadline
-        trouble = isinstance(error, Trouble) and line is not None
+        trouble = isinstance(error, Retryable) and record is not None
         undoing = op.state == "undoing"
         leaves = isinstance(error, Hangs) and not undoing and verb.choice_before(op) is not None
-        if line is not None and not isinstance(error, Cancelled):  # by which no step fails
+        if record is not None and not isinstance(error, Cancelled):  # by which no step fails
             told = " ".join(filter(None, (str(error), error.detail)))
-            line = replace(line, outcome="failed", error=told)
+            record = replace(record, outcome="failed", error=told)
         if not in_time:
             settle(tx, verb, op, op.error if undoing and op.error else str(error))
             op.resume_at = None
-        patient = isinstance(error, Trouble) and op.tries < UNDO_TRIES
+        patient = isinstance(error, Retryable) and op.tries < UNDO_TRIES
         if self.may_hand_over(op) and step.work(True)[1] and not patient:
             self._hand_over(tx, verb, op)
         elif undoing or (
-            trouble and not leaves and op.tries < (self.rules.patience.tries or step.tries) and in_time
+            trouble and not leaves and op.tries < (self.tunables.retry_policy.tries or step.tries) and in_time
         ):
             logger.warning("operation.retry", step=step.name, tries=op.tries, error=str(error))
             op.owner = None
             tx.notify(log.queue_topic(op.place))
-            line = replace(line, outcome="retry") if line else None
-            pause = self.rules.patience.before(op.tries, cleaning=op.settled)
-            self._write(tx, op, [line] if line else [], run_at=clock.time() + pause)
+            record = replace(record, outcome="retry") if record else None
+            pause = self.tunables.retry_policy.before(op.tries, cleaning=op.settled)
+            self._write(tx, op, [record] if record else [], run_at=clock.time() + pause)
             _heed_cancelling(before, op)
             return op
         else:
             op.error = str(error)
-            if (trouble or isinstance(error, Elsewhere)) and in_time:
+            if (trouble or isinstance(error, TryAnotherBackend)) and in_time:
                 op.resume_at = self._choose_again_at(verb, op)
             op.state = "undoing"
             if leaves and self.may_hand_over(op):  # its undo would hang as well
                 self._hand_over(tx, verb, op)
             logger.warning("operation.undo", step=step.name, error=op.error, again=op.resume_at is not None)
-        self._save(tx, verb, op, [line] if line else [])
+        self._save(tx, verb, op, [record] if record else [])
         return op
 
     def may_hand_over(self, op: Operation[Any]) -> bool:
@@ -259,13 +266,15 @@ class Course:
         position = verb.choice_before(op)
         tried = int(op.notes.get("tried", 0)) + 1
         op.notes |= {"tried": tried, "last_error": op.error}
-        if position is None or tried < self.rules.scheduler_max_attempts:
+        if position is None or tried < self.tunables.scheduler_max_attempts:
             return position
         reason = (op.error or "").rstrip(".")
         op.error = op.notes["last_error"] = f"{reason}. {tried} backends were tried, and no more are allowed."
         return None
 
-    def _save(self, tx: Transaction, verb: Verb[Any], op: Operation[Any], lines: Iterable[Line]) -> None:
+    def _save(
+        self, tx: Transaction, verb: Verb[Any], op: Operation[Any], records: Iterable[StepRecord]
+    ) -> None:
         """Write the position reached: one of the two ends, a step of another place, or a step of ours."""
         op.tries = 0
         finished_at: datetime | None = None
@@ -283,7 +292,7 @@ class Course:
             if not stays or op.place not in self.places or op.state == "waiting" or self.stopping:
                 op.owner = None
                 tx.notify(log.queue_topic(op.place))
-        self._write(tx, op, lines, finished_at=finished_at)
+        self._write(tx, op, records, finished_at=finished_at)
 
     def _end(self, tx: Transaction, verb: Verb[Any], op: Operation[Any]) -> None:
         undone = op.state == "undoing"
@@ -294,7 +303,7 @@ class Course:
         self,
         tx: Transaction,
         op: Operation[Any],
-        lines: Iterable[Line],
+        records: Iterable[StepRecord],
         *,
         run_at: float = 0.0,
         finished_at: datetime | None = None,
@@ -304,8 +313,8 @@ class Course:
             values["lease_until"] = None
         if finished_at is not None:
             values["finished_at"] = finished_at
-        op.lines = tuple(lines)
-        rows = [line.row() for line in op.lines]
+        op.records = tuple(records)
+        rows = [record.row() for record in op.records]
         if op.settled and len(rows) == 1 and rows[0]["outcome"] == "retry":
             log.repeat_line(tx, rows[0])
         else:

@@ -12,7 +12,7 @@ from pumice.store.database import Transaction
 from pumice.store.operations import UNDER_WAY
 from pumice.store.tables import attachments, operations, server_disks, servers, snapshots, tombstones, volumes
 
-Piece = tuple[str, str, str]
+StoredObject = tuple[str, str, str]
 """``volume`` or ``snapshot``, its id, and the backend's own name for its pool."""
 
 _ADOPTING = {VolumeStatus.MANAGING, VolumeStatus.UNMANAGING, VolumeStatus.ERROR_MANAGING}
@@ -30,13 +30,13 @@ _SURE_SNAPSHOTS = {SnapshotStatus.AVAILABLE}
 class Bytes:
     """The bytes that a backend may hold according to the rows, and those that it must."""
 
-    may: frozenset[Piece]
-    must: frozenset[Piece]
+    may: frozenset[StoredObject]
+    must: frozenset[StoredObject]
 
 
 def bytes_at(tx: Transaction, host: str, ids: Collection[str] | None = None) -> Bytes:
     """The bytes of the volumes and snapshots on ``host@backend``; of all of them, or of these ids."""
-    may, must = set[Piece](), set[Piece]()
+    may, must = set[StoredObject](), set[StoredObject]()
     for kind, table in (("volume", volumes), ("snapshot", snapshots)):
         query = sa.select(table.c.id, table.c.pool, table.c.status)
         query = query.where(begins_with(table.c.pool, f"{host}#"))

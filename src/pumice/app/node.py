@@ -14,8 +14,8 @@ from typing import IO, TYPE_CHECKING, Any
 import orjson
 import structlog
 
-from pumice.api.house import House
-from pumice.app import checks, drivers, marks
+from pumice.api.context import ApiContext
+from pumice.app import checks, driver_setup, marks
 from pumice.app.faults import fault_point
 from pumice.app.openings import Openings
 from pumice.app.passwords import first_passwords, known_passwords, true_ones
@@ -31,15 +31,15 @@ from pumice.identity.tokens import LocalTokens
 from pumice.images.files import ImageFiles
 from pumice.loops import audit, deadlines, expiry, heartbeats, uploads, waiting
 from pumice.loops import hosts as host_loop
-from pumice.loops.breach import Repair
 from pumice.loops.every import every
-from pumice.model.errors import Misconfigured, Trouble
+from pumice.loops.violation import Repair
+from pumice.model.errors import Misconfigured, Retryable
 from pumice.model.ids import new_id
-from pumice.model.meter import Meter
-from pumice.model.rules import Rules
+from pumice.model.metrics_sink import MetricsSink
+from pumice.model.tunables import Tunables
 from pumice.model.units import MIB
-from pumice.operations.endings import Endings
-from pumice.operations.hands import Hands
+from pumice.operations.completions import Completions
+from pumice.operations.drivers import Drivers
 from pumice.operations.places import SCHEDULER
 from pumice.operations.runner import Runner
 from pumice.store import hosts, schema
@@ -57,22 +57,22 @@ RESERVE_SECONDS = 2.0
 
 
 @dataclass(slots=True)
-class Whole:
+class Node:
     """A Pumice that can be run."""
 
     settings: Settings
     db: Database
     images: ImageFiles
-    hands: Hands
+    drivers: Drivers
     daemons: list[Daemon]
-    house: House
+    ctx: ApiContext
     runner: Runner
     passwords: dict[str, str]
     """The first users' passwords, as they were set at the first start. Empty where there is no API."""
     roles: frozenset[Role]
     lost: asyncio.Event
     """Set when another process has taken this one's name: there is nothing to do any more but to stop."""
-    meter: Meter
+    meter: MetricsSink
     reserve: Reserve
     began: float = field(default_factory=time.monotonic)
 
@@ -81,7 +81,7 @@ class Whole:
         async with asyncio.TaskGroup() as tasks:
             keeping = tasks.create_task(every(RESERVE_SECONDS, self._keep_reserve, "reserve"))
             if Role.API in self.roles:
-                looking = uploads.Uploads(self.db, self.images).look
+                looking = uploads.Uploads(self.db, self.images).check
                 repairing = tasks.create_task(every(uploads.SECONDS, looking, "uploads"))
             if self.roles == {Role.API}:
                 await stopping.wait()
@@ -103,25 +103,25 @@ class Whole:
         """Carry operations and run the loops until ``stopping``."""
         hearts = self.hearts()
         repairs = self.repairs()
-        openings = Openings(self.hands)
+        openings = Openings(self.drivers)
         hearts.closed |= openings.places
         self.runner.opening |= openings.places
 
         async def opened(place: str) -> None:
-            with suppress(Trouble):  # while the database is away: it comes with the next beat
+            with suppress(Retryable):  # while the database is away: it comes with the next beat
                 await hearts.introduce(place)
             self.runner.open(place)
             logger.info("place.opened", place=place)
 
-        async def repair(look: audit.Look) -> None:
-            if look is not audit.ROWS:
+        async def repair(check: audit.Check) -> None:
+            if check is not audit.ROWS:
                 await openings.all_tried()
-            await every(look.seconds, repairs[look].run, look.name)
+            await every(check.seconds, repairs[check].run, check.name)
 
         running_ones = [
             openings.run(opened, self.runner.has_tried),
             every(heartbeats.SECONDS, hearts.pulse, "heartbeats"),
-            *(repair(look) for look in repairs),
+            *(repair(check) for check in repairs),
             *(every(seconds, work, name) for name, (seconds, work) in self.loops().items()),
         ]
         async with asyncio.TaskGroup() as tasks:
@@ -131,26 +131,31 @@ class Whole:
             for loop in running:
                 loop.cancel()
             self.runner.stop()
-            with suppress(Trouble):  # while the database is away it counts as down after a while anyway
+            with suppress(Retryable):  # while the database is away it counts as down after a while anyway
                 await hearts.fall_silent()
-        await drivers.stop_daemons(self.daemons, force=False)
+        await driver_setup.stop_daemons(self.daemons, force=False)
 
     def loops(self) -> dict[str, tuple[float, Callable[[], Awaitable[object]]]]:
         """What a scheduler does again and again, by name: how often, in seconds."""
         if Role.SCHEDULER not in self.roles:
             return {}
-        verbs, rules = self.runner.course.verbs, self.house.rules
+        verbs, tunables = self.runner.state_machine.verbs, self.ctx.tunables
         return {
-            "deadlines": (deadlines.SECONDS, deadlines.Deadlines(self.db, self.runner.course, self.meter).look),
-            "hosts": (host_loop.SECONDS, host_loop.Gone(self.db, verbs, rules).look),
-            "waiting": (waiting.SECONDS, waiting.Waiting(self.db, verbs, rules).look),
+            "deadlines": (
+                deadlines.SECONDS,
+                deadlines.Deadlines(self.db, self.runner.state_machine, self.meter).check,
+            ),
+            "hosts": (host_loop.SECONDS, host_loop.Gone(self.db, verbs, tunables).check),
+            "waiting": (waiting.SECONDS, waiting.Waiting(self.db, verbs, tunables).check),
             "expiry": (expiry.SECONDS, expiry.Expiry(self.db, self.settings.operations.keep_days).sweep),
         }
 
-    def repairs(self) -> dict[audit.Look, Repair]:
+    def repairs(self) -> dict[audit.Check, Repair]:
         """What this process repairs: what it has drivers for, and the rows if it is a scheduler."""
-        looks = (*audit.OUTSIDE, *audit.SHARED) if Role.SCHEDULER in self.roles else audit.OUTSIDE
-        return {look: Repair(look.at, self.hands, self.settings.repair.grace_seconds) for look in looks}
+        all_checks = (*audit.OUTSIDE, *audit.SHARED) if Role.SCHEDULER in self.roles else audit.OUTSIDE
+        return {
+            check: Repair(check.at, self.drivers, self.settings.repair.grace_seconds) for check in all_checks
+        }
 
     def hearts(self) -> heartbeats.Heartbeats:
         """What says that this process is alive."""
@@ -168,7 +173,7 @@ class Whole:
         }
         schedules = Role.SCHEDULER in self.roles
         return heartbeats.Heartbeats(
-            self.hands, host, zone, zones, schedules, functions, forgotten=self.lost.set
+            self.drivers, host, zone, zones, schedules, functions, forgotten=self.lost.set
         )
 
     def application(self, watch: "Asgi") -> "Application":
@@ -184,10 +189,10 @@ class Whole:
         policy = self.settings.policy_file
         return Application(
             (
-                volume_service(self.house, policy),
-                identity_service(self.house, policy),
-                image_service(self.house, self.images, policy),
-                compute_service(self.house, policy),
+                volume_service(self.ctx, policy),
+                identity_service(self.ctx, policy),
+                image_service(self.ctx, self.images, policy),
+                compute_service(self.ctx, policy),
             ),
             watch,
             self.settings.api.public_url,
@@ -195,20 +200,20 @@ class Whole:
         )
 
 
-async def build(settings: Settings, roles: frozenset[Role] = EVERY, meter: Meter | None = None) -> Whole:
+async def build(settings: Settings, roles: frozenset[Role] = EVERY, meter: MetricsSink | None = None) -> Node:
     """Open the database, brought up to date and furnished, and put the parts together."""
     checks.refuse(settings, roles)
     settings.state_dir.absolute().mkdir(mode=0o700, parents=True, exist_ok=True)
     set_deadlines(settings.operations.deadlines)
     db = open_database(settings.database(), "serve" if roles == EVERY else "+".join(sorted(roles)))
     try:
-        return await _build(settings, roles, db, meter or Meter())
+        return await _build(settings, roles, db, meter or MetricsSink())
     except BaseException:
         await db.close()
         raise
 
 
-async def _build(settings: Settings, roles: frozenset[Role], db: Database, meter: Meter) -> Whole:
+async def _build(settings: Settings, roles: frozenset[Role], db: Database, meter: MetricsSink) -> Node:
     db.meter = meter
     await schema.migrate(db)
     await marks.take_state_directory(db, settings)
@@ -216,11 +221,11 @@ async def _build(settings: Settings, roles: frozenset[Role], db: Database, meter
     name = await take_name(db, settings.host, roles, lost.set)
     if roles & {Role.VOLUME, Role.COMPUTE}:
         await db.read(hosts.refuse_forgotten, settings.host)
-    rules = settings.rules()
-    first = await _furnish(db, settings, rules) if Role.API in roles else {}
+    tunables = settings.tunables()
+    first = await _furnish(db, settings, tunables) if Role.API in roles else {}
     images = ImageFiles(settings.state_dir.absolute() / "images", quota=settings.images.quota())
-    driven = drivers.build(settings, db, images, roles, serves=True)
-    hands = driven.hands
+    driven = driver_setup.build(settings, db, images, roles, serves=True)
+    drivers = driven.drivers
     passwords.most_waiting = settings.identity.most_logins
     lockout.attempts = settings.identity.lockout_failure_attempts
     lockout.seconds = settings.identity.lockout_duration
@@ -229,22 +234,22 @@ async def _build(settings: Settings, roles: frozenset[Role], db: Database, meter
     await in_thread(reserve.keep)
     if isinstance(db, SqliteDatabase):
         db.make_room = reserve.give_up
-    house = House(db, Endings(db), tokens, rules, meter, refuses_new=partial(_no_room, reserve))
+    ctx = ApiContext(db, Completions(db), tokens, tunables, meter, refuses_new=partial(_no_room, reserve))
     runner = Runner(
         db,
         VERBS,
-        hands,
+        drivers,
         host=name,
         boot=new_id(),
         places=[SCHEDULER] if Role.SCHEDULER in roles else [],
-        rules=rules,
+        tunables=tunables,
         workers=settings.operations.workers,
         lease=settings.operations.lease_seconds,
         silence=settings.operations.silent_seconds,
         faults=fault_point(settings.fault),
         meter=meter,
     )
-    return Whole(settings, db, images, hands, driven.daemons, house, runner, first, roles, lost, meter, reserve)
+    return Node(settings, db, images, drivers, driven.daemons, ctx, runner, first, roles, lost, meter, reserve)
 
 
 def _no_room(reserve: Reserve) -> str | None:
@@ -256,7 +261,7 @@ def _no_room(reserve: Reserve) -> str | None:
     )
 
 
-async def _furnish(db: Database, settings: Settings, rules: Rules) -> dict[str, str]:
+async def _furnish(db: Database, settings: Settings, tunables: Tunables) -> dict[str, str]:
     """Add the rows that an installation begins with. Returns the first users' passwords that are still true."""
     is_first = await db.read(bootstrap.is_needed)
     passwords = first_passwords(settings) if is_first else known_passwords(settings)
@@ -265,7 +270,7 @@ async def _furnish(db: Database, settings: Settings, rules: Rules) -> dict[str, 
     def work(tx: Transaction) -> None:
         alone(tx)
         bootstrap.bootstrap(tx, hashes)
-        volume_types.make_default(tx, rules)
+        volume_types.make_default(tx, tunables)
         flavors.make_defaults(tx)
 
     await db.write(work)

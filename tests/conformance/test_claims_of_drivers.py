@@ -1,4 +1,4 @@
-"""What drivers say of themselves in ``quality.yaml`` is about every rule of their suite, and no other."""
+"""What drivers say of themselves in ``conformance.yaml`` is about every rule of their suite, and no other."""
 
 import ast
 from pathlib import Path

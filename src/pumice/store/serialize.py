@@ -21,20 +21,20 @@ from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 F = TypeVar("F", bound=Callable[..., Any])
-_TURN = "_turn"
+_QUEUE = "_turn"
 
 
-def in_turn(turn: Callable[..., str | None]) -> Callable[[F], F]:
+def serialized(turn: Callable[..., str | None]) -> Callable[[F], F]:
     """Say of a transaction's function in which queue it waits; ``turn`` is told its arguments but the first."""
 
     def decorate(work: F) -> F:
-        setattr(work, _TURN, turn)
+        setattr(work, _QUEUE, turn)
         return work
 
     return decorate
 
 
-class Turns:
+class Serializer:
     """The queues of one process."""
 
     def __init__(self) -> None:
@@ -44,6 +44,6 @@ class Turns:
         self, work: Callable[..., Any], args: tuple[Any, ...]
     ) -> AbstractAsyncContextManager[None, bool | None]:
         """The turn of a transaction, to be held from before it begins to after its end."""
-        turn = getattr(work, _TURN, None)
+        turn = getattr(work, _QUEUE, None)
         name = turn(*args) if turn else None
         return nullcontext() if name is None else self._queues.setdefault(name, asyncio.Lock())
