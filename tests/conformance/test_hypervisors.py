@@ -143,6 +143,19 @@ async def test_a_machine_that_nobody_defined_is_not_there(hypervisor: Hypervisor
     assert machine.id not in await hypervisor.machines()
 
 
+async def test_a_machine_is_started_beside_an_earlier_start_that_was_given_up(
+    bench: Bench, machine: Machine
+) -> None:
+    """Its process was killed, and libvirtd goes on: both look, see it off, and begin."""
+    fake = isinstance(bench.hypervisor, FakeHypervisor)
+    others = [bench.hypervisor if fake else bench.reopened() for _ in range(3)]
+    for _ in range(3):
+        await asyncio.gather(*(other.start(machine) for other in others))
+        assert await bench.hypervisor.power(machine.id) is Power.RUNNING
+        await asyncio.gather(*(other.delete(machine.id) for other in others))
+        assert await bench.hypervisor.power(machine.id) is None
+
+
 async def test_calls_that_need_a_machine_say_that_it_is_not_there(
     hypervisor: Hypervisor, machine: Machine, second_disk: Disk
 ) -> None:

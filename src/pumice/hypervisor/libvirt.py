@@ -50,6 +50,8 @@ from pumice.model.ids import AttachmentId, ServerId
 from pumice.model.qos import LIMITS
 from pumice.model.units import GIB
 
+MOST_LOOKS = 5
+"""How often a change is begun anew that met another: each time the other was done first."""
 _SHORT = 30.0
 _LONG = 90.0  # seconds: QEMU logs in to every target before libvirt answers
 _POLL = 0.05
@@ -377,10 +379,28 @@ class LibvirtHypervisor:
     async def _change(
         self, server: ServerId, work: Callable[[Connection], None], timeout: float = _SHORT
     ) -> None:
-        """Calls that change one machine go one after the other, so that each sees what the last one did."""
+        """Calls that change one machine go one after the other, so that each sees what the last one did.
+
+        libvirtd may still be at one that was given up, as by a process that was killed. What it refuses because
+        the machine is in another state by now is looked at again, and then done or found to be done.
+        """
+
+        def again(connection: Connection) -> None:
+            libvirt = load()
+            for _ in range(MOST_LOOKS - 1):
+                try:
+                    return work(connection)
+                except libvirt.libvirtError as error:
+                    if error.get_error_code() not in (
+                        libvirt.VIR_ERR_OPERATION_INVALID,
+                        libvirt.VIR_ERR_NO_DOMAIN,
+                    ):
+                        raise
+            return work(connection)
+
         turn = self._turns.setdefault(server, asyncio.Lock())
         async with turn:
-            await self._libvirt.call(work, timeout)
+            await self._libvirt.call(again, timeout)
 
     async def _guest_follows(
         self,
