@@ -94,11 +94,10 @@ class GuestClient(Client):
                 await self._do(f"{what} again", "server.detach_volume", (effect,), "DELETE", path)
 
     async def stop(self, slot: str, _: str) -> None:
-        """Power it off."""
+        """Power it off. Cancelled when the guest is off already, it is off."""
         if server := self._at(slot, "ACTIVE"):
-            await self._act(
-                server, "stop", "server.stop", (Effect(server, Facts("SHUTOFF")),), {"os-stop": None}
-            )
+            off = Effect(server, Facts("SHUTOFF"), frozenset({Facts("SHUTOFF")}))
+            await self._act(server, "stop", "server.stop", (off,), {"os-stop": None})
 
     async def start(self, slot: str, _: str) -> None:
         """Power it on."""

@@ -20,6 +20,8 @@ class LastActs:
 
     def __init__(self, world: World, model: Model, judge: Caller) -> None:
         self.world, self.model, self.judge = world, model, judge
+        self._deleted_since = set[str]()
+        """What has a row again and no bytes, because the database is older than its delete."""
 
     async def restore_the_database(self) -> None:
         """The rows are older than the bytes. No bytes go: those that no row knows are put aside, and told.
@@ -31,6 +33,7 @@ class LastActs:
         await asyncio.to_thread(world.back_up)
         new = [await self._created() for _ in range(3)]
         deleted = [it for it in old[:4] if await self._deleted(it)]
+        self._deleted_since.update(deleted)
         await self._quiet()
         before = {it: path.name for it in new if (path := world.bytes_of(it))}
         guests = world.guests()
@@ -80,7 +83,11 @@ class LastActs:
                 self.model.violation(f"volumes of a host that was forgotten are {wrong}")
                 return
             await asyncio.sleep(1)
-        lost = there | {it["id"] for it in await self._snapshots() if it["volume_id"] in there}
+        lost = (
+            there
+            | self._deleted_since
+            | {it["id"] for it in await self._snapshots() if it["volume_id"] in there}
+        )
         for thing in self.model.things:
             if thing.kind in ("volume", "snapshot") and thing.id and thing.id not in lost:
                 await self._must_be_there(thing.id, thing.kind)
