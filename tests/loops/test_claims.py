@@ -35,7 +35,7 @@ async def overdue(world: FakeWorld) -> None:
     """Every operation is, and is told so."""
     late = sa.update(tables.operations).values(deadline=1.0)
     await world.db.write(lambda tx: tx.execute(late) and None)
-    await Deadlines(world.db, world.runner("here").state_machine).look()
+    await Deadlines(world.db, world.runner("here").state_machine).check()
 
 
 async def test_a_claim_made_twice_is_one_and_given_back_twice_is_gone_once(world: FakeWorld) -> None:

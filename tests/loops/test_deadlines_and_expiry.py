@@ -47,7 +47,7 @@ async def test_an_operation_whose_worker_stays_away_ends_at_its_deadline_with_an
 ) -> None:
     volume_id = await begun(world)
     await change_operations(world, deadline=time.time() - 1)
-    await Deadlines(world.db, world.runner("here").state_machine).look()
+    await Deadlines(world.db, world.runner("here").state_machine).check()
     assert await world.volume_status(volume_id) == "error"
     [text] = await told(world)
     assert "It did not end in time: 'claim_space' at scheduler" in text
@@ -66,7 +66,7 @@ async def test_what_is_left_to_undo_is_done_when_the_worker_is_back(world: FakeW
 
     await world.db.write(placed)
     await change_operations(world, deadline=time.time() - 1)
-    await Deadlines(world.db, world.runner("here").state_machine).look()
+    await Deadlines(world.db, world.runner("here").state_machine).check()
     assert await world.volume_status(volume_id) == "error"
     async with working(world, "back", no_faults):
         await quiet(world)
@@ -76,7 +76,7 @@ async def test_what_is_left_to_undo_is_done_when_the_worker_is_back(world: FakeW
 
 async def test_an_operation_in_time_goes_on(world: FakeWorld) -> None:
     volume_id = await begun(world)
-    await Deadlines(world.db, world.runner("here").state_machine).look()
+    await Deadlines(world.db, world.runner("here").state_machine).check()
     assert await world.volume_status(volume_id) == "creating"
 
 
@@ -84,7 +84,7 @@ async def test_an_operation_that_somebody_holds_is_left_to_him(world: FakeWorld)
     volume_id = await begun(world)
     late = time.time() - 1
     await change_operations(world, deadline=late, owner="there:1", lease_until=time.time() + 60)
-    await Deadlines(world.db, world.runner("here").state_machine).look()
+    await Deadlines(world.db, world.runner("here").state_machine).check()
     assert await world.volume_status(volume_id) == "creating"
 
 
@@ -118,7 +118,7 @@ async def test_an_operation_under_way_is_never_forgotten(world: FakeWorld) -> No
 async def test_messages_are_forgotten_when_their_time_has_come(world: FakeWorld) -> None:
     await begun(world)
     await change_operations(world, deadline=time.time() - 1)
-    await Deadlines(world.db, world.runner("here").state_machine).look()
+    await Deadlines(world.db, world.runner("here").state_machine).check()
     await Expiry(world.db, keep_days=7).sweep()
     assert len(await told(world)) == 1
     past = sa.update(tables.messages).values(expires_at=now() - timedelta(seconds=1))

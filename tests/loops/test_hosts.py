@@ -74,7 +74,7 @@ class Scene:
         async with working(self.world, HOST):
             for _ in range(20):
                 await self.until_only_gone_is_left()
-                if not await self.gone.look() and not await self.under_way():
+                if not await self.gone.check() and not await self.under_way():
                     return
         assert await self.under_way() == []
 
@@ -225,9 +225,9 @@ async def test_a_host_that_is_fenced_lets_go_of_its_volumes(scene: Scene) -> Non
     await scene.write(attach_volume.accept, TENANT, server, spare)
     async with working(scene.world, HOST):
         await scene.until_only_gone_is_left()
-        await scene.gone.look()
+        await scene.gone.check()
         await scene.until_only_gone_is_left()
-        await scene.gone.look()
+        await scene.gone.check()
     assert [await scene.status(it) for it in (to_gone, spare)] == ["available", "available"]
     found = await scene.world.db.read(servers.find, server)
     assert found is not None
@@ -236,7 +236,7 @@ async def test_a_host_that_is_fenced_lets_go_of_its_volumes(scene: Scene) -> Non
     async with working(scene.world, HOST, GONE):
         async with asyncio.timeout(20):
             while await scene.under_way():
-                await scene.gone.look()
+                await scene.gone.check()
                 await asyncio.sleep(0.01)
     assert await scene.world.db.read(servers.find, server) is None
     await beat(scene.world, GONE)
@@ -249,7 +249,7 @@ async def test_a_host_that_is_fenced_lets_go_of_its_volumes(scene: Scene) -> Non
 async def test_a_stop_that_waits_for_a_fenced_host_is_explained(scene: Scene) -> None:
     await scene.write(hosts.force_down, "nova-compute", GONE, True)
     await scene.write(power.accept_stop, TENANT, scene.servers[GONE])
-    await scene.gone.look()
+    await scene.gone.check()
     found = await scene.world.db.read(servers.find, scene.servers[GONE])
     assert found is not None
     assert (found.status, found.task) == ("ACTIVE", None)

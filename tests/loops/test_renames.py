@@ -56,7 +56,13 @@ async def busy(world: FakeWorld) -> None:
         await world.db.write(attach_volume.accept, TENANT, server, second)
         gone, free = await world.a_volume(), await world.a_volume()
         await world.db.write(delete.accept, TENANT, gone)
-        wanted = {"name": None, "description": None, "metadata": {}, "in_use": False, "rules": world.tunables}
+        wanted = {
+            "name": None,
+            "description": None,
+            "metadata": {},
+            "in_use": False,
+            "tunables": world.tunables,
+        }
         await world.db.write(lambda tx: create_snapshot.accept(tx, TENANT, free, **wanted) and None)
         await quiet(world)
     await world.db.write(create.accept, TENANT, create.Wanted(size=1, source_volid=free), world.tunables)

@@ -96,7 +96,7 @@ async def test_one_bad_row_switches_off_no_deadline_and_leaves_no_volume_creatin
     good_volume, _ = await begun(world, **LATE)
     heard = Heard()
     loop = deadlines(world, heard)
-    await loop.look()
+    await loop.check()
     assert await world.volume_status(good_volume) == "error"
     assert await world.volume_status(volume_id) == "error"
     settled = await row(world, operation_id)
@@ -107,7 +107,7 @@ async def test_one_bad_row_switches_off_no_deadline_and_leaves_no_volume_creatin
     kind = bad.get("kind", "volume.create")
     listed = [words for words in await world.violations() if operation_id in words]
     assert listed == [f"operation {operation_id} ({kind}) cannot be read by this version: {settled['unread']}"]
-    await loop.look()
+    await loop.check()
     assert heard.ended == 2
 
 
@@ -121,7 +121,7 @@ async def test_a_verb_that_fails_to_tell_how_it_ended_stops_nobody_and_is_settle
     snapshotless, _ = await begun(world, deadline=2.0)
     verbs = {verb.kind: verb for verb in VERBS} | {"volume.create": replace(create.CREATE, failed=fails)}
     heard = Heard()
-    await Deadlines(world.db, StateMachine(verbs, "here:1", frozenset()), heard).look()
+    await Deadlines(world.db, StateMachine(verbs, "here:1", frozenset()), heard).check()
     assert await world.volume_status(volume_id) == await world.volume_status(snapshotless) == "error"
     assert heard.kinds == ["volume.create"] * 2
     assert "ZeroDivisionError: a bug" in (await row(world, operation_id))["unread"]
@@ -158,7 +158,7 @@ async def test_one_whose_holder_is_stuck_is_settled_and_waits_for_its_lease_to_e
     held |= {"position": 1, "notes": {"pool": f"{HOST}@one#a"}}
     just_late, _ = await begun(world, **held, deadline=time.time() - 5)
     volume_id, operation_id = await begun(world, **held, deadline=time.time() - 90)
-    await deadlines(world).look()
+    await deadlines(world).check()
     assert await world.volume_status(just_late) == "creating", "its holder may be about to tell"
     assert await world.volume_status(volume_id) == "error"
     settled = await row(world, operation_id)
@@ -173,7 +173,7 @@ async def test_the_oldest_are_settled_first_and_only_so_many_in_one_look(
 ) -> None:
     monkeypatch.setattr("pumice.loops.deadlines.MOST", 2)
     volumes = [(await begun(world, deadline=float(at)))[0] for at in (3, 1, 2)]
-    await deadlines(world).look()
+    await deadlines(world).check()
     assert [await world.volume_status(each) for each in volumes] == ["creating", "error", "error"]
 
 
@@ -185,7 +185,7 @@ async def test_an_extend_in_use_that_is_retried_is_one_in_use(world: FakeWorld) 
     await world.db.write(partial(extend.accept, in_use=True), TENANT, volume_id, 2, world.tunables)
     [begun] = await world.db.read(operations.page, states=("running",), kind=None, subject=None, limit=2)
     await change(world, begun["id"], **LATE)
-    await deadlines(world).look()
+    await deadlines(world).check()
     assert await world.volume_status(volume_id) == "in-use"
     async with working(world, "again", no_faults):
         await quiet(world)
@@ -213,17 +213,17 @@ async def test_a_boot_whose_host_has_gone_ends_in_an_error_that_says_so_within_m
     clock = [0.0]
     loop = deadlines(world)
     loop.monotonic = lambda: clock[0]
-    await loop.look()
+    await loop.check()
     clock[0] = 1000.0
-    await loop.look()
+    await loop.check()
     assert await world.server_status(server.id) == "BUILD"
     await world.db.write(services.silence, [("nova-compute", HOST)])
-    await loop.look()
+    await loop.check()
     clock[0] += 119.0
-    await loop.look()
+    await loop.check()
     assert await world.server_status(server.id) == "BUILD"
     clock[0] += 1.0
-    await loop.look()
+    await loop.check()
     found = await world.db.read(servers.find, server.id)
     assert found is not None
     assert (found.status, found.task) == ("ERROR", None)

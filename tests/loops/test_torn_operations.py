@@ -62,7 +62,7 @@ async def test_what_is_torn_stops_nobody_is_told_and_is_settled_in_time(world: F
 
     late = sa.text("UPDATE operations SET deadline = 1 WHERE state = 'running'")
     await world.db.write(lambda tx: tx.execute(late) and None)
-    await Deadlines(world.db, world.runner("here").state_machine).look()
+    await Deadlines(world.db, world.runner("here").state_machine).check()
     for operation_id, volume_id in torn.items():
         found = await world.db.read(operations.get, operation_id)
         assert found is not None and found["settled"] and "did not end in time" in found["error"]
@@ -90,7 +90,7 @@ async def test_whatever_column_is_torn_the_others_go_on(torn: str) -> None:
         await world.db.write(lambda tx: tx.execute(words) and None)
         for _ in range(2):
             await world.a_volume()
-        await Deadlines(world.db, world.runner("here").state_machine).look()
+        await Deadlines(world.db, world.runner("here").state_machine).check()
         assert (
             await world.violations() != [] or "CAST" in torn
         )  # of a place that nobody serves its deadline tells

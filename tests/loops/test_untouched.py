@@ -166,7 +166,7 @@ async def test_what_turned_back_at_a_dead_host_chooses_again_and_is_cleaned_late
     claimed = log.Asked([volume_host(dead)], state_machine.owner)
     [row], _ = await world.db.write(log.claim, claimed, 1e12, 30.0, 1)
     op = from_row(create.CREATE, row)
-    line = Stopwatch(op, "make_bytes").line()
+    line = Stopwatch(op, "make_bytes").record()
     op = await world.db.write(state_machine.turn_back, op, line, TryAnotherBackend("It is read-only."))
     assert (op.state, op.owner) == ("undoing", state_machine.owner)
     waiting = Waiting(world.db, {verb.kind: verb for verb in VERBS}, world.tunables)

@@ -90,7 +90,7 @@ async def given_up(world: FakeWorld, operation_id: str) -> None:
     o = tables.operations
     late = o.update().where(o.c.id == operation_id).values(deadline=1.0)
     await world.db.write(lambda tx: tx.execute(late) and None)
-    await Deadlines(world.db, world.runner("scheduler").state_machine).look()
+    await Deadlines(world.db, world.runner("scheduler").state_machine).check()
 
 
 def test_which_two_go_together_does_not_depend_on_who_was_first() -> None:

@@ -21,7 +21,7 @@ from volume_cloud import POOL, SCOPES, Cloud, cloud, scope
 
 from databases import new_sqlite
 from postgres_server import PostgresServer
-from pumice.api.context import House
+from pumice.api.context import ApiContext
 from pumice.api.identity.service import identity_service
 from pumice.api.image.service import image_service
 from pumice.app import monitoring, node
@@ -194,10 +194,10 @@ async def log_in(client: httpx.AsyncClient) -> dict[str, str]:
 async def test_requests_for_identity_and_images(database: Database, tmp_path: Path) -> None:
     recorder = Recorder()
     await database.write(bootstrap, hashes({"admin": "secret", "demo": "secret", "pumice": "secret"}))
-    its_house = House(database, Completions(database), LocalTokens(database), RULES)
+    its_ctx = ApiContext(database, Completions(database), LocalTokens(database), RULES)
     services = [
-        identity_service(its_house),
-        image_service(its_house, ImageFiles(tmp_path / "images")),
+        identity_service(its_ctx),
+        image_service(its_ctx, ImageFiles(tmp_path / "images")),
     ]
     with recorder.at_work():
         token: dict[str, str] = {}

@@ -88,7 +88,7 @@ async def test_it_ends_without_being_killed_and_may_be_ended_twice(daemon: TgtDa
 
 
 async def test_one_that_hangs_is_reported_and_can_be_killed(tmp_path: Path, portal: str) -> None:
-    daemon = TgtDaemon(tmp_path / "tgtd", portal, patience=0.5)
+    daemon = TgtDaemon(tmp_path / "tgtd", portal, timeout=0.5)
     await daemon.start()
     pid = daemon.pid()
     assert pid

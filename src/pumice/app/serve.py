@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+import random
 import signal
 import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 logger = structlog.get_logger(__name__)
 
+CLIENTS_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+"""The lowest and the highest port that the kernel gives to who connects without a port of its own."""
 ALIVE_SECONDS = 5.0
 """How often the process says that it is alive, to a watchdog or to the keeper of its workers."""
 
@@ -231,7 +235,9 @@ def listen(settings: Settings) -> socket.socket:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of 127.0.0.1 that nobody listens on at the moment, nor any client is given by the kernel."""
+    lowest = int(CLIENTS_PORTS.read_text().split()[0])
+    while True:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", random.randrange(10_000, lowest) if lowest > 20_000 else 0))  # noqa: S311
+            return int(probe.getsockname()[1])

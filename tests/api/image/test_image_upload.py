@@ -269,7 +269,7 @@ async def test_an_upload_that_is_under_way_is_left_alone(open_house: Any) -> Non
     async def looked_at() -> AsyncIterator[bytes]:
         yield b"half"
         for _ in range(2):  # the first look of a process also asks the rows
-            await Uploads(rig.db, ImageFiles(rig.files.directory)).look()
+            await Uploads(rig.db, ImageFiles(rig.files.directory)).check()
         assert await rig.status(image_id) == "saving"
         yield b"half"
 

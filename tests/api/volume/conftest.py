@@ -1,5 +1,5 @@
 """The fixtures of block storage's tests."""
 
-from volume_cloud import cloud, rules
+from volume_cloud import cloud, tunables
 
-__all__ = ["cloud", "rules"]
+__all__ = ["cloud", "tunables"]

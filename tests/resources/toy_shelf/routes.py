@@ -33,7 +33,7 @@ class NewShelf(Body):
 
 async def create(call: Call) -> Reply:
     asked = await call.parse(NewShelf, "shelf")
-    made = await call.house.db.write(add, call.who, new_id(), asked.name, asked.size)
+    made = await call.ctx.db.write(add, call.who, new_id(), asked.name, asked.size)
     return Reply({"shelf": view(call, made)}, 201)
 
 
