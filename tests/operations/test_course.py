@@ -149,7 +149,7 @@ async def test_a_failure_is_told_although_what_was_chosen_last_cannot_be_undone_
     assert await house.ended(op) == (False, "it broke")
     assert (await house.row(op))["state"] == "failed"
     await quiet(house)
-    assert (kitchen.shelf, kitchen.told) == ([], ["a: it broke"])
+    assert (kitchen.shelf, set(kitchen.told)) == ([], {"a: it broke"})  # a transaction may run again
 
 
 async def test_an_undo_that_hangs_is_handed_over(

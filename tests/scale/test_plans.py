@@ -63,7 +63,7 @@ MAY = {
     "store.hosts._names": _POOLS,
     "store.hosts._read": "of a host that is silent, or that an operator asks about, what it has",
     "store.inventory": "a monitor asks how many there are of each status",
-    "store.census": f"a monitor asks: {_UNDER_WAY}",
+    "store.queue_stats": f"a monitor asks: {_UNDER_WAY}",
     "store.operations.page": f"an operator asks: {_UNDER_WAY}",
     "store.operations.untouched": _UNDER_WAY,
     "store.overdue": _UNDER_WAY,
