@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ import yaml
 from openstack.config import OpenStackConfig
 from openstack.connection import Connection
 
+from pumice.app.serve import free_port
 from pumice.backends.targets.tgtd import TgtDaemon
 from pumice.hypervisor.libvirtd import LibvirtDaemon
 
@@ -30,12 +30,6 @@ FAKES = {
     "PUMICE_BACKENDS": json.dumps({"fake": {"driver": "fake", "target": "fake"}}),
     "PUMICE_COMPUTE__DRIVER": "fake",
 }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Installation:

@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from functools import partial
+from typing import Any
 
 import sqlalchemy as sa
 
 from pumice.model import states
-from pumice.model.states import AttachStatus, VolumeStatus
+from pumice.model.states import AttachStatus, Transitions, VolumeStatus
 from pumice.store import clock, pools, quotas, torn
 from pumice.store.columns import now
 from pumice.store.database import Transaction
@@ -184,12 +186,15 @@ def _under_way(operation_id: sa.ColumnElement[str | None]) -> sa.Exists:
     return sa.exists().where(operations.c.id == operation_id, operations.c.state.in_(UNDER_WAY))
 
 
-def _stuck_volumes(tx: Transaction, one: str | None = None) -> list[Wrong]:
-    v = volumes.c
-    at_work = v.status.in_(sorted(states.VOLUME.at_work))
-    stuck = tx.execute(sa.select(v.id, v.status).where(at_work, ~_alive(v.operation_id), _of(v.id, one)))
-    words = "volume {} is {} and no operation is at work on it"
-    return [Wrong(Kind.STUCK_VOLUME, row.id, words.format(row.id, row.status)) for row in stuck]
+def _stuck(
+    kind: Kind, called: str, table: sa.Table, moves: Transitions[Any], tx: Transaction, one: str | None = None
+) -> list[Wrong]:
+    """Volumes, snapshots or backups on their way, with no operation that takes them there."""
+    c = table.c
+    at_work = c.status.in_(sorted(moves.at_work))
+    stuck = tx.execute(sa.select(c.id, c.status).where(at_work, ~_alive(c.operation_id), _of(c.id, one)))
+    words = "{} {} is {} and no operation is at work on it"
+    return [Wrong(kind, row.id, words.format(called, row.id, row.status)) for row in stuck]
 
 
 def _unlike_volumes(tx: Transaction, one: str | None = None) -> list[Wrong]:
@@ -236,22 +241,6 @@ def _shared_volumes(tx: Transaction, one: str | None = None) -> list[Wrong]:
         Wrong(Kind.SHARED_VOLUME, each, words.format(each, len(some), ", ".join(some)))
         for each, some in users.items()
     ]
-
-
-def _stuck_snapshots(tx: Transaction, one: str | None = None) -> list[Wrong]:
-    s = snapshots.c
-    at_work = s.status.in_(sorted(states.SNAPSHOT.at_work))
-    stuck = tx.execute(sa.select(s.id, s.status).where(at_work, ~_alive(s.operation_id), _of(s.id, one)))
-    words = "snapshot {} is {} and no operation is at work on it"
-    return [Wrong(Kind.STUCK_SNAPSHOT, row.id, words.format(row.id, row.status)) for row in stuck]
-
-
-def _stuck_backups(tx: Transaction, one: str | None = None) -> list[Wrong]:
-    b = backups.c
-    at_work = b.status.in_(sorted(states.BACKUP.at_work))
-    stuck = tx.execute(sa.select(b.id, b.status).where(at_work, ~_alive(b.operation_id), _of(b.id, one)))
-    words = "backup {} is {} and no operation is at work on it"
-    return [Wrong(Kind.STUCK_BACKUP, row.id, words.format(row.id, row.status)) for row in stuck]
 
 
 def _stuck_attachments(tx: Transaction, one: str | None = None) -> list[Wrong]:
@@ -395,12 +384,12 @@ CHECKS: Mapping[Kind, Callable[[Transaction, str | None], list[Wrong]]] = {  # o
     Kind.QUOTA: _quotas,
     Kind.CLAIMED: _claimed,
     Kind.CLAIM: _claims,
-    Kind.STUCK_VOLUME: _stuck_volumes,
+    Kind.STUCK_VOLUME: partial(_stuck, Kind.STUCK_VOLUME, "volume", volumes, states.VOLUME),
     Kind.UNLIKE_VOLUME: _unlike_volumes,
     Kind.HIDDEN_USER: _hidden_users,
     Kind.SHARED_VOLUME: _shared_volumes,
-    Kind.STUCK_SNAPSHOT: _stuck_snapshots,
-    Kind.STUCK_BACKUP: _stuck_backups,
+    Kind.STUCK_SNAPSHOT: partial(_stuck, Kind.STUCK_SNAPSHOT, "snapshot", snapshots, states.SNAPSHOT),
+    Kind.STUCK_BACKUP: partial(_stuck, Kind.STUCK_BACKUP, "backup", backups, states.BACKUP),
     Kind.STUCK_ATTACHMENT: _stuck_attachments,
     Kind.UNMAPPED_ATTACHMENT: _unmapped_attachments,
     Kind.DANGLING_DISK: _dangling_disks,

@@ -59,8 +59,13 @@ async def delete_bytes(op: Operation[DeleteSnapshotParams], drivers: Drivers) ->
 
 def forget(tx: Transaction, op: Operation[DeleteSnapshotParams], tunables: Tunables) -> None:
     """Forget the row, with the quota it took."""
-    if snapshot := snapshots.find(tx, op.params.snapshot_id):
-        snapshots.delete(tx, snapshot.id)
+    forget_row(tx, op.params.snapshot_id)
+
+
+def forget_row(tx: Transaction, snapshot_id: SnapshotId, *, bytes_stay: bool = False) -> None:
+    """Forget a snapshot, with the quota it took; its bytes are ours to remove unless they stay somebody's."""
+    if snapshot := snapshots.find(tx, snapshot_id):
+        snapshots.delete(tx, snapshot.id, bytes_stay=bytes_stay)
         kind = volume_types.get(tx, snapshot.type_id) if snapshot.type_id else None
         amounts = quotas.amounts_of("snapshots", 1, snapshot.size, kind.name if kind else None)
         quotas.give_back(tx, snapshot.project_id, amounts)

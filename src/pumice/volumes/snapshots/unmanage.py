@@ -8,7 +8,6 @@ If it fails the bytes have their own name again, and the snapshot is ``available
 """
 
 from pumice.backends.contract import Backend, StoredObject
-from pumice.catalog import volume_types
 from pumice.model.errors import InvalidState
 from pumice.model.ids import new_id
 from pumice.model.scope import Scope
@@ -18,10 +17,10 @@ from pumice.model.volume import host_of, pool_of
 from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, own
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend
-from pumice.store import messages, quotas, snapshots
+from pumice.store import messages, snapshots
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
-from pumice.volumes.snapshots.delete import DeleteSnapshotParams
+from pumice.volumes.snapshots.delete import DeleteSnapshotParams, forget_row
 
 S = SnapshotStatus
 
@@ -61,11 +60,7 @@ def _name(op: Operation[DeleteSnapshotParams]) -> str:
 
 def forget(tx: Transaction, op: Operation[DeleteSnapshotParams], tunables: Tunables) -> None:
     """The row is gone with the quota it took. The bytes are nobody's, and not ours to remove."""
-    if snapshot := snapshots.find(tx, op.params.snapshot_id):
-        snapshots.delete(tx, snapshot.id, bytes_stay=True)
-        kind = volume_types.get(tx, snapshot.type_id) if snapshot.type_id else None
-        amounts = quotas.amounts_of("snapshots", 1, snapshot.size, kind.name if kind else None)
-        quotas.give_back(tx, snapshot.project_id, amounts)
+    forget_row(tx, op.params.snapshot_id, bytes_stay=True)
 
 
 def explain(tx: Transaction, op: Operation[DeleteSnapshotParams], error: str) -> None:
