@@ -22,9 +22,9 @@ from typing import IO, Any
 import asyncpg
 import httpx
 import yaml
+from tests.ports import free_port
 from tests.warm_start import WarmProcess, can_start
 
-from pumice.app.serve import free_port
 from pumice.backends.targets.tgtd import TgtDaemon
 from pumice.hypervisor.libvirtd import LibvirtDaemon
 

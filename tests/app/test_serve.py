@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pumice_process import PumiceProcess, free_port, installation
+from pumice_process import PumiceProcess, installation
 from stories import VOLUMES, Stories
+from tests.ports import free_port
 
 
 def fake_backend(**settings: Any) -> str:

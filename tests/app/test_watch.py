@@ -18,9 +18,9 @@ import httpx
 import pytest
 import sqlalchemy as sa
 from prometheus_client.parser import text_string_to_metric_families
+from tests.ports import free_port
 
 from postgres_server import PostgresServer
-from pumice.app.serve import free_port
 from pumice.catalog import volume_types
 from pumice.model.ids import ProjectId, UserId
 from pumice.model.scope import Scope

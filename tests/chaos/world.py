@@ -32,9 +32,9 @@ import httpx
 import yaml
 from tests import version_before
 from tests.chaos.network import HUB, Network
+from tests.ports import free_port
 from tests.postgres_server import PostgresServer
 
-from pumice.app.serve import free_port
 from pumice.backends.targets.tgtd import TgtDaemon
 from pumice.hypervisor.libvirtd import LibvirtDaemon
 

@@ -17,8 +17,8 @@ import httpx
 import yaml
 from openstack.config import OpenStackConfig
 from openstack.connection import Connection
+from tests.ports import free_port
 
-from pumice.app.serve import free_port
 from pumice.backends.targets.tgtd import TgtDaemon
 from pumice.hypervisor.libvirtd import LibvirtDaemon
 

@@ -1,13 +1,13 @@
 """What a driver claims is tried; a fresh rig of each target driver, and something to export through it."""
 
 import os
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from target_rigs import LioRig, NvmetRig, TgtRig
+from tests.ports import free_port
 
 from pumice.backends.targets.tgt import TgtTarget
 from pumice.backends.targets.tgtd import TgtDaemon
@@ -28,8 +28,7 @@ def claimed(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture
 async def tgt_rig(tmp_path: Path) -> AsyncIterator[TgtRig]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        portal = f"127.0.0.1:{free.getsockname()[1]}"
+    portal = f"127.0.0.1:{free_port()}"
     daemon = TgtDaemon(tmp_path / "tgtd", portal)
     try:
         target = TgtTarget(portal, daemon=daemon)

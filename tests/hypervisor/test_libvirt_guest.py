@@ -5,7 +5,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -13,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from tests.ports import free_port
 
 from pumice.app.guest_image import GREETING, build_guest_image
 from pumice.backends.targets.contract import Grant
@@ -56,9 +56,7 @@ async def hypervisor(daemon: LibvirtDaemon) -> LibvirtHypervisor:
 
 @pytest.fixture
 async def target(folder: Path) -> AsyncIterator[TgtTarget]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        portal = f"127.0.0.1:{free.getsockname()[1]}"
+    portal = f"127.0.0.1:{free_port()}"
     daemon = TgtDaemon(folder / "tgt", portal)
     target = TgtTarget(portal, daemon=daemon)
     await target.start()

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.pumice_installation import PATIENCE, Installation, free_port, state_directory
+from tests.pumice_installation import PATIENCE, Installation, state_directory
 
-__all__ = ["PATIENCE", "PumiceProcess", "free_port", "installation"]
+__all__ = ["PATIENCE", "PumiceProcess", "installation"]
 
 
 class PumiceProcess(Installation):

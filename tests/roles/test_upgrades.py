@@ -17,10 +17,10 @@ import httpx
 import pytest
 from roles_installation import Installation
 from tests import version_before
+from tests.ports import free_port
 from tests.pumice_installation import ATTACHMENTS, SERVERS, SNAPSHOTS, VOLUMES
 
 from postgres_server import PostgresServer
-from pumice.app.serve import free_port
 from pumice.store.schema import HEAD
 
 pytestmark = [

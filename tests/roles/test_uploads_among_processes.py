@@ -11,9 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 from roles_installation import Installation
+from tests.ports import free_port
 
 from postgres_server import PostgresServer
-from pumice.app.serve import free_port
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.ports import free_port
 from tests.pumice_installation import ATTACHMENTS, SERVERS, VOLUMES, Installation, state_directory
-
-from pumice.app.serve import free_port
 
 pytestmark = pytest.mark.real
 CONNECTOR = {"initiator": "iqn.1993-08.org.debian:01:one", "host": "node1", "ip": "192.0.2.1"}
