@@ -11,7 +11,7 @@ def _all(names: Iterable[str], what: str, instead: str) -> dict[str, str]:
     return dict.fromkeys(names, f"{what} not part of this version of Pumice: {instead}.")
 
 
-_GROUPS = ("groups", "group_types", "group_snapshots", "consistencygroups", "cgsnapshots")
+_GROUPS = ("groups", "group_snapshots", "consistencygroups", "cgsnapshots")
 
 IDENTITY: Mapping[str, str] = MappingProxyType(
     _all(

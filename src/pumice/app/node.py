@@ -22,7 +22,7 @@ from pumice.app.passwords import first_passwords, known_passwords, true_ones
 from pumice.app.roles import EVERY, Role, take_name
 from pumice.app.settings import Settings
 from pumice.app.verbs import VERBS, set_deadlines
-from pumice.catalog import flavors, volume_types
+from pumice.catalog import flavors, group_types, volume_types
 from pumice.host.daemon import Daemon
 from pumice.host.reserve import Reserve
 from pumice.host.thread import in_thread
@@ -271,6 +271,7 @@ async def _furnish(db: Database, settings: Settings, tunables: Tunables) -> dict
         alone(tx)
         bootstrap.bootstrap(tx, hashes)
         volume_types.make_default(tx, tunables)
+        group_types.make_default(tx)
         flavors.make_defaults(tx)
 
     await db.write(work)

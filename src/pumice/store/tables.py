@@ -357,6 +357,17 @@ qos_specs = sa.Table(
     *_times(),
 )
 
+group_types = sa.Table(
+    "group_types",
+    metadata,
+    _key(),
+    Column("name", NAME, nullable=False, unique=True),
+    Column("description", Text),
+    Column("is_public", Boolean, nullable=False),
+    Column("group_specs", JSON, nullable=False),
+    *_times(),
+)
+
 type_access = sa.Table(
     "type_access",
     metadata,

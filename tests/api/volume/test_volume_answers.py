@@ -69,6 +69,8 @@ class Story:
         luks = {"provider": "luks", "control_location": "front-end"}
         await self.ask("POST", f"/types/{kind}/encryption", {"encryption": luks})
         qos = (await self.ask("POST", "/qos-specs", {"qos_specs": {"name": "q", "k": "v"}}))["qos_specs"]["id"]
+        steady = {"group_type": {"name": "steady", "group_specs": {"k": "v"}}}
+        group_type = (await self.ask("POST", "/group_types", steady))["group_type"]["id"]
         await self.ask("PUT", f"/default-types/{PROJECT}", {"default_type": {"volume_type": "private"}})
         attachment = {"volume_uuid": volume_id, "connector": CONNECTOR}
         attachment_id = (await self.ask("POST", "/attachments", {"attachment": attachment}))["attachment"]["id"]
@@ -86,6 +88,7 @@ class Story:
             "volume-transfers": transfer,
             "types": kind,
             "qos-specs": qos,
+            "group_types": group_type,
             "attachments": attachment_id,
             "default-types": PROJECT,
             "os-quota-sets": PROJECT,
@@ -96,6 +99,7 @@ class Story:
             "extensions": "os-hosts",
             "metadata": "k",
             "extra_specs": "k",
+            "group_specs": "k",
             "encryption": "cipher",
             "volumes encryption": "encryption_key_id",
             "clusters": "",
@@ -257,6 +261,14 @@ async def types(story: Story) -> None:
     await story.ask("PUT", qos, {"qos_specs": {"c": "d"}})
     await story.ask("PUT", f"{qos}/delete_keys", {"keys": ["a"]})
     await story.ask("DELETE", qos)
+    if story.minor >= 11:
+        made = await story.ask("POST", "/group_types", {"group_type": {"name": story.version}})
+        steady = f"/group_types/{made['group_type']['id']}"
+        await story.ask("PUT", steady, {"group_type": {"description": "d"}})
+        await story.ask("POST", f"{steady}/group_specs", {"group_specs": {"a": "b"}})
+        await story.ask("PUT", f"{steady}/group_specs/a", {"a": "c"})
+        await story.ask("DELETE", f"{steady}/group_specs/a")
+        await story.ask("DELETE", steady)
     default = f"/default-types/{OTHER_PROJECT}"
     await story.ask("PUT", default, {"default_type": {"volume_type": "__DEFAULT__"}}, since=62)
     await story.ask("DELETE", default, since=62)

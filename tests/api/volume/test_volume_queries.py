@@ -38,6 +38,7 @@ DOCUMENTED = {
     "/default-types": "",
     "/os-availability-zone": "",
     "/extensions": "",
+    "/group_types": f"{PAGES} is_public",
 }
 NOTHING_TO_SEE = {
     "/clusters",  # tests/api/volume/test_volume_clusters.py
@@ -47,7 +48,6 @@ NOTHING_TO_SEE = {
     "/os-snapshot-manage",
     "/backups",
     "/groups",
-    "/group_types",
     "/group_snapshots",
     "/consistencygroups",
     "/cgsnapshots",

@@ -206,7 +206,6 @@ async def test_pools_zones_hosts_and_capabilities_are_told(cloud: Cloud) -> None
     [
         ("/backups/detail", "backups"),
         ("/groups/detail", "groups"),
-        ("/group_types", "group_types"),
         ("/volume-transfers/detail", "transfers"),
         ("/qos-specs", "qos_specs"),
         ("/default-types", "default_types"),

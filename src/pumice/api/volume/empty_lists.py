@@ -11,7 +11,7 @@ from pumice.api.volume.manage import one_place
 
 SORT_KEYS = frozenset(
     {"id", "name", "description", "status", "size", "volume_id", "group_id", "availability_zone", "host"}
-    | {"created_at", "updated_at", "project_id", "user_id", "reference", "is_public"}
+    | {"created_at", "updated_at", "project_id", "user_id", "reference"}
 )
 MANAGEABLE = Rule("snapshot_extension:list_manageable", ADMIN)
 KINDS = {"groups": "group", "group_snapshots": "group_snapshot"}
@@ -28,14 +28,12 @@ async def empty(key: str, call: Call) -> Reply:
     return Reply({key: []})
 
 
-def _list(path: str, key: str, rule: Rule, since: Version = (3, 0), *, detail: bool = True) -> list[Route]:
-    paths = [path, f"{path}/detail"] if detail else [path]
-    return [Route("GET", each, partial(empty, key), rule, since=since) for each in paths]
+def _list(path: str, key: str, rule: Rule, since: Version = (3, 0)) -> list[Route]:
+    return [Route("GET", each, partial(empty, key), rule, since=since) for each in (path, f"{path}/detail")]
 
 
 ROUTES = (
     *_list("/groups", "groups", Rule("group:get_all", READER), (3, 13)),
-    *_list("/group_types", "group_types", Rule("group:get_all", READER), (3, 11), detail=False),
     *_list("/group_snapshots", "group_snapshots", Rule("group:get_all_group_snapshots", READER), (3, 14)),
     *_list("/consistencygroups", "consistencygroups", Rule("group:get_all", READER)),
     *_list("/cgsnapshots", "cgsnapshots", Rule("group:get_all_group_snapshots", READER)),
