@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from tests.ports import free_port
 
 from pumice.app import checks, doctor, probes, units
 from pumice.app.roles import EVERY, Role
@@ -19,9 +20,7 @@ from pumice.model.finding import Verdict
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     return Settings(
         state_dir=tmp_path / "state",
         api=Api(port=port),

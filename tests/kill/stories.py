@@ -88,6 +88,13 @@ class Stories:
     def wait_for_guest(self, server: str) -> None:
         self.pumice.wait(lambda: self.boots(server) > 0, "the guest does not boot", 180)
 
+    def start(self, server: str, booted: int) -> None:
+        """Start it, and wait until the guest has come up more often than it had ``booted``."""
+        self.pumice.call("POST", f"{SERVERS}/{server}/action", {"os-start": None})
+        self.pumice.settle()
+        self.server_is(server, "ACTIVE")
+        self.pumice.wait(lambda: self.boots(server) > booted, "the guest does not boot again", 180)
+
     def boots(self, server: str) -> int:
         """How often the guest has come up."""
         return self.console(server).count("PUMICE-GUEST ready")

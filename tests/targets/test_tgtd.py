@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.ports import free_port
 
 from pumice.backends.targets.contract import Grant
 from pumice.backends.targets.tgt import TgtTarget
@@ -29,8 +30,7 @@ time.sleep(60)
 
 @pytest.fixture
 def portal() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return f"127.0.0.1:{free.getsockname()[1]}"
+    return f"127.0.0.1:{free_port()}"
 
 
 @pytest.fixture
@@ -124,8 +124,7 @@ async def export(daemon: TgtDaemon, tmp_path: Path) -> None:
 async def test_one_that_outlived_a_change_of_its_portal_moves_there_with_its_sessions(
     daemon: TgtDaemon, portal: str, tmp_path: Path
 ) -> None:
-    with socket.create_server(("127.0.0.2", 0)) as free:
-        moved = TgtDaemon(daemon.ipc_socket.parent, f"127.0.0.2:{free.getsockname()[1]}")
+    moved = TgtDaemon(daemon.ipc_socket.parent, f"127.0.0.2:{free_port('127.0.0.2')}")
     await export(daemon, tmp_path)
     host, _, port = portal.rpartition(":")
     with socket.create_connection((host, int(port))) as session:

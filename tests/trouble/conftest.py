@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from pumice_process import PumiceProcess, installation
-from stories import Stories
+from stories import SERVERS, Stories
 
 from pumice.app.guest_image import build_guest_image
 from pumice.app.tour.run import cache_dir
@@ -13,7 +13,7 @@ from pumice.app.tour.run import cache_dir
 
 @pytest.fixture(scope="session")
 def real_cloud() -> Iterator[PumiceProcess]:
-    with installation(PUMICE_COMPUTE__DETACH_SECONDS="4") as pumice:
+    with installation(PUMICE_COMPUTE__DETACH_SECONDS="20") as pumice:
         pumice.start()
         yield pumice
 
@@ -28,14 +28,22 @@ def real(real_cloud: PumiceProcess, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="session")
-def guest(real: Stories) -> str:
-    """A server whose guest has booted, and lets go of disks when it is asked to."""
+def booted(real: Stories) -> str:
+    """A server whose guest has booted."""
     root = real.create(imageRef=real.image)
     real.pumice.settle()
     server = real.boot(root)
     real.pumice.settle()
     real.wait_for_guest(server)
     return server
+
+
+@pytest.fixture
+def guest(real: Stories, booted: str) -> str:
+    """The booted server, whose guest lets go of disks when asked to: up, however the test before it ended."""
+    if real.pumice.call("GET", f"{SERVERS}/{booted}")["server"]["status"] != "ACTIVE":
+        real.start(booted, real.boots(booted))
+    return booted
 
 
 @pytest.fixture

@@ -79,14 +79,6 @@ def beginning_of(file: Path) -> bytes:
         return opened.read(4096)
 
 
-def start(real: Stories, server: str, booted: int) -> None:
-    """Start it, and wait until the guest has come up more often than it had ``booted``."""
-    real.pumice.call("POST", f"{SERVERS}/{server}/action", {"os-start": None})
-    real.pumice.settle()
-    real.server_is(server, "ACTIVE")
-    real.pumice.wait(lambda: real.boots(server) > booted, "the guest does not boot again", 180)
-
-
 @pytest.mark.parametrize(
     "go_off",
     [power_off_from_inside, pull_the_plug, kill_qemu, kill_qemu_and_libvirtd, undefine],
@@ -101,7 +93,7 @@ def test_a_server_whose_machine_went_off_is_shut_off_and_can_be_started(
     assert shown(real, guest)["OS-EXT-STS:vm_state"] == "stopped"
     assert shown(real, guest)["OS-EXT-STS:power_state"] == 4
     assert not real.pumice.violations()
-    start(real, guest, booted)
+    real.start(guest, booted)
     assert not real.pumice.violations()
 
 
@@ -112,15 +104,15 @@ def test_a_machine_that_was_started_although_its_server_is_off_is_stopped_again(
     real.pumice.settle()
     real.server_is(guest, "SHUTOFF")
     booted = real.boots(guest)
-    at_libvirt(real, guest, lambda domain: domain.create())
     actions = f"{SERVERS}/{guest}/os-instance-actions"
     before = len(real.pumice.call("GET", actions)["instanceActions"])
+    at_libvirt(real, guest, lambda domain: domain.create())
     qemu = Path(f"/proc/{qemu_of(real, guest)}")
     real.pumice.wait(lambda: not qemu.exists(), "the machine goes on", 120)
     real.pumice.settle()
     real.server_is(guest, "SHUTOFF")
     assert len(real.pumice.call("GET", actions)["instanceActions"]) > before
-    start(real, guest, booted)
+    real.start(guest, booted)
     assert not real.pumice.violations()
 
 
