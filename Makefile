@@ -27,7 +27,7 @@ tour: ## the guided tour alone; exits 0 or 1
 
 test: ## the tests, also with real daemons and guests: make test T=tests/app
 	@scripts/setup dev
-	$(AS_ROOT) $(PYTEST) $(T)
+	$(AS_ROOT) scripts/test $(T)
 
 costs: ## run all tests on an idle machine, and note in docs/testing.md what they cost
 	@scripts/setup dev

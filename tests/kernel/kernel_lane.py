@@ -20,7 +20,7 @@ from kernel import GuestError, Kernel, why_not
 
 _INSIDE = "TEST_KERNEL_LANE"
 _NOTES = 3
-_WITHOUT = ("-p", "no:xdist", "-p", "no:hypothesispytest")
+_WITHOUT = ("-p", "no:xdist", "-p", "no:hypothesispytest", "-o", "cache_dir=/tmp/pytest-cache")
 """Plugins that the tests in a guest have no use for, where each import takes long."""
 _DEFAULT_LIMIT = 120.0
 _GRACE = 60.0
