@@ -60,7 +60,8 @@ def written(url: str, work: Callable[[Transaction], Any]) -> Any:
 
 
 def said(url: str, *words: str, code: int = 0) -> str:
-    result = CliRunner().invoke(app, ["hosts", *words], env={"PUMICE_DATABASE_URL": url})
+    environment = {"PUMICE_DATABASE_URL": url, "SUDO_USER": "ann"}
+    result = CliRunner().invoke(app, ["hosts", *words], env=environment)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert result.exit_code == code, result.output
@@ -94,6 +95,8 @@ def test_what_is_drained_is_given_nothing_new_and_tells_what_remains(url: str) -
     assert "given nothing new" in told
     row = written(url, lambda tx: services.every(tx, host="old@files"))[0]
     assert (row["disabled"], row["disabled_reason"]) == (True, "new disks")
+    assert row["disabled_by"] == "ann (pumice hosts drain)"
+    assert "disabled by ann" in said(url)
     assert not written(url, lambda tx: services.every(tx, host="old"))[0]["disabled"], "the backend alone"
     ended = sa.update(operations).where(operations.c.id == operation).values(state="done", settled=True)
     written(url, lambda tx: tx.execute(ended))

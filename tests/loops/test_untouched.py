@@ -100,7 +100,7 @@ async def test_a_clone_does_not_wait_for_a_host_that_is_said_to_be_down_or_disab
     await world.db.write(services.silence, [(VOLUME, home)])
     for give_up in (
         lambda tx: hosts.force_down(tx, VOLUME, home, True),
-        lambda tx: services.set_disabled(tx, VOLUME, home, True, "being repaired"),
+        lambda tx: services.set_disabled(tx, VOLUME, home, True, "being repaired", "root"),
     ):
         await world.db.write(give_up)
         clone = await cloned(world, source)

@@ -146,9 +146,9 @@ async def test_what_is_the_fault_of_the_request_is_not_tried_elsewhere() -> None
 
 async def test_a_backend_whose_service_is_disabled_gets_no_volume() -> None:
     async with world_of(best=100, next=50) as world:
-        await world.db.write(services.set_disabled, VOLUME, "here@best", True, "being repaired")
+        await world.db.write(services.set_disabled, VOLUME, "here@best", True, "being repaired", "ann (3)")
         assert (await made(world)).pool == "here@next#pool"
-        await world.db.write(services.set_disabled, VOLUME, "here@best", False, None)
+        await world.db.write(services.set_disabled, VOLUME, "here@best", False, None, "ann (3)")
         assert (await made(world)).pool == "here@best#pool"
 
 
@@ -164,9 +164,9 @@ async def test_with_every_service_down_a_create_ends_in_an_explained_error() -> 
         assert (await made(world)).status == "error"
         assert await told(world) == ["No valid backend was found: every volume service is down or disabled."]
         assert "here@only was not heard from since" in await told_to_operators(world)
-        await world.db.write(services.set_disabled, VOLUME, "here@only", True, "being repaired")
+        await world.db.write(services.set_disabled, VOLUME, "here@only", True, "being repaired", "ann (3)")
         assert (await made(world)).status == "error"
-        assert "here@only is disabled: being repaired" in await told_to_operators(world)
+        assert "here@only is disabled by ann (3): being repaired" in await told_to_operators(world)
 
 
 async def test_a_report_of_a_backend_leaves_the_claims_in_its_pools_alone() -> None:

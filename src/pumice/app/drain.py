@@ -1,6 +1,8 @@
 """``pumice hosts drain`` and ``resume``: give a host or a backend nothing new, and tell what is still there."""
 
 import asyncio
+import getpass
+import os
 import sys
 import time
 from dataclasses import asdict
@@ -52,7 +54,7 @@ def resume(settings: Settings, name: str) -> None:
 
 
 def _close(tx: Transaction, name: str, closed: bool, reason: str | None) -> list[str]:
-    if not (found := remains.close(tx, name, closed, reason)):
+    if not (found := remains.close(tx, name, closed, reason, f"{_login()} (pumice hosts drain)")):
         raise NotFound("Host or backend", name)
     return found
 
@@ -72,6 +74,14 @@ async def _drain(
                 break
             await asyncio.sleep(LOOK_SECONDS)
         return going, await db.read(remains.left, name)
+
+
+def _login() -> str:
+    """Who runs this command, also behind sudo."""
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):  # an account without a name
+        return f"uid {os.getuid()}"
 
 
 def _told(going: dict[str, int]) -> str:

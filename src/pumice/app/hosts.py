@@ -36,7 +36,7 @@ def print_list(settings: Settings, *, as_json: bool) -> None:
     numbered = "operations", "servers", "volumes", "attached"
     shown = table("host", "state", "heard", "services", *numbered, whole=("host", "state", "heard", *numbered))
     for host in found:
-        served = ", ".join(_service(row["binary"], row["host"], host.name) for row in host.services)
+        served = ", ".join(_service(row["binary"], row["host"], host.name) + _how(row) for row in host.services)
         numbers = (host.operations, host.servers, host.volumes, host.attachments)
         state = _state(host, host.name in down)
         shown.add_row(host.name, plain(state), when(host.heard_at), plain(served), *map(str, numbers))
@@ -46,6 +46,10 @@ def print_list(settings: Settings, *, as_json: bool) -> None:
 def _service(binary: str, where: str, host: str) -> str:
     """``scheduler``, ``volume@BACKEND``, ``compute``."""
     return f"{binary.rpartition('-')[2]}{where.removeprefix(host)}"
+
+
+def _how(service: services.Row) -> str:
+    return f" ({services.how_disabled(service)})" if service["disabled"] else ""
 
 
 def forget(settings: Settings, name: str, *, yes: bool) -> None:

@@ -49,6 +49,11 @@ class Scope:
         return "admin" in self.roles
 
     @property
+    def called(self) -> str:
+        """Who it is, for other people to read: the user's name and id."""
+        return f"{self.user_name} ({self.user_id})" if self.user_name else str(self.user_id)
+
+    @property
     def project(self) -> ProjectId:
         """The project of a project-scoped token. Raises ``Invalid`` for any other token."""
         if self.project_id is None:

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from pumice.store import hosts
 from pumice.store.database import Transaction
 from pumice.store.operations import UNDER_WAY
+from pumice.store.services import closing
 from pumice.store.tables import attachments, operations, servers, services, snapshots, volumes
 
 _o, _s, _v = operations.c, services.c, volumes.c
@@ -25,12 +26,11 @@ class Thing:
     project_id: str
 
 
-def close(tx: Transaction, name: str, closed: bool, reason: str | None) -> list[str]:
+def close(tx: Transaction, name: str, closed: bool, reason: str | None, by: str) -> list[str]:
     """Give the services of ``HOST`` or ``HOST@BACKEND`` nothing new, or all as before. Returns their names."""
     which = sa.and_(_s.binary.in_(("cinder-volume", "nova-compute")), hosts.is_on(_s.host, name))
     found = tx.execute(sa.select(_s.binary, _s.host).where(which).order_by(_s.binary, _s.host)).all()
-    values = {"disabled": closed, "disabled_reason": reason if closed else None}
-    tx.execute(sa.update(services).where(which).values(values))
+    tx.execute(sa.update(services).where(which).values(closing(closed, reason, by)))
     return [f"{row.binary} {row.host}" for row in found]
 
 

@@ -59,16 +59,25 @@ def heartbeat(tx: Transaction, beats: Sequence[Heartbeat]) -> None:
     closed = _closed(tx, {beat.cluster for beat in beats if beat.cluster})
     rows = []
     for beat in beats:
-        new = {"uuid": new_id(), "disabled": beat.cluster in closed, "created_at": at}
+        new = {"uuid": new_id(), "created_at": at, **closed.get(beat.cluster or "", _OPEN)}
         rows.append({**asdict(beat), "updated_at": at, **new})
-    put(tx, services, rows, keep=("uuid", "disabled", "created_at"))
+    put(tx, services, rows, keep=("uuid", "created_at", *_OPEN))
 
 
-def _closed(tx: Transaction, names: Collection[str]) -> set[str]:
-    """Which of these clusters are disabled."""
+_OPEN: Mapping[str, Any] = {"disabled": False, "disabled_reason": None, "disabled_by": None}
+
+
+def closing(disabled: bool, reason: str | None, by: str) -> dict[str, Any]:
+    """The columns of a service that is disabled, why and by whom; or that is enabled."""
+    return {"disabled": True, "disabled_reason": reason, "disabled_by": by} if disabled else dict(_OPEN)
+
+
+def _closed(tx: Transaction, names: Collection[str]) -> dict[str, Mapping[str, Any]]:
+    """Which of these clusters are disabled, and how."""
     if not names:
-        return set()
-    return {cluster.name for cluster in clusters(tx) if cluster.name in names and cluster.disabled}
+        return {}
+    found = [cluster for cluster in clusters(tx) if cluster.name in names and cluster.disabled]
+    return {it.name: {column: it.members[0][column] for column in _OPEN} for it in found}
 
 
 def silence(tx: Transaction, who: Collection[tuple[str, str]]) -> None:
@@ -110,10 +119,16 @@ def why_not(tx: Transaction, binary: str, down_seconds: float) -> str:
     told = []
     for row in rows:
         if row["disabled"]:
-            told.append(f"{row['host']} is disabled: {row['disabled_reason'] or 'no reason was given'}")
+            told.append(f"{row['host']} is {how_disabled(row)}")
         elif not is_up(row, down_seconds):
             told.append(f"{row['host']} was not heard from since {row['updated_at']:%Y-%m-%d %H:%M:%S} UTC")
     return "; ".join(told) or f"no {binary} was ever started"
+
+
+def how_disabled(service: Row) -> str:
+    """By whom, as far as it is known, and why."""
+    by = f" by {service['disabled_by']}" if service["disabled_by"] else ""
+    return f"disabled{by}: {service['disabled_reason'] or 'no reason was given'}"
 
 
 def uuids(tx: Transaction) -> dict[str, str | None]:
@@ -123,12 +138,10 @@ def uuids(tx: Transaction) -> dict[str, str | None]:
     return {row.cluster: None for row in rows if row.cluster} | {row.host: row.uuid for row in rows}
 
 
-def set_disabled(tx: Transaction, binary: str, host: str, disabled: bool, reason: str | None) -> bool:
+def set_disabled(tx: Transaction, binary: str, host: str, disabled: bool, reason: str | None, by: str) -> bool:
     """Take a service out of scheduling, or put it back. False when there is no such service."""
     result = tx.execute(
-        sa.update(services)
-        .where(_s.binary == binary, _s.host == host)
-        .values(disabled=disabled, disabled_reason=reason)
+        sa.update(services).where(_s.binary == binary, _s.host == host).values(closing(disabled, reason, by))
     )
     return bool(result.rowcount)
 
@@ -147,9 +160,9 @@ def is_frozen(tx: Transaction, place: str) -> bool:
     return tx.execute(query.limit(1)).first() is not None
 
 
-def set_frozen(tx: Transaction, host: str, frozen: bool) -> None:
+def set_frozen(tx: Transaction, host: str, frozen: bool, by: str) -> None:
     """Freeze the backend of a service, or thaw it."""
-    set_disabled(tx, VOLUME_BINARY, host, frozen, FROZEN if frozen else None)
+    set_disabled(tx, VOLUME_BINARY, host, frozen, FROZEN, by)
 
 
 def clusters(tx: Transaction) -> list[Cluster]:
@@ -159,7 +172,7 @@ def clusters(tx: Transaction) -> list[Cluster]:
     return [Cluster(name, list(members)) for name, members in groupby(rows, lambda row: str(row["cluster"]))]
 
 
-def set_cluster_disabled(tx: Transaction, name: str, disabled: bool, reason: str | None) -> bool:
+def set_cluster_disabled(tx: Transaction, name: str, disabled: bool, reason: str | None, by: str) -> bool:
     """Take every service of a cluster out of scheduling, or put it back. False when there is none."""
-    values = {"disabled": disabled, "disabled_reason": reason}
+    values = closing(disabled, reason, by)
     return bool(tx.execute(sa.update(services).where(_s.cluster == name).values(values)).rowcount)

@@ -410,6 +410,7 @@ services = sa.Table(
     Column("zone", NAME, nullable=False),
     Column("disabled", Boolean, nullable=False),
     Column("disabled_reason", NAME),
+    Column("disabled_by", sa.String(300)),  # NAME (ID), as it was then
     Column("facts", JSON, nullable=False),  # what a role says of its host: connector, driver, portal
     Column("created_at", TIME, nullable=False),
     Column("updated_at", TIME, nullable=False),  # the last heartbeat

@@ -7,6 +7,7 @@ from compute_cloud import HOST, PROJECTS, Cloud
 
 from databases import ON_SQLITE
 from pumice.model.ids import new_id
+from pumice.store import services
 
 BASE = {
     "accessIPv4", "accessIPv6", "addresses", "created", "flavor", "hostId", "id", "image", "links", "metadata",
@@ -248,6 +249,8 @@ async def test_the_rest_that_clients_look_at(cloud: Cloud) -> None:
     body = {"status": "disabled", "disabled_reason": "repair"}
     changed = await cloud.ask("PUT", f"/os-services/{service['id']}", body, caller="admin")
     assert changed.json()["service"]["disabled_reason"] == "repair"
+    [row] = await cloud.db.read(services.every, binary="nova-compute")
+    assert row["disabled_by"] == "admin"
     (hypervisor,) = (await cloud.get("/os-hypervisors/detail", caller="admin"))["hypervisors"]
     assert (hypervisor["hypervisor_hostname"], hypervisor["status"]) == ("here", "disabled")
     one = await cloud.get(f"/os-hypervisors/{hypervisor['id']}", caller="admin", version="2.53")

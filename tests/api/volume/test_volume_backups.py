@@ -275,12 +275,12 @@ async def test_a_failed_backup_says_why_and_frees_its_volume(cloud: Cloud) -> No
 async def test_without_a_service_backups_are_refused_as_cinder_does(cloud: Cloud) -> None:
     volume = await a_volume(cloud)
     backup = (await backed_up(cloud, volume))["id"]
-    await cloud.db.write(services.set_disabled, services.BACKUP_BINARY, "box", True, "r")
+    await cloud.db.write(services.set_disabled, services.BACKUP_BINARY, "box", True, "r", "ann")
     refused(await ask(cloud, volume), 503, "Service cinder-backup could not be found")
     asked = {"restore": {"volume_id": volume}}
     refused(await cloud.call("POST", f"/backups/{backup}/restore", asked), 404, "Service cinder-backup")
     assert (await cloud.call("GET", f"/backups/{backup}")).status_code == 200
-    await cloud.db.write(services.set_disabled, services.BACKUP_BINARY, "box", False, None)
+    await cloud.db.write(services.set_disabled, services.BACKUP_BINARY, "box", False, None, "ann")
     refused(await ask(cloud, volume, availability_zone="mars"), 503, "Service cinder-backup")
     assert (await ask(cloud, volume, availability_zone="nova")).status_code == 202
     await cloud.quiet()

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from volume_cloud import HOST, POOL, Cloud
+from volume_cloud import HOST, POOL, USER, Cloud
 
 from databases import ON_SQLITE
 from pumice.model.ids import new_id
@@ -43,6 +43,36 @@ async def test_a_frozen_backend_gets_nothing_and_keeps_what_it_has(cloud: Cloud)
     assert (await the_service(cloud))["frozen"] is False
     assert (await cloud.call("DELETE", f"/volumes/{volume['id']}")).status_code == 202
     await cloud.until(volume["id"], None)
+
+
+async def test_who_disabled_a_service_is_known_whichever_way_it_was(cloud: Cloud) -> None:
+    name, member = "both@shared", "one@shared"
+    beats = [Heartbeat("cinder-volume", member, "nova", {}, name)]
+    await cloud.db.write(services.heartbeat, beats)
+    which = {"binary": "cinder-volume", "host": member}
+    for path, body, version in (
+        ("/os-services/disable", which, "3.0"),
+        ("/os-services/disable-log-reason", {**which, "disabled_reason": "new disks"}, "3.0"),
+        (f"/os-hosts/{member}", {"status": "disable"}, "3.0"),
+        ("/os-services/freeze", {"host": member}, "3.0"),
+        ("/clusters/disable", {"name": name, "binary": "cinder-volume"}, "3.7"),
+    ):
+        answer = await put(cloud, path, body, 200, version=version)
+        assert "disabled_by" not in str(answer)
+        [row] = await cloud.db.read(services.every, host=member)
+        assert row["disabled_by"] == USER, path
+        await put(cloud, "/os-services/enable", which, 200)
+        [row] = await cloud.db.read(services.every, host=member)
+        assert (row["disabled_by"], row["disabled_reason"]) == (None, None)
+
+
+async def test_who_joins_a_disabled_cluster_is_disabled_as_the_others(cloud: Cloud) -> None:
+    name = "both@shared"
+    await cloud.db.write(services.heartbeat, [Heartbeat("cinder-volume", "one@shared", "nova", {}, name)])
+    await cloud.db.write(services.set_cluster_disabled, name, True, "new disks", "ann (3)")
+    await cloud.db.write(services.heartbeat, [Heartbeat("cinder-volume", "two@shared", "nova", {}, name)])
+    [row] = await cloud.db.read(services.every, host="two@shared")
+    assert services.how_disabled(row) == "disabled by ann (3): new disks"
 
 
 async def test_what_is_frozen_is_not_frozen_again_nor_thawed_twice(cloud: Cloud) -> None:

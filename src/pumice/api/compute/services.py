@@ -99,7 +99,8 @@ def _update(tx: Transaction, call: Call, body: ServiceBody) -> Service:
         hosts.force_down(tx, service["binary"], service["host"], body.forced_down)
     if body.status is not None:
         disabled = body.status == "disabled"
-        services.set_disabled(tx, service["binary"], service["host"], disabled, body.disabled_reason)
+        by = call.who.called
+        services.set_disabled(tx, service["binary"], service["host"], disabled, body.disabled_reason, by)
     return _find(tx, call)
 
 
@@ -130,7 +131,7 @@ async def _set_disabled(call: Call, body: WhichBody, *, disabled: bool) -> Reply
     reason = body.disabled_reason if isinstance(body, WhichAndWhyBody) else None
     known = body.binary.startswith("nova-")
     if not known or not await call.ctx.db.write(
-        services.set_disabled, body.binary, body.host, disabled, reason
+        services.set_disabled, body.binary, body.host, disabled, reason, call.who.called
     ):
         raise NotFound("Service", f"{body.binary} on host {body.host}")
     status = "disabled" if disabled else "enabled"

@@ -127,8 +127,9 @@ async def disable(call: Call) -> Reply:
 
 async def _set_disabled(call: Call, asked: Which, *, disabled: bool) -> Reply:
     reason = asked.disabled_reason if disabled else None
+    write, by = call.ctx.db.write, call.who.called
     known = asked.binary == VOLUME_BINARY
-    if not known or not await call.ctx.db.write(services.set_cluster_disabled, asked.name, disabled, reason):
+    if not known or not await write(services.set_cluster_disabled, asked.name, disabled, reason, by):
         raise NotFound("Cluster", asked.name)
     facts = next(facts for facts in await _all(call) if facts["name"] == asked.name)
     return Reply({"cluster": {**_view(call, facts, full=False), "disabled_reason": reason}})

@@ -48,7 +48,7 @@ async def thaw(call: Call) -> Reply:
 async def _freeze(call: Call, *, frozen: bool) -> Reply:
     asked = check(Where, await call.json())
     host, cluster = _place(call, asked)
-    await call.ctx.db.write(_set_frozen, host, cluster, frozen)
+    await call.ctx.db.write(_set_frozen, host, cluster, frozen, call.who.called)
     return Reply(status=200)
 
 
@@ -74,14 +74,14 @@ def _services(tx: Transaction, host: str | None, cluster: str | None) -> list[se
     return found
 
 
-def _set_frozen(tx: Transaction, host: str | None, cluster: str | None, frozen: bool) -> None:
+def _set_frozen(tx: Transaction, host: str | None, cluster: str | None, frozen: bool, by: str) -> None:
     found = _services(tx, host, cluster)
     changed = [one["host"] for one in found if services.frozen(one) is not frozen]
     if not changed:
         names = ", ".join(one["host"] for one in found)
         raise Invalid(f"Invalid input received: frozen in {names} must be {not frozen}.")
     for name in changed:
-        services.set_frozen(tx, name, frozen)
+        services.set_frozen(tx, name, frozen, by)
 
 
 async def failover(call: Call) -> Reply:

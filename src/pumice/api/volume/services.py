@@ -102,7 +102,8 @@ async def disable_with_reason(call: Call) -> Reply:
 
 async def _set_disabled(call: Call, asked: Which, disabled: bool, reason: str | None) -> Reply:
     binary = asked.binary or asked.service
-    if not await call.ctx.db.write(services.set_disabled, binary, asked.host, disabled, reason):
+    by = call.who.called
+    if not await call.ctx.db.write(services.set_disabled, binary, asked.host, disabled, reason, by):
         raise NotFound("Service", f"{binary} on host {asked.host}")
     return Reply(
         {
@@ -185,13 +186,14 @@ async def set_host(call: Call) -> Reply:
         said = {"host": name, "status": f"{word}d"}
     if said:
         binaries = [service["binary"] for service in found]
-        await call.ctx.db.write(_set_all_disabled, name, binaries, said["status"] == "disabled")
+        disabled, by = said["status"] == "disabled", call.who.called
+        await call.ctx.db.write(_set_all_disabled, name, binaries, disabled, by)
     return Reply(said)
 
 
-def _set_all_disabled(tx: Transaction, name: str, binaries: Sequence[str], disabled: bool) -> None:
+def _set_all_disabled(tx: Transaction, name: str, binaries: Sequence[str], disabled: bool, by: str) -> None:
     for binary in binaries:
-        services.set_disabled(tx, binary, name, disabled, None)
+        services.set_disabled(tx, binary, name, disabled, None, by)
 
 
 async def zones(call: Call) -> Reply:
