@@ -367,23 +367,34 @@ async def test_a_released_volume_is_a_stranger_and_adopted_it_is_a_volume_again(
     await backend.create(volume, POOL, 2 if backend.driver != "fake" else 1)
     known = {one.name for one in await backend.manageable(POOL)}
     for _ in range(2):
-        await backend.release(volume, POOL, "let-go")
+        await backend.put_aside(StoredObject("volume", volume, POOL), "let-go")
     assert {one.name for one in await backend.manageable(POOL)} == known | {"let-go"}
     assert volume not in (await backend.inventory()).volumes
-    sizes = [await backend.adopt(other, POOL, "let-go") for _ in range(2)]
+    sizes = [await backend.adopt(StoredObject("volume", other, POOL), "let-go") for _ in range(2)]
     assert sizes[0] == sizes[1] >= 1
     assert {one.name for one in await backend.manageable(POOL)} == known
     assert other in (await backend.inventory()).volumes
     with pytest.raises(NotFound):
-        await backend.adopt(a_volume(), POOL, "let-go")
+        await backend.adopt(StoredObject("volume", a_volume(), POOL), "let-go")
 
 
 @pytest.mark.rule("bytes")
 async def test_a_strangers_bytes_are_what_they_were(backend: Backend) -> None:
     volume, other = await volume_with(backend, b"mine"), a_volume()
-    await backend.release(volume, POOL, "let-go")
-    await backend.adopt(other, POOL, "let-go")
+    await backend.put_aside(StoredObject("volume", volume, POOL), "let-go")
+    await backend.adopt(StoredObject("volume", other, POOL), "let-go")
     assert await read(backend, other, 4) == b"mine"
+
+
+@pytest.mark.rule("bytes")
+async def test_a_stranger_becomes_a_snapshot_of_which_volumes_are_made(backend: Backend) -> None:
+    volume, snapshot, made = await volume_with(backend, b"mine"), a_snapshot(), a_volume()
+    await backend.put_aside(StoredObject("volume", volume, POOL), "let-go")
+    sizes = [await backend.adopt(StoredObject("snapshot", snapshot, POOL), "let-go") for _ in range(2)]
+    assert sizes[0] == sizes[1] >= 1
+    assert snapshot in {piece.id for piece in (await backend.inventory()).pieces if piece.kind == "snapshot"}
+    await backend.create_from_snapshot(made, POOL, sizes[0], snapshot, POOL, no_progress)
+    assert await read(backend, made, 4) == b"mine"
 
 
 @pytest.mark.rule("errors")
@@ -391,9 +402,9 @@ async def test_a_name_that_another_stranger_has_is_not_taken_from_it(backend: Ba
     one, two = a_volume(), a_volume()
     for volume in (one, two):
         await backend.create(volume, POOL, 1)
-    await backend.release(one, POOL, "let-go")
+    await backend.put_aside(StoredObject("volume", one, POOL), "let-go")
     with pytest.raises(Conflict):
-        await backend.release(two, POOL, "let-go")
+        await backend.put_aside(StoredObject("volume", two, POOL), "let-go")
     assert two in (await backend.inventory()).volumes
 
 

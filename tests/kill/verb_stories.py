@@ -178,6 +178,20 @@ def unmanage_snapshot(pumice: Victim, stage: Stage) -> httpx.Response:
     return pumice.http.post(f"{SNAPSHOTS}/{stage['snapshot']}/action", json={"os-unmanage": {}})
 
 
+def a_volume_and_a_stranger(pumice: Victim) -> Stage:
+    return a_volume(pumice) | a_stranger(pumice)
+
+
+def manage_snapshot(pumice: Victim, stage: Stage) -> httpx.Response:
+    wanted = {"volume_id": stage["volume"], "ref": {"source-name": stage["name"]}}
+    return pumice.http.post("/volume/v3/os-snapshot-manage", json={"snapshot": wanted})
+
+
+def snapshot_is_managed(pumice: Victim, stage: Stage, well: bool) -> None:
+    snapshot_was_made(pumice, stage, well)
+    assert (manageable(pumice) / stage["name"]).exists() is not well
+
+
 def snapshot_is_let_go(pumice: Victim, stage: Stage, well: bool) -> None:
     kept = manageable(pumice) / f"unmanaged-{stage['snapshot']}"
     assert kept.exists() is well
@@ -479,6 +493,7 @@ STORIES = {
     "pool.strangers": VerbStory(a_stranger, list_strangers, stays_a_stranger),
     "snapshot.create": VerbStory(a_volume, create_snapshot, snapshot_was_made),
     "snapshot.delete": VerbStory(a_snapshot, delete_snapshot, snapshot_is_gone),
+    "snapshot.manage": VerbStory(a_volume_and_a_stranger, manage_snapshot, snapshot_is_managed),
     "snapshot.unmanage": VerbStory(a_snapshot, unmanage_snapshot, snapshot_is_let_go),
     "backup.create": VerbStory(in_use, back_up, is_backed_up),
     "backup.delete": VerbStory(a_backup, delete_backup, backup_is_gone),

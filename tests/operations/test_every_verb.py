@@ -39,6 +39,7 @@ from pumice.volumes.backups import delete as delete_backup
 from pumice.volumes.backups import imports, records, restore, restore_new
 from pumice.volumes.snapshots import create as create_snapshot
 from pumice.volumes.snapshots import delete as delete_snapshot
+from pumice.volumes.snapshots import manage as manage_snapshot
 from pumice.volumes.snapshots import unmanage as unmanage_snapshot
 
 Stage = dict[str, str]
@@ -338,6 +339,28 @@ async def check_unmanage_snapshot(world: FakeWorld, stage: Stage, well: bool) ->
     assert (f"unmanaged-{stage['snapshot']}" in kept) is well
 
 
+async def begin_manage_snapshot(world: FakeWorld, stage: Stage) -> str:
+    existing = manage_snapshot.Existing(stage["volume"], "stranger")
+    snapshot = await world.db.write(manage_snapshot.accept, TENANT, existing, world.tunables)
+    stage["snapshot"] = snapshot.id
+    return snapshot.operation_id or ""
+
+
+async def check_manage_snapshot(world: FakeWorld, stage: Stage, well: bool) -> None:
+    snapshot = await world.db.read(snapshots.find, stage["snapshot"])
+    volume = await world.db.read(volumes.find, stage["volume"])
+    assert snapshot is not None and volume is not None and volume.pool is not None
+    assert (snapshot.status, snapshot.size) == (("available", 1) if well else ("error", 2))
+    host, _, pool = volume.pool.partition("#")
+    left = await world.backends[host].manageable(pool)
+    assert [one.name for one in left] == ([] if well else ["stranger"])
+
+
+async def a_larger_volume(world: FakeWorld) -> Stage:
+    return {"volume": await world.a_volume(size=2)}
+
+
+scenario(manage_snapshot.MANAGE_SNAPSHOT, a_larger_volume, begin_manage_snapshot, check_manage_snapshot)
 scenario(unmanage_snapshot.UNMANAGE_SNAPSHOT, a_snapshot, begin_unmanage_snapshot, check_unmanage_snapshot)
 scenario(create_snapshot.CREATE_SNAPSHOT, a_volume, begin_snapshot, check_snapshot)
 scenario(delete_snapshot.DELETE_SNAPSHOT, a_snapshot, begin_delete_snapshot, check_delete_snapshot)

@@ -36,6 +36,7 @@ from pumice.volumes.backups import create as create_backup
 from pumice.volumes.backups import delete as delete_backup
 from pumice.volumes.backups import imports, records, restore, restore_new
 from pumice.volumes.snapshots import delete as delete_snapshot
+from pumice.volumes.snapshots import manage as manage_snapshot
 from pumice.volumes.snapshots import unmanage as unmanage_snapshot
 
 Words = dict[str, str]
@@ -147,6 +148,11 @@ async def manages(world: FakeWorld, stage: Stage, thing: str) -> str:
     return (await world.db.write(manage.accept, TENANT, asked, world.tunables)).id
 
 
+async def manages_snapshot(world: FakeWorld, stage: Stage, thing: str) -> str:
+    asked = manage_snapshot.Existing(thing, "stranger")
+    return (await world.db.write(manage_snapshot.accept, TENANT, asked, world.tunables)).id
+
+
 async def lists_strangers(world: FakeWorld, stage: Stage, thing: str) -> None:
     await world.db.write(manageable.accept, TENANT, f"{HOST}@one")
 
@@ -231,6 +237,7 @@ ON_A_VOLUME = (
     Story("volume.unmanage", "volume", asks(unmanage.accept), lets_go),
     Story("volume.upload", "volume", uploads, copies),
     Story("snapshot.create", "volume", snapshots, copies, makes="snapshot"),
+    Story("snapshot.manage", "volume", manages_snapshot, makes="snapshot"),
     Story("backup.create", "volume", backs_up),
     Story("backup.restore", "volume", restores, also=BACKUP),
     Story("attachment.connect", "volume", connects),

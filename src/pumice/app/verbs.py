@@ -24,6 +24,7 @@ from pumice.volumes.backups import delete as delete_backup
 from pumice.volumes.backups import imports, restore, restore_new
 from pumice.volumes.snapshots import create as create_snapshot
 from pumice.volumes.snapshots import delete as delete_snapshot
+from pumice.volumes.snapshots import manage as manage_snapshot
 from pumice.volumes.snapshots import unmanage as unmanage_snapshot
 
 VERBS: tuple[Verb[Any], ...] = (
@@ -39,6 +40,7 @@ VERBS: tuple[Verb[Any], ...] = (
     upload.UPLOAD,
     create_snapshot.CREATE_SNAPSHOT,
     delete_snapshot.DELETE_SNAPSHOT,
+    manage_snapshot.MANAGE_SNAPSHOT,
     unmanage_snapshot.UNMANAGE_SNAPSHOT,
     create_backup.CREATE_BACKUP,
     delete_backup.DELETE_BACKUP,

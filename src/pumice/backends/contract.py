@@ -71,6 +71,8 @@ class Manageable:
     """bytes"""
     why_not: str | None = None
     """Why it cannot be adopted; None when it can."""
+    origin: str | None = None
+    """The name of what it is a snapshot or clone of, where the storage says."""
 
 
 def require_fits(image: ImageFile, size: int) -> None:
@@ -198,16 +200,10 @@ class Backend(Protocol):
     async def manageable(self, pool: str) -> list[Manageable]:
         """What lies in the pool, is nobody's, and may be adopted."""
 
-    async def adopt(self, volume: VolumeId, pool: str, name: str) -> int:
-        """Make a stranger's bytes the volume's, grown to whole GiB. Returns the size in GiB.
+    async def adopt(self, piece: StoredObject, name: str) -> int:
+        """Make a stranger's bytes the whole piece, grown to whole GiB. Returns the size in GiB.
 
-        A volume that is there already was adopted before. Raises ``NotFound`` when there is no such stranger.
-        """
-
-    async def release(self, volume: VolumeId, pool: str, name: str) -> None:
-        """Make the volume's bytes a stranger called ``name``. No such volume is fine: it was released before.
-
-        Raises ``Conflict`` when another stranger has that name.
+        A piece that is there already was adopted before. Raises ``NotFound`` when there is no such stranger.
         """
 
     async def put_aside(self, piece: StoredObject, name: str) -> None:

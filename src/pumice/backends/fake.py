@@ -161,13 +161,9 @@ class FakeBackend:
         await self._pretend("strangers")
         return await self._inner.manageable(pool)
 
-    async def adopt(self, volume: VolumeId, pool: str, name: str) -> int:
+    async def adopt(self, piece: StoredObject, name: str) -> int:
         await self._pretend("adopt")
-        return await self._inner.adopt(volume, pool, name)
-
-    async def release(self, volume: VolumeId, pool: str, name: str) -> None:
-        await self._pretend("release")
-        await self._inner.release(volume, pool, name)
+        return await self._inner.adopt(piece, name)
 
     async def put_aside(self, piece: StoredObject, name: str) -> None:
         await self._pretend("put_aside")
@@ -300,18 +296,9 @@ class _Memory:
     async def manageable(self, pool: str) -> list[Manageable]:
         return [Manageable(name, GIB) for where, name in sorted(self._strangers) if where == pool]
 
-    async def adopt(self, volume: VolumeId, pool: str, name: str) -> int:
-        if (pool, volume) not in self._volumes:
-            if (pool, name) not in self._strangers:
-                raise NotFound("Manageable", name)
-            self._volumes[pool, volume] = self._strangers.pop((pool, name))
+    async def adopt(self, piece: StoredObject, name: str) -> int:
+        await self.put_back(piece, name)
         return 1
-
-    async def release(self, volume: VolumeId, pool: str, name: str) -> None:
-        if (pool, volume) in self._volumes:
-            if (pool, name) in self._strangers:
-                raise Conflict(f"There is another '{name}' in the pool.")
-            self._strangers[pool, name] = self._volumes.pop((pool, volume))
 
     async def put_aside(self, piece: StoredObject, name: str) -> None:
         if piece in (await self.inventory()).pieces:

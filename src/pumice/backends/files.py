@@ -226,17 +226,11 @@ class FilesBackend:
         with self._within(pool):
             return await in_thread(files_manageable.every, directory)
 
-    async def adopt(self, volume: VolumeId, pool: str, name: str) -> int:
-        path = self._volume(volume, pool)
+    async def adopt(self, piece: StoredObject, name: str) -> int:
+        path, directory = self._path(piece.pool, _SHELVES[piece.kind], piece.id), self._directory(piece.pool)
         async with self._lock(path):
-            with self._within(pool):
-                return await in_thread(files_manageable.adopt, path, self._directory(pool), name)
-
-    async def release(self, volume: VolumeId, pool: str, name: str) -> None:
-        path = self._volume(volume, pool)
-        async with self._lock(path):
-            with self._within(pool):
-                await in_thread(files_manageable.release, path, self._directory(pool), name)
+            with self._within(piece.pool):
+                return await in_thread(files_manageable.adopt, path, directory, name)
 
     async def put_aside(self, piece: StoredObject, name: str) -> None:
         path, directory = self._path(piece.pool, _SHELVES[piece.kind], piece.id), self._directory(piece.pool)

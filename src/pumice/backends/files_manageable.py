@@ -1,6 +1,6 @@
 """Files in a pool's own directory, beside its shelves: raw disks that somebody put there, volumes let go of.
 
-    <pool>/<name>  ──adopt──▶  <pool>/volumes/<id>  ──release──▶  <pool>/<name>
+    <pool>/<name>  ──adopt──▶  <pool>/volumes/<id>  ──release──▶  <pool>/<name>      (snapshots likewise)
 
 Runs in threads. A name is an administrator's word and must stay one: never a path, never a link, nothing that
 begins with a dot.
@@ -26,9 +26,9 @@ def every(pool: Path) -> list[Manageable]:
     return found
 
 
-def adopt(volume: Path, pool: Path, name: str) -> int:
-    """Make the file ``name`` the volume, grown to whole GiB. The size in GiB; of one adopted before as well."""
-    if not volume.exists():
+def adopt(path: Path, pool: Path, name: str) -> int:
+    """Make the file ``name`` the one at ``path``, grown to whole GiB. Its size in GiB, each time."""
+    if not path.exists():
         stranger = _path(pool, name)
         try:
             about = stranger.lstat()
@@ -38,24 +38,24 @@ def adopt(volume: Path, pool: Path, name: str) -> int:
             raise Invalid(f"'{name}' is not a file that could be a volume.")
         os.truncate(stranger, gib_to_hold(about.st_size) * GIB)
         os.chmod(stranger, 0o600)
-        stranger.rename(volume)
-        sync(volume.parent)
+        stranger.rename(path)
+        sync(path.parent)
         sync(pool)
-    return volume.stat().st_size // GIB
+    return path.stat().st_size // GIB
 
 
-def release(volume: Path, pool: Path, name: str) -> None:
-    """Make the volume the file ``name``. Raises ``Conflict`` when there is another."""
+def release(path: Path, pool: Path, name: str) -> None:
+    """Make the file at ``path`` the file ``name``. Raises ``Conflict`` when there is another."""
     stranger = _path(pool, name)
-    if not volume.exists():
+    if not path.exists():
         return
     try:
-        os.link(volume, stranger)  # unlike a rename, it spares what bears the name
+        os.link(path, stranger)  # unlike a rename, it spares what bears the name
     except FileExistsError:
-        if not stranger.samefile(volume):
+        if not stranger.samefile(path):
             raise Conflict(f"There is another '{name}' in the pool.") from None
-    volume.unlink()
-    sync(volume.parent)
+    path.unlink()
+    sync(path.parent)
     sync(pool)
 
 

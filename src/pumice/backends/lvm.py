@@ -206,35 +206,23 @@ class LvmBackend:
         self._require(pool)
         found = await self._group.volumes()
         return [
-            Manageable(name, volume.size, self._layout.why_not(volume))
+            Manageable(name, volume.size, self._layout.why_not(volume), volume.origin or None)
             for name, volume in sorted(found.items())
             if not _OURS.fullmatch(name) and not volume.is_thin_pool
         ]
 
-    async def adopt(self, volume: VolumeId, pool: str, name: str) -> int:
-        ours = self._name("volume", volume, pool)
+    async def adopt(self, piece: StoredObject, name: str) -> int:
+        ours = self._name(_WORDS[piece.kind], piece.id, piece.pool)
         async with self._lock(ours):
             with self._explained():
                 if (known := (await self._group.volumes(ours)).get(ours)) is None:
                     stranger = await self._found(_stranger(name), NotFound("Logical volume", name))
                     if stranger.is_thin_pool or (why_not := self._layout.why_not(stranger)):
-                        raise Invalid(f"'{name}' cannot be a volume: {why_not or 'it is a pool.'}")
+                        raise Invalid(f"'{name}' cannot be a {piece.kind}: {why_not or 'it is a pool.'}")
                     await self._layout.grow(stranger, gib_to_hold(stranger.size) * GIB)
                     await self._group.rename(name, ours)
-                    known = await self._found(ours, NotFound("Volume", volume))
+                    known = await self._found(ours, NotFound(piece.kind.capitalize(), piece.id))
                 return known.size // GIB
-
-    async def release(self, volume: VolumeId, pool: str, name: str) -> None:
-        await self._let_go(self._name("volume", volume, pool), name)
-
-    async def _let_go(self, ours: str, name: str) -> None:
-        async with self._lock(ours):
-            with self._explained():
-                found = await self._group.volumes(ours, _stranger(name))
-                if ours in found:
-                    if name in found:
-                        raise Conflict(f"There is another '{name}' in the volume group.")
-                    await self._group.rename(ours, name)
 
     async def put_aside(self, piece: StoredObject, name: str) -> None:
         ours, stranger = self._name(_WORDS[piece.kind], piece.id, piece.pool), _stranger(name)
@@ -246,6 +234,15 @@ class LvmBackend:
                 ends = (_GONE, _BACK, _BACK + _GONE, *_UNFINISHED)
                 for part in await self._group.volumes(*(ours + end for end in ends)):
                     await self._group.rename(part, stranger + part.removeprefix(ours))
+
+    async def _let_go(self, ours: str, name: str) -> None:
+        async with self._lock(ours):
+            with self._explained():
+                found = await self._group.volumes(ours, name)
+                if ours in found:
+                    if name in found:
+                        raise Conflict(f"There is another '{name}' in the volume group.")
+                    await self._group.rename(ours, name)
 
     async def put_back(self, piece: StoredObject, name: str) -> None:
         ours, stranger = self._name(_WORDS[piece.kind], piece.id, piece.pool), _stranger(name)

@@ -11,6 +11,7 @@ If it fails the disk has its old name again, and the volume is in ``error_managi
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pumice.backends.contract import StoredObject
 from pumice.catalog import volume_types
 from pumice.model.errors import Invalid, NotFound
 from pumice.model.ids import VolumeId, new_id
@@ -111,14 +112,18 @@ async def adopt_bytes(op: Operation[ManageParams], drivers: Drivers) -> None:
     """Have the backend make the bytes the volume's."""
     asked = op.params
     backend = drivers.backends[host_of(asked.pool)]
-    op.notes["size"] = await backend.adopt(asked.volume_id, pool_of(asked.pool), asked.name)
+    op.notes["size"] = await backend.adopt(_piece(op), asked.name)
 
 
 async def release_bytes(op: Operation[ManageParams], drivers: Drivers) -> None:
     """Give the bytes their old name again."""
     asked = op.params
     backend = drivers.backends[host_of(asked.pool)]
-    await backend.release(asked.volume_id, pool_of(asked.pool), asked.name)
+    await backend.put_aside(_piece(op), asked.name)
+
+
+def _piece(op: Operation[ManageParams]) -> StoredObject:
+    return StoredObject("volume", op.params.volume_id, pool_of(op.params.pool))
 
 
 def count_bytes(tx: Transaction, op: Operation[ManageParams], tunables: Tunables) -> None:

@@ -1,6 +1,6 @@
 """List what a pool holds that could be managed: an operation, because only the pool's host can look."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pumice.model.scope import Scope
@@ -33,7 +33,7 @@ def take_found(tx: Transaction, operation_id: str) -> list[dict[str, Any]]:
 async def look(op: Operation[StrangersParams], drivers: Drivers) -> None:
     """Ask the backend."""
     found = await drivers.backends[host_of(op.params.pool)].manageable(pool_of(op.params.pool))
-    op.notes["found"] = [{"name": one.name, "size": one.size, "why_not": one.why_not} for one in found]
+    op.notes["found"] = [asdict(one) for one in found]
 
 
 def explain(tx: Transaction, op: Operation[StrangersParams], error: str) -> None:

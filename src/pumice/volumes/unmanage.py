@@ -8,7 +8,7 @@
 If it fails the bytes have their own name again, and the volume is what it was.
 """
 
-from pumice.backends.contract import Backend
+from pumice.backends.contract import Backend, StoredObject
 from pumice.model.errors import InvalidState
 from pumice.model.ids import new_id
 from pumice.model.scope import Scope
@@ -51,16 +51,20 @@ def accept(tx: Transaction, who: Scope, volume_id: str) -> None:
 
 async def release_bytes(op: Operation[DeleteParams], drivers: Drivers) -> None:
     """Let the backend's bytes go: they are nobody's."""
-    await _backend(op, drivers).release(op.params.volume_id, pool_of(op.params.pool), _name(op))
+    await _backend(op, drivers).put_aside(_piece(op), _name(op))
 
 
 async def take_bytes_back(op: Operation[DeleteParams], drivers: Drivers) -> None:
     """Make the bytes the volume's again."""
-    await _backend(op, drivers).adopt(op.params.volume_id, pool_of(op.params.pool), _name(op))
+    await _backend(op, drivers).put_back(_piece(op), _name(op))
 
 
 def _backend(op: Operation[DeleteParams], drivers: Drivers) -> Backend:
     return drivers.backends[host_of(op.params.pool)]
+
+
+def _piece(op: Operation[DeleteParams]) -> StoredObject:
+    return StoredObject("volume", op.params.volume_id, pool_of(op.params.pool))
 
 
 def _name(op: Operation[DeleteParams]) -> str:

@@ -27,6 +27,8 @@ ELSEWHERE: Mapping[str, str] = {
     "PUT /v3/clusters/disable": "test_volume_clusters",
     "POST /v3/os-volume-manage": "test_volume_manage",
     "POST /v3/manageable_volumes": "test_volume_manage",
+    "POST /v3/os-snapshot-manage": "test_volume_manage",
+    "POST /v3/manageable_snapshots": "test_volume_manage",
     "POST /v3/volumes/{id}/action os-unmanage": "test_volume_manage",
     "POST /v3/volumes/{id}/action os-volume_upload_image": "test_volume_wishes",
     "PUT /v3/os-services/failover_host": "test_volume_operators",

@@ -150,6 +150,8 @@ SCHEMAS = {
     "GET /v3/capabilities/{id}": "capabilities.show_backend_capabilities",
     "POST /v3/os-volume-manage": "manage_volume.manage_volume",
     "POST /v3/manageable_volumes": "manage_volume.manage_volume",
+    "POST /v3/os-snapshot-manage": "snapshots.create_snapshot",
+    "POST /v3/manageable_snapshots": "snapshots.create_snapshot",
     "GET /v3/messages": "messages.list_messages",
     "GET /v3/messages/{id}": "messages.show_message",
     "DELETE /v3/messages/{id}": "messages.delete_message",
@@ -159,12 +161,11 @@ SCHEMAS = {
 LATER: Later = {
     **{f"GET /v3/backups/{path}": [((3, 64), "encryption_key_id")] for path in ("{id}", "detail")},
     **{
-        f"{route} /v3/snapshots{path}": [
-            ((3, 14), "group_snapshot_id"),
-            ((3, 41), "user_id"),
-            ((3, 65), "consumes_quota"),
-        ]
-        for route, path in (("POST", ""), ("PUT", "/{id}"), ("GET", "/{id}"), ("GET", "/detail"))
+        route: [((3, 14), "group_snapshot_id"), ((3, 41), "user_id"), ((3, 65), "consumes_quota")]
+        for route in (
+            *("POST /v3/snapshots", "PUT /v3/snapshots/{id}", "GET /v3/snapshots/{id}"),
+            *("GET /v3/snapshots/detail", "POST /v3/os-snapshot-manage", "POST /v3/manageable_snapshots"),
+        )
     },
     "PUT /v3/volumes/{id}": [
         ((3, 61), "cluster_name"),
@@ -209,6 +210,7 @@ _FULL_MANAGEABLE = _MANAGEABLE | {
     "cinder_id": TEXT_OR_NONE,
     "extra_info": TEXT_OR_NONE,
 }
+_ORIGIN = {"source_reference": (None, {"source-name": str})}
 _DEFAULT_TYPE = {"project_id": str, "volume_type_id": str}
 _QUOTA = (int, {"limit": int, "in_use": int, "reserved": int})
 _POOL = ({"name": str}, {"name": str, "capabilities": dict})
@@ -304,6 +306,11 @@ SAMPLES: dict[str, Samples] = {
     "GET /v3/os-volume-manage/detail": _always({"manageable-volumes": [_FULL_MANAGEABLE]}),
     "GET /v3/manageable_volumes": _always({"manageable-volumes": [_MANAGEABLE]}),
     "GET /v3/manageable_volumes/detail": _always({"manageable-volumes": [_FULL_MANAGEABLE]}),
+    **{
+        f"GET /v3/{path}{below}": _always({"manageable-snapshots": [shape | _ORIGIN]})
+        for path in ("os-snapshot-manage", "manageable_snapshots")
+        for below, shape in (("", _MANAGEABLE), ("/detail", _FULL_MANAGEABLE))
+    },
     "GET /v3/extensions/{alias}": _always({"extension": _EXTENSION}),
     "GET /v3/resource_filters": _always({"resource_filters": [{"resource": str, "filters": [str]}]}),
     # its schema forgets the link to the next page
@@ -320,10 +327,6 @@ SAMPLES: dict[str, Samples] = {
             "consistencygroups/detail": "consistencygroups",
             "cgsnapshots": "cgsnapshots",
             "cgsnapshots/detail": "cgsnapshots",
-            "manageable_snapshots": "manageable-snapshots",
-            "manageable_snapshots/detail": "manageable-snapshots",
-            "os-snapshot-manage": "manageable-snapshots",
-            "os-snapshot-manage/detail": "manageable-snapshots",
         }.items()
     },
 }

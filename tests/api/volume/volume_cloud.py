@@ -49,6 +49,7 @@ from pumice.volumes.manageable import STRANGERS
 from pumice.volumes.revert import REVERT
 from pumice.volumes.snapshots.create import CREATE_SNAPSHOT
 from pumice.volumes.snapshots.delete import DELETE_SNAPSHOT
+from pumice.volumes.snapshots.manage import MANAGE_SNAPSHOT
 from pumice.volumes.snapshots.unmanage import UNMANAGE_SNAPSHOT
 from pumice.volumes.unmanage import UNMANAGE
 
@@ -71,6 +72,7 @@ VERBS = (
     STRANGERS,
     CREATE_SNAPSHOT,
     DELETE_SNAPSHOT,
+    MANAGE_SNAPSHOT,
     UNMANAGE_SNAPSHOT,
     CREATE_BACKUP,
     DELETE_BACKUP,

@@ -4,16 +4,14 @@ from functools import partial
 
 from pumice.api import paging
 from pumice.api.call import Call, Reply, Version
-from pumice.api.policy import ADMIN, READER, Rule
+from pumice.api.policy import READER, Rule
 from pumice.api.routing import Route
 from pumice.api.volume.filters import unmet
-from pumice.api.volume.manage import one_place
 
 SORT_KEYS = frozenset(
     {"id", "name", "description", "status", "size", "volume_id", "group_id", "availability_zone", "host"}
-    | {"created_at", "updated_at", "project_id", "user_id", "reference"}
+    | {"created_at", "updated_at", "project_id", "user_id"}
 )
-MANAGEABLE = Rule("snapshot_extension:list_manageable", ADMIN)
 KINDS = {"groups": "group", "group_snapshots": "group_snapshot"}
 """The lists that tenants may filter by what is configured alone."""
 
@@ -22,8 +20,6 @@ async def empty(key: str, call: Call) -> Reply:
     """A list of nothing, of which a client may ask for a page or a part as of any other."""
     if key in KINDS:
         unmet(call, KINDS[key])
-    if key == "manageable-snapshots":
-        one_place(call)
     paging.parse_query(call, keys=SORT_KEYS, most=call.ctx.tunables.api_max_limit)
     return Reply({key: []})
 
@@ -37,6 +33,4 @@ ROUTES = (
     *_list("/group_snapshots", "group_snapshots", Rule("group:get_all_group_snapshots", READER), (3, 14)),
     *_list("/consistencygroups", "consistencygroups", Rule("group:get_all", READER)),
     *_list("/cgsnapshots", "cgsnapshots", Rule("group:get_all_group_snapshots", READER)),
-    *_list("/manageable_snapshots", "manageable-snapshots", MANAGEABLE, (3, 8)),
-    *_list("/os-snapshot-manage", "manageable-snapshots", MANAGEABLE),
 )

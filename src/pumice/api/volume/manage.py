@@ -1,6 +1,10 @@
-"""Disks that lie in a pool already: list them, make volumes of them, let go of volumes (api-ref, "Manage")."""
+"""Bytes that lie in a pool already: list them, make volumes or snapshots of them, let go of volumes.
 
-from collections.abc import Callable
+api-ref, "Volume manage extension", "Snapshot manage extension". What lies there may become either.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
 from operator import itemgetter
 from typing import Any
 
@@ -8,9 +12,10 @@ from pydantic import Field
 
 from pumice.api import paging
 from pumice.api.call import Call, Reply, check
-from pumice.api.fields import Body, Boolean, Text
+from pumice.api.fields import Body, Boolean, Text, Uuid
 from pumice.api.policy import ADMIN, Rule
 from pumice.api.routing import Handler, Route, writes
+from pumice.api.volume import snapshot_view
 from pumice.api.volume.fields import Metadata, Name
 from pumice.api.volume.volume_view import Shown, VolumeView
 from pumice.api.volume.waiting import ended
@@ -21,9 +26,12 @@ from pumice.model.units import gib_to_hold
 from pumice.store import types
 from pumice.store.database import Transaction
 from pumice.volumes import manage, manageable, unmanage
+from pumice.volumes.snapshots import manage as snapshot_manage
 
 RULE = Rule("volume_extension:volume_manage", ADMIN)
 LIST_RULE = Rule("volume_extension:list_manageable", ADMIN)
+SNAPSHOT_RULE = Rule("snapshot_extension:snapshot_manage", ADMIN)
+LIST_SNAPSHOTS_RULE = Rule("snapshot_extension:list_manageable", ADMIN)
 
 Row = dict[str, Any]
 
@@ -33,11 +41,13 @@ def _name(row: Row) -> str:
 
 
 LIST = paging.ShortList[Row](
-    kind="Manageable volume",
+    kind="Manageable",
     name=_name,
     unknown=paging.Unknown.LAST,
     keys={"reference": _name, "size": itemgetter("size")},
 )
+PLAIN = ("reference", "size", "safe_to_manage")
+FULL = (*PLAIN, "reason_not_safe", "cinder_id", "extra_info")
 
 
 class Existing(Body):
@@ -58,6 +68,22 @@ class ManageBody(Body):
     """The body of a create."""
 
     volume: Existing = Field()
+
+
+class ExistingSnapshot(Body):
+    """Bytes, and the volume that they shall be a snapshot of."""
+
+    volume_id: Uuid
+    ref: dict[str, Any] | Text | None
+    name: Name = None
+    description: Name = None
+    metadata: Metadata | None = None
+
+
+class ManageSnapshotBody(Body):
+    """The body of a create."""
+
+    snapshot: ExistingSnapshot
 
 
 async def create(call: Call) -> Reply:
@@ -84,7 +110,17 @@ def _manage(tx: Transaction, who: Scope, asked: Existing, tunables: Tunables) ->
     return Shown([volume], {}, types.names(tx), {})
 
 
-def one_place(call: Call) -> str:
+async def create_snapshot(call: Call) -> Reply:
+    """Manage bytes as a snapshot: 202, the snapshot in ``creating``."""
+    asked = check(ManageSnapshotBody, await call.json()).snapshot
+    existing = snapshot_manage.Existing(
+        asked.volume_id, _source_name(asked.ref), asked.name, asked.description, asked.metadata
+    )
+    snapshot = await call.ctx.db.write(snapshot_manage.accept, call.who, existing, call.ctx.tunables)
+    return Reply({"snapshot": snapshot_view.changed(call, snapshot)}, 202)
+
+
+def _one_place(call: Call) -> str:
     """The host or the cluster that a list of what lies there is asked for. Raises ``Invalid``."""
     return _one_of(call.query.get("host"), call.query.get("cluster"))
 
@@ -95,31 +131,21 @@ def _one_of(host: str | None, cluster: str | None) -> str:
     return host or cluster or ""
 
 
-def _source_name(reference: dict[str, Any] | str) -> str:
+def _source_name(reference: dict[str, Any] | str | None) -> str:
     name = reference.get("source-name") if isinstance(reference, dict) else reference
     if not isinstance(name, str) or not name:
         raise Invalid("Invalid input received: the reference must contain a 'source-name'.")
     return name
 
 
-async def index(call: Call) -> Reply:
-    """What could be managed."""
-    keys = ("reference", "size", "safe_to_manage")
-    return await _list(call, lambda row: {key: row[key] for key in keys})
-
-
-async def detail(call: Call) -> Reply:
-    """List what could be managed, in full."""
-    return await _list(call, lambda row: row)
-
-
-async def _list(call: Call, view: Callable[[Row], Row]) -> Reply:
+async def _list(collection: str, keys: Sequence[str], call: Call) -> Reply:
+    """What could be managed: of each row these keys."""
     page = paging.parse_query(call, keys=LIST.keys, most=call.ctx.tunables.api_max_limit, default="reference")
-    pool = one_place(call)
+    pool = _one_place(call)
     operation_id = await call.ctx.db.write(manageable.accept, call.who, pool)
-    await ended(call, operation_id, "list manageable volumes")
+    await ended(call, operation_id, f"list {collection.replace('-', ' ')}")
     rows = [_row(one) for one in await call.ctx.db.write(manageable.take_found, operation_id)]
-    return Reply({"manageable-volumes": [view(row) for row in LIST.page(page, rows)]})
+    return Reply({collection: [{key: row[key] for key in keys} for row in LIST.page(page, rows)]})
 
 
 def _row(one: Row) -> Row:
@@ -130,22 +156,32 @@ def _row(one: Row) -> Row:
         "reason_not_safe": one["why_not"],
         "cinder_id": None,
         "extra_info": None,
+        "source_reference": {"source-name": one["origin"]} if one.get("origin") else None,
     }
 
 
-def _both(method: str, path: str, handler: Handler, rule: Rule) -> tuple[Route, Route]:
-    """A route under both of its names, the older and the newer."""
-    waits = method == "GET"  # the volume's host looks
-    return (
-        Route(method, f"/os-volume-manage{path}", handler, rule, waits=waits),
-        Route(method, f"/manageable_volumes{path}", handler, rule, since=(3, 8), waits=waits),
-    )
+def _routes(
+    older: str, newer: str, create: Handler, rule: Rule, list_rule: Rule, more: tuple[str, ...] = ()
+) -> Iterator[Route]:
+    """Each under both of its names. The volume's host looks for what is listed."""
+    collection = newer.replace("_", "-")
+    for path, since in ((older, (3, 0)), (newer, (3, 8))):
+        yield Route("POST", f"/{path}", create, rule, since=since)
+        for below, keys in (("", PLAIN), ("/detail", FULL)):
+            handler = partial(_list, collection, (*keys, *more))
+            yield Route("GET", f"/{path}{below}", handler, list_rule, since=since, waits=True)
 
 
 ROUTES = (
-    *_both("POST", "", create, RULE),
-    *_both("GET", "", index, LIST_RULE),
-    *_both("GET", "/detail", detail, LIST_RULE),
+    *_routes("os-volume-manage", "manageable_volumes", create, RULE, LIST_RULE),
+    *_routes(
+        "os-snapshot-manage",
+        "manageable_snapshots",
+        create_snapshot,
+        SNAPSHOT_RULE,
+        LIST_SNAPSHOTS_RULE,
+        ("source_reference",),
+    ),
     Route(
         "POST",
         "/volumes/{id}/action",

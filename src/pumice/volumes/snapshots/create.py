@@ -15,7 +15,7 @@ from pumice.model.ids import SnapshotId, VolumeId, new_id
 from pumice.model.scope import Scope
 from pumice.model.states import SnapshotStatus, VolumeStatus
 from pumice.model.tunables import Tunables
-from pumice.model.volume import Snapshot, host_of, pool_of
+from pumice.model.volume import Snapshot, Volume, host_of, pool_of
 from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, make, read
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend
@@ -62,6 +62,25 @@ def accept(
         raise InvalidState(
             f"Invalid volume: Volume {volume.id} status must be {words}, but it is {volume.status}."
         )
+    snapshot = new_row(tx, who, volume, name, description, metadata, tunables)
+    params = SnapshotParams(snapshot.id, volume.id, snapshot.pool)
+    enqueue(tx, CREATE_SNAPSHOT, params, subject=snapshot.id, who=who, id=snapshot.operation_id)
+    return snapshot
+
+
+def new_row(
+    tx: Transaction,
+    who: Scope,
+    volume: Volume,
+    name: str | None,
+    description: str | None,
+    metadata: Mapping[str, str],
+    tunables: Tunables,
+) -> Snapshot:
+    """A snapshot of the volume in ``creating``, its quota taken, and the id of its operation in it.
+
+    Raises ``OverQuota``.
+    """
     assert volume.pool is not None
     kind = volume_types.get(tx, volume.type_id) if volume.type_id else None
     amounts = quotas.amounts_of("snapshots", 1, volume.size, kind.name if kind else None)
@@ -86,8 +105,6 @@ def accept(
         updated_at=None,
     )
     snapshots.insert(tx, snapshot)
-    params = SnapshotParams(snapshot.id, volume.id, volume.pool)
-    enqueue(tx, CREATE_SNAPSHOT, params, subject=snapshot.id, who=who, id=snapshot.operation_id)
     return snapshot
 
 
