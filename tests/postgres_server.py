@@ -10,6 +10,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.patience import PATIENCE
+
 from pumice.store import schema
 from pumice.store.tables import metadata
 
@@ -66,7 +68,7 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start it, and wait until it answers. After a kill -9 it refuses until its orphans have ended."""
-        give_up = time.monotonic() + 30
+        give_up = time.monotonic() + PATIENCE
         while subprocess.run([_binary("pg_isready"), "-q", "-h", self.directory], check=False).returncode:
             if self._process is None or self._process.poll() is not None:
                 self._process = self._launch()
@@ -96,7 +98,7 @@ class PostgresServer:
             self._emptying.popitem()[1].communicate()
         if self._process is not None:
             self._process.send_signal(how)
-            self._process.wait(30)
+            self._process.wait(PATIENCE)
             self._process = None
 
     def pid(self) -> int | None:

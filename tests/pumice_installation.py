@@ -22,13 +22,13 @@ from typing import IO, Any
 import asyncpg
 import httpx
 import yaml
+from tests.patience import PATIENCE
 from tests.ports import free_port
 from tests.warm_start import WarmProcess, can_start
 
 from pumice.backends.targets.tgtd import TgtDaemon
 from pumice.hypervisor.libvirtd import LibvirtDaemon
 
-PATIENCE = 400.0 if os.environ.get("TEST_KERNEL_LANE") else 180.0  # a guest's processor is emulated
 SETTLED = 600.0
 """Seconds until what is still under way counts as stuck."""
 VOLUMES, SNAPSHOTS, ATTACHMENTS = "/volume/v3/volumes", "/volume/v3/snapshots", "/volume/v3/attachments"

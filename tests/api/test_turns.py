@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from tests.patience import patience
 
 from pumice.api import paging
 from pumice.api.call import Call, Reply
@@ -77,7 +78,7 @@ async def test_a_project_has_one_list_made_at_a_time_and_no_other_project_waits(
 ) -> None:
     asking = [asyncio.create_task(ask(service, path, "one")) for _ in range(8)]
     asking += [asyncio.create_task(ask(service, path, "other"))]
-    async with asyncio.timeout(20):
+    async with patience():
         while len(counted.inside) < most + 1:
             await asyncio.sleep(0.001)
         counted.go.set()

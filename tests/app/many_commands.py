@@ -11,7 +11,7 @@ import sys
 import tempfile
 from typing import IO
 
-LIMIT = 30
+LIMIT = 180
 """Seconds until a command that goes on is killed."""
 
 

@@ -16,7 +16,7 @@ from pumice.store.database import Transaction
 from pumice.store.open import open_database
 from pumice.store.tables import quota_usage, volumes
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 BACKENDS = json.dumps({"files": {"driver": "files", "target": "fake"}})
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.patience import PATIENCE
 from tests.pumice_installation import Installation, state_directory
 
 FAKES = {
@@ -52,5 +53,5 @@ def test_what_serves_holds_no_file_of_its_own_there(closed: str) -> None:
                 assert os.readlink(f"/proc/{process.pid}/fd/{number}") == "/dev/null"
         finally:
             process.terminate()
-            assert process.wait(60) == 0
+            assert process.wait(PATIENCE) == 0
             pumice.close()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from tests.patience import PATIENCE
 
 from databases import new_sqlite
 from pumice.app import driver_setup, rename
@@ -48,7 +49,7 @@ def test_a_copy_starts_when_its_original_has_stopped_and_not_before(pumice: Inst
     copy = pumice.state_dir.parent / "copy"
     shutil.copytree(pumice.state_dir, copy, symlinks=True, ignore=shutil.ignore_patterns("*.sock"))
     elsewhere = {"PUMICE_STATE_DIR": str(copy), "PUMICE_API__PORT": "0"}
-    assert pumice.launch("serve", **elsewhere).wait(60) == 1
+    assert pumice.launch("serve", **elsewhere).wait(PATIENCE) == 1
     assert f"process {original.pid}" in pumice.log("serve") and BESIDE in pumice.log("serve")
     assert pumice.command("audit").returncode == 0  # which looks on, and serves nothing
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.patience import PATIENCE
 
 from pumice_installation import VOLUMES, Installation, state_directory
 
@@ -37,7 +38,7 @@ def refusal(pumice: Installation, host: str) -> str:
     """What a start under this name says, before it ends."""
     name = "serve" if host == "here" else f"serve {host}"
     process = pumice.launch("serve", host=host)
-    assert process.wait(60) == 1
+    assert process.wait(PATIENCE) == 1
     pumice.processes.pop(name)
     return pumice.log(name).splitlines()[-1]
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from tests.patience import PATIENCE, patience, soon
 
 from pumice.app import openings
 from pumice.app.openings import Openings
@@ -33,7 +34,7 @@ class Opened:
         self.told.append(f"tried {place}")
 
     async def tells(self, *words: str) -> None:
-        async with asyncio.timeout(5):
+        async with patience():
             while not set(words) <= set(self.told):
                 await asyncio.sleep(0.01)
 
@@ -64,8 +65,8 @@ def drivers(one: FakeBackend, two: FakeBackend, machines: FakeHypervisor) -> Dri
 
 async def test_nobody_waits_for_the_slowest_driver(opened: Opened, running: list[Any], tmp_path: Path) -> None:
     slow = FakeHypervisor(tmp_path, host="here")
-    slow.delay = 60
-    places = Openings(drivers(FakeBackend(("a",)), FakeBackend(("b",), delay=60), slow))
+    slow.delay = 3600
+    places = Openings(drivers(FakeBackend(("a",)), FakeBackend(("b",), delay=3600), slow))
     assert places.places == {"volume:here@one", "volume:here@two", "compute:here"}
     running.append(asyncio.create_task(places.run(opened.opened, opened.tried)))
     await opened.tells("opened volume:here@one")
@@ -93,25 +94,26 @@ async def test_a_driver_that_cannot_start_is_tried_again(
     await opened.tells("opened volume:here@one", "opened volume:here@two", "opened compute:here")
     told = [word for word in opened.told if word.endswith("@one")]
     assert told[:2] == ["tried volume:here@one", "opened volume:here@one"]
-    await asyncio.wait_for(places.all_tried(), 1)
+    await soon(places.all_tried())
 
 
 async def test_a_driver_that_needs_long_goes_on_is_told_and_opens_its_place_after_all(
     opened: Opened, running: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(openings, "START_SECONDS", 0.05)
-    begun = 0
+    monkeypatch.setattr(openings, "START_SECONDS", 0.5)
+    begun, comes = 0, asyncio.Event()
 
     class Slow(FakeBackend):
         async def start(self) -> None:
             nonlocal begun
             begun += 1
-            await asyncio.sleep(0.5)
+            await comes.wait()
 
     one = drivers(Slow(("a",)), FakeBackend(("b",)), FakeHypervisor(tmp_path, host="here"))
     running.append(asyncio.create_task(Openings(one).run(opened.opened, opened.tried)))
     await opened.tells("tried volume:here@one", "opened volume:here@two")
     assert [(left.place, left.call) for left in one.bulkheads.left] == [("volume:here@one", "start")]
+    comes.set()
     await opened.tells("opened volume:here@one")
     assert begun == 1 and not list(one.bulkheads.left)
 
@@ -119,18 +121,20 @@ async def test_a_driver_that_needs_long_goes_on_is_told_and_opens_its_place_afte
 async def test_one_that_hangs_in_its_start_keeps_no_process_from_ending(
     opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(openings, "START_SECONDS", 0.05)
+    monkeypatch.setattr(openings, "START_SECONDS", 0.5)
     comes_back = threading.Event()
 
     class Hung(FakeBackend):
         async def start(self) -> None:
-            await in_thread(comes_back.wait, 30)
+            await in_thread(comes_back.wait, 2 * PATIENCE)
 
     one = drivers(Hung(("a",)), FakeBackend(("b",)), FakeHypervisor(tmp_path, host="here"))
     running = asyncio.create_task(Openings(one).run(opened.opened, opened.tried))
-    await opened.tells("tried volume:here@one", "opened volume:here@two")
-    running.cancel()
-    async with asyncio.timeout(10):
-        await asyncio.wait({running})
-    assert [left.call for left in one.bulkheads.left] == ["start"]
-    comes_back.set()
+    try:
+        await opened.tells("tried volume:here@one", "opened volume:here@two")
+        running.cancel()
+        async with patience():
+            await asyncio.wait({running})
+        assert [left.call for left in one.bulkheads.left] == ["start"]
+    finally:
+        comes_back.set()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pumice_process import PumiceProcess, installation
 from stories import VOLUMES, Stories
+from tests.patience import PATIENCE
 from tests.ports import free_port
 
 
@@ -32,7 +33,7 @@ def test_a_process_told_to_stop_ends_after_the_steps_in_hand_and_the_next_goes_o
     volumes = [stories.create() for _ in range(60)]
     assert slow.process is not None
     slow.process.send_signal(told)
-    assert slow.process.wait(60) == 0
+    assert slow.process.wait(PATIENCE) == 0
     assert slow.under_way(), "it carried all, though it was told to stop"
     slow.start()
     slow.settle()

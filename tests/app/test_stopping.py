@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from tests.patience import PATIENCE
 
 from postgres_server import PostgresServer
 from pumice_installation import ATTACHMENTS, VOLUMES, Installation, state_directory
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
 LONG = 4.0
 """Seconds that a step takes: longer than it takes to be told to stop."""
@@ -62,7 +63,7 @@ def history(pumice: Installation, step: str) -> list[str]:
 
 def ended(process: subprocess.Popen[bytes]) -> tuple[int, float]:
     began = time.monotonic()
-    return process.wait(120), time.monotonic() - began
+    return process.wait(PATIENCE), time.monotonic() - began
 
 
 def test_a_volume_process_finishes_its_steps_and_the_next_does_not_do_them_again(pumice: Installation) -> None:
@@ -126,4 +127,4 @@ def test_the_api_ends_the_requests_in_hand(pumice: Installation) -> None:
         asking = threads.submit(pumice.http.post, ATTACHMENTS, json=wanted)
         pumice.wait(lambda: bool(in_hand(pumice, "volume:")), "the request does not come in")
         assert pumice.stop("api") == 0
-        assert asking.result(60).status_code == 200
+        assert asking.result(PATIENCE).status_code == 200

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.patience import PATIENCE
 from typer.testing import CliRunner
 
 from postgres_server import PostgresServer
@@ -53,7 +54,7 @@ def test_a_reload_needs_no_program_that_a_small_system_lacks(unit: Path, tmp_pat
     argv = [word.replace("$MAINPID", str(main.pid)) for word in shlex.split(command)]
     subprocess.run(argv, env={"PATH": str(tmp_path)}, check=True)
     assert argv[0] == "/bin/sh"
-    assert main.wait(30) == -signal.SIGHUP
+    assert main.wait(PATIENCE) == -signal.SIGHUP
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
@@ -136,7 +137,7 @@ def test_a_process_says_when_it_is_ready_alive_reloading_and_about_to_stop(manag
             hears(manager, "READY=1")
             serve.terminate()
             hears(manager, "STOPPING=1")
-            assert serve.wait(120) == 0
+            assert serve.wait(PATIENCE) == 0
         finally:
             pumice.close()
 

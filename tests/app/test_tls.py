@@ -17,6 +17,7 @@ import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from tests.patience import PATIENCE
 
 from pumice.app import checks, monitoring, tls
 from pumice.app.limits import Http
@@ -70,7 +71,7 @@ def pumice(files: tuple[Path, Path]) -> Iterator[Installation]:
 
 def client(pumice: Installation, trusted: Path) -> httpx.Client:
     context = ssl.create_default_context(cafile=trusted)
-    return httpx.Client(base_url=f"https://127.0.0.1:{pumice.port}", verify=context, timeout=60)
+    return httpx.Client(base_url=f"https://127.0.0.1:{pumice.port}", verify=context, timeout=PATIENCE)
 
 
 def serial(pumice: Installation) -> int:
@@ -112,7 +113,7 @@ async def nothing(_scope: Any, _receive: Any, _send: Any) -> None:
 
 def said_to(port: int, trusted: ssl.SSLContext | None, sent: bytes) -> bytes:
     """What comes back until the server closes."""
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as plain:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as plain:
         if trusted is None:
             return plain.recv(100)
         with trusted.wrap_socket(plain, server_hostname="127.0.0.1") as wrapped:
@@ -123,7 +124,7 @@ def said_to(port: int, trusted: ssl.SSLContext | None, sent: bytes) -> bytes:
 async def test_the_limits_of_connections_hold_under_tls_and_in_its_handshake(files: tuple[Path, Path]) -> None:
     serving = tls.context(Settings(api={"certificate": files[0], "key": files[1]}))
     trusted = ssl.create_default_context(cafile=files[0])
-    server = monitoring.server(nothing, Http(head_seconds=0.5), serving)
+    server = monitoring.server(nothing, Http(head_seconds=3.0), serving)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         task = asyncio.create_task(server.serve(sockets=[listening]))
         while not server.started:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.patience import PATIENCE
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(400)]
 
@@ -52,7 +53,7 @@ def test_ctrl_c_ends_the_tour_and_leaves_nothing() -> None:
                 break
         time.sleep(0.5)
         tour.send_signal(signal.SIGINT)
-        assert tour.wait(120) == 1
+        assert tour.wait(PATIENCE) == 1
         tour.stdout.close()
         assert leftovers(home) == []
 
@@ -78,7 +79,11 @@ def test_a_port_that_is_taken_is_said_before_anything_is_built() -> None:
         taken.listen()
         words = ["--stay", "--port", str(taken.getsockname()[1])]
         tour = subprocess.run(
-            [*TOUR, *words], env={**os.environ, "TMPDIR": home}, capture_output=True, text=True, timeout=60
+            [*TOUR, *words],
+            env={**os.environ, "TMPDIR": home},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
         )
         said = tour.stdout + tour.stderr
         assert tour.returncode == 1, said

@@ -18,6 +18,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 from prometheus_client.parser import text_string_to_metric_families
+from tests.patience import PATIENCE
 from tests.ports import free_port
 
 from postgres_server import PostgresServer
@@ -42,7 +43,7 @@ Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 def metrics(port: int) -> str:
-    answer = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=30)  # a connection of its own
+    answer = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE)  # a connection of its own
     assert answer.status_code == 200, answer.text
     return answer.text
 
@@ -63,7 +64,7 @@ def total(samples: Samples, name: str, **labels: str) -> float:
 
 
 def health(port: int) -> tuple[int, Any]:
-    answer = httpx.get(f"http://127.0.0.1:{port}/healthcheck", timeout=30)
+    answer = httpx.get(f"http://127.0.0.1:{port}/healthcheck", timeout=PATIENCE)
     return answer.status_code, answer.json()
 
 
@@ -233,7 +234,7 @@ def test_workers_are_told_as_one_and_the_dead_are_not_forgotten(postgres: Postgr
         headers = {"X-Auth-Token": pumice.http.headers["X-Auth-Token"]}
         for _ in range(40):  # each on a connection of its own: either worker may take it
             url = f"http://127.0.0.1:{pumice.port}{VOLUMES}"
-            assert httpx.get(url, headers=headers, timeout=30).status_code == 200
+            assert httpx.get(url, headers=headers, timeout=PATIENCE).status_code == 200
         assert {told() - before for _ in range(12)} == {40.0}, "who is asked adds up both"
         workers = Path(f"/proc/{api.pid}/task/{api.pid}/children")
         first = workers.read_text().split()
@@ -250,7 +251,7 @@ def test_workers_are_told_as_one_and_the_dead_are_not_forgotten(postgres: Postgr
 
 
 @pytest.mark.real
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_each_role_says_whether_it_is_well_also_while_the_database_is_away() -> None:
     server = PostgresServer()
     ports = {role: free_port() for role in ("api", "scheduler", "volume", "compute")}

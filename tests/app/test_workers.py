@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.patience import PATIENCE
 
 from postgres_server import PostgresServer
 from pumice.app.workers import SILENT_SECONDS
 from pumice_installation import Installation, state_directory
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
 FAKE = {
     "PUMICE_COMPUTE__DRIVER": "fake",
@@ -63,5 +64,5 @@ def test_workers_that_cannot_start_are_not_tried_again_and_their_keeper_ends_wit
     pumice.wait(lambda: workers(pumice) == [well], "it is tried again")
     assert pumice.answers()
     os.kill(well, signal.SIGKILL)
-    assert pumice.processes["api"].wait(60) == 1
+    assert pumice.processes["api"].wait(PATIENCE) == 1
     assert pumice.log("api").count("worker.refused") == 2

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.patience import patience, soon
 
 from pumice.backends import targets
 from pumice.backends.targets import lio_rtslib, nvmet
@@ -51,7 +52,7 @@ async def qemu_io(portal: IscsiExport, grant: Grant, *commands: str) -> tuple[in
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        output, _ = await asyncio.wait_for(process.communicate(), 120)
+        output, _ = await soon(process.communicate())
     finally:
         if process.returncode is None:
             process.kill()
@@ -72,14 +73,14 @@ class LoginsByIscsi:
 
     async def admits(self, portal: Export, grant: Grant) -> bool:
         """Whether the holder gets in, to the volume's disk. A target that is not there may yet come."""
-        async with asyncio.timeout(LOGIN_SECONDS):
+        async with patience():
             while (said := await self._refusal(portal, grant)) and not REFUSED.search(said):
                 await asyncio.sleep(0.2)
         return not said
 
     async def shuts_out(self, portal: Export, grant: Grant) -> bool:
         """Whether the holder is refused, or meets no target. Asks again where the answer is neither."""
-        async with asyncio.timeout(LOGIN_SECONDS):
+        async with patience():
             while (said := await self._refusal(portal, grant)) and not (
                 REFUSED.search(said) or NOT_THERE in said
             ):
@@ -200,7 +201,7 @@ class NvmetRig:
         if done.returncode:
             return False
         try:
-            async with asyncio.timeout(60):
+            async with patience():
                 while not (disk := await asyncio.to_thread(_nvme_disk, portal)):
                     await asyncio.sleep(0.05)
             await asyncio.to_thread(look, disk)

@@ -17,6 +17,7 @@ from typing import Literal
 
 import pytest
 from backend_rigs import CLAIMS, KINDS, POOL, RIGS, a_volume_group, an_xfs, build, killed_while, lvm
+from tests.patience import patience
 
 from pumice.backends.contract import Backend, ImageFile, StoredObject, no_progress
 from pumice.model.errors import Conflict, ImageRefused, Invalid, Misconfigured, NotFound, TryAnotherBackend
@@ -567,12 +568,12 @@ async def test_a_snapshot_of_a_volume_in_use_is_of_one_moment(backend: Backend) 
     volume, snapshot, restored = await volume_with(backend, os.urandom(16 * MIB)), a_snapshot(), a_volume()
     writer = Writer(await backend.device(volume, POOL))
     writer.start()
-    async with asyncio.timeout(60):
+    async with patience():
         while writer.count < 3:
             await asyncio.sleep(0.01)
     await backend.create_snapshot(snapshot, volume, POOL, no_progress)
     seen = writer.count
-    async with asyncio.timeout(60):
+    async with patience():
         while writer.count < seen + 3:
             await asyncio.sleep(0.01)
     writer.over = True

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from connector_rigs import CLAIMS, HOST, KINDS, KernelRig, PlainRig, Rig
 from initiators import initiators
+from tests.patience import soon
 
 from pumice.hypervisor.connectors.fake import FakeConnector
 from pumice.hypervisor.connectors.qemu import QemuConnector
@@ -136,7 +137,7 @@ async def test_a_volume_that_cannot_be_reached_is_told_in_time_and_leaves_nothin
     source = await rig.export(attachment)
     await rig.target.remove(rig.exported[-1])
     with pytest.raises(Retryable, match="could not be connected to this host") as told:
-        await asyncio.wait_for(rig.connector.connect(attachment, "server", source), 200)
+        await soon(rig.connector.connect(attachment, "server", source))
     assert "correct-horse" not in str(told.value)
     assert (await rig.connector.connections(), rig.leftovers()) == ({}, "")
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from tests.patience import patience
 
 from pumice.hypervisor import libvirt_domains
 from pumice.hypervisor.contract import Disk, FileSource, Hypervisor, IscsiSource, Machine, Power
@@ -326,7 +327,7 @@ async def test_a_local_disk_without_a_size_is_as_large_as_its_image(
 async def test_the_console_gives_the_last_lines(hypervisor: Hypervisor, machine: Machine) -> None:
     await hypervisor.define(machine)
     await hypervisor.start(machine)
-    async with asyncio.timeout(60):
+    async with patience():
         while not (await hypervisor.console(machine.id, None)).endswith("\n"):
             await asyncio.sleep(0.05)
     whole = await hypervisor.console(machine.id, None)

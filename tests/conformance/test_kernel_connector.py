@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from connector_rigs import KernelRig
 from initiators import initiators, paths
+from tests.patience import patience
 
 from pumice.backends.targets.lio import LioTarget
 from pumice.hypervisor.connectors.contract import Remote
@@ -161,7 +162,7 @@ def killed_before(command: int, story: Callable[[], Awaitable[None]]) -> bool:
     return os.waitpid(child, 0)[1] != 0
 
 
-async def becomes_true(condition: Callable[[], bool], seconds: float = 240) -> None:
-    async with asyncio.timeout(seconds):
+async def becomes_true(condition: Callable[[], bool]) -> None:
+    async with patience():
         while not await asyncio.to_thread(condition):
             await asyncio.sleep(0.1)

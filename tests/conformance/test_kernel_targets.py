@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from initiators import initiators, said
 from target_rigs import HOST_A, HOST_B, LioRig, NvmetRig, a_grant, qemu_io
+from tests.patience import patience
 
 from pumice.backends.targets.lio import LioTarget
 from pumice.model.errors import Misconfigured
@@ -93,7 +94,7 @@ async def test_lio_ends_the_session_of_a_revoked_grant_and_no_other(
     work = asyncio.create_task(
         qemu_io(portal_staying, staying, "read 0 512", "sleep 6000", "write -P 7 512 512", "flush")
     )
-    async with asyncio.timeout(60):
+    async with patience():
         while sum(portal.name in line for line in sessions()) < 2:
             await asyncio.sleep(0.1)
     await lio_rig.target.revoke(volume, leaving)
@@ -121,7 +122,7 @@ async def test_lio_grows_under_a_session_without_an_error(
     portal = await lio_rig.target.grant(volume, exported, grant)
     steps = ("write -P 7 512 512", "flush", "read 12M 512")
     work = asyncio.create_task(qemu_io(portal, grant, "read 0 512", "sleep 6000", "truncate 16M", *steps))
-    async with asyncio.timeout(60):
+    async with patience():
         while not sessions():
             await asyncio.sleep(0.05)
     os.truncate(device, 16 * MIB)

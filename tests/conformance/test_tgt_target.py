@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from target_rigs import HOST_A, HOST_B, TgtRig, a_grant, qemu_io
+from tests.patience import patience
 
 from pumice.backends.targets.tgt import TgtTarget
 from pumice.backends.targets.tgt_management import Management
@@ -102,7 +103,7 @@ async def test_tgt_ends_the_open_session_of_a_revoked_grant(
         return {name for listed in tgt_rig.daemon.management.targets() for *_, name in listed.connections}
 
     work = [asyncio.create_task(qemu_io(portal, grant, "sleep 5000")) for grant in (leaving, staying)]
-    async with asyncio.timeout(60):
+    async with patience():
         while sessions() != {HOST_A, HOST_B}:
             await asyncio.sleep(0.02)
     await tgt_rig.target.revoke(volume, leaving)
@@ -124,7 +125,7 @@ async def test_tgt_lets_a_host_go_on_when_another_of_its_grants_is_revoked(
     work = asyncio.create_task(
         qemu_io(portal, staying, "read 0 512", "sleep 4000", "write -P 7 512 512", "flush")
     )
-    async with asyncio.timeout(60):
+    async with patience():
         while not any(listed.connections for listed in tgt_rig.daemon.management.targets()):
             await asyncio.sleep(0.02)
     await tgt_rig.target.revoke(volume, leaving)
@@ -157,7 +158,7 @@ async def test_tgt_takes_a_session_over_from_one_disk_to_the_grown_one(
     grant = a_grant()
     portal = await tgt_rig.target.grant(volume, device, grant)
     work = asyncio.create_task(qemu_io(portal, grant, "read 0 512", "sleep 4000", "truncate 16M", "length"))
-    async with asyncio.timeout(60):
+    async with patience():
         while not any(listed.connections for listed in tgt_rig.daemon.management.targets()):
             await asyncio.sleep(0.02)
     os.truncate(device, 16 * MIB)

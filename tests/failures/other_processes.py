@@ -10,6 +10,7 @@ import httpx
 from tests.failures.cloud import Cloud
 from tests.failures.row import Completion, Row, counted
 from tests.failures.volume_process import BUSY
+from tests.patience import PATIENCE
 from tests.pumice_installation import VOLUMES
 
 
@@ -92,7 +93,7 @@ ROWS = (
         "100 available within 10 s of its start",
         no_scheduler,
         {"creates": 100, "slow": 1.0, "within": 10},
-        {"creates": 20, "slow": 0.5, "within": 50},
+        {"creates": 20, "slow": 0.5, "within": PATIENCE},
     ),
     Row(
         "everything, database included, killed with 50 creates queued",

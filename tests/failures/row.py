@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from tests.failures.cloud import Cloud
+from tests.patience import PATIENCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Row:
         return self.prove.__name__
 
 
-MENDED = 60.0
+MENDED = PATIENCE
 """Seconds that the repair may take for what a killed daemon has lost: exports, one by one, slowed down."""
 
 

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from tests.patience import PATIENCE
 from tests.ports import free_port
 
 from pumice.app.guest_image import GREETING, build_guest_image
@@ -27,7 +28,7 @@ from pumice.model.errors import PumiceError, Retryable
 from pumice.model.ids import AttachmentId, ServerId, VolumeId, new_id
 from pumice.model.units import GIB
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
 CACHE = Path(__file__).parents[2] / ".cache"
 
@@ -74,7 +75,7 @@ async def exported(target: TgtTarget, path: Path, device: str, initiator: str) -
 
 async def says(hypervisor: LibvirtHypervisor, server: ServerId, words: str, times: int = 1) -> None:
     """Wait until the guest has said the words on its serial port."""
-    limit = time.monotonic() + 90
+    limit = time.monotonic() + PATIENCE
     while (console := await hypervisor.console(server, None)).count(words) < times:
         assert time.monotonic() < limit, f"the guest never said {words!r}; it said:\n{console}"
         await asyncio.sleep(0.05)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fake_world import TENANT, fake_world
+from tests.patience import patience
 
 from pumice.hypervisor.contract import Machine, Power
 from pumice.hypervisor.fake import FakeHypervisor
@@ -23,7 +24,7 @@ async def is_running(hypervisor: FakeHypervisor) -> bool:
 
 
 async def goes_on(hypervisor: FakeHypervisor) -> None:
-    async with asyncio.timeout(10):
+    async with patience():
         while not await is_running(hypervisor):
             await asyncio.sleep(0.01)
 
@@ -31,7 +32,7 @@ async def goes_on(hypervisor: FakeHypervisor) -> None:
 async def test_a_guest_goes_on_by_itself(tmp_path: Path) -> None:
     hypervisor = FakeHypervisor(tmp_path)
     await hypervisor.start(MACHINE)
-    await hypervisor.pause(MACHINE.id, 0.05)
+    await hypervisor.pause(MACHINE.id, 1.0)
     assert not await is_running(hypervisor)
     await goes_on(hypervisor)
 
@@ -47,7 +48,7 @@ async def test_a_guest_whose_host_does_not_answer_goes_on_as_soon_as_it_does(tmp
 async def test_a_guest_goes_on_although_the_process_that_paused_it_was_killed(tmp_path: Path) -> None:
     killed = FakeHypervisor(tmp_path)
     await killed.start(MACHINE)
-    await killed.pause(MACHINE.id, 0.05)
+    await killed.pause(MACHINE.id, 1.0)
     killed._pauses._watches.pop(MACHINE.id).cancel()
     started = FakeHypervisor(tmp_path)
     assert not await is_running(started)
@@ -61,7 +62,7 @@ async def test_a_guest_goes_on_while_the_host_of_its_volume_is_down_and_its_disk
             volume_id = await world.a_volume()
             server_id = ServerId(await world.a_server(volume_id))
             await quiet(world)
-        world.drivers = replace(world.drivers, pause_seconds=0.2)
+        world.drivers = replace(world.drivers, pause_seconds=2.0)
         await world.db.write(lambda tx: extend.accept(tx, TENANT, volume_id, 3, world.tunables, in_use=True))
         seen: list[Power | None] = []
         resize = world.target.resize
@@ -75,7 +76,7 @@ async def test_a_guest_goes_on_while_the_host_of_its_volume_is_down_and_its_disk
         async with working(world, "first", down) as worker:
             await asyncio.wait({worker})  # the volume's host is gone when it should tell the target
         assert await world.machines.power(server_id) is Power.PAUSED
-        async with asyncio.timeout(10):
+        async with patience():
             while await world.machines.power(server_id) is not Power.RUNNING:
                 await asyncio.sleep(0.01)
         async with working(world, "second", no_faults):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.patience import patience
 
 from pumice.backends.contract import StoredObject, no_progress
 from pumice.backends.lvm import LvmBackend
@@ -215,7 +216,7 @@ async def killed_when(condition: str, verb: str, tmp_path: Path, volume: VolumeI
     """Run one call in a process of its own, and kill -9 that when ``lvs`` shows what ``condition`` selects."""
     argv = [sys.executable, "-c", _CHILD, verb, str(tmp_path / "lvm"), volume, str(rate)]
     child = await asyncio.create_subprocess_exec(*argv)
-    async with asyncio.timeout(300):
+    async with patience():
         while not lvm("lvs", "--noheadings", "--select", condition, "vg").strip():
             assert child.returncode is None, "the call ended before it could be killed"
             await asyncio.sleep(0.05)
@@ -268,7 +269,7 @@ asyncio.run(group.change("sh", "-c", "touch $0; sleep 3; touch $0.done", sys.arg
 """
     begun = tmp_path / "begun"
     child = await asyncio.create_subprocess_exec(sys.executable, "-c", code, str(tmp_path / "lvm"), str(begun))
-    async with asyncio.timeout(60):
+    async with patience():
         while not begun.exists():
             await asyncio.sleep(0.02)
     child.kill()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from fake_world import HOST, TENANT, FakeWorld, fake_world
+from tests.patience import patience
 
 from pumice.app.verbs import VERBS
 from pumice.backends.fake import FakeBackend
@@ -65,7 +66,7 @@ class Scene:
 
     async def until_only_gone_is_left(self) -> None:
         """Until everything that is under way waits for the host that is gone."""
-        async with asyncio.timeout(20):
+        async with patience():
             while [one for one in await self.under_way() if GONE not in one and " waiting " not in one]:
                 await asyncio.sleep(0.01)
 
@@ -130,7 +131,7 @@ async def scene() -> AsyncIterator[Scene]:
                 )
             )  # fmt: skip
             scene = Scene(world, made, running, snapshot.id)
-            async with asyncio.timeout(20):
+            async with patience():
                 while await scene.under_way():
                     await asyncio.sleep(0.01)
         await beat(world, HOST)
@@ -233,11 +234,10 @@ async def test_a_host_that_is_fenced_lets_go_of_its_volumes(scene: Scene) -> Non
     assert found is not None
     assert found.status == "ACTIVE"
     await scene.write(delete_server.accept, TENANT, server)
-    async with working(scene.world, HOST, GONE):
-        async with asyncio.timeout(20):
-            while await scene.under_way():
-                await scene.gone.check()
-                await asyncio.sleep(0.01)
+    async with working(scene.world, HOST, GONE), patience():
+        while await scene.under_way():
+            await scene.gone.check()
+            await asyncio.sleep(0.01)
     assert await scene.world.db.read(servers.find, server) is None
     await beat(scene.world, GONE)
     row = (await scene.world.db.read(lambda tx: services.every(tx, host=GONE)))[0]

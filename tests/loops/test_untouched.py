@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 from fake_world import HOST, TENANT, FakeWorld, fake_world
+from tests.patience import patience
 
 from pumice.app.verbs import VERBS
 from pumice.loops.heartbeats import VOLUME
@@ -127,7 +128,7 @@ async def cloned(world: FakeWorld, source: VolumeId) -> VolumeId:
 
 async def becomes(world: FakeWorld, volume: VolumeId, home: str) -> None:
     """Wait until a volume that is being made has a place at this backend."""
-    async with asyncio.timeout(10):
+    async with patience():
         while (found := await world.db.read(volumes.find, volume)) is None or found.pool is None:
             assert found is not None
             assert found.status == "creating"

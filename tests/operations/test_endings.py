@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
+from tests.patience import PATIENCE, patience
 
 from pumice.operations.completions import Completions
 from pumice.store import operations as log
@@ -41,10 +42,13 @@ def completions(counting: Counting) -> Completions:
 
 @pytest.mark.parametrize("topic", [MISSED, log.ended_topic("one")])
 async def test_a_word_that_changes_nothing_costs_one_look(
-    counting: Counting, completions: Completions, topic: str
+    counting: Counting, completions: Completions, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waiting = asyncio.create_task(completions.wait("one", 60))
-    await asyncio.sleep(0.15)  # its looks are a while apart by now
+    monkeypatch.setattr("pumice.operations.completions.FIRST_LOOK_SECONDS", 0.001)
+    waiting = asyncio.create_task(completions.wait("one", PATIENCE))
+    async with patience():
+        while counting.looks < 9:  # they are half a second apart by now
+            await asyncio.sleep(0.01)
     before = counting.looks
     counting.tell(topic)
     await asyncio.sleep(0.1)
@@ -55,13 +59,15 @@ async def test_a_word_that_changes_nothing_costs_one_look(
 
 
 async def test_everybody_who_waits_for_one_operation_is_told(
-    counting: Counting, completions: Completions
+    counting: Counting, completions: Completions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    impatient, first, second = (asyncio.create_task(completions.wait("one", s)) for s in (0.05, 60, 60))
+    for name in ("FIRST_LOOK_SECONDS", "LONGEST_LOOK_SECONDS"):  # nobody looks without a word
+        monkeypatch.setattr(f"pumice.operations.completions.{name}", 3600.0)
+    impatient, first, second = (
+        asyncio.create_task(completions.wait("one", s)) for s in (0.05, PATIENCE, PATIENCE)
+    )
     with pytest.raises(TimeoutError):
         await impatient
-    await asyncio.sleep(0.4)  # the next look by themselves is far away
     counting.ended.add("one")
     counting.tell(log.ended_topic("one"))
-    async with asyncio.timeout(0.1):
-        assert await first == await second == (True, None)
+    assert await first == await second == (True, None)

@@ -29,7 +29,6 @@ def pumice(postgres: PostgresServer, tmp_path: Path) -> Iterator[Installation]:
         PUMICE_BACKENDS=json.dumps({"fake": {**FAKE, "delay": 0.5}}),
         PUMICE_COMPUTE__DRIVER="none",
         PUMICE_OPERATIONS__DEADLINES=json.dumps({"volume.create": 600}),
-        PUMICE_OPERATIONS__LEASE_SECONDS="3",
     )
     yield installation
     installation.close()

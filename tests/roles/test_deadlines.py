@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from roles_installation import FAKE, Installation
+from tests.patience import PATIENCE
 from tests.pumice_installation import SERVERS, SNAPSHOTS, VOLUMES
 
 from postgres_server import PostgresServer
@@ -131,5 +132,5 @@ def attach(pumice: Installation, server: str, volume: str) -> None:
 
 def test_a_deadline_of_an_unknown_kind_is_refused(pumice: Installation) -> None:
     process = pumice.start("volume", host="there", PUMICE_OPERATIONS__DEADLINES='{"volume.crate": 5}')
-    assert process.wait(60) == 1
+    assert process.wait(PATIENCE) == 1
     assert "no kind of operation: volume.crate" in pumice.log("volume there")

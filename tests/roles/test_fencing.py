@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from roles_installation import FAKE, Installation
+from tests.patience import PATIENCE
 from tests.pumice_installation import VOLUMES
 
 from postgres_server import PostgresServer
@@ -142,7 +143,7 @@ def test_a_host_that_is_stopped_keeps_its_name_and_goes_on_where_it_was(pumice: 
     first.send_signal(signal.SIGSTOP)
     try:
         second = pumice.start("volume")
-        assert second.wait(60) == 1
+        assert second.wait(PATIENCE) == 1
         assert "Another process holds 'volume of here'" in pumice.log("volume")
         expired = "SELECT count(*) FROM operations WHERE lease_until > extract(epoch FROM now())"
         pumice.wait(lambda: pumice.rows(expired) == ["0"], "its leases do not end")

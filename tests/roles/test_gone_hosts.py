@@ -8,6 +8,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 from roles_installation import Installation
+from tests.patience import PATIENCE
 from tests.pumice_installation import SERVERS, VOLUMES
 
 from postgres_server import PostgresServer
@@ -75,7 +76,7 @@ def test_what_waited_for_it_ends_and_it_does_not_come_back(pumice: Installation)
     pumice.settle()
     assert pumice.wrong_rows() == []
     back = pumice.start("volume", host="there")
-    assert back.wait(30) == 1
+    assert back.wait(PATIENCE) == 1
     assert "Host 'there' was forgotten on" in pumice.log("volume there")
 
 

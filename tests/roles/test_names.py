@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from roles_installation import Installation
+from tests.patience import PATIENCE
 
 from postgres_server import PostgresServer
 
@@ -30,7 +31,7 @@ def test_a_second_process_of_a_name_is_refused_until_the_first_is_dead(
     try:
         elsewhere = tmp_path / "elsewhere"  # as on another machine, where no file's lock is in the way
         second = pumice.start(command, PUMICE_STATE_DIR=str(elsewhere), PUMICE_API__PORT="0")
-        assert second.wait(60) == 1
+        assert second.wait(PATIENCE) == 1
         name = "compute of here" if command == "serve" else f"{command} of here"
         refused = pumice.log(command)
         assert f"Another process holds '{name}': pumice {command} process {first.pid}" in refused

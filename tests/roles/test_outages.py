@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 from roles_installation import FAKE, Installation
+from tests.patience import PATIENCE
 from tests.pumice_installation import VOLUMES
 
 from postgres_server import PostgresServer, is_installed
@@ -94,7 +95,7 @@ def test_a_crash_of_the_server_loses_nothing(
     first = pumice.processes["volume"]
     second = pumice.start("volume")
     pumice.processes["volume"] = first
-    assert second.wait(60) == 1, "its name was free"
+    assert second.wait(PATIENCE) == 1, "its name was free"
 
 
 @pytest.mark.parametrize("role", ["scheduler", "volume", "compute", "api"])

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 from roles_installation import SERVERS, VOLUMES, Installation
+from tests.patience import PATIENCE
 
 from postgres_server import PostgresServer
 
@@ -111,7 +112,7 @@ def test_a_second_process_of_one_host_refuses_to_start(pumice: Installation, rol
     pumice.wait(lambda: "working" in pumice.log(role), "it does not start")
     first = pumice.processes.pop(role)
     try:
-        assert pumice.start(role).wait(30) == 1
+        assert pumice.start(role).wait(PATIENCE) == 1
         assert f"Another process holds '{role} of here'" in pumice.log(role)
         pumice.start(role, host="there")
         pumice.works(f"{role} there")
@@ -128,13 +129,13 @@ def test_two_schedulers_of_one_host_share_the_work(pumice: Installation) -> None
     first.terminate()
     volume = pumice.create()
     pumice.becomes(f"{VOLUMES}/{volume}", "volume", "available")
-    assert first.wait(30) == 0
+    assert first.wait(PATIENCE) == 0
 
 
 def test_roles_on_sqlite_are_refused(pumice: Installation, tmp_path: Path) -> None:
     pumice.environment["PUMICE_DATABASE_URL"] = f"sqlite:///{tmp_path / 'pumice.db'}"
     for role in ("api", "scheduler", "volume", "compute"):
-        assert pumice.start(role).wait(30) == 1
+        assert pumice.start(role).wait(PATIENCE) == 1
         assert "SQLite is for one process" in pumice.log(role)
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 import httpx
 import pytest
 from roles_installation import Installation
+from tests.patience import PATIENCE
 from tests.ports import free_port
 
 from postgres_server import PostgresServer
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
 IMAGES = "/image/v2/images"
 BYTES = {"Content-Type": "application/octet-stream"}
@@ -76,7 +77,7 @@ def two_processes(pumice: Installation) -> Doors:
     port = free_port()
     pumice.start("api", "--port", str(port))
     doors = Doors(pumice)
-    doors.two = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, headers=pumice.http.headers)
+    doors.two = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE, headers=pumice.http.headers)
     pumice.wait(lambda: answers(doors.two), "the second does not answer")
     return doors
 
@@ -114,7 +115,7 @@ def test_an_upload_that_is_killed_is_queued_again_by_another(
 
     def half() -> Iterator[bytes]:
         yield PIECE * 3
-        killed.wait(60)
+        killed.wait(PATIENCE)
 
     def upload() -> None:
         with pytest.raises(httpx.TransportError):
@@ -129,7 +130,7 @@ def test_an_upload_that_is_killed_is_queued_again_by_another(
             os.kill(writer, signal.SIGKILL)
         finally:
             killed.set()
-        uploading.result(60)
+        uploading.result(PATIENCE)
     doors.become(image, "queued")
     pumice.wait(lambda: doors.files() == [], "bytes are left")
     assert doors.upload(doors.two, image) == 204
@@ -185,7 +186,7 @@ def test_killed_among_uploads_and_deletes_it_leaves_bytes_for_active_images_only
         doors.pumice.wait(lambda: len(images) > 30, "no images are made")
         doors.pumice.kill("first")
         for one in running:
-            one.result(60)
+            one.result(PATIENCE)
     doors.pumice.wait(lambda: not any(name.startswith(".") for name in doors.files()), "something is left")
     statuses = {image: doors.status(image) for image in images}
     assert doors.files() == sorted(image for image, status in statuses.items() if status == "active")

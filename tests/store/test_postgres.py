@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 import sqlalchemy as sa
 from postgres_wire import Wire
+from tests.patience import soon
 
 from postgres_server import PostgresServer
 from pumice.model.errors import Invalid, Misconfigured
@@ -253,7 +254,7 @@ async def test_a_name_is_kept_when_the_server_has_not_noticed_that_its_connectio
     far.subscribe(heard.put_nowait)
     await far.hold("name", lost.set)
     wire.cut()
-    assert await asyncio.wait_for(heard.get(), 30) == MISSED
+    assert await soon(heard.get()) == MISSED
     assert not lost.is_set()
     with pytest.raises(Misconfigured):
         await other.hold("name", lambda: None, timeout=0)
@@ -278,7 +279,7 @@ async def test_a_committed_topic_is_heard_by_other_processes(
         await db.write(work, True)
     await db.write(work, False)
     assert here == ["word", "word"]
-    assert await asyncio.wait_for(there.get(), 30) == "word"
+    assert await soon(there.get()) == "word"
     assert there.empty()
 
 
@@ -290,9 +291,9 @@ async def test_after_a_restart_of_the_server_listeners_are_told_that_they_missed
     await db.hold("name", lambda: pytest.fail("nobody else wants it"))
     await asyncio.to_thread(postgres.stop, signal.SIGINT)
     await asyncio.to_thread(postgres.start)
-    assert await asyncio.wait_for(heard.get(), 30) == MISSED
+    assert await soon(heard.get()) == MISSED
     await db.write(lambda tx: tx.notify("again"))
-    assert await asyncio.wait_for(heard.get(), 30) == "again"
+    assert await soon(heard.get()) == "again"
 
 
 async def test_a_process_stopped_inside_a_statement_holds_no_row_for_long(
@@ -313,8 +314,8 @@ async def test_a_process_stopped_inside_a_statement_holds_no_row_for_long(
     stopped.add_termination_listener(lambda _: ended.set())
     await stopped.execute("BEGIN; UPDATE quota_usage SET in_use = 5")
     await stopped.prepare("SELECT count(*) FROM quota_usage")
-    await asyncio.wait_for(db.write(use), 60)
-    await asyncio.wait_for(ended.wait(), 30)
+    await soon(db.write(use))
+    await soon(ended.wait())
     assert await db.read(used) == 2
 
 
@@ -338,8 +339,8 @@ async def test_who_loses_a_name_is_told(
     taking = asyncio.create_task(take_when_free(other, "name"))
     kill = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
     await asyncio.to_thread(postgres.sql, kill, "template1")
-    await asyncio.wait_for(taking, 30)
-    await asyncio.wait_for(lost.wait(), 30)
+    await soon(taking)
+    await soon(lost.wait())
     await other.close()
 
 

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 
 import pytest
 from stories import SERVERS, VOLUMES, Stories
+from tests.patience import PATIENCE
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
 
 def kill(pid: int | None) -> None:
@@ -33,7 +34,7 @@ def bytes_of(real: Stories, volume: str) -> bytes:
 
 def guest_writes(real: Stories, server: str, volume: str, words: bytes = b"hello from the guest") -> None:
     """Wait for what the guest writes to be on the volume."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE
     while words not in bytes_of(real, volume):
         assert time.monotonic() < end, f"the guest does not write; it says: {real.console(server)[-2000:]}"
         time.sleep(0.05)

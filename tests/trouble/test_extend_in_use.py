@@ -6,7 +6,7 @@ from stories import VOLUMES, Stories
 
 from pumice.model.units import GIB
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
 
 def seen_by(real: Stories, server: str, volume: str) -> tuple[int, bool]:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from tests.pumice_installation import VOLUMES, Installation
 
-pytestmark = [pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.timeout(600)]
 
 
 @pytest.fixture

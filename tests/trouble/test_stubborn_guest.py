@@ -5,7 +5,7 @@ from stories import SERVERS, Stories
 
 from pumice.model.units import MIB
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
 NEVER_LISTENS = b"\xfa\xf4\xeb\xfd".ljust(510, b"\0") + b"\x55\xaa"
 """A boot sector: ``cli; hlt; jmp`` back to the ``hlt``. Nothing in it knows of disks that come and go."""

@@ -11,7 +11,7 @@ from stories import IMAGES, VOLUMES, Stories
 
 from pumice.model.units import MIB
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ from pumice.operations.state_machine import FaultPoint, no_faults
 from pumice.store import operations as log
 from pumice.store.database import Database
 
-PATIENCE = 20.0
+PATIENCE = 180.0
 """Seconds until an operation that has not ended counts as stuck."""
 
 

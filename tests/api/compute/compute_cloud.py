@@ -12,6 +12,7 @@ import httpx
 from answers import Answers
 from compute_answers import LATER, SAMPLES, SCHEMAS
 from raw_image import raw_image
+from tests.patience import PATIENCE
 
 from pumice.api.compute.service import compute_service
 from pumice.api.context import ApiContext
@@ -66,7 +67,7 @@ CALLERS = {
     "stranger": ("theirs", "member"),
 }
 BACKEND, POOL, HOST = "here@fake", "here@fake#fake", "here"
-LIMIT = 60.0
+LIMIT = PATIENCE
 
 
 class Names:

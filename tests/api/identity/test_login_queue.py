@@ -1,12 +1,13 @@
 """Logging in is heavy on purpose: few wait for it at once, and none who is gone."""
 
 import asyncio
-import time
+import threading
 from typing import Any
 
 import orjson
 import pytest
 from identity_cloud import PASSWORDS, Cloud, login, project
+from tests.patience import PATIENCE, patience
 
 from pumice.identity import passwords
 
@@ -55,14 +56,18 @@ async def test_a_login_whose_client_is_gone_is_dropped(cloud: Cloud, monkeypatch
     def count(password: str, hashed: str) -> bool:
         nonlocal checked
         checked += 1
-        time.sleep(0.02)
+        are_gone.wait(PATIENCE)
         return verify(password, hashed)
 
     monkeypatch.setattr(passwords, "_verify", count)
-    gone = asyncio.Event()
+    gone, are_gone = asyncio.Event(), threading.Event()
     asked = [asyncio.create_task(ask(cloud, login("nobody", "wrong"), gone)) for _ in range(200)]
-    await asyncio.sleep(0.1)
+    async with patience():
+        while not checked:
+            await asyncio.sleep(0.01)
     gone.set()
+    await asyncio.sleep(0.1)  # until the queue knows, or a little of it: the others' turn comes no sooner
+    are_gone.set()
     assert {await one for one in asked} <= {400, 401}
     await cloud.token("admin", project("admin"), PASSWORDS["admin"])
     assert checked < 150, "those who were gone were not waited for"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from tests.patience import patience
 
 from pumice.model.units import MIB
 
@@ -103,7 +104,7 @@ async def test_a_client_that_cuts_the_connection_leaves_the_image_queued(rig: An
     )
     writer.write(b"x" * MIB)
     await writer.drain()
-    async with asyncio.timeout(60):
+    async with patience():
         while await rig.status(image_id) != "saving":
             await asyncio.sleep(0.01)
         writer.close()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.patience import patience
 
 from databases import ON_SQLITE
 from pumice.images.delete import delete
@@ -358,7 +359,7 @@ async def test_a_delete_that_an_upload_overtakes_leaves_no_bytes(rig: Any) -> No
         await overtaken.deleting.wait()
 
     uploading = asyncio.create_task(upload(overtaken, rig.files, image_id, until_it_is_being_deleted()))
-    async with asyncio.timeout(50):
+    async with patience():
         while await rig.status(image_id) != "saving":
             await asyncio.sleep(0.01)
     await delete(overtaken, rig.files, INTERNAL, await rig.db.read(images.get, INTERNAL, image_id))

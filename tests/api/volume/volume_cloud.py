@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 from answers import Answers
 from fake_world import MemoryBackups
+from tests.patience import patience
 from volume_answers import LATER, SAMPLES, SCHEMAS
 
 from pumice.api.context import ApiContext
@@ -203,10 +204,10 @@ class Cloud:
         return await self.db.read(read)
 
 
-async def eventually(look: Callable[[], Awaitable[Any]], seconds: float = 60.0) -> Any:
+async def eventually(look: Callable[[], Awaitable[Any]]) -> Any:
     """What ``look`` finds, as soon as that is not None."""
     pause = 0.005
-    async with asyncio.timeout(seconds):
+    async with patience():
         while (found := await look()) is None:
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, 0.2)  # who looks too often delays what he waits for
