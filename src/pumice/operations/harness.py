@@ -15,11 +15,10 @@ and afterwards nothing may be under way and the world's invariants must hold.
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from pumice.model.errors import PumiceError, Retryable
 from pumice.operations.operation import Operation, Step, Verb
@@ -30,6 +29,10 @@ from pumice.store.database import Database
 
 PATIENCE = 180.0
 """Seconds until an operation that has not ended counts as stuck."""
+FIRST_LOOK_SECONDS = 0.2
+LONGEST_LOOK_SECONDS = 0.5
+"""How long to wait at first, and at most, for an operation to end, before looking all the same."""
+T = TypeVar("T")
 
 
 class Killed(BaseException):
@@ -171,10 +174,41 @@ async def working(world: World, boot: str, faults: FaultPoint) -> AsyncIterator[
 
 async def quiet(world: World) -> None:
     """Wait until nothing is under way. Raises ``AssertionError`` naming what is, when patience ends."""
-    give_up = time.monotonic() + PATIENCE
-    while rows := await world.db.read(log.page, states=log.UNDER_WAY, kind=None, subject=None, limit=5):
-        what = [
+    what: list[str] = []
+
+    async def look() -> bool | None:
+        rows = await world.db.read(log.page, states=log.UNDER_WAY, kind=None, subject=None, limit=5)
+        what[:] = [
             f"{row['kind']} {row['state']} at {row['steps'][row['position']]}: {row['error']}" for row in rows
         ]
-        assert time.monotonic() < give_up, f"stuck: {what}"
-        await asyncio.sleep(0.005)
+        return None if rows else True
+
+    try:
+        await eventually(world.db, look)
+    except TimeoutError:
+        raise AssertionError(f"stuck: {what}") from None
+
+
+async def eventually(db: Database, look: Callable[[], Awaitable[T | None]], seconds: float = PATIENCE) -> T:
+    """What ``look`` finds, as soon as that is not None. Raises ``TimeoutError`` when it finds nothing.
+
+    It looks whenever an operation has ended, and seldom besides: who looks too often delays what he waits for.
+    """
+    told, pause = asyncio.Event(), FIRST_LOOK_SECONDS
+
+    def hear(topic: str) -> None:
+        if topic.startswith(log.ended_topic("")):
+            told.set()
+
+    unsubscribe = db.subscribe(hear)
+    try:
+        async with asyncio.timeout(seconds):
+            while (found := await look()) is None:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await told.wait()
+                told.clear()
+                pause = min(pause * 2, LONGEST_LOOK_SECONDS)
+            return found
+    finally:
+        unsubscribe()

@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from pumice.model.scope import Scope
 from pumice.model.tunables import RetryPolicy, Tunables
 from pumice.operations.completions import Completions
 from pumice.operations.drivers import Drivers
+from pumice.operations.harness import eventually
 from pumice.operations.places import SCHEDULER, compute_host, volume_host
 from pumice.operations.runner import Runner
 from pumice.servers import attach_volume, boot, console, detach_volume, power
@@ -272,10 +272,14 @@ class Cloud:
 
     async def until(self, true: Callable[[], Awaitable[bool]], what: Callable[[], Awaitable[Any]]) -> None:
         """Look again and again until something is true."""
-        give_up = time.monotonic() + LIMIT
-        while not await true():
-            assert time.monotonic() < give_up, await what()
-            await asyncio.sleep(0.01)
+
+        async def look() -> bool | None:
+            return await true() or None
+
+        try:
+            await eventually(self.db, look)
+        except TimeoutError:
+            raise AssertionError(await what()) from None
 
     async def until_status(self, server_id: str, status: str) -> Any:
         """Wait for a server's status with no task under way. The server."""

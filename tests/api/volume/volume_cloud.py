@@ -1,7 +1,7 @@
 """Block storage, whole: database, fake backend and target, a worker, and the API in front of them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ import pytest
 import sqlalchemy as sa
 from answers import Answers
 from fake_world import MemoryBackups
-from tests.patience import patience
 from volume_answers import LATER, SAMPLES, SCHEMAS
 
 from pumice.api.context import ApiContext
@@ -29,6 +28,7 @@ from pumice.model.scope import Scope
 from pumice.model.tunables import Tunables
 from pumice.operations.completions import Completions
 from pumice.operations.drivers import Drivers
+from pumice.operations.harness import eventually
 from pumice.operations.places import SCHEDULER, volume_host
 from pumice.operations.runner import Runner
 from pumice.store import operations as log
@@ -166,7 +166,7 @@ class Cloud:
             found: dict[str, Any] = reply.json().get(kind, {})
             return found if found.get("status") == status else None
 
-        return await eventually(look)
+        return await eventually(self.db, look)
 
     async def stop(self) -> None:
         """From here on nothing is carried out."""
@@ -182,7 +182,7 @@ class Cloud:
             )
             return None if moving else True
 
-        await eventually(look)
+        await eventually(self.db, look)
 
     async def act(
         self,
@@ -202,16 +202,6 @@ class Cloud:
             return list(tx.execute(sa.select(table).where(table.c.volume_id == volume_id)).mappings())
 
         return await self.db.read(read)
-
-
-async def eventually(look: Callable[[], Awaitable[Any]]) -> Any:
-    """What ``look`` finds, as soon as that is not None."""
-    pause = 0.005
-    async with patience():
-        while (found := await look()) is None:
-            await asyncio.sleep(pause)
-            pause = min(pause * 1.5, 0.2)  # who looks too often delays what he waits for
-    return found
 
 
 @pytest.fixture
