@@ -32,7 +32,7 @@ from pumice.hypervisor.libvirtd import LibvirtDaemon
 SETTLED = 600.0
 """Seconds until what is still under way counts as stuck."""
 VOLUMES, SNAPSHOTS, ATTACHMENTS = "/volume/v3/volumes", "/volume/v3/snapshots", "/volume/v3/attachments"
-BACKUPS = "/volume/v3/backups"
+BACKUPS, GROUPS, GROUP_TYPES = (f"/volume/v3/{name}" for name in ("backups", "groups", "group_types"))
 SERVERS, IMAGES = "/compute/v2.1/servers", "/image/v2/images"
 SERVICES = {
     "serve": {"cinder-scheduler", "cinder-volume", "nova-compute"},

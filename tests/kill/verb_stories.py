@@ -10,7 +10,16 @@ from pathlib import Path
 
 import httpx
 from tests.kill.victim import Victim
-from tests.pumice_installation import ATTACHMENTS, BACKUPS, IMAGES, SERVERS, SNAPSHOTS, VOLUMES
+from tests.pumice_installation import (
+    ATTACHMENTS,
+    BACKUPS,
+    GROUP_TYPES,
+    GROUPS,
+    IMAGES,
+    SERVERS,
+    SNAPSHOTS,
+    VOLUMES,
+)
 
 from pumice.hypervisor.contract import Disk, FileSource, Power
 from pumice.hypervisor.libvirt import LibvirtHypervisor
@@ -295,6 +304,43 @@ def is_imported(pumice: Victim, stage: Stage, well: bool) -> None:
     shutil.rmtree(pumice.backups / "imported", ignore_errors=True)
 
 
+# --- groups -------------------------------------------------------------------------------------
+
+
+def a_group_type(pumice: Victim) -> Stage:
+    name = new_id()
+    pumice.call("POST", GROUP_TYPES, {"group_type": {"name": name}})
+    return {"name": name}
+
+
+def create_group(pumice: Victim, stage: Stage) -> httpx.Response:
+    wanted = {"name": stage["name"], "group_type": stage["name"], "volume_types": ["__DEFAULT__"]}
+    return pumice.http.post(GROUPS, json={"group": wanted})
+
+
+def group_was_made(pumice: Victim, stage: Stage, well: bool) -> None:
+    [group] = pumice.call("GET", f"{GROUPS}/detail?name={stage['name']}")["groups"]
+    assert group["status"] == ("available" if well else "error"), group
+
+
+def a_group(pumice: Victim) -> Stage:
+    stage = a_group_type(pumice)
+    stage["group"] = create_group(pumice, stage).json()["group"]["id"]
+    pumice.settle()
+    stage["volume"] = pumice.stories.create(group_id=stage["group"], volume_type="__DEFAULT__")
+    pumice.settle()
+    return stage
+
+
+def delete_group(pumice: Victim, stage: Stage) -> httpx.Response:
+    return pumice.http.post(f"{GROUPS}/{stage['group']}/action", json={"delete": {"delete-volumes": True}})
+
+
+def group_is_gone(pumice: Victim, stage: Stage, well: bool) -> None:
+    pumice.stories.is_gone(f"{GROUPS}/{stage['group']}")
+    volume_is_gone(pumice, stage, well)
+
+
 # --- attachments --------------------------------------------------------------------------------
 
 
@@ -500,6 +546,8 @@ STORIES = {
     "backup.restore": VerbStory(a_backup, restore, is_restored),
     "volume.create_from_backup": VerbStory(a_backup, restore_anew, is_restored_anew),
     "backup.import": VerbStory(a_record, import_record, is_imported),
+    "group.create": VerbStory(a_group_type, create_group, group_was_made),
+    "group.delete": VerbStory(a_group, delete_group, group_is_gone),
     "attachment.connect": VerbStory(a_volume, connect, is_connected),
     "attachment.renew": VerbStory(a_connection, connect_again, is_still_connected),
     "attachment.disconnect": VerbStory(a_connection, disconnect, volume_is_free),

@@ -442,6 +442,20 @@ async def test_a_backup_that_is_stuck_is_settled(scene: Scene, stuck: str, settl
 
 
 @pytest.mark.parametrize(
+    ("stuck", "settled"), [("creating", "error"), ("updating", "available"), ("deleting", "error")]
+)
+async def test_a_group_that_is_stuck_is_settled(scene: Scene, stuck: str, settled: str) -> None:
+    async with working(scene.world, "at-work", no_faults):
+        group = await scene.world.a_group()
+    await scene.update(tables.groups, group, status=stuck, operation_id=STRAY)
+    assert f"group {group} is {stuck} and no operation is at work on it" in await violations(
+        scene.world.drivers
+    )
+    await repaired(scene)
+    assert await status(scene, tables.groups, group) == settled
+
+
+@pytest.mark.parametrize(
     ("stuck", "settled"), [("attaching", "available"), ("detaching", "available"), ("attached", "in-use")]
 )
 async def test_an_attachment_that_is_stuck_is_settled_and_its_volume_with_it(

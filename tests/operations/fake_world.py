@@ -14,6 +14,7 @@ from pumice.backends.backups.contract import BackupStore, Found, Progress, Recor
 from pumice.backends.backups.settings import POSIX
 from pumice.backends.fake import FakeBackend
 from pumice.backends.targets.fake import FakeTarget
+from pumice.catalog import group_types as catalog
 from pumice.catalog import volume_types
 from pumice.hypervisor.fake import FakeHypervisor
 from pumice.images import from_volume
@@ -21,6 +22,7 @@ from pumice.images.files import ImageFiles
 from pumice.loops.audit import violations
 from pumice.loops.heartbeats import Heartbeats
 from pumice.model.errors import NotFound
+from pumice.model.group import Group
 from pumice.model.ids import ImageId, ProjectId, UserId, new_id
 from pumice.model.scope import Scope
 from pumice.model.server import Flavor
@@ -31,13 +33,14 @@ from pumice.operations.places import SCHEDULER, compute_host, volume_host
 from pumice.operations.runner import Runner
 from pumice.operations.state_machine import FaultPoint, no_faults
 from pumice.servers import boot
-from pumice.store import attachments, servers, tombstones, volumes
+from pumice.store import attachments, group_types, servers, tombstones, volumes
 from pumice.store.columns import now
 from pumice.store.database import Database
 from pumice.store.open import open_database
 from pumice.store.tables import images
 from pumice.store.tombstones import Kind
 from pumice.volumes import create
+from pumice.volumes.groups import create as create_group
 
 TENANT = Scope(UserId("tenant"), ProjectId("project"), frozenset({"member"}), request_id="req-test")
 FLAVOR = Flavor("1", "tiny", 1, 128, 1, 0, 0, True, False, None, {})
@@ -82,6 +85,20 @@ class FakeWorld:
         volume = await self.db.write(create.accept, TENANT, asked, self.tunables)
         await self.ended(volume.operation_id or "")
         return volume.id
+
+    async def a_group_begins(self) -> Group:
+        """A group that is being created; its type is made with the first."""
+        if await self.db.read(group_types.named, "steady") is None:
+            make = partial(catalog.create, name="steady", description=None, is_public=True, specs={})
+            await self.db.write(make)
+        asked = create_group.Wanted("steady", ["__DEFAULT__"])
+        return await self.db.write(create_group.accept, TENANT, asked, self.tunables)
+
+    async def a_group(self) -> str:
+        """An available group without volumes."""
+        group = await self.a_group_begins()
+        await self.ended(group.operation_id or "")
+        return group.id
 
     async def a_server(self, volume_id: str) -> str:
         """An active server that boots from the volume."""

@@ -22,7 +22,7 @@ from pumice.operations.harness import Scenario, Trial, perform, trials
 from pumice.operations.operation import Step, Verb
 from pumice.servers import attach_volume, boot, console, detach_volume, power, repair_disks
 from pumice.servers import delete as delete_server
-from pumice.store import attachments, backups, images, operations, quotas, servers, snapshots, volumes
+from pumice.store import attachments, backups, groups, images, operations, quotas, servers, snapshots, volumes
 from pumice.volumes import (
     create,
     delete,
@@ -37,6 +37,8 @@ from pumice.volumes import (
 from pumice.volumes.backups import create as create_backup
 from pumice.volumes.backups import delete as delete_backup
 from pumice.volumes.backups import imports, records, restore, restore_new
+from pumice.volumes.groups import create as create_group
+from pumice.volumes.groups import delete as delete_group
 from pumice.volumes.snapshots import create as create_snapshot
 from pumice.volumes.snapshots import delete as delete_snapshot
 from pumice.volumes.snapshots import manage as manage_snapshot
@@ -694,6 +696,43 @@ scenario(power.SOFT_REBOOT, a_server, begin_soft_reboot, status_is("ACTIVE", "AC
 scenario(power.HARD_REBOOT, a_server, begin_hard_reboot, status_follows_power("ACTIVE"))
 scenario(repair_disks.REPAIR_DISKS, a_server_with_two_disks, begin_repair_disks, status_is("ACTIVE", "ACTIVE"))
 scenario(console.CONSOLE, a_server, begin_console, status_is("ACTIVE", "ACTIVE"))
+
+
+# --- groups -------------------------------------------------------------------------------------
+
+
+async def begin_group(world: FakeWorld, stage: Stage) -> str:
+    group = await world.a_group_begins()
+    stage["group"] = group.id
+    return str(group.operation_id)
+
+
+async def check_group(world: FakeWorld, stage: Stage, well: bool) -> None:
+    group = await world.db.read(groups.find, stage["group"])
+    assert group is not None
+    assert group.status == ("available" if well else "error")
+
+
+scenario(create_group.CREATE_GROUP, nothing, begin_group, check_group)
+
+
+async def a_group(world: FakeWorld) -> Stage:
+    group_id = await world.a_group()
+    return {"group": group_id, "volume": await world.a_volume(group_id=group_id, volume_type="__DEFAULT__")}
+
+
+async def begin_delete_group(world: FakeWorld, stage: Stage) -> str:
+    await world.db.write(lambda tx: delete_group.accept(tx, TENANT, stage["group"], with_volumes=True))
+    return await running(world, stage["group"])
+
+
+async def check_delete_group(world: FakeWorld, stage: Stage, well: bool) -> None:
+    group = await world.db.read(groups.find, stage["group"])
+    assert (group.status if group else None) == (None if well else "error")
+    assert await world.volume_status(stage["volume"]) is None
+
+
+scenario(delete_group.DELETE_GROUP, a_group, begin_delete_group, check_delete_group)
 
 
 def test_every_verb_has_a_scenario() -> None:

@@ -3,6 +3,7 @@
 volume   free, with two snapshots-worth of history: ``snapshot`` holds "old", it holds "new"
 plain    free, nothing was made of it but ``backup``
 data     in use by ``server``, which boots from ``root``
+member   free, in ``group``
 outside  connected to a host that is not ours, by ``link``
 """
 
@@ -84,6 +85,8 @@ async def set_stage(folder: Path) -> Scene:
             await world.db.write(power.accept_stop, TENANT, stage["off"])
             await world.db.write(attach_volume.accept, TENANT, stage["server"], stage["data"])
             world.backends[ONE].write(VolumeId(stage["volume"]), "old")
+            stage["group"] = await world.a_group()
+            stage["member"] = await world.a_volume(group_id=stage["group"], volume_type="__DEFAULT__")
             stage["snapshot"] = await begin_snapshot(world, stage["volume"])
             stage["backup"] = await begin_backup(world, stage["plain"])
             link, _ = await world.db.write(
@@ -98,7 +101,7 @@ async def set_stage(folder: Path) -> Scene:
             )
             stage["link"] = link.id
             await quiet(world)
-        for name in names:
+        for name in (*names, "member"):
             world.backends[ONE].write(VolumeId(stage[name]), "new" if name == "volume" else name)
         assert await world.violations() == []
         await world.db.write(lambda tx: tx.execute(sa.delete(tables.operations)) and None)

@@ -35,6 +35,7 @@ from pumice.volumes import (
 from pumice.volumes.backups import create as create_backup
 from pumice.volumes.backups import delete as delete_backup
 from pumice.volumes.backups import imports, records, restore, restore_new
+from pumice.volumes.groups import delete as delete_group
 from pumice.volumes.snapshots import delete as delete_snapshot
 from pumice.volumes.snapshots import manage as manage_snapshot
 from pumice.volumes.snapshots import unmanage as unmanage_snapshot
@@ -127,6 +128,15 @@ async def imports_one(world: FakeWorld, stage: Stage, thing: str) -> str:
     store.kept[other.id] = replace(store.kept[backup.id], id=other.id, prefix=other.prefix or "")
     url = records.export(other, POSIX)
     return (await world.db.write(imports.accept, TENANT, POSIX, url, world.tunables)).id
+
+
+async def makes_a_group(world: FakeWorld, stage: Stage, thing: str) -> str:
+    return (await world.a_group_begins()).id
+
+
+async def deletes_group(world: FakeWorld, stage: Stage, thing: str) -> str:
+    await world.db.write(lambda tx: delete_group.accept(tx, TENANT, thing, with_volumes=True))
+    return stage["member"]
 
 
 async def extends(world: FakeWorld, stage: Stage, thing: str) -> None:
@@ -222,6 +232,10 @@ def forgets(words: Words, thing: str, made: str) -> None:
     words.pop(thing, None)
 
 
+def forgets_other(words: Words, thing: str, other: str) -> None:
+    words.pop(other, None)
+
+
 def lets_go(words: Words, thing: str, made: str) -> None:
     words[f"unmanaged-{thing}"] = words.pop(thing)
 
@@ -259,6 +273,11 @@ ON_A_BACKUP = (
     Story("backup.delete", "backup", deletes_backup),
     Story("volume.create_from_backup", "backup", restores_anew, makes="plain"),
 )
+IN_A_GROUP = frozenset({"volume.create", "volume.extend", "snapshot.create", "backup.create"})
+ON_A_GROUP = (
+    Story("group.delete", "group", deletes_group, forgets_other, also=frozenset({"member"})),
+    Story("volume.create", "group", creates(size=1, volume_type="__DEFAULT__", group_id=None), makes="plain"),
+)
 IN_USE = frozenset(
     {"volume.create", "volume.extend", "volume.upload", "snapshot.create", "volume.delete_when_free"}
     | {"backup.create"}
@@ -270,6 +289,9 @@ STORIES: tuple[Story, ...] = (
     *WITH_A_SNAPSHOT,
     *ON_A_SNAPSHOT,
     *ON_A_BACKUP,
+    *ON_A_GROUP,
+    *(story.of("member") for story in ON_A_VOLUME if story.kind in IN_A_GROUP),
+    Story("group.create", "nothing", makes_a_group),
     Story("backup.import", "backup", imports_one),
     Story("volume.create", "nothing", creates(size=2), makes="plain"),
     Story("server.boot", "image", boots(lambda image: boot.DiskWanted(

@@ -9,6 +9,7 @@ from pumice.model import states
 from pumice.model.states import (
     AttachStatus,
     BackupStatus,
+    GroupStatus,
     ImageStatus,
     ServerStatus,
     SnapshotStatus,
@@ -22,6 +23,7 @@ TABLES: list[tuple[Transitions[Any], Any]] = [
     (states.VOLUME, VolumeStatus),
     (states.SNAPSHOT, SnapshotStatus),
     (states.BACKUP, BackupStatus),
+    (states.GROUP, GroupStatus),
     (states.ATTACHMENT, AttachStatus),
     (states.SERVER, ServerStatus),
     (states.IMAGE, ImageStatus),

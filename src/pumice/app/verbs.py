@@ -22,6 +22,8 @@ from pumice.volumes import (
 from pumice.volumes.backups import create as create_backup
 from pumice.volumes.backups import delete as delete_backup
 from pumice.volumes.backups import imports, restore, restore_new
+from pumice.volumes.groups import create as create_group
+from pumice.volumes.groups import delete as delete_group
 from pumice.volumes.snapshots import create as create_snapshot
 from pumice.volumes.snapshots import delete as delete_snapshot
 from pumice.volumes.snapshots import manage as manage_snapshot
@@ -47,6 +49,8 @@ VERBS: tuple[Verb[Any], ...] = (
     restore.RESTORE,
     restore_new.CREATE_FROM_BACKUP,
     imports.IMPORT,
+    create_group.CREATE_GROUP,
+    delete_group.DELETE_GROUP,
     connect.CONNECT,
     disconnect.DISCONNECT,
     renew.RENEW,

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pumice.model.errors import Conflict
+from pumice.model.errors import Conflict, Invalid
 from pumice.model.group import CONSISTENT, OLDER_TYPE, GroupType
 from pumice.model.ids import new_id
 from pumice.model.scope import INTERNAL
-from pumice.store import group_types
+from pumice.store import group_types, groups
 from pumice.store.database import Transaction
 
 Specs = Mapping[str, str | None]
@@ -39,8 +39,10 @@ def update(tx: Transaction, type_id: str, changes: Mapping[str, Any]) -> GroupTy
 
 
 def delete(tx: Transaction, type_id: str) -> None:
-    """Forget a type. Raises ``NotFound``."""
+    """Forget a type. Raises ``NotFound``, or ``Invalid`` when groups have it."""
     group_types.get(tx, INTERNAL, type_id)
+    if groups.have_type(tx, type_id):
+        raise Invalid("Target group type is still in use.")
     group_types.delete(tx, type_id)
 
 
@@ -55,6 +57,16 @@ def forget_spec(tx: Transaction, type_id: str, key: str) -> bool:
     known = group_types.get(tx, INTERNAL, type_id).group_specs
     group_types.change(tx, type_id, group_specs={name: known[name] for name in known if name != key})
     return key in known
+
+
+def refuse_older(tx: Transaction, type_id: str) -> None:
+    """Raises ``Invalid`` for the type of the older API's consistency groups."""
+    older = group_types.named(tx, OLDER_TYPE)
+    if older and older.id == type_id:
+        raise Invalid(
+            f"Group_type {type_id} is reserved for migrating CGs to groups. Migrated group can only be "
+            "operated by CG APIs."
+        )
 
 
 def _must_be_new(tx: Transaction, name: str) -> None:

@@ -22,6 +22,7 @@ from pumice.model.states import (
     KEEPS_IN_USE,
     AttachStatus,
     BackupStatus,
+    GroupStatus,
     ServerStatus,
     SnapshotStatus,
     VolumeStatus,
@@ -34,6 +35,7 @@ from pumice.store import (
     attachments,
     audit,
     backups,
+    groups,
     holds,
     messages,
     operations,
@@ -55,7 +57,7 @@ logger = structlog.get_logger(__name__)
 
 SECONDS = 300.0
 
-A, B, S, V = AttachStatus, BackupStatus, SnapshotStatus, VolumeStatus
+A, B, G, S, V = AttachStatus, BackupStatus, GroupStatus, SnapshotStatus, VolumeStatus
 LOST = "What was under way on it was lost, and nobody carries it out any more."
 
 
@@ -107,7 +109,7 @@ def _settle_volume(tx: Transaction, volume_id: str) -> str:
     if volume.status == V.DELETING:
         volumes.put(tx, volume.id, V.ERROR_DELETING)
         with suppress(InvalidState):  # it has snapshots: its owner deletes those first
-            delete_volume.accept(tx, INTERNAL, volume.id)
+            delete_volume.accept(tx, INTERNAL, volume.id, with_group=True)
             return "it is being deleted again"
         return f"it is {V.ERROR_DELETING}"
     if volume.status in (V.CREATING, V.DOWNLOADING) and not used:
@@ -160,6 +162,18 @@ def _settle_backup(tx: Transaction, backup_id: str) -> str:
         return "it is being deleted again"
     if settled == B.ERROR:
         messages.tell(tx, backup.project_id, Event.CREATE_BACKUP, backup.id, LOST, None)
+    return f"it is in {settled}"
+
+
+def _settle_group(tx: Transaction, group_id: str) -> str:
+    """Let a group be used, or be deleted again: its volumes are settled by themselves."""
+    group = groups.find(tx, group_id)
+    assert group is not None
+    settled = G.AVAILABLE if group.status == G.UPDATING else G.ERROR
+    groups.change(tx, group.id, operation_id=None)
+    groups.put(tx, group.id, settled)
+    if group.status == G.CREATING:
+        messages.tell(tx, group.project_id, Event.CREATE_GROUP, group.id, LOST, None)
     return f"it is in {settled}"
 
 
@@ -252,7 +266,7 @@ def _end_holds(tx: Transaction, operation_id: str) -> str:
 
 def _hold(tx: Transaction, thing: str) -> str:
     """Note the hold of an operation that has none: as a change, which goes together with nothing."""
-    for find in (volumes.find, snapshots.find, backups.find, attachments.find, servers.find):
+    for find in (volumes.find, snapshots.find, backups.find, groups.find, attachments.find, servers.find):
         row = find(tx, thing)
         if row is not None and row.operation_id is not None:
             holds.insert(tx, row.operation_id, {thing: Mode.CHANGE})
@@ -267,6 +281,7 @@ REPAIRS: Mapping[Kind, Callable[[Transaction, str], str]] = {  # what is not in 
     Kind.UNLIKE_VOLUME: _let_volume_follow,
     Kind.STUCK_SNAPSHOT: _settle_snapshot,
     Kind.STUCK_BACKUP: _settle_backup,
+    Kind.STUCK_GROUP: _settle_group,
     Kind.STUCK_ATTACHMENT: _settle_attachment,
     Kind.UNMAPPED_ATTACHMENT: _map_attachment,
     Kind.DANGLING_DISK: _drop_disk,

@@ -70,6 +70,18 @@ class BackupStatus(StrEnum):
     ERROR_DELETING = "error_deleting"
 
 
+class GroupStatus(StrEnum):
+    """Cinder's words for the status of a group."""
+
+    CREATING = "creating"
+    AVAILABLE = "available"
+    UPDATING = "updating"
+    DELETING = "deleting"
+    DELETED = "deleted"
+    ERROR = "error"
+    ERROR_DELETING = "error_deleting"
+
+
 class AttachStatus(StrEnum):
     """Cinder's words for the state of one attachment."""
 
@@ -144,7 +156,7 @@ def _to(*states: S) -> frozenset[S]:
 
 
 V, N, A, M, I = VolumeStatus, SnapshotStatus, AttachStatus, ServerStatus, ImageStatus  # noqa: E741
-B = BackupStatus
+B, G = BackupStatus, GroupStatus
 
 VOLUME: Transitions[VolumeStatus] = Transitions(
     at_rest={
@@ -205,6 +217,20 @@ BACKUP: Transitions[BackupStatus] = Transitions(
         B.CREATING: _to(B.AVAILABLE, B.ERROR),
         B.RESTORING: _to(B.AVAILABLE),
         B.DELETING: _to(B.ERROR_DELETING),
+    },
+)
+
+GROUP: Transitions[GroupStatus] = Transitions(
+    at_rest={
+        G.AVAILABLE: _to(G.DELETING),
+        G.ERROR: _to(G.DELETING),
+        G.ERROR_DELETING: _to(G.DELETING),
+        G.DELETED: _to(G.DELETING),  # an administrator's word alone, as the next one
+    },
+    at_work={
+        G.UPDATING: _to(G.AVAILABLE),
+        G.CREATING: _to(G.AVAILABLE, G.ERROR),
+        G.DELETING: _to(G.ERROR),
     },
 )
 

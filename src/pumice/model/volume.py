@@ -41,6 +41,7 @@ class Volume:
     """Somebody has said whether it is read-only: from then on its metadata does."""
     moved_at: datetime | None = None
     """When it came to its state; None while it is in its first."""
+    group_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

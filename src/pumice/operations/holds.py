@@ -52,6 +52,7 @@ class Thing(StrEnum):
     VOLUME = "volume"
     SNAPSHOT = "snapshot"
     BACKUP = "backup"
+    GROUP = "group"
     ATTACHMENT = "attachment"
     SERVER = "server"
 

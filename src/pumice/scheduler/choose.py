@@ -33,13 +33,18 @@ def choose(pools: Sequence[Pool], request: Request, tunables: Tunables) -> Pool:
     return best(left, request, tunables)
 
 
+def passing(pools: Sequence[Pool], request: Request, tunables: Tunables) -> list[Pool]:
+    """The pools that pass every filter."""
+    filters = in_use(tunables).values()
+    return [pool for pool in pools if all(passes(pool, request) for passes in filters)]
+
+
 def choose_among_the_roomiest(pools: Sequence[Pool], request: Request, tunables: Tunables) -> Pool | None:
     """The pool for ``request`` if one of these will do: of all that there are, those with the most free space.
 
     Only where free space alone decides what is best: then what was not looked at cannot be better.
     """
-    filters = in_use(tunables).values()
-    left = [pool for pool in pools if all(passes(pool, request) for passes in filters)]
+    left = passing(pools, request, tunables)
     return best(left, request, tunables) if left else None
 
 

@@ -23,6 +23,7 @@ from pumice.store.tables import (
     attachments,
     backups,
     claims,
+    groups,
     operations,
     quota_usage,
     server_disks,
@@ -59,6 +60,7 @@ class Kind(StrEnum):
     SHARED_VOLUME = "volume shared without being made for it"
     STUCK_SNAPSHOT = "stuck snapshot"
     STUCK_BACKUP = "stuck backup"
+    STUCK_GROUP = "stuck group"
     STUCK_ATTACHMENT = "stuck attachment"
     UNMAPPED_ATTACHMENT = "attachment without a disk"
     DANGLING_DISK = "disk without an attachment"
@@ -88,6 +90,7 @@ def held_by(tx: Transaction, operation_id: str) -> list[Wrong]:
         Kind.STUCK_VOLUME: volumes,
         Kind.STUCK_SNAPSHOT: snapshots,
         Kind.STUCK_BACKUP: backups,
+        Kind.STUCK_GROUP: groups,
         Kind.STUCK_ATTACHMENT: attachments,
         Kind.STUCK_SERVER: servers,
     }
@@ -189,7 +192,7 @@ def _under_way(operation_id: sa.ColumnElement[str | None]) -> sa.Exists:
 def _stuck(
     kind: Kind, called: str, table: sa.Table, moves: Transitions[Any], tx: Transaction, one: str | None = None
 ) -> list[Wrong]:
-    """Volumes, snapshots or backups on their way, with no operation that takes them there."""
+    """Volumes, snapshots, backups or groups on their way, with no operation that takes them there."""
     c = table.c
     at_work = c.status.in_(sorted(moves.at_work))
     stuck = tx.execute(sa.select(c.id, c.status).where(at_work, ~_alive(c.operation_id), _of(c.id, one)))
@@ -366,6 +369,7 @@ def _not_held(tx: Transaction, one: str | None = None) -> list[Wrong]:
         ("volume", volumes),
         ("snapshot", snapshots),
         ("backup", backups),
+        ("group", groups),
         ("attachment", attachments),
         ("server", servers),
     ):
@@ -390,6 +394,7 @@ CHECKS: Mapping[Kind, Callable[[Transaction, str | None], list[Wrong]]] = {  # o
     Kind.SHARED_VOLUME: _shared_volumes,
     Kind.STUCK_SNAPSHOT: partial(_stuck, Kind.STUCK_SNAPSHOT, "snapshot", snapshots, states.SNAPSHOT),
     Kind.STUCK_BACKUP: partial(_stuck, Kind.STUCK_BACKUP, "backup", backups, states.BACKUP),
+    Kind.STUCK_GROUP: partial(_stuck, Kind.STUCK_GROUP, "group", groups, states.GROUP),
     Kind.STUCK_ATTACHMENT: _stuck_attachments,
     Kind.UNMAPPED_ATTACHMENT: _unmapped_attachments,
     Kind.DANGLING_DISK: _dangling_disks,

@@ -5,7 +5,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from pumice.store.json_columns import has_pair
-from pumice.store.tables import attachments, backups, snapshots, volumes
+from pumice.store.tables import attachments, backups, groups, snapshots, volumes
 
 Condition = sa.ColumnElement[bool]
 OPERATORS = ("gt", "gte", "eq", "neq", "lt", "lte")
@@ -69,4 +69,5 @@ def nothing() -> Condition:
 VOLUMES = Conditions(volumes)
 SNAPSHOTS = Conditions(snapshots)
 BACKUPS = Conditions(backups)
+GROUPS = Conditions(groups)
 ATTACHMENTS = Conditions(attachments)

@@ -8,12 +8,13 @@ import sqlalchemy as sa
 from pumice.model.volume import Pool
 from pumice.store import pools, services
 from pumice.store.database import Transaction
-from pumice.store.tables import attachments, backups, servers, snapshots, volumes
+from pumice.store.tables import attachments, backups, groups, servers, snapshots, volumes
 
 COUNTED = {
     "volumes": volumes,
     "snapshots": snapshots,
     "backups": backups,
+    "groups": groups,
     "attachments": attachments,
     "servers": servers,
 }
@@ -24,7 +25,7 @@ class Inventory:
     """What the rows say at one moment."""
 
     numbers: Mapping[str, Mapping[str, int]]
-    """How many there are in each status, by kind: volumes, snapshots, backups, attachments, servers."""
+    """How many there are in each status, by kind: volumes, snapshots, backups, groups, attachments, servers."""
     pools: Sequence[Pool]
     services: Sequence[services.Row]
 

@@ -5,13 +5,13 @@ from collections.abc import Collection
 import sqlalchemy as sa
 
 from pumice.store.database import Transaction
-from pumice.store.tables import backups, images, projects, servers, snapshots, volumes
+from pumice.store.tables import backups, groups, images, projects, servers, snapshots, volumes
 
-THINGS = (volumes, snapshots, backups, servers, images)
+THINGS = (volumes, snapshots, backups, groups, servers, images)
 
 
 def of_things(tx: Transaction, ids: Collection[str]) -> dict[str, str]:
-    """The names of those of the ids that are volumes, snapshots, backups, servers or images, and have one."""
+    """The names of those of the ids that are volumes, groups, servers, images and the like, and have one."""
     some = [
         sa.select(it.c.id, it.c.name).where(it.c.id.in_(list(ids)), it.c.name.is_not(None)) for it in THINGS
     ]

@@ -14,7 +14,7 @@ from pumice.model.errors import OverQuota
 from pumice.model.scope import Scope
 from pumice.model.tunables import TYPED, UNLIMITED
 from pumice.store.database import Transaction
-from pumice.store.tables import backups, quota_limits, quota_usage, snapshots, volume_types, volumes
+from pumice.store.tables import backups, groups, quota_limits, quota_usage, snapshots, volume_types, volumes
 
 DEFAULT_CLASS = "class:default"
 
@@ -28,6 +28,7 @@ _limits = sa.select(quota_limits).where(
 _backups = sa.select(
     backups.c.project_id, sa.func.count().label("number"), sa.func.sum(backups.c.size).label("gigabytes")
 ).group_by(backups.c.project_id)
+_groups = sa.select(groups.c.project_id, sa.func.count().label("number")).group_by(groups.c.project_id)
 
 
 def turn(who: Scope, *_: object) -> str:
@@ -100,7 +101,7 @@ def forget_type(tx: Transaction, name: str) -> None:
 
 
 def recount(tx: Transaction, project_id: str) -> None:
-    """Let the project's usage rows say what its volumes, snapshots and backups say."""
+    """Let the project's usage rows say what its volumes, snapshots, backups and groups say."""
     said = usage(tx, project_id)
     counted = {resource: n for (_, resource), n in usage_by_rows(tx, project_id).items()}
     differences = {name: counted.get(name, 0) - said.get(name, 0) for name in said.keys() | counted.keys()}
@@ -121,6 +122,8 @@ def usage_by_rows(tx: Transaction, project_id: str | None = None) -> dict[tuple[
             for resource, amount in amounts_of(thing, number, gigabytes, type_name).items():
                 key = owner, resource
                 counted[key] = counted.get(key, 0) + amount
+    for row in tx.execute(_groups.where(_of(groups, project_id))):
+        counted[row.project_id, "groups"] = row.number
     for row in tx.execute(_backups.where(_of(backups, project_id))):
         for resource, amount in amounts_of_backups(row.number, row.gigabytes).items():
             counted[row.project_id, resource] = amount
@@ -187,6 +190,8 @@ def _explain(resource: str, amount: int, limit: int, used: int) -> str:
         )
     if resource == "backups":
         return f"BackupLimitExceeded: Maximum number of backups allowed ({limit}) exceeded."
+    if resource == "groups":
+        return f"GroupLimitExceeded: Maximum number of groups allowed ({limit}) exceeded"
     thing = "Snapshot" if resource.startswith("snapshots") else "Volume"
     return (
         f"{thing}LimitExceeded: Maximum number of {resource.partition('_')[0]} allowed ({limit}) exceeded for "

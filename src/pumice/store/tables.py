@@ -13,6 +13,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Float, ForeignKey, Index, In
 from pumice.model.states import (
     AttachStatus,
     BackupStatus,
+    GroupStatus,
     ImageStatus,
     ServerStatus,
     SnapshotStatus,
@@ -107,7 +108,7 @@ operation_lines = sa.Table(
 operation_holds = sa.Table(  # what else it holds
     "operation_holds",
     metadata,
-    Column("thing", ID, primary_key=True),  # the id of a volume, snapshot, backup, attachment or server
+    Column("thing", ID, primary_key=True),  # the id of a volume, snapshot, backup, group, attachment or server
     Column("operation_id", ID, primary_key=True, index=True),
     Column("mode", WORD, nullable=False),  # read, use, change, own
 )
@@ -484,6 +485,8 @@ volumes = sa.Table(
     Column("read_only_told", Boolean),  # somebody has said whether it is read-only
     Column("moved_at", TIME),  # when it came to its state
     *_times(),
+    Column("group_id", ID),
+    _some("ix_volumes_group_id", "group_id", "group_id IS NOT NULL"),
     Index("ix_volumes_page", "project_id", "created_at", "id"),
     Index("ix_volumes_all", "created_at", "id"),
     Index("ix_volumes_place", "pool", postgresql_ops=_BEGINNINGS["pool"]),
@@ -554,6 +557,27 @@ backups = sa.Table(
     *_times(),
     Index("ix_backups_page", "project_id", "created_at", "id"),
     Index("ix_backups_all", "created_at", "id"),
+)
+
+groups = sa.Table(
+    "groups",
+    metadata,
+    _key(),
+    Column("project_id", ID, nullable=False),
+    Column("user_id", ID, nullable=False),
+    Column("name", NAME),
+    Column("description", Text),
+    Column("status", State(GroupStatus), nullable=False),
+    Column("group_type_id", ID, nullable=False, index=True),
+    Column("volume_types", JSON_LIST, nullable=False),  # the ids of those that its volumes may have
+    Column("availability_zone", NAME, nullable=False),
+    Column("host", NAME),  # host@backend, once one is chosen
+    Column("group_snapshot_id", ID),  # what it was made from, like the next
+    Column("source_group_id", ID),
+    Column("operation_id", ID),
+    *_times(),
+    Index("ix_groups_page", "project_id", "created_at", "id"),
+    Index("ix_groups_all", "created_at", "id"),
 )
 
 transfers = sa.Table(

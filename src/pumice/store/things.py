@@ -1,4 +1,4 @@
-"""Volumes, snapshots, backups, attachments, servers and operations alike: found by an id's first characters."""
+"""Volumes, snapshots, groups, servers, operations and so on alike: found by an id's first characters."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,12 +7,13 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from pumice.store.database import Transaction
-from pumice.store.tables import attachments, backups, messages, operations, servers, snapshots, volumes
+from pumice.store.tables import attachments, backups, groups, messages, operations, servers, snapshots, volumes
 
 _TABLES = {
     "volume": volumes,
     "snapshot": snapshots,
     "backup": backups,
+    "group": groups,
     "attachment": attachments,
     "server": servers,
     "operation": operations,

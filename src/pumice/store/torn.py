@@ -10,11 +10,18 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pumice.model.states import AttachStatus, BackupStatus, ServerStatus, SnapshotStatus, VolumeStatus
+from pumice.model.states import (
+    AttachStatus,
+    BackupStatus,
+    GroupStatus,
+    ServerStatus,
+    SnapshotStatus,
+    VolumeStatus,
+)
 from pumice.store.columns import Json, Number, Time
 from pumice.store.database import Transaction
 from pumice.store.operations import ENDED, UNDER_WAY
-from pumice.store.tables import attachments, backups, metadata, operations, servers, snapshots, volumes
+from pumice.store.tables import attachments, backups, groups, metadata, operations, servers, snapshots, volumes
 
 _HISTORY = {"operation_lines", "tokens", "commits", "tombstones"}
 _STATES: Mapping[sa.Column[Any], Iterable[str]] = {
@@ -22,6 +29,7 @@ _STATES: Mapping[sa.Column[Any], Iterable[str]] = {
     volumes.c.status: VolumeStatus,
     snapshots.c.status: SnapshotStatus,
     backups.c.status: BackupStatus,
+    groups.c.status: GroupStatus,
     attachments.c.status: AttachStatus,
     servers.c.status: ServerStatus,
 }

@@ -21,20 +21,22 @@ from pumice.host import luks
 from pumice.host.thread import in_thread
 from pumice.images.for_volume import image_for_volume
 from pumice.images.inspect import kept_image
-from pumice.model.errors import ImageRefused, Invalid, InvalidState, NotFound, NoValidBackend
+from pumice.model.errors import ImageRefused, Invalid, InvalidState, NotFound, NoValidBackend, Retryable
+from pumice.model.group import Group
 from pumice.model.ids import SnapshotId, VolumeId, new_id
 from pumice.model.scope import INTERNAL, Scope
-from pumice.model.states import SnapshotStatus, VolumeStatus
+from pumice.model.states import GroupStatus, SnapshotStatus, VolumeStatus
 from pumice.model.tunables import Tunables
 from pumice.model.units import GIB, gib_to_hold
 from pumice.model.volume import Pool, Volume, VolumeType, host_of, pool_of
 from pumice.operations.drivers import Drivers
-from pumice.operations.holds import Hold, Thing, make, read
+from pumice.operations.holds import Hold, Thing, make, read, use
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend, scheduler, since
 from pumice.scheduler.choose import choose, choose_among_the_roomiest
 from pumice.scheduler.request import Request
 from pumice.scheduler.weighers import by_free_space_alone
 from pumice.store import (
+    groups,
     images,
     keys,
     messages,
@@ -75,6 +77,8 @@ class Wanted:
     """A server: it shall be on that one's host."""
     query: str | None = None
     """What shall hold for its pool, in JSON."""
+    group_id: str | None = None
+    """The group that it shall be in: its type and its zone are the group's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,7 @@ class CreateParams:
     beside: str | None = field(default=None, metadata=since(3))
     query: str | None = field(default=None, metadata=since(3))
     zones: list[str] = field(default_factory=list, metadata=since(3))
+    group_id: str | None = field(default=None, metadata=since(4))
 
 
 def accept(
@@ -150,10 +155,13 @@ def accept(
             f"Invalid input received: Volume size {size} GiB cannot be smaller than the {origin.kind}'s "
             f"{origin.least} GiB."
         )
+    group = groups.get(tx, who, wanted.group_id) if wanted.group_id else None
     kind = _type(tx, who, wanted, origin, tunables)
+    if group:
+        _must_suit(who, group, wanted, kind)
     _require_room(origin, size, kind)
     volume_types.refuse_size(kind, size)
-    asked_zone = wanted.availability_zone or _zone_of(tx, origin)
+    asked_zone = (group and group.availability_zone) or wanted.availability_zone or _zone_of(tx, origin)
     zones = volume_types.zones_for(kind, asked_zone, tunables.availability_zone)
     if wanted.availability_zone and not pools.has_zone(tx, wanted.availability_zone):
         raise Invalid(f"Invalid input received: Availability zone '{wanted.availability_zone}' is invalid.")
@@ -183,15 +191,35 @@ def accept(
         operation_id=new_id(),
         created_at=now(),
         updated_at=None,
+        group_id=wanted.group_id,
     )
     volumes.insert(tx, volume)
     params = CreateParams(volume.id, size, zones[0], kind.id, origin.kind, origin.id, origin.pool)
     params = replace(params, near=list(wanted.near), apart=list(wanted.apart), zones=zones[1:] and zones)
-    params = replace(params, beside=wanted.beside, query=wanted.query)
+    params = replace(params, beside=wanted.beside, query=wanted.query, group_id=wanted.group_id)
     if key_id and kind.encryption and origin.key_id is None:
         params = replace(params, key_id=key_id, key_size=kind.encryption["key_size"])
     enqueue(tx, verb or CREATE, params, subject=volume.id, who=who, parent=parent, id=volume.operation_id)
     return volume
+
+
+def _must_suit(who: Scope, group: Group, wanted: Wanted, kind: VolumeType) -> None:
+    """Raise ``Invalid`` or ``InvalidState`` where a group cannot have such a volume, or not now."""
+    if group.project_id != who.project_id:
+        raise Invalid(
+            "Invalid input received: A volume and the group that it is in belong to the same project."
+        )
+    if group.status not in (GroupStatus.AVAILABLE, GroupStatus.CREATING):
+        raise InvalidState(
+            "Invalid Group: Originating group status must be one of 'available, creating' values"
+        )
+    if not wanted.volume_type:
+        raise Invalid("Invalid input received: volume_type must be provided when creating a volume in a group.")
+    if kind.id not in group.volume_types:
+        raise Invalid(
+            f"Invalid input received: Invalid volume_type provided: {kind.name} (requested type must be "
+            "supported by this group)."
+        )
 
 
 def _type(tx: Transaction, who: Scope, wanted: Wanted, origin: Origin, tunables: Tunables) -> VolumeType:
@@ -321,7 +349,7 @@ def claim_space(tx: Transaction, op: Operation[CreateParams], tunables: Tunables
         size=asked.size,
         availability_zone=asked.availability_zone,
         extra_specs=kind.extra_specs if kind else {},
-        only_host=host_of(asked.origin_pool) if asked.origin_pool else None,
+        only_host=_only_host(tx, asked),
         left_out=frozenset(op.notes.get("left_out", ())),
         near=_hosts_of(tx, op, asked.near),
         apart=_hosts_of(tx, op, asked.apart),
@@ -335,6 +363,19 @@ def claim_space(tx: Transaction, op: Operation[CreateParams], tunables: Tunables
     if asked.zones:
         volumes.change(tx, asked.volume_id, availability_zone=pool.availability_zone)
     op.notes["pool"] = pool.name
+
+
+def _only_host(tx: Transaction, asked: CreateParams) -> str | None:
+    """The backend of the bytes to begin with, and of the group. Raises ``NoValidBackend`` or ``Retryable``."""
+    host = host_of(asked.origin_pool) if asked.origin_pool else None
+    if asked.group_id is None:
+        return host
+    group = groups.find(tx, asked.group_id)
+    if group and group.host is None and group.status == GroupStatus.CREATING:
+        raise Retryable(f"Group {group.id} is being created.")
+    if group is None or group.host is None or host not in (None, group.host):
+        raise NoValidBackend("No valid backend was found: the volume cannot be where its group is.")
+    return group.host
 
 
 def choose_pool(tx: Transaction, request: Request, tunables: Tunables) -> Pool:
@@ -421,6 +462,11 @@ def _source(asked: CreateParams) -> tuple[Hold, ...]:
     return (read(Thing(asked.origin), asked.origin_id),)
 
 
+def of_its_group(asked: CreateParams) -> tuple[Hold, ...]:
+    """The group that the volume is to be in."""
+    return (use(Thing.GROUP, asked.group_id),) if asked.group_id else ()
+
+
 def explain(tx: Transaction, op: Operation[CreateParams], error: str) -> None:
     """The volume is in ``error``, and its owner can read why."""
     reason = op.notes.get("last_error")
@@ -434,8 +480,12 @@ def explain(tx: Transaction, op: Operation[CreateParams], error: str) -> None:
 CREATE = Verb(
     kind="volume.create",
     params=CreateParams,
-    version=3,
-    holds=lambda op: (make(Thing.VOLUME, op.params.volume_id), *_source(op.params)),
+    version=4,
+    holds=lambda op: (
+        make(Thing.VOLUME, op.params.volume_id),
+        *_source(op.params),
+        *of_its_group(op.params),
+    ),
     steps=(
         Step(claim_space, undo=give_space_back, at=scheduler, chooses=True),
         Step(make_bytes, undo=delete_bytes, at=on_backend, timeout=encrypted.SECONDS, tries=3, long=True),

@@ -28,6 +28,7 @@ from pumice.store import keys, messages, operations, pools, quotas, volumes
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
 from pumice.volumes.frozen import refuse_frozen
+from pumice.volumes.grouped import refuse_in_group
 
 V = VolumeStatus
 DELETABLE = frozenset(
@@ -48,17 +49,30 @@ class DeleteParams:
     pool: str
 
 
-def accept(tx: Transaction, who: Scope, volume_id: str, parent: Operation[Any] | None = None) -> None:
-    """Answer the request. Raises ``NotFound`` or ``InvalidState``."""
+def accept(
+    tx: Transaction,
+    who: Scope,
+    volume_id: str,
+    parent: Operation[Any] | None = None,
+    *,
+    with_group: bool = False,
+) -> str | None:
+    """Answer the request; the operation's id, if there is much to do. Raises ``NotFound`` or ``InvalidState``.
+
+    A volume in a group is deleted ``with_group`` alone.
+    """
     volume = volumes.get(tx, who, volume_id)
+    if not with_group:
+        refuse_in_group(volume, MUST)
     refuse_frozen(tx, volume.pool)
     operation_id = new_id()
     volumes.move(tx, volume.id, DELETABLE, V.DELETING, must=MUST, unused=True, operation_id=operation_id)
     if volume.pool is None:
         forget_row(tx, volume)
-    else:
-        params = DeleteParams(volume.id, volume.pool)
-        enqueue(tx, DELETE, params, subject=volume.id, who=who, id=operation_id, parent=parent)
+        return None
+    params = DeleteParams(volume.id, volume.pool)
+    enqueue(tx, DELETE, params, subject=volume.id, who=who, id=operation_id, parent=parent)
+    return operation_id
 
 
 def accept_when_free(tx: Transaction, volume_id: str) -> None:

@@ -15,6 +15,7 @@ from pumice.store import operations, snapshots, volumes
 from pumice.store.database import Transaction
 from pumice.volumes import delete
 from pumice.volumes.delete import DeleteParams
+from pumice.volumes.grouped import refuse_in_group
 from pumice.volumes.snapshots import delete as delete_snapshot
 
 
@@ -25,6 +26,7 @@ def accept(tx: Transaction, who: Scope, volume_id: str) -> None:
     if volume.pool is None or not found:
         delete.accept(tx, who, volume.id)
         return
+    refuse_in_group(volume, delete.MUST)
     operation_id = new_id()
     volumes.move(
         tx,

@@ -18,6 +18,7 @@ from pumice.scheduler.request import Request
 from pumice.store import pools, qos_specs, quotas, types, volumes
 from pumice.store.database import Transaction
 from pumice.store.serialize import serialized
+from pumice.volumes.grouped import refuse_in_group
 
 V = VolumeStatus
 
@@ -35,6 +36,7 @@ def retype(tx: Transaction, who: Scope, volume_id: str, name_or_id: str, tunable
             f"Invalid volume: Retype needs volume {volume.id} to be available or in-use, and it is "
             f"{volume.status}."
         )
+    refuse_in_group(volume, "be available or in-use and must not belong to a group")
     require(tx, change(Thing.VOLUME, volume.id))
     before = types.get(tx, volume.type_id) if volume.type_id else None
     if before and before.id == kind.id:

@@ -23,6 +23,7 @@ from pumice.operations.holds import Thing, require, use
 from pumice.store import attachments, quotas, snapshots, transfers, volumes
 from pumice.store.columns import now
 from pumice.store.database import Transaction
+from pumice.volumes.grouped import refuse_in_group
 
 V = VolumeStatus
 
@@ -32,6 +33,7 @@ def offer(
 ) -> tuple[Transfer, str]:
     """Offer a volume. Returns the offer and its key. Raises ``NotFound`` or ``InvalidState``."""
     volume = volumes.get(tx, who, volume_id)
+    refuse_in_group(volume, "be available and must not belong to a group")
     for snapshot in () if no_snapshots else snapshots.of_volume(tx, volume_id):
         if snapshot.status != SnapshotStatus.AVAILABLE:
             raise InvalidState(f"Invalid snapshot: snapshot: {snapshot.id} status must be available")

@@ -22,6 +22,7 @@ from pumice.store import messages, volumes
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
 from pumice.volumes.delete import MUST, DeleteParams, forget_row, remove_export
+from pumice.volumes.grouped import refuse_in_group
 
 V = VolumeStatus
 
@@ -31,6 +32,7 @@ def accept(tx: Transaction, who: Scope, volume_id: str) -> None:
     volume = volumes.get(tx, who, volume_id)
     if volume.encryption_key_id:
         raise InvalidState("Invalid volume: Unmanaging encrypted volumes is not supported.")
+    refuse_in_group(volume, MUST)
     operation_id = new_id()
     volumes.move(
         tx,

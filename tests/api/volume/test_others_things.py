@@ -14,10 +14,12 @@ from pumice.store import images, messages, tables
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
 
+TYPE = "__DEFAULT__"
 OWNED = (
     tables.volumes,
     tables.snapshots,
     tables.backups,
+    tables.groups,
     tables.attachments,
     tables.transfers,
     tables.messages,
@@ -53,6 +55,10 @@ async def theirs_and_mine(cloud: Cloud) -> tuple[list[str], str]:
     await cloud.db.write(messages.tell, PROJECT, Event.REVERT_VOLUME, volume, "no", None)
     reply = await cloud.call("POST", "/backups", {"backup": {"volume_id": volume}})
     found.append((await cloud.until(reply.json()["backup"]["id"], "available", kind="backup"))["id"])
+    await cloud.call("POST", "/group_types", {"group_type": {"name": "steady"}}, who="admin")
+    wanted = {"name": "g", "group_type": "steady", "volume_types": [TYPE]}
+    reply = await cloud.call("POST", "/groups", {"group": wanted})
+    found.append((await cloud.until(reply.json()["group"]["id"], "available", kind="group"))["id"])
     listed = (await cloud.call("GET", "/messages")).json()["messages"]
     return [*found, listed[0]["id"], await private_image(cloud)], mine
 
@@ -68,7 +74,8 @@ def bodies(route: Route, it: str) -> list[Any]:
     """What the route may be sent that names ``it``."""
     named: dict[str, list[Any]] = {
         "/volumes": [
-            {"volume": {"size": 1, key: it}} for key in ("snapshot_id", "source_volid", "backup_id", "imageRef")
+            {"volume": {"size": 1, key: it, "volume_type": TYPE}}
+            for key in ("snapshot_id", "source_volid", "backup_id", "imageRef", "group_id")
         ],
         "/snapshots": [{"snapshot": {"volume_id": it, "force": True}}],
         "/backups": [
@@ -82,6 +89,7 @@ def bodies(route: Route, it: str) -> list[Any]:
             {"attachment": {"volume_uuid": it, "connector": CONNECTOR}},
         ],
         "/attachments/{id}": [{"attachment": {"connector": CONNECTOR}}],
+        "/groups/{id}": [{"group": {"name": "mine", "add_volumes": it}}, {"group": {"remove_volumes": it}}],
         "/volume-transfers": [{"transfer": {"volume_id": it}}],
         "/os-volume-transfer": [{"transfer": {"volume_id": it}}],
         "/volume-transfers/{id}/accept": [{"accept": {"auth_key": it}}],
@@ -89,6 +97,7 @@ def bodies(route: Route, it: str) -> list[Any]:
     }
     actions: dict[str, list[Any]] = {
         "revert": [{"snapshot_id": it}],
+        "delete": [{"delete-volumes": True}],
         "os-detach": [{"attachment_id": it}, None],
         "os-force_detach": [{"attachment_id": it, "connector": CONNECTOR}],
         "os-initialize_connection": [{"connector": CONNECTOR}],
@@ -105,7 +114,9 @@ def bodies(route: Route, it: str) -> list[Any]:
 def requests(cloud: Cloud, theirs: list[str], mine: str) -> Iterator[tuple[Route, str, Any, str]]:
     """Each route, with each thing in its path, and with the own volume there and each thing in its body."""
     for route in cloud.service.table.routes:
-        if route.rule is None or route.path.startswith(("/v3/os-quota", "/v3/default-types", "/v3/types")):
+        if route.rule is None or route.path.startswith(
+            ("/v3/os-quota", "/v3/default-types", "/v3/types", "/v3/group_types")
+        ):
             continue  # what is of no project, or named by it
         path = route.path.removeprefix("/v3").replace("{key}", "k")
         for it in theirs:

@@ -53,6 +53,12 @@ class Story:
         await self.cloud.until(made["backup"]["id"], "available", who="admin", kind="backup")
         return str(made["backup"]["id"])
 
+    async def group(self, group_type: str) -> str:
+        wanted = {"name": "g", "group_type": group_type, "volume_types": ["__DEFAULT__"]}
+        made = await self.ask("POST", "/groups", {"group": wanted})
+        await self.cloud.until(made["group"]["id"], "available", who="admin", kind="group")
+        return str(made["group"]["id"])
+
     # --- what is there to be read ---------------------------------------------------------------
 
     async def furnish(self) -> dict[str, str]:
@@ -71,6 +77,7 @@ class Story:
         qos = (await self.ask("POST", "/qos-specs", {"qos_specs": {"name": "q", "k": "v"}}))["qos_specs"]["id"]
         steady = {"group_type": {"name": "steady", "group_specs": {"k": "v"}}}
         group_type = (await self.ask("POST", "/group_types", steady))["group_type"]["id"]
+        group_id = await self.group("steady")
         await self.ask("PUT", f"/default-types/{PROJECT}", {"default_type": {"volume_type": "private"}})
         attachment = {"volume_uuid": volume_id, "connector": CONNECTOR}
         attachment_id = (await self.ask("POST", "/attachments", {"attachment": attachment}))["attachment"]["id"]
@@ -89,6 +96,7 @@ class Story:
             "types": kind,
             "qos-specs": qos,
             "group_types": group_type,
+            "groups": group_id,
             "attachments": attachment_id,
             "default-types": PROJECT,
             "os-quota-sets": PROJECT,
@@ -268,11 +276,21 @@ async def types(story: Story) -> None:
         await story.ask("POST", f"{steady}/group_specs", {"group_specs": {"a": "b"}})
         await story.ask("PUT", f"{steady}/group_specs/a", {"a": "c"})
         await story.ask("DELETE", f"{steady}/group_specs/a")
+        if story.minor >= 13:
+            await group(story, story.version)
         await story.ask("DELETE", steady)
     default = f"/default-types/{OTHER_PROJECT}"
     await story.ask("PUT", default, {"default_type": {"volume_type": "__DEFAULT__"}}, since=62)
     await story.ask("DELETE", default, since=62)
     await story.ask("DELETE", kind)
+
+
+async def group(story: Story, group_type: str) -> None:
+    group = f"/groups/{await story.group(group_type)}"
+    await story.ask("PUT", group, {"group": {"name": "n"}})
+    await story.act(group, "reset_status", {"status": "error"}, since=20)
+    await story.act(group, "delete", {"delete-volumes": True})
+    await story.cloud.quiet()
 
 
 async def administer(story: Story) -> None:

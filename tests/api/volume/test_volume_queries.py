@@ -15,6 +15,7 @@ SNAPSHOTS = (
     f"{PAGES} all_tenants with_count name status volume_id metadata consumes_quota availability_zone user_id"
 )
 ATTACHMENTS = f"{PAGES} all_tenants status volume_id instance_id attach_status"
+GROUPS = f"{PAGES} all_tenants name status description group_type_id user_id project_id"
 TRANSFERS = f"{PAGES} all_tenants id name volume_id"
 DOCUMENTED = {
     "/volumes": VOLUMES,
@@ -28,6 +29,8 @@ DOCUMENTED = {
     "/os-volume-transfer/detail": TRANSFERS,
     "/volume-transfers": TRANSFERS,
     "/volume-transfers/detail": TRANSFERS,
+    "/groups": GROUPS,
+    "/groups/detail": f"{GROUPS} list_volume",
     "/types": f"{PAGES} is_public extra_specs",
     "/messages": f"{PAGES} resource_uuid resource_type event_id request_id message_level",
     "/os-services": "host binary",
@@ -47,7 +50,6 @@ NOTHING_TO_SEE = {
     "/manageable_snapshots",
     "/os-snapshot-manage",
     "/backups",
-    "/groups",
     "/group_snapshots",
     "/consistencygroups",
     "/cgsnapshots",

@@ -205,7 +205,6 @@ async def test_pools_zones_hosts_and_capabilities_are_told(cloud: Cloud) -> None
     ("path", "key"),
     [
         ("/backups/detail", "backups"),
-        ("/groups/detail", "groups"),
         ("/volume-transfers/detail", "transfers"),
         ("/qos-specs", "qos_specs"),
         ("/default-types", "default_types"),

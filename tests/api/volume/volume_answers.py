@@ -123,6 +123,13 @@ SCHEMAS = {
     "GET /v3/qos-specs/{id}/associate": "qos.associate_qos",
     "GET /v3/qos-specs/{id}/disassociate": "qos.disassociate_qos",
     "GET /v3/qos-specs/{id}/disassociate_all": "qos.disassociate_all_qos",
+    "GET /v3/groups": "groups.list_groups_no_detail",
+    "GET /v3/groups/detail": "groups.list_groups_with_detail",
+    "POST /v3/groups": "groups.create_group",
+    "GET /v3/groups/{id}": "groups.show_group",
+    "PUT /v3/groups/{id}": "groups.update_group",
+    "POST /v3/groups/{id}/action delete": "groups.delete_group",
+    "POST /v3/groups/{id}/action reset_status": "groups.reset_group_status",
     "GET /v3/group_types": "group_types.list_group_types",
     "POST /v3/group_types": "group_types.create_group_type",
     "GET /v3/group_types/{id}": "group_types.show_group_type",
@@ -159,6 +166,7 @@ SCHEMAS = {
 }
 
 LATER: Later = {
+    **{f"GET /v3/groups/{path}": [((3, 58), "project_id")] for path in ("{id}", "detail")},
     **{f"GET /v3/backups/{path}": [((3, 64), "encryption_key_id")] for path in ("{id}", "detail")},
     **{
         route: [((3, 14), "group_snapshot_id"), ((3, 41), "user_id"), ((3, 65), "consumes_quota")]
@@ -319,8 +327,6 @@ SAMPLES: dict[str, Samples] = {
     **{
         f"GET /v3/{path}": _always({key: []})
         for path, key in {
-            "groups": "groups",
-            "groups/detail": "groups",
             "group_snapshots": "group_snapshots",
             "group_snapshots/detail": "group_snapshots",
             "consistencygroups": "consistencygroups",

@@ -45,6 +45,8 @@ from pumice.volumes.create import CREATE
 from pumice.volumes.delete import DELETE
 from pumice.volumes.delete_with_snapshots import DELETE_WITH_SNAPSHOTS
 from pumice.volumes.extend import EXTEND
+from pumice.volumes.groups.create import CREATE_GROUP
+from pumice.volumes.groups.delete import DELETE_GROUP
 from pumice.volumes.manage import MANAGE
 from pumice.volumes.manageable import STRANGERS
 from pumice.volumes.revert import REVERT
@@ -80,6 +82,8 @@ VERBS = (
     RESTORE,
     CREATE_FROM_BACKUP,
     IMPORT,
+    CREATE_GROUP,
+    DELETE_GROUP,
     CONNECT,
     DISCONNECT,
     RENEW,

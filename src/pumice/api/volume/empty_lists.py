@@ -12,7 +12,7 @@ SORT_KEYS = frozenset(
     {"id", "name", "description", "status", "size", "volume_id", "group_id", "availability_zone", "host"}
     | {"created_at", "updated_at", "project_id", "user_id"}
 )
-KINDS = {"groups": "group", "group_snapshots": "group_snapshot"}
+KINDS = {"group_snapshots": "group_snapshot"}
 """The lists that tenants may filter by what is configured alone."""
 
 
@@ -29,7 +29,6 @@ def _list(path: str, key: str, rule: Rule, since: Version = (3, 0)) -> list[Rout
 
 
 ROUTES = (
-    *_list("/groups", "groups", Rule("group:get_all", READER), (3, 13)),
     *_list("/group_snapshots", "group_snapshots", Rule("group:get_all_group_snapshots", READER), (3, 14)),
     *_list("/consistencygroups", "consistencygroups", Rule("group:get_all", READER)),
     *_list("/cgsnapshots", "cgsnapshots", Rule("group:get_all_group_snapshots", READER)),

@@ -50,11 +50,13 @@ class Filters:
     like: Mapping[str, str]
     """Filters that may be asked for with ``~``, and their columns."""
     since: Mapping[str, Version]
+    besides: frozenset[str] = frozenset()
+    """Words of its query that are no filters."""
 
     def parse_query(self, call: Call) -> list[Condition]:
         """The conditions that a query asks for. Raises ``Invalid``."""
         found: list[Condition] = []
-        wanted = {key: value for key, value in call.query.items() if key not in NOT_FILTERS}
+        wanted = {key: value for key, value in call.query.items() if key not in NOT_FILTERS | self.besides}
         self._refuse_unknown(call, wanted)
         for key, value in wanted.items():
             name = key.removesuffix("~")

@@ -86,7 +86,7 @@ class VolumeView:
         if self._is_admin:
             view["migration_status"] = None
         if version >= (3, 13):
-            view["group_id"] = None
+            view["group_id"] = volume.group_id
         if version >= (3, 21) and self._is_admin:
             view["provider_id"] = None
         if version >= (3, 48):

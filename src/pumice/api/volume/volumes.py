@@ -284,8 +284,6 @@ def _wanted(tx: Transaction, who: Scope, asked: NewVolume) -> Wanted:
             "volume types. Contact your administrator to create a multiattach enabled volume type and use it "
             "to create multiattach volumes."
         )
-    if group := asked.group_id or asked.consistencygroup_id:
-        raise NotFound("Group", group)
     reference = asked.image_ref if asked.image_ref is not None else asked.image_id
     return Wanted(
         size=asked.size,
@@ -297,6 +295,7 @@ def _wanted(tx: Transaction, who: Scope, asked: NewVolume) -> Wanted:
         image_id=_image_id(tx, who, reference) if reference is not None else None,
         snapshot_id=asked.snapshot_id,
         source_volid=asked.source_volid,
+        group_id=asked.group_id or asked.consistencygroup_id,
     )
 
 

@@ -89,6 +89,7 @@ CREATE_FROM_BACKUP = replace(
     holds=lambda op: (
         make(Thing.VOLUME, op.params.volume_id),
         read(Thing.BACKUP, op.params.origin_id or ""),
+        *create.of_its_group(op.params),
     ),
     steps=(
         Step(create.claim_space, undo=create.give_space_back, at=scheduler, chooses=True),

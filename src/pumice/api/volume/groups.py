@@ -1,0 +1,249 @@
+"""Groups of volumes (api-ref, "Generic volume groups")."""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, model_validator
+
+from pumice.api import paging
+from pumice.api.booleans import flag
+from pumice.api.call import Call, Reply, check
+from pumice.api.collection import Collection
+from pumice.api.fields import Body, Boolean, Text
+from pumice.api.policy import ADMIN, MEMBER, READER, Rule
+from pumice.api.routing import Handler, Route
+from pumice.api.volume import filters
+from pumice.api.volume.fields import Name
+from pumice.api.volume.filters import Filters
+from pumice.api.volume.volume_view import wire_time
+from pumice.catalog import group_types
+from pumice.model.errors import Conflict, Forbidden, Invalid
+from pumice.model.group import Group
+from pumice.model.scope import Scope
+from pumice.model.states import GroupStatus
+from pumice.store import groups
+from pumice.store.conditions import GROUPS
+from pumice.store.database import Transaction
+from pumice.volumes.groups import create, delete
+from pumice.volumes.groups import update as change
+from pumice.volumes.groups.create import Wanted
+
+
+def _not_blank(value: str) -> str:
+    if not value.strip():
+        raise ValueError("It must not be empty")
+    return value.strip()
+
+
+def _unique(names: list[str]) -> list[str]:
+    if len(set(names)) < len(names):
+        raise ValueError("It has non-unique elements")
+    return names
+
+
+class NewGroup(Body):
+    """What may be asked of a new group."""
+
+    group_type: Annotated[Text, AfterValidator(_not_blank)]
+    volume_types: Annotated[list[Text], Field(min_length=1), AfterValidator(_unique)]
+    name: Name = None
+    description: Name = None
+    availability_zone: Text | None = None
+
+
+class CreateBody(Body):
+    """The body of a create."""
+
+    group: NewGroup
+
+
+class Changes(Body):
+    """What may be changed of a group; ids of volumes with commas between them."""
+
+    name: Name = None
+    description: Name = None
+    add_volumes: Text | None = None
+    remove_volumes: Text | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "Changes":
+        if not self.model_fields_set:
+            raise ValueError("one of name, description, add_volumes and remove_volumes is required")
+        return self
+
+
+class UpdateBody(Body):
+    """The body of an update."""
+
+    group: Changes
+
+
+class Deletion(Body):
+    """Whether the group's volumes are deleted too."""
+
+    with_volumes: Boolean = Field(False, alias="delete-volumes")
+
+
+class ResetStatus(Body):
+    """What the row shall say."""
+
+    status: str
+
+
+PROJECT = Rule("group:group_project_attribute", ADMIN)
+COLUMNS = MappingProxyType({name: name for name in groups.COLUMNS})
+"""What groups can be sorted and filtered by, and the columns that stand for it."""
+FILTERS = Filters(
+    resource="group",
+    on=GROUPS,
+    readers=MappingProxyType(filters.plain(GROUPS, COLUMNS)),
+    like=MappingProxyType({key: key for key in ("name", "status", "description")}),
+    since=MappingProxyType({}),
+    besides=frozenset({"list_volume"}),
+)
+LINKS = "group_links"
+LIST = Collection(COLUMNS, FILTERS.parse_query, groups.page, everywhere=filters.asks_for_all)
+
+
+def plain(group: Group) -> dict[str, Any]:
+    """A group in the plain list, and as a create answers."""
+    return {"id": group.id, "name": group.name}
+
+
+def full(call: Call, group: Group, volumes: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """A group in full; with the ids of its volumes where they are told."""
+    shown = plain(group) | {
+        "status": group.status,
+        "availability_zone": group.availability_zone,
+        "created_at": wire_time(group.created_at),
+        "description": group.description,
+        "group_type": group.group_type_id,
+        "volume_types": group.volume_types,
+    }
+    if call.version >= (3, 14):
+        shown |= {"group_snapshot_id": group.group_snapshot_id, "source_group_id": group.source_group_id}
+    if group.id in volumes:
+        shown["volumes"] = volumes[group.id]
+    if call.version >= (3, 38):
+        shown["replication_status"] = "disabled"
+    if call.version >= (3, 58) and call.policy.allows(PROJECT, call.who):
+        shown["project_id"] = group.project_id
+    return shown
+
+
+def _tells_volumes(call: Call) -> bool:
+    return call.version >= (3, 25) and flag(call, "list_volume")
+
+
+async def index(call: Call) -> Reply:
+    """The plain list."""
+    asked = LIST.parse_query(call)
+    found, _ = await call.ctx.db.read(LIST.read, call.who, asked)
+    return paging.listed(call, "groups", [plain(group) for group in found], asked.page, links=LINKS)
+
+
+async def detail(call: Call) -> Reply:
+    """The list in full."""
+    asked, tells = LIST.parse_query(call), _tells_volumes(call)
+
+    def read(tx: Transaction) -> tuple[Sequence[Group], Mapping[str, Sequence[str]]]:
+        found, _ = LIST.read(tx, call.who, asked)
+        return found, groups.ids_of_volumes(tx, [group.id for group in found]) if tells else {}
+
+    found, volumes = await call.ctx.db.read(read)
+    rows = [full(call, group, volumes) for group in found]
+    return paging.listed(call, "groups", rows, asked.page, links=LINKS)
+
+
+async def show(call: Call) -> Reply:
+    """Show one group in full."""
+    tells = _tells_volumes(call)
+
+    def read(tx: Transaction) -> dict[str, Any]:
+        group = _get(tx, call.who, call.args["id"])
+        return full(call, group, groups.ids_of_volumes(tx, [group.id]) if tells else {})
+
+    return Reply({"group": await call.ctx.db.read(read)})
+
+
+def _get(tx: Transaction, who: Scope, group_id: str) -> Group:
+    """A group that this API may show and change. Raises ``NotFound`` or ``Invalid``."""
+    group = groups.get(tx, who, group_id)
+    group_types.refuse_older(tx, group.group_type_id)
+    return group
+
+
+async def create_group(call: Call) -> Reply:
+    """Create a group: 202, a few words of it."""
+    asked = check(CreateBody, await call.json()).group
+    if call.who.project_id is None:
+        raise Forbidden("A group belongs to a project: a token scoped to one is needed.")
+    wanted = Wanted(
+        asked.group_type, asked.volume_types, asked.name, asked.description, asked.availability_zone
+    )
+    group = await call.ctx.db.write(create.accept, call.who, wanted, call.ctx.tunables)
+    return Reply({"group": plain(group)}, 202)
+
+
+async def update(call: Call) -> Reply:
+    """Change a group's name, description or volumes: 202."""
+    asked = check(UpdateBody, await call.json()).group
+    wanted = change.Changes(
+        asked.name, asked.description, add=_ids(asked.add_volumes), remove=_ids(asked.remove_volumes)
+    )
+
+    def work(tx: Transaction) -> None:
+        change.update(tx, call.who, _get(tx, call.who, call.args["id"]).id, wanted)
+
+    await call.ctx.db.write(work)
+    return Reply(status=202)
+
+
+def _ids(text: str | None) -> list[str]:
+    return list(dict.fromkeys((text or "").strip(",").split(","))) if text else []
+
+
+async def remove(call: Call) -> Reply:
+    """Delete a group, and if that is asked for its volumes: 202."""
+    asked = await call.parse(Deletion, "delete")
+
+    def work(tx: Transaction) -> None:
+        group = _get(tx, call.who, call.args["id"])
+        delete.accept(tx, call.who, group.id, with_volumes=asked.with_volumes)
+
+    await call.ctx.db.write(work)
+    return Reply(status=202)
+
+
+async def reset_status(call: Call) -> Reply:
+    """An administrator's word on a group that nothing holds: 202."""
+    word = (await call.parse(ResetStatus, "reset_status")).status
+    if word.lower() not in list(GroupStatus):
+        valid = ", ".join(sorted(GroupStatus))
+        raise Invalid(
+            f"Invalid Group Status: Group status: {word[:100]} is invalid, valid status are: {valid}."
+        )
+    await call.ctx.db.write(_put, call.who, call.args["id"], GroupStatus(word.lower()))
+    return Reply(status=202)
+
+
+def _put(tx: Transaction, who: Scope, group_id: str, status: GroupStatus) -> None:
+    group = groups.get(tx, who, group_id)
+    if not groups.put(tx, group.id, status):
+        raise Conflict(f"Group {group.id} is {group.status}: an operation holds it, and ends by itself.")
+
+
+def _action(name: str, handler: Handler, rule: Rule, minor: int) -> Route:
+    return Route("POST", "/groups/{id}/action", handler, rule, since=(3, minor), action=name)
+
+
+ROUTES = (
+    Route("GET", "/groups", index, Rule("group:get_all", READER), since=(3, 13)),
+    Route("GET", "/groups/detail", detail, Rule("group:get_all", READER), since=(3, 13), also=(PROJECT,)),
+    Route("POST", "/groups", create_group, Rule("group:create", MEMBER), since=(3, 13)),
+    Route("GET", "/groups/{id}", show, Rule("group:get", READER), since=(3, 13), also=(PROJECT,)),
+    Route("PUT", "/groups/{id}", update, Rule("group:update", MEMBER), since=(3, 13)),
+    _action("delete", remove, Rule("group:delete", MEMBER), 13),
+    _action("reset_status", reset_status, Rule("group:reset_status", ADMIN), 20),
+)

@@ -1,0 +1,1 @@
+"""Groups of volumes: made, changed and deleted as one."""
