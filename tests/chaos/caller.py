@@ -132,7 +132,7 @@ class Caller:
 
     async def look(self, thing: Thing) -> None:
         """Compare a thing with the model: its state, and its bytes."""
-        give_up = time.monotonic() + 15
+        give_up = time.monotonic() + PATIENCE
         while (seen := await self._facts(thing)) not in thing.may and time.monotonic() < give_up:
             if seen == GONE or seen.status in RESTING[thing.kind]:
                 break

@@ -25,7 +25,7 @@ from pumice.app.tour.run import cache_dir
 CLIENTS, WITH_GUESTS = 12, 2
 SETTLE_SECONDS = 240.0
 """How long what is under way may take once everything is healed."""
-CLEAN_SECONDS = 60.0
+CLEAN_SECONDS = 180.0
 """How long repair may take after that: it lets a grace period pass."""
 
 

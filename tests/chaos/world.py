@@ -45,7 +45,7 @@ CONTROL = "control"
 CLOCKS = {HUB: 0, CONTROL: 3600, "volume1": -3600, "volume2": 1800, "compute1": -1800}
 """How many seconds the clock of each host is ahead."""
 _AHEAD = "import time; real = time.time; time.time = lambda: real() + {seconds}"
-PATIENCE = 60.0
+PATIENCE = 180.0
 AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """What asyncpg says when the database is not there, or goes at this moment."""
 _MOUNT, _UMOUNT = "mount", "umount"

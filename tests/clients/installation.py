@@ -17,12 +17,12 @@ import httpx
 import yaml
 from openstack.config import OpenStackConfig
 from openstack.connection import Connection
+from tests.patience import PATIENCE
 from tests.ports import free_port
 
 from pumice.backends.targets.tgtd import TgtDaemon
 from pumice.hypervisor.libvirtd import LibvirtDaemon
 
-PATIENCE = 120.0
 CLIENTS_BIN = Path(sys.executable).parent
 """Where ``openstack`` and ``cinder`` are."""
 

@@ -14,6 +14,7 @@ from installation import CLIENTS_BIN, Installation, wait
 from keystoneauth1.identity.v3 import Password
 from keystoneauth1.service_token import ServiceTokenAuthWrapper
 from keystoneauth1.session import Session
+from tests.patience import PATIENCE
 
 FLAVOR = "m1.tiny"
 TENANT = "pumice-demo"
@@ -77,7 +78,7 @@ class OpenStackCommand:
 
     def run(self, *words: str) -> str:
         argv = [CLIENTS_BIN / "openstack", *words]
-        done = subprocess.run(argv, env=self.environment, capture_output=True, text=True, timeout=240)
+        done = subprocess.run(argv, env=self.environment, capture_output=True, text=True, timeout=PATIENCE)
         assert done.returncode == 0, f"openstack {' '.join(words)}: {done.stderr}"
         return done.stdout
 
@@ -143,7 +144,7 @@ class Sdk:
         self.cloud.create_image(image, filename=str(file), disk_format="qcow2", wait=True)
 
     def create(self, volume: str, image: str | None = None) -> None:
-        self.cloud.create_volume(1, name=volume, image=image, wait=True, timeout=120)
+        self.cloud.create_volume(1, name=volume, image=image, wait=True, timeout=PATIENCE)
 
     def look(self, volume: str) -> Seen:
         shown = self.cloud.get_volume(volume)
@@ -166,20 +167,20 @@ class Sdk:
 
     def attach(self, server: str, volume: str) -> str:
         there, what = self.cloud.get_server(server), self.cloud.get_volume(volume)
-        return str(self.cloud.attach_volume(there, what, wait=True, timeout=120).device)
+        return str(self.cloud.attach_volume(there, what, wait=True, timeout=PATIENCE).device)
 
     def detach(self, server: str, volume: str) -> None:
         there, what = self.cloud.get_server(server), self.cloud.get_volume(volume)
-        self.cloud.detach_volume(there, what, wait=True, timeout=120)
+        self.cloud.detach_volume(there, what, wait=True, timeout=PATIENCE)
 
     def delete_server(self, server: str) -> None:
-        assert self.cloud.delete_server(server, wait=True, timeout=120)
+        assert self.cloud.delete_server(server, wait=True, timeout=PATIENCE)
 
     def delete_volume(self, volume: str) -> None:
-        assert self.cloud.delete_volume(volume, wait=True, timeout=120)
+        assert self.cloud.delete_volume(volume, wait=True, timeout=PATIENCE)
 
     def delete_image(self, image: str) -> None:
-        assert self.cloud.delete_image(image, wait=True, timeout=120)
+        assert self.cloud.delete_image(image, wait=True, timeout=PATIENCE)
 
     def everything(self) -> list[str]:
         cloud = self.cloud

@@ -64,10 +64,6 @@ REFUSED, NOT_THERE = re.compile(r"\(51[3-6]\)"), "Service unavailable(769)"
 """What a target says at a login (RFC 7143, 11.13.5). LIO says the second of a target that it has not, too."""
 
 
-LOGIN_SECONDS = 60
-"""How long a target may take to know of a grant; only a failing test waits for it."""
-
-
 class LoginsByIscsi:
     """What an initiator meets at an iSCSI target: QEMU's."""
 

@@ -126,9 +126,9 @@ async def test_a_guest_boots_over_iscsi_takes_a_disk_writes_lets_go_and_leaves_n
     pid = daemon.pid()
     assert pid
     os.kill(pid, signal.SIGKILL)
-    await hypervisor.detach(server, disk, timeout=30)
+    await hypervisor.detach(server, disk, timeout=PATIENCE)
     assert daemon.pid() not in (None, pid)
-    await hypervisor.detach(server, disk, timeout=30)
+    await hypervisor.detach(server, disk, timeout=PATIENCE)
     await says(hypervisor, server, "PUMICE-GUEST gone vdb")
     assert await hypervisor.disks(server) == {boot_disk.serial}
     assert secrets_known_to(daemon) == [], "the daemon that died took them along, and none came back"
