@@ -8,7 +8,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,8 +36,14 @@ def a_grant(initiator: str = HOST_A, password: str = A_PASSWORD) -> Grant:
     return Grant(attachment, initiator, attachment.replace("-", "")[:20], password)
 
 
-async def qemu_io(portal: IscsiExport, grant: Grant, *commands: str) -> tuple[int, str]:
-    """Log in as the grant says with QEMU's initiator and run qemu-io's ``commands``."""
+async def qemu_io(
+    portal: IscsiExport,
+    grant: Grant,
+    *commands: str,
+    told: asyncio.Event | None = None,
+    then: Sequence[str] = (),
+) -> tuple[int, str]:
+    """Log in with QEMU's initiator, run qemu-io's ``commands`` and, once told, ``then`` others."""
     options = (
         f"driver=iscsi,transport=tcp,portal={portal.portals[0]},target={portal.name},lun={portal.lun},"
         f"user={grant.username},password-secret=chap,initiator-name={grant.initiator}"
@@ -45,19 +51,23 @@ async def qemu_io(portal: IscsiExport, grant: Grant, *commands: str) -> tuple[in
     process = await asyncio.create_subprocess_exec(
         "qemu-io",
         *("--object", f"secret,id=chap,data={grant.password}"),
-        *(word for command in commands for word in ("-c", command)),
         *(["-r"] if grant.read_only else []),
         *("--image-opts", "-d", "unmap", options),
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
+    assert process.stdin
     try:
-        output, _ = await soon(process.communicate())
+        process.stdin.write("".join(f"{command}\n" for command in commands).encode())
+        if told:
+            await told.wait()
+        output, _ = await soon(process.communicate("".join(f"{command}\n" for command in then).encode()))
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    return process.returncode or 0, output.decode()
+    return process.returncode or 0, output.decode().replace("qemu-io> ", "")
 
 
 REFUSED, NOT_THERE = re.compile(r"\(51[3-6]\)"), "Service unavailable(769)"

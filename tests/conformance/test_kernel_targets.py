@@ -90,15 +90,15 @@ async def test_lio_ends_the_session_of_a_revoked_grant_and_no_other(
     leaving, staying = a_grant(HOST_A), a_grant(HOST_A)
     portal = await lio_rig.target.grant(volume, device, leaving)
     portal_staying = await lio_rig.target.grant(volume, device, staying)
-    cut = asyncio.create_task(qemu_io(portal, leaving, "read 0 512", "sleep 9000"))
-    work = asyncio.create_task(
-        qemu_io(portal_staying, staying, "read 0 512", "sleep 6000", "write -P 7 512 512", "flush")
-    )
+    cut = asyncio.create_task(qemu_io(portal, leaving, told=asyncio.Event()))
+    revoked, writes = asyncio.Event(), ["write -P 7 512 512", "flush"]
+    work = asyncio.create_task(qemu_io(portal_staying, staying, told=revoked, then=writes))
     async with patience():
         while sum(portal.name in line for line in sessions()) < 2:
             await asyncio.sleep(0.1)
     await lio_rig.target.revoke(volume, leaving)
     assert [line for line in sessions() if portal_staying.name in line] == sessions()
+    revoked.set()
     code, output = await work
     assert code == 0, output
     assert device.read_bytes()[512:1024] == b"\7" * 512
@@ -120,8 +120,8 @@ async def test_lio_grows_under_a_session_without_an_error(
     exported = Path(loop or device)
     grant = a_grant()
     portal = await lio_rig.target.grant(volume, exported, grant)
-    steps = ("write -P 7 512 512", "flush", "read 12M 512")
-    work = asyncio.create_task(qemu_io(portal, grant, "read 0 512", "sleep 6000", "truncate 16M", *steps))
+    grown, steps = asyncio.Event(), ("truncate 16M", "write -P 7 512 512", "flush", "read 12M 512")
+    work = asyncio.create_task(qemu_io(portal, grant, "read 0 512", told=grown, then=steps))
     async with patience():
         while not sessions():
             await asyncio.sleep(0.05)
@@ -129,6 +129,7 @@ async def test_lio_grows_under_a_session_without_an_error(
     if loop:
         said("losetup", "--set-capacity", loop)
     await lio_rig.target.resize(volume, exported)
+    grown.set()
     code, output = await work
     assert code == 0, output
     assert device.read_bytes()[512:1024] == b"\7" * 512

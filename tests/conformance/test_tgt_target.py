@@ -102,7 +102,7 @@ async def test_tgt_ends_the_open_session_of_a_revoked_grant(
     def sessions() -> set[str]:
         return {name for listed in tgt_rig.daemon.management.targets() for *_, name in listed.connections}
 
-    work = [asyncio.create_task(qemu_io(portal, grant, "sleep 5000")) for grant in (leaving, staying)]
+    work = [asyncio.create_task(qemu_io(portal, grant, told=asyncio.Event())) for grant in (leaving, staying)]
     async with patience():
         while sessions() != {HOST_A, HOST_B}:
             await asyncio.sleep(0.02)
@@ -122,13 +122,13 @@ async def test_tgt_lets_a_host_go_on_when_another_of_its_grants_is_revoked(
     leaving, staying = a_grant(HOST_A), a_grant(HOST_A)
     portal = await tgt_rig.target.grant(volume, device, leaving)
     await tgt_rig.target.grant(volume, device, staying)
-    work = asyncio.create_task(
-        qemu_io(portal, staying, "read 0 512", "sleep 4000", "write -P 7 512 512", "flush")
-    )
+    revoked, writes = asyncio.Event(), ["write -P 7 512 512", "flush"]
+    work = asyncio.create_task(qemu_io(portal, staying, "read 0 512", told=revoked, then=writes))
     async with patience():
         while not any(listed.connections for listed in tgt_rig.daemon.management.targets()):
             await asyncio.sleep(0.02)
     await tgt_rig.target.revoke(volume, leaving)
+    revoked.set()
     code, output = await work
     assert code == 0, output
     written = await asyncio.to_thread(device.read_bytes)
@@ -157,12 +157,14 @@ async def test_tgt_takes_a_session_over_from_one_disk_to_the_grown_one(
 ) -> None:
     grant = a_grant()
     portal = await tgt_rig.target.grant(volume, device, grant)
-    work = asyncio.create_task(qemu_io(portal, grant, "read 0 512", "sleep 4000", "truncate 16M", "length"))
+    grown, looks = asyncio.Event(), ["truncate 16M", "length"]
+    work = asyncio.create_task(qemu_io(portal, grant, "read 0 512", told=grown, then=looks))
     async with patience():
         while not any(listed.connections for listed in tgt_rig.daemon.management.targets()):
             await asyncio.sleep(0.02)
     os.truncate(device, 16 * MIB)
     await tgt_rig.target.resize(volume, device)
+    grown.set()
     code, output = await work
     assert code == 0 and "16 MiB" in output, output
 

@@ -87,18 +87,18 @@ async def test_it_ends_without_being_killed_and_may_be_ended_twice(daemon: TgtDa
     assert daemon.pid() not in (None, first)
 
 
-async def test_one_that_hangs_is_reported_and_can_be_killed(tmp_path: Path, portal: str) -> None:
-    daemon = TgtDaemon(tmp_path / "tgtd", portal, timeout=0.5)
+async def test_one_that_hangs_is_reported_and_can_be_killed(daemon: TgtDaemon) -> None:
     await daemon.start()
     pid = daemon.pid()
     assert pid
     os.kill(pid, signal.SIGSTOP)
+    impatient = TgtDaemon(daemon.ipc_socket.parent, daemon.portal, timeout=0.5)
     with pytest.raises(Retryable, match=rf"tgtd \(process {pid}\) is there but does not answer"):
-        await daemon.start()
+        await impatient.start()
     with pytest.raises(Retryable, match="does not answer"):
-        await daemon.stop()
+        await impatient.stop()
     assert daemon.pid() == pid
-    await daemon.stop(force=True)
+    await impatient.stop(force=True)
     assert daemon.pid() is None
 
 
