@@ -8,9 +8,12 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -36,6 +39,28 @@ def a_grant(initiator: str = HOST_A, password: str = A_PASSWORD) -> Grant:
     return Grant(attachment, initiator, attachment.replace("-", "")[:20], password)
 
 
+@asynccontextmanager
+async def a_session(portal: Export, grant: Grant) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
+    """Logged in as the grant says with QEMU's initiator; what is given reads, and says whether it could."""
+    assert isinstance(portal, IscsiExport)
+    process = await _start_qemu_io(portal, grant)
+    assert process.stdin and process.stdout
+
+    async def reads() -> bool:
+        process.stdin.write(b"read 0 512\n")
+        said = b""
+        async with patience():
+            while b"512/512 bytes" not in said and b"failed" not in said and not process.stdout.at_eof():
+                said += await process.stdout.read(4096)
+        return b"512/512 bytes" in said
+
+    try:
+        yield reads
+    finally:
+        process.kill()
+        await process.wait()
+
+
 async def qemu_io(
     portal: IscsiExport,
     grant: Grant,
@@ -44,19 +69,7 @@ async def qemu_io(
     then: Sequence[str] = (),
 ) -> tuple[int, str]:
     """Log in with QEMU's initiator, run qemu-io's ``commands`` and, once told, ``then`` others."""
-    options = (
-        f"driver=iscsi,transport=tcp,portal={portal.portals[0]},target={portal.name},lun={portal.lun},"
-        f"user={grant.username},password-secret=chap,initiator-name={grant.initiator}"
-    )
-    process = await asyncio.create_subprocess_exec(
-        "qemu-io",
-        *("--object", f"secret,id=chap,data={grant.password}"),
-        *(["-r"] if grant.read_only else []),
-        *("--image-opts", "-d", "unmap", options),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
+    process = await _start_qemu_io(portal, grant)
     assert process.stdin
     try:
         process.stdin.write("".join(f"{command}\n" for command in commands).encode())
@@ -68,6 +81,32 @@ async def qemu_io(
             process.kill()
             await process.wait()
     return process.returncode or 0, output.decode().replace("qemu-io> ", "")
+
+
+async def _start_qemu_io(portal: IscsiExport, grant: Grant) -> Process:
+    options = (
+        f"driver=iscsi,transport=tcp,portal={portal.portals[0]},target={portal.name},lun={portal.lun},"
+        f"user={grant.username},password-secret=chap,initiator-name={grant.initiator}"
+    )
+    return await asyncio.create_subprocess_exec(
+        "qemu-io",
+        *("--object", f"secret,id=chap,data={grant.password}"),
+        *(["-r"] if grant.read_only else []),
+        *("--image-opts", "-d", "unmap", options),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+
+
+def opens(data: dict[str, Any], initiator: str) -> bool:
+    """Whether an initiator gets in by what an attachment was told: its ``connection_info``."""
+    portal = IscsiExport(data["target_iqn"], (data["target_portal"],), data["target_lun"])
+    attachment = AttachmentId("00000000-0000-4000-8000-000000000000")
+    grant = Grant(attachment, initiator, data["auth_username"], data["auth_password"])
+    code, said = asyncio.run(qemu_io(portal, grant, "read 0 512"))
+    assert code == 0 or REFUSED.search(said), said
+    return code == 0
 
 
 REFUSED, NOT_THERE = re.compile(r"\(51[3-6]\)"), "Service unavailable(769)"

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 import pytest
-from target_rigs import CLAIMS, HOST_A, HOST_B, KINDS, FakeRig, Rig, a_grant, qemu_io
+from target_rigs import CLAIMS, HOST_A, HOST_B, KINDS, FakeRig, Rig, a_grant, a_session, qemu_io
 
 from pumice.backends.targets.contract import Grant, Target
 from pumice.model.errors import Invalid, Retryable
@@ -141,6 +141,22 @@ async def test_a_grant_made_again_has_the_new_password_and_initiator_only(
     assert await rig.admits(portal_other, other)
     await target.remove(volume)
     assert await rig.leftovers() == []
+
+
+@pytest.mark.short
+@pytest.mark.rule("sessions")
+async def test_another_password_ends_no_session_and_is_asked_for_at_the_next_login(
+    rig: Rig, target: Target, volume: VolumeId, device: Path
+) -> None:
+    before = a_grant()
+    after = dataclasses.replace(before, password="quite another")
+    portal = await target.grant(volume, device, before)
+    async with a_session(portal, before) as reads:
+        assert await reads()
+        assert await target.grant(volume, device, after) == portal
+        assert await rig.shuts_out(portal, before)
+        assert await rig.admits(portal, after)
+        assert await reads()
 
 
 @pytest.mark.rule("replaced")

@@ -7,8 +7,10 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
+from tests.conformance.target_rigs import opens
 from tests.kill.victim import Victim
 from tests.pumice_installation import (
     ATTACHMENTS,
@@ -371,6 +373,23 @@ def is_still_connected(pumice: Victim, stage: Stage, well: bool) -> None:
     is_connected(pumice, stage, True)
 
 
+def rotate(pumice: Victim, stage: Stage) -> object:
+    stage["before"] = json.dumps(connection(pumice, stage))
+    return pumice.command("secrets", "rotate", stage["link"])
+
+
+def connection(pumice: Victim, stage: Stage) -> dict[str, Any]:
+    info = pumice.call("GET", f"{ATTACHMENTS}/{stage['link']}")["attachment"]["connection_info"]
+    return dict(info)
+
+
+def has_another_password(pumice: Victim, stage: Stage, well: bool) -> None:
+    before, now = json.loads(stage["before"]), connection(pumice, stage)
+    assert (now["auth_password"] != before["auth_password"]) == well
+    assert opens(now, CONNECTOR["initiator"])
+    assert opens(before, CONNECTOR["initiator"]) != well
+
+
 def disconnect(pumice: Victim, stage: Stage) -> httpx.Response:
     return pumice.http.delete(f"{ATTACHMENTS}/{stage['link']}")
 
@@ -549,6 +568,7 @@ STORIES = {
     "group.create": VerbStory(a_group_type, create_group, group_was_made),
     "group.delete": VerbStory(a_group, delete_group, group_is_gone),
     "attachment.connect": VerbStory(a_volume, connect, is_connected),
+    "attachment.rotate": VerbStory(a_connection, rotate, has_another_password),
     "attachment.renew": VerbStory(a_connection, connect_again, is_still_connected),
     "attachment.disconnect": VerbStory(a_connection, disconnect, volume_is_free),
     "server.boot": VerbStory(a_bootable_volume, boot, runs),

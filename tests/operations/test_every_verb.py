@@ -12,7 +12,7 @@ import pytest
 from fake_world import CONNECTOR, FLAVOR, HOST, TENANT, FakeWorld, fake_world
 
 from pumice.app.verbs import VERBS
-from pumice.attachments import connect, disconnect, renew
+from pumice.attachments import connect, disconnect, renew, rotate
 from pumice.backends.backups.settings import POSIX
 from pumice.backends.fake import FakeBackend
 from pumice.hypervisor.contract import Power
@@ -550,6 +550,25 @@ async def check_renew(world: FakeWorld, stage: Stage, well: bool) -> None:
 
 
 scenario(renew.RENEW, a_connection, begin_renew, check_renew)
+
+
+async def begin_rotate(world: FakeWorld, stage: Stage) -> str:
+    link = await world.db.read(attachments.find, stage["link"])
+    assert link is not None
+    stage["password"] = link.chap_password or ""
+    return await world.db.write(rotate.accept, stage["link"])
+
+
+async def check_rotate(world: FakeWorld, stage: Stage, well: bool) -> None:
+    link = await world.db.read(attachments.find, stage["link"])
+    assert link is not None
+    assert link.portal is not None
+    assert (link.chap_password != stage["password"], link.next_chap_password) == (well, None)
+    words = CONNECTOR["initiator"], link.chap_username or "", link.chap_password or ""
+    assert world.target.admits(link.portal.name, *words)
+
+
+scenario(rotate.ROTATE, a_connection, begin_rotate, check_rotate)
 
 
 # --- servers ------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any
 from fake_world import CONNECTOR, FLAVOR, HOST, TENANT, FakeWorld, MemoryBackups
 from tests.pairs.stage import Stage, begin_backup, begin_snapshot
 
-from pumice.attachments import connect, disconnect, renew
+from pumice.attachments import connect, disconnect, renew, rotate
 from pumice.backends.backups import layout
 from pumice.backends.backups.settings import POSIX
 from pumice.model.connector import Connector
@@ -193,6 +193,14 @@ async def renews(world: FakeWorld, stage: Stage, thing: str) -> None:
     await world.db.write(work)
 
 
+async def rotates(world: FakeWorld, stage: Stage, thing: str) -> None:
+    def work(tx: Transaction) -> None:
+        for link in attachments.of_volume(tx, thing):
+            rotate.accept(tx, link.id)
+
+    await world.db.write(work)
+
+
 def boots(disk: Callable[[str], boot.DiskWanted]) -> Callable[[FakeWorld, Stage, str], Awaitable[None]]:
     async def begin(world: FakeWorld, stage: Stage, thing: str) -> None:
         asked = boot.ServerWanted(name="other", flavor=FLAVOR, disks=[disk(thing)])
@@ -301,6 +309,8 @@ STORIES: tuple[Story, ...] = (
     Story("pool.strangers", "pool", lists_strangers),
     Story("attachment.disconnect", "outside", disconnects),
     Story("attachment.renew", "outside", renews),
+    Story("attachment.rotate", "outside", rotates),
+    Story("attachment.rotate", "data", rotates),
     Story("volume.extend", "outside", extends),
     Story("attachment.renew", "data", renews),
     Story("server.detach_volume", "data", detaches, also=SERVER),

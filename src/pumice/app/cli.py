@@ -40,6 +40,8 @@ backends = typer.Typer(help="The backends of this host.", no_args_is_help=True)
 app.add_typer(backends, name="backends")
 unknown = typer.Typer(help="Bytes of this host of which nothing is known.", no_args_is_help=True)
 app.add_typer(unknown, name="orphans")
+secrets = typer.Typer(help="Secrets of what stands.", no_args_is_help=True)
+app.add_typer(secrets, name="secrets")
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="An operation's id, or its first characters.")]
 Json = Annotated[bool, typer.Option("--json", help="The same as --format json.")]
@@ -459,6 +461,23 @@ def backends_take(
     from pumice.app import rename
 
     rename.take_pool(_settings(context), pool, yes=yes)
+
+
+@secrets.command("rotate")
+def secrets_rotate(
+    context: typer.Context,
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ID…]", help="Attachments, volumes, servers: ids, their beginnings, names."),
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every attachment of the servers here.")] = False,
+) -> None:
+    """Give attachments that stand other CHAP passwords, beside a Pumice that serves. 1 if any failed."""
+    from pumice.app import rotation
+
+    if bool(what) is every:
+        raise typer.BadParameter("Name attachments, volumes or servers, or ask for --all.")
+    raise typer.Exit(0 if rotation.run(_settings(context), what or [], every=every) else 1)
 
 
 def _run_role(context: typer.Context, role: str) -> None:

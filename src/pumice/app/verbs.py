@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pumice.attachments import connect, disconnect, renew
+from pumice.attachments import connect, disconnect, renew, rotate
 from pumice.model.errors import Misconfigured
 from pumice.operations.operation import DEADLINES, Verb
 from pumice.servers import attach_volume, boot, console, detach_volume, power, repair_disks
@@ -54,6 +54,7 @@ VERBS: tuple[Verb[Any], ...] = (
     connect.CONNECT,
     disconnect.DISCONNECT,
     renew.RENEW,
+    rotate.ROTATE,
     boot.BOOT,
     delete_server.DELETE_SERVER,
     attach_volume.ATTACH_VOLUME,

@@ -38,8 +38,13 @@ def new_account(connector: Connector) -> dict[str, Any]:
         "connector": connector,
         "host": connector.host or None,
         "chap_username": "".join(secrets.choice(_LETTERS) for _ in range(20)),
-        "chap_password": "".join(secrets.choice(_LETTERS) for _ in range(PASSWORD_LENGTH)),
+        "chap_password": new_password(),
     }
+
+
+def new_password() -> str:
+    """A CHAP password."""
+    return "".join(secrets.choice(_LETTERS) for _ in range(PASSWORD_LENGTH))
 
 
 def must_get_in(tx: Transaction, pool_name: str, connector: Connector) -> None:
@@ -72,8 +77,11 @@ class Exported(Protocol):
     def username(self) -> str: ...
 
 
-async def let_in(drivers: Drivers, asked: Exported) -> Export:
-    """Export the volume, if it is not yet, and let the attachment's initiator in. Where it is reached."""
+async def let_in(drivers: Drivers, asked: Exported, *, drawn: bool = False) -> Export:
+    """Export the volume, if it is not yet, and let the attachment's initiator in. Where it is reached.
+
+    With ``drawn`` by the password that is to be the attachment's next one.
+    """
     attachment, encrypted = await drivers.db.read(_read, asked)
     host, volume = host_of(asked.pool), asked.volume_id
     device = await drivers.backends[host].device(volume, pool_of(asked.pool))
@@ -82,7 +90,7 @@ async def let_in(drivers: Drivers, asked: Exported) -> Export:
         asked.attachment_id,
         initiator_of(_connector(attachment, asked), target.protocol),
         asked.username,
-        attachment.chap_password or "",
+        (attachment.next_chap_password if drawn else attachment.chap_password) or "",
         read_only=attachment.mode == "ro",
         name=attachment.portal.name if attachment.portal else "",
     )

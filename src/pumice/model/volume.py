@@ -92,6 +92,8 @@ class Attachment:
     updated_at: datetime | None
     older: bool | None = None
     """Made by the older actions, which no Compute service uses for its servers any more."""
+    next_chap_password: str | None = None
+    """Drawn, and not yet in force."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from pumice.model.errors import InvalidState
-from pumice.model.states import ATTACHMENT, KEEPS_IN_USE, AttachStatus, VolumeStatus
+from pumice.model.states import ATTACHMENT, GETS_IN, KEEPS_IN_USE, AttachStatus, VolumeStatus
 from pumice.model.volume import Attachment
 from pumice.store import tombstones
 from pumice.store.beginning import begins_with
@@ -96,6 +96,13 @@ def exported_at(tx: Transaction, hosts: Collection[str]) -> Sequence[tuple[Attac
         .where(there, _a.chap_username.is_not(None))
     )
     return [(_rows.kind(*row[:-1]), row[-1]) for row in tx.execute(query)]
+
+
+def of_our_servers(tx: Transaction) -> list[str]:
+    """The ids of the attachments by which the Compute API's servers are connected with a password."""
+    connected = _a.portal.is_not(None), _a.chap_password.is_not(None), _a.status.in_(GETS_IN)
+    query = sa.select(_a.id).join(server_disks, server_disks.c.attachment_id == _a.id).where(*connected)
+    return list(tx.execute(query.order_by(_a.id)).scalars())
 
 
 def used_by_server(tx: Transaction, attachment_id: str) -> str | None:

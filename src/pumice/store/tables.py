@@ -607,6 +607,7 @@ attachments = sa.Table(
     Column("portal", EXPORT),  # once it is made
     Column("chap_username", WORD),
     Column("chap_password", WORD),
+    Column("next_chap_password", WORD),  # drawn by a rotation, and not yet in force
     Column("operation_id", ID),
     Column("attached_at", TIME),
     Column("older", Boolean),  # made by the older actions (os-attach, os-initialize_connection)

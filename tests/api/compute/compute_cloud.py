@@ -15,7 +15,7 @@ from tests.patience import PATIENCE
 
 from pumice.api.compute.service import compute_service
 from pumice.api.context import ApiContext
-from pumice.attachments import connect, disconnect, renew
+from pumice.attachments import connect, disconnect, renew, rotate
 from pumice.backends.fake import FakeBackend
 from pumice.backends.targets.fake import FakeTarget
 from pumice.catalog import flavors, volume_types
@@ -47,6 +47,7 @@ VERBS = (
     connect.CONNECT,
     disconnect.DISCONNECT,
     renew.RENEW,
+    rotate.ROTATE,
     boot.BOOT,
     delete_server.DELETE_SERVER,
     attach_volume.ATTACH_VOLUME,

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from compute_cloud import HOST, LIMIT, POOL, Cloud
 
+from pumice.app import rotation
+from pumice.attachments import rotate
 from pumice.hypervisor.contract import IscsiSource
 from pumice.model.errors import PumiceError, Retryable
 from pumice.model.states import VolumeStatus
-from pumice.store import operations, volumes
+from pumice.store import attachments, operations, volumes
 from pumice.store.services import Heartbeat, heartbeat
 from pumice.volumes import extend
 
@@ -402,6 +404,29 @@ async def test_a_server_starts_where_its_volumes_are_by_now(cloud: Cloud, how: s
         assert isinstance(source, IscsiSource)
         assert (source.portal, source.initiator) == ("192.0.2.9:3999", "iqn.2031-01.org.moved:here")
         assert cloud.target.admits(source.iqn, source.initiator, source.username, source.password)
+    await cloud.check_invariants()
+
+
+async def test_a_password_that_was_rotated_is_what_a_running_server_gets_by_its_next_hard_reboot(
+    cloud: Cloud,
+) -> None:
+    root = await cloud.volume(bootable=True)
+    server_id = await cloud.server(block_device_mapping_v2=[cloud.from_volume(root)])
+    [link] = await cloud.db.read(attachments.of_server, server_id)
+    for meant in (link.id[:8], root[:8], server_id):
+        assert await cloud.db.read(rotation.meant, [meant]) == [link.id]
+    assert await cloud.db.read(attachments.of_our_servers) == [link.id]
+    before = cloud.hypervisor.sources[root]
+    operation = await cloud.db.write(rotate.accept, link.id)
+    assert await cloud.completions.wait(operation, LIMIT) == (True, None)
+    assert cloud.hypervisor.sources[root] == before
+    await cloud.post(f"/servers/{server_id}/action", REBOOT)
+    await cloud.until_status(server_id, "ACTIVE")
+    after = cloud.hypervisor.sources[root]
+    assert isinstance(before, IscsiSource) and isinstance(after, IscsiSource)
+    assert after == replace(before, password=after.password) != before
+    assert cloud.target.admits(after.iqn, after.initiator, after.username, after.password)
+    assert not cloud.target.admits(before.iqn, before.initiator, before.username, before.password)
     await cloud.check_invariants()
 
 

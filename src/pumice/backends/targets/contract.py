@@ -53,7 +53,8 @@ class Target(Protocol):
     async def grant(self, volume: VolumeId, device: Path, grant: Grant) -> Export:
         """Export ``device`` if it is not exported yet, and let the grant's initiator in.
 
-        Made again with another password, initiator or device, what was there before is replaced.
+        Made again with another password, initiator or device, what was there before is replaced. No
+        session ends for another password alone, which is asked for at log-in.
         """
 
     async def revoke(self, volume: VolumeId, grant: Grant) -> None:
