@@ -15,6 +15,7 @@ from tests.kill.victim import Victim
 from tests.pumice_installation import (
     ATTACHMENTS,
     BACKUPS,
+    GROUP_SNAPSHOTS,
     GROUP_TYPES,
     GROUPS,
     IMAGES,
@@ -343,6 +344,45 @@ def group_is_gone(pumice: Victim, stage: Stage, well: bool) -> None:
     volume_is_gone(pumice, stage, well)
 
 
+def create_group_snapshot(pumice: Victim, stage: Stage) -> httpx.Response:
+    wanted = {"name": stage["name"], "group_id": stage["group"]}
+    return pumice.http.post(GROUP_SNAPSHOTS, json={"group_snapshot": wanted})
+
+
+def group_snapshot_was_made(pumice: Victim, stage: Stage, well: bool) -> None:
+    [made] = pumice.call("GET", f"{GROUP_SNAPSHOTS}/detail?name={stage['name']}")["group_snapshots"]
+    assert made["status"] == ("available" if well else "error"), made
+    snapshots = pumice.call("GET", f"{SNAPSHOTS}/detail?volume_id={stage['volume']}")["snapshots"]
+    assert [one["group_snapshot_id"] for one in snapshots] == [made["id"]]
+
+
+def a_group_snapshot(pumice: Victim) -> Stage:
+    stage = a_group(pumice)
+    made = create_group_snapshot(pumice, stage).json()["group_snapshot"]
+    pumice.settle()
+    return stage | {"group snapshot": made["id"]}
+
+
+def delete_group_snapshot(pumice: Victim, stage: Stage) -> httpx.Response:
+    return pumice.http.delete(f"{GROUP_SNAPSHOTS}/{stage['group snapshot']}")
+
+
+def group_snapshot_is_gone(pumice: Victim, stage: Stage, well: bool) -> None:
+    pumice.stories.is_gone(f"{GROUP_SNAPSHOTS}/{stage['group snapshot']}")
+    assert pumice.call("GET", f"{SNAPSHOTS}?volume_id={stage['volume']}")["snapshots"] == []
+
+
+def copy_group(pumice: Victim, stage: Stage) -> httpx.Response:
+    wanted = {"name": f"copy of {stage['name']}", "group_snapshot_id": stage["group snapshot"]}
+    return pumice.http.post(f"{GROUPS}/action", json={"create-from-src": wanted})
+
+
+def group_was_copied(pumice: Victim, stage: Stage, well: bool) -> None:
+    path = f"{GROUPS}/detail?list_volume=true&name=copy of {stage['name']}"
+    [group] = pumice.call("GET", path)["groups"]
+    assert (group["status"], len(group["volumes"])) == ("available" if well else "error", 1), group
+
+
 # --- attachments --------------------------------------------------------------------------------
 
 
@@ -567,6 +607,9 @@ STORIES = {
     "backup.import": VerbStory(a_record, import_record, is_imported),
     "group.create": VerbStory(a_group_type, create_group, group_was_made),
     "group.delete": VerbStory(a_group, delete_group, group_is_gone),
+    "group.create_from_source": VerbStory(a_group_snapshot, copy_group, group_was_copied),
+    "group_snapshot.create": VerbStory(a_group, create_group_snapshot, group_snapshot_was_made),
+    "group_snapshot.delete": VerbStory(a_group_snapshot, delete_group_snapshot, group_snapshot_is_gone),
     "attachment.connect": VerbStory(a_volume, connect, is_connected),
     "attachment.rotate": VerbStory(a_connection, rotate, has_another_password),
     "attachment.renew": VerbStory(a_connection, connect_again, is_still_connected),

@@ -28,6 +28,7 @@ from pumice.store.database import Transaction
 from pumice.store.tombstones import Kind
 from pumice.volumes import create
 from pumice.volumes.backups import create as create_backup
+from pumice.volumes.groups import snapshot as group_snapshot
 from pumice.volumes.snapshots import create as create_snapshot
 
 STRAY = new_id()
@@ -447,12 +448,19 @@ async def test_a_backup_that_is_stuck_is_settled(scene: Scene, stuck: str, settl
 async def test_a_group_that_is_stuck_is_settled(scene: Scene, stuck: str, settled: str) -> None:
     async with working(scene.world, "at-work", no_faults):
         group = await scene.world.a_group()
-    await scene.update(tables.groups, group, status=stuck, operation_id=STRAY)
-    assert f"group {group} is {stuck} and no operation is at work on it" in await violations(
-        scene.world.drivers
-    )
-    await repaired(scene)
-    assert await status(scene, tables.groups, group) == settled
+        await scene.world.a_volume(group_id=group, volume_type="__DEFAULT__")
+        words: dict[str, Any] = {"name": None, "description": None, "tunables": scene.world.tunables}
+        made = (await scene.world.db.write(lambda tx: group_snapshot.accept(tx, TENANT, group, **words))).id
+        await quiet(scene.world)
+    for what, table, thing in (
+        ("group", tables.groups, group),
+        ("group snapshot", tables.group_snapshots, made),
+    ):
+        await scene.update(table, thing, status=stuck, operation_id=STRAY)
+        told = f"{what} {thing} is {stuck} and no operation is at work on it"
+        assert told in await violations(scene.world.drivers)
+        await repaired(scene)
+        assert await status(scene, table, thing) == settled
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,18 @@ from pumice.operations.harness import Scenario, Trial, perform, trials
 from pumice.operations.operation import Step, Verb
 from pumice.servers import attach_volume, boot, console, detach_volume, power, repair_disks
 from pumice.servers import delete as delete_server
-from pumice.store import attachments, backups, groups, images, operations, quotas, servers, snapshots, volumes
+from pumice.store import (
+    attachments,
+    backups,
+    group_snapshots,
+    groups,
+    images,
+    operations,
+    quotas,
+    servers,
+    snapshots,
+    volumes,
+)
 from pumice.volumes import (
     create,
     delete,
@@ -37,8 +48,11 @@ from pumice.volumes import (
 from pumice.volumes.backups import create as create_backup
 from pumice.volumes.backups import delete as delete_backup
 from pumice.volumes.backups import imports, records, restore, restore_new
+from pumice.volumes.groups import copy as copy_group
 from pumice.volumes.groups import create as create_group
 from pumice.volumes.groups import delete as delete_group
+from pumice.volumes.groups import delete_snapshot as delete_group_snapshot
+from pumice.volumes.groups import snapshot as group_snapshot
 from pumice.volumes.snapshots import create as create_snapshot
 from pumice.volumes.snapshots import delete as delete_snapshot
 from pumice.volumes.snapshots import manage as manage_snapshot
@@ -752,6 +766,57 @@ async def check_delete_group(world: FakeWorld, stage: Stage, well: bool) -> None
 
 
 scenario(delete_group.DELETE_GROUP, a_group, begin_delete_group, check_delete_group)
+
+
+async def begin_group_snapshot(world: FakeWorld, stage: Stage) -> str:
+    made = await world.db.write(
+        lambda tx: group_snapshot.accept(
+            tx, TENANT, stage["group"], name=None, description=None, tunables=world.tunables
+        )
+    )
+    stage["group snapshot"] = made.id
+    return str(made.operation_id)
+
+
+async def group_snapshot_is(world: FakeWorld, stage: Stage, status: str | None) -> None:
+    made = await world.db.read(group_snapshots.find, stage["group snapshot"])
+    assert (made.status if made else None) == status
+
+
+async def check_group_snapshot(world: FakeWorld, stage: Stage, well: bool) -> None:
+    await group_snapshot_is(world, stage, "available" if well else "error")
+
+
+async def a_group_snapshot(world: FakeWorld) -> Stage:
+    stage = await a_group(world)
+    await world.ended(await begin_group_snapshot(world, stage))
+    return stage
+
+
+async def begin_delete_group_snapshot(world: FakeWorld, stage: Stage) -> str:
+    await world.db.write(delete_group_snapshot.accept, TENANT, stage["group snapshot"])
+    return await running(world, stage["group snapshot"])
+
+
+async def check_delete_group_snapshot(world: FakeWorld, stage: Stage, well: bool) -> None:
+    await group_snapshot_is(world, stage, None if well else "error")
+
+
+async def begin_copy_group(world: FakeWorld, stage: Stage) -> str:
+    wanted = copy_group.Wanted(group_snapshot_id=stage["group snapshot"])
+    group = await world.db.write(copy_group.accept, TENANT, wanted, world.tunables)
+    stage["group"] = group.id
+    return str(group.operation_id)
+
+
+scenario(group_snapshot.CREATE_GROUP_SNAPSHOT, a_group, begin_group_snapshot, check_group_snapshot)
+scenario(
+    delete_group_snapshot.DELETE_GROUP_SNAPSHOT,
+    a_group_snapshot,
+    begin_delete_group_snapshot,
+    check_delete_group_snapshot,
+)
+scenario(copy_group.COPY_GROUP, a_group_snapshot, begin_copy_group, check_group)
 
 
 def test_every_verb_has_a_scenario() -> None:

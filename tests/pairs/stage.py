@@ -3,6 +3,7 @@
 volume   free, with two snapshots-worth of history: ``snapshot`` holds "old", it holds "new"
 plain    free, nothing was made of it but ``backup``
 data     in use by ``server``, which boots from ``root``
+pictured free, in a group of which there is a snapshot, ``picture``, with ``part`` of it
 member   free, in ``group``
 outside  connected to a host that is not ours, by ``link``
 """
@@ -26,9 +27,10 @@ from pumice.model.ids import VolumeId
 from pumice.operations.harness import quiet, working
 from pumice.operations.state_machine import no_faults
 from pumice.servers import attach_volume, power
-from pumice.store import tables
+from pumice.store import group_snapshots, tables
 from pumice.store.database import Transaction
 from pumice.volumes.backups import create as create_backup
+from pumice.volumes.groups import snapshot as group_snapshot
 from pumice.volumes.snapshots import create as create_snapshot
 
 Stage = dict[str, str]
@@ -66,6 +68,17 @@ async def begin_snapshot(world: FakeWorld, volume_id: str) -> str:
     return await world.db.write(work)
 
 
+async def begin_group_snapshot(world: FakeWorld, group_id: str) -> tuple[str, str]:
+    """Ask for a snapshot of a group with one volume; its id and that of its part."""
+
+    def work(tx: Transaction) -> tuple[str, str]:
+        made = group_snapshot.accept(tx, TENANT, group_id, name=None, description=None, tunables=world.tunables)
+        (part,) = group_snapshots.members(tx, made.id)
+        return made.id, part.id
+
+    return await world.db.write(work)
+
+
 async def begin_backup(world: FakeWorld, volume_id: str, snapshot_id: str | None = None) -> str:
     """Ask for a backup, in use or not; its id."""
     wanted = create_backup.Wanted(volume_id, snapshot_id=snapshot_id, force=True)
@@ -87,6 +100,9 @@ async def set_stage(folder: Path) -> Scene:
             world.backends[ONE].write(VolumeId(stage["volume"]), "old")
             stage["group"] = await world.a_group()
             stage["member"] = await world.a_volume(group_id=stage["group"], volume_type="__DEFAULT__")
+            kept = await world.a_group()
+            stage["pictured"] = await world.a_volume(group_id=kept, volume_type="__DEFAULT__")
+            stage["picture"], stage["part"] = await begin_group_snapshot(world, kept)
             stage["snapshot"] = await begin_snapshot(world, stage["volume"])
             stage["backup"] = await begin_backup(world, stage["plain"])
             link, _ = await world.db.write(
@@ -101,7 +117,7 @@ async def set_stage(folder: Path) -> Scene:
             )
             stage["link"] = link.id
             await quiet(world)
-        for name in (*names, "member"):
+        for name in (*names, "member", "pictured"):
             world.backends[ONE].write(VolumeId(stage[name]), "new" if name == "volume" else name)
         assert await world.violations() == []
         await world.db.write(lambda tx: tx.execute(sa.delete(tables.operations)) and None)

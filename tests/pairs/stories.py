@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fake_world import CONNECTOR, FLAVOR, HOST, TENANT, FakeWorld, MemoryBackups
-from tests.pairs.stage import Stage, begin_backup, begin_snapshot
+from tests.pairs.stage import Stage, begin_backup, begin_group_snapshot, begin_snapshot
 
 from pumice.attachments import connect, disconnect, renew, rotate
 from pumice.backends.backups import layout
@@ -35,7 +35,9 @@ from pumice.volumes import (
 from pumice.volumes.backups import create as create_backup
 from pumice.volumes.backups import delete as delete_backup
 from pumice.volumes.backups import imports, records, restore, restore_new
+from pumice.volumes.groups import copy as copy_group
 from pumice.volumes.groups import delete as delete_group
+from pumice.volumes.groups import delete_snapshot as delete_group_snapshot
 from pumice.volumes.snapshots import delete as delete_snapshot
 from pumice.volumes.snapshots import manage as manage_snapshot
 from pumice.volumes.snapshots import unmanage as unmanage_snapshot
@@ -137,6 +139,23 @@ async def makes_a_group(world: FakeWorld, stage: Stage, thing: str) -> str:
 async def deletes_group(world: FakeWorld, stage: Stage, thing: str) -> str:
     await world.db.write(lambda tx: delete_group.accept(tx, TENANT, thing, with_volumes=True))
     return stage["member"]
+
+
+async def pictures_a_group(world: FakeWorld, stage: Stage, thing: str) -> str:
+    return (await begin_group_snapshot(world, thing))[0]
+
+
+async def deletes_picture(world: FakeWorld, stage: Stage, thing: str) -> str:
+    await world.db.write(delete_group_snapshot.accept, TENANT, thing)
+    return stage["part"]
+
+
+def copies_a_group(source: str) -> Callable[[FakeWorld, Stage, str], Awaitable[str]]:
+    async def begin(world: FakeWorld, stage: Stage, thing: str) -> str:
+        wanted = copy_group.Wanted(**{source: thing})
+        return (await world.db.write(copy_group.accept, TENANT, wanted, world.tunables)).id
+
+    return begin
 
 
 async def extends(world: FakeWorld, stage: Stage, thing: str) -> None:
@@ -282,8 +301,14 @@ ON_A_BACKUP = (
     Story("volume.create_from_backup", "backup", restores_anew, makes="plain"),
 )
 IN_A_GROUP = frozenset({"volume.create", "volume.extend", "snapshot.create", "backup.create"})
+MEMBER, PART = frozenset({"member"}), frozenset({"part"})
 ON_A_GROUP = (
-    Story("group.delete", "group", deletes_group, forgets_other, also=frozenset({"member"})),
+    Story("group_snapshot.create", "group", pictures_a_group, also=MEMBER),
+    Story("group.create_from_source", "group", copies_a_group("source_group_id"), also=MEMBER),
+    Story("group_snapshot.delete", "picture", deletes_picture, forgets_other, also=PART),
+    Story("group.create_from_source", "picture", copies_a_group("group_snapshot_id"), also=PART),
+    Story("volume.create", "part", creates(snapshot_id=None), copies, makes="plain"),
+    Story("group.delete", "group", deletes_group, forgets_other, also=MEMBER),
     Story("volume.create", "group", creates(size=1, volume_type="__DEFAULT__", group_id=None), makes="plain"),
 )
 IN_USE = frozenset(

@@ -9,6 +9,7 @@ from pumice.model import states
 from pumice.model.states import (
     AttachStatus,
     BackupStatus,
+    GroupSnapshotStatus,
     GroupStatus,
     ImageStatus,
     ServerStatus,
@@ -24,6 +25,7 @@ TABLES: list[tuple[Transitions[Any], Any]] = [
     (states.SNAPSHOT, SnapshotStatus),
     (states.BACKUP, BackupStatus),
     (states.GROUP, GroupStatus),
+    (states.GROUP_SNAPSHOT, GroupSnapshotStatus),
     (states.ATTACHMENT, AttachStatus),
     (states.SERVER, ServerStatus),
     (states.IMAGE, ImageStatus),

@@ -11,7 +11,7 @@ def _all(names: Iterable[str], what: str, instead: str) -> dict[str, str]:
     return dict.fromkeys(names, f"{what} not part of this version of Pumice: {instead}.")
 
 
-_GROUPS = ("group_snapshots", "consistencygroups", "cgsnapshots")
+_GROUPS = ("consistencygroups", "cgsnapshots")
 
 IDENTITY: Mapping[str, str] = MappingProxyType(
     _all(
@@ -26,7 +26,7 @@ IDENTITY: Mapping[str, str] = MappingProxyType(
 )
 
 VOLUME: Mapping[str, str] = MappingProxyType(
-    _all(_GROUPS, "Snapshots of groups and consistency groups are", "act on each volume by itself")
+    _all(_GROUPS, "Consistency groups are", "make a group")
     | _all(
         ("os-migrate_volume", "os-migrate_volume_completion"),
         "Migration of volumes is",

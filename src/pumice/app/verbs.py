@@ -22,8 +22,11 @@ from pumice.volumes import (
 from pumice.volumes.backups import create as create_backup
 from pumice.volumes.backups import delete as delete_backup
 from pumice.volumes.backups import imports, restore, restore_new
+from pumice.volumes.groups import copy as copy_group
 from pumice.volumes.groups import create as create_group
 from pumice.volumes.groups import delete as delete_group
+from pumice.volumes.groups import delete_snapshot as delete_group_snapshot
+from pumice.volumes.groups import snapshot as group_snapshot
 from pumice.volumes.snapshots import create as create_snapshot
 from pumice.volumes.snapshots import delete as delete_snapshot
 from pumice.volumes.snapshots import manage as manage_snapshot
@@ -51,6 +54,9 @@ VERBS: tuple[Verb[Any], ...] = (
     imports.IMPORT,
     create_group.CREATE_GROUP,
     delete_group.DELETE_GROUP,
+    copy_group.COPY_GROUP,
+    group_snapshot.CREATE_GROUP_SNAPSHOT,
+    delete_group_snapshot.DELETE_GROUP_SNAPSHOT,
     connect.CONNECT,
     disconnect.DISCONNECT,
     renew.RENEW,

@@ -22,6 +22,7 @@ from pumice.model.states import (
     KEEPS_IN_USE,
     AttachStatus,
     BackupStatus,
+    GroupSnapshotStatus,
     GroupStatus,
     ServerStatus,
     SnapshotStatus,
@@ -35,6 +36,7 @@ from pumice.store import (
     attachments,
     audit,
     backups,
+    group_snapshots,
     groups,
     holds,
     messages,
@@ -140,7 +142,7 @@ def _settle_snapshot(tx: Transaction, snapshot_id: str) -> str:
     snapshots.change(tx, snapshot.id, operation_id=None)
     if snapshot.status == S.DELETING:
         snapshots.put(tx, snapshot.id, S.ERROR_DELETING)
-        delete_snapshot.accept(tx, INTERNAL, snapshot.id)
+        delete_snapshot.accept(tx, INTERNAL, snapshot.id, with_group=True)
         return "it is being deleted again"
     if snapshot.status != S.CREATING:
         snapshots.put(tx, snapshot.id, S.AVAILABLE)
@@ -174,6 +176,17 @@ def _settle_group(tx: Transaction, group_id: str) -> str:
     groups.put(tx, group.id, settled)
     if group.status == G.CREATING:
         messages.tell(tx, group.project_id, Event.CREATE_GROUP, group.id, LOST, None)
+    return f"it is in {settled}"
+
+
+def _settle_group_snapshot(tx: Transaction, group_snapshot_id: str) -> str:
+    """Let it be used, or be deleted again: its snapshots are settled by themselves."""
+    found = group_snapshots.find(tx, group_snapshot_id)
+    assert found is not None
+    status = GroupSnapshotStatus
+    settled = status.AVAILABLE if found.status == status.UPDATING else status.ERROR
+    group_snapshots.change(tx, found.id, operation_id=None)
+    group_snapshots.put(tx, found.id, settled)
     return f"it is in {settled}"
 
 
@@ -264,9 +277,21 @@ def _end_holds(tx: Transaction, operation_id: str) -> str:
     return "it holds nothing any more"
 
 
+HELD = (
+    volumes.find,
+    snapshots.find,
+    backups.find,
+    groups.find,
+    group_snapshots.find,
+    attachments.find,
+    servers.find,
+)
+"""How each thing that operations hold is found."""
+
+
 def _hold(tx: Transaction, thing: str) -> str:
     """Note the hold of an operation that has none: as a change, which goes together with nothing."""
-    for find in (volumes.find, snapshots.find, backups.find, groups.find, attachments.find, servers.find):
+    for find in HELD:
         row = find(tx, thing)
         if row is not None and row.operation_id is not None:
             holds.insert(tx, row.operation_id, {thing: Mode.CHANGE})
@@ -282,6 +307,7 @@ REPAIRS: Mapping[Kind, Callable[[Transaction, str], str]] = {  # what is not in 
     Kind.STUCK_SNAPSHOT: _settle_snapshot,
     Kind.STUCK_BACKUP: _settle_backup,
     Kind.STUCK_GROUP: _settle_group,
+    Kind.STUCK_GROUP_SNAPSHOT: _settle_group_snapshot,
     Kind.STUCK_ATTACHMENT: _settle_attachment,
     Kind.UNMAPPED_ATTACHMENT: _map_attachment,
     Kind.DANGLING_DISK: _drop_disk,

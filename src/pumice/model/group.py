@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from pumice.model.states import GroupStatus
+from pumice.model.states import GroupSnapshotStatus, GroupStatus
 
 CONSISTENT = "consistent_group_snapshot_enabled"
 """The group spec by which a type promises that a group's snapshots are of one moment."""
@@ -44,6 +44,23 @@ class Group:
     """The group snapshot that it was made from."""
     source_group_id: str | None
     """The group that it was made from."""
+    operation_id: str | None
+    created_at: datetime
+    updated_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSnapshot:
+    """A snapshot of every volume in a group, as it was when it was read. Times in UTC."""
+
+    id: str
+    project_id: str
+    user_id: str
+    group_id: str
+    group_type_id: str
+    name: str | None
+    description: str | None
+    status: GroupSnapshotStatus
     operation_id: str | None
     created_at: datetime
     updated_at: datetime | None

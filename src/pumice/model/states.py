@@ -82,6 +82,18 @@ class GroupStatus(StrEnum):
     ERROR_DELETING = "error_deleting"
 
 
+class GroupSnapshotStatus(StrEnum):
+    """Cinder's words for the status of a group snapshot."""
+
+    CREATING = "creating"
+    AVAILABLE = "available"
+    UPDATING = "updating"
+    DELETING = "deleting"
+    DELETED = "deleted"
+    ERROR = "error"
+    ERROR_DELETING = "error_deleting"
+
+
 class AttachStatus(StrEnum):
     """Cinder's words for the state of one attachment."""
 
@@ -156,7 +168,7 @@ def _to(*states: S) -> frozenset[S]:
 
 
 V, N, A, M, I = VolumeStatus, SnapshotStatus, AttachStatus, ServerStatus, ImageStatus  # noqa: E741
-B, G = BackupStatus, GroupStatus
+B, G, P = BackupStatus, GroupStatus, GroupSnapshotStatus
 
 VOLUME: Transitions[VolumeStatus] = Transitions(
     at_rest={
@@ -231,6 +243,20 @@ GROUP: Transitions[GroupStatus] = Transitions(
         G.UPDATING: _to(G.AVAILABLE),
         G.CREATING: _to(G.AVAILABLE, G.ERROR),
         G.DELETING: _to(G.ERROR),
+    },
+)
+
+GROUP_SNAPSHOT: Transitions[GroupSnapshotStatus] = Transitions(
+    at_rest={
+        P.AVAILABLE: _to(P.DELETING),
+        P.ERROR: _to(P.DELETING),
+        P.ERROR_DELETING: _to(),  # an administrator's word alone, as the next two
+        P.DELETED: _to(),
+    },
+    at_work={
+        P.UPDATING: _to(P.AVAILABLE),
+        P.CREATING: _to(P.AVAILABLE, P.ERROR),
+        P.DELETING: _to(P.ERROR),
     },
 )
 

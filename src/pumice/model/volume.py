@@ -66,6 +66,8 @@ class Snapshot:
     operation_id: str | None
     created_at: datetime
     updated_at: datetime | None
+    group_snapshot_id: str | None = None
+    """The group snapshot that it is a part of."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,7 @@ class Thing(StrEnum):
     SNAPSHOT = "snapshot"
     BACKUP = "backup"
     GROUP = "group"
+    GROUP_SNAPSHOT = "group snapshot"
     ATTACHMENT = "attachment"
     SERVER = "server"
 

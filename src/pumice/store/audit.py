@@ -23,6 +23,7 @@ from pumice.store.tables import (
     attachments,
     backups,
     claims,
+    group_snapshots,
     groups,
     operations,
     quota_usage,
@@ -61,6 +62,7 @@ class Kind(StrEnum):
     STUCK_SNAPSHOT = "stuck snapshot"
     STUCK_BACKUP = "stuck backup"
     STUCK_GROUP = "stuck group"
+    STUCK_GROUP_SNAPSHOT = "stuck group snapshot"
     STUCK_ATTACHMENT = "stuck attachment"
     UNMAPPED_ATTACHMENT = "attachment without a disk"
     DANGLING_DISK = "disk without an attachment"
@@ -91,6 +93,7 @@ def held_by(tx: Transaction, operation_id: str) -> list[Wrong]:
         Kind.STUCK_SNAPSHOT: snapshots,
         Kind.STUCK_BACKUP: backups,
         Kind.STUCK_GROUP: groups,
+        Kind.STUCK_GROUP_SNAPSHOT: group_snapshots,
         Kind.STUCK_ATTACHMENT: attachments,
         Kind.STUCK_SERVER: servers,
     }
@@ -370,6 +373,7 @@ def _not_held(tx: Transaction, one: str | None = None) -> list[Wrong]:
         ("snapshot", snapshots),
         ("backup", backups),
         ("group", groups),
+        ("group snapshot", group_snapshots),
         ("attachment", attachments),
         ("server", servers),
     ):
@@ -395,6 +399,9 @@ CHECKS: Mapping[Kind, Callable[[Transaction, str | None], list[Wrong]]] = {  # o
     Kind.STUCK_SNAPSHOT: partial(_stuck, Kind.STUCK_SNAPSHOT, "snapshot", snapshots, states.SNAPSHOT),
     Kind.STUCK_BACKUP: partial(_stuck, Kind.STUCK_BACKUP, "backup", backups, states.BACKUP),
     Kind.STUCK_GROUP: partial(_stuck, Kind.STUCK_GROUP, "group", groups, states.GROUP),
+    Kind.STUCK_GROUP_SNAPSHOT: partial(
+        _stuck, Kind.STUCK_GROUP_SNAPSHOT, "group snapshot", group_snapshots, states.GROUP_SNAPSHOT
+    ),
     Kind.STUCK_ATTACHMENT: _stuck_attachments,
     Kind.UNMAPPED_ATTACHMENT: _unmapped_attachments,
     Kind.DANGLING_DISK: _dangling_disks,

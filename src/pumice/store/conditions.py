@@ -5,7 +5,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from pumice.store.json_columns import has_pair
-from pumice.store.tables import attachments, backups, groups, snapshots, volumes
+from pumice.store.tables import attachments, backups, group_snapshots, groups, snapshots, volumes
 
 Condition = sa.ColumnElement[bool]
 OPERATORS = ("gt", "gte", "eq", "neq", "lt", "lte")
@@ -70,4 +70,5 @@ VOLUMES = Conditions(volumes)
 SNAPSHOTS = Conditions(snapshots)
 BACKUPS = Conditions(backups)
 GROUPS = Conditions(groups)
+GROUP_SNAPSHOTS = Conditions(group_snapshots)
 ATTACHMENTS = Conditions(attachments)

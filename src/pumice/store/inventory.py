@@ -8,13 +8,14 @@ import sqlalchemy as sa
 from pumice.model.volume import Pool
 from pumice.store import pools, services
 from pumice.store.database import Transaction
-from pumice.store.tables import attachments, backups, groups, servers, snapshots, volumes
+from pumice.store.tables import attachments, backups, group_snapshots, groups, servers, snapshots, volumes
 
 COUNTED = {
     "volumes": volumes,
     "snapshots": snapshots,
     "backups": backups,
     "groups": groups,
+    "group_snapshots": group_snapshots,
     "attachments": attachments,
     "servers": servers,
 }

@@ -5,9 +5,9 @@ from collections.abc import Collection
 import sqlalchemy as sa
 
 from pumice.store.database import Transaction
-from pumice.store.tables import backups, groups, images, projects, servers, snapshots, volumes
+from pumice.store.tables import backups, group_snapshots, groups, images, projects, servers, snapshots, volumes
 
-THINGS = (volumes, snapshots, backups, groups, servers, images)
+THINGS = (volumes, snapshots, backups, groups, group_snapshots, servers, images)
 
 
 def of_things(tx: Transaction, ids: Collection[str]) -> dict[str, str]:

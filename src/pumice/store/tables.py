@@ -13,6 +13,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Float, ForeignKey, Index, In
 from pumice.model.states import (
     AttachStatus,
     BackupStatus,
+    GroupSnapshotStatus,
     GroupStatus,
     ImageStatus,
     ServerStatus,
@@ -108,7 +109,9 @@ operation_lines = sa.Table(
 operation_holds = sa.Table(  # what else it holds
     "operation_holds",
     metadata,
-    Column("thing", ID, primary_key=True),  # the id of a volume, snapshot, backup, group, attachment or server
+    Column(
+        "thing", ID, primary_key=True
+    ),  # the id of a volume, snapshot, backup, group, group snapshot, attachment or server
     Column("operation_id", ID, primary_key=True, index=True),
     Column("mode", WORD, nullable=False),  # read, use, change, own
 )
@@ -522,6 +525,8 @@ snapshots = sa.Table(
     Column("image_metadata", JSON),
     Column("encryption_key_id", ID),
     *_times(),
+    Column("group_snapshot_id", ID),
+    _some("ix_snapshots_group_snapshot_id", "group_snapshot_id", "group_snapshot_id IS NOT NULL"),
     Index("ix_snapshots_page", "project_id", "created_at", "id"),
     Index("ix_snapshots_all", "created_at", "id"),
     Index("ix_snapshots_place", "pool", postgresql_ops=_BEGINNINGS["pool"]),
@@ -578,6 +583,23 @@ groups = sa.Table(
     *_times(),
     Index("ix_groups_page", "project_id", "created_at", "id"),
     Index("ix_groups_all", "created_at", "id"),
+)
+
+group_snapshots = sa.Table(
+    "group_snapshots",
+    metadata,
+    _key(),
+    Column("project_id", ID, nullable=False),
+    Column("user_id", ID, nullable=False),
+    Column("group_id", ID, nullable=False, index=True),
+    Column("group_type_id", ID, nullable=False),
+    Column("name", NAME),
+    Column("description", Text),
+    Column("status", State(GroupSnapshotStatus), nullable=False),
+    Column("operation_id", ID),
+    *_times(),
+    Index("ix_group_snapshots_page", "project_id", "created_at", "id"),
+    Index("ix_group_snapshots_all", "created_at", "id"),
 )
 
 transfers = sa.Table(

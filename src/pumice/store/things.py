@@ -7,13 +7,24 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from pumice.store.database import Transaction
-from pumice.store.tables import attachments, backups, groups, messages, operations, servers, snapshots, volumes
+from pumice.store.tables import (
+    attachments,
+    backups,
+    group_snapshots,
+    groups,
+    messages,
+    operations,
+    servers,
+    snapshots,
+    volumes,
+)
 
 _TABLES = {
     "volume": volumes,
     "snapshot": snapshots,
     "backup": backups,
     "group": groups,
+    "group snapshot": group_snapshots,
     "attachment": attachments,
     "server": servers,
     "operation": operations,

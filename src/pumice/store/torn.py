@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from pumice.model.states import (
     AttachStatus,
     BackupStatus,
+    GroupSnapshotStatus,
     GroupStatus,
     ServerStatus,
     SnapshotStatus,
@@ -21,7 +22,17 @@ from pumice.model.states import (
 from pumice.store.columns import Json, Number, Time
 from pumice.store.database import Transaction
 from pumice.store.operations import ENDED, UNDER_WAY
-from pumice.store.tables import attachments, backups, groups, metadata, operations, servers, snapshots, volumes
+from pumice.store.tables import (
+    attachments,
+    backups,
+    group_snapshots,
+    groups,
+    metadata,
+    operations,
+    servers,
+    snapshots,
+    volumes,
+)
 
 _HISTORY = {"operation_lines", "tokens", "commits", "tombstones"}
 _STATES: Mapping[sa.Column[Any], Iterable[str]] = {
@@ -30,6 +41,7 @@ _STATES: Mapping[sa.Column[Any], Iterable[str]] = {
     snapshots.c.status: SnapshotStatus,
     backups.c.status: BackupStatus,
     groups.c.status: GroupStatus,
+    group_snapshots.c.status: GroupSnapshotStatus,
     attachments.c.status: AttachStatus,
     servers.c.status: ServerStatus,
 }

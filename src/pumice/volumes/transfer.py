@@ -23,7 +23,7 @@ from pumice.operations.holds import Thing, require, use
 from pumice.store import attachments, quotas, snapshots, transfers, volumes
 from pumice.store.columns import now
 from pumice.store.database import Transaction
-from pumice.volumes.grouped import refuse_in_group
+from pumice.volumes.grouped import refuse_in_group, refuse_in_group_snapshot
 
 V = VolumeStatus
 
@@ -35,6 +35,7 @@ def offer(
     volume = volumes.get(tx, who, volume_id)
     refuse_in_group(volume, "be available and must not belong to a group")
     for snapshot in () if no_snapshots else snapshots.of_volume(tx, volume_id):
+        refuse_in_group_snapshot(snapshot)
         if snapshot.status != SnapshotStatus.AVAILABLE:
             raise InvalidState(f"Invalid snapshot: snapshot: {snapshot.id} status must be available")
     if attachments.of_volume(tx, volume_id):

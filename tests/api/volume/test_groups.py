@@ -228,16 +228,14 @@ async def test_a_volume_is_made_where_its_group_is_or_not_at_all(cloud: Cloud) -
     await cloud.until(reply.json()["volume"]["id"], "error")
 
 
-async def test_what_is_in_a_group_is_neither_deleted_nor_retyped_nor_given_away(cloud: Cloud) -> None:
+async def test_what_is_in_a_group_is_neither_deleted_nor_given_away(cloud: Cloud) -> None:
     volume = await inside(cloud, await a_group(cloud))
-    await cloud.call("POST", "/types", {"volume_type": {"name": "other"}}, who="admin")
     tried = [
         await cloud.call("DELETE", f"/volumes/{volume}"),
         await cloud.call("DELETE", f"/volumes/{volume}?cascade=true"),
         await cloud.call("DELETE", f"/volumes/{volume}?force=true", who="admin"),
         await cloud.act(volume, "os-force_delete", who="admin"),
         await cloud.act(volume, "os-unmanage", who="admin"),
-        await cloud.act(volume, "os-retype", {"new_type": "other"}),
         await cloud.call("POST", "/volume-transfers", {"transfer": {"volume_id": volume}}),
     ]
     assert [reply.status_code for reply in tried] == [400] * len(tried)

@@ -20,6 +20,7 @@ OWNED = (
     tables.snapshots,
     tables.backups,
     tables.groups,
+    tables.group_snapshots,
     tables.attachments,
     tables.transfers,
     tables.messages,
@@ -59,6 +60,12 @@ async def theirs_and_mine(cloud: Cloud) -> tuple[list[str], str]:
     wanted = {"name": "g", "group_type": "steady", "volume_types": [TYPE]}
     reply = await cloud.call("POST", "/groups", {"group": wanted})
     found.append((await cloud.until(reply.json()["group"]["id"], "available", kind="group"))["id"])
+    await cloud.make(group_id=found[-1], volume_type=TYPE)
+    reply = await cloud.call(
+        "POST", "/group_snapshots", {"group_snapshot": {"name": "s", "group_id": found[-1]}}
+    )
+    made = reply.json()["group_snapshot"]["id"]
+    found.append((await cloud.until(made, "available", kind="group_snapshot"))["id"])
     listed = (await cloud.call("GET", "/messages")).json()["messages"]
     return [*found, listed[0]["id"], await private_image(cloud)], mine
 
@@ -90,6 +97,7 @@ def bodies(route: Route, it: str) -> list[Any]:
         ],
         "/attachments/{id}": [{"attachment": {"connector": CONNECTOR}}],
         "/groups/{id}": [{"group": {"name": "mine", "add_volumes": it}}, {"group": {"remove_volumes": it}}],
+        "/group_snapshots": [{"group_snapshot": {"group_id": it}}],
         "/volume-transfers": [{"transfer": {"volume_id": it}}],
         "/os-volume-transfer": [{"transfer": {"volume_id": it}}],
         "/volume-transfers/{id}/accept": [{"accept": {"auth_key": it}}],
@@ -97,6 +105,7 @@ def bodies(route: Route, it: str) -> list[Any]:
     }
     actions: dict[str, list[Any]] = {
         "revert": [{"snapshot_id": it}],
+        "create-from-src": [{"source_group_id": it}, {"group_snapshot_id": it}],
         "delete": [{"delete-volumes": True}],
         "os-detach": [{"attachment_id": it}, None],
         "os-force_detach": [{"attachment_id": it, "connector": CONNECTOR}],

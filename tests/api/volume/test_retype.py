@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from test_groups import a_group, inside
 from volume_cloud import CONNECTOR, PROJECT, Cloud
 
 
@@ -141,3 +142,10 @@ async def test_a_volume_that_an_operation_holds_is_refused(cloud: Cloud) -> None
     cloud.backend.delay = 0
     await cloud.quiet()
     assert (await retype(cloud, volume, "gold"))[0] == 202
+
+
+async def test_a_volume_in_a_group_keeps_its_type(cloud: Cloud) -> None:
+    await a_type(cloud, "gold")
+    volume = await inside(cloud, await a_group(cloud))
+    status, why = await retype(cloud, volume, "gold")
+    assert (status, "must not belong to a group, but it is in group " in why) == (400, True)

@@ -59,6 +59,13 @@ class Story:
         await self.cloud.until(made["group"]["id"], "available", who="admin", kind="group")
         return str(made["group"]["id"])
 
+    async def group_snapshot(self, group_id: str) -> str:
+        await self.volume(group_id=group_id, volume_type="__DEFAULT__")
+        wanted = {"group_snapshot": {"name": "s", "group_id": group_id}}
+        made = (await self.ask("POST", "/group_snapshots", wanted))["group_snapshot"]["id"]
+        await self.cloud.until(made, "available", who="admin", kind="group_snapshot")
+        return str(made)
+
     # --- what is there to be read ---------------------------------------------------------------
 
     async def furnish(self) -> dict[str, str]:
@@ -78,6 +85,7 @@ class Story:
         steady = {"group_type": {"name": "steady", "group_specs": {"k": "v"}}}
         group_type = (await self.ask("POST", "/group_types", steady))["group_type"]["id"]
         group_id = await self.group("steady")
+        group_snapshot = await self.group_snapshot(group_id)
         await self.ask("PUT", f"/default-types/{PROJECT}", {"default_type": {"volume_type": "private"}})
         attachment = {"volume_uuid": volume_id, "connector": CONNECTOR}
         attachment_id = (await self.ask("POST", "/attachments", {"attachment": attachment}))["attachment"]["id"]
@@ -97,6 +105,7 @@ class Story:
             "qos-specs": qos,
             "group_types": group_type,
             "groups": group_id,
+            "group_snapshots": group_snapshot,
             "attachments": attachment_id,
             "default-types": PROJECT,
             "os-quota-sets": PROJECT,
@@ -286,10 +295,24 @@ async def types(story: Story) -> None:
 
 
 async def group(story: Story, group_type: str) -> None:
-    group = f"/groups/{await story.group(group_type)}"
+    group_id = await story.group(group_type)
+    group = f"/groups/{group_id}"
+    if story.minor >= 14:
+        await group_snapshot(story, group_id)
     await story.ask("PUT", group, {"group": {"name": "n"}})
     await story.act(group, "reset_status", {"status": "error"}, since=20)
     await story.act(group, "delete", {"delete-volumes": True})
+    await story.cloud.quiet()
+
+
+async def group_snapshot(story: Story, group_id: str) -> None:
+    made = await story.group_snapshot(group_id)
+    asked = {"create-from-src": {"name": "copy", "group_snapshot_id": made}}
+    copy = (await story.ask("POST", "/groups/action", asked))["group"]["id"]
+    await story.cloud.quiet()
+    await story.act(f"/groups/{copy}", "delete", {"delete-volumes": True})
+    await story.act(f"/group_snapshots/{made}", "reset_status", {"status": "error"}, since=19)
+    await story.ask("DELETE", f"/group_snapshots/{made}")
     await story.cloud.quiet()
 
 

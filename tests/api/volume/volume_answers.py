@@ -130,6 +130,13 @@ SCHEMAS = {
     "PUT /v3/groups/{id}": "groups.update_group",
     "POST /v3/groups/{id}/action delete": "groups.delete_group",
     "POST /v3/groups/{id}/action reset_status": "groups.reset_group_status",
+    "POST /v3/groups/action create-from-src": "groups.create_group_from_source",
+    "GET /v3/group_snapshots": "group_snapshots.list_group_snapshots_no_detail",
+    "GET /v3/group_snapshots/detail": "group_snapshots.list_group_snapshots_with_detail",
+    "POST /v3/group_snapshots": "group_snapshots.create_group_snapshot",
+    "GET /v3/group_snapshots/{id}": "group_snapshots.show_group_snapshot",
+    "DELETE /v3/group_snapshots/{id}": "group_snapshots.delete_group_snapshot",
+    "POST /v3/group_snapshots/{id}/action reset_status": "group_snapshots.reset_group_snapshot_status",
     "GET /v3/group_types": "group_types.list_group_types",
     "POST /v3/group_types": "group_types.create_group_type",
     "GET /v3/group_types/{id}": "group_types.show_group_type",
@@ -166,6 +173,7 @@ SCHEMAS = {
 }
 
 LATER: Later = {
+    **{f"GET /v3/group_snapshots/{path}": [((3, 58), "project_id")] for path in ("{id}", "detail")},
     **{f"GET /v3/groups/{path}": [((3, 58), "project_id")] for path in ("{id}", "detail")},
     **{f"GET /v3/backups/{path}": [((3, 64), "encryption_key_id")] for path in ("{id}", "detail")},
     **{
@@ -327,8 +335,6 @@ SAMPLES: dict[str, Samples] = {
     **{
         f"GET /v3/{path}": _always({key: []})
         for path, key in {
-            "group_snapshots": "group_snapshots",
-            "group_snapshots/detail": "group_snapshots",
             "consistencygroups": "consistencygroups",
             "consistencygroups/detail": "consistencygroups",
             "cgsnapshots": "cgsnapshots",

@@ -45,8 +45,11 @@ from pumice.volumes.create import CREATE
 from pumice.volumes.delete import DELETE
 from pumice.volumes.delete_with_snapshots import DELETE_WITH_SNAPSHOTS
 from pumice.volumes.extend import EXTEND
+from pumice.volumes.groups.copy import COPY_GROUP
 from pumice.volumes.groups.create import CREATE_GROUP
 from pumice.volumes.groups.delete import DELETE_GROUP
+from pumice.volumes.groups.delete_snapshot import DELETE_GROUP_SNAPSHOT
+from pumice.volumes.groups.snapshot import CREATE_GROUP_SNAPSHOT
 from pumice.volumes.manage import MANAGE
 from pumice.volumes.manageable import STRANGERS
 from pumice.volumes.revert import REVERT
@@ -84,6 +87,9 @@ VERBS = (
     IMPORT,
     CREATE_GROUP,
     DELETE_GROUP,
+    COPY_GROUP,
+    CREATE_GROUP_SNAPSHOT,
+    DELETE_GROUP_SNAPSHOT,
     CONNECT,
     DISCONNECT,
     RENEW,

@@ -29,7 +29,6 @@ def _list(path: str, key: str, rule: Rule, since: Version = (3, 0)) -> list[Rout
 
 
 ROUTES = (
-    *_list("/group_snapshots", "group_snapshots", Rule("group:get_all_group_snapshots", READER), (3, 14)),
     *_list("/consistencygroups", "consistencygroups", Rule("group:get_all", READER)),
     *_list("/cgsnapshots", "cgsnapshots", Rule("group:get_all_group_snapshots", READER)),
 )

@@ -10,7 +10,7 @@ from pumice.api import paging
 from pumice.api.booleans import flag
 from pumice.api.call import Call, Reply, check
 from pumice.api.collection import Collection
-from pumice.api.fields import Body, Boolean, Text
+from pumice.api.fields import Body, Boolean, Text, Uuid
 from pumice.api.policy import ADMIN, MEMBER, READER, Rule
 from pumice.api.routing import Handler, Route
 from pumice.api.volume import filters
@@ -25,7 +25,7 @@ from pumice.model.states import GroupStatus
 from pumice.store import groups
 from pumice.store.conditions import GROUPS
 from pumice.store.database import Transaction
-from pumice.volumes.groups import create, delete
+from pumice.volumes.groups import copy, create, delete
 from pumice.volumes.groups import update as change
 from pumice.volumes.groups.create import Wanted
 
@@ -161,13 +161,13 @@ async def show(call: Call) -> Reply:
     tells = _tells_volumes(call)
 
     def read(tx: Transaction) -> dict[str, Any]:
-        group = _get(tx, call.who, call.args["id"])
+        group = get_group(tx, call.who, call.args["id"])
         return full(call, group, groups.ids_of_volumes(tx, [group.id]) if tells else {})
 
     return Reply({"group": await call.ctx.db.read(read)})
 
 
-def _get(tx: Transaction, who: Scope, group_id: str) -> Group:
+def get_group(tx: Transaction, who: Scope, group_id: str) -> Group:
     """A group that this API may show and change. Raises ``NotFound`` or ``Invalid``."""
     group = groups.get(tx, who, group_id)
     group_types.refuse_older(tx, group.group_type_id)
@@ -194,7 +194,7 @@ async def update(call: Call) -> Reply:
     )
 
     def work(tx: Transaction) -> None:
-        change.update(tx, call.who, _get(tx, call.who, call.args["id"]).id, wanted)
+        change.update(tx, call.who, get_group(tx, call.who, call.args["id"]).id, wanted)
 
     await call.ctx.db.write(work)
     return Reply(status=202)
@@ -209,7 +209,7 @@ async def remove(call: Call) -> Reply:
     asked = await call.parse(Deletion, "delete")
 
     def work(tx: Transaction) -> None:
-        group = _get(tx, call.who, call.args["id"])
+        group = get_group(tx, call.who, call.args["id"])
         delete.accept(tx, call.who, group.id, with_volumes=asked.with_volumes)
 
     await call.ctx.db.write(work)
@@ -234,6 +234,36 @@ def _put(tx: Transaction, who: Scope, group_id: str, status: GroupStatus) -> Non
         raise Conflict(f"Group {group.id} is {group.status}: an operation holds it, and ends by itself.")
 
 
+class Source(Body):
+    """What a group is made from: one of the two."""
+
+    name: Name = None
+    description: Name = None
+    group_snapshot_id: Uuid | None = None
+    source_group_id: Uuid | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> "Source":
+        if (self.group_snapshot_id is None) is (self.source_group_id is None):
+            raise ValueError("exactly one of group_snapshot_id and source_group_id is required")
+        return self
+
+
+async def create_from_source(call: Call) -> Reply:
+    """Create a group from another, or from a snapshot of one: 202, a few words of it."""
+    asked = await call.parse(Source, "create-from-src")
+    if call.who.project_id is None:
+        raise Forbidden("A group belongs to a project: a token scoped to one is needed.")
+    wanted = copy.Wanted(asked.name, asked.description, asked.group_snapshot_id, asked.source_group_id)
+
+    def work(tx: Transaction) -> Group:
+        if asked.source_group_id:
+            get_group(tx, call.who, asked.source_group_id)
+        return copy.accept(tx, call.who, wanted, call.ctx.tunables)
+
+    return Reply({"group": plain(await call.ctx.db.write(work))}, 202)
+
+
 def _action(name: str, handler: Handler, rule: Rule, minor: int) -> Route:
     return Route("POST", "/groups/{id}/action", handler, rule, since=(3, minor), action=name)
 
@@ -244,6 +274,14 @@ ROUTES = (
     Route("POST", "/groups", create_group, Rule("group:create", MEMBER), since=(3, 13)),
     Route("GET", "/groups/{id}", show, Rule("group:get", READER), since=(3, 13), also=(PROJECT,)),
     Route("PUT", "/groups/{id}", update, Rule("group:update", MEMBER), since=(3, 13)),
+    Route(
+        "POST",
+        "/groups/action",
+        create_from_source,
+        Rule("group:create", MEMBER),
+        since=(3, 14),
+        action="create-from-src",
+    ),
     _action("delete", remove, Rule("group:delete", MEMBER), 13),
     _action("reset_status", reset_status, Rule("group:reset_status", ADMIN), 20),
 )

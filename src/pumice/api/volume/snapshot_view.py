@@ -27,7 +27,7 @@ def changed(call: Call, snapshot: Snapshot) -> dict[str, Any]:
     """A snapshot as create and update answer: without what Cinder's extensions add."""
     view = plain(call, snapshot)
     if call.version >= (3, 14):
-        view["group_snapshot_id"] = None
+        view["group_snapshot_id"] = snapshot.group_snapshot_id
     if call.version >= (3, 41):
         view["user_id"] = snapshot.user_id
     if call.version >= (3, 65):

@@ -9,6 +9,7 @@ If no backend will do, the group is in ``error``, and a message says why.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pumice.catalog import group_types as catalog
 from pumice.model.booleans import is_true
@@ -121,12 +122,12 @@ def choose_backend(tx: Transaction, op: Operation[GroupParams], tunables: Tunabl
     groups.change(tx, group.id, host=choose(left, requests[0], tunables).host)
 
 
-def publish(tx: Transaction, op: Operation[GroupParams], tunables: Tunables) -> None:
+def publish(tx: Transaction, op: Operation[Any], tunables: Tunables) -> None:
     """The group is ready."""
     groups.move(tx, op.params.group_id, {G.CREATING}, G.AVAILABLE, must="be creating", operation_id=None)
 
 
-def explain(tx: Transaction, op: Operation[GroupParams], error: str) -> None:
+def explain(tx: Transaction, op: Operation[Any], error: str) -> None:
     """The group is in ``error``, and its owner can read why."""
     groups.settle(tx, op.params.group_id, G.ERROR, op.id)
     assert op.project_id is not None

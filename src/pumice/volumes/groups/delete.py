@@ -15,7 +15,7 @@ from pumice.model.states import GroupStatus, VolumeStatus
 from pumice.model.tunables import Tunables
 from pumice.operations.holds import Thing, change
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, scheduler
-from pumice.store import attachments, groups, messages, operations, quotas, snapshots
+from pumice.store import attachments, group_snapshots, groups, messages, operations, quotas, snapshots
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
 from pumice.volumes import delete as delete_volume
@@ -31,6 +31,8 @@ WITH_VOLUMES = DELETABLE | {G.ERROR_DELETING, G.DELETED}
 def accept(tx: Transaction, who: Scope, group_id: str, *, with_volumes: bool) -> None:
     """Answer the request. Raises ``NotFound`` or ``InvalidState``."""
     group = groups.get(tx, who, group_id)
+    if group_snapshots.are_of(tx, group.id):
+        raise InvalidState("Invalid Group: Group has existing snapshots.")
     found = groups.volumes_in(tx, group.id)
     if found and not with_volumes:
         raise InvalidState(

@@ -8,6 +8,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pumice.catalog import volume_types
 from pumice.model.errors import InvalidState
@@ -49,6 +50,8 @@ def accept(
     metadata: Mapping[str, str],
     in_use: bool,
     tunables: Tunables,
+    parent: Operation[Any] | None = None,
+    group_snapshot_id: str | None = None,
 ) -> Snapshot:
     """Answer the request. ``in_use``: an attached volume is welcome too (its guest may be writing).
 
@@ -62,9 +65,17 @@ def accept(
         raise InvalidState(
             f"Invalid volume: Volume {volume.id} status must be {words}, but it is {volume.status}."
         )
-    snapshot = new_row(tx, who, volume, name, description, metadata, tunables)
+    snapshot = new_row(tx, who, volume, name, description, metadata, tunables, group_snapshot_id)
     params = SnapshotParams(snapshot.id, volume.id, snapshot.pool)
-    enqueue(tx, CREATE_SNAPSHOT, params, subject=snapshot.id, who=who, id=snapshot.operation_id)
+    enqueue(
+        tx,
+        CREATE_SNAPSHOT,
+        params,
+        subject=snapshot.id,
+        who=who,
+        parent=parent,
+        id=snapshot.operation_id,
+    )
     return snapshot
 
 
@@ -76,6 +87,7 @@ def new_row(
     description: str | None,
     metadata: Mapping[str, str],
     tunables: Tunables,
+    group_snapshot_id: str | None = None,
 ) -> Snapshot:
     """A snapshot of the volume in ``creating``, its quota taken, and the id of its operation in it.
 
@@ -103,6 +115,7 @@ def new_row(
         operation_id=new_id(),
         created_at=now(),
         updated_at=None,
+        group_snapshot_id=group_snapshot_id,
     )
     snapshots.insert(tx, snapshot)
     return snapshot

@@ -21,6 +21,7 @@ from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, on
 from pumice.store import messages, quotas, snapshots
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
+from pumice.volumes.grouped import refuse_in_group_snapshot
 
 S = SnapshotStatus
 DELETABLE = frozenset({S.AVAILABLE, S.ERROR, S.ERROR_DELETING})
@@ -34,9 +35,21 @@ class DeleteSnapshotParams:
     pool: str
 
 
-def accept(tx: Transaction, who: Scope, snapshot_id: str, parent: Operation[Any] | None = None) -> str:
-    """Answer the request; the operation's id. Raises ``NotFound`` or ``InvalidState``."""
+def accept(
+    tx: Transaction,
+    who: Scope,
+    snapshot_id: str,
+    parent: Operation[Any] | None = None,
+    *,
+    with_group: bool = False,
+) -> str:
+    """Answer the request; the operation's id. Raises ``NotFound`` or ``InvalidState``.
+
+    A part of a group snapshot is deleted ``with_group`` alone.
+    """
     snapshot = snapshots.get(tx, who, snapshot_id)
+    if not with_group:
+        refuse_in_group_snapshot(snapshot)
     operation_id = new_id()
     snapshots.move(
         tx,

@@ -20,6 +20,7 @@ from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backe
 from pumice.store import messages, snapshots
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
+from pumice.volumes.grouped import refuse_in_group_snapshot
 from pumice.volumes.snapshots.delete import DeleteSnapshotParams, forget_row
 
 S = SnapshotStatus
@@ -30,6 +31,7 @@ def accept(tx: Transaction, who: Scope, snapshot_id: str) -> None:
     snapshot = snapshots.get(tx, who, snapshot_id)
     if snapshot.encryption_key_id:
         raise InvalidState("Invalid snapshot: Unmanaging encrypted snapshots is not supported.")
+    refuse_in_group_snapshot(snapshot)
     operation_id = new_id()
     snapshots.move(tx, snapshot.id, {S.AVAILABLE}, S.UNMANAGING, must="be available", operation_id=operation_id)
     params = DeleteSnapshotParams(snapshot.id, snapshot.pool)

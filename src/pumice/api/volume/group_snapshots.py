@@ -1,0 +1,173 @@
+"""Snapshots of groups (api-ref, "Group snapshots")."""
+
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+from pumice.api import paging
+from pumice.api.call import Call, Reply, check
+from pumice.api.collection import Asked, Collection
+from pumice.api.fields import Body, Uuid
+from pumice.api.policy import ADMIN, MEMBER, READER, Rule
+from pumice.api.routing import Route
+from pumice.api.volume import filters
+from pumice.api.volume.fields import Name
+from pumice.api.volume.filters import Filters
+from pumice.api.volume.groups import ResetStatus, get_group
+from pumice.api.volume.volume_view import wire_time
+from pumice.catalog import group_types
+from pumice.model.errors import Conflict, Invalid
+from pumice.model.group import GroupSnapshot
+from pumice.model.scope import Scope
+from pumice.model.states import GroupSnapshotStatus
+from pumice.store import group_snapshots
+from pumice.store.conditions import GROUP_SNAPSHOTS
+from pumice.store.database import Transaction
+from pumice.volumes.groups import delete_snapshot, snapshot
+
+
+class NewGroupSnapshot(Body):
+    """What may be asked of a new group snapshot."""
+
+    group_id: Uuid
+    name: Name = None
+    description: Name = None
+
+
+class CreateBody(Body):
+    """The body of a create."""
+
+    group_snapshot: NewGroupSnapshot
+
+
+PROJECT = Rule("group:group_snapshot_project_attribute", ADMIN)
+COLUMNS = MappingProxyType({name: name for name in group_snapshots.COLUMNS})
+"""What group snapshots can be sorted and filtered by, and the columns that stand for it."""
+FILTERS = Filters(
+    resource="group_snapshot",
+    on=GROUP_SNAPSHOTS,
+    readers=MappingProxyType(filters.plain(GROUP_SNAPSHOTS, COLUMNS)),
+    like=MappingProxyType({key: key for key in ("name", "status", "description")}),
+    since=MappingProxyType({}),
+)
+LIST = Collection(COLUMNS, FILTERS.parse_query, group_snapshots.page, everywhere=filters.asks_for_all)
+LINKS = "group_snapshot_links"
+
+
+def plain(one: GroupSnapshot) -> dict[str, Any]:
+    """A group snapshot in the plain list."""
+    return {"id": one.id, "name": one.name}
+
+
+def full(call: Call, one: GroupSnapshot) -> dict[str, Any]:
+    """A group snapshot in full."""
+    shown = plain(one) | {
+        "group_id": one.group_id,
+        "group_type_id": one.group_type_id,
+        "status": one.status,
+        "created_at": wire_time(one.created_at),
+        "description": one.description,
+    }
+    if call.version >= (3, 58) and call.policy.allows(PROJECT, call.who):
+        shown["project_id"] = one.project_id
+    return shown
+
+
+def _asked(call: Call) -> Asked:
+    """The part of the list that is asked for; before 3.29 all that the caller's project has."""
+    return LIST.parse_query(call if call.version >= (3, 29) else replace(call, query_string=""))
+
+
+async def index(call: Call) -> Reply:
+    """The plain list."""
+    asked = _asked(call)
+    found, _ = await call.ctx.db.read(LIST.read, call.who, asked)
+    return paging.listed(call, "group_snapshots", [plain(one) for one in found], asked.page, links=LINKS)
+
+
+async def detail(call: Call) -> Reply:
+    """The list in full."""
+    asked = _asked(call)
+    found, _ = await call.ctx.db.read(LIST.read, call.who, asked)
+    rows = [full(call, one) for one in found]
+    return paging.listed(call, "group_snapshots", rows, asked.page, links=LINKS)
+
+
+async def show(call: Call) -> Reply:
+    """Show one group snapshot in full."""
+    return Reply({"group_snapshot": full(call, await call.ctx.db.read(_get, call.who, call.args["id"]))})
+
+
+def _get(tx: Transaction, who: Scope, group_snapshot_id: str) -> GroupSnapshot:
+    """One that this API may show and delete. Raises ``NotFound`` or ``Invalid``."""
+    one = group_snapshots.get(tx, who, group_snapshot_id)
+    group_types.refuse_older(tx, one.group_type_id)
+    return one
+
+
+async def create(call: Call) -> Reply:
+    """Make a snapshot of a group: 202, a few words of it."""
+    asked = check(CreateBody, await call.json()).group_snapshot
+
+    def work(tx: Transaction) -> GroupSnapshot:
+        group = get_group(tx, call.who, asked.group_id)
+        return snapshot.accept(
+            tx,
+            call.who,
+            group.id,
+            name=asked.name,
+            description=asked.description,
+            tunables=call.ctx.tunables,
+        )
+
+    made = await call.ctx.db.write(work)
+    return Reply({"group_snapshot": plain(made) | {"group_type_id": made.group_type_id}}, 202)
+
+
+async def remove(call: Call) -> Reply:
+    """Delete a group snapshot with its snapshots: 202."""
+
+    def work(tx: Transaction) -> None:
+        delete_snapshot.accept(tx, call.who, _get(tx, call.who, call.args["id"]).id)
+
+    await call.ctx.db.write(work)
+    return Reply(status=202)
+
+
+async def reset_status(call: Call) -> Reply:
+    """An administrator's word on a group snapshot that nothing holds: 202."""
+    word = (await call.parse(ResetStatus, "reset_status")).status
+    if word.lower() not in list(GroupSnapshotStatus):
+        valid = ", ".join(sorted(GroupSnapshotStatus))
+        raise Invalid(
+            f"Invalid GroupSnapshot Status: Group snapshot status: {word[:100]} is invalid, valid statuses "
+            f"are: {valid}."
+        )
+    await call.ctx.db.write(_put, call.who, call.args["id"], GroupSnapshotStatus(word.lower()))
+    return Reply(status=202)
+
+
+def _put(tx: Transaction, who: Scope, group_snapshot_id: str, status: GroupSnapshotStatus) -> None:
+    one = group_snapshots.get(tx, who, group_snapshot_id)
+    if not group_snapshots.put(tx, one.id, status):
+        raise Conflict(f"GroupSnapshot {one.id} is {one.status}: an operation holds it, and ends by itself.")
+
+
+_ALL, _ONE, _SINCE = "/group_snapshots", "/group_snapshots/{id}", (3, 14)
+_READ = Rule("group:get_all_group_snapshots", READER)
+
+ROUTES = (
+    Route("GET", _ALL, index, _READ, since=_SINCE),
+    Route("GET", f"{_ALL}/detail", detail, _READ, since=_SINCE, also=(PROJECT,)),
+    Route("POST", _ALL, create, Rule("group:create_group_snapshot", MEMBER), since=_SINCE),
+    Route("GET", _ONE, show, Rule("group:get_group_snapshot", READER), since=_SINCE, also=(PROJECT,)),
+    Route("DELETE", _ONE, remove, Rule("group:delete_group_snapshot", MEMBER), since=_SINCE),
+    Route(
+        "POST",
+        f"{_ONE}/action",
+        reset_status,
+        Rule("group:reset_group_snapshot_status", ADMIN),
+        since=(3, 19),
+        action="reset_status",
+    ),
+)
