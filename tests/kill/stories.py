@@ -43,6 +43,12 @@ class Stories:
         call("POST", f"/volume/v3/types/{kind}/encryption", {"encryption": specs})
         return "encrypted"
 
+    def reimage(self, volume: str) -> httpx.Response:
+        """Have a volume have the image's bytes."""
+        body = {"os-reimage": {"image_id": self.image}}
+        version = {"OpenStack-API-Version": "volume 3.68"}
+        return self.pumice.http.post(f"{VOLUMES}/{volume}/action", json=body, headers=version)
+
     def boot(self, volume: str) -> str:
         return str(self.pumice.call("POST", SERVERS, self.server(volume))["server"]["id"])
 

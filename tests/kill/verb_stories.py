@@ -99,6 +99,19 @@ def is_larger(pumice: Victim, stage: Stage, well: bool) -> None:
     is_attached(pumice, stage, True)
 
 
+def reimage(pumice: Victim, stage: Stage) -> httpx.Response:
+    return pumice.stories.reimage(stage["volume"])
+
+
+def is_reimaged(pumice: Victim, stage: Stage, well: bool) -> None:
+    volume = pumice.call("GET", f"{VOLUMES}/{stage['volume']}")["volume"]
+    assert (volume["status"], volume["bootable"]) == (("available", "true") if well else ("error", "false"))
+    [pool] = (pumice.state_dir / "volumes").iterdir()
+    kept = (pool / "volumes" / stage["volume"]).open("rb").read(1024).strip(b"\0") if well else b"x"
+    assert kept, "it has no bytes of the image"
+    assert not [path for path in pool.iterdir() if path.name.startswith("reimage")]
+
+
 def revert(pumice: Victim, stage: Stage) -> httpx.Response:
     return asks("revert", {"snapshot_id": stage["snapshot"]})(pumice, stage)
 
@@ -591,6 +604,7 @@ STORIES = {
     ),
     "volume.delete_with_snapshots": VerbStory(a_snapshot, delete_volume_with_snapshots, volume_is_gone),
     "volume.extend": VerbStory(a_guest_with_a_volume, asks("os-extend", {"new_size": 2}), is_larger),
+    "volume.reimage": VerbStory(a_volume, reimage, is_reimaged),
     "volume.revert": VerbStory(a_snapshot, revert, is_reverted),
     "volume.upload": VerbStory(a_volume, upload, became_an_image),
     "volume.manage": VerbStory(a_stranger, manage, is_managed),

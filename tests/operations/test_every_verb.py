@@ -41,6 +41,7 @@ from pumice.volumes import (
     extend,
     manage,
     manageable,
+    reimage,
     revert,
     unmanage,
     upload,
@@ -205,6 +206,31 @@ async def check_revert(world: FakeWorld, stage: Stage, well: bool) -> None:
     snapshot = await world.db.read(snapshots.find, stage["snapshot"])
     assert snapshot is not None
     assert snapshot.status == "available"
+
+
+async def a_volume_and_an_image(world: FakeWorld) -> Stage:
+    return await a_volume(world) | {"image": await world.an_image()}
+
+
+async def begin_reimage(world: FakeWorld, stage: Stage) -> str:
+    image = stage["image"]
+    await world.db.write(lambda tx: reimage.accept(tx, TENANT, stage["volume"], image, reserved=False))
+    return await running(world, stage["volume"])
+
+
+async def check_reimage(world: FakeWorld, stage: Stage, well: bool) -> None:
+    volume = await world.db.read(volumes.find, stage["volume"])
+    assert volume is not None and volume.pool is not None
+    assert (volume.status, volume.bootable) == (("available", True) if well else ("error", False))
+    assert (volume.image_metadata or {}).get("image_id") == (stage["image"] if well else None)
+    backend, _, pool = volume.pool.partition("#")
+    strangers = {one.name for one in await world.backends[backend].manageable(pool)}
+    assert strangers == {"stranger"}
+    held = (await world.backends[backend].inventory()).volumes
+    assert held == {stage["volume"]}
+
+
+scenario(reimage.REIMAGE, a_volume_and_an_image, begin_reimage, check_reimage)
 
 
 async def begin_manage(world: FakeWorld, stage: Stage) -> str:

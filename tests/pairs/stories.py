@@ -28,6 +28,7 @@ from pumice.volumes import (
     extend,
     manage,
     manageable,
+    reimage,
     revert,
     unmanage,
     upload,
@@ -172,6 +173,12 @@ async def uploads(world: FakeWorld, stage: Stage, thing: str) -> str:
     return (await world.db.write(lambda tx: upload.accept(tx, TENANT, thing, wanted, in_use=True)))[1].id
 
 
+async def reimages(world: FakeWorld, stage: Stage, thing: str) -> str:
+    image = stage["image"]
+    await world.db.write(lambda tx: reimage.accept(tx, TENANT, thing, image, reserved=True))
+    return image
+
+
 async def manages(world: FakeWorld, stage: Stage, thing: str) -> str:
     asked = manage.Existing(pool=f"{HOST}@one#a", name="stranger")
     return (await world.db.write(manage.accept, TENANT, asked, world.tunables)).id
@@ -255,6 +262,10 @@ def takes(words: Words, thing: str, source: str) -> None:
     words[thing] = words[source]
 
 
+def becomes(words: Words, thing: str, image: str) -> None:
+    words[thing] = image
+
+
 def forgets(words: Words, thing: str, made: str) -> None:
     words.pop(thing, None)
 
@@ -276,6 +287,7 @@ ON_A_VOLUME = (
     Story("volume.delete_when_free", "volume", deletes_when_free, forgets),
     Story("volume.extend", "volume", extends),
     Story("volume.unmanage", "volume", asks(unmanage.accept), lets_go),
+    Story("volume.reimage", "volume", reimages, becomes),
     Story("volume.upload", "volume", uploads, copies),
     Story("snapshot.create", "volume", snapshots, copies, makes="snapshot"),
     Story("snapshot.manage", "volume", manages_snapshot, makes="snapshot"),

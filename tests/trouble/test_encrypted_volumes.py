@@ -29,7 +29,9 @@ def secrets_of(real: Stories) -> list[str]:
         connection.close()
 
 
-def test_a_server_boots_from_an_encrypted_volume_and_from_its_copy(real: Stories, encrypted: str) -> None:
+def test_a_server_boots_from_an_encrypted_volume_that_has_another_image_and_from_its_copy(
+    real: Stories, encrypted: str
+) -> None:
     volume = real.create(imageRef=real.image, volume_type=encrypted)
     real.pumice.settle()
     real.volume_is(volume, "available")
@@ -39,6 +41,11 @@ def test_a_server_boots_from_an_encrypted_volume_and_from_its_copy(real: Stories
     real.pumice.settle()
     copy = real.create(snapshot_id=snapshot["snapshot"]["id"])
     real.pumice.settle()
+    real.reimage(volume)
+    real.pumice.settle()
+    real.volume_is(volume, "available")
+    with bytes_of(real, volume).open("rb") as file:
+        assert file.read(6) == b"LUKS\xba\xbe"
     for root in (volume, copy):
         server = real.boot(root)
         real.pumice.settle()

@@ -32,7 +32,6 @@ VOLUME: Mapping[str, str] = MappingProxyType(
         "Migration of volumes is",
         "make a volume of a type that another backend has from it, by source_volid",
     )
-    | _all(("os-reimage",), "Writing an image over a volume is", "make a new volume from the image")
     | _all(("failover",), "Replication is", "disable a service to take it out of scheduling")
     | _all(("get-log", "set-log"), "Changing log levels by the API is", "set log_level, and send SIGHUP")
 )

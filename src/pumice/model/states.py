@@ -173,11 +173,12 @@ B, G, P = BackupStatus, GroupStatus, GroupSnapshotStatus
 VOLUME: Transitions[VolumeStatus] = Transitions(
     at_rest={
         V.AVAILABLE: _to(V.RESERVED, V.ATTACHING, V.EXTENDING, V.DELETING, V.UPLOADING, V.IN_USE)
-        | _to(V.AWAITING_TRANSFER, V.REVERTING, V.UNMANAGING, V.BACKING_UP, V.RESTORING_BACKUP),
+        | _to(V.AWAITING_TRANSFER, V.REVERTING, V.UNMANAGING, V.BACKING_UP, V.RESTORING_BACKUP)
+        | _to(V.DOWNLOADING),
         V.IN_USE: _to(V.AVAILABLE, V.RESERVED, V.DETACHING, V.EXTENDING, V.UPLOADING, V.BACKING_UP),
         V.AWAITING_TRANSFER: _to(V.AVAILABLE),
         V.MAINTENANCE: _to(),
-        V.ERROR: _to(V.DELETING, V.UNMANAGING),
+        V.ERROR: _to(V.DELETING, V.UNMANAGING, V.DOWNLOADING),
         V.ERROR_DELETING: _to(V.DELETING),
         V.ERROR_EXTENDING: _to(V.DELETING),
         V.ERROR_RESTORING: _to(V.DELETING),
@@ -185,8 +186,8 @@ VOLUME: Transitions[VolumeStatus] = Transitions(
         V.ERROR_BACKING_UP: _to(V.DELETING),
     },
     at_work={
-        V.CREATING: _to(V.AVAILABLE, V.ERROR, V.DOWNLOADING),
-        V.DOWNLOADING: _to(V.AVAILABLE, V.ERROR),
+        V.CREATING: _to(V.AVAILABLE, V.ERROR),
+        V.DOWNLOADING: _to(V.AVAILABLE, V.ERROR, V.RESERVED),
         V.EXTENDING: _to(V.AVAILABLE, V.IN_USE, V.ERROR_EXTENDING),
         V.UPLOADING: _to(V.AVAILABLE, V.IN_USE),
         V.DELETING: _to(V.ERROR_DELETING),
@@ -198,7 +199,7 @@ VOLUME: Transitions[VolumeStatus] = Transitions(
         V.RETYPING: _to(),  # an administrator's word alone: no operation of ours is at work
     },
     in_between={
-        V.RESERVED: _to(V.AVAILABLE, V.ATTACHING, V.IN_USE),
+        V.RESERVED: _to(V.AVAILABLE, V.ATTACHING, V.IN_USE, V.DOWNLOADING),
         V.ATTACHING: _to(V.AVAILABLE, V.RESERVED, V.IN_USE),
         V.DETACHING: _to(V.AVAILABLE, V.IN_USE, V.RESERVED),
     },

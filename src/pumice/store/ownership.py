@@ -18,6 +18,7 @@ StoredObject = tuple[str, str, str]
 _ADOPTING = {VolumeStatus.MANAGING, VolumeStatus.UNMANAGING, VolumeStatus.ERROR_MANAGING}
 _UNSURE_VOLUMES = _ADOPTING | {
     VolumeStatus.CREATING,
+    VolumeStatus.DOWNLOADING,
     VolumeStatus.REVERTING,
     VolumeStatus.DELETING,
     VolumeStatus.ERROR,

@@ -150,16 +150,11 @@ def accept(
         raise Invalid(
             "Invalid volume size provided for create request: it must be an integer of at least 1 (GiB)."
         )
-    if size < origin.least:
-        raise Invalid(
-            f"Invalid input received: Volume size {size} GiB cannot be smaller than the {origin.kind}'s "
-            f"{origin.least} GiB."
-        )
     group = groups.get(tx, who, wanted.group_id) if wanted.group_id else None
     kind = _type(tx, who, wanted, origin, tunables)
     if group:
         _must_suit(who, group, wanted, kind)
-    _require_room(origin, size, kind)
+    require_room(origin, size, encrypts=bool(kind.encryption and origin.key_id is None))
     volume_types.refuse_size(kind, size)
     asked_zone = (group and group.availability_zone) or wanted.availability_zone or _zone_of(tx, origin)
     zones = volume_types.zones_for(kind, asked_zone, tunables.availability_zone)
@@ -235,9 +230,17 @@ def _type(tx: Transaction, who: Scope, wanted: Wanted, origin: Origin, tunables:
         ) from None
 
 
-def _require_room(origin: Origin, size: int, kind: VolumeType) -> None:
-    """Raise ``Invalid`` where the disk inside of an image will not fit, as its row tells already."""
-    header = luks.HEADER_BYTES if kind.encryption and origin.key_id is None else 0
+def require_room(origin: Origin, size: int, *, encrypts: bool) -> None:
+    """Raise ``Invalid`` where the bytes will not fit into ``size`` GiB, as their row tells already.
+
+    ``encrypts``: a header of LUKS shall lie before them.
+    """
+    if size < origin.least:
+        raise Invalid(
+            f"Invalid input received: Volume size {size} GiB cannot be smaller than the {origin.kind}'s "
+            f"{origin.least} GiB."
+        )
+    header = luks.HEADER_BYTES if encrypts else 0
     needed = origin.virtual_size + header
     if origin.virtual_size and needed > size * GIB:
         beside = f" beside the {header} bytes of an encrypted volume's header" if header else ""
@@ -262,23 +265,26 @@ def _key(tx: Transaction, kind: VolumeType, origin: Origin) -> str | None:
     return keys.copy(tx, origin.key_id)
 
 
+def from_image(tx: Transaction, who: Scope, image_id: str) -> Origin:
+    """The image's bytes as what a volume begins with. Raises ``NotFound`` or ``Invalid``."""
+    image = image_for_volume(tx, who, image_id)
+    return Origin(
+        "image",
+        image.id,
+        least=max(image.min_disk, gib_to_hold(image.size), 1),
+        type_id=image.properties.get("cinder_img_volume_type"),
+        bootable=True,
+        image_metadata=image.metadata(),
+        virtual_size=image.virtual_size,
+    )
+
+
 def _origin(tx: Transaction, who: Scope, wanted: Wanted) -> Origin:
     given = [source for source in (wanted.image_id, wanted.snapshot_id, wanted.source_volid) if source]
     if len(given) > 1:
         raise Invalid("May specify only one of imageRef, snapshot_id and source_volid.")
     if wanted.image_id:
-        image = image_for_volume(tx, who, wanted.image_id)
-        least = max(image.min_disk, gib_to_hold(image.size), 1)
-        known = image.metadata()
-        return Origin(
-            "image",
-            image.id,
-            least=least,
-            type_id=image.properties.get("cinder_img_volume_type"),
-            bootable=True,
-            image_metadata=known,
-            virtual_size=image.virtual_size,
-        )
+        return from_image(tx, who, wanted.image_id)
     if wanted.snapshot_id:
         snapshot = snapshots.get(tx, who, wanted.snapshot_id)
         if snapshot.status != SnapshotStatus.AVAILABLE:

@@ -30,6 +30,7 @@ ELSEWHERE: Mapping[str, str] = {
     "POST /v3/os-snapshot-manage": "test_volume_manage",
     "POST /v3/manageable_snapshots": "test_volume_manage",
     "POST /v3/volumes/{id}/action os-unmanage": "test_volume_manage",
+    "POST /v3/volumes/{id}/action os-reimage": "test_volume_changes",
     "POST /v3/volumes/{id}/action os-volume_upload_image": "test_volume_wishes",
     "PUT /v3/os-services/failover_host": "test_volume_operators",
     "POST /v3/volumes/{id}/action os-extend_volume_completion": "test_volume_operators",

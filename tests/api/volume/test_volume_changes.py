@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from volume_cloud import HOST, OTHER_PROJECT, PROJECT, Cloud
+from volume_cloud import CONNECTOR, HOST, OTHER_PROJECT, PROJECT, Cloud
 
 from pumice.model.ids import new_id
 from pumice.model.units import GIB, MIB
@@ -326,7 +326,8 @@ async def test_a_volume_is_made_of_another(cloud: Cloud) -> None:
     assert (await cloud.call("POST", "/volumes", small)).status_code == 400
 
 
-async def test_a_volume_is_made_of_an_image_by_id_url_or_name(cloud: Cloud, tmp_path: Path) -> None:
+async def images(cloud: Cloud, tmp_path: Path) -> tuple[str, str]:
+    """An image for volumes of 2 GiB or more, and one that is larger inside than it needs to say."""
     image_id, large_id = new_id(), new_id()
     (tmp_path / image_id).write_bytes(bytes(MIB))
 
@@ -341,6 +342,64 @@ async def test_a_volume_is_made_of_an_image_by_id_url_or_name(cloud: Cloud, tmp_
         tx.execute(sa.insert(tables.images), [row, row | large])
 
     await cloud.db.write(add)
+    return image_id, large_id
+
+
+async def reimaged(cloud: Cloud, volume: str, image: str, who: str = "member", **wanted: Any) -> Any:
+    body = {"os-reimage": {"image_id": image, **wanted}}
+    return await cloud.call("POST", f"/volumes/{volume}/action", body, version="3.68", who=who)
+
+
+async def test_a_volume_has_an_images_bytes_instead_of_its_own(cloud: Cloud, tmp_path: Path) -> None:
+    image_id, large_id = await images(cloud, tmp_path)
+    volume = (await cloud.make(2, metadata={"k": "v"}))["id"]
+    assert (await reimaged(cloud, volume, image_id)).status_code == 202
+    after = await cloud.until(volume, "available")
+    assert (after["bootable"], after["metadata"], after["size"]) == ("true", {"k": "v"}, 2)
+    assert after["volume_image_metadata"]["os_distro"] == "debian"
+    await cloud.quiet()
+    assert (await cloud.backend.inventory()).volumes == {volume}
+    body = {"attachment": {"volume_uuid": volume, "instance_uuid": new_id()}}
+    attachment = (await cloud.call("POST", "/attachments", body)).json()["attachment"]["id"]
+    refused = await reimaged(cloud, volume, image_id)
+    assert refused.status_code == 400 and "it is reserved" in refused.text
+    assert (await reimaged(cloud, volume, image_id, reimage_reserved=True)).status_code == 202
+    await cloud.until(volume, "reserved")
+    await cloud.call("DELETE", f"/attachments/{attachment}", who="both")
+    small = (await cloud.make(1))["id"]
+    for which, status in ((image_id, 400), (large_id, 400), (new_id(), 404), ("no id", 400)):
+        assert (await reimaged(cloud, small, which)).status_code == status, which
+    assert (await reimaged(cloud, volume, image_id, who="reader")).status_code == 403
+    assert (await reimaged(cloud, volume, image_id, who="other")).status_code == 404
+    body = {"os-reimage": {"image_id": image_id}}
+    assert (await cloud.call("POST", f"/volumes/{volume}/action", body, version="3.67")).status_code != 202
+
+
+async def test_a_volume_that_is_connected_is_not_reimaged(cloud: Cloud, tmp_path: Path) -> None:
+    image_id, _ = await images(cloud, tmp_path)
+    volume = (await cloud.make(2))["id"]
+    body = {"attachment": {"volume_uuid": volume, "connector": CONNECTOR, "instance_uuid": new_id()}}
+    assert (await cloud.call("POST", "/attachments", body)).status_code == 200
+    for status in ("error", "reserved"):
+        await cloud.act(volume, "os-reset_status", {"status": status}, who="admin")
+        refused = await reimaged(cloud, volume, image_id, reimage_reserved=True)
+        assert refused.status_code == 400 and "nothing may be connected" in refused.text
+
+
+async def test_a_volume_whose_image_is_lost_keeps_its_bytes_and_is_in_error(
+    cloud: Cloud, tmp_path: Path
+) -> None:
+    image_id, _ = await images(cloud, tmp_path)
+    volume = (await cloud.make(2))["id"]
+    (tmp_path / image_id).unlink()
+    assert (await reimaged(cloud, volume, image_id)).status_code == 202
+    assert (await cloud.until(volume, "error"))["bootable"] == "false"
+    await cloud.quiet()
+    assert (await cloud.backend.inventory()).volumes == {volume}
+
+
+async def test_a_volume_is_made_of_an_image_by_id_url_or_name(cloud: Cloud, tmp_path: Path) -> None:
+    image_id, large_id = await images(cloud, tmp_path)
     for key, reference in (
         ("imageRef", image_id),
         ("image_id", image_id),

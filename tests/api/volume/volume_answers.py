@@ -281,6 +281,7 @@ SAMPLES: dict[str, Samples] = {
     "POST /v3/volumes/{id}/action os-begin_detaching": _always(None),
     "POST /v3/volumes/{id}/action os-roll_detaching": _always(None),
     "POST /v3/volumes/{id}/action revert": _always(None),
+    "POST /v3/volumes/{id}/action os-reimage": _always(None),
     # its schema stands in Tempest as a comment
     "POST /v3/volumes/{id}/action os-volume_upload_image": [
         (EVER, {"os-volume_upload_image": _IMAGE}),

@@ -52,6 +52,7 @@ from pumice.volumes.groups.delete_snapshot import DELETE_GROUP_SNAPSHOT
 from pumice.volumes.groups.snapshot import CREATE_GROUP_SNAPSHOT
 from pumice.volumes.manage import MANAGE
 from pumice.volumes.manageable import STRANGERS
+from pumice.volumes.reimage import REIMAGE
 from pumice.volumes.revert import REVERT
 from pumice.volumes.snapshots.create import CREATE_SNAPSHOT
 from pumice.volumes.snapshots.delete import DELETE_SNAPSHOT
@@ -73,6 +74,7 @@ VERBS = (
     DELETE_WITH_SNAPSHOTS,
     EXTEND,
     REVERT,
+    REIMAGE,
     MANAGE,
     UNMANAGE,
     STRANGERS,

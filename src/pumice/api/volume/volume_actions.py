@@ -20,11 +20,14 @@ from pumice.store import attachments, types, volumes
 from pumice.store.database import Transaction
 from pumice.volumes import delete, force_delete, upload
 from pumice.volumes.extend import accept as accept_extend
+from pumice.volumes.reimage import accept as accept_reimage
 from pumice.volumes.retype import retype
 from pumice.volumes.revert import accept as accept_revert
 
 ADMIN_RULE = "volume_extension:volume_admin_actions:"
 IMAGE_RULE = "volume_extension:volume_image_metadata:"
+REIMAGE = Rule("volume:reimage", MEMBER)
+REIMAGE_RESERVED = Rule("volume:reimage_reserved", MEMBER)
 UPLOAD_PUBLIC = Rule("volume_extension:volume_actions:upload_public", ADMIN)
 
 
@@ -95,6 +98,13 @@ class Completion(Body):
     error: Boolean | None = None
 
 
+class Reimage(Body):
+    """The image whose bytes the volume shall have. ``reimage_reserved``: also if a server has reserved it."""
+
+    image_id: Uuid
+    reimage_reserved: Boolean = False
+
+
 class UnsetImageMetadata(Body):
     """The body that names the key of image metadata to forget."""
 
@@ -115,6 +125,20 @@ async def revert(call: Call) -> Reply:
     asked = await call.parse(Revert, "revert")
     await call.ctx.db.write(accept_revert, call.who, call.args["id"], asked.snapshot_id)
     return Reply(status=202)
+
+
+async def reimage(call: Call) -> Reply:
+    """Give a volume an image's bytes instead of its own: 202."""
+    asked = await call.parse(Reimage, "os-reimage")
+    await call.ctx.db.write(_reimage, call, asked)
+    return Reply(status=202)
+
+
+def _reimage(tx: Transaction, call: Call, asked: "Reimage") -> None:
+    volume_id = call.args["id"]
+    if volumes.get(tx, call.who, volume_id).status == VolumeStatus.RESERVED:
+        call.policy.require(REIMAGE_RESERVED, call.who)
+    accept_reimage(tx, call.who, volume_id, asked.image_id, reserved=asked.reimage_reserved)
 
 
 async def change_type(call: Call) -> Reply:
@@ -306,6 +330,15 @@ ROUTES = (
         Rule("volume:revert_to_snapshot", MEMBER),
         since=(3, 40),
         action="revert",
+    ),
+    Route(
+        "POST",
+        "/volumes/{id}/action",
+        reimage,
+        REIMAGE,
+        since=(3, 68),
+        action="os-reimage",
+        also=(REIMAGE_RESERVED,),
     ),
     _action("os-extend", extend, "volume:extend"),
     _action("os-retype", change_type, "volume:retype"),
