@@ -35,6 +35,8 @@ ACCOUNTED = {
     "Network.tag": "the same",
     "Changes.display_description": "an older name of description: taken by its ending",
     "Retype.migration_policy": "no bytes are moved: where they would have to be, the request is refused",
+    "Failover.allow_attached_volume": "nothing replicates: a group's failover is refused as a whole",
+    "Failover.secondary_backend_id": "the same",
     "Event.status": "answered with the event, and nobody waits for one that failed",
     "Event.tag": "the volume that it is about: answered with the event",
     "Encryption.provider": "the type keeps all four as they are, with whatever else is said",

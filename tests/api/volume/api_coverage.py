@@ -32,6 +32,18 @@ ELSEWHERE: Mapping[str, str] = {
     "POST /v3/volumes/{id}/action os-unmanage": "test_volume_manage",
     "POST /v3/volumes/{id}/action os-reimage": "test_volume_changes",
     "POST /v3/volumes/{id}/action os-volume_upload_image": "test_volume_wishes",
+    **dict.fromkeys(
+        (
+            f"POST /v3/groups/{{id}}/action {action}"
+            for action in (
+                "enable_replication",
+                "disable_replication",
+                "failover_replication",
+                "list_replication_targets",
+            )
+        ),
+        "test_groups",
+    ),
     "PUT /v3/os-services/failover_host": "test_volume_operators",
     "POST /v3/volumes/{id}/action os-extend_volume_completion": "test_volume_operators",
 }

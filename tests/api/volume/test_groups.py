@@ -322,3 +322,36 @@ async def test_a_group_type_that_a_group_has_stays(cloud: Cloud) -> None:
     await act(cloud, group["id"], "delete", {})
     await cloud.until(group["id"], None, kind="group")
     assert (await cloud.call("DELETE", path, who="admin")).status_code == 202
+
+
+async def test_replication_is_refused_for_the_reason_that_comes_first(cloud: Cloud) -> None:
+    group = await a_group(cloud)
+    asked: dict[str, dict[str, Any]] = {
+        "enable_replication": {},
+        "disable_replication": {},
+        "failover_replication": {"allow_attached_volume": True, "secondary_backend_id": "x"},
+        "list_replication_targets": {},
+    }
+    why = f"Invalid group type: Group {group} is not a replication group type."
+    for action, value in asked.items():
+        assert await act(cloud, group, action, value) == (400, why)
+        assert (await act(cloud, new_id(), action, value))[0] == 404
+        assert (await act(cloud, group, action, []))[0] == 400
+    await a_type(cloud, "replicated", group_replication_enabled="<is> True")
+    plain = await make(cloud, status="error", group_type="replicated")
+    _, why = await act(cloud, plain["id"], "enable_replication", {})
+    assert "does not have 'replication_enabled' spec key set to '<is> True'." in why
+    kind = {"name": "replicated", "extra_specs": {"replication_enabled": "<is> True"}}
+    await cloud.call("POST", "/types", {"volume_type": kind}, who="admin")
+    group = (await make(cloud, status="error", group_type="replicated", volume_types=["replicated"]))["id"]
+    cannot = f"Invalid Group: Group {group} {{}}, but current status is: {{}}. Cannot {{}} replication."
+    for action, words in (
+        ("enable_replication", ("status must be ['available']", "error", "enable")),
+        ("disable_replication", ("replication status must be ['enabled', 'error']", "disabled", "disable")),
+        ("failover_replication", ("status must be ['available']", "error", "failover")),
+    ):
+        assert await act(cloud, group, action, {}) == (400, cannot.format(*words))
+    assert await act(cloud, group, "list_replication_targets", {}) == (
+        400,
+        "Invalid Group: No backend replicates. Cannot list replication targets.",
+    )

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from pumice.api import paging
 from pumice.api.booleans import flag
@@ -28,6 +28,15 @@ from pumice.store.database import Transaction
 from pumice.volumes.groups import copy, create, delete
 from pumice.volumes.groups import update as change
 from pumice.volumes.groups.create import Wanted
+from pumice.volumes.groups.replicate import (
+    DISABLE,
+    ENABLE,
+    FAIL_OVER,
+    LIST_TARGETS,
+    STATUS,
+    Wish,
+    refuse,
+)
 
 
 def _not_blank(value: str) -> str:
@@ -126,7 +135,7 @@ def full(call: Call, group: Group, volumes: Mapping[str, Sequence[str]]) -> dict
     if group.id in volumes:
         shown["volumes"] = volumes[group.id]
     if call.version >= (3, 38):
-        shown["replication_status"] = "disabled"
+        shown["replication_status"] = STATUS
     if call.version >= (3, 58) and call.policy.allows(PROJECT, call.who):
         shown["project_id"] = group.project_id
     return shown
@@ -264,6 +273,30 @@ async def create_from_source(call: Call) -> Reply:
     return Reply({"group": plain(await call.ctx.db.write(work))}, 202)
 
 
+class Nothing(Body):
+    """Nothing more is said."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class Failover(Body):
+    """How a group fails over."""
+
+    allow_attached_volume: Boolean = False
+    secondary_backend_id: Text | None = None
+
+
+def _replicates(action: str, wish: Wish, body: type[Body] = Nothing) -> Route:
+    """A route that asks for replication, which no backend has."""
+
+    async def handler(call: Call) -> Reply:
+        await call.parse(body, action)
+        await call.ctx.db.read(refuse, call.who, call.args["id"], wish)
+        raise AssertionError("it is always refused")
+
+    return _action(action, handler, Rule(f"group:{action}", MEMBER), 38)
+
+
 def _action(name: str, handler: Handler, rule: Rule, minor: int) -> Route:
     return Route("POST", "/groups/{id}/action", handler, rule, since=(3, minor), action=name)
 
@@ -283,5 +316,9 @@ ROUTES = (
         action="create-from-src",
     ),
     _action("delete", remove, Rule("group:delete", MEMBER), 13),
+    _replicates("enable_replication", ENABLE),
+    _replicates("disable_replication", DISABLE),
+    _replicates("failover_replication", FAIL_OVER, Failover),
+    _replicates("list_replication_targets", LIST_TARGETS),
     _action("reset_status", reset_status, Rule("group:reset_status", ADMIN), 20),
 )

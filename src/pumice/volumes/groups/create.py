@@ -94,10 +94,11 @@ def find_type(tx: Transaction, who: Scope, name_or_id: str) -> GroupType:
 
 def is_consistent(tx: Transaction, group: Group) -> bool:
     """Whether the group's type promises snapshots of one moment."""
-    return _promises(group_types.get(tx, INTERNAL, group.group_type_id), CONSISTENT)
+    return promises(group_types.get(tx, INTERNAL, group.group_type_id), CONSISTENT)
 
 
-def _promises(kind: GroupType, spec: str) -> bool:
+def promises(kind: GroupType, spec: str) -> bool:
+    """Whether groups of the type are promised what the spec says."""
     return is_true((kind.group_specs.get(spec) or "").removeprefix("<is>"))
 
 
@@ -106,7 +107,7 @@ def choose_backend(tx: Transaction, op: Operation[GroupParams], tunables: Tunabl
     group = groups.find(tx, op.params.group_id)
     assert group is not None
     promised = group_types.get(tx, INTERNAL, group.group_type_id)
-    needed = {spec: "<is> True" for spec in REPLICATED if _promises(promised, spec)}
+    needed = {spec: "<is> True" for spec in REPLICATED if promises(promised, spec)}
     left = pools.alive(tx, tunables.service_down_seconds)
     if not left:
         raise NoValidBackend("No valid backend was found: every volume service is down or disabled.")
