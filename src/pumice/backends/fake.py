@@ -5,7 +5,7 @@ have it too, ``contents`` tells it. Every volume's device is ``/dev/zero``, and 
 directory it holds real bytes there, by way of the ``files`` backend, and so
 survives a restart of the process.
 
-It can be told to be slow (``delay``) and to fail (``fail_next``), in either form.
+It can be told to be slow (``delay``), to stand still (``free``) and to fail (``fail_next``), in either form.
 """
 
 import asyncio
@@ -31,7 +31,8 @@ from pumice.model.units import GIB
 
 
 class FakeBackend:
-    """Every call first waits ``delay`` seconds; what ``fail_next`` holds under its name it raises, once.
+    """Every call first waits ``delay`` seconds, and while ``free`` is cleared; what ``fail_next`` holds under
+    its name it raises, once.
 
         backend.fail_next["create"] = Elsewhere("The pool is full.")
 
@@ -49,6 +50,8 @@ class FakeBackend:
         delay: float = 0.0,
     ) -> None:
         self.delay = delay
+        self.free = asyncio.Event()
+        self.free.set()
         self.fail_next: dict[str, Exception] = {}
         self._capacity_gb = capacity_gb
         self.keeps = directory is not None
@@ -77,6 +80,7 @@ class FakeBackend:
     async def _pretend(self, call: str) -> None:
         if self.delay:
             await asyncio.sleep(self.delay)
+        await self.free.wait()
         if call in self.fail_next:
             raise self.fail_next.pop(call)
 

@@ -4,6 +4,7 @@ Held to the same conformance suite as the real thing. What it can be told beyond
 
 * ``fail_next["attach"] = Retryable("…")``  the next call of that name raises it, once
 * ``delay``                               seconds that every call takes
+* ``free``                                while it is cleared, no call gets on
 * ``told``                                attachments whose secrets it was told, while their disks are in
 * ``guests_keep_disks``                   running guests let no disk go
 * ``sources``                             where each disk was found when it was plugged in, by serial number
@@ -52,6 +53,8 @@ class FakeHypervisor:
     def __init__(self, directory: Path | None = None, *, host: str = "fake-host", delay: float = 0) -> None:
         self.fail_next: dict[str, Exception] = {}
         self.delay = delay
+        self.free = asyncio.Event()
+        self.free.set()
         self.guests_keep_disks = False
         self.told: set[AttachmentId] = set()
         self.sources: dict[str, FileSource | IscsiSource | NvmeSource | BlockSource] = {}
@@ -219,6 +222,7 @@ class FakeHypervisor:
     async def _called(self, name: str) -> None:
         if self.delay:
             await asyncio.sleep(self.delay)
+        await self.free.wait()
         if error := self.fail_next.pop(name, None):
             raise error
 

@@ -69,12 +69,13 @@ async def test_a_server_boots_from_a_volume_made_of_an_image_and_takes_it_along(
 
 async def test_an_attachment_is_there_from_the_moment_it_is_answered(cloud: Cloud) -> None:
     server_id, volume_id = await cloud.server(), await cloud.volume()
-    cloud.target.delay = 0.3
+    cloud.target.free.clear()
     path = f"/servers/{server_id}/os-volume_attachments"
     answer = await cloud.post(path, {"volumeAttachment": {"volumeId": volume_id}}, expect=200)
     assert answer["volumeAttachment"]["device"] == "/dev/vdb"
     assert [one["volumeId"] for one in await attachments_of(cloud, server_id)] == [volume_id]
     assert await cloud.volume_status(volume_id) == "attaching"
+    cloud.target.free.set()
     await cloud.until_volume(volume_id, "in-use")
     await cloud.check_invariants()
 
@@ -173,7 +174,7 @@ async def test_a_guest_that_keeps_its_disk_keeps_the_volume(cloud: Cloud) -> Non
 async def test_a_detach_that_was_cancelled_when_the_guest_had_let_go_is_asked_for_again(cloud: Cloud) -> None:
     server_id, volume_id = await cloud.server(), await cloud.volume()
     await cloud.attach(server_id, volume_id)
-    cloud.target.delay = 1.0
+    cloud.target.free.clear()
     path = f"/servers/{server_id}/os-volume_attachments/{volume_id}"
     await cloud.ask("DELETE", path)
 
@@ -184,9 +185,9 @@ async def test_a_detach_that_was_cancelled_when_the_guest_had_let_go_is_asked_fo
     asked = {"states": None, "kind": "server.detach_volume", "subject": None, "limit": 1}
     [operation] = await cloud.db.read(lambda tx: operations.page(tx, **asked))
     assert await cloud.db.write(operations.ask_to_cancel, operation["id"])
+    cloud.target.free.set()
     await cloud.until_volume(volume_id, "in-use")
     assert "cancelled" in (await cloud.messages_of(volume_id))[0]
-    cloud.target.delay = 0
     assert (await cloud.ask("DELETE", path)).status_code == 202
     await cloud.until_volume(volume_id, "available")
     await cloud.check_invariants()
@@ -209,10 +210,12 @@ async def test_a_server_that_starts_waits_for_a_disk_that_is_just_coming(cloud: 
     server_id, volume_id = await cloud.server(), await cloud.volume()
     await cloud.post(f"/servers/{server_id}/action", {"os-stop": None})
     await cloud.until_status(server_id, "SHUTOFF")
-    cloud.target.delay = 0.2
+    cloud.target.free.clear()
     path = f"/servers/{server_id}/os-volume_attachments"
     await cloud.post(path, {"volumeAttachment": {"volumeId": volume_id}}, expect=200)
     await cloud.post(f"/servers/{server_id}/action", {"os-start": None})
+    await asyncio.sleep(0.2)
+    cloud.target.free.set()
     await cloud.until_status(server_id, "ACTIVE")
     assert await cloud.volume_status(volume_id) == "in-use"
     await cloud.check_invariants()

@@ -130,16 +130,16 @@ async def test_what_makes_no_sense_is_refused(cloud: Cloud) -> None:
 async def test_a_volume_that_an_operation_holds_is_refused(cloud: Cloud) -> None:
     await a_type(cloud, "gold")
     volume = (await cloud.make())["id"]
-    cloud.backend.delay = 1
+    cloud.backend.free.clear()
     await cloud.call("POST", f"/volumes/{volume}/action", {"os-extend": {"new_size": 2}})
     assert (await retype(cloud, volume, "gold"))[0] == 400
-    cloud.backend.delay = 0
+    cloud.backend.free.set()
     await cloud.quiet()
     source = cloud.call("POST", "/volumes", {"volume": {"size": 2, "source_volid": volume}})
-    cloud.backend.delay = 1
+    cloud.backend.free.clear()
     await source
     assert (await retype(cloud, volume, "gold"))[0] == 400
-    cloud.backend.delay = 0
+    cloud.backend.free.set()
     await cloud.quiet()
     assert (await retype(cloud, volume, "gold"))[0] == 202
 

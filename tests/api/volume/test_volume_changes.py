@@ -167,11 +167,12 @@ async def test_an_administrator_resets_what_nothing_holds(cloud: Cloud) -> None:
 
 
 async def test_what_an_operation_holds_is_not_reset(cloud: Cloud) -> None:
-    cloud.backend.delay = 0.2
+    cloud.backend.free.clear()
     reply = await cloud.call("POST", "/volumes", {"volume": {"size": 1}})
     volume_id = reply.json()["volume"]["id"]
     reset = await cloud.act(volume_id, "os-reset_status", {"status": "error"}, who="admin")
     assert reset.status_code == 409
+    cloud.backend.free.set()
     await cloud.until(volume_id, "available")
 
 

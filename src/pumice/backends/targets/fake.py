@@ -1,7 +1,7 @@
 """A target that costs nothing, for benchmarks of everything else and for tests of the API.
 
 It keeps in memory what is exported (``devices``) and who may log in (``admits``). It can be told to be slow
-(``delay``) and to fail (``fail_next``).
+(``delay``), to stand still (``free``) and to fail (``fail_next``).
 """
 
 import asyncio
@@ -14,7 +14,8 @@ from pumice.model.ids import VolumeId
 
 
 class FakeTarget:
-    """Every call first waits ``delay`` seconds; what ``fail_next`` holds under its name it raises, once.
+    """Every call first waits ``delay`` seconds, and while ``free`` is cleared; what ``fail_next`` holds under
+    its name it raises, once.
 
     target.fail_next["grant"] = Trouble("The daemon is down.")
     """
@@ -26,6 +27,8 @@ class FakeTarget:
         self, portal: str = "127.0.0.1:3260", *, delay: float = 0.0, grows_in_use: bool = True
     ) -> None:
         self.delay = delay
+        self.free = asyncio.Event()
+        self.free.set()
         self.grows_in_use = grows_in_use
         self.fail_next: dict[str, Exception] = {}
         self.devices: dict[VolumeId, Path] = {}
@@ -89,5 +92,6 @@ class FakeTarget:
     async def _pretend(self, call: str) -> None:
         if self.delay:
             await asyncio.sleep(self.delay)
+        await self.free.wait()
         if call in self.fail_next:
             raise self.fail_next.pop(call)
