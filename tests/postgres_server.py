@@ -1,5 +1,6 @@
 """A PostgreSQL of the tests' own: on a socket in a directory of its own, gone afterwards."""
 
+import asyncio
 import os
 import pwd
 import shutil
@@ -10,9 +11,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, patience
 
 from pumice.store import schema
+from pumice.store.database import Database, Transaction
 from pumice.store.tables import metadata
 
 _FAST = {
@@ -24,20 +26,20 @@ _FAST = {
     "max_connections": "200",
     "autovacuum": "off",
 }
-_EMPTY = """
+_OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid != pg_backend_pid()"
+_END_OTHERS = f"DO $$ BEGIN PERFORM pg_terminate_backend(pid, 10000) {_OTHERS}; END $$;\n"
+_EMPTY = f"""
     DO $$
     DECLARE
         name text;
     BEGIN
-        PERFORM pg_terminate_backend(pid, 10000) FROM pg_stat_activity
-            WHERE datname = current_database() AND pid != pg_backend_pid();
         SET LOCAL session_replication_role = replica;  -- without a look at foreign keys
-        FOREACH name IN ARRAY '{%s}'::text[] LOOP
-            EXECUTE format('DELETE FROM %%I', name);
+        FOREACH name IN ARRAY '{{{",".join(metadata.tables)}}}'::text[] LOOP
+            EXECUTE format('DELETE FROM %I', name);
         END LOOP;
     END $$;
-"""
-"""End what is connected, and empty all tables. For the few rows of a test DELETE costs half of TRUNCATE."""
+"""  # noqa: S608 - ours
+"""Empty all tables. For the few rows of a test DELETE costs half of TRUNCATE."""
 
 
 class PostgresServer:
@@ -126,7 +128,7 @@ class PostgresServer:
             psql = self._emptying[name] = self._psql(name)
         assert psql.stdin is not None and psql.stdout is not None
         newest = f"UPDATE alembic_version SET version_num = '{schema.HEAD}';\n"  # noqa: S608 - ours; whatever the test made of it
-        psql.stdin.write(_EMPTY % ",".join(metadata.tables) + newest + "\\echo emptied\n")
+        psql.stdin.write(_END_OTHERS + _EMPTY + newest + "\\echo emptied\n")
         psql.stdin.flush()
         if psql.stdout.readline() != "emptied\n":
             raise RuntimeError(f"{name} cannot be emptied: {psql.stdout.read()}")
@@ -163,6 +165,19 @@ class PostgresServer:
             check=True,
         )
         return done.stdout.strip()
+
+
+async def empty(db: Database) -> None:
+    """Empty a database that stays open for the next test. What another left under way has ended then."""
+
+    def is_busy(tx: Transaction) -> bool:
+        others = f"SELECT count(*) {_OTHERS} AND state != 'idle'"
+        return bool(tx.connection.exec_driver_sql(others).scalar())
+
+    async with patience():
+        while await db.read(is_busy):
+            await asyncio.sleep(0.005)
+    await db.write(lambda tx: tx.connection.exec_driver_sql(_EMPTY) and None)
 
 
 def is_installed() -> bool:

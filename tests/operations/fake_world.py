@@ -27,13 +27,13 @@ from pumice.model.ids import ImageId, ProjectId, UserId, new_id
 from pumice.model.scope import Scope
 from pumice.model.server import Flavor
 from pumice.model.tunables import RetryPolicy, Tunables
-from pumice.operations.completions import Completions
 from pumice.operations.drivers import Drivers
+from pumice.operations.harness import eventually
 from pumice.operations.places import SCHEDULER, compute_host, volume_host
 from pumice.operations.runner import Runner
 from pumice.operations.state_machine import FaultPoint, no_faults
 from pumice.servers import boot
-from pumice.store import attachments, group_types, servers, tombstones, volumes
+from pumice.store import attachments, group_types, operations, servers, tombstones, volumes
 from pumice.store.columns import now
 from pumice.store.database import Database
 from pumice.store.open import open_database
@@ -76,7 +76,10 @@ class FakeWorld:
         return await violations(self.drivers)
 
     async def ended(self, operation_id: str) -> None:
-        well, error = await Completions(self.db).wait(operation_id, 60)
+        async def look() -> tuple[bool, str | None] | None:
+            return (await self.db.read(operations.completions, [operation_id])).get(operation_id)
+
+        well, error = await eventually(self.db, look)
         assert well, error
 
     async def a_volume(self, **wanted: Any) -> str:
@@ -193,15 +196,19 @@ async def fake_world(
     backends: dict[str, FakeBackend] | None = None,
     tunables: Tunables | None = None,
     database_url: str | None = None,
+    db: Database | None = None,
     machines: FakeHypervisor | None = None,
     grows_in_use: bool = True,
     keep_unknown_days: float = 14.0,
     *,
     store: BackupStore | None = None,
 ) -> AsyncIterator[FakeWorld]:
-    """A fresh one; ``backends`` by ``host@backend``. On a database without rows, or on SQLite."""
+    """A fresh one; ``backends`` by ``host@backend``. On a database without rows, or on SQLite.
+
+    ``db`` is one that is open, and stays so.
+    """
     with TemporaryDirectory(prefix="pumice-") as directory:
-        db = open_database(database_url or new_sqlite(Path(directory, "pumice.db")))
+        stays, db = db, db or open_database(database_url or new_sqlite(Path(directory, "pumice.db")))
         tunables = tunables or Tunables()
         await db.write(volume_types.make_default, tunables)
         kept = ImageFiles(Path(directory) / "images")
@@ -223,4 +230,5 @@ async def fake_world(
         try:
             yield world
         finally:
-            await db.close()
+            if not stays:
+                await db.close()

@@ -9,7 +9,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from fake_world import CONNECTOR, FLAVOR, HOST, TENANT, FakeWorld, fake_world
+from tests.postgres_server import PostgresServer, empty
 
 from pumice.app.verbs import VERBS
 from pumice.attachments import connect, disconnect, renew, rotate
@@ -34,6 +36,8 @@ from pumice.store import (
     snapshots,
     volumes,
 )
+from pumice.store.database import Database
+from pumice.store.open import open_database
 from pumice.volumes import (
     create,
     delete,
@@ -271,12 +275,12 @@ scenario(unmanage.UNMANAGE, a_volume, begin_unmanage, check_unmanage)
 
 
 @asynccontextmanager
-async def world_of_bytes(database_url: str | None = None) -> AsyncIterator[FakeWorld]:
+async def world_of_bytes(db: Database | None = None) -> AsyncIterator[FakeWorld]:
     """One whose backend holds real bytes."""
     with TemporaryDirectory(prefix="pumice-") as directory:
         backends = {f"{HOST}@one": FakeBackend(("a",), directory=Path(directory))}
         await backends[f"{HOST}@one"].start()
-        async with fake_world(backends, database_url=database_url) as world:
+        async with fake_world(backends, db=db) as world:
             yield world
 
 
@@ -845,6 +849,22 @@ scenario(
 scenario(copy_group.COPY_GROUP, a_group_snapshot, begin_copy_group, check_group)
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def on_postgres(postgres: PostgresServer) -> AsyncIterator[Database]:
+    """One for all trials: to connect and to prepare statements anew costs more than a trial."""
+    name = postgres.take()
+    db = open_database(postgres.url(name))
+    yield db
+    await db.close()
+    postgres.give_back(name)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.real)])
+def database(request: pytest.FixtureRequest) -> Any:
+    """None: the world makes one on SQLite."""
+    return request.getfixturevalue("on_postgres") if request.param == "postgresql" else None
+
+
 def test_every_verb_has_a_scenario() -> None:
     assert {verb.kind for verb in VERBS} == {scenario.verb.kind for scenario in SCENARIOS.values()}
 
@@ -857,6 +877,9 @@ def test_every_verb_has_a_scenario() -> None:
         for trial in trials(scenario.verb)
     ],
 )
-async def test_it_ends_and_leaves_nothing(name: str, trial: Trial, database_url: str) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_it_ends_and_leaves_nothing(name: str, trial: Trial, database: Database | None) -> None:
     tried = SCENARIOS[name]
-    await perform(replace(tried, world=partial(tried.world, database_url=database_url)), trial)
+    if database:
+        await empty(database)
+    await perform(replace(tried, world=partial(tried.world, db=database)), trial)
