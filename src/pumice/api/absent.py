@@ -11,8 +11,6 @@ def _all(names: Iterable[str], what: str, instead: str) -> dict[str, str]:
     return dict.fromkeys(names, f"{what} not part of this version of Pumice: {instead}.")
 
 
-_GROUPS = ("consistencygroups", "cgsnapshots")
-
 IDENTITY: Mapping[str, str] = MappingProxyType(
     _all(
         ("credentials", "OS-TRUST", "OS-OAUTH1"),
@@ -26,8 +24,7 @@ IDENTITY: Mapping[str, str] = MappingProxyType(
 )
 
 VOLUME: Mapping[str, str] = MappingProxyType(
-    _all(_GROUPS, "Consistency groups are", "make a group")
-    | _all(
+    _all(
         ("os-migrate_volume", "os-migrate_volume_completion"),
         "Migration of volumes is",
         "make a volume of a type that another backend has from it, by source_volid",

@@ -6,13 +6,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from pumice.model.errors import InvalidState
-from pumice.model.group import GroupSnapshot
+from pumice.model.group import OLDER_TYPE, GroupSnapshot
 from pumice.model.states import GROUP_SNAPSHOT, GroupSnapshotStatus
 from pumice.model.volume import Snapshot
 from pumice.store.database import Transaction
 from pumice.store.rows import Rows
 from pumice.store.stateful import StatefulRows
-from pumice.store.tables import group_snapshots, snapshots
+from pumice.store.tables import group_snapshots, group_types, snapshots
 
 _g = group_snapshots.c
 _rows = StatefulRows(group_snapshots, GroupSnapshot, "GroupSnapshot", GROUP_SNAPSHOT)
@@ -25,6 +25,9 @@ put = _rows.put
 
 COLUMNS = frozenset(column.name for column in group_snapshots.c) - {"operation_id"}
 """What lists may be sorted and filtered by."""
+
+IS_NEWER = _g.group_type_id.not_in(sa.select(group_types.c.id).where(group_types.c.name == OLDER_TYPE))
+"""The condition that one is not of a consistency group."""
 
 _members = _snapshots.select.where(snapshots.c.group_snapshot_id == sa.bindparam("b_group")).order_by(
     snapshots.c.created_at, snapshots.c.id

@@ -8,6 +8,7 @@ from api_coverage import ELSEWHERE
 from volume_cloud import CONNECTOR, HOST, OTHER_PROJECT, POOL, PROJECT, Cloud
 
 from databases import ON_SQLITE
+from pumice.catalog import group_types
 from pumice.store import messages
 from pumice.store.database import Transaction
 
@@ -106,6 +107,8 @@ class Story:
             "group_types": group_type,
             "groups": group_id,
             "group_snapshots": group_snapshot,
+            "consistencygroups": group_id,
+            "cgsnapshots": group_snapshot,
             "attachments": attachment_id,
             "default-types": PROJECT,
             "os-quota-sets": PROJECT,
@@ -288,6 +291,7 @@ async def types(story: Story) -> None:
         if story.minor >= 13:
             await group(story, story.version)
         await story.ask("DELETE", steady)
+    await consistency_group(story)
     default = f"/default-types/{OTHER_PROJECT}"
     await story.ask("PUT", default, {"default_type": {"volume_type": "__DEFAULT__"}}, since=62)
     await story.ask("DELETE", default, since=62)
@@ -302,6 +306,31 @@ async def group(story: Story, group_type: str) -> None:
     await story.ask("PUT", group, {"group": {"name": "n"}})
     await story.act(group, "reset_status", {"status": "error"}, since=20)
     await story.act(group, "delete", {"delete-volumes": True})
+    await story.cloud.quiet()
+
+
+async def consistency_group(story: Story) -> None:
+    await story.cloud.db.write(group_types.make_default)
+    wanted = {"name": "c", "volume_types": "__DEFAULT__"}
+    made = await story.ask("POST", "/consistencygroups", {"consistencygroup": wanted})
+    older = f"/consistencygroups/{(group_id := made['consistencygroup']['id'])}"
+    await story.cloud.quiet()
+    await story.volume(consistencygroup_id=group_id, volume_type="__DEFAULT__")
+    for path in (older, f"{older}/update"):
+        await story.ask("PUT", path, {"consistencygroup": {"name": path}})
+    asked = {"cgsnapshot": {"name": "s", "consistencygroup_id": group_id}}
+    made = (await story.ask("POST", "/cgsnapshots", asked))["cgsnapshot"]["id"]
+    await story.cloud.quiet()
+    asked = {"consistencygroup-from-src": {"name": "copy", "cgsnapshot_id": made}}
+    copied = (await story.ask("POST", "/consistencygroups/create_from_src", asked))["consistencygroup"]["id"]
+    await story.cloud.quiet()
+    await story.ask("DELETE", f"/cgsnapshots/{made}")
+    await story.cloud.quiet()
+    for path in (older, f"/consistencygroups/{copied}"):
+        await story.ask("POST", f"{path}/delete", {"consistencygroup": {"force": True}})
+    made = await story.ask("POST", "/consistencygroups", {"consistencygroup": wanted})
+    await story.cloud.quiet()
+    await story.ask("DELETE", f"/consistencygroups/{made['consistencygroup']['id']}")
     await story.cloud.quiet()
 
 

@@ -30,6 +30,10 @@ DOCUMENTED = {
     "/volume-transfers": TRANSFERS,
     "/volume-transfers/detail": TRANSFERS,
     "/groups": GROUPS,
+    "/consistencygroups": GROUPS,
+    "/consistencygroups/detail": GROUPS,
+    "/cgsnapshots": "limit offset",
+    "/cgsnapshots/detail": "limit offset",
     "/group_snapshots": f"{GROUPS} group_id",
     "/group_snapshots/detail": f"{GROUPS} group_id",
     "/groups/detail": f"{GROUPS} list_volume",
@@ -52,8 +56,6 @@ NOTHING_TO_SEE = {
     "/manageable_snapshots",
     "/os-snapshot-manage",
     "/backups",
-    "/consistencygroups",
-    "/cgsnapshots",
     "/qos-specs",
 }
 

@@ -211,5 +211,5 @@ async def test_pools_zones_hosts_and_capabilities_are_told(cloud: Cloud) -> None
         ("/cgsnapshots", "cgsnapshots"),
     ],
 )
-async def test_what_does_not_exist_yet_is_an_empty_list(cloud: Cloud, path: str, key: str) -> None:
+async def test_what_there_is_none_of_is_an_empty_list(cloud: Cloud, path: str, key: str) -> None:
     assert (await cloud.call("GET", path, who="admin")).json() == {key: []}

@@ -262,6 +262,17 @@ _ENCRYPTION = (
 _EXTENSION = {"alias": str, "name": str, "description": str, "updated": str, "links": list}
 
 
+_PLAIN_GROUP = {"id": str, "name": TEXT_OR_NONE}
+_OLDER = _PLAIN_GROUP | {"status": str, "created_at": str, "description": TEXT_OR_NONE}
+_GROUP = _OLDER | {"availability_zone": str, "volume_types": [str]}
+_CGSNAPSHOT = _OLDER | {"consistencygroup_id": str}
+
+
+def _listed(word: str, shape: Any) -> Any:
+    """A page, with the link to the next or without."""
+    return {f"{word}s": [shape]}, {f"{word}s": [shape], f"{word}_links": list}
+
+
 def _always(shape: Any) -> Samples:
     return [(EVER, shape)]
 
@@ -332,15 +343,22 @@ SAMPLES: dict[str, Samples] = {
     "GET /v3/resource_filters": _always({"resource_filters": [{"resource": str, "filters": [str]}]}),
     # its schema forgets the link to the next page
     "GET /v3/qos-specs": _always(({"qos_specs": [_QOS]}, {"qos_specs": [_QOS], "qos_specs_links": list})),
-    # there is nothing to see in these lists yet
+    # the older view of groups, for which Tempest has no client
     **{
-        f"GET /v3/{path}": _always({key: []})
-        for path, key in {
-            "consistencygroups": "consistencygroups",
-            "consistencygroups/detail": "consistencygroups",
-            "cgsnapshots": "cgsnapshots",
-            "cgsnapshots/detail": "cgsnapshots",
-        }.items()
+        f"{method} /v3/consistencygroups{path}": _always({"consistencygroup": _PLAIN_GROUP})
+        for method, path in (("POST", ""), ("POST", "/create_from_src"))
     },
+    "GET /v3/consistencygroups": _always(_listed("consistencygroup", _PLAIN_GROUP)),
+    "GET /v3/consistencygroups/detail": _always(_listed("consistencygroup", _GROUP)),
+    "GET /v3/consistencygroups/{id}": _always({"consistencygroup": _GROUP}),
+    **{
+        f"{name} /v3/consistencygroups/{{id}}{path}": _always(None)
+        for name, path in (("PUT", ""), ("PUT", "/update"), ("POST", "/delete"), ("DELETE", ""))
+    },
+    "POST /v3/cgsnapshots": _always({"cgsnapshot": _PLAIN_GROUP}),
+    "GET /v3/cgsnapshots": _always({"cgsnapshots": [_PLAIN_GROUP]}),
+    "GET /v3/cgsnapshots/detail": _always({"cgsnapshots": [_CGSNAPSHOT]}),
+    "GET /v3/cgsnapshots/{id}": _always({"cgsnapshot": _CGSNAPSHOT}),
+    "DELETE /v3/cgsnapshots/{id}": _always(None),
 }
 """The shapes, by route; why there is no schema stands above each group."""

@@ -20,9 +20,11 @@ from pumice.model.errors import Conflict, Invalid
 from pumice.model.group import GroupSnapshot
 from pumice.model.scope import Scope
 from pumice.model.states import GroupSnapshotStatus
-from pumice.store import group_snapshots
+from pumice.model.tunables import Tunables
+from pumice.store import group_snapshots, quotas
 from pumice.store.conditions import GROUP_SNAPSHOTS
 from pumice.store.database import Transaction
+from pumice.store.serialize import serialized
 from pumice.volumes.groups import delete_snapshot, snapshot
 
 
@@ -50,7 +52,12 @@ FILTERS = Filters(
     like=MappingProxyType({key: key for key in ("name", "status", "description")}),
     since=MappingProxyType({}),
 )
-LIST = Collection(COLUMNS, FILTERS.parse_query, group_snapshots.page, everywhere=filters.asks_for_all)
+LIST = Collection(
+    COLUMNS,
+    lambda call: [*FILTERS.parse_query(call), group_snapshots.IS_NEWER],
+    group_snapshots.page,
+    everywhere=filters.asks_for_all,
+)
 LINKS = "group_snapshot_links"
 
 
@@ -108,20 +115,14 @@ def _get(tx: Transaction, who: Scope, group_snapshot_id: str) -> GroupSnapshot:
 async def create(call: Call) -> Reply:
     """Make a snapshot of a group: 202, a few words of it."""
     asked = check(CreateBody, await call.json()).group_snapshot
-
-    def work(tx: Transaction) -> GroupSnapshot:
-        group = get_group(tx, call.who, asked.group_id)
-        return snapshot.accept(
-            tx,
-            call.who,
-            group.id,
-            name=asked.name,
-            description=asked.description,
-            tunables=call.ctx.tunables,
-        )
-
-    made = await call.ctx.db.write(work)
+    made = await call.ctx.db.write(_create, call.who, asked, call.ctx.tunables)
     return Reply({"group_snapshot": plain(made) | {"group_type_id": made.group_type_id}}, 202)
+
+
+@serialized(quotas.turn)
+def _create(tx: Transaction, who: Scope, asked: NewGroupSnapshot, tunables: Tunables) -> GroupSnapshot:
+    group = get_group(tx, who, asked.group_id)
+    return snapshot.accept(tx, who, group.id, name=asked.name, description=asked.description, tunables=tunables)
 
 
 async def remove(call: Call) -> Reply:

@@ -22,9 +22,11 @@ from pumice.model.errors import Conflict, Forbidden, Invalid
 from pumice.model.group import Group
 from pumice.model.scope import Scope
 from pumice.model.states import GroupStatus
-from pumice.store import groups
+from pumice.model.tunables import Tunables
+from pumice.store import group_snapshots, groups, quotas
 from pumice.store.conditions import GROUPS
 from pumice.store.database import Transaction
+from pumice.store.serialize import serialized
 from pumice.volumes.groups import copy, create, delete
 from pumice.volumes.groups import update as change
 from pumice.volumes.groups.create import Wanted
@@ -112,7 +114,12 @@ FILTERS = Filters(
     besides=frozenset({"list_volume"}),
 )
 LINKS = "group_links"
-LIST = Collection(COLUMNS, FILTERS.parse_query, groups.page, everywhere=filters.asks_for_all)
+LIST = Collection(
+    COLUMNS,
+    lambda call: [*FILTERS.parse_query(call), groups.IS_NEWER],
+    groups.page,
+    everywhere=filters.asks_for_all,
+)
 
 
 def plain(group: Group) -> dict[str, Any]:
@@ -191,15 +198,21 @@ async def create_group(call: Call) -> Reply:
     wanted = Wanted(
         asked.group_type, asked.volume_types, asked.name, asked.description, asked.availability_zone
     )
-    group = await call.ctx.db.write(create.accept, call.who, wanted, call.ctx.tunables)
+    group = await call.ctx.db.write(_create, call.who, wanted, call.ctx.tunables)
     return Reply({"group": plain(group)}, 202)
+
+
+@serialized(quotas.turn)
+def _create(tx: Transaction, who: Scope, wanted: Wanted, tunables: Tunables) -> Group:
+    group_types.refuse_older(tx, create.find_type(tx, who, wanted.group_type).id)
+    return create.accept(tx, who, wanted, tunables)
 
 
 async def update(call: Call) -> Reply:
     """Change a group's name, description or volumes: 202."""
     asked = check(UpdateBody, await call.json()).group
     wanted = change.Changes(
-        asked.name, asked.description, add=_ids(asked.add_volumes), remove=_ids(asked.remove_volumes)
+        asked.name, asked.description, add=ids_in(asked.add_volumes), remove=ids_in(asked.remove_volumes)
     )
 
     def work(tx: Transaction) -> None:
@@ -209,7 +222,8 @@ async def update(call: Call) -> Reply:
     return Reply(status=202)
 
 
-def _ids(text: str | None) -> list[str]:
+def ids_in(text: str | None) -> list[str]:
+    """The ids between the commas, each once."""
     return list(dict.fromkeys((text or "").strip(",").split(","))) if text else []
 
 
@@ -265,12 +279,18 @@ async def create_from_source(call: Call) -> Reply:
         raise Forbidden("A group belongs to a project: a token scoped to one is needed.")
     wanted = copy.Wanted(asked.name, asked.description, asked.group_snapshot_id, asked.source_group_id)
 
-    def work(tx: Transaction) -> Group:
-        if asked.source_group_id:
-            get_group(tx, call.who, asked.source_group_id)
-        return copy.accept(tx, call.who, wanted, call.ctx.tunables)
+    group = await call.ctx.db.write(_copy, call.who, wanted, call.ctx.tunables)
+    return Reply({"group": plain(group)}, 202)
 
-    return Reply({"group": plain(await call.ctx.db.write(work))}, 202)
+
+@serialized(quotas.turn)
+def _copy(tx: Transaction, who: Scope, wanted: copy.Wanted, tunables: Tunables) -> Group:
+    if wanted.source_group_id:
+        get_group(tx, who, wanted.source_group_id)
+    else:
+        one = group_snapshots.get(tx, who, wanted.group_snapshot_id or "")
+        group_types.refuse_older(tx, one.group_type_id)
+    return copy.accept(tx, who, wanted, tunables)
 
 
 class Nothing(Body):

@@ -13,9 +13,9 @@ from pumice.api.volume import (
     attachments,
     backups,
     clusters,
+    consistency_groups,
     default_types,
     discovery,
-    empty_lists,
     encryption,
     extra_specs,
     group_snapshots,
@@ -61,6 +61,7 @@ def volume_routes() -> list[Route]:
         group_types.ROUTES,
         groups.ROUTES,
         group_snapshots.ROUTES,
+        consistency_groups.ROUTES,
         quotas.ROUTES,
         services.ROUTES,
         replication.ROUTES,
@@ -70,7 +71,6 @@ def volume_routes() -> list[Route]:
         manage.ROUTES,
         messages.ROUTES,
         discovery.ROUTES,
-        empty_lists.ROUTES,
     )
     return [*versions.ROUTES, *(_versioned(route) for table in tables for route in table)]
 

@@ -1,6 +1,6 @@
 """A volume on the wire, at every microversion (api-ref, "Volumes")."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -27,6 +27,8 @@ class Shown:
     """Names by id."""
     services: Mapping[str, str | None]
     """Uuids by ``host@backend``."""
+    consistency_groups: Collection[str] = ()
+    """The groups of volumes that the older API shows."""
 
 
 class VolumeView:
@@ -79,7 +81,9 @@ class VolumeView:
             "bootable": "true" if volume.bootable else "false",
             "encrypted": volume.encryption_key_id is not None,
             "replication_status": None,
-            "consistencygroup_id": None,
+            "consistencygroup_id": volume.group_id
+            if volume.group_id in self._shown.consistency_groups
+            else None,
             "multiattach": volume.multiattach,
             "attachments": [self._attachment(one) for one in attachments],
         }

@@ -25,7 +25,7 @@ from pumice.model.ids import is_uuid
 from pumice.model.scope import Scope
 from pumice.model.tunables import Tunables
 from pumice.model.volume import Volume
-from pumice.store import attachments, images, quotas, volumes
+from pumice.store import attachments, groups, images, quotas, volumes
 from pumice.store.conditions import VOLUMES
 from pumice.store.database import Transaction
 from pumice.store.image_filters import one_of
@@ -210,6 +210,7 @@ class Volumes:
             attachments.of_volumes(tx, [volume.id for volume in found]),
             self._known.types(tx, {volume.type_id for volume in found}),
             self._known.services(tx),
+            groups.consistency_groups(tx, {volume.group_id for volume in found if volume.group_id}),
         )
 
     async def show(self, call: Call) -> Reply:

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pumice.catalog import group_types as catalog
 from pumice.model.booleans import is_true
 from pumice.model.errors import Invalid, NoValidBackend
 from pumice.model.group import CONSISTENT, Group, GroupType
@@ -57,7 +56,6 @@ def accept(tx: Transaction, who: Scope, wanted: Wanted, tunables: Tunables) -> G
     """Answer the request: the group in ``creating``. Raises ``NotFound``, ``Invalid`` or ``OverQuota``."""
     kinds = [types.find(tx, who, each) for each in wanted.volume_types]
     group_type = find_type(tx, who, wanted.group_type)
-    catalog.refuse_older(tx, group_type.id)
     zone = wanted.availability_zone or tunables.availability_zone
     if wanted.availability_zone and not pools.has_zone(tx, zone):
         raise Invalid(f"Invalid input received: Availability zone '{zone}' is invalid.")

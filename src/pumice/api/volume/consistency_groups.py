@@ -1,0 +1,283 @@
+"""Consistency groups and their snapshots: the older view of groups (api-ref, "Consistency groups").
+
+What is made here is a group of the type ``default_cgsnapshot_type``, which promises snapshots of one moment.
+Any group is shown here, as by Cinder; those of that type are shown here alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from pydantic import Field
+
+from pumice.api import paging
+from pumice.api.call import Call, Reply, check
+from pumice.api.collection import Collection
+from pumice.api.fields import Body, Boolean, Text, Uuid
+from pumice.api.policy import MEMBER, READER, Rule
+from pumice.api.routing import Route, showing, writes
+from pumice.api.volume import filters, group_snapshots, groups
+from pumice.api.volume.fields import Name
+from pumice.api.volume.volume_view import wire_time
+from pumice.model.errors import Forbidden, Invalid
+from pumice.model.group import OLDER_TYPE, Group, GroupSnapshot
+from pumice.store import group_snapshots as snapshot_rows
+from pumice.store import groups as rows
+from pumice.volumes.groups import copy, create, delete, delete_snapshot, snapshot
+from pumice.volumes.groups import update as change
+
+
+class NewConsistencyGroup(Body):
+    """What may be asked of a new one; names or ids of volume types with commas between them."""
+
+    name: Name = None
+    description: Name = None
+    volume_types: Annotated[Text, Field(min_length=1)]
+    availability_zone: Text | None = None
+
+
+class CreateBody(Body):
+    """The body of a create."""
+
+    consistencygroup: NewConsistencyGroup
+
+
+class Changes(Body):
+    """What may be changed; ids of volumes with commas between them."""
+
+    name: Name = None
+    description: Name = None
+    add_volumes: Text | None = None
+    remove_volumes: Text | None = None
+
+
+class UpdateBody(Body):
+    """The body of an update."""
+
+    consistencygroup: Changes
+
+
+class Deletion(Body):
+    """Whether its volumes are deleted too."""
+
+    force: Boolean = False
+
+
+class DeleteBody(Body):
+    """The body of a delete."""
+
+    consistencygroup: Deletion
+
+
+class Source(Body):
+    """What one is made from: one of the two."""
+
+    name: Name = None
+    description: Name = None
+    cgsnapshot_id: Uuid | None = None
+    source_cgid: Uuid | None = None
+
+
+class SourceBody(Body):
+    """The body of a create from a source."""
+
+    source: Source = Field(alias="consistencygroup-from-src")
+
+
+class NewCgsnapshot(Body):
+    """What may be asked of a new snapshot."""
+
+    consistencygroup_id: Uuid
+    name: Name = None
+    description: Name = None
+
+
+class SnapshotBody(Body):
+    """The body of a create of a snapshot."""
+
+    cgsnapshot: NewCgsnapshot
+
+
+LIST = Collection(groups.COLUMNS, groups.FILTERS.parse_query, rows.page, everywhere=filters.asks_for_all)
+SNAPSHOTS = Collection(
+    group_snapshots.COLUMNS,
+    group_snapshots.FILTERS.parse_query,
+    snapshot_rows.page,
+    everywhere=filters.asks_for_all,
+)
+
+
+def full(_: Call, group: Group) -> dict[str, Any]:
+    """A consistency group in full."""
+    return {
+        "id": group.id,
+        "status": group.status,
+        "availability_zone": group.availability_zone,
+        "created_at": wire_time(group.created_at),
+        "name": group.name,
+        "description": group.description,
+        "volume_types": group.volume_types,
+    }
+
+
+def full_snapshot(_: Call, one: GroupSnapshot) -> dict[str, Any]:
+    """A snapshot of one in full."""
+    return {
+        "id": one.id,
+        "consistencygroup_id": one.group_id,
+        "status": one.status,
+        "created_at": wire_time(one.created_at),
+        "name": one.name,
+        "description": one.description,
+    }
+
+
+async def index(call: Call) -> Reply:
+    """The plain list."""
+    found, page = await _found(call)
+    return paging.listed(call, "consistencygroups", [groups.plain(one) for one in found], page, links=LINKS)
+
+
+async def detail(call: Call) -> Reply:
+    """The list in full."""
+    found, page = await _found(call)
+    return paging.listed(call, "consistencygroups", [full(call, one) for one in found], page, links=LINKS)
+
+
+LINKS = "consistencygroup_links"
+
+
+async def _found(call: Call) -> tuple[Sequence[Group], paging.Page]:
+    """A page; at no version is an unknown filter refused."""
+    asked = LIST.parse_query(replace(call, version=min(call.version, (3, 30))))
+    found, _ = await call.ctx.db.read(LIST.read, call.who, asked)
+    return found, asked.page
+
+
+async def create_group(call: Call) -> Reply:
+    """Create one: 202, a few words of it."""
+    asked = check(CreateBody, await call.json()).consistencygroup
+    _must_have_project(call)
+    kinds = list(dict.fromkeys(asked.volume_types.rstrip(",").split(",")))
+    wanted = create.Wanted(OLDER_TYPE, kinds, asked.name, asked.description, asked.availability_zone)
+    return _made(await call.ctx.db.write(create.accept, call.who, wanted, call.ctx.tunables))
+
+
+async def create_from_source(call: Call) -> Reply:
+    """Create one from another, or from a snapshot of one: 202, a few words of it."""
+    asked = check(SourceBody, await call.json()).source
+    _must_have_project(call)
+    if not (asked.cgsnapshot_id or asked.source_cgid):
+        raise Invalid(
+            f"Either 'cgsnapshot_id' or 'source_cgid' must be provided to create consistency group "
+            f"{asked.name} from source."
+        )
+    if asked.cgsnapshot_id and asked.source_cgid:
+        raise Invalid(
+            "Cannot provide both 'cgsnapshot_id' and 'source_cgid' to create consistency group "
+            f"{asked.name} from source."
+        )
+    wanted = copy.Wanted(asked.name, asked.description, asked.cgsnapshot_id, asked.source_cgid)
+    return _made(await call.ctx.db.write(copy.accept, call.who, wanted, call.ctx.tunables))
+
+
+def _must_have_project(call: Call) -> None:
+    if call.who.project_id is None:
+        raise Forbidden("A consistency group belongs to a project: a token scoped to one is needed.")
+
+
+def _made(group: Group) -> Reply:
+    return Reply({"consistencygroup": groups.plain(group)}, 202)
+
+
+async def update(call: Call) -> Reply:
+    """Change its name, description or volumes: 202."""
+    asked = check(UpdateBody, await call.json()).consistencygroup
+    if not (asked.name or asked.description or asked.add_volumes or asked.remove_volumes):
+        raise Invalid(
+            "Name, description, add_volumes, and remove_volumes can not be all empty in the request body."
+        )
+    wanted = change.Changes(
+        asked.name,
+        asked.description,
+        add=groups.ids_in(asked.add_volumes),
+        remove=groups.ids_in(asked.remove_volumes),
+    )
+    await call.ctx.db.write(change.update, call.who, call.args["id"], wanted)
+    return Reply(status=202)
+
+
+async def remove_with(call: Call) -> Reply:
+    """Delete it, and by ``force`` its volumes: 202."""
+    force = check(DeleteBody, await call.json()).consistencygroup.force
+    await call.ctx.db.write(lambda tx: delete.accept(tx, call.who, call.args["id"], with_volumes=force))
+    return Reply(status=202)
+
+
+async def remove(call: Call) -> Reply:
+    """Delete one without volumes: 202."""
+    await call.ctx.db.write(lambda tx: delete.accept(tx, call.who, call.args["id"], with_volumes=False))
+    return Reply(status=202)
+
+
+async def create_snapshot(call: Call) -> Reply:
+    """Make a snapshot of one: 202, a few words of it."""
+    asked = check(SnapshotBody, await call.json()).cgsnapshot
+    made = await call.ctx.db.write(
+        snapshot.accept,
+        call.who,
+        asked.consistencygroup_id,
+        name=asked.name,
+        description=asked.description,
+        tunables=call.ctx.tunables,
+    )
+    return Reply({"cgsnapshot": group_snapshots.plain(made)}, 202)
+
+
+async def snapshots(call: Call) -> Reply:
+    """The plain list of snapshots."""
+    found = await _found_snapshots(call)
+    return Reply({"cgsnapshots": [group_snapshots.plain(one) for one in found]})
+
+
+async def snapshots_in_full(call: Call) -> Reply:
+    """The list of snapshots in full."""
+    return Reply({"cgsnapshots": [full_snapshot(call, one) for one in await _found_snapshots(call)]})
+
+
+async def _found_snapshots(call: Call) -> Sequence[GroupSnapshot]:
+    """What of the project's is asked for by ``limit`` and ``offset`` alone."""
+    kept = urlencode([pair for pair in call.query_pairs if pair[0] in ("limit", "offset")])
+    asked = SNAPSHOTS.parse_query(replace(call, query_string=kept))
+    found, _ = await call.ctx.db.read(SNAPSHOTS.read, call.who, asked)
+    return found
+
+
+_ALL, _ONE = "/consistencygroups", "/consistencygroups/{id}"
+_SNAPSHOTS, _SNAPSHOT = "/cgsnapshots", "/cgsnapshots/{id}"
+_CREATE, _UPDATE, _DELETE = (Rule(f"group:{verb}", MEMBER) for verb in ("create", "update", "delete"))
+_GET_ALL, _GET = Rule("group:get_all", READER), Rule("group:get", READER)
+_GET_ALL_SNAPSHOTS = Rule("group:get_all_group_snapshots", READER)
+
+ROUTES = (
+    Route("GET", _ALL, index, _GET_ALL),
+    Route("GET", f"{_ALL}/detail", detail, _GET_ALL),
+    Route("POST", _ALL, create_group, _CREATE),
+    Route("POST", f"{_ALL}/create_from_src", create_from_source, _CREATE),
+    Route("GET", _ONE, showing("consistencygroup", rows.get, full), _GET),
+    Route("PUT", _ONE, update, _UPDATE),
+    Route("PUT", f"{_ONE}/update", update, _UPDATE),
+    Route("POST", f"{_ONE}/delete", remove_with, _DELETE),
+    Route("DELETE", _ONE, remove, _DELETE),
+    Route("GET", _SNAPSHOTS, snapshots, _GET_ALL_SNAPSHOTS),
+    Route("GET", f"{_SNAPSHOTS}/detail", snapshots_in_full, _GET_ALL_SNAPSHOTS),
+    Route("POST", _SNAPSHOTS, create_snapshot, Rule("group:create_group_snapshot", MEMBER)),
+    Route(
+        "GET",
+        _SNAPSHOT,
+        showing("cgsnapshot", snapshot_rows.get, full_snapshot),
+        Rule("group:get_group_snapshot", READER),
+    ),
+    Route("DELETE", _SNAPSHOT, writes(delete_snapshot.accept), Rule("group:delete_group_snapshot", MEMBER)),
+)
