@@ -68,8 +68,11 @@ class Call:
 
     @property
     def query_pairs(self) -> list[tuple[str, str]]:
-        """The query parameters in their order, repetitions and empty values included."""
-        return parse_qsl(self.query_string, keep_blank_values=True)
+        """The query parameters in their order, repetitions and empty values included. Raises ``Invalid``."""
+        pairs = parse_qsl(self.query_string, keep_blank_values=True)
+        if any("\0" in word for pair in pairs for word in pair):
+            raise Invalid("The query holds a NUL character, which is part of no text.")
+        return pairs
 
     def refuse_many_terms(self) -> None:
         """Raise ``Invalid`` for a query of too many parameters and parts of lists: each costs a condition."""
@@ -126,15 +129,20 @@ class Call:
 
 
 def _refuse_what_cannot_be_kept(body: Any) -> None:
-    """Raise ``Invalid`` for JSON of more levels than any request has, or a number that no column takes."""
+    """Raise ``Invalid`` for JSON of more levels than any request has, or what no column takes.
+
+    PostgreSQL keeps a NUL in no text, and in JSON only until that is searched: for everybody who searches.
+    """
     level = [body]
     for _ in range(MOST_LEVELS):
         inner: list[Any] = []
         for value in level:
             if isinstance(value, dict):
-                inner.extend(value.values())
+                inner += (*value.keys(), *value.values())
             elif isinstance(value, list):
                 inner.extend(value)
+            elif isinstance(value, str) and "\0" in value:
+                raise Invalid("Malformed request body: a text in it holds a NUL character.")
             elif isinstance(value, int | float) and abs(value) >= 2**63:
                 raise Invalid("Malformed request body: a number in it is out of range.")
         if not inner:

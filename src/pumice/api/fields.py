@@ -40,6 +40,12 @@ def _no_nul(value: str) -> str:
     return value
 
 
+def _not_blank(value: str) -> str:
+    if not value.strip():
+        raise ValueError("The 'name' can not be empty.")
+    return value
+
+
 def _uuid(value: str) -> str:
     if not is_uuid(value):
         raise ValueError(f"{value[:100]!r} is not a 'uuid'")
@@ -47,6 +53,7 @@ def _uuid(value: str) -> str:
 
 
 Text = Annotated[str, Field(max_length=255), AfterValidator(_no_nul)]
+NotBlank = Annotated[Text, AfterValidator(_not_blank)]
 LongText = Annotated[str, Field(max_length=65_535), AfterValidator(_no_nul)]
 Uuid = Annotated[str, AfterValidator(_uuid)]
 Positive = Annotated[int, BeforeValidator(whole), Field(ge=1, le=MOST)]

@@ -317,3 +317,12 @@ async def test_no_update_makes_the_service_fail(rig: Any, body: Any) -> None:
     image_id = await rig.create()
     answer = await rig.member.request("PATCH", f"/v2/images/{image_id}", json=body, headers=PATCH)
     assert answer.status_code in (200, 400, 403, 409, 413)
+
+
+async def test_a_property_is_as_long_as_a_volume_may_have_it_and_no_longer(rig: Any) -> None:
+    longest = "x" * 65_535
+    image_id = await rig.create(k=longest)
+    too_long = {"op": "replace", "path": "/k", "value": f"{longest}x"}
+    assert (await change(rig, image_id, too_long)).status_code == 400
+    assert (await rig.member.get(f"/v2/images/{image_id}")).json()["k"] == longest
+    assert (await rig.member.post("/v2/images", json={"k": f"{longest}x"})).status_code == 400

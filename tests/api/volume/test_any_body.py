@@ -7,6 +7,7 @@ import pytest
 from any_body import ask, models, some_body
 from volume_cloud import SCOPES, Cloud
 
+from databases import ON_SQLITE
 from pumice.api.compute.service import compute_service
 from pumice.api.image.service import image_service
 from pumice.images.files import ImageFiles
@@ -39,6 +40,26 @@ async def test_no_body_is_answered_with_a_bug(cloud: Cloud, tmp_path: Any, seed:
                     str(body)[:500],
                     told,
                 )
+
+
+@ON_SQLITE
+async def test_no_route_takes_a_nul(cloud: Cloud, tmp_path: Any) -> None:
+    """PostgreSQL keeps none in a text, and in JSON only until somebody searches it."""
+    dice, ctx = random.Random(0), cloud.service.ctx
+    services = [cloud.service, compute_service(ctx), image_service(ctx, ImageFiles(tmp_path / "images"))]
+    told_so = 0
+    for service in services:
+        for route in service.table.routes:
+            for nul in ({"a\0": 1}, {"a": ["\0"]}):
+                body = {route.action: nul} if route.action else nul
+                status, told = await ask(service, route, body, [new_id()], dice, "admin")
+                told_so += b"holds a NUL" in told
+                reads = route.method in ("POST", "PUT", "PATCH")
+                assert not reads or status >= 400 or not told, (route.method, route.path, route.action, told)
+    assert told_so > 200
+    for path in ("/volumes/detail", "/snapshots", "/types", "/attachments", "/backups", "/os-services"):
+        refused = await cloud.call("GET", f"{path}?name=a%00", who="admin")
+        assert refused.status_code == 400 and "holds a NUL" in refused.text
 
 
 async def test_a_row_that_was_stored_too_deep_does_not_end_a_list(cloud: Cloud) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from volume_cloud import PROJECT, Cloud
 
@@ -67,3 +68,12 @@ async def test_image_metadata_may_be_as_long_as_an_images(cloud: Cloud) -> None:
     for length, status in ((65_535, 200), (65_536, 400)):
         body = {"metadata": {"long": "x" * length}}
         assert (await cloud.act(volume["id"], "os-set_image_metadata", body)).status_code == status
+
+
+@pytest.mark.parametrize("name", ["", " ", "\u00a0\t"])
+async def test_the_name_of_a_type_says_something(cloud: Cloud, name: str) -> None:
+    refused = await cloud.call("POST", "/types", {"volume_type": {"name": name}}, who="admin")
+    assert refused.status_code == 400
+    made = await cloud.call("POST", "/types", {"volume_type": {"name": "gold"}}, who="admin")
+    path = f"/types/{made.json()['volume_type']['id']}"
+    assert (await cloud.call("PUT", path, {"volume_type": {"name": name}}, who="admin")).status_code == 400

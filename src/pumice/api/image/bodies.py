@@ -51,6 +51,8 @@ def _each_once(tags: list[str]) -> list[str]:
     return sorted(set(tags))
 
 
+Value = Annotated[StrictStr, Field(max_length=65_535)]
+"""Of a custom property: as long as a volume's metadata of its image may be."""
 Tag = Annotated[StrictStr, Field(max_length=LONGEST_NAME)]
 Amount = Annotated[int, Field(strict=True, ge=0, le=LARGEST)]
 
@@ -76,7 +78,7 @@ class NewImage(Fields):
     """The body of a create: the fields, an id of the client's choice, and custom properties beside them."""
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, StrictStr] = Field(init=False)
+    __pydantic_extra__: dict[str, Value] = Field(init=False)
 
     id: Annotated[str, AfterValidator(_is_id)] | None = None
 
@@ -89,7 +91,7 @@ class NewImage(Fields):
 class Property(BaseModel):
     """The value of one custom property."""
 
-    value: StrictStr
+    value: Value
 
 
 class NewMember(BaseModel):

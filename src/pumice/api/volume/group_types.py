@@ -3,12 +3,12 @@
 from operator import attrgetter
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
 from pumice.api import booleans, paging
 from pumice.api.call import Call, Reply, Version, check
 from pumice.api.faults import HttpError
-from pumice.api.fields import Body, Boolean, Text
+from pumice.api.fields import Body, Boolean, NotBlank, Text
 from pumice.api.policy import ADMIN, ANYBODY, Rule
 from pumice.api.routing import Route, writes
 from pumice.api.volume.fields import Key
@@ -30,16 +30,10 @@ LIST = paging.ShortList[GroupType](
 )
 
 
-def _not_blank(value: str) -> str:
-    if not value.strip():
-        raise ValueError("The 'name' can not be empty.")
-    return value
-
-
 class NewGroupType(Body):
     """What may be asked of a new type."""
 
-    name: Annotated[Text, AfterValidator(_not_blank)]
+    name: NotBlank
     description: Text | None = None
     group_specs: dict[Key, Text | None] = Field(default_factory=dict)
     is_public: Boolean = True

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pumice.api import paging
 from pumice.api.booleans import flag
 from pumice.api.call import Call, Reply, check
-from pumice.api.fields import Body, Text
+from pumice.api.fields import Body, NotBlank, Text
 from pumice.api.policy import ADMIN, Rule
 from pumice.api.routing import Route, writes
 from pumice.api.volume.fields import Key
@@ -25,16 +25,10 @@ RULE = "volume_extension:qos_specs_manage:"
 Consumer = Literal["front-end", "back-end", "both"]
 
 
-def _not_blank(value: str) -> str:
-    if not value.strip():
-        raise ValueError("The 'name' can not be empty.")
-    return value.strip()
-
-
 class NewQosSpecs(Body):
     """New QoS specs: every key beside the name and the consumer is a spec."""
 
-    name: Annotated[Text, AfterValidator(_not_blank)]
+    name: Annotated[NotBlank, AfterValidator(str.strip)]
     consumer: Consumer = "back-end"
     specs: dict[Annotated[Text, Field(min_length=1)], Text | None]
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from pumice.api import paging
 from pumice.api.call import Call, Reply, check
-from pumice.api.fields import Body, Boolean, Text
+from pumice.api.fields import Body, Boolean, NotBlank, Text
 from pumice.api.policy import ADMIN, MEMBER, READER, Rule
 from pumice.api.routing import Route
 from pumice.api.volume import type_filters
@@ -42,7 +42,7 @@ USER_VISIBLE = frozenset({"RESKEY:availability_zones", "multiattach", "replicati
 class NewType(Body):
     """What may be asked of a new type."""
 
-    name: Text = Field(min_length=1)
+    name: NotBlank
     description: Name = None
     extra_specs: dict[Key, Text | None] = Field(default_factory=dict)
     is_public: Boolean = Field(True, alias="os-volume-type-access:is_public")
@@ -57,7 +57,7 @@ class CreateBody(Body):
 class Changes(Body):
     """What may be changed of a type."""
 
-    name: Text | None = Field(None, min_length=1)
+    name: NotBlank | None = None
     description: Name = None
     is_public: Boolean | None = None
 
