@@ -70,9 +70,13 @@ class StoryClient(Protocol):
 
 
 class OpenStackCommand:
-    """The command ``openstack`` of python-openstackclient, each time a process of its own."""
+    """The command ``openstack`` of python-openstackclient, each time a process of its own.
+
+    Each start computes for a second or two: what takes a while is waited for with openstacksdk.
+    """
 
     def __init__(self, pumice: Installation) -> None:
+        self._sdk = Sdk(pumice)
         files = {"OS_CLIENT_CONFIG_FILE": str(pumice.clouds_file), "OS_CLOUD": TENANT}
         self.environment = {**pumice.environment, **files, "OS_COMPUTE_API_VERSION": "2.89"}
 
@@ -119,7 +123,7 @@ class OpenStackCommand:
 
     def delete_volume(self, volume: str) -> None:
         self.run("volume", "delete", volume)
-        wait(lambda: volume not in self._names("volume"), f"{volume} is not deleted")
+        wait(lambda: volume not in self._sdk.everything(), f"{volume} is not deleted")
 
     def delete_image(self, image: str) -> None:
         self.run("image", "delete", image)
@@ -131,7 +135,7 @@ class OpenStackCommand:
         return [row["Name"] for row in self.json(noun, "list")]
 
     def _wait_for(self, volume: str, status: str) -> None:
-        wait(lambda: self.look(volume).status == status, f"{volume} does not become {status}")
+        wait(lambda: self._sdk.look(volume).status == status, f"{volume} does not become {status}")
 
 
 class Sdk:

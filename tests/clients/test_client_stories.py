@@ -110,6 +110,8 @@ def tell(client: StoryClient, pumice: Installation, image: Path) -> None:
 
 
 def hear(client: StoryClient, pumice: Installation, words: str) -> None:
-    """Until a real guest has said so."""
+    """Until a real guest has said so, and the client shows it."""
     if pumice.real:
-        wait(lambda: words in client.console("vm"), f"the guest does not say: {words}")
+        sdk = Sdk(pumice)
+        wait(lambda: words in sdk.console("vm"), f"the guest does not say: {words}")
+        assert words in client.console("vm")
