@@ -150,11 +150,11 @@ def test_where_the_database_is_of_a_later_version(tmp_path: Path) -> None:
 
 
 def test_where_the_database_server_is_down(tmp_path: Path) -> None:
-    url = "postgresql://pumice:secret@127.0.0.1:1/pumice"
+    url = "postgresql://pumice:hushhush@127.0.0.1:1/pumice"
     which = [words for words in looking() if words[0] not in ("audit", "db")]  # those wait for it longer
     found = told(tmp_path, which, PUMICE_DATABASE_URL=url)
     assert_plain(found)
-    assert all("secret" not in output for _, _, output in found)
+    assert all("hushhush" not in output for _, _, output in found)
 
 
 def test_where_nobody_reads_on(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from pumice.app import cli
+
 
 def pumice(state: Path, *words: str, code: int = 0, **environment: str) -> str:
     """What the command prints, on either stream."""
@@ -48,6 +50,17 @@ def test_looking_makes_no_database(tmp_path: Path) -> None:
     assert "'pumice db upgrade' brings" not in pumice(tmp_path, "db", "status")
     assert "was there already" in pumice(tmp_path, "db", "upgrade")
     assert "None." in pumice(tmp_path, "operations", "list")
+
+
+@pytest.mark.parametrize(
+    "words", ["orphans remove * --yes", "operations cancel *", "hosts forget * --yes", "secrets rotate a *"]
+)
+def test_an_empty_word_means_nothing_where_every_id_begins_with_it(
+    words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["pumice", *("" if word == "*" else word for word in words.split())])
+    with pytest.raises(SystemExit, match="One of the words is empty"):
+        cli.main()
 
 
 def test_each_setting_says_where_it_came_from_and_no_secret_is_shown(tmp_path: Path) -> None:

@@ -52,6 +52,8 @@ HostName = Annotated[str, typer.Argument(metavar="NAME", help="A host's name, as
 def main() -> None:
     """Run the command. What went wrong is told in one sentence, and the exit code is 1."""
     _open_standard_streams()
+    if "" in sys.argv[1:]:  # every id, and the only one there is, begins with nothing
+        sys.exit("pumice: One of the words is empty: perhaps a variable of the shell that is not set.")
     os.umask(0o077)  # the database holds secrets: whatever a command makes is its owner's alone
     try:
         app(prog_name="pumice")
