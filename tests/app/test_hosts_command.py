@@ -15,7 +15,7 @@ from pumice.app.cli import app
 from pumice.app.node import build
 from pumice.app.settings import Settings
 from pumice.catalog import volume_types
-from pumice.model.errors import Conflict, Misconfigured, NotFound
+from pumice.model.errors import Conflict, Invalid, Misconfigured, NotFound
 from pumice.model.ids import ProjectId, UserId
 from pumice.model.scope import Scope
 from pumice.model.tunables import Tunables
@@ -108,6 +108,8 @@ def test_what_is_drained_is_given_nothing_new_and_tells_what_remains(url: str) -
     assert not any(row["disabled"] for row in written(url, services.every) if row["host"].startswith("old"))
     with pytest.raises(NotFound):
         said(url, "drain", "none", "--reason", "away")
+    with pytest.raises(Invalid, match="255"):
+        said(url, "drain", "new", "--reason", "a" * 256)
 
 
 def test_it_is_told_first_and_done_with_yes(url: str) -> None:

@@ -10,11 +10,12 @@ from dataclasses import asdict
 from pumice.app.database import existing
 from pumice.app.settings import Settings
 from pumice.app.terminal import console, plain, print_json, short, table
-from pumice.model.errors import NotFound
+from pumice.model.errors import Invalid, NotFound
 from pumice.store import remains
 from pumice.store.database import Transaction
 
 LOOK_SECONDS = 0.5
+LONGEST_REASON = 255
 
 
 def drain(
@@ -22,8 +23,11 @@ def drain(
 ) -> bool:
     """Close it, wait until nothing is under way there, and print what lives there.
 
-    ``seconds`` is how long is waited at most. Returns whether nothing is under way. Raises ``NotFound``.
+    ``seconds`` is how long is waited at most. Returns whether nothing is under way. Raises ``NotFound``, or
+    ``Invalid`` for a reason that is longer than the API's.
     """
+    if len(reason) > LONGEST_REASON:
+        raise Invalid(f"A reason has at most {LONGEST_REASON} characters.")
     going, left = asyncio.run(_drain(settings, name, reason, seconds))
     if as_json:
         print_json({"name": name, "under_way": going, "left": [asdict(thing) for thing in left]})
