@@ -9,6 +9,7 @@ waits most, the others what computes most: so the cores have work while daemons 
 nothing long is left for the end.
 """
 
+import re
 import resource
 import time
 import zlib
@@ -19,7 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kernel_lane import SHARED, guest_of
 from tests import warm_start
+
+import kernel
 
 PARTS = {
     "tests/kill/test_kill_nine.py": 4,
@@ -27,6 +31,10 @@ PARTS = {
     "tests/loops/test_repair_amid_operations.py": 4,
 }
 """Files in so many parts: their tests share nothing, or what each part may have of its own."""
+SHARE_A_GUEST = re.compile(
+    r"tests/kernel/test_(lvm_backend|reference_stack)\.py|tests/conformance/.*\[(lvm-thin|lio)[-\]]"
+)
+"""The names of the kernel lane's tests that run in one guest; a run in which another does is refused."""
 RECORD = Path(__file__).with_name("costs.txt")
 PAGE = Path(__file__).parents[1] / "docs" / "testing.md"
 BEGIN, END = "<!-- costs: written by `make costs` -->", "<!-- /costs -->"
@@ -110,7 +118,8 @@ class MetricsSink:
         try:
             return (yield)
         finally:
-            self._of_tests.append((item.nodeid.split("::")[0], time.monotonic() - wall, _cpu() - cpu))
+            used = max(_cpu() - cpu, 0.0)  # what is killed may take the last of it along
+            self._of_tests.append((item.nodeid.split("::")[0], time.monotonic() - wall, used))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
@@ -143,16 +152,18 @@ _WHOLE = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
 
 
 def _cpu() -> float:
-    """Seconds of the processor that this process has used, and what it started that has ended."""
+    """Seconds of the processor that this process has used, and what it started that has ended, and guests."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used) + warm_start.computing
+    return sum(one.ru_utime + one.ru_stime for one in used) + warm_start.computing + kernel.computing()
 
 
 # --- sharing the work ---------------------------------------------------------------------------
 
 
 def unit(nodeid: str) -> str:
-    """The unit of work that a test belongs to: its file, or one part of it."""
+    """The unit of work that a test belongs to: what shares a guest, its file, or one part of it."""
+    if SHARE_A_GUEST.match(nodeid):
+        return SHARED
     file = nodeid.split("::")[0]
     parts = PARTS.get(file)
     return f"{file} {zlib.crc32(nodeid.encode()) % parts}" if parts else file
@@ -175,6 +186,12 @@ def dearest(
     is_taken = any("kernel" in name for name in under_way)
     free = [name for name in units if not (is_taken and "kernel" in name)] or list(units)
     return max(reversed(free) if waiting else free, key=weight)
+
+
+def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
+    for item in items:
+        if guest_of(item) == SHARED != unit(item.nodeid):
+            raise pytest.UsageError(f"{item.nodeid} shares a guest: say so in SHARE_A_GUEST of {__file__}")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -1,5 +1,7 @@
 """What tests cost decides who does what, and is on the page on testing."""
 
+from kernel_lane import SHARED
+
 from costs import BEGIN, END, PAGE, PARTS, Cost, dearest, recorded, table, unit
 
 
@@ -22,6 +24,12 @@ def test_one_guest_of_the_kernel_lane_runs_at_a_time_as_long_as_there_is_other_w
     lane, other = "tests/kernel/test_a.py", "tests/store/test_b.py"
     assert dearest([lane, other], {}, waiting=False, under_way=["tests/kernel/test_c.py"]) == other
     assert dearest([lane], {}, waiting=False, under_way=["tests/kernel/test_c.py"]) == lane
+
+
+def test_what_shares_a_guest_is_one_unit_whatever_its_file() -> None:
+    shared = ["tests/kernel/test_lvm_backend.py::test_one", "tests/conformance/test_targets.py::test_two[lio]"]
+    assert {unit(nodeid) for nodeid in shared} == {SHARED}
+    assert unit("tests/conformance/test_targets.py::test_two[tgt]") == "tests/conformance/test_targets.py"
 
 
 def test_a_long_file_is_several_units_and_any_other_is_one() -> None:

@@ -25,8 +25,9 @@ from pumice.backends.lvm_thick import ThickLayout
 from pumice.backends.lvm_thin import ThinLayout
 
 POOL = "pool"
+DISK = Path("/dev/vda")
 IN_A_GUEST = [
-    pytest.mark.kernel(disks=["300G"], modules=["dm-thin-pool", "dm-snapshot"]),
+    pytest.mark.kernel,
     pytest.mark.timeout(900),
 ]
 
@@ -52,7 +53,7 @@ def in_a_group(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]
 
 
 def an_lvm(directory: Path, *, thin: bool) -> LvmBackend:
-    group = VolumeGroup(POOL, directory, devices=["/dev/vda"])
+    group = VolumeGroup(POOL, directory, devices=[str(DISK)])
     return LvmBackend(group, ThinLayout(group, "thin") if thin else ThickLayout(group))
 
 
@@ -107,10 +108,13 @@ def an_xfs(directory: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", mountpoint], check=True)
 
 
-def a_volume_group(disk: Path) -> None:
-    """A group with a thin pool on ``disk``; the rest of it is for thick volumes."""
-    lvm("vgcreate", POOL, str(disk))
+@contextmanager
+def a_volume_group() -> Iterator[None]:
+    """A group with a thin pool on the disk; the rest of it is for thick volumes."""
+    lvm("vgcreate", POOL, str(DISK))
     lvm("lvcreate", "--type", "thin-pool", "--size", "20G", "--name", "thin", POOL)
+    yield
+    lvm("vgremove", "--force", POOL)
 
 
 def lvm(*argv: str) -> str:

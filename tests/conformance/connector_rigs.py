@@ -28,7 +28,7 @@ HOST = Connector("host", "127.0.0.1", "iqn.2026-11.org.pumice:host")
 
 
 KERNEL = [
-    pytest.mark.kernel(modules=["iscsi_tcp", "dm-multipath", "nvmet-tcp", "nvme-tcp"]),
+    pytest.mark.kernel,
     pytest.mark.timeout(900),
 ]
 KINDS = [

@@ -145,7 +145,7 @@ class LoginsByIscsi:
         return output.strip()
 
 
-KERNEL = pytest.mark.kernel(modules=["nvme-tcp"])
+KERNEL = pytest.mark.kernel
 KINDS = [
     "fake",
     pytest.param("tgt", marks=pytest.mark.real),

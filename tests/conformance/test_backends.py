@@ -54,8 +54,9 @@ def xfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def volume_group() -> None:
-    a_volume_group(Path("/dev/vda"))
+def volume_group() -> Iterator[None]:
+    with a_volume_group():
+        yield
 
 
 @pytest.fixture(params=KINDS)

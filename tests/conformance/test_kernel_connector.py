@@ -22,7 +22,7 @@ from pumice.hypervisor.contract import BlockSource, IscsiSource
 from pumice.model.ids import AttachmentId, new_id
 
 pytestmark = [
-    pytest.mark.kernel(modules=["iscsi_tcp", "dm-multipath"]),
+    pytest.mark.kernel,
     pytest.mark.timeout(1800),
     pytest.mark.long,
 ]

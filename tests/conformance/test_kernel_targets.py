@@ -21,7 +21,7 @@ from pumice.model.units import MIB
 
 pytestmark = [
     pytest.mark.long,
-    pytest.mark.kernel(modules=["iscsi_tcp", "nvmet-tcp", "nvme-tcp"]),
+    pytest.mark.kernel,
     pytest.mark.timeout(900),
 ]
 

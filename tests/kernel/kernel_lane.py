@@ -1,11 +1,15 @@
 """The kernel lane, a pytest plugin: tests marked ``kernel`` run in a guest, and are reported as any others.
 
-    pytestmark = pytest.mark.kernel(disks=["2G"], modules=["dm-thin-pool"])
+    pytestmark = pytest.mark.kernel
 
-Outside, no fixture and no test function of theirs is called: a guest is booted for their module (the mark says
-what ``kernel.py`` is to give it), pytest runs in it, and each report that it writes to file descriptor 3
-becomes the report of the test outside. A guest that dies fails the test in hand, with its console; the next
-test has a new one. A module's tests stay together on one worker of pytest-xdist (``costs.py``).
+Outside, no fixture and no test function of theirs is called: a guest is booted, pytest runs in it, and each
+report that it writes to file descriptor 3 becomes the report of the test outside. A guest that dies fails the
+test in hand, with its console; the next test has a new one.
+
+To boot and to import is most of what a short test costs there. So all that are neither ``long`` nor ask for
+more than what ``USUAL`` has share one guest, whatever their module: each leaves the disks, the targets and the
+sessions as it found them. Any other guest is of one module. Tests of one guest come one after another, on one
+worker of pytest-xdist (``costs.py``).
 """
 
 import json
@@ -18,6 +22,16 @@ import pytest
 
 from kernel import GuestError, Kernel, why_not
 
+USUAL = {
+    "disks": ["300G", "6G", "1G", "1G", "20G"],
+    "modules": [
+        *("dm-thin-pool", "dm-snapshot", "dm-multipath"),
+        *("iscsi_tcp", "target_core_iblock", "iscsi_target_mod", "nvmet-tcp", "nvme-tcp"),
+    ],
+}
+"""What a guest has where the mark says nothing else; who uses which disk: ``DISK`` in their modules."""
+SHARED = "tests/kernel shared"
+"""The name of the guest that is shared, and of its tests as a unit of work."""
 _INSIDE = "TEST_KERNEL_LANE"
 _NOTES = 3
 _WITHOUT = ("-p", "no:xdist", "-p", "no:hypothesispytest", "-o", "cache_dir=/tmp/pytest-cache")
@@ -50,7 +64,7 @@ class Teller:
 
 
 class Lane:
-    """Outside: one guest at a time, for the marked tests of one module."""
+    """Outside: one guest at a time, for the marked tests that come one after another."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -60,7 +74,8 @@ class Lane:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Note each guest test's limit; where there can be no guest, say so instead.
 
-        Of a file in which some tests are marked ``short`` the others are ``long`` in a guest.
+        Of a file in which some tests are marked ``short`` the others are ``long`` in a guest. Guests come last,
+        each with all of its tests.
         """
         reason = why_not()
         shortened = {item.path for item in items if item.get_closest_marker("short")}
@@ -74,6 +89,7 @@ class Lane:
             else:
                 item.stash[_LIMIT] = _limit(item)
                 item.add_marker(pytest.mark.timeout(0), append=False)  # the guest's pytest minds the limit
+        items.sort(key=guest_of)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
@@ -86,7 +102,7 @@ class Lane:
             item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
             # What earlier tests of the module had set up out here is to go with its last test, as ever.
             item.session._setupstate.teardown_exact(nextitem)
-        if nextitem is None or nextitem.path != item.path:
+        if nextitem is None or guest_of(nextitem) != guest_of(item):
             self._end()
         return True if ours else None
 
@@ -98,7 +114,7 @@ class Lane:
         try:
             if self._run is None:
                 items = item.session.items
-                rest = [it for it in items[items.index(item) :] if it.path == item.path and _LIMIT in it.stash]
+                rest = [it for it in items[items.index(item) :] if guest_of(it) == guest_of(item)]
                 self._run = GuestRun(self._config, rest)
             for data in self._run.reports(item.nodeid):
                 report = self._config.hook.pytest_report_from_serializable(config=self._config, data=data)
@@ -124,7 +140,7 @@ class GuestRun:
     def __init__(self, config: pytest.Config, items: Sequence[pytest.Item]) -> None:
         mark = items[0].get_closest_marker("kernel")
         assert mark is not None
-        self.guest = Kernel(*mark.args, **mark.kwargs)
+        self.guest = Kernel(**USUAL | mark.kwargs)
         self.guest.__enter__()
         names = [item.nodeid for item in items]
         env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "TMP"))}
@@ -168,6 +184,14 @@ _LIMIT = pytest.StashKey[float]()
 
 def _is_ours(item: pytest.Item) -> bool:
     return item.get_closest_marker("kernel") is not None
+
+
+def guest_of(item: pytest.Item) -> str:
+    """Which guest a test runs in: none, the shared one, or that of its module."""
+    mark = item.get_closest_marker("kernel")
+    if mark is None:
+        return ""
+    return str(item.path) if mark.kwargs or item.get_closest_marker("long") else SHARED
 
 
 def _limit(item: pytest.Item) -> float:

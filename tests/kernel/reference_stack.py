@@ -9,12 +9,7 @@ from pathlib import Path
 from initiators import initiators, said
 from pumice_process import PumiceProcess, installation
 
-NEEDS = {
-    "disks": ["20G"],
-    "modules": ["dm-thin-pool", "dm-multipath", "iscsi_tcp", "target_core_iblock", "iscsi_target_mod"],
-}
-"""What its tests' mark ``kernel`` is to ask for."""
-
+DISK = Path("/dev/vde")
 _SETTINGS = {
     "PUMICE_BACKENDS": json.dumps({"lvm-1": {"driver": "lvm", "target": "lio", "volume_group": "vg"}}),
     "PUMICE_COMPUTE__CONNECTOR": "kernel",
@@ -23,7 +18,7 @@ _SETTINGS = {
 
 def make_group() -> None:
     """A volume group on the disk."""
-    subprocess.run(["vgcreate", "--quiet", "vg", "/dev/vda"], check=True, capture_output=True)
+    subprocess.run(["vgcreate", "--quiet", "vg", DISK], check=True, capture_output=True)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ BEFORE = """
 mkdir -p /run/dbus
 dbus-daemon --system # targetcli looks for plugins there
 mountpoint -q /sys/kernel/config || mount -t configfs configfs /sys/kernel/config
-vgcreate vg /dev/vda
+vgcreate vg /dev/vde
 echo InitiatorName=iqn.1993-08.org.debian:guest >/etc/iscsi/initiatorname.iscsi
 iscsid
 head -c 4M /dev/urandom >image.raw
@@ -29,10 +29,7 @@ AFTER_ALL = """
 """
 
 
-@pytest.mark.kernel(
-    disks=["6G"],
-    modules=["dm-thin-pool", "iscsi_tcp", "target_core_iblock", "iscsi_target_mod"],
-)
+@pytest.mark.kernel
 @pytest.mark.timeout(900)
 @pytest.mark.long
 def test_every_command_of_the_page_does_what_it_says(tmp_path: Path) -> None:

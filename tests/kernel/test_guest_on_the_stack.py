@@ -14,14 +14,14 @@ import libvirt
 import pytest
 from kernel_image import CACHE
 from pumice_process import PumiceProcess
-from reference_stack import NEEDS, given, logical, reference_stack, what_is_there
+from reference_stack import given, logical, reference_stack, what_is_there
 from stories import SERVERS, VOLUMES, Stories
 
 from pumice.app.guest_image import build_guest_image
 from pumice.host import luks
 from pumice.model.units import GIB, MIB
 
-pytestmark = [pytest.mark.kernel(**NEEDS, memory_mib=4096), pytest.mark.timeout(3000), pytest.mark.long]
+pytestmark = [pytest.mark.kernel(memory_mib=4096), pytest.mark.timeout(3000), pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from initiators import initiators
 from pumice_process import PumiceProcess
-from reference_stack import NEEDS, given, logical, reference_stack, volume_group, what_is_there
+from reference_stack import given, logical, reference_stack, volume_group, what_is_there
 from stories import SERVERS, VOLUMES, Stories
 
 from pumice.backends.lvm import LvmBackend
@@ -33,7 +33,7 @@ from pumice.servers.detach_volume import DETACH_VOLUME
 from pumice.volumes.create import CREATE
 from pumice.volumes.delete import DELETE
 
-pytestmark = [pytest.mark.kernel(**NEEDS), pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.kernel, pytest.mark.timeout(1800)]
 
 IMAGE = os.urandom(4 * MIB)
 EMPTY = """

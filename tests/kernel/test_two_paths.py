@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from initiators import paths
-from reference_stack import NEEDS, logical, reference_stack, what_is_there
+from reference_stack import logical, reference_stack, what_is_there
 from stories import VOLUMES, Stories
 from tests.pumice_installation import Installation
 
-pytestmark = [pytest.mark.kernel(**NEEDS), pytest.mark.timeout(1800), pytest.mark.long]
+pytestmark = [pytest.mark.kernel, pytest.mark.timeout(1800), pytest.mark.long]
 
 ADDRESSES = ["192.0.2.1", "192.0.2.2"]
 BLOCK = 4096
