@@ -51,6 +51,8 @@ check: ## format, lint, types, and who may import whom
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@twice=$$(find tests -name 'test_*.py' -printf '%f\n' | sort | uniq -d); [ -z "$$twice" ] || \
+		{ echo "make $@: pytest tells files of tests apart by their names: $$twice" >&2; exit 1; }
 
 format: ## format the code, and repair what the linter can
 	@scripts/setup dev
