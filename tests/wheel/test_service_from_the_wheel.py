@@ -1,7 +1,7 @@
 """The wheel alone, in a clean Debian without this repository, by the book (docs/operating.md): ``make wheel``.
 
 Installed, started by systemd, four stories told by the command ``openstack``, upgraded from the version before,
-reloaded, hung, stopped and removed.
+reloaded, hung, stopped and removed; and units of each role on PostgreSQL, behind nginx, logging to a file.
 
 pip finds what it needs in a directory of wheels, as the machine has no network. The stories boot a real guest.
 """
@@ -25,6 +25,7 @@ from pumice.app.tour.run import cache_dir
 
 ROOT = Path(__file__).parents[2]
 MANUAL = (ROOT / "docs" / "operating.md").read_text()
+SECURITY = (ROOT / "docs" / "operating" / "security.md").read_text()
 TOOLS = ("procps", "iproute2", "ca-certificates", "curl")
 """What the test itself looks with."""
 NOISE = re.compile(
@@ -118,6 +119,9 @@ class Machine(CleanRoot):
     def says(self, words: str) -> None:
         """Until the guest says so on its console."""
         self.wait(lambda: words in self.openstack("console log show one"), f"the guest does not say {words}")
+
+    def is_up(self) -> bool:
+        return {it["State"] for it in self.openstack("volume service list -f json")} == {"up"}
 
     def version(self) -> str:
         return self.run("/opt/pumice/bin/pip show pumice").splitlines()[1].removeprefix("Version: ")
@@ -221,3 +225,107 @@ def hang(machine: Machine) -> None:
     machine.wait(lambda: machine.main_pid() not in {0, pid}, "systemd does not restart what hangs")
     machine.serves()
     assert "Watchdog timeout" in machine.run("journalctl -u pumice -o cat")
+
+
+ROLES = ("pumice-api", "pumice-scheduler", "pumice-volume", "pumice-compute")
+LOG = "/var/log/pumice/pumice.log"
+SETTINGS = f"""\
+log_file = "{LOG}"
+[api]
+public_url = "https://cloud.example"
+cacert = "/etc/nginx/cloud.pem"
+"""
+
+
+def test_a_unit_for_each_role_on_postgresql_behind_nginx_with_logs_of_its_own(
+    wheels: Path, tmp_path: Path
+) -> None:
+    version_before.build_wheel(ROOT, tmp_path)
+    with Machine(wheels, tmp_path, "postgresql", "nginx-light", "logrotate", "openssl") as machine:
+        *install, _ = INSTALLATION
+        machine.follow(install)
+        make_database(machine)
+        put_nginx_in_front(machine)
+        (machine.root / "etc/pumice/pumice.toml").write_text(SETTINGS)
+        machine.run("chown root:pumice /etc/pumice/*; chmod 640 /etc/pumice/*")
+        machine.run(f"systemctl enable --now {' '.join(ROLES)}")
+        machine.install_client()
+        machine.serves()
+        tell_two_stories(machine)
+        assert "https://cloud.example" in machine.openstack("catalog list")
+        rotate(machine)
+        tell_two_more(machine)
+        change_the_database_password(machine)
+        restart_what_hangs(machine)
+        restart_what_is_killed(machine)
+        machine.run(f"systemctl stop {' '.join(ROLES)}")
+        assert [line for line in machine.who_runs() if "/opt/pumice" in line] == []
+        machine.follow(manual("/opt/pumice/bin/pumice service remove"))
+        assert machine.who_runs() == []
+        assert machine.units() == set()
+
+
+def make_database(machine: Machine) -> None:
+    port = machine.run("pg_lsclusters -h").split()[2]  # what was free on the machine that made the root
+    for command in manual("runuser -u postgres"):
+        machine.run(command.replace(":5432/", f":{port}/"))
+
+
+def put_nginx_in_front(machine: Machine) -> None:
+    """As docs/operating/security.md says, with a certificate that vouches for itself."""
+    (machine.root / "etc/nginx/conf.d/pumice.conf").write_text(block(SECURITY, "server {"))
+    machine.run(
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=cloud.example "
+        "-addext subjectAltName=DNS:cloud.example -keyout /etc/nginx/cloud.key -out /etc/nginx/cloud.pem"
+    )
+    machine.run("chmod 644 /etc/nginx/cloud.pem; echo 127.0.0.1 cloud.example >>/etc/hosts; nginx -t")
+    machine.run("systemctl restart nginx")
+
+
+def rotate(machine: Machine) -> None:
+    """By logrotate, as the page says: every unit goes on in the new file."""
+    (machine.root / "etc/logrotate.d/pumice").write_text(block(MANUAL, "/var/log/pumice/*.log {"))
+    before = {unit: machine.main_pid(unit) for unit in ROLES}
+    machine.run("logrotate --force /etc/logrotate.d/pumice")
+    rotated = machine.run(f"cat {LOG}.1")
+    for said in ("serving", "place.opened", "POST"):
+        assert said in rotated
+    for unit in ROLES:
+        holds = f"ls -l /proc/{machine.main_pid(unit)}/fd | grep -c {LOG}$"
+        machine.wait(
+            lambda holds=holds: machine.run(holds, ok=False).strip() == "1", f"{unit} stays in the old file"
+        )
+    assert {unit: machine.main_pid(unit) for unit in ROLES} == before
+
+
+def change_the_database_password(machine: Machine) -> None:
+    """As docs/operating/secrets.md says, one unit after the other."""
+    machine.run("""runuser -u postgres -- psql -q -c "ALTER ROLE pumice PASSWORD 'other'" """)
+    machine.run("sed -i s/:secret@/:other@/ /etc/pumice/environment")
+    for unit in ROLES:
+        machine.run(f"systemctl restart {unit}")
+    machine.serves()
+    machine.openstack("volume list")
+
+
+def restart_what_hangs(machine: Machine) -> None:
+    before = {unit: machine.main_pid(unit) for unit in ROLES}
+    machine.run(f"kill -STOP {' '.join(map(str, before.values()))}")
+    for unit, pid in before.items():
+        machine.wait(
+            lambda unit=unit, pid=pid: machine.main_pid(unit) not in {0, pid},
+            f"systemd does not restart {unit}",
+        )
+    machine.serves()
+    machine.wait(machine.is_up, "its services do not come up")
+
+
+def restart_what_is_killed(machine: Machine) -> None:
+    """What the volume host had begun goes on in the next process."""
+    pid = machine.main_pid("pumice-volume")
+    machine.run(f"kill -KILL {pid}")
+    machine.openstack("volume create --size 1 amid")
+    machine.becomes("volume", "amid", "available")
+    assert machine.main_pid("pumice-volume") not in {0, pid}
+    machine.openstack("volume delete amid")
+    machine.wait(lambda: machine.is_gone("volume", "amid"), "the volume is not deleted")
