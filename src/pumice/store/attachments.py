@@ -6,6 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from pumice.model.errors import InvalidState
+from pumice.model.export import IscsiExport
 from pumice.model.states import ATTACHMENT, GETS_IN, KEEPS_IN_USE, AttachStatus, VolumeStatus
 from pumice.model.volume import Attachment
 from pumice.store import tombstones
@@ -101,8 +102,9 @@ def exported_at(tx: Transaction, hosts: Collection[str]) -> Sequence[tuple[Attac
 def of_our_servers(tx: Transaction) -> list[str]:
     """The ids of the attachments by which the Compute API's servers are connected with a password."""
     connected = _a.portal.is_not(None), _a.chap_password.is_not(None), _a.status.in_(GETS_IN)
-    query = sa.select(_a.id).join(server_disks, server_disks.c.attachment_id == _a.id).where(*connected)
-    return list(tx.execute(query.order_by(_a.id)).scalars())
+    query = sa.select(_a.id, _a.portal).join(server_disks, server_disks.c.attachment_id == _a.id)
+    rows = tx.execute(query.where(*connected).order_by(_a.id))
+    return [row.id for row in rows if isinstance(row.portal, IscsiExport)]
 
 
 def used_by_server(tx: Transaction, attachment_id: str) -> str | None:

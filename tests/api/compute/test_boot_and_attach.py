@@ -11,6 +11,8 @@ from pumice.app import rotation
 from pumice.attachments import rotate
 from pumice.hypervisor.contract import IscsiSource
 from pumice.model.errors import PumiceError, Retryable
+from pumice.model.export import NvmeExport
+from pumice.model.ids import new_id
 from pumice.model.states import VolumeStatus
 from pumice.store import attachments, operations, volumes
 from pumice.store.services import Heartbeat, heartbeat
@@ -419,6 +421,10 @@ async def test_a_password_that_was_rotated_is_what_a_running_server_gets_by_its_
     for meant in (link.id[:8], root[:8], server_id):
         assert await cloud.db.read(rotation.meant, [meant]) == [link.id]
     assert await cloud.db.read(attachments.of_our_servers) == [link.id]
+    without = {"portal": NvmeExport("nqn.2031-01.org:x", ("192.0.2.9:4420",), 1, new_id())}
+    await cloud.db.write(lambda tx: attachments.change(tx, link.id, **without))
+    assert await cloud.db.read(attachments.of_our_servers) == [], "it has no password"
+    await cloud.db.write(lambda tx: attachments.change(tx, link.id, portal=link.portal))
     before = cloud.hypervisor.sources[root]
     operation = await cloud.db.write(rotate.accept, link.id)
     assert await cloud.completions.wait(operation, LIMIT) == (True, None)
