@@ -143,7 +143,6 @@ async def test_a_grant_made_again_has_the_new_password_and_initiator_only(
     assert await rig.leftovers() == []
 
 
-@pytest.mark.short
 @pytest.mark.rule("sessions")
 async def test_another_password_ends_no_session_and_is_asked_for_at_the_next_login(
     rig: Rig, target: Target, volume: VolumeId, device: Path
