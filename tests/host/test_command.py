@@ -1,8 +1,11 @@
 """Children end when they should: with the caller, with this process, or, if told so, at their own end."""
 
 import asyncio
+import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -71,6 +74,27 @@ async def test_limits_and_times_hold(tmp_path: Path) -> None:
         await run(sys.executable, "-c", hog, timeout=60, limits=Limits(10, 256 * MIB))
     with pytest.raises(CommandTimedOut):
         await run("sleep", "3600", timeout=0.2)
+
+
+async def test_a_command_that_is_cut_while_it_is_started_leaves_no_children(tmp_path: Path) -> None:
+    mark = f"{tmp_path}/sleep"
+    os.symlink("/bin/sleep", mark)
+    for turns in range(12):  # of the event loop, until it is cut
+        running = asyncio.create_task(run("sh", "-c", f"{mark} 3600 & wait", timeout=3600))
+        for _ in range(turns):
+            await asyncio.sleep(0.002)
+        running.cancel()
+        await asyncio.wait({running})
+        assert running.cancelled()
+    async with patience():
+        while [line for line in _command_lines() if mark in line]:
+            await asyncio.sleep(0.01)
+
+
+def _command_lines() -> Iterator[str]:
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            yield entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
 
 
 @pytest.mark.parametrize("starter", ["sh -c", "setsid sh -c"])

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import structlog
 from structlog.contextvars import get_contextvars
@@ -74,7 +75,7 @@ async def run(
     began = time.monotonic()
     given = _in_memory(stdin) if stdin is not None else None
     try:
-        process = await asyncio.create_subprocess_exec(
+        process = await _started(
             *([] if outlives_us else ["setpriv", "--pdeathsig", "KILL", "--"]),
             *(
                 ["prlimit", f"--cpu={limits.cpu_seconds}", f"--as={limits.memory_bytes}", "--"]
@@ -111,6 +112,19 @@ async def run(
     if process.returncode != 0:
         raise CommandFailed(words, process.returncode or 0, errors.decode(errors="replace"))
     return output.decode(errors="replace")
+
+
+async def _started(*words: str, **how: Any) -> asyncio.subprocess.Process:
+    """The process. A caller that is cancelled while it is being made leaves nothing of it behind."""
+    making = asyncio.ensure_future(asyncio.create_subprocess_exec(*words, **how))
+    try:
+        return await asyncio.shield(making)
+    except asyncio.CancelledError:
+        with suppress(OSError):  # it could not be made
+            process = await making
+            _kill(process)
+            await process.wait()
+        raise
 
 
 async def launch(
