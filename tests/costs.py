@@ -174,8 +174,8 @@ def dearest(
 ) -> str:
     """The unit to be done next. A file that nobody has measured comes first.
 
-    Those of the kernel lane come one at a time, as long as there are others: each has a guest whose two
-    processors are emulated. Among equals the worker that takes what waits begins at the other end.
+    Those of the kernel lane come one at a time, as long as there are others: each has a guest whose
+    processor is emulated. Among equals the worker that takes what waits begins at the other end.
     """
 
     def weight(name: str) -> float:

@@ -118,7 +118,7 @@ class Kernel:
         shares: Sequence[Path] = (),
         forwards: Mapping[int, int] | None = None,
         memory_mib: int = 2048,
-        cpus: int = 2,
+        cpus: int = 1,
     ) -> None:
         self._disks = disks
         self._modules = modules
