@@ -107,8 +107,8 @@ def is_reimaged(pumice: Victim, stage: Stage, well: bool) -> None:
     volume = pumice.call("GET", f"{VOLUMES}/{stage['volume']}")["volume"]
     assert (volume["status"], volume["bootable"]) == (("available", "true") if well else ("error", "false"))
     [pool] = (pumice.state_dir / "volumes").iterdir()
-    kept = (pool / "volumes" / stage["volume"]).open("rb").read(1024).strip(b"\0") if well else b"x"
-    assert kept, "it has no bytes of the image"
+    with (pool / "volumes" / stage["volume"]).open("rb") as file:
+        assert bool(file.read(1024).strip(b"\0")) is well, "it has the image's bytes exactly if it ended well"
     assert not [path for path in pool.iterdir() if path.name.startswith("reimage")]
 
 

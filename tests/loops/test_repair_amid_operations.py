@@ -76,7 +76,7 @@ class MeddledDatabase:
 
     async def write(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         result = await self._db.write(work, *args, **kwargs)
-        if work.__name__ not in WITHOUT_EFFECT:
+        if getattr(work, "__name__", "") not in WITHOUT_EFFECT:
             await self._meddle()
         return result
 
