@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 from pumice.api.context import ApiContext
 from pumice.api.faults import HttpError
 from pumice.api.policy import Policy
-from pumice.model.errors import Invalid, TooLarge
+from pumice.model.errors import Forbidden, Invalid, TooLarge
 from pumice.model.scope import Scope
 
 Version = tuple[int, int]
@@ -73,6 +73,11 @@ class Call:
         if any("\0" in word for pair in pairs for word in pair):
             raise Invalid("The query holds a NUL character, which is part of no text.")
         return pairs
+
+    def require_project(self, what: str) -> None:
+        """Raise ``Forbidden`` for a token without a project; ``what`` would be that project's: ``A volume``."""
+        if self.who.project_id is None:
+            raise Forbidden(f"{what} belongs to a project: a token scoped to one is needed.")
 
     def refuse_many_terms(self) -> None:
         """Raise ``Invalid`` for a query of too many parameters and parts of lists: each costs a condition."""

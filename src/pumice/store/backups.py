@@ -21,6 +21,7 @@ get = _rows.visible
 page = _rows.page
 change = _rows.change
 put = _rows.put
+overrule = _rows.overrule
 
 COLUMNS = frozenset(column.name for column in backups.c) - {
     *("metadata", "source", "encryption_key_id", "operation_id", "prefix", "pool")

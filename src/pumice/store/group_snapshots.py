@@ -6,13 +6,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from pumice.model.errors import InvalidState
-from pumice.model.group import OLDER_TYPE, GroupSnapshot
+from pumice.model.group import GroupSnapshot
 from pumice.model.states import GROUP_SNAPSHOT, GroupSnapshotStatus
 from pumice.model.volume import Snapshot
 from pumice.store.database import Transaction
+from pumice.store.group_types import OLDER
 from pumice.store.rows import Rows
 from pumice.store.stateful import StatefulRows
-from pumice.store.tables import group_snapshots, group_types, snapshots
+from pumice.store.tables import group_snapshots, snapshots
 
 _g = group_snapshots.c
 _rows = StatefulRows(group_snapshots, GroupSnapshot, "GroupSnapshot", GROUP_SNAPSHOT)
@@ -22,11 +23,12 @@ get = _rows.visible
 page = _rows.page
 change = _rows.change
 put = _rows.put
+overrule = _rows.overrule
 
 COLUMNS = frozenset(column.name for column in group_snapshots.c) - {"operation_id"}
 """What lists may be sorted and filtered by."""
 
-IS_NEWER = _g.group_type_id.not_in(sa.select(group_types.c.id).where(group_types.c.name == OLDER_TYPE))
+IS_NEWER = _g.group_type_id.not_in(OLDER)
 """The condition that one is not of a consistency group."""
 
 _members = _snapshots.select.where(snapshots.c.group_snapshot_id == sa.bindparam("b_group")).order_by(

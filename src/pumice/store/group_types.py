@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from pumice.model.errors import NotFound
-from pumice.model.group import GroupType
+from pumice.model.group import OLDER_TYPE, GroupType
 from pumice.model.scope import Scope
 from pumice.store.columns import now
 from pumice.store.database import Transaction
@@ -15,6 +15,9 @@ from pumice.store.tables import group_types
 
 _g = group_types.c
 _rows = Rows(group_types, GroupType)
+
+OLDER = sa.select(_g.id).where(_g.name == OLDER_TYPE)
+"""The id of the type of consistency groups, as a subquery."""
 
 
 def get(tx: Transaction, who: Scope, type_id: str) -> GroupType:

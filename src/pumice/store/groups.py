@@ -6,13 +6,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from pumice.model.errors import InvalidState
-from pumice.model.group import OLDER_TYPE, Group
+from pumice.model.group import Group
 from pumice.model.states import GROUP, GroupStatus
 from pumice.model.volume import Volume
 from pumice.store.database import Transaction
+from pumice.store.group_types import OLDER
 from pumice.store.rows import Rows
 from pumice.store.stateful import StatefulRows
-from pumice.store.tables import group_types, groups, volumes
+from pumice.store.tables import groups, volumes
 
 _g = groups.c
 _rows = StatefulRows(groups, Group, "Group", GROUP)
@@ -22,12 +23,12 @@ get = _rows.visible
 page = _rows.page
 change = _rows.change
 put = _rows.put
+overrule = _rows.overrule
 
 COLUMNS = frozenset(column.name for column in groups.c) - {"volume_types", "operation_id"}
 """What lists may be sorted and filtered by."""
 
-_older = sa.select(group_types.c.id).where(group_types.c.name == OLDER_TYPE)
-IS_NEWER = _g.group_type_id.not_in(_older)
+IS_NEWER = _g.group_type_id.not_in(OLDER)
 """The condition that a group is not of the type of consistency groups."""
 
 _in_group = _volumes.select.where(volumes.c.group_id == sa.bindparam("b_group")).order_by(
@@ -62,7 +63,7 @@ def ids_of_volumes(tx: Transaction, ids: Collection[str]) -> Mapping[str, Sequen
 
 def consistency_groups(tx: Transaction, ids: Collection[str]) -> frozenset[str]:
     """Those of the ids that are of groups which the older API calls consistency groups."""
-    query = sa.select(_g.id).where(_g.id.in_(list(ids)), _g.group_type_id.in_(_older))
+    query = sa.select(_g.id).where(_g.id.in_(list(ids)), _g.group_type_id.in_(OLDER))
     return frozenset(tx.execute(query).scalars()) if ids else frozenset()
 
 

@@ -23,6 +23,7 @@ get = _rows.visible
 page = _rows.page
 change = _rows.change
 put = _rows.put
+overrule = _rows.overrule
 by_project = _rows.by_project
 
 COLUMNS = frozenset(column.name for column in snapshots.c) - {

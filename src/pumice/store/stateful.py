@@ -5,11 +5,11 @@ the row is read again to explain why; two that race for one thing can therefore 
 """
 
 from collections.abc import Callable, Collection, Iterable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
 
-from pumice.model.errors import InvalidState, NotFound
+from pumice.model.errors import Conflict, InvalidState, NotFound
 from pumice.model.scope import Scope
 from pumice.model.states import S, Transitions
 from pumice.store.beginning import begins_with
@@ -17,7 +17,16 @@ from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.tenant_rows import Owned, TenantRows
 
-T = TypeVar("T", bound=Owned)
+
+class Stateful(Owned, Protocol):
+    """A value that has a state."""
+
+    @property
+    def status(self) -> str:
+        """The state."""
+
+
+T = TypeVar("T", bound=Stateful)
 
 
 class StatefulRows(TenantRows[T]):
@@ -83,6 +92,12 @@ class StatefulRows(TenantRows[T]):
         age = {"moved_at": None} if self._has_age else {}
         values = {"b_id": key, "status": status, "updated_at": now()} | age
         return bool(tx.execute(self._unheld, values).rowcount)
+
+    def overrule(self, tx: Transaction, who: Scope, key: str, status: Any) -> None:
+        """``put`` for a row that the caller sees. Raises ``NotFound``, or ``Conflict`` while it is held."""
+        row = self.visible(tx, who, key)
+        if not self.put(tx, key, status):
+            raise Conflict(f"{self.what} {key} is {row.status}: an operation holds it, and ends by itself.")
 
     def _arrival(self, status: Any) -> dict[str, Any]:
         """What is written when a row comes to a state."""

@@ -423,7 +423,7 @@ async def make_bytes(op: Operation[CreateParams], drivers: Drivers) -> None:
 
     if asked.key_id is not None:
         image = await inspected(drivers, asked.origin_id) if asked.origin_id else None
-        key = luks.Key(await drivers.db.read(keys.passphrase, asked.key_id), asked.key_size or luks.KEY_SIZE)
+        key = await encrypted.key_of(drivers.db, asked.key_id, asked.key_size)
         await encrypted.make(backend, volume, pool, asked.size, key, image, progress)
         return
     match asked.origin, asked.origin_id, asked.origin_pool:

@@ -13,6 +13,8 @@ from pumice.host.durable import sync
 from pumice.host.thread import in_thread
 from pumice.model.errors import Invalid
 from pumice.model.ids import VolumeId
+from pumice.store import keys
+from pumice.store.database import Database
 
 PROVIDERS = frozenset({"luks", "LuksEncryptor", "nova.volume.encryptors.luks.LuksEncryptor"})
 SECONDS = 3600.0
@@ -33,6 +35,11 @@ def require_possible(asked: Mapping[str, Any]) -> None:
                 f"Invalid input received: the volume type's encryption has {word} '{asked[word]}'; "
                 f"volumes can be encrypted with {words}."
             )
+
+
+async def key_of(db: Database, key_id: str, key_size: int | None) -> luks.Key:
+    """The key that is kept under this id; ``key_size`` in bits."""
+    return luks.Key(await db.read(keys.passphrase, key_id), key_size or luks.KEY_SIZE)
 
 
 async def make(

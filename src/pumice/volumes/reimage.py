@@ -14,7 +14,6 @@ from typing import Any
 
 from pumice.backends.contract import Backend, StoredObject
 from pumice.catalog import volume_types
-from pumice.host import luks
 from pumice.model.errors import Conflict, InvalidState
 from pumice.model.ids import VolumeId, new_id
 from pumice.model.scope import INTERNAL, Scope
@@ -24,7 +23,7 @@ from pumice.model.volume import host_of, pool_of
 from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, own
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend
-from pumice.store import attachments, keys, messages, volumes
+from pumice.store import attachments, messages, volumes
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
 from pumice.volumes import encrypted
@@ -99,7 +98,7 @@ async def make_bytes(op: Operation[ReimageParams], drivers: Drivers) -> None:
     if asked.key_id is None:
         await backend.create_from_image(asked.made_id, pool, asked.size, image, progress)
         return
-    key = luks.Key(await drivers.db.read(keys.passphrase, asked.key_id), asked.key_size or luks.KEY_SIZE)
+    key = await encrypted.key_of(drivers.db, asked.key_id, asked.key_size)
     await encrypted.make(backend, asked.made_id, pool, asked.size, key, image, progress)
 
 

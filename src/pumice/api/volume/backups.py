@@ -18,7 +18,7 @@ from pumice.api.volume.fields import Metadata, Name
 from pumice.api.volume.filters import Filters
 from pumice.backends.backups.settings import POSIX
 from pumice.model.backup import Backup
-from pumice.model.errors import Conflict, Invalid, InvalidState, NotFound
+from pumice.model.errors import Invalid, InvalidState, NotFound
 from pumice.model.scope import Scope
 from pumice.model.states import BackupStatus
 from pumice.model.tunables import Tunables
@@ -239,7 +239,7 @@ async def reset_status(call: Call) -> Reply:
             f"Invalid input for field/attribute status. Value: {word[:100]}. Backup status: {word[:100]} is "
             "invalid, valid statuses are: ['available', 'error']."
         )
-    await call.ctx.db.write(_put, call.who, call.args["id"], BackupStatus(word.lower()))
+    await call.ctx.db.write(backups.overrule, call.who, call.args["id"], BackupStatus(word.lower()))
     return Reply(status=202)
 
 
@@ -251,14 +251,8 @@ async def force_delete(call: Call) -> Reply:
 
 def _delete_by_force(tx: Transaction, who: Scope, backup_id: str, tunables: Tunables) -> None:
     if backups.get(tx, who, backup_id).status not in delete.DELETABLE:
-        _put(tx, who, backup_id, BackupStatus.ERROR)
+        backups.overrule(tx, who, backup_id, BackupStatus.ERROR)
     delete.accept(tx, who, backup_id, tunables)
-
-
-def _put(tx: Transaction, who: Scope, backup_id: str, status: BackupStatus) -> None:
-    backup = backups.get(tx, who, backup_id)
-    if not backups.put(tx, backup.id, status):
-        raise Conflict(f"Backup {backup.id} is {backup.status}: an operation holds it, and ends by itself.")
 
 
 _ONE, _ACTION = "/backups/{id}", "/backups/{id}/action"

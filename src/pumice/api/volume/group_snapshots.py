@@ -16,7 +16,7 @@ from pumice.api.volume.filters import Filters
 from pumice.api.volume.groups import ResetStatus, get_group
 from pumice.api.volume.volume_view import wire_time
 from pumice.catalog import group_types
-from pumice.model.errors import Conflict, Invalid
+from pumice.model.errors import Invalid
 from pumice.model.group import GroupSnapshot
 from pumice.model.scope import Scope
 from pumice.model.states import GroupSnapshotStatus
@@ -144,14 +144,10 @@ async def reset_status(call: Call) -> Reply:
             f"Invalid GroupSnapshot Status: Group snapshot status: {word[:100]} is invalid, valid statuses "
             f"are: {valid}."
         )
-    await call.ctx.db.write(_put, call.who, call.args["id"], GroupSnapshotStatus(word.lower()))
+    await call.ctx.db.write(
+        group_snapshots.overrule, call.who, call.args["id"], GroupSnapshotStatus(word.lower())
+    )
     return Reply(status=202)
-
-
-def _put(tx: Transaction, who: Scope, group_snapshot_id: str, status: GroupSnapshotStatus) -> None:
-    one = group_snapshots.get(tx, who, group_snapshot_id)
-    if not group_snapshots.put(tx, one.id, status):
-        raise Conflict(f"GroupSnapshot {one.id} is {one.status}: an operation holds it, and ends by itself.")
 
 
 _ALL, _ONE, _SINCE = "/group_snapshots", "/group_snapshots/{id}", (3, 14)

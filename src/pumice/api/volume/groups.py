@@ -18,7 +18,7 @@ from pumice.api.volume.fields import Name
 from pumice.api.volume.filters import Filters
 from pumice.api.volume.volume_view import wire_time
 from pumice.catalog import group_types
-from pumice.model.errors import Conflict, Forbidden, Invalid
+from pumice.model.errors import Invalid
 from pumice.model.group import Group
 from pumice.model.scope import Scope
 from pumice.model.states import GroupStatus
@@ -193,8 +193,7 @@ def get_group(tx: Transaction, who: Scope, group_id: str) -> Group:
 async def create_group(call: Call) -> Reply:
     """Create a group: 202, a few words of it."""
     asked = check(CreateBody, await call.json()).group
-    if call.who.project_id is None:
-        raise Forbidden("A group belongs to a project: a token scoped to one is needed.")
+    call.require_project("A group")
     wanted = Wanted(
         asked.group_type, asked.volume_types, asked.name, asked.description, asked.availability_zone
     )
@@ -247,14 +246,8 @@ async def reset_status(call: Call) -> Reply:
         raise Invalid(
             f"Invalid Group Status: Group status: {word[:100]} is invalid, valid status are: {valid}."
         )
-    await call.ctx.db.write(_put, call.who, call.args["id"], GroupStatus(word.lower()))
+    await call.ctx.db.write(groups.overrule, call.who, call.args["id"], GroupStatus(word.lower()))
     return Reply(status=202)
-
-
-def _put(tx: Transaction, who: Scope, group_id: str, status: GroupStatus) -> None:
-    group = groups.get(tx, who, group_id)
-    if not groups.put(tx, group.id, status):
-        raise Conflict(f"Group {group.id} is {group.status}: an operation holds it, and ends by itself.")
 
 
 class Source(Body):
@@ -275,8 +268,7 @@ class Source(Body):
 async def create_from_source(call: Call) -> Reply:
     """Create a group from another, or from a snapshot of one: 202, a few words of it."""
     asked = await call.parse(Source, "create-from-src")
-    if call.who.project_id is None:
-        raise Forbidden("A group belongs to a project: a token scoped to one is needed.")
+    call.require_project("A group")
     wanted = copy.Wanted(asked.name, asked.description, asked.group_snapshot_id, asked.source_group_id)
 
     group = await call.ctx.db.write(_copy, call.who, wanted, call.ctx.tunables)

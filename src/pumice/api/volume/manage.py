@@ -19,7 +19,7 @@ from pumice.api.volume import snapshot_view
 from pumice.api.volume.fields import Metadata, Name
 from pumice.api.volume.volume_view import Shown, VolumeView
 from pumice.api.volume.waiting import ended
-from pumice.model.errors import Forbidden, Invalid
+from pumice.model.errors import Invalid
 from pumice.model.scope import Scope
 from pumice.model.tunables import Tunables
 from pumice.model.units import gib_to_hold
@@ -89,8 +89,7 @@ class ManageSnapshotBody(Body):
 async def create(call: Call) -> Reply:
     """Manage a disk: 202, the volume in ``managing``."""
     asked = check(ManageBody, await call.json()).volume
-    if call.who.project_id is None:
-        raise Forbidden("A volume belongs to a project: a token scoped to one is needed.")
+    call.require_project("A volume")
     shown = await call.ctx.db.write(_manage, call.who, asked, call.ctx.tunables)
     return Reply({"volume": VolumeView(call, shown).changed(shown.volumes[0])}, 202)
 

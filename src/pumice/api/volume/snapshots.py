@@ -156,7 +156,7 @@ async def reset_status(call: Call) -> Reply:
         status = SnapshotStatus(word.lower())
     except ValueError:
         raise Invalid(f"Invalid input for field/attribute status. Value: {word[:100]}.") from None
-    await call.ctx.db.write(_put, call.who, call.args["id"], status)
+    await call.ctx.db.write(snapshots.overrule, call.who, call.args["id"], status)
     return Reply(status=202)
 
 
@@ -182,16 +182,8 @@ async def update_status(call: Call) -> Reply:
 
 def _delete_by_force(tx: Transaction, who: Scope, snapshot_id: str) -> None:
     if snapshots.get(tx, who, snapshot_id).status not in delete.DELETABLE:
-        _put(tx, who, snapshot_id, SnapshotStatus.ERROR)
+        snapshots.overrule(tx, who, snapshot_id, SnapshotStatus.ERROR)
     delete.accept(tx, who, snapshot_id)
-
-
-def _put(tx: Transaction, who: Scope, snapshot_id: str, status: SnapshotStatus) -> None:
-    snapshot = snapshots.get(tx, who, snapshot_id)
-    if not snapshots.put(tx, snapshot.id, status):
-        raise Conflict(
-            f"Snapshot {snapshot.id} is {snapshot.status}: an operation holds it, and ends by itself."
-        )
 
 
 _ACTION = "/snapshots/{id}/action"

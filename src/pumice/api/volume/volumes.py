@@ -20,7 +20,7 @@ from pumice.api.volume.fields import Metadata, Name, Size
 from pumice.api.volume.filters import Filters
 from pumice.api.volume.known import Known
 from pumice.api.volume.volume_view import Shown, VolumeView
-from pumice.model.errors import Conflict, Forbidden, Invalid, NotFound
+from pumice.model.errors import Conflict, Invalid, NotFound
 from pumice.model.ids import is_uuid
 from pumice.model.scope import Scope
 from pumice.model.tunables import Tunables
@@ -165,8 +165,7 @@ class Volumes:
     async def create(self, call: Call) -> Reply:
         """Create a volume: 202, the volume in ``creating``."""
         body = check(StrictCreateBody if call.version >= (3, 53) else CreateBody, await call.json())
-        if call.who.project_id is None:
-            raise Forbidden("A volume belongs to a project: a token scoped to one is needed.")
+        call.require_project("A volume")
         shown = await call.ctx.db.write(self._create, call.who, body, call.ctx.tunables)
         return Reply({"volume": VolumeView(call, shown).changed(shown.volumes[0])}, 202)
 
