@@ -50,7 +50,9 @@ def test_there_is_a_unit_for_everything_and_for_each_role() -> None:
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
 def test_a_reload_needs_no_program_that_a_small_system_lacks(unit: Path, tmp_path: Path) -> None:
     (command,) = words(unit, "ExecReload")
+    ours = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup's children would ignore it too
     main = subprocess.Popen(["/bin/sleep", "60"])
+    signal.signal(signal.SIGHUP, ours)
     argv = [word.replace("$MAINPID", str(main.pid)) for word in shlex.split(command)]
     subprocess.run(argv, env={"PATH": str(tmp_path)}, check=True)
     assert argv[0] == "/bin/sh"
