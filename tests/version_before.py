@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-COMMIT = "2a234281362c76dda55f1b45a0fee4873ef5436d"
+COMMIT = "811c458b1883260be80b3123f7ee7799de2f583f"
 """The last that was handed out before this one. To be moved on with each version."""
 
 HERE = Path(__file__).parents[1]
