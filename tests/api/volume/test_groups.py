@@ -355,3 +355,17 @@ async def test_replication_is_refused_for_the_reason_that_comes_first(cloud: Clo
         400,
         "Invalid Group: No backend replicates. Cannot list replication targets.",
     )
+
+
+async def test_an_action_that_needs_a_group_or_needs_none_is_refused_elsewhere(cloud: Cloud) -> None:
+    for path, body in (
+        ("/groups/action", {"delete": {"delete-volumes": False}}),
+        ("/groups/action", {"reset_status": {"status": "available"}}),
+        ("/groups/action", {"enable_replication": {}}),
+        ("/groups/action", {"disable_replication": {}}),
+        ("/groups/action", {"failover_replication": {}}),
+        ("/groups/action", {"list_replication_targets": {}}),
+        (f"/groups/{new_id()}/action", {"create-from-src": {"source_group_id": new_id()}}),
+    ):
+        answer = await cloud.call("POST", path, body, who="admin")
+        assert answer.status_code == 400, (path, body)

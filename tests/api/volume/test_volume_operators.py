@@ -117,6 +117,7 @@ async def test_a_host_is_taken_out_and_put_back(cloud: Cloud) -> None:
     for wrong in ({"status": "maybe"}, {"status": 1}, {"colour": "red"}, [1]):
         await put(cloud, f"/os-hosts/{HOST}", wrong, 400)
     await put(cloud, "/os-hosts/nowhere", {"status": "disable"}, 404)
+    await put(cloud, "/os-hosts", {"status": "disable"}, 400)
 
 
 async def test_there_is_nothing_to_clean_up_ever(cloud: Cloud) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from pumice.api.call import Call, Reply, check
+from pumice.api.faults import HttpError
 from pumice.api.fields import Body, Text
 from pumice.api.policy import ADMIN, ANYBODY, Rule
 from pumice.api.routing import Route
@@ -191,6 +192,14 @@ async def set_host(call: Call) -> Reply:
     return Reply(said)
 
 
+async def set_no_host(_: Call) -> Reply:
+    """Refuse to set a host that is not named: the incumbent's words for it."""
+    raise HttpError(
+        400,
+        "The server could not comply with the request since it is either malformed or otherwise incorrect.",
+    )
+
+
 def _set_all_disabled(tx: Transaction, name: str, binaries: Sequence[str], disabled: bool, by: str) -> None:
     for binary in binaries:
         services.set_disabled(tx, binary, name, disabled, None, by)
@@ -216,5 +225,6 @@ ROUTES = (
     Route("GET", "/os-hosts", hosts, Rule("volume_extension:hosts", ADMIN)),
     Route("GET", "/os-hosts/{id}", host, Rule("volume_extension:hosts", ADMIN)),
     Route("PUT", "/os-hosts/{id}", set_host, Rule("volume_extension:hosts", ADMIN)),
+    Route("PUT", "/os-hosts", set_no_host, Rule("volume_extension:hosts", ADMIN)),
     Route("GET", "/os-availability-zone", zones, Rule("volume_extension:availability_zone_list", ANYBODY)),
 )
