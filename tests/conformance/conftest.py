@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from target_rigs import LioRig, NvmetRig, TgtRig
+from target_rigs import DirectRig, LioRig, NvmetRig, TgtRig
 from tests.ports import free_port
 
+from pumice.backends.targets.local import LocalTarget
 from pumice.backends.targets.tgt import TgtTarget
 from pumice.backends.targets.tgtd import TgtDaemon
 from pumice.model.ids import VolumeId, new_id
@@ -24,6 +25,11 @@ def claimed(request: pytest.FixtureRequest) -> None:
         claim = claims[params.get("rig") or params["case"]][rule.args[0]]
         if claim != "holds":
             pytest.skip(claim)
+
+
+@pytest.fixture
+def local_rig() -> DirectRig:
+    return DirectRig(LocalTarget())
 
 
 @pytest.fixture

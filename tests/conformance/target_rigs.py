@@ -21,13 +21,13 @@ from tests.patience import patience, soon
 
 from pumice.backends import targets
 from pumice.backends.targets import lio_rtslib, nvmet
-from pumice.backends.targets.contract import Grant
+from pumice.backends.targets.contract import Grant, Target
 from pumice.backends.targets.fake import FakeTarget
 from pumice.backends.targets.lio import LioTarget
 from pumice.backends.targets.nvmet import NvmetTarget
 from pumice.backends.targets.tgt import TgtTarget
 from pumice.backends.targets.tgtd import TgtDaemon
-from pumice.model.export import Export, IscsiExport, NvmeExport
+from pumice.model.export import Export, IscsiExport, LocalDevice, NvmeExport
 from pumice.model.ids import AttachmentId, new_id
 
 HOST_A, HOST_B = "iqn.1993-08.org.debian:host-a", "iqn.1993-08.org.debian:host-b"
@@ -148,6 +148,7 @@ class LoginsByIscsi:
 KERNEL = pytest.mark.kernel
 KINDS = [
     "fake",
+    "local",
     pytest.param("tgt", marks=pytest.mark.real),
     pytest.param("lio", marks=KERNEL),
     pytest.param("nvmet", marks=[KERNEL, pytest.mark.long]),
@@ -271,7 +272,34 @@ class NvmetRig:
         return [*os.listdir(nvmet.SUBSYSTEMS), *os.listdir(nvmet.HOSTS)]
 
 
-Rig = FakeRig | TgtRig | LioRig | NvmetRig
+@dataclass
+class DirectRig:
+    """No target: the volume is opened where its grant says. There is nothing to lose, and nothing to leave."""
+
+    target: Target
+
+    async def admits(self, portal: Export, grant: Grant) -> bool:
+        _holds_the_volume(self._opened(portal))
+        return True
+
+    async def shuts_out(self, portal: Export, grant: Grant) -> bool:
+        return not await self.admits(portal, grant)
+
+    async def size(self, portal: Export, grant: Grant) -> str:
+        return f"{_size(self._opened(portal)) >> 20} MiB"
+
+    async def lose_everything(self) -> None:
+        pass
+
+    async def leftovers(self) -> list[str]:
+        return []
+
+    def _opened(self, portal: Export) -> Path:
+        assert isinstance(portal, LocalDevice)
+        return Path(portal.path)
+
+
+Rig = FakeRig | DirectRig | TgtRig | LioRig | NvmetRig
 
 
 def _nvme(*words: str) -> subprocess.CompletedProcess[bytes]:

@@ -17,6 +17,8 @@ from tests.postgres_server import PostgresServer
 from pumice.app.verbs import VERBS
 from pumice.operations.operation import Verb
 
+OPEN_VOLUMES = {"server.boot", "server.attach_volume", "server.detach_volume"}
+"""Verbs that are killed once more where servers open the files of their volumes themselves."""
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
 
@@ -29,6 +31,12 @@ def one_process() -> Iterator[Victim]:
 @pytest.fixture(scope="module")
 def processes(postgres: PostgresServer) -> Iterator[Victim]:
     with a_victim(postgres.url(postgres.take())) as victim:
+        yield victim
+
+
+@pytest.fixture(scope="module")
+def without_exports() -> Iterator[Victim]:
+    with a_victim(None, PUMICE_BACKENDS='{"files": {"driver": "files", "target": "local"}}') as victim:
         yield victim
 
 
@@ -48,6 +56,12 @@ def test_every_verb_has_a_story() -> None:
     [
         pytest.param(("one_process", "processes")[number % 2], points, fails, id=name)
         for number, verb in enumerate(VERBS)
+        for name, points, fails in ways(verb)
+    ]
+    + [
+        pytest.param("without_exports", points, fails, id=f"{name} without exports")
+        for verb in VERBS
+        if verb.kind in OPEN_VOLUMES
         for name, points, fails in ways(verb)
     ],
 )

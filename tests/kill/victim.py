@@ -20,12 +20,12 @@ DIES_WITHIN = 300.0
 
 
 class Victim(Installation):
-    """Real parts throughout. On SQLite without a ``database_url``."""
+    """Real parts throughout. On SQLite without a ``database_url``; ``settings`` are environment variables."""
 
-    def __init__(self, state_dir: Path, database_url: str | None) -> None:
+    def __init__(self, state_dir: Path, database_url: str | None, **settings: str) -> None:
         self.backups = state_dir.parent / "backups"
         self.backups.mkdir()
-        settings = {"PUMICE_BACKUP__DRIVER": "posix", "PUMICE_BACKUP__PATH": str(self.backups)}
+        settings |= {"PUMICE_BACKUP__DRIVER": "posix", "PUMICE_BACKUP__PATH": str(self.backups)}
         super().__init__(state_dir, database_url, PUMICE_LOG_LEVEL="warning", **settings)
         self.stories = Stories(self)
         self.workers = ROLES if database_url else ("serve",)
@@ -97,10 +97,10 @@ class Victim(Installation):
 
 
 @contextlib.contextmanager
-def a_victim(database_url: str | None) -> Iterator[Victim]:
+def a_victim(database_url: str | None, **settings: str) -> Iterator[Victim]:
     """A fresh one, all of it running; nothing of it is left in the end."""
     with state_directory() as state_dir:
-        victim = Victim(state_dir, database_url)
+        victim = Victim(state_dir, database_url, **settings)
         try:
             victim.start_all()
             yield victim

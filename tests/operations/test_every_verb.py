@@ -1,7 +1,7 @@
 """Every operation passes the harness: straight, twice, failing, undone twice, killed, at each of its steps."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,9 @@ from pumice.app.verbs import VERBS
 from pumice.attachments import connect, disconnect, renew, rotate
 from pumice.backends.backups.settings import POSIX
 from pumice.backends.fake import FakeBackend
+from pumice.backends.targets.local import LocalTarget
 from pumice.hypervisor.contract import Power
+from pumice.loops.heartbeats import Heartbeats
 from pumice.model.connector import Connector
 from pumice.model.ids import ServerId
 from pumice.operations.harness import Scenario, Trial, perform, trials
@@ -77,8 +79,9 @@ def scenario(
     begin: Callable[[FakeWorld, Stage], Awaitable[str]],
     check: Callable[[FakeWorld, Stage, bool], Awaitable[None]],
     name: str = "",
+    world: Callable[..., AbstractAsyncContextManager[FakeWorld]] = fake_world,
 ) -> None:
-    SCENARIOS[name or verb.kind] = Scenario(verb, fake_world, prepare, begin, check)
+    SCENARIOS[name or verb.kind] = Scenario(verb, world, prepare, begin, check)
 
 
 async def running(world: FakeWorld, subject: str) -> str:
@@ -754,6 +757,25 @@ scenario(delete_server.DELETE_SERVER, a_server_with_two_disks, begin_delete_serv
 scenario(attach_volume.ATTACH_VOLUME, a_server, begin_attach, check_attach)
 scenario(detach_volume.DETACH_VOLUME, a_server_with_two_disks, begin_detach, check_detach)
 scenario(power.STOP, a_server, begin_stop, status_follows_power("SHUTOFF"))
+
+
+@asynccontextmanager
+async def world_without_exports(db: Database | None = None) -> AsyncIterator[FakeWorld]:
+    """One whose servers open the files of their volumes themselves."""
+    async with world_of_bytes(db) as world:
+        world.drivers = replace(world.drivers, targets=dict.fromkeys(world.backends, LocalTarget()))
+        await Heartbeats(world.drivers, HOST, world.tunables.availability_zone, {}).beat()
+        yield world
+
+
+for verb, prepare, begin, check in (
+    (boot.BOOT, a_volume, begin_boot, check_boot),
+    (attach_volume.ATTACH_VOLUME, a_server, begin_attach, check_attach),
+    (detach_volume.DETACH_VOLUME, a_server_with_two_disks, begin_detach, check_detach),
+    (delete_server.DELETE_SERVER, a_server_with_two_disks, begin_delete_server, check_delete_server),
+    (power.HARD_REBOOT, a_server, begin_hard_reboot, status_follows_power("ACTIVE")),
+):
+    scenario(verb, prepare, begin, check, f"{verb.kind} without exports", world_without_exports)
 scenario(power.START, a_stopped_server, begin_start, status_follows_power("ACTIVE"))
 scenario(power.SOFT_REBOOT, a_server, begin_soft_reboot, status_is("ACTIVE", "ACTIVE"))
 scenario(power.HARD_REBOOT, a_server, begin_hard_reboot, status_follows_power("ACTIVE"))

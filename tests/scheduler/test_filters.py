@@ -6,7 +6,7 @@ from pools import a_pool, a_request
 from pumice.model.errors import NoValidBackend
 from pumice.model.tunables import Tunables
 from pumice.scheduler.choose import _WORDS, choose
-from pumice.scheduler.filters import FILTERS, availability_zone, capabilities, capacity
+from pumice.scheduler.filters import FILTERS, availability_zone, capabilities, capacity, within_reach
 from pumice.scheduler.request import Request
 
 RULES = Tunables(filters=tuple(FILTERS))
@@ -235,3 +235,16 @@ def test_the_error_names_the_filter_that_left_no_pool(
 
 def test_every_filter_has_words_for_what_it_leaves() -> None:
     assert FILTERS.keys() == _WORDS.keys()
+
+
+# --- reach --------------------------------------------------------------------------------------
+
+
+def test_a_servers_volume_is_where_a_host_that_may_run_the_server_reaches_it() -> None:
+    of_one_host, of_any = a_pool("here@one#a", capabilities={"local_to_host": True}), a_pool("here@two#a")
+    for pool in (of_one_host, of_any):
+        assert within_reach(pool, a_request())
+        assert within_reach(pool, a_request(reached_from=frozenset({"here", "there"})))
+    elsewhere = a_request(reached_from=frozenset({"there"}))
+    assert within_reach(of_any, elsewhere)
+    assert not within_reach(of_one_host, elsewhere)

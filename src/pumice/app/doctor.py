@@ -120,7 +120,9 @@ def _of_servers(settings: Settings) -> list[Awaitable[Finding]]:
     if settings.compute.driver != "none" and settings.compute.connector == "kernel":
         looks.append(kernel_probes.connector(settings.compute.multipath))
     if settings.compute.driver == "libvirt":
-        looks += [probes.qemu(), probes.qemu_iscsi(), probes.accelerated(settings)]
+        looks += [probes.qemu(), probes.accelerated(settings)]
+        if any(settings.target(it.target).over_network for it in settings.backends.values()):
+            looks.append(probes.qemu_iscsi())
         looks.append(asyncio.to_thread(probes.libvirt_binding))
         if settings.compute.libvirt_uri is None:
             looks.append(probes.private_libvirtd())

@@ -48,9 +48,19 @@ def new_password() -> str:
 
 
 def must_get_in(tx: Transaction, pool_name: str, connector: Connector) -> None:
-    """Raises ``Invalid`` when the connector has no name for how the pool's volumes are reached."""
-    if pool := pools.find(tx, pool_name):
-        initiator_of(connector, pool.capabilities.get("storage_protocol", ""))
+    """Raises ``Invalid`` when the connector's host does not reach the pool's volumes.
+
+    It has no name for how they are reached, or they are on the disk of another host, which alone opens them.
+    """
+    pool = pools.find(tx, pool_name)
+    if pool is None:
+        return
+    initiator_of(connector, pool.capabilities.get("storage_protocol", ""))
+    if pool.reached_from not in (None, connector.host):
+        raise Invalid(
+            f"Invalid input received: the volume is on a disk of the host '{pool.reached_from}', which alone "
+            f"can use it; '{connector.host}' cannot."
+        )
 
 
 def initiator_of(connector: Connector, protocol: str = "iSCSI") -> str:

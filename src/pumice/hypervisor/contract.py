@@ -62,9 +62,11 @@ class BlockSource:
 
 @dataclass(frozen=True, slots=True)
 class FileSource:
-    """A raw file on the hypervisor's own disk."""
+    """A raw file that the hypervisor's host can open."""
 
     path: Path
+    direct: bool = False
+    """Whether it is read and written past the host's cache (O_DIRECT)."""
 
 
 Source = IscsiSource | NvmeSource | BlockSource | FileSource
@@ -81,6 +83,8 @@ class Disk:
     source: Source
     attachment: AttachmentId | None = None
     read_only: bool = False
+    shared: bool = False
+    """Whether others may have it too (a multiattach volume): else QEMU's lock on a file keeps them out."""
     passphrase: str | None = field(default=None, repr=False)
     """Opens the LUKS on the disk; None where there is none. The guest sees what is inside."""
     limits: Mapping[str, int] = field(default_factory=dict, hash=False)

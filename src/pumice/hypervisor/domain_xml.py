@@ -175,7 +175,8 @@ def _disk(disk: Disk, *, boots: bool) -> ElementTree.Element:
     match disk.source:
         case FileSource():
             element = ElementTree.Element("disk", type="file", device="disk")
-            _add(element, "driver", name="qemu", type="raw", discard="unmap")
+            cache = {"cache": "none"} if disk.source.direct else {}
+            _add(element, "driver", name="qemu", type="raw", **cache, discard="unmap")
             _add(element, "source", file=str(disk.source.path))
         case IscsiSource():
             element = ElementTree.Element("disk", type="network", device="disk")
@@ -196,6 +197,8 @@ def _disk(disk: Disk, *, boots: bool) -> ElementTree.Element:
     _add(element, "serial", disk.serial)
     if disk.read_only:
         _add(element, "readonly")
+    if disk.shared:
+        _add(element, "shareable")
     if disk.limits:
         limits = _add(element, "iotune")
         for name, value in disk.limits.items():

@@ -1,4 +1,4 @@
-"""Virtual machines under libvirt and QEMU; volumes plugged in through QEMU's own iSCSI initiator.
+"""Virtual machines under libvirt and QEMU, which logs in to volumes by iSCSI itself, or opens this host's own.
 
 A machine is a persistent domain named ``pumice-<server id>`` whose UUID is the server's id. A volume is a
 virtio disk whose serial number is the volume's id, and that is how it is found again, whatever its device
@@ -21,13 +21,14 @@ import shutil
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from weakref import WeakValueDictionary
 
 from pumice.host import qemu_img
 from pumice.host.thread import in_thread
-from pumice.hypervisor import accelerator, console_log, domain_xml, pauses, qemu_leftovers
+from pumice.hypervisor import accelerator, console_log, direct, domain_xml, pauses, qemu_leftovers
 from pumice.hypervisor.accelerator import Accelerator
 from pumice.hypervisor.contract import Disk, Machine, Power
 from pumice.hypervisor.libvirt_connection import Connection, LibvirtConnection, load
@@ -185,7 +186,7 @@ class LibvirtHypervisor:
 
     async def attach(self, server: ServerId, disk: Disk) -> None:
         """Plug the disk in, live and for good, wherever it is not in yet."""
-        xml = domain_xml.disk_xml(disk)
+        xml = domain_xml.disk_xml(await direct.looked_at(disk))
 
         def work(connection: Connection) -> None:
             libvirt = load()
@@ -453,7 +454,9 @@ class LibvirtHypervisor:
         return self._chosen
 
     async def _xml(self, machine: Machine) -> str:
-        return domain_xml.machine_xml(machine, await self._accelerator(), self._console_log(machine.id))
+        disks = await asyncio.gather(*map(direct.looked_at, machine.disks))
+        settled = replace(machine, disks=tuple(disks))
+        return domain_xml.machine_xml(settled, await self._accelerator(), self._console_log(machine.id))
 
     def _console_log(self, server: ServerId) -> Path:
         return self._state_dir / "consoles" / f"{server}.log"

@@ -3,7 +3,8 @@
 A target daemon that was restarted knows nothing any more, while guests go on and wait for their disks: what the
 attachments say should be exported is exported again at once, with the same names and secrets. Where the daemon
 has another address by now, the attachments are told. An export that belongs to no attachment is an orphan once
-that was let go of, or unknown, as anything else (``orphans.py``).
+that was let go of, or unknown, as anything else (``orphans.py``). Where hosts open volumes by themselves there
+is nothing to find.
 """
 
 from collections.abc import Sequence
@@ -61,7 +62,10 @@ def _places_by_target(drivers: Drivers) -> list[list[str]]:
 
 async def _at_target(drivers: Drivers, places: Sequence[str], target: Target) -> list[Violation]:
     before, _ = await drivers.db.read(_read_expected, places)
-    there = {(volume, name) for volume, names in (await target.exports()).items() for name in names or [""]}
+    exports = await target.exports()
+    if exports is None:
+        return []
+    there = {(volume, name) for volume, names in exports.items() for name in names or [""]}
 
     def read(tx: Transaction) -> tuple[list[Expected], Accounts, Accounts]:
         expected, known = _read_expected(tx, places)

@@ -13,6 +13,7 @@ from pumice.backends.backups.contract import BackupStore
 from pumice.backends.contract import Backend, PoolFacts
 from pumice.hypervisor.contract import Hypervisor
 from pumice.model.errors import Misconfigured, PumiceError
+from pumice.model.volume import LOCAL_TO_HOST
 from pumice.operations.drivers import Drivers
 from pumice.operations.places import compute_host, volume_host
 from pumice.store import hosts, pools, services
@@ -150,7 +151,11 @@ class Heartbeats:
         zone = self.zones.get(place, self.zone)
         target = self.drivers.targets[place]
         protocol = {"driver": backend.driver, "target": target.driver, "storage_protocol": target.protocol}
-        more = {"online_extend_support": target.grows_in_use, **self.functions.get(place, {})}
+        more = {
+            "online_extend_support": target.grows_in_use,
+            LOCAL_TO_HOST: target.local_to_host,
+            **self.functions.get(place, {}),
+        }
         service = self._service(place)
         beat = services.Heartbeat(VOLUME, service, zone, protocol, cluster=place if place != service else None)
         return Said(beat, (place, [_row(place, zone, fact, target.protocol, more) for fact in facts]))

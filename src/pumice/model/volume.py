@@ -130,6 +130,10 @@ class VolumeType:
     updated_at: datetime | None
 
 
+LOCAL_TO_HOST = "local_to_host"
+"""The capability of a pool whose volumes its own host's servers alone reach."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pool:
     """A place that can hold volumes: what it said of itself and what is claimed in it. Capacities in GiB."""
@@ -149,6 +153,11 @@ class Pool:
     reserved_percentage: int
     capabilities: dict[str, Any]
     updated_at: datetime
+
+    @property
+    def reached_from(self) -> str | None:
+        """The host whose servers alone reach its volumes; None where any host's do."""
+        return self.host.partition("@")[0] if self.capabilities.get(LOCAL_TO_HOST) else None
 
 
 def host_of(pool: str) -> str:

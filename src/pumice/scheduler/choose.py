@@ -90,6 +90,13 @@ _WORDS: Mapping[str, tuple[Callable[[Request], str], Callable[[Pool, Request], s
             lambda _: "no pool is on the host of the server that the hint 'local_to_instance' names",
             lambda _, request: f"it is not on {request.beside or 'any: there is no such server'}",
         ),
+        "WithinReach": (
+            lambda _: "no host that may run the server reaches a pool for it",
+            lambda pool, request: (
+                f"servers of {pool.reached_from} alone reach it, and the server may run on "
+                f"{', '.join(sorted(request.reached_from or ())) or 'no host'}"
+            ),
+        ),
         "IgnoreAttempted": (
             lambda _: "every pool that suits it was tried, and failed",
             lambda *_: "it was tried",

@@ -102,6 +102,13 @@ def beside(pool: Pool, request: Request) -> bool:
     return request.beside is None or pool.host.partition("@")[0] == request.beside
 
 
+def within_reach(pool: Pool, request: Request) -> bool:
+    """Some host that may run the server reaches the pool's volumes: its own alone, or any."""
+    if request.reached_from is None or pool.reached_from is None:
+        return True
+    return pool.reached_from in request.reached_from
+
+
 def query(pool: Pool, request: Request) -> bool:
     """What the hint ``query`` says of the pool is so. One that makes no sense is so of none."""
     if not request.query:
@@ -119,6 +126,7 @@ FILTERS: Mapping[str, Filter] = MappingProxyType(
         "SameBackendFilter": near,
         "DifferentBackendFilter": apart,
         "InstanceLocalityFilter": beside,
+        "WithinReach": within_reach,
         "IgnoreAttempted": not_tried,
         "CapacityFilter": capacity,
         "CapabilitiesFilter": capabilities,
@@ -126,8 +134,9 @@ FILTERS: Mapping[str, Filter] = MappingProxyType(
         "JsonFilter": query,
     }
 )
-ALWAYS = frozenset({"SameBackend", "IgnoreAttempted"})
-"""What no setting turns off: bytes are copied within their backend, and no pool is tried twice."""
+ALWAYS = frozenset({"SameBackend", "WithinReach", "IgnoreAttempted"})
+"""What no setting turns off: bytes are copied within their backend, a server's host must reach its volumes,
+and no pool is tried twice."""
 
 
 def in_use(tunables: Tunables) -> Mapping[str, Filter]:

@@ -27,6 +27,8 @@ class Request:
     """Zones of which it may be in any (the type's ``RESKEY:availability_zones``)."""
     beside: str | None = None
     """The host of the server that the hint ``local_to_instance`` names; empty when there is no such server."""
+    reached_from: frozenset[str] | None = None
+    """The hosts that may run the server that it is made for; None where it is made for none."""
     query: str | None = None
     """The hint ``query``: a condition in JSON."""
 

@@ -2,8 +2,9 @@
 
 1. ``accept``, in the request's transaction: the server in ``BUILD``, its disks with their device names, its
    volumes taken; volumes that are still to be made begin as operations of their own
-2. ``choose_host``: the scheduler chooses a compute host
-3. ``wait_for_volumes``, ``reserve_volumes``: the volumes that were made are taken too
+2. ``choose_host``: the scheduler chooses a compute host, one that reaches the volumes that there are
+3. ``wait_for_volumes``, ``reserve_volumes``: the volumes that were made are taken too; if the host that was
+   chosen does not reach them, one that does takes its place
 4. ``connect_volumes``, ``wait_for_connections``: each volume is exported to the host, by an operation each
 5. ``power_on``: the hypervisor defines the machine and starts it
 6. ``complete``: ``ACTIVE``, its volumes ``in-use``
@@ -31,7 +32,7 @@ from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Hold, Thing, make, use
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, on_compute, scheduler
 from pumice.servers.machine import machine_of
-from pumice.store import attachments, operations, servers, tombstones
+from pumice.store import attachments, operations, pools, servers, tombstones
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.volumes import create as create_volume
@@ -84,6 +85,11 @@ def accept(tx: Transaction, who: Scope, wanted: ServerWanted, tunables: Tunables
     known = [disk.volume_id for disk in wanted.disks if disk.volume_id]
     if len(known) != len(set(known)):
         raise Invalid("Block Device Mapping is Invalid: a volume can be a server's disk only once.")
+    if len(bound := pools.reached_from(tx, known)) > 1:
+        raise Invalid(
+            "Block Device Mapping is Invalid: no host reaches all of its volumes, which are on disks of "
+            f"{' and '.join(sorted(bound))}."
+        )
     zone = wanted.availability_zone or tunables.availability_zone
     server = Server(
         id=ServerId(new_id()),
@@ -177,11 +183,28 @@ def _reserve(tx: Transaction, who: Scope, server: Server, disk: ServerDisk) -> A
 
 
 def choose_host(tx: Transaction, op: Operation[BootParams], tunables: Tunables) -> None:
-    """Choose the compute host that runs the fewest servers. Raises ``NoValidBackend``."""
-    host = servers.least_busy_host(tx, op.params.zone, tunables.service_down_seconds)
+    """Choose the compute host that runs the fewest servers, of those that reach the volumes that have a pool.
+
+    Raises ``NoValidBackend``.
+    """
+    _settle_host(tx, op, tunables)
+    servers.change(tx, op.params.server_id, task="block_device_mapping")
+
+
+def _settle_host(tx: Transaction, op: Operation[BootParams], tunables: Tunables) -> None:
+    """Note a host that reaches the server's volumes: the one that was chosen before, if it does."""
+    bound = pools.reached_from(tx, [*op.notes["given"], *op.notes["made"]])
+    if "host" in op.notes and bound <= {op.notes["host"]}:
+        return
+    host = None
+    if len(bound) <= 1:
+        host = servers.least_busy_host(tx, op.params.zone, tunables.service_down_seconds, bound)
     if host is None:
-        raise NoValidBackend(f"No valid host was found. No compute service is up in zone {op.params.zone}.")
-    servers.change(tx, op.params.server_id, host=host, task="block_device_mapping")
+        which = f" of {' and '.join(sorted(bound))}, where its volumes are," if bound else ""
+        raise NoValidBackend(
+            f"No valid host was found. No compute service{which} is up in zone {op.params.zone}."
+        )
+    servers.change(tx, op.params.server_id, host=host)
     op.notes["host"] = host
 
 
@@ -198,7 +221,8 @@ def give_everything_back(tx: Transaction, op: Operation[BootParams], tunables: T
 
 
 def reserve_volumes(tx: Transaction, op: Operation[BootParams], tunables: Tunables) -> None:
-    """Take the volumes that were made."""
+    """Take the volumes that were made, and settle on a host that reaches them. Raises ``NoValidBackend``."""
+    _settle_host(tx, op, tunables)
     server = servers.find(tx, op.params.server_id)
     assert server is not None
     for disk in servers.disks(tx, server.id):

@@ -30,7 +30,7 @@ from pumice.model.server import Server, ServerDisk
 from pumice.model.states import GETS_IN
 from pumice.model.volume import Attachment
 from pumice.operations.drivers import Drivers
-from pumice.store import attachments, images, keys, qos_specs, servers
+from pumice.store import attachments, images, keys, qos_specs, servers, volumes
 from pumice.store.database import Transaction
 
 
@@ -45,6 +45,8 @@ class Plan:
     """The passphrases of encrypted volumes."""
     qos: Mapping[str, Resolved]
     """What holds for those of the volumes that are to be held back."""
+    shared: frozenset[str]
+    """The volumes that several servers may have at once."""
     image_formats: dict[str, str | None]
     """The formats of the images that local disks are copies of, as far as these are still there."""
 
@@ -58,10 +60,10 @@ def read_plan(tx: Transaction, server_id: str) -> Plan:
     leaving = {link.id for link in links.values() if link.status not in GETS_IN}
     disks = [disk for disk in servers.disks(tx, server_id) if disk.attachment_id not in leaving]
     disks.sort(key=lambda disk: (disk.boot_index != 0, disk.device))
-    volumes = [disk.volume_id for disk in disks if disk.volume_id]
-    keyed, qos = keys.of_volumes(tx, volumes), qos_specs.of_volumes(tx, volumes)
+    ids = [disk.volume_id for disk in disks if disk.volume_id]
+    keyed, qos = keys.of_volumes(tx, ids), qos_specs.of_volumes(tx, ids)
     formats = images.formats(tx, [disk.image_id for disk in disks if disk.image_id])
-    return Plan(server, tuple(disks), links, keyed, qos, formats)
+    return Plan(server, tuple(disks), links, keyed, qos, volumes.multiattach(tx, ids), formats)
 
 
 async def machine_of(drivers: Drivers, server_id: str) -> Machine:
@@ -80,7 +82,13 @@ async def _disk(drivers: Drivers, plan: Plan, disk: ServerDisk) -> Disk:
     if disk.volume_id is not None:
         link = plan.attachments.get(disk.attachment_id) if disk.attachment_id else None
         volume = disk.volume_id
-        return volume_disk(disk, link, plan.passphrases.get(volume), plan.qos.get(volume, {}))
+        return volume_disk(
+            disk,
+            link,
+            plan.passphrases.get(volume),
+            plan.qos.get(volume, {}),
+            shared=volume in plan.shared,
+        )
     assert disk.image_id is not None
     assert plan.server.host is not None
     made = plan.server.launched_at is not None
@@ -105,7 +113,9 @@ async def _image(drivers: Drivers, image_id: str, image_format: str | None, *, m
     raise NotFound("The data of image", image_id)
 
 
-def volume_disk(disk: ServerDisk, link: Attachment | None, passphrase: str | None, qos: Resolved) -> Disk:
+def volume_disk(
+    disk: ServerDisk, link: Attachment | None, passphrase: str | None, qos: Resolved, *, shared: bool
+) -> Disk:
     """The disk that is a volume. Raises ``InvalidState`` when the volume is not exported to the host (yet)."""
     if link is None or link.portal is None or link.connector is None:
         raise InvalidState(f"Volume {disk.volume_id} is not connected to the server's host.")
@@ -115,6 +125,7 @@ def volume_disk(disk: ServerDisk, link: Attachment | None, passphrase: str | Non
         source=_source(link, link.portal, link.connector),
         attachment=AttachmentId(link.id),
         read_only=link.mode == "ro",
+        shared=shared,
         passphrase=passphrase,
         limits=disk_limits(qos),
     )
@@ -150,6 +161,7 @@ def read_disk(tx: Transaction, server_id: str, attachment_id: str) -> Disk:
                 attachments.find(tx, attachment_id),
                 keys.of_volumes(tx, [volume]).get(volume),
                 qos_specs.of_volumes(tx, [volume]).get(volume, {}),
+                shared=bool(volumes.multiattach(tx, [volume])),
             )
     raise NotFound("Volume attachment", attachment_id)
 

@@ -1,6 +1,6 @@
 """Pools: what backends say of themselves, and the space claimed in them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -102,6 +102,13 @@ def with_backups(tx: Transaction, down_seconds: float, wanted: str | None) -> st
 def find(tx: Transaction, name: str) -> Pool | None:
     """The pool ``host@backend#pool``, if its backend has ever reported it."""
     return _rows.get(tx, name)
+
+
+def reached_from(tx: Transaction, volume_ids: Collection[str]) -> frozenset[str]:
+    """The hosts whose servers alone reach some of these volumes; none where any host's reach them all."""
+    query = _rows.select.where(_p.name.in_(sa.select(volumes.c.pool).where(volumes.c.id.in_(list(volume_ids)))))
+    found = _rows.all(tx.execute(query)) if volume_ids else ()
+    return frozenset(host for pool in found if (host := pool.reached_from))
 
 
 def claim(tx: Transaction, name: str, holder: str, size: int, *, volumes: int = 1) -> None:

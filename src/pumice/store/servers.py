@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from pumice.model.connector import Connector
 from pumice.model.errors import Conflict, NotFound, OverQuota
 from pumice.model.server import Server, ServerDisk
+from pumice.model.states import ServerStatus
 from pumice.store import json_columns, tombstones
 from pumice.store.columns import now
 from pumice.store.database import Transaction
@@ -131,6 +132,12 @@ def disk_of_volume(tx: Transaction, server_id: str, volume_id: str) -> ServerDis
     return disk
 
 
+def booting_from(tx: Transaction, volume_id: str) -> Server | None:
+    """The server that is being made with this volume among its disks, if there is one."""
+    query = _rows.select.join(server_disks, _d.server_id == _s.id)
+    return _rows.first(tx.execute(query.where(_d.volume_id == volume_id, _s.status == ServerStatus.BUILD)))
+
+
 def add_disk(tx: Transaction, disk: ServerDisk) -> None:
     """Add a disk; its device name must be free."""
     tx.execute(_insert_disk, _disk_rows.row(disk))
@@ -175,24 +182,34 @@ def free_device(tx: Transaction, server_id: str, wanted: str | None = None) -> s
     return next(name for letter in ascii_lowercase if (name := f"vd{letter}") not in taken)
 
 
-def least_busy_host(tx: Transaction, zone: str, down_seconds: float) -> str | None:
-    """The compute host that is up and runs the fewest servers."""
+def hosts_up(tx: Transaction, zone: str, down_seconds: float) -> frozenset[str]:
+    """The compute hosts of a zone that are up."""
+    return frozenset(tx.execute(sa.select(services.c.host).where(*_is_up(zone, down_seconds))).scalars())
+
+
+def least_busy_host(tx: Transaction, zone: str, down_seconds: float, among: Collection[str] = ()) -> str | None:
+    """The compute host that is up and runs the fewest servers: of all in the zone, or ``among`` some."""
     c = services.c
     query = (
         sa.select(c.host)
         .outerjoin(servers, _s.host == c.host)
-        .where(
-            c.binary == COMPUTE_BINARY,
-            c.disabled.is_(False),
-            c.forced_down.is_not(True),
-            c.zone == zone,
-            c.updated_at >= now() - timedelta(seconds=down_seconds),
-        )
+        .where(*_is_up(zone, down_seconds))
         .group_by(c.host)
         .order_by(sa.func.count(_s.id), c.host)
         .limit(1)
     )
-    return tx.execute(query).scalar()
+    return tx.execute(query.where(c.host.in_(sorted(among))) if among else query).scalar()
+
+
+def _is_up(zone: str, down_seconds: float) -> Sequence[Condition]:
+    c = services.c
+    return (
+        c.binary == COMPUTE_BINARY,
+        c.disabled.is_(False),
+        c.forced_down.is_not(True),
+        c.zone == zone,
+        c.updated_at >= now() - timedelta(seconds=down_seconds),
+    )
 
 
 def connector_of(tx: Transaction, host: str) -> Connector:

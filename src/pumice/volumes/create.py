@@ -338,6 +338,22 @@ def _host_of_server(tx: Transaction, op: Operation[CreateParams], server_id: str
     return server.host or "" if server and server.project_id == op.project_id else ""
 
 
+def _hosts_of_its_server(
+    tx: Transaction, op: Operation[CreateParams], tunables: Tunables
+) -> frozenset[str] | None:
+    """The hosts that may run the server that the volume is made for: one, if that one alone reaches another.
+
+    None where it is made for no server.
+    """
+    server = servers.booting_from(tx, op.params.volume_id) if op.parent_id else None
+    if server is None:
+        return None
+    up = servers.hosts_up(tx, server.availability_zone, tunables.service_down_seconds)
+    others = [it.volume_id for it in servers.disks(tx, server.id) if it.volume_id not in (None, op.subject)]
+    bound = pools.reached_from(tx, others)
+    return up & bound if bound else up
+
+
 def _hosts_of(tx: Transaction, op: Operation[CreateParams], ids: Sequence[str]) -> frozenset[str]:
     """The backends of those of the volumes that are the tenant's and have a place."""
     found = (volumes.find(tx, each) for each in ids)
@@ -361,6 +377,7 @@ def claim_space(tx: Transaction, op: Operation[CreateParams], tunables: Tunables
         apart=_hosts_of(tx, op, asked.apart),
         zones=frozenset(asked.zones),
         beside=_host_of_server(tx, op, asked.beside),
+        reached_from=_hosts_of_its_server(tx, op, tunables),
         query=asked.query,
     )
     pool = choose_pool(tx, request, tunables)

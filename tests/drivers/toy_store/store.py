@@ -23,6 +23,7 @@ class ToyDoors:
     driver = "toy"
     protocol = "toy"
     grows_in_use = True
+    local_to_host = False
     portals: tuple[str, ...] = ()
 
     def __init__(self, directory: Path) -> None:

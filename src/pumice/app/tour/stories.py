@@ -51,7 +51,7 @@ class Tour:
         await self._show_operation("volume.create", volume["id"])
 
     async def boot_a_server(self) -> None:
-        """Story 2: a server that boots from the volume over iSCSI."""
+        """Story 2: a server that boots from the volume, over iSCSI unless the settings choose another way."""
         self.screen.story(2, "A server that boots from that volume")
         disk = {
             "boot_index": 0,
@@ -65,7 +65,7 @@ class Tour:
             "networks": "none",
             "block_device_mapping_v2": [disk],
         }
-        with self.screen.step("boot: export over iSCSI with CHAP, define in libvirt, start QEMU"):
+        with self.screen.step(f"boot: {self._reach()}, define in libvirt, start QEMU"):
             server = (await self.cloud.call("POST", SERVERS, {"server": body}))["server"]
             self.made["server"] = server["id"]
             await self.cloud.wait_for(f"{SERVERS}/{server['id']}", "server", "ACTIVE", 300)
@@ -168,6 +168,16 @@ class Tour:
         backend = self.node.drivers.backends[host_of(volume.pool)]
         return await backend.device(VolumeId(volume_id), pool_of(volume.pool))
 
+    def _reach(self) -> str:
+        """How the server gets at its volume, in words."""
+        [protocol, *others] = {target.protocol for target in self.node.drivers.targets.values()}
+        if others:
+            return "connect the volume"
+        return {
+            "iSCSI": "export over iSCSI with CHAP",
+            "local": "open the volume's file itself",
+        }.get(protocol, f"export by {protocol}")
+
     async def _show_operation(self, kind: str, subject: str) -> None:
         """The steps of the operation that just ended, as they were written down."""
         rows = await self.node.db.read(operations.page, states=None, kind=kind, subject=subject, limit=1)
@@ -180,7 +190,8 @@ class Tour:
         ids = set(self.made.values())
         left: list[str] = []
         for target in set(self.node.drivers.targets.values()):
-            left += [f"target of volume {volume}" for volume in await target.exports() if volume in ids]
+            exports = await target.exports() or ()
+            left += [f"target of volume {volume}" for volume in exports if volume in ids]
         for machine in self.node.drivers.hypervisors.values():
             left += [f"machine {it}" for it in await machine.machines() if ServerId(it) in ids]
         for backend in self.node.drivers.backends.values():

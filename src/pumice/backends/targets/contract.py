@@ -1,10 +1,13 @@
-"""What a target driver must do: let named initiators reach a volume's device over the network.
+"""What a target driver must do: let named initiators reach a volume's device, over the network or on its host.
 
 One target per volume, or one for each of its grants where a driver cannot tell them apart otherwise: the
 ``Export`` of a grant says where it gets in. One *grant* (an initiator name with a CHAP account of its own) per
 attachment. The same rules as for backends hold: every call idempotent, absent is removed, errors are
 ``Retryable`` or ``TryAnotherBackend``, nothing blocks. Access is granted by initiator name plus CHAP, never by
 network address; what a driver's kernel or daemon cannot keep of this, its entry in ``conformance.yaml`` says.
+
+Where hosts open volumes by themselves a driver lets nobody in: its grant says where the volume is, and that
+there is nothing to find is what its ``exports`` says.
 """
 
 from collections.abc import Mapping
@@ -44,6 +47,8 @@ class Target(Protocol):
     """What initiators speak, as Cinder's ``storage_protocol``: ``iSCSI``."""
     grows_in_use: bool
     """Whether ``resize`` disturbs nobody. Otherwise what is under way meanwhile may fail."""
+    local_to_host: bool
+    """Whether servers of this host alone reach a volume: of another host no connector is let in."""
     portals: tuple[str, ...]
     """The addresses that initiators are told, each ``ip:port``, as an ``Export`` has them."""
 
@@ -73,8 +78,9 @@ class Target(Protocol):
         Requests under way meanwhile may fail: pause the guests, call this, tell them the new size, resume.
         """
 
-    async def exports(self) -> Mapping[VolumeId, frozenset[str]]:
+    async def exports(self) -> Mapping[VolumeId, frozenset[str]] | None:
         """Each exported volume with the CHAP user names that get in and find the disk: what is really there.
 
         A half-made export is listed, without the user names that lack something; granting again completes it.
+        None where nothing is exported, because hosts open volumes by themselves.
         """

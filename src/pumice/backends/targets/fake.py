@@ -22,6 +22,7 @@ class FakeTarget:
 
     driver = "fake"
     protocol = "iSCSI"
+    local_to_host = False
 
     def __init__(
         self, portal: str = "127.0.0.1:3260", *, delay: float = 0.0, grows_in_use: bool = True

@@ -37,6 +37,7 @@ class LioTarget:
     driver = "lio"
     protocol = "iSCSI"
     grows_in_use = True
+    local_to_host = False
 
     def __init__(
         self,

@@ -48,6 +48,7 @@ class NvmetTarget:
     driver = "nvmet"
     protocol = "NVMe-oF"
     grows_in_use = True
+    local_to_host = False
 
     def __init__(self, portals: Sequence[str], *, nqn_prefix: str = DEFAULT_PREFIX) -> None:
         self.portals = tuple(portals)

@@ -11,6 +11,7 @@ TARGETS = Registry[TargetSettings](
     "pumice.targets",
     tgt="pumice.backends.targets.tgt_settings:TgtSettings",
     lio="pumice.backends.targets.lio_settings:LioSettings",
+    local="pumice.backends.targets.local_settings:LocalSettings",
     nvmet="pumice.backends.targets.nvmet_settings:NvmetSettings",
     fake="pumice.backends.targets.fake_settings:FakeTargetSettings",
 )

@@ -24,6 +24,8 @@ class TargetSettings(BaseModel):
 
     why_no_cluster: ClassVar[str] = ""
     """Why the hosts of a cluster cannot take it over from one another; empty when they can."""
+    over_network: ClassVar[bool] = True
+    """Whether who uses a volume needs an initiator; not where its host opens it directly."""
 
     def open(self, state_dir: Path) -> tuple[Target, Daemon | None]:
         """The driver, not started yet, and a daemon of our own that it starts."""

@@ -66,6 +66,7 @@ class TgtTarget:
     driver = "tgt"
     protocol = "iSCSI"
     grows_in_use = False
+    local_to_host = False
 
     def __init__(
         self,
