@@ -29,13 +29,18 @@ EXPORTS: list[Export] = [
 TELL = """
 import json, sys
 from types import SimpleNamespace
-from pumice.api.volume import connection_info
+from pumice.api.volume.connection_info import data
+from pumice.model.connector import Connector
+from pumice.model.export import of_row
 from pumice.servers.machine import _source
 links = [
-    SimpleNamespace(portal=one, connector=two, chap_username="u", chap_password="p", volume_id="v", mode="rw")
+    SimpleNamespace(
+        portal=of_row(one), connector=Connector.of_row(two), chap_username="u", chap_password="p",
+        volume_id="v", mode="rw",
+    )
     for one, two in json.loads(%r)
 ]
-print(json.dumps([[repr(_source(it, it.portal, it.connector)), connection_info.data(it)] for it in links]))
+print(json.dumps([[repr(_source(it, it.portal, it.connector)), data(it, None)] for it in links]))
 """
 
 
