@@ -130,8 +130,8 @@ class Machine(CleanRoot):
         return int(self.run(f"systemctl show -p MainPID --value {unit}"))
 
     def files(self) -> set[str]:
-        """Every path but those that a system makes by itself."""
-        found = self.run("cd /; find . -xdev", seconds=120).splitlines()
+        """Every path but those that a system makes by itself, and the wheels that it was lent."""
+        found = self.run(f"cd /; find . -xdev -not -path '.{self.releases}/*'", seconds=120).splitlines()
         return {path for path in found if not NOISE.match(f"{path}/") and not BYTECODE.search(path)}
 
     def accounts(self) -> str:
