@@ -188,6 +188,15 @@ async def test_nothing_is_read_any_more_once_the_deadline_has_passed(world: Fake
     await all_end(world)
 
 
+async def test_a_volume_is_asked_for_in_a_group_that_is_still_being_made(world: FakeWorld) -> None:
+    """As Cinder takes it: clients ask for both at once."""
+    group = await world.a_group_begins()
+    volume = await begin_clone(world, size=1, group_id=group.id, volume_type="__DEFAULT__")
+    await all_end(world)
+    made = await world.db.read(volumes.get, TENANT, VolumeId(volume.id))
+    assert (made.status, made.group_id) == ("available", group.id)
+
+
 async def test_of_a_clone_and_a_revert_at_once_only_one_begins(world: FakeWorld) -> None:
     volume_id = await a_volume(world, "word")
     snapshot_id = await a_snapshot(world, volume_id)

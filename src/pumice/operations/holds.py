@@ -111,6 +111,11 @@ def make(kind: Thing, id: str) -> Hold:  # noqa: A002 (the thing's id)
     return Hold(kind, id, Mode.OWN, is_new=True)
 
 
+def open_up(kind: Thing, id: str) -> Hold:  # noqa: A002 (the thing's id)
+    """Make one that was not there before, of rows alone: others may be connected to it before it is ready."""
+    return Hold(kind, id, Mode.USE, is_new=True)
+
+
 def take(
     tx: Transaction,
     operation_id: str,

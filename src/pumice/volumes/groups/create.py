@@ -18,7 +18,7 @@ from pumice.model.ids import is_uuid, new_id
 from pumice.model.scope import INTERNAL, Scope
 from pumice.model.states import GroupStatus
 from pumice.model.tunables import Tunables
-from pumice.operations.holds import Thing, make
+from pumice.operations.holds import Thing, open_up
 from pumice.operations.operation import Operation, Step, Verb, enqueue, scheduler
 from pumice.scheduler.choose import choose, passing
 from pumice.scheduler.request import Request
@@ -136,7 +136,7 @@ def explain(tx: Transaction, op: Operation[Any], error: str) -> None:
 CREATE_GROUP = Verb(
     kind="group.create",
     params=GroupParams,
-    holds=lambda op: (make(Thing.GROUP, op.params.group_id),),
+    holds=lambda op: (open_up(Thing.GROUP, op.params.group_id),),
     steps=(Step(choose_backend, at=scheduler), Step(publish, at=scheduler)),
     failed=explain,
     deadline=600,
