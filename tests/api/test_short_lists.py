@@ -1,11 +1,17 @@
-"""A list that is sorted and cut in memory: its order, its parts, and what a marker means that is not in it."""
+"""A list that is read whole: its order, its parts, and what a marker means that is not in it."""
 
+from collections.abc import Mapping
 from operator import itemgetter
+from typing import Any, cast
 
 import pytest
 
-from pumice.api.paging import Page, ShortList, Unknown, texts
+from pumice.api.collection import Asked, Collection, Unknown, nothing
+from pumice.api.paging import Page
+from pumice.api.short_lists import equals, read_whole, texts
 from pumice.model.errors import Invalid, NotFound
+from pumice.model.scope import INTERNAL
+from pumice.store.database import Transaction
 
 Thing = dict[str, str | None]
 
@@ -15,16 +21,20 @@ THINGS: list[Thing] = [
     {"id": "3", "name": "a"},
     {"id": "4", "name": "b"},
 ]
+ROWS = read_whole("Thing", lambda _tx, _who: THINGS, itemgetter("id"))
+NO_TX = cast(Transaction, None)
 
 
-def shelf(unknown: Unknown) -> ShortList[Thing]:
-    return ShortList(
-        "Thing", itemgetter("id"), unknown, texts(itemgetter, "id", "name"), {"name": itemgetter("name")}
-    )
+def shelf(**words: Any) -> Collection[Thing]:
+    return Collection(texts(itemgetter, "id", "name"), nothing, ROWS, **words)
 
 
-def ids(page: Page, unknown: Unknown = Unknown.INVALID) -> list[str | None]:
-    return [thing["id"] for thing in shelf(unknown).page(page, THINGS)]
+def ids(
+    page: Page, query: Mapping[str, str] | None = None, unknown: Unknown = Unknown.INVALID
+) -> list[str | None]:
+    filters = equals(query or {}, {"name": itemgetter("name")})
+    found, _ = shelf(unknown=unknown).read(NO_TX, INTERNAL, Asked(page, {"filters": filters}))
+    return [thing["id"] for thing in found]
 
 
 def test_the_first_key_counts_most_and_none_is_an_empty_text() -> None:
@@ -42,14 +52,24 @@ def test_a_page_begins_after_its_marker_and_then_its_offset() -> None:
 def test_an_unknown_marker_is_what_the_list_declares() -> None:
     page = Page(2, "5", (("id", True),))
     with pytest.raises(Invalid, match=r"marker \[5\] not found"):
-        ids(page, Unknown.INVALID)
+        ids(page, unknown=Unknown.INVALID)
     with pytest.raises(NotFound, match="Thing 5"):
-        ids(page, Unknown.NOT_FOUND)
-    assert ids(page, Unknown.LAST) == []
+        ids(page, unknown=Unknown.NOT_FOUND)
+    assert ids(page, unknown=Unknown.LAST) == []
+
+
+def test_what_is_missing_besides_the_marker_is_said_as_it_is() -> None:
+    def of_a_server(_tx: Transaction, _who: object) -> list[Thing]:
+        raise NotFound("Instance", "6")
+
+    rows = read_whole("Thing", of_a_server, itemgetter("id"))
+    of_none = Collection[Thing]({}, nothing, rows, unknown=Unknown.INVALID)
+    with pytest.raises(NotFound, match="Instance 6"):
+        of_none.read(NO_TX, INTERNAL, Asked(Page(2, "5"), {}))
 
 
 def test_what_meets_no_filter_is_left_out_and_may_be_the_marker() -> None:
     page = Page(2, "3", (("id", True),))
-    assert shelf(Unknown.INVALID).page(page, THINGS, {"name": "b"}) == [THINGS[3]]
-    assert shelf(Unknown.INVALID).page(page, THINGS, {"limit": "2", "marker": "3"}) == [THINGS[3]]
-    assert shelf(Unknown.INVALID).page(page, THINGS, {"name": "b", "colour": "red"}) == []
+    assert ids(page, {"name": "b"}) == ["4"]
+    assert ids(page, {"limit": "2", "marker": "3"}) == ["4"]
+    assert ids(page, {"name": "b", "colour": "red"}) == []

@@ -35,6 +35,7 @@ class NotFound(PumiceError):
     def __init__(self, kind: str, wanted: object) -> None:
         super().__init__(f"{kind} {wanted} could not be found.")
         self.kind = kind
+        self.wanted = wanted
 
 
 class Conflict(PumiceError):

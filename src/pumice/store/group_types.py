@@ -34,9 +34,9 @@ def named(tx: Transaction, name: str) -> GroupType | None:
 
 
 def every(tx: Transaction, is_public: bool | None) -> Sequence[GroupType]:
-    """All types, or those that are public, or those that are not."""
+    """All types by their ids, or those that are public, or those that are not."""
     wanted = sa.true() if is_public is None else _g.is_public.is_(is_public)
-    return _rows.all(tx.execute(_rows.select.where(wanted)))
+    return _rows.all(tx.execute(_rows.select.where(wanted).order_by(_g.id)))
 
 
 def insert(tx: Transaction, row: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ from enum import Enum
 
 import sqlalchemy as sa
 
+from pumice.model.errors import NotFound
 from pumice.model.ids import new_id
 from pumice.model.scope import Scope
 from pumice.store.columns import now
@@ -70,17 +71,20 @@ def visible(tx: Transaction, who: Scope) -> Sequence[Row]:
     return tx.execute(query).mappings().all()
 
 
-def get(tx: Transaction, who: Scope, message_id: str) -> Row | None:
-    """A message that the caller may read."""
+def get(tx: Transaction, who: Scope, message_id: str) -> Row:
+    """A message that the caller may read. Raises ``NotFound``."""
     query = sa.select(messages).where(_m.id == message_id)
     if not who.is_admin:
         query = query.where(_m.project_id == who.project_id)
-    return tx.execute(query).mappings().one_or_none()
+    found = tx.execute(query).mappings().one_or_none()
+    if found is None:
+        raise NotFound("Message", message_id)
+    return found
 
 
-def delete(tx: Transaction, message_id: str) -> None:
-    """Forget a message."""
-    tx.execute(sa.delete(messages).where(_m.id == message_id))
+def delete(tx: Transaction, who: Scope, message_id: str) -> None:
+    """Forget a message that the caller may read. Raises ``NotFound``."""
+    tx.execute(sa.delete(messages).where(_m.id == get(tx, who, message_id)["id"]))
 
 
 def expire(tx: Transaction) -> None:

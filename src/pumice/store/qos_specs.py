@@ -32,8 +32,8 @@ def get(tx: Transaction, specs_id: str) -> QosSpecs:
 
 
 def every(tx: Transaction) -> Sequence[QosSpecs]:
-    """All QoS specs."""
-    return _rows.all(tx.execute(_rows.select))
+    """All QoS specs, by their ids."""
+    return _rows.all(tx.execute(_rows.select.order_by(_q.id)))
 
 
 def named(tx: Transaction, name: str) -> bool:

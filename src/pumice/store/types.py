@@ -73,8 +73,8 @@ def names(tx: Transaction) -> dict[str, str]:
 
 
 def visible(tx: Transaction, who: Scope, is_public: bool | None = None) -> Sequence[VolumeType]:
-    """The types the caller may use, by name; an administrator's may be narrowed by ``is_public``."""
-    query = _rows.select.order_by(_t.name)
+    """The types the caller may use, by their ids; an administrator's may be narrowed by ``is_public``."""
+    query = _rows.select.order_by(_t.id)
     if not who.is_admin:
         mine = sa.select(type_access.c.type_id).where(type_access.c.project_id == who.project_id)
         query = query.where(sa.or_(_t.is_public, _t.id.in_(mine)))

@@ -3,18 +3,20 @@
 Since 2.21 also of a server that is gone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any
 
-from pumice.api import paging
 from pumice.api.call import Call, Reply
+from pumice.api.collection import Collection, Unknown
 from pumice.api.compute.fields import moment, only_query, until, without_query
 from pumice.api.compute.links import VERSION
 from pumice.api.policy import ADMIN, READER, Rule
 from pumice.api.routing import Route
+from pumice.api.short_lists import read_whole
 from pumice.model.errors import Invalid, NotFound
+from pumice.model.scope import Scope
 from pumice.store import operations, servers
 from pumice.store.database import Transaction
 from pumice.store.operations import Row
@@ -34,56 +36,44 @@ ACTIONS: Mapping[str, str] = {
 _EXTENDED = "tell_guest"
 """The only step of extending a volume that belongs to the server."""
 
-LIST = paging.ShortList[dict[str, Any]]("Action", itemgetter("request_id"), paging.Unknown.INVALID)
-
 EVENTS = Rule("os_compute_api:os-instance-actions:events", ADMIN)
 DETAILS = Rule("os_compute_api:os-instance-actions:events:details", ADMIN)
 
 
-async def index(call: Call) -> Reply:
-    """``GET …/os-instance-actions``, the newest first; since 2.58 by page and time."""
-    rows, user_id = await call.ctx.db.read(_rows, call)
-    if call.version < (2, 58):
-        return Reply({"instanceActions": [_view(call, row, user_id) for row in rows]})
+def _conditions(call: Call) -> list[Callable[[Row], bool]]:
+    """The operations that were under way or ended in the span of the query. Raises ``Invalid``."""
     times = ("changes-since", "changes-before") if call.version >= (2, 66) else ("changes-since",)
     only_query(call, "limit", "marker", *times, since=(2, 58))
-    page = paging.parse_query(call, keys=(), most=call.ctx.tunables.api_max_limit)
-    shown = [_view(call, row, user_id) for row in _changed(call, rows)]
-    shown = LIST.after(page, shown)
-    body: dict[str, Any] = {"instanceActions": shown[: page.limit]}
-    if page.limit and len(shown) > page.limit:
-        body["links"] = paging.next_link(call, shown[: page.limit], page, key="request_id")
-    return Reply(body)
-
-
-def _changed(call: Call, rows: list[Row]) -> list[Row]:
-    """The operations that were under way or ended in the span of the query. Raises ``Invalid``."""
     query = call.query
     since = moment(query["changes-since"]) if "changes-since" in query else datetime.min
     before = until(query["changes-before"]) if "changes-before" in query else datetime.max
     if since > before:
         raise Invalid("The value of changes-since must be less than or equal to changes-before.")
-    return [row for row in rows if since <= (row["finished_at"] or row["created_at"]) <= before]
+    return [lambda row: since <= (row["finished_at"] or row["created_at"]) <= before]
 
 
 async def show(call: Call) -> Reply:
     """``GET …/os-instance-actions/{request_id}``, with its steps for those who may see them."""
-    rows, user_id = await call.ctx.db.read(_rows, call)
+    return Reply({"instanceAction": await call.ctx.db.read(_one, call)})
+
+
+def _one(tx: Transaction, call: Call) -> dict[str, Any]:
+    rows = _rows(tx, call.who, call)
     row = next((row for row in rows if row["request_id"] == call.args["request_id"]), None)
     if row is None:
         raise NotFound("Action", call.args["request_id"])
-    view = _view(call, row, user_id)
+    view = _viewer(tx, call, rows)(row)
     sees_all = call.policy.allows(EVENTS, call.who)
     if sees_all or call.version >= (2, 51):
-        lines = await call.ctx.db.read(operations.lines, row["id"])
+        lines = operations.lines(tx, row["id"])
         if row["kind"] == "volume.extend":
             lines = [line for line in lines if line["step"] == _EXTENDED]
         view["events"] = [_event(call, line, sees_all) for line in lines]
-    return Reply({"instanceAction": view})
+    return view
 
 
-def _rows(tx: Transaction, call: Call) -> tuple[list[Row], str | None]:
-    """The server's actions, and its user while it is there. Raises ``NotFound``."""
+def _rows(tx: Transaction, _who: Scope, call: Call) -> list[Row]:
+    """The server's actions, the newest first. Raises ``NotFound``."""
     server_id, limit = call.args["id"], call.ctx.tunables.api_max_limit
     server = servers.find(tx, server_id)
     if server is not None or call.version < (2, 21):
@@ -99,7 +89,25 @@ def _rows(tx: Transaction, call: Call) -> tuple[list[Row], str | None]:
     ]
     if server is None and not rows:
         raise NotFound("Instance", server_id)
-    return rows, server.user_id if server else None
+    return rows
+
+
+LIST = Collection[Row](
+    {},
+    _conditions,
+    read_whole("Action", _rows, itemgetter("request_id")),
+    told=lambda call: {"call": call},
+    since=(2, 58),
+    unknown=Unknown.INVALID,
+    marker="request_id",
+    links="links",
+)
+
+
+def _viewer(tx: Transaction, call: Call, _found: Sequence[Row]) -> Callable[[Row], dict[str, Any]]:
+    """Actions with the server's user, while it is there."""
+    server = servers.find(tx, call.args["id"])
+    return lambda row: _view(call, row, server.user_id if server else None)
 
 
 def _view(call: Call, row: Row, user_id: str | None) -> dict[str, Any]:
@@ -144,7 +152,7 @@ def _time(at: datetime) -> str:
 
 _PATH, _RULE = f"{VERSION}/servers/{{id}}/os-instance-actions", "os_compute_api:os-instance-actions"
 ROUTES = (
-    Route("GET", _PATH, index, Rule(f"{_RULE}:list", READER)),
+    Route("GET", _PATH, LIST.answers_with("instanceActions", _viewer), Rule(f"{_RULE}:list", READER)),
     Route(
         "GET",
         f"{_PATH}/{{request_id}}",

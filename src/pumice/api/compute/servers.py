@@ -2,12 +2,10 @@
 
 import secrets
 import string
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
-from pumice.api import paging
 from pumice.api.call import Call, Reply
-from pumice.api.collection import Collection
 from pumice.api.compute import server_list
 from pumice.api.compute.block_devices import disks_of
 from pumice.api.compute.fields import without_query
@@ -27,8 +25,6 @@ from pumice.servers.boot import DiskWanted, ServerWanted
 from pumice.store import flavors, servers, services, snapshots, volumes
 from pumice.store.database import Transaction
 
-View = Callable[[Server], dict[str, Any]]
-
 _LETTERS = string.ascii_letters + string.digits
 PASSWORD_LENGTH = 12
 
@@ -42,28 +38,9 @@ ATTACH = Rule("os_compute_api:servers:create:attach_volume", MEMBER)
 NO_DISK = Rule("os_compute_api:servers:create:zero_disk_flavor", ADMIN)
 
 
-async def index(call: Call) -> Reply:
-    """``GET /servers``."""
-    return await _list(call, INDEX, lambda view: view.summary)
-
-
-async def index_detail(call: Call) -> Reply:
-    """``GET /servers/detail``."""
-    return await _list(call, DETAIL, lambda view: view.detail)
-
-
-async def _list(call: Call, which: Collection[Server], how: Callable[[ServerView], View]) -> Reply:
-    asked = which.parse_query(call)
-
-    def work(tx: Transaction) -> Shown:
-        found, _ = which.read(tx, call.who, asked)
-        return Shown(
-            found, servers.disks_of(tx, [server.id for server in found]), _hosts(tx, call.ctx.tunables)
-        )
-
-    shown = await call.ctx.db.read(work)
-    rows = await paging.in_pieces(how(ServerView(call, shown)), shown.servers)
-    return paging.listed(call, "servers", rows, asked.page)
+def _shown(tx: Transaction, call: Call, found: Sequence[Server]) -> ServerView:
+    disks = servers.disks_of(tx, [server.id for server in found])
+    return ServerView(call, Shown(found, disks, _hosts(tx, call.ctx.tunables)))
 
 
 async def show(call: Call) -> Reply:
@@ -207,15 +184,17 @@ async def update(call: Call) -> Reply:
 
 
 _PATH, _RULE = f"{VERSION}/servers", "os_compute_api:servers"
+_INDEX = INDEX.answers_with("servers", lambda tx, call, found: _shown(tx, call, found).summary)
+_DETAIL = DETAIL.answers_with("servers", lambda tx, call, found: _shown(tx, call, found).detail)
 ROUTES = (
     Route(
-        "GET", _PATH, index, Rule(f"{_RULE}:index", READER), also=(INDEX_ALL, server_list.ALL_FILTERS, *VIEW)
+        "GET", _PATH, _INDEX, Rule(f"{_RULE}:index", READER), also=(INDEX_ALL, server_list.ALL_FILTERS, *VIEW)
     ),
     Route("POST", _PATH, create, Rule(f"{_RULE}:create", MEMBER), also=(ATTACH, NO_DISK)),
     Route(
         "GET",
         f"{_PATH}/detail",
-        index_detail,
+        _DETAIL,
         Rule(f"{_RULE}:detail", READER),
         also=(DETAIL_ALL, server_list.ALL_FILTERS, *VIEW),
     ),

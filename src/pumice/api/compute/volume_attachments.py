@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from pumice.api import paging
 from pumice.api.call import Call, Reply
+from pumice.api.collection import Collection, Pages, nothing
 from pumice.api.compute.fields import Tag, only_query, without_query
 from pumice.api.compute.links import VERSION
 from pumice.api.compute.server_view import attached
@@ -17,7 +17,9 @@ from pumice.api.compute.servers import refuse_multiattach
 from pumice.api.fields import Body, Boolean, Uuid
 from pumice.api.policy import MEMBER, READER, SERVICE, Rule
 from pumice.api.routing import Route, writes
+from pumice.api.short_lists import read_whole
 from pumice.model.errors import Conflict, Invalid, NotFound
+from pumice.model.scope import Scope
 from pumice.model.server import ServerDisk
 from pumice.servers import attach_volume, detach_volume
 from pumice.store import servers, volumes
@@ -74,18 +76,23 @@ def view(call: Call, disk: ServerDisk) -> dict[str, Any]:
     return {"id": disk.volume_id} | shown
 
 
-async def index(call: Call) -> Reply:
-    """``GET …/os-volume_attachments``."""
+def _of_server(call: Call) -> dict[str, str]:
     only_query(call, "limit", "offset")
-    most = call.ctx.tunables.api_max_limit
-    page = paging.parse_query(call, keys=(), most=most)
+    return {"server_id": call.args["id"]}
 
-    def work(tx: Transaction) -> list[ServerDisk]:
-        server = servers.get(tx, call.who, call.args["id"])
-        return attached(servers.disks(tx, server.id))
 
-    disks = (await call.ctx.db.read(work))[page.offset :][: page.limit or most]
-    return Reply({"volumeAttachments": [view(call, disk) for disk in disks]})
+def _attached(tx: Transaction, who: Scope, server_id: str) -> list[ServerDisk]:
+    return attached(servers.disks(tx, servers.get(tx, who, server_id).id))
+
+
+LIST = Collection[ServerDisk](
+    {},
+    nothing,
+    read_whole("Volume attachment", _attached),
+    told=_of_server,
+    pages=Pages.LIMITED,
+    is_novas=True,
+)
 
 
 async def show(call: Call) -> Reply:
@@ -165,7 +172,7 @@ def _update(tx: Transaction, call: Call, body: UpdateBody, swap: bool) -> None:
 
 _PATH, _RULE = f"{VERSION}/servers/{{id}}/os-volume_attachments", "os_compute_api:os-volumes-attachments"
 ROUTES = (
-    Route("GET", _PATH, index, Rule(f"{_RULE}:index", READER)),
+    Route("GET", _PATH, LIST.answers("volumeAttachments", view), Rule(f"{_RULE}:index", READER)),
     Route("POST", _PATH, create, Rule(f"{_RULE}:create", MEMBER)),
     Route("GET", f"{_PATH}/{{volume_id}}", without_query(show), Rule(f"{_RULE}:show", READER)),
     Route("PUT", f"{_PATH}/{{volume_id}}", update, UPDATE, also=(SWAP,)),

@@ -1,11 +1,12 @@
 """The query of a list of images: filters, order and page (api-ref "List images")."""
 
 import csv
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from pumice.api import booleans
+from pumice.api.call import Call
+from pumice.api.paging import Page
 from pumice.api.times import as_utc
 from pumice.model.errors import Invalid
 from pumice.model.image import MemberStatus, Visibility
@@ -26,36 +27,31 @@ _FLAGS = {"os_hidden", "protected"}
 _COMPARISONS = {"eq", "neq", "gt", "gte", "lt", "lte"}
 
 
-@dataclass(slots=True)
-class Asked:
-    """The list that a request asks for."""
-
-    limit: int = DEFAULT_LIMIT
-    marker: str | None = None
-    sort: list[tuple[str, bool]] = field(default_factory=list)
-    filters: list[Condition] = field(default_factory=list)
-    visibility: str | None = None
-    member_status: str = MemberStatus.ACCEPTED
+def page(call: Call) -> Page:
+    """The page that a query asks for. Raises ``Invalid``."""
+    last = call.query
+    limit = _number("limit", last.get("limit", str(DEFAULT_LIMIT)))
+    most = call.ctx.tunables.api_max_limit
+    return Page(min(limit, most), last.get("marker"), tuple(_sort(call.query_pairs)))
 
 
-def parse_query(pairs: Sequence[tuple[str, str]], most: int) -> Asked:
-    """The list that the query's ``pairs`` ask for, in pages of at most ``most``. Raises ``Invalid``."""
+def members(call: Call) -> dict[str, str | None]:
+    """The visibility asked for, and what the project has answered to what is shared. Raises ``Invalid``."""
+    return {
+        "visibility": _word(call.query, "visibility", {*Visibility, "all"}),
+        "member_status": _word(call.query, "member_status", {*MemberStatus, "all"}) or MemberStatus.ACCEPTED,
+    }
+
+
+def conditions(call: Call) -> list[Condition]:
+    """What a query filters by; without a word on it no hidden image is listed. Raises ``Invalid``."""
+    pairs = call.query_pairs
     if len(pairs) > MOST_PARAMETERS:
         raise Invalid(f"The query has too many parameters: at most {MOST_PARAMETERS} are taken.")
-    last = dict(pairs)
-    wanted = Asked(
-        limit=min(_number("limit", last.get("limit", str(DEFAULT_LIMIT))), most),
-        marker=last.get("marker"),
-        sort=_sort(pairs),
-        visibility=_word(last, "visibility", {*Visibility, "all"}),
-        member_status=_word(last, "member_status", {*MemberStatus, "all"}) or MemberStatus.ACCEPTED,
-    )
-    if "changes-since" in last:
+    if "changes-since" in call.query:
         raise Invalid('The "changes-since" filter is no longer available on v2.')
-    if "os_hidden" not in last:
-        wanted.filters.append(image_filters.one_of("os_hidden", [False]))
-    wanted.filters += [_filter(name, value) for name, value in pairs if name not in _PAGE]
-    return wanted
+    hidden = [] if "os_hidden" in call.query else [image_filters.one_of("os_hidden", [False])]
+    return [*hidden, *(_filter(name, value) for name, value in pairs if name not in _PAGE)]
 
 
 def _filter(name: str, value: str) -> Condition:
@@ -100,7 +96,7 @@ def _number(name: str, text: str) -> int:
     return int(text)
 
 
-def _word(query: dict[str, str], name: str, words: set[str]) -> str | None:
+def _word(query: Mapping[str, str], name: str, words: set[str]) -> str | None:
     word = query.get(name)
     if word is not None and word not in words:
         raise Invalid(f"Invalid {name} value: {word}. It must be one of {', '.join(sorted(words))}.")

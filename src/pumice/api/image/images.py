@@ -1,14 +1,11 @@
 """``/v2/images``: create, list, show, update, delete, and tags."""
 
-from typing import Any
-from urllib.parse import quote, urlencode
-
 from pumice.api.call import Call, Reply, check
 from pumice.api.faults import HttpError
 from pumice.api.image import patch
 from pumice.api.image.access import SHOWING, permitted, require_visibility
 from pumice.api.image.bodies import LONGEST_NAME, Fields, NewImage, require_few, require_settable
-from pumice.api.image.filters import parse_query
+from pumice.api.image.image_list import index
 from pumice.api.image.views import image_view
 from pumice.api.policy import MEMBER, READER, Policy, Rule
 from pumice.api.routing import Route
@@ -38,7 +35,7 @@ class Images:
         """The routes of images and their tags."""
         return [
             Route("POST", "/v2/images", self.create, ADD, also=SHOWING),
-            Route("GET", "/v2/images", self.list, Rule("get_images", READER)),
+            Route("GET", "/v2/images", index, Rule("get_images", READER)),
             Route("GET", "/v2/images/{id}", self.show, Rule("get_image", READER)),
             Route("PATCH", "/v2/images/{id}", self.update, MODIFY, also=SHOWING),
             Route("DELETE", "/v2/images/{id}", self.delete, DELETE),
@@ -58,29 +55,6 @@ class Images:
         await call.ctx.db.write(images.insert, image, self._files.quota)
         location = f"{call.base_url}{call.path.rstrip('/')}/{image.id}"
         return Reply(image_view(image), 201, {"Location": location})
-
-    async def list(self, call: Call) -> Reply:
-        """A page of the images that the caller sees."""
-        wanted = parse_query(call.query_pairs, call.ctx.tunables.api_max_limit)
-        try:
-            found = await call.ctx.db.read(
-                images.page,
-                call.who,
-                limit=wanted.limit,
-                marker=wanted.marker,
-                sort=wanted.sort,
-                filters=wanted.filters,
-                visibility=wanted.visibility,
-                member_status=wanted.member_status,
-            )
-        except NotFound:
-            raise Invalid(f"The marker {wanted.marker} is not an image that could be listed.") from None
-        query = [pair for pair in call.query_pairs if pair[0] != "marker"]
-        body: dict[str, Any] = {"images": [image_view(image) for image in found]}
-        body |= {"first": _link(query), "schema": "/v2/schemas/images"}
-        if found and len(found) == wanted.limit:
-            body["next"] = _link([*query, ("marker", found[-1].id)])
-        return Reply(body)
 
     async def show(self, call: Call) -> Reply:
         """Show one image."""
@@ -175,7 +149,3 @@ def _untag(tx: Transaction, policy: Policy, who: Scope, image_id: str, tag: str)
     if tag not in image.tags:
         raise NotFound("Tag", tag)
     images.change(tx, image_id, {"tags": [kept for kept in image.tags if kept != tag]})
-
-
-def _link(query: list[tuple[str, str]]) -> str:
-    return f"/v2/images?{urlencode(query, quote_via=quote)}" if query else "/v2/images"

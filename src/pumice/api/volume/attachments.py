@@ -1,12 +1,11 @@
 """Attachments, from 3.27: reserve, connect, complete, delete (api-ref, "Attachments")."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from types import MappingProxyType
 from typing import Any, Literal
 
-from pumice.api import paging
 from pumice.api.call import Call, Reply, check
-from pumice.api.collection import Asked, Collection
+from pumice.api.collection import Collection
 from pumice.api.fields import Body, Uuid
 from pumice.api.policy import MEMBER, READER, Rule
 from pumice.api.routing import Route, writes
@@ -135,7 +134,7 @@ async def remove(call: Call) -> Reply:
     volume_id, operation = await call.ctx.db.write(_remove, call.who, call.args["id"])
     await ended(call, operation, "delete the attachment")
     left = await call.ctx.db.read(attachments.of_volume, volume_id)
-    return Reply({"attachments": [plain(one) for one in left]})
+    return Reply({"attachments": [plain(call, one) for one in left]})
 
 
 def _remove(tx: Transaction, who: Scope, attachment_id: str) -> tuple[str, str | None]:
@@ -158,30 +157,13 @@ def with_qos(tx: Transaction, who: Scope, attachment_id: str) -> tuple[Attachmen
     return one, qos_specs.of_volumes(tx, [one.volume_id]).get(one.volume_id)
 
 
-async def index(call: Call) -> Reply:
-    """The plain list."""
-    asked, found, _ = await _found(call)
-    return paging.listed(call, "attachments", await paging.in_pieces(plain, found), asked.page)
+def _viewer(tx: Transaction, call: Call, found: Sequence[Attachment]) -> Callable[[Attachment], dict[str, Any]]:
+    """Attachments in full: with what hypervisors are to hold their volumes to."""
+    qos = qos_specs.of_volumes(tx, {one.volume_id for one in found})
+    return lambda one: detailed(call, one, qos.get(one.volume_id))
 
 
-async def detail(call: Call) -> Reply:
-    """The list in full."""
-    asked, found, qos = await _found(call)
-    rows = [detailed(call, one, qos.get(one.volume_id)) for one in found]
-    return paging.listed(call, "attachments", rows, asked.page)
-
-
-async def _found(call: Call) -> tuple[Asked, Sequence[Attachment], Mapping[str, Qos]]:
-    asked = LIST.parse_query(call)
-    return asked, *await call.ctx.db.read(_page, call.who, asked)
-
-
-def _page(tx: Transaction, who: Scope, asked: Asked) -> tuple[Sequence[Attachment], Mapping[str, Qos]]:
-    found, _ = LIST.read(tx, who, asked)
-    return found, qos_specs.of_volumes(tx, {one.volume_id for one in found})
-
-
-def plain(one: Attachment) -> dict[str, Any]:
+def plain(_: Call, one: Attachment) -> dict[str, Any]:
     """An attachment in the plain list."""
     return {"id": one.id, "status": one.status, "instance": one.server_id, "volume_id": one.volume_id}
 
@@ -191,7 +173,7 @@ def detailed(call: Call, one: Attachment, qos: Qos) -> dict[str, Any]:
     how = flat(one, qos)
     if not call.policy.allows(UPDATE, call.who):
         how = {word: value for word, value in how.items() if not word.startswith("auth_")}
-    return plain(one) | {
+    return plain(call, one) | {
         "attached_at": wire_time(one.attached_at) or "",
         "detached_at": "",
         "attach_mode": one.mode,
@@ -201,8 +183,15 @@ def detailed(call: Call, one: Attachment, qos: Qos) -> dict[str, Any]:
 
 ROUTES = (
     Route("POST", "/attachments", create, CREATE, also=(UPDATE,), since=SINCE),
-    Route("GET", "/attachments", index, Rule("volume:get", READER), since=SINCE),
-    Route("GET", "/attachments/detail", detail, Rule("volume:get", READER), also=(UPDATE,), since=SINCE),
+    Route("GET", "/attachments", LIST.answers("attachments", plain), Rule("volume:get", READER), since=SINCE),
+    Route(
+        "GET",
+        "/attachments/detail",
+        LIST.answers_with("attachments", _viewer),
+        Rule("volume:get", READER),
+        also=(UPDATE,),
+        since=SINCE,
+    ),
     Route("GET", "/attachments/{id}", show, Rule("volume:get", READER), also=(UPDATE,), since=SINCE),
     Route("PUT", "/attachments/{id}", update, UPDATE, since=SINCE),
     Route("DELETE", "/attachments/{id}", remove, Rule("volume:attachment_delete", MEMBER), since=SINCE),

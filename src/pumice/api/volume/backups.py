@@ -1,14 +1,13 @@
 """Backups (api-ref, "Backups")."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import MappingProxyType
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from pumice.api import paging
 from pumice.api.call import Call, Reply, Version, check
-from pumice.api.collection import Asked, Collection
+from pumice.api.collection import Collection
 from pumice.api.fields import Body, Boolean, Text, Uuid
 from pumice.api.policy import ADMIN, MEMBER, READER, Rule
 from pumice.api.routing import Route
@@ -133,40 +132,21 @@ async def create(call: Call) -> Reply:
     return Reply({"backup": BackupView(call).plain(backup)}, 202)
 
 
-async def index(call: Call) -> Reply:
-    """The plain list."""
-    asked, found, count, _ = await _found(call, in_full=False)
+def _viewer(tx: Transaction, call: Call, found: Sequence[Backup]) -> Callable[[Backup], dict[str, Any]]:
+    """Backups in full: with whether others depend on them."""
+    with_children = backups.with_children(tx, [one.id for one in found])
     view = BackupView(call)
-    return paging.listed(call, "backups", await paging.in_pieces(view.plain, found), asked.page, count)
-
-
-async def detail(call: Call) -> Reply:
-    """The list in full."""
-    asked, found, count, with_children = await _found(call, in_full=True)
-    view = BackupView(call)
-    shown = await paging.in_pieces(lambda one: view.full(one, with_children), found)
-    return paging.listed(call, "backups", shown, asked.page, count)
-
-
-async def _found(call: Call, *, in_full: bool) -> tuple[Asked, Sequence[Backup], int | None, frozenset[str]]:
-    asked = LIST.parse_query(call)
-
-    def read(tx: Transaction) -> tuple[Sequence[Backup], int | None, frozenset[str]]:
-        found, count = LIST.read(tx, call.who, asked)
-        ids = [one.id for one in found] if in_full else []
-        return found, count, backups.with_children(tx, ids)
-
-    return asked, *await call.ctx.db.read(read)
+    return lambda one: view.full(one, with_children)
 
 
 async def show(call: Call) -> Reply:
     """One backup in full."""
 
-    def read(tx: Transaction) -> tuple[Backup, frozenset[str]]:
+    def read(tx: Transaction) -> dict[str, Any]:
         found = backups.get(tx, call.who, call.args["id"])
-        return found, backups.with_children(tx, [found.id])
+        return _viewer(tx, call, [found])(found)
 
-    return Reply({"backup": BackupView(call).full(*await call.ctx.db.read(read))})
+    return Reply({"backup": await call.ctx.db.read(read)})
 
 
 async def update(call: Call) -> Reply:
@@ -261,8 +241,19 @@ _SHOWN = (ATTRIBUTES,)
 
 ROUTES = (
     Route("POST", "/backups", create, Rule("backup:create", MEMBER)),
-    Route("GET", "/backups", index, Rule("backup:get_all", READER)),
-    Route("GET", "/backups/detail", detail, Rule("backup:get_all", READER), also=_SHOWN),
+    Route(
+        "GET",
+        "/backups",
+        LIST.answers_with("backups", lambda _tx, call, _found: BackupView(call).plain),
+        Rule("backup:get_all", READER),
+    ),
+    Route(
+        "GET",
+        "/backups/detail",
+        LIST.answers_with("backups", _viewer),
+        Rule("backup:get_all", READER),
+        also=_SHOWN,
+    ),
     Route("POST", "/backups/import_record", import_record, Rule("backup:backup-import", ADMIN)),
     Route("GET", _ONE, show, Rule("backup:get", READER), also=_SHOWN),
     Route("PUT", _ONE, update, Rule("backup:update", MEMBER), since=(3, 9)),

@@ -4,22 +4,28 @@ A cluster is what its services say of themselves: it is up while one of them is,
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 from pydantic import Field
 
 from pumice.api.call import Call, Reply, check
+from pumice.api.collection import Collection, Pages
 from pumice.api.fields import Body, Text
 from pumice.api.policy import ADMIN, Rule
 from pumice.api.routing import Route
+from pumice.api.short_lists import read_whole
 from pumice.api.volume.volume_view import wire_time
 from pumice.model.booleans import boolean
 from pumice.model.errors import Invalid, NotFound
+from pumice.model.scope import Scope
 from pumice.store import services
+from pumice.store.database import Transaction
 from pumice.store.services import VOLUME_BINARY, Cluster
 
 RULE = "clusters:"
+Facts = Mapping[str, Any]
 _FILTERS: Mapping[str, Callable[[str], Any]] = MappingProxyType(
     {
         "name": str,
@@ -44,22 +50,38 @@ class Which(Body):
     disabled_reason: Text | None = None
 
 
-async def _all(call: Call) -> list[dict[str, Any]]:
-    """Every cluster that the query asks for, with all there is to say of it."""
-    down_seconds = call.ctx.tunables.service_down_seconds
-    rows = [_facts(one, down_seconds) for one in await call.ctx.db.read(services.clusters)]
-    for name, value in call.query.items():
-        if name not in _FILTERS or (name in _SINCE_26 and call.version < (3, 26)):
-            raise Invalid(f"Clusters cannot be filtered by '{name}'.")
-        try:
-            wanted = _FILTERS[name](value)
-        except ValueError:
-            raise Invalid(f"'{value}' is no value of '{name}'.") from None
-        rows = [row for row in rows if row[name] == wanted]
-    return rows
+def _conditions(call: Call) -> list[Callable[[Facts], bool]]:
+    return [partial(_is, name, _value(call, name, text)) for name, text in call.query.items()]
 
 
-def _facts(cluster: Cluster, down_seconds: float) -> dict[str, Any]:
+def _value(call: Call, name: str, text: str) -> Any:
+    if name not in _FILTERS or (name in _SINCE_26 and call.version < (3, 26)):
+        raise Invalid(f"Clusters cannot be filtered by '{name}'.")
+    try:
+        return _FILTERS[name](text)
+    except ValueError:
+        raise Invalid(f"'{text}' is no value of '{name}'.") from None
+
+
+def _is(name: str, wanted: Any, facts: Facts) -> bool:
+    return bool(facts[name] == wanted)
+
+
+def _every(tx: Transaction, _who: Scope, down_seconds: float) -> list[Facts]:
+    """Every cluster, with all there is to say of it."""
+    return [_facts(one, down_seconds) for one in services.clusters(tx)]
+
+
+LIST = Collection[Facts](
+    {},
+    _conditions,
+    read_whole("Cluster", _every),
+    told=lambda call: {"down_seconds": call.ctx.tunables.service_down_seconds},
+    pages=Pages.NONE,
+)
+
+
+def _facts(cluster: Cluster, down_seconds: float) -> Facts:
     down = sum(not services.is_up(member, down_seconds) for member in cluster.members)
     return {
         "name": cluster.name,
@@ -78,8 +100,8 @@ def _facts(cluster: Cluster, down_seconds: float) -> dict[str, Any]:
     }
 
 
-def _view(call: Call, facts: Mapping[str, Any], *, full: bool) -> dict[str, Any]:
-    """A cluster as Cinder shows it: in short after an update and in lists, else in full."""
+def _summary(call: Call, facts: Facts) -> dict[str, Any]:
+    """A cluster in the plain list and after an update."""
     shown = {
         "name": facts["name"],
         "binary": facts["binary"],
@@ -88,31 +110,27 @@ def _view(call: Call, facts: Mapping[str, Any], *, full: bool) -> dict[str, Any]
     }
     if call.version >= (3, 26):
         shown["replication_status"] = facts["replication_status"]
-    if not full:
-        return shown
+    return shown
+
+
+def _detail(call: Call, facts: Facts) -> dict[str, Any]:
+    """A cluster in full."""
     keys = ["num_hosts", "num_down_hosts", "last_heartbeat", "created_at", "updated_at", "disabled_reason"]
     if call.version >= (3, 26):
         keys += ["frozen", "active_backend_id"]
-    return shown | {key: facts[key] for key in keys}
-
-
-async def index(call: Call) -> Reply:
-    """Clusters by name and state."""
-    return Reply({"clusters": [_view(call, facts, full=False) for facts in await _all(call)]})
-
-
-async def detail(call: Call) -> Reply:
-    """Clusters with their numbers of hosts."""
-    return Reply({"clusters": [_view(call, facts, full=True) for facts in await _all(call)]})
+    return _summary(call, facts) | {key: facts[key] for key in keys}
 
 
 async def show(call: Call) -> Reply:
     """Show one cluster, by the name ``NAME@backend``."""
-    name = call.args["id"]
-    found = next((facts for facts in await _all(call) if facts["name"] == name), None)
-    if found is None:
-        raise NotFound("Cluster", name)
-    return Reply({"cluster": _view(call, found, full=True)})
+    return Reply({"cluster": _detail(call, await call.ctx.db.read(_named, call, call.args["id"]))})
+
+
+def _named(tx: Transaction, call: Call, name: str) -> Facts:
+    for facts in _every(tx, call.who, call.ctx.tunables.service_down_seconds):
+        if facts["name"] == name:
+            return facts
+    raise NotFound("Cluster", name)
 
 
 async def enable(call: Call) -> Reply:
@@ -131,13 +149,14 @@ async def _set_disabled(call: Call, asked: Which, *, disabled: bool) -> Reply:
     known = asked.binary == VOLUME_BINARY
     if not known or not await write(services.set_cluster_disabled, asked.name, disabled, reason, by):
         raise NotFound("Cluster", asked.name)
-    facts = next(facts for facts in await _all(call) if facts["name"] == asked.name)
-    return Reply({"cluster": {**_view(call, facts, full=False), "disabled_reason": reason}})
+    facts = await call.ctx.db.read(_named, call, asked.name)
+    return Reply({"cluster": {**_summary(call, facts), "disabled_reason": reason}})
 
 
+_GET_ALL = Rule(f"{RULE}get_all", ADMIN)
 ROUTES = (
-    Route("GET", "/clusters", index, Rule(f"{RULE}get_all", ADMIN), since=(3, 7)),
-    Route("GET", "/clusters/detail", detail, Rule(f"{RULE}get_all", ADMIN), since=(3, 7)),
+    Route("GET", "/clusters", LIST.answers("clusters", _summary), _GET_ALL, since=(3, 7)),
+    Route("GET", "/clusters/detail", LIST.answers("clusters", _detail), _GET_ALL, since=(3, 7)),
     Route("GET", "/clusters/{id}", show, Rule(f"{RULE}get", ADMIN), since=(3, 7)),
     Route("PUT", "/clusters/enable", enable, Rule(f"{RULE}update", ADMIN), since=(3, 7)),
     Route("PUT", "/clusters/disable", disable, Rule(f"{RULE}update", ADMIN), since=(3, 7)),

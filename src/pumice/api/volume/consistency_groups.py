@@ -4,16 +4,13 @@ What is made here is a group of the type ``default_cgsnapshot_type``, which prom
 Any group is shown here, as by Cinder; those of that type are shown here alone.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
 from pydantic import Field
 
-from pumice.api import paging
 from pumice.api.call import Call, Reply, check
-from pumice.api.collection import Collection
+from pumice.api.collection import Collection, Pages, nothing
 from pumice.api.fields import Body, Boolean, Text, Uuid
 from pumice.api.policy import MEMBER, READER, Rule
 from pumice.api.routing import Route, showing, writes
@@ -99,13 +96,15 @@ class SnapshotBody(Body):
     cgsnapshot: NewCgsnapshot
 
 
-LIST = Collection(groups.COLUMNS, groups.FILTERS.parse_query, rows.page, everywhere=filters.asks_for_all)
-SNAPSHOTS = Collection(
-    group_snapshots.COLUMNS,
-    group_snapshots.FILTERS.parse_query,
-    snapshot_rows.page,
+LIST = Collection(
+    groups.COLUMNS,
+    lambda call: groups.FILTERS.parse_query(replace(call, version=min(call.version, (3, 30)))),
+    rows.page,
     everywhere=filters.asks_for_all,
+    links="consistencygroup_links",
 )
+"""Consistency groups; at no version is an unknown filter refused."""
+SNAPSHOTS = Collection(group_snapshots.COLUMNS, nothing, snapshot_rows.page, pages=Pages.LIMITED)
 
 
 def full(_: Call, group: Group) -> dict[str, Any]:
@@ -133,35 +132,13 @@ def full_snapshot(_: Call, one: GroupSnapshot) -> dict[str, Any]:
     }
 
 
-async def index(call: Call) -> Reply:
-    """The plain list."""
-    found, page = await _found(call)
-    return paging.listed(call, "consistencygroups", [groups.plain(one) for one in found], page, links=LINKS)
-
-
-async def detail(call: Call) -> Reply:
-    """The list in full."""
-    found, page = await _found(call)
-    return paging.listed(call, "consistencygroups", [full(call, one) for one in found], page, links=LINKS)
-
-
-LINKS = "consistencygroup_links"
-
-
-async def _found(call: Call) -> tuple[Sequence[Group], paging.Page]:
-    """A page; at no version is an unknown filter refused."""
-    asked = LIST.parse_query(replace(call, version=min(call.version, (3, 30))))
-    found, _ = await call.ctx.db.read(LIST.read, call.who, asked)
-    return found, asked.page
-
-
 async def create_group(call: Call) -> Reply:
     """Create one: 202, a few words of it."""
     asked = check(CreateBody, await call.json()).consistencygroup
     call.require_project("A consistency group")
     kinds = list(dict.fromkeys(asked.volume_types.rstrip(",").split(",")))
     wanted = create.Wanted(OLDER_TYPE, kinds, asked.name, asked.description, asked.availability_zone)
-    return _made(await call.ctx.db.write(create.accept, call.who, wanted, call.ctx.tunables))
+    return _made(call, await call.ctx.db.write(create.accept, call.who, wanted, call.ctx.tunables))
 
 
 async def create_from_source(call: Call) -> Reply:
@@ -179,11 +156,11 @@ async def create_from_source(call: Call) -> Reply:
             f"{asked.name} from source."
         )
     wanted = copy.Wanted(asked.name, asked.description, asked.cgsnapshot_id, asked.source_cgid)
-    return _made(await call.ctx.db.write(copy.accept, call.who, wanted, call.ctx.tunables))
+    return _made(call, await call.ctx.db.write(copy.accept, call.who, wanted, call.ctx.tunables))
 
 
-def _made(group: Group) -> Reply:
-    return Reply({"consistencygroup": groups.plain(group)}, 202)
+def _made(call: Call, group: Group) -> Reply:
+    return Reply({"consistencygroup": groups.plain(call, group)}, 202)
 
 
 async def update(call: Call) -> Reply:
@@ -227,26 +204,7 @@ async def create_snapshot(call: Call) -> Reply:
         description=asked.description,
         tunables=call.ctx.tunables,
     )
-    return Reply({"cgsnapshot": group_snapshots.plain(made)}, 202)
-
-
-async def snapshots(call: Call) -> Reply:
-    """The plain list of snapshots."""
-    found = await _found_snapshots(call)
-    return Reply({"cgsnapshots": [group_snapshots.plain(one) for one in found]})
-
-
-async def snapshots_in_full(call: Call) -> Reply:
-    """The list of snapshots in full."""
-    return Reply({"cgsnapshots": [full_snapshot(call, one) for one in await _found_snapshots(call)]})
-
-
-async def _found_snapshots(call: Call) -> Sequence[GroupSnapshot]:
-    """What of the project's is asked for by ``limit`` and ``offset`` alone."""
-    kept = urlencode([pair for pair in call.query_pairs if pair[0] in ("limit", "offset")])
-    asked = SNAPSHOTS.parse_query(replace(call, query_string=kept))
-    found, _ = await call.ctx.db.read(SNAPSHOTS.read, call.who, asked)
-    return found
+    return Reply({"cgsnapshot": group_snapshots.plain(call, made)}, 202)
 
 
 _ALL, _ONE = "/consistencygroups", "/consistencygroups/{id}"
@@ -256,8 +214,8 @@ _GET_ALL, _GET = Rule("group:get_all", READER), Rule("group:get", READER)
 _GET_ALL_SNAPSHOTS = Rule("group:get_all_group_snapshots", READER)
 
 ROUTES = (
-    Route("GET", _ALL, index, _GET_ALL),
-    Route("GET", f"{_ALL}/detail", detail, _GET_ALL),
+    Route("GET", _ALL, LIST.answers("consistencygroups", groups.plain), _GET_ALL),
+    Route("GET", f"{_ALL}/detail", LIST.answers("consistencygroups", full), _GET_ALL),
     Route("POST", _ALL, create_group, _CREATE),
     Route("POST", f"{_ALL}/create_from_src", create_from_source, _CREATE),
     Route("GET", _ONE, showing("consistencygroup", rows.get, full), _GET),
@@ -265,8 +223,8 @@ ROUTES = (
     Route("PUT", f"{_ONE}/update", update, _UPDATE),
     Route("POST", f"{_ONE}/delete", remove_with, _DELETE),
     Route("DELETE", _ONE, remove, _DELETE),
-    Route("GET", _SNAPSHOTS, snapshots, _GET_ALL_SNAPSHOTS),
-    Route("GET", f"{_SNAPSHOTS}/detail", snapshots_in_full, _GET_ALL_SNAPSHOTS),
+    Route("GET", _SNAPSHOTS, SNAPSHOTS.answers("cgsnapshots", group_snapshots.plain), _GET_ALL_SNAPSHOTS),
+    Route("GET", f"{_SNAPSHOTS}/detail", SNAPSHOTS.answers("cgsnapshots", full_snapshot), _GET_ALL_SNAPSHOTS),
     Route("POST", _SNAPSHOTS, create_snapshot, Rule("group:create_group_snapshot", MEMBER)),
     Route(
         "GET",

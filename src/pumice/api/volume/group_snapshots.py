@@ -1,15 +1,13 @@
 """Snapshots of groups (api-ref, "Group snapshots")."""
 
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from pumice.api import paging
 from pumice.api.call import Call, Reply, check
-from pumice.api.collection import Asked, Collection
+from pumice.api.collection import Collection
 from pumice.api.fields import Body, Uuid
 from pumice.api.policy import ADMIN, MEMBER, READER, Rule
-from pumice.api.routing import Route
+from pumice.api.routing import Route, showing
 from pumice.api.volume import filters
 from pumice.api.volume.fields import Name
 from pumice.api.volume.filters import Filters
@@ -57,18 +55,19 @@ LIST = Collection(
     lambda call: [*FILTERS.parse_query(call), group_snapshots.IS_NEWER],
     group_snapshots.page,
     everywhere=filters.asks_for_all,
+    since=(3, 29),
+    links="group_snapshot_links",
 )
-LINKS = "group_snapshot_links"
 
 
-def plain(one: GroupSnapshot) -> dict[str, Any]:
+def plain(_: Call, one: GroupSnapshot) -> dict[str, Any]:
     """A group snapshot in the plain list."""
     return {"id": one.id, "name": one.name}
 
 
 def full(call: Call, one: GroupSnapshot) -> dict[str, Any]:
     """A group snapshot in full."""
-    shown = plain(one) | {
+    shown = plain(call, one) | {
         "group_id": one.group_id,
         "group_type_id": one.group_type_id,
         "status": one.status,
@@ -78,31 +77,6 @@ def full(call: Call, one: GroupSnapshot) -> dict[str, Any]:
     if call.version >= (3, 58) and call.policy.allows(PROJECT, call.who):
         shown["project_id"] = one.project_id
     return shown
-
-
-def _asked(call: Call) -> Asked:
-    """The part of the list that is asked for; before 3.29 all that the caller's project has."""
-    return LIST.parse_query(call if call.version >= (3, 29) else replace(call, query_string=""))
-
-
-async def index(call: Call) -> Reply:
-    """The plain list."""
-    asked = _asked(call)
-    found, _ = await call.ctx.db.read(LIST.read, call.who, asked)
-    return paging.listed(call, "group_snapshots", [plain(one) for one in found], asked.page, links=LINKS)
-
-
-async def detail(call: Call) -> Reply:
-    """The list in full."""
-    asked = _asked(call)
-    found, _ = await call.ctx.db.read(LIST.read, call.who, asked)
-    rows = [full(call, one) for one in found]
-    return paging.listed(call, "group_snapshots", rows, asked.page, links=LINKS)
-
-
-async def show(call: Call) -> Reply:
-    """Show one group snapshot in full."""
-    return Reply({"group_snapshot": full(call, await call.ctx.db.read(_get, call.who, call.args["id"]))})
 
 
 def _get(tx: Transaction, who: Scope, group_snapshot_id: str) -> GroupSnapshot:
@@ -116,7 +90,7 @@ async def create(call: Call) -> Reply:
     """Make a snapshot of a group: 202, a few words of it."""
     asked = check(CreateBody, await call.json()).group_snapshot
     made = await call.ctx.db.write(_create, call.who, asked, call.ctx.tunables)
-    return Reply({"group_snapshot": plain(made) | {"group_type_id": made.group_type_id}}, 202)
+    return Reply({"group_snapshot": plain(call, made) | {"group_type_id": made.group_type_id}}, 202)
 
 
 @serialized(quotas.turn)
@@ -154,10 +128,17 @@ _ALL, _ONE, _SINCE = "/group_snapshots", "/group_snapshots/{id}", (3, 14)
 _READ = Rule("group:get_all_group_snapshots", READER)
 
 ROUTES = (
-    Route("GET", _ALL, index, _READ, since=_SINCE),
-    Route("GET", f"{_ALL}/detail", detail, _READ, since=_SINCE, also=(PROJECT,)),
+    Route("GET", _ALL, LIST.answers("group_snapshots", plain), _READ, since=_SINCE),
+    Route("GET", f"{_ALL}/detail", LIST.answers("group_snapshots", full), _READ, since=_SINCE, also=(PROJECT,)),
     Route("POST", _ALL, create, Rule("group:create_group_snapshot", MEMBER), since=_SINCE),
-    Route("GET", _ONE, show, Rule("group:get_group_snapshot", READER), since=_SINCE, also=(PROJECT,)),
+    Route(
+        "GET",
+        _ONE,
+        showing("group_snapshot", _get, full),
+        Rule("group:get_group_snapshot", READER),
+        since=_SINCE,
+        also=(PROJECT,),
+    ),
     Route("DELETE", _ONE, remove, Rule("group:delete_group_snapshot", MEMBER), since=_SINCE),
     Route(
         "POST",

@@ -5,12 +5,14 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
-from pumice.api import booleans, paging
+from pumice.api import booleans
 from pumice.api.call import Call, Reply, Version, check
+from pumice.api.collection import Collection, nothing
 from pumice.api.faults import HttpError
 from pumice.api.fields import Body, Boolean, NotBlank, Text
 from pumice.api.policy import ADMIN, ANYBODY, Rule
 from pumice.api.routing import Route, writes
+from pumice.api.short_lists import read_whole, texts
 from pumice.api.volume.fields import Key
 from pumice.catalog import group_types as catalog
 from pumice.model.errors import Invalid
@@ -22,11 +24,19 @@ RULE = "group:group_types"
 SEES_SPECS = Rule("group:access_group_types_specs", ADMIN)
 SINCE: Version = (3, 11)
 SpecKey = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_:.-]{1,255}$")]
-LIST = paging.ShortList[GroupType](
-    kind="Group type",
-    name=attrgetter("id"),
-    unknown=paging.Unknown.NOT_FOUND,
-    keys=paging.texts(attrgetter, "id", "name", "description", "is_public", "created_at", "updated_at"),
+
+
+def _visibility(call: Call) -> dict[str, bool | None]:
+    """Which visibility an administrator asks for; tenants see the public ones alone. Raises ``Invalid``."""
+    return {"is_public": booleans.is_public(call) if call.who.is_admin else True}
+
+
+LIST = Collection(
+    texts(attrgetter, "id", "name", "description", "is_public", "created_at", "updated_at"),
+    nothing,
+    read_whole("Group type", lambda tx, _who, is_public: group_types.every(tx, is_public)),
+    told=_visibility,
+    links="group_type_links",
 )
 
 
@@ -79,15 +89,6 @@ def view(call: Call, kind: GroupType) -> dict[str, Any]:
     if call.policy.allows(SEES_SPECS, call.who):
         shown["group_specs"] = kind.group_specs
     return shown
-
-
-async def index(call: Call) -> Reply:
-    """List the types that the caller may use."""
-    page = paging.parse_query(call, keys=LIST.keys, most=call.ctx.tunables.api_max_limit)
-    wanted = booleans.is_public(call) if call.who.is_admin else True
-    found = await call.ctx.db.read(group_types.every, wanted)
-    rows = [view(call, kind) for kind in LIST.page(page, sorted(found, key=lambda kind: kind.id))]
-    return paging.listed(call, "group_types", rows, page, links="group_type_links")
 
 
 async def show(call: Call) -> Reply:
@@ -165,7 +166,14 @@ _SPECS_OF, _SPEC = f"{_ONE}/group_specs", f"{_ONE}/group_specs/{{key}}"
 _VIEW = (SEES_SPECS,)
 
 ROUTES = (
-    Route("GET", _ALL, index, Rule(f"{RULE}:get_all", ANYBODY), since=SINCE, also=_VIEW),
+    Route(
+        "GET",
+        _ALL,
+        LIST.answers("group_types", view),
+        Rule(f"{RULE}:get_all", ANYBODY),
+        since=SINCE,
+        also=_VIEW,
+    ),
     Route("POST", _ALL, create, Rule(f"{RULE}:create", ADMIN), since=SINCE, also=_VIEW),
     Route("GET", _ONE, show, Rule(f"{RULE}:get", ANYBODY), since=SINCE, also=_VIEW),
     Route("PUT", _ONE, update, Rule(f"{RULE}:update", ADMIN), since=SINCE, also=_VIEW),

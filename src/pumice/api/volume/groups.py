@@ -1,12 +1,11 @@
 """Groups of volumes (api-ref, "Generic volume groups")."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from pumice.api import paging
 from pumice.api.booleans import flag
 from pumice.api.call import Call, Reply, check
 from pumice.api.collection import Collection
@@ -113,23 +112,23 @@ FILTERS = Filters(
     since=MappingProxyType({}),
     besides=frozenset({"list_volume"}),
 )
-LINKS = "group_links"
 LIST = Collection(
     COLUMNS,
     lambda call: [*FILTERS.parse_query(call), groups.IS_NEWER],
     groups.page,
     everywhere=filters.asks_for_all,
+    links="group_links",
 )
 
 
-def plain(group: Group) -> dict[str, Any]:
+def plain(_: Call, group: Group) -> dict[str, Any]:
     """A group in the plain list, and as a create answers."""
     return {"id": group.id, "name": group.name}
 
 
 def full(call: Call, group: Group, volumes: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """A group in full; with the ids of its volumes where they are told."""
-    shown = plain(group) | {
+    shown = plain(call, group) | {
         "status": group.status,
         "availability_zone": group.availability_zone,
         "created_at": wire_time(group.created_at),
@@ -148,37 +147,19 @@ def full(call: Call, group: Group, volumes: Mapping[str, Sequence[str]]) -> dict
     return shown
 
 
-def _tells_volumes(call: Call) -> bool:
-    return call.version >= (3, 25) and flag(call, "list_volume")
-
-
-async def index(call: Call) -> Reply:
-    """The plain list."""
-    asked = LIST.parse_query(call)
-    found, _ = await call.ctx.db.read(LIST.read, call.who, asked)
-    return paging.listed(call, "groups", [plain(group) for group in found], asked.page, links=LINKS)
-
-
-async def detail(call: Call) -> Reply:
-    """The list in full."""
-    asked, tells = LIST.parse_query(call), _tells_volumes(call)
-
-    def read(tx: Transaction) -> tuple[Sequence[Group], Mapping[str, Sequence[str]]]:
-        found, _ = LIST.read(tx, call.who, asked)
-        return found, groups.ids_of_volumes(tx, [group.id for group in found]) if tells else {}
-
-    found, volumes = await call.ctx.db.read(read)
-    rows = [full(call, group, volumes) for group in found]
-    return paging.listed(call, "groups", rows, asked.page, links=LINKS)
+def _viewer(tx: Transaction, call: Call, found: Sequence[Group]) -> Callable[[Group], dict[str, Any]]:
+    """Groups in full, since 3.25 with their volumes if the query asks for them. Raises ``Invalid``."""
+    tells = call.version >= (3, 25) and flag(call, "list_volume")
+    volumes = groups.ids_of_volumes(tx, [group.id for group in found]) if tells else {}
+    return lambda group: full(call, group, volumes)
 
 
 async def show(call: Call) -> Reply:
     """Show one group in full."""
-    tells = _tells_volumes(call)
 
     def read(tx: Transaction) -> dict[str, Any]:
         group = get_group(tx, call.who, call.args["id"])
-        return full(call, group, groups.ids_of_volumes(tx, [group.id]) if tells else {})
+        return _viewer(tx, call, [group])(group)
 
     return Reply({"group": await call.ctx.db.read(read)})
 
@@ -198,7 +179,7 @@ async def create_group(call: Call) -> Reply:
         asked.group_type, asked.volume_types, asked.name, asked.description, asked.availability_zone
     )
     group = await call.ctx.db.write(_create, call.who, wanted, call.ctx.tunables)
-    return Reply({"group": plain(group)}, 202)
+    return Reply({"group": plain(call, group)}, 202)
 
 
 @serialized(quotas.turn)
@@ -272,7 +253,7 @@ async def create_from_source(call: Call) -> Reply:
     wanted = copy.Wanted(asked.name, asked.description, asked.group_snapshot_id, asked.source_group_id)
 
     group = await call.ctx.db.write(_copy, call.who, wanted, call.ctx.tunables)
-    return Reply({"group": plain(group)}, 202)
+    return Reply({"group": plain(call, group)}, 202)
 
 
 @serialized(quotas.turn)
@@ -314,8 +295,15 @@ def _action(name: str, handler: Handler, rule: Rule, minor: int) -> Route:
 
 
 ROUTES = (
-    Route("GET", "/groups", index, Rule("group:get_all", READER), since=(3, 13)),
-    Route("GET", "/groups/detail", detail, Rule("group:get_all", READER), since=(3, 13), also=(PROJECT,)),
+    Route("GET", "/groups", LIST.answers("groups", plain), Rule("group:get_all", READER), since=(3, 13)),
+    Route(
+        "GET",
+        "/groups/detail",
+        LIST.answers_with("groups", _viewer),
+        Rule("group:get_all", READER),
+        since=(3, 13),
+        also=(PROJECT,),
+    ),
     Route("POST", "/groups", create_group, Rule("group:create", MEMBER), since=(3, 13)),
     Route("GET", "/groups/{id}", show, Rule("group:get", READER), since=(3, 13), also=(PROJECT,)),
     Route("PUT", "/groups/{id}", update, Rule("group:update", MEMBER), since=(3, 13)),

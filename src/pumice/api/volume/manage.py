@@ -4,17 +4,19 @@ api-ref, "Volume manage extension", "Snapshot manage extension". What lies there
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from operator import itemgetter
 from typing import Any
 
 from pydantic import Field
 
-from pumice.api import paging
 from pumice.api.call import Call, Reply, check
+from pumice.api.collection import Collection, Unknown, nothing
 from pumice.api.fields import Body, Boolean, Text, Uuid
 from pumice.api.policy import ADMIN, Rule
 from pumice.api.routing import Handler, Route, writes
+from pumice.api.short_lists import read_whole
 from pumice.api.volume import snapshot_view
 from pumice.api.volume.fields import Metadata, Name
 from pumice.api.volume.volume_view import Shown, VolumeView
@@ -40,11 +42,12 @@ def _name(row: Row) -> str:
     return str(row["reference"]["source-name"])
 
 
-LIST = paging.ShortList[Row](
-    kind="Manageable",
-    name=_name,
-    unknown=paging.Unknown.LAST,
-    keys={"reference": _name, "size": itemgetter("size")},
+LIST = Collection[Row](
+    {"reference": _name, "size": itemgetter("size")},
+    nothing,
+    read_whole("Manageable", lambda tx, _who, operation_id: _found(tx, operation_id), _name),
+    by="reference",
+    unknown=Unknown.LAST,
 )
 PLAIN = ("reference", "size", "safe_to_manage")
 FULL = (*PLAIN, "reason_not_safe", "cinder_id", "extra_info")
@@ -139,12 +142,16 @@ def _source_name(reference: dict[str, Any] | str | None) -> str:
 
 async def _list(collection: str, keys: Sequence[str], call: Call) -> Reply:
     """What could be managed: of each row these keys."""
-    page = paging.parse_query(call, keys=LIST.keys, most=call.ctx.tunables.api_max_limit, default="reference")
-    pool = _one_place(call)
+    asked, pool = LIST.parse_query(call), _one_place(call)
     operation_id = await call.ctx.db.write(manageable.accept, call.who, pool)
     await ended(call, operation_id, f"list {collection.replace('-', ' ')}")
-    rows = [_row(one) for one in await call.ctx.db.write(manageable.take_found, operation_id)]
-    return Reply({collection: [{key: row[key] for key in keys} for row in LIST.page(page, rows)]})
+    asked = replace(asked, seen={**asked.seen, "operation_id": operation_id})
+    rows, _ = await call.ctx.db.write(LIST.read, call.who, asked)
+    return Reply({collection: [{key: row[key] for key in keys} for row in rows]})
+
+
+def _found(tx: Transaction, operation_id: str) -> list[Row]:
+    return [_row(one) for one in manageable.take_found(tx, operation_id)]
 
 
 def _row(one: Row) -> Row:

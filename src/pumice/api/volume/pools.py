@@ -1,13 +1,15 @@
 """What backends can do and hold (api-ref, "Back-end storage pools", "Capabilities for storage back ends")."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pumice.api.booleans import flag
 from pumice.api.call import Call, Reply
+from pumice.api.collection import Collection, Pages, nothing
 from pumice.api.policy import ADMIN, Rule
 from pumice.api.routing import Route
+from pumice.api.short_lists import read_whole
 from pumice.api.volume.filters import unmet
 from pumice.api.volume.volume_view import wire_time
 from pumice.model.errors import NotFound
@@ -19,25 +21,31 @@ from pumice.store import pools, types
 from pumice.store.database import Transaction
 
 
-async def index(call: Call) -> Reply:
-    """Every pool, or those of a ``name`` (3.28) or for a ``volume_type`` (3.35); with ``detail`` in full."""
+def _asked(call: Call) -> dict[str, str | None]:
+    """The pools that are asked for: of a ``name`` (3.28), for a ``volume_type`` (3.35). Raises ``Invalid``."""
     unmet(call, "pool", "detail", admins_too=True)
-    found = await call.ctx.db.read(pools.every)
-    if (name := call.query.get("name")) and call.version >= (3, 28):
+    since = {"name": (3, 28), "volume_type": (3, 35)}
+    return {word: call.query.get(word) if call.version >= since[word] else None for word in since}
+
+
+def _every(tx: Transaction, who: Scope, name: str | None, volume_type: str | None) -> Sequence[Pool]:
+    found = pools.every(tx)
+    if name:
         found = [pool for pool in found if pool.name == name]
-    if (kind := call.query.get("volume_type")) and call.version >= (3, 35):
-        passes = await call.ctx.db.read(_meets, call.who, kind)
-        found = [pool for pool in found if passes(pool)]
-    full = flag(call, "detail")
-    return Reply({"pools": [_view(pool) if full else {"name": pool.name} for pool in found]})
+    if volume_type:
+        specs = types.find(tx, who, volume_type).extra_specs
+        found = [pool for pool in found if capabilities(pool, Request(0, pool.availability_zone, specs))]
+    return found
 
 
-def _meets(tx: Transaction, who: Scope, name_or_id: str) -> Callable[[Pool], bool]:
-    kind = types.find(tx, who, name_or_id)
-    return lambda pool: capabilities(pool, Request(0, pool.availability_zone, kind.extra_specs))
+LIST = Collection[Pool]({}, nothing, read_whole("Pool", _every), told=_asked, pages=Pages.NONE)
 
 
-def _view(pool: Pool) -> dict[str, Any]:
+def _view(call: Call, pool: Pool) -> dict[str, Any]:
+    return _in_full(pool) if flag(call, "detail") else {"name": pool.name}
+
+
+def _in_full(pool: Pool) -> dict[str, Any]:
     backend = pool.host.partition("@")[2]
     reported: Mapping[str, Any] = {
         "volume_backend_name": backend,
@@ -77,7 +85,7 @@ async def show_capabilities(call: Call) -> Reply:
     found = [pool for pool in await call.ctx.db.read(pools.every) if pool.host == host]
     if not found:
         raise NotFound("Service", host)
-    told = _view(found[0])["capabilities"]
+    told = _in_full(found[0])["capabilities"]
     return Reply(
         {
             "namespace": f"OS::Storage::Capabilities::{host}",
@@ -95,9 +103,8 @@ async def show_capabilities(call: Call) -> Reply:
     )
 
 
+_GET_POOLS = Rule("scheduler_extension:scheduler_stats:get_pools", ADMIN)
 ROUTES = (
-    Route(
-        "GET", "/scheduler-stats/get_pools", index, Rule("scheduler_extension:scheduler_stats:get_pools", ADMIN)
-    ),
+    Route("GET", "/scheduler-stats/get_pools", LIST.answers("pools", _view), _GET_POOLS),
     Route("GET", "/capabilities/{id}", show_capabilities, Rule("volume_extension:capabilities", ADMIN)),
 )

@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from pumice.api import paging
 from pumice.api.booleans import flag
 from pumice.api.call import Call, Reply, check
+from pumice.api.collection import Collection
 from pumice.api.fields import Body, NotBlank, Text
 from pumice.api.policy import ADMIN, Rule
 from pumice.api.routing import Route, writes
+from pumice.api.short_lists import equals, read_whole, texts
 from pumice.api.volume.fields import Key
 from pumice.api.volume.links import Links
 from pumice.catalog import qos_specs as catalog
@@ -65,21 +66,12 @@ class OtherConsumer(Body):
     consumer: Consumer
 
 
-LIST = paging.ShortList[QosSpecs](
-    kind="QoS specs",
-    name=attrgetter("id"),
-    unknown=paging.Unknown.NOT_FOUND,
-    keys=paging.texts(attrgetter, "id", "name", "consumer", "created_at", "updated_at"),
-    filters={name: attrgetter(name) for name in ("id", "name", "consumer")},
+_FILTERS = {name: attrgetter(name) for name in ("id", "name", "consumer")}
+LIST = Collection(
+    texts(attrgetter, "id", "name", "consumer", "created_at", "updated_at"),
+    lambda call: equals(call.query, _FILTERS),
+    read_whole("QoS specs", lambda tx, _who: qos_specs.every(tx)),
 )
-
-
-async def index(call: Call) -> Reply:
-    """List QoS specs by page and filter; a filter that does not exist finds nothing."""
-    page = paging.parse_query(call, keys=LIST.keys, most=call.ctx.tunables.api_max_limit)
-    rows = sorted(await call.ctx.db.read(qos_specs.every), key=lambda one: one.id)
-    shown = [_view(one) for one in LIST.page(page, rows, call.query)]
-    return paging.listed(call, "qos_specs", shown, page)
 
 
 async def show(call: Call) -> Reply:
@@ -146,18 +138,18 @@ def _type(call: Call) -> str:
     return call.query["vol_type_id"]
 
 
-def _view(one: QosSpecs) -> dict[str, Any]:
+def _view(_: Call, one: QosSpecs) -> dict[str, Any]:
     return {"id": one.id, "name": one.name, "consumer": one.consumer, "specs": one.specs}
 
 
 def _shown(call: Call, one: QosSpecs) -> Reply:
-    return Reply({"qos_specs": _view(one), "links": Links(call, "qos-specs").to(one.id)})
+    return Reply({"qos_specs": _view(call, one), "links": Links(call, "qos-specs").to(one.id)})
 
 
 _ONE = "/qos-specs/{id}"
 
 ROUTES = (
-    Route("GET", "/qos-specs", index, Rule(f"{RULE}get_all", ADMIN)),
+    Route("GET", "/qos-specs", LIST.answers("qos_specs", _view), Rule(f"{RULE}get_all", ADMIN)),
     Route("POST", "/qos-specs", create, Rule(f"{RULE}create", ADMIN)),
     Route("GET", _ONE, show, Rule(f"{RULE}get", ADMIN)),
     Route("PUT", _ONE, update, Rule(f"{RULE}update", ADMIN)),

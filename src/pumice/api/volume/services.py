@@ -1,17 +1,20 @@
 """Services, their hosts and zones (api-ref, "Services", "Hosts extension", "Availability zones")."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydantic import Field, model_validator
 
 from pumice.api.call import Call, Reply, check
+from pumice.api.collection import Collection, Pages, nothing
 from pumice.api.faults import HttpError
 from pumice.api.fields import Body, Text
 from pumice.api.policy import ADMIN, ANYBODY, Rule
 from pumice.api.routing import Route
+from pumice.api.short_lists import read_whole
 from pumice.api.volume.volume_view import wire_time
 from pumice.model.errors import Invalid, NotFound
+from pumice.model.scope import Scope
 from pumice.store import services, snapshots, volumes
 from pumice.store.database import Transaction
 from pumice.store.services import VOLUME_BINARY
@@ -43,21 +46,25 @@ def _is_up(call: Call, service: services.Row) -> bool:
     return services.is_up(service, call.ctx.tunables.service_down_seconds)
 
 
-async def _ours(call: Call, **which: str | None) -> list[services.Row]:
-    """Block storage's services; the table holds others' too."""
-    found = await call.ctx.db.read(services.every, **which)
-    return [service for service in found if service["binary"].startswith("cinder-")]
-
-
-async def index(call: Call) -> Reply:
-    """Every service, or those on a ``host`` or of a ``binary``."""
-    host = call.query.get("host")
-    found = [
+def _ours(
+    tx: Transaction, _who: Scope, binary: str | None = None, host: str | None = None
+) -> list[services.Row]:
+    """Block storage's services; the table holds others' too. ``host`` may be a host or one of its backends."""
+    return [
         service
-        for service in await _ours(call, binary=call.query.get("binary"))
-        if host is None or host in (service["host"], service["host"].partition("@")[0])
+        for service in services.every(tx, binary=binary)
+        if service["binary"].startswith("cinder-")
+        and host in (None, service["host"], service["host"].partition("@")[0])
     ]
-    return Reply({"services": [_view(call, service) for service in found]})
+
+
+LIST = Collection[services.Row](
+    {},
+    nothing,
+    read_whole("Service", _ours),
+    told=lambda call: {name: call.query.get(name) for name in ("host", "binary")},
+    pages=Pages.NONE,
+)
 
 
 def _view(call: Call, service: services.Row) -> dict[str, Any]:
@@ -117,22 +124,24 @@ async def _set_disabled(call: Call, asked: Which, disabled: bool, reason: str | 
     )
 
 
-async def hosts(call: Call) -> Reply:
-    """Enabled services as hosts."""
+def _in_zone(call: Call) -> list[Callable[[services.Row], bool]]:
     zone = call.query.get("zone")
-    rows = [
-        {
-            "host_name": service["host"],
-            "service": service["binary"],
-            "zone": service["zone"],
-            "service-status": "available" if _is_up(call, service) else "unavailable",
-            "service-state": "enabled",
-            "last-update": wire_time(service["updated_at"]),
-        }
-        for service in await _ours(call)
-        if not service["disabled"] and zone in (None, "", service["zone"])
-    ]
-    return Reply({"hosts": rows})
+    return [lambda service: not service["disabled"] and zone in (None, "", service["zone"])]
+
+
+HOSTS = Collection[services.Row]({}, _in_zone, read_whole("Host", _ours), pages=Pages.NONE)
+"""Enabled services as hosts."""
+
+
+def _host_view(call: Call, service: services.Row) -> dict[str, Any]:
+    return {
+        "host_name": service["host"],
+        "service": service["binary"],
+        "zone": service["zone"],
+        "service-status": "available" if _is_up(call, service) else "unavailable",
+        "service-state": "enabled",
+        "last-update": wire_time(service["updated_at"]),
+    }
 
 
 async def host(call: Call) -> Reply:
@@ -174,8 +183,9 @@ async def set_host(call: Call) -> Reply:
     name, body = call.args["id"], await call.json()
     if not isinstance(body, dict):
         raise Invalid("Malformed request body: it must be an object.")
-    found = await _ours(call, host=name)
-    if not found:
+    found = await call.ctx.db.read(services.every, host=name)
+    binaries = [service["binary"] for service in found if service["binary"].startswith("cinder-")]
+    if not binaries:
         raise NotFound("Host", name)
     said: dict[str, Any] = {}
     for key, value in body.items():
@@ -186,14 +196,13 @@ async def set_host(call: Call) -> Reply:
             raise Invalid(f"Invalid status: '{str(value)[:100]}'")
         said = {"host": name, "status": f"{word}d"}
     if said:
-        binaries = [service["binary"] for service in found]
         disabled, by = said["status"] == "disabled", call.who.called
         await call.ctx.db.write(_set_all_disabled, name, binaries, disabled, by)
     return Reply(said)
 
 
 async def set_no_host(_: Call) -> Reply:
-    """Refuse to set a host that is not named: the incumbent's words for it."""
+    """Refuse to set a host that is not named, in Cinder's words."""
     raise HttpError(
         400,
         "The server could not comply with the request since it is either malformed or otherwise incorrect.",
@@ -218,11 +227,11 @@ async def zones(call: Call) -> Reply:
 
 
 ROUTES = (
-    Route("GET", "/os-services", index, Rule(f"{RULE}index", ADMIN)),
+    Route("GET", "/os-services", LIST.answers("services", _view), Rule(f"{RULE}index", ADMIN)),
     Route("PUT", "/os-services/enable", enable, Rule(f"{RULE}update", ADMIN)),
     Route("PUT", "/os-services/disable", disable, Rule(f"{RULE}update", ADMIN)),
     Route("PUT", "/os-services/disable-log-reason", disable_with_reason, Rule(f"{RULE}update", ADMIN)),
-    Route("GET", "/os-hosts", hosts, Rule("volume_extension:hosts", ADMIN)),
+    Route("GET", "/os-hosts", HOSTS.answers("hosts", _host_view), Rule("volume_extension:hosts", ADMIN)),
     Route("GET", "/os-hosts/{id}", host, Rule("volume_extension:hosts", ADMIN)),
     Route("PUT", "/os-hosts/{id}", set_host, Rule("volume_extension:hosts", ADMIN)),
     Route("PUT", "/os-hosts", set_no_host, Rule("volume_extension:hosts", ADMIN)),

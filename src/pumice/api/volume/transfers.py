@@ -1,16 +1,16 @@
 """Volume transfers, under their old path and their new one (api-ref, "Volume transfers")."""
 
-from dataclasses import replace
 from operator import attrgetter
 from typing import Any
 
 from pydantic import ConfigDict, Field
 
-from pumice.api import paging
 from pumice.api.call import Call, Reply
+from pumice.api.collection import Collection, Unknown
 from pumice.api.fields import Body, Boolean, Text, Uuid
 from pumice.api.policy import MEMBER, READER, Rule
 from pumice.api.routing import Route, showing, writes
+from pumice.api.short_lists import equals, read_whole, texts
 from pumice.api.volume.fields import Name
 from pumice.api.volume.filters import asks_for_all
 from pumice.api.volume.links import Links
@@ -20,13 +20,17 @@ from pumice.store import transfers
 from pumice.volumes import transfer as verbs
 
 WITH_SNAPSHOTS, WITH_HISTORY, WITH_PAGES = (3, 55), (3, 57), (3, 59)
-LIST = paging.ShortList[Transfer](
-    kind="Transfer",
-    name=attrgetter("id"),
-    unknown=paging.Unknown.INVALID,
-    keys=paging.texts(attrgetter, "id", "name", "volume_id", "created_at"),
-    filters={name: attrgetter(name) for name in ("id", "name", "volume_id")}
-    | {"display_name": attrgetter("name"), "source_project_id": attrgetter("project_id")},
+_FILTERS = {name: attrgetter(name) for name in ("id", "name", "volume_id")} | {
+    "display_name": attrgetter("name"),
+    "source_project_id": attrgetter("project_id"),
+}
+LIST = Collection(
+    texts(attrgetter, "id", "name", "volume_id", "created_at"),
+    lambda call: equals(call.query, _FILTERS),
+    read_whole("Transfer", transfers.visible),
+    everywhere=asks_for_all,
+    ordered_since=WITH_PAGES,
+    unknown=Unknown.INVALID,
 )
 
 
@@ -69,17 +73,6 @@ async def accept(call: Call) -> Reply:
     return Reply({"transfer": summary(call, taken)}, 202)
 
 
-async def index(call: Call) -> Reply:
-    """The project's offers."""
-    found = await call.ctx.db.read(lambda tx: transfers.visible(tx, call.who, all_projects=asks_for_all(call)))
-    view = detail if call.path.endswith("/detail") else summary
-    page = paging.parse_query(call, keys=LIST.keys, most=call.ctx.tunables.api_max_limit)
-    if call.version < WITH_PAGES:
-        page = replace(page, marker=None, sort=())
-    shown = [view(call, one) for one in LIST.page(page, found, call.query)]
-    return paging.listed(call, "transfers", shown, page)
-
-
 def summary(call: Call, transfer: Transfer) -> dict[str, Any]:
     """An offer in a short list."""
     return {
@@ -106,8 +99,10 @@ def detail(call: Call, transfer: Transfer) -> dict[str, Any]:
 
 def _routes(path: str) -> tuple[Route, ...]:
     return (
-        Route("GET", path, index, Rule("volume:get_all_transfers", READER)),
-        Route("GET", f"{path}/detail", index, Rule("volume:get_all_transfers", READER)),
+        Route("GET", path, LIST.answers("transfers", summary), Rule("volume:get_all_transfers", READER)),
+        Route(
+            "GET", f"{path}/detail", LIST.answers("transfers", detail), Rule("volume:get_all_transfers", READER)
+        ),
         Route("POST", path, create, Rule("volume:create_transfer", MEMBER)),
         Route(
             "GET",

@@ -1,16 +1,17 @@
 """Volume types, and who may use the private ones (api-ref, "Volume types")."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any
 
 from pydantic import Field
 
-from pumice.api import paging
 from pumice.api.call import Call, Reply, check
+from pumice.api.collection import Collection
 from pumice.api.fields import Body, Boolean, NotBlank, Text
 from pumice.api.policy import ADMIN, MEMBER, READER, Rule
 from pumice.api.routing import Route
+from pumice.api.short_lists import read_whole, texts
 from pumice.api.volume import type_filters
 from pumice.api.volume.fields import Key, Name
 from pumice.api.volume.filters import unmet
@@ -29,12 +30,6 @@ SEES_QOS = Rule("volume_extension:access_types_qos_specs_id", ADMIN)
 SEES_ACCESS = Rule(ACCESS_RULE, MEMBER)
 VIEW = (SEES_HIDDEN_SPECS, SEES_SPECS, SEES_QOS, SEES_ACCESS)
 """What a type is shown by, part by part."""
-LIST = paging.ShortList[VolumeType](
-    kind="Volume type",
-    name=attrgetter("id"),
-    unknown=paging.Unknown.NOT_FOUND,
-    keys=paging.texts(attrgetter, "id", "name", "description", "is_public", "created_at", "updated_at"),
-)
 USER_VISIBLE = frozenset({"RESKEY:availability_zones", "multiattach", "replication_enabled"})
 """The extra specs that tenants may read."""
 
@@ -116,7 +111,9 @@ class Types:
         self._known = known
         one = "/types/{id}"
         self.routes = (
-            Route("GET", "/types", index, Rule(f"{RULE}get_all", READER), also=VIEW),
+            Route(
+                "GET", "/types", LIST.answers("volume_types", view), Rule(f"{RULE}get_all", READER), also=VIEW
+            ),
             Route("POST", "/types", self.create, Rule(f"{RULE}create", ADMIN), also=VIEW[:2]),
             Route("GET", one, show, Rule(f"{RULE}get", READER), also=VIEW),
             Route("PUT", one, self.update, Rule(f"{RULE}update", ADMIN), also=VIEW[:2]),
@@ -172,15 +169,19 @@ class Types:
         return Reply(status=202)
 
 
-async def index(call: Call) -> Reply:
-    """List the types that the caller may use."""
-    page = paging.parse_query(call, keys=LIST.keys, most=call.ctx.tunables.api_max_limit)
-    found = await call.ctx.db.read(types.visible, call.who, type_filters.is_public(call))
+def _conditions(call: Call) -> list[Callable[[VolumeType], bool]]:
     if unmet(call, "volume_type", since=(3, 52)):
-        found = []
-    found = [kind for kind in found if type_filters.passes(call, kind, visible_specs(call, kind))]
-    rows = [view(call, kind) for kind in LIST.page(page, sorted(found, key=lambda kind: kind.id))]
-    return paging.listed(call, "volume_types", rows, page, links="volume_type_links")
+        return [lambda _: False]
+    return [lambda kind: type_filters.passes(call, kind, visible_specs(call, kind))]
+
+
+LIST = Collection(
+    texts(attrgetter, "id", "name", "description", "is_public", "created_at", "updated_at"),
+    _conditions,
+    read_whole("Volume type", types.visible),
+    told=lambda call: {"is_public": type_filters.is_public(call)},
+    links="volume_type_links",
+)
 
 
 async def show(call: Call) -> Reply:

@@ -8,10 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
-from pumice.api import paging
 from pumice.api.booleans import flag
 from pumice.api.call import Call, Reply, check
-from pumice.api.collection import Asked, Collection
+from pumice.api.collection import Collection
 from pumice.api.fields import Body, Boolean, Text, Uuid
 from pumice.api.policy import ADMIN, MEMBER, READER, Rule
 from pumice.api.routing import Route
@@ -143,6 +142,9 @@ LIST = Collection(
 )
 
 
+View = Callable[[Volume], dict[str, Any]]
+
+
 def _ids(asked: str | list[str]) -> tuple[str, ...]:
     return (asked,) if isinstance(asked, str) else tuple(asked)
 
@@ -154,8 +156,15 @@ class Volumes:
         self._known = known
         self.routes = (
             Route("POST", "/volumes", self.create, Rule("volume:create", MEMBER)),
-            Route("GET", "/volumes", self.index, Rule("volume:get_all", READER)),
-            Route("GET", "/volumes/detail", self.detail, Rule("volume:get_all", READER)),
+            Route(
+                "GET", "/volumes", LIST.answers_with("volumes", self._summaries), Rule("volume:get_all", READER)
+            ),
+            Route(
+                "GET",
+                "/volumes/detail",
+                LIST.answers_with("volumes", self._details),
+                Rule("volume:get_all", READER),
+            ),
             Route("GET", "/volumes/summary", summary, Rule("volume:get_all", READER), since=(3, 12)),
             Route("GET", "/volumes/{id}", self.show, Rule("volume:get", READER)),
             Route("PUT", "/volumes/{id}", self.update, Rule("volume:update", MEMBER)),
@@ -185,23 +194,11 @@ class Volumes:
             volume = create.accept(tx, who, wanted, tunables)
         return Shown([volume], {}, self._known.types(tx, [volume.type_id]), {})
 
-    async def index(self, call: Call) -> Reply:
-        """The plain list."""
-        return await self._list(call, lambda view: view.summary)
+    def _summaries(self, tx: Transaction, call: Call, found: Sequence[Volume]) -> View:
+        return VolumeView(call, self._shown(tx, found)).summary
 
-    async def detail(self, call: Call) -> Reply:
-        """The list in full."""
-        return await self._list(call, lambda view: view.detail)
-
-    async def _list(self, call: Call, how: Callable[[VolumeView], Callable[[Volume], dict[str, Any]]]) -> Reply:
-        asked = LIST.parse_query(call)
-        shown, count = await call.ctx.db.read(self._page, call.who, asked)
-        rows = await paging.in_pieces(how(VolumeView(call, shown)), shown.volumes)
-        return paging.listed(call, "volumes", rows, asked.page, count)
-
-    def _page(self, tx: Transaction, who: Scope, asked: Asked) -> tuple[Shown, int | None]:
-        found, count = LIST.read(tx, who, asked)
-        return self._shown(tx, found), count
+    def _details(self, tx: Transaction, call: Call, found: Sequence[Volume]) -> View:
+        return VolumeView(call, self._shown(tx, found)).detail
 
     def _shown(self, tx: Transaction, found: Sequence[Volume]) -> Shown:
         return Shown(
