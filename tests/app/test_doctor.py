@@ -11,6 +11,7 @@ from tests.ports import free_port
 from pumice.app import checks, doctor, probes, units
 from pumice.app.roles import EVERY, Role
 from pumice.app.settings import Api, Compute, Settings
+from pumice.backends.files_settings import FilesSettings, holds_locks_to_itself
 from pumice.backends.lvm_settings import LvmSettings
 from pumice.backends.targets.tgt_settings import TgtSettings
 from pumice.host import parts
@@ -126,3 +127,30 @@ def test_the_roles_of_a_host_are_those_whose_units_are_enabled(tmp_path: Path) -
     assert units.enabled(tmp_path) == {Role.VOLUME}
     (wants / "pumice.service").symlink_to("/nowhere")
     assert units.enabled(tmp_path) == EVERY
+
+
+async def test_where_servers_open_volumes_themselves_no_target_and_no_initiator_is_missed(
+    settings: Settings, tmp_path: Path
+) -> None:
+    pools = {"pool": tmp_path}
+    backends = {"one": FilesSettings(target="local"), "two": FilesSettings(target="shared", pools=pools)}
+    findings = {
+        one.part: one for one in await doctor.examine(settings.model_copy(update={"backends": backends}))
+    }
+    assert not {"tgtd", "iscsi portal", "qemu iscsi"} & set(findings)
+    assert findings["locks in two#pool"].verdict is Verdict.OK
+
+
+@pytest.mark.parametrize(
+    ("mounted", "holds"),
+    [
+        ("nfs:/vols /srv nfs4 rw,vers=4.2,local_lock=none 0 0", False),
+        ("nfs:/vols /srv nfs rw,vers=3,local_lock=all 0 0", True),
+        ("nfs:/vols /srv nfs rw,vers=3,nolock 0 0", True),
+        ("nfs:/vols /srv nfs rw,vers=3,nolock 0 0\n/dev/vdb /srv/shared xfs rw 0 0", False),
+        ("/dev/vdb /srv ext4 rw 0 0", False),
+    ],
+)
+def test_an_nfs_whose_locks_hold_on_its_host_alone_is_known(mounted: str, holds: bool) -> None:
+    mounts = f"/dev/vda / ext4 rw 0 0\n{mounted}\n"
+    assert holds_locks_to_itself(Path("/srv/shared"), mounts) is holds

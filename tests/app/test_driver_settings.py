@@ -21,6 +21,8 @@ REFUSED = {
     'driver = "cephfs"\n': "There is no driver 'cephfs'. There are fake, files, lvm.",
     "driver = 5\n": "There is no driver '5'",
     'target = "tgtd"\n': "There is no driver 'tgtd'. Did you mean 'tgt'?",
+    'target = "shared"\n': "target = 'shared' needs 'pools': directories that every host has mounted",
+    'driver = "lvm"\nvolume_group = "vg"\ntarget = "shared"\n': "'local' lets servers of this host open",
     'driver = "lvm"\nvolume_group = "vg"\nthin_pol = "x"\n': "Did you mean 'backends.one.thin_pool'?",
     'driver = "lvm"\nvolume_group = "vg"\nautoextend_threshold = 5\n': "backends.one.autoextend_threshold: ",
 }

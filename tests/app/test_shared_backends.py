@@ -14,6 +14,7 @@ REFUSED = {
     'driver = "lvm"\nvolume_group = "vg"\ntarget = "lio"\n': "lvmlockd",
     'driver = "files"\n': "tgtd",
     'target = "tgt"\n': "tgtd",
+    'target = "local"\n': "only the host where the bytes lie",
 }
 
 

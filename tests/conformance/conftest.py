@@ -10,6 +10,7 @@ from target_rigs import DirectRig, LioRig, NvmetRig, TgtRig
 from tests.ports import free_port
 
 from pumice.backends.targets.local import LocalTarget
+from pumice.backends.targets.shared import SharedTarget
 from pumice.backends.targets.tgt import TgtTarget
 from pumice.backends.targets.tgtd import TgtDaemon
 from pumice.model.ids import VolumeId, new_id
@@ -30,6 +31,11 @@ def claimed(request: pytest.FixtureRequest) -> None:
 @pytest.fixture
 def local_rig() -> DirectRig:
     return DirectRig(LocalTarget())
+
+
+@pytest.fixture
+def shared_rig(shelf: Path) -> DirectRig:
+    return DirectRig(SharedTarget({shelf: "server:/volumes"}, options="vers=4.2", base=shelf / "mounts"))
 
 
 @pytest.fixture

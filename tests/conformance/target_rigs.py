@@ -27,7 +27,7 @@ from pumice.backends.targets.lio import LioTarget
 from pumice.backends.targets.nvmet import NvmetTarget
 from pumice.backends.targets.tgt import TgtTarget
 from pumice.backends.targets.tgtd import TgtDaemon
-from pumice.model.export import Export, IscsiExport, LocalDevice, NvmeExport
+from pumice.model.export import Export, IscsiExport, LocalDevice, NvmeExport, SharedFile
 from pumice.model.ids import AttachmentId, new_id
 
 HOST_A, HOST_B = "iqn.1993-08.org.debian:host-a", "iqn.1993-08.org.debian:host-b"
@@ -149,6 +149,7 @@ KERNEL = pytest.mark.kernel
 KINDS = [
     "fake",
     "local",
+    "shared",
     pytest.param("tgt", marks=pytest.mark.real),
     pytest.param("lio", marks=KERNEL),
     pytest.param("nvmet", marks=[KERNEL, pytest.mark.long]),
@@ -295,7 +296,7 @@ class DirectRig:
         return []
 
     def _opened(self, portal: Export) -> Path:
-        assert isinstance(portal, LocalDevice)
+        assert isinstance(portal, LocalDevice | SharedFile)
         return Path(portal.path)
 
 

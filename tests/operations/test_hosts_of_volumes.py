@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,13 +14,15 @@ from fake_world import FLAVOR, HOST, TENANT, FakeWorld, fake_world
 from pumice.app.verbs import VERBS
 from pumice.attachments import connect, rotate
 from pumice.backends.files import FilesBackend
+from pumice.backends.targets.contract import Target
 from pumice.backends.targets.local import LocalTarget
+from pumice.backends.targets.shared import SharedTarget
 from pumice.hypervisor.contract import FileSource
 from pumice.hypervisor.fake import FakeHypervisor
 from pumice.loops.heartbeats import Heartbeats
 from pumice.model.connector import Connector
 from pumice.model.errors import Invalid, InvalidState
-from pumice.model.export import LocalDevice
+from pumice.model.export import LocalDevice, SharedFile
 from pumice.model.server import Server
 from pumice.model.tunables import RetryPolicy, Tunables
 from pumice.operations.harness import quiet
@@ -70,10 +73,24 @@ class Scene:
 
 @pytest.fixture
 async def scene(tmp_path: Path, database_url: str) -> AsyncIterator[Scene]:
+    async with a_scene(tmp_path, database_url, LocalTarget()) as scene:
+        yield scene
+
+
+@pytest.fixture
+async def shared(tmp_path: Path, database_url: str) -> AsyncIterator[Scene]:
+    """One whose hosts have each other's directories mounted."""
+    target = SharedTarget({tmp_path: "nfs.example:/volumes"}, options="", base=Path("/mnt"))
+    async with a_scene(tmp_path, database_url, target) as scene:
+        yield scene
+
+
+@asynccontextmanager
+async def a_scene(tmp_path: Path, database_url: str, target: Target) -> AsyncIterator[Scene]:
     backends = {f"{host}@disks": FilesBackend({"pool": tmp_path / host}) for host in (HOST, THERE)}
     tunables = Tunables(service_down_seconds=3600)
     async with fake_world(backends, tunables, database_url) as world:  # type: ignore[arg-type]
-        target, away = LocalTarget(), FakeHypervisor(host=THERE)
+        away = FakeHypervisor(host=THERE)
         world.drivers = replace(
             world.drivers,
             targets=dict.fromkeys(backends, target),
@@ -188,3 +205,18 @@ async def test_a_connector_without_a_hosts_name_is_refused(scene: Scene) -> None
 
     with pytest.raises(Invalid, match="must name its 'host'"):
         await scene.world.db.write(nameless)
+
+
+async def test_a_file_that_hosts_share_is_opened_on_whichever_of_them(shared: Scene) -> None:
+    given = [await shared.a_volume(HOST), await shared.a_volume(THERE)]
+    server = await shared.boots(*given)
+    assert (server.status, server.host) == ("ACTIVE", HOST)
+    extra = await shared.a_volume(THERE)
+    await shared.world.db.write(attach_volume.accept, TENANT, server.id, extra)
+    await quiet(shared.world)
+    for volume in (*given, extra):
+        [link] = await shared.world.db.read(attachments.of_volume, volume)
+        assert isinstance(link.portal, SharedFile)
+        path = Path(link.portal.path)
+        assert shared.world.machines.sources[volume] == FileSource(path, inode=path.stat().st_ino)
+        assert link.portal.within in (f"{HOST}/volumes/{volume}", f"{THERE}/volumes/{volume}")

@@ -12,7 +12,7 @@ from tests.databases import new_sqlite
 
 from pumice.model import export
 from pumice.model.connector import Connector
-from pumice.model.export import Export, IscsiExport, LocalDevice, NvmeExport
+from pumice.model.export import Export, IscsiExport, LocalDevice, NvmeExport, SharedFile
 from pumice.store.columns import CONNECTOR, EXPORT, NO_CONNECTOR, is_unread
 from pumice.store.database import Transaction
 from pumice.store.sqlite import SqliteDatabase
@@ -25,6 +25,8 @@ EXPORTS: list[Export] = [
     NvmeExport("nqn.2010-10.org.openstack:volume-1", ("192.0.2.1:4420", "192.0.2.2:4420"), 1, "u-u-i-d"),
     LocalDevice("/srv/volumes/1", encrypted=True),
     LocalDevice("/dev/vg/volume-1", is_block=True),
+    SharedFile("/srv/shared/volumes/1", 7),
+    SharedFile("/srv/shared/volumes/1", 7, "nfs:/vols", "volumes/1", "-o vers=4.2", "/mnt", encrypted=True),
 ]
 TELL = """
 import json, sys
@@ -51,7 +53,7 @@ def test_what_was_stored_is_read_as_it_was(kind: Export) -> None:
 
 @pytest.mark.skipif(bool(version_before.why_not()), reason=version_before.why_not())
 def test_the_version_before_reads_every_export_over_the_network() -> None:
-    over_network = [it for it in EXPORTS if not isinstance(it, LocalDevice)]
+    over_network = [it for it in EXPORTS if isinstance(it, IscsiExport | NvmeExport)]
     rows = json.dumps([[it.to_row(), HOST.to_row()] for it in over_network])
     for it, (source, told) in zip(over_network, json.loads(version_before.run(TELL % rows)), strict=True):
         assert it.name in source and told["encrypted"] is it.encrypted
@@ -62,6 +64,14 @@ def test_the_version_before_reads_every_export_over_the_network() -> None:
             assert told["vol_uuid"] == it.uuid and len(told["portals"]) == len(it.portals)
 
 
+@pytest.mark.skipif(bool(version_before.why_not()), reason=version_before.why_not())
+def test_the_version_before_opens_what_hosts_share_by_its_path() -> None:
+    files = [it for it in EXPORTS if isinstance(it, LocalDevice | SharedFile)]
+    rows = json.dumps([[it.to_row(), HOST.to_row()] for it in files])
+    for it, (source, told) in zip(files, json.loads(version_before.run(TELL % rows)), strict=True):
+        assert it.name in source and told["device_path"] == it.name and told["encrypted"] is it.encrypted
+
+
 @pytest.fixture
 async def db(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
     new_sqlite(tmp_path / "pumice.db")
@@ -70,7 +80,9 @@ async def db(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
     await db.close()
 
 
-@pytest.mark.parametrize("torn", ["{", "[]", '"x"', '{"lun": 1}', '{"iqn": 5, "portal": null}'])
+@pytest.mark.parametrize(
+    "torn", ["{", "[]", '"x"', '{"lun": 1}', '{"shared": {"inode": 1}}', '{"iqn": 5, "portal": null}']
+)
 async def test_a_torn_one_is_known_as_such_and_costs_nobody_anything(db: SqliteDatabase, torn: str) -> None:
     def work(tx: Transaction) -> Any:
         row = sa.text("SELECT :torn AS portal, :torn AS connector").columns(portal=EXPORT, connector=CONNECTOR)

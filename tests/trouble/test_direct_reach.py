@@ -1,6 +1,7 @@
 """Servers that open their volumes' files themselves: all that goes through a target goes without one."""
 
 import asyncio
+import hashlib
 import json
 import subprocess
 import sys
@@ -20,12 +21,23 @@ from pumice.model.units import GIB
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
 ATTACHMENTS = "/volume/v3/attachments"
-LOCAL = '{"files": {"driver": "files", "target": "local"}}'
+CONNECTOR = {"initiator": "iqn.1993-08.org.debian:01:one", "ip": "127.0.0.1"}
+SHARE = "nfs.example:/volumes"
 
 
 @pytest.fixture(scope="module")
-def cloud() -> Iterator[PumiceProcess]:
-    with installation(PUMICE_BACKENDS=LOCAL, PUMICE_COMPUTE__DETACH_SECONDS="20") as pumice:
+def cloud(request: pytest.FixtureRequest) -> Iterator[PumiceProcess]:
+    """One whose backend has the target that the test names, else ``local``."""
+    with installation(PUMICE_COMPUTE__DETACH_SECONDS="20") as pumice:
+        pool = {"pool": str(pumice.state_dir / "pool")}
+        backend = {"driver": "files", "pools": pool, "target": getattr(request, "param", "local")}
+        mounted = {str(pumice.state_dir): SHARE}
+        pumice.environment |= {
+            "PUMICE_BACKENDS": json.dumps({"files": backend}),
+            "PUMICE_SHARED__SHARES": json.dumps(mounted),
+            "PUMICE_SHARED__OPTIONS": "vers=4.2",
+            "PUMICE_SHARED__MOUNT_POINT_BASE": str(pumice.state_dir / "mounts"),
+        }
         pumice.start()
         yield pumice
 
@@ -45,7 +57,7 @@ def settled(stories: Stories, volume: str, status: str) -> str:
 
 
 def file_of(stories: Stories, volume: str) -> Path:
-    return stories.pumice.state_dir / "volumes/files/volumes" / volume
+    return stories.pumice.state_dir / "pool/volumes" / volume
 
 
 def disks_of(stories: Stories, server: str) -> dict[str, ElementTree.Element]:
@@ -70,16 +82,16 @@ BRICK = """
 import json, sys
 from os_brick.initiator.connector import InitiatorConnector
 info = json.load(sys.stdin)
-brick = InitiatorConnector.factory(info["driver_volume_type"].upper(), "")
+brick = InitiatorConnector.factory(info["driver_volume_type"].upper(), "", conn=info)
 found = brick.connect_volume(info)
 brick.disconnect_volume(info, found)
 print(json.dumps(found))
 """
 
 
-def os_brick_connects(info: dict[str, object]) -> object:
-    """What a real os-brick makes of connection info, in a process of its own."""
-    words = [sys.executable, "-W", "ignore", "-c", BRICK]
+def os_brick_connects(info: dict[str, object], *before: str) -> object:
+    """What a real os-brick makes of connection info, in a process of its own that ``before`` starts."""
+    words = [*before, sys.executable, "-W", "ignore", "-c", BRICK]
     done = subprocess.run(words, input=json.dumps(info), capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -91,6 +103,7 @@ def write(path: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
 
 
+@pytest.mark.parametrize("cloud", ["local", "shared"], indirect=True)
 def test_the_four_stories_without_a_target(direct: Stories) -> None:
     pumice = direct.pumice
     root = settled(direct, direct.create(imageRef=direct.image), "available")
@@ -219,15 +232,14 @@ def test_a_guest_is_held_to_the_qos_of_its_volume(direct: Stories) -> None:
 def test_the_hosts_own_connector_is_told_the_path_and_another_is_refused(direct: Stories) -> None:
     pumice = direct.pumice
     volume = settled(direct, direct.create(), "available")
-    connector = {"initiator": "iqn.1993-08.org.debian:01:one", "ip": "127.0.0.1"}
 
     def asked(host: str) -> dict[str, object]:
-        return {"attachment": {"volume_uuid": volume, "connector": {**connector, "host": host}}}
+        return {"attachment": {"volume_uuid": volume, "connector": {**CONNECTOR, "host": host}}}
 
     refused = pumice.http.post(ATTACHMENTS, json=asked("elsewhere"))
     assert refused.status_code == 400
     assert "the host 'here', which alone can use it; 'elsewhere' cannot" in refused.text
-    wanted = {"os-initialize_connection": {"connector": {**connector, "host": "elsewhere"}}}
+    wanted = {"os-initialize_connection": {"connector": {**CONNECTOR, "host": "elsewhere"}}}
     refused = pumice.http.post(f"{VOLUMES}/{volume}/action", json=wanted)
     assert refused.status_code == 400
     settled(direct, volume, "available")
@@ -243,6 +255,55 @@ def test_the_hosts_own_connector_is_told_the_path_and_another_is_refused(direct:
     settled(direct, volume, "available")
     direct.delete(f"{VOLUMES}/{volume}")
     pumice.settle()
+
+
+@pytest.mark.parametrize("cloud", ["shared"], indirect=True)
+def test_every_host_is_told_what_to_mount_and_os_brick_finds_the_file_there(direct: Stories) -> None:
+    """What is mounted already os-brick does not mount again: a directory bound there stands for the NFS."""
+    pumice = direct.pumice
+    volume = settled(direct, direct.create(), "available")
+    wanted = {"volume_uuid": volume, "connector": {**CONNECTOR, "host": "elsewhere"}}
+    link = pumice.call("POST", ATTACHMENTS, {"attachment": wanted})["attachment"]
+    info = link["connection_info"]
+    assert info["driver_volume_type"] == "nfs"
+    told = {"export": SHARE, "name": f"pool/volumes/{volume}", "format": "raw", "options": "-o vers=4.2"}
+    assert told.items() <= info.items()
+    mount_point = Path(info["mount_point_base"]) / hashlib.md5(SHARE.encode()).hexdigest()  # noqa: S324
+    mount_point.mkdir(parents=True)
+    bound = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" "$1" && shift && exec "$@"']
+    found = os_brick_connects(info, *bound, str(pumice.state_dir), str(mount_point))
+    assert found == {"path": f"{mount_point}/pool/volumes/{volume}"}
+    initialize = {"os-initialize_connection": {"connector": {**CONNECTOR, "host": "elsewhere"}}}
+    nested = pumice.call("POST", f"{VOLUMES}/{volume}/action", initialize)["connection_info"]
+    assert nested["mount_point_base"] == info["mount_point_base"] and told.items() <= nested["data"].items()
+    direct.delete(f"{ATTACHMENTS}/{link['id']}")
+    settled(direct, volume, "available")
+    direct.delete(f"{VOLUMES}/{volume}")
+    pumice.settle()
+
+
+@pytest.mark.parametrize("cloud", ["shared"], indirect=True)
+def test_a_server_whose_file_is_away_stays_off_and_starts_when_it_is_back(direct: Stories) -> None:
+    """As on a host where the directory is not mounted."""
+    pumice = direct.pumice
+    root = settled(direct, direct.create(imageRef=direct.image), "available")
+    server = direct.boot(root)
+    pumice.settle()
+    pumice.call("POST", f"{SERVERS}/{server}/action", {"os-stop": None})
+    pumice.settle()
+    direct.server_is(server, "SHUTOFF")
+    file = file_of(direct, root)
+    away = file.rename(file.with_name(f".{root}"))
+    pumice.call("POST", f"{SERVERS}/{server}/action", {"os-start": None})
+    pumice.settle()
+    direct.server_is(server, "SHUTOFF")
+    away.rename(file)
+    direct.start(server, direct.boots(server))
+    direct.delete(f"{SERVERS}/{server}")
+    pumice.settle()
+    direct.delete(f"{VOLUMES}/{root}")
+    pumice.settle()
+    assert pumice.violations() == []
 
 
 def test_the_doctor_does_not_look_for_what_direct_reach_does_without(direct: Stories) -> None:

@@ -46,6 +46,7 @@ from pumice.backends.targets.lio_settings import LioSettings
 from pumice.backends.targets.nvmet_settings import NvmetSettings
 from pumice.backends.targets.registry import TARGETS
 from pumice.backends.targets.settings import TargetSettings
+from pumice.backends.targets.shared_settings import SharedSettings
 from pumice.backends.targets.tgt_settings import TgtSettings
 from pumice.model.errors import Misconfigured
 from pumice.model.tunables import DEFAULT_FILTERS, TYPED, RetryPolicy, Tunables
@@ -315,6 +316,7 @@ class Settings(BaseSettings):
     tgt: TgtSettings = Field(default_factory=TgtSettings)
     lio: LioSettings = Field(default_factory=LioSettings)
     nvmet: NvmetSettings = Field(default_factory=NvmetSettings)
+    shared: SharedSettings = Field(default_factory=SharedSettings)
     targets: Targets = Field(default_factory=Targets)
     compute: Compute = Field(default_factory=Compute)
     scheduler: Scheduler = Field(default_factory=Scheduler)

@@ -50,6 +50,16 @@ class LvmSettings(PoolSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def is_seen_by_one_host(self) -> Self:
+        """Refuse to have other hosts open what only this one has."""
+        if self.target == "shared":
+            raise ValueError(
+                "driver = 'lvm' cannot have the target 'shared', which is for files in a directory that every "
+                "host has mounted. 'local' lets servers of this host open volumes themselves"
+            )
+        return self
+
     def open(self, name: str, state_dir: Path) -> Backend:
         """See ``BackendSettings``."""
         from pumice.backends.lvm import LvmBackend

@@ -67,6 +67,8 @@ class FileSource:
     path: Path
     direct: bool = False
     """Whether it is read and written past the host's cache (O_DIRECT)."""
+    inode: int | None = None
+    """The number that the file must have in its file system; None: whichever is there is meant."""
 
 
 Source = IscsiSource | NvmeSource | BlockSource | FileSource

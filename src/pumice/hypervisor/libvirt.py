@@ -28,9 +28,10 @@ from weakref import WeakValueDictionary
 
 from pumice.host import qemu_img
 from pumice.host.thread import in_thread
-from pumice.hypervisor import accelerator, console_log, direct, domain_xml, pauses, qemu_leftovers
+from pumice.hypervisor import accelerator, console_log, domain_xml, pauses, qemu_leftovers
 from pumice.hypervisor.accelerator import Accelerator
 from pumice.hypervisor.contract import Disk, Machine, Power
+from pumice.hypervisor.files import Files
 from pumice.hypervisor.libvirt_connection import Connection, LibvirtConnection, load
 from pumice.hypervisor.libvirt_domains import (
     Domain,
@@ -85,6 +86,7 @@ class LibvirtHypervisor:
         self._ip = ip
         self._chosen: Accelerator | None = None
         self._libvirt = LibvirtConnection(self._find_daemon)
+        self._files = Files()
         self._turns: WeakValueDictionary[ServerId, asyncio.Lock] = WeakValueDictionary()
         self._pauses = pauses.Pauses(self._go_on, self._state_dir / "paused")
 
@@ -186,7 +188,7 @@ class LibvirtHypervisor:
 
     async def attach(self, server: ServerId, disk: Disk) -> None:
         """Plug the disk in, live and for good, wherever it is not in yet."""
-        xml = domain_xml.disk_xml(await direct.looked_at(disk))
+        xml = domain_xml.disk_xml(await self._files.looked_at(disk))
 
         def work(connection: Connection) -> None:
             libvirt = load()
@@ -454,7 +456,7 @@ class LibvirtHypervisor:
         return self._chosen
 
     async def _xml(self, machine: Machine) -> str:
-        disks = await asyncio.gather(*map(direct.looked_at, machine.disks))
+        disks = await asyncio.gather(*map(self._files.looked_at, machine.disks))
         settled = replace(machine, disks=tuple(disks))
         return domain_xml.machine_xml(settled, await self._accelerator(), self._console_log(machine.id))
 

@@ -8,6 +8,7 @@ why these are daemon threads and no executor's: the end of the process never wai
 """
 
 import asyncio
+import re
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -27,6 +28,7 @@ Connection = Any
 _AT_ONCE = 4  # libvirtd serves five requests of one client at a time
 
 _ISCSI = "iSCSI: "
+_LOCKED = re.compile(r'Failed to get (shared )?"[\w ]+" lock')
 _LOGIN_REFUSED = "Authentication failure"
 _MAY_PASS = (
     "iSCSI: Failed to connect",
@@ -137,6 +139,8 @@ class LibvirtConnection:
 def explained(error: Exception) -> PumiceError:
     """libvirt's error as one of ours, in its own words. It never holds a secret: it was never told one."""
     words = str(error)
+    if _LOCKED.search(words):
+        return Retryable("Another process uses the volume's file: QEMU's lock keeps a second writer out.")
     if _ISCSI in words:  # what stands before is QEMU's whole command
         words = words[words.rindex(_ISCSI) :]
     if any(sign in words for sign in _MAY_PASS) and _LOGIN_REFUSED not in words:

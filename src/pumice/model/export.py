@@ -76,7 +76,42 @@ class LocalDevice:
         return {"path": self.path, "is_block": self.is_block} | _encrypted(self)
 
 
-Export = IscsiExport | NvmeExport | LocalDevice
+@dataclass(frozen=True, slots=True)
+class SharedFile:
+    """A file in a directory that every host has mounted: nothing is exported."""
+
+    path: str
+    """Where our own hosts have it, all at the same path."""
+    inode: int
+    """The file's number in its file system, which is the same on every host: another file has another."""
+    share: str = ""
+    """What is mounted there (``server:/volumes``), for who mounts it himself; empty where nobody said."""
+    within: str = ""
+    """The file's path below what is mounted."""
+    options: str = ""
+    """How to mount it, as words for ``mount``."""
+    base: str = ""
+    """The directory below which they are to mount it."""
+    encrypted: bool = False
+
+    @property
+    def name(self) -> str:
+        """The file's path, which is what it is named by."""
+        return self.path
+
+    @property
+    def portals(self) -> tuple[str, ...]:
+        """None: it is not a target that it is reached at."""
+        return ()
+
+    def to_row(self) -> dict[str, object]:
+        """The file as a row stores it: the version before opens it by its path."""
+        shared = {"inode": self.inode} | {word: getattr(self, word) for word in _WORDS}
+        return {"path": self.path, "is_block": False, "shared": shared} | _encrypted(self)
+
+
+_WORDS = ("share", "within", "options", "base")
+Export = IscsiExport | NvmeExport | LocalDevice | SharedFile
 
 UNREAD = IscsiExport("", ("",), 0)
 """Stands for what was stored and cannot be read."""
@@ -85,6 +120,10 @@ UNREAD = IscsiExport("", ("",), 0)
 def of_row(row: Mapping[str, Any]) -> Export:
     """What was stored, by this version or the one before."""
     encrypted = row.get("encrypted") is True
+    if "path" in row and isinstance(shared := row.get("shared"), dict):
+        inode = found if isinstance(found := shared.get("inode"), int) else 0
+        words = {word: str(shared.get(word) or "") for word in _WORDS}
+        return SharedFile(str(row["path"]), inode, **words, encrypted=encrypted)
     if "path" in row:
         return LocalDevice(str(row["path"]), row.get("is_block") is True, encrypted)
     name, portal = row.get("iqn"), row.get("portal")

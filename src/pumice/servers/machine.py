@@ -23,7 +23,7 @@ from pumice.hypervisor.contract import (
 from pumice.images.inspect import kept_image
 from pumice.model.connector import Connector
 from pumice.model.errors import InvalidState, NotFound
-from pumice.model.export import Export, IscsiExport, LocalDevice, NvmeExport
+from pumice.model.export import Export, IscsiExport, LocalDevice, NvmeExport, SharedFile
 from pumice.model.ids import AttachmentId, ServerId, VolumeId
 from pumice.model.qos import Resolved, disk_limits
 from pumice.model.server import Server, ServerDisk
@@ -149,6 +149,8 @@ def _source(link: Attachment, export: Export, connector: Connector) -> Source:
         case LocalDevice():
             path = Path(export.path)
             return BlockSource(path) if export.is_block else FileSource(path)
+        case SharedFile():
+            return FileSource(Path(export.path), inode=export.inode)
 
 
 def read_disk(tx: Transaction, server_id: str, attachment_id: str) -> Disk:

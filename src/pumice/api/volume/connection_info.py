@@ -1,8 +1,9 @@
 """How to reach a volume, as os-brick and other initiators read it (Cinder's connection properties)."""
 
+from dataclasses import dataclass, field
 from typing import Any
 
-from pumice.model.export import Export, IscsiExport, LocalDevice, NvmeExport
+from pumice.model.export import Export, IscsiExport, LocalDevice, NvmeExport, SharedFile
 from pumice.model.qos import Resolved
 from pumice.model.volume import Attachment
 
@@ -10,10 +11,19 @@ Qos = Resolved | None
 """What the hypervisor is to hold the volume to, if anything."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """One kind of connection, as os-brick calls it, what it takes, and what is said beside that."""
+
+    kind: str
+    data: dict[str, Any]
+    beside: dict[str, Any] = field(default_factory=dict)
+
+
 def data(one: Attachment, qos: Qos) -> dict[str, Any]:
     """What an initiator needs to connect; ``one`` is connected."""
     assert one.portal is not None
-    return _how(one, one.portal) | {
+    return _way(one, one.portal).data | {
         "volume_id": one.volume_id,
         "encrypted": one.portal.encrypted,
         "qos_specs": qos,
@@ -23,14 +33,16 @@ def data(one: Attachment, qos: Qos) -> dict[str, Any]:
     }
 
 
-def _how(one: Attachment, export: Export) -> dict[str, Any]:
+def _way(one: Attachment, export: Export) -> _Way:
     match export:
         case IscsiExport():
-            return _iscsi(one, export)
+            return _Way("iscsi", _iscsi(one, export))
         case NvmeExport():
-            return _nvme(export)
+            return _Way("nvmeof", _nvme(export))
         case LocalDevice():
-            return {"device_path": export.path}
+            return _Way("local", {"device_path": export.path})
+        case SharedFile():
+            return _shared(export)
 
 
 def _iscsi(one: Attachment, export: IscsiExport) -> dict[str, Any]:
@@ -65,27 +77,29 @@ def _nvme(export: NvmeExport) -> dict[str, Any]:
     }
 
 
-def _kind(one: Attachment) -> str:
-    """The kind of connection, as os-brick calls it."""
-    match one.portal:
-        case NvmeExport():
-            return "nvmeof"
-        case LocalDevice():
-            return "local"
-        case _:
-            return "iscsi"
+def _shared(export: SharedFile) -> _Way:
+    """What to mount and the file in it, as of an NFS; where nobody said what is mounted, the path alone."""
+    if not export.share:
+        return _Way("local", {"device_path": export.path})
+    found = {"export": export.share, "name": export.within, "format": "raw"}
+    found |= {"options": export.options} if export.options else {}
+    return _Way("nfs", found, {"mount_point_base": export.base})
 
 
 def nested(one: Attachment, qos: Qos) -> dict[str, Any]:
-    """Connection info as ``os-initialize_connection`` answers it."""
-    return {"driver_volume_type": _kind(one), "data": data(one, qos) | _multipath(one)}
+    """Connection info as ``os-initialize_connection`` answers it; ``one`` is connected."""
+    assert one.portal is not None
+    way = _way(one, one.portal)
+    return {"driver_volume_type": way.kind, **way.beside, "data": data(one, qos) | _multipath(one)}
 
 
 def flat(one: Attachment, qos: Qos) -> dict[str, Any]:
     """Connection info as the attachments API shows it; empty until the volume is connected."""
     if one.portal is None:
         return {}
-    return {"driver_volume_type": _kind(one), "attachment_id": one.id, **data(one, qos), **_multipath(one)}
+    way = _way(one, one.portal)
+    told = {"driver_volume_type": way.kind, "attachment_id": one.id, **way.beside}
+    return {**told, **data(one, qos), **_multipath(one)}
 
 
 def _multipath(one: Attachment) -> dict[str, bool]:

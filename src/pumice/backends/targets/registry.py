@@ -13,5 +13,6 @@ TARGETS = Registry[TargetSettings](
     lio="pumice.backends.targets.lio_settings:LioSettings",
     local="pumice.backends.targets.local_settings:LocalSettings",
     nvmet="pumice.backends.targets.nvmet_settings:NvmetSettings",
+    shared="pumice.backends.targets.shared_settings:SharedSettings",
     fake="pumice.backends.targets.fake_settings:FakeTargetSettings",
 )
