@@ -28,6 +28,7 @@ from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, own, use
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend, on_compute
 from pumice.servers.machine import read_disk, unplug_disk
+from pumice.servers.standing import cannot, refuse_locked
 from pumice.store import attachments, messages, servers, volumes
 from pumice.store.columns import now
 from pumice.store.database import Transaction
@@ -114,11 +115,9 @@ def accept(
 
 def must_take_disks(server: Server, who: Scope, doing: str) -> str:
     """The server's host, if its state lets disks come and go. Raises ``Conflict``."""
-    if server.locked and not who.is_admin:
-        raise Conflict(f"Instance {server.id} is locked")
+    refuse_locked(server, who)
     if server.host is None or server.task is not None or server.status not in ATTACHABLE:
-        where = f"task_state {server.task}" if server.task else f"vm_state {server.status.lower()}"
-        raise Conflict(f"Cannot '{doing}' instance {server.id} while it is in {where}")
+        raise Conflict(cannot(server, doing))
     return server.host
 
 

@@ -13,7 +13,6 @@ that is broken off here does.
 from dataclasses import dataclass
 
 from pumice.attachments import disconnect
-from pumice.model.errors import Conflict
 from pumice.model.ids import ServerId, new_id
 from pumice.model.scope import INTERNAL, Scope
 from pumice.model.states import ServerStatus
@@ -21,6 +20,7 @@ from pumice.model.tunables import Tunables
 from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, change
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, on_compute, scheduler
+from pumice.servers.standing import refuse_locked
 from pumice.store import attachments, operations, servers
 from pumice.store.columns import now
 from pumice.store.database import Transaction
@@ -37,8 +37,7 @@ class DeleteServerParams:
 def accept(tx: Transaction, who: Scope, server_id: str) -> None:
     """Answer the request. A second one changes nothing. Raises ``NotFound`` or ``Conflict``."""
     server = servers.get(tx, who, server_id)
-    if server.locked and not who.is_admin:
-        raise Conflict(f"Instance {server.id} is locked")
+    refuse_locked(server, who)
     if server.task == "deleting":
         return
     operation_id = new_id()

@@ -19,6 +19,7 @@ from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Hold, Thing, change, use
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, on_compute
 from pumice.servers.machine import machine_of
+from pumice.servers.standing import refuse_locked
 from pumice.store import servers
 from pumice.store.columns import now
 from pumice.store.database import Transaction
@@ -78,8 +79,7 @@ def _accept(
     meanwhile: ServerStatus | None = None,
 ) -> None:
     server = servers.get(tx, who, server_id)
-    if server.locked and not who.is_admin:
-        raise Conflict(f"Instance {server.id} is locked")
+    refuse_locked(server, who)
     operation_id = new_id()
     servers.begin(tx, server, states, task, operation_id, doing)
     if server.host is None:

@@ -9,6 +9,7 @@ from pumice.api.fields import Body
 from pumice.api.policy import MEMBER, READER, Rule
 from pumice.api.routing import Route
 from pumice.model.errors import Invalid, NotFound, OverQuota
+from pumice.servers.standing import must_be_idle, refuse_locked
 from pumice.store import servers
 from pumice.store.database import Transaction
 
@@ -36,13 +37,13 @@ async def index(call: Call) -> Reply:
 async def add(call: Call) -> Reply:
     """``POST …/metadata``: add and replace items."""
     body = await call.parse(MetadataBody)
-    return Reply({"metadata": await _change(call, lambda old: old | body.metadata)})
+    return Reply({"metadata": await _change(call, "update", lambda old: old | body.metadata)})
 
 
 async def replace(call: Call) -> Reply:
     """``PUT …/metadata``: nothing else stays."""
     body = await call.parse(MetadataBody)
-    return Reply({"metadata": await _change(call, lambda _old: body.metadata)})
+    return Reply({"metadata": await _change(call, "update", lambda _old: body.metadata)})
 
 
 async def show(call: Call) -> Reply:
@@ -59,7 +60,7 @@ async def put(call: Call) -> Reply:
     body = await call.parse(ItemBody)
     if len(body.meta) != 1 or call.args["key"] not in body.meta:
         raise Invalid("Request body and URI mismatch")
-    await _change(call, lambda old: old | body.meta)
+    await _change(call, "update", lambda old: old | body.meta)
     return Reply({"meta": body.meta})
 
 
@@ -72,14 +73,18 @@ async def remove(call: Call) -> Reply:
             raise NotFound("Metadata item", key)
         return {name: value for name, value in old.items() if name != key}
 
-    await _change(call, without)
+    await _change(call, "delete", without)
     return Reply(status=204)
 
 
-async def _change(call: Call, changed: Callable[[dict[str, str]], dict[str, str]]) -> dict[str, str]:
+async def _change(
+    call: Call, doing: str, changed: Callable[[dict[str, str]], dict[str, str]]
+) -> dict[str, str]:
     def work(tx: Transaction) -> dict[str, str]:
         server = servers.get(tx, call.who, call.args["id"])
+        refuse_locked(server, call.who)
         metadata = changed(server.metadata)
+        must_be_idle(server, f"{doing} metadata")
         if len(metadata) > MOST:
             raise OverQuota(f"Maximum number of metadata items exceeds {MOST}")
         servers.change(tx, server.id, metadata=metadata)

@@ -12,6 +12,7 @@ from pumice.api.fields import Body
 from pumice.api.policy import MEMBER, READER, Rule
 from pumice.api.routing import Handler, Route
 from pumice.model.errors import Invalid, NotFound
+from pumice.servers.standing import must_be_settled
 from pumice.store import servers
 from pumice.store.database import Transaction
 
@@ -40,7 +41,7 @@ async def show(call: Call) -> Reply:
 async def replace(call: Call) -> Reply:
     """``PUT …/tags``."""
     body = await call.parse(TagsBody)
-    return Reply({"tags": await _change(call, lambda _old: body.tags)})
+    return Reply({"tags": await _change(call, "update tags", lambda _old: body.tags)})
 
 
 async def put(call: Call) -> Reply:
@@ -57,7 +58,7 @@ async def put(call: Call) -> Reply:
             raise Invalid(f"The number of tags exceeded the per-server limit {MOST}")
         return [*old, tag]
 
-    await _change(call, with_it)
+    await _change(call, "update tag", with_it)
     if tag in before:
         return Reply(status=204)
     return Reply(status=201, headers={"Location": Links(call).own("servers", f"{call.args['id']}/tags/{tag}")})
@@ -71,13 +72,13 @@ async def remove(call: Call) -> Reply:
         _require(old, tag)
         return [kept for kept in old if kept != tag]
 
-    await _change(call, without)
+    await _change(call, "delete tag", without)
     return Reply(status=204)
 
 
 async def remove_all(call: Call) -> Reply:
     """``DELETE …/tags``."""
-    await _change(call, lambda _old: [])
+    await _change(call, "delete tags", lambda _old: [])
     return Reply(status=204)
 
 
@@ -86,9 +87,10 @@ def _require(tags: list[str], tag: str) -> None:
         raise NotFound("Tag", tag)
 
 
-async def _change(call: Call, changed: Callable[[list[str]], list[str]]) -> list[str]:
+async def _change(call: Call, doing: str, changed: Callable[[list[str]], list[str]]) -> list[str]:
     def work(tx: Transaction) -> list[str]:
         server = servers.get(tx, call.who, call.args["id"])
+        must_be_settled(server, doing)
         tags = sorted(set(changed(server.tags)))
         servers.change(tx, server.id, tags=tags)
         return tags
