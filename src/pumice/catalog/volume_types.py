@@ -32,14 +32,39 @@ def for_new_volume(tx: Transaction, who: Scope, name_or_id: str | None, tunables
 
 def is_multiattach(kind: VolumeType) -> bool:
     """Whether volumes of this type may be attached to several servers at once."""
-    return is_true(kind.extra_specs.get("multiattach", "").removeprefix("<is>"))
+    return _says_yes(kind.extra_specs, "multiattach")
+
+
+def refuse_encrypted_for_many(kind: VolumeType) -> None:
+    """Raises ``Invalid`` where an encrypted volume would be of a type for several servers at once."""
+    if is_multiattach(kind):
+        raise Invalid("Invalid volume: Multiattach cannot be used with encrypted volumes.")
+
+
+def _says_yes(extra_specs: Mapping[str, str], key: str) -> bool:
+    """Whether a spec is ``<is>`` and a word for yes: Cinder's ``volume_utils.is_boolean_str``."""
+    words = extra_specs.get(key, "").split()
+    return len(words) == 2 and words[0] == "<is>" and is_true(words[1])
+
+
+MIN_SIZE, MAX_SIZE = "provisioning:min_vol_size", "provisioning:max_vol_size"
+
+
+def _refuse_senseless(extra_specs: Mapping[str, str]) -> None:
+    """Raises ``Invalid`` for specs that could never have the effect that they are written for."""
+    for key in (MIN_SIZE, MAX_SIZE):
+        limit = extra_specs.get(key, "0")
+        if not (limit.isascii() and limit.isdigit()):
+            raise Invalid(f"Invalid input received: '{key}' is a whole number of GiB, and not '{limit[:50]}'.")
+    if _says_yes(extra_specs, "cacheable") and _says_yes(extra_specs, "multiattach"):
+        raise Invalid("cacheable cannot be set with multiattach.")
 
 
 def refuse_size(kind: VolumeType, size: int) -> None:
     """Raises ``Invalid`` for a size (GiB) that the type forbids."""
     for key, is_wrong, words in (
-        ("provisioning:min_vol_size", int.__lt__, "less than the minimum required size"),
-        ("provisioning:max_vol_size", int.__gt__, "greater than the maximum allowable size"),
+        (MIN_SIZE, int.__lt__, "less than the minimum required size"),
+        (MAX_SIZE, int.__gt__, "greater than the maximum allowable size"),
     ):
         limit = kind.extra_specs.get(key, "")
         if limit.isascii() and limit.isdigit() and is_wrong(size, int(limit)):
@@ -76,8 +101,9 @@ def by_id(tx: Transaction, who: Scope, type_id: str) -> VolumeType:
 def create(
     tx: Transaction, name: str, description: str | None, *, is_public: bool, extra_specs: Mapping[str, str]
 ) -> VolumeType:
-    """A new type. Raises ``Conflict`` when there is one of that name."""
+    """A new type. Raises ``Conflict`` when there is one of that name, ``Invalid`` for senseless specs."""
     _must_be_new(tx, name)
+    _refuse_senseless(extra_specs)
     type_id = TypeId(new_id())
     row = {
         "id": type_id,
@@ -155,9 +181,13 @@ def _encryption(tx: Transaction, type_id: str, doing: str) -> dict[str, Any]:
 
 
 def set_extra_specs(tx: Transaction, type_id: str, extra_specs: Mapping[str, str]) -> None:
-    """Change what pools must be capable of. Raises ``Invalid`` once volumes have been placed by it."""
+    """Change what pools must be capable of.
+
+    Raises ``Invalid`` once volumes have been placed by it, and for senseless specs.
+    """
     if types.is_used(tx, type_id):
         raise Invalid("Volume Type is currently in use.")
+    _refuse_senseless(extra_specs)
     types.change(tx, type_id, extra_specs=dict(extra_specs))
 
 

@@ -155,6 +155,8 @@ def accept(
     if group:
         _must_suit(who, group, wanted, kind)
     require_room(origin, size, encrypts=bool(kind.encryption and origin.key_id is None))
+    if kind.encryption or origin.key_id:
+        volume_types.refuse_encrypted_for_many(kind)
     volume_types.refuse_size(kind, size)
     asked_zone = (group and group.availability_zone) or wanted.availability_zone or _zone_of(tx, origin)
     zones = volume_types.zones_for(kind, asked_zone, tunables.availability_zone)

@@ -78,8 +78,8 @@ def _must_open_alike(volume: Volume, before: VolumeType | None, kind: VolumeType
             f"Invalid input received: volume type {kind.name} is encrypted otherwise, and bytes are not "
             "written anew by this version: make a volume of that type from an image of this one."
         )
-    if kind.encryption and volume_types.is_multiattach(kind):
-        raise Invalid("Invalid input received: a type that is both encrypted and multiattach is not supported.")
+    if kind.encryption:
+        volume_types.refuse_encrypted_for_many(kind)
 
 
 def _cipher(kind: VolumeType) -> tuple[object, ...] | None:

@@ -77,3 +77,56 @@ async def test_the_name_of_a_type_says_something(cloud: Cloud, name: str) -> Non
     made = await cloud.call("POST", "/types", {"volume_type": {"name": "gold"}}, who="admin")
     path = f"/types/{made.json()['volume_type']['id']}"
     assert (await cloud.call("PUT", path, {"volume_type": {"name": name}}, who="admin")).status_code == 400
+
+
+TOGETHER = {"multiattach": "<is> True", "cacheable": "<is> True"}
+
+
+@pytest.mark.parametrize(
+    ("specs", "told"),
+    [
+        ({"provisioning:min_vol_size": "x"}, "provisioning:min_vol_size"),
+        ({"provisioning:max_vol_size": "1.5"}, "provisioning:max_vol_size"),
+        ({"provisioning:max_vol_size": ""}, "provisioning:max_vol_size"),
+        ({"provisioning:max_vol_size": "-1"}, "provisioning:max_vol_size"),
+        (TOGETHER, "cacheable cannot be set with multiattach."),
+    ],
+)
+async def test_a_word_of_a_type_that_would_have_no_effect_is_refused(
+    cloud: Cloud, specs: dict[str, str], told: str
+) -> None:
+    wanted = {"volume_type": {"name": "odd", "extra_specs": specs}}
+    answer = await cloud.call("POST", "/types", wanted, who="admin")
+    assert (answer.status_code, told in answer.text) == (400, True)
+    made = await cloud.call("POST", "/types", {"volume_type": {"name": "odd"}}, who="admin")
+    path = f"/types/{made.json()['volume_type']['id']}/extra_specs"
+    answer = await cloud.call("POST", path, {"extra_specs": specs}, who="admin")
+    assert (answer.status_code, told in answer.text) == (400, True)
+    for key, value in sorted(specs.items()):
+        answer = await cloud.call("PUT", f"{path}/{key}", {key: value}, who="admin")
+    assert (answer.status_code, told in answer.text) == (400, True)
+
+
+@pytest.mark.parametrize(
+    ("word", "is_so"),
+    [("<is> True", True), ("<is>  yes", True), ("True", False), ("yes", False), ("<is>", False)],
+)
+async def test_a_type_is_multiattach_exactly_if_it_says_so_as_cinder_reads_it(
+    cloud: Cloud, word: str, is_so: bool
+) -> None:
+    await kind(cloud, "many", multiattach=word)
+    made = await cloud.call("POST", "/volumes", {"volume": {"size": 1, "volume_type": "many"}})
+    assert made.json()["volume"]["multiattach"] is is_so
+
+
+async def test_an_encrypted_volume_is_for_one_guest(cloud: Cloud) -> None:
+    await kind(cloud, "both", multiattach="<is> True")
+    [both] = [
+        one for one in (await cloud.call("GET", "/types")).json()["volume_types"] if one["name"] == "both"
+    ]
+    luks = {"encryption": {"provider": "luks", "control_location": "front-end"}}
+    assert (await cloud.call("POST", f"/types/{both['id']}/encryption", luks, who="admin")).status_code == 200
+    answer = await cloud.call("POST", "/volumes", {"volume": {"size": 1, "volume_type": "both"}})
+    assert answer.status_code == 400
+    told = answer.json()["badRequest"]["message"]
+    assert told == "Invalid volume: Multiattach cannot be used with encrypted volumes."
