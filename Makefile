@@ -91,6 +91,7 @@ bench: ## the benchmarks, with what they mean
 	@scripts/setup dev
 	$(BIN)/python -m benchmarks.transactions
 	$(BIN)/python -m benchmarks
+	$(AS_ROOT) $(BIN)/python -m benchmarks.reach
 	$(AS_ROOT) $(BIN)/python -m benchmarks.reference_stack
 
 scale: ## what users and loops wait for, at 1,000 volumes and at many: make scale VOLUMES=1000000
