@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.patience import PATIENCE
 
+from pumice.backends import files as files_module
 from pumice.backends import sparse
 from pumice.backends.contract import ImageFile, StoredObject, no_progress
 from pumice.backends.files import FilesBackend
@@ -172,6 +174,35 @@ async def test_a_call_that_wakes_up_late_puts_nothing_in_the_place_of_what_anoth
         await late
     assert path.stat().st_size == 1024 * MIB
     assert not (await other.inventory()).leftovers
+
+
+async def test_a_revert_that_was_given_up_while_its_disk_hung_changes_nothing_when_that_is_back(
+    files: FilesBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume, snapshot, hangs, back = (
+        VolumeId(new_id()),
+        SnapshotId(new_id()),
+        threading.Event(),
+        threading.Event(),
+    )
+    await files.create(volume, "pool", 1)
+    await files.create_snapshot(snapshot, volume, "pool", no_progress)
+    path = await files.device(volume, "pool")
+    path.write_bytes(b"new")
+
+    def sync(_: Path) -> None:
+        hangs.set()
+        assert back.wait(PATIENCE)
+
+    monkeypatch.setattr(files_module, "sync", sync)
+    reverting = asyncio.create_task(files.revert(volume, "pool", snapshot, no_progress))
+    await asyncio.to_thread(hangs.wait, PATIENCE)
+    reverting.cancel()
+    await asyncio.sleep(0)
+    back.set()
+    await asyncio.wait({reverting})
+    assert reverting.cancelled() and path.read_bytes() == b"new"
+    assert not (await files.inventory()).leftovers
 
 
 async def test_a_leftover_beside_whole_bytes_is_discarded_and_they_stay(

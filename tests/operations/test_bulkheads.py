@@ -24,8 +24,9 @@ from pumice.model.scope import INTERNAL
 from pumice.model.tunables import RetryPolicy, Tunables
 from pumice.operations.completions import Completions
 from pumice.operations.drivers import Drivers
+from pumice.operations.holds import Thing, use
 from pumice.operations.leases import SILENT_SECONDS
-from pumice.operations.operation import Operation, Step, Verb, enqueue, scheduler
+from pumice.operations.operation import Operation, Step, Verb, enqueue, from_row, scheduler
 from pumice.operations.places import SCHEDULER
 from pumice.operations.runner import Runner
 from pumice.store import hanging, schema
@@ -150,6 +151,18 @@ class Kitchen:
     async def hanging(self) -> list[tuple[str, str, str | None]]:
         return [(row["place"], row["call"], row["subject"]) for row in await self.db.read(hanging.every)]
 
+    async def put_down(self, operation_id: str) -> None:
+        """Until its lease has ended."""
+        async with patience():
+            while (await self.row(operation_id))["lease_until"] is not None:
+                await asyncio.sleep(0.01)
+
+    async def overdue(self, runner: Runner) -> None:
+        """Whatever has not ended is told that it did not in time."""
+        past = sa.update(operations).values(deadline=time.time() - 1)
+        await self.db.write(lambda tx: tx.execute(past) and None)
+        await Deadlines(self.db, runner.state_machine).check()
+
     async def begun(self, *subjects: str) -> None:
         async with patience():
             while not set(subjects) <= set(STOVES.calls):
@@ -191,15 +204,11 @@ async def test_a_step_that_hangs_is_left_behind_and_its_operation_settled_at_the
     runner = kitchen.start(lease=3600)
     op = await kitchen.begin("sick", "egg")
     await kitchen.hang(1)
-    async with patience():  # its lease ends
-        while (await kitchen.row(op))["lease_until"] is not None:
-            await asyncio.sleep(0.01)
+    await kitchen.put_down(op)
     assert await kitchen.hanging() == [("sick", "fry", "egg")]
     line = (await kitchen.db.read(log.lines, op))[-1]
     assert line["outcome"] == "retry" and "hangs at sick" in line["error"]
-    past = sa.update(operations).values(deadline=time.time() - 1)
-    await kitchen.db.write(lambda tx: tx.execute(past) and None)
-    await Deadlines(kitchen.db, runner.state_machine).check()
+    await kitchen.overdue(runner)
     well, error = await kitchen.ended(op)
     assert not well and error == TOLD["egg"]
     await asyncio.sleep(0.1)
@@ -222,6 +231,56 @@ async def test_what_hangs_about_one_thing_fences_it_there_and_its_neighbours_go_
     assert (await kitchen.row(fenced))["attempt"] == 0
     STOVES.free.set()
     assert await kitchen.ended(fenced) == (True, None)
+
+
+async def test_whoever_holds_what_a_call_hangs_on_waits_as_well(kitchen: Kitchen, how: str) -> None:
+    """A revert that hangs, say, of a volume to which somebody is to be connected."""
+    verb = replace(FRY, kind="pan.serve", holds=lambda _: (use(Thing.VOLUME, "egg"),))
+    runner = kitchen.start()
+    runner.state_machine.verbs = {FRY.kind: FRY, verb.kind: verb}
+    op = await kitchen.begin("sick", "egg")
+    await kitchen.hang(1)
+    await kitchen.put_down(op)
+    await kitchen.overdue(runner)
+    assert not (await kitchen.ended(op))[0]
+    STOVES.hangs = "nothing"
+    guest = await kitchen.begin("sick", "a guest", verb)
+    elsewhere = await kitchen.begin("well", "another guest", verb)
+    assert await kitchen.ended(elsewhere) == (True, None)
+    assert (await kitchen.row(guest))["attempt"] == 0
+    runner.leases.take(await kitchen.row(guest), time.monotonic())
+    assert runner._is_fenced(from_row(verb, await kitchen.row(guest))), "also what is in hand already"
+    del runner.leases.held[guest]
+    STOVES.free.set()
+    assert await kitchen.ended(guest) == (True, None)
+
+
+async def test_what_hangs_in_a_part_that_a_place_only_uses_takes_no_thread_of_the_place(
+    kitchen: Kitchen,
+) -> None:
+    """A store of backups, say, whose disk is another than the backend's."""
+
+    class Store:
+        async def keep(self, subject: str) -> None:
+            await in_thread(STOVES.wait, subject)
+
+    store = kitchen.drivers.bulkheads.at("store").walled(Store())
+
+    async def keep(op: Operation[Pan], drivers: Drivers) -> None:
+        STOVES.calls.append(op.subject)
+        await store.keep(op.subject)
+
+    verb = replace(FRY, kind="pan.keep", steps=(Step(keep, at=at_place, timeout=0.2, tries=1),))
+    runner = kitchen.start()
+    runner.state_machine.verbs = {FRY.kind: FRY, verb.kind: verb}
+    kept = [await kitchen.begin("well", f"egg {n}", verb) for n in range(12)]
+    await asyncio.gather(*map(kitchen.ended, kept))
+    assert kitchen.drivers.bulkheads.is_full("store")
+    late = await kitchen.begin("well", "late", verb)
+    assert await kitchen.ended(late) == (False, "store hangs: what was begun there has not come back.")
+    assert await kitchen.ended(await kitchen.begin("well", "ham")) == (True, None)
+    STOVES.free.set()
+    await kitchen.hang(0)
 
 
 @pytest.mark.parametrize("pools", ["sick well", "sick#a sick#b"], ids=["of another place", "of the same"])

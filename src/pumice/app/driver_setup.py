@@ -23,7 +23,7 @@ from pumice.images.files import ImageFiles
 from pumice.model.errors import Conflict
 from pumice.model.ids import ImageId
 from pumice.operations.drivers import Drivers
-from pumice.operations.places import compute_host, volume_host
+from pumice.operations.places import IMAGES, compute_host, volume_host
 from pumice.store.database import Database
 from pumice.store.services import BACKUP_BINARY
 
@@ -132,8 +132,8 @@ def build(
     drivers = Drivers(
         db,
         image_path=lambda image_id: images.path(ImageId(image_id)),
-        keep_image=partial(from_volume.keep, db, images),
-        drop_image=partial(from_volume.drop, db, images),
+        keep_image=bulkheads.at(IMAGES).around(partial(from_volume.keep, db, images)),
+        drop_image=bulkheads.at(IMAGES).around(partial(from_volume.drop, db, images)),
         backends={
             place: bulkheads.at(volume_host(place), backends[name].pools_that_hang_alone).walled(
                 _backend(settings, db, place, name, serves=serves)

@@ -301,7 +301,7 @@ class FilesBackend:
 
     async def _make(self, path: Path, pool: str, fill: Fill, instead: NotFound | None = None) -> None:
         """Make a file, unless it is there; or, with ``instead``, in place of one that has to be there."""
-        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+        part, stop = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part"), threading.Event()
         async with self._lock(path):
             with self._within(pool):
                 if await in_thread(path.exists):
@@ -312,7 +312,7 @@ class FilesBackend:
                 try:
                     await in_thread(_begin_anew, path, part)
                     await fill(part)
-                    await in_thread(_publish, part, path)
+                    await in_thread(_publish, part, path, stop, stop=stop)
                 except BaseException:
                     await in_thread(part.unlink, True)
                     raise
@@ -386,8 +386,10 @@ def _begin_anew(path: Path, part: Path) -> None:
     os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
-def _publish(part: Path, path: Path) -> None:
+def _publish(part: Path, path: Path, stop: threading.Event) -> None:
     sync(part)
+    if stop.is_set():  # it took so long that nobody waits for it: it may be told by now that it failed
+        return
     part.rename(path)
     sync(path.parent)
 

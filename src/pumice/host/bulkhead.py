@@ -8,18 +8,20 @@ to the outside has a limit, and at its limit the caller goes on, whether the cal
                        └──▶ does not: it is *left behind*   TimeoutError
 
 A call that was left behind keeps its thread, its locks and its child until it comes back or the process ends.
-Until then nothing more is done about what it is about, and no second call like it begins.
+Until then nothing more is done about what it is about, and no second call like it begins. It counts where it
+hangs: a step at a backend that hangs in the store of backups, or in a target, takes no thread of the backend.
 """
 
 import asyncio
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import wraps
 from inspect import iscoroutinefunction
-from typing import Any, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 import structlog
 
@@ -29,6 +31,7 @@ from pumice.model.ids import new_id
 
 logger = structlog.get_logger(__name__)
 
+P = ParamSpec("P")
 T = TypeVar("T")
 Driver = TypeVar("Driver")
 
@@ -39,8 +42,8 @@ CHANGE_SECONDS = 3600.0
 """Limits of a driver's calls outside of operations, whose steps have limits of their own."""
 _LOOKS = frozenset({"pools", "inventory", "exports", "connector", "machines", "powers", "remains", "secrets"})
 
-_inside: ContextVar[bool] = ContextVar("_inside", default=False)
-"""Whether this is part of a call that has a limit already."""
+_inside: ContextVar["list[Bulkhead] | None"] = ContextVar("_inside", default=None)
+"""The bulkheads that a call which has a limit has come into, the innermost last; None outside of any call."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +57,8 @@ class Left:
     operation_id: str | None = None
     pool: str | None = None
     """The pool at the place, where the operation has chosen one."""
+    hangs_at: str = ""
+    """The place whose threads it holds."""
     id: str = field(default_factory=new_id)
     since: float = field(default_factory=time.monotonic)
     """When the call began, on the monotonic clock."""
@@ -78,17 +83,17 @@ class Bulkheads:
         """Every call that was left behind and has not come back."""
         return itertools.chain.from_iterable(one.left.values() for one in tuple(self._places.values()))
 
-    def is_about(self, about: str, place: str, pool: str | None = None) -> bool:
-        """Whether a call about this volume, server… was left behind at a place, and not in another pool."""
+    def is_about(self, things: Collection[str], place: str, pool: str | None = None) -> bool:
+        """Whether a call about one of these was left behind at a place, and not in another pool."""
         return any(
-            (one.about, one.place) == (about, place) and not (pool and one.pool and pool != one.pool)
+            one.about in things and one.place == place and not (pool and one.pool and pool != one.pool)
             for one in self.left
         )
 
     def is_full(self, place: str) -> bool:
         """Whether so many calls hang at a place that another would hang as well."""
         it = self._places.get(place)
-        return it is not None and len(it.left) >= MOST // 2 * it.parts
+        return it is not None and sum(one.hangs_at == place for one in self.left) >= MOST // 2 * it.parts
 
 
 class Bulkhead:
@@ -119,17 +124,51 @@ class Bulkhead:
         if earlier := next((it for it in self.left.values() if (it.call, it.about, it.pool) == like), None):
             raise Retryable(f"{self.place} still hangs: {_since(earlier)}.")
         began = time.monotonic()
-        with in_threads_of(self.threads):
-            token = _inside.set(True)
-            task = asyncio.ensure_future(work())
-            _inside.reset(token)
+        task, within = self._begin(work)
         try:
             async with limit:
                 await asyncio.wait({task})
         except (TimeoutError, asyncio.CancelledError):
-            await self._cut(task, Left(self.place, call, about, operation_id, pool, since=began))
+            left = Left(self.place, call, about, operation_id, pool, within[-1].place, since=began)
+            await self._cut(task, left)
             raise
         return self._result(call, task)
+
+    def _begin(self, work: Callable[[], Awaitable[T]]) -> "tuple[asyncio.Future[T], list[Bulkhead]]":
+        """Begin it here. The second is where it is at any moment: the last of these."""
+        within = [self]
+        with in_threads_of(self.threads):
+            token = _inside.set(within)
+            task = asyncio.ensure_future(work())
+            _inside.reset(token)
+        return task, within
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """A part of a call is done here: in the threads of this place, and if it hangs, it hangs here.
+
+        Raises ``Retryable`` while so much hangs here already that this would hang as well.
+        """
+        within = _inside.get()
+        within = [] if within is None else within
+        if self not in within and self._all.is_full(self.place):
+            raise Retryable(f"{self.place} hangs: what was begun there has not come back.")
+        within.append(self)
+        try:
+            with in_threads_of(self.threads):
+                yield
+        finally:
+            within.remove(self)
+
+    def around(self, work: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+        """``work``, as a part of a call that is done ``inside``."""
+
+        @wraps(work)
+        async def within(*args: P.args, **kwargs: P.kwargs) -> T:
+            with self.inside():
+                return await work(*args, **kwargs)
+
+        return within
 
     def _result(self, call: str, task: asyncio.Future[T]) -> T:
         """A bug of a driver is trouble of its place, for whoever called."""
@@ -146,15 +185,13 @@ class Bulkhead:
 
         A caller that is cancelled goes, whatever becomes of it.
         """
-        with in_threads_of(self.threads):
-            token = _inside.set(True)
-            task = asyncio.ensure_future(work())
-            _inside.reset(token)
+        task, within = self._begin(work)
         began = time.monotonic()
         try:
             await asyncio.wait({task}, timeout=seconds)
             if not task.done():
-                self._leave(task, Left(self.place, call, None, since=began))
+                left = Left(self.place, call, None, hangs_at=within[-1].place, since=began)
+                self._leave(task, left)
                 await asyncio.wait({task})
             return self._result(call, task)
         finally:
@@ -205,9 +242,8 @@ class _Walled:
 
         @wraps(attribute)
         async def within(*args: Any, **kwargs: Any) -> Any:
-            if _inside.get():
-                with in_threads_of(self._bulkhead.threads):
-                    return await cast("Awaitable[Any]", attribute(*args, **kwargs))
+            if _inside.get() is not None:
+                return await self._bulkhead.around(attribute)(*args, **kwargs)
             seconds = LOOK_SECONDS if name in _LOOKS else CHANGE_SECONDS
             call = " ".join((name, *(arg for arg in args if isinstance(arg, str))))
             try:

@@ -1,6 +1,8 @@
 """Names of the places where steps run, which workers serve."""
 
 SCHEDULER = "scheduler"
+IMAGES = "images"
+"""Where the images' bytes are, which steps of other places read and write: it hangs by itself."""
 
 
 def volume_host(host: str) -> str:

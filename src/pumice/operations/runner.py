@@ -214,7 +214,9 @@ class Runner:
         bulkheads = self.drivers.bulkheads
         if op.place == SCHEDULER:
             return False
-        return bulkheads.is_about(op.subject, op.place, op.notes.get("pool")) or bulkheads.is_full(op.place)
+        held = self.state_machine.verbs[op.kind].holds(op)
+        things = {op.subject, *(hold.id for hold in held)}
+        return bulkheads.is_about(things, op.place, op.notes.get("pool")) or bulkheads.is_full(op.place)
 
     async def _look(self) -> Sequence[log.Row]:
         """Claim something where it was called for, never so much that one kind has every free worker.

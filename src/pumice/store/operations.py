@@ -18,7 +18,7 @@ from pumice.store import holds, json_columns
 from pumice.store.beginning import begins_with
 from pumice.store.columns import now
 from pumice.store.database import Transaction
-from pumice.store.tables import hanging_calls, operation_lines, operations, services
+from pumice.store.tables import hanging_calls, operation_holds, operation_lines, operations, services
 
 Row = sa.RowMapping
 QUEUE = "queue"
@@ -69,11 +69,17 @@ _wanted = (
     _o.kind.not_in(sa.bindparam("kinds", expanding=True)),
     sa.func.coalesce(_o.project_id, "").not_in(sa.bindparam("projects", expanding=True)),
     _o.id.not_in(sa.bindparam("in_hand", expanding=True)),
-    # nothing is done about what a call still hangs on; the scheduler's steps only change rows
+    # nothing is done about what a call still hangs on, by whoever has to do with it; the scheduler's steps only
+    # change rows
     sa.or_(
         _o.place == "scheduler",
         ~sa.exists().where(
-            hanging_calls.c.subject == _o.subject,
+            sa.or_(
+                hanging_calls.c.subject == _o.subject,
+                sa.exists().where(
+                    operation_holds.c.operation_id == _o.id, operation_holds.c.thing == hanging_calls.c.subject
+                ),
+            ),
             hanging_calls.c.place == _o.place,
             sa.func.coalesce(json_columns.value(_o.notes, "pool").as_string(), hanging_calls.c.pool, "")
             == sa.func.coalesce(hanging_calls.c.pool, json_columns.value(_o.notes, "pool").as_string(), ""),

@@ -32,6 +32,7 @@ from pumice.model.volume import Pool, Volume, VolumeType, host_of, pool_of
 from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Hold, Thing, make, read, use
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend, scheduler, since
+from pumice.operations.places import IMAGES
 from pumice.scheduler.choose import choose, choose_among_the_roomiest
 from pumice.scheduler.request import Request
 from pumice.scheduler.weighers import by_free_space_alone
@@ -464,7 +465,8 @@ async def inspected(drivers: Drivers, image_id: str) -> ImageFile:
     path = drivers.image_path(image_id)
     try:
         image = await drivers.db.read(images.get, INTERNAL, image_id)
-        return await in_thread(kept_image, path, image.disk_format)
+        with drivers.bulkheads.at(IMAGES).inside():
+            return await in_thread(kept_image, path, image.disk_format)
     except (NotFound, FileNotFoundError):
         raise ImageRefused(f"Image {image_id} was deleted before its bytes were copied.") from None
 
