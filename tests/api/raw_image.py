@@ -9,7 +9,7 @@ from pumice.store.columns import now
 
 
 def raw_image(owner: str, visibility: Visibility = Visibility.PUBLIC, **attributes: Any) -> Image:
-    """An image that is active; ``attributes`` are ``min_disk`` and ``min_ram``."""
+    """An image that is active; ``attributes`` are ``min_disk``, ``min_ram`` and ``properties``."""
     return Image(
         id=ImageId(new_id()),
         owner=owner,
@@ -28,7 +28,7 @@ def raw_image(owner: str, visibility: Visibility = Visibility.PUBLIC, **attribut
         protected=False,
         os_hidden=False,
         tags=[],
-        properties={},
+        properties=attributes.get("properties", {}),
         created_at=now(),
         updated_at=now(),
     )

@@ -9,6 +9,7 @@ from databases import ON_SQLITE
 from pumice.api.compute.block_devices import BlockDevice
 from pumice.api.compute.server_body import CreateBody, ServerBody, UpdateBody
 from pumice.model.ids import new_id
+from pumice.store import volumes
 
 pytestmark = ON_SQLITE
 
@@ -161,3 +162,33 @@ async def test_a_flavor_keeps_its_rxtx_factor_and_a_lock_its_reason(cloud: Cloud
     assert (await cloud.get(f"/servers/{server}"))["server"]["locked_reason"] == "because"
     await cloud.post(f"/servers/{server}/action", {"unlock": None})
     assert (await cloud.get(f"/servers/{server}"))["server"]["locked_reason"] is None
+
+
+@pytest.mark.parametrize("bus", ["virtio", "scsi"])
+async def test_an_image_that_asks_for_another_bus_is_refused_by_whatever_door(cloud: Cloud, bus: str) -> None:
+    image = await cloud.image(properties={"hw_disk_bus": bus})
+    copied = {"source_type": "image", "destination_type": "volume", "uuid": image, "volume_size": 1}
+    volume = await cloud.volume(bootable=True)
+    await cloud.db.write(volumes.change, volume, image_metadata={"hw_disk_bus": bus})
+    snapshot = {**cloud.from_volume(await cloud.snapshot(volume)), "source_type": "snapshot"}
+    for asked in (
+        cloud.body(image),
+        cloud.body(block_device_mapping_v2=[{**copied, "boot_index": 0}]),
+        cloud.body(block_device_mapping_v2=[snapshot]),
+        cloud.body(block_device_mapping_v2=[cloud.from_volume(volume)]),
+    ):
+        answer = await cloud.ask("POST", "/servers", asked)
+        assert answer.status_code == (202 if bus == "virtio" else 400), answer.text
+        assert bus == "virtio" or "hw_disk_bus is 'scsi'" in answer.text
+    await cloud.until_quiet()
+
+
+async def test_a_flavor_does_not_promise_limits_of_disks(cloud: Cloud) -> None:
+    key = "quota:disk_total_iops_sec"
+    for method, path, body in (
+        ("POST", "/flavors/42/os-extra_specs", {"extra_specs": {"a": "b", key: "10"}}),
+        ("PUT", f"/flavors/42/os-extra_specs/{key}", {key: "10"}),
+    ):
+        answer = await cloud.ask(method, path, body, caller="admin")
+        assert (answer.status_code, "QoS specs" in answer.text) == (400, True)
+    assert (await cloud.get("/flavors/42/os-extra_specs"))["extra_specs"] == {}

@@ -203,6 +203,11 @@ async def set_spec(call: Call) -> Reply:
 
 
 async def _add(call: Call, body: SpecsBody) -> None:
+    if any(key.startswith("quota:disk_") for key in body.extra_specs):
+        raise Invalid(
+            "Limits of disks are no part of a flavor in this version of Pumice: give the volumes' type QoS specs."
+        )
+
     def work(tx: Transaction) -> None:
         flavor = flavors.get(tx, call.who, call.args["id"])
         flavors.change(tx, flavor.id, extra_specs=flavor.extra_specs | body.extra_specs)

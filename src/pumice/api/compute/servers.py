@@ -2,12 +2,12 @@
 
 import secrets
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pumice.api.call import Call, Reply
 from pumice.api.compute import server_list
-from pumice.api.compute.block_devices import disks_of
+from pumice.api.compute.block_devices import disks_of, refuse_other_buses
 from pumice.api.compute.fields import without_query
 from pumice.api.compute.links import VERSION, Links
 from pumice.api.compute.server_body import CreateBody, ServerBody, UpdateBody, kept
@@ -104,6 +104,7 @@ def _create(
         _check_local(call, flavor, image_for_volume(tx, call.who, root.image_id))
     for disk in disks:
         _check_volume(tx, call, disk, has_image=asked.image is not None)
+    refuse_other_buses(_metadata_of(tx, call.who, root) or {})
     wanted = ServerWanted(
         name=asked.name,
         flavor=flavor,
@@ -135,6 +136,17 @@ def _check_local(call: Call, flavor: Flavor, image: VolumeImage) -> None:
             f"Flavor's disk is too small for requested image. Flavor disk is {flavor.disk * GIB} bytes, "
             f"the image needs {least} bytes."
         )
+
+
+def _metadata_of(tx: Transaction, who: Scope, disk: DiskWanted) -> Mapping[str, Any] | None:
+    """What the image said, of which a disk is or will be a copy."""
+    if disk.volume_id:
+        return volumes.get(tx, who, disk.volume_id).image_metadata
+    if disk.new_volume and disk.new_volume.snapshot_id:
+        snapshot = snapshots.get(tx, who, disk.new_volume.snapshot_id)
+        return snapshots.of_its_moment(tx, snapshot).image_metadata
+    image_id = disk.new_volume.image_id if disk.new_volume else disk.image_id
+    return image_for_volume(tx, who, image_id).properties if image_id else None
 
 
 def _check_volume(tx: Transaction, call: Call, disk: DiskWanted, *, has_image: bool) -> None:
