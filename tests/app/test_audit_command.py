@@ -72,6 +72,16 @@ def test_what_was_broken_by_hand_is_said_mended_and_gone(pumice: Installation) -
     ]
     for sentence in sentences:
         assert sentence in found.stdout
+    told = pumice.command("audit", "--json")
+    assert (told.returncode, json.loads(told.stdout)) == (
+        1,
+        {
+            "repaired": [],
+            "violations": found.stdout.splitlines()[:-1],
+            "put_aside": [],
+            "not_looked_at": [],
+        },
+    )
     assert stray.exists(), "an audit only looks"
 
     repaired = pumice.command("audit", "--repair")
@@ -104,6 +114,9 @@ def test_what_was_broken_by_hand_is_said_mended_and_gone(pumice: Installation) -
 def test_what_only_a_person_can_mend_is_left_and_said_so(pumice: Installation) -> None:
     lost = a_volume(pumice)
     (pumice.state_dir / "volumes" / "files" / "volumes" / lost).unlink()
+    mended = json.loads(pumice.command("audit", "--repair", "--format", "json").stdout)
+    assert mended["violations"] == [f"volume {lost} has no bytes on here@files"]
+    assert mended["repaired"] == [f"volume {lost} has no bytes on here@files: only a person can repair it"]
     repaired = pumice.command("audit", "--repair")
     assert repaired.returncode == 1
     sentence = f"volume {lost} has no bytes on here@files"

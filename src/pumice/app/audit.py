@@ -8,12 +8,13 @@ a cloud of many hosts it is run on each. The exit code tells of violations alone
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import asdict, dataclass, field, replace
 
 from pumice.app import driver_setup, logs
 from pumice.app.database import existing
 from pumice.app.driver_setup import OpenDrivers
 from pumice.app.settings import Settings
+from pumice.app.terminal import print_json
 from pumice.backends.targets.tgtd import TgtDaemon
 from pumice.images.files import ImageFiles
 from pumice.loops import audit, heartbeats, orphans
@@ -23,30 +24,52 @@ from pumice.operations.drivers import Drivers
 from pumice.store import hosts, services
 from pumice.store.database import Database
 
-Work = Callable[[Drivers], Awaitable[list[str]]]
+
+@dataclass(slots=True)
+class Found:
+    """What an audit tells, each in one sentence."""
+
+    repaired: list[str] = field(default_factory=list)
+    """Violations, and what was done about each; none without ``--repair``."""
+    violations: list[str] = field(default_factory=list)
+    """Those that are left."""
+    put_aside: list[str] = field(default_factory=list)
+    not_looked_at: list[str] = field(default_factory=list)
 
 
-def run(settings: Settings, *, repair: bool = False) -> int:
+def run(settings: Settings, *, repair: bool = False, as_json: bool = False) -> int:
     """Print each violation, and what was done about it. The exit code is 1 when there is one left."""
     logs.set_up(settings)
-    left, aside, not_seen = asyncio.run(_look(settings, _repair if repair else audit.violations))
-    for violation in left:
-        print(f"left: {violation}" if repair else violation)
-    for line in (*aside, *not_seen):
-        print(line)
-    if left:
-        print(f"{len(left)} violations")
+    found = Found()
+
+    async def mend(drivers: Drivers) -> list[str]:
+        def tell(line: str) -> None:
+            found.repaired.append(line)
+            if not as_json:
+                print(line)
+
+        return [violation.words for violation in await audit.repair(drivers, tell)]
+
+    asyncio.run(_look(settings, mend if repair else audit.violations, found))
+    if as_json:
+        print_json(asdict(found))
     else:
-        print("What was looked at is as it should be." if not_seen else "Everything is as it should be.")
-    return 1 if left else 0
+        _print(found, "left: " if repair else "")
+    return 1 if found.violations else 0
 
 
-async def _repair(drivers: Drivers) -> list[str]:
-    return [violation.words for violation in await audit.repair(drivers, print)]
+def _print(found: Found, prefix: str) -> None:
+    for violation in found.violations:
+        print(prefix + violation)
+    for line in (*found.put_aside, *found.not_looked_at):
+        print(line)
+    if found.violations:
+        print(f"{len(found.violations)} violations")
+    else:
+        print(f"{'What was looked at' if found.not_looked_at else 'Everything'} is as it should be.")
 
 
-async def _look(settings: Settings, work: Work) -> tuple[list[str], list[str], list[str]]:
-    """Breaches, what was put aside, and where nobody looked."""
+async def _look(settings: Settings, work: Callable[[Drivers], Awaitable[list[str]]], found: Found) -> None:
     async with existing(settings) as db:
         known = {host.name for host in await db.read(hosts.every) if host.forgotten_at is None}
         if settings.host not in known:
@@ -56,8 +79,9 @@ async def _look(settings: Settings, work: Work) -> tuple[list[str], list[str], l
             )
         driven = driver_setup.build(settings, db, ImageFiles(settings.state_dir.absolute() / "images"))
         drivers, asleep = _awake(driven)
-        found = await work(drivers)
-        return found, await _put_aside(drivers), [*asleep, *await _elsewhere(db, driven.drivers)]
+        found.violations = await work(drivers)
+        found.put_aside = await _put_aside(drivers)
+        found.not_looked_at = [*asleep, *await _elsewhere(db, driven.drivers)]
 
 
 def _awake(driven: OpenDrivers) -> tuple[Drivers, list[str]]:

@@ -185,11 +185,13 @@ def audit(
     repair: Annotated[
         bool, typer.Option("--repair", help="Fix what can be repaired, beside a Pumice that serves.")
     ] = False,
+    json: Json = False,
+    form: Form = Format.TABLE,
 ) -> None:
     """Look for anything that is not as it should be: rows, bytes, exports, machines. 1 if there is any left."""
     from pumice.app.audit import run
 
-    raise typer.Exit(run(_settings(context), repair=repair))
+    raise typer.Exit(run(_settings(context), repair=repair, as_json=json or form is Format.JSON))
 
 
 @app.command()

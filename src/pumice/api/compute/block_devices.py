@@ -90,7 +90,7 @@ def refuse_other_buses(image_metadata: Mapping[str, Any]) -> None:
     bus = str(image_metadata.get("hw_disk_bus", "virtio"))
     if bus != "virtio":
         raise Invalid(
-            f"The image's hw_disk_bus is '{bus[:50]}', and every disk is on the bus 'virtio': unset the property."
+            f"The image's hw_disk_bus is '{bus[:50]}', and every disk is on 'virtio': unset the property."
         )
 
 

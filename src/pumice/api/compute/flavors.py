@@ -205,7 +205,7 @@ async def set_spec(call: Call) -> Reply:
 async def _add(call: Call, body: SpecsBody) -> None:
     if any(key.startswith("quota:disk_") for key in body.extra_specs):
         raise Invalid(
-            "Limits of disks are no part of a flavor in this version of Pumice: give the volumes' type QoS specs."
+            "Limits of disks are no part of a flavor in this version of Pumice: give volume types QoS specs."
         )
 
     def work(tx: Transaction) -> None:
