@@ -1,8 +1,10 @@
 """Volumes that are files: what is looked at before QEMU has them, and QEMU's lock between two hosts."""
 
 import asyncio
+import contextlib
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -10,12 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from pumice.hypervisor.contract import Disk, FileSource, Machine
+from pumice.backends.targets.contract import Grant
+from pumice.backends.targets.local import LocalTarget
+from pumice.hypervisor.contract import BlockSource, Disk, FileSource, Machine
 from pumice.hypervisor.files import Files
 from pumice.hypervisor.libvirt import LibvirtHypervisor
+from pumice.hypervisor.libvirt_connection import load
 from pumice.hypervisor.libvirtd import LibvirtDaemon
 from pumice.model.errors import Retryable
-from pumice.model.ids import AttachmentId, ServerId, new_id
+from pumice.model.export import LocalDevice
+from pumice.model.ids import AttachmentId, ServerId, VolumeId, new_id
 from pumice.model.units import MIB
 
 CACHE = Path(__file__).parents[2] / ".cache" / "libvirt"
@@ -56,6 +62,26 @@ async def test_another_file_than_the_volumes_is_refused(tmp_path: Path, disk: Di
     shutil.copy(disk.source.path, copy)
     with pytest.raises(Retryable, match="the same directory is mounted on both"):
         await Files().looked_at(replace(disk, source=FileSource(copy, inode=number)))
+
+
+@pytest.fixture
+def sealed(tmp_path: Path) -> Iterator[Path]:
+    """A directory that is mounted read-only."""
+    directory = tmp_path / "sealed"
+    directory.mkdir()
+    (directory / "volume").write_bytes(bytes(MIB))
+    if subprocess.run(["mount", "--bind", directory, directory], capture_output=True).returncode:
+        pytest.skip("this machine does not let the test mount anything")
+    subprocess.run(["mount", "-o", "remount,bind,ro", directory], check=True)
+    yield directory
+    subprocess.run(["umount", directory], check=True)
+
+
+async def test_what_is_mounted_read_only_is_opened_to_be_read_alone(sealed: Path) -> None:
+    disk = a_disk(sealed / "volume")
+    with pytest.raises(Retryable, match="Read-only file system"):
+        await Files().looked_at(disk)
+    assert await Files().looked_at(replace(disk, read_only=True))
 
 
 async def test_a_directory_that_hangs_costs_no_other_one_anything(tmp_path: Path, disk: Disk) -> None:
@@ -122,3 +148,56 @@ async def test_hosts_that_share_a_file_on_purpose_both_have_it(
     for host in two_hosts:
         await host.start(Machine(server, "guest", 1, 64, (shared,)))
         assert await host.disks(server) == {disk.serial}
+
+
+@pytest.fixture
+def loop(tmp_path: Path) -> Iterator[Path]:
+    """A block device of 1 MiB."""
+    backing = tmp_path / "backing"
+    backing.write_bytes(bytes(MIB))
+    made = subprocess.run(["losetup", "--find", "--show", backing], capture_output=True, text=True)
+    if made.returncode:
+        pytest.skip("this machine does not let the test make a loop device")
+    device = made.stdout.strip()
+    yield Path(device)
+    subprocess.run(["losetup", "--detach", device], check=True)
+
+
+@pytest.mark.real
+@pytest.mark.timeout(600)
+async def test_a_block_device_of_the_host_is_opened_as_one_and_grows(
+    two_hosts: list[LibvirtHypervisor], folder: Path, tmp_path: Path, disk: Disk, loop: Path
+) -> None:
+    volume, attachment = VolumeId(new_id()), AttachmentId(new_id())
+    assert await LocalTarget().grant(volume, loop, Grant(attachment, "", "", "")) == LocalDevice(
+        str(loop), True
+    )
+    data, server = Disk(volume, "vdb", BlockSource(loop), attachment), ServerId(new_id())
+    host = two_hosts[0]
+    await host.start(Machine(server, "guest", 1, 64, (disk,)))
+    await host.attach(server, data)
+    assert users_of(loop) == {"qemu-system-x86"}
+    grow(tmp_path / "backing", loop)
+    await host.resize_disk(server, data, 2 * MIB)
+    connection = load().open(LibvirtDaemon(folder / "a" / "libvirtd", CACHE).uri)
+    try:
+        assert connection.lookupByUUIDString(server).blockInfo("vdb")[0] == 2 * MIB
+    finally:
+        connection.close()
+    await host.delete(server)
+    assert users_of(loop) == set()
+
+
+def grow(backing: Path, loop: Path) -> None:
+    os.truncate(backing, 2 * MIB)
+    subprocess.run(["losetup", "--set-capacity", loop], check=True)
+
+
+def users_of(device: Path) -> set[str]:
+    """The names of the processes that have a device open."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if str(device) in map(os.readlink, (process / "fd").iterdir()):
+                found.add((process / "comm").read_text().strip())
+    return found
