@@ -31,6 +31,7 @@ from pumice.store import attachments, clock, ownership
 from pumice.store import operations as log
 from pumice.store.database import Database, Transaction
 from pumice.store.inventory import inventory
+from pumice.store.part import Part
 from pumice.store.queue_stats import queue_stats
 
 CONSOLE = Console(width=120)
@@ -59,8 +60,8 @@ LINES = {
     "outlook": Line("a worker's look whether there is something to do", "15 s", "what waits there"),
     "claim": Line("claim eight of what waits at a place", grows="what waits there"),
     "beat": Line("a host's heartbeat", "10 s"),
-    "exports": Line("read a host's exports", "15 s", "the host's own volumes"),
-    "bytes": Line("read what bytes a host has", "60 s", "the host's own volumes"),
+    "exports": Line("read a sixteenth of a host's exports", "15 s", "the host's own volumes"),
+    "bytes": Line("read a sixteenth of what bytes a host has", "60 s", "the host's own volumes"),
     "deadlines": Line("look for what is overdue", "10 s", "what is under way"),
     "waiting": Line("look for what waits at a host that is down", "15 s", "what is under way"),
     "hosts": Line("look for hosts that are gone", "15 s"),
@@ -182,7 +183,7 @@ async def by_loops(directory: Path, url: str, postgres: Postgres) -> measures.Fi
     )
     whole = await node.build(settings)
     db, place = whole.db, volume_host("full0@b")
-    asked = log.Asked([place], "scale:1")
+    asked, part = log.Asked([place], "scale:1"), Part(frozenset(), "7")
     try:
         for backend in whole.drivers.backends.values():
             await backend.pools()
@@ -191,8 +192,8 @@ async def by_loops(directory: Path, url: str, postgres: Postgres) -> measures.Fi
             "outlook": lambda: db.read(log.outlook, asked),
             "claim": undone(db, log.claim, asked, clock.time(), 30.0, 8),
             "beat": whole.hearts().beat,
-            "exports": lambda: db.read(attachments.exported_at, ["full0@b"]),
-            "bytes": lambda: db.read(ownership.bytes_at, "full0@b"),
+            "exports": lambda: db.read(attachments.exported_at, ["full0@b"], part),
+            "bytes": lambda: db.read(ownership.bytes_at, "full0@b", part),
             **{name: whole.loops()[name][1] for name in ("deadlines", "waiting", "hosts")},
             **{look.name: whole.repairs()[look].run for look in audit.SHARED if look is not audit.HOSTS},
             "prune": undone(db, log.prune, 7 * DAY),

@@ -10,7 +10,7 @@ from fake_world import CONNECTOR, HOST, TENANT, FakeWorld, fake_world
 
 from pumice.attachments import connect, disconnect
 from pumice.backends.targets.contract import Grant
-from pumice.loops import exports
+from pumice.loops import audit, exports
 from pumice.loops.violation import Repair
 from pumice.model.connector import Connector
 from pumice.model.errors import Retryable
@@ -20,6 +20,7 @@ from pumice.operations.harness import quiet, working
 from pumice.operations.state_machine import no_faults
 from pumice.store import attachments, tables
 from pumice.store.database import Transaction
+from pumice.store.part import DIGITS
 from pumice.store.tombstones import Kind
 
 DEVICE = Path("/dev/zero")
@@ -39,7 +40,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def loop(world: FakeWorld, clock: Clock) -> Repair:
-    return Repair(exports.check, world.drivers, grace=GRACE, clock=clock)
+    return Repair(audit.EXPORTS.in_a_loop(), world.drivers, grace=GRACE, clock=clock)
 
 
 async def connected(world: FakeWorld) -> Attachment:
@@ -149,12 +150,25 @@ async def test_an_export_that_came_while_the_loop_looked_is_not_missing(world: F
 
     async def before_it_came() -> dict[VolumeId, frozenset[str]]:
         await world.db.write(attachments.change, link.id, operation_id=None)
-        await there()
+        world.target.exports = there  # type: ignore[method-assign]
         return {}
 
     await world.db.write(attachments.change, link.id, operation_id=link.id)
     world.target.exports = before_it_came  # type: ignore[method-assign]
     assert await exports.check(world.drivers) == []
+
+
+async def test_what_was_never_exported_is_found_within_sixteen_looks(world: FakeWorld, loop: Repair) -> None:
+    await loop.run()
+    link = await connected(world)
+    await loop.run()  # it came: it is seen now
+    world.target.forget()
+    await world.db.write(attachments.change, link.id, operation_id=link.id)
+    await loop.run()  # an operation has it: it need not be there
+    await world.db.write(attachments.change, link.id, operation_id=None)
+    for _ in DIGITS:
+        await loop.run()
+    assert admitted(world, link)
 
 
 async def test_an_account_that_belongs_to_nobody_is_removed_and_the_others_of_the_volume_stay(

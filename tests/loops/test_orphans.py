@@ -10,7 +10,7 @@ from clock import Clock
 from fake_world import HOST, TENANT, FakeWorld, fake_world
 
 from pumice.hypervisor.contract import Machine, Power
-from pumice.loops import orphans
+from pumice.loops import audit, orphans
 from pumice.loops.violation import Repair
 from pumice.model.errors import Retryable
 from pumice.model.ids import AttachmentId, ServerId, VolumeId, new_id
@@ -35,7 +35,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def loop(world: FakeWorld, clock: Clock) -> Repair:
-    return Repair(orphans.check, world.drivers, grace=GRACE, clock=clock)
+    return Repair(audit.ORPHANS.in_a_loop(), world.drivers, grace=GRACE, clock=clock)
 
 
 async def a_stray(world: FakeWorld, volume: str | None = None, *, known: bool = True) -> VolumeId:

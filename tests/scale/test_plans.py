@@ -248,6 +248,7 @@ async def test_every_loop(database_url: str, tmp_path: Path) -> None:
             await whole.hearts().beat()
             for repair in whole.repairs().values():
                 await repair.run()
+                await repair.run()  # which asks about a part
             for _, look in whole.loops().values():
                 await look()
             await monitoring.gauges(whole)

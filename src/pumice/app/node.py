@@ -154,7 +154,8 @@ class Node:
         """What this process repairs: what it has drivers for, and the rows if it is a scheduler."""
         all_checks = (*audit.OUTSIDE, *audit.SHARED) if Role.SCHEDULER in self.roles else audit.OUTSIDE
         return {
-            check: Repair(check.at, self.drivers, self.settings.repair.grace_seconds) for check in all_checks
+            check: Repair(check.in_a_loop(), self.drivers, self.settings.repair.grace_seconds)
+            for check in all_checks
         }
 
     def hearts(self) -> heartbeats.Heartbeats:

@@ -8,10 +8,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from pumice.loops import abandoned, exports, hosts, machines, orphans, rows, stored
+from pumice.loops.glance import Glances
 from pumice.loops.violation import Violation, repaired
 from pumice.operations.drivers import Drivers
 
 ROUNDS = 5
+
+Look = Callable[[Drivers], Awaitable[list[Violation]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,20 +22,28 @@ class Check:
     """One way to look for violations, and how often a loop does."""
 
     name: str
-    at: Callable[[Drivers], Awaitable[list[Violation]]]
+    at: Look
     seconds: float
+    glancing: Callable[[Drivers, Glances], Awaitable[list[Violation]]] | None = None
+    """How a loop looks that does not ask about everything each time."""
+
+    def in_a_loop(self) -> Look:
+        """The look of one loop, which may remember what it saw."""
+        look, glances = self.glancing, Glances()
+        return self.at if look is None else lambda drivers: look(drivers, glances)
 
 
 ROWS = Check("rows", rows.check, rows.SECONDS)
 HOSTS = Check("hosts", hosts.check, hosts.SILENT.total_seconds())
 SHARED = (ROWS, HOSTS, Check("abandoned", abandoned.check, abandoned.SECONDS))
 """The looks at what every process sees alike: one process is enough."""
-EXPORTS = Check("exports", exports.check, exports.SECONDS)
+EXPORTS = Check("exports", exports.check, exports.SECONDS, exports.check)
+ORPHANS = Check("orphans", orphans.check, orphans.SECONDS, orphans.check)
 OUTSIDE = (
     EXPORTS,
     Check("power", machines.check_power, machines.POWER_SECONDS),
     Check("disks", machines.check_disks, machines.DISK_SECONDS),
-    Check("orphans", orphans.check, orphans.SECONDS),
+    ORPHANS,
     Check("backups", stored.check, stored.SECONDS),
 )
 """The looks at what this process has drivers for."""

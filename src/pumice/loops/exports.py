@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from pumice.attachments.exports import let_in
 from pumice.backends.targets.contract import Grant, Target
+from pumice.loops.glance import Glance, Glances
 from pumice.loops.violation import Orphan, Violation, unknown
 from pumice.model.errors import PumiceError
 from pumice.model.export import Export
@@ -22,6 +23,7 @@ from pumice.operations.drivers import Drivers
 from pumice.store import attachments, ownership, tombstones
 from pumice.store.columns import is_unread
 from pumice.store.database import Transaction
+from pumice.store.part import Part
 from pumice.store.tombstones import Kind
 
 SECONDS = 15.0
@@ -40,13 +42,13 @@ class Expected:
     """The addresses that the attachment's row names."""
 
 
-async def check(drivers: Drivers) -> list[Violation]:
-    """Find what differs at every target daemon of this process."""
+async def check(drivers: Drivers, glances: Glances | None = None) -> list[Violation]:
+    """Find what differs at every target daemon of this process: anywhere, or where a loop looks by now."""
     found: list[Violation] = []
     for places in _places_by_target(drivers):
-        target = drivers.targets[places[0]]
+        target, glance = drivers.targets[places[0]], (glances or Glances()).at(places[0])
         try:
-            found += await _at_target(drivers, places, target)
+            found += await _at_target(drivers, places, target, glance)
         except PumiceError as error:
             found.append(Violation(f"target {target.driver} of {places[0]} does not answer: {error}"))
     return found
@@ -60,24 +62,33 @@ def _places_by_target(drivers: Drivers) -> list[list[str]]:
     return list(places.values())
 
 
-async def _at_target(drivers: Drivers, places: Sequence[str], target: Target) -> list[Violation]:
-    before, _ = await drivers.db.read(_read_expected, places)
-    exports = await target.exports()
-    if exports is None:
+async def _at_target(
+    drivers: Drivers, places: Sequence[str], target: Target, glance: Glance
+) -> list[Violation]:
+    seen = await _there(target)
+    if seen is None:
         return []
-    there = {(volume, name) for volume, names in exports.items() for name in names or [""]}
+    part = glance.part(frozenset(seen), target.portals)
+    before, known = await drivers.db.read(_read_expected, places, part)
+    wrong = {it.volume_id for it in before if _differs(it, target, seen)}
+    wrong |= {volume for volume, _ in _within(part, seen) - known}
+    glance.has_seen(frozenset(seen), wrong, target.portals)
+    there = await _there(target) if wrong else None  # once more, between two looks at the rows
+    if there is None:
+        return []
 
     def read(tx: Transaction) -> tuple[list[Expected], Accounts, Accounts]:
-        expected, known = _read_expected(tx, places)
-        nobodys = there - known
+        expected, known = _read_expected(tx, places, part)
+        nobodys = _within(part, there) - known
         busy = ownership.in_hand(tx, {volume for volume, _ in nobodys})
         nobodys = {(volume, name) for volume, name in nobodys if volume not in busy}
         return expected, nobodys, _let_go(tx, places, nobodys)
 
     expected, nobodys, let_go = await drivers.db.read(read)
     lasting = set(before).intersection(expected)  # what came or went during the check has its own operation
-    lost = [it for it in expected if it in lasting and (it.volume_id, it.username) not in there]
-    moved = [it for it in expected if it in lasting and it.portals != target.portals and it not in lost]
+    wanted = [it for it in expected if it in lasting]
+    lost = [it for it in wanted if not _is_there(it, there)]
+    moved = [it for it in wanted if _is_there(it, there) and it.portals != target.portals]
     return [
         *(_breach(drivers, export, "is not exported to its attachment") for export in lost),
         *(
@@ -91,6 +102,25 @@ async def _at_target(drivers: Drivers, places: Sequence[str], target: Target) ->
 
 Accounts = set[tuple[VolumeId, str]]
 """Volumes, each with the account of one that is let in; without one where the export lets nobody in."""
+
+
+async def _there(target: Target) -> Accounts | None:
+    exports = await target.exports()
+    if exports is None:
+        return None
+    return {(volume, name) for volume, names in exports.items() for name in names or [""]}
+
+
+def _within(part: Part | None, accounts: Accounts) -> Accounts:
+    return accounts if part is None else {it for it in accounts if it[0] in part}
+
+
+def _is_there(export: Expected, there: Accounts) -> bool:
+    return (export.volume_id, export.username) in there
+
+
+def _differs(export: Expected, target: Target, there: Accounts) -> bool:
+    return not _is_there(export, there) or export.portals != target.portals
 
 
 def _let_go(tx: Transaction, places: Sequence[str], accounts: Accounts) -> Accounts:
@@ -124,7 +154,7 @@ def _orphan(
     drivers: Drivers, places: Sequence[str], target: Target, volume: VolumeId, username: str
 ) -> Violation:
     def is_orphan(tx: Transaction) -> bool:
-        _, known = _read_expected(tx, places)
+        _, known = _read_expected(tx, places, Part(frozenset([volume])))
         nobodys = {(volume, username)} - known
         return bool(_let_go(tx, places, nobodys)) and not ownership.in_hand(tx, [volume])
 
@@ -138,9 +168,11 @@ def _orphan(
     return Orphan("export", _called(volume, username), places[0], why, is_orphan, remove).violation(drivers)
 
 
-def _read_expected(tx: Transaction, places: Sequence[str]) -> tuple[list[Expected], set[tuple[VolumeId, str]]]:
+def _read_expected(
+    tx: Transaction, places: Sequence[str], part: Part | None
+) -> tuple[list[Expected], Accounts]:
     """The finished exports that these backends should have; volume and account of all that may be there."""
-    links = attachments.exported_at(tx, places)
+    links = attachments.exported_at(tx, places, part)
     known = {(link.volume_id, link.chap_username or "") for link, _ in links}
     return [_expected(link, pool) for link, pool in links if _is_finished(link)], known
 

@@ -21,12 +21,14 @@ from pumice.backends.contract import Backend, StoredObject
 from pumice.hypervisor.contract import Hypervisor
 from pumice.loops import aside
 from pumice.loops.aside import Aside
+from pumice.loops.glance import Glance, Glances
 from pumice.loops.violation import Orphan, Violation, unknown
 from pumice.model.errors import PumiceError
 from pumice.model.ids import AttachmentId, ServerId
 from pumice.operations.drivers import Drivers
 from pumice.store import ownership, tombstones
 from pumice.store.database import Transaction
+from pumice.store.part import Part
 from pumice.store.tombstones import Kind
 
 logger = structlog.get_logger(__name__)
@@ -34,12 +36,15 @@ logger = structlog.get_logger(__name__)
 SECONDS = 60.0
 
 
-async def check(drivers: Drivers) -> list[Violation]:
-    """Find what belongs to nobody at every backend and hypervisor of this process."""
+async def check(drivers: Drivers, glances: Glances | None = None) -> list[Violation]:
+    """Find what belongs to nobody at every backend and hypervisor of this process.
+
+    Anywhere, or where a loop looks by now.
+    """
     found: list[Violation] = []
     for place, backend in drivers.backends.items():
         try:
-            found += await _at_backend(drivers, place, backend)
+            found += await _at_backend(drivers, place, backend, (glances or Glances()).at(place))
         except PumiceError as error:
             found.append(Violation(f"backend {place} does not answer: {error}"))
     for host, hypervisor in drivers.hypervisors.items():
@@ -72,23 +77,48 @@ class Nobodys:
     unknown: frozenset[StoredObject]
 
 
-async def _at_backend(drivers: Drivers, place: str, backend: Backend) -> list[Violation]:
-    before = (await drivers.db.read(ownership.bytes_at, place)).must
-    there = (await backend.inventory()).pieces
+async def _at_backend(drivers: Drivers, place: str, backend: Backend, glance: Glance) -> list[Violation]:
+    seen = (await backend.inventory()).pieces
     kept = await put_aside(backend)
+    too_old = [_too_old(drivers, place, backend, it) for it in kept if _is_too_old(drivers, it)]
+    facts = frozenset((piece.id, piece) for piece in seen)
+    part = glance.part(facts)
+    before = await drivers.db.read(ownership.bytes_at, place, part)
+    wrong = {known for _, known, _ in before.must - _whole(seen)}
+    wrong |= {piece.id for piece in _nowhere(_within(part, seen), before, seen)}
+    glance.has_seen(facts, wrong)
+    if not wrong:
+        return too_old
+    there = (await backend.inventory()).pieces  # once more, between two looks at the rows
 
     def read(tx: Transaction) -> tuple[Nobodys, frozenset[ownership.StoredObject]]:
-        return _nobodys(tx, place, there, there), ownership.bytes_at(tx, place).must & before
+        nobodys = _nobodys(tx, place, _within(part, there), there)
+        return nobodys, ownership.bytes_at(tx, place, part).must & before.must
 
     nobodys, must = await drivers.db.read(read)
     waiting = {_key(it.piece): it for it in kept if it.piece.whole}
-    lost = sorted(must - {_key(piece) for piece in there if piece.whole})
     return [
-        *(_lost(drivers, place, backend, piece, waiting.get(piece)) for piece in lost),
+        *(_lost(drivers, place, backend, it, waiting.get(it)) for it in sorted(must - _whole(there))),
         *(_let_go(drivers, place, backend, piece, there) for piece in sorted(nobodys.let_go, key=_key)),
         *(_unknown(drivers, place, backend, piece, there) for piece in sorted(nobodys.unknown, key=_key)),
-        *(_too_old(drivers, place, backend, it) for it in kept if _is_too_old(drivers, it)),
+        *too_old,
     ]
+
+
+def _within(part: Part | None, pieces: Collection[StoredObject]) -> Collection[StoredObject]:
+    return pieces if part is None else [piece for piece in pieces if piece.id in part]
+
+
+def _whole(pieces: Collection[StoredObject]) -> set[ownership.StoredObject]:
+    return {_key(piece) for piece in pieces if piece.whole}
+
+
+def _nowhere(
+    pieces: Collection[StoredObject], known: ownership.Bytes, there: Collection[StoredObject]
+) -> set[StoredObject]:
+    """Those of the pieces that no row has, or that are unfinished beside their whole bytes."""
+    whole = _whole(there)
+    return {it for it in pieces if _key(it) not in known.may or (not it.whole and _key(it) in whole)}
 
 
 def _key(piece: StoredObject) -> ownership.StoredObject:
@@ -99,9 +129,9 @@ def _nobodys(
     tx: Transaction, place: str, pieces: Collection[StoredObject], there: Collection[StoredObject]
 ) -> Nobodys:
     """The pieces that no row has and no operation is about; ``there`` is all that the backend has."""
-    known = ownership.bytes_at(tx, place, {piece.id for piece in pieces} if pieces is not there else None)
-    whole = {_key(piece) for piece in there if piece.whole}
-    left = {it for it in pieces if _key(it) not in known.may or (not it.whole and _key(it) in whole)}
+    part = Part(frozenset(piece.id for piece in pieces)) if pieces is not there else None
+    known = ownership.bytes_at(tx, place, part)
+    left = _nowhere(pieces, known, there)
     ids = {piece.id for piece in left}
     busy = ownership.in_hand(tx, ids) | ownership.adopting(tx, ids)
     left = {piece for piece in left if piece.id not in busy}
@@ -124,7 +154,7 @@ def _lost(
         return Violation(words, is_lost=True)
 
     async def put_back() -> str | None:
-        if key not in (await drivers.db.read(ownership.bytes_at, place, [known])).must:
+        if key not in (await drivers.db.read(ownership.bytes_at, place, Part(frozenset([known])))).must:
             return None
         await backend.put_back(kept.piece, kept.name)
         return "they were put back"

@@ -3,7 +3,8 @@
 Rows are the wish, the outside is the state. Each *check* (a function of a module beside this one) compares the
 two for the drivers of this process and returns violations. A ``Repair`` looks again and again and repairs what
 lasts; ``pumice audit`` runs every check once. A check changes nothing, needs no memory, and may run anywhere at
-any time.
+any time. (One that comes every few seconds may remember what it has seen, so as not to ask about all again:
+``glance.py``.)
 
 The order in which a check reads is what makes it safe beside running operations. Whatever is made outside has
 its row first and loses it last. So a check for what belongs to nobody reads *the outside, then the rows*: what

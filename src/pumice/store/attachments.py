@@ -13,6 +13,7 @@ from pumice.store import tombstones
 from pumice.store.beginning import begins_with
 from pumice.store.columns import ID, TIME, WORD, now
 from pumice.store.database import Transaction
+from pumice.store.part import Part, conditions
 from pumice.store.stateful import StatefulRows
 from pumice.store.tables import attachments, server_disks, volumes
 
@@ -88,15 +89,21 @@ def of_server(tx: Transaction, server_id: str) -> Sequence[Attachment]:
     return _rows.all(tx.execute(_rows.select.where(_a.server_id == server_id).order_by(_a.created_at)))
 
 
-def exported_at(tx: Transaction, hosts: Collection[str]) -> Sequence[tuple[Attachment, str]]:
-    """Every attachment with a connector to a volume of these ``host@backend``, with the volume's pool."""
+def exported_at(
+    tx: Transaction, hosts: Collection[str], part: Part | None = None
+) -> Sequence[tuple[Attachment, str]]:
+    """Every attachment with a connector to a volume of these ``host@backend``, with the volume's pool.
+
+    To all of its volumes, or to a part of them. None is told twice.
+    """
     there = sa.or_(*(begins_with(volumes.c.pool, f"{host}#") for host in hosts))
     query = (
         _rows.select.add_columns(volumes.c.pool)
         .join(volumes, volumes.c.id == _a.volume_id)
         .where(there, _a.chap_username.is_not(None))
     )
-    return [(_rows.kind(*row[:-1]), row[-1]) for row in tx.execute(query)]
+    found = [row for some in conditions(part, volumes.c.id) for row in tx.execute(query.where(some))]
+    return list({row.id: (_rows.kind(*row[:-1]), row[-1]) for row in found}.values())
 
 
 def of_our_servers(tx: Transaction) -> list[str]:

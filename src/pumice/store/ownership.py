@@ -10,6 +10,7 @@ from pumice.model.states import ServerStatus, SnapshotStatus, VolumeStatus
 from pumice.store.beginning import begins_with
 from pumice.store.database import Transaction
 from pumice.store.operations import UNDER_WAY
+from pumice.store.part import Part, conditions
 from pumice.store.tables import attachments, operations, server_disks, servers, snapshots, tombstones, volumes
 
 StoredObject = tuple[str, str, str]
@@ -35,15 +36,13 @@ class Bytes:
     must: frozenset[StoredObject]
 
 
-def bytes_at(tx: Transaction, host: str, ids: Collection[str] | None = None) -> Bytes:
-    """The bytes of the volumes and snapshots on ``host@backend``; of all of them, or of these ids."""
+def bytes_at(tx: Transaction, host: str, part: Part | None = None) -> Bytes:
+    """The bytes of the volumes and snapshots on ``host@backend``; of all of them, or of a part."""
     may, must = set[StoredObject](), set[StoredObject]()
     for kind, table in (("volume", volumes), ("snapshot", snapshots)):
         query = sa.select(table.c.id, table.c.pool, table.c.status)
         query = query.where(begins_with(table.c.pool, f"{host}#"))
-        if ids is not None:
-            query = query.where(table.c.id.in_(list(ids)))
-        for row in tx.execute(query):
+        for row in (row for some in conditions(part, table.c.id) for row in tx.execute(query.where(some))):
             piece = (kind, row.id, row.pool.partition("#")[2])
             may.add(piece)
             sure = row.status not in _UNSURE_VOLUMES if kind == "volume" else row.status in _SURE_SNAPSHOTS
