@@ -92,6 +92,14 @@ def words(module: ModuleType) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(read), frozenset(taken)
 
 
+def handed_on(module: ModuleType) -> set[str]:
+    """The models whose fields ``writes`` hands on by their names, to what takes exactly these."""
+    nodes = ast.walk(ast.parse(Path(inspect.getfile(module)).read_text()))
+    calls = [node for node in nodes if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "writes"]
+    words = [word for call in calls for word in call.keywords]
+    return {word.value.id for word in words if word.arg == "body" and isinstance(word.value, ast.Name)}
+
+
 def readers(owner: ModuleType) -> Iterator[ModuleType]:
     """The module of a model, and those that import from it."""
     for module in modules():
@@ -101,6 +109,8 @@ def readers(owner: ModuleType) -> Iterator[ModuleType]:
 
 def unread() -> Iterator[str]:
     for module, model in models():
+        if model.__name__ in handed_on(module):
+            continue
         read = frozenset().union(*(words(reader)[0] for reader in readers(module)))
         written = COLUMNS if issubclass(model, Kept) else set()
         yield from (f"{model.__name__}.{field}" for field in model.model_fields.keys() - read - written)

@@ -19,10 +19,11 @@ import pytest
 from backend_rigs import CLAIMS, KINDS, POOL, RIGS, a_volume_group, an_xfs, build, killed_while, lvm
 from tests.patience import patience
 
-from pumice.backends.contract import Backend, ImageFile, StoredObject, no_progress
+from pumice.backends.contract import Backend, ImageFile, no_progress
 from pumice.model.errors import Conflict, ImageRefused, Invalid, Misconfigured, NotFound, TryAnotherBackend
 from pumice.model.ids import SnapshotId, VolumeId, new_id
 from pumice.model.mark import Mark
+from pumice.model.stored import StoredObject
 from pumice.model.units import GIB, MIB
 
 pytestmark = pytest.mark.claims(CLAIMS)

@@ -12,10 +12,11 @@ from tests.patience import PATIENCE
 
 from pumice.backends import files as files_module
 from pumice.backends import sparse
-from pumice.backends.contract import ImageFile, StoredObject, no_progress
+from pumice.backends.contract import ImageFile, no_progress
 from pumice.backends.files import FilesBackend
 from pumice.model.errors import Invalid, Misconfigured, TryAnotherBackend
 from pumice.model.ids import SnapshotId, VolumeId, new_id
+from pumice.model.stored import StoredObject
 from pumice.model.units import MIB
 
 

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from tests.patience import patience
 
-from pumice.backends.contract import StoredObject, no_progress
+from pumice.backends.contract import no_progress
 from pumice.backends.lvm import LvmBackend
 from pumice.backends.lvm_group import VolumeGroup
 from pumice.backends.lvm_thick import ThickLayout, Wipe
 from pumice.backends.lvm_thin import ThinLayout
 from pumice.model.errors import Misconfigured, NotFound, Retryable, TryAnotherBackend
 from pumice.model.ids import VolumeId, new_id
+from pumice.model.stored import StoredObject
 from pumice.model.units import GIB, MIB
 
 pytestmark = [

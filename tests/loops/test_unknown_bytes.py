@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from fake_world import HOST, TENANT, FakeWorld, fake_world
 
-from pumice.backends.contract import StoredObject
 from pumice.backends.fake import FakeBackend
 from pumice.loops import aside, orphans
 from pumice.loops.audit import OUTSIDE, ROWS
 from pumice.loops.violation import Repair
 from pumice.model.ids import VolumeId, new_id
+from pumice.model.stored import StoredObject
 from pumice.operations.harness import quiet, working
 from pumice.operations.state_machine import no_faults
 from pumice.store import volumes

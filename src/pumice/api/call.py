@@ -59,6 +59,8 @@ class Call:
     """What a body may say that it is; anything where none are named."""
     args: dict[str, str] = field(default_factory=dict)
     """What the route's ``{names}`` stood for."""
+    action: str | None = None
+    """The key of the body that has selected the route, if it is an action's."""
     _json: Any = None
 
     @property
@@ -124,13 +126,24 @@ class Call:
             pass
 
     async def parse(self, model: type[M], key: str | None = None) -> M:
-        """The body, or the object under its key ``key``, as ``model``. Raises ``Invalid``."""
-        body = await self.json()
+        """The body, or the object under its ``key`` or the action's, as ``model``. Raises ``Invalid``."""
+        body, key = await self.json(), key or self.action
         if key is not None:
             if not isinstance(body, dict) or not isinstance(body.get(key), dict):
                 raise Invalid(f"Malformed request body: it must be an object with an object under '{key}'.")
             body = body[key]
         return check(model, body, key)
+
+    async def parse_only(self, model: type[M], key: str) -> M:
+        """What a body that has no other key has under ``key``, as ``model``. Raises ``Invalid``."""
+        body = await self.json()
+        if not isinstance(body, dict):
+            return check(model, None)
+        if beside := body.keys() - {key}:
+            raise Invalid(f"Additional properties are not allowed ('{min(beside)}' was unexpected).")
+        if key not in body:
+            raise Invalid(f"Invalid input: '{key}' is a required property.")
+        return check(model, body[key], key)
 
 
 def _refuse_what_cannot_be_kept(body: Any) -> None:

@@ -5,7 +5,7 @@ rule, the caller and the target's owner, so decisions are remembered: asking aga
 """
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,12 +60,14 @@ class Policy:
         else:  # without a file nothing is loaded, not even the defaults
             checks = {name: _parsed(check) for name, check in defaults.items()}
             self._enforcer.set_rules(policy.Rules(checks), use_conf=False)
+        self._narrowed: dict[tuple[Rule, ...], Policy] = {}
         self._remembered: dict[tuple[str, Scope, str | None, str | None, str | None], bool] = {}
 
-    def only(self, rules: Iterable[Rule]) -> "Policy":
+    def only(self, rules: tuple[Rule, ...]) -> "Policy":
         """This policy, restricted to the rules that a route declares; its handler can ask no others."""
-        narrowed = copy(self)
-        narrowed.defaults = {rule.name: rule.check for rule in rules}
+        if (narrowed := self._narrowed.get(rules)) is None:
+            narrowed = self._narrowed[rules] = copy(self)
+            narrowed.defaults = {rule.name: rule.check for rule in rules}
         return narrowed
 
     def allows(

@@ -2,7 +2,10 @@
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
+
+from pydantic import BaseModel
 
 from pumice.api.call import Call, Reply, Version
 from pumice.api.faults import HttpError
@@ -11,15 +14,41 @@ from pumice.api.policy import Rule
 Handler = Callable[[Call], Awaitable[Reply]]
 
 
-def writes(work: Callable[..., Any], status: int = 202, *, scoped: bool = True) -> Handler:
+def writes(
+    work: Callable[..., Any],
+    status: int = 202,
+    *,
+    body: type[BaseModel] | None = None,
+    scoped: bool = True,
+    tuned: bool = False,
+) -> Handler:
     """A handler that does ``work`` to what the path names, in one transaction, and answers ``status`` alone.
 
-    ``work`` is given the transaction, the caller's scope (unless it is not ``scoped``) and the path's values in
-    their order. What it returns is not told.
+    ``work`` is given the transaction, the caller's scope (unless it is not ``scoped``), the path's values in
+    their order, and by their names the fields of the ``body`` and, if it is ``tuned``, the ``tunables``. What
+    it returns is not told.
     """
 
     async def handler(call: Call) -> Reply:
-        await call.ctx.db.write(work, *((call.who,) if scoped else ()), *call.args.values())
+        asked = await call.parse(body) if body else None
+        fields = {name: getattr(asked, name) for name in body.model_fields} if body else {}
+        if tuned:
+            fields["tunables"] = call.ctx.tunables
+        await call.ctx.db.write(partial(work, **fields), *((call.who,) if scoped else ()), *call.args.values())
+        return Reply(status=status)
+
+    return handler
+
+
+def acts(work: Callable[..., None], body: type[BaseModel] | None = None, status: int = 202) -> Handler:
+    """A handler that does ``work`` in one transaction, and answers ``status`` alone.
+
+    ``work`` is given the transaction, the call and, where there is one, the ``body``.
+    """
+
+    async def handler(call: Call) -> Reply:
+        asked = (await call.parse(body),) if body else ()
+        await call.ctx.db.write(work, call, *asked)
         return Reply(status=status)
 
     return handler

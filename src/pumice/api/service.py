@@ -163,7 +163,7 @@ class Service:
             route, call.args = choose(node, values, method, version, body)
         except HttpError as refusal:
             raise self._explained(refusal, path, body) from None
-        call.policy = self.policy.only(route.rules)
+        call.policy, call.action = self.policy.only(route.rules), route.action
         seen.route = f"{self.prefix}{route.path}" + (f" {route.action}" if route.action else "")
         if route.rule is not None:
             if call.who is NOBODY:

@@ -147,10 +147,10 @@ async def _admit_pool(db: Database, place: str, pool: str, backend: Backend) -> 
         raise Misconfigured(_another_pool(there, who, name))
     known = await db.read(ownership.bytes_at, place)
     try:
-        pieces = {(it.kind, it.id, it.pool) for it in (await backend.inventory()).pieces if it.whole}
+        pieces = {piece for piece in (await backend.inventory()).pieces if piece.whole}
     except PumiceError:  # not made yet
         pieces = set()
-    here = {piece for piece in pieces if piece[2] == pool}
+    here = {piece for piece in pieces if piece.pool == pool}
     if here & known.may:
         return False
     if here:
@@ -158,7 +158,7 @@ async def _admit_pool(db: Database, place: str, pool: str, backend: Backend) -> 
             f"Pool {name} has no mark and holds {len(here)} volumes or snapshots that the database does not "
             f"know. {_TAKE.format(name)}"
         )
-    if any(piece[2] == pool for piece in known.must) or await db.read(installation.is_marked, name):
+    if any(piece.pool == pool for piece in known.must) or await db.read(installation.is_marked, name):
         raise Misconfigured(
             f"Pool {name} has lost its mark and its bytes: is its storage mounted? {_TAKE.format(name)}"
         )

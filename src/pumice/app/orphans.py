@@ -10,13 +10,14 @@ from pumice.app.database import existing
 from pumice.app.settings import Settings
 from pumice.app.terminal import console, plain, print_json, short, table
 from pumice.app.verbs import set_deadlines
-from pumice.backends.contract import Backend, StoredObject
+from pumice.backends.contract import Backend
 from pumice.images.files import ImageFiles
 from pumice.loops import aside, orphans
 from pumice.loops.aside import Aside
 from pumice.model.errors import Conflict, NotFound
 from pumice.model.ids import ProjectId
 from pumice.model.scope import INTERNAL
+from pumice.model.stored import StoredObject
 from pumice.model.volume import Volume
 from pumice.operations.drivers import Drivers
 from pumice.store import ownership, projects

@@ -23,11 +23,12 @@ Rules that hold for every call, checked by ``tests/conformance/test_backends.py`
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from pumice.model.errors import ImageRefused
 from pumice.model.ids import SnapshotId, VolumeId
 from pumice.model.mark import Mark
+from pumice.model.stored import StoredObject
 from pumice.model.units import gib_to_hold
 
 Progress = Callable[[float], None]
@@ -80,16 +81,6 @@ def require_fits(image: ImageFile, size: int) -> None:
     needed = gib_to_hold(image.virtual_size)
     if needed > size:
         raise ImageRefused(f"The image's virtual size is {needed} GiB and does not fit into {size} GiB.")
-
-
-@dataclass(frozen=True, slots=True)
-class StoredObject:
-    """Bytes in a pool: a volume's or a snapshot's, whole or left by a call that was cut short."""
-
-    kind: Literal["volume", "snapshot"]
-    id: str
-    pool: str
-    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)

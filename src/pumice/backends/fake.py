@@ -20,13 +20,13 @@ from pumice.backends.contract import (
     Manageable,
     PoolFacts,
     Progress,
-    StoredObject,
     require_fits,
 )
 from pumice.backends.files import FilesBackend
 from pumice.model.errors import Conflict, Misconfigured, NotFound, TryAnotherBackend
 from pumice.model.ids import SnapshotId, VolumeId
 from pumice.model.mark import Mark
+from pumice.model.stored import StoredObject
 from pumice.model.units import GIB
 
 

@@ -38,7 +38,6 @@ from pumice.backends.contract import (
     Manageable,
     PoolFacts,
     Progress,
-    StoredObject,
     require_fits,
 )
 from pumice.host import qemu_img
@@ -50,6 +49,7 @@ from pumice.model import mark
 from pumice.model.errors import Invalid, Misconfigured, NotFound, Retryable, TryAnotherBackend
 from pumice.model.ids import SnapshotId, VolumeId, is_canonical
 from pumice.model.mark import Mark
+from pumice.model.stored import StoredObject
 from pumice.model.units import GIB
 
 ANSWER_SECONDS = 3.0

@@ -27,7 +27,6 @@ from pumice.backends.contract import (
     Manageable,
     PoolFacts,
     Progress,
-    StoredObject,
     require_fits,
 )
 from pumice.backends.lvm_group import LogicalVolume, VolumeGroup
@@ -40,6 +39,7 @@ from pumice.model import mark
 from pumice.model.errors import Conflict, Invalid, NotFound, Retryable, TryAnotherBackend
 from pumice.model.ids import SnapshotId, VolumeId, is_canonical
 from pumice.model.mark import Mark
+from pumice.model.stored import StoredObject
 from pumice.model.units import GIB, gib_to_hold
 
 _UNFINISHED = (".moment", ".part", ".back.moment", ".back.part")

@@ -191,19 +191,19 @@ def set_extra_specs(tx: Transaction, type_id: str, extra_specs: Mapping[str, str
     types.change(tx, type_id, extra_specs=dict(extra_specs))
 
 
-def add_access(tx: Transaction, type_id: str, project_id: str) -> None:
+def add_access(tx: Transaction, type_id: str, project: str) -> None:
     """Let a project use a private type. Raises ``NotFound``, ``Invalid`` or ``Conflict``."""
     _must_be_private(by_id(tx, INTERNAL, type_id))
-    if project_id in types.projects_with_access(tx, type_id):
-        raise Conflict(f"Volume type access for {type_id} / {project_id} combination already exists.")
-    types.add_access(tx, type_id, project_id)
+    if project in types.projects_with_access(tx, type_id):
+        raise Conflict(f"Volume type access for {type_id} / {project} combination already exists.")
+    types.add_access(tx, type_id, project)
 
 
-def remove_access(tx: Transaction, type_id: str, project_id: str) -> None:
+def remove_access(tx: Transaction, type_id: str, project: str) -> None:
     """Let a project no longer use a private type. Raises ``NotFound`` or ``Invalid``."""
     _must_be_private(by_id(tx, INTERNAL, type_id))
-    if not types.remove_access(tx, type_id, project_id):
-        raise NotFound("Volume type access for", f"{type_id} / {project_id} combination")
+    if not types.remove_access(tx, type_id, project):
+        raise NotFound("Volume type access for", f"{type_id} / {project} combination")
 
 
 def _must_be_private(kind: VolumeType) -> None:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Literal, cast
 
-from pumice.backends.contract import Manageable, StoredObject
+from pumice.backends.contract import Manageable
 from pumice.model.ids import is_canonical
+from pumice.model.stored import StoredObject
 
 _NAME = re.compile(r"orphan-(\d{8})-(unfinished-)?(volume|snapshot)-([0-9a-f-]{36})(\..*)?")
 

@@ -11,13 +11,13 @@ and secrets are told and left alone. When a row asks for bytes that were put asi
 """
 
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
 import structlog
 
-from pumice.backends.contract import Backend, StoredObject
+from pumice.backends.contract import Backend
 from pumice.hypervisor.contract import Hypervisor
 from pumice.loops import aside
 from pumice.loops.aside import Aside
@@ -25,6 +25,7 @@ from pumice.loops.glance import Glance, Glances
 from pumice.loops.violation import Orphan, Violation, unknown
 from pumice.model.errors import PumiceError
 from pumice.model.ids import AttachmentId, ServerId
+from pumice.model.stored import StoredObject
 from pumice.operations.drivers import Drivers
 from pumice.store import ownership, tombstones
 from pumice.store.database import Transaction
@@ -65,7 +66,7 @@ async def put_aside(backend: Backend) -> list[Aside]:
 async def unknown_pieces(drivers: Drivers, place: str, backend: Backend) -> list[StoredObject]:
     """What a backend has and nothing here knows of, not put aside yet."""
     there = (await backend.inventory()).pieces
-    return sorted((await drivers.db.read(_nobodys, place, there, there)).unknown, key=_key)
+    return sorted((await drivers.db.read(_nobodys, place, there, there)).unknown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,23 +85,23 @@ async def _at_backend(drivers: Drivers, place: str, backend: Backend, glance: Gl
     facts = frozenset((piece.id, piece) for piece in seen)
     part = glance.part(facts)
     before = await drivers.db.read(ownership.bytes_at, place, part)
-    wrong = {known for _, known, _ in before.must - _whole(seen)}
+    wrong = {piece.id for piece in before.must - _whole(seen)}
     wrong |= {piece.id for piece in _nowhere(_within(part, seen), before, seen)}
     glance.has_seen(facts, wrong)
     if not wrong:
         return too_old
     there = (await backend.inventory()).pieces  # once more, between two looks at the rows
 
-    def read(tx: Transaction) -> tuple[Nobodys, frozenset[ownership.StoredObject]]:
+    def read(tx: Transaction) -> tuple[Nobodys, frozenset[StoredObject]]:
         nobodys = _nobodys(tx, place, _within(part, there), there)
         return nobodys, ownership.bytes_at(tx, place, part).must & before.must
 
     nobodys, must = await drivers.db.read(read)
-    waiting = {_key(it.piece): it for it in kept if it.piece.whole}
+    waiting = {it.piece: it for it in kept if it.piece.whole}
     return [
         *(_lost(drivers, place, backend, it, waiting.get(it)) for it in sorted(must - _whole(there))),
-        *(_let_go(drivers, place, backend, piece, there) for piece in sorted(nobodys.let_go, key=_key)),
-        *(_unknown(drivers, place, backend, piece, there) for piece in sorted(nobodys.unknown, key=_key)),
+        *(_let_go(drivers, place, backend, piece, there) for piece in sorted(nobodys.let_go)),
+        *(_unknown(drivers, place, backend, piece, there) for piece in sorted(nobodys.unknown)),
         *too_old,
     ]
 
@@ -109,8 +110,8 @@ def _within(part: Part | None, pieces: Collection[StoredObject]) -> Collection[S
     return pieces if part is None else [piece for piece in pieces if piece.id in part]
 
 
-def _whole(pieces: Collection[StoredObject]) -> set[ownership.StoredObject]:
-    return {_key(piece) for piece in pieces if piece.whole}
+def _whole(pieces: Collection[StoredObject]) -> set[StoredObject]:
+    return {piece for piece in pieces if piece.whole}
 
 
 def _nowhere(
@@ -118,11 +119,12 @@ def _nowhere(
 ) -> set[StoredObject]:
     """Those of the pieces that no row has, or that are unfinished beside their whole bytes."""
     whole = _whole(there)
-    return {it for it in pieces if _key(it) not in known.may or (not it.whole and _key(it) in whole)}
+    return {it for it in pieces if _all_of(it) not in known.may or (not it.whole and _all_of(it) in whole)}
 
 
-def _key(piece: StoredObject) -> ownership.StoredObject:
-    return piece.kind, piece.id, piece.pool
+def _all_of(piece: StoredObject) -> StoredObject:
+    """What rows know: nothing of theirs was cut short."""
+    return piece if piece.whole else replace(piece, whole=True)
 
 
 def _nobodys(
@@ -135,7 +137,7 @@ def _nobodys(
     ids = {piece.id for piece in left}
     busy = ownership.in_hand(tx, ids) | ownership.adopting(tx, ids)
     left = {piece for piece in left if piece.id not in busy}
-    superseded = {piece for piece in left if _key(piece) in known.may}
+    superseded = {piece for piece in left if _all_of(piece) in known.may}
     buried = set[StoredObject]()
     for kind in (Kind.VOLUME, Kind.SNAPSHOT):
         for pool in {piece.pool for piece in left}:
@@ -145,16 +147,13 @@ def _nobodys(
     return Nobodys(frozenset(superseded | buried), frozenset(left - superseded - buried))
 
 
-def _lost(
-    drivers: Drivers, place: str, backend: Backend, key: ownership.StoredObject, kept: Aside | None
-) -> Violation:
-    kind, known, _ = key
-    words = f"{kind} {known} has no bytes on {place}"
+def _lost(drivers: Drivers, place: str, backend: Backend, key: StoredObject, kept: Aside | None) -> Violation:
+    words = f"{key.kind} {key.id} has no bytes on {place}"
     if kept is None:
         return Violation(words, is_lost=True)
 
     async def put_back() -> str | None:
-        if key not in (await drivers.db.read(ownership.bytes_at, place, Part(frozenset([known])))).must:
+        if key not in (await drivers.db.read(ownership.bytes_at, place, Part(frozenset([key.id])))).must:
             return None
         await backend.put_back(kept.piece, kept.name)
         return "they were put back"

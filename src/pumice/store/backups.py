@@ -1,13 +1,12 @@
 """Backups: every read and write of their rows. States change as volumes' do."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from pumice.model.backup import Backup
 from pumice.model.errors import InvalidState
-from pumice.model.scope import Scope
 from pumice.model.states import BACKUP, BackupStatus
 from pumice.store import tombstones
 from pumice.store.database import Transaction
@@ -19,6 +18,7 @@ _rows = StatefulRows(backups, Backup, "Backup", BACKUP)
 
 get = _rows.visible
 page = _rows.page
+count = _rows.count
 change = _rows.change
 put = _rows.put
 overrule = _rows.overrule
@@ -104,17 +104,6 @@ def delete(tx: Transaction, backup_id: str) -> bool:
     """Forget a backup, and bury it. False when it is gone already."""
     tombstones.bury(tx, _bury, b_id=backup_id)
     return bool(tx.execute(sa.delete(backups).where(_b.id == backup_id)).rowcount)
-
-
-def total(
-    tx: Transaction,
-    who: Scope,
-    *,
-    all_projects: bool = False,
-    filters: Iterable[sa.ColumnElement[bool]] = (),
-) -> int:
-    """How many backups a list has on all its pages."""
-    return _rows.total(tx, who, all_projects=all_projects, filters=filters)[0]
 
 
 def known(tx: Transaction, ids: Collection[str]) -> frozenset[str]:

@@ -1,20 +1,19 @@
-"""To whom what is outside belongs: reads for the loops of repair, which compare it with what is there."""
+"""What there is according to the rows: reads for the loops of repair, which compare it with what is there."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 import sqlalchemy as sa
 
 from pumice.model.states import ServerStatus, SnapshotStatus, VolumeStatus
+from pumice.model.stored import StoredObject
 from pumice.store.beginning import begins_with
 from pumice.store.database import Transaction
 from pumice.store.operations import UNDER_WAY
 from pumice.store.part import Part, conditions
 from pumice.store.tables import attachments, operations, server_disks, servers, snapshots, tombstones, volumes
-
-StoredObject = tuple[str, str, str]
-"""``volume`` or ``snapshot``, its id, and the backend's own name for its pool."""
 
 _ADOPTING = {VolumeStatus.MANAGING, VolumeStatus.UNMANAGING, VolumeStatus.ERROR_MANAGING}
 _UNSURE_VOLUMES = _ADOPTING | {
@@ -39,11 +38,15 @@ class Bytes:
 def bytes_at(tx: Transaction, host: str, part: Part | None = None) -> Bytes:
     """The bytes of the volumes and snapshots on ``host@backend``; of all of them, or of a part."""
     may, must = set[StoredObject](), set[StoredObject]()
-    for kind, table in (("volume", volumes), ("snapshot", snapshots)):
+    kinds: tuple[tuple[Literal["volume", "snapshot"], sa.Table], ...] = (
+        ("volume", volumes),
+        ("snapshot", snapshots),
+    )
+    for kind, table in kinds:
         query = sa.select(table.c.id, table.c.pool, table.c.status)
         query = query.where(begins_with(table.c.pool, f"{host}#"))
         for row in (row for some in conditions(part, table.c.id) for row in tx.execute(query.where(some))):
-            piece = (kind, row.id, row.pool.partition("#")[2])
+            piece = StoredObject(kind, row.id, row.pool.partition("#")[2])
             may.add(piece)
             sure = row.status not in _UNSURE_VOLUMES if kind == "volume" else row.status in _SURE_SNAPSHOTS
             if sure:

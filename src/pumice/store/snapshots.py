@@ -1,12 +1,11 @@
 """Snapshots: every read and write of their rows. States change as volumes' do."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from pumice.model.errors import InvalidState
-from pumice.model.scope import Scope
 from pumice.model.states import SNAPSHOT, SnapshotStatus
 from pumice.model.volume import Snapshot, Volume
 from pumice.store import tombstones
@@ -21,6 +20,7 @@ _volumes = Rows(volumes, Volume)
 
 get = _rows.visible
 page = _rows.page
+count = _rows.count
 change = _rows.change
 put = _rows.put
 overrule = _rows.overrule
@@ -98,14 +98,3 @@ def delete(tx: Transaction, snapshot_id: str, *, bytes_stay: bool = False) -> bo
     if not bytes_stay:
         tombstones.bury(tx, _bury, b_id=snapshot_id)
     return bool(tx.execute(sa.delete(snapshots).where(_s.id == snapshot_id)).rowcount)
-
-
-def total(
-    tx: Transaction,
-    who: Scope,
-    *,
-    all_projects: bool = False,
-    filters: Iterable[sa.ColumnElement[bool]] = (),
-) -> int:
-    """How many snapshots a list has on all its pages."""
-    return _rows.total(tx, who, all_projects=all_projects, filters=filters)[0]

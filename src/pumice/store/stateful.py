@@ -104,6 +104,18 @@ class StatefulRows(TenantRows[T]):
         at = now()
         return {"status": status, "updated_at": at} | ({"moved_at": at} if self._has_age else {})
 
+    def count(
+        self,
+        tx: Transaction,
+        who: Scope,
+        *,
+        all_projects: bool = False,
+        filters: Iterable[sa.ColumnElement[bool]] = (),
+    ) -> int:
+        """How many rows a list has on all its pages."""
+        query = sa.select(sa.func.count()).select_from(self.table)
+        return int(tx.execute(query.where(*self.seen(who, all_projects), *filters)).scalar_one())
+
     def total(
         self,
         tx: Transaction,

@@ -21,6 +21,7 @@ get = _rows.visible
 page = _rows.page
 change = _rows.change
 put = _rows.put
+count = _rows.count
 total = _rows.total
 by_project = _rows.by_project
 

@@ -11,12 +11,12 @@ If it fails the disk has its old name again, and the volume is in ``error_managi
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pumice.backends.contract import StoredObject
 from pumice.catalog import volume_types
 from pumice.model.errors import Invalid, NotFound
 from pumice.model.ids import VolumeId, new_id
 from pumice.model.scope import Scope
 from pumice.model.states import VolumeStatus
+from pumice.model.stored import StoredObject
 from pumice.model.tunables import Tunables
 from pumice.model.volume import Volume, host_of, pool_of
 from pumice.operations.drivers import Drivers

@@ -12,12 +12,13 @@ If it fails the volume has its own bytes, and is in ``error``, as in Cinder. Mea
 from dataclasses import dataclass
 from typing import Any
 
-from pumice.backends.contract import Backend, StoredObject
+from pumice.backends.contract import Backend
 from pumice.catalog import volume_types
 from pumice.model.errors import Conflict, InvalidState
 from pumice.model.ids import VolumeId, new_id
 from pumice.model.scope import INTERNAL, Scope
 from pumice.model.states import AttachStatus, VolumeStatus
+from pumice.model.stored import StoredObject
 from pumice.model.tunables import Tunables
 from pumice.model.volume import host_of, pool_of
 from pumice.operations.drivers import Drivers

@@ -8,11 +8,12 @@
 If it fails the bytes have their own name again, and the volume is what it was.
 """
 
-from pumice.backends.contract import Backend, StoredObject
+from pumice.backends.contract import Backend
 from pumice.model.errors import InvalidState
 from pumice.model.ids import new_id
 from pumice.model.scope import Scope
 from pumice.model.states import VolumeStatus
+from pumice.model.stored import StoredObject
 from pumice.model.tunables import Tunables
 from pumice.model.volume import host_of, pool_of
 from pumice.operations.drivers import Drivers

@@ -1,6 +1,5 @@
 """``/shelves``: bodies, a view, what is declared, and the one handler that is not."""
 
-from types import MappingProxyType
 from typing import Any
 
 from toy_shelf.rows import SHELVES, Shelf, add, get, page, remove
@@ -20,8 +19,7 @@ FILTERS = Filters(
     "group",
     SHELVES,
     filters.plain(SHELVES, COLUMNS),
-    like=MappingProxyType({"name": "name"}),
-    since=MappingProxyType({}),
+    like=("name",),
 )
 LIST = Collection(COLUMNS, FILTERS.parse_query, page, everywhere=filters.asks_for_all)
 

@@ -12,7 +12,7 @@ from pumice.api.compute.links import VERSION
 from pumice.api.faults import HttpError
 from pumice.api.fields import Body, Text, whole
 from pumice.api.policy import ADMIN, MEMBER, Rule
-from pumice.api.routing import Route, writes
+from pumice.api.routing import Handler, Route, acts, writes
 from pumice.model.errors import Conflict, Invalid
 from pumice.model.states import ServerStatus
 from pumice.servers import console, power
@@ -51,16 +51,13 @@ class ResetState(Body):
     state: Literal["active", "error"]
 
 
-async def reboot(call: Call) -> Reply:
-    """``reboot``."""
-    body = await call.parse(Reboot, "reboot")
-    await call.ctx.db.write(power.accept_reboot, call.who, call.args["id"], hard=body.type == "HARD")
-    return Reply(status=202)
+def _reboot(tx: Transaction, call: Call, asked: Reboot) -> None:
+    power.accept_reboot(tx, call.who, call.args["id"], hard=asked.type == "HARD")
 
 
 async def console_output(call: Call) -> Reply:
     """``os-getConsoleOutput``: answers when the server's host has read the log."""
-    body = await call.parse(Console, "os-getConsoleOutput")
+    body = await call.parse(Console)
     lines = body.length if body.length is not None and body.length >= 0 else None
     operation_id = await call.ctx.db.write(console.accept, call.who, call.args["id"], lines)
     try:
@@ -83,8 +80,8 @@ async def lock(call: Call) -> Reply:
             raise Invalid(
                 f"Invalid input for field/attribute lock. Value: {str(asked)[:100]!r}. It must be null."
             )
-        reason = (await call.parse(Lock, "lock")).locked_reason
-    by = "admin" if _overrides(call) else "owner"
+        reason = (await call.parse(Lock)).locked_reason
+    by = "admin" if call.policy.allows(OVERRIDE, call.who) else "owner"
 
     def work(tx: Transaction) -> None:
         server = servers.get(tx, call.who, call.args["id"])
@@ -95,37 +92,19 @@ async def lock(call: Call) -> Reply:
     return Reply(status=202)
 
 
-async def unlock(call: Call) -> Reply:
+def _unlock(tx: Transaction, call: Call) -> None:
     """``unlock``: 403 for who is no administrator, where one has locked it."""
-
-    def work(tx: Transaction) -> None:
-        server = servers.get(tx, call.who, call.args["id"])
-        if server.locked_by == "admin":
-            call.policy.require(OVERRIDE, call.who, server.project_id)
-        servers.change(tx, server.id, locked=False, locked_by=None, locked_reason=None)
-
-    await call.ctx.db.write(work)
-    return Reply(status=202)
+    server = servers.get(tx, call.who, call.args["id"])
+    if server.locked_by == "admin":
+        call.policy.require(OVERRIDE, call.who, server.project_id)
+    servers.change(tx, server.id, locked=False, locked_by=None, locked_reason=None)
 
 
-def _overrides(call: Call) -> bool:
-    return call.policy.allows(OVERRIDE, call.who)
-
-
-async def reset_state(call: Call) -> Reply:
+def _reset_state(tx: Transaction, call: Call, asked: ResetState) -> None:
     """``os-resetState``: what the row says, where no operation is about to say otherwise."""
-    body = await call.parse(ResetState, "os-resetState")
-    status = ServerStatus.ACTIVE if body.state == "active" else ServerStatus.ERROR
-
-    def work(tx: Transaction) -> None:
-        server = servers.get(tx, call.who, call.args["id"])
-        if not servers.put(tx, server.id, status):
-            raise Conflict(
-                f"Instance {server.id} is in task_state {server.task}: an operation ends it by itself"
-            )
-
-    await call.ctx.db.write(work)
-    return Reply(status=202)
+    server = servers.get(tx, call.who, call.args["id"])
+    if not servers.put(tx, server.id, ServerStatus.ACTIVE if asked.state == "active" else ServerStatus.ERROR):
+        raise Conflict(f"Instance {server.id} is in task_state {server.task}: an operation ends it by itself")
 
 
 async def create_image(call: Call) -> Reply:
@@ -137,17 +116,17 @@ async def create_image(call: Call) -> Reply:
 _PATH = f"{VERSION}/servers/{{id}}/action"
 
 
-def _action(name: str, handler: Any, rule: str, check: str = MEMBER, also: tuple[Rule, ...] = ()) -> Route:
+def _action(name: str, handler: Handler, rule: str, check: str = MEMBER, also: tuple[Rule, ...] = ()) -> Route:
     return Route("POST", _PATH, handler, Rule(f"os_compute_api:{rule}", check), action=name, also=also)
 
 
 ROUTES = (
     _action("os-start", writes(power.accept_start), "servers:start"),
     _action("os-stop", writes(power.accept_stop), "servers:stop"),
-    _action("reboot", reboot, "servers:reboot"),
+    _action("reboot", acts(_reboot, Reboot), "servers:reboot"),
     _action("os-getConsoleOutput", console_output, "os-console-output"),
     _action("lock", lock, "os-lock-server:lock", also=(OVERRIDE,)),
-    _action("unlock", unlock, "os-lock-server:unlock", also=(OVERRIDE,)),
-    _action("os-resetState", reset_state, "os-admin-actions:reset_state", ADMIN),
+    _action("unlock", acts(_unlock), "os-lock-server:unlock", also=(OVERRIDE,)),
+    _action("os-resetState", acts(_reset_state, ResetState), "os-admin-actions:reset_state", ADMIN),
     _action("createImage", create_image, "servers:create_image"),
 )

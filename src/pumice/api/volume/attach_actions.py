@@ -7,13 +7,14 @@ from pydantic import Field, model_validator
 from pumice.api.call import Call, Reply, check
 from pumice.api.fields import Body, Text, Uuid
 from pumice.api.policy import ADMIN, MEMBER, Rule
-from pumice.api.routing import Handler, Route, writes
+from pumice.api.routing import Handler, Route, acts, writes
 from pumice.api.volume.attachments import with_qos
 from pumice.api.volume.connection_info import nested
 from pumice.api.volume.fields import Host, SomeHost
 from pumice.api.volume.waiting import all_ended, ended
 from pumice.attachments import legacy
 from pumice.model.errors import Retryable
+from pumice.store.database import Transaction
 
 RULE = "volume_extension:volume_actions:"
 
@@ -66,7 +67,7 @@ async def unreserve(call: Call) -> Reply:
 
 async def initialize_connection(call: Call) -> Reply:
     """Let an initiator in: 200 and how to reach the volume."""
-    asked = await call.parse(Connect, "os-initialize_connection")
+    asked = await call.parse(Connect)
     attachment, operation = await call.ctx.db.write(
         legacy.initialize, call.who, call.args["id"], asked.connector
     )
@@ -77,11 +78,9 @@ async def initialize_connection(call: Call) -> Reply:
     return Reply({"connection_info": nested(attachment, qos)})
 
 
-async def attach(call: Call) -> Reply:
-    """The volume is in use: 202."""
-    asked = await call.parse(Attach, "os-attach")
-    await call.ctx.db.write(
-        legacy.attach,
+def _attach(tx: Transaction, call: Call, asked: Attach) -> None:
+    legacy.attach(
+        tx,
         call.who,
         call.args["id"],
         server_id=asked.instance_uuid,
@@ -89,12 +88,11 @@ async def attach(call: Call) -> Reply:
         device=asked.mountpoint,
         mode=asked.mode,
     )
-    return Reply(status=202)
 
 
 async def terminate_connection(call: Call) -> Reply:
     """Shut an initiator out: 202, once it is."""
-    asked = await call.parse(Disconnect, "os-terminate_connection")
+    asked = await call.parse(Disconnect)
     operations = await call.ctx.db.write(legacy.terminate, call.who, call.args["id"], asked.connector)
     await all_ended(call, operations, "terminate volume connection from backend")
     return Reply(status=202)
@@ -124,7 +122,7 @@ ROUTES = (
     _action("os-reserve", writes(legacy.reserve), f"{RULE}reserve"),
     _action("os-unreserve", unreserve, f"{RULE}unreserve"),
     _action("os-initialize_connection", initialize_connection, f"{RULE}initialize_connection"),
-    _action("os-attach", attach, f"{RULE}attach"),
+    _action("os-attach", acts(_attach, Attach), f"{RULE}attach"),
     _action("os-begin_detaching", writes(legacy.begin_detaching), f"{RULE}begin_detaching"),
     _action("os-roll_detaching", writes(legacy.roll_detaching), f"{RULE}roll_detaching"),
     _action("os-terminate_connection", terminate_connection, f"{RULE}terminate_connection"),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from types import MappingProxyType
 from typing import Any, Literal
 
-from pumice.api.call import Call, Reply, check
+from pumice.api.call import Call, Reply
 from pumice.api.collection import Collection
 from pumice.api.fields import Body, Uuid
 from pumice.api.policy import MEMBER, READER, Rule
@@ -34,33 +34,15 @@ class NewAttachment(Body):
 
 
 class NewAttachmentWithMode(NewAttachment):
-    """The body of a create from 3.54: also says whether it may be written to."""
+    """A new attachment, from 3.54: also says whether it may be written to."""
 
     mode: Literal["rw", "ro"] | None = None
-
-
-class CreateBody(Body):
-    """The body of a create."""
-
-    attachment: NewAttachment
-
-
-class CreateWithModeBody(Body):
-    """The body of a create from 3.54."""
-
-    attachment: NewAttachmentWithMode
 
 
 class Connection(Body):
     """What is told of an attachment later."""
 
     connector: Host
-
-
-class UpdateBody(Body):
-    """The body of an update."""
-
-    attachment: Connection
 
 
 COLUMNS = MappingProxyType(
@@ -70,11 +52,9 @@ COLUMNS = MappingProxyType(
 """What attachments can be sorted and filtered by, and the columns that stand for it."""
 
 FILTERS = Filters(
-    resource="attachment",
-    on=ATTACHMENTS,
-    readers=MappingProxyType(filters.plain(ATTACHMENTS, COLUMNS)),
-    like=MappingProxyType({}),
-    since=MappingProxyType({}),
+    "attachment",
+    ATTACHMENTS,
+    filters.plain(ATTACHMENTS, COLUMNS),
 )
 LIST = Collection(COLUMNS, FILTERS.parse_query, attachments.page, everywhere=filters.asks_for_all)
 
@@ -85,10 +65,8 @@ UPDATE = Rule("volume:attachment_update", MEMBER)
 
 async def create(call: Call) -> Reply:
     """Reserve a volume; with a connector also connect it."""
-    if call.version >= (3, 54):
-        asked: NewAttachment = check(CreateWithModeBody, await call.json()).attachment
-    else:
-        asked = check(CreateBody, await call.json()).attachment
+    kind = NewAttachmentWithMode if call.version >= (3, 54) else NewAttachment
+    asked: NewAttachment = await call.parse_only(kind, "attachment")
     attachment, operation = await call.ctx.db.write(_create, call.who, asked)
     await ended(call, operation, "create attachment for volume")
     return await _answer(call, attachment.id)
@@ -117,7 +95,7 @@ def _mode(asked: NewAttachment) -> str:
 
 async def update(call: Call) -> Reply:
     """Connect a reserved attachment."""
-    asked = check(UpdateBody, await call.json()).attachment
+    asked = await call.parse_only(Connection, "attachment")
     attachment_id = call.args["id"]
     operation = await call.ctx.db.write(connect.accept_known, call.who, attachment_id, asked.connector)
     await ended(call, operation, "update the attachment")

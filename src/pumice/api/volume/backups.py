@@ -10,14 +10,15 @@ from pumice.api.call import Call, Reply, Version, check
 from pumice.api.collection import Collection
 from pumice.api.fields import Body, Boolean, Text, Uuid
 from pumice.api.policy import ADMIN, MEMBER, READER, Rule
-from pumice.api.routing import Route
+from pumice.api.routing import Route, writes
 from pumice.api.volume import filters
 from pumice.api.volume.backup_view import ATTRIBUTES, BackupView
-from pumice.api.volume.fields import Metadata, Name
+from pumice.api.volume.fields import Metadata, Name, Named
 from pumice.api.volume.filters import Filters
+from pumice.api.volume.resets import resets
 from pumice.backends.backups.settings import POSIX
 from pumice.model.backup import Backup
-from pumice.model.errors import Invalid, InvalidState, NotFound
+from pumice.model.errors import InvalidState, NotFound
 from pumice.model.scope import Scope
 from pumice.model.states import BackupStatus
 from pumice.model.tunables import Tunables
@@ -31,13 +32,11 @@ from pumice.volumes.backups.create import accept as accept_create
 from pumice.volumes.create import Wanted as WantedVolume
 
 
-class NewBackup(Body):
+class NewBackup(Named):
     """What may be asked of a new backup."""
 
     volume_id: Uuid
     container: Text | None = None
-    name: Name = None
-    description: Name = None
     incremental: Boolean = False
     force: Boolean = False
     snapshot_id: Uuid | None = None
@@ -45,24 +44,10 @@ class NewBackup(Body):
     availability_zone: Text | None = None
 
 
-class CreateBody(Body):
-    """The body of a create."""
-
-    backup: NewBackup
-
-
-class Changes(Body):
+class Changes(Named):
     """What may be changed of a backup."""
 
-    name: Name = None
-    description: Name = None
     metadata: Metadata = Field(default_factory=dict)
-
-
-class UpdateBody(Body):
-    """The body of an update."""
-
-    backup: Changes | None
 
 
 class WhereTo(Body):
@@ -85,18 +70,6 @@ class NewRecord(Body):
     backup_url: Annotated[str, Field(min_length=1)]
 
 
-class ImportBody(Body):
-    """The body of an import."""
-
-    record: NewRecord = Field(alias="backup-record")
-
-
-class ResetStatus(Body):
-    """What the row shall say."""
-
-    status: str
-
-
 SINCE: dict[str, Version] = {"metadata": (3, 43), "availability_zone": (3, 51)}
 COLUMNS = MappingProxyType(
     {name: name for name in backups.COLUMNS} | {"display_name": "name", "display_description": "description"}
@@ -104,18 +77,17 @@ COLUMNS = MappingProxyType(
 """What backups can be sorted and filtered by, and the columns that stand for it."""
 
 FILTERS = Filters(
-    resource="backup",
-    on=BACKUPS,
-    readers=MappingProxyType(filters.plain(BACKUPS, COLUMNS)),
-    like=MappingProxyType({key: key for key in ("name", "status", "volume_id")}),
-    since=MappingProxyType({}),
+    "backup",
+    BACKUPS,
+    filters.plain(BACKUPS, COLUMNS),
+    like=("name", "status", "volume_id"),
 )
-LIST = Collection(COLUMNS, FILTERS.parse_query, backups.page, backups.total, filters.asks_for_all)
+LIST = Collection(COLUMNS, FILTERS.parse_query, backups.page, backups.count, filters.asks_for_all)
 
 
 async def create(call: Call) -> Reply:
     """Create a backup: 202, a few words of it."""
-    asked = check(CreateBody, await call.json()).backup
+    asked = await call.parse_only(NewBackup, "backup")
     asked.only_since(call.version, SINCE)
     wanted = Wanted(
         asked.volume_id,
@@ -151,9 +123,7 @@ async def show(call: Call) -> Reply:
 
 async def update(call: Call) -> Reply:
     """Change a backup's name, description or metadata."""
-    asked = check(UpdateBody, await call.json()).backup
-    if asked is None:
-        raise Invalid("Invalid input for field/attribute backup. Value: None. It must be a JSON object.")
+    asked = await call.parse_only(Changes, "backup")
     asked.only_since(call.version, SINCE)
     changes = asked.model_dump(exclude_unset=True)
     backup = await call.ctx.db.write(_update, call.who, call.args["id"], changes)
@@ -165,12 +135,6 @@ def _update(tx: Transaction, who: Scope, backup_id: str, changes: dict[str, Any]
     if changes:
         backups.change(tx, backup.id, **changes)
     return backups.get(tx, who, backup.id)
-
-
-async def remove(call: Call) -> Reply:
-    """Delete a backup: 202."""
-    await call.ctx.db.write(delete.accept, call.who, call.args["id"], call.ctx.tunables)
-    return Reply(status=202)
 
 
 async def restore_to(call: Call) -> Reply:
@@ -205,28 +169,10 @@ async def export_record(call: Call) -> Reply:
 
 async def import_record(call: Call) -> Reply:
     """Make known a backup whose objects are there: 201, a few words of it."""
-    asked = check(ImportBody, await call.json()).record
+    asked = await call.parse_only(NewRecord, "backup-record")
     service, url = asked.backup_service, asked.backup_url
     backup = await call.ctx.db.write(imports.accept, call.who, service, url, call.ctx.tunables)
     return Reply({"backup": BackupView(call).plain(backup)}, 201)
-
-
-async def reset_status(call: Call) -> Reply:
-    """An administrator's word on a backup that nothing holds: 202."""
-    word = (await call.parse(ResetStatus, "os-reset_status")).status
-    if word.lower() not in (BackupStatus.AVAILABLE, BackupStatus.ERROR):
-        raise Invalid(
-            f"Invalid input for field/attribute status. Value: {word[:100]}. Backup status: {word[:100]} is "
-            "invalid, valid statuses are: ['available', 'error']."
-        )
-    await call.ctx.db.write(backups.overrule, call.who, call.args["id"], BackupStatus(word.lower()))
-    return Reply(status=202)
-
-
-async def force_delete(call: Call) -> Reply:
-    """Delete a backup whatever its status is, unless something is under way on it: 202."""
-    await call.ctx.db.write(_delete_by_force, call.who, call.args["id"], call.ctx.tunables)
-    return Reply(status=202)
 
 
 def _delete_by_force(tx: Transaction, who: Scope, backup_id: str, tunables: Tunables) -> None:
@@ -235,6 +181,13 @@ def _delete_by_force(tx: Transaction, who: Scope, backup_id: str, tunables: Tuna
     delete.accept(tx, who, backup_id, tunables)
 
 
+_FORCE = writes(_delete_by_force, tuned=True)
+_RESET = resets(
+    (BackupStatus.AVAILABLE, BackupStatus.ERROR),
+    backups.overrule,
+    "Invalid input for field/attribute status. Value: {word}. Backup status: {word} is invalid, valid statuses "
+    "are: ['available', 'error'].",
+)
 _ONE, _ACTION = "/backups/{id}", "/backups/{id}/action"
 _ADMIN = "volume_extension:backup_admin_actions:"
 _SHOWN = (ATTRIBUTES,)
@@ -257,9 +210,9 @@ ROUTES = (
     Route("POST", "/backups/import_record", import_record, Rule("backup:backup-import", ADMIN)),
     Route("GET", _ONE, show, Rule("backup:get", READER), also=_SHOWN),
     Route("PUT", _ONE, update, Rule("backup:update", MEMBER), since=(3, 9)),
-    Route("DELETE", _ONE, remove, Rule("backup:delete", MEMBER)),
+    Route("DELETE", _ONE, writes(delete.accept, tuned=True), Rule("backup:delete", MEMBER)),
     Route("POST", f"{_ONE}/restore", restore_to, Rule("backup:restore", MEMBER)),
     Route("GET", f"{_ONE}/export_record", export_record, Rule("backup:export-import", ADMIN)),
-    Route("POST", _ACTION, reset_status, Rule(f"{_ADMIN}reset_status", ADMIN), action="os-reset_status"),
-    Route("POST", _ACTION, force_delete, Rule(f"{_ADMIN}force_delete", ADMIN), action="os-force_delete"),
+    Route("POST", _ACTION, _RESET, Rule(f"{_ADMIN}reset_status", ADMIN), action="os-reset_status"),
+    Route("POST", _ACTION, _FORCE, Rule(f"{_ADMIN}force_delete", ADMIN), action="os-force_delete"),
 )

@@ -5,17 +5,18 @@ Any group is shown here, as by Cinder; those of that type are shown here alone.
 """
 
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from pumice.api.call import Call, Reply, check
+from pumice.api.call import Call, Reply
 from pumice.api.collection import Collection, Pages, nothing
 from pumice.api.fields import Body, Boolean, Text, Uuid
 from pumice.api.policy import MEMBER, READER, Rule
 from pumice.api.routing import Route, showing, writes
 from pumice.api.volume import filters, group_snapshots, groups
-from pumice.api.volume.fields import Name
+from pumice.api.volume.fields import Named
 from pumice.api.volume.volume_view import wire_time
 from pumice.model.errors import Invalid
 from pumice.model.group import OLDER_TYPE, Group, GroupSnapshot
@@ -25,34 +26,11 @@ from pumice.volumes.groups import copy, create, delete, delete_snapshot, snapsho
 from pumice.volumes.groups import update as change
 
 
-class NewConsistencyGroup(Body):
+class NewConsistencyGroup(Named):
     """What may be asked of a new one; names or ids of volume types with commas between them."""
 
-    name: Name = None
-    description: Name = None
     volume_types: Annotated[Text, Field(min_length=1)]
     availability_zone: Text | None = None
-
-
-class CreateBody(Body):
-    """The body of a create."""
-
-    consistencygroup: NewConsistencyGroup
-
-
-class Changes(Body):
-    """What may be changed; ids of volumes with commas between them."""
-
-    name: Name = None
-    description: Name = None
-    add_volumes: Text | None = None
-    remove_volumes: Text | None = None
-
-
-class UpdateBody(Body):
-    """The body of an update."""
-
-    consistencygroup: Changes
 
 
 class Deletion(Body):
@@ -61,39 +39,17 @@ class Deletion(Body):
     force: Boolean = False
 
 
-class DeleteBody(Body):
-    """The body of a delete."""
-
-    consistencygroup: Deletion
-
-
-class Source(Body):
+class Source(Named):
     """What one is made from: one of the two."""
 
-    name: Name = None
-    description: Name = None
     cgsnapshot_id: Uuid | None = None
     source_cgid: Uuid | None = None
 
 
-class SourceBody(Body):
-    """The body of a create from a source."""
-
-    source: Source = Field(alias="consistencygroup-from-src")
-
-
-class NewCgsnapshot(Body):
+class NewCgsnapshot(Named):
     """What may be asked of a new snapshot."""
 
     consistencygroup_id: Uuid
-    name: Name = None
-    description: Name = None
-
-
-class SnapshotBody(Body):
-    """The body of a create of a snapshot."""
-
-    cgsnapshot: NewCgsnapshot
 
 
 LIST = Collection(
@@ -134,7 +90,7 @@ def full_snapshot(_: Call, one: GroupSnapshot) -> dict[str, Any]:
 
 async def create_group(call: Call) -> Reply:
     """Create one: 202, a few words of it."""
-    asked = check(CreateBody, await call.json()).consistencygroup
+    asked = await call.parse_only(NewConsistencyGroup, "consistencygroup")
     call.require_project("A consistency group")
     kinds = list(dict.fromkeys(asked.volume_types.rstrip(",").split(",")))
     wanted = create.Wanted(OLDER_TYPE, kinds, asked.name, asked.description, asked.availability_zone)
@@ -143,7 +99,7 @@ async def create_group(call: Call) -> Reply:
 
 async def create_from_source(call: Call) -> Reply:
     """Create one from another, or from a snapshot of one: 202, a few words of it."""
-    asked = check(SourceBody, await call.json()).source
+    asked = await call.parse_only(Source, "consistencygroup-from-src")
     call.require_project("A consistency group")
     if not (asked.cgsnapshot_id or asked.source_cgid):
         raise Invalid(
@@ -165,37 +121,25 @@ def _made(call: Call, group: Group) -> Reply:
 
 async def update(call: Call) -> Reply:
     """Change its name, description or volumes: 202."""
-    asked = check(UpdateBody, await call.json()).consistencygroup
+    asked = await call.parse_only(groups.Changes, "consistencygroup")
     if not (asked.name or asked.description or asked.add_volumes or asked.remove_volumes):
         raise Invalid(
             "Name, description, add_volumes, and remove_volumes can not be all empty in the request body."
         )
-    wanted = change.Changes(
-        asked.name,
-        asked.description,
-        add=groups.ids_in(asked.add_volumes),
-        remove=groups.ids_in(asked.remove_volumes),
-    )
-    await call.ctx.db.write(change.update, call.who, call.args["id"], wanted)
+    await call.ctx.db.write(change.update, call.who, call.args["id"], asked.wanted())
     return Reply(status=202)
 
 
 async def remove_with(call: Call) -> Reply:
     """Delete it, and by ``force`` its volumes: 202."""
-    force = check(DeleteBody, await call.json()).consistencygroup.force
+    force = (await call.parse_only(Deletion, "consistencygroup")).force
     await call.ctx.db.write(lambda tx: delete.accept(tx, call.who, call.args["id"], with_volumes=force))
-    return Reply(status=202)
-
-
-async def remove(call: Call) -> Reply:
-    """Delete one without volumes: 202."""
-    await call.ctx.db.write(lambda tx: delete.accept(tx, call.who, call.args["id"], with_volumes=False))
     return Reply(status=202)
 
 
 async def create_snapshot(call: Call) -> Reply:
     """Make a snapshot of one: 202, a few words of it."""
-    asked = check(SnapshotBody, await call.json()).cgsnapshot
+    asked = await call.parse_only(NewCgsnapshot, "cgsnapshot")
     made = await call.ctx.db.write(
         snapshot.accept,
         call.who,
@@ -222,7 +166,7 @@ ROUTES = (
     Route("PUT", _ONE, update, _UPDATE),
     Route("PUT", f"{_ONE}/update", update, _UPDATE),
     Route("POST", f"{_ONE}/delete", remove_with, _DELETE),
-    Route("DELETE", _ONE, remove, _DELETE),
+    Route("DELETE", _ONE, writes(partial(delete.accept, with_volumes=False)), _DELETE),
     Route("GET", _SNAPSHOTS, SNAPSHOTS.answers("cgsnapshots", group_snapshots.plain), _GET_ALL_SNAPSHOTS),
     Route("GET", f"{_SNAPSHOTS}/detail", SNAPSHOTS.answers("cgsnapshots", full_snapshot), _GET_ALL_SNAPSHOTS),
     Route("POST", _SNAPSHOTS, create_snapshot, Rule("group:create_group_snapshot", MEMBER)),

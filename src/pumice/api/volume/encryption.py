@@ -6,13 +6,13 @@ A type may say something else, as with Cinder; a volume of it is refused (``volu
 
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
 
-from pumice.api.call import Call, Reply, check
+from pumice.api.call import Call, Reply
 from pumice.api.faults import HttpError
 from pumice.api.fields import Body, Text
 from pumice.api.policy import ADMIN, READER, Rule
-from pumice.api.routing import Route
+from pumice.api.routing import Route, writes
 from pumice.api.volume.fields import Size
 from pumice.catalog import volume_types
 from pumice.host import luks
@@ -41,18 +41,6 @@ class NewEncryption(Encryption):
 
     provider: Text
     control_location: Literal["front-end", "back-end"]
-
-
-class CreateBody(Body):
-    """The body of a create."""
-
-    encryption: NewEncryption = Field()
-
-
-class UpdateBody(Body):
-    """The body of an update."""
-
-    encryption: Encryption
 
 
 async def of_volume(call: Call) -> Reply:
@@ -99,7 +87,7 @@ async def _view(call: Call) -> dict[str, Any]:
 
 async def create(call: Call) -> Reply:
     """Have volumes of a type encrypted."""
-    asked = check(CreateBody, await call.json()).encryption
+    asked = await call.parse_only(NewEncryption, "encryption")
     specs = {"cipher": luks.CIPHER, "key_size": luks.KEY_SIZE} | _known(asked)
     made = await call.ctx.db.write(volume_types.encrypt, call.args["id"], specs)
     shown = {key: made[key] for key in ("encryption_id", *_SPECS)}
@@ -112,15 +100,13 @@ def _known(asked: Encryption) -> dict[str, Any]:
 
 async def update(call: Call) -> Reply:
     """Encrypt otherwise, while there are no volumes of the type. The path's last part names nothing."""
-    asked = _known(check(UpdateBody, await call.json()).encryption)
+    asked = _known(await call.parse_only(Encryption, "encryption"))
     await call.ctx.db.write(volume_types.change_encryption, call.args["id"], asked)
     return Reply({"encryption": asked})
 
 
-async def remove(call: Call) -> Reply:
-    """Encrypt no more: 202."""
-    await call.ctx.db.write(volume_types.decrypt, call.args["id"])
-    return Reply(status=202)
+def _decrypt(tx: Transaction, type_id: str, _key: str) -> None:
+    volume_types.decrypt(tx, type_id)
 
 
 _RULE = "volume_extension:volume_encryption_metadata"
@@ -134,5 +120,5 @@ ROUTES = (
     Route("POST", _TYPE, create, Rule(f"{_TYPE_RULE}:create", ADMIN)),
     Route("GET", f"{_TYPE}/{{key}}", one_of_type, Rule(f"{_TYPE_RULE}:get", ADMIN)),
     Route("PUT", f"{_TYPE}/{{key}}", update, Rule(f"{_TYPE_RULE}:update", ADMIN)),
-    Route("DELETE", f"{_TYPE}/{{key}}", remove, Rule(f"{_TYPE_RULE}:delete", ADMIN)),
+    Route("DELETE", f"{_TYPE}/{{key}}", writes(_decrypt, scoped=False), Rule(f"{_TYPE_RULE}:delete", ADMIN)),
 )

@@ -2,13 +2,9 @@
 
 from typing import Annotated, Any
 
-from pydantic import (
-    BeforeValidator,
-    InstanceOf,
-    StringConstraints,
-)
+from pydantic import AfterValidator, BeforeValidator, InstanceOf, StringConstraints
 
-from pumice.api.fields import Positive, Text
+from pumice.api.fields import Body, Positive, Text
 from pumice.model.connector import Connector
 from pumice.model.errors import Invalid
 
@@ -37,3 +33,20 @@ SomeHost = Annotated[InstanceOf[Connector] | None, BeforeValidator(_connector)]
 """A connector, or none."""
 Key = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_:. /-]{1,255}$")]
 Metadata = dict[Key, Text]
+
+
+class Named(Body):
+    """What has a name and a description."""
+
+    name: Name = None
+    description: Name = None
+
+
+def _unique(values: list[str]) -> list[str]:
+    if len(set(values)) < len(values):
+        raise ValueError("It has non-unique elements")
+    return values
+
+
+Unique = AfterValidator(_unique)
+"""Of a list: no element stands in it twice."""

@@ -6,8 +6,8 @@ what does not exist then matches nothing. From 3.34 ``name~=text`` finds the tex
 """
 
 import ast
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 
@@ -47,9 +47,9 @@ class Filters:
     resource: str
     on: Conditions
     readers: Mapping[str, Reader]
-    like: Mapping[str, str]
-    """Filters that may be asked for with ``~``, and their columns."""
-    since: Mapping[str, Version]
+    like: Collection[str] = ()
+    """Columns that may be asked for with ``~`` behind their names."""
+    since: Mapping[str, Version] = field(default_factory=dict)
     besides: frozenset[str] = frozenset()
     """Words of its query that are no filters."""
 
@@ -63,7 +63,7 @@ class Filters:
             if call.version < self.since.get(name, (0, 0)) or not self._allowed(call, name):
                 continue
             if key != name and name in self.like and call.version >= (3, 34):
-                found.append(self.on.contains(self.like[name], value))
+                found.append(self.on.contains(name, value))
             elif key == name and name in self.readers:
                 found.append(self.readers[name](self.on, value, call.version))
             else:

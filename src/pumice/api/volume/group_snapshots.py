@@ -3,18 +3,18 @@
 from types import MappingProxyType
 from typing import Any
 
-from pumice.api.call import Call, Reply, check
+from pumice.api.call import Call, Reply
 from pumice.api.collection import Collection
-from pumice.api.fields import Body, Uuid
+from pumice.api.fields import Uuid
 from pumice.api.policy import ADMIN, MEMBER, READER, Rule
-from pumice.api.routing import Route, showing
+from pumice.api.routing import Route, showing, writes
 from pumice.api.volume import filters
-from pumice.api.volume.fields import Name
+from pumice.api.volume.fields import Named
 from pumice.api.volume.filters import Filters
-from pumice.api.volume.groups import ResetStatus, get_group
+from pumice.api.volume.groups import get_group
+from pumice.api.volume.resets import resets
 from pumice.api.volume.volume_view import wire_time
 from pumice.catalog import group_types
-from pumice.model.errors import Invalid
 from pumice.model.group import GroupSnapshot
 from pumice.model.scope import Scope
 from pumice.model.states import GroupSnapshotStatus
@@ -26,29 +26,20 @@ from pumice.store.serialize import serialized
 from pumice.volumes.groups import delete_snapshot, snapshot
 
 
-class NewGroupSnapshot(Body):
+class NewGroupSnapshot(Named):
     """What may be asked of a new group snapshot."""
 
     group_id: Uuid
-    name: Name = None
-    description: Name = None
-
-
-class CreateBody(Body):
-    """The body of a create."""
-
-    group_snapshot: NewGroupSnapshot
 
 
 PROJECT = Rule("group:group_snapshot_project_attribute", ADMIN)
 COLUMNS = MappingProxyType({name: name for name in group_snapshots.COLUMNS})
 """What group snapshots can be sorted and filtered by, and the columns that stand for it."""
 FILTERS = Filters(
-    resource="group_snapshot",
-    on=GROUP_SNAPSHOTS,
-    readers=MappingProxyType(filters.plain(GROUP_SNAPSHOTS, COLUMNS)),
-    like=MappingProxyType({key: key for key in ("name", "status", "description")}),
-    since=MappingProxyType({}),
+    "group_snapshot",
+    GROUP_SNAPSHOTS,
+    filters.plain(GROUP_SNAPSHOTS, COLUMNS),
+    like=("name", "status", "description"),
 )
 LIST = Collection(
     COLUMNS,
@@ -88,7 +79,7 @@ def _get(tx: Transaction, who: Scope, group_snapshot_id: str) -> GroupSnapshot:
 
 async def create(call: Call) -> Reply:
     """Make a snapshot of a group: 202, a few words of it."""
-    asked = check(CreateBody, await call.json()).group_snapshot
+    asked = await call.parse_only(NewGroupSnapshot, "group_snapshot")
     made = await call.ctx.db.write(_create, call.who, asked, call.ctx.tunables)
     return Reply({"group_snapshot": plain(call, made) | {"group_type_id": made.group_type_id}}, 202)
 
@@ -99,31 +90,15 @@ def _create(tx: Transaction, who: Scope, asked: NewGroupSnapshot, tunables: Tuna
     return snapshot.accept(tx, who, group.id, name=asked.name, description=asked.description, tunables=tunables)
 
 
-async def remove(call: Call) -> Reply:
-    """Delete a group snapshot with its snapshots: 202."""
-
-    def work(tx: Transaction) -> None:
-        delete_snapshot.accept(tx, call.who, _get(tx, call.who, call.args["id"]).id)
-
-    await call.ctx.db.write(work)
-    return Reply(status=202)
+def _remove(tx: Transaction, who: Scope, group_snapshot_id: str) -> None:
+    delete_snapshot.accept(tx, who, _get(tx, who, group_snapshot_id).id)
 
 
-async def reset_status(call: Call) -> Reply:
-    """An administrator's word on a group snapshot that nothing holds: 202."""
-    word = (await call.parse(ResetStatus, "reset_status")).status
-    if word.lower() not in list(GroupSnapshotStatus):
-        valid = ", ".join(sorted(GroupSnapshotStatus))
-        raise Invalid(
-            f"Invalid GroupSnapshot Status: Group snapshot status: {word[:100]} is invalid, valid statuses "
-            f"are: {valid}."
-        )
-    await call.ctx.db.write(
-        group_snapshots.overrule, call.who, call.args["id"], GroupSnapshotStatus(word.lower())
-    )
-    return Reply(status=202)
-
-
+_RESET = resets(
+    tuple(GroupSnapshotStatus),
+    group_snapshots.overrule,
+    "Invalid GroupSnapshot Status: Group snapshot status: {word} is invalid, valid statuses are: {states}.",
+)
 _ALL, _ONE, _SINCE = "/group_snapshots", "/group_snapshots/{id}", (3, 14)
 _READ = Rule("group:get_all_group_snapshots", READER)
 
@@ -139,11 +114,11 @@ ROUTES = (
         since=_SINCE,
         also=(PROJECT,),
     ),
-    Route("DELETE", _ONE, remove, Rule("group:delete_group_snapshot", MEMBER), since=_SINCE),
+    Route("DELETE", _ONE, writes(_remove), Rule("group:delete_group_snapshot", MEMBER), since=_SINCE),
     Route(
         "POST",
         f"{_ONE}/action",
-        reset_status,
+        _RESET,
         Rule("group:reset_group_snapshot_status", ADMIN),
         since=(3, 19),
         action="reset_status",

@@ -49,24 +49,12 @@ class NewGroupType(Body):
     is_public: Boolean = True
 
 
-class CreateBody(Body):
-    """The body of a create."""
-
-    group_type: NewGroupType
-
-
 class Changes(Body):
     """What may be changed of a type."""
 
     name: Text | None = None
     description: Text | None = None
     is_public: Boolean | None = None
-
-
-class UpdateBody(Body):
-    """The body of an update."""
-
-    group_type: Changes
 
 
 class SpecsBody(Body):
@@ -101,7 +89,7 @@ async def show(call: Call) -> Reply:
 
 async def create(call: Call) -> Reply:
     """A new type: 202."""
-    asked = check(CreateBody, await call.json()).group_type
+    asked = await call.parse_only(NewGroupType, "group_type")
     kind = await call.ctx.db.write(
         catalog.create, asked.name, asked.description, is_public=asked.is_public, specs=asked.group_specs
     )
@@ -110,7 +98,7 @@ async def create(call: Call) -> Reply:
 
 async def update(call: Call) -> Reply:
     """Change a type's name, description or visibility."""
-    given = check(UpdateBody, await call.json()).group_type.model_dump(exclude_none=True)
+    given = (await call.parse_only(Changes, "group_type")).model_dump(exclude_none=True)
     if not given:
         raise Invalid("Specify group type name, description or a combination thereof.")
     if "name" in given and not given["name"].strip():

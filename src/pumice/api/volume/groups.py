@@ -7,14 +7,15 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from pumice.api.booleans import flag
-from pumice.api.call import Call, Reply, check
+from pumice.api.call import Call, Reply
 from pumice.api.collection import Collection
 from pumice.api.fields import Body, Boolean, Text, Uuid
 from pumice.api.policy import ADMIN, MEMBER, READER, Rule
-from pumice.api.routing import Handler, Route
+from pumice.api.routing import Handler, Route, writes
 from pumice.api.volume import filters
-from pumice.api.volume.fields import Name
+from pumice.api.volume.fields import Named, Unique
 from pumice.api.volume.filters import Filters
+from pumice.api.volume.resets import resets
 from pumice.api.volume.volume_view import wire_time
 from pumice.catalog import group_types
 from pumice.model.errors import Invalid
@@ -46,47 +47,29 @@ def _not_blank(value: str) -> str:
     return value.strip()
 
 
-def _unique(names: list[str]) -> list[str]:
-    if len(set(names)) < len(names):
-        raise ValueError("It has non-unique elements")
-    return names
-
-
-class NewGroup(Body):
+class NewGroup(Named):
     """What may be asked of a new group."""
 
     group_type: Annotated[Text, AfterValidator(_not_blank)]
-    volume_types: Annotated[list[Text], Field(min_length=1), AfterValidator(_unique)]
-    name: Name = None
-    description: Name = None
+    volume_types: Annotated[list[Text], Field(min_length=1), Unique]
     availability_zone: Text | None = None
 
 
-class CreateBody(Body):
-    """The body of a create."""
-
-    group: NewGroup
-
-
-class Changes(Body):
+class Changes(Named):
     """What may be changed of a group; ids of volumes with commas between them."""
 
-    name: Name = None
-    description: Name = None
     add_volumes: Text | None = None
     remove_volumes: Text | None = None
 
-    @model_validator(mode="after")
-    def _says_something(self) -> "Changes":
-        if not self.model_fields_set:
-            raise ValueError("one of name, description, add_volumes and remove_volumes is required")
-        return self
+    def wanted(self) -> change.Changes:
+        """The same as the group's verb takes it."""
+        added, removed = _ids_in(self.add_volumes), _ids_in(self.remove_volumes)
+        return change.Changes(self.name, self.description, add=added, remove=removed)
 
 
-class UpdateBody(Body):
-    """The body of an update."""
-
-    group: Changes
+def _ids_in(text: str | None) -> list[str]:
+    """The ids between the commas, each once."""
+    return list(dict.fromkeys((text or "").strip(",").split(","))) if text else []
 
 
 class Deletion(Body):
@@ -95,21 +78,14 @@ class Deletion(Body):
     with_volumes: Boolean = Field(False, alias="delete-volumes")
 
 
-class ResetStatus(Body):
-    """What the row shall say."""
-
-    status: str
-
-
 PROJECT = Rule("group:group_project_attribute", ADMIN)
 COLUMNS = MappingProxyType({name: name for name in groups.COLUMNS})
 """What groups can be sorted and filtered by, and the columns that stand for it."""
 FILTERS = Filters(
-    resource="group",
-    on=GROUPS,
-    readers=MappingProxyType(filters.plain(GROUPS, COLUMNS)),
-    like=MappingProxyType({key: key for key in ("name", "status", "description")}),
-    since=MappingProxyType({}),
+    "group",
+    GROUPS,
+    filters.plain(GROUPS, COLUMNS),
+    like=("name", "status", "description"),
     besides=frozenset({"list_volume"}),
 )
 LIST = Collection(
@@ -173,7 +149,7 @@ def get_group(tx: Transaction, who: Scope, group_id: str) -> Group:
 
 async def create_group(call: Call) -> Reply:
     """Create a group: 202, a few words of it."""
-    asked = check(CreateBody, await call.json()).group
+    asked = await call.parse_only(NewGroup, "group")
     call.require_project("A group")
     wanted = Wanted(
         asked.group_type, asked.volume_types, asked.name, asked.description, asked.availability_zone
@@ -190,52 +166,31 @@ def _create(tx: Transaction, who: Scope, wanted: Wanted, tunables: Tunables) -> 
 
 async def update(call: Call) -> Reply:
     """Change a group's name, description or volumes: 202."""
-    asked = check(UpdateBody, await call.json()).group
-    wanted = change.Changes(
-        asked.name, asked.description, add=ids_in(asked.add_volumes), remove=ids_in(asked.remove_volumes)
-    )
+    asked = await call.parse_only(Changes, "group")
+    if not asked.model_fields_set:
+        raise Invalid("Invalid input: name, description, add_volumes or remove_volumes is a required property.")
 
     def work(tx: Transaction) -> None:
-        change.update(tx, call.who, get_group(tx, call.who, call.args["id"]).id, wanted)
+        change.update(tx, call.who, get_group(tx, call.who, call.args["id"]).id, asked.wanted())
 
     await call.ctx.db.write(work)
     return Reply(status=202)
 
 
-def ids_in(text: str | None) -> list[str]:
-    """The ids between the commas, each once."""
-    return list(dict.fromkeys((text or "").strip(",").split(","))) if text else []
+def _remove(tx: Transaction, who: Scope, group_id: str, with_volumes: bool) -> None:
+    delete.accept(tx, who, get_group(tx, who, group_id).id, with_volumes=with_volumes)
 
 
-async def remove(call: Call) -> Reply:
-    """Delete a group, and if that is asked for its volumes: 202."""
-    asked = await call.parse(Deletion, "delete")
-
-    def work(tx: Transaction) -> None:
-        group = get_group(tx, call.who, call.args["id"])
-        delete.accept(tx, call.who, group.id, with_volumes=asked.with_volumes)
-
-    await call.ctx.db.write(work)
-    return Reply(status=202)
+_RESET = resets(
+    tuple(GroupStatus),
+    groups.overrule,
+    "Invalid Group Status: Group status: {word} is invalid, valid status are: {states}.",
+)
 
 
-async def reset_status(call: Call) -> Reply:
-    """An administrator's word on a group that nothing holds: 202."""
-    word = (await call.parse(ResetStatus, "reset_status")).status
-    if word.lower() not in list(GroupStatus):
-        valid = ", ".join(sorted(GroupStatus))
-        raise Invalid(
-            f"Invalid Group Status: Group status: {word[:100]} is invalid, valid status are: {valid}."
-        )
-    await call.ctx.db.write(groups.overrule, call.who, call.args["id"], GroupStatus(word.lower()))
-    return Reply(status=202)
-
-
-class Source(Body):
+class Source(Named):
     """What a group is made from: one of the two."""
 
-    name: Name = None
-    description: Name = None
     group_snapshot_id: Uuid | None = None
     source_group_id: Uuid | None = None
 
@@ -248,7 +203,7 @@ class Source(Body):
 
 async def create_from_source(call: Call) -> Reply:
     """Create a group from another, or from a snapshot of one: 202, a few words of it."""
-    asked = await call.parse(Source, "create-from-src")
+    asked = await call.parse(Source)
     call.require_project("A group")
     wanted = copy.Wanted(asked.name, asked.description, asked.group_snapshot_id, asked.source_group_id)
 
@@ -283,7 +238,7 @@ def _replicates(action: str, wish: Wish, body: type[Body] = Nothing) -> Route:
     """A route that asks for replication, which no backend has."""
 
     async def handler(call: Call) -> Reply:
-        await call.parse(body, action)
+        await call.parse(body)
         await call.ctx.db.read(refuse, call.who, call.args["id"], wish)
         raise AssertionError("it is always refused")
 
@@ -315,10 +270,10 @@ ROUTES = (
         since=(3, 14),
         action="create-from-src",
     ),
-    _action("delete", remove, Rule("group:delete", MEMBER), 13),
+    _action("delete", writes(_remove, body=Deletion), Rule("group:delete", MEMBER), 13),
     _replicates("enable_replication", ENABLE),
     _replicates("disable_replication", DISABLE),
     _replicates("failover_replication", FAIL_OVER, Failover),
     _replicates("list_replication_targets", LIST_TARGETS),
-    _action("reset_status", reset_status, Rule("group:reset_status", ADMIN), 20),
+    _action("reset_status", _RESET, Rule("group:reset_status", ADMIN), 20),
 )

@@ -9,16 +9,14 @@ from functools import partial
 from operator import itemgetter
 from typing import Any
 
-from pydantic import Field
-
-from pumice.api.call import Call, Reply, check
+from pumice.api.call import Call, Reply
 from pumice.api.collection import Collection, Unknown, nothing
-from pumice.api.fields import Body, Boolean, Text, Uuid
+from pumice.api.fields import Boolean, Text, Uuid
 from pumice.api.policy import ADMIN, Rule
 from pumice.api.routing import Handler, Route, writes
 from pumice.api.short_lists import read_whole
 from pumice.api.volume import snapshot_view
-from pumice.api.volume.fields import Metadata, Name
+from pumice.api.volume.fields import Metadata, Named
 from pumice.api.volume.volume_view import Shown, VolumeView
 from pumice.api.volume.waiting import ended
 from pumice.model.errors import Invalid
@@ -53,45 +51,29 @@ PLAIN = ("reference", "size", "safe_to_manage")
 FULL = (*PLAIN, "reason_not_safe", "cinder_id", "extra_info")
 
 
-class Existing(Body):
+class Existing(Named):
     """A disk, and what the volume shall be like."""
 
     host: Text | None = None
     cluster: Text | None = None
     ref: dict[str, Any] | Text
-    name: Name = None
-    description: Name = None
     volume_type: Text | None = None
     availability_zone: Text | None = None
     bootable: Boolean = False
     metadata: Metadata | None = None
 
 
-class ManageBody(Body):
-    """The body of a create."""
-
-    volume: Existing = Field()
-
-
-class ExistingSnapshot(Body):
+class ExistingSnapshot(Named):
     """Bytes, and the volume that they shall be a snapshot of."""
 
     volume_id: Uuid
     ref: dict[str, Any] | Text | None
-    name: Name = None
-    description: Name = None
     metadata: Metadata | None = None
-
-
-class ManageSnapshotBody(Body):
-    """The body of a create."""
-
-    snapshot: ExistingSnapshot
 
 
 async def create(call: Call) -> Reply:
     """Manage a disk: 202, the volume in ``managing``."""
-    asked = check(ManageBody, await call.json()).volume
+    asked = await call.parse_only(Existing, "volume")
     call.require_project("A volume")
     shown = await call.ctx.db.write(_manage, call.who, asked, call.ctx.tunables)
     return Reply({"volume": VolumeView(call, shown).changed(shown.volumes[0])}, 202)
@@ -114,7 +96,7 @@ def _manage(tx: Transaction, who: Scope, asked: Existing, tunables: Tunables) ->
 
 async def create_snapshot(call: Call) -> Reply:
     """Manage bytes as a snapshot: 202, the snapshot in ``creating``."""
-    asked = check(ManageSnapshotBody, await call.json()).snapshot
+    asked = await call.parse_only(ExistingSnapshot, "snapshot")
     existing = snapshot_manage.Existing(
         asked.volume_id, _source_name(asked.ref), asked.name, asked.description, asked.metadata
     )

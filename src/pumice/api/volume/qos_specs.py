@@ -1,7 +1,6 @@
 """QoS specs: how fast the volumes of a type may be (api-ref, "Quality of service (QoS) specs")."""
 
 from collections.abc import Mapping
-from functools import partial
 from operator import attrgetter
 from typing import Annotated, Any, Literal
 
@@ -12,9 +11,9 @@ from pumice.api.call import Call, Reply, check
 from pumice.api.collection import Collection
 from pumice.api.fields import Body, NotBlank, Text
 from pumice.api.policy import ADMIN, Rule
-from pumice.api.routing import Route, writes
+from pumice.api.routing import Route, acts, writes
 from pumice.api.short_lists import equals, read_whole, texts
-from pumice.api.volume.fields import Key
+from pumice.api.volume.fields import Key, Unique
 from pumice.api.volume.links import Links
 from pumice.catalog import qos_specs as catalog
 from pumice.model.errors import Invalid
@@ -42,12 +41,6 @@ class NewQosSpecs(Body):
         return own | {"specs": {key: value for key, value in given.items() if key not in ("name", "consumer")}}
 
 
-class CreateBody(Body):
-    """The body of a create."""
-
-    qos_specs: NewQosSpecs
-
-
 class UpdateBody(Body):
     """The body of an update."""
 
@@ -57,7 +50,7 @@ class UpdateBody(Body):
 class Keys(Body):
     """The keys that are to go."""
 
-    keys: list[Annotated[Text, Field(min_length=1)]]
+    keys: Annotated[list[Annotated[Text, Field(min_length=1)]], Unique]
 
 
 class OtherConsumer(Body):
@@ -81,7 +74,7 @@ async def show(call: Call) -> Reply:
 
 async def create(call: Call) -> Reply:
     """New ones: 200."""
-    asked = check(CreateBody, await call.json()).qos_specs
+    asked = await call.parse_only(NewQosSpecs, "qos_specs")
     return _shown(call, await call.ctx.db.write(catalog.create, asked.name, asked.consumer, asked.specs))
 
 
@@ -92,21 +85,6 @@ async def update(call: Call) -> Reply:
     consumer = check(OtherConsumer, {"consumer": asked["consumer"]}).consumer if "consumer" in asked else None
     await call.ctx.db.write(catalog.update, call.args["id"], consumer, specs)
     return Reply({"qos_specs": asked})
-
-
-async def delete_keys(call: Call) -> Reply:
-    """Forget keys: 202."""
-    keys = check(Keys, await call.json()).keys
-    if len(set(keys)) < len(keys):
-        raise Invalid(f"Invalid input for field/attribute keys. Value: {keys}. It has non-unique elements.")
-    await call.ctx.db.write(catalog.delete_keys, call.args["id"], keys)
-    return Reply(status=202)
-
-
-async def remove(call: Call) -> Reply:
-    """Forget all of it, with ``force`` also where volume types have it: 202."""
-    await call.ctx.db.write(partial(catalog.delete, force=flag(call, "force")), call.args["id"])
-    return Reply(status=202)
 
 
 async def associations(call: Call) -> Reply:
@@ -120,16 +98,17 @@ async def associations(call: Call) -> Reply:
     return Reply({"qos_associations": rows})
 
 
-async def associate(call: Call) -> Reply:
-    """Give QoS specs to a volume type: 202."""
-    await call.ctx.db.write(catalog.associate, call.args["id"], _type(call))
-    return Reply(status=202)
+def _remove(tx: Transaction, call: Call) -> None:
+    """Forget QoS specs, with ``force`` also where volume types have them."""
+    catalog.delete(tx, call.args["id"], force=flag(call, "force"))
 
 
-async def disassociate(call: Call) -> Reply:
-    """Take QoS specs from a volume type: 202."""
-    await call.ctx.db.write(catalog.disassociate, call.args["id"], _type(call))
-    return Reply(status=202)
+def _associate(tx: Transaction, call: Call) -> None:
+    catalog.associate(tx, call.args["id"], _type(call))
+
+
+def _disassociate(tx: Transaction, call: Call) -> None:
+    catalog.disassociate(tx, call.args["id"], _type(call))
 
 
 def _type(call: Call) -> str:
@@ -147,21 +126,16 @@ def _shown(call: Call, one: QosSpecs) -> Reply:
 
 
 _ONE = "/qos-specs/{id}"
-
+_GET_ALL, _UPDATE, _DELETE = (Rule(f"{RULE}{verb}", ADMIN) for verb in ("get_all", "update", "delete"))
 ROUTES = (
-    Route("GET", "/qos-specs", LIST.answers("qos_specs", _view), Rule(f"{RULE}get_all", ADMIN)),
+    Route("GET", "/qos-specs", LIST.answers("qos_specs", _view), _GET_ALL),
     Route("POST", "/qos-specs", create, Rule(f"{RULE}create", ADMIN)),
     Route("GET", _ONE, show, Rule(f"{RULE}get", ADMIN)),
-    Route("PUT", _ONE, update, Rule(f"{RULE}update", ADMIN)),
-    Route("DELETE", _ONE, remove, Rule(f"{RULE}delete", ADMIN)),
-    Route("PUT", f"{_ONE}/delete_keys", delete_keys, Rule(f"{RULE}delete", ADMIN)),
-    Route("GET", f"{_ONE}/associations", associations, Rule(f"{RULE}get_all", ADMIN)),
-    Route("GET", f"{_ONE}/associate", associate, Rule(f"{RULE}update", ADMIN)),
-    Route("GET", f"{_ONE}/disassociate", disassociate, Rule(f"{RULE}update", ADMIN)),
-    Route(
-        "GET",
-        f"{_ONE}/disassociate_all",
-        writes(catalog.disassociate, scoped=False),
-        Rule(f"{RULE}update", ADMIN),
-    ),
+    Route("PUT", _ONE, update, _UPDATE),
+    Route("DELETE", _ONE, acts(_remove), _DELETE),
+    Route("PUT", f"{_ONE}/delete_keys", writes(catalog.delete_keys, scoped=False, body=Keys), _DELETE),
+    Route("GET", f"{_ONE}/associations", associations, _GET_ALL),
+    Route("GET", f"{_ONE}/associate", acts(_associate), _UPDATE),
+    Route("GET", f"{_ONE}/disassociate", acts(_disassociate), _UPDATE),
+    Route("GET", f"{_ONE}/disassociate_all", writes(catalog.disassociate, scoped=False), _UPDATE),
 )

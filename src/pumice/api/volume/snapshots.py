@@ -6,14 +6,15 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from pumice.api.call import Call, Reply, check
+from pumice.api.call import Call, Reply
 from pumice.api.collection import Collection
 from pumice.api.fields import Body, Boolean, Text, Uuid
 from pumice.api.policy import ADMIN, MEMBER, READER, Rule
 from pumice.api.routing import Route, showing, writes
 from pumice.api.volume import filters
-from pumice.api.volume.fields import Metadata, Name
+from pumice.api.volume.fields import Metadata, Name, Named
 from pumice.api.volume.filters import Filters
+from pumice.api.volume.resets import resets
 from pumice.api.volume.snapshot_view import changed, full, plain
 from pumice.model.errors import Conflict, Invalid, NotFound
 from pumice.model.scope import Scope
@@ -39,36 +40,20 @@ _MAY_FOLLOW: Mapping[str, frozenset[str]] = MappingProxyType(
 """What a host may say of a snapshot that is in this state."""
 
 
-class NewSnapshot(Body):
+class NewSnapshot(Named):
     """What may be asked of a new snapshot."""
 
     volume_id: Uuid | None
-    name: Name = None
     display_name: Name = None
-    description: Name = None
     force: Boolean | None = None
     metadata: Metadata | None = None
 
 
-class CreateBody(Body):
-    """The body of a create."""
-
-    snapshot: NewSnapshot
-
-
-class Changes(Body):
+class Changes(Named):
     """What may be changed of a snapshot."""
 
-    name: Name = None
-    description: Name = None
     display_name: Name = None
     display_description: Name = None
-
-
-class UpdateBody(Body):
-    """The body of an update."""
-
-    snapshot: Changes
 
 
 def _percent(value: str) -> str:
@@ -85,12 +70,6 @@ class StatusUpdate(Body):
     progress: Annotated[str, Field(max_length=4), AfterValidator(_percent)] | None = None
 
 
-class ResetStatus(Body):
-    """What the row shall say."""
-
-    status: str = Field(min_length=1)
-
-
 COLUMNS = MappingProxyType(
     {name: name for name in snapshots.COLUMNS - {"pool", "type_id"}}
     | {"display_name": "name", "display_description": "description", "volume_size": "size"}
@@ -105,15 +84,15 @@ FILTERS = Filters(
         filters.plain(SNAPSHOTS, COLUMNS)
         | {"metadata": filters.pairs("metadata"), "consumes_quota": filters.always(True)}
     ),
-    like=MappingProxyType({key: key for key in ("name", "status", "description")}),
+    like=("name", "status", "description"),
     since=MappingProxyType({"metadata": (3, 22), "consumes_quota": (3, 65)}),
 )
-LIST = Collection(COLUMNS, FILTERS.parse_query, snapshots.page, snapshots.total, filters.asks_for_all)
+LIST = Collection(COLUMNS, FILTERS.parse_query, snapshots.page, snapshots.count, filters.asks_for_all)
 
 
 async def create(call: Call) -> Reply:
     """Create a snapshot: 202, the snapshot in ``creating``."""
-    asked = check(CreateBody, await call.json()).snapshot
+    asked = await call.parse_only(NewSnapshot, "snapshot")
     if asked.volume_id is None:
         raise NotFound("Volume", None)
     if call.version >= (3, 66) and asked.force is False:
@@ -133,7 +112,7 @@ async def create(call: Call) -> Reply:
 
 async def update(call: Call) -> Reply:
     """Change a snapshot's name or description."""
-    given = check(UpdateBody, await call.json()).snapshot.model_dump(exclude_unset=True)
+    given = (await call.parse_only(Changes, "snapshot")).model_dump(exclude_unset=True)
     if not given:
         raise Invalid(
             "Invalid input: one of name, description, display_name and display_description is required."
@@ -149,23 +128,12 @@ def _update(tx: Transaction, who: Scope, snapshot_id: str, changes: dict[str, An
     return snapshots.get(tx, who, snapshot_id)
 
 
-async def reset_status(call: Call) -> Reply:
-    """An administrator's word on a snapshot that nothing holds: 202."""
-    word = (await call.parse(ResetStatus, "os-reset_status")).status
-    try:
-        status = SnapshotStatus(word.lower())
-    except ValueError:
-        raise Invalid(f"Invalid input for field/attribute status. Value: {word[:100]}.") from None
-    await call.ctx.db.write(snapshots.overrule, call.who, call.args["id"], status)
-    return Reply(status=202)
-
-
 async def update_status(call: Call) -> Reply:
     """What a host says of a snapshot that it makes or deletes: 202, and it ends by itself as before.
 
     Raises ``Invalid`` for a state that cannot follow, ``Conflict`` for one that an operation brings about.
     """
-    asked = await call.parse(StatusUpdate, "os-update_snapshot_status")
+    asked = await call.parse(StatusUpdate)
     snapshot = await call.ctx.db.read(snapshots.get, call.who, call.args["id"])
     if snapshot.status not in _MAY_FOLLOW:
         raise Invalid(f"Snapshot status {snapshot.status} not allowed for update_snapshot_status")
@@ -186,6 +154,9 @@ def _delete_by_force(tx: Transaction, who: Scope, snapshot_id: str) -> None:
     delete.accept(tx, who, snapshot_id)
 
 
+_RESET = resets(
+    tuple(SnapshotStatus), snapshots.overrule, "Invalid input for field/attribute status. Value: {word}."
+)
 _ACTION = "/snapshots/{id}/action"
 _ADMIN = "volume_extension:snapshot_admin_actions:"
 
@@ -200,7 +171,7 @@ ROUTES = (
     ),
     Route("PUT", "/snapshots/{id}", update, Rule("volume:update_snapshot", MEMBER)),
     Route("DELETE", "/snapshots/{id}", writes(delete.accept), Rule("volume:delete_snapshot", MEMBER)),
-    Route("POST", _ACTION, reset_status, Rule(f"{_ADMIN}reset_status", ADMIN), action="os-reset_status"),
+    Route("POST", _ACTION, _RESET, Rule(f"{_ADMIN}reset_status", ADMIN), action="os-reset_status"),
     Route(
         "POST",
         _ACTION,

@@ -6,11 +6,11 @@ from typing import Any
 
 from pydantic import Field
 
-from pumice.api.call import Call, Reply, check
+from pumice.api.call import Call, Reply
 from pumice.api.collection import Collection
 from pumice.api.fields import Body, Boolean, NotBlank, Text
 from pumice.api.policy import ADMIN, MEMBER, READER, Rule
-from pumice.api.routing import Route
+from pumice.api.routing import Route, writes
 from pumice.api.short_lists import read_whole, texts
 from pumice.api.volume import type_filters
 from pumice.api.volume.fields import Key, Name
@@ -43,24 +43,12 @@ class NewType(Body):
     is_public: Boolean = Field(True, alias="os-volume-type-access:is_public")
 
 
-class CreateBody(Body):
-    """The body of a create."""
-
-    volume_type: NewType
-
-
 class Changes(Body):
     """What may be changed of a type."""
 
     name: NotBlank | None = None
     description: Name = None
     is_public: Boolean | None = None
-
-
-class UpdateBody(Body):
-    """The body of an update."""
-
-    volume_type: Changes
 
 
 class Access(Body):
@@ -124,14 +112,14 @@ class Types:
             Route(
                 "POST",
                 f"{one}/action",
-                add_access,
+                writes(volume_types.add_access, scoped=False, body=Access),
                 Rule(f"{ACCESS_RULE}:addProjectAccess", ADMIN),
                 action="addProjectAccess",
             ),
             Route(
                 "POST",
                 f"{one}/action",
-                remove_access,
+                writes(volume_types.remove_access, scoped=False, body=Access),
                 Rule(f"{ACCESS_RULE}:removeProjectAccess", ADMIN),
                 action="removeProjectAccess",
             ),
@@ -139,7 +127,7 @@ class Types:
 
     async def create(self, call: Call) -> Reply:
         """A new type: 200."""
-        asked = check(CreateBody, await call.json()).volume_type
+        asked = await call.parse_only(NewType, "volume_type")
         specs = {key: value for key, value in asked.extra_specs.items() if value is not None}
         kind = await call.ctx.db.write(
             volume_types.create,
@@ -152,7 +140,7 @@ class Types:
 
     async def update(self, call: Call) -> Reply:
         """Change a type's name, description or visibility."""
-        asked = check(UpdateBody, await call.json()).volume_type
+        asked = await call.parse_only(Changes, "volume_type")
         given = asked.model_dump(exclude_none=True)
         if not given:
             raise Invalid("Specify volume type name, description, is_public or a combination thereof.")
@@ -206,17 +194,3 @@ def _projects(tx: Transaction, call: Call, type_id: str) -> Sequence[str]:
     if volume_types.by_id(tx, call.who, type_id).is_public:
         raise NotFound("Access list not available for public volume types:", type_id)
     return sorted(types.projects_with_access(tx, type_id))
-
-
-async def add_access(call: Call) -> Reply:
-    """Let a project use a private type: 202."""
-    asked = await call.parse(Access, "addProjectAccess")
-    await call.ctx.db.write(volume_types.add_access, call.args["id"], asked.project)
-    return Reply(status=202)
-
-
-async def remove_access(call: Call) -> Reply:
-    """Let a project no longer use a private type: 202."""
-    asked = await call.parse(Access, "removeProjectAccess")
-    await call.ctx.db.write(volume_types.remove_access, call.args["id"], asked.project)
-    return Reply(status=202)

@@ -15,7 +15,7 @@ from pumice.api.fields import Body, Boolean, Text, Uuid
 from pumice.api.policy import ADMIN, MEMBER, READER, Rule
 from pumice.api.routing import Route
 from pumice.api.volume import filters
-from pumice.api.volume.fields import Metadata, Name, Size
+from pumice.api.volume.fields import Metadata, Name, Named, Size
 from pumice.api.volume.filters import Filters
 from pumice.api.volume.known import Known
 from pumice.api.volume.volume_view import Shown, VolumeView
@@ -90,20 +90,12 @@ class StrictCreateBody(CreateBody):
     volume: StrictNewVolume
 
 
-class Changes(Body):
+class Changes(Named):
     """What may be changed of a volume."""
 
-    name: Name = None
-    description: Name = None
     display_name: Name = None
     display_description: Name = None
     metadata: Metadata | None = None
-
-
-class UpdateBody(Body):
-    """The body of an update."""
-
-    volume: Changes
 
 
 FORCE_DELETE = Rule("volume:force_delete", ADMIN)
@@ -127,7 +119,7 @@ FILTERS = Filters(
         | {"metadata": filters.pairs("metadata"), "glance_metadata": filters.pairs("image_metadata")}
         | {"consumes_quota": filters.always(True)}
     ),
-    like=MappingProxyType({key: key for key in ("name", "status", "description", "availability_zone")}),
+    like=("name", "status", "description", "availability_zone"),
     since=MappingProxyType(
         {"glance_metadata": (3, 4), "group_id": (3, 10), "consumes_quota": (3, 65)}
         | {"created_at": (3, 60), "updated_at": (3, 60)}
@@ -137,8 +129,8 @@ LIST = Collection(
     COLUMNS,
     FILTERS.parse_query,
     volumes.page,
-    total=lambda tx, who, **seen: volumes.total(tx, who, **seen)[0],
-    everywhere=filters.asks_for_all,
+    volumes.count,
+    filters.asks_for_all,
 )
 
 
@@ -219,7 +211,7 @@ class Volumes:
 
     async def update(self, call: Call) -> Reply:
         """Change a volume's name, description or metadata."""
-        asked = check(UpdateBody, await call.json()).volume
+        asked = await call.parse_only(Changes, "volume")
         given = asked.model_dump(exclude_unset=True)
         if not given and call.version >= (3, 53):
             raise Invalid(

@@ -19,7 +19,7 @@ BLOCK = 32768
 
 
 @dataclass(frozen=True, slots=True)
-class StoredObject:
+class ChunkObject:
     """What becomes one object."""
 
     offset: int
@@ -35,7 +35,7 @@ class Chunk:
     """A part of a volume: the hash of each of its blocks, and what is to be kept of it."""
 
     hashes: Sequence[str]
-    pieces: Sequence[StoredObject]
+    pieces: Sequence[ChunkObject]
 
 
 def md5_of(data: bytes | memoryview) -> str:
@@ -67,7 +67,7 @@ def read_chunk(file: int, offset: int, length: int, algorithm: str, before: Sequ
     hashes = [_hash_of_zeroes(size) for size in sizes]
     if not ranges and before is None:
         done, data = zeroes(length, algorithm)
-        return Chunk(hashes, [StoredObject(offset, length, done, md5_of_zeroes(length), data)])
+        return Chunk(hashes, [ChunkObject(offset, length, done, md5_of_zeroes(length), data)])
     view = memoryview(bytearray(length))
     for start, end in ranges:
         _read(file, view[start - offset : end - offset], start)
@@ -78,7 +78,7 @@ def read_chunk(file: int, offset: int, length: int, algorithm: str, before: Sequ
     for first, last in extents:
         part = view[first * BLOCK : min(last * BLOCK, length)]
         done, data = compressed(algorithm, part)
-        pieces.append(StoredObject(offset + first * BLOCK, len(part), done, md5_of(part), bytes(data)))
+        pieces.append(ChunkObject(offset + first * BLOCK, len(part), done, md5_of(part), bytes(data)))
     return Chunk(hashes, pieces)
 
 

@@ -11,12 +11,12 @@ If it fails the bytes have their old name again, and the snapshot is in ``error`
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pumice.backends.contract import StoredObject
 from pumice.catalog import volume_types
 from pumice.model.errors import Invalid, InvalidState
 from pumice.model.ids import SnapshotId, VolumeId
 from pumice.model.scope import Scope
 from pumice.model.states import SnapshotStatus, VolumeStatus
+from pumice.model.stored import StoredObject
 from pumice.model.tunables import Tunables
 from pumice.model.volume import Snapshot, host_of, pool_of
 from pumice.operations.drivers import Drivers

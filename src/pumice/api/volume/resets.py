@@ -1,0 +1,33 @@
+"""An administrator's word on what nothing holds: its row says another status from now on."""
+
+from collections.abc import Callable, Collection
+from enum import StrEnum
+from typing import Any
+
+from pumice.api.call import Call, Reply
+from pumice.api.fields import Body
+from pumice.api.routing import Handler
+from pumice.model.errors import Invalid
+
+
+class ResetStatus(Body):
+    """What the row shall say."""
+
+    status: str
+
+
+def resets(states: Collection[StrEnum], overrule: Callable[..., Any], refusal: str) -> Handler:
+    """The handler of an action that has ``overrule`` write one of the ``states``: 202.
+
+    ``refusal`` is the sentence for any other word: ``{word}`` and ``{states}`` stand in it for what they are.
+    """
+
+    async def handler(call: Call) -> Reply:
+        word = (await call.parse(ResetStatus)).status
+        state = next((one for one in states if one == word.lower()), None)
+        if state is None:
+            raise Invalid(refusal.format(word=word[:100], states=", ".join(sorted(states))))
+        await call.ctx.db.write(overrule, call.who, call.args["id"], state)
+        return Reply(status=202)
+
+    return handler
