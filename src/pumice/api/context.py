@@ -17,7 +17,7 @@ class Tokens(Protocol):
     """Turns tokens into callers."""
 
     async def scope_of(self, token: str) -> Scope:
-        """Who the token stands for. Raises ``Unauthenticated``."""
+        """The scope of a token: its user, project and roles. Raises ``Unauthenticated``."""
 
 
 @dataclass(slots=True)

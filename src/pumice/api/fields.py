@@ -14,7 +14,7 @@ MOST = 2**31 - 1
 
 
 class Body(BaseModel):
-    """What a request may hold, and nothing else."""
+    """The body of a request, or a part of it: keys that it does not name are refused."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 

@@ -31,7 +31,7 @@ class _Refused(Exception):
 
 
 class Connection(HttpToolsProtocol):
-    """One connection. The class variables are the server's: see ``limited``."""
+    """A client's connection. The class variables are the server's: see ``limited``."""
 
     limits: ClassVar[Http]
     idle: "ClassVar[dict[Connection, None]]"

@@ -131,7 +131,7 @@ def _of_servers(settings: Settings) -> list[Awaitable[Finding]]:
 
 
 async def _now(found: Finding) -> Finding:
-    """What has been found already."""
+    """A finding that is there already, in a form that can be awaited."""
     return found
 
 

@@ -81,7 +81,7 @@ async def _drain(
 
 
 def _login() -> str:
-    """Who runs this command, also behind sudo."""
+    """The name of the user who runs this command, also behind sudo."""
     try:
         return os.environ.get("SUDO_USER") or getpass.getuser()
     except (KeyError, OSError):  # an account without a name

@@ -31,7 +31,7 @@ ROUND_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What was found."""
+    """The findings about an installation's health."""
 
     well: bool
     parts: dict[str, Any]

@@ -1,4 +1,4 @@
-"""Nothing outside is used that is another's: state directories, pools and hosts bear the mark of their place.
+"""Marks of places: state directories, pools and hosts bear one, and what bears another's is not used.
 
 A mark is written where there is none yet and nothing speaks against it; whoever finds another's refuses, with a
 sentence that says what to do. So a host that has got another name, a database of another installation, a pool

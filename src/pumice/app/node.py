@@ -136,7 +136,7 @@ class Node:
         await driver_setup.stop_daemons(self.daemons, force=False)
 
     def loops(self) -> dict[str, tuple[float, Callable[[], Awaitable[object]]]]:
-        """What a scheduler does again and again, by name: how often, in seconds."""
+        """The loops of a scheduler by name, each with its period in seconds."""
         if Role.SCHEDULER not in self.roles:
             return {}
         verbs, tunables = self.runner.state_machine.verbs, self.ctx.tunables
@@ -159,7 +159,7 @@ class Node:
         }
 
     def hearts(self) -> heartbeats.Heartbeats:
-        """What says that this process is alive."""
+        """The heartbeats that say that this process is alive."""
         host, zone = self.settings.host, self.settings.availability_zone
         zones = {
             self.settings.place(name): it.availability_zone

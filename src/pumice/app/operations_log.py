@@ -41,7 +41,7 @@ _COLOURS = {
 
 @dataclass(frozen=True, slots=True)
 class Which:
-    """What to list."""
+    """The operations to list."""
 
     stuck: bool = False
     running: bool = False
@@ -80,7 +80,7 @@ def why_stuck(row: log.Row, at: float) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What to list, with the names of what it is about."""
+    """The operations that are listed, with the names of what they are about."""
 
     rows: Sequence[log.Row]
     things: Mapping[str, str]

@@ -20,7 +20,7 @@ HEAD = """\
 
 
 def services() -> dict[str, tuple[Route, ...]]:
-    """What each API answers, by the API's name."""
+    """The routes of each API, by the API's name."""
     with TemporaryDirectory() as nowhere:
         image = tuple(image_routes(ImageFiles(Path(nowhere))))
     return {"Identity": IDENTITY, "Image": image, "Block Storage": tuple(volume_routes()), "Compute": COMPUTE}

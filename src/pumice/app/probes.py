@@ -70,7 +70,7 @@ def database(settings: Settings) -> Finding:
 
 
 def hanging_calls(settings: Settings) -> Finding:
-    """What hangs outside, as the processes that run have told."""
+    """The calls that hang outside, as the processes that run have told."""
     part, url = "calls that hang", settings.database()
     found: Sequence[hanging.Row] = []
     with suppress(PumiceError):  # the database is looked at by itself
@@ -194,7 +194,7 @@ async def private_libvirtd() -> Finding:
 
 
 def tour_guest() -> Finding:
-    """What builds the little guest of the tour."""
+    """The tool that builds the little guest of the tour."""
     if missing := missing_packages():
         cure = f"apt-get install {' '.join(missing)}"
         return Finding("guest of the tour", Verdict.MISSING, "tools are missing", "all but the tour", cure)

@@ -17,7 +17,7 @@ from pumice.store.things import Thing
 
 LOOK_SECONDS = 0.2
 AT_ONCE = 16
-"""So many are under way at a time: nobody else waits long for the workers of a host."""
+"""How many passwords are changed at a time, so that nobody else waits long for the workers of a host."""
 KNOWS = """\
 Servers that run keep their sessions, and know only the password before: one whose connection breaks gets in
 again after a hard reboot (openstack server reboot --hard). Whatever starts has the new one."""

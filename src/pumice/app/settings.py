@@ -59,7 +59,7 @@ _DEFAULT_QUOTAS = dict(Tunables().quotas)
 
 
 class Role(StrEnum):
-    """What a process does."""
+    """The roles of a process."""
 
     API = "api"
     SCHEDULER = "scheduler"
@@ -357,7 +357,7 @@ class Settings(BaseSettings):
         return chosen if isinstance(chosen, TargetSettings) else TARGETS.find(driver)()
 
     def tunables(self) -> Tunables:
-        """What the rooms below need to know."""
+        """The settings that the rooms below need."""
         return Tunables(
             availability_zone=self.availability_zone,
             default_volume_type=self.default_volume_type,

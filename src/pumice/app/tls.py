@@ -30,7 +30,7 @@ def renew(living: ssl.SSLContext, settings: Settings) -> None:
 
 
 def authority(settings: Settings) -> Path | None:
-    """Whom clients must trust to trust the API, if it is not an authority that everybody knows."""
+    """The certificate authority that clients must trust, if it is not one that everybody knows."""
     api = settings.api
     if api.cacert is not None or api.certificate is None:
         return api.cacert

@@ -109,7 +109,7 @@ def _operation(tx: Transaction, row: log.Row, settings: Settings) -> list[str]:
 
 
 def _absent(tx: Transaction, place: str, settings: Settings) -> str | None:
-    """What is known of a host that does not serve its place."""
+    """Say what is known of a host that does not serve its place."""
     _, _, where = place.partition(":")
     host = hosts.find(tx, where.partition("@")[0]) if where else None
     if host is None or any(
@@ -123,7 +123,7 @@ def _absent(tx: Transaction, place: str, settings: Settings) -> str | None:
 
 
 def _others(tx: Transaction, thing: Thing, settings: Settings) -> list[str]:
-    """What else is under way about it, or nothing."""
+    """Say what else is under way about it, or nothing."""
     rows: Any = log.page(tx, states=log.UNDER_WAY, kind=None, subject=thing.id, limit=1)
     users = [f"attachment {one.id} ({one.status})" for one in things.users(tx, thing)]
     said = [f"It has {', '.join(users)}: 'pumice why' tells of each."] if users else []

@@ -32,7 +32,7 @@ A = AttachStatus
 
 @dataclass(frozen=True, slots=True)
 class ConnectParams:
-    """What the operation was asked to do."""
+    """The parameters of the operation."""
 
     attachment_id: AttachmentId
     volume_id: VolumeId

@@ -29,7 +29,7 @@ A = AttachStatus
 
 @dataclass(frozen=True, slots=True)
 class DisconnectParams:
-    """What the operation was asked to do."""
+    """The parameters of the operation."""
 
     attachment_id: AttachmentId
     volume_id: VolumeId

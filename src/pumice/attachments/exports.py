@@ -108,7 +108,7 @@ async def let_in(drivers: Drivers, asked: Exported, *, drawn: bool = False) -> E
 
 
 def _connector(attachment: Attachment, asked: Exported) -> Connector:
-    """Whom to let in: as its row says, or else as the operation was told."""
+    """The host that the export is for: as the attachment's row says, or else as the operation was told."""
     known = attachment.connector
     return Connector(initiator=asked.initiator) if known is None or is_unread(known) else known
 

@@ -29,7 +29,7 @@ from pumice.store.database import Transaction
 
 @dataclass(frozen=True, slots=True)
 class RenewParams:
-    """What the operation was asked to do."""
+    """The parameters of the operation."""
 
     attachment_id: AttachmentId
     volume_id: VolumeId
@@ -82,7 +82,7 @@ def publish(tx: Transaction, op: Operation[RenewParams], tunables: Tunables) -> 
 
 
 def explain(tx: Transaction, op: Operation[RenewParams], error: str) -> None:
-    """What was true last may be still."""
+    """Leave the attachment as it was: what was true last may be still."""
 
 
 RENEW = Verb(

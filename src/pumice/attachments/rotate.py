@@ -28,7 +28,7 @@ from pumice.store.database import Transaction
 
 @dataclass(frozen=True, slots=True)
 class RotateParams:
-    """What the operation was asked to do."""
+    """The parameters of the operation."""
 
     attachment_id: AttachmentId
     volume_id: VolumeId

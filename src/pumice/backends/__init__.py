@@ -1,1 +1,1 @@
-"""Where the bytes of volumes live, and how hosts reach them (``targets/``)."""
+"""Backends, which keep the bytes of volumes, and targets, by which hosts reach them (``targets/``)."""

@@ -106,7 +106,7 @@ class Inventory:
 
 
 class Backend(Protocol):
-    """One configured backend of this host. Sizes are whole GiB, pools are names from ``pools()``."""
+    """A configured backend of this host. Sizes are whole GiB, pools are names from ``pools()``."""
 
     driver: str
     """The driver's name in settings: ``files``, ``fake``…"""
@@ -214,7 +214,7 @@ class Backend(Protocol):
         """Free a stranger's bytes for good. No such stranger is fine."""
 
     async def inventory(self) -> Inventory:
-        """What is really there, for audits."""
+        """The volumes and snapshots that the backend holds, for audits."""
 
     async def discard(self, piece: StoredObject) -> None:
         """Free this piece of the inventory for good, and nothing else: not what is whole beside a leftover."""

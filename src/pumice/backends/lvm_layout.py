@@ -14,7 +14,7 @@ Convert = Callable[[Path, bool], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """What a pool holds. GiB."""
+    """The size and the free space of a pool, in GiB."""
 
     total: float
     free: float

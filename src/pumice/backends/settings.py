@@ -51,7 +51,7 @@ class BackendSettings(BaseModel):
         raise NotImplementedError
 
     def probes(self, name: str, state_dir: Path) -> Iterable[Probe]:
-        """What ``pumice doctor`` looks at, as this backend needs it."""
+        """The probes that ``pumice doctor`` runs for this backend."""
         return ()
 
     @field_validator("target")
@@ -73,7 +73,7 @@ class BackendSettings(BaseModel):
 
 
 class PoolSettings(BackendSettings):
-    """What a backend has whose disks are finite."""
+    """The settings of a backend whose disks are finite."""
 
     max_over_subscription_ratio: float = Field(
         20.0, ge=1, description="How much more may be promised than there is."

@@ -1,1 +1,1 @@
-"""What is on offer: volume types, flavors, quotas."""
+"""The catalog: volume types, flavors, quotas."""

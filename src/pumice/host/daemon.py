@@ -4,7 +4,7 @@ from typing import Protocol
 
 
 class Daemon(Protocol):
-    """What a target's or a hypervisor's daemon can be asked."""
+    """The daemon of a target or a hypervisor, with what it can be asked."""
 
     def pid(self) -> int | None:
         """The id of the daemon's process, if it runs."""

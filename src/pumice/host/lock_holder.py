@@ -1,4 +1,4 @@
-"""Who holds the lock on a file: how daemons are found without a note that could grow stale.
+"""The process that holds the lock on a file: daemons are found by it, without a note that could grow stale.
 
 The lock is only looked at and never taken, not even for a moment: a daemon that is just starting would find it
 held, and give up.

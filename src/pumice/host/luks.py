@@ -26,7 +26,7 @@ SECRET_WORDS: Final = ("--object", "secret,id=luks,file=/dev/stdin")
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What opens a device, and how it is encrypted."""
+    """The passphrase that opens a device, and how it is encrypted."""
 
     passphrase: str
     key_size: int = KEY_SIZE

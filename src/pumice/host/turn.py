@@ -19,7 +19,7 @@ LONGEST_SECONDS = 6 * 3600.0
 
 
 class Waiter(Protocol):
-    """Who carries a step that may have to wait."""
+    """A step that may have to wait for its turn."""
 
     def waits(self) -> None:
         """The work waits for its turn from now on."""
@@ -49,7 +49,7 @@ class Serializer:
         self._longest = longest
         self._having: Counter[str] = Counter()
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
-        """Who waits, by project, in the order of who had the last turn longest ago."""
+        """The waiting steps by project, first the project whose last turn is longest ago."""
 
     @asynccontextmanager
     async def take(self) -> AsyncIterator[None]:

@@ -1,1 +1,1 @@
-"""Where virtual machines run, and how volumes are plugged into them."""
+"""Hypervisors, which run virtual machines, and connectors, which connect their hosts to storage."""

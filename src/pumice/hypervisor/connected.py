@@ -35,15 +35,15 @@ class ConnectedHypervisor:
         return await self._storage.properties(await self._inner.connector())
 
     async def define(self, machine: Machine) -> None:
-        """See the contract."""
+        """See ``Hypervisor.define``."""
         await self._inner.define(await self._connected_machine(machine))
 
     async def start(self, machine: Machine) -> None:
-        """See the contract. Every volume is connected first, all at once."""
+        """See ``Hypervisor.start``. Every volume is connected first, all at once."""
         await self._inner.start(await self._connected_machine(machine))
 
     async def attach(self, server: ServerId, disk: Disk) -> None:
-        """See the contract."""
+        """See ``Hypervisor.attach``."""
         connected = await self._connected(server, disk)
         try:
             await self._inner.attach(server, connected)
@@ -53,12 +53,12 @@ class ConnectedHypervisor:
             raise
 
     async def detach(self, server: ServerId, disk: Disk, timeout: float) -> None:
-        """See the contract."""
+        """See ``Hypervisor.detach``."""
         await self._inner.detach(server, disk, timeout)
         await self._disconnect(disk)
 
     async def resize_disk(self, server: ServerId, disk: Disk, size: int) -> None:
-        """See the contract."""
+        """See ``Hypervisor.resize_disk``."""
         if disk.attachment:
             await self._storage.grown(disk.attachment, size)
         await self._inner.resize_disk(server, disk, size)
@@ -73,7 +73,7 @@ class ConnectedHypervisor:
         await self._storage.disconnect(attachment)
 
     async def delete(self, server: ServerId) -> None:
-        """See the contract. What was connected for the server is disconnected."""
+        """See ``Hypervisor.delete``. What was connected for the server is disconnected."""
         await self._inner.delete(server)
         for attachment, owner in (await self._storage.connections()).items():
             if owner == server:

@@ -176,7 +176,7 @@ class FakeHypervisor:
         return disk
 
     async def power(self, server: ServerId) -> Power | None:
-        """What ``start`` and ``stop`` made of it."""
+        """The power state that ``start`` and ``stop`` left."""
         await self._called("power")
         known = self._machines.get(server)
         return known.power if known else None

@@ -60,7 +60,7 @@ def load() -> Any:
 
 
 class LibvirtConnection:
-    """One connection, opened at its first use. ``find`` says where libvirtd is, and starts it if need be."""
+    """A connection to libvirtd, opened at its first use; ``find`` says where, and starts it if need be."""
 
     def __init__(self, find: Callable[[], Awaitable[str]]) -> None:
         self._find = find

@@ -36,7 +36,7 @@ from pumice.model.errors import Conflict, Misconfigured, Retryable
 log = structlog.get_logger(__name__)
 
 _SEARCH_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
-"""Where to look for libvirtd: not every root has sbin on the path."""
+"""The path on which libvirtd is looked for: not every root has sbin on its own."""
 
 _SOCKET_PATH_LIMIT = 107  # sockaddr_un.sun_path holds 108 bytes with the final NUL; see unix(7)
 

@@ -22,7 +22,7 @@ class Catalog:
 
 
 def catalog(tx: Transaction) -> Catalog:
-    """What there is at the moment."""
+    """The services and endpoints that there are at the moment."""
     return Catalog(SERVICES.matching(tx, {}), ENDPOINTS.matching(tx, {}))
 
 

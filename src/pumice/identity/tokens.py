@@ -40,7 +40,7 @@ class LocalTokens:
         db.subscribe(self._hear)
 
     async def scope_of(self, token: str) -> Scope:
-        """Who the token stands for. Raises ``Unauthenticated``."""
+        """The scope of a token: its user, project and roles. Raises ``Unauthenticated``."""
         return (await self.read(token)).scope
 
     async def read(self, token: str) -> Token:

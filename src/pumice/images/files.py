@@ -245,7 +245,7 @@ def _digested(path: Path) -> Saved:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """What the disk refuses, in words for the person who uploads."""
+    """An error of the disk, in words for the person who uploads."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What a volume needs to know of the image it is made from."""
+"""The facts of an image that a volume made from it needs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

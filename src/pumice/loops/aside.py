@@ -20,7 +20,7 @@ _NAME = re.compile(r"orphan-(\d{8})-(unfinished-)?(volume|snapshot)-([0-9a-f-]{3
 
 @dataclass(frozen=True, slots=True)
 class Aside:
-    """One stranger that was put aside."""
+    """Bytes that were put aside."""
 
     piece: StoredObject
     name: str
@@ -30,13 +30,13 @@ class Aside:
 
 
 def name_of(piece: StoredObject, today: date | None = None) -> str:
-    """What a piece is called from now on."""
+    """The name under which a piece is put aside."""
     day = (today or datetime.now(UTC).date()).strftime("%Y%m%d")
     return f"orphan-{day}-{'' if piece.whole else 'unfinished-'}{piece.kind}-{piece.id}"
 
 
 def read(stranger: Manageable, pool: str) -> Aside | None:
-    """What a stranger was, if it was put aside; None for any other."""
+    """The bytes that were put aside under a stranger's name; None if that is no such name."""
     named = _NAME.fullmatch(stranger.name)
     if named is None or not is_canonical(named[4]):
         return None

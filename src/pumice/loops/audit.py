@@ -19,7 +19,7 @@ Look = Callable[[Drivers], Awaitable[list[Violation]]]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One way to look for violations, and how often a loop does."""
+    """A way to look for violations, and how often a loop does."""
 
     name: str
     at: Look

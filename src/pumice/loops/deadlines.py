@@ -31,7 +31,7 @@ MOST = 500
 
 @dataclass(slots=True)
 class Deadlines:
-    """What is left to undo stays in the log as cleaning for that host."""
+    """Ends operations whose deadline passed; what is left to undo stays in the log as cleaning for its host."""
 
     db: Database
     state_machine: StateMachine

@@ -178,7 +178,7 @@ def _read_expected(
 
 
 def _is_finished(link: Attachment) -> bool:
-    """One whose detaching failed halfway may be exported or not: nobody waits for it any more.
+    """Whether its detaching failed halfway: it may be exported or not, and nobody waits for it any more.
 
     Where it cannot be read who is let in, that is left as it is.
     """

@@ -81,7 +81,7 @@ class Heartbeats:
         await self._write([answer])
 
     async def beat(self) -> None:
-        """One beat of every service: of all that answer promptly in one transaction, of the slow in another."""
+        """Write each service's beat: of all that answer promptly in one transaction, of the slow in another."""
         async with asyncio.TaskGroup() as asking:
             answers = {
                 asking.create_task(question())
@@ -95,7 +95,7 @@ class Heartbeats:
         await self._write(slow)
 
     def _questions(self) -> dict[str, Callable[[], Coroutine[Any, Any, Said | None]]]:
-        """What each place is asked for its beat."""
+        """The questions by which each place shows that it is alive."""
         backends, hypervisors = self.drivers.backends.items(), self.drivers.hypervisors.items()
         return {
             **{volume_host(place): partial(self._ask_backend, place, it) for place, it in backends},

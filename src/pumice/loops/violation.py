@@ -32,11 +32,11 @@ CAME_RIGHT = "it has come right by itself"
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One thing that is not as it should be. Two with the same words are the same."""
+    """A thing that is not as it should be. Two violations with the same words are the same."""
 
     words: str
     fix: Fix | None = field(default=None, compare=False)
-    """None: only a person can."""
+    """Puts it right, and says how; None where only a person can."""
     waits: bool = True
     """Whether a loop lets it last before it acts; else it is repaired as soon as it is seen."""
     is_lost: bool = False

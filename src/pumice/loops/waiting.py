@@ -31,7 +31,7 @@ SECONDS = 15.0
 
 @dataclass(slots=True)
 class Waiting:
-    """What the scheduler placed, and what nobody came for."""
+    """Takes care of operations that the scheduler placed and nobody came for."""
 
     db: Database
     verbs: Mapping[str, Verb[Any]]

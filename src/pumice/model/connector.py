@@ -1,4 +1,4 @@
-"""Who a host is when it connects to storage: the ``connector`` of the Block Storage API, as a value.
+"""A host that connects to storage: the ``connector`` of the Block Storage API, as a value.
 
 Clients send what os-brick found on their host. What storage goes by is kept; the rest is checked for its size
 and forgotten. Names follow RFC 7143 and 3722 (``iqn.…``, ``eui.…``, ``naa.…``) and the NVMe base specification.
@@ -66,7 +66,7 @@ class Connector:
         return cls(**found, wwpns=tuple(str(name) for name in row.get("wwpns") or () if name))
 
     def to_row(self) -> dict[str, object]:
-        """What clients send of it, and what is kept."""
+        """The connector as clients send it, and as it is kept."""
         found: dict[str, object] = {name: getattr(self, name) for name in self.__slots__ if getattr(self, name)}
         return found | ({"wwpns": list(self.wwpns)} if self.wwpns else {})
 

@@ -118,7 +118,7 @@ UNREAD = IscsiExport("", ("",), 0)
 
 
 def of_row(row: Mapping[str, Any]) -> Export:
-    """What was stored, by this version or the one before."""
+    """The export that a row holds, written by this version or the one before."""
     encrypted = row.get("encrypted") is True
     if "path" in row and isinstance(shared := row.get("shared"), dict):
         inode = found if isinstance(found := shared.get("inode"), int) else 0

@@ -10,7 +10,7 @@ from pumice.model.states import ImageStatus
 
 
 class Visibility(StrEnum):
-    """Who sees an image: its project; that and its members; everybody; everybody who knows to ask for it."""
+    """Those who see an image: its project; also its members; everybody; everybody who knows to ask for it."""
 
     PRIVATE = "private"
     SHARED = "shared"
@@ -28,7 +28,7 @@ class MemberStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ImageQuota:
-    """What a project's images may be together; -1 is no limit."""
+    """The limits of a project's images; -1 is no limit."""
 
     count: int = -1
     size: int = -1

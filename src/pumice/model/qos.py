@@ -34,7 +34,7 @@ class QosSpecs:
     id: str
     name: str
     consumer: str
-    """Who keeps the volumes to them: one of ``CONSUMERS``."""
+    """The side that keeps the volumes to them: one of ``CONSUMERS``."""
     specs: dict[str, str | None]
     created_at: datetime
     updated_at: datetime | None

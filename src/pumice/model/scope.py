@@ -1,4 +1,4 @@
-"""Who is asking. Every read of a tenant's rows takes a ``Scope`` as its first argument."""
+"""The caller of a request. Every read of a tenant's rows takes a ``Scope`` as its first argument."""
 
 from dataclasses import dataclass, field
 
@@ -50,7 +50,7 @@ class Scope:
 
     @property
     def called(self) -> str:
-        """Who it is, for other people to read: the user's name and id."""
+        """The user's name and id, for other people to read."""
         return f"{self.user_name} ({self.user_id})" if self.user_name else str(self.user_id)
 
     @property

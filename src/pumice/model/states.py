@@ -150,7 +150,7 @@ class Transitions(Generic[S]):
 
     @property
     def transitional(self) -> frozenset[S]:
-        """What does not last."""
+        """The states that do not last: an operation is at work, or something else is in between."""
         return frozenset({*self.at_work, *self.in_between})
 
     def may_move(self, start: S, end: S) -> bool:

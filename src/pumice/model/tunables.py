@@ -43,7 +43,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Tunables:
-    """What applies in the whole installation."""
+    """The settings that apply in the whole installation."""
 
     availability_zone: str = "nova"
     """The zone of what names none (Cinder's ``default_availability_zone``)."""

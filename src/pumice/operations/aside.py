@@ -26,6 +26,6 @@ class Aside:
         return pause
 
     def now(self) -> tuple[str, ...]:
-        """What is to be left alone at this moment."""
+        """The places and things that are to be left alone at this moment."""
         at = self.clock()
         return tuple(key for key, (until, _) in self._kept.items() if until > at)

@@ -16,7 +16,7 @@ class Completions:
     def __init__(self, db: Database) -> None:
         self.db = db
         self._awaited: dict[str, set[asyncio.Event]] = {}
-        """Who waits for a topic: each has an event of its own, which it clears before it looks."""
+        """The waiting tasks by topic: each has an event of its own, which it clears before it looks."""
         db.subscribe(self._on_notify)
 
     def _on_notify(self, topic: str) -> None:

@@ -1,4 +1,4 @@
-"""Who does the work outside: the drivers of this process, by the place they serve."""
+"""The drivers of this process, which do the work outside, by the place they serve."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ class Drivers:
     hypervisors: Mapping[str, Hypervisor] = field(default_factory=dict)
     """The hypervisors, by host name."""
     backups: BackupStore | None = None
-    """Where this host's backups are kept, if it makes any."""
+    """The store of this host's backups, if it makes any."""
     keep_image: Callable[[str, FillFile], Awaitable[None]] = _no_images
     """Make a queued image active with the bytes that a function writes to a path."""
     drop_image: Callable[[str], Awaitable[None]] = _no_images
@@ -50,7 +50,7 @@ class Drivers:
     """How long a client may leave a volume reserved, attaching or detaching."""
 
     def store_of_backups(self) -> BackupStore:
-        """Where this host's backups are kept. Raises ``Retryable`` where that is nowhere."""
+        """The store of this host's backups. Raises ``Retryable`` where that is nowhere."""
         if self.backups is None:
             raise Retryable("No backups are kept on this host: see [backup] in the settings.")
         return self.backups

@@ -98,7 +98,7 @@ class Trial:
     name: str
     faults: Callable[[], Faults]
     ends_well: bool | None
-    """None: either way, as long as it ends."""
+    """Whether it must end well; None where either is right, as long as it ends."""
 
 
 def trials(verb: Verb[Any]) -> Iterator[Trial]:

@@ -40,7 +40,7 @@ AGAIN_SECONDS = 1.0
 
 @dataclass(slots=True)
 class Lease:
-    """One operation in hand. Its task may not have begun. Times are the monotonic clock's."""
+    """An operation in hand. Its task may not have begun. Times are the monotonic clock's."""
 
     kind: str
     place: str
@@ -132,7 +132,7 @@ class Leases:
         return asked + self.seconds - min(MARGIN_SECONDS, self.seconds / 6)
 
     def at(self, place: str) -> list[Lease]:
-        """What is in hand at a place."""
+        """The operations in hand at a place."""
         held = list(self.held.values())  # at once: a transaction's thread may ask
         return [lease for lease in held if lease.place == place]
 

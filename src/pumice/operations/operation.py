@@ -63,7 +63,7 @@ P = TypeVar("P", bound=Params)
 
 @dataclass(slots=True)
 class Operation(Generic[P]):
-    """One run of a verb."""
+    """A run of a verb."""
 
     id: str
     kind: str
@@ -105,7 +105,7 @@ Outside = Callable[[Operation[P], Drivers], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a step runs: which role's process serves it, and which place of that role an operation means."""
+    """The place of a step: which role's process serves it, and which place of that role an operation means."""
 
     role: str
     """``scheduler``, ``volume`` or ``compute``"""
@@ -137,7 +137,7 @@ on_compute = Place("compute", _compute)
 
 @dataclass(frozen=True, slots=True)
 class Step(Generic[P]):
-    """One step: what to do, how to undo it, and where both run."""
+    """A step: what to do, how to undo it, and where both run."""
 
     do: OurRows[P] | Outside[P]
     at: Place
@@ -234,8 +234,8 @@ class Verb(Generic[P]):
     unserved: float | None = None
     """Seconds for which it waits at a place that nobody serves; None: until its deadline."""
     version: int = 1
-    """Of the shape of its parameters. A field that a later one adds is empty by default, and says ``since``
-    which; none is ever dropped."""
+    """The version of the shape of its parameters. A field that a later one adds is empty by default, and
+    says ``since`` which; none is ever dropped."""
 
     @property
     def limit(self) -> float:

@@ -22,7 +22,7 @@ from pumice.store.database import Transaction
 
 @dataclass(frozen=True, slots=True)
 class Retried:
-    """What came of trying an operation again."""
+    """The outcome of trying an operation again."""
 
     operation_id: str | None
     """The operation that now goes on; None when there was nothing left to do."""

@@ -1,4 +1,4 @@
-"""Who carries operations out: claims rows of the log, acts outside; ``state_machine`` does the transactions.
+"""The runner: it claims operations and acts outside; ``state_machine`` does the transactions.
 
 One carry of one operation: as long as its next step belongs here, act outside without a transaction, then in
 ONE transaction write the step's line, run every following step that only changes rows, and save the position.

@@ -44,7 +44,7 @@ UNDO_TRIES = 4
 """How often an undo in trouble is tried before it is handed over, where that is possible."""
 
 FaultPoint = Callable[[str, str, str, Operation[Any]], None]
-"""Where tests make things go wrong. Told ``before`` or ``after``, ``do`` or ``undo``, step, operation."""
+"""A hook for tests of failures. Told ``before`` or ``after``, ``do`` or ``undo``, step, operation."""
 
 
 def no_faults(_when: str, _direction: str, _step: str, _op: Operation[Any]) -> None:
@@ -63,7 +63,7 @@ class StepFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
-    """One line of an operation's history."""
+    """A line of an operation's history."""
 
     operation_id: str
     step: str

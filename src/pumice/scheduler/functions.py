@@ -150,7 +150,7 @@ class _Reader:
 
 
 def about(pool: Pool, request: Request) -> Names:
-    """What an expression, or a query, may speak of."""
+    """The names that an expression, or a query, may use, with their values."""
     stats = {
         "host": pool.host,
         "backend_id": pool.name,

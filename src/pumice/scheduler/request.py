@@ -1,4 +1,4 @@
-"""What a pool is wanted for."""
+"""The request that a pool is chosen for."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

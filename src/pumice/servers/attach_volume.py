@@ -40,7 +40,7 @@ ATTACHABLE = frozenset({S.ACTIVE, S.PAUSED, S.SHUTOFF})
 
 @dataclass(frozen=True, slots=True)
 class AttachParams:
-    """What the operation was asked to do."""
+    """The parameters of the operation."""
 
     server_id: ServerId
     host: str

@@ -43,7 +43,7 @@ S = ServerStatus
 
 @dataclass(frozen=True, slots=True)
 class DiskWanted:
-    """One disk of the server to be: a volume, a volume to be made, or a copy of an image."""
+    """A disk of the server to be: a volume, a volume to be made, or a copy of an image."""
 
     boot_index: int | None
     volume_id: str | None = None
@@ -55,7 +55,7 @@ class DiskWanted:
 
 @dataclass(frozen=True, slots=True)
 class ServerWanted:
-    """What the tenant asks for. Exactly one disk has boot index 0."""
+    """The server that the tenant asks for. Exactly one disk has boot index 0."""
 
     name: str
     flavor: Flavor
@@ -71,7 +71,7 @@ class ServerWanted:
 
 @dataclass(frozen=True, slots=True)
 class BootParams:
-    """What the operation was asked to do."""
+    """The parameters of the operation."""
 
     server_id: ServerId
     zone: str

@@ -13,7 +13,7 @@ from pumice.store.database import Transaction
 
 @dataclass(frozen=True, slots=True)
 class ConsoleParams:
-    """What the operation was asked to do."""
+    """The parameters of the operation."""
 
     server_id: ServerId
     host: str
@@ -30,7 +30,7 @@ def accept(tx: Transaction, who: Scope, server_id: str, lines: int | None) -> st
 
 
 def take_output(tx: Transaction, operation_id: str) -> str:
-    """What was read."""
+    """Take the output that was read, once: it is not kept."""
     return str(operations.take_notes(tx, operation_id).get("output", ""))
 
 

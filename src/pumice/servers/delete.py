@@ -29,7 +29,7 @@ from pumice.volumes import delete as delete_volume
 
 @dataclass(frozen=True, slots=True)
 class DeleteServerParams:
-    """What the operation was asked to do."""
+    """The parameters of the operation."""
 
     server_id: ServerId
 

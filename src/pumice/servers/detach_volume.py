@@ -32,7 +32,7 @@ A, V = AttachStatus, VolumeStatus
 
 @dataclass(frozen=True, slots=True)
 class DetachParams:
-    """What the operation was asked to do."""
+    """The parameters of the operation."""
 
     server_id: ServerId
     host: str

@@ -32,7 +32,7 @@ STOP_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class PowerParams:
-    """What the operation was asked to do."""
+    """The parameters of the operation."""
 
     server_id: ServerId
     host: str

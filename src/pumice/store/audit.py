@@ -50,7 +50,7 @@ _HIDING = sorted(states.VOLUME.at_rest.keys() - {VolumeStatus.AVAILABLE, VolumeS
 
 
 class Kind(StrEnum):
-    """What is wrong."""
+    """The kinds of violations that rows alone can show."""
 
     QUOTA = "quota"
     CLAIMED = "claim unlike its volume"

@@ -22,7 +22,7 @@ _delete = sa.delete(domains).where(_d.id == sa.bindparam("b_id"))
 
 
 def get(tx: Transaction, domain_id: str) -> Row | None:
-    """One domain."""
+    """Read a domain."""
     return tx.execute(_by_id, {"b_id": domain_id}).mappings().one_or_none()
 
 

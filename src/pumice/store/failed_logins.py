@@ -15,7 +15,7 @@ _f = failed_logins.c
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """What is known of a user's failed log-ins."""
+    """A user's failed log-ins: how many, and when the last was."""
 
     number: int
     at: datetime

@@ -61,7 +61,7 @@ def insert(tx: Transaction, operation_id: str, modes: Mapping[str, str]) -> None
 
 
 def on(tx: Transaction, things: Collection[str]) -> list[tuple[str, str, str]]:
-    """Who holds one of these things, and how: (thing, mode, operation)."""
+    """The operations that hold one of these things, and how: (thing, mode, operation)."""
     if not things:
         return []
     return [(row.thing, row.mode, row.operation_id) for row in tx.execute(_on, {"things": list(things)})]
@@ -104,5 +104,5 @@ def adopt(tx: Transaction, ids: Collection[str], parent_id: str) -> None:
 
 
 def kind(tx: Transaction, operation_id: str) -> str:
-    """What an operation that holds something does."""
+    """The kind of an operation that holds something."""
     return str(tx.execute(sa.select(_o.kind).where(_o.id == operation_id)).scalar_one())

@@ -212,7 +212,7 @@ def _move(tx: Transaction, image_id: str, start: ImageStatus, end: ImageStatus, 
 
 
 def members(tx: Transaction, who: Scope, image: Image) -> Sequence[ImageMember]:
-    """Whom the image is shared with: all for its owner, only itself for a member."""
+    """The members of an image: all of them for its owner, only itself for a member."""
     query = _member_rows.select.where(_m.image_id == image.id).order_by(_m.created_at, _m.member_id)
     if not (who.is_admin or image.owner == who.project_id):
         query = query.where(_m.member_id == who.project_id)

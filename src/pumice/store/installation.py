@@ -1,4 +1,4 @@
-"""Who this installation is, and the places outside that bear its mark."""
+"""The identity of this installation, and the places outside that bear its mark."""
 
 import sqlalchemy as sa
 

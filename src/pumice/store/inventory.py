@@ -23,7 +23,7 @@ COUNTED = {
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """What the rows say at one moment."""
+    """The numbers of things by status and pool, at one moment."""
 
     numbers: Mapping[str, Mapping[str, int]]
     """How many there are in each status, by kind: volumes, snapshots, backups, groups, attachments, servers."""

@@ -39,7 +39,7 @@ def is_known(tx: Transaction, key_id: str) -> bool:
 
 
 def passphrase(tx: Transaction, key_id: str) -> str:
-    """What opens the bytes."""
+    """The passphrase that opens the bytes."""
     words: str = tx.execute(sa.select(_k.passphrase).where(_k.id == key_id)).scalar_one()
     return words
 

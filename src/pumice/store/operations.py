@@ -120,7 +120,7 @@ _outlook = sa.select(_o.owner, sa.func.min(_when).label("soonest")).where(*_want
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Who asks for something to do, and for what."""
+    """A request for an operation: by whom, and for what."""
 
     places: Collection[str]
     owner: str
@@ -150,12 +150,12 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What there is to do at some places."""
+    """The work that there is at some places."""
 
     soonest: float
     """When the next operation becomes runnable if nothing else happens; infinity when there is none."""
     holders: list[str]
-    """Who else holds operations there."""
+    """The other workers that hold operations there."""
 
 
 def queue_topic(place: str) -> str:
@@ -196,7 +196,7 @@ def claim_shares(
 
 
 def outlook(tx: Transaction, asked: Asked, taken: Collection[str] = ()) -> Outlook:
-    """What there is to do, apart from what was ``taken`` just now."""
+    """The work that there is, apart from what was ``taken`` just now."""
     values = asked.row()
     values["in_hand"] += taken
     found = {row["owner"]: row["soonest"] for row in tx.execute(_outlook, values).mappings()}

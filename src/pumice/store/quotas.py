@@ -66,7 +66,7 @@ def limits(tx: Transaction, project_id: str, defaults: Mapping[str, int]) -> dic
 
 
 def usage(tx: Transaction, project_id: str) -> dict[str, int]:
-    """What the project uses, by resource; what it never used is missing."""
+    """The project's usage by resource; what it never used is missing."""
     rows = tx.execute(sa.select(_u.resource, _u.in_use).where(_u.project_id == project_id))
     return {row.resource: row.in_use for row in rows}
 

@@ -52,7 +52,7 @@ def under_way(tx: Transaction, name: str) -> dict[str, int]:
 
 
 def left(tx: Transaction, name: str) -> list[Thing]:
-    """What lives at a host, servers first."""
+    """The things that live at a host, servers first."""
     places = _places(tx, name)
     a = attachments.c
     ours = sa.select(servers.c.id).where(_hosted(name))

@@ -103,7 +103,7 @@ _LISTED = {
 
 
 def get(tx: Transaction, role_id: str) -> Row | None:
-    """One role."""
+    """Read a role."""
     return tx.execute(_by_id, {"b_id": role_id}).mappings().one_or_none()
 
 

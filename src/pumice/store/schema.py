@@ -98,7 +98,7 @@ def version(tx: Transaction) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One step from a version to the next."""
+    """A migration from a version of the schema to the next."""
 
     version: str
     about: str

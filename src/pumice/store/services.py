@@ -126,7 +126,7 @@ def why_not(tx: Transaction, binary: str, down_seconds: float) -> str:
 
 
 def how_disabled(service: Row) -> str:
-    """By whom, as far as it is known, and why."""
+    """The words for who disabled a service, as far as it is known, and why."""
     by = f" by {service['disabled_by']}" if service["disabled_by"] else ""
     return f"disabled{by}: {service['disabled_reason'] or 'no reason was given'}"
 

@@ -100,7 +100,7 @@ class StatefulRows(TenantRows[T]):
             raise Conflict(f"{self.what} {key} is {row.status}: an operation holds it, and ends by itself.")
 
     def _arrival(self, status: Any) -> dict[str, Any]:
-        """What is written when a row comes to a state."""
+        """The columns that are written when a row comes to a state."""
         at = now()
         return {"status": status, "updated_at": at} | ({"moved_at": at} if self._has_age else {})
 

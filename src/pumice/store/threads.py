@@ -130,7 +130,7 @@ class Threads:
             connection.close()
 
     def _others(self) -> Iterator[Job]:
-        """What waits beside the job in hand."""
+        """The jobs that wait beside the one in hand."""
         for _ in range(AT_ONCE - 1):
             try:
                 job = self._jobs.get_nowait()

@@ -20,7 +20,7 @@ _t = tombstones.c
 
 
 class Kind(StrEnum):
-    """What can be left of it outside."""
+    """The kinds of things that may be left outside once their rows are gone."""
 
     VOLUME = "volume"
     SNAPSHOT = "snapshot"

@@ -84,7 +84,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a volume begins with."""
+    """The origin of a volume's first bytes."""
 
     kind: str
     """``blank``, ``image``, ``snapshot``, ``volume`` or ``backup``"""
@@ -110,7 +110,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class CreateParams:
-    """What the operation was asked to do."""
+    """The parameters of the operation."""
 
     volume_id: VolumeId
     size: int
@@ -334,7 +334,7 @@ def _zone_of(tx: Transaction, origin: Origin) -> str | None:
 
 
 def _host_of_server(tx: Transaction, op: Operation[CreateParams], server_id: str | None) -> str | None:
-    """Where the tenant's server is; empty when there is none, or it has no host."""
+    """The host of the tenant's server; empty when there is none, or it has no host."""
     if server_id is None:
         return None
     server = servers.find(tx, server_id)
@@ -483,7 +483,7 @@ def publish(tx: Transaction, op: Operation[CreateParams], tunables: Tunables) ->
 
 
 def _source(asked: CreateParams) -> tuple[Hold, ...]:
-    """What is copied, if it is a volume or a snapshot."""
+    """The volume or the snapshot that is copied, if there is one."""
     if asked.origin not in list(Thing) or asked.origin_id is None:
         return ()
     return (read(Thing(asked.origin), asked.origin_id),)

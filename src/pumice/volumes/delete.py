@@ -43,7 +43,7 @@ MUST = (
 
 @dataclass(frozen=True, slots=True)
 class DeleteParams:
-    """What the operation was asked to do."""
+    """The parameters of the operation."""
 
     volume_id: VolumeId
     pool: str

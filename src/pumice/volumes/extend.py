@@ -42,7 +42,7 @@ V = VolumeStatus
 
 @dataclass(frozen=True, slots=True)
 class ExtendParams:
-    """What the operation was asked to do. Sizes in GiB."""
+    """The parameters of the operation. Sizes in GiB."""
 
     volume_id: VolumeId
     pool: str

@@ -46,7 +46,7 @@ class Existing:
 
 @dataclass(frozen=True, slots=True)
 class ManageParams:
-    """What the operation was asked to do."""
+    """The parameters of the operation."""
 
     volume_id: VolumeId
     pool: str

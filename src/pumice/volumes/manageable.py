@@ -14,7 +14,7 @@ from pumice.volumes.manage import pool_named
 
 @dataclass(frozen=True, slots=True)
 class StrangersParams:
-    """What the operation was asked to do."""
+    """The parameters of the operation."""
 
     pool: str
 
@@ -26,7 +26,7 @@ def accept(tx: Transaction, who: Scope, pool: str) -> str:
 
 
 def take_found(tx: Transaction, operation_id: str) -> list[dict[str, Any]]:
-    """What was found."""
+    """Take what was found, once: it is not kept."""
     return list(operations.take_notes(tx, operation_id).get("found", ()))
 
 

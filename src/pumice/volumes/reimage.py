@@ -37,7 +37,7 @@ V = VolumeStatus
 
 @dataclass(frozen=True, slots=True)
 class ReimageParams:
-    """What the operation was asked to do. ``made_id`` is what the new bytes are called while they are made."""
+    """The parameters of the operation. ``made_id`` is what the new bytes are called while they are made."""
 
     volume_id: VolumeId
     made_id: VolumeId

@@ -28,7 +28,7 @@ MUST = "be 'available' to revert"
 
 @dataclass(frozen=True, slots=True)
 class RevertParams:
-    """What the operation was asked to do."""
+    """The parameters of the operation."""
 
     volume_id: VolumeId
     snapshot_id: SnapshotId

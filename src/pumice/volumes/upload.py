@@ -47,7 +47,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class UploadParams:
-    """What the operation was asked to do."""
+    """The parameters of the operation."""
 
     volume_id: VolumeId
     image_id: str

@@ -1,4 +1,4 @@
-"""Where things are found: the links in what Compute shows."""
+"""The links in what Compute shows."""
 
 from pumice.api.call import Call
 

@@ -1,4 +1,4 @@
-"""Who has which role on what: of users and groups, on projects, domains and the system; and all in one list."""
+"""Role assignments: the roles of users and groups on projects, domains and the system; and their list."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,7 +21,7 @@ MANAGED = ("manager", "member", "reader")
 
 
 def _target(call: Call) -> Target:
-    """What the path is about: a project, a domain or the system."""
+    """The project, the domain or the system in the path, on which the role is held."""
     if project_id := call.args.get("project_id"):
         return "project", project_id
     if domain_id := call.args.get("domain_id"):
@@ -30,7 +30,7 @@ def _target(call: Call) -> Target:
 
 
 def _actor(call: Call) -> Actor:
-    """Whom the path is about: a user or a group."""
+    """The user or the group in the path, who has the role."""
     return ("user", call.args["user_id"]) if "user_id" in call.args else ("group", call.args["group_id"])
 
 

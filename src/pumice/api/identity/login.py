@@ -100,7 +100,7 @@ class _Scope(_Strict):
 
 
 class Login(_Strict):
-    """What is under ``auth``."""
+    """The object under ``auth`` in a request for a token."""
 
     identity: _Identity
     scope: _Scope | None = None

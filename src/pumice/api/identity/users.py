@@ -91,7 +91,7 @@ class Update(Changes):
 
 
 class ChangePassword(BaseModel):
-    """What users say who give themselves another password."""
+    """The body with which users give themselves another password."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 

@@ -52,7 +52,7 @@ def _each_once(tags: list[str]) -> list[str]:
 
 
 Value = Annotated[StrictStr, Field(max_length=65_535)]
-"""Of a custom property: as long as a volume's metadata of its image may be."""
+"""The value of a custom property; it may be as long as a volume's metadata of its image."""
 Tag = Annotated[StrictStr, Field(max_length=LONGEST_NAME)]
 Amount = Annotated[int, Field(strict=True, ge=0, le=LARGEST)]
 

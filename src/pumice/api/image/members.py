@@ -41,7 +41,7 @@ async def create(call: Call) -> Reply:
 
 
 async def show_all(call: Call) -> Reply:
-    """Whom the image is shared with."""
+    """List the projects that an image is shared with."""
     found = await call.ctx.db.read(_members, call.who, call.args["id"])
     return Reply({"members": [member_view(member) for member in found], "schema": "/v2/schemas/members"})
 

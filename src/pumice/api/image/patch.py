@@ -21,7 +21,7 @@ _WHILE_QUEUED = ("disk_format", "container_format")
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """One change of one attribute; ``value`` is checked, and None for a removal."""
+    """A change of one attribute; ``value`` is checked, and None for a removal."""
 
     operation: str
     name: str

@@ -20,7 +20,7 @@ RULE = "volume_extension:volume_actions:"
 
 
 class Attach(Body):
-    """Who has the volume, and where."""
+    """The body of ``os-attach``: the server or host that has the volume, and under which device."""
 
     mountpoint: Text = Field(min_length=1)
     instance_uuid: Uuid | None = None
@@ -41,13 +41,13 @@ class Detach(Body):
 
 
 class Connect(Body):
-    """Whom to let in."""
+    """The body of ``os-initialize_connection``: the host that connects."""
 
     connector: Host
 
 
 class Disconnect(Body):
-    """Whom to shut out; null or empty is everybody."""
+    """The body of ``os-terminate_connection``: the host that disconnects; null or empty is every host."""
 
     connector: SomeHost
 

@@ -40,7 +40,7 @@ class NewAttachmentWithMode(NewAttachment):
 
 
 class Connection(Body):
-    """What is told of an attachment later."""
+    """The host that a reserved attachment is connected to."""
 
     connector: Host
 

@@ -112,7 +112,7 @@ def _viewer(tx: Transaction, call: Call, found: Sequence[Backup]) -> Callable[[B
 
 
 async def show(call: Call) -> Reply:
-    """One backup in full."""
+    """Show one backup in full."""
 
     def read(tx: Transaction) -> dict[str, Any]:
         found = backups.get(tx, call.who, call.args["id"])

@@ -103,5 +103,5 @@ def flat(one: Attachment, qos: Qos) -> dict[str, Any]:
 
 
 def _multipath(one: Attachment) -> dict[str, bool]:
-    """What the connector asked for, told back."""
+    """Whether the connector asked for several paths, told back to it."""
     return {"enforce_multipath": one.connector is not None and one.connector.enforce_multipath}

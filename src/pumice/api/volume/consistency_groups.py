@@ -40,7 +40,7 @@ class Deletion(Body):
 
 
 class Source(Named):
-    """What one is made from: one of the two."""
+    """The source of a new consistency group: another one, or a snapshot of one."""
 
     cgsnapshot_id: Uuid | None = None
     source_cgid: Uuid | None = None

@@ -71,7 +71,7 @@ async def extensions(call: Call) -> Reply:
 
 
 async def extension(call: Call) -> Reply:
-    """One, by its alias."""
+    """Show one extension, by its alias."""
     for one in EXTENSIONS:
         if one["alias"] == call.args["alias"]:
             return Reply({"extension": one})

@@ -37,7 +37,7 @@ class Encryption(Body):
 
 
 class NewEncryption(Encryption):
-    """What must be said of an encryption at first."""
+    """What a new encryption of a type must say."""
 
     provider: Text
     control_location: Literal["front-end", "back-end"]

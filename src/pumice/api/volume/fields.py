@@ -28,7 +28,7 @@ def _connector(value: Any) -> Connector | None:
 
 
 Host = Annotated[InstanceOf[Connector], BeforeValidator(_connector)]
-"""Who connects."""
+"""A connector: the host that connects, as os-brick describes it."""
 SomeHost = Annotated[InstanceOf[Connector] | None, BeforeValidator(_connector)]
 """A connector, or none."""
 Key = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_:. /-]{1,255}$")]
@@ -49,4 +49,4 @@ def _unique(values: list[str]) -> list[str]:
 
 
 Unique = AfterValidator(_unique)
-"""Of a list: no element stands in it twice."""
+"""Refuses a list in which an element stands twice."""

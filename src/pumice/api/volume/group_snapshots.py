@@ -71,7 +71,7 @@ def full(call: Call, one: GroupSnapshot) -> dict[str, Any]:
 
 
 def _get(tx: Transaction, who: Scope, group_snapshot_id: str) -> GroupSnapshot:
-    """One that this API may show and delete. Raises ``NotFound`` or ``Invalid``."""
+    """A group snapshot, but none that consistency groups alone may show. Raises ``NotFound`` or ``Invalid``."""
     one = group_snapshots.get(tx, who, group_snapshot_id)
     group_types.refuse_older(tx, one.group_type_id)
     return one

@@ -62,7 +62,7 @@ class Changes(Named):
     remove_volumes: Text | None = None
 
     def wanted(self) -> change.Changes:
-        """The same as the group's verb takes it."""
+        """The changes as the verb takes them."""
         added, removed = _ids_in(self.add_volumes), _ids_in(self.remove_volumes)
         return change.Changes(self.name, self.description, add=added, remove=removed)
 
@@ -189,7 +189,7 @@ _RESET = resets(
 
 
 class Source(Named):
-    """What a group is made from: one of the two."""
+    """The source of a new group: another group, or a snapshot of one."""
 
     group_snapshot_id: Uuid | None = None
     source_group_id: Uuid | None = None
@@ -222,7 +222,7 @@ def _copy(tx: Transaction, who: Scope, wanted: copy.Wanted, tunables: Tunables) 
 
 
 class Nothing(Body):
-    """Nothing more is said."""
+    """The body of an action without parameters; what else it holds is ignored."""
 
     model_config = ConfigDict(extra="ignore")
 

@@ -26,13 +26,13 @@ class UnsetImageMetadata(Body):
 
 
 async def show(call: Call) -> Reply:
-    """What the volume remembers of its image."""
+    """Show what the volume remembers of its image."""
     volume = await call.ctx.db.read(volumes.get, call.who, call.args["id"])
     return Reply({"metadata": volume.image_metadata or {}})
 
 
 async def add(call: Call) -> Reply:
-    """Remember more."""
+    """Add to what the volume remembers of its image, or change it."""
     asked = await call.parse(SetImageMetadata)
     metadata = await call.ctx.db.write(_add, call.who, call.args["id"], asked.metadata)
     return Reply({"metadata": metadata})

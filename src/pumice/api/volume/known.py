@@ -14,7 +14,7 @@ SECONDS = 5.0
 
 
 class Known:
-    """What one process knows of them."""
+    """The names and uuids that one process remembers."""
 
     def __init__(self) -> None:
         self._types: tuple[float, Mapping[str, str]] = (0.0, {})
@@ -37,5 +37,5 @@ class Known:
         return uuids
 
     def forget(self) -> None:
-        """A name was changed here."""
+        """Read the names of types again at the next request: one was changed by this process."""
         self._types = (0.0, {})

@@ -1,4 +1,4 @@
-"""Where things are found: the links in what Block Storage shows."""
+"""The links in what Block Storage shows."""
 
 from pumice.api.call import Call
 

@@ -123,7 +123,7 @@ def _source_name(reference: dict[str, Any] | str | None) -> str:
 
 
 async def _list(collection: str, keys: Sequence[str], call: Call) -> Reply:
-    """What could be managed: of each row these keys."""
+    """List what could be managed, showing these ``keys`` of each row."""
     asked, pool = LIST.parse_query(call), _one_place(call)
     operation_id = await call.ctx.db.write(manageable.accept, call.who, pool)
     await ended(call, operation_id, f"list {collection.replace('-', ' ')}")

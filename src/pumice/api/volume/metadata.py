@@ -34,7 +34,7 @@ class OneOfIt(Body):
 
 
 class Described(Protocol):
-    """What has metadata."""
+    """A value that has metadata."""
 
     @property
     def metadata(self) -> dict[str, str]: ...

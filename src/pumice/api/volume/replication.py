@@ -21,14 +21,14 @@ FAILOVER = Rule("volume:failover_host", ADMIN)
 
 
 class Where(Body):
-    """One backend: of a host, or since 3.26 of a cluster."""
+    """The body that names a backend: of a host, or since 3.26 of a cluster."""
 
     host: Text | None = Field(None, min_length=1)
     cluster: Text | None = None
 
 
 class Whither(Where):
-    """One backend, and the one that is to take over."""
+    """The body of a failover: a backend, and the one that is to take over."""
 
     backend_id: Text | None = None
 

@@ -11,7 +11,7 @@ from pumice.model.errors import Invalid
 
 
 class ResetStatus(Body):
-    """What the row shall say."""
+    """The status that a row is to have."""
 
     status: str
 

@@ -76,7 +76,7 @@ class ReadOnly(Body):
 
 
 class ResetStatus(Body):
-    """What the rows shall say."""
+    """The statuses that a volume and its attachments are to have."""
 
     status: str | None = None
     attach_status: str | None = None

@@ -92,7 +92,7 @@ class Client:
             await asyncio.sleep(0.05)
 
     async def console(self, server_id: str) -> str:
-        """What the guest wrote to its serial port."""
+        """Read what the guest wrote to its serial port."""
         body = {"os-getConsoleOutput": {"length": None}}
         answer = await self.call("POST", f"/compute/v2.1/servers/{server_id}/action", body)
         return str(answer["output"])

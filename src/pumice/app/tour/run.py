@@ -122,7 +122,7 @@ async def _clear_up(tour: Tour) -> None:
 
 
 def dashboard(settings: Settings, url: str, screen: Screen) -> None:
-    """What runs now, and what to try in another terminal."""
+    """Show what runs now, and what to try in another terminal."""
     commands = Path(sys.executable).parent
     screen.console.rule("[bold]Pumice is serving[/]")
     screen.table(

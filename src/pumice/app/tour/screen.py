@@ -13,7 +13,7 @@ from pumice.model.errors import PumiceError
 
 
 class NobodyReads(PumiceError):
-    """What the tour's words were piped into has ended."""
+    """Raised where the tour's words are piped into a program that has ended."""
 
 
 class _Console(Console):

@@ -25,7 +25,7 @@ FLAVOR_MEMORY = 256
 
 @dataclass(slots=True)
 class Tour:
-    """What the tour made so far, and where."""
+    """The things that the tour made so far, and where."""
 
     node: Node
     cloud: Client

@@ -1,1 +1,1 @@
-"""Where backups are kept, away from the volumes they are of."""
+"""Stores of backups, away from the volumes they are of."""

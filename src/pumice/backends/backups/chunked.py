@@ -147,7 +147,7 @@ class ChunkedBackups:
 
 
 class _Writing:
-    """One try to write a backup."""
+    """An attempt to write a backup."""
 
     def __init__(
         self,

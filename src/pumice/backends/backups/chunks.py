@@ -1,4 +1,4 @@
-"""One chunk of a volume at a time: read where there is data, hashed by blocks, compressed.
+"""Chunks of a volume: each is read where there is data, hashed by blocks, and compressed.
 
 Synchronous; called in threads. What is a hole is not read: it is zeroes, of which the hash is known and the
 compressed form is made once. A full backup has them as objects all the same: whoever restores it over old
@@ -20,7 +20,7 @@ BLOCK = 32768
 
 @dataclass(frozen=True, slots=True)
 class ChunkObject:
-    """What becomes one object."""
+    """A run of a chunk's bytes that becomes one object."""
 
     offset: int
     length: int

@@ -88,7 +88,7 @@ class Objects(Protocol):
 
 
 class BackupStore(Protocol):
-    """Where a host writes backups, and reads them."""
+    """A store that a host writes backups to, and reads them from."""
 
     driver: str
     """The driver's name in settings: ``posix``."""
@@ -123,4 +123,4 @@ class BackupStore(Protocol):
         """Free what was found, and belongs to nobody."""
 
     async def inventory(self) -> Sequence[Found]:
-        """What is really there, for audits."""
+        """The backups that the store holds, for audits."""

@@ -37,12 +37,12 @@ class Object:
 
 
 def prefix_of(volume_id: str, backup_id: str, at: datetime) -> str:
-    """What the names of a backup's objects begin with."""
+    """The prefix of the names of a backup's objects."""
     return f"volume_{volume_id}_{at:%Y%m%d%H%M%S}_backup_{backup_id}"
 
 
 def container_for(backup_id: str, wanted: str | None) -> str:
-    """Where a backup's objects lie: as was asked, or a place of its own. Raises ``Invalid``."""
+    """The container of a backup's objects: the one asked for, or one of its own. Raises ``Invalid``."""
     if not wanted:
         return f"{backup_id[:2]}/{backup_id[2:4]}/{backup_id}"
     if any(part in ("", ".", "..") or "\0" in part for part in wanted.split("/")):
@@ -61,7 +61,7 @@ def hashes_name(record: Record) -> str:
 
 
 def progress_name(record: Record, number: int) -> str:
-    """What says that a chunk, counted from 1, is there."""
+    """The name of the object that says that a chunk, counted from 1, is written."""
     return f".{record.prefix}_progress-{number:05d}"
 
 
@@ -130,7 +130,7 @@ def volume_meta(source: Mapping[str, Any]) -> str:
 
 
 def source(record: Record, data: bytes) -> dict[str, Any]:
-    """The same read back from the metadata of a backup; what makes no sense is left out."""
+    """What the metadata of a backup says of its source; what makes no sense is left out."""
     said = _read(record, data).get("volume_meta")
     try:
         told = json.loads(said) if isinstance(said, str) else {}
@@ -173,7 +173,7 @@ def _read(record: Record, data: bytes) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """One chunk whose objects are whole."""
+    """A chunk whose objects are all written."""
 
     offset: int
     length: int
@@ -182,7 +182,7 @@ class Done:
 
 
 def progress(record: Record, offset: int, length: int, chunk: Chunk, objects: Sequence[Object]) -> bytes:
-    """What says so. ``offset`` and ``length`` are the chunk's."""
+    """The bytes of the object that says that a chunk is written, with its ``offset`` and ``length``."""
     said = {
         "parent": record.parent_id,
         "block": BLOCK,

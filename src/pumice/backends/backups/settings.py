@@ -18,7 +18,7 @@ POSIX = "cinder.backup.drivers.posix.PosixBackupDriver"
 
 
 class BackupSettings(BaseModel):
-    """Where backups are kept."""
+    """The settings of a store of backups."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -40,7 +40,7 @@ class BackupSettings(BaseModel):
         return self
 
     def probes(self) -> Iterator[Probe]:
-        """What ``pumice doctor`` looks at."""
+        """The probes of this store that ``pumice doctor`` runs."""
         if self.path is not None and self.driver is not None:
             yield Probe("backups", partial(_usable, self.path), may_hang=str(self.path))
 

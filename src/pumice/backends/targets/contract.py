@@ -32,14 +32,14 @@ class Grant:
     """12 to 16 characters: every initiator accepts that length (RFC 7143, section 12.1.3)."""
     read_only: bool = False
     name: str = ""
-    """Where it got in the last time (``Export.name``): its initiator knows no other, and may wait there."""
+    """The target that let the host in last (``Export.name``): its initiator may wait there."""
 
     def __repr__(self) -> str:
         return f"Grant({self.attachment}, {self.initiator}, {self.username})"
 
 
 class Target(Protocol):
-    """One configured target driver of this host."""
+    """A configured target driver of this host."""
 
     driver: str
     """The driver's name in settings: ``tgt``, ``fake``…"""

@@ -55,31 +55,31 @@ class LioTarget:
         self._turn = KernelTurn("lio")
 
     async def start(self) -> None:
-        """See the contract. Loads LIO, and checks that the portals are this machine's addresses."""
+        """See ``Target.start``. Loads LIO, and checks that the portals are this machine's addresses."""
         for portal in self.portals:
             _must_be_here(portal)
         await self._turn.take(lio_rtslib.prepare)
 
     async def grant(self, volume: VolumeId, device: Path, grant: Grant) -> IscsiExport:
-        """See the contract."""
+        """See ``Target.grant``."""
         entry = await self._in_turn(partial(self._grant, volume, device, grant))
         return IscsiExport(entry.iqn, self.portals, LUN)
 
     async def revoke(self, volume: VolumeId, grant: Grant) -> None:
-        """See the contract. No session but the grant's own ends."""
+        """See ``Target.revoke``. No session but the grant's own ends."""
         await self._in_turn(partial(self._revoke, volume, grant.username))
 
     async def remove(self, volume: VolumeId) -> None:
-        """See the contract."""
+        """See ``Target.remove``."""
         await self._in_turn(partial(self._remove, volume))
 
     async def resize(self, volume: VolumeId, device: Path) -> None:
-        """See the contract. The kernel sees by itself that a block device grew. For a file, sessions end for a
-        moment: initiators log in again, and no request fails."""
+        """See ``Target.resize``. The kernel sees by itself that a block device grew. For a file, sessions end
+        for a moment: initiators log in again, and no request fails."""
         await self._in_turn(partial(self._resize, volume, device))
 
     async def exports(self) -> Mapping[VolumeId, frozenset[str]]:
-        """See the contract. Targets whose name does not begin with our prefix are not looked at."""
+        """See ``Target.exports``. Targets whose name does not begin with our prefix are not looked at."""
         return await self._in_turn(self._exports)
 
     # --- in the thread: one call, from reading what is there to its last change ------------------------

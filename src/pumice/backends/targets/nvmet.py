@@ -56,7 +56,7 @@ class NvmetTarget:
         self._turn = KernelTurn("nvmet")
 
     async def start(self) -> None:
-        """See the contract. Loads the kernel's modules."""
+        """See ``Target.start``. Loads the kernel's modules."""
         with suppress(Retryable):  # it may be built in; what counts is whether it is there
             await run("modprobe", "nvmet-tcp", timeout=30)
         if not ROOT.is_dir():
@@ -67,7 +67,7 @@ class NvmetTarget:
         await self._in_turn(lambda: [_port(portal) for portal in self.portals])
 
     async def grant(self, volume: VolumeId, device: Path, grant: Grant) -> NvmeExport:
-        """See the contract. ``read_only`` is the host's to keep: the kernel cannot."""
+        """See ``Target.grant``. ``read_only`` is the host's to keep: the kernel cannot."""
         for word in (grant.username, grant.initiator):
             if not word or "/" in word or len(word) > _NQN_LIMIT:
                 raise Invalid("A host's NQN holds no '/', and at most 223 characters.")
@@ -75,20 +75,20 @@ class NvmetTarget:
         return NvmeExport(name, self.portals, NAMESPACE, _identity(name))
 
     async def revoke(self, volume: VolumeId, grant: Grant) -> None:
-        """See the contract. No session but the grant's own ends."""
+        """See ``Target.revoke``. No session but the grant's own ends."""
         await self._in_turn(lambda: self._revoke(volume, grant.username))
 
     async def remove(self, volume: VolumeId) -> None:
-        """See the contract."""
+        """See ``Target.remove``."""
         await self._in_turn(lambda: self._remove(volume))
 
     async def resize(self, volume: VolumeId, device: Path) -> None:
-        """See the contract. Hosts are told by the kernel, and no request fails."""
+        """See ``Target.resize``. Hosts are told by the kernel, and no request fails."""
         del device  # it is the same one, larger
         await self._in_turn(lambda: self._resize(volume))
 
     async def exports(self) -> Mapping[VolumeId, frozenset[str]]:
-        """See the contract. Subsystems whose name does not begin with our prefix are not looked at."""
+        """See ``Target.exports``. Subsystems whose name does not begin with our prefix are not looked at."""
         return await self._in_turn(self._exports)
 
     # --- in the thread: one call, from reading what is there to its last change ------------------------

@@ -18,7 +18,7 @@ NO_EXPORTS = "volumes, snapshots, images; no attachments"
 
 
 class TargetSettings(BaseModel):
-    """What every target driver has."""
+    """The settings that every target driver has."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -84,7 +84,7 @@ class TgtTarget:
         self._thread = Threads("tgt", 1)
 
     async def start(self) -> None:
-        """See the contract. Finds our own daemon or starts it; the system's must be there."""
+        """See ``Target.start``. Finds our own daemon or starts it; the system's must be there."""
         if self.daemon:
             await self.daemon.start()
             return
@@ -96,7 +96,7 @@ class TgtTarget:
             ) from None
 
     async def grant(self, volume: VolumeId, device: Path, grant: Grant) -> IscsiExport:
-        """See the contract.
+        """See ``Target.grant``.
 
         tgtd can make a disk read-only for all, or for nobody: the first grant of a volume decides, and another
         is ``Invalid``.
@@ -107,7 +107,7 @@ class TgtTarget:
         return IscsiExport(self._iqn(volume), self.portals, LUN)
 
     async def revoke(self, volume: VolumeId, grant: Grant) -> None:
-        """See the contract.
+        """See ``Target.revoke``.
 
         tgtd cannot tell the sessions of one initiator apart either. Where it has another grant on the volume
         (two guests of one host), all its sessions end, and those still allowed are taken up again by the
@@ -117,17 +117,17 @@ class TgtTarget:
             await self._on_tgtd(partial(self._revoke, volume, grant))
 
     async def remove(self, volume: VolumeId) -> None:
-        """See the contract."""
+        """See ``Target.remove``."""
         if not self._is_down():
             await self._on_tgtd(partial(self._remove, volume))
 
     async def resize(self, volume: VolumeId, device: Path) -> None:
-        """See the contract. tgtd reads a device's size only when it opens it, so the disk is taken out and
+        """See ``Target.resize``. tgtd reads a device's size only when it opens it, so the disk is taken out and
         put in again: sessions stay, but requests of the milliseconds in between fail. Pause the guests."""
         await self._on_tgtd(partial(self._resize, volume, device))
 
     async def exports(self) -> Mapping[VolumeId, frozenset[str]]:
-        """See the contract. Targets that were not made here are not listed, whatever their name."""
+        """See ``Target.exports``. Targets that were not made here are not listed, whatever their name."""
         return await self._on_tgtd(self._exports)
 
     # --- in the thread: one call, from reading what is there to its last request -----------------------

@@ -29,7 +29,7 @@ class StorageConnector(Protocol):
         """Check that this host has what is needed. Raises ``Misconfigured``."""
 
     async def properties(self, host: Connector) -> Connector:
-        """Who this host is to storage: ``host``, as the hypervisor knows it, with what the connector knows."""
+        """This host as storage is told of it: ``host``, with what the connector knows besides."""
 
     async def connect(self, attachment: AttachmentId, owner: str, source: Remote) -> Remote | BlockSource:
         """What the hypervisor is to be given for the volume. ``owner`` is the server that it is for.

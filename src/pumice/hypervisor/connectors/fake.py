@@ -52,7 +52,7 @@ class FakeConnector:
         self._called("grown")
 
     async def connections(self) -> dict[AttachmentId, str]:
-        """What ``connect`` and ``disconnect`` made of it."""
+        """The connections that ``connect`` and ``disconnect`` left."""
         self._called("connections")
         return dict(self._owners)
 

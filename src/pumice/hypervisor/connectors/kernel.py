@@ -67,7 +67,7 @@ _GRACE = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What is connected, or was begun to be."""
+    """A note of what is connected, or was begun to be."""
 
     owner: str
     protocol: str
@@ -92,7 +92,7 @@ class KernelConnector:
         self._threads = Threads("os-brick", _AT_ONCE)
 
     async def start(self) -> None:
-        """See the contract. With multipath, multipathd must run: without it paths would be taken for disks."""
+        """See ``StorageConnector.start``. With multipath, multipathd must run, or paths pass for disks."""
         await in_thread(brick.load, self._locks)
         self._notes.mkdir(parents=True, exist_ok=True, mode=0o700)
         for command, package in COMMANDS.items():
@@ -113,7 +113,7 @@ class KernelConnector:
         return replace(host, initiator=_initiator(), nqn=nqn, multipath=self._multipath)
 
     async def connect(self, attachment: AttachmentId, owner: str, source: Remote) -> BlockSource:
-        """See the contract. The device is given by a name that is its own, where udev makes one."""
+        """See ``StorageConnector.connect``. The device is given by a name of its own, where udev makes one."""
         fresh, secrets = _described(owner, source, self._multipath)
 
         async def work() -> BlockSource:
@@ -141,7 +141,7 @@ class KernelConnector:
         return await self._in_turn(attachment, work)
 
     async def disconnect(self, attachment: AttachmentId) -> None:
-        """See the contract."""
+        """See ``StorageConnector.disconnect``."""
 
         async def work() -> None:
             if known := self._read(attachment):
@@ -150,7 +150,7 @@ class KernelConnector:
         await self._in_turn(attachment, work)
 
     async def grown(self, attachment: AttachmentId, size: int) -> None:
-        """See the contract. Raises ``Retryable`` while a path is down: it would keep the old size."""
+        """See ``StorageConnector.grown``. Raises ``Retryable`` while a path is down: it keeps its size."""
 
         async def work() -> None:
             known = self._read(attachment)
@@ -171,7 +171,7 @@ class KernelConnector:
         await self._in_turn(attachment, work)
 
     async def connections(self) -> dict[AttachmentId, str]:
-        """See the contract."""
+        """See ``StorageConnector.connections``."""
         found = {}
         for name in os.listdir(self._notes) if self._notes.is_dir() else ():
             if note := self._read(AttachmentId(name)):

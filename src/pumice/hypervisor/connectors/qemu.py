@@ -37,5 +37,5 @@ class QemuConnector:
         """The hypervisor tells QEMU."""
 
     async def connections(self) -> dict[AttachmentId, str]:
-        """None."""
+        """None: QEMU opens every volume itself, and the host connects to nothing."""
         return {}

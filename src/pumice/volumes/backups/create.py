@@ -36,7 +36,7 @@ B, N, V = BackupStatus, SnapshotStatus, VolumeStatus
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the tenant asks for."""
+    """The backup that the tenant asks for."""
 
     volume_id: str
     snapshot_id: str | None = None
@@ -52,7 +52,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class BackupParams:
-    """What the operation was asked to do."""
+    """The parameters of the operation."""
 
     backup_id: BackupId
     volume_id: VolumeId
@@ -256,7 +256,7 @@ def _let_go(tx: Transaction, op: Operation[BackupParams]) -> None:
 
 
 def _reads(asked: BackupParams) -> tuple[Hold, ...]:
-    """What it is of, and the backup that it adds to."""
+    """The source of the backup, and the backup that it adds to."""
     source = (
         read(Thing.SNAPSHOT, asked.snapshot_id) if asked.snapshot_id else read(Thing.VOLUME, asked.volume_id)
     )

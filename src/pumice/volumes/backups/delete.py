@@ -27,7 +27,7 @@ DELETABLE = frozenset({B.AVAILABLE, B.ERROR, B.ERROR_DELETING})
 
 @dataclass(frozen=True, slots=True)
 class DeleteBackupParams:
-    """What the operation was asked to do."""
+    """The parameters of the operation."""
 
     backup_id: BackupId
     pool: str

@@ -33,7 +33,7 @@ B = BackupStatus
 
 @dataclass(frozen=True, slots=True)
 class ImportParams:
-    """What the operation was asked to do."""
+    """The parameters of the operation."""
 
     backup_id: BackupId
     pool: str

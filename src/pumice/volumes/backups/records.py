@@ -49,7 +49,7 @@ def source_of(volume: Volume, moment: Snapshot | Volume) -> dict[str, Any]:
 
 
 def record_of(backup: Backup) -> Record:
-    """What the store must know."""
+    """The record of a backup as its store takes it."""
     assert backup.container is not None and backup.prefix is not None
     return Record(
         id=backup.id,
@@ -128,7 +128,7 @@ def export(backup: Backup, service: str) -> str:
 
 
 def read_export(url: str) -> dict[str, Any]:
-    """What a record says. Raises ``Invalid``."""
+    """The backup that an exported record describes. Raises ``Invalid``."""
     try:
         told = json.loads(base64.b64decode(url, validate=True))
     except (binascii.Error, ValueError):

@@ -29,7 +29,7 @@ B, V = BackupStatus, VolumeStatus
 
 @dataclass(frozen=True, slots=True)
 class RestoreParams:
-    """What the operation was asked to do."""
+    """The parameters of the operation."""
 
     backup_id: BackupId
     volume_id: VolumeId

@@ -34,7 +34,7 @@ G = GroupStatus
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the tenant asks for: of one of the two sources."""
+    """The group that the tenant asks for, made of one of the two sources."""
 
     name: str | None = None
     description: str | None = None
@@ -44,7 +44,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class CopyGroupParams:
-    """What the operation was asked to do."""
+    """The parameters of the operation."""
 
     group_id: str
     group_snapshot_id: str | None

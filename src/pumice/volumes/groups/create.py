@@ -35,7 +35,7 @@ REPLICATED = ("group_replication_enabled", "consistent_group_replication_enabled
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the tenant asks for. Types by name or id."""
+    """The group that the tenant asks for. Types by name or id."""
 
     group_type: str
     volume_types: Sequence[str]

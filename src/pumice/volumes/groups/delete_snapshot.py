@@ -28,7 +28,7 @@ MUST = "be available or error, and no Group can be currently using it as source 
 
 @dataclass(frozen=True, slots=True)
 class DeleteGroupSnapshotParams:
-    """What the operation was asked to do."""
+    """The parameters of the operation."""
 
     group_snapshot_id: str
 

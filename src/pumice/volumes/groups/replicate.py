@@ -16,7 +16,7 @@ G = GroupStatus
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is asked for, and when it would make sense."""
+    """A request about replication, and the states in which it would make sense."""
 
     words: str
     """``enable replication``"""

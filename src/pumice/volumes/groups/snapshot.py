@@ -33,7 +33,7 @@ S = GroupSnapshotStatus
 
 @dataclass(frozen=True, slots=True)
 class GroupSnapshotParams:
-    """What the operation was asked to do."""
+    """The parameters of the operation."""
 
     group_snapshot_id: str
     group_id: str

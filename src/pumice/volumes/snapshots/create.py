@@ -32,7 +32,7 @@ S = SnapshotStatus
 
 @dataclass(frozen=True, slots=True)
 class SnapshotParams:
-    """What the operation was asked to do."""
+    """The parameters of the operation."""
 
     snapshot_id: SnapshotId
     volume_id: VolumeId

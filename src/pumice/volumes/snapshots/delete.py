@@ -29,7 +29,7 @@ DELETABLE = frozenset({S.AVAILABLE, S.ERROR, S.ERROR_DELETING})
 
 @dataclass(frozen=True, slots=True)
 class DeleteSnapshotParams:
-    """What the operation was asked to do."""
+    """The parameters of the operation."""
 
     snapshot_id: SnapshotId
     pool: str

@@ -45,7 +45,7 @@ class Existing:
 
 @dataclass(frozen=True, slots=True)
 class ManageSnapshotParams:
-    """What the operation was asked to do. ``size``: of the volume when it was asked, in GiB."""
+    """The parameters of the operation. ``size``: of the volume when it was asked, in GiB."""
 
     snapshot_id: SnapshotId
     volume_id: VolumeId

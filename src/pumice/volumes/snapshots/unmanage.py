@@ -40,12 +40,12 @@ def accept(tx: Transaction, who: Scope, snapshot_id: str) -> None:
 
 
 async def release_bytes(op: Operation[DeleteSnapshotParams], drivers: Drivers) -> None:
-    """They are nobody's."""
+    """Give up the bytes: they are nobody's from now on."""
     await _backend(op, drivers).put_aside(_piece(op), _name(op))
 
 
 async def take_bytes_back(op: Operation[DeleteSnapshotParams], drivers: Drivers) -> None:
-    """They are the snapshot's again."""
+    """Give the bytes back to the snapshot."""
     await _backend(op, drivers).put_back(_piece(op), _name(op))
 
 
