@@ -34,7 +34,7 @@ class FakeBackend:
     """Every call first waits ``delay`` seconds, and while ``free`` is cleared; what ``fail_next`` holds under
     its name it raises, once.
 
-        backend.fail_next["create"] = Elsewhere("The pool is full.")
+        backend.fail_next["create"] = TryAnotherBackend("The pool is full.")
 
     The pools say that they hold ``capacity_gb`` and are empty, whatever is put into them.
     """

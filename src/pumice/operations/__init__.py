@@ -1,1 +1,1 @@
-"""The engine: what an operation is, the course it takes, who carries it out, and how all that is tested."""
+"""The engine: verbs and operations, their transitions, the runner that carries them out, and their harness."""

@@ -1,12 +1,12 @@
-"""What an operation is: a verb's steps, and one run of them.
+"""Verbs, which are tables of steps, and operations, which are runs of them.
 
 A verb is written down in one file, in the order it happens::
 
-    def claim_space(tx, op, rules): ...      # a change of our own rows: an ordinary function
-    def give_space_back(tx, op, rules): ...  # its undo
+    def claim_space(tx, op, tunables): ...      # a change of our own rows: an ordinary function
+    def give_space_back(tx, op, tunables): ...  # its undo
 
-    async def make_bytes(op, hands): ...     # a change outside: a coroutine, told who can do it
-    async def delete_bytes(op, hands): ...
+    async def make_bytes(op, drivers): ...   # a change outside: a coroutine, given the drivers
+    async def delete_bytes(op, drivers): ...
 
     CREATE = Verb(
         kind="volume.create",

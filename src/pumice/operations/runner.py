@@ -457,7 +457,7 @@ class Runner:
     async def _save(
         self, state_machine: Callable[..., Operation[Any]], before: Operation[Any], *args: Any
     ) -> Operation[Any]:
-        """Commit one transaction of the course. What happened is counted once it is committed."""
+        """Commit one transaction of the state machine. What happened is counted once it is committed."""
         after = await self.db.write(state_machine, before, *args)
         for record in after.records:
             self.meter.step(after.kind, record.step, record.direction, record.outcome, record.seconds)

@@ -1,4 +1,4 @@
-"""The course an operation takes: the transactions between one step outside and the next.
+"""The transitions of an operation: the transactions between one step outside and the next.
 
 The life of a row (``state`` in the log)::
 
@@ -103,7 +103,7 @@ class Stopwatch:
 
 @dataclass(slots=True)
 class StateMachine:
-    """The rules of the course, for the worker ``owner`` that serves ``places``."""
+    """The transitions of operations, for the worker ``owner`` that serves ``places``."""
 
     verbs: Mapping[str, Verb[Any]]
     owner: str

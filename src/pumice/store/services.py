@@ -147,7 +147,7 @@ def set_disabled(tx: Transaction, binary: str, host: str, disabled: bool, reason
 
 
 def frozen(service: Row) -> bool:
-    """Whether its backend is frozen: it is disabled for that reason, as the incumbent says it."""
+    """Whether its backend is frozen: it is disabled for that reason, as with Cinder."""
     return bool(service["disabled"]) and service["disabled_reason"] == FROZEN
 
 

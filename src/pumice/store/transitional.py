@@ -1,7 +1,7 @@
-"""What an outside caller left in a passing state: between two calls of its own, and nothing else holds it.
+"""Volumes and attachments that an outside caller left in a transitional state, between two calls of its own.
 
-Without an operation it has no deadline. So it has an age, from when it came to its state; None of what an
-administrator put there, for which nobody will ever call.
+No operation holds them, so they have no deadline but an age, from when they came to that state; none for what
+an administrator put there, for which nobody will ever call.
 """
 
 from collections.abc import Sequence

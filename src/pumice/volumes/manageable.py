@@ -13,7 +13,7 @@ from pumice.volumes.manage import pool_named
 
 
 @dataclass(frozen=True, slots=True)
-class StrangersParams:
+class ManageableParams:
     """The parameters of the operation."""
 
     pool: str
@@ -22,7 +22,7 @@ class StrangersParams:
 def accept(tx: Transaction, who: Scope, pool: str) -> str:
     """Begin to look; the operation's id. Raises ``Invalid`` when there is no such pool."""
     name = pool_named(tx, pool)
-    return enqueue(tx, STRANGERS, StrangersParams(name), subject=name, who=who).id
+    return enqueue(tx, STRANGERS, ManageableParams(name), subject=name, who=who).id
 
 
 def take_found(tx: Transaction, operation_id: str) -> list[dict[str, Any]]:
@@ -30,19 +30,19 @@ def take_found(tx: Transaction, operation_id: str) -> list[dict[str, Any]]:
     return list(operations.take_notes(tx, operation_id).get("found", ()))
 
 
-async def look(op: Operation[StrangersParams], drivers: Drivers) -> None:
+async def look(op: Operation[ManageableParams], drivers: Drivers) -> None:
     """Ask the backend."""
     found = await drivers.backends[host_of(op.params.pool)].manageable(pool_of(op.params.pool))
     op.notes["found"] = [asdict(one) for one in found]
 
 
-def explain(tx: Transaction, op: Operation[StrangersParams], error: str) -> None:
+def explain(tx: Transaction, op: Operation[ManageableParams], error: str) -> None:
     """Change nothing. The request that waits tells why."""
 
 
 STRANGERS = Verb(
     kind="pool.strangers",
-    params=StrangersParams,
+    params=ManageableParams,
     holds=lambda _: (),
     steps=(Step(look, at=on_backend),),
     failed=explain,

@@ -36,17 +36,17 @@ from pumice.api.volume import (
     volume_actions,
     workers,
 )
-from pumice.api.volume.known import Known
 from pumice.api.volume.links import PREFIX, VERSION
+from pumice.api.volume.name_cache import NameCache
 from pumice.api.volume.types import Types
 from pumice.api.volume.volumes import Volumes
 
 
 def volume_routes() -> list[Route]:
     """The routes of Block Storage, whose handlers share what is known of types and services."""
-    known = Known()
+    names = NameCache()
     tables = (
-        Volumes(known).routes,
+        Volumes(names).routes,
         metadata.ROUTES,
         attach_actions.ROUTES,
         volume_actions.ROUTES,
@@ -55,7 +55,7 @@ def volume_routes() -> list[Route]:
         snapshots.ROUTES,
         backups.ROUTES,
         transfers.ROUTES,
-        Types(known).routes,
+        Types(names).routes,
         extra_specs.ROUTES,
         default_types.ROUTES,
         encryption.ROUTES,

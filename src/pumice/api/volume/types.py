@@ -15,7 +15,7 @@ from pumice.api.short_lists import read_whole, texts
 from pumice.api.volume import type_filters
 from pumice.api.volume.fields import Key, Name
 from pumice.api.volume.filters import unmet
-from pumice.api.volume.known import Known
+from pumice.api.volume.name_cache import NameCache
 from pumice.catalog import volume_types
 from pumice.model.errors import Invalid, NotFound
 from pumice.model.volume import VolumeType
@@ -93,10 +93,10 @@ def view(call: Call, kind: VolumeType) -> dict[str, Any]:
 
 
 class Types:
-    """The handlers. Whoever changes a name says so to what is ``known``."""
+    """The handlers. Whoever changes a name has the ``names`` forgotten."""
 
-    def __init__(self, known: Known) -> None:
-        self._known = known
+    def __init__(self, names: NameCache) -> None:
+        self._names = names
         one = "/types/{id}"
         self.routes = (
             Route(
@@ -147,13 +147,13 @@ class Types:
         if "name" in given and not given["name"].strip():
             raise Invalid("Volume type name can not be empty.")
         kind = await call.ctx.db.write(volume_types.update, call.args["id"], given)
-        self._known.forget()
+        self._names.forget()
         return Reply({"volume_type": changed(call, kind)})
 
     async def remove(self, call: Call) -> Reply:
         """Forget a type that no volume has: 202."""
         await call.ctx.db.write(volume_types.delete, call.args["id"], call.ctx.tunables)
-        self._known.forget()
+        self._names.forget()
         return Reply(status=202)
 
 

@@ -17,7 +17,7 @@ from pumice.api.routing import Route
 from pumice.api.volume import filters
 from pumice.api.volume.fields import Metadata, Name, Named, Size
 from pumice.api.volume.filters import Filters
-from pumice.api.volume.known import Known
+from pumice.api.volume.name_cache import NameCache
 from pumice.api.volume.volume_view import Shown, VolumeView
 from pumice.model.errors import Conflict, Invalid, NotFound
 from pumice.model.ids import is_uuid
@@ -144,8 +144,8 @@ def _ids(asked: str | list[str]) -> tuple[str, ...]:
 class Volumes:
     """The handlers. They share what is known of types and services."""
 
-    def __init__(self, known: Known) -> None:
-        self._known = known
+    def __init__(self, names: NameCache) -> None:
+        self._names = names
         self.routes = (
             Route("POST", "/volumes", self.create, Rule("volume:create", MEMBER)),
             Route(
@@ -184,7 +184,7 @@ class Volumes:
             volume = restore_new.accept(tx, who, backup_id, wanted, tunables)
         else:
             volume = create.accept(tx, who, wanted, tunables)
-        return Shown([volume], {}, self._known.types(tx, [volume.type_id]), {})
+        return Shown([volume], {}, self._names.types(tx, [volume.type_id]), {})
 
     def _summaries(self, tx: Transaction, call: Call, found: Sequence[Volume]) -> View:
         return VolumeView(call, self._shown(tx, found)).summary
@@ -196,8 +196,8 @@ class Volumes:
         return Shown(
             found,
             attachments.of_volumes(tx, [volume.id for volume in found]),
-            self._known.types(tx, {volume.type_id for volume in found}),
-            self._known.services(tx),
+            self._names.types(tx, {volume.type_id for volume in found}),
+            self._names.services(tx),
             groups.consistency_groups(tx, {volume.group_id for volume in found if volume.group_id}),
         )
 

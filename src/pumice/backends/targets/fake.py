@@ -17,7 +17,7 @@ class FakeTarget:
     """Every call first waits ``delay`` seconds, and while ``free`` is cleared; what ``fail_next`` holds under
     its name it raises, once.
 
-    target.fail_next["grant"] = Trouble("The daemon is down.")
+    target.fail_next["grant"] = Retryable("The daemon is down.")
     """
 
     driver = "fake"

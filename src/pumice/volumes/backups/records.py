@@ -74,7 +74,7 @@ async def restore_bytes(
 
 
 def give_back_what_it_was(tx: Transaction, volume_id: str, backup: Backup) -> None:
-    """Beside the bytes, what the incumbent gives back: metadata, the image's too; a name where it has none."""
+    """Give back what Cinder restores beside the bytes: metadata, the image's too; a name if there is none."""
     volume, source = volumes.find(tx, volume_id), backup.source
     if volume is None:
         return

@@ -13,7 +13,7 @@ from pumice.store.database import Transaction
 SECONDS = 5.0
 
 
-class Known:
+class NameCache:
     """The names and uuids that one process remembers."""
 
     def __init__(self) -> None:
