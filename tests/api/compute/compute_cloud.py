@@ -15,7 +15,7 @@ from tests.patience import PATIENCE
 
 from pumice.api.compute.service import compute_service
 from pumice.api.context import ApiContext
-from pumice.attachments import connect, disconnect, renew, rotate
+from pumice.app.verbs import VERBS
 from pumice.backends.fake import FakeBackend
 from pumice.backends.targets.fake import FakeTarget
 from pumice.catalog import flavors, volume_types
@@ -30,34 +30,12 @@ from pumice.operations.drivers import Drivers
 from pumice.operations.harness import eventually
 from pumice.operations.places import SCHEDULER, compute_host, volume_host
 from pumice.operations.runner import Runner
-from pumice.servers import attach_volume, boot, console, detach_volume, power
-from pumice.servers import delete as delete_server
 from pumice.store import attachments, images, messages, operations, pools, servers, services, volumes
 from pumice.store.database import Database, Transaction
 from pumice.store.services import Heartbeat
-from pumice.volumes import create, delete, extend
+from pumice.volumes import create
 from pumice.volumes.snapshots import create as create_snapshot
 
-VERBS = (
-    create.CREATE,
-    extend.EXTEND,
-    create_snapshot.CREATE_SNAPSHOT,
-    delete.DELETE,
-    delete.DELETE_WHEN_FREE,
-    connect.CONNECT,
-    disconnect.DISCONNECT,
-    renew.RENEW,
-    rotate.ROTATE,
-    boot.BOOT,
-    delete_server.DELETE_SERVER,
-    attach_volume.ATTACH_VOLUME,
-    detach_volume.DETACH_VOLUME,
-    power.START,
-    power.STOP,
-    power.SOFT_REBOOT,
-    power.HARD_REBOOT,
-    console.CONSOLE,
-)
 PROJECTS = {"ours": new_id(), "theirs": new_id()}
 CALLERS = {
     "member": ("ours", "member"),

@@ -16,9 +16,7 @@ from volume_answers import LATER, SAMPLES, SCHEMAS
 from pumice.api.context import ApiContext
 from pumice.api.service import Service
 from pumice.api.volume.service import volume_service
-from pumice.attachments.connect import CONNECT
-from pumice.attachments.disconnect import DISCONNECT
-from pumice.attachments.renew import RENEW
+from pumice.app.verbs import VERBS
 from pumice.backends.fake import FakeBackend
 from pumice.backends.targets.fake import FakeTarget
 from pumice.catalog import volume_types
@@ -36,29 +34,6 @@ from pumice.store import pools, services, tables
 from pumice.store.database import Database, Transaction
 from pumice.store.services import Heartbeat
 from pumice.store.sqlite import SqliteDatabase
-from pumice.volumes.backups.create import CREATE_BACKUP
-from pumice.volumes.backups.delete import DELETE_BACKUP
-from pumice.volumes.backups.imports import IMPORT
-from pumice.volumes.backups.restore import RESTORE
-from pumice.volumes.backups.restore_new import CREATE_FROM_BACKUP
-from pumice.volumes.create import CREATE
-from pumice.volumes.delete import DELETE
-from pumice.volumes.delete_with_snapshots import DELETE_WITH_SNAPSHOTS
-from pumice.volumes.extend import EXTEND
-from pumice.volumes.groups.copy import COPY_GROUP
-from pumice.volumes.groups.create import CREATE_GROUP
-from pumice.volumes.groups.delete import DELETE_GROUP
-from pumice.volumes.groups.delete_snapshot import DELETE_GROUP_SNAPSHOT
-from pumice.volumes.groups.snapshot import CREATE_GROUP_SNAPSHOT
-from pumice.volumes.manage import MANAGE
-from pumice.volumes.manageable import STRANGERS
-from pumice.volumes.reimage import REIMAGE
-from pumice.volumes.revert import REVERT
-from pumice.volumes.snapshots.create import CREATE_SNAPSHOT
-from pumice.volumes.snapshots.delete import DELETE_SNAPSHOT
-from pumice.volumes.snapshots.manage import MANAGE_SNAPSHOT
-from pumice.volumes.snapshots.unmanage import UNMANAGE_SNAPSHOT
-from pumice.volumes.unmanage import UNMANAGE
 
 HOST = "box@fake"
 POOL = f"{HOST}#fake"
@@ -67,35 +42,6 @@ OTHER_PROJECT = "22222222-2222-4222-8222-222222222222"
 THIRD_PROJECT = "44444444-4444-4444-8444-444444444444"
 USER = "33333333-3333-4333-8333-333333333333"
 CONNECTOR = {"initiator": "iqn.1993-08.org.debian:01:one", "host": "node1", "ip": "192.0.2.1"}
-
-VERBS = (
-    CREATE,
-    DELETE,
-    DELETE_WITH_SNAPSHOTS,
-    EXTEND,
-    REVERT,
-    REIMAGE,
-    MANAGE,
-    UNMANAGE,
-    STRANGERS,
-    CREATE_SNAPSHOT,
-    DELETE_SNAPSHOT,
-    MANAGE_SNAPSHOT,
-    UNMANAGE_SNAPSHOT,
-    CREATE_BACKUP,
-    DELETE_BACKUP,
-    RESTORE,
-    CREATE_FROM_BACKUP,
-    IMPORT,
-    CREATE_GROUP,
-    DELETE_GROUP,
-    COPY_GROUP,
-    CREATE_GROUP_SNAPSHOT,
-    DELETE_GROUP_SNAPSHOT,
-    CONNECT,
-    DISCONNECT,
-    RENEW,
-)
 
 
 def scope(role: str, project: str | None = PROJECT) -> Scope:
