@@ -8,7 +8,7 @@ from pumice.api.image.bodies import LONGEST_NAME, Fields, NewImage, require_few,
 from pumice.api.image.image_list import index
 from pumice.api.image.views import image_view
 from pumice.api.policy import MEMBER, READER, Policy, Rule
-from pumice.api.routing import Route
+from pumice.api.routing import Route, acts
 from pumice.images.delete import delete
 from pumice.images.files import ImageFiles
 from pumice.model.errors import Forbidden, Invalid, NotFound
@@ -39,8 +39,8 @@ class Images:
             Route("GET", "/v2/images/{id}", self.show, Rule("get_image", READER)),
             Route("PATCH", "/v2/images/{id}", self.update, MODIFY, also=SHOWING),
             Route("DELETE", "/v2/images/{id}", self.delete, DELETE),
-            Route("PUT", "/v2/images/{id}/tags/{tag}", self.tag, MODIFY),
-            Route("DELETE", "/v2/images/{id}/tags/{tag}", self.untag, MODIFY),
+            Route("PUT", "/v2/images/{id}/tags/{tag}", acts(_tag, status=204), MODIFY),
+            Route("DELETE", "/v2/images/{id}/tags/{tag}", acts(_untag, status=204), MODIFY),
         ]
 
     async def create(self, call: Call) -> Reply:
@@ -78,16 +78,6 @@ class Images:
         db = call.ctx.db
         image = await db.read(permitted, call.policy, DELETE, call.who, call.args["id"])
         await delete(db, self._files, call.who, image)
-        return Reply(status=204)
-
-    async def tag(self, call: Call) -> Reply:
-        """Give the image a tag; it may have it already."""
-        await call.ctx.db.write(_tag, call.policy, call.who, call.args["id"], call.args["tag"])
-        return Reply(status=204)
-
-    async def untag(self, call: Call) -> Reply:
-        """Take a tag away."""
-        await call.ctx.db.write(_untag, call.policy, call.who, call.args["id"], call.args["tag"])
         return Reply(status=204)
 
 
@@ -139,13 +129,16 @@ def _update(tx: Transaction, policy: Policy, who: Scope, image_id: str, patches:
     return images.get(tx, who, image_id)
 
 
-def _tag(tx: Transaction, policy: Policy, who: Scope, image_id: str, tag: str) -> None:
-    image = permitted(tx, policy, MODIFY, who, image_id)
-    images.change(tx, image_id, {"tags": check(Fields, {"tags": [*image.tags, tag]}).tags})
+def _tag(tx: Transaction, call: Call) -> None:
+    """Give an image a tag; it may have it already."""
+    image = permitted(tx, call.policy, MODIFY, call.who, call.args["id"])
+    tags = check(Fields, {"tags": [*image.tags, call.args["tag"]]}).tags
+    images.change(tx, image.id, {"tags": tags})
 
 
-def _untag(tx: Transaction, policy: Policy, who: Scope, image_id: str, tag: str) -> None:
-    image = permitted(tx, policy, MODIFY, who, image_id)
+def _untag(tx: Transaction, call: Call) -> None:
+    """Take a tag away. Raises ``NotFound``."""
+    image, tag = permitted(tx, call.policy, MODIFY, call.who, call.args["id"]), call.args["tag"]
     if tag not in image.tags:
         raise NotFound("Tag", tag)
-    images.change(tx, image_id, {"tags": [kept for kept in image.tags if kept != tag]})
+    images.change(tx, image.id, {"tags": [kept for kept in image.tags if kept != tag]})

@@ -5,7 +5,7 @@ from pumice.api.image.access import permitted
 from pumice.api.image.bodies import MOST_MEMBERS, MemberAnswer, NewMember
 from pumice.api.image.views import member_view
 from pumice.api.policy import MEMBER, READER, Policy, Rule
-from pumice.api.routing import Route
+from pumice.api.routing import Route, acts
 from pumice.model.errors import Forbidden, NotFound, TooLarge
 from pumice.model.ids import ImageId
 from pumice.model.image import Image, ImageMember, MemberStatus, Visibility
@@ -29,7 +29,7 @@ def routes() -> list[Route]:
         Route("GET", _PATH, show_all, Rule("get_members", READER)),
         Route("GET", f"{_PATH}/{{member_id}}", show, Rule("get_member", READER)),
         Route("PUT", f"{_PATH}/{{member_id}}", update, MODIFY),
-        Route("DELETE", f"{_PATH}/{{member_id}}", delete, DELETE),
+        Route("DELETE", f"{_PATH}/{{member_id}}", acts(_delete, status=204), DELETE),
     ]
 
 
@@ -59,12 +59,6 @@ async def update(call: Call) -> Reply:
         _answer, call.policy, call.who, call.args["id"], call.args["member_id"], answer.status
     )
     return Reply(member_view(member))
-
-
-async def delete(call: Call) -> Reply:
-    """Share the image with the project no longer."""
-    await call.ctx.db.write(_delete, call.policy, call.who, call.args["id"], call.args["member_id"])
-    return Reply(status=204)
 
 
 def _create(tx: Transaction, policy: Policy, who: Scope, image_id: str, member_id: str) -> ImageMember:
@@ -101,10 +95,11 @@ def _answer(
     return images.member(tx, who, image, member_id)
 
 
-def _delete(tx: Transaction, policy: Policy, who: Scope, image_id: str, member_id: str) -> None:
-    image = permitted(tx, policy, DELETE, who, image_id)
+def _delete(tx: Transaction, call: Call) -> None:
+    """Share the image with the project no longer."""
+    image = permitted(tx, call.policy, DELETE, call.who, call.args["id"])
     _require_shared(image)
-    images.delete_member(tx, images.member(tx, who, image, member_id))
+    images.delete_member(tx, images.member(tx, call.who, image, call.args["member_id"]))
 
 
 def _require_shared(image: Image) -> None:
