@@ -63,7 +63,7 @@ def nothing(_: Call) -> Sequence[Any]:
 
 @dataclass(frozen=True)
 class Collection(Generic[T]):
-    """A list."""
+    """The declaration of a list of ``T``, and the handlers made of it."""
 
     keys: Mapping[str, Any]
     """What it can be sorted by, with the column that stands for it; of a short list a function of a thing."""

@@ -62,7 +62,7 @@ class Connection(HttpToolsProtocol):
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop every clock."""
+        """Stop the clocks of a connection that is gone."""
         self._forget()
         self._set_clock(None)
         self.resume_writing()

@@ -28,7 +28,7 @@ A host that comes back under this name is refused. 'pumice hosts forget {name} -
 
 
 def print_list(settings: Settings, *, as_json: bool) -> None:
-    """Print every host."""
+    """Print a table of every host."""
     found, down = asyncio.run(_every(settings))
     if as_json:
         print_json([_as_json(host, host.name in down) for host in found])

@@ -88,7 +88,7 @@ class Openings:
 
     @property
     def places(self) -> set[str]:
-        """Every place."""
+        """The names of every place."""
         return {start.place for start, _ in self._places}
 
     async def run(self, opened: Callable[[str], Awaitable[None]], tried: Callable[[str], None]) -> None:

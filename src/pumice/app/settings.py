@@ -100,7 +100,7 @@ class Api(Section):
 
 
 class Identity(Section):
-    """Users and tokens."""
+    """Settings of users and tokens."""
 
     most_logins: int = Field(
         64,
@@ -159,7 +159,7 @@ Targets = create_model(
 
 
 class Compute(Section):
-    """Servers."""
+    """Settings of servers and their hypervisor."""
 
     driver: Literal["libvirt", "fake", "none"] = Field("libvirt", description="The hypervisor.")
     libvirt_uri: str | None = Field(None, description="libvirt's URI; default: a libvirtd of our own.")
@@ -205,7 +205,7 @@ class Scheduler(Section):
 
 
 class Operations(Section):
-    """The operation log."""
+    """Settings of the operation log."""
 
     workers: int = Field(32, ge=1, description="Operations carried at once at each place.")
     lease_seconds: float = Field(30.0, gt=0, description="How long a silent worker keeps what it holds.")

@@ -31,7 +31,7 @@ async def _told(settings: Settings, beginning: str) -> str:
 
 
 def told(tx: Transaction, beginning: str, settings: Settings) -> str:
-    """The paragraph."""
+    """The explanation as a paragraph."""
     found = things.beginning_with(tx, beginning) or [
         thing for named in names.things(tx, beginning) for thing in things.beginning_with(tx, named)
     ]

@@ -43,7 +43,7 @@ def new_account(connector: Connector) -> dict[str, Any]:
 
 
 def new_password() -> str:
-    """A CHAP password."""
+    """A new CHAP password."""
     return "".join(secrets.choice(_LETTERS) for _ in range(PASSWORD_LENGTH))
 
 

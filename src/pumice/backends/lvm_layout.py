@@ -35,7 +35,7 @@ class Layout(Protocol):
         """Check, and make what is missing."""
 
     async def space(self) -> Space:
-        """Fresh facts."""
+        """Ask the volume group for the pool's space now."""
 
     async def blank(self, name: str, size: int) -> None:
         """A volume that reads as zeroes."""

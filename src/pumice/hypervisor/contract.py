@@ -227,4 +227,4 @@ class Hypervisor(Protocol):
         """Attachments of which the daemon holds secrets, or this host a connection."""
 
     async def forget_secret(self, attachment: AttachmentId) -> None:
-        """Take an attachment's secrets away from the daemon, and this host's connection. None there is fine."""
+        """Take an attachment's secrets away from the daemon, and this host's connection, if they are there."""

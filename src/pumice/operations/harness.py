@@ -44,7 +44,7 @@ class World(Protocol):
 
     @property
     def db(self) -> Database:
-        """The world's database."""
+        """The database of the world."""
 
     def runner(self, boot: str, faults: FaultPoint) -> Runner:
         """A worker that serves every place."""

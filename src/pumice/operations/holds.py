@@ -32,13 +32,13 @@ class Mode(StrEnum):
     """How a thing is held."""
 
     READ = "read"
-    """Its bytes are being copied: they must be there, and be those of the moment that was asked for."""
+    """The thing's bytes are being copied: they must be there, and be those of the moment that was asked for."""
     USE = "use"
     """Somebody is being connected to it, or disconnected."""
     CHANGE = "change"
-    """It will be other than it is, or gone."""
+    """The thing will be changed, or be gone."""
     OWN = rows.LASTING
-    """It is being made, or unmade so that this can be taken back: it is nobody else's until all is clean."""
+    """The thing is being made, or unmade so that this can be undone: it is nobody else's until all is clean."""
 
 
 M = Mode
@@ -87,7 +87,7 @@ def nothing(_: object) -> tuple[Hold, ...]:
 
 
 def read(kind: Thing, id: str) -> Hold:  # noqa: A002 (the thing's id)
-    """Copy its bytes."""
+    """A hold on something whose bytes are copied."""
     return Hold(kind, id, Mode.READ)
 
 

@@ -133,7 +133,7 @@ async def see_what_it_is(op: Operation[PowerParams], drivers: Drivers) -> None:
 
 
 def is_active(tx: Transaction, op: Operation[PowerParams], tunables: Tunables) -> None:
-    """The server runs."""
+    """Say that the server runs: ``ACTIVE``."""
     servers.end(tx, op.params.server_id, op.id, status=S.ACTIVE, fault=None)
 
 

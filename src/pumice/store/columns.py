@@ -61,7 +61,7 @@ class Json(TypeDecorator[Any]):
 
     @property
     def python_type(self) -> type:
-        """Object or list."""
+        """The type of a value: an object or a list."""
         return self.shape
 
     def coerce_compared_value(self, op: Any, value: Any) -> Any:

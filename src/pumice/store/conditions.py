@@ -57,7 +57,7 @@ class Conditions:
 
 
 def everything() -> Condition:
-    """Every row."""
+    """The condition that every row meets."""
     return sa.true()
 
 

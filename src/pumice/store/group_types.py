@@ -40,7 +40,7 @@ def every(tx: Transaction, is_public: bool | None) -> Sequence[GroupType]:
 
 
 def insert(tx: Transaction, row: Mapping[str, Any]) -> None:
-    """Add a type."""
+    """Add a group type."""
     tx.execute(sa.insert(group_types), {"created_at": now(), **row})
 
 

@@ -49,7 +49,7 @@ def burial(
 
 
 def bury(tx: Transaction, statement: sa.Insert, **values: object) -> None:
-    """Run a burial."""
+    """Run a statement that buries a row."""
     tx.execute(statement, {"b_now": now(), **values})
 
 

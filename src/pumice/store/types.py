@@ -84,7 +84,7 @@ def visible(tx: Transaction, who: Scope, is_public: bool | None = None) -> Seque
 
 
 def insert(tx: Transaction, row: Mapping[str, Any]) -> None:
-    """Add a type."""
+    """Add a volume type."""
     tx.execute(sa.insert(volume_types), {"created_at": now(), **row})
 
 

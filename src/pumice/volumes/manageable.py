@@ -31,7 +31,7 @@ def take_found(tx: Transaction, operation_id: str) -> list[dict[str, Any]]:
 
 
 async def look(op: Operation[ManageableParams], drivers: Drivers) -> None:
-    """Ask the backend."""
+    """Ask the backend what lies in its pool."""
     found = await drivers.backends[host_of(op.params.pool)].manageable(pool_of(op.params.pool))
     op.notes["found"] = [asdict(one) for one in found]
 

@@ -119,7 +119,7 @@ async def write_image(op: Operation[UploadParams], drivers: Drivers) -> None:
 
 
 async def remove_image(op: Operation[UploadParams], drivers: Drivers) -> None:
-    """Forget the image."""
+    """Forget the image that was to be made."""
     await drivers.drop_image(op.params.image_id)
 
 

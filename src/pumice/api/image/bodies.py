@@ -84,7 +84,7 @@ class NewImage(Fields):
 
     @property
     def properties(self) -> dict[str, str]:
-        """The custom properties."""
+        """The custom properties of an image: whatever keys a body has beside the known ones."""
         return self.__pydantic_extra__
 
 

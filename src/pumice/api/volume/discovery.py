@@ -66,7 +66,7 @@ EXTENSIONS = [
 
 
 async def extensions(call: Call) -> Reply:
-    """Every extension."""
+    """List every extension."""
     return Reply({"extensions": EXTENSIONS})
 
 

@@ -108,13 +108,13 @@ async def update(call: Call) -> Reply:
 
 
 async def specs(call: Call) -> Reply:
-    """Every spec of a type."""
+    """List the specs of a group type."""
     kind = await call.ctx.db.read(group_types.get, INTERNAL, call.args["id"])
     return Reply({"group_specs": kind.group_specs})
 
 
 async def spec(call: Call) -> Reply:
-    """Show one spec."""
+    """Show one spec of a group type."""
     type_id, key = call.args["id"], call.args["key"]
     found = (await call.ctx.db.read(group_types.get, INTERNAL, type_id)).group_specs
     if key not in found:

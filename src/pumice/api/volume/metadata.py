@@ -53,7 +53,7 @@ class MetadataOf:
     """Whether answers have an ``Etag`` and writes respect ``If-Match``, from 3.15."""
 
     def routes(self) -> tuple[Route, ...]:
-        """The six routes."""
+        """The six routes of the metadata of this kind of thing."""
         every, one = f"/{self.collection}/{{id}}/metadata", f"/{self.collection}/{{id}}/metadata/{{key}}"
         return (
             Route("GET", every, self.index, self.rules["get"]),
@@ -65,7 +65,7 @@ class MetadataOf:
         )
 
     async def index(self, call: Call) -> Reply:
-        """Every key."""
+        """Show all metadata of a thing."""
         metadata = (await call.ctx.db.read(self.get, call.who, call.args["id"])).metadata
         headers = {"Etag": _tag(metadata)} if self._tags(call) else {}
         return Reply({"metadata": metadata}, headers=headers)
@@ -88,7 +88,7 @@ class MetadataOf:
         return Reply({"metadata": await self._write(call, lambda _: wanted, self._match(call))})
 
     async def update(self, call: Call) -> Reply:
-        """Write one key."""
+        """Write one key of a thing's metadata."""
         meta = check(OneOfIt, await call.json()).meta
         if call.args["key"] not in meta:
             raise Invalid("Request body and URI mismatch")

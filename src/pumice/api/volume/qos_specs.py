@@ -73,13 +73,13 @@ async def show(call: Call) -> Reply:
 
 
 async def create(call: Call) -> Reply:
-    """New ones: 200."""
+    """Create QoS specs: 200."""
     asked = await call.parse_only(NewQosSpecs, "qos_specs")
     return _shown(call, await call.ctx.db.write(catalog.create, asked.name, asked.consumer, asked.specs))
 
 
 async def update(call: Call) -> Reply:
-    """Add keys, change some, or have another consumer: 200, with what was asked."""
+    """Add keys to QoS specs, change some, or give them another consumer: 200, with what was asked."""
     asked = check(UpdateBody, await call.json()).qos_specs
     specs = {key: value for key, value in asked.items() if key != "consumer"}
     consumer = check(OtherConsumer, {"consumer": asked["consumer"]}).consumer if "consumer" in asked else None

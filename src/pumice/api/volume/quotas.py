@@ -45,13 +45,13 @@ class UpdateClassBody(Body):
 
 
 class Wanted(Body):
-    """The limits alone."""
+    """The limits in the body of an update, without its ids."""
 
     limits: dict[str, Number]
 
 
 async def show(call: Call) -> Reply:
-    """A project's limits; with ``usage`` also what it uses."""
+    """Show a project's limits; with ``usage`` also what it uses."""
     project_id = call.args["project_id"]
     found = await call.ctx.db.read(quotas.of_project, project_id, call.ctx.tunables)
     shown: dict[str, Any] = {"id": project_id}
@@ -62,7 +62,7 @@ async def show(call: Call) -> Reply:
 
 
 async def defaults(call: Call) -> Reply:
-    """The limits of projects that have none of their own."""
+    """Show the limits of projects that have none of their own."""
     found = await call.ctx.db.read(quotas.of_class, "default", call.ctx.tunables)
     return Reply({"quota_set": {"id": call.args["project_id"], **found}})
 
@@ -79,7 +79,7 @@ async def update(call: Call) -> Reply:
 
 
 async def show_class(call: Call) -> Reply:
-    """A class's limits."""
+    """Show the limits of a quota class."""
     name = call.args["id"]
     found = await call.ctx.db.read(quotas.of_class, name, call.ctx.tunables)
     return Reply({"quota_class_set": {"id": name, **found}})

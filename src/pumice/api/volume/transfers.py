@@ -48,7 +48,7 @@ class NewTransferWithSnapshots(NewTransfer):
 
 
 class Accept(Body):
-    """The key."""
+    """The body of an accept: the transfer's key."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
     auth_key: Text | int = Field(union_mode="left_to_right")

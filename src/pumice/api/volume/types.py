@@ -52,7 +52,7 @@ class Changes(Body):
 
 
 class Access(Body):
-    """A project."""
+    """The project that is given access to a type, or loses it."""
 
     project: Text = Field(min_length=1)
 

@@ -22,6 +22,6 @@ async def ended(call: Call, operation_id: str | None, doing: str) -> None:
 
 
 async def all_ended(call: Call, operations: Iterable[str], doing: str) -> None:
-    """Wait for several."""
+    """Wait for several operations, as ``ended`` does for one."""
     for operation_id in operations:
         await ended(call, operation_id, doing)

@@ -37,7 +37,7 @@ class Screen:
         self._print(f"\n[bold cyan]{number}.[/] [bold]{title}[/]")
 
     def say(self, text: str) -> None:
-        """Something worth knowing."""
+        """Print something worth knowing."""
         self._print(f"     [dim]{text}[/]")
 
     @contextmanager

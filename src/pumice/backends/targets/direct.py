@@ -20,19 +20,19 @@ class DirectReach:
     portals: tuple[str, ...] = ()
 
     async def start(self) -> None:
-        """Nothing is needed."""
+        """Do nothing: what hosts open themselves needs no daemon."""
 
     async def revoke(self, volume: VolumeId, grant: Grant) -> None:
         """The hypervisor has let go of it before."""
 
     async def remove(self, volume: VolumeId) -> None:
-        """There is nothing to remove."""
+        """Do nothing: there is no target to remove."""
 
     async def resize(self, volume: VolumeId, device: Path) -> None:
-        """Whoever has it open sees how long it is."""
+        """Do nothing: whoever has the volume open sees how long it is."""
 
     async def exports(self) -> None:
-        """None: there is nothing to find."""
+        """None: there are no exports that could be found."""
 
 
 async def look(device: Path) -> os.stat_result:

@@ -21,5 +21,5 @@ class LocalTarget(DirectReach):
     local_to_host = True
 
     async def grant(self, volume: VolumeId, device: Path, grant: Grant) -> LocalDevice:  # noqa: ARG002
-        """Where it is. Raises ``Retryable``."""
+        """Say where the volume is; nobody is let in or kept out. Raises ``Retryable``."""
         return LocalDevice(str(device), stat.S_ISBLK((await look(device)).st_mode))

@@ -142,7 +142,7 @@ class NvmetTarget:
         return listens and _read(SUBSYSTEMS / name / f"namespaces/{NAMESPACE}/enable") == "1"
 
     def _of(self, volume: VolumeId) -> list[str]:
-        """The volume's subsystems."""
+        """The subsystems of a volume."""
         return self._names.found(volume, lambda name: (SUBSYSTEMS / name).is_dir())
 
     async def _in_turn(self, call: Callable[[], T]) -> T:

@@ -30,5 +30,5 @@ class NvmetSettings(TargetSettings):
         return NvmetTarget(self.portals, nqn_prefix=self.nqn_prefix), None
 
     def probes(self, state_dir: Path) -> Iterator[Probe]:
-        """The kernel's module."""
+        """The probes of the kernel's module."""
         yield Probe("nvmet", partial(kernel_module, "nvmet", "nvmet-tcp", NO_EXPORTS))

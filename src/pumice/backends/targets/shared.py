@@ -27,7 +27,7 @@ class SharedTarget(DirectReach):
         self._base = str(base)
 
     async def grant(self, volume: VolumeId, device: Path, grant: Grant) -> SharedFile:  # noqa: ARG002
-        """Where it is. Raises ``Retryable``."""
+        """Say where the volume is; nobody is let in or kept out. Raises ``Retryable``."""
         inode = (await look(device)).st_ino
         for directory, share in self._shares.items():
             if device.is_relative_to(directory):

@@ -35,14 +35,14 @@ class FakeConnector:
         return host
 
     async def connect(self, attachment: AttachmentId, owner: str, source: Remote) -> Remote | BlockSource:
-        """Connected at once."""
+        """Connect a volume, which takes no time."""
         self._called("connect")
         self._owners[attachment] = owner
         self._keep()
         return BlockSource(Path("/nonexistent") / hashlib.sha256(repr(source).encode()).hexdigest()[:16])
 
     async def disconnect(self, attachment: AttachmentId) -> None:
-        """Disconnected at once."""
+        """Disconnect a volume, which takes no time."""
         self._called("disconnect")
         self._owners.pop(attachment, None)
         self._keep()
