@@ -1,21 +1,19 @@
-"""Services, their hosts and zones (api-ref, "Services", "Hosts extension", "Availability zones")."""
+"""Services, and the zones they are in (api-ref, "Services", "Availability zones")."""
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydantic import Field, model_validator
 
 from pumice.api.call import Call, Reply, check
 from pumice.api.collection import Collection, Pages, nothing
-from pumice.api.faults import HttpError
 from pumice.api.fields import Body, Text
 from pumice.api.policy import ADMIN, ANYBODY, Rule
 from pumice.api.routing import Route
 from pumice.api.short_lists import read_whole
 from pumice.api.volume.volume_view import wire_time
-from pumice.model.errors import Invalid, NotFound
+from pumice.model.errors import NotFound
 from pumice.model.scope import Scope
-from pumice.store import services, snapshots, volumes
+from pumice.store import services
 from pumice.store.database import Transaction
 from pumice.store.services import VOLUME_BINARY
 
@@ -42,11 +40,12 @@ class WhichAndWhy(Which):
     disabled_reason: Text = Field(min_length=1)
 
 
-def _is_up(call: Call, service: services.Row) -> bool:
+def is_up(call: Call, service: services.Row) -> bool:
+    """Whether the service's last heartbeat is fresh."""
     return services.is_up(service, call.ctx.tunables.service_down_seconds)
 
 
-def _ours(
+def ours(
     tx: Transaction, _who: Scope, binary: str | None = None, host: str | None = None
 ) -> list[services.Row]:
     """Block storage's services; the table holds others' too. ``host`` may be a host or one of its backends."""
@@ -61,7 +60,7 @@ def _ours(
 LIST = Collection[services.Row](
     {},
     nothing,
-    read_whole("Service", _ours),
+    read_whole("Service", ours),
     told=lambda call: {name: call.query.get(name) for name in ("host", "binary")},
     pages=Pages.NONE,
 )
@@ -74,7 +73,7 @@ def _view(call: Call, service: services.Row) -> dict[str, Any]:
         "host": service["host"],
         "zone": service["zone"],
         "status": "disabled" if service["disabled"] else "enabled",
-        "state": "up" if _is_up(call, service) else "down",
+        "state": "up" if is_up(call, service) else "down",
         "updated_at": wire_time(service["updated_at"]),
         "disabled_reason": service["disabled_reason"],
     }
@@ -84,7 +83,7 @@ def _view(call: Call, service: services.Row) -> dict[str, Any]:
         shown |= {"replication_status": "disabled", "active_backend_id": None}
         shown["frozen"] = services.frozen(service)
     if is_volume and call.version >= (3, 49):
-        shown["backend_state"] = "up" if _is_up(call, service) else "down"
+        shown["backend_state"] = "up" if is_up(call, service) else "down"
     return shown
 
 
@@ -124,96 +123,6 @@ async def _set_disabled(call: Call, asked: Which, disabled: bool, reason: str | 
     )
 
 
-def _in_zone(call: Call) -> list[Callable[[services.Row], bool]]:
-    zone = call.query.get("zone")
-    return [lambda service: not service["disabled"] and zone in (None, "", service["zone"])]
-
-
-HOSTS = Collection[services.Row]({}, _in_zone, read_whole("Host", _ours), pages=Pages.NONE)
-"""Enabled services as hosts."""
-
-
-def _host_view(call: Call, service: services.Row) -> dict[str, Any]:
-    return {
-        "host_name": service["host"],
-        "service": service["binary"],
-        "zone": service["zone"],
-        "service-status": "available" if _is_up(call, service) else "unavailable",
-        "service-state": "enabled",
-        "last-update": wire_time(service["updated_at"]),
-    }
-
-
-async def host(call: Call) -> Reply:
-    """How much of which project is on a backend's host."""
-    name = call.args["id"]
-    if not await call.ctx.db.read(services.every, binary=VOLUME_BINARY, host=name):
-        raise NotFound("Host", name)
-    return Reply({"host": await call.ctx.db.read(_resources, name)})
-
-
-def _resources(tx: Transaction, name: str) -> Sequence[dict[str, Any]]:
-    of_volumes, of_snapshots = volumes.by_project(tx, name), snapshots.by_project(tx, name)
-    rows = [("(total)", _sum(of_volumes), _sum(of_snapshots))]
-    rows += [
-        (project, of_volumes.get(project, (0, 0)), of_snapshots.get(project, (0, 0)))
-        for project in sorted(of_volumes.keys() | of_snapshots.keys())
-    ]
-    return [
-        {
-            "resource": {
-                "host": name,
-                "project": project,
-                "volume_count": str(volume[0]),
-                "total_volume_gb": str(volume[1]),
-                "snapshot_count": str(snapshot[0]),
-                "total_snapshot_gb": str(snapshot[1]),
-            }
-        }
-        for project, volume, snapshot in rows
-    ]
-
-
-def _sum(counted: dict[str, tuple[int, int]]) -> tuple[int, int]:
-    return sum(number for number, _ in counted.values()), sum(size for _, size in counted.values())
-
-
-async def set_host(call: Call) -> Reply:
-    """Take every service of a host out of scheduling, or put it back."""
-    name, body = call.args["id"], await call.json()
-    if not isinstance(body, dict):
-        raise Invalid("Malformed request body: it must be an object.")
-    found = await call.ctx.db.read(services.every, host=name)
-    binaries = [service["binary"] for service in found if service["binary"].startswith("cinder-")]
-    if not binaries:
-        raise NotFound("Host", name)
-    said: dict[str, Any] = {}
-    for key, value in body.items():
-        if key.lower().strip() != "status":
-            raise Invalid(f"Invalid update setting: '{key[:100]}'")
-        word = value.lower().strip() if isinstance(value, str) else value
-        if word not in ("enable", "disable"):
-            raise Invalid(f"Invalid status: '{str(value)[:100]}'")
-        said = {"host": name, "status": f"{word}d"}
-    if said:
-        disabled, by = said["status"] == "disabled", call.who.called
-        await call.ctx.db.write(_set_all_disabled, name, binaries, disabled, by)
-    return Reply(said)
-
-
-async def set_no_host(_: Call) -> Reply:
-    """Refuse to set a host that is not named, in Cinder's words."""
-    raise HttpError(
-        400,
-        "The server could not comply with the request since it is either malformed or otherwise incorrect.",
-    )
-
-
-def _set_all_disabled(tx: Transaction, name: str, binaries: Sequence[str], disabled: bool, by: str) -> None:
-    for binary in binaries:
-        services.set_disabled(tx, binary, name, disabled, None, by)
-
-
 async def zones(call: Call) -> Reply:
     """The zones of enabled volume services; each is available while one of them is up."""
     available: dict[str, bool] = {}
@@ -231,9 +140,5 @@ ROUTES = (
     Route("PUT", "/os-services/enable", enable, Rule(f"{RULE}update", ADMIN)),
     Route("PUT", "/os-services/disable", disable, Rule(f"{RULE}update", ADMIN)),
     Route("PUT", "/os-services/disable-log-reason", disable_with_reason, Rule(f"{RULE}update", ADMIN)),
-    Route("GET", "/os-hosts", HOSTS.answers("hosts", _host_view), Rule("volume_extension:hosts", ADMIN)),
-    Route("GET", "/os-hosts/{id}", host, Rule("volume_extension:hosts", ADMIN)),
-    Route("PUT", "/os-hosts/{id}", set_host, Rule("volume_extension:hosts", ADMIN)),
-    Route("PUT", "/os-hosts", set_no_host, Rule("volume_extension:hosts", ADMIN)),
     Route("GET", "/os-availability-zone", zones, Rule("volume_extension:availability_zone_list", ANYBODY)),
 )
