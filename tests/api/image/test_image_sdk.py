@@ -108,9 +108,8 @@ async def test_a_client_that_cuts_the_connection_leaves_the_image_queued(rig: An
         while await rig.status(image_id) != "saving":
             await asyncio.sleep(0.01)
         writer.close()
-        while await rig.status(image_id) != "queued":
+        while await rig.status(image_id) != "queued" or rig.bytes_left():
             await asyncio.sleep(0.01)
-    assert rig.bytes_left() == []
 
 
 async def test_a_refusal_reaches_a_client_that_still_sends(cloud: Any, rig: Any, tmp_path: Path) -> None:
