@@ -1,22 +1,26 @@
 """The engine by itself, with a demo verb that stacks plates: one on the shelf is an effect outside."""
 
 import asyncio
+import sys
+import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from tests.patience import PATIENCE, patience, soon
 
+from databases import ON_SQLITE
 from pumice.model.errors import PumiceError, Retryable, TryAnotherBackend
 from pumice.model.scope import INTERNAL
 from pumice.model.tunables import RetryPolicy, Tunables
 from pumice.operations.completions import Completions
 from pumice.operations.drivers import Drivers
 from pumice.operations.leases import GONE_SECONDS
-from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, scheduler
+from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, from_row, scheduler
 from pumice.operations.runner import Runner
 from pumice.operations.state_machine import FaultPoint, StateMachine, no_faults
 from pumice.store import operations as log
@@ -543,6 +547,37 @@ async def test_no_more_is_taken_than_there_are_workers(house: House, kitchen: Ki
     assert await taken() == runner.workers == 3
     kitchen.gate.set()
     assert all([await house.ended(op) == (True, None) for op in ops])
+
+
+@pytest.fixture
+def hurry() -> Iterator[None]:
+    """Threads take turns after every few instructions."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@ON_SQLITE
+@pytest.mark.usefixtures("hurry")
+async def test_transactions_that_end_at_once_take_no_more_workers_than_there_are(house: House) -> None:
+    """Each decides in its own thread whether its operation may go on at the next place."""
+    ids = [await house.enqueue(f"p{n}") for n in range(8)]
+    rows = [await house.row(op) for op in ids]
+    runner = house.start(workers=3)
+    await house.kill()
+    comers = [replace(from_row(STACK, row), place="cook") for row in rows]
+    together = threading.Barrier(len(comers))
+
+    def comes(op: Operation[Any]) -> bool:
+        together.wait(PATIENCE)
+        return runner.state_machine.admits(op)
+
+    with ThreadPoolExecutor(len(comers)) as threads:
+        for _ in range(50):
+            for row in rows:
+                runner.leases.take(row, time.monotonic())
+            assert sum(threads.map(comes, comers)) == 3
 
 
 async def test_a_flood_of_one_kind_leaves_workers_for_the_others(house: House, kitchen: Kitchen) -> None:

@@ -6,6 +6,7 @@ ONE transaction write the step's line, run every following step that only change
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -102,6 +103,10 @@ class Runner:
         self._topics = {log.queue_topic(place): place for place in places}
         self._wake = asyncio.Event()
         self._aside = Aside()
+        self._choosing = threading.Lock()
+        """Held while workers are counted and given away, which transactions do in threads of their own."""
+        self._promised = Counter[str]()
+        """Workers of each place for which a look is just claiming something."""
         self._look_at = 0.0
         """When to look into the log next, on the monotonic clock."""
         self._called = set(places)
@@ -180,7 +185,8 @@ class Runner:
 
     def _free(self, place: str) -> int:
         """How many workers of a place have nothing to do; who waits for a turn keeps none busy."""
-        return self.workers - sum(it.waiting_since is None for it in self.leases.at(place))
+        busy = sum(it.waiting_since is None for it in self.leases.at(place))
+        return self.workers - busy - self._promised[place]
 
     def _share(self, place: str) -> log.Asked:
         """What is wanted of a place. A flood never makes the others wait for its end, nor one that hangs."""
@@ -202,13 +208,21 @@ class Runner:
 
     def _admits(self, op: Operation[Any]) -> bool:
         """Whether an operation in hand that comes to another place of ours may go on there at once."""
-        share = self._share(op.place)
-        is_crowd = op.kind in share.kinds or op.project_id in share.projects
-        if is_crowd or self._free(op.place) <= 0 or self._is_fenced(op):
-            self._crowded.add(op.place)
-            return False
-        self.leases.held[op.id].place = op.place
-        return True
+        with self._choosing:
+            share = self._share(op.place)
+            is_crowd = op.kind in share.kinds or op.project_id in share.projects
+            if is_crowd or self._free(op.place) <= 0 or self._is_fenced(op):
+                self._crowded.add(op.place)
+                return False
+            self.leases.held[op.id].place = op.place
+            return True
+
+    def _shares(self, places: Iterable[str]) -> list[tuple[log.Asked, int]]:
+        """What to claim at each place, and up to how many; its workers are promised to them meanwhile."""
+        with self._choosing:
+            shares = {place: (self._share(place), -(-self._free(place) // (CROWD + 1))) for place in places}
+            self._promised.update({place: most for place, (_, most) in shares.items()})
+        return [(share, most) for share, most in shares.values() if most > 0]
 
     def _is_fenced(self, op: Operation[Any]) -> bool:
         bulkheads = self.drivers.bulkheads
@@ -239,15 +253,12 @@ class Runner:
                 outlook = await self.db.read(log.outlook, whole)
                 called = set(open_places) if outlook.soonest <= at else set()
             if called:
-                shares = [
-                    (self._share(place), -(-self._free(place) // (CROWD + 1))) for place in sorted(called)
-                ]
+                shares = self._shares(sorted(called))
                 self._crowded = {
                     place for share, _ in shares for place in share.places if share.kinds or share.projects
                 }
                 rows, outlook = await self.db.write(log.claim_shares, shares, whole, at, self.leases.seconds)
-            for row in rows:
-                self.leases.take(row, asked)
+            self._take(rows, asked)
             if outlook.holders:
                 self._look_at = min(self._look_at, time.monotonic() + SOON_SECONDS)
                 await self.leases.free_what_the_dead_hold(outlook.holders)
@@ -260,7 +271,16 @@ class Runner:
             bug = None if isinstance(error, Retryable) else error
             logger.warning("operations.claim_failed", error=str(error), exc_info=bug)
             self._called, self._look_at = set(self.places), time.monotonic() + SOON_SECONDS
+        finally:
+            self._promised.clear()
         return rows
+
+    def _take(self, rows: Iterable[log.Row], asked: float) -> None:
+        """Keep what was promised."""
+        with self._choosing:
+            for row in rows:
+                self.leases.take(row, asked)
+            self._promised.clear()
 
     async def _sleep(self) -> None:
         """Sleep until a commit wakes us, a retry's time has come, or at last the poll's."""
