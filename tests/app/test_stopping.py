@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 from tests.patience import PATIENCE
@@ -50,6 +51,18 @@ def create(pumice: Installation) -> str:
     return str(pumice.call("POST", VOLUMES, {"volume": {"size": 1}})["volume"]["id"])
 
 
+@contextmanager
+def standing_still(pumice: Installation, name: str) -> Iterator[None]:
+    """A process does nothing meanwhile, and is in no transaction that others would wait for."""
+    process = pumice.processes[name]
+    process.send_signal(signal.SIGSTOP)
+    while pumice.rows("SELECT pid FROM pg_stat_activity WHERE state != 'idle' AND pid != pg_backend_pid()"):
+        process.send_signal(signal.SIGCONT)
+        process.send_signal(signal.SIGSTOP)
+    yield
+    process.send_signal(signal.SIGCONT)
+
+
 def in_hand(pumice: Installation, place: str) -> list[str]:
     """The operations that a worker of this place has at the moment."""
     held = f"place LIKE '{place}%' AND owner IS NOT NULL AND state IN ('running', 'undoing')"
@@ -68,7 +81,9 @@ def ended(process: subprocess.Popen[bytes]) -> tuple[int, float]:
 
 def test_a_volume_process_finishes_its_steps_and_the_next_does_not_do_them_again(pumice: Installation) -> None:
     start(pumice, **slow_backend(LONG))
-    volumes = [create(pumice) for _ in range(3)]
+    with standing_still(pumice, "volume"):  # so that it begins with all of them at once
+        volumes = [create(pumice) for _ in range(3)]
+        pumice.wait(lambda: history(pumice, "claim_space") == ["done"] * 3, "no pool is chosen")
     pumice.wait(lambda: len(in_hand(pumice, "volume:")) == 3, "the steps do not begin")
     process = pumice.processes.pop("volume")
     process.terminate()
