@@ -6,7 +6,7 @@ BIN := .venv/bin
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env)
 MAY_BE_ROOT = [ "$$(id -u)" = 0 ] || sudo true 2>/dev/null || \
 	{ echo "make $@: exports and guests need root: run it as root, or as a user who may use sudo." >&2; exit 1; }
-PYTEST := $(BIN)/pytest -n 5
+PYTEST := $(BIN)/pytest -n auto
 # Tests start hundreds of processes: let Python keep its bytecode, whatever the environment says.
 export PYTHONDONTWRITEBYTECODE :=
 LOCK := $(BIN)/uv pip compile pyproject.toml -q --python-version 3.11 --generate-hashes --no-header --no-annotate

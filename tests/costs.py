@@ -25,6 +25,8 @@ from tests import warm_start
 
 import kernel
 
+WORKERS = 5
+"""How many ``-n auto`` starts, for two cores: most of what is real waits."""
 PARTS = {
     "tests/kill/test_kill_nine.py": 4,
     "tests/operations/test_every_verb.py": 8,
@@ -192,6 +194,11 @@ def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
     for item in items:
         if guest_of(item) == SHARED != unit(item.nodeid):
             raise pytest.UsageError(f"{item.nodeid} shares a guest: say so in SHARE_A_GUEST of {__file__}")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    return WORKERS
 
 
 @pytest.hookimpl(optionalhook=True)
