@@ -316,3 +316,22 @@ async def test_unknown_things_are_404(cloud: Cloud) -> None:
     assert (await cloud.ask("GET", "/servers", version="2.105")).status_code == 406
     assert (await cloud.ask("GET", "/servers", version="x")).status_code == 400
     assert (await cloud.ask("GET", f"/{new_id().replace('-', '')}/servers")).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "key", "said"),
+    [
+        ("PUT", "/servers/SERVER", "server", {"name": "n"}),
+        ("POST", "/servers/SERVER/os-volume_attachments", "volumeAttachment", {"volumeId": new_id()}),
+        ("POST", "/flavors", "flavor", {"name": "x", "ram": 1, "vcpus": 1, "disk": 1}),
+        ("PUT", "/flavors/42", "flavor", {"description": "d"}),
+    ],
+)
+async def test_what_stands_beside_the_object_asked_for_is_not_dropped(
+    cloud: Cloud, method: str, path: str, key: str, said: Any
+) -> None:
+    body = {key: said, "os:scheduler_hints": {"group": new_id()}}
+    answer = await cloud.ask(method, path.replace("SERVER", await cloud.server()), body, caller="admin")
+    assert answer.status_code == 400
+    told = answer.json()["badRequest"]["message"]
+    assert told == "Additional properties are not allowed ('os:scheduler_hints' was unexpected)."

@@ -139,3 +139,10 @@ async def test_an_offer_goes_with_its_volume(cloud: Cloud) -> None:
     assert (await cloud.call("GET", f"/volume-transfers/{made['id']}")).status_code == 404
     assert await take(cloud, made, made["auth_key"]) == 404
     assert await cloud.db.read(audit.wrong_rows) == []
+
+
+async def test_what_is_said_beside_the_key_is_not_dropped(cloud: Cloud) -> None:
+    made = await offer(cloud, (await cloud.make())["id"])
+    body = {"accept": {"auth_key": made["auth_key"]}, "no_snapshots": True}
+    answer = await cloud.call("POST", f"/volume-transfers/{made['id']}/accept", body, who="other")
+    assert (answer.status_code, "no_snapshots" in answer.text) == (400, True)

@@ -144,7 +144,7 @@ LIST = Collection(SORT_KEYS, _conditions, flavors.page, by="flavorid", ascends=T
 
 async def create(call: Call) -> Reply:
     """``POST /flavors``: 200, as Nova has it."""
-    body = await call.parse(FlavorBody, "flavor")
+    body = await call.parse_only(FlavorBody, "flavor")
     body.only_since(call.version, {"description": (2, 55)})
     flavor = new(
         body.id or new_id(),
@@ -164,7 +164,7 @@ async def create(call: Call) -> Reply:
 
 async def update(call: Call) -> Reply:
     """``PUT /flavors/{id}``: the description."""
-    body = await call.parse(DescriptionBody, "flavor")
+    body = await call.parse_only(DescriptionBody, "flavor")
 
     def work(tx: Transaction) -> Flavor:
         flavors.get(tx, call.who, call.args["id"])

@@ -179,7 +179,7 @@ def refuse_multiattach(call: Call, multiattach: bool) -> None:
 
 async def update(call: Call) -> Reply:
     """``PUT /servers/{id}``: its name and description."""
-    body = await call.parse(UpdateBody, "server")
+    body = await call.parse_only(UpdateBody, "server")
     body.only_since(call.version, {"description": (2, 19), "hostname": (2, 90)})
     body.only_since(call.version, {"pinned_availability_zone": (2, 104)})
     if body.pinned_availability_zone is not None:

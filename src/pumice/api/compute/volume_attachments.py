@@ -110,7 +110,7 @@ def _find(tx: Transaction, call: Call) -> ServerDisk:
 
 async def create(call: Call) -> Reply:
     """``POST …/os-volume_attachments``: 200 and the attachment; since 2.101, 202 and nothing."""
-    body = await call.parse(AttachBody, "volumeAttachment")
+    body = await call.parse_only(AttachBody, "volumeAttachment")
     body.only_since(call.version, SINCE)
     disk = await call.ctx.db.write(_attach, call, body)
     if call.version >= (2, 101):
@@ -142,7 +142,7 @@ async def update(call: Call) -> Reply:
 
     Another volume in its place (swap) is for Block Storage's migrations, and there are none.
     """
-    body = await call.parse(UpdateBody, "volumeAttachment")
+    body = await call.parse_only(UpdateBody, "volumeAttachment")
     if call.version < (2, 85) and body.model_fields_set != {"volumeId"}:
         unknown = sorted(body.model_fields_set - {"volumeId"})
         raise Invalid(f"Additional properties are not allowed ('{unknown[0]}' was unexpected).")

@@ -68,7 +68,7 @@ async def create(call: Call) -> Reply:
 
 async def accept(call: Call) -> Reply:
     """Take an offered volume: 202."""
-    key = str((await call.parse(Accept, "accept")).auth_key)
+    key = str((await call.parse_only(Accept, "accept")).auth_key)
     taken = await call.ctx.db.write(verbs.take, call.who, call.args["id"], key, call.ctx.tunables)
     return Reply({"transfer": summary(call, taken)}, 202)
 
