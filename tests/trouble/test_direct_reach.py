@@ -23,14 +23,16 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 ATTACHMENTS = "/volume/v3/attachments"
 CONNECTOR = {"initiator": "iqn.1993-08.org.debian:01:one", "ip": "127.0.0.1"}
 SHARE = "nfs.example:/volumes"
+LOCAL = pytest.mark.parametrize("cloud", ["local"], indirect=True)
+SHARED = pytest.mark.parametrize("cloud", ["shared"], indirect=True)
 
 
 @pytest.fixture(scope="module")
 def cloud(request: pytest.FixtureRequest) -> Iterator[PumiceProcess]:
-    """One whose backend has the target that the test names, else ``local``."""
+    """One whose backend has the target that the test names."""
     with installation(PUMICE_COMPUTE__DETACH_SECONDS="20") as pumice:
         pool = {"pool": str(pumice.state_dir / "pool")}
-        backend = {"driver": "files", "pools": pool, "target": getattr(request, "param", "local")}
+        backend = {"driver": "files", "pools": pool, "target": request.param}
         mounted = {str(pumice.state_dir): SHARE}
         pumice.environment |= {
             "PUMICE_BACKENDS": json.dumps({"files": backend}),
@@ -163,6 +165,7 @@ def test_the_four_stories_without_a_target(direct: Stories) -> None:
     assert pumice.violations() == []
 
 
+@LOCAL
 def test_a_volume_of_several_servers_is_shared_and_a_reader_only_reads(direct: Stories) -> None:
     pumice = direct.pumice
     specs = {"extra_specs": {"multiattach": "<is> True"}, "name": "several"}
@@ -192,6 +195,7 @@ def test_a_volume_of_several_servers_is_shared_and_a_reader_only_reads(direct: S
     assert pumice.violations() == []
 
 
+@LOCAL
 def test_an_encrypted_volume_is_opened_by_qemu_and_grows(direct: Stories) -> None:
     pumice = direct.pumice
     kind = direct.encrypted_type()
@@ -213,6 +217,7 @@ def test_an_encrypted_volume_is_opened_by_qemu_and_grows(direct: Stories) -> Non
     assert pumice.violations() == []
 
 
+@LOCAL
 def test_a_guest_is_held_to_the_qos_of_its_volume(direct: Stories) -> None:
     pumice = direct.pumice
     made = {"name": "slow", "consumer": "front-end", "total_iops_sec": "50"}
@@ -229,6 +234,7 @@ def test_a_guest_is_held_to_the_qos_of_its_volume(direct: Stories) -> None:
     pumice.settle()
 
 
+@LOCAL
 def test_the_hosts_own_connector_is_told_the_path_and_another_is_refused(direct: Stories) -> None:
     pumice = direct.pumice
     volume = settled(direct, direct.create(), "available")
@@ -257,7 +263,7 @@ def test_the_hosts_own_connector_is_told_the_path_and_another_is_refused(direct:
     pumice.settle()
 
 
-@pytest.mark.parametrize("cloud", ["shared"], indirect=True)
+@SHARED
 def test_every_host_is_told_what_to_mount_and_os_brick_finds_the_file_there(direct: Stories) -> None:
     """What is mounted already os-brick does not mount again: a directory bound there stands for the NFS."""
     pumice = direct.pumice
@@ -282,7 +288,7 @@ def test_every_host_is_told_what_to_mount_and_os_brick_finds_the_file_there(dire
     pumice.settle()
 
 
-@pytest.mark.parametrize("cloud", ["shared"], indirect=True)
+@SHARED
 def test_a_server_whose_file_is_away_stays_off_and_starts_when_it_is_back(direct: Stories) -> None:
     """As on a host where the directory is not mounted."""
     pumice = direct.pumice
@@ -306,6 +312,7 @@ def test_a_server_whose_file_is_away_stays_off_and_starts_when_it_is_back(direct
     assert pumice.violations() == []
 
 
+@LOCAL
 def test_the_doctor_does_not_look_for_what_direct_reach_does_without(direct: Stories) -> None:
     told = direct.pumice.command("doctor", PATH="/usr/bin:/bin").stdout
     assert "tgtd" not in told and "iscsi" not in told, told
