@@ -34,7 +34,7 @@ PARTS = {
 }
 """Files in so many parts: their tests share nothing, or what each part may have of its own."""
 SHARE_A_GUEST = re.compile(
-    r"tests/kernel/test_(lvm_backend|reference_stack)\.py|tests/conformance/.*\[(lvm-thin|lio)[-\]]"
+    r"tests/kernel/test_(local_volumes|lvm_backend|reference_stack)\.py|tests/conformance/.*\[(lvm-thin|lio)[-\]]"
 )
 """The names of the kernel lane's tests that run in one guest; a run in which another does is refused."""
 RECORD = Path(__file__).with_name("costs.txt")
