@@ -22,14 +22,14 @@ class SharedTarget(DirectReach):
 
     def __init__(self, shares: Mapping[Path, str], *, options: str, base: Path) -> None:
         """``shares``: what is mounted, by its directory; for who mounts it elsewhere, below ``base``."""
-        self._shares = shares
+        self._shares = sorted(shares.items(), key=lambda it: len(it[0].parts), reverse=True)
         self._options = f"-o {options}" if options else ""
         self._base = str(base)
 
     async def grant(self, volume: VolumeId, device: Path, grant: Grant) -> SharedFile:  # noqa: ARG002
         """Say where the volume is; nobody is let in or kept out. Raises ``Retryable``."""
         inode = (await look(device)).st_ino
-        for directory, share in self._shares.items():
+        for directory, share in self._shares:
             if device.is_relative_to(directory):
                 within = str(device.relative_to(directory))
                 return SharedFile(str(device), inode, share, within, self._options, self._base)
