@@ -12,6 +12,12 @@ from stories import VOLUMES, Stories
 from tests.patience import PATIENCE
 from tests.ports import free_port
 
+from pumice.app import monitoring
+from pumice.app.roles import EVERY, Role
+from pumice.app.serve import listen
+from pumice.app.settings import Api, Metrics, Settings
+from pumice.model.errors import Misconfigured
+
 
 def fake_backend(**settings: Any) -> str:
     return json.dumps({"fake": {"driver": "fake", "target": "fake", **settings}})
@@ -75,3 +81,14 @@ def test_volumes_are_served_where_neither_tgt_nor_libvirt_can_be_used() -> None:
             stories.delete(f"{VOLUMES}/{volume}")
             pumice.settle()
             stories.is_gone(f"{VOLUMES}/{volume}")
+
+
+def test_of_two_that_begin_at_once_one_has_the_ports() -> None:
+    """Both bind, as ``SO_REUSEADDR`` lets them, before either listens."""
+    settings = Settings(api=Api(port=free_port()), metrics=Metrics(ports={Role.API: free_port()}))
+    watching = monitoring.listen(settings, EVERY)
+    with listen(settings), pytest.raises(Misconfigured, match="Cannot listen on"):
+        listen(settings)
+    assert watching is not None
+    with watching:
+        assert monitoring.listen(settings, EVERY) is None

@@ -25,6 +25,7 @@ from pumice.app.metrics import Metrics, build_info, gauge
 from pumice.app.node import Node
 from pumice.app.roles import Role
 from pumice.app.settings import Settings
+from pumice.app.sockets import BACKLOG, listening_socket
 from pumice.model.errors import PumiceError
 from pumice.model.volume import Pool
 from pumice.store import clock, services
@@ -201,7 +202,7 @@ class Server(uvicorn.Server):
                 connection,
                 sock=one,
                 ssl=self.tls,
-                backlog=config.backlog,
+                backlog=BACKLOG,
                 ssl_handshake_timeout=self._handshake_seconds,
                 ssl_shutdown_timeout=GOODBYE_SECONDS if self.tls else None,
             )
@@ -244,12 +245,8 @@ def listen(settings: Settings, roles: frozenset[Role]) -> socket.socket | None:
     if (number := port(settings, roles)) is None:
         return None
     host = settings.metrics.host
-    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listening.bind((host, number))
+        return listening_socket(host, number)
     except OSError as error:
-        listening.close()
         logger.warning("metrics.nowhere", address=f"{host}:{number}", error=error.strerror)
         return None
-    return listening

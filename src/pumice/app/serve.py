@@ -22,6 +22,7 @@ from pumice.app.node import Node
 from pumice.app.passwords import clouds_file
 from pumice.app.roles import EVERY, Role
 from pumice.app.settings import Settings
+from pumice.app.sockets import listening_socket
 from pumice.app.systemd import Systemd
 from pumice.identity.clouds import clouds_yaml, write_passwords
 from pumice.model.errors import Misconfigured
@@ -220,18 +221,14 @@ class Serving:
 
 def listen(settings: Settings) -> socket.socket:
     """The socket to serve on. Raises ``Misconfigured`` when the address is taken."""
-    listening = socket.socket(socket.AF_INET6 if ":" in settings.api.host else socket.AF_INET)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listening.bind((settings.api.host, settings.api.port))
+        return listening_socket(settings.api.host, settings.api.port)
     except OSError as error:
-        listening.close()
         where = f"{settings.api.host}:{settings.api.port}"
         raise Misconfigured(
             f"Cannot listen on {where} ({error.strerror}): choose another by --port, by PUMICE_API__PORT, or "
             "as in 'make run PORT=8877'."
         ) from None
-    return listening
 
 
 def free_port() -> int:
