@@ -7,10 +7,11 @@ import sqlalchemy as sa
 from fake_world import HOST, TENANT, FakeWorld, fake_world
 
 from pumice.model.errors import Conflict
+from pumice.model.ids import new_id
 from pumice.operations.harness import quiet, working
 from pumice.operations.state_machine import no_faults
 from pumice.servers import attach_volume
-from pumice.store import renames, tables
+from pumice.store import hanging, renames, tables
 from pumice.store.database import Transaction
 from pumice.volumes import create, delete
 from pumice.volumes.snapshots import create as create_snapshot
@@ -90,6 +91,27 @@ async def test_no_row_has_the_old_name_any_more_and_twice_is_once(old: str, new:
         assert await names(world) == after
         await world.db.write(renames.rename, new, old)
         assert await names(world) == before
+
+
+async def test_what_a_process_of_the_old_name_held_and_what_hung_in_it_has_ended() -> None:
+    async with fake_world() as world:
+        await busy(world)
+
+        def hang(tx: Transaction) -> None:
+            o = tables.operations
+            held = sa.update(o).where(o.c.state == "running").values(owner=f"{HOST}:1", lease_until=1e12)
+            assert tx.execute(held).rowcount
+            call = {"subject": None, "operation_id": None, "pool": None, "seconds": 9.0}
+            hanging.add(tx, new_id(), f"{HOST}:1", f"volume:{HOST}@one", "delete", **call)
+
+        def left(tx: Transaction) -> list[object]:
+            o = tables.operations.c
+            held = tx.execute(sa.select(o.id).where(o.owner.is_not(None))).scalars().all()
+            return [*held, *hanging.every(tx)]
+
+        await world.db.write(hang)
+        await world.db.write(renames.rename, HOST, "new")
+        assert await world.db.read(left) == []
 
 
 async def test_two_hosts_with_things_of_their_own_are_not_made_one() -> None:

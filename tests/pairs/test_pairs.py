@@ -10,7 +10,7 @@ import pytest
 from tests.pairs.__main__ import every
 from tests.pairs.stage import Scene, set_stage
 from tests.pairs.stories import STORIES, Story, pairs
-from tests.pairs.trial import tried
+from tests.pairs.trial import cancelled, tried
 
 from pumice.app.verbs import VERBS
 
@@ -72,3 +72,16 @@ async def test_whatever_meets_a_verb_finds_it_well(
             begun |= outcome is not None
             assert outcome is None or not outcome.wrong, (first.name, second.name, how, outcome.wrong)
     assert begun
+
+
+@pytest.mark.parametrize("kind", sorted({story.kind for story in STORIES}))
+async def test_whatever_is_cancelled_turns_back_and_leaves_all_as_it_was(
+    kind: str, scenes: dict[str, Scene], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "pairs"
+    scene, at = await the_scene(scenes, folder), 0
+    for story in (story for story in STORIES if story.kind == kind and not at):
+        while (outcome := await cancelled(scene, folder, story, at)) is not None:
+            assert not outcome.wrong, (story.name, at, outcome.wrong)
+            at += 1
+    assert at, "no story of this verb begins on the stage"

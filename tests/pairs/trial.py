@@ -130,6 +130,27 @@ def _thing(stage: Stage, story: Story, made: str | None) -> str:
     return (made or "") if story.on == "made" else stage.get(story.on, "")
 
 
+async def cancelled(scene: Scene, folder: Path, story: Story, at: int) -> Outcome | None:
+    """One that is cancelled at a boundary of its steps; None when it has ended before it comes to that."""
+    async with copied(scene, folder) as (world, stage):
+        IMAGES.clear()
+        hand, words, thing = Hand(world), dict(world.backends[ONE].contents()), stage.get(story.on, "")
+        try:
+            made = await story.begin(world, stage, thing)
+        except PumiceError:  # not on this thing as it is on the stage
+            return None
+        mine = await hand.newest(story.kind)
+        if await hand.run(most=at) < at or not await world.db.write(log.ask_to_cancel, mine):
+            return None
+        await hand.run()
+        wrong = await _wrong(hand) + await _unlike(hand, words, [(story, mine, thing, made or "")])
+        row = await world.db.read(log.get, mine)
+        assert row is not None
+        if row["state"] != "failed":
+            wrong.append(f"it was cancelled, and is {row['state']}")
+        return Outcome(True, tuple(wrong))
+
+
 async def _give_up(hand: Hand, operation_id: str) -> None:
     o = tables.operations
     late = sa.update(o).where(o.c.id == operation_id).values(deadline=1.0)
