@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 
 import httpx
 from tests.conformance.target_rigs import opens
-from tests.kill.victim import Victim
+from tests.kill.victim import LARGE, Victim
 from tests.pumice_installation import (
     ATTACHMENTS,
     BACKUPS,
@@ -112,6 +113,55 @@ def is_reimaged(pumice: Victim, stage: Stage, well: bool) -> None:
     assert not [path for path in pool.iterdir() if path.name.startswith("reimage")]
 
 
+def pools(pumice: Victim) -> tuple[str, str]:
+    """Where everything comes to, and where nothing does by itself."""
+    found = pumice.call("GET", "/volume/v3/scheduler-stats/get_pools")["pools"]
+    here, there = sorted(pool["name"] for pool in found)
+    return here, there
+
+
+def a_large_volume(pumice: Victim) -> Stage:
+    """One with bytes at both its ends."""
+    stage = {"volume": pumice.stories.create(size=LARGE)}
+    pumice.settle()
+    with bytes_of(pumice, stage)[0].open("r+b") as file:
+        file.write(b"the first")
+        file.seek(-len(b"the last"), os.SEEK_END)
+        file.write(b"the last")
+    return stage
+
+
+def bytes_of(pumice: Victim, stage: Stage) -> tuple[Path, Path]:
+    """Where the volume's bytes are before it is moved, and after."""
+    [pool] = (pumice.state_dir / "volumes").iterdir()
+    return pool / "volumes" / stage["volume"], pumice.elsewhere / "volumes" / stage["volume"]
+
+
+def migrate(pumice: Victim, stage: Stage) -> httpx.Response:
+    _, there = pools(pumice)
+    return asks("os-migrate_volume", {"host": there})(pumice, stage)
+
+
+def is_moved(pumice: Victim, stage: Stage, well: bool) -> None:
+    volume = pumice.call("GET", f"{VOLUMES}/{stage['volume']}")["volume"]
+    migration = volume["os-vol-mig-status-attr:migstat"]
+    assert (volume["status"], migration) == ("available", "success" if well else "error"), volume
+    assert volume["os-vol-host-attr:host"] == pools(pumice)[well]
+    left, has = bytes_of(pumice, stage) if well else reversed(bytes_of(pumice, stage))
+    assert not left.exists()
+    with has.open("rb") as file:
+        assert file.read(9) == b"the first"
+        file.seek(-8, os.SEEK_END)
+        assert file.read() == b"the last"
+    assert has.stat().st_size == LARGE * 1024**3 and has.stat().st_blocks < 16 * 1024
+    pumice.stories.delete(f"{VOLUMES}/{stage['volume']}")
+
+
+def is_moved_and_free(pumice: Victim, stage: Stage, well: bool) -> None:
+    """However the freeing ended: it fails when the bytes are gone."""
+    is_moved(pumice, stage, True)
+
+
 def revert(pumice: Victim, stage: Stage) -> httpx.Response:
     return asks("revert", {"snapshot_id": stage["snapshot"]})(pumice, stage)
 
@@ -150,8 +200,8 @@ def a_stranger(pumice: Victim) -> Stage:
 
 
 def manage(pumice: Victim, stage: Stage) -> httpx.Response:
-    [pool] = pumice.call("GET", "/volume/v3/scheduler-stats/get_pools")["pools"]
-    wanted = {"host": pool["name"], "ref": {"source-name": stage["name"]}, "name": stage["name"]}
+    pool, _ = pools(pumice)
+    wanted = {"host": pool, "ref": {"source-name": stage["name"]}, "name": stage["name"]}
     return pumice.http.post("/volume/v3/os-volume-manage", json={"volume": wanted})
 
 
@@ -174,8 +224,8 @@ def is_let_go(pumice: Victim, stage: Stage, well: bool) -> None:
 
 
 def list_strangers(pumice: Victim, stage: Stage) -> httpx.Response:
-    [pool] = pumice.call("GET", "/volume/v3/scheduler-stats/get_pools")["pools"]
-    return pumice.http.get("/volume/v3/os-volume-manage", params={"host": pool["name"]})
+    pool, _ = pools(pumice)
+    return pumice.http.get("/volume/v3/os-volume-manage", params={"host": pool})
 
 
 def stays_a_stranger(pumice: Victim, stage: Stage, well: bool) -> None:
@@ -605,6 +655,8 @@ STORIES = {
     "volume.delete_with_snapshots": VerbStory(a_snapshot, delete_volume_with_snapshots, volume_is_gone),
     "volume.extend": VerbStory(a_guest_with_a_volume, asks("os-extend", {"new_size": 2}), is_larger),
     "volume.reimage": VerbStory(a_volume, reimage, is_reimaged),
+    "volume.migrate": VerbStory(a_large_volume, migrate, is_moved),
+    "volume.vacate": VerbStory(a_large_volume, migrate, is_moved_and_free),
     "volume.revert": VerbStory(a_snapshot, revert, is_reverted),
     "volume.upload": VerbStory(a_volume, upload, became_an_image),
     "volume.manage": VerbStory(a_stranger, manage, is_managed),

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +16,8 @@ from pumice.app.guest_image import build_guest_image
 from pumice.app.tour.run import cache_dir
 
 ROLES = ("scheduler", "volume", "compute")
+LARGE = 7
+"""GiB of a volume that may be moved."""
 DIES_WITHIN = 300.0
 """Seconds from a request to the death that it leads to."""
 
@@ -25,7 +28,19 @@ class Victim(Installation):
     def __init__(self, state_dir: Path, database_url: str | None, **settings: str) -> None:
         self.backups = state_dir.parent / "backups"
         self.backups.mkdir()
-        settings |= {"PUMICE_BACKUP__DRIVER": "posix", "PUMICE_BACKUP__PATH": str(self.backups)}
+        self.elsewhere = state_dir.parent / "elsewhere"
+        """The pool of another backend, to which nothing comes by itself: it takes only what is as large as
+        nothing else here."""
+        other = {
+            "pools": {"pool": str(self.elsewhere)},
+            "capacity_gb": 9,
+            "filter_function": f"volume.size == {LARGE}",
+        }
+        settings = {
+            "PUMICE_BACKUP__DRIVER": "posix",
+            "PUMICE_BACKUP__PATH": str(self.backups),
+            "PUMICE_BACKENDS": json.dumps({"files": {}, "other": other}),
+        } | settings
         super().__init__(state_dir, database_url, PUMICE_LOG_LEVEL="warning", **settings)
         self.stories = Stories(self)
         self.workers = ROLES if database_url else ("serve",)

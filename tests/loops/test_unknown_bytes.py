@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from fake_world import HOST, TENANT, FakeWorld, fake_world
 
+from pumice.backends import aside
 from pumice.backends.fake import FakeBackend
-from pumice.loops import aside, orphans
+from pumice.loops import orphans
 from pumice.loops.audit import OUTSIDE, ROWS
 from pumice.loops.violation import Repair
 from pumice.model.ids import VolumeId, new_id

@@ -18,11 +18,13 @@ from pumice.attachments import connect, disconnect, renew, rotate
 from pumice.backends.backups.settings import POSIX
 from pumice.backends.fake import FakeBackend
 from pumice.backends.targets.local import LocalTarget
+from pumice.catalog import volume_types
 from pumice.hypervisor.contract import Power
 from pumice.loops.heartbeats import Heartbeats
 from pumice.model.connector import Connector
-from pumice.model.ids import ServerId
-from pumice.operations.harness import Scenario, Trial, perform, trials
+from pumice.model.ids import ServerId, VolumeId
+from pumice.model.volume import host_of, pool_of
+from pumice.operations.harness import Scenario, Trial, perform, quiet, trials
 from pumice.operations.operation import Step, Verb
 from pumice.servers import attach_volume, boot, console, detach_volume, power, repair_disks
 from pumice.servers import delete as delete_server
@@ -33,12 +35,13 @@ from pumice.store import (
     groups,
     images,
     operations,
+    pools,
     quotas,
     servers,
     snapshots,
     volumes,
 )
-from pumice.store.database import Database
+from pumice.store.database import Database, Transaction
 from pumice.store.open import open_database
 from pumice.volumes import (
     create,
@@ -47,10 +50,12 @@ from pumice.volumes import (
     extend,
     manage,
     manageable,
+    migrate,
     reimage,
     revert,
     unmanage,
     upload,
+    vacate,
 )
 from pumice.volumes.backups import create as create_backup
 from pumice.volumes.backups import delete as delete_backup
@@ -60,6 +65,7 @@ from pumice.volumes.groups import create as create_group
 from pumice.volumes.groups import delete as delete_group
 from pumice.volumes.groups import delete_snapshot as delete_group_snapshot
 from pumice.volumes.groups import snapshot as group_snapshot
+from pumice.volumes.retype import retype
 from pumice.volumes.snapshots import create as create_snapshot
 from pumice.volumes.snapshots import delete as delete_snapshot
 from pumice.volumes.snapshots import manage as manage_snapshot
@@ -238,6 +244,87 @@ async def check_reimage(world: FakeWorld, stage: Stage, well: bool) -> None:
 
 
 scenario(reimage.REIMAGE, a_volume_and_an_image, begin_reimage, check_reimage)
+
+
+async def begin_migrate(world: FakeWorld, stage: Stage) -> str:
+    stage["from"] = await the_pool(world, stage["volume"])
+    stage["to"] = next(place for place in (f"{HOST}@one#a", f"{HOST}@two#b") if place != stage["from"])
+    move = partial(migrate.accept, tunables=world.tunables, cluster=False, lock=False)
+    await world.db.write(lambda tx: move(tx, TENANT, stage["volume"], stage["to"]))
+    return await running(world, stage["volume"])
+
+
+async def check_migrate(world: FakeWorld, stage: Stage, well: bool) -> None:
+    volume = await world.db.read(volumes.find, stage["volume"])
+    assert volume is not None
+    assert (volume.status, volume.migration_status) == ("available", "success" if well else "error")
+    assert volume.pool == stage["to" if well else "from"]
+    assert await holders(world, stage["volume"]) == [host_of(volume.pool)]
+
+
+async def the_pool(world: FakeWorld, volume_id: str) -> str:
+    volume = await world.db.read(volumes.find, volume_id)
+    assert volume is not None and volume.pool is not None
+    return volume.pool
+
+
+async def holders(world: FakeWorld, volume_id: str) -> list[str]:
+    """The backends that hold bytes by the volume's id, when nothing is under way any more."""
+    await quiet(world)
+    return [name for name, one in world.backends.items() if volume_id in (await one.inventory()).volumes]
+
+
+scenario(migrate.MIGRATE, a_volume, begin_migrate, check_migrate)
+
+
+async def begin_retype_elsewhere(world: FakeWorld, stage: Stage) -> str:
+    stage["from"] = await the_pool(world, stage["volume"])
+    stage["to"] = next(place for place in (f"{HOST}@one#a", f"{HOST}@two#b") if place != stage["from"])
+    specs = {"volume_backend_name": stage["to"].partition("@")[2].partition("#")[0]}
+    make = partial(volume_types.create, name="there", description=None, is_public=True, extra_specs=specs)
+    await world.db.write(make)
+    await world.db.write(lambda tx: retype(tx, TENANT, stage["volume"], "there", world.tunables, may_move=True))
+    return await running(world, stage["volume"])
+
+
+async def check_retype_elsewhere(world: FakeWorld, stage: Stage, well: bool) -> None:
+    await check_migrate(world, stage, well)
+    volume = await world.db.read(volumes.find, stage["volume"])
+    assert volume is not None
+    kind = await world.db.read(volume_types.get, volume.type_id or "")
+    assert kind is not None and kind.name == ("there" if well else "__DEFAULT__")
+
+
+scenario(
+    migrate.MIGRATE, a_volume, begin_retype_elsewhere, check_retype_elsewhere, "volume.migrate for a new type"
+)
+
+
+async def a_moved_volume(world: FakeWorld) -> Stage:
+    """A volume that is in one pool, and has bytes in another too."""
+    stage = await a_volume(world)
+    stage["from"] = await the_pool(world, stage["volume"])
+    stage["to"] = next(place for place in (f"{HOST}@one#a", f"{HOST}@two#b") if place != stage["from"])
+    await world.backends[host_of(stage["to"])].create(VolumeId(stage["volume"]), pool_of(stage["to"]), 1)
+    return stage
+
+
+async def begin_vacate(world: FakeWorld, stage: Stage) -> str:
+    def move(tx: Transaction) -> None:
+        vacate.begin(tx, VolumeId(stage["volume"]), stage["from"], 1)
+        pools.claim(tx, stage["to"], stage["volume"], 1)
+        volumes.place(tx, stage["volume"], stage["to"])
+
+    await world.db.write(move)
+    return await running(world, stage["volume"])
+
+
+async def check_vacate(world: FakeWorld, stage: Stage, well: bool) -> None:
+    assert await world.volume_status(stage["volume"]) == "available"
+    assert await holders(world, stage["volume"]) == [host_of(stage["to"])]
+
+
+scenario(vacate.VACATE, a_moved_volume, begin_vacate, check_vacate)
 
 
 async def begin_manage(world: FakeWorld, stage: Stage) -> str:

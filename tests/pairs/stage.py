@@ -88,7 +88,7 @@ async def begin_backup(world: FakeWorld, volume_id: str, snapshot_id: str | None
 async def set_stage(folder: Path) -> Scene:
     """Set it, in a folder that remains."""
     file = folder / "stage.db"
-    async with fake_world({ONE: FakeBackend(("a",))}, grows_in_use=False) as world:
+    async with fake_world({ONE: FakeBackend(("a", "b"))}, grows_in_use=False) as world:
         async with working(world, "stage", no_faults):
             names = ("volume", "plain", "root", "data", "outside", "asleep")
             stage = {name: await world.a_volume() for name in names}

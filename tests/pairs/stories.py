@@ -6,20 +6,27 @@ by every story that could touch what it makes.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from fake_world import CONNECTOR, FLAVOR, HOST, TENANT, FakeWorld, MemoryBackups
-from tests.pairs.stage import Stage, begin_backup, begin_group_snapshot, begin_snapshot
+from tests.pairs.stage import ONE, Stage, begin_backup, begin_group_snapshot, begin_snapshot
 
 from pumice.attachments import connect, disconnect, renew, rotate
 from pumice.backends.backups import layout
 from pumice.backends.backups.settings import POSIX
+from pumice.backends.contract import no_progress
 from pumice.model.connector import Connector
-from pumice.model.ids import BackupId, new_id
+from pumice.model.errors import InvalidState
+from pumice.model.ids import BackupId, VolumeId, new_id
 from pumice.model.scope import INTERNAL
+from pumice.model.states import VolumeStatus
+from pumice.model.volume import pool_of
+from pumice.operations.holds import Thing as Kind
+from pumice.operations.holds import change, require
 from pumice.servers import attach_volume, boot, console, detach_volume, power, repair_disks
 from pumice.servers import delete as delete_server
-from pumice.store import attachments, backups
+from pumice.store import attachments, backups, pools, volumes
 from pumice.store.database import Transaction
 from pumice.volumes import (
     create,
@@ -28,10 +35,12 @@ from pumice.volumes import (
     extend,
     manage,
     manageable,
+    migrate,
     reimage,
     revert,
     unmanage,
     upload,
+    vacate,
 )
 from pumice.volumes.backups import create as create_backup
 from pumice.volumes.backups import delete as delete_backup
@@ -179,6 +188,33 @@ async def reimages(world: FakeWorld, stage: Stage, thing: str) -> str:
     return image
 
 
+async def moves(world: FakeWorld, stage: Stage, thing: str) -> None:
+    move = partial(migrate.accept, tunables=world.tunables, cluster=False, lock=False)
+    await world.db.write(lambda tx: move(tx, TENANT, thing, ONE))
+
+
+async def vacates(world: FakeWorld, stage: Stage, thing: str) -> None:
+    """As if the volume had just been moved, where it could have been."""
+
+    def move(tx: Transaction) -> tuple[str, str]:
+        volume = volumes.find(tx, thing)
+        if volume is None or volume.status != VolumeStatus.AVAILABLE or volumes.has_snapshots(tx, thing):
+            raise InvalidState("It cannot have been moved.")
+        require(tx, change(Kind.VOLUME, thing))
+        here = pool_of(volume.pool or "")
+        there = "b" if here == "a" else "a"
+        if f"{ONE}#{there}" in migrate.being_vacated(tx, thing):
+            raise InvalidState("It cannot have been moved to there.")
+        vacate.begin(tx, volume.id, f"{ONE}#{here}", volume.size)
+        pools.claim(tx, f"{ONE}#{there}", volume.id, volume.size)
+        volumes.place(tx, thing, f"{ONE}#{there}")
+        return here, there
+
+    here, there = await world.db.write(move)
+    source = VolumeId(thing)
+    await world.backends[ONE].create_from_volume(source, there, 1, source, here, no_progress)
+
+
 async def manages(world: FakeWorld, stage: Stage, thing: str) -> str:
     asked = manage.Existing(pool=f"{HOST}@one#a", name="stranger")
     return (await world.db.write(manage.accept, TENANT, asked, world.tunables)).id
@@ -288,6 +324,8 @@ ON_A_VOLUME = (
     Story("volume.extend", "volume", extends),
     Story("volume.unmanage", "volume", asks(unmanage.accept), lets_go),
     Story("volume.reimage", "volume", reimages, becomes),
+    Story("volume.migrate", "volume", moves),
+    Story("volume.vacate", "volume", vacates),
     Story("volume.upload", "volume", uploads, copies),
     Story("snapshot.create", "volume", snapshots, copies, makes="snapshot"),
     Story("snapshot.manage", "volume", manages_snapshot, makes="snapshot"),

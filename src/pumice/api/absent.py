@@ -24,12 +24,7 @@ IDENTITY: Mapping[str, str] = MappingProxyType(
 )
 
 VOLUME: Mapping[str, str] = MappingProxyType(
-    _all(
-        ("os-migrate_volume", "os-migrate_volume_completion"),
-        "Migration of volumes is",
-        "make a volume of a type that another backend has from it, by source_volid",
-    )
-    | _all(("failover",), "Replication is", "disable a service to take it out of scheduling")
+    _all(("failover",), "Replication is", "disable a service to take it out of scheduling")
     | _all(("get-log", "set-log"), "Changing log levels by the API is", "set log_level, and send SIGHUP")
 )
 

@@ -15,10 +15,10 @@ from pumice.app.database import existing
 from pumice.app.driver_setup import OpenDrivers
 from pumice.app.settings import Settings
 from pumice.app.terminal import print_json
+from pumice.backends.aside import Aside
 from pumice.backends.targets.tgtd import TgtDaemon
 from pumice.images.files import ImageFiles
 from pumice.loops import audit, heartbeats, orphans
-from pumice.loops.aside import Aside
 from pumice.model.errors import Invalid, PumiceError
 from pumice.operations.drivers import Drivers
 from pumice.store import hosts, services

@@ -10,10 +10,11 @@ from pumice.app.database import existing
 from pumice.app.settings import Settings
 from pumice.app.terminal import console, plain, print_json, short, table
 from pumice.app.verbs import set_deadlines
+from pumice.backends import aside
+from pumice.backends.aside import Aside
 from pumice.backends.contract import Backend
 from pumice.images.files import ImageFiles
-from pumice.loops import aside, orphans
-from pumice.loops.aside import Aside
+from pumice.loops import orphans
 from pumice.model.errors import Conflict, NotFound
 from pumice.model.ids import ProjectId
 from pumice.model.scope import INTERNAL

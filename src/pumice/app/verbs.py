@@ -15,10 +15,12 @@ from pumice.volumes import (
     extend,
     manage,
     manageable,
+    migrate,
     reimage,
     revert,
     unmanage,
     upload,
+    vacate,
 )
 from pumice.volumes.backups import create as create_backup
 from pumice.volumes.backups import delete as delete_backup
@@ -41,6 +43,8 @@ VERBS: tuple[Verb[Any], ...] = (
     extend.EXTEND,
     revert.REVERT,
     reimage.REIMAGE,
+    migrate.MIGRATE,
+    vacate.VACATE,
     manage.MANAGE,
     unmanage.UNMANAGE,
     manageable.STRANGERS,

@@ -6,6 +6,7 @@ Synchronous; called in threads. The target is an empty file made for the purpose
 import errno
 import fcntl
 import os
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -56,13 +57,19 @@ def copy(source: Path, target: Path, progress: Callable[[float], None], stop: th
 
 
 def data_ranges(file: int, size: int, start: int = 0) -> Iterator[tuple[int, int]]:
-    """The ranges of ``file`` from ``start`` to ``size`` that hold data, in order (lseek(2), SEEK_DATA)."""
+    """The ranges of ``file`` from ``start`` to ``size`` that hold data, in order (lseek(2), SEEK_DATA).
+
+    A block device does not say: all of it may be data.
+    """
     end = start
     while end < size:
         try:
             start = os.lseek(file, end, os.SEEK_DATA)
         except OSError as error:
             if error.errno == errno.ENXIO:  # nothing but a hole up to the end
+                return
+            if error.errno == errno.EINVAL and stat.S_ISBLK(os.fstat(file).st_mode):
+                yield end, size
                 return
             raise
         end = min(os.lseek(file, start, os.SEEK_HOLE), size)

@@ -6,7 +6,7 @@ nobody waits for it any more; somebody restores an old database, or points Pumic
 
 **What is not known is never destroyed.** What has a tombstone is removed: this installation let go of it, in
 the same transaction that took its row or its place away. Everything else is unknown: bytes are put aside in
-their pool, under a name that says since when (``loops/aside.py``), and given up after days; machines, files
+their pool, under a name that says since when (``backends/aside.py``), and given up after days; machines, files
 and secrets are told and left alone. When a row asks for bytes that were put aside, they are put back.
 """
 
@@ -17,10 +17,10 @@ from functools import partial
 
 import structlog
 
+from pumice.backends import aside
+from pumice.backends.aside import Aside
 from pumice.backends.contract import Backend
 from pumice.hypervisor.contract import Hypervisor
-from pumice.loops import aside
-from pumice.loops.aside import Aside
 from pumice.loops.glance import Glance, Glances
 from pumice.loops.violation import Orphan, Violation, unknown
 from pumice.model.errors import PumiceError

@@ -28,7 +28,7 @@ from pumice.model.states import (
     SnapshotStatus,
     VolumeStatus,
 )
-from pumice.model.volume import Attachment
+from pumice.model.volume import Attachment, MigrationStatus
 from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Mode
 from pumice.servers import delete as delete_server
@@ -127,6 +127,16 @@ def _settle_volume(tx: Transaction, volume_id: str) -> str:
         return f"it is in {V.ERROR_RESTORING}: its bytes may be of a backup in part"
     volumes.put(tx, volume.id, V.AVAILABLE)
     return _let_volume_follow(tx, volume.id)
+
+
+def _settle_move(tx: Transaction, volume_id: str) -> str:
+    """A volume is where its row says; one that was locked for the move is free."""
+    volume = volumes.find(tx, volume_id)
+    assert volume is not None
+    volumes.change(tx, volume.id, operation_id=None, migration_status=MigrationStatus.ERROR)
+    if volume.status == V.MAINTENANCE:
+        volumes.put(tx, volume.id, V.AVAILABLE)
+    return f"its migration is in {MigrationStatus.ERROR}"
 
 
 def _let_volume_follow(tx: Transaction, volume_id: str) -> str:
@@ -303,6 +313,7 @@ REPAIRS: Mapping[Kind, Callable[[Transaction, str], str]] = {  # what is not in 
     Kind.CLAIMED: _amend_claim,
     Kind.CLAIM: _recount_claim,
     Kind.STUCK_VOLUME: _settle_volume,
+    Kind.LOST_MOVE: _settle_move,
     Kind.UNLIKE_VOLUME: _let_volume_follow,
     Kind.STUCK_SNAPSHOT: _settle_snapshot,
     Kind.STUCK_BACKUP: _settle_backup,

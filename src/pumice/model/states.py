@@ -174,10 +174,10 @@ VOLUME: Transitions[VolumeStatus] = Transitions(
     at_rest={
         V.AVAILABLE: _to(V.RESERVED, V.ATTACHING, V.EXTENDING, V.DELETING, V.UPLOADING, V.IN_USE)
         | _to(V.AWAITING_TRANSFER, V.REVERTING, V.UNMANAGING, V.BACKING_UP, V.RESTORING_BACKUP)
-        | _to(V.DOWNLOADING),
+        | _to(V.DOWNLOADING, V.MAINTENANCE, V.RETYPING),
         V.IN_USE: _to(V.AVAILABLE, V.RESERVED, V.DETACHING, V.EXTENDING, V.UPLOADING, V.BACKING_UP),
         V.AWAITING_TRANSFER: _to(V.AVAILABLE),
-        V.MAINTENANCE: _to(),
+        V.MAINTENANCE: _to(V.AVAILABLE),
         V.ERROR: _to(V.DELETING, V.UNMANAGING, V.DOWNLOADING),
         V.ERROR_DELETING: _to(V.DELETING),
         V.ERROR_EXTENDING: _to(V.DELETING),
@@ -196,7 +196,7 @@ VOLUME: Transitions[VolumeStatus] = Transitions(
         V.UNMANAGING: _to(V.AVAILABLE, V.ERROR),
         V.BACKING_UP: _to(V.AVAILABLE, V.IN_USE),
         V.RESTORING_BACKUP: _to(V.AVAILABLE, V.ERROR_RESTORING),
-        V.RETYPING: _to(),  # an administrator's word alone: no operation of ours is at work
+        V.RETYPING: _to(V.AVAILABLE),
     },
     in_between={
         V.RESERVED: _to(V.AVAILABLE, V.ATTACHING, V.IN_USE, V.DOWNLOADING),

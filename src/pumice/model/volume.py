@@ -2,12 +2,27 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from pumice.model.connector import Connector
 from pumice.model.export import Export
 from pumice.model.ids import AttachmentId, ServerId, SnapshotId, TypeId, VolumeId
 from pumice.model.states import AttachStatus, SnapshotStatus, VolumeStatus
+
+
+class MigrationStatus(StrEnum):
+    """Cinder's words for how far the moving of a volume to another pool is."""
+
+    STARTING = "starting"
+    MIGRATING = "migrating"
+    COMPLETING = "completing"
+    SUCCESS = "success"
+    ERROR = "error"
+
+
+MOVING = frozenset({MigrationStatus.STARTING, MigrationStatus.MIGRATING, MigrationStatus.COMPLETING})
+"""While it is in one of these an operation is at work on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +57,13 @@ class Volume:
     moved_at: datetime | None = None
     """When it came to its state; None while it is in its first."""
     group_id: str | None = None
+    migration_status: str | None = None
+    """How far the last move to another pool is, or how it ended; None where there was none."""
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether it is being moved to another pool."""
+        return self.migration_status in MOVING
 
 
 @dataclass(frozen=True, slots=True)

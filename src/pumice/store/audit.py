@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from pumice.model import states
 from pumice.model.states import AttachStatus, Transitions, VolumeStatus
+from pumice.model.volume import MOVING
 from pumice.store import clock, pools, quotas, torn
 from pumice.store.columns import now
 from pumice.store.database import Transaction
@@ -56,6 +57,7 @@ class Kind(StrEnum):
     CLAIMED = "claim unlike its volume"
     CLAIM = "claim"
     STUCK_VOLUME = "stuck volume"
+    LOST_MOVE = "move of nobody"
     UNLIKE_VOLUME = "volume unlike its attachments"
     HIDDEN_USER = "volume whose state hides who uses it"
     SHARED_VOLUME = "volume shared without being made for it"
@@ -89,6 +91,7 @@ class Wrong:
 def held_by(tx: Transaction, operation_id: str) -> list[Wrong]:
     """What still passes because of an operation that has been settled."""
     stuck = {
+        Kind.LOST_MOVE: volumes,
         Kind.STUCK_VOLUME: volumes,
         Kind.STUCK_SNAPSHOT: snapshots,
         Kind.STUCK_BACKUP: backups,
@@ -120,9 +123,10 @@ def wrong_rows(tx: Transaction) -> list[Wrong]:
 
 
 def _growing(tx: Transaction, one: str | None) -> frozenset[str]:
-    """Projects, or one, whose volumes are being extended: what is counted for them is ahead of their rows."""
+    """Projects, or one, whose volumes are being extended or retyped: what is counted is ahead of their rows."""
     o = operations.c
-    extended = sa.select(o.subject).where(o.kind == "volume.extend", o.state.in_(UNDER_WAY))
+    kinds = o.kind.in_(("volume.extend", "volume.migrate"))
+    extended = sa.select(o.subject).where(kinds, o.state.in_(UNDER_WAY))
     growing = sa.select(volumes.c.project_id).where(volumes.c.id.in_(extended), _of(volumes.c.project_id, one))
     return frozenset(tx.execute(growing).scalars())
 
@@ -201,6 +205,15 @@ def _stuck(
     stuck = tx.execute(sa.select(c.id, c.status).where(at_work, ~_alive(c.operation_id), _of(c.id, one)))
     words = "{} {} is {} and no operation is at work on it"
     return [Wrong(kind, row.id, words.format(called, row.id, row.status)) for row in stuck]
+
+
+def _lost_moves(tx: Transaction, one: str | None = None) -> list[Wrong]:
+    """Volumes on their way to another pool, with no operation that takes them there."""
+    v = volumes.c
+    moving = v.migration_status.in_(sorted(MOVING)), ~_alive(v.operation_id), _of(v.id, one)
+    words = "volume {} is {} to another pool and no operation is at work on it"
+    rows = tx.execute(sa.select(v.id, v.migration_status).where(*moving))
+    return [Wrong(Kind.LOST_MOVE, row.id, words.format(row.id, row.migration_status)) for row in rows]
 
 
 def _unlike_volumes(tx: Transaction, one: str | None = None) -> list[Wrong]:
@@ -393,6 +406,7 @@ CHECKS: Mapping[Kind, Callable[[Transaction, str | None], list[Wrong]]] = {  # o
     Kind.CLAIMED: _claimed,
     Kind.CLAIM: _claims,
     Kind.STUCK_VOLUME: partial(_stuck, Kind.STUCK_VOLUME, "volume", volumes, states.VOLUME),
+    Kind.LOST_MOVE: _lost_moves,
     Kind.UNLIKE_VOLUME: _unlike_volumes,
     Kind.HIDDEN_USER: _hidden_users,
     Kind.SHARED_VOLUME: _shared_volumes,

@@ -489,6 +489,7 @@ volumes = sa.Table(
     Column("moved_at", TIME),  # when it came to its state
     *_times(),
     Column("group_id", ID),
+    Column("migration_status", WORD),  # how far the last move to another pool is, or how it ended
     _some("ix_volumes_group_id", "group_id", "group_id IS NOT NULL"),
     Index("ix_volumes_page", "project_id", "created_at", "id"),
     Index("ix_volumes_all", "created_at", "id"),

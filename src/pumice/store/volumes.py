@@ -102,6 +102,12 @@ def _named(tx: Transaction, volume: Volume) -> str:
     return f"snapshot{'s' if len(ids) > 1 else ''} {', '.join(ids[:3])}{more}"
 
 
+def has_snapshots(tx: Transaction, volume_id: str) -> bool:
+    """Whether it has any, whoever's they are."""
+    query = sa.select(1).where(_v.id == volume_id, _has_snapshots)
+    return tx.execute(query).first() is not None
+
+
 def reset(tx: Transaction, volume_id: str, status: VolumeStatus, operation_id: str, **changes: Any) -> None:
     """Give a volume that ``operation_id`` holds another state, if it holds it still."""
     _rows.settle(tx, volume_id, operation_id, status=status, **changes)

@@ -36,6 +36,7 @@ from pumice.store import attachments, clock, messages, pools, qos_specs, quotas,
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
 from pumice.store.serialize import serialized
+from pumice.volumes.moving import refuse_moving
 
 V = VolumeStatus
 
@@ -74,11 +75,12 @@ def accept(
         )
     if volume.type_id and (kind := types.get(tx, volume.type_id)):
         volume_types.refuse_size(kind, new_size)
+    start = {V.AVAILABLE, V.IN_USE} if in_use else {V.AVAILABLE}
+    must = f"be {' or '.join(repr(str(word)) for word in sorted(start))} to extend"
+    refuse_moving(volume, must)
     limits = quotas.limits(tx, volume.project_id, tunables.quotas)
     quotas.refuse_larger(limits, new_size)
     operation_id = new_id()
-    start = {V.AVAILABLE, V.IN_USE} if in_use else {V.AVAILABLE}
-    must = f"be {' or '.join(repr(str(word)) for word in sorted(start))} to extend"
     volumes.move(tx, volume.id, start, V.EXTENDING, must=must, operation_id=operation_id)
     quotas.take(tx, volume.project_id, limits, _growth(tx, volume.type_id, new_size - volume.size))
     assert volume.pool is not None

@@ -1,8 +1,9 @@
-"""Give a volume another type where it lies: its bytes stay, so all of it is one transaction.
+"""Give a volume another type. Where it lies, if that fits: its bytes stay, so all of it is one transaction.
 
-The quota of its project moves from one type to the other. What would take moving or writing bytes is refused
-before anything is done: a type that the volume's pool does not fit, or that is encrypted otherwise. For what a
-guest would have to be told of a volume must not be in use (Cinder's rules for ``os-retype``).
+The quota of its project moves from one type to the other. A type that the volume's pool does not fit takes
+moving it (``migrate.py``), if that may be; one that is encrypted otherwise would take writing its bytes anew,
+and is refused before anything is done. For what a guest would have to be told of a volume must not be in use
+(the rules of Cinder's ``os-retype``).
 """
 
 from pumice.catalog import volume_types
@@ -18,14 +19,20 @@ from pumice.scheduler.request import Request
 from pumice.store import pools, qos_specs, quotas, types, volumes
 from pumice.store.database import Transaction
 from pumice.store.serialize import serialized
+from pumice.volumes import migrate
 from pumice.volumes.grouped import refuse_in_group
 
 V = VolumeStatus
 
 
 @serialized(quotas.turn)
-def retype(tx: Transaction, who: Scope, volume_id: str, name_or_id: str, tunables: Tunables) -> None:
-    """Change the type. Raises ``NotFound``, ``Invalid``, ``InvalidState`` or ``OverQuota``."""
+def retype(
+    tx: Transaction, who: Scope, volume_id: str, name_or_id: str, tunables: Tunables, *, may_move: bool = False
+) -> None:
+    """Change the type, or with ``may_move`` begin to, where the volume has to be elsewhere for that.
+
+    Raises ``NotFound``, ``Invalid``, ``InvalidState`` or ``OverQuota``.
+    """
     volume = volumes.get(tx, who, volume_id)
     try:
         kind = volume_types.for_new_volume(tx, who, name_or_id, tunables)
@@ -42,13 +49,16 @@ def retype(tx: Transaction, who: Scope, volume_id: str, name_or_id: str, tunable
     if before and before.id == kind.id:
         raise InvalidState(f"Invalid volume: volume {volume.id} has the type {kind.name} already.")
     volume_types.refuse_size(kind, volume.size)
-    _must_fit(tx, volume, kind)
+    fits = _fits(tx, volume, kind, may_move=may_move)
     _must_open_alike(volume, before, kind)
     if volume.status == V.IN_USE:
         _must_not_concern_a_guest(tx, volume, before, kind)
     quotas.take(
         tx, volume.project_id, quotas.limits(tx, volume.project_id, tunables.quotas), _amounts(volume, kind)
     )
+    if not fits:
+        migrate.accept_for_type(tx, who, volume, kind)
+        return
     if before:
         quotas.give_back(tx, volume.project_id, _amounts(volume, before))
     volumes.change(tx, volume.id, type_id=kind.id, multiattach=volume_types.is_multiattach(kind))
@@ -58,17 +68,23 @@ def _amounts(volume: Volume, kind: VolumeType) -> dict[str, int]:
     return quotas.amounts_of_type("volumes", 1, volume.size, kind.name)
 
 
-def _must_fit(tx: Transaction, volume: Volume, kind: VolumeType) -> None:
-    """The pool is one that a new volume of the type could come to, but for room, which it has."""
+def _fits(tx: Transaction, volume: Volume, kind: VolumeType, *, may_move: bool) -> bool:
+    """Whether the pool is one that a new volume of the type could come to, but for room, which it has.
+
+    Raises ``Invalid`` where it is not, and the volume may not be moved.
+    """
     pool = pools.find(tx, volume.pool) if volume.pool else None
     if pool is None:
         raise InvalidState(f"Invalid volume: the pool of volume {volume.id} is not known at the moment.")
-    volume_types.zones_for(kind, volume.availability_zone, volume.availability_zone)
-    if not capabilities(pool, Request(volume.size, volume.availability_zone, kind.extra_specs)):
+    in_zone = volume.availability_zone in volume_types.zones_for(kind, None, volume.availability_zone)
+    if in_zone and capabilities(pool, Request(volume.size, volume.availability_zone, kind.extra_specs)):
+        return True
+    if not may_move:
         raise Invalid(
-            f"Invalid input received: volume type {kind.name} asks for what the volume's pool cannot, and "
-            "bytes are not moved by this version: make a volume of that type from it, by source_volid."
+            f"Invalid input received: volume type {kind.name} asks for what the volume's pool cannot: with the "
+            "migration policy 'on-demand' it is moved to one that can."
         )
+    return False
 
 
 def _must_open_alike(volume: Volume, before: VolumeType | None, kind: VolumeType) -> None:

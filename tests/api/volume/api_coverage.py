@@ -30,6 +30,8 @@ ELSEWHERE: Mapping[str, str] = {
     "POST /v3/volumes/{id}/action os-unmanage": "test_volume_manage",
     "POST /v3/volumes/{id}/action os-reimage": "test_volume_changes",
     "POST /v3/volumes/{id}/action os-volume_upload_image": "test_volume_wishes",
+    "POST /v3/volumes/{id}/action os-migrate_volume": "test_moves",
+    "POST /v3/volumes/{id}/action os-migrate_volume_completion": "test_moves",
     **dict.fromkeys(
         (
             f"POST /v3/groups/{{id}}/action {action}"

@@ -162,7 +162,6 @@ async def test_others_volumes_do_not_exist(cloud: Cloud) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [
-        ("POST", "/volumes/x/action", {"os-migrate_volume": {"host": "x"}}, 501),
         ("PUT", "/os-services/failover", {"host": "x"}, 404),
     ],
 )

@@ -293,6 +293,8 @@ SAMPLES: dict[str, Samples] = {
     "POST /v3/volumes/{id}/action os-roll_detaching": _always(None),
     "POST /v3/volumes/{id}/action revert": _always(None),
     "POST /v3/volumes/{id}/action os-reimage": _always(None),
+    "POST /v3/volumes/{id}/action os-migrate_volume": _always(None),
+    "POST /v3/volumes/{id}/action os-migrate_volume_completion": _always({"save_volume_id": str}),
     # its schema stands in Tempest as a comment
     "POST /v3/volumes/{id}/action os-volume_upload_image": [
         (EVER, {"os-volume_upload_image": _IMAGE}),

@@ -171,7 +171,7 @@ def tunables() -> Tunables:
 @pytest.fixture
 async def cloud(tmp_path: Path, database: Database, tunables: Tunables) -> AsyncIterator[Cloud]:
     db = database
-    backend, target = FakeBackend(), FakeTarget()
+    backend, target = FakeBackend(("fake", "spare")), FakeTarget()
 
     def furnish(tx: Transaction) -> None:
         volume_types.make_default(tx, tunables)

@@ -1,4 +1,4 @@
-"""The other actions on a volume: extend, retype, upload, bootable, read-only, and an administrator's."""
+"""The other actions on a volume: extend, upload, bootable, read-only, and an administrator's."""
 
 from typing import Any, Literal
 
@@ -15,13 +15,12 @@ from pumice.attachments.release import release
 from pumice.model.errors import Conflict, Invalid, InvalidState
 from pumice.model.scope import Scope
 from pumice.model.states import VolumeStatus
-from pumice.model.volume import VolumeType
+from pumice.model.volume import MigrationStatus, VolumeType
 from pumice.store import attachments, types, volumes
 from pumice.store.database import Transaction
 from pumice.volumes import delete, force_delete, upload
 from pumice.volumes.extend import accept as accept_extend
 from pumice.volumes.reimage import accept as accept_reimage
-from pumice.volumes.retype import retype
 from pumice.volumes.revert import accept as accept_revert
 
 REIMAGE_RESERVED = Rule("volume:reimage_reserved", MEMBER)
@@ -38,13 +37,6 @@ class Revert(Body):
     """The snapshot to go back to."""
 
     snapshot_id: Uuid
-
-
-class Retype(Body):
-    """The type that it shall have; ``migration_policy`` says whether its bytes may be moved for that."""
-
-    new_type: Text = Field(min_length=1)
-    migration_policy: Literal["on-demand", "never"] | None = None
 
 
 class Upload(Body):
@@ -107,10 +99,6 @@ def _reimage(tx: Transaction, call: Call, asked: Reimage) -> None:
     if volumes.get(tx, call.who, volume_id).status == VolumeStatus.RESERVED:
         call.policy.require(REIMAGE_RESERVED, call.who)
     accept_reimage(tx, call.who, volume_id, asked.image_id, reserved=asked.reimage_reserved)
-
-
-def _retype(tx: Transaction, call: Call, asked: Retype) -> None:
-    retype(tx, call.who, call.args["id"], asked.new_type, call.ctx.tunables)
 
 
 async def upload_image(call: Call) -> Reply:
@@ -187,6 +175,20 @@ def _status(word: str) -> VolumeStatus:
     return status
 
 
+_NONE = "none"
+
+
+def _migration_status(word: str) -> str:
+    """A word on how the last migration ended: how far one is says its operation alone."""
+    status = word.lower()
+    if status not in (_NONE, MigrationStatus.SUCCESS, MigrationStatus.ERROR):
+        raise Invalid(
+            f"Invalid input for field/attribute migration_status. Value: {word[:100]}. It can be reset to "
+            "'none', 'success' or 'error'."
+        )
+    return status
+
+
 def _reset_status(tx: Transaction, call: Call, asked: ResetStatus) -> None:
     """An administrator's word on a volume that nothing holds."""
     if not asked.model_fields_set:
@@ -194,12 +196,13 @@ def _reset_status(tx: Transaction, call: Call, asked: ResetStatus) -> None:
     attach_status = (asked.attach_status or "").lower()
     if attach_status not in ("", "attached", "detached"):
         raise Invalid(f"Invalid input for field/attribute attach_status. Value: {asked.attach_status}.")
-    if asked.migration_status and asked.migration_status.lower() != "none":
-        raise Invalid(
-            "Migration of volumes is not part of this version of Pumice: the only migration_status is 'none'."
-        )
+    migration = _migration_status(asked.migration_status) if asked.migration_status else None
     status = _status(asked.status) if asked.status is not None else None
     volume = volumes.get(tx, call.who, call.args["id"])
+    if migration is not None:
+        if volume.is_moving:
+            raise Conflict(f"Volume {volume.id} is being moved: an operation holds it, and ends by itself.")
+        volumes.change(tx, volume.id, migration_status=None if migration == _NONE else migration)
     found = attachments.of_volume(tx, volume.id)
     if status == VolumeStatus.IN_USE and not found:
         raise Invalid("Cannot reset-state to in-use because volume does not have any attachments.")
@@ -246,7 +249,6 @@ ROUTES = (
     _action("revert", writes(accept_revert, body=Revert), "volume:revert_to_snapshot", since=(3, 40)),
     _action("os-reimage", acts(_reimage, Reimage), "volume:reimage", also=(REIMAGE_RESERVED,), since=(3, 68)),
     _action("os-extend", acts(_extend, Extend), "volume:extend"),
-    _action("os-retype", acts(_retype, Retype), "volume:retype"),
     _action("os-volume_upload_image", upload_image, f"{_ACTION}upload_image", also=(UPLOAD_PUBLIC, *VIEW)),
     _action("os-set_bootable", writes(_set_bootable, 200, body=Bootable), "volume:update"),
     _action("os-update_readonly_flag", writes(_set_read_only, body=ReadOnly), "volume:update_readonly_flag"),

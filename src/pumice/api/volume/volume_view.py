@@ -51,7 +51,7 @@ class VolumeView:
         view["os-vol-tenant-attr:tenant_id"] = volume.project_id
         if self._is_admin:
             view["os-vol-host-attr:host"] = volume.pool
-            view["os-vol-mig-status-attr:migstat"] = None
+            view["os-vol-mig-status-attr:migstat"] = volume.migration_status
             view["os-vol-mig-status-attr:name_id"] = None
         if volume.image_metadata:
             view["volume_image_metadata"] = volume.image_metadata
@@ -88,7 +88,7 @@ class VolumeView:
             "attachments": [self._attachment(one) for one in attachments],
         }
         if self._is_admin:
-            view["migration_status"] = None
+            view["migration_status"] = volume.migration_status
         if version >= (3, 13):
             view["group_id"] = volume.group_id
         if version >= (3, 21) and self._is_admin:

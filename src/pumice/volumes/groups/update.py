@@ -73,6 +73,8 @@ def _coming(tx: Transaction, who: Scope, group: Group, volume_id: str) -> Volume
         raise cannot(f"because volume type {volume.type_id} is not supported by the group")
     if volume.status not in MAY_COME:
         raise cannot(_in_wrong_state(volume, MAY_COME))
+    if volume.is_moving:
+        raise cannot(f"because it is being moved: its migration is '{volume.migration_status}'")
     if host_of(volume.pool or "") != group.host:
         raise InvalidState("Invalid volume: Volume is not local to this node.")
     return volume

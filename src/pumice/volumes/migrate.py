@@ -1,0 +1,315 @@
+"""Move a volume to another pool: of its backend, or of another one of the same host.
+
+1. ``accept``, or ``accept_for_type`` where a new type does not fit the pool: the volume is held, ``starting``
+2. ``claim_space``: of the pools that are meant one passes the scheduler's filters and is claimed: ``migrating``
+3. ``copy_bytes``: the volume's bytes, in the new pool as well, under the same id; there they are nobody's yet
+4. ``note_copied``, ``prove_copy``: ``completing``; what is on the new disk is read back, and is what was read
+5. ``close_source``: no initiator is let in at the old place any more
+6. ``change_over``: row, claims and, if it has a new one, type, in one transaction: ``success``. What lies in
+   the old pool is freed by an operation of its own (``vacate.py``)
+
+If it fails the volume is as it was, where it was, and its migration is in ``error``. It keeps its state
+meanwhile; with ``lock`` it is in ``maintenance``, and for a new type in ``retyping``.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pumice.backends import replica
+from pumice.catalog import volume_types
+from pumice.model.errors import Invalid, InvalidState, NotFound, NoValidBackend, TryAnotherBackend
+from pumice.model.ids import VolumeId, new_id
+from pumice.model.scope import Scope
+from pumice.model.states import VolumeStatus
+from pumice.model.tunables import Tunables
+from pumice.model.units import GIB
+from pumice.model.volume import MigrationStatus, Pool, Volume, VolumeType, host_of, pool_of
+from pumice.operations.drivers import Drivers
+from pumice.operations.holds import Thing, change
+from pumice.operations.operation import Operation, Place, Step, Verb, enqueue, on_backend, scheduler
+from pumice.operations.places import volume_host
+from pumice.scheduler.choose import choose
+from pumice.scheduler.request import Request
+from pumice.store import attachments, messages, operations, pools, quotas, services, tombstones, volumes
+from pumice.store.columns import is_unread
+from pumice.store.database import Transaction
+from pumice.store.messages import Event
+from pumice.volumes import vacate
+from pumice.volumes.frozen import refuse_frozen
+
+M, V = MigrationStatus, VolumeStatus
+SECONDS = 24 * 3600.0
+"""How long copying may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class MigrateParams:
+    """What the operation was asked to do. ``size`` in GiB."""
+
+    volume_id: VolumeId
+    pool: str
+    """Where it is."""
+    size: int
+    to: str | None = None
+    """``host@backend#pool``, or ``host@backend`` for any of its pools; None: wherever its new type fits."""
+    new_type: str | None = None
+    """The id of the type that it shall have with that, and its name."""
+    new_type_name: str | None = None
+    zones: list[str] = field(default_factory=list)
+    """The zones that the new type allows."""
+
+
+def accept(
+    tx: Transaction, who: Scope, volume_id: str, to: str, tunables: Tunables, *, cluster: bool, lock: bool
+) -> None:
+    """Answer the request: move a volume to a host, or with ``cluster`` to one of those.
+
+    Cinder's conditions and sentences. Raises ``NotFound``, ``Invalid`` or ``InvalidState``.
+    """
+    volume = volumes.get(tx, who, volume_id)
+    place = _served(tx, to, tunables, cluster=cluster)
+    if (
+        volume.status not in (V.AVAILABLE, V.IN_USE)
+        or volume.is_moving
+        or volume.group_id
+        or volumes.has_snapshots(tx, volume.id)
+        or place in (volume.pool, host_of(volume.pool or "") if cluster else None)
+    ):
+        raise InvalidState(
+            f"Invalid volume: Volume {volume.id} status must be available or in-use, must not be migrating, "
+            "have snapshots, be replicated, be part of a group and destination host/cluster must be different "
+            "than the current one"
+        )
+    asked = replace(_asked(volume), to=place)
+    if _node(place) != _node(asked.pool):
+        raise Invalid(
+            f"Invalid host: '{to}' is another host than the volume's, {_node(asked.pool)}, and bytes are moved "
+            "between the backends of one host: make a volume there from a backup of this one."
+        )
+    _begin(tx, who, volume, asked, V.MAINTENANCE if lock else None)
+
+
+def accept_for_type(tx: Transaction, who: Scope, volume: Volume, kind: VolumeType) -> None:
+    """Move a volume to where its new type fits: the quota of that has been taken. Raises ``InvalidState``."""
+    if volumes.has_snapshots(tx, volume.id):
+        raise InvalidState(
+            f"Invalid volume: Volume {volume.id} has snapshots, and cannot be moved to where its new type fits."
+        )
+    zones = volume_types.zones_for(kind, None, volume.availability_zone)
+    asked = replace(_asked(volume), new_type=kind.id, new_type_name=kind.name, zones=zones)
+    _begin(tx, who, volume, asked, V.RETYPING)
+
+
+def _asked(volume: Volume) -> MigrateParams:
+    """To move a volume from where it is. Raises ``InvalidState`` where that is nowhere."""
+    if volume.pool is None:
+        raise InvalidState(f"Invalid volume: volume {volume.id} has no bytes on any backend.")
+    return MigrateParams(volume.id, volume.pool, volume.size)
+
+
+def _begin(
+    tx: Transaction, who: Scope, volume: Volume, asked: MigrateParams, status: VolumeStatus | None
+) -> None:
+    """Hold the volume, in its own state or in ``status``."""
+    if volume.status != V.AVAILABLE or attachments.of_volume(tx, volume.id):
+        raise InvalidState(
+            f"Invalid volume: Volume {volume.id} is {volume.status}, and only what nobody uses is moved to "
+            "another pool: detach it first."
+        )
+    refuse_frozen(tx, volume.pool)
+    operation_id = new_id()
+    changes: dict[str, Any] = {"operation_id": operation_id, "migration_status": M.STARTING}
+    if status is None:
+        volumes.change(tx, volume.id, **changes)
+    else:
+        volumes.move(tx, volume.id, {V.AVAILABLE}, status, must="be available", **changes)
+    enqueue(tx, MIGRATE, asked, subject=volume.id, who=who, id=operation_id)
+
+
+def _served(tx: Transaction, to: str, tunables: Tunables, *, cluster: bool) -> str:
+    """The place by the name that its pools have: a member of a cluster means that. Raises ``Invalid``."""
+    backend, hash_, pool = to.partition("#")
+    for service in services.every(tx, binary=services.VOLUME_BINARY):
+        named = service["cluster"] if cluster else service["host"]
+        is_meant = backend in (named, service["cluster"])
+        if is_meant and not service["disabled"] and services.is_up(service, tunables.service_down_seconds):
+            return f"{service['cluster'] or service['host']}{hash_}{pool}"
+    raise Invalid(f"Invalid host: No available service named '{to}'")
+
+
+def claim_space(tx: Transaction, op: Operation[MigrateParams], tunables: Tunables) -> None:
+    """Choose among the pools that are meant, and claim the space. Raises ``NoValidBackend``."""
+    asked = op.params
+    volume = _volume(tx, op)
+    kind = volume_types.get(tx, asked.new_type or volume.type_id or "")
+    request = Request(
+        size=asked.size,
+        availability_zone=volume.availability_zone,
+        extra_specs=kind.extra_specs if kind else {},
+        left_out=frozenset(
+            {asked.pool, *op.notes.get("left_out", ()), *being_vacated(tx, asked.volume_id, but=op.id)}
+        ),
+        zones=frozenset(asked.zones),
+    )
+    meant = [pool for pool in pools.alive(tx, tunables.service_down_seconds) if _is_meant(pool, asked)]
+    if not meant:
+        raise NoValidBackend(f"Cannot place volume {volume.id} on {asked.to or 'any other pool of its host'}.")
+    pool = choose(meant, request, tunables)
+    pools.claim(tx, pool.name, op.id, asked.size, volumes=0)
+    volumes.change(tx, volume.id, migration_status=M.MIGRATING)
+    op.notes["pool"] = pool.name
+
+
+def _is_meant(pool: Pool, asked: MigrateParams) -> bool:
+    """Whether it is where the volume shall come to, and both are of one host: bytes go no other way."""
+    return asked.to in (None, pool.name, pool.host) and _node(pool.host) == _node(asked.pool)
+
+
+def _node(place: str) -> str:
+    """The host, or the cluster, of ``host@backend``."""
+    return place.partition("@")[0]
+
+
+def being_vacated(tx: Transaction, volume_id: str, *, but: str = "") -> Iterator[str]:
+    """Pools where an operation, ``but`` for one, frees bytes of the volume: what comes there would go too."""
+    rows = operations.page(tx, states=operations.UNDER_WAY, kind=None, subject=volume_id, limit=1000)
+    for row in rows:
+        if row["id"] == but or row["kind"] not in (MIGRATE.kind, vacate.VACATE.kind):
+            continue
+        for told in (row["params"], row["notes"]):
+            if told and not is_unread(told) and (pool := told.get("pool")):
+                yield pool
+
+
+def give_space_back(tx: Transaction, op: Operation[MigrateParams], tunables: Tunables) -> None:
+    """The pool is free of the copy; if another is to be tried, this one is left out."""
+    if pool := op.notes.pop("pool", None):
+        pools.give_back(tx, pool, op.id)
+        tombstones.bury_one(tx, tombstones.Kind.VOLUME, op.params.volume_id, pool)
+        op.notes["left_out"] = [*op.notes.get("left_out", ()), pool]
+
+
+async def copy_bytes(op: Operation[MigrateParams], drivers: Drivers) -> None:
+    """Make the volume's bytes in the new pool. A copy that was cut short is begun anew.
+
+    Between pools of one backend the driver copies, or shares what it can.
+    """
+    asked, pool = op.params, op.notes["pool"]
+    source, target = drivers.backends[host_of(asked.pool)], drivers.backends[host_of(pool)]
+    name, here, there = asked.volume_id, pool_of(asked.pool), pool_of(pool)
+
+    def progress(done: float) -> None:
+        op.progress = done
+
+    if await _is_the_volume(op, drivers):
+        raise TryAnotherBackend(f"What {pool} calls by the volume's id are the volume's own bytes.")
+    await target.delete(name, there)
+    origin = await source.device(name, here)
+    if source is target:
+        await source.create_from_volume(name, there, asked.size, name, here, progress)
+        op.notes["digest"] = await replica.digest(origin, asked.size * GIB, progress)
+        return
+    await target.create(name, there, asked.size)
+    device = await target.device(name, there)
+    op.notes["digest"] = await replica.copy(origin, device, asked.size * GIB, progress)
+
+
+async def delete_copy(op: Operation[MigrateParams], drivers: Drivers) -> None:
+    """Delete whatever was made in the new pool."""
+    if not await _is_the_volume(op, drivers):
+        pool = op.notes["pool"]
+        await drivers.backends[host_of(pool)].delete(op.params.volume_id, pool_of(pool))
+
+
+async def _is_the_volume(op: Operation[MigrateParams], drivers: Drivers) -> bool:
+    """Whether the new pool is the old one by another name: what is there are no copies, then."""
+    name, places = op.params.volume_id, (op.params.pool, op.notes["pool"])
+    try:
+        here, there = [await drivers.backends[host_of(place)].device(name, pool_of(place)) for place in places]
+        return await replica.are_one(here, there)
+    except NotFound:
+        return False
+
+
+def note_copied(tx: Transaction, op: Operation[MigrateParams], tunables: Tunables) -> None:
+    """Say how far it is."""
+    volumes.change(tx, op.params.volume_id, migration_status=M.COMPLETING)
+
+
+async def prove_copy(op: Operation[MigrateParams], drivers: Drivers) -> None:
+    """Read the copy back. Raises ``TryAnotherBackend`` where it is not what was read of the volume."""
+    pool = op.notes["pool"]
+    device = await drivers.backends[host_of(pool)].device(op.params.volume_id, pool_of(pool))
+
+    def progress(done: float) -> None:
+        op.progress = done
+
+    if await replica.digest(device, op.params.size * GIB, progress) != op.notes["digest"]:
+        raise TryAnotherBackend(f"What was written to {pool} is not what is read there.")
+
+
+async def close_source(op: Operation[MigrateParams], drivers: Drivers) -> None:
+    """Remove what may be left of exports: nobody is connected to the volume."""
+    await drivers.targets[host_of(op.params.pool)].remove(op.params.volume_id)
+
+
+def change_over(tx: Transaction, op: Operation[MigrateParams], tunables: Tunables) -> None:
+    """The volume is where its copy is, and what it was before."""
+    asked, pool = op.params, op.notes["pool"]
+    volume = _volume(tx, op)
+    pools.give_back(tx, pool, op.id)
+    pools.claim(tx, pool, volume.id, volume.size)
+    vacate.begin(tx, volume.id, asked.pool, volume.size)
+    volumes.place(tx, volume.id, pool)
+    changes = _as_new_type(tx, volume, asked, pool) if asked.new_type else {}
+    volumes.reset(tx, volume.id, V.AVAILABLE, op.id, migration_status=M.SUCCESS, **changes)
+
+
+def _as_new_type(tx: Transaction, volume: Volume, asked: MigrateParams, pool: str) -> dict[str, object]:
+    """What the volume's row says from now on; the quota of its old type is given back."""
+    kind = volume_types.get(tx, asked.new_type or "")
+    if kind is None:  # one that nothing has may be deleted meanwhile: the volume keeps its own
+        raise NoValidBackend(f"Volume type {asked.new_type} was deleted meanwhile.")
+    if before := volume_types.get(tx, volume.type_id) if volume.type_id else None:
+        quotas.give_back(tx, volume.project_id, quotas.amounts_of_type("volumes", 1, volume.size, before.name))
+    found = pools.find(tx, pool)
+    zone = found.availability_zone if found else volume.availability_zone
+    return {"type_id": kind.id, "multiattach": volume_types.is_multiattach(kind), "availability_zone": zone}
+
+
+def _volume(tx: Transaction, op: Operation[MigrateParams]) -> Volume:
+    volume = volumes.find(tx, op.params.volume_id)
+    assert volume is not None, "nobody deletes what is held"
+    return volume
+
+
+def explain(tx: Transaction, op: Operation[MigrateParams], error: str) -> None:
+    """The volume is what it was, where it was. Who wanted another type is told why it has not got it."""
+    volumes.reset(tx, op.params.volume_id, V.AVAILABLE, op.id, migration_status=M.ERROR)
+    volume = volumes.find(tx, op.params.volume_id)
+    if volume is None or op.params.new_type is None:
+        return
+    amounts = quotas.amounts_of_type("volumes", 1, volume.size, op.params.new_type_name)
+    quotas.give_back(tx, volume.project_id, amounts)
+    messages.tell(tx, volume.project_id, Event.CREATE_VOLUME, volume.id, error, op.request_id)
+
+
+at_source = Place("volume", lambda op: volume_host(host_of(op.params.pool)))
+"""The host of the backend where the volume was."""
+
+MIGRATE = Verb(
+    kind="volume.migrate",
+    params=MigrateParams,
+    holds=lambda op: (change(Thing.VOLUME, op.params.volume_id),),
+    steps=(
+        Step(claim_space, undo=give_space_back, at=scheduler, chooses=True),
+        Step(copy_bytes, undo=delete_copy, at=on_backend, timeout=SECONDS, tries=3, long=True),
+        Step(note_copied, at=on_backend),
+        Step(prove_copy, at=on_backend, timeout=SECONDS, long=True),
+        Step(close_source, at=at_source),
+        Step(change_over, at=at_source),
+    ),
+    failed=explain,
+    deadline=2 * SECONDS,
+)
