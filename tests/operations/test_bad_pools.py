@@ -15,11 +15,11 @@ from pumice.backends.fake import FakeBackend
 from pumice.backends.files import FilesBackend
 from pumice.model.errors import TryAnotherBackend
 from pumice.operations.completions import Completions
-from pumice.operations.harness import quiet, working
+from pumice.operations.harness import eventually, quiet, working
 from pumice.operations.state_machine import no_faults
 from pumice.store import operations, tables, volumes
 from pumice.store.database import Transaction
-from pumice.volumes import create
+from pumice.volumes import create, delete
 
 
 def mounted(*words: str) -> None:
@@ -69,6 +69,13 @@ def try_again(tx: Transaction) -> None:
     tx.notify(operations.QUEUE)
 
 
+async def tries_of(world: FakeWorld, kind: str) -> int | None:
+    """How often the step in hand of operations of a kind has failed; None if it has not."""
+    o = tables.operations.c
+    tries = sa.select(sa.func.sum(o.tries)).where(o.kind == kind)
+    return await world.db.read(lambda tx: tx.execute(tries).scalar() or None)
+
+
 async def pool_of(world: FakeWorld, volume_id: str) -> str | None:
     volume = await world.db.read(volumes.find, volume_id)
     return volume.pool if volume else None
@@ -90,6 +97,24 @@ async def test_a_read_only_pool_is_left_for_the_next_best_within_seconds_and_cle
         mounted("-o", "remount,rw", str(disks["large"]))
         await world.db.write(try_again)
         await quiet(world)
+    assert await world.violations() == []
+
+
+async def test_what_ends_with_its_server_ends_when_its_pool_is_writable_again(
+    world: FakeWorld, disks: dict[str, Path]
+) -> None:
+    """Nobody waits for that delete, so nobody would ask for it again."""
+    async with working(world, "before", no_faults):
+        volume_id = await world.a_volume()
+    mounted("-o", "remount,ro", str(disks["large"]))
+    async with working(world, "at-work", no_faults):
+        await world.db.write(delete.accept_when_free, volume_id)
+        await eventually(world.db, lambda: tries_of(world, "volume.delete"))
+        assert await world.volume_status(volume_id) == "deleting"
+        mounted("-o", "remount,rw", str(disks["large"]))
+        await world.db.write(try_again)
+        await quiet(world)
+    assert await world.db.read(volumes.find, volume_id) is None
     assert await world.violations() == []
 
 

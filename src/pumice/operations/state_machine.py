@@ -29,7 +29,7 @@ from structlog.contextvars import bound_contextvars
 from pumice.model.errors import Cancelled, Hangs, PumiceError, Retryable, TryAnotherBackend, Unreadable
 from pumice.model.ids import new_id
 from pumice.model.tunables import Tunables
-from pumice.operations.operation import HANDED_OVER, Operation, Verb, Wait, from_row, stored, verb_of
+from pumice.operations.operation import HANDED_OVER, Operation, Step, Verb, Wait, from_row, stored, verb_of
 from pumice.operations.places import SCHEDULER
 from pumice.operations.settle import settle, why_too_late
 from pumice.store import clock, overdue
@@ -193,7 +193,9 @@ class StateMachine:
         step = verb.step(op)
         assert step is not None
         in_time = clock.time() < op.deadline
-        trouble = isinstance(error, Retryable) and record is not None
+        trouble = record is not None and (
+            isinstance(error, Retryable) or _waits_for_its_backend(op, step, error)
+        )
         undoing = op.state == "undoing"
         leaves = isinstance(error, Hangs) and not undoing and verb.choice_before(op) is not None
         if record is not None and not isinstance(error, Cancelled):  # by which no step fails
@@ -387,6 +389,12 @@ _SAVED = (
 def step_on(op: Operation[Any]) -> None:
     """Move one position further in the operation's direction."""
     op.position += -1 if op.state == "undoing" else 1
+
+
+def _waits_for_its_backend(op: Operation[Any], step: Step[Any] | Wait[Any], error: PumiceError) -> bool:
+    """Whether what takes something away goes on until its backend can: nobody asked, who would ask again."""
+    removes = isinstance(step, Step) and step.takes_away
+    return removes and isinstance(error, TryAnotherBackend) and op.request_id is None
 
 
 def _heed_cancelling(before: Operation[Any], after: Operation[Any]) -> None:
