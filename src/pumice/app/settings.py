@@ -92,6 +92,12 @@ class Api(Section):
     max_query_terms: int = Field(
         64, ge=8, description="Most filters, sort keys and tags in one query.", json_schema_extra=LIVE
     )
+    max_metadata: int = Field(
+        262_144,
+        ge=65_792,
+        description="Most characters of one volume's or snapshot's metadata, and of what it has of its image.",
+        json_schema_extra=LIVE,
+    )
     wait_seconds: float = Field(
         60.0,
         description="How long a request waits for an operation it must answer for.",
@@ -371,6 +377,7 @@ class Settings(BaseSettings):
             scheduler_max_attempts=self.scheduler.max_attempts,
             api_max_limit=self.api.max_limit,
             api_max_query_terms=self.api.max_query_terms,
+            api_max_metadata=self.api.max_metadata,
             api_wait_seconds=self.api.wait_seconds,
             service_token_roles=frozenset(self.identity.service_token_roles),
             catalog_aliases=self.identity.catalog_aliases,

@@ -74,6 +74,8 @@ class Tunables:
     service_down_seconds: float = 60.0
     """A service whose last heartbeat is older counts as down (Cinder's ``service_down_time``)."""
     api_max_query_terms: int = 64
+    api_max_metadata: int = 262_144
+    """The most characters that the metadata of one volume or snapshot grows to."""
     api_max_limit: int = 1000
     """The longest page of a list (Cinder's ``osapi_max_limit``)."""
     api_wait_seconds: float = 60.0

@@ -7,6 +7,7 @@ from pumice.api.fields import Body, LongText
 from pumice.api.policy import MEMBER, READER, Rule
 from pumice.api.routing import Handler, Route, writes
 from pumice.api.volume.fields import Key
+from pumice.api.volume.metadata import refuse_too_much
 from pumice.model.errors import NotFound
 from pumice.model.scope import Scope
 from pumice.store import volumes
@@ -34,12 +35,15 @@ async def show(call: Call) -> Reply:
 async def add(call: Call) -> Reply:
     """Add to what the volume remembers of its image, or change it."""
     asked = await call.parse(SetImageMetadata)
-    metadata = await call.ctx.db.write(_add, call.who, call.args["id"], asked.metadata)
+    most = call.ctx.tunables.api_max_metadata
+    metadata = await call.ctx.db.write(_add, call.who, call.args["id"], asked.metadata, most)
     return Reply({"metadata": metadata})
 
 
-def _add(tx: Transaction, who: Scope, volume_id: str, more: dict[str, str]) -> dict[str, Any]:
-    metadata = (volumes.get(tx, who, volume_id).image_metadata or {}) | more
+def _add(tx: Transaction, who: Scope, volume_id: str, more: dict[str, str], most: int) -> dict[str, Any]:
+    known = volumes.get(tx, who, volume_id).image_metadata or {}
+    metadata = known | more
+    refuse_too_much(known, metadata, most)
     volumes.change(tx, volume_id, image_metadata=metadata)
     return metadata
 

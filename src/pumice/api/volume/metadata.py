@@ -15,7 +15,7 @@ from pumice.api.fields import Body
 from pumice.api.policy import MEMBER, READER, Rule
 from pumice.api.routing import Route
 from pumice.api.volume.fields import Metadata
-from pumice.model.errors import Invalid
+from pumice.model.errors import Invalid, TooLarge
 from pumice.model.scope import Scope
 from pumice.store import snapshots, volumes
 from pumice.store.database import Transaction
@@ -109,7 +109,8 @@ class MetadataOf:
     async def _write(
         self, call: Call, change: Callable[[dict[str, str]], dict[str, str]], match: str | None
     ) -> dict[str, str]:
-        return await call.ctx.db.write(self._rewrite, call.who, call.args["id"], change, match)
+        most = call.ctx.tunables.api_max_metadata
+        return await call.ctx.db.write(self._rewrite, call.who, call.args["id"], change, match, most)
 
     def _rewrite(
         self,
@@ -118,11 +119,13 @@ class MetadataOf:
         thing: str,
         change: Callable[[dict[str, str]], dict[str, str]],
         match: str | None,
+        most: int,
     ) -> dict[str, str]:
         known = self.get(tx, who, thing).metadata
         if match is not None and match != "*" and _tag(known) not in _tags_in(match):
             raise HttpError(412, "The metadata has changed since it was read.")
         changed = change(known)
+        refuse_too_much(known, changed, most)
         self.change(tx, thing, metadata=changed)
         return changed
 
@@ -135,6 +138,19 @@ class MetadataOf:
 
     def _match(self, call: Call) -> str | None:
         return call.headers.get("if-match") if self._tags(call) else None
+
+
+def refuse_too_much(known: Mapping[str, Any], changed: Mapping[str, Any], most: int) -> None:
+    """Raises ``TooLarge`` where metadata grows beyond ``most`` characters, keys and values together.
+
+    One request is bounded by its body, and a thousand of them by nothing else; every list tells all of it.
+    """
+    if most < (length := _length(changed)) > _length(known):
+        raise TooLarge(f"Metadata of one volume or snapshot has at most {most} characters; these are {length}.")
+
+
+def _length(metadata: Mapping[str, Any]) -> int:
+    return sum(len(key) + len(str(value)) for key, value in metadata.items())
 
 
 def _tag(metadata: Mapping[str, str]) -> str:
