@@ -114,7 +114,8 @@ def reached_from(tx: Transaction, volume_ids: Collection[str]) -> frozenset[str]
 def claim(tx: Transaction, name: str, holder: str, size: int, *, volumes: int = 1) -> None:
     """Let ``holder`` have ``size`` GiB of a pool, whatever it had of it. Twice is the same as once.
 
-    The holder is a volume; or the operation that makes one grow, which counts as no volume.
+    The holder is a volume; or an operation by which one has more than its own for the time being: it grows,
+    moves, or gets other bytes. That counts as no volume.
     """
     key = {"b_pool": name, "b_holder": holder}
     before = tx.execute(_claimed, key).scalar()

@@ -113,7 +113,8 @@ async def delete_bytes(op: Operation[DeleteParams], drivers: Drivers) -> None:
 
 
 def forget(tx: Transaction, op: Operation[DeleteParams], tunables: Tunables) -> None:
-    """Forget the row, with what was claimed for it."""
+    """Forget the row, with what was claimed for it; or, where there is none, for its bytes."""
+    pools.give_back(tx, op.params.pool, op.id)
     if volume := volumes.find(tx, op.params.volume_id):
         forget_row(tx, volume)
 
@@ -131,6 +132,7 @@ def forget_row(tx: Transaction, volume: Volume, *, bytes_stay: bool = False) -> 
 
 def explain(tx: Transaction, op: Operation[DeleteParams], error: str) -> None:
     """The volume is in ``error_deleting``, and its owner can read why."""
+    pools.give_back(tx, op.params.pool, op.id)
     volumes.reset(tx, op.params.volume_id, V.ERROR_DELETING, op.id)
     if volume := volumes.find(tx, op.params.volume_id):
         messages.tell(tx, volume.project_id, Event.DELETE_VOLUME, volume.id, error, op.request_id)

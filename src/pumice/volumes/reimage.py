@@ -1,12 +1,13 @@
 """Reimage a volume: give it an image's bytes instead of its own.
 
 1. ``accept``: ``downloading``, if nothing is connected to the volume and the image fits
-2. ``make_bytes``: the backend makes the image's bytes, beside the volume's own, under the id ``made_id``
-3. four renames: they change places, each step with its way back
-4. ``publish``: what it was before, ``available`` or ``reserved``, with the image's metadata; what is called
-   ``made_id`` now, the bytes that it had, is deleted by an operation of its own
+2. ``claim_room``: meanwhile it takes the room of two, which its pool must have
+3. ``make_bytes``: the backend makes the image's bytes, beside the volume's own, under the id ``made_id``
+4. four renames: they change places, each step with its way back
+5. ``publish``: what it was before, ``available`` or ``reserved``, with the image's metadata; what is called
+   ``made_id`` now, the bytes that it had, is deleted by an operation of its own, which gives the room back
 
-If it fails the volume has its own bytes, and is in ``error``, as in Cinder. Meanwhile it takes the room of two.
+If it fails the volume has its own bytes, and is in ``error``, as in Cinder.
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any
 
 from pumice.backends.contract import Backend
 from pumice.catalog import volume_types
-from pumice.model.errors import Conflict, InvalidState
+from pumice.model.errors import Conflict, InvalidState, NoValidBackend
 from pumice.model.ids import VolumeId, new_id
 from pumice.model.scope import INTERNAL, Scope
 from pumice.model.states import AttachStatus, VolumeStatus
@@ -23,8 +24,10 @@ from pumice.model.tunables import Tunables
 from pumice.model.volume import host_of, pool_of
 from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, own
-from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend
-from pumice.store import attachments, messages, volumes
+from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend, scheduler
+from pumice.scheduler.filters import capacity
+from pumice.scheduler.request import Request
+from pumice.store import attachments, messages, pools, volumes
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
 from pumice.volumes import encrypted
@@ -85,6 +88,22 @@ def accept(tx: Transaction, who: Scope, volume_id: str, image_id: str, *, reserv
     must = f"be {words}"
     volumes.move(tx, volume.id, start, V.DOWNLOADING, must=must, operation_id=operation_id)
     enqueue(tx, REIMAGE, params, subject=volume.id, who=who, id=operation_id)
+
+
+def claim_room(tx: Transaction, op: Operation[ReimageParams], tunables: Tunables) -> None:
+    """Claim the room of another volume in the pool. Raises ``NoValidBackend`` when there is none."""
+    asked = op.params
+    pool = pools.find(tx, asked.pool)
+    if pool is None:
+        raise NoValidBackend("The volume's pool is not known at the moment: its backend has not reported it.")
+    if not capacity(pool, Request(asked.size, pool.availability_zone)):
+        raise NoValidBackend(f"The volume's pool has no room for {asked.size} GiB beside it.")
+    pools.claim(tx, pool.name, op.id, asked.size, volumes=0)
+
+
+def give_room_back(tx: Transaction, op: Operation[ReimageParams], tunables: Tunables) -> None:
+    """The pool is free of it."""
+    pools.give_back(tx, op.params.pool, op.id)
 
 
 async def make_bytes(op: Operation[ReimageParams], drivers: Drivers) -> None:
@@ -173,7 +192,10 @@ def publish(tx: Transaction, op: Operation[ReimageParams], tunables: Tunables) -
     asked = op.params
     known = {"image_metadata": asked.image_metadata, "bootable": True}
     volumes.reset(tx, asked.volume_id, V(asked.before), op.id, **known)
-    enqueue(tx, DELETE, DeleteParams(asked.made_id, asked.pool), subject=asked.made_id, who=INTERNAL)
+    delete = DeleteParams(asked.made_id, asked.pool)
+    deleting = enqueue(tx, DELETE, delete, subject=asked.made_id, who=INTERNAL)
+    pools.give_back(tx, asked.pool, op.id)
+    pools.claim(tx, asked.pool, deleting.id, asked.size, volumes=0)
 
 
 def explain(tx: Transaction, op: Operation[ReimageParams], error: str) -> None:
@@ -188,6 +210,7 @@ REIMAGE = Verb(
     params=ReimageParams,
     holds=lambda op: (own(Thing.VOLUME, op.params.volume_id),),
     steps=(
+        Step(claim_room, undo=give_room_back, at=scheduler),
         Step(make_bytes, undo=delete_new_bytes, at=on_backend, timeout=encrypted.SECONDS, tries=3, long=True),
         Step(name_new, undo=name_new_back, at=on_backend),
         Step(name_old, undo=name_old_back, at=on_backend),

@@ -1,16 +1,18 @@
 """What changes volumes, snapshots and types: names, metadata, sizes, states, and their ends."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from volume_cloud import CONNECTOR, HOST, OTHER_PROJECT, PROJECT, Cloud
+from volume_cloud import CONNECTOR, HOST, OTHER_PROJECT, POOL_FACTS, PROJECT, Cloud
 
 from pumice.model.ids import new_id
 from pumice.model.units import GIB, MIB
-from pumice.store import pools, quotas, tables
+from pumice.operations.harness import eventually
+from pumice.store import audit, pools, quotas, tables
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 
@@ -437,3 +439,37 @@ async def test_a_volume_of_a_snapshot_is_as_its_volume_was_at_that_moment(cloud:
     copy = await cloud.make(None, snapshot_id=snapshot["id"])
     assert (copy["bootable"], copy["size"]) == ("true", 1)
     assert copy["volume_image_metadata"] == {"os_distro": "then"}
+
+
+async def test_a_volume_takes_the_room_of_two_while_it_is_reimaged(cloud: Cloud, tmp_path: Path) -> None:
+    image_id, _ = await images(cloud, tmp_path)
+    volume = (await cloud.make(2))["id"]
+
+    async def claimed() -> int:
+        [pool] = await cloud.db.read(pools.every)
+        return pool.claimed_gb
+
+    cloud.backend.free.clear()
+    assert (await reimaged(cloud, volume, image_id)).status_code == 202
+    await eventually(cloud.db, is_true(claimed, 4))
+    cloud.backend.free.set()
+    await cloud.until(volume, "available")
+    await cloud.quiet()
+    assert await claimed() == 2
+    assert await cloud.db.read(audit.wrong_rows) == []
+    small = POOL_FACTS | {"total_gb": 3.0, "free_gb": 3.0, "thin": False}
+    await cloud.db.write(pools.report, {HOST: [small]})
+    assert (await reimaged(cloud, volume, image_id)).status_code == 202
+    await cloud.until(volume, "error")
+    await cloud.quiet()
+    assert (await cloud.backend.inventory()).volumes == {volume}
+    [told] = (await cloud.call("GET", f"/messages?resource_uuid={volume}")).json()["messages"]
+    assert "no room for 2 GiB" in told["user_message"]
+    assert await claimed() == 2
+
+
+def is_true(value: Callable[[], Awaitable[int]], wanted: int) -> Callable[[], Awaitable[bool | None]]:
+    async def look() -> bool | None:
+        return True if await value() == wanted else None
+
+    return look
