@@ -13,7 +13,6 @@ hangs: a step at a backend that hangs in the store of backups, or in a target, t
 """
 
 import asyncio
-import itertools
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -81,7 +80,8 @@ class Bulkheads:
     @property
     def left(self) -> Iterator[Left]:
         """Every call that was left behind and has not come back."""
-        return itertools.chain.from_iterable(one.left.values() for one in tuple(self._places.values()))
+        for one in tuple(self._places.values()):
+            yield from tuple(one.left.values())  # at once: a transaction's thread may ask
 
     def is_about(self, things: Collection[str], place: str, pool: str | None = None) -> bool:
         """Whether a call about one of these was left behind at a place, and not in another pool."""

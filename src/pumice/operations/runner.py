@@ -226,7 +226,7 @@ class Runner:
 
     def _is_fenced(self, op: Operation[Any]) -> bool:
         bulkheads = self.drivers.bulkheads
-        if op.place == SCHEDULER:
+        if op.place == SCHEDULER or next(bulkheads.left, None) is None:
             return False
         held = self.state_machine.verbs[op.kind].holds(op)
         things = {op.subject, *(hold.id for hold in held)}
