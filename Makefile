@@ -100,8 +100,8 @@ scale: ## what users and loops wait for, at 1,000 volumes and at many: make scal
 
 lock: ## choose versions anew: requirements/*.txt from pyproject.toml
 	@scripts/setup dev
-	$(LOCK) --upgrade --extra kernel --extra client $(DEV) --group clients -o requirements/clients.txt
-	$(LOCK) -c requirements/clients.txt --extra kernel $(DEV) -o requirements/dev.txt
+	$(LOCK) --upgrade --extra kernel --extra s3 --extra client $(DEV) --group clients -o requirements/clients.txt
+	$(LOCK) -c requirements/clients.txt --extra kernel --extra s3 $(DEV) -o requirements/dev.txt
 	$(LOCK) -c requirements/clients.txt --extra client -o requirements/run.txt
 
 clean: ## remove what was made here, except for the state of an installation

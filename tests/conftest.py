@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from tests.s3_server import S3Server
+
     from postgres_server import PostgresServer
 
 # httpx looks for it at each request to an application, along the whole path of modules; we have it not.
@@ -34,6 +36,16 @@ def postgres() -> Iterator["PostgresServer"]:
     if not is_installed():
         pytest.skip("needs the package postgresql-15: scripts/setup dev")
     server = PostgresServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator["S3Server"]:
+    """A store that speaks S3, for all tests of this process."""
+    from tests.s3_server import S3Server
+
+    server = S3Server(tmp_path_factory.mktemp("s3") / "log")
     yield server
     server.close()
 

@@ -66,6 +66,8 @@ def test_an_empty_word_means_nothing_where_every_id_begins_with_it(
 def test_each_setting_says_where_it_came_from_and_no_secret_is_shown(tmp_path: Path) -> None:
     (tmp_path / "pumice.toml").write_text(
         '[api]\nhost = "127.0.0.2"\nport = 1\n[identity]\nadmin_password = "hush"\n[quotas]\nvolumes = 3\n'
+        '[backup]\ndriver = "s3"\nbucket = "ours"\naccess_key = "k"\nsecret_key = "hush"\n'
+        'encryption_key = "hushhushhushhushhushhushhushhush"\n'
     )
     told = pumice(tmp_path, "settings", "--format", "json", PUMICE_API__PORT="2")
     found = {one["name"]: (one["value"], one["source"]) for one in json.loads(told)}

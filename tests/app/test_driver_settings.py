@@ -27,6 +27,8 @@ REFUSED = {
     'driver = "lvm"\nvolume_group = "vg"\nautoextend_threshold = 5\n': "backends.one.autoextend_threshold: ",
 }
 
+OURS = 'driver = "s3"\nbucket = "ours"\naccess_key = "k"\n'
+
 
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -40,6 +42,26 @@ def test_what_a_driver_does_not_have_is_refused_in_a_sentence(config: Path, line
     config.write_text("[backends.one]\n" + lines)
     with pytest.raises(Misconfigured, match=told):
         load()
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    {
+        'driver = "posix"\n': "needs a 'path'",
+        'driver = "s3"\nbucket = "ours"\n': "needs a 'bucket', an 'access_key' and a 'secret_key'",
+        'driver = "s3"\nendpoint = "s3.example"\n': "an endpoint is a URL",
+        'driver = "s3"\nendpoint = "https://me:hush@s3.example"\n': "without a password",
+        f'{OURS}secret_key = "hush"\nencryption_key = "hush"\n': "an 'encryption_key' has 32 characters",
+        f'{OURS}secret_kex = "hush"\n': "Did you mean 'backup.secret_key'",
+    }.items(),
+)
+def test_settings_of_backups_that_make_no_sense_are_told_without_secrets(
+    config: Path, lines: str, told: str
+) -> None:
+    config.write_text("[backup]\n" + lines)
+    with pytest.raises(Misconfigured, match=told) as refused:
+        load()
+    assert "hush" not in str(refused.value)
 
 
 def test_each_driver_has_its_own_settings(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
-"""Cinder's own posix driver, run by a Python that has it: ``write`` a file as a backup, or ``restore`` one.
+"""Cinder's own drivers, run by a Python that has them: ``write`` a file as a backup, or ``restore`` one.
 
-Its database is a list of backups in a file beside the store. Prints what became of the backup as JSON.
+Its database is a list of backups in a file. Prints what became of the backup as JSON.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from cinder import objects
-from cinder.backup.drivers.posix import PosixBackupDriver
+from cinder.backup.drivers import posix, s3
 from cinder.objects import fields
 from oslo_config import cfg
 from oslo_utils import timeutils
@@ -45,8 +45,8 @@ def find(_context: object, backup_id: str) -> Backup:
     return Backup(json.loads(BOOK.read_text())[backup_id])
 
 
-class Driver(PosixBackupDriver):  # type: ignore[misc]
-    """Without a database of volumes."""
+class Alone:
+    """What a driver does with a database of volumes and with notifications: nothing."""
 
     def get_metadata(self, volume_id: str) -> None:
         return None
@@ -61,18 +61,32 @@ class Driver(PosixBackupDriver):  # type: ignore[misc]
         pass
 
 
-def main(what: str, store: str, file: str, told: dict[str, Any], compression: str) -> None:
+class Posix(Alone, posix.PosixBackupDriver):  # type: ignore[misc]
+    """A directory."""
+
+
+class S3(Alone, s3.S3BackupDriver):  # type: ignore[misc]
+    """A bucket."""
+
+
+def main(what: str, options: dict[str, Any], file: str, told: dict[str, Any], compression: str) -> None:
     CONF([], project="cinder", default_config_files=[])
     CONF.set_override("connection", "sqlite://", group="database")
     CONF.set_override("backup_compression_algorithm", compression)
-    CONF.set_override("backup_posix_path", store)
     CONF.set_override("backup_file_size", 1024**2)
     CONF.set_override("backup_enable_progress_timer", False)
+    CONF.set_override("backup_s3_object_size", 1024**2)
+    CONF.set_override("backup_s3_enable_progress_timer", False)
+    for name, value in options.items():
+        CONF.set_override(name, value)
     objects.Backup.get_by_id = find
-    driver = Driver(None)
+    driver = S3(None) if "backup_s3_endpoint_url" in options else Posix(None)
+    driver.check_for_setup_error()
     driver.db = SimpleNamespace(volume_get=lambda *_: {"size": 1})
     backup = Backup(told)
-    if what == "write":
+    if what == "delete":
+        driver.delete_backup(backup)
+    elif what == "write":
         backup.created_at = timeutils.utcnow()
         backup.status = fields.BackupStatus.CREATING
         with Path(file).open("rb") as volume:
@@ -84,6 +98,6 @@ def main(what: str, store: str, file: str, told: dict[str, Any], compression: st
     print(json.dumps({**backup, "created_at": None}))
 
 
-BOOK = Path(sys.argv[2]).with_suffix(".book")
+BOOK = Path(sys.argv[2])
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3], json.loads(sys.argv[4]), sys.argv[5])
+    main(sys.argv[1], json.loads(sys.argv[3]), sys.argv[4], json.loads(sys.argv[5]), sys.argv[6])

@@ -1,14 +1,17 @@
 """The verbs of backups on bytes that are there: they come back, and a worker that dies goes on where it was."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_world import HOST, TENANT, FakeWorld, fake_world
+from tests.s3_server import S3Server
 
 from pumice.backends.backups.chunked import ChunkedBackups
+from pumice.backends.backups.contract import POSIX, S3
 from pumice.backends.backups.posix import PosixObjects
-from pumice.backends.backups.settings import POSIX
+from pumice.backends.backups.s3 import S3Objects
 from pumice.backends.fake import FakeBackend
 from pumice.loops import audit
 from pumice.model.errors import Retryable
@@ -27,30 +30,46 @@ from pumice.volumes.snapshots import create as create_snapshot
 FAR = 900 * MIB
 
 
-class Dying(PosixObjects):
+class Dying:
     """Objects of a host whose storage goes away at the put of a name."""
 
     dies_at = ""
     puts = 0
 
+    def __init__(self, kept: PosixObjects | S3Objects) -> None:
+        self.kept = kept
+        self.before_put: Callable[[str], object] = lambda _: None
+        self.driver, self.bucket = (
+            ("s3", kept.access.bucket) if isinstance(kept, S3Objects) else ("posix", None)
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.kept, name)
+
     def put(self, container: str, name: str, data: bytes) -> None:
+        self.before_put(name)
         if self.dies_at and name.endswith(self.dies_at):
             raise Retryable("The storage is gone.")
-        super().put(container, name, data)
+        self.kept.put(container, name, data)
         self.puts += "_progress-" not in name
 
 
-@pytest.fixture
-def objects(tmp_path: Path) -> Dying:
+@pytest.fixture(params=["posix", "s3"])
+def objects(tmp_path: Path, request: pytest.FixtureRequest) -> Dying:
+    if request.param == "s3":
+        return Dying(request.getfixturevalue("s3").objects())
     (tmp_path / "backups").mkdir()
-    return Dying(tmp_path / "backups")
+    return Dying(PosixObjects(tmp_path / "backups"))
 
 
 @pytest.fixture
 async def world(tmp_path: Path, objects: Dying) -> AsyncIterator[FakeWorld]:
     backend = FakeBackend(("a",), directory=tmp_path / "volumes")
     await backend.start()
-    store = ChunkedBackups(objects, driver="posix", service=POSIX, chunk_size=64 * MIB)
+    service = S3 if objects.bucket else POSIX
+    store = ChunkedBackups(
+        objects, driver=objects.driver, service=service, bucket=objects.bucket, chunk_size=64 * MIB
+    )
     async with fake_world({f"{HOST}@one": backend}, store=store) as world, working(world, "w", no_faults):
         yield world
 
@@ -86,7 +105,9 @@ async def restored_anew(world: FakeWorld, backup_id: str) -> str:
     return volume.id
 
 
-async def test_a_chain_comes_back_over_a_volume_and_in_a_new_one_and_from_its_record(world: FakeWorld) -> None:
+async def test_a_chain_comes_back_over_a_volume_and_in_a_new_one_and_from_its_record(
+    world: FakeWorld, objects: Dying
+) -> None:
     volume = await world.a_volume()
     await write(world, volume, b"old!")
     full = await back_up(world, volume)
@@ -101,9 +122,11 @@ async def test_a_chain_comes_back_over_a_volume_and_in_a_new_one_and_from_its_re
     new = await restored_anew(world, second)
     assert await words(world, new) == (bytes(4), b"far!")
     assert (await path_of(world, new)).stat().st_blocks < MIB // 512, "holes were filled"
-    record = records.export(await world.db.read(backups.get, TENANT, second), POSIX)
+    record = records.export(await world.db.read(backups.get, TENANT, second))
     await world.db.write(lambda tx: backups.delete(tx, second) and None)
-    imported = await world.db.write(imports.accept, TENANT, POSIX, record, world.tunables)
+    imported = await world.db.write(
+        imports.accept, TENANT, S3 if objects.bucket else POSIX, record, world.tunables
+    )
     await world.ended(imported.operation_id or "")
     assert await words(world, await restored_anew(world, imported.id)) == (bytes(4), b"far!")
     assert [words for words in await world.violations() if "quota" not in words] == []
@@ -155,19 +178,45 @@ async def test_objects_without_a_row_and_a_row_without_objects_are_told(
     rows = {each: await world.db.read(backups.get, TENANT, each) for each in (lost, strange, late)}
     gone = rows[lost]
     assert gone.container is not None
-    objects.remove(gone.container, objects.names(gone.container))
-    assert f"backup {lost} has no objects in the store of backups, posix" in await audit.violations(
+    objects.remove(gone.container, objects.names(gone.container, gone.prefix or ""))
+    assert f"backup {lost} has no objects in the store of backups, {objects.driver}" in await audit.violations(
         world.drivers
     )
     await world.db.write(delete_backup.accept, TENANT, late, world.tunables)
     await quiet(world)
     objects.put(rows[late].container or "", f"{rows[late].prefix}-00001", b"written by who had been away")
     other = "00000000-0000-4000-8000-000000000000"
-    objects.put("x", (rows[strange].prefix or "").replace(strange, other) + "_metadata", b"{}")
+    where = objects.bucket or "x"
+    name = (rows[strange].prefix or "").replace(strange, other) + "_metadata"
+    objects.put(where, name, b"{}")
     found = await audit.violations(world.drivers)
-    place = "the store of backups, posix"
+    place = f"the store of backups, {objects.driver}"
     assert f"objects of backup {late} on {place} is an orphan: the backup was deleted here" in found
     assert f"objects of backup {other} on {place} is unknown: nothing here says whose it is or was" in found
     await audit.repair(world.drivers, lambda _: None)
-    assert not objects.names(rows[late].container or ""), "what was deleted here is left"
-    assert objects.names("x"), "what is not known was destroyed"
+    assert not objects.names(rows[late].container or "", rows[late].prefix or ""), (
+        "what was deleted here is left"
+    )
+    assert objects.get(where, name), "what is not known was destroyed"
+
+
+@pytest.mark.parametrize("objects", ["s3"], indirect=True)
+async def test_a_bucket_that_goes_away_meanwhile_ends_its_backup_with_the_reason(
+    world: FakeWorld, objects: Dying, s3: S3Server
+) -> None:
+    volume = await world.a_volume()
+    bucket = objects.bucket or ""
+    objects.before_put = lambda name: s3.drop(bucket) if name.endswith("-00004") else None
+    asked = create_backup.Wanted(volume)
+    backup = (await world.db.write(create_backup.accept, TENANT, asked, world.tunables)).id
+    await quiet(world)
+    row = await world.db.read(backups.get, TENANT, backup)
+    assert row.status == "error" and "there is no such bucket: make it" in (row.fail_reason or "")
+    assert await world.volume_status(volume) == "available"
+    s3.client.create_bucket(Bucket=bucket)
+    objects.before_put = lambda _: None
+    assert (await world.db.read(backups.get, TENANT, await back_up(world, volume))).status == "available"
+    await world.db.write(delete_backup.accept, TENANT, backup, world.tunables)
+    await quiet(world)
+    assert not [name for name in s3.left(bucket) if backup in name]
+    assert await world.violations() == []

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from pumice.backends.backups.chunked import ChunkedBackups
 from pumice.backends.backups.chunks import BLOCK
 from pumice.backends.backups.contract import Damaged, Record
 from pumice.backends.backups.posix import PosixObjects
+from pumice.backends.backups.s3 import S3Objects
 from pumice.model.errors import Invalid, Misconfigured, NotFound, Retryable, TryAnotherBackend
 from pumice.model.ids import new_id
 from pumice.model.units import MIB
@@ -25,47 +27,65 @@ CHUNK = MIB
 AT = datetime(2026, 11, 26, 12)
 
 
-class Counting(PosixObjects):
-    """One that counts what is put, and dies at the put of a name."""
+class Counting:
+    """A driver's objects, that counts what is put, and dies at the put of a name."""
 
     dies_at = ""
 
-    def __init__(self, directory: Path) -> None:
-        super().__init__(directory)
+    def __init__(self, kept: PosixObjects | S3Objects) -> None:
+        self.kept = kept
+        self.bucket = kept.access.bucket if isinstance(kept, S3Objects) else None
         self.put_names: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.kept, name)
 
     def put(self, container: str, name: str, data: bytes) -> None:
         if self.dies_at and name.endswith(self.dies_at):
             raise Retryable("It dies here.")
-        super().put(container, name, data)
+        self.kept.put(container, name, data)
         self.put_names.append(name)
+
+    def store(self, chunk_size: int = CHUNK, compression: str = "zstd") -> ChunkedBackups:
+        return ChunkedBackups(
+            self, driver="d", service="s", bucket=self.bucket, chunk_size=chunk_size, compression=compression
+        )
+
+    def a_record(self, parent: Record | None = None) -> Record:
+        return a_record(parent, self.bucket)
 
 
 @pytest.fixture
-def objects(tmp_path: Path) -> Counting:
+def posix(tmp_path: Path) -> PosixObjects:
     (tmp_path / "store").mkdir()
-    return Counting(tmp_path / "store")
+    return PosixObjects(tmp_path / "store")
+
+
+@pytest.fixture(params=["posix", "s3"])
+def objects(request: pytest.FixtureRequest) -> Counting:
+    kept = request.getfixturevalue(request.param)
+    return Counting(kept if request.param == "posix" else kept.objects())
 
 
 @pytest.fixture(params=["zstd", "zlib", "none"])
 def store(objects: Counting, request: pytest.FixtureRequest) -> ChunkedBackups:
-    return ChunkedBackups(objects, driver="posix", service="s", chunk_size=CHUNK, compression=request.param)
+    return objects.store(compression=request.param)
 
 
 @pytest.fixture
 def only(objects: Counting) -> ChunkedBackups:
-    return ChunkedBackups(objects, driver="posix", service="s", chunk_size=CHUNK)
+    return objects.store()
 
 
-def a_record(parent: Record | None = None) -> Record:
+def a_record(parent: Record | None = None, bucket: str | None = None) -> Record:
     backup = new_id()
     volume = parent.volume_id if parent else new_id()
     return Record(
         id=backup,
         volume_id=volume,
         size=SIZE,
-        container=layout.container_for(backup, None),
-        prefix=layout.prefix_of(volume, backup, AT),
+        container=layout.container_for(backup, None, bucket),
+        prefix=layout.prefix_of(volume, backup, AT, zone="no/va_1" if bucket else None),
         created_at=AT,
         parent_id=parent.id if parent else None,
     )
@@ -107,9 +127,9 @@ async def restored(
 
 
 async def test_the_bytes_come_back_in_a_new_volume_and_over_an_old_one(
-    store: ChunkedBackups, tmp_path: Path
+    store: ChunkedBackups, objects: Counting, tmp_path: Path
 ) -> None:
-    device, record = a_volume(tmp_path / "volume", *DATA), a_record()
+    device, record = a_volume(tmp_path / "volume", *DATA), objects.a_record()
     assert await write(store, record, device) == (4, 0)
     new = a_volume(tmp_path / "new")
     assert await restored(store, [record], new) == device.read_bytes()
@@ -119,14 +139,14 @@ async def test_the_bytes_come_back_in_a_new_volume_and_over_an_old_one(
 
 
 async def test_an_incremental_one_has_what_changed_and_zeroes_that_came(
-    store: ChunkedBackups, tmp_path: Path
+    store: ChunkedBackups, objects: Counting, tmp_path: Path
 ) -> None:
-    device, full = a_volume(tmp_path / "volume", *DATA), a_record()
+    device, full = a_volume(tmp_path / "volume", *DATA), objects.a_record()
     await write(store, full, device)
     change(device, (BLOCK, bytes(BLOCK)), (2 * CHUNK, b"x"), (2 * CHUNK + 5 * BLOCK, b"y"))
-    second = a_record(full)
+    second = objects.a_record(full)
     assert await write(store, second, device, full) == (3, 0)
-    third = a_record(second)
+    third = objects.a_record(second)
     assert await write(store, third, device, second) == (0, 0)
     for is_new, old in ((True, b""), (False, noise(SIZE))):
         target = a_volume(tmp_path / "target", (0, old))
@@ -137,7 +157,7 @@ async def test_an_incremental_one_has_what_changed_and_zeroes_that_came(
 async def test_it_goes_on_where_it_was_cut_short(
     only: ChunkedBackups, objects: Counting, tmp_path: Path, dies_at: str
 ) -> None:
-    device, record = a_volume(tmp_path / "volume", *DATA), a_record()
+    device, record = a_volume(tmp_path / "volume", *DATA), objects.a_record()
     objects.dies_at = dies_at
     with pytest.raises(Retryable):
         await write(only, record, device)
@@ -146,19 +166,19 @@ async def test_it_goes_on_where_it_was_cut_short(
     assert await write(only, record, device) == (4, stood)
     assert sum(name[-6] == "-" and "progress" not in name for name in objects.put_names) == 4 - stood
     assert await restored(only, [record], a_volume(tmp_path / "new")) == device.read_bytes()
-    assert not [name for name in objects.names(record.container) if name.startswith(".")]
+    assert not objects.names(record.container, ".")
     assert await write(only, record, device) == (4, 0), "a whole one is written again"
 
 
 async def test_what_stands_is_kept_only_if_it_is_what_was_written(
     only: ChunkedBackups, objects: Counting, tmp_path: Path
 ) -> None:
-    device, record = a_volume(tmp_path / "volume", *DATA), a_record()
+    device, record = a_volume(tmp_path / "volume", *DATA), objects.a_record()
     objects.dies_at = "-00004"
     with pytest.raises(Retryable):
         await write(only, record, device)
     objects.dies_at = ""
-    PosixObjects.put(objects, record.container, f"{record.prefix}-00002", b"torn")
+    objects.kept.put(record.container, f"{record.prefix}-00002", b"torn")
     assert await write(only, record, device) == (4, 1)
     assert await restored(only, [record], a_volume(tmp_path / "new")) == device.read_bytes()
 
@@ -166,13 +186,12 @@ async def test_what_stands_is_kept_only_if_it_is_what_was_written(
 async def test_chunks_of_another_size_are_begun_anew(
     only: ChunkedBackups, objects: Counting, tmp_path: Path
 ) -> None:
-    device, record = a_volume(tmp_path / "volume", *DATA), a_record()
+    device, record = a_volume(tmp_path / "volume", *DATA), objects.a_record()
     objects.dies_at = "_sha256file"
     with pytest.raises(Retryable):
         await write(only, record, device)
     objects.dies_at = ""
-    larger = ChunkedBackups(objects, driver="posix", service="s", chunk_size=2 * CHUNK)
-    assert await write(larger, record, device) == (2, 0)
+    assert await write(objects.store(2 * CHUNK), record, device) == (2, 0)
     assert await restored(only, [record], a_volume(tmp_path / "new")) == device.read_bytes()
 
 
@@ -182,7 +201,7 @@ async def test_chunks_of_another_size_are_begun_anew(
 async def test_what_is_damaged_is_not_restored_as_if_it_were_whole(
     store: ChunkedBackups, objects: Counting, tmp_path: Path, harm: object
 ) -> None:
-    device, record = a_volume(tmp_path / "volume", *DATA), a_record()
+    device, record = a_volume(tmp_path / "volume", *DATA), objects.a_record()
     await write(store, record, device)
     name = f"{record.prefix}-00001"
     objects.put(record.container, name, harm(objects.get(record.container, name)))  # type: ignore[operator]
@@ -193,7 +212,7 @@ async def test_what_is_damaged_is_not_restored_as_if_it_were_whole(
 async def test_a_missing_object_is_told_and_so_is_one_too_many(
     only: ChunkedBackups, objects: Counting, tmp_path: Path
 ) -> None:
-    device, record = a_volume(tmp_path / "volume", *DATA), a_record()
+    device, record = a_volume(tmp_path / "volume", *DATA), objects.a_record()
     await write(only, record, device)
     objects.put(record.container, f"{record.prefix}-00009", b"")
     with pytest.raises(Damaged):
@@ -202,13 +221,13 @@ async def test_a_missing_object_is_told_and_so_is_one_too_many(
     with pytest.raises(Damaged):
         await only.check(record)
     with pytest.raises(NotFound):
-        await only.check(a_record())
+        await only.check(objects.a_record())
 
 
 async def test_a_bomb_is_no_larger_than_its_object_says(
     only: ChunkedBackups, objects: Counting, tmp_path: Path
 ) -> None:
-    device, record = a_volume(tmp_path / "volume"), a_record()
+    device, record = a_volume(tmp_path / "volume"), objects.a_record()
     await write(only, record, device)
     said = json.loads(objects.get(record.container, layout.metadata_name(record)))
     next(iter(said["objects"][0].values()))["length"] = 10
@@ -220,22 +239,25 @@ async def test_a_bomb_is_no_larger_than_its_object_says(
 async def test_deleting_leaves_nothing_whatever_was_there(
     only: ChunkedBackups, objects: Counting, tmp_path: Path
 ) -> None:
-    device, record = a_volume(tmp_path / "volume", *DATA), a_record()
+    device, record = a_volume(tmp_path / "volume", *DATA), objects.a_record()
     await write(only, record, device)
-    half = a_record()
+    half = objects.a_record()
     objects.dies_at = "-00003"
     with pytest.raises(Retryable):
         await write(only, half, device)
-    assert {(it.id, it.whole) for it in await only.inventory()} == {(record.id, True), (half.id, False)}
+    assert {(it.id, it.whole) for it in await only.inventory([])} == {(record.id, True), (half.id, False)}
     for each in (record, half, record):
         await only.delete(each)
-    assert list(objects.directory.iterdir()) == []
-    assert await only.inventory() == []
+    assert await only.inventory([]) == []
+    left = objects.kept.directory.iterdir() if isinstance(objects.kept, PosixObjects) else objects.every([])
+    assert list(left) == []
 
 
-async def test_two_backups_in_one_container_are_two(only: ChunkedBackups, tmp_path: Path) -> None:
+async def test_two_backups_in_one_container_are_two(
+    only: ChunkedBackups, objects: Counting, tmp_path: Path
+) -> None:
     device = a_volume(tmp_path / "volume", *DATA)
-    one, two = (replace(a_record(), container="mine/ours") for _ in range(2))
+    one, two = (replace(objects.a_record(), container=objects.bucket or "mine/ours") for _ in range(2))
     for each in (one, two):
         await write(only, each, device)
     await only.delete(one)
@@ -243,11 +265,25 @@ async def test_two_backups_in_one_container_are_two(only: ChunkedBackups, tmp_pa
 
 
 @pytest.mark.parametrize("name", ["..", "a/../../b", "/etc", "a//b", "a\0b", "."])
-def test_no_container_is_outside_of_the_directory(objects: Counting, name: str) -> None:
+def test_no_container_is_outside_of_the_directory(posix: PosixObjects, name: str) -> None:
     with pytest.raises(Invalid):
         layout.container_for(new_id(), name)
     with pytest.raises(Invalid):
-        objects.put(name, "object", b"")
+        posix.put(name, "object", b"")
+
+
+def test_no_name_is_a_path(posix: PosixObjects) -> None:
+    name = layout.prefix_of(new_id(), new_id(), AT, zone="../../../etc")
+    for call in (lambda: posix.put("a", name, b""), lambda: posix.get("a", name)):
+        with pytest.raises(Invalid):
+            call()
+
+
+def test_where_one_bucket_has_all_nobody_names_another() -> None:
+    for wanted in (None, "", "ours"):
+        assert layout.container_for(new_id(), wanted, "ours") == "ours"
+    with pytest.raises(Invalid):
+        layout.container_for(new_id(), "theirs", "ours")
 
 
 async def test_a_directory_that_is_not_there_is_not_made(tmp_path: Path) -> None:
@@ -259,17 +295,16 @@ async def test_a_directory_that_is_not_there_is_not_made(tmp_path: Path) -> None
     assert not (tmp_path / "unmounted").exists()
 
 
-async def test_a_full_disk_is_said_to_be_full(only: ChunkedBackups) -> None:
+async def test_a_full_disk_is_said_to_be_full() -> None:
     objects = PosixObjects(Path("/dev"))
     with pytest.raises((TryAnotherBackend, Retryable, Misconfigured)):
         objects.put("full", "object", b"x")
-    assert only.driver == "posix"
 
 
 async def test_cancelling_stops_the_thread_and_what_was_written_is_kept(
     only: ChunkedBackups, objects: Counting, tmp_path: Path
 ) -> None:
-    device, record = a_volume(tmp_path / "volume", *DATA), a_record()
+    device, record = a_volume(tmp_path / "volume", *DATA), objects.a_record()
     writing: asyncio.Task[tuple[int, int]]
 
     class Slow(Counting):
@@ -279,7 +314,7 @@ async def test_cancelling_stops_the_thread_and_what_was_written_is_kept(
                 loop.call_soon_threadsafe(writing.cancel)
 
     loop = asyncio.get_running_loop()
-    slow = ChunkedBackups(Slow(objects.directory), driver="posix", service="s", chunk_size=CHUNK)
+    slow = Slow(objects.kept).store()
     writing = asyncio.create_task(write(slow, record, device))
     with pytest.raises(asyncio.CancelledError):
         await writing

@@ -11,16 +11,18 @@ import shutil
 import subprocess
 import venv
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.s3_server import KEYS, S3Server
 
 from pumice.backends.backups import layout
 from pumice.backends.backups.chunked import ChunkedBackups
 from pumice.backends.backups.chunks import BLOCK
-from pumice.backends.backups.contract import Record
+from pumice.backends.backups.contract import POSIX, S3, Record
 from pumice.backends.backups.posix import PosixObjects
 from pumice.model.ids import new_id
 from pumice.model.units import MIB
@@ -50,10 +52,10 @@ def of_cinder(told: dict[str, Any]) -> Record:
     )
 
 
-def of_ours(parent: Record | None = None) -> Record:
+def of_ours(parent: Record | None = None, bucket: str | None = None) -> Record:
     backup, volume, at = new_id(), parent.volume_id if parent else new_id(), datetime(2026, 1, 2)
-    prefix = layout.prefix_of(volume, backup, at)
-    container = layout.container_for(backup, None)
+    prefix = layout.prefix_of(volume, backup, at, zone="nova" if bucket else None)
+    container = layout.container_for(backup, None, bucket)
     return Record(backup, volume, SIZE, container, prefix, at, parent.id if parent else None)
 
 
@@ -121,35 +123,64 @@ def cinder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     environment = tmp_path_factory.mktemp("cinder")
     venv.create(environment, with_pip=True)
     python = str(environment / "bin/python")
-    subprocess.run([python, "-m", "pip", "install", "-q", "cinder==29.0.0"], check=True, timeout=900)
+    subprocess.run([python, "-m", "pip", "install", "-q", "cinder==29.0.0", "boto3"], check=True, timeout=900)
     yield python
     shutil.rmtree(environment)
+
+
+@dataclass
+class Shared:
+    """A store that both see."""
+
+    ours: ChunkedBackups
+    options: dict[str, str]
+    """What Cinder is told of it."""
+
+
+@pytest.fixture(params=["posix", "s3"])
+def shared(request: pytest.FixtureRequest, tmp_path: Path, compression: str) -> Shared:
+    if request.param == "posix":
+        return Shared(store_in(tmp_path / "store", compression), {"backup_posix_path": str(tmp_path / "store")})
+    server: S3Server = request.getfixturevalue("s3")
+    objects = server.objects()
+    ours = ChunkedBackups(
+        objects,
+        driver="s3",
+        service=S3,
+        bucket=objects.access.bucket,
+        chunk_size=MIB,
+        compression=compression,
+    )
+    said = {"endpoint_url": server.endpoint, "store_bucket": objects.access.bucket}
+    said |= {f"store_{name}": value for name, value in KEYS.items()}
+    return Shared(ours, {f"backup_s3_{name}": value for name, value in said.items()})
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("compression", ["zstd", "zlib", "none"])
 async def test_cinder_restores_what_is_written_here_and_adds_to_it(
-    cinder: str, tmp_path: Path, compression: str
+    cinder: str, tmp_path: Path, shared: Shared, compression: str
 ) -> None:
+    book = tmp_path / "book"
+
     def run(what: str, file: Path, told: dict[str, Any]) -> dict[str, Any]:
-        script = [cinder, str(HERE / "cinder_chunks.py"), what, str(tmp_path / "store")]
+        script = [cinder, str(HERE / "cinder_chunks.py"), what, str(book), json.dumps(shared.options)]
         said = subprocess.run(
             [*script, str(file), json.dumps(told), compression], check=True, timeout=60, stdout=subprocess.PIPE
         )
         answer: dict[str, Any] = json.loads(said.stdout.splitlines()[-1])
         return answer
 
-    store = store_in(tmp_path / "store", compression)
+    store = shared.ours
     volume = a_file(tmp_path / "volume")
     change(volume, (5, b"full"), (MIB + 7 * BLOCK, os.urandom(4000)))
-    full = of_ours()
+    full = of_ours(bucket=store.bucket)
     await store.write(full, volume, None, lambda _: None)
     change(volume, (MIB + 7 * BLOCK, bytes(4000)), (2 * BLOCK, b"second"))
-    second = of_ours(full)
+    second = of_ours(full, store.bucket)
     await store.write(second, volume, full, lambda _: None)
-    book = {record.id: to_cinder(record) for record in (full, second)}
-    (tmp_path / "store.book").write_text(json.dumps(book))
+    book.write_text(json.dumps({record.id: to_cinder(record) for record in (full, second)}))
     for what, fill in (("restore-new", b""), ("restore", os.urandom(SIZE))):
         target = a_file(tmp_path / what, fill)
         run(what, target, to_cinder(second))
@@ -159,6 +190,12 @@ async def test_cinder_restores_what_is_written_here_and_adds_to_it(
         "write", volume, to_cinder(second) | {"id": new_id(), "parent_id": second.id, "container": None}
     )
     assert third["object_count"] == 1
-    chain = [full, second, of_cinder(third)]
+    assert layout.service_of(third["service_metadata"]) == (S3 if store.bucket else POSIX)
+    theirs = of_cinder(third)
+    chain = [full, second, theirs]
+    assert {it.id for it in await store.inventory([])} == {it.id for it in chain}, "names are not alike"
     found = await restore(store, chain, a_file(tmp_path / "target"), is_new=True)
     assert found == hashlib.sha256(volume.read_bytes()).hexdigest()
+    await store.delete(theirs)
+    run("delete", volume, to_cinder(second))
+    assert {it.id for it in await store.inventory([])} == {full.id}

@@ -1,7 +1,8 @@
 """kill -9 of real processes on real parts, at every point of every verb; they are started again, and go on.
 
 Here one operation of each verb is killed at all its points in turn: every second verb in one process on SQLite,
-the others in a process for each role on PostgreSQL. ``make kill`` does so with every verb on both.
+the others in a process for each role on PostgreSQL, with backups by S3. ``make kill`` does so with every verb
+on both.
 """
 
 from collections.abc import Iterator

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import json
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -345,16 +344,15 @@ def a_record(pumice: Victim) -> Stage:
     stage = a_backup(pumice)
     record = pumice.call("GET", f"{BACKUPS}/{stage['backup']}/export_record")["backup-record"]
     other = new_id()
-    told = base64.b64decode(record["backup_url"]).decode().replace(stage["backup"], other)
-    shelf = pumice.backups / stage["backup"][:2] / stage["backup"][2:4] / stage["backup"]
-    copy = pumice.backups / "imported"
-    copy.mkdir(exist_ok=True)
-    for file in shelf.iterdir():
-        text = file.read_bytes().replace(stage["backup"].encode(), other.encode())
-        (copy / file.name.replace(stage["backup"], other)).write_bytes(text)
-    told = json.dumps(json.loads(told) | {"container": "imported"})
-    record["backup_url"] = base64.b64encode(told.encode()).decode()
-    return stage | {"record": json.dumps(record), "imported": other}
+    text = base64.b64decode(record["backup_url"])
+    record["backup_url"] = base64.b64encode(text.replace(stage["backup"].encode(), other.encode())).decode()
+    told = json.loads(text)
+    container, copy = told["container"], told["container"].replace(stage["backup"], other)
+    for name in pumice.backups.names(container, told["service_metadata"]):
+        data = pumice.backups.get(container, name).replace(stage["backup"].encode(), other.encode())
+        pumice.backups.put(copy, name.replace(stage["backup"], other), data)
+    prefix = told["service_metadata"].replace(stage["backup"], other)
+    return stage | {"record": json.dumps(record), "imported": other, "container": copy, "prefix": prefix}
 
 
 def import_record(pumice: Victim, stage: Stage) -> httpx.Response:
@@ -367,7 +365,9 @@ def is_imported(pumice: Victim, stage: Stage, well: bool) -> None:
     for backup in (stage["imported"], stage["backup"]):
         pumice.stories.delete(f"{BACKUPS}/{backup}")
     pumice.settle()
-    shutil.rmtree(pumice.backups / "imported", ignore_errors=True)
+    left = pumice.backups.names(stage["container"], stage["prefix"])
+    assert not (well and left), left
+    pumice.backups.remove(stage["container"], left)
 
 
 # --- groups -------------------------------------------------------------------------------------

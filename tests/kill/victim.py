@@ -1,4 +1,7 @@
-"""A Pumice whose processes die where they are told to: one process, or one for each role on PostgreSQL."""
+"""A Pumice whose processes die where they are told to: one process, or one for each role on PostgreSQL.
+
+The one keeps its backups in a directory, the other in a store that speaks S3.
+"""
 
 import asyncio
 import contextlib
@@ -11,9 +14,12 @@ from pathlib import Path
 from tests.kill.points import Point
 from tests.kill.stories import Stories
 from tests.pumice_installation import Installation, state_directory
+from tests.s3_server import S3Server
 
 from pumice.app.guest_image import build_guest_image
 from pumice.app.tour.run import cache_dir
+from pumice.backends.backups.posix import PosixObjects
+from pumice.backends.backups.s3 import S3Objects
 
 ROLES = ("scheduler", "volume", "compute")
 LARGE = 7
@@ -26,8 +32,6 @@ class Victim(Installation):
     """Real parts throughout. On SQLite without a ``database_url``; ``settings`` are environment variables."""
 
     def __init__(self, state_dir: Path, database_url: str | None, **settings: str) -> None:
-        self.backups = state_dir.parent / "backups"
-        self.backups.mkdir()
         self.elsewhere = state_dir.parent / "elsewhere"
         """The pool of another backend, to which nothing comes by itself: it takes only what is as large as
         nothing else here."""
@@ -36,11 +40,17 @@ class Victim(Installation):
             "capacity_gb": 9,
             "filter_function": f"volume.size == {LARGE}",
         }
-        settings = {
-            "PUMICE_BACKUP__DRIVER": "posix",
-            "PUMICE_BACKUP__PATH": str(self.backups),
-            "PUMICE_BACKENDS": json.dumps({"files": {}, "other": other}),
-        } | settings
+        settings = {"PUMICE_BACKENDS": json.dumps({"files": {}, "other": other})} | settings
+        self.s3 = S3Server(state_dir.parent / "s3.log") if database_url else None
+        self.backups: PosixObjects | S3Objects
+        if self.s3:
+            self.backups = self.s3.objects()
+            settings |= self.s3.environment(self.backups.access.bucket)
+        else:
+            directory = state_dir.parent / "backups"
+            directory.mkdir()
+            self.backups = PosixObjects(directory)
+            settings |= {"PUMICE_BACKUP__DRIVER": "posix", "PUMICE_BACKUP__PATH": str(directory)}
         super().__init__(state_dir, database_url, PUMICE_LOG_LEVEL="warning", **settings)
         self.stories = Stories(self)
         self.workers = ROLES if database_url else ("serve",)
@@ -56,6 +66,11 @@ class Victim(Installation):
         self.wait(lambda: self.is_up(*self.workers), "its services do not come up")
         image = asyncio.run(build_guest_image(self.state_dir.parent / "guest.qcow2", cache_dir()))
         self.stories.image = self.stories.upload(image.read_bytes(), "qcow2")
+
+    def is_up(self, *names: str) -> bool:
+        """Whether the services of these processes are; backups are asked for as soon as all are."""
+        makes_backups = {"cinder-backup"} if {"serve", "volume"} & {*names} else set()
+        return super().is_up(*names) and makes_backups <= self.services_up()
 
     def name_of(self, role: str) -> str:
         """The process that has a role."""
@@ -121,4 +136,6 @@ def a_victim(database_url: str | None, **settings: str) -> Iterator[Victim]:
             yield victim
         finally:
             victim.close()
+            if victim.s3:
+                victim.s3.close()
             victim.end_daemons()

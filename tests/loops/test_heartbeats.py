@@ -11,8 +11,8 @@ from fake_world import HOST, FakeWorld, fake_world
 from tests.patience import PATIENCE, patience
 
 from pumice.backends.backups.chunked import ChunkedBackups
+from pumice.backends.backups.contract import POSIX
 from pumice.backends.backups.posix import PosixObjects
-from pumice.backends.backups.settings import POSIX
 from pumice.host import bulkhead
 from pumice.host.thread import MOST, to_the_end
 from pumice.loops.heartbeats import BACKUP, COMPUTE, SCHEDULER, VOLUME, Heartbeats

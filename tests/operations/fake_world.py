@@ -1,6 +1,6 @@
 """A whole house on the shipped fakes, for the harness: two backends, one hypervisor, one image."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,8 +10,7 @@ from typing import Any
 
 from databases import new_sqlite
 from pumice.app.verbs import VERBS
-from pumice.backends.backups.contract import BackupStore, Found, Progress, Record, Written
-from pumice.backends.backups.settings import POSIX
+from pumice.backends.backups.contract import POSIX, BackupStore, Found, Progress, Record, Written
 from pumice.backends.fake import FakeBackend
 from pumice.backends.targets.fake import FakeTarget
 from pumice.catalog import group_types as catalog
@@ -156,7 +155,7 @@ class FakeWorld:
 class MemoryBackups:
     """A store of backups that has names alone: for what does not look at bytes."""
 
-    driver = "memory"
+    driver, bucket = "memory", None
     service = POSIX
 
     def __init__(self) -> None:
@@ -187,7 +186,7 @@ class MemoryBackups:
     async def free(self, found: Found) -> None:
         self.kept.pop(found.id, None)
 
-    async def inventory(self) -> Sequence[Found]:
+    async def inventory(self, containers: Collection[str] = ()) -> Sequence[Found]:
         return list(self.kept.values())
 
 

@@ -15,7 +15,7 @@ from tests.postgres_server import PostgresServer, empty
 
 from pumice.app.verbs import VERBS
 from pumice.attachments import connect, disconnect, renew, rotate
-from pumice.backends.backups.settings import POSIX
+from pumice.backends.backups.contract import POSIX
 from pumice.backends.fake import FakeBackend
 from pumice.backends.targets.local import LocalTarget
 from pumice.catalog import volume_types
@@ -575,7 +575,7 @@ async def a_record(world: FakeWorld) -> Stage:
     stage = await a_backup(world)
     backup = await world.db.read(backups.find, stage["backup"])
     assert backup is not None
-    stage["record"] = records.export(backup, POSIX)
+    stage["record"] = records.export(backup)
 
     def forget(tx: Any) -> None:
         backups.delete(tx, backup.id)

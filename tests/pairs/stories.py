@@ -14,7 +14,7 @@ from tests.pairs.stage import ONE, Stage, begin_backup, begin_group_snapshot, be
 
 from pumice.attachments import connect, disconnect, renew, rotate
 from pumice.backends.backups import layout
-from pumice.backends.backups.settings import POSIX
+from pumice.backends.backups.contract import POSIX
 from pumice.backends.contract import no_progress
 from pumice.model.connector import Connector
 from pumice.model.errors import InvalidState
@@ -138,7 +138,7 @@ async def imports_one(world: FakeWorld, stage: Stage, thing: str) -> str:
     other = replace(backup, id=BackupId(new_id()), prefix=None)
     other = replace(other, prefix=layout.prefix_of(other.volume_id, other.id, other.created_at))
     store.kept[other.id] = replace(store.kept[backup.id], id=other.id, prefix=other.prefix or "")
-    url = records.export(other, POSIX)
+    url = records.export(other)
     return (await world.db.write(imports.accept, TENANT, POSIX, url, world.tunables)).id
 
 

@@ -140,7 +140,8 @@ class Heartbeats:
         except (PumiceError, TimeoutError) as error:
             logger.warning("backups.silent", error=str(error) or "no answer in time")
             return None
-        return Said(services.Heartbeat(BACKUP, self.host, self.zone, {"driver": store.driver}))
+        facts = {"driver": store.driver, "bucket": store.bucket}
+        return Said(services.Heartbeat(BACKUP, self.host, self.zone, facts))
 
     async def _ask_backend(self, place: str, backend: Backend) -> Said | None:
         try:

@@ -31,12 +31,12 @@ async def check(drivers: Drivers) -> list[Violation]:
 
 async def _at(drivers: Drivers, store: BackupStore) -> list[Violation]:
     before = await drivers.db.read(backups.whole)
-    there = await store.inventory()
+    there = await store.inventory({container for container, _ in before.values()})
     whole, ids = {it.prefix for it in there if it.whole}, {it.id for it in there}
 
     def read(tx: Transaction) -> tuple[frozenset[str], frozenset[str], Collection[str]]:
         left = _nobodys(tx, ids)
-        lost = {key for key, prefix in backups.whole(tx).items() if key in before and prefix not in whole}
+        lost = {key for key, (_, prefix) in backups.whole(tx).items() if key in before and prefix not in whole}
         return left, tombstones.buried(tx, Kind.BACKUP, left), lost
 
     left, gone, lost = await drivers.db.read(read)

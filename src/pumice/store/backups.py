@@ -111,8 +111,8 @@ def known(tx: Transaction, ids: Collection[str]) -> frozenset[str]:
     return frozenset(tx.execute(sa.select(_b.id).where(_b.id.in_(list(ids)))).scalars()) if ids else frozenset()
 
 
-def whole(tx: Transaction) -> dict[str, str]:
-    """The ids of the backups whose objects must all be there, with the names' beginning."""
+def whole(tx: Transaction) -> dict[str, tuple[str, str]]:
+    """The ids of the backups whose objects must all be there: their container, and the names' beginning."""
     at_rest = _b.status.in_([BackupStatus.AVAILABLE, BackupStatus.RESTORING])
-    rows = tx.execute(sa.select(_b.id, _b.prefix).where(at_rest, _b.prefix.is_not(None)))
-    return {row.id: row.prefix for row in rows}
+    rows = tx.execute(sa.select(_b.id, _b.container, _b.prefix).where(at_rest, _b.prefix.is_not(None)))
+    return {row.id: (row.container, row.prefix) for row in rows}

@@ -107,10 +107,10 @@ def beats(service: Row, down_seconds: float) -> bool:
     return bool(service["updated_at"] >= now() - timedelta(seconds=down_seconds))
 
 
-def zones(tx: Transaction, binary: str, down_seconds: float) -> Sequence[str]:
-    """The zones of a binary's services that are up and enabled."""
-    rows = every(tx, binary=binary)
-    return sorted({row["zone"] for row in rows if not row["disabled"] and is_up(row, down_seconds)})
+def serving(tx: Transaction, binary: str, down_seconds: float) -> Sequence[Row]:
+    """A binary's services that are up and enabled, in the order of their zones."""
+    up = [row for row in every(tx, binary=binary) if not row["disabled"] and is_up(row, down_seconds)]
+    return sorted(up, key=lambda row: str(row["zone"]))
 
 
 def why_not(tx: Transaction, binary: str, down_seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from volume_cloud import OTHER_PROJECT, PROJECT, USER, Cloud
 
 from databases import ON_SQLITE
-from pumice.backends.backups.settings import POSIX
+from pumice.backends.backups.contract import POSIX, S3
 from pumice.model.ids import new_id
 from pumice.store import quotas, services
 
@@ -270,6 +271,23 @@ async def test_a_failed_backup_says_why_and_frees_its_volume(cloud: Cloud) -> No
     assert "No backups are kept on this host" in shown["fail_reason"]
     assert (await cloud.until(volume, "available"))["status"] == "available"
     cloud.runner.drivers = replace(cloud.runner.drivers, backups=store)
+
+
+async def test_where_one_bucket_has_all_backups_they_are_named_as_cinder_names_them(cloud: Cloud) -> None:
+    """The service says so, not this process's settings: an API may run where there are none."""
+    beat = services.Heartbeat(services.BACKUP_BINARY, "box", "nova", {"driver": "s3", "bucket": "ours"})
+    await cloud.db.write(services.heartbeat, [beat])
+    volume = await a_volume(cloud)
+    backup = await backed_up(cloud, volume)
+    assert backup["container"] == "ours"
+    record = await cloud.call("GET", f"/backups/{backup['id']}/export_record", who="admin")
+    told = record.json()["backup-record"]
+    assert told["backup_service"] == S3
+    prefix = json.loads(base64.b64decode(told["backup_url"]))["service_metadata"]
+    assert re.fullmatch(rf"volume_{volume}/\d{{14}}/az_nova_backup_{backup['id']}", prefix)
+    refused(await ask(cloud, volume, container="theirs"), 400, "one container")
+    assert (await ask(cloud, volume, container="ours")).status_code == 202
+    await cloud.quiet()
 
 
 async def test_without_a_service_backups_are_refused_as_cinder_does(cloud: Cloud) -> None:

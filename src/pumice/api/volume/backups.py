@@ -16,7 +16,6 @@ from pumice.api.volume.backup_view import ATTRIBUTES, BackupView
 from pumice.api.volume.fields import Metadata, Name, Named
 from pumice.api.volume.filters import Filters
 from pumice.api.volume.resets import resets
-from pumice.backends.backups.settings import POSIX
 from pumice.model.backup import Backup
 from pumice.model.errors import InvalidState, NotFound
 from pumice.model.scope import Scope
@@ -154,7 +153,7 @@ async def restore_to(call: Call) -> Reply:
 
 
 def _require_service(tx: Transaction, tunables: Tunables) -> None:
-    if records.zone_of_service(tx, tunables) is None:
+    if records.service_up(tx, tunables) is None:
         raise NotFound("Service", "cinder-backup")
 
 
@@ -163,7 +162,7 @@ async def export_record(call: Call) -> Reply:
     backup = await call.ctx.db.read(backups.get, call.who, call.args["id"])
     if backup.status != BackupStatus.AVAILABLE:
         raise InvalidState(f"Invalid backup: Backup status must be available and not {backup.status}.")
-    record = {"backup_service": POSIX, "backup_url": records.export(backup, POSIX)}
+    record = {"backup_service": records.service_of(backup), "backup_url": records.export(backup)}
     return Reply({"backup-record": record})
 
 

@@ -11,7 +11,7 @@ A backup is never written over another's objects: their names have its id.
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,12 +45,14 @@ class ChunkedBackups:
         *,
         driver: str,
         service: str,
+        bucket: str | None = None,
         chunk_size: int = 32 * MIB,
         compression: str = "zstd",
     ) -> None:
         assert chunk_size % BLOCK == 0
         self.driver = driver
         self.service = service
+        self.bucket = bucket
         self._objects = objects
         self._chunk_size = chunk_size
         self._compression = compression
@@ -81,16 +83,16 @@ class ChunkedBackups:
         """See ``BackupStore``."""
         await in_thread(self._delete, found)
 
-    async def inventory(self) -> Sequence[Found]:
+    async def inventory(self, containers: Collection[str]) -> Sequence[Found]:
         """See ``BackupStore``."""
-        return await in_thread(self._inventory)
+        return await in_thread(self._inventory, containers)
 
     # --- in threads ------------------------------------------------------------------------------------
 
     def _listed(self, record: Record) -> list[Object]:
         """The objects that a whole backup has. Raises ``Damaged`` when others are there."""
         wanted = layout.read_metadata(record, self._objects.get(record.container, layout.metadata_name(record)))
-        there = layout.object_names(record, self._objects.names(record.container))
+        there = layout.object_names(record, self._objects.names(record.container, record.prefix))
         if sorted(it.name for it in wanted) != sorted(there):
             raise Damaged(f"The objects of backup {record.id} are not those that its metadata names.")
         return wanted
@@ -130,13 +132,14 @@ class ChunkedBackups:
             os.fsync(file)
 
     def _delete(self, record: Record | Found) -> None:
-        own = (record.prefix, f".{record.prefix}")
-        names = [name for name in self._objects.names(record.container) if name.startswith(own)]
-        self._objects.remove(record.container, sorted(names, key=lambda name: not name.endswith("_metadata")))
+        names = self._objects.names(record.container, record.prefix)
+        first = sorted(names, key=lambda name: not name.endswith("_metadata"))
+        hidden = self._objects.names(record.container, layout.hidden_of(record))
+        self._objects.remove(record.container, [*first, *hidden])
 
-    def _inventory(self) -> list[Found]:
+    def _inventory(self, containers: Collection[str]) -> list[Found]:
         found: dict[tuple[str, str], Found] = {}
-        for container, name in self._objects.every():
+        for container, name in self._objects.every(containers):
             if not (named := layout.NAME.fullmatch(name)):
                 continue
             prefix, volume_id, backup_id, what, part = named.groups()
@@ -167,11 +170,11 @@ class _Writing:
         self.spans = [(at, min(size, record.size - at)) for at in range(0, record.size, size)]
 
     def write(self, device: Path) -> Written:
-        record, names = self.record, self.objects.names(self.record.container)
-        if layout.metadata_name(record) in names:
+        record = self.record
+        if layout.metadata_name(record) in self.objects.names(record.container, record.prefix):
             self._forget_progress()
             return Written(len(self.store._listed(record)), 0)
-        done = self._standing(set(names))
+        done = self._standing(set(self._hidden()))
         kept = sum(len(one.objects) for one in done)
         with _opened(device, os.O_RDONLY, record.size) as file:
             done += self._rest(file, len(done), kept)
@@ -252,7 +255,7 @@ class _Writing:
     def _finish(self, objects: Sequence[Object], hashes: Sequence[str]) -> None:
         record = self.record
         wanted = {it.name for it in objects}
-        names = layout.object_names(record, self.objects.names(record.container))
+        names = layout.object_names(record, self.objects.names(record.container, record.prefix))
         if stale := [name for name in names if name not in wanted]:  # of a try with chunks of another size
             self.objects.remove(record.container, stale)
         self.objects.put(record.container, layout.hashes_name(record), layout.hashes(record, hashes))
@@ -260,9 +263,11 @@ class _Writing:
         self._forget_progress()
 
     def _forget_progress(self) -> None:
-        names = self.objects.names(self.record.container)
-        mine = [name for name in names if name.startswith(f".{self.record.prefix}")]
-        self.objects.remove(self.record.container, mine)
+        self.objects.remove(self.record.container, self._hidden())
+
+    def _hidden(self) -> Sequence[str]:
+        """The names of what says which chunks are there, and of what is left of a kill."""
+        return self.objects.names(self.record.container, layout.hidden_of(self.record))
 
 
 async def _stoppable(progress: Progress, work: Callable[[Callable[[float], None], threading.Event], T]) -> T:

@@ -8,13 +8,17 @@ Every call may be repeated, by a process that knows nothing but the backup's rec
 * A cancelled call has stopped when it raises. What it has written whole is kept, and found by the next call.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from pumice.model.errors import PumiceError
+
+POSIX = "cinder.backup.drivers.posix.PosixBackupDriver"
+S3 = "cinder.backup.drivers.s3.S3BackupDriver"
+"""The names by which Cinder's records call its drivers of the same layouts."""
 
 Progress = Callable[[float], None]
 """Told how much of a long call is done, from 0.0 to 1.0. Called from the event loop."""
@@ -74,14 +78,14 @@ class Objects(Protocol):
     def get(self, container: str, name: str) -> bytes:
         """An object's bytes. Raises ``NotFound``."""
 
-    def names(self, container: str) -> Sequence[str]:
-        """The names of a container's objects, sorted; none of one that is not there."""
+    def names(self, container: str, prefix: str) -> Sequence[str]:
+        """The names in a container that begin so, sorted; none where none was ever put."""
 
     def remove(self, container: str, names: Sequence[str]) -> None:
         """Free objects for good, and their container when it is empty."""
 
-    def every(self) -> Iterator[tuple[str, str]]:
-        """Container and name of each object."""
+    def every(self, containers: Collection[str]) -> Iterator[tuple[str, str]]:
+        """Container and name of each object; ``containers`` are known to be in use."""
 
     def look(self) -> None:
         """Raise ``Misconfigured`` or ``Retryable`` when nothing can be kept here at the moment."""
@@ -91,7 +95,9 @@ class BackupStore(Protocol):
     """A store that a host writes backups to, and reads them from."""
 
     driver: str
-    """The driver's name in settings: ``posix``."""
+    """The driver's name in settings: ``posix`` or ``s3``."""
+    bucket: str | None
+    """The container that all backups lie in; None where each has one of its own."""
     service: str
     """The name by which records of backups call the driver: Cinder's."""
 
@@ -122,5 +128,5 @@ class BackupStore(Protocol):
     async def free(self, found: Found) -> None:
         """Free what was found, and belongs to nobody."""
 
-    async def inventory(self) -> Sequence[Found]:
-        """The backups that the store holds, for audits."""
+    async def inventory(self, containers: Collection[str]) -> Sequence[Found]:
+        """The backups that the store holds, for audits; ``containers`` are those that rows name."""

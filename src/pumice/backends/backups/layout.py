@@ -5,7 +5,8 @@
     PREFIX_metadata          which object is where; written last: a backup without it is not whole
     .PREFIX_progress-00001 … of a chunk whose objects are whole, until the metadata is there; not Cinder's
 
-``PREFIX`` is ``volume_ID_YYYYMMDDhhmmss_backup_ID``.
+``PREFIX`` is ``volume_ID_YYYYMMDDhhmmss_backup_ID`` of the driver posix, in a directory of its own, and
+``volume_ID/YYYYMMDDhhmmss/az_ZONE_backup_ID`` of the driver s3, in one bucket for all.
 """
 
 import json
@@ -16,12 +17,12 @@ from datetime import datetime
 from typing import Any
 
 from pumice.backends.backups.chunks import BLOCK, Chunk
-from pumice.backends.backups.contract import Damaged, Record
+from pumice.backends.backups.contract import POSIX, S3, Damaged, Found, Record
 from pumice.model.errors import Invalid
 
 VERSION = "1.0.0"
 _ID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-PREFIX = re.compile(rf"volume_({_ID})_\d{{14}}_backup_({_ID})")
+PREFIX = re.compile(rf"volume_({_ID})(?:_\d{{14}}_|/\d{{14}}/az_[^\0]{{0,100}}?_)backup_({_ID})")
 NAME = re.compile(rf"\.?({PREFIX.pattern})(_metadata|_sha256file|_progress-\d+|-\d+)(\.[0-9a-f]+\.part)?")
 
 
@@ -36,13 +37,27 @@ class Object:
     md5: str
 
 
-def prefix_of(volume_id: str, backup_id: str, at: datetime) -> str:
-    """The prefix of the names of a backup's objects."""
+def prefix_of(volume_id: str, backup_id: str, at: datetime, *, zone: str | None = None) -> str:
+    """The prefix of the names of a backup's objects; with a ``zone`` that of objects in a bucket for all."""
+    if zone is not None:
+        return f"volume_{volume_id}/{at:%Y%m%d%H%M%S}/az_{zone[:100]}_backup_{backup_id}"
     return f"volume_{volume_id}_{at:%Y%m%d%H%M%S}_backup_{backup_id}"
 
 
-def container_for(backup_id: str, wanted: str | None) -> str:
-    """The container of a backup's objects: the one asked for, or one of its own. Raises ``Invalid``."""
+def service_of(prefix: str) -> str:
+    """The name by which records call the driver that names objects so."""
+    return S3 if "/" in prefix else POSIX
+
+
+def container_for(backup_id: str, wanted: str | None, bucket: str | None = None) -> str:
+    """The container of a backup's objects: the ``bucket`` for all, the one asked for, or one of its own.
+
+    Raises ``Invalid``: with a bucket for all nobody may ask for another, which the same key might reach.
+    """
+    if bucket is not None:
+        if wanted not in (None, "", bucket):
+            raise Invalid("Invalid input received: Backups are kept in one container here: name none.")
+        return bucket
     if not wanted:
         return f"{backup_id[:2]}/{backup_id[2:4]}/{backup_id}"
     if any(part in ("", ".", "..") or "\0" in part for part in wanted.split("/")):
@@ -60,9 +75,14 @@ def hashes_name(record: Record) -> str:
     return f"{record.prefix}_sha256file"
 
 
+def hidden_of(record: Record | Found) -> str:
+    """The prefix of the names of all objects of a backup that are not Cinder's."""
+    return f".{record.prefix}"
+
+
 def progress_name(record: Record, number: int) -> str:
     """The name of the object that says that a chunk, counted from 1, is written."""
-    return f".{record.prefix}_progress-{number:05d}"
+    return f"{hidden_of(record)}_progress-{number:05d}"
 
 
 def object_names(record: Record, names: Sequence[str]) -> list[str]:

@@ -7,7 +7,7 @@ cut too. A container is the directories of its name; Cinder's own are ``ab/cd/ID
 import errno
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,7 +29,7 @@ class PosixObjects:
             self.look()
             folder = self._folder(container)
             folder.mkdir(mode=0o770, parents=True, exist_ok=True)
-            part = folder / f".{name.lstrip('.')}.{secrets.token_hex(4)}.part"
+            part = folder / f".{self._plain(name).lstrip('.')}.{secrets.token_hex(4)}.part"
             try:
                 with part.open("xb") as file:
                     os.fchmod(file.fileno(), 0o660)
@@ -46,19 +46,20 @@ class PosixObjects:
         """See ``Objects``."""
         with self._explained():
             try:
-                return (self._folder(container) / name).read_bytes()
+                return (self._folder(container) / self._plain(name)).read_bytes()
             except FileNotFoundError:
                 self.look()
                 raise NotFound("Object", name) from None
 
-    def names(self, container: str) -> Sequence[str]:
+    def names(self, container: str, prefix: str) -> Sequence[str]:
         """See ``Objects``."""
         with self._explained():
             self.look()
             try:
-                return sorted(os.listdir(self._folder(container)))
+                there = os.listdir(self._folder(container))
             except (FileNotFoundError, NotADirectoryError):
                 return []
+            return sorted(name for name in there if name.startswith(prefix))
 
     def remove(self, container: str, names: Sequence[str]) -> None:
         """See ``Objects``."""
@@ -77,7 +78,7 @@ class PosixObjects:
                     return
                 folder = folder.parent
 
-    def every(self) -> Iterator[tuple[str, str]]:
+    def every(self, containers: Collection[str]) -> Iterator[tuple[str, str]]:  # noqa: ARG002 - all are below
         """See ``Objects``."""
         with self._explained():
             self.look()
@@ -100,6 +101,12 @@ class PosixObjects:
         if any(part in ("", ".", "..") or "\0" in part for part in parts):
             raise Invalid(f"Invalid input received: {container[:100]!r} cannot be a container.")
         return self.directory.joinpath(*parts)
+
+    def _plain(self, name: str) -> str:
+        """The name of an object, which is never a path: those that the driver s3 gives are."""
+        if "/" in name or "\0" in name:
+            raise Invalid(f"Invalid input received: {name[:100]!r} is not how objects are named here.")
+        return name
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

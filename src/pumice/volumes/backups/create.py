@@ -29,7 +29,7 @@ from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
 from pumice.store.serialize import serialized
-from pumice.volumes.backups.records import NO_SERVICE, SECONDS, record_of, source_of, zone_of_service
+from pumice.volumes.backups.records import NO_SERVICE, SECONDS, record_of, service_up, source_of
 
 B, N, V = BackupStatus, SnapshotStatus, VolumeStatus
 
@@ -74,8 +74,8 @@ def accept(tx: Transaction, who: Scope, wanted: Wanted, tunables: Tunables) -> B
     snapshot = _snapshot(tx, who, wanted)
     if snapshot is None:
         _require_readable(volume, wanted)
-    zone = zone_of_service(tx, tunables, wanted.availability_zone)
-    if zone is None:
+    service = service_up(tx, tunables, wanted.availability_zone)
+    if service is None:
         raise NoValidBackend(NO_SERVICE)
     amounts = quotas.amounts_of_backups(1, volume.size)
     quotas.take(tx, who.project, quotas.limits(tx, who.project, tunables.quotas), amounts)
@@ -95,9 +95,9 @@ def accept(tx: Transaction, who: Scope, wanted: Wanted, tunables: Tunables) -> B
         size=volume.size,
         status=B.CREATING,
         fail_reason=None,
-        availability_zone=zone,
-        container=layout.container_for(backup_id, wanted.container),
-        prefix=layout.prefix_of(volume.id, backup_id, at),
+        availability_zone=service.zone,
+        container=layout.container_for(backup_id, wanted.container, service.bucket),
+        prefix=layout.prefix_of(volume.id, backup_id, at, zone=service.zone if service.bucket else None),
         object_count=0,
         data_timestamp=snapshot.created_at if snapshot else at,
         metadata=dict(wanted.metadata or {}),

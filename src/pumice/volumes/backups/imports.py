@@ -26,7 +26,7 @@ from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
 from pumice.store.serialize import serialized
-from pumice.volumes.backups.records import NO_SERVICE, read_export, record_of, zone_of_service
+from pumice.volumes.backups.records import NO_SERVICE, read_export, record_of, service_of, service_up
 
 B = BackupStatus
 
@@ -46,10 +46,10 @@ def accept(tx: Transaction, who: Scope, service: str, url: str, tunables: Tunabl
 
     Raises ``Invalid``, ``InvalidState``, ``OverQuota``, or ``NoValidBackend`` where no service makes backups.
     """
-    zone, pool = zone_of_service(tx, tunables), pools.with_backups(tx, tunables.service_down_seconds, None)
-    if zone is None or pool is None:
+    up, pool = service_up(tx, tunables), pools.with_backups(tx, tunables.service_down_seconds, None)
+    if up is None or pool is None:
         raise NoValidBackend(NO_SERVICE)
-    backup = _backup(who, read_export(url), zone, pool)
+    backup = _backup(who, read_export(url), up.zone, pool)
     if backups.find(tx, backup.id):
         raise InvalidState("Invalid backup: Backup already exists in database.")
     if backup.encryption_key_id:
@@ -133,10 +133,11 @@ def _time(told: dict[str, Any], key: str) -> datetime:
 async def look_at_objects(op: Operation[ImportParams], drivers: Drivers) -> None:
     """Find every object, and read what the volume was. Raises what is wrong."""
     store = drivers.store_of_backups()
-    if store.service != op.params.service:
-        raise PumiceError(f"Backups are kept by {store.service} here, not by {op.params.service[:200]}.")
     backup = await drivers.db.read(backups.find, op.params.backup_id)
     assert backup is not None
+    for service in (op.params.service, service_of(backup)):
+        if store.service != service:
+            raise PumiceError(f"Backups are kept by {store.service} here, not by {service[:200]}.")
     op.notes["objects"], op.notes["source"] = await store.check(record_of(backup))
 
 

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,21 @@ SECONDS = 24 * 3600.0
 """How long the bytes of one backup may take, to be written or restored."""
 
 
-def zone_of_service(tx: Transaction, tunables: Tunables, wanted: str | None = None) -> str | None:
-    """The zone of a service that makes backups, or the one that is wanted; None when none is up there."""
-    zones = services.zones(tx, services.BACKUP_BINARY, tunables.service_down_seconds)
-    return next((zone for zone in zones if wanted in (None, zone)), None)
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service that makes backups, by its own word."""
+
+    zone: str
+    bucket: str | None
+    """The container that it keeps all of them in; None where each has one of its own."""
+
+
+def service_up(tx: Transaction, tunables: Tunables, zone: str | None = None) -> Service | None:
+    """A service that makes backups, of any zone or of this; None when none is up there."""
+    for row in services.serving(tx, services.BACKUP_BINARY, tunables.service_down_seconds):
+        if zone in (None, row["zone"]):
+            return Service(row["zone"], row["facts"].get("bucket"))
+    return None
 
 
 def place_of(tx: Transaction, backup: Backup, tunables: Tunables) -> str | None:
@@ -92,7 +104,12 @@ def give_back_what_it_was(tx: Transaction, volume_id: str, backup: Backup) -> No
         volumes.change(tx, volume_id, **changes)
 
 
-def export(backup: Backup, service: str) -> str:
+def service_of(backup: Backup) -> str:
+    """The name by which its record calls the driver that keeps it."""
+    return layout.service_of(backup.prefix or "")
+
+
+def export(backup: Backup) -> str:
     """A record of a backup, as Cinder's ``export_record`` gives it and ``import_record`` takes it."""
     told = {
         "id": backup.id,
@@ -109,7 +126,7 @@ def export(backup: Backup, service: str) -> str:
         "display_name": backup.name,
         "display_description": backup.description,
         "service_metadata": backup.prefix,
-        "service": service,
+        "service": service_of(backup),
         "object_count": backup.object_count,
         "temp_volume_id": None,
         "temp_snapshot_id": None,
