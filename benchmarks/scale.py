@@ -27,7 +27,7 @@ from pumice.app import node
 from pumice.app.settings import Settings
 from pumice.loops import audit
 from pumice.operations.places import volume_host
-from pumice.store import attachments, clock, ownership
+from pumice.store import attachments, clock, ownership, work_queue
 from pumice.store import operations as log
 from pumice.store.database import Database, Transaction
 from pumice.store.inventory import inventory
@@ -57,8 +57,8 @@ LINES = {
     "show": Line("show a volume"),
     "page": Line("list a hundred of the project's volumes"),
     "start": Line("a worker's start: free what its host held before"),
-    "outlook": Line("a worker's look whether there is something to do", "15 s", "what waits there"),
-    "claim": Line("claim eight of what waits at a place", grows="what waits there"),
+    "outlook": Line("a worker's look whether there is something to do", "15 s"),
+    "claim": Line("claim eight of what waits at a place"),
     "beat": Line("a host's heartbeat", "10 s"),
     "exports": Line("read a sixteenth of a host's exports", "15 s", "the host's own volumes"),
     "bytes": Line("read a sixteenth of what bytes a host has", "60 s", "the host's own volumes"),
@@ -183,14 +183,14 @@ async def by_loops(directory: Path, url: str, postgres: Postgres) -> measures.Fi
     )
     whole = await node.build(settings)
     db, place = whole.db, volume_host("full0@b")
-    asked, part = log.Asked([place], "scale:1"), Part(frozenset(), "7")
+    asked, part = work_queue.Asked([place], "scale:1"), Part(frozenset(), "7")
     try:
         for backend in whole.drivers.backends.values():
             await backend.pools()
         work: dict[str, Callable[[], Awaitable[object]]] = {
-            "start": undone(db, log.release_earlier, "here", "here:1"),
-            "outlook": lambda: db.read(log.outlook, asked),
-            "claim": undone(db, log.claim, asked, clock.time(), 30.0, 8),
+            "start": undone(db, work_queue.release_earlier, "here", "here:1"),
+            "outlook": lambda: db.read(work_queue.outlook, asked, clock.time()),
+            "claim": undone(db, work_queue.claim, asked, clock.time(), 30.0, 8),
             "beat": whole.hearts().beat,
             "exports": lambda: db.read(attachments.exported_at, ["full0@b"], part),
             "bytes": lambda: db.read(ownership.bytes_at, "full0@b", part),

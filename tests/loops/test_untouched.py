@@ -22,7 +22,7 @@ from pumice.operations.operation import from_row
 from pumice.operations.places import SCHEDULER, volume_host
 from pumice.operations.runner import Runner
 from pumice.operations.state_machine import Stopwatch
-from pumice.store import hosts, pools, services, volumes
+from pumice.store import hosts, pools, services, volumes, work_queue
 from pumice.store import operations as log
 from pumice.store.database import Transaction
 from pumice.volumes import create
@@ -46,8 +46,8 @@ async def placed(world: FakeWorld) -> tuple[str, str]:
     asked = create.Wanted(size=1)
     volume = await world.db.write(create.accept, TENANT, asked, world.tunables)
     state_machine = runner(world, "scheduler", SCHEDULER).state_machine
-    claimed = log.Asked([SCHEDULER], state_machine.owner)
-    [row], _ = await world.db.write(log.claim, claimed, 1e12, 30.0, 1)
+    claimed = work_queue.Asked([SCHEDULER], state_machine.owner)
+    [row], _ = await world.db.write(work_queue.claim, claimed, 1e12, 30.0, 1)
     op = await world.db.write(state_machine.advance, from_row(create.CREATE, row), None)
     assert op.steps[op.position] == "make_bytes"
     return volume.id, op.place.removeprefix("volume:")
@@ -151,8 +151,8 @@ async def test_what_somebody_began_is_not_taken_back(world: FakeWorld) -> None:
     await world.db.write(services.silence, [(VOLUME, dead)])
 
     def begin_and_die(tx: Transaction) -> None:
-        [row], _ = log.claim(tx, log.Asked([volume_host(dead)], "dead:1"), 1e12, 30.0, 1)
-        log.release(tx, row["id"], row["attempt"], 0.0)
+        [row], _ = work_queue.claim(tx, work_queue.Asked([volume_host(dead)], "dead:1"), 1e12, 30.0, 1)
+        work_queue.release(tx, row["id"], row["attempt"], 0.0)
 
     await world.db.write(begin_and_die)
     assert await Waiting(world.db, {verb.kind: verb for verb in VERBS}, world.tunables).check() == 0
@@ -164,14 +164,14 @@ async def test_what_turned_back_at_a_dead_host_chooses_again_and_is_cleaned_late
     volume, dead = await placed(world)
     other = TWO if dead == ONE else ONE
     state_machine = runner(world, "dies", volume_host(dead)).state_machine
-    claimed = log.Asked([volume_host(dead)], state_machine.owner)
-    [row], _ = await world.db.write(log.claim, claimed, 1e12, 30.0, 1)
+    claimed = work_queue.Asked([volume_host(dead)], state_machine.owner)
+    [row], _ = await world.db.write(work_queue.claim, claimed, 1e12, 30.0, 1)
     op = from_row(create.CREATE, row)
     line = Stopwatch(op, "make_bytes").record()
     op = await world.db.write(state_machine.turn_back, op, line, TryAnotherBackend("It is read-only."))
     assert (op.state, op.owner) == ("undoing", state_machine.owner)
     waiting = Waiting(world.db, {verb.kind: verb for verb in VERBS}, world.tunables)
-    await world.db.write(log.release_from, state_machine.owner)
+    await world.db.write(work_queue.release_from, state_machine.owner)
     assert await waiting.check() == 0, "its service is up"
     await world.db.write(services.silence, [(VOLUME, dead)])
     assert await waiting.check() == 1

@@ -17,7 +17,7 @@ from pumice.model.errors import TryAnotherBackend
 from pumice.operations.completions import Completions
 from pumice.operations.harness import eventually, quiet, working
 from pumice.operations.state_machine import no_faults
-from pumice.store import operations, tables, volumes
+from pumice.store import tables, volumes, work_queue
 from pumice.store.database import Transaction
 from pumice.volumes import create, delete
 
@@ -66,7 +66,7 @@ async def ending(world: FakeWorld, **wanted: Any) -> tuple[str, bool, str | None
 def try_again(tx: Transaction) -> None:
     """Whatever waits for its next try."""
     tx.execute(sa.update(tables.operations).values(run_at=0.0))
-    tx.notify(operations.QUEUE)
+    tx.notify(work_queue.QUEUE)
 
 
 async def tries_of(world: FakeWorld, kind: str) -> int | None:

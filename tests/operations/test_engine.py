@@ -24,6 +24,7 @@ from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, fr
 from pumice.operations.runner import Runner
 from pumice.operations.state_machine import FaultPoint, StateMachine, no_faults
 from pumice.store import operations as log
+from pumice.store import work_queue
 from pumice.store.database import Database, Transaction
 from pumice.store.open import open_database
 from pumice.store.tables import operations
@@ -347,8 +348,8 @@ async def test_a_worker_that_lost_its_lease_writes_nothing(house: House, kitchen
     attempt = (await house.row(op))["attempt"]
 
     def take_over(tx: Transaction) -> Sequence[log.Row]:
-        log.release(tx, op, attempt, 0.0)
-        return log.claim(tx, log.Asked(("cook",), "other:1"), 1e12, 30.0, 1)[0]
+        work_queue.release(tx, op, attempt, 0.0)
+        return work_queue.claim(tx, work_queue.Asked(("cook",), "other:1"), 1e12, 30.0, 1)[0]
 
     rows = await house.db.write(take_over)
     assert [row["id"] for row in rows] == [op]
@@ -364,7 +365,7 @@ async def test_a_step_is_cut_short_when_another_worker_has_taken_over(house: Hou
     op = await house.enqueue("a")
     await until(lambda: kitchen.drivers == ["a"])
     attempt = (await house.row(op))["attempt"]
-    await house.db.write(log.release, op, attempt, 1e12)
+    await house.db.write(work_queue.release, op, attempt, 1e12)
     await until(lambda: kitchen.cut == 1)
     row = await house.row(op)
     assert (row["owner"], row["attempt"], row["position"]) == (None, attempt, 2)
@@ -542,7 +543,7 @@ async def test_no_more_is_taken_than_there_are_workers(house: House, kitchen: Ki
     while await taken() < 3:
         await asyncio.sleep(0.01)
     for _ in range(5):
-        await house.db.write(lambda tx: tx.notify(log.QUEUE))
+        await house.db.write(lambda tx: tx.notify(work_queue.QUEUE))
         await asyncio.sleep(0.01)
     assert await taken() == runner.workers == 3
     kitchen.gate.set()

@@ -20,8 +20,7 @@ from pumice.operations.holds import TOGETHER, Mode
 from pumice.operations.operation import from_row
 from pumice.operations.places import SCHEDULER
 from pumice.operations.state_machine import no_faults
-from pumice.store import operations as log
-from pumice.store import tables, volumes
+from pumice.store import tables, volumes, work_queue
 from pumice.store.database import Transaction
 from pumice.volumes import create, delete, extend, revert, unmanage
 from pumice.volumes.snapshots import create as create_snapshot
@@ -171,8 +170,8 @@ async def _claims_space(world: FakeWorld, volume: Volume) -> None:
     """The scheduler has chosen a pool, whose host does not answer."""
     runner = world.runner("scheduler")
     runner.state_machine.places = {SCHEDULER}
-    asked = log.Asked({SCHEDULER}, runner.owner)
-    rows, _ = await world.db.write(log.claim, asked, time.time(), 30.0, 1)
+    asked = work_queue.Asked({SCHEDULER}, runner.owner)
+    rows, _ = await world.db.write(work_queue.claim, asked, time.time(), 30.0, 1)
     assert [row["id"] for row in rows] == [volume.operation_id]
     await world.db.write(runner.state_machine.advance, from_row(create.CREATE, rows[0]), None)
 

@@ -25,7 +25,7 @@ from pumice.loops.deadlines import Deadlines
 from pumice.model.errors import PumiceError
 from pumice.operations.operation import from_row
 from pumice.operations.runner import Runner
-from pumice.store import clock, tables
+from pumice.store import clock, tables, work_queue
 from pumice.store import operations as log
 
 MOST_STEPS = 300
@@ -55,8 +55,8 @@ class Hand:
     async def step(self, frozen: Collection[str] = ()) -> bool:
         """One step of an operation that is not frozen. False when there is none that can go on."""
         runner, db = self.runner, self.world.db
-        asked = log.Asked(runner.state_machine.places, runner.owner, in_hand=tuple(frozen))
-        rows, _ = await db.write(log.claim, asked, clock.time() + ANY_TIME, runner.leases.seconds, 1)
+        asked = work_queue.Asked(runner.state_machine.places, runner.owner, in_hand=tuple(frozen))
+        rows, _ = await db.write(work_queue.claim, asked, clock.time() + ANY_TIME, runner.leases.seconds, 1)
         for row in rows:
             runner.leases.take(row, time.monotonic())
             op = runner.leases.held[row["id"]].op = from_row(runner.state_machine.verbs[row["kind"]], row)
@@ -65,7 +65,7 @@ class Hand:
             finally:
                 del runner.leases.held[row["id"]]
             if op.owner == runner.owner:
-                await db.write(log.release, op.id, op.attempt, 0.0)
+                await db.write(work_queue.release, op.id, op.attempt, 0.0)
         return bool(rows)
 
     async def run(self, frozen: Collection[str] = (), most: int = MOST_STEPS) -> int:

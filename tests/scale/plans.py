@@ -88,6 +88,21 @@ def faults(tx: Transaction, asked: Asked) -> list[str]:
     return wrong
 
 
+def rows_read(tx: Transaction, asked: Asked) -> int:
+    """How many rows of tables PostgreSQL reads for a statement, which is run."""
+    text = f"EXPLAIN (ANALYZE, FORMAT JSON) {asked.text}"
+    found = tx.connection.exec_driver_sql(text, asked.parameters).scalar()
+    return _read((json.loads(found) if isinstance(found, str) else found)[0]["Plan"])
+
+
+def _read(plan: Mapping[str, Any]) -> int:
+    below = sum(_read(each) for each in plan.get("Plans", ()))
+    if "Relation Name" not in plan or plan["Node Type"] == "ModifyTable":
+        return below
+    each = plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)
+    return below + int(each * plan["Actual Loops"])
+
+
 def _on_postgresql(plan: Mapping[str, Any], *, is_cut: bool) -> Iterator[str]:
     """``is_cut``: a LIMIT ends it before it has read all."""
     kind, table = plan["Node Type"], plan.get("Relation Name")

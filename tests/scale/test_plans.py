@@ -14,7 +14,7 @@ import sqlalchemy as sa
 import test_compute_answers
 from benchmarks.filling import LARGE, Size, backlog, identity, statements
 from fake_world import fake_world
-from plans import Recorder, faults
+from plans import Recorder, faults, rows_read
 from test_every_verb import SCENARIOS
 from test_volume_answers import Story, paths, write_everything
 from volume_cloud import POOL, SCOPES, Cloud, cloud, scope
@@ -34,7 +34,7 @@ from pumice.loops import rows
 from pumice.model.tunables import Tunables
 from pumice.operations.completions import Completions
 from pumice.operations.harness import no_faults, quiet, working
-from pumice.store import audit
+from pumice.store import audit, clock, work_queue
 from pumice.store.database import Database, Transaction
 from pumice.store.open import open_database
 from pumice.store.tables import metadata
@@ -253,6 +253,29 @@ async def test_every_loop(database_url: str, tmp_path: Path) -> None:
         await refuse_scans(whole.db, recorder)
     finally:
         await whole.db.close()
+
+
+@pytest.mark.parametrize("database_url", [pytest.param("postgresql", marks=pytest.mark.real)], indirect=True)
+async def test_the_queue_is_read_by_its_heads_whatever_waits(database: Database) -> None:
+    recorder, place = Recorder(), PLACES[1]
+    busy = [identity("project", number) for number in range(100)]
+    asked = work_queue.Asked([place], "here:1", projects=busy[:50], busy=busy[50:])
+
+    def look(tx: Transaction) -> None:
+        for statement in backlog(SIZE, 40 * WAITING, place):
+            tx.connection.exec_driver_sql(statement)
+        with recorder.at_work():
+            rows, outlook = work_queue.claim(tx, asked, clock.time(), 30.0, 8)
+        assert len(rows) == 8
+        assert outlook.soonest <= clock.time()
+        raise Explained(
+            [f"{it.by} reads {read}" for it in recorder.found.values() if (read := rows_read(tx, it)) > 3_000]
+        )
+
+    with pytest.raises(Explained) as explained:
+        await database.write(look)
+    assert not explained.value.found
+    assert len(recorder.found) == 2
 
 
 async def test_what_was_wrong_is_looked_at_again_alone(database: Database) -> None:

@@ -26,8 +26,7 @@ from pumice.model.tunables import Tunables
 from pumice.operations.drivers import Drivers
 from pumice.operations.operation import Operation, Step, Verb, from_row
 from pumice.operations.state_machine import StateMachine, StepFailed, Stopwatch
-from pumice.store import attachments, clock, hosts, messages, servers, snapshots, volumes
-from pumice.store import operations as log
+from pumice.store import attachments, clock, hosts, messages, servers, snapshots, volumes, work_queue
 from pumice.store.columns import now
 from pumice.store.database import Database, Transaction
 from pumice.store.hosts import Lost
@@ -96,8 +95,8 @@ class Gone:
     async def _serve(self, why: Mapping[str, str]) -> int:
         """Carry what is due at these places, as far as they are concerned. How many operations."""
         state_machine = StateMachine(self.verbs, self.owner, frozenset(why), self.tunables)
-        asked = log.Asked(state_machine.places, self.owner)
-        rows, _ = await self.db.write(log.claim, asked, clock.time(), LEASE_SECONDS, AT_ONCE)
+        asked = work_queue.Asked(state_machine.places, self.owner)
+        rows, _ = await self.db.write(work_queue.claim, asked, clock.time(), LEASE_SECONDS, AT_ONCE)
         for row in rows:
             try:
                 op = from_row(self.verbs[row["kind"]], row)

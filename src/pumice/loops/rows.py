@@ -46,6 +46,7 @@ from pumice.store import (
     servers,
     snapshots,
     volumes,
+    work_queue,
 )
 from pumice.store.audit import Kind, Wrong
 from pumice.store.columns import now
@@ -271,14 +272,14 @@ def _settle_server(tx: Transaction, server_id: str) -> str:
 
 
 def _wake(tx: Transaction, operation_id: str) -> str:
-    operations.wake(tx, operation_id)
+    work_queue.wake(tx, operation_id)
     return "it looks again"
 
 
 def _free_lease(tx: Transaction, operation_id: str) -> str:
     row = operations.get(tx, operation_id)
     assert row is not None
-    operations.release(tx, operation_id, row["attempt"], 0.0)
+    work_queue.release(tx, operation_id, row["attempt"], 0.0)
     return "whoever serves its place may take it"
 
 

@@ -22,7 +22,7 @@ import structlog
 from pumice.host.turn import taking_turns
 from pumice.model.errors import Cancelled, LostLease, Retryable
 from pumice.operations.operation import Operation
-from pumice.store import clock
+from pumice.store import clock, work_queue
 from pumice.store import operations as log
 from pumice.store.database import Database
 
@@ -155,7 +155,7 @@ class Leases:
     async def _renew(self, held: Mapping[str, Lease]) -> None:
         asked = time.monotonic()
         news = {key: _news(lease) for key, lease in held.items()}
-        ours = await self.db.renew(log.renew, self.owner, clock.time() + self.seconds, news)
+        ours = await self.db.renew(work_queue.renew, self.owner, clock.time() + self.seconds, news)
         for key, lease in held.items():
             if key in ours:
                 lease.until = self._end(asked)
@@ -209,7 +209,7 @@ class Leases:
         self._missing = {owner: self._missing.get(owner, at) for owner in free}
         for owner, since in self._missing.items():
             if at - since >= GONE_SECONDS:
-                count = await self.db.write(log.release_from, owner)
+                count = await self.db.write(work_queue.release_from, owner)
                 logger.warning("operations.taken_over", gone=owner, count=count)
 
     def trust_all(self) -> None:

@@ -36,7 +36,7 @@ from pumice.operations.state_machine import (
     direction,
     no_faults,
 )
-from pumice.store import clock, hanging, overdue
+from pumice.store import clock, hanging, overdue, work_queue
 from pumice.store import operations as log
 from pumice.store.database import MISSED, Database, Transaction
 
@@ -100,7 +100,7 @@ class Runner:
         """When the loop last came round, on the monotonic clock: every ``db.poll_seconds`` unless it hangs."""
         self.opening = set[str]()
         """Places of this process whose drivers are just starting: what finds no backend waits for them."""
-        self._topics = {log.queue_topic(place): place for place in places}
+        self._topics = {work_queue.queue_topic(place): place for place in places}
         self._wake = asyncio.Event()
         self._aside = Aside()
         self._choosing = threading.Lock()
@@ -125,7 +125,7 @@ class Runner:
         unsubscribe = self.db.subscribe(self._on_notify)
         try:
             await self.db.hold(self.owner, lambda: None)  # nobody else has a name like ours
-            freed = await self.db.write(log.release_earlier, self.host, self.owner)
+            freed = await self.db.write(work_queue.release_earlier, self.host, self.owner)
             if freed:
                 logger.info("operations.recovered", count=freed, host=self.host)
             async with asyncio.TaskGroup() as tasks:
@@ -149,7 +149,7 @@ class Runner:
     def open(self, place: str) -> None:
         """Serve one place more."""
         self.places.add(place)
-        self._topics[log.queue_topic(place)] = place
+        self._topics[work_queue.queue_topic(place)] = place
         self._call([place])
 
     def stop(self) -> None:
@@ -162,7 +162,7 @@ class Runner:
             self.leases.trust_all()
         if place := self._topics.get(topic):
             self._call([place])
-        elif topic in (MISSED, log.QUEUE):
+        elif topic in (MISSED, work_queue.QUEUE):
             self._call(self.places)
         elif topic.startswith(log.CANCELLED):
             self.leases.cancel(topic.rpartition(" ")[2])
@@ -188,11 +188,11 @@ class Runner:
         busy = sum(it.waiting_since is None for it in self.leases.at(place))
         return self.workers - busy - self._promised[place]
 
-    def _share(self, place: str) -> log.Asked:
+    def _share(self, place: str) -> work_queue.Asked:
         """What is wanted of a place. A flood never makes the others wait for its end, nor one that hangs."""
         held, free = self.leases.at(place), self._free(place)
         kinds, projects = Counter(it.kind for it in held), Counter(it.project for it in held if it.project)
-        return log.Asked(
+        return work_queue.Asked(
             [place],
             self.owner,
             kinds=[kind for kind, number in kinds.items() if number > CROWD * free],
@@ -217,7 +217,7 @@ class Runner:
             self.leases.held[op.id].place = op.place
             return True
 
-    def _shares(self, places: Iterable[str]) -> list[tuple[log.Asked, int]]:
+    def _shares(self, places: Iterable[str]) -> list[tuple[work_queue.Asked, int]]:
         """What to claim at each place, and up to how many; its workers are promised to them meanwhile."""
         with self._choosing:
             shares = {place: (self._share(place), -(-self._free(place) // (CROWD + 1))) for place in places}
@@ -246,18 +246,20 @@ class Runner:
         called, self._called = self._called & set(open_places), set()
         at, asked = clock.time(), time.monotonic()
         self._look_at = asked + self.db.poll_seconds
-        whole = log.Asked(open_places, self.owner, in_hand=self._not_these())
+        whole = work_queue.Asked(open_places, self.owner, in_hand=self._not_these())
         rows: Sequence[log.Row] = []
         try:
             if not called:
-                outlook = await self.db.read(log.outlook, whole)
+                outlook = await self.db.read(work_queue.outlook, whole, at)
                 called = set(open_places) if outlook.soonest <= at else set()
             if called:
                 shares = self._shares(sorted(called))
                 self._crowded = {
                     place for share, _ in shares for place in share.places if share.kinds or share.projects
                 }
-                rows, outlook = await self.db.write(log.claim_shares, shares, whole, at, self.leases.seconds)
+                rows, outlook = await self.db.write(
+                    work_queue.claim_shares, shares, whole, at, self.leases.seconds
+                )
             self._take(rows, asked)
             if outlook.holders:
                 self._look_at = min(self._look_at, time.monotonic() + SOON_SECONDS)
@@ -316,7 +318,7 @@ class Runner:
         with contextlib.suppress(Retryable):
             if isinstance(error, Retryable):
                 logger.warning("operation.interrupted", operation=row["id"], error=str(error))
-                await self.db.write(log.release, *fence, clock.time() + INTERRUPTED_SECONDS)
+                await self.db.write(work_queue.release, *fence, clock.time() + INTERRUPTED_SECONDS)
                 return
             why = why_not_read(error)
             pause = self._aside.put(row["id"])
@@ -334,7 +336,7 @@ class Runner:
                 self.leases.held[op.id].op = op
                 op = await self._next(op)
                 if op.owner == self.owner and self._is_fenced(op):  # nothing more is done about it for now
-                    await self.db.write(log.release, op.id, op.attempt, 0.0)
+                    await self.db.write(work_queue.release, op.id, op.attempt, 0.0)
                     break
         return op
 
@@ -364,7 +366,7 @@ class Runner:
                 if record is not None or bad.position != op.position:  # keep what came before it
                     op, record = await self._save(self.state_machine.advance, op, record, bad.position), None
                 if (self.opening or self.state_machine.stopping) and isinstance(bad.error, NoValidBackend):
-                    await self.db.write(log.release, op.id, op.attempt, clock.time() + OPENING_SECONDS)
+                    await self.db.write(work_queue.release, op.id, op.attempt, clock.time() + OPENING_SECONDS)
                     return replace(op, owner=None)
                 return await self._turn_back(op, bad.record, bad.error)
         except Cancelled as error:

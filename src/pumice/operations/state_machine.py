@@ -32,7 +32,7 @@ from pumice.model.tunables import Tunables
 from pumice.operations.operation import HANDED_OVER, Operation, Step, Verb, Wait, from_row, stored, verb_of
 from pumice.operations.places import SCHEDULER
 from pumice.operations.settle import settle, why_too_late
-from pumice.store import clock, overdue
+from pumice.store import clock, overdue, work_queue
 from pumice.store import operations as log
 from pumice.store.columns import now
 from pumice.store.database import Transaction, is_retryable
@@ -212,7 +212,7 @@ class StateMachine:
         ):
             logger.warning("operation.retry", step=step.name, tries=op.tries, error=str(error))
             op.owner = None
-            tx.notify(log.queue_topic(op.place))
+            tx.notify(work_queue.queue_topic(op.place))
             record = replace(record, outcome="retry") if record else None
             pause = self.tunables.retry_policy.before(op.tries, cleaning=op.settled)
             self._write(tx, op, [record] if record else [], run_at=clock.time() + pause)
@@ -293,7 +293,7 @@ class StateMachine:
             stays = op.place == was_at or (op.place in self.places and self.admits(op))
             if not stays or op.place not in self.places or op.state == "waiting" or self.stopping:
                 op.owner = None
-                tx.notify(log.queue_topic(op.place))
+                tx.notify(work_queue.queue_topic(op.place))
         self._write(tx, op, records, finished_at=finished_at)
 
     def _end(self, tx: Transaction, verb: Verb[Any], op: Operation[Any]) -> None:
@@ -323,7 +323,7 @@ class StateMachine:
             log.add_lines(tx, rows)
         parent_id, op.cancelled = log.save(tx, op.id, op.attempt, self.owner, values)
         if parent_id and op.settled:
-            log.wake_waiting(tx, op.id)
+            work_queue.wake_waiting(tx, op.id)
 
     def give_up(self, tx: Transaction, operation_id: str, at: float, why: str | None = None) -> bool:
         """End, with an explanation, an operation past its deadline that nobody else ends. False if it is not.
@@ -368,7 +368,7 @@ class StateMachine:
         values = {**values, "run_at": held_until}
         log.force(tx, row["id"], row["attempt"], values)
         if row["parent_id"]:
-            log.wake_waiting(tx, row["id"])
+            work_queue.wake_waiting(tx, row["id"])
 
 
 _SAVED = (

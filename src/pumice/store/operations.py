@@ -1,34 +1,26 @@
 """The operation log: rows of ``operations`` and their lines. Only ``operations/`` writes them.
 
-The log is also the queue. A row is *runnable* when it is running or undoing, its time has come and nobody
-holds a living lease on it. Claiming raises ``attempt``, and every later write names the attempt it belongs to,
-so that a worker that was stopped and woken again cannot write over its successor.
+The log is also the queue: ``work_queue.py``.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from math import inf
 from typing import Any
 
 import sqlalchemy as sa
 
 from pumice.model.errors import LostLease
 from pumice.store import holds, json_columns
-from pumice.store.beginning import begins_with
 from pumice.store.columns import now
 from pumice.store.database import Transaction
-from pumice.store.tables import hanging_calls, operation_holds, operation_lines, operations, services
+from pumice.store.tables import operation_lines, operations, services
+from pumice.store.work_queue import QUEUE, queue_topic, wake_waiting
 
 Row = sa.RowMapping
-QUEUE = "queue"
-"""The topic that is notified when there may be something to claim, wherever it belongs."""
-
 CANCELLED = "cancelled"
 """The first word of the topic that is notified when an operation's cancelling was asked for; its id follows."""
 
 _o = operations.c
-_MOVING = ("running", "undoing")
 UNDER_WAY = ("running", "waiting", "undoing")
 ENDED = holds.ENDED
 CLEANING = "cleaning"
@@ -63,104 +55,9 @@ _repeat_line = (
     )
     .values(times=operation_lines.c.times + 1)
 )
-_wanted = (
-    _o.state.in_(_MOVING),
-    _o.place.in_(sa.bindparam("places", expanding=True)),
-    _o.kind.not_in(sa.bindparam("kinds", expanding=True)),
-    sa.func.coalesce(_o.project_id, "").not_in(sa.bindparam("projects", expanding=True)),
-    _o.id.not_in(sa.bindparam("in_hand", expanding=True)),
-    # nothing is done about what a call still hangs on, by whoever has to do with it; the scheduler's steps only
-    # change rows
-    sa.or_(
-        _o.place == "scheduler",
-        ~sa.exists().where(
-            sa.or_(
-                hanging_calls.c.subject == _o.subject,
-                sa.exists().where(
-                    operation_holds.c.operation_id == _o.id, operation_holds.c.thing == hanging_calls.c.subject
-                ),
-            ),
-            hanging_calls.c.place == _o.place,
-            sa.func.coalesce(json_columns.value(_o.notes, "pool").as_string(), hanging_calls.c.pool, "")
-            == sa.func.coalesce(hanging_calls.c.pool, json_columns.value(_o.notes, "pool").as_string(), ""),
-        ),
-    ),
-)
-_candidates = (
-    sa.select(_o.id)
-    .where(
-        *_wanted,
-        _o.run_at <= sa.bindparam("now"),
-        sa.or_(_o.lease_until.is_(None), _o.lease_until < sa.bindparam("now")),
-    )
-    # who has little in hand comes first; then the oldest, also of what is tried again: none waits for ever
-    .order_by(
-        sa.func.coalesce(_o.project_id, "").in_(sa.bindparam("busy", expanding=True)),
-        _o.kind.in_(sa.bindparam("busy_kinds", expanding=True)),
-        _o.created_at,
-    )
-    .limit(sa.bindparam("most"))
-    .with_for_update(skip_locked=True)
-    .cte("candidates")  # chosen once: PostgreSQL may run a plain subquery again for each row
-)
 _endings = sa.select(_o.id, _o.state, _o.settled, _o.error).where(
     _o.id.in_(sa.bindparam("ids", expanding=True))
 )
-_lease_until = sa.func.coalesce(_o.lease_until, 0.0)
-_when = sa.case((_lease_until > _o.run_at, _lease_until), else_=_o.run_at)
-_claim = (
-    sa.update(operations)
-    .where(_o.id.in_(sa.select(_candidates.c.id)))
-    .values(owner=sa.bindparam("b_owner"), lease_until=sa.bindparam("b_until"), attempt=_o.attempt + 1)
-    .returning(operations)
-)
-
-_outlook = sa.select(_o.owner, sa.func.min(_when).label("soonest")).where(*_wanted).group_by(_o.owner)
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A request for an operation: by whom, and for what."""
-
-    places: Collection[str]
-    owner: str
-    kinds: Collection[str] = ()
-    """Kinds of which it wants no more."""
-    projects: Collection[str] = ()
-    """Projects of which it wants no more."""
-    busy: Collection[str] = ()
-    """Projects that come after the others."""
-    busy_kinds: Collection[str] = ()
-    """Kinds that come after the others of a project."""
-    in_hand: Collection[str] = ()
-    """Operations it has at this moment, even if their leases are over: it must not have one twice at once."""
-
-    def row(self) -> dict[str, Any]:
-        """The values that the statements take."""
-        return {
-            "places": list(self.places),
-            "kinds": list(self.kinds),
-            "projects": list(self.projects),
-            "busy": list(self.busy),
-            "busy_kinds": list(self.busy_kinds),
-            "in_hand": list(self.in_hand),
-            "b_owner": self.owner,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Outlook:
-    """The work that there is at some places."""
-
-    soonest: float
-    """When the next operation becomes runnable if nothing else happens; infinity when there is none."""
-    holders: list[str]
-    """The other workers that hold operations there."""
-
-
-def queue_topic(place: str) -> str:
-    """The topic that is notified when there is something to claim at this place: nobody else needs to look."""
-    return f"{QUEUE} {place}"
 
 
 def ended_topic(operation_id: str) -> str:
@@ -177,32 +74,6 @@ def insert(tx: Transaction, row: Mapping[str, Any]) -> None:
 def get(tx: Transaction, operation_id: str) -> Row | None:
     """The row of an operation; None if there is none."""
     return tx.execute(_by_id, {"b_id": operation_id}).mappings().one_or_none()
-
-
-def claim(tx: Transaction, asked: Asked, at: float, lease: float, most: int) -> tuple[Sequence[Row], Outlook]:
-    """Take up to ``most`` runnable operations for ``lease`` seconds. Also tells what is left."""
-    return claim_shares(tx, [(asked, most)], asked, at, lease)
-
-
-def claim_shares(
-    tx: Transaction, shares: Collection[tuple[Asked, int]], whole: Asked, at: float, lease: float
-) -> tuple[Sequence[Row], Outlook]:
-    """Take of each share up to so many for ``lease`` seconds. Also tells what is left of the ``whole``."""
-    rows: list[Row] = []
-    for asked, most in shares:
-        values = {**asked.row(), "now": at, "most": most, "b_until": at + lease}
-        rows += tx.execute(_claim, values).mappings().all()
-    return rows, outlook(tx, whole, {row["id"] for row in rows})
-
-
-def outlook(tx: Transaction, asked: Asked, taken: Collection[str] = ()) -> Outlook:
-    """The work that there is, apart from what was ``taken`` just now."""
-    values = asked.row()
-    values["in_hand"] += taken
-    found = {row["owner"]: row["soonest"] for row in tx.execute(_outlook, values).mappings()}
-    return Outlook(
-        min(found.values(), default=inf), [owner for owner in found if owner not in (None, asked.owner)]
-    )
 
 
 def save(
@@ -247,79 +118,6 @@ def repeat_line(tx: Transaction, line: Mapping[str, Any]) -> None:
     told = {name: line[name] for name in ("place", "attempt", "error", "started_at", "seconds")}
     if not tx.execute(_repeat_line, {"b_operation": line["operation_id"], **last, **told}).rowcount:
         add_lines(tx, [line])
-
-
-def renew(
-    tx: Transaction, owner: str, until: float, carried: Mapping[str, Mapping[str, Any]]
-) -> dict[str, bool]:
-    """Prolong the leases of what ``owner`` carries, and write what is new of each.
-
-    What is still its own, and whether its cancelling was asked for.
-    """
-    mine = _o.owner == owner
-    prolong = sa.update(operations).where(mine, _o.id.in_(list(carried))).values(lease_until=until)
-    rows = tx.execute(prolong.returning(_o.id, _o.cancelled))
-    ours = {row.id: row.cancelled for row in rows}
-    for operation_id, news in carried.items():
-        if news:
-            tx.execute(sa.update(operations).where(mine, _o.id == operation_id).values(**news))
-    return ours
-
-
-def release(tx: Transaction, operation_id: str, attempt: int, run_at: float, topic: str = QUEUE) -> None:
-    """Put an operation down where it is, to be taken up again at ``run_at``."""
-    tx.execute(
-        sa.update(operations)
-        .where(_o.id == operation_id, _o.attempt == attempt)
-        .values(owner=None, lease_until=None, run_at=run_at)
-    )
-    tx.notify(topic)
-
-
-def release_earlier(tx: Transaction, host: str, owner: str) -> int:
-    """Free what earlier processes of this host held: only one may live, and it is ``owner``.
-
-    What hung in them has ended with them.
-    """
-    earlier = begins_with(hanging_calls.c.owner, f"{host}:"), hanging_calls.c.owner != owner
-    tx.execute(sa.delete(hanging_calls).where(*earlier))
-    result = tx.execute(
-        sa.update(operations)
-        .where(begins_with(_o.owner, f"{host}:"), _o.owner != owner)
-        .values(owner=None, lease_until=None)
-    )
-    return int(result.rowcount)
-
-
-def release_from(tx: Transaction, owner: str) -> int:
-    """Free what a worker held that is provably gone. How many."""
-    free = sa.update(operations).where(_o.owner == owner).values(owner=None, lease_until=None)
-    tx.execute(sa.delete(hanging_calls).where(hanging_calls.c.owner == owner))
-    tx.notify(QUEUE)
-    return int(tx.execute(free).rowcount)
-
-
-def wake_waiting(tx: Transaction, operation_id: str) -> None:
-    """An operation has ended: let all that wait for it look. They have its id in their notes.
-
-    Those that wait are few, and only the end of what has a parent asks.
-    """
-    named = sa.cast(_o.notes, sa.Text).contains(operation_id, autoescape=True)
-    result = tx.execute(
-        sa.update(operations).where(_o.state == "waiting", named).values(state="running", run_at=0.0)
-    )
-    if result.rowcount:
-        tx.notify(QUEUE)
-
-
-def wake(tx: Transaction, operation_id: str) -> None:
-    """Let an operation that waits look again at what it waits for."""
-    tx.execute(
-        sa.update(operations)
-        .where(_o.id == operation_id, _o.state == "waiting")
-        .values(state="running", run_at=0.0)
-    )
-    tx.notify(QUEUE)
 
 
 def untouched(tx: Transaction, down_seconds: float, operation_id: str | None = None) -> Sequence[Row]:

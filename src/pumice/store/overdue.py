@@ -7,8 +7,9 @@ import sqlalchemy as sa
 
 from pumice.store.columns import now
 from pumice.store.database import Transaction
-from pumice.store.operations import UNDER_WAY, Row, queue_topic
+from pumice.store.operations import UNDER_WAY, Row
 from pumice.store.tables import operations, services
+from pumice.store.work_queue import queue_topic
 
 STUCK_SECONDS = 60.0
 """How long after a deadline who holds an operation has not told of it: then that is stuck, and loses it."""

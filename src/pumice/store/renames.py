@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from pumice.model.errors import Conflict
 from pumice.model.mark import renamed
-from pumice.store import operations as log
+from pumice.store import work_queue
 from pumice.store.beginning import begins_with
 from pumice.store.database import Transaction
 from pumice.store.tables import (
@@ -66,7 +66,7 @@ def rename(tx: Transaction, old: str, new: str) -> dict[str, int]:
             values = {column.name: renamed(name, old, new)}
             tx.execute(sa.update(column.table).where(column == name).values(values))
     if "@" not in old:  # the next process of the host is to have another name than those that have ended
-        log.release_earlier(tx, old, "")
+        work_queue.release_earlier(tx, old, "")
     _rename_connectors(tx, old, new)
     changed["operations"] = _rename_operations(tx, old, new)
     return {kind: number for kind, number in changed.items() if number}

@@ -40,15 +40,20 @@ def _times() -> tuple[Column[Any], Column[Any]]:
     return Column("created_at", TIME, nullable=False), Column("updated_at", TIME)
 
 
-def _some(name: str, column: str, where: str, **options: Any) -> Index:
+def _some(name: str, *columns: str | sa.TextClause, where: str, **options: Any) -> Index:
     """An index of some rows, which are few."""
-    return Index(name, column, sqlite_where=sa.text(where), postgresql_where=sa.text(where), **options)
+    return Index(name, *columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where), **options)
 
 
 _BEGINNINGS = {name: {name: "varchar_pattern_ops"} for name in ("owner", "pool")}
 """Operator classes of indexes for ``begins_with`` (``beginning.py``)."""
 
 # --- operations: the log and the queue ----------------------------------------------------------
+
+MOVING = "state IN ('running', 'undoing')"
+"""What somebody carries or is to carry, as the index of the queue says it and every query of the queue."""
+LANE = "coalesce(project_id, '') || ' ' || kind"
+"""Whose an operation is and of what kind, likewise."""
 
 operations = sa.Table(
     "operations",
@@ -83,10 +88,12 @@ operations = sa.Table(
     Column("finished_at", TIME),
     Column("hold", WORD),  # how it holds its subject: read, use, change, own; null when it does not (any more)
     Index("ix_operations_queue", "state", "place", "run_at"),
+    _some("ix_operations_lanes", "place", sa.text(f"({LANE})"), "run_at", "created_at", where=MOVING),
+    _some("ix_operations_held", "place", where="owner IS NOT NULL"),
     Index("ix_operations_subject", "subject"),
-    _some("ix_operations_hold", "subject", "hold IS NOT NULL"),
+    _some("ix_operations_hold", "subject", where="hold IS NOT NULL"),
     Index("ix_operations_parent_id", "parent_id"),
-    _some("ix_operations_owner", "owner", "owner IS NOT NULL", postgresql_ops=_BEGINNINGS["owner"]),
+    _some("ix_operations_owner", "owner", where="owner IS NOT NULL", postgresql_ops=_BEGINNINGS["owner"]),
     Index("ix_operations_finished_at", "finished_at"),
 )
 
@@ -490,14 +497,14 @@ volumes = sa.Table(
     *_times(),
     Column("group_id", ID),
     Column("migration_status", WORD),  # how far the last move to another pool is, or how it ended
-    _some("ix_volumes_group_id", "group_id", "group_id IS NOT NULL"),
+    _some("ix_volumes_group_id", "group_id", where="group_id IS NOT NULL"),
     Index("ix_volumes_page", "project_id", "created_at", "id"),
     Index("ix_volumes_all", "created_at", "id"),
     Index("ix_volumes_place", "pool", postgresql_ops=_BEGINNINGS["pool"]),
     Index("ix_volumes_part", sa.text("substr(id, 1, 1)"), "pool", "id", postgresql_ops=_BEGINNINGS["pool"]),
     Index("ix_volumes_type_id", "type_id"),
     Index("ix_volumes_status", "status"),
-    _some("ix_volumes_operation_id", "operation_id", "operation_id IS NOT NULL"),
+    _some("ix_volumes_operation_id", "operation_id", where="operation_id IS NOT NULL"),
 )
 
 volume_keys = sa.Table(
@@ -528,14 +535,14 @@ snapshots = sa.Table(
     Column("encryption_key_id", ID),
     *_times(),
     Column("group_snapshot_id", ID),
-    _some("ix_snapshots_group_snapshot_id", "group_snapshot_id", "group_snapshot_id IS NOT NULL"),
+    _some("ix_snapshots_group_snapshot_id", "group_snapshot_id", where="group_snapshot_id IS NOT NULL"),
     Index("ix_snapshots_page", "project_id", "created_at", "id"),
     Index("ix_snapshots_all", "created_at", "id"),
     Index("ix_snapshots_place", "pool", postgresql_ops=_BEGINNINGS["pool"]),
     Index("ix_snapshots_part", sa.text("substr(id, 1, 1)"), "pool", "id", postgresql_ops=_BEGINNINGS["pool"]),
     Index("ix_snapshots_type_id", "type_id"),
     Index("ix_snapshots_status", "status"),
-    _some("ix_snapshots_operation_id", "operation_id", "operation_id IS NOT NULL"),
+    _some("ix_snapshots_operation_id", "operation_id", where="operation_id IS NOT NULL"),
 )
 
 backups = sa.Table(
@@ -640,7 +647,7 @@ attachments = sa.Table(
     Index("ix_attachments_page", "project_id", "created_at", "id"),
     Index("ix_attachments_all", "created_at", "id"),
     Index("ix_attachments_status", "status"),
-    _some("ix_attachments_operation_id", "operation_id", "operation_id IS NOT NULL"),
+    _some("ix_attachments_operation_id", "operation_id", where="operation_id IS NOT NULL"),
 )
 
 messages = sa.Table(
@@ -705,8 +712,8 @@ servers = sa.Table(
     Index("ix_servers_page", "project_id", "created_at", "id"),
     Index("ix_servers_host", "host"),
     Index("ix_servers_status", "status"),
-    _some("ix_servers_task", "task", "task IS NOT NULL"),
-    _some("ix_servers_operation_id", "operation_id", "operation_id IS NOT NULL"),
+    _some("ix_servers_task", "task", where="task IS NOT NULL"),
+    _some("ix_servers_operation_id", "operation_id", where="operation_id IS NOT NULL"),
 )
 
 server_disks = sa.Table(
