@@ -22,7 +22,7 @@ from pumice.model.ids import AttachmentId, ServerId, SnapshotId, VolumeId, new_i
 from pumice.operations.harness import quiet, working
 from pumice.operations.state_machine import no_faults
 from pumice.servers import attach_volume
-from pumice.store import attachments, tables
+from pumice.store import attachments, tables, volumes
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.tombstones import Kind
@@ -394,6 +394,7 @@ async def status(scene: Scene, table: sa.Table, id: str) -> str | None:  # noqa:
         ("managing", "error_managing"),
         ("unmanaging", "error"),
         ("backing-up", "available"),
+        ("retyping", "available"),
         ("restoring-backup", "error_restoring"),
     ],
 )
@@ -404,6 +405,19 @@ async def test_a_volume_that_is_stuck_is_settled(scene: Scene, stuck: str, settl
     ]
     await repaired(scene)
     assert await status(scene, tables.volumes, scene.free) == settled
+
+
+async def test_a_move_that_nobody_carries_on_is_ended_and_its_volume_is_free(scene: Scene) -> None:
+    lost = {"status": "maintenance", "migration_status": "migrating", "operation_id": STRAY}
+    await scene.update(tables.volumes, scene.free, **lost)
+    assert await violations(scene.world.drivers) == [
+        f"volume {scene.free} is migrating to another pool and no operation is at work on it"
+    ]
+    await repaired(scene)
+    volume = await scene.world.db.read(volumes.find, scene.free)
+    assert volume is not None
+    assert (volume.status, volume.migration_status, volume.operation_id) == ("available", "error", None)
+    assert await violations(scene.world.drivers) == []
 
 
 async def test_a_volume_that_is_stuck_while_it_is_deleted_is_deleted(scene: Scene) -> None:
