@@ -1,6 +1,6 @@
 """What a loop that comes every few seconds asks the rows about: never all that a large host has.
 
-Whatever differs is differing since something changed, outside or in the rows. What is outside is listed whole
+Where the outside and the rows have come to differ, one of them has changed. What is outside is listed whole
 each time. So a look asks about what changed there since the last one, about what was wrong then, and about a
 sixteenth of all: what changed in the rows alone, as when an old database was restored, is found within sixteen
 looks. The first look asks about everything.
