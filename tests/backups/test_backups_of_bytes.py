@@ -1,11 +1,14 @@
 """The verbs of backups on bytes that are there: they come back, and a worker that dies goes on where it was."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_world import HOST, TENANT, FakeWorld, fake_world
+from tests.backups.troubled import troubled
 from tests.s3_server import S3Server
 
 from pumice.backends.backups.chunked import ChunkedBackups
@@ -21,6 +24,7 @@ from pumice.operations.harness import quiet, working
 from pumice.operations.state_machine import no_faults
 from pumice.store import backups, snapshots
 from pumice.store import operations as log
+from pumice.store.services import BACKUP_BINARY
 from pumice.volumes import create
 from pumice.volumes.backups import create as create_backup
 from pumice.volumes.backups import delete as delete_backup
@@ -220,3 +224,33 @@ async def test_a_bucket_that_goes_away_meanwhile_ends_its_backup_with_the_reason
     await quiet(world)
     assert not [name for name in s3.left(bucket) if backup in name]
     assert await world.violations() == []
+
+
+async def test_a_store_that_says_nothing_costs_the_backups_under_way_and_nothing_else(
+    tmp_path: Path, s3: S3Server
+) -> None:
+    backend = FakeBackend(("a",), directory=tmp_path / "volumes")
+    await backend.start()
+    with troubled(s3) as troubles:
+        access = s3.access(s3.a_bucket(), endpoint=troubles.endpoint)
+        store = ChunkedBackups(
+            S3Objects(access), driver="s3", service=S3, bucket=access.bucket, chunk_size=512 * MIB
+        )
+        async with fake_world({f"{HOST}@one": backend}, store=store) as world:
+            walled = world.drivers.bulkheads.at(BACKUP_BINARY).walled(store)
+            world.drivers = replace(world.drivers, backups=walled)
+            async with working(world, "w", no_faults):
+                troubles.wrong = troubles.hang
+                asked = [await world.a_volume() for _ in range(3)]
+                for volume in asked:
+                    wanted = create_backup.Wanted(volume)
+                    await world.db.write(create_backup.accept, TENANT, wanted, world.tunables)
+                while troubles.asked < len(asked):
+                    await asyncio.sleep(0.01)
+                assert await world.volume_status(await world.a_volume()) == "available"
+                assert [await world.volume_status(one) for one in asked] == ["backing-up"] * 3
+                troubles.wrong = None
+                troubles.over.set()
+                await quiet(world)
+                assert [await world.volume_status(one) for one in asked] == ["available"] * 3
+                assert await world.violations() == []

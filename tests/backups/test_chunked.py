@@ -55,6 +55,13 @@ class Counting:
         return a_record(parent, self.bucket)
 
 
+COMPRESSED = pytest.mark.parametrize(
+    ("objects", "store"),
+    [("posix", "zstd"), ("posix", "zlib"), ("posix", "none"), ("s3", "zstd")],
+    indirect=True,
+)
+
+
 @pytest.fixture
 def posix(tmp_path: Path) -> PosixObjects:
     (tmp_path / "store").mkdir()
@@ -67,7 +74,7 @@ def objects(request: pytest.FixtureRequest) -> Counting:
     return Counting(kept if request.param == "posix" else kept.objects())
 
 
-@pytest.fixture(params=["zstd", "zlib", "none"])
+@pytest.fixture
 def store(objects: Counting, request: pytest.FixtureRequest) -> ChunkedBackups:
     return objects.store(compression=request.param)
 
@@ -126,6 +133,7 @@ async def restored(
     return target.read_bytes()
 
 
+@COMPRESSED
 async def test_the_bytes_come_back_in_a_new_volume_and_over_an_old_one(
     store: ChunkedBackups, objects: Counting, tmp_path: Path
 ) -> None:
@@ -138,6 +146,7 @@ async def test_the_bytes_come_back_in_a_new_volume_and_over_an_old_one(
     assert await restored(store, [record], old, is_new=False) == device.read_bytes()
 
 
+@COMPRESSED
 async def test_an_incremental_one_has_what_changed_and_zeroes_that_came(
     store: ChunkedBackups, objects: Counting, tmp_path: Path
 ) -> None:
@@ -195,6 +204,7 @@ async def test_chunks_of_another_size_are_begun_anew(
     assert await restored(only, [record], a_volume(tmp_path / "new")) == device.read_bytes()
 
 
+@COMPRESSED
 @pytest.mark.parametrize(
     "harm", [lambda data: data[: len(data) // 2], lambda data: bytes(99) + data[99:], lambda _: b""]
 )

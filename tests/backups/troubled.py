@@ -71,9 +71,10 @@ class Troubles:
         self.over = threading.Event()
         """Set when the test ends: what hangs goes on."""
 
-    def hang(self, _: Way) -> bool:
-        """Say nothing."""
+    def hang(self, way: Way) -> bool:
+        """Say nothing, and hang up in the end."""
         self.over.wait(PATIENCE)
+        way.close_connection = True
         return True
 
     def first(self, times: int, wrong: Wrong) -> None:
