@@ -2,16 +2,18 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import pytest_asyncio
 
 if TYPE_CHECKING:
     from tests.s3_server import S3Server
 
     from postgres_server import PostgresServer
+    from pumice.store.database import Database
 
 # httpx looks for it at each request to an application, along the whole path of modules; we have it not.
 sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
@@ -62,3 +64,24 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     name = server.take()
     yield server.url(name)
     server.give_back(name)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def on_postgres(postgres: "PostgresServer") -> AsyncIterator["Database"]:
+    """One for all tests of a module and its loop: to connect and prepare statements costs more than a test."""
+    from pumice.store.open import open_database
+
+    name = postgres.take()
+    db = open_database(postgres.url(name))
+    yield db
+    await db.close()
+    postgres.give_back(name)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.real)])
+def database(request: pytest.FixtureRequest) -> "Database | None":
+    """One that stays open, for tests whose loop is their module's; each ``empty``s it. None: one on SQLite."""
+    if request.param == "sqlite":
+        return None
+    found: Database = request.getfixturevalue("on_postgres")
+    return found

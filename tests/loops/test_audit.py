@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 import sqlalchemy as sa
 from fake_world import CONNECTOR, HOST, TENANT, FakeWorld, fake_world
+from tests.postgres_server import empty
 
 from pumice.attachments import reserve
 from pumice.backends.contract import no_progress
@@ -24,12 +26,14 @@ from pumice.operations.state_machine import no_faults
 from pumice.servers import attach_volume
 from pumice.store import attachments, tables, volumes
 from pumice.store.columns import now
-from pumice.store.database import Transaction
+from pumice.store.database import Database, Transaction
 from pumice.store.tombstones import Kind
 from pumice.volumes import create
 from pumice.volumes.backups import create as create_backup
 from pumice.volumes.groups import snapshot as group_snapshot
 from pumice.volumes.snapshots import create as create_snapshot
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 STRAY = new_id()
 
@@ -64,13 +68,15 @@ class Scene:
         return host, name
 
 
-@pytest.fixture
-async def scene(database_url: str, tmp_path: Path) -> AsyncIterator[Scene]:
+@pytest_asyncio.fixture(loop_scope="module")
+async def scene(database: Database | None, tmp_path: Path) -> AsyncIterator[Scene]:
+    if database:
+        await empty(database)
     backends = {f"{HOST}@{name}": FakeBackend((name,), directory=tmp_path / name) for name in ("one", "two")}
     for backend in backends.values():
         await backend.start()
     machines = FakeHypervisor(tmp_path / "machines", host=HOST)
-    async with fake_world(backends, database_url=database_url, machines=machines) as world:
+    async with fake_world(backends, db=database, machines=machines) as world:
         async with working(world, "at-work", no_faults):
             root, second, free = [await world.a_volume() for _ in range(3)]
             server = await world.a_server(root)

@@ -9,9 +9,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from fake_world import CONNECTOR, FLAVOR, HOST, TENANT, FakeWorld, fake_world
-from tests.postgres_server import PostgresServer, empty
+from tests.postgres_server import empty
 
 from pumice.app.verbs import VERBS
 from pumice.attachments import connect, disconnect, renew, rotate
@@ -42,7 +41,6 @@ from pumice.store import (
     volumes,
 )
 from pumice.store.database import Database, Transaction
-from pumice.store.open import open_database
 from pumice.volumes import (
     create,
     delete,
@@ -956,22 +954,6 @@ scenario(
     check_delete_group_snapshot,
 )
 scenario(copy_group.COPY_GROUP, a_group_snapshot, begin_copy_group, check_group)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def on_postgres(postgres: PostgresServer) -> AsyncIterator[Database]:
-    """One for all trials: to connect and to prepare statements anew costs more than a trial."""
-    name = postgres.take()
-    db = open_database(postgres.url(name))
-    yield db
-    await db.close()
-    postgres.give_back(name)
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.real)])
-def database(request: pytest.FixtureRequest) -> Any:
-    """None: the world makes one on SQLite."""
-    return request.getfixturevalue("on_postgres") if request.param == "postgresql" else None
 
 
 def test_every_verb_has_a_scenario() -> None:
