@@ -960,17 +960,30 @@ def test_every_verb_has_a_scenario() -> None:
     assert {verb.kind for verb in VERBS} == {scenario.verb.kind for scenario in SCENARIOS.values()}
 
 
-@pytest.mark.parametrize(
-    ("name", "trial"),
-    [
-        pytest.param(name, trial, id=f"{name}: {trial.name}")
-        for name, scenario in SCENARIOS.items()
-        for trial in trials(scenario.verb)
-    ],
-)
+def every_trial(*, exported: bool) -> pytest.MarkDecorator:
+    """Each scenario with each of its trials: of those whose volumes are exported, or the others."""
+    return pytest.mark.parametrize(
+        ("name", "trial"),
+        [
+            pytest.param(name, trial, id=f"{name}: {trial.name}")
+            for name, scenario in SCENARIOS.items()
+            for trial in trials(scenario.verb)
+            if (scenario.world is not world_without_exports) == exported
+        ],
+    )
+
+
+@every_trial(exported=True)
 @pytest.mark.asyncio(loop_scope="module")
 async def test_it_ends_and_leaves_nothing(name: str, trial: Trial, database: Database | None) -> None:
     tried = SCENARIOS[name]
     if database:
         await empty(database)
     await perform(replace(tried, world=partial(tried.world, db=database)), trial)
+
+
+@every_trial(exported=False)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_it_ends_and_leaves_nothing_without_exports(name: str, trial: Trial) -> None:
+    """On SQLite alone: what is exported makes no difference to a database."""
+    await perform(SCENARIOS[name], trial)
