@@ -82,7 +82,7 @@ _LATER = "Ask again when that has ended."
 
 
 def nothing(_: object) -> tuple[Hold, ...]:
-    """No holds, for verbs that only look, and say so with ``holds=holds.nothing``."""
+    """No holds: what a verb has that does not say. Those that hold nothing say so, with ``lambda _: ()``."""
     return ()
 
 

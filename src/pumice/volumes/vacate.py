@@ -17,7 +17,6 @@ from pumice.model.stored import StoredObject
 from pumice.model.tunables import Tunables
 from pumice.model.volume import host_of, pool_of
 from pumice.operations.drivers import Drivers
-from pumice.operations.holds import nothing
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend
 from pumice.store import pools, tombstones
 from pumice.store.database import Transaction
@@ -66,7 +65,7 @@ def explain(tx: Transaction, op: Operation[VacateParams], error: str) -> None:
 VACATE = Verb(
     kind="volume.vacate",
     params=VacateParams,
-    holds=nothing,
+    holds=lambda _: (),
     steps=(
         Step(free_bytes, undo=put_aside, at=on_backend, tries=1000, timeout=1800, takes_away=True),
         Step(give_space_back, at=on_backend),
