@@ -57,13 +57,15 @@ met() {{
     echo "{GREETING}, kernel $(uname -r)" | dd of=/met conv=fsync,notrunc 2>/dev/null || return
     echo "PUMICE-GUEST wrote $1"
 }}
-# A name may be that of another disk since the last look; its sequence number never is.
+# A name may be that of another disk since the last look; its sequence number never is. To look starts no process:
+# a guest's processor may be emulated, and it looks for as long as it lives.
 watch_disks() {{
     known=" "
+    mkfifo /never; exec 3<> /never
     while true; do
         present=" "
-        for disk in $(cd /sys/block; ls -d vd* 2>/dev/null); do
-            present="$present$disk:$(cat /sys/block/$disk/diskseq 2>/dev/null) "
+        for path in /sys/block/vd*; do
+            {{ read -r sequence < $path/diskseq; }} 2>/dev/null && present="$present${{path##*/}}:$sequence "
         done
         for disk in $known; do
             case "$present" in *" $disk "*) ;; *) echo "PUMICE-GUEST gone ${{disk%:*}}" ;; esac
@@ -72,7 +74,7 @@ watch_disks() {{
             case "$known" in *" $disk "*) ;; *) met ${{disk%:*}} ;; esac
         done
         known=$present
-        usleep 100000
+        read -r -t 0.1 word <&3
     done
 }}
 watch_disks &
