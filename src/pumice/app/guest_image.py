@@ -57,8 +57,8 @@ met() {{
     echo "{GREETING}, kernel $(uname -r)" | dd of=/met conv=fsync,notrunc 2>/dev/null || return
     echo "PUMICE-GUEST wrote $1"
 }}
-# A name may be that of another disk since the last look; its sequence number never is. To look starts no process:
-# a guest's processor may be emulated, and it looks for as long as it lives.
+# A name may be that of another disk since the last look; its sequence number never is.
+# To look starts no process: it goes on for as long as the guest lives, and its processor may be emulated.
 watch_disks() {{
     known=" "
     mkfifo /never; exec 3<> /never
