@@ -120,6 +120,13 @@ class Serving:
         self.node = await node.build(self.settings, self.roles, self._meter())
         monitoring.count_reconnects(self.node)
         await self._tasks.__aenter__()
+        loop = asyncio.get_running_loop()
+        for number in (
+            signal.SIGINT,
+            signal.SIGTERM,
+            signal.SIGHUP,
+        ):  # before anybody can see that we are there
+            loop.add_signal_handler(number, self._hear, number)
         if listening is not None:
             api = self.settings.api
             scheme = "https" if self._tls else "http"
@@ -136,9 +143,6 @@ class Serving:
         working = self._tasks.create_task(self.node.work(self._stopping))
         self._tasks.create_task(self._say_alive(working))
         self._tasks.create_task(self._stop_without_a_name())
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, self._hear, number)
         return self
 
     def _sockets(self) -> tuple[socket.socket | None, socket.socket | None]:

@@ -80,6 +80,13 @@ class S3Objects:
         with self._told(self.access.bucket, patient=False) as client:
             client.list_objects_v2(Bucket=self.access.bucket, Prefix="volume_", MaxKeys=1)
 
+    def close(self) -> None:
+        """Close what is open to the store; whoever asks again opens it again."""
+        with self._making:
+            clients, self._clients = self._clients, {}
+        for client in clients.values():
+            client.close()
+
     def _whole(self, ask: Callable[[], Any]) -> bytes:
         """An object's bytes, asked for again when they break off: the client sees to an answer's beginning."""
         for number in range(1, self.access.attempts):

@@ -1,6 +1,7 @@
 """What an operator chooses for backups: the section ``[backup]``."""
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Iterator
 from functools import partial
@@ -148,7 +149,8 @@ async def _reachable(access: S3Access) -> Finding:
     from pumice.backends.backups.s3 import S3Objects
 
     try:
-        await asyncio.to_thread(S3Objects(access).look)
+        with contextlib.closing(S3Objects(access)) as objects:
+            await asyncio.to_thread(objects.look)
     except PumiceError as error:
         return Finding("backups", Verdict.MISSING, str(error), _WITHOUT, "what it says; then ask again")
     return ok("backups", f"bucket {access.bucket} at {access.place} answers")
