@@ -226,7 +226,7 @@ async def manages_snapshot(world: FakeWorld, stage: Stage, thing: str) -> str:
 
 
 async def lists_strangers(world: FakeWorld, stage: Stage, thing: str) -> None:
-    await world.db.write(manageable.accept, TENANT, f"{HOST}@one")
+    await world.db.write(manageable.accept, TENANT, f"{HOST}@one#a")
 
 
 async def deletes_when_free(world: FakeWorld, stage: Stage, thing: str) -> None:
