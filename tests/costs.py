@@ -145,7 +145,8 @@ class MetricsSink:
                 terminalreporter.write_line(
                     f"worker {worker}: {cost.tests} cases, {cost.wall:.0f} s, computing {cost.cpu:.0f} s"
                 )
-        if self._config.getoption("record_costs") and exitstatus in _WHOLE:
+        is_whole = exitstatus in _WHOLE and not self._config.getoption("lf")  # not those alone that had failed
+        if self._config.getoption("record_costs") and is_whole:
             record(files)
 
 
