@@ -94,6 +94,10 @@ class Operation(Generic[P]):
     records: tuple[Any, ...] = ()
     """The lines of its history that were written when it was saved last."""
 
+    def note_progress(self, done: float) -> None:
+        """Say how much of the step in hand is done, from 0 to 1: it is written with the next renewal."""
+        self.progress = done
+
 
 HANDED_OVER = "handed_over"
 """The note with the names of steps whose undo another operation does."""

@@ -438,24 +438,25 @@ async def make_bytes(op: Operation[CreateParams], drivers: Drivers) -> None:
     backend = drivers.backends[host_of(op.notes["pool"])]
     volume = asked.volume_id
 
-    def progress(done: float) -> None:
-        op.progress = done
-
     if asked.key_id is not None:
         image = await inspected(drivers, asked.origin_id) if asked.origin_id else None
         key = await encrypted.key_of(drivers.db, asked.key_id, asked.key_size)
-        await encrypted.make(backend, volume, pool, asked.size, key, image, progress)
+        await encrypted.make(backend, volume, pool, asked.size, key, image, op.note_progress)
         return
     match asked.origin, asked.origin_id, asked.origin_pool:
         case "image", str(image_id), _:
             image = await inspected(drivers, image_id)
-            await backend.create_from_image(volume, pool, asked.size, image, progress)
+            await backend.create_from_image(volume, pool, asked.size, image, op.note_progress)
         case "snapshot", str(snapshot_id), str(source_pool):
             source = SnapshotId(snapshot_id)
-            await backend.create_from_snapshot(volume, pool, asked.size, source, pool_of(source_pool), progress)
+            await backend.create_from_snapshot(
+                volume, pool, asked.size, source, pool_of(source_pool), op.note_progress
+            )
         case "volume", str(volume_id), str(source_pool):
             origin = VolumeId(volume_id)
-            await backend.create_from_volume(volume, pool, asked.size, origin, pool_of(source_pool), progress)
+            await backend.create_from_volume(
+                volume, pool, asked.size, origin, pool_of(source_pool), op.note_progress
+            )
         case _:
             await backend.create(volume, pool, asked.size)
 

@@ -199,20 +199,17 @@ async def copy_bytes(op: Operation[MigrateParams], drivers: Drivers) -> None:
     source, target = drivers.backends[host_of(asked.pool)], drivers.backends[host_of(pool)]
     name, here, there = asked.volume_id, pool_of(asked.pool), pool_of(pool)
 
-    def progress(done: float) -> None:
-        op.progress = done
-
     if await _is_the_volume(op, drivers):
         raise TryAnotherBackend(f"What {pool} calls by the volume's id are the volume's own bytes.")
     await target.delete(name, there)
     origin = await source.device(name, here)
     if source is target:
-        await source.create_from_volume(name, there, asked.size, name, here, progress)
-        op.notes["digest"] = await replica.digest(origin, asked.size * GIB, progress)
+        await source.create_from_volume(name, there, asked.size, name, here, op.note_progress)
+        op.notes["digest"] = await replica.digest(origin, asked.size * GIB, op.note_progress)
         return
     await target.create(name, there, asked.size)
     device = await target.device(name, there)
-    op.notes["digest"] = await replica.copy(origin, device, asked.size * GIB, progress)
+    op.notes["digest"] = await replica.copy(origin, device, asked.size * GIB, op.note_progress)
 
 
 async def delete_copy(op: Operation[MigrateParams], drivers: Drivers) -> None:
@@ -242,10 +239,7 @@ async def prove_copy(op: Operation[MigrateParams], drivers: Drivers) -> None:
     pool = op.notes["pool"]
     device = await drivers.backends[host_of(pool)].device(op.params.volume_id, pool_of(pool))
 
-    def progress(done: float) -> None:
-        op.progress = done
-
-    if await replica.digest(device, op.params.size * GIB, progress) != op.notes["digest"]:
+    if await replica.digest(device, op.params.size * GIB, op.note_progress) != op.notes["digest"]:
         raise TryAnotherBackend(f"What was written to {pool} is not what is read there.")
 
 

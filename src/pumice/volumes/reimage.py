@@ -112,14 +112,11 @@ async def make_bytes(op: Operation[ReimageParams], drivers: Drivers) -> None:
     backend = _backend(op, drivers)
     image = await inspected(drivers, asked.image_id)
 
-    def progress(done: float) -> None:
-        op.progress = done
-
     if asked.key_id is None:
-        await backend.create_from_image(asked.made_id, pool, asked.size, image, progress)
+        await backend.create_from_image(asked.made_id, pool, asked.size, image, op.note_progress)
         return
     key = await encrypted.key_of(drivers.db, asked.key_id, asked.key_size)
-    await encrypted.make(backend, asked.made_id, pool, asked.size, key, image, progress)
+    await encrypted.make(backend, asked.made_id, pool, asked.size, key, image, op.note_progress)
 
 
 async def delete_new_bytes(op: Operation[ReimageParams], drivers: Drivers) -> None:

@@ -62,12 +62,9 @@ async def restore_bytes(op: Operation[RevertParams], drivers: Drivers) -> None:
     """Have the backend give the volume the snapshot's bytes."""
     asked = op.params
 
-    def progress(done: float) -> None:
-        op.progress = done
-
     backend = drivers.backends[host_of(asked.pool)]
     volume, snapshot = asked.volume_id, asked.snapshot_id
-    await backend.revert(volume, pool_of(asked.pool), snapshot, progress)
+    await backend.revert(volume, pool_of(asked.pool), snapshot, op.note_progress)
 
 
 def publish(tx: Transaction, op: Operation[RevertParams], tunables: Tunables) -> None:

@@ -109,11 +109,8 @@ async def write_image(op: Operation[UploadParams], drivers: Drivers) -> None:
     asked = op.params
     device = await drivers.backends[host_of(asked.pool)].device(asked.volume_id, pool_of(asked.pool))
 
-    def progress(done: float) -> None:
-        op.progress = done
-
     async def fill(path: Path) -> None:
-        await qemu_img.export(device, path, asked.disk_format, progress=progress, timeout=SECONDS)
+        await qemu_img.export(device, path, asked.disk_format, progress=op.note_progress, timeout=SECONDS)
 
     await drivers.keep_image(asked.image_id, fill)
 

@@ -196,9 +196,6 @@ async def write_objects(op: Operation[BackupParams], drivers: Drivers) -> None:
     """Write the bytes to where backups are kept."""
     asked = op.params
 
-    def progress(done: float) -> None:
-        op.progress = done
-
     def both(tx: Transaction) -> tuple[Backup | None, Backup | None]:
         return (
             backups.find(tx, asked.backup_id),
@@ -211,7 +208,9 @@ async def write_objects(op: Operation[BackupParams], drivers: Drivers) -> None:
     backend = drivers.backends[host_of(asked.pool)]
     device = await backend.device(asked.copy_id or asked.volume_id, pool_of(asked.pool))
     store = drivers.store_of_backups()
-    written = await store.write(record_of(backup), device, record_of(parent) if parent else None, progress)
+    written = await store.write(
+        record_of(backup), device, record_of(parent) if parent else None, op.note_progress
+    )
     op.notes |= {"objects": written.objects, "kept": written.kept}
 
 

@@ -67,11 +67,8 @@ async def write_bytes(op: Operation[RestoreParams], drivers: Drivers) -> None:
     """Write the backup over the volume."""
     asked = op.params
 
-    def progress(done: float) -> None:
-        op.progress = done
-
     device = await drivers.backends[host_of(asked.pool)].device(asked.volume_id, pool_of(asked.pool))
-    await restore_bytes(drivers, asked.backup_id, device, is_new=False, progress=progress)
+    await restore_bytes(drivers, asked.backup_id, device, is_new=False, progress=op.note_progress)
 
 
 def publish(tx: Transaction, op: Operation[RestoreParams], tunables: Tunables) -> None:

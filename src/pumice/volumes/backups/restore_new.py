@@ -57,12 +57,9 @@ async def fill(op: Operation[CreateParams], drivers: Drivers) -> None:
     """Write the backup into the new volume."""
     pool = op.notes["pool"]
 
-    def progress(done: float) -> None:
-        op.progress = done
-
     device = await drivers.backends[host_of(pool)].device(op.params.volume_id, pool_of(pool))
     assert op.params.origin_id is not None
-    await restore_bytes(drivers, op.params.origin_id, device, is_new=True, progress=progress)
+    await restore_bytes(drivers, op.params.origin_id, device, is_new=True, progress=op.note_progress)
 
 
 def publish(tx: Transaction, op: Operation[CreateParams], tunables: Tunables) -> None:

@@ -125,11 +125,8 @@ async def copy_bytes(op: Operation[SnapshotParams], drivers: Drivers) -> None:
     """Have the backend keep the volume's bytes."""
     asked = op.params
 
-    def progress(done: float) -> None:
-        op.progress = done
-
     backend = drivers.backends[host_of(asked.pool)]
-    await backend.create_snapshot(asked.snapshot_id, asked.volume_id, pool_of(asked.pool), progress)
+    await backend.create_snapshot(asked.snapshot_id, asked.volume_id, pool_of(asked.pool), op.note_progress)
 
 
 async def delete_copy(op: Operation[SnapshotParams], drivers: Drivers) -> None:
