@@ -53,17 +53,15 @@ class NvmeExport:
         return _at(self.nqn, self.portals) | {"lun": self.nsid, "uuid": self.uuid} | _encrypted(self)
 
 
-@dataclass(frozen=True, slots=True)
-class LocalDevice:
-    """A file or block device that the server's own host can open: nothing is exported."""
+class _Opened:
+    """What a host opens by its path, with no target between."""
 
+    __slots__ = ()
     path: str
-    is_block: bool = False
-    encrypted: bool = False
 
     @property
     def name(self) -> str:
-        """The device's path, which is what it is named by."""
+        """The path, which is what it is named by."""
         return self.path
 
     @property
@@ -71,13 +69,22 @@ class LocalDevice:
         """None: it is not reached over the network."""
         return ()
 
+
+@dataclass(frozen=True, slots=True)
+class LocalDevice(_Opened):
+    """A file or block device that the server's own host can open: nothing is exported."""
+
+    path: str
+    is_block: bool = False
+    encrypted: bool = False
+
     def to_row(self) -> dict[str, object]:
         """The device as a row stores it."""
         return {"path": self.path, "is_block": self.is_block} | _encrypted(self)
 
 
 @dataclass(frozen=True, slots=True)
-class SharedFile:
+class SharedFile(_Opened):
     """A file in a directory that every host has mounted: nothing is exported."""
 
     path: str
@@ -93,16 +100,6 @@ class SharedFile:
     base: str = ""
     """The directory below which they are to mount it."""
     encrypted: bool = False
-
-    @property
-    def name(self) -> str:
-        """The file's path, which is what it is named by."""
-        return self.path
-
-    @property
-    def portals(self) -> tuple[str, ...]:
-        """None: it is not a target that it is reached at."""
-        return ()
 
     def to_row(self) -> dict[str, object]:
         """The file as a row stores it: the version before opens it by its path."""
