@@ -3,7 +3,6 @@
 A guest in the lane's guest, both under software emulation, so each step takes its time.
 """
 
-import asyncio
 import re
 import subprocess
 import time
@@ -17,7 +16,6 @@ from pumice_process import PumiceProcess
 from reference_stack import given, logical, reference_stack, what_is_there
 from stories import SERVERS, VOLUMES, Stories
 
-from pumice.app.guest_image import build_guest_image
 from pumice.host import luks
 from pumice.model.units import GIB, MIB
 
@@ -34,8 +32,7 @@ def pumice() -> Iterator[PumiceProcess]:
 def stories(pumice: PumiceProcess, tmp_path_factory: pytest.TempPathFactory) -> Stories:
     pumice.start()
     stories = Stories(pumice)
-    image = asyncio.run(build_guest_image(tmp_path_factory.mktemp("guest") / "guest.qcow2", CACHE))
-    stories.image = stories.upload(image.read_bytes(), "qcow2")
+    stories.upload_guest(tmp_path_factory.mktemp("guest"), CACHE)
     return stories
 
 

@@ -1,11 +1,13 @@
 """What a tenant asks of a running Pumice, and what must be true once it is carried out."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import httpx
 from tests.pumice_installation import IMAGES, SERVERS, VOLUMES, Installation
 
+from pumice.app.guest_image import build_guest_image
 from pumice.hypervisor.libvirt import LibvirtHypervisor
 from pumice.model.ids import ServerId
 
@@ -17,6 +19,11 @@ class Stories:
         self.pumice = pumice
         self.image = ""
         """What servers boot from."""
+
+    def upload_guest(self, folder: Path, cache: Path) -> None:
+        """Upload the little guest, made in ``folder`` from what ``cache`` keeps: servers boot from it."""
+        image = asyncio.run(build_guest_image(folder / "guest.qcow2", cache))
+        self.image = self.upload(image.read_bytes(), "qcow2")
 
     def upload(self, content: bytes, disk_format: str) -> str:
         """An image that is active."""

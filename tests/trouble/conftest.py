@@ -1,13 +1,11 @@
 """A Pumice on real parts, with a guest that runs, for the tests that make trouble for them."""
 
-import asyncio
 from collections.abc import Iterator
 
 import pytest
 from pumice_process import PumiceProcess, installation
 from stories import SERVERS, Stories
 
-from pumice.app.guest_image import build_guest_image
 from pumice.app.tour.run import cache_dir
 
 
@@ -22,8 +20,7 @@ def real_cloud() -> Iterator[PumiceProcess]:
 def real(real_cloud: PumiceProcess, tmp_path_factory: pytest.TempPathFactory) -> Stories:
     """A cloud of tgtd, libvirtd and QEMU."""
     stories = Stories(real_cloud)
-    image = asyncio.run(build_guest_image(tmp_path_factory.mktemp("guest") / "guest.qcow2", cache_dir()))
-    stories.image = stories.upload(image.read_bytes(), "qcow2")
+    stories.upload_guest(tmp_path_factory.mktemp("guest"), cache_dir())
     return stories
 
 

@@ -1,6 +1,5 @@
 """Servers that open their volumes' files themselves: all that goes through a target goes without one."""
 
-import asyncio
 import hashlib
 import json
 import subprocess
@@ -14,7 +13,7 @@ import pytest
 from pumice_process import PumiceProcess, installation
 from stories import SERVERS, VOLUMES, Stories
 
-from pumice.app.guest_image import GREETING, build_guest_image
+from pumice.app.guest_image import GREETING
 from pumice.app.tour.run import cache_dir
 from pumice.model.units import GIB
 
@@ -47,8 +46,7 @@ def cloud(request: pytest.FixtureRequest) -> Iterator[PumiceProcess]:
 @pytest.fixture(scope="module")
 def direct(cloud: PumiceProcess, tmp_path_factory: pytest.TempPathFactory) -> Stories:
     stories = Stories(cloud)
-    image = asyncio.run(build_guest_image(tmp_path_factory.mktemp("guest") / "guest.qcow2", cache_dir()))
-    stories.image = stories.upload(image.read_bytes(), "qcow2")
+    stories.upload_guest(tmp_path_factory.mktemp("guest"), cache_dir())
     return stories
 
 
@@ -56,6 +54,14 @@ def settled(stories: Stories, volume: str, status: str) -> str:
     stories.pumice.settle()
     stories.volume_is(volume, status)
     return volume
+
+
+def ends(stories: Stories, volume: str, attachment: str) -> None:
+    """Delete the attachment, and then the volume."""
+    stories.delete(f"{ATTACHMENTS}/{attachment}")
+    settled(stories, volume, "available")
+    stories.delete(f"{VOLUMES}/{volume}")
+    stories.pumice.settle()
 
 
 def file_of(stories: Stories, volume: str) -> Path:
@@ -257,10 +263,7 @@ def test_the_hosts_own_connector_is_told_the_path_and_another_is_refused(direct:
     assert (info["access_mode"], info["encrypted"], info["qos_specs"]) == ("rw", False, None)
     assert not any("auth" in word for word in info)
     assert os_brick_connects(info) == {"type": "local", "path": info["device_path"]}
-    direct.delete(f"{ATTACHMENTS}/{link['id']}")
-    settled(direct, volume, "available")
-    direct.delete(f"{VOLUMES}/{volume}")
-    pumice.settle()
+    ends(direct, volume, link["id"])
 
 
 @SHARED
@@ -282,10 +285,7 @@ def test_every_host_is_told_what_to_mount_and_os_brick_finds_the_file_there(dire
     initialize = {"os-initialize_connection": {"connector": {**CONNECTOR, "host": "elsewhere"}}}
     nested = pumice.call("POST", f"{VOLUMES}/{volume}/action", initialize)["connection_info"]
     assert nested["mount_point_base"] == info["mount_point_base"] and told.items() <= nested["data"].items()
-    direct.delete(f"{ATTACHMENTS}/{link['id']}")
-    settled(direct, volume, "available")
-    direct.delete(f"{VOLUMES}/{volume}")
-    pumice.settle()
+    ends(direct, volume, link["id"])
 
 
 @SHARED
