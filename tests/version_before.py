@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-COMMIT = "811c458b1883260be80b3123f7ee7799de2f583f"
+COMMIT = "589b101ebc005b2086e7f63722c99fb00485576e"
 """The last that was handed out before this one. To be moved on with each version."""
 
 HERE = Path(__file__).parents[1]

@@ -65,11 +65,15 @@ def test_the_version_before_reads_every_export_over_the_network() -> None:
 
 
 @pytest.mark.skipif(bool(version_before.why_not()), reason=version_before.why_not())
-def test_the_version_before_opens_what_hosts_share_by_its_path() -> None:
+def test_the_version_before_reads_every_export_that_is_a_path() -> None:
     files = [it for it in EXPORTS if isinstance(it, LocalDevice | SharedFile)]
     rows = json.dumps([[it.to_row(), HOST.to_row()] for it in files])
     for it, (source, told) in zip(files, json.loads(version_before.run(TELL % rows)), strict=True):
-        assert it.name in source and told["device_path"] == it.name and told["encrypted"] is it.encrypted
+        assert it.name in source and told["encrypted"] is it.encrypted
+        if isinstance(it, SharedFile) and it.share:
+            assert (told["export"], told["name"]) == (it.share, it.within)
+        else:
+            assert told["device_path"] == it.name
 
 
 @pytest.fixture
