@@ -25,6 +25,7 @@ from pumice.hypervisor.libvirt import LibvirtHypervisor
 from pumice.hypervisor.libvirt_connection import load
 from pumice.hypervisor.libvirtd import LibvirtDaemon
 from pumice.model.errors import PumiceError, Retryable
+from pumice.model.hardware import Hardware, Topology
 from pumice.model.ids import AttachmentId, ServerId, VolumeId, new_id
 from pumice.model.units import GIB
 
@@ -147,6 +148,22 @@ async def test_a_guest_boots_over_iscsi_takes_a_disk_writes_lets_go_and_leaves_n
     assert await hypervisor.machines() == frozenset()
     assert secrets_known_to(daemon) == []
     assert not list((folder / "hypervisor").rglob(f"*{server}*"))
+
+
+@pytest.mark.parametrize("nic", ["virtio", "e1000", "e1000e", "rtl8139", "pcnet", "ne2k_pci"])
+async def test_libvirt_and_qemu_take_whatever_is_asked_of_a_machine(
+    folder: Path, hypervisor: LibvirtHypervisor, nic: str
+) -> None:
+    boot = folder / "boot.raw"
+    boot.write_bytes(bytes(1024 * 1024))
+    disks = (Disk(new_id(), "vda", FileSource(boot)),)
+    everything = Hardware(
+        Topology(1, 2, 2), nic, "reset", rng=True, agent=True, local_clock=True, hpet=nic == "e1000"
+    )
+    machine = Machine(ServerId(new_id()), "guest", 4, 64, disks, everything)
+    await hypervisor.start(machine)
+    assert await hypervisor.power(machine.id) == Power.RUNNING
+    await hypervisor.delete(machine.id)
 
 
 async def test_a_wrong_password_is_refused_in_words_and_leaves_no_secret(

@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from pumice.model.connector import Connector
+from pumice.model.hardware import Hardware
 from pumice.model.ids import AttachmentId, ServerId, VolumeId
 
 
@@ -113,6 +114,7 @@ class Machine:
     vcpus: int
     memory_mib: int
     disks: tuple[Disk, ...] = field(default_factory=tuple)
+    hardware: Hardware = field(default_factory=Hardware)
 
 
 class Power(StrEnum):

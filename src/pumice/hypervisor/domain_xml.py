@@ -7,7 +7,7 @@ the password itself never appears: libvirt is handed it separately.
 import re
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree
@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 from pumice.hypervisor.accelerator import Accelerator
 from pumice.hypervisor.contract import BlockSource, Disk, FileSource, IscsiSource, Machine, NvmeSource
 from pumice.model.errors import Invalid, Misconfigured
+from pumice.model.hardware import Hardware
 from pumice.model.ids import ServerId, is_uuid
 
 NAMESPACE: Final = "urn:pumice:machine:1"
@@ -62,11 +63,16 @@ def machine_xml(machine: Machine, accelerator: Accelerator, console_log: Path) -
     _add(features, "acpi")
     _add(features, "apic")
     if accelerator is Accelerator.KVM:
-        _add(domain, "cpu", mode="host-passthrough")
+        cpu = _add(domain, "cpu", mode="host-passthrough")
     else:
         # The oldest that current distributions run on (x86-64-v2); a newer one costs time in every boot.
-        _add(_add(domain, "cpu", mode="custom", check="none"), "model", "Nehalem")
-    _add(domain, "clock", offset="utc")
+        cpu = _add(domain, "cpu", mode="custom", check="none")
+        _add(cpu, "model", "Nehalem")
+    if machine.hardware.topology is not None:
+        _add(
+            cpu, "topology", **{part: str(number) for part, number in asdict(machine.hardware.topology).items()}
+        )
+    _add_clock(domain, machine.hardware)
     _add(domain, "on_poweroff", "destroy")
     _add(domain, "on_reboot", "restart")
     _add(domain, "on_crash", "destroy")
@@ -78,8 +84,25 @@ def machine_xml(machine: Machine, accelerator: Accelerator, console_log: Path) -
     _add(serial, "log", file=str(console_log), append="on")
     _add(serial, "target", port="0")
     _add(devices, "memballoon", model="none")
-    _add_nic(domain, machine.id)
+    _add_devices(devices, machine.hardware)
+    _add_nic(domain, machine.id, machine.hardware.nic)
     return ElementTree.tostring(domain, encoding="unicode")
+
+
+def _add_clock(domain: ElementTree.Element, hardware: Hardware) -> None:
+    clock = _add(domain, "clock", offset="localtime" if hardware.local_clock else "utc")
+    if hardware.hpet is not None:
+        _add(clock, "timer", name="hpet", present="yes" if hardware.hpet else "no")
+
+
+def _add_devices(devices: ElementTree.Element, hardware: Hardware) -> None:
+    """What a machine has only if it was asked for."""
+    if hardware.agent:
+        _add(_add(devices, "channel", type="unix"), "target", type="virtio", name="org.qemu.guest_agent.0")
+    if hardware.watchdog:
+        _add(devices, "watchdog", model="i6300esb", action=hardware.watchdog)
+    if hardware.rng:
+        _add(_add(devices, "rng", model="virtio"), "backend", "/dev/urandom", model="random")
 
 
 def disk_xml(disk: Disk) -> str:
@@ -216,19 +239,20 @@ def _add_iscsi_source(parent: ElementTree.Element, disk: Disk, iscsi: IscsiSourc
     _add(_add(source, "initiator"), "iqn", name=iscsi.initiator)
 
 
-def _add_nic(domain: ElementTree.Element, server: ServerId) -> None:
+def _add_nic(domain: ElementTree.Element, server: ServerId, model: str) -> None:
     """A NIC that gets an address by DHCP and reaches nothing.
 
     QEMU's user-mode network would let the guest in to services on this host's loopback, storage and APIs
     among them. ``restrict=on`` forbids that, and libvirt has no word of its own for it.
     """
+    device = "virtio-net-pci" if model == "virtio" else model
     mac = "52:54:00:" + ":".join(re.findall("..", uuid.UUID(server).hex[:6]))
     arguments = _add(domain, f"{{{_QEMU}}}commandline")
     for word in (
         "-netdev",
         "user,id=pumice-net,restrict=on",
         "-device",
-        f"virtio-net-pci,netdev=pumice-net,mac={mac},romfile=,addr={_NIC_SLOT}",
+        f"{device},netdev=pumice-net,mac={mac},romfile=,addr={_NIC_SLOT}",
     ):
         _add(arguments, f"{{{_QEMU}}}arg", value=word)
 

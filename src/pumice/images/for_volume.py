@@ -1,5 +1,6 @@
 """The facts of an image that a volume made from it needs."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -39,6 +40,17 @@ class VolumeImage:
             "min_ram": str(self.min_ram),
             "size": str(self.size),
         }
+
+
+def least(metadata: Mapping[str, str], name: str) -> int:
+    """``min_disk`` or ``min_ram`` of a volume's image metadata, where its owner may write anything.
+
+    Raises ``Invalid``.
+    """
+    text = metadata.get(name) or "0"
+    if not re.fullmatch("[0-9]{1,9}", text):
+        raise Invalid(f"The volume's image metadata {name} is '{text[:50]}', which is no size: set it right.")
+    return int(text)
 
 
 def image_for_volume(tx: Transaction, who: Scope, image_id: str) -> VolumeImage:

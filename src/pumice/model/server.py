@@ -56,7 +56,7 @@ class Server:
     """``admin`` when only an administrator may unlock it, else ``owner``."""
     locked_reason: str | None = None
     kept: dict[str, Any] | None = None
-    """What the client said only to see it again, under its wire names."""
+    """What the client said only to see it again, under its wire names; and its ``hardware``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from pumice.attachments import connect, disconnect
 from pumice.attachments.reserve import complete as complete_attachment
 from pumice.attachments.reserve import reserve
 from pumice.model.errors import Invalid, NoValidBackend
+from pumice.model.hardware import Hardware
 from pumice.model.ids import AttachmentId, ImageId, ServerId, VolumeId, new_id
 from pumice.model.scope import INTERNAL, Scope
 from pumice.model.server import Flavor, Server, ServerDisk
@@ -67,6 +68,7 @@ class ServerWanted:
     metadata: Mapping[str, str] = field(default_factory=dict)
     tags: Sequence[str] = ()
     kept: Mapping[str, Any] = field(default_factory=dict)
+    hardware: Hardware = field(default_factory=Hardware)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ def accept(tx: Transaction, who: Scope, wanted: ServerWanted, tunables: Tunables
         launched_at=None,
         created_at=now(),
         updated_at=None,
-        kept=dict(wanted.kept),
+        kept={**wanted.kept, "hardware": wanted.hardware.to_row()},
     )
     servers.insert(tx, server)
     boot = enqueue(

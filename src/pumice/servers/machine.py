@@ -24,6 +24,7 @@ from pumice.images.inspect import kept_image
 from pumice.model.connector import Connector
 from pumice.model.errors import InvalidState, NotFound
 from pumice.model.export import Export, IscsiExport, LocalDevice, NvmeExport, SharedFile
+from pumice.model.hardware import Hardware
 from pumice.model.ids import AttachmentId, ServerId, VolumeId
 from pumice.model.qos import Resolved, disk_limits
 from pumice.model.server import Server, ServerDisk
@@ -75,6 +76,7 @@ async def machine_of(drivers: Drivers, server_id: str) -> Machine:
         vcpus=plan.server.flavor["vcpus"],
         memory_mib=plan.server.flavor["ram"],
         disks=tuple([await _disk(drivers, plan, disk) for disk in plan.disks]),
+        hardware=Hardware.from_row((plan.server.kept or {}).get("hardware")),
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pumice.host import qemu_img
+from pumice.images.for_volume import least
 from pumice.model.errors import InvalidState
 from pumice.model.ids import ImageId, VolumeId, new_id
 from pumice.model.image import Image, Visibility
@@ -93,8 +94,8 @@ def _image(who: Scope, volume: Volume, wanted: Wanted) -> Image:
         checksum=None,
         os_hash_algo=None,
         os_hash_value=None,
-        min_disk=int(known.get("min_disk", 0)),
-        min_ram=int(known.get("min_ram", 0)),
+        min_disk=least(known, "min_disk"),
+        min_ram=least(known, "min_ram"),
         protected=wanted.protected,
         os_hidden=False,
         tags=(),

@@ -240,6 +240,12 @@ class Cloud:
         await self.until_status(answer["server"]["id"], status)
         return str(answer["server"]["id"])
 
+    async def server_of(self, image: str, flavor: str) -> str:
+        """A server of this image and flavor that has come up."""
+        answer = await self.post("/servers", self.body(image, flavorRef=flavor))
+        await self.until_status(answer["server"]["id"], "ACTIVE")
+        return str(answer["server"]["id"])
+
     async def attach(self, server_id: str, volume_id: str, **more: Any) -> Any:
         """Attach a volume, and wait until it is in use."""
         body = {"volumeAttachment": {"volumeId": volume_id, **more}}

@@ -60,13 +60,13 @@ async def test_every_word_of_a_server_is_accounted_for(cloud: Cloud) -> None:
 
 async def test_what_is_said_of_a_server_is_told_again(cloud: Cloud) -> None:
     said = {name: value for name, (value, _) in SHOWN.items()} | {"hostname": "mine"}
-    body = cloud.body(await cloud.image(), **said) | {"os:scheduler_hints": {"query": "x"}}
+    body = cloud.body(await cloud.image(), **said) | {"os:scheduler_hints": {"mine": "x"}}
     made = await cloud.post("/servers", body, version="2.104")
     path = f"/servers/{made['server']['id']}"
     shown = (await cloud.get(path, version="2.104"))["server"]
     assert {name: shown[name] for name in SHOWN} == {name: told for name, (_, told) in SHOWN.items()}
     assert shown["OS-EXT-SRV-ATTR:hostname"] == "mine"
-    assert shown["scheduler_hints"] == {"query": "x"}
+    assert shown["scheduler_hints"] == {"mine": "x"}
     changes = {"accessIPv4": "192.0.2.8", "hostname": "yours", "OS-DCF:diskConfig": "AUTO", "description": "e"}
     changed = (await cloud.ask("PUT", path, {"server": changes}, version="2.104")).json()["server"]
     assert changed["OS-EXT-SRV-ATTR:hostname"] == "yours"
@@ -107,6 +107,15 @@ async def test_a_group_of_servers_is_refused_and_so_is_another_zone(cloud: Cloud
     server = await cloud.server()
     zone = {"server": {"pinned_availability_zone": "nova"}}
     assert (await cloud.ask("PUT", f"/servers/{server}", zone, version="2.104")).status_code == 400
+
+
+@pytest.mark.parametrize("key", ["os:scheduler_hints", "OS-SCH-HNT:scheduler_hints"])
+@pytest.mark.parametrize("hint", ["different_host", "same_host", "query", "build_near_host_ip", "target_cell"])
+async def test_a_hint_that_chooses_a_host_is_refused(cloud: Cloud, key: str, hint: str) -> None:
+    body = cloud.body(await cloud.image()) | {key: {hint: [new_id()]}}
+    answer = await cloud.ask("POST", "/servers", body)
+    assert (answer.status_code, f"The hint {hint} is not" in answer.text) == (400, True), answer.text
+    await cloud.post("/servers", cloud.body(await cloud.image()) | {key: {hint: []}})
 
 
 async def test_descriptions_have_255_characters_at_most(cloud: Cloud) -> None:

@@ -95,3 +95,13 @@ async def test_a_status_that_the_rows_cannot_tell_is_refused(
     volume = await cloud.make()
     answer = await cloud.act(volume["id"], "os-reset_status", said, who="admin")
     assert answer.status_code == status, answer.text
+
+
+@pytest.mark.parametrize("name", ["min_disk", "min_ram"])
+async def test_a_size_in_image_metadata_that_is_none_is_told_at_the_upload(cloud: Cloud, name: str) -> None:
+    volume = await cloud.make()
+    for value, status in (("much", 400), ("-1", 400), ("9" * 30, 400), ("", 202)):
+        said = {"metadata": {name: value}}
+        assert (await cloud.act(volume["id"], "os-set_image_metadata", said)).status_code == 200
+        answer = await cloud.act(volume["id"], "os-volume_upload_image", {"image_name": "i"})
+        assert (answer.status_code, status == 202 or name in answer.text) == (status, True), answer.text

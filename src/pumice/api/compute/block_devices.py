@@ -4,7 +4,7 @@ Three ways to say it, and one meaning: ``imageRef`` alone (a copy of the image o
 ``block_device_mapping_v2``, and the ``block_device_mapping`` of old. What makes no sense raises ``Invalid``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -83,15 +83,6 @@ def disks_of(
             "combination is not valid."
         )
     return wanted
-
-
-def refuse_other_buses(image_metadata: Mapping[str, Any]) -> None:
-    """Raises ``Invalid`` where the image to boot from asks for another bus than every disk has."""
-    bus = str(image_metadata.get("hw_disk_bus", "virtio"))
-    if bus != "virtio":
-        raise Invalid(
-            f"The image's hw_disk_bus is '{bus[:50]}', and every disk is on 'virtio': unset the property."
-        )
 
 
 def _check_version(device: BlockDevice, version: Version) -> None:

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pumice.api import booleans
 from pumice.api.call import Call, Reply, check
 from pumice.api.collection import Collection
+from pumice.api.compute import hardware_words
 from pumice.api.compute.fields import Name, NotNegative, only_query, without_query
 from pumice.api.compute.links import VERSION, Links
 from pumice.api.fields import Body, Boolean, LongText, Positive, Text
@@ -203,6 +204,12 @@ async def set_spec(call: Call) -> Reply:
 
 
 async def _add(call: Call, body: SpecsBody) -> None:
+    for key, value in body.extra_specs.items() if call.version >= (2, 86) else ():
+        word = hardware_words.of_flavor(key)
+        if word is hardware_words.UNKNOWN:
+            raise Invalid(f"Validation failed; extra spec '{key}' does not appear to be a valid extra spec.")
+        if word and word in hardware_words.DONE.values() and not word.takes(value):
+            raise Invalid(f"Validation failed; '{value[:50]}' is no value of extra spec '{key}': {word.why}.")
     if any(key.startswith("quota:disk_") for key in body.extra_specs):
         raise Invalid(
             "Limits of disks are no part of a flavor in this version of Pumice: give volume types QoS specs."

@@ -144,18 +144,25 @@ class ServerBody(Body):
             raise Invalid(f"Invalid input for field/attribute networks. '{self.networks}' is not an array.")
 
 
+_CHOOSE_HOSTS = frozenset(
+    {"build_near_host_ip", "cidr", "different_cell", "different_host", "query", "same_host", "target_cell"}
+)
+
+
 class CreateBody(Body):
-    """A whole create request. Hints are kept: those that Nova heeds by default are about groups."""
+    """A whole create request. Hints that nothing of Nova's would read are kept, as it keeps them."""
 
     server: ServerBody
     hints: dict[str, Any] = Field(default_factory=dict, alias="os:scheduler_hints")
     old_hints: dict[str, Any] = Field(default_factory=dict, alias="OS-SCH-HNT:scheduler_hints")
 
     def all_hints(self) -> dict[str, Any]:
-        """The hints under both names. Raises ``Invalid`` for a group."""
+        """The hints under both names. Raises ``Invalid`` for those that choose among hosts."""
         hints = {**self.old_hints, **self.hints}
         if "group" in hints:
             raise Invalid(COMPUTE["os-server-groups"])
+        if choosing := sorted(name for name in _CHOOSE_HOSTS & hints.keys() if hints[name]):
+            raise Invalid(_no(f"The hint {choosing[0]} is", "name an availability zone"))
         return hints
 
 

@@ -7,14 +7,15 @@ from typing import Any
 
 from pumice.api.call import Call, Reply
 from pumice.api.compute import server_list
-from pumice.api.compute.block_devices import disks_of, refuse_other_buses
+from pumice.api.compute.block_devices import disks_of
 from pumice.api.compute.fields import without_query
+from pumice.api.compute.hardware import hardware_of
 from pumice.api.compute.links import VERSION, Links
 from pumice.api.compute.server_body import CreateBody, ServerBody, UpdateBody, kept
 from pumice.api.compute.server_view import VIEW, ServerView, Shown, reservation_id
 from pumice.api.policy import ADMIN, MEMBER, READER, Rule
 from pumice.api.routing import Route, writes
-from pumice.images.for_volume import VolumeImage, image_for_volume
+from pumice.images.for_volume import VolumeImage, image_for_volume, least
 from pumice.model.errors import Forbidden, Invalid, NotFound
 from pumice.model.scope import Scope
 from pumice.model.server import Flavor, Server
@@ -104,7 +105,9 @@ def _create(
         _check_local(call, flavor, image_for_volume(tx, call.who, root.image_id))
     for disk in disks:
         _check_volume(tx, call, disk, has_image=asked.image is not None)
-    refuse_other_buses(_metadata_of(tx, call.who, root) or {})
+    image = _metadata_of(tx, call.who, root) or {}
+    if least(image, "min_ram") > flavor.ram:
+        raise Invalid("Flavor's memory is too small for requested image.")
     wanted = ServerWanted(
         name=asked.name,
         flavor=flavor,
@@ -115,6 +118,7 @@ def _create(
         metadata=asked.metadata,
         tags=sorted(set(asked.tags)),
         kept=asked.kept(hints),
+        hardware=hardware_of(flavor, image),
     )
     return boot.accept(tx, call.who, wanted, call.ctx.tunables)
 
@@ -128,13 +132,11 @@ def _check_local(call: Call, flavor: Flavor, image: VolumeImage) -> None:
     """Whether the flavor holds a copy of the image. Raises ``Invalid`` or ``Forbidden``."""
     if flavor.disk == 0 and not call.policy.allows(NO_DISK, call.who):
         raise Forbidden("Only volume-backed instances are allowed for flavors with zero disk.")
-    if image.min_ram > flavor.ram:
-        raise Invalid("Flavor's memory is too small for requested image.")
-    least = max(image.min_disk * GIB, image.virtual_size)
-    if flavor.disk and least > flavor.disk * GIB:
+    needed = max(image.min_disk * GIB, image.virtual_size)
+    if flavor.disk and needed > flavor.disk * GIB:
         raise Invalid(
             f"Flavor's disk is too small for requested image. Flavor disk is {flavor.disk * GIB} bytes, "
-            f"the image needs {least} bytes."
+            f"the image needs {needed} bytes."
         )
 
 
@@ -146,7 +148,7 @@ def _metadata_of(tx: Transaction, who: Scope, disk: DiskWanted) -> Mapping[str, 
         snapshot = snapshots.get(tx, who, disk.new_volume.snapshot_id)
         return snapshots.of_its_moment(tx, snapshot).image_metadata
     image_id = disk.new_volume.image_id if disk.new_volume else disk.image_id
-    return image_for_volume(tx, who, image_id).properties if image_id else None
+    return image_for_volume(tx, who, image_id).metadata() if image_id else None
 
 
 def _check_volume(tx: Transaction, call: Call, disk: DiskWanted, *, has_image: bool) -> None:
