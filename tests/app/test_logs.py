@@ -13,6 +13,7 @@ import structlog
 
 from pumice.app import logs
 from pumice.app.settings import Settings
+from pumice.host import loggers
 from pumice.host.command import run
 from pumice_installation import IMAGES, VOLUMES, Installation, state_directory
 
@@ -21,7 +22,7 @@ def test_a_log_that_cannot_be_written_fails_nothing(monkeypatch: pytest.MonkeyPa
     closed = io.StringIO()
     monkeypatch.setattr(sys, "stderr", closed)
     logs.set_up(Settings(log_format="json"))
-    log = structlog.get_logger("test")
+    log = structlog.get_logger("pumice.test")
     log.warning("seen")
     assert '"event": "seen"' in closed.getvalue()
     closed.close()
@@ -30,7 +31,7 @@ def test_a_log_that_cannot_be_written_fails_nothing(monkeypatch: pytest.MonkeyPa
 
 def test_the_log_goes_where_standard_error_goes_now(monkeypatch: pytest.MonkeyPatch) -> None:
     logs.set_up(Settings(log_format="json"))
-    log = structlog.get_logger("test")
+    log = structlog.get_logger("pumice.test")
     log.warning("first")
     later = io.StringIO()
     monkeypatch.setattr(sys, "stderr", later)
@@ -44,7 +45,7 @@ def test_a_line_is_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     stderr, written = io.StringIO(), list[str]()
     monkeypatch.setattr(stderr, "write", written.append)
     monkeypatch.setattr(sys, "stderr", stderr)
-    structlog.get_logger("test").warning("whole")
+    structlog.get_logger("pumice.test").warning("whole")
     assert [line[-1] for line in written] == ["\n"]
 
 
@@ -123,10 +124,37 @@ async def test_a_command_s_words_are_logged_only_where_they_are_public(monkeypat
 def test_the_level_can_be_changed_under_loggers_that_were_used_before(monkeypatch: pytest.MonkeyPatch) -> None:
     written = io.StringIO()
     monkeypatch.setattr(sys, "stderr", written)
-    log = structlog.get_logger("test")
+    log = structlog.get_logger("pumice.test")
     for level in ("info", "debug", "warning"):
         logs.set_up(Settings(log_format="json", log_level=level))
         log.debug(f"debug at {level}")
         log.info(f"info at {level}")
     said = [json.loads(line)["event"] for line in written.getvalue().splitlines()]
     assert said == ["info at info", "debug at debug", "info at debug"]
+
+
+def test_each_logger_has_a_level_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", written)
+    logs.set_up(Settings(log_format="json", log_level="warning"))
+    one, below, other = (structlog.get_logger(f"pumice.{name}") for name in ("test", "test.below", "tests"))
+    for log in (one, below, other):
+        log.info("not said")
+    loggers.set_levels("pumice.test.", "DEBUG")
+    loggers.set_levels("pumice.tests", "ERROR")
+    for log in (one, below, other):
+        log.warning("warned")
+        log.debug("said")
+    said = [json.loads(line) for line in written.getvalue().splitlines()]
+    assert [(line["logger"], line["event"]) for line in said] == [
+        ("pumice.test", "warned"),
+        ("pumice.test.below", "warned"),
+        ("pumice.test.below", "said"),
+    ]
+    logs.set_up(Settings(log_format="json", log_level="warning"))
+    levels = loggers.levels()
+    assert {levels[f"pumice.{name}"] for name in ("test", "test.below", "tests")} == {"WARNING"}
+
+
+def test_a_logger_of_ours_is_known_before_it_says_anything() -> None:
+    assert "pumice.loops.heartbeats" in loggers.levels()

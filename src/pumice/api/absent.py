@@ -25,7 +25,6 @@ IDENTITY: Mapping[str, str] = MappingProxyType(
 
 VOLUME: Mapping[str, str] = MappingProxyType(
     _all(("failover",), "Replication is", "disable a service to take it out of scheduling")
-    | _all(("get-log", "set-log"), "Changing log levels by the API is", "set log_level, and send SIGHUP")
 )
 
 _CONSOLES = (

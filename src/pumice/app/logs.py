@@ -6,11 +6,12 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import TextIO, cast
+from typing import Any, TextIO, cast
 
 import structlog
 
 from pumice.app.settings import Settings
+from pumice.host import loggers
 from pumice.model.errors import Misconfigured
 
 
@@ -62,6 +63,21 @@ def _opened(path: Path) -> int:
 _sink = Sink()
 
 
+class _Writer(structlog.WriteLogger):
+    """Writes what a logger says; its name is one of the standard library's tree, which has the levels."""
+
+    def __init__(self, name: str = loggers.OURS) -> None:
+        super().__init__(cast("TextIO", _sink))
+        self.name = name
+
+
+def _filtering(writer: _Writer, **bound: Any) -> Any:
+    """A logger that lets through what its name's level does at this moment."""
+    level = logging.getLogger(writer.name).getEffectiveLevel()
+    kind: Any = structlog.make_filtering_bound_logger(level)
+    return kind(writer, **bound)
+
+
 def open_again() -> None:
     """Go on in a new file, if there is one; told in the old one when that cannot be."""
     try:
@@ -89,14 +105,17 @@ def set_up(settings: Settings) -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            structlog.stdlib.add_logger_name,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             renderer,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _sink)),
+        wrapper_class=cast("type[structlog.BoundLogger]", _filtering),
+        logger_factory=_Writer,
         cache_logger_on_first_use=False,  # the level may change; a microsecond for each call
     )
     logging.basicConfig(stream=_sink, level=max(level, logging.WARNING), format="%(name)s: %(message)s")
+    loggers.restore()
     logging.getLogger().setLevel(max(level, logging.WARNING))
+    logging.getLogger(loggers.OURS).setLevel(level)

@@ -32,6 +32,7 @@ from pumice.images.files import ImageFiles
 from pumice.loops import audit, deadlines, expiry, heartbeats, uploads, waiting
 from pumice.loops import hosts as host_loop
 from pumice.loops.every import every
+from pumice.loops.log_levels import LogLevels
 from pumice.loops.violation import Repair
 from pumice.model.errors import Misconfigured, Retryable
 from pumice.model.ids import new_id
@@ -44,6 +45,7 @@ from pumice.operations.places import SCHEDULER
 from pumice.operations.runner import Runner
 from pumice.store import hosts, schema
 from pumice.store.database import Database, Transaction, alone
+from pumice.store.log_levels import API_BINARY
 from pumice.store.open import open_database
 from pumice.store.sqlite import SqliteDatabase
 
@@ -80,6 +82,7 @@ class Node:
         """Do what the roles do besides answering until ``stopping``; then end after the steps in hand."""
         async with asyncio.TaskGroup() as tasks:
             keeping = tasks.create_task(every(RESERVE_SECONDS, self._keep_reserve, "reserve"))
+            logging = tasks.create_task(self.log_levels().keep())
             if Role.API in self.roles:
                 looking = uploads.Uploads(self.db, self.images).check
                 repairing = tasks.create_task(every(uploads.SECONDS, looking, "uploads"))
@@ -88,6 +91,7 @@ class Node:
             else:
                 await self._carry(stopping)
             keeping.cancel()
+            logging.cancel()
             if Role.API in self.roles:
                 repairing.cancel()
 
@@ -176,6 +180,13 @@ class Node:
         return heartbeats.Heartbeats(
             self.drivers, host, zone, zones, schedules, functions, forgotten=self.lost.set
         )
+
+    def log_levels(self) -> LogLevels:
+        """What this process logs, for the services of block storage that it is."""
+        who = [service for service in self.hearts().who() if service[0] != heartbeats.COMPUTE]
+        if Role.API in self.roles:
+            who.append((API_BINARY, self.settings.host))
+        return LogLevels(self.db, who)
 
     def application(self, watch: "Asgi") -> "Application":
         """The four APIs under one address, and ``watch`` beside them.

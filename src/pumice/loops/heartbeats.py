@@ -178,11 +178,16 @@ class Heartbeats:
         """Have the services of a process that stops be down at once, not after a while."""
         for beating in tuple(self._beating):
             beating.cancel()
-        who = [(VOLUME, self._service(place)) for place in self.drivers.backends]
-        who += [(COMPUTE, host) for host in self.drivers.hypervisors]
-        who += [(SCHEDULER, self.host)] if self.schedules else []
-        who += [(BACKUP, self.host)] if self.drivers.backups else []
-        await self.drivers.db.write(services.silence, who)
+        await self.drivers.db.write(services.silence, self.who())
+
+    def who(self) -> list[tuple[str, str]]:
+        """The services of this process, each a binary and a host."""
+        return [
+            *((VOLUME, self._service(place)) for place in self.drivers.backends),
+            *((COMPUTE, host) for host in self.drivers.hypervisors),
+            *([(SCHEDULER, self.host)] if self.schedules else []),
+            *([(BACKUP, self.host)] if self.drivers.backups else []),
+        ]
 
 
 def _row(place: str, zone: str, fact: PoolFacts, protocol: str, more: dict[str, Any]) -> dict[str, Any]:

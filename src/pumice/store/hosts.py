@@ -22,6 +22,7 @@ from pumice.store.tables import (
     attachments,
     forgotten_hosts,
     hanging_calls,
+    log_levels,
     operations,
     pools,
     servers,
@@ -92,7 +93,8 @@ def refuse_forgotten(tx: Transaction, name: str) -> None:
 def forget(tx: Transaction, name: str) -> None:
     """Note that a host is gone for good; its services and pools are."""
     gone = backends(tx, name)
-    tx.execute(sa.delete(services).where(is_on(_s.host, name)))
+    for table in (services, log_levels):
+        tx.execute(sa.delete(table).where(is_on(table.c.host, name)))
     tx.execute(sa.delete(pools).where(pools.c.host.in_(sorted(gone))))
     tx.execute(sa.delete(hanging_calls).where(begins_with(hanging_calls.c.owner, f"{name}:")))
     rows = [{"name": each, "forgotten_at": now()} for each in sorted({name, *gone} - forgotten(tx))]

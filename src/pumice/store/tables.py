@@ -428,6 +428,18 @@ services = sa.Table(
     Column("forced_down", Boolean),  # an operator says that its host is down, whatever it says itself
 )
 
+log_levels = sa.Table(
+    "log_levels",  # what each service of block storage logs: the API's too, which is no row of services
+    metadata,
+    Column("binary", WORD, primary_key=True),
+    Column("host", NAME, primary_key=True),
+    Column("changes", Integer, nullable=False),  # the number of the last change that was asked of it
+    Column("wanted", JSON_LIST, nullable=False),  # [change, prefix, level] of those that still count
+    Column("present", JSON, nullable=False),  # the level of each logger, as the service said
+    Column("applied", Integer, nullable=False),  # the last change that it had made by then
+    Column("updated_at", TIME, nullable=False),  # when it last looked
+)
+
 forgotten_hosts = sa.Table(
     "forgotten_hosts",  # gone for good: who comes back under such a name is refused
     metadata,

@@ -9,6 +9,7 @@ from volume_cloud import CONNECTOR, HOST, OTHER_PROJECT, POOL, PROJECT, Cloud
 
 from databases import ON_SQLITE
 from pumice.catalog import group_types
+from pumice.loops.log_levels import LogLevels
 from pumice.store import messages
 from pumice.store.database import Transaction
 
@@ -357,6 +358,11 @@ async def administer(story: Story) -> None:
     await story.ask("PUT", "/os-services/freeze", {"host": HOST})
     await story.ask("PUT", "/os-services/thaw", {"host": HOST})
     await story.ask("PUT", f"/os-hosts/{HOST}", {"status": "enable"})
+    await story.ask("PUT", "/os-services/set-log", {"level": "info", "prefix": "nobody's"}, since=32)
+    await LogLevels(
+        story.cloud.db, [("cinder-scheduler", "box"), ("cinder-volume", HOST), ("cinder-backup", "box")]
+    ).look()
+    await story.ask("PUT", "/os-services/get-log", {"prefix": "pumice."}, since=32)
     await story.ask("POST", "/workers/cleanup", {}, since=24)
 
     def tell(tx: Transaction) -> None:

@@ -313,6 +313,10 @@ SAMPLES: dict[str, Samples] = {
         {"availabilityZoneInfo": [{"zoneName": str, "zoneState": {"available": bool}}]}
     ),
     "PUT /v3/os-hosts/{id}": _always(({"host": str, "status": str}, {})),
+    "PUT /v3/os-services/set-log": _always(None),
+    "PUT /v3/os-services/get-log": _always(
+        {"log_levels": [{"binary": str, "host": str, "levels": {str: str}}]}
+    ),
     "POST /v3/workers/cleanup": _always({"cleaning": [], "unavailable": []}),
     "POST /v3/snapshots/{id}/action os-update_snapshot_status": _always(None),
     "POST /v3/snapshots/{id}/action os-unmanage": _always(None),
