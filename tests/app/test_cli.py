@@ -88,6 +88,12 @@ def test_settings_that_make_no_sense_are_told_in_one_sentence(tmp_path: Path) ->
     assert told.count("\n") == 1
 
 
+@pytest.mark.parametrize("host", ["a@b", "a#b", "a:b", "a/b", "a b"])
+def test_a_name_of_a_host_that_could_not_be_told_apart_is_refused_in_words(tmp_path: Path, host: str) -> None:
+    told = pumice(tmp_path, "--host", host, "settings", code=1)
+    assert f"host: '{host}' is empty or has one of '@#:/ ', which stand between names." in told
+
+
 @pytest.mark.parametrize(
     ("text", "environment", "told"),
     [

@@ -457,7 +457,15 @@ def _sentence(one: ErrorDetails) -> str:
             path: tuple[object, ...] = ("backends", name, *rest)
         case path:
             pass
-    return f"{'.'.join(map(str, path)) or 'settings'}: {one['msg']}"
+    return f"{'.'.join(map(str, path)) or 'settings'}: {_why(one)}"
+
+
+def _why(one: ErrorDetails) -> str:
+    """What is wrong with a value; a pattern of ours forbids characters, and is told as these."""
+    if one["type"] != "string_pattern_mismatch":
+        return one["msg"]
+    forbidden = one["ctx"]["pattern"].removeprefix("^[^").removesuffix("]+$")
+    return f"'{one['input']}' is empty or has one of '{forbidden}', which stand between names"
 
 
 def again(settings: Settings) -> Settings:

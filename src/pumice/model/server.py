@@ -59,6 +59,12 @@ class Server:
     """What the client said only to see it again, under its wire names; and its ``hardware``."""
 
 
+def cannot(server: Server, doing: str) -> str:
+    """That the server's task, or else its state, forbids it; in Nova's words."""
+    where = f"task_state {server.task}" if server.task else f"vm_state {server.status.vm_state}"
+    return f"Cannot '{doing}' instance {server.id} while it is in {where}"
+
+
 @dataclass(frozen=True, slots=True)
 class ServerDisk:
     """One disk of a server: a volume through an attachment, or a copy of an image on the host's own disk."""

@@ -116,6 +116,19 @@ class ServerStatus(StrEnum):
     HARD_REBOOT = "HARD_REBOOT"
     ERROR = "ERROR"
 
+    @property
+    def vm_state(self) -> str:
+        """Nova's other word for it, which its faults and ``OS-EXT-STS:vm_state`` use."""
+        match self:
+            case ServerStatus.BUILD:
+                return "building"
+            case ServerStatus.SHUTOFF:
+                return "stopped"
+            case ServerStatus.PAUSED | ServerStatus.ERROR:
+                return self.lower()
+            case _:
+                return "active"
+
 
 class ImageStatus(StrEnum):
     """Glance's image status words."""

@@ -21,14 +21,14 @@ from pumice.model.errors import Conflict, InvalidState
 from pumice.model.export import of_row
 from pumice.model.ids import AttachmentId, ServerId, VolumeId, new_id
 from pumice.model.scope import INTERNAL, Scope
-from pumice.model.server import Server, ServerDisk
+from pumice.model.server import Server, ServerDisk, cannot
 from pumice.model.states import AttachStatus, ServerStatus
 from pumice.model.tunables import Tunables
 from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, own, use
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend, on_compute
 from pumice.servers.machine import read_disk, unplug_disk
-from pumice.servers.standing import cannot, refuse_locked
+from pumice.servers.standing import refuse_locked
 from pumice.store import attachments, messages, servers, volumes
 from pumice.store.columns import now
 from pumice.store.database import Transaction

@@ -6,7 +6,7 @@ states are those that Nova calls active, paused, suspended or stopped.
 
 from pumice.model.errors import Conflict
 from pumice.model.scope import Scope
-from pumice.model.server import Server
+from pumice.model.server import Server, cannot
 from pumice.model.states import ServerStatus
 
 _UNSETTLED = frozenset({ServerStatus.BUILD, ServerStatus.ERROR})
@@ -29,9 +29,3 @@ def must_be_idle(server: Server, doing: str) -> None:
     if server.task:
         raise Conflict(cannot(server, doing))
     must_be_settled(server, doing)
-
-
-def cannot(server: Server, doing: str) -> str:
-    """That the server's task, or else its state, forbids it; in Nova's words."""
-    where = f"task_state {server.task}" if server.task else f"vm_state {server.status.lower()}"
-    return f"Cannot '{doing}' instance {server.id} while it is in {where}"

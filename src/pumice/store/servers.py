@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from pumice.model.connector import Connector
 from pumice.model.errors import Conflict, NotFound, OverQuota
-from pumice.model.server import Server, ServerDisk
+from pumice.model.server import Server, ServerDisk, cannot
 from pumice.model.states import ServerStatus
 from pumice.store import json_columns, tombstones
 from pumice.store.columns import now
@@ -71,8 +71,7 @@ def begin(
         .values(task=task, operation_id=operation_id, updated_at=now())
     )
     if result.rowcount != 1:
-        where = f"task_state {server.task}" if server.task else f"vm_state {server.status.lower()}"
-        raise Conflict(f"Cannot '{doing}' instance {server.id} while it is in {where}")
+        raise Conflict(cannot(server, doing))
 
 
 def end(tx: Transaction, server_id: str, operation_id: str, **changes: Any) -> None:

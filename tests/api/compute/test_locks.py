@@ -111,3 +111,13 @@ async def test_what_is_not_yet_or_no_more_a_server_takes_no_words(
     assert answer.status_code == 409
     told = answer.json()["conflictingRequest"]["message"]
     assert told == f"Cannot '{doing}' instance {server} while it is in vm_state error"
+
+
+async def test_a_state_that_forbids_is_told_by_its_word_in_vm_state(cloud: Cloud) -> None:
+    server = await cloud.server()
+    assert await act(cloud, server, "member", "os-stop") == 202
+    await cloud.until_status(server, "SHUTOFF")
+    shown = (await cloud.get(f"/servers/{server}"))["server"]["OS-EXT-STS:vm_state"]
+    answer = await cloud.ask("POST", f"/servers/{server}/action", {"os-stop": None})
+    told = answer.json()["conflictingRequest"]["message"]
+    assert (shown, told) == ("stopped", f"Cannot 'stop' instance {server} while it is in vm_state stopped")

@@ -15,15 +15,6 @@ from pumice.model.states import ServerStatus
 
 S = ServerStatus
 
-VM_STATES: Mapping[str, str] = {
-    S.BUILD: "building",
-    S.ACTIVE: "active",
-    S.REBOOT: "active",
-    S.HARD_REBOOT: "active",
-    S.SHUTOFF: "stopped",
-    S.PAUSED: "paused",
-    S.ERROR: "error",
-}
 POWER_STATES: Mapping[str, int] = {S.ACTIVE: 1, S.REBOOT: 1, S.HARD_REBOOT: 1, S.PAUSED: 3, S.SHUTOFF: 4}
 NO_POWER_STATE = 0
 _NOT_IN_A_HOSTNAME = re.compile(r"[^a-z0-9.-]+")
@@ -88,7 +79,7 @@ class ServerView:
             "security_groups": [{"name": "default"}],
             "OS-EXT-AZ:availability_zone": server.availability_zone if server.host else "",
             "OS-EXT-STS:task_state": server.task,
-            "OS-EXT-STS:vm_state": VM_STATES.get(server.status, "error"),
+            "OS-EXT-STS:vm_state": server.status.vm_state,
             "OS-EXT-STS:power_state": POWER_STATES.get(server.status, NO_POWER_STATE),
             "OS-SRV-USG:launched_at": server.launched_at.isoformat() if server.launched_at else None,
             "OS-SRV-USG:terminated_at": None,
