@@ -21,6 +21,18 @@ IDENTITY: Mapping[str, str] = MappingProxyType(
     | _all(("limits", "registered_limits"), "Unified limits are", "set the quotas of each service")
     | _all(("implies",), "Making roles imply others is", "give each role by itself")
     | _all(("OS-INHERIT",), "Inheriting roles is", "give the role on each project")
+    | _all(("ec2tokens", "s3tokens"), "Signing in by EC2's or S3's keys is", "make an application credential")
+    | _all(("policies", "OS-ENDPOINT-POLICY"), "Policies in Identity are", "name a policy_file in the settings")
+    | _all(("OS-EP-FILTER",), "Filtering endpoints by project is", "see the catalog, which is everybody's")
+    | _all(("OS-REVOKE", "OS-SIMPLE-CERT", "OS-PKI"), "Signed tokens are", "validate them at /v3/auth/tokens")
+    | _all(("config",), "Other stores of users are", "make users here")
+)
+
+IMAGE: Mapping[str, str] = MappingProxyType(
+    _all(("import", "stage", "tasks"), "Importing images is", "upload the bytes to /v2/images/{id}/file")
+    | _all(("stores", "locations"), "Choosing among stores is", "upload without: there is one")
+    | _all(("metadefs",), "A catalog of metadata is", "set properties by their names")
+    | _all(("cache", "cached_images", "queued_images"), "A cache of images is", "read them again")
 )
 
 VOLUME: Mapping[str, str] = MappingProxyType(
@@ -47,9 +59,11 @@ _MOVES = (
     "os-migrations",
 )  # fmt: skip
 
+_NO_NETWORK = "make servers without: networks 'none', openstack's --no-network"
+
 COMPUTE: Mapping[str, str] = MappingProxyType(
     _all(("os-keypairs",), "Key pairs are", "put keys into the image that servers boot from")
-    | _all(_NETWORKS, "Networks are", "make servers without: networks 'none', openstack's --no-network")
+    | _all(_NETWORKS, "Networks are", _NO_NETWORK)
     | _all(_CONSOLES, "Graphical consoles are", "read the serial console by os-getConsoleOutput")
     | _all(_STATES, "This state of a server is", "stop and start it")
     | _all(_MOVES, "Moving or resizing a server is", "make another server from its volumes")
@@ -71,4 +85,10 @@ COMPUTE: Mapping[str, str] = MappingProxyType(
     )
     | _all(("os-quota-class-sets",), "Classes of quotas are", "set the quotas of volumes by project")
     | _all(("diagnostics", "topology"), "A server's inside is", "look at its host")
+    | _all(("restore",), "Bringing back what was deleted is", "keep its volumes, and make another from them")
+    | _all(("trigger_crash_dump",), "Interrupting a guest is", "stop it")
+    | _all(("resetNetwork", "injectNetworkInfo", "os-fixed-ips", "os-fping"), "Networks are", _NO_NETWORK)
+    | _all(("shares", "os-shares"), "Sharing file systems is", "attach a multiattach volume")
+    | _all(("os-assisted-volume-snapshots",), "Snapshots by the hypervisor are", "make them of the volume")
+    | _all(("os-agents",), "Agents of other hypervisors are", "nothing replaces them")
 )

@@ -18,8 +18,9 @@ SCHEMAS = {
     f"DELETE {_SERVER}": "servers.delete_server",
     **{
         f"POST {_SERVER}/action {action}": "servers.server_actions_common_schema"
-        for action in ("os-start", "os-stop", "reboot", "lock", "unlock", "os-resetState")
+        for action in ("os-start", "os-stop", "reboot", "lock", "unlock", "os-resetState", "forceDelete")
     },
+    "GET /v2.1/os-hypervisors/statistics": "hypervisors.get_hypervisor_statistics",
     f"POST {_SERVER}/action os-getConsoleOutput": "servers.get_console_output",
     f"GET {_SERVER}/os-volume_attachments": "servers.list_volume_attachments",
     f"GET {_SERVER}/os-volume_attachments/{{volume_id}}": "servers.show_volume_attachment",

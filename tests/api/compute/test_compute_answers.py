@@ -35,7 +35,7 @@ async def read_everything(cloud: Cloud, things: dict[str, str], version: tuple[i
     hypervisor = (await ask(cloud, said, "GET", "/os-hypervisors"))["hypervisors"][0]
     for route in cloud.service.table.routes:
         parts = route.path.removeprefix("/v2.1").split("/")
-        if route.method == "GET" and route.path != "/" and route.since <= version:
+        if route.method == "GET" and route.path != "/" and route.since <= version <= route.until:
             known = things | {"os-hypervisors": str(hypervisor["id"])}
             filled = [known[parts[at - 1]] if part[:1] == "{" else part for at, part in enumerate(parts)]
             await ask(cloud, said, "GET", "/".join(filled))
@@ -68,7 +68,10 @@ async def write_everything(cloud: Cloud, image: str, volume: str, version: tuple
     made = (await ask(cloud, said, "POST", "/servers", body))["server"]["id"]
     await cloud.until_status(made, "ACTIVE")
     await write_to(cloud, said, f"/servers/{made}", volume, version)
-    await ask(cloud, said, "DELETE", f"/servers/{made}")
+    if version[1] % 2:
+        await ask(cloud, said, "DELETE", f"/servers/{made}")
+    else:
+        await ask(cloud, said, "POST", f"/servers/{made}/action", {"forceDelete": None})
     flavor = {"name": said, "ram": 1, "vcpus": 1, "disk": 0, "id": said}
     await ask(cloud, said, "POST", "/flavors", {"flavor": flavor})
     await ask(cloud, said, "POST", f"/flavors/{said}/os-extra_specs", {"extra_specs": {"k": "v"}})

@@ -327,12 +327,34 @@ async def test_an_administrator_says_that_a_host_is_fenced(cloud: Cloud) -> None
     assert (await cloud.ask("PUT", path, {"forced_down": True})).status_code == 403
 
 
+async def test_hypervisors_are_summed_up_until_2_87(cloud: Cloud) -> None:
+    path = "/os-hypervisors/statistics"
+    for version, status in (("2.1", 200), ("2.87", 200), ("2.88", 404)):
+        answer = await cloud.ask("GET", path, caller="admin", version=version)
+        assert answer.status_code == status
+        assert status == 404 or answer.json()["hypervisor_statistics"]["count"] == 1
+    assert (await cloud.ask("GET", path, version="2.1")).status_code == 403
+
+
+async def test_a_server_is_deleted_at_once_as_well_as_in_its_time(cloud: Cloud) -> None:
+    server = await cloud.server()
+    path, body = f"/servers/{server}/action", {"forceDelete": None}
+    assert (await cloud.ask("POST", path, body, caller="reader")).status_code == 403
+    assert (await cloud.ask("POST", path, body)).status_code == 202
+    await cloud.until_gone(server)
+    assert (await cloud.ask("POST", path, body)).status_code == 404
+
+
 async def test_what_is_not_part_of_this_version_says_so_and_what_to_do_instead(cloud: Cloud) -> None:
     action = f"/servers/{new_id()}/action"
-    for path, body in (("/os-keypairs", {"keypair": {"name": "k"}}), (action, {"resize": {"flavorRef": "1"}})):
+    absent = "resize restore trigger_crash_dump resetNetwork injectNetworkInfo pause rescue"
+    bodies = [(action, {word: {}}) for word in absent.split()]
+    for path, body in (("/os-keypairs", {"keypair": {"name": "k"}}), *bodies):
         answer = await cloud.ask("POST", path, body)
         assert answer.status_code == 501, answer.text
         assert "not part of this version of Pumice: " in answer.text
-    for path in (f"/os-simple-tenant-usage/{new_id()}", "/os-quota-class-sets/default", "/os-aggregates/1"):
+    older = "os-fping os-fixed-ips/192.0.2.1 os-agents os-assisted-volume-snapshots"
+    named = f"os-simple-tenant-usage/{new_id()} os-quota-class-sets/default os-aggregates/1 servers/x/shares"
+    for path in [f"/{path}" for path in f"{older} {named}".split()]:
         answer = await cloud.ask("GET", path)
         assert (answer.status_code, "not part of this version" in answer.text) == (404, True), path

@@ -101,6 +101,26 @@ async def test_a_disk_that_would_be_another_is_refused(cloud: Cloud, wish: dict[
     assert answer.status_code == 400, answer.text
 
 
+@pytest.mark.parametrize(
+    ("wish", "status"),
+    [
+        ({"networks": "auto"}, 400),
+        ({"networks": "none"}, 202),
+        ({"accessIPv4": "2001:db8::7"}, 400),
+        ({"accessIPv6": "192.0.2.7"}, 400),
+        ({"accessIPv4": "", "accessIPv6": ""}, 202),
+    ],
+)
+async def test_addresses_are_of_their_kind_and_no_network_is_made(
+    cloud: Cloud, wish: dict[str, str], status: int
+) -> None:
+    answer = await cloud.ask("POST", "/servers", cloud.body(await cloud.image(), **wish))
+    assert (answer.status_code, status == 202 or len(answer.json()["badRequest"]["message"]) > 30) == (
+        status,
+        True,
+    )
+
+
 async def test_a_group_of_servers_is_refused_and_so_is_another_zone(cloud: Cloud) -> None:
     body = cloud.body(await cloud.image()) | {"os:scheduler_hints": {"group": new_id()}}
     assert (await cloud.ask("POST", "/servers", body)).status_code == 400

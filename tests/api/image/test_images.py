@@ -326,3 +326,10 @@ async def test_a_property_is_as_long_as_a_volume_may_have_it_and_no_longer(rig: 
     assert (await change(rig, image_id, too_long)).status_code == 400
     assert (await rig.member.get(f"/v2/images/{image_id}")).json()["k"] == longest
     assert (await rig.member.post("/v2/images", json={"k": f"{longest}x"})).status_code == 400
+
+
+async def test_what_is_not_part_of_this_version_says_so(rig: Any) -> None:
+    paths = "tasks stores metadefs/namespaces cache images/x/import images/x/stage images/x/locations"
+    for path in paths.split():
+        answer = await rig.member.get(f"/v2/{path}")
+        assert (answer.status_code, "not part of this version of Pumice: " in answer.text) == (404, True), path

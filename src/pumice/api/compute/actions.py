@@ -15,7 +15,7 @@ from pumice.api.policy import ADMIN, MEMBER, Rule
 from pumice.api.routing import Handler, Route, acts, writes
 from pumice.model.errors import Conflict, Invalid
 from pumice.model.states import ServerStatus
-from pumice.servers import console, power
+from pumice.servers import console, delete, power
 from pumice.store import servers
 from pumice.store.database import Transaction
 
@@ -128,5 +128,6 @@ ROUTES = (
     _action("lock", lock, "os-lock-server:lock", also=(OVERRIDE,)),
     _action("unlock", acts(_unlock), "os-lock-server:unlock", also=(OVERRIDE,)),
     _action("os-resetState", acts(_reset_state, ResetState), "os-admin-actions:reset_state", ADMIN),
+    _action("forceDelete", writes(delete.accept), "os-deferred-delete:force"),
     _action("createImage", create_image, "servers:create_image"),
 )

@@ -19,6 +19,12 @@ from pumice.model.scope import Scope
 from pumice.store import servers, services
 from pumice.store.database import Transaction
 
+NUMBERS = (
+    "vcpus", "vcpus_used", "memory_mb", "memory_mb_used", "free_ram_mb", "local_gb", "local_gb_used",
+    "free_disk_gb", "disk_available_least", "current_workload", "running_vms",
+)  # fmt: skip
+"""What was told of each hypervisor until 2.87."""
+
 Shown = dict[str, Any]
 View = Callable[[Call, Service], Shown]
 
@@ -46,11 +52,7 @@ def _hypervisor_detail(call: Call, service: Service) -> dict[str, Any]:
     }
     if call.version >= (2, 88):
         return view | {"uptime": None}
-    numbers = (
-        "vcpus", "vcpus_used", "memory_mb", "memory_mb_used", "free_ram_mb", "local_gb", "local_gb_used",
-        "free_disk_gb", "disk_available_least", "current_workload", "running_vms",
-    )  # fmt: skip
-    view |= {name: facts.get(name, 0) for name in numbers}
+    view |= {name: facts.get(name, 0) for name in NUMBERS}
     return view | {"cpu_info": {} if call.version >= (2, 28) else ""}
 
 
@@ -111,6 +113,13 @@ async def hypervisor(call: Call) -> Reply:
     return Reply({"hypervisor": await call.ctx.db.read(read)})
 
 
+async def statistics(call: Call) -> Reply:
+    """``GET /os-hypervisors/statistics``: the sums over all of them."""
+    found = await call.ctx.db.read(_matching, call.who)
+    sums = {name: sum(service["facts"].get(name, 0) for service in found) for name in NUMBERS}
+    return Reply({"hypervisor_statistics": {"count": len(found), **sums}})
+
+
 def _hypervisors(below: str, view: View, rule: Rule) -> tuple[Route, Route]:
     path = f"{VERSION}/os-hypervisors{below}"
     earlier = NUMBERED.answers("hypervisors", view)
@@ -122,5 +131,12 @@ _HYPERVISORS = "os_compute_api:os-hypervisors"
 ROUTES = (
     *_hypervisors("", _hypervisor, Rule(f"{_HYPERVISORS}:list", ADMIN)),
     *_hypervisors("/detail", _hypervisor_detail, Rule(f"{_HYPERVISORS}:list-detail", ADMIN)),
+    Route(
+        "GET",
+        f"{VERSION}/os-hypervisors/statistics",
+        statistics,
+        Rule(f"{_HYPERVISORS}:statistics", ADMIN),
+        until=(2, 87),
+    ),
     Route("GET", f"{VERSION}/os-hypervisors/{{id}}", hypervisor, Rule(f"{_HYPERVISORS}:show", ADMIN)),
 )

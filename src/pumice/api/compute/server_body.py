@@ -39,8 +39,19 @@ def _image(value: Any) -> Any:
 
 
 def _address(value: str) -> str:
+    ipaddress.ip_address(value)
+    return value
+
+
+def _v4(value: str) -> str:
     if value:
-        ipaddress.ip_address(value)
+        ipaddress.IPv4Address(value)
+    return value
+
+
+def _v6(value: str) -> str:
+    if value:
+        ipaddress.IPv6Address(value)
     return value
 
 
@@ -53,6 +64,8 @@ def _base64(value: str) -> str:
 
 
 Address = Annotated[str, Field(max_length=45), AfterValidator(_address)]
+AddressV4 = Annotated[str, Field(max_length=45), AfterValidator(_v4)]
+AddressV6 = Annotated[str, Field(max_length=45), AfterValidator(_v6)]
 
 
 class Network(Body):
@@ -96,8 +109,8 @@ class ServerBody(Body):
     config_drive: Boolean | None = None
     security_groups: list[SecurityGroup] | None = None
     disk_config: Literal["AUTO", "MANUAL"] = Field("AUTO", alias="OS-DCF:diskConfig")
-    access_ipv4: Address | None = Field(None, alias="accessIPv4")
-    access_ipv6: Address | None = Field(None, alias="accessIPv6")
+    access_ipv4: AddressV4 | None = Field(None, alias="accessIPv4")
+    access_ipv6: AddressV6 | None = Field(None, alias="accessIPv6")
     personality: list[Any] | None = None
     description: Text | None = None
     tags: list[Tag] = Field(default_factory=list, max_length=50)
@@ -120,7 +133,7 @@ class ServerBody(Body):
         """A wish that would be dropped is refused. Raises ``Invalid``."""
         groups = {group.name for group in self.security_groups or ()} - {"default"}
         for is_asked, sentence in (
-            (self.networks and not isinstance(self.networks, str), COMPUTE["os-networks"]),
+            (self.networks not in (None, [], "none"), COMPUTE["os-networks"]),
             (groups, COMPUTE["os-security-groups"]),
             (self.key_name, COMPUTE["os-keypairs"]),
             (self.user_data, _no("User data is", "put what the guest needs into its image or a volume")),
@@ -172,8 +185,8 @@ class UpdateBody(Body):
     name: Name | None = None
     description: Text | None = None
     disk_config: Literal["AUTO", "MANUAL"] | None = Field(None, alias="OS-DCF:diskConfig")
-    access_ipv4: Address | None = Field(None, alias="accessIPv4")
-    access_ipv6: Address | None = Field(None, alias="accessIPv6")
+    access_ipv4: AddressV4 | None = Field(None, alias="accessIPv4")
+    access_ipv6: AddressV6 | None = Field(None, alias="accessIPv6")
     hostname: Text | None = None
     pinned_availability_zone: Name | None = None
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from pumice.api import absent
 from pumice.api.context import ApiContext
 from pumice.api.faults import plain_fault
 from pumice.api.image import actions, discovery, members, schemas
@@ -34,5 +35,6 @@ def image_service(ctx: ApiContext, files: ImageFiles, policy_file: Path | None =
         routes=image_routes(files),
         policy_file=policy_file,
         fault=plain_fault,
+        absent=absent.IMAGE,
         statuses={InvalidState: 409, ImageRefused: 415},
     )
