@@ -3,11 +3,13 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from fake_world import TENANT, FakeWorld, fake_world
+from test_params import SHAPES
 
 from pumice.app.verbs import VERBS
 from pumice.loops.deadlines import Deadlines
@@ -16,13 +18,13 @@ from pumice.model.ids import VolumeId
 from pumice.model.volume import Volume
 from pumice.operations import holds
 from pumice.operations.harness import quiet, working
-from pumice.operations.holds import TOGETHER, Mode
-from pumice.operations.operation import from_row
+from pumice.operations.holds import TOGETHER, Hold, Mode
+from pumice.operations.operation import OTHERS, Operation, Verb, enqueue, from_row
 from pumice.operations.places import SCHEDULER
 from pumice.operations.state_machine import no_faults
 from pumice.store import tables, volumes, work_queue
 from pumice.store.database import Transaction
-from pumice.volumes import create, delete, extend, revert, unmanage
+from pumice.volumes import create, delete, extend, migrate, revert, unmanage
 from pumice.volumes.snapshots import create as create_snapshot
 from pumice.volumes.snapshots import delete as delete_snapshot
 
@@ -100,6 +102,26 @@ def test_which_two_go_together_does_not_depend_on_who_was_first() -> None:
 def test_every_verb_says_what_it_holds() -> None:
     silent = [verb.kind for verb in VERBS if verb.holds is holds.nothing]
     assert not silent, f"say what {silent} hold, next to their steps: docs/adding-a-verb.md"
+
+
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb.waits], ids=lambda verb: verb.kind)
+async def test_who_has_said_where_it_acts_waits_for_nobody_who_moves(world: FakeWorld, verb: Verb[Any]) -> None:
+    asked: Any = SimpleNamespace(params=verb.params(**SHAPES[verb.kind][str(verb.version)]))
+
+    def begin(tx: Transaction, thing: Hold) -> Operation[Any]:
+        return enqueue(tx, verb, asked.params, subject=thing.id, who=TENANT)
+
+    def move(tx: Transaction, thing: Hold) -> str:
+        params = migrate.MigrateParams(VolumeId(thing.id), "pool", 1)
+        return enqueue(tx, migrate.MIGRATE, params, subject=thing.id, who=TENANT).id
+
+    for thing in verb.holds(asked):
+        mover = await world.db.write(move, thing)
+        if verb.says_where:
+            with pytest.raises((InvalidState, Conflict), match=r"'volume\.migrate' is under way"):
+                await world.db.write(begin, thing)
+        else:
+            assert mover in (await world.db.write(begin, thing)).notes[OTHERS]
 
 
 async def test_a_volume_that_is_being_cloned_is_not_reverted_under_the_clone(world: FakeWorld) -> None:

@@ -10,8 +10,9 @@ A verb says, next to its steps, what each of its operations holds and how::
 
 Whether an operation may begin follows from ``TOGETHER``, in the transaction that accepts it: two that hold
 one thing go together, or they do not, whatever verbs they belong to. Of two that do not, the later is refused;
-or it waits until the earlier has let go, if ``Wait("others", …)`` is its first step. What a verb itself begins
-on the way, its parts, may use what it holds.
+or it waits until the earlier has let go, if ``Wait("others", …)`` is its first step. Who has said in which pool
+it acts waits for nobody who moves the thing to another one (``Verb.moves``). What a verb itself begins on the
+way, its parts, may use what it holds.
 
 A hold ends with its operation. When a deadline passes first, the tenant is told and what is left is cleaned
 when the host comes back: cleaning removes what the operation made, and reads nothing any more, so then only
@@ -123,16 +124,17 @@ def take(
     *,
     subject: str,
     waits: bool = False,
+    not_for: Collection[str] = (),
     parent_id: str | None = None,
 ) -> list[str]:
     """Hold what an operation wants: its own row says how it holds its ``subject``.
 
-    Whom it has to wait for, if it ``waits``; else raises what is in the way.
+    Whom it has to wait for, if it ``waits``, and ``not_for`` these kinds; else raises what is in the way.
     """
     others = _in_the_way(tx, wanted, operation_id, parent_id)
-    if others and not waits:
-        first = next(iter(others))
-        raise others[first].refused(rows.kind(tx, first))
+    kinds = {other: rows.kind(tx, other) for other in others}
+    if refusing := [other for other, kind in kinds.items() if not waits or kind in not_for]:
+        raise others[refusing[0]].refused(kinds[refusing[0]])
     rows.insert(tx, operation_id, {hold.id: hold.mode for hold in wanted if hold.id != subject})
     if others:
         rows.adopt(tx, others, operation_id)

@@ -101,6 +101,8 @@ class Operation(Generic[P]):
 
 HANDED_OVER = "handed_over"
 """The note with the names of steps whose undo another operation does."""
+MOVERS = set[str]()
+"""The kinds of the verbs that move what they are about."""
 DEADLINES: dict[str, float] = {}
 """Deadlines by kind that the settings give this process in place of the verbs' own."""
 OurRows = Callable[[Transaction, Operation[P], Tunables], None]
@@ -237,9 +239,15 @@ class Verb(Generic[P]):
     """Ask for the same once more after it failed, as its owner would. None where only the owner can know."""
     unserved: float | None = None
     """Seconds for which it waits at a place that nobody serves; None: until its deadline."""
+    moves: bool = False
+    """Whether its subject may be elsewhere when it has ended: who says where it is does not wait for it."""
     version: int = 1
     """The version of the shape of its parameters. A field that a later one adds is empty by default, and
     says ``since`` which; none is ever dropped."""
+
+    def __post_init__(self) -> None:
+        if self.moves:
+            MOVERS.add(self.kind)
 
     @property
     def limit(self) -> float:
@@ -250,6 +258,12 @@ class Verb(Generic[P]):
     def waits(self) -> bool:
         """Whether it waits for what is in its way, and is not refused."""
         return any(isinstance(step, Wait) and step.note == OTHERS for step in self.steps)
+
+    @property
+    def says_where(self) -> bool:
+        """Whether its parameters name the pool at which it acts, which must be the same when its turn comes."""
+        names_pool = any(each.name == "pool" for each in fields(self.params))
+        return names_pool and any(isinstance(it, Step) and it.at.role == "volume" for it in self.steps)
 
     def step(self, op: Operation[P]) -> Step[P] | Wait[P] | None:
         """The step in hand, by its name in the list the operation began with; None past either end.
@@ -323,7 +337,10 @@ def enqueue(
     )
     parent_id = parent.id if parent else None
     wanted = verb.holds(op)
-    if others := holds.take(tx, op.id, wanted, subject=subject, waits=verb.waits, parent_id=parent_id):
+    not_for = MOVERS if verb.says_where else ()
+    if others := holds.take(
+        tx, op.id, wanted, subject=subject, waits=verb.waits, not_for=not_for, parent_id=parent_id
+    ):
         op.notes[OTHERS] = others
     # Where nobody is in the way there is nothing to wait for: a version without that step can carry it too.
     steps = [step for step in verb.steps if others or step.name != f"wait_for_{OTHERS}"]

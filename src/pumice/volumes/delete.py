@@ -29,7 +29,6 @@ from pumice.store.database import Transaction
 from pumice.store.messages import Event
 from pumice.volumes.frozen import refuse_frozen
 from pumice.volumes.grouped import refuse_in_group
-from pumice.volumes.moving import refuse_moving
 
 V = VolumeStatus
 DELETABLE = frozenset(
@@ -65,7 +64,6 @@ def accept(
     volume = volumes.get(tx, who, volume_id)
     if not with_group:
         refuse_in_group(volume, MUST)
-    refuse_moving(volume, MUST)
     refuse_frozen(tx, volume.pool)
     operation_id = new_id()
     volumes.move(tx, volume.id, DELETABLE, V.DELETING, must=MUST, unused=True, operation_id=operation_id)

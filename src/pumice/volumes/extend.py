@@ -36,7 +36,6 @@ from pumice.store import attachments, clock, messages, pools, qos_specs, quotas,
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
 from pumice.store.serialize import serialized
-from pumice.volumes.moving import refuse_moving
 
 V = VolumeStatus
 
@@ -77,7 +76,6 @@ def accept(
         volume_types.refuse_size(kind, new_size)
     start = {V.AVAILABLE, V.IN_USE} if in_use else {V.AVAILABLE}
     must = f"be {' or '.join(repr(str(word)) for word in sorted(start))} to extend"
-    refuse_moving(volume, must)
     limits = quotas.limits(tx, volume.project_id, tunables.quotas)
     quotas.refuse_larger(limits, new_size)
     operation_id = new_id()

@@ -306,4 +306,5 @@ MIGRATE = Verb(
     ),
     failed=explain,
     deadline=2 * SECONDS,
+    moves=True,
 )
