@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 import sqlalchemy as sa
@@ -13,7 +14,7 @@ from pumice.store.threads import Connected, Threads
 @pytest.fixture
 def threads() -> Iterator[Threads]:
     engine = sa.create_engine("sqlite://", poolclass=sa.NullPool)
-    one = Threads(engine.connect, 1, "test")
+    one = Threads(engine.connect, 1, "test", "test")
     yield one
     one.close()
 
@@ -54,7 +55,7 @@ async def test_a_connection_that_cannot_be_made_fails_the_job_and_is_tried_again
             raise error
         return engine.connect()
 
-    threads = Threads(connect, 1, "test")
+    threads = Threads(connect, 1, "test", "test")
     with pytest.raises(sa.exc.OperationalError):
         await threads.run(one)
     assert await threads.run(one) == 1
@@ -77,3 +78,46 @@ async def test_after_its_end_nothing_is_taken_on(threads: Threads) -> None:
     threads.close()
     with pytest.raises(RuntimeError, match="closed"):
         await threads.run(one)
+
+
+async def test_who_waits_for_what_hangs_is_told_and_what_had_no_turn_is_not_done(
+    threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pumice.store.threads.HUNG_SECONDS", 0.3)
+    back, done = threading.Event(), list[str]()
+
+    def job(name: str) -> Callable[[Connected], None]:
+        def work(_: Connected) -> None:
+            back.wait()
+            done.append(name)
+
+        return work
+
+    waiting = [asyncio.create_task(threads.run(job(name))) for name in ("in hand", "behind it")]
+    found = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [str(error) for error in found] == ["The database does not answer: test hangs."] * 2
+    assert threads.hangs()
+    back.set()
+    assert await threads.run(one) == 1
+    assert threads.hangs() is None
+    assert done == ["in hand"]
+
+
+async def test_who_waits_long_for_a_turn_that_comes_is_not_told_that_it_hangs(
+    threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pumice.store.threads.HUNG_SECONDS", 0.3)
+    done = await asyncio.gather(*(threads.run(lambda _: time.sleep(0.05)) for _ in range(12)))
+    assert len(done) == 12
+
+
+def test_to_close_waits_for_nothing_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pumice.store.threads.HUNG_SECONDS", 0.3)
+    engine, back = sa.create_engine("sqlite://", poolclass=sa.NullPool), threading.Event()
+    threads = Threads(engine.connect, 1, "test", "test")
+    asking = threading.Thread(target=threads.run_now, args=(lambda _: back.wait(),))
+    asking.start()
+    threads.close()
+    assert asking.is_alive()
+    back.set()
+    asking.join()

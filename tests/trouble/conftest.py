@@ -1,10 +1,13 @@
 """A Pumice on real parts, with a guest that runs, for the tests that make trouble for them."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from pumice_process import PumiceProcess, installation
 from stories import SERVERS, Stories
+from tests.trouble.disks import Disk
 
 from pumice.app.tour.run import cache_dir
 
@@ -49,3 +52,12 @@ def volume(real: Stories) -> str:
     volume = real.create()
     real.pumice.settle()
     return volume
+
+
+@pytest.fixture
+def disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Disk]:
+    if os.geteuid() != 0:
+        pytest.skip("freezing a disk needs root")
+    disk = getattr(request, "param", Disk)(tmp_path / "disk")
+    yield disk
+    disk.close()

@@ -49,6 +49,7 @@ async def look(node: Node) -> Health:
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             beats = await _beats(node)
+        problem = node.db.hangs()
     except TimeoutError:
         problem = f"It does not answer within {ANSWER_SECONDS:g} s."
     except PumiceError as error:

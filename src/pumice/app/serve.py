@@ -71,7 +71,8 @@ async def _serve(settings: Settings, roles: frozenset[Role], shared: "Shared | N
             systemd.ready("Settings were read again")
         systemd.stopping()
     logger.info("stopped")
-    if left := [f"{it.call} at {it.place}" for it in serving.node.drivers.bulkheads.left]:
+    left = [f"{it.call} at {it.place}" for it in serving.node.drivers.bulkheads.left]
+    if left := [*left, *filter(None, [serving.node.db.hangs()])]:
         logger.warning("stopped.with_calls_that_hang", calls=left)
         sys.stdout.flush()
         os._exit(0)  # nobody waits for what the kernel does not let end

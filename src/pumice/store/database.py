@@ -63,6 +63,9 @@ class Database(Protocol):
     async def read(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
         """Run ``work`` in a transaction that only reads, on one consistent snapshot."""
 
+    def hangs(self) -> str | None:
+        """Why what was asked of it long ago has not come back; None where that is not so."""
+
     async def renew(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
         """Run ``work`` once, on a connection of its own that no crowd of other transactions keeps busy.
 

@@ -195,6 +195,10 @@ class PostgresDatabase:
         async with self._reading.connect() as connection:  # a snapshot from after the transaction's end
             return bool((await connection.exec_driver_sql(_FIND_SEAL, (seal,))).scalar())
 
+    def hangs(self) -> str | None:
+        """See ``Database.hangs``: a server that does not answer is one that was lost."""
+        return None
+
     async def renew(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
         """See ``Database.renew``."""
         try:

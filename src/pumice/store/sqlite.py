@@ -46,8 +46,8 @@ class SqliteDatabase:
         self.meter = MetricsSink()
         self._writer = _engine(path, "BEGIN IMMEDIATE")
         self._reader = _engine(path, "BEGIN")
-        self._writing = Threads(self._writer.connect, 1, "db-write", lambda: flush(path))
-        self._reading = Threads(self._reader.connect, readers, "db-read")
+        self._writing = Threads(self._writer.connect, 1, "db-write", str(path), lambda: flush(path))
+        self._reading = Threads(self._reader.connect, readers, "db-read", str(path))
         self._listeners: list[Callable[[str], None]] = []
         self.make_room: Callable[[], bool] = lambda: False
         """Called, in a thread, where the disk is full. Whether it is worth to try again."""
@@ -73,6 +73,10 @@ class SqliteDatabase:
     async def read(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
         """See ``Database.read``."""
         return (await self._reading.run(lambda connected: _run(connected, work, *args, **kw)))[0]
+
+    def hangs(self) -> str | None:
+        """See ``Database.hangs``."""
+        return self._writing.hangs() or self._reading.hangs()
 
     async def renew(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
         """See ``Database.renew``. Nobody else could take a lease over here, so it may wait like any other."""
