@@ -5,25 +5,38 @@ import contextlib
 import os
 import time
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import httpx
 from tests.chaos.model import GONE, RESTING, Effect, Facts, Model, Request, Thing
 from tests.chaos.world import World
 
-VOLUMES, SNAPSHOTS, SERVERS, IMAGES = (
+VOLUMES, SNAPSHOTS, BACKUPS, GROUPS, GROUP_SNAPSHOTS, SERVERS, IMAGES = (
     "/volume/v3/volumes",
     "/volume/v3/snapshots",
+    "/volume/v3/backups",
+    "/volume/v3/groups",
+    "/volume/v3/group_snapshots",
     "/compute/v2.1/servers",
     "/image/v2/images",
 )
-PATHS = {"volume": VOLUMES, "snapshot": SNAPSHOTS, "server": SERVERS, "image": IMAGES}
+PATHS = {
+    "volume": VOLUMES,
+    "snapshot": SNAPSHOTS,
+    "backup": BACKUPS,
+    "group": GROUPS,
+    "group_snapshot": GROUP_SNAPSHOTS,
+    "server": SERVERS,
+    "image": IMAGES,
+}
+WITH_SIZE = ("volume", "snapshot", "backup")
 GIB = 1024**3
 MARK_AT, MARK = 512 * 1024 * 1024, 64
 """Where marks are written, far from what a guest writes, and how many bytes they are."""
 PATIENCE = 90.0
 """How long a client waits for what it asked for, before it turns to something else."""
-TOLD = ("volume.create", "volume.extend", "volume.delete", "snapshot.", "server.attach", "server.detach")
+TOLD = ("volume.", "snapshot.", "backup.", "group.", "server.attach", "server.detach")
 """The kinds of operations whose failure must be found in the tenant's messages."""
 NOTHING = bytes(MARK)
 
@@ -109,6 +122,9 @@ class Caller:
         if request.kind == "server.boot":
             shown = await self.get(f"{SERVERS}/{request.effects[0].thing.id}")
             return shown is None or bool(shown["server"].get("fault", {}).get("message"))
+        if request.kind == "volume.migrate":
+            shown = await self.get(f"{VOLUMES}/{request.effects[0].thing.id}")
+            return shown is None or shown["volume"]["os-vol-mig-status-attr:migstat"] == "error"
         if not request.kind.startswith(TOLD):
             return True
         told = await self.get("/volume/v3/messages?limit=1000")
@@ -138,8 +154,10 @@ class Caller:
                 break
             await asyncio.sleep(0.2)
         self.model.observe(thing, seen)
-        if thing.kind in ("volume", "snapshot") and seen.status in ("available", "in-use"):
-            self._compare(thing, seen)
+        if thing.kind not in ("volume", "snapshot") or seen == GONE or seen.status == "error_deleting":
+            return
+        if thing.filled or seen.status in ("available", "in-use"):
+            await self._compare(thing, seen)
 
     async def _facts(self, thing: Thing) -> Facts:
         if not thing.id:
@@ -153,14 +171,21 @@ class Caller:
         names = {known.id: known.name for known in self.model.things if known.kind == "server"}
         links = it.get("attachments", [])
         users = frozenset(names.get(link["server_id"], link["server_id"] or "outside") for link in links)
-        return Facts(it["status"], it["size"] if thing.kind in ("volume", "snapshot") else 0, users)
+        return Facts(it["status"], it["size"] if thing.kind in WITH_SIZE else 0, users)
 
-    def _compare(self, thing: Thing, seen: Facts) -> None:
+    async def file_of(self, thing: Thing) -> Path | None:
+        """The file of a volume or snapshot in the pool that its row names, if it is there."""
+        query = "SELECT pool FROM volumes WHERE id = $1 UNION SELECT pool FROM snapshots WHERE id = $1"
+        pools = await self.world.rows(query, thing.id)
+        return self.world.file(pools[0]["pool"], thing.kind, thing.id) if pools else None
+
+    async def _compare(self, thing: Thing, seen: Facts) -> None:
         """Look into its file. Nobody else deletes it."""
-        path = self.world.bytes_of(thing.id)
+        path = await self.file_of(thing)
         if path is None:
             self.model.violation(f"{thing} has no bytes", thing)
             return
+        thing.filled = True
         if path.stat().st_size < seen.size * GIB:
             self.model.violation(f"{thing} has fewer bytes than its size says", thing)
         for offset in list(thing.contents):

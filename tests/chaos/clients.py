@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.caller import IMAGES, MARK, MARK_AT, PATHS, PATIENCE, SNAPSHOTS, VOLUMES, Caller
-from tests.chaos.model import GONE, Effect, Facts, Model, Request, Thing
+from tests.chaos.model import GONE, Contents, Effect, Facts, Model, Request, Thing, either, exactly, unchanged
 from tests.chaos.plan import Step
 from tests.chaos.world import World
 
 NOTHING = bytes(MARK)
+EMPTY = exactly({0: NOTHING, MARK_AT: NOTHING})
+FREE = ("available", "error", "error_extending", "error_restoring", "error_deleting")
+"""A volume that nobody has."""
 
 
 class Client(Caller):
@@ -52,12 +55,12 @@ class Client(Caller):
 
     async def create(self, slot: str, _: str) -> None:
         """An empty volume."""
-        await self._create(slot, {"size": 1}, 1, {0: NOTHING, MARK_AT: NOTHING})
+        await self._create(slot, {"size": 1}, 1, EMPTY)
 
     async def create_from_image(self, slot: str, image: str) -> None:
         """A volume with an image's bytes."""
         if source := self._at(image, "active"):
-            contents = source.contents | {MARK_AT: NOTHING}
+            contents = source.contents | exactly({MARK_AT: NOTHING})
             await self._create(slot, {"size": 1, "imageRef": source.id}, 1, contents)
 
     async def create_from_volume(self, slot: str, volume: str) -> None:
@@ -74,39 +77,47 @@ class Client(Caller):
             await self._create(slot, {"snapshot_id": source.id}, source.known.size, source.contents)
 
     async def _create(
-        self, slot: str, wanted: dict[str, Any], size: int, contents: dict[int, bytes]
+        self,
+        slot: str,
+        wanted: dict[str, Any],
+        size: int,
+        contents: Contents,
+        *beside: Thing,
+        kind: str = "volume.create",
     ) -> Thing | None:
+        """A new volume; what is ``beside`` it stays as it is."""
         if self._at(slot, "in-use", "attaching"):  # an earlier step did not do what the plan has of it
             await self.disconnect(slot, "")
-        if self._at(slot, "error", "available"):
+        if self._at(slot, *FREE):
             await self.delete(slot, "")
         if self._at(slot, "in-use", "attaching"):
             return None
         volume = self.slots[slot] = self._new("volume")
-        effect = Effect(volume, Facts("available", size), frozenset({Facts("error", size)}))
+        effect = Effect(volume, Facts("available", size), frozenset({Facts("error", size)}), contents)
         wanted["name"] = volume.name
         request, body = await self.ask(
             f"create {volume.name} {wanted}",
-            "volume.create",
-            (effect,),
+            kind,
+            (effect, *map(unchanged, beside)),
             "POST",
             VOLUMES,
             json={"volume": wanted},
         )
         if body is None:
             return None
-        volume.id, volume.contents = body["volume"]["id"], dict(contents)
+        volume.id = body["volume"]["id"]
         await self.end(request)
         return volume if volume.is_now("available") else None
 
     async def write(self, slot: str, _: str) -> None:
         """Write a mark into a volume that nobody has."""
-        if (volume := self._at(slot, "available")) and (path := self.world.bytes_of(volume.id)):
+        if (volume := self._at(slot, "available")) and (path := await self.file_of(volume)):
             mark = f"{volume.name}/{self._made}/{len(volume.requests)}".encode().ljust(MARK, b".")
+            written = exactly({MARK_AT: mark})
+            volume.contents |= either(volume.contents, written)
             with contextlib.suppress(OSError):  # the disk may be full, or read-only
-                volume.contents.pop(MARK_AT, None)
                 await asyncio.to_thread(_write, path, mark)  # it may hang
-                volume.contents[MARK_AT] = mark
+                volume.contents |= written
 
     async def extend(self, slot: str, _: str) -> None:
         """One GiB more."""
@@ -121,7 +132,7 @@ class Client(Caller):
 
     async def delete(self, slot: str, _: str) -> None:
         """A volume that nobody has."""
-        if volume := self._at(slot, "available", "error", "error_extending", "error_deleting"):
+        if volume := self._at(slot, *FREE):
             assert volume.known is not None
             effect = Effect(volume, GONE, frozenset({volume.known._replace(status="error_deleting")}))
             await self._do(
@@ -148,14 +159,13 @@ class Client(Caller):
         if volume and any(it.is_now("available") and it.of == volume.id for it in snapshots):
             await self._must_be_refused(volume)
 
-    async def _must_be_refused(self, volume: Thing) -> None:
-        assert volume.known is not None
-        effect = Effect(volume, volume.known)
-        what = f"delete {volume.name}, which must be refused"
-        request, body = await self.ask(what, "", (effect,), "DELETE", f"{VOLUMES}/{volume.id}")
+    async def _must_be_refused(self, thing: Thing) -> None:
+        what = f"delete {thing.name}, which must be refused"
+        path = f"{PATHS[thing.kind]}/{thing.id}"
+        request, body = await self.ask(what, "", (unchanged(thing),), "DELETE", path)
         if body is not None:
-            self.model.violation(f"{request}: it was accepted", volume)
-            volume.lost = True
+            self.model.violation(f"{request}: it was accepted", thing)
+            thing.lost = True
 
     # --- snapshots and images -------------------------------------------------------------------
 
@@ -168,7 +178,8 @@ class Client(Caller):
         assert volume.known is not None
         size = volume.known.size
         snapshot = self.slots[slot] = self._new("snapshot")
-        effect = Effect(snapshot, Facts("available", size), frozenset({Facts("error", size)}))
+        failed = frozenset({Facts("error", size)})
+        effect = Effect(snapshot, Facts("available", size), failed, dict(volume.contents))
         wanted = {"volume_id": volume.id, "name": snapshot.name, "force": True}
         request, body = await self.ask(
             f"snapshot {snapshot.name} of {volume.name}",
@@ -180,7 +191,6 @@ class Client(Caller):
         )
         if body is not None:
             snapshot.id, snapshot.of = body["snapshot"]["id"], volume.id
-            snapshot.contents = dict(volume.contents)
             await self.end(request)
 
     async def delete_snapshot(self, slot: str, _: str) -> None:
@@ -203,8 +213,9 @@ class Client(Caller):
             return
         image.id = body["id"]
         await self.end(request)
-        image.contents = {0: image.name.encode().ljust(MARK, b"-")}
-        content = image.contents[0].ljust(2 * 1024 * 1024, b"-")
+        mark = image.name.encode().ljust(MARK, b"-")
+        image.contents = exactly({0: mark})
+        content = mark.ljust(2 * 1024 * 1024, b"-")
         effect = Effect(image, Facts("active"), frozenset({Facts("saving")}))
         headers = {"Content-Type": "application/octet-stream"}
         path = f"{IMAGES}/{image.id}/file"
@@ -262,16 +273,17 @@ class Client(Caller):
 
     async def _do(
         self, what: str, kind: str, effects: tuple[Effect, ...], method: str, path: str, **body: Any
-    ) -> None:
+    ) -> Request:
         request, answer = await self.ask(what, kind, effects, method, path, **body)
         if answer is not None:
             await self.end(request)
+        return request
 
     async def _act(
         self, thing: Thing, what: str, kind: str, effects: tuple[Effect, ...], action: dict[str, Any]
-    ) -> None:
+    ) -> Request:
         path = f"{PATHS[thing.kind]}/{thing.id}/action"
-        await self._do(f"{what} {thing.name}", kind, effects, "POST", path, json=action)
+        return await self._do(f"{what} {thing.name}", kind, effects, "POST", path, json=action)
 
 
 def _write(path: Path, mark: bytes) -> None:

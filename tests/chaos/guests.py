@@ -8,12 +8,16 @@ from typing import Any
 
 import httpx
 from tests.chaos.caller import MARK_AT, SERVERS
-from tests.chaos.clients import NOTHING, Client
-from tests.chaos.model import GONE, Effect, Facts, Model, Thing
+from tests.chaos.clients import NOTHING
+from tests.chaos.copies import CopyingClient
+from tests.chaos.model import GONE, Effect, Facts, Model, Thing, exactly
 from tests.chaos.world import World
 
+FRESH = exactly({MARK_AT: NOTHING})
+"""What is known of a volume with a guest's image."""
 
-class GuestClient(Client):
+
+class GuestClient(CopyingClient):
     """A client with a server."""
 
     def __init__(
@@ -27,7 +31,7 @@ class GuestClient(Client):
         await self.delete_server(slot, "")
         if self._at(slot, "ACTIVE", "SHUTOFF", "ERROR") or self._at("root", "in-use"):
             return
-        root = await self._create("root", {"size": 1, "imageRef": self.guest_image}, 1, {MARK_AT: NOTHING})
+        root = await self._create("root", {"size": 1, "imageRef": self.guest_image}, 1, FRESH)
         if root is None:
             return
         server = self.slots[slot] = self._new("server")
@@ -118,6 +122,10 @@ class GuestClient(Client):
             if volume.is_now("in-use") and volume.known and volume.known.users <= {server.name}:
                 free = volume.known._replace(status="available", users=frozenset())
                 effects.append(Effect(volume, free, frozenset({free})))
+        for volume in self.model.things:
+            if volume.lost:
+                had = {it for it in volume.may if server.name in it.users}
+                volume.may |= {it._replace(status="available", users=it.users - {server.name}) for it in had}
         path = f"{SERVERS}/{server.id}"
         await self._do(f"delete {server.name}", "server.delete", tuple(effects), "DELETE", path)
         await self.delete("root", "")

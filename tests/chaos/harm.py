@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tests.chaos.network import HUB
-from tests.chaos.world import PATIENCE, World, send
+from tests.chaos.world import PATIENCE, POOLS, World, send
 
 
 class Harm:
@@ -110,35 +110,34 @@ class Harm:
         """Give the space back."""
         (disk / "filler").unlink(missing_ok=True)
 
-    def freeze(self, host: str, seconds: float) -> None:
-        """Whatever writes to a pool hangs in the kernel. It is thawed whatever becomes of this process."""
+    def freeze(self, disk: Path, seconds: float) -> None:
+        """Whatever writes to a disk hangs in the kernel. It is thawed whatever becomes of this process."""
         script = 'fsfreeze -f "$0"; sleep "$1"; fsfreeze -u "$0"'
-        pool = str(self.world.pool(host))
-        subprocess.run(["setsid", "sh", "-c", script, pool, str(seconds)], check=False, capture_output=True)
+        subprocess.run(["setsid", "sh", "-c", script, disk, str(seconds)], check=False, capture_output=True)
 
-    def set_read_only(self, host: str, seconds: float) -> bool:
-        """A pool turns read-only under everybody; what has a file of it open for writing dies of it."""
+    def set_read_only(self, victim: str, seconds: float) -> bool:
+        """A disk turns read-only under everybody; what has a file of it open for writing dies of it."""
         give_up = time.monotonic() + seconds
-        while subprocess.run(self._remount(host, "ro"), check=False, capture_output=True).returncode:
+        while subprocess.run(self._remount(victim, "ro"), check=False, capture_output=True).returncode:
             if time.monotonic() > give_up:
                 return False
-            self.kill_daemon(host)
+            self.kill_daemon(victim.split()[-1])
             time.sleep(0.02)
         return True
 
-    def set_writable(self, host: str) -> None:
+    def set_writable(self, victim: str) -> None:
         """It is as before."""
-        subprocess.run(self._remount(host, "rw"), check=True, capture_output=True)
+        subprocess.run(self._remount(victim, "rw"), check=True, capture_output=True)
 
-    def _remount(self, host: str, how: str) -> list[str]:
-        return ["mount", "-o", f"remount,{how}", str(self.world.pool(host))]
+    def _remount(self, victim: str, how: str) -> list[str]:
+        return ["mount", "-o", f"remount,{how}", str(self.world.disk(victim))]
 
     def restore_state(self, host: str) -> None:
-        """A host's state directory is as it was in the beginning; its pool stays, and nothing of it runs."""
+        """A host's state directory is as it was in the beginning; its pools stay, and nothing of it runs."""
         state, kept = self.world.directory / host, self.world.kept_state(host)
         for path in state.iterdir():
-            if path != self.world.pool(host):
+            if path not in self.world.pools(host):
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         for path in kept.iterdir():
-            if path.name != self.world.pool(host).name:
+            if path.name not in POOLS.values():
                 subprocess.run(["cp", "-a", path, state], check=True, capture_output=True)

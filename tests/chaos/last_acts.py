@@ -63,8 +63,8 @@ class LastActs:
     async def lose_a_host(self) -> None:
         """The last volume host never comes back. What was there is told; all else is as it was, and can go."""
         world, host = self.world, self.world.volume_hosts[-1]
-        pool = f"{host}@files#pool"
-        there = {it["id"] for it in await self._volumes() if it["os-vol-host-attr:host"] == pool}
+        found = await self._volumes()
+        there = {it["id"] for it in found if (it["os-vol-host-attr:host"] or "").startswith(f"{host}@")}
         await asyncio.to_thread(world.lose, host)
         world.tell(f"{host} never comes back: {len(there)} volumes")
         give_up = time.monotonic() + LOOK_SECONDS

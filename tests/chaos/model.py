@@ -9,18 +9,30 @@ it fails with an explanation::
     unanswered, 503            any of these, at any later time
 
 So a thing is a set of what it may be. An observation must be one of these, and then it is known again. Nobody
-but its client does anything to a thing.
+but its client does anything to a thing. Its bytes are told in the same way: at an offset there may be any of a
+few marks, and when one is found there it is that one from then on.
 """
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 RESTING = {
-    "volume": {"available", "in-use", "reserved", "error", "error_deleting", "error_extending"},
+    "volume": {
+        "available",
+        "in-use",
+        "reserved",
+        "error",
+        "error_deleting",
+        "error_extending",
+        "error_restoring",
+    },
     "snapshot": {"available", "error", "error_deleting"},
+    "backup": {"available", "error", "error_deleting"},
+    "group": {"available", "error"},
+    "group_snapshot": {"available", "error"},
     "server": {"ACTIVE", "SHUTOFF", "ERROR"},
     "image": {"queued", "active"},
 }
@@ -36,22 +48,40 @@ class Facts(NamedTuple):
 
 
 GONE = Facts("gone")
+Contents = dict[int, frozenset[bytes]]
+"""What may be found at an offset; one that is not there may hold anything."""
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _POWER = {"ACTIVE", "SHUTOFF"}
 
 
+def exactly(marks: Mapping[int, bytes]) -> Contents:
+    """What is known for sure."""
+    return {offset: frozenset({mark}) for offset, mark in marks.items()}
+
+
+def either(one: Contents, other: Contents) -> Contents:
+    """What is known of what has the one or the other at each offset."""
+    return {offset: one[offset] | other[offset] for offset in one.keys() & other.keys()}
+
+
 @dataclass(eq=False)
 class Thing:
-    """A volume, snapshot, server or image. Its name is its own, so that it is found without its id too."""
+    """Whatever a client makes. Its name is its own, so that it is found without its id too."""
 
     kind: str
     name: str
     id: str = ""
     may: frozenset[Facts] = frozenset({GONE})
-    contents: dict[int, bytes] = field(default_factory=dict)
+    contents: Contents = field(default_factory=dict)
     """What is known of its bytes, by their offset."""
+    filled: bool = False
+    """Whether it was seen to have bytes: from then on it has some until it is deleted."""
     of: str = ""
-    """The id of a snapshot's volume."""
+    """The id of a snapshot's or backup's volume."""
+    base: "Thing | None" = None
+    """The backup that an incremental one adds to."""
+    group: "Thing | None" = None
+    """The group that a volume is in, or the group snapshot that a snapshot is a part of."""
     lost: bool = False
     """Its client gave it up: nothing more is asked of it."""
     shaken: bool = False
@@ -78,6 +108,16 @@ class Effect(NamedTuple):
     done: Facts
     failed: frozenset[Facts] = frozenset()
     """What it may be after an explained failure, besides what it was before."""
+    bytes: Contents | None = None
+    """What it has then; None where its bytes stay."""
+    torn: bool = False
+    """Whether it may have some of these bytes after an explained failure as well."""
+
+
+def unchanged(thing: Thing) -> Effect:
+    """A request that a thing has a part in, and that leaves it as it is known to be."""
+    assert thing.known is not None
+    return Effect(thing, thing.known)
 
 
 class Breach(Exception):
@@ -105,13 +145,17 @@ class Request:
     def settle(self, outcome: str) -> None:
         """Say how it ended: each of its things may be so now."""
         self.outcome = outcome
-        for thing, done, failed in self.effects:
+        for thing, done, failed, contents, torn in self.effects:
             if outcome == "done":
                 thing.may = frozenset({done})
             elif outcome == "explained":
                 thing.may |= failed
             elif outcome == "unanswered":
                 thing.may |= failed | {done}
+            if contents is not None and outcome == "done":
+                thing.contents = dict(contents)
+            elif contents is not None and (outcome == "unanswered" or (outcome == "explained" and torn)):
+                thing.contents = either(thing.contents, contents)
 
     def __str__(self) -> str:
         answer = self.answer or "no answer"
@@ -163,11 +207,12 @@ class Model:
     def compare(self, thing: Thing, offset: int, found: bytes) -> None:
         """Compare some of its bytes with what they must be."""
         self.compared += 1
-        if found != thing.contents[offset]:
-            self.violation(
-                f"{thing} has {found!r} at {offset}, and must have {thing.contents[offset]!r}", thing
-            )
-            del thing.contents[offset]
+        if found in thing.contents[offset]:
+            thing.contents[offset] = frozenset({found})
+            return
+        may = " or ".join(sorted(map(repr, thing.contents[offset])))
+        self.violation(f"{thing} has {found!r} at {offset}, and must have {may}", thing)
+        del thing.contents[offset]
 
     def violation(self, what: str, thing: Thing | None = None) -> None:
         """Note a violation, with all that was asked of the thing."""

@@ -59,6 +59,8 @@ KINDS = {
     "kill everything": 1,
     "fill state disk": 2,
     "hang disk": 2,
+    "fill backups": 1,
+    "hang backups": 2,
     "disk turns read-only": 2,
     "another name of volume": 2,
     "restored state of volume": 1,
@@ -143,11 +145,12 @@ class Nemesis:
         """Whom it hits; empty where that cannot be."""
         world = self.world
         schedulers = [name for name in world.names if name.startswith("scheduler")]
+        disks = [f"{disk} of {host}" for host in world.volume_hosts for disk in ("disk", "spare")]
         among = {
             "volume": world.volume_hosts,
             "tgtd": [f"tgtd of {host}" for host in world.volume_hosts],
-            "disk": [f"disk of {host}" for host in world.volume_hosts],
-            "read-only": [f"disk of {host}" for host in world.volume_hosts],
+            "disk": disks,
+            "read-only": disks,
             "compute": world.compute_hosts,
             "libvirtd": [f"libvirtd of {host}" for host in world.compute_hosts],
             "scheduler": schedulers,
@@ -159,7 +162,9 @@ class Nemesis:
         if fault.kind == "fill state disk":
             victims = [f"state of {host}" for host in (HUB, *world.hosts)]
         elif fault.kind == "hang disk":
-            victims = [f"disk of {host}" for host in world.can_hang]
+            victims = [it for it in world.can_hang if it != "backups"]
+        elif fault.kind == "hang backups":
+            victims = [it for it in world.can_hang if it == "backups"]
         elif fault.kind.startswith(("lose power", "restored state")) and not world.network.can_cut:
             victims = []
         elif fault.kind == "cut volume from compute":
@@ -192,19 +197,17 @@ class Nemesis:
                 self.harm.go_on(stopped)
             case ["lose", "power", *_]:
                 await self._without_power(victim, fault.seconds)
-            case ["fill", *words]:
-                host = victim.split()[-1]
-                disk = world.pool(host) if words == ["disk"] else world.directory / host
+            case ["fill", *_]:
+                disk = world.disk(victim)
                 await asyncio.to_thread(self.harm.fill, disk)
                 await asyncio.sleep(fault.seconds)
                 self.harm.empty(disk)
-            case ["hang", "disk"]:
-                await asyncio.to_thread(self.harm.freeze, victim.split()[-1], fault.seconds)
+            case ["hang", *_]:
+                await asyncio.to_thread(self.harm.freeze, world.disk(victim), fault.seconds)
             case ["disk", "turns", "read-only"]:
-                host = victim.split()[-1]
-                if await asyncio.to_thread(self.harm.set_read_only, host, fault.seconds):
+                if await asyncio.to_thread(self.harm.set_read_only, victim, fault.seconds):
                     await asyncio.sleep(fault.seconds)
-                    self.harm.set_writable(host)
+                    self.harm.set_writable(victim)
             case ["another", "name", *_]:
                 await self._with_another_name(victim, fault.seconds)
             case ["restored", "state", *_]:

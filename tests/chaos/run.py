@@ -7,10 +7,13 @@ import asyncio
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tests import version_before
-from tests.chaos.caller import PATHS, Caller
+from tests.chaos.caller import PATHS, WITH_SIZE, Caller
 from tests.chaos.clients import Client
+from tests.chaos.copies import TYPES
+from tests.chaos.grouping import GROUP_TYPES, GroupingClient
 from tests.chaos.guests import GuestClient
 from tests.chaos.last_acts import LastActs
 from tests.chaos.model import Model
@@ -96,9 +99,10 @@ class _Chaos:
         headers = await self.world.open()
         judge = Caller("judge", self.world, self.model, headers)
         image = await self._upload(judge, guest)
+        await self._make_types(judge)
         known = (self.world, self.model, headers)
         clients: list[Client] = [GuestClient(number, *known, image) for number in range(WITH_GUESTS)]
-        clients += [Client(number, *known) for number in range(WITH_GUESTS, CLIENTS)]
+        clients += [GroupingClient(number, *known) for number in range(WITH_GUESTS, CLIENTS)]
         keeper = asyncio.create_task(self.world.keep_up())
         try:
             await self._make_chaos(clients, minutes)
@@ -126,6 +130,15 @@ class _Chaos:
         path = f"{PATHS['image']}/{image}/file"
         (await judge.http.put(path, content=guest.read_bytes(), headers=headers)).raise_for_status()
         return str(image)
+
+    async def _make_types(self, judge: Caller) -> None:
+        for name, backend in TYPES.items():
+            specs = {"volume_backend_name": backend}
+            body: dict[str, Any] = {"volume_type": {"name": name, "extra_specs": specs}}
+            (await judge.http.post("/volume/v3/types", json=body)).raise_for_status()
+        for name, specs in GROUP_TYPES.items():
+            body = {"group_type": {"name": name, "group_specs": specs}}
+            (await judge.http.post("/volume/v3/group_types", json=body)).raise_for_status()
 
     async def _make_chaos(self, clients: list[Client], minutes: float) -> None:
         """Clients and nemesis, for as long as was asked; the steps in hand are brought to an end."""
@@ -170,9 +183,23 @@ class _Chaos:
                 await judge.end(request)
         for thing in self.model.things:
             await judge.look(thing)
+        await self._judge_quota(judge)
+
+    async def _judge_quota(self, judge: Caller) -> None:
+        """What is counted of a project's things is what a list shows."""
+        kinds = ("volume", "snapshot", "backup", "group")
+        found = {kind: (await judge.get(f"{PATHS[kind]}/detail?limit=1000"))[f"{kind}s"] for kind in kinds}
+        sizes = {kind: sum(it["size"] for it in found[kind]) for kind in WITH_SIZE}
+        expected = {f"{kind}s": len(found[kind]) for kind in kinds}
+        expected |= {"gigabytes": sizes["volume"] + sizes["snapshot"], "backup_gigabytes": sizes["backup"]}
+        usage = (await judge.get(f"/volume/v3/os-quota-sets/{self.world.project}?usage=true"))["quota_set"]
+        for resource, number in expected.items():
+            if usage[resource]["in_use"] != number or usage[resource]["reserved"]:
+                self.model.violation(f"the quota of {resource} is {usage[resource]}, and {number} are there")
 
     def _recognise(self, kind: str, name: str, identity: str) -> None:
-        if name == "guest":
+        wholes = {thing.name for thing in self.model.things if thing.kind == "group_snapshot"}
+        if name == "guest" or (kind == "snapshot" and name in wholes):
             return
         known = [thing for thing in self.model.things if (thing.kind, thing.name) == (kind, name)]
         if not known:
@@ -195,20 +222,55 @@ class _Chaos:
     async def _clear_away(self, judge: Caller) -> None:
         """Delete everything as its owner would; nothing must be left anywhere."""
         attachments = await judge.get("/volume/v3/attachments?limit=1000")
-        for kind in ("server", "attachment", "snapshot", "volume", "image"):
+        for kind in (
+            "server",
+            "attachment",
+            "group_snapshot",
+            "snapshot",
+            "group",
+            "backup",
+            "volume",
+            "image",
+        ):
             path = PATHS.get(kind, "/volume/v3/attachments")
             listed = attachments if kind == "attachment" else await judge.get(f"{path}?limit=1000")
+            if kind == "backup":
+                await self._clear_backups(judge)
+                continue
             for found in listed[f"{kind}s"]:
-                answer = await judge.http.delete(f"{path}/{found['id']}")
-                if answer.status_code not in (200, 202, 204, 404):
-                    self.model.violation(f"{kind} {found['id']} cannot be deleted: {answer.text[:300]}")
+                await self._delete(judge, kind, found["id"])
             if not await self._settle():
                 return
             if kind == "server":
-                left = (await judge.get(f"{PATHS['volume']}?limit=1000"))["volumes"]
-                self.leaked += [f"volume {it['id']} of a server that is gone" for it in left if not it["name"]]
-        for kind in ("server", "snapshot", "volume"):
+                left = (await judge.get(f"{PATHS['volume']}/detail?limit=1000"))["volumes"]
+                lonely = [it["id"] for it in left if not (it["name"] or it["group_id"])]
+                self.leaked += [f"volume {it} of a server that is gone" for it in lonely]
+        for kind in ("server", "group_snapshot", "snapshot", "group", "backup", "volume"):
             left = (await judge.get(f"{PATHS[kind]}?limit=1000"))[f"{kind}s"]
             self.leaked += [f"{kind} {it['id']} is still there" for it in left]
+        await self._judge_quota(judge)
         self.leaked += await self._audited()
         self.leaked += self.world.traces()
+
+    async def _delete(self, judge: Caller, kind: str, identity: str) -> None:
+        path = f"{PATHS.get(kind, '/volume/v3/attachments')}/{identity}"
+        if kind == "group":
+            body = {"delete": {"delete-volumes": True}}
+            answer = await judge.http.post(f"{path}/action", json=body)
+        else:
+            answer = await judge.http.delete(path)
+        if answer.status_code not in (200, 202, 204, 404):
+            self.model.violation(f"{kind} {identity} cannot be deleted: {answer.text[:300]}")
+
+    async def _clear_backups(self, judge: Caller) -> None:
+        """Those that nothing adds to, until there are none."""
+        before = None
+        while left := (await judge.get(f"{PATHS['backup']}/detail?limit=1000"))["backups"]:
+            if len(left) == before:
+                return
+            before = len(left)
+            for it in left:
+                if not it["has_dependent_backups"]:
+                    await self._delete(judge, "backup", it["id"])
+            if not await self._settle():
+                return

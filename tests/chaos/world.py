@@ -2,11 +2,12 @@
 
     hub        PostgreSQL (fsync on), the API with two workers, a scheduler
     control    another scheduler, which may be cut off
-    volume1…2  `pumice volume`: files in a small file system of its own, and a tgtd
+    volume1…2  `pumice volume`: two backends with files in a small file system each, and a tgtd
     compute1…  `pumice compute`: a libvirtd and its guests
 
-Each has a small disk for its state, and a clock of its own, up to an hour from the others'. With ``before``
-everything is first started in the version before, and what starts later is this version: an upgrade.
+Volume hosts share a store of backups. Each has a small disk for its state, and a clock of its own, up to
+an hour from the others'. With ``before`` everything is first started in the version before, and what starts
+later is this version: an upgrade.
 
 A process that ends although nobody held it down is started again, as an init system would (``keep_up``). This
 module knows nothing of what is asked of the installation, nor when something is to go wrong.
@@ -40,7 +41,12 @@ from pumice.hypervisor.libvirtd import LibvirtDaemon
 
 LEASE_SECONDS = 5.0
 POOL_BYTES = 640 * 1024 * 1024
+POOLS = {"files": "pool", "spare": "spare"}
+"""A volume host's backends, and the pool of each, which is a directory of this name."""
 STATE_BYTES = 320 * 1024 * 1024
+_DISKS = {"disk": POOLS["files"], "spare": POOLS["spare"]}
+LIMITED = ("volumes", "gigabytes", "snapshots", "backups", "backup_gigabytes", "groups")
+"""What a quota counts."""
 CONTROL = "control"
 CLOCKS = {HUB: 0, CONTROL: 3600, "volume1": -3600, "volume2": 1800, "compute1": -1800}
 """How many seconds the clock of each host is ahead."""
@@ -66,7 +72,7 @@ class World:
         self.directory.chmod(0o711)  # PostgreSQL's user finds its rules in it
         self.network = Network([CONTROL, *self.hosts])
         self.can_hang: list[str] = []
-        """Hosts whose pool is on a disk that can be frozen."""
+        """What can be frozen, as in ``disk of volume1``."""
         self.lost: list[str] = []
         """Hosts that never come back."""
         self.held: set[str] = set()
@@ -78,6 +84,8 @@ class World:
         """What ``harm`` has stopped for now."""
         self.ended_by_themselves = 0
         self.url = f"http://127.0.0.1:{free_port()}"
+        self.project = ""
+        """The id of the project of whoever is logged in."""
         self.postgres: PostgresServer
         self._commands = {
             "api": (HUB, ["api", "--workers", "2"]),
@@ -121,43 +129,56 @@ class World:
         (self.directory / HUB / "images").mkdir(mode=0o700)
         for host in [CONTROL, *self.hosts]:
             (self.directory / host / "images").symlink_to(self.directory / HUB / "images")
-        for host in self.volume_hosts:
-            self.pool(host).mkdir()
-            if host != self.volume_hosts[0] or not self._mount_disk(host):
-                self._mount(self.pool(host), POOL_BYTES)
+        hanging = [f"disk of {self.volume_hosts[0]}", "backups"]
+        for victim in ("backups", *(f"{it} of {host}" for host in self.volume_hosts for it in _DISKS)):
+            self.disk(victim).mkdir()
+            if victim not in hanging or not self._mount_disk(victim):
+                self._mount(self.disk(victim), POOL_BYTES)
 
     def _mount(self, path: Path, size: int) -> None:
         _run(_MOUNT, "-t", "tmpfs", "-o", f"size={size}", "pumice-chaos", str(path))
 
-    def _mount_disk(self, host: str) -> bool:
-        """A pool on a disk, which can hang. Whether that can be had here."""
-        disk = self.directory / f"{host}.disk"
+    def _mount_disk(self, victim: str) -> bool:
+        """A file system on a disk, which can hang. Whether that can be had here."""
+        disk = self.directory / f"{victim.replace(' ', '-')}.disk"
         disk.touch()
         os.truncate(disk, POOL_BYTES)
         try:
             _run("mkfs.xfs", "-q", str(disk))
-            _run(_MOUNT, "-o", "loop", str(disk), str(self.pool(host)))
+            _run(_MOUNT, "-o", "loop", str(disk), str(self.disk(victim)))
         except (OSError, subprocess.CalledProcessError):
             return False
-        self.can_hang.append(host)
+        self.can_hang.append(victim)
         return True
 
-    def pool(self, host: str) -> Path:
-        """The directory of a volume host's only pool."""
-        return self.directory / host / "pool"
+    def disk(self, victim: str) -> Path:
+        """The directory that a disk is mounted at: ``disk``, ``spare`` or ``state`` of a host; ``backups``."""
+        kind, _, host = victim.partition(" of ")
+        return self.directory / host / _DISKS.get(kind, "") if host else self.directory / victim
+
+    def pools(self, *hosts: str) -> list[Path]:
+        """The directories of all pools of hosts; without any, of all volume hosts."""
+        return [self.directory / host / name for host in hosts or self.volume_hosts for name in POOLS.values()]
+
+    def _shelves(self, *hosts: str) -> Iterator[Path]:
+        return (pool / shelf for pool in self.pools(*hosts) for shelf in ("volumes", "snapshots"))
 
     def environment(self, host: str) -> dict[str, str]:
         """The settings of a host."""
         address = self.network.address
-        backend = {"files": {"pools": {"pool": str(self.pool(host))}, "max_over_subscription_ratio": 1000}}
+        backends = {
+            name: {"pools": {pool: str(self.directory / host / pool)}, "max_over_subscription_ratio": 1000}
+            for name, pool in POOLS.items()
+        }
         return {
             **os.environ,
             "PUMICE_STATE_DIR": str(self.directory / host),
             "PUMICE_HOST": host,
             "PUMICE_DATABASE_URL": self._database_url(),
             "PUMICE_API__PORT": self.url.rpartition(":")[2],
-            "PUMICE_QUOTAS": json.dumps({"volumes": -1, "gigabytes": -1, "snapshots": -1}),
-            "PUMICE_BACKENDS": json.dumps(backend if host in self.volume_hosts else {}),
+            "PUMICE_QUOTAS": json.dumps(dict.fromkeys(LIMITED, -1)),
+            "PUMICE_BACKENDS": json.dumps(backends if host in self.volume_hosts else {}),
+            "PUMICE_BACKUP": json.dumps({"driver": "posix", "path": str(self.disk("backups"))}),
             "PUMICE_TGT__PORTAL": self._portals.get(host, "127.0.0.1:1"),
             "PUMICE_COMPUTE__DRIVER": "libvirt" if host in self.compute_hosts else "none",
             "PUMICE_COMPUTE__IP": address[host],
@@ -254,12 +275,17 @@ class World:
 
     def bytes_of(self, thing_id: str) -> Path | None:
         """The file of a volume or snapshot, wherever it is."""
-        places = (self.pool(host) / shelf for host in self.volume_hosts for shelf in ("volumes", "snapshots"))
-        return next((place / thing_id for place in places if (place / thing_id).exists()), None)
+        return next((it / thing_id for it in self._shelves() if (it / thing_id).exists()), None)
+
+    def file(self, pool: str, kind: str, thing_id: str) -> Path | None:
+        """The file of a volume or snapshot in the pool ``HOST@BACKEND#POOL``, if it is there."""
+        host, _, backend = pool.partition("#")[0].partition("@")
+        file = self.directory / host / POOLS[backend] / f"{kind}s" / thing_id
+        return file if file.exists() else None
 
     def files(self, host: str) -> set[str]:
         """The ids of all bytes in a host's pool."""
-        shelves = (self.pool(host) / shelf for shelf in ("volumes", "snapshots"))
+        shelves = self._shelves(host)
         return {file.name for shelf in shelves if shelf.exists() for file in shelf.iterdir()}
 
     # --- looking at it --------------------------------------------------------------------------
@@ -307,14 +333,14 @@ class World:
 
     def traces(self) -> list[str]:
         """Bytes and guests that are there, whosever they are."""
-        shelves = (self.pool(host) / shelf for host in self.volume_hosts for shelf in ("volumes", "snapshots"))
-        files = [f"bytes {file}" for shelf in shelves for file in shelf.iterdir()]
+        files = [f"bytes {file}" for shelf in self._shelves() for file in shelf.iterdir()]
+        files += [f"object {file}" for file in self.disk("backups").rglob("*") if file.is_file()]
         images = [f"image {file}" for file in (self.directory / HUB / "images").iterdir()]
         return [*files, *images, *(f"guest of server {server}" for server in self.guests())]
 
     def put_aside(self, thing_id: str) -> list[Path]:
         """Bytes of an id that nobody knew, under the name that they were given then."""
-        return [file for host in self.volume_hosts for file in self.pool(host).rglob(f"orphan-*{thing_id}*")]
+        return [file for pool in self.pools() for file in pool.rglob(f"orphan-*{thing_id}*")]
 
     def back_up(self) -> None:
         """Keep the database as it is now, while nobody is at it."""
@@ -392,6 +418,7 @@ class World:
             scope = {"project": {"name": "admin", "domain": {"id": "default"}}}
             body = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": scope}}
             answer = await http.post("/identity/v3/auth/tokens", json=body)
+        self.project = answer.json()["token"]["project"]["id"]
         return {
             "X-Auth-Token": answer.headers["X-Subject-Token"],
             "OpenStack-API-Version": "volume 3.71, compute 2.89",
@@ -418,9 +445,9 @@ class World:
 
     async def close(self) -> None:
         """End everything; nothing is left."""
-        for host in self.can_hang:
+        for victim in self.can_hang:
             with contextlib.suppress(subprocess.CalledProcessError):
-                _run("fsfreeze", "-u", str(self.pool(host)))
+                _run("fsfreeze", "-u", str(self.disk(victim)))
         self.held.update(self.names)
         for paused in self.paused:
             send(paused, signal.SIGCONT)
@@ -435,7 +462,7 @@ class World:
         for host in self.compute_hosts:
             await self.libvirtd(host).stop(force=True)
         states = [self.directory / host for host in (HUB, CONTROL, *self.hosts, *self.lost)]
-        for place in (*map(self.pool, (*self.volume_hosts, *self.lost)), *states):
+        for place in (*self.pools(*self.volume_hosts, *self.lost), self.disk("backups"), *states):
             with contextlib.suppress(subprocess.CalledProcessError):
                 _run(_UMOUNT, "--lazy", str(place))
         if hasattr(self, "postgres"):
