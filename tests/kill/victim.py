@@ -34,8 +34,10 @@ class Victim(Installation):
     def __init__(self, state_dir: Path, database_url: str | None, **settings: str) -> None:
         self.elsewhere = state_dir.parent / "elsewhere"
         """The pool of another backend, to which nothing comes by itself: it takes only what is as large as
-        nothing else here."""
+        nothing else here. It is a cluster's, so what is moved there goes the way to another host."""
         other = {
+            "cluster": "yonder",
+            "target": "shared",
             "pools": {"pool": str(self.elsewhere)},
             "capacity_gb": 9,
             "filter_function": f"volume.size == {LARGE}",

@@ -15,6 +15,7 @@ from pumice.backends.fake import FakeBackend
 from pumice.backends.targets.fake import FakeTarget
 from pumice.catalog import group_types as catalog
 from pumice.catalog import volume_types
+from pumice.host.qemu_img import IscsiDisk
 from pumice.hypervisor.fake import FakeHypervisor
 from pumice.images import from_volume
 from pumice.images.files import ImageFiles
@@ -22,7 +23,7 @@ from pumice.loops.audit import violations
 from pumice.loops.heartbeats import Heartbeats
 from pumice.model.errors import NotFound
 from pumice.model.group import Group
-from pumice.model.ids import ImageId, ProjectId, UserId, new_id
+from pumice.model.ids import ImageId, ProjectId, UserId, VolumeId, new_id
 from pumice.model.scope import Scope
 from pumice.model.server import Flavor
 from pumice.model.tunables import RetryPolicy, Tunables
@@ -136,6 +137,16 @@ class FakeWorld:
         await self.db.write(lambda tx: tx.execute(images.insert(), row) and None)
         return image_id
 
+    async def fetch(self, disk: IscsiDisk, _device: Path, progress: Progress, _seconds: float) -> None:
+        """As if QEMU's initiator had logged in: the word of the volume, in its empty copy."""
+        assert self.target.admits(disk.iqn, disk.initiator, disk.username, disk.password)
+        volume = VolumeId(disk.iqn.partition(":volume-")[2])
+        holding = [one for one in self.backends.values() if volume in one.contents()]
+        word = next(filter(None, (one.contents()[volume] for one in holding)), "")
+        for one in holding:
+            one.write(volume, word)
+        progress(1.0)
+
     async def bury(self, kind: Kind, id: str, place: str = "") -> None:  # noqa: A002 - the column's name
         """As if this installation had let go of it."""
         await self.db.write(tombstones.bury_one, kind, id, place)
@@ -225,6 +236,7 @@ async def fake_world(
             keep_unknown_days=keep_unknown_days,
         )
         world = FakeWorld(db, drivers, tunables, backends, target, machines)
+        world.drivers = replace(drivers, fetch=world.fetch)
         await Heartbeats(drivers, HOST, tunables.availability_zone, {}).beat()
         try:
             yield world

@@ -38,6 +38,7 @@ from pumice.store import (
     quotas,
     servers,
     snapshots,
+    tables,
     volumes,
 )
 from pumice.store.database import Database, Transaction
@@ -272,7 +273,12 @@ async def holders(world: FakeWorld, volume_id: str) -> list[str]:
     return [name for name, one in world.backends.items() if volume_id in (await one.inventory()).volumes]
 
 
-scenario(migrate.MIGRATE, a_volume, begin_migrate, check_migrate)
+NEAR = replace(
+    migrate.MIGRATE,
+    steps=tuple(step for step in migrate.MIGRATE.steps if isinstance(step, Step) and step.when is None),
+)
+"""The steps between pools of one host."""
+scenario(NEAR, a_volume, begin_migrate, check_migrate)
 
 
 async def begin_retype_elsewhere(world: FakeWorld, stage: Stage) -> str:
@@ -293,8 +299,45 @@ async def check_retype_elsewhere(world: FakeWorld, stage: Stage, well: bool) -> 
     assert kind is not None and kind.name == ("there" if well else "__DEFAULT__")
 
 
+scenario(NEAR, a_volume, begin_retype_elsewhere, check_retype_elsewhere, "volume.migrate for a new type")
+
+
+FAR = "there@far"
+
+
+def two_hosts(**more: Any) -> AbstractAsyncContextManager[FakeWorld]:
+    """Two places that reach each other over the network alone."""
+    return fake_world({f"{HOST}@one": FakeBackend(("a",)), FAR: FakeBackend(("b",))}, **more)
+
+
+async def a_volume_with_a_word(world: FakeWorld) -> Stage:
+    stage = await a_volume(world)
+    stage["from"] = await the_pool(world, stage["volume"])
+    stage["to"] = f"{FAR}#b" if host_of(stage["from"]) != FAR else f"{HOST}@one#a"
+    world.backends[host_of(stage["from"])].write(VolumeId(stage["volume"]), "word")
+    return stage
+
+
+async def begin_migrate_afar(world: FakeWorld, stage: Stage) -> str:
+    move = partial(migrate.accept, tunables=world.tunables, cluster=True, lock=True)
+    await world.db.write(lambda tx: move(tx, TENANT, stage["volume"], stage["to"]))
+    return await running(world, stage["volume"])
+
+
+async def check_migrate_afar(world: FakeWorld, stage: Stage, well: bool) -> None:
+    await check_migrate(world, stage, well)
+    assert world.backends[host_of(stage["to" if well else "from"])].contents()[stage["volume"]] == "word"
+    assert await world.target.exports() == {}
+    assert await world.db.read(lambda tx: tx.execute(tables.move_accounts.select()).all()) == []
+
+
 scenario(
-    migrate.MIGRATE, a_volume, begin_retype_elsewhere, check_retype_elsewhere, "volume.migrate for a new type"
+    migrate.MIGRATE,
+    a_volume_with_a_word,
+    begin_migrate_afar,
+    check_migrate_afar,
+    "volume.migrate to another host",
+    two_hosts,
 )
 
 

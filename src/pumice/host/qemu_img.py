@@ -18,9 +18,11 @@ What must never happen, and what keeps it so:
 import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pumice.host.command import CommandFailed, Limits, run
+from pumice.host.durable import sync
 from pumice.host.luks import SECRET_WORDS, Key
 from pumice.host.thread import in_thread
 from pumice.model.errors import ImageRefused, Invalid, TryAnotherBackend
@@ -122,6 +124,55 @@ async def copy(
         )
     except CommandFailed as failure:
         raise TryAnotherBackend(f"The bytes cannot be copied: {failure.stderr.strip()[-200:]}") from failure
+
+
+@dataclass(frozen=True, slots=True)
+class IscsiDisk:
+    """A disk at an iSCSI target, and the account by which it is read."""
+
+    portal: str
+    """``ip:port``"""
+    iqn: str
+    lun: int
+    initiator: str
+    username: str
+    password: str = field(repr=False)
+
+
+async def fetch(disk: IscsiDisk, target: Path, *, progress: Callable[[float], None], timeout: float) -> None:
+    """Write the bytes of a disk of ours that another host exports to ``target``, which reads as zeroes.
+
+    QEMU's own initiator logs in; zeroes are not written. Bytes are on disk at return. Raises
+    ``TryAnotherBackend`` when the target is full, ``CommandFailed`` or ``CommandTimedOut``.
+    """
+    source = {
+        "driver": "iscsi",
+        "transport": "tcp",
+        "portal": disk.portal,
+        "target": disk.iqn,
+        "lun": disk.lun,
+        "initiator-name": disk.initiator,
+        "user": disk.username,
+        "password-secret": "chap",
+    }
+    block_device = await in_thread(target.is_block_device)
+    try:
+        await run(
+            *("qemu-img", "convert", "-p", "-n", "-W", "-O", "raw", "--target-is-zero"),
+            *("--object", "secret,id=chap,file=/dev/stdin"),
+            *("-T", "none", "-t", "none" if block_device else "writeback"),
+            f"json:{json.dumps({'driver': 'raw', 'file': source, 'read-only': True})}",
+            _node(target, "host_device" if block_device else "file", encrypted=False),
+            timeout=timeout,
+            stdin=disk.password.encode(),
+            env=_ONE_ARENA,
+            on_output=_percent_reader(progress),
+        )
+    except CommandFailed as failure:
+        if "No space left on device" in failure.stderr or "Disk quota exceeded" in failure.stderr:
+            raise TryAnotherBackend("There is no space left for the bytes.") from failure
+        raise
+    await in_thread(sync, target)
 
 
 async def export(

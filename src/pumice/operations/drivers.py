@@ -5,12 +5,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pumice.backends.backups.contract import BackupStore
-from pumice.backends.contract import Backend
+from pumice.backends.contract import Backend, Progress
 from pumice.backends.targets.contract import Target
+from pumice.host import qemu_img
 from pumice.host.bulkhead import Bulkheads
+from pumice.host.qemu_img import IscsiDisk
 from pumice.hypervisor.contract import Hypervisor
 from pumice.model.errors import Misconfigured, Retryable
 from pumice.store.database import Database
+
+Fetch = Callable[[IscsiDisk, Path, Progress, float], Awaitable[None]]
+
+
+async def _fetch(disk: IscsiDisk, target: Path, progress: Progress, timeout: float) -> None:
+    await qemu_img.fetch(disk, target, progress=progress, timeout=timeout)
+
 
 FillFile = Callable[[Path], Awaitable[None]]
 
@@ -32,6 +41,8 @@ class Drivers:
     """The target drivers, by ``host@backend``: each backend exports through one."""
     hypervisors: Mapping[str, Hypervisor] = field(default_factory=dict)
     """The hypervisors, by host name."""
+    fetch: Fetch = _fetch
+    """Write to a device of this host, which reads as zeroes, what another host exports; in so many seconds."""
     backups: BackupStore | None = None
     """The store of this host's backups, if it makes any."""
     keep_image: Callable[[str, FillFile], Awaitable[None]] = _no_images

@@ -527,6 +527,14 @@ volume_keys = sa.Table(
     Column("created_at", TIME, nullable=False),
 )
 
+move_accounts = sa.Table(
+    "move_accounts",  # by which the new host of a volume that is moved reads it at the old one
+    metadata,
+    Column("username", WORD, primary_key=True),
+    Column("password", WORD, nullable=False),
+    Column("created_at", TIME, nullable=False),
+)
+
 snapshots = sa.Table(
     "snapshots",
     metadata,

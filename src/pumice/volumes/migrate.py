@@ -1,11 +1,12 @@
-"""Move a volume to another pool: of its backend, or of another one of the same host.
+"""Move a volume to another pool: of its backend, of another one of the same host, or of another host.
 
 1. ``accept``, or ``accept_for_type`` where a new type does not fit the pool: the volume is held, ``starting``
 2. ``claim_space``: of the pools that are meant one passes the scheduler's filters and is claimed: ``migrating``
-3. ``copy_bytes``: the volume's bytes, in the new pool as well, under the same id; there they are nobody's yet
-4. ``note_copied``, ``prove_copy``: ``completing``; what is on the new disk is read back, and is what was read
-5. ``close_source``: no initiator is let in at the old place any more
-6. ``change_over``: row, claims and, if it has a new one, type, in one transaction: ``success``. What lies in
+3. ``read_source``, ``open_source``, between hosts: what the volume's bytes are, and the other host is let in
+4. ``copy_bytes``: the volume's bytes, in the new pool as well, under the same id; there they are nobody's yet
+5. ``note_copied``, ``prove_copy``: ``completing``; what is on the new disk is read back, and is what was read
+6. ``close_source``: no initiator is let in at the old place any more
+7. ``change_over``: row, claims and, if it has a new one, type, in one transaction: ``success``. What lies in
    the old pool is freed by an operation of its own (``vacate.py``)
 
 If it fails the volume is as it was, where it was, and its migration is in ``error``. It keeps its state
@@ -27,20 +28,40 @@ from pumice.model.units import GIB
 from pumice.model.volume import MigrationStatus, Pool, Volume, VolumeType, host_of, pool_of
 from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, change
-from pumice.operations.operation import Operation, Place, Step, Verb, enqueue, on_backend, scheduler
-from pumice.operations.places import volume_host
+from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend, scheduler
 from pumice.scheduler.choose import choose
 from pumice.scheduler.request import Request
-from pumice.store import attachments, messages, operations, pools, quotas, services, tombstones, volumes
+from pumice.store import (
+    attachments,
+    messages,
+    operations,
+    pools,
+    quotas,
+    services,
+    tombstones,
+    volumes,
+)
 from pumice.store.columns import is_unread
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
 from pumice.volumes import vacate
+from pumice.volumes.between_hosts import (
+    SECONDS,
+    as_seen_here,
+    at_source,
+    crosses,
+    fetch,
+    forget_account,
+    is_read_from_afar,
+    make_account,
+    node,
+    open_source,
+    read_source,
+    shut_out,
+)
 from pumice.volumes.frozen import refuse_frozen
 
 M, V = MigrationStatus, VolumeStatus
-SECONDS = 24 * 3600.0
-"""How long copying may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +103,10 @@ def accept(
             "than the current one"
         )
     asked = replace(_asked(volume), to=place)
-    if _node(place) != _node(asked.pool):
+    if node(place) != node(asked.pool) and not is_read_from_afar(tx, asked.pool):
         raise Invalid(
-            f"Invalid host: '{to}' is another host than the volume's, {_node(asked.pool)}, and bytes are moved "
-            "between the backends of one host: make a volume there from a backup of this one."
+            f"Invalid host: '{to}' is another host than the volume's, {node(asked.pool)}, and no other host "
+            "reads what that one exports: make a volume there from a backup of this one."
         )
     _begin(tx, who, volume, asked, V.MAINTENANCE if lock else None)
 
@@ -152,23 +173,28 @@ def claim_space(tx: Transaction, op: Operation[MigrateParams], tunables: Tunable
         ),
         zones=frozenset(asked.zones),
     )
-    meant = [pool for pool in pools.alive(tx, tunables.service_down_seconds) if _is_meant(pool, asked)]
-    if not meant:
-        raise NoValidBackend(f"Cannot place volume {volume.id} on {asked.to or 'any other pool of its host'}.")
-    pool = choose(meant, request, tunables)
+    pool = _choose(tx, asked, request, tunables)
     pools.claim(tx, pool.name, op.id, asked.size, volumes=0)
     volumes.change(tx, volume.id, migration_status=M.MIGRATING)
     op.notes["pool"] = pool.name
+    if crosses(op):
+        make_account(tx, op)
 
 
-def _is_meant(pool: Pool, asked: MigrateParams) -> bool:
-    """Whether it is where the volume shall come to, and both are of one host: bytes go no other way."""
-    return asked.to in (None, pool.name, pool.host) and _node(pool.host) == _node(asked.pool)
-
-
-def _node(place: str) -> str:
-    """The host, or the cluster, of ``host@backend``."""
-    return place.partition("@")[0]
+def _choose(tx: Transaction, asked: MigrateParams, request: Request, tunables: Tunables) -> Pool:
+    """The best of the volume's own host, or else of the others, where those can read it."""
+    alive = pools.alive(tx, tunables.service_down_seconds)
+    meant = [pool for pool in alive if asked.to in (None, pool.name, pool.host)]
+    near = [pool for pool in meant if node(pool.host) == node(asked.pool)]
+    afar = [pool for pool in meant if pool not in near] if is_read_from_afar(tx, asked.pool) else []
+    if not near and not afar:
+        raise NoValidBackend(f"Cannot place volume {asked.volume_id} on {asked.to or 'any other pool'}.")
+    try:
+        return choose(near or afar, request, tunables)
+    except NoValidBackend:
+        if not near or not afar:
+            raise
+    return choose(afar, request, tunables)
 
 
 def being_vacated(tx: Transaction, volume_id: str, *, but: str = "") -> Iterator[str]:
@@ -186,6 +212,7 @@ def give_space_back(tx: Transaction, op: Operation[MigrateParams], tunables: Tun
     """The pool is free of the copy; if another is to be tried, this one is left out."""
     if pool := op.notes.pop("pool", None):
         pools.give_back(tx, pool, op.id)
+        forget_account(tx, op)
         tombstones.bury_one(tx, tombstones.Kind.VOLUME, op.params.volume_id, pool)
         op.notes["left_out"] = [*op.notes.get("left_out", ()), pool]
 
@@ -196,12 +223,16 @@ async def copy_bytes(op: Operation[MigrateParams], drivers: Drivers) -> None:
     Between pools of one backend the driver copies, or shares what it can.
     """
     asked, pool = op.params, op.notes["pool"]
-    source, target = drivers.backends[host_of(asked.pool)], drivers.backends[host_of(pool)]
-    name, here, there = asked.volume_id, pool_of(asked.pool), pool_of(pool)
+    target, name, there = drivers.backends[host_of(pool)], asked.volume_id, pool_of(pool)
 
     if await _is_the_volume(op, drivers):
         raise TryAnotherBackend(f"What {pool} calls by the volume's id are the volume's own bytes.")
     await target.delete(name, there)
+    if crosses(op):
+        await target.create(name, there, asked.size)
+        await fetch(op, drivers, await target.device(name, there))
+        return
+    source, here = drivers.backends[host_of(asked.pool)], pool_of(asked.pool)
     origin = await source.device(name, here)
     if source is target:
         await source.create_from_volume(name, there, asked.size, name, here, op.note_progress)
@@ -221,11 +252,12 @@ async def delete_copy(op: Operation[MigrateParams], drivers: Drivers) -> None:
 
 async def _is_the_volume(op: Operation[MigrateParams], drivers: Drivers) -> bool:
     """Whether the new pool is the old one by another name: what is there are no copies, then."""
-    name, places = op.params.volume_id, (op.params.pool, op.notes["pool"])
+    name, pool = op.params.volume_id, op.notes["pool"]
     try:
-        here, there = [await drivers.backends[host_of(place)].device(name, pool_of(place)) for place in places]
-        return await replica.are_one(here, there)
-    except NotFound:
+        there = await drivers.backends[host_of(pool)].device(name, pool_of(pool))
+        here = await as_seen_here(op, drivers)
+        return here is not None and await replica.are_one(here, there)
+    except (NotFound, FileNotFoundError):
         return False
 
 
@@ -254,6 +286,7 @@ def change_over(tx: Transaction, op: Operation[MigrateParams], tunables: Tunable
     volume = _volume(tx, op)
     pools.give_back(tx, pool, op.id)
     pools.claim(tx, pool, volume.id, volume.size)
+    forget_account(tx, op)
     vacate.begin(tx, volume.id, asked.pool, volume.size)
     volumes.place(tx, volume.id, pool)
     changes = _as_new_type(tx, volume, asked, pool) if asked.new_type else {}
@@ -289,15 +322,14 @@ def explain(tx: Transaction, op: Operation[MigrateParams], error: str) -> None:
     messages.tell(tx, volume.project_id, Event.CREATE_VOLUME, volume.id, error, op.request_id)
 
 
-at_source = Place("volume", lambda op: volume_host(host_of(op.params.pool)))
-"""The host of the backend where the volume was."""
-
 MIGRATE = Verb(
     kind="volume.migrate",
     params=MigrateParams,
     holds=lambda op: (change(Thing.VOLUME, op.params.volume_id),),
     steps=(
         Step(claim_space, undo=give_space_back, at=scheduler, chooses=True),
+        Step(read_source, at=at_source, timeout=SECONDS, when=crosses, long=True),
+        Step(open_source, undo=shut_out, at=at_source, when=crosses),
         Step(copy_bytes, undo=delete_copy, at=on_backend, timeout=SECONDS, tries=3, long=True),
         Step(note_copied, at=on_backend),
         Step(prove_copy, at=on_backend, timeout=SECONDS, long=True),

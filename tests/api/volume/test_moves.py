@@ -161,9 +161,6 @@ async def test_what_may_not_move_is_refused_in_cinders_words(cloud: Cloud) -> No
     assert (status, words in text) == (400, True)
     status, text = await migrate(cloud, volume, "nowhere@none#pool")
     assert (status, "No available service named 'nowhere@none#pool'" in text) == (400, True)
-    await cloud.db.write(services.heartbeat, [Heartbeat("cinder-volume", "elsewhere@fake", "nova")])
-    status, text = await migrate(cloud, volume, "elsewhere@fake#fake")
-    assert (status, "another host" in text) == (400, True)
     snapshot = (await cloud.call("POST", "/snapshots", {"snapshot": {"volume_id": volume}})).json()["snapshot"]
     await cloud.until(snapshot["id"], "available", kind="snapshot")
     status, text = await migrate(cloud, volume)
@@ -179,6 +176,17 @@ async def test_what_may_not_move_is_refused_in_cinders_words(cloud: Cloud) -> No
     assert (await migrate(cloud, volume, version="3.15", cluster="c@x"))[0] == 400
     assert (await migrate(cloud, volume, who="member"))[0] == 403
     assert (await migrate(cloud, new_id()))[0] == 404
+
+
+@pytest.mark.parametrize("protocol", ["local", "NVMe-oF"])
+async def test_what_no_other_host_reads_stays_with_its_host(cloud: Cloud, protocol: str) -> None:
+    await two_pools(cloud)
+    volume = (await cloud.make())["id"]
+    told = POOL_FACTS | {"capabilities": POOL_FACTS["capabilities"] | {"storage_protocol": protocol}}
+    await cloud.db.write(pools.report, {HOST: [told]})
+    await cloud.db.write(services.heartbeat, [Heartbeat("cinder-volume", "elsewhere@fake", "nova")])
+    status, text = await migrate(cloud, volume, "elsewhere@fake#fake")
+    assert (status, "no other host reads what that one exports" in text) == (400, True)
 
 
 async def test_a_cluster_is_a_place_too(cloud: Cloud) -> None:
