@@ -283,6 +283,34 @@ async def test_what_hangs_in_a_part_that_a_place_only_uses_takes_no_thread_of_th
     await kitchen.hang(0)
 
 
+async def test_what_hangs_in_a_part_that_a_place_only_uses_keeps_no_worker_of_the_place(
+    kitchen: Kitchen,
+) -> None:
+    """Long before its limit, which for backups is a day."""
+
+    class Store:
+        async def keep(self, subject: str) -> None:
+            await in_thread(STOVES.wait, subject)
+
+    store = kitchen.drivers.bulkheads.at("store").walled(Store())
+
+    async def keep(op: Operation[Pan], drivers: Drivers) -> None:
+        STOVES.calls.append(op.subject)
+        await store.keep(op.subject)
+
+    step = Step(keep, at=at_place, timeout=6000)
+    verbs = [replace(FRY, kind=f"pan.keep{n}", steps=(step,)) for n in range(5)]
+    runner = kitchen.start(workers=4)
+    runner.state_machine.verbs = {verb.kind: verb for verb in (FRY, *verbs)}
+    for n, verb in enumerate(5 * verbs):
+        await kitchen.begin("well", f"egg {n}", verb, project="all of one")
+    await kitchen.begun(*(f"egg {n}" for n in range(5)))
+    ham = [await kitchen.begin("well", f"ham {n}", project="all of one") for n in range(8)]
+    assert [await kitchen.ended(one) for one in ham] == [(True, None)] * 8
+    assert runner.taken <= len(verbs) * 13, "each kind is held in check"
+    STOVES.free.set()
+
+
 @pytest.mark.parametrize("pools", ["sick well", "sick#a sick#b"], ids=["of another place", "of the same"])
 async def test_what_hangs_in_one_pool_is_done_in_the_next_and_cleaned_when_it_is_back(
     kitchen: Kitchen, pools: str

@@ -9,7 +9,8 @@ to the outside has a limit, and at its limit the caller goes on, whether the cal
 
 A call that was left behind keeps its thread, its locks and its child until it comes back or the process ends.
 Until then nothing more is done about what it is about, and no second call like it begins. It counts where it
-hangs: a step at a backend that hangs in the store of backups, or in a target, takes no thread of the backend.
+hangs: a step at a backend that hangs in the store of backups, or in a target, takes no thread of the backend,
+and keeps none of its workers, however far its limit is.
 """
 
 import asyncio
@@ -72,6 +73,8 @@ class Bulkheads:
         """Told when a call is left behind."""
         self.on_back: Callable[[Left], object] = lambda _: None
         """Told when it comes back after all."""
+        self.on_away: Callable[[str], object] = lambda _: None
+        """Told the place of a call that goes on in another place's threads."""
 
     def at(self, place: str, parts: int = 1) -> "Bulkhead":
         """The bulkhead of a place, which has so many parts with threads of their own."""
@@ -115,16 +118,18 @@ class Bulkhead:
         about: str | None = None,
         operation_id: str | None = None,
         pool: str | None = None,
+        within: "list[Bulkhead] | None" = None,
     ) -> T:
         """What comes of ``work``. Raises ``TimeoutError`` at its limit, whatever becomes of it.
 
-        Raises ``Retryable`` when one like it was left behind: the second would hang as the first does.
+        ``within`` tells where it is at any moment: in the threads of the last of these. Raises ``Retryable``
+        when one like it was left behind: the second would hang as the first does.
         """
         like = (call, about, pool)
         if earlier := next((it for it in self.left.values() if (it.call, it.about, it.pool) == like), None):
             raise Retryable(f"{self.place} still hangs: {_since(earlier)}.")
         began = time.monotonic()
-        task, within = self._begin(work)
+        task, within = self._begin(work, within)
         try:
             async with limit:
                 await asyncio.wait({task})
@@ -134,9 +139,12 @@ class Bulkhead:
             raise
         return self._result(call, task)
 
-    def _begin(self, work: Callable[[], Awaitable[T]]) -> "tuple[asyncio.Future[T], list[Bulkhead]]":
+    def _begin(
+        self, work: Callable[[], Awaitable[T]], within: "list[Bulkhead] | None" = None
+    ) -> "tuple[asyncio.Future[T], list[Bulkhead]]":
         """Begin it here. The second is where it is at any moment: the last of these."""
-        within = [self]
+        within = [] if within is None else within
+        within.append(self)
         with in_threads_of(self.threads):
             token = _inside.set(within)
             task = asyncio.ensure_future(work())
@@ -154,6 +162,7 @@ class Bulkhead:
         if self not in within and self._all.is_full(self.place):
             raise Retryable(f"{self.place} hangs: what was begun there has not come back.")
         within.append(self)
+        self._all.on_away(within[0].place)
         try:
             with in_threads_of(self.threads):
                 yield

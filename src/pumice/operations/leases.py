@@ -13,12 +13,13 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
 import structlog
 
+from pumice.host.bulkhead import Bulkhead
 from pumice.host.turn import taking_turns
 from pumice.model.errors import Cancelled, LostLease, Retryable
 from pumice.operations.operation import Operation
@@ -66,6 +67,18 @@ class Lease:
     """When the step must have told more of how far it is."""
     cancelled: bool = False
     """Whether somebody asked for that."""
+    within: list[Bulkhead] = field(default_factory=list)
+    """Where the step under way is: in the threads of the last of these."""
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the step is in the threads of another place, as of a store of backups: it may hang there."""
+        return bool(self.within) and self.within[-1] is not self.within[0]
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it keeps one of its place's workers: not while it is away, or waits for its turn."""
+        return self.waiting_since is None and not self.is_away
 
     def cancel(self) -> None:
         """Cut the step under way short, if it is a long one."""

@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from pumice.host.bulkhead import Left
+from pumice.host.bulkhead import Bulkhead, Left
 from pumice.model.errors import Cancelled, Hangs, LostLease, NoValidBackend, PumiceError, Retryable, Unreadable
 from pumice.model.metrics_sink import MetricsSink
 from pumice.model.tunables import Tunables
@@ -117,6 +117,7 @@ class Runner:
         """Calls that hang, by id, while the log is told so."""
         drivers.bulkheads.on_left = self._on_left
         drivers.bulkheads.on_back = self._on_back
+        drivers.bulkheads.on_away = self._on_away
 
     # --- the loop -------------------------------------------------------------------------------
 
@@ -184,19 +185,20 @@ class Runner:
         return max((len(self.leases.at(place)) for place in self.places), default=0)
 
     def _free(self, place: str) -> int:
-        """How many workers of a place have nothing to do; who waits for a turn keeps none busy."""
-        busy = sum(it.waiting_since is None for it in self.leases.at(place))
+        """How many workers of a place have nothing to do."""
+        busy = sum(it.is_busy for it in self.leases.at(place))
         return self.workers - busy - self._promised[place]
 
     def _share(self, place: str) -> work_queue.Asked:
         """What is wanted of a place. A flood never makes the others wait for its end, nor one that hangs."""
         held, free = self.leases.at(place), self._free(place)
         kinds, projects = Counter(it.kind for it in held), Counter(it.project for it in held if it.project)
+        here = projects - Counter(it.project for it in held if it.is_away)
         return work_queue.Asked(
             [place],
             self.owner,
             kinds=[kind for kind, number in kinds.items() if number > CROWD * free],
-            projects=[project for project, number in projects.items() if number > free],
+            projects=[project for project, number in here.items() if number > free],
             busy=_busy(projects),
             busy_kinds=_busy(kinds),
             in_hand=self._not_these(),
@@ -385,7 +387,8 @@ class Runner:
             seconds = min(seconds, HASTE_SECONDS)
         if not op.settled:  # at its deadline, if not before, it is told how it ended
             seconds = max(min(seconds, op.deadline - clock.time()), 0.001)
-        bulkhead = self.drivers.bulkheads.at(op.place)
+        bulkhead, within = self.drivers.bulkheads.at(op.place), list[Bulkhead]()
+        self.leases.held[op.id].within = within
         try:
             self.state_machine.faults("before", direction(op), name, op)
             acting = self.leases.acting(op, seconds, is_long=is_long, silence=silence)
@@ -397,6 +400,7 @@ class Runner:
                     about=op.subject,
                     operation_id=op.id,
                     pool=op.notes.get("pool"),
+                    within=within,
                 )
             self.state_machine.faults("after", direction(op), name, op)
         except TimeoutError:
@@ -425,6 +429,10 @@ class Runner:
                 await asyncio.wait({telling}, timeout=SOON_SECONDS)
             return Hangs(f"{late}, and its call hangs at {op.place}: nothing more is done until it is back.")
         return Retryable(f"{late}.")
+
+    def _on_away(self, place: str) -> None:
+        if place in self._crowded or self._free(place) == 1:
+            self._call([place])
 
     def _on_left(self, left: Left) -> None:
         self._telling[left.id] = asyncio.get_running_loop().create_task(self._tell_left(left))
