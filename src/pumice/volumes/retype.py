@@ -92,7 +92,7 @@ def _must_open_alike(volume: Volume, before: VolumeType | None, kind: VolumeType
     if how[0] != how[1]:
         raise Invalid(
             f"Invalid input received: volume type {kind.name} is encrypted otherwise, and bytes are not "
-            "written anew by this version: make a volume of that type from an image of this one."
+            "written anew by this version: make a volume of that type, and copy them inside a guest."
         )
     if kind.encryption:
         volume_types.refuse_encrypted_for_many(kind)
