@@ -161,6 +161,8 @@ def accept(
     volume_types.refuse_size(kind, size)
     asked_zone = (group and group.availability_zone) or wanted.availability_zone or _zone_of(tx, origin)
     zones = volume_types.zones_for(kind, asked_zone, tunables.availability_zone)
+    if not asked_zone and zones != [tunables.availability_zone]:
+        zones = _that_are_there(tx, zones)
     if wanted.availability_zone and not pools.has_zone(tx, wanted.availability_zone):
         raise Invalid(f"Invalid input received: Availability zone '{wanted.availability_zone}' is invalid.")
     limits = quotas.limits(tx, who.project, tunables.quotas)
@@ -325,6 +327,14 @@ def _origin(tx: Transaction, who: Scope, wanted: Wanted) -> Origin:
             source.encryption_key_id,
         )
     return Origin("blank")
+
+
+def _that_are_there(tx: Transaction, zones: Sequence[str]) -> list[str]:
+    """Those of a type's availability zones that have pools. Raises ``Invalid`` where none has."""
+    if found := [zone for zone in zones if pools.has_zone(tx, zone)]:
+        return found
+    told = " or ".join(zones)
+    raise Invalid(f"Volume type is only supported in the availability zones {told}, where no pool is.")
 
 
 def _zone_of(tx: Transaction, origin: Origin) -> str | None:
