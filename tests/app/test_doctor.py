@@ -154,3 +154,9 @@ async def test_where_servers_open_volumes_themselves_no_target_and_no_initiator_
 def test_an_nfs_whose_locks_hold_on_its_host_alone_is_known(mounted: str, holds: bool) -> None:
     mounts = f"/dev/vda / ext4 rw 0 0\n{mounted}\n"
     assert holds_locks_to_itself(Path("/srv/shared"), mounts) is holds
+
+
+def test_no_advice_needs_the_repository() -> None:
+    """Whoever has the wheel has no ``scripts`` and no ``make``."""
+    sources = Path(doctor.__file__).parents[1].rglob("*.py")
+    assert [file for file in sources if "scripts/" in file.read_text()] == []

@@ -22,7 +22,7 @@ from pumice.host.parts import cannot_listen, existing, may_write, ok, program
 from pumice.host.reserve import Reserve
 from pumice.hypervisor import accelerator
 from pumice.hypervisor.accelerator import Accelerator
-from pumice.hypervisor.libvirt_connection import load
+from pumice.hypervisor.libvirt_connection import INSTALL, load
 from pumice.model.errors import Misconfigured, PumiceError
 from pumice.model.finding import Finding, Verdict
 from pumice.model.units import MIB
@@ -172,8 +172,7 @@ def libvirt_binding() -> Finding:
     try:
         number = load().getVersion()
     except Misconfigured:
-        cure = "apt-get install python3-libvirt, then scripts/setup"
-        return Finding("libvirt for python", Verdict.MISSING, "not installed", NO_SERVERS, cure)
+        return Finding("libvirt for python", Verdict.MISSING, "not installed", NO_SERVERS, INSTALL)
     return ok("libvirt for python", f"{number // 1000000}.{number // 1000 % 1000}.{number % 1000}")
 
 

@@ -46,14 +46,20 @@ The last three: a libvirtd was killed in the middle of an attach (``qemu_leftove
 """
 
 
+INSTALL = (
+    "apt-get install python3-libvirt, for Debian's own Python in an environment that sees it "
+    "(venv --system-site-packages); or pip install 'pumice[libvirt]'"
+)
+"""How Python's module is had, from a wheel as well as in a clone."""
+
+
 def load() -> Any:
     """The ``libvirt`` module; only who drives libvirt needs it installed."""
     try:
         import libvirt
     except ImportError:
         raise Misconfigured(
-            "Python's libvirt module is missing; install it: apt-get install python3-libvirt "
-            "(and link it into the virtual environment), or choose another hypervisor driver."
+            f"Python's libvirt module is missing: {INSTALL}; or choose another hypervisor driver."
         ) from None
     libvirt.registerErrorHandler(lambda _context, _error: None, None)  # else it prints to standard error
     return libvirt
