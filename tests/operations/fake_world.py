@@ -39,6 +39,7 @@ from pumice.store.database import Database
 from pumice.store.open import open_database
 from pumice.store.tables import images
 from pumice.store.tombstones import Kind
+from pumice.store.witness import Witness
 from pumice.volumes import create
 from pumice.volumes.groups import create as create_group
 
@@ -58,6 +59,9 @@ class FakeWorld:
     backends: dict[str, FakeBackend]
     target: FakeTarget
     machines: FakeHypervisor
+    directory: Path
+    witness: Path | None = None
+    """Where its workers note what they have done, if they do."""
 
     def runner(self, boot: str, faults: FaultPoint = no_faults) -> Runner:
         places = [SCHEDULER, *map(volume_host, self.backends), compute_host(HOST)]
@@ -70,6 +74,7 @@ class FakeWorld:
             places=places,
             tunables=replace(self.tunables, retry_policy=RetryPolicy(first=0.001)),
             faults=faults,
+            witness=Witness(self.witness) if self.witness else None,
         )
 
     async def violations(self) -> list[str]:
@@ -235,7 +240,7 @@ async def fake_world(
             backups=store or MemoryBackups(),
             keep_unknown_days=keep_unknown_days,
         )
-        world = FakeWorld(db, drivers, tunables, backends, target, machines)
+        world = FakeWorld(db, drivers, tunables, backends, target, machines, Path(directory))
         world.drivers = replace(drivers, fetch=world.fetch)
         await Heartbeats(drivers, HOST, tunables.availability_zone, {}).beat()
         try:

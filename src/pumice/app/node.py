@@ -48,6 +48,8 @@ from pumice.store.database import Database, Transaction, alone
 from pumice.store.log_levels import API_BINARY
 from pumice.store.open import open_database
 from pumice.store.sqlite import SqliteDatabase
+from pumice.store.witness import DIRECTORY as WITNESS
+from pumice.store.witness import Witness
 
 if TYPE_CHECKING:
     from pumice.api.service import Service
@@ -260,6 +262,7 @@ async def _build(settings: Settings, roles: frozenset[Role], db: Database, meter
         silence=settings.operations.silent_seconds,
         faults=fault_point(settings.fault),
         meter=meter,
+        witness=Witness(settings.state_dir.absolute() / WITNESS / settings.host),
     )
     return Node(settings, db, images, drivers, driven.daemons, ctx, runner, first, roles, lost, meter, reserve)
 

@@ -17,6 +17,7 @@ from pumice.model.errors import Conflict, Invalid, Misconfigured, NotFound, Pumi
 from pumice.model.mark import Mark
 from pumice.store import hosts, installation, renames, services
 from pumice.store.database import Transaction
+from pumice.store.witness import DIRECTORY as WITNESS
 
 
 class _Undone(Exception):
@@ -146,7 +147,8 @@ def _directories(settings: Settings, old: str, new: str) -> list[tuple[Path, Pat
     """The directories of a state directory that are named after a host or a backend, old and new."""
     state = settings.state_dir.absolute()
     if "@" not in old:
-        return [(state / "compute" / f"fake-{old}", state / "compute" / f"fake-{new}")]
+        fakes = (state / "compute" / f"fake-{old}", state / "compute" / f"fake-{new}")
+        return [fakes, (state / WITNESS / old, state / WITNESS / new)]
     before, after = old.partition("@")[2], new.partition("@")[2]
     home = settings.backends[after].home(after, state) if after in settings.backends else None
     return [(home.with_name(before), home)] if home else []  # else it stays where the settings say

@@ -165,5 +165,6 @@ CONNECT = Verb(
     holds=lambda op: (own(Thing.ATTACHMENT, op.params.attachment_id), use(Thing.VOLUME, op.params.volume_id)),
     steps=(Step(export, undo=remove_export, at=on_backend), Step(publish, at=on_backend)),
     failed=explain,
+    spares_bytes=True,
     deadline=300,
 )

@@ -111,6 +111,7 @@ DISCONNECT = Verb(
         Step(free, at=on_backend),
     ),
     failed=explain,
+    spares_bytes=True,
     deadline=600,
     again=ask_again,
 )

@@ -94,6 +94,7 @@ RENEW = Verb(
         Step(publish, at=on_backend),
     ),
     failed=explain,
+    spares_bytes=True,
     holds=lambda op: (use(Thing.ATTACHMENT, op.params.attachment_id),),
     deadline=30,
 )

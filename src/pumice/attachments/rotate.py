@@ -112,5 +112,6 @@ ROTATE = Verb(
         Step(publish, at=on_backend),
     ),
     failed=explain,
+    spares_bytes=True,
     deadline=120,
 )

@@ -28,12 +28,17 @@ def write_text(path: Path, text: str) -> None:
         file.truncate(0)
         file.write(f"{text}\n")
         file.flush()
-        if os.geteuid() == 0:
-            owner = path.parent.stat()
-            os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+        give(made, path.parent)
         os.fsync(file.fileno())
         made.replace(path)
     sync(path.parent)
+
+
+def give(path: Path, to_owner_of: Path) -> None:
+    """Let a file belong to whom a directory belongs to, if we may: units of several accounts share that."""
+    if os.geteuid() == 0:
+        owner = to_owner_of.stat()
+        os.chown(path, owner.st_uid, owner.st_gid)
 
 
 @contextlib.contextmanager

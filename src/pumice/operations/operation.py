@@ -241,6 +241,9 @@ class Verb(Generic[P]):
     """Seconds for which it waits at a place that nobody serves; None: until its deadline."""
     moves: bool = False
     """Whether its subject may be elsewhere when it has ended: who says where it is does not wait for it."""
+    spares_bytes: bool = False
+    """Whether none of its steps, nor an undo, writes over or removes what somebody stored. Then it is carried
+    on even where the database was restored and it has gone on since; any other is left as it is."""
     version: int = 1
     """The version of the shape of its parameters. A field that a later one adds is empty by default, and
     says ``since`` which; none is ever dropped."""

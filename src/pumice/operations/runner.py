@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from math import inf
 from typing import Any
 
@@ -38,7 +39,9 @@ from pumice.operations.state_machine import (
 )
 from pumice.store import clock, hanging, overdue, work_queue
 from pumice.store import operations as log
+from pumice.store.columns import now
 from pumice.store.database import MISSED, Database, Transaction
+from pumice.store.witness import Witness
 
 logger = structlog.get_logger(__name__)
 
@@ -53,6 +56,8 @@ OPENING_SECONDS = 0.25
 """Seconds after which to look again for a backend while our own are being started."""
 SOON_SECONDS = 1.0
 """Seconds after which to look again while others hold operations of our places, or the database is down."""
+NEW_SECONDS = 60.0
+"""What was asked for so long after the database was last found is surely not out of a backup."""
 CROWD = 3
 """A kind that holds more than this many times a place's free workers gets no more: some are left for others."""
 
@@ -79,8 +84,13 @@ class Runner:
         silence: float = SILENT_SECONDS,
         faults: FaultPoint = no_faults,
         meter: MetricsSink | None = None,
+        witness: Witness | None = None,
     ) -> None:
         self.db = db
+        self.witness = witness
+        """What this host itself knows of the log; without it nothing tells that the database is older."""
+        self._found_at = now()
+        """When the database was last found: it may be a restored one."""
         self.drivers = drivers
         self.host = host
         self.owner = f"{host}:{boot}"
@@ -124,6 +134,8 @@ class Runner:
     async def run(self) -> None:
         """Carry operations until ``stop()``; then hand back what is left, each after the step in hand."""
         unsubscribe = self.db.subscribe(self._on_notify)
+        if self.witness:
+            self.witness.open()
         try:
             await self.db.hold(self.owner, lambda: None)  # nobody else has a name like ours
             freed = await self.db.write(work_queue.release_earlier, self.host, self.owner)
@@ -141,6 +153,8 @@ class Runner:
                 keeper.cancel()
         finally:
             unsubscribe()
+            if self.witness:
+                self.witness.close()
 
     def has_tried(self, place: str) -> None:
         """Note that a place's driver has started, or could not at the first try."""
@@ -161,6 +175,7 @@ class Runner:
     def _on_notify(self, topic: str) -> None:
         if topic == MISSED:
             self.leases.trust_all()
+            self._found_at = now()
         if place := self._topics.get(topic):
             self._call([place])
         elif topic in (MISSED, work_queue.QUEUE):
@@ -299,7 +314,8 @@ class Runner:
         """Carry one claimed row. Whatever goes wrong with our own machinery, the row stays runnable."""
         has_ended = False
         try:
-            op = await self.carry(from_row(verb_of(self.state_machine.verbs, row), row))
+            op = from_row(verb_of(self.state_machine.verbs, row), row)
+            op = await (self._leave(op) if await self._went_on(op, row["created_at"]) else self.carry(op))
             has_ended = op.state in ("done", "failed")
         except LostLease as error:
             self.meter.lease_lost(row["kind"])
@@ -328,6 +344,18 @@ class Runner:
             logger.error("operation.unread", operation=row["id"], why=why, pause=pause, exc_info=bug)
             self.meter.unread(row["kind"])
             await self.db.write(overdue.put_aside, *fence, why)
+
+    async def _went_on(self, op: Operation[Any], created: datetime) -> bool:
+        """Whether this host has carried it further than the database knows, and must not do so again."""
+        is_new = created > self._found_at + timedelta(seconds=NEW_SECONDS)
+        if self.witness is None or is_new or self.state_machine.verbs[op.kind].spares_bytes:
+            return False
+        line = await self.witness.last_line(op.id)
+        return line is not None and not await self.db.read(log.has_line, op.id, datetime.fromisoformat(line))
+
+    async def _leave(self, op: Operation[Any]) -> Operation[Any]:
+        logger.error("operation.went_on", operation=op.id, kind=op.kind, subject=op.subject)
+        return await self._save(self.state_machine.leave_as_it_is, op)
 
     # --- one operation --------------------------------------------------------------------------
 
@@ -489,6 +517,8 @@ class Runner:
     ) -> Operation[Any]:
         """Commit one transaction of the state machine. What happened is counted once it is committed."""
         after = await self.db.write(state_machine, before, *args)
+        if self.witness and after.records and not _is_retried(after.records[-1]):
+            self.witness.note(after.id, after.records[-1].started_at.isoformat())
         for record in after.records:
             self.meter.step(after.kind, record.step, record.direction, record.outcome, record.seconds)
             logger.debug("operation.step", **record.told())
@@ -499,6 +529,11 @@ class Runner:
         if after.settled and not before.settled and after.state == "undoing":
             self.meter.given_up()
         return after
+
+
+def _is_retried(record: StepRecord) -> bool:
+    """Whether the next try may take the place of a line."""
+    return record.outcome == "retry"
 
 
 def _busy(held: Counter[str]) -> list[str]:

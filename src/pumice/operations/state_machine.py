@@ -43,6 +43,12 @@ logger = structlog.get_logger(__name__)
 UNDO_TRIES = 4
 """How often an undo in trouble is tried before it is handed over, where that is possible."""
 
+WENT_ON = (
+    "The database was restored from a backup that was made while this was under way. It has gone on since: "
+    "what it made or wrote is left as it is."
+)
+"""How an operation ends that is older in the database than outside."""
+
 FaultPoint = Callable[[str, str, str, Operation[Any]], None]
 """A hook for tests of failures. Told ``before`` or ``after``, ``do`` or ``undo``, step, operation."""
 
@@ -324,6 +330,27 @@ class StateMachine:
         parent_id, op.cancelled = log.save(tx, op.id, op.attempt, self.owner, values)
         if parent_id and op.settled:
             work_queue.wake_waiting(tx, op.id)
+
+    def leave_as_it_is(self, tx: Transaction, before: Operation[Any]) -> Operation[Any]:
+        """End an operation that has gone on since this database was backed up: nothing is done, nor undone.
+
+        So ends what it is a part of, which would undo that.
+        """
+        op = replace(before, notes=dict(before.notes))
+        parent_id = op.parent_id
+        while parent_id and (row := log.get(tx, parent_id)) and row["state"] in log.UNDER_WAY:
+            verb = verb_of(self.verbs, row)
+            parent = from_row(verb, row)
+            self._leave(tx, verb, parent)
+            self._force(tx, row, {name: getattr(parent, name) for name in _SAVED} | {"finished_at": now()})
+            parent_id = parent.parent_id
+        self._leave(tx, self.verbs[op.kind], op)
+        self._write(tx, op, (), finished_at=now())
+        return op
+
+    def _leave(self, tx: Transaction, verb: Verb[Any], op: Operation[Any]) -> None:
+        settle(tx, verb, op, WENT_ON)
+        op.state, op.resume_at, op.owner = "failed", None, None
 
     def give_up(self, tx: Transaction, operation_id: str, at: float, why: str | None = None) -> bool:
         """End, with an explanation, an operation past its deadline that nobody else ends. False if it is not.

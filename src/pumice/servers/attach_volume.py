@@ -185,5 +185,6 @@ ATTACH_VOLUME = Verb(
         Step(complete, at=on_compute),
     ),
     failed=explain,
+    spares_bytes=True,
     deadline=300,
 )

@@ -50,5 +50,6 @@ CONSOLE = Verb(
     holds=lambda _: (),
     steps=(Step(read, at=on_compute),),
     failed=explain,
+    spares_bytes=True,
     deadline=30,
 )

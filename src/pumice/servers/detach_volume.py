@@ -116,6 +116,7 @@ DETACH_VOLUME = Verb(
         Step(free, at=on_backend),
     ),
     failed=explain,
+    spares_bytes=True,
     deadline=600,
     again=lambda tx, op, who, _: accept(tx, who, op.params.server_id, op.params.volume_id),
 )

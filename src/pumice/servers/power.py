@@ -163,6 +163,7 @@ START = Verb(
         Step(is_active, at=on_compute),
     ),
     failed=explain,
+    spares_bytes=True,
     deadline=600,
 )
 STOP = Verb(
@@ -174,6 +175,7 @@ STOP = Verb(
         Step(is_off, at=on_compute),
     ),
     failed=explain,
+    spares_bytes=True,
     deadline=600,
 )
 SOFT_REBOOT = Verb(
@@ -182,6 +184,7 @@ SOFT_REBOOT = Verb(
     holds=uses_server,
     steps=(Step(ask_to_reboot, at=on_compute), Step(is_active, at=on_compute)),
     failed=explain,
+    spares_bytes=True,
     deadline=300,
 )
 HARD_REBOOT = Verb(
@@ -197,5 +200,6 @@ HARD_REBOOT = Verb(
         Step(is_active, at=on_compute),
     ),
     failed=explain,
+    spares_bytes=True,
     deadline=600,
 )

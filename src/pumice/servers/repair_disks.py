@@ -76,5 +76,6 @@ REPAIR_DISKS = Verb(
         Step(is_active, at=on_compute),
     ),
     failed=explain,
+    spares_bytes=True,
     deadline=900,
 )

@@ -71,6 +71,13 @@ def insert(tx: Transaction, row: Mapping[str, Any]) -> None:
     tx.notify(queue_topic(row["place"]))
 
 
+def has_line(tx: Transaction, operation_id: str, started_at: datetime) -> bool:
+    """Whether the history of an operation has the line of a step that began then."""
+    c = operation_lines.c
+    query = sa.select(1).where(c.operation_id == operation_id, c.started_at == started_at)
+    return tx.execute(query).first() is not None
+
+
 def get(tx: Transaction, operation_id: str) -> Row | None:
     """The row of an operation; None if there is none."""
     return tx.execute(_by_id, {"b_id": operation_id}).mappings().one_or_none()

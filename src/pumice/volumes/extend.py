@@ -236,6 +236,7 @@ EXTEND = Verb(
         Step(publish, at=on_backend),
     ),
     failed=explain,
+    spares_bytes=True,
     deadline=3600,
     again=lambda tx, op, who, tunables: accept(
         tx, who, op.params.volume_id, op.params.new_size, tunables, in_use=op.params.in_use

@@ -46,5 +46,6 @@ STRANGERS = Verb(
     holds=lambda _: (),
     steps=(Step(look, at=on_backend),),
     failed=explain,
+    spares_bytes=True,
     deadline=30,
 )
