@@ -34,7 +34,8 @@ from pumice.volumes.groups import snapshot as group_snapshot
 from pumice.volumes.snapshots import create as create_snapshot
 
 Stage = dict[str, str]
-ONE = f"{HOST}@one"
+ONE, FAR = f"{HOST}@one", "there@far"
+"""Where everything is; and another host's, to which nothing comes by itself, because it is small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,8 @@ async def begin_backup(world: FakeWorld, volume_id: str, snapshot_id: str | None
 async def set_stage(folder: Path) -> Scene:
     """Set it, in a folder that remains."""
     file = folder / "stage.db"
-    async with fake_world({ONE: FakeBackend(("a", "b"))}, grows_in_use=False) as world:
+    places = {ONE: FakeBackend(("a", "b")), FAR: FakeBackend(("c",), capacity_gb=4)}
+    async with fake_world(places, grows_in_use=False) as world:
         async with working(world, "stage", no_faults):
             names = ("volume", "plain", "root", "data", "outside", "asleep")
             stage = {name: await world.a_volume() for name in names}
@@ -142,7 +144,7 @@ async def copied(scene: Scene, folder: Path) -> AsyncIterator[tuple[FakeWorld, S
     async with fake_world(backends, database_url=f"sqlite:///{file}", machines=machines, store=store) as world:
         world.target.__dict__.update(copy.deepcopy(scene.target))
         world.drivers.image_path(scene.stage["image"]).write_bytes(scene.image)
-        world.drivers = replace(world.drivers, keep_image=_keeper(world, backends[ONE]), drop_image=_drop)
+        world.drivers = replace(world.drivers, keep_image=_keeper(world), drop_image=_drop)
         yield world, dict(scene.stage)
 
 
@@ -150,14 +152,19 @@ IMAGES: dict[str, str] = {}
 """The words of the images that were made of volumes."""
 
 
-def _keeper(world: FakeWorld, backend: FakeBackend) -> Callable[[str, Any], Awaitable[None]]:
+def contents(world: FakeWorld) -> dict[str, str]:
+    """What each volume and snapshot holds, and each stranger at ``ONE``, by its name."""
+    return world.backends[FAR].contents() | world.backends[ONE].contents()
+
+
+def _keeper(world: FakeWorld) -> Callable[[str, Any], Awaitable[None]]:
     o = tables.operations.c
 
     async def keep(image_id: str, _fill: object) -> None:
         query = sa.select(o.params).where(o.kind == "volume.upload")
         asked = await world.db.read(lambda tx: tx.execute(query).scalars().all())
         volume_id = next(one["volume_id"] for one in asked if one["image_id"] == image_id)
-        IMAGES[image_id] = backend.contents()[volume_id]
+        IMAGES[image_id] = contents(world)[volume_id]
 
     return keep
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from fake_world import CONNECTOR, FLAVOR, HOST, TENANT, FakeWorld, MemoryBackups
-from tests.pairs.stage import ONE, Stage, begin_backup, begin_group_snapshot, begin_snapshot
+from tests.pairs.stage import FAR, ONE, Stage, begin_backup, begin_group_snapshot, begin_snapshot
 
 from pumice.attachments import connect, disconnect, renew, rotate
 from pumice.backends.backups import layout
@@ -21,7 +21,7 @@ from pumice.model.errors import InvalidState
 from pumice.model.ids import BackupId, VolumeId, new_id
 from pumice.model.scope import INTERNAL
 from pumice.model.states import VolumeStatus
-from pumice.model.volume import pool_of
+from pumice.model.volume import host_of, pool_of
 from pumice.operations.holds import Thing as Kind
 from pumice.operations.holds import change, require
 from pumice.servers import attach_volume, boot, console, detach_volume, power, repair_disks
@@ -193,6 +193,11 @@ async def moves(world: FakeWorld, stage: Stage, thing: str) -> None:
     await world.db.write(lambda tx: move(tx, TENANT, thing, ONE))
 
 
+async def moves_afar(world: FakeWorld, stage: Stage, thing: str) -> None:
+    move = partial(migrate.accept, tunables=world.tunables, cluster=True, lock=False)
+    await world.db.write(lambda tx: move(tx, TENANT, thing, FAR))
+
+
 async def vacates(world: FakeWorld, stage: Stage, thing: str) -> None:
     """As if the volume had just been moved, where it could have been."""
 
@@ -201,6 +206,8 @@ async def vacates(world: FakeWorld, stage: Stage, thing: str) -> None:
         if volume is None or volume.status != VolumeStatus.AVAILABLE or volumes.has_snapshots(tx, thing):
             raise InvalidState("It cannot have been moved.")
         require(tx, change(Kind.VOLUME, thing))
+        if host_of(volume.pool or "") != ONE:
+            raise InvalidState("It has been moved to another host.")
         here = pool_of(volume.pool or "")
         there = "b" if here == "a" else "a"
         if f"{ONE}#{there}" in migrate.being_vacated(tx, thing):
@@ -325,6 +332,7 @@ ON_A_VOLUME = (
     Story("volume.unmanage", "volume", asks(unmanage.accept), lets_go),
     Story("volume.reimage", "volume", reimages, becomes),
     Story("volume.migrate", "volume", moves),
+    Story("volume.migrate", "volume", moves_afar),
     Story("volume.vacate", "volume", vacates),
     Story("volume.upload", "volume", uploads, copies),
     Story("snapshot.create", "volume", snapshots, copies, makes="snapshot"),

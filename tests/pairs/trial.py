@@ -18,7 +18,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 from fake_world import FakeWorld
-from tests.pairs.stage import IMAGES, ONE, Scene, Stage, copied
+from tests.pairs.stage import IMAGES, Scene, Stage, contents, copied
 from tests.pairs.stories import Story, Words
 
 from pumice.loops.deadlines import Deadlines
@@ -92,7 +92,7 @@ async def tried(
     """One trial; None when the first has ended before it comes to that boundary."""
     async with copied(scene, folder) as (world, stage):
         IMAGES.clear()
-        hand, words = Hand(world), dict(world.backends[ONE].contents())
+        hand, words = Hand(world), contents(world)
         try:
             made = await first.begin(world, stage, stage.get(first.on, ""))
         except PumiceError:  # not on this thing as it is on the stage
@@ -134,7 +134,7 @@ async def cancelled(scene: Scene, folder: Path, story: Story, at: int) -> Outcom
     """One that is cancelled at a boundary of its steps; None when it has ended before it comes to that."""
     async with copied(scene, folder) as (world, stage):
         IMAGES.clear()
-        hand, words, thing = Hand(world), dict(world.backends[ONE].contents()), stage.get(story.on, "")
+        hand, words, thing = Hand(world), contents(world), stage.get(story.on, "")
         try:
             made = await story.begin(world, stage, thing)
         except PumiceError:  # not on this thing as it is on the stage
@@ -174,7 +174,7 @@ async def _unlike(hand: Hand, words: Words, ended: list[tuple[Story, str, str, s
                 story.bytes_become(words, thing, made)
             except KeyError:
                 return [f"{story.name} ended well, of bytes that were gone"]
-    there = hand.world.backends[ONE].contents() | IMAGES
+    there = contents(hand.world) | IMAGES
     return [
         f"{name} holds {there[name]!r}, and should hold {word!r}"
         for name, word in words.items()

@@ -207,7 +207,7 @@ class _Memory:
         found = [key for key in self._volumes if key[1] == volume]
         if not found:
             raise NotFound("Volume", volume)
-        self._volumes[found[0]] = word
+        self._volumes |= dict.fromkeys(found, word)
 
     def contents(self) -> dict[str, str]:
         everything = self._volumes | self._snapshots | self._strangers
