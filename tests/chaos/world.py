@@ -122,7 +122,8 @@ class World:
         """The hosts' directories: small file systems for state and pool, the images shared by all."""
         for host in [HUB, CONTROL, *self.hosts]:
             (self.directory / host).mkdir()
-            self._mount(self.directory / host, STATE_BYTES)
+            if host != self.volume_hosts[-1] or not self._mount_disk(f"state of {host}"):
+                self._mount(self.directory / host, STATE_BYTES)
             clock = self.directory / f"clock-{host}"
             clock.mkdir()
             (clock / "sitecustomize.py").write_text(_AHEAD.format(seconds=CLOCKS.get(host, 0)))
