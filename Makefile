@@ -1,6 +1,6 @@
 # Pumice. `make run` and `make test` work on a fresh Debian 12 machine, as root or with sudo.
 .DEFAULT_GOAL := help
-.PHONY: help run tour test wheel test-kernel fast costs check format clients failures kill pairs power-cut upgrade chaos bench scale lock clean
+.PHONY: help run tour test wheel test-kernel fast costs check format clients failures verbs kill pairs power-cut upgrade chaos bench scale lock clean
 
 BIN := .venv/bin
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env)
@@ -66,6 +66,10 @@ clients: ## the functional suites of openstacksdk, openstack, cinder, nova and g
 failures: ## what Cinder fails at, repeated here; a table, about five minutes
 	@scripts/setup dev
 	$(AS_ROOT) $(BIN)/python -m tests.failures
+
+verbs: ## every trial of every verb, on PostgreSQL too, and with all loops looking on; some minutes
+	@scripts/setup dev
+	$(PYTEST) -m "long or not long" tests/operations/test_every_verb.py tests/loops/test_repair_amid_operations.py
 
 kill: ## kill -9 at every point of every operation, on both databases; a table, about twenty minutes
 	@scripts/setup dev

@@ -1,6 +1,6 @@
 """Every operation passes the harness: straight, twice, failing, undone twice, killed, at each of its steps."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -1003,26 +1003,54 @@ def test_every_verb_has_a_scenario() -> None:
     assert {verb.kind for verb in VERBS} == {scenario.verb.kind for scenario in SCENARIOS.values()}
 
 
-def every_trial(*, exported: bool) -> pytest.MarkDecorator:
+def every_trial(*, exported: bool, one_in: int = 1) -> pytest.MarkDecorator:
     """Each scenario with each of its trials: of those whose volumes are exported, or the others."""
     return pytest.mark.parametrize(
         ("name", "trial"),
         [
-            pytest.param(name, trial, id=f"{name}: {trial.name}")
+            param
             for name, scenario in SCENARIOS.items()
-            for trial in trials(scenario.verb)
             if (scenario.world is not world_without_exports) == exported
+            for param in shortened(name, trials(scenario.verb), one_in)
         ],
     )
 
 
+def shortened(name: str, tried: Iterable[Trial], one_in: int) -> Iterator[Any]:
+    """A scenario's trials, of which one in so many is not ``long``.
+
+    Those of a step follow one another, five or nine of them, or three without what happens before it. So with
+    four, or two of those, each step has one that is not long, and each way to fail has its turn.
+    """
+    for number, trial in enumerate(tried):
+        marks = [pytest.mark.long] if number % one_in else []
+        yield pytest.param(name, trial, id=f"{name}: {trial.name}", marks=marks)
+
+
+@pytest.mark.parametrize("one_in", [2, 4])
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_the_short_form_has_a_trial_of_each_step(name: str, one_in: int) -> None:
+    """And a straight one."""
+    verb = SCENARIOS[name].verb
+    short = [it.values[1].name for it in shortened(name, trials(verb), one_in) if not it.marks]
+    assert short[0] == "straight"
+    for step in verb.steps:
+        assert not isinstance(step, Step) or any(step.name in trial.split() for trial in short), step.name
+
+
 @every_trial(exported=True)
 @pytest.mark.asyncio(loop_scope="module")
-async def test_it_ends_and_leaves_nothing(name: str, trial: Trial, database: Database | None) -> None:
+async def test_it_ends_and_leaves_nothing(name: str, trial: Trial) -> None:
+    await perform(SCENARIOS[name], trial)
+
+
+@pytest.mark.real
+@every_trial(exported=True, one_in=4)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_it_ends_and_leaves_nothing_on_postgresql(name: str, trial: Trial, on_postgres: Database) -> None:
+    await empty(on_postgres)
     tried = SCENARIOS[name]
-    if database:
-        await empty(database)
-    await perform(replace(tried, world=partial(tried.world, db=database)), trial)
+    await perform(replace(tried, world=partial(tried.world, db=on_postgres)), trial)
 
 
 @every_trial(exported=False)
