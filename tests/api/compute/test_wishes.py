@@ -104,7 +104,7 @@ async def test_a_disk_that_would_be_another_is_refused(cloud: Cloud, wish: dict[
 @pytest.mark.parametrize(
     ("wish", "status"),
     [
-        ({"networks": "auto"}, 400),
+        ({"networks": "auto"}, 202),
         ({"networks": "none"}, 202),
         ({"accessIPv4": "2001:db8::7"}, 400),
         ({"accessIPv6": "192.0.2.7"}, 400),

@@ -69,7 +69,10 @@ AddressV6 = Annotated[str, Field(max_length=45), AfterValidator(_v6)]
 
 
 class Network(Body):
-    """An item of ``networks``. Pumice leaves networks to others and only checks the words."""
+    """An item of ``networks``: a network that is named is refused, as there are none.
+
+    ``auto``, which clients say by themselves, is whatever there is: none.
+    """
 
     uuid: Text | None = None
     port: Uuid | None = None
@@ -133,7 +136,7 @@ class ServerBody(Body):
         """A wish that would be dropped is refused. Raises ``Invalid``."""
         groups = {group.name for group in self.security_groups or ()} - {"default"}
         for is_asked, sentence in (
-            (self.networks not in (None, [], "none"), COMPUTE["os-networks"]),
+            (self.networks and not isinstance(self.networks, str), COMPUTE["os-networks"]),
             (groups, COMPUTE["os-security-groups"]),
             (self.key_name, COMPUTE["os-keypairs"]),
             (self.user_data, _no("User data is", "put what the guest needs into its image or a volume")),
