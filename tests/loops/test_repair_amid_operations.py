@@ -98,7 +98,9 @@ async def meddled_world(world_of: Callable[[], Any], met: list[Meddler]) -> Asyn
             targets=wrapped(world.drivers.targets),
             hypervisors=wrapped(world.drivers.hypervisors),
         )
-        meddled = MeddledWorld(db, drivers, world.tunables, world.backends, world.target, world.machines)
+        meddled = MeddledWorld(
+            db, drivers, world.tunables, world.backends, world.target, world.machines, world.directory
+        )
         meddled.plain = world
         yield meddled
 
