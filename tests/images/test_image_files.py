@@ -1,5 +1,7 @@
 """The files of images by themselves: their names, and bytes on their way out."""
 
+import asyncio
+import os
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -7,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pumice.host.thread import MOST, in_thread
 from pumice.images.files import ImageFiles
 from pumice.images.lock import ImageLock
 from pumice.model.errors import Conflict, Invalid, Misconfigured
@@ -51,6 +54,23 @@ async def test_an_image_is_not_kept_before_it_is_published(files: ImageFiles) ->
     await files.publish(image_id)
     assert await files.kept() == {image_id}
     assert [piece async for piece in files.read(image_id, 0, 5)] == [b"bytes"]
+
+
+@pytest.mark.timeout(60)
+async def test_a_directory_that_hangs_is_in_the_way_of_images_alone(files: ImageFiles) -> None:
+    """What opens a pipe that nobody reads waits in the kernel, as on a disk that does not answer."""
+    ids = [ImageId(new_id()) for _ in range(2 * MOST)]
+    pipes = [files.directory / f".{image_id}.part" for image_id in ids]
+    for pipe in pipes:
+        os.mkfifo(pipe)
+    uploads = [asyncio.create_task(files.save(image_id, once(b"bytes"))) for image_id in ids]
+    await asyncio.sleep(0.2)  # all of them have begun
+    assert await in_thread(lambda: "others go on") == "others go on"
+    assert not any(upload.done() for upload in uploads)
+    readers = [os.open(pipe, os.O_RDONLY | os.O_NONBLOCK) for pipe in pipes]
+    await asyncio.gather(*uploads, return_exceptions=True)
+    for reader in readers:
+        os.close(reader)
 
 
 async def test_what_an_orphan_still_writes_is_in_no_image(files: ImageFiles) -> None:

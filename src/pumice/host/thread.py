@@ -120,6 +120,13 @@ def in_threads_of(threads: Threads) -> Iterator[None]:
         _threads.reset(token)
 
 
+@contextmanager
+def by_default_in_threads_of(threads: Threads) -> Iterator[None]:
+    """Blocking work that is begun meanwhile runs in these threads, unless it is a place's already."""
+    with in_threads_of(_threads.get() or threads):
+        yield
+
+
 async def in_thread(
     work: Callable[[*Arguments], Result], *arguments: *Arguments, stop: threading.Event | None = None
 ) -> Result:

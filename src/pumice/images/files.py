@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from pumice.host.durable import sync
-from pumice.host.thread import in_thread
+from pumice.host.thread import Arguments, Result, Threads, by_default_in_threads_of, in_thread
 from pumice.images.lock import ImageLock
 from pumice.model.errors import Conflict, Invalid, Misconfigured, NotFound, Retryable, TooLarge
 from pumice.model.ids import ImageId, is_canonical
@@ -68,6 +68,7 @@ class ImageFiles:
         self.directory = directory.absolute()
         self.most_bytes = most_bytes
         self.stall_seconds = stall_seconds
+        self._threads = Threads("images")
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -86,7 +87,7 @@ class ImageFiles:
         lock = ImageLock(self._named(image_id, ".", _LOCK))
         try:
             with _explained():
-                if not await in_thread(lambda: lock.take(left_behind=left_behind)):
+                if not await self.do(lambda: lock.take(left_behind=left_behind)):
                     raise Conflict(f"Image {image_id} is being uploaded or deleted: wait for the end of that.")
             yield lock
         finally:
@@ -95,7 +96,7 @@ class ImageFiles:
     async def end(self, lock: ImageLock) -> None:
         """Say that nothing is under way with the image any more."""
         with _explained():
-            await in_thread(lock.end)
+            await self.do(lock.end)
 
     async def save(
         self, image_id: ImageId, stream: AsyncIterator[bytes], size: int | None = None, room: int | None = None
@@ -109,14 +110,14 @@ class ImageFiles:
         self._refuse_more_than_kept(size or 0, room)
         path = self._part(image_id)
         with _explained():
-            writer = await in_thread(_Writer, path)
+            writer = await self.do(_Writer, path)
             try:
                 await self._fill(writer, stream, room)
                 if size is not None and size != writer.size:
                     raise Invalid(f"{size} bytes were announced, but {writer.size} arrived.")
-                await in_thread(writer.sync)
+                await self.do(writer.sync)
             except BaseException:
-                await in_thread(path.unlink, True)
+                await self.do(path.unlink, True)
                 raise
             finally:
                 writer.file.close()
@@ -130,37 +131,45 @@ class ImageFiles:
         path = self._part(image_id)
         with _explained():
             try:
-                await in_thread(path.unlink, True)  # a command of a process that died may still write to it
+                await self.do(path.unlink, True)  # a command of a process that died may still write to it
                 await fill(path)
-                return await in_thread(_digested, path)
+                return await self.do(_digested, path)
             except BaseException:
-                await in_thread(path.unlink, True)
+                await self.do(path.unlink, True)
                 raise
 
     async def publish(self, image_id: ImageId) -> None:
         """Give a saved file its name, durably."""
         with _explained():
-            await in_thread(self._part(image_id).replace, self.path(image_id))
-            await in_thread(sync, self.directory)
+            await self.do(self._part(image_id).replace, self.path(image_id))
+            await self.do(sync, self.directory)
 
     async def keep_only(self, image_id: ImageId, *, whole: bool) -> None:
         """Remove what was being written and, unless the ``whole`` image is kept, what was published too."""
         with _explained():
-            await in_thread(self._part(image_id).unlink, True)
+            await self.do(self._part(image_id).unlink, True)
             if not whole:
-                await in_thread(self.path(image_id).unlink, True)
+                await self.do(self.path(image_id).unlink, True)
 
     async def read(self, image_id: ImageId, start: int, length: int) -> AsyncIterator[bytes]:
         """``length`` bytes from ``start`` on. The image may be deleted meanwhile: they are read to the end."""
         try:
-            file: IO[bytes] = await in_thread(self.path(image_id).open, "rb")
+            file: IO[bytes] = await self.do(self.path(image_id).open, "rb")
         except FileNotFoundError:
             raise NotFound("Image", image_id) from None
         with file:
-            await in_thread(file.seek, start)
-            while length and (piece := await in_thread(file.read, min(_PIECE, length))):
+            await self.do(file.seek, start)
+            while length and (piece := await self.do(file.read, min(_PIECE, length))):
                 length -= len(piece)
                 yield piece
+
+    async def do(self, work: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
+        """Blocking work on the images' bytes. Where it is no operation's it has threads of its own.
+
+        So a directory of images that hangs is in the way of those alone who ask for images.
+        """
+        with by_default_in_threads_of(self._threads):
+            return await in_thread(work, *arguments)
 
     async def kept(self) -> frozenset[ImageId]:
         """The images whose bytes are here, for audits."""
@@ -174,7 +183,7 @@ class ImageFiles:
 
     async def _names(self) -> list[str]:
         with _explained():
-            return await in_thread(os.listdir, self.directory)
+            return await self.do(os.listdir, self.directory)
 
     def _refuse_more_than_kept(self, size: int, room: int | None) -> None:
         if room is not None and size > room:
@@ -190,9 +199,9 @@ class ImageFiles:
             gathered += len(piece)
             self._refuse_more_than_kept(writer.size + gathered, room)
             if gathered >= _PIECE:
-                await in_thread(writer.write, pieces)
+                await self.do(writer.write, pieces)
                 pieces, gathered = [], 0
-        await in_thread(writer.write, pieces)
+        await self.do(writer.write, pieces)
 
     async def _next(self, stream: AsyncIterator[bytes]) -> bytes | None:
         try:

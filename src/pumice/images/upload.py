@@ -11,7 +11,6 @@ its bytes.
 
 from collections.abc import AsyncIterator
 
-from pumice.host.thread import in_thread
 from pumice.images.files import ImageFiles
 from pumice.images.inspect import inspect_image
 from pumice.images.settle import alone
@@ -36,7 +35,7 @@ async def upload(
         _require_formats(image)
         room = await db.read(images.room, image.owner, files.quota)
         saved = await files.save(image_id, stream, size, room)
-        found = await in_thread(inspect_image, saved.path, image.disk_format)
+        found = await files.do(inspect_image, saved.path, image.disk_format)
         await files.publish(image_id)
         content = ImageContent(saved.size, found.virtual_size, saved.md5, saved.sha512)
         await db.write(images.finish_saving, image, content, files.quota)
