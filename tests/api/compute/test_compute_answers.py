@@ -23,9 +23,9 @@ async def furnish(cloud: Cloud) -> dict[str, str]:
     server = await cloud.server(tags=["t"], metadata={"k": "v"})
     await cloud.attach(server, volume)
     actions = (await cloud.get(f"/servers/{server}/os-instance-actions"))["instanceActions"]
-    await ask(cloud, "2.90", "POST", "/flavors/42/os-extra_specs", {"extra_specs": {"k": "v"}})
+    await ask(cloud, "2.90", "POST", "/flavors/42/os-extra_specs", {"extra_specs": {"hw:cpu_policy": "shared"}})
     things = {"servers": server, "os-volume_attachments": volume, "metadata": "k", "tags": "t", "flavors": "42"}
-    things |= {"os-instance-actions": actions[0]["request_id"], "os-extra_specs": "k"}
+    things |= {"os-instance-actions": actions[0]["request_id"], "os-extra_specs": "hw:cpu_policy"}
     return things | {"os-quota-sets": PROJECTS["ours"]}
 
 
