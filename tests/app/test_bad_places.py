@@ -2,6 +2,7 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -139,13 +140,31 @@ def test_where_the_database_is_none(tmp_path: Path, content: bytes) -> None:
     assert_plain(told(tmp_path, looking()))
 
 
-def test_where_the_database_is_of_a_later_version(tmp_path: Path) -> None:
-    import sqlite3
-
-    schema.upgrade(f"sqlite:///{tmp_path}/pumice.db")
-    with sqlite3.connect(tmp_path / "pumice.db") as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+def call_it(state: Path, version: str) -> None:
+    """Have a database whose schema is said to be of that version."""
+    schema.upgrade(f"sqlite:///{state}/pumice.db")
+    with sqlite3.connect(state / "pumice.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = ?", [version])
     connection.close()
+
+
+@pytest.mark.parametrize(
+    ("version", "advice"),
+    [
+        (None, "There is no database at"),
+        ("0001", "older schema, 0001; 'pumice db upgrade' brings it up to date"),
+        ("9999", "use that one's commands"),
+    ],
+)
+def test_what_is_said_of_a_database_is_true(tmp_path: Path, version: str | None, advice: str) -> None:
+    if version:
+        call_it(tmp_path, version)
+    ((_, code, output),) = told(tmp_path, [["operations", "list"]])
+    assert code == 1 and advice in output
+
+
+def test_where_the_database_is_of_a_later_version(tmp_path: Path) -> None:
+    call_it(tmp_path, "9999")
     assert_plain(told(tmp_path, list(commands())))
 
 

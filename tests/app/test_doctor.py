@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from test_bad_places import call_it
 from tests.ports import free_port
 
 from pumice.app import checks, doctor, probes, units
@@ -101,12 +102,24 @@ def test_a_database_that_is_no_database_is_told(settings: Settings) -> None:
     assert probes.database(settings).fatal
 
 
+def test_a_database_that_a_newer_version_has_upgraded_is_told(settings: Settings) -> None:
+    settings.state_dir.mkdir()
+    call_it(settings.state_dir, "9999")
+    found = probes.database(settings)
+    assert found.fatal and "a newer version" in found.found
+
+
 def test_what_serve_refuses_the_doctor_tells(settings: Settings) -> None:
     wrong = settings.model_copy(update={"policy_file": settings.state_dir / "absent.yaml"})
     found = probes.settings_for(wrong, EVERY)
     assert found.fatal and "policy file" in found.found
     with pytest.raises(Misconfigured, match="policy file"):
         checks.refuse(wrong, EVERY)
+    broken = settings.state_dir.parent / "policy.yaml"
+    for content in ("a: [", "- a", "only words", '"volume:get": 5'):
+        broken.write_text(content)
+        found = probes.settings_for(settings.model_copy(update={"policy_file": broken}), EVERY)
+        assert found.fatal and "policy file" in found.found and "\n" not in found.found, content
     no_api = wrong.model_copy(update={"database_url": "postgresql://somewhere/pumice"})
     assert checks.wrong(no_api, frozenset({Role.VOLUME})) == []
 

@@ -15,7 +15,7 @@ from oslo_config import cfg
 from oslo_policy import policy
 
 from pumice.identity.roles import with_implied
-from pumice.model.errors import Forbidden
+from pumice.model.errors import Forbidden, Misconfigured
 from pumice.model.scope import Scope
 
 ADMIN = "role:admin"
@@ -43,7 +43,7 @@ def _parsed(check: str) -> Any:
 
 
 class Policy:
-    """The rules of one service."""
+    """The rules of one service. Raises ``Misconfigured`` for a file that cannot be used."""
 
     def __init__(self, defaults: Mapping[str, str], policy_file: Path | None = None) -> None:
         self.defaults = defaults
@@ -56,12 +56,22 @@ class Policy:
         if policy_file is not None:
             for name, check in defaults.items():
                 self._enforcer.register_default(policy.RuleDefault(name, check))
-            self._enforcer.load_rules()
+            self._load(policy_file)
         else:  # without a file nothing is loaded, not even the defaults
             checks = {name: _parsed(check) for name, check in defaults.items()}
             self._enforcer.set_rules(policy.Rules(checks), use_conf=False)
         self._narrowed: dict[tuple[Rule, ...], Policy] = {}
         self._remembered: dict[tuple[str, Scope, str | None, str | None, str | None], bool] = {}
+
+    def _load(self, file: Path) -> None:
+        try:
+            file.read_bytes()
+            self._enforcer.load_rules()
+        except OSError as error:
+            raise Misconfigured(f"The policy file {file} cannot be read: {error.strerror}.") from error
+        except Exception as error:  # oslo.policy's, or whatever its parser stumbles over
+            reason = " ".join(str(error).split())
+            raise Misconfigured(f"The policy file {file} is not a mapping of rules: {reason}.") from error
 
     def only(self, rules: tuple[Rule, ...]) -> "Policy":
         """This policy, restricted to the rules that a route declares; its handler can ask no others."""

@@ -25,22 +25,21 @@ def wrong(settings: Settings, roles: frozenset[Role] = EVERY) -> list[str]:
 
 
 def _wrong(settings: Settings, roles: frozenset[Role]) -> Iterator[str]:
-    for check in (
+    of_everybody = (
         lambda: refuse_alone(settings, roles),
         lambda: check_deadlines(settings.operations.deadlines),
         lambda: fault_point(settings.fault),
-    ):
+    )
+    of_the_api = (lambda: tls.context(settings), lambda: _policy(settings))
+    for check in of_everybody + (of_the_api if Role.API in roles else ()):
         try:
             check()
         except Misconfigured as error:
             yield str(error)
-    if Role.API in roles:
-        try:
-            tls.context(settings)
-        except Misconfigured as error:
-            yield str(error)
-    if Role.API in roles and (file := settings.policy_file) is not None:
-        try:
-            file.read_bytes()
-        except OSError as error:
-            yield f"The policy file {file} cannot be read: {error.strerror}."
+
+
+def _policy(settings: Settings) -> None:
+    if settings.policy_file is not None:
+        from pumice.api.policy import Policy
+
+        Policy({}, settings.policy_file)

@@ -17,11 +17,21 @@ async def existing(settings: Settings) -> AsyncIterator[Database]:
     """The database of an installation. Raises ``Invalid`` when there is none of this version."""
     url = settings.database()
     with waiting_is_told(f"Waiting for {shown(url)} …"):
-        found = await asyncio.to_thread(schema.is_current, url)
-    if not found:
-        raise Invalid(f"There is no database of this version at {shown(url)}; 'pumice db upgrade' makes it.")
+        found = await asyncio.to_thread(schema.recorded, url)
+    if found != schema.HEAD:
+        raise Invalid(_lacking(shown(url), found))
     db = open_database(url)
     try:
         yield db
     finally:
         await db.close()
+
+
+def _lacking(place: str, found: str | None) -> str:
+    if found is None:
+        return f"There is no database at {place}; 'pumice db upgrade' makes it."
+    if schema.is_newer(found):
+        return (
+            f"A newer version has upgraded the database at {place} to schema {found}: use that one's commands."
+        )
+    return f"The database at {place} has an older schema, {found}; 'pumice db upgrade' brings it up to date."

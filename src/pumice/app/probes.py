@@ -54,7 +54,7 @@ def database(settings: Settings) -> Finding:
     """The database: there and of a version we know, or a place where it can be made."""
     url = settings.database()
     if not url.startswith("sqlite:"):
-        return _database_server(url)
+        return _schema(url, shown(url))
     path = Path(url.partition("///")[2])
     place = path if path.exists() else path.parent
     if not may_write(place):
@@ -62,11 +62,7 @@ def database(settings: Settings) -> Finding:
         return Finding("database", Verdict.MISSING, f"{place} cannot be written", "", cure, needed=True)
     if not path.exists():
         return ok("database", f"{path}, made at the first start")
-    try:
-        current = schema.is_current(url)
-    except PumiceError as error:
-        return Finding("database", Verdict.MISSING, str(error), needed=True)
-    return ok("database", f"{path}, {'up to date' if current else 'upgraded at the next start'}")
+    return _schema(url, str(path))
 
 
 def hanging_calls(settings: Settings) -> Finding:
@@ -91,12 +87,15 @@ async def _hanging(url: str) -> Sequence[hanging.Row]:
         await db.close()
 
 
-def _database_server(url: str) -> Finding:
+def _schema(url: str, place: str) -> Finding:
     try:
-        current = schema.is_current(url)
+        found = schema.recorded(url)
     except PumiceError as error:
-        return Finding("database", Verdict.MISSING, f"{shown(url)}: {error}", needed=True)
-    return ok("database", f"{shown(url)}, {'up to date' if current else 'upgraded at the next start'}")
+        return Finding("database", Verdict.MISSING, f"{place}: {error}", needed=True)
+    if schema.is_newer(found):
+        reason = f"{place}: a newer version has upgraded it to schema {found}"
+        return Finding("database", Verdict.MISSING, reason, "", "start that version", needed=True)
+    return ok("database", f"{place}, {'up to date' if found == schema.HEAD else 'upgraded at the next start'}")
 
 
 def api_port(settings: Settings) -> Finding:

@@ -88,7 +88,4 @@ def _merged(old: S, new: S) -> S:
 def _policy(service: "Service", settings: Settings) -> "Policy":
     from pumice.api.policy import Policy
 
-    try:
-        return Policy(service.policy.defaults, settings.policy_file)
-    except Exception as error:  # oslo.policy's, the parser's, the file's: whatever it is, the old rules stay
-        raise Misconfigured(f"The policy file {settings.policy_file} cannot be used: {error}") from error
+    return Policy(service.policy.defaults, settings.policy_file)

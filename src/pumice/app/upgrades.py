@@ -18,7 +18,7 @@ def print_status(settings: Settings) -> None:
     with waiting_is_told(f"Waiting for {shown(url)} …"):
         found, living = asyncio.run(_look(url))
     print(f"{shown(url)}: schema {found or 'none yet'}; this version's is {schema.HEAD}")
-    if found is not None and found > schema.HEAD:
+    if schema.is_newer(found):
         print("A newer version has upgraded it: go on with the upgrade there.")
         return
     if missing := schema.pending(found):

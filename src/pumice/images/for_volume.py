@@ -11,6 +11,14 @@ from pumice.model.states import ImageStatus
 from pumice.store import images
 from pumice.store.database import Transaction
 
+SIGNATURE = (
+    "img_signature",
+    "img_signature_certificate_uuid",
+    "img_signature_hash_method",
+    "img_signature_key_type",
+)
+UNVERIFIED = "signatures of images are not verified: compare os_hash_value"
+
 
 @dataclass(frozen=True, slots=True)
 class VolumeImage:
@@ -72,3 +80,14 @@ def image_for_volume(tx: Transaction, who: Scope, image_id: str) -> VolumeImage:
         image.checksum,
         image.properties,
     )
+
+
+def refuse_signed(image: VolumeImage) -> None:
+    """Raise ``Invalid`` for an image with a signature or a part of one.
+
+    Cinder verifies the bytes by it, and fails where a part is missing (``verify_glance_image_signature``).
+    """
+    if parts := [name for name in SIGNATURE if name in image.properties]:
+        raise Invalid(
+            f"Image {image.id} has {', '.join(parts)}, and {UNVERIFIED}, then unset these properties."
+        )

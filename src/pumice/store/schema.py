@@ -47,19 +47,29 @@ def upgrade(url: str) -> str | None:
     return asyncio.run(work())
 
 
-def is_current(url: str) -> bool:
-    """Whether there is a database of this version. One that is not there is not made, nor long waited for."""
+def recorded(url: str) -> str | None:
+    """The version of a database; None where there is none. That one is not made, nor long waited for."""
     if not may_be_there(url):
-        return False
+        return None
 
-    async def work() -> bool:
+    async def work() -> str | None:
         db = open_database(url, timeout=LOOK_SECONDS)
         try:
-            return await _recorded(db) == HEAD
+            return await _recorded(db)
         finally:
             await db.close()
 
     return asyncio.run(work())
+
+
+def is_current(url: str) -> bool:
+    """Whether there is a database, of this version. See ``recorded``."""
+    return recorded(url) == HEAD
+
+
+def is_newer(found: str | None) -> bool:
+    """Whether a version is later than this Pumice knows: another has upgraded the database."""
+    return found is not None and found > HEAD
 
 
 def may_be_there(url: str) -> bool:

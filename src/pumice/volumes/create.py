@@ -19,7 +19,7 @@ from pumice.backends.contract import ImageFile
 from pumice.catalog import volume_types
 from pumice.host import luks
 from pumice.host.thread import in_thread
-from pumice.images.for_volume import image_for_volume
+from pumice.images.for_volume import image_for_volume, refuse_signed
 from pumice.images.inspect import kept_image
 from pumice.model.errors import ImageRefused, Invalid, InvalidState, NotFound, NoValidBackend, Retryable
 from pumice.model.group import Group
@@ -273,6 +273,7 @@ def _key(tx: Transaction, kind: VolumeType, origin: Origin) -> str | None:
 def from_image(tx: Transaction, who: Scope, image_id: str) -> Origin:
     """The image's bytes as what a volume begins with. Raises ``NotFound`` or ``Invalid``."""
     image = image_for_volume(tx, who, image_id)
+    refuse_signed(image)
     return Origin(
         "image",
         image.id,

@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 from volume_cloud import CONNECTOR, HOST, OTHER_PROJECT, POOL_FACTS, PROJECT, Cloud
 
+from pumice.images.for_volume import SIGNATURE
 from pumice.model.ids import new_id
 from pumice.model.units import GIB, MIB
 from pumice.operations.harness import eventually
@@ -424,6 +425,31 @@ async def test_a_volume_is_made_of_an_image_by_id_url_or_name(cloud: Cloud, tmp_
     wanted = {"size": 2, "imageRef": large_id, "volume_type": "secret"}
     no_room = await cloud.call("POST", "/volumes", {"volume": wanted})
     assert no_room.status_code == 400 and "header" in no_room.text and "needs 3 GiB" in no_room.text
+
+
+async def set_properties(cloud: Cloud, image_id: str, properties: dict[str, str]) -> None:
+    def change(tx: Transaction) -> None:
+        this = tables.images.c.id == image_id
+        tx.execute(sa.update(tables.images).where(this).values(properties=properties))
+
+    await cloud.db.write(change)
+
+
+@pytest.mark.parametrize("parts", [SIGNATURE, *((part,) for part in SIGNATURE)])
+async def test_no_volume_has_the_bytes_of_a_signed_image(
+    cloud: Cloud, tmp_path: Path, parts: tuple[str, ...]
+) -> None:
+    image_id, _ = await images(cloud, tmp_path)
+    await set_properties(cloud, image_id, dict.fromkeys(parts, ""))
+    volume = (await cloud.make(2))["id"]
+    made = await cloud.call("POST", "/volumes", {"volume": {"size": 2, "imageRef": image_id}})
+    for refused in (made, await reimaged(cloud, volume, image_id)):
+        assert refused.status_code == 400 and parts[0] in refused.text
+        assert "signatures of images are not verified" in refused.text
+    assert [it["id"] for it in (await cloud.call("GET", "/volumes")).json()["volumes"]] == [volume]
+    assert (await cloud.until(volume, "available"))["bootable"] == "false"
+    await set_properties(cloud, image_id, {"signature_verified": "False"})
+    assert (await reimaged(cloud, volume, image_id)).status_code == 202
 
 
 async def test_a_volume_of_a_snapshot_is_as_its_volume_was_at_that_moment(cloud: Cloud) -> None:

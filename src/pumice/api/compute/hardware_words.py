@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from re import IGNORECASE, fullmatch
 
+from pumice.images.for_volume import SIGNATURE, UNVERIFIED
+
 
 @dataclass(frozen=True, slots=True)
 class Word:
@@ -97,13 +99,7 @@ ALREADY: Mapping[str, Word] = {
         NEVER, "machines start by their BIOS from a disk, not with a kernel beside it", "kernel_id ramdisk_id"
     ),
     **_words(r"\[\]", "name the disks in block_device_mapping_v2", "img_block_device_mapping"),
-    **_words(
-        NEVER,
-        "signatures of images are not verified: compare os_hash_value",
-        """
-            img_signature img_signature_certificate_uuid img_signature_hash_method img_signature_key_type
-        """,
-    ),
+    **_words(NEVER, UNVERIFIED, " ".join(SIGNATURE)),
 }
 """What a machine is already with the values that are taken; others would be dropped, and are refused."""
 
