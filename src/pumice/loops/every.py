@@ -2,9 +2,11 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import structlog
+
+from pumice.model.errors import PumiceError
 
 logger = structlog.get_logger(__name__)
 
@@ -14,6 +16,22 @@ async def every(seconds: float, work: Callable[[], Awaitable[object]], name: str
     while True:
         try:
             await work()
-        except Exception:
-            logger.exception("loop.failed", loop=name)
+        except Exception as error:
+            tell_failure("loop.failed", error, loop=name)
         await asyncio.sleep(seconds * random.uniform(0.9, 1.1))  # noqa: S311
+
+
+def tell_failure(event: str, error: Exception, **what: str) -> None:
+    """Log what failed in a sentence where the error is one; a bug's with where it came from."""
+    reasons = list(_reasons(error))
+    is_bug = not all(isinstance(one, PumiceError) for one in reasons)
+    told = " ".join(dict.fromkeys(map(str, reasons)))
+    logger.error(event, **what, error=told, exc_info=error if is_bug else None)
+
+
+def _reasons(error: Exception) -> Iterator[Exception]:
+    if not isinstance(error, ExceptionGroup):
+        yield error
+        return
+    for each in error.exceptions:
+        yield from _reasons(each)

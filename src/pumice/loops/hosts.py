@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 
 from pumice.attachments import disconnect
+from pumice.loops.every import tell_failure
 from pumice.loops.violation import Violation
 from pumice.model.errors import LostLease, TryAnotherBackend
 from pumice.model.ids import new_id
@@ -88,8 +89,8 @@ class Gone:
         for lost in left:
             try:
                 done += await self.db.write(settle, lost)
-            except Exception:  # one that cannot be settled keeps no other from it
-                logger.exception("host.unsettled", kind=lost.kind, id=lost.id)
+            except Exception as error:  # one that cannot be settled keeps no other from it
+                tell_failure("host.unsettled", error, kind=lost.kind, id=lost.id)
         return done
 
     async def _serve(self, why: Mapping[str, str]) -> int:
@@ -104,8 +105,8 @@ class Gone:
                     op = await self._next(state_machine, op, why)
             except LostLease as error:
                 logger.warning("operation.lease_lost", operation=row["id"], error=str(error))
-            except Exception:  # one that cannot be carried keeps no other from it
-                logger.exception("operation.interrupted", operation=row["id"])
+            except Exception as error:  # one that cannot be carried keeps no other from it
+                tell_failure("operation.interrupted", error, operation=row["id"])
             else:
                 logger.warning("operation.host_gone", operation=op.id, kind=op.kind, state=op.state)
         return len(rows)

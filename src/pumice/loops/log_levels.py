@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import structlog
 
 from pumice.host import loggers
+from pumice.loops.every import tell_failure
 from pumice.store import log_levels
 from pumice.store.database import MISSED, Database
 
@@ -47,8 +48,8 @@ class LogLevels:
     async def _try(self) -> None:
         try:
             await self.look()
-        except Exception:
-            logger.exception("loop.failed", loop="log levels")
+        except Exception as error:
+            tell_failure("loop.failed", error, loop="log levels")
 
     async def look(self) -> None:
         """Make the changes that were asked since this process began, and say what is logged if that is new."""

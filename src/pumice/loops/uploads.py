@@ -10,6 +10,7 @@ import structlog
 
 from pumice.images.files import ImageFiles
 from pumice.images.settle import alone
+from pumice.loops.every import tell_failure
 from pumice.model.errors import Conflict
 from pumice.model.ids import ImageId
 from pumice.store import images
@@ -43,5 +44,5 @@ class Uploads:
                 logger.info("image.settled", image=image_id, why="who changed it died")
         except Conflict:  # somebody is at work on it
             return
-        except Exception:  # one that cannot be settled keeps no other from it
-            logger.exception("image.unsettled", image=image_id)
+        except Exception as error:  # one that cannot be settled keeps no other from it
+            tell_failure("image.unsettled", error, image=image_id)
