@@ -4,7 +4,7 @@ The statements are not listed anywhere: everything is asked of a cloud that is f
 seen is explained by the database. So one that is new and has no index fails here by itself.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import compute_cloud
@@ -13,9 +13,9 @@ import pytest
 import sqlalchemy as sa
 import test_compute_answers
 from benchmarks.filling import LARGE, Size, backlog, identity, statements
-from fake_world import fake_world
+from fake_world import FakeWorld, fake_world
 from plans import Recorder, faults, rows_read
-from test_every_verb import SCENARIOS
+from test_every_verb import SCENARIOS, two_hosts
 from test_volume_answers import Story, paths, write_everything
 from volume_cloud import POOL, SCOPES, Cloud, cloud, scope
 
@@ -33,7 +33,7 @@ from pumice.images.files import ImageFiles
 from pumice.loops import rows
 from pumice.model.tunables import Tunables
 from pumice.operations.completions import Completions
-from pumice.operations.harness import no_faults, quiet, working
+from pumice.operations.harness import Scenario, no_faults, quiet, working
 from pumice.store import audit, clock, work_queue
 from pumice.store.database import Database, Transaction
 from pumice.store.open import open_database
@@ -217,16 +217,25 @@ async def test_requests_for_identity_and_images(database: Database, tmp_path: Pa
 
 
 async def test_every_step_of_every_operation(database_url: str) -> None:
-    recorder = Recorder()
     async with fake_world(tunables=RULES, database_url=database_url) as world:
-        with recorder.at_work():
-            for scenario in SCENARIOS.values():
-                async with working(world, "stage", no_faults):
-                    stage = await scenario.prepare(world)
-                    await quiet(world)
-                    await scenario.begin(world, stage)
-                    await quiet(world)
-        await refuse_scans(world.db, recorder)
+        await perform(world, [it for it in SCENARIOS.values() if it.world is not two_hosts])
+
+
+async def test_every_step_between_two_hosts() -> None:
+    async with two_hosts(tunables=RULES) as world:
+        await perform(world, [it for it in SCENARIOS.values() if it.world is two_hosts])
+
+
+async def perform(world: FakeWorld, scenarios: Iterable[Scenario]) -> None:
+    recorder = Recorder()
+    with recorder.at_work():
+        for scenario in scenarios:
+            async with working(world, "stage", no_faults):
+                stage = await scenario.prepare(world)
+                await quiet(world)
+                await scenario.begin(world, stage)
+                await quiet(world)
+    await refuse_scans(world.db, recorder)
 
 
 async def test_every_loop(database_url: str, tmp_path: Path) -> None:
