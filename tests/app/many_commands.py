@@ -41,7 +41,7 @@ def end(child: int, output: IO[bytes]) -> tuple[int, str]:
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     with output:
         output.seek(0)
-        return code, output.read().decode()
+        return code, output.read().decode(errors="backslashreplace")
 
 
 def become(words: list[str], output: IO[bytes], *, reader: bool) -> None:

@@ -20,6 +20,8 @@ SERVING = {"serve", "api", "scheduler", "volume", "compute", "tour"}
 """Commands that go on where they can: they are tried only in places where they cannot."""
 QUICK = {"PUMICE_COMPUTE__DRIVER": "none"}
 """No hypervisor, which the doctor tries for seconds, where it is not what is tried here."""
+SOMETHING = "00000000"
+"""What is given for each argument."""
 FLAGS = {"tour": ("--stay",), "service": ("--root", "/dev/null")}
 """What keeps a command in its place: else one looks for its own, another changes the machine."""
 
@@ -32,7 +34,7 @@ def commands(command: Any = None, words: tuple[str, ...] = ()) -> Iterator[list[
         yield from commands(each, (*words, name))
     if not inner:
         arguments = [one for one in command.params if one.param_type_name == "argument" and one.required]
-        yield [*words, *FLAGS.get(words[0], ()), *("00000000" for _ in arguments)]
+        yield [*words, *FLAGS.get(words[0], ()), *(SOMETHING for _ in arguments)]
 
 
 def told(
@@ -174,6 +176,17 @@ def test_where_the_database_server_is_down(tmp_path: Path) -> None:
     found = told(tmp_path, which, PUMICE_DATABASE_URL=url)
     assert_plain(found)
     assert all("hushhush" not in output for _, _, output in found)
+
+
+def test_with_words_that_are_no_text(tmp_path: Path) -> None:
+    schema.upgrade(f"sqlite:///{tmp_path}/pumice.db")
+    garbled = "a\udcffb"
+    which = [[garbled if word == SOMETHING else word for word in words] for words in looking()]
+    assert_plain(told(tmp_path, [words for words in which if garbled in words]))
+    (tmp_path / garbled).mkdir()
+    assert_plain(told(tmp_path / garbled, [["operations", "list"], ["settings"]]))
+    (tmp_path / "latin.toml").write_bytes(b'host = "a\xff"\n')
+    assert_plain(told(tmp_path, [["hosts"]], PUMICE_CONFIG=f"{tmp_path}/latin.toml"))
 
 
 def test_where_nobody_reads_on(tmp_path: Path) -> None:

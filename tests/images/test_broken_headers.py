@@ -1,5 +1,6 @@
 """Whatever a parser stumbles over in an image is the image's fault, and is told as such."""
 
+import struct
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,12 @@ def test_a_header_that_makes_no_sense_is_refused(tmp_path: Path, content: bytes,
     except ImageRefused:
         return
     assert (declared, found.format) == (None, "raw"), "what is nothing special is raw"
+
+
+@pytest.mark.parametrize("size", [2**63, 2**64 - 1])
+def test_a_disk_that_is_larger_than_any_can_be_is_refused(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "image"
+    header = struct.pack(">4sIQIIQ", b"QFI\xfb", 3, 0, 0, 16, size)
+    path.write_bytes(header.ljust(70_000, b"\0"))
+    with pytest.raises(ImageRefused, match="larger than any can be"):
+        inspect_image(path, "qcow2")

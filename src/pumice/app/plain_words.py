@@ -24,6 +24,8 @@ def in_plain_words(error: BaseException) -> str:
         return str(error)
     if (original := getattr(error, "orig", None)) is not None:  # SQLAlchemy's, which commands load late
         return f"The database does not do its work: {original}."
+    if isinstance(error, UnicodeError):
+        return "What was given, a word or a file, is not text in UTF-8."
     if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
         cure = _CURES.get(error.errno or 0)

@@ -417,7 +417,7 @@ def load(**flags: Any) -> Settings:
         settings = Settings(**given)
     except ValidationError as error:
         raise Misconfigured(_senseless(error)) from None
-    except (tomllib.TOMLDecodeError, OSError, SettingsError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeError, OSError, SettingsError) as error:
         raise Misconfigured(f"The settings file {path} cannot be read: {error}.") from None
     if wrong := [
         *wrong_variables(Settings, os.environ),

@@ -30,6 +30,9 @@ __all__ = ["inspect_image", "kept_image", "require_fits"]
 FORMATS = frozenset({"raw", "qcow2", "vmdk", "vdi", "vhd", "vhdx", "iso"})
 """The formats that are accepted, in the Image API's words (``disk_format``)."""
 
+LARGEST = 2**63 - 1
+"""Bytes of a disk: more no file can have."""
+
 _PLAIN = frozenset({"raw", "iso", "luks"})
 
 _HEAD = 32 * MIB
@@ -80,6 +83,8 @@ def inspect_image(path: Path, declared: str | None = None) -> ImageFile:
             return ImageFile(path, found, length)
         _refuse_unsafe(inspector)
         _refuse_truncated(file, length, found)
+        if inspector.virtual_size > LARGEST:
+            raise ImageRefused("The image is malformed: its disk would be larger than any can be.")
     return ImageFile(path, found, inspector.virtual_size)
 
 

@@ -85,10 +85,13 @@ def move(
         if volume.status in start and (held := tx.execute(_attached, {"b_id": volume_id}).scalar()):
             why = f", and attachment {held} has it: detach it."
         elif volume.status in start and (unused or unattached):
-            why = f", but it has {_named(tx, volume)}."
+            why = f", but it has {_named(tx, volume) if unused else STRANGE}."
         return InvalidState(f"Invalid volume: Volume status must {must}{why}")
 
     _rows.move(tx, volume_id, start, end, refusal, statement=statement, **changes)
+
+
+STRANGE = "snapshots of another project"
 
 
 def _named(tx: Transaction, volume: Volume) -> str:
@@ -97,7 +100,7 @@ def _named(tx: Transaction, volume: Volume) -> str:
     own = query.where(snapshots.c.project_id == volume.project_id).order_by(snapshots.c.created_at)
     ids = list(tx.execute(own).scalars())
     if not ids:
-        return "snapshots of another project"
+        return STRANGE
     more = f" and {len(ids) - 3} more" if len(ids) > 3 else ""
     return f"snapshot{'s' if len(ids) > 1 else ''} {', '.join(ids[:3])}{more}"
 

@@ -62,6 +62,11 @@ async def test_snapshots_remain_when_that_was_asked_for(cloud: Cloud) -> None:
     assert await take(cloud, made, made["auth_key"]) == 202
     assert (await cloud.call("GET", f"/snapshots/{snapshot_id}")).status_code == 200
     assert await cloud.db.read(audit.wrong_rows) == []
+    await cloud.call("POST", "/snapshots", {"snapshot": {"volume_id": volume_id}}, who="other")
+    await cloud.quiet()
+    refused = await cloud.call("DELETE", f"/volumes/{volume_id}?cascade=true", who="other")
+    assert refused.status_code == 400
+    assert refused.json()["badRequest"]["message"].endswith("but it has snapshots of another project.")
 
 
 async def test_without_the_key_nothing_is_taken_and_the_key_is_not_kept(cloud: Cloud) -> None:
