@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from pumice.app import cli
+from pumice.app.settings import load
+from pumice.model.errors import Misconfigured
 
 
 def pumice(state: Path, *words: str, code: int = 0, **environment: str) -> str:
@@ -86,6 +88,14 @@ def test_settings_that_make_no_sense_are_told_in_one_sentence(tmp_path: Path) ->
     told = pumice(tmp_path, "settings", code=1, PUMICE_API__PORT="many")
     assert told.startswith("pumice: The settings do not make sense: api.port:")
     assert told.count("\n") == 1
+
+
+def test_an_empty_path_is_not_the_working_directory(tmp_path: Path) -> None:
+    for name, setting in (("LOG_FILE", "log_file"), ("API__CERTIFICATE", "api.certificate")):
+        told = pumice(tmp_path, "settings", code=1, **{f"PUMICE_{name}": ""})
+        assert f"{setting}: an empty path leads nowhere" in told
+    with pytest.raises(Misconfigured, match="leads nowhere"):
+        load(state_dir="")
 
 
 @pytest.mark.parametrize("host", ["a@b", "a#b", "a:b", "a/b", "a b"])

@@ -147,6 +147,11 @@ async def test_the_limits_of_connections_hold_under_tls_and_in_its_handshake(fil
         ({"certificate": "{directory}/none.pem", "key": "{key}"}, "No such file"),
         ({"certificate": "{key}", "key": "{key}"}, "cannot be used"),
         ({"certificate": "{certificate}"}, "cannot be used"),
+        ({"cacert": "{directory}/none.pem"}, "No such file"),
+        ({"certificate": "{certificate}", "key": "{key}", "cacert": "{key}"}, "holds no certificates"),
+        ({"certificate": "{certificate}", "key": "{key}", "public_url": "http://here"}, "only https is served"),
+        ({"certificate": "{certificate}", "key": "{key}", "public_url": "https://here"}, None),
+        ({"cacert": "{certificate}", "public_url": "http://here"}, None),
         ({"certificate": "{certificate}", "key": "{key}"}, None),
     ],
 )

@@ -48,6 +48,7 @@ from pumice.backends.targets.registry import TARGETS
 from pumice.backends.targets.settings import TargetSettings
 from pumice.backends.targets.shared_settings import SharedSettings
 from pumice.backends.targets.tgt_settings import TgtSettings
+from pumice.host.paths import GivenPath
 from pumice.model.errors import Misconfigured
 from pumice.model.tunables import DEFAULT_FILTERS, TYPED, RetryPolicy, Tunables
 from pumice.scheduler.filters import ALWAYS, FILTERS
@@ -81,11 +82,13 @@ class Api(Section):
     public_url: str | None = Field(
         None, description="How clients reach it, if not as they address it: https://cloud.example."
     )
-    certificate: Path | None = Field(
+    certificate: GivenPath | None = Field(
         None, description="Serve TLS with this chain of certificates (PEM); SIGHUP reads it again."
     )
-    key: Path | None = Field(None, description="The certificate's key (PEM), if it is not in the same file.")
-    cacert: Path | None = Field(
+    key: GivenPath | None = Field(
+        None, description="The certificate's key (PEM), if it is not in the same file."
+    )
+    cacert: GivenPath | None = Field(
         None, description="An authority of your own that clouds.yaml tells clients to trust (PEM)."
     )
     max_limit: int = Field(1000, ge=1, description="The longest page of a list.", json_schema_extra=LIVE)
@@ -287,7 +290,7 @@ class Settings(BaseSettings):
         validate_default=True,
         description="This host's name among the others; not with any of '@#:/ ', which stand between names.",
     )
-    state_dir: Path = Field(Path("/var/lib/pumice"), description="Where everything is kept.")
+    state_dir: GivenPath = Field(Path("/var/lib/pumice"), description="Where everything is kept.")
     database_url: str | None = Field(None, description="Default: sqlite:///STATE_DIR/pumice.db")
     reserve_mib: int = Field(
         64,
@@ -303,10 +306,10 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "text"] = Field(
         "auto", description="auto: text on a terminal, else JSON."
     )
-    log_file: Path | None = Field(
+    log_file: GivenPath | None = Field(
         None, description="Where the log goes, opened anew at SIGHUP; default: standard error."
     )
-    policy_file: Path | None = Field(
+    policy_file: GivenPath | None = Field(
         None, description="oslo.policy rules that replace the defaults.", json_schema_extra=LIVE
     )
     fault: str | None = Field(

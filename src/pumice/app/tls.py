@@ -1,7 +1,7 @@
 """TLS that the API serves itself: ``[api] certificate`` and ``key``, read again by SIGHUP.
 
-A proxy in front does as well; then these stay empty, and ``[api] public_url`` says https. New connections have
-the renewed certificate, those that are open go on with the old one.
+A proxy in front does as well; then these are left out, and ``[api] public_url`` says https. New connections
+have the renewed certificate, those that are open go on with the old one.
 """
 
 import ssl
@@ -13,10 +13,13 @@ from pumice.model.errors import Misconfigured
 
 def context(settings: Settings) -> ssl.SSLContext | None:
     """What connections are made with; None where plain HTTP is served. Raises ``Misconfigured``."""
+    _check_authority(settings.api.cacert)
     if settings.api.certificate is None:
         if settings.api.key is not None:
             raise Misconfigured("[api] key is given without a certificate: give both, or neither.")
         return None
+    if (url := settings.api.public_url) and not url.startswith("https://"):
+        raise Misconfigured(f"[api] public_url is {url}, and with a certificate only https is served.")
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     made.minimum_version = ssl.TLSVersion.TLSv1_2
     _read(made, settings)
@@ -38,6 +41,17 @@ def authority(settings: Settings) -> Path | None:
 
     leaf = x509.load_pem_x509_certificate(api.certificate.read_bytes())
     return api.certificate if leaf.issuer == leaf.subject else None
+
+
+def _check_authority(file: Path | None) -> None:
+    if file is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+    except ssl.SSLError:
+        raise Misconfigured(f"{file}, the [api] cacert, holds no certificates (PEM).") from None
+    except OSError as error:
+        raise Misconfigured(f"{file} of [api] cannot be read: {error.strerror}.") from None
 
 
 def _read(into: ssl.SSLContext, settings: Settings) -> None:

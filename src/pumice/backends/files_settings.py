@@ -17,6 +17,7 @@ from pumice.backends.contract import Backend
 from pumice.backends.settings import PoolSettings
 from pumice.backends.targets.registry import TARGETS
 from pumice.host.parts import existing, may_write, ok
+from pumice.host.paths import GivenPath
 from pumice.model.finding import Finding, Probe, Verdict
 from pumice.model.units import GIB
 
@@ -27,7 +28,7 @@ class FilesSettings(PoolSettings):
     """Sparse files in directories, one directory for each pool."""
 
     driver: Literal["files"] = Field("files", description="Where the bytes live.")
-    pools: dict[str, Path] = Field(
+    pools: dict[str, GivenPath] = Field(
         default_factory=dict, description="files: directories by pool name; default one in the state directory."
     )
     capacity_gb: float | None = Field(None, description="Promise no more than this, whatever the disk holds.")

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, mo
 from pumice.backends.backups.contract import POSIX, S3, BackupStore, Objects
 from pumice.backends.backups.s3_client import S3Access
 from pumice.host.parts import ok
+from pumice.host.paths import GivenPath
 from pumice.model.errors import PumiceError
 from pumice.model.finding import Finding, Probe, Verdict
 from pumice.model.units import MIB
@@ -35,7 +36,7 @@ class BackupSettings(BaseModel):
         description="posix: in a directory, which may be a mount of NFS; s3: in a bucket of a store that "
         "speaks S3; default: there are no backups.",
     )
-    path: Path | None = Field(
+    path: GivenPath | None = Field(
         None, description="posix: the directory, which must be there: the same on every host that has volumes."
     )
     chunk_mib: int = Field(
@@ -56,7 +57,7 @@ class BackupSettings(BaseModel):
     )
     signature: Literal["v4", "v2"] = Field("v4", description="s3: how requests are signed; v2: for old stores.")
     verify: bool = Field(True, description="s3: whether the store's certificate must be trusted.")
-    ca_file: Path | None = Field(
+    ca_file: GivenPath | None = Field(
         None,
         description="s3: the authorities that are trusted, as PEM, instead of those that come with Python.",
     )

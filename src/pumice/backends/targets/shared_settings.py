@@ -8,6 +8,7 @@ from pydantic import Field
 from pumice.backends.targets.contract import Target
 from pumice.backends.targets.settings import TargetSettings
 from pumice.host.daemon import Daemon
+from pumice.host.paths import GivenPath
 
 
 class SharedSettings(TargetSettings):
@@ -21,7 +22,7 @@ class SharedSettings(TargetSettings):
         "{ '/srv/shared' = 'nfs.example:/volumes' }. Default: they are told the path.",
     )
     options: str = Field("", pattern=r"^\S*$", description="How those mount it, as for 'mount -o'.")
-    mount_point_base: Path = Field(
+    mount_point_base: GivenPath = Field(
         Path("/var/lib/cinder/mnt"),
         description="The directory below which those mount it, unless they know better.",
     )
