@@ -1,6 +1,8 @@
 """The doctor: each part missing in turn, and what it says then."""
 
+import asyncio
 import fcntl
+import functools
 import os
 import socket
 from pathlib import Path
@@ -9,7 +11,7 @@ import pytest
 from test_bad_places import call_it
 from tests.ports import free_port
 
-from pumice.app import checks, doctor, probes, units
+from pumice.app import checks, doctor, marks, probes, units
 from pumice.app.roles import EVERY, Role
 from pumice.app.settings import Api, Compute, Settings
 from pumice.backends.files_settings import FilesSettings, holds_locks_to_itself
@@ -18,6 +20,8 @@ from pumice.backends.targets.tgt_settings import TgtSettings
 from pumice.host import parts
 from pumice.model.errors import Misconfigured
 from pumice.model.finding import Verdict
+from pumice.store import schema
+from pumice.store.open import open_database
 
 
 @pytest.fixture
@@ -122,6 +126,24 @@ def test_what_serve_refuses_the_doctor_tells(settings: Settings) -> None:
         assert found.fatal and "policy file" in found.found and "\n" not in found.found, content
     no_api = wrong.model_copy(update={"database_url": "postgresql://somewhere/pumice"})
     assert checks.wrong(no_api, frozenset({Role.VOLUME})) == []
+
+
+async def test_a_state_directory_of_another_host_or_installation_is_told(settings: Settings) -> None:
+    settings.state_dir.mkdir()
+    db = open_database(settings.database())
+    await schema.migrate(db)
+    await marks.take_state_directory(db, settings)
+    await db.close()
+    look = functools.partial(asyncio.to_thread, probes.state_directory)
+    assert not (await look(settings)).fatal
+    renamed = await look(settings.model_copy(update={"host": "there"}))
+    assert renamed.fatal and "pumice hosts rename here there" in renamed.found
+    (settings.state_dir / "pumice.db").unlink()
+    assert not (await look(settings)).fatal, "nobody knows"
+    schema_of_another = open_database(settings.database())
+    await schema.migrate(schema_of_another)
+    await schema_of_another.close()
+    assert "another installation" in (await look(settings)).found
 
 
 async def test_a_host_is_looked_at_by_its_roles(settings: Settings) -> None:

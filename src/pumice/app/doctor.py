@@ -61,6 +61,7 @@ async def examine(settings: Settings, roles: frozenset[Role] = EVERY) -> list[Fi
         asyncio.to_thread(probes.settings_for, settings, roles),
         asyncio.to_thread(probes.database, settings),
         *([asyncio.to_thread(probes.api_port, settings)] if Role.API in roles else []),
+        asyncio.to_thread(probes.state_directory, settings),
         asyncio.to_thread(probes.state_disk, settings),
         asyncio.to_thread(probes.hanging_calls, settings),
     ]

@@ -71,25 +71,36 @@ async def take_state_directory(db: Database, settings: Settings) -> None:
 
     With SQLite it is one host's. Several hosts that share a PostgreSQL may share a state directory.
     """
-    path = settings.state_dir.absolute() / FILE
-    alone = settings.database().startswith("sqlite")
-    ours = Mark(await db.write(installation.identify), settings.host if alone else "")
+    ours = Mark(await db.write(installation.identify), settings.host if _is_alone(settings) else "")
+    if await in_thread(read_file, _of_state(settings)) != ours:
+        await refuse_anothers(db, settings)
+        await in_thread(write_text, _of_state(settings), ours.text())
+
+
+async def refuse_anothers(db: Database, settings: Settings) -> None:
+    """Raise ``Misconfigured`` when the state directory is another's. Nothing is changed."""
+    path = _of_state(settings)
     there = await in_thread(read_file, path)
-    if there == ours:
-        return
     what = f"The state directory {settings.state_dir}"
-    if there and there.installation != ours.installation:
+    if there and there.installation != await db.read(installation.find):
         raise Misconfigured(
             f"{what} belongs to another installation of Pumice than the database. Give this one the database "
             f"that goes with it, or another --state-dir. If that database is lost for good, remove {path}."
         )
-    if alone:
+    if _is_alone(settings):
         names = {settings.host, *(it.cluster for it in settings.backends.values() if it.cluster)}
         others = await db.read(installation.hosts_with_things)
         old = there.place if there and there.place else next(iter(sorted(others)), "")
         if old and old != settings.host and (there or not others & names):
             raise Misconfigured(_other_host(f"{what} is of host '{old}'", old, settings.host))
-    await in_thread(write_text, path, ours.text())
+
+
+def _of_state(settings: Settings) -> Path:
+    return settings.state_dir.absolute() / FILE
+
+
+def _is_alone(settings: Settings) -> bool:
+    return settings.database().startswith("sqlite")
 
 
 def _other_host(what: str, old: str, new: str) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from pumice.app import checks
+from pumice.app import checks, marks
 from pumice.app.guest_image import missing_packages
 from pumice.app.roles import Role
 from pumice.app.settings import Settings, config_file
@@ -63,6 +63,27 @@ def database(settings: Settings) -> Finding:
     if not path.exists():
         return ok("database", f"{path}, made at the first start")
     return _schema(url, str(path))
+
+
+def state_directory(settings: Settings) -> Finding:
+    """Whose the state directory is, as far as a database is there that knows."""
+    part, url = "state directory", settings.database()
+    with suppress(PumiceError):  # the database is looked at by itself
+        if schema.is_current(url) and (reason := asyncio.run(_anothers(url, settings))):
+            return Finding(part, Verdict.MISSING, reason, needed=True)
+    return ok(part, f"{settings.state_dir}, of host '{settings.host}'")
+
+
+async def _anothers(url: str, settings: Settings) -> str:
+    """Why it is another's; empty when it is not."""
+    db = open_database(url, "doctor")
+    try:
+        await marks.refuse_anothers(db, settings)
+    except Misconfigured as error:
+        return str(error)
+    finally:
+        await db.close()
+    return ""
 
 
 def hanging_calls(settings: Settings) -> Finding:
