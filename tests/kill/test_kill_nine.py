@@ -1,8 +1,8 @@
 """kill -9 of real processes on real parts, at every point of every verb; they are started again, and go on.
 
-Here one operation of each verb is killed at all its points in turn: every second verb in one process on SQLite,
-the others in a process for each role on PostgreSQL, with backups by S3. ``make kill`` does so with every verb
-on both.
+Here one operation of each verb is killed at half its points, before one step and after the next: every second
+verb in one process on SQLite, the others in a process for each role on PostgreSQL, with backups by S3. ``make
+kill`` does so at all of them, with every verb on both.
 """
 
 from collections.abc import Iterator
@@ -41,11 +41,23 @@ def without_exports() -> Iterator[Victim]:
         yield victim
 
 
-def ways(verb: Verb[Any]) -> Iterator[tuple[str, list[Point], Point | None]]:
-    """The way there, and the way back if there is one."""
-    yield verb.kind, doing(verb), None
+def ways(number: int, verb: Verb[Any]) -> Iterator[tuple[str, list[Point], Point | None]]:
+    """The way there, and the way back if there is one: one of the two points of each step, in turn."""
+    yield verb.kind, _in_turn(number, doing(verb)), None
     if undoing(verb):
-        yield f"undo of {verb.kind}", undoing(verb), failure(verb)
+        yield f"undo of {verb.kind}", _in_turn(number, undoing(verb)), failure(verb)
+
+
+def _in_turn(number: int, points: list[Point]) -> list[Point]:
+    return [point for at, point in enumerate(points) if (at + at // 2 + number) % 2]
+
+
+def test_at_every_step_it_is_killed_before_or_after() -> None:
+    for number, verb in enumerate(VERBS):
+        chosen = [point for _, points, _ in ways(number, verb) for point in points]
+        steps = {(point.direction, point.step) for point in (*doing(verb), *undoing(verb))}
+        assert len(chosen) == len(steps) and {(point.direction, point.step) for point in chosen} == steps
+        assert len(doing(verb)) < 4 or {point.when for point in chosen} == {"before", "after"}
 
 
 def test_every_verb_has_a_story() -> None:
@@ -57,13 +69,13 @@ def test_every_verb_has_a_story() -> None:
     [
         pytest.param(("one_process", "processes")[number % 2], points, fails, id=name)
         for number, verb in enumerate(VERBS)
-        for name, points, fails in ways(verb)
+        for name, points, fails in ways(number, verb)
     ]
     + [
         pytest.param("without_exports", points, fails, id=f"{name} without exports")
-        for verb in VERBS
+        for number, verb in enumerate(VERBS)
         if verb.kind in OPEN_VOLUMES
-        for name, points, fails in ways(verb)
+        for name, points, fails in ways(number + 1, verb)
     ],
 )
 def test_killed_at_every_point_it_ends_and_leaves_nothing(
