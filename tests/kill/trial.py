@@ -41,4 +41,7 @@ def perform(pumice: Victim, points: list[Point], fails: Point | None = None) -> 
         pumice.settle()
     except AssertionError as error:
         wrong = str(error) or repr(error)
-    return Trial(points, pumice.under_way(), pumice.violations(), wrong, time.monotonic() - began)
+    trial = Trial(points, pumice.under_way(), pumice.violations(), wrong, time.monotonic() - began)
+    if trial.is_good:
+        pumice.end_guests()
+    return trial

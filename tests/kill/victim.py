@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.kill.points import Point
 from tests.kill.stories import Stories
-from tests.pumice_installation import Installation, state_directory
+from tests.pumice_installation import SERVERS, Installation, state_directory
 from tests.s3_server import S3Server
 
 from pumice.app.guest_image import build_guest_image
@@ -111,6 +111,15 @@ class Victim(Installation):
             self.launch(name)
         self.wait(self.answers, "it does not answer")
         self.wait(lambda: self.is_up(*self.workers), "its services do not come up")
+
+    def end_guests(self) -> None:
+        """Delete the servers that there are: a guest that idles takes a twentieth of a processor."""
+        for server in self._servers():
+            self.call("DELETE", f"{SERVERS}/{server}")
+        self.wait(lambda: not self._servers(), "its servers are not deleted")
+
+    def _servers(self) -> list[str]:
+        return [server["id"] for server in self.call("GET", SERVERS)["servers"]]
 
     def _whoever_dies(self, faults: dict[str, list[str]], answer: "Future[object]") -> str:
         """Wait for the next death. The process's name."""
