@@ -127,7 +127,10 @@ def test_on_a_full_disk_with_a_database(disk: Path) -> None:
 
 def test_on_a_full_disk_without_one(disk: Path) -> None:
     fill(disk)
-    assert_plain(told(disk, list(commands())))
+    found = told(disk, list(commands()))
+    assert_plain(found)
+    full = [output for _, _, output in found if "No space left on device" in output]
+    assert full and all("on the state directory's disk" in output for output in full)
 
 
 def test_where_nothing_is(tmp_path: Path) -> None:

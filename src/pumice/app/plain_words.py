@@ -5,14 +5,15 @@ import errno
 from pumice.model.errors import PumiceError
 
 _PLACE = "run as root (sudo), or choose another --state-dir"
+_DISK = "free some space on the state directory's disk"
 _CURES = {
     errno.EACCES: _PLACE,
     errno.EPERM: _PLACE,
     errno.EROFS: _PLACE,
     errno.ENOTDIR: "choose another --state-dir",
     errno.EEXIST: "choose another --state-dir",
-    errno.ENOSPC: "free some space there",
-    errno.EDQUOT: "free some space there",
+    errno.ENOSPC: _DISK,
+    errno.EDQUOT: _DISK,
 }
 
 
