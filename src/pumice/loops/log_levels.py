@@ -18,7 +18,8 @@ from pumice.store.database import MISSED, Database
 
 logger = structlog.get_logger(__name__)
 
-SECONDS = 10.0
+SECONDS = 30.0
+"""How often to look without being told: twice in the time after which a service counts as down."""
 
 
 @dataclass(slots=True)
