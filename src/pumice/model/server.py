@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from pumice.model.ids import AttachmentId, ImageId, ServerId, VolumeId
-from pumice.model.states import ServerStatus
+from pumice.model.states import ServerStatus, vm_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Server:
 
 def cannot(server: Server, doing: str) -> str:
     """That the server's task, or else its state, forbids it; in Nova's words."""
-    where = f"task_state {server.task}" if server.task else f"vm_state {server.status.vm_state}"
+    where = f"task_state {server.task}" if server.task else f"vm_state {vm_state(server.status)}"
     return f"Cannot '{doing}' instance {server.id} while it is in {where}"
 
 

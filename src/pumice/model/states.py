@@ -116,18 +116,18 @@ class ServerStatus(StrEnum):
     HARD_REBOOT = "HARD_REBOOT"
     ERROR = "ERROR"
 
-    @property
-    def vm_state(self) -> str:
-        """Nova's other word for it, which its faults and ``OS-EXT-STS:vm_state`` use."""
-        match self:
-            case ServerStatus.BUILD:
-                return "building"
-            case ServerStatus.SHUTOFF:
-                return "stopped"
-            case ServerStatus.PAUSED | ServerStatus.ERROR:
-                return self.lower()
-            case _:
-                return "active"
+
+def vm_state(status: str) -> str:
+    """Nova's other word for a server's status, which its faults and ``OS-EXT-STS:vm_state`` use."""
+    match status:
+        case ServerStatus.BUILD:
+            return "building"
+        case ServerStatus.SHUTOFF:
+            return "stopped"
+        case ServerStatus.ACTIVE | ServerStatus.REBOOT | ServerStatus.HARD_REBOOT:
+            return "active"
+        case _:  # also one that this version does not know
+            return status.lower()
 
 
 class ImageStatus(StrEnum):

@@ -38,6 +38,7 @@ NOTHING_TO_ASK = {
     "servers/{id}/ips",
     "servers/{id}/os-security-groups",
     "os-availability-zone/detail",
+    "os-hypervisors/statistics",
     "os-keypairs",
     "extensions",
 }
@@ -73,8 +74,8 @@ def _below(path: str) -> str:
 
 async def test_a_query_that_nobody_knows_is_refused_by_every_route_since_2_102(cloud: Cloud) -> None:
     server = await cloud.server()
-    routes = [route for route in cloud.service.table.routes if route.method == "GET" and route.rule]
-    for route in routes:
+    reads = [route for route in cloud.service.table.routes if route.method == "GET" and route.rule]
+    for route in (route for route in reads if route.until >= (2, 104)):
         path = re.sub(r"\{\w+\}", server, route.path.removeprefix("/v2.1"))
         answer = await cloud.ask("GET", f"{path}?no-such-query=1", caller="admin", version="2.104")
         assert (answer.status_code, "no-such-query" in answer.text) == (400, True), path

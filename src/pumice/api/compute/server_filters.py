@@ -11,7 +11,7 @@ from pumice.api import booleans
 from pumice.api.call import Version
 from pumice.api.compute.fields import moment, until
 from pumice.api.compute.server_view import NO_POWER_STATE, POWER_STATES
-from pumice.model.states import ServerStatus
+from pumice.model.states import ServerStatus, vm_state
 from pumice.store import servers
 from pumice.store.servers import Condition
 
@@ -49,7 +49,7 @@ def _untagged(*, every: bool) -> Reader:
 
 
 def _vm_state(value: str) -> Condition:
-    return servers.in_state([status for status in ServerStatus if status.vm_state == value.lower()])
+    return servers.in_state([status for status in ServerStatus if vm_state(status) == value.lower()])
 
 
 def _power_state(value: str) -> Condition:

@@ -11,7 +11,7 @@ from pumice.api.call import Call
 from pumice.api.compute.links import Links
 from pumice.api.policy import ADMIN, READER, Rule
 from pumice.model.server import Server, ServerDisk
-from pumice.model.states import ServerStatus
+from pumice.model.states import ServerStatus, vm_state
 
 S = ServerStatus
 
@@ -79,7 +79,7 @@ class ServerView:
             "security_groups": [{"name": "default"}],
             "OS-EXT-AZ:availability_zone": server.availability_zone if server.host else "",
             "OS-EXT-STS:task_state": server.task,
-            "OS-EXT-STS:vm_state": server.status.vm_state,
+            "OS-EXT-STS:vm_state": vm_state(server.status),
             "OS-EXT-STS:power_state": POWER_STATES.get(server.status, NO_POWER_STATE),
             "OS-SRV-USG:launched_at": server.launched_at.isoformat() if server.launched_at else None,
             "OS-SRV-USG:terminated_at": None,
