@@ -15,9 +15,10 @@ What must never happen, and what keeps it so:
 * **Nothing runs away.** CPU time and address space are limited, and so is the time on the clock.
 """
 
+import contextlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -156,7 +157,7 @@ async def fetch(disk: IscsiDisk, target: Path, *, progress: Callable[[float], No
         "password-secret": "chap",
     }
     block_device = await in_thread(target.is_block_device)
-    try:
+    with _a_full_disk_is_told("There is no space left for the bytes."):
         await run(
             *("qemu-img", "convert", "-p", "-n", "-W", "-O", "raw", "--target-is-zero"),
             *("--object", "secret,id=chap,file=/dev/stdin"),
@@ -168,10 +169,6 @@ async def fetch(disk: IscsiDisk, target: Path, *, progress: Callable[[float], No
             env=_ONE_ARENA,
             on_output=_percent_reader(progress),
         )
-    except CommandFailed as failure:
-        if "No space left on device" in failure.stderr or "Disk quota exceeded" in failure.stderr:
-            raise TryAnotherBackend("There is no space left for the bytes.") from failure
-        raise
     await in_thread(sync, target)
 
 
@@ -186,7 +183,7 @@ async def export(
     if image_format not in DRIVERS or image_format == "iso":
         raise Invalid(f"Volumes cannot be written as images in format '{image_format}'.")
     block_device = await in_thread(device.is_block_device)
-    try:
+    with _a_full_disk_is_told("There is no space left to write the image's bytes."):
         await run(
             *("qemu-img", "convert", "-p", "-U", "-O", DRIVERS[image_format]),
             *(["-o", _EXPORT_OPTIONS[image_format]] if image_format in _EXPORT_OPTIONS else []),
@@ -196,9 +193,16 @@ async def export(
             timeout=timeout,
             on_output=_percent_reader(progress),
         )
+
+
+@contextlib.contextmanager
+def _a_full_disk_is_told(words: str) -> Iterator[None]:
+    """Raises ``TryAnotherBackend`` with these words where a command failed for lack of space."""
+    try:
+        yield
     except CommandFailed as failure:
-        if "No space left on device" in failure.stderr or "Disk quota exceeded" in failure.stderr:
-            raise TryAnotherBackend("There is no space left to write the image's bytes.") from failure
+        if _is_full(failure):
+            raise TryAnotherBackend(words) from failure
         raise
 
 
@@ -255,8 +259,12 @@ def _percent_reader(progress: Callable[[float], None]) -> Callable[[bytes], None
     return read
 
 
+def _is_full(failure: CommandFailed) -> bool:
+    return "No space left on device" in failure.stderr or "Disk quota exceeded" in failure.stderr
+
+
 def _explained(failure: CommandFailed) -> ImageRefused | TryAnotherBackend:
-    if "No space left on device" in failure.stderr or "Disk quota exceeded" in failure.stderr:
+    if _is_full(failure):
         return TryAnotherBackend("There is no space left to write the image's bytes.")
     if "error while writing" in failure.stderr:
         return TryAnotherBackend(f"The image's bytes cannot be written: {failure.stderr.strip()[-200:]}")
