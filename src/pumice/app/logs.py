@@ -12,6 +12,7 @@ import structlog
 
 from pumice.app.settings import Settings
 from pumice.host import loggers
+from pumice.host.durable import give
 from pumice.model.errors import Misconfigured
 
 
@@ -54,9 +55,8 @@ class Sink(io.TextIOBase):
 def _opened(path: Path) -> int:
     """The file, made if need be for whom its directory belongs to: units of several accounts write to it."""
     opened = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
-    if os.geteuid() == 0 and os.fstat(opened).st_size == 0:
-        owner = path.parent.stat()
-        os.fchown(opened, owner.st_uid, owner.st_gid)
+    if os.fstat(opened).st_size == 0:
+        give(path, path.parent)
     return opened
 
 
