@@ -26,7 +26,7 @@ from pumice.operations.completions import Completions
 from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, use
 from pumice.operations.leases import SILENT_SECONDS
-from pumice.operations.operation import Operation, Step, Verb, enqueue, from_row, scheduler
+from pumice.operations.operation import Operation, Outside, Step, Verb, enqueue, from_row, scheduler
 from pumice.operations.places import SCHEDULER
 from pumice.operations.runner import Runner
 from pumice.store import hanging, schema
@@ -255,10 +255,8 @@ async def test_whoever_holds_what_a_call_hangs_on_waits_as_well(kitchen: Kitchen
     assert await kitchen.ended(guest) == (True, None)
 
 
-async def test_what_hangs_in_a_part_that_a_place_only_uses_takes_no_thread_of_the_place(
-    kitchen: Kitchen,
-) -> None:
-    """A store of backups, say, whose disk is another than the backend's."""
+def keeping(kitchen: Kitchen) -> Outside[Pan]:
+    """What keeps something in a store that a place uses, and that hangs as the stoves do."""
 
     class Store:
         async def keep(self, subject: str) -> None:
@@ -270,6 +268,14 @@ async def test_what_hangs_in_a_part_that_a_place_only_uses_takes_no_thread_of_th
         STOVES.calls.append(op.subject)
         await store.keep(op.subject)
 
+    return keep
+
+
+async def test_what_hangs_in_a_part_that_a_place_only_uses_takes_no_thread_of_the_place(
+    kitchen: Kitchen,
+) -> None:
+    """A store of backups, say, whose disk is another than the backend's."""
+    keep = keeping(kitchen)
     verb = replace(FRY, kind="pan.keep", steps=(Step(keep, at=at_place, timeout=0.2, tries=1),))
     runner = kitchen.start()
     runner.state_machine.verbs = {FRY.kind: FRY, verb.kind: verb}
@@ -287,17 +293,7 @@ async def test_what_hangs_in_a_part_that_a_place_only_uses_keeps_no_worker_of_th
     kitchen: Kitchen,
 ) -> None:
     """Long before its limit, which for backups is a day."""
-
-    class Store:
-        async def keep(self, subject: str) -> None:
-            await in_thread(STOVES.wait, subject)
-
-    store = kitchen.drivers.bulkheads.at("store").walled(Store())
-
-    async def keep(op: Operation[Pan], drivers: Drivers) -> None:
-        STOVES.calls.append(op.subject)
-        await store.keep(op.subject)
-
+    keep = keeping(kitchen)
     step = Step(keep, at=at_place, timeout=6000)
     verbs = [replace(FRY, kind=f"pan.keep{n}", steps=(step,)) for n in range(5)]
     runner = kitchen.start(workers=4)
