@@ -5,9 +5,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pumice.model.errors import Conflict
 from pumice.store.database import Transaction
 from pumice.store.tables import access_rules, application_credentials
+from pumice.store.taken import refused_as
 from pumice.store.tokens import CHANGED
 
 Row = sa.RowMapping
@@ -30,10 +30,8 @@ def matching(tx: Transaction, wanted: Mapping[str, object]) -> Sequence[Row]:
 
 def insert(tx: Transaction, row: Mapping[str, Any]) -> None:
     """Add a credential. Raises ``Conflict`` if the user has one of its name."""
-    try:
+    with refused_as(f"An application credential named '{row['name']}' exists already."):
         tx.execute(sa.insert(application_credentials), dict(row))
-    except sa.exc.IntegrityError:
-        raise Conflict(f"An application credential named '{row['name']}' exists already.") from None
 
 
 def delete(tx: Transaction, wanted: Mapping[str, object]) -> None:
@@ -60,10 +58,8 @@ def rules_of(tx: Transaction, ids: Collection[str]) -> Sequence[Row]:
 
 def insert_rule(tx: Transaction, row: Mapping[str, Any]) -> None:
     """Add an access rule. Raises ``Conflict`` if its id is taken."""
-    try:
+    with refused_as(f"An access rule of the id '{row['id']}' exists already."):
         tx.execute(sa.insert(access_rules), dict(row))
-    except sa.exc.IntegrityError:
-        raise Conflict(f"An access rule of the id '{row['id']}' exists already.") from None
 
 
 def delete_rule(tx: Transaction, rule_id: str) -> None:

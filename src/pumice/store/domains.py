@@ -5,9 +5,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pumice.model.errors import Conflict
 from pumice.store.database import Transaction
 from pumice.store.tables import domains
+from pumice.store.taken import refused_as
 from pumice.store.tokens import CHANGED
 
 Row = sa.RowMapping
@@ -39,18 +39,14 @@ def matching(tx: Transaction, wanted: Mapping[str, object]) -> Sequence[Row]:
 
 def insert(tx: Transaction, row: Mapping[str, Any]) -> None:
     """Add a domain. Raises ``Conflict`` if its name is taken."""
-    try:
+    with refused_as(f"A domain named '{row['name']}' exists already."):
         tx.execute(_insert, dict(row))
-    except sa.exc.IntegrityError:
-        raise Conflict(f"A domain named '{row['name']}' exists already.") from None
 
 
 def update(tx: Transaction, domain_id: str, values: Mapping[str, Any]) -> None:
     """Change a domain. Raises ``Conflict`` if its new name is taken."""
-    try:
+    with refused_as(f"A domain named '{values.get('name')}' exists already."):
         tx.execute(_update.values(dict(values)), {"b_id": domain_id})
-    except sa.exc.IntegrityError:
-        raise Conflict(f"A domain named '{values.get('name')}' exists already.") from None
     tx.notify(CHANGED)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pumice.model.errors import Conflict, Forbidden, InvalidState, NotFound, OverQuota
+from pumice.model.errors import Forbidden, InvalidState, NotFound, OverQuota
 from pumice.model.ids import ImageId
 from pumice.model.image import UNLIMITED, Image, ImageContent, ImageMember, ImageQuota, MemberStatus, Visibility
 from pumice.model.scope import Scope
@@ -28,6 +28,7 @@ from pumice.store.database import Transaction
 from pumice.store.paging import after, order
 from pumice.store.rows import Rows
 from pumice.store.tables import image_members, images
+from pumice.store.taken import refused_as
 
 Condition = sa.ColumnElement[bool]
 
@@ -130,10 +131,8 @@ def room(tx: Transaction, project_id: str, quota: ImageQuota) -> int | None:
 
 def insert(tx: Transaction, image: Image, quota: ImageQuota = UNLIMITED) -> None:
     """Add an image. Raises ``OverQuota``, or ``Conflict`` if its id, which a client may choose, is taken."""
-    try:
+    with refused_as(f"Image ID {image.id} already exists!"):
         tx.execute(_insert, asdict(image))
-    except sa.exc.IntegrityError:
-        raise Conflict(f"Image ID {image.id} already exists!") from None
     room(tx, image.owner, quota)
 
 
@@ -229,12 +228,10 @@ def member(tx: Transaction, who: Scope, image: Image, member_id: str) -> ImageMe
 
 def insert_member(tx: Transaction, new: ImageMember) -> None:
     """Share an image with a project. Raises ``Conflict`` if it is already."""
-    try:
+    with refused_as(
+        f"Member {new.member_id} is duplicated for image {new.image_id}: it is shared with it already."
+    ):
         tx.execute(sa.insert(image_members), asdict(new))
-    except sa.exc.IntegrityError:
-        raise Conflict(
-            f"Member {new.member_id} is duplicated for image {new.image_id}: it is shared with it already."
-        ) from None
 
 
 def change_member(tx: Transaction, old: ImageMember, status: MemberStatus) -> None:

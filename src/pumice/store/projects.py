@@ -5,9 +5,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pumice.model.errors import Conflict
 from pumice.store.database import Transaction
 from pumice.store.tables import domains, projects
+from pumice.store.taken import refused_as
 from pumice.store.tokens import CHANGED
 
 Row = sa.RowMapping
@@ -51,18 +51,14 @@ def matching(
 
 def insert(tx: Transaction, row: Mapping[str, Any]) -> None:
     """Add a project. Raises ``Conflict`` if its name is taken in its domain."""
-    try:
+    with refused_as(f"A project named '{row['name']}' exists already in this domain."):
         tx.execute(_insert, dict(row))
-    except sa.exc.IntegrityError:
-        raise Conflict(f"A project named '{row['name']}' exists already in this domain.") from None
 
 
 def update(tx: Transaction, project_id: str, values: Mapping[str, Any]) -> None:
     """Change a project. Raises ``Conflict`` if its new name is taken in its domain."""
-    try:
+    with refused_as(f"A project named '{values.get('name')}' exists already in this domain."):
         tx.execute(_update.values(dict(values)), {"b_id": project_id})
-    except sa.exc.IntegrityError:
-        raise Conflict(f"A project named '{values.get('name')}' exists already in this domain.") from None
     tx.notify(CHANGED)
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pumice.model.errors import Conflict, NotFound
+from pumice.model.errors import NotFound
 from pumice.store.database import Transaction
 from pumice.store.tables import catalog_services, endpoints, regions, user_groups
+from pumice.store.taken import refused_as
 from pumice.store.tokens import CHANGED
 
 Row = sa.RowMapping
@@ -39,10 +40,8 @@ class Resources:
 
     def add(self, tx: Transaction, row: Mapping[str, Any]) -> Row:
         """Add one. Raises ``Conflict`` for an id or a name that is taken."""
-        try:
+        with refused_as(self._is_taken(row.get("name") or row["id"])):
             tx.execute(sa.insert(self._table), dict(row))
-        except sa.exc.IntegrityError:
-            raise self._taken(row.get("name") or row["id"]) from None
         return self.show(tx, row["id"])
 
     def change(
@@ -51,10 +50,8 @@ class Resources:
         """Change columns of one, and keys of its ``extra``. Raises ``NotFound``, or ``Conflict`` for a name."""
         before = self.show(tx, resource_id)
         changed = sa.update(self._table).where(self._table.c.id == resource_id)
-        try:
+        with refused_as(self._is_taken(values.get("name"))):
             tx.execute(changed.values({**values, "extra": {**before["extra"], **extra}}))
-        except sa.exc.IntegrityError:
-            raise self._taken(values.get("name")) from None
         return self.show(tx, resource_id)
 
     def remove(self, tx: Transaction, resource_id: str) -> None:
@@ -63,8 +60,8 @@ class Resources:
         tx.execute(sa.delete(self._table).where(self._table.c.id == resource_id))
         tx.notify(CHANGED)
 
-    def _taken(self, name: Any) -> Conflict:
-        return Conflict(f"A {self.kind.lower()} named '{name}' exists already.")
+    def _is_taken(self, name: Any) -> str:
+        return f"A {self.kind.lower()} named '{name}' exists already."
 
 
 GROUPS = Resources("Group", user_groups, "name")

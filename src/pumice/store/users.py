@@ -5,10 +5,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pumice.model.errors import Conflict
 from pumice.store import failed_logins
 from pumice.store.database import Transaction
 from pumice.store.tables import domains, users
+from pumice.store.taken import refused_as
 from pumice.store.tokens import CHANGED
 
 Row = sa.RowMapping
@@ -54,18 +54,14 @@ def matching(tx: Transaction, wanted: Mapping[str, object]) -> Sequence[Row]:
 
 def insert(tx: Transaction, row: Mapping[str, Any]) -> None:
     """Add a user. Raises ``Conflict`` if its name is taken in its domain."""
-    try:
+    with refused_as(f"A user named '{row['name']}' exists already in this domain."):
         tx.execute(_insert, dict(row))
-    except sa.exc.IntegrityError:
-        raise Conflict(f"A user named '{row['name']}' exists already in this domain.") from None
 
 
 def update(tx: Transaction, user_id: str, values: Mapping[str, Any]) -> None:
     """Change a user. Raises ``Conflict`` if its new name is taken in its domain."""
-    try:
+    with refused_as(f"A user named '{values.get('name')}' exists already in this domain."):
         tx.execute(_update.values(dict(values)), {"b_id": user_id})
-    except sa.exc.IntegrityError:
-        raise Conflict(f"A user named '{values.get('name')}' exists already in this domain.") from None
     if "password_hash" in values:
         failed_logins.forget(tx, user_id)
     tx.notify(CHANGED)
