@@ -11,13 +11,14 @@ import pytest
 from test_bad_places import call_it
 from tests.ports import free_port
 
-from pumice.app import checks, doctor, marks, probes, units
+from pumice.app import checks, doctor, driver_setup, marks, probes, units
 from pumice.app.roles import EVERY, Role
 from pumice.app.settings import Api, Compute, Settings
 from pumice.backends.files_settings import FilesSettings, holds_locks_to_itself
 from pumice.backends.lvm_settings import LvmSettings
 from pumice.backends.targets.tgt_settings import TgtSettings
 from pumice.host import parts
+from pumice.images.files import ImageFiles
 from pumice.model.errors import Misconfigured
 from pumice.model.finding import Verdict
 from pumice.store import schema
@@ -144,6 +145,33 @@ async def test_a_state_directory_of_another_host_or_installation_is_told(setting
     await schema.migrate(schema_of_another)
     await schema_of_another.close()
     assert "another installation" in (await look(settings)).found
+
+
+def test_pools_that_have_changed_places_are_told(settings: Settings, tmp_path: Path) -> None:
+    pools = {name: FilesSettings(pools={"pool": tmp_path / name}) for name in ("one", "two")}
+    swapped = {"one": pools["two"], "two": pools["one"]}
+    settings = settings.model_copy(update={"backends": pools})
+    settings.state_dir.mkdir()
+    assert "no database tells yet" in probes.whose_pools(settings, "one").found
+
+    async def open_both() -> None:
+        db = open_database(settings.database())
+        await schema.migrate(db)
+        for backend in driver_setup.build(settings, db, ImageFiles(tmp_path)).drivers.backends.values():
+            await backend.start()
+        await db.close()
+
+    asyncio.run(open_both())
+    assert {probes.whose_pools(settings, name).verdict for name in pools} == {Verdict.OK}
+    found = probes.whose_pools(settings.model_copy(update={"backends": swapped}), "one")
+    assert (found.verdict, "Pool here@one#pool belongs to here@two#pool" in found.found) == (
+        Verdict.MISSING,
+        True,
+    )
+    told = asyncio.run(
+        doctor.examine(settings.model_copy(update={"backends": swapped}), frozenset({Role.VOLUME}))
+    )
+    assert {it.part for it in told if "belongs to" in it.found} == {"marks of one", "marks of two"}
 
 
 async def test_a_host_is_looked_at_by_its_roles(settings: Settings) -> None:

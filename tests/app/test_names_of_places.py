@@ -77,6 +77,7 @@ def test_a_host_with_another_name_destroys_nothing_and_renamed_it_goes_on(pumice
     assert "run 'pumice hosts rename oldname newname'" in refusal(pumice, "newname")
     assert pumice.command(*rename, "--yes").returncode == 0
     assert "Host oldname could not be found" in pumice.command(*rename, "--yes").stderr
+    assert [path.name for path in pumice.state_dir.glob("*.lock")] == ["newname.lock", "passwords.lock"]
 
     serve(pumice, "newname")
     assert {volume["id"] for volume in pumice.call("GET", VOLUMES)["volumes"]} == volumes

@@ -79,7 +79,13 @@ async def examine(settings: Settings, roles: frozenset[Role] = EVERY) -> list[Fi
 def _of_backends(settings: Settings) -> list[Awaitable[Finding]]:
     state_dir = settings.state_dir.absolute()
     found = [probe for name, it in settings.backends.items() for probe in it.probes(name, state_dir)]
+    found += [_whose(settings, name) for name in settings.backends]
     return _looks([*found, *settings.backup.probes()])
+
+
+def _whose(settings: Settings, name: str) -> Probe:
+    look = partial(probes.whose_pools, settings, name)
+    return Probe(f"marks of {name}", look, may_hang=f"the storage of {name}, or the database,")
 
 
 def _of_targets(settings: Settings) -> list[Awaitable[Finding]]:

@@ -147,6 +147,21 @@ def for_backend(db: Database, place: str, backend: Backend, *, serves: bool, is_
     return admit
 
 
+async def wrong_pools(db: Database, place: str, backend: Backend) -> list[str]:
+    """Why pools of a backend are not ours. Nothing is changed; one that does not answer is left out."""
+    if not backend.keeps:
+        return []
+    found = []
+    for pool in await backend.pool_names():
+        try:
+            await _admit_pool(db, place, pool, backend)
+        except Misconfigured as error:
+            found.append(str(error))
+        except PumiceError:
+            continue
+    return found
+
+
 async def _admit_pool(db: Database, place: str, pool: str, backend: Backend) -> bool:
     """Whether it bears our mark; False when it bears none and may have ours. Raises ``Misconfigured``."""
     name = f"{place}#{pool}"

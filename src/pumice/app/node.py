@@ -296,10 +296,22 @@ async def _furnish(db: Database, settings: Settings, tunables: Tunables) -> dict
 def only_one(settings: Settings) -> IO[str]:
     """Hold the lock of this host's name for as long as the returned file is open. Raises ``Misconfigured``.
 
-    The lock is the kernel's: it ends with the process, however that ends.
+    The lock is the kernel's: it ends with the process, however that ends. Its file goes when the host gets
+    another name; who opened it just before that opens it anew.
     """
     settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = Path(settings.state_dir) / f"{settings.host}.lock"
+    path = settings.lock_of(settings.host)
+    file = _locked(settings, path)
+    while not _is(file, path):
+        file.close()
+        file = _locked(settings, path)
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
+
+
+def _locked(settings: Settings, path: Path) -> IO[str]:
     file = path.open("a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -310,10 +322,15 @@ def only_one(settings: Settings) -> IO[str]:
             f"Another Pumice (process {other}) serves host '{settings.host}' from {settings.state_dir}. "
             "Stop it, or give this one another --host and --state-dir."
         ) from None
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
     return file
+
+
+def _is(file: IO[str], path: Path) -> bool:
+    """Whether the path still leads to this file."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

@@ -10,10 +10,11 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from pumice.app import checks, marks
+from pumice.app import checks, driver_setup, marks
 from pumice.app.guest_image import missing_packages
 from pumice.app.roles import Role
 from pumice.app.settings import Settings, config_file
@@ -84,6 +85,26 @@ async def _anothers(url: str, settings: Settings) -> str:
     finally:
         await db.close()
     return ""
+
+
+def whose_pools(settings: Settings, name: str) -> Finding:
+    """Whether the pools of a backend are its own, as far as a database is there that knows."""
+    part, url = f"marks of {name}", settings.database()
+    wrong: list[str] | None = None
+    with suppress(PumiceError), ThreadPoolExecutor(1) as thread:  # which has no event loop yet
+        if thread.submit(schema.is_current, url).result():
+            wrong = thread.submit(asyncio.run, _wrong_pools(url, settings, name)).result()
+    if wrong:
+        return Finding(part, Verdict.MISSING, " ".join(wrong), "other backends")
+    return ok(part, "not compared: no database tells yet" if wrong is None else "its pools are its own")
+
+
+async def _wrong_pools(url: str, settings: Settings, name: str) -> list[str]:
+    db = open_database(url, "doctor")
+    try:
+        return await marks.wrong_pools(db, settings.place(name), driver_setup.backend(settings, name))
+    finally:
+        await db.close()
 
 
 def hanging_calls(settings: Settings) -> Finding:
@@ -236,7 +257,7 @@ async def _version(part: str, command: str, package: str, without: str) -> Findi
 def _running(settings: Settings) -> str | None:
     """The process id of the Pumice that holds this host's lock."""
     try:
-        with (settings.state_dir / f"{settings.host}.lock").open() as file:
+        with settings.lock_of(settings.host).open() as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:

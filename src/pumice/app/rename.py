@@ -50,10 +50,13 @@ def rename_backend(settings: Settings, old: str, name: str, *, yes: bool) -> Non
 def _rename(settings: Settings, old: str, new: str, host: str, *, yes: bool) -> None:
     if old == new:
         raise Invalid(f"It is called '{new}' already.")
-    lock = node.only_one(settings.model_copy(update={"host": host})) if _was_here(settings, host) else None
+    file = settings.lock_of(host)
+    lock = node.only_one(settings.model_copy(update={"host": host})) if file.exists() else None
     is_over = lock is not None and settings.database().startswith("sqlite")
     try:
         changed = asyncio.run(_run(settings, old, new, yes=yes, is_over=is_over))
+        if lock and yes and old == host:
+            file.unlink()  # while it is held: nobody is of that name any more
     finally:
         if lock:
             lock.close()
@@ -64,10 +67,6 @@ def _rename(settings: Settings, old: str, new: str, host: str, *, yes: bool) -> 
         raise NotFound("Host" if "@" not in old else "Backend", old)
     if not yes:
         print(f"Nothing was changed. '--yes' renames {old} to {new}.")
-
-
-def _was_here(settings: Settings, host: str) -> bool:
-    return (settings.state_dir / f"{host}.lock").exists()
 
 
 async def _run(settings: Settings, old: str, new: str, *, yes: bool, is_over: bool) -> list[str]:

@@ -360,6 +360,10 @@ class Settings(BaseSettings):
         """``host@backend``, or ``CLUSTER@backend`` where several hosts serve it."""
         return f"{self.backends[backend].cluster or self.host}@{backend}"
 
+    def lock_of(self, host: str) -> Path:
+        """The file that the one process of a host keeps locked."""
+        return self.state_dir / f"{host}.lock"
+
     def target(self, driver: str) -> TargetSettings:
         """The settings of a target driver."""
         chosen = getattr(self, driver, None) or getattr(self.targets, driver, None)
