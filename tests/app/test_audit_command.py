@@ -111,6 +111,26 @@ def test_what_was_broken_by_hand_is_said_mended_and_gone(pumice: Installation) -
     assert pumice.command("orphans", "remove", stray.name, "--yes").returncode == 1
 
 
+def test_objects_of_a_backup_that_nobody_knows_are_listed_and_go_when_a_person_says_so(
+    pumice: Installation, tmp_path: Path
+) -> None:
+    pumice.environment |= {"PUMICE_BACKUP__DRIVER": "posix", "PUMICE_BACKUP__PATH": str(tmp_path)}
+    stray = tmp_path / "x" / f"volume_{new_id()}_20260101000000_backup_{(backup := new_id())}_metadata"
+    stray.parent.mkdir()
+    stray.write_text("{}")
+    [told] = json.loads(pumice.command("orphans", "list", "--json").stdout)
+    assert (told["id"], told["kind"]) == (backup, "objects of backup")
+    adopt = pumice.command("orphans", "adopt", backup[:8], "--project", "admin")
+    assert adopt.returncode == 1 and "backup record import" in adopt.stderr
+    assert "'--yes' frees them" in pumice.command("orphans", "remove", backup[:8]).stdout
+    assert stray.exists()
+    assert pumice.command("orphans", "remove", backup[:8], "--yes").returncode == 0
+    assert not stray.exists()
+    pumice.environment["PUMICE_BACKUP__PATH"] = str(tmp_path / "absent")
+    listed = pumice.command("orphans", "list")
+    assert (listed.returncode, listed.stdout) == (0, "None.\n") and "not looked at" in listed.stderr
+
+
 def test_what_only_a_person_can_mend_is_left_and_said_so(pumice: Installation) -> None:
     lost = a_volume(pumice)
     (pumice.state_dir / "volumes" / "files" / "volumes" / lost).unlink()

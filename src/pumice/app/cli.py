@@ -415,7 +415,7 @@ def orphans_list(
     form: Form = Format.TABLE,
     json: Json = False,
 ) -> None:
-    """List bytes of this host of which nothing is known, and since when they were put aside."""
+    """List bytes of this host and its backups of which nothing is known, and since when they were put aside."""
     from pumice.app import orphans
 
     orphans.print_list(_settings(context), as_json=json or form is Format.JSON, wide=wide)

@@ -1,7 +1,11 @@
-"""``pumice orphans``: bytes in this host's pools that nobody knows: whose they become, or that they go."""
+"""``pumice orphans``: bytes in this host's pools, and objects of backups, that nobody knows.
+
+Whose they become, or that they go.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -12,10 +16,12 @@ from pumice.app.terminal import console, plain, print_json, short, table
 from pumice.app.verbs import set_deadlines
 from pumice.backends import aside
 from pumice.backends.aside import Aside
+from pumice.backends.backups.contract import BackupStore
+from pumice.backends.backups.contract import Found as ObjectsFound
 from pumice.backends.contract import Backend
 from pumice.images.files import ImageFiles
-from pumice.loops import orphans
-from pumice.model.errors import Conflict, NotFound
+from pumice.loops import orphans, stored
+from pumice.model.errors import Conflict, Invalid, NotFound, PumiceError
 from pumice.model.ids import ProjectId
 from pumice.model.scope import INTERNAL
 from pumice.model.stored import StoredObject
@@ -27,7 +33,7 @@ from pumice.volumes import manage
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Piece:
     """A piece and where it is; ``kept`` once it was put aside."""
 
     place: str
@@ -36,9 +42,54 @@ class Found:
     kept: Aside | None
 
     @property
+    def id(self) -> str:
+        """Of the volume or snapshot that it was."""
+        return self.piece.id
+
+    @property
     def where(self) -> str:
         """The pool's whole name."""
         return f"{self.place}#{self.piece.pool}"
+
+    @property
+    def kind(self) -> str:
+        """What it was."""
+        return self.piece.kind if self.piece.whole else f"unfinished {self.piece.kind}"
+
+    async def free(self) -> None:
+        """Let its bytes go for good."""
+        await self.backend.give_up(self.piece.pool, await _put_aside(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """What lies in the store of backups under the id of one. It is put aside nowhere."""
+
+    store: BackupStore
+    objects: ObjectsFound
+    kept: None = None
+
+    @property
+    def id(self) -> str:
+        """Of the backup that it was."""
+        return self.objects.id
+
+    @property
+    def where(self) -> str:
+        """The store, and what is there under which name."""
+        return f"{stored.place_of(self.store)}: {self.objects.container}/{self.objects.prefix}"
+
+    @property
+    def kind(self) -> str:
+        """What it was."""
+        return "objects of backup" if self.objects.whole else "unfinished objects of backup"
+
+    async def free(self) -> None:
+        """Let them go for good."""
+        await self.store.free(self.objects)
+
+
+Found = Piece | Objects
 
 
 def print_list(settings: Settings, *, as_json: bool, wide: bool) -> None:
@@ -57,17 +108,13 @@ def print_list(settings: Settings, *, as_json: bool, wide: bool) -> None:
     for it in found:
         kept = (f"{it.kept.size / 2**30:g}", f"{it.kept.since}") if it.kept else ("", "")
         name = (plain(it.kept.name if it.kept else ""),) if wide else ()
-        shown.add_row(short(it.piece.id, wide), _kind(it), *kept, plain(it.where), *name)
+        shown.add_row(short(it.id, wide), it.kind, *kept, plain(it.where), *name)
     console().print(shown if found else "None.")
-
-
-def _kind(it: Found) -> str:
-    return it.piece.kind if it.piece.whole else f"unfinished {it.piece.kind}"
 
 
 def _as_json(it: Found) -> dict[str, object]:
     kept = {"bytes": it.kept.size, "since": it.kept.since, "name": it.kept.name} if it.kept else {}
-    return {"id": it.piece.id, "kind": _kind(it), "pool": it.where, **kept}
+    return {"id": it.id, "kind": it.kind, "pool": it.where, **kept}
 
 
 def adopt(settings: Settings, beginning: str, project: str, *, yes: bool) -> None:
@@ -79,6 +126,11 @@ def adopt(settings: Settings, beginning: str, project: str, *, yes: bool) -> Non
 async def _adopt(settings: Settings, beginning: str, project: str, *, yes: bool) -> str:
     async with _hands(settings) as drivers:
         found = await _one(drivers, beginning)
+        if isinstance(found, Objects):
+            raise Invalid(
+                f"Only bytes in a pool become a volume, and {found.id} is a backup's objects: import their "
+                "record, 'openstack volume backup record import', and restore the backup."
+            )
         alive = await drivers.db.read(ownership.alive, found.piece.kind, [found.piece.id])
         if alive and found.piece.whole:
             raise Conflict(f"There is a {found.piece.kind} {found.piece.id}: see where its bytes are.")
@@ -104,14 +156,14 @@ def remove(settings: Settings, beginning: str, *, yes: bool) -> None:
 async def _remove(settings: Settings, beginning: str, *, yes: bool) -> str:
     async with _hands(settings) as drivers:
         found = await _one(drivers, beginning)
-        what = f"{found.piece.kind} {found.piece.id} on {found.where}"
+        what = f"{found.kind} {found.id} on {found.where}"
         if not yes:
             return f"The bytes of {what} would be gone for good. '--yes' frees them."
-        await found.backend.give_up(found.piece.pool, await _put_aside(found))
+        await found.free()
         return f"The bytes of {what} are gone."
 
 
-async def _put_aside(found: Found) -> str:
+async def _put_aside(found: Piece) -> str:
     """The name of the stranger that it is from now on."""
     if found.kept:
         return found.kept.name
@@ -127,18 +179,34 @@ async def _hands(settings: Settings) -> AsyncIterator[Drivers]:
 
 
 async def _every(drivers: Drivers) -> list[Found]:
-    found = []
-    for place, backend in drivers.backends.items():
-        unknown = await orphans.unknown_pieces(drivers, place, backend)
-        found += [Found(place, backend, piece, None) for piece in unknown if piece.whole]
-        found += [Found(place, backend, it.piece, it) for it in await orphans.put_aside(backend)]
-    return sorted(found, key=lambda it: (it.kept.name if it.kept else "z", it.piece.id))
+    found: list[Found] = []
+    looks: list[Awaitable[Sequence[Found]]] = [_pieces(drivers, *each) for each in drivers.backends.items()]
+    if drivers.backups:
+        looks.append(_objects(drivers, drivers.backups))
+    for answer in await asyncio.gather(*looks, return_exceptions=True):
+        if isinstance(answer, PumiceError):
+            print(f"not looked at: {answer}", file=sys.stderr)
+        elif isinstance(answer, BaseException):
+            raise answer
+        else:
+            found += answer
+    return sorted(found, key=lambda it: (it.kept.name if it.kept else "z", it.id))
+
+
+async def _pieces(drivers: Drivers, place: str, backend: Backend) -> list[Piece]:
+    unknown = await orphans.unknown_pieces(drivers, place, backend)
+    kept = [Piece(place, backend, it.piece, it) for it in await orphans.put_aside(backend)]
+    return [*(Piece(place, backend, it, None) for it in unknown if it.whole), *kept]
+
+
+async def _objects(drivers: Drivers, store: BackupStore) -> list[Objects]:
+    return [Objects(store, it) for it in await stored.unknown_objects(drivers, store)]
 
 
 async def _one(drivers: Drivers, beginning: str) -> Found:
-    found = [it for it in await _every(drivers) if it.piece.id.startswith(beginning)]
+    found = [it for it in await _every(drivers) if it.id.startswith(beginning)]
     if len(found) > 1:
-        raise Conflict(f"More than one begins with '{beginning}': {', '.join(it.piece.id for it in found)}.")
+        raise Conflict(f"More than one begins with '{beginning}': {', '.join(it.id for it in found)}.")
     if not found:
         raise NotFound("Unknown piece", beginning)
     return found[0]

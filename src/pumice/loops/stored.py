@@ -29,6 +29,24 @@ async def check(drivers: Drivers) -> list[Violation]:
         return [Violation(f"the store of backups does not answer: {error}")]
 
 
+async def unknown_objects(drivers: Drivers, store: BackupStore) -> list[Found]:
+    """The objects of backups of which nothing here knows."""
+    containers = {container for container, _ in (await drivers.db.read(backups.whole)).values()}
+    there = await store.inventory(containers)
+
+    def read(tx: Transaction) -> frozenset[str]:
+        left = _nobodys(tx, {it.id for it in there})
+        return left - tombstones.buried(tx, Kind.BACKUP, left)
+
+    unknown = await drivers.db.read(read)
+    return [it for it in there if it.id in unknown]
+
+
+def place_of(store: BackupStore) -> str:
+    """What a store is called where it is told of."""
+    return f"the store of backups, {store.driver}"
+
+
 async def _at(drivers: Drivers, store: BackupStore) -> list[Violation]:
     before = await drivers.db.read(backups.whole)
     there = await store.inventory({container for container, _ in before.values()})
@@ -40,7 +58,7 @@ async def _at(drivers: Drivers, store: BackupStore) -> list[Violation]:
         return left, tombstones.buried(tx, Kind.BACKUP, left), lost
 
     left, gone, lost = await drivers.db.read(read)
-    place = f"the store of backups, {store.driver}"
+    place = place_of(store)
     return [
         *(Violation(f"backup {each} has no objects in {place}", is_lost=True) for each in sorted(lost)),
         *(
