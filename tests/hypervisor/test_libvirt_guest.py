@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from string import ascii_lowercase
 
 import pytest
 from tests.patience import PATIENCE
@@ -28,6 +29,7 @@ from pumice.model.errors import PumiceError, Retryable
 from pumice.model.hardware import Hardware, Topology
 from pumice.model.ids import AttachmentId, ServerId, VolumeId, new_id
 from pumice.model.units import GIB
+from pumice.store.servers import MOST_DISKS
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
@@ -150,19 +152,56 @@ async def test_a_guest_boots_over_iscsi_takes_a_disk_writes_lets_go_and_leaves_n
     assert not list((folder / "hypervisor").rglob(f"*{server}*"))
 
 
-@pytest.mark.parametrize("nic", ["virtio", "e1000", "e1000e", "rtl8139", "pcnet", "ne2k_pci"])
+@pytest.mark.parametrize(
+    ("machine_type", "nic"),
+    [
+        *(("pc", nic) for nic in ("virtio", "e1000", "e1000e", "rtl8139", "pcnet", "ne2k_pci")),
+        ("q35", "virtio"),
+        ("q35", "rtl8139"),
+    ],
+)
 async def test_libvirt_and_qemu_take_whatever_is_asked_of_a_machine(
-    folder: Path, hypervisor: LibvirtHypervisor, nic: str
+    folder: Path, hypervisor: LibvirtHypervisor, nic: str, machine_type: str
 ) -> None:
     boot = folder / "boot.raw"
     boot.write_bytes(bytes(1024 * 1024))
     disks = (Disk(new_id(), "vda", FileSource(boot)),)
     everything = Hardware(
-        Topology(1, 2, 2), nic, "reset", rng=True, agent=True, local_clock=True, hpet=nic == "e1000"
+        Topology(1, 2, 2),
+        nic,
+        "reset",
+        rng=True,
+        agent=True,
+        local_clock=True,
+        hpet=nic == "e1000",
+        machine=machine_type,
     )
     machine = Machine(ServerId(new_id()), "guest", 4, 64, disks, everything)
     await hypervisor.start(machine)
     assert await hypervisor.power(machine.id) == Power.RUNNING
+    await hypervisor.delete(machine.id)
+
+
+async def test_a_q35_takes_as_many_disks_as_a_server_may_have_and_lets_go_of_them(
+    folder: Path, hypervisor: LibvirtHypervisor
+) -> None:
+    image = await build_guest_image(folder / "guest.qcow2", CACHE / "guest")
+    await run("qemu-img", "convert", "-O", "raw", image, folder / "vda", timeout=60)
+    letters = ascii_lowercase[1:MOST_DISKS]
+    for letter in letters:
+        (folder / f"vd{letter}").write_bytes(bytes(1024 * 1024))
+    root, *others = (Disk(new_id(), f"vd{it}", FileSource(folder / f"vd{it}")) for it in ("a", *letters))
+    machine = Machine(
+        ServerId(new_id()), "guest", 1, 256, (root,), Hardware(machine="q35", rng=True, agent=True)
+    )
+    await hypervisor.start(machine)
+    await says(hypervisor, machine.id, "PUMICE-GUEST ready")
+    for disk in others:
+        await hypervisor.attach(machine.id, disk)
+    await says(hypervisor, machine.id, "PUMICE-GUEST wrote vd", len(others))
+    for disk in (others[0], others[-1]):
+        await hypervisor.detach(machine.id, disk, timeout=PATIENCE)
+    assert await hypervisor.disks(machine.id) == {disk.serial for disk in (root, *others[1:-1])}
     await hypervisor.delete(machine.id)
 
 

@@ -23,6 +23,8 @@ _QEMU: Final = "http://libvirt.org/schemas/domain/qemu/1.0"
 _NAME_PREFIX: Final = "pumice-"
 _SECRETS_BEGIN: Final = "Pumice: "
 _LUKS_USAGE: Final = "pumice/"
+_PORTS: Final = 32
+"""Of a q35: one for each disk that a server may get (26), and for what else it has. A ``pc`` has slots."""
 _NIC_SLOT: Final = "0x1e"  # libvirt gives out PCI slots from below and does not know of this one
 
 ElementTree.register_namespace("pumice", NAMESPACE)
@@ -47,7 +49,7 @@ def servers_named(names: Iterable[str]) -> frozenset[ServerId]:
 
 
 def machine_xml(machine: Machine, accelerator: Accelerator, console_log: Path) -> str:
-    """``<domain>``: a PC with virtio disks, a NIC of its own and a serial port that is logged.
+    """``<domain>``: a machine with virtio disks, a NIC of its own and a serial port that is logged.
 
     https://libvirt.org/formatdomain.html
     """
@@ -58,7 +60,7 @@ def machine_xml(machine: Machine, accelerator: Accelerator, console_log: Path) -
     _add(ours, f"{{{NAMESPACE}}}name", _printable(machine.name))
     _add(domain, "memory", str(machine.memory_mib), unit="MiB")
     _add(domain, "vcpu", str(machine.vcpus))
-    _add(_add(domain, "os"), "type", "hvm", arch="x86_64", machine="pc")
+    _add(_add(domain, "os"), "type", "hvm", arch="x86_64", machine=machine.hardware.machine)
     features = _add(domain, "features")
     _add(features, "acpi")
     _add(features, "apic")
@@ -80,6 +82,10 @@ def machine_xml(machine: Machine, accelerator: Accelerator, console_log: Path) -
     for position, disk in enumerate(machine.disks):
         devices.append(_disk(disk, boots=position == 0))
     _add(devices, "controller", type="usb", model="none")
+    if machine.hardware.machine == "q35":
+        _add(devices, "controller", type="pci", model="pcie-root", index="0")
+        for _ in range(_PORTS):
+            _add(devices, "controller", type="pci", model="pcie-root-port")
     serial = _add(devices, "serial", type="pty")
     _add(serial, "log", file=str(console_log), append="on")
     _add(serial, "target", port="0")

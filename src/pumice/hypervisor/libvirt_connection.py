@@ -48,7 +48,8 @@ The last three: a libvirtd was killed in the middle of an attach (``qemu_leftove
 
 INSTALL = (
     "apt-get install python3-libvirt, for Debian's own Python in an environment that sees it "
-    "(venv --system-site-packages); or pip install 'pumice[libvirt]'"
+    "(venv --system-site-packages); for any other apt-get install gcc pkg-config python3-dev libvirt-dev, and "
+    "pip install 'pumice[libvirt]'"
 )
 """How Python's module is had, from a wheel as well as in a clone."""
 

@@ -38,10 +38,13 @@ class Hardware:
     """Whether its clock shows the host's local time, as Windows reads it, and not UTC."""
     hpet: bool | None = None
     """Whether there is a high precision event timer; None: as the hypervisor has it."""
+    machine: str = "pc"
+    """Its type: ``pc``, with a PCI bus; or ``q35``, with PCI Express."""
 
     def to_row(self) -> dict[str, Any]:
-        """As a row keeps it."""
-        return asdict(self)
+        """As a row keeps it. What nobody asked for is not in it: the version before can read the others."""
+        plain = asdict(type(self)())
+        return {name: value for name, value in asdict(self).items() if value != plain[name]}
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any] | None) -> Self:

@@ -27,6 +27,7 @@ MADE: Mapping[str, tuple[str, str]] = {
     "hw_cpu_max_threads": ("1", "cpu/topology[@threads='1']"),
     "hw_cpu_sockets": ("2", "cpu/topology[@cores='2'][@sockets='2']"),
     "hw_cpu_threads": ("2", "cpu/topology[@threads='2'][@sockets='2']"),
+    "hw_machine_type": ("Q35", "os/type[@machine='q35']"),
     "hw_vif_model": ("e1000", "e1000,"),
     "hw_watchdog_action": ("RESET", "devices/watchdog[@action='reset']"),
     "os_type": ("windows", "clock[@offset='localtime']"),
@@ -174,7 +175,7 @@ async def test_a_flavor_with_disks_that_are_not_made_is_refused(cloud: Cloud, wi
 
 @pytest.mark.parametrize("door", ["image", "copied", "snapshot", "volume"])
 async def test_it_is_asked_by_whatever_door(cloud: Cloud, door: str) -> None:
-    wish = {"os_require_quiesce": "yes"}
+    wish = {"hw_firmware_type": "uefi"}
     image = await cloud.image(properties=wish)
     volume = await cloud.volume(bootable=True)
     await cloud.db.write(volumes.change, volume, image_metadata=wish)
@@ -187,7 +188,7 @@ async def test_it_is_asked_by_whatever_door(cloud: Cloud, door: str) -> None:
         "volume": cloud.body(block_device_mapping_v2=[cloud.from_volume(volume)]),
     }[door]
     answer = await cloud.ask("POST", "/servers", asked)
-    assert (answer.status_code, "os_require_quiesce is 'yes'" in answer.text) == (400, True)
+    assert (answer.status_code, "hw_firmware_type is 'uefi'" in answer.text) == (400, True)
 
 
 async def test_a_machine_stays_as_it_was_asked_for(cloud: Cloud) -> None:

@@ -104,6 +104,7 @@ def test_a_topology_has_the_vcpus_that_there_are() -> None:
 def test_what_a_row_keeps_is_read_back() -> None:
     hardware = Hardware(Topology(1, 2, 3), "e1000", "reset", rng=True, agent=True, local_clock=True, hpet=False)
     assert Hardware.from_row(hardware.to_row()) == hardware
+    assert Hardware(watchdog="reset", machine="q35").to_row() == {"watchdog": "reset", "machine": "q35"}
     assert Hardware.from_row(None) == Hardware.from_row({}) == Hardware()
 
 

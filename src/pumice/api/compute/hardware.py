@@ -31,6 +31,9 @@ def hardware_of(flavor: Flavor, image: Mapping[str, Any]) -> Hardware:
     hpet = properties.get("hw_time_hpet")
     return Hardware(
         topology=_topology(flavor.vcpus, specs, properties),
+        machine=properties.get("hw_machine_type", "").lower()
+        or specs.get("hw_machine_type", "").lower()
+        or "pc",
         nic=properties.get("hw_vif_model", "").lower() or "virtio",
         watchdog=action if action not in ("", "disabled") else None,
         rng=bool(properties.get("hw_rng_model")) and is_true(flavor.extra_specs.get("hw_rng:allowed", "yes")),

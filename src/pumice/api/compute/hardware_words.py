@@ -46,6 +46,7 @@ DONE: Mapping[str, Word] = {
         """,
     ),
     **_words("virtio|e1000|e1000e|rtl8139|pcnet|ne2k_pci", "that model is not offered", "hw_vif_model"),
+    **_words("pc|q35", "a machine is one of these two, of the version that QEMU has", "hw_machine_type"),
     **_words("reset|poweroff|pause|none|disabled", "a watchdog has no such action", "hw_watchdog_action"),
     **_words(".*", "any other than 'windows' changes nothing", "os_type"),
     **_words("virtio", "the only such device is 'virtio'", "hw_rng_model"),
@@ -55,7 +56,6 @@ DONE: Mapping[str, Word] = {
 
 ALREADY: Mapping[str, Word] = {
     **_words("virtio", "every disk is on 'virtio'", "hw_disk_bus"),
-    **_words("pc", "every machine is a 'pc'", "hw_machine_type"),
     **_words("x86_64|amd64|x64|i386|i686", "machines are x86_64", "hw_architecture hw_emulation_architecture"),
     **_words("bios", "every machine starts by its BIOS", "hw_firmware_type"),
     **_words("disabled|optional", "every machine starts by its BIOS, which checks nothing", "os_secure_boot"),
@@ -68,7 +68,6 @@ ALREADY: Mapping[str, Word] = {
     **_words("none", "no machine has a USB controller", "hw_usb_model"),
     **_words("optional", "there are no configuration drives", "img_config_drive"),
     **_words("0", "no machine has ports to redirect USB to", "hw_redirected_usb_ports"),
-    **_words(NO, "nothing is quiesced before it is snapshotted", "os_require_quiesce"),
     **_words(
         NO,
         "it is not done here",
@@ -119,6 +118,11 @@ NO_EFFECT: Mapping[str, Word] = {
     ),
     **_words(None, "servers have no networks", "hw_vif_multiqueue_enabled"),
     **_words(None, "servers have no devices of their host's", "hw_pci_numa_affinity_policy"),
+    **_words(
+        None,
+        "no image is made of a server, and a snapshot of a volume asks no guest, as in Cinder",
+        "os_require_quiesce",
+    ),
     **_words(None, "servers are not rescued", "hw_rescue_bus hw_rescue_device"),
     **_words(None, "without a kernel beside the disk there is no command line", "os_command_line"),
     **_words(None, "how an image is moved is no matter of the machine", "img_bittorrent img_cache_in_nova"),
