@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,9 @@ def manual(first: str) -> list[str]:
 
 
 INSTALLATION = manual("apt-get install")
+WITH_THE_EXTRA = manual("apt-get install gcc")
+"""What is done instead where Debian's own binding of libvirt is not seen."""
+[LIBVIRT] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["libvirt"]
 PACKAGES = [word for line in INSTALLATION if line.startswith("apt-get") for word in line.split()[2:]]
 
 
@@ -63,6 +67,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheels")
     pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--require-hashes", "-w", folder]
     subprocess.run([*pip, "-r", ROOT / "requirements" / "run.txt"], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, LIBVIRT], check=True)
     asyncio.run(build_guest_image(folder / "guest.qcow2", cache_dir()))
     return folder
 
@@ -242,8 +247,11 @@ def test_a_unit_for_each_role_on_postgresql_behind_nginx_with_logs_of_its_own(
 ) -> None:
     version_before.build_wheel(ROOT, tmp_path)
     with Machine(wheels, tmp_path, "postgresql", "nginx-light", "logrotate", "openssl") as machine:
-        *install, _ = INSTALLATION
-        machine.follow(install)
+        *_, install_service, _ = INSTALLATION
+        machine.follow([*WITH_THE_EXTRA, install_service])
+        assert machine.run("/opt/pumice/bin/python -c 'import libvirt; print(libvirt.__file__)'").startswith(
+            "/opt/"
+        )
         make_database(machine)
         put_nginx_in_front(machine)
         (machine.root / "etc/pumice/pumice.toml").write_text(SETTINGS)
