@@ -86,6 +86,18 @@ async def test_what_a_restarted_daemon_forgot_is_exported_again_with_the_same_wo
     assert not await world.violations()
 
 
+async def test_an_export_that_was_made_and_forgotten_between_two_looks_comes_back_at_the_next(
+    world: FakeWorld, loop: Repair
+) -> None:
+    await loop.run()
+    links = [await connected(world) for _ in range(4)]
+    world.target.forget()
+    await loop.run()
+    assert all(admitted(world, link) for link in links)
+    await loop.run()
+    assert not any(world.drivers.let_in.values())
+
+
 async def test_one_export_that_cannot_be_restored_keeps_no_other_from_it(
     world: FakeWorld, loop: Repair
 ) -> None:

@@ -104,6 +104,7 @@ async def let_in(drivers: Drivers, asked: Exported, *, drawn: bool = False) -> E
         read_only=attachment.mode == "ro",
         name=attachment.portal.name if attachment.portal else "",
     )
+    drivers.let_in.setdefault(host, set()).add(volume)
     return replace(await target.grant(volume, device, grant), encrypted=encrypted)
 
 

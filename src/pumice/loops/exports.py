@@ -65,14 +65,18 @@ def _places_by_target(drivers: Drivers) -> list[list[str]]:
 async def _at_target(
     drivers: Drivers, places: Sequence[str], target: Target, glance: Glance
 ) -> list[Violation]:
+    let_in = {volume for place in places for volume in drivers.let_in.get(place, ())}
     seen = await _there(target)
     if seen is None:
+        _looked_at(drivers, places, let_in)
         return []
-    part = glance.part(frozenset(seen), target.portals)
+    # What was exported and lost again between two looks has left no trace outside: so ``let_in`` too.
+    part = glance.part(frozenset(seen), target.portals, also=let_in)
     before, known = await drivers.db.read(_read_expected, places, part)
     wrong = {it.volume_id for it in before if _differs(it, target, seen)}
     wrong |= {volume for volume, _ in _within(part, seen) - known}
     glance.has_seen(frozenset(seen), wrong, target.portals)
+    _looked_at(drivers, places, let_in)
     there = await _there(target) if wrong else None  # once more, between two looks at the rows
     if there is None:
         return []
@@ -98,6 +102,11 @@ async def _at_target(
         *(_orphan(drivers, places, target, *each) for each in sorted(let_go)),
         *(unknown("export", _called(*each), places[0]) for each in sorted(nobodys - let_go)),
     ]
+
+
+def _looked_at(drivers: Drivers, places: Sequence[str], volumes: set[VolumeId]) -> None:
+    for place in places:
+        drivers.let_in.get(place, set()).difference_update(volumes)
 
 
 Accounts = set[tuple[VolumeId, str]]

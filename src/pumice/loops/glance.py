@@ -1,9 +1,9 @@
 """What a loop that comes every few seconds asks the rows about: never all that a large host has.
 
 Where the outside and the rows have come to differ, one of them has changed. What is outside is listed whole
-each time. So a look asks about what changed there since the last one, about what was wrong then, and about a
-sixteenth of all: what changed in the rows alone, as when an old database was restored, is found within sixteen
-looks. The first look asks about everything.
+each time. So a look asks about what changed there since the last one, about what was wrong then, about what
+this process has done there meanwhile, and about a sixteenth of all: what changed in the rows alone, as when an
+old database was restored, is found within sixteen looks. The first look asks about everything.
 """
 
 from collections.abc import Collection, Hashable
@@ -27,11 +27,11 @@ class Glance:
     _wrong: frozenset[str] = frozenset()
     _turn: int = 0
 
-    def part(self, there: Outside, setting: Hashable = None) -> Part | None:
-        """What this look is about; None is all. With another ``setting`` all may differ."""
+    def part(self, there: Outside, setting: Hashable = None, also: Collection[str] = ()) -> Part | None:
+        """What this look is about, these ids too; None is all. With another ``setting`` all may differ."""
         if self._there is None or setting != self._setting:
             return None
-        changed = {known for known, _ in there ^ self._there} | self._wrong
+        changed = {known for known, _ in there ^ self._there}.union(self._wrong, also)
         return Part(frozenset(changed), DIGITS[self._turn]) if len(changed) <= MOST else None
 
     def has_seen(self, there: Outside, wrong: Collection[str], setting: Hashable = None) -> None:

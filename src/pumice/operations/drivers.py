@@ -12,6 +12,7 @@ from pumice.host.bulkhead import Bulkheads
 from pumice.host.qemu_img import IscsiDisk
 from pumice.hypervisor.contract import Hypervisor
 from pumice.model.errors import Misconfigured, Retryable
+from pumice.model.ids import VolumeId
 from pumice.store.database import Database
 
 Fetch = Callable[[IscsiDisk, Path, Progress, float], Awaitable[None]]
@@ -51,6 +52,8 @@ class Drivers:
     """Drop an image: neither image nor bytes are left."""
     bulkheads: Bulkheads = field(default_factory=Bulkheads)
     """The places of this process, and what hangs there."""
+    let_in: dict[str, set[VolumeId]] = field(default_factory=dict)
+    """By ``host@backend``, the volumes that somebody was let in to since its exports were compared."""
     detach_seconds: float = 60.0
     """How long a guest may take to let go of a disk."""
     pause_seconds: float = 5.0
