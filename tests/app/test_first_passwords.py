@@ -8,11 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 import yaml
 
 from pumice.app import node
 from pumice.app.passwords import clouds_file, first_passwords
 from pumice.app.settings import Settings
+from pumice.identity import bootstrap
 from pumice.identity.clouds import clouds_yaml, write_passwords
 from pumice.identity.passwords import hash_now
 from pumice.store import users
@@ -96,6 +98,21 @@ async def test_a_second_host_invents_none(tmp_path: Path) -> None:
     async with furnished(in_place(tmp_path / "two", database_url=url)) as (_, second):
         assert second == {}
     assert not (tmp_path / "two" / "passwords.yaml").exists()
+
+
+async def test_of_two_hosts_that_start_at_once_one_keeps_what_is_true_and_the_other_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    async with furnished(in_place(tmp_path / "one", database_url=url)) as (_, first):
+        pass
+    monkeypatch.setattr(bootstrap, "is_needed", lambda _: True)  # the other looked a moment before
+    async with furnished(in_place(tmp_path / "two", database_url=url)) as (_, second):
+        assert second == {}
+    assert yaml.safe_load((tmp_path / "one" / "passwords.yaml").read_text()) == first
+    assert yaml.safe_load((tmp_path / "two" / "passwords.yaml").read_text()) == {}
 
 
 async def test_a_lost_password_is_set_anew_and_told(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from pumice.api.context import ApiContext
 from pumice.app import checks, driver_setup, marks
 from pumice.app.faults import fault_point
 from pumice.app.openings import Openings
-from pumice.app.passwords import first_passwords, known_passwords, true_ones
+from pumice.app.passwords import first_passwords, forget, known_passwords, true_ones
 from pumice.app.roles import EVERY, Role, take_name
 from pumice.app.settings import Settings
 from pumice.app.verbs import VERBS, set_deadlines
@@ -290,7 +290,10 @@ async def _furnish(db: Database, settings: Settings, tunables: Tunables) -> dict
         flavors.make_defaults(tx)
 
     await db.write(work)
-    return await true_ones(db, passwords)
+    true = await true_ones(db, passwords)
+    if is_first:
+        forget(settings, {user: it for user, it in passwords.items() if user not in true})
+    return true
 
 
 def only_one(settings: Settings) -> IO[str]:

@@ -68,6 +68,14 @@ def remember(settings: Settings, user: str, password: str) -> bool:
     return True
 
 
+def forget(settings: Settings, passwords: Mapping[str, str]) -> None:
+    """Keep these no more: they were chosen here for a first start that another host has made."""
+    with _kept(settings) as kept:
+        for user in kept.keys() & passwords.keys():
+            if kept[user] == passwords[user]:
+                del kept[user]
+
+
 def clouds_file(settings: Settings) -> Path:
     """The path of the clients' ``clouds.yaml``."""
     return settings.state_dir.absolute() / "clouds.yaml"

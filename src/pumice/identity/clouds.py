@@ -27,7 +27,7 @@ def clouds_yaml(auth_url: str, passwords: Mapping[str, str], cacert: Path | None
             cloud["cacert"] = str(cacert.absolute())
     unknown = [user for user, password in (("admin", admin), ("demo", demo)) if password is None]
     heads = [
-        f"# The password of '{user}' was changed since the first start, and is not known here.\n"
+        f"# The password of '{user}' is not known here: another host set it, or it was changed since.\n"
         f"# Give it in OS_PASSWORD, or let 'pumice passwd {user}' set another.\n"
         for user in unknown
     ]
