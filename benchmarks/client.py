@@ -93,7 +93,7 @@ class Connection(asyncio.Protocol):
             self._head, self._pieces = bytes(head), rest
             self._status = int(head[9:12])
             found = self._head.find(b"\r\ncontent-length: ")
-            if found < 0 and self._status != 204:
+            if found < 0 and self._status not in (204, 304):
                 raise NotImplementedError(f"An answer of unknown length: {self._head!r}")
             length = self._head[found + 18 :].split(b"\r\n", 1)[0] if found >= 0 else b"0"
             self._missing = int(length)

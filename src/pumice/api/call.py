@@ -61,6 +61,10 @@ class Call:
     """What the route's ``{names}`` stood for."""
     action: str | None = None
     """The key of the body that has selected the route, if it is an action's."""
+    waited: float = 0.0
+    """Seconds for which it waited because its client wished so."""
+    is_gone: bool = False
+    """Whether its client was seen to hang up."""
     _json: Any = None
 
     @property
@@ -111,7 +115,7 @@ class Call:
     async def unless_gone(self, doing: Coroutine[Any, Any, T]) -> T:
         """Do something heavy that is dropped when the client hangs up. To be called once the body is read."""
         work = asyncio.ensure_future(doing)
-        gone = asyncio.ensure_future(self._gone())
+        gone = asyncio.ensure_future(self.gone())
         try:
             await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
@@ -121,9 +125,11 @@ class Call:
             work.cancel()
             gone.cancel()
 
-    async def _gone(self) -> None:
+    async def gone(self) -> None:
+        """Return when the client hangs up. To be called once the body is read."""
         while (await self.receive())["type"] != "http.disconnect":
             pass
+        self.is_gone = True
 
     async def parse(self, model: type[M], key: str | None = None) -> M:
         """The body, or the object under its ``key`` or the action's, as ``model``. Raises ``Invalid``."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from weakref import WeakValueDictionary
 
+from pumice.api.changes import Changes
 from pumice.model.metrics_sink import MetricsSink
 from pumice.model.scope import Scope
 from pumice.model.tunables import Tunables
@@ -31,7 +32,11 @@ class ApiContext:
     meter: MetricsSink = field(default_factory=MetricsSink)
     refuses_new: Callable[[], str | None] = lambda: None
     """Why nothing new is to be made at the moment, if that is so; reads and deletes go on."""
+    changes: Changes = field(init=False)
     _turns: MutableMapping[str | None, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+
+    def __post_init__(self) -> None:
+        self.changes = Changes(self.db)
 
     def turn(self, project_id: str | None) -> asyncio.Lock:
         """Held while a list is made: each project has one made at a time, whatever number it asks for."""

@@ -83,6 +83,10 @@ class Route:
     bare: bool = False
     """Whether the path never has a project in it (version documents)."""
 
+    live: bool = False
+    """Whether it shows one thing, every change of which is told: a client may wait for the next."""
+    looks: bool = False
+    """Whether it makes nothing, though it is a POST."""
     waits: bool = False
     """A list that an operation on some host has to make."""
     also: tuple[Rule, ...] = ()
@@ -102,7 +106,7 @@ class Route:
     def makes(self) -> bool:
         """Whether it makes what was not there: a collection grows, or an image gets its bytes."""
         if self.method == "POST":
-            return self.action is None and "/actions/" not in self.path
+            return self.action is None and "/actions/" not in self.path and not self.looks
         return self.method == "PUT" and self.path.endswith("/file")
 
 

@@ -17,12 +17,13 @@ import orjson
 import structlog
 from structlog.contextvars import bind_contextvars
 
+from pumice.api import live
 from pumice.api.access_rules import allow
 from pumice.api.call import Call, Receive, Reply, Version
 from pumice.api.context import ApiContext
 from pumice.api.faults import Fault, HttpError, status_of
 from pumice.api.microversions import Versions
-from pumice.api.policy import Policy
+from pumice.api.policy import Policy, Rule
 from pumice.api.routing import Route, Table, checks_of, choose
 from pumice.model.errors import Forbidden, Invalid, PumiceError, Retryable, Unauthenticated
 from pumice.model.ids import UserId
@@ -44,6 +45,12 @@ class _Seen:
 
     route: str = ""
     project_id: str | None = None
+    call: Call | None = None
+
+    @property
+    def waited(self) -> float:
+        """Seconds for which it waited as its client wished."""
+        return self.call.waited if self.call else 0.0
 
 
 class Service:
@@ -165,35 +172,57 @@ class Service:
             raise self._explained(refusal, path, body) from None
         call.policy, call.action = self.policy.only(route.rules), route.action
         seen.route = f"{self.prefix}{route.path}" + (f" {route.action}" if route.action else "")
+        seen.call = call
         if route.rule is not None:
             if call.who is NOBODY:
                 call.who = await self._who(headers, request_id, scope)
             if project_id is not None and project_id != call.who.project_id:
                 raise Invalid("Malformed request url: the project in it is not the token's.")
-            about = call.args  # a user or project named in the path is the one the rule is asked about
             if self.domain_of is None and call.who.project_id is None:
                 raise Forbidden("This needs a token that is scoped to a project.")
-            domain_id = await self.domain_of(call) if self.domain_of else None
-            self.policy.require(route.rule, call.who, about.get("project_id"), about.get("user_id"), domain_id)
+            await self._require(route.rule, call)
             if route.makes and (why := self.ctx.refuses_new()):
                 raise Retryable(why)
             if route.takes_a_turn:
                 async with self.ctx.turn(call.who.project_id):
                     return await route.handler(call)
+            if route.live:
+                return await live.answer(call, self._shower(route, route.rule, call, request_id, scope))
         return await route.handler(call)
+
+    async def _require(self, rule: Rule, call: Call) -> None:
+        """Raise ``Forbidden`` unless the caller may: it is about a user or project that the path names."""
+        domain_id = await self.domain_of(call) if self.domain_of else None
+        about = call.args
+        self.policy.require(rule, call.who, about.get("project_id"), about.get("user_id"), domain_id)
+
+    def _shower(
+        self, route: Route, rule: Rule, call: Call, request_id: str, asked: MutableMapping[str, Any]
+    ) -> Callable[[], Awaitable[Reply]]:
+        """What shows a thing, whenever it is asked: after a wait the token may be none any more."""
+
+        async def show() -> Reply:
+            if call.waited:
+                call.who = await self._who(call.headers, request_id, asked)
+                await self._require(rule, call)
+            return _encoded(await route.handler(call))
+
+        return show
 
     def _account(self, scope: MutableMapping[str, Any], seen: "_Seen", status: int, seconds: float) -> None:
         """Count the request and write its line; a read that went well is worth one only at level debug."""
         method = scope["method"]
-        self.ctx.meter.request(self.name, method, seen.route, status, seconds)
+        self.ctx.meter.request(self.name, method, seen.route, status, seconds - seen.waited)
         tell = logger.debug if status < 400 and method in ("GET", "HEAD") else logger.info
+        waited = {"waited": round(seen.waited, 4)} if seen.waited else {}
         tell(
             "api.request",
             method=method,
             path=scope["path"],
             status=status,
-            seconds=round(seconds, 4),
+            seconds=round(seconds - seen.waited, 4),
             project=seen.project_id,
+            **waited,
         )
 
     def _without_project(self, path: str) -> tuple[str, str | None]:
@@ -277,7 +306,7 @@ async def _send(send: Send, reply: Reply, said: Mapping[str, str], *, head: bool
     pairs = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
     if body or stream is not None:
         pairs.append((b"content-type", reply.content_type.encode("latin-1")))
-    if stream is None and reply.status != 204:
+    if stream is None and reply.status not in (204, 304):
         pairs.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": reply.status, "headers": pairs})
     if stream is not None and not head:

@@ -215,6 +215,7 @@ class Serving:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.node.ctx.changes.stop()
         for server in self._servers:
             server.should_exit = True
         self._stopping.set()

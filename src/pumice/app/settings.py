@@ -106,6 +106,23 @@ class Api(Section):
         description="How long a request waits for an operation it must answer for.",
         json_schema_extra=LIVE,
     )
+    longest_wait: float = Field(
+        60.0,
+        ge=0,
+        description="How long a request waits at most for a thing to change, when its client asks for that "
+        "(Prefer: wait=30); 0 is never. Let no proxy give up sooner.",
+        json_schema_extra=LIVE,
+    )
+    most_waiting: int = Field(
+        500,
+        ge=0,
+        description="Requests of one process that may wait so; beyond, they are answered at once. Each is one "
+        "of the connections of [http].",
+        json_schema_extra=LIVE,
+    )
+    project_waiting: int = Field(
+        200, ge=0, description="Those of one project among them.", json_schema_extra=LIVE
+    )
 
 
 class Identity(Section):
@@ -385,7 +402,11 @@ class Settings(BaseSettings):
             api_max_limit=self.api.max_limit,
             api_max_query_terms=self.api.max_query_terms,
             api_max_metadata=self.api.max_metadata,
+            abandoned_seconds=self.repair.abandoned_seconds,
             api_wait_seconds=self.api.wait_seconds,
+            api_longest_wait=self.api.longest_wait,
+            api_most_waiting=self.api.most_waiting,
+            api_project_waiting=self.api.project_waiting,
             service_token_roles=frozenset(self.identity.service_token_roles),
             catalog_aliases=self.identity.catalog_aliases,
             retry_policy=RetryPolicy(

@@ -71,6 +71,8 @@ class Tunables:
     """How many pools a create tries in all (Cinder's setting of the same name)."""
     catalog_aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Types under which the catalog names services a second time, and the types that these have."""
+    abandoned_seconds: float = 3600.0
+    """How long a client may leave a volume or an attachment between two calls of its own."""
     service_down_seconds: float = 60.0
     """A service whose last heartbeat is older counts as down (Cinder's ``service_down_time``)."""
     api_max_query_terms: int = 64
@@ -80,6 +82,12 @@ class Tunables:
     """The longest page of a list (Cinder's ``osapi_max_limit``)."""
     api_wait_seconds: float = 60.0
     """How long a request that must answer with a result waits for its operation."""
+    api_longest_wait: float = 60.0
+    """How long a request waits at most for a thing to change, if its client asks for it (``Prefer: wait``)."""
+    api_most_waiting: int = 500
+    """How many requests of one process may wait so."""
+    api_project_waiting: int = 200
+    """How many of one project's."""
     service_token_roles: frozenset[str] = frozenset({"service"})
     """A service token counts if it has one of these roles (keystonemiddleware's setting of the same name)."""
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)

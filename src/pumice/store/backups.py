@@ -9,6 +9,7 @@ from pumice.model.backup import Backup
 from pumice.model.errors import InvalidState
 from pumice.model.states import BACKUP, BackupStatus
 from pumice.store import tombstones
+from pumice.store.changes import changed
 from pumice.store.database import Transaction
 from pumice.store.stateful import StatefulRows
 from pumice.store.tables import backups
@@ -103,7 +104,10 @@ def reset(tx: Transaction, backup_id: str, status: BackupStatus, operation_id: s
 def delete(tx: Transaction, backup_id: str) -> bool:
     """Forget a backup, and bury it. False when it is gone already."""
     tombstones.bury(tx, _bury, b_id=backup_id)
-    return bool(tx.execute(sa.delete(backups).where(_b.id == backup_id)).rowcount)
+    gone = tx.execute(sa.delete(backups).where(_b.id == backup_id).returning(_b.parent_id)).first()
+    if gone is not None and gone.parent_id:
+        tx.notify(changed(gone.parent_id))  # which may have had no other
+    return gone is not None
 
 
 def known(tx: Transaction, ids: Collection[str]) -> frozenset[str]:

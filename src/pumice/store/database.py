@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import CursorResult
 
 from pumice.model.metrics_sink import MetricsSink
+from pumice.store.changes import told
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -41,8 +42,14 @@ class Transaction:
         self.topics: list[str] = []
 
     def execute(self, statement: sa.Executable, parameters: Any = None) -> CursorResult[Any]:
-        """Run one statement; ``parameters`` is a mapping, or a list of them for many rows at once."""
-        return self.connection.execute(statement, parameters)
+        """Run one statement; ``parameters`` is a mapping, or a list of them for many rows at once.
+
+        Who waits for a thing whose row it writes is told (``changes.py``).
+        """
+        result = self.connection.execute(statement, parameters)
+        if statement.is_dml:
+            self.topics += told(statement, parameters)
+        return result
 
     def notify(self, topic: str) -> None:
         """Tell every subscriber once this transaction is durable, and nobody if it never is."""

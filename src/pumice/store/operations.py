@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from pumice.model.errors import LostLease
 from pumice.store import holds, json_columns
+from pumice.store.changes import changed
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.tables import operation_lines, operations, services
@@ -69,6 +70,7 @@ def insert(tx: Transaction, row: Mapping[str, Any]) -> None:
     """Add an operation and let the workers of its place know."""
     tx.execute(_insert, dict(row))
     tx.notify(queue_topic(row["place"]))
+    tx.notify(changed(row["id"]))
 
 
 def has_line(tx: Transaction, operation_id: str, started_at: datetime) -> bool:
@@ -96,6 +98,7 @@ def save(
     if row is None:
         raise LostLease(f"Operation {operation_id} was taken over by another worker.")
     _let_go(tx, operation_id, values)
+    tx.notify(changed(operation_id))
     return row.parent_id, row.cancelled
 
 
@@ -175,6 +178,7 @@ def ask_to_cancel(tx: Transaction, operation_id: str) -> bool:
     )
     tx.notify(QUEUE)
     tx.notify(f"{CANCELLED} {operation_id}")
+    tx.notify(changed(operation_id))
     return bool(result.rowcount)
 
 
@@ -264,6 +268,7 @@ def force(tx: Transaction, operation_id: str, attempt: int, values: Mapping[str,
     if forced.rowcount:
         _let_go(tx, operation_id, values)
     tx.notify(QUEUE)
+    tx.notify(changed(operation_id))
 
 
 def note(tx: Transaction, operation_id: str, notes: Mapping[str, Any]) -> None:

@@ -58,6 +58,7 @@ _SEAL = """
     SELECT pg_current_xact_id_if_assigned()::text, count(pg_notify($2, payload)::text)
     FROM unnest($3::text[]) AS payload
 """
+_NOTIFY = "SELECT count(pg_notify($1, payload)::text) FROM unnest($2::text[]) AS payload"
 _OUTCOME = "SELECT pg_xact_status($1::text::xid8)"
 _NEVER_BEGUN = "22023"
 """A number that has not been given away: the server crashed, and has forgotten the transaction."""
@@ -176,10 +177,13 @@ class PostgresDatabase:
 
         None for a transaction that wrote nothing: it leaves no seal.
         """
-        payloads = [f"{self._me} {topic}" for topic in dict.fromkeys(topics)]
-        row = (await connection.exec_driver_sql(_SEAL, (seal, CHANNEL, payloads))).one()
+        row = (await connection.exec_driver_sql(_SEAL, (seal, CHANNEL, self._payloads(topics)))).one()
         number: str | None = row[0]
         return number
+
+    def _payloads(self, topics: list[str]) -> list[str]:
+        """What the other processes are sent: each topic once."""
+        return [f"{self._me} {topic}" for topic in dict.fromkeys(topics)]
 
     async def _has_committed(self, number: str, seal: int) -> bool:
         """Whether a transaction was committed. Raises ``ConnectionError`` while that is open."""
@@ -203,9 +207,14 @@ class PostgresDatabase:
         """See ``Database.renew``."""
         try:
             async with self._renewing.begin() as connection:
-                return (await connection.run_sync(lambda sync: _run(sync, work, *args, **kw)))[0]
+                result, topics = await connection.run_sync(lambda sync: _run(sync, work, *args, **kw))
+                if topics:
+                    await connection.exec_driver_sql(_NOTIFY, (CHANNEL, self._payloads(topics)))
         except (sa.exc.SQLAlchemyError, OSError) as error:
             raise Retryable(f"The database does not answer: {error}") from error
+        for topic in topics:
+            self._tell(topic)
+        return result
 
     async def build(self, name: str, statements: Sequence[str]) -> None:
         """See ``Database.build``."""

@@ -1,6 +1,6 @@
 """Servers and their disks: every read and write of their rows."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from string import ascii_lowercase
 from typing import Any
@@ -12,6 +12,7 @@ from pumice.model.errors import Conflict, NotFound, OverQuota
 from pumice.model.server import Server, ServerDisk, cannot
 from pumice.model.states import ServerStatus
 from pumice.store import json_columns, tombstones
+from pumice.store.changes import changed
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.json_columns import has_entry
@@ -140,27 +141,36 @@ def booting_from(tx: Transaction, volume_id: str) -> Server | None:
 def add_disk(tx: Transaction, disk: ServerDisk) -> None:
     """Add a disk; its device name must be free."""
     tx.execute(_insert_disk, _disk_rows.row(disk))
+    tx.notify(changed(disk.server_id))
 
 
 def change_disk(tx: Transaction, disk_id: str, **changes: Any) -> None:
     """Write columns of a disk."""
-    tx.execute(sa.update(server_disks).where(_d.id == disk_id).values(**changes))
+    _write_disks(tx, sa.update(server_disks).where(_d.id == disk_id).values(**changes))
 
 
 def remove_disk(tx: Transaction, attachment_id: str) -> None:
     """Forget the disk of an attachment; nothing to do when it is gone already."""
     tombstones.bury(tx, _bury_disk, b_attachment=attachment_id)
-    tx.execute(sa.delete(server_disks).where(_d.attachment_id == attachment_id))
+    _write_disks(tx, sa.delete(server_disks).where(_d.attachment_id == attachment_id))
 
 
 def remove_disks(tx: Transaction, server_id: str) -> None:
     """Forget every disk of a server."""
-    tx.execute(sa.delete(server_disks).where(_d.server_id == server_id))
+    _write_disks(tx, sa.delete(server_disks).where(_d.server_id == server_id))
 
 
 def unlink_disk(tx: Transaction, attachment_id: str) -> None:
     """The attachment of a disk is gone; the disk waits for its server's end."""
-    tx.execute(_unlink, {"b_attachment": attachment_id})
+    _write_disks(tx, _unlink, {"b_attachment": attachment_id})
+
+
+def _write_disks(
+    tx: Transaction, statement: sa.Update | sa.Delete, parameters: Mapping[str, Any] | None = None
+) -> None:
+    """Write disks, and tell that their servers are shown otherwise."""
+    for server_id in set(tx.execute(statement.returning(_d.server_id), parameters).scalars()):
+        tx.notify(changed(server_id))
 
 
 def free_device(tx: Transaction, server_id: str, wanted: str | None = None) -> str:

@@ -21,6 +21,7 @@ import sqlalchemy as sa
 
 from pumice.store import json_columns
 from pumice.store.beginning import begins_with
+from pumice.store.changes import changed
 from pumice.store.database import Transaction
 from pumice.store.tables import LANE, MOVING, hanging_calls, operation_holds, operations
 
@@ -216,6 +217,7 @@ def renew(
     for operation_id, news in carried.items():
         if news:
             tx.execute(sa.update(operations).where(mine, _o.id == operation_id).values(**news))
+            tx.notify(changed(operation_id))
     return ours
 
 
@@ -225,11 +227,10 @@ def wake_waiting(tx: Transaction, operation_id: str) -> None:
     Those that wait are few, and only the end of what has a parent asks.
     """
     named = sa.cast(_o.notes, sa.Text).contains(operation_id, autoescape=True)
-    result = tx.execute(
-        sa.update(operations).where(_o.state == "waiting", named).values(state="running", run_at=_AT_ONCE)
-    )
-    if result.rowcount:
+    woken = sa.update(operations).where(_o.state == "waiting", named).values(state="running", run_at=_AT_ONCE)
+    for waiting_id in tx.execute(woken.returning(_o.id)).scalars().all():
         tx.notify(QUEUE)
+        tx.notify(changed(waiting_id))
 
 
 def wake(tx: Transaction, operation_id: str) -> None:
@@ -240,6 +241,7 @@ def wake(tx: Transaction, operation_id: str) -> None:
         .values(state="running", run_at=_AT_ONCE)
     )
     tx.notify(QUEUE)
+    tx.notify(changed(operation_id))
 
 
 # --- whose turn it is ---------------------------------------------------------------------------

@@ -212,7 +212,7 @@ ROUTES = (
         Rule(f"{_RULE}:detail", READER),
         also=(DETAIL_ALL, server_list.ALL_FILTERS, *VIEW),
     ),
-    Route("GET", f"{_PATH}/{{id}}", without_query(show), Rule(f"{_RULE}:show", READER), also=VIEW),
+    Route("GET", f"{_PATH}/{{id}}", without_query(show), Rule(f"{_RULE}:show", READER), also=VIEW, live=True),
     Route("PUT", f"{_PATH}/{{id}}", update, Rule(f"{_RULE}:update", MEMBER), also=VIEW),
     Route("DELETE", f"{_PATH}/{{id}}", writes(delete.accept, 204), Rule(f"{_RULE}:delete", MEMBER)),
 )

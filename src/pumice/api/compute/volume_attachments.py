@@ -174,7 +174,7 @@ _PATH, _RULE = f"{VERSION}/servers/{{id}}/os-volume_attachments", "os_compute_ap
 ROUTES = (
     Route("GET", _PATH, LIST.answers("volumeAttachments", view), Rule(f"{_RULE}:index", READER)),
     Route("POST", _PATH, create, Rule(f"{_RULE}:create", MEMBER)),
-    Route("GET", f"{_PATH}/{{volume_id}}", without_query(show), Rule(f"{_RULE}:show", READER)),
+    Route("GET", f"{_PATH}/{{volume_id}}", without_query(show), Rule(f"{_RULE}:show", READER), live=True),
     Route("PUT", f"{_PATH}/{{volume_id}}", update, UPDATE, also=(SWAP,)),
     Route("DELETE", f"{_PATH}/{{volume_id}}", writes(detach_volume.accept), Rule(f"{_RULE}:delete", MEMBER)),
 )

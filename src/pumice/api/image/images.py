@@ -36,7 +36,7 @@ class Images:
         return [
             Route("POST", "/v2/images", self.create, ADD, also=SHOWING),
             Route("GET", "/v2/images", index, Rule("get_images", READER)),
-            Route("GET", "/v2/images/{id}", self.show, Rule("get_image", READER)),
+            Route("GET", "/v2/images/{id}", self.show, Rule("get_image", READER), live=True),
             Route("PATCH", "/v2/images/{id}", self.update, MODIFY, also=SHOWING),
             Route("DELETE", "/v2/images/{id}", self.delete, DELETE),
             Route("PUT", "/v2/images/{id}/tags/{tag}", acts(_tag, status=204), MODIFY),

@@ -170,7 +170,15 @@ ROUTES = (
         also=(UPDATE,),
         since=SINCE,
     ),
-    Route("GET", "/attachments/{id}", show, Rule("volume:get", READER), also=(UPDATE,), since=SINCE),
+    Route(
+        "GET",
+        "/attachments/{id}",
+        show,
+        Rule("volume:get", READER),
+        also=(UPDATE,),
+        since=SINCE,
+        live=True,
+    ),
     Route("PUT", "/attachments/{id}", update, UPDATE, since=SINCE),
     Route("DELETE", "/attachments/{id}", remove, Rule("volume:attachment_delete", MEMBER), since=SINCE),
     Route(

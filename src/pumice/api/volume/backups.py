@@ -207,7 +207,7 @@ ROUTES = (
         also=_SHOWN,
     ),
     Route("POST", "/backups/import_record", import_record, Rule("backup:backup-import", ADMIN)),
-    Route("GET", _ONE, show, Rule("backup:get", READER), also=_SHOWN),
+    Route("GET", _ONE, show, Rule("backup:get", READER), also=_SHOWN, live=True),
     Route("PUT", _ONE, update, Rule("backup:update", MEMBER), since=(3, 9)),
     Route("DELETE", _ONE, writes(delete.accept, tuned=True), Rule("backup:delete", MEMBER)),
     Route("POST", f"{_ONE}/restore", restore_to, Rule("backup:restore", MEMBER)),

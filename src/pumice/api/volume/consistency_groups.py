@@ -162,7 +162,7 @@ ROUTES = (
     Route("GET", f"{_ALL}/detail", LIST.answers("consistencygroups", full), _GET_ALL),
     Route("POST", _ALL, create_group, _CREATE),
     Route("POST", f"{_ALL}/create_from_src", create_from_source, _CREATE),
-    Route("GET", _ONE, showing("consistencygroup", rows.get, full), _GET),
+    Route("GET", _ONE, showing("consistencygroup", rows.get, full), _GET, live=True),
     Route("PUT", _ONE, update, _UPDATE),
     Route("PUT", f"{_ONE}/update", update, _UPDATE),
     Route("POST", f"{_ONE}/delete", remove_with, _DELETE),
@@ -175,6 +175,7 @@ ROUTES = (
         _SNAPSHOT,
         showing("cgsnapshot", snapshot_rows.get, full_snapshot),
         Rule("group:get_group_snapshot", READER),
+        live=True,
     ),
     Route("DELETE", _SNAPSHOT, writes(delete_snapshot.accept), Rule("group:delete_group_snapshot", MEMBER)),
 )

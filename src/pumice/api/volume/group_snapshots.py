@@ -113,6 +113,7 @@ ROUTES = (
         Rule("group:get_group_snapshot", READER),
         since=_SINCE,
         also=(PROJECT,),
+        live=True,
     ),
     Route("DELETE", _ONE, writes(_remove), Rule("group:delete_group_snapshot", MEMBER), since=_SINCE),
     Route(

@@ -260,7 +260,7 @@ ROUTES = (
         also=(PROJECT,),
     ),
     Route("POST", "/groups", create_group, Rule("group:create", MEMBER), since=(3, 13)),
-    Route("GET", "/groups/{id}", show, Rule("group:get", READER), since=(3, 13), also=(PROJECT,)),
+    Route("GET", "/groups/{id}", show, Rule("group:get", READER), since=(3, 13), also=(PROJECT,), live=True),
     Route("PUT", "/groups/{id}", update, Rule("group:update", MEMBER), since=(3, 13)),
     Route(
         "POST",

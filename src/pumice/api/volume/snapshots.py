@@ -167,7 +167,11 @@ ROUTES = (
         "GET", "/snapshots/detail", LIST.answers("snapshots", full), Rule("volume:get_all_snapshots", READER)
     ),
     Route(
-        "GET", "/snapshots/{id}", showing("snapshot", snapshots.get, full), Rule("volume:get_snapshot", READER)
+        "GET",
+        "/snapshots/{id}",
+        showing("snapshot", snapshots.get, full),
+        Rule("volume:get_snapshot", READER),
+        live=True,
     ),
     Route("PUT", "/snapshots/{id}", update, Rule("volume:update_snapshot", MEMBER)),
     Route("DELETE", "/snapshots/{id}", writes(delete.accept), Rule("volume:delete_snapshot", MEMBER)),

@@ -141,6 +141,16 @@ def _ids(asked: str | list[str]) -> tuple[str, ...]:
     return (asked,) if isinstance(asked, str) else tuple(asked)
 
 
+def wish(tx: Transaction, who: Scope, body: CreateBody) -> create.Wanted:
+    """What the body of a create asks for, its hints included."""
+    wanted, hints = _wanted(tx, who, body.volume), body.hints
+    if hints is None:
+        return wanted
+    query = hints.query if isinstance(hints.query, str) else hints.query and json.dumps(hints.query)
+    near, apart = map(_ids, (hints.same_host, hints.different_host))
+    return replace(wanted, near=near, apart=apart, beside=hints.local_to_instance, query=query or None)
+
+
 class Volumes:
     """The handlers. They share what is known of types and services."""
 
@@ -158,7 +168,7 @@ class Volumes:
                 Rule("volume:get_all", READER),
             ),
             Route("GET", "/volumes/summary", summary, Rule("volume:get_all", READER), since=(3, 12)),
-            Route("GET", "/volumes/{id}", self.show, Rule("volume:get", READER)),
+            Route("GET", "/volumes/{id}", self.show, Rule("volume:get", READER), live=True),
             Route("PUT", "/volumes/{id}", self.update, Rule("volume:update", MEMBER)),
             Route("DELETE", "/volumes/{id}", remove, Rule("volume:delete", MEMBER), also=(FORCE_DELETE,)),
         )
@@ -172,14 +182,7 @@ class Volumes:
 
     @serialized(quotas.turn)
     def _create(self, tx: Transaction, who: Scope, body: CreateBody, tunables: Tunables) -> Shown:
-        wanted = _wanted(tx, who, body.volume)
-        if body.hints:
-            hints = body.hints
-            query = hints.query if isinstance(hints.query, str) else hints.query and json.dumps(hints.query)
-            near, apart = map(_ids, (hints.same_host, hints.different_host))
-            wanted = replace(
-                wanted, near=near, apart=apart, beside=hints.local_to_instance, query=query or None
-            )
+        wanted = wish(tx, who, body)
         if backup_id := body.volume.backup_id:
             volume = restore_new.accept(tx, who, backup_id, wanted, tunables)
         else:
