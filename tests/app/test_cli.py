@@ -98,10 +98,17 @@ def test_an_empty_path_is_not_the_working_directory(tmp_path: Path) -> None:
         load(state_dir="")
 
 
+@pytest.mark.parametrize("name", ["a@b", "", "a/../b", "a\0", "x" * 81])
+def test_a_name_of_a_backend_or_a_pool_is_one_as_a_hosts_is(tmp_path: Path, name: str) -> None:
+    for backends in ({name: {"driver": "files"}}, {"b": {"driver": "files", "pools": {name: tmp_path}}}):
+        with pytest.raises(Misconfigured, match=r"which stand between names|cannot be printed|longer than 80"):
+            load(state_dir=tmp_path, backends=backends)
+
+
 @pytest.mark.parametrize("host", ["a@b", "a#b", "a:b", "a/b", "a b"])
 def test_a_name_of_a_host_that_could_not_be_told_apart_is_refused_in_words(tmp_path: Path, host: str) -> None:
     told = pumice(tmp_path, "--host", host, "settings", code=1)
-    assert f"host: '{host}' is empty or has one of '@#:/ ', which stand between names." in told
+    assert f"host: {host!r} is empty or has one of '@#:/ ', which stand between names." in told
 
 
 @pytest.mark.parametrize(

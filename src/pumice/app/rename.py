@@ -15,6 +15,7 @@ from pumice.backends.contract import Backend
 from pumice.host.durable import write_text
 from pumice.model.errors import Conflict, Invalid, Misconfigured, NotFound, PumiceError
 from pumice.model.mark import Mark
+from pumice.model.place_name import place_name
 from pumice.store import hosts, installation, renames, services
 from pumice.store.database import Transaction
 from pumice.store.witness import DIRECTORY as WITNESS
@@ -32,8 +33,7 @@ def rename_host(settings: Settings, old: str, new: str, *, yes: bool) -> None:
     """Give a host another name. Raises ``NotFound``, or ``Conflict`` while a service of it is up."""
     if "@" in old:
         raise Invalid("It reads: pumice hosts rename OLD NEW")
-    if any(sign in new for sign in "@#:/ ") or not new:
-        raise Invalid(f"'{new}' cannot be a host's name: none of '@#:/ ' may be in it.")
+    _refuse_bad(new)
     _rename(settings, old, new, old, yes=yes)
     if yes:
         print(f"From now on this host is '{new}': --host {new}, or host = \"{new}\" in the settings.")
@@ -42,9 +42,17 @@ def rename_host(settings: Settings, old: str, new: str, *, yes: bool) -> None:
 def rename_backend(settings: Settings, old: str, name: str, *, yes: bool) -> None:
     """Give the backend ``HOST@OLD`` another name. Raises as ``rename_host`` does."""
     host, at, _ = old.partition("@")
-    if not at or "#" in old or any(sign in name for sign in "@#:/ ") or not name:
+    if not at or "#" in old or "@" in name:
         raise Invalid("It reads: pumice backends rename HOST@OLD NEW")
+    _refuse_bad(name)
     _rename(settings, old, f"{host}@{name}", host, yes=yes)
+
+
+def _refuse_bad(name: str) -> None:
+    try:
+        place_name(name)
+    except ValueError as error:
+        raise Invalid(f"{error}.") from None
 
 
 def _rename(settings: Settings, old: str, new: str, host: str, *, yes: bool) -> None:

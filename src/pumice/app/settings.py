@@ -50,6 +50,7 @@ from pumice.backends.targets.shared_settings import SharedSettings
 from pumice.backends.targets.tgt_settings import TgtSettings
 from pumice.host.paths import GivenPath
 from pumice.model.errors import Misconfigured
+from pumice.model.place_name import PlaceName
 from pumice.model.tunables import DEFAULT_FILTERS, TYPED, RetryPolicy, Tunables
 from pumice.scheduler.filters import ALWAYS, FILTERS
 from pumice.scheduler.weighers import HANDLERS, WEIGHERS
@@ -301,9 +302,8 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="PUMICE_", env_nested_delimiter="__", extra="forbid")
 
-    host: str = Field(
+    host: PlaceName = Field(
         default_factory=socket.gethostname,
-        pattern="^[^@#:/ ]+$",
         validate_default=True,
         description="This host's name among the others; not with any of '@#:/ ', which stand between names.",
     )
@@ -337,7 +337,7 @@ class Settings(BaseSettings):
     )
     api: Api = Field(default_factory=Api)
     identity: Identity = Field(default_factory=Identity)
-    backends: dict[str, AnyBackend] = Field(default_factory=_one_backend)
+    backends: dict[PlaceName, AnyBackend] = Field(default_factory=_one_backend)
     backup: BackupSettings = Field(default_factory=BackupSettings)
     tgt: TgtSettings = Field(default_factory=TgtSettings)
     lio: LioSettings = Field(default_factory=LioSettings)
@@ -477,7 +477,7 @@ def _unknown(one: ErrorDetails) -> str:
 
 
 def _sentence(one: ErrorDetails) -> str:
-    match one["loc"]:
+    match tuple(part for part in one["loc"] if part != "[key]"):
         case ("backends", name, driver, key) if one["type"] == "missing":
             meaning = BACKENDS.every[str(driver)].model_fields[str(key)].description
             return f"[backends.{name}] needs a '{key}' ({meaning})"
@@ -489,11 +489,8 @@ def _sentence(one: ErrorDetails) -> str:
 
 
 def _why(one: ErrorDetails) -> str:
-    """What is wrong with a value; a pattern of ours forbids characters, and is told as these."""
-    if one["type"] != "string_pattern_mismatch":
-        return one["msg"]
-    forbidden = one["ctx"]["pattern"].removeprefix("^[^").removesuffix("]+$")
-    return f"'{one['input']}' is empty or has one of '{forbidden}', which stand between names"
+    """What is wrong with a value; what a check of ours says is told in its own words."""
+    return one["msg"].removeprefix("Value error, ")
 
 
 def again(settings: Settings) -> Settings:

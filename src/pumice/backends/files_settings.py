@@ -19,6 +19,7 @@ from pumice.backends.targets.registry import TARGETS
 from pumice.host.parts import existing, may_write, ok
 from pumice.host.paths import GivenPath
 from pumice.model.finding import Finding, Probe, Verdict
+from pumice.model.place_name import PlaceName
 from pumice.model.units import GIB
 
 LITTLE_SPACE = 5 * GIB
@@ -28,7 +29,7 @@ class FilesSettings(PoolSettings):
     """Sparse files in directories, one directory for each pool."""
 
     driver: Literal["files"] = Field("files", description="Where the bytes live.")
-    pools: dict[str, GivenPath] = Field(
+    pools: dict[PlaceName, GivenPath] = Field(
         default_factory=dict, description="files: directories by pool name; default one in the state directory."
     )
     capacity_gb: float | None = Field(None, description="Promise no more than this, whatever the disk holds.")

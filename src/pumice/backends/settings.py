@@ -14,6 +14,7 @@ from pumice.backends.contract import Backend
 from pumice.backends.targets.registry import TARGETS
 from pumice.model.errors import Misconfigured
 from pumice.model.finding import Probe
+from pumice.model.place_name import PlaceName
 
 
 class BackendSettings(BaseModel):
@@ -30,9 +31,8 @@ class BackendSettings(BaseModel):
     goodness_function: str | None = Field(
         None, description="How well a volume suits it, from 0 to 100: '(volume.size < 10) ? 100 : 50'."
     )
-    cluster: str | None = Field(
+    cluster: PlaceName | None = Field(
         None,
-        pattern="^[^@#: ]+$",
         description="A name shared with the other hosts that serve the same bytes: any of them may die.",
     )
     delay: float = Field(0.0, ge=0, description="For tests: seconds that every call takes longer.")
