@@ -20,6 +20,7 @@ FOR_ANYBODY = {
     "Image": {"GET /", "GET /versions"},
     "Block Storage": {"GET /", "GET /v3", "GET /v3/"},
     "Compute": {"GET /", "GET /v2.1", "GET /v2.1/"},
+    "Pumice": {"GET /", "GET /v1", "GET /v1/", "GET /v1/openapi.json"},
 }
 """What is answered without a token: version documents, and what leads to one."""
 

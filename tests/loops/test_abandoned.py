@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +10,6 @@ import sqlalchemy as sa
 from clock import Clock
 from fake_world import CONNECTOR, HOST, TENANT, FakeWorld, fake_world
 
-from pumice.app.settings import Settings
-from pumice.app.why import told
 from pumice.attachments import connect, legacy, reserve
 from pumice.loops import abandoned
 from pumice.loops.violation import Repair
@@ -20,8 +17,10 @@ from pumice.model.connector import Connector
 from pumice.model.errors import Invalid, NotFound
 from pumice.model.ids import new_id
 from pumice.model.states import VolumeStatus
+from pumice.model.tunables import Tunables
 from pumice.operations.harness import quiet, working
 from pumice.operations.state_machine import no_faults
+from pumice.operations.why import told
 from pumice.store import attachments, messages, tables, volumes
 from pumice.store.columns import now
 from pumice.store.database import Transaction
@@ -35,11 +34,6 @@ HOUR = timedelta(hours=1)
 async def world() -> AsyncIterator[FakeWorld]:
     async with fake_world() as world:
         yield world
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(host=HOST, state_dir=tmp_path)
 
 
 async def a_volume(world: FakeWorld) -> str:
@@ -92,7 +86,6 @@ async def settled(world: FakeWorld, *, grace: float = 300.0, clock: Clock | None
 )
 async def test_what_a_client_left_is_settled_after_its_age(
     world: FakeWorld,
-    settings: Settings,
     leave: Callable[[Transaction, str], None],
     meanwhile: str,
     after: str,
@@ -104,7 +97,7 @@ async def test_what_a_client_left_is_settled_after_its_age(
     await world.db.write(lambda tx: volumes.change(tx, volume_id, name="new"))  # this makes it no younger
     await is_later(world)
     if leave is not attachment:
-        words = await world.db.read(told, volume_id[:8], settings)
+        words = await world.db.read(told, volume_id[:8], Tunables())
         assert f"Volume {volume_id} is {meanwhile} since" in words
         assert "A client left it" in words
         assert "at the latest; 'os-unreserve' or 'os-roll_detaching' by its owner" in words
@@ -141,7 +134,7 @@ async def test_the_age_is_a_setting(world: FakeWorld) -> None:
 @pytest.mark.parametrize("word", ["attaching", "detaching", "reserved"])
 @pytest.mark.parametrize("begin", [None, in_use], ids=["free", "in-use"])
 async def test_a_volume_that_was_reset_to_what_nobody_does_is_reported_and_settled(
-    world: FakeWorld, settings: Settings, word: str, begin: Any
+    world: FakeWorld, word: str, begin: Any
 ) -> None:
     volume_id = await a_volume(world)
     if begin:
@@ -149,7 +142,7 @@ async def test_a_volume_that_was_reset_to_what_nobody_does_is_reported_and_settl
     await world.db.write(volumes.put, volume_id, VolumeStatus(word))
     [violation] = await abandoned.check(world.drivers)
     assert violation.words == f"volume {volume_id} was put to {word}, and nobody holds it"
-    assert "An administrator put it there" in await world.db.read(told, volume_id, settings)
+    assert "An administrator put it there" in await world.db.read(told, volume_id, Tunables())
     clock = Clock()
     loop = Repair(abandoned.check, world.drivers, clock=clock)
     await loop.run()
@@ -167,27 +160,25 @@ async def test_its_owner_unreserves_what_a_client_left(world: FakeWorld) -> None
     assert await world.db.read(attachments.of_volume, volume_id) == []
 
 
-async def test_why_tells_what_is_at_work_where_and_until_when(world: FakeWorld, settings: Settings) -> None:
+async def test_why_tells_what_is_at_work_where_and_until_when(world: FakeWorld) -> None:
     volume_id = await a_volume(world)
-    assert "Nothing is under way on it" in await world.db.read(told, volume_id, settings)
+    assert "Nothing is under way on it" in await world.db.read(told, volume_id, Tunables())
     await world.db.write(delete.accept, TENANT, volume_id)
-    words = await world.db.read(told, volume_id, settings)
+    words = await world.db.read(told, volume_id, Tunables())
     assert f"Volume {volume_id} is deleting since" in words
     assert "(volume.delete) is at work on it. It does '" in words
     assert f"at volume:{HOST}@" in words
     assert "It ends, done or with an explanation, by" in words
     silent = sa.update(tables.services).values(updated_at=now() - timedelta(hours=2))
     await world.db.write(lambda tx: tx.execute(silent) and None)
-    assert f"'pumice hosts forget {HOST}'" in await world.db.read(told, volume_id, settings)
+    assert f"'pumice hosts forget {HOST}'" in await world.db.read(told, volume_id, Tunables())
     async with working(world, "at-work", no_faults):
         await quiet(world)
     with pytest.raises(NotFound):
-        await world.db.read(told, volume_id, settings)
+        await world.db.read(told, volume_id, Tunables())
 
 
-async def test_why_tells_the_reason_of_an_error_and_which_of_several_ids(
-    world: FakeWorld, settings: Settings
-) -> None:
+async def test_why_tells_the_reason_of_an_error_and_which_of_several_ids(world: FakeWorld) -> None:
     volume_id = await a_volume(world)
 
     def fail(tx: Transaction) -> None:
@@ -195,6 +186,6 @@ async def test_why_tells_the_reason_of_an_error_and_which_of_several_ids(
         messages.tell(tx, "project", Event.CREATE_VOLUME, volume_id, "The disk is full.", None)
 
     await world.db.write(fail)
-    assert "The disk is full." in await world.db.read(told, volume_id, settings)
+    assert "The disk is full." in await world.db.read(told, volume_id, Tunables())
     with pytest.raises(Invalid, match="Several"):
-        await world.db.read(told, "", settings)
+        await world.db.read(told, "", Tunables())

@@ -5,7 +5,7 @@ from pools import a_pool, a_request
 
 from pumice.model.errors import NoValidBackend
 from pumice.model.tunables import Tunables
-from pumice.scheduler.choose import _WORDS, choose
+from pumice.scheduler.choose import WORDS, choose
 from pumice.scheduler.filters import FILTERS, availability_zone, capabilities, capacity, within_reach
 from pumice.scheduler.request import Request
 
@@ -234,7 +234,7 @@ def test_the_error_names_the_filter_that_left_no_pool(
 
 
 def test_every_filter_has_words_for_what_it_leaves() -> None:
-    assert FILTERS.keys() == _WORDS.keys()
+    assert FILTERS.keys() == WORDS.keys()
 
 
 # --- reach --------------------------------------------------------------------------------------

@@ -1,16 +1,18 @@
 """What handlers work with: the database, the way to wait for an operation, the caller's identity, the rules."""
 
 import asyncio
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 from pumice.api.changes import Changes
+from pumice.api.feed import Feed
 from pumice.model.metrics_sink import MetricsSink
 from pumice.model.scope import Scope
 from pumice.model.tunables import Tunables
 from pumice.operations.completions import Completions
+from pumice.operations.operation import Verb
 from pumice.store.database import Database
 
 
@@ -32,11 +34,15 @@ class ApiContext:
     meter: MetricsSink = field(default_factory=MetricsSink)
     refuses_new: Callable[[], str | None] = lambda: None
     """Why nothing new is to be made at the moment, if that is so; reads and deletes go on."""
+    verbs: Mapping[str, Verb[Any]] = field(default_factory=dict)
+    """What can be asked for, by its kind: an operation that is tried again is read as its verb says."""
     changes: Changes = field(init=False)
+    feed: Feed = field(init=False)
     _turns: MutableMapping[str | None, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     def __post_init__(self) -> None:
         self.changes = Changes(self.db)
+        self.feed = Feed(self.db, self.changes)
 
     def turn(self, project_id: str | None) -> asyncio.Lock:
         """Held while a list is made: each project has one made at a time, whatever number it asks for."""

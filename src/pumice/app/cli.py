@@ -40,6 +40,8 @@ backends = typer.Typer(help="The backends of this host.", no_args_is_help=True)
 app.add_typer(backends, name="backends")
 unknown = typer.Typer(help="Bytes of this host of which nothing is known.", no_args_is_help=True)
 app.add_typer(unknown, name="orphans")
+explain = typer.Typer(help="Say what the scheduler would do.", no_args_is_help=True)
+app.add_typer(explain, name="explain")
 secrets = typer.Typer(help="Secrets of what stands.", no_args_is_help=True)
 app.add_typer(secrets, name="secrets")
 
@@ -203,6 +205,25 @@ def why(
     from pumice.app.why import run
 
     run(_settings(context), thing)
+
+
+@explain.command("volume")
+def explain_volume(
+    context: typer.Context,
+    size: Annotated[int | None, typer.Option(min=1, help="GiB.")] = None,
+    kind: Annotated[str | None, typer.Option("--type", help="A volume type, by name or id.")] = None,
+    like: Annotated[
+        str | None, typer.Option(metavar="ID", help="A volume: what is not said is as it has it.")
+    ] = None,
+    zone: Annotated[str | None, typer.Option("--availability-zone")] = None,
+    project: Annotated[str | None, typer.Option(help="Whose volume it would be, by name or id.")] = None,
+    json: Json = False,
+) -> None:
+    """Tell where such a volume would be made, and why; or why nowhere, and what to ask for instead."""
+    from pumice.app import explain as explained
+
+    wanted = explained.Asked(size, kind, zone, like, project)
+    explained.run(_settings(context), wanted, as_json=json)
 
 
 @app.command()

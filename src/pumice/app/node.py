@@ -191,13 +191,14 @@ class Node:
         return LogLevels(self.db, who)
 
     def application(self, watch: "Asgi") -> "Application":
-        """The four APIs under one address, and ``watch`` beside them.
+        """The APIs under one address, and ``watch`` beside them.
 
         Imported here: what only carries operations does without them.
         """
         from pumice.api.compute.service import compute_service
         from pumice.api.identity.service import identity_service
         from pumice.api.image.service import image_service
+        from pumice.api.own.service import own_service
         from pumice.api.volume.service import volume_service
 
         policy = self.settings.policy_file
@@ -207,6 +208,7 @@ class Node:
                 identity_service(self.ctx, policy),
                 image_service(self.ctx, self.images, policy),
                 compute_service(self.ctx, policy),
+                own_service(self.ctx, policy),
             ),
             watch,
             self.settings.api.public_url,
@@ -248,7 +250,15 @@ async def _build(settings: Settings, roles: frozenset[Role], db: Database, meter
     await in_thread(reserve.keep)
     if isinstance(db, SqliteDatabase):
         db.make_room = reserve.give_up
-    ctx = ApiContext(db, Completions(db), tokens, tunables, meter, refuses_new=partial(_no_room, reserve))
+    ctx = ApiContext(
+        db,
+        Completions(db),
+        tokens,
+        tunables,
+        meter,
+        refuses_new=partial(_no_room, reserve),
+        verbs={verb.kind: verb for verb in VERBS},
+    )
     runner = Runner(
         db,
         VERBS,

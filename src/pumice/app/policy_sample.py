@@ -1,4 +1,4 @@
-"""``pumice policy``: every rule of the four APIs with its default, as a file that changes nothing yet."""
+"""``pumice policy``: every rule of the APIs with its default, as a file that changes nothing yet."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 from pumice.api.compute.service import ROUTES as COMPUTE
 from pumice.api.identity.service import ROUTES as IDENTITY
 from pumice.api.image.service import image_routes
+from pumice.api.own.service import ROUTES as OWN
 from pumice.api.routing import Route, checks_of
 from pumice.api.volume.service import volume_routes
 from pumice.images.files import ImageFiles
@@ -23,7 +24,13 @@ def services() -> dict[str, tuple[Route, ...]]:
     """The routes of each API, by the API's name."""
     with TemporaryDirectory() as nowhere:
         image = tuple(image_routes(ImageFiles(Path(nowhere))))
-    return {"Identity": IDENTITY, "Image": image, "Block Storage": tuple(volume_routes()), "Compute": COMPUTE}
+    return {
+        "Identity": IDENTITY,
+        "Image": image,
+        "Block Storage": tuple(volume_routes()),
+        "Compute": COMPUTE,
+        "Pumice": OWN,
+    }
 
 
 def sample() -> str:

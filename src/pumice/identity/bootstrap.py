@@ -33,6 +33,7 @@ OFFERS = (
     ("image", "glance", "/image", "Images"),
     ("compute", "nova", "/compute/v2.1", "Servers"),
     ("block-storage", "cinder", "/volume/v3", "Volumes"),
+    ("pumice", "pumice", "/pumice/v1", "Operations, events, and the reason why"),
     ("volumev3", "cinderv3", "/volume/v3/%(project_id)s", "Volumes, with the project in the path"),
 )
 """The services of this installation: type, the name that clients look for, path and description."""

@@ -13,9 +13,10 @@ from pumice.model.scope import INTERNAL
 from pumice.operations.drivers import Drivers
 from pumice.store import attachments, transitional, volumes
 from pumice.store.database import Transaction
+from pumice.store.transitional import LOOK_SECONDS as SECONDS
 from pumice.store.transitional import Left
 
-SECONDS = 60.0
+__all__ = ["SECONDS", "check"]
 
 
 async def check(drivers: Drivers) -> list[Violation]:

@@ -24,7 +24,7 @@ def choose(pools: Sequence[Pool], request: Request, tunables: Tunables) -> Pool:
     for name, passes in in_use(tunables).items():
         before, left = left, [pool for pool in left if passes(pool, request)]
         if not left:
-            in_vain, figures = _WORDS[name]
+            in_vain, figures = WORDS[name]
             told = "; ".join(f"{pool.name}: {figures(pool, request)}" for pool in before[:MOST_TOLD])
             raise NoValidBackend(
                 f"No valid backend was found: {in_vain(request)}.",
@@ -65,7 +65,7 @@ def _unmet(pool: Pool, request: Request) -> str:
     )
 
 
-_WORDS: Mapping[str, tuple[Callable[[Request], str], Callable[[Pool, Request], str]]] = MappingProxyType(
+WORDS: Mapping[str, tuple[Callable[[Request], str], Callable[[Pool, Request], str]]] = MappingProxyType(
     {
         "AvailabilityZoneFilter": (
             lambda request: (

@@ -79,13 +79,20 @@ def best(pools: Sequence[Pool], request: Request, tunables: Tunables) -> Pool:
     if tunables.weight_handler != STOCHASTIC:
         return order(pools, request, tunables)[0]
     weights = [max(weight, 0.0) for weight in _weights(pools, request, tunables, lambda raw: raw)]
+    if math.inf in weights:  # among those without an end all are equal, and no other is drawn
+        weights = [float(weight == math.inf) for weight in weights]
     return random.choices(pools, weights if sum(weights) else None)[0]  # noqa: S311
 
 
 def order(pools: Sequence[Pool], request: Request, tunables: Tunables) -> list[Pool]:
     """The best pool first; of equals the one with fewer volumes, then by name."""
     weights = zip(pools, _weights(pools, request, tunables, _scaled), strict=True)
-    return [pool for pool, _ in sorted(weights, key=lambda it: (-it[1], it[0].volumes, it[0].name))]
+    return [pool for pool, _ in sorted(weights, key=lambda it: rank(*it))]
+
+
+def rank(pool: Pool, weight: float) -> tuple[float, int, str]:
+    """What pools are sorted by."""
+    return -weight, pool.volumes, pool.name
 
 
 def _weights(
@@ -94,19 +101,28 @@ def _weights(
     tunables: Tunables,
     scaled: Callable[[Sequence[float]], Sequence[float]],
 ) -> list[float]:
-    """What each weigher of the setting gives each pool, times its multiplier, added."""
+    """What the weighers of the setting give each pool, added."""
+    given = [[0.0] * len(pools), *(weights for _, weights in shares(pools, request, tunables, scaled))]
+    return [sum(each) for each in zip(*given, strict=True)]
+
+
+def shares(
+    pools: Sequence[Pool],
+    request: Request,
+    tunables: Tunables,
+    scaled: Callable[[Sequence[float]], Sequence[float]] | None = None,
+) -> list[tuple[str, Sequence[float]]]:
+    """What each weigher of the setting gives each pool, times its multiplier; scaled as ``order`` has it."""
     multipliers = {
         "CapacityWeigher": tunables.capacity_weight_multiplier,
         "AllocatedCapacityWeigher": tunables.allocated_capacity_weight_multiplier,
         "VolumeNumberWeigher": tunables.volume_number_multiplier,
     }
-    total = [0.0] * len(pools)
+    found: list[tuple[str, Sequence[float]]] = []
     for name in tunables.weighers:
-        weights = scaled([WEIGHERS[name](pool, request) for pool in pools])
-        total = [
-            so_far + multipliers.get(name, 1.0) * weight for so_far, weight in zip(total, weights, strict=True)
-        ]
-    return total
+        weights = (scaled or _scaled)([WEIGHERS[name](pool, request) for pool in pools])
+        found.append((name, [multipliers.get(name, 1.0) * weight for weight in weights]))
+    return found
 
 
 def _scaled(raw: Sequence[float]) -> list[float]:

@@ -5,6 +5,7 @@ A host's name is in the names of its services, its pools and the places of its o
 one's.
 """
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -72,6 +73,17 @@ def unheard(tx: Transaction, since: datetime) -> list[Host]:
 def find(tx: Transaction, name: str) -> Host | None:
     """A host, if anything knows of it."""
     return _read(tx, name) if name in _names(tx) else None
+
+
+def hidden(tx: Transaction, text: str) -> str:
+    """A text without the names of hosts, backends and pools, for who is not to know them."""
+    names = {*tx.execute(sa.select(_s.host)).scalars(), *tx.execute(sa.select(pools.c.name)).scalars()}
+    names |= {name.partition("#")[0] for name in names}
+    names |= {name.partition("@")[0] for name in names}
+    for name in sorted(names, key=len, reverse=True):
+        what = "a pool" if "#" in name else "a backend" if "@" in name else "a host"
+        text = re.sub(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", what, text)
+    return text
 
 
 def forgotten(tx: Transaction) -> frozenset[str]:

@@ -33,6 +33,11 @@ def projects_called(tx: Transaction, word: str) -> list[str]:
     return _meant(tx, projects, word)
 
 
+def volumes_called(tx: Transaction, word: str) -> list[str]:
+    """The ids of the volumes that are meant."""
+    return _meant(tx, volumes, word)
+
+
 def _meant(tx: Transaction, table: sa.Table, word: str) -> list[str]:
     meant = sa.or_(table.c.name == word, table.c.id.startswith(word, autoescape=True))
     return list(tx.execute(sa.select(table.c.id).where(meant)).scalars())

@@ -95,6 +95,7 @@ operations = sa.Table(
     Index("ix_operations_parent_id", "parent_id"),
     _some("ix_operations_owner", "owner", where="owner IS NOT NULL", postgresql_ops=_BEGINNINGS["owner"]),
     Index("ix_operations_finished_at", "finished_at"),
+    Index("ix_operations_page", "project_id", "created_at", "id"),
 )
 
 operation_lines = sa.Table(

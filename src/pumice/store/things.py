@@ -41,6 +41,7 @@ class Thing:
     since: datetime | None = None
     operation_id: str | None = None
     reason: str | None = None
+    project_id: str | None = None
 
 
 def beginning_with(tx: Transaction, characters: str) -> list[Thing]:
@@ -64,10 +65,11 @@ def users(tx: Transaction, thing: Thing) -> Sequence[Thing]:
 
 def _thing(tx: Transaction, kind: str, row: sa.RowMapping) -> Thing:
     if kind == "operation":
-        return Thing(kind, row["id"], row["state"])
+        return Thing(kind, row["id"], row["state"], project_id=row["project_id"])
     since = (row["moved_at"] if kind == "volume" else None) or row["updated_at"]
     reason = (row["fault"] or {}).get("message") if kind == "server" else _message(tx, row["id"])
-    return Thing(kind, row["id"], row["status"], since or row["created_at"], row["operation_id"], reason)
+    since, project_id = since or row["created_at"], row["project_id"]
+    return Thing(kind, row["id"], row["status"], since, row["operation_id"], reason, project_id)
 
 
 def _message(tx: Transaction, resource_id: str) -> str | None:

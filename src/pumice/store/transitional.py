@@ -17,6 +17,8 @@ from pumice.store.operations import UNDER_WAY
 from pumice.store.tables import attachments, operations, servers, volumes
 
 A, V = AttachStatus, VolumeStatus
+LOOK_SECONDS = 60.0
+"""How often those are looked for whose time is over."""
 _a, _v = attachments.c, volumes.c
 _HELD_BY = {
     V.RESERVED: (A.RESERVED, A.ATTACHING, A.ERROR_ATTACHING),

@@ -130,21 +130,31 @@ class CreateParams:
     group_id: str | None = field(default=None, metadata=since(4))
 
 
-def accept(
-    tx: Transaction,
-    who: Scope,
-    wanted: Wanted,
-    tunables: Tunables,
-    parent: Operation[Any] | None = None,
-    *,
-    origin: Origin | None = None,
-    verb: "Verb[CreateParams] | None" = None,
-) -> Volume:
-    """Answer the request: the volume in ``creating``, or the reason why not.
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a request comes to, once it was found to make sense."""
 
-    What another verb begins it with is ``origin``. Raises ``Invalid``, ``InvalidState``, ``NotFound`` or
-    ``OverQuota``.
-    """
+    origin: Origin
+    size: int
+    kind: VolumeType
+    zones: list[str]
+
+    def params(self, volume_id: VolumeId, wanted: Wanted) -> CreateParams:
+        """The parameters of the operation that makes it."""
+        origin, zones = self.origin, self.zones
+        return replace(
+            CreateParams(volume_id, self.size, zones[0], self.kind.id, origin.kind, origin.id, origin.pool),
+            near=list(wanted.near),
+            apart=list(wanted.apart),
+            zones=zones[1:] and zones,
+            beside=wanted.beside,
+            query=wanted.query,
+            group_id=wanted.group_id,
+        )
+
+
+def plan(tx: Transaction, who: Scope, wanted: Wanted, tunables: Tunables, origin: Origin | None = None) -> Plan:
+    """What is asked for: origin, size, type, zones. Raises ``Invalid``, ``InvalidState`` or ``NotFound``."""
     origin = origin or _origin(tx, who, wanted)
     size = wanted.size or (origin.least if origin.is_copied else None)
     if size is None:
@@ -165,6 +175,26 @@ def accept(
         zones = _that_are_there(tx, zones)
     if wanted.availability_zone and not pools.has_zone(tx, wanted.availability_zone):
         raise Invalid(f"Invalid input received: Availability zone '{wanted.availability_zone}' is invalid.")
+    return Plan(origin, size, kind, zones)
+
+
+def accept(
+    tx: Transaction,
+    who: Scope,
+    wanted: Wanted,
+    tunables: Tunables,
+    parent: Operation[Any] | None = None,
+    *,
+    origin: Origin | None = None,
+    verb: "Verb[CreateParams] | None" = None,
+) -> Volume:
+    """Answer the request: the volume in ``creating``, or the reason why not.
+
+    What another verb begins it with is ``origin``. Raises ``Invalid``, ``InvalidState``, ``NotFound`` or
+    ``OverQuota``.
+    """
+    planned = plan(tx, who, wanted, tunables, origin)
+    origin, size, kind = planned.origin, planned.size, planned.kind
     limits = quotas.limits(tx, who.project, tunables.quotas)
     quotas.refuse_larger(limits, size)
     quotas.take(tx, who.project, limits, quotas.amounts_of("volumes", 1, size, kind.name))
@@ -178,7 +208,7 @@ def accept(
         size=size,
         status=V.CREATING,
         type_id=kind.id,
-        availability_zone=zones[0],
+        availability_zone=planned.zones[0],
         pool=None,
         snapshot_id=SnapshotId(wanted.snapshot_id) if wanted.snapshot_id else None,
         source_volid=VolumeId(wanted.source_volid) if wanted.source_volid else None,
@@ -194,9 +224,7 @@ def accept(
         group_id=wanted.group_id,
     )
     volumes.insert(tx, volume)
-    params = CreateParams(volume.id, size, zones[0], kind.id, origin.kind, origin.id, origin.pool)
-    params = replace(params, near=list(wanted.near), apart=list(wanted.apart), zones=zones[1:] and zones)
-    params = replace(params, beside=wanted.beside, query=wanted.query, group_id=wanted.group_id)
+    params = planned.params(volume.id, wanted)
     if key_id and kind.encryption and origin.key_id is None:
         params = replace(params, key_id=key_id, key_size=kind.encryption["key_size"])
     enqueue(tx, verb or CREATE, params, subject=volume.id, who=who, parent=parent, id=volume.operation_id)
@@ -344,12 +372,12 @@ def _zone_of(tx: Transaction, origin: Origin) -> str | None:
     return pool.availability_zone if pool else None
 
 
-def _host_of_server(tx: Transaction, op: Operation[CreateParams], server_id: str | None) -> str | None:
+def _host_of_server(tx: Transaction, project_id: str | None, server_id: str | None) -> str | None:
     """The host of the tenant's server; empty when there is none, or it has no host."""
     if server_id is None:
         return None
     server = servers.find(tx, server_id)
-    return server.host or "" if server and server.project_id == op.project_id else ""
+    return server.host or "" if server and server.project_id == project_id else ""
 
 
 def _hosts_of_its_server(
@@ -368,10 +396,10 @@ def _hosts_of_its_server(
     return up & bound if bound else up
 
 
-def _hosts_of(tx: Transaction, op: Operation[CreateParams], ids: Sequence[str]) -> frozenset[str]:
+def _hosts_of(tx: Transaction, project_id: str | None, ids: Sequence[str]) -> frozenset[str]:
     """The backends of those of the volumes that are the tenant's and have a place."""
     found = (volumes.find(tx, each) for each in ids)
-    return frozenset(host_of(it.pool) for it in found if it and it.pool and it.project_id == op.project_id)
+    return frozenset(host_of(it.pool) for it in found if it and it.pool and it.project_id == project_id)
 
 
 def claim_space(tx: Transaction, op: Operation[CreateParams], tunables: Tunables) -> None:
@@ -380,19 +408,10 @@ def claim_space(tx: Transaction, op: Operation[CreateParams], tunables: Tunables
     What can be made at one host alone waits for it, as all that is done there does, until a pool has failed.
     """
     asked = op.params
-    kind = volume_types.get(tx, asked.type_id)
-    request = Request(
-        size=asked.size,
-        availability_zone=asked.availability_zone,
-        extra_specs=kind.extra_specs if kind else {},
-        only_host=_only_host(tx, asked),
+    request = replace(
+        request_for(tx, asked, op.project_id),
         left_out=frozenset(op.notes.get("left_out", ())),
-        near=_hosts_of(tx, op, asked.near),
-        apart=_hosts_of(tx, op, asked.apart),
-        zones=frozenset(asked.zones),
-        beside=_host_of_server(tx, op, asked.beside),
         reached_from=_hosts_of_its_server(tx, op, tunables),
-        query=asked.query,
     )
     pool = choose_pool(tx, request, tunables)
     pools.claim(tx, pool.name, asked.volume_id, asked.size)
@@ -400,6 +419,22 @@ def claim_space(tx: Transaction, op: Operation[CreateParams], tunables: Tunables
     if asked.zones:
         volumes.change(tx, asked.volume_id, availability_zone=pool.availability_zone)
     op.notes["pool"] = pool.name
+
+
+def request_for(tx: Transaction, asked: CreateParams, project_id: str | None) -> Request:
+    """What a pool is chosen for. Raises ``NoValidBackend`` or ``Retryable``."""
+    kind = volume_types.get(tx, asked.type_id)
+    return Request(
+        size=asked.size,
+        availability_zone=asked.availability_zone,
+        extra_specs=kind.extra_specs if kind else {},
+        only_host=_only_host(tx, asked),
+        near=_hosts_of(tx, project_id, asked.near),
+        apart=_hosts_of(tx, project_id, asked.apart),
+        zones=frozenset(asked.zones),
+        beside=_host_of_server(tx, project_id, asked.beside),
+        query=asked.query,
+    )
 
 
 def _only_host(tx: Transaction, asked: CreateParams) -> str | None:

@@ -35,6 +35,7 @@ async def test_a_login_answers_with_the_token_its_roles_and_the_catalog(cloud: C
         "image": {"http://cloud/image"},
         "compute": {"http://cloud/compute/v2.1"},
         "block-storage": {"http://cloud/volume/v3"},
+        "pumice": {"http://cloud/pumice/v1"},
         "volumev3": {f"http://cloud/volume/v3/{token['project']['id']}"},
     }
 
@@ -159,7 +160,7 @@ async def test_a_token_tells_what_its_bearer_may_ask_for(cloud: Cloud, admin: st
     assert (await cloud.ask("GET", "/auth/domains", member)).json()["domains"] == []
     assert (await cloud.ask("GET", "/auth/system", member)).json()["system"] == []
     assert (await cloud.ask("GET", "/auth/system", admin)).json()["system"] == [{"all": True}]
-    assert len((await cloud.ask("GET", "/auth/catalog", member)).json()["catalog"]) == 5
+    assert len((await cloud.ask("GET", "/auth/catalog", member)).json()["catalog"]) == 6
     system = await cloud.token("admin", {"system": {"all": True}})
     assert (await cloud.ask("GET", "/auth/catalog", system)).status_code == 403
 

@@ -1,0 +1,48 @@
+"""Pumice's own API, below ``/pumice/v1``: what the operation log and the scheduler know, told to people.
+
+It has no microversions: what is there stays, and may be added to (``docs/own-api.md``).
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from pumice.api.call import Call, Reply
+from pumice.api.context import ApiContext
+from pumice.api.faults import named_fault
+from pumice.api.own import events, explain, openapi, operations, why
+from pumice.api.routing import Route
+from pumice.api.service import Service
+
+PREFIX = "/pumice"
+VERSION = "/v1"
+
+
+async def versions(call: Call) -> Reply:
+    """The version document: there is one version."""
+    link = {"rel": "self", "href": f"{call.base_url}{PREFIX}{VERSION}/"}
+    return Reply({"versions": [{"id": "v1.0", "status": "CURRENT", "links": [link]}]})
+
+
+TOLD = (*operations.ROUTES, *why.ROUTES, *explain.ROUTES, *events.ROUTES)
+_DOCUMENT = openapi.document(TOLD, PREFIX + VERSION)
+
+
+async def openapi_document(_: Call) -> Reply:
+    """The OpenAPI document."""
+    return Reply(_DOCUMENT)
+
+
+ROUTES = (
+    Route("GET", "/", versions, None, bare=True),
+    Route("GET", VERSION, versions, None, bare=True),
+    Route("GET", f"{VERSION}/", versions, None, bare=True),
+    Route("GET", f"{VERSION}/openapi.json", openapi_document, None, bare=True),
+    *(replace(route, path=VERSION + route.path) for route in TOLD),
+)
+
+
+def own_service(ctx: ApiContext, policy_file: Path | None = None) -> Service:
+    """The service."""
+    return Service(
+        ctx, prefix=PREFIX, types=("pumice",), routes=ROUTES, policy_file=policy_file, fault=named_fault
+    )

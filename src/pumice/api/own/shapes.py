@@ -1,0 +1,173 @@
+"""What the answers of Pumice's own API are made of; and of these, the OpenAPI document.
+
+What is here stays: later versions may add to it, and take nothing away (``docs/own-api.md``).
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+
+Moment = Annotated[
+    datetime, PlainSerializer(lambda at: f"{at:%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z", when_used="json")
+]
+"""A time in UTC, with milliseconds."""
+
+
+class Shape(BaseModel):
+    """A part of an answer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+State = Literal["running", "waiting", "undoing", "cleaning", "done", "failed"]
+
+
+class Operation(Shape):
+    """One run of something that was asked for."""
+
+    id: str
+    kind: str = Field(description="What it does: volume.create.")
+    subject: str = Field(description="The id of what it is about.")
+    project_id: str | None
+    request_id: str | None = Field(description="The request that began it (X-Openstack-Request-Id).")
+    parent_id: str | None = Field(description="The operation that it is a part of, or that waits for it.")
+    state: State = Field(
+        description="waiting: for others. undoing: it turns back. cleaning: how it ended was told, and what "
+        "it made is still being removed."
+    )
+    step: str | None = Field(description="The step in hand.")
+    steps: list[str] = Field(description="All steps, in their order.")
+    progress: float | None = Field(description="How far a long step is, from 0 to 1.")
+    cancelled: bool = Field(description="Whether it was asked to turn back.")
+    error: str | None = Field(description="Why it failed.")
+    created_at: Moment
+    finished_at: Moment | None
+    ends_by: Moment | None = Field(description="When it has ended at the latest, one way or the other.")
+    place: str | None = Field(description="Where the step in hand runs; told to who may know hosts.")
+
+
+class Line(Shape):
+    """A step that was done, undone or tried."""
+
+    step: str
+    direction: Literal["do", "undo"]
+    outcome: str = Field(description="done, retry, failed or waiting.")
+    started_at: Moment
+    seconds: float
+    times: int = Field(description="How many tries in a row this line stands for.")
+    error: str | None = Field(description="Told to who may know hosts, as is the place.")
+    place: str | None
+
+
+class OperationInFull(Operation):
+    """One operation with its history."""
+
+    lines: list[Line]
+    waits_for: list[str] = Field(description="The operations for which it waits.")
+    tries: int = Field(description="How often the step in hand was tried in vain.")
+    next_try_at: Moment | None = Field(description="When it is tried again, after trouble.")
+
+
+class Link(Shape):
+    """Where a list goes on."""
+
+    rel: Literal["next"]
+    href: str
+
+
+class Operations(Shape):
+    """A page of operations."""
+
+    operations: list[Operation]
+    operations_links: list[Link] = Field(default_factory=list)
+
+
+class OneOperation(Shape):
+    """An operation."""
+
+    operation: OperationInFull
+
+
+class Retried(Shape):
+    """What a retry came to."""
+
+    operation_id: str | None = Field(description="What now goes on; null where nothing was left to do.")
+    anew: bool = Field(description="Whether that is another operation than was asked about.")
+
+
+class Reason(Shape):
+    """Why a thing is in its state."""
+
+    id: str
+    kind: str
+    status: str
+    since: Moment | None
+    operation_id: str | None = Field(description="The operation that holds it.")
+    text: str = Field(description="A paragraph: what state, since when, why, what happens next and until when.")
+
+
+class Why(Shape):
+    """The reason for a state."""
+
+    why: Reason
+
+
+class Verdict(Shape):
+    """What a filter says of a pool."""
+
+    filter: str
+    passes: bool
+    figures: str | None = Field(description="What the pool has of what is asked for.")
+
+
+class Pool(Shape):
+    """A pool as the scheduler looks at it."""
+
+    name: str
+    fits: bool
+    verdicts: list[Verdict]
+    weight: float | None
+    shares: dict[str, float] = Field(description="What each weigher gives it.")
+
+
+class Left(Shape):
+    """How many pools are left behind a filter."""
+
+    filter: str
+    pools: int
+
+
+class Choice(Shape):
+    """What would become of a request for a volume."""
+
+    fits: bool
+    size: int = Field(description="GiB.")
+    availability_zones: list[str]
+    advice: list[str] = Field(description="Where no pool fits: what to change so that one would.")
+    looked_at: int = Field(description="How many pools there are.")
+    left: list[Left] = Field(
+        description="How many of them each filter leaves, in the order in which they are asked."
+    )
+    winner: str | None = Field(description="The pool; told, as are all pools, to who may know them.")
+    drawn: bool = Field(description="Whether the winner is drawn by chance, the likeliest being named.")
+    pools: list[Pool]
+
+
+class Explanation(Shape):
+    """Where a volume would be made, and why."""
+
+    explanation: Choice
+
+
+class Event(Shape):
+    """A step of an operation has ended. The event's id goes up by one place of the log."""
+
+    kind: str
+    project_id: str | None
+    subject: str
+    operation_id: str
+    step: str
+    direction: Literal["do", "undo"]
+    outcome: str
+    at: Moment
