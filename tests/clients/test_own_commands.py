@@ -1,0 +1,28 @@
+"""The plug-in of the ``openstack`` command, by the real command: operations, explain, why."""
+
+import pytest
+from installation import Installation
+from story_clients import OpenStackCommand
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.timeout(600),
+    pytest.mark.filterwarnings("ignore"),  # what the clients warn of is not ours
+]
+
+
+def test_a_tenant_follows_a_volume_by_openstack_alone() -> None:
+    with Installation(real=False) as pumice:
+        openstack = OpenStackCommand(pumice)
+        explained = openstack.json("volume", "explain", "--size", "1")
+        assert explained["fits"] is True
+        assert "pools" not in explained  # which are an administrator's to know
+        volume = openstack.json("volume", "create", "--size", "1", "followed")["id"]
+        watched = openstack.run("operation", "watch", volume).splitlines()
+        assert [line.split()[1] for line in watched[:-1]] == ["claim_space", "make_bytes", "publish"]
+        assert watched[-1] == f"volume.create {volume}: done"
+        [listed] = openstack.json("operation", "list", "--subject", volume)
+        assert (listed["Kind"], listed["State"]) == ("volume.create", "done")
+        shown = openstack.json("operation", "show", listed["ID"])
+        assert shown["history"].splitlines() == watched[:-1]
+        assert "is available since" in openstack.run("volume", "why", volume)
