@@ -95,13 +95,34 @@ def test_a_service_is_installed_for_this_very_command_and_removed_again(
     assert units.remove(tmp_path) == []
 
 
+def environment_of(wheel: str | Path, place: Path) -> Path:
+    """The programs of an environment that has nothing but a wheel and what it asks for."""
+    venv.create(place, with_pip=True)
+    subprocess.run([place / "bin" / "python", "-m", "pip", "install", "-q", wheel], check=True)
+    return place / "bin"
+
+
+@pytest.mark.long
+@pytest.mark.real
+@pytest.mark.timeout(1800)
+def test_with_its_extra_it_tells_the_four_stories_where_nothing_of_the_systems_is_seen(
+    wheel: Path, tmp_path: Path
+) -> None:
+    programs = environment_of(f"{wheel}[libvirt]", tmp_path / "environment")
+    with state_directory() as state:
+        pumice = Installation(state, PYTHONPATH="")
+        told = subprocess.run(
+            [programs / "pumice", "tour"], env=pumice.environment, capture_output=True, text=True, check=False
+        )
+        assert told.returncode == 0, told.stdout + told.stderr
+        assert "PUMICE-GUEST ready" in told.stdout and "PUMICE-GUEST wrote vdb" in told.stdout
+        assert "no target, no machine, no file, no row in use" in told.stdout
+
+
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_the_wheel_in_an_environment_of_its_own_makes_volumes_and_servers(wheel: Path, tmp_path: Path) -> None:
-    environment = tmp_path / "environment"
-    venv.create(environment, with_pip=True)
-    python = environment / "bin" / "python"
-    subprocess.run([python, "-m", "pip", "install", "-q", wheel], check=True)
+    python = environment_of(wheel, tmp_path / "environment") / "python"
     fakes = {
         "PUMICE_BACKENDS": json.dumps({"files": {"driver": "files", "target": "fake"}}),
         "PUMICE_COMPUTE__DRIVER": "fake",
