@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ from pumice.host.thread import MOST, to_the_end
 from pumice.loops.heartbeats import BACKUP, COMPUTE, SCHEDULER, VOLUME, Heartbeats
 from pumice.model.errors import Retryable
 from pumice.operations.places import compute_host, volume_host
-from pumice.store import pools, services
+from pumice.store import hosts, pools, services
+from pumice.store.columns import now
 
 ONE, TWO = (VOLUME, f"{HOST}@one"), (VOLUME, f"{HOST}@two")
 ALL = {ONE, TWO, (BACKUP, HOST), (COMPUTE, HOST), (SCHEDULER, HOST)}
@@ -46,6 +48,13 @@ async def test_a_process_that_stops_is_down_at_once_and_its_next_beat_brings_it_
     assert await up(world) == set()
     await hearts_of(world).beat()
     assert await up(world) == ALL
+
+
+async def test_when_one_has_stopped_is_told_as_it_was(world: FakeWorld) -> None:
+    for row in await world.db.read(services.every):
+        assert timedelta() <= now() - services.heard_at(row) < timedelta(seconds=PATIENCE)
+    host = await world.db.read(hosts.find, HOST)
+    assert host and host.heard_at and host.heard_at.year == now().year
 
 
 async def test_a_backend_that_does_not_answer_is_down_and_the_others_are_up(world: FakeWorld) -> None:

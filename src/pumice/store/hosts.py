@@ -233,7 +233,7 @@ def _read(tx: Transaction, name: str) -> Host:
     return Host(
         name=name,
         services=found,
-        heard_at=max((row["updated_at"] for row in found), default=None),
+        heard_at=max(map(service_rows.heard_at, found), default=None),
         forced_down=any(row["forced_down"] for row in found),
         forgotten_at=at,
         operations=waiting.number,

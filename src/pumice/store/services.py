@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
@@ -20,6 +20,9 @@ VOLUME_BINARY = "cinder-volume"
 BACKUP_BINARY = "cinder-backup"
 
 FROZEN = "frozen"
+_STOPPED = timedelta(days=36525)
+"""What is taken from the time of one that stops: a century, so that whoever looks finds it down at once."""
+_FIRST_YEAR = 2000
 _s = services.c
 
 
@@ -82,9 +85,14 @@ def _closed(tx: Transaction, names: Collection[str]) -> dict[str, Mapping[str, A
 
 def silence(tx: Transaction, who: Collection[tuple[str, str]]) -> None:
     """Say that services, each a binary and a host, are about to stop: they count as down from now on."""
-    long_ago = now().replace(year=2000)
     these = sa.tuple_(_s.binary, _s.host).in_(list(who))
-    tx.execute(sa.update(services).where(these).values(updated_at=long_ago))
+    tx.execute(sa.update(services).where(these).values(updated_at=now() - _STOPPED))
+
+
+def heard_at(service: Row) -> datetime:
+    """When a service was last heard of: of one that stopped, when it said so."""
+    at: datetime = service["updated_at"]
+    return at if at.year >= _FIRST_YEAR else at + _STOPPED
 
 
 def every(tx: Transaction, *, binary: str | None = None, host: str | None = None) -> Sequence[sa.RowMapping]:
@@ -121,7 +129,7 @@ def why_not(tx: Transaction, binary: str, down_seconds: float) -> str:
         if row["disabled"]:
             told.append(f"{row['host']} is {how_disabled(row)}")
         elif not is_up(row, down_seconds):
-            told.append(f"{row['host']} was not heard from since {row['updated_at']:%Y-%m-%d %H:%M:%S} UTC")
+            told.append(f"{row['host']} was not heard from since {heard_at(row):%Y-%m-%d %H:%M:%S} UTC")
     return "; ".join(told) or f"no {binary} was ever started"
 
 

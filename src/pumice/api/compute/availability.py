@@ -26,7 +26,7 @@ async def _zones(call: Call, *, with_hosts: bool) -> list[dict[str, Any]]:
         said = {
             "active": not service["disabled"],
             "available": services.is_up(service, call.ctx.tunables.service_down_seconds),
-            "updated_at": service["updated_at"].isoformat(timespec="microseconds"),
+            "updated_at": services.heard_at(service).isoformat(timespec="microseconds"),
         }
         zones.setdefault(service["zone"], {})[service["host"]] = {service["binary"]: said}
     return [

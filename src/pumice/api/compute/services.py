@@ -67,7 +67,7 @@ def _view(call: Call, service: Service) -> dict[str, Any]:
         "zone": service["zone"],
         "status": "disabled" if service["disabled"] else "enabled",
         "state": state(call, service),
-        "updated_at": service["updated_at"].isoformat(timespec="microseconds"),
+        "updated_at": services.heard_at(service).isoformat(timespec="microseconds"),
         "disabled_reason": service["disabled_reason"],
     }
     return view | {"forced_down": bool(service["forced_down"])} if call.version >= (2, 11) else view

@@ -33,7 +33,7 @@ def _host_view(call: Call, service: services.Row) -> dict[str, Any]:
         "zone": service["zone"],
         "service-status": "available" if is_up(call, service) else "unavailable",
         "service-state": "enabled",
-        "last-update": wire_time(service["updated_at"]),
+        "last-update": wire_time(services.heard_at(service)),
     }
 
 

@@ -74,7 +74,7 @@ def _view(call: Call, service: services.Row) -> dict[str, Any]:
         "zone": service["zone"],
         "status": "disabled" if service["disabled"] else "enabled",
         "state": "up" if is_up(call, service) else "down",
-        "updated_at": wire_time(service["updated_at"]),
+        "updated_at": wire_time(services.heard_at(service)),
         "disabled_reason": service["disabled_reason"],
     }
     if call.version >= (3, 7):
