@@ -5,7 +5,8 @@ tell. A thing's topic is its id. What shows a thing beside itself (a volume its 
 another is based on) is told by the column that names it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -47,19 +48,26 @@ def told(statement: Any, parameters: Any) -> list[str]:
     names = TOLD.get(statement.table)
     if names is None:
         return []
-    rows = parameters if isinstance(parameters, Sequence) else [parameters or {}]
-    ids = {key for row in rows for key in _keys(statement, names, row) if isinstance(key, str)}
-    return [changed(key) for key in ids] or [""]
+    binds = () if statement.is_insert else _binds(statement)
+    ids = set()
+    for row in parameters if isinstance(parameters, list) else [parameters or {}]:
+        ids |= {row.get(name) for name in names}
+        ids |= {row.get(key, value) for key, value in binds}
+    return [changed(key) for key in ids if isinstance(key, str)] or [""]
 
 
-def _keys(statement: Any, names: tuple[str, ...], row: Mapping[str, Any]) -> Iterator[Any]:
-    """What a statement and one row of its parameters say of the columns ``names``."""
-    yield from (row.get(name) for name in names)
-    if statement.is_insert:
-        return
-    clause = statement.whereclause
-    for term in clause.clauses if isinstance(clause, sa.sql.elements.BooleanClauseList) else [clause]:
-        column, value = getattr(term, "left", None), getattr(term, "right", None)
-        is_of_row = isinstance(column, sa.Column) and column.table is statement.table and column.name in names
-        if is_of_row and isinstance(value, sa.sql.elements.BindParameter) and term.operator is operators.eq:
-            yield row.get(value.key, value.value)
+@lru_cache(maxsize=256)
+def _binds(statement: Any) -> tuple[tuple[str, Any], ...]:
+    """The parameters, with their values where they are written in it, by which a statement names its rows."""
+    clause, names = statement.whereclause, TOLD[statement.table]
+    terms = clause.clauses if isinstance(clause, sa.sql.elements.BooleanClauseList) else [clause]
+    return tuple(
+        (term.right.key, term.right.value)
+        for term in terms
+        if isinstance(term, sa.sql.elements.BinaryExpression)
+        and term.operator is operators.eq
+        and isinstance(term.left, sa.Column)
+        and term.left.table is statement.table
+        and term.left.name in names
+        and isinstance(term.right, sa.sql.elements.BindParameter)
+    )

@@ -10,6 +10,7 @@ from volume_cloud import SCOPES, Cloud
 from databases import ON_SQLITE
 from pumice.api.compute.service import compute_service
 from pumice.api.image.service import image_service
+from pumice.api.own.service import own_service
 from pumice.images.files import ImageFiles
 from pumice.model.ids import new_id
 
@@ -18,7 +19,8 @@ from pumice.model.ids import new_id
 async def test_no_body_is_answered_with_a_bug(cloud: Cloud, tmp_path: Any, seed: int) -> None:
     dice = random.Random(seed)
     ctx = cloud.service.ctx
-    services = [cloud.service, compute_service(ctx), image_service(ctx, ImageFiles(tmp_path / "images"))]
+    images = image_service(ctx, ImageFiles(tmp_path / "images"))
+    services = [cloud.service, compute_service(ctx), images, own_service(ctx)]
     shapes = list(models())
     things = [(await cloud.make())["id"], new_id(), "x"]
     await cloud.stop()  # what is accepted need not be done
@@ -46,7 +48,8 @@ async def test_no_body_is_answered_with_a_bug(cloud: Cloud, tmp_path: Any, seed:
 async def test_no_route_takes_a_nul(cloud: Cloud, tmp_path: Any) -> None:
     """PostgreSQL keeps none in a text, and in JSON only until somebody searches it."""
     dice, ctx = random.Random(0), cloud.service.ctx
-    services = [cloud.service, compute_service(ctx), image_service(ctx, ImageFiles(tmp_path / "images"))]
+    images = image_service(ctx, ImageFiles(tmp_path / "images"))
+    services = [cloud.service, compute_service(ctx), images, own_service(ctx)]
     told_so = 0
     for service in services:
         for route in service.table.routes:
