@@ -39,7 +39,7 @@ from pumice.store.database import Database
 from pumice.store.open import open_database
 from pumice.store.tables import images
 from pumice.store.tombstones import Kind
-from pumice.store.witness import Witness
+from pumice.store.witness import Witness, Witnesses
 from pumice.volumes import create
 from pumice.volumes.groups import create as create_group
 
@@ -62,6 +62,15 @@ class FakeWorld:
     directory: Path
     witness: Path | None = None
     """Where its workers note what they have done, if they do."""
+    beside: Path | None = None
+    """Where they note it beside the bytes of the backends."""
+
+    def witnesses(self, boot: str) -> Witnesses | None:
+        beside = {
+            volume_host(name): [Witness(self.beside / name, boot)] if self.beside else []
+            for name in self.backends
+        }
+        return Witnesses(Witness(self.witness, boot), beside) if self.witness else None
 
     def runner(self, boot: str, faults: FaultPoint = no_faults) -> Runner:
         places = [SCHEDULER, *map(volume_host, self.backends), compute_host(HOST)]
@@ -74,7 +83,7 @@ class FakeWorld:
             places=places,
             tunables=replace(self.tunables, retry_policy=RetryPolicy(first=0.001)),
             faults=faults,
-            witness=Witness(self.witness) if self.witness else None,
+            witnesses=self.witnesses(boot),
         )
 
     async def violations(self) -> list[str]:

@@ -70,29 +70,63 @@ def trials() -> Iterator[Any]:
                     )
 
 
+def makes_bytes(trial: Any) -> bool:
+    """Whether it is of a step at a backend, which may make, replace or remove bytes."""
+    scenario, _, name, _ = trial.values
+    step = next(it for it in scenario.verb.steps if it.name == name)
+    return step.at.role == "volume" and not scenario.verb.spares_bytes
+
+
 @pytest.mark.parametrize(("scenario", "direction", "step", "fails_at"), list(trials()))
 async def test_what_went_on_since_is_left_as_it_is(
     scenario: Scenario, direction: str, step: str, fails_at: str | None
 ) -> None:
     async with scenario.world() as world:
         world.witness = world.directory / "witness"
-        async with working(world, "stage", no_faults):
-            stage = await scenario.prepare(world)
-            await quiet(world)
-        operation_id = await scenario.begin(world, stage)
-        backup = Backup(world, direction, step, fails_at)
-        async with working(world, "before", backup):
-            await quiet(world)
-        assert backup.copy.exists()
+        await goes_on_and_is_restored(world, scenario, direction, step, fails_at)
 
-        async with closing(SqliteDatabase(backup.copy)) as world.db:
-            calls = await lives_again(world)
-            row = await world.db.read(operations.get, operation_id)
 
-        assert row is not None and row["state"] in ("done", "failed")
-        if not scenario.verb.spares_bytes:
-            assert not calls
-            assert WENT_ON in row["error"] or fails_at
+AT_BACKENDS = [it for it in trials() if makes_bytes(it) and it.values[1] == "do"]
+
+
+@pytest.mark.parametrize(("scenario", "direction", "step", "fails_at"), AT_BACKENDS)
+async def test_what_another_host_did_or_one_whose_notes_are_gone_is_known_where_the_bytes_are(
+    scenario: Scenario, direction: str, step: str, fails_at: str | None
+) -> None:
+    """The state directory was restored with the database; or another member of the cluster takes it up."""
+    async with scenario.world() as world:
+        world.witness, world.beside = world.directory / "witness", world.directory / "beside"
+        world.beside.mkdir()
+        await goes_on_and_is_restored(world, scenario, direction, step, fails_at, another="another's")
+
+
+async def goes_on_and_is_restored(
+    world: FakeWorld,
+    scenario: Scenario,
+    direction: str,
+    step: str,
+    fails_at: str | None,
+    another: str = "witness",
+) -> None:
+    """A backup is made of what is under way, it goes on, and then the backup is all there is."""
+    async with working(world, "stage", no_faults):
+        stage = await scenario.prepare(world)
+        await quiet(world)
+    operation_id = await scenario.begin(world, stage)
+    backup = Backup(world, direction, step, fails_at)
+    async with working(world, "before", backup):
+        await quiet(world)
+    assert backup.copy.exists()
+
+    world.witness = world.directory / another
+    async with closing(SqliteDatabase(backup.copy)) as world.db:
+        calls = await lives_again(world)
+        row = await world.db.read(operations.get, operation_id)
+
+    assert row is not None and row["state"] in ("done", "failed")
+    if not scenario.verb.spares_bytes:
+        assert not calls
+        assert WENT_ON in row["error"] or fails_at
 
 
 @contextlib.asynccontextmanager

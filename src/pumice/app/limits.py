@@ -52,12 +52,15 @@ class Http(BaseModel):
 
 
 class Images(BaseModel):
-    """How much of the image store a project may have: the settings of ``[images]``."""
+    """The image store, and how much of it a project may have: the settings of ``[images]``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     project_count: int = Field(1000, ge=-1, description="Images of one project; -1 is no limit.")
     project_gigabytes: int = Field(1000, ge=-1, description="GiB of one project's images; -1 is no limit.")
+    answer_seconds: float = Field(
+        30.0, gt=0, description="How long a request waits for a directory of images that hangs."
+    )
 
     def quota(self) -> ImageQuota:
         """The quota of images, by number and in bytes."""

@@ -41,15 +41,13 @@ from pumice.model.tunables import Tunables
 from pumice.model.units import MIB
 from pumice.operations.completions import Completions
 from pumice.operations.drivers import Drivers
-from pumice.operations.places import SCHEDULER
+from pumice.operations.places import SCHEDULER, volume_host
 from pumice.operations.runner import Runner
-from pumice.store import hosts, schema
+from pumice.store import hosts, schema, witness
 from pumice.store.database import Database, Transaction, alone
 from pumice.store.log_levels import API_BINARY
 from pumice.store.open import open_database
 from pumice.store.sqlite import SqliteDatabase
-from pumice.store.witness import DIRECTORY as WITNESS
-from pumice.store.witness import Witness
 
 if TYPE_CHECKING:
     from pumice.api.service import Service
@@ -239,7 +237,11 @@ async def _build(settings: Settings, roles: frozenset[Role], db: Database, meter
         await db.read(hosts.refuse_forgotten, settings.host)
     tunables = settings.tunables()
     first = await _furnish(db, settings, tunables) if Role.API in roles else {}
-    images = ImageFiles(settings.state_dir.absolute() / "images", quota=settings.images.quota())
+    images = ImageFiles(
+        settings.state_dir.absolute() / "images",
+        answer_seconds=settings.images.answer_seconds,
+        quota=settings.images.quota(),
+    )
     driven = driver_setup.build(settings, db, images, roles, serves=True)
     drivers = driven.drivers
     passwords.most_waiting = settings.identity.most_logins
@@ -272,9 +274,23 @@ async def _build(settings: Settings, roles: frozenset[Role], db: Database, meter
         silence=settings.operations.silent_seconds,
         faults=fault_point(settings.fault),
         meter=meter,
-        witness=Witness(settings.state_dir.absolute() / WITNESS / settings.host),
+        witnesses=_witnesses(settings, roles),
     )
     return Node(settings, db, images, drivers, driven.daemons, ctx, runner, first, roles, lost, meter, reserve)
+
+
+def _witnesses(settings: Settings, roles: frozenset[Role]) -> witness.Witnesses:
+    """What this process notes of the log: in the state directory, and where its backends keep files."""
+    state, host = settings.state_dir.absolute(), settings.host
+    backends = settings.backends if Role.VOLUME in roles else {}
+    beside = {
+        volume_host(settings.place(name)): [
+            witness.Witness(directory.absolute() / witness.WITH_BYTES, host)
+            for directory in it.directories(name, state).values()
+        ]
+        for name, it in backends.items()
+    }
+    return witness.Witnesses(witness.Witness(state / witness.DIRECTORY, host), beside)
 
 
 def _no_room(reserve: Reserve) -> str | None:

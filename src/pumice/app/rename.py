@@ -18,7 +18,6 @@ from pumice.model.mark import Mark
 from pumice.model.place_name import place_name
 from pumice.store import hosts, installation, renames, services
 from pumice.store.database import Transaction
-from pumice.store.witness import DIRECTORY as WITNESS
 
 
 class _Undone(Exception):
@@ -154,8 +153,7 @@ def _directories(settings: Settings, old: str, new: str) -> list[tuple[Path, Pat
     """The directories of a state directory that are named after a host or a backend, old and new."""
     state = settings.state_dir.absolute()
     if "@" not in old:
-        fakes = (state / "compute" / f"fake-{old}", state / "compute" / f"fake-{new}")
-        return [fakes, (state / WITNESS / old, state / WITNESS / new)]
+        return [(state / "compute" / f"fake-{old}", state / "compute" / f"fake-{new}")]
     before, after = old.partition("@")[2], new.partition("@")[2]
     home = settings.backends[after].home(after, state) if after in settings.backends else None
     return [(home.with_name(before), home)] if home else []  # else it stays where the settings say

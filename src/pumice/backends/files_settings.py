@@ -5,7 +5,7 @@ import fcntl
 import shutil
 import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Literal, Self
@@ -55,7 +55,7 @@ class FilesSettings(PoolSettings):
         from pumice.backends.files import FilesBackend
 
         return FilesBackend(
-            self._directories(name, state_dir),
+            self.directories(name, state_dir),
             max_over_subscription_ratio=self.max_over_subscription_ratio,
             reserved_percentage=self.reserved_percentage,
             capacity_gb=self.capacity_gb,
@@ -64,11 +64,12 @@ class FilesSettings(PoolSettings):
     def probes(self, name: str, state_dir: Path) -> Iterator[Probe]:
         """Space and reflink of each pool; its locks, where hypervisors open what is there."""
         looks = (_space, _reflink) if TARGETS.find(self.target).over_network else (_space, _reflink, _locks)
-        for pool, path in self._directories(name, state_dir).items():
+        for pool, path in self.directories(name, state_dir).items():
             for look in looks:
                 yield Probe(f"pool {name}#{pool}", partial(look, f"{name}#{pool}", path), may_hang=str(path))
 
-    def _directories(self, name: str, state_dir: Path) -> dict[str, Path]:
+    def directories(self, name: str, state_dir: Path) -> Mapping[str, Path]:
+        """See ``BackendSettings``."""
         return self.pools or {"pool": state_dir / "volumes" / name}
 
 

@@ -4,7 +4,7 @@ A schema opens its driver, says what of a machine the driver needs, and nothing 
 by name. It imports the driver only to open it: a driver's library is nobody else's burden.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -45,6 +45,10 @@ class BackendSettings(BaseModel):
     def home(self, name: str, state_dir: Path) -> Path | None:
         """The directory of the state directory that is called after the backend ``name``; None without one."""
         return None
+
+    def directories(self, name: str, state_dir: Path) -> Mapping[str, Path]:
+        """The directories of its pools, by name, that may hold files beside the bytes; none where none can."""
+        return {}
 
     def open(self, name: str, state_dir: Path) -> Backend:
         """The driver of the backend ``name``, not started yet."""

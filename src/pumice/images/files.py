@@ -15,13 +15,16 @@ import errno
 import hashlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
+from io import FileIO
 from pathlib import Path
-from typing import IO
 
+from pumice.host.bulkhead import Bulkheads, Left
 from pumice.host.durable import sync
-from pumice.host.thread import Arguments, Result, Threads, by_default_in_threads_of, in_thread
+from pumice.host.thread import Arguments, Result, by_default_in_threads_of, in_thread
 from pumice.images.lock import ImageLock
 from pumice.model.errors import Conflict, Invalid, Misconfigured, NotFound, Retryable, TooLarge
 from pumice.model.ids import ImageId, is_canonical
@@ -30,12 +33,18 @@ from pumice.model.units import GIB, MIB
 
 MOST_BYTES = 1024 * GIB
 STALL_SECONDS = 60.0
+ANSWER_SECONDS = 30.0
+"""How long the directory may take for one thing that a request waits for…"""
+SLOWEST = 4 * MIB
+"""…and for so many bytes each second more, when they are to be on its disk."""
 
 _PIECE = MIB
 """What is written, hashed or read in one go: large enough that the way to a thread costs nothing beside it."""
 
 _PART = ".part"
 _LOCK = ".lock"
+_limit: ContextVar[asyncio.Timeout | None] = ContextVar("_limit", default=None)
+"""How long the request for which this is done waits for the directory; None where no request waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +62,7 @@ class ImageFiles:
     """The files of a ``directory``, which is made if it does not exist.
 
     An upload of more than ``most_bytes``, or one of which nothing arrives for ``stall_seconds``, is refused.
+    A request waits for ``answer_seconds`` for a directory that hangs.
     """
 
     def __init__(
@@ -61,6 +71,7 @@ class ImageFiles:
         *,
         most_bytes: int = MOST_BYTES,
         stall_seconds: float = STALL_SECONDS,
+        answer_seconds: float = ANSWER_SECONDS,
         quota: ImageQuota = UNLIMITED,
     ) -> None:
         self.quota = quota
@@ -68,11 +79,18 @@ class ImageFiles:
         self.directory = directory.absolute()
         self.most_bytes = most_bytes
         self.stall_seconds = stall_seconds
-        self._threads = Threads("images")
+        self.answer_seconds = answer_seconds
+        self._bulkheads = Bulkheads()
+        self._place = self._bulkheads.at(str(self.directory))
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise Misconfigured(f"Images cannot be kept in {directory}: {error.strerror}.") from error
+
+    @property
+    def left(self) -> Iterator[Left]:
+        """What hangs here, and was left behind."""
+        return self._bulkheads.left
 
     def path(self, image_id: ImageId) -> Path:
         """The path of an active image's bytes."""
@@ -109,18 +127,19 @@ class ImageFiles:
         """
         self._refuse_more_than_kept(size or 0, room)
         path = self._part(image_id)
+        writer = _Writer(path)
         with _explained():
-            writer = await self.do(_Writer, path)
             try:
+                await self.do(writer.open)
                 await self._fill(writer, stream, room)
                 if size is not None and size != writer.size:
                     raise Invalid(f"{size} bytes were announced, but {writer.size} arrived.")
-                await self.do(writer.sync)
+                await self.do(writer.sync, seconds=self.answer_seconds + writer.size / SLOWEST)
             except BaseException:
                 await self.do(path.unlink, True)
                 raise
             finally:
-                writer.file.close()
+                writer.close()
         return Saved(path, writer.size, writer.md5.hexdigest(), writer.sha512.hexdigest())
 
     async def make(self, image_id: ImageId, fill: Callable[[Path], Awaitable[None]]) -> Saved:
@@ -153,22 +172,54 @@ class ImageFiles:
 
     async def read(self, image_id: ImageId, start: int, length: int) -> AsyncIterator[bytes]:
         """``length`` bytes from ``start`` on. The image may be deleted meanwhile: they are read to the end."""
-        try:
-            file: IO[bytes] = await self.do(self.path(image_id).open, "rb")
-        except FileNotFoundError:
-            raise NotFound("Image", image_id) from None
-        with file:
-            await self.do(file.seek, start)
-            while length and (piece := await self.do(file.read, min(_PIECE, length))):
+        with await self.answered("open", image_id, partial(self._opened, image_id, start)) as file:
+            while length:
+                reading = partial(self._at_disk, file.read, min(_PIECE, length))
+                if not (piece := await self.answered("read", image_id, reading)):
+                    return
                 length -= len(piece)
                 yield piece
 
-    async def do(self, work: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
+    async def _opened(self, image_id: ImageId, start: int) -> FileIO:
+        opened: list[FileIO] = []
+        try:
+            await self.do(_open, self.path(image_id), start, opened)
+        except FileNotFoundError:
+            raise NotFound("Image", image_id) from None
+        except BaseException:
+            for file in opened:  # while nobody waits for it any more
+                file.close()
+            raise
+        return opened[0]
+
+    async def _at_disk(self, work: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
+        with _explained():
+            return await self.do(work, *arguments)
+
+    async def answered(self, call: str, about: str, work: Callable[[], Awaitable[Result]]) -> Result:
+        """What comes of ``work``, for which a request waits. Raises ``Retryable`` when the directory hangs.
+
+        What was begun holds the image's lock until it is back, and is undone then.
+        """
+        limit = asyncio.timeout(None)
+        token = _limit.set(limit)
+        try:
+            return await self._place.call(call, work, limit, about=about)
+        except TimeoutError:
+            raise Retryable(f"{self.directory}, where images are kept, hangs: ask again later.") from None
+        finally:
+            _limit.reset(token)
+
+    async def do(
+        self, work: Callable[[*Arguments], Result], *arguments: *Arguments, seconds: float | None = None
+    ) -> Result:
         """Blocking work on the images' bytes. Where it is no operation's it has threads of its own.
 
-        So a directory of images that hangs is in the way of those alone who ask for images.
+        So a directory of images that hangs is in the way of those alone who ask for images; these wait for so
+        many seconds (``answered``).
         """
-        with by_default_in_threads_of(self._threads):
+        seconds = self.answer_seconds if seconds is None else seconds
+        with _limited(seconds), by_default_in_threads_of(self._place.threads):
             return await in_thread(work, *arguments)
 
     async def kept(self) -> frozenset[ImageId]:
@@ -220,25 +271,41 @@ class ImageFiles:
 
 
 class _Writer:
-    """A new file and the digests of what was written to it. Each method is to be called in a thread."""
+    """A new file and the digests of what was written to it. Each method but ``close`` is called in a thread."""
 
     def __init__(self, path: Path) -> None:
-        self.file = path.open("wb", buffering=0)
+        self._path = path
+        self._file: FileIO | None = None
         self.size = 0
         self.md5 = hashlib.md5(usedforsecurity=False)
         self.sha512 = hashlib.sha512()
 
+    def open(self) -> None:
+        self._file = FileIO(self._path, "wb")
+
+    def close(self) -> None:
+        if self._file:
+            self._file.close()
+
     def write(self, pieces: list[bytes]) -> None:
+        assert self._file
         for piece in pieces:
             self.md5.update(piece)
             self.sha512.update(piece)
             self.size += len(piece)
             rest = memoryview(piece)
             while rest:
-                rest = rest[self.file.write(rest) :]
+                rest = rest[self._file.write(rest) :]
 
     def sync(self) -> None:
-        os.fsync(self.file.fileno())
+        assert self._file
+        os.fsync(self._file.fileno())
+
+
+def _open(path: Path, start: int, opened: list[FileIO]) -> None:
+    """Without a buffer: to close it does not wait for a read that hangs."""
+    opened.append(FileIO(path))
+    opened[0].seek(start)
 
 
 def _digested(path: Path) -> Saved:
@@ -250,6 +317,23 @@ def _digested(path: Path) -> Saved:
             md5.update(piece)
             sha512.update(piece)
         return Saved(path, file.tell(), md5.hexdigest(), sha512.hexdigest())
+
+
+@contextmanager
+def _limited(seconds: float) -> Iterator[None]:
+    """Let the request for which this is done, if any, and if it still waits, wait for so long."""
+    limit = _limit.get()
+
+    def set_to(when: float | None) -> None:
+        with suppress(RuntimeError):  # it does not wait any more
+            if limit:
+                limit.reschedule(when)
+
+    set_to(asyncio.get_running_loop().time() + seconds)
+    try:
+        yield
+    finally:
+        set_to(None)
 
 
 @contextmanager

@@ -30,7 +30,10 @@ class Uploads:
         self._first = True
 
     async def check(self) -> None:
-        """Settle every image whose changer has died."""
+        """Settle every image whose changer has died. Raises ``Retryable`` while the directory hangs."""
+        await self.files.answered("look", "all images", self._check)
+
+    async def _check(self) -> None:
         for image_id in await self.files.unsettled():
             await self._settle(image_id, left_behind=True)
         if self._first:  # after a power cut a row may be older than its directory, and have no lock there

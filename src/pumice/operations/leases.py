@@ -14,6 +14,7 @@ import contextlib
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from math import inf
 from typing import Any
 
@@ -48,6 +49,8 @@ class Lease:
     project: str
     until: float
     """When the lease ends for its holder."""
+    began: datetime
+    """When the operation was asked for, by the database's clock."""
     op: Operation[Any] | None = None
     acting: asyncio.Timeout | None = None
     """The limit of the step outside that is under way: its own or the lease's, whichever comes first."""
@@ -139,7 +142,9 @@ class Leases:
 
     def take(self, row: log.Row, asked: float) -> None:
         """A row was claimed, by a transaction that began at ``asked`` on the monotonic clock."""
-        self.held[row["id"]] = Lease(row["kind"], row["place"], row["project_id"] or "", self._end(asked))
+        self.held[row["id"]] = Lease(
+            row["kind"], row["place"], row["project_id"] or "", self._end(asked), row["created_at"]
+        )
 
     def _end(self, asked: float) -> float:
         return asked + self.seconds - min(MARGIN_SECONDS, self.seconds / 6)

@@ -41,7 +41,7 @@ from pumice.store import clock, hanging, overdue, work_queue
 from pumice.store import operations as log
 from pumice.store.columns import now
 from pumice.store.database import MISSED, Database, Transaction
-from pumice.store.witness import Witness
+from pumice.store.witness import Witnesses
 
 logger = structlog.get_logger(__name__)
 
@@ -84,11 +84,11 @@ class Runner:
         silence: float = SILENT_SECONDS,
         faults: FaultPoint = no_faults,
         meter: MetricsSink | None = None,
-        witness: Witness | None = None,
+        witnesses: Witnesses | None = None,
     ) -> None:
         self.db = db
-        self.witness = witness
-        """What this host itself knows of the log; without it nothing tells that the database is older."""
+        self.witnesses = witnesses
+        """What is known of the log beside it; without them nothing tells that the database is older."""
         self._found_at = now()
         """When the database was last found: it may be a restored one."""
         self.drivers = drivers
@@ -134,8 +134,8 @@ class Runner:
     async def run(self) -> None:
         """Carry operations until ``stop()``; then hand back what is left, each after the step in hand."""
         unsubscribe = self.db.subscribe(self._on_notify)
-        if self.witness:
-            self.witness.open()
+        if self.witnesses:
+            self.witnesses.open()
         try:
             await self.db.hold(self.owner, lambda: None)  # nobody else has a name like ours
             freed = await self.db.write(work_queue.release_earlier, self.host, self.owner)
@@ -153,8 +153,8 @@ class Runner:
                 keeper.cancel()
         finally:
             unsubscribe()
-            if self.witness:
-                self.witness.close()
+            if self.witnesses:
+                self.witnesses.close()
 
     def has_tried(self, place: str) -> None:
         """Note that a place's driver has started, or could not at the first try."""
@@ -315,7 +315,7 @@ class Runner:
         has_ended = False
         try:
             op = from_row(verb_of(self.state_machine.verbs, row), row)
-            op = await (self._leave(op) if await self._went_on(op, row["created_at"]) else self.carry(op))
+            op = await self.carry(op)
             has_ended = op.state in ("done", "failed")
         except LostLease as error:
             self.meter.lease_lost(row["kind"])
@@ -345,12 +345,13 @@ class Runner:
             self.meter.unread(row["kind"])
             await self.db.write(overdue.put_aside, *fence, why)
 
-    async def _went_on(self, op: Operation[Any], created: datetime) -> bool:
-        """Whether this host has carried it further than the database knows, and must not do so again."""
-        is_new = created > self._found_at + timedelta(seconds=NEW_SECONDS)
-        if self.witness is None or is_new or self.state_machine.verbs[op.kind].spares_bytes:
+    async def _went_on(self, op: Operation[Any]) -> bool:
+        """Whether it was carried further than the database knows, and that must not be done again."""
+        began = self.leases.held[op.id].began
+        is_new = began > self._found_at + timedelta(seconds=NEW_SECONDS)
+        if self.witnesses is None or is_new or self.state_machine.verbs[op.kind].spares_bytes:
             return False
-        line = await self.witness.last_line(op.id)
+        line = await self.witnesses.last_line(op.place, op.id, began)
         return line is not None and not await self.db.read(log.has_line, op.id, datetime.fromisoformat(line))
 
     async def _leave(self, op: Operation[Any]) -> Operation[Any]:
@@ -361,9 +362,13 @@ class Runner:
 
     async def carry(self, op: Operation[Any]) -> Operation[Any]:
         """Run the operation's steps for as long as they are ours. Returns it as it was saved last."""
+        asked_at = None
         with bound_contextvars(operation=op.id, kind=op.kind, request_id=op.request_id, attempt=op.attempt):
             while op.owner == self.owner:
                 self.leases.held[op.id].op = op
+                if op.place != asked_at and await self._went_on(op):
+                    return await self._leave(op)
+                asked_at = op.place
                 op = await self._next(op)
                 if op.owner == self.owner and self._is_fenced(op):  # nothing more is done about it for now
                     await self.db.write(work_queue.release, op.id, op.attempt, 0.0)
@@ -516,9 +521,11 @@ class Runner:
         self, state_machine: Callable[..., Operation[Any]], before: Operation[Any], *args: Any
     ) -> Operation[Any]:
         """Commit one transaction of the state machine. What happened is counted once it is committed."""
+        was_at = before.place
         after = await self.db.write(state_machine, before, *args)
-        if self.witness and after.records and not _is_retried(after.records[-1]):
-            self.witness.note(after.id, after.records[-1].started_at.isoformat())
+        spares = self.state_machine.verbs[after.kind].spares_bytes
+        if self.witnesses and not spares and after.records and not _is_retried(after.records[-1]):
+            self.witnesses.note(was_at, after.id, after.records[-1].started_at.isoformat())
         for record in after.records:
             self.meter.step(after.kind, record.step, record.direction, record.outcome, record.seconds)
             logger.debug("operation.step", **record.told())

@@ -1,18 +1,27 @@
-"""What a host itself knows of the log: the last line that it wrote of each operation, beside the database.
+"""What was committed of the log, as it is known beside the database: by each host, and where the bytes are.
 
 A database that was restored from a backup does not know what came after it. What was under way then has gone on
-since, and would go on once more: write again what was written then, over what came since. So each worker notes,
-in a file of its own, what it has committed, and asks it before it takes up an operation that was there before.
+since, and would go on once more: write again what was written then, over what came since. So each worker notes
+what it has committed, and asks what was noted before it takes up an operation that was there before::
 
-The file is never restored with the database, and is safe against ``kill -9``; a power cut may cost it the last
-moments. Losing it costs the protection, and nothing else.
+    STATE_DIR/witness/HOST/2026-11-27.lines            of all that this host did
+    POOL/.pumice-witness/HOST/2026-11-27.lines         of what was done at a pool's backend, by whichever host
+
+The second is there although a state directory was restored as a whole, and tells each host of a cluster what
+the others did. Whose storage holds no files has the first alone.
+
+A line is appended, never changed, by one process of a host's name at a time; who reads reads all hosts'. The
+files are safe against ``kill -9``; a power cut may cost the last moments. Losing them costs the protection,
+and nothing else.
 """
 
 import asyncio
-import sqlite3
+import os
+import re
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from datetime import datetime, timedelta
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -20,80 +29,86 @@ import structlog
 
 from pumice.host import durable
 from pumice.model.errors import Retryable
+from pumice.store.columns import now
 
 logger = structlog.get_logger(__name__)
 
 DIRECTORY = "witness"
 """The directory of the state directory with one of these for each host."""
+WITH_BYTES = ".pumice-witness"
+"""The directory of a pool with one of these for each host."""
 KEEP_DAYS = 90
 """How old a backup of the database may be for what was under way in it to be recognised."""
-ANSWER_SECONDS = 5.0
+ANSWER_SECONDS = 30.0
 NOTED_SECONDS = 0.5
 """How long to stand still for a note, which takes a ten-thousandth of that unless the disk hangs."""
+CLOSED_SECONDS = 5.0
+BLOCK = 4 * 1024**2
+"""Bytes that are read at once."""
 
-_TABLE = "CREATE TABLE IF NOT EXISTS lines (operation_id TEXT PRIMARY KEY, line TEXT, at REAL) WITHOUT ROWID"
-_PUT = "INSERT OR REPLACE INTO lines VALUES (?, ?, ?)"
-_FIND = "SELECT line FROM lines WHERE operation_id = ?"
-_PRUNE = "DELETE FROM lines WHERE at < ?"
+_ENDS = ".lines"
+_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
 
 
 class Witness:
-    """The last lines of operations, by their ids, in a directory.
+    """The lines of operations that were noted in a directory, by ``host`` and by others.
 
     A thread of its own reads and writes them. It is a daemon: a disk that hangs keeps no process from ending.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._path = directory / "lines.db"
+    def __init__(self, directory: Path, host: str) -> None:
+        self._directory, self._own = directory, directory / host
         self._jobs: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
-        self._file: sqlite3.Connection | None = None
-        self._hangs = False
+        self._hangs = self._fails = False
         self._thread = threading.Thread(target=self._work, name="witness", daemon=True)
 
     def open(self) -> None:
-        """Make the file ready, so that no note has to wait for that."""
-        self._jobs.put(self._opened)
+        """Begin."""
+        self._jobs.put(self._prune)
         self._thread.start()
 
-    def note(self, operation_id: str, line: str) -> None:
-        """A line of an operation was committed: that is noted before anybody can hear of it from here.
-
-        Unless the disk hangs; then it is noted when that is back.
-        """
+    def note(self, operation_id: str, line: str) -> threading.Event:
+        """Have it noted that a line of an operation was committed; the event tells when it is."""
         noted = threading.Event()
 
         def write() -> None:
-            with self._opened() as file:
-                file.execute(_PUT, (operation_id, line, time.time()))
-            self._hangs = False
-            noted.set()
+            try:
+                self._append(f"{operation_id} {line}\n".encode(), line[:10])
+                self._fails = False
+            finally:
+                self._hangs = False
+                noted.set()
 
         self._jobs.put(write)
+        return noted
+
+    def wait_for(self, noted: threading.Event) -> None:
+        """Stand still until it is noted, unless the disk hangs; then it is noted when that is back."""
         self._hangs = self._hangs or not noted.wait(NOTED_SECONDS)
 
-    async def last_line(self, operation_id: str) -> str | None:
-        """The last line of an operation that was committed here; None if none was. Raises ``Retryable``."""
-        loop, answer = asyncio.get_running_loop(), asyncio.Future[str | None]()
-
-        def tell(line: str | None) -> None:
-            if not answer.done():
-                answer.set_result(line)
+    async def last_line(self, operation_id: str, since: datetime) -> str | None:
+        """The last line of an operation that began then; None if none was noted. Raises ``Retryable``."""
+        found = Future[str | None]()
 
         def read() -> None:
-            row = self._opened().execute(_FIND, (operation_id,)).fetchone()
-            loop.call_soon_threadsafe(tell, row[0] if row else None)
+            if not found.set_running_or_notify_cancel():
+                return
+            try:
+                found.set_result(self._find(operation_id, since))
+            except OSError as error:
+                found.set_exception(Retryable(f"{self._directory} cannot be read: {error.strerror}."))
 
         self._jobs.put(read)
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                return await answer
+                return await asyncio.wrap_future(found)
         except TimeoutError:
-            raise Retryable(f"{self._path} does not answer.") from None
+            raise Retryable(f"{self._directory} does not answer.") from None
 
     def close(self) -> None:
         """Write what is left, if that does not take long."""
         self._jobs.put(None)
-        self._thread.join(NOTED_SECONDS if self._hangs else ANSWER_SECONDS)
+        self._thread.join(NOTED_SECONDS if self._hangs else CLOSED_SECONDS)
 
     # --- in the thread ------------------------------------------------------------------------------
 
@@ -101,34 +116,78 @@ class Witness:
         while (job := self._jobs.get()) is not None:
             try:
                 job()
-            except (sqlite3.Error, OSError) as error:
-                logger.error("witness.fails", file=str(self._path), error=str(error))
-        if self._file is not None:
-            self._file.close()
+            except OSError as error:
+                if not self._fails:
+                    logger.error("witness.fails", directory=str(self._directory), error=error.strerror)
+                self._fails = True
 
-    def _opened(self) -> sqlite3.Connection:
-        if self._file is None:
-            try:
-                self._file = self._open()
-            except sqlite3.DatabaseError as error:
-                if isinstance(error, sqlite3.OperationalError):
-                    raise
-                logger.exception("witness.torn", file=str(self._path), now="it begins anew")
-                self._path.replace(self._path.with_suffix(".torn"))
-                self._file = self._open()
-        return self._file
+    def _append(self, line: bytes, day: str) -> None:
+        """It is not kept open: the disk may be unmounted, and other hosts of an NFS see what was closed."""
+        path = self._own / f"{day}{_ENDS}"
+        try:
+            file = os.open(path, _APPEND)
+        except FileNotFoundError:
+            file = self._begin(path)
+        try:
+            os.write(file, line)
+        finally:
+            os.close(file)
 
-    def _open(self) -> sqlite3.Connection:
-        if not self._path.exists():
-            home = self._path.parent
-            home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._path.touch(mode=0o600)
-            for made in (home.parent, home, self._path):
-                durable.give(made, home.parent.parent)
-        file = sqlite3.connect(self._path, check_same_thread=False)
-        file.execute("PRAGMA journal_mode = WAL")
-        file.execute("PRAGMA synchronous = NORMAL")
-        with file:
-            file.execute(_TABLE)
-            file.execute(_PRUNE, (time.time() - KEEP_DAYS * 86400,))
+    def _begin(self, path: Path) -> int:
+        for directory in (self._directory, self._own):  # none above: what is not mounted is not made
+            directory.mkdir(mode=0o700, exist_ok=True)
+            durable.give(directory, self._directory.parent)
+        file = os.open(path, _APPEND | os.O_CREAT, 0o600)
+        durable.give(path, self._directory.parent)
         return file
+
+    def _find(self, operation_id: str, since: datetime) -> str | None:
+        line = re.compile(rb"%s ([0-9T:.+-]{19,32})\n" % re.escape(operation_id.encode()))
+        first = f"{since - timedelta(days=1):%Y-%m-%d}{_ENDS}"
+        last = b""
+        for path in self._directory.glob(f"*/*{_ENDS}"):
+            if path.name >= first:
+                with path.open("rb") as file:
+                    while block := file.read(BLOCK):
+                        last = max([last, *line.findall(block + file.readline())])
+        return last.decode() or None
+
+    def _prune(self) -> None:
+        oldest = f"{now() - timedelta(days=KEEP_DAYS):%Y-%m-%d}{_ENDS}"
+        for path in self._own.glob(f"*{_ENDS}"):
+            if path.name < oldest:
+                path.unlink(missing_ok=True)
+
+
+class Witnesses:
+    """The witnesses of a process: its host's own, and those ``beside`` the bytes of each place."""
+
+    def __init__(self, own: Witness, beside: Mapping[str, Sequence[Witness]]) -> None:
+        self._own = own
+        self._beside = beside
+
+    def open(self) -> None:
+        """Begin."""
+        for it in self._all():
+            it.open()
+
+    def close(self) -> None:
+        """Write what is left, if that does not take long."""
+        for it in self._all():
+            it.close()
+
+    def note(self, place: str, operation_id: str, line: str) -> None:
+        """A line of an operation was committed there: that is noted before anybody can hear of it from here."""
+        for it, noted in [(it, it.note(operation_id, line)) for it in self._at(place)]:
+            it.wait_for(noted)
+
+    async def last_line(self, place: str, operation_id: str, since: datetime) -> str | None:
+        """The last line that was noted of an operation which is there, and began then. Raises ``Retryable``."""
+        lines = [await it.last_line(operation_id, since) for it in self._at(place)]
+        return max(filter(None, lines), default=None)
+
+    def _at(self, place: str) -> Sequence[Witness]:
+        return (self._own, *self._beside.get(place, ()))
+
+    def _all(self) -> Sequence[Witness]:
+        return (self._own, *(it for some in self._beside.values() for it in some))

@@ -241,6 +241,37 @@ async def test_an_upload_that_stalls_is_refused(open_house: Any) -> None:
     assert await rig.status(image_id) == "queued"
 
 
+async def test_who_uploads_to_a_directory_that_hangs_is_told_and_nothing_is_left(open_house: Any) -> None:
+    """What opens a pipe that nobody reads waits in the kernel, as on a disk that does not answer."""
+    rig = open_house(answer_seconds=0.2)
+    image_id, other = await rig.create(), await rig.create()
+    pipe = rig.files.directory / f".{image_id}.part"
+    os.mkfifo(pipe)
+    for _ in range(2):  # the second would hang as well
+        answer = await rig.upload(image_id, b"bytes")
+        assert answer.status_code == 503 and str(rig.files.directory) in answer.text, answer.text
+    assert (await rig.upload(other, b"bytes")).status_code == 204
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)  # it is back
+    async with patience():
+        while rig.bytes_left() != [other]:
+            await asyncio.sleep(0.01)
+    os.close(reader)
+    assert await rig.status(image_id) == "queued"
+    assert (await rig.upload(image_id, b"bytes")).status_code == 204
+
+
+async def test_who_downloads_from_a_directory_that_hangs_is_told(open_house: Any) -> None:
+    rig = open_house(answer_seconds=0.2)
+    image_id = await rig.create()
+    await rig.upload(image_id, b"bytes")
+    pipe = rig.files.path(image_id)
+    pipe.unlink()
+    os.mkfifo(pipe)
+    answer = await rig.member.get(f"/v2/images/{image_id}/file")
+    assert answer.status_code == 503 and str(rig.files.directory) in answer.text
+    os.close(os.open(pipe, os.O_RDWR | os.O_NONBLOCK))
+
+
 async def test_rows_and_bytes_that_nobody_holds_are_given_back(open_house: Any) -> None:
     """As a power cut may leave them: also without the lock."""
     before = open_house()

@@ -1,6 +1,8 @@
 """``/v2/images/{id}/file``: an image's bytes, in and out (api-ref "Image data")."""
 
 import re
+from collections.abc import AsyncIterator
+from functools import partial
 
 from pumice.api.call import Call, Reply
 from pumice.api.faults import HttpError
@@ -41,7 +43,8 @@ class ImageData:
         db = call.ctx.db
         image = await db.read(permitted, call.policy, UPLOAD, call.who, call.args["id"])
         try:
-            await upload(db, self._files, image.id, call.stream, _announced(call))
+            work = partial(upload, db, self._files, image.id, call.stream, _announced(call))
+            await self._files.answered("upload", image.id, work)
         except NotFound:
             raise HttpError(410, f"Image {image.id} was deleted during the upload.") from None
         return Reply(status=204)
@@ -62,7 +65,20 @@ class ImageData:
         status = 200
         if "range" in call.headers:
             status, headers["Content-Range"] = 206, f"bytes {start}-{end - 1}/{image.size}"
-        return Reply(self._files.read(image.id, start, end - start), status, headers, BYTES)
+        stream = await _begun(self._files.read(image.id, start, end - start))
+        return Reply(stream, status, headers, BYTES)
+
+
+async def _begun(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same, once its first bytes are there: what fails before them can still be told."""
+    first = await anext(stream, b"")
+
+    async def whole() -> AsyncIterator[bytes]:
+        yield first
+        async for piece in stream:
+            yield piece
+
+    return whole()
 
 
 def _announced(call: Call) -> int | None:

@@ -1,5 +1,7 @@
 """``/v2/images``: create, list, show, update, delete, and tags."""
 
+from functools import partial
+
 from pumice.api.call import Call, Reply, check
 from pumice.api.faults import HttpError
 from pumice.api.image import patch
@@ -77,7 +79,8 @@ class Images:
         """Delete an image and its bytes."""
         db = call.ctx.db
         image = await db.read(permitted, call.policy, DELETE, call.who, call.args["id"])
-        await delete(db, self._files, call.who, image)
+        work = partial(delete, db, self._files, call.who, image)
+        await self._files.answered("delete", image.id, work)
         return Reply(status=204)
 
 
