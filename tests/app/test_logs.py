@@ -15,6 +15,7 @@ from pumice.app import logs
 from pumice.app.settings import Settings
 from pumice.host import loggers
 from pumice.host.command import run
+from pumice.loops import heartbeats
 from pumice_installation import IMAGES, VOLUMES, Installation, state_directory
 
 
@@ -24,18 +25,22 @@ def test_a_log_that_cannot_be_written_fails_nothing(monkeypatch: pytest.MonkeyPa
     logs.set_up(Settings(log_format="json"))
     log = structlog.get_logger("pumice.test")
     log.warning("seen")
+    logs.end()
     assert '"event": "seen"' in closed.getvalue()
     closed.close()
     log.warning("dropped")
+    logs.end()
 
 
 def test_the_log_goes_where_standard_error_goes_now(monkeypatch: pytest.MonkeyPatch) -> None:
     logs.set_up(Settings(log_format="json"))
     log = structlog.get_logger("pumice.test")
     log.warning("first")
+    logs.end()
     later = io.StringIO()
     monkeypatch.setattr(sys, "stderr", later)
     log.warning("second")
+    logs.end()
     assert '"event": "second"' in later.getvalue()
 
 
@@ -46,7 +51,47 @@ def test_a_line_is_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stderr, "write", written.append)
     monkeypatch.setattr(sys, "stderr", stderr)
     structlog.get_logger("pumice.test").warning("whole")
+    logs.end()
     assert [line[-1] for line in written] == ["\n"]
+
+
+def test_a_log_that_hangs_holds_nobody_up_and_tells_what_it_lost(tmp_path: Path) -> None:
+    """A pipe that nobody empties takes no more after a while, as a disk that hangs takes nothing."""
+    pipe, asked = tmp_path / "log", logs.MOST_LINES + 3000
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    logs.set_up(Settings(log_format="json", log_file=pipe))
+    log = structlog.get_logger("pumice.test")
+    for number in range(asked):
+        log.warning("said", number=number)
+    os.set_blocking(reader, True)
+    with os.fdopen(reader) as read:
+        numbers, lost = list[int](), 0
+        while len(numbers) + lost < asked:
+            line = json.loads(read.readline())
+            lost += line.get("lines", 0)
+            numbers += [line["number"]] if line["event"] == "said" else []
+        log.warning("after")
+        assert json.loads(read.readline())["event"] == "after"
+    logs.set_up(Settings(log_format="json"))
+    assert 0 < lost < 3000
+    assert numbers == sorted(numbers)
+
+
+def test_a_file_that_is_moved_away_has_what_was_said_before(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    logs.set_up(Settings(log_format="json", log_file=path))
+    log = structlog.get_logger("pumice.test")
+    for number in range(100):
+        log.warning("before", number=number)
+    logs.end()
+    path.rename(tmp_path / "log.1")
+    log.warning("still before")
+    logs.open_again()
+    log.warning("after")
+    logs.set_up(Settings(log_format="json"))
+    assert len((tmp_path / "log.1").read_text().splitlines()) == 101
+    assert [json.loads(line)["event"] for line in path.read_text().splitlines()] == ["after"]
 
 
 RECORDER = """#!/bin/sh
@@ -74,6 +119,7 @@ def test_one_request_can_be_followed_from_http_to_the_driver_s_command_line(tmp_
         )
         try:
             request_id = volume_from(pumice, (tmp_path / "image").read_bytes())
+            pumice.wait(lambda: "operation.ended" in pumice.log("serve"), "it is not logged")
             told = [json.loads(line) for line in pumice.log("serve").splitlines() if line.startswith("{")]
         finally:
             pumice.close()
@@ -116,6 +162,7 @@ async def test_a_command_s_words_are_logged_only_where_they_are_public(monkeypat
     logs.set_up(Settings(log_format="json", log_level="debug"))
     await run("echo", "hush", timeout=60)
     await run("echo", "aloud", timeout=60, public=True)
+    logs.end()
     first, second = [json.loads(line) for line in written.getvalue().splitlines()]
     assert (first["command"], second["command"]) == (["echo"], ["echo", "aloud"])
     assert "hush" not in written.getvalue()
@@ -129,6 +176,7 @@ def test_the_level_can_be_changed_under_loggers_that_were_used_before(monkeypatc
         logs.set_up(Settings(log_format="json", log_level=level))
         log.debug(f"debug at {level}")
         log.info(f"info at {level}")
+    logs.end()
     said = [json.loads(line)["event"] for line in written.getvalue().splitlines()]
     assert said == ["info at info", "debug at debug", "info at debug"]
 
@@ -145,6 +193,7 @@ def test_each_logger_has_a_level_of_its_own(monkeypatch: pytest.MonkeyPatch) -> 
     for log in (one, below, other):
         log.warning("warned")
         log.debug("said")
+    logs.end()
     said = [json.loads(line) for line in written.getvalue().splitlines()]
     assert [(line["logger"], line["event"]) for line in said] == [
         ("pumice.test", "warned"),
@@ -157,4 +206,5 @@ def test_each_logger_has_a_level_of_its_own(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_logger_of_ours_is_known_before_it_says_anything() -> None:
+    assert heartbeats.logger
     assert "pumice.loops.heartbeats" in loggers.levels()

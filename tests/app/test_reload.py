@@ -92,7 +92,8 @@ def test_what_is_safe_applies_at_once_and_the_rest_is_named() -> None:
         ]
         assert [create(pumice), create(pumice), create(pumice)] == [202, 202, 413]
         assert len(pumice.call("GET", VOLUMES)["volumes"]) == 1
-        assert any(line["method"] == "GET" for line in lines(pumice, "serve", "api.request"))
+        asked = "it is not told what was asked"
+        pumice.wait(lambda: any(it["method"] == "GET" for it in lines(pumice, "serve", "api.request")), asked)
         settings_file(pumice).write_text('log_level = "warning"\navailability_zone = "elsewhere"\n')
         reload(pumice, "serve", "settings.need_restart")
         told = len(lines(pumice, "serve", "api.request"))
@@ -107,10 +108,11 @@ def test_a_log_file_that_was_moved_is_begun_anew_whatever_the_settings_say() -> 
         own = file.with_name("serve.log.own")
         pumice.launch("serve")
         pumice.log_in()
-        assert "serving" in own.read_text() and pumice.log("serve") == ""
+        pumice.wait(lambda: "serving" in own.read_text(), "it does not write there")
+        assert pumice.log("serve") == ""
         moved = own.rename(own.with_suffix(".1"))
         pumice.call("POST", VOLUMES, {"volume": {"size": 1}})
-        assert VOLUMES in moved.read_text(), "until it is told, it goes on in the old one"
+        pumice.wait(lambda: VOLUMES in moved.read_text(), "until it is told, it goes on in the old one")
         settings_file(pumice).write_text("no settings")
         pumice.processes["serve"].send_signal(signal.SIGHUP)
         pumice.wait(lambda: own.exists() and "settings.refused" in own.read_text(), "it is not begun anew")
@@ -127,6 +129,7 @@ def test_a_log_file_is_made_for_whom_its_directory_belongs_to(tmp_path: Path) ->
     assert (file.stat().st_uid, file.stat().st_gid) == (65534, 65534)
     os.chown(file, 0, 0)
     sink.open_again()
+    sink.end()
     assert file.stat().st_uid == 0, "what somebody chose is left alone"
     sink.use(None)
 

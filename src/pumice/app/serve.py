@@ -71,10 +71,12 @@ async def _serve(settings: Settings, roles: frozenset[Role], shared: "Shared | N
             systemd.ready("Settings were read again")
         systemd.stopping()
     logger.info("stopped")
-    left = [f"{it.call} at {it.place}" for it in serving.node.drivers.bulkheads.left]
+    every = (*serving.node.drivers.bulkheads.left, *serving.node.images.left)
+    left = [f"{it.call} at {it.place}" for it in every]
     if left := [*left, *filter(None, [serving.node.db.hangs()])]:
         logger.warning("stopped.with_calls_that_hang", calls=left)
         sys.stdout.flush()
+        logs.end()
         os._exit(0)  # nobody waits for what the kernel does not let end
 
 
@@ -187,6 +189,7 @@ class Serving:
         """The first signal to stop is obeyed when the steps in hand are done, the second at once."""
         if number != signal.SIGHUP and self._told:
             logger.warning("stopped.at_once", in_hand=self.node.runner.taken)
+            logs.end()
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         self._told = self._told or number != signal.SIGHUP

@@ -129,6 +129,7 @@ class _Workers:
         except Exception:
             logger.exception("worker.failed")
         finally:
+            logs.end()
             os._exit(code)
 
     def _shared(self, number: int) -> Shared:
