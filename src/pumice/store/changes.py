@@ -12,21 +12,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.sql import operators
 
-from pumice.store import tables as t
+from pumice.store.tables import metadata
 
 CHANGED = "changed "
 """How the topic of a thing that changed begins; its id follows."""
 
 TOLD: Mapping[sa.Table, tuple[str, ...]] = {
-    t.volumes: ("id", "group_id"),
-    t.snapshots: ("id", "group_snapshot_id"),
-    t.backups: ("id", "parent_id"),
-    t.groups: ("id",),
-    t.group_snapshots: ("id",),
-    t.attachments: ("id", "volume_id"),
-    t.servers: ("id",),
-    t.images: ("id",),
-    t.image_members: ("image_id",),
+    table: table.info["tells"] for table in metadata.tables.values() if "tells" in table.info
 }
 """The columns by which the rows of a table name what they are shown in.
 

@@ -40,6 +40,11 @@ def _times() -> tuple[Column[Any], Column[Any]]:
     return Column("created_at", TIME, nullable=False), Column("updated_at", TIME)
 
 
+def _tells(*columns: str) -> dict[str, tuple[str, ...]]:
+    """The columns by which rows name what shows them: who waits for that is told (``changes.py``)."""
+    return {"tells": columns}
+
+
 def _some(name: str, *columns: str | sa.TextClause, where: str, **options: Any) -> Index:
     """An index of some rows, which are few."""
     return Index(name, *columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where), **options)
@@ -333,6 +338,7 @@ images = sa.Table(
     Column("tags", JSON_LIST, nullable=False),
     Column("properties", JSON, nullable=False),
     *_times(),
+    info=_tells("id"),
 )
 
 image_members = sa.Table(
@@ -342,6 +348,7 @@ image_members = sa.Table(
     Column("member_id", ID, primary_key=True),
     Column("status", WORD, nullable=False),
     *_times(),
+    info=_tells("image_id"),
 )
 
 # --- catalog: types, quotas ---------------------------------------------------------------------
@@ -518,6 +525,7 @@ volumes = sa.Table(
     Index("ix_volumes_type_id", "type_id"),
     Index("ix_volumes_status", "status"),
     _some("ix_volumes_operation_id", "operation_id", where="operation_id IS NOT NULL"),
+    info=_tells("id", "group_id"),
 )
 
 volume_keys = sa.Table(
@@ -564,6 +572,7 @@ snapshots = sa.Table(
     Index("ix_snapshots_type_id", "type_id"),
     Index("ix_snapshots_status", "status"),
     _some("ix_snapshots_operation_id", "operation_id", where="operation_id IS NOT NULL"),
+    info=_tells("id", "group_snapshot_id"),
 )
 
 backups = sa.Table(
@@ -593,6 +602,7 @@ backups = sa.Table(
     *_times(),
     Index("ix_backups_page", "project_id", "created_at", "id"),
     Index("ix_backups_all", "created_at", "id"),
+    info=_tells("id", "parent_id"),
 )
 
 groups = sa.Table(
@@ -614,6 +624,7 @@ groups = sa.Table(
     *_times(),
     Index("ix_groups_page", "project_id", "created_at", "id"),
     Index("ix_groups_all", "created_at", "id"),
+    info=_tells("id"),
 )
 
 group_snapshots = sa.Table(
@@ -631,6 +642,7 @@ group_snapshots = sa.Table(
     *_times(),
     Index("ix_group_snapshots_page", "project_id", "created_at", "id"),
     Index("ix_group_snapshots_all", "created_at", "id"),
+    info=_tells("id"),
 )
 
 transfers = sa.Table(
@@ -669,6 +681,7 @@ attachments = sa.Table(
     Index("ix_attachments_all", "created_at", "id"),
     Index("ix_attachments_status", "status"),
     _some("ix_attachments_operation_id", "operation_id", where="operation_id IS NOT NULL"),
+    info=_tells("id", "volume_id"),
 )
 
 messages = sa.Table(
@@ -735,6 +748,7 @@ servers = sa.Table(
     Index("ix_servers_status", "status"),
     _some("ix_servers_task", "task", where="task IS NOT NULL"),
     _some("ix_servers_operation_id", "operation_id", where="operation_id IS NOT NULL"),
+    info=_tells("id"),
 )
 
 server_disks = sa.Table(
