@@ -114,6 +114,25 @@ def test_a_database_that_a_newer_version_has_upgraded_is_told(settings: Settings
     assert found.fatal and "a newer version" in found.found
 
 
+@pytest.mark.parametrize("wrong", ["file", "below a file", "loop", "url", "port"])
+def test_no_directory_for_a_state_and_no_url_of_a_database_are_told_by_both(
+    settings: Settings, tmp_path: Path, wrong: str
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    values = {
+        "file": {"state_dir": tmp_path / "file"},
+        "below a file": {"state_dir": tmp_path / "file" / "state"},
+        "loop": {"state_dir": tmp_path / "loop"},
+        "url": {"database_url": "nonsense"},
+        "port": {"database_url": "postgresql://[::1"},
+    }
+    settings = settings.model_copy(update=values[wrong])
+    assert probes.settings_for(settings, EVERY).fatal
+    with pytest.raises(Misconfigured, match=r"is no directory|URL is none"):
+        checks.refuse(settings, EVERY)
+
+
 def test_what_serve_refuses_the_doctor_tells(settings: Settings) -> None:
     wrong = settings.model_copy(update={"policy_file": settings.state_dir / "absent.yaml"})
     found = probes.settings_for(wrong, EVERY)

@@ -3,6 +3,7 @@
 Whatever starts refuses by these checks before it touches anything; the doctor tells what they say.
 """
 
+import os
 from collections.abc import Iterator
 
 from pumice.app import tls
@@ -11,6 +12,7 @@ from pumice.app.roles import EVERY, Role, refuse_alone
 from pumice.app.settings import Settings
 from pumice.app.verbs import check_deadlines
 from pumice.model.errors import Misconfigured
+from pumice.store.database import parsed
 
 
 def refuse(settings: Settings, roles: frozenset[Role] = EVERY) -> None:
@@ -29,6 +31,8 @@ def _wrong(settings: Settings, roles: frozenset[Role]) -> Iterator[str]:
         lambda: refuse_alone(settings, roles),
         lambda: check_deadlines(settings.operations.deadlines),
         lambda: fault_point(settings.fault),
+        lambda: parsed(settings.database()),
+        lambda: _state_dir(settings),
     )
     of_the_api = (lambda: tls.context(settings), lambda: _policy(settings))
     for check in of_everybody + (of_the_api if Role.API in roles else ()):
@@ -36,6 +40,13 @@ def _wrong(settings: Settings, roles: frozenset[Role]) -> Iterator[str]:
             check()
         except Misconfigured as error:
             yield str(error)
+
+
+def _state_dir(settings: Settings) -> None:
+    path = settings.state_dir.absolute()
+    place = next(it for it in (path, *path.parents) if os.path.lexists(it))
+    if not place.is_dir():
+        raise Misconfigured(f"{place} is no directory: choose another --state-dir.")
 
 
 def _policy(settings: Settings) -> None:

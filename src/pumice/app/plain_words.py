@@ -31,6 +31,10 @@ def in_plain_words(error: BaseException) -> str:
         place = f"{error.filename}: " if error.filename else ""
         cure = _CURES.get(error.errno or 0)
         return f"{place}{error.strerror or error}{f': {cure}' if cure else ''}."
+    if isinstance(error, MemoryError) or "can't start new thread" in str(error):
+        return (
+            "No memory or threads are left: by this machine, or by a limit on this process (ulimit, a unit's)."
+        )
     return (
         f"{type(error).__name__}: {error}. This is a bug of Pumice: 'pumice --log-level debug …' shows where."
     )

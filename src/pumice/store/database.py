@@ -20,6 +20,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.engine import CursorResult
 
+from pumice.model.errors import Misconfigured
 from pumice.model.metrics_sink import MetricsSink
 from pumice.store.changes import told
 
@@ -119,7 +120,15 @@ def is_retryable(error: Exception) -> bool:
 
 def shown(url: str) -> str:
     """A database's URL without the password."""
-    return sa.make_url(url).render_as_string()
+    return parsed(url).render_as_string()
+
+
+def parsed(url: str) -> sa.URL:
+    """A database's URL by its parts. Raises ``Misconfigured`` when it is none."""
+    try:
+        return sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):  # the second for a port that is no number
+        raise Misconfigured("The database URL is none: it reads sqlite:///PATH or postgresql://…") from None
 
 
 def alone(tx: Transaction) -> None:

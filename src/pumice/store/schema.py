@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.schema import CreateIndex
 
 from pumice.model.errors import Misconfigured
-from pumice.store.database import Database, Transaction, alone
+from pumice.store.database import Database, Transaction, alone, parsed
 from pumice.store.open import open_database
 from pumice.store.tables import metadata
 
@@ -74,8 +74,8 @@ def is_newer(found: str | None) -> bool:
 
 def may_be_there(url: str) -> bool:
     """Whether to look makes nothing: opening an SQLite database that is not there would."""
-    parsed = sa.make_url(url)
-    return parsed.get_backend_name() != "sqlite" or bool(parsed.database and Path(parsed.database).exists())
+    it = parsed(url)
+    return it.get_backend_name() != "sqlite" or bool(it.database and Path(it.database).exists())
 
 
 async def migrate(db: Database) -> str | None:
