@@ -189,7 +189,7 @@ async def by_loops(directory: Path, url: str, postgres: Postgres) -> measures.Fi
             await backend.pools()
         work: dict[str, Callable[[], Awaitable[object]]] = {
             "start": undone(db, work_queue.release_earlier, "here", "here:1"),
-            "outlook": lambda: db.read(work_queue.outlook, asked, clock.time()),
+            "outlook": lambda: db.read(work_queue.look, asked, clock.time()),
             "claim": undone(db, work_queue.claim, asked, clock.time(), 30.0, 8),
             "beat": whole.hearts().beat,
             "exports": lambda: db.read(attachments.exported_at, ["full0@b"], part),

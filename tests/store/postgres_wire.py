@@ -9,8 +9,10 @@ from typing import Literal
 from postgres_server import PostgresServer
 
 _SOCKET = ".s.PGSQL.5432"
-COMMIT, COMMITTED = b"COMMIT;\0", b"COMMIT\0"
-"""The question as the driver sends it, and the server's answer."""
+COMMIT, COMMITTED = b"\0commit\0", b"COMMIT\0"
+"""The question as ``store/pipeline.py`` asks it, by a prepared statement's name, and the server's answer."""
+SYNC = b"S\0\0\0\4"
+"""How what a client says ends when it waits for the answer."""
 
 
 class Wire:
@@ -23,6 +25,8 @@ class Wire:
         self._relays: list[asyncio.Task[None]] = []
         self.cut_at: Literal["question", "answer"] | None = None
         """Cut the wire once: when a COMMIT comes by, or when the answer to it does. Neither is passed on."""
+        self.trips = 0
+        """How often a client has said something after which it waits for an answer."""
         self.server_notices_after = 0.0
         """Seconds from a cut until the server's end is closed too: it may take the client for alive so long."""
 
@@ -79,6 +83,7 @@ class Wire:
     ) -> None:
         with contextlib.suppress(OSError):
             while piece := await reader.read(65536):
+                self.trips += moment == "question" and piece.endswith(SYNC)
                 if self.cut_at == moment and word in piece:
                     self.cut_at = None
                     return

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -18,9 +19,10 @@ from pumice.model.errors import Invalid, Misconfigured
 from pumice.store import listening, quotas, schema
 from pumice.store import postgres as postgres_store
 from pumice.store.database import MISSED, Transaction
+from pumice.store.pipeline import LastWords
 from pumice.store.postgres import PostgresDatabase
 from pumice.store.serialize import serialized
-from pumice.store.tables import commits, quota_usage
+from pumice.store.tables import commits, operations, quota_usage
 
 pytestmark = pytest.mark.real
 
@@ -199,35 +201,144 @@ def frail() -> Iterator[PostgresServer]:
     server.close()
 
 
-async def test_what_a_crash_took_is_not_taken_for_the_transaction_that_got_its_number(
-    frail: PostgresServer,
-) -> None:
+async def test_what_a_crash_took_was_not_committed(frail: PostgresServer) -> None:
     db = PostgresDatabase(frail.url(frail.take()))
     await db.write(use)
     async with db._writing.connect() as connection:
         await connection.run_sync(lambda sync: use(Transaction(sync)))
-        number = await db._seal(connection, 7, [])
-        assert number is not None
+        await connection.exec_driver_sql("INSERT INTO commits VALUES (8)")
         await asyncio.to_thread(frail.stop, signal.SIGKILL)
-        with contextlib.suppress(sa.exc.DBAPIError, OSError):
-            await connection.commit()
         await connection.invalidate()
     await asyncio.to_thread(frail.start)
-    assert not await db._has_committed(number, 7)  # PostgreSQL has not given the number away yet
-
-    def outcome(tx: Transaction) -> str:
-        asked = "SELECT pg_xact_status($1::text::xid8)"
-        return str(tx.connection.exec_driver_sql(asked, (number,)).scalar())
-
-    for _ in range(1000):
-        await db.write(use)
-        with contextlib.suppress(sa.exc.DBAPIError):
-            if await db.read(outcome) == "committed":  # that of another
-                break
-    else:
-        pytest.fail("nobody got the number")
-    assert not await db._has_committed(number, 7)
+    assert not await db._has_committed(8)
+    assert not await db._has_committed(8), "the answer was lost, and it is asked again"
     await db.close()
+
+
+async def test_what_is_asked_about_before_its_end_is_never_committed(
+    db: PostgresDatabase, other: PostgresDatabase
+) -> None:
+    """Its COMMIT was on the way when the connection broke, and comes after who asks for it."""
+    async with db._writing.connect() as connection:
+        await connection.run_sync(lambda sync: use(Transaction(sync)))
+        assert not await other._has_committed(8)
+        await connection.run_sync(lambda sync: postgres_store._leave(sync, LastWords(8, [])))
+        with pytest.raises(sa.exc.DBAPIError):
+            await connection.commit()
+    assert await db.read(used) == 0
+
+
+async def test_who_asks_waits_for_what_is_just_being_committed(
+    db: PostgresDatabase, other: PostgresDatabase
+) -> None:
+    async with db._writing.connect() as connection:
+        await connection.run_sync(lambda sync: use(Transaction(sync)))
+        await connection.exec_driver_sql("INSERT INTO commits VALUES (8)")
+        asking = asyncio.create_task(other._has_committed(8))
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        while not await other.read(lambda tx: tx.connection.exec_driver_sql(waits).scalar()):
+            await asyncio.sleep(0.01)
+        await connection.commit()
+    assert await soon(asking)
+
+
+async def test_a_read_is_one_snapshot_whether_it_asks_once_or_more(
+    db: PostgresDatabase, other: PostgresDatabase
+) -> None:
+    """One statement needs no transaction; a function that asks a second one is begun again in one."""
+    runs = list[int]()
+
+    async def look_twice() -> list[int]:
+        def look(tx: Transaction) -> list[int]:
+            runs.append(0)
+            first = used(tx)
+            done.set()
+            return [first, used(tx)]
+
+        return await db.read(look)
+
+    done = asyncio.Event()
+    await db.write(use)
+    for _ in range(20):
+        looking, writing = asyncio.create_task(look_twice()), asyncio.create_task(other.write(use))
+        first, second = await looking
+        assert first == second
+        await writing
+    assert len(runs) == 21, "it is known after the first"
+
+
+async def test_whoever_hides_that_a_read_asks_more_gets_a_snapshot_all_the_same(db: PostgresDatabase) -> None:
+    def look(tx: Transaction) -> str:
+        used(tx)
+        try:
+            used(tx)
+        except Exception:
+            return "hidden"
+        return "seen"
+
+    assert await db.read(look) == "seen"
+
+
+async def test_what_is_sent_is_written_as_what_is_waited_for(db: PostgresDatabase) -> None:
+    """Their values go different ways to the database: as text, and as asyncpg writes them."""
+    at = datetime(2026, 11, 27, 12, 30, 0, 123456)
+    words = dict.fromkeys(("kind", "subject", "place", "state"), "'\\é \n")
+    numbers = {"position": -3, "tries": 2**31 - 1, "attempt": 0, "run_at": 1e-9, "deadline": 1e300}
+    notes = {"notes": {"a": [1, None, "\u2028"]}, "params": {}, "steps": []}
+    row = {**words, **numbers, **notes, "settled": True, "cancelled": False, "created_at": at}
+    await db.write(lambda tx: tx.send(sa.insert(operations), {**row, "id": "sent"}))
+    await db.write(lambda tx: tx.execute(sa.insert(operations), {**row, "id": "waited for"}))
+    first, second = await db.read(lambda tx: tx.execute(sa.select(operations)).mappings().all())
+    assert {**first, "id": ""} == {**second, "id": ""}
+
+
+@pytest.mark.parametrize("then", ["commits", "asks", "asks anew", "fails"])
+async def test_what_is_sent_and_fails_takes_its_transaction_along_and_no_other(
+    db: PostgresDatabase, then: str
+) -> None:
+    await db.write(lambda tx: tx.execute(sa.insert(commits), {"seal": 8}))
+
+    def work(tx: Transaction) -> None:
+        use(tx)
+        tx.send(sa.insert(commits), {"seal": 8})
+        if then == "asks":
+            use(tx)
+        if then == "asks anew":
+            tx.execute(sa.select(commits.c.seal + 17))
+        if then == "fails":
+            raise Invalid("no")
+
+    for _ in range(3):
+        with pytest.raises(Invalid if then == "fails" else sa.exc.IntegrityError):
+            await db.write(work)
+    assert await db.read(used) == 0
+    await db.write(use)
+    assert await db.read(used) == 1
+
+
+async def test_a_transaction_waits_once_for_each_statement_and_once_for_its_commit(
+    wire: Wire, far: PostgresDatabase
+) -> None:
+    def work(tx: Transaction, statements: int, topics: int) -> None:
+        for _ in range(statements):
+            use(tx)
+        for number in range(topics):
+            tx.notify(f"word {number}")
+
+    for _ in range(2):  # prepared statements, and the rows that ``use`` changes
+        await far.write(work, 3, 1)
+        await far.read(used)
+        await far.renew(work, 1, 0)
+    for statements, topics in ((1, 0), (3, 2)):
+        before = wire.trips
+        await far.write(work, statements, topics)
+        assert wire.trips - before == statements + 1
+    before = wire.trips
+    await far.read(used)
+    assert wire.trips - before == 1
+    before = wire.trips
+    await far.renew(work, 1, 0)
+    assert wire.trips - before == 2
 
 
 async def test_seals_are_forgotten_after_a_while(db: PostgresDatabase, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """What is claimed next, and what a look tells of what waits, on both databases."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from math import inf
@@ -12,7 +13,7 @@ from pumice.model.ids import new_id
 from pumice.store.database import Database, Transaction
 from pumice.store.open import open_database
 from pumice.store.tables import operations
-from pumice.store.work_queue import MOST_LANES, Asked, Outlook, claim, outlook
+from pumice.store.work_queue import MOST_LANES, Asked, Outlook, claim, claim_shares, look, release
 
 PLACE, OTHER = "volume:here@one", "volume:here@two"
 NOW, LEASE = 1000.0, 30.0
@@ -46,6 +47,11 @@ async def take(db: Database, most: int = 8, **asked: Any) -> tuple[list[str], Ou
     who = Asked(**{"places": [PLACE], "owner": "here:1", **asked})
     rows, left = await db.write(claim, who, NOW, LEASE, most)
     return sorted(row["id"] for row in rows), left
+
+
+def outlook(tx: Transaction, asked: Asked, at: float) -> Outlook:
+    seen = look(tx, asked, at)
+    return seen.outlook(asked.owner, seen.is_runnable)
 
 
 async def test_the_oldest_comes_first_whoever_it_is_of_and_whether_it_was_tried_before(db: Database) -> None:
@@ -94,6 +100,41 @@ async def test_a_look_tells_when_there_is_something_next_and_who_has_the_rest(db
     await add(db, waiting("e", 1, place=OTHER))
     assert (await db.read(outlook, Asked([PLACE, OTHER], "here:1"), NOW)).soonest <= NOW
     assert (await db.read(outlook, Asked([PLACE], "here:1"), NOW)).soonest == NOW + 7
+
+
+async def test_what_was_seen_and_has_been_taken_since_is_not_taken_again(db: Database) -> None:
+    await add(db, waiting("a", 1), waiting("b", 2))
+    late, early = Asked([PLACE], "late:1"), Asked([PLACE], "early:1")
+    seen = await db.read(look, late, NOW)
+    assert (await take(db, 1, owner=early.owner))[0] == ["a"]
+    rows, _ = await db.write(claim_shares, [(late, 8)], seen, late.owner, NOW, LEASE)
+    assert [row["id"] for row in rows] == ["b"]
+
+
+async def test_many_who_claim_at_once_never_have_one_twice(database_url: str) -> None:
+    """Each looks first and claims then, row by row: what others take meanwhile, or give back, is judged anew."""
+    dbs = [open_database(database_url) for _ in range(3 if "postgres" in database_url else 1)]
+    await add(dbs[0], *(waiting(f"{number:03}", number) for number in range(60)))
+    taken, given_back = list[tuple[str, int]](), set[str]()
+
+    async def work(db: Database, who: str) -> None:
+        asked = Asked([PLACE], who)
+        while True:
+            seen = await db.read(look, asked, NOW)
+            if not seen.is_runnable:
+                return
+            rows, _ = await db.write(claim_shares, [(asked, 3)], seen, who, NOW, LEASE)
+            for row in rows:
+                taken.append((row["id"], row["attempt"]))
+                if row["id"] not in given_back and int(row["id"]) % 3 == 0:
+                    given_back.add(row["id"])
+                    await db.write(release, row["id"], row["attempt"], 0.0)
+
+    await asyncio.gather(*(work(db, f"{number}:{who}") for number, db in enumerate(dbs) for who in range(5)))
+    for db in dbs:
+        await db.close()
+    wanted = [(f"{number:03}", 1) for number in range(60)] + [(f"{number:03}", 2) for number in range(0, 60, 3)]
+    assert sorted(taken) == sorted(wanted)
 
 
 async def test_a_lease_that_is_over_is_taken_over(db: Database) -> None:

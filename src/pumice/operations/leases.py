@@ -70,6 +70,8 @@ class Lease:
     """When the step must have told more of how far it is."""
     cancelled: bool = False
     """Whether somebody asked for that."""
+    looks: int = 0
+    """How often its worker had looked for operations when this one was about to be saved."""
     within: list[Bulkhead] = field(default_factory=list)
     """Where the step under way is: in the threads of the last of these."""
 

@@ -119,6 +119,8 @@ class Runner:
         """Workers of each place for which a look is just claiming something."""
         self._look_at = 0.0
         """When to look into the log next, on the monotonic clock."""
+        self._looks = 0
+        """How often that was done."""
         self._called = set(places)
         """The places where there is probably something to claim."""
         self._crowded = set[str]()
@@ -252,8 +254,7 @@ class Runner:
     async def _look(self) -> Sequence[log.Row]:
         """Claim something where it was called for, never so much that one kind has every free worker.
 
-        When nothing called, and it is only time to look again, a claim is tried if there is something to claim:
-        to look costs the database less.
+        A claim is tried if there is something to claim: to look costs the database less, and meets nobody.
         """
         open_places = [
             place
@@ -264,18 +265,21 @@ class Runner:
         at, asked = clock.time(), time.monotonic()
         self._look_at = asked + self.db.poll_seconds
         whole = work_queue.Asked(open_places, self.owner, in_hand=self._not_these())
+        self._looks += 1
         rows: Sequence[log.Row] = []
         try:
-            if not called:
-                outlook = await self.db.read(work_queue.outlook, whole, at)
-                called = set(open_places) if outlook.soonest <= at else set()
+            seen = await self.db.read(work_queue.look, whole, at)
+            outlook = seen.outlook(self.owner, seen.is_runnable)
+            if not called and outlook.soonest <= at:
+                called = set(open_places)
+            shares = self._shares(sorted(called))
             if called:
-                shares = self._shares(sorted(called))
                 self._crowded = {
                     place for share, _ in shares for place in share.places if share.kinds or share.projects
                 }
+            if seen.has(shares):
                 rows, outlook = await self.db.write(
-                    work_queue.claim_shares, shares, whole, at, self.leases.seconds
+                    work_queue.claim_shares, shares, seen, self.owner, at, self.leases.seconds
                 )
             self._take(rows, asked)
             if outlook.holders:
@@ -312,21 +316,23 @@ class Runner:
 
     async def _carry_row(self, row: log.Row) -> None:
         """Carry one claimed row. Whatever goes wrong with our own machinery, the row stays runnable."""
-        has_ended = False
+        is_left, has_ended = True, False
         try:
             op = from_row(verb_of(self.state_machine.verbs, row), row)
             op = await self.carry(op)
             has_ended = op.state in ("done", "failed")
+            is_left = not has_ended and op.place in self.places
         except LostLease as error:
             self.meter.lease_lost(row["kind"])
             logger.warning("operation.lease_lost", operation=row["id"], error=str(error))
         except Exception as error:
             await self._put_aside(row, error)
         finally:
-            # No look sees what is in hand, not even the one that followed the commit by which it was put down.
-            # And what was left alone because there was no room for it may have its turn now.
+            # No look sees what is in hand, not even one that followed the commit by which it was put down: it
+            # may be back. And what was left alone because there was no room for it may have its turn now.
             lease = self.leases.held.pop(row["id"])
-            if not has_ended or lease.place in self._crowded or self._free(lease.place) == 1:
+            is_left |= not has_ended and lease.looks != self._looks
+            if is_left or lease.place in self._crowded or self._free(lease.place) == 1:
                 self._call([lease.place])
             self._wake.set()
 
@@ -522,6 +528,8 @@ class Runner:
     ) -> Operation[Any]:
         """Commit one transaction of the state machine. What happened is counted once it is committed."""
         was_at = before.place
+        if lease := self.leases.held.get(before.id):
+            lease.looks = self._looks
         after = await self.db.write(state_machine, before, *args)
         spares = self.state_machine.verbs[after.kind].spares_bytes
         if self.witnesses and not spares and after.records and not _is_retried(after.records[-1]):

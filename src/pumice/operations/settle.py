@@ -26,7 +26,7 @@ def settle(tx: Transaction, verb: Verb[Any], op: Operation[Any], error: str | No
         op.error = error
         verb.failed(tx, op, error)
     op.settled, op.settled_at = True, now()
-    tx.notify(log.ended_topic(op.id))
+    tx.notify(log.ended_well_topic(op.id) if error is None else log.ended_topic(op.id))
 
 
 def why_not_read(error: Exception) -> str:

@@ -135,7 +135,7 @@ def delete(tx: Transaction, attachment_id: str) -> None:
     """Forget an attachment, and bury it with its account; nothing to do when it is gone already."""
     tombstones.bury(tx, _bury, b_id=attachment_id)
     bury_account(tx, attachment_id)
-    tx.execute(_delete, {"b_id": attachment_id})
+    tx.send(_delete, {"b_id": attachment_id})
 
 
 def bury_account(tx: Transaction, attachment_id: str) -> None:
@@ -172,4 +172,4 @@ def let_volume_follow(tx: Transaction, volume_id: str, *, freed: bool = False) -
     found = set(tx.execute(_statuses, {"b_volume": volume_id}).scalars())
     status = next((word for states, word in _FOLLOWS if found.intersection(states)), V.AVAILABLE)
     start = _FREED if freed else _FOLLOWERS
-    tx.execute(_follow, {"b_id": volume_id, "b_status": status, "b_now": now(), "start": start})
+    tx.send(_follow, {"b_id": volume_id, "b_status": status, "b_now": now(), "start": start})

@@ -52,6 +52,13 @@ class Transaction:
             self.topics += told(statement, parameters)
         return result
 
+    def send(self, statement: sa.Executable, parameters: Any = None) -> None:
+        """Run one statement of which nothing is asked: no row, not how many.
+
+        Where that saves a trip it is not waited for: an error comes with the next statement, or the commit.
+        """
+        self.execute(statement, parameters)
+
     def notify(self, topic: str) -> None:
         """Tell every subscriber once this transaction is durable, and nobody if it never is."""
         self.topics.append(topic)

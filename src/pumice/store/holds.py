@@ -57,7 +57,7 @@ def insert(tx: Transaction, operation_id: str, modes: Mapping[str, str]) -> None
     """Let an operation hold each of these things, beside its subject, in its mode."""
     if modes:
         rows = [{"thing": thing, "operation_id": operation_id, "mode": mode} for thing, mode in modes.items()]
-        tx.execute(_insert, rows)
+        tx.send(_insert, rows)
 
 
 def on(tx: Transaction, things: Collection[str]) -> list[tuple[str, str, str]]:
@@ -75,7 +75,7 @@ def end(tx: Transaction, operation_id: str, *, lasting: bool = True) -> None:
 
 def end_beside_subject(tx: Transaction, operation_id: str) -> None:
     """End the holds of an operation whose row was just written without the hold of its subject."""
-    tx.execute(_end, {"b_operation": operation_id})
+    tx.send(_end, {"b_operation": operation_id})
 
 
 def still_held(tx: Transaction, operation_id: str, others: Collection[str]) -> set[str]:

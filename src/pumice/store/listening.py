@@ -22,10 +22,10 @@ import asyncpg
 import structlog
 
 from pumice.model.errors import Misconfigured
+from pumice.store.pipeline import CHANNEL
 
 logger = structlog.get_logger(__name__)
 
-CHANNEL = "pumice"
 NAMES = "pumice"
 """How the connections of every process of ours begin to name themselves in ``pg_stat_activity``."""
 CHECK_SECONDS = 10.0

@@ -60,7 +60,7 @@ def tell(
         "created_at": created,
         "expires_at": created + KEEP,
     }
-    tx.execute(sa.insert(messages), row)
+    tx.send(sa.insert(messages), row)
 
 
 def visible(tx: Transaction, who: Scope) -> Sequence[Row]:

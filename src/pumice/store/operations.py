@@ -18,6 +18,7 @@ from pumice.store.tables import operation_lines, operations, services
 from pumice.store.work_queue import QUEUE, queue_topic, wake_waiting
 
 Row = sa.RowMapping
+ENDED_WORD, WELL = "ended", "well"
 CANCELLED = "cancelled"
 """The first word of the topic that is notified when an operation's cancelling was asked for; its id follows."""
 
@@ -63,12 +64,24 @@ _endings = sa.select(_o.id, _o.state, _o.settled, _o.error).where(
 
 def ended_topic(operation_id: str) -> str:
     """The topic that is notified when this operation has ended."""
-    return f"ended {operation_id}"
+    return f"{ENDED_WORD} {operation_id}"
+
+
+def ended_well_topic(operation_id: str) -> str:
+    """The topic where it has ended well: who waits for it has nothing to look for."""
+    return f"{ENDED_WORD} {operation_id} {WELL}"
+
+
+def ending(topic: str) -> tuple[str, bool] | None:
+    """The operation that a topic says has ended, and whether it says that it ended well. None for any other."""
+    word, _, rest = topic.partition(" ")
+    operation_id, _, how = rest.partition(" ")
+    return (operation_id, how == WELL) if word == ENDED_WORD else None
 
 
 def insert(tx: Transaction, row: Mapping[str, Any]) -> None:
     """Add an operation and let the workers of its place know."""
-    tx.execute(_insert, dict(row))
+    tx.send(_insert, dict(row))
     tx.notify(queue_topic(row["place"]))
     tx.notify(changed(row["id"]))
 
@@ -119,7 +132,7 @@ def _let_go(tx: Transaction, operation_id: str, values: Mapping[str, Any]) -> No
 def add_lines(tx: Transaction, lines: Sequence[Mapping[str, Any]]) -> None:
     """Append to the history."""
     if lines:
-        tx.execute(_insert_lines, [dict(line) for line in lines])
+        tx.send(_insert_lines, [dict(line) for line in lines])
 
 
 def repeat_line(tx: Transaction, line: Mapping[str, Any]) -> None:

@@ -120,17 +120,17 @@ def claim(tx: Transaction, name: str, holder: str, size: int, *, volumes: int = 
     key = {"b_pool": name, "b_holder": holder}
     before = tx.execute(_claimed, key).scalar()
     if before is None:
-        tx.execute(_insert_claim, {"pool": name, "holder": holder, "gb": size, "volumes": volumes})
-        tx.execute(_count, {"b_name": name, "size": size, "number": volumes})
+        tx.send(_insert_claim, {"pool": name, "holder": holder, "gb": size, "volumes": volumes})
+        tx.send(_count, {"b_name": name, "size": size, "number": volumes})
     elif before != size:
-        tx.execute(_change_claim, key | {"gb": size})
-        tx.execute(_count, {"b_name": name, "size": size - before, "number": 0})
+        tx.send(_change_claim, key | {"gb": size})
+        tx.send(_count, {"b_name": name, "size": size - before, "number": 0})
 
 
 def give_back(tx: Transaction, name: str, holder: str) -> None:
     """Give back what ``holder`` has of a pool, if it still has it."""
     if row := tx.execute(_delete_claim, {"b_pool": name, "b_holder": holder}).first():
-        tx.execute(_count, {"b_name": name, "size": -row.gb, "number": -row.volumes})
+        tx.send(_count, {"b_name": name, "size": -row.gb, "number": -row.volumes})
 
 
 def report(tx: Transaction, told: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:

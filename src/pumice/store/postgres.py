@@ -5,9 +5,13 @@ it does not know. Writes are SERIALIZABLE: of two that would be wrong together o
 the start, like whatever met a deadlock or a lost connection. A process runs those again one at a time, so that
 they do not go on meeting each other. Reads see one snapshot.
 
+How seldom a transaction waits for an answer is told in ``pipeline.py``: once for each statement, and once for
+the commit.
+
 When the connection is lost *during* COMMIT nobody knows what came of it. So each transaction that writes leaves
-a row in ``commits``, its *seal*, and that is looked for on the next connection: a write neither gets lost nor
-happens twice. (The transaction's own number tells less: a server that crashed gives it to another.)
+a row in ``commits``, its *seal*, and that is asked for on the next connection: a write neither gets lost nor
+happens twice. Who asks leaves the seal himself if it is not there: a transaction that is still on its way to
+its end fails at that. (The transaction's own number tells less: a server that crashed gives it to another.)
 
 Connections: at most ``WRITERS + READERS``, one that listens and one that renews leases,
 ``MOST_CONNECTIONS`` in all for each process. Set ``max_connections`` to that times the number of processes, and
@@ -28,17 +32,20 @@ import asyncpg
 import orjson
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.engine.interfaces import IsolationLevel
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from pumice.model.errors import Invalid, Retryable
 from pumice.model.metrics_sink import MetricsSink
+from pumice.store import pipeline
 from pumice.store.clock import CLOCK
 from pumice.store.columns import loads
 from pumice.store.database import BUSY_SECONDS, MISSED, PATIENCE_SECONDS, Transaction, is_retryable, sqlstate
 from pumice.store.discretion import hide_values
-from pumice.store.listening import CHANNEL, NAMES, STOPPED_SECONDS, TAKE, UNHELD, Listening
+from pumice.store.listening import NAMES, STOPPED_SECONDS, TAKE, UNHELD, Listening
+from pumice.store.pipeline import LastWords, MoreThanOneStatement
 from pumice.store.schema import HEAD
-from pumice.store.serialize import Serializer
+from pumice.store.serialize import Serializer, is_row_by_row
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -53,20 +60,17 @@ BUILD_LOOK_SECONDS = 0.2
 RACES = 3
 """How often a duplicate key counts as a race, and not as the answer."""
 
-_SEAL = """
-    WITH sealed AS (INSERT INTO commits SELECT $1::bigint WHERE pg_current_xact_id_if_assigned() IS NOT NULL)
-    SELECT pg_current_xact_id_if_assigned()::text, count(pg_notify($2, payload)::text)
-    FROM unnest($3::text[]) AS payload
+_BAR = """
+    WITH barred AS (INSERT INTO commits VALUES ($1::bigint) ON CONFLICT DO NOTHING RETURNING seal)
+    INSERT INTO commits SELECT seal + 1 FROM barred
 """
-_NOTIFY = "SELECT count(pg_notify($1, payload)::text) FROM unnest($2::text[]) AS payload"
-_OUTCOME = "SELECT pg_xact_status($1::text::xid8)"
-_NEVER_BEGUN = "22023"
-"""A number that has not been given away: the server crashed, and has forgotten the transaction."""
-_FIND_SEAL = "SELECT EXISTS (SELECT FROM commits WHERE seal = $1::bigint)"
+"""Leave a transaction's seal in its place. It waits for one that has left it and not ended yet."""
+_IS_BARRED = "SELECT EXISTS (SELECT FROM commits WHERE seal = $1::bigint + 1)"
 _FORGET_SEALS = "DELETE FROM commits WHERE seal < $1::bigint"
 _TIME = "SELECT extract(epoch FROM clock_timestamp())::float8"
 _SEAL_BITS = 20
-"""Bits of chance in a seal, below the milliseconds: two equal ones are a race, and run again."""
+"""Bits in a seal below the milliseconds: chance, so that two equal ones are a race, and run again; the last is
+0, and 1 in what says that a seal was left in another's place."""
 _KEPT_SECONDS = 600.0
 """How long seals are kept: many times as long as anybody looks for one."""
 _SWEEP_SECONDS = 60.0
@@ -88,13 +92,13 @@ class PostgresDatabase:
         """How this process shows in ``pg_stat_activity``."""
         self.meter = MetricsSink()
         self._me = secrets.token_hex(4)
-        self._pool = self._engine(url, pool_size=WRITERS + READERS, pool_use_lifo=True)
-        self._renewing = self._engine(url, pool_size=1, isolation_level="READ COMMITTED")
-        self._writing = self._pool.execution_options(isolation_level="SERIALIZABLE")
-        self._reading = self._pool.execution_options(
-            isolation_level="REPEATABLE READ", postgresql_readonly=True
-        )
-        self._sweeping = self._pool.execution_options(isolation_level="AUTOCOMMIT")
+        self._writing = self._engine(url, "SERIALIZABLE", WRITERS)
+        self._reading = self._engine(url, "REPEATABLE READ", READERS, default_transaction_read_only="on")
+        self._renewing = self._engine(url, "READ COMMITTED", 1)
+        self._row_by_row = self._writing.execution_options(isolation_level="READ COMMITTED")
+        self._single = self._writing.execution_options(isolation_level="AUTOCOMMIT")
+        self._longer = set[Any]()
+        """The code of reads that have asked more than one statement: they need a transaction."""
         self._writers = asyncio.Semaphore(WRITERS)
         self._turns = Serializer()
         self._again = asyncio.Lock()
@@ -102,9 +106,12 @@ class PostgresDatabase:
         self._listeners: list[Callable[[str], None]] = []
         self._ears: Listening | None = None
 
-    def _engine(self, url: str | sa.URL, **options: Any) -> AsyncEngine:
+    def _engine(self, url: str | sa.URL, isolation: IsolationLevel, size: int, **settings: str) -> AsyncEngine:
         engine = create_async_engine(
             sa.make_url(url).set(drivername="postgresql+asyncpg"),
+            isolation_level=isolation,
+            pool_size=size,
+            pool_use_lifo=True,
             max_overflow=0,
             pool_timeout=BUSY_SECONDS,
             json_serializer=lambda value: orjson.dumps(value).decode(),
@@ -117,11 +124,12 @@ class PostgresDatabase:
                     "jit": "off",
                     "timezone": "UTC",
                     "idle_in_transaction_session_timeout": f"{STOPPED_SECONDS}s",
+                    **settings,
                 },
             },
             hide_parameters=True,
-            **options,
         )
+        sa.event.listen(engine.sync_engine, "do_connect", pipeline.connect)
         hide_values(engine.sync_engine)
         return engine
 
@@ -145,59 +153,54 @@ class PostgresDatabase:
         """See ``Database.read``."""
 
         await self._set_clock()
+        code = _code(work)
 
-        async def once() -> T:
+        async def once(run: Callable[..., T]) -> T:
             async with self._reading.connect() as connection:
-                result, _ = await connection.run_sync(lambda sync: _run(sync, work, *args, **kw))
-                return result
+                return await connection.run_sync(lambda sync: run(sync, work, *args, **kw))
 
-        return await _until_done(once, asyncio.Lock(), self.meter, self._timeout)
+        if code not in self._longer:
+            alone = functools.partial(once, _run_alone)
+            try:
+                return await _until_done(alone, asyncio.Lock(), self.meter, self._timeout)
+            except MoreThanOneStatement:
+                self._longer.add(code)
+        whole = functools.partial(once, lambda *asked, **named: _run(*asked, **named)[0])
+        return await _until_done(whole, asyncio.Lock(), self.meter, self._timeout)
 
     async def _write(
         self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs
     ) -> tuple[T, list[str]]:
-        async with self._writing.connect() as connection:
+        lost: Exception | None = None
+        seal = _new_seal()
+        engine = self._row_by_row if is_row_by_row(work) else self._writing
+        async with engine.connect() as connection:
             result, topics = await connection.run_sync(lambda sync: _run(sync, work, *args, **kw))
-            seal = _seal_at(CLOCK.time()) + secrets.randbits(_SEAL_BITS)
-            number = await self._seal(connection, seal, topics)
+            words = LastWords(seal, self._payloads(topics))
+            await connection.run_sync(lambda sync: _leave(sync, words))
             try:
                 await connection.commit()
             except (sa.exc.DBAPIError, OSError) as error:
-                if number is None or not _is_lost(error):
+                if not _is_lost(error):
                     raise
                 await connection.invalidate()
-                has_committed = functools.partial(self._has_committed, number, seal)
-                if not await _until_done(has_committed, asyncio.Lock(), self.meter, self._timeout):
-                    raise
+                lost = error
+        if lost is not None:
+            has_committed = functools.partial(self._has_committed, seal)
+            if not await _until_done(has_committed, asyncio.Lock(), self.meter, self._timeout):
+                raise lost
         await self._forget_seals()
         return result, topics
-
-    async def _seal(self, connection: AsyncConnection, seal: int, topics: list[str]) -> str | None:
-        """Leave the seal, and word for the others, to be delivered by the commit. The transaction's number.
-
-        None for a transaction that wrote nothing: it leaves no seal.
-        """
-        row = (await connection.exec_driver_sql(_SEAL, (seal, CHANNEL, self._payloads(topics)))).one()
-        number: str | None = row[0]
-        return number
 
     def _payloads(self, topics: list[str]) -> list[str]:
         """What the other processes are sent: each topic once."""
         return [f"{self._me} {topic}" for topic in dict.fromkeys(topics)]
 
-    async def _has_committed(self, number: str, seal: int) -> bool:
-        """Whether a transaction was committed. Raises ``ConnectionError`` while that is open."""
-        try:
-            async with self._reading.connect() as connection:
-                outcome = (await connection.exec_driver_sql(_OUTCOME, (number,))).scalar()
-        except sa.exc.DBAPIError as error:
-            if sqlstate(error) != _NEVER_BEGUN:
-                raise
-        else:
-            if outcome == "in progress":
-                raise ConnectionError("A transaction whose connection was lost has not ended yet.")
-        async with self._reading.connect() as connection:  # a snapshot from after the transaction's end
-            return bool((await connection.exec_driver_sql(_FIND_SEAL, (seal,))).scalar())
+    async def _has_committed(self, seal: int) -> bool:
+        """Whether a transaction was committed. If not it never will be."""
+        async with self._single.connect() as connection:
+            await connection.exec_driver_sql(_BAR, (seal,))
+            return not (await connection.exec_driver_sql(_IS_BARRED, (seal,))).scalar()
 
     def hangs(self) -> str | None:
         """See ``Database.hangs``: a server that does not answer is one that was lost."""
@@ -209,7 +212,8 @@ class PostgresDatabase:
             async with self._renewing.begin() as connection:
                 result, topics = await connection.run_sync(lambda sync: _run(sync, work, *args, **kw))
                 if topics:
-                    await connection.exec_driver_sql(_NOTIFY, (CHANNEL, self._payloads(topics)))
+                    words = LastWords(_new_seal(), self._payloads(topics))
+                    await connection.run_sync(lambda sync: _leave(sync, words))
         except (sa.exc.SQLAlchemyError, OSError) as error:
             raise Retryable(f"The database does not answer: {error}") from error
         for topic in topics:
@@ -247,7 +251,7 @@ class PostgresDatabase:
             return
         self._sweep_at = time.monotonic() + _SWEEP_SECONDS
         with contextlib.suppress(sa.exc.SQLAlchemyError, OSError):  # the next one will
-            async with self._sweeping.connect() as connection:
+            async with self._single.connect() as connection:
                 await connection.exec_driver_sql(_FORGET_SEALS, (_seal_at(CLOCK.time() - _KEPT_SECONDS),))
 
     # --- notifications and names ----------------------------------------------------------------
@@ -277,7 +281,7 @@ class PostgresDatabase:
 
     async def _connect(self) -> Any:
         """A connection of asyncpg's outside the pool."""
-        _, options = self._pool.dialect.create_connect_args(self._pool.url)
+        _, options = self._writing.dialect.create_connect_args(self._writing.url)
         settings = {"application_name": self._name, **_ALIVE}
         return await asyncpg.connect(**options, timeout=ANSWER_SECONDS, server_settings=settings)
 
@@ -294,8 +298,28 @@ class PostgresDatabase:
         """See ``Database.close``."""
         if self._ears is not None:
             await self._ears.close()
-        await self._pool.dispose()
-        await self._renewing.dispose()
+        for engine in (self._writing, self._reading, self._renewing):
+            await engine.dispose()
+
+
+class _Transaction(Transaction):
+    """A transaction that does not wait for what is sent."""
+
+    __slots__ = ()
+
+    def send(self, statement: sa.Executable, parameters: Any = None) -> None:
+        """See ``Transaction.send``."""
+        raw = pipeline.of(self.connection)
+        raw.sends = True
+        try:
+            self.execute(statement, parameters)
+        finally:
+            raw.sends = False
+
+
+def _new_seal() -> int:
+    """A seal that no other transaction has, or is very unlikely to have."""
+    return _seal_at(CLOCK.time()) + (secrets.randbits(_SEAL_BITS - 1) << 1)
 
 
 def _seal_at(at: float) -> int:
@@ -306,8 +330,37 @@ def _seal_at(at: float) -> int:
 def _run(
     connection: sa.Connection, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs
 ) -> tuple[T, list[str]]:
-    tx = Transaction(connection)
+    tx = _Transaction(connection)
     return work(tx, *args, **kw), tx.topics
+
+
+def _run_alone(
+    connection: sa.Connection, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs
+) -> T:
+    """Run a read that is one statement. Raises ``MoreThanOneStatement`` when it is not."""
+    raw = pipeline.of(connection)
+    raw.alone, raw.asked = True, 0
+    try:
+        result, _ = _run(connection, work, *args, **kw)
+    finally:
+        raw.alone = False
+    if raw.asked > 1:  # whatever the function made of the error
+        raise MoreThanOneStatement
+    return result
+
+
+def _leave(connection: sa.Connection, words: LastWords) -> None:
+    """Have a transaction leave this with its COMMIT."""
+    if not connection.in_transaction():  # it asked nothing, but may have something to tell
+        connection.begin()
+    pipeline.of(connection).last_words = words
+
+
+def _code(work: Any) -> object:
+    """What a function does, whatever it is bound to: closures of one place in the source are the same."""
+    while isinstance(work, functools.partial):
+        work = work.func
+    return getattr(work, "__code__", work)
 
 
 async def _until_done(

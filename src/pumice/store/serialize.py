@@ -22,6 +22,7 @@ from weakref import WeakValueDictionary
 
 F = TypeVar("F", bound=Callable[..., Any])
 _QUEUE = "_turn"
+_ROW_BY_ROW = "_row_by_row"
 
 
 def serialized(turn: Callable[..., str | None]) -> Callable[[F], F]:
@@ -32,6 +33,21 @@ def serialized(turn: Callable[..., str | None]) -> Callable[[F], F]:
         return work
 
     return decorate
+
+
+def row_by_row(work: F) -> F:
+    """Say of a transaction's function that it is right as well where others commit between its statements.
+
+    On PostgreSQL it runs at READ COMMITTED, so that it never fails by what it has read: whatever it depends on
+    is a condition of the statement that writes, and is judged on the row as it is once that is locked.
+    """
+    setattr(work, _ROW_BY_ROW, True)
+    return work
+
+
+def is_row_by_row(work: object) -> bool:
+    """Whether that was said of it."""
+    return getattr(work, _ROW_BY_ROW, False)
 
 
 class Serializer:

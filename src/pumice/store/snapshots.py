@@ -41,7 +41,7 @@ _bury = tombstones.burial(tombstones.Kind.SNAPSHOT, _s.id, _s.pool, _s.id == sa.
 
 def insert(tx: Transaction, snapshot: Snapshot) -> None:
     """Add a snapshot."""
-    tx.execute(_insert, _rows.row(snapshot))
+    tx.send(_insert, _rows.row(snapshot))
 
 
 def find(tx: Transaction, snapshot_id: str) -> Snapshot | None:

@@ -70,7 +70,7 @@ class StatefulRows(TenantRows[T]):
     def change(self, tx: Transaction, key: str, **changes: Any) -> None:
         """Write columns other than the status."""
         assert "status" not in changes
-        tx.execute(self.by_id, {"b_id": key, "updated_at": now()} | changes)
+        tx.send(self.by_id, {"b_id": key, "updated_at": now()} | changes)
 
     def settle(
         self, tx: Transaction, key: str, operation_id: str, *, status: Any = None, **changes: Any

@@ -50,7 +50,7 @@ def burial(
 
 def bury(tx: Transaction, statement: sa.Insert, **values: object) -> None:
     """Run a statement that buries a row."""
-    tx.execute(statement, {"b_now": now(), **values})
+    tx.send(statement, {"b_now": now(), **values})
 
 
 def bury_one(tx: Transaction, kind: Kind, id: str, place: str) -> None:  # noqa: A002 - the column's name

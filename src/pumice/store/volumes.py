@@ -52,7 +52,7 @@ _attached = sa.select(attachments.c.id).where(attachments.c.volume_id == sa.bind
 
 def insert(tx: Transaction, volume: Volume) -> None:
     """Add a volume."""
-    tx.execute(_insert, _rows.row(volume))
+    tx.send(_insert, _rows.row(volume))
 
 
 def find(tx: Transaction, volume_id: str) -> Volume | None:
@@ -118,7 +118,7 @@ def reset(tx: Transaction, volume_id: str, status: VolumeStatus, operation_id: s
 
 def place(tx: Transaction, volume_id: str, pool: str | None) -> None:
     """Note the pool that was chosen, or that none is."""
-    tx.execute(_rows.by_id, {"b_id": volume_id, "pool": pool})
+    tx.send(_rows.by_id, {"b_id": volume_id, "pool": pool})
 
 
 def delete(tx: Transaction, volume_id: str, *, bytes_stay: bool = False) -> bool:

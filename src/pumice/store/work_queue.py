@@ -10,7 +10,7 @@ sees the head of each, and claims from the heads of those lanes whose turn it is
 """
 
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -23,6 +23,7 @@ from pumice.store import json_columns
 from pumice.store.beginning import begins_with
 from pumice.store.changes import changed
 from pumice.store.database import Transaction
+from pumice.store.serialize import row_by_row
 from pumice.store.tables import LANE, MOVING, hanging_calls, operation_holds, operations
 
 Row = sa.RowMapping
@@ -123,7 +124,7 @@ class Lane:
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class Seen:
     """The lanes and holders that a look saw."""
 
     lanes: Sequence[Lane]
@@ -131,6 +132,15 @@ class _Seen:
     """Who holds operations, and when the first of them may be taken over."""
     is_all: bool
     """Whether there are no more lanes than were seen."""
+
+    def has(self, shares: Iterable[tuple[Asked, int]]) -> bool:
+        """Whether there is something to claim of these shares."""
+        return any(_turns(self.lanes, asked, most) for asked, most in shares)
+
+    @property
+    def is_runnable(self) -> bool:
+        """Whether there is something to claim, whoever's and of whatever kind."""
+        return any(lane.is_runnable for lane in self.lanes)
 
     def outlook(self, owner: str, left: bool) -> Outlook:
         """``left``: whether something runnable is left."""
@@ -146,14 +156,18 @@ def queue_topic(place: str) -> str:
 
 def claim(tx: Transaction, asked: Asked, at: float, lease: float, most: int) -> tuple[Sequence[Row], Outlook]:
     """Take up to ``most`` runnable operations for ``lease`` seconds. Also tells what is left."""
-    return claim_shares(tx, [(asked, most)], asked, at, lease)
+    return claim_shares(tx, [(asked, most)], look(tx, asked, at), asked.owner, at, lease)
 
 
+@row_by_row
 def claim_shares(
-    tx: Transaction, shares: Collection[tuple[Asked, int]], whole: Asked, at: float, lease: float
+    tx: Transaction, shares: Collection[tuple[Asked, int]], seen: Seen, owner: str, at: float, lease: float
 ) -> tuple[Sequence[Row], Outlook]:
-    """Take of each share up to so many for ``lease`` seconds. Also tells what is left of the ``whole``."""
-    seen, rows = _look(tx, whole, at), list[Row]()
+    """Take of each share of what was seen up to so many for ``lease`` seconds. Also tells what is left of that.
+
+    Whatever happened since: a row is free where it is locked, or it is not taken.
+    """
+    rows = list[Row]()
     left = {lane for lane in seen.lanes if lane.is_runnable}
     for asked, most in shares:
         turns = _turns(seen.lanes, asked, most)
@@ -161,15 +175,10 @@ def claim_shares(
         if 0 < len(got) < most:  # that was all
             left -= {turn.lane for turn in turns}
         rows += got
-    return rows, seen.outlook(whole.owner, bool(left))
+    return rows, seen.outlook(owner, bool(left))
 
 
-def outlook(tx: Transaction, asked: Asked, at: float) -> Outlook:
-    """The work that there is at these places, whoever's and of whatever kind."""
-    seen = _look(tx, asked, at)
-    return seen.outlook(asked.owner, any(lane.is_runnable for lane in seen.lanes))
-
-
+@row_by_row
 def release(tx: Transaction, operation_id: str, attempt: int, run_at: float, topic: str = QUEUE) -> None:
     """Put an operation down where it is, to be taken up again at ``run_at``."""
     tx.execute(
@@ -296,6 +305,7 @@ def _claim_of(number: int) -> sa.UpdateBase:
     candidates = (
         sa.select(_o.id)
         .join(heads, heads.c.id == _o.id)
+        .where(_moving, *_free)  # as it is once it is locked: the heads were seen before
         .order_by(heads.c.rank, _o.created_at)
         .limit(sa.bindparam("most"))
         .with_for_update(of=operations, skip_locked=True)
@@ -326,16 +336,16 @@ def _heads(turn: int) -> sa.Select[Any]:
 # --- what there is ------------------------------------------------------------------------------
 
 
-def _look(tx: Transaction, asked: Asked, at: float) -> _Seen:
+def look(tx: Transaction, asked: Asked, at: float) -> Seen:
     """See the lanes of these places, and who holds operations there."""
     if not asked.places:
-        return _Seen((), {}, is_all=True)
+        return Seen((), {}, is_all=True)
     lanes, holders = _walk(tx, asked, at, dict.fromkeys(asked.places, ""))
     crowded = {place for place in asked.places if sum(it.place == place for it in lanes) == MOST_LANES}
     if crowded:
         others, _ = _walk(tx, asked, at, {place: secrets.token_hex(4) for place in crowded})
         lanes = [*others, *(it for it in lanes if it not in others)]
-    return _Seen(lanes, holders, is_all=not crowded)
+    return Seen(lanes, holders, is_all=not crowded)
 
 
 def _walk(

@@ -214,7 +214,11 @@ async def cloud(tmp_path: Path, database: Database, tunables: Tunables) -> Async
 
 def engines(db: Any) -> list[sa.Engine]:
     """What sends its statements."""
-    return [db._writer, db._reader] if isinstance(db, SqliteDatabase) else [db._pool.sync_engine]
+    return (
+        [db._writer, db._reader]
+        if isinstance(db, SqliteDatabase)
+        else [db._writing.sync_engine, db._reading.sync_engine]
+    )
 
 
 POOL_FACTS: dict[str, Any] = {
