@@ -112,7 +112,7 @@ async def test_what_was_seen_and_has_been_taken_since_is_not_taken_again(db: Dat
 
 
 async def test_many_who_claim_at_once_never_have_one_twice(database_url: str) -> None:
-    """Each looks first and claims then, row by row: what others take meanwhile, or give back, is judged anew."""
+    """Each looks first and claims then, row by row: what others take or give back meanwhile is judged anew."""
     dbs = [open_database(database_url) for _ in range(3 if "postgres" in database_url else 1)]
     await add(dbs[0], *(waiting(f"{number:03}", number) for number in range(60)))
     taken, given_back = list[tuple[str, int]](), set[str]()

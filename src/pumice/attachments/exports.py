@@ -18,7 +18,7 @@ from pumice.model.ids import AttachmentId, VolumeId
 from pumice.model.volume import Attachment, host_of, pool_of
 from pumice.operations.drivers import Drivers
 from pumice.operations.operation import Operation
-from pumice.store import attachments, pools, volumes
+from pumice.store import attachments, pools
 from pumice.store.columns import is_unread
 from pumice.store.database import Transaction
 
@@ -116,11 +116,10 @@ def _connector(attachment: Attachment, asked: Exported) -> Connector:
 
 def _read(tx: Transaction, asked: Exported) -> tuple[Attachment, bool]:
     """The attachment, and whether its volume is encrypted."""
-    attachment = attachments.find(tx, asked.attachment_id)
-    volume = volumes.find(tx, asked.volume_id)
-    if attachment is None or volume is None:
+    if (found := attachments.with_key(tx, asked.attachment_id, asked.volume_id)) is None:
         raise NotFound("Volume attachment", asked.attachment_id)
-    return attachment, volume.encryption_key_id is not None
+    attachment, key = found
+    return attachment, key is not None
 
 
 async def export(op: Operation[Any], drivers: Drivers) -> None:

@@ -80,7 +80,11 @@ def link(
 
 def complete(tx: Transaction, who: Scope, attachment_id: str) -> None:
     """The initiator has plugged the volume in. Raises ``NotFound`` or ``InvalidState``."""
-    attachment = attachments.get(tx, who, attachment_id)
+    complete_known(tx, attachments.get(tx, who, attachment_id))
+
+
+def complete_known(tx: Transaction, attachment: Attachment) -> None:
+    """The initiator of this attachment has plugged the volume in. Raises ``InvalidState``."""
     if attachment.status != A.ATTACHED:
         attachments.move(tx, attachment.id, {A.ATTACHING}, A.ATTACHED, attached_at=now(), operation_id=None)
         attachments.let_volume_follow(tx, attachment.volume_id)

@@ -5,17 +5,21 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from pumice.model import qos
 from pumice.model.errors import InvalidState
 from pumice.model.export import IscsiExport
+from pumice.model.qos import Resolved
+from pumice.model.scope import Scope
 from pumice.model.states import ATTACHMENT, GETS_IN, KEEPS_IN_USE, AttachStatus, VolumeStatus
-from pumice.model.volume import Attachment
+from pumice.model.volume import Attachment, Volume
 from pumice.store import tombstones
+from pumice.store import volumes as volume_rows
 from pumice.store.beginning import begins_with
-from pumice.store.columns import ID, TIME, WORD, now
+from pumice.store.columns import ID, TIME, WORD, is_unread, now
 from pumice.store.database import Transaction
 from pumice.store.part import Part, conditions
 from pumice.store.stateful import StatefulRows
-from pumice.store.tables import attachments, server_disks, volumes
+from pumice.store.tables import attachments, qos_specs, server_disks, volume_types, volumes
 
 A, V = AttachStatus, VolumeStatus
 _a = attachments.c
@@ -34,8 +38,32 @@ _insert = sa.insert(attachments).from_select(
 )
 _below_volumes = _rows.below(volumes, _a.volume_id).order_by(_a.created_at)
 _of_volume = _below_volumes.where(_a.volume_id == sa.bindparam("b_volume"))
-_statuses = sa.select(_a.status).where(_a.volume_id == sa.bindparam("b_volume"))
 _of_volumes = _below_volumes.where(_a.volume_id.in_(sa.bindparam("ids", expanding=True)))
+_volume_with = (
+    sa.select(*volume_rows.COLUMNS_OF_ONE, *_rows.columns)
+    .select_from(
+        volumes.outerjoin(
+            attachments, sa.and_(_a.volume_id == volumes.c.id, _a.project_id == volumes.c.project_id)
+        )
+    )
+    .where(volumes.c.id == sa.bindparam("b_volume"))
+    .order_by(_a.created_at)
+)
+_with_qos = (
+    _rows.select.add_columns(volumes.c.size, qos_specs.c.specs)
+    .outerjoin(volumes, volumes.c.id == _a.volume_id)
+    .outerjoin(volume_types, volume_types.c.id == volumes.c.type_id)
+    .outerjoin(
+        qos_specs,
+        sa.and_(qos_specs.c.id == volume_types.c.qos_specs_id, qos_specs.c.consumer.in_(qos.FRONT_END)),
+    )
+    .where(_a.id == sa.bindparam("b_id"))
+)
+_with_key = (
+    _rows.select.add_columns(volumes.c.encryption_key_id)
+    .join(volumes, volumes.c.id == sa.bindparam("b_volume"))
+    .where(_a.id == sa.bindparam("b_id"))
+)
 _delete = sa.delete(attachments).where(_a.id == sa.bindparam("b_id"))
 _bury = tombstones.burial(tombstones.Kind.ATTACHMENT, _a.id, None, _a.id == sa.bindparam("b_id"))
 _bury_account = tombstones.burial(
@@ -68,6 +96,29 @@ def refuse_another(tx: Transaction, volume_id: str) -> None:
 def find(tx: Transaction, attachment_id: str) -> Attachment | None:
     """An attachment for Pumice's own work, if it still exists."""
     return _rows.get(tx, attachment_id)
+
+
+def with_its_volume(tx: Transaction, who: Scope, volume_id: str) -> tuple[Volume, list[Attachment]]:
+    """A volume that the caller may see, with its attachments, the oldest first. Raises ``NotFound``."""
+    rows = tx.execute(_volume_with, {"b_volume": volume_id}).all()
+    number = len(volume_rows.COLUMNS_OF_ONE)
+    volume = volume_rows.shown(who, volume_id, Volume(*rows[0][:number]) if rows else None)
+    return volume, [_rows.kind(*row[number:]) for row in rows if row[number] is not None]
+
+
+def with_qos(tx: Transaction, who: Scope, attachment_id: str) -> tuple[Attachment, Resolved | None]:
+    """An attachment, and what the hypervisor is to hold its volume to. Raises ``NotFound``."""
+    row = tx.execute(_with_qos, {"b_id": attachment_id}).first()
+    attachment = _rows.shown(who, attachment_id, _rows.kind(*row[:-2]) if row else None)
+    if row is None or row.specs is None or is_unread(row.specs):
+        return attachment, None
+    return attachment, qos.for_size(row.specs, row.size)
+
+
+def with_key(tx: Transaction, attachment_id: str, volume_id: str) -> tuple[Attachment, str | None] | None:
+    """An attachment and the key of its volume, if it has one; None where either is gone."""
+    row = tx.execute(_with_key, {"b_id": attachment_id, "b_volume": volume_id}).first()
+    return (_rows.kind(*row[:-1]), row.encryption_key_id) if row else None
 
 
 def of_volume(tx: Transaction, volume_id: str) -> Sequence[Attachment]:
@@ -151,7 +202,14 @@ _FOLLOWS = (
 )
 _FOLLOWERS = sorted({V.AVAILABLE, V.RESERVED, V.ATTACHING, V.IN_USE, V.DETACHING})
 _FREED = sorted({*_FOLLOWERS, *(word for word in V if word.startswith("error"))})
-_now, _new = sa.bindparam("b_now", type_=TIME), sa.bindparam("b_status", type_=WORD)
+_now = sa.bindparam("b_now", type_=TIME)
+_new: sa.ColumnElement[str] = sa.case(
+    *(
+        (sa.exists().where(_a.volume_id == volumes.c.id, _a.status.in_(sorted(states))), sa.literal(word, WORD))
+        for states, word in _FOLLOWS
+    ),
+    else_=sa.literal(V.AVAILABLE, WORD),
+)
 _follow = (
     sa.update(volumes)
     .where(volumes.c.id == sa.bindparam("b_id"), volumes.c.status.in_(sa.bindparam("start", expanding=True)))
@@ -169,7 +227,4 @@ def let_volume_follow(tx: Transaction, volume_id: str, *, freed: bool = False) -
     The most binding one counts: in use by one server, it stays ``in-use`` while another's comes and goes. Once
     it was ``freed`` of one, a volume that an administrator put in error follows too.
     """
-    found = set(tx.execute(_statuses, {"b_volume": volume_id}).scalars())
-    status = next((word for states, word in _FOLLOWS if found.intersection(states)), V.AVAILABLE)
-    start = _FREED if freed else _FOLLOWERS
-    tx.send(_follow, {"b_id": volume_id, "b_status": status, "b_now": now(), "start": start})
+    tx.send(_follow, {"b_id": volume_id, "b_now": now(), "start": _FREED if freed else _FOLLOWERS})

@@ -55,6 +55,8 @@ READERS = 4
 MOST_CONNECTIONS = WRITERS + READERS + 2
 ANSWER_SECONDS = 15.0
 """A statement that is not answered by then counts as a lost connection: rows are few, so none is slow."""
+SURE = 100
+"""How often a read that has asked more than one statement gets a transaction, until it is tried without one."""
 BUILD_LOOK_SECONDS = 0.2
 """How often who waits for another's building looks whether it is done."""
 RACES = 3
@@ -97,8 +99,8 @@ class PostgresDatabase:
         self._renewing = self._engine(url, "READ COMMITTED", 1)
         self._row_by_row = self._writing.execution_options(isolation_level="READ COMMITTED")
         self._single = self._writing.execution_options(isolation_level="AUTOCOMMIT")
-        self._longer = set[Any]()
-        """The code of reads that have asked more than one statement: they need a transaction."""
+        self._longer = dict[object, int]()
+        """The code of reads that have asked more than one statement, and how long that is taken for sure."""
         self._writers = asyncio.Semaphore(WRITERS)
         self._turns = Serializer()
         self._again = asyncio.Lock()
@@ -159,12 +161,14 @@ class PostgresDatabase:
             async with self._reading.connect() as connection:
                 return await connection.run_sync(lambda sync: run(sync, work, *args, **kw))
 
-        if code not in self._longer:
+        if left := self._longer.get(code):
+            self._longer[code] = left - 1
+        else:
             alone = functools.partial(once, _run_alone)
             try:
                 return await _until_done(alone, asyncio.Lock(), self.meter, self._timeout)
             except MoreThanOneStatement:
-                self._longer.add(code)
+                self._longer[code] = SURE
         whole = functools.partial(once, lambda *asked, **named: _run(*asked, **named)[0])
         return await _until_done(whole, asyncio.Lock(), self.meter, self._timeout)
 

@@ -33,7 +33,10 @@ class TenantRows(Rows[T]):
 
     def visible(self, tx: Transaction, who: Scope, key: str) -> T:
         """A row that the caller may see. Raises ``NotFound``."""
-        found = self.get(tx, key)
+        return self.shown(who, key, self.get(tx, key))
+
+    def shown(self, who: Scope, key: str, found: T | None) -> T:
+        """What was ``found`` under a key, if the caller may see it. Raises ``NotFound``."""
         if found is None or not (who.is_admin or found.project_id == who.project_id):
             raise NotFound(self.what, key)
         return found

@@ -17,7 +17,9 @@ from pumice.store.tables import attachments, snapshots, volumes
 _v = volumes.c
 _rows = StatefulRows(volumes, Volume, "Volume", VOLUME)
 
+COLUMNS_OF_ONE = _rows.columns
 get = _rows.visible
+shown = _rows.shown
 page = _rows.page
 change = _rows.change
 put = _rows.put

@@ -46,6 +46,13 @@ _free = (
     sa.or_(_o.lease_until.is_(None), _o.lease_until < _now),
     _o.id.not_in(_unwanted),
 )
+# The same of a row as it is once it is locked, for its head was seen before. In words that no index has: the
+# planner shall find it by its id alone.
+_still_free = (
+    sa.func.coalesce(_o.lease_until, -1.0) < _now,
+    (_o.state + "").in_(("running", "undoing")),
+    _o.run_at + 0.0 <= _now,
+)
 # nothing is done about what a call still hangs on, by whoever has to do with it; the scheduler's steps only
 # change rows
 _unfenced = sa.or_(
@@ -305,7 +312,7 @@ def _claim_of(number: int) -> sa.UpdateBase:
     candidates = (
         sa.select(_o.id)
         .join(heads, heads.c.id == _o.id)
-        .where(_moving, *_free)  # as it is once it is locked: the heads were seen before
+        .where(*_still_free)
         .order_by(heads.c.rank, _o.created_at)
         .limit(sa.bindparam("most"))
         .with_for_update(of=operations, skip_locked=True)

@@ -8,12 +8,12 @@ from pumice.api.call import Call, Reply, check
 from pumice.api.fields import Body, Text, Uuid
 from pumice.api.policy import ADMIN, MEMBER, Rule
 from pumice.api.routing import Handler, Route, acts, writes
-from pumice.api.volume.attachments import with_qos
 from pumice.api.volume.connection_info import nested
 from pumice.api.volume.fields import Host, SomeHost
 from pumice.api.volume.waiting import all_ended, ended
 from pumice.attachments import legacy
 from pumice.model.errors import Retryable
+from pumice.store import attachments
 from pumice.store.database import Transaction
 
 RULE = "volume_extension:volume_actions:"
@@ -72,7 +72,7 @@ async def initialize_connection(call: Call) -> Reply:
         legacy.initialize, call.who, call.args["id"], asked.connector
     )
     await ended(call, operation, "fetch connection information from backend")
-    attachment, qos = await call.ctx.db.read(with_qos, call.who, attachment.id)
+    attachment, qos = await call.ctx.db.read(attachments.with_qos, call.who, attachment.id)
     if attachment.portal is None:
         raise Retryable("Unable to fetch connection information from backend: it was ended meanwhile.")
     return Reply({"connection_info": nested(attachment, qos)})

@@ -103,8 +103,9 @@ async def update(call: Call) -> Reply:
 
 
 def _complete(tx: Transaction, who: Scope, attachment_id: str) -> None:
-    require(tx, use(Thing.ATTACHMENT, attachments.get(tx, who, attachment_id).id))
-    reserve.complete(tx, who, attachment_id)
+    attachment = attachments.get(tx, who, attachment_id)
+    require(tx, use(Thing.ATTACHMENT, attachment.id))
+    reserve.complete_known(tx, attachment)
 
 
 async def remove(call: Call) -> Reply:
@@ -126,13 +127,8 @@ async def show(call: Call) -> Reply:
 
 
 async def _answer(call: Call, attachment_id: str) -> Reply:
-    return Reply({"attachment": detailed(call, *await call.ctx.db.read(with_qos, call.who, attachment_id))})
-
-
-def with_qos(tx: Transaction, who: Scope, attachment_id: str) -> tuple[Attachment, Qos]:
-    """An attachment, and what the hypervisor is to hold its volume to. Raises ``NotFound``."""
-    one = attachments.get(tx, who, attachment_id)
-    return one, qos_specs.of_volumes(tx, [one.volume_id]).get(one.volume_id)
+    one, qos = await call.ctx.db.read(attachments.with_qos, call.who, attachment_id)
+    return Reply({"attachment": detailed(call, one, qos)})
 
 
 def _viewer(tx: Transaction, call: Call, found: Sequence[Attachment]) -> Callable[[Attachment], dict[str, Any]]:

@@ -23,7 +23,7 @@ from pumice.model.errors import Conflict, Invalid, NotFound
 from pumice.model.ids import is_uuid
 from pumice.model.scope import Scope
 from pumice.model.tunables import Tunables
-from pumice.model.volume import Volume
+from pumice.model.volume import Attachment, Volume
 from pumice.store import attachments, groups, images, quotas, volumes
 from pumice.store.conditions import VOLUMES
 from pumice.store.database import Transaction
@@ -195,10 +195,12 @@ class Volumes:
     def _details(self, tx: Transaction, call: Call, found: Sequence[Volume]) -> View:
         return VolumeView(call, self._shown(tx, found)).detail
 
-    def _shown(self, tx: Transaction, found: Sequence[Volume]) -> Shown:
+    def _shown(
+        self, tx: Transaction, found: Sequence[Volume], attached: dict[str, list[Attachment]] | None = None
+    ) -> Shown:
         return Shown(
             found,
-            attachments.of_volumes(tx, [volume.id for volume in found]),
+            attachments.of_volumes(tx, [it.id for it in found]) if attached is None else attached,
             self._names.types(tx, {volume.type_id for volume in found}),
             self._names.services(tx),
             groups.consistency_groups(tx, {volume.group_id for volume in found if volume.group_id}),
@@ -210,7 +212,8 @@ class Volumes:
         return Reply({"volume": VolumeView(call, shown).detail(shown.volumes[0])})
 
     def _one(self, tx: Transaction, who: Scope, volume_id: str) -> Shown:
-        return self._shown(tx, [volumes.get(tx, who, volume_id)])
+        volume, attached = attachments.with_its_volume(tx, who, volume_id)
+        return self._shown(tx, [volume], {volume_id: attached})
 
     async def update(self, call: Call) -> Reply:
         """Change a volume's name, description or metadata."""
