@@ -34,6 +34,8 @@ class Figure:
 
 
 FIGURES: Mapping[str, Figure] = {
+    "bare_commit": Figure("INSERT and COMMIT through the driver, p50", "ms"),
+    "bare_http": Figure("HTTP echo through the server, p50", "ms"),
     "first_start": Figure("first answer, first start", "s", 3.0, 1.5),
     "later_start": Figure("first answer, later start", "s", 3.0, 1.5),
     "create": Figure("create, p50", "ms", 57, 6),

@@ -264,7 +264,7 @@ async def test_a_read_is_one_snapshot_whether_it_asks_once_or_more(
         first, second = await looking
         assert first == second
         await writing
-    assert len(runs) == 21, "it is known after the first"
+    assert len(runs) == 20 + 3, "it is known, and tried once in a while"
 
 
 async def test_whoever_hides_that_a_read_asks_more_gets_a_snapshot_all_the_same(db: PostgresDatabase) -> None:

@@ -55,7 +55,7 @@ READERS = 4
 MOST_CONNECTIONS = WRITERS + READERS + 2
 ANSWER_SECONDS = 15.0
 """A statement that is not answered by then counts as a lost connection: rows are few, so none is slow."""
-SURE = 100
+SURE = 8
 """How often a read that has asked more than one statement gets a transaction, until it is tried without one."""
 BUILD_LOOK_SECONDS = 0.2
 """How often who waits for another's building looks whether it is done."""
