@@ -4,10 +4,13 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
+from pumice.store.database import Transaction
+from pumice.store.sqlite import SqliteDatabase
 from pumice.store.threads import Connected, Threads
 
 
@@ -109,6 +112,25 @@ async def test_who_waits_long_for_a_turn_that_comes_is_not_told_that_it_hangs(
     monkeypatch.setattr("pumice.store.threads.HUNG_SECONDS", 0.3)
     done = await asyncio.gather(*(threads.run(lambda _: time.sleep(0.05)) for _ in range(12)))
     assert len(done) == 12
+
+
+@pytest.mark.parametrize(("rows", "statements"), [(2_000_000, 1), (100, 3_000)])
+async def test_who_goes_on_does_not_hang_with_one_long_statement_or_many_short_ones(
+    rows: int, statements: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pumice.store.threads.HUNG_SECONDS", 0.1)
+    counted = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) SELECT max(i) FROM n"
+    db = SqliteDatabase(tmp_path / "db")
+
+    def count(tx: Transaction) -> list[int]:
+        ask = tx.connection.exec_driver_sql
+        return [ask(counted, (rows,)).scalar_one() for _ in range(statements)]
+
+    try:
+        assert await db.read(count) == [rows] * statements
+        assert await db.write(count) == [rows] * statements
+    finally:
+        await db.close()
 
 
 def test_to_close_waits_for_nothing_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:

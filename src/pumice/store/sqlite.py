@@ -33,6 +33,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 READERS = 2
+INSTRUCTIONS = 100_000
+"""After so many of SQLite's own instructions, some milliseconds, a statement is known to go on."""
 
 
 class SqliteDatabase:
@@ -46,8 +48,10 @@ class SqliteDatabase:
         self.meter = MetricsSink()
         self._writer = _engine(path, "BEGIN IMMEDIATE")
         self._reader = _engine(path, "BEGIN")
-        self._writing = Threads(self._writer.connect, 1, "db-write", str(path), lambda: flush(path))
-        self._reading = Threads(self._reader.connect, readers, "db-read", str(path))
+        self._writing = Threads(
+            self._writer.connect, 1, "db-write", str(path), lambda: flush(path), watch=_watch
+        )
+        self._reading = Threads(self._reader.connect, readers, "db-read", str(path), watch=_watch)
         self._listeners: list[Callable[[str], None]] = []
         self.make_room: Callable[[], bool] = lambda: False
         """Called, in a thread, where the disk is full. Whether it is worth to try again."""
@@ -137,6 +141,13 @@ def flush(path: Path) -> None:
             raise Retryable(f"The database cannot be written to the disk: {error.strerror}") from error
         finally:
             os.close(log)
+
+
+def _watch(connection: sa.Connection, goes_on: Callable[[], None]) -> None:
+    driver = connection.connection.dbapi_connection
+    assert isinstance(driver, sqlite3.Connection)
+    driver.set_progress_handler(goes_on, INSTRUCTIONS)
+    sa.event.listen(connection, "before_cursor_execute", lambda *_: goes_on())
 
 
 def _engine(path: Path, begin: str) -> Engine:

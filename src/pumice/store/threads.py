@@ -8,7 +8,8 @@ Where what was done is to be on disk before anybody hears of it, a thread does a
 settled together, and answers then: many callers cost one flush, and one caller waits for its own alone.
 
 A disk that hangs holds a thread in the kernel. Who waits for it is told after ``HUNG_SECONDS``, and goes: a job
-that was in hand may still be done when the disk is back, one that waited for its turn is not.
+that was in hand may still be done when the disk is back, one that waited for its turn is not. A job that goes
+on, however long it takes, does not hang: the database tells that it goes on.
 """
 
 import asyncio
@@ -30,7 +31,7 @@ Connected = Callable[[], sa.Connection]
 """The thread's connection, made when it is asked for first."""
 LOOK_SECONDS = 1.0
 HUNG_SECONDS = 30.0
-"""How long one job may take, or to settle some; longer than any waits for a lock of the database."""
+"""How long one job may stand still, or to settle some; longer than any waits for a lock of the database."""
 AT_ONCE = 64
 """Jobs that are settled together, at most."""
 Answer = Callable[[BaseException | None], None]
@@ -38,6 +39,8 @@ Answer = Callable[[BaseException | None], None]
 Job = Callable[[Connected, int], Answer]
 """Told the thread's connection, and its number."""
 Settle = Callable[[], None]
+Watch = Callable[[sa.Connection, Callable[[], None]], None]
+"""Has a connection's database call a function now and then while it works."""
 
 
 class Threads:
@@ -54,12 +57,17 @@ class Threads:
         name: str,
         what: str,
         settle: Settle | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self._connect = connect
         self._settle = settle
+        self._watch = watch
         self._what = what
         self._since: list[float | None] = [None] * number
-        """When each thread came to what it does, on the monotonic clock; None while it has nothing to do."""
+        """When each thread came to what it does, or it was seen to go on, on the monotonic clock.
+
+        None while it has nothing to do.
+        """
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._closed = False
         self._threads = [
@@ -153,13 +161,19 @@ class Threads:
     def _work(self, number: int) -> None:
         connection: sa.Connection | None = None
 
+        def goes_on() -> None:
+            self._since[number] = time.monotonic()
+
         def connected() -> sa.Connection:
             nonlocal connection
-            connection = connection or self._connect()
+            if connection is None:
+                connection = self._connect()
+                if self._watch is not None:
+                    self._watch(connection, goes_on)
             return connection
 
         def do(job: Job) -> Answer:
-            self._since[number] = time.monotonic()
+            goes_on()
             return job(connected, number)
 
         while (job := self._jobs.get()) is not None:
