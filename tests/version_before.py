@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-COMMIT = "589b101ebc005b2086e7f63722c99fb00485576e"
+COMMIT = "364900044bee379f9298ff43ea1bbe46fc9ef163"
 """The last that was handed out before this one. To be moved on with each version."""
 
 HERE = Path(__file__).parents[1]
