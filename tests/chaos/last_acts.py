@@ -77,7 +77,7 @@ class LastActs:
         while wrong := {
             it["id"]: it["status"]
             for it in await self._volumes()
-            if it["id"] in there and it["status"] not in ("error", "error_deleting")
+            if it["id"] in there and not it["status"].startswith("error")
         }:
             if time.monotonic() > give_up + LOOK_SECONDS:
                 self.model.violation(f"volumes of a host that was forgotten are {wrong}")
