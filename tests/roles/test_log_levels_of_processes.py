@@ -54,7 +54,8 @@ def test_one_role_is_told_to_say_more_and_the_others_are_not(pumice: Installatio
     put(pumice, "set", binary="cinder-volume", level="debug", prefix="pumice.")
     assert levels(pumice)["cinder-volume"] == "DEBUG"
     make(pumice)
-    assert (steps(pumice, "volume") > 0, steps(pumice, "scheduler")) == (True, 0)
+    pumice.wait(lambda: steps(pumice, "volume") > 0, "the volume service does not tell of its steps")
+    assert steps(pumice, "scheduler") == 0
 
     pumice.kill("volume")
     said = steps(pumice, "volume")
@@ -68,7 +69,7 @@ def test_what_cannot_be_reached_is_told_as_it_was(pumice: Installation) -> None:
     pumice.start_all()
     pumice.wait(lambda: levels(pumice)["cinder-scheduler"] == "INFO", "the scheduler does not say what it logs")
     pumice.processes["scheduler"].send_signal(signal.SIGSTOP)
-    assert pumice.is_stopped("scheduler")
+    pumice.wait(lambda: pumice.is_stopped("scheduler"), "the scheduler is not stopped")
     put(pumice, "set", level="error", prefix="pumice.")
     assert {name: levels(pumice)[name] for name in ("cinder-volume", "cinder-scheduler")} == {
         "cinder-volume": "ERROR",
