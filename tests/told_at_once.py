@@ -1,4 +1,4 @@
-"""A pytest plugin: a failure beside other workers is told when it happens, and not only at the end of a long run."""
+"""A pytest plugin: a failure beside other workers is told when it happens, not only when a long run ends."""
 
 import pytest
 
