@@ -18,7 +18,10 @@ from tests.version_before import build_wheel
 from pumice.app import units
 
 ROOT = Path(__file__).parents[2]
-OPTIONAL = {"botocore", "libvirt", "libvirt_qemu", "os_brick", "oslo_concurrency", "oslo_service", "rtslib_fb"}
+OPTIONAL = {
+    *("botocore", "libvirt", "libvirt_qemu", "os_brick", "oslo_concurrency", "oslo_service", "rtslib_fb"),
+    *("keystoneauth1", "osc_lib"),  # what the openstack command has, whose plug-in imports it
+}
 """What the extras bring, or Debian."""
 NOT_IMPORTED_BY_NAME = {"cryptography"}
 """oslo.utils reads LUKS headers with it."""

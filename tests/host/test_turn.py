@@ -1,6 +1,7 @@
 """Turns go round the projects, and to wait for one costs a step nothing of its limit."""
 
 import asyncio
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -53,7 +54,7 @@ async def test_a_turn_that_is_given_up_goes_to_the_next() -> None:
 async def test_to_wait_costs_nothing_of_the_limit_nor_of_the_deadline() -> None:
     turns, loop = Serializer(1), asyncio.get_running_loop()
     op: Any = SimpleNamespace(deadline=100.0)
-    lease = Lease("volume.create", "volume:here@one", "project", loop.time() + 3600, cast(Any, op))
+    lease = Lease("volume.create", "volume:here@one", "project", loop.time() + 3600, datetime.now(UTC), op)
     first = turns.take()
     await first.__aenter__()
     loop.call_later(1.2, lambda: loop.create_task(cast(Any, first.__aexit__(None, None, None))))
