@@ -1,5 +1,6 @@
 """Bodies that nobody would write, and how to send them to a service without a client between."""
 
+import asyncio
 import json
 import random
 import re
@@ -12,6 +13,8 @@ from pumice.api.routing import Route
 from pumice.api.service import Service
 from pumice.model.ids import new_id
 
+STAYS_SECONDS = 1.0
+"""How long a client stays for an answer, once its body was read: a stream would not end by itself."""
 DEEP: Any = 1
 for _ in range(200):
     DEEP = {"x": [DEEP]}
@@ -63,7 +66,14 @@ async def ask(
     async def send(message: Any) -> None:
         said.append(message)
 
+    has_read = False
+
     async def receive() -> Any:
+        nonlocal has_read
+        if has_read:
+            await asyncio.sleep(STAYS_SECONDS)
+            return {"type": "http.disconnect"}
+        has_read = True
         return {"type": "http.request", "body": sent}
 
     prefix, version = service.prefix, b"volume 3.71, compute 2.96"
