@@ -43,8 +43,7 @@ class ShowOperation(command.ShowOne):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """The operation."""
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        return _named(parser)
+        return _named(super().get_parser(prog_name))
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Sequence[Any]]:
         """Show it."""
@@ -55,30 +54,31 @@ class ShowOperation(command.ShowOne):
         return [*names, "history"], [*(_word(one, name) for name in names), lines]
 
 
-class CancelOperation(command.Command):
+class _Asks(command.Command):
+    """Asks something of one operation"""
+
+    action = ""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """The operation."""
+        return _named(super().get_parser(prog_name))
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Ask."""
+        client = client_of(self)
+        client.post(f"/operations/{meant(client, parsed_args.id)}/actions/{self.action}")
+
+
+class CancelOperation(_Asks):
     """Ask an operation to turn back"""
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The operation."""
-        return _named(super().get_parser(prog_name))
-
-    def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Ask."""
-        client = client_of(self)
-        client.post(f"/operations/{meant(client, parsed_args.id)}/actions/cancel")
+    action = "cancel"
 
 
-class RetryOperation(command.Command):
+class RetryOperation(_Asks):
     """Try an operation again"""
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The operation."""
-        return _named(super().get_parser(prog_name))
-
-    def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Ask."""
-        client = client_of(self)
-        client.post(f"/operations/{meant(client, parsed_args.id)}/actions/retry")
+    action = "retry"
 
 
 class WatchOperation(command.Command):
