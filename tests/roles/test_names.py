@@ -1,24 +1,12 @@
 """One live process for each host's name: a second is refused, and the next begins once the first is dead."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from roles_installation import Installation
 from tests.patience import PATIENCE
 
-from postgres_server import PostgresServer
-
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
-
-
-@pytest.fixture
-def pumice(postgres: PostgresServer, tmp_path: Path) -> Iterator[Installation]:
-    name = postgres.take()
-    installation = Installation(tmp_path, postgres.url(name))
-    yield installation
-    installation.close()
-    postgres.give_back(name)
 
 
 @pytest.mark.parametrize("command", ["volume", "compute", "serve"])

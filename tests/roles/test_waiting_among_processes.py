@@ -1,26 +1,13 @@
 """Who waits at one process is told of what another has changed, and is answered when its own one stops."""
 
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import orjson
 import pytest
 from roles_installation import VOLUMES, Installation
 
-from postgres_server import PostgresServer
-
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 LONG = {"Prefer": "wait=60"}
-
-
-@pytest.fixture
-def pumice(postgres: PostgresServer, tmp_path: Path) -> Iterator[Installation]:
-    name = postgres.take()
-    installation = Installation(tmp_path, postgres.url(name))
-    yield installation
-    installation.close()
-    postgres.give_back(name)
 
 
 def test_waiting_and_events_reach_across_processes(pumice: Installation) -> None:
