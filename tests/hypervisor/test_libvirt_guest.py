@@ -158,6 +158,7 @@ async def test_a_guest_boots_over_iscsi_takes_a_disk_writes_lets_go_and_leaves_n
         *(("pc", nic) for nic in ("virtio", "e1000", "e1000e", "rtl8139", "pcnet", "ne2k_pci")),
         ("q35", "virtio"),
         ("q35", "rtl8139"),
+        ("pc-q35-7.2", "virtio"),
     ],
 )
 async def test_libvirt_and_qemu_take_whatever_is_asked_of_a_machine(

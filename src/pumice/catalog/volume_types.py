@@ -56,6 +56,9 @@ def _refuse_senseless(extra_specs: Mapping[str, str]) -> None:
         limit = extra_specs.get(key, "0")
         if not (limit.isascii() and limit.isdigit()):
             raise Invalid(f"Invalid input received: '{key}' is a whole number of GiB, and not '{limit[:50]}'.")
+    least, most = extra_specs.get(MIN_SIZE, "1"), extra_specs.get(MAX_SIZE)
+    if most is not None and int(least) > int(most):
+        raise Invalid(f"Invalid input received: no volume has at least {least} and at most {most} GiB.")
     if _says_yes(extra_specs, "cacheable") and _says_yes(extra_specs, "multiattach"):
         raise Invalid("cacheable cannot be set with multiattach.")
 

@@ -82,7 +82,7 @@ def machine_xml(machine: Machine, accelerator: Accelerator, console_log: Path) -
     for position, disk in enumerate(machine.disks):
         devices.append(_disk(disk, boots=position == 0))
     _add(devices, "controller", type="usb", model="none")
-    if machine.hardware.machine == "q35":
+    if machine.hardware.has_pci_express:
         _add(devices, "controller", type="pci", model="pcie-root", index="0")
         for _ in range(_PORTS):
             _add(devices, "controller", type="pci", model="pcie-root-port")

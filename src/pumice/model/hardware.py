@@ -39,7 +39,12 @@ class Hardware:
     hpet: bool | None = None
     """Whether there is a high precision event timer; None: as the hypervisor has it."""
     machine: str = "pc"
-    """Its type: ``pc``, with a PCI bus; or ``q35``, with PCI Express."""
+    """Its type: ``pc``, with a PCI bus; or ``q35``, with PCI Express; or a version of one, as QEMU names it."""
+
+    @property
+    def has_pci_express(self) -> bool:
+        """Whether its devices are on PCI Express, where each that comes later needs a port of its own."""
+        return "q35" in self.machine
 
     def to_row(self) -> dict[str, Any]:
         """As a row keeps it. What nobody asked for is not in it: the version before can read the others."""

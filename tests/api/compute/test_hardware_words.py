@@ -91,6 +91,17 @@ def test_the_flavor_speaks_before_the_image() -> None:
             made(4, specs, **image)
 
 
+def test_a_machine_may_be_of_one_version() -> None:
+    flavor = new("f", "f", vcpus=1, ram=64, disk=1)
+    old = hardware_of(flavor, {"hw_machine_type": "pc-i440fx-7.2"})
+    new_one = hardware_of(flavor, {"hw_machine_type": "pc-q35-7.2"})
+    assert (old.machine, old.has_pci_express) == ("pc-i440fx-7.2", False)
+    assert (new_one.machine, new_one.has_pci_express) == ("pc-q35-7.2", True)
+    for other in ("pc-q35", "q35-7.2", "microvm", "pc-q35-7.2 x", "s390-ccw-virtio"):
+        with pytest.raises(Invalid, match="'pc' or 'q35'"):
+            hardware_of(flavor, {"hw_machine_type": other})
+
+
 def test_a_topology_has_the_vcpus_that_there_are() -> None:
     anything, any_limit = Topology(0, 0, 0), Topology(64, 64, 64)
     for vcpus in range(1, 65):
@@ -119,6 +130,11 @@ that are not here are people's own notes, and mean nothing.
 An image's property `hw_…` is a flavor's extra spec `hw:…`, and `os_…` is `os:…`. What was set when the server
 was made counts for as long as it lives. A flavor with a swap or an ephemeral disk is refused too. This page is
 written by `tests/api/compute/test_hardware_words.py`.
+
+How fast a disk may be is said by the QoS specs of its volume's type (consumer `front-end` or `both`), in
+Nova's words: `total_`, `read_` or `write_` with `bytes_sec` or `iops_sec`, each also with `_max`, `_per_gb`
+and `_per_gb_min`; and `size_iops_sec`. Other keys are kept, as in Cinder, for whoever reads them, and hold
+nothing back: mind their spelling.
 """
 PARTS = {"Done": DONE, "Already so, or refused": ALREADY, "Without effect": NO_EFFECT, "Families": FAMILIES}
 IN_WORDS = {
@@ -128,6 +144,7 @@ IN_WORDS = {
     hardware_words.NUMBER: "a number",
     hardware_words.NO: "no",
     hardware_words.EITHER: "yes, no",
+    hardware_words.MACHINE: "`pc`, `q35`; or a version of one, as in `pc-i440fx-7.2`, `pc-q35-7.2`",
 }
 
 

@@ -91,6 +91,8 @@ TOGETHER = {"multiattach": "<is> True", "cacheable": "<is> True"}
         ({"provisioning:max_vol_size": "1.5"}, "provisioning:max_vol_size"),
         ({"provisioning:max_vol_size": ""}, "provisioning:max_vol_size"),
         ({"provisioning:max_vol_size": "-1"}, "provisioning:max_vol_size"),
+        ({"provisioning:max_vol_size": "0"}, "at least 1 and at most 0"),
+        ({"provisioning:max_vol_size": "3", "provisioning:min_vol_size": "5"}, "at least 5 and at most 3"),
         (TOGETHER, "cacheable cannot be set with multiattach."),
     ],
 )

@@ -35,6 +35,7 @@ NUMBER = "[1-9][0-9]{0,8}"
 NO = "0|f|false|off|n|no"
 EITHER = f"{NO}|1|t|true|on|y|yes"
 NEVER = "(?!)"
+MACHINE = r"pc|q35|pc-(i440fx|q35)-[0-9]{1,2}\.[0-9]{1,2}"
 _SHARED = "vCPUs of every server share their host's processors, which are not pinned or divided"
 
 DONE: Mapping[str, Word] = {
@@ -46,7 +47,9 @@ DONE: Mapping[str, Word] = {
         """,
     ),
     **_words("virtio|e1000|e1000e|rtl8139|pcnet|ne2k_pci", "that model is not offered", "hw_vif_model"),
-    **_words("pc|q35", "a machine is one of these two, of the version that QEMU has", "hw_machine_type"),
+    **_words(
+        MACHINE, "a machine is 'pc' or 'q35', or one of their versions, as in 'pc-q35-7.2'", "hw_machine_type"
+    ),
     **_words("reset|poweroff|pause|none|disabled", "a watchdog has no such action", "hw_watchdog_action"),
     **_words(".*", "any other than 'windows' changes nothing", "os_type"),
     **_words("virtio", "the only such device is 'virtio'", "hw_rng_model"),
