@@ -1,17 +1,19 @@
 """The first users' passwords, also when many processes start at once on one state directory."""
 
+import asyncio
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 import yaml
+from tests.patience import patience
 
-from pumice.app import node
+from pumice.app import node, passwords
 from pumice.app.passwords import clouds_file, first_passwords
 from pumice.app.settings import Settings
 from pumice.identity import bootstrap
@@ -73,6 +75,24 @@ def in_place(tmp_path: Path, **more: object) -> Settings:
 def set_password(settings: Settings, user: str, password: str) -> None:
     command = [sys.executable, "-m", "pumice", "--state-dir", str(settings.state_dir), "passwd", user]
     subprocess.run(command, input=f"{password}\n", text=True, check=True, capture_output=True)
+
+
+async def test_a_password_that_changes_is_not_told_any_more_by_who_serves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passwords, "NOTED_SECONDS", 0.0)
+    settings = in_place(tmp_path)
+    told = asyncio.Queue[Mapping[str, str]]()
+    async with furnished(settings) as (db, first), asyncio.TaskGroup() as tasks:
+        keeping = tasks.create_task(passwords.keep_true(db, settings, told.put_nowait))
+        row = await db.read(lambda tx: users.named(tx, "admin", domain_id="default"))
+        assert row is not None
+        async with patience():
+            while told.empty():  # it may not look yet
+                await db.write(users.update, row["id"], {"password_hash": hash_now("changed elsewhere")})
+                await asyncio.sleep(0.1)
+        assert await told.get() == {user: first[user] for user in ("demo", "pumice")}
+        keeping.cancel()
 
 
 async def test_a_password_that_was_changed_is_not_told_any_more(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ it is told to nobody before it was checked.
 import asyncio
 import fcntl
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,10 +19,14 @@ from pumice.app.settings import Settings
 from pumice.identity.bootstrap import DOMAIN
 from pumice.identity.clouds import with_password, write_passwords
 from pumice.identity.passwords import matches
+from pumice.loops.every import whenever
 from pumice.store import users
 from pumice.store.database import Database, Transaction
+from pumice.store.tokens import CHANGED
 
 USERS = ("admin", "demo", "pumice")
+NOTED_SECONDS = 1.0
+"""After it ``pumice passwd`` has noted on this host what it set."""
 
 
 def first_passwords(settings: Settings) -> dict[str, str]:
@@ -46,14 +50,28 @@ def _given(settings: Settings) -> dict[str, str | None]:
 
 async def true_ones(db: Database, known: Mapping[str, str]) -> dict[str, str]:
     """The known passwords with which the first users can log in at this moment."""
-
-    def hashes(tx: Transaction) -> dict[str, str | None]:
-        rows = {user: users.named(tx, user, domain_id=DOMAIN) for user in known}
-        return {user: users.password_hash(tx, row["id"]) if row else None for user, row in rows.items()}
-
-    hashed = await db.read(hashes)
+    hashed = await db.read(_hashes)
     right = await asyncio.gather(*(matches(known[user], hashed[user]) for user in known))
     return {user: password for (user, password), it in zip(known.items(), right, strict=True) if it}
+
+
+def _hashes(tx: Transaction) -> dict[str, str | None]:
+    rows = {user: users.named(tx, user, domain_id=DOMAIN) for user in USERS}
+    return {user: users.password_hash(tx, row["id"]) if row else None for user, row in rows.items()}
+
+
+async def keep_true(db: Database, settings: Settings, tell: Callable[[Mapping[str, str]], object]) -> None:
+    """``tell`` the passwords that are still true whenever one was set anew, here or by another host."""
+    hashed: dict[str, str | None] = {}
+
+    async def look() -> None:
+        before = dict(hashed)
+        hashed.update(await db.read(_hashes))
+        if before and before != hashed:
+            await asyncio.sleep(NOTED_SECONDS)
+            tell(await true_ones(db, known_passwords(settings)))
+
+    await whenever(db, CHANGED, look, "passwords")
 
 
 def remember(settings: Settings, user: str, password: str) -> bool:

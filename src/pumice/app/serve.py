@@ -7,7 +7,7 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ import structlog
 from pumice.app import health, logs, malloc, monitoring, node, reload, tls
 from pumice.app.metrics import Metrics
 from pumice.app.node import Node
-from pumice.app.passwords import clouds_file
+from pumice.app.passwords import clouds_file, keep_true
 from pumice.app.roles import EVERY, Role
 from pumice.app.settings import Settings
 from pumice.app.sockets import listening_socket
@@ -116,6 +116,7 @@ class Serving:
         self._stopping = asyncio.Event()
         self._signals: asyncio.Queue[signal.Signals | None] = asyncio.Queue()
         self._tasks = asyncio.TaskGroup()
+        self._telling: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Serving":
         malloc.give_back()
@@ -134,9 +135,9 @@ class Serving:
             api = self.settings.api
             scheme = "https" if self._tls else "http"
             self.url = api.public_url or f"{scheme}://{api.host}:{listening.getsockname()[1]}"
-            trusted = tls.authority(self.settings)
-            clouds = clouds_yaml(f"{self.url}/identity", self.node.passwords, trusted)
-            write_passwords(clouds_file(self.settings), clouds)
+            self._tell_clients(self.node.passwords)
+            telling = keep_true(self.node.db, self.settings, self._tell_clients)
+            self._telling = self._tasks.create_task(telling)
             application = self.node.application(monitoring.Watch(self.node, for_tenants=True))
             self._services = tuple(application.services.values())
             await self._answer(application, listening, self._tls)
@@ -147,6 +148,10 @@ class Serving:
         self._tasks.create_task(self._say_alive(working))
         self._tasks.create_task(self._stop_without_a_name())
         return self
+
+    def _tell_clients(self, passwords: Mapping[str, str]) -> None:
+        clouds = clouds_yaml(f"{self.url}/identity", passwords, tls.authority(self.settings))
+        write_passwords(clouds_file(self.settings), clouds)
 
     def _sockets(self) -> tuple[socket.socket | None, socket.socket | None]:
         """The sockets for requests, and for metrics and health."""
@@ -222,6 +227,8 @@ class Serving:
         for server in self._servers:
             server.should_exit = True
         self._stopping.set()
+        if self._telling:
+            self._telling.cancel()
         try:
             await self._tasks.__aexit__(kind, error, trace)
         finally:

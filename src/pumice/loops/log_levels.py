@@ -4,17 +4,15 @@ Cinder sends both as messages to each service. Here the rows of ``store/log_leve
 was asked, and from time to time; what is logged is written when it is not what was said before.
 """
 
-import asyncio
-import contextlib
 from collections.abc import Collection
 from dataclasses import dataclass
 
 import structlog
 
 from pumice.host import loggers
-from pumice.loops.every import tell_failure
+from pumice.loops.every import whenever
 from pumice.store import log_levels
-from pumice.store.database import MISSED, Database
+from pumice.store.database import Database
 
 logger = structlog.get_logger(__name__)
 
@@ -34,23 +32,7 @@ class LogLevels:
 
     async def keep(self) -> None:
         """Look whenever something is asked, and from time to time, for as long as the process lives."""
-        asked = asyncio.Event()
-        stop = self.db.subscribe(lambda topic: asked.set() if topic in (log_levels.TOPIC, MISSED) else None)
-        try:
-            while True:
-                asked.clear()
-                await self._try()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(SECONDS):
-                        await asked.wait()
-        finally:
-            stop()
-
-    async def _try(self) -> None:
-        try:
-            await self.look()
-        except Exception as error:
-            tell_failure("loop.failed", error, loop="log levels")
+        await whenever(self.db, log_levels.TOPIC, self.look, "log levels", seconds=SECONDS)
 
     async def look(self) -> None:
         """Make the changes that were asked since this process began, and say what is logged if that is new."""
