@@ -1,6 +1,7 @@
 """A call that hangs costs its own place, and its operation ends in time all the same."""
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -31,9 +32,11 @@ from pumice.operations.places import SCHEDULER
 from pumice.operations.runner import Runner
 from pumice.store import hanging, schema
 from pumice.store import operations as log
+from pumice.store.columns import now
 from pumice.store.database import Database, Transaction
 from pumice.store.open import open_database
 from pumice.store.tables import metadata, operations
+from pumice.store.witness import Witness, Witnesses
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,7 @@ class Kitchen:
         lease: float = 30.0,
         host: str = "here",
         silence: float = SILENT_SECONDS,
+        witnesses: Witnesses | None = None,
     ) -> Runner:
         runner = Runner(
             self.db,
@@ -133,6 +137,7 @@ class Kitchen:
             lease=lease,
             silence=silence,
             tunables=Tunables(retry_policy=RetryPolicy(first=0.01)),
+            witnesses=witnesses,
         )
         self.tasks.append(asyncio.create_task(runner.run()))
         return runner
@@ -217,6 +222,26 @@ async def test_a_step_that_hangs_is_left_behind_and_its_operation_settled_at_the
     await kitchen.begun("clean egg")
     await kitchen.hang(0)
     assert STOVES.back == 0, "what was cut goes no further"
+
+
+async def test_notes_that_hang_with_their_disk_keep_nobody_past_the_deadline(
+    kitchen: Kitchen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pumice.operations.runner.ANSWER_SECONDS", 10 * PATIENCE)
+    another = tmp_path / "witness" / "another host"
+    another.mkdir(parents=True)
+    os.mkfifo(notes := another / f"{now():%Y-%m-%d}.lines")  # who opens it waits in the kernel
+    runner = kitchen.start(witnesses=Witnesses(Witness(another.parent, "here"), {}))
+    verb = replace(FRY, deadline=2)
+    runner.state_machine.verbs = {verb.kind: verb}
+    op = await kitchen.begin("well", "egg", verb)
+    ended = asyncio.create_task(kitchen.ended(op))
+    async with patience():
+        while not ended.done():
+            await asyncio.wait({ended}, timeout=0.2)
+            await Deadlines(kitchen.db, runner.state_machine).check()
+    assert (await ended)[0] is False and STOVES.calls == []
+    os.close(os.open(notes, os.O_WRONLY))
 
 
 async def test_what_hangs_about_one_thing_fences_it_there_and_its_neighbours_go_on(kitchen: Kitchen) -> None:

@@ -40,7 +40,11 @@ CUT_SECONDS = 2.0
 LOOK_SECONDS = 60.0
 CHANGE_SECONDS = 3600.0
 """Limits of a driver's calls outside of operations, whose steps have limits of their own."""
-_LOOKS = frozenset({"pools", "inventory", "exports", "connector", "machines", "powers", "remains", "secrets"})
+LOOKS = frozenset(
+    {"pool_names", "pools", "mark", "device", "inventory", "manageable", "exports", "look"}
+    | {"connector", "machines", "powers", "power", "disks", "console", "remains", "secrets"}
+)
+"""The drivers' calls that change nothing."""
 
 _inside: ContextVar["list[Bulkhead] | None"] = ContextVar("_inside", default=None)
 """The bulkheads that a call which has a limit has come into, the innermost last; None outside of any call."""
@@ -253,7 +257,7 @@ class _Walled:
         async def within(*args: Any, **kwargs: Any) -> Any:
             if _inside.get() is not None:
                 return await self._bulkhead.around(attribute)(*args, **kwargs)
-            seconds = LOOK_SECONDS if name in _LOOKS else CHANGE_SECONDS
+            seconds = LOOK_SECONDS if name in LOOKS else CHANGE_SECONDS
             call = " ".join((name, *(arg for arg in args if isinstance(arg, str))))
             try:
                 return await self._bulkhead.call(

@@ -41,7 +41,7 @@ from pumice.store import clock, hanging, overdue, work_queue
 from pumice.store import operations as log
 from pumice.store.columns import now
 from pumice.store.database import MISSED, Database, Transaction
-from pumice.store.witness import Witnesses
+from pumice.store.witness import ANSWER_SECONDS, Witnesses
 
 logger = structlog.get_logger(__name__)
 
@@ -357,7 +357,9 @@ class Runner:
         is_new = began > self._found_at + timedelta(seconds=NEW_SECONDS)
         if self.witnesses is None or is_new or self.state_machine.verbs[op.kind].spares_bytes:
             return False
-        line = await self.witnesses.last_line(op.place, op.id, began)
+        left = ANSWER_SECONDS if op.settled else op.deadline - clock.time()
+        seconds = min(max(left, SOON_SECONDS), ANSWER_SECONDS)
+        line = await self.witnesses.last_line(op.place, op.id, began, seconds)
         return line is not None and not await self.db.read(log.has_line, op.id, datetime.fromisoformat(line))
 
     async def _leave(self, op: Operation[Any]) -> Operation[Any]:

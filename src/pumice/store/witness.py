@@ -86,8 +86,11 @@ class Witness:
         """Stand still until it is noted, unless the disk hangs; then it is noted when that is back."""
         self._hangs = self._hangs or not noted.wait(NOTED_SECONDS)
 
-    async def last_line(self, operation_id: str, since: datetime) -> str | None:
-        """The last line of an operation that began then; None if none was noted. Raises ``Retryable``."""
+    async def last_line(self, operation_id: str, since: datetime, seconds: float) -> str | None:
+        """The last line of an operation that began then; None if none was noted.
+
+        Raises ``Retryable`` when the disk does not answer within ``seconds``.
+        """
         found = Future[str | None]()
 
         def read() -> None:
@@ -100,7 +103,7 @@ class Witness:
 
         self._jobs.put(read)
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(seconds):
                 return await asyncio.wrap_future(found)
         except TimeoutError:
             raise Retryable(f"{self._directory} does not answer.") from None
@@ -181,9 +184,9 @@ class Witnesses:
         for it, noted in [(it, it.note(operation_id, line)) for it in self._at(place)]:
             it.wait_for(noted)
 
-    async def last_line(self, place: str, operation_id: str, since: datetime) -> str | None:
+    async def last_line(self, place: str, operation_id: str, since: datetime, seconds: float) -> str | None:
         """The last line that was noted of an operation which is there, and began then. Raises ``Retryable``."""
-        lines = [await it.last_line(operation_id, since) for it in self._at(place)]
+        lines = [await it.last_line(operation_id, since, seconds) for it in self._at(place)]
         return max(filter(None, lines), default=None)
 
     def _at(self, place: str) -> Sequence[Witness]:
