@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 if TYPE_CHECKING:
+    from tests.ceph_cluster import CephPool
     from tests.s3_server import S3Server
 
     from postgres_server import PostgresServer
@@ -42,6 +43,19 @@ def postgres() -> Iterator["PostgresServer"]:
     server = PostgresServer()
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def ceph_pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator["CephPool"]:
+    """A pool for all tests of this process, in the one cluster of all processes. Who uses it empties it."""
+    from tests.ceph_cluster import CephPool, shared_cluster
+
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    run = tmp_path_factory.getbasetemp()
+    with shared_cluster(run.parent if worker else run) as cluster:
+        name = f"tests-{worker or 'alone'}"
+        cluster.make_pool(name)
+        yield CephPool(cluster, name)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,215 @@
+"""A Ceph of the tests' own, on one machine: a monitor, a manager and an OSD that keeps everything in memory.
+
+All workers of a test run share one: the first that asks starts it, the last that lets go stops it. Each has a
+pool of its own in it.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.patience import PATIENCE
+from tests.ports import free_port
+
+DAEMONS = ("mgr.x", "osd.0", "mon.a")
+"""In the order in which they are stopped."""
+_CONF = """\
+[global]
+fsid = {fsid}
+mon host = [v2:127.0.0.1:{v2},v1:127.0.0.1:{v1}]
+mon initial members = a
+public addr = 127.0.0.1
+keyring = {here}/keyring
+run dir = {here}
+admin socket = {here}/$name.$pid.asok
+log file = {here}/$name.log
+pid file = {here}/$name.pid
+mon data = {here}/mon
+mgr data = {here}/mgr
+osd data = {here}/osd
+mgr initial modules =
+osd objectstore = memstore
+memstore device bytes = 8589934592
+osd memory target = 939524096
+osd pool default size = 1
+osd pool default min size = 1
+osd pool default pg num = 1
+osd pool default pg autoscale mode = off
+osd crush chooseleaf type = 0
+mon allow pool size one = true
+mon allow pool delete = true
+mon data avail warn = 2
+mon data avail crit = 1
+# so that it is up in seconds, and an OSD that is stopped is missed in seconds
+paxos propose interval = 0.05
+paxos min wait = 0.01
+mon tick interval = 1
+mgr tick period = 1
+mgr stats period = 1
+"""
+_CAPS = {
+    "mon.": {"mon": "allow *"},
+    "client.admin": {"mon": "allow *", "osd": "allow *", "mgr": "allow *"},
+    "mgr.x": {"mon": "allow profile mgr", "osd": "allow *", "mds": "allow *"},
+    "osd.0": {"mon": "allow profile osd", "mgr": "allow profile osd", "osd": "allow *"},
+}
+
+
+class CephCluster:
+    """A cluster in a directory, which any process may look at by it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.conf = directory / "ceph.conf"
+        self.keyring = directory / "keyring"
+        """Also the administrator's: ``client.admin``."""
+
+    def start(self) -> None:
+        """Make it and have it run: it takes a few seconds, and answers then."""
+        here = self.directory
+        for part in ("mon", "mgr", "osd"):
+            (here / part).mkdir()
+        fsid = str(uuid.uuid4())
+        self.conf.write_text(_CONF.format(fsid=fsid, here=here, v1=free_port(), v2=free_port()))
+        for name, caps in _CAPS.items():
+            given = [word for kind, cap in caps.items() for word in ("--cap", kind, cap)]
+            new = [] if self.keyring.exists() else ["--create-keyring"]
+            self._run("ceph-authtool", *new, str(self.keyring), "--gen-key", "-n", name, *given)
+        address = f"[{self._addresses()}]"
+        self._run("monmaptool", "--create", "--fsid", fsid, "--addv", "a", address, str(here / "monmap"))
+        keyring = ("--keyring", str(self.keyring))
+        self._run("ceph-mon", "--mkfs", "-i", "a", "--monmap", str(here / "monmap"), *keyring)
+        self._run("ceph-mon", "-i", "a")
+        self.ceph("auth", "import", "-i", str(self.keyring))
+        self._run("ceph-mgr", "-i", "x")
+        osd = str(uuid.uuid4())
+        self.ceph("osd", "new", osd, "0")
+        self._run("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", osd)
+        self._run("ceph-osd", "-i", "0")
+
+    def _addresses(self) -> str:
+        [line] = [it for it in self.conf.read_text().splitlines() if it.startswith("mon host")]
+        return line.partition("[")[2].rstrip("]")
+
+    def make_pool(self, name: str) -> None:
+        """An empty pool for images, of which the manager has heard."""
+        self.ceph("osd", "pool", "create", name, "1")
+        self.ceph("osd", "pool", "application", "enable", name, "rbd")
+        give_up = time.monotonic() + PATIENCE
+        while not self._has_room(name):
+            assert time.monotonic() < give_up
+            time.sleep(0.1)
+
+    def _has_room(self, pool: str) -> bool:
+        told = json.loads(self.ceph("df", "--format", "json"))["pools"]
+        return any(it["name"] == pool and it["stats"]["max_avail"] for it in told)
+
+    def empty(self, pool: str) -> None:
+        """Forget everything that is in a pool."""
+        self._run("rados", "purge", pool, "--yes-i-really-really-mean-it")
+
+    def ceph(self, *argv: str) -> str:
+        """A command of an administrator's; what it says."""
+        return self._run("ceph", *argv)
+
+    def rbd(self, *argv: str) -> str:
+        """A command on images; what it says."""
+        return self._run("rbd", *argv)
+
+    def pid(self, daemon: str) -> int:
+        """The process of one of the ``DAEMONS``."""
+        return int((self.directory / f"{daemon}.pid").read_text())
+
+    def send(self, daemon: str, what: signal.Signals) -> None:
+        """Stop it as a machine that hangs is stopped, let it go on, or end it."""
+        os.kill(self.pid(daemon), what)
+
+    def stop(self) -> None:
+        """End its processes, and wait until they have ended."""
+        for daemon in DAEMONS:
+            with suppress(FileNotFoundError, ProcessLookupError):
+                process = self.pid(daemon)
+                for signalled in (signal.SIGCONT, signal.SIGKILL):
+                    os.kill(process, signalled)
+                give_up = time.monotonic() + PATIENCE
+                while Path(f"/proc/{process}").exists() and not _is_zombie(process):
+                    assert time.monotonic() < give_up
+                    time.sleep(0.02)
+
+    def _run(self, *argv: str) -> str:
+        done = subprocess.run(
+            argv,
+            env=os.environ | {"CEPH_CONF": str(self.conf)},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+        assert done.returncode == 0, f"{argv}: {done.stderr}"
+        return done.stdout
+
+
+def _is_zombie(process: int) -> bool:
+    with suppress(FileNotFoundError):
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    return True
+
+
+@dataclass(frozen=True)
+class CephPool:
+    """A pool of a cluster."""
+
+    cluster: CephCluster
+    name: str
+
+    def allocated(self, image: str) -> int:
+        """The bytes that an image takes."""
+        told = json.loads(self.cluster.rbd("du", "--format", "json", f"{self.name}/{image}"))
+        return int(told["images"][0]["used_size"])
+
+
+@contextmanager
+def shared_cluster(run: Path) -> Iterator[CephCluster]:
+    """The one cluster of a test run, whose workers have the directory ``run`` in common."""
+    note, users = run / "ceph", run / "ceph-users"
+    with _alone(run):
+        if not note.exists():
+            cluster = CephCluster(Path(tempfile.mkdtemp(prefix="pumice-ceph-")))
+            try:
+                cluster.start()
+            except BaseException:
+                cluster.stop()
+                shutil.rmtree(cluster.directory)
+                raise
+            note.write_text(str(cluster.directory))
+        cluster = CephCluster(Path(note.read_text()))
+        users.write_text(str(_count(users) + 1))
+    try:
+        yield cluster
+    finally:
+        with _alone(run):
+            users.write_text(str(left := _count(users) - 1))
+            if not left:
+                cluster.stop()
+                shutil.rmtree(cluster.directory)
+                note.unlink()
+
+
+def _count(users: Path) -> int:
+    return int(users.read_text()) if users.exists() else 0
+
+
+@contextmanager
+def _alone(run: Path) -> Iterator[None]:
+    with (run / "ceph-turn").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        yield
