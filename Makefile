@@ -1,6 +1,6 @@
 # Pumice. `make run` and `make test` work on a fresh Debian 12 machine, as root or with sudo.
 .DEFAULT_GOAL := help
-.PHONY: help run tour test wheel test-kernel fast costs check format clients failures verbs kill pairs power-cut upgrade chaos bench scale lock clean
+.PHONY: help run tour test wheel test-kernel fast costs check format clients failures verbs kill pairs ceph power-cut upgrade chaos bench scale lock clean
 
 BIN := .venv/bin
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env)
@@ -78,6 +78,10 @@ kill: ## kill -9 at every point of every operation, on both databases; a table, 
 pairs: ## every two verbs that can touch one thing, in every order of their steps; a table, some minutes
 	@scripts/setup dev
 	PYTHONPATH=tests:tests/operations $(BIN)/python -m tests.pairs
+
+ceph: ## all tests of the backend rbd, on a Ceph of their own; some minutes
+	@scripts/setup dev
+	TEST_MANY=200 $(AS_ROOT) $(BIN)/pytest -n 2 -m "long or not long" -k "ceph or (test_backends and rbd)" tests/ceph tests/conformance
 
 power-cut: ## a disk that drops what was not flushed, in a guest: two file systems, two databases; ten minutes
 	@scripts/setup dev

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.ceph_cluster import CephCluster, CephPool
 from tests.drivers import toy_store
 from tests.drivers.toy_store.store import ToyStore
 
@@ -23,6 +24,8 @@ from pumice.backends.lvm import LvmBackend
 from pumice.backends.lvm_group import VolumeGroup
 from pumice.backends.lvm_thick import ThickLayout
 from pumice.backends.lvm_thin import ThinLayout
+from pumice.backends.rbd import RbdBackend
+from pumice.backends.rbd_images import Cluster
 
 POOL = "pool"
 DISK = Path("/dev/vda")
@@ -57,6 +60,27 @@ def an_lvm(directory: Path, *, thin: bool) -> LvmBackend:
     return LvmBackend(group, ThinLayout(group, "thin") if thin else ThickLayout(group))
 
 
+@contextmanager
+def in_ceph(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A pool without images, of a cluster that all tests share."""
+    pool: CephPool = request.getfixturevalue("ceph_pool")
+    (tmp_path / "pool").write_text(pool.name)
+    (tmp_path / "cluster").write_text(str(pool.cluster.directory))
+    yield tmp_path
+    pool.cluster.empty(pool.name)
+
+
+def an_rbd(directory: Path) -> RbdBackend:
+    pool = ceph_pool_of(directory)
+    cluster = Cluster(pool.cluster.conf, "admin", pool.cluster.keyring)
+    return RbdBackend(cluster, {POOL: pool.name}, directory / "windows")
+
+
+def ceph_pool_of(directory: Path) -> CephPool:
+    """The pool that ``in_ceph`` has noted."""
+    return CephPool(CephCluster(Path((directory / "cluster").read_text())), (directory / "pool").read_text())
+
+
 @dataclass(frozen=True)
 class Rig:
     """How a backend is tried."""
@@ -75,6 +99,7 @@ RIGS = {
     "fake-memory": Rig(lambda _: FakeBackend((POOL,))),
     "lvm-thin": Rig(partial(an_lvm, thin=True), in_a_group, IN_A_GUEST),
     "lvm-thick": Rig(partial(an_lvm, thin=False), in_a_group, [*IN_A_GUEST, pytest.mark.long]),
+    "rbd": Rig(an_rbd, in_ceph, [pytest.mark.real]),
     "toy": Rig(lambda directory: ToyStore({POOL: directory})),
 }
 """A driver's name, perhaps with the way in which it is set up behind a ``-``."""

@@ -6,13 +6,15 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from target_rigs import DirectRig, LioRig, NvmetRig, TgtRig
+from target_rigs import DirectRig, LioRig, NvmetRig, RbdRig, TgtRig
+from tests.ceph_cluster import CephPool
 from tests.ports import free_port
 
 from pumice.backends.targets.local import LocalTarget
 from pumice.backends.targets.shared import SharedTarget
 from pumice.backends.targets.tgt import TgtTarget
 from pumice.backends.targets.tgtd import TgtDaemon
+from pumice.model.export import Device, RbdImage
 from pumice.model.ids import VolumeId, new_id
 from pumice.model.units import MIB
 
@@ -36,6 +38,12 @@ def local_rig() -> DirectRig:
 @pytest.fixture
 def shared_rig(shelf: Path) -> DirectRig:
     return DirectRig(SharedTarget({shelf: "server:/volumes"}, options="vers=4.2", base=shelf / "mounts"))
+
+
+@pytest.fixture
+def rbd_rig(ceph_pool: CephPool) -> Iterator[RbdRig]:
+    yield RbdRig(ceph_pool.cluster)
+    ceph_pool.cluster.empty(ceph_pool.name)
 
 
 @pytest.fixture
@@ -77,13 +85,26 @@ def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def device(shelf: Path) -> Path:
+def device(request: pytest.FixtureRequest, shelf: Path) -> Device:
     path = shelf / "device"
     path.write_bytes(b"volume's own bytes".ljust(4096, b"."))
     os.truncate(path, 8 * MIB)
-    return path
+    if not isinstance(request.getfixturevalue("rig"), RbdRig):
+        return path
+    pool: CephPool = request.getfixturevalue("ceph_pool")
+    pool.cluster.rbd("import", "--no-progress", str(path), f"{pool.name}/device")
+    return RbdImage(pool.name, "device", (), "admin", str(pool.cluster.keyring))
 
 
 @pytest.fixture
 def volume() -> VolumeId:
     return VolumeId(new_id())
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of Ceph's backend only the ``short`` ones are always tried: each costs tens of commands."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        if callspec and callspec.params.get("case") == "rbd" and not item.get_closest_marker("short"):
+            item.add_marker(pytest.mark.long)

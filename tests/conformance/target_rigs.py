@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.ceph_cluster import CephCluster
 from tests.patience import patience, soon
 
 from pumice.backends import targets
@@ -25,9 +26,10 @@ from pumice.backends.targets.contract import Grant, Target
 from pumice.backends.targets.fake import FakeTarget
 from pumice.backends.targets.lio import LioTarget
 from pumice.backends.targets.nvmet import NvmetTarget
+from pumice.backends.targets.rbd import RbdTarget
 from pumice.backends.targets.tgt import TgtTarget
 from pumice.backends.targets.tgtd import TgtDaemon
-from pumice.model.export import Export, IscsiExport, LocalDevice, NvmeExport, SharedFile
+from pumice.model.export import Export, IscsiExport, LocalDevice, NvmeExport, RbdImage, SharedFile
 from pumice.model.ids import AttachmentId, new_id
 
 HOST_A, HOST_B = "iqn.1993-08.org.debian:host-a", "iqn.1993-08.org.debian:host-b"
@@ -151,6 +153,7 @@ KINDS = [
     "local",
     "shared",
     pytest.param("tgt", marks=pytest.mark.real),
+    pytest.param("rbd", marks=pytest.mark.real),
     pytest.param("lio", marks=KERNEL),
     pytest.param("nvmet", marks=[KERNEL, pytest.mark.long]),
 ]
@@ -300,7 +303,34 @@ class DirectRig:
         return Path(portal.path)
 
 
-Rig = FakeRig | DirectRig | TgtRig | LioRig | NvmetRig
+@dataclass
+class RbdRig:
+    """No target: an image is opened in the cluster, which is as good as any host's."""
+
+    cluster: CephCluster
+    target: RbdTarget = field(default_factory=RbdTarget)
+
+    async def admits(self, portal: Export, grant: Grant) -> bool:
+        assert isinstance(portal, RbdImage)
+        where = f"rbd:{portal.name}:conf={self.cluster.conf}"
+        words = ["qemu-io", "-r", "-f", "raw", "-c", "read -v 0 16", where]
+        done = await asyncio.to_thread(subprocess.run, words, capture_output=True, text=True, timeout=60)
+        return "volume.s.own.byt" in done.stdout
+
+    async def shuts_out(self, portal: Export, grant: Grant) -> bool:
+        return not await self.admits(portal, grant)
+
+    async def size(self, portal: Export, grant: Grant) -> str:
+        raise NotImplementedError
+
+    async def lose_everything(self) -> None:
+        pass
+
+    async def leftovers(self) -> list[str]:
+        return []
+
+
+Rig = FakeRig | DirectRig | TgtRig | LioRig | NvmetRig | RbdRig
 
 
 def _nvme(*words: str) -> subprocess.CompletedProcess[bytes]:

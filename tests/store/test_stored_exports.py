@@ -12,7 +12,7 @@ from tests.databases import new_sqlite
 
 from pumice.model import export
 from pumice.model.connector import Connector
-from pumice.model.export import Export, IscsiExport, LocalDevice, NvmeExport, SharedFile
+from pumice.model.export import Export, IscsiExport, LocalDevice, NvmeExport, RbdImage, SharedFile
 from pumice.store.columns import CONNECTOR, EXPORT, NO_CONNECTOR, is_unread
 from pumice.store.database import Transaction
 from pumice.store.sqlite import SqliteDatabase
@@ -25,6 +25,8 @@ EXPORTS: list[Export] = [
     NvmeExport("nqn.2010-10.org.openstack:volume-1", ("192.0.2.1:4420", "192.0.2.2:4420"), 1, "u-u-i-d"),
     LocalDevice("/srv/volumes/1", encrypted=True),
     LocalDevice("/dev/vg/volume-1", is_block=True),
+    RbdImage("volumes", "volume-1", ("192.0.2.1:6789", "[2001:db8::1]:6789"), "pumice", "/etc/ceph/k", "ceph"),
+    RbdImage("volumes", "volume-1", (), "pumice", "/etc/ceph/k", "far", "u-u-i-d", encrypted=True),
     SharedFile("/srv/shared/volumes/1", 7),
     SharedFile("/srv/shared/volumes/1", 7, "nfs:/vols", "volumes/1", "-o vers=4.2", "/mnt", encrypted=True),
 ]

@@ -21,11 +21,13 @@ Rules that hold for every call, checked by ``tests/conformance/test_backends.py`
 """
 
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from pumice.model.errors import ImageRefused
+from pumice.model.export import Device
 from pumice.model.ids import SnapshotId, VolumeId
 from pumice.model.mark import Mark
 from pumice.model.stored import StoredObject
@@ -185,8 +187,17 @@ class Backend(Protocol):
     async def delete_snapshot(self, snapshot: SnapshotId, pool: str) -> None:
         """Free the snapshot's bytes for good."""
 
-    async def device(self, volume: VolumeId, pool: str) -> Path:
-        """The local file or block device to export. Raises ``NotFound`` when there are no such bytes."""
+    async def device(self, volume: VolumeId, pool: str) -> Device:
+        """What its target is told of: a file or block device of this host, or what needs none.
+
+        Raises ``NotFound``.
+        """
+
+    def opened(self, volume: VolumeId, pool: str) -> AbstractAsyncContextManager[Path]:
+        """A local file or block device with the volume's bytes, to be read and written until it is closed.
+
+        Who writes has what he wrote on disk before (``fsync``). Raises ``NotFound``.
+        """
 
     async def manageable(self, pool: str) -> list[Manageable]:
         """What lies in the pool, is nobody's, and may be adopted."""

@@ -10,6 +10,7 @@ It can be told to be slow (``delay``), to stand still (``free``) and to fail (``
 
 import asyncio
 import math
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,9 @@ from pumice.backends.contract import (
     require_fits,
 )
 from pumice.backends.files import FilesBackend
+from pumice.backends.on_this_host import OnThisHost
 from pumice.model.errors import Conflict, Misconfigured, NotFound, TryAnotherBackend
+from pumice.model.export import Device
 from pumice.model.ids import SnapshotId, VolumeId
 from pumice.model.mark import Mark
 from pumice.model.stored import StoredObject
@@ -157,9 +160,12 @@ class FakeBackend:
         await self._pretend("delete_snapshot")
         await self._inner.delete_snapshot(snapshot, pool)
 
-    async def device(self, volume: VolumeId, pool: str) -> Path:
+    async def device(self, volume: VolumeId, pool: str) -> Device:
         await self._pretend("device")
         return await self._inner.device(volume, pool)
+
+    def opened(self, volume: VolumeId, pool: str) -> AbstractAsyncContextManager[Path]:
+        return self._inner.opened(volume, pool)
 
     async def manageable(self, pool: str) -> list[Manageable]:
         await self._pretend("strangers")
@@ -190,7 +196,7 @@ class FakeBackend:
         await self._inner.discard(piece)
 
 
-class _Memory:
+class _Memory(OnThisHost):
     """A backend of names and words. Nothing can be cut short in here: no call waits for anything."""
 
     driver = "fake"

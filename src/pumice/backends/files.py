@@ -40,6 +40,7 @@ from pumice.backends.contract import (
     Progress,
     require_fits,
 )
+from pumice.backends.on_this_host import OnThisHost
 from pumice.host import qemu_img
 from pumice.host.durable import sync, write_text
 from pumice.host.sole import Held, take_file
@@ -64,7 +65,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 _PASSING = {errno.EAGAIN, errno.EBUSY, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}
 
 
-class FilesBackend:
+class FilesBackend(OnThisHost):
     """``pools`` maps each pool's name to its directory.
 
     ``capacity_gb`` caps what a pool says it holds, where pools share a file system or leave room for others.

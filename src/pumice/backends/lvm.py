@@ -31,6 +31,7 @@ from pumice.backends.contract import (
 )
 from pumice.backends.lvm_group import LogicalVolume, VolumeGroup
 from pumice.backends.lvm_layout import Layout
+from pumice.backends.on_this_host import OnThisHost
 from pumice.host import block_device, qemu_img
 from pumice.host.sole import Held, take_name
 from pumice.host.thread import in_thread
@@ -52,7 +53,7 @@ _KINDS: dict[str, Literal["volume", "snapshot"]] = {"volume": "volume", "snap": 
 _WORDS = {kind: word for word, kind in _KINDS.items()}
 
 
-class LvmBackend:
+class LvmBackend(OnThisHost):
     """The volume group is the one pool, under its own name.
 
     ``convert_timeout`` (seconds) bounds the conversion of one image; at most ``copies_at_once`` run at a time.

@@ -11,5 +11,6 @@ BACKENDS = Registry[BackendSettings](
     "pumice.backends",
     files="pumice.backends.files_settings:FilesSettings",
     lvm="pumice.backends.lvm_settings:LvmSettings",
+    rbd="pumice.backends.rbd_settings:RbdSettings",
     fake="pumice.backends.fake_settings:FakeSettings",
 )

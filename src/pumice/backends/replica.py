@@ -18,6 +18,7 @@ from pumice.backends.contract import Progress
 from pumice.backends.sparse import data_ranges
 from pumice.host.thread import in_thread
 from pumice.model.errors import Retryable, TryAnotherBackend
+from pumice.model.export import Device
 from pumice.model.units import MIB
 
 _PIECE = MIB
@@ -43,9 +44,11 @@ async def digest(device: Path, size: int, progress: Progress) -> str:
     return await _stoppable(progress, lambda tell, stop: _digest(device, size, tell, stop))
 
 
-async def are_one(first: Path, second: Path) -> bool:
-    """Whether two names are those of one file or block device."""
-    return await in_thread(_are_one, first, second)
+async def are_one(first: Device, second: Device) -> bool:
+    """Whether two names are those of one file, block device or image."""
+    if isinstance(first, Path) and isinstance(second, Path):
+        return await in_thread(_are_one, first, second)
+    return first == second
 
 
 # --- in threads ------------------------------------------------------------------------------------------

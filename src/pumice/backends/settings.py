@@ -69,6 +69,13 @@ class BackendSettings(BaseModel):
         return target
 
     @model_validator(mode="after")
+    def suits_its_target(self) -> Self:
+        """A target that knows one kind of storage is for that alone."""
+        if (only := TARGETS.find(self.target).only_for) and only != self.driver:
+            raise ValueError(f"target = '{self.target}' is for driver = '{only}' alone")
+        return self
+
+    @model_validator(mode="after")
     def can_be_shared(self) -> Self:
         """A cluster's members take over from one another: what one cannot fence off, several must not serve."""
         if self.cluster and (why_not := TARGETS.find(self.target).why_no_cluster):

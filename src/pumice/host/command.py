@@ -58,6 +58,7 @@ async def run(
     public: bool = False,
     outlives_us: bool = False,
     keep_open: Sequence[int] = (),
+    farewell: float = 0.0,
 ) -> str:
     """Run ``argv`` and return its standard output as text.
 
@@ -65,8 +66,9 @@ async def run(
     ``timeout`` is in seconds; ``on_output`` is given the output piece by piece as it comes. Who calls
     it ``public`` promises that no word of the command line is a secret: else only the command's name is logged.
     With ``outlives_us`` the command goes on to its end when this process is killed; ``keep_open`` are file
-    descriptors that it inherits, such as that of a lock it then still holds. The child finds the request in its
-    environment, as ``OS_REQUEST_ID``, and the operation it is for.
+    descriptors that it inherits, such as that of a lock it then still holds. One that is cut has ``farewell``
+    seconds after a SIGTERM before it is killed; when this process is killed, nobody is there to do that. The
+    child finds the request in its environment, as ``OS_REQUEST_ID``, and the operation it is for.
     Raises ``CommandFailed``, ``CommandTimedOut``, or ``Misconfigured`` when there is no such command.
     """
     words = [os.fspath(word) for word in argv]
@@ -76,7 +78,7 @@ async def run(
     given = _in_memory(stdin) if stdin is not None else None
     try:
         process = await _started(
-            *([] if outlives_us else ["setpriv", "--pdeathsig", "KILL", "--"]),
+            *([] if outlives_us else ["setpriv", "--pdeathsig", "TERM" if farewell else "KILL", "--"]),
             *(
                 ["prlimit", f"--cpu={limits.cpu_seconds}", f"--as={limits.memory_bytes}", "--"]
                 if limits
@@ -100,6 +102,8 @@ async def run(
         raise CommandTimedOut(f"{words[0]} did not end within {timeout:g} seconds and was killed.") from None
     finally:
         if process.returncode is None:
+            if farewell:
+                await _ends(process, farewell)
             _kill(process)
             await process.wait()
         log.debug(
@@ -161,6 +165,15 @@ async def launch(
             await process.wait()
     if code != 0:
         raise CommandFailed(words, code, log_file.read_bytes()[begin:].decode(errors="replace"))
+
+
+async def _ends(process: asyncio.subprocess.Process, seconds: float) -> None:
+    """Ask a command to end, and give it some time."""
+    with suppress(ProcessLookupError):
+        process.terminate()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await process.wait()
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:

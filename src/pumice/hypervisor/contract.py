@@ -72,7 +72,20 @@ class FileSource:
     """The number that the file must have in its file system; None: whichever is there is meant."""
 
 
-Source = IscsiSource | NvmeSource | BlockSource | FileSource
+@dataclass(frozen=True, slots=True)
+class RbdSource:
+    """An image of Ceph, which QEMU opens by itself."""
+
+    name: str
+    """``pool/image``"""
+    monitors: tuple[str, ...]
+    """``ip:port``"""
+    user: str
+    keyring: Path
+    """The file of this host that has the user's key."""
+
+
+Source = IscsiSource | NvmeSource | BlockSource | FileSource | RbdSource
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,15 @@ from typing import Final
 from xml.etree import ElementTree
 
 from pumice.hypervisor.accelerator import Accelerator
-from pumice.hypervisor.contract import BlockSource, Disk, FileSource, IscsiSource, Machine, NvmeSource
+from pumice.hypervisor.contract import (
+    BlockSource,
+    Disk,
+    FileSource,
+    IscsiSource,
+    Machine,
+    NvmeSource,
+    RbdSource,
+)
 from pumice.model.errors import Invalid, Misconfigured
 from pumice.model.hardware import Hardware
 from pumice.model.ids import ServerId, is_uuid
@@ -117,8 +125,10 @@ def disk_xml(disk: Disk) -> str:
 
 
 def secret_xml(disk: Disk) -> str:
-    """``<secret>`` that will hold the disk's CHAP password."""
+    """``<secret>`` that will hold what lets QEMU in to the disk: a CHAP password, or a key of Ceph's."""
     name = secret_uuid(disk)
+    if isinstance(disk.source, RbdSource):
+        return _secret_xml(name, f"Ceph's key for volume {disk.serial}", "ceph", "name", name)
     return _secret_xml(name, f"CHAP of volume {disk.serial}", "iscsi", "target", name)
 
 
@@ -164,9 +174,7 @@ def secret_uuid(disk: Disk) -> str:
     try:
         return str(uuid.UUID(disk.attachment))
     except (ValueError, AttributeError, TypeError):
-        raise Invalid(
-            f"The iSCSI disk {disk.serial} needs an attachment id, not {disk.attachment!r}."
-        ) from None
+        raise Invalid(f"The disk {disk.serial} needs an attachment id, not {disk.attachment!r}.") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +223,10 @@ def _disk(disk: Disk, *, boots: bool) -> ElementTree.Element:
             element = ElementTree.Element("disk", type="block", device="disk")
             _add(element, "driver", name="qemu", type="raw", cache="none", io="native", discard="unmap")
             _add(element, "source", dev=str(disk.source.path))
+        case RbdSource():
+            element = ElementTree.Element("disk", type="network", device="disk")
+            _add(element, "driver", name="qemu", type="raw", cache="none", discard="unmap")
+            _add_rbd_source(element, disk, disk.source)
         case NvmeSource():
             raise Misconfigured('QEMU reaches no NVMe target by itself: set [compute] connector = "kernel".')
     if disk.passphrase is not None:
@@ -243,6 +255,14 @@ def _add_iscsi_source(parent: ElementTree.Element, disk: Disk, iscsi: IscsiSourc
     _add(source, "host", name=address.strip("[]"), port=port)
     _add(_add(source, "auth", username=iscsi.username), "secret", type="iscsi", uuid=secret_uuid(disk))
     _add(_add(source, "initiator"), "iqn", name=iscsi.initiator)
+
+
+def _add_rbd_source(parent: ElementTree.Element, disk: Disk, rbd: RbdSource) -> None:
+    source = _add(parent, "source", protocol="rbd", name=rbd.name)
+    for monitor in rbd.monitors:
+        address, _, port = monitor.rpartition(":")
+        _add(source, "host", name=address.strip("[]"), port=port)
+    _add(_add(source, "auth", username=rbd.user), "secret", type="ceph", uuid=secret_uuid(disk))
 
 
 def _add_nic(domain: ElementTree.Element, server: ServerId, model: str) -> None:

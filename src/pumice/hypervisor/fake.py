@@ -22,13 +22,11 @@ from pathlib import Path
 
 from pumice.hypervisor import pauses
 from pumice.hypervisor.contract import (
-    BlockSource,
     Disk,
-    FileSource,
     IscsiSource,
     Machine,
-    NvmeSource,
     Power,
+    Source,
 )
 from pumice.model.connector import Connector
 from pumice.model.errors import GuestKeepsDisk, InvalidState, NotFound
@@ -57,7 +55,7 @@ class FakeHypervisor:
         self.free.set()
         self.guests_keep_disks = False
         self.told: set[AttachmentId] = set()
-        self.sources: dict[str, FileSource | IscsiSource | NvmeSource | BlockSource] = {}
+        self.sources: dict[str, Source] = {}
         self.limits: dict[str, Mapping[str, int]] = {}
         self._directory = directory
         self._host = host

@@ -3,11 +3,13 @@
 Every function may run twice (see ``libvirt_connection``) and is written for that.
 """
 
+import base64
 from collections.abc import Collection
 from typing import Any
 
+from pumice.host.ceph_keyring import key_of
 from pumice.hypervisor import domain_xml
-from pumice.hypervisor.contract import Disk, IscsiSource, Power
+from pumice.hypervisor.contract import Disk, IscsiSource, Power, RbdSource
 from pumice.hypervisor.libvirt_connection import Connection, load
 from pumice.model.errors import NotFound
 from pumice.model.ids import ServerId
@@ -63,9 +65,15 @@ def pull_the_plug(domain: Domain) -> None:
 
 
 def tell_secrets(connection: Connection, disk: Disk) -> None:
-    """Hand libvirtd the disk's CHAP password and what opens its LUKS; earlier ones are replaced."""
+    """Hand libvirtd what lets QEMU in to the disk and what opens its LUKS; earlier ones are replaced.
+
+    Raises ``Misconfigured`` where this host has no key of the disk's cluster.
+    """
     if isinstance(disk.source, IscsiSource):
         connection.secretDefineXML(domain_xml.secret_xml(disk)).setValue(disk.source.password.encode())
+    if isinstance(disk.source, RbdSource):
+        key = base64.b64decode(key_of(disk.source.user, disk.source.keyring))
+        connection.secretDefineXML(domain_xml.secret_xml(disk)).setValue(key)
     if disk.passphrase is not None:
         connection.secretDefineXML(domain_xml.luks_secret_xml(disk)).setValue(disk.passphrase.encode())
 

@@ -1,12 +1,13 @@
 """How a host reaches a volume: a value of one of a few kinds.
 
 It is stored as JSON (``to_row``) in words that the version before reads as well, and shown to clients in
-Cinder's (``api/volume/connection_info.py``). Another kind, such as a Ceph image that hosts open alone, is one
-more class here, and what clients and hypervisors are told of it: the type checker names both places.
+Cinder's (``api/volume/connection_info.py``). Another kind is one more class here, and what clients and
+hypervisors are told of it: the type checker names both places.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 
@@ -107,8 +108,44 @@ class SharedFile(_Opened):
         return {"path": self.path, "is_block": False, "shared": shared} | _encrypted(self)
 
 
+@dataclass(frozen=True, slots=True)
+class RbdImage:
+    """An image of Ceph, which every host opens that has a key of the cluster: nothing is exported."""
+
+    pool: str
+    image: str
+    monitors: tuple[str, ...]
+    """Addresses, each ``ip:port``."""
+    user: str
+    """Who may open it, without ``client.``."""
+    keyring: str
+    """The file that has the user's key, at the same path on every host of ours. The key is told to nobody."""
+    cluster: str = "ceph"
+    secret_uuid: str = ""
+    """By which libvirt on hosts of others knows the key; empty where nobody said."""
+    encrypted: bool = False
+
+    @property
+    def name(self) -> str:
+        """The image as Ceph's clients name it."""
+        return f"{self.pool}/{self.image}"
+
+    @property
+    def portals(self) -> tuple[str, ...]:
+        """None: who asks the monitors is told by them where to go."""
+        return ()
+
+    def to_row(self) -> dict[str, object]:
+        """The image as a row stores it; the version before cannot read it."""
+        words = {word: getattr(self, word) for word in _IMAGE_WORDS}
+        return {"rbd": words | {"monitors": list(self.monitors)}} | _encrypted(self)
+
+
 _WORDS = ("share", "within", "options", "base")
-Export = IscsiExport | NvmeExport | LocalDevice | SharedFile
+_IMAGE_WORDS = ("pool", "image", "user", "keyring", "cluster", "secret_uuid")
+Export = IscsiExport | NvmeExport | LocalDevice | SharedFile | RbdImage
+Device = Path | RbdImage
+"""What a target is told of a volume: a file or block device of its host, or what needs none."""
 
 UNREAD = IscsiExport("", ("",), 0)
 """Stands for what was stored and cannot be read."""
@@ -117,6 +154,10 @@ UNREAD = IscsiExport("", ("",), 0)
 def of_row(row: Mapping[str, Any]) -> Export:
     """The export that a row holds, written by this version or the one before."""
     encrypted = row.get("encrypted") is True
+    if isinstance(image := row.get("rbd"), dict):
+        monitors = tuple(map(str, image.get("monitors") or ()))
+        named = {word: str(image.get(word) or "") for word in _IMAGE_WORDS}
+        return RbdImage(monitors=monitors, **named, encrypted=encrypted)
     if "path" in row and isinstance(shared := row.get("shared"), dict):
         inode = found if isinstance(found := shared.get("inode"), int) else 0
         words = {word: str(shared.get(word) or "") for word in _WORDS}

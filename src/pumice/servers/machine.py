@@ -17,13 +17,14 @@ from pumice.hypervisor.contract import (
     IscsiSource,
     Machine,
     NvmeSource,
+    RbdSource,
     Source,
     disk_named,
 )
 from pumice.images.inspect import kept_image
 from pumice.model.connector import Connector
 from pumice.model.errors import InvalidState, NotFound
-from pumice.model.export import Export, IscsiExport, LocalDevice, NvmeExport, SharedFile
+from pumice.model.export import Export, IscsiExport, LocalDevice, NvmeExport, RbdImage, SharedFile
 from pumice.model.hardware import Hardware
 from pumice.model.ids import AttachmentId, ServerId, VolumeId
 from pumice.model.qos import Resolved, disk_limits
@@ -153,6 +154,8 @@ def _source(link: Attachment, export: Export, connector: Connector) -> Source:
             return BlockSource(path) if export.is_block else FileSource(path)
         case SharedFile():
             return FileSource(Path(export.path), inode=export.inode)
+        case RbdImage():
+            return RbdSource(export.name, export.monitors, export.user, Path(export.keyring))
 
 
 def read_disk(tx: Transaction, server_id: str, attachment_id: str) -> Disk:

@@ -15,7 +15,7 @@ from pumice.backends.targets.contract import Grant
 from pumice.host.qemu_img import IscsiDisk
 from pumice.host.thread import in_thread
 from pumice.model.errors import TryAnotherBackend
-from pumice.model.export import IscsiExport, SharedFile, of_row
+from pumice.model.export import Device, IscsiExport, SharedFile, of_row
 from pumice.model.ids import AttachmentId, VolumeId
 from pumice.model.units import GIB
 from pumice.model.volume import host_of, pool_of
@@ -77,8 +77,9 @@ def forget_account(tx: Transaction, op: Operation[Any]) -> None:
 
 async def read_source(op: Operation[Any], drivers: Drivers) -> None:
     """Note the digest of what another host is going to copy."""
-    origin = await _device(op.params, drivers)
-    op.notes["digest"] = await replica.digest(origin, op.params.size * GIB, op.note_progress)
+    asked = op.params
+    async with drivers.backends[host_of(asked.pool)].opened(asked.volume_id, pool_of(asked.pool)) as origin:
+        op.notes["digest"] = await replica.digest(origin, asked.size * GIB, op.note_progress)
 
 
 async def open_source(op: Operation[Any], drivers: Drivers) -> None:
@@ -111,7 +112,7 @@ async def fetch(op: Operation[Any], drivers: Drivers, device: Path) -> None:
     await drivers.fetch(disk, device, op.note_progress, SECONDS)
 
 
-async def as_seen_here(op: Operation[Any], drivers: Drivers) -> Path | None:
+async def as_seen_here(op: Operation[Any], drivers: Drivers) -> Device | None:
     """The volume's own bytes, where this host has them, or has mounted what they are in."""
     if host_of(op.params.pool) in drivers.backends:
         return await _device(op.params, drivers)
@@ -119,7 +120,7 @@ async def as_seen_here(op: Operation[Any], drivers: Drivers) -> Path | None:
     return Path(export.path) if isinstance(export, SharedFile) else None
 
 
-async def _device(asked: Moved, drivers: Drivers) -> Path:
+async def _device(asked: Moved, drivers: Drivers) -> Device:
     return await drivers.backends[host_of(asked.pool)].device(asked.volume_id, pool_of(asked.pool))
 
 

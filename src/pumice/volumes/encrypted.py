@@ -59,16 +59,16 @@ async def make(
     if image is not None:
         require_fits(image, size)
     await backend.create(volume, pool, size)
-    device = await backend.device(volume, pool)
-    await luks.format_device(device, key)
-    if image is not None:
-        await qemu_img.convert(
-            image.path,
-            image.format,
-            device,
-            virtual_size=image.virtual_size,
-            progress=progress,
-            timeout=SECONDS,
-            key=key,
-        )
-    await in_thread(sync, device)
+    async with backend.opened(volume, pool) as device:
+        await luks.format_device(device, key)
+        if image is not None:
+            await qemu_img.convert(
+                image.path,
+                image.format,
+                device,
+                virtual_size=image.virtual_size,
+                progress=progress,
+                timeout=SECONDS,
+                key=key,
+            )
+        await in_thread(sync, device)

@@ -230,17 +230,18 @@ async def copy_bytes(op: Operation[MigrateParams], drivers: Drivers) -> None:
     await target.delete(name, there)
     if crosses(op):
         await target.create(name, there, asked.size)
-        await fetch(op, drivers, await target.device(name, there))
+        async with target.opened(name, there) as device:
+            await fetch(op, drivers, device)
         return
     source, here = drivers.backends[host_of(asked.pool)], pool_of(asked.pool)
-    origin = await source.device(name, here)
-    if source is target:
-        await source.create_from_volume(name, there, asked.size, name, here, op.note_progress)
-        op.notes["digest"] = await replica.digest(origin, asked.size * GIB, op.note_progress)
-        return
-    await target.create(name, there, asked.size)
-    device = await target.device(name, there)
-    op.notes["digest"] = await replica.copy(origin, device, asked.size * GIB, op.note_progress)
+    async with source.opened(name, here) as origin:
+        if source is target:
+            await source.create_from_volume(name, there, asked.size, name, here, op.note_progress)
+            op.notes["digest"] = await replica.digest(origin, asked.size * GIB, op.note_progress)
+            return
+        await target.create(name, there, asked.size)
+        async with target.opened(name, there) as device:
+            op.notes["digest"] = await replica.copy(origin, device, asked.size * GIB, op.note_progress)
 
 
 async def delete_copy(op: Operation[MigrateParams], drivers: Drivers) -> None:
@@ -269,9 +270,9 @@ def note_copied(tx: Transaction, op: Operation[MigrateParams], tunables: Tunable
 async def prove_copy(op: Operation[MigrateParams], drivers: Drivers) -> None:
     """Read the copy back. Raises ``TryAnotherBackend`` where it is not what was read of the volume."""
     pool = op.notes["pool"]
-    device = await drivers.backends[host_of(pool)].device(op.params.volume_id, pool_of(pool))
-
-    if await replica.digest(device, op.params.size * GIB, op.note_progress) != op.notes["digest"]:
+    async with drivers.backends[host_of(pool)].opened(op.params.volume_id, pool_of(pool)) as device:
+        found = await replica.digest(device, op.params.size * GIB, op.note_progress)
+    if found != op.notes["digest"]:
         raise TryAnotherBackend(f"What was written to {pool} is not what is read there.")
 
 

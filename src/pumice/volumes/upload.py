@@ -108,10 +108,11 @@ def _image(who: Scope, volume: Volume, wanted: Wanted) -> Image:
 async def write_image(op: Operation[UploadParams], drivers: Drivers) -> None:
     """Write the volume's bytes as an image, and publish it."""
     asked = op.params
-    device = await drivers.backends[host_of(asked.pool)].device(asked.volume_id, pool_of(asked.pool))
+    backend = drivers.backends[host_of(asked.pool)]
 
     async def fill(path: Path) -> None:
-        await qemu_img.export(device, path, asked.disk_format, progress=op.note_progress, timeout=SECONDS)
+        async with backend.opened(asked.volume_id, pool_of(asked.pool)) as device:
+            await qemu_img.export(device, path, asked.disk_format, progress=op.note_progress, timeout=SECONDS)
 
     await drivers.keep_image(asked.image_id, fill)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from pumice.model.export import Export, IscsiExport, LocalDevice, NvmeExport, SharedFile
+from pumice.model.export import Export, IscsiExport, LocalDevice, NvmeExport, RbdImage, SharedFile
 from pumice.model.qos import Resolved
 from pumice.model.volume import Attachment
 
@@ -23,7 +23,7 @@ class _Way:
 def data(one: Attachment, qos: Qos) -> dict[str, Any]:
     """What an initiator needs to connect; ``one`` is connected."""
     assert one.portal is not None
-    return _way(one, one.portal).data | {
+    every = {
         "volume_id": one.volume_id,
         "encrypted": one.portal.encrypted,
         "qos_specs": qos,
@@ -31,6 +31,7 @@ def data(one: Attachment, qos: Qos) -> dict[str, Any]:
         "cacheable": False,
         "discard": False,
     }
+    return every | _way(one, one.portal).data
 
 
 def _way(one: Attachment, export: Export) -> _Way:
@@ -43,6 +44,8 @@ def _way(one: Attachment, export: Export) -> _Way:
             return _Way("local", {"device_path": export.path})
         case SharedFile():
             return _shared(export)
+        case RbdImage():
+            return _Way("rbd", _rbd(export))
 
 
 def _iscsi(one: Attachment, export: IscsiExport) -> dict[str, Any]:
@@ -74,6 +77,25 @@ def _nvme(export: NvmeExport) -> dict[str, Any]:
         "vol_uuid": export.uuid,
         "ns_id": export.nsid,
         "portals": [[address.strip("[]"), int(port), "tcp"] for address, _, port in pairs],
+    }
+
+
+def _rbd(export: RbdImage) -> dict[str, Any]:
+    """An image, for who has a key of the cluster. Nova knows it by its secret in libvirt.
+
+    Cinder can be made to tell the key, to whoever may read an attachment (OSSN-0085). Nobody is told it here.
+    """
+    pairs = [monitor.rpartition(":") for monitor in export.monitors]
+    return {
+        "name": export.name,
+        "hosts": [address.strip("[]") for address, _, _ in pairs],
+        "ports": [port for _, _, port in pairs],
+        "cluster_name": export.cluster,
+        "auth_enabled": True,
+        "auth_username": export.user,
+        "secret_type": "ceph",
+        "secret_uuid": export.secret_uuid or None,
+        "discard": True,
     }
 
 

@@ -12,6 +12,7 @@ from pumice.app.guest_image import GREETING
 from pumice.app.node import Node
 from pumice.app.tour.client import Client, TourFailed
 from pumice.app.tour.screen import Screen
+from pumice.host.thread import in_thread
 from pumice.model.ids import ServerId, VolumeId
 from pumice.model.volume import host_of, pool_of
 from pumice.store import operations, volumes
@@ -87,9 +88,7 @@ class Tour:
         with self.screen.step("wait until the guest has seen the disk and written to it"):
             line = await self.cloud.wait_for_console(self.made["server"], "PUMICE-GUEST wrote vdb")
         self.screen.say(f"the guest says: {line}")
-        file = await self._backing_file(volume["id"])
-        with file.open("rb") as backing:
-            found = backing.read(512).rstrip(b"\0\n").decode(errors="replace")
+        found = (await self._first_bytes(volume["id"])).rstrip(b"\0\n").decode(errors="replace")
         if GREETING not in found:
             raise TourFailed(f"The guest's words are not in the backing file; it begins with {found[:60]!r}.")
         self.screen.say(f"its words are in the backing file: “{found.strip()}”")
@@ -161,12 +160,13 @@ class Tour:
         fitting = [flavor for flavor in flavors if flavor["ram"] >= FLAVOR_MEMORY]
         return str(min(fitting, key=lambda flavor: flavor["ram"])["id"])
 
-    async def _backing_file(self, volume_id: str) -> Path:
+    async def _first_bytes(self, volume_id: str) -> bytes:
         volume = await self.node.db.read(volumes.find, volume_id)
         assert volume is not None
         assert volume.pool is not None
         backend = self.node.drivers.backends[host_of(volume.pool)]
-        return await backend.device(VolumeId(volume_id), pool_of(volume.pool))
+        async with backend.opened(VolumeId(volume_id), pool_of(volume.pool)) as file:
+            return await in_thread(_begin_of, file)
 
     def _reach(self) -> str:
         """How the server gets at its volume, in words."""
@@ -204,3 +204,8 @@ class Tour:
             rows = (await self.cloud.call("GET", path))[key]
             left += [f"{key[:-1]} {row['id']}" for row in rows if row["id"] in ids]
         return left
+
+
+def _begin_of(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(512)

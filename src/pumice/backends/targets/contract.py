@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from pumice.model.export import Export
+from pumice.model.errors import Misconfigured
+from pumice.model.export import Device, Export
 from pumice.model.ids import AttachmentId, VolumeId
 
 
@@ -38,6 +39,13 @@ class Grant:
         return f"Grant({self.attachment}, {self.initiator}, {self.username})"
 
 
+def path_of(device: Device) -> Path:
+    """The file or block device of this host, for a target that exports such. Raises ``Misconfigured``."""
+    if isinstance(device, Path):
+        return device
+    raise Misconfigured(f"{device.name} is no file of this host: its backend needs a target of its own.")
+
+
 class Target(Protocol):
     """A configured target driver of this host."""
 
@@ -55,7 +63,7 @@ class Target(Protocol):
     async def start(self) -> None:
         """Check that the daemon answers (start it where the settings say so). Raises ``Misconfigured``."""
 
-    async def grant(self, volume: VolumeId, device: Path, grant: Grant) -> Export:
+    async def grant(self, volume: VolumeId, device: Device, grant: Grant) -> Export:
         """Export ``device`` if it is not exported yet, and let the grant's initiator in.
 
         Made again with another password, initiator or device, what was there before is replaced. No
@@ -72,7 +80,7 @@ class Target(Protocol):
     async def remove(self, volume: VolumeId) -> None:
         """Remove the volume's target with every grant."""
 
-    async def resize(self, volume: VolumeId, device: Path) -> None:
+    async def resize(self, volume: VolumeId, device: Device) -> None:
         """Make initiators able to see that ``device`` grew. Nothing to do where it is not exported.
 
         Requests under way meanwhile may fail: pause the guests, call this, tell them the new size, resume.

@@ -10,6 +10,7 @@ from pathlib import Path
 from pumice.backends.targets.contract import Grant
 from pumice.host.thread import in_thread
 from pumice.model.errors import Retryable
+from pumice.model.export import Device
 from pumice.model.ids import VolumeId
 
 
@@ -28,7 +29,7 @@ class DirectReach:
     async def remove(self, volume: VolumeId) -> None:
         """Do nothing: there is no target to remove."""
 
-    async def resize(self, volume: VolumeId, device: Path) -> None:
+    async def resize(self, volume: VolumeId, device: Device) -> None:
         """Do nothing: whoever has the volume open sees how long it is."""
 
     async def exports(self) -> None:

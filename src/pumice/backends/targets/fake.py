@@ -6,10 +6,9 @@ It keeps in memory what is exported (``devices``) and who may log in (``admits``
 
 import asyncio
 from collections.abc import Mapping
-from pathlib import Path
 
 from pumice.backends.targets.contract import Grant
-from pumice.model.export import IscsiExport
+from pumice.model.export import Device, IscsiExport
 from pumice.model.ids import VolumeId
 
 
@@ -32,7 +31,7 @@ class FakeTarget:
         self.free.set()
         self.grows_in_use = grows_in_use
         self.fail_next: dict[str, Exception] = {}
-        self.devices: dict[VolumeId, Path] = {}
+        self.devices: dict[VolumeId, Device] = {}
         """What is exported."""
         self.portals: tuple[str, ...] = (portal,)
         self.prefix = "iqn.2010-10.org.openstack"
@@ -41,7 +40,7 @@ class FakeTarget:
     async def start(self) -> None:
         await self._pretend("start")
 
-    async def grant(self, volume: VolumeId, device: Path, grant: Grant) -> IscsiExport:
+    async def grant(self, volume: VolumeId, device: Device, grant: Grant) -> IscsiExport:
         await self._pretend("grant")
         self.devices[volume] = device
         self._grants.setdefault(volume, {})[grant.username] = grant
@@ -58,7 +57,7 @@ class FakeTarget:
         await self._pretend("remove")
         self._forget(volume)
 
-    async def resize(self, volume: VolumeId, device: Path) -> None:
+    async def resize(self, volume: VolumeId, device: Device) -> None:
         await self._pretend("resize")
         if volume in self.devices:
             self.devices[volume] = device

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from pumice.backends.targets import lio_rtslib
-from pumice.backends.targets.contract import Grant
+from pumice.backends.targets.contract import Grant, path_of
 from pumice.backends.targets.kernel_turn import KernelTurn
 from pumice.backends.targets.lio_rtslib import LUN, Rule, TargetEntry
 from pumice.backends.targets.numbered import Numbered
 from pumice.model.errors import Misconfigured, Retryable
-from pumice.model.export import IscsiExport
+from pumice.model.export import Device, IscsiExport
 from pumice.model.ids import VolumeId
 
 DEFAULT_PREFIX = "iqn.2010-10.org.openstack"
@@ -60,9 +60,9 @@ class LioTarget:
             _must_be_here(portal)
         await self._turn.take(lio_rtslib.prepare)
 
-    async def grant(self, volume: VolumeId, device: Path, grant: Grant) -> IscsiExport:
+    async def grant(self, volume: VolumeId, device: Device, grant: Grant) -> IscsiExport:
         """See ``Target.grant``."""
-        entry = await self._in_turn(partial(self._grant, volume, device, grant))
+        entry = await self._in_turn(partial(self._grant, volume, path_of(device), grant))
         return IscsiExport(entry.iqn, self.portals, LUN)
 
     async def revoke(self, volume: VolumeId, grant: Grant) -> None:
@@ -73,10 +73,10 @@ class LioTarget:
         """See ``Target.remove``."""
         await self._in_turn(partial(self._remove, volume))
 
-    async def resize(self, volume: VolumeId, device: Path) -> None:
+    async def resize(self, volume: VolumeId, device: Device) -> None:
         """See ``Target.resize``. The kernel sees by itself that a block device grew. For a file, sessions end
         for a moment: initiators log in again, and no request fails."""
-        await self._in_turn(partial(self._resize, volume, device))
+        await self._in_turn(partial(self._resize, volume, path_of(device)))
 
     async def exports(self) -> Mapping[VolumeId, frozenset[str]]:
         """See ``Target.exports``. Targets whose name does not begin with our prefix are not looked at."""

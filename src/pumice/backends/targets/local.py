@@ -5,11 +5,10 @@ before anything is done.
 """
 
 import stat
-from pathlib import Path
 
-from pumice.backends.targets.contract import Grant
+from pumice.backends.targets.contract import Grant, path_of
 from pumice.backends.targets.direct import DirectReach, look
-from pumice.model.export import LocalDevice
+from pumice.model.export import Device, LocalDevice
 from pumice.model.ids import VolumeId
 
 
@@ -20,6 +19,7 @@ class LocalTarget(DirectReach):
     protocol = "local"
     local_to_host = True
 
-    async def grant(self, volume: VolumeId, device: Path, grant: Grant) -> LocalDevice:  # noqa: ARG002
+    async def grant(self, volume: VolumeId, device: Device, grant: Grant) -> LocalDevice:  # noqa: ARG002
         """Say where the volume is; nobody is let in or kept out. Raises ``Retryable``."""
-        return LocalDevice(str(device), stat.S_ISBLK((await look(device)).st_mode))
+        path = path_of(device)
+        return LocalDevice(str(path), stat.S_ISBLK((await look(path)).st_mode))

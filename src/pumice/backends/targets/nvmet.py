@@ -25,12 +25,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from pumice.backends.targets.contract import Grant
+from pumice.backends.targets.contract import Grant, path_of
 from pumice.backends.targets.kernel_turn import KernelTurn
 from pumice.backends.targets.numbered import Numbered
 from pumice.host.command import run
 from pumice.model.errors import Invalid, Misconfigured, Retryable
-from pumice.model.export import NvmeExport
+from pumice.model.export import Device, NvmeExport
 from pumice.model.ids import VolumeId
 
 DEFAULT_PREFIX = "nqn.2010-10.org.openstack"
@@ -66,12 +66,12 @@ class NvmetTarget:
             )
         await self._in_turn(lambda: [_port(portal) for portal in self.portals])
 
-    async def grant(self, volume: VolumeId, device: Path, grant: Grant) -> NvmeExport:
+    async def grant(self, volume: VolumeId, device: Device, grant: Grant) -> NvmeExport:
         """See ``Target.grant``. ``read_only`` is the host's to keep: the kernel cannot."""
         for word in (grant.username, grant.initiator):
             if not word or "/" in word or len(word) > _NQN_LIMIT:
                 raise Invalid("A host's NQN holds no '/', and at most 223 characters.")
-        name = await self._in_turn(lambda: self._grant(volume, device, grant))
+        name = await self._in_turn(lambda: self._grant(volume, path_of(device), grant))
         return NvmeExport(name, self.portals, NAMESPACE, _identity(name))
 
     async def revoke(self, volume: VolumeId, grant: Grant) -> None:
@@ -82,7 +82,7 @@ class NvmetTarget:
         """See ``Target.remove``."""
         await self._in_turn(lambda: self._remove(volume))
 
-    async def resize(self, volume: VolumeId, device: Path) -> None:
+    async def resize(self, volume: VolumeId, device: Device) -> None:
         """See ``Target.resize``. Hosts are told by the kernel, and no request fails."""
         del device  # it is the same one, larger
         await self._in_turn(lambda: self._resize(volume))

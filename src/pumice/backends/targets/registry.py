@@ -13,6 +13,7 @@ TARGETS = Registry[TargetSettings](
     lio="pumice.backends.targets.lio_settings:LioSettings",
     local="pumice.backends.targets.local_settings:LocalSettings",
     nvmet="pumice.backends.targets.nvmet_settings:NvmetSettings",
+    rbd="pumice.backends.targets.rbd_settings:RbdTargetSettings",
     shared="pumice.backends.targets.shared_settings:SharedSettings",
     fake="pumice.backends.targets.fake_settings:FakeTargetSettings",
 )

@@ -24,6 +24,8 @@ class TargetSettings(BaseModel):
 
     why_no_cluster: ClassVar[str] = ""
     """Why the hosts of a cluster cannot take it over from one another; empty when they can."""
+    only_for: ClassVar[str] = ""
+    """The one backend driver that it can export; empty: all whose volumes are files or block devices."""
     over_network: ClassVar[bool] = True
     """Whether who uses a volume needs an initiator; not where its host opens it directly."""
 

@@ -7,9 +7,9 @@ told with its number there: whoever has mounted something else, such as a copy, 
 from collections.abc import Mapping
 from pathlib import Path
 
-from pumice.backends.targets.contract import Grant
+from pumice.backends.targets.contract import Grant, path_of
 from pumice.backends.targets.direct import DirectReach, look
-from pumice.model.export import SharedFile
+from pumice.model.export import Device, SharedFile
 from pumice.model.ids import VolumeId
 
 
@@ -26,11 +26,12 @@ class SharedTarget(DirectReach):
         self._options = f"-o {options}" if options else ""
         self._base = str(base)
 
-    async def grant(self, volume: VolumeId, device: Path, grant: Grant) -> SharedFile:  # noqa: ARG002
+    async def grant(self, volume: VolumeId, device: Device, grant: Grant) -> SharedFile:  # noqa: ARG002
         """Say where the volume is; nobody is let in or kept out. Raises ``Retryable``."""
-        inode = (await look(device)).st_ino
+        path = path_of(device)
+        inode = (await look(path)).st_ino
         for directory, share in self._shares:
-            if device.is_relative_to(directory):
-                within = str(device.relative_to(directory))
-                return SharedFile(str(device), inode, share, within, self._options, self._base)
-        return SharedFile(str(device), inode)
+            if path.is_relative_to(directory):
+                within = str(path.relative_to(directory))
+                return SharedFile(str(path), inode, share, within, self._options, self._base)
+        return SharedFile(str(path), inode)

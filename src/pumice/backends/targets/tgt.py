@@ -26,7 +26,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from pumice.backends.targets.contract import Grant
+from pumice.backends.targets.contract import Grant, path_of
 from pumice.backends.targets.tgt_management import (
     DEFAULT_SOCKET,
     Listed,
@@ -38,7 +38,7 @@ from pumice.backends.targets.tgt_management import (
 from pumice.backends.targets.tgtd import TgtDaemon
 from pumice.host.thread import Threads
 from pumice.model.errors import Invalid, Misconfigured, Retryable
-from pumice.model.export import IscsiExport
+from pumice.model.export import Device, IscsiExport
 from pumice.model.ids import VolumeId
 
 DEFAULT_PREFIX = "iqn.2010-10.org.openstack"
@@ -95,7 +95,7 @@ class TgtTarget:
                 f"{error} Start it ('systemctl start tgt'), or let Pumice run one of its own."
             ) from None
 
-    async def grant(self, volume: VolumeId, device: Path, grant: Grant) -> IscsiExport:
+    async def grant(self, volume: VolumeId, device: Device, grant: Grant) -> IscsiExport:
         """See ``Target.grant``.
 
         tgtd can make a disk read-only for all, or for nobody: the first grant of a volume decides, and another
@@ -103,7 +103,7 @@ class TgtTarget:
         """
         if any(mark in word for word in (grant.username, grant.initiator) for mark in "|, \n"):
             raise Invalid("The names of an account and of an initiator hold no '|', comma or space.")
-        await self._on_tgtd(partial(self._grant, volume, device, grant))
+        await self._on_tgtd(partial(self._grant, volume, path_of(device), grant))
         return IscsiExport(self._iqn(volume), self.portals, LUN)
 
     async def revoke(self, volume: VolumeId, grant: Grant) -> None:
@@ -121,10 +121,10 @@ class TgtTarget:
         if not self._is_down():
             await self._on_tgtd(partial(self._remove, volume))
 
-    async def resize(self, volume: VolumeId, device: Path) -> None:
+    async def resize(self, volume: VolumeId, device: Device) -> None:
         """See ``Target.resize``. tgtd reads a device's size only when it opens it, so the disk is taken out and
         put in again: sessions stay, but requests of the milliseconds in between fail. Pause the guests."""
-        await self._on_tgtd(partial(self._resize, volume, device))
+        await self._on_tgtd(partial(self._resize, volume, path_of(device)))
 
     async def exports(self) -> Mapping[VolumeId, frozenset[str]]:
         """See ``Target.exports``. Targets that were not made here are not listed, whatever their name."""

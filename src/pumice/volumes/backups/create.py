@@ -206,11 +206,11 @@ async def write_objects(op: Operation[BackupParams], drivers: Drivers) -> None:
     if backup is None or (asked.parent_id and parent is None):
         raise NotFound("Backup", asked.parent_id if backup else asked.backup_id)
     backend = drivers.backends[host_of(asked.pool)]
-    device = await backend.device(asked.copy_id or asked.volume_id, pool_of(asked.pool))
     store = drivers.store_of_backups()
-    written = await store.write(
-        record_of(backup), device, record_of(parent) if parent else None, op.note_progress
-    )
+    async with backend.opened(asked.copy_id or asked.volume_id, pool_of(asked.pool)) as device:
+        written = await store.write(
+            record_of(backup), device, record_of(parent) if parent else None, op.note_progress
+        )
     op.notes |= {"objects": written.objects, "kept": written.kept}
 
 

@@ -66,9 +66,8 @@ def accept(tx: Transaction, who: Scope, backup_id: str, volume_id: str) -> Volum
 async def write_bytes(op: Operation[RestoreParams], drivers: Drivers) -> None:
     """Write the backup over the volume."""
     asked = op.params
-
-    device = await drivers.backends[host_of(asked.pool)].device(asked.volume_id, pool_of(asked.pool))
-    await restore_bytes(drivers, asked.backup_id, device, is_new=False, progress=op.note_progress)
+    async with drivers.backends[host_of(asked.pool)].opened(asked.volume_id, pool_of(asked.pool)) as device:
+        await restore_bytes(drivers, asked.backup_id, device, is_new=False, progress=op.note_progress)
 
 
 def publish(tx: Transaction, op: Operation[RestoreParams], tunables: Tunables) -> None:

@@ -56,10 +56,9 @@ def accept(tx: Transaction, who: Scope, backup_id: str, wanted: Wanted, tunables
 async def fill(op: Operation[CreateParams], drivers: Drivers) -> None:
     """Write the backup into the new volume."""
     pool = op.notes["pool"]
-
-    device = await drivers.backends[host_of(pool)].device(op.params.volume_id, pool_of(pool))
     assert op.params.origin_id is not None
-    await restore_bytes(drivers, op.params.origin_id, device, is_new=True, progress=op.note_progress)
+    async with drivers.backends[host_of(pool)].opened(op.params.volume_id, pool_of(pool)) as device:
+        await restore_bytes(drivers, op.params.origin_id, device, is_new=True, progress=op.note_progress)
 
 
 def publish(tx: Transaction, op: Operation[CreateParams], tunables: Tunables) -> None:

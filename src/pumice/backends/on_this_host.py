@@ -1,0 +1,22 @@
+"""What the backends have in common whose volumes are files or block devices of this host: nothing is to be done
+before they are read and written.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from pumice.model.ids import VolumeId
+
+
+class OnThisHost:
+    """See ``contract.py``. A volume's device is where it is read and written."""
+
+    async def device(self, volume: VolumeId, pool: str) -> Path:
+        """The volume's file or block device. See ``Backend``."""
+        raise NotImplementedError
+
+    @asynccontextmanager
+    async def opened(self, volume: VolumeId, pool: str) -> AsyncIterator[Path]:
+        """See ``Backend``."""
+        yield await self.device(volume, pool)

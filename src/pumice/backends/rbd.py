@@ -1,0 +1,438 @@
+"""Volumes as images of Ceph: ``volume-ID`` and ``snapshot-ID``, each an image that lives by itself.
+
+A copy, whether a volume of a volume or of a snapshot, or a snapshot, is a clone that shares what it does not
+write, and is of one moment, whoever writes meanwhile::
+
+    origin ──snap──▶ origin@NAME ──clone──▶ NAME.TOKEN.part ──resize, rename──▶ NAME
+                     removed: Ceph keeps it, out of sight, for as long as it has clones
+
+Everything has its name only when it is complete; renaming is atomic. What has clones goes to the pool's trash
+when it is deleted, and is freed with the last of them: whoever deletes a clone looks after its origin. A chain
+of ``MOST_DEEP`` clones is broken by having the last hold everything itself; so has what is copied to another
+pool. A volume goes back to a snapshot in two moves; a first without its second is completed by who comes next::
+
+    NAME ──▶ trash        NAME.back, a whole clone of the snapshot ──▶ NAME
+
+Any number of hosts may serve a pool: nothing is remembered in here. This class must never touch an image whose
+name is not made of an id, save as the stranger that it is told of.
+"""
+
+import asyncio
+import re
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Literal, cast
+from weakref import WeakValueDictionary
+
+from pumice.backends.contract import (
+    ImageFile,
+    Inventory,
+    Manageable,
+    PoolFacts,
+    Progress,
+    require_fits,
+)
+from pumice.backends.rbd_bytes import Windows
+from pumice.backends.rbd_images import Cluster, HasClones, Image, IsThere, Parent, RbdImages
+from pumice.host import qemu_img
+from pumice.host.sole import Held, take_name
+from pumice.host.turn import Serializer
+from pumice.model import mark
+from pumice.model.errors import Conflict, Invalid, NotFound, TryAnotherBackend
+from pumice.model.export import RbdImage
+from pumice.model.ids import SnapshotId, VolumeId, is_canonical
+from pumice.model.mark import Mark
+from pumice.model.stored import StoredObject
+from pumice.model.units import GIB, gib_to_hold
+
+MOST_DEEP = 5
+_BACK = ".back"
+_OURS = re.compile(
+    r"(volume|snapshot)-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(\.[0-9a-f]{8}\.part|\.back)?"
+)
+_Kind = Literal["volume", "snapshot"]
+_STRANGER = re.compile(r"[^@/\x00-\x20]{1,200}")
+Fill = Callable[[str], Awaitable[None]]
+"""Makes an image of the name that it is given."""
+
+
+class RbdBackend:
+    """``pools`` maps each pool's name to what the cluster calls it.
+
+    ``directory`` is for files by which images are read and written here. ``convert_timeout`` (seconds) bounds
+    the conversion of one image; at most ``copies_at_once`` run at a time.
+    """
+
+    driver = "rbd"
+    keeps = True
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        pools: Mapping[str, str],
+        directory: Path,
+        *,
+        max_over_subscription_ratio: float = 20.0,
+        reserved_percentage: int = 0,
+        convert_timeout: float = 3600.0,
+        copies_at_once: int = 2,
+    ) -> None:
+        self._cluster = cluster
+        self._images = {name: RbdImages(cluster, pool) for name, pool in pools.items()}
+        self._windows = Windows(directory)
+        self._max_over_subscription_ratio = max_over_subscription_ratio
+        self._reserved_percentage = reserved_percentage
+        self._convert_timeout = convert_timeout
+        self._turn_to_copy = Serializer(copies_at_once)
+        self._occupied: dict[str, Held] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def pool_names(self) -> list[str]:
+        return list(self._images)
+
+    async def mark(self, pool: str) -> Mark | None:
+        return mark.read(await self._pool(pool).read_mark() or "")
+
+    async def set_mark(self, pool: str, ours: Mark) -> None:
+        await self._pool(pool).write_mark(ours.text())
+
+    async def occupy(self, pool: str, *, shared: bool) -> None:
+        """Occupy the pool on this machine; on others its mark keeps away who is not of the same cluster."""
+        if pool not in self._occupied:
+            name = f"pool {self._pool(pool).pool} of {self._cluster.conf}"
+            held = take_name(name, f"Pool '{pool}'")
+            if shared:
+                held.close()  # nobody has it alone
+            else:
+                self._occupied[pool] = held
+
+    async def start(self) -> None:
+        await self._windows.clear()
+        for images in self._images.values():
+            await images.names()
+
+    async def pools(self) -> list[PoolFacts]:
+        return [await self._facts(name, images) for name, images in self._images.items()]
+
+    async def create(self, volume: VolumeId, pool: str, size: int) -> None:
+        images = self._pool(pool)
+        await self._make(images, _name("volume", volume), lambda part: images.create(part, size * GIB))
+
+    async def create_from_volume(
+        self, volume: VolumeId, pool: str, size: int, source: VolumeId, source_pool: str, progress: Progress
+    ) -> None:
+        origin, missing = _name("volume", source), NotFound("Volume", source)
+        await self._copy(_name("volume", volume), pool, size, origin, source_pool, missing, progress)
+
+    async def create_from_snapshot(
+        self,
+        volume: VolumeId,
+        pool: str,
+        size: int,
+        source: SnapshotId,
+        source_pool: str,
+        progress: Progress,
+    ) -> None:
+        origin, missing = _name("snapshot", source), NotFound("Snapshot", source)
+        await self._copy(_name("volume", volume), pool, size, origin, source_pool, missing, progress)
+
+    async def create_from_image(
+        self, volume: VolumeId, pool: str, size: int, image: ImageFile, progress: Progress
+    ) -> None:
+        images = self._pool(pool)
+
+        async def fill(part: str) -> None:
+            require_fits(image, size)
+            await images.create(part, size * GIB)
+            async with self._turn_to_copy.take(), self._windows.opened(images, part) as file:
+                await qemu_img.convert(
+                    image.path,
+                    image.format,
+                    file,
+                    virtual_size=image.virtual_size,
+                    progress=progress,
+                    timeout=self._convert_timeout,
+                    target_is_zero=True,
+                )
+
+        await self._make(images, _name("volume", volume), fill)
+
+    async def delete(self, volume: VolumeId, pool: str) -> None:
+        await self._remove(self._pool(pool), _name("volume", volume))
+
+    async def extend(self, volume: VolumeId, pool: str, size: int) -> None:
+        images, name = self._pool(pool), _name("volume", volume)
+        async with self._lock(images, name):
+            found = await _found(images, name, NotFound("Volume", volume))
+            if found.size < size * GIB:
+                await images.resize(name, size * GIB)
+
+    async def revert(self, volume: VolumeId, pool: str, snapshot: SnapshotId, progress: Progress) -> None:
+        """The volume becomes a clone of the snapshot: nothing is copied, and its old bytes are freed."""
+        images, name, origin = self._pool(pool), _name("volume", volume), _name("snapshot", snapshot)
+        async with self._lock(images, name):
+            here = await _found(images, name, NotFound("Volume", volume))
+            kept = await _found(images, origin, NotFound("Snapshot", snapshot))
+            part = _part(name)
+            try:
+                await self._clone(images, kept, name, images, part)
+                await images.rename(part, name + _BACK)
+                await images.discard(name)
+            except BaseException:
+                for unfinished in (part, name + _BACK):
+                    await self._throw_away(images, unfinished)
+                raise
+            await images.rename(name + _BACK, name)
+            await self._free(images, here.id)
+        progress(1.0)
+
+    async def create_snapshot(
+        self, snapshot: SnapshotId, volume: VolumeId, pool: str, progress: Progress
+    ) -> None:
+        origin, missing = _name("volume", volume), NotFound("Volume", volume)
+        await self._copy(_name("snapshot", snapshot), pool, None, origin, pool, missing, progress)
+
+    async def delete_snapshot(self, snapshot: SnapshotId, pool: str) -> None:
+        await self._remove(self._pool(pool), _name("snapshot", snapshot))
+
+    async def device(self, volume: VolumeId, pool: str) -> RbdImage:
+        images, name = self._pool(pool), _name("volume", volume)
+        await _found(images, name, NotFound("Volume", volume))
+        return RbdImage(
+            pool=images.pool,
+            image=name,
+            monitors=await images.monitors(),
+            cluster=self._cluster.name,
+            user=self._cluster.user,
+            keyring=str(self._cluster.keyring),
+            secret_uuid=self._cluster.secret_uuid,
+        )
+
+    @asynccontextmanager
+    async def opened(self, volume: VolumeId, pool: str) -> AsyncIterator[Path]:
+        images, name = self._pool(pool), _name("volume", volume)
+        await _found(images, name, NotFound("Volume", volume))
+        async with self._windows.opened(images, name) as file:
+            yield file
+
+    async def manageable(self, pool: str) -> list[Manageable]:
+        images = self._pool(pool)
+        strangers = sorted(name for name in await images.names() if not _OURS.fullmatch(name))
+        found = await asyncio.gather(*map(images.image, strangers))
+        return [Manageable(it.name, it.size, origin=it.parent.image if it.parent else None) for it in found]
+
+    async def adopt(self, piece: StoredObject, name: str) -> int:
+        images, ours, stranger = self._pool(piece.pool), _name(piece.kind, piece.id), _stranger(name)
+        async with self._lock(images, ours):
+            if ours in await images.names():
+                return (await images.image(ours)).size // GIB
+            found = await _found(images, stranger, NotFound("Image", name))
+            size = gib_to_hold(found.size)
+            if found.size != size * GIB:
+                await images.resize(stranger, size * GIB)
+            await images.rename(stranger, ours)
+            return size
+
+    async def put_aside(self, piece: StoredObject, name: str) -> None:
+        images, ours, stranger = self._pool(piece.pool), _name(piece.kind, piece.id), _stranger(name)
+        async with self._lock(images, ours):
+            names = await images.names()
+            for one in [ours] if piece.whole else _unfinished(ours, names):
+                if one in names:
+                    try:
+                        await images.rename(one, stranger + one.removeprefix(ours))
+                    except IsThere:
+                        raise Conflict(f"There is another '{name}' in pool '{piece.pool}'.") from None
+
+    async def put_back(self, piece: StoredObject, name: str) -> None:
+        images, ours, stranger = self._pool(piece.pool), _name(piece.kind, piece.id), _stranger(name)
+        async with self._lock(images, ours):
+            if ours not in await images.names():
+                await _found(images, stranger, NotFound("Image", name))
+                await images.rename(stranger, ours)
+
+    async def give_up(self, pool: str, name: str) -> None:
+        await self._throw_away(self._pool(pool), _stranger(name))
+
+    async def inventory(self) -> Inventory:
+        pieces: set[StoredObject] = set()
+        for pool, images in self._images.items():
+            found = [ours for name in await images.names() if (ours := _OURS.fullmatch(name))]
+            pieces |= {StoredObject(cast(_Kind, it[1]), it[2], pool, whole=not it[3]) for it in found}
+        return Inventory(frozenset(pieces))
+
+    async def discard(self, piece: StoredObject) -> None:
+        images, name = self._pool(piece.pool), _name(piece.kind, piece.id)
+        if piece.whole:
+            await self._remove(images, name)
+            return
+        async with self._lock(images, name):
+            await self._clear(images, name, await images.names())
+
+    def _pool(self, pool: str) -> RbdImages:
+        if pool not in self._images:
+            raise TryAnotherBackend(f"Pool '{pool}' is not in the settings of this host.")
+        return self._images[pool]
+
+    def _lock(self, images: RbdImages, name: str) -> asyncio.Lock:
+        """The lock of an image: the second of two equal calls finds the first one's work."""
+        return self._locks.setdefault(images.spec(name), asyncio.Lock())
+
+    async def _facts(self, pool: str, images: RbdImages) -> PoolFacts:
+        total, free = await images.space()
+        return PoolFacts(
+            name=pool,
+            total_gb=total / GIB,
+            free_gb=free / GIB,
+            thin=True,
+            max_over_subscription_ratio=self._max_over_subscription_ratio,
+            reserved_percentage=self._reserved_percentage,
+        )
+
+    # --- how images come and go ------------------------------------------------------------------------
+
+    async def _make(self, images: RbdImages, name: str, fill: Fill) -> None:
+        async with self._lock(images, name):
+            names = await images.names()
+            there = name in names or (name + _BACK in names and await _complete_revert(images, name))
+            await self._clear(images, name, names)
+            if there:
+                return
+            part = _part(name)
+            try:
+                await fill(part)
+                await images.rename(part, name)
+            except BaseException as error:
+                await self._throw_away(images, part)
+                if not isinstance(error, IsThere) or name not in await images.names():
+                    raise  # else another host has made it meanwhile
+
+    async def _copy(
+        self,
+        name: str,
+        pool: str,
+        size: int | None,
+        origin: str,
+        source_pool: str,
+        missing: NotFound,
+        progress: Progress,
+    ) -> None:
+        """``size`` in GiB, or none to end up as large as ``origin``."""
+        images, source = self._pool(pool), self._pool(source_pool)
+
+        async def fill(part: str) -> None:
+            found = await _found(source, origin, missing)
+            await self._clone(source, found, name, images, part)
+            if size is not None and found.size != size * GIB:
+                await images.resize(part, size * GIB)
+            progress(1.0)
+
+        await self._make(images, name, fill)
+
+    async def _clone(self, source: RbdImages, origin: Image, name: str, images: RbdImages, part: str) -> None:
+        """``part`` begins as what ``origin`` holds now, kept meanwhile under the name of what it will be."""
+        try:
+            await source.snap(origin.name, name)
+        except IsThere:  # of a call that was cut short, and of another moment
+            await source.drop_snap(origin.name, name)
+            await source.snap(origin.name, name)
+        try:
+            await source.clone(origin.name, name, images, part)
+        finally:
+            await source.drop_snap(origin.name, name)
+        if source is not images or await self._is_deep(source, origin):
+            async with self._turn_to_copy.take():
+                await images.flatten(part)
+
+    async def _is_deep(self, images: RbdImages, image: Image) -> bool:
+        """Whether an image is the last of a chain of clones that may not become longer."""
+        depth, parent = 0, image.parent
+        while parent and depth < MOST_DEEP:
+            depth += 1
+            parent = (await self._parent(images, parent)).parent
+        return depth >= MOST_DEEP
+
+    async def _parent(self, images: RbdImages, parent: Parent) -> Image:
+        there = images if parent.pool == images.pool else RbdImages(self._cluster, parent.pool)
+        return await (there.image_in_trash(parent.id) if parent.in_trash else there.image(parent.image))
+
+    async def _remove(self, images: RbdImages, name: str) -> None:
+        """Free an image, and whatever calls that were cut short left of its name, also in the trash."""
+        async with self._lock(images, name):
+            names = await images.names()
+            await self._clear(images, name, names)
+            if name in names:
+                await images.discard(name)
+            for known, image_id in await images.trash():
+                if known == name or known in _unfinished(name, [known]):
+                    await self._free(images, image_id)
+
+    async def _clear(self, images: RbdImages, name: str, names: Iterable[str]) -> None:
+        """Free what calls that were cut short left of a name."""
+        for part in _unfinished(name, names):
+            await self._throw_away(images, part)
+
+    async def _throw_away(self, images: RbdImages, name: str) -> None:
+        with suppress(NotFound):
+            found = await images.image(name)
+            await images.discard(name)
+            await self._free(images, found.id)
+
+    async def _free(self, images: RbdImages, image_id: str) -> None:
+        """Free an image that is in the trash, and each of ours in the trash of which it was the last clone."""
+        try:
+            found = await images.image_in_trash(image_id)
+            await images.remove_from_trash(image_id)
+        except (NotFound, HasClones):
+            return
+        above = found.parent
+        if above and above.in_trash and _OURS.fullmatch(above.image):
+            for there in self._images.values():
+                if there.pool == above.pool:
+                    await self._free(there, above.id)
+
+
+# --- names -----------------------------------------------------------------------------------------------
+
+
+def _name(kind: str, wanted: str) -> str:
+    if not is_canonical(wanted):
+        raise Invalid(f"{wanted!r} is not an id, and no image is named after it.")
+    return f"{kind}-{wanted}"
+
+
+def _stranger(name: str) -> str:
+    """The name of an image that is none of ours. Raises ``Invalid``."""
+    if not _STRANGER.fullmatch(name) or _OURS.fullmatch(name):
+        raise Invalid(f"{name!r} is not the name of an image that could be managed.")
+    return name
+
+
+def _part(name: str) -> str:
+    return f"{name}.{secrets.token_hex(4)}.part"
+
+
+def _unfinished(name: str, names: Iterable[str]) -> list[str]:
+    """What there is of a name besides what it names."""
+    return [it for it in names if it.startswith(f"{name}.") and _OURS.fullmatch(it)]
+
+
+async def _found(images: RbdImages, name: str, missing: NotFound) -> Image:
+    """The image of a name; one that was being reverted is completed."""
+    try:
+        return await images.image(name)
+    except NotFound:
+        if await _complete_revert(images, name):
+            return await images.image(name)
+        raise missing from None
+
+
+async def _complete_revert(images: RbdImages, name: str) -> bool:
+    """A volume that was discarded for what it goes back to: that takes its place. Whether there was one."""
+    try:
+        await images.rename(name + _BACK, name)
+    except NotFound:
+        return False
+    return True

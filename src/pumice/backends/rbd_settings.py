@@ -1,0 +1,125 @@
+"""Settings of the driver ``rbd``, and what a host and its user of Ceph need for it."""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Literal, Self
+from uuid import UUID
+
+from pydantic import Field, model_validator
+
+from pumice.backends.contract import Backend
+from pumice.backends.settings import PoolSettings
+from pumice.host.ceph_keyring import key_of
+from pumice.host.command import run
+from pumice.host.parts import ok, program
+from pumice.host.paths import GivenPath
+from pumice.model.errors import Misconfigured, PumiceError
+from pumice.model.finding import Finding, Probe, Verdict
+from pumice.model.place_name import PlaceName
+
+_PACKAGES = {
+    "rbd": "ceph-common",
+    "rados": "ceph-common",
+    "ceph": "ceph-common",
+    "qemu-storage-daemon": "qemu-utils qemu-block-extra",
+}
+
+
+class RbdSettings(PoolSettings):
+    """Images in pools of a Ceph cluster, which any number of hosts may serve."""
+
+    driver: Literal["rbd"] = Field("rbd", description="Where the bytes live.")
+    target: Literal["rbd"] = Field("rbd", description="How hosts reach them: by themselves.")
+    pool: str | None = Field(None, description="rbd: the cluster's pool; its name is the pool's.")
+    pools: dict[PlaceName, str] = Field(
+        default_factory=dict, description="rbd: instead of 'pool', several by their names here."
+    )
+    conf: GivenPath = Field(
+        Path("/etc/ceph/ceph.conf"),
+        description="rbd: the cluster's configuration; the file's name is the cluster's.",
+    )
+    user: str = Field("pumice", description="rbd: who we are there, without 'client.'.")
+    keyring: GivenPath | None = Field(
+        None,
+        description="rbd: the user's, at the same path on each host; default: CLUSTER.client.USER.keyring.",
+    )
+    secret_uuid: UUID | None = Field(
+        None,
+        description="rbd: by which a Nova's libvirt knows the user's key; Pumice's own compute needs none.",
+    )
+
+    @model_validator(mode="after")
+    def has_pools(self) -> Self:
+        """Either word, and not both."""
+        if bool(self.pool) == bool(self.pools):
+            raise ValueError("driver = 'rbd' needs either 'pool' or 'pools'")
+        return self
+
+    def open(self, name: str, state_dir: Path) -> Backend:
+        """See ``BackendSettings``."""
+        from pumice.backends.rbd import RbdBackend
+        from pumice.backends.rbd_images import Cluster
+
+        secret = str(self.secret_uuid) if self.secret_uuid else ""
+        return RbdBackend(
+            Cluster(self.conf, self.user, self._keyring(), self.conf.stem, secret),
+            self._pools(),
+            state_dir / "rbd" / name,
+            max_over_subscription_ratio=self.max_over_subscription_ratio,
+            reserved_percentage=self.reserved_percentage,
+        )
+
+    def probes(self, name: str, state_dir: Path) -> Iterator[Probe]:
+        """The commands, FUSE, and of each pool whether the user may use it."""
+        yield Probe(f"ceph {name}", partial(self._this_host, f"ceph {name}"))
+        for pool, known in self._pools().items():
+            yield Probe(f"pool {name}#{pool}", partial(self._pool, f"pool {name}#{pool}", known))
+
+    def _pools(self) -> Mapping[str, str]:
+        return self.pools or {str(self.pool): str(self.pool)}
+
+    def _keyring(self) -> Path:
+        return self.keyring or self.conf.with_name(f"{self.conf.stem}.client.{self.user}.keyring")
+
+    def _this_host(self, part: str) -> Finding:
+        for command, packages in _PACKAGES.items():
+            if program(command) is None:
+                return _lacks(part, f"{command} is not installed", f"apt-get install {packages}")
+        if not Path("/dev/fuse").exists():
+            return _lacks(part, "no /dev/fuse: images cannot be read or written here", "modprobe fuse")
+        if not self.conf.exists():
+            return _lacks(part, f"no {self.conf}", "copy it from a host of the cluster, or set 'conf'")
+        try:
+            key_of(self.user, self._keyring())
+        except Misconfigured as error:
+            return _lacks(part, str(error), f"{self._caps('get-or-create')} -o {self._keyring()}")
+        return ok(part, f"client.{self.user} of {self.conf}")
+
+    async def _pool(self, part: str, pool: str) -> Finding:
+        if shutil.which("rbd") is None:
+            return _lacks(part, "rbd is not installed", "apt-get install ceph-common")
+        words = ("--conf", self.conf, "--id", self.user, "--keyring", self._keyring())
+        try:
+            await run("rbd", *words, "--client-mount-timeout", "10", "ls", pool, timeout=20, public=True)
+        except PumiceError as error:
+            said = str(error).rpartition("\n")[2]
+            if "(2) No such file" in said:
+                return _lacks(part, "not there", f"ceph osd pool create {pool} && rbd pool init {pool}")
+            if "(1) Operation not permitted" in said:
+                return _lacks(part, f"client.{self.user} may not use it", self._caps("caps"))
+            if "(13) Permission denied" in said:
+                cure = f"{self._caps('get-or-create')} -o {self._keyring()}"
+                return _lacks(part, f"the cluster does not know client.{self.user} by this key", cure)
+            return _lacks(part, f"no answer: {said}", "ceph health detail")
+        return ok(part, f"client.{self.user} may use '{pool}'")
+
+    def _caps(self, verb: str) -> str:
+        """The command by which an administrator of the cluster gives the user what it needs, and no more."""
+        pools = ", ".join(f"profile rbd pool={pool}" for pool in self._pools().values())
+        return f"ceph auth {verb} client.{self.user} mon 'profile rbd' mgr 'profile rbd' osd '{pools}'"
+
+
+def _lacks(part: str, found: str, cure: str) -> Finding:
+    return Finding(part, Verdict.MISSING, found, "other backends", cure)
