@@ -35,6 +35,10 @@ MOST_LEVELS = 32
 """Levels of JSON in a body. What is kept of it is read back, inside answers that have levels of their own."""
 
 
+async def _nobody_judges() -> None:
+    """Anybody may ask."""
+
+
 @dataclass(slots=True)
 class Call:
     """A request that was matched to a route, authenticated and allowed."""
@@ -63,6 +67,11 @@ class Call:
     """The key of the body that has selected the route, if it is an action's."""
     waited: float = 0.0
     """Seconds for which it waited because its client wished so."""
+    judge: Callable[[], Awaitable[None]] = field(default=_nobody_judges)
+    """Judges anew who asks, and whether they may: after a wait the token may be none any more.
+
+    Raises ``Unauthenticated`` or ``Forbidden``.
+    """
     is_gone: bool = False
     """Whether its client was seen to hang up."""
     _json: Any = None

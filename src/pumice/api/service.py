@@ -181,13 +181,14 @@ class Service:
             if self.domain_of is None and call.who.project_id is None:
                 raise Forbidden("This needs a token that is scoped to a project.")
             await self._require(route.rule, call)
+            call.judge = self._judge(route.rule, call, request_id, scope)
             if route.makes and (why := self.ctx.refuses_new()):
                 raise Retryable(why)
             if route.takes_a_turn:
                 async with self.ctx.turn(call.who.project_id):
                     return await route.handler(call)
             if route.live:
-                return await live.answer(call, self._shower(route, route.rule, call, request_id, scope))
+                return await live.answer(call, self._shower(route, call))
         return await route.handler(call)
 
     async def _require(self, rule: Rule, call: Call) -> None:
@@ -196,15 +197,21 @@ class Service:
         about = call.args
         self.policy.require(rule, call.who, about.get("project_id"), about.get("user_id"), domain_id)
 
-    def _shower(
-        self, route: Route, rule: Rule, call: Call, request_id: str, asked: MutableMapping[str, Any]
-    ) -> Callable[[], Awaitable[Reply]]:
-        """What shows a thing, whenever it is asked: after a wait the token may be none any more."""
+    def _judge(
+        self, rule: Rule, call: Call, request_id: str, asked: MutableMapping[str, Any]
+    ) -> Callable[[], Awaitable[None]]:
+        async def judge() -> None:
+            call.who = await self._who(call.headers, request_id, asked)
+            await self._require(rule, call)
+
+        return judge
+
+    def _shower(self, route: Route, call: Call) -> Callable[[], Awaitable[Reply]]:
+        """What shows a thing, whenever it is asked."""
 
         async def show() -> Reply:
             if call.waited:
-                call.who = await self._who(call.headers, request_id, asked)
-                await self._require(rule, call)
+                await call.judge()
             return _encoded(await route.handler(call))
 
         return show

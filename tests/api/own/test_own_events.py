@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 from tests.patience import soon
-from volume_cloud import Cloud
+from volume_cloud import SCOPES, Cloud
 
 from pumice.api.feed import Feed
 from pumice.api.own.service import own_service
@@ -90,8 +90,22 @@ async def test_a_process_that_ends_lets_its_streams_end(cloud: Cloud) -> None:
     await soon(listener.task)
 
 
+async def test_who_is_shut_out_hears_nothing_any_more(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    listener, other = Listener(cloud, "member"), Listener(cloud, "other")
+    await soon(listener.begun())
+    await soon(other.begun())
+    monkeypatch.delitem(SCOPES, "member")
+    await cloud.make(who="both")
+    await cloud.make(who="other")
+    await soon(listener.task)
+    assert listener.events == []
+    await other.until(3)
+    await other.hang_up()
+
+
 @pytest.mark.parametrize(
-    ("query", "last", "status"), [("all_projects=1", None, 403), ("last_event_id=x", None, 400)]
+    ("query", "last", "status"),
+    [("all_projects=1", None, 403), ("last_event_id=x", None, 400), ("subject=x", None, 400)],
 )
 async def test_what_is_refused(cloud: Cloud, query: str, last: int | None, status: int) -> None:
     listener = Listener(cloud, "member", query, last)

@@ -13,19 +13,22 @@ from pumice.api.own import shapes
 from pumice.api.own.rules import all_projects
 from pumice.api.policy import READER, Rule
 from pumice.api.routing import Route
-from pumice.model.errors import Invalid, TooBusy
+from pumice.model.errors import Invalid, PumiceError, TooBusy
 from pumice.store import logged
 
 ALIVE_SECONDS = 15.0
 """How often a stream without events says that it is alive."""
 STREAM_SECONDS = 900.0
-"""After so long a stream ends; the client comes back, and its token is judged again."""
+"""After so long a stream ends, and the client comes back."""
+_PARAMETERS = ("all_projects", "last_event_id")
 MOST_BEHIND = 2000
 """Events that a client may be behind; then its stream ends, and it comes back for them."""
 
 
 async def events(call: Call) -> Reply:
     """Stream what operations do, as server-sent events; from ``Last-Event-ID`` on, if that is said."""
+    if unknown := call.query.keys() - _PARAMETERS:
+        raise Invalid(f"There is no parameter '{min(unknown)}'. There are {', '.join(_PARAMETERS)}.")
     since = _last_event(call)
     stream = Stream(None if all_projects(call) else call.who.project_id)
     with call.ctx.changes.place(call.who.project_id, call.ctx.tunables) as free:
@@ -55,6 +58,8 @@ async def _events(call: Call, stream: Stream, since: int | None) -> AsyncIterato
             async for line in _earlier(call, stream, since, start):
                 yield _event(line)
             while time.monotonic() < until and not changes.stopping and len(stream.lines) < MOST_BEHIND:
+                if not await _may_still(call):
+                    return
                 seen = changes.number
                 if stream.lines:
                     yield b"".join(_event(stream.lines.popleft()) for _ in range(len(stream.lines)))
@@ -64,6 +69,16 @@ async def _events(call: Call, stream: Stream, since: int | None) -> AsyncIterato
                     return
         finally:
             feed.close(stream)
+
+
+async def _may_still(call: Call) -> bool:
+    """Whether whoever listens may go on: no event is for who was shut out before it."""
+    try:
+        await call.judge()
+        all_projects(call)
+    except PumiceError:
+        return False
+    return True
 
 
 async def _earlier(call: Call, stream: Stream, since: int | None, start: int) -> AsyncIterator[Line]:
