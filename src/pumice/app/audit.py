@@ -6,11 +6,10 @@ what this host has drivers for, where their daemons run, and it names every plac
 a cloud of many hosts it is run on each. The exit code tells of violations alone.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field, replace
 
-from pumice.app import driver_setup, logs
+from pumice.app import driver_setup, logs, running
 from pumice.app.database import existing
 from pumice.app.driver_setup import OpenDrivers
 from pumice.app.settings import Settings
@@ -50,7 +49,7 @@ def run(settings: Settings, *, repair: bool = False, as_json: bool = False) -> i
 
         return [violation.words for violation in await audit.repair(drivers, tell)]
 
-    asyncio.run(_look(settings, mend if repair else audit.violations, found))
+    running.run(_look(settings, mend if repair else audit.violations, found))
     if as_json:
         print_json(asdict(found))
     else:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
-from pumice.app import driver_setup
+from pumice.app import driver_setup, running
 from pumice.app.database import existing
 from pumice.app.settings import Settings
 from pumice.app.terminal import console, plain, print_json, short, table
@@ -99,7 +99,7 @@ def print_list(settings: Settings, *, as_json: bool, wide: bool) -> None:
         async with _hands(settings) as drivers:
             return await _every(drivers)
 
-    found = asyncio.run(work())
+    found = running.run(work())
     if as_json:
         print_json([_as_json(it) for it in found])
         return
@@ -120,7 +120,7 @@ def _as_json(it: Found) -> dict[str, object]:
 def adopt(settings: Settings, beginning: str, project: str, *, yes: bool) -> None:
     """Begin to make a volume of it, in a project; or put it back, if a row has its id. Raises ``NotFound``."""
     set_deadlines(settings.operations.deadlines)
-    print(asyncio.run(_adopt(settings, beginning, project, yes=yes)))
+    print(running.run(_adopt(settings, beginning, project, yes=yes)))
 
 
 async def _adopt(settings: Settings, beginning: str, project: str, *, yes: bool) -> str:
@@ -150,7 +150,7 @@ async def _adopt(settings: Settings, beginning: str, project: str, *, yes: bool)
 
 def remove(settings: Settings, beginning: str, *, yes: bool) -> None:
     """Free an orphan's bytes for good. Raises ``NotFound``."""
-    print(asyncio.run(_remove(settings, beginning, yes=yes)))
+    print(running.run(_remove(settings, beginning, yes=yes)))
 
 
 async def _remove(settings: Settings, beginning: str, *, yes: bool) -> str:

@@ -4,11 +4,10 @@ First the rows, in one transaction; then the marks, on the host that has them. K
 command again does the rest: until then nothing starts there, as the marks say another name.
 """
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from pumice.app import driver_setup, marks, node
+from pumice.app import driver_setup, marks, node, running
 from pumice.app.database import existing
 from pumice.app.settings import Settings
 from pumice.backends.contract import Backend
@@ -61,7 +60,7 @@ def _rename(settings: Settings, old: str, new: str, host: str, *, yes: bool) -> 
     lock = node.only_one(settings.model_copy(update={"host": host})) if file.exists() else None
     is_over = lock is not None and settings.database().startswith("sqlite")
     try:
-        changed = asyncio.run(_run(settings, old, new, yes=yes, is_over=is_over))
+        changed = running.run(_run(settings, old, new, yes=yes, is_over=is_over))
         if lock and yes and old == host:
             file.unlink()  # while it is held: nobody is of that name any more
     finally:
@@ -161,7 +160,7 @@ def _directories(settings: Settings, old: str, new: str) -> list[tuple[Path, Pat
 
 def take_pool(settings: Settings, name: str, *, yes: bool) -> None:
     """Leave this installation's mark on a pool of this host, whatever is there. Raises ``NotFound``."""
-    asyncio.run(_take_pool(settings, name, yes=yes))
+    running.run(_take_pool(settings, name, yes=yes))
 
 
 async def _take_pool(settings: Settings, name: str, *, yes: bool) -> None:
