@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-COMMIT = "364900044bee379f9298ff43ea1bbe46fc9ef163"
+COMMIT = "5e3cf4d4a12c7a63e0c8286e9ee18409cde76632"
 """The last that was handed out before this one. To be moved on with each version."""
 
 HERE = Path(__file__).parents[1]

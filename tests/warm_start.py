@@ -25,7 +25,9 @@ MODULES = (
     *("pumice.api.volume.service", "pumice.backends.files", "pumice.backends.targets.tgtd"),
     *("pumice.backends.fake", "pumice.backends.targets.fake", "pumice.hypervisor.fake"),
     *("pumice.hypervisor.libvirt", "pumice.hypervisor.libvirtd", "pumice.store.postgres", "alembic.command"),
+    *("pumice.api.own.service", "pumice.backends.targets.tgt", "oslo_policy._external", "libvirt"),
     *("prometheus_client.multiprocess", "uvloop", "uvicorn.protocols.http.httptools_impl"),
+    *("uvicorn.lifespan.off", "encodings.idna"),
 )
 """What is imported, whatever the command will need of it."""
 _LOOKED_AT = {name: os.environ.get(name) for name in ("PATH", "PYTHONPATH")}

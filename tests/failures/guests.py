@@ -1,20 +1,16 @@
 """kill -9 of the volume process while volumes come to a running guest and go, by both doors."""
 
-import asyncio
 import contextlib
-import tempfile
 import time
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
+from tests.boot_sector import READY, boot_sector
 from tests.failures.cloud import Cloud
 from tests.failures.row import Completion, Row
 from tests.failures.volume_process import BUSY, connector
 from tests.pumice_installation import ATTACHMENTS, IMAGES, SERVERS, VOLUMES
 
-from pumice.app.guest_image import build_guest_image
-from pumice.app.tour.run import cache_dir
 from pumice.hypervisor.libvirt_connection import load
 
 
@@ -105,13 +101,11 @@ def attach(cloud: Cloud, volume: str, by: dict[str, Any] | None) -> str:
 
 def a_guest(cloud: Cloud) -> str:
     """A server whose guest has booted, so that it lets go of disks."""
-    with tempfile.TemporaryDirectory(prefix="pumice-") as directory:
-        file = asyncio.run(build_guest_image(Path(directory) / "guest.qcow2", cache_dir()))
-        body = {"name": "guest", "disk_format": "qcow2", "container_format": "bare"}
-        image = cloud.call("POST", IMAGES, body)["id"]
-        headers = {"Content-Type": "application/octet-stream"}
-        answer = cloud.http.put(f"{IMAGES}/{image}/file", content=file.read_bytes(), headers=headers)
-        assert answer.status_code == 204, answer.text
+    body = {"name": "guest", "disk_format": "raw", "container_format": "bare"}
+    image = cloud.call("POST", IMAGES, body)["id"]
+    headers = {"Content-Type": "application/octet-stream"}
+    answer = cloud.http.put(f"{IMAGES}/{image}/file", content=boot_sector(), headers=headers)
+    assert answer.status_code == 204, answer.text
     root = cloud.call("POST", VOLUMES, {"volume": {"size": 1, "imageRef": image}})["volume"]["id"]
     cloud.settle()
     flavors = cloud.call("GET", "/compute/v2.1/flavors/detail")["flavors"]
@@ -120,7 +114,7 @@ def a_guest(cloud: Cloud) -> str:
 
     def ready() -> bool:
         answer = cloud.http.post(f"{SERVERS}/{server}/action", json={"os-getConsoleOutput": {}})
-        return answer.status_code == 200 and "PUMICE-GUEST ready" in answer.json()["output"]
+        return answer.status_code == 200 and READY in answer.json()["output"]
 
     cloud.wait(ready, "the guest does not boot", 180)
     return server

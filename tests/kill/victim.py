@@ -3,7 +3,6 @@
 The one keeps its backups in a directory, the other in a store that speaks S3.
 """
 
-import asyncio
 import contextlib
 import json
 import time
@@ -11,13 +10,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+from tests.boot_sector import boot_sector
 from tests.kill.points import Point
 from tests.kill.stories import Stories
 from tests.pumice_installation import SERVERS, Installation, state_directory
 from tests.s3_server import S3Server
 
-from pumice.app.guest_image import build_guest_image
-from pumice.app.tour.run import cache_dir
 from pumice.backends.backups.posix import PosixObjects
 from pumice.backends.backups.s3 import S3Objects
 
@@ -66,8 +64,7 @@ class Victim(Installation):
             self.launch(name)
         self.log_in()
         self.wait(lambda: self.is_up(*self.workers), "its services do not come up")
-        image = asyncio.run(build_guest_image(self.state_dir.parent / "guest.qcow2", cache_dir()))
-        self.stories.image = self.stories.upload(image.read_bytes(), "qcow2")
+        self.stories.image = self.stories.upload(boot_sector(), "raw")
 
     def is_up(self, *names: str) -> bool:
         """Whether the services of these processes are; backups are asked for as soon as all are."""
