@@ -547,7 +547,7 @@ async def test_no_more_is_taken_than_there_are_workers(house: House, kitchen: Ki
     for _ in range(5):
         await house.db.write(lambda tx: tx.notify(work_queue.QUEUE))
         await asyncio.sleep(0.01)
-    assert await taken() == runner.workers == 3
+    assert await taken() == runner.shares.workers == 3
     kitchen.gate.set()
     assert all([await house.ended(op) == (True, None) for op in ops])
 

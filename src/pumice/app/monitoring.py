@@ -95,7 +95,7 @@ async def gauges(node: Node) -> "list[Metric]":
                 "pumice_worker_slots",
                 "Operations this process carries at most at each place.",
                 (),
-                {(): node.runner.workers},
+                {(): node.runner.shares.workers},
             ),
             gauge(
                 "pumice_worker_slots_in_use",

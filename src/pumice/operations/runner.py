@@ -6,9 +6,7 @@ ONE transaction write the step's line, run every following step that only change
 
 import asyncio
 import contextlib
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -18,16 +16,17 @@ from typing import Any
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from pumice.host.bulkhead import Bulkhead, Left
+from pumice.host.bulkhead import Bulkhead
 from pumice.model.errors import Cancelled, Hangs, LostLease, NoValidBackend, PumiceError, Retryable, Unreadable
 from pumice.model.metrics_sink import MetricsSink
 from pumice.model.tunables import Tunables
-from pumice.operations.aside import Aside
 from pumice.operations.drivers import Drivers
 from pumice.operations.leases import SILENT_SECONDS, Leases
+from pumice.operations.left_calls import LeftCalls
 from pumice.operations.operation import Operation, Outside, Step, Verb, Wait, from_row, verb_of
 from pumice.operations.places import SCHEDULER
 from pumice.operations.settle import why_not_read, why_too_late
+from pumice.operations.shares import Shares
 from pumice.operations.state_machine import (
     FaultPoint,
     StateMachine,
@@ -37,10 +36,10 @@ from pumice.operations.state_machine import (
     direction,
     no_faults,
 )
-from pumice.store import clock, hanging, overdue, work_queue
+from pumice.store import clock, overdue, work_queue
 from pumice.store import operations as log
 from pumice.store.columns import now
-from pumice.store.database import MISSED, Database, Transaction
+from pumice.store.database import MISSED, Database
 from pumice.store.witness import ANSWER_SECONDS, Witnesses
 
 logger = structlog.get_logger(__name__)
@@ -58,15 +57,12 @@ SOON_SECONDS = 1.0
 """Seconds after which to look again while others hold operations of our places, or the database is down."""
 NEW_SECONDS = 60.0
 """What was asked for so long after the database was last found is surely not out of a backup."""
-CROWD = 3
-"""A kind that holds more than this many times a place's free workers gets no more: some are left for others."""
 
 
 class Runner:
-    """The worker of one process. It serves a set of places; several runners may share one log.
+    """The worker of one process. It serves a set of places, with ``workers`` for each (``shares.py``).
 
-    Each place has ``workers`` of its own. They are shared by kind and by project: whoever holds much at a place
-    gets no more for now, and who has little there comes first.
+    Several runners may share one log.
     """
 
     def __init__(
@@ -102,9 +98,9 @@ class Runner:
             tunables or Tunables(),
             faults,
         )
-        self.state_machine.admits = self._admits
-        self.workers = workers
         self.leases = Leases(db, self.owner, lease, silence)
+        self.shares = Shares(self.leases, workers)
+        self.state_machine.admits = self._admits
         self.meter = meter or MetricsSink()
         self.alive_at = time.monotonic()
         """When the loop last came round, on the monotonic clock: every ``db.poll_seconds`` unless it hangs."""
@@ -112,24 +108,14 @@ class Runner:
         """Places of this process whose drivers are just starting: what finds no backend waits for them."""
         self._topics = {work_queue.queue_topic(place): place for place in places}
         self._wake = asyncio.Event()
-        self._aside = Aside()
-        self._choosing = threading.Lock()
-        """Held while workers are counted and given away, which transactions do in threads of their own."""
-        self._promised = Counter[str]()
-        """Workers of each place for which a look is just claiming something."""
         self._look_at = 0.0
         """When to look into the log next, on the monotonic clock."""
         self._looks = 0
         """How often that was done."""
         self._called = set(places)
         """The places where there is probably something to claim."""
-        self._crowded = set[str]()
-        """The places where something was left alone at the last look, until another has ended."""
-        self._telling: dict[str, asyncio.Task[None]] = {}
-        """Calls that hang, by id, while the log is told so."""
-        drivers.bulkheads.on_left = self._on_left
-        drivers.bulkheads.on_back = self._on_back
-        drivers.bulkheads.on_away = self._on_away
+        self._left_calls = LeftCalls(db, self.owner, drivers.bulkheads, lambda: self._call(self.places))
+        drivers.bulkheads.on_away = self._call_if_room
 
     # --- the loop -------------------------------------------------------------------------------
 
@@ -191,6 +177,11 @@ class Runner:
         self._look_at = 0.0
         self._wake.set()
 
+    def _call_if_room(self, place: str) -> None:
+        """Have a place looked at, a worker of which has become free."""
+        if self.shares.has_room_again(place):
+            self._call([place])
+
     @property
     def taken(self) -> int:
         """How many operations are in hand."""
@@ -201,47 +192,9 @@ class Runner:
         """How many are in hand at the place that has the most."""
         return max((len(self.leases.at(place)) for place in self.places), default=0)
 
-    def _free(self, place: str) -> int:
-        """How many workers of a place have nothing to do."""
-        busy = sum(it.is_busy for it in self.leases.at(place))
-        return self.workers - busy - self._promised[place]
-
-    def _share(self, place: str) -> work_queue.Asked:
-        """What is wanted of a place. A flood never makes the others wait for its end, nor one that hangs."""
-        held, free = self.leases.at(place), self._free(place)
-        kinds, projects = Counter(it.kind for it in held), Counter(it.project for it in held if it.project)
-        here = projects - Counter(it.project for it in held if it.is_away)
-        return work_queue.Asked(
-            [place],
-            self.owner,
-            kinds=[kind for kind, number in kinds.items() if number > CROWD * free],
-            projects=[project for project, number in here.items() if number > free],
-            busy=_busy(projects),
-            busy_kinds=_busy(kinds),
-            in_hand=self._not_these(),
-        )
-
-    def _not_these(self) -> tuple[str, ...]:
-        """Operations that are not wanted: those in hand, and those that were put aside."""
-        return (*self.leases.held, *self._aside.now())
-
     def _admits(self, op: Operation[Any]) -> bool:
         """Whether an operation in hand that comes to another place of ours may go on there at once."""
-        with self._choosing:
-            share = self._share(op.place)
-            is_crowd = op.kind in share.kinds or op.project_id in share.projects
-            if is_crowd or self._free(op.place) <= 0 or self._is_fenced(op):
-                self._crowded.add(op.place)
-                return False
-            self.leases.held[op.id].place = op.place
-            return True
-
-    def _shares(self, places: Iterable[str]) -> list[tuple[work_queue.Asked, int]]:
-        """What to claim at each place, and up to how many; its workers are promised to them meanwhile."""
-        with self._choosing:
-            shares = {place: (self._share(place), -(-self._free(place) // (CROWD + 1))) for place in places}
-            self._promised.update({place: most for place, (_, most) in shares.items()})
-        return [(share, most) for share, most in shares.values() if most > 0]
+        return not self._is_fenced(op) and self.shares.move(op)
 
     def _is_fenced(self, op: Operation[Any]) -> bool:
         bulkheads = self.drivers.bulkheads
@@ -259,29 +212,24 @@ class Runner:
         open_places = [
             place
             for place in self.places
-            if self._free(place) > 0 and not self.drivers.bulkheads.is_full(place)
+            if self.shares.free(place) > 0 and not self.drivers.bulkheads.is_full(place)
         ]
         called, self._called = self._called & set(open_places), set()
         at, asked = clock.time(), time.monotonic()
         self._look_at = asked + self.db.poll_seconds
-        whole = work_queue.Asked(open_places, self.owner, in_hand=self._not_these())
         self._looks += 1
         rows: Sequence[log.Row] = []
         try:
-            seen = await self.db.read(work_queue.look, whole, at)
+            seen = await self.db.read(work_queue.look, self.shares.whole(open_places), at)
             outlook = seen.outlook(self.owner, seen.is_runnable)
             if not called and outlook.soonest <= at:
                 called = set(open_places)
-            shares = self._shares(sorted(called))
-            if called:
-                self._crowded = {
-                    place for share, _ in shares for place in share.places if share.kinds or share.projects
-                }
+            shares = self.shares.promise(sorted(called))
             if seen.has(shares):
                 rows, outlook = await self.db.write(
                     work_queue.claim_shares, shares, seen, self.owner, at, self.leases.seconds
                 )
-            self._take(rows, asked)
+            self.shares.take(rows, asked)
             if outlook.holders:
                 self._look_at = min(self._look_at, time.monotonic() + SOON_SECONDS)
                 await self.leases.free_what_the_dead_hold(outlook.holders)
@@ -294,16 +242,8 @@ class Runner:
             bug = None if isinstance(error, Retryable) else error
             logger.warning("operations.claim_failed", error=str(error), exc_info=bug)
             self._called, self._look_at = set(self.places), time.monotonic() + SOON_SECONDS
-        finally:
-            self._promised.clear()
+            self.shares.take([], asked)
         return rows
-
-    def _take(self, rows: Iterable[log.Row], asked: float) -> None:
-        """Keep what was promised."""
-        with self._choosing:
-            for row in rows:
-                self.leases.take(row, asked)
-            self._promised.clear()
 
     async def _sleep(self) -> None:
         """Sleep until a commit wakes us, a retry's time has come, or at last the poll's."""
@@ -332,7 +272,7 @@ class Runner:
             # may be back. And what was left alone because there was no room for it may have its turn now.
             lease = self.leases.held.pop(row["id"])
             is_left |= not has_ended and lease.looks != self._looks
-            if is_left or lease.place in self._crowded or self._free(lease.place) == 1:
+            if is_left or self.shares.has_room_again(lease.place):
                 self._call([lease.place])
             self._wake.set()
 
@@ -345,7 +285,7 @@ class Runner:
                 await self.db.write(work_queue.release, *fence, clock.time() + INTERRUPTED_SECONDS)
                 return
             why = why_not_read(error)
-            pause = self._aside.put(row["id"])
+            pause = self.shares.aside.put(row["id"])
             bug = None if isinstance(error, Unreadable) else error
             logger.error("operation.unread", operation=row["id"], why=why, pause=pause, exc_info=bug)
             self.meter.unread(row["kind"])
@@ -466,54 +406,9 @@ class Runner:
         if left := next(
             (it for it in self.drivers.bulkheads.left if (it.operation_id, it.pool) == (op.id, pool)), None
         ):
-            if telling := self._telling.get(left.id):
-                await asyncio.wait({telling}, timeout=SOON_SECONDS)
+            await self._left_calls.is_told(left)
             return Hangs(f"{late}, and its call hangs at {op.place}: nothing more is done until it is back.")
         return Retryable(f"{late}.")
-
-    def _on_away(self, place: str) -> None:
-        if place in self._crowded or self._free(place) == 1:
-            self._call([place])
-
-    def _on_left(self, left: Left) -> None:
-        self._telling[left.id] = asyncio.get_running_loop().create_task(self._tell_left(left))
-
-    async def _tell_left(self, left: Left) -> None:
-        await self._told(
-            lambda tx: hanging.add(
-                tx,
-                left.id,
-                self.owner,
-                left.place,
-                left.call,
-                subject=left.about,
-                operation_id=left.operation_id,
-                pool=left.pool,
-                seconds=time.monotonic() - left.since,
-            )
-        )
-
-    def _on_back(self, left: Left) -> None:
-        self._telling[left.id] = asyncio.get_running_loop().create_task(
-            self._tell_back(left, self._telling.get(left.id))
-        )
-
-    async def _tell_back(self, left: Left, before: asyncio.Task[None] | None) -> None:
-        if before is not None:
-            await before
-        await self._told(lambda tx: hanging.remove(tx, left.id))
-        del self._telling[left.id]
-        self._call(self.places)
-
-    async def _told(self, work: Callable[[Transaction], None]) -> None:
-        """Write it, however long the database is away."""
-        while True:
-            try:
-                await self.db.write(work)
-            except Retryable:
-                await asyncio.sleep(SOON_SECONDS)
-            else:
-                return
 
     async def _turn_back(
         self, op: Operation[Any], record: StepRecord | None, error: PumiceError
@@ -551,8 +446,3 @@ class Runner:
 def _is_retried(record: StepRecord) -> bool:
     """Whether the next try may take the place of a line."""
     return record.outcome == "retry"
-
-
-def _busy(held: Counter[str]) -> list[str]:
-    """The projects that hold at least an even share of all that is held."""
-    return [who for who, number in held.items() if number * len(held) >= held.total()]
