@@ -25,4 +25,8 @@ def test_a_tenant_follows_a_volume_by_openstack_alone() -> None:
         assert (listed["Kind"], listed["State"]) == ("volume.create", "done")
         shown = openstack.json("operation", "show", listed["ID"])
         assert shown["history"].splitlines() == watched[:-1]
-        assert "is available since" in openstack.run("volume", "why", volume)
+        for word in (volume, "followed"):
+            assert "is available since" in openstack.run("volume", "why", word)
+        assert openstack.json("volume", "explain", "--like", "followed")["size"] == 1
+        with pytest.raises(Exception, match="Thing nothing could not be found"):
+            openstack.run("volume", "why", "nothing")

@@ -18,7 +18,7 @@ class ExplainVolume(command.ShowOne):
         parser.add_argument("--size", type=int, metavar="<GiB>")
         parser.add_argument("--type", metavar="<volume-type>")
         parser.add_argument("--availability-zone", metavar="<zone>")
-        parser.add_argument("--like", metavar="<volume-id>", help="What is not said is as this volume has it")
+        parser.add_argument("--like", metavar="<volume>", help="What is not said is as this volume has it")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Sequence[Any]]:
@@ -27,7 +27,7 @@ class ExplainVolume(command.ShowOne):
         asked["availability_zone"] = parsed_args.availability_zone
         body: dict[str, Any] = {"volume": {name: value for name, value in asked.items() if value is not None}}
         if parsed_args.like:
-            body["like"] = parsed_args.like
+            body["like"] = _id_of(self, parsed_args.like)
         reply = client_of(self).post("/explain", json=body)
         told = reply.json()["explanation"]
         told["left"] = "\n".join(f"{one['pools']} after {one['filter']}" for one in told["left"])
@@ -44,13 +44,20 @@ class WhyVolume(command.Command):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """The thing."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("id", metavar="<id>")
+        parser.add_argument("volume", metavar="<volume>", help="Its name or id, or the id of something else")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Tell."""
-        reply = client_of(self).get(f"/why/{parsed_args.id}")
+        reply = client_of(self).get(f"/why/{_id_of(self, parsed_args.volume)}")
         print(reply.json()["why"]["text"], file=self.app.stdout)
+
+
+def _id_of(asked: command.Command, word: str) -> str:
+    """The id of the volume of this name; what is none may be an id."""
+    manager: Any = asked.app.client_manager
+    found = manager.sdk_connection.block_storage.find_volume(word)
+    return str(found.id) if found else word
 
 
 def _pool(one: dict[str, Any]) -> str:
