@@ -81,7 +81,7 @@ pairs: ## every two verbs that can touch one thing, in every order of their step
 
 ceph: ## all tests of the backend rbd, on a Ceph of their own; some minutes
 	@scripts/setup dev
-	TEST_MANY=200 $(AS_ROOT) $(BIN)/pytest -n 2 -m "long or not long" -k "ceph or (test_backends and rbd)" tests/ceph tests/conformance
+	TEST_MANY=200 $(AS_ROOT) $(BIN)/pytest -n 2 -m "long or not long" -k "ceph or rbd" tests/ceph tests/conformance
 
 power-cut: ## a disk that drops what was not flushed, in a guest: two file systems, two databases; ten minutes
 	@scripts/setup dev

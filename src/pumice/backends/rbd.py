@@ -37,7 +37,9 @@ from pumice.backends.contract import (
 from pumice.backends.rbd_bytes import Windows
 from pumice.backends.rbd_images import Cluster, HasClones, Image, IsThere, Parent, RbdImages
 from pumice.host import qemu_img
+from pumice.host.ceph_keyring import key_of
 from pumice.host.sole import Held, take_name
+from pumice.host.thread import in_thread
 from pumice.host.turn import Serializer
 from pumice.model import mark
 from pumice.model.errors import Conflict, Invalid, NotFound, TryAnotherBackend
@@ -109,6 +111,7 @@ class RbdBackend:
                 self._occupied[pool] = held
 
     async def start(self) -> None:
+        await in_thread(key_of, self._cluster.user, self._cluster.keyring)
         await self._windows.clear()
         for images in self._images.values():
             await images.names()
@@ -364,7 +367,7 @@ class RbdBackend:
             names = await images.names()
             await self._clear(images, name, names)
             if name in names:
-                await images.discard(name)
+                await self._throw_away(images, name)
             for known, image_id in await images.trash():
                 if known == name or known in _unfinished(name, [known]):
                     await self._free(images, image_id)
@@ -377,17 +380,24 @@ class RbdBackend:
     async def _throw_away(self, images: RbdImages, name: str) -> None:
         with suppress(NotFound):
             found = await images.image(name)
-            await images.discard(name)
-            await self._free(images, found.id)
+            try:
+                await images.remove(name)
+            except HasClones:
+                await images.discard(name)
+                await self._free(images, found.id)
+            else:
+                await self._free_origin(found)
 
     async def _free(self, images: RbdImages, image_id: str) -> None:
-        """Free an image that is in the trash, and each of ours in the trash of which it was the last clone."""
-        try:
+        """Free an image that is in the trash, unless it has clones."""
+        with suppress(NotFound, HasClones):
             found = await images.image_in_trash(image_id)
             await images.remove_from_trash(image_id)
-        except (NotFound, HasClones):
-            return
-        above = found.parent
+            await self._free_origin(found)
+
+    async def _free_origin(self, clone: Image) -> None:
+        """Free what waits in the trash for its last clone, if that was this one."""
+        above = clone.parent
         if above and above.in_trash and _OURS.fullmatch(above.image):
             for there in self._images.values():
                 if there.pool == above.pool:

@@ -24,9 +24,11 @@ LOOK_SECONDS = 20.0
 CHANGE_SECONDS = 90.0
 """A client that died holding an image's lock is waited for: its watch ends after 30 s."""
 COPY_SECONDS = 3600.0
+SLOW_SECONDS = 10.0
+"""Who takes longer may be waiting for space."""
 AT_ONCE = 8
 """Commands at a time. Each is a process that meets the cluster anew."""
-_CONNECT_SECONDS = 15
+_CONNECT_SECONDS = 10
 _MARK = "pumice-mark"
 _ERRNO = re.compile(r": \((\d+)\) ")
 """How commands of Ceph end what they say; their exit codes are not always the same."""
@@ -75,10 +77,6 @@ class InUse(Retryable):
     """Somebody has the image open."""
 
 
-class NoAnswer(Retryable):
-    """The cluster lets a command wait."""
-
-
 class HasClones(Retryable):
     """The image stays for as long as others are clones of it."""
 
@@ -117,11 +115,11 @@ class RbdImages:
 
     async def create(self, name: str, size: int) -> None:
         """An image of ``size`` bytes that reads as zeroes."""
-        await self._change("create", "--size", f"{size}B", self.spec(name))
+        await self._take_space("create", "--size", f"{size}B", self.spec(name))
 
     async def snap(self, name: str, snapshot: str) -> None:
         """Keep what an image holds now. Raises ``IsThere``, ``NotFound``."""
-        await self._change("snap", "create", "--no-progress", f"{self.spec(name)}@{snapshot}")
+        await self._take_space("snap", "create", "--no-progress", f"{self.spec(name)}@{snapshot}")
 
     async def drop_snap(self, name: str, snapshot: str) -> None:
         """Remove a snapshot; its clones keep what they need of it. None of that name is fine."""
@@ -135,15 +133,21 @@ class RbdImages:
 
     async def flatten(self, name: str) -> None:
         """Have an image hold everything itself: a copy, which takes as long as one."""
-        await self._change("flatten", "--no-progress", self.spec(name), seconds=COPY_SECONDS)
+        await self._take_space("flatten", "--no-progress", self.spec(name), seconds=COPY_SECONDS)
 
     async def resize(self, name: str, size: int) -> None:
         """Give an image ``size`` bytes; what is behind them is lost."""
-        await self._change("resize", "--no-progress", "--allow-shrink", "--size", f"{size}B", self.spec(name))
+        await self._take_space(
+            "resize", "--no-progress", "--allow-shrink", "--size", f"{size}B", self.spec(name)
+        )
 
     async def rename(self, name: str, new: str) -> None:
         """Rename an image, whoever has it open. Raises ``IsThere``, ``NotFound``."""
-        await self._change("rename", self.spec(name), self.spec(new))
+        await self._take_space("rename", self.spec(name), self.spec(new))
+
+    async def remove(self, name: str) -> None:
+        """Free an image, also in a full pool. Raises ``HasClones``, ``InUse``, ``NotFound``."""
+        await self._change("rm", "--no-progress", self.spec(name), seconds=COPY_SECONDS)
 
     async def discard(self, name: str) -> None:
         """Put an image into the trash. Raises ``InUse``, ``NotFound``."""
@@ -183,6 +187,8 @@ class RbdImages:
         free, stored = int(found["max_avail"]), int(found["stored"])
         if quota := int(found.get("quota_bytes", 0)):
             free = max(0, min(free, quota - stored))
+        if 0 < int(found.get("quota_objects", 0)) <= int(found["objects"]):
+            free = 0
         return stored + free, free
 
     async def monitors(self) -> tuple[str, ...]:
@@ -197,16 +203,21 @@ class RbdImages:
     async def _ceph(self, *argv: str) -> str:
         return await self._run("ceph", *argv, "--format", "json", seconds=LOOK_SECONDS)
 
+    async def _take_space(self, *argv: str, seconds: float = CHANGE_SECONDS) -> None:
+        """A change that waits for space in a full pool, for ever if it is let. Raises ``TryAnotherBackend``."""
+        changing = asyncio.ensure_future(self._change(*argv, seconds=seconds))
+        try:
+            await asyncio.wait({changing}, timeout=SLOW_SECONDS)
+            if not changing.done() and not (await self.space())[1]:
+                raise TryAnotherBackend(f"Pool '{self.pool}' is full.")
+            await changing
+        finally:
+            changing.cancel()
+            await asyncio.wait({changing})
+
     async def _change(self, *argv: str, seconds: float = CHANGE_SECONDS) -> None:
         async with self._changes:
-            try:
-                await self._run("rbd", *argv, seconds=seconds)
-            except NoAnswer:
-                if not (await self.space())[1]:
-                    raise TryAnotherBackend(
-                        f"Pool '{self.pool}' is full: who writes waits for space."
-                    ) from None
-                raise
+            await self._run("rbd", *argv, seconds=seconds)
 
     async def _run(
         self,
@@ -220,7 +231,7 @@ class RbdImages:
         try:
             return await run(*words, timeout=seconds, stdin=stdin, env={"CEPH_ARGS": ""}, public=True)
         except CommandTimedOut:
-            raise NoAnswer(
+            raise Retryable(
                 f"Ceph did not answer '{command} {argv[0]}' within {seconds:g} seconds: 'ceph health detail' "
                 "tells what the cluster lacks."
             ) from None

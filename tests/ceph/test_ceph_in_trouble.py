@@ -1,0 +1,94 @@
+"""A cluster that stands still: it costs its own backend, and nobody else waits for it."""
+
+import json
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.ceph.conftest import User, make_user
+from tests.ceph_cluster import CephCluster
+from tests.pumice_installation import VOLUMES, Installation, state_directory
+
+pytestmark = [pytest.mark.real, pytest.mark.long, pytest.mark.timeout(600)]
+
+DEADLINE = 40.0
+"""Seconds for a create: longer than Ceph's commands look for a monitor."""
+ERRORS = "SELECT error FROM operations WHERE kind = 'volume.create' AND error IS NOT NULL"
+
+
+@pytest.fixture
+def user() -> Iterator[User]:
+    """Of a cluster of this test's own, which it may break."""
+    cluster = CephCluster(Path(tempfile.mkdtemp(prefix="pumice-ceph-")))
+    try:
+        cluster.start()
+        cluster.make_pool("alone")
+        yield make_user(cluster, "alone")
+    finally:
+        cluster.stop()
+        shutil.rmtree(cluster.directory)
+
+
+@pytest.fixture
+def pumice(user: User, tmp_path: Path) -> Iterator[Installation]:
+    """One with a backend in the cluster and another beside it, each with a type of its name."""
+    well = {"driver": "files", "pools": {"well": str(tmp_path / "well")}, "target": "fake"}
+    settings = {
+        "PUMICE_BACKENDS": json.dumps({"ceph": user.settings, "well": well}),
+        "PUMICE_COMPUTE__DRIVER": "none",
+        "PUMICE_OPERATIONS__DEADLINES": json.dumps({"volume.create": DEADLINE}),
+    }
+    with state_directory() as state:
+        pumice = Installation(state, **settings)
+        pumice.launch("serve")
+        try:
+            pumice.log_in()
+            pools = "/volume/v3/scheduler-stats/get_pools"
+            pumice.wait(lambda: len(pumice.call("GET", pools)["pools"]) == 2, "its pools do not come up")
+            for name in ("ceph", "well"):
+                made = pumice.call("POST", "/volume/v3/types", {"volume_type": {"name": name}})["volume_type"]
+                specs = {"extra_specs": {"volume_backend_name": name}}
+                pumice.call("POST", f"/volume/v3/types/{made['id']}/extra_specs", specs)
+            yield pumice
+        finally:
+            pumice.close()
+
+
+def create(pumice: Installation, kind: str) -> str:
+    asked = {"volume": {"size": 1, "volume_type": kind}}
+    return str(pumice.call("POST", VOLUMES, asked)["volume"]["id"])
+
+
+def becomes(pumice: Installation, volume: str, status: str) -> None:
+    pumice.becomes(f"{VOLUMES}/{volume}", "volume", status)
+
+
+def test_a_monitor_that_stands_still_costs_its_backend_alone_and_is_named(
+    pumice: Installation, user: User
+) -> None:
+    cluster = user.pool.cluster
+    cluster.send("mon.a", signal.SIGSTOP)
+    try:
+        hung = [create(pumice, "ceph") for _ in range(6)]
+        for _ in range(3):
+            becomes(pumice, create(pumice, "well"), "available")
+        for volume in hung:
+            assert pumice.call("GET", f"{VOLUMES}/{volume}")["volume"]["status"] == "creating", (
+                "too late to tell"
+            )
+        for volume in hung:
+            becomes(pumice, volume, "error")
+        assert any("No monitor of the cluster answered" in it for it in pumice.rows(ERRORS)), pumice.rows(
+            ERRORS
+        )
+    finally:
+        cluster.send("mon.a", signal.SIGCONT)
+    becomes(pumice, create(pumice, "ceph"), "available")
+    for volume in hung:
+        pumice.call("DELETE", f"{VOLUMES}/{volume}")
+    pumice.settle()
+    assert pumice.violations() == []
+    assert len(cluster.rbd("ls", "alone").split()) == 1

@@ -1,0 +1,175 @@
+"""What only images of Ceph have: chains of clones, origins in the trash, a pool that several hosts serve."""
+
+import asyncio
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from tests.ceph.conftest import User
+from tests.ceph_cluster import CephPool
+from tests.patience import patience
+
+from pumice.backends.contract import no_progress
+from pumice.backends.rbd import MOST_DEEP, RbdBackend
+from pumice.backends.rbd_images import Cluster, RbdImages
+from pumice.backends.rbd_settings import RbdSettings
+from pumice.model.errors import Misconfigured, NotFound, TryAnotherBackend
+from pumice.model.finding import Finding, Verdict
+from pumice.model.ids import SnapshotId, VolumeId, new_id
+from pumice.model.stored import StoredObject
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
+
+
+WORDS = b"the first"
+
+
+def a_volume() -> VolumeId:
+    return VolumeId(new_id())
+
+
+def backend_of(user: User, directory: Path) -> RbdBackend:
+    cluster = Cluster(user.pool.cluster.conf, user.pool.name, user.keyring)
+    return RbdBackend(cluster, {"one": user.pool.name}, directory)
+
+
+def images_of(pool: CephPool) -> RbdImages:
+    """The images as an administrator sees them."""
+    return RbdImages(Cluster(pool.cluster.conf, "admin", pool.cluster.keyring), pool.name)
+
+
+def in_trash(pool: CephPool) -> int:
+    return len(pool.cluster.rbd("trash", "ls", "--all", pool.name).splitlines())
+
+
+def write(file: Path, data: bytes) -> None:
+    with file.open("r+b") as opened:
+        opened.write(data)
+
+
+def read(file: Path, length: int) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(length)
+
+
+async def depth_of(images: RbdImages, volume: VolumeId) -> int:
+    depth, image = 0, await images.image(f"volume-{volume}")
+    while above := image.parent:
+        depth += 1
+        image = await (images.image_in_trash(above.id) if above.in_trash else images.image(above.image))
+    return depth
+
+
+@pytest.mark.long
+async def test_a_chain_of_clones_ends_and_goes_whole_with_its_last(ceph_user: User, tmp_path: Path) -> None:
+    backend = backend_of(ceph_user, tmp_path)
+    images = images_of(ceph_user.pool)
+    chain = [a_volume() for _ in range(MOST_DEEP + 2)]
+    await backend.create(chain[0], "one", 1)
+    async with backend.opened(chain[0], "one") as file:
+        await asyncio.to_thread(write, file, WORDS)
+    for origin, clone in pairwise(chain):
+        await backend.create_from_volume(clone, "one", 1, origin, "one", no_progress)
+    assert [await depth_of(images, it) for it in chain] == [0, 1, 2, 3, 4, 5, 0]
+    for volume in chain[:-2]:
+        await backend.delete(volume, "one")
+    assert in_trash(ceph_user.pool) == MOST_DEEP, "whoever has clones waits for them"
+    for volume in chain[-2:]:
+        async with backend.opened(volume, "one") as file:
+            assert await asyncio.to_thread(read, file, len(WORDS)) == WORDS
+    await backend.delete(chain[-2], "one")
+    assert in_trash(ceph_user.pool) == 0, "the last clone takes them all along"
+    await backend.delete(chain[-1], "one")
+
+
+async def test_a_copy_in_another_pool_holds_everything_itself(ceph_user: User, tmp_path: Path) -> None:
+    pool = ceph_user.pool
+    pool.cluster.make_pool(other := f"{pool.name}-other")
+    elsewhere = images_of(CephPool(pool.cluster, other))
+    backend = RbdBackend(elsewhere.cluster, {"one": pool.name, "other": other}, tmp_path)
+    volume = a_volume()
+    await backend.create(volume, "one", 1)
+    await backend.create_from_volume(volume, "other", 1, volume, "one", no_progress)
+    assert (await elsewhere.image(f"volume-{volume}")).parent is None
+    await backend.delete(volume, "one")
+    assert in_trash(pool) == 0
+    assert (await backend.inventory()).pieces == {StoredObject("volume", volume, "other")}
+    await backend.delete(volume, "other")
+
+
+async def test_a_revert_that_was_cut_short_between_its_moves_is_completed(
+    ceph_user: User, tmp_path: Path
+) -> None:
+    backend, pool = backend_of(ceph_user, tmp_path), ceph_user.pool
+    volume, snapshot = a_volume(), SnapshotId(new_id())
+    await backend.create(volume, "one", 1)
+    await backend.create_snapshot(snapshot, volume, "one", no_progress)
+    name = f"{pool.name}/volume-{volume}"
+    pool.cluster.rbd("cp", "--no-progress", f"{pool.name}/snapshot-{snapshot}", f"{name}.back")
+    pool.cluster.rbd("trash", "mv", name)
+    assert StoredObject("volume", volume, "one", whole=False) in (await backend.inventory()).pieces
+    await backend.extend(volume, "one", 2)
+    assert (await backend.inventory()).leftovers == frozenset()
+    await backend.delete(volume, "one")
+    await backend.delete_snapshot(snapshot, "one")
+    assert in_trash(pool) == 0
+
+
+async def test_two_hosts_serve_one_pool_and_make_one_volume(ceph_user: User, tmp_path: Path) -> None:
+    one, two = (backend_of(ceph_user, tmp_path / host) for host in ("one", "two"))
+    for host in (one, two):
+        await host.occupy("one", shared=True)
+    volume = a_volume()
+    await asyncio.gather(*(host.create(volume, "one", 1) for host in (one, two)))
+    found = await one.inventory()
+    assert found == await two.inventory()
+    assert found.pieces == {StoredObject("volume", volume, "one")}
+    await two.delete(volume, "one")
+    with pytest.raises(NotFound):
+        await one.device(volume, "one")
+
+
+@pytest.mark.long
+async def test_a_pool_without_space_is_told_as_full(ceph_user: User, tmp_path: Path) -> None:
+    backend, pool = backend_of(ceph_user, tmp_path), ceph_user.pool
+    volume = a_volume()
+    await backend.create(volume, "one", 1)
+    pool.cluster.ceph("osd", "pool", "set-quota", pool.name, "max_objects", "1")
+    try:
+        async with patience():
+            while "POOL_FULL" not in await asyncio.to_thread(pool.cluster.ceph, "health", "detail"):
+                await asyncio.sleep(0.2)
+        [facts] = await backend.pools()
+        assert facts.free_gb == 0
+        with pytest.raises(TryAnotherBackend, match="full"):
+            await backend.create(a_volume(), "one", 1)
+        await backend.delete(volume, "one")
+    finally:
+        pool.cluster.ceph("osd", "pool", "set-quota", pool.name, "max_objects", "0")
+
+
+async def test_without_its_keyring_it_does_not_start_and_says_which(ceph_user: User, tmp_path: Path) -> None:
+    cluster = Cluster(ceph_user.pool.cluster.conf, "pumice", tmp_path / "nowhere")
+    with pytest.raises(Misconfigured, match=r"nowhere, the keyring of client\.pumice, cannot be read"):
+        await RbdBackend(cluster, {"one": ceph_user.pool.name}, tmp_path).start()
+
+
+async def findings(settings: dict[str, str], tmp_path: Path) -> list[Finding]:
+    probes = RbdSettings.model_validate(settings).probes("ceph", tmp_path)
+    looks = [probe.look() for probe in probes]
+    return [look if isinstance(look, Finding) else await look for look in looks]
+
+
+async def test_the_doctor_says_what_the_user_lacks_with_the_command(ceph_user: User, tmp_path: Path) -> None:
+    host, pool = await findings(ceph_user.settings, tmp_path)
+    assert (host.verdict, pool.verdict) == (Verdict.OK, Verdict.OK)
+    name, cluster = ceph_user.pool.name, ceph_user.pool.cluster
+    caps = f"mon 'profile rbd' mgr 'profile rbd' osd 'profile rbd pool={name}'"
+    cluster.ceph("auth", "caps", f"client.{name}", "mon", "profile rbd")
+    _, pool = await findings(ceph_user.settings, tmp_path)
+    assert pool.cure == f"ceph auth caps client.{name} {caps}"
+    host, _ = await findings(ceph_user.settings | {"keyring": f"{tmp_path}/k"}, tmp_path)
+    assert host.cure == f"ceph auth get-or-create client.{name} {caps} -o {tmp_path}/k"
+    cluster.ceph("auth", "caps", f"client.{name}", "mon", "profile rbd", "osd", "profile rbd")
+    _, pool = await findings(ceph_user.settings | {"pool": "absent"}, tmp_path)
+    assert pool.cure == "ceph osd pool create absent && rbd pool init absent"
