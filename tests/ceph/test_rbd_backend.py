@@ -161,15 +161,14 @@ async def findings(settings: dict[str, str], tmp_path: Path) -> list[Finding]:
 
 
 async def test_the_doctor_says_what_the_user_lacks_with_the_command(ceph_user: User, tmp_path: Path) -> None:
-    host, pool = await findings(ceph_user.settings, tmp_path)
-    assert (host.verdict, pool.verdict) == (Verdict.OK, Verdict.OK)
+    assert {it.verdict for it in await findings(ceph_user.settings, tmp_path)} == {Verdict.OK}
     name, cluster = ceph_user.pool.name, ceph_user.pool.cluster
     caps = f"mon 'profile rbd' mgr 'profile rbd' osd 'profile rbd pool={name}'"
     cluster.ceph("auth", "caps", f"client.{name}", "mon", "profile rbd")
-    _, pool = await findings(ceph_user.settings, tmp_path)
+    *_, pool = await findings(ceph_user.settings, tmp_path)
     assert pool.cure == f"ceph auth caps client.{name} {caps}"
-    host, _ = await findings(ceph_user.settings | {"keyring": f"{tmp_path}/k"}, tmp_path)
+    host, *_ = await findings(ceph_user.settings | {"keyring": f"{tmp_path}/k"}, tmp_path)
     assert host.cure == f"ceph auth get-or-create client.{name} {caps} -o {tmp_path}/k"
     cluster.ceph("auth", "caps", f"client.{name}", "mon", "profile rbd", "osd", "profile rbd")
-    _, pool = await findings(ceph_user.settings | {"pool": "absent"}, tmp_path)
+    *_, pool = await findings(ceph_user.settings | {"pool": "absent"}, tmp_path)
     assert pool.cure == "ceph osd pool create absent && rbd pool init absent"

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from pumice.backends.contract import Backend
 from pumice.backends.settings import PoolSettings
 from pumice.host.ceph_keyring import key_of
-from pumice.host.command import run
+from pumice.host.command import CommandFailed, run
 from pumice.host.parts import ok, program
 from pumice.host.paths import GivenPath
 from pumice.model.errors import Misconfigured, PumiceError
@@ -23,7 +23,7 @@ _PACKAGES = {
     "rbd": "ceph-common",
     "rados": "ceph-common",
     "ceph": "ceph-common",
-    "qemu-storage-daemon": "qemu-utils qemu-block-extra",
+    "qemu-storage-daemon": "qemu-utils",
 }
 
 
@@ -74,6 +74,7 @@ class RbdSettings(PoolSettings):
     def probes(self, name: str, state_dir: Path) -> Iterator[Probe]:
         """The commands, FUSE, and of each pool whether the user may use it."""
         yield Probe(f"ceph {name}", partial(self._this_host, f"ceph {name}"))
+        yield Probe(f"qemu rbd {name}", partial(_qemu, f"qemu rbd {name}"))
         for pool, known in self._pools().items():
             yield Probe(f"pool {name}#{pool}", partial(self._pool, f"pool {name}#{pool}", known))
 
@@ -119,6 +120,18 @@ class RbdSettings(PoolSettings):
         """The command by which an administrator of the cluster gives the user what it needs, and no more."""
         pools = ", ".join(f"profile rbd pool={pool}" for pool in self._pools().values())
         return f"ceph auth {verb} client.{self.user} mon 'profile rbd' mgr 'profile rbd' osd '{pools}'"
+
+
+async def _qemu(part: str) -> Finding:
+    """QEMU's own client of Ceph, which Debian packs apart."""
+    try:
+        await run("qemu-img", "info", 'json:{"driver":"rbd"}', timeout=10, public=True)
+    except CommandFailed as failed:  # it always fails: either for want of an image, or of the driver
+        if "Unknown driver" not in failed.stderr:
+            return ok(part, "QEMU opens images by itself")
+    except PumiceError as error:
+        return _lacks(part, str(error), "apt-get install qemu-utils qemu-block-extra")
+    return _lacks(part, "not installed", "apt-get install qemu-block-extra")
 
 
 def _lacks(part: str, found: str, cure: str) -> Finding:
