@@ -21,7 +21,7 @@ class _Answer(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """A list of versions, or of networks; anything else is an empty list."""
         path = self.path.partition("?")[0].rstrip("/")
-        body: dict[str, object] = {path.rpartition("/")[2] or "versions": []}
+        body: dict[str, object] = {path.rpartition("/")[2].replace("-", "_") or "versions": []}
         if path.endswith("/networks"):
             body = {"networks": [NETWORK]}
         elif path in ("", "/v2.0"):

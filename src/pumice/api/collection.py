@@ -87,7 +87,10 @@ class Collection(Generic[T]):
     """Before, neither markers nor sort keys are read, and it is in the order in which it is read."""
     unknown: Unknown = Unknown.NOT_FOUND
     is_novas: bool = False
-    """A limit of 0 is none, no list has both markers and offsets, an unknown marker is ``INVALID``: Nova."""
+    """No list has both markers and offsets, a limit of 0 is none where there are no markers: Nova.
+
+    An unknown marker is ``INVALID``.
+    """
     marker: str = "id"
     """The key of what is shown that a marker names."""
     links: str | None = None
@@ -115,9 +118,8 @@ class Collection(Generic[T]):
         most = call.ctx.tunables.api_max_limit
         page = paging.parse_query(query, keys=self.keys, most=most, default=self.by, ascends=self.ascends)
         if self.is_novas:
-            page = replace(page, limit=page.limit or most)
-        if self.is_novas and self.pages is Pages.MARKED:
-            page = replace(page, offset=0)
+            marked = self.pages is Pages.MARKED
+            page = replace(page, offset=0) if marked else replace(page, limit=page.limit or most)
         if self.pages is Pages.NONE or call.version < self.since:
             return replace(page, limit=paging.MOST)
         return page if call.version >= self.ordered_since else replace(page, marker=None, sort=())

@@ -144,6 +144,14 @@ async def test_what_was_done_is_listed_by_page_and_time(cloud: Cloud) -> None:
     assert before["instanceActions"] == [stop, create]
 
 
+async def test_a_limit_of_0_is_an_empty_page_where_there_are_markers_and_none_elsewhere(cloud: Cloud) -> None:
+    server = await cloud.server()
+    await cloud.attach(server, await cloud.volume())
+    for words in ("servers", "servers/detail", "flavors", "os-hypervisors"):
+        assert not any((await cloud.get(f"/{words}?limit=0", caller="admin", version="2.104")).values()), words
+    assert len((await cloud.get(f"/servers/{server}/os-volume_attachments?limit=0"))["volumeAttachments"]) == 1
+
+
 async def test_a_server_is_found_by_the_time_that_it_shows(cloud: Cloud) -> None:
     server = await cloud.server()
     shown = (await cloud.get(f"/servers/{server}"))["server"]["updated"]

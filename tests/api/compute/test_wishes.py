@@ -19,7 +19,7 @@ SHOWN: dict[str, tuple[Any, Any]] = {
     "metadata": ({"k": "v"}, {"k": "v"}),
     "tags": (["t"], ["t"]),
     "accessIPv4": ("192.0.2.7", "192.0.2.7"),
-    "accessIPv6": ("2001:db8::7", "2001:db8::7"),
+    "accessIPv6": ("2001:0DB8:0:0:0:0:0.0.0.7", "2001:db8::7"),
     "OS-DCF:diskConfig": ("MANUAL", "MANUAL"),
 }
 """What a create says and show tells again: the value, and how it is told."""
@@ -191,6 +191,7 @@ async def test_a_flavor_keeps_its_rxtx_factor_and_a_lock_its_reason(cloud: Cloud
     assert (await cloud.get(f"/servers/{server}"))["server"]["locked_reason"] == "because"
     await cloud.post(f"/servers/{server}/action", {"unlock": None})
     assert (await cloud.get(f"/servers/{server}"))["server"]["locked_reason"] is None
+    await cloud.post(f"/servers/{server}/action", {"lock": {}}, version="2.1")
 
 
 @pytest.mark.parametrize("bus", ["virtio", "scsi"])

@@ -75,7 +75,7 @@ async def lock(call: Call) -> Reply:
     What an administrator has locked stays locked by him, whatever its owner asks.
     """
     asked, reason = (await call.json())["lock"], None
-    if asked is not None:
+    if asked:
         if call.version < (2, 73):
             raise Invalid(
                 f"Invalid input for field/attribute lock. Value: {str(asked)[:100]!r}. It must be null."

@@ -44,15 +44,12 @@ def _address(value: str) -> str:
 
 
 def _v4(value: str) -> str:
-    if value:
-        ipaddress.IPv4Address(value)
-    return value
+    return str(ipaddress.IPv4Address(value)) if value else value
 
 
 def _v6(value: str) -> str:
-    if value:
-        ipaddress.IPv6Address(value)
-    return value
+    """In its shortest form, as Nova keeps it."""
+    return str(ipaddress.IPv6Address(value)) if value else value
 
 
 def _base64(value: str) -> str:

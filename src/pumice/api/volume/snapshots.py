@@ -16,7 +16,7 @@ from pumice.api.volume.fields import Metadata, Name, Named
 from pumice.api.volume.filters import Filters
 from pumice.api.volume.resets import resets
 from pumice.api.volume.snapshot_view import changed, full, plain
-from pumice.model.errors import Conflict, Invalid, NotFound
+from pumice.model.errors import Invalid, NotFound
 from pumice.model.scope import Scope
 from pumice.model.states import SnapshotStatus
 from pumice.model.volume import Snapshot
@@ -129,23 +129,25 @@ def _update(tx: Transaction, who: Scope, snapshot_id: str, changes: dict[str, An
 
 
 async def update_status(call: Call) -> Reply:
-    """What a host says of a snapshot that it makes or deletes: 202, and it ends by itself as before.
+    """What a host says of a snapshot that it makes or deletes: 202, and its state if no operation holds it.
 
     Raises ``Invalid`` for a state that cannot follow, ``Conflict`` for one that an operation brings about.
     """
     asked = await call.parse(StatusUpdate)
-    snapshot = await call.ctx.db.read(snapshots.get, call.who, call.args["id"])
+    await call.ctx.db.write(_update_status, call.who, call.args["id"], asked.status)
+    return Reply(status=202)
+
+
+def _update_status(tx: Transaction, who: Scope, snapshot_id: str, status: str) -> None:
+    snapshot = snapshots.get(tx, who, snapshot_id)
     if snapshot.status not in _MAY_FOLLOW:
         raise Invalid(f"Snapshot status {snapshot.status} not allowed for update_snapshot_status")
-    if asked.status not in _MAY_FOLLOW[snapshot.status]:
+    if status not in _MAY_FOLLOW[snapshot.status]:
         raise Invalid(
-            f"Provided snapshot status {asked.status} not allowed for snapshot with status {snapshot.status}."
+            f"Provided snapshot status {status} not allowed for snapshot with status {snapshot.status}."
         )
-    if asked.status != snapshot.status:
-        raise Conflict(
-            f"Snapshot {snapshot.id} is {snapshot.status}: an operation holds it, and ends by itself."
-        )
-    return Reply(status=202)
+    if status != snapshot.status:
+        snapshots.overrule(tx, who, snapshot_id, SnapshotStatus(status))
 
 
 def _delete_by_force(tx: Transaction, who: Scope, snapshot_id: str) -> None:
