@@ -1,6 +1,8 @@
 """What only images of Ceph have: chains of clones, origins in the trash, a pool that several hosts serve."""
 
 import asyncio
+import os
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -113,6 +115,49 @@ async def test_a_revert_that_was_cut_short_between_its_moves_is_completed(
     await backend.delete(volume, "one")
     await backend.delete_snapshot(snapshot, "one")
     assert in_trash(pool) == 0
+
+
+async def test_a_revert_that_is_cancelled_when_its_volume_is_away_loses_nothing(
+    ceph_user: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend, moved = backend_of(ceph_user, tmp_path / "state"), tmp_path / "moved"
+    volume, snapshot = a_volume(), SnapshotId(new_id())
+    await backend.create(volume, "one", 1)
+    async with backend.opened(volume, "one") as file:
+        await asyncio.to_thread(write, file, WORDS)
+    await backend.create_snapshot(snapshot, volume, "one", no_progress)
+    slow = tmp_path / "rbd"  # the real one, which does not come back once the volume is in the trash
+    hang = f'case "$*" in *" trash mv "*) touch {moved}; sleep 600;; esac'
+    slow.write_text(f'#!/bin/sh\n{shutil.which("rbd")} "$@" || exit\n{hang}\n')
+    slow.chmod(0o755)
+    with monkeypatch.context() as patched:
+        patched.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        reverting = asyncio.create_task(backend.revert(volume, "one", snapshot, no_progress))
+        async with patience():
+            while not moved.exists():
+                await asyncio.sleep(0.05)
+        reverting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reverting
+    async with backend.opened(volume, "one") as file:
+        assert await asyncio.to_thread(read, file, len(WORDS)) == WORDS
+    await backend.revert(volume, "one", snapshot, no_progress)
+    assert not (await backend.inventory()).leftovers
+    await backend.delete(volume, "one")
+    await backend.delete_snapshot(snapshot, "one")
+    assert in_trash(ceph_user.pool) == 0
+
+
+async def test_whoever_starts_beside_a_process_leaves_it_what_it_has_open(
+    ceph_user: User, tmp_path: Path
+) -> None:
+    volume, backend = a_volume(), backend_of(ceph_user, tmp_path)
+    await backend.create(volume, "one", 1)
+    async with backend.opened(volume, "one") as file:
+        await asyncio.to_thread(write, file, WORDS)
+        await backend_of(ceph_user, tmp_path).start()
+        assert await asyncio.to_thread(read, file, len(WORDS)) == WORDS
+    await backend.delete(volume, "one")
 
 
 async def test_two_hosts_serve_one_pool_and_make_one_volume(ceph_user: User, tmp_path: Path) -> None:

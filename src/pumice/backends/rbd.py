@@ -35,14 +35,14 @@ from pumice.backends.contract import (
     require_fits,
 )
 from pumice.backends.rbd_bytes import Windows
-from pumice.backends.rbd_images import Cluster, HasClones, Image, IsThere, Parent, RbdImages
+from pumice.backends.rbd_images import Cluster, HasClones, Image, InUse, IsThere, Parent, RbdImages
 from pumice.host import qemu_img
 from pumice.host.ceph_keyring import key_of
 from pumice.host.sole import Held, take_name
 from pumice.host.thread import in_thread
 from pumice.host.turn import Serializer
 from pumice.model import mark
-from pumice.model.errors import Conflict, Invalid, NotFound, TryAnotherBackend
+from pumice.model.errors import Conflict, Invalid, NotFound, PumiceError, TryAnotherBackend
 from pumice.model.export import RbdImage
 from pumice.model.ids import SnapshotId, VolumeId, is_canonical
 from pumice.model.mark import Mark
@@ -178,14 +178,18 @@ class RbdBackend:
         async with self._lock(images, name):
             here = await _found(images, name, NotFound("Volume", volume))
             kept = await _found(images, origin, NotFound("Snapshot", snapshot))
+            await self._clear(images, name, await images.names())
             part = _part(name)
             try:
                 await self._clone(images, kept, name, images, part)
-                await images.rename(part, name + _BACK)
-                await images.discard(name)
             except BaseException:
-                for unfinished in (part, name + _BACK):
-                    await self._throw_away(images, unfinished)
+                await self._give_up(images, part)
+                raise
+            await images.rename(part, name + _BACK)
+            try:
+                await images.discard(name)
+            except InUse:  # whoever else is stopped here may have moved it: what it goes back to stays
+                await self._give_up(images, name + _BACK)
                 raise
             await images.rename(name + _BACK, name)
             await self._free(images, here.id)
@@ -308,7 +312,7 @@ class RbdBackend:
                 await fill(part)
                 await images.rename(part, name)
             except BaseException as error:
-                await self._throw_away(images, part)
+                await self._give_up(images, part)
                 if not isinstance(error, IsThere) or name not in await images.names():
                     raise  # else another host has made it meanwhile
 
@@ -337,14 +341,15 @@ class RbdBackend:
     async def _clone(self, source: RbdImages, origin: Image, name: str, images: RbdImages, part: str) -> None:
         """``part`` begins as what ``origin`` holds now, kept meanwhile under the name of what it will be."""
         try:
-            await source.snap(origin.name, name)
-        except IsThere:  # of a call that was cut short, and of another moment
-            await source.drop_snap(origin.name, name)
-            await source.snap(origin.name, name)
-        try:
+            try:
+                await source.snap(origin.name, name)
+            except IsThere:  # of a call that was cut short, and of another moment
+                await source.drop_snap(origin.name, name)
+                await source.snap(origin.name, name)
             await source.clone(origin.name, name, images, part)
         finally:
-            await source.drop_snap(origin.name, name)
+            with suppress(PumiceError):  # one that stays keeps nobody from anything, and goes with its image
+                await source.drop_snap(origin.name, name)
         if source is not images or await self._is_deep(source, origin):
             async with self._turn_to_copy.take():
                 await images.flatten(part)
@@ -375,6 +380,11 @@ class RbdBackend:
     async def _clear(self, images: RbdImages, name: str, names: Iterable[str]) -> None:
         """Free what calls that were cut short left of a name."""
         for part in _unfinished(name, names):
+            await self._throw_away(images, part)
+
+    async def _give_up(self, images: RbdImages, part: str) -> None:
+        """Free what was not finished, if the cluster lets us; else whoever comes next does."""
+        with suppress(PumiceError):
             await self._throw_away(images, part)
 
     async def _throw_away(self, images: RbdImages, name: str) -> None:

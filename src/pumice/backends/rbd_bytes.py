@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pumice.backends.rbd_images import RbdImages
 from pumice.host.ceph_keyring import key_of
-from pumice.host.command import CommandFailed, run
+from pumice.host.command import run
 from pumice.host.durable import sync
 from pumice.host.thread import in_thread
 from pumice.model.errors import PumiceError, Retryable
@@ -37,10 +37,11 @@ class Windows:
         self._directory = directory
 
     async def clear(self) -> None:
-        """Take away what processes left that were killed."""
+        """Take away what processes left that were killed; each folder's name begins with its process."""
         if await in_thread(self._directory.is_dir):
             for folder in await in_thread(os.listdir, self._directory):
-                await self._take_away(self._directory / folder)
+                if not Path("/proc", folder.partition("-")[0]).exists():
+                    await self._take_away(self._directory / folder)
 
     @asynccontextmanager
     async def opened(self, images: RbdImages, name: str) -> AsyncIterator[Path]:
@@ -72,8 +73,8 @@ class Windows:
 
     async def _take_away(self, folder: Path) -> None:
         for name in await in_thread(os.listdir, folder):
-            with suppress(CommandFailed):  # it is not mounted
-                await run("umount", "--lazy", folder / name, timeout=_OPEN_SECONDS, public=True)
+            with suppress(PumiceError):  # it is not mounted, as ever when the daemon could say farewell
+                await run("fusermount3", "-u", "-z", folder / name, timeout=_OPEN_SECONDS, public=True)
         await in_thread(shutil.rmtree, folder, True)
 
 
