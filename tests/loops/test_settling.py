@@ -76,7 +76,7 @@ def deadlines(world: FakeWorld, meter: MetricsSink | None = None) -> Deadlines:
 PARAMS = {"size": 1, "availability_zone": "nova", "type_id": "t", "origin": "blank"}
 PARAMS |= {"origin_id": None, "origin_pool": None}
 BAD: dict[str, dict[str, Any]] = {
-    "a step that this version lacks": {"steps": ["think", "make_bytes"]},
+    "a step that this version lacks": {"steps": ["think", "make_bytes"], "attempt": 1},
     "a kind that this version lacks": {"kind": "volume.imagine"},
     "parameters that lack something": {"params": {"volume_id": "v"}},
     "parameters that say more": {"params": PARAMS | {"volume_id": "v", "mood": "good"}},

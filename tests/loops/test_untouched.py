@@ -1,6 +1,7 @@
 """What was placed at a host that died before it began is made elsewhere."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -155,6 +156,21 @@ async def test_what_somebody_began_is_not_taken_back(world: FakeWorld) -> None:
         work_queue.release(tx, row["id"], row["attempt"], 0.0)
 
     await world.db.write(begin_and_die)
+    assert await Waiting(world.db, {verb.kind: verb for verb in VERBS}, world.tunables).check() == 0
+
+
+async def test_what_its_own_scheduler_went_on_with_is_not_taken_back(world: FakeWorld) -> None:
+    """One process of all roles chooses a pool, goes on there in the same claim, and dies."""
+    volume = await world.db.write(create.accept, TENANT, create.Wanted(size=1), world.tunables)
+    dies = runner(world, "dies", SCHEDULER, volume_host(ONE), volume_host(TWO))
+    state_machine = dies.state_machine
+    claimed = work_queue.Asked([SCHEDULER], state_machine.owner)
+    [row], _ = await world.db.write(work_queue.claim, claimed, 1e12, 30.0, 1)
+    dies.leases.take(row, time.monotonic())
+    op = await world.db.write(state_machine.advance, from_row(create.CREATE, row), None)
+    assert (op.subject, op.owner) == (volume.id, state_machine.owner)
+    await world.db.write(work_queue.release_from, state_machine.owner)
+    await world.db.write(services.silence, [(VOLUME, op.place.removeprefix("volume:"))])
     assert await Waiting(world.db, {verb.kind: verb for verb in VERBS}, world.tunables).check() == 0
 
 

@@ -370,7 +370,7 @@ async def test_a_step_is_cut_short_when_another_worker_has_taken_over(house: Hou
     await house.db.write(work_queue.release, op, attempt, 1e12)
     await until(lambda: kitchen.cut == 1)
     row = await house.row(op)
-    assert (row["owner"], row["attempt"], row["position"]) == (None, attempt, 2)
+    assert (row["owner"], row["attempt"], row["position"]) == (None, attempt + 1, 2)
     assert (await house.history(op))[-1] == "do wash done"
 
 

@@ -78,7 +78,7 @@ def test_without_its_volume_host_everything_ends_in_an_explained_error(pumice: I
     messages = told(pumice)
     for thing in (created, deleted, extended, half, snapshot):
         assert "did not end in time" in messages[thing], messages
-    assert pumice.under_way(), "no cleaning job was left"
+    pumice.settle()  # nothing was begun there, so nothing waits for it
     come_back(pumice, "volume")
     pumice.call("DELETE", f"{VOLUMES}/{deleted}")
     pumice.becomes(f"{VOLUMES}/{deleted}", "volume", "gone")
@@ -104,10 +104,10 @@ def test_without_its_compute_host_everything_ends_in_an_explained_error(pumice: 
     assert "did not end in time" in told(pumice)[attached]
     assert "did not end in time" in told(pumice)[detached]
     pumice.becomes(f"{VOLUMES}/{detached}", "volume", "in-use")
-    assert pumice.under_way(), "no cleaning job was left"
-    come_back(pumice, "compute")
     pumice.becomes(f"{VOLUMES}/{attached}", "volume", "available")
     pumice.becomes(f"{VOLUMES}/{other}", "volume", "available")
+    pumice.settle()  # nothing was begun there, so nothing waits for it
+    come_back(pumice, "compute")
 
 
 def come_back(pumice: Installation, role: str) -> None:

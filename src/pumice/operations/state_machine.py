@@ -356,7 +356,7 @@ class StateMachine:
         """End, with an explanation, an operation past its deadline that nobody else ends. False if it is not.
 
         With ``why`` its time is over now. What is left to undo stays in the log as cleaning for the host that
-        has to do it. Raises ``Unreadable``.
+        has to do it; nothing is left there where nobody has begun. Raises ``Unreadable``.
         """
         if why is not None:
             overdue.hasten(tx, operation_id, at)
@@ -366,6 +366,8 @@ class StateMachine:
         op = from_row(verb, row)
         undoing = op.state == "undoing"
         settle(tx, verb, op, op.error if undoing and op.error else why or why_too_late(op))
+        if log.is_untouched(tx, op.id):  # so there is nothing to undo of this step
+            op.position -= 1
         op.state, op.resume_at, op.owner = "undoing", None, None
         values: dict[str, Any] = {}
         try:

@@ -143,6 +143,26 @@ def repeat_line(tx: Transaction, line: Mapping[str, Any]) -> None:
         add_lines(tx, [line])
 
 
+_placed_by = (
+    sa.select(sa.func.coalesce(sa.func.max(operation_lines.c.attempt), 0))
+    .where(operation_lines.c.operation_id == _o.id)
+    .scalar_subquery()
+)
+_is_untouched = sa.and_(
+    _o.state == "running",
+    _o.owner.is_(None),
+    _o.settled.is_(False),
+    _o.attempt == _placed_by,
+    ~sa.exists().where(operation_lines.c.operation_id == _o.id, operation_lines.c.place == _o.place),
+)
+"""Nobody has claimed it since it was placed where it is."""
+
+
+def is_untouched(tx: Transaction, operation_id: str) -> bool:
+    """Whether nothing of the step where it stands was begun: nobody has claimed it there."""
+    return tx.execute(sa.select(_o.id).where(_o.id == operation_id, _is_untouched)).first() is not None
+
+
 def untouched(tx: Transaction, down_seconds: float, operation_id: str | None = None) -> Sequence[Row]:
     """Operations at a backend whose service is down, that nobody has claimed since they were placed there."""
     up = sa.exists().where(
@@ -150,17 +170,7 @@ def untouched(tx: Transaction, down_seconds: float, operation_id: str | None = N
         sa.literal("volume:") + sa.func.coalesce(services.c.cluster, services.c.host) == _o.place,
         services.c.updated_at >= now() - timedelta(seconds=down_seconds),
     )
-    done_there = sa.exists().where(operation_lines.c.operation_id == _o.id, operation_lines.c.place == _o.place)
-    placed_by = sa.select(sa.func.max(operation_lines.c.attempt)).where(operation_lines.c.operation_id == _o.id)
-    query = sa.select(operations).where(
-        _o.state == "running",
-        _o.place.startswith("volume:"),
-        _o.owner.is_(None),
-        _o.settled.is_(False),
-        _o.attempt == placed_by.scalar_subquery(),
-        ~done_there,
-        ~up,
-    )
+    query = sa.select(operations).where(_is_untouched, _o.place.startswith("volume:"), ~up)
     if operation_id is not None:
         query = query.where(_o.id == operation_id)
     return tx.execute(query).mappings().all()

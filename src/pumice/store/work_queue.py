@@ -185,13 +185,17 @@ def claim_shares(
     return rows, seen.outlook(owner, bool(left))
 
 
+_FREED: Mapping[str, Any] = {"owner": None, "lease_until": None, "attempt": _o.attempt + 1}
+"""What frees an operation. Whoever held it may have begun its step: it is none that nobody has touched."""
+
+
 @row_by_row
 def release(tx: Transaction, operation_id: str, attempt: int, run_at: float, topic: str = QUEUE) -> None:
     """Put an operation down where it is, to be taken up again at ``run_at``."""
     tx.execute(
         sa.update(operations)
         .where(_o.id == operation_id, _o.attempt == attempt)
-        .values(owner=None, lease_until=None, run_at=run_at)
+        .values(**_FREED, run_at=run_at)
     )
     tx.notify(topic)
 
@@ -204,16 +208,14 @@ def release_earlier(tx: Transaction, host: str, owner: str) -> int:
     earlier = begins_with(hanging_calls.c.owner, f"{host}:"), hanging_calls.c.owner != owner
     tx.execute(sa.delete(hanging_calls).where(*earlier))
     result = tx.execute(
-        sa.update(operations)
-        .where(begins_with(_o.owner, f"{host}:"), _o.owner != owner)
-        .values(owner=None, lease_until=None)
+        sa.update(operations).where(begins_with(_o.owner, f"{host}:"), _o.owner != owner).values(_FREED)
     )
     return int(result.rowcount)
 
 
 def release_from(tx: Transaction, owner: str) -> int:
     """Free what a worker held that is provably gone. How many."""
-    free = sa.update(operations).where(_o.owner == owner).values(owner=None, lease_until=None)
+    free = sa.update(operations).where(_o.owner == owner).values(_FREED)
     tx.execute(sa.delete(hanging_calls).where(hanging_calls.c.owner == owner))
     tx.notify(QUEUE)
     return int(tx.execute(free).rowcount)
