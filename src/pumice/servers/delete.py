@@ -27,6 +27,10 @@ from pumice.store.database import Transaction
 from pumice.volumes import delete as delete_volume
 
 
+OWNER = "owner"
+"""The note with the user whose server it was."""
+
+
 @dataclass(frozen=True, slots=True)
 class DeleteServerParams:
     """The parameters of the operation."""
@@ -52,7 +56,7 @@ def accept(tx: Transaction, who: Scope, server_id: str) -> None:
         subject=server.id,
         who=who,
         id=operation_id,
-        notes={"doomed": doomed},
+        notes={"doomed": doomed, OWNER: server.user_id},
     )
     for other in begun.notes.get("others", ()):
         operations.ask_to_cancel(tx, other)

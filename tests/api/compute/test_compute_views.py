@@ -229,6 +229,11 @@ async def test_power_console_and_what_was_done(cloud: Cloud) -> None:
     assert "do_power_on" in [event["event"] for event in one["events"]]
     await cloud.post(f"{path}/action", {"os-resetState": {"state": "error"}}, caller="admin")
     assert (await cloud.get(path))["server"]["status"] == "ERROR"
+    await cloud.ask("DELETE", path)
+    await cloud.until_gone(server_id)
+    ended = (await cloud.get(f"{path}/os-instance-actions", version="2.21"))["instanceActions"]
+    assert [action["action"] for action in ended] == ["delete", "reboot", "reboot", "create"]
+    assert {action["user_id"] for action in ended} == {done[0]["user_id"]}
 
 
 async def test_the_rest_that_clients_look_at(cloud: Cloud) -> None:

@@ -17,6 +17,7 @@ from pumice.api.routing import Route
 from pumice.api.short_lists import read_whole
 from pumice.model.errors import Invalid, NotFound
 from pumice.model.scope import Scope
+from pumice.servers.delete import DELETE_SERVER, OWNER
 from pumice.store import operations, servers
 from pumice.store.database import Transaction
 from pumice.store.operations import Row
@@ -105,9 +106,17 @@ LIST = Collection[Row](
 
 
 def _viewer(tx: Transaction, call: Call, _found: Sequence[Row]) -> Callable[[Row], dict[str, Any]]:
-    """Actions with the server's user, while it is there."""
-    server = servers.find(tx, call.args["id"])
-    return lambda row: _view(call, row, server.user_id if server else None)
+    """Actions with the server's user."""
+    user_id = _user_id(tx, call.args["id"])
+    return lambda row: _view(call, row, user_id)
+
+
+def _user_id(tx: Transaction, server_id: str) -> str | None:
+    """Whose server it is, or was by the word of what deleted it."""
+    if server := servers.find(tx, server_id):
+        return server.user_id
+    ends = operations.page(tx, states=None, kind=DELETE_SERVER.kind, subject=server_id, limit=1)
+    return next((row["notes"].get(OWNER) for row in ends), None)
 
 
 def _view(call: Call, row: Row, user_id: str | None) -> dict[str, Any]:
