@@ -26,7 +26,6 @@ from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.volumes import delete as delete_volume
 
-
 OWNER = "owner"
 """The note with the user whose server it was."""
 

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from pumice.model.connector import Connector
 from pumice.model.errors import Conflict, NotFound, OverQuota
+from pumice.model.pattern import Pattern, is_plain
 from pumice.model.server import Server, ServerDisk, cannot
 from pumice.model.states import ServerStatus
 from pumice.store import json_columns, tombstones
@@ -266,8 +267,11 @@ def with_value(column: str, value: object) -> Condition:
 
 
 def named(text: str) -> Condition:
-    """The servers with the text in their name; ``^`` and ``$`` bind it to its beginning and end."""
+    """The servers whose name has the pattern; ``^`` and ``$`` bind it to the ends. Raises ``Invalid``."""
     plain = text.removeprefix("^").removesuffix("$")
+    if not is_plain(plain):
+        Pattern.parse(text)
+        return _s.name.regexp_match(text, flags="i")
     match text.startswith("^"), text.endswith("$"):
         case True, True:
             return _s.name == plain

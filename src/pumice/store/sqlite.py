@@ -21,6 +21,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.pool import NullPool
 
 from pumice.host.sole import Held, take_name
+from pumice.model import pattern
 from pumice.model.errors import Invalid, Retryable
 from pumice.model.metrics_sink import MetricsSink
 from pumice.store.columns import loads
@@ -179,6 +180,8 @@ def _engine(path: Path, begin: str) -> Engine:
             "temp_store=MEMORY",
         ):
             connection.execute(f"PRAGMA {pragma}").close()
+        # SQLAlchemy's own has no bound on its time.
+        connection.create_function("regexp", 2, pattern.matches, deterministic=True)
 
     @sa.event.listens_for(engine, "begin")
     def start(connection: sa.Connection) -> None:

@@ -186,6 +186,10 @@ async def test_servers_are_found_by_what_is_asked(cloud: Cloud) -> None:
     assert await found(f"marker={second}") == [first]
     assert await found("name=db") == [first]
     assert await found("name=^web-one$") == [second]
+    assert await found(r"name=^.*\-ONE$") == [second, first]
+    assert await found("name=^[a-d]%2B-o?n.$") == [first]
+    for refused in ("(a%2B)%2B$", "one|two", "a{9}", "[z-a]", "%5Cd", "*"):
+        assert (await cloud.ask("GET", f"/servers?name={refused}")).status_code == 400, refused
     assert await found("status=shutoff") == [second]
     assert await found("status=ACTIVE&status=SHUTOFF") == [second, first]
     assert await found("tags=db") == [first]

@@ -121,12 +121,28 @@ async def test_addresses_are_of_their_kind_and_no_network_is_made(
     )
 
 
-async def test_a_group_of_servers_is_refused_and_so_is_another_zone(cloud: Cloud) -> None:
+async def test_a_group_of_servers_is_refused(cloud: Cloud) -> None:
     body = cloud.body(await cloud.image()) | {"os:scheduler_hints": {"group": new_id()}}
     assert (await cloud.ask("POST", "/servers", body)).status_code == 400
+
+
+async def test_a_server_is_pinned_to_the_zone_that_it_was_asked_for_in_or_to_none(cloud: Cloud) -> None:
+    pin = "pinned_availability_zone"
+
+    async def pins(zone: str | None) -> tuple[int, str | None]:
+        answer = await cloud.ask("PUT", f"/servers/{server}", {"server": {pin: zone}}, version="2.104")
+        shown = await cloud.get(f"/servers/{server}", version="2.96")
+        return answer.status_code, shown["server"][pin]
+
     server = await cloud.server()
-    zone = {"server": {"pinned_availability_zone": "nova"}}
-    assert (await cloud.ask("PUT", f"/servers/{server}", zone, version="2.104")).status_code == 400
+    assert (await cloud.get(f"/servers/{server}", version="2.96"))["server"][pin] is None
+    server = await cloud.server(availability_zone="nova")
+    assert (await cloud.get(f"/servers/{server}", version="2.96"))["server"][pin] == "nova"
+    assert await pins("other") == (409, "nova"), "it has to be unpinned first"
+    assert await pins("nova") == (200, "nova")
+    assert await pins(None) == (200, None)
+    assert await pins("other") == (409, None), "it is elsewhere"
+    assert await pins("nova") == (200, "nova")
 
 
 @pytest.mark.parametrize("key", ["os:scheduler_hints", "OS-SCH-HNT:scheduler_hints"])

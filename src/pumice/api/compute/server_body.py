@@ -127,7 +127,7 @@ class ServerBody(Body):
 
     def kept(self, hints: dict[str, Any]) -> dict[str, Any]:
         """What is only shown again, under its wire names."""
-        return {**kept(self), "scheduler_hints": hints}
+        return {**kept(self), "scheduler_hints": hints, PIN: self.availability_zone}
 
     def _refuse_what_is_not_done(self) -> None:
         """A wish that would be dropped is refused. Raises ``Invalid``."""
@@ -177,6 +177,10 @@ class CreateBody(Body):
         if choosing := sorted(name for name in _CHOOSE_HOSTS & hints.keys() if hints[name]):
             raise Invalid(_no(f"The hint {choosing[0]} is", "name an availability zone"))
         return hints
+
+
+PIN = "pinned_availability_zone"
+"""The zone that was asked for, under its wire name. It is only shown again: a server stays where it is."""
 
 
 class UpdateBody(Body):

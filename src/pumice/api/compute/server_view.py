@@ -9,6 +9,7 @@ from typing import Any
 
 from pumice.api.call import Call
 from pumice.api.compute.links import Links
+from pumice.api.compute.server_body import PIN
 from pumice.api.policy import ADMIN, READER, Rule
 from pumice.model.server import Server, ServerDisk
 from pumice.model.states import ServerStatus, vm_state
@@ -92,7 +93,7 @@ class ServerView:
         if self._version >= (2, 16) and self._sees_host_status:
             view["host_status"] = self._shown.hosts.get(server.host, "UNKNOWN") if server.host else ""
         if self._version >= (2, 96):
-            view["pinned_availability_zone"] = None
+            view[PIN] = (server.kept or {}).get(PIN)
         return view
 
     def updated(self, server: Server) -> dict[str, Any]:

@@ -11,12 +11,12 @@ from pumice.api.compute.block_devices import disks_of
 from pumice.api.compute.fields import without_query
 from pumice.api.compute.hardware import hardware_of
 from pumice.api.compute.links import VERSION, Links
-from pumice.api.compute.server_body import CreateBody, ServerBody, UpdateBody, kept
+from pumice.api.compute.server_body import PIN, CreateBody, ServerBody, UpdateBody, kept
 from pumice.api.compute.server_view import VIEW, ServerView, Shown, reservation_id
 from pumice.api.policy import ADMIN, MEMBER, READER, Rule
 from pumice.api.routing import Route, writes
 from pumice.images.for_volume import VolumeImage, image_for_volume, least
-from pumice.model.errors import Forbidden, Invalid, NotFound
+from pumice.model.errors import Conflict, Forbidden, Invalid, NotFound
 from pumice.model.scope import Scope
 from pumice.model.server import Flavor, Server
 from pumice.model.tunables import Tunables
@@ -183,18 +183,33 @@ async def update(call: Call) -> Reply:
     """``PUT /servers/{id}``: its name and description."""
     body = await call.parse_only(UpdateBody, "server")
     body.only_since(call.version, {"description": (2, 19), "hostname": (2, 90)})
-    body.only_since(call.version, {"pinned_availability_zone": (2, 104)})
-    if body.pinned_availability_zone is not None:
-        raise Invalid("A server stays in its availability zone here: make another from its volumes.")
+    body.only_since(call.version, {PIN: (2, 104)})
     changes = body.model_dump(include=body.model_fields_set & {"name", "description"})
 
     def work(tx: Transaction) -> Shown:
         server = servers.get(tx, call.who, call.args["id"])
-        servers.change(tx, server.id, **changes, kept={**(server.kept or {}), **kept(body)})
+        said = kept(body) | ({PIN: _pin(server, body)} if PIN in body.model_fields_set else {})
+        servers.change(tx, server.id, **changes, kept={**(server.kept or {}), **said})
         return _one(tx, call.who, server.id, call.ctx.tunables)
 
     shown = await call.ctx.db.write(work)
     return Reply({"server": ServerView(call, shown).updated(shown.servers[0])})
+
+
+def _pin(server: Server, body: UpdateBody) -> str | None:
+    """The zone that a server is pinned to from now on: its own, or none. Raises ``Conflict``."""
+    asked, pinned = body.pinned_availability_zone, (server.kept or {}).get(PIN)
+    if asked is not None and pinned not in (None, asked):
+        raise Conflict(
+            "Cannot change pinned availability zone directly. Unpin first by setting "
+            "pinned_availability_zone to null."
+        )
+    if asked not in (None, server.availability_zone):
+        raise Conflict(
+            f"Server can only be pinned to its current availability zone '{server.availability_zone}', but "
+            f"'{asked}' was requested."
+        )
+    return asked
 
 
 _PATH, _RULE = f"{VERSION}/servers", "os_compute_api:servers"
