@@ -50,7 +50,7 @@ async def test_an_operation_whose_worker_stays_away_ends_at_its_deadline_with_an
     await Deadlines(world.db, world.runner("here").state_machine).check()
     assert await world.volume_status(volume_id) == "error"
     [text] = await told(world)
-    assert "It did not end in time: 'claim_space' at scheduler" in text
+    assert "It did not end in time: 'claim_space' was not done by the deadline." in text
 
 
 async def test_what_is_left_to_undo_is_done_when_the_worker_is_back(world: FakeWorld) -> None:

@@ -212,7 +212,7 @@ async def test_a_step_that_hangs_is_left_behind_and_its_operation_settled_at_the
     await kitchen.put_down(op)
     assert await kitchen.hanging() == [("sick", "fry", "egg")]
     line = (await kitchen.db.read(log.lines, op))[-1]
-    assert line["outcome"] == "retry" and "hangs at sick" in line["error"]
+    assert line["outcome"] == "retry" and "its call hangs" in line["error"] and line["place"] == "sick"
     await kitchen.overdue(runner)
     well, error = await kitchen.ended(op)
     assert not well and error == TOLD["egg"]
@@ -356,7 +356,7 @@ async def test_what_shows_no_progress_in_one_pool_is_done_in_the_next_long_befor
     op = await kitchen.begin("sick well", "egg", bake)
     assert await kitchen.ended(op) == (True, None)
     first = next(line for line in await kitchen.db.read(log.lines, op) if line["outcome"] == "failed")
-    assert first["error"].startswith("'fry' told of no progress for 0.2 seconds, and its call hangs at sick")
+    assert first["error"].startswith("'fry' told of no progress for 0.2 seconds, and its call hangs")
     assert (await kitchen.row(op))["notes"]["pool"] == "well"
 
 

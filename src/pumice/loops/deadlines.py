@@ -64,8 +64,8 @@ class Deadlines:
         at = self.monotonic()
         self.since = {key: self.since.get(key, at) for key, *_ in found}
         return {
-            key: f"No valid host was found: {place.partition(':')[2]}, which was chosen, does not answer."
-            for key, kind, place in found
+            key: "No valid host was found: the one that was chosen does not answer."
+            for key, kind, _ in found
             if at - self.since[key] >= (timeout[kind] or 0)
         }
 

@@ -73,7 +73,7 @@ class Waiting:
             chooser = _chooser(verb, row) if verb else None
             if op is None or verb is None or chooser is None or not self._has_another(tx, verb, op, chooser):
                 return False
-            error = f"{op.place} is down, and nothing was begun there."
+            error = "The host that was chosen is down, and nothing was begun there."
             op.state, op.resume_at, op.position = "undoing", chooser, op.position - 1
             step = verb.step(op)
             if step is None:

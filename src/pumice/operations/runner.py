@@ -407,7 +407,7 @@ class Runner:
             (it for it in self.drivers.bulkheads.left if (it.operation_id, it.pool) == (op.id, pool)), None
         ):
             await self._left_calls.is_told(left)
-            return Hangs(f"{late}, and its call hangs at {op.place}: nothing more is done until it is back.")
+            return Hangs(f"{late}, and its call hangs: nothing more is done until it is back.")
         return Retryable(f"{late}.")
 
     async def _turn_back(

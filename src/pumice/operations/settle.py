@@ -35,6 +35,6 @@ def why_not_read(error: Exception) -> str:
 
 
 def why_too_late(op: Operation[Any]) -> str:
-    """The sentence about an operation whose deadline passed."""
+    """The sentence about an operation whose deadline passed, for its owner: it names no host or pool."""
     step = op.steps[op.position] if 0 <= op.position < len(op.steps) else "the last step"
-    return f"It did not end in time: '{step}' at {op.place} was not done by the deadline."
+    return f"It did not end in time: '{step}' was not done by the deadline."
