@@ -11,7 +11,7 @@ import argparse
 import asyncio
 import statistics
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,10 +51,10 @@ class Wire:
         self.server, self.directory = server, directory
         self.asked = Asked()
 
-    async def start(self) -> None:
-        """Listen."""
-        self.listening = await asyncio.start_unix_server(self._relay, self.directory / SOCKET)
+    async def listen(self) -> asyncio.Server:
+        """Until it is closed."""
         self.directory.chmod(0o755)
+        return await asyncio.start_unix_server(self._relay, self.directory / SOCKET)
 
     async def quiet(self) -> Asked:
         """What was asked since it was quiet last, once it is again."""
@@ -145,42 +145,44 @@ async def lines(client: Connection) -> dict[str, Work]:
 
 async def main(told: str | None) -> None:
     """Count, and print the table."""
+    if not told:
+        print("| | the API: statements | trips | the operation: statements | trips |\n|---|--:|--:|--:|--:|")
+    async for name, each in counted(TIMES, told):
+        counts = zip(*((*asked.by(True), *asked.by(False)) for asked in each), strict=True)
+        middle = [statistics.median(it) for it in counts]
+        if told:
+            one = min(each, key=lambda asked: abs(len(asked.texts) - middle[0] - middle[2]))
+            print("\n".join(f"{role:10} {' '.join(text.split())}" for role, text in one.texts))
+        else:
+            print(f"| {name} | " + " | ".join(f"{it:g}" for it in middle) + " |")
+
+
+async def counted(times: int, only: str | None = None) -> AsyncIterator[tuple[str, list[Asked]]]:
+    """Do each thing so often; what was asked each time."""
     postgres = await asyncio.to_thread(Postgres)
     try:
         with tempfile.TemporaryDirectory(prefix="pumice-trips-") as directory:
             wire = Wire(postgres.server.directory, Path(directory))
-            await wire.start()
             url = postgres.fresh().replace(str(postgres.server.directory), directory)
-            async with Serving(Path(directory) / "state", EACH, url) as serving:
+            async with await wire.listen(), Serving(Path(directory) / "state", EACH, url) as serving:
                 await serving.log_in()
-                await counted(serving, wire, told)
+                async with measures.clients(serving, 1) as (client,):
+                    for name, work in (await lines(client)).items():
+                        if only in (None, name):
+                            yield name, await _done(work, client, wire, times)
     finally:
         postgres.close()
 
 
-async def counted(serving: Serving, wire: Wire, told: str | None) -> None:
-    """Do each thing often, and print a line for it."""
-    if not told:
-        print("| | the API: statements | trips | the operation: statements | trips |\n|---|--:|--:|--:|--:|")
-    async with measures.clients(serving, 1) as (client,):
-        for name, work in (await lines(client)).items():
-            if told and name != told:
-                continue
-            for _ in range(TIMES):  # both workers of the API, all their connections
-                await work(client)
-            await wire.quiet()
-            each = list[Asked]()
-            for _ in range(TIMES):
-                await work(client)
-                each.append(await wire.quiet())
-            middle = [
-                statistics.median(it) for it in zip(*((*a.by(True), *a.by(False)) for a in each), strict=True)
-            ]
-            if told:
-                one = min(each, key=lambda asked: abs(len(asked.texts) - middle[0] - middle[2]))
-                print("\n".join(f"{role:10} {' '.join(text.split())}" for role, text in one.texts))
-            else:
-                print(f"| {name} | " + " | ".join(f"{it:g}" for it in middle) + " |")
+async def _done(work: Work, client: Connection, wire: Wire, times: int) -> list[Asked]:
+    for _ in range(times):  # both workers of the API, all their connections
+        await work(client)
+    await wire.quiet()
+    each = list[Asked]()
+    for _ in range(times):
+        await work(client)
+        each.append(await wire.quiet())
+    return each
 
 
 if __name__ == "__main__":

@@ -264,7 +264,23 @@ async def test_a_read_is_one_snapshot_whether_it_asks_once_or_more(
         first, second = await looking
         assert first == second
         await writing
-    assert len(runs) == 20 + 3, "it is known, and tried once in a while"
+    assert len(runs) == 20 + 5, "it is known, and tried again after 1, 2, 4 and 8 more"
+
+
+async def test_a_read_that_asks_more_once_in_a_while_needs_no_transaction_after_it(
+    db: PostgresDatabase,
+) -> None:
+    runs = list[int]()
+
+    def look(tx: Transaction, times: int) -> None:
+        runs.append(times)
+        for _ in range(times):
+            used(tx)
+
+    await db.write(use)
+    for times in (1, 2, 1, 1, 1, 2, 1, 1, 2):
+        await db.read(look, times)
+    assert runs == [1, 2, 2, 1, 1, 1, 2, 2, 1, 1, 2, 2], "only who asked for more was begun again"
 
 
 async def test_whoever_hides_that_a_read_asks_more_gets_a_snapshot_all_the_same(db: PostgresDatabase) -> None:

@@ -55,8 +55,8 @@ READERS = 4
 MOST_CONNECTIONS = WRITERS + READERS + 2
 ANSWER_SECONDS = 15.0
 """A statement that is not answered by then counts as a lost connection: rows are few, so none is slow."""
-SURE = 8
-"""How often a read that has asked more than one statement gets a transaction, until it is tried without one."""
+SUREST = 64
+"""How often, at most, a read that has asked more than one statement gets a transaction before another trial."""
 BUILD_LOOK_SECONDS = 0.2
 """How often who waits for another's building looks whether it is done."""
 RACES = 3
@@ -99,8 +99,9 @@ class PostgresDatabase:
         self._renewing = self._engine(url, "READ COMMITTED", 1)
         self._row_by_row = self._writing.execution_options(isolation_level="READ COMMITTED")
         self._single = self._writing.execution_options(isolation_level="AUTOCOMMIT")
-        self._longer = dict[object, int]()
-        """The code of reads that have asked more than one statement, and how long that is taken for sure."""
+        self._longer = dict[object, tuple[int, int]]()
+        """By the code of reads that asked more than one statement: how often that is still taken for sure, and
+        for how long it was last. Some always do, and some, whose names were known, but once in a while."""
         self._writers = asyncio.Semaphore(WRITERS)
         self._turns = Serializer()
         self._again = asyncio.Lock()
@@ -161,14 +162,19 @@ class PostgresDatabase:
             async with self._reading.connect() as connection:
                 return await connection.run_sync(lambda sync: run(sync, work, *args, **kw))
 
-        if left := self._longer.get(code):
-            self._longer[code] = left - 1
+        left, pause = self._longer.get(code, (0, 0))
+        if left:
+            self._longer[code] = left - 1, pause
         else:
             alone = functools.partial(once, _run_alone)
             try:
-                return await _until_done(alone, asyncio.Lock(), self.meter, self._timeout)
+                found = await _until_done(alone, asyncio.Lock(), self.meter, self._timeout)
             except MoreThanOneStatement:
-                self._longer[code] = SURE
+                pause = min(max(2 * pause, 1), SUREST)
+                self._longer[code] = pause, pause
+            else:
+                self._longer.pop(code, None)
+                return found
         whole = functools.partial(once, lambda *asked, **named: _run(*asked, **named)[0])
         return await _until_done(whole, asyncio.Lock(), self.meter, self._timeout)
 
