@@ -129,7 +129,7 @@ class RbdImages:
     async def clone(self, name: str, snapshot: str, to: "RbdImages", copy: str) -> None:
         """An image that begins with what a snapshot keeps, and shares it."""
         words = ("--rbd-default-clone-format", "2", f"{self.spec(name)}@{snapshot}", to.spec(copy))
-        await self._change("clone", *words)
+        await to._take_space("clone", *words)
 
     async def flatten(self, name: str) -> None:
         """Have an image hold everything itself: a copy, which takes as long as one."""
@@ -219,13 +219,7 @@ class RbdImages:
         async with self._changes:
             await self._run("rbd", *argv, seconds=seconds)
 
-    async def _run(
-        self,
-        command: str,
-        *argv: str,
-        seconds: float,
-        stdin: bytes | None = None,
-    ) -> str:
+    async def _run(self, command: str, *argv: str, seconds: float, stdin: bytes | None = None) -> str:
         patience = "--connect-timeout" if command == "ceph" else "--client-mount-timeout"
         words = (command, *self.cluster.words, patience, str(_CONNECT_SECONDS), *argv)
         try:
