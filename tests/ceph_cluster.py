@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from tests.patience import PATIENCE
 from tests.ports import free_port
@@ -179,33 +180,44 @@ class CephPool:
 
 @contextmanager
 def shared_cluster(run: Path) -> Iterator[CephCluster]:
-    """The one cluster of a test run, whose workers have the directory ``run`` in common."""
-    note, users = run / "ceph", run / "ceph-users"
-    with _alone(run):
-        if not note.exists():
-            cluster = CephCluster(Path(tempfile.mkdtemp(prefix="pumice-ceph-")))
-            try:
-                cluster.start()
-            except BaseException:
-                cluster.stop()
-                shutil.rmtree(cluster.directory)
-                raise
-            note.write_text(str(cluster.directory))
-        cluster = CephCluster(Path(note.read_text()))
-        users.write_text(str(_count(users) + 1))
-    try:
-        yield cluster
-    finally:
+    """The one cluster of a test run, whose workers have the directory ``run`` in common.
+
+    Who uses it has a lock on a file. The last one stops it; where all were killed, a process does so that waits
+    for nothing else.
+    """
+    note = run / "ceph"
+    with (run / "ceph-users").open("w") as users:
         with _alone(run):
-            users.write_text(str(left := _count(users) - 1))
-            if not left:
-                cluster.stop()
-                shutil.rmtree(cluster.directory)
-                note.unlink()
+            fcntl.flock(users, fcntl.LOCK_SH)
+            if not (note.exists() and Path(note.read_text()).exists()):
+                cluster = CephCluster(Path(tempfile.mkdtemp(prefix="pumice-ceph-")))
+                words = ["flock", users.name, "sh", "-c", _END, "sh", str(cluster.directory)]
+                with open(os.devnull, "r+") as nowhere:
+                    subprocess.run(
+                        ["setsid", "--fork", *words], check=True, stdin=nowhere, stdout=nowhere, stderr=nowhere
+                    )
+                cluster.start()
+                note.write_text(str(cluster.directory))
+            cluster = CephCluster(Path(note.read_text()))
+        try:
+            yield cluster
+        finally:
+            with _alone(run):
+                if _is_last(users):
+                    cluster.stop()
+                    shutil.rmtree(cluster.directory)
+                    note.unlink()
 
 
-def _count(users: Path) -> int:
-    return int(users.read_text()) if users.exists() else 0
+_END = 'for file in "$1"/*.pid; do kill -9 "$(cat "$file")"; done; rm -rf "$1"'
+
+
+def _is_last(users: TextIO) -> bool:
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextmanager
