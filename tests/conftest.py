@@ -27,10 +27,26 @@ pytest_plugins = (
 
 @pytest.fixture(autouse=True)
 def logs_as_before() -> Iterator[None]:
-    """Whatever a test has the log do ends with it: all tests of a process have one."""
+    """Whatever a test has the log do ends with it: all tests of a process have one.
+
+    What was logged is shown when a test fails. It is written plainly: for a terminal it costs a twentieth more.
+    """
+    _log_plainly()
     yield
+    _log_plainly()
+
+
+def _log_plainly() -> None:
     if structlog := sys.modules.get("structlog"):
         structlog.reset_defaults()
+        structlog.configure(
+            processors=[
+                structlog.contextvars.merge_contextvars,
+                structlog.processors.add_log_level,
+                structlog.processors.format_exc_info,
+                structlog.processors.KeyValueRenderer(key_order=["level", "event"]),
+            ]
+        )
 
 
 @pytest.fixture(scope="session")
