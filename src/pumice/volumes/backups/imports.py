@@ -82,8 +82,10 @@ def _backup(who: Scope, told: dict[str, Any], zone: str, pool: str) -> Backup:
     if isinstance(size, bool) or not isinstance(size, int) or not 0 < size <= 2**31 - 1:
         raise Invalid("Invalid input received: Provided backup record has a size that makes no sense.")
     named = layout.PREFIX.fullmatch(prefix or "")
-    if not named or named[2] != backup_id or not container:
+    if not named or not container:
         raise Invalid("Invalid input received: Provided backup record does not say where its objects are.")
+    if named[2] != backup_id:
+        raise Invalid("Invalid input received: Provided backup record names the objects of another backup.")
     metadata = told.get("metadata") or {}
     if not isinstance(metadata, dict) or not all(isinstance(it, str) for it in metadata.values()):
         raise Invalid("Invalid input received: Provided backup record has metadata that make no sense.")
