@@ -59,7 +59,7 @@ format: ## format the code, and repair what the linter can
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-clients: ## the functional suites of openstacksdk, openstack, cinder, nova and gophercloud
+clients: ## the functional suites of openstacksdk, openstack, cinder, nova, gophercloud and Tempest
 	@scripts/setup clients
 	$(AS_ROOT) $(BIN)/python -m tests.clients
 

@@ -1,7 +1,7 @@
 """The functional suites that ship with the clients, and what they want of a cloud.
 
-Those in Python are in the clients' wheels. Gophercloud's are Go, in Debian's package of its sources, and are
-compiled here.
+Those in Python are in the clients' wheels; Tempest's is a client's too, of what OpenStack calls interoperable.
+Gophercloud's are Go, in Debian's package of its sources, and are compiled here.
 """
 
 import os
@@ -14,7 +14,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import yaml
-from tests.clients import gophercloud
+from tests.clients import gophercloud, tempest_conf
 from tests.clients.installation import CLIENTS_BIN, Installation
 from tests.clients.outcome import Outcome
 
@@ -37,6 +37,10 @@ SUITES = (
     Suite("openstacksdk", "openstack.tests.functional.block_storage.v3"),
     Suite("python-openstackclient", "openstackclient.tests.functional.volume.v3"),
     Suite("python-cinderclient", "cinderclient.tests.functional"),
+    *(
+        Suite("tempest", f"tempest.api.{part}")
+        for part in ("volume", "image.v2", "identity", "compute.volumes")
+    ),
     Suite("python-novaclient", "novaclient.tests.functional", workers=1),  # it disables the host of its servers
     Suite(GOPHERCLOUD, "acceptance/openstack/blockstorage/v3"),
     Suite(GOPHERCLOUD, "acceptance/openstack/identity/v3"),
@@ -83,6 +87,7 @@ def furnish(pumice: Installation, networks: str) -> Path:
         f"[admin]\nuser = admin\npass = {pumice.passwords['admin']}\ntenant = admin\n"
         f"[auth]\nuri = {pumice.url}/identity/v3\n"
     )
+    tempest_conf.write(pumice, folder)
     return folder
 
 
@@ -92,7 +97,7 @@ def _upload_image(cloud: Any, path: Path) -> None:
     cloud.create_image("cirros-disk", filename=str(path), disk_format="qcow2", visibility="public", wait=True)
 
 
-def environment(pumice: Installation) -> Mapping[str, str]:
+def environment(pumice: Installation, folder: Path) -> Mapping[str, str]:
     """What the suites read from their environment."""
     return {
         **{name: value for name, value in pumice.environment.items() if not name.startswith("PUMICE_")},
@@ -103,6 +108,8 @@ def environment(pumice: Installation) -> Mapping[str, str]:
         "TOX_ENV_DIR": str(CLIENTS_BIN.parent),
         "OS_USER_DOMAIN_ID": "default",
         "OS_PROJECT_DOMAIN_ID": "default",
+        "TEMPEST_CONFIG_DIR": str(folder),
+        "TEMPEST_CONFIG": tempest_conf.NAME,
     }
 
 
@@ -110,14 +117,16 @@ def run(suite: Suite, pumice: Installation, folder: Path) -> list[Outcome]:
     """Run a suite. Raises ``RuntimeError`` when it cannot be run at all."""
     if suite.client == GOPHERCLOUD:
         return gophercloud.run(suite.package, pumice, folder)
-    report, log = folder / f"{suite.client}.xml", folder / f"{suite.client}.log"
+    report, log = folder / f"{suite.package}.xml", folder / f"{suite.package}.log"
     argv = [
         *(sys.executable, "-m", "pytest", "--pyargs", suite.package, "-c", "/dev/null", "--rootdir", folder),
         *("-q", "-p", "no:cacheprovider", "-n", str(suite.workers), "--dist", "loadscope", "-W", "ignore"),
         *("--timeout", str(SECONDS_PER_TEST), "--junitxml", report),
     ]
     with log.open("wb") as output:
-        subprocess.run(argv, env=environment(pumice), cwd=folder, stdout=output, stderr=output, check=False)
+        subprocess.run(
+            argv, env=environment(pumice, folder), cwd=folder, stdout=output, stderr=output, check=False
+        )
     if not report.exists():
         raise RuntimeError(f"{suite.package} did not run:\n{log.read_text()[-4000:]}")
     return sorted(_outcomes(suite, report), key=lambda outcome: outcome.test)
