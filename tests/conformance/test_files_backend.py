@@ -136,8 +136,9 @@ async def test_a_full_disk_sends_a_clone_elsewhere_and_is_left_empty(tmp_path: P
     await files.create(source, "pool", 1)
     with (await files.device(source, "pool")).open("r+b") as device:
         device.write(os.urandom(8 * MIB))
-    with pytest.raises(TryAnotherBackend, match="full"):
+    with pytest.raises(TryAnotherBackend, match=r"^The pool is full\.$") as told:
         await files.create_from_volume(clone, "small", 1, source, "pool", no_progress)
+    assert told.value.detail == "Pool 'small'.", "which is an operator's to know"
     assert os.listdir(small_disk / "volumes") == []
     await files.create_from_volume(clone, "pool", 1, source, "pool", no_progress)
 

@@ -434,8 +434,9 @@ def _explained(pool: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        which = f"Pool '{pool}'."
         if error.errno in _FULL:
-            raise TryAnotherBackend(f"Pool '{pool}' is full.") from error
+            raise TryAnotherBackend("The pool is full.", which) from error
         if error.errno in _PASSING:
-            raise Retryable(f"Pool '{pool}' cannot be used for the moment: {error.strerror}.") from error
-        raise TryAnotherBackend(f"Pool '{pool}' cannot be used: {error.strerror}.") from error
+            raise Retryable(f"The pool cannot be used for the moment: {error.strerror}.", which) from error
+        raise TryAnotherBackend(f"The pool cannot be used: {error.strerror}.", which) from error

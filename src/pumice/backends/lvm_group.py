@@ -200,9 +200,9 @@ class VolumeGroup:
                     f"There is no volume group '{self.name}' on its disks any more."
                 ) from failed
             if _FULL.search(failed.stderr):
-                raise TryAnotherBackend(f"Volume group '{self.name}' is full.") from failed
+                raise TryAnotherBackend("The volume group is full.", f"'{self.name}'.") from failed
             if _BROKEN.search(failed.stderr):
-                raise TryAnotherBackend(f"Volume group '{self.name}' cannot be changed: {failed}") from failed
+                raise TryAnotherBackend("The volume group cannot be changed.", str(failed)) from failed
             raise
 
 

@@ -209,7 +209,7 @@ class RbdImages:
         try:
             await asyncio.wait({changing}, timeout=SLOW_SECONDS)
             if not changing.done() and not (await self.space())[1]:
-                raise TryAnotherBackend(f"Pool '{self.pool}' is full.")
+                raise TryAnotherBackend("The pool is full.", f"Pool '{self.pool}'.")
             await changing
         finally:
             changing.cancel()
@@ -247,7 +247,7 @@ class RbdImages:
             case errno.ENOTEMPTY:
                 return HasClones(said)
             case errno.ENOSPC | errno.EDQUOT:
-                return TryAnotherBackend(f"Pool '{self.pool}' is full.")
+                return TryAnotherBackend("The pool is full.", f"Pool '{self.pool}'.")
             case errno.EACCES | errno.EPERM:
                 return TryAnotherBackend(
                     f"client.{self.cluster.user} has no key that the cluster knows, or may not use pool "

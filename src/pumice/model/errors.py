@@ -14,8 +14,10 @@ Three branches matter to the operation engine:
 class PumiceError(Exception):
     """The root. ``str(error)`` is the message shown to the user."""
 
-    detail = ""
-    """What only an operator may know of it."""
+    def __init__(self, message: str = "", detail: str = "") -> None:
+        super().__init__(message)
+        self.detail = detail
+        """What only an operator may know of it: which pool, which host."""
 
 
 # --- what a caller can do something about -------------------------------------------------------
@@ -67,10 +69,6 @@ class TooLarge(PumiceError):
 
 class NoValidBackend(PumiceError):
     """No pool (or no compute host) passes the filters."""
-
-    def __init__(self, message: str, detail: str = "") -> None:
-        super().__init__(message)
-        self.detail = detail
 
 
 class Retryable(PumiceError):
