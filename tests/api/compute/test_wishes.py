@@ -121,6 +121,17 @@ async def test_addresses_are_of_their_kind_and_no_network_is_made(
     )
 
 
+async def test_a_server_has_128_items_of_metadata_at_most_by_whatever_door(cloud: Cloud) -> None:
+    many = {str(number): "x" for number in range(129)}
+    server = await cloud.server()
+    for path, body in (
+        ("/servers", cloud.body(await cloud.image(), metadata=many)),
+        (f"/servers/{server}/metadata", {"metadata": many}),
+    ):
+        answer = await cloud.ask("POST", path, body)
+        assert (answer.status_code, "exceeds 128" in answer.text) == (403, True), answer.text
+
+
 async def test_a_group_of_servers_is_refused(cloud: Cloud) -> None:
     body = cloud.body(await cloud.image()) | {"os:scheduler_hints": {"group": new_id()}}
     assert (await cloud.ask("POST", "/servers", body)).status_code == 400

@@ -98,7 +98,7 @@ class ServerBody(Body):
         default_factory=list, alias="block_device_mapping", max_length=64
     )
     networks: list[Network] | Literal["auto", "none"] | None = None
-    metadata: Metadata = Field(default_factory=dict, max_length=128)
+    metadata: Metadata = Field(default_factory=dict)
     min_count: Positive = 1
     max_count: Positive | None = None
     return_reservation_id: Boolean = False

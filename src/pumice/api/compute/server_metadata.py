@@ -1,6 +1,6 @@
 """The metadata of a server (api-ref, "Server metadata")."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from pumice.api.call import Call, Reply
 from pumice.api.compute.fields import Metadata, without_query
@@ -26,6 +26,12 @@ class ItemBody(Body):
     """The body that writes one item: an object of one key."""
 
     meta: Metadata
+
+
+def refuse_many(metadata: Mapping[str, str]) -> None:
+    """Raises ``OverQuota`` for more than a server may have."""
+    if len(metadata) > MOST:
+        raise OverQuota(f"Maximum number of metadata items exceeds {MOST}")
 
 
 async def index(call: Call) -> Reply:
@@ -85,8 +91,7 @@ async def _change(
         refuse_locked(server, call.who)
         metadata = changed(server.metadata)
         must_be_idle(server, f"{doing} metadata")
-        if len(metadata) > MOST:
-            raise OverQuota(f"Maximum number of metadata items exceeds {MOST}")
+        refuse_many(metadata)
         servers.change(tx, server.id, metadata=metadata)
         return metadata
 

@@ -12,6 +12,7 @@ from pumice.api.compute.fields import without_query
 from pumice.api.compute.hardware import hardware_of
 from pumice.api.compute.links import VERSION, Links
 from pumice.api.compute.server_body import PIN, CreateBody, ServerBody, UpdateBody, kept
+from pumice.api.compute.server_metadata import refuse_many
 from pumice.api.compute.server_view import VIEW, ServerView, Shown, reservation_id
 from pumice.api.policy import ADMIN, MEMBER, READER, Rule
 from pumice.api.routing import Route, writes
@@ -101,6 +102,7 @@ def _create(
     flavor = flavors.get(tx, call.who, asked.flavor)
     root = next(disk for disk in disks if disk.boot_index == 0)
     _check_zone(tx, asked.availability_zone)
+    refuse_many(asked.metadata)
     if root.image_id is not None:
         _check_local(call, flavor, image_for_volume(tx, call.who, root.image_id))
     for disk in disks:
