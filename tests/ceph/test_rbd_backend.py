@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,11 +12,12 @@ from tests.ceph.conftest import User
 from tests.ceph_cluster import CephPool
 from tests.patience import patience
 
+from pumice.backends import aside
 from pumice.backends.contract import no_progress
 from pumice.backends.rbd import MOST_DEEP, RbdBackend
 from pumice.backends.rbd_images import Cluster, RbdImages
 from pumice.backends.rbd_settings import RbdSettings
-from pumice.model.errors import Misconfigured, NotFound, TryAnotherBackend
+from pumice.model.errors import Misconfigured, NotFound, Retryable, TryAnotherBackend
 from pumice.model.finding import Finding, Verdict
 from pumice.model.ids import SnapshotId, VolumeId, new_id
 from pumice.model.stored import StoredObject
@@ -40,6 +42,24 @@ def images_of(pool: CephPool) -> RbdImages:
     return RbdImages(Cluster(pool.cluster.conf, "admin", pool.cluster.keyring), pool.name)
 
 
+def meddle(
+    patched: pytest.MonkeyPatch, directory: Path, when: str, *, before: str = "true", after: str = "true"
+) -> None:
+    """Have ``rbd`` be the real one, with something done around the calls whose words have ``when`` in them."""
+    meddler = directory / "rbd"
+    around = f'case "$*" in *"{when}"*)'
+    real = shutil.which("rbd")
+    meddler.write_text(f'#!/bin/sh\n{around} {before};; esac\n{real} "$@" || exit\n{around} {after};; esac\n')
+    meddler.chmod(0o755)
+    patched.setenv("PATH", f"{directory}:{os.environ['PATH']}")
+
+
+def meanwhile(patched: pytest.MonkeyPatch, directory: Path, when: str, pool: CephPool, does: str) -> None:
+    """Have another host do something with ``rbd`` right before the calls whose words have ``when`` in them."""
+    there = f"--conf {pool.cluster.conf} --keyring {pool.cluster.keyring} --id admin"
+    meddle(patched, directory, when, before=f"{shutil.which('rbd')} {there} {does}")
+
+
 def in_trash(pool: CephPool) -> int:
     return len(pool.cluster.rbd("trash", "ls", "--all", pool.name).splitlines())
 
@@ -58,7 +78,7 @@ async def depth_of(images: RbdImages, volume: VolumeId) -> int:
     depth, image = 0, await images.image(f"volume-{volume}")
     while above := image.parent:
         depth += 1
-        image = await (images.image_in_trash(above.id) if above.in_trash else images.image(above.image))
+        image = await images.image_of_id(above.id)
     return depth
 
 
@@ -109,7 +129,12 @@ async def test_a_revert_that_was_cut_short_between_its_moves_is_completed(
     name = f"{pool.name}/volume-{volume}"
     pool.cluster.rbd("cp", "--no-progress", f"{pool.name}/snapshot-{snapshot}", f"{name}.back")
     pool.cluster.rbd("trash", "mv", name)
-    assert StoredObject("volume", volume, "one", whole=False) in (await backend.inventory()).pieces
+    piece = StoredObject("volume", volume, "one")
+    assert piece in (await backend.inventory()).pieces, "it is whole, whatever its image is called"
+    await backend.discard(replace(piece, whole=False))
+    await backend.put_aside(piece, "aside")
+    assert piece not in (await backend.inventory()).pieces
+    await backend.put_back(piece, "aside")
     await backend.extend(volume, "one", 2)
     assert (await backend.inventory()).leftovers == frozenset()
     await backend.delete(volume, "one")
@@ -126,12 +151,9 @@ async def test_a_revert_that_is_cancelled_when_its_volume_is_away_loses_nothing(
     async with backend.opened(volume, "one") as file:
         await asyncio.to_thread(write, file, WORDS)
     await backend.create_snapshot(snapshot, volume, "one", no_progress)
-    slow = tmp_path / "rbd"  # the real one, which does not come back once the volume is in the trash
-    hang = f'case "$*" in *" trash mv "*) touch {moved}; sleep 600;; esac'
-    slow.write_text(f'#!/bin/sh\n{shutil.which("rbd")} "$@" || exit\n{hang}\n')
-    slow.chmod(0o755)
     with monkeypatch.context() as patched:
-        patched.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        # It does not come back once the volume is in the trash.
+        meddle(patched, tmp_path, " trash mv ", after=f"touch {moved}; sleep 600")
         reverting = asyncio.create_task(backend.revert(volume, "one", snapshot, no_progress))
         async with patience():
             while not moved.exists():
@@ -196,6 +218,99 @@ async def test_a_pool_without_space_is_told_as_full(ceph_user: User, tmp_path: P
 async def test_without_its_keyring_it_does_not_start_and_says_which(ceph_user: User, tmp_path: Path) -> None:
     cluster = Cluster(ceph_user.pool.cluster.conf, "pumice", tmp_path / "nowhere")
     with pytest.raises(Misconfigured, match=r"nowhere, the keyring of client\.pumice, cannot be read"):
+        await RbdBackend(cluster, {"one": ceph_user.pool.name}, tmp_path).start()
+
+
+async def test_what_others_protected_inside_an_image_goes_with_it(ceph_user: User, tmp_path: Path) -> None:
+    backend, pool, volume = backend_of(ceph_user, tmp_path), ceph_user.pool, a_volume()
+    pool.cluster.rbd("create", "--size", "1G", f"{pool.name}/old")
+    for verb in ("create", "protect"):
+        pool.cluster.rbd("snap", verb, f"{pool.name}/old@snapshot-of-cinder")
+    await backend.adopt(StoredObject("volume", volume, "one"), "old")
+    await backend.delete(volume, "one")
+    assert in_trash(pool) == 0
+
+
+async def test_an_origin_that_is_deleted_while_its_last_clone_is_goes_as_well(
+    ceph_user: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend, pool = backend_of(ceph_user, tmp_path), ceph_user.pool
+    origin, clone = a_volume(), a_volume()
+    await backend.create(origin, "one", 1)
+    await backend.create_from_volume(clone, "one", 1, origin, "one", no_progress)
+    meanwhile(monkeypatch, tmp_path, " rm ", pool, f"trash mv {pool.name}/volume-{origin}")
+    await backend.delete(clone, "one")
+    assert in_trash(pool) == 0
+
+
+async def test_a_volume_is_copied_while_what_it_is_a_clone_of_is_deleted(
+    ceph_user: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend, pool = backend_of(ceph_user, tmp_path), ceph_user.pool
+    first, second, third = a_volume(), a_volume(), a_volume()
+    await backend.create(first, "one", 1)
+    await backend.create_from_volume(second, "one", 1, first, "one", no_progress)
+    with monkeypatch.context() as patched:
+        meanwhile(patched, tmp_path, " clone ", pool, f"trash mv {pool.name}/volume-{first}")
+        await backend.create_from_volume(third, "one", 1, second, "one", no_progress)
+    for volume in (second, third):
+        await backend.delete(volume, "one")
+    assert in_trash(pool) == 0
+
+
+async def test_a_copy_whose_snapshot_another_took_for_a_remnant_is_tried_again(
+    ceph_user: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend, pool = backend_of(ceph_user, tmp_path), ceph_user.pool
+    origin, clone = a_volume(), a_volume()
+    await backend.create(origin, "one", 1)
+    copying = ("one", 1, origin, "one", no_progress)
+    with monkeypatch.context() as patched:
+        snap = f"{pool.name}/volume-{origin}@volume-{clone}"
+        meanwhile(patched, tmp_path, " clone ", pool, f"snap rm {snap}")
+        with pytest.raises(Retryable):
+            await backend.create_from_volume(clone, *copying)
+    await backend.create_from_volume(clone, *copying)
+
+
+async def test_a_start_frees_what_nobody_looked_after_but_nothing_of_strangers(
+    ceph_user: User, tmp_path: Path
+) -> None:
+    pool = ceph_user.pool
+    for name in (f"volume-{a_volume()}", "of-a-stranger"):
+        pool.cluster.rbd("create", "--size", "1G", f"{pool.name}/{name}")
+        pool.cluster.rbd("trash", "mv", f"{pool.name}/{name}")
+    await backend_of(ceph_user, tmp_path).start()
+    assert "of-a-stranger" in pool.cluster.rbd("trash", "ls", pool.name)
+    assert in_trash(pool) == 1
+    pool.cluster.rbd("trash", "purge", "--no-progress", pool.name)
+
+
+async def test_an_orphan_that_was_given_up_goes_with_its_last_clone(ceph_user: User, tmp_path: Path) -> None:
+    backend, orphan, snapshot = backend_of(ceph_user, tmp_path), a_volume(), SnapshotId(new_id())
+    piece = StoredObject("volume", orphan, "one")
+    await backend.create(orphan, "one", 1)
+    await backend.create_snapshot(snapshot, orphan, "one", no_progress)
+    await backend.put_aside(piece, aside.name_of(piece))
+    await backend.give_up("one", aside.name_of(piece))
+    assert in_trash(ceph_user.pool) == 1
+    await backend.delete_snapshot(snapshot, "one")
+    assert in_trash(ceph_user.pool) == 0
+
+
+async def test_a_stranger_that_goes_while_it_is_looked_at_hides_no_other(
+    ceph_user: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend, pool = backend_of(ceph_user, tmp_path), ceph_user.pool
+    for name in ("goes", "stays"):
+        pool.cluster.rbd("create", "--size", "1G", f"{pool.name}/{name}")
+    meanwhile(monkeypatch, tmp_path, "/goes ", pool, f"rm --no-progress {pool.name}/goes")
+    assert [it.name for it in await backend.manageable("one")] == ["stays"]
+
+
+async def test_without_its_configuration_that_is_what_it_says(ceph_user: User, tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path / "nowhere.conf", ceph_user.pool.name, ceph_user.keyring)
+    with pytest.raises(Misconfigured, match=r"nowhere\.conf, Ceph's configuration, cannot be read"):
         await RbdBackend(cluster, {"one": ceph_user.pool.name}, tmp_path).start()
 
 

@@ -7,9 +7,10 @@ write, and is of one moment, whoever writes meanwhile::
                      removed: Ceph keeps it, out of sight, for as long as it has clones
 
 Everything has its name only when it is complete; renaming is atomic. What has clones goes to the pool's trash
-when it is deleted, and is freed with the last of them: whoever deletes a clone looks after its origin. A chain
-of ``MOST_DEEP`` clones is broken by having the last hold everything itself; so has what is copied to another
-pool. A volume goes back to a snapshot in two moves; a first without its second is completed by who comes next::
+when it is deleted, and is freed with the last of them: whoever deletes a clone looks after its origin, and each
+start after what a kill kept from that. A chain of ``MOST_DEEP`` clones is broken by having the last hold
+everything itself; so has what is copied to another pool. A volume goes back to a snapshot in two moves; a first
+without its second is completed by who comes next::
 
     NAME ──▶ trash        NAME.back, a whole clone of the snapshot ──▶ NAME
 
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Literal, cast
 from weakref import WeakValueDictionary
 
+from pumice.backends import aside
 from pumice.backends.contract import (
     ImageFile,
     Inventory,
@@ -42,7 +44,7 @@ from pumice.host.sole import Held, take_name
 from pumice.host.thread import in_thread
 from pumice.host.turn import Serializer
 from pumice.model import mark
-from pumice.model.errors import Conflict, Invalid, NotFound, PumiceError, TryAnotherBackend
+from pumice.model.errors import Conflict, Invalid, NotFound, PumiceError, Retryable, TryAnotherBackend
 from pumice.model.export import RbdImage
 from pumice.model.ids import SnapshotId, VolumeId, is_canonical
 from pumice.model.mark import Mark
@@ -114,7 +116,7 @@ class RbdBackend:
         await in_thread(key_of, self._cluster.user, self._cluster.keyring)
         await self._windows.clear()
         for images in self._images.values():
-            await images.names()
+            await self._look_after_trash(images)
 
     async def pools(self) -> list[PoolFacts]:
         return [await self._facts(name, images) for name, images in self._images.items()]
@@ -227,13 +229,19 @@ class RbdBackend:
     async def manageable(self, pool: str) -> list[Manageable]:
         images = self._pool(pool)
         strangers = sorted(name for name in await images.names() if not _OURS.fullmatch(name))
-        found = await asyncio.gather(*map(images.image, strangers))
-        return [Manageable(it.name, it.size, origin=it.parent.image if it.parent else None) for it in found]
+
+        async def look(name: str) -> list[Manageable]:
+            with suppress(NotFound):  # it went meanwhile
+                it = await images.image(name)
+                return [Manageable(it.name, it.size, origin=it.parent.image if it.parent else None)]
+            return []
+
+        return [it for found in await asyncio.gather(*map(look, strangers)) for it in found]
 
     async def adopt(self, piece: StoredObject, name: str) -> int:
         images, ours, stranger = self._pool(piece.pool), _name(piece.kind, piece.id), _stranger(name)
         async with self._lock(images, ours):
-            if ours in await images.names():
+            if ours in await _settled(images, ours):
                 return (await images.image(ours)).size // GIB
             found = await _found(images, stranger, NotFound("Image", name))
             size = gib_to_hold(found.size)
@@ -245,7 +253,7 @@ class RbdBackend:
     async def put_aside(self, piece: StoredObject, name: str) -> None:
         images, ours, stranger = self._pool(piece.pool), _name(piece.kind, piece.id), _stranger(name)
         async with self._lock(images, ours):
-            names = await images.names()
+            names = await _settled(images, ours)
             for one in [ours] if piece.whole else _unfinished(ours, names):
                 if one in names:
                     try:
@@ -256,7 +264,7 @@ class RbdBackend:
     async def put_back(self, piece: StoredObject, name: str) -> None:
         images, ours, stranger = self._pool(piece.pool), _name(piece.kind, piece.id), _stranger(name)
         async with self._lock(images, ours):
-            if ours not in await images.names():
+            if ours not in await _settled(images, ours):
                 await _found(images, stranger, NotFound("Image", name))
                 await images.rename(stranger, ours)
 
@@ -266,8 +274,11 @@ class RbdBackend:
     async def inventory(self) -> Inventory:
         pieces: set[StoredObject] = set()
         for pool, images in self._images.items():
-            found = [ours for name in await images.names() if (ours := _OURS.fullmatch(name))]
-            pieces |= {StoredObject(cast(_Kind, it[1]), it[2], pool, whole=not it[3]) for it in found}
+            names = await images.names()
+            for ours in filter(None, map(_OURS.fullmatch, names)):
+                # A volume that was being reverted is whole, also between the two moves.
+                whole = not ours[3] or (ours[3] == _BACK and ours[0].removesuffix(_BACK) not in names)
+                pieces.add(StoredObject(cast(_Kind, ours[1]), ours[2], pool, whole=whole))
         return Inventory(frozenset(pieces))
 
     async def discard(self, piece: StoredObject) -> None:
@@ -276,7 +287,7 @@ class RbdBackend:
             await self._remove(images, name)
             return
         async with self._lock(images, name):
-            await self._clear(images, name, await images.names())
+            await self._clear(images, name, await _settled(images, name))
 
     def _pool(self, pool: str) -> RbdImages:
         if pool not in self._images:
@@ -302,10 +313,9 @@ class RbdBackend:
 
     async def _make(self, images: RbdImages, name: str, fill: Fill) -> None:
         async with self._lock(images, name):
-            names = await images.names()
-            there = name in names or (name + _BACK in names and await _complete_revert(images, name))
+            names = await _settled(images, name)
             await self._clear(images, name, names)
-            if there:
+            if name in names:
                 return
             part = _part(name)
             try:
@@ -347,24 +357,24 @@ class RbdBackend:
                 await source.drop_snap(origin.name, name)
                 await source.snap(origin.name, name)
             await source.clone(origin.name, name, images, part)
+        except NotFound as gone:  # the origin went meanwhile, or another call took our snapshot for a remnant
+            raise Retryable("What was to be copied went away meanwhile.", str(gone)) from None
         finally:
             with suppress(PumiceError):  # one that stays keeps nobody from anything, and goes with its image
                 await source.drop_snap(origin.name, name)
         if source is not images or await self._is_deep(source, origin):
             async with self._turn_to_copy.take():
                 await images.flatten(part)
+            await self._look_after(Parent(source.pool, origin.name, origin.id))
 
     async def _is_deep(self, images: RbdImages, image: Image) -> bool:
         """Whether an image is the last of a chain of clones that may not become longer."""
         depth, parent = 0, image.parent
         while parent and depth < MOST_DEEP:
             depth += 1
-            parent = (await self._parent(images, parent)).parent
+            there = images if parent.pool == images.pool else RbdImages(self._cluster, parent.pool)
+            parent = (await there.image_of_id(parent.id)).parent
         return depth >= MOST_DEEP
-
-    async def _parent(self, images: RbdImages, parent: Parent) -> Image:
-        there = images if parent.pool == images.pool else RbdImages(self._cluster, parent.pool)
-        return await (there.image_in_trash(parent.id) if parent.in_trash else there.image(parent.image))
 
     async def _remove(self, images: RbdImages, name: str) -> None:
         """Free an image, and whatever calls that were cut short left of its name, also in the trash."""
@@ -396,22 +406,37 @@ class RbdBackend:
                 await images.discard(name)
                 await self._free(images, found.id)
             else:
-                await self._free_origin(found)
+                await self._look_after(found.parent)
 
     async def _free(self, images: RbdImages, image_id: str) -> None:
         """Free an image that is in the trash, unless it has clones."""
         with suppress(NotFound, HasClones):
-            found = await images.image_in_trash(image_id)
+            found = await images.image_of_id(image_id)
             await images.remove_from_trash(image_id)
-            await self._free_origin(found)
+            await self._look_after(found.parent)
 
-    async def _free_origin(self, clone: Image) -> None:
-        """Free what waits in the trash for its last clone, if that was this one."""
-        above = clone.parent
-        if above and above.in_trash and _OURS.fullmatch(above.image):
-            for there in self._images.values():
-                if there.pool == above.pool:
-                    await self._free(there, above.id)
+    async def _look_after(self, origin: Parent | None) -> None:
+        """Free what waits in the trash for its last clone, if that was this one.
+
+        It may have come there meanwhile: who deleted it saw the clone, and left it to us.
+        """
+        for images in self._images.values():
+            if origin and images.pool == origin.pool:
+                await self._look_after_trash(images, origin.id)
+
+    async def _look_after_trash(self, images: RbdImages, wanted: str = "") -> None:
+        """Free what waits in the trash and has no clones: everything of ours, or ``wanted`` alone (an id).
+
+        Who is killed after it freed a clone cannot look after its origin: whoever starts looks after all. What
+        somebody has open waits for that as well.
+        """
+
+        async def free(image_id: str) -> None:
+            with suppress(InUse):
+                await self._free(images, image_id)
+
+        waiting = [it for known, it in await images.trash() if _is_left_here(known) and wanted in ("", it)]
+        await asyncio.gather(*map(free, waiting))
 
 
 # --- names -----------------------------------------------------------------------------------------------
@@ -428,6 +453,11 @@ def _stranger(name: str) -> str:
     if not _STRANGER.fullmatch(name) or _OURS.fullmatch(name):
         raise Invalid(f"{name!r} is not the name of an image that could be managed.")
     return name
+
+
+def _is_left_here(name: str) -> bool:
+    """Whether what has this name in the trash was put there by us; that of strangers is never freed."""
+    return bool(_OURS.fullmatch(name) or aside.read(Manageable(name, 0), ""))
 
 
 def _part(name: str) -> str:
@@ -447,6 +477,14 @@ async def _found(images: RbdImages, name: str, missing: NotFound) -> Image:
         if await _complete_revert(images, name):
             return await images.image(name)
         raise missing from None
+
+
+async def _settled(images: RbdImages, name: str) -> frozenset[str]:
+    """Every image there is, once a revert of this one that was cut short is completed."""
+    names = await images.names()
+    if name not in names and name + _BACK in names and await _complete_revert(images, name):
+        return names - {name + _BACK} | {name}
+    return names
 
 
 async def _complete_revert(images: RbdImages, name: str) -> bool:

@@ -60,7 +60,6 @@ class Parent:
     pool: str
     image: str
     id: str
-    in_trash: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +104,8 @@ class RbdImages:
         """Raises ``NotFound``."""
         return _image(await self._told("info", self.spec(name)))
 
-    async def image_in_trash(self, image_id: str) -> Image:
-        """Raises ``NotFound``."""
+    async def image_of_id(self, image_id: str) -> Image:
+        """The image, also in the trash: an id stays what it is. Raises ``NotFound``."""
         return _image(await self._told("info", "--pool", self.pool, "--image-id", image_id))
 
     async def trash(self) -> list[tuple[str, str]]:
@@ -159,9 +158,22 @@ class RbdImages:
         try:
             await self._change(*words, seconds=COPY_SECONDS)
         except HasClones:
-            # Snapshots that were not removed stand in the way as clones do.
-            await self._change("snap", "purge", "--no-progress", "--pool", self.pool, "--image-id", image_id)
+            # Snapshots that were not removed stand in the way as clones do; others may have protected theirs.
+            by_id = ("--pool", self.pool, "--image-id", image_id)
+            if not (snapshots := await self._told("snap", "ls", *by_id)):
+                raise
+            for snapshot in snapshots:
+                if snapshot["protected"] == "true":
+                    await self._unprotect(snapshot["name"], *by_id)
+            await self._change("snap", "purge", "--no-progress", *by_id)
             await self._change(*words, seconds=COPY_SECONDS)
+
+    async def _unprotect(self, snapshot: str, *of: str) -> None:
+        """Let a snapshot be removed. Raises ``HasClones``: those of the first kind need its protection."""
+        try:
+            await self._change("snap", "unprotect", *of, "--snap", snapshot)
+        except InUse as error:
+            raise HasClones(str(error)) from None
 
     async def read_mark(self) -> str | None:
         """What is written in the pool about whose it is."""
@@ -236,6 +248,8 @@ class RbdImages:
         """What an exit code, which is an errno, means."""
         said = failed.stderr.strip().rpartition("\n")[2][-200:]
         match int(codes[-1]) if (codes := _ERRNO.findall(failed.stderr)) else failed.code:
+            case _ if "unable to open config file" in said:
+                return Misconfigured(f"{self.cluster.conf}, Ceph's configuration, cannot be read.")
             case errno.ENOENT if "opening pool" in failed.stderr:
                 return TryAnotherBackend(f"There is no pool '{self.pool}' in the cluster.")
             case errno.ENOENT:
@@ -261,5 +275,5 @@ class RbdImages:
 
 def _image(told: dict[str, Any]) -> Image:
     above = told.get("parent")
-    parent = Parent(above["pool"], above["image"], above["id"], above.get("trash", False)) if above else None
+    parent = Parent(above["pool"], above["image"], above["id"]) if above else None
     return Image(told["name"], told["id"], told["size"], parent)
