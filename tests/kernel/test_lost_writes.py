@@ -12,7 +12,6 @@ import random
 import signal
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,8 +24,10 @@ from tests.postgres_server import PostgresServer
 from tests.pumice_installation import VOLUMES, Installation
 
 CUTS, CLIENTS = 3, 4
-BEHIND_THE_MARK = 2.0
-"""Seconds in which clients go on, so that the cut can be in the midst of their writes."""
+BEFORE_THE_MARK = 8, 20
+"""How many answers clients wait for until then, at least and at most."""
+BEHIND_THE_MARK = 4
+"""How many more, so that the cut can be in the midst of what was flushed for them."""
 
 pytestmark = [
     pytest.mark.long,
@@ -44,11 +45,17 @@ class Clients:
     def __init__(self, cloud: Installation, source: str, there: set[str], seed: int) -> None:
         self.cloud, self.source, self.there = cloud, source, there
         self.gone: set[str] = set()
+        self.answers = 0
         self._dice = random.Random(seed)
         self._stopped = threading.Event()
         self._threads = [threading.Thread(target=self._work) for _ in range(CLIENTS)]
         for thread in self._threads:
             thread.start()
+
+    def go_on(self, answers: int) -> None:
+        """Let them work until so many more were answered, however slow the disk is."""
+        enough = self.answers + answers
+        self.cloud.wait(lambda: self.answers >= enough, "clients are not answered")
 
     def stop(self) -> None:
         """Nobody answers any more."""
@@ -69,6 +76,7 @@ class Clients:
         answer = http.post(VOLUMES, json={"volume": wanted})
         if answer.status_code == 202:
             self.there.add(answer.json()["volume"]["id"])
+            self.answers += 1
 
     def _delete(self, http: httpx.Client) -> None:
         if not self.there:
@@ -78,6 +86,7 @@ class Clients:
         answer = http.delete(f"{VOLUMES}/{doomed}")
         if answer.status_code == 202:
             self.gone.add(doomed)
+            self.answers += 1
         elif answer.status_code in (400, 409):
             self.there.add(doomed)
 
@@ -160,10 +169,10 @@ def test_a_power_cut_takes_nothing_that_was_answered(
         source = with_a_source(cloud, pool)
         for number in range(CUTS):
             clients = Clients(cloud, source, there, number)
-            time.sleep(random.Random(number).uniform(4, 10))
+            clients.go_on(random.Random(number).randint(*BEFORE_THE_MARK))
             answered, deleted = set(there), set(clients.gone)
             disk.mark()
-            time.sleep(BEHIND_THE_MARK)
+            clients.go_on(BEHIND_THE_MARK)
             disk.cut()
             cloud.kill("serve")
             clients.stop()
