@@ -325,6 +325,9 @@ async def test_the_doctor_says_what_the_user_lacks_with_the_command(ceph_user: U
     name, cluster = ceph_user.pool.name, ceph_user.pool.cluster
     caps = f"mon 'profile rbd' mgr 'profile rbd' osd 'profile rbd pool={name}'"
     cluster.ceph("auth", "caps", f"client.{name}", "mon", "profile rbd")
+    with pytest.raises(TryAnotherBackend, match=r"^The pool cannot be used\.$") as told:
+        await backend_of(ceph_user, tmp_path).create(a_volume(), "one", 1)
+    assert f"client.{name} has no key" in told.value.in_full, "operators alone are told the user and the pool"
     *_, pool = await findings(ceph_user.settings, tmp_path)
     assert pool.cure == f"ceph auth caps client.{name} {caps}"
     host, *_ = await findings(ceph_user.settings | {"keyring": f"{tmp_path}/k"}, tmp_path)

@@ -55,7 +55,7 @@ class Start:
                     "driver.unusable",
                     place=self.place,
                     driver=self.driver,
-                    error=str(error),
+                    error=error.in_full,
                     again_in_seconds=wait,
                 )
             finally:

@@ -48,9 +48,9 @@ class Windows:
         """The file of an image, for as long as it is wanted. Raises ``Retryable``."""
         folder = self._directory / f"{os.getpid()}-{secrets.token_hex(4)}"
         file = folder / name
-        await in_thread(_make, file)
         cluster = images.cluster
         key = await in_thread(key_of, cluster.user, cluster.keyring)
+        await in_thread(_make, file)
         serving = asyncio.ensure_future(
             run(
                 *_command(images, name, file),

@@ -238,8 +238,8 @@ class RbdImages:
             return await run(*words, timeout=seconds, stdin=stdin, env={"CEPH_ARGS": ""}, public=True)
         except CommandTimedOut:
             raise Retryable(
-                f"Ceph did not answer '{command} {argv[0]}' within {seconds:g} seconds: 'ceph health detail' "
-                "tells what the cluster lacks."
+                f"The storage did not answer within {seconds:g} seconds.",
+                f"It was asked '{command} {argv[0]}': 'ceph health detail' tells what the cluster lacks.",
             ) from None
         except CommandFailed as failed:
             raise self._explained(failed, argv) from failed
@@ -251,26 +251,29 @@ class RbdImages:
             case _ if "unable to open config file" in said:
                 return Misconfigured(f"{self.cluster.conf}, Ceph's configuration, cannot be read.")
             case errno.ENOENT if "opening pool" in failed.stderr:
-                return TryAnotherBackend(f"There is no pool '{self.pool}' in the cluster.")
+                return TryAnotherBackend(
+                    "The pool is not there.", f"Pool '{self.pool}' of {self.cluster.conf}."
+                )
             case errno.ENOENT:
                 return NotFound("Image", argv[-1])
             case errno.EEXIST:
                 return IsThere(said)
             case errno.EBUSY:
-                return InUse(f"An image is in use in pool '{self.pool}': {said}")
+                return InUse("The image is in use.", f"Pool '{self.pool}': {said}")
             case errno.ENOTEMPTY:
                 return HasClones(said)
             case errno.ENOSPC | errno.EDQUOT:
                 return TryAnotherBackend("The pool is full.", f"Pool '{self.pool}'.")
             case errno.EACCES | errno.EPERM:
                 return TryAnotherBackend(
+                    "The pool cannot be used.",
                     f"client.{self.cluster.user} has no key that the cluster knows, or may not use pool "
-                    f"'{self.pool}': 'pumice doctor' tells what it lacks."
+                    f"'{self.pool}': 'pumice doctor' tells what it lacks.",
                 )
             case errno.ETIMEDOUT:
                 return Retryable(f"No monitor of the cluster answered within {_CONNECT_SECONDS} seconds.")
             case _:
-                return Retryable(f"Pool '{self.pool}' of Ceph: {said or 'no message'}")
+                return Retryable("The pool cannot be used for the moment.", f"Pool '{self.pool}': {said}")
 
 
 def _image(told: dict[str, Any]) -> Image:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, Self
 from uuid import UUID
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pumice.backends.contract import Backend
 from pumice.backends.settings import PoolSettings
@@ -32,15 +32,15 @@ class RbdSettings(PoolSettings):
 
     driver: Literal["rbd"] = Field("rbd", description="Where the bytes live.")
     target: Literal["rbd"] = Field("rbd", description="How hosts reach them: by themselves.")
-    pool: str | None = Field(None, description="rbd: the cluster's pool; its name is the pool's.")
-    pools: dict[PlaceName, str] = Field(
+    pool: PlaceName | None = Field(None, description="rbd: the cluster's pool; its name is the pool's.")
+    pools: dict[PlaceName, PlaceName] = Field(
         default_factory=dict, description="rbd: instead of 'pool', several by their names here."
     )
     conf: GivenPath = Field(
         Path("/etc/ceph/ceph.conf"),
         description="rbd: the cluster's configuration; the file's name is the cluster's.",
     )
-    user: str = Field("pumice", description="rbd: who we are there, without 'client.'.")
+    user: PlaceName = Field("pumice", description="rbd: who we are there, without 'client.'.")
     keyring: GivenPath | None = Field(
         None,
         description="rbd: the user's, at the same path on each host; default: CLUSTER.client.USER.keyring.",
@@ -52,10 +52,20 @@ class RbdSettings(PoolSettings):
 
     @model_validator(mode="after")
     def has_pools(self) -> Self:
-        """Either word, and not both."""
+        """Either word, and not both; and no pool twice, as what one has were nobody's in the other."""
         if bool(self.pool) == bool(self.pools):
             raise ValueError("driver = 'rbd' needs either 'pool' or 'pools'")
+        if len(set(self.pools.values())) < len(self.pools):
+            raise ValueError("two of 'pools' are the same pool of the cluster")
         return self
+
+    @field_validator("user")
+    @classmethod
+    def user_is_a_client(cls, user: str) -> str:
+        """The name as 'ceph --id' takes it."""
+        if user.startswith("client."):
+            raise ValueError(f"'{user}' is told without 'client.'")
+        return user
 
     def open(self, name: str, state_dir: Path) -> Backend:
         """See ``BackendSettings``."""

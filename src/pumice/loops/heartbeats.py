@@ -147,7 +147,8 @@ class Heartbeats:
         try:
             facts = await self._ask(volume_host(place), "pools", backend.pools)
         except (PumiceError, TimeoutError) as error:
-            logger.warning("backend.silent", backend=place, error=str(error) or "no answer in time")
+            why = error.in_full if isinstance(error, PumiceError) else "no answer in time"
+            logger.warning("backend.silent", backend=place, error=why)
             return None
         zone = self.zones.get(place, self.zone)
         target = self.drivers.targets[place]

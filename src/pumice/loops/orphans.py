@@ -47,7 +47,7 @@ async def check(drivers: Drivers, glances: Glances | None = None) -> list[Violat
         try:
             found += await _at_backend(drivers, place, backend, (glances or Glances()).at(place))
         except PumiceError as error:
-            found.append(Violation(f"backend {place} does not answer: {error}"))
+            found.append(Violation(f"backend {place} does not answer: {error.in_full}"))
     for host, hypervisor in drivers.hypervisors.items():
         try:
             found += await _at_hypervisor(drivers, host, hypervisor)

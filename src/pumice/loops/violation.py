@@ -75,8 +75,8 @@ async def repaired(violation: Violation, fix: Fix) -> str:
     try:
         done = await fix()
     except PumiceError as error:
-        logger.warning("violation.stays", violation=violation.words, error=str(error))
-        return f"not repaired: {error}"
+        logger.warning("violation.stays", violation=violation.words, error=error.in_full)
+        return f"not repaired: {error.in_full}"
     except Exception as bug:  # a repair's bug must not keep the others from theirs, check after check
         logger.exception("violation.bug", violation=violation.words)
         return f"not repaired: {type(bug).__name__}: {bug}"

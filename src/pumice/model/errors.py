@@ -19,6 +19,11 @@ class PumiceError(Exception):
         self.detail = detail
         """What only an operator may know of it: which pool, which host."""
 
+    @property
+    def in_full(self) -> str:
+        """What an operator reads: the message, and the detail."""
+        return " ".join(filter(None, (str(self), self.detail)))
+
 
 # --- what a caller can do something about -------------------------------------------------------
 

@@ -205,8 +205,7 @@ class StateMachine:
         undoing = op.state == "undoing"
         leaves = isinstance(error, Hangs) and not undoing and verb.choice_before(op) is not None
         if record is not None and not isinstance(error, Cancelled):  # by which no step fails
-            told = " ".join(filter(None, (str(error), error.detail)))
-            record = replace(record, outcome="failed", error=told)
+            record = replace(record, outcome="failed", error=error.in_full)
         if not in_time:
             settle(tx, verb, op, op.error if undoing and op.error else str(error))
             op.resume_at = None
