@@ -21,6 +21,7 @@ from pumice.model.errors import Misconfigured, NotFound, Retryable, TryAnotherBa
 from pumice.model.finding import Finding, Verdict
 from pumice.model.ids import SnapshotId, VolumeId, new_id
 from pumice.model.stored import StoredObject
+from pumice.model.units import GIB
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
@@ -271,6 +272,20 @@ async def test_a_copy_whose_snapshot_another_took_for_a_remnant_is_tried_again(
         with pytest.raises(Retryable):
             await backend.create_from_volume(clone, *copying)
     await backend.create_from_volume(clone, *copying)
+
+
+async def test_an_extend_that_was_overtaken_by_a_larger_one_cuts_nothing_off(
+    ceph_user: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend, pool, volume = backend_of(ceph_user, tmp_path), ceph_user.pool, a_volume()
+    await backend.create(volume, "one", 1)
+    with monkeypatch.context() as patched:
+        larger = f"resize --no-progress --size 3G {pool.name}/volume-{volume}"
+        meanwhile(patched, tmp_path, " resize ", pool, larger)
+        with pytest.raises(Retryable):
+            await backend.extend(volume, "one", 2)
+    await backend.extend(volume, "one", 2)
+    assert (await images_of(pool).image(f"volume-{volume}")).size == 3 * GIB
 
 
 async def test_a_start_frees_what_nobody_looked_after_but_nothing_of_strangers(

@@ -343,7 +343,7 @@ class RbdBackend:
             found = await _found(source, origin, missing)
             await self._clone(source, found, name, images, part)
             if size is not None and found.size != size * GIB:
-                await images.resize(part, size * GIB)
+                await images.resize(part, size * GIB, may_cut=True)
             progress(1.0)
 
         await self._make(images, name, fill)

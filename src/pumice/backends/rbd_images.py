@@ -134,11 +134,10 @@ class RbdImages:
         """Have an image hold everything itself: a copy, which takes as long as one."""
         await self._take_space("flatten", "--no-progress", self.spec(name), seconds=COPY_SECONDS)
 
-    async def resize(self, name: str, size: int) -> None:
-        """Give an image ``size`` bytes; what is behind them is lost."""
-        await self._take_space(
-            "resize", "--no-progress", "--allow-shrink", "--size", f"{size}B", self.spec(name)
-        )
+    async def resize(self, name: str, size: int, *, may_cut: bool = False) -> None:
+        """Give an image ``size`` bytes. A larger one raises ``Retryable``, unless it ``may_cut`` it."""
+        cut = ["--allow-shrink"] if may_cut else []
+        await self._take_space("resize", "--no-progress", *cut, "--size", f"{size}B", self.spec(name))
 
     async def rename(self, name: str, new: str) -> None:
         """Rename an image, whoever has it open. Raises ``IsThere``, ``NotFound``."""
