@@ -202,6 +202,14 @@ class Installation:
         """Whether the services of these processes are."""
         return set().union(*(SERVICES.get(name, set()) for name in names)) <= self.services_up()
 
+    def make_types(self, *backends: str) -> None:
+        """A volume type of the name of each of the backends, for that alone, once each has its one pool."""
+        pools = "/volume/v3/scheduler-stats/get_pools"
+        self.wait(lambda: len(self.call("GET", pools)["pools"]) == len(backends), "its pools do not come up")
+        for name in backends:
+            specs = {"name": name, "extra_specs": {"volume_backend_name": name}}
+            self.call("POST", "/volume/v3/types", {"volume_type": specs})
+
     def status(self, path: str, kind: str) -> str:
         """The status of a thing; ``gone`` when there is none."""
         answer = self.http.get(path)

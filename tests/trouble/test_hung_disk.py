@@ -47,12 +47,7 @@ def pumice(disk: Disk, tmp_path: Path) -> Iterator[Installation]:
         pumice.launch("serve")
         try:
             pumice.log_in()
-            pools = "/volume/v3/scheduler-stats/get_pools"
-            pumice.wait(lambda: len(pumice.call("GET", pools)["pools"]) == 2, "its pools do not come up")
-            for name in backends:
-                made = pumice.call("POST", "/volume/v3/types", {"volume_type": {"name": name}})["volume_type"]
-                specs = {"extra_specs": {"volume_backend_name": name}}
-                pumice.call("POST", f"/volume/v3/types/{made['id']}/extra_specs", specs)
+            pumice.make_types(*backends)
             yield pumice
         finally:
             pumice.close()
