@@ -202,6 +202,11 @@ class Installation:
         """Whether the services of these processes are."""
         return set().union(*(SERVICES.get(name, set()) for name in names)) <= self.services_up()
 
+    def create(self, name: str = "v", **wanted: Any) -> str:
+        """A volume of 1 GiB, accepted."""
+        body = {"volume": {"size": 1, "name": name, **wanted}}
+        return str(self.call("POST", VOLUMES, body)["volume"]["id"])
+
     def make_types(self, *backends: str) -> None:
         """A volume type of the name of each of the backends, for that alone, once each has its one pool."""
         pools = "/volume/v3/scheduler-stats/get_pools"

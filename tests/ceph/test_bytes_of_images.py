@@ -54,36 +54,33 @@ def test_the_same_bytes_through_uploads_backups_and_moves(cloud: PumiceProcess, 
     [ceph] = [it for it in pools if "@ceph#" in it]
     [elsewhere] = [it for it in pools if "@files#" in it]
 
-    def settled(volume: str) -> str:
-        cloud.settle()
-        stories.volume_is(volume, "available")
-        return volume
-
     def pool_of(volume: str) -> str:
         return str(cloud.call("GET", f"{VOLUMES}/{volume}")["volume"]["os-vol-host-attr:host"])
 
-    first = settled(stories.create(imageRef=stories.upload(data, "raw")))
+    first = stories.settled(stories.create(imageRef=stories.upload(data, "raw")))
     assert pool_of(first) == ceph
     assert bytes_of(ceph_user, first, len(data)) == data
 
     asked = {"os-volume_upload_image": {"image_name": "made", "disk_format": "qcow2"}}
     image = cloud.call("POST", f"{VOLUMES}/{first}/action", asked)["os-volume_upload_image"]["image_id"]
-    settled(first)
+    stories.settled(first)
     assert cloud.call("GET", f"{IMAGES}/{image}")["virtual_size"] == 1024**3
-    assert bytes_of(ceph_user, settled(stories.create(imageRef=image)), len(data)) == data
+    assert bytes_of(ceph_user, stories.settled(stories.create(imageRef=image)), len(data)) == data
 
     backup = cloud.call("POST", BACKUPS, {"backup": {"volume_id": first}})["backup"]["id"]
-    settled(first)
+    stories.settled(first)
     restored = cloud.call("POST", f"{BACKUPS}/{backup}/restore", {"restore": {}})["restore"]["volume_id"]
-    assert bytes_of(ceph_user, settled(restored), len(data)) == data
+    assert bytes_of(ceph_user, stories.settled(restored), len(data)) == data
 
     for there in (elsewhere, ceph):
         cloud.call("POST", f"{VOLUMES}/{first}/action", {"os-migrate_volume": {"host": there}})
-        settled(first)
+        stories.settled(first)
         assert pool_of(first) == there
     assert bytes_of(ceph_user, first, len(data)) == data
 
-    sealed = settled(stories.create(volume_type=stories.encrypted_type(), imageRef=stories.upload(data, "raw")))
+    sealed = stories.settled(
+        stories.create(volume_type=stories.encrypted_type(), imageRef=stories.upload(data, "raw"))
+    )
     assert bytes_of(ceph_user, sealed, 6) == b"LUKS\xba\xbe"
     assert cloud.violations() == []
     assert not list(Path("/proc/self/mounts").read_text().split(f"{cloud.state_dir}/rbd")[1:])

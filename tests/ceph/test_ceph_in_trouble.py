@@ -52,11 +52,6 @@ def pumice(user: User, tmp_path: Path) -> Iterator[Installation]:
             pumice.close()
 
 
-def create(pumice: Installation, kind: str) -> str:
-    asked = {"volume": {"size": 1, "volume_type": kind}}
-    return str(pumice.call("POST", VOLUMES, asked)["volume"]["id"])
-
-
 def becomes(pumice: Installation, volume: str, status: str) -> None:
     pumice.becomes(f"{VOLUMES}/{volume}", "volume", status)
 
@@ -67,9 +62,9 @@ def test_a_monitor_that_stands_still_costs_its_backend_alone_and_is_named(
     cluster = user.pool.cluster
     cluster.send("mon.a", signal.SIGSTOP)
     try:
-        hung = [create(pumice, "ceph") for _ in range(6)]
+        hung = [pumice.create(volume_type="ceph") for _ in range(6)]
         for _ in range(3):
-            becomes(pumice, create(pumice, "well"), "available")
+            becomes(pumice, pumice.create(volume_type="well"), "available")
         for volume in hung:
             assert pumice.call("GET", f"{VOLUMES}/{volume}")["volume"]["status"] == "creating", (
                 "too late to tell"
@@ -81,7 +76,7 @@ def test_a_monitor_that_stands_still_costs_its_backend_alone_and_is_named(
         )
     finally:
         cluster.send("mon.a", signal.SIGCONT)
-    becomes(pumice, create(pumice, "ceph"), "available")
+    becomes(pumice, pumice.create(volume_type="ceph"), "available")
     for volume in hung:
         pumice.call("DELETE", f"{VOLUMES}/{volume}")
     pumice.settle()

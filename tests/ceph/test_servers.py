@@ -31,12 +31,6 @@ def cloud(ceph_user: User) -> Iterator[PumiceProcess]:
         yield pumice
 
 
-def settled(stories: Stories, volume: str, status: str) -> str:
-    stories.pumice.settle()
-    stories.volume_is(volume, status)
-    return volume
-
-
 def begin_of(user: User, volume: str) -> bytes:
     """The first bytes of a volume, as any client of the cluster reads them."""
     where = f"{user.pool.name}/volume-{volume}"
@@ -69,28 +63,28 @@ def holds(directory: Path, secret: str) -> list[Path]:
 def test_the_four_stories_on_images_of_ceph(cloud: PumiceProcess, ceph_user: User, tmp_path: Path) -> None:
     stories, pool = Stories(cloud), ceph_user.pool
     stories.upload_guest(tmp_path, cache_dir())
-    root = settled(stories, stories.create(imageRef=stories.image), "available")
+    root = stories.settled(stories.create(imageRef=stories.image), "available")
     server = stories.boot(root)
     cloud.settle()
     stories.server_is(server, "ACTIVE")
     stories.wait_for_guest(server)
 
-    data = settled(stories, stories.create(), "available")
+    data = stories.settled(stories.create(), "available")
     stories.attach(server, data)
-    settled(stories, data, "in-use")
+    stories.settled(data, "in-use")
     cloud.wait(lambda: "PUMICE-GUEST wrote vdb" in stories.console(server), "the guest does not write")
     assert begin_of(ceph_user, data) == GREETING.encode()
     assert stories.extend(data, 2) == 202
-    settled(stories, data, "in-use")
+    stories.settled(data, "in-use")
     xml, sizes = domain_of(stories, server)
     assert sizes["vdb"] == 2 * GIB
 
     wanted = {"volume_id": data, "force": True}
     snapshot = cloud.call("POST", "/volume/v3/snapshots", {"snapshot": wanted})["snapshot"]["id"]
     cloud.settle()
-    copy = settled(stories, stories.create(size=2, snapshot_id=snapshot), "available")
+    copy = stories.settled(stories.create(size=2, snapshot_id=snapshot), "available")
     assert begin_of(ceph_user, copy) == GREETING.encode()
-    second = stories.boot(settled(stories, stories.create(source_volid=root), "available"))
+    second = stories.boot(stories.settled(stories.create(source_volid=root), "available"))
     cloud.settle()
     stories.wait_for_guest(second)
 
@@ -103,7 +97,7 @@ def test_the_four_stories_on_images_of_ceph(cloud: PumiceProcess, ceph_user: Use
     cloud.settle()
     cloud.wait(lambda: stories.boots(server) == 2, "the guest does not boot again", 180)
     stories.detach(server, data)
-    settled(stories, data, "available")
+    stories.settled(data, "available")
     for it in (server, second):
         stories.delete(f"{SERVERS}/{it}")
     cloud.settle()
@@ -133,7 +127,7 @@ def test_a_real_os_brick_opens_what_a_client_is_told_and_no_client_is_told_the_k
     cloud: PumiceProcess, ceph_user: User, tmp_path: Path
 ) -> None:
     stories, pool = Stories(cloud), ceph_user.pool
-    volume = settled(stories, stories.create(), "available")
+    volume = stories.settled(stories.create(), "available")
     wanted = {"volume_uuid": volume, "connector": {"host": "node1"}}
     link = cloud.call("POST", ATTACHMENTS, {"attachment": wanted})["attachment"]
     info = link["connection_info"]
@@ -151,7 +145,7 @@ def test_a_real_os_brick_opens_what_a_client_is_told_and_no_client_is_told_the_k
     assert done.returncode == 0, done.stderr
     assert begin_of(ceph_user, volume).startswith(b"by os-brick")
     stories.delete(f"{ATTACHMENTS}/{link['id']}")
-    settled(stories, volume, "available")
+    stories.settled(volume, "available")
     stories.delete(f"{VOLUMES}/{volume}")
     cloud.settle()
     assert cloud.violations() == []

@@ -34,16 +34,10 @@ def pumice(postgres: PostgresServer, ceph_user: User, tmp_path: Path) -> Iterato
         installation.start("volume", host=host)
         installation.works(f"volume {host}")
     installation.log_in()
-    installation.wait(lambda: hosts_up(installation) == 2, "the cluster does not come up")
+    installation.wait(lambda: installation.members_up() == 2, "the cluster does not come up")
     yield installation
     installation.close()
     postgres.give_back(name)
-
-
-def hosts_up(pumice: Installation) -> int:
-    """How many hosts of the cluster are."""
-    clusters = pumice.call("GET", "/volume/v3/clusters/detail")["clusters"]
-    return sum(one["num_hosts"] - one["num_down_hosts"] for one in clusters)
 
 
 def held_by(pumice: Installation, host: str) -> int:

@@ -86,6 +86,12 @@ class Stories:
         shown = self.pumice.call("GET", f"{VOLUMES}/{volume}")["volume"]
         assert shown["status"] == status, (self.messages(volume), shown)
 
+    def settled(self, volume: str, status: str = "available") -> str:
+        """The volume, once nothing is under way and it has the status."""
+        self.pumice.settle()
+        self.volume_is(volume, status)
+        return volume
+
     def server_is(self, server: str, status: str) -> None:
         shown = self.pumice.call("GET", f"{SERVERS}/{server}")["server"]
         assert shown["status"] == status, shown

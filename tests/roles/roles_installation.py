@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from tests import pumice_installation
-from tests.pumice_installation import SERVERS, VOLUMES
+from tests.pumice_installation import SERVERS
 
 from pumice.store import audit
 from pumice.store.postgres import PostgresDatabase
@@ -62,9 +62,10 @@ class Installation(pumice_installation.Installation):
 
         return asyncio.run(look())
 
-    def create(self, name: str = "v") -> str:
-        """A volume, accepted."""
-        return str(self.call("POST", VOLUMES, {"volume": {"size": 1, "name": name}})["volume"]["id"])
+    def members_up(self) -> int:
+        """How many hosts of clusters are."""
+        clusters = self.call("GET", "/volume/v3/clusters/detail")["clusters"]
+        return sum(one["num_hosts"] - one["num_down_hosts"] for one in clusters)
 
     def boot(self, volume: str) -> str:
         """A server that boots from the volume, accepted."""

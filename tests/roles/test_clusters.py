@@ -43,16 +43,10 @@ def pumice(postgres: PostgresServer, tmp_path: Path) -> Iterator[Installation]:
         installation.start("volume", host=host)
         installation.works(f"volume {host}")
     installation.log_in()
-    installation.wait(lambda: members_up(installation) == 2, "the cluster does not come up")
+    installation.wait(lambda: installation.members_up() == 2, "the cluster does not come up")
     yield installation
     installation.close()
     postgres.give_back(name)
-
-
-def members_up(pumice: Installation) -> int:
-    """How many hosts of the cluster are."""
-    clusters = pumice.call("GET", "/volume/v3/clusters/detail")["clusters"]
-    return sum(one["num_hosts"] - one["num_down_hosts"] for one in clusters)
 
 
 def makers(pumice: Installation) -> list[str]:
@@ -94,6 +88,6 @@ def test_a_cluster_is_told_as_cinder_tells_it(pumice: Installation) -> None:
     (pool,) = pumice.call("GET", "/volume/v3/scheduler-stats/get_pools?detail=True")["pools"]
     assert (pool["name"], pool["capabilities"]["goodness_function"]) == ("both@shared#pool", "42")
     pumice.stop("volume two")
-    pumice.wait(lambda: members_up(pumice) == 1, "its end is not noticed")
+    pumice.wait(lambda: pumice.members_up() == 1, "its end is not noticed")
     pumice.call("DELETE", f"{VOLUMES}/{volume}")
     pumice.becomes(f"{VOLUMES}/{volume}", "volume", "gone")

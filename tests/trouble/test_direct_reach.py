@@ -50,16 +50,10 @@ def direct(cloud: PumiceProcess, tmp_path_factory: pytest.TempPathFactory) -> St
     return stories
 
 
-def settled(stories: Stories, volume: str, status: str) -> str:
-    stories.pumice.settle()
-    stories.volume_is(volume, status)
-    return volume
-
-
 def ends(stories: Stories, volume: str, attachment: str) -> None:
     """Delete the attachment, and then the volume."""
     stories.delete(f"{ATTACHMENTS}/{attachment}")
-    settled(stories, volume, "available")
+    stories.settled(volume, "available")
     stories.delete(f"{VOLUMES}/{volume}")
     stories.pumice.settle()
 
@@ -114,15 +108,15 @@ def write(path: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("cloud", ["local", "shared"], indirect=True)
 def test_the_four_stories_without_a_target(direct: Stories) -> None:
     pumice = direct.pumice
-    root = settled(direct, direct.create(imageRef=direct.image), "available")
+    root = direct.settled(direct.create(imageRef=direct.image), "available")
     server = direct.boot(root)
     pumice.settle()
     direct.server_is(server, "ACTIVE")
     direct.wait_for_guest(server)
 
-    data = settled(direct, direct.create(), "available")
+    data = direct.settled(direct.create(), "available")
     direct.attach(server, data)
-    settled(direct, data, "in-use")
+    direct.settled(data, "in-use")
     pumice.wait(lambda: "PUMICE-GUEST wrote vdb" in direct.console(server), "the guest does not write")
     with file_of(direct, data).open("rb") as file:
         assert file.read(len(GREETING)) == GREETING.encode()
@@ -135,12 +129,12 @@ def test_the_four_stories_without_a_target(direct: Stories) -> None:
     assert "lock" in write(file_of(direct, data)).stderr, "two writers"
 
     assert direct.extend(data, 2) == 202
-    settled(direct, data, "in-use")
+    direct.settled(data, "in-use")
     assert size_seen(direct, server, "vdb") == 2 * GIB
     wanted = {"volume_id": data, "force": True}
     snapshot = pumice.call("POST", "/volume/v3/snapshots", {"snapshot": wanted})["snapshot"]["id"]
     pumice.settle()
-    copy = settled(direct, direct.create(size=2, snapshot_id=snapshot), "available")
+    copy = direct.settled(direct.create(size=2, snapshot_id=snapshot), "available")
     with file_of(direct, copy).open("rb") as file:
         assert file.read(len(GREETING)) == GREETING.encode()
 
@@ -158,7 +152,7 @@ def test_the_four_stories_without_a_target(direct: Stories) -> None:
     assert set(disks_of(direct, server)) == {root, data}
 
     direct.detach(server, data)
-    settled(direct, data, "available")
+    direct.settled(data, "available")
     assert write(file_of(direct, data)).returncode == 0, "the guest let go"
     direct.delete(f"{SERVERS}/{server}")
     pumice.settle()
@@ -176,18 +170,18 @@ def test_a_volume_of_several_servers_is_shared_and_a_reader_only_reads(direct: S
     pumice = direct.pumice
     specs = {"extra_specs": {"multiattach": "<is> True"}, "name": "several"}
     pumice.call("POST", "/volume/v3/types", {"volume_type": specs})
-    roots = [settled(direct, direct.create(imageRef=direct.image), "available") for _ in range(2)]
+    roots = [direct.settled(direct.create(imageRef=direct.image), "available") for _ in range(2)]
     servers = [direct.boot(root) for root in roots]
     pumice.settle()
-    both = settled(direct, direct.create(volume_type="several"), "available")
-    read = settled(direct, direct.create(), "available")
+    both = direct.settled(direct.create(volume_type="several"), "available")
+    read = direct.settled(direct.create(), "available")
     only = {"os-update_readonly_flag": {"readonly": True}}
     pumice.call("POST", f"{VOLUMES}/{read}/action", only)
     for server in servers:
         direct.attach(server, both)
-        settled(direct, both, "in-use")
+        direct.settled(both, "in-use")
     direct.attach(servers[0], read)
-    settled(direct, read, "in-use")
+    direct.settled(read, "in-use")
     for server in servers:
         assert disks_of(direct, server)[both].find("shareable") is not None
     assert disks_of(direct, servers[0])[read].find("readonly") is not None
@@ -205,7 +199,7 @@ def test_a_volume_of_several_servers_is_shared_and_a_reader_only_reads(direct: S
 def test_an_encrypted_volume_is_opened_by_qemu_and_grows(direct: Stories) -> None:
     pumice = direct.pumice
     kind = direct.encrypted_type()
-    root = settled(direct, direct.create(imageRef=direct.image, volume_type=kind), "available")
+    root = direct.settled(direct.create(imageRef=direct.image, volume_type=kind), "available")
     with file_of(direct, root).open("rb") as file:
         assert file.read(6) == b"LUKS\xba\xbe"
     server = direct.boot(root)
@@ -213,7 +207,7 @@ def test_an_encrypted_volume_is_opened_by_qemu_and_grows(direct: Stories) -> Non
     direct.server_is(server, "ACTIVE")
     direct.wait_for_guest(server)
     assert direct.extend(root, 2) == 202
-    settled(direct, root, "in-use")
+    direct.settled(root, "in-use")
     header = file_of(direct, root).stat().st_size - size_seen(direct, server, "vda")
     assert file_of(direct, root).stat().st_size == 2 * GIB and 0 < header < GIB
     direct.delete(f"{SERVERS}/{server}")
@@ -230,7 +224,7 @@ def test_a_guest_is_held_to_the_qos_of_its_volume(direct: Stories) -> None:
     specs = pumice.call("POST", "/volume/v3/qos-specs", {"qos_specs": made})["qos_specs"]["id"]
     kind = pumice.call("POST", "/volume/v3/types", {"volume_type": {"name": "slow"}})["volume_type"]["id"]
     pumice.call("GET", f"/volume/v3/qos-specs/{specs}/associate?vol_type_id={kind}")
-    root = settled(direct, direct.create(imageRef=direct.image, volume_type="slow"), "available")
+    root = direct.settled(direct.create(imageRef=direct.image, volume_type="slow"), "available")
     server = direct.boot(root)
     pumice.settle()
     assert disks_of(direct, server)[root].findtext("iotune/total_iops_sec") == "50"
@@ -243,7 +237,7 @@ def test_a_guest_is_held_to_the_qos_of_its_volume(direct: Stories) -> None:
 @LOCAL
 def test_the_hosts_own_connector_is_told_the_path_and_another_is_refused(direct: Stories) -> None:
     pumice = direct.pumice
-    volume = settled(direct, direct.create(), "available")
+    volume = direct.settled(direct.create(), "available")
 
     def asked(host: str) -> dict[str, object]:
         return {"attachment": {"volume_uuid": volume, "connector": {**CONNECTOR, "host": host}}}
@@ -254,7 +248,7 @@ def test_the_hosts_own_connector_is_told_the_path_and_another_is_refused(direct:
     wanted = {"os-initialize_connection": {"connector": {**CONNECTOR, "host": "elsewhere"}}}
     refused = pumice.http.post(f"{VOLUMES}/{volume}/action", json=wanted)
     assert refused.status_code == 400
-    settled(direct, volume, "available")
+    direct.settled(volume, "available")
 
     link = pumice.call("POST", ATTACHMENTS, asked("here"))["attachment"]
     info = link["connection_info"]
@@ -270,7 +264,7 @@ def test_the_hosts_own_connector_is_told_the_path_and_another_is_refused(direct:
 def test_every_host_is_told_what_to_mount_and_os_brick_finds_the_file_there(direct: Stories) -> None:
     """What is mounted already os-brick does not mount again: a directory bound there stands for the NFS."""
     pumice = direct.pumice
-    volume = settled(direct, direct.create(), "available")
+    volume = direct.settled(direct.create(), "available")
     wanted = {"volume_uuid": volume, "connector": {**CONNECTOR, "host": "elsewhere"}}
     link = pumice.call("POST", ATTACHMENTS, {"attachment": wanted})["attachment"]
     info = link["connection_info"]
@@ -292,7 +286,7 @@ def test_every_host_is_told_what_to_mount_and_os_brick_finds_the_file_there(dire
 def test_a_server_whose_file_is_away_stays_off_and_starts_when_it_is_back(direct: Stories) -> None:
     """As on a host where the directory is not mounted."""
     pumice = direct.pumice
-    root = settled(direct, direct.create(imageRef=direct.image), "available")
+    root = direct.settled(direct.create(imageRef=direct.image), "available")
     server = direct.boot(root)
     pumice.settle()
     pumice.call("POST", f"{SERVERS}/{server}/action", {"os-stop": None})

@@ -53,19 +53,14 @@ def pumice(disk: Disk, tmp_path: Path) -> Iterator[Installation]:
             pumice.close()
 
 
-def create(pumice: Installation, kind: str) -> str:
-    asked = {"volume": {"size": 1, "volume_type": kind}}
-    return str(pumice.call("POST", VOLUMES, asked)["volume"]["id"])
-
-
 def test_a_disk_that_hangs_costs_itself_alone_and_heals(pumice: Installation, disk: Disk) -> None:
     def down() -> list[str]:
         found = pumice.call("GET", "/volume/v3/os-services")["services"]
         return [service["host"] for service in found if service["state"] != "up"]
 
     with disk.frozen():
-        hung = [create(pumice, "sick") for _ in range(6)]
-        well = create(pumice, "well")
+        hung = [pumice.create(volume_type="sick") for _ in range(6)]
+        well = pumice.create(volume_type="well")
         pumice.becomes(f"{VOLUMES}/{well}", "volume", "available")
         for volume in hung:
             pumice.becomes(f"{VOLUMES}/{volume}", "volume", "error")
@@ -81,7 +76,7 @@ def test_a_disk_that_hangs_costs_itself_alone_and_heals(pumice: Installation, di
     pumice.settle()
     assert pumice.rows("SELECT * FROM hanging_calls") == []
     pumice.wait(lambda: down() == [], "it is not up again")
-    again = create(pumice, "sick")
+    again = pumice.create(volume_type="sick")
     for volume in (*hung, again):
         pumice.becomes(f"{VOLUMES}/{again}", "volume", "available")
         pumice.call("DELETE", f"{VOLUMES}/{volume}")
@@ -89,7 +84,7 @@ def test_a_disk_that_hangs_costs_itself_alone_and_heals(pumice: Installation, di
     assert pumice.violations() == []
 
     with disk.frozen():
-        create(pumice, "sick")
+        pumice.create(volume_type="sick")
         pumice.wait(lambda: "running|make_bytes" in pumice.rows(IN_HAND), "it is not begun")
         process = pumice.processes["serve"]
         process.send_signal(signal.SIGTERM)

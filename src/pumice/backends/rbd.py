@@ -175,7 +175,7 @@ class RbdBackend:
                 await images.resize(name, size * GIB)
 
     async def revert(self, volume: VolumeId, pool: str, snapshot: SnapshotId, progress: Progress) -> None:
-        """The volume becomes a clone of the snapshot: nothing is copied, and its old bytes are freed."""
+        """Make the volume a clone of the snapshot. No byte is copied; the old ones go with their last clone."""
         images, name, origin = self._pool(pool), _name("volume", volume), _name("snapshot", snapshot)
         async with self._lock(images, name):
             here = await _found(images, name, NotFound("Volume", volume))
