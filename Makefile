@@ -45,12 +45,13 @@ fast: ## those that start no tgtd, libvirtd or guest: make fast T=tests/schedule
 	@scripts/setup dev
 	$(PYTEST) -m "not real and not kernel" $(T)
 
-check: ## format, lint, types, and who may import whom
+check: ## format, lint, types, who may import whom, and whether each test can be imported
 	@scripts/setup dev
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/pytest --collect-only -qq --no-summary >.cache/collected || { grep -v ^tests/ .cache/collected >&2; exit 1; }
 	@twice=$$(find tests -name 'test_*.py' -printf '%f\n' | sort | uniq -d); [ -z "$$twice" ] || \
 		{ echo "make $@: pytest tells files of tests apart by their names: $$twice" >&2; exit 1; }
 

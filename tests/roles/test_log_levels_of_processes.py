@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from roles_installation import VOLUMES, Installation
+from roles_installation import Installation
+from tests.pumice_installation import VOLUMES
 
 from postgres_server import PostgresServer
 

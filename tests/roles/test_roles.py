@@ -11,8 +11,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from roles_installation import SERVERS, VOLUMES, Installation
+from roles_installation import Installation
 from tests.patience import PATIENCE
+from tests.pumice_installation import SERVERS, VOLUMES
 
 from postgres_server import PostgresServer
 

@@ -4,7 +4,8 @@ import threading
 
 import orjson
 import pytest
-from roles_installation import VOLUMES, Installation
+from roles_installation import Installation
+from tests.pumice_installation import VOLUMES
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 LONG = {"Prefer": "wait=60"}
