@@ -27,7 +27,19 @@ MODULES = (
     *("pumice.hypervisor.libvirt", "pumice.hypervisor.libvirtd", "pumice.store.postgres", "alembic.command"),
     *("pumice.api.own.service", "pumice.backends.targets.tgt", "oslo_policy._external", "libvirt"),
     *("prometheus_client.multiprocess", "uvloop", "uvicorn.protocols.http.httptools_impl"),
-    *("uvicorn.lifespan.off", "encodings.idna"),
+    *(
+        "uvicorn.lifespan.off",
+        "encodings.idna",
+        "pumice.backends.backups.chunked",
+        "pumice.backends.backups.s3",
+    ),
+    *(
+        "botocore.config",
+        "botocore.session",
+        "pumice.hypervisor.qemu_leftovers",
+        "pumice.backends.targets.direct",
+        "typer._adapters",
+    ),
 )
 """What is imported, whatever the command will need of it."""
 _LOOKED_AT = {name: os.environ.get(name) for name in ("PATH", "PYTHONPATH")}
@@ -135,6 +147,19 @@ def _fork(asked: socket.socket) -> bool:
         return True
 
 
+def _warm() -> None:
+    """What each would do once, and keep: read botocore's tables, and write out the longest statement."""
+    from pumice.backends.backups.s3_client import S3Access, connect
+    from pumice.store import torn
+
+    connect(
+        S3Access(endpoint="http://127.0.0.1:1", bucket="b", region="r", access_key="k", secret_key="s"),
+        patient=True,
+    )
+    for dialect in ("sqlite", "postgresql"):
+        torn._statement(dialect)
+
+
 def _reap(told: dict[int, socket.socket]) -> None:
     while told:
         pid, status, used = os.wait4(-1, os.WNOHANG)
@@ -157,6 +182,7 @@ def _become(out: int, err: int, words: list[str], env: dict[str, str], cwd: str)
 if __name__ == "__main__":
     for name in MODULES:
         importlib.import_module(name)
+    _warm()
     gc.collect()
     gc.freeze()
     if _fork(socket.socket(fileno=int(sys.argv[1]))):

@@ -109,6 +109,45 @@ async def test_a_password_that_was_changed_is_not_told_any_more(tmp_path: Path) 
         assert clouds["pumice-demo"]["auth"]["password"] == first["demo"]
 
 
+async def test_what_was_right_is_not_checked_again_until_it_or_its_hash_is_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked = list[str]()
+
+    async def matches(password: str, hashed: str | None) -> bool:
+        checked.append(password)
+        return await right(password, hashed)
+
+    right = passwords.matches
+    monkeypatch.setattr(passwords, "matches", matches)
+    settings = in_place(tmp_path)
+    async with furnished(settings) as (_, first):
+        pass
+    async with furnished(settings) as (db, then):
+        assert then == first and checked == []
+        row = await db.read(lambda tx: users.named(tx, "demo", domain_id="default"))
+        assert row is not None
+        await db.write(users.update, row["id"], {"password_hash": hash_now("another")})
+    async with furnished(settings) as (_, then):
+        assert then == {user: first[user] for user in ("admin", "pumice")} and checked == [first["demo"]]
+    set_password(settings, "demo", "another")
+    async with furnished(settings) as (_, then):
+        assert then == first | {"demo": "another"}
+    assert (tmp_path / "passwords.right").stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_password_of_the_settings_leaves_nothing_in_the_state_directory(tmp_path: Path) -> None:
+    settings = in_place(tmp_path)
+    async with furnished(settings) as (_, first):
+        pass
+    (tmp_path / "passwords.yaml").unlink()
+    (tmp_path / "passwords.right").unlink()
+    given = in_place(tmp_path, identity={"admin_password": first["admin"]})
+    async with furnished(given) as (_, then):
+        assert then == {"admin": first["admin"]}
+    assert not (tmp_path / "passwords.right").exists()
+
+
 async def test_a_second_host_invents_none(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()

@@ -316,7 +316,7 @@ async def _furnish(db: Database, settings: Settings, tunables: Tunables) -> dict
         flavors.make_defaults(tx)
 
     await db.write(work)
-    true = await true_ones(db, passwords)
+    true = await true_ones(db, settings, passwords, made=hashes)
     if is_first:
         forget(settings, {user: it for user, it in passwords.items() if user not in true})
     return true

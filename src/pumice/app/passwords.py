@@ -3,11 +3,13 @@
 They are kept in ``passwords.yaml``. Processes that start at once take turns, so that all of them set and tell
 the same; whoever is killed while writing leaves the file as it was. What is kept need not be true any more: a
 password may have been changed through the API since, or the database may have been furnished from elsewhere. So
-it is told to nobody before it was checked.
+it is told to nobody before it was checked. That takes tens of milliseconds each, on purpose: ``passwords.right``
+has what was right when it was checked.
 """
 
 import asyncio
 import fcntl
+import hashlib
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -48,11 +50,30 @@ def _given(settings: Settings) -> dict[str, str | None]:
     return {"admin": it.admin_password, "demo": it.demo_password, "pumice": it.service_password}
 
 
-async def true_ones(db: Database, known: Mapping[str, str]) -> dict[str, str]:
-    """The known passwords with which the first users can log in at this moment."""
+async def true_ones(
+    db: Database, settings: Settings, known: Mapping[str, str], made: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The known passwords with which the first users can log in at this moment. ``made`` has hashes made of them."""
     hashed = await db.read(_hashes)
-    right = await asyncio.gather(*(matches(known[user], hashed[user]) for user in known))
-    return {user: password for (user, password), it in zip(known.items(), right, strict=True) if it}
+    pairs = {user: _pair(password, hashed[user]) for user, password in known.items()}
+    noted = settings.state_dir / "passwords.right"
+    before = set(noted.read_text().split()) if noted.exists() else set()
+    asked = [user for user in known if pairs[user] not in before and hashed[user] != (made or {}).get(user, "")]
+    answers = await asyncio.gather(*(matches(known[user], hashed[user]) for user in asked))
+    wrong = {user for user, right in zip(asked, answers, strict=True) if not right}
+    true = {user: password for user, password in known.items() if user not in wrong}
+    with _kept(settings) as kept:
+        right = {
+            pairs[user] for user in true if kept.get(user) == true[user]
+        }  # of one that is kept nowhere: nothing
+    if right != before:
+        write_passwords(noted, "".join(f"{pair}\n" for pair in sorted(right)))
+    return true
+
+
+def _pair(password: str, hashed: str | None) -> str:
+    """What tells a password that was checked against a hash from every other such pair."""
+    return hashlib.sha256(f"{hashed}\0{password}".encode()).hexdigest()
 
 
 def _hashes(tx: Transaction) -> dict[str, str | None]:
@@ -69,7 +90,7 @@ async def keep_true(db: Database, settings: Settings, tell: Callable[[Mapping[st
         hashed.update(await db.read(_hashes))
         if before and before != hashed:
             await asyncio.sleep(NOTED_SECONDS)
-            tell(await true_ones(db, known_passwords(settings)))
+            tell(await true_ones(db, settings, known_passwords(settings)))
 
     await whenever(db, CHANGED, look, "passwords")
 
