@@ -3,8 +3,8 @@
 They are kept in ``passwords.yaml``. Processes that start at once take turns, so that all of them set and tell
 the same; whoever is killed while writing leaves the file as it was. What is kept need not be true any more: a
 password may have been changed through the API since, or the database may have been furnished from elsewhere. So
-it is told to nobody before it was checked. That takes tens of milliseconds each, on purpose: ``passwords.right``
-has what was right when it was checked.
+it is told to nobody before it was checked. That takes tens of milliseconds each, on purpose, so what was right is
+noted in ``passwords.right``.
 """
 
 import asyncio
@@ -53,7 +53,10 @@ def _given(settings: Settings) -> dict[str, str | None]:
 async def true_ones(
     db: Database, settings: Settings, known: Mapping[str, str], made: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """The known passwords with which the first users can log in at this moment. ``made`` has hashes made of them."""
+    """The known passwords with which the first users can log in at this moment.
+
+    ``made`` has hashes that this process made of them: these need no check.
+    """
     hashed = await db.read(_hashes)
     pairs = {user: _pair(password, hashed[user]) for user, password in known.items()}
     noted = settings.state_dir / "passwords.right"
