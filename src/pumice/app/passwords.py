@@ -3,7 +3,7 @@
 They are kept in ``passwords.yaml``. Processes that start at once take turns, so that all of them set and tell
 the same; whoever is killed while writing leaves the file as it was. What is kept need not be true any more: a
 password may have been changed through the API since, or the database may have been furnished from elsewhere. So
-it is told to nobody before it was checked. That takes tens of milliseconds each, on purpose, so what was right is
+it is told to nobody before it was checked. That takes tens of milliseconds, on purpose, so what was right is
 noted in ``passwords.right``.
 """
 
