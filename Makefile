@@ -9,7 +9,9 @@ MAY_BE_ROOT = [ "$$(id -u)" = 0 ] || sudo true 2>/dev/null || \
 PYTEST := $(BIN)/pytest -n auto
 # Tests start hundreds of processes: let Python keep its bytecode, whatever the environment says.
 export PYTHONDONTWRITEBYTECODE :=
-LOCK := $(BIN)/uv pip compile pyproject.toml -q --python-version 3.11 --generate-hashes --no-header --no-annotate
+COMPILE := -q --python-version 3.11 --generate-hashes --no-header --no-annotate
+LOCK := $(BIN)/uv pip compile pyproject.toml $(COMPILE)
+CONSOLE_LOCK := $(BIN)/uv pip compile --group console $(COMPILE)
 DEV := --group test --group bench --group check
 
 help: ## say what there is
@@ -51,6 +53,7 @@ check: ## format, lint, types, who may import whom, and whether each test can be
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	scripts/console run --silent check
 	$(BIN)/pytest --collect-only -qq --no-summary >.cache/collected || { grep -v ^tests/ .cache/collected >&2; exit 1; }
 	@twice=$$(find tests -name 'test_*.py' -printf '%f\n' | sort | uniq -d); [ -z "$$twice" ] || \
 		{ echo "make $@: pytest tells files of tests apart by their names: $$twice" >&2; exit 1; }
@@ -112,7 +115,9 @@ lock: ## choose versions anew: requirements/*.txt from pyproject.toml
 	$(LOCK) --upgrade --extra kernel --extra s3 --extra client $(DEV) --group clients -o requirements/clients.txt
 	$(LOCK) -c requirements/clients.txt --extra kernel --extra s3 $(DEV) -o requirements/dev.txt
 	$(LOCK) -c requirements/clients.txt --extra client -o requirements/run.txt
+	$(CONSOLE_LOCK) --upgrade -o requirements/console.txt
+	scripts/console update --no-audit --no-fund
 
 clean: ## remove what was made here, except for the state of an installation
-	rm -rf .venv .cache .*_cache .hypothesis build dist
+	rm -rf .venv .cache .*_cache .hypothesis build dist src/pumice/console console/node_modules
 	find src tests -name __pycache__ -prune -exec rm -rf {} +

@@ -9,9 +9,9 @@ import orjson
 import pytest
 from pydantic import ValidationError
 
+from pumice.api.application import Application
 from pumice.api.service import Service, base_url
 from pumice.app.limits import Http
-from pumice.app.node import Application
 
 
 async def told(scope: MutableMapping[str, Any], _receive: Any, send: Any) -> None:
@@ -27,7 +27,8 @@ told.prefix = "/volume/v3"  # type: ignore[attr-defined]
 
 async def name(client: str, *, trusted: list[str] | None = None, public_url: str | None = None) -> str:
     http = Http(trusted_proxies=trusted or [])
-    application = Application((told_service,), cast("Any", SimpleNamespace()), public_url, http.trusts)
+    nothing = cast("Any", SimpleNamespace())
+    application = Application((told_service,), nothing, nothing, public_url, http.trusts)
     transport = httpx.ASGITransport(application, client=(client, 1))  # type: ignore[arg-type]
     said = {"X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "https"}
     async with httpx.AsyncClient(transport=transport, base_url="http://cloud:8776") as http_client:

@@ -93,6 +93,8 @@ def test_it_brings_units_pages_and_types(wheel: Path) -> None:
         names = set(archive.namelist())
     for source in (ROOT / "packaging" / "systemd").iterdir():
         assert f"pumice/systemd/{source.name}" in names
+    built = [it for it in (ROOT / "src/pumice/console").rglob("*") if it.is_file()]
+    assert {str(it.relative_to(ROOT / "src")) for it in built} <= names
     assert {"pumice/py.typed", "pumice/docs/operating.md", "pumice/docs/CHANGELOG.md"} <= names
     assert not [name for name in names if name.startswith("tests")]
 

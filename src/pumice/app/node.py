@@ -4,14 +4,13 @@ import asyncio
 import fcntl
 import os
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
-import orjson
 import structlog
 
 from pumice.api.context import ApiContext
@@ -50,7 +49,8 @@ from pumice.store.open import open_database
 from pumice.store.sqlite import SqliteDatabase
 
 if TYPE_CHECKING:
-    from pumice.api.service import Service
+    from pumice.api.application import Application
+    from pumice.api.console.session import Asgi
 
 logger = structlog.get_logger(__name__)
 
@@ -189,25 +189,29 @@ class Node:
         return LogLevels(self.db, who)
 
     def application(self, watch: "Asgi") -> "Application":
-        """The APIs under one address, and ``watch`` beside them.
+        """The APIs and the console under one address, and ``watch`` beside them.
 
         Imported here: what only carries operations does without them.
         """
+        from pumice.api.application import Application
         from pumice.api.compute.service import compute_service
+        from pumice.api.console.service import Console
         from pumice.api.identity.service import identity_service
         from pumice.api.image.service import image_service
         from pumice.api.own.service import own_service
         from pumice.api.volume.service import volume_service
 
         policy = self.settings.policy_file
+        identity = identity_service(self.ctx, policy)
         return Application(
             (
                 volume_service(self.ctx, policy),
-                identity_service(self.ctx, policy),
+                identity,
                 image_service(self.ctx, self.images, policy),
                 compute_service(self.ctx, policy),
                 own_service(self.ctx, policy),
             ),
+            Console(identity),
             watch,
             self.settings.api.public_url,
             self.settings.http.trusts,
@@ -360,56 +364,3 @@ def _is(file: IO[str], path: Path) -> bool:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
         return False
-
-
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Asgi = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
-
-
-class Application:
-    """The ASGI application: the service whose prefix a path begins with, a monitor's pages, a page of links."""
-
-    def __init__(
-        self,
-        services: "tuple[Service, ...]",
-        watch: Asgi,
-        public_url: str | None,
-        trusts: Callable[[str], bool] = lambda _: False,
-    ) -> None:
-        self.watch = watch
-        self.trusts = trusts
-        self.services = {service.prefix.split("/")[1]: service for service in services}
-        self.forwarded: list[tuple[bytes, bytes]] = []
-        if public_url:
-            scheme, _, host = public_url.rstrip("/").partition("://")
-            self.forwarded = [
-                (b"x-forwarded-proto", scheme.encode()),
-                (b"x-forwarded-host", host.encode()),
-            ]
-
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        """Hand a request to its service."""
-        if scope["type"] != "http":
-            return
-        first = scope["path"].split("/", 2)[1]
-        if service := self.services.get(first):
-            await service({**scope, "headers": self._headers(scope)}, receive, send)
-            return
-        if first == "healthcheck":
-            await self.watch(scope, receive, send)
-            return
-        if not first:
-            status, body = 200, {name: f"/{name}/" for name in self.services}
-        else:
-            status, body = 404, {"error": f"There is nothing here. Services: {', '.join(self.services)}."}
-        headers = [(b"content-type", b"application/json")]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": orjson.dumps(body)})
-
-    def _headers(self, scope: MutableMapping[str, Any]) -> list[tuple[bytes, bytes]]:
-        """The request's, with what is said of where it came through only if that may be believed."""
-        headers: list[tuple[bytes, bytes]] = scope["headers"]
-        if not self.trusts((scope.get("client") or ("",))[0]):
-            headers = [pair for pair in headers if not pair[0].startswith(b"x-forwarded-")]
-        return [*headers, *self.forwarded]

@@ -1,0 +1,137 @@
+/** The frame around all pages: who is logged in, where one can go, and what was said last. */
+import { effect, useSignal } from '@preact/signals'
+import type { ComponentChildren } from 'preact'
+import { useEffect } from 'preact/hooks'
+import { follow, live } from './events'
+import { loggedOut } from './http'
+import { Home } from './pages/home'
+import { LogIn } from './pages/login'
+import { OperationPage } from './pages/operation'
+import { Operations } from './pages/operations'
+import { VolumePage } from './pages/volume'
+import { Volumes } from './pages/volumes'
+import { go, href, path, words } from './router'
+import { isAdmin, logOut, projects, resume, switchTo, token, useLink } from './session'
+import { type Theme, theme } from './theme'
+import { attempt, Said, shown, Trouble } from './ui'
+
+interface Place {
+  word: string
+  title: string
+  page: () => ComponentChildren
+  one?: (id: string) => ComponentChildren
+  operators?: boolean
+}
+
+const PLACES: readonly Place[] = [
+  { word: '', title: 'Home', page: () => <Home /> },
+  { word: 'volumes', title: 'Volumes', page: () => <Volumes />, one: (id) => <VolumePage key={id} id={id} /> },
+  { word: 'operations', title: 'Operations', page: () => <Operations />, one: (id) => <OperationPage key={id} id={id} /> },
+]
+
+export function App() {
+  const error = useSignal<unknown>(null)
+  useEffect(() => {
+    void enter().catch((thrown: unknown) => (error.value = thrown))
+  }, [])
+  if (token.value === undefined) return <Trouble error={error.value} />
+  if (token.value === null || loggedOut.value) return <LogIn error={error.value} />
+  return <Frame key={token.value.project?.id} />
+}
+
+/** By the link that brought us here, or by the session that there is. The link's secret leaves the address at once. */
+async function enter() {
+  const link = /^#link=([\w-]+)$/.exec(location.hash)?.[1]
+  if (!link) return resume()
+  go(path.value, true)
+  try {
+    await useLink(link)
+  } catch (thrown) {
+    token.value = null
+    throw thrown
+  }
+}
+
+function Frame() {
+  useEffect(() => follow(isAdmin.value), [])
+  const [word = '', id] = words.value
+  const place = PLACES.find((one) => one.word === word && (!one.operators || isAdmin.value))
+  useEffect(() => effect(() => void (document.title = `${title(words.value[0] ?? '')} · Pumice`)), [])
+  return (
+    <>
+      <a class="skip" href="#main">
+        Skip to the page
+      </a>
+      <Top />
+      <nav class="side" aria-label="Pages">
+        {PLACES.filter((one) => !one.operators).map((one) => (
+          <Item key={one.word} place={one} here={word} />
+        ))}
+        {isAdmin.value && PLACES.some((one) => one.operators) && <h2>Operators</h2>}
+        {isAdmin.value && PLACES.filter((one) => one.operators).map((one) => <Item key={one.word} place={one} here={word} />)}
+      </nav>
+      <main id="main" tabIndex={-1}>
+        {place ? (id && place.one ? place.one(decodeURIComponent(id)) : place.page()) : <Nowhere />}
+      </main>
+      {shown.value}
+      <Said />
+    </>
+  )
+}
+
+const title = (word: string) => PLACES.find((one) => one.word === word)?.title ?? 'Nothing here'
+
+function Item({ place, here }: { place: Place; here: string }) {
+  return (
+    <a href={href(`/${place.word}`)} aria-current={here === place.word ? 'page' : undefined}>
+      {place.title}
+    </a>
+  )
+}
+
+function Top() {
+  const { user, project } = token.value!
+  return (
+    <header class="top">
+      <a class="brand" href={href('/')}>
+        <img src={href('/favicon.svg')} alt="" width="20" height="20" />
+        Pumice
+      </a>
+      <span class={`live ${live.value ? 'on' : ''}`} title={live.value ? 'What happens is shown as it happens' : 'Connecting…'}>
+        {live.value ? 'live' : 'not live'}
+      </span>
+      <span class="gap" />
+      <label>
+        <span class="hidden">Project</span>
+        <select value={project?.id} onChange={(event) => void attempt(() => switchTo(event.currentTarget.value))}>
+          {projects.value.map((one) => (
+            <option key={one.id} value={one.id}>
+              {one.name}
+            </option>
+          ))}
+        </select>
+      </label>
+      <label>
+        <span class="hidden">Colours</span>
+        <select value={theme.value} onChange={(event) => (theme.value = event.currentTarget.value as Theme)}>
+          <option value="system">System colours</option>
+          <option value="light">Light</option>
+          <option value="dark">Dark</option>
+        </select>
+      </label>
+      <span class="who">{user.name}</span>
+      <button type="button" class="quiet" onClick={() => void attempt(logOut)}>
+        Log out
+      </button>
+    </header>
+  )
+}
+
+function Nowhere() {
+  return (
+    <>
+      <h1>Nothing here</h1>
+      <p class="empty">There is no such page, or it is not for your roles.</p>
+    </>
+  )
+}

@@ -1,0 +1,66 @@
+/** Requests to Pumice's public APIs, with the session's cookie; each refusal is the API's own sentence. */
+import { signal } from '@preact/signals'
+
+export class Refused extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+  ) {
+    super(message)
+  }
+}
+
+/** Becomes true when a request was answered 401: whoever was logged in is not any more. */
+export const loggedOut = signal(false)
+
+const OURS = {
+  'X-Pumice-Console': '1',
+  'OpenStack-API-Version': 'volume 3.71, compute 2.89',
+}
+
+export interface Asked {
+  method?: string
+  body?: unknown
+  headers?: Record<string, string>
+  signal?: AbortSignal
+}
+
+export async function send(path: string, { method = 'GET', body, headers, signal }: Asked = {}): Promise<Response> {
+  const isFile = body instanceof Blob
+  const kind = isFile ? 'application/octet-stream' : 'application/json'
+  let reply: Response
+  try {
+    reply = await fetch(path, {
+      method,
+      credentials: 'same-origin',
+      headers: { ...OURS, ...(body === undefined ? {} : { 'Content-Type': kind }), ...headers },
+      ...(body === undefined ? {} : { body: isFile ? body : JSON.stringify(body) }),
+      ...(signal ? { signal } : {}),
+    })
+  } catch (error) {
+    if ((error as Error).name === 'AbortError') throw error
+    throw new Refused(0, 'Pumice does not answer. It may be restarting: what was accepted goes on when it is back.')
+  }
+  if (reply.status === 401 && !path.startsWith('/console/session')) loggedOut.value = true
+  if (!reply.ok && reply.status !== 304) throw new Refused(reply.status, await sentence(reply))
+  return reply
+}
+
+export async function ask<T>(path: string, asked?: Asked): Promise<T> {
+  const reply = await send(path, asked)
+  const text = await reply.text()
+  return (text ? JSON.parse(text) : undefined) as T
+}
+
+/** What a fault says: every service wraps its sentence in an object of one key. Image says it in HTML. */
+async function sentence(reply: Response): Promise<string> {
+  const text = await reply.text()
+  try {
+    const [fault] = Object.values(JSON.parse(text) as Record<string, { message?: string }>)
+    if (fault?.message) return fault.message
+  } catch {
+    const page = new DOMParser().parseFromString(text, 'text/html').body.textContent?.trim()
+    if (page) return page.replace(/^\d+ [A-Z][\w ]*\s+/, '').replace(/\s+/g, ' ')
+  }
+  return `It was answered ${reply.status} ${reply.statusText}.`
+}

@@ -1,0 +1,133 @@
+/** The things there are: where each is in the public APIs, and what of it is shown. */
+import type { Kind, Thing } from './collection'
+
+export interface Volume extends Thing {
+  size: number
+  volume_type: string
+  bootable: string
+  encrypted: boolean
+  multiattach: boolean
+  availability_zone: string
+  snapshot_id: string | null
+  source_volid: string | null
+  metadata: Record<string, string>
+  volume_image_metadata?: Record<string, string>
+  attachments: { server_id: string; attachment_id: string; device: string | null; host_name: string | null }[]
+  'os-vol-host-attr:host'?: string | null
+  'os-vol-tenant-attr:tenant_id'?: string
+  [other: string]: unknown
+}
+
+export interface Snapshot extends Thing {
+  volume_id: string
+  size: number
+}
+
+export interface Backup extends Thing {
+  volume_id: string
+  size: number
+  is_incremental: boolean
+  fail_reason: string | null
+}
+
+export interface Image extends Thing {
+  size: number | null
+  virtual_size: number | null
+  disk_format: string
+  min_disk: number
+  visibility: string
+}
+
+export interface Server extends Thing {
+  flavor: { original_name?: string; vcpus?: number; ram?: number }
+  'OS-EXT-STS:power_state': number
+  'OS-EXT-STS:task_state': string | null
+  'OS-EXT-SRV-ATTR:host'?: string | null
+  'os-extended-volumes:volumes_attached': { id: string; delete_on_termination?: boolean }[]
+  fault?: { message: string }
+  created: string
+}
+
+export const VOLUMES: Kind = {
+  noun: 'volume',
+  list: '/volume/v3/volumes/detail',
+  one: (id) => `/volume/v3/volumes/${id}`,
+  listKey: 'volumes',
+  oneKey: 'volume',
+  search: 'name~',
+}
+
+export const SNAPSHOTS: Kind = {
+  noun: 'snapshot',
+  list: '/volume/v3/snapshots/detail',
+  one: (id) => `/volume/v3/snapshots/${id}`,
+  listKey: 'snapshots',
+  oneKey: 'snapshot',
+  search: 'name~',
+}
+
+export const BACKUPS: Kind = {
+  noun: 'backup',
+  list: '/volume/v3/backups/detail',
+  one: (id) => `/volume/v3/backups/${id}`,
+  listKey: 'backups',
+  oneKey: 'backup',
+  search: 'name~',
+}
+
+export const IMAGES: Kind = {
+  noun: 'image',
+  list: '/image/v2/images',
+  one: (id) => `/image/v2/images/${id}`,
+  listKey: 'images',
+}
+
+export const SERVERS: Kind = {
+  noun: 'server',
+  list: '/compute/v2.1/servers/detail',
+  one: (id) => `/compute/v2.1/servers/${id}`,
+  listKey: 'servers',
+  oneKey: 'server',
+  search: 'name',
+  read: (raw) => ({ ...raw, created_at: raw.created }) as unknown as Thing,
+}
+
+export interface Line {
+  step: string
+  direction: 'do' | 'undo'
+  outcome: string
+  started_at: string
+  seconds: number
+  times: number
+  error: string | null
+  place: string | null
+}
+
+export interface Operation {
+  id: string
+  kind: string
+  subject: string
+  project_id: string | null
+  request_id: string | null
+  parent_id: string | null
+  state: 'running' | 'waiting' | 'undoing' | 'cleaning' | 'done' | 'failed'
+  step: string | null
+  steps: string[]
+  progress: number | null
+  cancelled: boolean
+  error: string | null
+  created_at: string
+  finished_at: string | null
+  ends_by: string | null
+  place: string | null
+}
+
+export interface OperationInFull extends Operation {
+  lines: Line[]
+  waits_for: string[]
+  tries: number
+  next_try_at: string | null
+}
+
+export const isUnderWay = (operation: Operation) => operation.state !== 'done' && operation.state !== 'failed'
+export const nameOf = (thing: Thing) => thing.name || thing.id.slice(0, 8)

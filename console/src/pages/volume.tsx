@@ -1,0 +1,176 @@
+/** One volume: what it is, why it is so, where it is and who uses it, where it came from, and its history. */
+import { Commands } from '../commands'
+import { useAnswer } from '../collection'
+import type { Happened } from '../events'
+import { deleteVolume, keepsVolume } from '../forms/volume'
+import { Refused } from '../http'
+import { nameOf, type Operation, type Snapshot, VOLUMES, type Volume } from '../kinds'
+import { isAdmin, mayAct } from '../session'
+import { OperationTimeline } from '../timeline'
+import { Empty, Link, Panel, Status, Time, Trouble } from '../ui'
+
+export function VolumePage({ id }: { id: string }) {
+  const ours = (event: Happened) => event.subject === id || /^(attachment|server|snapshot|backup)\./.test(event.kind)
+  const { value, error } = useAnswer<{ volume: Volume }>(VOLUMES.one(id), ours)
+  const volume = value.value?.volume
+  const gone = error.value instanceof Refused && error.value.status === 404
+  return (
+    <>
+      <div class="tools">
+        <h1>{volume ? nameOf(volume) : 'Volume'}</h1>
+        {gone ? <Status of="deleted" /> : volume && <Status of={volume.status} />}
+        <span class="gap" />
+        {volume && !gone && mayAct.value && <Actions volume={volume} />}
+      </div>
+      {gone ? <Empty>There is no such volume, or none any more. What is known of it is in its history.</Empty> : <Trouble error={error.value} />}
+      {!gone && <Why id={id} ours={ours} />}
+      <div class="panels">
+        <History id={id} />
+        {volume && !gone && (
+          <>
+            <Where volume={volume} />
+            <Family volume={volume} ours={ours} />
+            <About volume={volume} />
+          </>
+        )}
+        <Panel title="The same as a command">
+          <Commands say={{ path: VOLUMES.one(id), openstack: `openstack volume show ${id}` }} />
+        </Panel>
+      </div>
+    </>
+  )
+}
+
+function Actions({ volume }: { volume: Volume }) {
+  const kept = keepsVolume(volume)
+  return (
+    <button type="button" class="danger" disabled={Boolean(kept)} title={kept ?? ''} onClick={() => deleteVolume(volume)}>
+      Delete
+    </button>
+  )
+}
+
+export function Why({ id, ours }: { id: string; ours: (event: Happened) => boolean }) {
+  const { value } = useAnswer<{ why: { text: string } }>(`/pumice/v1/why/${id}`, ours)
+  return value.value ? (
+    <p class="why" aria-label="Why">
+      {value.value.why.text}
+    </p>
+  ) : null
+}
+
+export function History({ id }: { id: string }) {
+  const path = `/pumice/v1/operations?subject=${id}&limit=50${isAdmin.value ? '&all_projects=1' : ''}`
+  const { value } = useAnswer<{ operations: Operation[] }>(path, (event) => event.subject === id)
+  const found = value.value?.operations
+  return (
+    <Panel title="History" wide>
+      {found?.map((operation, index) => <OperationTimeline key={operation.id} operation={operation} folded={index > 0} />)}
+      {found && !found.length && <Empty>What was done with it is no longer in the log.</Empty>}
+    </Panel>
+  )
+}
+
+/** Where its bytes are, and each who uses them. */
+function Where({ volume }: { volume: Volume }) {
+  const at = volume['os-vol-host-attr:host']
+  const [, host, backend, pool] = /^(.*?)@(.*?)#(.*)$/.exec(at ?? '') ?? []
+  return (
+    <Panel title="Where it is, and who uses it">
+      <div class="chain">
+        {host && (
+          <div class="link">
+            <b>{pool}</b>
+            <small>
+              pool of {backend} on {host}
+            </small>
+          </div>
+        )}
+        <div class="link self">
+          <b>{nameOf(volume)}</b>
+          <small>
+            {volume.size} GiB, {volume.volume_type}
+            {volume.encrypted && ', encrypted'}
+          </small>
+        </div>
+        {volume.attachments.map((one) => (
+          <div key={one.attachment_id} class="link">
+            <b>
+              {one.server_id ? <Link to={`/servers/${one.server_id}`}>server {one.server_id.slice(0, 8)}</Link> : (one.host_name ?? 'somebody')}
+            </b>
+            <small>
+              {one.device ?? 'no device yet'}
+              {one.host_name && `, on ${one.host_name}`}
+            </small>
+          </div>
+        ))}
+        {!volume.attachments.length && <small class="empty">Nobody uses it.</small>}
+      </div>
+    </Panel>
+  )
+}
+
+/** What it was made from, and what was made from it. */
+function Family({ volume, ours }: { volume: Volume; ours: (event: Happened) => boolean }) {
+  const { value } = useAnswer<{ snapshots: Snapshot[] }>(`/volume/v3/snapshots/detail?volume_id=${volume.id}`, ours)
+  const image = volume.volume_image_metadata
+  const snapshots = value.value?.snapshots ?? []
+  const parents = volume.snapshot_id || volume.source_volid || image
+  return (
+    <Panel title="Family">
+      <ul class="tree">
+        {volume.snapshot_id && <li>from snapshot {volume.snapshot_id.slice(0, 8)}</li>}
+        {volume.source_volid && (
+          <li>
+            from volume <Link to={`/volumes/${volume.source_volid}`}>{volume.source_volid.slice(0, 8)}</Link>
+          </li>
+        )}
+        {image && <li>from image {image.image_name || image.image_id?.slice(0, 8)}</li>}
+        <li class={parents ? 'child' : ''}>
+          <b>{nameOf(volume)}</b>
+          {snapshots.length > 0 && (
+            <ul>
+              {snapshots.map((one) => (
+                <li key={one.id}>
+                  snapshot {nameOf(one)} <Status of={one.status} />
+                </li>
+              ))}
+            </ul>
+          )}
+        </li>
+      </ul>
+    </Panel>
+  )
+}
+
+function About({ volume }: { volume: Volume }) {
+  const metadata = Object.entries(volume.metadata)
+  return (
+    <Panel title="About">
+      <dl>
+        <dt>Id</dt>
+        <dd>
+          <code>{volume.id}</code>
+        </dd>
+        <dt>Size</dt>
+        <dd>{volume.size} GiB</dd>
+        <dt>Type</dt>
+        <dd>{volume.volume_type}</dd>
+        <dt>Zone</dt>
+        <dd>{volume.availability_zone}</dd>
+        <dt>Bootable</dt>
+        <dd>{volume.bootable === 'true' ? 'yes' : 'no'}</dd>
+        <dt>Created</dt>
+        <dd>
+          <Time at={volume.created_at} />
+        </dd>
+        {metadata.map(([key, said]) => (
+          <>
+            <dt key={key}>{key}</dt>
+            <dd>{said}</dd>
+          </>
+        ))}
+      </dl>
+    </Panel>
+  )
+}
