@@ -32,6 +32,7 @@ from pumice.hypervisor.libvirtd import LibvirtDaemon
 SETTLED = 600.0
 """Seconds until what is still under way counts as stuck."""
 VOLUMES, SNAPSHOTS, ATTACHMENTS = "/volume/v3/volumes", "/volume/v3/snapshots", "/volume/v3/attachments"
+WEBHOOKS = "/pumice/v1/webhooks"
 BACKUPS, GROUPS, GROUP_TYPES = (f"/volume/v3/{name}" for name in ("backups", "groups", "group_types"))
 GROUP_SNAPSHOTS = "/volume/v3/group_snapshots"
 SERVERS, IMAGES = "/compute/v2.1/servers", "/image/v2/images"

@@ -61,6 +61,7 @@ ON_THE_PAGE = {
     "volume_keys.passphrase": "the passphrase of an encrypted volume",
     "attachments.chap_password": "CHAP of an export",
     "attachments.next_chap_password": "CHAP of an export",
+    "webhooks.secret": "a [webhook](../webhooks.md)'s",
     "move_accounts.password": "CHAP of a move between hosts",
 }
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 from tests.conformance.target_rigs import opens
+from tests.hook_receiver import receiver
 from tests.kill.victim import LARGE, Victim
 from tests.pumice_installation import (
     ATTACHMENTS,
@@ -22,6 +23,7 @@ from tests.pumice_installation import (
     SERVERS,
     SNAPSHOTS,
     VOLUMES,
+    WEBHOOKS,
 )
 
 from pumice.hypervisor.contract import Disk, FileSource, Power
@@ -645,6 +647,23 @@ def is_now(status: str) -> Callable[[Victim, Stage, bool], None]:
     return check
 
 
+def a_webhook(pumice: Victim) -> Stage:
+    path = f"/{new_id()}"
+    body = {"webhook": {"url": receiver().url(path), "kinds": ["nothing.at_all"]}}
+    made = pumice.call("POST", WEBHOOKS, body)["webhook"]
+    return {"webhook": made["id"], "path": path}
+
+
+def ask_for_a_delivery(pumice: Victim, stage: Stage) -> httpx.Response:
+    return pumice.http.post(f"{WEBHOOKS}/{stage['webhook']}/actions/test")
+
+
+def is_delivered(pumice: Victim, stage: Stage, well: bool) -> None:
+    ids = {headers["webhook-id"] for _, headers, _ in receiver().at(stage["path"])}
+    assert len(ids) == 1 or not well, "at least once, and each time the same"
+    assert pumice.http.delete(f"{WEBHOOKS}/{stage['webhook']}").status_code == 204
+
+
 CONSOLE = {"os-getConsoleOutput": {"length": None}}
 STORIES = {
     "volume.create": VerbStory(nothing, create_volume, volume_was_made),
@@ -690,4 +709,5 @@ STORIES = {
     "server.reboot": VerbStory(a_guest_of_its_own, acts({"reboot": {"type": "SOFT"}}), is_now("ACTIVE")),
     "server.hard_reboot": VerbStory(a_guest_of_its_own, acts({"reboot": {"type": "HARD"}}), is_now("ACTIVE")),
     "server.console": VerbStory(a_guest, acts(CONSOLE), is_now("ACTIVE")),
+    "webhook.deliver": VerbStory(a_webhook, ask_for_a_delivery, is_delivered),
 }

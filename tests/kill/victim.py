@@ -41,6 +41,7 @@ class Victim(Installation):
             "filter_function": f"volume.size == {LARGE}",
         }
         settings = {"PUMICE_BACKENDS": json.dumps({"files": {}, "other": other})} | settings
+        settings["PUMICE_WEBHOOKS__ALLOW_NETWORKS"] = '["127.0.0.0/8"]'
         self.s3 = S3Server(state_dir.parent / "s3.log") if database_url else None
         self.backups: PosixObjects | S3Objects
         if self.s3:

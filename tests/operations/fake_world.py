@@ -8,6 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from tests.hook_receiver import LOOPBACK
+
 from databases import new_sqlite
 from pumice.app.verbs import VERBS
 from pumice.backends.backups.contract import POSIX, BackupStore, Found, Progress, Record, Written
@@ -27,9 +29,10 @@ from pumice.model.ids import ImageId, ProjectId, UserId, VolumeId, new_id
 from pumice.model.scope import Scope
 from pumice.model.server import Flavor
 from pumice.model.tunables import RetryPolicy, Tunables
+from pumice.model.volume import Volume
 from pumice.operations.drivers import Drivers
 from pumice.operations.harness import eventually
-from pumice.operations.places import SCHEDULER, compute_host, volume_host
+from pumice.operations.places import SCHEDULER, WEBHOOKS, compute_host, volume_host
 from pumice.operations.runner import Runner
 from pumice.operations.state_machine import FaultPoint, no_faults
 from pumice.servers import boot
@@ -73,7 +76,7 @@ class FakeWorld:
         return Witnesses(Witness(self.witness, boot), beside) if self.witness else None
 
     def runner(self, boot: str, faults: FaultPoint = no_faults) -> Runner:
-        places = [SCHEDULER, *map(volume_host, self.backends), compute_host(HOST)]
+        places = [SCHEDULER, WEBHOOKS, *map(volume_host, self.backends), compute_host(HOST)]
         return Runner(
             self.db,
             VERBS,
@@ -96,10 +99,14 @@ class FakeWorld:
         well, error = await eventually(self.db, look)
         assert well, error
 
+    async def a_volume_begins(self, **wanted: Any) -> Volume:
+        """A volume that is being created."""
+        asked = create.Wanted(**{"size": 1, **wanted})
+        return await self.db.write(create.accept, TENANT, asked, self.tunables)
+
     async def a_volume(self, **wanted: Any) -> str:
         """An available volume."""
-        asked = create.Wanted(**{"size": 1, **wanted})
-        volume = await self.db.write(create.accept, TENANT, asked, self.tunables)
+        volume = await self.a_volume_begins(**wanted)
         await self.ended(volume.operation_id or "")
         return volume.id
 
@@ -248,6 +255,7 @@ async def fake_world(
             hypervisors={HOST: machines},
             backups=store or MemoryBackups(),
             keep_unknown_days=keep_unknown_days,
+            post=LOOPBACK.post,
         )
         world = FakeWorld(db, drivers, tunables, backends, target, machines, Path(directory))
         world.drivers = replace(drivers, fetch=world.fetch)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from fake_world import CONNECTOR, FLAVOR, HOST, TENANT, FakeWorld, fake_world
+from tests.hook_receiver import LOOPBACK, receiver
 from tests.postgres_server import empty
 
 from pumice.app.verbs import VERBS
@@ -21,7 +22,7 @@ from pumice.catalog import volume_types
 from pumice.hypervisor.contract import Power
 from pumice.loops.heartbeats import Heartbeats
 from pumice.model.connector import Connector
-from pumice.model.ids import ServerId, VolumeId
+from pumice.model.ids import ServerId, VolumeId, new_id
 from pumice.model.volume import host_of, pool_of
 from pumice.operations.harness import Scenario, Trial, perform, quiet, trials
 from pumice.operations.operation import Step, Verb
@@ -33,6 +34,7 @@ from pumice.store import (
     group_snapshots,
     groups,
     images,
+    logged,
     operations,
     pools,
     quotas,
@@ -40,6 +42,7 @@ from pumice.store import (
     snapshots,
     tables,
     volumes,
+    webhooks,
 )
 from pumice.store.database import Database, Transaction
 from pumice.volumes import (
@@ -69,6 +72,9 @@ from pumice.volumes.snapshots import create as create_snapshot
 from pumice.volumes.snapshots import delete as delete_snapshot
 from pumice.volumes.snapshots import manage as manage_snapshot
 from pumice.volumes.snapshots import unmanage as unmanage_snapshot
+from pumice.webhooks import deliver
+from pumice.webhooks import manage as manage_webhooks
+from pumice.webhooks.deliver import enqueue_events
 
 Stage = dict[str, str]
 SCENARIOS: dict[str, Scenario] = {}
@@ -909,6 +915,37 @@ scenario(power.SOFT_REBOOT, a_server, begin_soft_reboot, status_is("ACTIVE", "AC
 scenario(power.HARD_REBOOT, a_server, begin_hard_reboot, status_follows_power("ACTIVE"))
 scenario(repair_disks.REPAIR_DISKS, a_server_with_two_disks, begin_repair_disks, status_is("ACTIVE", "ACTIVE"))
 scenario(console.CONSOLE, a_server, begin_console, status_is("ACTIVE", "ACTIVE"))
+
+
+# --- webhooks -----------------------------------------------------------------------------------
+
+
+async def a_webhook(world: FakeWorld) -> Stage:
+    path = f"/{new_id()}"
+    asked = {"url": receiver().url(path), "secret": None}
+    made = await world.db.write(lambda tx: manage_webhooks.create(tx, TENANT, LOOPBACK, 1, **asked))
+    return {"webhook": made.id, "path": path}
+
+
+async def begin_to_deliver(world: FakeWorld, stage: Stage) -> str:
+    """What a volume's create had to tell."""
+    volume = await world.a_volume_begins()
+    events = await world.db.read(logged.lines_after, 0, 100)
+    told = [event for event in events if event["subject"] == volume.id]
+    _, [operation_id] = await world.db.write(enqueue_events, stage["webhook"], told, told[-1]["number"])
+    return operation_id
+
+
+async def check_delivery(world: FakeWorld, stage: Stage, well: bool) -> None:
+    if well:
+        ids = {headers["webhook-id"] for _, headers, _ in receiver().at(stage["path"])}
+        assert len(ids) == 1, "at least once, and each time the same"
+        assert {one["type"] for one in receiver().messages(stage["path"])} == {"volume.create.start"}
+    webhook = await world.db.read(webhooks.find, stage["webhook"])
+    assert webhook is not None and webhook.enabled
+
+
+scenario(deliver.DELIVER, a_webhook, begin_to_deliver, check_delivery)
 
 
 # --- groups -------------------------------------------------------------------------------------

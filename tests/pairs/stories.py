@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from fake_world import CONNECTOR, FLAVOR, HOST, TENANT, FakeWorld, MemoryBackups
+from tests.hook_receiver import LOOPBACK, receiver
 from tests.pairs.stage import FAR, ONE, Stage, begin_backup, begin_group_snapshot, begin_snapshot
 
 from pumice.attachments import connect, disconnect, renew, rotate
@@ -51,6 +52,7 @@ from pumice.volumes.groups import delete_snapshot as delete_group_snapshot
 from pumice.volumes.snapshots import delete as delete_snapshot
 from pumice.volumes.snapshots import manage as manage_snapshot
 from pumice.volumes.snapshots import unmanage as unmanage_snapshot
+from pumice.webhooks import manage as webhooks
 
 Words = dict[str, str]
 """What the volumes, snapshots and images hold, by id; and the strangers, by name."""
@@ -105,6 +107,12 @@ async def snapshots(world: FakeWorld, stage: Stage, thing: str) -> str:
 
 async def backs_up(world: FakeWorld, stage: Stage, thing: str) -> str:
     return await begin_backup(world, thing)
+
+
+async def delivers(world: FakeWorld, stage: Stage, thing: str) -> None:
+    asked = {"url": receiver().url("/pairs"), "secret": None}
+    made = await world.db.write(lambda tx: webhooks.create(tx, TENANT, LOOPBACK, 100, **asked))
+    await world.db.write(webhooks.try_out, TENANT, made.id)
 
 
 async def backs_a_snapshot_up(world: FakeWorld, stage: Stage, thing: str) -> str:
@@ -407,6 +415,7 @@ STORIES: tuple[Story, ...] = (
     Story("server.hard_reboot", "server", reboots(hard=True)),
     Story("server.repair_disks", "server", repairs),
     Story("server.console", "server", asks(console.accept, 10)),
+    Story("webhook.deliver", "nothing", delivers),
 )  # fmt: skip
 
 

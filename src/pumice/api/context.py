@@ -8,6 +8,7 @@ from weakref import WeakValueDictionary
 
 from pumice.api.changes import Changes
 from pumice.api.feed import Feed
+from pumice.host.outbound import Outbound
 from pumice.model.metrics_sink import MetricsSink
 from pumice.model.scope import Scope
 from pumice.model.tunables import Tunables
@@ -36,6 +37,8 @@ class ApiContext:
     """Why nothing new is to be made at the moment, if that is so; reads and deletes go on."""
     verbs: Mapping[str, Verb[Any]] = field(default_factory=dict)
     """What can be asked for, by its kind: an operation that is tried again is read as its verb says."""
+    outbound: Outbound = field(default_factory=Outbound)
+    """What posts to tenants' servers: it knows which addresses may be reached."""
     changes: Changes = field(init=False)
     feed: Feed = field(init=False)
     _turns: MutableMapping[str | None, asyncio.Lock] = field(default_factory=WeakValueDictionary)

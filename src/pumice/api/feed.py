@@ -55,6 +55,7 @@ class Feed:
         self._streams: set[Stream] = set()
         self._told = asyncio.Event()
         self._reading: asyncio.Task[None] | None = None
+        self._opening = asyncio.Lock()
         self._missing_since = 0.0
         self.last = 0
         """The number of the last line that was handed on."""
@@ -66,9 +67,10 @@ class Feed:
 
     async def open(self, stream: Stream) -> int:
         """Let a stream hear what is behind the line whose number is returned."""
-        if self._reading is None or self._reading.done():
-            self.last = await self._db.read(logged.last_line)
-            self._reading = asyncio.create_task(self._read())
+        async with self._opening:
+            if self._reading is None or self._reading.done():
+                self.last = await self._db.read(logged.last_line)
+                self._reading = asyncio.create_task(self._read())
         self._streams.add(stream)
         return self.last
 
@@ -95,7 +97,7 @@ class Feed:
     def _hand_on(self, lines: Sequence[Line]) -> int:
         """Hand lines to the streams, up to one whose predecessor may still come; how many."""
         for number, line in enumerate(lines):
-            if line["number"] != self.last + 1 and self._waits_for_gap():
+            if not self._db.in_order and line["number"] != self.last + 1 and self._waits_for_gap():
                 return number
             self._missing_since, self.last = 0.0, line["number"]
             for stream in self._streams:

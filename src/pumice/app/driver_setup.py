@@ -143,6 +143,7 @@ def build(
         targets={place: targets[backends[name].target] for place, name in places.items()},
         backups=bulkheads.at(BACKUP_BINARY).walled(store) if store else None,
         hypervisors={host: bulkheads.at(compute_host(host)).walled(it) for host, it in machines.items()},
+        post=settings.webhooks.outbound().post,
         bulkheads=bulkheads,
         detach_seconds=settings.compute.detach_seconds,
         pause_seconds=settings.compute.pause_seconds,

@@ -33,6 +33,7 @@ from pumice.loops import hosts as host_loop
 from pumice.loops.every import every
 from pumice.loops.log_levels import LogLevels
 from pumice.loops.violation import Repair
+from pumice.loops.webhooks import FanOut
 from pumice.model.errors import Misconfigured, Retryable
 from pumice.model.ids import new_id
 from pumice.model.metrics_sink import MetricsSink
@@ -40,7 +41,7 @@ from pumice.model.tunables import Tunables
 from pumice.model.units import MIB
 from pumice.operations.completions import Completions
 from pumice.operations.drivers import Drivers
-from pumice.operations.places import SCHEDULER, volume_host
+from pumice.operations.places import SCHEDULER, WEBHOOKS, volume_host
 from pumice.operations.runner import Runner
 from pumice.store import hosts, schema, witness
 from pumice.store.database import Database, Transaction, alone
@@ -127,6 +128,7 @@ class Node:
             every(heartbeats.SECONDS, hearts.pulse, "heartbeats"),
             *(repair(check) for check in repairs),
             *(every(seconds, work, name) for name, (seconds, work) in self.loops().items()),
+            *((FanOut(self.db).run(),) if Role.SCHEDULER in self.roles else ()),
         ]
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(loop) for loop in running_ones]
@@ -264,6 +266,7 @@ async def _build(settings: Settings, roles: frozenset[Role], db: Database, meter
         meter,
         refuses_new=partial(_no_room, reserve),
         verbs={verb.kind: verb for verb in VERBS},
+        outbound=settings.webhooks.outbound(),
     )
     runner = Runner(
         db,
@@ -271,7 +274,7 @@ async def _build(settings: Settings, roles: frozenset[Role], db: Database, meter
         drivers,
         host=name,
         boot=new_id(),
-        places=[SCHEDULER] if Role.SCHEDULER in roles else [],
+        places=[SCHEDULER, WEBHOOKS] if Role.SCHEDULER in roles else [],
         tunables=tunables,
         workers=settings.operations.workers,
         lease=settings.operations.lease_seconds,

@@ -20,6 +20,7 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    IPvAnyNetwork,
     JsonValue,
     PrivateAttr,
     Tag,
@@ -48,6 +49,7 @@ from pumice.backends.targets.registry import TARGETS
 from pumice.backends.targets.settings import TargetSettings
 from pumice.backends.targets.shared_settings import SharedSettings
 from pumice.backends.targets.tgt_settings import TgtSettings
+from pumice.host.outbound import Outbound
 from pumice.host.paths import GivenPath
 from pumice.model.errors import Misconfigured
 from pumice.model.place_name import PlaceName
@@ -297,6 +299,30 @@ class Repair(Section):
     )
 
 
+class Webhooks(Section):
+    """Messages to the servers of tenants."""
+
+    per_project: int = Field(
+        10, ge=0, description="Webhooks that a project may have; 0: none.", json_schema_extra=LIVE
+    )
+    allow_networks: list[IPvAnyNetwork] = Field(
+        [],
+        description="Networks that may be posted to although they are not public: ['10.20.0.0/16'].",
+    )
+    deny_networks: list[IPvAnyNetwork] = Field(
+        [],
+        description="Networks that are not posted to although they are public: those of the cloud's own APIs.",
+    )
+    answer_seconds: float = Field(10.0, gt=0, le=30, description="How long a server may take to answer.")
+    cacert: GivenPath | None = Field(
+        None, description="An authority of your own that is trusted beside the system's (PEM)."
+    )
+
+    def outbound(self) -> Outbound:
+        """What posts them."""
+        return Outbound(self.allow_networks, self.deny_networks, self.answer_seconds, self.cacert)
+
+
 class Settings(BaseSettings):
     """Every setting."""
 
@@ -351,6 +377,7 @@ class Settings(BaseSettings):
     metrics: Metrics = Field(default_factory=Metrics)
     http: Http = Field(default_factory=Http)
     images: Images = Field(default_factory=Images)
+    webhooks: Webhooks = Field(default_factory=Webhooks)
     _read_from: tuple[dict[str, Any], Path | None] = PrivateAttr(default=({}, None))
     """The flags, and the file that was there."""
 
@@ -409,6 +436,7 @@ class Settings(BaseSettings):
             api_project_waiting=self.api.project_waiting,
             service_token_roles=frozenset(self.identity.service_token_roles),
             catalog_aliases=self.identity.catalog_aliases,
+            webhooks_per_project=self.webhooks.per_project,
             retry_policy=RetryPolicy(
                 self.operations.first_backoff, self.operations.longest_backoff, self.operations.tries
             ),

@@ -34,6 +34,7 @@ from pumice.volumes.snapshots import create as create_snapshot
 from pumice.volumes.snapshots import delete as delete_snapshot
 from pumice.volumes.snapshots import manage as manage_snapshot
 from pumice.volumes.snapshots import unmanage as unmanage_snapshot
+from pumice.webhooks import deliver
 
 VERBS: tuple[Verb[Any], ...] = (
     create.CREATE,
@@ -77,6 +78,7 @@ VERBS: tuple[Verb[Any], ...] = (
     power.HARD_REBOOT,
     repair_disks.REPAIR_DISKS,
     console.CONSOLE,
+    deliver.DELIVER,
 )
 
 

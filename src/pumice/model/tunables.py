@@ -35,9 +35,12 @@ class RetryPolicy:
     cleaning: float = 300.0
     """The most seconds between two tries of what nobody waits for: an undo after its failure was told."""
 
-    def before(self, tries: int, *, cleaning: bool = False) -> float:
-        """Seconds until the next one after so many: a little uneven, so that not all come back at once."""
-        longest = self.cleaning if cleaning else self.longest
+    def before(self, tries: int, *, cleaning: bool = False, longest: float | None = None) -> float:
+        """Seconds until the next one after so many: a little uneven, so that not all come back at once.
+
+        ``longest`` is the most of them where that is not as for all.
+        """
+        longest = longest or (self.cleaning if cleaning else self.longest)
         return min(self.first * 2.0 ** min(tries - 1, 30), longest) * random.uniform(0.75, 1.0)  # noqa: S311
 
 
@@ -90,4 +93,5 @@ class Tunables:
     """How many of one project's."""
     service_token_roles: frozenset[str] = frozenset({"service"})
     """A service token counts if it has one of these roles (keystonemiddleware's setting of the same name)."""
+    webhooks_per_project: int = 10
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)

@@ -9,6 +9,7 @@ from pumice.backends.contract import Backend, Progress
 from pumice.backends.targets.contract import Target
 from pumice.host import qemu_img
 from pumice.host.bulkhead import Bulkheads
+from pumice.host.outbound import Outbound
 from pumice.host.qemu_img import IscsiDisk
 from pumice.hypervisor.contract import Hypervisor
 from pumice.model.errors import Misconfigured, Retryable
@@ -50,6 +51,8 @@ class Drivers:
     """Make a queued image active with the bytes that a function writes to a path."""
     drop_image: Callable[[str], Awaitable[None]] = _no_images
     """Drop an image: neither image nor bytes are left."""
+    post: Callable[[str, Mapping[str, str], bytes], Awaitable[int]] = Outbound().post
+    """Post to a tenant's URL: with these headers, this body; the status of the answer."""
     bulkheads: Bulkheads = field(default_factory=Bulkheads)
     """The places of this process, and what hangs there."""
     let_in: dict[str, set[VolumeId]] = field(default_factory=dict)

@@ -45,7 +45,7 @@ from pumice.model.volume import host_of
 from pumice.operations import holds
 from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Hold
-from pumice.operations.places import SCHEDULER, compute_host, volume_host
+from pumice.operations.places import SCHEDULER, WEBHOOKS, compute_host, volume_host
 from pumice.store import clock
 from pumice.store import operations as log
 from pumice.store.columns import is_unread, now
@@ -135,6 +135,8 @@ def _compute(op: Operation[Any]) -> str:
 
 scheduler = Place("scheduler", lambda _: SCHEDULER)
 """The place where pools and hosts are chosen."""
+webhooks_place = Place("scheduler", lambda _: WEBHOOKS)
+"""The place from which messages are posted to tenants' servers."""
 on_backend = Place("volume", _backend)
 """The host of the volume's backend."""
 on_compute = Place("compute", _compute)
@@ -160,6 +162,8 @@ class Step(Generic[P]):
     """Whether it takes something away that is gone anyway where its host is gone for good."""
     long: bool = False
     """Whether a cancel cuts it short, as it does a copy of many bytes."""
+    longest_pause: float | None = None
+    """The most seconds between two tries, where that is not as for all."""
 
     @property
     def name(self) -> str:

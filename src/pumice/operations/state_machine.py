@@ -219,7 +219,8 @@ class StateMachine:
             op.owner = None
             tx.notify(work_queue.queue_topic(op.place))
             record = replace(record, outcome="retry") if record else None
-            pause = self.tunables.retry_policy.before(op.tries, cleaning=op.settled)
+            longest = step.longest_pause if isinstance(step, Step) else None
+            pause = self.tunables.retry_policy.before(op.tries, cleaning=op.settled, longest=longest)
             self._write(tx, op, [record] if record else [], run_at=clock.time() + pause)
             _heed_cancelling(before, op)
             return op
@@ -249,7 +250,7 @@ class StateMachine:
         )
         cleaning.settled, cleaning.settled_at, cleaning.resume_at = True, now(), None
         cleaning.owner, cleaning.cancelled, cleaning.attempt, cleaning.tries = None, False, 0, 0
-        log.insert(tx, stored(verb, cleaning, now()))
+        log.insert(tx, stored(verb, cleaning, now()) | {"began_number": None})
         op.notes[HANDED_OVER] = left
         logger.warning("operation.cleaning", steps=left, by=cleaning.id)
 

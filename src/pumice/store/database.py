@@ -71,6 +71,8 @@ class Database(Protocol):
     """How often to look for what ``subscribe`` should have told: a word may be lost, seldom."""
     meter: MetricsSink
     """Told of transactions that had to run again."""
+    in_order: bool
+    """Whether numbers of the log are seen in their order, because only one transaction writes at a time."""
 
     async def write(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
         """Run ``work`` in a transaction that may write, and commit it. Raises ``Retryable`` if it cannot."""

@@ -40,6 +40,7 @@ class Event(Enum):
     CREATE_GROUP = "VOLUME_GROUP", "001_002"
     DELETE_GROUP = "VOLUME_GROUP", "003_005"
     RESTORE_BACKUP = "VOLUME_BACKUP", "015_001"
+    DELIVER_WEBHOOK = "WEBHOOK", "900_900"  # Cinder has neither
 
 
 def tell(

@@ -14,6 +14,7 @@ from pumice.store import holds, json_columns
 from pumice.store.changes import changed
 from pumice.store.columns import now
 from pumice.store.database import Transaction
+from pumice.store.log_numbers import next_number
 from pumice.store.tables import operation_lines, operations, services
 from pumice.store.work_queue import QUEUE, queue_topic, wake_waiting
 
@@ -31,7 +32,7 @@ CLEANING = "cleaning"
 is_cleaning = sa.and_(_o.state == "undoing", _o.settled.is_(True))
 
 _insert = sa.insert(operations)
-_insert_lines = sa.insert(operation_lines)
+_insert_lines = sa.insert(operation_lines).values(number=next_number()).inline()
 _by_id = sa.select(operations).where(_o.id == sa.bindparam("b_id"))
 _fenced = (
     sa.update(operations)
@@ -42,6 +43,9 @@ _fenced = (
     )
     .returning(_o.parent_id, _o.cancelled)
 )
+_ENDS = {"ended_number": sa.func.coalesce(_o.ended_number, next_number())}
+"""What is written where an operation is settled, and stays."""
+_fenced_end = _fenced.values(_ENDS)
 _last_line = (
     sa.select(sa.func.max(operation_lines.c.number))
     .where(operation_lines.c.operation_id == sa.bindparam("b_operation"))
@@ -107,7 +111,8 @@ def save(
     changed while a worker had it in hand.
     """
     fence = {"b_id": operation_id, "b_attempt": attempt, "b_owner": owner}
-    row = tx.execute(_fenced, {**fence, **values, **_of_subject(values)}).first()
+    save_it = _fenced_end if values.get("settled") else _fenced
+    row = tx.execute(save_it, {**fence, **values, **_of_subject(values)}).first()
     if row is None:
         raise LostLease(f"Operation {operation_id} was taken over by another worker.")
     _let_go(tx, operation_id, values)
@@ -286,7 +291,7 @@ def force(tx: Transaction, operation_id: str, attempt: int, values: Mapping[str,
     forced = tx.execute(
         sa.update(operations)
         .where(_o.id == operation_id, _o.attempt == attempt)
-        .values(lease_until=None, **values, **_of_subject(values))
+        .values(lease_until=None, **values, **_of_subject(values), **(_ENDS if values.get("settled") else {}))
     )
     if forced.rowcount:
         _let_go(tx, operation_id, values)

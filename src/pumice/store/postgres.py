@@ -86,6 +86,7 @@ class PostgresDatabase:
     """PostgreSQL 13 or later. To be made and used on one event loop."""
 
     poll_seconds = 15.0
+    in_order = False
 
     def __init__(self, url: str | sa.URL, role: str = "", timeout: float = BUSY_SECONDS) -> None:
         self._timeout = timeout

@@ -42,6 +42,7 @@ class SqliteDatabase:
     """SQLite in WAL mode: one writing thread, a few reading ones."""
 
     poll_seconds = 5.0
+    in_order = True
 
     def __init__(self, path: Path, *, readers: int = READERS) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -21,6 +21,7 @@ from pumice.model.states import (
     VolumeStatus,
 )
 from pumice.store.columns import CONNECTOR, EXPORT, ID, JSON, JSON_LIST, NAME, NUMBER, TIME, WORD, State
+from pumice.store.log_numbers import next_number
 
 metadata = sa.MetaData(
     naming_convention={
@@ -92,6 +93,10 @@ operations = sa.Table(
     Column("created_at", TIME, nullable=False),
     Column("finished_at", TIME),
     Column("hold", WORD),  # how it holds its subject: read, use, change, own; null when it does not (any more)
+    Column(
+        "began_number", BigInteger, default=next_number()
+    ),  # its beginning among the lines of all operations
+    Column("ended_number", BigInteger),  # likewise, when it was settled
     Index("ix_operations_queue", "state", "place", "run_at"),
     _some("ix_operations_lanes", "place", sa.text(f"({LANE})"), "run_at", "created_at", where=MOVING),
     _some("ix_operations_held", "place", where="owner IS NOT NULL"),
@@ -101,6 +106,8 @@ operations = sa.Table(
     _some("ix_operations_owner", "owner", where="owner IS NOT NULL", postgresql_ops=_BEGINNINGS["owner"]),
     Index("ix_operations_finished_at", "finished_at"),
     Index("ix_operations_page", "project_id", "created_at", "id"),
+    Index("ix_operations_began_number", "began_number"),
+    Index("ix_operations_ended_number", "ended_number"),
 )
 
 operation_lines = sa.Table(
@@ -682,6 +689,25 @@ attachments = sa.Table(
     Index("ix_attachments_status", "status"),
     _some("ix_attachments_operation_id", "operation_id", where="operation_id IS NOT NULL"),
     info=_tells("id", "volume_id"),
+)
+
+webhooks = sa.Table(
+    "webhooks",
+    metadata,
+    _key(),
+    Column("project_id", ID, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("description", Text),
+    Column("kinds", JSON_LIST, nullable=False),  # of operations, with *
+    Column("outcomes", JSON_LIST, nullable=False),
+    Column("format", WORD, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("secret", NAME, nullable=False),
+    Column("cursor", BigInteger, nullable=False),  # up to which number of the log its deliveries were enqueued
+    Column("failing_since", TIME),
+    Column("disabled_reason", Text),
+    *_times(),
+    Index("ix_webhooks_project_id", "project_id", "created_at", "id"),
 )
 
 messages = sa.Table(

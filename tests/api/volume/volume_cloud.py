@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 from answers import Answers
 from fake_world import MemoryBackups
+from tests.hook_receiver import LOOPBACK
 from volume_answers import LATER, SAMPLES, SCHEMAS
 
 from pumice.api.context import ApiContext
@@ -27,7 +28,7 @@ from pumice.model.tunables import Tunables
 from pumice.operations.completions import Completions
 from pumice.operations.drivers import Drivers
 from pumice.operations.harness import eventually
-from pumice.operations.places import SCHEDULER, volume_host
+from pumice.operations.places import SCHEDULER, WEBHOOKS, volume_host
 from pumice.operations.runner import Runner
 from pumice.store import operations as log
 from pumice.store import pools, services, tables
@@ -192,11 +193,18 @@ async def cloud(tmp_path: Path, database: Database, tunables: Tunables) -> Async
         backends={HOST: backend},
         targets={HOST: target},
         backups=MemoryBackups(),
+        post=LOOPBACK.post,
     )
     runner = Runner(
-        db, VERBS, drivers, host="box", boot="1", places=[SCHEDULER, volume_host(HOST)], tunables=tunables
+        db,
+        VERBS,
+        drivers,
+        host="box",
+        boot="1",
+        places=[SCHEDULER, WEBHOOKS, volume_host(HOST)],
+        tunables=tunables,
     )
-    service = volume_service(ApiContext(db, Completions(db), StubTokens(), tunables))
+    service = volume_service(ApiContext(db, Completions(db), StubTokens(), tunables, outbound=LOOPBACK))
     transport = httpx.ASGITransport(service)  # type: ignore[arg-type]
     answers = Answers(service, SCHEMAS, SAMPLES, LATER)
     hooks = {"response": [answers.hold]}

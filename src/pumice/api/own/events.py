@@ -1,7 +1,8 @@
 """``GET /events``: what operations do, as it happens (server-sent events, WHATWG HTML, 9.2).
 
-An event is a line of the operation log: a step was done, undone or tried. Its id is the line's number, so a
-client that comes back with ``Last-Event-ID`` misses nothing that is still in the log.
+An event is a place in the operation log: an operation has begun or ended, or a step of one was done, undone or
+tried. Its id is that place's number, so a client that comes back with
+``Last-Event-ID`` misses nothing that is still in the log.
 """
 
 import time

@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 from pumice import __version__
 from pumice.api.own import shapes
 from pumice.api.own.explain import ExplainBody
+from pumice.api.own.webhooks import ChangeBody, WebhookBody
 from pumice.api.routing import Route
 
 ANSWERS: Mapping[str, tuple[int, type[BaseModel] | None]] = {
@@ -20,15 +21,28 @@ ANSWERS: Mapping[str, tuple[int, type[BaseModel] | None]] = {
     "GET /why/{id}": (200, shapes.Why),
     "POST /explain": (200, shapes.Explanation),
     "GET /events": (200, shapes.Event),
+    "GET /webhooks": (200, shapes.Webhooks),
+    "POST /webhooks": (201, shapes.OneWebhook),
+    "GET /webhooks/{id}": (200, shapes.OneWebhook),
+    "PUT /webhooks/{id}": (200, shapes.OneWebhook),
+    "DELETE /webhooks/{id}": (204, None),
+    "POST /webhooks/{id}/actions/test": (202, shapes.Begun),
 }
 """What each route answers with: its status and its shape."""
-BODIES: Mapping[str, type[BaseModel]] = {"POST /explain": ExplainBody}
+BODIES: Mapping[str, type[BaseModel]] = {
+    "POST /explain": ExplainBody,
+    "POST /webhooks": WebhookBody,
+    "PUT /webhooks/{id}": ChangeBody,
+}
 QUERIES: Mapping[str, tuple[str, ...]] = {
     "GET /operations": (
         *("kind", "subject", "state", "parent_id", "limit", "marker", "offset"),
         *("sort", "sort_key", "sort_dir", "all_projects"),
     ),
     "GET /events": ("all_projects", "last_event_id"),
+    "GET /webhooks": (
+        *("url", "format", "limit", "marker", "offset", "sort", "sort_key", "sort_dir", "all_projects"),
+    ),
 }
 _REF = "#/components/schemas/{model}"
 

@@ -160,14 +160,56 @@ class Explanation(Shape):
     explanation: Choice
 
 
+class Begun(Shape):
+    """What was begun."""
+
+    operation_id: str
+
+
+class Webhook(Shape):
+    """Where a project is told what its operations do."""
+
+    id: str
+    project_id: str
+    url: str
+    description: str | None
+    kinds: list[str]
+    outcomes: list[str]
+    format: str = Field(description="pumice: the event as the stream has it.")
+    enabled: bool
+    disabled_reason: str | None = Field(description="Why Pumice has disabled it.")
+    failing_since: Moment | None = Field(description="Since when every try has failed.")
+    created_at: Moment
+    updated_at: Moment | None
+    secret: str = Field(
+        "",
+        description="By it signatures are verified. Told where it was made or changed, and never again.",
+    )
+
+
+class Webhooks(Shape):
+    """A page of webhooks."""
+
+    webhooks: list[Webhook]
+    webhooks_links: list[Link] = Field(default_factory=list)
+
+
+class OneWebhook(Shape):
+    """A webhook."""
+
+    webhook: Webhook
+
+
 class Event(Shape):
-    """A step of an operation has ended. The event's id goes up by one place of the log."""
+    """An operation has begun or ended, or one of its steps has. The event's id is its place in the log."""
 
     kind: str
     project_id: str | None
     subject: str
     operation_id: str
-    step: str
+    step: str = Field(description="Empty where it is the operation that has begun or ended.")
     direction: Literal["do", "undo"]
-    outcome: str
+    outcome: str = Field(
+        description="start, end or error of an operation; done, retry, failed or waiting of a step."
+    )
     at: Moment
