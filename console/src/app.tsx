@@ -4,10 +4,14 @@ import type { ComponentChildren } from 'preact'
 import { useEffect } from 'preact/hooks'
 import { follow, live } from './events'
 import { loggedOut } from './http'
+import { Explain } from './pages/explain'
 import { Home } from './pages/home'
+import { Backups, Images, Servers, Snapshots } from './pages/lists'
 import { LogIn } from './pages/login'
 import { OperationPage } from './pages/operation'
 import { Operations } from './pages/operations'
+import { Hosts, PoolsPage, Quotas, Types } from './pages/operators'
+import { ServerPage } from './pages/server'
 import { VolumePage } from './pages/volume'
 import { Volumes } from './pages/volumes'
 import { go, href, path, words } from './router'
@@ -26,7 +30,16 @@ interface Place {
 const PLACES: readonly Place[] = [
   { word: '', title: 'Home', page: () => <Home /> },
   { word: 'volumes', title: 'Volumes', page: () => <Volumes />, one: (id) => <VolumePage key={id} id={id} /> },
+  { word: 'snapshots', title: 'Snapshots', page: () => <Snapshots /> },
+  { word: 'backups', title: 'Backups', page: () => <Backups /> },
+  { word: 'images', title: 'Images', page: () => <Images /> },
+  { word: 'servers', title: 'Servers', page: () => <Servers />, one: (id) => <ServerPage key={id} id={id} /> },
   { word: 'operations', title: 'Operations', page: () => <Operations />, one: (id) => <OperationPage key={id} id={id} /> },
+  { word: 'explain', title: 'Explain', page: () => <Explain /> },
+  { word: 'hosts', title: 'Hosts', page: () => <Hosts />, operators: true },
+  { word: 'pools', title: 'Pools', page: () => <PoolsPage />, operators: true },
+  { word: 'types', title: 'Types', page: () => <Types />, operators: true },
+  { word: 'quotas', title: 'Quotas', page: () => <Quotas />, operators: true },
 ]
 
 export function App() {

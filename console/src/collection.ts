@@ -1,7 +1,7 @@
 /** A list of the API's that stays as it is there: read in pages, then kept up to date by what happens. */
 import { effect, signal, type Signal } from '@preact/signals'
 import { useEffect, useMemo } from 'preact/hooks'
-import { type Happened, listen } from './events'
+import { acted, type Happened, listen } from './events'
 import { ask, Refused } from './http'
 import { isPassing } from './words'
 
@@ -125,15 +125,26 @@ export function useCollection<T extends Thing>(kind: Kind, query: Signal<string>
   useEffect(() => {
     const stopLoading = effect(() => void collection.load(query.value))
     const stopHearing = listen(collection.hear)
+    const stopActing = acted.subscribe(skipFirst(collection.reload))
     const seen = () => document.visibilityState === 'visible' && void collection.reload()
     document.addEventListener('visibilitychange', seen)
     return () => {
       stopLoading()
       stopHearing()
+      stopActing()
       document.removeEventListener('visibilitychange', seen)
     }
   }, [collection])
   return collection
+}
+
+/** A signal tells its value at once; what is of interest comes after it. */
+function skipFirst(work: () => Promise<void>) {
+  let first = true
+  return () => {
+    if (!first) void work()
+    first = false
+  }
 }
 
 /** Something that is read once, and again whenever `touches` says that what happened may matter. */
@@ -165,10 +176,12 @@ export function useAnswer<T>(path: string, touches: (event: Happened) => boolean
       if (!timer && touches(event)) timer = window.setTimeout(() => void state.again(), running ? 400 : 120)
     }
     const stop = listen(soon)
+    const stopActing = acted.subscribe(skipFirst(() => state.again()))
     return () => {
       gone = true
       clearTimeout(timer)
       stop()
+      stopActing()
     }
   }, [path])
   return state

@@ -15,6 +15,9 @@ export interface Happened {
 
 type Listener = (event: Happened) => void
 
+/** Counts what was done here: what is shown may be otherwise, before any event tells of it. */
+export const acted = signal(0)
+
 const listeners = new Set<Listener>()
 /** Whether the page is told of what happens; if not, what is shown may be older. */
 export const live = signal(false)

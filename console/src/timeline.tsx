@@ -55,6 +55,12 @@ export function Steps({ operation }: { operation: OperationInFull }) {
     left: `${(100 * (from - start)) / (end - start)}%`,
     width: `max(3px, ${(100 * seconds * 1000) / (end - start)}%)`,
   })
+  /** Seconds; what waited did so until the next line. */
+  const lasted = (index: number) => {
+    const line = operation.lines[index]!
+    const next = operation.lines[index + 1]
+    return line.outcome === 'waiting' && next ? (moment(next.started_at) - moment(line.started_at)) / 1000 : line.seconds
+  }
   const inHand = underWay ? operation.step : null
   const reached = new Set(operation.lines.map((line) => line.step))
   const left = underWay && operation.state !== 'undoing' && operation.state !== 'cleaning'
@@ -71,9 +77,9 @@ export function Steps({ operation }: { operation: OperationInFull }) {
               {line.times > 1 && <em> ×{line.times}</em>}
             </span>
             <span class="track" title={`${clock(line.started_at)}${line.place ? `, at ${line.place}` : ''}`}>
-              <i style={place(moment(line.started_at), line.seconds)} />
+              <i style={place(moment(line.started_at), lasted(index))} />
             </span>
-            <span class="took">{span(line.seconds)}</span>
+            <span class="took">{span(lasted(index))}</span>
             <span class="outcome">
               {line.outcome === 'done' ? '' : line.outcome}
               <Words line={line} />

@@ -2,6 +2,7 @@
 import { signal, useSignal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
 import { useEffect, useId, useRef } from 'preact/hooks'
+import { acted } from './events'
 import { Refused } from './http'
 import { href } from './router'
 import { ago, clock, plainly, tone } from './words'
@@ -103,6 +104,7 @@ export function say(text: string, bad = false) {
 export async function attempt(work: () => Promise<unknown>, done?: string) {
   try {
     await work()
+    acted.value++
     if (done) say(done)
   } catch (error) {
     say(error instanceof Refused ? error.message : String(error), true)
@@ -156,6 +158,7 @@ export function Dialog({
     try {
       await send()
       dialog.current?.close()
+      acted.value++
     } catch (thrown) {
       error.value = thrown
     } finally {

@@ -20,7 +20,7 @@ export const moment = (at: string) => Date.parse(/(Z|[+-]\d\d:?\d\d)$/.test(at) 
 export function ago(at: string | null | undefined): string {
   if (!at) return ''
   const seconds = Math.max(0, (Date.now() - moment(at)) / 1000)
-  return seconds < 5 ? 'just now' : `${span(seconds)} ago`
+  return seconds < 5 ? 'just now' : `${seconds < 10 ? `${Math.round(seconds)} s` : span(seconds)} ago`
 }
 
 /** A span of seconds, in its one or two largest units. */

@@ -1,11 +1,11 @@
 /** What one can do with volumes, as forms: each refuses what the API would refuse, and shows what it will send. */
 import { useComputed, useSignal } from '@preact/signals'
-import type { ComponentChildren } from 'preact'
-import { Commands, quoted, type Said } from '../commands'
+import { Commands, quoted } from '../commands'
 import { useAnswer } from '../collection'
 import { ask } from '../http'
-import { nameOf, type Volume } from '../kinds'
+import { nameOf, type Snapshot, type Volume } from '../kinds'
 import { go } from '../router'
+import { confirm, form, name as nameField, whole } from './form'
 import { closeDialog, Dialog, Field, say, shown } from '../ui'
 
 const VOLUMES = '/volume/v3/volumes'
@@ -29,8 +29,6 @@ function overQuota(limits: Limits | null, gib: number, volumes: number): string 
   if (volumes > left('maxTotalVolumes', 'totalVolumesUsed')) return 'The project may have no more volumes.'
   return null
 }
-
-const whole = (text: string) => (/^[1-9]\d{0,8}$/.test(text.trim()) ? Number(text) : null)
 
 export function createVolume(from: { snapshot?: Named & { size: number }; volume?: Volume; image?: Named & { least: number } } = {}) {
   shown.value = <CreateVolume {...from} />
@@ -115,28 +113,6 @@ function CreateVolume({ snapshot, volume, image }: Parameters<typeof createVolum
   )
 }
 
-/** A question before something is done that has no form. */
-export function confirm(
-  title: string,
-  action: string,
-  said: Said,
-  words: ComponentChildren,
-  { danger = false, done = '' }: { danger?: boolean; done?: string } = {},
-) {
-  const send = async () => {
-    await ask(said.path, { method: said.method ?? 'POST', ...(said.body === undefined ? {} : { body: said.body }) })
-    say(done)
-  }
-  shown.value = (
-    <Dialog key={title} {...{ title, action, danger, send, close: closeDialog }}>
-      <p>{words}</p>
-      <Commands say={said} />
-    </Dialog>
-  )
-}
-
-export const DELETABLE = /^(available|error|error_\w+|in-use)$/
-
 /** Why a volume cannot be deleted as it is; null if it can. Cinder's rule, and what it says of snapshots itself. */
 export function keepsVolume(volume: Volume): string | null {
   if (volume.attachments.length) return 'It is attached: detach it first.'
@@ -152,4 +128,265 @@ export function deleteVolume(volume: Volume) {
     `The volume of ${volume.size} GiB and all that is in it are gone then.`,
     { danger: true, done: `${nameOf(volume)} is being deleted.` },
   )
+}
+
+// --- what is done with one volume; each says why not, if not ------------------------------------------
+
+const acts = (volume: Volume, body: unknown, openstack: string) => ({
+  method: 'POST',
+  path: `${VOLUMES}/${volume.id}/action`,
+  body,
+  openstack,
+})
+
+const unless = (volume: Volume, ...statuses: string[]) =>
+  statuses.includes(volume.status) ? null : `It is ${volume.status}; that takes a volume that is ${statuses.join(' or ')}.`
+
+export interface Action {
+  title: string
+  /** Why it cannot be done now; null if it can. */
+  refuses: string | null
+  open: () => void
+  danger?: boolean
+}
+
+export function actionsOn(volume: Volume, snapshots: readonly Snapshot[]): Action[] {
+  const [attachment] = volume.attachments
+  const latest = [...snapshots].sort((one, other) => other.created_at.localeCompare(one.created_at))[0]
+  return [
+    { title: 'Extend', refuses: unless(volume, 'available', 'in-use'), open: () => extend(volume) },
+    { title: 'Snapshot', refuses: unless(volume, 'available', 'in-use'), open: () => snapshot(volume) },
+    { title: 'Back up', refuses: unless(volume, 'available', 'in-use'), open: () => backUp(volume) },
+    attachment?.server_id
+      ? { title: 'Detach', refuses: unless(volume, 'in-use'), open: () => detach(volume, attachment.server_id) }
+      : { title: 'Attach', refuses: unless(volume, 'available'), open: () => attach(volume) },
+    {
+      title: 'Revert',
+      refuses: latest ? unless(volume, 'available') : 'It has no snapshot to revert to.',
+      open: () => latest && revert(volume, latest),
+    },
+    { title: 'Clone', refuses: unless(volume, 'available', 'in-use'), open: () => createVolume({ volume }) },
+    { title: 'Upload as image', refuses: unless(volume, 'available', 'in-use'), open: () => upload(volume) },
+    { title: 'Retype', refuses: unless(volume, 'available', 'in-use'), open: () => retype(volume) },
+    {
+      title: 'Boot a server',
+      refuses: volume.bootable === 'true' ? unless(volume, 'available') : 'Nothing in it can be booted: make it from an image.',
+      open: () => boot(volume),
+    },
+    { title: 'Delete', refuses: keepsVolume(volume), open: () => deleteVolume(volume), danger: true },
+  ]
+}
+
+function extend(volume: Volume) {
+  form({
+    title: `Extend ${nameOf(volume)}`,
+    action: 'Extend',
+    fields: [{ name: 'size', label: 'New size (GiB)', value: String(volume.size + 1), kind: 'number', hint: `It has ${volume.size} GiB now` }],
+    refuses: ({ size }) => ((whole(size!) ?? 0) > volume.size ? null : `The new size is a whole number of GiB, more than ${volume.size}.`),
+    said: ({ size }) =>
+      acts(volume, { 'os-extend': { new_size: whole(size!) ?? 0 } }, `openstack volume set --size ${size} ${volume.id}`),
+    done: 'It is being extended.',
+  })
+}
+
+function snapshot(volume: Volume) {
+  form({
+    title: `Snapshot of ${nameOf(volume)}`,
+    action: 'Create snapshot',
+    fields: [nameField(`${nameOf(volume)}-snapshot`)],
+    said: ({ name }) => ({
+      method: 'POST',
+      path: '/volume/v3/snapshots',
+      body: { snapshot: { volume_id: volume.id, name } },
+      openstack: `openstack volume snapshot create --volume ${volume.id} ${quoted(name!)}`,
+    }),
+    done: 'The snapshot is being made.',
+  })
+}
+
+function backUp(volume: Volume) {
+  form({
+    title: `Back up ${nameOf(volume)}`,
+    action: 'Create backup',
+    fields: [
+      nameField(`${nameOf(volume)}-backup`),
+      { name: 'incremental', label: 'Only what has changed since the last backup', kind: 'check', value: '' },
+    ],
+    said: ({ name, incremental }) => ({
+      method: 'POST',
+      path: '/volume/v3/backups',
+      body: {
+        backup: { volume_id: volume.id, name, incremental: Boolean(incremental), force: volume.status === 'in-use' },
+      },
+      openstack: `openstack volume backup create ${incremental ? '--incremental ' : ''}${volume.status === 'in-use' ? '--force ' : ''}--name ${quoted(name!)} ${volume.id}`,
+    }),
+    done: 'The backup is being made.',
+  })
+}
+
+function attach(volume: Volume) {
+  form({
+    title: `Attach ${nameOf(volume)}`,
+    action: 'Attach',
+    fields: [
+      {
+        name: 'server',
+        label: 'Server',
+        value: '',
+        options: {
+          path: '/compute/v2.1/servers?limit=1000',
+          key: 'servers',
+        },
+      },
+    ],
+    refuses: ({ server }) => (server ? null : 'Choose a server.'),
+    said: ({ server }) => ({
+      method: 'POST',
+      path: `/compute/v2.1/servers/${server}/os-volume_attachments`,
+      body: { volumeAttachment: { volumeId: volume.id } },
+      openstack: `openstack server add volume ${server || 'SERVER'} ${volume.id}`,
+    }),
+    done: 'It is being attached.',
+  })
+}
+
+export function attachTo(server: { id: string; name: string | null }) {
+  form({
+    title: `Attach a volume to ${server.name}`,
+    action: 'Attach',
+    fields: [
+      {
+        name: 'volume',
+        label: 'Volume',
+        value: '',
+        options: { path: '/volume/v3/volumes?status=available&limit=1000', key: 'volumes' },
+      },
+    ],
+    refuses: ({ volume }) => (volume ? null : 'Choose a volume.'),
+    said: ({ volume }) => ({
+      method: 'POST',
+      path: `/compute/v2.1/servers/${server.id}/os-volume_attachments`,
+      body: { volumeAttachment: { volumeId: volume } },
+      openstack: `openstack server add volume ${server.id} ${volume || 'VOLUME'}`,
+    }),
+    done: 'It is being attached.',
+  })
+}
+
+export function detach(volume: { id: string; name?: string | null }, server: string) {
+  confirm(
+    `Detach ${volume.name || volume.id.slice(0, 8)}?`,
+    'Detach',
+    {
+      method: 'DELETE',
+      path: `/compute/v2.1/servers/${server}/os-volume_attachments/${volume.id}`,
+      openstack: `openstack server remove volume ${server} ${volume.id}`,
+    },
+    'The server is asked to let go of it: unmount it there first.',
+    { done: 'It is being detached.' },
+  )
+}
+
+export function revert(volume: Volume, to: Snapshot) {
+  confirm(
+    `Revert ${nameOf(volume)} to ${nameOf(to)}?`,
+    'Revert',
+    acts(volume, { revert: { snapshot_id: to.id } }, `openstack volume revert ${to.id}`),
+    'What was written since that snapshot, the latest, is gone then.',
+    { danger: true, done: 'It is being reverted.' },
+  )
+}
+
+function upload(volume: Volume) {
+  form({
+    title: `Upload ${nameOf(volume)} as an image`,
+    action: 'Upload',
+    fields: [
+      nameField(nameOf(volume)),
+      { name: 'format', label: 'Format', value: 'raw', options: ['raw', 'qcow2'] },
+    ],
+    refuses: ({ name }) => (name ? null : 'An image has a name.'),
+    said: ({ name, format }) =>
+      acts(
+        volume,
+        {
+          'os-volume_upload_image': {
+            image_name: name,
+            disk_format: format,
+            container_format: 'bare',
+            force: volume.status === 'in-use',
+          },
+        },
+        `openstack image create --volume ${volume.id} --disk-format ${format} ${quoted(name || 'NAME')}`,
+      ),
+    done: 'The image is being written.',
+  })
+}
+
+function retype(volume: Volume) {
+  form({
+    title: `Retype ${nameOf(volume)}`,
+    action: 'Retype',
+    fields: [
+      { name: 'type', label: 'New type', value: '', options: { path: '/volume/v3/types', key: 'volume_types', by: 'name' } },
+      { name: 'move', label: 'Move it to another pool if the type needs that', kind: 'check', value: '' },
+    ],
+    refuses: ({ type }) =>
+      !type ? 'Choose a type.' : type === volume.volume_type ? 'It is of that type already.' : null,
+    said: ({ type, move }) =>
+      acts(
+        volume,
+        { 'os-retype': { new_type: type, migration_policy: move ? 'on-demand' : 'never' } },
+        `openstack volume set --type ${quoted(type || 'TYPE')} --retype-policy ${move ? 'on-demand' : 'never'} ${volume.id}`,
+      ),
+    done: 'Its type is being changed.',
+  })
+}
+
+export function boot(volume?: Volume) {
+  form({
+    title: volume ? `Boot a server from ${nameOf(volume)}` : 'Create server',
+    action: 'Create',
+    fields: [
+      nameField(''),
+      { name: 'flavor', label: 'Flavor', value: '', options: { path: '/compute/v2.1/flavors', key: 'flavors' } },
+      ...(volume
+        ? []
+        : [
+            {
+              name: 'volume',
+              label: 'Boot volume',
+              value: '',
+              options: { path: '/volume/v3/volumes?bootable=true&status=available&limit=1000', key: 'volumes' },
+              hint: 'A volume that was made from an image, and that nobody uses',
+            },
+          ]),
+      { name: 'goes', label: 'Delete the volume with the server', kind: 'check' as const, value: '' },
+    ],
+    refuses: ({ name, flavor, volume: picked }) =>
+      !name ? 'A server has a name.' : !flavor ? 'Choose a flavor.' : !volume && !picked ? 'Choose a volume.' : null,
+    said: ({ name, flavor, volume: picked, goes }) => ({
+      method: 'POST',
+      path: '/compute/v2.1/servers',
+      body: {
+        server: {
+          name,
+          flavorRef: flavor,
+          networks: 'none',
+          block_device_mapping_v2: [
+            {
+              boot_index: 0,
+              uuid: volume?.id ?? picked,
+              source_type: 'volume',
+              destination_type: 'volume',
+              delete_on_termination: Boolean(goes),
+            },
+          ],
+        },
+      },
+      openstack: `openstack server create --volume ${volume?.id ?? (picked || 'VOLUME')} --flavor ${flavor || 'FLAVOR'} --no-network ${quoted(name || 'NAME')}`,
+    }),
+    done: 'The server is being made.',
+    after: (answer) => go(`/servers/${(answer as { server: { id: string } }).server.id}`),
+  })
 }

@@ -70,12 +70,12 @@ interface Pool {
   }
 }
 
-export function Pools() {
+export function Pools({ wide }: { wide?: boolean }) {
   const { value } = useAnswer<{ pools: Pool[] }>('/volume/v3/scheduler-stats/get_pools?detail=true', (event) =>
     /^(volume|snapshot)\./.test(event.kind),
   )
   return (
-    <Panel title="Pools">
+    <Panel title="Pools" wide={wide ?? false}>
       <ul class="lines">
         {value.value?.pools.map(({ name, capabilities: pool }) => {
           const used = pool.total_capacity_gb - pool.free_capacity_gb

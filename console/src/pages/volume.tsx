@@ -2,7 +2,7 @@
 import { Commands } from '../commands'
 import { useAnswer } from '../collection'
 import type { Happened } from '../events'
-import { deleteVolume, keepsVolume } from '../forms/volume'
+import { actionsOn } from '../forms/volume'
 import { Refused } from '../http'
 import { nameOf, type Operation, type Snapshot, VOLUMES, type Volume } from '../kinds'
 import { isAdmin, mayAct } from '../session'
@@ -13,6 +13,8 @@ export function VolumePage({ id }: { id: string }) {
   const ours = (event: Happened) => event.subject === id || /^(attachment|server|snapshot|backup)\./.test(event.kind)
   const { value, error } = useAnswer<{ volume: Volume }>(VOLUMES.one(id), ours)
   const volume = value.value?.volume
+  const made = useAnswer<{ snapshots: Snapshot[] }>(`/volume/v3/snapshots/detail?volume_id=${id}`, ours)
+  const snapshots = made.value.value?.snapshots ?? []
   const gone = error.value instanceof Refused && error.value.status === 404
   return (
     <>
@@ -20,7 +22,7 @@ export function VolumePage({ id }: { id: string }) {
         <h1>{volume ? nameOf(volume) : 'Volume'}</h1>
         {gone ? <Status of="deleted" /> : volume && <Status of={volume.status} />}
         <span class="gap" />
-        {volume && !gone && mayAct.value && <Actions volume={volume} />}
+        {volume && !gone && mayAct.value && <Actions volume={volume} snapshots={snapshots} />}
       </div>
       {gone ? <Empty>There is no such volume, or none any more. What is known of it is in its history.</Empty> : <Trouble error={error.value} />}
       {!gone && <Why id={id} ours={ours} />}
@@ -29,7 +31,7 @@ export function VolumePage({ id }: { id: string }) {
         {volume && !gone && (
           <>
             <Where volume={volume} />
-            <Family volume={volume} ours={ours} />
+            <Family volume={volume} snapshots={snapshots} />
             <About volume={volume} />
           </>
         )}
@@ -41,12 +43,15 @@ export function VolumePage({ id }: { id: string }) {
   )
 }
 
-function Actions({ volume }: { volume: Volume }) {
-  const kept = keepsVolume(volume)
+function Actions({ volume, snapshots }: { volume: Volume; snapshots: readonly Snapshot[] }) {
   return (
-    <button type="button" class="danger" disabled={Boolean(kept)} title={kept ?? ''} onClick={() => deleteVolume(volume)}>
-      Delete
-    </button>
+    <div class="actions" role="group" aria-label="What can be done with it">
+      {actionsOn(volume, snapshots).map(({ title, refuses, open, danger }) => (
+        <button key={title} type="button" class={`small${danger ? ' danger' : ''}`} disabled={Boolean(refuses)} title={refuses ?? ''} onClick={open}>
+          {title}
+        </button>
+      ))}
+    </div>
   )
 }
 
@@ -59,10 +64,10 @@ export function Why({ id, ours }: { id: string; ours: (event: Happened) => boole
   ) : null
 }
 
-export function History({ id }: { id: string }) {
+export function History({ id, except }: { id: string; except?: string }) {
   const path = `/pumice/v1/operations?subject=${id}&limit=50${isAdmin.value ? '&all_projects=1' : ''}`
-  const { value } = useAnswer<{ operations: Operation[] }>(path, (event) => event.subject === id)
-  const found = value.value?.operations
+  const { value } = useAnswer<{ operations: Operation[] }>(path, (event) => event.subject === id && event.kind !== except)
+  const found = value.value?.operations.filter((operation) => operation.kind !== except)
   return (
     <Panel title="History" wide>
       {found?.map((operation, index) => <OperationTimeline key={operation.id} operation={operation} folded={index > 0} />)}
@@ -111,10 +116,8 @@ function Where({ volume }: { volume: Volume }) {
 }
 
 /** What it was made from, and what was made from it. */
-function Family({ volume, ours }: { volume: Volume; ours: (event: Happened) => boolean }) {
-  const { value } = useAnswer<{ snapshots: Snapshot[] }>(`/volume/v3/snapshots/detail?volume_id=${volume.id}`, ours)
+function Family({ volume, snapshots }: { volume: Volume; snapshots: readonly Snapshot[] }) {
   const image = volume.volume_image_metadata
-  const snapshots = value.value?.snapshots ?? []
   const parents = volume.snapshot_id || volume.source_volid || image
   return (
     <Panel title="Family">
