@@ -28,5 +28,17 @@ def test_a_tenant_follows_a_volume_by_openstack_alone() -> None:
         for word in (volume, "followed"):
             assert "is available since" in openstack.run("volume", "why", word)
         assert openstack.json("volume", "explain", "--like", "followed")["size"] == 1
+        assert openstack.json("recycle", "bin", "list") == []
+        days = "pumice:recycle_days"
+        openstack.run("--os-cloud", "pumice", "project", "set", "--property", f"{days}=7", "demo")
+        openstack.run("volume", "delete", "followed")
+        assert openstack.json("volume", "list") == []
+        [kept] = openstack.json("recycle", "bin", "list", "--kind", "volume")
+        assert (kept["ID"], kept["Name"], kept["State"]) == (volume, "followed", "kept")
+        assert openstack.json("recycle", "bin", "show", "followed")["id"] == volume
+        openstack.run("recycle", "bin", "restore", "followed")
+        assert openstack.json("volume", "show", "followed")["id"] == volume
+        with pytest.raises(Exception, match="could not be found"):
+            openstack.run("recycle", "bin", "purge", volume)
         with pytest.raises(Exception, match="Thing nothing could not be found"):
             openstack.run("volume", "why", "nothing")

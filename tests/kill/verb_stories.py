@@ -85,6 +85,37 @@ def delete_volume_with_snapshots(pumice: Victim, stage: Stage) -> httpx.Response
     return pumice.http.delete(f"{VOLUMES}/{stage['volume']}?cascade=true")
 
 
+BIN = "/pumice/v1/recycle-bin"
+
+
+def a_volume_in_the_bin(pumice: Victim) -> Stage:
+    """A volume and its snapshot, deleted while their project keeps what it deletes."""
+    stage = a_snapshot(pumice)
+    keeps(pumice, "7")
+    assert delete_volume_with_snapshots(pumice, stage).status_code == 202
+    keeps(pumice, "0")
+    assert len(pumice.call("GET", BIN)["recycle_bin"]) == 2
+    return stage
+
+
+def keeps(pumice: Victim, days: str) -> None:
+    """Say for how long the project that asks keeps what it deletes."""
+    mine = pumice.call("GET", "/identity/v3/auth/projects")["projects"]
+    for project in mine:
+        body = {"project": {"pumice:recycle_days": days}}
+        assert pumice.http.patch(f"/identity/v3/projects/{project['id']}", json=body).status_code == 200
+
+
+def purge(pumice: Victim, stage: Stage) -> httpx.Response:
+    return pumice.http.delete(f"{BIN}/{stage['volume']}")
+
+
+def bin_is_empty(pumice: Victim, stage: Stage, well: bool) -> None:
+    pumice.stories.is_gone(f"{BIN}/{stage['volume']}")
+    assert pumice.call("GET", BIN)["recycle_bin"] == []
+    volume_is_gone(pumice, stage, well)
+
+
 def volume_is_gone(pumice: Victim, stage: Stage, well: bool) -> None:
     pumice.stories.is_gone(f"{VOLUMES}/{stage['volume']}")
 
@@ -671,7 +702,7 @@ STORIES = {
     "volume.delete_when_free": VerbStory(
         a_server_that_takes_its_volume_along, delete_server, server_and_volume_are_gone
     ),
-    "volume.delete_with_snapshots": VerbStory(a_snapshot, delete_volume_with_snapshots, volume_is_gone),
+    "volume.delete_with_snapshots": VerbStory(a_volume_in_the_bin, purge, bin_is_empty),
     "volume.extend": VerbStory(a_guest_with_a_volume, asks("os-extend", {"new_size": 2}), is_larger),
     "volume.reimage": VerbStory(a_volume, reimage, is_reimaged),
     "volume.migrate": VerbStory(a_large_volume, migrate, is_moved),

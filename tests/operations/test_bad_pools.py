@@ -19,7 +19,7 @@ from pumice.operations.harness import eventually, quiet, working
 from pumice.operations.state_machine import no_faults
 from pumice.store import tables, volumes, work_queue
 from pumice.store.database import Transaction
-from pumice.volumes import create, delete
+from pumice.volumes import create, delete_when_free
 
 
 def mounted(*words: str) -> None:
@@ -108,7 +108,7 @@ async def test_what_ends_with_its_server_ends_when_its_pool_is_writable_again(
         volume_id = await world.a_volume()
     mounted("-o", "remount,ro", str(disks["large"]))
     async with working(world, "at-work", no_faults):
-        await world.db.write(delete.accept_when_free, volume_id)
+        await world.db.write(delete_when_free.accept, volume_id)
         await eventually(world.db, lambda: tries_of(world, "volume.delete"))
         assert await world.volume_status(volume_id) == "deleting"
         mounted("-o", "remount,rw", str(disks["large"]))

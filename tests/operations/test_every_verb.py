@@ -38,6 +38,7 @@ from pumice.store import (
     operations,
     pools,
     quotas,
+    recycle_bin,
     servers,
     snapshots,
     tables,
@@ -48,6 +49,7 @@ from pumice.store.database import Database, Transaction
 from pumice.volumes import (
     create,
     delete,
+    delete_when_free,
     delete_with_snapshots,
     extend,
     manage,
@@ -67,6 +69,7 @@ from pumice.volumes.groups import create as create_group
 from pumice.volumes.groups import delete as delete_group
 from pumice.volumes.groups import delete_snapshot as delete_group_snapshot
 from pumice.volumes.groups import snapshot as group_snapshot
+from pumice.volumes.recycle_bin import keep, purge
 from pumice.volumes.retype import retype
 from pumice.volumes.snapshots import create as create_snapshot
 from pumice.volumes.snapshots import delete as delete_snapshot
@@ -158,7 +161,7 @@ scenario(delete.DELETE, a_volume, begin_delete, check_delete)
 
 
 async def begin_delete_when_free(world: FakeWorld, stage: Stage) -> str:
-    await world.db.write(delete.accept_when_free, stage["volume"])
+    await world.db.write(delete_when_free.accept, stage["volume"])
     return await running(world, stage["volume"])
 
 
@@ -166,7 +169,7 @@ async def check_delete_when_free(world: FakeWorld, stage: Stage, well: bool) -> 
     assert await world.volume_status(stage["volume"]) == (None if well else "available")
 
 
-scenario(delete.DELETE_WHEN_FREE, a_volume, begin_delete_when_free, check_delete_when_free)
+scenario(delete_when_free.DELETE_WHEN_FREE, a_volume, begin_delete_when_free, check_delete_when_free)
 
 
 async def begin_extend(world: FakeWorld, stage: Stage) -> str:
@@ -492,6 +495,36 @@ async def begin_delete_with_snapshots(world: FakeWorld, stage: Stage) -> str:
 
 
 scenario(delete_with_snapshots.DELETE_WITH_SNAPSHOTS, a_snapshot, begin_delete_with_snapshots, check_delete)
+
+
+async def in_the_bin(world: FakeWorld) -> Stage:
+    """A volume and its snapshot, deleted where a recycle bin is in force."""
+    stage, keeps = await a_snapshot(world), replace(world.tunables, recycle_days=7)
+
+    def work(tx: Transaction) -> None:
+        keep.delete_volume(tx, TENANT, stage["volume"], keeps, with_snapshots=True)
+
+    await world.db.write(work)
+    return stage
+
+
+async def begin_purge(world: FakeWorld, stage: Stage) -> str:
+    return await world.db.write(purge.accept, TENANT, stage["volume"]) or ""
+
+
+async def check_purge(world: FakeWorld, stage: Stage, well: bool) -> None:
+    assert await world.volume_status(stage["volume"]) == (None if well else "error_deleting")
+    left = await world.db.read(recycle_bin.find, stage["volume"])
+    assert (left is None) is well, "what could not be deleted stays where it can be deleted again"
+
+
+scenario(
+    delete_with_snapshots.DELETE_WITH_SNAPSHOTS,
+    in_the_bin,
+    begin_purge,
+    check_purge,
+    "volume.delete_with_snapshots from the recycle bin",
+)
 
 
 async def begin_delete_snapshot(world: FakeWorld, stage: Stage) -> str:
@@ -972,7 +1005,9 @@ async def a_group(world: FakeWorld) -> Stage:
 
 
 async def begin_delete_group(world: FakeWorld, stage: Stage) -> str:
-    await world.db.write(lambda tx: delete_group.accept(tx, TENANT, stage["group"], with_volumes=True))
+    await world.db.write(
+        lambda tx: delete_group.accept(tx, TENANT, stage["group"], world.tunables, with_volumes=True)
+    )
     return await running(world, stage["group"])
 
 
@@ -1011,7 +1046,7 @@ async def a_group_snapshot(world: FakeWorld) -> Stage:
 
 
 async def begin_delete_group_snapshot(world: FakeWorld, stage: Stage) -> str:
-    await world.db.write(delete_group_snapshot.accept, TENANT, stage["group snapshot"])
+    await world.db.write(delete_group_snapshot.accept, TENANT, stage["group snapshot"], world.tunables)
     return await running(world, stage["group snapshot"])
 
 

@@ -32,6 +32,7 @@ from pumice.store.database import Transaction
 from pumice.volumes import (
     create,
     delete,
+    delete_when_free,
     delete_with_snapshots,
     extend,
     manage,
@@ -155,7 +156,7 @@ async def makes_a_group(world: FakeWorld, stage: Stage, thing: str) -> str:
 
 
 async def deletes_group(world: FakeWorld, stage: Stage, thing: str) -> str:
-    await world.db.write(lambda tx: delete_group.accept(tx, TENANT, thing, with_volumes=True))
+    await world.db.write(lambda tx: delete_group.accept(tx, TENANT, thing, world.tunables, with_volumes=True))
     return stage["member"]
 
 
@@ -164,7 +165,7 @@ async def pictures_a_group(world: FakeWorld, stage: Stage, thing: str) -> str:
 
 
 async def deletes_picture(world: FakeWorld, stage: Stage, thing: str) -> str:
-    await world.db.write(delete_group_snapshot.accept, TENANT, thing)
+    await world.db.write(delete_group_snapshot.accept, TENANT, thing, world.tunables)
     return stage["part"]
 
 
@@ -245,7 +246,7 @@ async def lists_strangers(world: FakeWorld, stage: Stage, thing: str) -> None:
 
 
 async def deletes_when_free(world: FakeWorld, stage: Stage, thing: str) -> None:
-    await world.db.write(delete.accept_when_free, thing)
+    await world.db.write(delete_when_free.accept, thing)
 
 
 async def connects(world: FakeWorld, stage: Stage, thing: str) -> None:

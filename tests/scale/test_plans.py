@@ -5,6 +5,8 @@ seen is explained by the database. So one that is new and has no index fails her
 """
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import compute_cloud
@@ -34,10 +36,11 @@ from pumice.loops import rows
 from pumice.model.tunables import Tunables
 from pumice.operations.completions import Completions
 from pumice.operations.harness import Scenario, no_faults, quiet, working
-from pumice.store import audit, clock, work_queue
+from pumice.store import audit, clock, recycle_bin, work_queue
 from pumice.store.database import Database, Transaction
 from pumice.store.open import open_database
 from pumice.store.tables import metadata
+from pumice.volumes.recycle_bin import keep, purge, restore
 
 __all__ = ["cloud"]
 
@@ -161,6 +164,33 @@ async def test_requests_for_volumes(cloud: Cloud) -> None:
         for who, query in (("filled", ""), ("filled", "&status=error"), ("admin", "&all_tenants=1")):
             for kind in ("volumes", "snapshots", "attachments"):
                 await story.ask("GET", f"/{kind}/detail?limit=10&with_count=true{query}", who=who)
+    await refuse_scans(cloud.db, recorder)
+
+
+async def test_requests_for_what_is_in_the_recycle_bin(cloud: Cloud) -> None:
+    recorder, keeps = Recorder(), replace(RULES, recycle_days=1)
+    who, every, page = SCOPES["member"], SCOPES["admin"], {"limit": 10, "sort": [("recycled_at", False)]}
+    with recorder.at_work():
+        volume = (await cloud.make())["id"]
+        reply = await cloud.call("POST", "/snapshots", {"snapshot": {"volume_id": volume}})
+        snapshot = reply.json()["snapshot"]["id"]
+        await cloud.until(snapshot, "available", kind="snapshot")
+        await cloud.db.write(keep.delete_snapshot, who, snapshot, keeps)
+        await cloud.db.write(keep.delete_volume, who, volume, keeps)
+        for conditions in ([], [recycle_bin.is_("kind", "volume")], [recycle_bin.is_("volume_id", volume)]):
+            for marker in (None, volume):
+                of = partial(recycle_bin.page, marker=marker, filters=conditions, **page)
+                await cloud.db.read(of, who)
+                await cloud.db.read(of, every, all_projects=True)
+        await cloud.db.write(restore.accept, who, volume, RULES)
+        await cloud.db.write(restore.accept, who, snapshot, RULES)
+        await cloud.db.write(
+            lambda tx: keep.delete_volume(tx, who, volume, keeps, with_snapshots=True) and None
+        )
+        at = await cloud.db.write(recycle_bin.look)
+        await cloud.db.read(recycle_bin.due, at, 10)
+        await cloud.db.write(purge.accept, who, volume)
+        await cloud.quiet()
     await refuse_scans(cloud.db, recorder)
 
 

@@ -13,7 +13,7 @@ MOST = {
     "attachments API, cycle of 4 calls": (24, 13),
     "older actions, cycle of 6 calls": (35, 12),
     "a snapshot is made": (7, 6),
-    "a volume is deleted": (5, 14),
+    "a volume is deleted": (6, 14),
 }
 """Trips of the API's processes, and of those that carry the operation."""
 

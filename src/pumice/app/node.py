@@ -28,7 +28,7 @@ from pumice.host.thread import in_thread
 from pumice.identity import bootstrap, lockout, passwords
 from pumice.identity.tokens import LocalTokens
 from pumice.images.files import ImageFiles
-from pumice.loops import audit, deadlines, expiry, heartbeats, uploads, waiting
+from pumice.loops import audit, deadlines, expiry, heartbeats, recycling, uploads, waiting
 from pumice.loops import hosts as host_loop
 from pumice.loops.every import every
 from pumice.loops.log_levels import LogLevels
@@ -153,6 +153,7 @@ class Node:
             ),
             "hosts": (host_loop.SECONDS, host_loop.Gone(self.db, verbs, tunables).check),
             "waiting": (waiting.SECONDS, waiting.Waiting(self.db, verbs, tunables).check),
+            "recycle_bin": (recycling.SECONDS, recycling.Recycling(self.db).check),
             "expiry": (expiry.SECONDS, expiry.Expiry(self.db, self.settings.operations.keep_days).sweep),
         }
 

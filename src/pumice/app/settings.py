@@ -53,6 +53,7 @@ from pumice.host.outbound import Outbound
 from pumice.host.paths import GivenPath
 from pumice.model.errors import Misconfigured
 from pumice.model.place_name import PlaceName
+from pumice.model.recycling import MOST_DAYS
 from pumice.model.tunables import DEFAULT_FILTERS, TYPED, RetryPolicy, Tunables
 from pumice.scheduler.filters import ALWAYS, FILTERS
 from pumice.scheduler.weighers import HANDLERS, WEIGHERS
@@ -268,6 +269,22 @@ class Operations(Section):
     )
 
 
+class RecycleBin(Section):
+    """What is deleted may be kept for a while: ``docs/operating/recycle-bin.md``."""
+
+    keep_days: float = Field(
+        0.0,
+        ge=0,
+        le=MOST_DAYS,
+        description="How long deleted volumes and snapshots can be had back, where neither their project nor "
+        "their type says (pumice:recycle_days). 0: not at all.",
+        json_schema_extra=LIVE,
+    )
+    counts_for_quota: bool = Field(
+        False, description="Whether they count for quota meanwhile.", json_schema_extra=LIVE
+    )
+
+
 class Metrics(Section):
     """What is counted, and who may ask for it: ``/metrics`` and ``/healthcheck``."""
 
@@ -373,6 +390,7 @@ class Settings(BaseSettings):
     compute: Compute = Field(default_factory=Compute)
     scheduler: Scheduler = Field(default_factory=Scheduler)
     operations: Operations = Field(default_factory=Operations)
+    recycle_bin: RecycleBin = Field(default_factory=RecycleBin)
     repair: Repair = Field(default_factory=Repair)
     metrics: Metrics = Field(default_factory=Metrics)
     http: Http = Field(default_factory=Http)
@@ -437,6 +455,8 @@ class Settings(BaseSettings):
             service_token_roles=frozenset(self.identity.service_token_roles),
             catalog_aliases=self.identity.catalog_aliases,
             webhooks_per_project=self.webhooks.per_project,
+            recycle_days=self.recycle_bin.keep_days,
+            recycle_counts=self.recycle_bin.counts_for_quota,
             retry_policy=RetryPolicy(
                 self.operations.first_backoff, self.operations.longest_backoff, self.operations.tries
             ),

@@ -11,6 +11,7 @@ from pumice.servers import delete as delete_server
 from pumice.volumes import (
     create,
     delete,
+    delete_when_free,
     delete_with_snapshots,
     extend,
     manage,
@@ -39,7 +40,7 @@ from pumice.webhooks import deliver
 VERBS: tuple[Verb[Any], ...] = (
     create.CREATE,
     delete.DELETE,
-    delete.DELETE_WHEN_FREE,
+    delete_when_free.DELETE_WHEN_FREE,
     delete_with_snapshots.DELETE_WITH_SNAPSHOTS,
     extend.EXTEND,
     revert.REVERT,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pumice.model import recycling
 from pumice.model.booleans import is_true
 from pumice.model.errors import Conflict, Invalid, NotFound
 from pumice.model.ids import TypeId, new_id
@@ -52,6 +53,7 @@ MIN_SIZE, MAX_SIZE = "provisioning:min_vol_size", "provisioning:max_vol_size"
 
 def _refuse_senseless(extra_specs: Mapping[str, str]) -> None:
     """Raises ``Invalid`` for specs that could never have the effect that they are written for."""
+    recycling.refuse_senseless(extra_specs)
     for key in (MIN_SIZE, MAX_SIZE):
         limit = extra_specs.get(key, "0")
         if not (limit.isascii() and limit.isdigit()):
@@ -186,9 +188,13 @@ def _encryption(tx: Transaction, type_id: str, doing: str) -> dict[str, Any]:
 def set_extra_specs(tx: Transaction, type_id: str, extra_specs: Mapping[str, str]) -> None:
     """Change what pools must be capable of.
 
-    Raises ``Invalid`` once volumes have been placed by it, and for senseless specs.
+    Raises ``Invalid`` once volumes have been placed by it, and for senseless specs. How long what is deleted is
+    kept places nothing, and can be changed at any time.
     """
-    if types.is_used(tx, type_id):
+    places = {key: value for key, value in extra_specs.items() if key != recycling.DAYS}
+    before = by_id(tx, INTERNAL, type_id).extra_specs
+    is_same = places == {key: value for key, value in before.items() if key != recycling.DAYS}
+    if not is_same and types.is_used(tx, type_id):
         raise Invalid("Volume Type is currently in use.")
     _refuse_senseless(extra_specs)
     types.change(tx, type_id, extra_specs=dict(extra_specs))

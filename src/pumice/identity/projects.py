@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pumice.identity import options
+from pumice.model import recycling
 from pumice.model.errors import Forbidden, Invalid, NotFound
 from pumice.store import application_credentials, domains, projects, roles, tokens, users
 from pumice.store.database import Transaction
@@ -72,6 +73,7 @@ def matching(tx: Transaction, wanted: Mapping[str, object]) -> Sequence[Row]:
 
 def add(tx: Transaction, row: Mapping[str, Any]) -> Row:
     """Add a project. Raises ``NotFound`` for its domain or parent, ``Conflict`` for its name."""
+    recycling.refuse_senseless(row["extra"])
     show_domain(tx, row["domain_id"])
     if row["parent_id"] != row["domain_id"]:
         parent = show(tx, row["parent_id"])
@@ -85,6 +87,7 @@ def add(tx: Transaction, row: Mapping[str, Any]) -> Row:
 
 def change(tx: Transaction, project_id: str, values: Mapping[str, Any], extra: Mapping[str, Any]) -> Row:
     """Change columns of a project, and keys of ``extra``. Raises ``Forbidden`` if it is immutable."""
+    recycling.refuse_senseless(extra)
     before = show(tx, project_id)
     options.refuse_change("project", before, values, extra)
     projects.update(tx, project_id, {**values, "extra": options.kept(before, extra)})

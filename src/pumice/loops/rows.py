@@ -112,7 +112,7 @@ def _settle_volume(tx: Transaction, volume_id: str) -> str:
     if volume.status == V.DELETING:
         volumes.put(tx, volume.id, V.ERROR_DELETING)
         with suppress(InvalidState):  # it has snapshots: its owner deletes those first
-            delete_volume.accept(tx, INTERNAL, volume.id, with_group=True)
+            delete_volume.begin(tx, INTERNAL, volume)
             return "it is being deleted again"
         return f"it is {V.ERROR_DELETING}"
     if volume.status in (V.CREATING, V.DOWNLOADING) and not used:
@@ -153,7 +153,7 @@ def _settle_snapshot(tx: Transaction, snapshot_id: str) -> str:
     snapshots.change(tx, snapshot.id, operation_id=None)
     if snapshot.status == S.DELETING:
         snapshots.put(tx, snapshot.id, S.ERROR_DELETING)
-        delete_snapshot.accept(tx, INTERNAL, snapshot.id, with_group=True)
+        delete_snapshot.begin(tx, INTERNAL, snapshot)
         return "it is being deleted again"
     if snapshot.status != S.CREATING:
         snapshots.put(tx, snapshot.id, S.AVAILABLE)

@@ -44,6 +44,8 @@ class VolumeStatus(StrEnum):
     RETYPING = "retyping"
     REVERTING = "reverting"
     UNMANAGING = "unmanaging"
+    RECYCLED = "recycled"
+    """Ours, and never told by Cinder's API: it is in the recycle bin."""
 
 
 class SnapshotStatus(StrEnum):
@@ -57,6 +59,7 @@ class SnapshotStatus(StrEnum):
     BACKING_UP = "backing-up"
     RESTORING = "restoring"
     UNMANAGING = "unmanaging"
+    RECYCLED = "recycled"
 
 
 class BackupStatus(StrEnum):
@@ -187,7 +190,7 @@ VOLUME: Transitions[VolumeStatus] = Transitions(
     at_rest={
         V.AVAILABLE: _to(V.RESERVED, V.ATTACHING, V.EXTENDING, V.DELETING, V.UPLOADING, V.IN_USE)
         | _to(V.AWAITING_TRANSFER, V.REVERTING, V.UNMANAGING, V.BACKING_UP, V.RESTORING_BACKUP)
-        | _to(V.DOWNLOADING, V.MAINTENANCE, V.RETYPING),
+        | _to(V.DOWNLOADING, V.MAINTENANCE, V.RETYPING, V.RECYCLED),
         V.IN_USE: _to(V.AVAILABLE, V.RESERVED, V.DETACHING, V.EXTENDING, V.UPLOADING, V.BACKING_UP),
         V.AWAITING_TRANSFER: _to(V.AVAILABLE),
         V.MAINTENANCE: _to(V.AVAILABLE),
@@ -197,6 +200,7 @@ VOLUME: Transitions[VolumeStatus] = Transitions(
         V.ERROR_RESTORING: _to(V.DELETING),
         V.ERROR_MANAGING: _to(V.DELETING),
         V.ERROR_BACKING_UP: _to(V.DELETING),
+        V.RECYCLED: _to(V.AVAILABLE, V.DELETING),
     },
     at_work={
         V.CREATING: _to(V.AVAILABLE, V.ERROR),
@@ -220,9 +224,10 @@ VOLUME: Transitions[VolumeStatus] = Transitions(
 
 SNAPSHOT: Transitions[SnapshotStatus] = Transitions(
     at_rest={
-        N.AVAILABLE: _to(N.DELETING, N.RESTORING, N.UNMANAGING, N.BACKING_UP),
+        N.AVAILABLE: _to(N.DELETING, N.RESTORING, N.UNMANAGING, N.BACKING_UP, N.RECYCLED),
         N.ERROR: _to(N.DELETING),
         N.ERROR_DELETING: _to(N.DELETING),
+        N.RECYCLED: _to(N.AVAILABLE, N.DELETING),
     },
     at_work={
         N.CREATING: _to(N.AVAILABLE, N.ERROR),

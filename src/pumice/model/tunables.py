@@ -93,5 +93,9 @@ class Tunables:
     """How many of one project's."""
     service_token_roles: frozenset[str] = frozenset({"service"})
     """A service token counts if it has one of these roles (keystonemiddleware's setting of the same name)."""
+    recycle_days: float = 0.0
+    """How long the recycle bin keeps what is deleted, where neither project nor type say; 0: not at all."""
+    recycle_counts: bool = False
+    """Whether what is there counts for quota."""
     webhooks_per_project: int = 10
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)

@@ -59,6 +59,10 @@ class Volume:
     group_id: str | None = None
     migration_status: str | None = None
     """How far the last move to another pool is, or how it ended; None where there was none."""
+    recycled_at: datetime | None = None
+    """Since when it is in the recycle bin: no route of the OpenStack APIs finds it then."""
+    recycled_counts: bool | None = None
+    """Whether it counts for quota while it is there."""
 
     @property
     def is_moving(self) -> bool:
@@ -90,6 +94,10 @@ class Snapshot:
     updated_at: datetime | None
     group_snapshot_id: str | None = None
     """The group snapshot that it is a part of."""
+    recycled_at: datetime | None = None
+    """Since when it is in the recycle bin: no route of the OpenStack APIs finds it then."""
+    recycled_counts: bool | None = None
+    """Whether it counts for quota while it is there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,9 +141,12 @@ def take(
     return list(others)
 
 
-def require(tx: Transaction, *wanted: Hold) -> None:
-    """Raise what is in the way of something that is done in one transaction, without an operation."""
-    for operation_id, hold in _in_the_way(tx, wanted).items():
+def require(tx: Transaction, *wanted: Hold, parent_id: str | None = None) -> None:
+    """Raise what is in the way of something that is done in one transaction, without an operation.
+
+    What the operation ``parent_id`` holds, of which it is done a part, is in nobody's way.
+    """
+    for operation_id, hold in _in_the_way(tx, wanted, parent_id=parent_id).items():
         raise hold.refused(rows.kind(tx, operation_id))
 
 

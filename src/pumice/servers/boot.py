@@ -37,7 +37,7 @@ from pumice.store import attachments, operations, pools, servers, tombstones
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.volumes import create as create_volume
-from pumice.volumes import delete as delete_volume
+from pumice.volumes import delete_when_free
 
 S = ServerStatus
 
@@ -219,7 +219,7 @@ def give_everything_back(tx: Transaction, op: Operation[BootParams], tunables: T
     if host := op.notes.get("host"):
         tombstones.bury_one(tx, tombstones.Kind.SERVER, op.params.server_id, host)
     for volume_id in op.notes["made"]:
-        delete_volume.accept_when_free(tx, volume_id)
+        delete_when_free.accept(tx, volume_id, for_good=True)
 
 
 def reserve_volumes(tx: Transaction, op: Operation[BootParams], tunables: Tunables) -> None:

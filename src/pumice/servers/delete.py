@@ -24,7 +24,7 @@ from pumice.servers.standing import refuse_locked
 from pumice.store import attachments, operations, servers
 from pumice.store.columns import now
 from pumice.store.database import Transaction
-from pumice.volumes import delete as delete_volume
+from pumice.volumes import delete_when_free
 
 OWNER = "owner"
 """The note with the user whose server it was."""
@@ -84,7 +84,7 @@ def forget(tx: Transaction, op: Operation[DeleteServerParams], tunables: Tunable
     """The row is gone, and so will be the volumes that were to end with it."""
     servers.delete(tx, op.params.server_id)
     for volume_id in op.notes["doomed"]:
-        delete_volume.accept_when_free(tx, volume_id)
+        delete_when_free.accept(tx, volume_id)
 
 
 def explain(tx: Transaction, op: Operation[DeleteServerParams], error: str) -> None:

@@ -115,7 +115,7 @@ def usage_by_rows(tx: Transaction, project_id: str | None = None) -> dict[tuple[
         rows: Sequence[Any] = tx.execute(
             sa.select(table.c.project_id, volume_types.c.name, sa.func.count(), sa.func.sum(table.c.size))
             .select_from(table.outerjoin(volume_types, volume_types.c.id == table.c.type_id))
-            .where(_of(table, project_id))
+            .where(_of(table, project_id), sa.or_(table.c.recycled_at.is_(None), table.c.recycled_counts))
             .group_by(table.c.project_id, volume_types.c.name)
         ).all()
         for owner, type_name, number, gigabytes in rows:

@@ -18,7 +18,7 @@ T = TypeVar("T")
 class Rows(Generic[T]):
     """Reads rows of ``table`` as values of ``kind``."""
 
-    def __init__(self, table: sa.Table, kind: type[T]) -> None:
+    def __init__(self, table: sa.FromClause, kind: type[T]) -> None:
         self.kind: Callable[..., T] = kind
         self.columns = [table.c[field.name] for field in fields(kind)]  # type: ignore[arg-type]
         self.select = sa.select(*self.columns)

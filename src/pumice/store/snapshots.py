@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from pumice.model.errors import InvalidState
 from pumice.model.states import SNAPSHOT, SnapshotStatus
 from pumice.model.volume import Snapshot, Volume
-from pumice.store import tombstones
+from pumice.store import recycle_bin, tombstones
 from pumice.store.database import Transaction
 from pumice.store.rows import Rows
 from pumice.store.stateful import StatefulRows
@@ -27,14 +27,18 @@ overrule = _rows.overrule
 by_project = _rows.by_project
 
 COLUMNS = frozenset(column.name for column in snapshots.c) - {
-    *("metadata", "operation_id", "bootable", "image_metadata", "encryption_key_id")
+    *("metadata", "operation_id", "bootable", "image_metadata", "encryption_key_id", *recycle_bin.COLUMNS)
 }
 """What lists may be sorted and filtered by."""
 
 _insert = sa.insert(snapshots)
 _of_volume = _rows.below(volumes, _s.volume_id).where(_s.volume_id == sa.bindparam("b_volume"))
+_seen = _of_volume.where(_s.recycled_at.is_(None))
 _newest = (
-    sa.select(_s.id).where(_s.volume_id == sa.bindparam("b_volume")).order_by(_s.created_at.desc()).limit(1)
+    sa.select(_s.id)
+    .where(_s.volume_id == sa.bindparam("b_volume"), _s.recycled_at.is_(None))
+    .order_by(_s.created_at.desc())
+    .limit(1)
 )
 _bury = tombstones.burial(tombstones.Kind.SNAPSHOT, _s.id, _s.pool, _s.id == sa.bindparam("b_id"))
 
@@ -59,16 +63,18 @@ def of_its_moment(tx: Transaction, snapshot: Snapshot) -> Snapshot | Volume:
     return _volumes.get(tx, snapshot.volume_id) or snapshot
 
 
-def of_volume(tx: Transaction, volume_id: str) -> Sequence[Snapshot]:
-    """The volume's snapshots, the oldest first; not those that its project does not own."""
-    return _rows.all(tx.execute(_of_volume.order_by(_s.created_at), {"b_volume": volume_id}))
+def of_volume(tx: Transaction, volume_id: str, *, in_bin: bool = False) -> Sequence[Snapshot]:
+    """The volume's snapshots, the oldest first; not those that its project does not own.
+
+    Those in the recycle bin too, if ``in_bin``: they go with the volume.
+    """
+    found = _of_volume if in_bin else _seen
+    return _rows.all(tx.execute(found.order_by(_s.created_at), {"b_volume": volume_id}))
 
 
 def latest(tx: Transaction, volume_id: str) -> Snapshot | None:
     """The volume's latest snapshot. None when there is none, or when another project owns it."""
-    return _rows.first(
-        tx.execute(_of_volume.where(_s.id == _newest.scalar_subquery()), {"b_volume": volume_id})
-    )
+    return _rows.first(tx.execute(_seen.where(_s.id == _newest.scalar_subquery()), {"b_volume": volume_id}))
 
 
 def move(

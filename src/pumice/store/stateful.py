@@ -135,5 +135,5 @@ class StatefulRows(TenantRows[T]):
         columns = self.table.c
         number, size = sa.func.count().label("number"), sa.func.sum(columns.size).label("size")
         query = sa.select(columns.project_id, number, size).group_by(columns.project_id)
-        here = begins_with(columns.pool, f"{host}#")
-        return {row.project_id: (row.number, row.size) for row in tx.execute(query.where(here))}
+        here = begins_with(columns.pool, f"{host}#"), *self._out_of_bin()
+        return {row.project_id: (row.number, row.size) for row in tx.execute(query.where(*here))}

@@ -41,6 +41,28 @@ def _times() -> tuple[Column[Any], Column[Any]]:
     return Column("created_at", TIME, nullable=False), Column("updated_at", TIME)
 
 
+def _in_bin() -> tuple[Column[Any], ...]:
+    """What the recycle bin knows of what it holds; nothing of anything else."""
+    return (
+        Column("recycled_at", TIME),
+        Column("recycled_until", NUMBER),  # in seconds of the bin's clock
+        Column("recycled_told", NUMBER),  # when its owner was told that space is short, likewise
+        Column("recycled_counts", Boolean),  # for quota, while it is there
+    )
+
+
+def _bin_indexes(table: str) -> tuple[Index, ...]:
+    """For the bin's list and what is due; few rows are in it."""
+    names = {
+        "page": ("project_id", "recycled_at", "id"),
+        "all": ("recycled_at", "id"),
+        "due": ("recycled_until", "id"),
+        "pool": ("pool", "recycled_at"),
+    }
+    where = "recycled_at IS NOT NULL"
+    return tuple(_some(f"ix_{table}_bin_{name}", *columns, where=where) for name, columns in names.items())
+
+
 def _tells(*columns: str) -> dict[str, tuple[str, ...]]:
     """The columns by which rows name what shows them: who waits for that is told (``changes.py``)."""
     return {"tells": columns}
@@ -524,7 +546,9 @@ volumes = sa.Table(
     *_times(),
     Column("group_id", ID),
     Column("migration_status", WORD),  # how far the last move to another pool is, or how it ended
+    *_in_bin(),
     _some("ix_volumes_group_id", "group_id", where="group_id IS NOT NULL"),
+    *_bin_indexes("volumes"),
     Index("ix_volumes_page", "project_id", "created_at", "id"),
     Index("ix_volumes_all", "created_at", "id"),
     Index("ix_volumes_place", "pool", postgresql_ops=_BEGINNINGS["pool"]),
@@ -571,6 +595,8 @@ snapshots = sa.Table(
     Column("encryption_key_id", ID),
     *_times(),
     Column("group_snapshot_id", ID),
+    *_in_bin(),
+    *_bin_indexes("snapshots"),
     _some("ix_snapshots_group_snapshot_id", "group_snapshot_id", where="group_snapshot_id IS NOT NULL"),
     Index("ix_snapshots_page", "project_id", "created_at", "id"),
     Index("ix_snapshots_all", "created_at", "id"),
@@ -580,6 +606,14 @@ snapshots = sa.Table(
     Index("ix_snapshots_status", "status"),
     _some("ix_snapshots_operation_id", "operation_id", where="operation_id IS NOT NULL"),
     info=_tells("id", "group_snapshot_id"),
+)
+
+recycle_clock = sa.Table(
+    "recycle_clock",  # one row: how much time the recycle bin has seen pass
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("seconds", NUMBER, nullable=False),
+    Column("seen_at", NUMBER, nullable=False),  # when it looked last, in seconds since the epoch
 )
 
 backups = sa.Table(

@@ -1,4 +1,7 @@
-"""Rows that belong to a project: the one judge of who sees them, alone and in lists."""
+"""Rows that belong to a project: the one judge of who sees them, alone and in lists.
+
+What is in the recycle bin nobody sees, but by the bin's own rows (``recycle_bin.py``).
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, TypeVar
@@ -26,10 +29,11 @@ T = TypeVar("T", bound=Owned)
 class TenantRows(Rows[T]):
     """Reads the rows of ``table`` that a caller may see; ``what`` they are called when one is not found."""
 
-    def __init__(self, table: sa.Table, kind: type[T], what: str) -> None:
+    def __init__(self, table: sa.FromClause, kind: type[T], what: str, *, in_bin: bool = False) -> None:
         super().__init__(table, kind)
         self.table = table
         self.what = what
+        self._recycled_at = None if in_bin else table.c.get("recycled_at")
 
     def visible(self, tx: Transaction, who: Scope, key: str) -> T:
         """A row that the caller may see. Raises ``NotFound``."""
@@ -37,9 +41,17 @@ class TenantRows(Rows[T]):
 
     def shown(self, who: Scope, key: str, found: T | None) -> T:
         """What was ``found`` under a key, if the caller may see it. Raises ``NotFound``."""
-        if found is None or not (who.is_admin or found.project_id == who.project_id):
+        if found is None or self._hides(found) or not (who.is_admin or found.project_id == who.project_id):
             raise NotFound(self.what, key)
         return found
+
+    def _hides(self, found: T) -> bool:
+        """Whether it is in the recycle bin, where only the bin's own rows show it."""
+        return self._recycled_at is not None and getattr(found, "recycled_at", None) is not None
+
+    def _out_of_bin(self) -> Sequence[sa.ColumnElement[bool]]:
+        """What narrows a list to the rows that are not in the recycle bin."""
+        return () if self._recycled_at is None else (self._recycled_at.is_(None),)
 
     def below(self, parent: sa.Table, link: sa.Column[str]) -> sa.Select[Any]:
         """Reads the rows whose ``link`` names a row of ``parent``, if both are the same project's.
@@ -52,8 +64,8 @@ class TenantRows(Rows[T]):
     def seen(self, who: Scope, all_projects: bool) -> Sequence[sa.ColumnElement[bool]]:
         """What narrows a list to the rows the caller sees: an administrator who asks for it sees all."""
         if all_projects and who.is_admin:
-            return ()
-        return (self.table.c.project_id == who.project_id,)
+            return self._out_of_bin()
+        return (self.table.c.project_id == who.project_id, *self._out_of_bin())
 
     def page(
         self,

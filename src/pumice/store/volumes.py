@@ -9,7 +9,7 @@ from pumice.model.errors import InvalidState
 from pumice.model.scope import Scope
 from pumice.model.states import VOLUME, VolumeStatus
 from pumice.model.volume import Volume
-from pumice.store import tombstones
+from pumice.store import recycle_bin, tombstones
 from pumice.store.database import Transaction
 from pumice.store.stateful import StatefulRows
 from pumice.store.tables import attachments, snapshots, volumes
@@ -34,6 +34,7 @@ COLUMNS = frozenset(column.name for column in volumes.c) - {
     "operation_id",
     "read_only_told",
     "moved_at",
+    *recycle_bin.COLUMNS,
 }
 """What lists may be sorted and filtered by."""
 
@@ -49,6 +50,8 @@ _ATTACHING = frozenset({VolumeStatus.RESERVED, VolumeStatus.ATTACHING, VolumeSta
 """States to which an attachment leads: whether they are right is judged by it."""
 _move_unattached = _move.where(~_has_attachments, ~_has_strange_snapshots)
 _move_unused = _move_unattached.where(~_has_snapshots)
+_has_seen_snapshots = _has_snapshots.where(snapshots.c.recycled_at.is_(None))
+_move_to_bin = _move_unattached.where(~_has_seen_snapshots)
 _attached = sa.select(attachments.c.id).where(attachments.c.volume_id == sa.bindparam("b_id")).limit(1)
 
 
@@ -77,10 +80,13 @@ def move(
 
     ``must`` completes the sentence "Volume status must …" of the ``InvalidState`` raised when it is in none of
     them. With ``unused`` it must have no snapshots or attachments; with ``unattached`` its project's own
-    snapshots do not matter. What has an attachment is not available, whatever its status was reset to.
+    snapshots do not matter; into the recycle bin those do not that are there already. What has an attachment is
+    not available, whatever its status was reset to.
     """
     moves = _move if end in _ATTACHING else _move_free
     statement = _move_unused if unused else _move_unattached if unattached else moves
+    if end is VolumeStatus.RECYCLED:
+        statement, unused = _move_to_bin, True
 
     def refusal(volume: Volume) -> InvalidState:
         why = f", but it is {volume.status}."
@@ -94,21 +100,22 @@ def move(
 
 
 STRANGE = "snapshots of another project"
+IN_BIN = "snapshots in the recycle bin"
 
 
 def _named(tx: Transaction, volume: Volume) -> str:
     """Which snapshots a volume has, a few of many; another project's are not named."""
     query = sa.select(snapshots.c.id).where(snapshots.c.volume_id == volume.id)
     own = query.where(snapshots.c.project_id == volume.project_id).order_by(snapshots.c.created_at)
-    ids = list(tx.execute(own).scalars())
+    ids = list(tx.execute(own.where(snapshots.c.recycled_at.is_(None))).scalars())
     if not ids:
-        return STRANGE
+        return IN_BIN if tx.execute(own.limit(1)).first() else STRANGE
     more = f" and {len(ids) - 3} more" if len(ids) > 3 else ""
     return f"snapshot{'s' if len(ids) > 1 else ''} {', '.join(ids[:3])}{more}"
 
 
 def has_snapshots(tx: Transaction, volume_id: str) -> bool:
-    """Whether it has any, whoever's they are."""
+    """Whether it has any, whoever's they are, also in the recycle bin."""
     query = sa.select(1).where(_v.id == volume_id, _has_snapshots)
     return tx.execute(query).first() is not None
 

@@ -1,4 +1,4 @@
-"""Delete a volume.
+"""Delete a volume for good. Whether it is kept for a while is decided before (``recycle_bin/keep.py``).
 
 1. ``accept``: ``deleting``, if nothing uses the volume and it has no snapshots
 2. ``wait_for_others``: until what copies it, or cleans up after its create, has let go
@@ -10,21 +10,21 @@ A volume that never got a pool is forgotten at once. Nothing is undone: every st
 succeeds. If the deadline passes first the volume is in ``error_deleting``, which may be deleted again.
 """
 
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from pumice.catalog import volume_types
-from pumice.model.errors import InvalidState, NotFound
+from pumice.model.errors import NotFound
 from pumice.model.ids import VolumeId, new_id
-from pumice.model.scope import INTERNAL, Scope
+from pumice.model.scope import Scope
 from pumice.model.states import VolumeStatus
 from pumice.model.tunables import Tunables
 from pumice.model.volume import Volume, host_of, pool_of
 from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Hold, Thing, change
-from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, on_backend, scheduler
-from pumice.store import keys, messages, operations, pools, quotas, volumes
+from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, on_backend
+from pumice.store import keys, messages, pools, quotas, volumes
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
 from pumice.volumes.frozen import refuse_frozen
@@ -33,6 +33,7 @@ from pumice.volumes.grouped import refuse_in_group
 V = VolumeStatus
 DELETABLE = frozenset(
     {V.AVAILABLE, V.ERROR, V.ERROR_DELETING, V.ERROR_EXTENDING, V.ERROR_RESTORING, V.ERROR_MANAGING}
+    | {V.RECYCLED}
 )
 MUST = (
     "be available or error or error_restoring or error_extending or error_managing and must not be migrating, "
@@ -64,6 +65,11 @@ def accept(
     volume = volumes.get(tx, who, volume_id)
     if not with_group:
         refuse_in_group(volume, MUST)
+    return begin(tx, who, volume, parent)
+
+
+def begin(tx: Transaction, who: Scope, volume: Volume, parent: Operation[Any] | None = None) -> str | None:
+    """Begin it for a volume that the caller may delete, be it in the recycle bin. Raises ``InvalidState``."""
     refuse_frozen(tx, volume.pool)
     operation_id = new_id()
     volumes.move(tx, volume.id, DELETABLE, V.DELETING, must=MUST, unused=True, operation_id=operation_id)
@@ -75,23 +81,15 @@ def accept(
     return operation_id
 
 
-def accept_when_free(tx: Transaction, volume_id: str) -> None:
-    """Delete a volume that was to end with its server, as soon as what holds it has ended. Once is enough."""
-    alive = ("running", "waiting", "undoing")
-    begun = operations.page(tx, states=alive, kind=DELETE_WHEN_FREE.kind, subject=volume_id, limit=1)
-    if not begun and (volume := volumes.find(tx, volume_id)):
-        params = DeleteParams(volume.id, volume.pool or "")
-        enqueue(tx, DELETE_WHEN_FREE, params, subject=volume.id, who=INTERNAL)
-
-
-def begin(tx: Transaction, op: Operation[DeleteParams], tunables: Tunables) -> None:
-    """Delete a volume that nothing holds any more, as its owner would. One in use elsewhere stays."""
-    with suppress(NotFound, InvalidState):
-        accept(tx, INTERNAL, op.params.volume_id, parent=op)
-
-
-def stays(tx: Transaction, op: Operation[DeleteParams], error: str) -> None:
-    """Change nothing: the volume stays, as nobody asked for its end."""
+def again(
+    tx: Transaction, op: Operation[DeleteParams], who: Scope, begin: Callable[..., str | None]
+) -> str | None:
+    """Delete once more what could not be deleted, in the recycle bin or not. Raises ``NotFound``."""
+    volume = volumes.find(tx, op.params.volume_id)
+    if volume is None or not (who.is_admin or volume.project_id == who.project_id):
+        raise NotFound("Volume", op.params.volume_id)
+    refuse_in_group(volume, MUST)
+    return begin(tx, who, volume)
 
 
 def held(op: Operation[DeleteParams]) -> tuple[Hold]:
@@ -121,9 +119,10 @@ def forget_row(tx: Transaction, volume: Volume, *, bytes_stay: bool = False) -> 
     """The row, its quota, its key and what was claimed for it go together."""
     volumes.delete(tx, volume.id, bytes_stay=bytes_stay)
     keys.forget(tx, volume.encryption_key_id)
-    kind = volume_types.get(tx, volume.type_id) if volume.type_id else None
-    amounts = quotas.amounts_of("volumes", 1, volume.size, kind.name if kind else None)
-    quotas.give_back(tx, volume.project_id, amounts)
+    if volume.recycled_at is None or volume.recycled_counts:
+        kind = volume_types.get(tx, volume.type_id) if volume.type_id else None
+        amounts = quotas.amounts_of("volumes", 1, volume.size, kind.name if kind else None)
+        quotas.give_back(tx, volume.project_id, amounts)
     if volume.pool:
         pools.give_back(tx, volume.pool, volume.id)
 
@@ -148,14 +147,5 @@ DELETE = Verb(
     ),
     failed=explain,
     deadline=3600,
-    again=lambda tx, op, who, _: accept(tx, who, op.params.volume_id),
-)
-
-DELETE_WHEN_FREE = Verb(
-    kind="volume.delete_when_free",
-    params=DeleteParams,
-    holds=held,
-    steps=(Wait("others", at=scheduler, whatever=True), Step(begin, at=scheduler)),
-    failed=stays,
-    deadline=3600,
+    again=lambda tx, op, who, _: again(tx, op, who, begin),
 )

@@ -7,26 +7,39 @@
 If a snapshot cannot be deleted, the volume is in ``error_deleting``, and may be deleted again.
 """
 
+from typing import Any
+
 from pumice.model.ids import new_id
 from pumice.model.scope import Scope
 from pumice.model.states import VolumeStatus
-from pumice.operations.operation import Step, Verb, Wait, enqueue, on_backend
+from pumice.model.volume import Volume
+from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, on_backend
 from pumice.store import operations, snapshots, volumes
 from pumice.store.database import Transaction
 from pumice.volumes import delete
 from pumice.volumes.delete import DeleteParams
-from pumice.volumes.grouped import refuse_in_group
+from pumice.volumes.frozen import refuse_frozen
+from pumice.volumes.grouped import refuse_in_group, refuse_in_group_snapshot
 from pumice.volumes.snapshots import delete as delete_snapshot
 
 
 def accept(tx: Transaction, who: Scope, volume_id: str) -> None:
     """Answer the request. Raises ``NotFound`` or ``InvalidState``."""
     volume = volumes.get(tx, who, volume_id)
-    found = snapshots.of_volume(tx, volume.id)
-    if volume.pool is None or not found:
-        delete.accept(tx, who, volume.id)
-        return
     refuse_in_group(volume, delete.MUST)
+    begin(tx, who, volume)
+
+
+def begin(tx: Transaction, who: Scope, volume: Volume, parent: Operation[Any] | None = None) -> str | None:
+    """Begin it for a volume that the caller may delete; the operation's id, if there is much to do.
+
+    Snapshots in the recycle bin go along: there is nothing to give back without the volume. Raises
+    ``InvalidState``.
+    """
+    found = snapshots.of_volume(tx, volume.id, in_bin=True)
+    if volume.pool is None or not found:
+        return delete.begin(tx, who, volume, parent)
+    refuse_frozen(tx, volume.pool)
     operation_id = new_id()
     volumes.move(
         tx,
@@ -38,9 +51,12 @@ def accept(tx: Transaction, who: Scope, volume_id: str) -> None:
         operation_id=operation_id,
     )
     params = DeleteParams(volume.id, volume.pool)
-    parent = enqueue(tx, DELETE_WITH_SNAPSHOTS, params, subject=volume.id, who=who, id=operation_id)
-    children = [delete_snapshot.accept(tx, who, snapshot.id, parent) for snapshot in found]
-    operations.note(tx, parent.id, parent.notes | {"snapshots": children})
+    op = enqueue(tx, DELETE_WITH_SNAPSHOTS, params, subject=volume.id, who=who, id=operation_id, parent=parent)
+    for snapshot in found:
+        refuse_in_group_snapshot(snapshot)
+    children = [delete_snapshot.begin(tx, who, snapshot, op) for snapshot in found]
+    operations.note(tx, op.id, op.notes | {"snapshots": children})
+    return operation_id
 
 
 DELETE_WITH_SNAPSHOTS = Verb(
@@ -56,5 +72,5 @@ DELETE_WITH_SNAPSHOTS = Verb(
     ),
     failed=delete.explain,
     deadline=3600,
-    again=lambda tx, op, who, _: accept(tx, who, op.params.volume_id),
+    again=lambda tx, op, who, _: delete.again(tx, op, who, begin),
 )

@@ -115,7 +115,8 @@ def accept_for_type(tx: Transaction, who: Scope, volume: Volume, kind: VolumeTyp
     """Move a volume to where its new type fits: the quota of that has been taken. Raises ``InvalidState``."""
     if volumes.has_snapshots(tx, volume.id):
         raise InvalidState(
-            f"Invalid volume: Volume {volume.id} has snapshots, and cannot be moved to where its new type fits."
+            f"Invalid volume: Volume {volume.id} has snapshots, perhaps in the recycle bin, and cannot be "
+            "moved to where its new type fits."
         )
     zones = volume_types.zones_for(kind, None, volume.availability_zone)
     asked = replace(_asked(volume), new_type=kind.id, new_type_name=kind.name, zones=zones)

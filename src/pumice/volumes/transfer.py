@@ -38,6 +38,7 @@ def offer(
         refuse_in_group_snapshot(snapshot)
         if snapshot.status != SnapshotStatus.AVAILABLE:
             raise InvalidState(f"Invalid snapshot: snapshot: {snapshot.id} status must be available")
+    _refuse_recycled_snapshots(tx, volume_id)
     if attachments.of_volume(tx, volume_id):
         raise InvalidState(f"Invalid volume: Volume {volume_id} is attached: detach it first.")
     volumes.move(tx, volume_id, {V.AVAILABLE}, V.AWAITING_TRANSFER, must="be available")
@@ -69,6 +70,7 @@ def take(tx: Transaction, who: Scope, transfer_id: str, key: str, tunables: Tuna
     assert volume is not None, "an offer goes with its volume"
     limits = quotas.limits(tx, who.project_id, tunables.quotas)
     quotas.refuse_larger(limits, volume.size)
+    _refuse_recycled_snapshots(tx, volume.id)
     given = () if transfer.no_snapshots else snapshots.of_volume(tx, volume.id)
     volumes.move(tx, volume.id, {V.AWAITING_TRANSFER}, V.AVAILABLE, must="be awaiting-transfer")
     volumes.change(tx, volume.id, project_id=who.project_id, user_id=who.user_id)
@@ -88,6 +90,15 @@ def _move_quota(
     amounts = quotas.amounts_of(things, 1, thing.size, kind.name if kind else None)
     quotas.give_back(tx, thing.project_id, amounts)
     quotas.take(tx, taker, limits, amounts)
+
+
+def _refuse_recycled_snapshots(tx: Transaction, volume_id: str) -> None:
+    """Raises ``InvalidState``: what a project has deleted is not for another to have back, or to wait for."""
+    if len(snapshots.of_volume(tx, volume_id, in_bin=True)) > len(snapshots.of_volume(tx, volume_id)):
+        raise InvalidState(
+            f"Invalid volume: Volume {volume_id} has snapshots in the recycle bin: they have to be "
+            "restored, or deleted for good, first."
+        )
 
 
 def _digest(key: str) -> str:

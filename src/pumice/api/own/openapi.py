@@ -27,6 +27,10 @@ ANSWERS: Mapping[str, tuple[int, type[BaseModel] | None]] = {
     "PUT /webhooks/{id}": (200, shapes.OneWebhook),
     "DELETE /webhooks/{id}": (204, None),
     "POST /webhooks/{id}/actions/test": (202, shapes.Begun),
+    "GET /recycle-bin": (200, shapes.RecycleBin),
+    "GET /recycle-bin/{id}": (200, shapes.OneRecycled),
+    "POST /recycle-bin/{id}/actions/restore": (204, None),
+    "DELETE /recycle-bin/{id}": (202, shapes.Purged),
 }
 """What each route answers with: its status and its shape."""
 BODIES: Mapping[str, type[BaseModel]] = {
@@ -42,6 +46,10 @@ QUERIES: Mapping[str, tuple[str, ...]] = {
     "GET /events": ("all_projects", "last_event_id"),
     "GET /webhooks": (
         *("url", "format", "limit", "marker", "offset", "sort", "sort_key", "sort_dir", "all_projects"),
+    ),
+    "GET /recycle-bin": (
+        *("kind", "name", "volume_id", "project_id", "limit", "marker", "offset"),
+        *("sort", "sort_key", "sort_dir", "all_projects"),
     ),
 }
 _REF = "#/components/schemas/{model}"

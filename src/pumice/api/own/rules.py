@@ -13,5 +13,5 @@ def all_projects(call: Call) -> bool:
     """Whether every project's are asked for. Raises ``Forbidden``."""
     wanted = flag(call, "all_projects")
     if wanted and not call.who.is_admin:
-        raise Forbidden("Only an administrator may ask for all projects' operations.")
+        raise Forbidden("Only an administrator may ask for what is all projects'.")
     return wanted

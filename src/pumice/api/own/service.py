@@ -9,7 +9,7 @@ from pathlib import Path
 from pumice.api.call import Call, Reply
 from pumice.api.context import ApiContext
 from pumice.api.faults import named_fault
-from pumice.api.own import events, explain, openapi, operations, webhooks, why
+from pumice.api.own import events, explain, openapi, operations, recycle_bin, webhooks, why
 from pumice.api.routing import Route
 from pumice.api.service import Service
 
@@ -23,7 +23,14 @@ async def versions(call: Call) -> Reply:
     return Reply({"versions": [{"id": "v1.0", "status": "CURRENT", "links": [link]}]})
 
 
-TOLD = (*operations.ROUTES, *why.ROUTES, *explain.ROUTES, *events.ROUTES, *webhooks.ROUTES)
+TOLD = (
+    *operations.ROUTES,
+    *why.ROUTES,
+    *explain.ROUTES,
+    *events.ROUTES,
+    *webhooks.ROUTES,
+    *recycle_bin.ROUTES,
+)
 _DOCUMENT = openapi.document(TOLD, PREFIX + VERSION)
 
 

@@ -213,3 +213,45 @@ class Event(Shape):
         description="start, end or error of an operation; done, retry, failed or waiting of a step."
     )
     at: Moment
+
+
+class Recycled(Shape):
+    """A volume or a snapshot that was deleted and is kept for a while."""
+
+    id: str
+    kind: Literal["volume", "snapshot"]
+    state: Literal["kept", "going", "stuck"] = Field(
+        description="kept: it can be restored. going: it is being deleted for good. stuck: its bytes may be "
+        "gone in part, and it can only be deleted."
+    )
+    name: str | None
+    description: str | None
+    project_id: str
+    user_id: str
+    volume_id: str = Field(description="A snapshot's volume; a volume's own id.")
+    size: int = Field(description="GiB.")
+    metadata: dict[str, str]
+    counts_for_quota: bool
+    recycled_at: Moment
+    kept_until: Moment = Field(
+        description="Not before then is it deleted for good, if space does not run short."
+    )
+
+
+class RecycleBin(Shape):
+    """A page of what is in the recycle bin."""
+
+    recycle_bin: list[Recycled]
+    recycle_bin_links: list[Link] = Field(default=[])
+
+
+class OneRecycled(Shape):
+    """One thing in the recycle bin."""
+
+    recycled: Recycled
+
+
+class Purged(Shape):
+    """The operation that deletes it for good."""
+
+    operation_id: str | None

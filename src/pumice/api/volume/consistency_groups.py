@@ -133,7 +133,9 @@ async def update(call: Call) -> Reply:
 async def remove_with(call: Call) -> Reply:
     """Delete it, and by ``force`` its volumes: 202."""
     force = (await call.parse_only(Deletion, "consistencygroup")).force
-    await call.ctx.db.write(lambda tx: delete.accept(tx, call.who, call.args["id"], with_volumes=force))
+    await call.ctx.db.write(
+        lambda tx: delete.accept(tx, call.who, call.args["id"], call.ctx.tunables, with_volumes=force)
+    )
     return Reply(status=202)
 
 
@@ -166,7 +168,7 @@ ROUTES = (
     Route("PUT", _ONE, update, _UPDATE),
     Route("PUT", f"{_ONE}/update", update, _UPDATE),
     Route("POST", f"{_ONE}/delete", remove_with, _DELETE),
-    Route("DELETE", _ONE, writes(partial(delete.accept, with_volumes=False)), _DELETE),
+    Route("DELETE", _ONE, writes(partial(delete.accept, with_volumes=False), tuned=True), _DELETE),
     Route("GET", _SNAPSHOTS, SNAPSHOTS.answers("cgsnapshots", group_snapshots.plain), _GET_ALL_SNAPSHOTS),
     Route("GET", f"{_SNAPSHOTS}/detail", SNAPSHOTS.answers("cgsnapshots", full_snapshot), _GET_ALL_SNAPSHOTS),
     Route("POST", _SNAPSHOTS, create_snapshot, Rule("group:create_group_snapshot", MEMBER)),
@@ -177,5 +179,10 @@ ROUTES = (
         Rule("group:get_group_snapshot", READER),
         live=True,
     ),
-    Route("DELETE", _SNAPSHOT, writes(delete_snapshot.accept), Rule("group:delete_group_snapshot", MEMBER)),
+    Route(
+        "DELETE",
+        _SNAPSHOT,
+        writes(delete_snapshot.accept, tuned=True),
+        Rule("group:delete_group_snapshot", MEMBER),
+    ),
 )

@@ -90,8 +90,8 @@ def _create(tx: Transaction, who: Scope, asked: NewGroupSnapshot, tunables: Tuna
     return snapshot.accept(tx, who, group.id, name=asked.name, description=asked.description, tunables=tunables)
 
 
-def _remove(tx: Transaction, who: Scope, group_snapshot_id: str) -> None:
-    delete_snapshot.accept(tx, who, _get(tx, who, group_snapshot_id).id)
+def _remove(tx: Transaction, who: Scope, group_snapshot_id: str, tunables: Tunables) -> None:
+    delete_snapshot.accept(tx, who, _get(tx, who, group_snapshot_id).id, tunables)
 
 
 _RESET = resets(
@@ -115,7 +115,9 @@ ROUTES = (
         also=(PROJECT,),
         live=True,
     ),
-    Route("DELETE", _ONE, writes(_remove), Rule("group:delete_group_snapshot", MEMBER), since=_SINCE),
+    Route(
+        "DELETE", _ONE, writes(_remove, tuned=True), Rule("group:delete_group_snapshot", MEMBER), since=_SINCE
+    ),
     Route(
         "POST",
         f"{_ONE}/action",

@@ -177,8 +177,8 @@ async def update(call: Call) -> Reply:
     return Reply(status=202)
 
 
-def _remove(tx: Transaction, who: Scope, group_id: str, with_volumes: bool) -> None:
-    delete.accept(tx, who, get_group(tx, who, group_id).id, with_volumes=with_volumes)
+def _remove(tx: Transaction, who: Scope, group_id: str, tunables: Tunables, with_volumes: bool) -> None:
+    delete.accept(tx, who, get_group(tx, who, group_id).id, tunables, with_volumes=with_volumes)
 
 
 _RESET = resets(
@@ -270,7 +270,7 @@ ROUTES = (
         since=(3, 14),
         action="create-from-src",
     ),
-    _action("delete", writes(_remove, body=Deletion), Rule("group:delete", MEMBER), 13),
+    _action("delete", writes(_remove, body=Deletion, tuned=True), Rule("group:delete", MEMBER), 13),
     _replicates("enable_replication", ENABLE),
     _replicates("disable_replication", DISABLE),
     _replicates("failover_replication", FAIL_OVER, Failover),

@@ -23,6 +23,7 @@ from pumice.model.volume import Snapshot
 from pumice.store import snapshots
 from pumice.store.conditions import SNAPSHOTS
 from pumice.store.database import Transaction
+from pumice.volumes.recycle_bin import keep
 from pumice.volumes.snapshots import delete, unmanage
 from pumice.volumes.snapshots.create import accept as accept_create
 
@@ -157,7 +158,9 @@ def _delete_by_force(tx: Transaction, who: Scope, snapshot_id: str) -> None:
 
 
 _RESET = resets(
-    tuple(SnapshotStatus), snapshots.overrule, "Invalid input for field/attribute status. Value: {word}."
+    tuple(one for one in SnapshotStatus if one is not SnapshotStatus.RECYCLED),
+    snapshots.overrule,
+    "Invalid input for field/attribute status. Value: {word}.",
 )
 _ACTION = "/snapshots/{id}/action"
 _ADMIN = "volume_extension:snapshot_admin_actions:"
@@ -176,7 +179,12 @@ ROUTES = (
         live=True,
     ),
     Route("PUT", "/snapshots/{id}", update, Rule("volume:update_snapshot", MEMBER)),
-    Route("DELETE", "/snapshots/{id}", writes(delete.accept), Rule("volume:delete_snapshot", MEMBER)),
+    Route(
+        "DELETE",
+        "/snapshots/{id}",
+        writes(keep.delete_snapshot, tuned=True),
+        Rule("volume:delete_snapshot", MEMBER),
+    ),
     Route("POST", _ACTION, _RESET, Rule(f"{_ADMIN}reset_status", ADMIN), action="os-reset_status"),
     Route(
         "POST",

@@ -15,11 +15,13 @@ from pumice.attachments.release import release
 from pumice.model.errors import Conflict, Invalid, InvalidState
 from pumice.model.scope import Scope
 from pumice.model.states import VolumeStatus
+from pumice.model.tunables import Tunables
 from pumice.model.volume import MigrationStatus, VolumeType
 from pumice.store import attachments, types, volumes
 from pumice.store.database import Transaction
-from pumice.volumes import delete, force_delete, upload
+from pumice.volumes import force_delete, upload
 from pumice.volumes.extend import accept as accept_extend
+from pumice.volumes.recycle_bin import keep
 from pumice.volumes.reimage import accept as accept_reimage
 from pumice.volumes.revert import accept as accept_revert
 
@@ -169,7 +171,9 @@ def _status(word: str) -> VolumeStatus:
     try:
         status = VolumeStatus(word.lower())
     except ValueError:
-        raise Invalid(f"Invalid input for field/attribute status. Value: {word[:100]}.") from None
+        status = VolumeStatus.RECYCLED
+    if status == VolumeStatus.RECYCLED:  # is no status of this API
+        raise Invalid(f"Invalid input for field/attribute status. Value: {word[:100]}.")
     if status == VolumeStatus.DELETING:
         raise Invalid(f"Cannot reset-state to {status}")
     return status
@@ -224,9 +228,9 @@ async def complete_extension(call: Call) -> Reply:
     raise InvalidState("Invalid volume: Required volume admin metadata is malformed or missing.")
 
 
-def _delete_by_force(tx: Transaction, who: Scope, volume_id: str) -> None:
+def _delete_by_force(tx: Transaction, who: Scope, volume_id: str, tunables: Tunables) -> None:
     force_delete.prepare(tx, who, volume_id)
-    delete.accept(tx, who, volume_id)
+    keep.delete_volume(tx, who, volume_id, tunables, for_good=True)
 
 
 _ADMIN = "volume_extension:volume_admin_actions:"
@@ -254,5 +258,5 @@ ROUTES = (
     _action("os-update_readonly_flag", writes(_set_read_only, body=ReadOnly), "volume:update_readonly_flag"),
     _action("os-reset_status", acts(_reset_status, ResetStatus), f"{_ADMIN}reset_status", ADMIN),
     _action("os-extend_volume_completion", complete_extension, f"{_ADMIN}extend_volume_completion", ADMIN),
-    _action("os-force_delete", writes(_delete_by_force), f"{_ADMIN}force_delete", ADMIN),
+    _action("os-force_delete", writes(_delete_by_force, tuned=True), f"{_ADMIN}force_delete", ADMIN),
 )

@@ -29,9 +29,10 @@ from pumice.store.conditions import VOLUMES
 from pumice.store.database import Transaction
 from pumice.store.image_filters import one_of
 from pumice.store.serialize import serialized
-from pumice.volumes import create, delete, delete_with_snapshots, force_delete
+from pumice.volumes import create, force_delete
 from pumice.volumes.backups import restore_new
 from pumice.volumes.create import Wanted
+from pumice.volumes.recycle_bin import keep
 
 
 class NewVolume(Body):
@@ -242,17 +243,14 @@ async def remove(call: Call) -> Reply:
     force = flag(call, "force") and call.version >= (3, 23)
     if force:
         call.policy.require(FORCE_DELETE, call.who)
-    await call.ctx.db.write(_remove, call.who, call.args["id"], cascade, force)
+    await call.ctx.db.write(_remove, call, call.args["id"], cascade, force)
     return Reply(status=202)
 
 
-def _remove(tx: Transaction, who: Scope, volume_id: str, cascade: bool, force: bool) -> None:
+def _remove(tx: Transaction, call: Call, volume_id: str, cascade: bool, force: bool) -> None:
     if force:
-        force_delete.prepare(tx, who, volume_id)
-    if cascade:
-        delete_with_snapshots.accept(tx, who, volume_id)
-    else:
-        delete.accept(tx, who, volume_id)
+        force_delete.prepare(tx, call.who, volume_id)
+    keep.delete_volume(tx, call.who, volume_id, call.ctx.tunables, with_snapshots=cascade, for_good=force)
 
 
 async def summary(call: Call) -> Reply:

@@ -1,7 +1,8 @@
 """Delete a group; its volumes too, if that is asked for.
 
-1. ``accept``: the group and every volume of it in ``deleting``, or none of them
-2. ``wait_for_volumes``: each is deleted by an operation of its own
+1. ``accept``: the group and every volume of it in ``deleting``, or none of them; where a recycle bin is in
+   force its volumes go there, out of the group
+2. ``wait_for_volumes``: each other one is deleted by an operation of its own
 3. ``forget``: the row and the quota go together
 
 If a volume cannot be deleted the group is in ``error``, and may be deleted again.
@@ -18,9 +19,9 @@ from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, sc
 from pumice.store import attachments, group_snapshots, groups, messages, operations, quotas, snapshots
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
-from pumice.volumes import delete as delete_volume
 from pumice.volumes.frozen import refuse_frozen
 from pumice.volumes.groups.create import GroupParams
+from pumice.volumes.recycle_bin import keep
 
 G = GroupStatus
 DELETABLE = frozenset({G.AVAILABLE, G.ERROR})
@@ -28,7 +29,7 @@ WITH_VOLUMES = DELETABLE | {G.ERROR_DELETING, G.DELETED}
 """From where it may be deleted together with its volumes."""
 
 
-def accept(tx: Transaction, who: Scope, group_id: str, *, with_volumes: bool) -> None:
+def accept(tx: Transaction, who: Scope, group_id: str, tunables: Tunables, *, with_volumes: bool) -> None:
     """Answer the request. Raises ``NotFound`` or ``InvalidState``."""
     group = groups.get(tx, who, group_id)
     if group_snapshots.are_of(tx, group.id):
@@ -54,7 +55,7 @@ def accept(tx: Transaction, who: Scope, group_id: str, *, with_volumes: bool) ->
         if snapshots.of_volume(tx, volume.id):
             raise InvalidState("Invalid Group: Volume in group still has dependent snapshots.")
         if volume.status != VolumeStatus.DELETING:
-            children.append(delete_volume.accept(tx, who, volume.id, parent, with_group=True))
+            children.append(keep.delete_volume(tx, who, volume.id, tunables, parent, with_group=True))
     if awaited := [child for child in children if child]:
         operations.note(tx, parent.id, parent.notes | {"volumes": awaited})
 
@@ -86,5 +87,5 @@ DELETE_GROUP = Verb(
     steps=(Wait("volumes", at=scheduler), Step(forget, at=scheduler)),
     failed=explain,
     deadline=2 * 3600,
-    again=lambda tx, op, who, _: accept(tx, who, op.params.group_id, with_volumes=True),
+    again=lambda tx, op, who, tunables: accept(tx, who, op.params.group_id, tunables, with_volumes=True),
 )

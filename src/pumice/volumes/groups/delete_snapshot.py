@@ -1,7 +1,8 @@
 """Delete a group snapshot, with the snapshots that it is made of.
 
-1. ``accept``: it and every snapshot of it in ``deleting``, or none of them
-2. ``wait_for_snapshots``: each is deleted by an operation of its own
+1. ``accept``: it and every snapshot of it in ``deleting``, or none of them; where a recycle bin is in force
+   they go there
+2. ``wait_for_snapshots``: each other one is deleted by an operation of its own
 3. ``forget``: the row is gone
 
 If a snapshot cannot be deleted the group snapshot is in ``error``, and may be deleted again.
@@ -19,7 +20,7 @@ from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, sc
 from pumice.store import group_snapshots, groups, operations
 from pumice.store.database import Transaction
 from pumice.volumes.frozen import refuse_frozen
-from pumice.volumes.snapshots import delete as delete_snapshot
+from pumice.volumes.recycle_bin import keep
 
 S = GroupSnapshotStatus
 DELETABLE = frozenset({S.AVAILABLE, S.ERROR})
@@ -33,7 +34,7 @@ class DeleteGroupSnapshotParams:
     group_snapshot_id: str
 
 
-def accept(tx: Transaction, who: Scope, group_snapshot_id: str) -> None:
+def accept(tx: Transaction, who: Scope, group_snapshot_id: str, tunables: Tunables) -> None:
     """Answer the request. Raises ``NotFound`` or ``InvalidState``."""
     group_snapshot = group_snapshots.get(tx, who, group_snapshot_id)
     group = groups.find(tx, group_snapshot.group_id)
@@ -43,11 +44,12 @@ def accept(tx: Transaction, who: Scope, group_snapshot_id: str) -> None:
     params = DeleteGroupSnapshotParams(group_snapshot.id)
     parent = enqueue(tx, DELETE_GROUP_SNAPSHOT, params, subject=group_snapshot.id, who=who, id=operation_id)
     children = [
-        delete_snapshot.accept(tx, who, snapshot.id, parent, with_group=True)
+        keep.delete_snapshot(tx, who, snapshot.id, tunables, parent, with_group=True)
         for snapshot in group_snapshots.members(tx, group_snapshot.id)
         if snapshot.status != SnapshotStatus.DELETING
     ]
-    operations.note(tx, parent.id, parent.notes | {"snapshots": children})
+    awaited = [child for child in children if child]
+    operations.note(tx, parent.id, parent.notes | {"snapshots": awaited})
 
 
 def forget(tx: Transaction, op: Operation[DeleteGroupSnapshotParams], tunables: Tunables) -> None:
@@ -69,5 +71,5 @@ DELETE_GROUP_SNAPSHOT = Verb(
     steps=(Wait("snapshots", at=scheduler), Step(forget, at=scheduler)),
     failed=explain,
     deadline=2 * 3600,
-    again=lambda tx, op, who, _: accept(tx, who, op.params.group_snapshot_id),
+    again=lambda tx, op, who, tunables: accept(tx, who, op.params.group_snapshot_id, tunables),
 )

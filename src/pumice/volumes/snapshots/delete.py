@@ -1,4 +1,4 @@
-"""Delete a snapshot.
+"""Delete a snapshot for good. Whether it is kept for a while is decided before (``recycle_bin/keep.py``).
 
 1. ``accept``: ``deleting``
 2. ``wait_for_others``: until the volumes that are just being made from it have been
@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from pumice.catalog import volume_types
+from pumice.model.errors import NotFound
 from pumice.model.ids import SnapshotId, new_id
 from pumice.model.scope import Scope
 from pumice.model.states import SnapshotStatus
 from pumice.model.tunables import Tunables
-from pumice.model.volume import host_of, pool_of
+from pumice.model.volume import Snapshot, host_of, pool_of
 from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, change
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, on_backend
@@ -24,7 +25,7 @@ from pumice.store.messages import Event
 from pumice.volumes.grouped import refuse_in_group_snapshot
 
 S = SnapshotStatus
-DELETABLE = frozenset({S.AVAILABLE, S.ERROR, S.ERROR_DELETING})
+DELETABLE = frozenset({S.AVAILABLE, S.ERROR, S.ERROR_DELETING, S.RECYCLED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,11 @@ def accept(
     snapshot = snapshots.get(tx, who, snapshot_id)
     if not with_group:
         refuse_in_group_snapshot(snapshot)
+    return begin(tx, who, snapshot, parent)
+
+
+def begin(tx: Transaction, who: Scope, snapshot: Snapshot, parent: Operation[Any] | None = None) -> str:
+    """Begin it for a snapshot that the caller may delete, be it in the recycle bin. Raises ``InvalidState``."""
     operation_id = new_id()
     snapshots.move(
         tx,
@@ -62,6 +68,14 @@ def accept(
     params = DeleteSnapshotParams(snapshot.id, snapshot.pool)
     enqueue(tx, DELETE_SNAPSHOT, params, subject=snapshot.id, who=who, parent=parent, id=operation_id)
     return operation_id
+
+
+def _again(tx: Transaction, op: Operation[DeleteSnapshotParams], who: Scope) -> str:
+    snapshot = snapshots.find(tx, op.params.snapshot_id)
+    if snapshot is None or not (who.is_admin or snapshot.project_id == who.project_id):
+        raise NotFound("Snapshot", op.params.snapshot_id)
+    refuse_in_group_snapshot(snapshot)
+    return begin(tx, who, snapshot)
 
 
 async def delete_bytes(op: Operation[DeleteSnapshotParams], drivers: Drivers) -> None:
@@ -79,9 +93,10 @@ def forget_row(tx: Transaction, snapshot_id: SnapshotId, *, bytes_stay: bool = F
     """Forget a snapshot, with the quota it took; its bytes are ours to remove unless they stay somebody's."""
     if snapshot := snapshots.find(tx, snapshot_id):
         snapshots.delete(tx, snapshot.id, bytes_stay=bytes_stay)
-        kind = volume_types.get(tx, snapshot.type_id) if snapshot.type_id else None
-        amounts = quotas.amounts_of("snapshots", 1, snapshot.size, kind.name if kind else None)
-        quotas.give_back(tx, snapshot.project_id, amounts)
+        if snapshot.recycled_at is None or snapshot.recycled_counts:
+            kind = volume_types.get(tx, snapshot.type_id) if snapshot.type_id else None
+            amounts = quotas.amounts_of("snapshots", 1, snapshot.size, kind.name if kind else None)
+            quotas.give_back(tx, snapshot.project_id, amounts)
 
 
 def explain(tx: Transaction, op: Operation[DeleteSnapshotParams], error: str) -> None:
@@ -102,5 +117,5 @@ DELETE_SNAPSHOT = Verb(
     ),
     failed=explain,
     deadline=3600,
-    again=lambda tx, op, who, _: accept(tx, who, op.params.snapshot_id),
+    again=lambda tx, op, who, _: _again(tx, op, who),
 )
