@@ -26,7 +26,7 @@ needs_built = pytest.mark.skipif(not BUILT, reason="NO CONSOLE: scripts/setup bu
 async def ask(path: str, built: Any = BUILT, method: str = "GET", **headers: str) -> httpx.Response:
     nothing = cast("Any", SimpleNamespace())
     service = cast("Any", SimpleNamespace(prefix="/volume/v3"))
-    transport = httpx.ASGITransport(Application((service,), Console(nothing, built), nothing, None))  # type: ignore[arg-type]
+    transport = httpx.ASGITransport(Application((service,), Console(nothing, nothing, built), nothing, None))  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=transport, base_url="http://cloud:8776") as client:
         return await client.request(method, path, headers={**headers})
 

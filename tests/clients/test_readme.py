@@ -82,6 +82,6 @@ def test_each_command_of_the_readme_does_what_it_says_in_its_order(pumice: Insta
 
 def test_the_tour_advises_the_same_commands(pumice: Installation) -> None:
     told = io.StringIO()
-    dashboard(Settings(), pumice.url, Screen(Console(file=told, width=1000)))
+    dashboard(Settings(), pumice.url, Screen(Console(file=told, width=1000)), "")
     advised = re.findall(r"bin/(openstack .*?)(?: +#.*)?$", told.getvalue(), re.MULTILINE)
     assert len(advised) == 4 and set(advised) <= set(COMMANDS)

@@ -9,7 +9,7 @@ export function LogIn({ error }: { error: unknown }) {
   const password = useSignal('')
   const project = useSignal('')
   const domain = useSignal('Default')
-  const refusal = useSignal<unknown>(error)
+  const refusal = useSignal<unknown>(null)
   const busy = useSignal(false)
   const submit = async (event: Event) => {
     event.preventDefault()
@@ -57,7 +57,7 @@ export function LogIn({ error }: { error: unknown }) {
             <input value={domain.value} onInput={(event) => (domain.value = event.currentTarget.value)} />
           </Field>
         </div>
-        <Trouble error={refusal.value} />
+        <Trouble error={refusal.value ?? error} />
         <button type="submit" class="main" disabled={busy.value || !user.value || !password.value}>
           {busy.value ? 'Logging in…' : 'Log in'}
         </button>

@@ -254,6 +254,20 @@ def passwd(
     run(_settings(context), user, generate=generate)
 
 
+@app.command("console-link")
+def console_link(
+    context: typer.Context,
+    user: Annotated[str, typer.Option(help="Who is logged in by it; of the domain Default.")] = "admin",
+    project: Annotated[
+        str | None, typer.Option(help="For which project; by default that of the user's name.")
+    ] = None,
+) -> None:
+    """Print a link that logs a browser in to the console, once, within ten minutes."""
+    from pumice.app.console_link import run
+
+    run(_settings(context), user, project or user)
+
+
 @app.command()
 def version() -> None:
     """Print the version."""

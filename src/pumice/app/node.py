@@ -205,7 +205,8 @@ class Node:
         from pumice.api.volume.service import volume_service
 
         policy = self.settings.policy_file
-        identity = identity_service(self.ctx, policy)
+        identity, tokens = identity_service(self.ctx, policy), self.ctx.tokens
+        assert isinstance(tokens, LocalTokens)
         return Application(
             (
                 volume_service(self.ctx, policy),
@@ -214,7 +215,7 @@ class Node:
                 compute_service(self.ctx, policy),
                 own_service(self.ctx, policy),
             ),
-            Console(identity),
+            Console(identity, tokens.by_link),
             watch,
             self.settings.api.public_url,
             self.settings.http.trusts,

@@ -12,7 +12,7 @@ import time
 from datetime import datetime, timedelta
 from typing import Any
 
-from pumice.identity import lockout, options, passwords, scopes
+from pumice.identity import links, lockout, options, passwords, scopes
 from pumice.identity.scopes import Asked, Kind, Reference
 from pumice.identity.token import REFUSED, Token, read
 from pumice.model.errors import Unauthenticated
@@ -76,6 +76,13 @@ class LocalTokens:
         """A new token for the bearer of one, which ends when the first one does."""
         shown = await self.read(token)
         return await self._issue(shown.user.id, asked, "token", shown_digest=_digest(token))
+
+    async def by_link(self, link: str) -> str:
+        """A new token for who opens a one-time link to the console. Raises ``Unauthenticated``."""
+        token = secrets.token_urlsafe(32)
+        if await self._db.write(links.use, link, _digest(token), self._lifetime) is None:
+            raise Unauthenticated("This link was used already, or is too old: ask for another.")
+        return token
 
     async def revoke(self, token: str, *, cascade: bool = True) -> None:
         """Take a token back, with ``cascade`` also those that were got by showing it."""

@@ -47,6 +47,14 @@ def living(tx: Transaction, digest: str, at: datetime) -> Row | None:
     return tx.execute(_living, {"b_digest": digest, "now": at}).mappings().one_or_none()
 
 
+def take(tx: Transaction, digest: str, at: datetime) -> Row | None:
+    """Remove what lives under this digest, and return it; none if there is none, or another took it."""
+    row = living(tx, digest, at)
+    if row is None or not tx.execute(_delete, {"b_digest": digest}).rowcount:
+        return None
+    return row
+
+
 def delete(tx: Transaction, digest: str) -> None:
     """Remove a token."""
     tx.execute(_delete, {"b_digest": digest})

@@ -1,6 +1,8 @@
 """The console's session: a token that no script sees, and that counts for no request but the console's own."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any, cast
 
 import httpx
@@ -10,6 +12,9 @@ from identity_cloud import PASSWORDS, Cloud, login, project
 from pumice.api.application import Application
 from pumice.api.console.service import Console
 from pumice.api.console.session import LONGEST_BODY
+from pumice.identity import links
+from pumice.identity.tokens import LocalTokens
+from pumice.model.errors import NotFound, Unauthenticated
 
 OURS = {"X-Pumice-Console": "1"}
 SESSION = "/console/session"
@@ -21,7 +26,8 @@ USERS = "/identity/v3/auth/projects"
 async def browser(cloud: Cloud) -> AsyncIterator[httpx.AsyncClient]:
     """A client that keeps cookies, as a browser does."""
     nothing = cast("Any", None)
-    application = Application((cloud.service,), Console(cloud.service, {}), nothing, None)
+    console = Console(cloud.service, LocalTokens(cloud.db).by_link, {})
+    application = Application((cloud.service,), console, nothing, None)
     transport = httpx.ASGITransport(application)  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=transport, base_url="http://cloud:8776") as client:
         yield client
@@ -41,6 +47,7 @@ async def test_who_logs_in_has_a_cookie_that_no_script_reads_and_no_token(browse
     assert answer.json()["token"]["project"]["name"] == "demo"
     assert words[0].partition("=")[2] not in answer.text
     shown = await browser.get(SESSION, headers=OURS)
+    assert "x-subject-token" not in shown.headers
     assert shown.json()["token"]["user"]["name"] == "demo"
     assert (await browser.get(USERS, headers=OURS)).json()["projects"][0]["name"] == "demo"
 
@@ -121,6 +128,32 @@ async def test_what_is_no_log_in_is_refused_in_a_sentence(
     assert answer.status_code == status
     assert answer.json()["error"]["message"].endswith(".")
     assert "set-cookie" not in answer.headers
+
+
+async def test_a_link_logs_in_once_and_opens_nothing_else(cloud: Cloud, browser: httpx.AsyncClient) -> None:
+    link = await cloud.db.write(links.make, "demo", "demo")
+    assert (await cloud.ask("GET", "/auth/projects", link)).status_code == 401, "a link is no token"
+    both = await asyncio.gather(*(browser.post(SESSION, json={"link": link}, headers=OURS) for _ in range(2)))
+    assert sorted(answer.status_code for answer in both) == [201, 401]
+    [entered] = [answer for answer in both if answer.status_code == 201]
+    assert entered.json()["token"]["project"]["name"] == "demo" and "x-subject-token" not in entered.headers
+    browser.cookies.clear()
+    token = entered.headers["set-cookie"].partition(";")[0].partition("=")[2]
+    assert (await cloud.ask("GET", "/auth/projects", token)).status_code == 200
+    refused = await browser.post(SESSION, json={"link": link}, headers=OURS)
+    assert "used already" in refused.json()["error"]["message"]
+
+
+async def test_a_link_ends_by_itself_and_is_made_only_for_who_has_a_role(
+    cloud: Cloud, browser: httpx.AsyncClient
+) -> None:
+    late = await cloud.db.write(links.make, "demo", "demo", timedelta(seconds=-1))
+    assert (await browser.post(SESSION, json={"link": late}, headers=OURS)).status_code == 401
+    for user, project_, error in (("nobody", "demo", NotFound), ("demo", "nowhere", NotFound)):
+        with pytest.raises(error):
+            await cloud.db.write(links.make, user, project_)
+    with pytest.raises(Unauthenticated):
+        await cloud.db.write(links.make, "demo", "admin")
 
 
 async def test_a_cookie_that_is_none_is_nobody(browser: httpx.AsyncClient) -> None:

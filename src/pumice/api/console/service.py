@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pumice.api.console import files
 from pumice.api.console.files import File
 from pumice.api.console.session import PATH as SESSION
-from pumice.api.console.session import Asgi, Receive, Scope, Send, Session
+from pumice.api.console.session import Asgi, ByLink, Receive, Scope, Send, Session
 
 _POLICY = "; ".join(
     (
@@ -50,8 +50,8 @@ def is_for(scope: Scope) -> bool:
 class Console:
     """The console as an ASGI application."""
 
-    def __init__(self, identity: Asgi, built: Mapping[str, File] | None = None) -> None:
-        self.session = Session(identity)
+    def __init__(self, identity: Asgi, by_link: ByLink, built: Mapping[str, File] | None = None) -> None:
+        self.session = Session(identity, by_link)
         self.built = files.read() if built is None else built
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -2,7 +2,8 @@
 
 ``/console/session`` is ``/identity/v3/auth/tokens`` for who has a cookie instead of headers:
 
-    POST    log in (the body is Keystone's), or go to another project (a body without ``identity``)
+    POST    log in (the body is Keystone's, or names a one-time ``link``); without ``identity`` go to another
+            project
     GET     who is logged in, for which project, with which roles; ``null`` for nobody
     DELETE  log out: the token is revoked, and what was got by it
 
@@ -21,12 +22,15 @@ from urllib.parse import urlsplit
 import orjson
 
 from pumice.api.service import base_url
+from pumice.model.errors import Unauthenticated
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = Sequence[tuple[bytes, bytes]]
+ByLink = Callable[[str], Awaitable[str]]
+"""Turns the secret of a one-time link into a token. Raises ``Unauthenticated``."""
 Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 
 PATH = "/console/session"
@@ -75,12 +79,14 @@ def _address(scope: Scope) -> str:
 class Session:
     """Answers at ``/console/session``, by asking Identity."""
 
-    def __init__(self, identity: Asgi) -> None:
+    def __init__(self, identity: Asgi, by_link: ByLink) -> None:
         self.identity = identity
+        self.by_link = by_link
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         status, headers, body = await self._answer(scope, receive)
+        headers = [pair for pair in headers if pair[0] != b"x-subject-token"]  # no script reads a token
         headers = [*headers, (b"cache-control", b"no-store"), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
@@ -115,6 +121,8 @@ class Session:
             body = json.loads(said)
         except ValueError:
             return _refused(400, "Malformed request body: it is no JSON.")
+        if isinstance(body, dict) and isinstance(link := body.get("link"), str):
+            return await self._by_link(scope, receive, link)
         auth = body.get("auth") if isinstance(body, dict) else None
         if not isinstance(auth, dict):
             return _refused(400, "Invalid input: 'auth' is a required property.")
@@ -129,8 +137,15 @@ class Session:
             return status, headers, answer
         if token:  # what it was got by goes, and takes nothing along
             await self._ask(scope, receive, "DELETE", token, query=b"cascade=false")
-        headers = [pair for pair in headers if pair[0] != b"x-subject-token"]
         return status, [*headers, _cookie(scope, issued.decode("latin-1"))], answer
+
+    async def _by_link(self, scope: Scope, receive: Receive, link: str) -> Answer:
+        try:
+            token = await self.by_link(link)
+        except Unauthenticated as error:
+            return _refused(401, str(error))
+        status, headers, body = await self._ask(scope, receive, "GET", token.encode())
+        return 201 if status == 200 else status, [*headers, _cookie(scope, token)], body
 
     async def _ask(
         self,

@@ -11,6 +11,7 @@ import structlog
 import uvloop
 
 from pumice.app import checks, logs, node, tls
+from pumice.app.console_link import link
 from pumice.app.driver_setup import stop_daemons
 from pumice.app.guest_image import build_guest_image
 from pumice.app.node import Node
@@ -75,7 +76,7 @@ async def _tour(settings: Settings, screen: Screen, *, stay: bool) -> int:
             telling.cancel()
             code = await telling
             if stay and code == 0:
-                dashboard(settings, serving.url, screen)
+                dashboard(settings, serving.url, screen, await link(serving.node.db, serving.url))
                 await stopping
                 screen.console.print("\nStopping: the steps in hand are finished…")
         finally:
@@ -121,13 +122,15 @@ async def _clear_up(tour: Tour) -> None:
         tour.screen.console.print(f"Clearing up failed too: {error}", markup=False)
 
 
-def dashboard(settings: Settings, url: str, screen: Screen) -> None:
+def dashboard(settings: Settings, url: str, screen: Screen, console: str) -> None:
     """Show what runs now, and what to try in another terminal."""
     commands = Path(sys.executable).parent
     screen.console.rule("[bold]Pumice is serving[/]")
     screen.table(
         [
             ("API", f"[bold]{url}[/]"),
+            ("console", f"[bold]{console}[/]"),
+            ("", "logs a browser in, once, within ten minutes; 'pumice console-link' makes another"),
             ("state", str(settings.state_dir.absolute())),
             ("log in", f"[bold]export OS_CLIENT_CONFIG_FILE={clouds_file(settings)}[/]"),
             ("", "[bold]export OS_CLOUD=pumice[/]    # or pumice-demo: an ordinary member of the project demo"),
