@@ -76,6 +76,12 @@ class Metrics(MetricsSink):
         self._reconnects = prometheus.Counter(
             "pumice_database_reconnects", "Times that notifications may have been missed.", registry=told
         )
+        self._schedule_runs = prometheus.Counter(
+            "pumice_schedule_runs",
+            "Runs of schedules that have ended: done, failed.",
+            ("makes", "state"),
+            registry=told,
+        )
         self._requests = prometheus.Histogram(
             "pumice_http_request_seconds",
             "Requests until the answer's head was ready.",
@@ -107,6 +113,10 @@ class Metrics(MetricsSink):
     def rerun(self, why: str) -> None:
         """See ``MetricsSink``."""
         self._reruns.labels(why).inc()
+
+    def schedule_run(self, makes: str, state: str) -> None:
+        """See ``MetricsSink``."""
+        self._schedule_runs.labels(makes, state).inc()
 
     def reconnected(self) -> None:
         """The process listens to the database again, after a while in which it did not."""

@@ -28,7 +28,7 @@ from pumice.host.thread import in_thread
 from pumice.identity import bootstrap, lockout, passwords
 from pumice.identity.tokens import LocalTokens
 from pumice.images.files import ImageFiles
-from pumice.loops import audit, deadlines, expiry, heartbeats, recycling, uploads, waiting
+from pumice.loops import audit, deadlines, expiry, heartbeats, recycling, schedules, uploads, waiting
 from pumice.loops import hosts as host_loop
 from pumice.loops.every import every
 from pumice.loops.log_levels import LogLevels
@@ -154,6 +154,7 @@ class Node:
             "hosts": (host_loop.SECONDS, host_loop.Gone(self.db, verbs, tunables).check),
             "waiting": (waiting.SECONDS, waiting.Waiting(self.db, verbs, tunables).check),
             "recycle_bin": (recycling.SECONDS, recycling.Recycling(self.db).check),
+            "schedules": (schedules.SECONDS, schedules.Schedules(self.db, tunables, self.meter).check),
             "expiry": (expiry.SECONDS, expiry.Expiry(self.db, self.settings.operations.keep_days).sweep),
         }
 

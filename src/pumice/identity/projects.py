@@ -6,7 +6,7 @@ from typing import Any
 from pumice.identity import options
 from pumice.model import recycling
 from pumice.model.errors import Forbidden, Invalid, NotFound
-from pumice.store import application_credentials, domains, projects, roles, tokens, users
+from pumice.store import application_credentials, domains, projects, roles, schedules, tokens, users
 from pumice.store.database import Transaction
 from pumice.store.projects import Row
 from pumice.store.resources import GROUPS
@@ -95,7 +95,7 @@ def change(tx: Transaction, project_id: str, values: Mapping[str, Any], extra: M
 
 
 def remove(tx: Transaction, project_id: str) -> None:
-    """Remove a project, the roles on it and the tokens for it.
+    """Remove a project, the roles on it, the tokens for it, and its schedules, but nothing that those made.
 
     Raises ``Forbidden`` if it has children or is immutable.
     """
@@ -110,6 +110,7 @@ def _remove(tx: Transaction, project_id: str) -> None:
     tokens.delete_of_project(tx, project_id)
     users.forget_default_project(tx, project_id)
     application_credentials.delete(tx, {"project_id": project_id})
+    schedules.delete_of_project(tx, project_id)
     projects.delete(tx, project_id)
 
 

@@ -28,3 +28,6 @@ class MetricsSink:
 
     def request(self, service: str, method: str, route: str, status: int, seconds: float) -> None:
         """A request was answered. ``route`` is a template, or empty when there is none."""
+
+    def schedule_run(self, makes: str, state: str) -> None:
+        """A run of a schedule of snapshots or backups has ended: ``done`` or ``failed``."""

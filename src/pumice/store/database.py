@@ -14,7 +14,8 @@ Measured against an ``await`` for each statement this saves two thirds of a requ
 ``postgres.py``; ``open.py`` takes the one that a URL names.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import sqlalchemy as sa
@@ -116,6 +117,19 @@ class Database(Protocol):
 
     async def close(self) -> None:
         """Let running transactions end and close every connection."""
+
+
+@contextmanager
+def nested(tx: Transaction) -> Iterator[None]:
+    """A part of a transaction that leaves no trace when it raises, while the rest goes on."""
+    savepoint, told = tx.connection.begin_nested(), len(tx.topics)
+    try:
+        yield
+    except BaseException:
+        savepoint.rollback()
+        del tx.topics[told:]
+        raise
+    savepoint.commit()
 
 
 def is_retryable(error: Exception) -> bool:

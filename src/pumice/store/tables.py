@@ -759,6 +759,76 @@ messages = sa.Table(
     Column("expires_at", TIME, nullable=False, index=True),
 )
 
+schedules = sa.Table(
+    "schedules",
+    metadata,
+    _key(),
+    Column("project_id", ID, nullable=False),
+    Column("user_id", ID, nullable=False),
+    Column("name", NAME, nullable=False),
+    Column("makes", WORD, nullable=False),  # snapshot, backup
+    Column("volume_id", ID),  # of this and the two that follow one is there
+    Column("group_id", ID),
+    Column("tags", JSON),
+    Column("cron", NAME, nullable=False),
+    Column("timezone", NAME, nullable=False),
+    Column("keep", JSON, nullable=False),
+    Column("full_every", Integer),
+    Column("container", NAME),
+    Column("enabled", Boolean, nullable=False),
+    Column("next_run_at", TIME),
+    Column("planned_at", TIME),
+    Column("last_run_id", ID),
+    *_times(),
+    Index("ix_schedules_page", "project_id", "created_at", "id"),
+    Index("ix_schedules_all", "created_at", "id"),
+    _some("ix_schedules_next_run_at", "next_run_at", where="next_run_at IS NOT NULL"),
+    _some("ix_schedules_planned_at", "planned_at", where="planned_at IS NOT NULL"),
+    info=_tells("id"),
+)
+
+schedule_runs = sa.Table(
+    "schedule_runs",
+    metadata,
+    _key(),
+    Column("schedule_id", ID, ForeignKey("schedules.id", ondelete="CASCADE"), nullable=False),
+    Column("project_id", ID, nullable=False),
+    Column("due_at", TIME, nullable=False),
+    Column("manual", Boolean, nullable=False),
+    Column("state", WORD, nullable=False),
+    Column("started_at", TIME, nullable=False),
+    Column("finished_at", TIME),
+    Column("volumes", Integer, nullable=False),
+    Column("made", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+    Column("error", Text),
+    Column("listed", Boolean, nullable=False),
+    Column("listed_at", TIME),
+    Column("listed_id", ID),
+    Column("look_at", TIME),
+    UniqueConstraint("schedule_id", "due_at"),
+    Index("ix_schedule_runs_finished_at", "finished_at"),
+    _some("ix_schedule_runs_look_at", "look_at", where="look_at IS NOT NULL"),
+)
+
+schedule_items = sa.Table(
+    "schedule_items",  # what a run does with each volume or group; and who has made a snapshot or backup
+    metadata,
+    _key(),
+    Column("run_id", ID, ForeignKey("schedule_runs.id", ondelete="SET NULL")),
+    Column("schedule_id", ID, ForeignKey("schedules.id", ondelete="CASCADE"), nullable=False),
+    Column("target_id", ID, nullable=False),
+    Column("state", WORD, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("operation_id", ID),
+    Column("made_id", ID),
+    Column("made_at", TIME),
+    Column("name", NAME),
+    Column("error", Text),
+    Index("ix_schedule_items_run_id", "run_id", "state", "tries"),
+    Index("ix_schedule_items_made", "schedule_id", "target_id", "made_id"),
+)
+
 # --- compute ------------------------------------------------------------------------------------
 
 flavors = sa.Table(

@@ -79,7 +79,7 @@ def accept(tx: Transaction, who: Scope, wanted: Wanted, tunables: Tunables) -> B
         raise NoValidBackend(NO_SERVICE)
     amounts = quotas.amounts_of_backups(1, volume.size)
     quotas.take(tx, who.project, quotas.limits(tx, who.project, tunables.quotas), amounts)
-    parent = _parent(tx, who, volume, snapshot) if wanted.incremental else None
+    parent = parent_of(tx, who, volume, snapshot) if wanted.incremental else None
     moment = snapshots.of_its_moment(tx, snapshot) if snapshot else volume
     backup_id, at, pool = BackupId(new_id()), now(), snapshot.pool if snapshot else volume.pool
     assert pool is not None
@@ -157,7 +157,7 @@ def _require_readable(volume: Volume, wanted: Wanted) -> None:
         raise InvalidState("Invalid volume: Backing up an in-use volume must use the force flag.")
 
 
-def _parent(tx: Transaction, who: Scope, volume: Volume, snapshot: Snapshot | None) -> Backup:
+def parent_of(tx: Transaction, who: Scope, volume: Volume, snapshot: Snapshot | None = None) -> Backup:
     """The backup that an incremental one adds to: the latest before it. Raises ``InvalidState``."""
     before = [
         one

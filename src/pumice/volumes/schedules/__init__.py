@@ -1,0 +1,1 @@
+"""Snapshots and backups that are made by themselves, at times, and pruned."""
