@@ -1,4 +1,4 @@
-"""The plug-in of the ``openstack`` command, by the real command: operations, explain, why."""
+"""The plug-in of the ``openstack`` command, by the real command: operations, explain, why, schedules."""
 
 import pytest
 from installation import Installation
@@ -42,3 +42,18 @@ def test_a_tenant_follows_a_volume_by_openstack_alone() -> None:
             openstack.run("recycle", "bin", "purge", volume)
         with pytest.raises(Exception, match="Thing nothing could not be found"):
             openstack.run("volume", "why", "nothing")
+        snapshots_make_themselves(openstack, volume)
+
+
+def snapshots_make_themselves(openstack: OpenStackCommand, volume: str) -> None:
+    asked = ("--volume", "followed", "--cron", "0 3 * * *", "--timezone", "Europe/Berlin", "--keep-daily", "7")
+    made = openstack.json("schedule", "create", "nightly", *asked)
+    assert (made["volume_id"], made["keep"], made["enabled"]) == (volume, "daily: 7", True)
+    run = openstack.json("schedule", "run", "nightly")
+    assert (run["volumes"], run["schedule_id"]) == (1, made["id"])
+    openstack.run("schedule", "set", "nightly", "--keep-last", "2", "--disable")
+    [listed] = openstack.json("schedule", "list")
+    assert (listed["Name"], listed["Enabled"], listed["ID"]) == ("nightly", False, made["id"])
+    assert openstack.json("schedule", "show", "nightly")["keep"] == "last: 2"
+    assert [one["ID"] for one in openstack.json("schedule", "run", "list", "nightly")] == [run["id"]]
+    openstack.run("schedule", "delete", "nightly")

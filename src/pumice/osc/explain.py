@@ -27,7 +27,7 @@ class ExplainVolume(command.ShowOne):
         asked["availability_zone"] = parsed_args.availability_zone
         body: dict[str, Any] = {"volume": {name: value for name, value in asked.items() if value is not None}}
         if parsed_args.like:
-            body["like"] = _id_of(self, parsed_args.like)
+            body["like"] = id_of(self, parsed_args.like)
         reply = client_of(self).post("/explain", json=body)
         told = reply.json()["explanation"]
         told["left"] = "\n".join(f"{one['pools']} after {one['filter']}" for one in told["left"])
@@ -49,11 +49,11 @@ class WhyVolume(command.Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Tell."""
-        reply = client_of(self).get(f"/why/{_id_of(self, parsed_args.volume)}")
+        reply = client_of(self).get(f"/why/{id_of(self, parsed_args.volume)}")
         print(reply.json()["why"]["text"], file=self.app.stdout)
 
 
-def _id_of(asked: command.Command, word: str) -> str:
+def id_of(asked: command.Command, word: str) -> str:
     """The id of the volume of this name; what is none may be an id."""
     manager: Any = asked.app.client_manager
     found = manager.sdk_connection.block_storage.find_volume(word)

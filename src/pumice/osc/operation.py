@@ -35,7 +35,7 @@ class ListOperation(command.Lister):
         if parsed_args.all_projects:
             asked["all_projects"] = 1
         found = client_of(self).get("/operations", params=asked).json()["operations"]
-        return _titles(COLUMNS), (tuple(_word(one, name) for name in COLUMNS) for one in found)
+        return titles(COLUMNS), (tuple(_word(one, name) for name in COLUMNS) for one in found)
 
 
 class ShowOperation(command.ShowOne):
@@ -143,7 +143,8 @@ def _named(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     return parser
 
 
-def _titles(names: Sequence[str]) -> Sequence[str]:
+def titles(names: Sequence[str]) -> Sequence[str]:
+    """The heads of columns of these names."""
     return [name.replace("_", " ").title().replace("Id", "ID") for name in names]
 
 

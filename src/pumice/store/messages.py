@@ -41,7 +41,7 @@ class Event(Enum):
     DELETE_GROUP = "VOLUME_GROUP", "003_005"
     RESTORE_BACKUP = "VOLUME_BACKUP", "015_001"
     DELIVER_WEBHOOK = "WEBHOOK", "900_900"  # Cinder has neither
-    RUN_SCHEDULE = "SCHEDULE", "101_001"  # Pumice's own: Cinder knows no schedules
+    RUN_SCHEDULE = "SCHEDULE", "901_900"
 
 
 def tell(

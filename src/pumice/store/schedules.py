@@ -253,7 +253,9 @@ def items_page(tx: Transaction, run_id: str, most: int) -> Sequence[Item]:
     return _items.all(tx.execute(query.limit(most)))
 
 
-_in_project = sa.select(_v.id, _v.created_at, _v.metadata).order_by(_v.created_at, _v.id)
+_in_project = (
+    sa.select(_v.id, _v.created_at, _v.metadata).where(_v.recycled_at.is_(None)).order_by(_v.created_at, _v.id)
+)
 
 
 def tagged(

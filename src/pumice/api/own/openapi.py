@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 from pumice import __version__
 from pumice.api.own import shapes
 from pumice.api.own.explain import ExplainBody
+from pumice.api.own.schedules import NewScheduleBody, ScheduleChangesBody
 from pumice.api.own.webhooks import ChangeBody, WebhookBody
 from pumice.api.routing import Route
 
@@ -31,18 +32,31 @@ ANSWERS: Mapping[str, tuple[int, type[BaseModel] | None]] = {
     "GET /recycle-bin/{id}": (200, shapes.OneRecycled),
     "POST /recycle-bin/{id}/actions/restore": (204, None),
     "DELETE /recycle-bin/{id}": (202, shapes.Purged),
+    "GET /schedules": (200, shapes.ManySchedules),
+    "POST /schedules": (201, shapes.OneSchedule),
+    "GET /schedules/{id}": (200, shapes.OneSchedule),
+    "PUT /schedules/{id}": (200, shapes.OneSchedule),
+    "DELETE /schedules/{id}": (204, None),
+    "POST /schedules/{id}/actions/run": (202, shapes.OneRun),
+    "GET /schedules/{id}/runs": (200, shapes.Runs),
+    "GET /schedules/{id}/runs/{run_id}": (200, shapes.OneRunInFull),
 }
 """What each route answers with: its status and its shape."""
 BODIES: Mapping[str, type[BaseModel]] = {
     "POST /explain": ExplainBody,
     "POST /webhooks": WebhookBody,
     "PUT /webhooks/{id}": ChangeBody,
+    "POST /schedules": NewScheduleBody,
+    "PUT /schedules/{id}": ScheduleChangesBody,
 }
+_PAGES = ("limit", "marker", "offset", "sort", "sort_key", "sort_dir")
 QUERIES: Mapping[str, tuple[str, ...]] = {
     "GET /operations": (
         *("kind", "subject", "state", "parent_id", "limit", "marker", "offset"),
         *("sort", "sort_key", "sort_dir", "all_projects"),
     ),
+    "GET /schedules": (*_PAGES, "name", "volume_id", "group_id", "all_projects"),
+    "GET /schedules/{id}/runs": _PAGES,
     "GET /events": ("all_projects", "last_event_id"),
     "GET /webhooks": (
         *("url", "format", "limit", "marker", "offset", "sort", "sort_key", "sort_dir", "all_projects"),

@@ -200,6 +200,105 @@ class OneWebhook(Shape):
     webhook: Webhook
 
 
+class Keep(Shape):
+    """How many are kept of what a schedule makes of one volume: whatever one of the rules keeps."""
+
+    last: int = Field(0, description="The last so many.")
+    daily: int = Field(0, description="The last of each of so many days on which there was one.")
+    weekly: int = Field(0, description="The same by weeks, from Monday.")
+    monthly: int = Field(0, description="The same by months.")
+
+
+class Run(Shape):
+    """One time that a schedule was due."""
+
+    id: str
+    schedule_id: str
+    due_at: Moment
+    manual: bool = Field(description="Whether somebody said: now.")
+    state: Literal["running", "done", "failed"] = Field(
+        description="failed: of at least one volume nothing was made."
+    )
+    started_at: Moment
+    finished_at: Moment | None
+    volumes: int = Field(description="How many volumes were found, or groups.")
+    made: int = Field(description="Of how many a snapshot or backup was made.")
+    failed: int
+    error: str | None = Field(description="Why the first of them failed, or all.")
+
+
+class Item(Shape):
+    """What a run made of one volume or group."""
+
+    target_id: str = Field(description="The volume, or the group.")
+    state: Literal["waiting", "begun", "done", "dropped", "failed"] = Field(
+        description="waiting: it is busy, and tried again. dropped: no rule keeps it any more."
+    )
+    made_id: str | None = Field(description="The snapshot, group snapshot or backup, while it is there.")
+    operation_id: str | None
+    error: str | None
+
+
+class RunInFull(Run):
+    """A run with what it made."""
+
+    items: list[Item] = Field(description="Of a thousand volumes at most; what failed comes first.")
+
+
+class Schedule(Shape):
+    """When a snapshot or backup is made of what, and how many are kept."""
+
+    id: str
+    project_id: str
+    name: str
+    kind: Literal["snapshot", "backup"]
+    cron: str = Field(description="Minute, hour, day of the month, month, day of the week: 0 3 * * *")
+    timezone: str = Field(description="Whose clocks these are, by its name in the IANA database.")
+    keep: Keep = Field(description="Where every number is 0, everything is kept.")
+    volume_id: str | None
+    group_id: str | None
+    metadata: dict[str, str] | None = Field(description="Every volume of the project with all of these.")
+    full_every: int | None = Field(description="Each so many backups is a whole one, the others incremental.")
+    container: str | None
+    enabled: bool
+    next_run_at: Moment | None
+    last_run: Run | None
+    created_at: Moment
+    updated_at: Moment | None
+
+
+class OneSchedule(Shape):
+    """A schedule."""
+
+    schedule: Schedule
+
+
+class ManySchedules(Shape):
+    """A page of schedules."""
+
+    schedules: list[Schedule]
+    schedules_links: list[Link] = Field(default_factory=list)
+
+
+class OneRun(Shape):
+    """A run that was begun."""
+
+    run: Run
+
+
+class OneRunInFull(Shape):
+    """A run."""
+
+    run: RunInFull
+
+
+class Runs(Shape):
+    """A page of runs, the newest first."""
+
+    runs: list[Run]
+    runs_links: list[Link] = Field(default_factory=list)
+
+
 class Event(Shape):
     """An operation has begun or ended, or one of its steps has. The event's id is its place in the log."""
 

@@ -15,8 +15,8 @@ from pumice.volumes.backups import delete as delete_backup
 from pumice.volumes.groups import delete_snapshot as delete_group_snapshot
 from pumice.volumes.snapshots import delete as delete_snapshot
 
-_PASSING = ("creating", "deleting", "error", "error_deleting")
-"""In these there is nothing to keep."""
+_PASSING = ("creating", "deleting", "error", "error_deleting", "recycled")
+"""In these there is nothing to keep; what somebody has put into the recycle bin is the bin's."""
 
 
 def description_of(schedule: Schedule) -> str:
