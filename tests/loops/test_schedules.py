@@ -28,6 +28,7 @@ from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.volumes import delete as delete_volume
 from pumice.volumes.backups import create as create_backup
+from pumice.volumes.recycle_bin import keep
 from pumice.volumes.schedules import accept, turn
 from pumice.volumes.snapshots import create as create_snapshot
 
@@ -542,6 +543,29 @@ async def test_a_snapshot_that_is_in_use_is_left_for_the_next_time(world: FakeWo
         goes_on(hours=1)
         await run_through(world)
         assert len(await snapshots_of(world, volume)) == 1
+
+
+async def test_what_is_pruned_comes_into_no_recycle_bin_and_what_is_in_it_is_left_there(
+    world: FakeWorld,
+) -> None:
+    kept = replace(NEVER_DOWN, recycle_days=7)
+    world.tunables = kept
+    async with at_work(world):
+        volume = await world.a_volume(metadata={"a": "b"})
+        await a_schedule(world, tags={"a": "b"}, keep={"last": 1})
+        for _ in range(3):
+            goes_on(hours=1)
+            await run_through(world)
+        assert len(await world.db.read(lambda tx: snapshots.of_volume(tx, volume, in_bin=True))) == 1
+        [last] = await snapshots_of(world, volume)
+        await world.db.write(lambda tx: keep.delete_snapshot(tx, TENANT, last.id, kept))
+        goes_on(hours=1)
+        await run_through(world)
+        assert len(await world.db.read(lambda tx: snapshots.of_volume(tx, volume, in_bin=True))) == 2
+        await world.db.write(lambda tx: keep.delete_volume(tx, TENANT, volume, kept, with_snapshots=True))
+        goes_on(hours=1)
+        await run_through(world)
+        assert await snapshots_of(world, volume) == []
 
 
 async def test_runs_are_forgotten_after_a_while_and_what_they_made_is_still_pruned(world: FakeWorld) -> None:

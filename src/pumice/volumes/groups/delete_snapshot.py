@@ -21,6 +21,7 @@ from pumice.store import group_snapshots, groups, operations
 from pumice.store.database import Transaction
 from pumice.volumes.frozen import refuse_frozen
 from pumice.volumes.recycle_bin import keep
+from pumice.volumes.snapshots import delete as delete_snapshot
 
 S = GroupSnapshotStatus
 DELETABLE = frozenset({S.AVAILABLE, S.ERROR})
@@ -34,8 +35,10 @@ class DeleteGroupSnapshotParams:
     group_snapshot_id: str
 
 
-def accept(tx: Transaction, who: Scope, group_snapshot_id: str, tunables: Tunables) -> None:
-    """Answer the request. Raises ``NotFound`` or ``InvalidState``."""
+def accept(
+    tx: Transaction, who: Scope, group_snapshot_id: str, tunables: Tunables, *, for_good: bool = False
+) -> None:
+    """Answer the request; none is kept if ``for_good``. Raises ``NotFound`` or ``InvalidState``."""
     group_snapshot = group_snapshots.get(tx, who, group_snapshot_id)
     group = groups.find(tx, group_snapshot.group_id)
     refuse_frozen(tx, group.host if group else None)
@@ -44,7 +47,9 @@ def accept(tx: Transaction, who: Scope, group_snapshot_id: str, tunables: Tunabl
     params = DeleteGroupSnapshotParams(group_snapshot.id)
     parent = enqueue(tx, DELETE_GROUP_SNAPSHOT, params, subject=group_snapshot.id, who=who, id=operation_id)
     children = [
-        keep.delete_snapshot(tx, who, snapshot.id, tunables, parent, with_group=True)
+        delete_snapshot.accept(tx, who, snapshot.id, parent, with_group=True)
+        if for_good
+        else keep.delete_snapshot(tx, who, snapshot.id, tunables, parent, with_group=True)
         for snapshot in group_snapshots.members(tx, group_snapshot.id)
         if snapshot.status != SnapshotStatus.DELETING
     ]

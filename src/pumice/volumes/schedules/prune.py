@@ -58,7 +58,7 @@ def _is_begun(tx: Transaction, schedule: Schedule, one: Made, tunables: Tunables
             if schedule.makes == Makes.BACKUP:
                 delete_backup.accept(tx, who, made_id, tunables)
             elif schedule.group_id:
-                delete_group_snapshot.accept(tx, who, made_id)
+                delete_group_snapshot.accept(tx, who, made_id, tunables, for_good=True)
             else:
                 delete_snapshot.accept(tx, who, made_id)
             schedules.change_item(tx, one.item, state=ItemState.DROPPED)
