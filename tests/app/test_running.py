@@ -22,7 +22,7 @@ async def work():
     try:
         await bulkhead.Bulkheads().at("sick").walled(Backend()).pools()
     except Retryable as error:
-        return str(error)
+        return error.in_full
 
 print(run(work()))
 """
@@ -30,5 +30,5 @@ print(run(work()))
 
 def test_a_command_tells_what_hangs_and_does_not_wait_for_it() -> None:
     done = subprocess.run([sys.executable, "-c", HANGS], capture_output=True, text=True, timeout=PATIENCE)
-    assert done.stdout.endswith("\nsick did not answer within 0.1 seconds.\n")
+    assert done.stdout.endswith("\nThere was no answer within 0.1 seconds. Of sick.\n")
     assert (done.stderr, done.returncode) == ("", 0)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.backups.troubled import Troubles, Way, troubled
+from tests.in_full import says
 from tests.ports import free_port
 from tests.s3_server import KEYS, S3Server
 
@@ -48,7 +49,7 @@ def test_a_store_that_is_busy_is_asked_again_and_then_waited_for(
     assert troubles.asked == 2
     assert objects.get(bucket, NAME) == DATA
     troubles.first(99, lambda way: way.refuse(503, "SlowDown"))
-    with pytest.raises(Retryable, match=r"cannot be used at the moment.*SlowDown"):
+    with pytest.raises(Retryable, check=says(r"cannot be used at the moment.*SlowDown")):
         objects.put(bucket, NAME, b"")
     assert troubles.asked == 5, "more often than was allowed"
 
@@ -78,7 +79,7 @@ def test_the_store_is_told_what_must_arrive(objects: S3Objects, troubles: Troubl
         return way.refuse(400, "BadDigest")
 
     troubles.wrong = refuse
-    with pytest.raises(Retryable, match="BadDigest"):
+    with pytest.raises(Retryable, check=says("BadDigest")):
         objects.put(bucket, NAME, DATA)
     assert said == [base64.b64encode(hashlib.md5(DATA, usedforsecurity=False).digest()).decode()]
 
@@ -102,7 +103,7 @@ def test_a_look_is_short_whatever_a_request_may_take(s3: S3Server, troubles: Tro
 
 
 def test_nobody_listening_is_told(s3: S3Server, bucket: str) -> None:
-    with pytest.raises(Retryable, match="Could not connect"):
+    with pytest.raises(Retryable, check=says("Could not connect")):
         S3Objects(s3.access(bucket, endpoint=f"http://127.0.0.1:{free_port()}", attempts=1)).look()
 
 

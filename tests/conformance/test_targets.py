@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from target_rigs import CLAIMS, HOST_A, HOST_B, KINDS, FakeRig, Rig, a_grant, a_session, qemu_io
+from tests.in_full import says
 
 from pumice.backends.targets.contract import Grant, Target
 from pumice.model.errors import Invalid, Retryable
@@ -278,7 +279,7 @@ async def test_where_all_only_read_nobody_writes_and_a_writer_never_takes_that_a
 async def test_a_device_that_cannot_be_exported_is_named_and_leaves_nothing(
     rig: Rig, target: Target, volume: VolumeId, shelf: Path
 ) -> None:
-    with pytest.raises(Retryable, match="absent"):
+    with pytest.raises(Retryable, check=says("absent")):
         await target.grant(volume, shelf / "absent", a_grant())
     assert (await target.exports() or {}).get(volume, frozenset()) == frozenset()
     await target.remove(volume)

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import math
 import os
+import re
 import signal
 from contextlib import suppress
 from pathlib import Path
@@ -185,8 +186,9 @@ async def test_tgt_leaves_the_targets_of_others_alone(tgt_rig: TgtRig, volume: V
 async def test_tgt_says_why_a_device_cannot_be_exported(
     tgt_rig: TgtRig, volume: VolumeId, tmp_path: Path
 ) -> None:
-    with pytest.raises(Retryable, match=r"refused to export .*/absent: invalid request"):
+    with pytest.raises(Retryable, match="refused") as told:
         await tgt_rig.target.grant(volume, tmp_path / "absent", a_grant())
+    assert re.search(r"to export .*/absent: invalid request", told.value.detail)
     assert await tgt_rig.target.exports() == {volume: frozenset()}
     await tgt_rig.target.remove(volume)
     assert await tgt_rig.leftovers() == []
@@ -206,5 +208,6 @@ async def test_tgt_starts_its_own_daemon_again_when_that_died(
 
 async def test_tgt_says_that_the_systems_daemon_is_down(tmp_path: Path) -> None:
     target = TgtTarget("127.0.0.1:3260", ipc_socket=tmp_path / "tgtd")
-    with pytest.raises(Retryable, match=r"tgtd does not answer at .*/tgtd\.0: No such file"):
+    with pytest.raises(Retryable, match="does not answer") as told:
         await target.exports()
+    assert "tgtd.0: No such file" in told.value.detail

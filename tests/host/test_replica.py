@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.in_full import says
 
 from pumice.backends import replica
 from pumice.backends.contract import no_progress
@@ -53,7 +54,7 @@ async def test_what_lies_behind_the_volumes_size_is_no_part_of_it(tmp_path: Path
 
 async def test_what_cannot_be_read_or_written_is_said(tmp_path: Path) -> None:
     source = a_file(tmp_path / "source", {0: b"x"}, 2 * MIB)
-    with pytest.raises(Retryable, match="No such file"):
+    with pytest.raises(Retryable, check=says("No such file")):
         await replica.copy(source, tmp_path / "nowhere", 2 * MIB, no_progress)
     with pytest.raises(TryAnotherBackend, match="no space left"):
         await replica.copy(source, Path("/dev/full"), 2 * MIB, no_progress)

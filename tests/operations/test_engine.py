@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import sqlalchemy as sa
 from tests.patience import PATIENCE, patience, soon
 
 from databases import ON_SQLITE
@@ -27,7 +28,7 @@ from pumice.store import operations as log
 from pumice.store import work_queue
 from pumice.store.database import Database, Transaction
 from pumice.store.open import open_database
-from pumice.store.tables import operations
+from pumice.store.tables import operation_lines, operations
 
 
 @dataclass(frozen=True)
@@ -297,9 +298,10 @@ async def test_a_bug_in_a_step_ends_the_operation_explained(house: House, kitche
     kitchen.fail["tell"] = [ZeroDivisionError("oops")]
     house.start()
     op = await house.enqueue("a")
-    well, error = await house.ended(op)
-    assert not well
-    assert "ZeroDivisionError" in (error or "")
+    assert await house.ended(op) == (False, "'tell' failed unexpectedly.")
+    told = sa.select(operation_lines.c.error).where(operation_lines.c.error.is_not(None))
+    [for_operators] = await house.db.read(lambda tx: tx.execute(told).scalars().all())
+    assert "ZeroDivisionError: oops" in for_operators
 
 
 async def test_another_place_is_chosen_when_one_cannot(house: House, kitchen: Kitchen) -> None:

@@ -98,7 +98,8 @@ async def test_who_waits_for_what_hangs_is_told_and_what_had_no_turn_is_not_done
 
     waiting = [asyncio.create_task(threads.run(job(name))) for name in ("in hand", "behind it")]
     found = await asyncio.gather(*waiting, return_exceptions=True)
-    assert [str(error) for error in found] == ["The database does not answer: test hangs."] * 2
+    assert [str(error) for error in found] == ["The database does not answer."] * 2
+    assert [error.detail for error in found] == [threads.hangs()] * 2
     assert threads.hangs()
     back.set()
     assert await threads.run(one) == 1

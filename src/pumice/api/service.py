@@ -117,7 +117,9 @@ class Service:
                 said["WWW-Authenticate"] = f'Keystone uri="{base_url(scope, headers)}/identity"'
             if status in _AGAIN_SECONDS:
                 said["Retry-After"] = _AGAIN_SECONDS[status]
-            reply = self._fault(status, str(error))
+            if status >= 500:
+                logger.warning("api.trouble", path=scope["path"], status=status, error=error.in_full)
+            reply = self._fault(status, error.told)
         except asyncio.CancelledError:  # this process must end, and has given its requests some time before
             reply = self._fault(
                 503, "The service is being restarted before it could answer: look, and ask again."

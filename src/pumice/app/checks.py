@@ -11,7 +11,7 @@ from pumice.app.faults import fault_point
 from pumice.app.roles import EVERY, Role, refuse_alone
 from pumice.app.settings import Settings
 from pumice.app.verbs import check_deadlines
-from pumice.model.errors import Misconfigured
+from pumice.model.errors import Misconfigured, in_full
 from pumice.store.database import parsed
 
 
@@ -39,7 +39,7 @@ def _wrong(settings: Settings, roles: frozenset[Role]) -> Iterator[str]:
         try:
             check()
         except Misconfigured as error:
-            yield str(error)
+            yield in_full(error)
 
 
 def _state_dir(settings: Settings) -> None:

@@ -53,7 +53,7 @@ async def look(node: Node) -> Health:
     except TimeoutError:
         problem = f"It does not answer within {ANSWER_SECONDS:g} s."
     except PumiceError as error:
-        problem = str(error)
+        problem = error.in_full
     up = node.ctx.tunables.service_down_seconds
     fresh = {name: age is not None and age < up for name, age in beats.items()}
     starting = time.monotonic() - node.began < up

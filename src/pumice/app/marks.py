@@ -18,7 +18,7 @@ from pumice.host.durable import write_text
 from pumice.host.thread import in_thread
 from pumice.hypervisor.contract import Hypervisor
 from pumice.model import mark
-from pumice.model.errors import Misconfigured, PumiceError
+from pumice.model.errors import Misconfigured, PumiceError, in_full
 from pumice.model.mark import Mark
 from pumice.store import installation, ownership
 from pumice.store.database import Database
@@ -156,7 +156,7 @@ async def wrong_pools(db: Database, place: str, backend: Backend) -> list[str]:
         try:
             await _admit_pool(db, place, pool, backend)
         except Misconfigured as error:
-            found.append(str(error))
+            found.append(in_full(error))
         except PumiceError:
             continue
     return found

@@ -22,7 +22,7 @@ def in_plain_words(error: BaseException) -> str:
     if isinstance(error, BaseExceptionGroup):
         return in_plain_words(error.exceptions[0])
     if isinstance(error, PumiceError):
-        return str(error)
+        return error.in_full
     if (original := getattr(error, "orig", None)) is not None:  # SQLAlchemy's, which commands load late
         return f"The database does not do its work: {original}."
     if isinstance(error, UnicodeError):

@@ -24,7 +24,7 @@ from pumice.host.reserve import Reserve
 from pumice.hypervisor import accelerator
 from pumice.hypervisor.accelerator import Accelerator
 from pumice.hypervisor.libvirt_connection import INSTALL, load
-from pumice.model.errors import Misconfigured, PumiceError
+from pumice.model.errors import Misconfigured, PumiceError, in_full
 from pumice.model.finding import Finding, Verdict
 from pumice.model.units import MIB
 from pumice.store import hanging, schema
@@ -81,7 +81,7 @@ async def _anothers(url: str, settings: Settings) -> str:
     try:
         await marks.refuse_anothers(db, settings)
     except Misconfigured as error:
-        return str(error)
+        return in_full(error)
     finally:
         await db.close()
     return ""
@@ -133,7 +133,7 @@ def _schema(url: str, place: str) -> Finding:
     try:
         found = schema.recorded(url)
     except PumiceError as error:
-        return Finding("database", Verdict.MISSING, f"{place}: {error}", needed=True)
+        return Finding("database", Verdict.MISSING, f"{place}: {error.in_full}", needed=True)
     if schema.is_newer(found):
         reason = f"{place}: a newer version has upgraded it to schema {found}"
         return Finding("database", Verdict.MISSING, reason, "", "start that version", needed=True)
@@ -186,7 +186,7 @@ async def qemu_iscsi() -> Finding:
         if "Unknown driver" not in failed.stderr:
             return ok(part, "QEMU reaches iSCSI targets by itself")
     except PumiceError as error:
-        return Finding(part, Verdict.MISSING, str(error), NO_SERVERS, cure)
+        return Finding(part, Verdict.MISSING, in_full(error), NO_SERVERS, cure)
     return Finding(part, Verdict.MISSING, "not installed", "servers on local disks", cure)
 
 
@@ -200,7 +200,7 @@ async def accelerated(settings: Settings) -> Finding:
             )
         except Misconfigured as error:
             cure = "apt-get install qemu-system-x86"
-            return Finding("accelerator", Verdict.MISSING, str(error), NO_SERVERS, cure)
+            return Finding("accelerator", Verdict.MISSING, in_full(error), NO_SERVERS, cure)
     if chosen is Accelerator.KVM:
         return ok("accelerator", "KVM")
     why = "a trial under KVM did not end in time" if Path("/dev/kvm").exists() else "there is no /dev/kvm"
@@ -229,7 +229,7 @@ async def private_libvirtd() -> Finding:
     try:
         await run("unshare", "--mount", "true", timeout=10)
     except PumiceError as error:
-        return Finding(part, Verdict.MISSING, f"no mount namespace: {error}", NO_SERVERS, system)
+        return Finding(part, Verdict.MISSING, f"no mount namespace: {error.in_full}", NO_SERVERS, system)
     return ok(part, "can be started")
 
 
@@ -250,7 +250,7 @@ async def _version(part: str, command: str, package: str, without: str) -> Findi
     except Misconfigured:
         return Finding(part, Verdict.MISSING, "not installed", without, f"apt-get install {package}")
     except PumiceError as error:
-        return Finding(part, Verdict.MISSING, str(error), without, f"apt-get install --reinstall {package}")
+        return Finding(part, Verdict.MISSING, in_full(error), without, f"apt-get install --reinstall {package}")
     return ok(part, said.partition("\n")[0])
 
 

@@ -16,7 +16,7 @@ from pumice.app import logs
 from pumice.app.node import Node
 from pumice.app.settings import Settings, again, is_live
 from pumice.app.verbs import set_deadlines
-from pumice.model.errors import Misconfigured
+from pumice.model.errors import Misconfigured, in_full
 
 if TYPE_CHECKING:
     from pumice.api.policy import Policy
@@ -34,7 +34,7 @@ def apply(node: Node, services: "Sequence[Service]") -> Settings:
         policies = [_policy(service, settings) for service in services]
         set_deadlines(settings.operations.deadlines)
     except Misconfigured as error:
-        logger.error("settings.refused", error=str(error))
+        logger.error("settings.refused", error=in_full(error))
         return node.settings
     changed = sorted(differences(node.settings, settings))
     for service, policy in zip(services, policies, strict=True):

@@ -143,7 +143,7 @@ async def _mark(read: Callable[[str], object], pool: str) -> Mark | None:
         there = await read(pool)  # type: ignore[misc]
     except PumiceError as error:
         raise Misconfigured(
-            f"{error} Its mark cannot be renamed now: do so again when it can be read."
+            f"{error.in_full} Its mark cannot be renamed now: do so again when it can be read."
         ) from error
     return there if isinstance(there, Mark) else None
 

@@ -9,7 +9,7 @@ from pumice.app.settings import Settings
 from pumice.app.terminal import plain
 from pumice.app.verbs import set_deadlines
 from pumice.attachments import rotate
-from pumice.model.errors import Invalid, NotFound, PumiceError
+from pumice.model.errors import Invalid, NotFound, PumiceError, in_full
 from pumice.store import attachments, names, things
 from pumice.store import operations as log
 from pumice.store.database import Database, Transaction
@@ -51,7 +51,7 @@ async def _one(db: Database, attachment_id: str) -> str | None:
     try:
         operation = await db.write(rotate.accept, attachment_id)
     except PumiceError as error:
-        return str(error)
+        return in_full(error)
     while True:
         row = await db.read(log.get, operation)
         if row is None or row["settled"] or row["state"] not in log.UNDER_WAY:

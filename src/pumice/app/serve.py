@@ -25,7 +25,7 @@ from pumice.app.settings import Settings
 from pumice.app.sockets import listening_socket
 from pumice.app.systemd import Systemd
 from pumice.identity.clouds import clouds_yaml, write_passwords
-from pumice.model.errors import Misconfigured
+from pumice.model.errors import Misconfigured, in_full
 from pumice.model.metrics_sink import MetricsSink
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ class Serving:
             try:
                 tls.renew(self._tls, self.settings)
             except Misconfigured as error:
-                logger.error("certificate.refused", error=str(error))
+                logger.error("certificate.refused", error=in_full(error))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

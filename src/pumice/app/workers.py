@@ -25,7 +25,7 @@ from pumice.app.roles import Role
 from pumice.app.serve import Shared, listen, run_roles
 from pumice.app.settings import Settings
 from pumice.app.systemd import Systemd
-from pumice.model.errors import Misconfigured
+from pumice.model.errors import Misconfigured, in_full
 
 logger = structlog.get_logger(__name__)
 
@@ -124,7 +124,7 @@ class _Workers:
             run_roles(self.settings, _API, self._shared(number))
             code = 0
         except Misconfigured as error:
-            logger.error("worker.refused", error=str(error))
+            logger.error("worker.refused", error=in_full(error))
             code = _REFUSED
         except Exception:
             logger.exception("worker.failed")

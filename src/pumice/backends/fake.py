@@ -239,7 +239,7 @@ class _Memory(OnThisHost):
 
     async def create(self, volume: VolumeId, pool: str, size: int) -> None:  # noqa: ARG002 - names only
         if pool not in self._pools:
-            raise TryAnotherBackend(f"Pool '{pool}' is not in the settings of this host.")
+            raise TryAnotherBackend("The pool is not in its host's settings.", f"It is '{pool}'.")
         self._volumes.setdefault((pool, volume), "")
 
     async def create_from_volume(

@@ -291,7 +291,7 @@ class FilesBackend(OnThisHost):
 
     def _directory(self, pool: str) -> Path:
         if pool not in self._pools:
-            raise TryAnotherBackend(f"Pool '{pool}' is not in the settings of this host.")
+            raise TryAnotherBackend("The pool is not in its host's settings.", f"It is '{pool}'.")
         return self._pools[pool]
 
     def _lock(self, path: Path) -> asyncio.Lock:

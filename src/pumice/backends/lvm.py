@@ -287,7 +287,7 @@ class LvmBackend(OnThisHost):
 
     def _require(self, pool: str) -> None:
         if pool != self._group.name:
-            raise TryAnotherBackend(f"Pool '{pool}' is not in the settings of this host.")
+            raise TryAnotherBackend("The pool is not in its host's settings.", f"It is '{pool}'.")
 
     def _lock(self, name: str) -> asyncio.Lock:
         """The lock of a name: the second of two equal calls finds the first one's work."""
@@ -361,10 +361,14 @@ class LvmBackend(OnThisHost):
             yield
         except OSError as error:
             if error.errno == errno.ENOSPC:
-                raise TryAnotherBackend(f"Volume group '{self._group.name}' is full.") from error
+                raise TryAnotherBackend("The volume group is full.", f"It is '{self._group.name}'.") from error
             if error.errno == errno.EIO:
-                raise TryAnotherBackend(f"A disk of volume group '{self._group.name}' is broken.") from error
-            raise Retryable(f"Volume group '{self._group.name}' cannot be used: {error.strerror}.") from error
+                raise TryAnotherBackend(
+                    "A disk is broken.", f"It is of volume group '{self._group.name}'."
+                ) from error
+            raise Retryable(
+                "The volume group cannot be used.", f"'{self._group.name}': {error.strerror}."
+            ) from error
 
 
 def _tag(ours: Mark) -> str:

@@ -160,7 +160,9 @@ class VolumeGroup:
                         await asyncio.sleep(0.05)
                 yield file
             except TimeoutError:
-                raise Retryable(f"Volume group '{self.name}' is busy with another process's command.") from None
+                raise Retryable(
+                    "The volume group is busy with another process's command.", f"'{self.name}'."
+                ) from None
             finally:
                 os.close(file)
 
@@ -202,7 +204,7 @@ class VolumeGroup:
             if _FULL.search(failed.stderr):
                 raise TryAnotherBackend("The volume group is full.", f"'{self.name}'.") from failed
             if _BROKEN.search(failed.stderr):
-                raise TryAnotherBackend("The volume group cannot be changed.", str(failed)) from failed
+                raise TryAnotherBackend("The volume group cannot be changed.", failed.detail) from failed
             raise
 
 

@@ -291,7 +291,7 @@ class RbdBackend:
 
     def _pool(self, pool: str) -> RbdImages:
         if pool not in self._images:
-            raise TryAnotherBackend(f"Pool '{pool}' is not in the settings of this host.")
+            raise TryAnotherBackend("The pool is not in its host's settings.", f"It is '{pool}'.")
         return self._images[pool]
 
     def _lock(self, images: RbdImages, name: str) -> asyncio.Lock:

@@ -103,13 +103,15 @@ async def _appears(file: Path, serving: "asyncio.Future[str]") -> None:
             while not serving.done() and not await in_thread(_size, file):
                 await asyncio.sleep(_POLL)
     except TimeoutError:
-        raise Retryable(f"Ceph did not open {file.name} within {_OPEN_SECONDS:g} seconds.") from None
+        raise Retryable(
+            f"Ceph did not open the image within {_OPEN_SECONDS:g} seconds.", f"{file.name}."
+        ) from None
     if serving.done():
         try:
             serving.result()
         except PumiceError as error:
-            raise Retryable(f"{file.name} cannot be opened: {error}") from error
-        raise Retryable(f"{file.name} was closed before it was read.")
+            raise Retryable("The image cannot be opened.", f"{file.name}: {error.in_full}") from error
+        raise Retryable("The image was closed before it was read.", f"{file.name}.")
 
 
 def _make(file: Path) -> None:

@@ -46,6 +46,8 @@ LOOKS = frozenset(
 )
 """The drivers' calls that change nothing."""
 
+_HANGS = "What was begun there has not come back, and nothing more is begun."
+
 _inside: ContextVar["list[Bulkhead] | None"] = ContextVar("_inside", default=None)
 """The bulkheads that a call which has a limit has come into, the innermost last; None outside of any call."""
 
@@ -131,7 +133,7 @@ class Bulkhead:
         """
         like = (call, about, pool)
         if earlier := next((it for it in self.left.values() if (it.call, it.about, it.pool) == like), None):
-            raise Retryable(f"{self.place} still hangs: {_since(earlier)}.")
+            raise Retryable(_HANGS, f"{self.place} still hangs: {_since(earlier)}.")
         began = time.monotonic()
         task, within = self._begin(work, within)
         try:
@@ -164,7 +166,7 @@ class Bulkhead:
         within = _inside.get()
         within = [] if within is None else within
         if self not in within and self._all.is_full(self.place):
-            raise Retryable(f"{self.place} hangs: what was begun there has not come back.")
+            raise Retryable(_HANGS, f"It is {self.place}.")
         within.append(self)
         self._all.on_away(within[0].place)
         try:
@@ -191,7 +193,7 @@ class Bulkhead:
             raise
         except Exception as bug:
             logger.exception("driver.bug", place=self.place, call=call)
-            raise Retryable(f"'{call}' failed unexpectedly: {type(bug).__name__}: {bug}") from bug
+            raise Retryable("Something failed unexpectedly.", f"'{call}': {type(bug).__name__}: {bug}") from bug
 
     async def call_patiently(self, call: str, work: Callable[[], Awaitable[T]], seconds: float) -> T:
         """What comes of ``work``, however long it takes; after ``seconds`` it is told as one that hangs.
@@ -264,7 +266,9 @@ class _Walled:
                     call, lambda: attribute(*args, **kwargs), asyncio.timeout(seconds)
                 )
             except TimeoutError:
-                raise Retryable(f"{self._bulkhead.place} did not answer within {seconds:g} seconds.") from None
+                raise Retryable(
+                    f"There was no answer within {seconds:g} seconds.", f"Of {self._bulkhead.place}."
+                ) from None
 
         return within
 

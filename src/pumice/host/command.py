@@ -31,7 +31,8 @@ class CommandFailed(Retryable):
     """The command ended with an exit code other than 0; ``stderr`` holds its own words."""
 
     def __init__(self, argv: Sequence[str], code: int, stderr: str) -> None:
-        super().__init__(f"{argv[0]} failed with exit code {code}: {stderr.strip()[-500:] or 'no message'}")
+        words = f"{argv[0]} failed with exit code {code}: {stderr.strip()[-500:] or 'no message'}"
+        super().__init__("A command failed on the host.", words)
         self.code = code
         self.stderr = stderr
 
@@ -99,7 +100,9 @@ async def run(
         async with asyncio.timeout(timeout):
             output, errors = await _communicate(process, on_output)
     except TimeoutError:
-        raise CommandTimedOut(f"{words[0]} did not end within {timeout:g} seconds and was killed.") from None
+        raise CommandTimedOut(
+            f"A command did not end within {timeout:g} seconds.", f"It is {words[0]}."
+        ) from None
     finally:
         if process.returncode is None:
             if farewell:
@@ -158,7 +161,9 @@ async def launch(
         async with asyncio.timeout(timeout):
             code = await process.wait()
     except TimeoutError:
-        raise CommandTimedOut(f"{words[0]} did not end within {timeout:g} seconds and was killed.") from None
+        raise CommandTimedOut(
+            f"A command did not end within {timeout:g} seconds.", f"It is {words[0]}."
+        ) from None
     finally:
         if process.returncode is None:
             process.kill()

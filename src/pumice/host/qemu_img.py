@@ -124,7 +124,7 @@ async def copy(
             on_output=_percent_reader(progress),
         )
     except CommandFailed as failure:
-        raise TryAnotherBackend(f"The bytes cannot be copied: {failure.stderr.strip()[-200:]}") from failure
+        raise TryAnotherBackend("The bytes cannot be copied.", failure.stderr.strip()[-200:]) from failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +267,7 @@ def _explained(failure: CommandFailed) -> ImageRefused | TryAnotherBackend:
     if _is_full(failure):
         return TryAnotherBackend("There is no space left to write the image's bytes.")
     if "error while writing" in failure.stderr:
-        return TryAnotherBackend(f"The image's bytes cannot be written: {failure.stderr.strip()[-200:]}")
+        return TryAnotherBackend("The image's bytes cannot be written.", failure.stderr.strip()[-200:])
     if failure.code < 0:
         return ImageRefused("The image needs more CPU time or memory to convert than an image is allowed.")
     if "output file is smaller than input file" in failure.stderr:

@@ -56,7 +56,9 @@ class Threads:
         """
         since = time.monotonic() - HANGS_SECONDS
         if sum(at < since for at in self._cut.values()) >= max(self._most // 2, 1):
-            raise Retryable(f"{self._name} hangs: what was begun there has not come back.")
+            raise Retryable(
+                "What was begun there has not come back, and nothing more is begun.", f"{self._name}."
+            )
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
         context = contextvars.copy_context()

@@ -39,12 +39,14 @@ class Files:
         answered, _ = await asyncio.wait({looking}, timeout=self._seconds)
         if not answered:
             threads.cut(looking)
-            raise Retryable(f"Volume {disk.serial} cannot be opened on this host: {path.parent} hangs.")
+            raise Retryable(
+                f"Volume {disk.serial} cannot be opened by its server's host.", f"{path.parent} hangs."
+            )
         try:
             return replace(disk, source=replace(disk.source, direct=looking.result()))
         except OSError as error:
             raise Retryable(
-                f"Volume {disk.serial} cannot be opened on this host: {path}: {error.strerror}."
+                f"Volume {disk.serial} cannot be opened by its server's host.", f"{path}: {error.strerror}."
             ) from error
 
 
@@ -58,8 +60,8 @@ def _opens_directly(source: FileSource, read_only: bool) -> bool:
         os.close(file)
     if source.inode not in (None, found):
         raise Retryable(
-            f"{source.path} is another file on this host than where the volume is kept: see that the same "
-            "directory is mounted on both."
+            "The server's host has another file where the volume is kept.",
+            f"See that the same directory is mounted on both: {source.path}.",
         )
     try:
         os.close(os.open(source.path, how | os.O_DIRECT))

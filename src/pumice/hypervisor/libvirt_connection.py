@@ -93,7 +93,7 @@ class LibvirtConnection:
                 return await self._in_thread(lambda: work(connection), timeout)
         except libvirt.libvirtError as error:
             raise (
-                explained(error) if connection.isAlive() else Retryable(f"libvirtd went away: {error}")
+                explained(error) if connection.isAlive() else Retryable("The hypervisor went away.", str(error))
             ) from error
 
     def close(self) -> None:
@@ -110,7 +110,9 @@ class LibvirtConnection:
                 try:
                     self._connection = await self._in_thread(lambda: libvirt.open(uri), 15)
                 except libvirt.libvirtError as error:
-                    raise Retryable(f"libvirtd does not answer at {uri} ({error}).") from error
+                    raise Retryable(
+                        "The hypervisor does not answer.", f"libvirtd at {uri}: {error}."
+                    ) from error
             return self._connection
 
     async def _in_thread(self, work: Callable[[], T], timeout: float) -> T:
@@ -140,7 +142,7 @@ class LibvirtConnection:
                 async with asyncio.timeout(timeout):
                     return await done
             except TimeoutError:
-                raise Retryable(f"libvirtd did not answer within {timeout:g} seconds.") from None
+                raise Retryable(f"The hypervisor did not answer within {timeout:g} seconds.") from None
 
 
 def explained(error: Exception) -> PumiceError:
@@ -151,5 +153,5 @@ def explained(error: Exception) -> PumiceError:
     if _ISCSI in words:  # what stands before is QEMU's whole command
         words = words[words.rindex(_ISCSI) :]
     if any(sign in words for sign in _MAY_PASS) and _LOGIN_REFUSED not in words:
-        return Retryable(f"The hypervisor met trouble: {words}")
-    return PumiceError(f"The hypervisor refused: {words}")
+        return Retryable("The hypervisor met trouble.", words)
+    return PumiceError("The hypervisor refused.", words)

@@ -111,7 +111,9 @@ class LibvirtDaemon:
             if self.pid() is None:
                 await self._launch()
             if not await _becomes_true(self._answers, timeout=10):
-                raise Retryable(f"libvirtd does not answer; its log is {self.state_dir / 'log/libvirtd.log'}.")
+                raise Retryable(
+                    "The hypervisor does not answer.", f"The log is {self.state_dir / 'log/libvirtd.log'}."
+                )
 
     async def stop(self, *, force: bool = False) -> None:
         """End the daemon, if there is one.
@@ -131,7 +133,9 @@ class LibvirtDaemon:
                 log.warning("libvirtd does not end by itself and is killed", pid=pid)
                 _kill(pid, signal.SIGKILL)
         if not await _becomes_true(lambda: self.pid() is None and not self._guests(), timeout=5):
-            raise Retryable(f"libvirtd or a guest of it does not end; its state is in {self.state_dir}.")
+            raise Retryable(
+                "The hypervisor or a guest of it does not end.", f"Its state is in {self.state_dir}."
+            )
 
     def pid(self) -> int | None:
         """The daemon's process id while it runs. A free lock on the pid file means that nobody is there."""

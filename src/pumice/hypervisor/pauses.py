@@ -18,7 +18,7 @@ from pathlib import Path
 import structlog
 
 from pumice.host.thread import in_thread
-from pumice.model.errors import PumiceError
+from pumice.model.errors import PumiceError, in_full
 from pumice.model.ids import ServerId
 
 logger = structlog.get_logger(__name__)
@@ -70,7 +70,7 @@ class Pauses:
             try:
                 await self.resume(server)
             except PumiceError as error:
-                logger.warning("guest.stays_paused", server=server, error=str(error))
+                logger.warning("guest.stays_paused", server=server, error=in_full(error))
                 await asyncio.sleep(AGAIN_SECONDS)
             else:
                 logger.warning("guest.resumed", server=server)

@@ -206,7 +206,9 @@ class ImageFiles:
         try:
             return await self._place.call(call, work, limit, about=about)
         except TimeoutError:
-            raise Retryable(f"{self.directory}, where images are kept, hangs: ask again later.") from None
+            raise Retryable(
+                "The place where images are kept does not answer: ask again later.", f"{self.directory} hangs."
+            ) from None
         finally:
             _limit.reset(token)
 

@@ -39,7 +39,7 @@ async def keep(db: Database, files: ImageFiles, image_id: str, fill: Callable[[P
             content = ImageContent(made.size, found.virtual_size, made.md5, made.sha512)
             await db.write(images.finish_saving, image, content, files.quota)
     except Conflict as error:
-        raise Retryable(str(error)) from None
+        raise Retryable(error.told, error.detail) from None
 
 
 async def drop(db: Database, files: ImageFiles, image_id: str) -> None:
@@ -50,4 +50,4 @@ async def drop(db: Database, files: ImageFiles, image_id: str) -> None:
     except NotFound:
         return
     except Conflict as error:
-        raise Retryable(str(error)) from None
+        raise Retryable(error.told, error.detail) from None

@@ -16,7 +16,7 @@ import structlog
 
 from pumice.images.files import ImageFiles
 from pumice.images.lock import ImageLock
-from pumice.model.errors import PumiceError
+from pumice.model.errors import PumiceError, in_full
 from pumice.model.ids import ImageId
 from pumice.model.states import HAS_BYTES, ImageStatus
 from pumice.store import images
@@ -45,4 +45,4 @@ async def _settle(db: Database, files: ImageFiles, image_id: ImageId, lock: Imag
             await db.write(images.requeue, image_id)
         await files.end(lock)
     except PumiceError as error:  # the lock's file stays, so it is tried again until it succeeds
-        logger.warning("image.unsettled", image=image_id, error=str(error))
+        logger.warning("image.unsettled", image=image_id, error=in_full(error))

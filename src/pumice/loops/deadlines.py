@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from pumice.loops import rows
-from pumice.model.errors import Retryable, Unreadable
+from pumice.model.errors import Retryable, Unreadable, in_full
 from pumice.model.metrics_sink import MetricsSink
 from pumice.operations.aside import Aside
 from pumice.operations.settle import why_not_read
@@ -93,5 +93,7 @@ class Deadlines:
     def _put_aside(self, operation_id: str, error: Exception) -> float:
         pause = self.aside.put(operation_id)
         bug = None if isinstance(error, Unreadable) else error
-        logger.error("operation.unsettled", operation=operation_id, error=str(error), pause=pause, exc_info=bug)
+        logger.error(
+            "operation.unsettled", operation=operation_id, error=in_full(error), pause=pause, exc_info=bug
+        )
         return pause

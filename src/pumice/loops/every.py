@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import structlog
 
-from pumice.model.errors import PumiceError
+from pumice.model.errors import PumiceError, in_full
 from pumice.store.database import MISSED, Database
 
 logger = structlog.get_logger(__name__)
@@ -48,7 +48,7 @@ def tell_failure(event: str, error: Exception, **what: str) -> None:
     """Log what failed in a sentence where the error is one; a bug's with where it came from."""
     reasons = list(_reasons(error))
     is_bug = not all(isinstance(one, PumiceError) for one in reasons)
-    told = " ".join(dict.fromkeys(map(str, reasons)))
+    told = " ".join(dict.fromkeys(map(in_full, reasons)))
     logger.error(event, **what, error=told, exc_info=error if is_bug else None)
 
 

@@ -50,7 +50,7 @@ async def check(drivers: Drivers, glances: Glances | None = None) -> list[Violat
         try:
             found += await _at_target(drivers, places, target, glance)
         except PumiceError as error:
-            found.append(Violation(f"target {target.driver} of {places[0]} does not answer: {error}"))
+            found.append(Violation(f"target {target.driver} of {places[0]} does not answer: {error.in_full}"))
     return found
 
 

@@ -12,7 +12,7 @@ import structlog
 from pumice.backends.backups.contract import BackupStore
 from pumice.backends.contract import Backend, PoolFacts
 from pumice.hypervisor.contract import Hypervisor
-from pumice.model.errors import Misconfigured, PumiceError
+from pumice.model.errors import Misconfigured, PumiceError, in_full
 from pumice.model.volume import LOCAL_TO_HOST
 from pumice.operations.drivers import Drivers
 from pumice.operations.places import compute_host, volume_host
@@ -120,7 +120,7 @@ class Heartbeats:
             try:
                 await self.drivers.db.write(work)
             except Misconfigured as error:
-                logger.error("host.forgotten", error=str(error))
+                logger.error("host.forgotten", error=in_full(error))
                 self.forgotten()
 
     async def _ask(self, place: str, call: str, question: Callable[[], Awaitable[T]]) -> T:
@@ -138,7 +138,7 @@ class Heartbeats:
         try:
             await self._ask(BACKUP, "look", store.look)
         except (PumiceError, TimeoutError) as error:
-            logger.warning("backups.silent", error=str(error) or "no answer in time")
+            logger.warning("backups.silent", error=in_full(error))
             return None
         facts = {"driver": store.driver, "bucket": store.bucket}
         return Said(services.Heartbeat(BACKUP, self.host, self.zone, facts))
@@ -147,7 +147,7 @@ class Heartbeats:
         try:
             facts = await self._ask(volume_host(place), "pools", backend.pools)
         except (PumiceError, TimeoutError) as error:
-            why = error.in_full if isinstance(error, PumiceError) else "no answer in time"
+            why = in_full(error)
             logger.warning("backend.silent", backend=place, error=why)
             return None
         zone = self.zones.get(place, self.zone)
@@ -170,7 +170,7 @@ class Heartbeats:
         try:
             connector = await self._ask(compute_host(host), "connector", hypervisor.connector)
         except (PumiceError, TimeoutError) as error:
-            logger.warning("hypervisor.silent", host=host, error=str(error) or "no answer in time")
+            logger.warning("hypervisor.silent", host=host, error=in_full(error))
             return None
         facts = {"connector": connector.to_row(), "driver": hypervisor.driver}
         return Said(services.Heartbeat(COMPUTE, host, self.zone, facts))

@@ -19,7 +19,7 @@ import structlog
 from pumice.attachments import disconnect
 from pumice.loops.every import tell_failure
 from pumice.loops.violation import Violation
-from pumice.model.errors import LostLease, TryAnotherBackend
+from pumice.model.errors import LostLease, TryAnotherBackend, in_full
 from pumice.model.ids import new_id
 from pumice.model.scope import INTERNAL
 from pumice.model.states import ServerStatus, SnapshotStatus, VolumeStatus
@@ -104,7 +104,7 @@ class Gone:
                 while op.owner == self.owner:
                     op = await self._next(state_machine, op, why)
             except LostLease as error:
-                logger.warning("operation.lease_lost", operation=row["id"], error=str(error))
+                logger.warning("operation.lease_lost", operation=row["id"], error=in_full(error))
             except Exception as error:  # one that cannot be carried keeps no other from it
                 tell_failure("operation.interrupted", error, operation=row["id"])
             else:

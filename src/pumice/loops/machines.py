@@ -55,7 +55,7 @@ async def _everywhere(drivers: Drivers, check: Check) -> list[Violation]:
         try:
             found += await check(drivers, host, hypervisor)
         except PumiceError as error:
-            found.append(Violation(f"hypervisor {host} does not answer: {error}"))
+            found.append(Violation(f"hypervisor {host} does not answer: {error.in_full}"))
     return found
 
 

@@ -52,7 +52,7 @@ async def check(drivers: Drivers, glances: Glances | None = None) -> list[Violat
         try:
             found += await _at_hypervisor(drivers, host, hypervisor)
         except PumiceError as error:
-            found.append(Violation(f"hypervisor {host} does not answer: {error}"))
+            found.append(Violation(f"hypervisor {host} does not answer: {error.in_full}"))
     return found
 
 

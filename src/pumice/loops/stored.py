@@ -26,7 +26,7 @@ async def check(drivers: Drivers) -> list[Violation]:
     try:
         return await _at(drivers, drivers.backups)
     except PumiceError as error:
-        return [Violation(f"the store of backups does not answer: {error}")]
+        return [Violation(f"the store of backups does not answer: {error.in_full}")]
 
 
 async def unknown_objects(drivers: Drivers, store: BackupStore) -> list[Found]:

@@ -1,7 +1,9 @@
 """Everything that can go wrong, as one small tree.
 
 No HTTP in here: ``api/faults.py`` maps these classes to each wire API's status codes. The message of an
-error is written for the person who reads it: what happened, and what to do next. It never holds a secret.
+error is written for the person who reads it: what happened, and what to do next. It never holds a secret. What
+Pumice itself runs into is told to tenants too, who are to know no host, pool, path or address: these are in its
+``detail``.
 
 Three branches matter to the operation engine:
 
@@ -17,7 +19,12 @@ class PumiceError(Exception):
     def __init__(self, message: str = "", detail: str = "") -> None:
         super().__init__(message)
         self.detail = detail
-        """What only an operator may know of it: which pool, which host."""
+        """What only an operator may know of it: which host, pool or path, and in whose words."""
+
+    @property
+    def told(self) -> str:
+        """What a tenant reads: the message."""
+        return str(self)
 
     @property
     def in_full(self) -> str:
@@ -93,7 +100,12 @@ class GuestKeepsDisk(PumiceError):
 
 
 class Misconfigured(PumiceError):
-    """The settings or the machine lack something; the message says what to do."""
+    """The settings or the machine lack something; the message says what to do, and is for operators alone."""
+
+    @property
+    def told(self) -> str:
+        """That it is not the tenant's fault, and who knows more."""
+        return "The service is not set up for this: its operators find in its log what it lacks."
 
 
 class Hangs(Retryable):
@@ -113,3 +125,10 @@ class Cancelled(PumiceError):
 
 class LostLease(PumiceError):
     """Another worker took this operation over. What was being written must be dropped."""
+
+
+def in_full(error: BaseException) -> str:
+    """What an operator reads of any error."""
+    if isinstance(error, PumiceError):
+        return error.in_full
+    return str(error) or ("no answer in time" if isinstance(error, TimeoutError) else type(error).__name__)

@@ -22,7 +22,7 @@ import structlog
 
 from pumice.host.bulkhead import Bulkhead
 from pumice.host.turn import taking_turns
-from pumice.model.errors import Cancelled, LostLease, Retryable
+from pumice.model.errors import Cancelled, LostLease, Retryable, in_full
 from pumice.operations.operation import Operation
 from pumice.store import clock, work_queue
 from pumice.store import operations as log
@@ -169,7 +169,7 @@ class Leases:
                     async with asyncio.timeout(self.seconds / 3):
                         await self._renew(held)
                 except (Retryable, TimeoutError) as error:
-                    logger.warning("leases.not_renewed", error=str(error) or "no answer in time")
+                    logger.warning("leases.not_renewed", error=in_full(error))
                     wait = min(AGAIN_SECONDS, self.seconds / 10)
 
     async def _renew(self, held: Mapping[str, Lease]) -> None:

@@ -17,7 +17,16 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from pumice.host.bulkhead import Bulkhead
-from pumice.model.errors import Cancelled, Hangs, LostLease, NoValidBackend, PumiceError, Retryable, Unreadable
+from pumice.model.errors import (
+    Cancelled,
+    Hangs,
+    LostLease,
+    NoValidBackend,
+    PumiceError,
+    Retryable,
+    Unreadable,
+    in_full,
+)
 from pumice.model.metrics_sink import MetricsSink
 from pumice.model.tunables import Tunables
 from pumice.operations.drivers import Drivers
@@ -240,7 +249,7 @@ class Runner:
             self._look_at = min(self._look_at, time.monotonic() + wait)
         except Exception as error:  # whatever a row holds: the others are looked for again
             bug = None if isinstance(error, Retryable) else error
-            logger.warning("operations.claim_failed", error=str(error), exc_info=bug)
+            logger.warning("operations.claim_failed", error=in_full(error), exc_info=bug)
             self._called, self._look_at = set(self.places), time.monotonic() + SOON_SECONDS
             self.shares.take([], asked)
         return rows
@@ -264,7 +273,7 @@ class Runner:
             is_left = not has_ended and op.place in self.places
         except LostLease as error:
             self.meter.lease_lost(row["kind"])
-            logger.warning("operation.lease_lost", operation=row["id"], error=str(error))
+            logger.warning("operation.lease_lost", operation=row["id"], error=in_full(error))
         except Exception as error:
             await self._put_aside(row, error)
         finally:
@@ -281,7 +290,7 @@ class Runner:
         fence = row["id"], row["attempt"]
         with contextlib.suppress(Retryable):
             if isinstance(error, Retryable):
-                logger.warning("operation.interrupted", operation=row["id"], error=str(error))
+                logger.warning("operation.interrupted", operation=row["id"], error=in_full(error))
                 await self.db.write(work_queue.release, *fence, clock.time() + INTERRUPTED_SECONDS)
                 return
             why = why_not_read(error)
@@ -339,7 +348,7 @@ class Runner:
             if error is not None:
                 failed = watch.record()
                 if isinstance(error, Cancelled):
-                    op.cancelled, failed = True, replace(failed, outcome="failed", error=str(error))
+                    op.cancelled, failed = True, replace(failed, outcome="failed", error=error.in_full)
                 return await self._turn_back(op, failed, error)
         record = watch.record() if watch else None
         try:
@@ -393,7 +402,7 @@ class Runner:
             return error
         except Exception as bug:  # a driver's bug must not strand the operation: it is undone and explained
             logger.exception("operation.bug", step=name)
-            return Retryable(f"'{name}' failed unexpectedly: {type(bug).__name__}: {bug}")
+            return Retryable(f"'{name}' failed unexpectedly.", f"{type(bug).__name__}: {bug}")
         return None
 
     async def _too_slow(self, step: str, seconds: float, op: Operation[Any]) -> Retryable:
@@ -417,7 +426,7 @@ class Runner:
             return await self._save(self.state_machine.turn_back, op, record, error)
         except Cancelled as cancelled:  # instead of another try
             op.cancelled = True
-            record = replace(record, outcome="failed", error=str(error)) if record else None
+            record = replace(record, outcome="failed", error=error.in_full) if record else None
             return await self._save(self.state_machine.turn_back, op, record, cancelled)
 
     async def _save(

@@ -170,7 +170,7 @@ class StateMachine:
             if is_retryable(bug):
                 raise
             logger.exception("operation.bug", step=step)
-            unexpected = PumiceError(f"'{step}' failed unexpectedly: {type(bug).__name__}: {bug}")
+            unexpected = PumiceError(f"'{step}' failed unexpectedly.", f"{type(bug).__name__}: {bug}")
             raise StepFailed(unexpected, watch.record(), op.position) from bug
         records.append(watch.record())
 
@@ -207,7 +207,7 @@ class StateMachine:
         if record is not None and not isinstance(error, Cancelled):  # by which no step fails
             record = replace(record, outcome="failed", error=error.in_full)
         if not in_time:
-            settle(tx, verb, op, op.error if undoing and op.error else str(error))
+            settle(tx, verb, op, op.error if undoing and op.error else error.told)
             op.resume_at = None
         patient = isinstance(error, Retryable) and op.tries < UNDO_TRIES
         if self.may_hand_over(op) and step.work(True)[1] and not patient:
@@ -215,7 +215,7 @@ class StateMachine:
         elif undoing or (
             trouble and not leaves and op.tries < (self.tunables.retry_policy.tries or step.tries) and in_time
         ):
-            logger.warning("operation.retry", step=step.name, tries=op.tries, error=str(error))
+            logger.warning("operation.retry", step=step.name, tries=op.tries, error=error.in_full)
             op.owner = None
             tx.notify(work_queue.queue_topic(op.place))
             record = replace(record, outcome="retry") if record else None
@@ -225,13 +225,15 @@ class StateMachine:
             _heed_cancelling(before, op)
             return op
         else:
-            op.error = str(error)
+            op.error = error.told
             if (trouble or isinstance(error, TryAnotherBackend)) and in_time:
                 op.resume_at = self._choose_again_at(verb, op)
             op.state = "undoing"
             if leaves and self.may_hand_over(op):  # its undo would hang as well
                 self._hand_over(tx, verb, op)
-            logger.warning("operation.undo", step=step.name, error=op.error, again=op.resume_at is not None)
+            logger.warning(
+                "operation.undo", step=step.name, error=error.in_full, again=op.resume_at is not None
+            )
         self._save(tx, verb, op, [record] if record else [])
         return op
 

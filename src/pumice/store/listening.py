@@ -21,7 +21,7 @@ from typing import Any
 import asyncpg
 import structlog
 
-from pumice.model.errors import Misconfigured
+from pumice.model.errors import Misconfigured, in_full
 from pumice.store.pipeline import CHANNEL
 
 logger = structlog.get_logger(__name__)
@@ -95,7 +95,7 @@ class Listening:
                     )
                 self._names[name] = lost
             except (asyncpg.InterfaceError, asyncpg.PostgresError, OSError) as error:
-                logger.warning("database.deaf", error=str(error))
+                logger.warning("database.deaf", error=in_full(error))
                 await asyncio.sleep(0.1)
 
     async def close(self) -> None:
@@ -122,7 +122,7 @@ class Listening:
             try:
                 await self._listen(before)
             except Exception as error:  # whatever it is, listening goes on
-                logger.warning("database.deaf", error=str(error) or type(error).__name__)
+                logger.warning("database.deaf", error=in_full(error))
             before = True
             await asyncio.sleep(random.uniform(0.2, 1.0))  # noqa: S311
 

@@ -226,7 +226,7 @@ class PostgresDatabase:
                     words = LastWords(_new_seal(), self._payloads(topics))
                     await connection.run_sync(lambda sync: _leave(sync, words))
         except (sa.exc.SQLAlchemyError, OSError) as error:
-            raise Retryable(f"The database does not answer: {error}") from error
+            raise Retryable("The database does not answer.", str(error)) from error
         for topic in topics:
             self._tell(topic)
         return result
@@ -241,7 +241,7 @@ class PostgresDatabase:
             for statement in statements:
                 await connection.execute(statement)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-            raise Retryable(f"The database does not answer: {error}") from error
+            raise Retryable("The database does not answer.", str(error)) from error
         finally:
             await connection.close()
 
@@ -398,7 +398,7 @@ async def _until_done(
                 why = "lost" if _is_lost(error) else "race"
                 if time.monotonic() > give_up:
                     said = getattr(error, "orig", None) or str(error) or type(error).__name__
-                    raise Retryable(f"The database does not answer: {said}") from error
+                    raise Retryable("The database does not answer.", str(said)) from error
                 await asyncio.sleep(random.uniform(0.2, 0.5) if _is_lost(error) else 0)  # noqa: S311
 
 

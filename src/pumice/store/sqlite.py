@@ -140,7 +140,7 @@ def flush(path: Path) -> None:
         try:
             os.fdatasync(log)
         except OSError as error:
-            raise Retryable(f"The database cannot be written to the disk: {error.strerror}") from error
+            raise Retryable("The database cannot be written to the disk.", error.strerror or "") from error
         finally:
             os.close(log)
 
@@ -213,5 +213,5 @@ def _run(
                 connected().connection.driver_connection.text_factory = _as_it_can_be  # type: ignore[union-attr]
                 continue
             if time.monotonic() > give_up or "locked" not in str(error.orig):
-                raise Retryable(f"The database does not answer: {error.orig}") from error
+                raise Retryable("The database does not answer.", str(error.orig)) from error
             time.sleep(random.uniform(0.001, 0.02))  # noqa: S311

@@ -110,7 +110,7 @@ class Threads:
             if future.done():
                 return
             if why := self.hangs(at):
-                future.set_exception(Retryable(why))
+                future.set_exception(Retryable("The database does not answer.", why))
             else:
                 loop.call_later(HUNG_SECONDS, look)
 

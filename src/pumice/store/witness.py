@@ -99,14 +99,16 @@ class Witness:
             try:
                 found.set_result(self._find(operation_id, since))
             except OSError as error:
-                found.set_exception(Retryable(f"{self._directory} cannot be read: {error.strerror}."))
+                found.set_exception(
+                    Retryable("The witness cannot be read.", f"{self._directory}: {error.strerror}.")
+                )
 
         self._jobs.put(read)
         try:
             async with asyncio.timeout(seconds):
                 return await asyncio.wrap_future(found)
         except TimeoutError:
-            raise Retryable(f"{self._directory} does not answer.") from None
+            raise Retryable("The witness does not answer.", f"{self._directory}.") from None
 
     def close(self) -> None:
         """Write what is left, if that does not take long."""

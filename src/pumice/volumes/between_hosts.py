@@ -101,11 +101,13 @@ async def fetch(op: Operation[Any], drivers: Drivers, device: Path) -> None:
     export = of_row(op.notes["portal"])
     if isinstance(export, SharedFile):
         if await in_thread(_is_another, export):
-            raise TryAnotherBackend(f"{export.path} is another file on this host than on the volume's.")
+            raise TryAnotherBackend(
+                "The other host has another file where the volume is kept.", f"{export.path}."
+            )
         await replica.copy(Path(export.path), device, op.params.size * GIB, op.note_progress)
         return
     if not isinstance(export, IscsiExport):
-        raise TryAnotherBackend(f"No other host reads what {op.params.pool} exports.")
+        raise TryAnotherBackend("No other host reads what the volume's pool exports.", f"{op.params.pool}.")
     grant = await _grant(op, drivers)
     portal = export.portals[op.tries % len(export.portals)]
     disk = IscsiDisk(portal, export.iqn, export.lun, grant.initiator, grant.username, grant.password)

@@ -227,7 +227,7 @@ async def copy_bytes(op: Operation[MigrateParams], drivers: Drivers) -> None:
     target, name, there = drivers.backends[host_of(pool)], asked.volume_id, pool_of(pool)
 
     if await _is_the_volume(op, drivers):
-        raise TryAnotherBackend(f"What {pool} calls by the volume's id are the volume's own bytes.")
+        raise TryAnotherBackend("The other pool is the volume's own, by another name.", f"{pool}.")
     await target.delete(name, there)
     if crosses(op):
         await target.create(name, there, asked.size)
@@ -274,7 +274,7 @@ async def prove_copy(op: Operation[MigrateParams], drivers: Drivers) -> None:
     async with drivers.backends[host_of(pool)].opened(op.params.volume_id, pool_of(pool)) as device:
         found = await replica.digest(device, op.params.size * GIB, op.note_progress)
     if found != op.notes["digest"]:
-        raise TryAnotherBackend(f"What was written to {pool} is not what is read there.")
+        raise TryAnotherBackend("What was written is not what is read.", f"In {pool}.")
 
 
 async def close_source(op: Operation[MigrateParams], drivers: Drivers) -> None:

@@ -289,10 +289,12 @@ def _opened(device: Path, how: int, size: int) -> Iterator[int]:
         raise NotFound("Device", device.name) from None
     try:
         if os.lseek(file, 0, os.SEEK_END) < size:
-            raise Retryable(f"{device.name} is smaller than its volume.")
+            raise Retryable("The device is smaller than its volume.", f"It is {device}.")
         yield file
     except OSError as error:
-        raise Retryable(f"{device.name} cannot be read or written: {error.strerror or error}.") from error
+        raise Retryable(
+            "The volume's device cannot be read or written.", f"{device}: {error.strerror or error}."
+        ) from error
     finally:
         os.close(file)
 

@@ -113,9 +113,12 @@ class PosixObjects:
         try:
             yield
         except OSError as error:
-            where = f"The store of backups, {self.directory},"
             if error.errno in _FULL:
-                raise TryAnotherBackend(f"{where} is full.") from error
+                raise TryAnotherBackend("The store of backups is full.", f"It is {self.directory}.") from error
             if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-                raise Misconfigured(f"{where} cannot be written to: {error.strerror}.") from error
-            raise Retryable(f"{where} cannot be used at the moment: {error.strerror}.") from error
+                raise Misconfigured(
+                    f"The store of backups, {self.directory}, cannot be written to: {error.strerror}."
+                ) from error
+            raise Retryable(
+                "The store of backups cannot be used at the moment.", f"{self.directory}: {error.strerror}."
+            ) from error

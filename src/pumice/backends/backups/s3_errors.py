@@ -59,24 +59,24 @@ def explained(access: S3Access, bucket: str) -> Iterator[None]:
     except Exception as error:
         if not type(error).__module__.startswith("botocore."):
             raise
-        raise _told(error, f"The store of backups, bucket {bucket} at {access.place},") from error
+        raise _told(error, f"bucket {bucket} at {access.place}") from error
 
 
 def _told(error: Exception, where: str) -> PumiceError:
-    code = _code(error)
+    code, its = _code(error), f"The store of backups, {where},"
     if why := _REFUSED.get(_ALIKE.get(code, code)):
-        return Misconfigured(f"{where} cannot be used: {why}.")
+        return Misconfigured(f"{its} cannot be used: {why}.")
     if code in _FULL:
-        return TryAnotherBackend(f"{where} is full.")
+        return TryAnotherBackend("The store of backups is full.", f"It is {where}.")
     kind = type(error).__name__
     if kind == "SSLError":
         return Misconfigured(
-            f"{where} cannot be used: its certificate is not trusted: name its authority in [backup] ca_file. "
+            f"{its} cannot be used: its certificate is not trusted: name its authority in [backup] ca_file. "
             f"{_short(error)}"
         )
     if kind in ("ParamValidationError", "InvalidRegionError"):
-        return Misconfigured(f"{where} cannot be used: {_short(error)}")
-    return Retryable(f"{where} cannot be used at the moment: {_short(error)}")
+        return Misconfigured(f"{its} cannot be used: {_short(error)}")
+    return Retryable("The store of backups cannot be used at the moment.", f"{where}: {_short(error)}")
 
 
 def _code(error: Exception) -> str:

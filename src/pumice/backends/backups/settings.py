@@ -153,5 +153,5 @@ async def _reachable(access: S3Access) -> Finding:
         with contextlib.closing(S3Objects(access)) as objects:
             await asyncio.to_thread(objects.look)
     except PumiceError as error:
-        return Finding("backups", Verdict.MISSING, str(error), _WITHOUT, "what it says; then ask again")
+        return Finding("backups", Verdict.MISSING, error.in_full, _WITHOUT, "what it says; then ask again")
     return ok("backups", f"bucket {access.bucket} at {access.place} answers")

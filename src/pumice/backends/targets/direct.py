@@ -41,4 +41,4 @@ async def look(device: Path) -> os.stat_result:
     try:
         return await in_thread(os.stat, device)
     except OSError as error:
-        raise Retryable(f"{device} cannot be opened: {error.strerror}.") from error
+        raise Retryable("The volume's device cannot be opened.", f"{device}: {error.strerror}.") from error

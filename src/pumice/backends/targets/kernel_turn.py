@@ -35,8 +35,8 @@ class KernelTurn:
             return await asyncio.wait_for(asyncio.shield(turn), self._seconds)
         except TimeoutError:
             raise Retryable(
-                f"The kernel did not do what {self._name} asked for within {self._seconds:g} seconds; its log "
-                "('dmesg') may tell why."
+                f"The kernel did not export or withdraw the volume within {self._seconds:g} seconds.",
+                f"It was asked by '{self._name}'; its log ('dmesg') may tell why.",
             ) from None
 
     def _locked(self, call: Callable[[], T]) -> T:

@@ -166,7 +166,7 @@ class LioTarget:
         try:
             return await self._turn.take(call)
         except (rtslib.RTSLibError, OSError) as error:
-            raise Retryable(f"LIO refused: {error}") from error
+            raise Retryable("LIO refused.", str(error)) from error
 
 
 def _store_name(volume: VolumeId) -> str:

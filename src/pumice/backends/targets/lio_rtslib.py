@@ -75,7 +75,7 @@ def make_store(name: str, device: Path, serial: str) -> Backstore:
     rtslib = load()
     block = device.is_block_device()
     if not block and not device.is_file():
-        raise Retryable(f"LIO cannot export {device}: there is no such device or file.")
+        raise Retryable("The volume's device is not there.", f"LIO cannot export {device}.")
     plugin = "iblock" if block else "fileio"
     number = next(
         folder.name.partition("_")[2]
@@ -90,7 +90,7 @@ def make_store(name: str, device: Path, serial: str) -> Backstore:
             size = device.stat().st_size
             backstore = rtslib.FileIOStorageObject(name, str(device), size, serial, True, index=number)
     except (rtslib.RTSLibError, OSError) as error:
-        raise Retryable(f"LIO refused to export {device}: {error}") from None
+        raise Retryable("LIO refused to export the volume.", f"{device}: {error}") from None
     with suppress(rtslib.RTSLibError):  # a device that cannot discard is exported all the same
         backstore.set_attribute("emulate_tpu", 1)
     return backstore

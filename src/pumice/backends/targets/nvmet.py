@@ -149,7 +149,7 @@ class NvmetTarget:
         try:
             return await self._turn.take(call)
         except OSError as error:
-            raise Retryable(f"The kernel's NVMe target refused: {error}") from error
+            raise Retryable("The kernel's NVMe target refused.", str(error)) from error
 
 
 # --- the kernel's directories: each call makes true what it says, whatever is there ---------------------
@@ -174,7 +174,9 @@ def _make(name: str, device: Path) -> None:
     try:
         _write(space / "enable", "1")
     except OSError as error:
-        raise Retryable(f"The kernel's NVMe target refused to export {device}: {error.strerror}") from None
+        raise Retryable(
+            "The kernel's NVMe target refused to export the volume.", f"{device}: {error.strerror}"
+        ) from None
 
 
 def _allow(name: str, username: str, host: str) -> None:
@@ -217,7 +219,7 @@ def _port(portal: str) -> Path:
             return _port(portal)
         if all(_read(port / f"addr_{word}") == value for word, value in wanted.items()):
             return port
-    raise Retryable(f"Others hold every number that the NVMe port {portal} could have.")
+    raise Retryable("Others hold every number that an NVMe port could have.", f"{portal}.")
 
 
 def _identity(name: str) -> str:

@@ -86,7 +86,7 @@ class TgtdRefused(Retryable):
     def __init__(self, what: str, code: int) -> None:
         known = code in set(Refusal)
         words = Refusal(code).name.lower().replace("_", " ") if known else f"error {code}"
-        super().__init__(f"tgtd refused to {what}: {words}.")
+        super().__init__("The target daemon refused.", f"tgtd, to {what}: {words}.")
         self.code = code
 
 
@@ -306,7 +306,9 @@ class Management:
                 reason = (
                     "no answer in time" if isinstance(error, TimeoutError) else error.strerror or str(error)
                 )
-            raise TgtdSilent(f"tgtd does not answer at {self.address}: {reason}.") from error
+            raise TgtdSilent(
+                "The target daemon does not answer.", f"tgtd at {self.address}: {reason}."
+            ) from error
         if code and code not in (fine if isinstance(fine, tuple) else (fine,)):
             raise TgtdRefused(what, code)
         return answer.rstrip(b"\0").decode(errors="replace")

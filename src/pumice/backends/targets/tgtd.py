@@ -56,7 +56,9 @@ class TgtDaemon:
                 await self._launch()
             if not await self._becomes(self.management.answers):
                 if pid := self.pid():
-                    raise Retryable(f"tgtd (process {pid}) is there but does not answer; see {self.log_file}.")
+                    raise Retryable(
+                        "The target daemon does not answer.", f"tgtd, process {pid}: see {self.log_file}."
+                    )
                 raise Misconfigured(f"tgtd did not start. Its last words: {self._last_words()}")
             await self._listen()
 

@@ -38,7 +38,7 @@ from pumice.hypervisor.connectors.brick import Brick, BrickFailed, Properties
 from pumice.hypervisor.connectors.contract import Remote
 from pumice.hypervisor.contract import BlockSource, NvmeSource
 from pumice.model.connector import Connector
-from pumice.model.errors import Misconfigured, Retryable
+from pumice.model.errors import Misconfigured, Retryable, in_full
 from pumice.model.ids import AttachmentId
 
 log = structlog.get_logger(__name__)
@@ -130,9 +130,11 @@ class KernelConnector:
                     attachment, fresh, lambda brick: brick.connect(fresh.properties | secrets)
                 )
             except (BrickFailed, Retryable) as error:
-                log.warning("volume.unreachable", attachment=attachment, error=str(error))
+                log.warning("volume.unreachable", attachment=attachment, error=in_full(error))
                 await self._take_apart(attachment, fresh)
-                raise Retryable(f"The volume could not be connected to this host: {error}") from None
+                raise Retryable(
+                    "The volume could not be connected to its server's host.", in_full(error)
+                ) from None
             await in_thread(self._write, attachment, replace(fresh, device=str(device)))
             link = _own_name(device, fresh)
             await _becomes_true(lambda: _leads_to(link, device), _UDEV_SECONDS)
@@ -165,7 +167,7 @@ class KernelConnector:
                         return
                     why = f"its device on this host has {seen} bytes, and not {size}"
                 if time.monotonic() > end:
-                    raise Retryable(f"The volume's new size could not be seen: {why}")
+                    raise Retryable("The volume's new size is not seen by its server's host.", f"{why}.")
                 await asyncio.sleep(0.5)  # a session, or udev's link, may just be coming back
 
         await self._in_turn(attachment, work)
@@ -199,11 +201,13 @@ class KernelConnector:
                 held = device is not None and await in_thread(_is_held, device)
                 if held:
                     raise Retryable(
-                        f"Something on this host still uses {device}, the volume's device."
+                        "Something on its server's host still uses the volume.", f"{device}."
                     ) from None
                 if time.monotonic() > end:
-                    raise Retryable(f"The volume could not be disconnected from this host: {error}") from None
-                log.warning("volume.not_flushed", attachment=attachment, error=str(error))
+                    raise Retryable(
+                        "The volume could not be disconnected from its server's host.", str(error)
+                    ) from None
+                log.warning("volume.not_flushed", attachment=attachment, error=in_full(error))
             with suppress(BrickFailed):  # what is left after it, the next round sees
                 await self._on_brick(
                     attachment, note, lambda brick: brick.disconnect(note.properties, device, force=True)
