@@ -17,6 +17,7 @@ MAY_BE_SAID = (
     *("needed", "size", "growth", "asked.size", "seconds", "timeout", "server", "disk.device", "disk.serial"),
     *(
         "self._seconds",
+        "self.seconds",
         "self._longest",
         "_OPEN_SECONDS",
         "_CONNECT_SECONDS",
