@@ -32,7 +32,7 @@ from pumice.app.settings import Settings
 from pumice.identity.bootstrap import bootstrap, hashes
 from pumice.identity.tokens import LocalTokens
 from pumice.images.files import ImageFiles
-from pumice.loops import rows
+from pumice.loops import recycling, rows
 from pumice.model.tunables import Tunables
 from pumice.operations.completions import Completions
 from pumice.operations.harness import Scenario, no_faults, quiet, working
@@ -189,6 +189,9 @@ async def test_requests_for_what_is_in_the_recycle_bin(cloud: Cloud) -> None:
         )
         at = await cloud.db.write(recycle_bin.look)
         await cloud.db.read(recycle_bin.due, at, 10)
+        await cloud.db.read(recycle_bin.in_pools)
+        for entry in await cloud.db.read(recycle_bin.oldest, POOL, 10):
+            await cloud.db.write(recycling.tell, entry.id, at, 1.0)
         await cloud.db.write(purge.accept, who, volume)
         await cloud.quiet()
     await refuse_scans(cloud.db, recorder)

@@ -153,10 +153,14 @@ class Node:
             ),
             "hosts": (host_loop.SECONDS, host_loop.Gone(self.db, verbs, tunables).check),
             "waiting": (waiting.SECONDS, waiting.Waiting(self.db, verbs, tunables).check),
-            "recycle_bin": (recycling.SECONDS, recycling.Recycling(self.db).check),
+            "recycle_bin": (recycling.SECONDS, self._recycling().check),
             "schedules": (schedules.SECONDS, schedules.Schedules(self.db, tunables, self.meter).check),
             "expiry": (expiry.SECONDS, expiry.Expiry(self.db, self.settings.operations.keep_days).sweep),
         }
+
+    def _recycling(self) -> recycling.Recycling:
+        said = self.settings.recycle_bin
+        return recycling.Recycling(self.db, said.low_space_percent, said.notice_hours * 3600)
 
     def repairs(self) -> dict[audit.Check, Repair]:
         """What this process repairs: what it has drivers for, and the rows if it is a scheduler."""

@@ -283,6 +283,16 @@ class RecycleBin(Section):
     counts_for_quota: bool = Field(
         False, description="Whether they count for quota meanwhile.", json_schema_extra=LIVE
     )
+    low_space_percent: float = Field(
+        10.0,
+        ge=0,
+        le=100,
+        description="A pool that has no room for a volume of so much of its size loses what was deleted first, "
+        "before its time. 0: never.",
+    )
+    notice_hours: float = Field(
+        24.0, ge=0, description="How long its owner has to restore what would go before its time."
+    )
 
 
 class Metrics(Section):

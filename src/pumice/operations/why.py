@@ -10,6 +10,7 @@ from typing import Any
 
 from pumice.model.errors import Invalid, NotFound
 from pumice.model.scope import Scope
+from pumice.model.states import VolumeStatus
 from pumice.model.tunables import Tunables
 from pumice.store import hosts, names, services, things, transitional
 from pumice.store import operations as log
@@ -66,6 +67,10 @@ class _Told:
             said += [f"Operation {row['id']} ({row['kind']}) is at work on it.", *self._operation(row)]
         elif left := transitional.left(self.tx, thing.id):
             said += self._abandoned(left[0])
+        elif thing.status == VolumeStatus.RECYCLED:
+            said.append(
+                "It was deleted, and is kept in the recycle bin: it can be restored until its time is over."
+            )
         else:
             said += self._others(thing)
         if thing.reason:

@@ -166,6 +166,25 @@ def due(tx: Transaction, at: float, limit: int, offset: int = 0) -> Sequence[Ent
     return _rows.all(tx.execute(_due, values))
 
 
+def in_pools(tx: Transaction) -> Sequence[str]:
+    """The pools that something of the bin lies in."""
+    return tx.execute(sa.select(_b.pool).distinct().order_by(_b.pool)).scalars().all()
+
+
+def oldest(tx: Transaction, pool: str, limit: int) -> Sequence[Entry]:
+    """What has been in the bin for longest in a pool; a volume before the snapshots that went with it."""
+    order = _b.recycled_at, _b.kind.desc(), _b.id
+    return _rows.all(tx.execute(_rows.select.where(_b.pool == pool).order_by(*order).limit(limit)))
+
+
+def note_told(tx: Transaction, entry: Entry, at: float) -> None:
+    """Its owner is told, at this time of the bin, that it may go before its time."""
+    table = volumes if entry.kind == "volume" else snapshots
+    tx.execute(
+        sa.update(table).where(table.c.id == sa.bindparam("b_id")).values(recycled_told=at), {"b_id": entry.id}
+    )
+
+
 def is_(column: str, value: str) -> sa.ColumnElement[bool]:
     """A condition on what is in the bin, for its list."""
     return _b[column] == value

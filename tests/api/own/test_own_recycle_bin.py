@@ -9,13 +9,15 @@ from typing import Any
 import httpx
 import pytest
 import sqlalchemy as sa
-from volume_cloud import OTHER_PROJECT, PROJECT, SCOPES, Cloud
+from test_others_things import requests
+from volume_cloud import HOST, OTHER_PROJECT, POOL_FACTS, PROJECT, SCOPES, Cloud
 
 from pumice.catalog import volume_types
 from pumice.loops.recycling import Recycling
+from pumice.model.errors import InvalidState
 from pumice.model.recycling import DAYS
 from pumice.model.tunables import Tunables
-from pumice.store import audit, clock, recycle_bin, tables
+from pumice.store import audit, clock, pools, recycle_bin, tables
 from pumice.store.database import Transaction
 
 Own = Callable[..., Awaitable[httpx.Response]]
@@ -328,3 +330,155 @@ async def test_a_revert_goes_by_what_is_seen(cloud: Cloud, own: Own) -> None:
     assert (await cloud.act(volume, "revert", {"snapshot_id": old})).status_code == 202
     await cloud.until(volume, "available")
     await restored(own, new)
+
+
+def pool_of(total: float, free: float) -> dict[str, Any]:
+    return {**POOL_FACTS, "total_gb": total, "free_gb": free, "thin": False}
+
+
+async def messages_of(cloud: Cloud, thing: str) -> list[str]:
+    found = (await cloud.call("GET", "/messages")).json()["messages"]
+    return [one["user_message"] for one in found if one["resource_uuid"] == thing]
+
+
+async def test_where_space_is_short_the_oldest_goes_once_its_owner_had_time(cloud: Cloud, own: Own) -> None:
+    loop = Recycling(cloud.db, low_percent=10, notice_seconds=DAY)
+    old, middle, new = [(await cloud.make(10))["id"] for _ in range(3)]
+    for volume in (old, middle, new):
+        await deleted(cloud, f"/volumes/{volume}")
+    await cloud.db.write(pools.report, {HOST: [pool_of(100, 60)]})
+    assert await loop.check() == 0
+    assert [one["told_at"] for one in await listed(own)] == [None] * 3, "there is room"
+    await cloud.db.write(pools.report, {HOST: [pool_of(31, 1)]})
+    assert await loop.check() == 0
+    [told] = [one for one in await listed(own) if one["told_at"]]
+    assert told["id"] == old, "as much as has to go, the oldest first"
+    [text] = await messages_of(cloud, old)
+    assert "Space is short" in text and "Restore it to keep it" in text and HOST not in text
+    await passes(cloud, DAY - 60)
+    assert await loop.check() == 0
+    await restored(own, old)
+    assert await loop.check() == 0, "what was restored stays, and its neighbour's owner is told first"
+    assert [one["id"] for one in await listed(own) if one["told_at"]] == [middle]
+    await passes(cloud, DAY + 60)
+    assert await loop.check() == 1
+    await cloud.quiet()
+    assert [one["id"] for one in await listed(own)] == [new]
+    assert (await cloud.call("GET", f"/volumes/{old}")).status_code == 200
+
+
+async def test_who_was_told_loses_nothing_once_there_is_room_again(cloud: Cloud, own: Own) -> None:
+    loop = Recycling(cloud.db, low_percent=10, notice_seconds=DAY)
+    volume = (await cloud.make(10))["id"]
+    await deleted(cloud, f"/volumes/{volume}")
+    await cloud.db.write(pools.report, {HOST: [pool_of(11, 1)]})
+    await loop.check()
+    assert len(await messages_of(cloud, volume)) == 1
+    await cloud.db.write(pools.report, {HOST: [pool_of(1000, 900)]})
+    await passes(cloud, 2 * DAY)
+    assert await loop.check() == 0
+    for total, free in ((0.0, 0.0), (float("inf"), 0.0)):
+        await cloud.db.write(pools.report, {HOST: [pool_of(total, free)]})
+        assert await loop.check() == 0, "a pool that says nothing of its size is not short"
+    assert len(await messages_of(cloud, volume)) == 1
+
+
+async def test_why_tells_of_the_bin(cloud: Cloud, own: Own) -> None:
+    volume = (await cloud.make())["id"]
+    await deleted(cloud, f"/volumes/{volume}")
+    assert "recycle bin" in (await own("GET", f"/why/{volume}")).json()["why"]["text"]
+    assert (await own("GET", f"/why/{volume}", who="other")).status_code == 404
+
+
+async def test_no_route_of_block_storage_knows_what_is_in_the_bin(cloud: Cloud, own: Own) -> None:
+    seen = (await cloud.make())["id"]
+    volume = (await cloud.make())["id"]
+    snapshot = await snapshot_of(cloud, volume)
+    alone = await snapshot_of(cloud, seen)
+    await deleted(cloud, f"/volumes/{volume}?cascade=True")
+    await deleted(cloud, f"/snapshots/{alone}")
+    await cloud.quiet()
+    before = await listed(own)
+    things = [volume, snapshot, alone]
+    for who in ("member", "admin"):
+        for route, path, body, it in requests(cloud, things, seen):
+            if seen in path and (route.method == "DELETE" or route.action == "os-force_delete"):
+                continue  # its snapshot in the bin goes with it
+            reply = await cloud.call(route.method, path, body, who=who)
+            asked = f"{who} {route.method} {path} {body}"
+            assert reply.status_code < 500, (asked, reply.text)
+            told = [one for one in things if one in reply.text and one not in asked]
+            assert not told, (asked, reply.text)
+            if it in asked:
+                assert reply.status_code >= 400, (asked, reply.status_code, reply.text)
+    await cloud.quiet()
+    assert await listed(own) == before
+
+
+async def test_what_was_in_a_group_comes_back_without_it(cloud: Cloud, own: Own) -> None:
+    await cloud.call("POST", "/group_types", {"group_type": {"name": "steady"}}, who="admin")
+    kind = cloud.tunables.default_volume_type
+    wanted = {"name": "g", "group_type": "steady", "volume_types": [kind]}
+    group = (await cloud.call("POST", "/groups", {"group": wanted})).json()["group"]["id"]
+    await cloud.until(group, "available", kind="group")
+    volume = (await cloud.make(group_id=group, volume_type=kind))["id"]
+    asked = {"group_snapshot": {"name": "s", "group_id": group}}
+    picture = (await cloud.call("POST", "/group_snapshots", asked)).json()["group_snapshot"]["id"]
+    await cloud.until(picture, "available", kind="group_snapshot")
+    await deleted(cloud, f"/group_snapshots/{picture}")
+    await cloud.until(picture, None, kind="group_snapshot")
+    [part] = [one["id"] for one in await listed(own)]
+    reply = await cloud.call("POST", f"/groups/{group}/action", {"delete": {"delete-volumes": True}})
+    assert reply.status_code == 202
+    await cloud.until(group, None, kind="group")
+    assert {one["id"] for one in await listed(own)} == {volume, part}
+    for thing in (volume, part):
+        await restored(own, thing)
+    assert (await cloud.call("GET", f"/volumes/{volume}")).json()["volume"]["group_id"] is None
+    found = (await cloud.call("GET", f"/snapshots/{part}")).json()["snapshot"]
+    assert (found["status"], found["group_snapshot_id"]) == ("available", None)
+
+
+async def test_a_type_is_in_use_by_what_is_in_the_bin(cloud: Cloud, own: Own) -> None:
+    made = await cloud.call("POST", "/types", {"volume_type": {"name": "gold"}}, who="admin")
+    kind = made.json()["volume_type"]["id"]
+    volume = (await cloud.make(volume_type="gold"))["id"]
+    await deleted(cloud, f"/volumes/{volume}")
+    assert (await cloud.call("DELETE", f"/types/{kind}", who="admin")).status_code == 400
+    specs = {"extra_specs": {DAYS: "30"}}
+    assert (await cloud.call("POST", f"/types/{kind}/extra_specs", specs, who="admin")).status_code == 200
+    nonsense = {"extra_specs": {DAYS: "for ever"}}
+    refused = await cloud.call("POST", f"/types/{kind}/extra_specs", nonsense, who="admin")
+    assert refused.status_code == 400 and "number of days" in refused.text
+    assert (await own("DELETE", f"/recycle-bin/{volume}")).status_code == 202
+    await cloud.quiet()
+    assert (await cloud.call("DELETE", f"/types/{kind}", who="admin")).status_code == 202
+
+
+async def test_what_fails_to_go_stays_unseen_and_is_tried_again(cloud: Cloud, own: Own) -> None:
+    volume = (await cloud.make())["id"]
+    await deleted(cloud, f"/volumes/{volume}")
+    cloud.backend.fail_next["delete"] = InvalidState("The disk says no.")
+    assert (await own("DELETE", f"/recycle-bin/{volume}")).status_code == 202
+    await cloud.quiet()
+    assert [one["state"] for one in await listed(own)] == ["stuck"]
+    assert (await cloud.call("GET", f"/volumes/{volume}")).status_code == 404
+    assert (await own("POST", f"/recycle-bin/{volume}/actions/restore")).status_code == 409
+    await passes(cloud, 8 * DAY)
+    assert await Recycling(cloud.db).check() == 1
+    await cloud.quiet()
+    assert await listed(own) == []
+
+
+async def test_while_it_is_copied_it_may_go_and_come_back(cloud: Cloud, own: Own) -> None:
+    volume = (await cloud.make())["id"]
+    cloud.backend.delay = 0.2
+    asked = {"volume": {"size": 1, "source_volid": volume}}
+    clone = (await cloud.call("POST", "/volumes", asked)).json()["volume"]["id"]
+    await deleted(cloud, f"/volumes/{volume}")
+    await restored(own, volume)
+    await deleted(cloud, f"/volumes/{volume}")
+    assert (await own("DELETE", f"/recycle-bin/{volume}")).status_code == 202
+    await cloud.until(clone, "available")
+    await cloud.quiet()
+    assert await listed(own) == []

@@ -41,7 +41,7 @@ LIST: Collection[Entry] = Collection(
 
 def view(seconds: float, entry: Entry) -> dict[str, Any]:
     """What is in the bin, when it is ``seconds`` there."""
-    until = round(clock.time() + max(entry.recycled_until - seconds, 0.0))
+    until, told = max(entry.recycled_until - seconds, 0.0), entry.recycled_told
     state = "kept" if entry.is_kept else "going" if entry.status == VolumeStatus.DELETING else "stuck"
     names = ("id", "kind", "name", "description", "project_id", "user_id", "volume_id", "size", "metadata")
     return shapes.Recycled(
@@ -49,8 +49,14 @@ def view(seconds: float, entry: Entry) -> dict[str, Any]:
         state=state,
         counts_for_quota=entry.recycled_counts,
         recycled_at=entry.recycled_at,
-        kept_until=datetime.fromtimestamp(until, UTC).replace(tzinfo=None),
+        kept_until=_moment(until),
+        told_at=None if told is None else _moment(told - seconds),
     ).model_dump(mode="json")
+
+
+def _moment(from_now: float) -> datetime:
+    """The time of day so many seconds from now; the bin's clock and ours differ by less than one."""
+    return datetime.fromtimestamp(round(clock.time() + from_now), UTC).replace(tzinfo=None)
 
 
 def _viewer(tx: Transaction, call: Call, found: Sequence[Entry]) -> View[Entry]:

@@ -335,6 +335,9 @@ class Recycled(Shape):
     kept_until: Moment = Field(
         description="Not before then is it deleted for good, if space does not run short."
     )
+    told_at: Moment | None = Field(
+        description="When its project was told that space is short, and that it may go."
+    )
 
 
 class RecycleBin(Shape):
