@@ -1,7 +1,7 @@
 /** A table of any length: only the rows in sight are in the page. */
 import { useSignal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
-import { useEffect, useRef } from 'preact/hooks'
+import { useEffect, useMemo, useRef } from 'preact/hooks'
 
 export interface Column<T> {
   title: string
@@ -15,6 +15,24 @@ export interface Column<T> {
 
 const ROW = 36
 const BEYOND = 8
+
+const kind = (column: { wide?: boolean; number?: boolean }) => `${column.wide ? 'wide ' : ''}${column.number ? 'number' : ''}`
+
+/** One row. As long as it stays as it is, scrolling past it costs nothing. */
+function Row<T>({ row, at, columns }: { row: T; at: number; columns: readonly Column<T>[] }) {
+  return useMemo(
+    () => (
+      <div class="row" role="row" aria-rowindex={at + 2} style={{ transform: `translateY(${at * ROW}px)` }}>
+        {columns.map((column) => (
+          <span key={column.title} role="cell" class={kind(column)}>
+            {column.cell(row)}
+          </span>
+        ))}
+      </div>
+    ),
+    [row, at, columns],
+  )
+}
 
 export function Table<T>({
   label,
@@ -54,7 +72,6 @@ export function Table<T>({
   const last = Math.min(rows.length, Math.ceil((top.value + height.value) / ROW) + BEYOND)
   const tracks = (some: readonly Column<T>[]) => some.map((column) => column.width ?? 'minmax(6rem, 1fr)').join(' ')
   const style = { '--tracks': tracks(columns), '--narrow': tracks(columns.filter((column) => !column.wide)) }
-  const kind = (column: Column<T>) => `${column.wide ? 'wide ' : ''}${column.number ? 'number' : ''}`
   return (
     <div class="table" role="table" aria-label={label} aria-rowcount={rows.length + 1} style={style}>
       <div class="head" role="row" aria-rowindex={1}>
@@ -67,22 +84,14 @@ export function Table<T>({
       <div class="rows" role="rowgroup" ref={frame} tabIndex={0} aria-label={`${label}: rows`}>
         <div class="length" role="presentation" style={{ height: `${rows.length * ROW}px` }}>
           {rows.slice(first, last).map((row, index) => (
-            <div
-              key={id(row)}
-              class="row"
-              role="row"
-              aria-rowindex={first + index + 2}
-              style={{ transform: `translateY(${(first + index) * ROW}px)` }}
-            >
-              {columns.map((column) => (
-                <span key={column.title} role="cell" class={kind(column)}>
-                  {column.cell(row)}
-                </span>
-              ))}
-            </div>
+            <Row key={id(row)} row={row} at={first + index} columns={columns} />
           ))}
         </div>
-        {!rows.length && <div class="none">{empty ?? 'There are none.'}</div>}
+        {!rows.length && (
+          <div class="none" role="row">
+            <span role="cell">{empty ?? 'There are none.'}</span>
+          </div>
+        )}
       </div>
     </div>
   )

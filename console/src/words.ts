@@ -33,16 +33,9 @@ export function span(seconds: number): string {
   return `${Math.round(seconds / 86_400)} d`
 }
 
-export function clock(at: string): string {
-  return new Date(moment(at)).toLocaleString(undefined, {
-    year: 'numeric',
-    month: 'short',
-    day: 'numeric',
-    hour: '2-digit',
-    minute: '2-digit',
-    second: '2-digit',
-  })
-}
+const inWords = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' })
+
+export const clock = (at: string) => inWords.format(moment(at))
 
 export function bytes(number: number | null | undefined): string {
   if (number == null) return ''
