@@ -6,10 +6,39 @@ import { OperationTimeline } from '../timeline'
 import { Bar, Empty, Link, Panel, Status, Time } from '../ui'
 import { gib, kindly } from '../words'
 
+interface Look {
+  at: string
+  well: boolean
+  violations: { kind: string; id: string; text: string }[]
+}
+
+/** The audit's verdict, and when it last looked. */
+function Verdict() {
+  const { value, error } = useAnswer<{ audit: Look }>('/pumice/v1/audit')
+  const look = value.value?.audit
+  if (!look) return error.value ? <p class="hint">{String(error.value)}</p> : null
+  return (
+    <div class={`verdict ${look.well ? 'good' : 'bad'}`} role="status">
+      <p>
+        <b>{look.well ? 'Nothing is stuck, and nothing contradicts itself.' : `${look.violations.length} things are not as they should be.`}</b>{' '}
+        <small>
+          Looked <Time at={look.at} />. <code>pumice audit</code> looks at bytes, exports and machines as well.
+        </small>
+      </p>
+      <ul>
+        {look.violations.slice(0, 10).map((one) => (
+          <li key={one.id + one.kind}>{one.text}</li>
+        ))}
+      </ul>
+    </div>
+  )
+}
+
 export function Home() {
   return (
     <>
       <h1>Home</h1>
+      {isAdmin.value && <Verdict />}
       <div class="panels">
         <UnderWay />
         <Failed />

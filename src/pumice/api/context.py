@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakValueDictionary
 
 from pumice.api.changes import Changes
@@ -15,6 +15,9 @@ from pumice.model.tunables import Tunables
 from pumice.operations.completions import Completions
 from pumice.operations.operation import Verb
 from pumice.store.database import Database
+
+if TYPE_CHECKING:
+    from pumice.api.own.shapes import Look
 
 
 class Tokens(Protocol):
@@ -39,6 +42,8 @@ class ApiContext:
     """What can be asked for, by its kind: an operation that is tried again is read as its verb says."""
     outbound: Outbound = field(default_factory=Outbound)
     """What posts to tenants' servers: it knows which addresses may be reached."""
+    audited: "Look | None" = None
+    """What was found when the rows were last looked at as a whole."""
     changes: Changes = field(init=False)
     feed: Feed = field(init=False)
     _turns: MutableMapping[str | None, asyncio.Lock] = field(default_factory=WeakValueDictionary)

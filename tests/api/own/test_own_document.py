@@ -28,6 +28,7 @@ async def test_answers_are_what_it_says(cloud: Cloud, own: Own) -> None:
         "/operations": listed,
         "/operations/{id}": await own("GET", f"/operations/{operation}", who="admin"),
         "/why/{id}": await own("GET", f"/why/{volume}"),
+        "/audit": await own("GET", "/audit", who="admin"),
         "/explain": await own("POST", "/explain", {"volume": {"size": 1}}, who="admin"),
     }
     for path, answer in answers.items():

@@ -21,6 +21,7 @@ ANSWERS: Mapping[str, tuple[int, type[BaseModel] | None]] = {
     "POST /operations/{id}/actions/retry": (202, shapes.Retried),
     "GET /why/{id}": (200, shapes.Why),
     "POST /explain": (200, shapes.Explanation),
+    "GET /audit": (200, shapes.Audit),
     "GET /events": (200, shapes.Event),
     "GET /webhooks": (200, shapes.Webhooks),
     "POST /webhooks": (201, shapes.OneWebhook),

@@ -9,7 +9,7 @@ from pathlib import Path
 from pumice.api.call import Call, Reply
 from pumice.api.context import ApiContext
 from pumice.api.faults import named_fault
-from pumice.api.own import events, explain, openapi, operations, recycle_bin, schedules, webhooks, why
+from pumice.api.own import audit, events, explain, openapi, operations, recycle_bin, schedules, webhooks, why
 from pumice.api.routing import Route
 from pumice.api.service import Service
 
@@ -27,6 +27,7 @@ TOLD = (
     *operations.ROUTES,
     *why.ROUTES,
     *explain.ROUTES,
+    *audit.ROUTES,
     *events.ROUTES,
     *webhooks.ROUTES,
     *recycle_bin.ROUTES,

@@ -299,6 +299,28 @@ class Runs(Shape):
     runs_links: list[Link] = Field(default_factory=list)
 
 
+class Wrong(Shape):
+    """Something that is not as it should be."""
+
+    kind: str
+    id: str
+    text: str
+
+
+class Look(Shape):
+    """What was found when all rows were looked at."""
+
+    at: Moment = Field(description="When. A look is kept for a minute.")
+    well: bool = Field(description="Whether nothing is stuck, and nothing contradicts itself.")
+    violations: list[Wrong]
+
+
+class Audit(Shape):
+    """Whether all is as it should be, as far as rows can tell."""
+
+    audit: Look
+
+
 class Event(Shape):
     """An operation has begun or ended, or one of its steps has. The event's id is its place in the log."""
 
