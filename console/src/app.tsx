@@ -42,6 +42,9 @@ const PLACES: readonly Place[] = [
   { word: 'quotas', title: 'Quotas', page: () => <Quotas />, operators: true },
 ]
 
+/** What an address may say: it comes into the paths of requests. */
+const ID = /^[\w-]+$/
+
 export function App() {
   const error = useSignal<unknown>(null)
   useEffect(() => {
@@ -84,7 +87,7 @@ function Frame() {
         {isAdmin.value && PLACES.filter((one) => one.operators).map((one) => <Item key={one.word} place={one} here={word} />)}
       </nav>
       <main id="main" tabIndex={-1}>
-        {place ? (id && place.one ? place.one(decodeURIComponent(id)) : place.page()) : <Nowhere />}
+        {place && !id ? place.page() : place?.one && ID.test(id!) ? place.one(id!) : <Nowhere />}
       </main>
       {shown.value}
       <Said />
