@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from pumice.store import messages, operations, schedules, tombstones
+from pumice.store import adding_up, messages, operations, schedules, tombstones
 from pumice.store.columns import now
 from pumice.store.database import Database, Transaction
 
@@ -28,6 +28,7 @@ class Expiry:
 
         def work(tx: Transaction) -> int:
             messages.expire(tx)
+            adding_up.expire(tx)
             runs = schedules.expire_runs(tx, now() - timedelta(days=self.keep_days), MOST_RUNS)
             return (
                 runs + operations.prune(tx, self.keep_days * DAY) + tombstones.prune(tx, TOMBSTONE_DAYS * DAY)

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from pumice.model.errors import OverQuota
 from pumice.model.scope import Scope
 from pumice.model.tunables import TYPED, UNLIMITED
+from pumice.store import adding_up, clock
 from pumice.store.database import Transaction
 from pumice.store.tables import backups, groups, quota_limits, quota_usage, snapshots, volume_types, volumes
 
@@ -95,7 +96,8 @@ def rename_type(tx: Transaction, old: str, new: str) -> None:
 
 
 def forget_type(tx: Transaction, name: str) -> None:
-    """Forget what was counted and limited under a volume type's name."""
+    """Forget what was counted and limited under a volume type's name; what was used is remembered."""
+    adding_up.close(tx, [f"{thing}_{name}" for thing in TYPED])
     for table in (quota_usage, quota_limits):
         tx.execute(sa.delete(table).where(table.c.resource.in_([f"{thing}_{name}" for thing in TYPED])))
 
@@ -152,12 +154,16 @@ def amounts_of_type(thing: str, number: int, gigabytes: int, type_name: str | No
 
 def _add(tx: Transaction, project_id: str, amounts: Mapping[str, int]) -> dict[str, int]:
     """Change the usage rows; make those that are missing. What they say afterwards."""
-    values: dict[str, Any] = {"b_project": project_id}
+    at = clock.time()
+    values: dict[str, Any] = {"b_project": project_id, **adding_up.moment(at)}
     for number, (resource, amount) in enumerate(amounts.items()):
         values |= {f"r{number}": resource, f"d{number}": amount}
-    used = {row.resource: row.in_use for row in tx.execute(_update(len(amounts)), values)}
+    changed = tx.execute(_update(len(amounts)), values).all()
+    used = {row.resource: row.in_use for row in changed}
+    adding_up.close_days(tx, project_id, at, [row for row in changed if row.past_since is not None], amounts)
     if missing := [resource for resource in amounts if resource not in used]:
-        rows = [{"project_id": project_id, "resource": r, "in_use": amounts[r]} for r in missing]
+        new = {"project_id": project_id, "since": at, "today": 0.0}
+        rows = [new | {"resource": r, "in_use": amounts[r]} for r in missing]
         tx.execute(_insert, rows)
         used |= {resource: amounts[resource] for resource in missing}
     return used
@@ -172,8 +178,8 @@ def _update(number: int) -> sa.Update:
     return (
         sa.update(quota_usage)
         .where(_u.project_id == sa.bindparam("b_project"), _u.resource.in_(names))
-        .values(in_use=_u.in_use + change)
-        .returning(_u.resource, _u.in_use)
+        .values(in_use=_u.in_use + change, **adding_up.ADDED_UP)
+        .returning(_u.resource, _u.in_use, _u.past_since, _u.past_today)
     )
 
 

@@ -444,6 +444,20 @@ quota_usage = sa.Table(
     Column("project_id", ID, primary_key=True),
     Column("resource", sa.String(300), primary_key=True),  # may end with the name of a type
     Column("in_use", Integer, nullable=False),
+    Column("since", NUMBER),  # seconds since the epoch: until then it is added up, since then it is ``in_use``
+    Column("today", NUMBER),  # what was in use on that day until then, times seconds
+    Column("past_since", NUMBER),  # both as they were, where the last change was the first of its day
+    Column("past_today", NUMBER),
+)
+
+usage_days = sa.Table(
+    "usage_days",  # what was in use on each day that is over, times seconds
+    metadata,
+    Column("project_id", ID, primary_key=True),
+    Column("day", Integer, primary_key=True),  # since 1970-01-01
+    Column("resource", sa.String(300), primary_key=True),
+    Column("amount_seconds", Float, nullable=False),
+    Index("ix_usage_days_day", "day"),
 )
 
 # --- volumes ------------------------------------------------------------------------------------

@@ -9,7 +9,18 @@ from pathlib import Path
 from pumice.api.call import Call, Reply
 from pumice.api.context import ApiContext
 from pumice.api.faults import named_fault
-from pumice.api.own import audit, events, explain, openapi, operations, recycle_bin, schedules, webhooks, why
+from pumice.api.own import (
+    audit,
+    events,
+    explain,
+    openapi,
+    operations,
+    recycle_bin,
+    schedules,
+    usage,
+    webhooks,
+    why,
+)
 from pumice.api.routing import Route
 from pumice.api.service import Service
 
@@ -32,6 +43,7 @@ TOLD = (
     *webhooks.ROUTES,
     *recycle_bin.ROUTES,
     *schedules.ROUTES,
+    *usage.ROUTES,
 )
 _DOCUMENT = openapi.document(TOLD, PREFIX + VERSION)
 

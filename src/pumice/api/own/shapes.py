@@ -321,6 +321,22 @@ class Audit(Shape):
     audit: Look
 
 
+class Used(Shape):
+    """What a project used on one day."""
+
+    project_id: str
+    day: str = Field(description="In UTC: 2026-11-27.")
+    kind: Literal["volume", "backup"] = Field(description="volume: volumes and their snapshots.")
+    volume_type: str | None = Field(description="The name of the type, on that day; null of backups.")
+    gib_hours: float
+
+
+class Usage(Shape):
+    """What was used, by day, project, kind and type. The present day is told as far as it has come."""
+
+    usage: list[Used]
+
+
 class Event(Shape):
     """An operation has begun or ended, or one of its steps has. The event's id is its place in the log."""
 
