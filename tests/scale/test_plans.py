@@ -190,6 +190,7 @@ async def test_requests_for_what_is_in_the_recycle_bin(cloud: Cloud) -> None:
         at = await cloud.db.write(recycle_bin.look)
         await cloud.db.read(recycle_bin.due, at, 10)
         await cloud.db.read(recycle_bin.in_pools)
+        await cloud.db.read(recycle_bin.uncounted, who.project)
         for entry in await cloud.db.read(recycle_bin.oldest, POOL, 10):
             await cloud.db.write(recycling.tell, entry.id, at, 1.0)
         await cloud.db.write(purge.accept, who, volume)

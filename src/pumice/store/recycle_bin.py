@@ -166,6 +166,12 @@ def due(tx: Transaction, at: float, limit: int, offset: int = 0) -> Sequence[Ent
     return _rows.all(tx.execute(_due, values))
 
 
+def uncounted(tx: Transaction, project_id: str) -> int:
+    """GiB of what a project has in the bin that its quota does not count."""
+    size = sa.func.coalesce(sa.func.sum(_b.size), 0)
+    return int(tx.execute(sa.select(size).where(_b.project_id == project_id, ~_b.recycled_counts)).scalar_one())
+
+
 def in_pools(tx: Transaction) -> Sequence[str]:
     """The pools that something of the bin lies in."""
     return tx.execute(sa.select(_b.pool).distinct().order_by(_b.pool)).scalars().all()

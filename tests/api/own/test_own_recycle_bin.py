@@ -150,7 +150,8 @@ async def test_a_restore_is_refused_over_quota_and_leaves_no_trace(cloud: Cloud,
     refused = await own("POST", f"/recycle-bin/{volume}/actions/restore")
     assert refused.status_code == 413 and "quota" in refused.text
     assert await used(cloud) == {"volumes": 1, "gigabytes": 30, "snapshots": 0}
-    await deleted(cloud, f"/volumes/{other}")
+    assert (await cloud.act(other, "os-force_delete", who="admin")).status_code == 202
+    await cloud.until(other, None)
     await restored(own, volume)
 
 
@@ -482,3 +483,16 @@ async def test_while_it_is_copied_it_may_go_and_come_back(cloud: Cloud, own: Own
     await cloud.until(clone, "available")
     await cloud.quiet()
     assert await listed(own) == []
+
+
+async def test_nobody_fills_a_cloud_by_creating_and_deleting(cloud: Cloud, own: Own) -> None:
+    """The quota is 50 GiB: as much again is kept uncounted, and then it counts."""
+    for _ in range(4):
+        volume = (await cloud.make(25))["id"]
+        await deleted(cloud, f"/volumes/{volume}")
+    assert [one["counts_for_quota"] for one in await listed(own)] == [True, True, False, False]
+    assert await used(cloud) == {"volumes": 2, "gigabytes": 50, "snapshots": 0}
+    assert (await cloud.call("POST", "/volumes", {"volume": {"size": 1}})).status_code == 413
+    assert (await own("DELETE", f"/recycle-bin/{volume}")).status_code == 202
+    await cloud.quiet()
+    assert (await cloud.make(25))["status"] == "available"

@@ -5,6 +5,7 @@ transaction, and touches no bytes: the row is hidden, and quota given back if th
 deleted by force, by an undo or by a verb of Pumice's own never comes here.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ from pumice.catalog import volume_types
 from pumice.model import recycling
 from pumice.model.scope import Scope
 from pumice.model.states import SnapshotStatus, VolumeStatus
-from pumice.model.tunables import Tunables
+from pumice.model.tunables import UNLIMITED, Tunables
 from pumice.model.volume import Snapshot, Volume
 from pumice.operations.holds import Thing, read, require
 from pumice.operations.operation import Operation
@@ -50,7 +51,10 @@ def delete_volume(
     standing = recycle_bin.standing(tx, volume.project_id, volume.type_id, volume.id)
     term = 0.0 if for_good else _term(standing, tunables)
     if term and volume.status is V.AVAILABLE and volume.pool:
-        _recycle(tx, volume, _terms(tx, standing, term, tunables), parent, with_snapshots=with_snapshots)
+        found = snapshots.of_volume(tx, volume.id) if with_snapshots else ()
+        size = volume.size + sum(snapshot.size for snapshot in found)
+        counts = tunables.recycle_counts or _is_too_much(tx, volume.project_id, size, tunables)
+        _recycle(tx, volume, found, _terms(tx, standing, term, counts=counts), parent)
         return None
     if with_snapshots or (standing.has_snapshots and not snapshots.of_volume(tx, volume.id)):
         return delete_with_snapshots.begin(tx, who, volume, parent)
@@ -76,7 +80,8 @@ def delete_snapshot(
     standing = recycle_bin.standing(tx, snapshot.project_id, snapshot.type_id)
     term = _term(standing, tunables)
     if term and snapshot.status is S.AVAILABLE:
-        _recycle_snapshot(tx, snapshot, _terms(tx, standing, term, tunables), parent)
+        counts = tunables.recycle_counts or _is_too_much(tx, snapshot.project_id, snapshot.size, tunables)
+        _recycle_snapshot(tx, snapshot, _terms(tx, standing, term, counts=counts), parent)
         return None
     return delete_snapshot_for_good.begin(tx, who, snapshot, parent)
 
@@ -89,7 +94,16 @@ def _term(standing: Standing, tunables: Tunables) -> float:
     return tunables.recycle_days * DAY
 
 
-def _terms(tx: Transaction, standing: Standing, seconds: float, tunables: Tunables) -> dict[str, Any]:
+def _is_too_much(tx: Transaction, project_id: str, gigabytes: int, tunables: Tunables) -> bool:
+    """Whether a project would keep more in the bin, beside its quota, than its quota of gigabytes.
+
+    Else one that creates and deletes could fill every pool.
+    """
+    limit = quotas.limits(tx, project_id, tunables.quotas).get("gigabytes", UNLIMITED)
+    return limit != UNLIMITED and recycle_bin.uncounted(tx, project_id) + gigabytes > limit
+
+
+def _terms(tx: Transaction, standing: Standing, seconds: float, *, counts: bool) -> dict[str, Any]:
     """What the row of what goes into the bin says of that."""
     if standing.stands_still:
         recycle_bin.set_clock(tx, standing.seconds)
@@ -97,22 +111,21 @@ def _terms(tx: Transaction, standing: Standing, seconds: float, tunables: Tunabl
         "recycled_at": now(),
         "recycled_until": standing.seconds + seconds,
         "recycled_told": None,
-        "recycled_counts": tunables.recycle_counts,
+        "recycled_counts": counts,
     }
 
 
 def _recycle(
     tx: Transaction,
     volume: Volume,
+    with_it: Sequence[Snapshot],
     terms: dict[str, Any],
     parent: Operation[Any] | None,
-    *,
-    with_snapshots: bool,
 ) -> None:
     """Put a volume into the bin: what copies it may go on, and nobody may be about to change it."""
     refuse_frozen(tx, volume.pool)
     require(tx, read(Thing.VOLUME, volume.id), parent_id=parent.id if parent else None)
-    for snapshot in snapshots.of_volume(tx, volume.id) if with_snapshots else ():
+    for snapshot in with_it:
         refuse_in_group_snapshot(snapshot)
         _recycle_snapshot(tx, snapshot, terms, parent)
     volumes.move(tx, volume.id, {V.AVAILABLE}, V.RECYCLED, must=delete.MUST, group_id=None, **terms)
