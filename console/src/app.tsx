@@ -6,7 +6,7 @@ import { follow, live } from './events'
 import { loggedOut } from './http'
 import { Explain } from './pages/explain'
 import { Home } from './pages/home'
-import { Backups, Images, Servers, Snapshots } from './pages/lists'
+import { Backups, Images, RecycleBin, Servers, Snapshots } from './pages/lists'
 import { LogIn } from './pages/login'
 import { OperationPage } from './pages/operation'
 import { Operations } from './pages/operations'
@@ -32,6 +32,7 @@ const PLACES: readonly Place[] = [
   { word: 'volumes', title: 'Volumes', page: () => <Volumes />, one: (id) => <VolumePage key={id} id={id} /> },
   { word: 'snapshots', title: 'Snapshots', page: () => <Snapshots /> },
   { word: 'backups', title: 'Backups', page: () => <Backups /> },
+  { word: 'recycle-bin', title: 'Recycle bin', page: () => <RecycleBin /> },
   { word: 'images', title: 'Images', page: () => <Images /> },
   { word: 'servers', title: 'Servers', page: () => <Servers />, one: (id) => <ServerPage key={id} id={id} /> },
   { word: 'operations', title: 'Operations', page: () => <Operations />, one: (id) => <OperationPage key={id} id={id} /> },

@@ -92,6 +92,21 @@ export const SERVERS: Kind = {
   read: (raw) => ({ ...raw, created_at: raw.created }) as unknown as Thing,
 }
 
+export interface Recycled extends Thing {
+  kind: string
+  size: number
+  kept_until: string
+}
+
+export const RECYCLED: Kind = {
+  noun: 'recycled',
+  list: '/pumice/v1/recycle-bin',
+  one: (id) => `/pumice/v1/recycle-bin/${id}`,
+  listKey: 'recycle_bin',
+  oneKey: 'recycled',
+  read: (raw) => ({ ...raw, status: raw.state, created_at: raw.recycled_at }) as unknown as Thing,
+}
+
 export interface Line {
   step: string
   direction: 'do' | 'undo'

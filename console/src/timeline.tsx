@@ -6,12 +6,12 @@ import { send } from './http'
 import { isUnderWay, type Line, type Operation, type OperationInFull } from './kinds'
 import { mayAct } from './session'
 import { attempt, Link, Status, Time } from './ui'
-import { clock, kindly, moment, plainly, span } from './words'
+import { bytes, clock, kindly, moment, plainly, span } from './words'
 
 /** The present, for what counts as it passes; it ticks while something under way is shown. */
 const now = signal(Date.now())
 
-export function OperationTimeline({ operation, folded }: { operation: Operation; folded?: boolean }) {
+export function OperationTimeline({ operation, folded, gib }: { operation: Operation; folded?: boolean; gib?: number }) {
   const { value, error, again } = useAnswer<{ operation: OperationInFull }>(
     `/pumice/v1/operations/${operation.id}`,
     (event) => event.operation_id === operation.id,
@@ -36,7 +36,7 @@ export function OperationTimeline({ operation, folded }: { operation: Operation;
         <Time at={operation.created_at} />
         <span class="took">{took(found ?? operation)}</span>
       </summary>
-      {error.value ? <p class="trouble">{String(error.value)}</p> : found && <Steps operation={found} />}
+      {error.value ? <p class="trouble">{String(error.value)}</p> : found && <Steps operation={found} {...(gib ? { gib } : {})} />}
     </details>
   )
 }
@@ -46,7 +46,7 @@ function took(operation: Operation): string {
   return span(Math.max(0, (end - moment(operation.created_at)) / 1000))
 }
 
-export function Steps({ operation }: { operation: OperationInFull }) {
+export function Steps({ operation, gib }: { operation: OperationInFull; gib?: number }) {
   const start = moment(operation.created_at)
   const done = operation.lines.map((line) => moment(line.started_at) + line.seconds * 1000)
   const underWay = isUnderWay(operation)
@@ -105,7 +105,7 @@ export function Steps({ operation }: { operation: OperationInFull }) {
           </li>
         ))}
       </ol>
-      {operation.progress != null && <Progress operation={operation} since={done.at(-1) ?? start} />}
+      {operation.progress != null && <Progress operation={operation} since={done.at(-1) ?? start} {...(gib ? { gib } : {})} />}
       {operation.error && <p class="trouble">{operation.error}</p>}
       <Next operation={operation} />
     </>
@@ -117,16 +117,18 @@ function Words({ line }: { line: Line }) {
 }
 
 /** How far a long step is; its rate and the time left by how far it came in the time it had. */
-function Progress({ operation, since }: { operation: OperationInFull; since: number }) {
+function Progress({ operation, since, gib }: { operation: OperationInFull; since: number; gib?: number }) {
   const part = operation.progress!
   const seconds = (now.value - since) / 1000
   const left = part > 0.01 ? (seconds * (1 - part)) / part : null
   const percent = Math.round(part * 100)
+  const aSecond = part / Math.max(seconds, 0.1)
+  const rate = gib ? bytes(aSecond * gib * 1024 ** 3) : `${(aSecond * 100).toFixed(1)} %`
   return (
     <p class="progress">
       <progress value={part} max={1} aria-label={`${plainly(operation.step ?? '')}: ${percent} %`} />
       <span>
-        {percent} %{part > 0 && `, ${((part * 100) / Math.max(seconds, 0.1)).toFixed(1)} % a second`}
+        {percent} %{part > 0 && `, ${rate} a second`}
         {left !== null && part < 1 && `, about ${span(left)} left`}
       </span>
     </p>

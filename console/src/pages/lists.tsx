@@ -4,11 +4,11 @@ import { type Kind, type Thing, useCollection } from '../collection'
 import { confirm, form } from '../forms/form'
 import { boot, createVolume } from '../forms/volume'
 import { uploadImage } from '../forms/image'
-import { type Backup, BACKUPS, type Image, IMAGES, nameOf, type Server, SERVERS, type Snapshot, SNAPSHOTS } from '../kinds'
+import { type Backup, BACKUPS, type Image, IMAGES, nameOf, type Recycled, RECYCLED, type Server, SERVERS, type Snapshot, SNAPSHOTS } from '../kinds'
 import { isAdmin, mayAct } from '../session'
 import { type Column, Table } from '../table'
 import { Empty, Id, Link, Status, Time, Trouble } from '../ui'
-import { bytes } from '../words'
+import { bytes, clock } from '../words'
 import { ListTools } from './tools'
 import type { ComponentChildren } from 'preact'
 
@@ -70,7 +70,7 @@ function remove(noun: string, path: string, openstack: string, one: Thing) {
   confirm(
     `Delete ${nameOf(one)}?`,
     'Delete',
-    { method: 'DELETE', path, openstack: `openstack ${openstack} delete ${one.id}` },
+    { method: 'DELETE', path, openstack: `openstack ${openstack} ${one.id}` },
     `The ${noun} and all that is in it are gone then.`,
     { danger: true, done: `${nameOf(one)} is being deleted.` },
   )
@@ -105,7 +105,7 @@ export function Snapshots() {
             refuses={row.status === 'available' ? null : `It is ${row.status}.`}
             open={() => createVolume({ snapshot: { id: row.id, name: nameOf(row), size: row.size } })}
           />
-          <Act title="Delete" of={row} open={() => remove('snapshot', SNAPSHOTS.one(row.id), 'volume snapshot', row)} />
+          <Act title="Delete" of={row} open={() => remove('snapshot', SNAPSHOTS.one(row.id), 'volume snapshot delete', row)} />
         </>
       )}
     />
@@ -132,7 +132,7 @@ export function Backups() {
       actions={(row) => (
         <>
           <Act title="Restore" of={row} refuses={row.status === 'available' ? null : `It is ${row.status}.`} open={() => restore(row)} />
-          <Act title="Delete" of={row} open={() => remove('backup', BACKUPS.one(row.id), 'volume backup', row)} />
+          <Act title="Delete" of={row} open={() => remove('backup', BACKUPS.one(row.id), 'volume backup delete', row)} />
         </>
       )}
     />
@@ -161,6 +161,44 @@ function restore(backup: Backup) {
     }),
     done: 'It is being restored.',
   })
+}
+
+export function RecycleBin() {
+  return (
+    <List<Recycled>
+      title="Recycle bin"
+      kind={RECYCLED}
+      columns={[
+        named,
+        { title: 'Was', width: '6rem', cell: (row) => row.kind },
+        { ...status, title: 'State' },
+        { ...size, wide: true },
+        { title: 'Kept until', width: 'minmax(8rem, 1fr)', wide: true, cell: (row) => clock(row.kept_until) },
+        { ...created, title: 'Deleted' },
+      ]}
+      statuses={[]}
+      actionsWidth="12rem"
+      actions={(row) => (
+        <>
+          <Act
+            title="Restore"
+            of={row}
+            refuses={row.status === 'kept' ? null : 'It is being deleted for good.'}
+            open={() =>
+              confirm(
+                `Restore ${nameOf(row)}?`,
+                'Restore',
+                { method: 'POST', path: `${RECYCLED.one(row.id)}/actions/restore`, openstack: `openstack recycle bin restore ${row.id}` },
+                'It is there again with its id, its name and all that is in it.',
+                { done: `${nameOf(row)} is there again.` },
+              )
+            }
+          />
+          <Act title="Delete for good" of={row} open={() => remove(row.kind, RECYCLED.one(row.id), 'recycle bin purge', row)} />
+        </>
+      )}
+    />
+  )
 }
 
 export function Images() {
@@ -192,7 +230,7 @@ export function Images() {
               })
             }
           />
-          <Act title="Delete" of={row} open={() => remove('image', IMAGES.one(row.id), 'image', row)} />
+          <Act title="Delete" of={row} open={() => remove('image', IMAGES.one(row.id), 'image delete', row)} />
         </>
       )}
     >
@@ -219,7 +257,7 @@ export function Servers() {
       ]}
       statuses={['ACTIVE', 'BUILD', 'SHUTOFF', 'REBOOT', 'ERROR']}
       every="all_tenants=1"
-      actions={(row) => <Act title="Delete" of={row} open={() => remove('server', SERVERS.one(row.id), 'server', row)} />}
+      actions={(row) => <Act title="Delete" of={row} open={() => remove('server', SERVERS.one(row.id), 'server delete', row)} />}
     >
       <button type="button" class="main" onClick={() => boot()}>
         Create server
@@ -228,4 +266,4 @@ export function Servers() {
   )
 }
 
-export const removeServer = (one: Thing) => remove('server', SERVERS.one(one.id), 'server', one)
+export const removeServer = (one: Thing) => remove('server', SERVERS.one(one.id), 'server delete', one)

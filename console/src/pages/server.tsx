@@ -41,7 +41,7 @@ export function ServerPage({ id }: { id: string }) {
       {server?.fault && <Trouble error={server.fault.message} />}
       {!gone && <Why id={id} ours={ours} />}
       <div class="panels">
-        {server && !gone && <Log server={server} />}
+        {server && !gone && mayAct.value && <Log server={server} />}
         <History id={id} except="server.console" />
         {server && !gone && (
           <>
@@ -120,7 +120,7 @@ function Disks({ id, ours }: { id: string; ours: (event: Happened) => boolean })
 function Log({ server }: { server: Server }) {
   const text = useSignal('')
   const error = useSignal<unknown>(null)
-  const open = useSignal(mayAct.value)
+  const open = useSignal(true)
   const box = useRef<HTMLPreElement>(null)
   useEffect(() => {
     if (!open.value || server.status === 'BUILD') return

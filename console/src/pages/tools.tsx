@@ -31,7 +31,7 @@ export function ListTools<T extends Thing>({
         {list.loading.value && '…'}
       </span>
       {text && <Search title={title} text={text} />}
-      {status && (
+      {status && statuses.length > 0 && (
         <label>
           <span class="hidden">Status</span>
           <select value={status.value} onChange={(event) => (status.value = event.currentTarget.value)}>

@@ -1,4 +1,5 @@
 /** One volume: what it is, why it is so, where it is and who uses it, where it came from, and its history. */
+import { Fragment } from 'preact'
 import { Commands } from '../commands'
 import { useAnswer } from '../collection'
 import type { Happened } from '../events'
@@ -27,7 +28,7 @@ export function VolumePage({ id }: { id: string }) {
       {gone ? <Empty>There is no such volume, or none any more. What is known of it is in its history.</Empty> : <Trouble error={error.value} />}
       {!gone && <Why id={id} ours={ours} />}
       <div class="panels">
-        <History id={id} />
+        <History id={id} {...(volume ? { gib: volume.size } : {})} />
         {volume && !gone && (
           <>
             <Where volume={volume} />
@@ -64,13 +65,13 @@ export function Why({ id, ours }: { id: string; ours: (event: Happened) => boole
   ) : null
 }
 
-export function History({ id, except }: { id: string; except?: string }) {
+export function History({ id, except, gib }: { id: string; except?: string; gib?: number }) {
   const path = `/pumice/v1/operations?subject=${id}&limit=50${isAdmin.value ? '&all_projects=1' : ''}`
   const { value } = useAnswer<{ operations: Operation[] }>(path, (event) => event.subject === id && event.kind !== except)
   const found = value.value?.operations.filter((operation) => operation.kind !== except)
   return (
     <Panel title="History" wide>
-      {found?.map((operation, index) => <OperationTimeline key={operation.id} operation={operation} folded={index > 0} />)}
+      {found?.map((operation, index) => <OperationTimeline key={operation.id} operation={operation} folded={index > 0} {...(gib ? { gib } : {})} />)}
       {found && !found.length && <Empty>What was done with it is no longer in the log.</Empty>}
     </Panel>
   )
@@ -168,10 +169,10 @@ function About({ volume }: { volume: Volume }) {
           <Time at={volume.created_at} />
         </dd>
         {metadata.map(([key, said]) => (
-          <>
-            <dt key={key}>{key}</dt>
+          <Fragment key={key}>
+            <dt>{key}</dt>
             <dd>{said}</dd>
-          </>
+          </Fragment>
         ))}
       </dl>
     </Panel>
