@@ -80,6 +80,7 @@ MAY = {
     "store.users.named": "on SQLite, which one machine's users share",
     "store.projects.named": "the same",
     "store.quotas.forget_type": "a type of volumes is deleted, whoever had a quota of it",
+    "store.adding_up.close": "the same: what was used of it is remembered",
 }
 """Whose statements may read a whole table, and why: functions, or all of a module."""
 
