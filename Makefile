@@ -1,6 +1,6 @@
 # Pumice. `make run` and `make test` work on a fresh Debian 12 machine, as root or with sudo.
 .DEFAULT_GOAL := help
-.PHONY: help run tour test wheel test-kernel fast costs check format clients failures verbs kill pairs ceph power-cut upgrade chaos bench scale lock clean
+.PHONY: help run tour test wheel test-kernel fast costs check format clients failures verbs kill pairs ceph notifications power-cut upgrade chaos bench scale lock clean
 
 BIN := .venv/bin
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env)
@@ -87,6 +87,10 @@ ceph: ## all tests of the backend rbd, on a Ceph of their own; some minutes
 	@scripts/setup dev
 	TEST_MANY=200 $(AS_ROOT) $(BIN)/pytest -n 2 -m "long or not long" -k "ceph or rbd" tests/ceph tests/conformance
 
+notifications: ## a real RabbitMQ that a listener of oslo.messaging's hears, killed and stopped; two minutes
+	@scripts/setup notifications
+	$(AS_ROOT) $(BIN)/pytest -n 0 -m long tests/broker
+
 power-cut: ## a disk that drops what was not flushed, in a guest: two file systems, two databases; ten minutes
 	@scripts/setup dev
 	$(AS_ROOT) $(BIN)/pytest -n 0 -m kernel -rP tests/kernel/test_lost_writes.py
@@ -112,8 +116,8 @@ scale: ## what users and loops wait for, at 1,000 volumes and at many: make scal
 
 lock: ## choose versions anew: requirements/*.txt from pyproject.toml
 	@scripts/setup dev
-	$(LOCK) --upgrade --extra kernel --extra s3 --extra client $(DEV) --group clients -o requirements/clients.txt
-	$(LOCK) -c requirements/clients.txt --extra kernel --extra s3 $(DEV) -o requirements/dev.txt
+	$(LOCK) --upgrade --extra kernel --extra s3 --extra notifications --extra client $(DEV) --group clients -o requirements/clients.txt
+	$(LOCK) -c requirements/clients.txt --extra kernel --extra s3 --extra notifications $(DEV) -o requirements/dev.txt
 	$(LOCK) -c requirements/clients.txt --extra client -o requirements/run.txt
 	$(CONSOLE_LOCK) --upgrade -o requirements/console.txt
 	scripts/console update --no-audit --no-fund

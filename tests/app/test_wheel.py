@@ -20,7 +20,8 @@ from pumice.app import units
 
 ROOT = Path(__file__).parents[2]
 OPTIONAL = {
-    *("botocore", "libvirt", "libvirt_qemu", "os_brick", "oslo_concurrency", "oslo_service", "rtslib_fb"),
+    *("botocore", "libvirt", "libvirt_qemu", "os_brick", "oslo_concurrency", "oslo_messaging", "oslo_service"),
+    "rtslib_fb",
     *("keystoneauth1", "osc_lib"),  # what the openstack command has, whose plug-in imports it
 }
 """What the extras bring, or Debian."""

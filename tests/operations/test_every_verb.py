@@ -962,8 +962,9 @@ async def a_webhook(world: FakeWorld) -> Stage:
 
 async def begin_to_deliver(world: FakeWorld, stage: Stage) -> str:
     """What a volume's create had to tell."""
+    before = await world.db.read(logged.last_line)
     volume = await world.a_volume_begins()
-    events = await world.db.read(logged.lines_after, 0, 100)
+    events = await world.db.read(logged.lines_after, before, 100)
     told = [event for event in events if event["subject"] == volume.id]
     _, [operation_id] = await world.db.write(enqueue_events, stage["webhook"], told, told[-1]["number"])
     return operation_id

@@ -65,6 +65,8 @@ async def examine(settings: Settings, roles: frozenset[Role] = EVERY) -> list[Fi
         asyncio.to_thread(probes.state_disk, settings),
         asyncio.to_thread(probes.hanging_calls, settings),
     ]
+    if Role.SCHEDULER in roles and settings.notifications.transport_url:
+        looks.append(asyncio.to_thread(probes.notifications, settings))
     if Role.VOLUME in roles:
         looks += _of_backends(settings)
     if roles & {Role.API, Role.VOLUME}:

@@ -70,6 +70,14 @@ class Metrics(MetricsSink):
             ("kind",),
             registry=told,
         )
+        self._notified = prometheus.Counter(
+            "pumice_notifications", "Notifications that the broker has taken.", registry=told
+        )
+        self._notifications_failed = prometheus.Counter(
+            "pumice_notifications_failed",
+            "Times that the broker took none: they are late.",
+            registry=told,
+        )
         self._reruns = prometheus.Counter(
             "pumice_transactions_rerun", "Transactions that had to run again.", ("why",), registry=told
         )
@@ -109,6 +117,14 @@ class Metrics(MetricsSink):
     def unread(self, kind: str) -> None:
         """See ``MetricsSink``."""
         self._unread.labels(kind).inc()
+
+    def notified(self, number: int) -> None:
+        """See ``MetricsSink``."""
+        self._notified.inc(number)
+
+    def notifications_failed(self) -> None:
+        """See ``MetricsSink``."""
+        self._notifications_failed.inc()
 
     def rerun(self, why: str) -> None:
         """See ``MetricsSink``."""

@@ -4,12 +4,12 @@ import asyncio
 import fcntl
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import structlog
 
@@ -32,6 +32,7 @@ from pumice.loops import audit, deadlines, expiry, heartbeats, recycling, schedu
 from pumice.loops import hosts as host_loop
 from pumice.loops.every import every
 from pumice.loops.log_levels import LogLevels
+from pumice.loops.notifications import Notify
 from pumice.loops.violation import Repair
 from pumice.loops.webhooks import FanOut
 from pumice.model.errors import Misconfigured, Retryable
@@ -128,7 +129,7 @@ class Node:
             every(heartbeats.SECONDS, hearts.pulse, "heartbeats"),
             *(repair(check) for check in repairs),
             *(every(seconds, work, name) for name, (seconds, work) in self.loops().items()),
-            *((FanOut(self.db).run(),) if Role.SCHEDULER in self.roles else ()),
+            *self._followers(),
         ]
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(loop) for loop in running_ones]
@@ -140,6 +141,13 @@ class Node:
             with suppress(Retryable):  # while the database is away it counts as down after a while anyway
                 await hearts.fall_silent()
         await driver_setup.stop_daemons(self.daemons, force=False)
+
+    def _followers(self) -> Iterator[Coroutine[Any, Any, None]]:
+        """What a scheduler hands the log to as it grows."""
+        if Role.SCHEDULER in self.roles:
+            yield FanOut(self.db).run()
+            if broker := self.settings.notifications.broker():
+                yield Notify(self.db, broker, self.meter).run()
 
     def loops(self) -> dict[str, tuple[float, Callable[[], Awaitable[object]]]]:
         """The loops of a scheduler by name, each with its period in seconds."""

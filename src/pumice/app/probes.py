@@ -18,19 +18,23 @@ from pumice.app import checks, driver_setup, marks
 from pumice.app.guest_image import missing_packages
 from pumice.app.roles import Role
 from pumice.app.settings import Settings, config_file
+from pumice.host import broker
 from pumice.host.command import CommandFailed, run
 from pumice.host.parts import cannot_listen, existing, may_write, ok, program
 from pumice.host.reserve import Reserve
 from pumice.hypervisor import accelerator
 from pumice.hypervisor.accelerator import Accelerator
 from pumice.hypervisor.libvirt_connection import INSTALL, load
+from pumice.loops.notifications import NAME as NOTIFICATIONS
 from pumice.model.errors import Misconfigured, PumiceError, in_full
 from pumice.model.finding import Finding, Verdict
 from pumice.model.units import MIB
-from pumice.store import hanging, schema
+from pumice.store import hanging, positions, schema
 from pumice.store.database import shown
 from pumice.store.open import open_database
 
+LATE_SECONDS = 120.0
+"""Notifications that have waited for longer are late."""
 NO_SERVERS = "volumes, snapshots, images; no servers here"
 NO_IMAGES = "blank volumes, clones, snapshots; no volumes from images"
 
@@ -265,3 +269,29 @@ def _running(settings: Settings) -> str | None:
     except OSError:
         pass
     return None
+
+
+# --- what tells others ----------------------------------------------------------------------------
+
+
+def notifications(settings: Settings) -> Finding:
+    """What speaks to the broker of notifications, and how far behind the log it is."""
+    part, without = "notifications", "everything; only the broker is not told"
+    url = settings.notifications.transport_url or ""
+    try:
+        broker.check(url)
+    except Misconfigured as error:
+        return Finding(part, Verdict.MISSING, str(error), without, broker.INSTALL)
+    seconds = asyncio.run(_behind(settings)) if schema.is_current(settings.database()) else None
+    if seconds is not None and seconds > LATE_SECONDS:
+        cure = "look at the broker, and for 'notifications.late' in the scheduler's log"
+        return Finding(part, Verdict.DEGRADED, f"late by {seconds:.0f} s", without, cure)
+    return ok(part, "the library is here, and nothing is late")
+
+
+async def _behind(settings: Settings) -> float | None:
+    db = open_database(settings.database(), "doctor")
+    try:
+        return await db.read(positions.seconds_behind, NOTIFICATIONS)
+    finally:
+        await db.close()

@@ -49,6 +49,7 @@ from pumice.backends.targets.registry import TARGETS
 from pumice.backends.targets.settings import TargetSettings
 from pumice.backends.targets.shared_settings import SharedSettings
 from pumice.backends.targets.tgt_settings import TgtSettings
+from pumice.host.broker import Broker
 from pumice.host.outbound import Outbound
 from pumice.host.paths import GivenPath
 from pumice.model.errors import Misconfigured
@@ -350,6 +351,22 @@ class Webhooks(Section):
         return Outbound(self.allow_networks, self.deny_networks, self.answer_seconds, self.cacert)
 
 
+class Notifications(Section):
+    """Messages to a broker, in the words of Cinder's notifications."""
+
+    transport_url: str | None = Field(
+        None, description="The broker, as oslo.messaging names it: rabbit://USER:PASSWORD@HOST:5672/."
+    )
+    topics: list[str] = Field(
+        ["notifications"], min_length=1, description="Each has a queue for each priority: notifications.info."
+    )
+    exchange: str = Field("cinder", description="The exchange in which they are; Cinder's has this name.")
+
+    def broker(self) -> Broker | None:
+        """What hands them over, if there is a broker."""
+        return Broker(self.transport_url, self.topics, self.exchange) if self.transport_url else None
+
+
 class Settings(BaseSettings):
     """Every setting."""
 
@@ -406,6 +423,7 @@ class Settings(BaseSettings):
     http: Http = Field(default_factory=Http)
     images: Images = Field(default_factory=Images)
     webhooks: Webhooks = Field(default_factory=Webhooks)
+    notifications: Notifications = Field(default_factory=Notifications)
     _read_from: tuple[dict[str, Any], Path | None] = PrivateAttr(default=({}, None))
     """The flags, and the file that was there."""
 

@@ -13,7 +13,7 @@ from pumice.app.settings import Settings, config_file, is_live
 from pumice.app.terminal import console, plain, print_json
 
 HIDDEN = "(not shown)"
-_SECRET = ("password", "database_url", "secret_key", "encryption_key")
+_SECRET = ("password", "database_url", "transport_url", "secret_key", "encryption_key")
 
 
 @dataclass(frozen=True, slots=True)

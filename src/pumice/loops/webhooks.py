@@ -19,11 +19,12 @@ from itertools import islice
 from typing import Any
 
 from pumice.loops.every import tell_failure
-from pumice.model.webhook import Webhook
+from pumice.model.webhook import Format, Webhook
 from pumice.store import logged, webhooks
 from pumice.store import operations as log
 from pumice.store.changes import CHANGED
 from pumice.store.database import MISSED, Database
+from pumice.webhooks.cinder import KINDS
 from pumice.webhooks.deliver import KIND, enqueue_events
 
 PAGE = 500
@@ -178,5 +179,6 @@ def _wanted(hook: Webhook, page: Sequence[Event]) -> list[Event]:
         for event in page
         if event["project_id"] == hook.project_id
         and event["kind"] != KIND
+        and (hook.format != Format.CINDER or event["kind"] in KINDS)
         and hook.wants(event["kind"], event["outcome"])
     ]

@@ -23,6 +23,12 @@ class MetricsSink:
     def unread(self, kind: str) -> None:
         """An operation could not be carried on or settled by this version: see its row for why."""
 
+    def notified(self, number: int) -> None:
+        """The broker has taken so many notifications."""
+
+    def notifications_failed(self) -> None:
+        """The broker took none: they are late."""
+
     def rerun(self, why: str) -> None:
         """A transaction had to run again: it met another (``race``) or its connection was ``lost``."""
 

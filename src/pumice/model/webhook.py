@@ -15,6 +15,8 @@ class Format(StrEnum):
 
     PUMICE = "pumice"
     """The event as the stream has it."""
+    CINDER = "cinder"
+    """Cinder's notification, in the envelope of oslo.messaging."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,7 @@ def settle(tx: Transaction, group_snapshot_id: str, status: GroupSnapshotStatus,
     _rows.settle(tx, group_snapshot_id, operation_id, status=status)
 
 
-def delete(tx: Transaction, group_snapshot_id: str) -> None:
-    """Forget a group snapshot, whose members are gone."""
-    tx.execute(sa.delete(group_snapshots).where(_g.id == group_snapshot_id))
+def delete(tx: Transaction, group_snapshot_id: str) -> GroupSnapshot | None:
+    """Forget a group snapshot, whose members are gone; what it was."""
+    gone = sa.delete(group_snapshots).where(_g.id == group_snapshot_id).returning(*_rows.columns)
+    return _rows.first(tx.execute(gone))

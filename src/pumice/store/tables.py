@@ -739,6 +739,14 @@ attachments = sa.Table(
     info=_tells("id", "volume_id"),
 )
 
+positions = sa.Table(
+    "positions",  # of those who follow the log, by their names
+    metadata,
+    Column("name", WORD, primary_key=True),
+    Column("number", BigInteger, nullable=False),  # up to which it was told
+    Column("updated_at", TIME, nullable=False),
+)
+
 webhooks = sa.Table(
     "webhooks",
     metadata,

@@ -27,6 +27,7 @@ from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, on
 from pumice.store import keys, messages, pools, quotas, volumes
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
+from pumice.store.told import KEPT, kept
 from pumice.volumes.frozen import refuse_frozen
 from pumice.volumes.grouped import refuse_in_group
 
@@ -112,6 +113,7 @@ def forget(tx: Transaction, op: Operation[DeleteParams], tunables: Tunables) -> 
     """Forget the row, with what was claimed for it; or, where there is none, for its bytes."""
     pools.give_back(tx, op.params.pool, op.id)
     if volume := volumes.find(tx, op.params.volume_id):
+        op.notes[KEPT] = kept(volume)
         forget_row(tx, volume)
 
 

@@ -22,6 +22,7 @@ from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backe
 from pumice.store import messages, volumes
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
+from pumice.store.told import KEPT, kept
 from pumice.volumes.delete import MUST, DeleteParams, forget_row, remove_export
 from pumice.volumes.grouped import refuse_in_group
 
@@ -77,6 +78,7 @@ def _name(op: Operation[DeleteParams]) -> str:
 def forget(tx: Transaction, op: Operation[DeleteParams], tunables: Tunables) -> None:
     """The row is gone with what was claimed for it. The bytes are nobody's, and not ours to remove."""
     if volume := volumes.find(tx, op.params.volume_id):
+        op.notes[KEPT] = kept(volume)
         forget_row(tx, volume, bytes_stay=True)
 
 

@@ -9,7 +9,7 @@ If it fails nothing is to be undone. A server that answers 410 wants no more, an
 a day is taken to be gone: the webhook is disabled, and a message tells the project.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -19,13 +19,14 @@ from pumice.model.errors import Conflict, PumiceError, Retryable
 from pumice.model.ids import ProjectId
 from pumice.model.scope import INTERNAL, Scope
 from pumice.model.tunables import Tunables
-from pumice.model.webhook import Webhook
+from pumice.model.webhook import Format, Webhook
 from pumice.operations.drivers import Drivers
 from pumice.operations.operation import Operation, Step, Verb, enqueue, webhooks_place
 from pumice.operations.places import WEBHOOKS
 from pumice.store import clock, hosts, messages, webhooks
 from pumice.store.columns import now
 from pumice.store.database import Transaction
+from pumice.webhooks.cinder import notifications
 from pumice.webhooks.message import body_of, message_of, signed
 
 KIND = "webhook.deliver"
@@ -67,17 +68,25 @@ def enqueue_events(
     number = told[-1]["number"] if told and left else webhook.cursor if left else upto
     if number > webhook.cursor and not webhooks.move(tx, webhook, number):
         return webhook.cursor, []
-    return number, [_enqueue_event(tx, webhook, event).id for event in told]
+    found = _of_cinder(tx, told) if webhook.format == Format.CINDER else _of_ours(tx, told)
+    who = replace(INTERNAL, project_id=ProjectId(webhook.project_id))
+    params = (DeliverParams(webhook.id, message_id, message) for message_id, message in found)
+    return number, [enqueue(tx, DELIVER, each, subject=webhook.id, who=who).id for each in params]
 
 
-def _enqueue_event(tx: Transaction, webhook: Webhook, event: Mapping[str, Any]) -> Operation[DeliverParams]:
-    error = hosts.hidden(tx, event["error"]) if event["error"] else None
-    params = DeliverParams(webhook.id, f"evt_{event['number']}", message_of(event, error))
-    return enqueue(tx, DELIVER, params, subject=webhook.id, who=_of(webhook.project_id))
+Messages = Iterator[tuple[str, dict[str, Any]]]
+"""Each with its id."""
 
 
-def _of(project_id: str) -> Scope:
-    return replace(INTERNAL, project_id=ProjectId(project_id))
+def _of_ours(tx: Transaction, events: Sequence[Mapping[str, Any]]) -> Messages:
+    for event in events:
+        error = hosts.hidden(tx, event["error"]) if event["error"] else None
+        yield f"evt_{event['number']}", message_of(event, error)
+
+
+def _of_cinder(tx: Transaction, events: Sequence[Mapping[str, Any]]) -> Messages:
+    for one in notifications(tx, events, inside=False):
+        yield f"evt_{one.number}_{one.message['publisher_id'].partition('.')[0]}", dict(one.envelope())
 
 
 def enqueue_one(

@@ -175,7 +175,9 @@ class Webhook(Shape):
     description: str | None
     kinds: list[str]
     outcomes: list[str]
-    format: str = Field(description="pumice: the event as the stream has it.")
+    format: str = Field(
+        description="pumice: the event as the stream has it; cinder: a notification as Cinder's."
+    )
     enabled: bool
     disabled_reason: str | None = Field(description="Why Pumice has disabled it.")
     failing_since: Moment | None = Field(description="Since when every try has failed.")

@@ -7,14 +7,12 @@ starts, and past the limit no further command starts. Never: a password in a log
 
 import logging
 import os
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
-from typing import Any, cast
+from typing import Any
 
+from pumice.host.oslo import with_threads
 from pumice.model.errors import Misconfigured
 
 Properties = dict[str, Any]
@@ -39,10 +37,7 @@ def load(locks: Path) -> None:
     if os.geteuid() != 0:
         raise Misconfigured("The connector 'kernel' logs in to targets and makes devices: it must run as root.")
     try:
-        with _without_eventlet():
-            from oslo_service import backend
-
-            backend.init_backend(backend.BackendType.THREADING)
+        with with_threads():
             import os_brick
             from os_brick import privileged
             from os_brick.initiator import connector  # noqa: F401
@@ -61,19 +56,6 @@ def load(locks: Path) -> None:
         os_brick.setup(cfg.CONF)
     privileged.default.set_client_mode(False)
     privileged.brick_privsep_hide_output.set_client_mode(False)
-
-
-@contextmanager
-def _without_eventlet() -> Iterator[None]:
-    """oslo's libraries import eventlet where they find it, and a thread that has imported it never ends. They
-    are told to use threads, and do not find it."""
-    absent = cast(ModuleType, None)  # what Python takes for a module that cannot be found
-    before = sys.modules.setdefault("eventlet", absent)
-    try:
-        yield
-    finally:
-        if before is None:
-            del sys.modules["eventlet"]
 
 
 class Brick:

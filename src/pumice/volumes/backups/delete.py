@@ -19,6 +19,7 @@ from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, on
 from pumice.store import backups, keys, messages, quotas
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
+from pumice.store.told import KEPT, kept
 from pumice.volumes.backups.records import NO_SERVICE, place_of, record_of
 
 B = BackupStatus
@@ -62,6 +63,7 @@ async def delete_objects(op: Operation[DeleteBackupParams], drivers: Drivers) ->
 def forget(tx: Transaction, op: Operation[DeleteBackupParams], tunables: Tunables) -> None:
     """Forget the row, with its key and the quota it took."""
     if backup := backups.find(tx, op.params.backup_id):
+        op.notes[KEPT] = kept(backup)
         backups.delete(tx, backup.id)
         keys.forget(tx, backup.encryption_key_id)
         quotas.give_back(tx, backup.project_id, quotas.amounts_of_backups(1, backup.size))

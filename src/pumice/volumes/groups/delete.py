@@ -19,6 +19,7 @@ from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, sc
 from pumice.store import attachments, group_snapshots, groups, messages, operations, quotas, snapshots
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
+from pumice.store.told import KEPT, kept
 from pumice.volumes.frozen import refuse_frozen
 from pumice.volumes.groups.create import GroupParams
 from pumice.volumes.recycle_bin import keep
@@ -65,6 +66,7 @@ def forget(tx: Transaction, op: Operation[GroupParams], tunables: Tunables) -> N
     if group := groups.find(tx, op.params.group_id):
         if left := groups.volumes_in(tx, group.id):
             raise InvalidState(f"Volume {left[0].id} was not deleted.")
+        op.notes[KEPT] = kept(group)
         _forget(tx, group)
 
 

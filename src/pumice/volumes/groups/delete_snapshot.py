@@ -19,6 +19,7 @@ from pumice.operations.holds import Thing, change
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, scheduler
 from pumice.store import group_snapshots, groups, operations
 from pumice.store.database import Transaction
+from pumice.store.told import KEPT, kept
 from pumice.volumes.frozen import refuse_frozen
 from pumice.volumes.recycle_bin import keep
 from pumice.volumes.snapshots import delete as delete_snapshot
@@ -61,7 +62,8 @@ def forget(tx: Transaction, op: Operation[DeleteGroupSnapshotParams], tunables: 
     """Forget the row. Raises ``InvalidState`` when snapshots are left."""
     if left := group_snapshots.members(tx, op.params.group_snapshot_id):
         raise InvalidState(f"Snapshot {left[0].id} was not deleted.")
-    group_snapshots.delete(tx, op.params.group_snapshot_id)
+    if gone := group_snapshots.delete(tx, op.params.group_snapshot_id):
+        op.notes[KEPT] = kept(gone)
 
 
 def explain(tx: Transaction, op: Operation[DeleteGroupSnapshotParams], error: str) -> None:

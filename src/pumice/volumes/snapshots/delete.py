@@ -22,6 +22,7 @@ from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, on
 from pumice.store import messages, quotas, snapshots
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
+from pumice.store.told import KEPT, kept
 from pumice.volumes.grouped import refuse_in_group_snapshot
 
 S = SnapshotStatus
@@ -86,12 +87,15 @@ async def delete_bytes(op: Operation[DeleteSnapshotParams], drivers: Drivers) ->
 
 def forget(tx: Transaction, op: Operation[DeleteSnapshotParams], tunables: Tunables) -> None:
     """Forget the row, with the quota it took."""
-    forget_row(tx, op.params.snapshot_id)
+    forget_row(tx, op.params.snapshot_id, op)
 
 
-def forget_row(tx: Transaction, snapshot_id: SnapshotId, *, bytes_stay: bool = False) -> None:
+def forget_row(
+    tx: Transaction, snapshot_id: SnapshotId, op: Operation[Any], *, bytes_stay: bool = False
+) -> None:
     """Forget a snapshot, with the quota it took; its bytes are ours to remove unless they stay somebody's."""
     if snapshot := snapshots.find(tx, snapshot_id):
+        op.notes[KEPT] = kept(snapshot)
         snapshots.delete(tx, snapshot.id, bytes_stay=bytes_stay)
         if snapshot.recycled_at is None or snapshot.recycled_counts:
             kind = volume_types.get(tx, snapshot.type_id) if snapshot.type_id else None

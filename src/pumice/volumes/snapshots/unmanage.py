@@ -63,7 +63,7 @@ def _name(op: Operation[DeleteSnapshotParams]) -> str:
 
 def forget(tx: Transaction, op: Operation[DeleteSnapshotParams], tunables: Tunables) -> None:
     """The row is gone with the quota it took. The bytes are nobody's, and not ours to remove."""
-    forget_row(tx, op.params.snapshot_id, bytes_stay=True)
+    forget_row(tx, op.params.snapshot_id, op, bytes_stay=True)
 
 
 def explain(tx: Transaction, op: Operation[DeleteSnapshotParams], error: str) -> None:
