@@ -1,5 +1,6 @@
 """Logging in and out before a browser: what the page keeps, who sees what, and that out is out."""
 
+import asyncio
 import re
 
 import pytest
@@ -99,3 +100,25 @@ async def test_a_link_that_is_none_leads_nowhere_but_to_the_form(
     await visitor.open(f"/console/{hash_}")
     await expect(visitor.page.get_by_role("button", name="Log in")).to_be_visible()
     assert re.fullmatch(rf"http://127\.0\.0\.1:{cloud.port}/console/.*", visitor.page.url)
+
+
+async def test_a_link_logs_in_once_and_leaves_nothing_of_it_in_the_address(
+    cloud: PumiceProcess, enter: Enter
+) -> None:
+    said = await asyncio.to_thread(cloud.command, "console-link", "--user", "demo", "--project", "demo")
+    [link] = re.findall(r"http://\S+#link=[\w-]+", said.stdout)
+    secret = link.partition("#link=")[2]
+    visitor = await enter(cloud)
+    await visitor.page.goto(link)
+    await visitor.heading("Home")
+    assert secret not in await visitor.evaluate(KEPT)
+    assert not [it.url for it in visitor.asked if secret in it.url.partition("#")[0]]
+    await visitor.go("Volumes")
+    await visitor.page.go_back()
+    await visitor.heading("Home")
+    assert "#" not in visitor.page.url, "who goes back does not come to it again"
+    second = await enter(cloud)
+    await second.page.goto(link)
+    await expect(second.page.get_by_role("button", name="Log in")).to_be_visible()
+    await expect(second.page.get_by_role("alert")).to_be_visible()
+    assert not await second.token() and secret not in second.page.url

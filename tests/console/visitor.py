@@ -83,25 +83,29 @@ class Visitor:
     async def press(self, name: str, within: Locator | None = None) -> None:
         await (within or self.page).get_by_role("button", name=name, exact=True).click()
 
-    async def fill(self, label: str, words: str) -> None:
-        await self.front.get_by_label(label, exact=False).first.fill(words)
+    async def fill(self, label: str, words: str, within: Locator | None = None) -> None:
+        await (within or self.page).get_by_label(label).first.fill(words)
 
-    async def choose(self, label: str, option: str) -> None:
-        await self.front.get_by_label(label, exact=False).first.select_option(label=option)
+    async def choose(self, label: str, option: str, within: Locator | None = None) -> None:
+        """Of a list that may still be on its way."""
+        await (within or self.page).get_by_label(label).first.select_option(label=option)
+
+    async def dialogue(self, action: str, **said: str) -> None:
+        """Answer the dialog that is there, and see it go. A name with ``_`` is a label with blanks."""
+        for label, words in said.items():
+            field = self.dialog.get_by_label(label.replace("_", " ")).first
+            is_list = await field.evaluate("(it) => it.tagName === 'SELECT'")
+            await (field.select_option(label=words) if is_list else field.fill(words))
+        await self.press(action, self.dialog)
+        await expect(self.dialog).to_have_count(0)
 
     @property
-    def front(self) -> Page | Locator:
-        """The page; see ``dialog`` for what stands before it."""
-        return self.page
+    def main(self) -> Locator:
+        return self.page.get_by_role("main")
 
     @property
     def dialog(self) -> Locator:
         return self.page.get_by_role("dialog")
-
-    def row(self, name: str) -> Locator:
-        """The row of a table that has a cell of this name."""
-        cell = self.page.get_by_role("cell", name=name, exact=True)
-        return self.page.get_by_role("row").filter(has=cell)
 
     def panel(self, title: str) -> Locator:
         return self.page.get_by_role("region", name=title, exact=True)
@@ -112,8 +116,8 @@ class Visitor:
         """Until the page is of that name."""
         await expect(self.page.get_by_role("heading", level=1, name=words)).to_be_visible()
 
-    async def sees(self, words: str) -> None:
-        await expect(self.page.get_by_text(words).first).to_be_visible()
+    async def sees(self, words: str, *, exact: bool = False) -> None:
+        await expect(self.main.get_by_text(words, exact=exact).first).to_be_visible()
 
     async def evaluate(self, script: str, argument: Any = None) -> Any:
         """What a script in the page gets."""
