@@ -490,7 +490,8 @@ scenario(revert.REVERT, a_snapshot, begin_revert, check_revert)
 
 
 async def begin_delete_with_snapshots(world: FakeWorld, stage: Stage) -> str:
-    await world.db.write(delete_with_snapshots.accept, TENANT, stage["volume"])
+    asked = partial(keep.delete_volume, tunables=world.tunables, with_snapshots=True)
+    await world.db.write(asked, TENANT, stage["volume"])
     return await running(world, stage["volume"])
 
 

@@ -33,7 +33,6 @@ from pumice.volumes import (
     create,
     delete,
     delete_when_free,
-    delete_with_snapshots,
     extend,
     manage,
     manageable,
@@ -50,6 +49,7 @@ from pumice.volumes.backups import imports, records, restore, restore_new
 from pumice.volumes.groups import copy as copy_group
 from pumice.volumes.groups import delete as delete_group
 from pumice.volumes.groups import delete_snapshot as delete_group_snapshot
+from pumice.volumes.recycle_bin import keep
 from pumice.volumes.snapshots import delete as delete_snapshot
 from pumice.volumes.snapshots import manage as manage_snapshot
 from pumice.volumes.snapshots import unmanage as unmanage_snapshot
@@ -245,6 +245,11 @@ async def lists_strangers(world: FakeWorld, stage: Stage, thing: str) -> None:
     await world.db.write(manageable.accept, TENANT, f"{HOST}@one#a")
 
 
+async def deletes_with_snapshots(world: FakeWorld, stage: Stage, thing: str) -> None:
+    asked = partial(keep.delete_volume, tunables=world.tunables, with_snapshots=True)
+    await world.db.write(asked, TENANT, thing)
+
+
 async def deletes_when_free(world: FakeWorld, stage: Stage, thing: str) -> None:
     await world.db.write(delete_when_free.accept, thing)
 
@@ -354,7 +359,7 @@ ON_A_VOLUME = (
 )
 WITH_A_SNAPSHOT = (
     Story("volume.revert", "volume", reverts, takes, also=SNAPSHOT),
-    Story("volume.delete_with_snapshots", "volume", asks(delete_with_snapshots.accept), also=SNAPSHOT),
+    Story("volume.delete_with_snapshots", "volume", deletes_with_snapshots, also=SNAPSHOT),
 )
 ON_A_SNAPSHOT = (
     Story("snapshot.delete", "snapshot", asks(delete_snapshot.accept), forgets),

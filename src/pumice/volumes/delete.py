@@ -51,22 +51,14 @@ class DeleteParams:
     pool: str
 
 
-def accept(
-    tx: Transaction,
-    who: Scope,
-    volume_id: str,
-    parent: Operation[Any] | None = None,
-    *,
-    with_group: bool = False,
-) -> str | None:
-    """Answer the request; the operation's id, if there is much to do. Raises ``NotFound`` or ``InvalidState``.
+def accept(tx: Transaction, who: Scope, volume_id: str) -> str | None:
+    """Answer the request; the operation's id, if there is much to do.
 
-    A volume in a group is deleted ``with_group`` alone.
+    Raises ``NotFound`` or ``InvalidState``.
     """
     volume = volumes.get(tx, who, volume_id)
-    if not with_group:
-        refuse_in_group(volume, MUST)
-    return begin(tx, who, volume, parent)
+    refuse_in_group(volume, MUST)
+    return begin(tx, who, volume)
 
 
 def begin(tx: Transaction, who: Scope, volume: Volume, parent: Operation[Any] | None = None) -> str | None:

@@ -1,6 +1,6 @@
 """Delete a volume and its snapshots (``cascade``).
 
-1. ``accept``: the volume and every snapshot of it in ``deleting``, or none of them
+1. ``begin``: the volume and every snapshot of it in ``deleting``, or none of them
 2. ``wait_for_others``, ``wait_for_snapshots``: each is deleted by an operation of its own
 3. as any other volume: ``remove_export``, ``delete_bytes``, ``forget``
 
@@ -19,15 +19,8 @@ from pumice.store.database import Transaction
 from pumice.volumes import delete
 from pumice.volumes.delete import DeleteParams
 from pumice.volumes.frozen import refuse_frozen
-from pumice.volumes.grouped import refuse_in_group, refuse_in_group_snapshot
+from pumice.volumes.grouped import refuse_in_group_snapshot
 from pumice.volumes.snapshots import delete as delete_snapshot
-
-
-def accept(tx: Transaction, who: Scope, volume_id: str) -> None:
-    """Answer the request. Raises ``NotFound`` or ``InvalidState``."""
-    volume = volumes.get(tx, who, volume_id)
-    refuse_in_group(volume, delete.MUST)
-    begin(tx, who, volume)
 
 
 def begin(tx: Transaction, who: Scope, volume: Volume, parent: Operation[Any] | None = None) -> str | None:
