@@ -4,12 +4,14 @@ import asyncio
 import base64
 import json
 import os
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+from tests.boot_sector import boot_sector
 from tests.conformance.target_rigs import opens
 from tests.hook_receiver import receiver
 from tests.kill.victim import LARGE, Victim
@@ -695,6 +697,52 @@ def is_delivered(pumice: Victim, stage: Stage, well: bool) -> None:
     assert pumice.http.delete(f"{WEBHOOKS}/{stage['webhook']}").status_code == 204
 
 
+BASES = "/pumice/v1/image-cache"
+
+
+def a_new_image(pumice: Victim) -> Stage:
+    """One that is worth a base also where clones are copies."""
+    raw, qcow2 = (pumice.state_dir.parent / f"image.{end}" for end in ("raw", "qcow2"))
+    raw.write_bytes(boot_sector())
+    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, qcow2], check=True)
+    return {"name": new_id(), "image": pumice.stories.upload(qcow2.read_bytes(), "qcow2")}
+
+
+def create_of_image(pumice: Victim, stage: Stage) -> httpx.Response:
+    wanted = {"size": 1, "name": stage["name"], "imageRef": stage["image"]}
+    return pumice.http.post(VOLUMES, json={"volume": wanted})
+
+
+def bases_of(pumice: Victim, stage: Stage) -> list[Any]:
+    found = pumice.call("GET", BASES)["image_bases"]
+    return [base for base in found if base["image_id"] == stage["image"]]
+
+
+def volume_and_base_are_made(pumice: Victim, stage: Stage, well: bool) -> None:
+    [base] = bases_of(pumice, stage)
+    assert base["status"] == ("available" if well else "error")
+    volume_was_made(pumice, stage, True)
+    pumice.stories.delete(f"{IMAGES}/{stage['image']}")
+
+
+def a_base(pumice: Victim) -> Stage:
+    stage = a_new_image(pumice)
+    create_of_image(pumice, stage)
+    pumice.settle()
+    [base] = bases_of(pumice, stage)
+    return stage | {"base": base["id"]}
+
+
+def evict(pumice: Victim, stage: Stage) -> httpx.Response:
+    return pumice.http.post(f"{BASES}/{stage['base']}/actions/evict")
+
+
+def base_is_gone(pumice: Victim, stage: Stage, well: bool) -> None:
+    assert bases_of(pumice, stage) == []
+    volume_was_made(pumice, stage, True)
+    pumice.stories.delete(f"{IMAGES}/{stage['image']}")
+
+
 CONSOLE = {"os-getConsoleOutput": {"length": None}}
 STORIES = {
     "volume.create": VerbStory(nothing, create_volume, volume_was_made),
@@ -721,6 +769,8 @@ STORIES = {
     "backup.restore": VerbStory(a_backup, restore, is_restored),
     "volume.create_from_backup": VerbStory(a_backup, restore_anew, is_restored_anew),
     "backup.import": VerbStory(a_record, import_record, is_imported),
+    "image_base.make": VerbStory(a_new_image, create_of_image, volume_and_base_are_made),
+    "image_base.evict": VerbStory(a_base, evict, base_is_gone),
     "group.create": VerbStory(a_group_type, create_group, group_was_made),
     "group.delete": VerbStory(a_group, delete_group, group_is_gone),
     "group.create_from_source": VerbStory(a_group_snapshot, copy_group, group_was_copied),

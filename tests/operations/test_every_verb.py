@@ -23,6 +23,7 @@ from pumice.hypervisor.contract import Power
 from pumice.loops.heartbeats import Heartbeats
 from pumice.model.connector import Connector
 from pumice.model.ids import ServerId, VolumeId, new_id
+from pumice.model.tunables import Tunables
 from pumice.model.volume import host_of, pool_of
 from pumice.operations.harness import Scenario, Trial, perform, quiet, trials
 from pumice.operations.operation import Step, Verb
@@ -33,6 +34,7 @@ from pumice.store import (
     backups,
     group_snapshots,
     groups,
+    image_bases,
     images,
     logged,
     operations,
@@ -64,6 +66,7 @@ from pumice.volumes import (
 from pumice.volumes.backups import create as create_backup
 from pumice.volumes.backups import delete as delete_backup
 from pumice.volumes.backups import imports, records, restore, restore_new
+from pumice.volumes.bases import evict, make
 from pumice.volumes.groups import copy as copy_group
 from pumice.volumes.groups import create as create_group
 from pumice.volumes.groups import delete as delete_group
@@ -107,7 +110,11 @@ async def running(world: FakeWorld, subject: str) -> str:
 # --- volumes ------------------------------------------------------------------------------------
 
 
-def creates(name: str, source: Callable[[FakeWorld], Awaitable[dict[str, Any]]]) -> None:
+def creates(
+    name: str,
+    source: Callable[[FakeWorld], Awaitable[dict[str, Any]]],
+    world: Callable[..., AbstractAsyncContextManager[FakeWorld]] = fake_world,
+) -> None:
     async def prepare(world: FakeWorld) -> Stage:
         return await source(world)
 
@@ -119,7 +126,7 @@ def creates(name: str, source: Callable[[FakeWorld], Awaitable[dict[str, Any]]])
     async def check(world: FakeWorld, stage: Stage, well: bool) -> None:
         assert await world.volume_status(stage["made"]) == ("available" if well else "error")
 
-    scenario(create.CREATE, prepare, begin, check, name)
+    scenario(create.CREATE, prepare, begin, check, name, world)
 
 
 async def from_nothing(world: FakeWorld) -> dict[str, Any]:
@@ -142,6 +149,55 @@ creates("volume.create blank", from_nothing)
 creates("volume.create from an image", from_image)
 creates("volume.create from a volume", from_volume)
 creates("volume.create from a snapshot", from_snapshot)
+
+
+def caching(**more: Any) -> AbstractAsyncContextManager[FakeWorld]:
+    """A world whose pools keep bases of images."""
+    return fake_world(tunables=Tunables(image_cache=True), **more)
+
+
+async def from_cached_image(world: FakeWorld) -> dict[str, Any]:
+    image_id = await world.an_image()
+    await world.a_volume(image_id=image_id)
+    return {"image_id": image_id}
+
+
+creates("volume.create from a new image", from_image, caching)
+creates("volume.create from a cached image", from_cached_image, caching)
+
+
+async def begin_base(world: FakeWorld, stage: Stage) -> str:
+    image_id = await world.an_image()
+
+    def begin(tx: Transaction) -> str:
+        image = images.get(tx, TENANT, image_id)
+        return make.begin(tx, image, f"{HOST}@one#a").operation_id or ""
+
+    return await world.db.write(begin)
+
+
+async def check_base(world: FakeWorld, stage: Stage, well: bool) -> None:
+    [base] = await world.db.read(image_bases.every)
+    assert base.status == ("available" if well else "error")
+
+
+async def a_base(world: FakeWorld) -> Stage:
+    await from_cached_image(world)
+    [base] = await world.db.read(image_bases.every)
+    return {"base": base.id}
+
+
+async def begin_evict(world: FakeWorld, stage: Stage) -> str:
+    return await world.db.write(evict.accept, stage["base"])
+
+
+async def check_evicted(world: FakeWorld, stage: Stage, well: bool) -> None:
+    found = await world.db.read(image_bases.every)
+    assert [base.status for base in found] == ([] if well else ["error_deleting"])
+
+
+scenario(make.MAKE, nothing, begin_base, check_base, world=caching)
+scenario(evict.EVICT, a_base, begin_evict, check_evicted, world=caching)
 
 
 async def a_volume(world: FakeWorld) -> Stage:

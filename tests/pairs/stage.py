@@ -6,6 +6,7 @@ data     in use by ``server``, which boots from ``root``
 pictured free, in a group of which there is a snapshot, ``picture``, with ``part`` of it
 member   free, in ``group``
 outside  connected to a host that is not ours, by ``link``
+base     of ``image``, in the pool ``b``
 """
 
 import copy
@@ -27,9 +28,10 @@ from pumice.model.ids import VolumeId
 from pumice.operations.harness import quiet, working
 from pumice.operations.state_machine import no_faults
 from pumice.servers import attach_volume, power
-from pumice.store import group_snapshots, tables
+from pumice.store import group_snapshots, images, tables
 from pumice.store.database import Transaction
 from pumice.volumes.backups import create as create_backup
+from pumice.volumes.bases import make
 from pumice.volumes.groups import snapshot as group_snapshot
 from pumice.volumes.snapshots import create as create_snapshot
 
@@ -86,6 +88,15 @@ async def begin_backup(world: FakeWorld, volume_id: str, snapshot_id: str | None
     return (await world.db.write(create_backup.accept, TENANT, wanted, world.tunables)).id
 
 
+async def begin_base(world: FakeWorld, image_id: str, pool: str) -> str:
+    """Begin a base of an image in a pool, as a create there does; its id."""
+
+    def begin(tx: Transaction) -> str:
+        return make.begin(tx, images.get(tx, TENANT, image_id), pool).id
+
+    return await world.db.write(begin)
+
+
 async def set_stage(folder: Path) -> Scene:
     """Set it, in a folder that remains."""
     file = folder / "stage.db"
@@ -95,6 +106,7 @@ async def set_stage(folder: Path) -> Scene:
             names = ("volume", "plain", "root", "data", "outside", "asleep")
             stage = {name: await world.a_volume() for name in names}
             stage["image"] = await world.an_image()
+            stage["base"] = await begin_base(world, stage["image"], f"{ONE}#b")
             stage["server"] = await world.a_server(stage["root"])
             stage["off"] = await world.a_server(stage["asleep"])
             await world.db.write(power.accept_stop, TENANT, stage["off"])

@@ -11,7 +11,7 @@ from typing import Any
 
 from fake_world import CONNECTOR, FLAVOR, HOST, TENANT, FakeWorld, MemoryBackups
 from tests.hook_receiver import LOOPBACK, receiver
-from tests.pairs.stage import FAR, ONE, Stage, begin_backup, begin_group_snapshot, begin_snapshot
+from tests.pairs.stage import FAR, ONE, Stage, begin_backup, begin_base, begin_group_snapshot, begin_snapshot
 
 from pumice.attachments import connect, disconnect, renew, rotate
 from pumice.backends.backups import layout
@@ -46,6 +46,7 @@ from pumice.volumes import (
 from pumice.volumes.backups import create as create_backup
 from pumice.volumes.backups import delete as delete_backup
 from pumice.volumes.backups import imports, records, restore, restore_new
+from pumice.volumes.bases import evict
 from pumice.volumes.groups import copy as copy_group
 from pumice.volumes.groups import delete as delete_group
 from pumice.volumes.groups import delete_snapshot as delete_group_snapshot
@@ -149,6 +150,18 @@ async def imports_one(world: FakeWorld, stage: Stage, thing: str) -> str:
     store.kept[other.id] = replace(store.kept[backup.id], id=other.id, prefix=other.prefix or "")
     url = records.export(other)
     return (await world.db.write(imports.accept, TENANT, POSIX, url, world.tunables)).id
+
+
+async def makes_a_base(world: FakeWorld, stage: Stage, thing: str) -> str:
+    return await begin_base(world, thing, f"{ONE}#a")
+
+
+async def evicts(world: FakeWorld, stage: Stage, thing: str) -> None:
+    await world.db.write(evict.accept, thing)
+
+
+def is_of_image(words: Words, thing: str, made: str) -> None:
+    words[made] = thing
 
 
 async def makes_a_group(world: FakeWorld, stage: Stage, thing: str) -> str:
@@ -402,6 +415,8 @@ STORIES: tuple[Story, ...] = (
     Story("server.boot", "image", boots(lambda image: boot.DiskWanted(
         boot_index=0, new_volume=create.Wanted(size=1, image_id=image), delete_on_termination=True
     ))),
+    Story("image_base.make", "image", makes_a_base, is_of_image, makes="base"),
+    Story("image_base.evict", "base", evicts, forgets),
     Story("volume.manage", "pool", manages, makes="plain"),
     Story("pool.strangers", "pool", lists_strangers),
     Story("attachment.disconnect", "outside", disconnects),

@@ -42,6 +42,8 @@ unknown = typer.Typer(help="Bytes of this host of which nothing is known.", no_a
 app.add_typer(unknown, name="orphans")
 explain = typer.Typer(help="Say what the scheduler would do.", no_args_is_help=True)
 app.add_typer(explain, name="explain")
+image_cache = typer.Typer(help="Bases of images, of which volumes are cloned.", no_args_is_help=True)
+app.add_typer(image_cache, name="image-cache")
 secrets = typer.Typer(help="Secrets of what stands.", no_args_is_help=True)
 app.add_typer(secrets, name="secrets")
 
@@ -372,6 +374,33 @@ def operations_retry(
     from pumice.app import operations_log
 
     operations_log.retry(_settings(context), operation, as_json=json or form is Format.JSON)
+
+
+@image_cache.command("list")
+def image_cache_list(
+    context: typer.Context,
+    wide: Annotated[bool, typer.Option("--wide", help="Not shortened.")] = False,
+    form: Form = Format.TABLE,
+    json: Json = False,
+) -> None:
+    """List the bases in every pool: of which image, how large, how often and when they were used."""
+    from pumice.app import image_cache as work
+
+    work.print_list(_settings(context), as_json=json or form is Format.JSON, wide=wide)
+
+
+@image_cache.command("evict")
+def image_cache_evict(
+    context: typer.Context,
+    base: Annotated[
+        str | None, typer.Argument(metavar="ID", help="A base's id or an image's, or its first characters.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that are not in use just now.")] = False,
+) -> None:
+    """Free bases; what was cloned of them stays whole, and the next volume of the image makes another."""
+    from pumice.app import image_cache as work
+
+    work.evict(_settings(context), base, everything=everything)
 
 
 @hosts.callback()

@@ -51,6 +51,28 @@ class Http(BaseModel):
         return any(peer in ip_network(one) for one in self.trusted_proxies)
 
 
+class ImageCache(BaseModel):
+    """Bases of images, which pools keep to clone volumes of: the settings of ``[image_cache]``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    enabled: bool = Field(
+        True,
+        description="Keep a base of each image in the pools where volumes begin with it, and clone those of "
+        "it, where that is quicker than to convert the image again.",
+        json_schema_extra={"live": True},
+    )
+    max_gigabytes: int = Field(
+        200,
+        ge=0,
+        description="The most GiB of bases in one pool; what was used least recently goes.",
+        json_schema_extra={"live": True},
+    )
+    max_images: int = Field(
+        50, ge=0, description="The most bases in one pool.", json_schema_extra={"live": True}
+    )
+
+
 class Images(BaseModel):
     """The image store, and how much of it a project may have: the settings of ``[images]``."""
 

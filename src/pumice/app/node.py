@@ -28,7 +28,17 @@ from pumice.host.thread import in_thread
 from pumice.identity import bootstrap, lockout, passwords
 from pumice.identity.tokens import LocalTokens
 from pumice.images.files import ImageFiles
-from pumice.loops import audit, deadlines, expiry, heartbeats, recycling, schedules, uploads, waiting
+from pumice.loops import (
+    audit,
+    deadlines,
+    expiry,
+    heartbeats,
+    image_cache,
+    recycling,
+    schedules,
+    uploads,
+    waiting,
+)
 from pumice.loops import hosts as host_loop
 from pumice.loops.every import every
 from pumice.loops.log_levels import LogLevels
@@ -163,6 +173,7 @@ class Node:
             "waiting": (waiting.SECONDS, waiting.Waiting(self.db, verbs, tunables).check),
             "recycle_bin": (recycling.SECONDS, self._recycling().check),
             "schedules": (schedules.SECONDS, schedules.Schedules(self.db, tunables, self.meter).check),
+            "image cache": (image_cache.SECONDS, image_cache.ImageCache(self.db, tunables).sweep),
             "expiry": (expiry.SECONDS, expiry.Expiry(self.db, self.settings.operations.keep_days).sweep),
         }
 

@@ -37,7 +37,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from pumice.app.limits import Http, Images
+from pumice.app.limits import Http, ImageCache, Images
 from pumice.app.settings_names import wrong_name, wrong_of_driver, wrong_resources, wrong_variables
 from pumice.backends.backups.settings import BackupSettings
 from pumice.backends.files_settings import FilesSettings
@@ -424,6 +424,7 @@ class Settings(BaseSettings):
     images: Images = Field(default_factory=Images)
     webhooks: Webhooks = Field(default_factory=Webhooks)
     notifications: Notifications = Field(default_factory=Notifications)
+    image_cache: ImageCache = Field(default_factory=ImageCache)
     _read_from: tuple[dict[str, Any], Path | None] = PrivateAttr(default=({}, None))
     """The flags, and the file that was there."""
 
@@ -485,6 +486,9 @@ class Settings(BaseSettings):
             webhooks_per_project=self.webhooks.per_project,
             recycle_days=self.recycle_bin.keep_days,
             recycle_counts=self.recycle_bin.counts_for_quota,
+            image_cache=self.image_cache.enabled,
+            image_cache_gigabytes=self.image_cache.max_gigabytes,
+            image_cache_images=self.image_cache.max_images,
             retry_policy=RetryPolicy(
                 self.operations.first_backoff, self.operations.longest_backoff, self.operations.tries
             ),

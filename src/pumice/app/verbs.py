@@ -26,6 +26,7 @@ from pumice.volumes import (
 from pumice.volumes.backups import create as create_backup
 from pumice.volumes.backups import delete as delete_backup
 from pumice.volumes.backups import imports, restore, restore_new
+from pumice.volumes.bases import evict, make
 from pumice.volumes.groups import copy as copy_group
 from pumice.volumes.groups import create as create_group
 from pumice.volumes.groups import delete as delete_group
@@ -60,6 +61,8 @@ VERBS: tuple[Verb[Any], ...] = (
     restore.RESTORE,
     restore_new.CREATE_FROM_BACKUP,
     imports.IMPORT,
+    make.MAKE,
+    evict.EVICT,
     create_group.CREATE_GROUP,
     delete_group.DELETE_GROUP,
     copy_group.COPY_GROUP,

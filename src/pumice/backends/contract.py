@@ -52,6 +52,7 @@ class PoolFacts:
     max_over_subscription_ratio: float = 20.0
     reserved_percentage: int = 0
     capabilities: dict[str, object] = field(default_factory=dict)
+    """What else it can do; under ``IMAGE_CACHE`` how it clones, if bases of images are of use in it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from pumice.model.ids import SnapshotId, VolumeId
 from pumice.model.mark import Mark
 from pumice.model.stored import StoredObject
 from pumice.model.units import GIB
+from pumice.model.volume import IMAGE_CACHE, SHARES
 
 
 class FakeBackend:
@@ -235,7 +236,10 @@ class _Memory(OnThisHost):
         pass
 
     async def pools(self) -> list[PoolFacts]:
-        return [PoolFacts(name=pool, total_gb=math.inf, free_gb=math.inf, thin=True) for pool in self._pools]
+        return [
+            PoolFacts(pool, math.inf, math.inf, True, capabilities={IMAGE_CACHE: SHARES})
+            for pool in self._pools
+        ]
 
     async def create(self, volume: VolumeId, pool: str, size: int) -> None:  # noqa: ARG002 - names only
         if pool not in self._pools:

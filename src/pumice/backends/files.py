@@ -52,6 +52,7 @@ from pumice.model.ids import SnapshotId, VolumeId, is_canonical
 from pumice.model.mark import Mark
 from pumice.model.stored import StoredObject
 from pumice.model.units import GIB
+from pumice.model.volume import COPIES, IMAGE_CACHE, SHARES
 
 ANSWER_SECONDS = 3.0
 """How long a pool may take to answer before the others are told of without it."""
@@ -96,6 +97,7 @@ class FilesBackend(OnThisHost):
         self._looking = {name: Threads(f"looks at pool {name}") for name in pools}
         self._asked: dict[str, asyncio.Task[PoolFacts]] = {}
         self._occupied: dict[str, Held] = {}
+        self._shares: dict[str, bool] = {}
         self._locks: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
 
     async def pool_names(self) -> list[str]:
@@ -122,6 +124,7 @@ class FilesBackend(OnThisHost):
         for name, directory in self._pools.items():
             try:
                 await in_thread(_prepare, directory)
+                self._shares[name] = await in_thread(sparse.can_share, directory / "volumes")
             except OSError as error:
                 raise Misconfigured(
                     f"Pool '{name}' cannot be used: {directory}: {error.strerror}. Give the user that runs "
@@ -369,6 +372,7 @@ class FilesBackend(OnThisHost):
             thin=True,
             max_over_subscription_ratio=self._max_over_subscription_ratio,
             reserved_percentage=self._reserved_percentage,
+            capabilities={IMAGE_CACHE: SHARES if self._shares.get(pool) else COPIES},
         )
 
 

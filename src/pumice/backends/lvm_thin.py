@@ -10,6 +10,7 @@ from pumice.backends.lvm_group import LogicalVolume, VolumeGroup
 from pumice.backends.lvm_layout import Convert, Space
 from pumice.model.errors import Misconfigured
 from pumice.model.units import GIB
+from pumice.model.volume import IMAGE_CACHE, SHARES
 
 
 class ThinLayout:
@@ -40,6 +41,7 @@ class ThinLayout:
         pool = await self._found()
         threshold, percent = self._group.autoextend
         facts: dict[str, object] = {
+            IMAGE_CACHE: SHARES,
             "data_percent": pool.data_percent,
             "metadata_percent": pool.metadata_percent,
             "autoextend_threshold": threshold,

@@ -50,6 +50,7 @@ from pumice.model.ids import SnapshotId, VolumeId, is_canonical
 from pumice.model.mark import Mark
 from pumice.model.stored import StoredObject
 from pumice.model.units import GIB, gib_to_hold
+from pumice.model.volume import IMAGE_CACHE, SHARES
 
 MOST_DEEP = 5
 _BACK = ".back"
@@ -307,6 +308,7 @@ class RbdBackend:
             thin=True,
             max_over_subscription_ratio=self._max_over_subscription_ratio,
             reserved_percentage=self._reserved_percentage,
+            capabilities={IMAGE_CACHE: SHARES},
         )
 
     # --- how images come and go ------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from pumice.model.units import MIB
 
@@ -31,6 +32,20 @@ def share(source: Path, target: Path) -> bool:
     Returns whether that is possible between these two files.
     """
     with source.open("rb") as origin, target.open("r+b") as copied:
+        try:
+            fcntl.ioctl(copied, _FICLONE, origin.fileno())
+        except OSError as error:
+            if error.errno in _UNABLE:
+                return False
+            raise
+    return True
+
+
+def can_share(directory: Path) -> bool:
+    """Whether files in a directory can share blocks, tried with two that have no name."""
+    with TemporaryFile(dir=directory) as origin, TemporaryFile(dir=directory) as copied:
+        os.ftruncate(origin.fileno(), MIB)
+        os.pwrite(origin.fileno(), b"pumice", 0)
         try:
             fcntl.ioctl(copied, _FICLONE, origin.fileno())
         except OSError as error:

@@ -24,6 +24,7 @@ from pumice.model.states import (
     BackupStatus,
     GroupSnapshotStatus,
     GroupStatus,
+    ImageBaseStatus,
     ServerStatus,
     SnapshotStatus,
     VolumeStatus,
@@ -39,6 +40,7 @@ from pumice.store import (
     group_snapshots,
     groups,
     holds,
+    image_bases,
     messages,
     operations,
     pools,
@@ -54,6 +56,7 @@ from pumice.store.database import Transaction
 from pumice.store.messages import Event
 from pumice.volumes import delete as delete_volume
 from pumice.volumes.backups import delete as delete_backup
+from pumice.volumes.bases import evict
 from pumice.volumes.snapshots import delete as delete_snapshot
 
 logger = structlog.get_logger(__name__)
@@ -178,6 +181,17 @@ def _settle_backup(tx: Transaction, backup_id: str) -> str:
     return f"it is in {settled}"
 
 
+def _settle_image_base(tx: Transaction, base_id: str) -> str:
+    """Nobody's bytes are lost with it: it goes."""
+    base = image_bases.find(tx, base_id)
+    assert base is not None
+    image_bases.change(tx, base.id, operation_id=None)
+    is_left = base.status == ImageBaseStatus.DELETING
+    image_bases.put(tx, base.id, ImageBaseStatus.ERROR_DELETING if is_left else ImageBaseStatus.ERROR)
+    evict.accept(tx, base.id)
+    return "it is being evicted"
+
+
 def _settle_group(tx: Transaction, group_id: str) -> str:
     """Let a group be used, or be deleted again: its volumes are settled by themselves."""
     group = groups.find(tx, group_id)
@@ -293,6 +307,7 @@ HELD = (
     snapshots.find,
     backups.find,
     groups.find,
+    image_bases.find,
     group_snapshots.find,
     attachments.find,
     servers.find,
@@ -318,6 +333,7 @@ REPAIRS: Mapping[Kind, Callable[[Transaction, str], str]] = {  # what is not in 
     Kind.UNLIKE_VOLUME: _let_volume_follow,
     Kind.STUCK_SNAPSHOT: _settle_snapshot,
     Kind.STUCK_BACKUP: _settle_backup,
+    Kind.STUCK_IMAGE_BASE: _settle_image_base,
     Kind.STUCK_GROUP: _settle_group,
     Kind.STUCK_GROUP_SNAPSHOT: _settle_group_snapshot,
     Kind.STUCK_ATTACHMENT: _settle_attachment,

@@ -97,6 +97,17 @@ class GroupSnapshotStatus(StrEnum):
     ERROR_DELETING = "error_deleting"
 
 
+class ImageBaseStatus(StrEnum):
+    """The states of an image's base in a pool; only operators see them."""
+
+    CREATING = "creating"
+    AVAILABLE = "available"
+    DELETING = "deleting"
+    ERROR = "error"
+    """It could not be made, or its bytes were gone when they were asked for."""
+    ERROR_DELETING = "error_deleting"
+
+
 class AttachStatus(StrEnum):
     """Cinder's words for the state of one attachment."""
 
@@ -276,6 +287,18 @@ GROUP_SNAPSHOT: Transitions[GroupSnapshotStatus] = Transitions(
         P.UPDATING: _to(P.AVAILABLE),
         P.CREATING: _to(P.AVAILABLE, P.ERROR),
         P.DELETING: _to(P.ERROR),
+    },
+)
+
+IMAGE_BASE: Transitions[ImageBaseStatus] = Transitions(
+    at_rest={
+        ImageBaseStatus.AVAILABLE: _to(ImageBaseStatus.DELETING, ImageBaseStatus.ERROR),
+        ImageBaseStatus.ERROR: _to(ImageBaseStatus.DELETING),
+        ImageBaseStatus.ERROR_DELETING: _to(ImageBaseStatus.DELETING),
+    },
+    at_work={
+        ImageBaseStatus.CREATING: _to(ImageBaseStatus.AVAILABLE, ImageBaseStatus.ERROR),
+        ImageBaseStatus.DELETING: _to(ImageBaseStatus.ERROR_DELETING),
     },
 )
 

@@ -72,6 +72,12 @@ class Tunables:
     """Negative: prefer the pool with the fewest volumes. Positive: stack."""
     scheduler_max_attempts: int = 3
     """How many pools a create tries in all (Cinder's setting of the same name)."""
+    image_cache: bool = False
+    """Whether pools keep bases of images."""
+    image_cache_gigabytes: int = 200
+    """The most GiB of bases in one pool."""
+    image_cache_images: int = 50
+    """The most bases in one pool."""
     catalog_aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Types under which the catalog names services a second time, and the types that these have."""
     abandoned_seconds: float = 3600.0

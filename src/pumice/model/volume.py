@@ -160,6 +160,10 @@ class VolumeType:
     updated_at: datetime | None
 
 
+IMAGE_CACHE = "image_cache"
+"""The capability of a pool that says how it clones, if that is of use for the image cache…"""
+SHARES, COPIES = "shares", "copies"
+"""…a clone shares its origin's bytes, or it is a copy of those that are there."""
 LOCAL_TO_HOST = "local_to_host"
 """The capability of a pool whose volumes its own host's servers alone reach."""
 

@@ -53,6 +53,7 @@ class Thing(StrEnum):
     VOLUME = "volume"
     SNAPSHOT = "snapshot"
     BACKUP = "backup"
+    IMAGE_BASE = "image base"
     GROUP = "group"
     GROUP_SNAPSHOT = "group snapshot"
     ATTACHMENT = "attachment"

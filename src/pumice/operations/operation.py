@@ -198,6 +198,8 @@ class Wait(Generic[P]):
     """The note that names them, as a list of ids."""
     at: Place
     whatever: bool = False
+    when: Callable[[Operation[P]], bool] | None = None
+    """Whether an operation may come to wait here at all: asked when it begins."""
     undo: None = None
     chooses: bool = False
     long: bool = False
@@ -351,6 +353,7 @@ def enqueue(
         op.notes[OTHERS] = others
     # Where nobody is in the way there is nothing to wait for: a version without that step can carry it too.
     steps = [step for step in verb.steps if others or step.name != f"wait_for_{OTHERS}"]
+    steps = [step for step in steps if not (isinstance(step, Wait) and step.when and not step.when(op))]
     op.steps, op.place = [step.name for step in steps], steps[0].at(op)
     hold = next((hold.mode for hold in wanted if hold.id == subject), None)
     log.insert(tx, stored(verb, op, created) | {"hold": hold})

@@ -3,7 +3,8 @@
 Reads only. What repairs each is in ``loops/rows.py``, which asks the same check again in its own transaction.
 """
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -26,6 +27,7 @@ from pumice.store.tables import (
     claims,
     group_snapshots,
     groups,
+    image_bases,
     operations,
     quota_usage,
     server_disks,
@@ -36,6 +38,7 @@ from pumice.store.tables import (
 from pumice.store.tables import pools as pool_rows
 
 _HELD = sorted(states.KEEPS_IN_USE)
+_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LEASE_SLACK = 60.0
 """Seconds after which somebody would have taken over what a lease has left free."""
 _LATE_SECONDS = 120.0
@@ -63,6 +66,7 @@ class Kind(StrEnum):
     SHARED_VOLUME = "volume shared without being made for it"
     STUCK_SNAPSHOT = "stuck snapshot"
     STUCK_BACKUP = "stuck backup"
+    STUCK_IMAGE_BASE = "stuck image base"
     STUCK_GROUP = "stuck group"
     STUCK_GROUP_SNAPSHOT = "stuck group snapshot"
     STUCK_ATTACHMENT = "stuck attachment"
@@ -95,6 +99,7 @@ def held_by(tx: Transaction, operation_id: str) -> list[Wrong]:
         Kind.STUCK_VOLUME: volumes,
         Kind.STUCK_SNAPSHOT: snapshots,
         Kind.STUCK_BACKUP: backups,
+        Kind.STUCK_IMAGE_BASE: image_bases,
         Kind.STUCK_GROUP: groups,
         Kind.STUCK_GROUP_SNAPSHOT: group_snapshots,
         Kind.STUCK_ATTACHMENT: attachments,
@@ -147,28 +152,31 @@ def _quotas(tx: Transaction, one: str | None = None) -> list[Wrong]:
 
 
 def _claimed(tx: Transaction, one: str | None = None) -> list[Wrong]:
-    """Claims that differ: each volume in a pool has one of its size, and another while it is made to grow."""
-    c, v, o = claims.c, volumes.c, operations.c
+    """Claims that differ: each volume or base in a pool has one of its size, and another while it grows."""
+    c, o = claims.c, operations.c
     words = "pool {0}: {1} has claimed {2} GiB of it, {3}"
     pool, _, holder = one.rpartition(" ") if one else (None, None, None)
-    unlike = (
-        sa.select(v.pool, v.id, v.size, c.gb)
-        .outerjoin(claims, sa.and_(c.pool == v.pool, c.holder == v.id))
-        .where(
-            v.pool.is_not(None), sa.or_(c.gb.is_(None), c.gb != v.size), _of(v.id, holder), _of(v.pool, pool)
+    found = []
+    for called, table in (("volume", volumes), ("base", image_bases)):
+        h = table.c
+        unlike = (
+            sa.select(h.pool, h.id, h.size, c.gb)
+            .outerjoin(claims, sa.and_(c.pool == h.pool, c.holder == h.id))
+            .where(h.pool.is_not(None), sa.or_(c.gb.is_(None), c.gb != h.size))
+            .where(_of(h.id, holder), _of(h.pool, pool))
         )
-    )
-    found = [
-        (row.pool, row.id, words.format(row.pool, row.id, row.gb or 0, f"but its volume has {row.size}"))
-        for row in tx.execute(unlike)
+        found += [
+            (row.pool, row.id, words.format(row.pool, row.id, row.gb or 0, f"but its {called} has {row.size}"))
+            for row in tx.execute(unlike)
+        ]
+    holders = [
+        sa.exists().where(each.c.id == c.holder, each.c.pool == c.pool) for each in (volumes, image_bases)
     ]
-    volume = sa.exists().where(v.id == c.holder, v.pool == c.pool)
     growing = sa.exists().where(o.id == c.holder, o.state.in_(UNDER_WAY))
+    nobodys = sa.select(c.pool, c.holder, c.gb).where(~sa.or_(*holders), ~growing)
     found += [
         (row.pool, row.holder, words.format(row.pool, row.holder, row.gb, "but is not in it"))
-        for row in tx.execute(
-            sa.select(c.pool, c.holder, c.gb).where(~volume, ~growing, _of(c.pool, pool), _of(c.holder, holder))
-        )
+        for row in tx.execute(nobodys.where(_of(c.pool, pool), _of(c.holder, holder)))
     ]
     return [Wrong(Kind.CLAIMED, f"{pool} {holder}", told) for pool, holder, told in found]
 
@@ -343,18 +351,32 @@ def _old_cleaning(tx: Transaction, one: str | None = None) -> list[Wrong]:
 
 
 def _waiting_in_vain(tx: Transaction, one: str | None = None) -> list[Wrong]:
+    """Operations that wait for none that goes on. Of several that wait for one, one has it as its part."""
     o = operations.c
     child = operations.alias("child")
-    holds_something = sa.exists().where(HELD.subquery().c.operation_id == child.c.id)
     waiting = tx.execute(
-        sa.select(o.id, o.kind).where(
-            o.state == "waiting",
-            _of(o.id, one),
-            ~sa.exists().where(child.c.parent_id == o.id, sa.or_(child.c.settled.is_(False), holds_something)),
+        sa.select(o.id, o.kind, o.notes).where(
+            o.state == "waiting", _of(o.id, one), ~sa.exists().where(child.c.parent_id == o.id, _goes_on(child))
         )
     )
     words = "operation {} ({}) waits for children that have all ended"
-    return [Wrong(Kind.WAITS_IN_VAIN, row.id, words.format(row.id, row.kind)) for row in waiting]
+    return [
+        Wrong(Kind.WAITS_IN_VAIN, row.id, words.format(row.id, row.kind))
+        for row in waiting.all()
+        if not _any_goes_on(tx, _ID.findall(str(row.notes)))
+    ]
+
+
+def _any_goes_on(tx: Transaction, ids: Collection[str]) -> bool:
+    child = operations.alias("child")
+    found = sa.select(child.c.id).where(child.c.id.in_(list(ids)), _goes_on(child)).limit(1)
+    return bool(ids) and tx.execute(found).first() is not None
+
+
+def _goes_on(child: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Whether somebody who waits for it has not been told yet, or it holds something still."""
+    holds_something = sa.exists().where(HELD.subquery().c.operation_id == child.c.id)
+    return sa.or_(child.c.settled.is_(False), holds_something)
 
 
 def _dead_leases(tx: Transaction, one: str | None = None) -> list[Wrong]:
@@ -385,6 +407,7 @@ def _not_held(tx: Transaction, one: str | None = None) -> list[Wrong]:
         ("volume", volumes),
         ("snapshot", snapshots),
         ("backup", backups),
+        ("image base", image_bases),
         ("group", groups),
         ("group snapshot", group_snapshots),
         ("attachment", attachments),
@@ -412,6 +435,7 @@ CHECKS: Mapping[Kind, Callable[[Transaction, str | None], list[Wrong]]] = {  # o
     Kind.SHARED_VOLUME: _shared_volumes,
     Kind.STUCK_SNAPSHOT: partial(_stuck, Kind.STUCK_SNAPSHOT, "snapshot", snapshots, states.SNAPSHOT),
     Kind.STUCK_BACKUP: partial(_stuck, Kind.STUCK_BACKUP, "backup", backups, states.BACKUP),
+    Kind.STUCK_IMAGE_BASE: partial(_stuck, Kind.STUCK_IMAGE_BASE, "image base", image_bases, states.IMAGE_BASE),
     Kind.STUCK_GROUP: partial(_stuck, Kind.STUCK_GROUP, "group", groups, states.GROUP),
     Kind.STUCK_GROUP_SNAPSHOT: partial(
         _stuck, Kind.STUCK_GROUP_SNAPSHOT, "group snapshot", group_snapshots, states.GROUP_SNAPSHOT

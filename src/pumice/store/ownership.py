@@ -13,7 +13,16 @@ from pumice.store.beginning import begins_with
 from pumice.store.database import Transaction
 from pumice.store.operations import UNDER_WAY
 from pumice.store.part import Part, conditions
-from pumice.store.tables import attachments, operations, server_disks, servers, snapshots, tombstones, volumes
+from pumice.store.tables import (
+    attachments,
+    image_bases,
+    operations,
+    server_disks,
+    servers,
+    snapshots,
+    tombstones,
+    volumes,
+)
 
 _ADOPTING = {VolumeStatus.MANAGING, VolumeStatus.UNMANAGING, VolumeStatus.ERROR_MANAGING}
 _UNSURE_VOLUMES = _ADOPTING | {
@@ -36,7 +45,10 @@ class Bytes:
 
 
 def bytes_at(tx: Transaction, host: str, part: Part | None = None) -> Bytes:
-    """The bytes of the volumes and snapshots on ``host@backend``; of all of them, or of a part."""
+    """The bytes of the volumes and snapshots on ``host@backend``; of all of them, or of a part.
+
+    A base of an image may be missing: whoever comes for it finds out, and does without.
+    """
     may, must = set[StoredObject](), set[StoredObject]()
     kinds: tuple[tuple[Literal["volume", "snapshot"], sa.Table], ...] = (
         ("volume", volumes),
@@ -51,14 +63,22 @@ def bytes_at(tx: Transaction, host: str, part: Part | None = None) -> Bytes:
             sure = row.status not in _UNSURE_VOLUMES if kind == "volume" else row.status in _SURE_SNAPSHOTS
             if sure:
                 must.add(piece)
+    may |= _bases_at(tx, host, part)
     return Bytes(frozenset(may), frozenset(must))
 
 
+def _bases_at(tx: Transaction, host: str, part: Part | None) -> set[StoredObject]:
+    b = image_bases.c
+    query = sa.select(b.id, b.pool).where(begins_with(b.pool, f"{host}#"))
+    rows = (row for some in conditions(part, b.id) for row in tx.execute(query.where(some)))
+    return {StoredObject("volume", row.id, row.pool.partition("#")[2]) for row in rows}
+
+
 def alive(tx: Transaction, kind: str, ids: Collection[str]) -> frozenset[str]:
-    """The ids that volumes or snapshots have, wherever they are."""
-    table = volumes if kind == "volume" else snapshots
-    found = sa.select(table.c.id).where(table.c.id.in_(list(ids)))
-    return frozenset(tx.execute(found).scalars()) if ids else frozenset()
+    """The ids that volumes (or bases of images) or snapshots have, wherever they are."""
+    tables = (volumes, image_bases) if kind == "volume" else (snapshots,)
+    found = [sa.select(table.c.id).where(table.c.id.in_(list(ids))) for table in tables]
+    return frozenset(tx.execute(sa.union_all(*found)).scalars()) if ids else frozenset()
 
 
 def volumes_at(tx: Transaction, hosts: Collection[str], ids: Collection[str]) -> frozenset[str]:

@@ -10,7 +10,7 @@ from pumice.model.volume import Pool
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.rows import Rows, put
-from pumice.store.tables import ROOM, claims, pools, services, volumes
+from pumice.store.tables import ROOM, claims, image_bases, pools, services, volumes
 
 VOLUME_BINARY = "cinder-volume"
 ROOMIEST = 20
@@ -114,8 +114,8 @@ def reached_from(tx: Transaction, volume_ids: Collection[str]) -> frozenset[str]
 def claim(tx: Transaction, name: str, holder: str, size: int, *, volumes: int = 1) -> None:
     """Let ``holder`` have ``size`` GiB of a pool, whatever it had of it. Twice is the same as once.
 
-    The holder is a volume; or an operation by which one has more than its own for the time being: it grows,
-    moves, or gets other bytes. That counts as no volume.
+    The holder is a volume; or, counted as none, a base of an image, or an operation by which a volume has more
+    than its own for the time being: it grows, moves, or gets other bytes.
     """
     key = {"b_pool": name, "b_holder": holder}
     before = tx.execute(_claimed, key).scalar()
@@ -156,13 +156,13 @@ def claimed_by_rows(tx: Transaction, pool: str | None = None) -> dict[str, tuple
 
 
 def amend(tx: Transaction, name: str, holder: str) -> None:
-    """Let a claim be what its volume says."""
-    v = volumes.c
-    size = tx.execute(sa.select(v.size).where(v.id == holder, v.pool == name)).scalar()
-    if size is None:
-        give_back(tx, name, holder)
-    else:
-        claim(tx, name, holder, size)
+    """Let a claim be what its volume says, or its base of an image."""
+    for table, number in ((volumes, 1), (image_bases, 0)):
+        c = table.c
+        size = tx.execute(sa.select(c.size).where(c.id == holder, c.pool == name)).scalar()
+        if size is not None:
+            return claim(tx, name, holder, size, volumes=number)
+    return give_back(tx, name, holder)
 
 
 def recount(tx: Transaction, name: str) -> None:

@@ -15,6 +15,7 @@ from pumice.model.states import (
     BackupStatus,
     GroupSnapshotStatus,
     GroupStatus,
+    ImageBaseStatus,
     ImageStatus,
     ServerStatus,
     SnapshotStatus,
@@ -528,9 +529,9 @@ claims = sa.Table(
     "claims",
     metadata,
     Column("pool", NAME, primary_key=True),
-    Column("holder", ID, primary_key=True),  # a volume, or the operation that makes one grow
+    Column("holder", ID, primary_key=True),  # a volume, a base, or the operation that makes one grow
     Column("gb", Integer, nullable=False),
-    Column("volumes", Integer, nullable=False),  # 1 for a volume, 0 for a growth
+    Column("volumes", Integer, nullable=False),  # 1 for a volume, 0 for anything else
 )
 
 volumes = sa.Table(
@@ -587,6 +588,23 @@ move_accounts = sa.Table(
     Column("username", WORD, primary_key=True),
     Column("password", WORD, nullable=False),
     Column("created_at", TIME, nullable=False),
+)
+
+image_bases = sa.Table(
+    "image_bases",
+    metadata,
+    _key(),
+    Column("pool", NAME, nullable=False),  # host@backend#pool
+    Column("image_id", ID, nullable=False),
+    Column("content", NAME, nullable=False),  # the format and the digest of the image's bytes
+    Column("size", Integer, nullable=False),
+    Column("status", State(ImageBaseStatus), nullable=False),
+    Column("uses", Integer, nullable=False),
+    Column("used_at", TIME, nullable=False),
+    Column("operation_id", ID),  # the operation that holds it while its state passes
+    *_times(),
+    Index("ix_image_bases_place", "pool", "image_id", unique=True, postgresql_ops=_BEGINNINGS["pool"]),
+    info=_tells("id"),
 )
 
 snapshots = sa.Table(

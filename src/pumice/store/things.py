@@ -12,6 +12,7 @@ from pumice.store.tables import (
     backups,
     group_snapshots,
     groups,
+    image_bases,
     messages,
     operations,
     servers,
@@ -23,6 +24,7 @@ _TABLES = {
     "volume": volumes,
     "snapshot": snapshots,
     "backup": backups,
+    "image base": image_bases,
     "group": groups,
     "group snapshot": group_snapshots,
     "attachment": attachments,
@@ -68,7 +70,7 @@ def _thing(tx: Transaction, kind: str, row: sa.RowMapping) -> Thing:
         return Thing(kind, row["id"], row["state"], project_id=row["project_id"])
     since = (row["moved_at"] if kind == "volume" else None) or row["updated_at"]
     reason = (row["fault"] or {}).get("message") if kind == "server" else _message(tx, row["id"])
-    since, project_id = since or row["created_at"], row["project_id"]
+    since, project_id = since or row["created_at"], row.get("project_id")
     return Thing(kind, row["id"], row["status"], since, row["operation_id"], reason, project_id)
 
 

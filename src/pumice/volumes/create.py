@@ -3,9 +3,12 @@
 The story, in order:
 
 1. ``accept``, in the request's transaction: what it begins with, its type, quota, the row in ``creating``
-2. ``claim_space``: the scheduler chooses a pool and claims its space there, in one transaction
-3. ``make_bytes``: the pool's backend makes the volume, encrypted where its type says so
-4. ``publish``: ``available``
+2. ``claim_space``: the scheduler chooses a pool and claims its space there, in one transaction; if an image is
+   to be copied, its base in that pool is found or begun (``bases/use.py``)
+3. ``wait_for_makers``: until the base is there, woken and not polled, or nothing comes of it
+4. ``make_bytes``: the pool's backend makes the volume, of the base if there is one; encrypted where its type
+   says so
+5. ``publish``: ``available``
 
 A pool that fails is left out and the next best is tried. When all have failed the volume is in ``error``, a
 message tells the tenant why, and neither bytes nor claimed space are left.
@@ -15,30 +18,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pumice.backends.contract import ImageFile
 from pumice.catalog import volume_types
 from pumice.host import luks
-from pumice.host.thread import in_thread
 from pumice.images.for_volume import image_for_volume, refuse_signed
-from pumice.images.inspect import kept_image
-from pumice.model.errors import ImageRefused, Invalid, InvalidState, NotFound, NoValidBackend, Retryable
+from pumice.model.errors import Invalid, InvalidState, NotFound, NoValidBackend, Retryable
 from pumice.model.group import Group
 from pumice.model.ids import SnapshotId, VolumeId, new_id
-from pumice.model.scope import INTERNAL, Scope
+from pumice.model.scope import Scope
 from pumice.model.states import GroupStatus, SnapshotStatus, VolumeStatus
 from pumice.model.tunables import Tunables
 from pumice.model.units import GIB, gib_to_hold
 from pumice.model.volume import Pool, Volume, VolumeType, host_of, pool_of
 from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Hold, Thing, make, read, use
-from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend, scheduler, since
-from pumice.operations.places import IMAGES
+from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, on_backend, scheduler, since
 from pumice.scheduler.choose import choose, choose_among_the_roomiest
 from pumice.scheduler.request import Request
 from pumice.scheduler.weighers import by_free_space_alone
 from pumice.store import (
     groups,
-    images,
     keys,
     messages,
     pools,
@@ -53,6 +51,9 @@ from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
 from pumice.volumes import encrypted
+from pumice.volumes.bases import evict
+from pumice.volumes.bases import use as bases
+from pumice.volumes.image_bytes import inspected
 
 V = VolumeStatus
 
@@ -413,12 +414,36 @@ def claim_space(tx: Transaction, op: Operation[CreateParams], tunables: Tunables
         left_out=frozenset(op.notes.get("left_out", ())),
         reached_from=_hosts_of_its_server(tx, op, tunables),
     )
-    pool = choose_pool(tx, request, tunables)
+    op.notes.pop(bases.BASE, None)
+    op.notes.pop(bases.MAKERS, None)
+    pool = _choose_or_make_room(tx, op, request, tunables)
+    if begins_with_image(op):
+        bases.take(tx, op, pool, asked.size, asked.origin_id or "", tunables)
     pools.claim(tx, pool.name, asked.volume_id, asked.size)
     volumes.place(tx, asked.volume_id, pool.name)
     if asked.zones:
         volumes.change(tx, asked.volume_id, availability_zone=pool.availability_zone)
     op.notes["pool"] = pool.name
+
+
+def begins_with_image(op: Operation[CreateParams]) -> bool:
+    """Whether the bytes are an image's, as they are: what is encrypted has them by no other's key."""
+    return op.params.origin == "image" and op.params.key_id is None
+
+
+def _choose_or_make_room(
+    tx: Transaction, op: Operation[CreateParams], request: Request, tunables: Tunables
+) -> Pool:
+    """A pool; if none has room, one from which bases of images go for it. Raises ``NoValidBackend``."""
+    try:
+        return choose_pool(tx, request, tunables)
+    except NoValidBackend:
+        alive = pools.alive(tx, tunables.service_down_seconds)
+        found = evict.for_room(tx, op, alive, request, tunables)
+        if found is None:
+            raise
+        pool, op.notes[bases.MAKERS] = found
+        return pool
 
 
 def request_for(tx: Transaction, asked: CreateParams, project_id: str | None) -> Request:
@@ -491,8 +516,9 @@ async def make_bytes(op: Operation[CreateParams], drivers: Drivers) -> None:
         return
     match asked.origin, asked.origin_id, asked.origin_pool:
         case "image", str(image_id), _:
-            image = await inspected(drivers, image_id)
-            await backend.create_from_image(volume, pool, asked.size, image, op.note_progress)
+            if not await bases.clone(op, drivers, volume, asked.size):
+                image = await inspected(drivers, image_id)
+                await backend.create_from_image(volume, pool, asked.size, image, op.note_progress)
         case "snapshot", str(snapshot_id), str(source_pool):
             source = SnapshotId(snapshot_id)
             await backend.create_from_snapshot(
@@ -505,17 +531,6 @@ async def make_bytes(op: Operation[CreateParams], drivers: Drivers) -> None:
             )
         case _:
             await backend.create(volume, pool, asked.size)
-
-
-async def inspected(drivers: Drivers, image_id: str) -> ImageFile:
-    """The image's file, inspected once more before anything else reads it. Raises ``ImageRefused``."""
-    path = drivers.image_path(image_id)
-    try:
-        image = await drivers.db.read(images.get, INTERNAL, image_id)
-        with drivers.bulkheads.at(IMAGES).inside():
-            return await in_thread(kept_image, path, image.disk_format)
-    except (NotFound, FileNotFoundError):
-        raise ImageRefused(f"Image {image_id} was deleted before its bytes were copied.") from None
 
 
 async def delete_bytes(op: Operation[CreateParams], drivers: Drivers) -> None:
@@ -559,9 +574,11 @@ CREATE = Verb(
         make(Thing.VOLUME, op.params.volume_id),
         *_source(op.params),
         *of_its_group(op.params),
+        *bases.held(op),
     ),
     steps=(
         Step(claim_space, undo=give_space_back, at=scheduler, chooses=True),
+        Wait(bases.MAKERS, at=scheduler, whatever=True, when=lambda op: op.params.origin == "image"),
         Step(make_bytes, undo=delete_bytes, at=on_backend, timeout=encrypted.SECONDS, tries=3, long=True),
         Step(publish, at=on_backend),
     ),

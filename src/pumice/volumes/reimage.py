@@ -31,9 +31,10 @@ from pumice.store import attachments, messages, pools, volumes
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
 from pumice.volumes import encrypted
-from pumice.volumes.create import from_image, inspected, require_room
+from pumice.volumes.create import from_image, require_room
 from pumice.volumes.delete import DELETE, DeleteParams
 from pumice.volumes.frozen import refuse_frozen
+from pumice.volumes.image_bytes import inspected
 
 V = VolumeStatus
 

@@ -42,6 +42,8 @@ ANSWERS: Mapping[str, tuple[int, type[BaseModel] | None]] = {
     "POST /schedules/{id}/actions/run": (202, shapes.OneRun),
     "GET /schedules/{id}/runs": (200, shapes.Runs),
     "GET /schedules/{id}/runs/{run_id}": (200, shapes.OneRunInFull),
+    "GET /image-cache": (200, shapes.ImageBases),
+    "POST /image-cache/{id}/actions/evict": (202, shapes.Begun),
 }
 """What each route answers with: its status and its shape."""
 BODIES: Mapping[str, type[BaseModel]] = {

@@ -13,6 +13,7 @@ from pumice.api.own import (
     audit,
     events,
     explain,
+    image_cache,
     openapi,
     operations,
     recycle_bin,
@@ -44,6 +45,7 @@ TOLD = (
     *recycle_bin.ROUTES,
     *schedules.ROUTES,
     *usage.ROUTES,
+    *image_cache.ROUTES,
 )
 _DOCUMENT = openapi.document(TOLD, PREFIX + VERSION)
 

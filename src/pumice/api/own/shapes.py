@@ -160,6 +160,26 @@ class Explanation(Shape):
     explanation: Choice
 
 
+class ImageBase(Shape):
+    """The bytes of an image in a pool, of which volumes are cloned."""
+
+    id: str
+    pool: str
+    image_id: str
+    size: int = Field(description="GiB: so much is claimed for it in its pool.")
+    status: Literal["creating", "available", "deleting", "error", "error_deleting"]
+    uses: int = Field(description="How many volumes began with it.")
+    used_at: Moment = Field(description="When the last one did.")
+    created_at: Moment
+    operation_id: str | None = Field(description="The operation that makes it, or lets it go.")
+
+
+class ImageBases(Shape):
+    """What the image cache keeps."""
+
+    image_bases: list[ImageBase]
+
+
 class Begun(Shape):
     """What was begun."""
 
