@@ -43,6 +43,7 @@ class RabbitServer:
             "RABBITMQ_DIST_PORT": self.distribution,
             "ERL_EPMD_PORT": self.epmd,
             "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_RELAXED_COMMAND_CHECK": "true",  # so that it may be ended as soon as its node is
             "PATH": f"{ROOT / 'usr/lib/erlang/bin'}:{SCRIPTS}:{os.environ['PATH']}",
         }
         environment = {**os.environ, **{name: str(value) for name, value in names.items()}}
