@@ -18,21 +18,15 @@ WORDS = (
 
 
 @asynccontextmanager
-async def chromium(place: Path) -> AsyncIterator[Browser]:
-    """One browser, whose profile and other files are below ``place``; all of it is gone in the end."""
-    with patch.dict("os.environ", TMPDIR=str(place)), patch.object(tempfile, "tempdir", None):
+async def chromium() -> AsyncIterator[Browser]:
+    """One browser. Its profile has a socket, and so is in a directory of a short path; gone in the end."""
+    with tempfile.TemporaryDirectory(prefix="pumice-", ignore_cleanup_errors=True) as place:
         started = async_playwright()
-        playwright = await started.__aenter__()
+        with patch.dict("os.environ", TMPDIR=place):
+            playwright = await started.__aenter__()
         try:
-            browser = await playwright.chromium.launch(
-                executable_path=PROGRAM, args=WORDS, env={"TMPDIR": str(place), "HOME": str(place)}
-            )
-        except BaseException:
-            await started.__aexit__(None, None, None)
-            raise
-    try:
-        yield browser
-    finally:
-        async with patience():
-            await browser.close()
-            await started.__aexit__(None, None, None)
+            own = {"TMPDIR": place, "HOME": place}
+            yield await playwright.chromium.launch(executable_path=PROGRAM, args=WORDS, env=own)
+        finally:
+            async with patience():
+                await started.__aexit__(None, None, None)  # its browsers end with it

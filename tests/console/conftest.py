@@ -24,12 +24,12 @@ Enter = Callable[..., Awaitable[Visitor]]
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
+async def browser() -> AsyncIterator[Browser]:
     if not PROGRAM.exists():
         pytest.skip(f"needs {PROGRAM}: scripts/setup dev")
     if not (files.BUILT / files.PAGE).exists():
         pytest.skip("NO CONSOLE: scripts/setup builds it")
-    async with chromium(tmp_path_factory.mktemp("chromium")) as browser:
+    async with chromium() as browser:
         yield browser
 
 
