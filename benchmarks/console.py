@@ -1,0 +1,103 @@
+"""``python -m benchmarks.console``: what the console weighs, when it is seen, how a long table scrolls.
+
+The tests' browser looks at a Pumice with ``--volumes`` volumes of one project, copies of one row. It scrolls
+from the first to the last by a screen in each frame; what keeps the page from answering for over 50 ms is a
+long task (W3C, Long Tasks API).
+"""
+
+import argparse
+import asyncio
+import contextlib
+import sqlite3
+import tempfile
+import uuid
+from pathlib import Path
+
+from playwright.async_api import Page, expect
+from tests.console.chromium import chromium
+
+from benchmarks.serving import PASSWORD, Serving
+from pumice.api.console import files
+
+WINDOW = {"width": 1280, "height": 800}
+_SEEN_FIRST = "() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
+_SCROLL = """
+async () => {
+  const tasks = []
+  new PerformanceObserver((list) => tasks.push(...list.getEntries().map((one) => one.duration)))
+    .observe({ type: 'longtask' })
+  const box = document.querySelector('[role=rowgroup][tabindex]')
+  const frame = () => new Promise(requestAnimationFrame)
+  let frames = 0, longest = 0, last = performance.now()
+  while (box.scrollTop + box.clientHeight < box.scrollHeight - 1) {
+    box.scrollTop += box.clientHeight
+    await frame()
+    const now = performance.now()
+    longest = Math.max(longest, now - last)
+    last = now
+    frames++
+  }
+  await new Promise((done) => setTimeout(done, 500))
+  return { frames, longest, tasks, rows: document.querySelectorAll('[role=row]').length }
+}
+"""
+
+
+async def main(volumes: int) -> None:
+    """Measure, and print a line for each figure."""
+    built = files.read()
+    print(
+        f"all files, compressed by gzip: {sum(len(it.encoded['gzip']) for it in built.values()) / 1024:.0f} KiB"
+    )
+    with tempfile.TemporaryDirectory(prefix="pumice-benchmark-") as temporary:
+        place = Path(temporary)
+        serving = Serving(place / "state")
+        async with serving:
+            await serving.log_in()
+            client = await serving.client()
+            body = {"volume": {"size": 1, "name": "v0"}}
+            (await client.ask("POST", "/volume/v3/volumes", body)).expect(202)
+            client.close()
+            await asyncio.sleep(2)
+        copy_a_volume(place / "state" / "pumice.db", volumes - 1)
+        async with serving, chromium() as browser:
+            page = await browser.new_page(base_url=f"http://127.0.0.1:{serving.port}", viewport=WINDOW)
+            await look(page, volumes)
+
+
+async def look(page: Page, volumes: int) -> None:
+    """What a browser sees of it."""
+    for when in ("with nothing kept", "again"):
+        await page.goto("/console/")
+        await expect(page.get_by_role("button", name="Log in")).to_be_visible()
+        print(f"first paint, {when}: {await page.evaluate(_SEEN_FIRST):.0f} ms")
+    await page.get_by_label("User").fill("demo")
+    await page.get_by_label("Password").fill(PASSWORD)
+    await page.get_by_role("button", name="Log in").click()
+    await page.get_by_role("link", name="Volumes", exact=True).click()
+    await expect(page.get_by_label(f"{volumes} volumes")).to_be_visible(timeout=60_000)
+    await expect(page.get_by_label(f"{volumes} volumes")).to_have_text(f"{volumes:,}", timeout=60_000)
+    seen = await page.evaluate(_SCROLL)
+    over = [task for task in seen["tasks"] if task > 50]
+    print(f"{volumes:,} volumes scrolled in {seen['frames']} frames, the longest of {seen['longest']:.0f} ms;")
+    print(
+        f"long tasks: {len(over)}, the longest of {max(over, default=0):.0f} ms;"
+        f" rows in the page: {seen['rows']}"
+    )
+
+
+def copy_a_volume(database: Path, times: int) -> None:
+    """As many volumes more, each as the one that is there."""
+    with contextlib.closing(sqlite3.connect(database)) as db, db:
+        columns = [row[1] for row in db.execute("PRAGMA table_xinfo(volumes)") if not row[6]]
+        found = db.execute(f"SELECT {', '.join(columns)} FROM volumes").fetchone()  # noqa: S608
+        row = dict(zip(columns, found, strict=True))
+        places = ", ".join(f":{name}" for name in columns)
+        copies = ({**row, "id": str(uuid.uuid4()), "name": f"v{number}"} for number in range(1, times + 1))
+        db.executemany(f"INSERT INTO volumes ({', '.join(columns)}) VALUES ({places})", copies)  # noqa: S608
+
+
+if __name__ == "__main__":
+    words = argparse.ArgumentParser(description=__doc__)
+    words.add_argument("--volumes", type=int, default=10_000)
+    asyncio.run(main(words.parse_args().volumes))
