@@ -54,6 +54,7 @@ check: ## format, lint, types, who may import whom, and whether each test can be
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	scripts/console run --silent check
+	@mkdir -p .cache
 	$(BIN)/pytest --collect-only -qq --no-summary >.cache/collected || { grep -v ^tests/ .cache/collected >&2; exit 1; }
 	@twice=$$(find tests -name 'test_*.py' -printf '%f\n' | sort | uniq -d); [ -z "$$twice" ] || \
 		{ echo "make $@: pytest tells files of tests apart by their names: $$twice" >&2; exit 1; }
