@@ -22,7 +22,12 @@ COLUMNS = frozenset({"id", "kind", "subject", "state", "created_at", "finished_a
 
 
 def is_(name: str, value: str) -> sa.ColumnElement[bool]:
-    """The condition that a column has this value; the states are told apart as people are told them."""
+    """The condition that a column has this value; states are told apart as people are told them.
+
+    A subject may be one of several, with commas between them.
+    """
+    if name == "subject":
+        return _o.subject.in_(value.split(","))
     if name == "state" and value == "cleaning":
         return sa.and_(_o.state == "undoing", _o.settled.is_(True))
     if name == "state" and value == "undoing":

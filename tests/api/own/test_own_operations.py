@@ -74,6 +74,19 @@ async def test_anothers_thing_is_not_found(cloud: Cloud, own: Own, path: str) ->
         assert (await own("POST", f"/operations/{operation}/actions/{verb}", who="reader")).status_code == 403
 
 
+async def test_several_subjects_are_told_of_together_the_newest_first(cloud: Cloud, own: Own) -> None:
+    volumes = [(await cloud.make())["id"] for _ in range(3)]
+    query = f"/operations?kind=volume.create&subject={volumes[0]},{volumes[2]}"
+    listed = (await own("GET", query)).json()["operations"]
+    assert [one["subject"] for one in listed] == [volumes[2], volumes[0]]
+    assert (await own("GET", query, who="other")).json()["operations"] == []
+    few = (await own("GET", f"{query}&limit=1")).json()
+    assert [one["subject"] for one in few["operations"]] == [volumes[2]]
+    assert few["operations_links"]
+    assert (await own("GET", f"/operations?subject={','.join(['x'] * 50)}")).json()["operations"] == []
+    assert (await own("GET", f"/operations?subject={','.join(['x'] * 51)}")).status_code == 400
+
+
 async def test_all_projects_are_an_administrators_to_ask_for(cloud: Cloud, own: Own) -> None:
     await cloud.make(who="other")
     assert (await own("GET", "/operations?all_projects=1")).status_code == 403

@@ -71,6 +71,8 @@ QUERIES: Mapping[str, tuple[str, ...]] = {
         *("sort", "sort_key", "sort_dir", "all_projects"),
     ),
 }
+_SAYS = {"subject": "The id of what operations are about, or up to 50 ids with commas between them."}
+"""What is said of a parameter whose name does not say it."""
 _REF = "#/components/schemas/{model}"
 
 
@@ -118,4 +120,5 @@ def _operation(key: str, route: Route, refs: Mapping[Any, Any]) -> dict[str, Any
 
 
 def _parameter(name: str, where: str) -> dict[str, Any]:
-    return {"name": name, "in": where, "required": where == "path", "schema": {"type": "string"}}
+    said = {"description": _SAYS[name]} if name in _SAYS else {}
+    return {"name": name, "in": where, "required": where == "path", "schema": {"type": "string"}, **said}

@@ -20,6 +20,8 @@ from pumice.store.database import Transaction
 
 _FILTERS = ("kind", "subject", "state", "parent_id")
 _STATES = ("running", "waiting", "undoing", "cleaning", "done", "failed")
+MOST_SUBJECTS = 50
+"""Of how many things together a list may be asked."""
 _PLAIN = frozenset({"limit", "marker", "sort", "sort_key", "sort_dir", "offset", "all_projects", *_FILTERS})
 
 
@@ -29,6 +31,8 @@ def _conditions(call: Call) -> Sequence[Any]:
     asked = {name: value for name, value in call.query.items() if name in _FILTERS}
     if asked.get("state", "done") not in _STATES:
         raise Invalid(f"There is no state '{asked['state']}' of operations. There are {', '.join(_STATES)}.")
+    if asked.get("subject", "").count(",") >= MOST_SUBJECTS:
+        raise Invalid(f"Name at most {MOST_SUBJECTS} subjects in one request.")
     return [logged.is_(name, value) for name, value in asked.items()]
 
 
