@@ -142,7 +142,7 @@ class _Told:
         """Say what else is under way about it, or nothing."""
         rows: Any = log.page(self.tx, states=log.UNDER_WAY, kind=None, subject=thing.id, limit=1)
         users = [f"attachment {one.id} ({one.status})" for one in things.users(self.tx, thing)]
-        said = [f"It has {', '.join(users)}: 'pumice why' tells of each."] if users else []
+        said = [f"It has {', '.join(users)}: ask why by an attachment's id to learn more."] if users else []
         if rows:
             about = f"Operation {rows[0]['id']} ({rows[0]['kind']}) is about it."
             return [*said, about, *self._operation(rows[0])]
