@@ -70,7 +70,7 @@ async function enter() {
 }
 
 function Frame() {
-  useEffect(() => follow(isAdmin.value), [])
+  useEffect(() => follow(`${token.value!.user.id} ${token.value!.project!.id}`, isAdmin.value), [])
   const [word = '', id] = words.value
   const place = PLACES.find((one) => one.word === word && (!one.operators || isAdmin.value))
   useEffect(() => effect(() => void (document.title = `${title(words.value[0] ?? '')} · Pumice`)), [])

@@ -27,36 +27,78 @@ export function listen(listener: Listener): () => void {
   return () => listeners.delete(listener)
 }
 
-/** Read the stream until `stop` is called; come back when it breaks, behind the last event that was heard. */
-export function follow(allProjects: boolean): () => void {
+/** What the tab that reads the stream tells the others; a new one asks whether there is such a tab. */
+type Word = { id: string; data: Happened } | { live: boolean } | 'asks'
+
+/** Where the stream goes on. */
+let last = ''
+
+/**
+ * Be told of what happens until `stop` is called. Of a browser's tabs one reads the stream and tells the others, as
+ * a browser gives a host six connections. The tab is the one that holds a lock; when it closes, the next one goes on
+ * behind the last event. Where a browser has no locks (plain HTTP from elsewhere), each tab reads for itself.
+ */
+export function follow(who: string, allProjects: boolean): () => void {
   const ended = new AbortController()
-  void run(allProjects, ended.signal)
-  return () => ended.abort()
+  const { signal } = ended
+  last = ''
+  const name = `pumice-events ${who} ${allProjects}`
+  const others = new BroadcastChannel(name)
+  let reads = false
+  const read = async () => {
+    reads = true
+    await run(allProjects, signal, (word) => {
+      hear(word)
+      if (!signal.aborted) others.postMessage(word)
+    })
+  }
+  others.onmessage = ({ data }: MessageEvent<Word>) => {
+    if (!reads && data !== 'asks') hear(data)
+    else if (reads && data === 'asks') others.postMessage({ live: live.value })
+  }
+  if (!('locks' in navigator)) void run(allProjects, signal, hear)
+  else {
+    others.postMessage('asks' satisfies Word)
+    navigator.locks.request(name, { signal }, read).catch(() => undefined) // stopped while it waited
+  }
+  return () => {
+    ended.abort()
+    others.close()
+    live.value = false
+  }
 }
 
-async function run(allProjects: boolean, signal: AbortSignal) {
-  let last = ''
+function hear(word: Exclude<Word, 'asks'>) {
+  if ('live' in word) live.value = word.live
+  else {
+    last = word.id
+    for (const listener of listeners) listener(word.data)
+  }
+}
+
+/** Read the stream; come back when it breaks. */
+async function run(allProjects: boolean, signal: AbortSignal, tell: (word: Exclude<Word, 'asks'>) => void) {
   let pause = 1000
   while (!signal.aborted) {
     try {
       const headers: Record<string, string> = last ? { 'Last-Event-ID': last } : {}
       const reply = await send(`/pumice/v1/events${allProjects ? '?all_projects=1' : ''}`, { signal, headers })
-      live.value = true
+      tell({ live: true })
       pause = 1000
       for await (const block of blocks(reply.body!)) {
         const event = parse(block)
-        if (!event) continue
-        last = event.id
-        for (const listener of listeners) listener(event.data)
+        if (event) tell(event)
       }
     } catch (error) {
       if (signal.aborted || (error instanceof Refused && error.status === 401)) break
     }
-    live.value = false
-    await new Promise((done) => setTimeout(done, pause))
+    tell({ live: false })
+    await new Promise((done) => {
+      setTimeout(done, pause)
+      signal.addEventListener('abort', done)
+    })
     pause = Math.min(pause * 2, 30_000)
   }
-  live.value = false
 }
 
 async function* blocks(body: ReadableStream<Uint8Array<ArrayBuffer>>) {
