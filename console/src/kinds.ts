@@ -18,6 +18,20 @@ export interface Volume extends Thing {
   [other: string]: unknown
 }
 
+export interface Attachment {
+  id: string
+  instance: string | null
+  status: string
+  /** Cinder's connection properties, of one of several drivers; empty until it is connected. */
+  connection_info: {
+    driver_volume_type?: string
+    target_portal?: string
+    target_portals?: string[]
+    portals?: [string, number, string][]
+    [other: string]: unknown
+  }
+}
+
 export interface Snapshot extends Thing {
   volume_id: string
   size: number

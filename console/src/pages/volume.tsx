@@ -1,14 +1,18 @@
 /** One volume: what it is, why it is so, where it is and who uses it, where it came from, and its history. */
 import { Fragment } from 'preact'
+import { useRef } from 'preact/hooks'
 import { Commands } from '../commands'
 import { useAnswer } from '../collection'
 import type { Happened } from '../events'
 import { actionsOn } from '../forms/volume'
 import { Refused } from '../http'
-import { nameOf, type Operation, type Snapshot, VOLUMES, type Volume } from '../kinds'
+import { type Attachment, nameOf, type Operation, type Snapshot, VOLUMES, type Volume } from '../kinds'
 import { isAdmin, mayAct } from '../session'
 import { OperationTimeline } from '../timeline'
 import { Empty, Link, Panel, Status, Time, Trouble } from '../ui'
+
+/** Of how many things together `/operations` can be asked. */
+const MOST_SUBJECTS = 50
 
 export function VolumePage({ id }: { id: string }) {
   const ours = (event: Happened) => event.subject === id || /^(attachment|server|snapshot|backup)\./.test(event.kind)
@@ -16,6 +20,11 @@ export function VolumePage({ id }: { id: string }) {
   const volume = value.value?.volume
   const made = useAnswer<{ snapshots: Snapshot[] }>(`/volume/v3/snapshots/detail?volume_id=${id}`, ours)
   const snapshots = made.value.value?.snapshots ?? []
+  const used = useAnswer<{ attachments: Attachment[] }>(
+    `/volume/v3/attachments/detail?volume_id=${id}${isAdmin.value ? '&all_tenants=1' : ''}`,
+    ours,
+  )
+  const attachments = used.value.value?.attachments ?? []
   const gone = error.value instanceof Refused && error.value.status === 404
   return (
     <>
@@ -28,10 +37,10 @@ export function VolumePage({ id }: { id: string }) {
       {gone ? <Empty>There is no such volume, or none any more. What is known of it is in its history.</Empty> : <Trouble error={error.value} />}
       {!gone && <Why id={id} ours={ours} />}
       <div class="panels">
-        <History id={id} {...(volume ? { gib: volume.size } : {})} />
+        <History id={id} also={attachments.map((one) => one.id)} {...(volume ? { gib: volume.size } : {})} />
         {volume && !gone && (
           <>
-            <Where volume={volume} />
+            <Where volume={volume} attachments={attachments} />
             <Family volume={volume} snapshots={snapshots} />
             <About volume={volume} />
           </>
@@ -65,10 +74,15 @@ export function Why({ id, ours }: { id: string; ours: (event: Happened) => boole
   ) : null
 }
 
-export function History({ id, except, gib }: { id: string; except?: string; gib?: number }) {
-  const path = `/pumice/v1/operations?subject=${id}&limit=50${isAdmin.value ? '&all_projects=1' : ''}`
-  const { value } = useAnswer<{ operations: Operation[] }>(path, (event) => event.subject === id && event.kind !== except)
-  const found = value.value?.operations.filter((operation) => operation.kind !== except)
+/** What was done with a thing, and with what is `also` told of: for as long as the page is shown, also when that is gone. */
+export function History({ id, also = [], except, gib }: { id: string; also?: readonly string[]; except?: string; gib?: number }) {
+  const told = useRef(new Set([id])).current
+  also.forEach((one) => told.size < MOST_SUBJECTS && told.add(one))
+  const path = `/pumice/v1/operations?subject=${[...told].join(',')}&limit=50${isAdmin.value ? '&all_projects=1' : ''}`
+  const { value } = useAnswer<{ operations: Operation[] }>(path, (event) => told.has(event.subject) && event.kind !== except)
+  const last = useRef<readonly Operation[] | undefined>(undefined)
+  last.current = value.value?.operations ?? last.current // what is asked anew is shown as it was meanwhile
+  const found = last.current?.filter((operation) => operation.kind !== except)
   return (
     <Panel title="History" wide>
       {found?.map((operation, index) => <OperationTimeline key={operation.id} operation={operation} folded={index > 0} {...(gib ? { gib } : {})} />)}
@@ -78,7 +92,7 @@ export function History({ id, except, gib }: { id: string; except?: string; gib?
 }
 
 /** Where its bytes are, and each who uses them. */
-function Where({ volume }: { volume: Volume }) {
+function Where({ volume, attachments }: { volume: Volume; attachments: readonly Attachment[] }) {
   const at = volume['os-vol-host-attr:host']
   const [, host, backend, pool] = /^(.*?)@(.*?)#(.*)$/.exec(at ?? '') ?? []
   return (
@@ -99,20 +113,41 @@ function Where({ volume }: { volume: Volume }) {
             {volume.encrypted && ', encrypted'}
           </small>
         </div>
-        {volume.attachments.map((one) => (
-          <div key={one.attachment_id} class="link">
-            <b>
-              {one.server_id ? <Link to={`/servers/${one.server_id}`}>server {one.server_id.slice(0, 8)}</Link> : (one.host_name ?? 'somebody')}
-            </b>
-            <small>
-              {one.device ?? 'no device yet'}
-              {one.host_name && `, on ${one.host_name}`}
-            </small>
-          </div>
+        {attachments.map((one) => (
+          <User key={one.id} attachment={one} of={volume} />
         ))}
-        {!volume.attachments.length && <small class="empty">Nobody uses it.</small>}
+        {!attachments.length && <small class="empty">Nobody uses it.</small>}
       </div>
     </Panel>
+  )
+}
+
+function User({ attachment: { id, instance, status, connection_info }, of }: { attachment: Attachment; of: Volume }) {
+  const there = of.attachments.find((one) => one.attachment_id === id)
+  return (
+    <div class="link">
+      <b>{instance ? <Link to={`/servers/${instance}`}>server {instance.slice(0, 8)}</Link> : (there?.host_name ?? 'somebody')}</b>
+      <small>
+        {there?.device ?? 'no device yet'}
+        {there?.host_name && `, on ${there.host_name}`}
+        {status !== 'attached' && `, ${status}`}
+      </small>
+      {connection_info.driver_volume_type && <Way how={connection_info} />}
+    </div>
+  )
+}
+
+/** How a host reaches the bytes: what is on the other end, and behind which portals. */
+function Way({ how }: { how: Attachment['connection_info'] }) {
+  const target = how.target_iqn ?? how.target_nqn ?? how.export ?? how.device_path ?? how.name
+  const portals = how.target_portals ?? how.portals?.map(([address, port]) => `${address}:${port}`) ?? [how.target_portal]
+  const at = portals.filter(Boolean).join(', ')
+  return (
+    <small>
+      by {how.driver_volume_type}: <code>{String(target)}</code>
+      {at && ` at ${at}`}
+      {how.target_lun !== undefined && `, LUN ${how.target_lun}`}
+    </small>
   )
 }
 
