@@ -11,9 +11,12 @@ import { LogIn } from './pages/login'
 import { OperationPage } from './pages/operation'
 import { Operations } from './pages/operations'
 import { Hosts, PoolsPage, Quotas, Types } from './pages/operators'
+import { Schedules, SchedulePage } from './pages/schedules'
 import { ServerPage } from './pages/server'
+import { Usage } from './pages/usage'
 import { VolumePage } from './pages/volume'
 import { Volumes } from './pages/volumes'
+import { Webhooks } from './pages/webhooks'
 import { go, href, path, words } from './router'
 import { isAdmin, logOut, projects, resume, switchTo, token, useLink } from './session'
 import { type Theme, theme } from './theme'
@@ -32,10 +35,13 @@ const PLACES: readonly Place[] = [
   { word: 'volumes', title: 'Volumes', page: () => <Volumes />, one: (id) => <VolumePage key={id} id={id} /> },
   { word: 'snapshots', title: 'Snapshots', page: () => <Snapshots /> },
   { word: 'backups', title: 'Backups', page: () => <Backups /> },
+  { word: 'schedules', title: 'Schedules', page: () => <Schedules />, one: (id) => <SchedulePage key={id} id={id} /> },
   { word: 'recycle-bin', title: 'Recycle bin', page: () => <RecycleBin /> },
   { word: 'images', title: 'Images', page: () => <Images /> },
   { word: 'servers', title: 'Servers', page: () => <Servers />, one: (id) => <ServerPage key={id} id={id} /> },
   { word: 'operations', title: 'Operations', page: () => <Operations />, one: (id) => <OperationPage key={id} id={id} /> },
+  { word: 'webhooks', title: 'Webhooks', page: () => <Webhooks /> },
+  { word: 'usage', title: 'Usage', page: () => <Usage /> },
   { word: 'explain', title: 'Explain', page: () => <Explain /> },
   { word: 'hosts', title: 'Hosts', page: () => <Hosts />, operators: true },
   { word: 'pools', title: 'Pools', page: () => <PoolsPage />, operators: true },

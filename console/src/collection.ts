@@ -24,11 +24,14 @@ export interface Kind {
   /** Says by which query a name is searched. */
   search?: string
   read?: (raw: Record<string, unknown>) => Thing
+  /** What passes ends without an operation of its own: it is looked at again until then. */
+  endsQuietly?: true
 }
 
 const PAGE = 1000
 const MOST_ALONE = 6
 const SETTLE_MS = 250
+export const LOOK_MS = 3000
 
 export const read = <T extends Thing>(kind: Kind, raw: unknown) =>
   (kind.read ? kind.read(raw as Record<string, unknown>) : raw) as T
@@ -74,9 +77,11 @@ export class Collection<T extends Thing> {
   hear = (event: Happened) => {
     if (this.kind.noun === 'operation') this.dirty.add(event.operation_id)
     else if (event.kind.startsWith(`${this.kind.noun}.`)) this.dirty.add(event.subject)
-    else for (const row of this.rows.value) if (isPassing(row.status)) this.dirty.add(row.id)
+    else this.touchPassing()
     this.soon()
   }
+
+  touchPassing = () => this.rows.value.filter((row) => isPassing(row.status)).forEach((row) => this.touch(row.id))
 
   touch(id: string) {
     this.dirty.add(id)
@@ -128,7 +133,9 @@ export function useCollection<T extends Thing>(kind: Kind, query: Signal<string>
     const stopActing = acted.subscribe(skipFirst(collection.reload))
     const seen = () => document.visibilityState === 'visible' && void collection.reload()
     document.addEventListener('visibilitychange', seen)
+    const looking = kind.endsQuietly && setInterval(collection.touchPassing, LOOK_MS)
     return () => {
+      clearInterval(looking)
       stopLoading()
       stopHearing()
       stopActing()

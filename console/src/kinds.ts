@@ -121,6 +121,65 @@ export const RECYCLED: Kind = {
   read: (raw) => ({ ...raw, status: raw.state, created_at: raw.recycled_at }) as unknown as Thing,
 }
 
+export interface Run {
+  id: string
+  state: 'running' | 'done' | 'failed'
+  manual: boolean
+  started_at: string
+  volumes: number
+  made: number
+  failed: number
+  error: string | null
+}
+
+export interface Schedule extends Thing {
+  kind: 'snapshot' | 'backup'
+  cron: string
+  timezone: string
+  keep: Record<'last' | 'daily' | 'weekly' | 'monthly', number>
+  volume_id: string | null
+  group_id: string | null
+  metadata: Record<string, string> | null
+  full_every: number | null
+  enabled: boolean
+  next_run_at: string | null
+  last_run: Run | null
+}
+
+const onOrOff = (raw: Record<string, unknown>) => (raw.enabled ? 'enabled' : 'disabled')
+
+export const SCHEDULES: Kind = {
+  noun: 'schedule',
+  list: '/pumice/v1/schedules',
+  one: (id) => `/pumice/v1/schedules/${id}`,
+  listKey: 'schedules',
+  endsQuietly: true,
+  oneKey: 'schedule',
+  read: (raw) => {
+    const last = raw.last_run as Run | null
+    return { ...raw, status: last?.state === 'running' ? 'running' : onOrOff(raw) } as unknown as Thing
+  },
+}
+
+export interface Webhook extends Thing {
+  url: string
+  kinds: string[]
+  outcomes: string[]
+  format: string
+  enabled: boolean
+  disabled_reason: string | null
+  failing_since: string | null
+}
+
+export const WEBHOOKS: Kind = {
+  noun: 'webhook',
+  list: '/pumice/v1/webhooks',
+  one: (id) => `/pumice/v1/webhooks/${id}`,
+  listKey: 'webhooks',
+  oneKey: 'webhook',
+  read: (raw) => ({ ...raw, name: raw.url, status: raw.enabled && raw.failing_since ? 'failing' : onOrOff(raw) }) as unknown as Thing,
+}
+
 export interface Line {
   step: string
   direction: 'do' | 'undo'

@@ -21,7 +21,8 @@ type Values = Record<string, string>
 export interface FormOf {
   title: string
   action: string
-  fields: readonly FieldOf[]
+  /** Those of a pair stand side by side. */
+  fields: readonly (FieldOf | readonly [FieldOf, FieldOf])[]
   said: (values: Values) => Said
   refuses?: (values: Values) => string | null
   done: string
@@ -38,7 +39,7 @@ export function form(of: FormOf) {
 }
 
 function Form({ of }: { of: FormOf }) {
-  const values = useSignal<Values>(Object.fromEntries(of.fields.map((field) => [field.name, field.value])))
+  const values = useSignal<Values>(Object.fromEntries(of.fields.flat().map((field) => [field.name, field.value])))
   const said = useComputed(() => of.said(values.value))
   const refuses =
     (values.value.name?.length ?? 0) > 255 ? 'A name has at most 255 characters.' : (of.refuses?.(values.value) ?? null)
@@ -49,11 +50,20 @@ function Form({ of }: { of: FormOf }) {
     of.after?.(answer)
   }
   const set = (name: string) => (value: string) => (values.value = { ...values.value, [name]: value })
+  const input = (field: FieldOf) => (
+    <Input key={field.name} field={field} value={values.value[field.name]!} set={set(field.name)} />
+  )
   return (
     <Dialog title={of.title} action={of.action} danger={of.danger ?? false} {...{ send, refuses, close: closeDialog }}>
-      {of.fields.map((field) => (
-        <Input key={field.name} field={field} value={values.value[field.name]!} set={set(field.name)} />
-      ))}
+      {of.fields.map((field) =>
+        'name' in field ? (
+          input(field)
+        ) : (
+          <div key={field[0].name} class="pair">
+            {field.map(input)}
+          </div>
+        ),
+      )}
       <Commands say={said.value} />
     </Dialog>
   )

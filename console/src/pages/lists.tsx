@@ -12,7 +12,7 @@ import { bytes, clock } from '../words'
 import { ListTools } from './tools'
 import type { ComponentChildren } from 'preact'
 
-function List<T extends Thing>(of: {
+export function List<T extends Thing>(of: {
   title: string
   kind: Kind
   columns: readonly Column<T>[]
@@ -58,7 +58,7 @@ function List<T extends Thing>(of: {
   )
 }
 
-function Act({ title, of, open, refuses }: { title: string; of: Thing; open: () => void; refuses?: string | null }) {
+export function Act({ title, of, open, refuses }: { title: string; of: Thing; open: () => void; refuses?: string | null }) {
   return (
     <button type="button" class="quiet small" aria-label={`${title} ${nameOf(of)}`} disabled={Boolean(refuses)} title={refuses ?? ''} onClick={open}>
       {title}
