@@ -74,6 +74,19 @@ async def test_anothers_thing_is_not_found(cloud: Cloud, own: Own, path: str) ->
         assert (await own("POST", f"/operations/{operation}/actions/{verb}", who="reader")).status_code == 403
 
 
+async def test_why_names_attachments_whose_ids_anybody_who_reads_it_can_ask_about(
+    cloud: Cloud, own: Own
+) -> None:
+    volume = (await cloud.make())["id"]
+    made = await cloud.call("POST", "/attachments", {"attachment": {"volume_uuid": volume}})
+    attachment = made.json()["attachment"]["id"]
+    for who in ("member", "reader", "admin"):
+        text = (await own("GET", f"/why/{volume}", who=who)).json()["why"]["text"]
+        assert f"It has attachment {attachment} (reserved)" in text
+        assert "pumice" not in text
+        assert (await own("GET", f"/why/{attachment}", who=who)).json()["why"]["status"] == "reserved"
+
+
 async def test_several_subjects_are_told_of_together_the_newest_first(cloud: Cloud, own: Own) -> None:
     volumes = [(await cloud.make())["id"] for _ in range(3)]
     query = f"/operations?kind=volume.create&subject={volumes[0]},{volumes[2]}"
