@@ -3,6 +3,7 @@ import { useEffect } from 'preact/hooks'
 import { LOOK_MS, useAnswer } from '../collection'
 import { Commands } from '../commands'
 import { actionsOn, createSchedule } from '../forms/schedule'
+import { Refused } from '../http'
 import { nameOf, type Run, type Schedule, SCHEDULES } from '../kinds'
 import { mayAct } from '../session'
 import { Empty, Link, Panel, Status, Time, Trouble } from '../ui'
@@ -60,7 +61,8 @@ export function SchedulePage({ id }: { id: string }) {
   const path = SCHEDULES.one(id)
   const one = useAnswer<{ schedule: Schedule }>(path, () => true)
   const many = useAnswer<{ runs: Run[] }>(`${path}/runs?limit=50`, () => true)
-  const schedule = one.value.value?.schedule
+  const gone = one.error.value instanceof Refused && one.error.value.status === 404
+  const schedule = gone ? undefined : one.value.value?.schedule
   const runs = many.value.value?.runs
   const runsNow = runs?.some((run) => run.state === 'running') || schedule?.last_run?.state === 'running'
   useEffect(() => {
