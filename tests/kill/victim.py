@@ -68,9 +68,14 @@ class Victim(Installation):
         self.stories.image = self.stories.upload(boot_sector(), "raw")
 
     def is_up(self, *names: str) -> bool:
-        """Whether the services of these processes are; backups are asked for as soon as all are."""
-        makes_backups = {"cinder-backup"} if {"serve", "volume"} & {*names} else set()
-        return super().is_up(*names) and makes_backups <= self.services_up()
+        """Whether the services of these processes are, with each backend: what they do is asked for at once."""
+        if not super().is_up(*names):
+            return False
+        if not {"serve", "volume"} & {*names}:
+            return True
+        services = self.call("GET", "/volume/v3/os-services")["services"]
+        up = {service["host"].partition("@")[2] for service in services if service["state"] == "up"}
+        return {"files", "other"} <= up and "cinder-backup" in self.services_up()
 
     def name_of(self, role: str) -> str:
         """The process that has a role."""
