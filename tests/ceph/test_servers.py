@@ -106,6 +106,9 @@ def test_the_four_stories_on_images_of_ceph(cloud: PumiceProcess, ceph_user: Use
     for volume in cloud.call("GET", VOLUMES)["volumes"]:
         stories.delete(f"{VOLUMES}/{volume['id']}")
     cloud.settle()
+    for base in cloud.call("GET", "/pumice/v1/image-cache")["image_bases"]:
+        cloud.call("POST", f"/pumice/v1/image-cache/{base['id']}/actions/evict")
+    cloud.settle()
     assert cloud.violations() == []
     assert pool.cluster.rbd("ls", pool.name) == ""
     assert pool.cluster.rbd("trash", "ls", "--all", pool.name) == "", "the last clone takes its origin along"

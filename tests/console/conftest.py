@@ -19,6 +19,7 @@ from pumice.api.console import files
 FAKES = {
     "PUMICE_BACKENDS": json.dumps({"fake": {"driver": "fake", "target": "fake"}}),
     "PUMICE_COMPUTE__DRIVER": "fake",
+    "PUMICE_WEBHOOKS__ALLOW_NETWORKS": json.dumps(["127.0.0.0/8"]),
 }
 Enter = Callable[..., Awaitable[Visitor]]
 

@@ -91,7 +91,7 @@ def test_attaching_while_tgtd_cannot_run_ends_explained_with_the_volume_free(
         real.attach(guest, volume)
         real.pumice.settle()
         real.volume_is(volume, "available")
-        assert "tgtd cannot listen at" in real.messages(volume)[0]
+        assert "is not set up for this" in real.messages(volume)[0]
     with attached(real, guest, volume):
         pass
     comes_right(real)

@@ -172,7 +172,7 @@ class RbdImages:
         try:
             await self._change("snap", "unprotect", *of, "--snap", snapshot)
         except InUse as error:
-            raise HasClones(str(error)) from None
+            raise HasClones(str(error), error.detail) from None
 
     async def read_mark(self) -> str | None:
         """What is written in the pool about whose it is."""

@@ -105,7 +105,7 @@ class RbdSettings(PoolSettings):
         try:
             key_of(self.user, self._keyring())
         except Misconfigured as error:
-            return _lacks(part, str(error), f"{self._caps('get-or-create')} -o {self._keyring()}")
+            return _lacks(part, error.in_full, f"{self._caps('get-or-create')} -o {self._keyring()}")
         return ok(part, f"client.{self.user} of {self.conf}")
 
     async def _pool(self, part: str, pool: str) -> Finding:
@@ -115,7 +115,7 @@ class RbdSettings(PoolSettings):
         try:
             await run("rbd", *words, "--client-mount-timeout", "10", "ls", pool, timeout=20, public=True)
         except PumiceError as error:
-            said = str(error).rpartition("\n")[2]
+            said = error.in_full.rpartition("\n")[2]
             if "(2) No such file" in said:
                 return _lacks(part, "not there", f"ceph osd pool create {pool} && rbd pool init {pool}")
             if "(1) Operation not permitted" in said:
@@ -140,7 +140,7 @@ async def _qemu(part: str) -> Finding:
         if "Unknown driver" not in failed.stderr:
             return ok(part, "QEMU opens images by itself")
     except PumiceError as error:
-        return _lacks(part, str(error), "apt-get install qemu-utils qemu-block-extra")
+        return _lacks(part, error.in_full, "apt-get install qemu-utils qemu-block-extra")
     return _lacks(part, "not installed", "apt-get install qemu-block-extra")
 
 
