@@ -1,6 +1,6 @@
 """The times that clients write, in bodies and in queries, to every API."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 
 def as_utc(text: str) -> datetime:
@@ -13,3 +13,11 @@ def as_utc(text: str) -> datetime:
         return at.astimezone(UTC).replace(tzinfo=None) if at.tzinfo else at
     except OverflowError:
         raise ValueError(f"{text!r} is beyond the calendar in UTC") from None
+
+
+def as_day(text: str) -> date:
+    """A day of ISO 8601. Raises ``ValueError`` for what is none, or before anything was counted (1970)."""
+    day = date.fromisoformat(text)
+    if day.year < 1970:
+        raise ValueError(f"{text!r} is before 1970")
+    return day

@@ -65,6 +65,8 @@ async def test_a_tenant_sees_its_own_and_an_administrator_all(cloud: Cloud, own:
         "from=2026-02-30",
         "from=2026-02-02&to=2026-02-01",
         "from=2020-01-01",
+        "to=0001-01-01",
+        "from=9999-12-31",
         "x=1",
         "format=xml",
     ],

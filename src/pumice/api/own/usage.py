@@ -11,6 +11,7 @@ from pumice.api.own import shapes
 from pumice.api.own.rules import all_projects
 from pumice.api.policy import READER, Rule
 from pumice.api.routing import Route
+from pumice.api.times import as_day
 from pumice.model.errors import Forbidden, Invalid
 from pumice.store import adding_up, clock
 
@@ -40,9 +41,11 @@ async def usage(call: Call) -> Reply:
 def _day(call: Call, name: str) -> date | None:
     text = call.query.get(name)
     try:
-        return date.fromisoformat(text) if text else None
+        return as_day(text) if text else None
     except ValueError:
-        raise Invalid(f"'{name}' is a day like 2026-11-27, and not '{text[:40] if text else text}'.") from None
+        raise Invalid(
+            f"'{name}' is a day from 1970 on, like 2026-11-27, and not '{text[:40] if text else text}'."
+        ) from None
 
 
 def _is_csv(call: Call) -> bool:
