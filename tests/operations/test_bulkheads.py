@@ -308,7 +308,10 @@ async def test_what_hangs_in_a_part_that_a_place_only_uses_takes_no_thread_of_th
     await asyncio.gather(*map(kitchen.ended, kept))
     assert kitchen.drivers.bulkheads.is_full("store")
     late = await kitchen.begin("well", "late", verb)
-    assert await kitchen.ended(late) == (False, "store hangs: what was begun there has not come back.")
+    assert await kitchen.ended(late) == (
+        False,
+        "What was begun there has not come back, and nothing more is begun.",
+    )
     assert await kitchen.ended(await kitchen.begin("well", "ham")) == (True, None)
     STOVES.free.set()
     await kitchen.hang(0)

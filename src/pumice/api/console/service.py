@@ -32,7 +32,8 @@ SAFE: Mapping[str, str] = {
 NOT_BUILT = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Pumice</title>
 <h1>Pumice serves, and its console was not built</h1>
-<p>A checkout builds it by <code>scripts/setup</code> and a wheel brings it along. Then start Pumice anew.</p>
+<p>A wheel brings it along, and whoever runs Pumice from its sources builds it by setting them up. Then start it
+anew.</p>
 <p>All that it would show is in the APIs: <a href="/volume/">/volume</a>, <a href="/compute/">/compute</a>,
 <a href="/image/">/image</a>, <a href="/identity/">/identity</a>,
 <a href="/pumice/v1/openapi.json">/pumice/v1</a>.</p>

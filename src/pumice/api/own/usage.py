@@ -43,9 +43,8 @@ def _day(call: Call, name: str) -> date | None:
     try:
         return as_day(text) if text else None
     except ValueError:
-        raise Invalid(
-            f"'{name}' is a day from 1970 on, like 2026-11-27, and not '{text[:40] if text else text}'."
-        ) from None
+        said = text[:40] if text else text
+        raise Invalid(f"'{name}' is a day from 1970 on, like 2026-11-27, and not '{said}'.") from None
 
 
 def _is_csv(call: Call) -> bool:
