@@ -113,6 +113,7 @@ def test_one_request_can_be_followed_from_http_to_the_driver_s_command_line(tmp_
             state,
             PUMICE_BACKENDS='{"files": {"driver": "files", "target": "fake"}}',
             PUMICE_COMPUTE__DRIVER="none",
+            PUMICE_IMAGE_CACHE__ENABLED="false",  # which makes a base by an operation of its own
             PUMICE_LOG_LEVEL="debug",
             PUMICE_LOG_FORMAT="json",
             PATH=f"{tools}:{os.environ['PATH']}",
