@@ -70,6 +70,15 @@ ACCOUNTED = {
     "Completion.error": "refused whatever it says: an extension ends by itself",
     "StatusUpdate.progress": "how far an operation is says the operation itself",
     "Whither.backend_id": "refused whatever it says: no backend replicates",
+    "WebhookBody.webhook": "wraps what is read by its key; told in the OpenAPI document",
+    "ChangeBody.webhook": "the same",
+    "ChangedWebhook.new_secret": "read by its name, as what is changed is",
+    **{
+        f"{model}.{name}": "handed on by its name to what takes exactly these (webhooks/manage.py)"
+        for model in ("NewWebhook", "ChangedWebhook")
+        for name in ("url", "description", "kinds", "outcomes", "format", "enabled")
+    },
+    **{f"KeepBody.{name}": "kept by its name" for name in ("last", "daily", "weekly", "monthly")},
 }
 """Fields that no code reads by their name, and why that drops no wish."""
 
