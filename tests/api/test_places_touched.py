@@ -42,9 +42,13 @@ def places(*sections: int) -> list[str]:
 
 
 def for_a_verb() -> set[str]:
-    """What names *retype*, another type for a volume where it is. Moving volumes came later, and uses it."""
-    moving = naming("[mM]igrate|MIGRATE") - {"CHANGELOG.md", "src/pumice/volumes/retype.py"}
-    return naming("[rR]etype|RETYPE") - moving
+    """What names *retype*, another type for a volume where it is.
+
+    Moving volumes, which uses it, Cinder's notifications and the console came later.
+    """
+    later = naming("[mM]igrate|MIGRATE") - {"CHANGELOG.md", "src/pumice/volumes/retype.py"}
+    later |= {"console/src/forms/volume.tsx", "docs/operating/notifications.md"}
+    return naming("[rR]etype|RETYPE") - later
 
 
 def for_a_backend() -> set[str]:
