@@ -71,50 +71,6 @@ async def test_a_tenant_sees_its_own_and_no_page_of_operators(cloud: PumiceProce
     await expect(stranger.panel("Where it is, and who uses it")).not_to_contain_text("pool of")
 
 
-async def test_a_schedule_and_a_webhook_are_made_and_the_secret_is_shown_once(
-    cloud: PumiceProcess, enter: Enter
-) -> None:
-    volume = await asyncio.to_thread(furnish, cloud)
-    tenant = await enter(cloud, "demo")
-    await tenant.open("/console/schedules")
-    await tenant.press("Create schedule")
-    await tenant.fill("Name", "nightly", tenant.dialog)
-    await tenant.dialog.get_by_label("Of the volume").select_option(volume)
-    await tenant.press("Create", tenant.dialog)
-    await tenant.main.get_by_role("link", name="nightly").click()
-    await tenant.heading("nightly")
-    await tenant.press("Run now", tenant.main)
-    await tenant.press("Run", tenant.dialog)
-    await expect(tenant.panel("Runs")).to_contain_text("asked for")
-    await tenant.go("Webhooks")
-    await tenant.press("Create webhook")
-    await tenant.fill("Address", "http://127.0.0.1:9/pumice", tenant.dialog)
-    await tenant.press("Create", tenant.dialog)
-    await tenant.sees("whsec_")
-    await tenant.press("It is kept", tenant.main)
-    await expect(tenant.main).not_to_contain_text("whsec_")
-    await tenant.sees("http://127.0.0.1:9/pumice")
-
-
-async def test_ten_tabs_read_one_stream_and_the_next_reads_on_when_that_one_is_closed(
-    cloud: PumiceProcess, enter: Enter
-) -> None:
-    visitor = await enter(cloud, "demo")
-    tabs = [visitor.page, *[await visitor.context.new_page() for _ in range(9)]]
-    for tab in tabs[1:]:
-        visitor.watch(tab)
-    for tab in tabs:
-        await tab.goto("/console/volumes")
-        await expect(tab.get_by_text("live", exact=True)).to_be_visible()
-    assert sum("/pumice/v1/events" in one.url for one in visitor.asked) == 1
-    for name in ("for ten", "for nine"):
-        await asyncio.to_thread(make, cloud, "demo", name)
-        for tab in tabs:
-            await expect(tab.get_by_role("link", name=name)).to_be_visible()
-        await tabs.pop(0).close()
-    assert sum("/pumice/v1/events" in one.url for one in visitor.asked) in (2, 3)
-
-
 async def test_what_the_api_refuses_is_said_in_its_own_words(cloud: PumiceProcess, enter: Enter) -> None:
     volume = await asyncio.to_thread(furnish, cloud)
     said = cloud.http.delete(f"/volume/v3/volumes/{volume}").json()["badRequest"]["message"]

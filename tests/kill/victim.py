@@ -75,7 +75,8 @@ class Victim(Installation):
             return True
         services = self.call("GET", "/volume/v3/os-services")["services"]
         up = {service["host"].partition("@")[2] for service in services if service["state"] == "up"}
-        return {"files", "other"} <= up and "cinder-backup" in self.services_up()
+        backends = json.loads(self.environment["PUMICE_BACKENDS"]).keys()
+        return backends <= up and "cinder-backup" in self.services_up()
 
     def name_of(self, role: str) -> str:
         """The process that has a role."""
