@@ -6,6 +6,7 @@ import { ask } from '../http'
 import { nameOf, type Snapshot, type Volume } from '../kinds'
 import { go } from '../router'
 import { confirm, form, name as nameField, whole } from './form'
+import { SizeAndType } from './size_and_type'
 import { closeDialog, Dialog, Field, say, shown } from '../ui'
 
 const VOLUMES = '/volume/v3/volumes'
@@ -41,7 +42,6 @@ function CreateVolume({ snapshot, volume, image }: Parameters<typeof createVolum
   const type = useSignal('')
   const picked = useSignal(image?.id ?? '')
   const limits = useAnswer<Limits>('/volume/v3/limits')
-  const types = useAnswer<{ volume_types: Named[] }>('/volume/v3/types')
   const images = useAnswer<{ images: (Named & { min_disk: number; virtual_size: number | null })[] }>(
     '/image/v2/images?status=active&limit=1000',
   )
@@ -84,17 +84,7 @@ function CreateVolume({ snapshot, volume, image }: Parameters<typeof createVolum
         <input autoFocus maxLength={255} value={name.value} onInput={(event) => (name.value = event.currentTarget.value)} />
       </Field>
       <div class="pair">
-        <Field label="Size (GiB)">
-          <input inputMode="numeric" value={size.value} onInput={(event) => (size.value = event.currentTarget.value)} />
-        </Field>
-        <Field label="Type">
-          <select value={type.value} onChange={(event) => (type.value = event.currentTarget.value)}>
-            <option value="">The default</option>
-            {types.value.value?.volume_types.map((one) => (
-              <option key={one.id}>{one.name}</option>
-            ))}
-          </select>
-        </Field>
+        <SizeAndType {...{ size, type }} />
       </div>
       {!copied && (
         <Field label="Image" hint="Its bytes are copied into the volume, which can be booted from then">

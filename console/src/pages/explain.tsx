@@ -2,10 +2,10 @@
 import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
 import { Commands } from '../commands'
-import { useAnswer } from '../collection'
 import { whole } from '../forms/form'
+import { SizeAndType } from '../forms/size_and_type'
 import { ask } from '../http'
-import { Empty, Field, Panel, Trouble } from '../ui'
+import { Empty, Panel, Trouble } from '../ui'
 import { plainly } from '../words'
 
 const PATH = '/pumice/v1/explain'
@@ -31,7 +31,6 @@ export function Explain() {
   const type = useSignal('')
   const answer = useSignal<Choice | null>(null)
   const error = useSignal<unknown>(null)
-  const types = useAnswer<{ volume_types: { id: string; name: string }[] }>('/volume/v3/types')
   const gib = whole(size.value)
   const body = { volume: { size: gib ?? 0, ...(type.value && { volume_type: type.value }) } }
   useEffect(() => {
@@ -51,17 +50,7 @@ export function Explain() {
       <h1>Explain</h1>
       <p class="why">Where a volume would be made at this moment, and why. Nothing is made by asking.</p>
       <div class="tools">
-        <Field label="Size (GiB)">
-          <input inputMode="numeric" value={size.value} onInput={(event) => (size.value = event.currentTarget.value)} />
-        </Field>
-        <Field label="Type">
-          <select value={type.value} onChange={(event) => (type.value = event.currentTarget.value)}>
-            <option value="">The default</option>
-            {types.value.value?.volume_types.map((one) => (
-              <option key={one.id}>{one.name}</option>
-            ))}
-          </select>
-        </Field>
+        <SizeAndType {...{ size, type }} />
       </div>
       {gib === null && <p class="hint">The size is a whole number of GiB, at least 1.</p>}
       <Trouble error={error.value} />

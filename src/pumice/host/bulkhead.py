@@ -25,7 +25,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 import structlog
 
-from pumice.host.thread import MOST, Threads, in_threads_of
+from pumice.host.thread import MOST, NOT_BACK, Threads, in_threads_of
 from pumice.model.errors import PumiceError, Retryable
 from pumice.model.ids import new_id
 
@@ -45,8 +45,6 @@ LOOKS = frozenset(
     | {"connector", "machines", "powers", "power", "disks", "console", "remains", "secrets"}
 )
 """The drivers' calls that change nothing."""
-
-_HANGS = "What was begun there has not come back, and nothing more is begun."
 
 _inside: ContextVar["list[Bulkhead] | None"] = ContextVar("_inside", default=None)
 """The bulkheads that a call which has a limit has come into, the innermost last; None outside of any call."""
@@ -133,7 +131,7 @@ class Bulkhead:
         """
         like = (call, about, pool)
         if earlier := next((it for it in self.left.values() if (it.call, it.about, it.pool) == like), None):
-            raise Retryable(_HANGS, f"{self.place} still hangs: {_since(earlier)}.")
+            raise Retryable(NOT_BACK, f"{self.place} still hangs: {_since(earlier)}.")
         began = time.monotonic()
         task, within = self._begin(work, within)
         try:
@@ -166,7 +164,7 @@ class Bulkhead:
         within = _inside.get()
         within = [] if within is None else within
         if self not in within and self._all.is_full(self.place):
-            raise Retryable(_HANGS, f"It is {self.place}.")
+            raise Retryable(NOT_BACK, f"It is {self.place}.")
         within.append(self)
         self._all.on_away(within[0].place)
         try:

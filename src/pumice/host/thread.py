@@ -24,6 +24,7 @@ from pumice.model.errors import Retryable
 Result = TypeVar("Result")
 Arguments = TypeVarTuple("Arguments")
 
+NOT_BACK = "What was begun there has not come back, and nothing more is begun."
 MOST = 8
 IDLE_SECONDS = 10.0
 HANGS_SECONDS = 2.0
@@ -56,9 +57,7 @@ class Threads:
         """
         since = time.monotonic() - HANGS_SECONDS
         if sum(at < since for at in self._cut.values()) >= max(self._most // 2, 1):
-            raise Retryable(
-                "What was begun there has not come back, and nothing more is begun.", f"{self._name}."
-            )
+            raise Retryable(NOT_BACK, f"{self._name}.")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
         context = contextvars.copy_context()

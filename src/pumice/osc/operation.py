@@ -25,8 +25,7 @@ class ListOperation(command.Lister):
         states = ("running", "waiting", "undoing", "cleaning", "done", "failed")
         parser.add_argument("--state", choices=states, help="In this state")
         parser.add_argument("--limit", type=int, metavar="<number>", help="So many at most")
-        parser.add_argument("--all-projects", action="store_true", help="Every project's (admin only)")
-        return parser
+        return of_all_projects(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterator[Any]]:
         """List them."""
@@ -140,6 +139,12 @@ def _named(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument(
         "id", metavar="<id>", help="The operation's id, or that of a thing whose newest operation is meant"
     )
+    return parser
+
+
+def of_all_projects(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """A list's options, with the one for everybody's."""
+    parser.add_argument("--all-projects", action="store_true", help="Every project's (admin only)")
     return parser
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from osc_lib import exceptions
 from osc_lib.command import command
 
-from pumice.osc.operation import client_of
+from pumice.osc.operation import client_of, of_all_projects, titles
 
 COLUMNS = ("id", "kind", "name", "size", "state", "recycled_at", "kept_until")
 
@@ -20,8 +20,7 @@ class ListRecycled(command.Lister):
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("--kind", choices=("volume", "snapshot"), help="Of this kind")
         parser.add_argument("--limit", type=int, metavar="<number>", help="So many at most")
-        parser.add_argument("--all-projects", action="store_true", help="Every project's (admin only)")
-        return parser
+        return of_all_projects(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterator[Any]]:
         """List them."""
@@ -29,8 +28,7 @@ class ListRecycled(command.Lister):
         if parsed_args.all_projects:
             asked["all_projects"] = 1
         found = client_of(self).get("/recycle-bin", params=asked).json()["recycle_bin"]
-        titles = [name.replace("_", " ").title().replace("Id", "ID") for name in COLUMNS]
-        return titles, (tuple(one[name] for name in COLUMNS) for one in found)
+        return titles(COLUMNS), (tuple(one[name] for name in COLUMNS) for one in found)
 
 
 class ShowRecycled(command.ShowOne):

@@ -8,7 +8,7 @@ from osc_lib import exceptions
 from osc_lib.command import command
 
 from pumice.osc.explain import id_of
-from pumice.osc.operation import client_of, titles
+from pumice.osc.operation import client_of, of_all_projects, titles
 
 COLUMNS = ("id", "name", "kind", "cron", "timezone", "enabled", "next_run_at")
 RUN_COLUMNS = ("id", "due_at", "state", "volumes", "made", "failed", "error")
@@ -59,9 +59,7 @@ class ListSchedule(command.Lister):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """The options."""
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("--all-projects", action="store_true", help="Every project's (admin only)")
-        return parser
+        return of_all_projects(super().get_parser(prog_name))
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterator[Any]]:
         """List them, with how their last run ended."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from osc_lib.command import command
 
-from pumice.osc.operation import client_of
+from pumice.osc.operation import client_of, of_all_projects, titles
 
 COLUMNS = ("id", "url", "kinds", "outcomes", "enabled")
 
@@ -16,16 +16,13 @@ class ListWebhook(command.Lister):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """The options."""
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("--all-projects", action="store_true", help="Every project's (admin only)")
-        return parser
+        return of_all_projects(super().get_parser(prog_name))
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterator[Any]]:
         """List them."""
         asked = {"all_projects": 1} if parsed_args.all_projects else {}
         found = client_of(self).get("/webhooks", params=asked).json()["webhooks"]
-        titles = ["ID", *(name.title() for name in COLUMNS[1:])]
-        return titles, (tuple(_word(one[name]) for name in COLUMNS) for one in found)
+        return titles(COLUMNS), (tuple(_word(one[name]) for name in COLUMNS) for one in found)
 
 
 class ShowWebhook(command.ShowOne):
