@@ -15,6 +15,7 @@ from pumice.app.settings import Settings
 from pumice.backends.contract import Backend
 from pumice.backends.delayed import slow
 from pumice.backends.targets.contract import Target
+from pumice.backends.targets.two_names import TwoNames
 from pumice.host.bulkhead import Bulkheads
 from pumice.host.daemon import Daemon
 from pumice.hypervisor.contract import Hypervisor
@@ -50,7 +51,7 @@ def _target(settings: Settings, kind: str, daemons: list[Daemon]) -> Target:
     target, daemon = settings.target(kind).open(settings.state_dir.absolute())
     if daemon:
         daemons.append(daemon)
-    return target
+    return cast(Target, TwoNames(target))
 
 
 def hypervisor(settings: Settings, daemons: list[Daemon]) -> Hypervisor | None:
