@@ -372,6 +372,103 @@ async def test_a_disk_is_held_to_its_limits_when_it_is_plugged_in_and_as_it_grow
     assert bench.limits(machine.id, held) == grown.limits, "nobody said otherwise"
 
 
+def nobody_asks(_share: float) -> None:
+    pass
+
+
+@pytest.fixture
+def other_disk(second_disk: Disk, tmp_path: Path) -> Disk:
+    """An empty disk for what the second holds."""
+    path = tmp_path / "other.raw"
+    path.write_bytes(bytes(MIB))
+    return replace(second_disk, source=FileSource(path))
+
+
+def bytes_of(disk: Disk) -> bytes:
+    assert isinstance(disk.source, FileSource)
+    return disk.source.path.read_bytes()
+
+
+async def test_a_guest_goes_over_to_another_disk_with_its_bytes_and_keeps_it(
+    bench: Bench, machine: Machine, second_disk: Disk, other_disk: Disk
+) -> None:
+    hypervisor, done = bench.hypervisor, list[float]()
+    assert isinstance(second_disk.source, FileSource)
+    second_disk.source.path.write_bytes(os.urandom(MIB))
+    await hypervisor.start(replace(machine, disks=(*machine.disks, second_disk)))
+    for _ in range(2):
+        await hypervisor.mirror(machine.id, other_disk, done.append)
+    assert done[-1] == 1.0
+    if not isinstance(hypervisor, FakeHypervisor):  # whose disks have no bytes
+        assert bytes_of(other_disk) == bytes_of(second_disk)
+    for _ in range(2):
+        await hypervisor.switch(machine.id, other_disk)
+    await hypervisor.mirror(machine.id, other_disk, nobody_asks)
+    assert await hypervisor.disks(machine.id) == {machine.disks[0].serial, second_disk.serial}
+    assert await hypervisor.power(machine.id) is Power.RUNNING
+    assert await bench.reopened().end_mirror(machine.id, other_disk), "it has gone over"
+    await hypervisor.stop(machine.id, timeout=0)
+    await hypervisor.switch(machine.id, other_disk)
+    assert await hypervisor.end_mirror(machine.id, other_disk), "the definition has it too"
+    assert not await hypervisor.end_mirror(machine.id, second_disk)
+
+
+async def test_a_mirror_outlives_the_process_and_is_ended_once_and_for_all(
+    bench: Bench, machine: Machine, second_disk: Disk, other_disk: Disk
+) -> None:
+    await bench.hypervisor.start(replace(machine, disks=(*machine.disks, second_disk)))
+    await bench.hypervisor.mirror(machine.id, other_disk, nobody_asks)
+    again = bench.reopened()
+    await again.mirror(machine.id, other_disk, nobody_asks)
+    for _ in range(2):
+        assert not await again.end_mirror(machine.id, other_disk)
+    with pytest.raises(Retryable, match="not in step"):
+        await again.switch(machine.id, other_disk)
+    await again.mirror(machine.id, other_disk, nobody_asks)
+    await again.switch(machine.id, other_disk)
+    assert await again.end_mirror(machine.id, other_disk)
+
+
+async def test_two_mirrors_at_once_are_one_and_so_are_two_switches(
+    bench: Bench, machine: Machine, second_disk: Disk, other_disk: Disk
+) -> None:
+    """A process was killed, and libvirtd goes on with what it had asked for."""
+    await bench.hypervisor.start(replace(machine, disks=(*machine.disks, second_disk)))
+    fake = isinstance(bench.hypervisor, FakeHypervisor)
+    both = [bench.hypervisor, bench.hypervisor if fake else bench.reopened()]
+    await asyncio.gather(*(one.mirror(machine.id, other_disk, nobody_asks) for one in both))
+    ended = await asyncio.gather(*(one.switch(machine.id, other_disk) for one in both), return_exceptions=True)
+    assert None in ended and all(isinstance(it, Retryable | None) for it in ended)
+    await both[1].switch(machine.id, other_disk)
+    assert await bench.hypervisor.end_mirror(machine.id, other_disk)
+
+
+async def test_a_guest_that_is_off_goes_over_to_nothing(
+    hypervisor: Hypervisor, machine: Machine, second_disk: Disk, other_disk: Disk
+) -> None:
+    for call in (
+        hypervisor.mirror(machine.id, other_disk, nobody_asks),
+        hypervisor.switch(machine.id, other_disk),
+    ):
+        with pytest.raises(NotFound):
+            await call
+    assert not await hypervisor.end_mirror(machine.id, other_disk)
+    await hypervisor.start(machine)
+    with pytest.raises(NotFound):
+        await hypervisor.mirror(machine.id, other_disk, nobody_asks)
+    assert not await hypervisor.end_mirror(machine.id, other_disk)
+    await hypervisor.attach(machine.id, second_disk)
+    await hypervisor.mirror(machine.id, other_disk, nobody_asks)
+    await hypervisor.stop(machine.id, timeout=0)
+    for call in (
+        hypervisor.mirror(machine.id, other_disk, nobody_asks),
+        hypervisor.switch(machine.id, other_disk),
+    ):
+        with pytest.raises(InvalidState, match="powered off"):
+            await call
+    assert not await hypervisor.end_mirror(machine.id, other_disk)
+
+
 async def test_a_machine_that_is_off_or_not_there_needs_no_pause(
     hypervisor: Hypervisor, machine: Machine, boot_disk: Disk, second_disk: Disk
 ) -> None:

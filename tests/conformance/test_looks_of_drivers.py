@@ -17,8 +17,8 @@ CHANGES = {
     """,
     Target: "grant remove resize revoke start",
     Hypervisor: """
-        attach define delete detach forget_secret make_local_disk pause reboot resize_disk resume start start_up
-        stop
+        attach define delete detach end_mirror forget_secret make_local_disk mirror pause reboot
+        resize_disk resume start start_up stop switch
     """,
     BackupStore: "check delete free restore write",
 }

@@ -9,8 +9,12 @@ import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from string import ascii_lowercase
+from typing import cast
 
 import pytest
 from tests.patience import PATIENCE
@@ -20,6 +24,7 @@ from pumice.app.guest_image import GREETING, build_guest_image
 from pumice.backends.targets.contract import Grant
 from pumice.backends.targets.tgt import TgtTarget
 from pumice.backends.targets.tgtd import TgtDaemon
+from pumice.backends.targets.two_names import TwoNames, ends_unlike
 from pumice.host.command import run
 from pumice.hypervisor.contract import Disk, FileSource, IscsiSource, Machine, Power
 from pumice.hypervisor.libvirt import LibvirtHypervisor
@@ -150,6 +155,80 @@ async def test_a_guest_boots_over_iscsi_takes_a_disk_writes_lets_go_and_leaves_n
     assert await hypervisor.machines() == frozenset()
     assert secrets_known_to(daemon) == []
     assert not list((folder / "hypervisor").rglob(f"*{server}*"))
+
+
+async def test_a_guest_that_writes_all_the_time_goes_over_to_another_target_and_loses_nothing(
+    folder: Path, hypervisor: LibvirtHypervisor, daemon: LibvirtDaemon, target: TgtTarget
+) -> None:
+    """Both disks have the volume's id, at one daemon; libvirtd dies in the middle of it."""
+    initiator = (await hypervisor.connector()).initiator
+    image = await build_guest_image(folder / "guest.qcow2", CACHE / "guest")
+    paths = root, old, new = folder / "root.raw", folder / "old.raw", folder / "new.raw"
+    await run("qemu-img", "convert", "-O", "raw", image, root, timeout=60)
+    for path in paths[1:]:
+        with path.open("wb") as file:
+            file.truncate(GIB)
+    both = cast(TgtTarget, TwoNames(target))
+    boot_disk, boot_grant = await exported(both, root, "vda", initiator)
+    server = ServerId(new_id())
+    await hypervisor.start(Machine(server, "guest", vcpus=1, memory_mib=256, disks=(boot_disk,)))
+    await says(hypervisor, server, "PUMICE-GUEST ready")
+    disk, grant = await exported(both, old, "vdb", initiator)
+    await hypervisor.attach(server, disk)
+    await says(hypervisor, server, "PUMICE-GUEST wrote vdb")
+    # One line in each sector from the second on, each on the disk before the next begins.
+    writes = "echo line $n | dd of=/dev/vdb bs=512 seek=$n conv=fsync,notrunc 2>/dev/null"
+    await hypervisor.send_console(server, f"n=1; while [ ! -e /stop ]; do {writes}; n=$((n+1)); done &")
+    await lines_in(old, 3)
+
+    username = grant.username + ends_unlike(grant.username)
+    fresh = Grant(grant.attachment, initiator, username, secrets.token_hex(8))
+    export = await both.grant(VolumeId(disk.serial), new, fresh)
+    source = IscsiSource(export.portals[0], export.name, export.lun, fresh.username, fresh.password, initiator)
+    other, done = replace(disk, source=source), list[float]()
+    mirroring = asyncio.create_task(hypervisor.mirror(server, other, done.append))
+    while not done:
+        await asyncio.sleep(0.01)
+    pid = daemon.pid()
+    assert pid
+    os.kill(pid, signal.SIGKILL)
+    with suppress(Retryable):
+        await mirroring
+    await hypervisor.mirror(server, other, done.append)
+    written = await lines_in(new, 3)
+    await hypervisor.switch(server, other)
+    await both.revoke(VolumeId(disk.serial), grant)
+    assert await both.exports() == {disk.serial: {fresh.username}, boot_disk.serial: {boot_grant.username}}
+    old.unlink()
+    await lines_in(new, written + 5)
+    assert await hypervisor.end_mirror(server, other)
+    await hypervisor.send_console(server, "touch /stop")
+    with new.open("rb") as file:
+        assert file.read(len(GREETING)) == GREETING.encode()
+    assert not files_holding(fresh.password, folder / "hypervisor")
+    await hypervisor.detach(server, other, timeout=PATIENCE)
+    await says(hypervisor, server, "PUMICE-GUEST gone vdb")
+    await hypervisor.delete(server)
+
+
+async def lines_in(path: Path, at_least: int) -> int:
+    """Wait until the guest has written so many lines to a disk; how many it has, without a gap."""
+    limit = time.monotonic() + PATIENCE
+    while True:
+        with path.open("rb") as file:
+            sectors = iter(partial(file.read, 512), b"")
+            next(sectors)
+            number = 0
+            for number, sector in enumerate(sectors):
+                if not sector.startswith(f"line {number + 1}\n".encode()):
+                    break
+            file.seek(0)
+            rest = file.read(64 * 1024)
+        if number >= at_least:
+            assert f"line {number + 2}\n".encode() not in rest, "one is missing"
+            return number
+        assert time.monotonic() < limit, f"the guest has written {number} lines"
+        await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,13 @@ from dataclasses import replace
 from typing import Any
 
 from pumice.hypervisor.connectors.contract import StorageConnector
-from pumice.hypervisor.contract import Disk, Hypervisor, IscsiSource, Machine, NvmeSource
+from pumice.hypervisor.contract import Disk, Hypervisor, IscsiSource, Machine, NvmeSource, Progress
 from pumice.model.connector import Connector
+from pumice.model.errors import PumiceError
 from pumice.model.ids import AttachmentId, ServerId
+
+_REMOTE = IscsiSource | NvmeSource
+"""What the kernel connects to."""
 
 
 class ConnectedHypervisor:
@@ -63,6 +67,16 @@ class ConnectedHypervisor:
             await self._storage.grown(disk.attachment, size)
         await self._inner.resize_disk(server, disk, size)
 
+    async def mirror(self, server: ServerId, disk: Disk, progress: Progress) -> None:
+        """See ``Hypervisor.mirror``. An attachment has one connection by the kernel, and no second one."""
+        if isinstance(disk.source, _REMOTE) or disk.attachment in await self._storage.connections():
+            raise PumiceError("The server's host connects to volumes by its kernel, one way at a time.")
+        await self._inner.mirror(server, disk, progress)
+
+    async def end_mirror(self, server: ServerId, disk: Disk) -> bool:
+        """See ``Hypervisor.end_mirror``. To what the kernel would have to connect to, none was begun."""
+        return not isinstance(disk.source, _REMOTE) and await self._inner.end_mirror(server, disk)
+
     async def secrets(self) -> frozenset[AttachmentId]:
         """The attachments of which ``inner`` keeps secrets, and those that are connected."""
         return await self._inner.secrets() | (await self._storage.connections()).keys()
@@ -84,7 +98,7 @@ class ConnectedHypervisor:
         return replace(machine, disks=tuple(disks))
 
     async def _connected(self, server: ServerId, disk: Disk) -> Disk:
-        if disk.attachment is None or not isinstance(disk.source, IscsiSource | NvmeSource):
+        if disk.attachment is None or not isinstance(disk.source, _REMOTE):
             return disk
         return replace(disk, source=await self._storage.connect(disk.attachment, server, disk.source))
 

@@ -11,7 +11,7 @@ what the machine should be. Rules for every call, checked by ``tests/conformance
 * **Secrets** are handed to the daemon and never written to disk in clear.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -106,6 +106,22 @@ class Disk:
     limits: Mapping[str, int] = field(default_factory=dict, hash=False)
     """How fast it may be, by libvirt's names (``total_bytes_sec``, ``read_iops_sec_max``…); none: as it can."""
 
+    @property
+    def source_name(self) -> str:
+        """What it is read from and written to, by the one name that tells it from another of the same volume.
+
+        A path, or the name of a target or an image; no address, which changes.
+        """
+        match self.source:
+            case IscsiSource(iqn=name, lun=lun):
+                return f"{name}/{lun}"
+            case NvmeSource(nqn=name):
+                return name
+            case BlockSource(path=path) | FileSource(path=path):
+                return str(path)
+            case RbdSource(name=name):
+                return name
+
 
 def disk_named(
     serial: VolumeId | str,
@@ -137,6 +153,10 @@ class Power(StrEnum):
     PAUSED = "paused"
     SHUTDOWN = "shutdown"
     CRASHED = "crashed"
+
+
+Progress = Callable[[float], None]
+"""Told how much is done, from 0 to 1."""
 
 
 class Hypervisor(Protocol):
@@ -203,6 +223,28 @@ class Hypervisor(Protocol):
         The limits that the disk has, if any, hold from now on. Where there is no such machine, or it is off or
         without the disk, there is nothing to tell. Only the disk's serial number, attachment and limits are
         looked at.
+        """
+
+    async def mirror(self, server: ServerId, disk: Disk, progress: Progress) -> None:
+        """Bring another disk in step with the guest's of that serial number, while the guest runs and writes.
+
+        ``disk`` is that other one: empty, and as large. When this returns, each byte is on both, and what the
+        guest writes comes to both before it is told that it is written. A mirror that runs already, begun by
+        an earlier call, is waited for. Where the guest has that other disk by now, there is nothing to do.
+        Raises ``NotFound`` where there is no such machine or disk, ``InvalidState`` where the guest is off.
+        """
+
+    async def switch(self, server: ServerId, disk: Disk) -> None:
+        """Let the guest go on with the disk that ``mirror`` brought in step, now and after a power-off.
+
+        It does not notice. Where it has that disk already there is nothing to do. Raises ``Retryable`` where
+        the disk is not in step, ``InvalidState`` where the guest went off before.
+        """
+
+    async def end_mirror(self, server: ServerId, disk: Disk) -> bool:
+        """Write no more to the disk that ``mirror`` was given. Whether the guest has gone over to it: it stays.
+
+        False, with nothing done, where there is no mirror, disk or machine.
         """
 
     async def make_local_disk(

@@ -188,6 +188,17 @@ class DomainDisk:
     secrets: tuple[str, ...]
     """UUIDs"""
     xml: str
+    source: str = ""
+    """What it is read from and written to, as ``Disk.source_name``."""
+    mirror: str | None = None
+    """The same of what a copy of it is being made in."""
+    in_step: bool = False
+    """Whether that copy is whole, and is written to as the disk is."""
+
+
+def _name_of(source: ElementTree.Element | None) -> str:
+    names = ("file", "dev", "name")
+    return "" if source is None else next(filter(None, map(source.get, names)), "")
 
 
 def read_disks(domain_xml: str) -> dict[str, DomainDisk]:
@@ -204,6 +215,9 @@ def read_disks(domain_xml: str) -> dict[str, DomainDisk]:
                 alias=None if alias is None else alias.get("name"),
                 secrets=tuple(secret.get("uuid", "") for secret in secrets),
                 xml=ElementTree.tostring(element, encoding="unicode"),
+                source=_name_of(element.find("source")),
+                mirror=None if (mirror := element.find("mirror")) is None else _name_of(mirror.find("source")),
+                in_step=mirror is not None and mirror.get("ready") == "yes",
             )
     return disks
 

@@ -8,6 +8,7 @@ Held to the same conformance suite as the real thing. What it can be told beyond
 * ``told``                                attachments whose secrets it was told, while their disks are in
 * ``guests_keep_disks``                   running guests let no disk go
 * ``sources``                             where each disk was found when it was plugged in, by serial number
+* ``copies``                              told a disk's serial number as it is mirrored: who has bytes copies
 * ``limits``                              how fast each disk may be, by serial number
 
 Given a directory, it remembers its machines there, one small file each, so that they outlive the process as
@@ -16,8 +17,8 @@ real guests do. Passwords are not remembered, as libvirt does not remember them.
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from pumice.hypervisor import pauses
@@ -26,10 +27,11 @@ from pumice.hypervisor.contract import (
     IscsiSource,
     Machine,
     Power,
+    Progress,
     Source,
 )
 from pumice.model.connector import Connector
-from pumice.model.errors import GuestKeepsDisk, InvalidState, NotFound
+from pumice.model.errors import GuestKeepsDisk, InvalidState, NotFound, Retryable
 from pumice.model.ids import AttachmentId, ServerId
 from pumice.model.units import GIB
 
@@ -41,6 +43,10 @@ class _Known:
     power: Power = Power.SHUTDOWN
     disks: dict[str, AttachmentId | None] = field(default_factory=dict)
     """Attachment by serial number."""
+    on: dict[str, str] = field(default_factory=dict)
+    """By serial number, what each disk is read from and written to."""
+    mirrors: dict[str, str] = field(default_factory=dict)
+    """The same of what is in step with it."""
 
 
 class FakeHypervisor:
@@ -56,6 +62,7 @@ class FakeHypervisor:
         self.guests_keep_disks = False
         self.told: set[AttachmentId] = set()
         self.sources: dict[str, Source] = {}
+        self.copies: Callable[[str], None] = _nothing
         self.limits: dict[str, Mapping[str, int]] = {}
         self._directory = directory
         self._host = host
@@ -63,7 +70,8 @@ class FakeHypervisor:
         self._machines: dict[ServerId, _Known] = {}
         for file in directory.glob("*.json") if directory else ():
             kept = json.loads(file.read_text())
-            self._machines[ServerId(file.stem)] = _Known(Power(kept["power"]), kept["disks"])
+            known = _Known(Power(kept["power"]), kept["disks"], kept.get("on", {}), kept.get("mirrors", {}))
+            self._machines[ServerId(file.stem)] = known
 
     async def start_up(self) -> None:
         """Start: guests that were paused before go on."""
@@ -79,7 +87,7 @@ class FakeHypervisor:
         """Remember the machine, off."""
         await self._called("define")
         if machine.id not in self._machines:
-            self._remember(machine.id, _Known(disks=_by_serial(machine.disks)))
+            self._remember(machine.id, _machine(Power.SHUTDOWN, machine.disks))
 
     async def start(self, machine: Machine) -> None:
         """Run the machine with exactly these disks; one that runs already keeps those it has."""
@@ -87,7 +95,7 @@ class FakeHypervisor:
         known = self._machines.get(machine.id)
         if known is None or known.power is not Power.RUNNING:
             self._forget_secrets(known)
-            self._remember(machine.id, _Known(Power.RUNNING, _by_serial(machine.disks)))
+            self._remember(machine.id, _machine(Power.RUNNING, machine.disks))
             for disk in machine.disks:
                 self._see(disk)
                 self._tell_secret(disk)
@@ -97,6 +105,7 @@ class FakeHypervisor:
         await self._called("stop")
         known = self._must_find(server)
         known.power = Power.SHUTDOWN
+        known.mirrors.clear()
         self._remember(server, known)
 
     async def reboot(self, server: ServerId, *, hard: bool) -> None:  # noqa: ARG002
@@ -117,6 +126,8 @@ class FakeHypervisor:
         """The guest has the disk at once."""
         await self._called("attach")
         known = self._must_find(server)
+        if disk.serial not in known.disks:
+            known.on[disk.serial] = disk.source_name
         known.disks[disk.serial] = disk.attachment
         self._see(disk)
         self._remember(server, known)
@@ -136,6 +147,8 @@ class FakeHypervisor:
                 "the volume stays attached."
             )
         del known.disks[disk.serial]
+        for said in (known.on, known.mirrors):
+            said.pop(disk.serial, None)
         self._remember(server, known)
         self._forget_secret(disk.attachment)
 
@@ -159,6 +172,45 @@ class FakeHypervisor:
         await self._called("resize_disk")
         if disk.limits:
             self.limits[disk.serial] = disk.limits
+
+    async def mirror(self, server: ServerId, disk: Disk, progress: Progress) -> None:
+        """The other disk is in step at once."""
+        await self._called("mirror")
+        known = self._must_find(server)
+        if disk.serial not in known.disks:
+            raise NotFound("Disk", disk.serial)
+        if self._is_there(known, disk):
+            return
+        self._must_run(server, known)
+        if known.mirrors.get(disk.serial) != disk.source_name:
+            self.copies(disk.serial)
+            known.mirrors[disk.serial] = disk.source_name
+            self._remember(server, known)
+        progress(1.0)
+
+    async def switch(self, server: ServerId, disk: Disk) -> None:
+        """The guest has the other disk at once."""
+        await self._called("switch")
+        known = self._must_find(server)
+        if self._is_there(known, disk):
+            return
+        self._must_run(server, known)
+        if known.mirrors.get(disk.serial) != disk.source_name:
+            raise Retryable(f"The copy of the guest's disk {disk.device} is not in step with it.")
+        known.on[disk.serial] = known.mirrors.pop(disk.serial)
+        self._see(disk)
+        self._remember(server, known)
+
+    async def end_mirror(self, server: ServerId, disk: Disk) -> bool:
+        """The other disk is no more in step."""
+        await self._called("end_mirror")
+        known = self._machines.get(server)
+        if known is None:
+            return False
+        if known.mirrors.get(disk.serial) == disk.source_name:
+            del known.mirrors[disk.serial]
+            self._remember(server, known)
+        return self._is_there(known, disk)
 
     async def make_local_disk(
         self, server: ServerId, image: Path, image_format: str, *, virtual_size: int, size_gib: int
@@ -236,11 +288,20 @@ class FakeHypervisor:
         except KeyError:
             raise NotFound("Machine", server) from None
 
+    @staticmethod
+    def _is_there(known: _Known, disk: Disk) -> bool:
+        return known.on.get(disk.serial) == disk.source_name
+
+    @staticmethod
+    def _must_run(server: ServerId, known: _Known) -> None:
+        if known.power is Power.SHUTDOWN:
+            raise InvalidState(f"Server {server} is powered off: what its disks are stays as it is.")
+
     def _remember(self, server: ServerId, known: _Known) -> None:
         self._machines[server] = known
         if self._directory:
             self._directory.mkdir(parents=True, exist_ok=True)
-            kept = json.dumps({"power": known.power, "disks": known.disks})
+            kept = json.dumps(asdict(known))
             fresh = self._directory / f"{server}.json.new"
             fresh.write_text(kept)
             fresh.replace(self._directory / f"{server}.json")
@@ -263,5 +324,11 @@ class FakeHypervisor:
         return (self._directory or Path("/nonexistent")) / f"{server}.raw"
 
 
-def _by_serial(disks: Iterable[Disk]) -> dict[str, AttachmentId | None]:
-    return {disk.serial: disk.attachment for disk in disks}
+def _nothing(_serial: str) -> None:
+    """Disks have no bytes here."""
+
+
+def _machine(power: Power, disks: Iterable[Disk]) -> _Known:
+    some = list(disks)
+    attached = {disk.serial: disk.attachment for disk in some}
+    return _Known(power, attached, {disk.serial: disk.source_name for disk in some})

@@ -30,7 +30,7 @@ from pumice.host import qemu_img
 from pumice.host.thread import in_thread
 from pumice.hypervisor import accelerator, console_log, domain_xml, pauses, qemu_leftovers
 from pumice.hypervisor.accelerator import Accelerator
-from pumice.hypervisor.contract import Disk, Machine, Power
+from pumice.hypervisor.contract import Disk, Machine, Power, Progress
 from pumice.hypervisor.files import Files
 from pumice.hypervisor.libvirt_connection import Connection, LibvirtConnection, load
 from pumice.hypervisor.libvirt_domains import (
@@ -39,6 +39,7 @@ from pumice.hypervisor.libvirt_domains import (
     find,
     forget_secrets,
     forget_secrets_of,
+    mirrored,
     must_find,
     power_of,
     pull_the_plug,
@@ -59,6 +60,7 @@ _LONG = 90.0  # seconds: QEMU logs in to every target before libvirt answers
 _POLL = 0.05
 _ASK_AGAIN = 2.0  # seconds between requests to a guest that has not followed yet
 _CONVERT = 3600.0
+_LOOK_AT_MIRROR = 0.5  # seconds
 
 
 class LibvirtHypervisor:
@@ -279,6 +281,79 @@ class LibvirtHypervisor:
                     domain.setBlockIoTune(known.target, limits, load().VIR_DOMAIN_AFFECT_LIVE)
 
         await self._change(server, work)
+
+    async def mirror(self, server: ServerId, disk: Disk, progress: Progress) -> None:
+        """A block copy of QEMU's. A guest that writes a lot cannot keep it from ending: it waits for both."""
+        xml = domain_xml.disk_xml(await self._files.looked_at(disk))
+
+        def begin(connection: Connection) -> None:
+            libvirt = load()
+            known = mirrored(connection, server, disk)
+            if known.there or known.runs:
+                return
+            domain = must_find(connection, server)
+            if known.mirror is not None:  # one that was begun for something else, and given up
+                domain.blockJobAbort(known.target)
+            tell_secrets(connection, disk)
+            flags = libvirt.VIR_DOMAIN_BLOCK_COPY_REUSE_EXT | libvirt.VIR_DOMAIN_BLOCK_COPY_TRANSIENT_JOB
+            flags |= libvirt.VIR_DOMAIN_BLOCK_COPY_SYNCHRONOUS_WRITES
+            try:
+                domain.blockCopy(known.target, xml, None, flags)
+            except libvirt.libvirtError:
+                if not mirrored(connection, server, disk).runs:  # else an earlier call, given up, got through
+                    raise
+
+        def look(connection: Connection) -> bool:
+            known = mirrored(connection, server, disk)
+            if known.there or known.in_step:
+                return True
+            done = must_find(connection, server).blockJobInfo(known.target) if known.runs else {}
+            if not done:
+                raise Retryable(f"The copying of the guest's disk {disk.device} broke off.")
+            progress(done["cur"] / done["end"] if done["end"] else 0.0)
+            return False
+
+        await self._change(server, begin, _LONG)
+        while not await self._libvirt.call(look):
+            await asyncio.sleep(_LOOK_AT_MIRROR)
+        progress(1.0)
+
+    async def switch(self, server: ServerId, disk: Disk) -> None:
+        """Pivot: libvirt writes the new source into the definition with it."""
+
+        def work(connection: Connection) -> None:
+            known = mirrored(connection, server, disk)
+            if known.there:
+                return
+            if not known.in_step:
+                raise Retryable(f"The copy of the guest's disk {disk.device} is not in step with it.")
+            libvirt = load()
+            try:
+                must_find(connection, server).blockJobAbort(
+                    known.target, libvirt.VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT
+                )
+            except libvirt.libvirtError:
+                if not mirrored(connection, server, disk).there:  # as above
+                    raise
+
+        await self._change(server, work, _LONG)
+
+    async def end_mirror(self, server: ServerId, disk: Disk) -> bool:
+        """Break the block copy off, if there is one. ``Hypervisor.end_mirror`` says what is told."""
+        there = False
+
+        def work(connection: Connection) -> None:
+            nonlocal there
+            try:
+                known = mirrored(connection, server, disk, off=True)
+            except NotFound:
+                return
+            there = known.there
+            if known.runs:
+                must_find(connection, server).blockJobAbort(known.target)
+
+        await self._change(server, work, _LONG)
+        return there
 
     async def make_local_disk(
         self, server: ServerId, image: Path, image_format: str, *, virtual_size: int, size_gib: int

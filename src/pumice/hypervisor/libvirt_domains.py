@@ -5,13 +5,14 @@ Every function may run twice (see ``libvirt_connection``) and is written for tha
 
 import base64
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
 from pumice.host.ceph_keyring import key_of
 from pumice.hypervisor import domain_xml
 from pumice.hypervisor.contract import Disk, IscsiSource, Power, RbdSource
 from pumice.hypervisor.libvirt_connection import Connection, load
-from pumice.model.errors import NotFound
+from pumice.model.errors import InvalidState, NotFound
 from pumice.model.ids import ServerId
 
 Domain = Any
@@ -41,6 +42,37 @@ def must_find(connection: Connection, server: ServerId) -> Domain:
 def disks_of(domain: Domain, *, inactive: bool = False) -> dict[str, domain_xml.DomainDisk]:
     """The disks of the running guest by serial number; of the definition where it is off or ``inactive``."""
     return domain_xml.read_disks(domain.XMLDesc(load().VIR_DOMAIN_XML_INACTIVE if inactive else 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Mirrored:
+    """How far the guest's going over to another disk is."""
+
+    target: str
+    """What the guest's bus calls its disk."""
+    there: bool
+    """It has the other one."""
+    mirror: str | None
+    """Where a copy of its disk is being made, if one is."""
+    runs: bool
+    """The copy is made in that other one."""
+    in_step: bool
+
+
+def mirrored(connection: Connection, server: ServerId, disk: Disk, *, off: bool = False) -> Mirrored:
+    """Whether a guest's disk is mirrored to ``disk``, or is that already.
+
+    Raises ``NotFound``; ``InvalidState`` where the guest is off and not there already, unless it may be.
+    """
+    domain = must_find(connection, server)
+    known = disks_of(domain).get(str(disk.serial))
+    if known is None:
+        raise NotFound("Disk", disk.serial)
+    there = disk.source_name
+    if not off and known.source != there and not domain.isActive():
+        raise InvalidState(f"Server {server} is powered off: what its disk {disk.device} is stays as it is.")
+    runs = known.mirror == there
+    return Mirrored(known.target, known.source == there, known.mirror, runs, runs and known.in_step)
 
 
 def power_of(state: int) -> Power:
