@@ -607,6 +607,38 @@ def a_guest_with_a_volume(pumice: Victim) -> Stage:
     return stage
 
 
+def a_guest_with_a_volume_elsewhere(pumice: Victim) -> Stage:
+    """From there the way leads to where volumes are exported."""
+    stage = a_large_volume(pumice)
+    migrate(pumice, stage)
+    pumice.settle()
+    stage |= a_guest(pumice)
+    pumice.stories.attach(stage["server"], stage["volume"])
+    pumice.settle()
+    return stage
+
+
+def migrate_in_use(pumice: Victim, stage: Stage) -> httpx.Response:
+    here, _ = pools(pumice)
+    return asks("os-migrate_volume", {"host": here})(pumice, stage)
+
+
+def has_gone_over(pumice: Victim, stage: Stage, well: bool) -> None:
+    """However it ended: it fails when the guest has gone over, and that is not taken back."""
+    volume = pumice.call("GET", f"{VOLUMES}/{stage['volume']}")["volume"]
+    assert (volume["status"], volume["os-vol-mig-status-attr:migstat"]) == ("in-use", "success"), volume
+    assert volume["os-vol-host-attr:host"] == pools(pumice)[0]
+    has, left = bytes_of(pumice, stage)
+    assert not left.exists()
+    with has.open("rb") as file:
+        assert file.read(9) == b"the first"
+        file.seek(-8, os.SEEK_END)
+        assert file.read() == b"the last"
+    assert asyncio.run(libvirt(pumice).power(ServerId(stage["server"]))) is Power.RUNNING
+    is_attached(pumice, stage, True)
+    pumice.stories.delete(f"{VOLUMES}/{stage['volume']}")
+
+
 def attach(pumice: Victim, stage: Stage) -> httpx.Response:
     body = {"volumeAttachment": {"volumeId": stage["volume"]}}
     return pumice.http.post(f"{SERVERS}/{stage['server']}/os-volume_attachments", json=body)
@@ -754,6 +786,7 @@ STORIES = {
     "volume.extend": VerbStory(a_guest_with_a_volume, asks("os-extend", {"new_size": 2}), is_larger),
     "volume.reimage": VerbStory(a_volume, reimage, is_reimaged),
     "volume.migrate": VerbStory(a_large_volume, migrate, is_moved),
+    "volume.migrate_in_use": VerbStory(a_guest_with_a_volume_elsewhere, migrate_in_use, has_gone_over),
     "volume.vacate": VerbStory(a_large_volume, migrate, is_moved_and_free),
     "volume.revert": VerbStory(a_snapshot, revert, is_reverted),
     "volume.upload": VerbStory(a_volume, upload, became_an_image),

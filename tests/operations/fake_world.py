@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 from tests.hook_receiver import LOOPBACK
 
@@ -14,7 +14,9 @@ from databases import new_sqlite
 from pumice.app.verbs import VERBS
 from pumice.backends.backups.contract import POSIX, BackupStore, Found, Progress, Record, Written
 from pumice.backends.fake import FakeBackend
+from pumice.backends.targets.contract import Target
 from pumice.backends.targets.fake import FakeTarget
+from pumice.backends.targets.two_names import TwoNames
 from pumice.catalog import group_types as catalog
 from pumice.catalog import volume_types
 from pumice.host.qemu_img import IscsiDisk
@@ -168,6 +170,13 @@ class FakeWorld:
             one.write(volume, word)
         progress(1.0)
 
+    def copy(self, serial: str) -> None:
+        """As if QEMU had copied what a volume holds to its new disk."""
+        holding = [one for one in self.backends.values() if serial in one.contents()]
+        word = next(filter(None, (one.contents()[serial] for one in holding)), "")
+        for one in holding:
+            one.write(VolumeId(serial), word)
+
     async def bury(self, kind: Kind, id: str, place: str = "") -> None:  # noqa: A002 - the column's name
         """As if this installation had let go of it."""
         await self.db.write(tombstones.bury_one, kind, id, place)
@@ -182,6 +191,10 @@ class FakeWorld:
 
     async def links(self, volume_id: str) -> int:
         return len(await self.db.read(attachments.of_volume, volume_id))
+
+
+def nothing_to_copy(_serial: str) -> None:
+    pass
 
 
 class MemoryBackups:
@@ -251,7 +264,7 @@ async def fake_world(
             keep_image=partial(from_volume.keep, db, kept),
             drop_image=partial(from_volume.drop, db, kept),
             backends=backends,
-            targets=dict.fromkeys(backends, target),
+            targets=dict.fromkeys(backends, cast(Target, TwoNames(target))),
             hypervisors={HOST: machines},
             backups=store or MemoryBackups(),
             keep_unknown_days=keep_unknown_days,
@@ -259,9 +272,11 @@ async def fake_world(
         )
         world = FakeWorld(db, drivers, tunables, backends, target, machines, Path(directory))
         world.drivers = replace(drivers, fetch=world.fetch)
+        machines.copies = world.copy
         await Heartbeats(drivers, HOST, tunables.availability_zone, {}).beat()
         try:
             yield world
         finally:
+            machines.copies = nothing_to_copy
             if not stays:
                 await db.close()

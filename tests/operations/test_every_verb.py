@@ -22,13 +22,16 @@ from pumice.catalog import volume_types
 from pumice.hypervisor.contract import Power
 from pumice.loops.heartbeats import Heartbeats
 from pumice.model.connector import Connector
+from pumice.model.errors import PumiceError
+from pumice.model.export import IscsiExport
 from pumice.model.ids import ServerId, VolumeId, new_id
 from pumice.model.tunables import Tunables
 from pumice.model.volume import host_of, pool_of
-from pumice.operations.harness import Scenario, Trial, perform, quiet, trials
+from pumice.operations.harness import Faults, Killed, Scenario, Trial, perform, quiet, trials
 from pumice.operations.operation import Step, Verb
 from pumice.servers import attach_volume, boot, console, detach_volume, power, repair_disks
 from pumice.servers import delete as delete_server
+from pumice.servers.machine import machine_of
 from pumice.store import (
     attachments,
     backups,
@@ -57,6 +60,7 @@ from pumice.volumes import (
     manage,
     manageable,
     migrate,
+    migrate_in_use,
     reimage,
     revert,
     unmanage,
@@ -406,6 +410,89 @@ scenario(
 )
 
 
+async def a_volume_in_use_with_a_word(world: FakeWorld) -> Stage:
+    stage = await a_volume_in_use(world)
+    stage["from"] = await the_pool(world, stage["volume"])
+    stage["to"] = next(place for place in (f"{HOST}@one#a", f"{HOST}@two#b") if place != stage["from"])
+    world.backends[host_of(stage["from"])].write(VolumeId(stage["volume"]), "word")
+    return stage
+
+
+async def begin_migrate_in_use(world: FakeWorld, stage: Stage) -> str:
+    move = partial(migrate.accept, tunables=world.tunables, cluster=False, lock=True)
+    await world.db.write(lambda tx: move(tx, TENANT, stage["volume"], stage["to"]))
+    return await running(world, stage["volume"])
+
+
+async def check_migrate_in_use(world: FakeWorld, stage: Stage, well: bool) -> None:
+    """Whoever fails after the guest has gone over has moved the volume all the same."""
+    volume = await world.db.read(volumes.find, stage["volume"])
+    assert volume is not None and volume.pool is not None
+    moved = volume.pool == stage["to"]
+    assert moved or (not well and volume.pool == stage["from"])
+    assert (volume.status, volume.migration_status) == ("in-use", "success" if moved else "error")
+    assert await holders(world, stage["volume"]) == [host_of(volume.pool)]
+    assert world.backends[host_of(volume.pool)].contents()[stage["volume"]] == "word"
+    await has_its_disk(world, stage)
+    assert await world.db.read(lambda tx: tx.execute(tables.move_accounts.select()).all()) == []
+
+
+async def has_its_disk(world: FakeWorld, stage: Stage) -> None:
+    """The machine has the volume where its attachment says, and is let in there and nowhere else."""
+    [link] = await world.db.read(attachments.of_volume, stage["volume"])
+    assert isinstance(link.portal, IscsiExport) and link.chap_username and link.chap_password
+    machine = await machine_of(world.drivers, stage["server"])
+    [disk] = [one for one in machine.disks if one.serial == stage["volume"]]
+    assert await world.machines.end_mirror(ServerId(stage["server"]), disk), "it is at another place"
+    words = link.connector.initiator if link.connector else "", link.chap_username, link.chap_password
+    assert world.target.admits(link.portal.iqn, *words)
+    exported = await world.drivers.targets[host_of(stage["to"])].exports()
+    assert exported is not None and exported[VolumeId(stage["volume"])] == {link.chap_username}
+
+
+scenario(migrate_in_use.MIGRATE_IN_USE, a_volume_in_use_with_a_word, begin_migrate_in_use, check_migrate_in_use)
+
+
+async def begin_retype_in_use(world: FakeWorld, stage: Stage) -> str:
+    return await begin_retype_elsewhere(world, stage)
+
+
+async def check_retype_in_use(world: FakeWorld, stage: Stage, well: bool) -> None:
+    await check_migrate_in_use(world, stage, well)
+    volume = await world.db.read(volumes.find, stage["volume"])
+    assert volume is not None
+    kind = await world.db.read(volume_types.get, volume.type_id or "")
+    assert kind is not None and kind.name == ("there" if well else "__DEFAULT__")
+
+
+scenario(
+    migrate_in_use.MIGRATE_IN_USE,
+    a_volume_in_use_with_a_word,
+    begin_retype_in_use,
+    check_retype_in_use,
+    "volume.migrate_in_use for a new type",
+)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("step", [it.name for it in migrate_in_use.MIGRATE_IN_USE.steps if it.undo])
+async def test_a_move_that_turns_back_before_its_guest_goes_over_is_undone_though_killed(
+    step: str, when: str
+) -> None:
+    kind = migrate_in_use.MIGRATE_IN_USE.kind
+
+    def faults() -> Faults:
+        fails = Faults(("do", "note_copied", "after"), PumiceError("It fails."), kind=kind)
+        return Faults(("undo", step, when), Killed(), kind=kind, also=fails)
+
+    async def check(world: FakeWorld, stage: Stage, well: bool) -> None:
+        assert await the_pool(world, stage["volume"]) == stage["from"]
+        await check_migrate_in_use(world, stage, well)
+
+    passed = await perform(replace(SCENARIOS[kind], check=check), Trial("back", faults, False))
+    assert ("undo", step, when) in passed
+
+
 async def a_moved_volume(world: FakeWorld) -> Stage:
     """A volume that is in one pool, and has bytes in another too."""
     stage = await a_volume(world)
@@ -417,7 +504,7 @@ async def a_moved_volume(world: FakeWorld) -> Stage:
 
 async def begin_vacate(world: FakeWorld, stage: Stage) -> str:
     def move(tx: Transaction) -> None:
-        vacate.begin(tx, VolumeId(stage["volume"]), stage["from"], 1)
+        vacate.begin(tx, VolumeId(stage["volume"]), stage["from"], 1, "its-user")
         pools.claim(tx, stage["to"], stage["volume"], 1)
         volumes.place(tx, stage["volume"], stage["to"])
 

@@ -423,6 +423,8 @@ STORIES: tuple[Story, ...] = (
     Story("attachment.renew", "outside", renews),
     Story("attachment.rotate", "outside", rotates),
     Story("attachment.rotate", "data", rotates),
+    Story("volume.migrate_in_use", "data", moves, also=SERVER),
+    Story("volume.migrate_in_use", "data", moves_afar, also=SERVER),
     Story("volume.extend", "outside", extends),
     Story("attachment.renew", "data", renews),
     Story("server.detach_volume", "data", detaches, also=SERVER),

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from pumice.backends.targets.contract import Grant
-from pumice.model.connector import Connector
+from pumice.model.connector import Connector, initiator_of
 from pumice.model.errors import Invalid, NotFound
 from pumice.model.export import Export
 from pumice.model.ids import AttachmentId, VolumeId
@@ -24,10 +24,6 @@ from pumice.store.database import Transaction
 
 _LETTERS = string.ascii_letters + string.digits
 PASSWORD_LENGTH = 16
-
-
-_NAMES = {"": ("initiator", "an IQN"), "iSCSI": ("initiator", "an IQN"), "NVMe-oF": ("nqn", "an NQN")}
-"""What hosts are known by, for each ``storage_protocol``; any other knows them by their hosts' names."""
 
 
 def new_account(connector: Connector) -> dict[str, Any]:
@@ -61,15 +57,6 @@ def must_get_in(tx: Transaction, pool_name: str, connector: Connector) -> None:
             f"Invalid input received: the volume is on a disk of the host '{pool.reached_from}', which alone "
             f"can use it; '{connector.host}' cannot."
         )
-
-
-def initiator_of(connector: Connector, protocol: str = "iSCSI") -> str:
-    """The name by which the connector's host gets in. Raises ``Invalid``."""
-    word, kind = _NAMES.get(protocol, ("host", "its own name"))
-    name: str = getattr(connector, word)
-    if not name:
-        raise Invalid(f"Invalid input received: the connector must name its '{word}' ({kind}) for {protocol}.")
-    return name
 
 
 class Exported(Protocol):

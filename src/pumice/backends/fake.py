@@ -218,7 +218,8 @@ class _Memory(OnThisHost):
 
     def contents(self) -> dict[str, str]:
         everything = self._volumes | self._snapshots | self._strangers
-        return {str(name): word for (_, name), word in everything.items()}
+        by_word = sorted(everything.items(), key=lambda it: bool(it[1]))  # of two pools the one with a word
+        return {str(name): word for (_, name), word in by_word}
 
     async def pool_names(self) -> list[str]:
         return list(self._pools)

@@ -17,6 +17,8 @@ _NQN = re.compile(r"nqn\.\d{4}-\d{2}\.[A-Za-z0-9._:-]+")
 _WWN = re.compile(r"(?:0x)?[0-9A-Fa-f]{16}|[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){7}")
 _LONGEST_NAME = 223
 """Bytes of an iSCSI name (RFC 7143, 4.2.7.1) and of an NQN."""
+_KNOWN_BY = {"": ("initiator", "an IQN"), "iSCSI": ("initiator", "an IQN"), "NVMe-oF": ("nqn", "an NQN")}
+"""What hosts are known by, for each ``storage_protocol``; any other knows them by their hosts' names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,15 @@ class Connector:
         if self.wwpns and other.wwpns:
             return not set(self.wwpns).isdisjoint(other.wwpns)
         return bool(self.host) and self.host == other.host
+
+
+def initiator_of(connector: Connector, protocol: str = "iSCSI") -> str:
+    """The name by which the connector's host gets in. Raises ``Invalid``."""
+    word, kind = _KNOWN_BY.get(protocol, ("host", "its own name"))
+    name: str = getattr(connector, word)
+    if not name:
+        raise Invalid(f"Invalid input received: the connector must name its '{word}' ({kind}) for {protocol}.")
+    return name
 
 
 def _check(word: str, value: object) -> None:

@@ -5,35 +5,23 @@ The secrets of its volumes are read here and handed to the driver; no operation 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 from pumice.backends.contract import ImageFile
 from pumice.host.thread import in_thread
-from pumice.hypervisor.contract import (
-    BlockSource,
-    Disk,
-    FileSource,
-    IscsiSource,
-    Machine,
-    NvmeSource,
-    RbdSource,
-    Source,
-    disk_named,
-)
+from pumice.hypervisor.contract import Disk, FileSource, Machine, disk_named
 from pumice.images.inspect import kept_image
-from pumice.model.connector import Connector
-from pumice.model.errors import InvalidState, NotFound
-from pumice.model.export import Export, IscsiExport, LocalDevice, NvmeExport, RbdImage, SharedFile
+from pumice.model.errors import NotFound
 from pumice.model.hardware import Hardware
 from pumice.model.ids import AttachmentId, ServerId, VolumeId
-from pumice.model.qos import Resolved, disk_limits
+from pumice.model.qos import Resolved
 from pumice.model.server import Server, ServerDisk
 from pumice.model.states import GETS_IN
 from pumice.model.volume import Attachment
 from pumice.operations.drivers import Drivers
 from pumice.store import attachments, images, keys, qos_specs, servers, volumes
 from pumice.store.database import Transaction
+from pumice.volumes.as_disk import volume_disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,48 +102,6 @@ async def _image(drivers: Drivers, image_id: str, image_format: str | None, *, m
     if made:
         return ImageFile(path, "raw", 0)
     raise NotFound("The data of image", image_id)
-
-
-def volume_disk(
-    disk: ServerDisk, link: Attachment | None, passphrase: str | None, qos: Resolved, *, shared: bool
-) -> Disk:
-    """The disk that is a volume. Raises ``InvalidState`` when the volume is not exported to the host (yet)."""
-    if link is None or link.portal is None or link.connector is None:
-        raise InvalidState(f"Volume {disk.volume_id} is not connected to the server's host.")
-    return Disk(
-        serial=VolumeId(disk.volume_id or ""),
-        device=disk.device,
-        source=_source(link, link.portal, link.connector),
-        attachment=AttachmentId(link.id),
-        read_only=link.mode == "ro",
-        shared=shared,
-        passphrase=passphrase,
-        limits=disk_limits(qos),
-    )
-
-
-def _source(link: Attachment, export: Export, connector: Connector) -> Source:
-    """The source of a connected attachment's volume."""
-    match export:
-        case IscsiExport():
-            return IscsiSource(
-                portal=export.portals[0],
-                iqn=export.iqn,
-                lun=export.lun,
-                username=link.chap_username or "",
-                password=link.chap_password or "",
-                initiator=connector.initiator,
-                others=export.portals[1:],
-            )
-        case NvmeExport():
-            return NvmeSource(export.portals, export.nqn, export.uuid, connector.nqn)
-        case LocalDevice():
-            path = Path(export.path)
-            return BlockSource(path) if export.is_block else FileSource(path)
-        case SharedFile():
-            return FileSource(Path(export.path), inode=export.inode)
-        case RbdImage():
-            return RbdSource(export.name, export.monitors, export.user, Path(export.keyring))
 
 
 def read_disk(tx: Transaction, server_id: str, attachment_id: str) -> Disk:

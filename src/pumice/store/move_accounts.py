@@ -1,4 +1,8 @@
-"""The accounts by which a volume's new host reads it at its old one, each for the time of one copy."""
+"""The accounts by which a volume that is moved is reached, each for the time of one copy.
+
+By it its new host reads it at its old one; or the server that uses it is let in to its new disk, and has it for
+good then.
+"""
 
 from secrets import token_hex
 
@@ -13,9 +17,9 @@ from pumice.store.tombstones import Kind
 _a = move_accounts.c
 
 
-def make(tx: Transaction) -> str:
-    """A new account; its user name. CHAP takes a password of 12 to 16 characters."""
-    username = token_hex(10)
+def make(tx: Transaction, ending: str = "") -> str:
+    """A new account; its user name, which ends so. CHAP takes a password of 12 to 16 characters."""
+    username = token_hex(10) + ending
     row = {"username": username, "password": token_hex(8), "created_at": now()}
     tx.execute(sa.insert(move_accounts), row)
     return username
@@ -24,6 +28,16 @@ def make(tx: Transaction) -> str:
 def password(tx: Transaction, username: str) -> str | None:
     """The password of an account; None once it is gone."""
     return tx.execute(sa.select(_a.password).where(_a.username == username)).scalar()
+
+
+def take_over(tx: Transaction, username: str) -> str:
+    """The account becomes an attachment's: its password, of which nothing is left here.
+
+    Of one that was forgotten it is a new one: the target learns it when the attachment connects again.
+    """
+    found = password(tx, username) or token_hex(8)
+    tx.execute(sa.delete(move_accounts).where(_a.username == username))
+    return found
 
 
 def forget(tx: Transaction, username: str) -> None:

@@ -1,4 +1,4 @@
-"""Move a volume to another pool: of its backend, of another one of the same host, or of another host.
+"""Move a volume that nobody uses to another pool: of its backend, of its host's others, or of another host.
 
 1. ``accept``, or ``accept_for_type`` where a new type does not fit the pool: the volume is held, ``starting``
 2. ``claim_space``: of the pools that are meant one passes the scheduler's filters and is claimed: ``migrating``
@@ -13,41 +13,26 @@ If it fails the volume is as it was, where it was, and its migration is in ``err
 meanwhile; with ``lock`` it is in ``maintenance``, and for a new type in ``retyping``.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from pumice.backends import replica
 from pumice.catalog import volume_types
-from pumice.model.errors import Invalid, InvalidState, NotFound, NoValidBackend, TryAnotherBackend
-from pumice.model.ids import VolumeId, new_id
+from pumice.model.errors import Invalid, InvalidState, TryAnotherBackend
+from pumice.model.ids import new_id
 from pumice.model.scope import Scope
 from pumice.model.states import VolumeStatus
 from pumice.model.tunables import Tunables
 from pumice.model.units import GIB
-from pumice.model.volume import MigrationStatus, Pool, Volume, VolumeType, host_of, pool_of
+from pumice.model.volume import Volume, VolumeType, host_of, pool_of
 from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, change
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend, scheduler
-from pumice.scheduler.choose import choose
-from pumice.scheduler.request import Request
-from pumice.store import (
-    attachments,
-    messages,
-    operations,
-    pools,
-    quotas,
-    services,
-    tombstones,
-    volumes,
-)
-from pumice.store.columns import is_unread
+from pumice.store import attachments, pools, services, volumes
 from pumice.store.database import Transaction
-from pumice.store.messages import Event
-from pumice.volumes import vacate
+from pumice.volumes import migrate_in_use, vacate
 from pumice.volumes.between_hosts import (
     SECONDS,
-    as_seen_here,
     at_source,
     crosses,
     fetch,
@@ -60,25 +45,22 @@ from pumice.volumes.between_hosts import (
     shut_out,
 )
 from pumice.volumes.frozen import refuse_frozen
+from pumice.volumes.moving import (
+    M,
+    MigrateParams,
+    V,
+    as_new_type,
+    being_vacated,
+    claim_one,
+    delete_copy,
+    explain,
+    give_space_back,
+    is_the_volume,
+    note_copied,
+    volume_of,
+)
 
-M, V = MigrationStatus, VolumeStatus
-
-
-@dataclass(frozen=True, slots=True)
-class MigrateParams:
-    """What the operation was asked to do. ``size`` in GiB."""
-
-    volume_id: VolumeId
-    pool: str
-    """Where it is."""
-    size: int
-    to: str | None = None
-    """``host@backend#pool``, or ``host@backend`` for any of its pools; None: wherever its new type fits."""
-    new_type: str | None = None
-    """The id of the type that it shall have with that, and its name."""
-    new_type_name: str | None = None
-    zones: list[str] = field(default_factory=list)
-    """The zones that the new type allows."""
+__all__ = ["MIGRATE", "accept", "accept_for_type", "being_vacated"]
 
 
 def accept(
@@ -103,7 +85,8 @@ def accept(
             "than the current one"
         )
     asked = replace(_asked(volume), to=place)
-    if node(place) != node(asked.pool) and not is_read_from_afar(tx, asked.pool):
+    crosses_over = volume.status == V.AVAILABLE and node(place) != node(asked.pool)
+    if crosses_over and not is_read_from_afar(tx, asked.pool):
         raise Invalid(
             f"Invalid host: '{to}' is another host than the volume's, {node(asked.pool)}, and no other host "
             "reads what that one exports: make a volume there from a backup of this one."
@@ -134,6 +117,9 @@ def _begin(
     tx: Transaction, who: Scope, volume: Volume, asked: MigrateParams, status: VolumeStatus | None
 ) -> None:
     """Hold the volume, in its own state or in ``status``."""
+    if volume.status == V.IN_USE:
+        migrate_in_use.begin(tx, who, volume, asked, status)
+        return
     if volume.status != V.AVAILABLE or attachments.of_volume(tx, volume.id):
         raise InvalidState(
             f"Invalid volume: Volume {volume.id} is {volume.status}, and only what nobody uses is moved to "
@@ -162,60 +148,9 @@ def _served(tx: Transaction, to: str, tunables: Tunables, *, cluster: bool) -> s
 
 def claim_space(tx: Transaction, op: Operation[MigrateParams], tunables: Tunables) -> None:
     """Choose among the pools that are meant, and claim the space. Raises ``NoValidBackend``."""
-    asked = op.params
-    volume = _volume(tx, op)
-    kind = volume_types.get(tx, asked.new_type or volume.type_id or "")
-    request = Request(
-        size=asked.size,
-        availability_zone=volume.availability_zone,
-        extra_specs=kind.extra_specs if kind else {},
-        left_out=frozenset(
-            {asked.pool, *op.notes.get("left_out", ()), *being_vacated(tx, asked.volume_id, but=op.id)}
-        ),
-        zones=frozenset(asked.zones),
-    )
-    pool = _choose(tx, asked, request, tunables)
-    pools.claim(tx, pool.name, op.id, asked.size, volumes=0)
-    volumes.change(tx, volume.id, migration_status=M.MIGRATING)
-    op.notes["pool"] = pool.name
+    claim_one(tx, op, tunables, afar=is_read_from_afar(tx, op.params.pool))
     if crosses(op):
         make_account(tx, op)
-
-
-def _choose(tx: Transaction, asked: MigrateParams, request: Request, tunables: Tunables) -> Pool:
-    """The best of the volume's own host, or else of the others, where those can read it."""
-    alive = pools.alive(tx, tunables.service_down_seconds)
-    meant = [pool for pool in alive if asked.to in (None, pool.name, pool.host)]
-    near = [pool for pool in meant if node(pool.host) == node(asked.pool)]
-    afar = [pool for pool in meant if pool not in near] if is_read_from_afar(tx, asked.pool) else []
-    if not near and not afar:
-        raise NoValidBackend(f"Cannot place volume {asked.volume_id} on {asked.to or 'any other pool'}.")
-    try:
-        return choose(near or afar, request, tunables)
-    except NoValidBackend:
-        if not near or not afar:
-            raise
-    return choose(afar, request, tunables)
-
-
-def being_vacated(tx: Transaction, volume_id: str, *, but: str = "") -> Iterator[str]:
-    """Pools where an operation, ``but`` for one, frees bytes of the volume: what comes there would go too."""
-    rows = operations.page(tx, states=operations.UNDER_WAY, kind=None, subject=volume_id, limit=1000)
-    for row in rows:
-        if row["id"] == but or row["kind"] not in (MIGRATE.kind, vacate.VACATE.kind):
-            continue
-        for told in (row["params"], row["notes"]):
-            if told and not is_unread(told) and (pool := told.get("pool")):
-                yield pool
-
-
-def give_space_back(tx: Transaction, op: Operation[MigrateParams], tunables: Tunables) -> None:
-    """The pool is free of the copy; if another is to be tried, this one is left out."""
-    if pool := op.notes.pop("pool", None):
-        pools.give_back(tx, pool, op.id)
-        forget_account(tx, op)
-        tombstones.bury_one(tx, tombstones.Kind.VOLUME, op.params.volume_id, pool)
-        op.notes["left_out"] = [*op.notes.get("left_out", ()), pool]
 
 
 async def copy_bytes(op: Operation[MigrateParams], drivers: Drivers) -> None:
@@ -226,7 +161,7 @@ async def copy_bytes(op: Operation[MigrateParams], drivers: Drivers) -> None:
     asked, pool = op.params, op.notes["pool"]
     target, name, there = drivers.backends[host_of(pool)], asked.volume_id, pool_of(pool)
 
-    if await _is_the_volume(op, drivers):
+    if await is_the_volume(op, drivers):
         raise TryAnotherBackend("The other pool is the volume's own, by another name.", f"{pool}.")
     await target.delete(name, there)
     if crosses(op):
@@ -243,29 +178,6 @@ async def copy_bytes(op: Operation[MigrateParams], drivers: Drivers) -> None:
         await target.create(name, there, asked.size)
         async with target.opened(name, there) as device:
             op.notes["digest"] = await replica.copy(origin, device, asked.size * GIB, op.note_progress)
-
-
-async def delete_copy(op: Operation[MigrateParams], drivers: Drivers) -> None:
-    """Delete whatever was made in the new pool."""
-    if not await _is_the_volume(op, drivers):
-        pool = op.notes["pool"]
-        await drivers.backends[host_of(pool)].delete(op.params.volume_id, pool_of(pool))
-
-
-async def _is_the_volume(op: Operation[MigrateParams], drivers: Drivers) -> bool:
-    """Whether the new pool is the old one by another name: what is there are no copies, then."""
-    name, pool = op.params.volume_id, op.notes["pool"]
-    try:
-        there = await drivers.backends[host_of(pool)].device(name, pool_of(pool))
-        here = await as_seen_here(op, drivers)
-        return here is not None and await replica.are_one(here, there)
-    except (NotFound, FileNotFoundError):
-        return False
-
-
-def note_copied(tx: Transaction, op: Operation[MigrateParams], tunables: Tunables) -> None:
-    """Say how far it is."""
-    volumes.change(tx, op.params.volume_id, migration_status=M.COMPLETING)
 
 
 async def prove_copy(op: Operation[MigrateParams], drivers: Drivers) -> None:
@@ -285,43 +197,14 @@ async def close_source(op: Operation[MigrateParams], drivers: Drivers) -> None:
 def change_over(tx: Transaction, op: Operation[MigrateParams], tunables: Tunables) -> None:
     """The volume is where its copy is, and what it was before."""
     asked, pool = op.params, op.notes["pool"]
-    volume = _volume(tx, op)
+    volume = volume_of(tx, op)
     pools.give_back(tx, pool, op.id)
     pools.claim(tx, pool, volume.id, volume.size)
     forget_account(tx, op)
     vacate.begin(tx, volume.id, asked.pool, volume.size)
     volumes.place(tx, volume.id, pool)
-    changes = _as_new_type(tx, volume, asked, pool) if asked.new_type else {}
+    changes = as_new_type(tx, volume, asked, pool) if asked.new_type else {}
     volumes.reset(tx, volume.id, V.AVAILABLE, op.id, migration_status=M.SUCCESS, **changes)
-
-
-def _as_new_type(tx: Transaction, volume: Volume, asked: MigrateParams, pool: str) -> dict[str, object]:
-    """What the volume's row says from now on; the quota of its old type is given back."""
-    kind = volume_types.get(tx, asked.new_type or "")
-    if kind is None:  # one that nothing has may be deleted meanwhile: the volume keeps its own
-        raise NoValidBackend(f"Volume type {asked.new_type} was deleted meanwhile.")
-    if before := volume_types.get(tx, volume.type_id) if volume.type_id else None:
-        quotas.give_back(tx, volume.project_id, quotas.amounts_of_type("volumes", 1, volume.size, before.name))
-    found = pools.find(tx, pool)
-    zone = found.availability_zone if found else volume.availability_zone
-    return {"type_id": kind.id, "multiattach": volume_types.is_multiattach(kind), "availability_zone": zone}
-
-
-def _volume(tx: Transaction, op: Operation[MigrateParams]) -> Volume:
-    volume = volumes.find(tx, op.params.volume_id)
-    assert volume is not None, "nobody deletes what is held"
-    return volume
-
-
-def explain(tx: Transaction, op: Operation[MigrateParams], error: str) -> None:
-    """The volume is what it was, where it was. Who wanted another type is told why it has not got it."""
-    volumes.reset(tx, op.params.volume_id, V.AVAILABLE, op.id, migration_status=M.ERROR)
-    volume = volumes.find(tx, op.params.volume_id)
-    if volume is None or op.params.new_type is None:
-        return
-    amounts = quotas.amounts_of_type("volumes", 1, volume.size, op.params.new_type_name)
-    quotas.give_back(tx, volume.project_id, amounts)
-    messages.tell(tx, volume.project_id, Event.CREATE_VOLUME, volume.id, error, op.request_id)
 
 
 MIGRATE = Verb(
