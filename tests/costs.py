@@ -116,12 +116,14 @@ class MetricsSink:
         self._of_workers: dict[str, Cost] = {}
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
         wall, cpu = time.monotonic(), _cpu()
         try:
             return (yield)
         finally:
             used = max(_cpu() - cpu, 0.0)  # what is killed may take the last of it along
+            if nextitem is None:  # with it end the daemons of its whole process: they are not its own
+                used = 0.0
             self._of_tests.append((item.nodeid.split("::")[0], time.monotonic() - wall, used))
 
     @pytest.hookimpl(tryfirst=True)

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-COMMIT = "5e3cf4d4a12c7a63e0c8286e9ee18409cde76632"
+COMMIT = "995d65f67f3e290f987b8615de251c7642d97e0e"
 """The last that was handed out before this one. To be moved on with each version."""
 
 HERE = Path(__file__).parents[1]

@@ -1,14 +1,15 @@
-"""Processes of ``pumice`` that need not import it: forked from one that has, and waits to be asked.
+"""Processes of ``pumice``, and of its clients, that need not import: forked from one that has, and waits.
 
-To import Pumice is most of what its start costs, and the tests start it a thousand times. What is forked is a
-process as any other: it has its own environment and files, runs the command as ``python -m pumice`` would, and
-may be killed.
+To import is most of what their start costs, and the tests start them a thousand times. What is forked is a
+process as any other: it has its own environment and files, runs the command as ``python -m pumice`` or the
+client's own script would, and may be killed.
 """
 
 import contextlib
 import functools
 import gc
 import importlib
+import importlib.metadata
 import json
 import os
 import select
@@ -16,7 +17,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
 MODULES = (
@@ -42,6 +44,8 @@ MODULES = (
     ),
 )
 """What is imported, whatever the command will need of it."""
+CLIENTS = {"openstack": "openstackclient.shell", "cinder": "cinderclient.shell"}
+"""Commands of others, and where their ``main`` is."""
 _LOOKED_AT = {name: os.environ.get(name) for name in ("PATH", "PYTHONPATH")}
 """What modules look at when they are imported, or are found by."""
 _LARGEST = 200_000
@@ -55,14 +59,25 @@ class WarmProcess(subprocess.Popen[bytes]):
 
     _child_created = False  # it is no child of this process: there is nothing to reap
 
-    def __init__(self, words: Sequence[str], env: Mapping[str, str], out: IO[bytes], err: IO[bytes]) -> None:
-        self.args = ["pumice", *words]
+    def __init__(
+        self,
+        words: Sequence[str],
+        env: Mapping[str, str],
+        out: IO[bytes],
+        err: IO[bytes],
+        *,
+        program: str = "pumice",
+        given: IO[bytes] | None = None,
+    ) -> None:
+        """``given`` is its standard input; without it that is empty."""
+        self.args = [program, *words]
         self.returncode: int | None = None
         self.stdin = self.stdout = self.stderr = None
         self._told, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with its:
             asked = json.dumps({"words": list(words), "env": dict(env), "cwd": os.getcwd()}).encode()
-            socket.send_fds(_source(), [asked], [out.fileno(), err.fileno(), its.fileno()])
+            files = [its, out, err, *([given] if given else ())]
+            socket.send_fds(_source(program), [asked], [file.fileno() for file in files])
         pid, [self._pidfd], *_ = socket.recv_fds(self._told, 64, 1)
         self.pid = int(pid)
 
@@ -92,17 +107,33 @@ class WarmProcess(subprocess.Popen[bytes]):
                 signal.pidfd_send_signal(self._pidfd, sig)
 
 
+def run(
+    program: str, words: Sequence[str], env: Mapping[str, str], *, timeout: float, given: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, as ``subprocess.run`` would. Raises ``TimeoutExpired``; then it is killed."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, tempfile.TemporaryFile() as told:
+        told.write(given.encode())
+        told.seek(0)
+        process = WarmProcess(words, env, out, err, program=program, given=told)
+        try:
+            process.wait(timeout)
+        finally:
+            process.kill()
+        said = [file.read().decode() for file in (out, err) if not file.seek(0)]
+    return subprocess.CompletedProcess(process.args, process.returncode or 0, *said)
+
+
 def can_start(python: str, env: Mapping[str, str]) -> bool:
     """Whether such a process is the same: of another ``PYTHONPATH`` other modules would be imported."""
     return python == sys.executable and {name: env.get(name) for name in _LOOKED_AT} == _LOOKED_AT
 
 
 @functools.cache
-def _source() -> socket.socket:
+def _source(program: str) -> socket.socket:
     """What the process that others are forked from listens to. It ends with this one."""
     mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with its:
-        argv = [sys.executable, __file__, str(its.fileno())]
+        argv = [sys.executable, __file__, str(its.fileno()), program]
         source = subprocess.Popen(argv, pass_fds=[its.fileno()], stdin=subprocess.DEVNULL)
         source.returncode = 0  # nobody waits for it
     return mine
@@ -126,16 +157,16 @@ def _fork(asked: socket.socket) -> bool:
             _reap(told)
         if asked not in ready:
             continue
-        request, files, *_ = socket.recv_fds(asked, _LARGEST, 3)
+        request, files, *_ = socket.recv_fds(asked, _LARGEST, 4)
         if not request:
             return False
-        out, err, status = files
+        status, *standard = files
         telling = socket.socket(fileno=status)
         if pid := os.fork():
             pidfd = os.pidfd_open(pid)
             socket.send_fds(telling, [str(pid).encode()], [pidfd])
             told[pid] = telling
-            for file in (out, err, pidfd):
+            for file in (*standard, pidfd):
                 os.close(file)
             continue
         signal.set_wakeup_fd(-1)
@@ -143,7 +174,7 @@ def _fork(asked: socket.socket) -> bool:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         for ours in (asked, heard, rung, telling, *told.values()):
             ours.close()
-        _become(out, err, **json.loads(request))
+        _become(standard, **json.loads(request))
         return True
 
 
@@ -169,23 +200,42 @@ def _reap(told: dict[int, socket.socket]) -> None:
             telling.send(f"{os.waitstatus_to_exitcode(status)} {used.ru_utime + used.ru_stime}".encode())
 
 
-def _become(out: int, err: int, words: list[str], env: dict[str, str], cwd: str) -> None:
-    for file, number in ((out, 1), (err, 2)):
+def _become(standard: Sequence[int], words: list[str], env: dict[str, str], cwd: str) -> None:
+    for file, number in zip(standard, (1, 2, 0), strict=False):
         os.dup2(file, number)
         os.close(file)
     os.environ.clear()
     os.environ.update(env)
     os.chdir(cwd)
-    sys.argv = ["pumice", *words]
+    sys.argv = [*sys.argv[2:3], *words]
+
+
+def _warm_client(program: str) -> None:
+    """Import a client, and whatever its commands and plug-ins are."""
+    importlib.import_module(CLIENTS[program])
+    found = importlib.metadata.entry_points()
+    for group in found.groups:
+        if group.startswith(("openstack.", "keystoneauth1.plugin", "cliff.formatter")):
+            for entry in found.select(group=group):
+                with contextlib.suppress(ImportError, AttributeError):  # what a plug-in needs may be absent
+                    entry.load()
+
+
+def _main(program: str) -> Callable[[], object]:
+    module = importlib.import_module(CLIENTS.get(program, "pumice.app.cli"))
+    main: Callable[[], object] = module.main
+    return main
 
 
 if __name__ == "__main__":
-    for name in MODULES:
-        importlib.import_module(name)
-    _warm()
+    asked_of, called = socket.socket(fileno=int(sys.argv[1])), sys.argv[2]
+    if called in CLIENTS:
+        _warm_client(called)
+    else:
+        for name in MODULES:
+            importlib.import_module(name)
+        _warm()
     gc.collect()
     gc.freeze()
-    if _fork(socket.socket(fileno=int(sys.argv[1]))):
-        from pumice.app.cli import main
-
-        main()
+    if _fork(asked_of):
+        sys.exit(_main(called)())

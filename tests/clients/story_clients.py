@@ -4,16 +4,16 @@ Things are known by name, as a person at a keyboard knows them.
 """
 
 import json
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from cinderclient.client import Client as CinderClient
-from installation import CLIENTS_BIN, Installation, wait
+from installation import Installation, wait
 from keystoneauth1.identity.v3 import Password
 from keystoneauth1.service_token import ServiceTokenAuthWrapper
 from keystoneauth1.session import Session
+from tests import warm_start
 from tests.patience import PATIENCE
 
 FLAVOR = "m1.tiny"
@@ -70,9 +70,9 @@ class StoryClient(Protocol):
 
 
 class OpenStackCommand:
-    """The command ``openstack`` of python-openstackclient, each time a process of its own.
+    """The command ``openstack`` of python-openstackclient, each time a process of its own (``warm_start.py``).
 
-    Each start computes for a second or two: what takes a while is waited for with openstacksdk.
+    What takes a while is waited for with openstacksdk.
     """
 
     def __init__(self, pumice: Installation) -> None:
@@ -81,8 +81,7 @@ class OpenStackCommand:
         self.environment = {**pumice.environment, **files, "OS_COMPUTE_API_VERSION": "2.89"}
 
     def run(self, *words: str) -> str:
-        argv = [CLIENTS_BIN / "openstack", *words]
-        done = subprocess.run(argv, env=self.environment, capture_output=True, text=True, timeout=PATIENCE)
+        done = warm_start.run("openstack", words, self.environment, timeout=PATIENCE)
         assert done.returncode == 0, f"openstack {' '.join(words)}: {done.stderr}"
         return done.stdout
 

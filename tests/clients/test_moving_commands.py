@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from installation import CLIENTS_BIN
+from tests import warm_start
 from tests.pumice_installation import VOLUMES, Installation, state_directory
 
 pytestmark = [pytest.mark.timeout(300)]
@@ -64,9 +63,7 @@ def commands(pumice: Installation) -> Callable[..., str]:
     environment |= {"OS_REGION_NAME": clouds.get("region_name", "RegionOne")}
 
     def run(client: str, *words: str) -> str:
-        done = subprocess.run(
-            [CLIENTS_BIN / client, *words], env=environment, capture_output=True, text=True, timeout=120
-        )
+        done = warm_start.run(client, words, environment, timeout=120)
         assert done.returncode == 0, (client, words, done.stdout, done.stderr)
         return done.stdout
 

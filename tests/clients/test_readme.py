@@ -5,13 +5,13 @@ import json
 import re
 import shlex
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from installation import CLIENTS_BIN, Installation
+from installation import Installation
 from rich.console import Console
+from tests import warm_start
 
 from pumice.app.settings import Settings
 from pumice.app.tour.run import dashboard
@@ -47,17 +47,8 @@ def pumice() -> Iterator[Installation]:
 
 def typed(pumice: Installation, words: str) -> subprocess.CompletedProcess[str]:
     program, *rest = shlex.split(words)
-    command = [sys.executable, "-m", "pumice"] if program == "pumice" else [str(CLIENTS_BIN / program)]
     clouds = {"OS_CLIENT_CONFIG_FILE": str(pumice.clouds_file), "OS_CLOUD": "pumice"}
-    return subprocess.run(
-        [*command, *rest],
-        env={**pumice.environment, **clouds},
-        input=f"{PASSWORD}\n",
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    return warm_start.run(program, rest, {**pumice.environment, **clouds}, timeout=120, given=f"{PASSWORD}\n")
 
 
 def some_id(pumice: Installation, words: str) -> str:

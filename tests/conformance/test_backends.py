@@ -364,7 +364,6 @@ async def test_a_snapshot_is_independent_of_its_volume(backend: Backend) -> None
     assert await read(backend, restored, 6) == b"before"
 
 
-@pytest.mark.short
 @pytest.mark.rule("bytes")
 async def test_a_volume_goes_back_to_what_its_snapshot_kept_again_and_again(backend: Backend) -> None:
     volume, snapshot = await volume_with(backend, b"before"), a_snapshot()
@@ -392,7 +391,6 @@ async def test_a_revert_of_or_to_what_is_not_there_is_not_found_and_changes_noth
     assert inventory.volumes == {volume} and not inventory.leftovers
 
 
-@pytest.mark.short
 @pytest.mark.rule("idempotent")
 async def test_a_released_volume_is_a_stranger_and_adopted_it_is_a_volume_again(backend: Backend) -> None:
     volume, other = a_volume(), a_volume()
@@ -486,7 +484,6 @@ async def test_what_is_put_aside_is_a_stranger_and_put_back_it_is_what_it_was(
     assert await backend.manageable(POOL) == known
 
 
-@pytest.mark.short
 @pytest.mark.rule("bytes")
 async def test_what_is_put_aside_and_back_has_the_bytes_it_had(backend: Backend) -> None:
     aside = f"aside-{new_id()}"  # others may have left theirs in the pool
@@ -689,7 +686,6 @@ async def test_what_is_killed_in_the_middle_is_never_served_and_made_anew(
     assert not (await restarted.inventory()).leftovers
 
 
-@pytest.mark.short
 @pytest.mark.rule("cut_short")
 @pytest.mark.parametrize("verb", ["snapshot", "image"])
 async def test_deleting_removes_what_a_killed_call_left(

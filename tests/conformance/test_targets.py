@@ -169,7 +169,6 @@ async def test_a_grant_on_another_device_exports_that_device(
     assert await rig.admits(await target.grant(volume, device, grant), grant)
 
 
-@pytest.mark.short
 @pytest.mark.rule("at_once")
 async def test_twenty_grants_at_once_do_not_disturb_one_another(rig: Rig, target: Target, device: Path) -> None:
     wanted = {VolumeId(new_id()): a_grant() for _ in range(20)}

@@ -9,7 +9,7 @@ from unittest.mock import patch
 from playwright.async_api import Browser, async_playwright
 from tests.patience import patience
 
-PROGRAM = Path("/usr/bin/chromium")
+PROGRAM = Path("/usr/bin/chromium-headless-shell")
 WORDS = (
     "--no-sandbox",  # root in a container has none
     *("--disable-gpu", "--disable-quic", "--no-first-run"),

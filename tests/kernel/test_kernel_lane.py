@@ -59,6 +59,7 @@ def test_a_guest_is_another_kernel_on_the_same_files(tmp_path: Path) -> None:
     assert not (tmp_path / "file").exists()
 
 
+@pytest.mark.long
 def test_tests_in_a_guest_are_reported_as_if_they_had_run_here(tmp_path: Path) -> None:
     (tmp_path / "test_sample.py").write_text(SAMPLE)
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    kernel\ntimeout = 60\n")

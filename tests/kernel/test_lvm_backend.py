@@ -62,7 +62,6 @@ def holds(device: Path, wanted: bytes = MARK) -> bool:
         return any(os.pread(file.fileno(), 4096, offset).startswith(wanted) for offset in range(0, size, MIB))
 
 
-@pytest.mark.short
 async def test_a_thin_pool_is_made_watched_and_told_of(group: VolumeGroup) -> None:
     backend = thin(group)
     await backend.start()
@@ -228,7 +227,6 @@ async def killed_when(condition: str, verb: str, tmp_path: Path, volume: VolumeI
     await child.wait()
 
 
-@pytest.mark.short
 async def test_a_wipe_that_was_killed_goes_on_where_it_was(group: VolumeGroup, tmp_path: Path) -> None:
     backend = thick(group)
     await backend.start()

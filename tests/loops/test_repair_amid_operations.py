@@ -124,7 +124,7 @@ def is_tried(trial: Trial) -> bool:
     [
         param
         for name, scenario in SCENARIOS.items()
-        for param in shortened(name, filter(is_tried, trials(scenario.verb)), one_in=2)
+        for param in shortened(name, filter(is_tried, trials(scenario.verb)), one_in=4)
     ],
 )
 async def test_no_loop_touches_what_an_operation_is_about(name: str, trial: Trial) -> None:
