@@ -17,6 +17,7 @@ from pumice.operations.operation import Verb
 from pumice.store.database import Database
 
 if TYPE_CHECKING:
+    from pumice.api.own.process import Process
     from pumice.api.own.shapes import Look
 
 
@@ -44,6 +45,8 @@ class ApiContext:
     """What posts to tenants' servers: it knows which addresses may be reached."""
     audited: "Look | None" = None
     """What was found when the rows were last looked at as a whole."""
+    process: "Process | None" = None
+    """The process that answers, as it tells operators of itself."""
     changes: Changes = field(init=False)
     feed: Feed = field(init=False)
     _turns: MutableMapping[str | None, asyncio.Lock] = field(default_factory=WeakValueDictionary)

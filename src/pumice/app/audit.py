@@ -6,7 +6,7 @@ what this host has drivers for, where their daemons run, and it names every plac
 a cloud of many hosts it is run on each. The exit code tells of violations alone.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 
 from pumice.app import driver_setup, logs, running
@@ -36,20 +36,14 @@ class Found:
     not_looked_at: list[str] = field(default_factory=list)
 
 
+def _not_told(_line: str) -> None:
+    pass
+
+
 def run(settings: Settings, *, repair: bool = False, as_json: bool = False) -> int:
     """Print each violation, and what was done about it. The exit code is 1 when there is one left."""
     logs.set_up(settings)
-    found = Found()
-
-    async def mend(drivers: Drivers) -> list[str]:
-        def tell(line: str) -> None:
-            found.repaired.append(line)
-            if not as_json:
-                print(line)
-
-        return [violation.words for violation in await audit.repair(drivers, tell)]
-
-    running.run(_look(settings, mend if repair else audit.violations, found))
+    found = running.run(_from_here(settings, repair=repair, tell=_not_told if as_json else print))
     if as_json:
         print_json(asdict(found))
     else:
@@ -68,7 +62,7 @@ def _print(found: Found, prefix: str) -> None:
         print(f"{'What was looked at' if found.not_looked_at else 'Everything'} is as it should be.")
 
 
-async def _look(settings: Settings, work: Callable[[Drivers], Awaitable[list[str]]], found: Found) -> None:
+async def _from_here(settings: Settings, *, repair: bool, tell: Callable[[str], None]) -> Found:
     async with existing(settings) as db:
         known = {host.name for host in await db.read(hosts.every) if host.forgotten_at is None}
         if settings.host not in known:
@@ -77,10 +71,26 @@ async def _look(settings: Settings, work: Callable[[Drivers], Awaitable[list[str
                 "which this is: --host NAME."
             )
         driven = driver_setup.build(settings, db, ImageFiles(settings.state_dir.absolute() / "images"))
-        drivers, asleep = _awake(driven)
-        found.violations = await work(drivers)
-        found.put_aside = await _put_aside(drivers)
-        found.not_looked_at = [*asleep, *await _elsewhere(db, driven.drivers)]
+        return await look(driven, repair=repair, tell=tell)
+
+
+async def look(driven: OpenDrivers, *, repair: bool = False, tell: Callable[[str], None] = _not_told) -> Found:
+    """Look at the rows and at all that there are drivers for; with ``repair`` put right what can be.
+
+    ``tell`` is given each violation as soon as something was done about it.
+    """
+    found = Found()
+    drivers, asleep = _awake(driven)
+
+    def keep(line: str) -> None:
+        found.repaired.append(line)
+        tell(line)
+
+    left = await (audit.repair(drivers, keep) if repair else audit.find(drivers))
+    found.violations = [violation.words for violation in left]
+    found.put_aside = await _put_aside(drivers)
+    found.not_looked_at = [*asleep, *await _elsewhere(drivers.db, driven.drivers)]
+    return found
 
 
 def _awake(driven: OpenDrivers) -> tuple[Drivers, list[str]]:

@@ -233,7 +233,7 @@ def settings(context: typer.Context, json: Json = False, form: Form = Format.TAB
     """Print every setting: its value, where that came from, and what it means."""
     from pumice.app.settings_table import show
 
-    show(_settings(context), context.obj, as_json=json or form is Format.JSON)
+    show(_settings(context), as_json=json or form is Format.JSON)
 
 
 @app.command()

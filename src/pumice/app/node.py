@@ -227,8 +227,10 @@ class Node:
         from pumice.api.image.service import image_service
         from pumice.api.own.service import own_service
         from pumice.api.volume.service import volume_service
+        from pumice.app.answering import Answering
 
         policy = self.settings.policy_file
+        self.ctx.process = Answering(self)
         identity, tokens = identity_service(self.ctx, policy), self.ctx.tokens
         assert isinstance(tokens, LocalTokens)
         return Application(

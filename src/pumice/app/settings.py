@@ -10,6 +10,7 @@ What is marked ``LIVE`` may change while a process runs: SIGHUP reads the settin
 import os
 import socket
 import tomllib
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
@@ -31,6 +32,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -427,6 +429,12 @@ class Settings(BaseSettings):
     image_cache: ImageCache = Field(default_factory=ImageCache)
     _read_from: tuple[dict[str, Any], Path | None] = PrivateAttr(default=({}, None))
     """The flags, and the file that was there."""
+    _sources: dict[str, Mapping[str, Any]] = PrivateAttr(default_factory=dict)
+
+    @property
+    def sources(self) -> Mapping[str, Mapping[str, Any]]:
+        """What was given, when these were read, by whom: ``flag``, ``environment``, the file's path."""
+        return self._sources
 
     @classmethod
     def settings_customise_sources(
@@ -533,6 +541,9 @@ def load(**flags: Any) -> Settings:
     ]:
         raise Misconfigured(" ".join(wrong))
     settings._read_from = given, path
+    settings._sources = {"flag": given, "environment": EnvSettingsSource(Settings)()}
+    if path is not None:
+        settings._sources[str(path)] = TomlConfigSettingsSource(Settings, toml_file=path)()
     return settings
 
 
@@ -579,6 +590,21 @@ def again(settings: Settings) -> Settings:
     if path is not None and not path.is_file():
         raise Misconfigured(f"The settings file {path} is not there any more.")
     return load(**flags)
+
+
+def as_variables(settings: Settings) -> dict[str, str]:
+    """What makes a command read these settings: the flags as variables, and the file."""
+    flags, path = settings._read_from
+    named = {} if path is None else {"PUMICE_CONFIG": str(path)}
+    return named | dict(_variables(flags, "PUMICE_"))
+
+
+def _variables(given: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+    for name, value in given.items():
+        if isinstance(value, Mapping):
+            yield from _variables(value, f"{prefix}{name}__".upper())
+        else:
+            yield f"{prefix}{name}".upper(), str(value)
 
 
 def is_live(field: FieldInfo) -> bool:

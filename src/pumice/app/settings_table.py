@@ -6,7 +6,6 @@ from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from pydantic_settings import EnvSettingsSource, TomlConfigSettingsSource
 from rich.padding import Padding
 
 from pumice.app.settings import Settings, config_file, is_live
@@ -34,17 +33,14 @@ class Setting:
         return f"PUMICE_{self.name.replace('.', '__').upper()}"
 
 
-def every(settings: Settings, flags: Mapping[str, Any]) -> list[Setting]:
+def every(settings: Settings) -> list[Setting]:
     """Every setting, in the order of ``settings.py``."""
-    sources: dict[str, Mapping[str, Any]] = {"flag": flags, "environment": EnvSettingsSource(Settings)()}
-    if path := config_file():
-        sources[str(path)] = TomlConfigSettingsSource(Settings, toml_file=path)()
-    return list(_walk(settings, (), sources))
+    return list(_walk(settings, (), settings.sources))
 
 
-def show(settings: Settings, flags: Mapping[str, Any], *, as_json: bool) -> None:
+def show(settings: Settings, *, as_json: bool) -> None:
     """Print the settings."""
-    found = every(settings, flags)
+    found = every(settings)
     if as_json:
         print_json([asdict(one) for one in found])
         return

@@ -28,13 +28,14 @@ log = structlog.get_logger(__name__)
 
 
 class CommandFailed(Retryable):
-    """The command ended with an exit code other than 0; ``stderr`` holds its own words."""
+    """The command ended with an exit code other than 0; ``stderr`` and ``output`` hold its words."""
 
-    def __init__(self, argv: Sequence[str], code: int, stderr: str) -> None:
+    def __init__(self, argv: Sequence[str], code: int, stderr: str, output: str = "") -> None:
         words = f"{argv[0]} failed with exit code {code}: {stderr.strip()[-500:] or 'no message'}"
         super().__init__("A command failed on the host.", words)
         self.code = code
         self.stderr = stderr
+        self.output = output
 
 
 class CommandTimedOut(Retryable):
@@ -116,9 +117,10 @@ async def run(
             code=process.returncode,
             seconds=round(time.monotonic() - began, 3),
         )
+    told = output.decode(errors="replace")
     if process.returncode != 0:
-        raise CommandFailed(words, process.returncode or 0, errors.decode(errors="replace"))
-    return output.decode(errors="replace")
+        raise CommandFailed(words, process.returncode or 0, errors.decode(errors="replace"), told)
+    return told
 
 
 async def _started(*words: str, **how: Any) -> asyncio.subprocess.Process:

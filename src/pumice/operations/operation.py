@@ -379,7 +379,9 @@ def stored(verb: Verb[P], op: Operation[P], created: datetime) -> dict[str, Any]
             else:
                 del params[each.name]
     row = {name: getattr(op, name) for name in _STORED}
-    return row | {"params": params, "version": version, "run_at": 0.0, "created_at": created}
+    volume_id = params.get("volume_id")
+    about = {"volume_id": None if volume_id == op.subject else volume_id}
+    return row | about | {"params": params, "version": version, "run_at": 0.0, "created_at": created}
 
 
 _STORED = (

@@ -24,8 +24,11 @@ COLUMNS = frozenset({"id", "kind", "subject", "state", "created_at", "finished_a
 def is_(name: str, value: str) -> sa.ColumnElement[bool]:
     """The condition that a column has this value; states are told apart as people are told them.
 
-    A subject may be one of several, with commas between them.
+    A subject may be one of several, with commas between them. Of a volume are also the operations on what it
+    has or had: attachments, snapshots, backups.
     """
+    if name == "volume_id":
+        return sa.or_(_o.subject == value, _o.volume_id == value)
     if name == "subject":
         return _o.subject.in_(value.split(","))
     if name == "state" and value == "cleaning":

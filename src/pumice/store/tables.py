@@ -120,10 +120,12 @@ operations = sa.Table(
         "began_number", BigInteger, default=next_number()
     ),  # its beginning among the lines of all operations
     Column("ended_number", BigInteger),  # likewise, when it was settled
+    Column("volume_id", ID),  # the volume that it is about besides its subject
     Index("ix_operations_queue", "state", "place", "run_at"),
     _some("ix_operations_lanes", "place", sa.text(f"({LANE})"), "run_at", "created_at", where=MOVING),
     _some("ix_operations_held", "place", where="owner IS NOT NULL"),
     Index("ix_operations_subject", "subject"),
+    _some("ix_operations_volume_id", "volume_id", where="volume_id IS NOT NULL"),
     _some("ix_operations_hold", "subject", where="hold IS NOT NULL"),
     Index("ix_operations_parent_id", "parent_id"),
     _some("ix_operations_owner", "owner", where="owner IS NOT NULL", postgresql_ops=_BEGINNINGS["owner"]),

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.patience import soon
-from volume_cloud import HOST, POOL, Cloud
+from volume_cloud import CONNECTOR, HOST, POOL, Cloud
 
 from pumice.model.errors import Retryable, TryAnotherBackend
 
@@ -162,3 +162,18 @@ async def test_trouble_under_way_is_told_without_its_words(cloud: Cloud, own: Ow
     assert HOST not in told
     await cloud.until(volume, "available")
     await asyncio.sleep(0)
+
+
+async def test_a_volumes_history_keeps_attachments_that_are_gone(cloud: Cloud, own: Own) -> None:
+    volume = (await cloud.make())["id"]
+    other = (await cloud.make())["id"]
+    body = {"attachment": {"volume_uuid": volume, "connector": CONNECTOR}}
+    made = (await cloud.call("POST", "/attachments", body)).json()["attachment"]["id"]
+    assert (await cloud.call("DELETE", f"/attachments/{made}")).status_code == 200
+    await cloud.quiet()
+    told = (await own("GET", f"/operations?volume_id={volume}&sort=created_at:asc")).json()["operations"]
+    assert [one["kind"] for one in told] == ["volume.create", "attachment.connect", "attachment.disconnect"]
+    assert [one["subject"] for one in told] == [volume, made, made]
+    [alone] = (await own("GET", f"/operations?volume_id={other}")).json()["operations"]
+    assert alone["subject"] == other
+    assert not (await own("GET", f"/operations?volume_id={volume}", who="other")).json()["operations"]

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,14 @@ from volume_answers import LATER, SAMPLES, SCHEMAS
 from pumice.api.context import ApiContext
 from pumice.api.service import Service
 from pumice.api.volume.service import volume_service
+from pumice.app.answering import Answering
+from pumice.app.roles import Role
+from pumice.app.settings import Settings, load
 from pumice.app.verbs import VERBS
 from pumice.backends.fake import FakeBackend
 from pumice.backends.targets.fake import FakeTarget
 from pumice.catalog import volume_types
+from pumice.host.daemon import Daemon
 from pumice.model.errors import Unauthenticated
 from pumice.model.ids import ProjectId, UserId
 from pumice.model.scope import Scope
@@ -42,6 +47,7 @@ PROJECT = "11111111-1111-4111-8111-111111111111"
 OTHER_PROJECT = "22222222-2222-4222-8222-222222222222"
 THIRD_PROJECT = "44444444-4444-4444-8444-444444444444"
 USER = "33333333-3333-4333-8333-333333333333"
+SECRET = "nobody is shown this"
 CONNECTOR = {"initiator": "iqn.1993-08.org.debian:01:one", "host": "node1", "ip": "192.0.2.1"}
 
 
@@ -163,6 +169,23 @@ class Cloud:
         return await self.db.read(read)
 
 
+@dataclass
+class OneNode:
+    """What the answering process tells of."""
+
+    settings: Settings
+    drivers: Drivers
+    daemons: list[Daemon] = field(default_factory=list)
+    roles: frozenset[Role] = frozenset({Role.API})
+
+
+@cache
+def settings() -> Settings:
+    """Of a process whose state is nowhere yet; it has a secret."""
+    secret = {"admin_password": SECRET}
+    return load(state_dir=Path("/nowhere/pumice"), identity=secret, compute={"driver": "none"})
+
+
 @pytest.fixture
 def tunables() -> Tunables:
     quotas = {**Tunables().quotas, "volumes": 2000, "gigabytes": 100_000, "snapshots": 1000}
@@ -204,7 +227,9 @@ async def cloud(tmp_path: Path, database: Database, tunables: Tunables) -> Async
         places=[SCHEDULER, WEBHOOKS, volume_host(HOST)],
         tunables=tunables,
     )
-    service = volume_service(ApiContext(db, Completions(db), StubTokens(), tunables, outbound=LOOPBACK))
+    ctx = ApiContext(db, Completions(db), StubTokens(), tunables, outbound=LOOPBACK)
+    ctx.process = Answering(OneNode(settings(), drivers))
+    service = volume_service(ctx)
     transport = httpx.ASGITransport(service)  # type: ignore[arg-type]
     answers = Answers(service, SCHEMAS, SAMPLES, LATER)
     hooks = {"response": [answers.hold]}

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from pumice import __version__
-from pumice.api.own import shapes
+from pumice.api.own import connectors, process, shapes
 from pumice.api.own.explain import ExplainBody
 from pumice.api.own.schedules import NewScheduleBody, ScheduleChangesBody
 from pumice.api.own.webhooks import ChangeBody, WebhookBody
@@ -22,6 +22,10 @@ ANSWERS: Mapping[str, tuple[int, type[BaseModel] | None]] = {
     "GET /why/{id}": (200, shapes.Why),
     "POST /explain": (200, shapes.Explanation),
     "GET /audit": (200, shapes.Audit),
+    "POST /audit/actions/repair": (200, process.Repair),
+    "GET /settings": (200, process.Settings),
+    "GET /doctor": (200, process.Doctor),
+    "GET /volumes/{id}/connectors": (200, connectors.Connectors),
     "GET /events": (200, shapes.Event),
     "GET /webhooks": (200, shapes.Webhooks),
     "POST /webhooks": (201, shapes.OneWebhook),
@@ -56,7 +60,7 @@ BODIES: Mapping[str, type[BaseModel]] = {
 _PAGES = ("limit", "marker", "offset", "sort", "sort_key", "sort_dir")
 QUERIES: Mapping[str, tuple[str, ...]] = {
     "GET /operations": (
-        *("kind", "subject", "state", "parent_id", "limit", "marker", "offset"),
+        *("kind", "subject", "volume_id", "state", "parent_id", "limit", "marker", "offset"),
         *("sort", "sort_key", "sort_dir", "all_projects"),
     ),
     "GET /usage": ("from", "to", "project_id", "all_projects", "format"),
@@ -71,7 +75,10 @@ QUERIES: Mapping[str, tuple[str, ...]] = {
         *("sort", "sort_key", "sort_dir", "all_projects"),
     ),
 }
-_SAYS = {"subject": "The id of what operations are about, or up to 50 ids with commas between them."}
+_SAYS = {
+    "subject": "The id of what operations are about, or up to 50 ids with commas between them.",
+    "volume_id": "A volume's id.",
+}
 """What is said of a parameter whose name does not say it."""
 _REF = "#/components/schemas/{model}"
 

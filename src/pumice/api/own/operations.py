@@ -18,7 +18,7 @@ from pumice.store import hosts, logged
 from pumice.store import operations as log
 from pumice.store.database import Transaction
 
-_FILTERS = ("kind", "subject", "state", "parent_id")
+_FILTERS = ("kind", "subject", "volume_id", "state", "parent_id")
 _STATES = ("running", "waiting", "undoing", "cleaning", "done", "failed")
 MOST_SUBJECTS = 50
 """Of how many things together a list may be asked."""

@@ -11,11 +11,13 @@ from pumice.api.context import ApiContext
 from pumice.api.faults import named_fault
 from pumice.api.own import (
     audit,
+    connectors,
     events,
     explain,
     image_cache,
     openapi,
     operations,
+    process,
     recycle_bin,
     schedules,
     usage,
@@ -40,6 +42,8 @@ TOLD = (
     *why.ROUTES,
     *explain.ROUTES,
     *audit.ROUTES,
+    *process.ROUTES,
+    *connectors.ROUTES,
     *events.ROUTES,
     *webhooks.ROUTES,
     *recycle_bin.ROUTES,
@@ -47,12 +51,12 @@ TOLD = (
     *usage.ROUTES,
     *image_cache.ROUTES,
 )
-_DOCUMENT = openapi.document(TOLD, PREFIX + VERSION)
+DOCUMENT = openapi.document(TOLD, PREFIX + VERSION)
 
 
 async def openapi_document(_: Call) -> Reply:
     """The OpenAPI document."""
-    return Reply(_DOCUMENT)
+    return Reply(DOCUMENT)
 
 
 ROUTES = (
