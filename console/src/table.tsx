@@ -19,10 +19,10 @@ const BEYOND = 8
 const kind = (column: { wide?: boolean; number?: boolean }) => `${column.wide ? 'wide ' : ''}${column.number ? 'number' : ''}`
 
 /** One row. As long as it stays as it is, scrolling past it costs nothing. */
-function Row<T>({ row, at, columns }: { row: T; at: number; columns: readonly Column<T>[] }) {
+function Row<T>({ row, id, at, columns }: { row: T; id: string; at: number; columns: readonly Column<T>[] }) {
   return useMemo(
     () => (
-      <div class="row" role="row" aria-rowindex={at + 2} style={{ transform: `translateY(${at * ROW}px)` }}>
+      <div class="row" role="row" data-id={id} aria-rowindex={at + 2} style={{ transform: `translateY(${at * ROW}px)` }}>
         {columns.map((column) => (
           <span key={column.title} role="cell" class={kind(column)}>
             {column.cell(row)}
@@ -30,8 +30,27 @@ function Row<T>({ row, at, columns }: { row: T; at: number; columns: readonly Co
         ))}
       </div>
     ),
-    [row, at, columns],
+    [row, id, at, columns],
   )
+}
+
+/**
+ * A number for each row in sight, by which its elements are kept: to change those of a row that went out of sight is
+ * cheaper than to make others. What has the focus goes with its row, so that a key pressed meanwhile means no other.
+ */
+function usePlaces(ids: readonly string[]): ReadonlyMap<string, number> {
+  const before = useRef(new Map<string, number>())
+  const next = useRef(0)
+  const places = new Map<string, number>()
+  for (const id of ids) {
+    const place = before.current.get(id)
+    if (place !== undefined) places.set(id, place)
+  }
+  const focused = document.activeElement?.closest<HTMLElement>('.row')?.dataset.id
+  const free = [...before.current].filter(([id]) => !places.has(id) && id !== focused).map(([, place]) => place)
+  for (const id of ids) if (!places.has(id)) places.set(id, free.pop() ?? next.current++)
+  before.current = places
+  return places
 }
 
 export function Table<T>({
@@ -70,6 +89,8 @@ export function Table<T>({
   }, [])
   const first = Math.max(0, Math.floor(top.value / ROW) - BEYOND)
   const last = Math.min(rows.length, Math.ceil((top.value + height.value) / ROW) + BEYOND)
+  const seen = rows.slice(first, last)
+  const places = usePlaces(seen.map(id))
   const tracks = (some: readonly Column<T>[]) => some.map((column) => column.width ?? 'minmax(6rem, 1fr)').join(' ')
   const style = { '--tracks': tracks(columns), '--narrow': tracks(columns.filter((column) => !column.wide)) }
   return (
@@ -83,8 +104,8 @@ export function Table<T>({
       </div>
       <div class="rows" role="rowgroup" ref={frame} tabIndex={0} aria-label={`${label}: rows`}>
         <div class="length" role="presentation" style={{ height: `${rows.length * ROW}px` }}>
-          {rows.slice(first, last).map((row, index) => (
-            <Row key={id(row)} row={row} at={first + index} columns={columns} />
+          {seen.map((row, index) => (
+            <Row key={places.get(id(row))!} row={row} id={id(row)} at={first + index} columns={columns} />
           ))}
         </div>
         {!rows.length && (

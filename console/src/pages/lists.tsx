@@ -1,5 +1,6 @@
 /** Snapshots, backups, images and servers: lists as that of volumes. */
 import { useComputed, useSignal } from '@preact/signals'
+import { useMemo } from 'preact/hooks'
 import { type Kind, type Thing, useCollection } from '../collection'
 import { confirm, form } from '../forms/form'
 import { boot, createVolume } from '../forms/volume'
@@ -33,8 +34,11 @@ export function List<T extends Thing>(of: {
       (everybody.value && of.every ? `&${of.every}` : ''),
   )
   const list = useCollection<T>(of.kind, query)
-  const columns = [...of.columns]
-  if (mayAct.value && of.actions) columns.push({ title: 'Actions', width: of.actionsWidth ?? '5rem', cell: of.actions })
+  const { columns: plain, actions, actionsWidth: width = '5rem' } = of
+  const columns = useMemo(
+    () => (mayAct.value && actions ? [...plain, { title: 'Actions', width, cell: actions }] : plain),
+    [plain, actions, mayAct.value],
+  )
   return (
     <>
       <ListTools

@@ -37,6 +37,8 @@ const ACTIONS: Column<Volume> = {
   ),
 }
 
+const WITH_ACTIONS = [...COLUMNS, ACTIONS]
+
 function Users({ of }: { of: Volume }) {
   const [first] = of.attachments
   if (!first) return null
@@ -73,7 +75,7 @@ export function Volumes() {
       <Table
         label="Volumes"
         rows={list.rows.value}
-        columns={mayAct.value ? [...COLUMNS, ACTIONS] : COLUMNS}
+        columns={mayAct.value ? WITH_ACTIONS : COLUMNS}
         id={(row) => row.id}
         empty={list.loading.value ? 'Loading…' : <Empty>{query.value ? 'None is like that.' : 'There are no volumes yet.'}</Empty>}
       />
