@@ -11,6 +11,7 @@ import { LogIn } from './pages/login'
 import { OperationPage } from './pages/operation'
 import { Operations } from './pages/operations'
 import { Hosts, PoolsPage, Quotas, Types } from './pages/operators'
+import { Audit, Doctor, Settings } from './pages/process'
 import { Schedules, SchedulePage } from './pages/schedules'
 import { ServerPage } from './pages/server'
 import { Usage } from './pages/usage'
@@ -20,7 +21,7 @@ import { Webhooks } from './pages/webhooks'
 import { go, href, path, words } from './router'
 import { isAdmin, logOut, projects, resume, switchTo, token, useLink } from './session'
 import { type Theme, theme } from './theme'
-import { attempt, Said, shown, Trouble } from './ui'
+import { attempt, Said, Shown, Trouble } from './ui'
 
 interface Place {
   word: string
@@ -47,6 +48,9 @@ const PLACES: readonly Place[] = [
   { word: 'pools', title: 'Pools', page: () => <PoolsPage />, operators: true },
   { word: 'types', title: 'Types', page: () => <Types />, operators: true },
   { word: 'quotas', title: 'Quotas', page: () => <Quotas />, operators: true },
+  { word: 'audit', title: 'Audit', page: () => <Audit />, operators: true },
+  { word: 'doctor', title: 'Doctor', page: () => <Doctor />, operators: true },
+  { word: 'settings', title: 'Settings', page: () => <Settings />, operators: true },
 ]
 
 /** What an address may say: it comes into the paths of requests. */
@@ -96,7 +100,7 @@ function Frame() {
       <main id="main" tabIndex={-1}>
         {place && !id ? place.page() : place?.one && ID.test(id!) ? place.one(id!) : <Nowhere />}
       </main>
-      {shown.value}
+      <Shown />
       <Said />
     </>
   )

@@ -154,13 +154,14 @@ function skipFirst(work: () => Promise<void>) {
   }
 }
 
-/** Something that is read once, and again whenever `touches` says that what happened may matter. */
-export function useAnswer<T>(path: string, touches: (event: Happened) => boolean = () => false) {
+/** Something that is read once, and again whenever `touches` says that what happened may matter; null is not asked. */
+export function useAnswer<T>(path: string | null, touches: (event: Happened) => boolean = () => false) {
   const state = useMemo(
     () => ({ value: signal<T | null>(null), error: signal<unknown>(null), again: () => Promise.resolve() }),
     [path],
   )
   useEffect(() => {
+    if (path === null) return
     let timer = 0
     let gone = false
     let running = false

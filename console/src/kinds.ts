@@ -32,6 +32,16 @@ export interface Attachment {
   }
 }
 
+/** The host that an attachment lets in; names that it does not have are empty. */
+export interface Connector {
+  attachment_id: string
+  host: string
+  ip: string
+  initiator: string
+  nqn: string
+  multipath: boolean
+}
+
 export interface Snapshot extends Thing {
   volume_id: string
   size: number

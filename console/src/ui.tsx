@@ -1,6 +1,6 @@
 /** The small parts that pages are made of. */
 import { signal, useSignal } from '@preact/signals'
-import type { ComponentChildren } from 'preact'
+import { type ComponentChildren, Fragment } from 'preact'
 import { useEffect, useId, useRef } from 'preact/hooks'
 import { acted } from './events'
 import { Refused } from './http'
@@ -134,7 +134,6 @@ export function Dialog({
   action,
   danger,
   send,
-  close,
   refuses,
   children,
 }: Children & {
@@ -142,14 +141,18 @@ export function Dialog({
   action: string
   danger?: boolean
   send: () => Promise<unknown>
-  close: () => void
   refuses?: string | null
 }) {
   const dialog = useRef<HTMLDialogElement>(null)
   const error = useSignal<unknown>(null)
   const busy = useSignal(false)
   const id = useId()
+  const mine = useRef(shown.peek()).current
   useEffect(() => dialog.current?.showModal(), [])
+  /** It tells a moment after it has closed: another may be shown by then. */
+  const closed = () => {
+    if (shown.value === mine) shown.value = null
+  }
   const submit = async (event: Event) => {
     event.preventDefault()
     if (refuses || busy.value) return
@@ -166,7 +169,7 @@ export function Dialog({
     }
   }
   return (
-    <dialog ref={dialog} onClose={close} aria-labelledby={id}>
+    <dialog ref={dialog} onClose={closed} aria-labelledby={id}>
       <form onSubmit={submit} noValidate>
         <h2 id={id}>{title}</h2>
         {children}
@@ -196,5 +199,15 @@ export function Field({ label, hint, children }: Children & { label: string; hin
 }
 
 /** A dialog that is shown, whoever asked for it. */
-export const shown = signal<ComponentChildren>(null)
-export const closeDialog = () => (shown.value = null)
+const shown = signal<ComponentChildren>(null)
+
+export function Shown() {
+  return <>{shown.value}</>
+}
+
+let openings = 0
+
+/** Show a dialog: each opening is one of its own, also of what was shown just before. */
+export function showDialog(dialog: ComponentChildren) {
+  shown.value = <Fragment key={++openings}>{dialog}</Fragment>
+}

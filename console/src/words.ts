@@ -2,9 +2,9 @@
 
 export type Tone = 'good' | 'busy' | 'bad' | 'calm'
 
-const BAD = /error|fail|down|killed/i
-const GOOD = /^(available|in-use|active|done|up|attached|enabled)$/i
-const BUSY = /ing$|^(queued|build|reboot|undoing|detached|retry)|hard_reboot/i
+const BAD = /error|fail|down|killed|missing/i
+const GOOD = /^(available|in-use|active|done|up|attached|enabled|ok)$/i
+const BUSY = /ing$|degraded|^(queued|build|reboot|undoing|detached|retry)|hard_reboot/i
 
 export function tone(status: string): Tone {
   if (BAD.test(status)) return 'bad'

@@ -1,6 +1,8 @@
 """The pages: for whom they are, by what they are used, and how they look to who sees them differently."""
 
 import asyncio
+import contextlib
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ EVERYBODYS = (
     *("", "volumes", "snapshots", "backups", "schedules", "images", "servers", "operations", "webhooks"),
     *("usage", "explain"),
 )
-OPERATORS = ("hosts", "pools", "types", "quotas")
+OPERATORS = ("hosts", "pools", "types", "quotas", "audit", "doctor", "settings")
 LOOKING = {"openstack", "curl", "Copy command", "Hold", "Follow", "Explain", "Close", "Download CSV"}
 """Buttons by which nothing is changed."""
 
@@ -69,6 +71,121 @@ async def test_a_tenant_sees_its_own_and_no_page_of_operators(cloud: PumiceProce
         await stranger.heading("Nothing here")
     await stranger.open(f"/console/volumes/{own}")
     await expect(stranger.panel("Where it is, and who uses it")).not_to_contain_text("pool of")
+
+
+async def test_a_schedule_is_made_and_run_and_a_webhooks_secret_is_shown_once(
+    cloud: PumiceProcess, enter: Enter
+) -> None:
+    volume = await asyncio.to_thread(furnish, cloud)
+    tenant = await enter(cloud, "demo")
+    await tenant.open("/console/schedules")
+    await tenant.press("Create schedule")
+    await tenant.fill("Name", "nightly", tenant.dialog)
+    await tenant.dialog.get_by_label("Of the volume").select_option(volume)
+    await tenant.press("Create", tenant.dialog)
+    await tenant.main.get_by_role("link", name="nightly").click()
+    await tenant.heading("nightly")
+    await tenant.press("Run now", tenant.main)
+    await tenant.press("Run", tenant.dialog)
+    await expect(tenant.panel("Runs")).to_contain_text("asked for")
+    await tenant.go("Webhooks")
+    await tenant.press("Create webhook")
+    await tenant.fill("Address", "http://127.0.0.1:9/pumice", tenant.dialog)
+    await tenant.fill("Kinds of operations", "group.create", tenant.dialog)
+    await tenant.press("Create", tenant.dialog)
+    await tenant.sees("whsec_")
+    await tenant.press("It is kept", tenant.main)
+    await expect(tenant.main).not_to_contain_text("whsec_")
+    await tenant.press("Delete http://127.0.0.1:9/pumice")
+    await tenant.dialogue("Delete")
+    await tenant.sees("There are no webhooks yet.")
+    cloud.settle()
+
+
+async def test_an_operator_reads_settings_and_the_doctors_findings_and_repairs(
+    cloud: PumiceProcess, enter: Enter
+) -> None:
+    await asyncio.to_thread(furnish, cloud)
+    admin = await enter(cloud, "admin")
+    await admin.open("/console/settings")
+    await admin.page.get_by_label("Only what was set").check()
+    await admin.fill("Search settings", "compute.driver")
+    row = admin.page.get_by_role("row").filter(has_text="compute.driver")
+    await expect(row).to_contain_text("fake")
+    await expect(row).to_contain_text("environment")
+    await admin.go("Doctor")
+    await expect(admin.panel("Parts")).to_contain_text("python")
+    await admin.sees("looked at itself")
+    with contextlib.closing(sqlite3.connect(cloud.state_dir / "pumice.db", timeout=30)) as db, db:
+        db.execute("UPDATE quota_usage SET in_use = 99 WHERE resource = 'volumes'")
+    await admin.go("Audit")
+    await admin.press("Repair", admin.main)
+    await admin.press("Repair", admin.dialog)
+    await admin.sees("counted again")
+    await admin.sees("Nothing is stuck, and nothing contradicts itself.")
+
+
+async def test_a_volumes_page_names_the_initiator_and_remembers_attachments_that_are_gone(
+    cloud: PumiceProcess, enter: Enter
+) -> None:
+    volume = await asyncio.to_thread(make, cloud, "admin", "looked at")
+    cloud.settle()
+    connector = {"initiator": "iqn.1993-08.org.debian:01:far", "host": "far", "ip": "192.0.2.7"}
+    body = {"attachment": {"volume_uuid": volume, "connector": connector}}
+    cloud.http.headers["OpenStack-API-Version"] = "volume 3.71"
+    made = cloud.call("POST", "/volume/v3/attachments", body)["attachment"]["id"]
+    cloud.settle()
+    admin = await enter(cloud, "admin")
+    await admin.open(f"/console/volumes/{volume}")
+    await expect(admin.panel("Where it is, and who uses it")).to_contain_text(f"from {connector['initiator']}")
+    cloud.call("DELETE", f"/volume/v3/attachments/{made}")
+    await expect(admin.panel("Where it is, and who uses it")).to_contain_text("Nobody uses it.")
+    await expect(admin.panel("History")).to_contain_text("Disconnect attachment")
+    await admin.page.reload()
+    await expect(admin.panel("History")).to_contain_text("Connect attachment")
+
+
+async def test_tabs_read_one_stream_and_the_next_reads_on_when_that_one_is_closed(
+    cloud: PumiceProcess, enter: Enter
+) -> None:
+    visitor = await enter(cloud, "demo")
+    others = [await visitor.context.new_page() for _ in range(7)]  # a browser gives a host six connections
+    tabs = [visitor.page, *others]
+    for tab in others:
+        visitor.watch(tab)
+    for tab in tabs:
+        await tab.goto("/console/volumes")
+        await expect(tab.get_by_text("live", exact=True)).to_be_visible()
+    assert streams(visitor) == 1
+    for number, name in enumerate(("for all", "for the others"), 1):
+        await asyncio.to_thread(make, cloud, "demo", name)
+        for tab in tabs:
+            await expect(tab.get_by_role("link", name=name)).to_be_visible()
+        assert streams(visitor) == number
+        await tabs.pop(0).close()
+        await expect(tabs[0].get_by_text("live", exact=True)).to_be_visible()
+
+
+def streams(visitor: Visitor) -> int:
+    """How many streams of events its tabs have asked for."""
+    return sum("/pumice/v1/events" in request.url for request in visitor.asked)
+
+
+async def test_a_form_that_is_asked_for_again_as_it_closes_is_there(cloud: PumiceProcess, enter: Enter) -> None:
+    tenant = await enter(cloud, "demo")
+    await tenant.open("/console/volumes")
+    await tenant.press("Create volume")
+    await expect(tenant.dialog).to_be_visible()
+    await tenant.evaluate(
+        """() => {
+          document.querySelector('dialog').close() // which is told a task later
+          document.querySelector('.tools button.main').click()
+        }"""
+    )
+    await expect(tenant.dialog).to_be_visible()
+    await tenant.fill("Name", "asked for again", tenant.dialog)
+    await tenant.press("Create", tenant.dialog)
+    await tenant.heading("asked for again")
 
 
 async def test_what_the_api_refuses_is_said_in_its_own_words(cloud: PumiceProcess, enter: Enter) -> None:
@@ -145,7 +262,8 @@ async def test_axe_finds_nothing_serious(cloud: PumiceProcess, enter: Enter, col
     volume = await asyncio.to_thread(furnish, cloud)
     admin = await enter(cloud, "admin", color_scheme=colours, bypass_csp=True)
     found = []
-    places = ("", "volumes", "explain", "types", f"volumes/{volume}") if colours == "light" else ("", "volumes")
+    everywhere = ("", "volumes", "explain", "types", "settings", f"volumes/{volume}")
+    places = everywhere if colours == "light" else ("", "volumes")
     for place in places:
         await admin.open(f"/console/{place}")
         await expect(admin.page.get_by_text("live", exact=True)).to_be_visible()

@@ -4,7 +4,7 @@ import type { ComponentChildren } from 'preact'
 import { Commands, type Said } from '../commands'
 import { useAnswer } from '../collection'
 import { ask } from '../http'
-import { closeDialog, Dialog, Field, say, shown } from '../ui'
+import { Dialog, Field, say, showDialog } from '../ui'
 
 export interface FieldOf {
   name: string
@@ -35,7 +35,7 @@ export const whole = (text: string) => (/^[1-9]\d{0,8}$/.test(text.trim()) ? Num
 export const name = (value: string): FieldOf => ({ name: 'name', label: 'Name', value })
 
 export function form(of: FormOf) {
-  shown.value = <Form key={of.title} of={of} />
+  showDialog(<Form of={of} />)
 }
 
 function Form({ of }: { of: FormOf }) {
@@ -54,7 +54,7 @@ function Form({ of }: { of: FormOf }) {
     <Input key={field.name} field={field} value={values.value[field.name]!} set={set(field.name)} />
   )
   return (
-    <Dialog title={of.title} action={of.action} danger={of.danger ?? false} {...{ send, refuses, close: closeDialog }}>
+    <Dialog title={of.title} action={of.action} danger={of.danger ?? false} {...{ send, refuses }}>
       {of.fields.map((field) =>
         'name' in field ? (
           input(field)
@@ -131,16 +131,17 @@ export function confirm(
   action: string,
   said: Said,
   words: ComponentChildren,
-  { danger = false, done }: { danger?: boolean; done: string },
+  { danger = false, done, after }: { danger?: boolean; done: string; after?: (answer: unknown) => void },
 ) {
   const send = async () => {
-    await ask(said.path, { method: said.method ?? 'POST', ...(said.body === undefined ? {} : { body: said.body }) })
+    const answer = await ask(said.path, { method: said.method ?? 'POST', ...(said.body === undefined ? {} : { body: said.body }) })
     say(done)
+    after?.(answer)
   }
-  shown.value = (
-    <Dialog key={title} {...{ title, action, danger, send, close: closeDialog }}>
+  showDialog(
+    <Dialog {...{ title, action, danger, send }}>
       <p>{words}</p>
       <Commands say={said} />
-    </Dialog>
+    </Dialog>,
   )
 }

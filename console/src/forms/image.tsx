@@ -2,13 +2,13 @@
 import { useSignal } from '@preact/signals'
 import { Commands, quoted } from '../commands'
 import { ask, send } from '../http'
-import { closeDialog, Dialog, Field, say, shown } from '../ui'
+import { Dialog, Field, say, showDialog } from '../ui'
 
 const IMAGES = '/image/v2/images'
 const FORMATS = ['raw', 'qcow2', 'vmdk', 'vdi', 'vhd', 'iso']
 
 export function uploadImage() {
-  shown.value = <Upload />
+  showDialog(<Upload />)
 }
 
 function Upload() {
@@ -35,7 +35,7 @@ function Upload() {
     name.value ||= picked.name.replace(/\.[^.]+$/, '')
   }
   return (
-    <Dialog title="Upload image" action="Upload" send={upload} {...{ refuses, close: closeDialog }}>
+    <Dialog title="Upload image" action="Upload" send={upload} refuses={refuses}>
       <Field label="File">
         <input type="file" onChange={(event) => chosen(event.currentTarget.files?.[0] ?? null)} />
       </Field>

@@ -7,7 +7,7 @@ import { nameOf, type Snapshot, type Volume } from '../kinds'
 import { go } from '../router'
 import { confirm, form, name as nameField, whole } from './form'
 import { SizeAndType } from './size_and_type'
-import { closeDialog, Dialog, Field, say, shown } from '../ui'
+import { Dialog, Field, say, showDialog } from '../ui'
 
 const VOLUMES = '/volume/v3/volumes'
 
@@ -32,7 +32,7 @@ function overQuota(limits: Limits | null, gib: number, volumes: number): string 
 }
 
 export function createVolume(from: { snapshot?: Named & { size: number }; volume?: Volume; image?: Named & { least: number } } = {}) {
-  shown.value = <CreateVolume {...from} />
+  showDialog(<CreateVolume {...from} />)
 }
 
 function CreateVolume({ snapshot, volume, image }: Parameters<typeof createVolume>[0] & object) {
@@ -79,7 +79,7 @@ function CreateVolume({ snapshot, volume, image }: Parameters<typeof createVolum
   if (volume) words.push(`--source ${volume.id}`)
   words.push(quoted(name.value || 'NAME'))
   return (
-    <Dialog title={copied ? `Volume from ${copied.name || 'it'}` : 'Create volume'} action="Create" {...{ send, refuses, close: closeDialog }}>
+    <Dialog title={copied ? `Volume from ${copied.name || 'it'}` : 'Create volume'} action="Create" {...{ send, refuses }}>
       <Field label="Name">
         <input autoFocus maxLength={255} value={name.value} onInput={(event) => (name.value = event.currentTarget.value)} />
       </Field>

@@ -6,15 +6,14 @@ import { OperationTimeline } from '../timeline'
 import { Bar, Empty, Link, Panel, Status, Time } from '../ui'
 import { gib, kindly } from '../words'
 
-interface Look {
+export interface Look {
   at: string
   well: boolean
   violations: { kind: string; id: string; text: string }[]
 }
 
 /** The audit's verdict, and when it last looked. */
-function Verdict() {
-  const { value, error } = useAnswer<{ audit: Look }>('/pumice/v1/audit')
+export function Verdict({ value, error }: Pick<ReturnType<typeof useAnswer<{ audit: Look }>>, 'value' | 'error'>) {
   const look = value.value?.audit
   if (!look) return error.value ? <p class="hint">{String(error.value)}</p> : null
   return (
@@ -22,7 +21,7 @@ function Verdict() {
       <p>
         <b>{look.well ? 'Nothing is stuck, and nothing contradicts itself.' : `${look.violations.length} things are not as they should be.`}</b>{' '}
         <small>
-          Looked <Time at={look.at} />. <code>pumice audit</code> looks at bytes, exports and machines as well.
+          Looked at rows <Time at={look.at} />. Repairs, and looks at bytes, exports and machines: <Link to="/audit">audit</Link>.
         </small>
       </p>
       <ul>
@@ -34,11 +33,15 @@ function Verdict() {
   )
 }
 
+function AuditsVerdict() {
+  return <Verdict {...useAnswer<{ audit: Look }>('/pumice/v1/audit')} />
+}
+
 export function Home() {
   return (
     <>
       <h1>Home</h1>
-      {isAdmin.value && <Verdict />}
+      {isAdmin.value && <AuditsVerdict />}
       <div class="panels">
         <UnderWay />
         <Failed />

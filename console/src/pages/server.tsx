@@ -42,7 +42,7 @@ export function ServerPage({ id }: { id: string }) {
       {!gone && <Why id={id} ours={ours} />}
       <div class="panels">
         {server && !gone && mayAct.value && <Log server={server} />}
-        <History id={id} except="server.console" />
+        <History of={`subject=${id}`} touches={(event) => event.subject === id} except="server.console" />
         {server && !gone && (
           <>
             <Disks id={id} ours={ours} />

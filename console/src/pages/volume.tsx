@@ -1,18 +1,14 @@
 /** One volume: what it is, why it is so, where it is and who uses it, where it came from, and its history. */
 import { Fragment } from 'preact'
-import { useRef } from 'preact/hooks'
 import { Commands } from '../commands'
 import { useAnswer } from '../collection'
 import type { Happened } from '../events'
 import { actionsOn } from '../forms/volume'
 import { Refused } from '../http'
-import { type Attachment, nameOf, type Operation, type Snapshot, VOLUMES, type Volume } from '../kinds'
+import { type Attachment, type Connector, nameOf, type Operation, type Snapshot, VOLUMES, type Volume } from '../kinds'
 import { isAdmin, mayAct } from '../session'
 import { OperationTimeline } from '../timeline'
 import { Empty, Link, Panel, Status, Time, Trouble } from '../ui'
-
-/** Of how many things together `/operations` can be asked. */
-const MOST_SUBJECTS = 50
 
 export function VolumePage({ id }: { id: string }) {
   const ours = (event: Happened) => event.subject === id || /^(attachment|server|snapshot|backup)\./.test(event.kind)
@@ -25,6 +21,7 @@ export function VolumePage({ id }: { id: string }) {
     ours,
   )
   const attachments = used.value.value?.attachments ?? []
+  const hosts = useAnswer<{ connectors: Connector[] }>(isAdmin.value ? `/pumice/v1/volumes/${id}/connectors` : null, ours)
   const gone = error.value instanceof Refused && error.value.status === 404
   return (
     <>
@@ -37,10 +34,10 @@ export function VolumePage({ id }: { id: string }) {
       {gone ? <Empty>There is no such volume, or none any more. What is known of it is in its history.</Empty> : <Trouble error={error.value} />}
       {!gone && <Why id={id} ours={ours} />}
       <div class="panels">
-        <History id={id} also={attachments.map((one) => one.id)} {...(volume ? { gib: volume.size } : {})} />
+        <History of={`volume_id=${id}`} touches={ours} {...(volume ? { gib: volume.size } : {})} />
         {volume && !gone && (
           <>
-            <Where volume={volume} attachments={attachments} />
+            <Where volume={volume} attachments={attachments} connectors={hosts.value.value?.connectors ?? []} />
             <Family volume={volume} snapshots={snapshots} />
             <About volume={volume} />
           </>
@@ -74,15 +71,11 @@ export function Why({ id, ours }: { id: string; ours: (event: Happened) => boole
   ) : null
 }
 
-/** What was done with a thing, and with what is `also` told of: for as long as the page is shown, also when that is gone. */
-export function History({ id, also = [], except, gib }: { id: string; also?: readonly string[]; except?: string; gib?: number }) {
-  const told = useRef(new Set([id])).current
-  also.forEach((one) => told.size < MOST_SUBJECTS && told.add(one))
-  const path = `/pumice/v1/operations?subject=${[...told].join(',')}&limit=50${isAdmin.value ? '&all_projects=1' : ''}`
-  const { value } = useAnswer<{ operations: Operation[] }>(path, (event) => told.has(event.subject) && event.kind !== except)
-  const last = useRef<readonly Operation[] | undefined>(undefined)
-  last.current = value.value?.operations ?? last.current // what is asked anew is shown as it was meanwhile
-  const found = last.current?.filter((operation) => operation.kind !== except)
+/** What was done with a thing, as the log still tells, also when it is gone; `of` is the log's filter. */
+export function History({ of, touches, except, gib }: { of: string; touches: (event: Happened) => boolean; except?: string; gib?: number }) {
+  const path = `/pumice/v1/operations?${of}&limit=50${isAdmin.value ? '&all_projects=1' : ''}`
+  const { value } = useAnswer<{ operations: Operation[] }>(path, (event) => touches(event) && event.kind !== except)
+  const found = value.value?.operations.filter((operation) => operation.kind !== except)
   return (
     <Panel title="History" wide>
       {found?.map((operation, index) => <OperationTimeline key={operation.id} operation={operation} folded={index > 0} {...(gib ? { gib } : {})} />)}
@@ -92,7 +85,7 @@ export function History({ id, also = [], except, gib }: { id: string; also?: rea
 }
 
 /** Where its bytes are, and each who uses them. */
-function Where({ volume, attachments }: { volume: Volume; attachments: readonly Attachment[] }) {
+function Where({ volume, attachments, connectors }: { volume: Volume; attachments: readonly Attachment[]; connectors: readonly Connector[] }) {
   const at = volume['os-vol-host-attr:host']
   const [, host, backend, pool] = /^(.*?)@(.*?)#(.*)$/.exec(at ?? '') ?? []
   return (
@@ -114,7 +107,7 @@ function Where({ volume, attachments }: { volume: Volume; attachments: readonly 
           </small>
         </div>
         {attachments.map((one) => (
-          <User key={one.id} attachment={one} of={volume} />
+          <User key={one.id} attachment={one} of={volume} by={connectors.find((host) => host.attachment_id === one.id)} />
         ))}
         {!attachments.length && <small class="empty">Nobody uses it.</small>}
       </div>
@@ -122,17 +115,24 @@ function Where({ volume, attachments }: { volume: Volume; attachments: readonly 
   )
 }
 
-function User({ attachment: { id, instance, status, connection_info }, of }: { attachment: Attachment; of: Volume }) {
+function User({ attachment: { id, instance, status, connection_info }, of, by }: { attachment: Attachment; of: Volume; by: Connector | undefined }) {
   const there = of.attachments.find((one) => one.attachment_id === id)
   return (
     <div class="link">
       <b>{instance ? <Link to={`/servers/${instance}`}>server {instance.slice(0, 8)}</Link> : (there?.host_name ?? 'somebody')}</b>
       <small>
         {there?.device ?? 'no device yet'}
-        {there?.host_name && `, on ${there.host_name}`}
+        {(there?.host_name || by?.host) && `, on ${there?.host_name || by?.host}`}
         {status !== 'attached' && `, ${status}`}
       </small>
       {connection_info.driver_volume_type && <Way how={connection_info} />}
+      {(by?.initiator || by?.nqn) && (
+        <small>
+          from <code>{by.initiator || by.nqn}</code>
+          {by.ip && ` at ${by.ip}`}
+          {by.multipath && ', by several paths'}
+        </small>
+      )}
     </div>
   )
 }
