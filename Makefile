@@ -1,6 +1,6 @@
 # Pumice. `make run` and `make test` work on a fresh Debian 12 machine, as root or with sudo.
 .DEFAULT_GOAL := help
-.PHONY: help run tour test wheel test-kernel fast costs check format clients failures verbs kill pairs ceph notifications power-cut upgrade chaos bench scale lock clean
+.PHONY: help run tour test wheel test-kernel fast costs check format clients failures verbs kill pairs ceph notifications power-cut upgrade chaos bench scale lock types clean
 
 BIN := .venv/bin
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env)
@@ -122,6 +122,12 @@ lock: ## choose versions anew: requirements/*.txt from pyproject.toml
 	$(LOCK) -c requirements/clients.txt --extra client -o requirements/run.txt
 	$(CONSOLE_LOCK) --upgrade -o requirements/console.txt
 	scripts/console update --no-audit --no-fund
+
+types: ## the console's types of Pumice's own API, out of its OpenAPI document
+	@scripts/setup dev
+	$(BIN)/python -c 'import orjson, sys; from pumice.api.own.service import DOCUMENT; sys.stdout.buffer.write(orjson.dumps(DOCUMENT))' \
+		| scripts/console run --silent types > .cache/api.ts
+	mv .cache/api.ts console/src/api.ts
 
 clean: ## remove what was made here, except for the state of an installation
 	rm -rf .venv .cache .*_cache .hypothesis build dist src/pumice/console console/node_modules

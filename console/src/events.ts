@@ -1,17 +1,9 @@
 /** What operations do, as it happens: `GET /pumice/v1/events`, read as a stream because it needs headers. */
 import { signal } from '@preact/signals'
+import type { Event } from './api'
 import { Refused, send } from './http'
 
-export interface Happened {
-  kind: string
-  project_id: string | null
-  subject: string
-  operation_id: string
-  step: string
-  direction: 'do' | 'undo'
-  outcome: string
-  at: string
-}
+export type Happened = Event
 
 type Listener = (event: Happened) => void
 

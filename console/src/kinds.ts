@@ -1,5 +1,8 @@
 /** The things there are: where each is in the public APIs, and what of it is shown. */
+import type * as api from './api'
 import type { Kind, Thing } from './collection'
+
+export type { Connector, Line, Operation, OperationInFull, Run } from './api'
 
 export interface Volume extends Thing {
   size: number
@@ -30,16 +33,6 @@ export interface Attachment {
     portals?: [string, number, string][]
     [other: string]: unknown
   }
-}
-
-/** The host that an attachment lets in; names that it does not have are empty. */
-export interface Connector {
-  attachment_id: string
-  host: string
-  ip: string
-  initiator: string
-  nqn: string
-  multipath: boolean
 }
 
 export interface Snapshot extends Thing {
@@ -116,11 +109,7 @@ export const SERVERS: Kind = {
   read: (raw) => ({ ...raw, created_at: raw.created }) as unknown as Thing,
 }
 
-export interface Recycled extends Thing {
-  kind: string
-  size: number
-  kept_until: string
-}
+export type Recycled = Thing & api.Recycled
 
 export const RECYCLED: Kind = {
   noun: 'recycled',
@@ -131,30 +120,7 @@ export const RECYCLED: Kind = {
   read: (raw) => ({ ...raw, status: raw.state, created_at: raw.recycled_at }) as unknown as Thing,
 }
 
-export interface Run {
-  id: string
-  state: 'running' | 'done' | 'failed'
-  manual: boolean
-  started_at: string
-  volumes: number
-  made: number
-  failed: number
-  error: string | null
-}
-
-export interface Schedule extends Thing {
-  kind: 'snapshot' | 'backup'
-  cron: string
-  timezone: string
-  keep: Record<'last' | 'daily' | 'weekly' | 'monthly', number>
-  volume_id: string | null
-  group_id: string | null
-  metadata: Record<string, string> | null
-  full_every: number | null
-  enabled: boolean
-  next_run_at: string | null
-  last_run: Run | null
-}
+export type Schedule = Thing & api.Schedule
 
 const onOrOff = (raw: Record<string, unknown>) => (raw.enabled ? 'enabled' : 'disabled')
 
@@ -166,20 +132,12 @@ export const SCHEDULES: Kind = {
   endsQuietly: true,
   oneKey: 'schedule',
   read: (raw) => {
-    const last = raw.last_run as Run | null
+    const last = raw.last_run as api.Run | null
     return { ...raw, status: last?.state === 'running' ? 'running' : onOrOff(raw) } as unknown as Thing
   },
 }
 
-export interface Webhook extends Thing {
-  url: string
-  kinds: string[]
-  outcomes: string[]
-  format: string
-  enabled: boolean
-  disabled_reason: string | null
-  failing_since: string | null
-}
+export type Webhook = Thing & api.Webhook
 
 export const WEBHOOKS: Kind = {
   noun: 'webhook',
@@ -190,42 +148,5 @@ export const WEBHOOKS: Kind = {
   read: (raw) => ({ ...raw, name: raw.url, status: raw.enabled && raw.failing_since ? 'failing' : onOrOff(raw) }) as unknown as Thing,
 }
 
-export interface Line {
-  step: string
-  direction: 'do' | 'undo'
-  outcome: string
-  started_at: string
-  seconds: number
-  times: number
-  error: string | null
-  place: string | null
-}
-
-export interface Operation {
-  id: string
-  kind: string
-  subject: string
-  project_id: string | null
-  request_id: string | null
-  parent_id: string | null
-  state: 'running' | 'waiting' | 'undoing' | 'cleaning' | 'done' | 'failed'
-  step: string | null
-  steps: string[]
-  progress: number | null
-  cancelled: boolean
-  error: string | null
-  created_at: string
-  finished_at: string | null
-  ends_by: string | null
-  place: string | null
-}
-
-export interface OperationInFull extends Operation {
-  lines: Line[]
-  waits_for: string[]
-  tries: number
-  next_try_at: string | null
-}
-
-export const isUnderWay = (operation: Operation) => operation.state !== 'done' && operation.state !== 'failed'
+export const isUnderWay = (operation: api.Operation) => operation.state !== 'done' && operation.state !== 'failed'
 export const nameOf = (thing: Thing) => thing.name || thing.id.slice(0, 8)

@@ -1,6 +1,7 @@
 /** Where a volume would be made, and why: what each filter says of each pool, and what to ask for instead. */
 import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
+import type { Choice, Explanation } from '../api'
 import { Commands } from '../commands'
 import { whole } from '../forms/form'
 import { SizeAndType } from '../forms/size_and_type'
@@ -9,22 +10,6 @@ import { Empty, Panel, Trouble } from '../ui'
 import { plainly } from '../words'
 
 const PATH = '/pumice/v1/explain'
-
-interface Choice {
-  fits: boolean
-  advice: string[]
-  looked_at: number
-  left: { filter: string; pools: number }[]
-  winner: string | null
-  drawn: boolean
-  pools: {
-    name: string
-    fits: boolean
-    verdicts: { filter: string; passes: boolean; figures: string | null }[]
-    weight: number | null
-    shares: Record<string, number>
-  }[]
-}
 
 export function Explain() {
   const size = useSignal('10')
@@ -37,7 +22,7 @@ export function Explain() {
     if (gib === null) return
     const timer = setTimeout(async () => {
       try {
-        answer.value = (await ask<{ explanation: Choice }>(PATH, { method: 'POST', body })).explanation
+        answer.value = (await ask<Explanation>(PATH, { method: 'POST', body })).explanation
         error.value = null
       } catch (thrown) {
         error.value = thrown

@@ -1,4 +1,5 @@
 /** How it is: pools filling, what is under way, what failed lately and why, who is up. */
+import type * as api from '../api'
 import { useAnswer } from '../collection'
 import { isUnderWay, type Operation } from '../kinds'
 import { isAdmin } from '../session'
@@ -6,14 +7,8 @@ import { OperationTimeline } from '../timeline'
 import { Bar, Empty, Link, Panel, Status, Time } from '../ui'
 import { gib, kindly } from '../words'
 
-export interface Look {
-  at: string
-  well: boolean
-  violations: { kind: string; id: string; text: string }[]
-}
-
 /** The audit's verdict, and when it last looked. */
-export function Verdict({ value, error }: Pick<ReturnType<typeof useAnswer<{ audit: Look }>>, 'value' | 'error'>) {
+export function Verdict({ value, error }: Pick<ReturnType<typeof useAnswer<api.Audit>>, 'value' | 'error'>) {
   const look = value.value?.audit
   if (!look) return error.value ? <p class="hint">{String(error.value)}</p> : null
   return (
@@ -34,7 +29,7 @@ export function Verdict({ value, error }: Pick<ReturnType<typeof useAnswer<{ aud
 }
 
 function AuditsVerdict() {
-  return <Verdict {...useAnswer<{ audit: Look }>('/pumice/v1/audit')} />
+  return <Verdict {...useAnswer<api.Audit>('/pumice/v1/audit')} />
 }
 
 export function Home() {

@@ -1,30 +1,22 @@
 /** What operators ask of the process that answers: whether all is as it should be, what its machine lacks, its settings. */
 import { useComputed, useSignal } from '@preact/signals'
+import type * as api from '../api'
 import { useAnswer } from '../collection'
 import { Commands } from '../commands'
 import { confirm } from '../forms/form'
 import { type Column, Table } from '../table'
 import { Copy, Empty, Panel, Status, Time, Trouble } from '../ui'
-import { type Look, Verdict } from './home'
-
-interface Repaired {
-  host: string
-  at: string
-  repaired: string[]
-  left: string[]
-  put_aside: string[]
-  not_looked_at: string[]
-}
+import { Verdict } from './home'
 
 const REPAIR = { method: 'POST', path: '/pumice/v1/audit/actions/repair' }
 
 export function Audit() {
-  const look = useAnswer<{ audit: Look }>('/pumice/v1/audit')
-  const done = useSignal<Repaired | null>(null)
+  const look = useAnswer<api.Audit>('/pumice/v1/audit')
+  const done = useSignal<api.Repaired | null>(null)
   const repair = () =>
     confirm('Repair what can be repaired?', 'Repair', REPAIR, 'Rows, bytes, exports and machines are looked at, and what is not as it should be is put right. Bytes that nothing here knows stay.', {
       done: 'What could be repaired was.',
-      after: (answer) => (done.value = (answer as { repair: Repaired }).repair),
+      after: (answer) => (done.value = (answer as api.Repair).repair),
     })
   return (
     <>
@@ -46,7 +38,7 @@ export function Audit() {
   )
 }
 
-function Done({ repair }: { repair: Repaired }) {
+function Done({ repair }: api.Repair) {
   const nothing = !repair.repaired.length && !repair.left.length
   return (
     <Panel title={`Repair by ${repair.host}`} wide aside={<Time at={repair.at} />}>
@@ -73,24 +65,8 @@ function Lines({ title, of }: { title: string; of: readonly string[] }) {
   )
 }
 
-interface Finding {
-  part: string
-  verdict: 'ok' | 'degraded' | 'missing'
-  found: string
-  without: string
-  cure: string
-  needed: boolean
-}
-
-interface Examination {
-  host: string
-  at: string
-  serves: boolean
-  findings: Finding[]
-}
-
 export function Doctor() {
-  const { value, error } = useAnswer<{ doctor: Examination }>('/pumice/v1/doctor')
+  const { value, error } = useAnswer<api.Doctor>('/pumice/v1/doctor')
   const found = value.value?.doctor
   const lacking = found?.findings.filter((one) => one.verdict !== 'ok') ?? []
   return (
@@ -133,16 +109,7 @@ export function Doctor() {
   )
 }
 
-interface Setting {
-  name: string
-  variable: string
-  value: unknown
-  source: string
-  meaning: string
-  live: boolean
-}
-
-const SETTINGS: readonly Column<Setting>[] = [
+const SETTINGS: readonly Column<api.Setting>[] = [
   { title: 'Name', width: 'minmax(10rem, 1fr)', cell: (row) => <code title={row.variable}>{row.name}</code> },
   { title: 'Value', width: 'minmax(6rem, 1fr)', cell: (row) => <span title={inWords(row.value)}>{inWords(row.value)}</span> },
   { title: 'From', width: 'minmax(6rem, 10rem)', wide: true, cell: (row) => <span title={row.source}>{row.source}</span> },
@@ -153,7 +120,7 @@ const SETTINGS: readonly Column<Setting>[] = [
 const inWords = (value: unknown) => (value === null ? '' : typeof value === 'string' ? value : JSON.stringify(value))
 
 export function Settings() {
-  const { value, error } = useAnswer<{ host: string; settings: Setting[] }>('/pumice/v1/settings')
+  const { value, error } = useAnswer<api.Settings>('/pumice/v1/settings')
   const text = useSignal('')
   const given = useSignal(false)
   const found = value.value

@@ -1,16 +1,10 @@
 /** Usage: the project's GiB-hours by type and day. */
 import { useSignal } from '@preact/signals'
+import type * as api from '../api'
 import { useAnswer } from '../collection'
 import { Commands } from '../commands'
 import { send } from '../http'
 import { attempt, Bar, Empty, Panel, Trouble } from '../ui'
-
-interface Used {
-  day: string
-  kind: 'volume' | 'backup'
-  volume_type: string | null
-  gib_hours: number
-}
 
 export function Usage() {
   const from = useSignal('')
@@ -18,7 +12,7 @@ export function Usage() {
   const days = [from.value && `from=${from.value}`, to.value && `to=${to.value}`].filter(Boolean).join('&')
   const path = `/pumice/v1/usage${days && `?${days}`}`
   const csv = `/pumice/v1/usage?format=csv${days && `&${days}`}`
-  const { value, error } = useAnswer<{ usage: Used[] }>(path)
+  const { value, error } = useAnswer<api.Usage>(path)
   const used = value.value?.usage
   const titles = new Set(used?.map(titled))
   return (
@@ -47,7 +41,7 @@ export function Usage() {
   )
 }
 
-const titled = ({ kind, volume_type }: Used) =>
+const titled = ({ kind, volume_type }: api.Used) =>
   kind === 'backup' ? 'Backups' : volume_type ? `Volumes and snapshots of type ${volume_type}` : 'Volumes and snapshots of no type'
 
 function Day({ label, day }: { label: string; day: { value: string } }) {
@@ -62,7 +56,7 @@ function Day({ label, day }: { label: string; day: { value: string } }) {
 const rounded = (number: number) => number.toLocaleString(undefined, { maximumFractionDigits: number < 10 ? 2 : 0 })
 const hours = (number: number) => `${number < 0.01 ? 'under 0.01' : rounded(number)}\u00a0GiB\u00a0h`
 
-function OfType({ title, used }: { title: string; used: readonly Used[] }) {
+function OfType({ title, used }: { title: string; used: readonly api.Used[] }) {
   const most = Math.max(...used.map((one) => one.gib_hours))
   const sum = used.reduce((all, one) => all + one.gib_hours, 0)
   return (
