@@ -122,8 +122,9 @@ def _known(ids: list[str], word: str) -> list[str]:
 def _must_be_kind(kind: str) -> None:
     """Raise ``Invalid`` for a word that is no kind of operation."""
     from pumice.app.verbs import VERBS  # which need every room: most lists do without
+    from pumice.operations.at_once import AtOnce
 
-    kinds = sorted(verb.kind for verb in VERBS)
+    kinds = sorted({*AtOnce, *(verb.kind for verb in VERBS)})
     if kind not in kinds:
         close = get_close_matches(kind, kinds, 1)
         hint = f"Did you mean '{close[0]}'?" if close else f"Kinds are {', '.join(kinds)}."

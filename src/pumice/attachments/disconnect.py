@@ -18,6 +18,7 @@ from pumice.model.scope import Scope
 from pumice.model.states import AttachStatus
 from pumice.model.tunables import Tunables
 from pumice.model.volume import Attachment
+from pumice.operations.at_once import AtOnce, record
 from pumice.operations.holds import Thing, change, use
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, on_backend
 from pumice.store import attachments, messages, servers, volumes
@@ -53,6 +54,7 @@ def accept(
     if attachment.connector is None or volume is None or volume.pool is None:
         if not keep:
             _free(tx, attachment.id, attachment.volume_id)
+            record(tx, AtOnce.ATTACHMENT_DELETE, attachment, who, parent=parent)
         return None
     operation_id = new_id()
     if not keep:

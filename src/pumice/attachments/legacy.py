@@ -29,6 +29,7 @@ from pumice.model.errors import Invalid, InvalidState, NotFound
 from pumice.model.scope import Scope
 from pumice.model.states import AttachStatus, VolumeStatus
 from pumice.model.volume import Attachment, Volume
+from pumice.operations.at_once import AtOnce, record
 from pumice.operations.holds import Thing, require, use
 from pumice.store import attachments, volumes
 from pumice.store.columns import now
@@ -45,6 +46,7 @@ def reserve(tx: Transaction, who: Scope, volume_id: str) -> None:
     volume = take_volume(tx, who, volume_id, V.ATTACHING)
     if not volume.multiattach:
         attachments.refuse_another(tx, volume.id)
+    record(tx, AtOnce.VOLUME_RESERVE, volume, who)
 
 
 def unreserve(tx: Transaction, who: Scope, volume_id: str) -> list[str]:
@@ -57,7 +59,7 @@ def unreserve(tx: Transaction, who: Scope, volume_id: str) -> list[str]:
         return []
     pending = _pending(attachments.of_volume(tx, volume.id))
     begun = [release(tx, who, one) for one in pending if one.server_id is None or not is_used(tx, one)]
-    _free_if_nobodys(tx, volume)
+    _free_if_nobodys(tx, who, volume)
     return [operation for operation in begun if operation]
 
 
@@ -126,6 +128,7 @@ def attach(
         attachments.move(tx, mine.id, {A.ATTACHING}, A.ATTACHED, operation_id=None, **columns)
     else:
         link(tx, volume, host=host, status=A.ATTACHED, older=True, **columns)
+    record(tx, AtOnce.VOLUME_ATTACH, volume, who)
 
 
 def begin_detaching(tx: Transaction, who: Scope, volume_id: str) -> None:
@@ -138,6 +141,7 @@ def begin_detaching(tx: Transaction, who: Scope, volume_id: str) -> None:
         V.DETACHING,
         must="be 'in-use' and attach_status must be 'attached' to detach",
     )
+    record(tx, AtOnce.VOLUME_BEGIN_DETACHING, volume, who)
 
 
 def roll_detaching(tx: Transaction, who: Scope, volume_id: str) -> None:
@@ -145,6 +149,7 @@ def roll_detaching(tx: Transaction, who: Scope, volume_id: str) -> None:
     volume = volumes.get(tx, who, volume_id)
     if volume.status == V.DETACHING:
         attachments.let_volume_follow(tx, volume.id)
+        record(tx, AtOnce.VOLUME_ROLL_DETACHING, volume, who)
 
 
 def terminate(tx: Transaction, who: Scope, volume_id: str, connector: Connector | None) -> list[str]:
@@ -159,7 +164,7 @@ def terminate(tx: Transaction, who: Scope, volume_id: str, connector: Connector 
         found = [one for one in found if connector.is_same_host(one.connector)]
     begun = [release(tx, who, one, keep=one.attached_at is not None) for one in found if one.connector]
     if not begun:
-        _free_if_nobodys(tx, volume)
+        _free_if_nobodys(tx, who, volume)
     return [operation for operation in begun if operation]
 
 
@@ -178,6 +183,7 @@ def detach(tx: Transaction, who: Scope, volume_id: str, attachment_id: str | Non
         refuse_unknown(who)
     if meant is None:
         attachments.let_volume_follow(tx, volume.id)
+        record(tx, AtOnce.VOLUME_DETACH, volume, who)
         return None
     return release(tx, who, meant)
 
@@ -194,10 +200,11 @@ def _refuse_if_server_uses_any(tx: Transaction, who: Scope, found: Sequence[Atta
     refuse_if_any_is_a_servers(who, found)
 
 
-def _free_if_nobodys(tx: Transaction, volume: Volume) -> None:
+def _free_if_nobodys(tx: Transaction, who: Scope, volume: Volume) -> None:
     """Free a volume that was taken, and that nobody is about to attach."""
     if volume.status in (V.ATTACHING, V.RESERVED) and not _pending(attachments.of_volume(tx, volume.id)):
         attachments.let_volume_follow(tx, volume.id)
+        record(tx, AtOnce.VOLUME_UNRESERVE, volume, who)
 
 
 def _refuse_of_other_volume(tx: Transaction, who: Scope, attachment_id: str) -> None:

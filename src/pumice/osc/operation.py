@@ -122,9 +122,10 @@ def watch(client: Any, operation_id: str, out: TextIO) -> dict[str, Any]:
 
 
 def meant(client: Any, word: str) -> str:
-    """The operation of this id, or the newest that is about the thing of this id."""
-    found = client.get("/operations", params={"subject": word, "limit": 1}).json()["operations"]
-    return str(found[0]["id"]) if found else word
+    """The operation of this id, or the newest about the thing of this id: one under way, if there is any."""
+    found = client.get("/operations", params={"subject": word, "limit": 20}).json()["operations"]
+    under_way = [one for one in found if one["state"] not in ENDED]
+    return str((under_way or found)[0]["id"]) if found else word
 
 
 def told(line: dict[str, Any]) -> str:

@@ -32,6 +32,7 @@ CLEANING = "cleaning"
 is_cleaning = sa.and_(_o.state == "undoing", _o.settled.is_(True))
 
 _insert = sa.insert(operations)
+_insert_ended = _insert.values(ended_number=next_number()).inline()
 _insert_lines = sa.insert(operation_lines).values(number=next_number()).inline()
 _by_id = sa.select(operations).where(_o.id == sa.bindparam("b_id"))
 _fenced = (
@@ -87,6 +88,12 @@ def insert(tx: Transaction, row: Mapping[str, Any]) -> None:
     """Add an operation and let the workers of its place know."""
     tx.send(_insert, dict(row))
     tx.notify(queue_topic(row["place"]))
+    tx.notify(changed(row["id"]))
+
+
+def insert_ended(tx: Transaction, row: Mapping[str, Any]) -> None:
+    """Add an operation that has ended already: nobody is to carry it."""
+    tx.send(_insert_ended, dict(row))
     tx.notify(changed(row["id"]))
 
 

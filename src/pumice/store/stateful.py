@@ -93,11 +93,15 @@ class StatefulRows(TenantRows[T]):
         values = {"b_id": key, "status": status, "updated_at": now()} | age
         return bool(tx.execute(self._unheld, values).rowcount)
 
-    def overrule(self, tx: Transaction, who: Scope, key: str, status: Any) -> None:
-        """``put`` for a row that the caller sees. Raises ``NotFound``, or ``Conflict`` while it is held."""
+    def overrule(self, tx: Transaction, who: Scope, key: str, status: Any) -> T:
+        """``put`` for a row that the caller sees, and what it was.
+
+        Raises ``NotFound``, or ``Conflict`` while it is held.
+        """
         row = self.visible(tx, who, key)
         if not self.put(tx, key, status):
             raise Conflict(f"{self.what} {key} is {row.status}: an operation holds it, and ends by itself.")
+        return row
 
     def _arrival(self, status: Any) -> dict[str, Any]:
         """The columns that are written when a row comes to a state."""

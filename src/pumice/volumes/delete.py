@@ -21,6 +21,7 @@ from pumice.model.scope import Scope
 from pumice.model.states import VolumeStatus
 from pumice.model.tunables import Tunables
 from pumice.model.volume import Volume, host_of, pool_of
+from pumice.operations.at_once import AtOnce, record
 from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Hold, Thing, change
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, on_backend
@@ -68,6 +69,7 @@ def begin(tx: Transaction, who: Scope, volume: Volume, parent: Operation[Any] | 
     volumes.move(tx, volume.id, DELETABLE, V.DELETING, must=MUST, unused=True, operation_id=operation_id)
     if volume.pool is None:
         forget_row(tx, volume)
+        record(tx, AtOnce.VOLUME_DELETE, volume, who, parent=parent, notes={KEPT: kept(volume)})
         return None
     params = DeleteParams(volume.id, volume.pool)
     enqueue(tx, DELETE, params, subject=volume.id, who=who, id=operation_id, parent=parent)

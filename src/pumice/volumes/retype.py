@@ -13,6 +13,7 @@ from pumice.model.scope import Scope
 from pumice.model.states import VolumeStatus
 from pumice.model.tunables import Tunables
 from pumice.model.volume import Volume, VolumeType
+from pumice.operations.at_once import AtOnce, record
 from pumice.operations.holds import Thing, change, require
 from pumice.scheduler.filters import capabilities
 from pumice.scheduler.request import Request
@@ -62,6 +63,7 @@ def retype(
     if before:
         quotas.give_back(tx, volume.project_id, _amounts(volume, before))
     volumes.change(tx, volume.id, type_id=kind.id, multiattach=volume_types.is_multiattach(kind))
+    record(tx, AtOnce.VOLUME_RETYPE, volume, who)
 
 
 def _amounts(volume: Volume, kind: VolumeType) -> dict[str, int]:

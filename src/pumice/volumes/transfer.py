@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 
 from pumice.catalog import volume_types
 from pumice.model.errors import Forbidden, Invalid, InvalidState
@@ -19,6 +20,7 @@ from pumice.model.scope import Scope
 from pumice.model.states import SnapshotStatus, VolumeStatus
 from pumice.model.tunables import Tunables
 from pumice.model.volume import Snapshot, Transfer, Volume
+from pumice.operations.at_once import AtOnce, record
 from pumice.operations.holds import Thing, require, use
 from pumice.store import attachments, quotas, snapshots, transfers, volumes
 from pumice.store.columns import now
@@ -46,6 +48,7 @@ def offer(
     key = secrets.token_hex(8)
     transfer = Transfer(new_id(), volume.id, volume.project_id, name, _digest(key), no_snapshots, now())
     transfers.insert(tx, transfer)
+    record(tx, AtOnce.TRANSFER_CREATE, volume, who)
     return transfer, key
 
 
@@ -56,6 +59,8 @@ def withdraw(tx: Transaction, who: Scope, transfer_id: str) -> None:
     if volume is not None and volume.status == V.AWAITING_TRANSFER:
         volumes.move(tx, volume.id, {V.AWAITING_TRANSFER}, V.AVAILABLE, must="be awaiting a transfer")
     transfers.delete(tx, transfer_id)
+    if volume is not None:
+        record(tx, AtOnce.TRANSFER_DELETE, volume, who)
 
 
 def take(tx: Transaction, who: Scope, transfer_id: str, key: str, tunables: Tunables) -> Transfer:
@@ -79,6 +84,8 @@ def take(tx: Transaction, who: Scope, transfer_id: str, key: str, tunables: Tuna
         _move_quota(tx, "snapshots", snapshot, who.project_id, limits)
         snapshots.change(tx, snapshot.id, project_id=who.project_id, user_id=who.user_id)
     transfers.delete(tx, transfer_id)
+    record(tx, AtOnce.TRANSFER_TAKEN, volume, who)
+    record(tx, AtOnce.TRANSFER_ACCEPT, replace(volume, project_id=who.project_id), who)
     return transfer
 
 

@@ -4,6 +4,9 @@ Names and payloads are those of Cinder 29 (``cinder/volume/volume_utils.py``, ``
 the row; or, where that is gone, of what the operation has kept of it (``store/told.py``). The status is that of
 the moment. Cinder tells most failures by a status alone; here an ``error`` follows a ``start``, with the fault.
 
+What is done at once has an end and no start. What comes into the recycle bin is deleted for who listens to
+Cinder, and what is had back is created: nothing is told of what is purged there.
+
 Who is a tenant is told of no host.
 """
 
@@ -15,6 +18,7 @@ from typing import Any
 
 import orjson
 
+from pumice.operations.at_once import AtOnce
 from pumice.store import hosts, told
 from pumice.store.database import Transaction
 from pumice.store.logged import END, ERROR, START
@@ -70,7 +74,24 @@ _WORDS: Mapping[str, tuple[Words, ...]] = {
     "group.delete": (Words("group", "delete", "deleting", "deleted", "error"),),
     "group_snapshot.create": (Words("group_snapshot", "create", *_MADE),),
     "group_snapshot.delete": (Words("group_snapshot", "delete", "deleting", "deleted", "error"),),
+    AtOnce.BACKUP_RESET_STATUS: (Words("backup", "reset_status"),),
+    AtOnce.GROUP_UPDATE: (Words("group", "update"),),
+    AtOnce.SNAPSHOT_RECYCLE: (Words("snapshot", "delete", *_GONE),),
+    AtOnce.SNAPSHOT_RESET_STATUS: (Words("snapshot", "reset_status"),),
+    AtOnce.SNAPSHOT_RESTORE: (Words("snapshot", "create", *_MADE),),
+    AtOnce.SNAPSHOT_UPDATE: (Words("snapshot", "update"),),
+    AtOnce.TRANSFER_ACCEPT: (Words("volume", "transfer.accept", ends="available"),),
+    AtOnce.TRANSFER_CREATE: (Words("volume", "transfer.create", ends="awaiting-transfer"),),
+    AtOnce.TRANSFER_DELETE: (Words("volume", "transfer.delete", ends="available"),),
+    AtOnce.VOLUME_ATTACH: (Words("volume", "attach", ends="in-use"),),
+    AtOnce.VOLUME_DETACH: (Words("volume", "detach"),),
+    AtOnce.VOLUME_RECYCLE: (Words("volume", "delete", *_GONE),),
+    AtOnce.VOLUME_RESET_STATUS: (Words("volume", "reset_status"),),
+    AtOnce.VOLUME_RESTORE: (Words("volume", "create", *_MADE),),
+    AtOnce.VOLUME_RETYPE: (Words("volume", "retype", only_end=True),),
+    AtOnce.VOLUME_UPDATE: (Words("volume", "update"),),
 }
+_INTO_BIN = (AtOnce.SNAPSHOT_RECYCLE, AtOnce.VOLUME_RECYCLE)
 KINDS = frozenset(_WORDS)
 """The kinds of operations of which Cinder's words tell."""
 
@@ -138,11 +159,14 @@ def _notification(
     inside: bool,
 ) -> Notification | None:
     outcome, params = event["outcome"], operation.get("params", {})
-    if words.only_end and (outcome != END or not params.get("new_type")):
+    retypes = event["kind"] == AtOnce.VOLUME_RETYPE or params.get("new_type")
+    if words.only_end and not (outcome == END and retypes):
         return None
     row: dict[str, Any] = {"id": key, "project_id": event["project_id"], "created_at": event["started_at"]}
     row |= operation.get("notes", {}).get(told.KEPT) or {}
     row |= rows.get(key, {})
+    if words.action == "delete" and row.get("recycled_at") and event["kind"] not in _INTO_BIN:
+        return None  # it was told to be deleted when it came into the recycle bin
     status = {START: words.begins, END: words.ends, ERROR: words.fails}[outcome]
     row["status"] = status or row.get("status")
     if words.action == "resize":

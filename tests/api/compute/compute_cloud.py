@@ -12,6 +12,7 @@ from answers import Answers
 from compute_answers import LATER, SAMPLES, SCHEMAS
 from raw_image import raw_image
 from tests.patience import PATIENCE
+from witness import refuse_untold, witnessed
 
 from pumice.api.compute.service import compute_service
 from pumice.api.context import ApiContext
@@ -82,7 +83,8 @@ class Cloud:
             detach_seconds=0.2,
         )
         self.completions = Completions(self.db)
-        self.ctx = ApiContext(self.db, self.completions, Names(), self.tunables)
+        self.seen = witnessed(self.db)
+        self.ctx = ApiContext(self.seen, self.completions, Names(), self.tunables)
         self.service = compute_service(self.ctx)
         self.answers = Answers(self.service, SCHEMAS, SAMPLES, LATER)
         self.tasks: list[tuple[Runner, asyncio.Task[None]]] = []
@@ -146,6 +148,7 @@ class Cloud:
         for client in self.clients.values():
             await client.aclose()
         await self.kill()
+        refuse_untold(self.seen)
 
     # --- asking -----------------------------------------------------------------------------------
 

@@ -3,13 +3,14 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
 from tests.hook_receiver import receiver
 from tests.notification_listener import Heard, listening
-from volume_cloud import CONNECTOR, POOL, PROJECT, USER, Cloud
+from volume_cloud import CONNECTOR, OTHER_PROJECT, POOL, PROJECT, SCOPES, USER, Cloud
 
 from pumice.host import broker
 from pumice.host.broker import Broker
@@ -21,6 +22,7 @@ from pumice.model.ids import new_id
 from pumice.operations.harness import eventually
 from pumice.operations.operation import Operation
 from pumice.store import positions
+from pumice.volumes.recycle_bin import purge, restore
 from pumice.webhooks import manage
 
 pytestmark = pytest.mark.filterwarnings("ignore:eventletutils module is deprecated")
@@ -120,6 +122,51 @@ async def test_snapshots_backups_and_attachments(cloud: Cloud, heard: Heard) -> 
     assert used["volume_attachment"][0]["id"] == attachment
     await cloud.call("DELETE", f"/attachments/{attachment}")
     assert (await comes(cloud, heard, "volume.detach.end"))["volume_id"] == volume["id"]
+
+
+async def test_what_is_done_at_once_has_cinders_end(cloud: Cloud, heard: Heard) -> None:
+    volume = (await cloud.make(name="it"))["id"]
+    await cloud.call("PUT", f"/volumes/{volume}", {"volume": {"name": "other"}})
+    named = await comes(cloud, heard, "volume.update.end")
+    assert (named.keys(), named["display_name"], named["status"]) == (VOLUME, "other", "available")
+    await cloud.call("POST", f"/volumes/{volume}/metadata", {"metadata": {"a": "b"}})
+    assert (await comes(cloud, heard, "volume.update.end", 2))["metadata"] == [{"key": "a", "value": "b"}]
+    kind = await cloud.call("POST", "/types", {"volume_type": {"name": "another"}}, who="admin")
+    type_id = kind.json()["volume_type"]["id"]
+    assert (await cloud.act(volume, "os-retype", {"new_type": type_id})).status_code == 202
+    assert (await comes(cloud, heard, "volume.retype"))["volume_type"] == type_id
+    await cloud.act(volume, "os-reset_status", {"status": "error"}, who="admin")
+    assert (await comes(cloud, heard, "volume.reset_status.end"))["tenant_id"] == PROJECT
+    await cloud.act(volume, "os-reset_status", {"status": "available"}, who="admin")
+    asked = await cloud.call("POST", "/volume-transfers", {"transfer": {"volume_id": volume}})
+    transfer = asked.json()["transfer"]
+    assert (await comes(cloud, heard, "volume.transfer.create.end"))["status"] == "awaiting-transfer"
+    body = {"accept": {"auth_key": transfer["auth_key"]}}
+    await cloud.call("POST", f"/volume-transfers/{transfer['id']}/accept", body, who="other")
+    taken = await comes(cloud, heard, "volume.transfer.accept.end")
+    assert (taken["volume_id"], taken["tenant_id"]) == (volume, OTHER_PROJECT)
+    assert not [name for _, name, *_ in heard.all if name.endswith("start") and "create" not in name]
+
+
+async def test_what_is_recycled_is_deleted_for_who_listens_and_what_is_had_back_created(
+    cloud: Cloud, heard: Heard
+) -> None:
+    cloud.service.ctx.tunables = replace(cloud.tunables, recycle_days=7)
+    volume = (await cloud.make(name="it"))["id"]
+    for number in (1, 2):
+        await cloud.call("DELETE", f"/volumes/{volume}")
+        gone = await comes(cloud, heard, "volume.delete.end", number)
+        assert (gone["volume_id"], gone["status"]) == (volume, "deleted")
+        if number == 1:
+            await cloud.db.write(restore.accept, SCOPES["member"], volume, cloud.tunables)
+            back = await comes(cloud, heard, "volume.create.end", 2)
+            assert (back["volume_id"], back["status"], back["display_name"]) == (volume, "available", "it")
+    await cloud.db.write(purge.accept, SCOPES["member"], volume)
+    await cloud.quiet()
+    last = (await cloud.make(name="last"))["id"]
+    assert (await comes(cloud, heard, "volume.create.end", 3))["volume_id"] == last
+    assert len(heard.of("volume.delete.end")) == 2
+    assert not heard.of("volume.delete.start")
 
 
 async def test_what_failed_is_an_error_with_the_fault(cloud: Cloud, heard: Heard) -> None:

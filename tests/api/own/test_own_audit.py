@@ -20,7 +20,7 @@ async def test_what_is_stuck_is_told_in_a_sentence(cloud: Cloud, own: Own) -> No
     def by_hand(tx: Transaction) -> None:
         tx.execute(sa.update(volumes).where(volumes.c.id == volume).values(status="deleting"))
 
-    await cloud.service.ctx.db.write(by_hand)
+    await cloud.db.write(by_hand)
     assert (await own("GET", "/audit", who="admin")).json()["audit"] == first, "the last look is kept"
     cloud.service.ctx.audited = None
     second = (await own("GET", "/audit", who="admin")).json()["audit"]

@@ -165,6 +165,64 @@ async def test_many_events_come_each_once_and_deliveries_tell_of_no_deliveries(
     await eventually(cloud.db, lambda: _caught_up(fan_out))
 
 
+async def test_who_is_told_things_the_other_way_round_knows_which_was_first_by_the_id(
+    cloud: Cloud, own: Own, fan_out: FanOut
+) -> None:
+    paths = {f"/{new_id()}": word for word in ("pumice", "cinder")}
+    for path, word in paths.items():
+        receiver().paths[path] = _slow_at_first()
+        await hook(own, path, format=word)
+    volume = await cloud.make()
+    await cloud.call("DELETE", f"/volumes/{volume['id']}")
+    for path in paths:
+        await eventually(cloud.db, lambda path=path: _have_come(path, 4))  # type: ignore[misc]
+        came = [(int(head["webhook-id"].split("_")[1]), body) for _, head, body in receiver().at(path)]
+        told = [body.decode() for _, body in sorted(came)]
+        events = ("volume.create.start", "volume.create.end", "volume.delete.start", "volume.delete.end")
+        assert all(event in body for event, body in zip(events, told, strict=True)), told
+
+
+def _slow_at_first() -> Callable[[Any], None]:
+    """An answer that the first request waits for longer than those after it."""
+    pauses = [0.1]
+
+    def answer(handler: Any) -> None:
+        time.sleep(pauses.pop() if pauses else 0)
+        handler.send_response(204)
+        handler.send_header("content-length", "0")
+        handler.end_headers()
+
+    return answer
+
+
+async def _have_come(path: str, number: int) -> bool | None:
+    return len(receiver().at(path)) >= number or None
+
+
+async def test_what_is_done_at_once_is_told_to_whose_it_is(cloud: Cloud, own: Own, fan_out: FanOut) -> None:
+    cloud.service.ctx.tunables = replace(cloud.tunables, recycle_days=7)
+    mine, others = await hook(own, outcomes=["end"]), await hook(own, who="other", outcomes=["end"])
+    volume = (await cloud.make())["id"]
+    await cloud.act(volume, "os-reset_status", {"status": "error"}, who="admin")
+    await cloud.act(volume, "os-reset_status", {"status": "available"}, who="admin")
+    await cloud.call("PUT", f"/volumes/{volume}", {"volume": {"name": "n"}})
+    await cloud.call("DELETE", f"/volumes/{volume}")
+    await own("POST", f"/recycle-bin/{volume}/actions/restore")
+    transfer = (await cloud.call("POST", "/volume-transfers", {"transfer": {"volume_id": volume}})).json()
+    key = {"accept": {"auth_key": transfer["transfer"]["auth_key"]}}
+    path = f"/volume-transfers/{transfer['transfer']['id']}/accept"
+    assert (await cloud.call("POST", path, key, who="other")).status_code == 202
+    kinds = ["volume.create", "volume.reset_status", "volume.reset_status", "volume.update"]
+    kinds += ["volume.recycle", "volume.restore", "transfer.create", "transfer.taken"]
+    assert sorted(await types(cloud, mine["path"], len(kinds))) == sorted(f"{kind}.end" for kind in kinds)
+    assert await types(cloud, others["path"], 1) == ["transfer.accept.end"]
+    assert {one["data"]["subject"] for one in receiver().messages(mine["path"])} == {volume}
+    found = (await own("GET", f"/operations?subject={volume}&kind=volume.update")).json()["operations"]
+    assert [(one["state"], one["steps"], one["error"]) for one in found] == [("done", [], None)]
+    again = await own("POST", f"/operations/{found[0]['id']}/actions/retry")
+    assert again.status_code == 409
+
+
 async def test_what_came_while_no_scheduler_ran_is_told_by_the_next(cloud: Cloud, own: Own) -> None:
     made = await hook(own)
     await cloud.make()

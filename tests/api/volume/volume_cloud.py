@@ -14,6 +14,7 @@ from answers import Answers
 from fake_world import MemoryBackups
 from tests.hook_receiver import LOOPBACK
 from volume_answers import LATER, SAMPLES, SCHEMAS
+from witness import refuse_untold, witnessed
 
 from pumice.api.context import ApiContext
 from pumice.api.service import Service
@@ -194,7 +195,7 @@ def tunables() -> Tunables:
 
 @pytest.fixture
 async def cloud(tmp_path: Path, database: Database, tunables: Tunables) -> AsyncIterator[Cloud]:
-    db = database
+    db, seen = database, witnessed(database)
     backend, target = FakeBackend(("fake", "spare")), FakeTarget()
 
     def furnish(tx: Transaction) -> None:
@@ -227,7 +228,7 @@ async def cloud(tmp_path: Path, database: Database, tunables: Tunables) -> Async
         places=[SCHEDULER, WEBHOOKS, volume_host(HOST)],
         tunables=tunables,
     )
-    ctx = ApiContext(db, Completions(db), StubTokens(), tunables, outbound=LOOPBACK)
+    ctx = ApiContext(seen, Completions(db), StubTokens(), tunables, outbound=LOOPBACK)
     ctx.process = Answering(OneNode(settings(), drivers))
     service = volume_service(ctx)
     transport = httpx.ASGITransport(service)  # type: ignore[arg-type]
@@ -243,6 +244,7 @@ async def cloud(tmp_path: Path, database: Database, tunables: Tunables) -> Async
         yield cloud
         runner.stop()
         await running
+    refuse_untold(seen)
 
 
 def engines(db: Any) -> list[sa.Engine]:

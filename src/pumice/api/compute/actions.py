@@ -15,6 +15,7 @@ from pumice.api.policy import ADMIN, MEMBER, Rule
 from pumice.api.routing import Handler, Route, acts, writes
 from pumice.model.errors import Conflict, Invalid
 from pumice.model.states import ServerStatus
+from pumice.operations.at_once import AtOnce, record
 from pumice.servers import console, delete, power
 from pumice.store import servers
 from pumice.store.database import Transaction
@@ -87,6 +88,7 @@ async def lock(call: Call) -> Reply:
         server = servers.get(tx, call.who, call.args["id"])
         if not server.locked or by == "admin":
             servers.change(tx, server.id, locked=True, locked_by=by, locked_reason=reason)
+            record(tx, AtOnce.SERVER_LOCK, server, call.who)
 
     await call.ctx.db.write(work)
     return Reply(status=202)
@@ -98,6 +100,7 @@ def _unlock(tx: Transaction, call: Call) -> None:
     if server.locked_by == "admin":
         call.policy.require(OVERRIDE, call.who, server.project_id)
     servers.change(tx, server.id, locked=False, locked_by=None, locked_reason=None)
+    record(tx, AtOnce.SERVER_UNLOCK, server, call.who)
 
 
 def _reset_state(tx: Transaction, call: Call, asked: ResetState) -> None:
@@ -105,6 +108,7 @@ def _reset_state(tx: Transaction, call: Call, asked: ResetState) -> None:
     server = servers.get(tx, call.who, call.args["id"])
     if not servers.put(tx, server.id, ServerStatus.ACTIVE if asked.state == "active" else ServerStatus.ERROR):
         raise Conflict(f"Instance {server.id} is in task_state {server.task}: an operation ends it by itself")
+    record(tx, AtOnce.SERVER_RESET_STATUS, server, call.who)
 
 
 async def create_image(call: Call) -> Reply:

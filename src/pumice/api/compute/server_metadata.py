@@ -9,6 +9,7 @@ from pumice.api.fields import Body
 from pumice.api.policy import MEMBER, READER, Rule
 from pumice.api.routing import Route
 from pumice.model.errors import Invalid, NotFound, OverQuota
+from pumice.operations.at_once import AtOnce, record
 from pumice.servers.standing import must_be_idle, refuse_locked
 from pumice.store import servers
 from pumice.store.database import Transaction
@@ -93,6 +94,7 @@ async def _change(
         must_be_idle(server, f"{doing} metadata")
         refuse_many(metadata)
         servers.change(tx, server.id, metadata=metadata)
+        record(tx, AtOnce.SERVER_UPDATE, server, call.who)
         return metadata
 
     return await call.ctx.db.write(work)

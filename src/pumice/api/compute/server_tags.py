@@ -12,6 +12,7 @@ from pumice.api.fields import Body
 from pumice.api.policy import MEMBER, READER, Rule
 from pumice.api.routing import Handler, Route
 from pumice.model.errors import Invalid, NotFound
+from pumice.operations.at_once import AtOnce, record
 from pumice.servers.standing import must_be_settled
 from pumice.store import servers
 from pumice.store.database import Transaction
@@ -93,6 +94,7 @@ async def _change(call: Call, doing: str, changed: Callable[[list[str]], list[st
         must_be_settled(server, doing)
         tags = sorted(set(changed(server.tags)))
         servers.change(tx, server.id, tags=tags)
+        record(tx, AtOnce.SERVER_UPDATE, server, call.who)
         return tags
 
     return await call.ctx.db.write(work)

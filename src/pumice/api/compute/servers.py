@@ -22,6 +22,7 @@ from pumice.model.scope import Scope
 from pumice.model.server import Flavor, Server
 from pumice.model.tunables import Tunables
 from pumice.model.units import GIB
+from pumice.operations.at_once import AtOnce, record
 from pumice.servers import boot, delete
 from pumice.servers.boot import DiskWanted, ServerWanted
 from pumice.store import flavors, servers, services, snapshots, volumes
@@ -192,6 +193,7 @@ async def update(call: Call) -> Reply:
         server = servers.get(tx, call.who, call.args["id"])
         said = kept(body) | ({PIN: _pin(server, body)} if PIN in body.model_fields_set else {})
         servers.change(tx, server.id, **changes, kept={**(server.kept or {}), **said})
+        record(tx, AtOnce.SERVER_UPDATE, server, call.who)
         return _one(tx, call.who, server.id, call.ctx.tunables)
 
     shown = await call.ctx.db.write(work)

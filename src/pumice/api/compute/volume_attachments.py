@@ -21,6 +21,7 @@ from pumice.api.short_lists import read_whole
 from pumice.model.errors import Conflict, Invalid, NotFound
 from pumice.model.scope import Scope
 from pumice.model.server import ServerDisk
+from pumice.operations.at_once import AtOnce, record
 from pumice.servers import attach_volume, detach_volume
 from pumice.store import servers, volumes
 from pumice.store.database import Transaction
@@ -168,6 +169,7 @@ def _update(tx: Transaction, call: Call, body: UpdateBody, swap: bool) -> None:
             raise Invalid(f"The {name} property is not mutable")
     if body.delete_on_termination is not None:
         servers.change_disk(tx, disk.id, delete_on_termination=body.delete_on_termination)
+        record(tx, AtOnce.SERVER_UPDATE, servers.get(tx, call.who, disk.server_id), call.who)
 
 
 _PATH, _RULE = f"{VERSION}/servers/{{id}}/os-volume_attachments", "os_compute_api:os-volumes-attachments"

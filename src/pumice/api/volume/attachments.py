@@ -19,6 +19,7 @@ from pumice.attachments import connect, reserve
 from pumice.attachments.release import release
 from pumice.model.scope import Scope
 from pumice.model.volume import Attachment
+from pumice.operations.at_once import AtOnce, record
 from pumice.operations.holds import Thing, require, use
 from pumice.store import attachments, qos_specs
 from pumice.store.conditions import ATTACHMENTS
@@ -83,7 +84,9 @@ def _create(tx: Transaction, who: Scope, asked: NewAttachment) -> tuple[Attachme
             mode=mode,
             connector=asked.connector,
         )
-    return reserve.reserve(tx, who, asked.volume_uuid, server_id=asked.instance_uuid, mode=mode), None
+    made = reserve.reserve(tx, who, asked.volume_uuid, server_id=asked.instance_uuid, mode=mode)
+    record(tx, AtOnce.ATTACHMENT_RESERVE, made, who)
+    return made, None
 
 
 def _mode(asked: NewAttachment) -> str:
@@ -106,6 +109,7 @@ def _complete(tx: Transaction, who: Scope, attachment_id: str) -> None:
     attachment = attachments.get(tx, who, attachment_id)
     require(tx, use(Thing.ATTACHMENT, attachment.id))
     reserve.complete_known(tx, attachment)
+    record(tx, AtOnce.ATTACHMENT_COMPLETE, attachment, who)
 
 
 async def remove(call: Call) -> Reply:

@@ -22,6 +22,7 @@ from pumice.model.scope import Scope
 from pumice.model.states import BackupStatus
 from pumice.model.tunables import Tunables
 from pumice.model.volume import Volume
+from pumice.operations.at_once import AtOnce, record
 from pumice.store import backups
 from pumice.store.conditions import BACKUPS
 from pumice.store.database import Transaction
@@ -133,6 +134,7 @@ def _update(tx: Transaction, who: Scope, backup_id: str, changes: dict[str, Any]
     backup = backups.get(tx, who, backup_id)
     if changes:
         backups.change(tx, backup.id, **changes)
+        record(tx, AtOnce.BACKUP_UPDATE, backup, who)
     return backups.get(tx, who, backup.id)
 
 
@@ -184,6 +186,7 @@ _FORCE = writes(_delete_by_force, tuned=True)
 _RESET = resets(
     (BackupStatus.AVAILABLE, BackupStatus.ERROR),
     backups.overrule,
+    AtOnce.BACKUP_RESET_STATUS,
     "Invalid input for field/attribute status. Value: {word}. Backup status: {word} is invalid, valid statuses "
     "are: ['available', 'error'].",
 )

@@ -19,6 +19,7 @@ from pumice.model.group import GroupSnapshot
 from pumice.model.scope import Scope
 from pumice.model.states import GroupSnapshotStatus
 from pumice.model.tunables import Tunables
+from pumice.operations.at_once import AtOnce
 from pumice.store import group_snapshots, quotas
 from pumice.store.conditions import GROUP_SNAPSHOTS
 from pumice.store.database import Transaction
@@ -97,6 +98,7 @@ def _remove(tx: Transaction, who: Scope, group_snapshot_id: str, tunables: Tunab
 _RESET = resets(
     tuple(GroupSnapshotStatus),
     group_snapshots.overrule,
+    AtOnce.GROUP_SNAPSHOT_RESET_STATUS,
     "Invalid GroupSnapshot Status: Group snapshot status: {word} is invalid, valid statuses are: {states}.",
 )
 _ALL, _ONE, _SINCE = "/group_snapshots", "/group_snapshots/{id}", (3, 14)

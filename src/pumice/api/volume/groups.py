@@ -23,6 +23,7 @@ from pumice.model.group import Group
 from pumice.model.scope import Scope
 from pumice.model.states import GroupStatus
 from pumice.model.tunables import Tunables
+from pumice.operations.at_once import AtOnce
 from pumice.store import group_snapshots, groups, quotas
 from pumice.store.conditions import GROUPS
 from pumice.store.database import Transaction
@@ -184,6 +185,7 @@ def _remove(tx: Transaction, who: Scope, group_id: str, tunables: Tunables, with
 _RESET = resets(
     tuple(GroupStatus),
     groups.overrule,
+    AtOnce.GROUP_RESET_STATUS,
     "Invalid Group Status: Group status: {word} is invalid, valid status are: {states}.",
 )
 

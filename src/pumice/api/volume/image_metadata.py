@@ -10,6 +10,7 @@ from pumice.api.volume.fields import Key
 from pumice.api.volume.metadata import refuse_too_much
 from pumice.model.errors import NotFound
 from pumice.model.scope import Scope
+from pumice.operations.at_once import AtOnce, record
 from pumice.store import volumes
 from pumice.store.database import Transaction
 
@@ -41,19 +42,23 @@ async def add(call: Call) -> Reply:
 
 
 def _add(tx: Transaction, who: Scope, volume_id: str, more: dict[str, str], most: int) -> dict[str, Any]:
-    known = volumes.get(tx, who, volume_id).image_metadata or {}
+    volume = volumes.get(tx, who, volume_id)
+    known = volume.image_metadata or {}
     metadata = known | more
     refuse_too_much(known, metadata, most)
     volumes.change(tx, volume_id, image_metadata=metadata)
+    record(tx, AtOnce.VOLUME_UPDATE, volume, who)
     return metadata
 
 
 def _forget(tx: Transaction, who: Scope, volume_id: str, key: str) -> None:
-    metadata = volumes.get(tx, who, volume_id).image_metadata or {}
+    volume = volumes.get(tx, who, volume_id)
+    metadata = volume.image_metadata or {}
     if key not in metadata:
         raise NotFound("Glance metadata for volume/snapshot", volume_id)
     left = {name: value for name, value in metadata.items() if name != key}
     volumes.change(tx, volume_id, image_metadata=left or None)
+    record(tx, AtOnce.VOLUME_UPDATE, volume, who)
 
 
 def _action(name: str, handler: Handler, verb: str, check: str) -> Route:

@@ -17,6 +17,7 @@ from pumice.api.routing import Route
 from pumice.api.volume.fields import Metadata
 from pumice.model.errors import Invalid, TooLarge
 from pumice.model.scope import Scope
+from pumice.operations.at_once import AtOnce, Owned, record
 from pumice.store import snapshots, volumes
 from pumice.store.database import Transaction
 
@@ -33,7 +34,7 @@ class OneOfIt(Body):
     meta: Metadata = Field(min_length=1, max_length=1)
 
 
-class Described(Protocol):
+class Described(Owned, Protocol):
     """A value that has metadata."""
 
     @property
@@ -47,6 +48,8 @@ class MetadataOf:
     collection: str
     get: Callable[[Transaction, Scope, str], Described]
     change: Callable[..., None]
+    kind: AtOnce
+    """What a change is called in the log."""
     rules: Mapping[str, Rule]
     """Policies by verb: ``get``, ``create``, ``update``, ``delete``."""
     tagged: bool = False
@@ -121,12 +124,14 @@ class MetadataOf:
         match: str | None,
         most: int,
     ) -> dict[str, str]:
-        known = self.get(tx, who, thing).metadata
+        described = self.get(tx, who, thing)
+        known = described.metadata
         if match is not None and match != "*" and _tag(known) not in _tags_in(match):
             raise HttpError(412, "The metadata has changed since it was read.")
         changed = change(known)
         refuse_too_much(known, changed, most)
         self.change(tx, thing, metadata=changed)
+        record(tx, self.kind, described, who)
         return changed
 
     def _must_have(self, metadata: Mapping[str, Any], thing: str, key: str) -> None:
@@ -166,6 +171,7 @@ VOLUMES = MetadataOf(
     "volumes",
     volumes.get,
     volumes.change,
+    AtOnce.VOLUME_UPDATE,
     MappingProxyType(
         {"get": Rule("volume:get_volume_metadata", READER)}
         | {verb: Rule(f"volume:{verb}_volume_metadata", MEMBER) for verb in ("create", "update", "delete")}
@@ -176,6 +182,7 @@ SNAPSHOTS = MetadataOf(
     "snapshots",
     snapshots.get,
     snapshots.change,
+    AtOnce.SNAPSHOT_UPDATE,
     MappingProxyType(
         {"get": Rule("volume:get_snapshot_metadata", READER)}
         | {"create": Rule("volume:update_snapshot_metadata", MEMBER)}

@@ -20,6 +20,7 @@ from pumice.model.errors import Invalid, NotFound
 from pumice.model.scope import Scope
 from pumice.model.states import SnapshotStatus
 from pumice.model.volume import Snapshot
+from pumice.operations.at_once import AtOnce, record
 from pumice.store import snapshots
 from pumice.store.conditions import SNAPSHOTS
 from pumice.store.database import Transaction
@@ -124,7 +125,7 @@ async def update(call: Call) -> Reply:
 
 
 def _update(tx: Transaction, who: Scope, snapshot_id: str, changes: dict[str, Any]) -> Snapshot:
-    snapshots.get(tx, who, snapshot_id)
+    record(tx, AtOnce.SNAPSHOT_UPDATE, snapshots.get(tx, who, snapshot_id), who)
     snapshots.change(tx, snapshot_id, **changes)
     return snapshots.get(tx, who, snapshot_id)
 
@@ -149,6 +150,7 @@ def _update_status(tx: Transaction, who: Scope, snapshot_id: str, status: str) -
         )
     if status != snapshot.status:
         snapshots.overrule(tx, who, snapshot_id, SnapshotStatus(status))
+        record(tx, AtOnce.SNAPSHOT_UPDATE, snapshot, who)
 
 
 def _delete_by_force(tx: Transaction, who: Scope, snapshot_id: str) -> None:
@@ -160,6 +162,7 @@ def _delete_by_force(tx: Transaction, who: Scope, snapshot_id: str) -> None:
 _RESET = resets(
     tuple(one for one in SnapshotStatus if one is not SnapshotStatus.RECYCLED),
     snapshots.overrule,
+    AtOnce.SNAPSHOT_RESET_STATUS,
     "Invalid input for field/attribute status. Value: {word}.",
 )
 _ACTION = "/snapshots/{id}/action"

@@ -17,6 +17,7 @@ from pumice.model.scope import Scope
 from pumice.model.states import VolumeStatus
 from pumice.model.tunables import Tunables
 from pumice.model.volume import MigrationStatus, VolumeType
+from pumice.operations.at_once import AtOnce, record
 from pumice.store import attachments, types, volumes
 from pumice.store.database import Transaction
 from pumice.volumes import force_delete, upload
@@ -153,7 +154,9 @@ def _type_in_full(call: Call, kind: VolumeType) -> dict[str, Any]:
 
 
 def _set_bootable(tx: Transaction, who: Scope, volume_id: str, bootable: bool) -> None:
-    volumes.change(tx, volumes.get(tx, who, volume_id).id, bootable=bootable)
+    volume = volumes.get(tx, who, volume_id)
+    volumes.change(tx, volume.id, bootable=bootable)
+    record(tx, AtOnce.VOLUME_UPDATE, volume, who)
 
 
 def _set_read_only(tx: Transaction, who: Scope, volume_id: str, readonly: bool) -> None:
@@ -165,6 +168,7 @@ def _set_read_only(tx: Transaction, who: Scope, volume_id: str, readonly: bool) 
             f"status is: {volume.status}{f', with attachment {links[0].id}' if links else ''}."
         )
     volumes.change(tx, volume.id, read_only=readonly, read_only_told=True)
+    record(tx, AtOnce.VOLUME_UPDATE, volume, who)
 
 
 def _status(word: str) -> VolumeStatus:
@@ -217,6 +221,7 @@ def _reset_status(tx: Transaction, call: Call, asked: ResetStatus) -> None:
             release(tx, call.who, attachment)
     if status is not None and not volumes.put(tx, volume.id, status):
         raise Conflict(f"Volume {volume.id} is {volume.status}: an operation holds it, and ends by itself.")
+    record(tx, AtOnce.VOLUME_RESET_STATUS, volume, call.who)
 
 
 async def complete_extension(call: Call) -> Reply:

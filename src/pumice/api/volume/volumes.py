@@ -24,6 +24,7 @@ from pumice.model.ids import is_uuid
 from pumice.model.scope import Scope
 from pumice.model.tunables import Tunables
 from pumice.model.volume import Attachment, Volume
+from pumice.operations.at_once import AtOnce, record
 from pumice.store import attachments, groups, images, quotas, volumes
 from pumice.store.conditions import VOLUMES
 from pumice.store.database import Transaction
@@ -232,7 +233,7 @@ class Volumes:
         return Reply({"volume": VolumeView(call, shown).changed(shown.volumes[0])})
 
     def _update(self, tx: Transaction, who: Scope, volume_id: str, changes: dict[str, Any]) -> Shown:
-        volumes.get(tx, who, volume_id)
+        record(tx, AtOnce.VOLUME_UPDATE, volumes.get(tx, who, volume_id), who)
         volumes.change(tx, volume_id, **changes)
         return self._one(tx, who, volume_id)
 

@@ -14,6 +14,7 @@ from pumice.model.ids import new_id
 from pumice.model.scope import Scope
 from pumice.model.states import GroupStatus, VolumeStatus
 from pumice.model.tunables import Tunables
+from pumice.operations.at_once import AtOnce, record
 from pumice.operations.holds import Thing, change
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, scheduler
 from pumice.store import attachments, group_snapshots, groups, messages, operations, quotas, snapshots
@@ -46,6 +47,7 @@ def accept(tx: Transaction, who: Scope, group_id: str, tunables: Tunables, *, wi
     groups.move(tx, group.id, start, G.DELETING, must=must, operation_id=operation_id)
     if group.host is None and not found:
         _forget(tx, group)
+        record(tx, AtOnce.GROUP_DELETE, group, who, notes={KEPT: kept(group)})
         return
     refuse_frozen(tx, group.host)
     parent = enqueue(tx, DELETE_GROUP, GroupParams(group.id), subject=group.id, who=who, id=operation_id)

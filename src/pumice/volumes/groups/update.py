@@ -8,6 +8,7 @@ from pumice.model.group import Group
 from pumice.model.scope import Scope
 from pumice.model.states import GroupStatus, VolumeStatus
 from pumice.model.volume import Volume, host_of
+from pumice.operations.at_once import AtOnce, record
 from pumice.operations.holds import Thing, require, use
 from pumice.store import groups, volumes
 from pumice.store.database import Transaction
@@ -53,6 +54,9 @@ def update(tx: Transaction, who: Scope, group_id: str, wanted: Changes) -> None:
         volumes.change(tx, volume.id, group_id=group.id)
     for volume in leaving:
         volumes.change(tx, volume.id, group_id=None)
+    record(tx, AtOnce.GROUP_UPDATE, group, who)
+    for volume in (*coming, *leaving):
+        record(tx, AtOnce.VOLUME_UPDATE, volume, who)
 
 
 def _coming(tx: Transaction, who: Scope, group: Group, volume_id: str) -> Volume:

@@ -15,6 +15,7 @@ from pumice.model.scope import Scope
 from pumice.model.states import SnapshotStatus, VolumeStatus
 from pumice.model.tunables import UNLIMITED, Tunables
 from pumice.model.volume import Snapshot, Volume
+from pumice.operations.at_once import AtOnce, record
 from pumice.operations.holds import Thing, read, require
 from pumice.operations.operation import Operation
 from pumice.store import quotas, recycle_bin, snapshots, volumes
@@ -54,7 +55,7 @@ def delete_volume(
         found = snapshots.of_volume(tx, volume.id) if with_snapshots else ()
         size = volume.size + sum(snapshot.size for snapshot in found)
         counts = tunables.recycle_counts or _is_too_much(tx, volume.project_id, size, tunables)
-        _recycle(tx, volume, found, _terms(tx, standing, term, counts=counts), parent)
+        _recycle(tx, volume, found, _terms(tx, standing, term, counts=counts), who, parent)
         return None
     if with_snapshots or (standing.has_snapshots and not snapshots.of_volume(tx, volume.id)):
         return delete_with_snapshots.begin(tx, who, volume, parent)
@@ -81,7 +82,7 @@ def delete_snapshot(
     term = _term(standing, tunables)
     if term and snapshot.status is S.AVAILABLE:
         counts = tunables.recycle_counts or _is_too_much(tx, snapshot.project_id, snapshot.size, tunables)
-        _recycle_snapshot(tx, snapshot, _terms(tx, standing, term, counts=counts), parent)
+        _recycle_snapshot(tx, snapshot, _terms(tx, standing, term, counts=counts), who, parent)
         return None
     return delete_snapshot_for_good.begin(tx, who, snapshot, parent)
 
@@ -120,6 +121,7 @@ def _recycle(
     volume: Volume,
     with_it: Sequence[Snapshot],
     terms: dict[str, Any],
+    who: Scope,
     parent: Operation[Any] | None,
 ) -> None:
     """Put a volume into the bin: what copies it may go on, and nobody may be about to change it."""
@@ -127,13 +129,14 @@ def _recycle(
     require(tx, read(Thing.VOLUME, volume.id), parent_id=parent.id if parent else None)
     for snapshot in with_it:
         refuse_in_group_snapshot(snapshot)
-        _recycle_snapshot(tx, snapshot, terms, parent)
+        _recycle_snapshot(tx, snapshot, terms, who, parent)
     volumes.move(tx, volume.id, {V.AVAILABLE}, V.RECYCLED, must=delete.MUST, group_id=None, **terms)
     _give_back(tx, "volumes", volume, terms)
+    record(tx, AtOnce.VOLUME_RECYCLE, volume, who, parent=parent)
 
 
 def _recycle_snapshot(
-    tx: Transaction, snapshot: Snapshot, terms: dict[str, Any], parent: Operation[Any] | None
+    tx: Transaction, snapshot: Snapshot, terms: dict[str, Any], who: Scope, parent: Operation[Any] | None
 ) -> None:
     """Put a snapshot into the bin. One in error goes there with its volume, and comes back as it was."""
     require(tx, read(Thing.SNAPSHOT, snapshot.id), parent_id=parent.id if parent else None)
@@ -143,6 +146,7 @@ def _recycle_snapshot(
         must = "be available or error"
         snapshots.move(tx, snapshot.id, {S.AVAILABLE}, S.RECYCLED, must=must, group_snapshot_id=None, **terms)
     _give_back(tx, "snapshots", snapshot, terms)
+    record(tx, AtOnce.SNAPSHOT_RECYCLE, snapshot, who, parent=parent)
 
 
 def _give_back(tx: Transaction, things: str, thing: Volume | Snapshot, terms: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from pumice.model.scope import Scope
 from pumice.model.states import SnapshotStatus, VolumeStatus
 from pumice.model.tunables import Tunables
 from pumice.model.volume import Snapshot, Volume
+from pumice.operations.at_once import AtOnce, record
 from pumice.store import quotas, recycle_bin, snapshots, volumes
 from pumice.store.database import Transaction
 from pumice.store.serialize import serialized
@@ -30,7 +31,7 @@ def accept(tx: Transaction, who: Scope, entry_id: str, tunables: Tunables) -> No
     volume = volumes.find(tx, entry.volume_id)
     assert volume is not None
     if entry.kind == "volume":
-        _restore_volume(tx, volume, limits)
+        _restore_volume(tx, who, volume, limits)
         return
     if volume.recycled_at is not None:
         own = volume.project_id == entry.project_id
@@ -41,24 +42,26 @@ def accept(tx: Transaction, who: Scope, entry_id: str, tunables: Tunables) -> No
         )
     snapshot = snapshots.find(tx, entry.id)
     assert snapshot is not None
-    _restore_snapshot(tx, snapshot, limits)
+    _restore_snapshot(tx, who, snapshot, limits)
 
 
-def _restore_volume(tx: Transaction, volume: Volume, limits: Mapping[str, int]) -> None:
+def _restore_volume(tx: Transaction, who: Scope, volume: Volume, limits: Mapping[str, int]) -> None:
     quotas.refuse_larger(limits, volume.size)
     _take(tx, "volumes", volume, limits)
     volumes.move(tx, volume.id, {V.RECYCLED}, V.AVAILABLE, must=MUST, **recycle_bin.OUT)
+    record(tx, AtOnce.VOLUME_RESTORE, volume, who)
     for snapshot in snapshots.of_volume(tx, volume.id, in_bin=True):
         if went_together(snapshot, volume.recycled_at) and snapshot.status is not S.DELETING:
-            _restore_snapshot(tx, snapshot, limits)
+            _restore_snapshot(tx, who, snapshot, limits)
 
 
-def _restore_snapshot(tx: Transaction, snapshot: Snapshot, limits: Mapping[str, int]) -> None:
+def _restore_snapshot(tx: Transaction, who: Scope, snapshot: Snapshot, limits: Mapping[str, int]) -> None:
     _take(tx, "snapshots", snapshot, limits)
     if snapshot.status is S.RECYCLED:
         snapshots.move(tx, snapshot.id, {S.RECYCLED}, S.AVAILABLE, must=MUST, **recycle_bin.OUT)
     else:
         snapshots.change(tx, snapshot.id, **recycle_bin.OUT)
+    record(tx, AtOnce.SNAPSHOT_RESTORE, snapshot, who)
 
 
 def _take(tx: Transaction, things: str, thing: Volume | Snapshot, limits: Mapping[str, int]) -> None:
