@@ -43,6 +43,13 @@ def test_a_tenant_follows_a_volume_by_openstack_alone() -> None:
         with pytest.raises(Exception, match="Thing nothing could not be found"):
             openstack.run("volume", "why", "nothing")
         snapshots_make_themselves(openstack, volume)
+        used = openstack.json("volume", "usage", "list")
+        assert {(one["Kind"], one["Volume Type"]) for one in used} == {("volume", "__DEFAULT__")}
+        assert sum(one["Gib Hours"] for one in used) > 0
+        admins = openstack.json("--os-cloud", "pumice", "volume", "usage", "list", "--all-projects")
+        assert {one["Project ID"] for one in used} <= {one["Project ID"] for one in admins}
+        with pytest.raises(Exception, match="like 2026-11-27"):
+            openstack.run("volume", "usage", "list", "--from", "yesterday")
 
 
 def snapshots_make_themselves(openstack: OpenStackCommand, volume: str) -> None:

@@ -376,6 +376,25 @@ def operations_retry(
     operations_log.retry(_settings(context), operation, as_json=json or form is Format.JSON)
 
 
+@app.command()
+def usage(
+    context: typer.Context,
+    first: Annotated[str | None, typer.Option("--from", metavar="DAY", help="Default: 30 days.")] = None,
+    last: Annotated[str | None, typer.Option("--to", metavar="DAY", help="Default: today, in UTC.")] = None,
+    project: Annotated[str | None, typer.Option(help="Of this alone: name or id.")] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="For a spreadsheet or a program that bills.")] = False,
+    form: Form = Format.TABLE,
+    json: Json = False,
+) -> None:
+    """Tell the GiB-hours that projects have used, by day and type of volume."""
+    from pumice.app import usage as work
+
+    as_json = json or form is Format.JSON
+    if csv and as_json:
+        raise typer.BadParameter("Ask for --csv or for JSON.")
+    work.run(_settings(context), first, last, project, as_json=as_json, as_csv=csv)
+
+
 @image_cache.command("list")
 def image_cache_list(
     context: typer.Context,

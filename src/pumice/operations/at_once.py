@@ -2,8 +2,8 @@
 
 It is an operation of no steps that has ended when it is first seen, and only its end is told: to streams, to
 webhooks and in Cinder's words, like that of any other. So a thing's history has it, with the request and the
-time. An operation that is enqueued tells of itself; whatever else a request changes of a project's things is recorded here.
-``tests/api/witness.py`` finds a request that does neither.
+time. An operation that is enqueued tells of itself; whatever else a request changes of a project's things is
+recorded here. ``tests/api/witness.py`` finds a request that does neither.
 """
 
 from collections.abc import Mapping

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ from pumice.api.routing import Route
 from pumice.api.times import as_day
 from pumice.model.errors import Forbidden, Invalid
 from pumice.store import adding_up, clock
+from pumice.store.database import Transaction
 
 _PARAMETERS = ("from", "to", "project_id", "all_projects", "format")
 _FIRST = date(1970, 1, 1)
@@ -24,22 +25,31 @@ async def usage(call: Call) -> Reply:
     """Tell what was used from one day to another: the last 30 days where nothing is said."""
     if unknown := call.query.keys() - {*_PARAMETERS}:
         raise Invalid(f"There is no parameter '{min(unknown)}'. There are {', '.join(_PARAMETERS)}.")
-    last = _day(call, "to") or _FIRST + timedelta(days=clock.time() // adding_up.DAY)
-    first = _day(call, "from") or last - timedelta(days=29)
-    if not 0 <= (last - first).days < MOST_DAYS:
+    days = span(call.query.get("from"), call.query.get("to"))
+    is_csv = _is_csv(call)
+    found = await call.ctx.db.read(of_days, _whose(call), *days)
+    if is_csv:
+        headers = {"Content-Disposition": f'attachment; filename="usage-{days[0]}-{days[1]}.csv"'}
+        return Reply(as_csv(found).encode(), headers=headers, content_type="text/csv; charset=utf-8")
+    return Reply(shapes.Usage(usage=list(found)).model_dump(mode="json"))
+
+
+def span(first: str | None, last: str | None) -> tuple[date, date]:
+    """The days that are asked for: up to today, and 30 of them, where nothing is said. Raises ``Invalid``."""
+    end = _day("to", last) or _FIRST + timedelta(days=clock.time() // adding_up.DAY)
+    begin = _day("from", first) or end - timedelta(days=29)
+    if not 0 <= (end - begin).days < MOST_DAYS:
         raise Invalid(f"'from' is a day before 'to', by less than {MOST_DAYS} days.")
-    as_csv = _is_csv(call)
-    days = (first - _FIRST).days, (last - _FIRST).days
-    found = await call.ctx.db.read(adding_up.of_days, _whose(call), *days)
-    told = list(_told(found))
-    if as_csv:
-        headers = {"Content-Disposition": f'attachment; filename="usage-{first}-{last}.csv"'}
-        return Reply(_csv(told), headers=headers, content_type="text/csv; charset=utf-8")
-    return Reply(shapes.Usage(usage=told).model_dump(mode="json"))
+    return begin, end
 
 
-def _day(call: Call, name: str) -> date | None:
-    text = call.query.get(name)
+def of_days(tx: Transaction, project_id: str | None, first: date, last: date) -> Sequence[shapes.Used]:
+    """What a project used from one day to another, or all of them."""
+    found = adding_up.of_days(tx, project_id, (first - _FIRST).days, (last - _FIRST).days)
+    return list(_told(found))
+
+
+def _day(name: str, text: str | None) -> date | None:
     try:
         return as_day(text) if text else None
     except ValueError:
@@ -89,13 +99,14 @@ def _told(found: Mapping[tuple[str, int, str], float]) -> Iterator[shapes.Used]:
             )
 
 
-def _csv(told: list[shapes.Used]) -> bytes:
+def as_csv(told: Sequence[shapes.Used]) -> str:
+    """A line for each, below one with the names of the columns."""
     text = io.StringIO()
     rows: Any = csv.writer(text)
     names = list(shapes.Used.model_fields)
     rows.writerow(names)
     rows.writerows([_cell(getattr(one, name)) for name in names] for one in told)
-    return text.getvalue().encode()
+    return text.getvalue()
 
 
 def _cell(value: object) -> object:
