@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import compute_cloud
 import httpx
@@ -26,6 +27,7 @@ from postgres_server import PostgresServer
 from pumice.api.context import ApiContext
 from pumice.api.identity.service import identity_service
 from pumice.api.image.service import image_service
+from pumice.api.own.service import own_service
 from pumice.app import monitoring, node
 from pumice.app.metrics import Metrics
 from pumice.app.settings import Settings
@@ -33,10 +35,12 @@ from pumice.identity.bootstrap import bootstrap, hashes
 from pumice.identity.tokens import LocalTokens
 from pumice.images.files import ImageFiles
 from pumice.loops import recycling, rows
+from pumice.loops.schedules import Schedules
 from pumice.model.tunables import Tunables
 from pumice.operations.completions import Completions
 from pumice.operations.harness import Scenario, no_faults, quiet, working
-from pumice.store import audit, clock, recycle_bin, work_queue
+from pumice.store import audit, clock, recycle_bin, tables, work_queue
+from pumice.store.columns import now
 from pumice.store.database import Database, Transaction
 from pumice.store.open import open_database
 from pumice.store.tables import metadata
@@ -81,6 +85,7 @@ MAY = {
     "store.projects.named": "the same",
     "store.quotas.forget_type": "a type of volumes is deleted, whoever had a quota of it",
     "store.adding_up.close": "the same: what was used of it is remembered",
+    "store.adding_up._of_all": f"{_LISTED}: what all projects have used",
 }
 """Whose statements may read a whole table, and why: functions, or all of a module."""
 
@@ -197,6 +202,52 @@ async def test_requests_for_what_is_in_the_recycle_bin(cloud: Cloud) -> None:
             await cloud.db.write(recycling.tell, entry.id, at, 1.0)
         await cloud.db.write(purge.accept, who, volume)
         await cloud.quiet()
+    await refuse_scans(cloud.db, recorder)
+
+
+async def test_turns_of_schedules_and_requests_for_them_and_for_usage(cloud: Cloud) -> None:
+    recorder, ctx = Recorder(), cloud.service.ctx
+    ctx.verbs = cloud.runner.state_machine.verbs
+    transport = httpx.ASGITransport(own_service(ctx))  # type: ignore[arg-type]
+    async with httpx.AsyncClient(transport=transport, base_url="http://cloud/pumice/v1") as client:
+
+        async def ask(method: str, path: str, body: Any = None, who: str = "member") -> Any:
+            reply = await client.request(method, path, json=body, headers={"X-Auth-Token": who})
+            assert reply.status_code < 300, (path, reply.text)
+            return reply.json() if reply.content else None
+
+        async def run(path: str) -> None:
+            """One run, to its end."""
+            one = (await ask("POST", f"{path}/actions/run"))["run"]["id"]
+            for _ in range(3):
+                await cloud.quiet()
+                due = sa.update(tables.schedule_runs).where(tables.schedule_runs.c.id == one)
+                await cloud.db.write(lambda tx, due=due: tx.execute(due.values(look_at=now())) and None)
+                await Schedules(cloud.db, RULES).check()
+            assert (await ask("GET", f"{path}/runs/{one}"))["run"]["state"] == "done"
+
+        with recorder.at_work():
+            tagged = (await cloud.make(metadata={"a": "b"}))["id"]
+            for wanted in (
+                {"kind": "snapshot", "volume_id": tagged},
+                {"kind": "backup", "metadata": {"a": "b"}, "full_every": 2},
+            ):
+                asked = {"name": wanted["kind"], "cron": "0 3 * * *", "keep": {"last": 1}, **wanted}
+                path = f"/schedules/{(await ask('POST', '/schedules', {'schedule': asked}))['schedule']['id']}"
+                for _ in range(3):
+                    await run(path)
+                await ask("PUT", path, {"schedule": {"cron": "30 * * * *"}})
+                await ask("GET", path)
+                await ask("GET", f"{path}/runs?limit=2")
+                for query in ("", "?name=snapshot", f"?volume_id={tagged}"):
+                    await ask("GET", f"/schedules{query}")
+                await ask("DELETE", path)
+            await ask("GET", "/schedules?all_projects=1&limit=10", who="admin")
+            for query, who in (("", "member"), ("?all_projects=1", "admin"), ("?format=csv", "reader")):
+                reply = await client.get(f"/usage{query}", headers={"X-Auth-Token": who})
+                assert reply.status_code == 200
+    by = {asked.by.rpartition(".")[2] for asked in recorder.found.values()}
+    assert {"due", "made_of", "tagged", "_of_one", "_of_all"} <= by
     await refuse_scans(cloud.db, recorder)
 
 

@@ -96,18 +96,29 @@ def of_days(
     Of one project, or of all.
     """
     at, found = clock.time(), dict[tuple[str, int, str], float]()
-    of_one = () if project_id is None else (_d.project_id == project_id,)
-    for row in tx.execute(sa.select(usage_days).where(_d.day.between(first, last), *of_one)):
+    over, still = _of_all(tx, first, last) if project_id is None else _of_one(tx, project_id, first, last)
+    for row in over:
         found[row.project_id, row.day, row.resource] = row.amount_seconds
-    still = sa.select(quota_usage).where(_u.since.is_not(None))
-    if project_id is not None:
-        still = still.where(_u.project_id == project_id)
-    for row in tx.execute(still):
+    for row in still:
         for day, amount in _days(row.since, row.today, row.in_use, at):
             if first <= day <= last and amount:
                 key = row.project_id, day, row.resource
                 found[key] = found.get(key, 0.0) + amount
     return found
+
+
+_still = sa.select(quota_usage).where(_u.since.is_not(None))
+
+
+def _of_one(tx: Transaction, project_id: str, first: int, last: int) -> tuple[Sequence[Any], Sequence[Any]]:
+    """The days of a project that are over, and what it has now."""
+    over = sa.select(usage_days).where(_d.day.between(first, last), _d.project_id == project_id)
+    return tx.execute(over).all(), tx.execute(_still.where(_u.project_id == project_id)).all()
+
+
+def _of_all(tx: Transaction, first: int, last: int) -> tuple[Sequence[Any], Sequence[Any]]:
+    over = sa.select(usage_days).where(_d.day.between(first, last))
+    return tx.execute(over).all(), tx.execute(_still).all()
 
 
 def expire(tx: Transaction) -> None:
