@@ -6,7 +6,7 @@ from typing import Any
 
 from osc_lib.command import command
 
-from pumice.osc.operation import client_of
+from pumice.osc.one import client_of
 
 
 class ExplainVolume(command.ShowOne):

@@ -8,6 +8,9 @@ from typing import Any, TextIO
 from osc_lib import exceptions
 from osc_lib.command import command
 
+from pumice.osc.one import ShowThing, client_of
+
+NAMES = "The operation's id, or that of a thing whose newest operation is meant"
 COLUMNS = ("id", "kind", "subject", "state", "step", "progress", "created_at")
 WAIT_SECONDS = 30
 ENDED = ("done", "failed", "cleaning")
@@ -37,17 +40,17 @@ class ListOperation(command.Lister):
         return titles(COLUMNS), (tuple(_word(one, name) for name in COLUMNS) for one in found)
 
 
-class ShowOperation(command.ShowOne):
+class ShowOperation(ShowThing):
     """Show one operation, step by step"""
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The operation."""
-        return _named(super().get_parser(prog_name))
+    path, key, names = "/operations", "operation", NAMES
 
-    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Sequence[Any]]:
-        """Show it."""
-        client = client_of(self)
-        one = client.get(f"/operations/{meant(client, parsed_args.id)}").json()["operation"]
+    def meant(self, client: Any, word: str) -> str:
+        """The operation's id, or that of the newest about a thing."""
+        return meant(client, word)
+
+    def told(self, one: dict[str, Any]) -> tuple[Sequence[str], Sequence[Any]]:
+        """Its fields, and its history."""
         lines = "\n".join(told(line) for line in one.pop("lines"))
         names = [name for name in one if one[name] not in (None, [])]
         return [*names, "history"], [*(_word(one, name) for name in names), lines]
@@ -95,12 +98,6 @@ class WatchOperation(command.Command):
             raise exceptions.CommandError(one["error"] or "The operation failed.")
 
 
-def client_of(asked: command.Command) -> Any:
-    """The client that ``plugin.py`` makes."""
-    manager: Any = asked.app.client_manager
-    return manager.pumice
-
-
 def watch(client: Any, operation_id: str, out: TextIO) -> dict[str, Any]:
     """Follow an operation to its end by requests that wait; what it came to."""
     headers, seen = {"Prefer": f"wait={WAIT_SECONDS}"}, 0
@@ -137,9 +134,7 @@ def told(line: dict[str, Any]) -> str:
 
 
 def _named(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    parser.add_argument(
-        "id", metavar="<id>", help="The operation's id, or that of a thing whose newest operation is meant"
-    )
+    parser.add_argument("id", metavar="<id>", help=NAMES)
     return parser
 
 

@@ -7,9 +7,11 @@ from typing import Any
 from osc_lib import exceptions
 from osc_lib.command import command
 
-from pumice.osc.operation import client_of, of_all_projects, titles
+from pumice.osc.one import ShowThing, client_of
+from pumice.osc.operation import of_all_projects, titles
 
 COLUMNS = ("id", "kind", "name", "size", "state", "recycled_at", "kept_until")
+METAVAR, NAMES = "<volume or snapshot>", "Its id, or its name if one alone has it"
 
 
 class ListRecycled(command.Lister):
@@ -31,19 +33,19 @@ class ListRecycled(command.Lister):
         return titles(COLUMNS), (tuple(one[name] for name in COLUMNS) for one in found)
 
 
-class ShowRecycled(command.ShowOne):
+class ShowRecycled(ShowThing):
     """Show a deleted volume or snapshot that can be had back"""
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The thing."""
-        return _named(super().get_parser(prog_name))
+    path, key, metavar, names = "/recycle-bin", "recycled", METAVAR, NAMES
 
-    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Sequence[Any]]:
-        """Show it."""
-        client = client_of(self)
-        one = client.get(f"/recycle-bin/{_meant(client, parsed_args.thing)}").json()["recycled"]
+    def meant(self, client: Any, word: str) -> str:
+        """The id of what has this name in the bin."""
+        return _meant(client, word)
+
+    def told(self, one: dict[str, Any]) -> tuple[Sequence[str], Sequence[Any]]:
+        """Its fields, its metadata in one line."""
         one["metadata"] = ", ".join(f"{key}='{value}'" for key, value in sorted(one["metadata"].items()))
-        return list(one), list(one.values())
+        return super().told(one)
 
 
 class RestoreRecycled(command.Command):
@@ -73,7 +75,7 @@ class PurgeRecycled(command.Command):
 
 
 def _named(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    parser.add_argument("thing", metavar="<volume or snapshot>", help="Its id, or its name if one alone has it")
+    parser.add_argument("thing", metavar=METAVAR, help=NAMES)
     return parser
 
 

@@ -8,10 +8,12 @@ from osc_lib import exceptions
 from osc_lib.command import command
 
 from pumice.osc.explain import id_of
-from pumice.osc.operation import client_of, of_all_projects, titles
+from pumice.osc.one import ShowThing, client_of
+from pumice.osc.operation import of_all_projects, titles
 
 COLUMNS = ("id", "name", "kind", "cron", "timezone", "enabled", "next_run_at")
 RUN_COLUMNS = ("id", "due_at", "state", "volumes", "made", "failed", "error")
+NAMES = "Its name or id"
 KEPT = ("last", "daily", "weekly", "monthly")
 
 
@@ -69,17 +71,18 @@ class ListSchedule(command.Lister):
         return [*titles(COLUMNS), "Last Run"], rows
 
 
-class ShowSchedule(command.ShowOne):
+class ShowSchedule(ShowThing):
     """Show a schedule, and how its last run ended"""
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The schedule."""
-        return _named(super().get_parser(prog_name))
+    path, key, metavar, names = "/schedules", "schedule", "<schedule>", NAMES
 
-    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Sequence[Any]]:
-        """Show it."""
-        client = client_of(self)
-        return _shown(client.get(f"/schedules/{meant(client, parsed_args.schedule)}").json()["schedule"])
+    def meant(self, client: Any, word: str) -> str:
+        """The id of the schedule of this name."""
+        return meant(client, word)
+
+    def told(self, one: dict[str, Any]) -> tuple[Sequence[str], Sequence[Any]]:
+        """Its fields."""
+        return _shown(one)
 
 
 class SetSchedule(command.Command):
@@ -108,7 +111,7 @@ class SetSchedule(command.Command):
 
 
 class DeleteSchedule(command.Command):
-    """Delete a schedule; what it has made stays"""
+    """Delete a schedule; what it has made stays, and is yours to delete"""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """The schedule."""
@@ -169,7 +172,7 @@ def _shown(one: dict[str, Any]) -> tuple[Sequence[str], Sequence[Any]]:
 
 
 def _named(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    parser.add_argument("schedule", metavar="<schedule>", help="Its name or id")
+    parser.add_argument("schedule", metavar="<schedule>", help=NAMES)
     return parser
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from osc_lib.command import command
 
-from pumice.osc.operation import client_of, of_all_projects, titles
+from pumice.osc.one import client_of
+from pumice.osc.operation import of_all_projects, titles
 
 COLUMNS = ("day", "project_id", "kind", "volume_type", "gib_hours")
 

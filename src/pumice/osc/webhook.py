@@ -6,9 +6,11 @@ from typing import Any
 
 from osc_lib.command import command
 
-from pumice.osc.operation import client_of, of_all_projects, titles
+from pumice.osc.one import ShowThing, client_of
+from pumice.osc.operation import of_all_projects, titles
 
 COLUMNS = ("id", "url", "kinds", "outcomes", "enabled")
+NAMES = "The webhook's id"
 
 
 class ListWebhook(command.Lister):
@@ -25,16 +27,14 @@ class ListWebhook(command.Lister):
         return titles(COLUMNS), (tuple(_word(one[name]) for name in COLUMNS) for one in found)
 
 
-class ShowWebhook(command.ShowOne):
+class ShowWebhook(ShowThing):
     """Show one webhook"""
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """The webhook."""
-        return _named(super().get_parser(prog_name))
+    path, key, names = "/webhooks", "webhook", NAMES
 
-    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Sequence[Any]]:
-        """Show it."""
-        return _shown(client_of(self).get(f"/webhooks/{parsed_args.id}").json()["webhook"])
+    def told(self, one: dict[str, Any]) -> tuple[Sequence[str], Sequence[Any]]:
+        """Its fields."""
+        return _shown(one)
 
 
 class CreateWebhook(command.ShowOne):
@@ -139,7 +139,7 @@ def _asked(parsed: argparse.Namespace) -> dict[str, Any]:
 
 
 def _named(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    parser.add_argument("id", metavar="<id>", help="The webhook's id")
+    parser.add_argument("id", metavar="<id>", help=NAMES)
     return parser
 
 
