@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,13 @@ from pumice.model.ids import AttachmentId, ServerId, SnapshotId, VolumeId, new_i
 from pumice.operations.harness import quiet, working
 from pumice.operations.state_machine import no_faults
 from pumice.servers import attach_volume
+from pumice.servers import delete as delete_server
 from pumice.store import attachments, tables, volumes
 from pumice.store.columns import now
 from pumice.store.database import Database, Transaction
 from pumice.store.tombstones import Kind
 from pumice.volumes import create
+from pumice.volumes import delete as delete_volume
 from pumice.volumes.backups import create as create_backup
 from pumice.volumes.groups import snapshot as group_snapshot
 from pumice.volumes.snapshots import create as create_snapshot
@@ -578,12 +580,74 @@ async def test_a_driver_that_is_silent_is_a_breach_and_hides_no_other(
 ) -> None:
     world = scene.world
     silent = {"backend": world.backends[f"{HOST}@one"], "target": world.target, "machines": world.machines}
-    silent[driver].fail_next[call] = Retryable("It is down.")
+    silent[driver].fail_next = Stays({call: Retryable("It is down.")})
     await quota_that_does_not_count(scene)
     assert set(await violations(world.drivers)) >= {
         sentence,
         "quota: project project uses 4 volumes by count, 3 by its rows",
     }
+
+
+class Stays(dict[str, Exception]):
+    """What fails goes on failing."""
+
+    def pop(self, key: str, default: Any = None) -> Any:
+        return self.get(key, default)
+
+
+class Meanwhile:
+    """A driver whose answers are old when they come: something else has happened since it looked."""
+
+    def __init__(self, driver: Any, call: str, happens: list[Callable[[], Awaitable[Any]]]) -> None:
+        self._driver, self._call, self._happens = driver, call, happens
+
+    def __getattr__(self, name: str) -> Any:
+        return self._late if name == self._call else getattr(self._driver, name)
+
+    async def _late(self) -> Any:
+        found = await getattr(self._driver, self._call)()
+        if self._happens:
+            await self._happens.pop(0)()
+        return found
+
+
+async def test_what_is_deleted_while_the_audit_looks_is_no_violation(scene: Scene) -> None:
+    world = scene.world
+
+    async def delete() -> None:
+        """Delete a volume to its end, between a look at the backend and the next at the rows."""
+        await world.ended(await world.db.write(delete_volume.accept, TENANT, doomed.pop()) or "")
+
+    async with working(world, "at-work", no_faults):
+        at = dict[str, list[str]]()
+        for _ in range(5):
+            volume = await world.a_volume()
+            at.setdefault((await scene.place(volume))[0], []).append(volume)
+        place, doomed = max(at.items(), key=lambda one: len(one[1]))
+        number = len(doomed)
+        slow = Meanwhile(world.backends[place], "inventory", [delete] * number)
+        drivers = replace(world.drivers, backends={**world.backends, place: slow})
+        assert await violations(drivers) == []
+        assert not doomed, "each of the first looks saw something that went"
+        assert number >= 3
+
+
+async def test_a_server_that_is_deleted_while_the_audit_looks_is_no_violation(scene: Scene) -> None:
+    world = scene.world
+
+    async def delete() -> None:
+        await world.db.write(delete_server.accept, TENANT, scene.server)
+        await quiet(world)
+
+    async with working(world, "at-work", no_faults):
+        machines = Meanwhile(world.machines, "machines", [delete])
+        assert await violations(replace(world.drivers, hypervisors={HOST: machines})) == []
+
+
+async def test_what_is_wrong_is_found_however_a_driver_is_silent_for_a_moment(scene: Scene) -> None:
+    sentence = await bytes_of_nobody_known(scene)
+    scene.world.backends[f"{HOST}@one"].fail_next["inventory"] = Retryable("It is down.")
+    assert sentence in await violations(scene.world.drivers)
 
 
 async def test_missing_bytes_are_told_first(scene: Scene) -> None:
