@@ -127,3 +127,25 @@ async def test_a_name_that_only_begins_alike_is_another() -> None:
         before = await names(world)
         assert await world.db.write(renames.rename, HOST[:-1], "new") == {}
         assert await names(world) == before
+
+
+async def test_what_is_torn_is_left_as_it_is_while_its_place_is_renamed() -> None:
+    torn = f'{{"pool": "{HOST}@one#one", "volu'
+
+    def tear(tx: Transaction) -> None:
+        words = sa.text("UPDATE operations SET params = :text, notes = :text WHERE state = 'running'")
+        assert tx.execute(words, {"text": torn}).rowcount
+
+    def read(tx: Transaction) -> list[tuple[str, str, str]]:
+        words = "SELECT place, params, notes FROM operations WHERE state = 'running'"
+        return [tuple(row) for row in tx.execute(sa.text(words))]
+
+    async with fake_world() as world:
+        await busy(world)
+        await world.db.write(tear)
+        places = {place for place, *_ in await world.db.read(read)}
+        assert any(f"{HOST}@" in place for place in places)
+        await world.db.write(renames.rename, HOST, "new")
+        for place, *said in await world.db.read(read):
+            assert HOST not in place
+            assert said == [torn, torn]

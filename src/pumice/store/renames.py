@@ -15,6 +15,7 @@ from pumice.model.errors import Conflict
 from pumice.model.mark import renamed
 from pumice.store import work_queue
 from pumice.store.beginning import begins_with
+from pumice.store.columns import is_unread
 from pumice.store.database import Transaction
 from pumice.store.tables import (
     attachments,
@@ -87,7 +88,7 @@ def _count(tx: Transaction, column: sa.Column[Any], name: str) -> int:
 def _rename_connectors(tx: Transaction, old: str, new: str) -> None:
     a = attachments.c
     for row in tx.execute(sa.select(a.id, a.connector).where(a.host == new, a.connector.is_not(None))).all():
-        if row.connector and row.connector.host == old:
+        if row.connector and not is_unread(row.connector) and row.connector.host == old:
             connector = replace(row.connector, host=new)
             tx.execute(sa.update(attachments).where(a.id == row.id).values(connector=connector))
 
@@ -100,8 +101,9 @@ def _rename_operations(tx: Transaction, old: str, new: str) -> int:
         before = {"place": row.place, "params": row.params, "notes": row.notes}
         after = {"place": _place(row.place, old, new)}
         after |= {name: _inside(before[name], old, new) for name in ("params", "notes")}
-        if after != before:
-            tx.execute(sa.update(operations).where(o.id == row.id).values(after))
+        # What is torn reads as empty, and stays as it is: somebody may still make something of it.
+        if changed := {name: value for name, value in after.items() if value != before[name]}:
+            tx.execute(sa.update(operations).where(o.id == row.id).values(changed))
             number += 1
     return number
 
