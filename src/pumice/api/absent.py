@@ -1,6 +1,7 @@
 """What OpenStack's services have and this version does not: one sentence each, with what to do instead.
 
-A word is a part of a path, or the key of an action's body. A route that there is comes first.
+A word is a part of a path, or the key of an action's body; with a method before it, it is meant for that alone;
+of two the second is the last of the path. A route that there is comes first.
 """
 
 from collections.abc import Iterable, Mapping
@@ -45,11 +46,12 @@ _CONSOLES = (
     "os-getSerialConsole",
     "os-getRDPConsole",
     "remote-consoles",
+    "os-console-auth-tokens",
 )
 _NETWORKS = (
     "os-networks", "os-tenant-networks", "os-floating-ips", "os-floating-ip-pools", "os-security-groups",
     "os-security-group-rules", "os-interface", "addFloatingIp", "removeFloatingIp", "addFixedIp",
-    "removeFixedIp", "addSecurityGroup", "removeSecurityGroup", "os-virtual-interfaces",
+    "removeFixedIp", "addSecurityGroup", "removeSecurityGroup", "ips",
 )  # fmt: skip
 _STATES = (
     "pause", "unpause", "suspend", "resume", "shelve", "shelveOffload", "unshelve", "rescue", "unrescue",
@@ -72,7 +74,11 @@ COMPUTE: Mapping[str, str] = MappingProxyType(
     | _all(("changePassword", "os-server-password"), "Setting a password is", "log in and change it there")
     | _all(("os-server-groups",), "Groups of servers are", "choose hosts by availability zone")
     | _all(("os-aggregates", "os-hosts"), "Aggregates of hosts are", "see os-services and os-hypervisors")
-    | _all(("os-flavor-access", "addTenantAccess"), "Giving private flavors to projects is", "make it public")
+    | _all(
+        ("os-flavor-access", "addTenantAccess", "flavors action"),
+        "Giving private flavors to projects is",
+        "make it public",
+    )
     | _all(
         ("images", "os-volumes", "os-snapshots", "os-volumes_boot"),
         "Other services' resources are",
@@ -87,8 +93,26 @@ COMPUTE: Mapping[str, str] = MappingProxyType(
     | _all(("diagnostics", "topology"), "A server's inside is", "look at its host")
     | _all(("restore",), "Bringing back what was deleted is", "keep its volumes, and make another from them")
     | _all(("trigger_crash_dump",), "Interrupting a guest is", "stop it")
-    | _all(("resetNetwork", "injectNetworkInfo", "os-fixed-ips", "os-fping"), "Networks are", _NO_NETWORK)
+    | _all(("resetNetwork", "injectNetworkInfo"), "Networks are", _NO_NETWORK)
     | _all(("shares", "os-shares"), "Sharing file systems is", "attach a multiattach volume")
     | _all(("os-assisted-volume-snapshots",), "Snapshots by the hypervisor are", "make them of the volume")
-    | _all(("os-agents",), "Agents of other hypervisors are", "nothing replaces them")
+    | _all(("PUT os-quota-sets", "DELETE os-quota-sets"), "Quotas of servers are", "set the quotas of volumes")
+    | _all(("DELETE os-services",), "Deleting a service is", "have its host forgotten where Pumice runs")
+    | _all(
+        ("uptime", "search", "os-hypervisors servers"),
+        "Looking further into hypervisors is",
+        "see os-hypervisors/detail, and the servers of a host by its name",
+    )
+    | _all(("os-baremetal-nodes",), "Bare metal is", "nothing replaces it")
 )
+
+REMOVED = frozenset(
+    (
+        *("os-agents", "os-cells", "os-certificates", "os-cloudpipe", "os-fixed-ips", "os-floating-ip-dns"),
+        *("os-floating-ips-bulk", "os-fping", "os-security-group-default-rules", "os-virtual-interfaces"),
+        "consoles",
+    )
+)
+"""What Nova itself has removed, and answers 410 for (34.0.0: ``HTTPGone`` in ``api/openstack/compute``)."""
+GONE = "This resource is no longer available.  No forwarding address is given."
+"""Its sentence."""

@@ -18,6 +18,7 @@ import structlog
 from structlog.contextvars import bind_contextvars
 
 from pumice.api import live
+from pumice.api.absent import GONE
 from pumice.api.access_rules import allow
 from pumice.api.call import Call, Receive, Reply, Version
 from pumice.api.context import ApiContext
@@ -72,6 +73,7 @@ class Service:
         ignores_last_slash: bool = False,
         media_types: Collection[str] = (),
         absent: Mapping[str, str] | None = None,
+        removed: Collection[str] = (),
         domain_of: Callable[[Call], Awaitable[str | None]] | None = None,
     ) -> None:
         self.ctx = ctx
@@ -92,6 +94,8 @@ class Service:
         self.media_types = media_types
         self.absent = absent or {}
         """What OpenStack's service has and this does not: a sentence by a word of its path or its action."""
+        self.removed = frozenset(removed)
+        """What OpenStack's service had once: parts of paths."""
         self.domain_of = domain_of
         """For a service whose rules speak of domains: whose domain a request is about. The others are all about
         projects, and refuse a token of no project, be its bearer admin of a domain or of the system."""
@@ -164,14 +168,14 @@ class Service:
         if not public:
             call.who = await self._who(headers, request_id, scope)
         if found is None:
-            raise self._explained(HttpError(404, "The resource could not be found."), scope["path"])
+            raise self._explained(HttpError(404, "The resource could not be found."), call)
         node, values = found
         seen.project_id = call.who.project_id
         body = await call.json() if any(action for _, action in node.routes) and method == "POST" else None
         try:
             route, call.args = choose(node, values, method, version, body)
         except HttpError as refusal:
-            raise self._explained(refusal, path, body) from None
+            raise self._explained(refusal, call, body) from None
         call.policy, call.action = self.policy.only(route.rules), route.action
         seen.route = f"{self.prefix}{route.path}" + (f" {route.action}" if route.action else "")
         seen.call = call
@@ -244,9 +248,13 @@ class Service:
             return path, None
         return f"{below}/{rest}", first
 
-    def _explained(self, refusal: HttpError, path: str, body: Any = None) -> HttpError:
+    def _explained(self, refusal: HttpError, call: Call, body: Any = None) -> HttpError:
         """The refusal; a sentence of its own where what is asked for is not part of this version."""
-        words = [*path.split("/"), *(body if isinstance(body, dict) else ())]
+        parts = call.path.split("/")
+        words = [*parts, *(body if isinstance(body, dict) else ())]
+        words += [word for part in parts for word in (f"{call.method} {part}", f"{part} {parts[-1]}")]
+        if refusal.status == 404 and not self.removed.isdisjoint(parts):
+            return HttpError(410, GONE)
         told = [self.absent[word] for word in words if word in self.absent]
         return HttpError(404 if refusal.status == 404 else 501, told[0]) if told else refusal
 

@@ -6,6 +6,7 @@ import pytest
 from compute_cloud import HOST, PROJECTS, Cloud
 
 from databases import ON_SQLITE
+from pumice.api.absent import GONE
 from pumice.model.ids import new_id
 from pumice.store import services
 
@@ -362,8 +363,26 @@ async def test_what_is_not_part_of_this_version_says_so_and_what_to_do_instead(c
         answer = await cloud.ask("POST", path, body)
         assert answer.status_code == 501, answer.text
         assert "not part of this version of Pumice: " in answer.text
-    older = "os-fping os-fixed-ips/192.0.2.1 os-agents os-assisted-volume-snapshots"
+    older = "os-assisted-volume-snapshots os-baremetal-nodes os-console-auth-tokens/x servers/x/ips/private"
     named = f"os-simple-tenant-usage/{new_id()} os-quota-class-sets/default os-aggregates/1 servers/x/shares"
-    for path in [f"/{path}" for path in f"{older} {named}".split()]:
-        answer = await cloud.ask("GET", path)
+    looks = "os-hypervisors/1/uptime os-hypervisors/1/servers os-hypervisors/box/search"
+    for path in [f"/{path}" for path in f"{older} {named} {looks}".split()]:
+        answer = await cloud.ask("GET", path, caller="admin")
         assert (answer.status_code, "not part of this version" in answer.text) == (404, True), path
+        assert answer.json()["itemNotFound"]["code"] == 404
+    for method, path in (("PUT", f"/os-quota-sets/{new_id()}"), ("DELETE", f"/os-services/{new_id()}")):
+        answer = await cloud.ask(method, path, {} if method == "PUT" else None, caller="admin")
+        assert (answer.status_code, "not part of this version" in answer.text) == (501, True), path
+    answer = await cloud.ask("POST", "/flavors/42/action", {"addTenantAccess": {"tenant": "x"}}, caller="admin")
+    assert (answer.status_code, "make it public" in answer.text) == (404, True)
+
+
+async def test_what_nova_has_removed_is_gone_in_its_words(cloud: Cloud) -> None:
+    gone = {"computeFault": {"code": 410, "message": GONE}}
+    older = "os-agents os-cells/info os-certificates/x os-cloudpipe os-fping os-fixed-ips/192.0.2.1"
+    for path in f"{older} os-floating-ip-dns os-floating-ips-bulk servers/x/consoles".split():
+        answer = await cloud.ask("GET", f"/{path}")
+        assert (answer.status_code, answer.json()) == (410, gone), path
+    assert (await cloud.ask("GET", "/nothing")).json() == {
+        "itemNotFound": {"code": 404, "message": "The resource could not be found."}
+    }

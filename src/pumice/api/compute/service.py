@@ -58,5 +58,6 @@ def compute_service(ctx: ApiContext, policy_file: Path | None = None) -> Service
         project_in_path=True,
         project_below=VERSION,
         absent=absent.COMPUTE,
+        removed=absent.REMOVED,
         media_types=("application/json", "application/vnd.openstack.compute+json", "text/plain"),
     )
