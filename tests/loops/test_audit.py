@@ -647,7 +647,7 @@ async def test_a_server_that_is_deleted_while_the_audit_looks_is_no_violation(sc
 async def test_what_is_wrong_is_found_however_a_driver_is_silent_for_a_moment(scene: Scene) -> None:
     sentence = await bytes_of_nobody_known(scene)
     scene.world.backends[f"{HOST}@one"].fail_next["inventory"] = Retryable("It is down.")
-    assert sentence in await violations(scene.world.drivers)
+    assert [words for words in await violations(scene.world.drivers) if words.startswith(sentence)]
 
 
 async def test_missing_bytes_are_told_first(scene: Scene) -> None:
