@@ -50,7 +50,7 @@ def stuck(volume: str) -> Callable[[Transaction], None]:
 
 async def test_a_repair_says_what_it_did_and_the_next_look_is_well(cloud: Cloud, own: Own) -> None:
     volume = (await cloud.make())["id"]
-    await cloud.service.ctx.db.write(stuck(volume))
+    await cloud.db.write(stuck(volume))
     assert not (await own("GET", "/audit", who="admin")).json()["audit"]["well"]
     reply = await own("POST", "/audit/actions/repair", who="admin")
     assert reply.status_code == 200, reply.text
@@ -64,7 +64,7 @@ async def test_a_repair_that_takes_long_goes_on_and_is_told_to_who_asks_again(
     cloud: Cloud, own: Own, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     volume, go_on = (await cloud.make())["id"], asyncio.Event()
-    await cloud.service.ctx.db.write(stuck(volume))
+    await cloud.db.write(stuck(volume))
     listing = cloud.backend.inventory
 
     async def hanging() -> Inventory:
