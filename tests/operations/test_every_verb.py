@@ -1109,7 +1109,7 @@ async def begin_to_deliver(world: FakeWorld, stage: Stage) -> str:
     before = await world.db.read(logged.last_line)
     volume = await world.a_volume_begins()
     events = await world.db.read(logged.lines_after, before, 100)
-    told = [event for event in events if event["subject"] == volume.id]
+    told = [event for event in events if event["subject"] == volume.id][:1]  # its steps may be done by now
     _, [operation_id] = await world.db.write(enqueue_events, stage["webhook"], told, told[-1]["number"])
     return operation_id
 
