@@ -1,8 +1,9 @@
 """kill -9 of real processes on real parts, at every point of every verb; they are started again, and go on.
 
-Here one operation of each verb is killed at half its points, before one step and after the next: every second
-verb in one process on SQLite, the others in a process for each role on PostgreSQL, with backups by S3. ``make
-kill`` does so at all of them, with every verb on both.
+Here one operation of each verb is killed at half its points, before one step and after the next, and one of
+every second verb on its way back: every second verb in one process on SQLite, the others in a process for each
+role on PostgreSQL, with backups by S3. ``make kill`` does so at all points there and back, with every verb on
+both.
 """
 
 from collections.abc import Iterator
@@ -60,6 +61,11 @@ def test_at_every_step_it_is_killed_before_or_after() -> None:
         assert len(doing(verb)) < 4 or {point.when for point in chosen} == {"before", "after"}
 
 
+def marks(number: int, fails: Point | None) -> list[pytest.MarkDecorator]:
+    """Of the ways back each second is long, of those of either victim."""
+    return [pytest.mark.long] if fails and number // 2 % 2 else []
+
+
 def test_every_verb_has_a_story() -> None:
     assert {verb.kind for verb in VERBS} == set(STORIES)
 
@@ -67,12 +73,14 @@ def test_every_verb_has_a_story() -> None:
 @pytest.mark.parametrize(
     ("victim", "points", "fails"),
     [
-        pytest.param(("one_process", "processes")[number % 2], points, fails, id=name)
+        pytest.param(
+            ("one_process", "processes")[number % 2], points, fails, id=name, marks=marks(number, fails)
+        )
         for number, verb in enumerate(VERBS)
         for name, points, fails in ways(number, verb)
     ]
     + [
-        pytest.param("without_exports", points, fails, id=f"{name} without exports")
+        pytest.param("without_exports", points, fails, id=f"{name} without exports", marks=marks(2, fails))
         for number, verb in enumerate(VERBS)
         if verb.kind in OPEN_VOLUMES
         for name, points, fails in ways(number + 1, verb)

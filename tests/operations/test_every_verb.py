@@ -354,9 +354,12 @@ async def begin_retype_elsewhere(world: FakeWorld, stage: Stage) -> str:
     stage["from"] = await the_pool(world, stage["volume"])
     stage["to"] = next(place for place in (f"{HOST}@one#a", f"{HOST}@two#b") if place != stage["from"])
     specs = {"volume_backend_name": stage["to"].partition("@")[2].partition("#")[0]}
-    make = partial(volume_types.create, name="there", description=None, is_public=True, extra_specs=specs)
+    stage["type"] = f"there for {stage['volume']}"
+    make = partial(volume_types.create, name=stage["type"], description=None, is_public=True, extra_specs=specs)
     await world.db.write(make)
-    await world.db.write(lambda tx: retype(tx, TENANT, stage["volume"], "there", world.tunables, may_move=True))
+    await world.db.write(
+        lambda tx: retype(tx, TENANT, stage["volume"], stage["type"], world.tunables, may_move=True)
+    )
     return await running(world, stage["volume"])
 
 
@@ -365,7 +368,7 @@ async def check_retype_elsewhere(world: FakeWorld, stage: Stage, well: bool) -> 
     volume = await world.db.read(volumes.find, stage["volume"])
     assert volume is not None
     kind = await world.db.read(volume_types.get, volume.type_id or "")
-    assert kind is not None and kind.name == ("there" if well else "__DEFAULT__")
+    assert kind is not None and kind.name == (stage["type"] if well else "__DEFAULT__")
 
 
 scenario(NEAR, a_volume, begin_retype_elsewhere, check_retype_elsewhere, "volume.migrate for a new type")
@@ -453,22 +456,18 @@ async def has_its_disk(world: FakeWorld, stage: Stage) -> None:
 scenario(migrate_in_use.MIGRATE_IN_USE, a_volume_in_use_with_a_word, begin_migrate_in_use, check_migrate_in_use)
 
 
-async def begin_retype_in_use(world: FakeWorld, stage: Stage) -> str:
-    return await begin_retype_elsewhere(world, stage)
-
-
 async def check_retype_in_use(world: FakeWorld, stage: Stage, well: bool) -> None:
     await check_migrate_in_use(world, stage, well)
     volume = await world.db.read(volumes.find, stage["volume"])
     assert volume is not None
     kind = await world.db.read(volume_types.get, volume.type_id or "")
-    assert kind is not None and kind.name == ("there" if well else "__DEFAULT__")
+    assert kind is not None and kind.name == (stage["type"] if well else "__DEFAULT__")
 
 
 scenario(
     migrate_in_use.MIGRATE_IN_USE,
     a_volume_in_use_with_a_word,
-    begin_retype_in_use,
+    begin_retype_elsewhere,
     check_retype_in_use,
     "volume.migrate_in_use for a new type",
 )
@@ -1255,7 +1254,7 @@ def test_the_short_form_has_a_trial_of_each_step(name: str, one_in: int) -> None
         assert not isinstance(step, Step) or any(step.name in trial.split() for trial in short), step.name
 
 
-@every_trial(exported=True)
+@every_trial(exported=True, one_in=2)
 @pytest.mark.asyncio(loop_scope="module")
 async def test_it_ends_and_leaves_nothing(name: str, trial: Trial) -> None:
     await perform(SCENARIOS[name], trial)

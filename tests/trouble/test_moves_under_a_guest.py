@@ -28,13 +28,19 @@ def cloud() -> Iterator[PumiceProcess]:
         yield pumice
 
 
-def test_what_a_guest_wrote_before_meanwhile_and_after_is_there(cloud: PumiceProcess, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "kinds", [("plain",), pytest.param(("plain", "encrypted"), marks=pytest.mark.long)], ids=" ".join
+)
+def test_what_a_guest_wrote_before_meanwhile_and_after_is_there(
+    cloud: PumiceProcess, tmp_path: Path, kinds: tuple[str, ...]
+) -> None:
     stories = Stories(cloud)
     stories.upload_guest(tmp_path, cache_dir())
     server = stories.boot(stories.settled(stories.create(imageRef=stories.image)))
     cloud.settle()
     stories.wait_for_guest(server)
-    for number, wanted in enumerate(({}, {"volume_type": stories.encrypted_type()}), start=1):
+    for number, kind in enumerate(kinds, start=1):
+        wanted = {"volume_type": stories.encrypted_type()} if kind == "encrypted" else {}
         volume = stories.settled(stories.create(**wanted))
         stories.attach(server, volume)
         stories.settled(volume, "in-use")
