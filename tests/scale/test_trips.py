@@ -16,13 +16,19 @@ MOST = {
     "a volume is deleted": (6, 14),
 }
 """Trips of the API's processes, and of those that carry the operation."""
+ROUNDS = 4
+"""Of each thing the quietest counts: heartbeats and loops ask as well, and oftener within what is slow."""
 
 
 @pytest.mark.real
 async def test_no_request_waits_for_the_database_oftener_than_before() -> None:
-    least = dict[str, tuple[int, int]]()
-    async for name, each in counted(3):  # of each the quietest: heartbeats and loops ask as well
-        least[name] = min(it.by(True)[1] for it in each), min(it.by(False)[1] for it in each)
-    assert least.keys() == MOST.keys()
-    more = {name: it for name, it in least.items() if it[0] > MOST[name][0] or it[1] > MOST[name][1]}
-    assert not more, f"at most {MOST}"
+    least = dict.fromkeys(MOST, (9999, 9999))
+    more = MOST
+    for _ in range(ROUNDS):
+        async for name, each in counted(3):
+            asked = [least[name], *((it.by(True)[1], it.by(False)[1]) for it in each)]
+            least[name] = min(api for api, _ in asked), min(carrying for _, carrying in asked)
+        more = {name: it for name, it in least.items() if it[0] > MOST[name][0] or it[1] > MOST[name][1]}
+        if not more:
+            return
+    pytest.fail(f"{more}, and at most {MOST}")
