@@ -44,10 +44,11 @@ def places(*sections: int) -> list[str]:
 def for_a_verb() -> set[str]:
     """What names *retype*, another type for a volume where it is.
 
-    Moving volumes, which uses it, Cinder's notifications and the console came later.
+    Moving volumes, which uses it, events, Cinder's notifications and the console came later.
     """
     later = naming("[mM]igrate|MIGRATE") - {"CHANGELOG.md", "src/pumice/volumes/retype.py"}
-    later |= {"console/src/forms/volume.tsx", "docs/operating/notifications.md"}
+    later |= {"console/src/forms/volume.tsx", "docs/operating/notifications.md", "docs/own-api.md"}
+    later |= naming("AtOnce|cinder_words")
     return naming("[rR]etype|RETYPE") - later
 
 

@@ -81,7 +81,7 @@ async def test_a_guest_goes_on_while_the_host_of_its_volume_is_down_and_its_disk
                 await asyncio.sleep(0.01)
         async with working(world, "second", no_faults):
             await quiet(world)
-        assert seen == [Power.PAUSED]
+        assert set(seen) == {Power.PAUSED}  # by either name that the export may have
         assert await world.machines.power(server_id) is Power.RUNNING
         volume = await world.db.read(volumes.find, volume_id)
         assert volume is not None

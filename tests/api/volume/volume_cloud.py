@@ -14,7 +14,7 @@ from answers import Answers
 from fake_world import MemoryBackups
 from tests.hook_receiver import LOOPBACK
 from volume_answers import LATER, SAMPLES, SCHEMAS
-from witness import refuse_untold, witnessed
+from witness import OF_THE_WITNESS, refuse_untold, witnessed
 
 from pumice.api.context import ApiContext
 from pumice.api.service import Service
@@ -134,6 +134,11 @@ class Cloud:
 
         return await eventually(self.db, look)
 
+    def note(self, *args: Any) -> None:
+        """Count a statement, unless it is the witness's."""
+        if not args[4].execution_options.get(OF_THE_WITNESS):
+            self.statements.append(args[2])
+
     async def stop(self) -> None:
         """From here on nothing is carried out."""
         self.runner.stop()
@@ -240,7 +245,7 @@ async def cloud(tmp_path: Path, database: Database, tunables: Tunables) -> Async
         running = asyncio.create_task(runner.run())
         cloud = Cloud(service, client, answers, db, backend, target, tunables, runner, running)
         for engine in engines(db):
-            sa.event.listen(engine, "before_cursor_execute", lambda *args: cloud.statements.append(args[2]))
+            sa.event.listen(engine, "before_cursor_execute", cloud.note)
         yield cloud
         runner.stop()
         await running
