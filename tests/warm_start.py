@@ -207,7 +207,7 @@ def _become(standard: Sequence[int], words: list[str], env: dict[str, str], cwd:
     os.environ.clear()
     os.environ.update(env)
     os.chdir(cwd)
-    sys.argv = [*sys.argv[2:3], *words]
+    sys.argv += words
 
 
 def _warm_client(program: str) -> None:
@@ -229,6 +229,7 @@ def _main(program: str) -> Callable[[], object]:
 
 if __name__ == "__main__":
     asked_of, called = socket.socket(fileno=int(sys.argv[1])), sys.argv[2]
+    sys.argv = [called]  # from here on, for some read how they are called when they are imported
     if called in CLIENTS:
         _warm_client(called)
     else:

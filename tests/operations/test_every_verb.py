@@ -315,10 +315,18 @@ scenario(reimage.REIMAGE, a_volume_and_an_image, begin_reimage, check_reimage)
 
 
 async def begin_migrate(world: FakeWorld, stage: Stage) -> str:
+    await mean_the_other_pool(world, stage)
+    return await move(world, stage, lock=False)
+
+
+async def mean_the_other_pool(world: FakeWorld, stage: Stage) -> None:
     stage["from"] = await the_pool(world, stage["volume"])
     stage["to"] = next(place for place in (f"{HOST}@one#a", f"{HOST}@two#b") if place != stage["from"])
-    move = partial(migrate.accept, tunables=world.tunables, cluster=False, lock=False)
-    await world.db.write(lambda tx: move(tx, TENANT, stage["volume"], stage["to"]))
+
+
+async def move(world: FakeWorld, stage: Stage, *, cluster: bool = False, lock: bool = True) -> str:
+    accept = partial(migrate.accept, tunables=world.tunables, cluster=cluster, lock=lock)
+    await world.db.write(lambda tx: accept(tx, TENANT, stage["volume"], stage["to"]))
     return await running(world, stage["volume"])
 
 
@@ -351,8 +359,7 @@ scenario(NEAR, a_volume, begin_migrate, check_migrate)
 
 
 async def begin_retype_elsewhere(world: FakeWorld, stage: Stage) -> str:
-    stage["from"] = await the_pool(world, stage["volume"])
-    stage["to"] = next(place for place in (f"{HOST}@one#a", f"{HOST}@two#b") if place != stage["from"])
+    await mean_the_other_pool(world, stage)
     specs = {"volume_backend_name": stage["to"].partition("@")[2].partition("#")[0]}
     stage["type"] = f"there for {stage['volume']}"
     make = partial(volume_types.create, name=stage["type"], description=None, is_public=True, extra_specs=specs)
@@ -365,6 +372,10 @@ async def begin_retype_elsewhere(world: FakeWorld, stage: Stage) -> str:
 
 async def check_retype_elsewhere(world: FakeWorld, stage: Stage, well: bool) -> None:
     await check_migrate(world, stage, well)
+    await has_its_type(world, stage, well)
+
+
+async def has_its_type(world: FakeWorld, stage: Stage, well: bool) -> None:
     volume = await world.db.read(volumes.find, stage["volume"])
     assert volume is not None
     kind = await world.db.read(volume_types.get, volume.type_id or "")
@@ -390,12 +401,6 @@ async def a_volume_with_a_word(world: FakeWorld) -> Stage:
     return stage
 
 
-async def begin_migrate_afar(world: FakeWorld, stage: Stage) -> str:
-    move = partial(migrate.accept, tunables=world.tunables, cluster=True, lock=True)
-    await world.db.write(lambda tx: move(tx, TENANT, stage["volume"], stage["to"]))
-    return await running(world, stage["volume"])
-
-
 async def check_migrate_afar(world: FakeWorld, stage: Stage, well: bool) -> None:
     await check_migrate(world, stage, well)
     assert world.backends[host_of(stage["to" if well else "from"])].contents()[stage["volume"]] == "word"
@@ -406,7 +411,7 @@ async def check_migrate_afar(world: FakeWorld, stage: Stage, well: bool) -> None
 scenario(
     migrate.MIGRATE,
     a_volume_with_a_word,
-    begin_migrate_afar,
+    partial(move, cluster=True),
     check_migrate_afar,
     "volume.migrate to another host",
     two_hosts,
@@ -415,16 +420,9 @@ scenario(
 
 async def a_volume_in_use_with_a_word(world: FakeWorld) -> Stage:
     stage = await a_volume_in_use(world)
-    stage["from"] = await the_pool(world, stage["volume"])
-    stage["to"] = next(place for place in (f"{HOST}@one#a", f"{HOST}@two#b") if place != stage["from"])
+    await mean_the_other_pool(world, stage)
     world.backends[host_of(stage["from"])].write(VolumeId(stage["volume"]), "word")
     return stage
-
-
-async def begin_migrate_in_use(world: FakeWorld, stage: Stage) -> str:
-    move = partial(migrate.accept, tunables=world.tunables, cluster=False, lock=True)
-    await world.db.write(lambda tx: move(tx, TENANT, stage["volume"], stage["to"]))
-    return await running(world, stage["volume"])
 
 
 async def check_migrate_in_use(world: FakeWorld, stage: Stage, well: bool) -> None:
@@ -453,15 +451,12 @@ async def has_its_disk(world: FakeWorld, stage: Stage) -> None:
     assert exported is not None and exported[VolumeId(stage["volume"])] == {link.chap_username}
 
 
-scenario(migrate_in_use.MIGRATE_IN_USE, a_volume_in_use_with_a_word, begin_migrate_in_use, check_migrate_in_use)
+scenario(migrate_in_use.MIGRATE_IN_USE, a_volume_in_use_with_a_word, move, check_migrate_in_use)
 
 
 async def check_retype_in_use(world: FakeWorld, stage: Stage, well: bool) -> None:
     await check_migrate_in_use(world, stage, well)
-    volume = await world.db.read(volumes.find, stage["volume"])
-    assert volume is not None
-    kind = await world.db.read(volume_types.get, volume.type_id or "")
-    assert kind is not None and kind.name == (stage["type"] if well else "__DEFAULT__")
+    await has_its_type(world, stage, well)
 
 
 scenario(
