@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-COMMIT = "995d65f67f3e290f987b8615de251c7642d97e0e"
+COMMIT = "848c4b5798f08b144cc6f3a4289eaf91ac345c8f"
 """The last that was handed out before this one. To be moved on with each version."""
 
 HERE = Path(__file__).parents[1]

@@ -36,7 +36,7 @@ from types import SimpleNamespace
 from pumice.api.volume.connection_info import data
 from pumice.model.connector import Connector
 from pumice.model.export import of_row
-from pumice.servers.machine import _source
+from pumice.volumes.as_disk import _source
 links = [
     SimpleNamespace(
         portal=of_row(one), connector=Connector.of_row(two), chap_username="u", chap_password="p",
