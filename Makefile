@@ -1,6 +1,6 @@
 # Pumice. `make run` and `make test` work on a fresh Debian 12 machine, as root or with sudo.
 .DEFAULT_GOAL := help
-.PHONY: help run tour test wheel test-kernel fast costs check format clients failures verbs kill pairs ceph notifications power-cut upgrade chaos bench scale lock types clean
+.PHONY: help run tour test collect lint wheel test-kernel fast costs check format clients failures verbs kill pairs ceph notifications power-cut upgrade chaos bench scale lock types clean
 
 BIN := .venv/bin
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env)
@@ -47,13 +47,18 @@ fast: ## those that start no tgtd, libvirtd or guest: make fast T=tests/schedule
 	@scripts/setup dev
 	$(PYTEST) -m "not real and not kernel" $(T)
 
-check: ## format, lint, types, who may import whom, and whether each test can be imported
+check: lint collect ## format, lint, types, who may import whom, and whether each test can be imported
+
+lint:
 	@scripts/setup dev
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	scripts/console run --silent check
+
+collect:
+	@scripts/setup dev
 	@mkdir -p .cache
 	$(BIN)/pytest --collect-only -qq --no-summary >.cache/collected || { grep -v ^tests/ .cache/collected >&2; exit 1; }
 	@twice=$$(find tests -name 'test_*.py' -printf '%f\n' | sort | uniq -d); [ -z "$$twice" ] || \
