@@ -1,6 +1,6 @@
 # Pumice. `make run` and `make test` work on a fresh Debian 12 machine, as root or with sudo.
 .DEFAULT_GOAL := help
-.PHONY: help run tour test collect lint wheel test-kernel fast costs check format clients failures verbs kill pairs ceph notifications power-cut upgrade chaos bench scale lock types clean
+.PHONY: help run tour test collect lint wheel test-kernel fast costs check format clients failures verbs postgresql kill pairs ceph notifications power-cut upgrade chaos bench scale lock types clean
 
 BIN := .venv/bin
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env)
@@ -80,6 +80,10 @@ failures: ## what Cinder fails at, repeated here; a table, about five minutes
 verbs: ## every trial of every verb, on PostgreSQL too, and with all loops looking on; some minutes
 	@scripts/setup dev
 	$(PYTEST) -m "long or not long" tests/operations/test_every_verb.py tests/loops/test_repair_amid_operations.py
+
+postgresql: ## all that runs on both databases, on PostgreSQL: make postgresql T=tests/api/volume
+	@scripts/setup dev
+	$(AS_ROOT) $(PYTEST) -m "long or not long" -k postgresql $(or $(T),tests/api tests/loops)
 
 kill: ## kill -9 at every point of every operation, on both databases; a table, about twenty minutes
 	@scripts/setup dev

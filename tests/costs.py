@@ -29,15 +29,18 @@ import kernel
 WORKERS = 5
 """How many ``-n auto`` starts, for two cores: most of what is real waits."""
 PARTS = {
-    "tests/kill/test_kill_nine.py": 4,
-    "tests/operations/test_every_verb.py": 8,
-    "tests/loops/test_repair_amid_operations.py": 4,
+    "tests/kill/test_kill_nine.py": 2,
+    "tests/operations/test_every_verb.py": 4,
+    "tests/loops/test_repair_amid_operations.py": 2,
 }
 """Files in so many parts: their tests share nothing, or what each part may have of its own."""
 SHARE_A_GUEST = re.compile(
     r"tests/kernel/test_(local_volumes|lvm_backend|reference_stack)\.py|tests/conformance/.*\[(lvm-thin|lio)[-\]]"
 )
 """The names of the kernel lane's tests that run in one guest; a run in which another does is refused."""
+SELDOM_ON_POSTGRESQL = ("tests/api/", "tests/loops/")
+"""Where what runs on both databases tries routes, views and repairs, and not SQL: see ``is_seldom``."""
+ONE_IN = 3
 RECORD = Path(__file__).with_name("costs.txt")
 PAGE = Path(__file__).parents[1] / "docs" / "testing.md"
 BEGIN, END = "<!-- costs: written by `make costs` -->", "<!-- /costs -->"
@@ -194,8 +197,21 @@ def dearest(
     return max(reversed(free) if waiting else free, key=weight)
 
 
+def is_seldom(nodeid: str) -> bool:
+    """Whether a test that runs on both databases is left to ``make postgresql`` on the second.
+
+    Of those in ``SELDOM_ON_POSTGRESQL`` one in ``ONE_IN`` is not, the same ones each time. The statements of
+    all routes and loops are asked of both databases in ``tests/scale/test_plans.py``.
+    """
+    is_one = re.search(r"[\[-]postgresql[\]-]", nodeid) and nodeid.startswith(SELDOM_ON_POSTGRESQL)
+    return bool(is_one) and zlib.crc32(nodeid.encode()) % ONE_IN != 0
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
     for item in items:
+        if is_seldom(item.nodeid):
+            item.add_marker(pytest.mark.long)
         if guest_of(item) == SHARED != unit(item.nodeid):
             raise pytest.UsageError(f"{item.nodeid} shares a guest: say so in SHARE_A_GUEST of {__file__}")
 

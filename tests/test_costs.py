@@ -2,7 +2,7 @@
 
 from kernel_lane import SHARED
 
-from costs import BEGIN, END, PAGE, PARTS, Cost, dearest, recorded, table, unit
+from costs import BEGIN, END, ONE_IN, PAGE, PARTS, Cost, dearest, is_seldom, recorded, table, unit
 
 
 def test_the_page_shows_what_is_recorded() -> None:
@@ -36,3 +36,12 @@ def test_a_long_file_is_several_units_and_any_other_is_one() -> None:
     for file, parts in PARTS.items():
         assert len({unit(f"{file}::test[{number}]") for number in range(1000)}) == parts
     assert {unit(f"tests/a.py::test[{number}]") for number in range(9)} == {"tests/a.py"}
+
+
+def test_one_in_so_many_of_what_both_databases_run_stays_in_the_suite_on_the_second() -> None:
+    of_api = [f"tests/api/test_a.py::test[postgresql-{number}]" for number in range(3000)]
+    stay = [nodeid for nodeid in of_api if not is_seldom(nodeid)]
+    assert 0.8 < len(stay) * ONE_IN / len(of_api) < 1.2
+    others = [f"tests/api/test_a.py::test[sqlite-{number}]" for number in range(99)]
+    of_the_store = [f"tests/store/test_a.py::test[postgresql-{number}]" for number in range(99)]
+    assert not any(map(is_seldom, others + of_the_store))

@@ -103,8 +103,14 @@ def volume() -> VolumeId:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of Ceph's backend only the ``short`` ones are always tried: each costs tens of commands."""
+    """What costs tens of commands is not always tried.
+
+    Of Ceph's backend only the ``short`` ones are; of LVM's, in a guest, of these only what is about bytes.
+    """
     for item in items:
         callspec = getattr(item, "callspec", None)
-        if callspec and callspec.params.get("case") == "rbd" and not item.get_closest_marker("short"):
+        case = callspec.params.get("case") if callspec else None
+        rule = item.get_closest_marker("rule")
+        is_about_acts = rule is not None and rule.args[0] in ("idempotent", "restart")
+        if (case == "rbd" and not item.get_closest_marker("short")) or (case == "lvm-thin" and is_about_acts):
             item.add_marker(pytest.mark.long)

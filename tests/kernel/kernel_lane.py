@@ -70,8 +70,8 @@ class Lane:
         self._config = config
         self._run: GuestRun | None = None
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Iterator[None]:
         """Note each guest test's limit; where there can be no guest, say so instead.
 
         Of a file in which some tests are marked ``short`` the others are ``long`` in a guest. Guests come last,
@@ -89,6 +89,7 @@ class Lane:
             else:
                 item.stash[_LIMIT] = _limit(item)
                 item.add_marker(pytest.mark.timeout(0), append=False)  # the guest's pytest minds the limit
+        yield  # others say of more that it is long
         items.sort(key=guest_of)
 
     @pytest.hookimpl(tryfirst=True)
