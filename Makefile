@@ -134,6 +134,7 @@ lock: ## choose versions anew: requirements/*.txt from pyproject.toml
 
 types: ## the console's types of Pumice's own API, out of its OpenAPI document
 	@scripts/setup dev
+	@mkdir -p .cache
 	$(BIN)/python -c 'import orjson, sys; from pumice.api.own.service import DOCUMENT; sys.stdout.buffer.write(orjson.dumps(DOCUMENT))' \
 		| scripts/console run --silent types > .cache/api.ts
 	mv .cache/api.ts console/src/api.ts

@@ -4,6 +4,7 @@ from operator import attrgetter
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
+from typing_extensions import TypeAliasType
 
 from pumice.api.call import Call, Reply
 from pumice.api.collection import Collection
@@ -53,8 +54,10 @@ Kinds = Annotated[
     ),
     AfterValidator(_each_once),
 ]
+Outcome = TypeAliasType("Outcome", Literal[OUTCOMES])  # type: ignore[valid-type]
+"""By its own name in the document, which says so once what there is."""
 Outcomes = Annotated[
-    list[Literal[OUTCOMES]],  # type: ignore[valid-type]
+    list[Outcome],
     Field(
         min_length=1,
         max_length=20,
