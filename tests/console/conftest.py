@@ -61,7 +61,7 @@ async def enter(browser: Browser, request: pytest.FixtureRequest) -> AsyncIterat
 
         yield enter
         if kept := os.environ.get("TEST_SCREENSHOTS"):
-            for number, visitor in enumerate(visitors):
+            for number, visitor in enumerate(it for it in visitors if not it.page.is_closed()):
                 await visitor.page.screenshot(path=Path(kept) / f"{request.node.name}-{number}.png")
         for visitor in visitors:
             visitor.complain()

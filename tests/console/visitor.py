@@ -1,6 +1,8 @@
 """Somebody who looks at the console: finds things by what they are and how they are called, as people do."""
 
+import os
 import re
+from pathlib import Path
 from typing import Any
 
 from playwright.async_api import BrowserContext, ConsoleMessage, Locator, Page, Request, expect
@@ -43,6 +45,13 @@ class Visitor:
     def complain(self) -> None:
         """Raises ``AssertionError`` if a page did what none may do."""
         assert not self.faults
+
+    async def keep_pictures(self, name: str) -> None:
+        """Where pictures are kept (``TEST_SCREENSHOTS``), two of the page: on a telephone, on a laptop."""
+        if kept := os.environ.get("TEST_SCREENSHOTS"):
+            for width, height in ((390, 844), (1280, 800)):
+                await self.page.set_viewport_size({"width": width, "height": height})
+                await self.page.screenshot(path=Path(kept) / f"{name}-{width}.png")
 
     # --- going in ---------------------------------------------------------------------------------
 
