@@ -754,7 +754,15 @@ def volume_and_base_are_made(pumice: Victim, stage: Stage, well: bool) -> None:
     [base] = bases_of(pumice, stage)
     assert base["status"] == ("available" if well else "error")
     volume_was_made(pumice, stage, True)
+    forget_image(pumice, stage)
+
+
+def forget_image(pumice: Victim, stage: Stage) -> None:
+    """Delete the image, and wait until its base has been evicted: else the next trial dies of that."""
     pumice.stories.delete(f"{IMAGES}/{stage['image']}")
+    for base in bases_of(pumice, stage):
+        pumice.http.post(f"{BASES}/{base['id']}/actions/evict")  # refused where a loop was first
+    pumice.wait(lambda: bases_of(pumice, stage) == [], "the base of an image that is gone stays")
 
 
 def a_base(pumice: Victim) -> Stage:
@@ -772,7 +780,7 @@ def evict(pumice: Victim, stage: Stage) -> httpx.Response:
 def base_is_gone(pumice: Victim, stage: Stage, well: bool) -> None:
     assert bases_of(pumice, stage) == []
     volume_was_made(pumice, stage, True)
-    pumice.stories.delete(f"{IMAGES}/{stage['image']}")
+    forget_image(pumice, stage)
 
 
 CONSOLE = {"os-getConsoleOutput": {"length": None}}
