@@ -1,7 +1,6 @@
 """The doctor: each part missing in turn, and what it says then."""
 
 import asyncio
-import fcntl
 import functools
 import os
 import socket
@@ -11,7 +10,7 @@ import pytest
 from test_bad_places import call_it
 from tests.ports import free_port
 
-from pumice.app import checks, doctor, driver_setup, marks, probes, units
+from pumice.app import checks, doctor, driver_setup, marks, probes, serving_api, units
 from pumice.app.roles import EVERY, Role
 from pumice.app.settings import Api, Compute, Settings
 from pumice.backends.files_settings import FilesSettings, holds_locks_to_itself
@@ -85,10 +84,7 @@ async def test_a_volume_group_that_is_not_there_is_named_with_its_cure(settings:
 
 def test_the_port_of_a_running_pumice_is_in_order(settings: Settings) -> None:
     settings.state_dir.mkdir()
-    with socket.socket() as ours, (settings.state_dir / "here.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        lock.write(str(os.getpid()))
-        lock.flush()
+    with socket.socket() as ours, serving_api.told(settings.state_dir), serving_api.told(settings.state_dir):
         ours.bind(("127.0.0.1", settings.api.port))
         ours.listen()
         found = probes.api_port(settings)

@@ -1,5 +1,6 @@
 """Every role as a process of its own, on PostgreSQL: the same stories, and any may die at any moment."""
 
+import json
 import os
 import re
 import signal
@@ -105,6 +106,14 @@ def test_a_worker_of_the_api_that_dies_is_replaced(pumice: Installation) -> None
         lambda: len(now := children.read_text().split()) == 2 and not set(now) & set(first), "none is started"
     )
     pumice.log_in()
+
+
+def test_the_doctor_knows_the_api_that_listens(pumice: Installation) -> None:
+    pumice.start("api", "--workers", "2")
+    pumice.log_in()
+    parts = json.loads(pumice.command("doctor", "--json").stdout)["parts"]
+    [port] = [it for it in parts if it["part"] == "api port"]
+    assert port["verdict"] == "ok" and "Pumice serves there" in port["found"]
 
 
 @pytest.mark.parametrize("role", ["volume", "compute"])

@@ -4,7 +4,6 @@ Nothing is started for good, changed or left behind, and a Pumice that is runnin
 """
 
 import asyncio
-import fcntl
 import os
 import shutil
 import sys
@@ -14,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from pumice.app import checks, driver_setup, marks
+from pumice.app import checks, driver_setup, marks, serving_api
 from pumice.app.guest_image import missing_packages
 from pumice.app.roles import Role
 from pumice.app.settings import Settings, config_file
@@ -145,10 +144,10 @@ def _schema(url: str, place: str) -> Finding:
 
 
 def api_port(settings: Settings) -> Finding:
-    """The API's port: free, or already a Pumice's."""
+    """The API's port: free, or already where a Pumice of this state directory serves."""
     host, port = settings.api.host, settings.api.port
     if reason := cannot_listen(host, port):
-        if holder := _running(settings):
+        if holder := serving_api.process(settings.state_dir):
             return ok("api port", f"{host}:{port}, Pumice serves there (process {holder})")
         cure = "choose another: pumice serve --port PORT, or PUMICE_API__PORT"
         return Finding("api port", Verdict.MISSING, f"{host}:{port}: {reason}", "", cure, needed=True)
@@ -256,19 +255,6 @@ async def _version(part: str, command: str, package: str, without: str) -> Findi
     except PumiceError as error:
         return Finding(part, Verdict.MISSING, in_full(error), without, f"apt-get install --reinstall {package}")
     return ok(part, said.partition("\n")[0])
-
-
-def _running(settings: Settings) -> str | None:
-    """The process id of the Pumice that holds this host's lock."""
-    try:
-        with settings.lock_of(settings.host).open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return file.read().strip() or "unknown"
-    except OSError:
-        pass
-    return None
 
 
 # --- what tells others ----------------------------------------------------------------------------

@@ -60,7 +60,7 @@ def read(old: Settings) -> tuple[Settings, list[str]]:
     """
     new = again(old)
     merged = _merged(old, new)
-    merged._sources = new._sources
+    merged._given = new._given
     return merged, sorted(differences(merged, new))
 
 

@@ -8,7 +8,7 @@ import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from pumice.app import health, logs, malloc, monitoring, node, reload, tls
+from pumice.app import health, logs, malloc, monitoring, node, reload, serving_api, tls
 from pumice.app.metrics import Metrics
 from pumice.app.node import Node
 from pumice.app.passwords import clouds_file, keep_true
@@ -53,7 +53,8 @@ def run_roles(settings: Settings, roles: frozenset[Role], shared: "Shared | None
     import uvloop
 
     logs.set_up(settings)
-    uvloop.run(_serve(settings, roles, shared))
+    with serving_api.told(settings.state_dir) if Role.API in roles else nullcontext():
+        uvloop.run(_serve(settings, roles, shared))
 
 
 async def _serve(settings: Settings, roles: frozenset[Role], shared: "Shared | None") -> None:

@@ -11,6 +11,7 @@ import os
 import socket
 import tomllib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
@@ -369,6 +370,17 @@ class Notifications(Section):
         return Broker(self.transport_url, self.topics, self.exchange) if self.transport_url else None
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What settings were read from."""
+
+    flags: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    path: Path | None = None
+    """The file that was there."""
+    in_file: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Settings(BaseSettings):
     """Every setting."""
 
@@ -427,14 +439,15 @@ class Settings(BaseSettings):
     webhooks: Webhooks = Field(default_factory=Webhooks)
     notifications: Notifications = Field(default_factory=Notifications)
     image_cache: ImageCache = Field(default_factory=ImageCache)
-    _read_from: tuple[dict[str, Any], Path | None] = PrivateAttr(default=({}, None))
-    """The flags, and the file that was there."""
-    _sources: dict[str, Mapping[str, Any]] = PrivateAttr(default_factory=dict)
+    _given: Given = PrivateAttr(default_factory=Given)
+    """What these were read from."""
 
     @property
     def sources(self) -> Mapping[str, Mapping[str, Any]]:
         """What was given, when these were read, by whom: ``flag``, ``environment``, the file's path."""
-        return self._sources
+        given = self._given
+        in_file = {} if given.path is None else {str(given.path): given.in_file}
+        return {"flag": given.flags, "environment": given.environment, **in_file}
 
     @classmethod
     def settings_customise_sources(
@@ -540,10 +553,8 @@ def load(**flags: Any) -> Settings:
         *wrong_resources(settings.quotas, _DEFAULT_QUOTAS, TYPED),
     ]:
         raise Misconfigured(" ".join(wrong))
-    settings._read_from = given, path
-    settings._sources = {"flag": given, "environment": EnvSettingsSource(Settings)()}
-    if path is not None:
-        settings._sources[str(path)] = TomlConfigSettingsSource(Settings, toml_file=path)()
+    in_file = {} if path is None else TomlConfigSettingsSource(Settings, toml_file=path)()
+    settings._given = Given(given, EnvSettingsSource(Settings)(), path, in_file)
     return settings
 
 
@@ -586,17 +597,17 @@ def _why(one: ErrorDetails) -> str:
 
 def again(settings: Settings) -> Settings:
     """Read the settings again. Raises ``Misconfigured``, also when their file is gone."""
-    flags, path = settings._read_from
-    if path is not None and not path.is_file():
-        raise Misconfigured(f"The settings file {path} is not there any more.")
-    return load(**flags)
+    given = settings._given
+    if given.path is not None and not given.path.is_file():
+        raise Misconfigured(f"The settings file {given.path} is not there any more.")
+    return load(**given.flags)
 
 
 def as_variables(settings: Settings) -> dict[str, str]:
     """What makes a command read these settings: the flags as variables, and the file."""
-    flags, path = settings._read_from
-    named = {} if path is None else {"PUMICE_CONFIG": str(path)}
-    return named | dict(_variables(flags, "PUMICE_"))
+    given = settings._given
+    named = {} if given.path is None else {"PUMICE_CONFIG": str(given.path)}
+    return named | dict(_variables(given.flags, "PUMICE_"))
 
 
 def _variables(given: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
