@@ -44,12 +44,18 @@ def images_of(pool: CephPool) -> RbdImages:
 
 
 def meddle(
-    patched: pytest.MonkeyPatch, directory: Path, when: str, *, before: str = "true", after: str = "true"
+    patched: pytest.MonkeyPatch,
+    directory: Path,
+    when: str,
+    *,
+    before: str = "true",
+    after: str = "true",
+    command: str = "rbd",
 ) -> None:
     """Have ``rbd`` be the real one, with something done around the calls whose words have ``when`` in them."""
-    meddler = directory / "rbd"
+    meddler = directory / command
     around = f'case "$*" in *"{when}"*)'
-    real = shutil.which("rbd")
+    real = shutil.which(command)
     meddler.write_text(f'#!/bin/sh\n{around} {before};; esac\n{real} "$@" || exit\n{around} {after};; esac\n')
     meddler.chmod(0o755)
     patched.setenv("PATH", f"{directory}:{os.environ['PATH']}")
@@ -327,6 +333,18 @@ async def test_without_its_configuration_that_is_what_it_says(ceph_user: User, t
     cluster = Cluster(tmp_path / "nowhere.conf", ceph_user.pool.name, ceph_user.keyring)
     with pytest.raises(Misconfigured, match=r"nowhere\.conf, Ceph's configuration, cannot be read"):
         await RbdBackend(cluster, {"one": ceph_user.pool.name}, tmp_path).start()
+
+
+async def test_who_attaches_does_not_wait_until_the_monitors_are_named_each_time(
+    ceph_user: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend, volume, asked = backend_of(ceph_user, tmp_path), a_volume(), tmp_path / "asked"
+    await backend.create(volume, "one", 1)
+    meddle(monkeypatch, tmp_path, "mon dump", before=f"echo >> {asked}", command="ceph")
+    first, *others = await asyncio.gather(*(backend.device(volume, "one") for _ in range(5)))
+    assert first.monitors and {it.monitors for it in others} == {first.monitors}
+    await backend.pools()
+    assert len(asked.read_text().splitlines()) == 1, "five at once, and the pool's facts, share one answer"
 
 
 async def findings(settings: dict[str, str], tmp_path: Path) -> list[Finding]:

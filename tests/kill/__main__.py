@@ -1,7 +1,8 @@
 """``make kill``: kill -9 at every point of every verb, on both databases. Exits 0 or 1.
 
 One operation of each verb is killed at all its points in turn, and one at all points of its way back; with
-``--apart`` there is an operation for each point, which takes about three times as long.
+``--apart`` there is an operation for each point, which takes about three times as long. With ``--ceph`` the
+volumes are in a Ceph of its own, on SQLite alone.
 """
 
 import argparse
@@ -9,12 +10,14 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 from rich.console import Console
 from rich.table import Table
+from tests.kill.on_ceph import KINDS, a_ceph, a_victim_on
 from tests.kill.points import doing, failure, undoing
 from tests.kill.trial import Trial, perform
-from tests.kill.victim import a_victim
+from tests.kill.victim import Victim, a_victim
 from tests.postgres_server import PostgresServer
 
 from pumice.app.verbs import VERBS
@@ -24,26 +27,39 @@ CONSOLE = Console(width=110)
 
 def main(kinds: list[str], apart: bool) -> int:
     """Kill in the verbs of these kinds, or in all of them."""
-    began = time.monotonic()
-    trials: dict[str, dict[str, list[Trial]]] = defaultdict(dict)
     postgres = PostgresServer()
     try:
-        for database, url in (("SQLite", None), ("PostgreSQL", postgres.url(postgres.take()))):
-            for kind, done in _tried(url, kinds, apart):
-                trials[kind][database] = done
-                bad = [trial for trial in done if not trial.is_good]
-                kills = sum(len(trial.points) for trial in done)
-                CONSOLE.print(f"{database}: {kind}: {kills} kills, {len(bad)} bad", highlight=False)
-                for trial in bad:
-                    CONSOLE.print(f"  {trial}", style="red", markup=False)
+        victims = {"SQLite": a_victim(None), "PostgreSQL": a_victim(postgres.url(postgres.take()))}
+        return _told(victims, kinds, apart)
     finally:
         postgres.close()
+
+
+def on_ceph(kinds: list[str], apart: bool) -> int:
+    """The same, with all volumes in Ceph."""
+    with a_ceph() as settings:
+        return _told({"Ceph": a_victim_on(settings)}, kinds or sorted(KINDS), apart)
+
+
+def _told(victims: dict[str, AbstractContextManager[Victim]], kinds: list[str], apart: bool) -> int:
+    began = time.monotonic()
+    trials: dict[str, dict[str, list[Trial]]] = defaultdict(dict)
+    for name, victim in victims.items():
+        for kind, done in _tried(victim, kinds, apart):
+            trials[kind][name] = done
+            bad = [trial for trial in done if not trial.is_good]
+            kills = sum(len(trial.points) for trial in done)
+            CONSOLE.print(f"{name}: {kind}: {kills} kills, {len(bad)} bad", highlight=False)
+            for trial in bad:
+                CONSOLE.print(f"  {trial}", style="red", markup=False)
     _show(trials, time.monotonic() - began)
     return 0 if all(one.is_good for by in trials.values() for done in by.values() for one in done) else 1
 
 
-def _tried(database_url: str | None, kinds: list[str], apart: bool) -> Iterator[tuple[str, list[Trial]]]:
-    with a_victim(database_url) as pumice:
+def _tried(
+    victim: AbstractContextManager[Victim], kinds: list[str], apart: bool
+) -> Iterator[tuple[str, list[Trial]]]:
+    with victim as pumice:
         for verb in VERBS:
             if not kinds or verb.kind in kinds:
                 ways = [(doing(verb), None), (undoing(verb), failure(verb))]
@@ -58,7 +74,7 @@ def _tried(database_url: str | None, kinds: list[str], apart: bool) -> Iterator[
 
 
 def _show(trials: dict[str, dict[str, list[Trial]]], seconds: float) -> None:
-    table = Table("verb", "points", "databases", "kills", "stuck", "leaked", "not as asked", "s")
+    table = Table("verb", "points", "on", "kills", "stuck", "leaked", "not as asked", "s")
     for kind, by in trials.items():
         every = [trial for done in by.values() for trial in done]
         kills = sum(len(trial.points) for trial in every)
@@ -80,5 +96,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kinds", nargs="*")
     parser.add_argument("--apart", action="store_true")
+    parser.add_argument("--ceph", action="store_true")
     asked = parser.parse_args()
-    sys.exit(main(asked.kinds, asked.apart))
+    sys.exit((on_ceph if asked.ceph else main)(asked.kinds, asked.apart))

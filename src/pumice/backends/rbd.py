@@ -14,13 +14,14 @@ without its second is completed by who comes next::
 
     NAME ──▶ trash        NAME.back, a whole clone of the snapshot ──▶ NAME
 
-Any number of hosts may serve a pool: nothing is remembered in here. This class must never touch an image whose
-name is not made of an id, save as the stranger that it is told of.
+Any number of hosts may serve a pool: nothing is remembered in here but where its monitors are. This class must
+never touch an image whose name is not made of an id, save as the stranger that it is told of.
 """
 
 import asyncio
 import re
 import secrets
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -53,6 +54,8 @@ from pumice.model.units import GIB, gib_to_hold
 from pumice.model.volume import IMAGE_CACHE, SHARES
 
 MOST_DEEP = 5
+ASK_MONITORS_SECONDS = 300.0
+"""How often it is asked which monitors there are, which takes as long as all else of an attach."""
 _BACK = ".back"
 _OURS = re.compile(
     r"(volume|snapshot)-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(\.[0-9a-f]{8}\.part|\.back)?"
@@ -93,6 +96,9 @@ class RbdBackend:
         self._turn_to_copy = Serializer(copies_at_once)
         self._occupied: dict[str, Held] = {}
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._monitors: tuple[str, ...] = ()
+        self._monitors_asked = -ASK_MONITORS_SECONDS
+        self._asking_monitors = asyncio.Lock()
 
     async def pool_names(self) -> list[str]:
         return list(self._images)
@@ -120,7 +126,10 @@ class RbdBackend:
             await self._look_after_trash(images)
 
     async def pools(self) -> list[PoolFacts]:
-        return [await self._facts(name, images) for name, images in self._images.items()]
+        facts = [await self._facts(name, images) for name, images in self._images.items()]
+        if time.monotonic() - self._monitors_asked > ASK_MONITORS_SECONDS:
+            await self._ask_monitors()
+        return facts
 
     async def create(self, volume: VolumeId, pool: str, size: int) -> None:
         images = self._pool(pool)
@@ -210,10 +219,12 @@ class RbdBackend:
     async def device(self, volume: VolumeId, pool: str) -> RbdImage:
         images, name = self._pool(pool), _name("volume", volume)
         await _found(images, name, NotFound("Volume", volume))
+        if not self._monitors:
+            await self._ask_monitors()
         return RbdImage(
             pool=images.pool,
             image=name,
-            monitors=await images.monitors(),
+            monitors=self._monitors,
             cluster=self._cluster.name,
             user=self._cluster.user,
             keyring=str(self._cluster.keyring),
@@ -298,6 +309,14 @@ class RbdBackend:
     def _lock(self, images: RbdImages, name: str) -> asyncio.Lock:
         """The lock of an image: the second of two equal calls finds the first one's work."""
         return self._locks.setdefault(images.spec(name), asyncio.Lock())
+
+    async def _ask_monitors(self) -> None:
+        """Have the monitors' addresses at hand. Any that still answers tells a client of all others."""
+        began = time.monotonic()
+        async with self._asking_monitors:
+            if self._monitors_asked < began:
+                self._monitors = await next(iter(self._images.values())).monitors()
+                self._monitors_asked = time.monotonic()
 
     async def _facts(self, pool: str, images: RbdImages) -> PoolFacts:
         total, free = await images.space()
