@@ -64,7 +64,13 @@ class Backup:
 
 
 def trials() -> Iterator[Any]:
-    """Each step outside of each verb, on the way there and on the way back."""
+    """Each step outside of each verb, on the way there and on the way back; one in two is ``long``, in turn."""
+    for number, (scenario, direction, step, fails_at, name) in enumerate(_trials()):
+        marks = [pytest.mark.long] if (number + number // 2) % 2 else []
+        yield pytest.param(scenario, direction, step, fails_at, id=f"{name}: {direction} {step}", marks=marks)
+
+
+def _trials() -> Iterator[tuple[Scenario, str, str, str | None, str]]:
     for name, scenario in SCENARIOS.items():
         steps = [step for step in scenario.verb.steps if isinstance(step, Step)]
         for step in steps:
@@ -73,9 +79,7 @@ def trials() -> Iterator[Any]:
                     fails_at = (
                         TURNS_BACK.get(scenario.verb.kind, steps[-1].name) if direction == "undo" else None
                     )
-                    yield pytest.param(
-                        scenario, direction, step.name, fails_at, id=f"{name}: {direction} {step.name}"
-                    )
+                    yield scenario, direction, step.name, fails_at, name
 
 
 def makes_bytes(trial: Any) -> bool:
