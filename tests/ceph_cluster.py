@@ -127,6 +127,10 @@ class CephCluster:
         """A command on images; what it says."""
         return self._run("rbd", *argv)
 
+    def rados(self, *argv: str) -> str:
+        """A command on objects; what it says."""
+        return self._run("rados", *argv)
+
     def pid(self, daemon: str) -> int:
         """The process of one of the ``DAEMONS``."""
         return int((self.directory / f"{daemon}.pid").read_text())

@@ -1,16 +1,21 @@
 """A cluster that stands still: it costs its own backend, and nobody else waits for it."""
 
 import json
+import os
 import shutil
 import signal
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from stories import Stories
 from tests.ceph.conftest import User, make_user
 from tests.ceph_cluster import CephCluster
 from tests.pumice_installation import VOLUMES, Installation, state_directory
+
+from pumice.model.units import MIB
 
 pytestmark = [pytest.mark.real, pytest.mark.long, pytest.mark.timeout(600)]
 
@@ -82,3 +87,30 @@ def test_a_monitor_that_stands_still_costs_its_backend_alone_and_is_named(
     pumice.settle()
     assert pumice.violations() == []
     assert len(cluster.rbd("ls", "alone").split()) == 1
+
+
+def test_an_osd_that_stands_still_in_the_middle_of_a_copy_delays_that_copy_alone(
+    pumice: Installation, user: User
+) -> None:
+    cluster, data = user.pool.cluster, os.urandom(192 * MIB)
+    stories = Stories(pumice)
+    volume = pumice.create(volume_type="ceph", imageRef=stories.upload(data, "raw"))
+
+    def has_begun() -> bool:
+        return any(it.startswith("rbd_data") for it in cluster.rados("ls", "-p", "alone").splitlines())
+
+    pumice.wait(has_begun, "nothing is copied")
+    cluster.send("osd.0", signal.SIGSTOP)
+    try:
+        for _ in range(3):
+            becomes(pumice, pumice.create(volume_type="well"), "available")
+        assert pumice.status(f"{VOLUMES}/{volume}", "volume") == "creating", "too late to tell"
+    finally:
+        cluster.send("osd.0", signal.SIGCONT)
+    becomes(pumice, volume, "available")
+    export = ["rbd", "--conf", str(cluster.conf), "export", "--no-progress", f"alone/volume-{volume}", "-"]
+    with subprocess.Popen(export, stdout=subprocess.PIPE) as reading:
+        assert reading.stdout is not None
+        assert reading.stdout.read(len(data)) == data
+        reading.kill()
+    assert pumice.violations() == []

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from tests.ceph.conftest import make_user
 from tests.ceph_cluster import CephPool
-from tests.kill.on_ceph import KINDS, a_victim_on
+from tests.kill.on_ceph import KINDS, a_victim_on, taken
 from tests.kill.points import Point, doing, failure, undoing
 from tests.kill.trial import perform
 from tests.kill.victim import Victim
@@ -36,8 +36,8 @@ def on_ceph(ceph_pool: CephPool) -> Iterator[Victim]:
         for verb in VERBS
         if verb.kind in KINDS
         for way, points, fails in (
-            ("", doing(verb), None),
-            ("undo of ", undoing(verb), failure(verb)),
+            ("", taken(doing(verb)), None),
+            ("undo of ", taken(undoing(verb)), failure(verb)),
         )
         if points
     ],

@@ -9,13 +9,13 @@ import argparse
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 
 from rich.console import Console
 from rich.table import Table
-from tests.kill.on_ceph import KINDS, a_ceph, a_victim_on
-from tests.kill.points import doing, failure, undoing
+from tests.kill.on_ceph import KINDS, a_ceph, a_victim_on, taken
+from tests.kill.points import Point, doing, failure, undoing
 from tests.kill.trial import Trial, perform
 from tests.kill.victim import Victim, a_victim
 from tests.postgres_server import PostgresServer
@@ -23,6 +23,8 @@ from tests.postgres_server import PostgresServer
 from pumice.app.verbs import VERBS
 
 CONSOLE = Console(width=110)
+Passed = Callable[[Iterable[Point]], list[Point]]
+"""Of a way's points those that are passed."""
 
 
 def main(kinds: list[str], apart: bool) -> int:
@@ -38,14 +40,16 @@ def main(kinds: list[str], apart: bool) -> int:
 def on_ceph(kinds: list[str], apart: bool) -> int:
     """The same, with all volumes in Ceph."""
     with a_ceph() as settings:
-        return _told({"Ceph": a_victim_on(settings)}, kinds or sorted(KINDS), apart)
+        return _told({"Ceph": a_victim_on(settings)}, kinds or sorted(KINDS), apart, taken)
 
 
-def _told(victims: dict[str, AbstractContextManager[Victim]], kinds: list[str], apart: bool) -> int:
+def _told(
+    victims: dict[str, AbstractContextManager[Victim]], kinds: list[str], apart: bool, passed: Passed = list
+) -> int:
     began = time.monotonic()
     trials: dict[str, dict[str, list[Trial]]] = defaultdict(dict)
     for name, victim in victims.items():
-        for kind, done in _tried(victim, kinds, apart):
+        for kind, done in _tried(victim, kinds, apart, passed):
             trials[kind][name] = done
             bad = [trial for trial in done if not trial.is_good]
             kills = sum(len(trial.points) for trial in done)
@@ -57,12 +61,12 @@ def _told(victims: dict[str, AbstractContextManager[Victim]], kinds: list[str], 
 
 
 def _tried(
-    victim: AbstractContextManager[Victim], kinds: list[str], apart: bool
+    victim: AbstractContextManager[Victim], kinds: list[str], apart: bool, passed: Passed = list
 ) -> Iterator[tuple[str, list[Trial]]]:
     with victim as pumice:
         for verb in VERBS:
             if not kinds or verb.kind in kinds:
-                ways = [(doing(verb), None), (undoing(verb), failure(verb))]
+                ways = [(passed(doing(verb)), None), (passed(undoing(verb)), failure(verb))]
                 yield (
                     verb.kind,
                     [

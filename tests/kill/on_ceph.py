@@ -5,13 +5,14 @@ The others look into the files of a backend on this host, move to one, or have n
 
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from shutil import rmtree
 
 from tests.ceph.conftest import make_user
 from tests.ceph_cluster import CephCluster
+from tests.kill.points import Point
 from tests.kill.victim import Victim, a_victim
 
 KINDS = {
@@ -41,6 +42,14 @@ KINDS = {
     "server.detach_volume",
     "server.repair_disks",
 }
+
+NOT_TAKEN = {("volume.extend", "pause_guest")}
+"""Steps that there are not: no guest has to stand still while its image grows."""
+
+
+def taken(points: Iterable[Point]) -> list[Point]:
+    """The points of a way that are passed when a volume is in Ceph."""
+    return [point for point in points if (point.kind, point.step) not in NOT_TAKEN]
 
 
 def a_victim_on(ceph: Mapping[str, str], database_url: str | None = None) -> AbstractContextManager[Victim]:
