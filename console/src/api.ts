@@ -126,7 +126,7 @@ export interface ChangedWebhook {
   kinds?: string[] | null
   outcomes?: Outcome[] | null
   format?: Format | null
-  enabled?: boolean | null
+  enabled?: boolean | string | null
   secret?: string | null
   /**
    * Make another one, shown in this answer alone.
@@ -299,7 +299,7 @@ export interface ExplainBody {
  * A new volume from 3.53, where unknown keys are refused.
  */
 export interface StrictNewVolume {
-  size?: number | null
+  size?: number | string | null
   name?: string | null
   description?: string | null
   display_name?: string | null
@@ -320,7 +320,7 @@ export interface StrictNewVolume {
   consistencygroup_id?: string | null
   group_id?: string | null
   backup_id?: string | null
-  multiattach?: boolean | null
+  multiattach?: boolean | string | null
 }
 /**
  * Which volumes' backends a new volume shall share or avoid. Other hints are passed over, as by Cinder.
@@ -568,9 +568,9 @@ export interface NewSchedule {
      */
     [k: string]: string
   } | null
-  full_every?: number | null
+  full_every?: number | string | null
   container?: string | null
-  enabled?: boolean
+  enabled?: boolean | string
 }
 /**
  * The body of a create.
@@ -602,7 +602,7 @@ export interface NewWebhook {
    */
   outcomes?: Outcome[]
   format?: Format
-  enabled?: boolean
+  enabled?: boolean | string
   /**
    * Made, and shown in this answer alone, where none is given.
    */
@@ -969,8 +969,8 @@ export interface ScheduleChanges {
   cron?: string
   timezone?: string
   keep?: KeepBody
-  full_every?: number | null
-  enabled?: boolean
+  full_every?: number | string | null
+  enabled?: boolean | string
 }
 /**
  * The body of a change.

@@ -41,17 +41,20 @@ def named_by(function: FunctionType, owner: object = None) -> Iterator[object]:
 
 
 def rules_of(start: object) -> set[str]:
-    """The names of the rules that a handler reaches; of a class, by those methods whose names it uses."""
-    found, seen, called = set[str](), dict[tuple[int, int], object](), set[str]()
+    """The names of the rules that a handler reaches."""
+    return {thing.name for thing in reached(start) if isinstance(thing, Rule)}
+
+
+def reached(start: object) -> list[object]:
+    """All that a handler's code reaches; of a class, by those methods whose names it uses."""
+    seen, called = dict[tuple[int, int], object](), set[str]()
     classes = dict[type, None]()
     left: list[tuple[object, object]] = [(start, None)]
     while left:
         thing, owner = left.pop()
         if (id(thing), id(owner)) not in seen:
             seen[id(thing), id(owner)] = thing  # kept, so that nothing else gets its id
-            if isinstance(thing, Rule):
-                found.add(thing.name)
-            elif isinstance(thing, functools.partial):
+            if isinstance(thing, functools.partial):
                 left += [(part, None) for part in (thing.func, *thing.args, *thing.keywords.values())]
             elif isinstance(thing, MethodType):
                 left.append((thing.__func__, thing.__self__))
@@ -79,7 +82,7 @@ def rules_of(start: object) -> set[str]:
                 if name in {*called, "__init__"}
             ]
             left = [(part, one) for part, one in methods if (id(part), id(one)) not in seen]
-    return found
+    return list(seen.values())
 
 
 def undeclared(route: Route) -> set[str]:

@@ -18,9 +18,9 @@ SAMPLE = Path(__file__).parents[2] / "docs/operating/policy.yaml"
 FOR_ANYBODY = {
     "Identity": {"GET /", "GET /v3", "POST /v3/auth/tokens", "POST /v3/users/{user_id}/password"},
     "Image": {"GET /", "GET /versions"},
-    "Block Storage": {"GET /", "GET /v3", "GET /v3/"},
+    "Block Storage": {"GET /", "GET /v3", "GET /v3/", "GET /v3/openapi.json", "GET /v3/openapi.html"},
     "Compute": {"GET /", "GET /v2.1", "GET /v2.1/"},
-    "Pumice": {"GET /", "GET /v1", "GET /v1/", "GET /v1/openapi.json"},
+    "Pumice": {"GET /", "GET /v1", "GET /v1/", "GET /v1/openapi.json", "GET /v1/openapi.html"},
 }
 """What is answered without a token: version documents, and what leads to one."""
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from pumice.api.call import Version
-from pumice.model.booleans import boolean
+from pumice.model.booleans import FALSE, TRUE, boolean
 from pumice.model.errors import Invalid
 from pumice.model.ids import is_uuid
 
@@ -55,7 +55,20 @@ def _uuid(value: str) -> str:
 Text = Annotated[str, Field(max_length=255), AfterValidator(_no_nul)]
 NotBlank = Annotated[Text, AfterValidator(_not_blank)]
 LongText = Annotated[str, Field(max_length=65_535), AfterValidator(_no_nul)]
-Uuid = Annotated[str, AfterValidator(_uuid)]
-Positive = Annotated[int, BeforeValidator(whole), Field(ge=1, le=MOST)]
+Uuid = Annotated[str, AfterValidator(_uuid), WithJsonSchema({"type": "string", "format": "uuid"})]
+
+
+def numbers(least: int) -> WithJsonSchema:
+    """What is said of a whole number that may be written as digits in a string."""
+    digits = {"type": "string", "pattern": "^-?[0-9]+$"}
+    return WithJsonSchema({"anyOf": [{"type": "integer", "minimum": least, "maximum": MOST}, digits]})
+
+
+Positive = Annotated[int, BeforeValidator(whole), Field(ge=1, le=MOST), numbers(1)]
 """A number of at least 1; also as digits in a string."""
-Boolean = Annotated[bool, BeforeValidator(boolean)]
+_WORDS = [
+    "".join(f"[{it.upper()}{it}]" if it.isalpha() else it for it in word) for word in sorted(TRUE | FALSE)
+]
+_YES_OR_NO = {"anyOf": [{"type": "boolean"}, {"type": "string", "pattern": f"^({'|'.join(_WORDS)})$"}]}
+Boolean = Annotated[bool, BeforeValidator(boolean), WithJsonSchema(_YES_OR_NO, mode="validation")]
+"""Yes or no; also as one of the words for it."""

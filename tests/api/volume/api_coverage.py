@@ -44,6 +44,7 @@ ELSEWHERE: Mapping[str, str] = {
         ),
         "test_groups",
     ),
+    **dict.fromkeys(("GET /v3/openapi.json", "GET /v3/openapi.html"), "test_openapi"),
     "PUT /v3/os-services/failover_host": "test_volume_operators",
     "PUT /v3/os-hosts": "test_volume_operators",
     "POST /v3/volumes/{id}/action os-extend_volume_completion": "test_volume_operators",

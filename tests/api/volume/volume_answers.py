@@ -368,3 +368,26 @@ SAMPLES: dict[str, Samples] = {
     "DELETE /v3/cgsnapshots/{id}": _always(None),
 }
 """The shapes, by route; why there is no schema stands above each group."""
+
+STATUSES: dict[str, int] = {
+    **dict.fromkeys(
+        (
+            *(f"POST /v3/volumes/{{id}}/action {name}" for name in ("os-begin_detaching", "os-roll_detaching")),
+            *(
+                f"POST /v3/volumes/{{id}}/action {name}"
+                for name in ("revert", "os-reimage", "os-migrate_volume")
+            ),
+            "POST /v3/volumes/{id}/action os-volume_upload_image",
+            *(f"POST /v3/snapshots/{{id}}/action os-{name}" for name in ("update_snapshot_status", "unmanage")),
+            *("POST /v3/consistencygroups", "POST /v3/consistencygroups/create_from_src"),
+            *("PUT /v3/consistencygroups/{id}", "PUT /v3/consistencygroups/{id}/update"),
+            *("POST /v3/consistencygroups/{id}/delete", "DELETE /v3/consistencygroups/{id}"),
+            *("POST /v3/cgsnapshots", "DELETE /v3/cgsnapshots/{id}"),
+            *("PUT /v3/os-services/set-log", "POST /v3/workers/cleanup"),
+        ),
+        202,
+    ),
+    "POST /v3/attachments/{id}/action os-complete": 204,
+    "DELETE /v3/default-types/{id}": 204,
+}
+"""The status of each route that has a sample, if it is not 200; Tempest's schemas have theirs by themselves."""

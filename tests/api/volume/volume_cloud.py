@@ -12,8 +12,9 @@ import pytest
 import sqlalchemy as sa
 from answers import Answers
 from fake_world import MemoryBackups
+from held_bodies import HeldBodies
 from tests.hook_receiver import LOOPBACK
-from volume_answers import LATER, SAMPLES, SCHEMAS
+from volume_answers import LATER, SAMPLES, SCHEMAS, STATUSES
 from witness import OF_THE_WITNESS, refuse_untold, witnessed
 
 from pumice.api.context import ApiContext
@@ -237,8 +238,8 @@ async def cloud(tmp_path: Path, database: Database, tunables: Tunables) -> Async
     ctx.process = Answering(OneNode(settings(), drivers))
     service = volume_service(ctx)
     transport = httpx.ASGITransport(service)  # type: ignore[arg-type]
-    answers = Answers(service, SCHEMAS, SAMPLES, LATER)
-    hooks = {"response": [answers.hold]}
+    answers = Answers(service, SCHEMAS, SAMPLES, LATER, STATUSES)
+    hooks = {"response": [answers.hold, HeldBodies(answers).hold]}
     async with httpx.AsyncClient(
         transport=transport, base_url="http://cloud:8776", event_hooks=hooks
     ) as client:

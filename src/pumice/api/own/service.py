@@ -9,6 +9,7 @@ from pathlib import Path
 from pumice.api.call import Call, Reply
 from pumice.api.context import ApiContext
 from pumice.api.faults import named_fault
+from pumice.api.openapi_page import page
 from pumice.api.own import (
     audit,
     connectors,
@@ -59,11 +60,17 @@ async def openapi_document(_: Call) -> Reply:
     return Reply(DOCUMENT)
 
 
+async def openapi_page(_: Call) -> Reply:
+    """The OpenAPI document as a page to read."""
+    return Reply(page(DOCUMENT), content_type="text/html; charset=UTF-8")
+
+
 ROUTES = (
     Route("GET", "/", versions, None, bare=True),
     Route("GET", VERSION, versions, None, bare=True),
     Route("GET", f"{VERSION}/", versions, None, bare=True),
     Route("GET", f"{VERSION}/openapi.json", openapi_document, None, bare=True),
+    Route("GET", f"{VERSION}/openapi.html", openapi_page, None, bare=True),
     *(replace(route, path=VERSION + route.path) for route in TOLD),
 )
 

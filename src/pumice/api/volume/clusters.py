@@ -26,7 +26,7 @@ from pumice.store.services import VOLUME_BINARY, Cluster
 
 RULE = "clusters:"
 Facts = Mapping[str, Any]
-_FILTERS: Mapping[str, Callable[[str], Any]] = MappingProxyType(
+FILTERED_BY: Mapping[str, Callable[[str], Any]] = MappingProxyType(
     {
         "name": str,
         "binary": str,
@@ -39,7 +39,7 @@ _FILTERS: Mapping[str, Callable[[str], Any]] = MappingProxyType(
         "active_backend_id": str,
     }
 )
-_SINCE_26 = ("replication_status", "frozen", "active_backend_id")
+SINCE_26 = ("replication_status", "frozen", "active_backend_id")
 
 
 class Which(Body):
@@ -55,10 +55,10 @@ def _conditions(call: Call) -> list[Callable[[Facts], bool]]:
 
 
 def _value(call: Call, name: str, text: str) -> Any:
-    if name not in _FILTERS or (name in _SINCE_26 and call.version < (3, 26)):
+    if name not in FILTERED_BY or (name in SINCE_26 and call.version < (3, 26)):
         raise Invalid(f"Clusters cannot be filtered by '{name}'.")
     try:
-        return _FILTERS[name](text)
+        return FILTERED_BY[name](text)
     except ValueError:
         raise Invalid(f"'{text}' is no value of '{name}'.") from None
 

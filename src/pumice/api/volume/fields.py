@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, InstanceOf, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, InstanceOf, StringConstraints, WithJsonSchema
 
 from pumice.api.fields import Body, Positive, Text
 from pumice.model.connector import Connector
@@ -27,9 +27,18 @@ def _connector(value: Any) -> Connector | None:
         raise ValueError(str(error).removeprefix("Invalid input received: ").rstrip(".")) from None
 
 
-Host = Annotated[InstanceOf[Connector], BeforeValidator(_connector)]
+_SAID = {
+    "title": "Connector",
+    "type": "object",
+    "description": "What os-brick says of a host: `initiator` or `nqn`, `host`, `ip`, and more.",
+}
+Host = Annotated[InstanceOf[Connector], BeforeValidator(_connector), WithJsonSchema(_SAID)]
 """A connector: the host that connects, as os-brick describes it."""
-SomeHost = Annotated[InstanceOf[Connector] | None, BeforeValidator(_connector)]
+SomeHost = Annotated[
+    InstanceOf[Connector] | None,
+    BeforeValidator(_connector),
+    WithJsonSchema({"anyOf": [_SAID, {"type": "null"}]}),
+]
 """A connector, or none."""
 Key = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_:. /-]{1,255}$")]
 Metadata = dict[Key, Text]

@@ -15,7 +15,7 @@ from pumice.api.volume.links import Links
 from pumice.api.volume.volume_view import wire_time
 from pumice.store import messages
 
-_COLUMNS = {
+FILTERED_BY = {
     "resource_uuid": "resource_id",
     "resource_type": "resource_type",
     "event_id": "event_id",
@@ -28,7 +28,7 @@ _COLUMNS = {
 def _conditions(call: Call) -> list[Callable[[messages.Row], bool]]:
     if unmet(call, "message"):
         return [lambda _: False]
-    asked = [(column, call.query[name]) for name, column in _COLUMNS.items() if name in call.query]
+    asked = [(column, call.query[name]) for name, column in FILTERED_BY.items() if name in call.query]
     return [partial(_says, column, value.upper()) for column, value in asked]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from operator import attrgetter
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from pumice.api.booleans import flag
 from pumice.api.call import Call, Reply, check
@@ -25,9 +25,17 @@ RULE = "volume_extension:qos_specs_manage:"
 Consumer = Literal["front-end", "back-end", "both"]
 
 
+def _spread_specs(schema: dict[str, Any]) -> None:
+    """A schema as the body has the specs: not under a key of their own."""
+    specs = schema["properties"].pop("specs")
+    schema["required"].remove("specs")
+    schema["additionalProperties"] = specs["additionalProperties"]
+
+
 class NewQosSpecs(Body):
     """New QoS specs: every key beside the name and the consumer is a spec."""
 
+    model_config = ConfigDict(json_schema_extra=_spread_specs)
     name: Annotated[NotBlank, AfterValidator(str.strip)]
     consumer: Consumer = "back-end"
     specs: dict[Annotated[Text, Field(min_length=1)], Text | None]
@@ -59,10 +67,10 @@ class OtherConsumer(Body):
     consumer: Consumer
 
 
-_FILTERS = {name: attrgetter(name) for name in ("id", "name", "consumer")}
+FILTERED_BY = {name: attrgetter(name) for name in ("id", "name", "consumer")}
 LIST = Collection(
     texts(attrgetter, "id", "name", "consumer", "created_at", "updated_at"),
-    lambda call: equals(call.query, _FILTERS),
+    lambda call: equals(call.query, FILTERED_BY),
     read_whole("QoS specs", lambda tx, _who: qos_specs.every(tx)),
 )
 

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field
 
 from pumice.api.booleans import flag
 from pumice.api.call import Call, Reply, check
-from pumice.api.fields import MOST, Body, Text, whole
+from pumice.api.fields import MOST, Body, Text, numbers, whole
 from pumice.api.policy import ADMIN, READER, Rule
 from pumice.api.routing import Route, writes
 from pumice.catalog import quotas
@@ -26,7 +26,7 @@ ABSOLUTE: Mapping[str, tuple[str, str]] = {
 }
 
 
-Limit = Annotated[int, BeforeValidator(whole), Field(ge=-1, le=MOST)]
+Limit = Annotated[int, BeforeValidator(whole), Field(ge=-1, le=MOST), numbers(-1)]
 """-1 is no limit. Of a class also as digits in a string."""
 Number = Annotated[int, Field(strict=True, ge=-1, le=MOST)]
 """A limit of a project: a number, never a string; -1 is no limit."""

@@ -41,6 +41,7 @@ from pumice.api.volume import (
 )
 from pumice.api.volume.links import PREFIX, VERSION
 from pumice.api.volume.name_cache import NameCache
+from pumice.api.volume.openapi import Documents
 from pumice.api.volume.types import Types
 from pumice.api.volume.volumes import Volumes
 
@@ -80,7 +81,13 @@ def volume_routes() -> list[Route]:
         messages.ROUTES,
         discovery.ROUTES,
     )
-    return [*versions.ROUTES, *(_versioned(route) for table in tables for route in table)]
+    routes = [_versioned(route) for table in tables for route in table]
+    documents = Documents(routes)
+    told = (
+        Route("GET", f"{VERSION}/openapi.json", documents.json, None),
+        Route("GET", f"{VERSION}/openapi.html", documents.html, None),
+    )
+    return [*versions.ROUTES, *told, *routes]
 
 
 def volume_service(ctx: ApiContext, policy_file: Path | None = None) -> Service:

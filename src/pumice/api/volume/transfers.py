@@ -20,13 +20,13 @@ from pumice.store import transfers
 from pumice.volumes import transfer as verbs
 
 WITH_SNAPSHOTS, WITH_HISTORY, WITH_PAGES = (3, 55), (3, 57), (3, 59)
-_FILTERS = {name: attrgetter(name) for name in ("id", "name", "volume_id")} | {
+FILTERED_BY = {name: attrgetter(name) for name in ("id", "name", "volume_id")} | {
     "display_name": attrgetter("name"),
     "source_project_id": attrgetter("project_id"),
 }
 LIST = Collection(
     texts(attrgetter, "id", "name", "volume_id", "created_at"),
-    lambda call: equals(call.query, _FILTERS),
+    lambda call: equals(call.query, FILTERED_BY),
     read_whole("Transfer", transfers.visible),
     everywhere=asks_for_all,
     ordered_since=WITH_PAGES,
