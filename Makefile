@@ -79,7 +79,8 @@ failures: ## what Cinder fails at, repeated here; a table, about five minutes
 
 verbs: ## every trial of every verb, on PostgreSQL too, with all loops looking on, and restored; some minutes
 	@scripts/setup dev
-	$(PYTEST) -m "long or not long" tests/operations/test_every_verb.py tests/operations/test_restored_database.py tests/loops/test_repair_amid_operations.py
+	$(PYTEST) -m "long or not long" tests/loops/test_repair_amid_operations.py \
+		$(addprefix tests/operations/,test_every_verb.py test_restored_database.py test_two_at_once.py)
 
 postgresql: ## all that runs on both databases, on PostgreSQL: make postgresql T=tests/api/volume
 	@scripts/setup dev

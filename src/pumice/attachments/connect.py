@@ -26,6 +26,7 @@ from pumice.operations.holds import Thing, own, use
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend
 from pumice.store import attachments, volumes
 from pumice.store.database import Transaction
+from pumice.store.serialize import row_by_row
 
 A = AttachStatus
 
@@ -64,6 +65,7 @@ def accept_new(
     return attachment, operation_id
 
 
+@row_by_row
 def accept_known(
     tx: Transaction,
     who: Scope,
@@ -75,6 +77,7 @@ def accept_known(
 
     Raises ``NotFound``, ``Invalid`` or ``InvalidState``.
     """
+    volumes.lock_attached(tx, attachment_id)
     attachment = attachments.get(tx, who, attachment_id)
     account = exports.new_account(connector)
     if attachment.connector is not None:
@@ -166,5 +169,6 @@ CONNECT = Verb(
     steps=(Step(export, undo=remove_export, at=on_backend), Step(publish, at=on_backend)),
     failed=explain,
     spares_bytes=True,
+    locks=lambda tx, op: volumes.lock(tx, op.params.volume_id),
     deadline=300,
 )

@@ -114,6 +114,7 @@ DISCONNECT = Verb(
     ),
     failed=explain,
     spares_bytes=True,
+    locks=lambda tx, op: volumes.lock(tx, op.params.volume_id),
     deadline=600,
     again=ask_again,
 )

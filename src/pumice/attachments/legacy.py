@@ -34,6 +34,7 @@ from pumice.operations.holds import Thing, require, use
 from pumice.store import attachments, volumes
 from pumice.store.columns import now
 from pumice.store.database import Transaction
+from pumice.store.serialize import row_by_row
 
 A, V = AttachStatus, VolumeStatus
 
@@ -41,6 +42,7 @@ PENDING = frozenset({A.RESERVED, A.ATTACHING})
 CONNECTABLE = frozenset({V.AVAILABLE, V.ATTACHING, V.IN_USE, V.DETACHING})
 
 
+@row_by_row
 def reserve(tx: Transaction, who: Scope, volume_id: str) -> None:
     """``os-reserve``: the volume is taken, by somebody who will attach it."""
     volume = take_volume(tx, who, volume_id, V.ATTACHING)
@@ -49,11 +51,13 @@ def reserve(tx: Transaction, who: Scope, volume_id: str) -> None:
     record(tx, AtOnce.VOLUME_RESERVE, volume, who)
 
 
+@row_by_row
 def unreserve(tx: Transaction, who: Scope, volume_id: str) -> list[str]:
     """``os-unreserve``: it is not, after all, and who was let in for it is shut out.
 
     The operations to wait for. Nothing to do when it was not taken, or where a server may have it.
     """
+    volumes.lock(tx, volume_id)
     volume = volumes.get(tx, who, volume_id)
     if volume.status not in (V.ATTACHING, V.RESERVED):
         return []
@@ -63,6 +67,7 @@ def unreserve(tx: Transaction, who: Scope, volume_id: str) -> list[str]:
     return [operation for operation in begun if operation]
 
 
+@row_by_row
 def initialize(
     tx: Transaction, who: Scope, volume_id: str, connector: Connector
 ) -> tuple[Attachment, str | None]:
@@ -71,6 +76,7 @@ def initialize(
     The attachment, and the operation to wait for unless the same initiator is in already. Raises ``NotFound``,
     ``Invalid`` or ``InvalidState``: a volume that is not multiattach has one initiator at a time.
     """
+    volumes.lock(tx, volume_id)
     volume = volumes.get(tx, who, volume_id)
     _refuse_in_maintenance(volume, "The volume connection cannot be initialized in maintenance mode.")
     if volume.status not in CONNECTABLE:
@@ -103,6 +109,7 @@ def attach(
 
     Raises ``NotFound``, ``Invalid`` or ``InvalidState``.
     """
+    volumes.lock(tx, volume_id)
     volume = volumes.get(tx, who, volume_id)
     _refuse_in_maintenance(volume, "The volume cannot be attached in maintenance mode.")
     if volume.read_only and mode != "ro":
@@ -131,8 +138,10 @@ def attach(
     record(tx, AtOnce.VOLUME_ATTACH, volume, who)
 
 
+@row_by_row
 def begin_detaching(tx: Transaction, who: Scope, volume_id: str) -> None:
     """``os-begin_detaching``: nobody else may act on the volume until it is detached."""
+    volumes.lock(tx, volume_id)
     volume = volumes.get(tx, who, volume_id)
     volumes.move(
         tx,
@@ -144,19 +153,23 @@ def begin_detaching(tx: Transaction, who: Scope, volume_id: str) -> None:
     record(tx, AtOnce.VOLUME_BEGIN_DETACHING, volume, who)
 
 
+@row_by_row
 def roll_detaching(tx: Transaction, who: Scope, volume_id: str) -> None:
     """``os-roll_detaching``: it stays attached. Nothing to do when nobody began to detach it."""
+    volumes.lock(tx, volume_id)
     volume = volumes.get(tx, who, volume_id)
     if volume.status == V.DETACHING:
         attachments.let_volume_follow(tx, volume.id)
         record(tx, AtOnce.VOLUME_ROLL_DETACHING, volume, who)
 
 
+@row_by_row
 def terminate(tx: Transaction, who: Scope, volume_id: str, connector: Connector | None) -> list[str]:
     """``os-terminate_connection``: shut the connector's initiator out, or every one.
 
     The operations to wait for. What was never attached is gone with its connection, and the volume free.
     """
+    volumes.lock(tx, volume_id)
     volume = volumes.get(tx, who, volume_id)
     found = attachments.of_volume(tx, volume.id)
     _refuse_if_server_uses_any(tx, who, found)
@@ -168,11 +181,13 @@ def terminate(tx: Transaction, who: Scope, volume_id: str, connector: Connector 
     return [operation for operation in begun if operation]
 
 
+@row_by_row
 def detach(tx: Transaction, who: Scope, volume_id: str, attachment_id: str | None) -> str | None:
     """``os-detach``: the volume is free of an attachment. The operation to wait for, if there is one.
 
     Without an id it is the only attachment; one that a service does not know any more was detached already.
     """
+    volumes.lock(tx, volume_id)
     volume = volumes.get(tx, who, volume_id)
     _refuse_in_maintenance(volume, "The volume cannot be detached in maintenance mode.")
     found = attachments.of_volume(tx, volume.id)
@@ -188,8 +203,10 @@ def detach(tx: Transaction, who: Scope, volume_id: str, attachment_id: str | Non
     return release(tx, who, meant)
 
 
+@row_by_row
 def force_detach(tx: Transaction, who: Scope, volume_id: str, attachment_id: str | None) -> str | None:
     """``os-force_detach``: as ``terminate`` and then ``detach``, each with what it refuses."""
+    volumes.lock(tx, volume_id)
     _refuse_if_server_uses_any(tx, who, attachments.of_volume(tx, volume_id))
     return detach(tx, who, volume_id, attachment_id)
 

@@ -95,6 +95,7 @@ RENEW = Verb(
     ),
     failed=explain,
     spares_bytes=True,
+    locks=lambda tx, op: volumes.lock(tx, op.params.volume_id),
     holds=lambda op: (use(Thing.ATTACHMENT, op.params.attachment_id),),
     deadline=30,
 )

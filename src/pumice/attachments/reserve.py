@@ -22,6 +22,7 @@ def take_volume(tx: Transaction, who: Scope, volume_id: str, status: VolumeStatu
 
     A multiattach volume may be in use already, and then stays so.
     """
+    volumes.lock(tx, volume_id)
     volume = volumes.get(tx, who, volume_id)
     if volume.multiattach and volume.status == V.IN_USE:
         return volume

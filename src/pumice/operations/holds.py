@@ -26,6 +26,7 @@ from itertools import product
 
 from pumice.model.errors import Conflict, InvalidState, PumiceError
 from pumice.store import holds as rows
+from pumice.store import volumes
 from pumice.store.database import Transaction
 
 
@@ -132,6 +133,7 @@ def take(
 
     Whom it has to wait for, if it ``waits``, and ``not_for`` these kinds; else raises what is in the way.
     """
+    _lock(tx, wanted)
     others = _in_the_way(tx, wanted, operation_id, parent_id)
     kinds = {other: rows.kind(tx, other) for other in others}
     if refusing := [other for other, kind in kinds.items() if not waits or kind in not_for]:
@@ -154,6 +156,13 @@ def require(tx: Transaction, *wanted: Hold, parent_id: str | None = None) -> Non
 def let_go(tx: Transaction, operation_id: str, others: Collection[str]) -> set[str]:
     """The operations among ``others`` for which an operation has to wait no longer."""
     return set(others) - rows.still_held(tx, operation_id, others)
+
+
+def _lock(tx: Transaction, wanted: Sequence[Hold]) -> None:
+    """Lock what those lock who attach and detach: they may just be taking it in a way that is in this one's."""
+    taken = [hold for hold in wanted if not hold.is_new and hold.mode is not Mode.READ]
+    volumes.lock(tx, *(hold.id for hold in taken if hold.kind is Thing.VOLUME))
+    volumes.lock_attached(tx, *(hold.id for hold in taken if hold.kind is Thing.ATTACHMENT))
 
 
 def _in_the_way(

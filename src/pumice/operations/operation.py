@@ -222,6 +222,7 @@ class Wait(Generic[P]):
     def ended(self, tx: Transaction, op: Operation[P]) -> dict[str, tuple[bool, str | None]]:
         """The operations that need not be awaited any more: whether each ended well, and if not why."""
         ids: list[str] = op.notes[self.note]
+        log.stay(tx, ids)
         if self.note == OTHERS:
             return dict.fromkeys(holds.let_go(tx, op.id, ids), (True, None))
         return log.completions(tx, ids)
@@ -250,6 +251,9 @@ class Verb(Generic[P]):
     spares_bytes: bool = False
     """Whether none of its steps, nor an undo, writes over or removes what somebody stored. Then it is carried
     on even where the database was restored and it has gone on since; any other is left as it is."""
+    locks: Callable[[Transaction, Operation[P]], None] | None = None
+    """Locks all that its transactions depend on. They begin with it, and then run row by row
+    (``serialize.py``): none is run again because others read or wrote what lies near."""
     version: int = 1
     """The version of the shape of its parameters. A field that a later one adds is empty by default, and
     says ``since`` which; none is ever dropped."""

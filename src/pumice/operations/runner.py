@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -49,6 +50,7 @@ from pumice.store import clock, overdue, work_queue
 from pumice.store import operations as log
 from pumice.store.columns import now
 from pumice.store.database import MISSED, Database
+from pumice.store.serialize import row_by_row
 from pumice.store.witness import ANSWER_SECONDS, Witnesses
 
 logger = structlog.get_logger(__name__)
@@ -436,6 +438,8 @@ class Runner:
         was_at = before.place
         if lease := self.leases.held.get(before.id):
             lease.looks = self._looks
+        if self.state_machine.verbs[before.kind].locks:
+            state_machine = row_by_row(partial(state_machine))
         after = await self.db.write(state_machine, before, *args)
         spares = self.state_machine.verbs[after.kind].spares_bytes
         if self.witnesses and not spares and after.records and not _is_retried(after.records[-1]):

@@ -130,6 +130,8 @@ class StateMachine:
         Goes no further than the position ``stop_at``. The operation is saved once, whatever was passed.
         """
         verb = self.verbs[before.kind]
+        if verb.locks:
+            verb.locks(tx, before)
         op = replace(before, notes=dict(before.notes))
         records: list[StepRecord] = []
         if record is not None:
@@ -195,6 +197,8 @@ class StateMachine:
         ``record`` is the failed step's; None when the operation is given up between steps.
         """
         verb = self.verbs[before.kind]
+        if verb.locks:
+            verb.locks(tx, before)
         op = replace(before, notes=dict(before.notes), tries=before.tries + 1)
         step = verb.step(op)
         assert step is not None

@@ -60,6 +60,12 @@ class Transaction:
         """
         self.execute(statement, parameters)
 
+    def lock(self, statement: sa.Executable, parameters: Any) -> None:
+        """Lock rows by a statement that changes nothing: who waits for them sees what this one writes.
+
+        Nothing is to be done where only one transaction writes at a time. Nobody is told of it.
+        """
+
     def notify(self, topic: str) -> None:
         """Tell every subscriber once this transaction is durable, and nobody if it never is."""
         self.topics.append(topic)

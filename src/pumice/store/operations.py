@@ -62,6 +62,7 @@ _repeat_line = (
     )
     .values(times=operation_lines.c.times + 1)
 )
+_share = sa.select(_o.id).where(_o.id.in_(sa.bindparam("ids", expanding=True))).with_for_update(read=True)
 _endings = sa.select(_o.id, _o.state, _o.settled, _o.error).where(
     _o.id.in_(sa.bindparam("ids", expanding=True))
 )
@@ -186,6 +187,11 @@ def untouched(tx: Transaction, down_seconds: float, operation_id: str | None = N
     if operation_id is not None:
         query = query.where(_o.id == operation_id)
     return tx.execute(query).mappings().all()
+
+
+def stay(tx: Transaction, ids: Collection[str]) -> None:
+    """Let no operation of these end before this transaction has: who ends wakes those that wait by then."""
+    tx.lock(_share, {"ids": list(ids)})
 
 
 def completions(tx: Transaction, ids: Collection[str]) -> dict[str, tuple[bool, str | None]]:

@@ -18,7 +18,7 @@ A read that is a single statement needs no transaction to see one snapshot, and 
 
 import contextlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -207,6 +207,17 @@ def of(connection: sa.Connection) -> Connection:
     raw = connection.connection.dbapi_connection
     assert isinstance(raw, Connection)
     return raw
+
+
+@contextlib.contextmanager
+def unanswered(connection: sa.Connection) -> Iterator[None]:
+    """What is asked within need not be waited for."""
+    raw = of(connection)
+    raw.sends = True
+    try:
+        yield
+    finally:
+        raw.sends = False
 
 
 # --- messages of the protocol (PostgreSQL's manual, 55.7) ---------------------------------------

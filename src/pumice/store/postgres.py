@@ -320,12 +320,13 @@ class _Transaction(Transaction):
 
     def send(self, statement: sa.Executable, parameters: Any = None) -> None:
         """See ``Transaction.send``."""
-        raw = pipeline.of(self.connection)
-        raw.sends = True
-        try:
+        with pipeline.unanswered(self.connection):
             self.execute(statement, parameters)
-        finally:
-            raw.sends = False
+
+    def lock(self, statement: sa.Executable, parameters: Any) -> None:
+        """See ``Transaction.lock``."""
+        with pipeline.unanswered(self.connection):
+            self.connection.execute(statement, parameters)
 
 
 def _new_seal() -> int:

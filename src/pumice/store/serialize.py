@@ -17,6 +17,7 @@ several each has a queue of its own, and then no more transactions meet than the
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -38,15 +39,18 @@ def serialized(turn: Callable[..., str | None]) -> Callable[[F], F]:
 def row_by_row(work: F) -> F:
     """Say of a transaction's function that it is right as well where others commit between its statements.
 
-    On PostgreSQL it runs at READ COMMITTED, so that it never fails by what it has read: whatever it depends on
-    is a condition of the statement that writes, and is judged on the row as it is once that is locked.
+    On PostgreSQL it runs at READ COMMITTED, so that it never fails by what it has read. Whatever it depends on
+    is a condition of the statement that writes, and is judged on the row as it is once that is locked; or it
+    begins by locking one row that whoever changes what it depends on locks as well, and reads only then.
     """
     setattr(work, _ROW_BY_ROW, True)
     return work
 
 
 def is_row_by_row(work: object) -> bool:
-    """Whether that was said of it."""
+    """Whether that was said of it, or of what it is with some arguments given."""
+    while isinstance(work, partial) and not hasattr(work, _ROW_BY_ROW):
+        work = work.func
     return getattr(work, _ROW_BY_ROW, False)
 
 

@@ -52,7 +52,31 @@ _move_unattached = _move.where(~_has_attachments, ~_has_strange_snapshots)
 _move_unused = _move_unattached.where(~_has_snapshots)
 _has_seen_snapshots = _has_snapshots.where(snapshots.c.recycled_at.is_(None))
 _move_to_bin = _move_unattached.where(~_has_seen_snapshots)
+_lock = sa.update(volumes).values(id=_v.id)
+_lock_these = _lock.where(_v.id.in_(sa.bindparam("ids", expanding=True)))
+_lock_attached = _lock.where(
+    _v.id.in_(
+        sa.select(attachments.c.volume_id).where(attachments.c.id.in_(sa.bindparam("ids", expanding=True)))
+    )
+)
 _attached = sa.select(attachments.c.id).where(attachments.c.volume_id == sa.bindparam("b_id")).limit(1)
+
+
+def lock(tx: Transaction, *ids: str) -> None:
+    """Lock volumes, and with them who has them.
+
+    Who attaches or detaches begins with it, and whoever else takes a volume or an attachment does it as
+    well: so the first sees all that was committed before, and the second, if the first has come between, is
+    run again.
+    """
+    if ids:
+        tx.lock(_lock_these, {"ids": list(ids)})
+
+
+def lock_attached(tx: Transaction, *attachment_ids: str) -> None:
+    """Lock the volumes that these attachments are of."""
+    if attachment_ids:
+        tx.lock(_lock_attached, {"ids": list(attachment_ids)})
 
 
 def insert(tx: Transaction, volume: Volume) -> None:

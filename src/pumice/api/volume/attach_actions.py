@@ -15,6 +15,7 @@ from pumice.attachments import legacy
 from pumice.model.errors import Retryable
 from pumice.store import attachments
 from pumice.store.database import Transaction
+from pumice.store.serialize import row_by_row
 
 RULE = "volume_extension:volume_actions:"
 
@@ -78,6 +79,7 @@ async def initialize_connection(call: Call) -> Reply:
     return Reply({"connection_info": nested(attachment, qos)})
 
 
+@row_by_row
 def _attach(tx: Transaction, call: Call, asked: Attach) -> None:
     legacy.attach(
         tx,

@@ -21,9 +21,10 @@ from pumice.model.scope import Scope
 from pumice.model.volume import Attachment
 from pumice.operations.at_once import AtOnce, record
 from pumice.operations.holds import Thing, require, use
-from pumice.store import attachments, qos_specs
+from pumice.store import attachments, qos_specs, volumes
 from pumice.store.conditions import ATTACHMENTS
 from pumice.store.database import Transaction
+from pumice.store.serialize import row_by_row
 
 
 class NewAttachment(Body):
@@ -73,6 +74,7 @@ async def create(call: Call) -> Reply:
     return await _answer(call, attachment.id)
 
 
+@row_by_row
 def _create(tx: Transaction, who: Scope, asked: NewAttachment) -> tuple[Attachment, str | None]:
     mode = _mode(asked)
     if asked.connector:
@@ -105,7 +107,9 @@ async def update(call: Call) -> Reply:
     return await _answer(call, attachment_id)
 
 
+@row_by_row
 def _complete(tx: Transaction, who: Scope, attachment_id: str) -> None:
+    volumes.lock_attached(tx, attachment_id)
     attachment = attachments.get(tx, who, attachment_id)
     require(tx, use(Thing.ATTACHMENT, attachment.id))
     reserve.complete_known(tx, attachment)
@@ -120,7 +124,9 @@ async def remove(call: Call) -> Reply:
     return Reply({"attachments": [plain(call, one) for one in left]})
 
 
+@row_by_row
 def _remove(tx: Transaction, who: Scope, attachment_id: str) -> tuple[str, str | None]:
+    volumes.lock_attached(tx, attachment_id)
     attachment = attachments.get(tx, who, attachment_id)
     return attachment.volume_id, release(tx, who, attachment)
 
