@@ -10,7 +10,7 @@ from pumice.model.ids import new_id
 
 
 def asked(route: Route) -> tuple[str, str, object]:
-    path = route.path.removeprefix("/v3")
+    path = route.path.removeprefix("/v3").replace("{project_id}", PROJECT)
     while "{" in path:
         head, _, tail = path.partition("{")
         path = head + new_id() + tail.partition("}")[2]
@@ -25,21 +25,43 @@ async def test_every_route_refuses_whoever_has_no_token(cloud: Cloud) -> None:
             assert reply.json()["unauthorized"]["code"] == 401
 
 
-async def test_every_route_refuses_the_wrong_role(cloud: Cloud) -> None:
+def refused_and_allowed(route: Route) -> tuple[list[str], list[str]]:
+    """Which roles may not ask for it, and which may."""
+    assert route.rule
+    roles = ["nobody", "reader", "member", "admin"]
+    first = {ANYBODY: 0, READER: 1, MEMBER: 2}.get(route.rule.check, 3)
+    return roles[:first], roles[first:]
+
+
+async def hold_to_its_rule(cloud: Cloud, route: Route, version: str) -> None:
+    """Each role is refused in the words of the rule, or is not."""
+    assert route.rule
+    words = f"Policy doesn't allow {route.rule.name} to be performed."
+    refused, allowed = refused_and_allowed(route)
+    for role in refused:
+        reply = await cloud.call(*asked(route), who=role, version=version)
+        assert reply.status_code == 403, (route, role, version)
+        assert reply.json()["forbidden"]["message"] == words
+    for role in allowed:
+        reply = await cloud.call(*asked(route), who=role, version=version)
+        assert reply.status_code < 500 and words not in reply.text, (route, role, version)
+
+
+async def test_every_route_refuses_the_wrong_role_and_no_other(cloud: Cloud) -> None:
     for route in cloud.service.table.routes:
-        if route.rule is None or route.rule.check == ANYBODY:
-            continue
-        wrong = ["nobody"]
-        if route.rule.check != READER:
-            wrong.append("reader")
-        if route.rule.check not in (READER, MEMBER):
-            wrong.append("member")
-        for role in wrong:
-            reply = await cloud.call(*asked(route), who=role)
-            assert reply.status_code == 403, (route, role)
-            assert reply.json()["forbidden"]["message"] == (
-                f"Policy doesn't allow {route.rule.name} to be performed."
-            )
+        if route.rule is not None:
+            for version in {f"3.{max(route.since[1], 0)}", "3.71"}:
+                await hold_to_its_rule(cloud, route, version)
+
+
+@ON_SQLITE
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+async def test_every_route_refuses_the_wrong_role_at_every_microversion(cloud: Cloud) -> None:
+    for route in cloud.service.table.routes:
+        if route.rule is not None:
+            for minor in range(route.since[1], 72):
+                await hold_to_its_rule(cloud, route, f"3.{minor}")
 
 
 async def test_no_route_answers_an_empty_or_strange_body_with_a_bug(cloud: Cloud) -> None:
