@@ -95,6 +95,8 @@ class RbdBackend:
         self._convert_timeout = convert_timeout
         self._turn_to_copy = Serializer(copies_at_once)
         self._occupied: dict[str, Held] = {}
+        self._shared = set[str]()
+        """The cluster's names of the pools that other hosts serve as well."""
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._monitors: tuple[str, ...] = ()
         self._monitors_asked = -ASK_MONITORS_SECONDS
@@ -116,6 +118,7 @@ class RbdBackend:
             held = take_name(name, f"Pool '{pool}'")
             if shared:
                 held.close()  # nobody has it alone
+                self._shared.add(self._pool(pool).pool)
             else:
                 self._occupied[pool] = held
 
@@ -342,6 +345,8 @@ class RbdBackend:
             try:
                 await fill(part)
                 await images.rename(part, name)
+                if images.pool in self._shared:  # of two who rename at once Ceph tells both that they have
+                    await self._throw_away(images, part)
             except BaseException as error:
                 await self._give_up(images, part)
                 if not isinstance(error, IsThere) or name not in await images.names():
