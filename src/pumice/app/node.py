@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import structlog
 
@@ -59,10 +59,6 @@ from pumice.store.database import Database, Transaction, alone
 from pumice.store.log_levels import API_BINARY
 from pumice.store.open import open_database
 from pumice.store.sqlite import SqliteDatabase
-
-if TYPE_CHECKING:
-    from pumice.api.application import Application
-    from pumice.api.console.session import Asgi
 
 logger = structlog.get_logger(__name__)
 
@@ -214,38 +210,6 @@ class Node:
         if Role.API in self.roles:
             who.append((API_BINARY, self.settings.host))
         return LogLevels(self.db, who)
-
-    def application(self, watch: "Asgi") -> "Application":
-        """The APIs and the console under one address, and ``watch`` beside them.
-
-        Imported here: what only carries operations does without them.
-        """
-        from pumice.api.application import Application
-        from pumice.api.compute.service import compute_service
-        from pumice.api.console.service import Console
-        from pumice.api.identity.service import identity_service
-        from pumice.api.image.service import image_service
-        from pumice.api.own.service import own_service
-        from pumice.api.volume.service import volume_service
-        from pumice.app.answering import Answering
-
-        policy = self.settings.policy_file
-        self.ctx.process = Answering(self)
-        identity, tokens = identity_service(self.ctx, policy), self.ctx.tokens
-        assert isinstance(tokens, LocalTokens)
-        return Application(
-            (
-                volume_service(self.ctx, policy),
-                identity,
-                image_service(self.ctx, self.images, policy),
-                compute_service(self.ctx, policy),
-                own_service(self.ctx, policy),
-            ),
-            Console(identity, tokens.by_link),
-            watch,
-            self.settings.api.public_url,
-            self.settings.http.trusts,
-        )
 
 
 async def build(settings: Settings, roles: frozenset[Role] = EVERY, meter: MetricsSink | None = None) -> Node:

@@ -139,7 +139,9 @@ class Serving:
             self._tell_clients(self.node.passwords)
             telling = keep_true(self.node.db, self.settings, self._tell_clients)
             self._telling = self._tasks.create_task(telling)
-            application = self.node.application(monitoring.Watch(self.node, for_tenants=True))
+            from pumice.app.apis import application as apis
+
+            application = apis(self.node, monitoring.Watch(self.node, for_tenants=True))
             self._services = tuple(application.services.values())
             await self._answer(application, listening, self._tls)
         if watched is not None:

@@ -9,6 +9,8 @@ started in its place. What they share beside the sockets is a directory of count
 
 import contextlib
 import ctypes
+import gc
+import importlib
 import mmap
 import os
 import shutil
@@ -36,6 +38,7 @@ SILENT_SECONDS = 60.0
 LOOK_SECONDS = 1.0
 _REFUSED = os.EX_CONFIG
 """How a worker ends that another try would not help."""
+_SHARED = ("pumice.app.apis", "pumice.store.postgres", "prometheus_client", "uvloop")
 _API = frozenset({Role.API})
 _STOP = (signal.SIGINT, signal.SIGTERM)
 _HEARD = (*_STOP, signal.SIGHUP, signal.SIGCHLD)
@@ -50,12 +53,25 @@ def run(settings: Settings, number: int) -> None:
         return
     logs.set_up(settings)
     listening = listen(settings)
+    _import_once()
     directory = _metrics_directory(settings, listening)
     try:
         _Workers(settings, listening, directory, number).keep()
     finally:
         if directory is not None:
             shutil.rmtree(directory, ignore_errors=True)
+
+
+def _import_once() -> None:
+    """Import, before the first fork, what each worker would: they have one copy of it in memory.
+
+    What is frozen the garbage collector passes over, which else would write its marks, and so copy each page
+    (the manual of ``gc.freeze``).
+    """
+    for module in _SHARED:
+        importlib.import_module(module)
+    gc.collect()
+    gc.freeze()
 
 
 def _metrics_directory(settings: Settings, listening: socket.socket) -> Path | None:
