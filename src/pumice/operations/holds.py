@@ -159,7 +159,7 @@ def let_go(tx: Transaction, operation_id: str, others: Collection[str]) -> set[s
 
 
 def _lock(tx: Transaction, wanted: Sequence[Hold]) -> None:
-    """Lock what those lock who attach and detach: they may just be taking it in a way that is in this one's."""
+    """Lock what whoever attaches or detaches locks: of two that are in each other's way the later sees that."""
     taken = [hold for hold in wanted if not hold.is_new and hold.mode is not Mode.READ]
     volumes.lock(tx, *(hold.id for hold in taken if hold.kind is Thing.VOLUME))
     volumes.lock_attached(tx, *(hold.id for hold in taken if hold.kind is Thing.ATTACHMENT))
