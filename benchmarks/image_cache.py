@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from shutil import rmtree
 from statistics import median
 from typing import Any
 
@@ -26,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 from tests.boot_sector import boot_sector
 from tests.ceph.conftest import User, make_user
-from tests.ceph_cluster import CephCluster
+from tests.ceph_cluster import own_cluster
 from tests.kill.pumice_process import PumiceProcess, installation
 from tests.kill.stories import Stories
 from tests.pumice_installation import SERVERS, VOLUMES
@@ -112,14 +111,8 @@ def a_pumice(backend: dict[str, Any], **environment: str) -> Iterator[Tenant]:
 @contextmanager
 def a_ceph() -> Iterator[User]:
     """A user of a cluster."""
-    cluster = CephCluster(Path(tempfile.mkdtemp(prefix="pumice-ceph-")))
-    try:
-        cluster.start()
-        cluster.make_pool("bench")
+    with own_cluster("bench") as cluster:
         yield make_user(cluster, "bench")
-    finally:
-        cluster.stop()
-        rmtree(cluster.directory)
 
 
 @contextmanager

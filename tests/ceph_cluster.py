@@ -183,6 +183,19 @@ class CephPool:
 
 
 @contextmanager
+def own_cluster(pool: str) -> Iterator[CephCluster]:
+    """A cluster with one pool for a single user, who may break it."""
+    cluster = CephCluster(Path(tempfile.mkdtemp(prefix="pumice-ceph-")))
+    try:
+        cluster.start()
+        cluster.make_pool(pool)
+        yield cluster
+    finally:
+        cluster.stop()
+        shutil.rmtree(cluster.directory)
+
+
+@contextmanager
 def shared_cluster(run: Path) -> Iterator[CephCluster]:
     """The one cluster of a test run, whose workers have the directory ``run`` in common.
 

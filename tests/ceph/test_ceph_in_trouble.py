@@ -2,17 +2,15 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from stories import Stories
 from tests.ceph.conftest import User, make_user
-from tests.ceph_cluster import CephCluster
+from tests.ceph_cluster import own_cluster
 from tests.pumice_installation import VOLUMES, Installation, state_directory
 
 from pumice.model.units import MIB
@@ -27,14 +25,8 @@ ERRORS = "SELECT error FROM operations WHERE kind = 'volume.create' AND error IS
 @pytest.fixture
 def user() -> Iterator[User]:
     """Of a cluster of this test's own, which it may break."""
-    cluster = CephCluster(Path(tempfile.mkdtemp(prefix="pumice-ceph-")))
-    try:
-        cluster.start()
-        cluster.make_pool("alone")
+    with own_cluster("alone") as cluster:
         yield make_user(cluster, "alone")
-    finally:
-        cluster.stop()
-        shutil.rmtree(cluster.directory)
 
 
 @pytest.fixture

@@ -4,14 +4,11 @@ The others look into the files of a backend on this host, move to one, or have n
 """
 
 import json
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
-from shutil import rmtree
 
 from tests.ceph.conftest import make_user
-from tests.ceph_cluster import CephCluster
+from tests.ceph_cluster import own_cluster
 from tests.kill.points import Point
 from tests.kill.victim import Victim, a_victim
 
@@ -60,11 +57,5 @@ def a_victim_on(ceph: Mapping[str, str], database_url: str | None = None) -> Abs
 @contextmanager
 def a_ceph() -> Iterator[Mapping[str, str]]:
     """A cluster of its own; the settings of a backend in it."""
-    cluster = CephCluster(Path(tempfile.mkdtemp(prefix="pumice-ceph-")))
-    try:
-        cluster.start()
-        cluster.make_pool("victims")
+    with own_cluster("victims") as cluster:
         yield make_user(cluster, "victims").settings
-    finally:
-        cluster.stop()
-        rmtree(cluster.directory)

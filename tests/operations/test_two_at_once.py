@@ -228,8 +228,8 @@ async def test_of_two_at_once_it_is_as_if_one_came_first(
         met = {one: told[0]} | ({other: told[1]} if other != one else {}), await db.read(_picture, scene)
         if one == other:
             first = await _stage(db, state, multiattach)
-            serial = [sorted([await _outcome(db, _actions(first)[one]) for _ in range(2)])]
-            assert (sorted(told), met[1]) == (serial[0], await db.read(_picture, first)), (one, other, at_end)
+            twice = sorted([await _outcome(db, _actions(first)[one]) for _ in range(2)])
+            assert (sorted(told), met[1]) == (twice, await db.read(_picture, first)), (one, other, at_end)
         else:
             orders = [await _in_order(db, state, multiattach, *names) for names in ((one, other), (other, one))]
             assert met in orders, (one, other, at_end)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pumice.attachments import exports, renew
-from pumice.attachments.exports import export, remove_export
+from pumice.attachments.exports import export, lock_volume, remove_export
 from pumice.attachments.reserve import link, reserve
 from pumice.model.connector import Connector
 from pumice.model.errors import InvalidState
@@ -169,6 +169,6 @@ CONNECT = Verb(
     steps=(Step(export, undo=remove_export, at=on_backend), Step(publish, at=on_backend)),
     failed=explain,
     spares_bytes=True,
-    locks=lambda tx, op: volumes.lock(tx, op.params.volume_id),
+    locks=lock_volume,
     deadline=300,
 )

@@ -12,7 +12,7 @@ Nothing is undone: each step is done again until it succeeds. If the deadline pa
 from dataclasses import dataclass
 from typing import Any
 
-from pumice.attachments.exports import remove_export
+from pumice.attachments.exports import lock_volume, remove_export
 from pumice.model.ids import AttachmentId, VolumeId, new_id
 from pumice.model.scope import Scope
 from pumice.model.states import AttachStatus
@@ -114,7 +114,7 @@ DISCONNECT = Verb(
     ),
     failed=explain,
     spares_bytes=True,
-    locks=lambda tx, op: volumes.lock(tx, op.params.volume_id),
+    locks=lock_volume,
     deadline=600,
     again=ask_again,
 )

@@ -18,7 +18,7 @@ from pumice.model.ids import AttachmentId, VolumeId
 from pumice.model.volume import Attachment, host_of, pool_of
 from pumice.operations.drivers import Drivers
 from pumice.operations.operation import Operation
-from pumice.store import attachments, pools
+from pumice.store import attachments, pools, volumes
 from pumice.store.columns import is_unread
 from pumice.store.database import Transaction
 
@@ -107,6 +107,11 @@ def _read(tx: Transaction, asked: Exported) -> tuple[Attachment, bool]:
         raise NotFound("Volume attachment", asked.attachment_id)
     attachment, key = found
     return attachment, key is not None
+
+
+def lock_volume(tx: Transaction, op: Operation[Any]) -> None:
+    """Lock the volume that is exported, and with it who has it."""
+    volumes.lock(tx, op.params.volume_id)
 
 
 async def export(op: Operation[Any], drivers: Drivers) -> None:

@@ -13,7 +13,7 @@ be away while its target goes on.
 from dataclasses import dataclass
 from typing import Any
 
-from pumice.attachments.exports import export
+from pumice.attachments.exports import export, lock_volume
 from pumice.model.connector import Connector
 from pumice.model.export import of_row
 from pumice.model.ids import AttachmentId, VolumeId
@@ -95,7 +95,7 @@ RENEW = Verb(
     ),
     failed=explain,
     spares_bytes=True,
-    locks=lambda tx, op: volumes.lock(tx, op.params.volume_id),
+    locks=lock_volume,
     holds=lambda op: (use(Thing.ATTACHMENT, op.params.attachment_id),),
     deadline=30,
 )
