@@ -50,6 +50,7 @@ def test_a_tenant_follows_a_volume_by_openstack_alone() -> None:
         assert {one["Project ID"] for one in used} <= {one["Project ID"] for one in admins}
         with pytest.raises(Exception, match="like 2026-11-27"):
             openstack.run("volume", "usage", "list", "--from", "yesterday")
+        what_is_made_is_watched(openstack)
 
 
 def snapshots_make_themselves(openstack: OpenStackCommand, volume: str) -> None:
@@ -64,3 +65,15 @@ def snapshots_make_themselves(openstack: OpenStackCommand, volume: str) -> None:
     assert openstack.json("schedule", "show", "nightly")["keep"] == "last: 2"
     assert [one["ID"] for one in openstack.json("schedule", "run", "list", "nightly")] == [run["id"]]
     openstack.run("schedule", "delete", "nightly")
+
+
+def what_is_made_is_watched(openstack: OpenStackCommand) -> None:
+    made = openstack.json("volume", "create", "--size", "1", "--watch", "seen")
+    assert made["status"] == "available"
+    made = openstack.json("volume", "snapshot", "create", "--volume", "seen", "--watch", "of seen")
+    assert made["status"] == "available"
+    nowhere = ("--property", "volume_backend_name=nowhere", "nowhere")
+    openstack.run("--os-cloud", "pumice", "volume", "type", "create", *nowhere)
+    with pytest.raises(Exception, match="claim_space failed") as failed:
+        openstack.run("volume", "create", "--size", "1", "--type", "nowhere", "--watch", "not seen")
+    assert "no pool offers" in str(failed.value)

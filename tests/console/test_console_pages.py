@@ -123,6 +123,7 @@ async def test_an_operator_reads_settings_and_the_doctors_findings_and_repairs(
         db.execute("UPDATE quota_usage SET in_use = 99 WHERE resource = 'volumes'")
     await admin.go("Audit")
     await admin.sees("99")
+    await expect(admin.main.get_by_role("link")).to_have_count(0)  # to this very page, or any other
     await admin.keep_pictures("audit")
     await admin.press("Repair", admin.main)
     await admin.press("Repair", admin.dialog)
@@ -148,6 +149,25 @@ async def test_a_volumes_page_names_the_initiator_and_remembers_attachments_that
     await expect(admin.panel("History")).to_contain_text("Disconnect attachment")
     await admin.page.reload()
     await expect(admin.panel("History")).to_contain_text("Connect attachment")
+    await admin.panel("History").get_by_role("link", name="All of it").click()
+    await admin.heading("Operations")
+    kinds = admin.page.get_by_role("row").get_by_role("link")
+    await expect(kinds).to_have_text(["Disconnect attachment", "Connect attachment", "Create volume"])
+
+
+async def test_home_shows_the_pools_that_a_type_may_have(cloud: PumiceProcess, enter: Enter) -> None:
+    for name, backend in (("here", "fake"), ("nowhere", "another")):
+        body = {"name": name, "extra_specs": {"volume_backend_name": backend}}
+        cloud.call("POST", "/volume/v3/types", {"volume_type": body})
+    admin = await enter(cloud, "admin")
+    await admin.open()
+    pools = admin.panel("Pools")
+    of_fake = pools.get_by_role("img", name="@fake#")
+    await expect(of_fake).to_have_count(1)
+    await admin.choose("Of type", "nowhere", pools)
+    await expect(pools).to_contain_text("There is no pool for it.")
+    await admin.choose("Of type", "here", pools)
+    await expect(of_fake).to_have_count(1)
 
 
 async def test_tabs_read_one_stream_and_the_next_reads_on_when_that_one_is_closed(

@@ -1,14 +1,18 @@
 /** How it is: pools filling, what is under way, what failed lately and why, who is up. */
+import { useSignal } from '@preact/signals'
+import type { ComponentChildren } from 'preact'
 import type * as api from '../api'
 import { useAnswer } from '../collection'
 import { isUnderWay, type Operation } from '../kinds'
 import { isAdmin } from '../session'
 import { OperationTimeline } from '../timeline'
-import { Bar, Empty, Link, Panel, Status, Time } from '../ui'
+import { Bar, Empty, Link, Panel, Status, Time, Trouble } from '../ui'
 import { gib, kindly } from '../words'
 
-/** The audit's verdict, and when it last looked. */
-export function Verdict({ value, error }: Pick<ReturnType<typeof useAnswer<api.Audit>>, 'value' | 'error'>) {
+type Answer = Pick<ReturnType<typeof useAnswer<api.Audit>>, 'value' | 'error'>
+
+/** The audit's verdict, when it last looked, and what it did not look at. */
+export function Verdict({ value, error, most, children }: Answer & { most: number; children: ComponentChildren }) {
   const look = value.value?.audit
   if (!look) return error.value ? <p class="hint">{String(error.value)}</p> : null
   return (
@@ -16,11 +20,11 @@ export function Verdict({ value, error }: Pick<ReturnType<typeof useAnswer<api.A
       <p>
         <b>{look.well ? 'Nothing is stuck, and nothing contradicts itself.' : `${look.violations.length} things are not as they should be.`}</b>{' '}
         <small>
-          Looked at rows <Time at={look.at} />. Repairs, and looks at bytes, exports and machines: <Link to="/audit">audit</Link>.
+          Looked at rows <Time at={look.at} />. {children}
         </small>
       </p>
       <ul>
-        {look.violations.slice(0, 10).map((one) => (
+        {look.violations.slice(0, most).map((one) => (
           <li key={one.id + one.kind}>{one.text}</li>
         ))}
       </ul>
@@ -29,7 +33,11 @@ export function Verdict({ value, error }: Pick<ReturnType<typeof useAnswer<api.A
 }
 
 function AuditsVerdict() {
-  return <Verdict {...useAnswer<api.Audit>('/pumice/v1/audit')} />
+  return (
+    <Verdict {...useAnswer<api.Audit>('/pumice/v1/audit')} most={10}>
+      All of it, and what repairs it: <Link to="/audit">audit</Link>.
+    </Verdict>
+  )
 }
 
 export function Home() {
@@ -97,12 +105,24 @@ interface Pool {
   }
 }
 
+/** Every pool, or those that volumes of one type may be in. */
 export function Pools({ wide }: { wide?: boolean }) {
-  const { value } = useAnswer<{ pools: Pool[] }>('/volume/v3/scheduler-stats/get_pools?detail=true', (event) =>
+  const type = useSignal('')
+  const of = type.value && `&volume_type=${encodeURIComponent(type.value)}`
+  const { value, error } = useAnswer<{ pools: Pool[] }>(`/volume/v3/scheduler-stats/get_pools?detail=true${of}`, (event) =>
     /^(volume|snapshot)\./.test(event.kind),
   )
+  const types = useAnswer<{ volume_types: { id: string; name: string }[] }>('/volume/v3/types?is_public=None')
+  const choice = (
+    <select aria-label="Of type" value={type.value} onChange={(event) => (type.value = event.currentTarget.value)}>
+      <option value="">Any type</option>
+      {types.value.value?.volume_types.map((one) => <option key={one.id}>{one.name}</option>)}
+    </select>
+  )
   return (
-    <Panel title="Pools" wide={wide ?? false}>
+    <Panel title="Pools" wide={wide ?? false} aside={choice}>
+      <Trouble error={error.value} />
+      {value.value && !value.value.pools.length && <Empty>There is no pool for it.</Empty>}
       <ul class="lines">
         {value.value?.pools.map(({ name, capabilities: pool }) => {
           const used = pool.total_capacity_gb - pool.free_capacity_gb

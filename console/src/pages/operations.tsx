@@ -41,10 +41,10 @@ const COLUMNS: readonly Column<Row>[] = [
 export function Operations() {
   const state = useSignal('')
   const asked = useComputed(() => {
-    const subject = query.value.get('subject')
+    const about = ['subject', 'volume_id'].map((name) => [name, query.value.get(name)] as const)
     return (
       (state.value ? `&state=${state.value}` : '') +
-      (subject ? `&subject=${encodeURIComponent(subject)}` : '') +
+      about.map(([name, id]) => (id ? `&${name}=${encodeURIComponent(id)}` : '')).join('') +
       (isAdmin.value ? '&all_projects=1' : '')
     )
   })

@@ -27,7 +27,7 @@ export function Audit() {
           Repair
         </button>
       </div>
-      <Verdict {...look} />
+      <Verdict {...look} most={1000}>A repair looks at bytes, exports and machines as well.</Verdict>
       <div class="panels">
         {done.value && <Done repair={done.value} />}
         <Panel title="The same as a command">

@@ -77,7 +77,7 @@ export function History({ of, touches, except, gib }: { of: string; touches: (ev
   const { value } = useAnswer<{ operations: Operation[] }>(path, (event) => touches(event) && event.kind !== except)
   const found = value.value?.operations.filter((operation) => operation.kind !== except)
   return (
-    <Panel title="History" wide>
+    <Panel title="History" wide aside={<Link to={`/operations?${of}`}>All of it</Link>}>
       {found?.map((operation, index) => <OperationTimeline key={operation.id} operation={operation} folded={index > 0} {...(gib ? { gib } : {})} />)}
       {found && !found.length && <Empty>What was done with it is no longer in the log.</Empty>}
     </Panel>

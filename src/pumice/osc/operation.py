@@ -100,22 +100,27 @@ class WatchOperation(command.Command):
 
 def watch(client: Any, operation_id: str, out: TextIO) -> dict[str, Any]:
     """Follow an operation to its end by requests that wait; what it came to."""
-    headers, seen = {"Prefer": f"wait={WAIT_SECONDS}"}, 0
+    headers, seen, end = {"Prefer": f"wait={WAIT_SECONDS}"}, 0, "\r" if sys.stderr.isatty() else "\n"
     while True:
         reply = client.get(f"/operations/{operation_id}", headers=headers)
         if reply.status_code == 200:
             one: dict[str, Any] = reply.json()["operation"]
             for line in one["lines"][seen:]:
-                print(told(line), file=out, flush=True)
+                print(_over_a_bar(told(line)), file=out, flush=True)
             seen = len(one["lines"])
             if one["progress"] is not None and one["state"] not in ENDED:
                 filled = round(one["progress"] * BAR)
                 bar = "#" * filled + "." * (BAR - filled)
-                print(f"{one['step']} [{bar}] {one['progress']:.0%}", file=sys.stderr, flush=True)
+                print(f"{one['step']} [{bar}] {one['progress']:.0%}", end=end, file=sys.stderr, flush=True)
             if one["state"] in ENDED:
-                print(f"{one['kind']} {one['subject']}: {one['state']}", file=out, flush=True)
+                print(_over_a_bar(f"{one['kind']} {one['subject']}: {one['state']}"), file=out, flush=True)
                 return one
             headers["If-None-Match"] = reply.headers["ETag"]
+
+
+def _over_a_bar(line: str) -> str:
+    """A line, as long as a bar in a terminal that it is written over."""
+    return line.ljust(2 * BAR) if sys.stderr.isatty() else line
 
 
 def meant(client: Any, word: str) -> str:
