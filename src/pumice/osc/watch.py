@@ -42,7 +42,8 @@ class _Watch(CommandHook):
         if not parsed_args.watch:
             return return_code
         made: dict[str, Any] = dict(zip(*return_code, strict=True))
-        manager: Any = self.cmd.app.client_manager
+        app: Any = self.cmd.app
+        manager = app.client_manager
         one = watch(manager.pumice, meant(manager.pumice, made["id"]), sys.stderr)
         if one["state"] != "done":
             raise CommandError(one["error"] or "The operation failed.")
