@@ -51,6 +51,7 @@ def test_a_tenant_follows_a_volume_by_openstack_alone() -> None:
         with pytest.raises(Exception, match="like 2026-11-27"):
             openstack.run("volume", "usage", "list", "--from", "yesterday")
         what_is_made_is_watched(openstack)
+        a_server_is_told(openstack)
 
 
 def snapshots_make_themselves(openstack: OpenStackCommand, volume: str) -> None:
@@ -77,3 +78,16 @@ def what_is_made_is_watched(openstack: OpenStackCommand) -> None:
     with pytest.raises(Exception, match="claim_space failed") as failed:
         openstack.run("volume", "create", "--size", "1", "--type", "nowhere", "--watch", "not seen")
     assert "no pool offers" in str(failed.value)
+
+
+def a_server_is_told(openstack: OpenStackCommand) -> None:
+    asked = ("--kind", "volume.*", "--kind", "snapshot.*", "--message-format", "cinder")
+    made = openstack.json("webhook", "create", "https://ci.example/pumice", *asked)
+    assert made["secret"].startswith("whsec_") and made["format"] == "cinder"
+    changed = openstack.json("webhook", "set", made["id"], "--disable", "--message-format", "pumice")
+    assert (changed["enabled"], changed["format"]) == (False, "pumice")
+    [listed] = openstack.json("webhook", "list")
+    assert (listed["ID"], listed["Kinds"]) == (made["id"], "volume.*, snapshot.*")
+    tried = openstack.json("webhook", "test", made["id"])
+    assert openstack.json("operation", "show", tried["operation_id"])["kind"] == "webhook.deliver"
+    openstack.run("webhook", "delete", made["id"])

@@ -121,7 +121,9 @@ def _with_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
         metavar="<outcome>",
         help="start, end or error; more than once for several",
     )
-    parser.add_argument("--format", choices=("pumice", "cinder"), help="The event, or Cinder's notification")
+    parser.add_argument(
+        "--message-format", choices=("pumice", "cinder"), help="The event, or Cinder's notification"
+    )
     parser.add_argument("--description", metavar="<text>", help="For people")
     parser.add_argument("--secret", metavar="<secret>", help="A secret of your own: whsec_ and base64")
     return parser
@@ -131,7 +133,7 @@ def _asked(parsed: argparse.Namespace) -> dict[str, Any]:
     given = {
         "kinds": parsed.kind,
         "outcomes": parsed.outcome,
-        "format": parsed.format,
+        "format": parsed.message_format,
         "description": parsed.description,
         "secret": parsed.secret,
     }
