@@ -19,6 +19,7 @@ WENT_WRONG = (
     ("volume.create (volume)", "volume.revert (volume)"),
     ("volume.create (nothing)", "volume.delete (made)"),
     ("volume.unmanage (plain)", "volume.delete (plain)"),
+    ("volume.vacate (plain)", "attachment.connect (plain)"),
 )
 
 

@@ -372,7 +372,9 @@ class StateMachine:
         op = from_row(verb, row)
         undoing = op.state == "undoing"
         settle(tx, verb, op, op.error if undoing and op.error else why or why_too_late(op))
-        if log.is_untouched(tx, op.id):  # so there is nothing to undo of this step
+        if log.is_untouched(tx, op.id) and not _takes_away(
+            verb, op
+        ):  # so there is nothing to undo of this step
             op.position -= 1
         op.state, op.resume_at, op.owner = "undoing", None, None
         values: dict[str, Any] = {}
@@ -424,6 +426,12 @@ _SAVED = (
 def step_on(op: Operation[Any]) -> None:
     """Move one position further in the operation's direction."""
     op.position += -1 if op.state == "undoing" else 1
+
+
+def _takes_away(verb: Verb[Any], op: Operation[Any]) -> bool:
+    """Whether the step in hand takes away what is there before it: its undo is about that, begun or not."""
+    step = verb.named(op.steps[op.position]) if 0 <= op.position < len(op.steps) else None
+    return isinstance(step, Step) and step.takes_away
 
 
 def _waits_for_its_backend(op: Operation[Any], step: Step[Any] | Wait[Any], error: PumiceError) -> bool:
