@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from pumice.api.call import Call, Reply
-from pumice.api.policy import ADMIN, MEMBER, Policy, Rule
+from pumice.api.policy import ADMIN, MEMBER, Policy, Rule, Words
 from pumice.api.routing import Route, checks_of
-from pumice.app.policy_sample import sample, services
+from pumice.app.policy_sample import WORDS, sample, services
 from pumice.model.ids import UserId
 from pumice.model.scope import Scope
 
@@ -76,8 +76,11 @@ def test_the_sample_says_what_holds(tmp_path: Path) -> None:
         "\n".join(line.removeprefix("#") for line in sample().splitlines() if line.startswith('#"'))
     )
     said: dict[str, Any] = yaml.safe_load(file.read_text())
-    for routes in services().values():
-        declared = checks_of(routes)
+    named = set()
+    for api, routes in services().items():
+        words = WORDS.get(api, Words())
+        declared = words.rules | {name: words.of(check) for name, check in checks_of(routes).items()}
         assert {name: said[name] for name in declared} == declared
-        Policy(declared, file)
-    assert said.keys() == {name for routes in services().values() for name in checks_of(routes)}
+        Policy(checks_of(routes), file, words)
+        named |= declared.keys()
+    assert said.keys() == named

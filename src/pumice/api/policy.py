@@ -7,7 +7,7 @@ rule, the caller and the target's owner, so decisions are remembered: asking aga
 import functools
 from collections.abc import Mapping
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,23 @@ class Rule:
     check: str
 
 
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What the policy files of an OpenStack service name besides its rules."""
+
+    rules: Mapping[str, str] = field(default_factory=dict)
+    """Rules that others are made of, by name: a file may refer to them, and may change them."""
+    standing: Mapping[str, str] = field(default_factory=dict)
+    """By a default check the rule that it is: who changes that rule changes everything with this default."""
+    former: Mapping[str, str] = field(default_factory=dict)
+    """By a rule's name an older one, which counts where a file does not name the newer."""
+
+    def of(self, check: str) -> str:
+        """A default check as a file has it."""
+        name = self.standing.get(check)
+        return f"rule:{name}" if name else check
+
+
 @functools.cache
 def _parsed(check: str) -> Any:
     """A check as oslo.policy has it, which takes a while to read one, and there are few that differ."""
@@ -45,8 +62,10 @@ def _parsed(check: str) -> Any:
 class Policy:
     """The rules of one service. Raises ``Misconfigured`` for a file that cannot be used."""
 
-    def __init__(self, defaults: Mapping[str, str], policy_file: Path | None = None) -> None:
-        self.defaults = defaults
+    def __init__(
+        self, defaults: Mapping[str, str], policy_file: Path | None = None, words: Words | None = None
+    ) -> None:
+        self.defaults, self.words = defaults, words or Words()
         conf = cfg.ConfigOpts()
         conf([], project="pumice", default_config_files=[], default_config_dirs=[])
         self._enforcer = policy.Enforcer(
@@ -54,14 +73,31 @@ class Policy:
         )
         self._enforcer.suppress_deprecation_warnings = True
         if policy_file is not None:
-            for name, check in defaults.items():
+            for name, check in self.words.rules.items():
                 self._enforcer.register_default(policy.RuleDefault(name, check))
+            for name, check in defaults.items():
+                self._enforcer.register_default(self._default(name, check))
             self._load(policy_file)
         else:  # without a file nothing is loaded, not even the defaults
             checks = {name: _parsed(check) for name, check in defaults.items()}
             self._enforcer.set_rules(policy.Rules(checks), use_conf=False)
         self._narrowed: dict[tuple[Rule, ...], Policy] = {}
         self._remembered: dict[tuple[str, Scope, str | None, str | None, str | None], bool] = {}
+
+    def reread(self, policy_file: Path | None) -> "Policy":
+        """The same rules with what a file says now. Raises ``Misconfigured`` for one that cannot be used."""
+        return Policy(self.defaults, policy_file, self.words)
+
+    def _default(self, name: str, check: str) -> policy.RuleDefault:
+        """A rule as long as the file does not name it."""
+        check = self.words.of(check)
+        former = self.words.former.get(name)
+        if former is None:
+            return policy.RuleDefault(name, check)
+        older = policy.DeprecatedRule(
+            former, check, deprecated_reason=f"It is {name} now.", deprecated_since="Cinder 19"
+        )
+        return policy.RuleDefault(name, check, deprecated_rule=older)
 
     def _load(self, file: Path) -> None:
         try:
@@ -107,6 +143,7 @@ class Policy:
             "system_scope": "all" if who.system else None,
             "service_roles": sorted(who.service_roles),
             "is_admin": who.is_admin,
+            "is_admin_project": True,  # as every token of a Keystone that has named none
         }
         target = {"user_id": user_id or who.user_id}
         if owner is not None:  # else no project matches, not even that of a token without one

@@ -24,7 +24,7 @@ from pumice.api.call import Call, Receive, Reply, Version
 from pumice.api.context import ApiContext
 from pumice.api.faults import Fault, HttpError, status_of
 from pumice.api.microversions import Versions
-from pumice.api.policy import Policy, Rule
+from pumice.api.policy import Policy, Rule, Words
 from pumice.api.routing import Route, Table, checks_of, choose
 from pumice.model.errors import Forbidden, Invalid, PumiceError, Retryable, Unauthenticated
 from pumice.model.ids import UserId
@@ -65,6 +65,7 @@ class Service:
         routes: Iterable[Route],
         fault: Fault,
         policy_file: Path | None = None,
+        policy_words: Words | None = None,
         versions: Versions | None = None,
         statuses: Mapping[type[PumiceError], int] | None = None,
         types: Collection[str] = (),
@@ -81,7 +82,7 @@ class Service:
         """What every path of this service begins with: ``/volume/v3``."""
         self.name = prefix.split("/")[1]
         self.table = Table(routes)
-        self.policy = Policy(checks_of(self.table.routes), policy_file)
+        self.policy = Policy(checks_of(self.table.routes), policy_file, policy_words)
         self.fault = fault
         self.versions = versions
         self.statuses = statuses or {}

@@ -8,7 +8,9 @@ from pumice.api.compute.service import ROUTES as COMPUTE
 from pumice.api.identity.service import ROUTES as IDENTITY
 from pumice.api.image.service import image_routes
 from pumice.api.own.service import ROUTES as OWN
+from pumice.api.policy import Words
 from pumice.api.routing import Route, checks_of
+from pumice.api.volume.rules import WORDS as VOLUME_WORDS
 from pumice.api.volume.service import volume_routes
 from pumice.images.files import ImageFiles
 
@@ -33,15 +35,31 @@ def services() -> dict[str, tuple[Route, ...]]:
     }
 
 
+WORDS = {"Block Storage": VOLUME_WORDS, "Pumice": VOLUME_WORDS}
+"""What the rules of an API are made of, where its defaults name that."""
+
+
 def sample() -> str:
     """The text of the file."""
     parts = [HEAD]
     for name, routes in services().items():
-        parts += [f"\n# {name}\n", *_rules(routes)]
+        words = WORDS.get(name, Words())
+        parts += [
+            f"\n# {name}\n",
+            *(_made_of(words) if name == "Block Storage" else ()),
+            *_rules(routes, words),
+        ]
     return "".join(parts)
 
 
-def _rules(routes: Iterable[Route]) -> Iterator[str]:
+def _made_of(words: Words) -> Iterator[str]:
+    for name, check in words.rules.items():
+        used = name in words.standing.values()
+        yield f"\n# {'What others below are made of' if used else 'For files that refer to it'}"
+        yield f'\n#"{name}": "{check}"\n'
+
+
+def _rules(routes: Iterable[Route], words: Words) -> Iterator[str]:
     routes = tuple(routes)
     for name, check in checks_of(routes).items():
         requests = [_request(route) for route in routes if route.rule and route.rule.name == name]
@@ -49,7 +67,9 @@ def _rules(routes: Iterable[Route]) -> Iterator[str]:
             f"{_request(route)}, in part" for route in routes if name in {rule.name for rule in route.also}
         ]
         yield "".join(f"\n# {request}" for request in dict.fromkeys(requests))
-        yield f'\n#"{name}": "{check}"\n'
+        if name in words.former:
+            yield f"\n# Formerly {words.former[name]}, which counts where a file does not name this"
+        yield f'\n#"{name}": "{words.of(check)}"\n'
 
 
 def _request(route: Route) -> str:

@@ -87,6 +87,4 @@ def _merged(old: S, new: S) -> S:
 
 
 def _policy(service: "Service", settings: Settings) -> "Policy":
-    from pumice.api.policy import Policy
-
-    return Policy(service.policy.defaults, settings.policy_file)
+    return service.policy.reread(settings.policy_file)

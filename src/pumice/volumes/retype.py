@@ -29,9 +29,10 @@ V = VolumeStatus
 @serialized(quotas.turn)
 def retype(
     tx: Transaction, who: Scope, volume_id: str, name_or_id: str, tunables: Tunables, *, may_move: bool = False
-) -> None:
+) -> bool:
     """Change the type, or with ``may_move`` begin to, where the volume has to be elsewhere for that.
 
+    Whether it may be attached more than once from then on, and could not be before.
     Raises ``NotFound``, ``Invalid``, ``InvalidState`` or ``OverQuota``.
     """
     volume = volumes.get(tx, who, volume_id)
@@ -57,13 +58,15 @@ def retype(
     quotas.take(
         tx, volume.project_id, quotas.limits(tx, volume.project_id, tunables.quotas), _amounts(volume, kind)
     )
+    for_many = volume_types.is_multiattach(kind)
     if not fits:
         migrate.accept_for_type(tx, who, volume, kind)
-        return
+        return for_many and not volume.multiattach
     if before:
         quotas.give_back(tx, volume.project_id, _amounts(volume, before))
-    volumes.change(tx, volume.id, type_id=kind.id, multiattach=volume_types.is_multiattach(kind))
+    volumes.change(tx, volume.id, type_id=kind.id, multiattach=for_many)
     record(tx, AtOnce.VOLUME_RETYPE, volume, who)
+    return for_many and not volume.multiattach
 
 
 def _amounts(volume: Volume, kind: VolumeType) -> dict[str, int]:

@@ -1,12 +1,14 @@
 """The route table as a whole: who may ask for what, at which version, and what every refusal looks like."""
 
 import pytest
-from volume_cloud import OTHER_PROJECT, PROJECT, Cloud
+from volume_cloud import OTHER_PROJECT, PROJECT, SCOPES, Cloud
 
 from databases import ON_SQLITE
 from pumice.api.policy import ANYBODY, MEMBER, READER
 from pumice.api.routing import Route
 from pumice.model.ids import new_id
+
+NO_PROJECT = "This needs a token that is scoped to a project."
 
 
 def asked(route: Route) -> tuple[str, str, object]:
@@ -25,33 +27,46 @@ async def test_every_route_refuses_whoever_has_no_token(cloud: Cloud) -> None:
             assert reply.json()["unauthorized"]["code"] == 401
 
 
+LADDER = ("nobody", "reader", "member", "manager", "admin")
+"""What a role may, all after it may."""
+BESIDE = ("service", "system reader", "domain manager")
+"""Who may no more than anybody: Cinder's defaults name neither the role nor the scopes."""
+
+
 def refused_and_allowed(route: Route) -> tuple[list[str], list[str]]:
     """Which roles may not ask for it, and which may."""
     assert route.rule
-    roles = ["nobody", "reader", "member", "admin"]
-    first = {ANYBODY: 0, READER: 1, MEMBER: 2}.get(route.rule.check, 3)
-    return roles[:first], roles[first:]
+    first = {ANYBODY: 0, READER: 1, MEMBER: 2}.get(route.rule.check, LADDER.index("admin"))
+    if route.rule.check == ANYBODY:
+        return [], [*LADDER, "service"]
+    return [*LADDER[:first], *BESIDE], [*LADDER[first:]]
 
 
-async def hold_to_its_rule(cloud: Cloud, route: Route, version: str) -> None:
-    """Each role is refused in the words of the rule, or is not."""
+async def hold_to_its_rule(
+    cloud: Cloud, route: Route, version: str, refused: list[str], allowed: list[str]
+) -> None:
+    """Each role is refused in the words of the rule or, without a project, for that; or it is not."""
     assert route.rule
     words = f"Policy doesn't allow {route.rule.name} to be performed."
-    refused, allowed = refused_and_allowed(route)
     for role in refused:
         reply = await cloud.call(*asked(route), who=role, version=version)
         assert reply.status_code == 403, (route, role, version)
-        assert reply.json()["forbidden"]["message"] == words
+        unscoped = SCOPES[role].project_id is None
+        assert reply.json()["forbidden"]["message"] == (NO_PROJECT if unscoped else words)
     for role in allowed:
         reply = await cloud.call(*asked(route), who=role, version=version)
         assert reply.status_code < 500 and words not in reply.text, (route, role, version)
 
 
 async def test_every_route_refuses_the_wrong_role_and_no_other(cloud: Cloud) -> None:
-    for route in cloud.service.table.routes:
+    """The last that may not and the first that may, and one that stands beside them."""
+    for number, route in enumerate(cloud.service.table.routes):
         if route.rule is not None:
-            for version in {f"3.{max(route.since[1], 0)}", "3.71"}:
-                await hold_to_its_rule(cloud, route, version)
+            refused, allowed = refused_and_allowed(route)
+            within = [role for role in refused if role in LADDER][-1:]
+            beside = [BESIDE[number % len(BESIDE)]] if refused else []
+            for version in {f"3.{route.since[1]}", "3.71"}:
+                await hold_to_its_rule(cloud, route, version, within + beside, allowed[:1])
 
 
 @ON_SQLITE
@@ -61,7 +76,7 @@ async def test_every_route_refuses_the_wrong_role_at_every_microversion(cloud: C
     for route in cloud.service.table.routes:
         if route.rule is not None:
             for minor in range(route.since[1], 72):
-                await hold_to_its_rule(cloud, route, f"3.{minor}")
+                await hold_to_its_rule(cloud, route, f"3.{minor}", *refused_and_allowed(route))
 
 
 async def test_no_route_answers_an_empty_or_strange_body_with_a_bug(cloud: Cloud) -> None:

@@ -61,6 +61,7 @@ SCOPES = {
     "admin": scope("admin"),
     "member": scope("member"),
     "reader": scope("reader"),
+    "manager": scope("manager"),
     "other": scope("member", OTHER_PROJECT),
     "third": scope("member", THIRD_PROJECT),
     "service": scope("service"),
@@ -68,6 +69,8 @@ SCOPES = {
     "nobody": scope("nothing"),
     "unscoped": scope("admin", None),
     "domain admin": replace(scope("admin", None), domain_id="default"),
+    "system reader": replace(scope("reader", None), system=True),
+    "domain manager": replace(scope("manager", None), domain_id="default"),
     "system admin": replace(scope("admin", None), system=True),
 }
 

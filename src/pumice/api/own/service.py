@@ -27,6 +27,7 @@ from pumice.api.own import (
 )
 from pumice.api.routing import Route
 from pumice.api.service import Service
+from pumice.api.volume.rules import WORDS
 
 PREFIX = "/pumice"
 VERSION = "/v1"
@@ -78,5 +79,11 @@ ROUTES = (
 def own_service(ctx: ApiContext, policy_file: Path | None = None) -> Service:
     """The service."""
     return Service(
-        ctx, prefix=PREFIX, types=("pumice",), routes=ROUTES, policy_file=policy_file, fault=named_fault
+        ctx,
+        prefix=PREFIX,
+        types=("pumice",),
+        routes=ROUTES,
+        policy_file=policy_file,
+        policy_words=WORDS,  # it asks rules of Block Storage, too
+        fault=named_fault,
     )

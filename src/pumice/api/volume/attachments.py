@@ -13,12 +13,15 @@ from pumice.api.volume import filters
 from pumice.api.volume.connection_info import Qos, flat
 from pumice.api.volume.fields import Host, SomeHost
 from pumice.api.volume.filters import Filters
+from pumice.api.volume.rules import BOOTABLE_FOR_MANY
 from pumice.api.volume.volume_view import wire_time
 from pumice.api.volume.waiting import ended
 from pumice.attachments import connect, reserve
 from pumice.attachments.release import release
+from pumice.model.errors import Forbidden
 from pumice.model.scope import Scope
-from pumice.model.volume import Attachment
+from pumice.model.states import VolumeStatus
+from pumice.model.volume import Attachment, Volume
 from pumice.operations.at_once import AtOnce, record
 from pumice.operations.holds import Thing, require, use
 from pumice.store import attachments, qos_specs, volumes
@@ -69,13 +72,18 @@ async def create(call: Call) -> Reply:
     """Reserve a volume; with a connector also connect it."""
     kind = NewAttachmentWithMode if call.version >= (3, 54) else NewAttachment
     asked: NewAttachment = await call.parse_only(kind, "attachment")
-    attachment, operation = await call.ctx.db.write(_create, call.who, asked)
+    for_many = call.policy.allows(BOOTABLE_FOR_MANY, call.who)
+    attachment, operation = await call.ctx.db.write(_create, call.who, asked, for_many)
     await ended(call, operation, "create attachment for volume")
     return await _answer(call, attachment.id)
 
 
 @row_by_row
-def _create(tx: Transaction, who: Scope, asked: NewAttachment) -> tuple[Attachment, str | None]:
+def _create(
+    tx: Transaction, who: Scope, asked: NewAttachment, bootable_for_many: bool
+) -> tuple[Attachment, str | None]:
+    if not bootable_for_many:
+        _refuse_bootable_for_many(volumes.get(tx, who, asked.volume_uuid))
     mode = _mode(asked)
     if asked.connector:
         return connect.accept_new(
@@ -89,6 +97,11 @@ def _create(tx: Transaction, who: Scope, asked: NewAttachment) -> tuple[Attachme
     made = reserve.reserve(tx, who, asked.volume_uuid, server_id=asked.instance_uuid, mode=mode)
     record(tx, AtOnce.ATTACHMENT_RESERVE, made, who)
     return made, None
+
+
+def _refuse_bootable_for_many(volume: Volume) -> None:
+    if volume.multiattach and volume.bootable and volume.status == VolumeStatus.IN_USE:
+        raise Forbidden(f"Policy doesn't allow {BOOTABLE_FOR_MANY.name} to be performed.")
 
 
 def _mode(asked: NewAttachment) -> str:
@@ -166,7 +179,7 @@ def detailed(call: Call, one: Attachment, qos: Qos) -> dict[str, Any]:
 
 
 ROUTES = (
-    Route("POST", "/attachments", create, CREATE, also=(UPDATE,), since=SINCE),
+    Route("POST", "/attachments", create, CREATE, also=(UPDATE, BOOTABLE_FOR_MANY), since=SINCE),
     Route("GET", "/attachments", LIST.answers("attachments", plain), Rule("volume:get", READER), since=SINCE),
     Route(
         "GET",

@@ -8,6 +8,7 @@ from pumice.api.call import Call, Reply
 from pumice.api.fields import Body, Boolean, Text, Uuid
 from pumice.api.policy import ADMIN, MEMBER, Rule
 from pumice.api.routing import Handler, Route, acts
+from pumice.api.volume.rules import FOR_MANY
 from pumice.model.errors import Invalid, InvalidState
 from pumice.model.scope import Scope
 from pumice.store import attachments, volumes
@@ -52,7 +53,9 @@ class MigrateCompletion(Body):
 
 def _retype(tx: Transaction, call: Call, asked: Retype) -> None:
     may_move = asked.migration_policy == "on-demand"
-    retype(tx, call.who, call.args["id"], asked.new_type, call.ctx.tunables, may_move=may_move)
+    for_many = retype(tx, call.who, call.args["id"], asked.new_type, call.ctx.tunables, may_move=may_move)
+    if for_many:
+        call.policy.require(FOR_MANY, call.who)
 
 
 async def migrate(call: Call) -> Reply:
@@ -98,13 +101,13 @@ def _require_no_migration(tx: Transaction, who: Scope, volume_id: str, asked: Mi
     )
 
 
-def _action(name: str, handler: Handler, rule: str, check: str) -> Route:
-    return Route("POST", "/volumes/{id}/action", handler, Rule(rule, check), action=name)
+def _action(name: str, handler: Handler, rule: str, check: str, also: tuple[Rule, ...] = ()) -> Route:
+    return Route("POST", "/volumes/{id}/action", handler, Rule(rule, check), action=name, also=also)
 
 
 _ADMIN = "volume_extension:volume_admin_actions:"
 ROUTES = (
-    _action("os-retype", acts(_retype, Retype), "volume:retype", MEMBER),
+    _action("os-retype", acts(_retype, Retype), "volume:retype", MEMBER, also=(FOR_MANY,)),
     _action("os-migrate_volume", migrate, f"{_ADMIN}migrate_volume", ADMIN),
     _action("os-migrate_volume_completion", complete_migration, f"{_ADMIN}migrate_volume_completion", ADMIN),
 )

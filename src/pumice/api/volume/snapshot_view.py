@@ -3,6 +3,7 @@
 from typing import Any
 
 from pumice.api.call import Call
+from pumice.api.volume.rules import SEES_PROGRESS
 from pumice.api.volume.volume_view import wire_time
 from pumice.model.states import SnapshotStatus
 from pumice.model.volume import Snapshot
@@ -37,8 +38,9 @@ def changed(call: Call, snapshot: Snapshot) -> dict[str, Any]:
 
 def full(call: Call, snapshot: Snapshot) -> dict[str, Any]:
     """A snapshot in full, as show and the detailed list have it."""
-    progress = "0%" if snapshot.status in (SnapshotStatus.CREATING, SnapshotStatus.ERROR) else "100%"
-    return changed(call, snapshot) | {
-        "os-extended-snapshot-attributes:progress": progress,
-        "os-extended-snapshot-attributes:project_id": snapshot.project_id,
-    }
+    shown = changed(call, snapshot)
+    if call.policy.allows(SEES_PROGRESS, call.who):
+        begun = snapshot.status in (SnapshotStatus.CREATING, SnapshotStatus.ERROR)
+        shown["os-extended-snapshot-attributes:progress"] = "0%" if begun else "100%"
+        shown["os-extended-snapshot-attributes:project_id"] = snapshot.project_id
+    return shown

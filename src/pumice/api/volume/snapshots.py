@@ -15,6 +15,7 @@ from pumice.api.volume import filters
 from pumice.api.volume.fields import Metadata, Name, Named
 from pumice.api.volume.filters import Filters
 from pumice.api.volume.resets import resets
+from pumice.api.volume.rules import SEES_PROGRESS
 from pumice.api.volume.snapshot_view import changed, full, plain
 from pumice.model.errors import Invalid, NotFound
 from pumice.model.scope import Scope
@@ -172,13 +173,18 @@ ROUTES = (
     Route("POST", "/snapshots", create, Rule("volume:create_snapshot", MEMBER)),
     Route("GET", "/snapshots", LIST.answers("snapshots", plain), Rule("volume:get_all_snapshots", READER)),
     Route(
-        "GET", "/snapshots/detail", LIST.answers("snapshots", full), Rule("volume:get_all_snapshots", READER)
+        "GET",
+        "/snapshots/detail",
+        LIST.answers("snapshots", full),
+        Rule("volume:get_all_snapshots", READER),
+        also=(SEES_PROGRESS,),
     ),
     Route(
         "GET",
         "/snapshots/{id}",
         showing("snapshot", snapshots.get, full),
         Rule("volume:get_snapshot", READER),
+        also=(SEES_PROGRESS,),
         live=True,
     ),
     Route("PUT", "/snapshots/{id}", update, Rule("volume:update_snapshot", MEMBER)),

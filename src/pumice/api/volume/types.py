@@ -79,7 +79,7 @@ def changed(call: Call, kind: VolumeType) -> dict[str, Any]:
 
 def made(call: Call, kind: VolumeType) -> dict[str, Any]:
     """A type as a create answers."""
-    return changed(call, kind) | {"os-volume-type-access:is_public": kind.is_public}
+    return _with_access(call, kind, changed(call, kind))
 
 
 def view(call: Call, kind: VolumeType) -> dict[str, Any]:
@@ -87,6 +87,10 @@ def view(call: Call, kind: VolumeType) -> dict[str, Any]:
     shown = changed(call, kind)
     if call.policy.allows(SEES_QOS, call.who):
         shown["qos_specs_id"] = kind.qos_specs_id
+    return _with_access(call, kind, shown)
+
+
+def _with_access(call: Call, kind: VolumeType, shown: dict[str, Any]) -> dict[str, Any]:
     if call.policy.allows(SEES_ACCESS, call.who):
         shown["os-volume-type-access:is_public"] = kind.is_public
     return shown
@@ -102,7 +106,7 @@ class Types:
             Route(
                 "GET", "/types", LIST.answers("volume_types", view), Rule(f"{RULE}get_all", READER), also=VIEW
             ),
-            Route("POST", "/types", self.create, Rule(f"{RULE}create", ADMIN), also=VIEW[:2]),
+            Route("POST", "/types", self.create, Rule(f"{RULE}create", ADMIN), also=(*VIEW[:2], SEES_ACCESS)),
             Route("GET", one, show, Rule(f"{RULE}get", READER), also=VIEW),
             Route("PUT", one, self.update, Rule(f"{RULE}update", ADMIN), also=VIEW[:2]),
             Route("DELETE", one, self.remove, Rule(f"{RULE}delete", ADMIN)),

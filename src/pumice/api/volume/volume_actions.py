@@ -9,6 +9,7 @@ from pumice.api.fields import Body, Boolean, Text, Uuid
 from pumice.api.policy import ADMIN, MEMBER, Rule
 from pumice.api.routing import Handler, Route, acts, writes
 from pumice.api.volume.fields import Size
+from pumice.api.volume.rules import EXTEND_ATTACHED
 from pumice.api.volume.types import VIEW, view
 from pumice.api.volume.volume_view import wire_time
 from pumice.attachments.release import release
@@ -94,6 +95,8 @@ class Reimage(Body):
 def _extend(tx: Transaction, call: Call, asked: Extend) -> None:
     """Extend a volume, since 3.42 one in use as well."""
     in_use = call.version >= (3, 42)
+    if in_use and volumes.get(tx, call.who, call.args["id"]).status == VolumeStatus.IN_USE:
+        call.policy.require(EXTEND_ATTACHED, call.who)
     accept_extend(tx, call.who, call.args["id"], asked.new_size, call.ctx.tunables, in_use=in_use)
 
 
@@ -257,7 +260,7 @@ def _action(
 ROUTES = (
     _action("revert", writes(accept_revert, body=Revert), "volume:revert_to_snapshot", since=(3, 40)),
     _action("os-reimage", acts(_reimage, Reimage), "volume:reimage", also=(REIMAGE_RESERVED,), since=(3, 68)),
-    _action("os-extend", acts(_extend, Extend), "volume:extend"),
+    _action("os-extend", acts(_extend, Extend), "volume:extend", also=(EXTEND_ATTACHED,)),
     _action("os-volume_upload_image", upload_image, f"{_ACTION}upload_image", also=(UPLOAD_PUBLIC, *VIEW)),
     _action("os-set_bootable", writes(_set_bootable, 200, body=Bootable), "volume:update"),
     _action("os-update_readonly_flag", writes(_set_read_only, body=ReadOnly), "volume:update_readonly_flag"),

@@ -1,12 +1,15 @@
 """A volume on the wire, at every microversion (api-ref, "Volumes")."""
 
+import functools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from pumice.api.call import Call
+from pumice.api.policy import Rule
 from pumice.api.volume.links import Links
+from pumice.api.volume.rules import SEES_HOST, SEES_IMAGE, SEES_MOVES, SEES_PROJECT, VOLUME_VIEW
 from pumice.model.states import AttachStatus
 from pumice.model.volume import Attachment, Volume, host_of
 
@@ -35,7 +38,7 @@ class VolumeView:
     """Shows volumes to one caller at one version."""
 
     def __init__(self, call: Call, shown: Shown) -> None:
-        self._shown = shown
+        self._shown, self._call = shown, call
         self._links = Links(call, "volumes")
         self._version = call.version
         self._is_admin = call.who.is_admin
@@ -45,15 +48,22 @@ class VolumeView:
         """A volume in the plain list."""
         return {"id": volume.id, "name": volume.name, "links": self._links.to(volume.id)}
 
+    @functools.cached_property
+    def _sees(self) -> frozenset[Rule]:
+        """By which rules the caller sees more of a volume in full."""
+        return frozenset(rule for rule in VOLUME_VIEW if self._call.policy.allows(rule, self._call.who))
+
     def detail(self, volume: Volume) -> dict[str, Any]:
         """A volume in full, as show and the detailed list have it."""
-        view = self.changed(volume)
-        view["os-vol-tenant-attr:tenant_id"] = volume.project_id
-        if self._is_admin:
+        view, sees = self.changed(volume), self._sees
+        if SEES_PROJECT in sees:
+            view["os-vol-tenant-attr:tenant_id"] = volume.project_id
+        if SEES_HOST in sees:
             view["os-vol-host-attr:host"] = volume.pool
+        if SEES_MOVES in sees:
             view["os-vol-mig-status-attr:migstat"] = volume.migration_status
             view["os-vol-mig-status-attr:name_id"] = None
-        if volume.image_metadata:
+        if volume.image_metadata and SEES_IMAGE in sees:
             view["volume_image_metadata"] = volume.image_metadata
         return view
 

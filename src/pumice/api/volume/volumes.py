@@ -12,12 +12,13 @@ from pumice.api.booleans import flag
 from pumice.api.call import Call, Reply, check
 from pumice.api.collection import Collection
 from pumice.api.fields import Body, Boolean, Text, Uuid
-from pumice.api.policy import ADMIN, MEMBER, READER, Rule
+from pumice.api.policy import ADMIN, MEMBER, READER, Policy, Rule
 from pumice.api.routing import Route
 from pumice.api.volume import filters
 from pumice.api.volume.fields import Metadata, Name, Named, Size
 from pumice.api.volume.filters import Filters
 from pumice.api.volume.name_cache import NameCache
+from pumice.api.volume.rules import FOR_MANY, FROM_IMAGE, VOLUME_VIEW
 from pumice.api.volume.volume_view import Shown, VolumeView
 from pumice.model.errors import Conflict, Invalid, NotFound
 from pumice.model.ids import is_uuid
@@ -159,7 +160,7 @@ class Volumes:
     def __init__(self, names: NameCache) -> None:
         self._names = names
         self.routes = (
-            Route("POST", "/volumes", self.create, Rule("volume:create", MEMBER)),
+            Route("POST", "/volumes", self.create, Rule("volume:create", MEMBER), also=(FROM_IMAGE, FOR_MANY)),
             Route(
                 "GET", "/volumes", LIST.answers_with("volumes", self._summaries), Rule("volume:get_all", READER)
             ),
@@ -168,9 +169,10 @@ class Volumes:
                 "/volumes/detail",
                 LIST.answers_with("volumes", self._details),
                 Rule("volume:get_all", READER),
+                also=VOLUME_VIEW,
             ),
             Route("GET", "/volumes/summary", summary, Rule("volume:get_all", READER), since=(3, 12)),
-            Route("GET", "/volumes/{id}", self.show, Rule("volume:get", READER), live=True),
+            Route("GET", "/volumes/{id}", self.show, Rule("volume:get", READER), also=VOLUME_VIEW, live=True),
             Route("PUT", "/volumes/{id}", self.update, Rule("volume:update", MEMBER)),
             Route("DELETE", "/volumes/{id}", remove, Rule("volume:delete", MEMBER), also=(FORCE_DELETE,)),
         )
@@ -179,16 +181,22 @@ class Volumes:
         """Create a volume: 202, the volume in ``creating``."""
         body = check(StrictCreateBody if call.version >= (3, 53) else CreateBody, await call.json())
         call.require_project("A volume")
-        shown = await call.ctx.db.write(self._create, call.who, body, call.ctx.tunables)
+        if body.volume.image_ref is not None or body.volume.image_id is not None:
+            call.policy.require(FROM_IMAGE, call.who)
+        shown = await call.ctx.db.write(self._create, call.who, body, call.ctx.tunables, call.policy)
         return Reply({"volume": VolumeView(call, shown).changed(shown.volumes[0])}, 202)
 
     @serialized(quotas.turn)
-    def _create(self, tx: Transaction, who: Scope, body: CreateBody, tunables: Tunables) -> Shown:
+    def _create(
+        self, tx: Transaction, who: Scope, body: CreateBody, tunables: Tunables, policy: Policy
+    ) -> Shown:
         wanted = wish(tx, who, body)
         if backup_id := body.volume.backup_id:
             volume = restore_new.accept(tx, who, backup_id, wanted, tunables)
         else:
             volume = create.accept(tx, who, wanted, tunables)
+        if volume.multiattach:
+            policy.require(FOR_MANY, who)
         return Shown([volume], {}, self._names.types(tx, [volume.type_id]), {})
 
     def _summaries(self, tx: Transaction, call: Call, found: Sequence[Volume]) -> View:
