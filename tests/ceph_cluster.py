@@ -186,13 +186,23 @@ class CephPool:
 def own_cluster(pool: str) -> Iterator[CephCluster]:
     """A cluster with one pool for a single user, who may break it."""
     cluster = CephCluster(Path(tempfile.mkdtemp(prefix="pumice-ceph-")))
-    try:
-        cluster.start()
-        cluster.make_pool(pool)
-        yield cluster
-    finally:
-        cluster.stop()
-        shutil.rmtree(cluster.directory)
+    with (cluster.directory / "users").open("w") as users:
+        fcntl.flock(users, fcntl.LOCK_SH)
+        _ends_without(users, cluster)
+        try:
+            cluster.start()
+            cluster.make_pool(pool)
+            yield cluster
+        finally:
+            cluster.stop()
+            shutil.rmtree(cluster.directory)
+
+
+def _ends_without(users: TextIO, cluster: CephCluster) -> None:
+    """See to it that nothing is left of a cluster when all who have a lock on a file were killed."""
+    words = ["setsid", "--fork", "flock", users.name, "sh", "-c", _END, "sh", str(cluster.directory)]
+    with open(os.devnull, "r+") as nowhere:
+        subprocess.run(words, check=True, stdin=nowhere, stdout=nowhere, stderr=nowhere)
 
 
 @contextmanager
@@ -208,11 +218,7 @@ def shared_cluster(run: Path) -> Iterator[CephCluster]:
             fcntl.flock(users, fcntl.LOCK_SH)
             if not (note.exists() and Path(note.read_text()).exists()):
                 cluster = CephCluster(Path(tempfile.mkdtemp(prefix="pumice-ceph-")))
-                words = ["flock", users.name, "sh", "-c", _END, "sh", str(cluster.directory)]
-                with open(os.devnull, "r+") as nowhere:
-                    subprocess.run(
-                        ["setsid", "--fork", *words], check=True, stdin=nowhere, stdout=nowhere, stderr=nowhere
-                    )
+                _ends_without(users, cluster)
                 cluster.start()
                 note.write_text(str(cluster.directory))
             cluster = CephCluster(Path(note.read_text()))
