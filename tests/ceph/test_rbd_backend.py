@@ -1,8 +1,6 @@
 """What only images of Ceph have: chains of clones, origins in the trash, a pool that several hosts serve."""
 
 import asyncio
-import os
-import shutil
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +10,7 @@ from tests.ceph.conftest import User
 from tests.ceph_cluster import CephPool
 from tests.patience import patience
 
-from pumice.backends import aside
+from pumice.backends import aside, rbd_images
 from pumice.backends.contract import no_progress
 from pumice.backends.rbd import MOST_DEEP, RbdBackend
 from pumice.backends.rbd_images import Cluster, RbdImages
@@ -33,8 +31,10 @@ def a_volume() -> VolumeId:
     return VolumeId(new_id())
 
 
-def backend_of(user: User, directory: Path) -> RbdBackend:
+def backend_of(user: User, directory: Path, program: Path | None = None) -> RbdBackend:
+    """A process's, which speaks to the cluster by the usual program or by this one."""
     cluster = Cluster(user.pool.cluster.conf, user.pool.name, user.keyring)
+    cluster = replace(cluster, program=program) if program else cluster
     return RbdBackend(cluster, {"one": user.pool.name}, directory)
 
 
@@ -43,28 +43,44 @@ def images_of(pool: CephPool) -> RbdImages:
     return RbdImages(Cluster(pool.cluster.conf, "admin", pool.cluster.keyring), pool.name)
 
 
-def meddle(
-    patched: pytest.MonkeyPatch,
-    directory: Path,
-    when: str,
-    *,
-    before: str = "true",
-    after: str = "true",
-    command: str = "rbd",
-) -> None:
-    """Have ``rbd`` be the real one, with something done around the calls whose words have ``when`` in them."""
-    meddler = directory / command
-    around = f'case "$*" in *"{when}"*)'
-    real = shutil.which(command)
-    meddler.write_text(f'#!/bin/sh\n{around} {before};; esac\n{real} "$@" || exit\n{around} {after};; esac\n')
-    meddler.chmod(0o755)
-    patched.setenv("PATH", f"{directory}:{os.environ['PATH']}")
+def meddled(directory: Path, call: str, *, name: str = "", before: str = "", after: str = "") -> Path:
+    """The usual program, with something done around this call, about this image or any."""
+    program = directory / "meddled.py"
+    program.write_text(
+        _MEDDLED.format(usual=str(rbd_images.PROGRAM), call=call, name=name, before=before, after=after)
+    )
+    return program
 
 
-def meanwhile(patched: pytest.MonkeyPatch, directory: Path, when: str, pool: CephPool, does: str) -> None:
-    """Have another host do something with ``rbd`` right before the calls whose words have ``when`` in them."""
+_MEDDLED = """\
+import importlib.util, json, subprocess, sys
+
+spec = importlib.util.spec_from_file_location("rbd_calls", {usual!r})
+rbd_calls = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(rbd_calls)
+usual = rbd_calls.answer
+
+
+def answer(calls, line):
+    call, arguments = json.loads(line)
+    meddles = call == {call!r} and arguments.get("name", "").startswith({name!r})
+    if meddles:
+        subprocess.run(["sh", "-c", {before!r}], check=True)
+    told = usual(calls, line)
+    if meddles:
+        subprocess.run(["sh", "-c", {after!r}], check=True)
+    return told
+
+
+rbd_calls.answer = answer
+rbd_calls.serve(rbd_calls.Calls(*sys.argv[1:5]), float(sys.argv[5]))
+"""
+
+
+def meanwhile(directory: Path, call: str, pool: CephPool, does: str, *, name: str = "") -> Path:
+    """The usual program, but another host does something with ``rbd`` right before this call."""
     there = f"--conf {pool.cluster.conf} --keyring {pool.cluster.keyring} --id admin"
-    meddle(patched, directory, when, before=f"{shutil.which('rbd')} {there} {does}")
+    return meddled(directory, call, name=name, before=f"rbd {there} {does}")
 
 
 def in_trash(pool: CephPool) -> int:
@@ -150,7 +166,7 @@ async def test_a_revert_that_was_cut_short_between_its_moves_is_completed(
 
 
 async def test_a_revert_that_is_cancelled_when_its_volume_is_away_loses_nothing(
-    ceph_user: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ceph_user: User, tmp_path: Path
 ) -> None:
     backend, moved = backend_of(ceph_user, tmp_path / "state"), tmp_path / "moved"
     volume, snapshot = a_volume(), SnapshotId(new_id())
@@ -158,16 +174,18 @@ async def test_a_revert_that_is_cancelled_when_its_volume_is_away_loses_nothing(
     async with backend.opened(volume, "one") as file:
         await asyncio.to_thread(write, file, WORDS)
     await backend.create_snapshot(snapshot, volume, "one", no_progress)
-    with monkeypatch.context() as patched:
-        # It does not come back once the volume is in the trash.
-        meddle(patched, tmp_path, " trash mv ", after=f"touch {moved}; sleep 600")
-        reverting = asyncio.create_task(backend.revert(volume, "one", snapshot, no_progress))
-        async with patience():
-            while not moved.exists():
-                await asyncio.sleep(0.05)
-        reverting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await reverting
+    # It does not come back once the volume is in the trash.
+    hangs = backend_of(
+        ceph_user, tmp_path / "other", meddled(tmp_path, "discard", after=f"touch {moved}; sleep 600")
+    )
+    reverting = asyncio.create_task(hangs.revert(volume, "one", snapshot, no_progress))
+    async with patience():
+        while not moved.exists():
+            assert not reverting.done(), reverting
+            await asyncio.sleep(0.05)
+    reverting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reverting
     async with backend.opened(volume, "one") as file:
         assert await asyncio.to_thread(read, file, len(WORDS)) == WORDS
     await backend.revert(volume, "one", snapshot, no_progress)
@@ -239,57 +257,54 @@ async def test_what_others_protected_inside_an_image_goes_with_it(ceph_user: Use
 
 
 async def test_an_origin_that_is_deleted_while_its_last_clone_is_goes_as_well(
-    ceph_user: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ceph_user: User, tmp_path: Path
 ) -> None:
     backend, pool = backend_of(ceph_user, tmp_path), ceph_user.pool
     origin, clone = a_volume(), a_volume()
     await backend.create(origin, "one", 1)
     await backend.create_from_volume(clone, "one", 1, origin, "one", no_progress)
-    meanwhile(monkeypatch, tmp_path, " rm ", pool, f"trash mv {pool.name}/volume-{origin}")
-    await backend.delete(clone, "one")
+    other = meanwhile(tmp_path, "remove", pool, f"trash mv {pool.name}/volume-{origin}")
+    await backend_of(ceph_user, tmp_path, other).delete(clone, "one")
     assert in_trash(pool) == 0
 
 
 async def test_a_volume_is_copied_while_what_it_is_a_clone_of_is_deleted(
-    ceph_user: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ceph_user: User, tmp_path: Path
 ) -> None:
     backend, pool = backend_of(ceph_user, tmp_path), ceph_user.pool
     first, second, third = a_volume(), a_volume(), a_volume()
     await backend.create(first, "one", 1)
     await backend.create_from_volume(second, "one", 1, first, "one", no_progress)
-    with monkeypatch.context() as patched:
-        meanwhile(patched, tmp_path, " clone ", pool, f"trash mv {pool.name}/volume-{first}")
-        await backend.create_from_volume(third, "one", 1, second, "one", no_progress)
+    other = meanwhile(tmp_path, "clone", pool, f"trash mv {pool.name}/volume-{first}")
+    await backend_of(ceph_user, tmp_path, other).create_from_volume(third, "one", 1, second, "one", no_progress)
     for volume in (second, third):
         await backend.delete(volume, "one")
     assert in_trash(pool) == 0
 
 
 async def test_a_copy_whose_snapshot_another_took_for_a_remnant_is_tried_again(
-    ceph_user: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ceph_user: User, tmp_path: Path
 ) -> None:
     backend, pool = backend_of(ceph_user, tmp_path), ceph_user.pool
     origin, clone = a_volume(), a_volume()
     await backend.create(origin, "one", 1)
     copying = ("one", 1, origin, "one", no_progress)
-    with monkeypatch.context() as patched:
-        snap = f"{pool.name}/volume-{origin}@volume-{clone}"
-        meanwhile(patched, tmp_path, " clone ", pool, f"snap rm {snap}")
-        with pytest.raises(Retryable):
-            await backend.create_from_volume(clone, *copying)
+    other = meanwhile(tmp_path, "clone", pool, f"snap rm {pool.name}/volume-{origin}@volume-{clone}")
+    with pytest.raises(Retryable):
+        await backend_of(ceph_user, tmp_path, other).create_from_volume(clone, *copying)
     await backend.create_from_volume(clone, *copying)
 
 
 async def test_an_extend_that_was_overtaken_by_a_larger_one_cuts_nothing_off(
-    ceph_user: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ceph_user: User, tmp_path: Path
 ) -> None:
     backend, pool, volume = backend_of(ceph_user, tmp_path), ceph_user.pool, a_volume()
     await backend.create(volume, "one", 1)
-    with monkeypatch.context() as patched:
-        larger = f"resize --no-progress --size 3G {pool.name}/volume-{volume}"
-        meanwhile(patched, tmp_path, " resize ", pool, larger)
-        with pytest.raises(Retryable):
-            await backend.extend(volume, "one", 2)
+    larger = f"resize --no-progress --size 3G {pool.name}/volume-{volume}"
+    with pytest.raises(Retryable):
+        await backend_of(ceph_user, tmp_path, meanwhile(tmp_path, "resize", pool, larger)).extend(
+            volume, "one", 2
+        )
     await backend.extend(volume, "one", 2)
     assert (await images_of(pool).image(f"volume-{volume}")).size == 3 * GIB
 
@@ -320,13 +335,13 @@ async def test_an_orphan_that_was_given_up_goes_with_its_last_clone(ceph_user: U
 
 
 async def test_a_stranger_that_goes_while_it_is_looked_at_hides_no_other(
-    ceph_user: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ceph_user: User, tmp_path: Path
 ) -> None:
-    backend, pool = backend_of(ceph_user, tmp_path), ceph_user.pool
+    pool = ceph_user.pool
     for name in ("goes", "stays"):
         pool.cluster.rbd("create", "--size", "1G", f"{pool.name}/{name}")
-    meanwhile(monkeypatch, tmp_path, "/goes ", pool, f"rm --no-progress {pool.name}/goes")
-    assert [it.name for it in await backend.manageable("one")] == ["stays"]
+    other = meanwhile(tmp_path, "image", pool, f"rm --no-progress {pool.name}/goes", name="goes")
+    assert [it.name for it in await backend_of(ceph_user, tmp_path, other).manageable("one")] == ["stays"]
 
 
 async def test_without_its_configuration_that_is_what_it_says(ceph_user: User, tmp_path: Path) -> None:
@@ -336,15 +351,16 @@ async def test_without_its_configuration_that_is_what_it_says(ceph_user: User, t
 
 
 async def test_who_attaches_does_not_wait_until_the_monitors_are_named_each_time(
-    ceph_user: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ceph_user: User, tmp_path: Path
 ) -> None:
-    backend, volume, asked = backend_of(ceph_user, tmp_path), a_volume(), tmp_path / "asked"
+    volume, asked = a_volume(), tmp_path / "asked"
+    counted = meddled(tmp_path, "ask_monitors", before=f"echo >> {asked}")
+    backend = backend_of(ceph_user, tmp_path, counted)
     await backend.create(volume, "one", 1)
-    meddle(monkeypatch, tmp_path, "mon dump", before=f"echo >> {asked}", command="ceph")
     first, *others = await asyncio.gather(*(backend.device(volume, "one") for _ in range(5)))
     assert first.monitors and {it.monitors for it in others} == {first.monitors}
     await backend.pools()
-    assert len(asked.read_text().splitlines()) == 1, "five at once, and the pool's facts, share one answer"
+    assert len(asked.read_text().splitlines()) == 2, "five at once, and the pool's facts, share one answer"
 
 
 async def findings(settings: dict[str, str], tmp_path: Path) -> list[Finding]:

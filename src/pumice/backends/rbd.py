@@ -25,7 +25,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 from weakref import WeakValueDictionary
 
 from pumice.backends import aside
@@ -88,7 +88,8 @@ class RbdBackend:
         copies_at_once: int = 2,
     ) -> None:
         self._cluster = cluster
-        self._images = {name: RbdImages(cluster, pool) for name, pool in pools.items()}
+        children = cluster.standby()
+        self._images = {name: RbdImages(cluster, pool, children) for name, pool in pools.items()}
         self._windows = Windows(directory)
         self._max_over_subscription_ratio = max_over_subscription_ratio
         self._reserved_percentage = reserved_percentage
@@ -129,7 +130,8 @@ class RbdBackend:
             await self._look_after_trash(images)
 
     async def pools(self) -> list[PoolFacts]:
-        facts = [await self._facts(name, images) for name, images in self._images.items()]
+        usage = await next(iter(self._images.values())).usage()
+        facts = [self._facts(name, images, usage) for name, images in self._images.items()]
         if time.monotonic() - self._monitors_asked > ASK_MONITORS_SECONDS:
             await self._ask_monitors()
         return facts
@@ -321,8 +323,8 @@ class RbdBackend:
                 self._monitors = await next(iter(self._images.values())).monitors()
                 self._monitors_asked = time.monotonic()
 
-    async def _facts(self, pool: str, images: RbdImages) -> PoolFacts:
-        total, free = await images.space()
+    def _facts(self, pool: str, images: RbdImages, usage: Any) -> PoolFacts:
+        total, free = images.space_in(usage)
         return PoolFacts(
             name=pool,
             total_gb=total / GIB,
@@ -398,8 +400,7 @@ class RbdBackend:
         depth, parent = 0, image.parent
         while parent and depth < MOST_DEEP:
             depth += 1
-            there = images if parent.pool == images.pool else RbdImages(self._cluster, parent.pool)
-            parent = (await there.image_of_id(parent.id)).parent
+            parent = (await images.beside(parent.pool).image_of_id(parent.id)).parent
         return depth >= MOST_DEEP
 
     async def _remove(self, images: RbdImages, name: str) -> None:

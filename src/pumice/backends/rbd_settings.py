@@ -19,12 +19,7 @@ from pumice.model.errors import Misconfigured, PumiceError
 from pumice.model.finding import Finding, Probe, Verdict
 from pumice.model.place_name import PlaceName
 
-_PACKAGES = {
-    "rbd": "ceph-common",
-    "rados": "ceph-common",
-    "ceph": "ceph-common",
-    "qemu-storage-daemon": "qemu-utils",
-}
+_PACKAGES = {"rbd": "ceph-common", "qemu-storage-daemon": "qemu-utils"}
 
 
 class RbdSettings(PoolSettings):
@@ -84,6 +79,7 @@ class RbdSettings(PoolSettings):
     def probes(self, name: str, state_dir: Path) -> Iterator[Probe]:
         """The commands, FUSE, and of each pool whether the user may use it."""
         yield Probe(f"ceph {name}", partial(self._this_host, f"ceph {name}"))
+        yield Probe(f"librbd {name}", partial(_librbd, f"librbd {name}"))
         yield Probe(f"qemu rbd {name}", partial(_qemu, f"qemu rbd {name}"))
         for pool, known in self._pools().items():
             yield Probe(f"pool {name}#{pool}", partial(self._pool, f"pool {name}#{pool}", known))
@@ -130,6 +126,20 @@ class RbdSettings(PoolSettings):
         """The command by which an administrator of the cluster gives the user what it needs, and no more."""
         pools = ", ".join(f"profile rbd pool={pool}" for pool in self._pools().values())
         return f"ceph auth {verb} client.{self.user} mon 'profile rbd' mgr 'profile rbd' osd '{pools}'"
+
+
+async def _librbd(part: str) -> Finding:
+    """The bindings of the system's Python, which Debian's ceph-common brings along."""
+    from pumice.backends.rbd_images import PYTHON
+
+    try:
+        await run(PYTHON, "-I", "-c", "import rados, rbd", timeout=10, public=True)
+    except PumiceError as error:
+        said = error.in_full.rpartition("\n")[2]
+        return _lacks(
+            part, f"{PYTHON} has no rados and rbd: {said}", "apt-get install python3-rados python3-rbd"
+        )
+    return ok(part, f"{PYTHON} has librados and librbd")
 
 
 async def _qemu(part: str) -> Finding:
