@@ -15,6 +15,8 @@ export interface Everything {
   Begun?: Begun
   ChangeBody?: ChangeBody
   ChangedWebhook?: ChangedWebhook
+  Child?: Child
+  Children?: Children
   Choice?: Choice
   Connector?: Connector
   Connectors?: Connectors
@@ -132,6 +134,29 @@ export interface ChangedWebhook {
    * Make another one, shown in this answer alone.
    */
   new_secret?: true | null
+}
+/**
+ * A volume that was made of another.
+ */
+export interface Child {
+  id: string
+  name: string | null
+  status: string
+  /**
+   * GiB.
+   */
+  size: number
+  /**
+   * The snapshot that it was made of; none for a clone.
+   */
+  snapshot_id: string | null
+  created_at: string
+}
+/**
+ * A volume's children that the caller sees, the oldest first; a thousand at most.
+ */
+export interface Children {
+  children: Child[]
 }
 /**
  * What would become of a request for a volume.

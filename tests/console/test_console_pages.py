@@ -155,6 +155,24 @@ async def test_a_volumes_page_names_the_initiator_and_remembers_attachments_that
     await expect(kinds).to_have_text(["Disconnect attachment", "Connect attachment", "Create volume"])
 
 
+async def test_a_volumes_page_shows_its_clones_and_what_was_made_of_its_snapshots(
+    cloud: PumiceProcess, enter: Enter
+) -> None:
+    volume = await asyncio.to_thread(furnish, cloud)
+    [snapshot] = ask(cloud, "demo", "GET", f"/volume/v3/snapshots?volume_id={volume}")["snapshots"]
+    tenant = await enter(cloud, "demo")
+    await tenant.open(f"/console/volumes/{volume}")
+    family = tenant.panel("Family")
+    for name, of in (("its clone", {"source_volid": volume}), ("its past", {"snapshot_id": snapshot["id"]})):
+        await asyncio.to_thread(make, cloud, "demo", name, **of)
+        await expect(family.get_by_role("link", name=name)).to_be_visible()  # as it is made, too
+    past = family.get_by_role("listitem").filter(has_text="of furniture").last
+    await expect(past.get_by_role("link")).to_have_text(["its past"])
+    await family.get_by_role("link", name="its clone").click()
+    await tenant.heading("its clone")
+    await expect(tenant.panel("Family").get_by_role("link")).to_have_text([volume[:8]])
+
+
 async def test_home_shows_the_pools_that_a_type_may_have(cloud: PumiceProcess, enter: Enter) -> None:
     for name, backend in (("here", "fake"), ("nowhere", "another")):
         body = {"name": name, "extra_specs": {"volume_backend_name": backend}}

@@ -1,5 +1,6 @@
 /** One volume: what it is, why it is so, where it is and who uses it, where it came from, and its history. */
 import { Fragment } from 'preact'
+import type * as api from '../api'
 import { Commands } from '../commands'
 import { useAnswer } from '../collection'
 import type { Happened } from '../events'
@@ -21,6 +22,10 @@ export function VolumePage({ id }: { id: string }) {
     ours,
   )
   const attachments = used.value.value?.attachments ?? []
+  const copies = useAnswer<api.Children>(
+    `/pumice/v1/volumes/${id}/children`,
+    (event) => ours(event) || event.kind === 'volume.create',
+  )
   const hosts = useAnswer<{ connectors: Connector[] }>(isAdmin.value ? `/pumice/v1/volumes/${id}/connectors` : null, ours)
   const gone = error.value instanceof Refused && error.value.status === 404
   return (
@@ -38,7 +43,7 @@ export function VolumePage({ id }: { id: string }) {
         {volume && !gone && (
           <>
             <Where volume={volume} attachments={attachments} connectors={hosts.value.value?.connectors ?? []} />
-            <Family volume={volume} snapshots={snapshots} />
+            <Family volume={volume} snapshots={snapshots} copies={copies.value.value?.children ?? []} />
             <About volume={volume} />
           </>
         )}
@@ -151,8 +156,21 @@ function Way({ how }: { how: Attachment['connection_info'] }) {
   )
 }
 
+/** Volumes that were made of one thing. */
+function Copies({ of }: { of: readonly api.Child[] }) {
+  return (
+    <ul>
+      {of.map((one) => (
+        <li key={one.id}>
+          volume <Link to={`/volumes/${one.id}`}>{one.name || one.id.slice(0, 8)}</Link> <Status of={one.status} />
+        </li>
+      ))}
+    </ul>
+  )
+}
+
 /** What it was made from, and what was made from it. */
-function Family({ volume, snapshots }: { volume: Volume; snapshots: readonly Snapshot[] }) {
+function Family({ volume, snapshots, copies }: { volume: Volume; snapshots: readonly Snapshot[]; copies: readonly api.Child[] }) {
   const image = volume.volume_image_metadata
   const parents = volume.snapshot_id || volume.source_volid || image
   return (
@@ -172,10 +190,12 @@ function Family({ volume, snapshots }: { volume: Volume; snapshots: readonly Sna
               {snapshots.map((one) => (
                 <li key={one.id}>
                   snapshot {nameOf(one)} <Status of={one.status} />
+                  <Copies of={copies.filter((copy) => copy.snapshot_id === one.id)} />
                 </li>
               ))}
             </ul>
           )}
+          <Copies of={copies.filter((copy) => !copy.snapshot_id)} />
         </li>
       </ul>
     </Panel>

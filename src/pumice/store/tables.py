@@ -565,6 +565,8 @@ volumes = sa.Table(
     Column("migration_status", WORD),  # how far the last move to another pool is, or how it ended
     *_in_bin(),
     _some("ix_volumes_group_id", "group_id", where="group_id IS NOT NULL"),
+    _some("ix_volumes_source_volid", "source_volid", where="source_volid IS NOT NULL"),
+    _some("ix_volumes_snapshot_id", "snapshot_id", where="snapshot_id IS NOT NULL"),
     *_bin_indexes("volumes"),
     Index("ix_volumes_page", "project_id", "created_at", "id"),
     Index("ix_volumes_all", "created_at", "id"),

@@ -89,6 +89,17 @@ def find(tx: Transaction, volume_id: str) -> Volume | None:
     return _rows.get(tx, volume_id)
 
 
+def made_of(tx: Transaction, who: Scope, volume_id: str, most: int) -> list[Volume]:
+    """What was cloned of a volume or made of its snapshots, as far as the caller sees it; the oldest first."""
+    theirs = sa.select(snapshots.c.id).where(snapshots.c.volume_id == volume_id)
+    ids = sa.union_all(
+        sa.select(_v.id).where(_v.source_volid == volume_id), sa.select(_v.id).where(_v.snapshot_id.in_(theirs))
+    )
+    seen = _rows.seen(who, all_projects=True)
+    query = _rows.select.where(_v.id.in_(ids), *seen).order_by(_v.created_at, _v.id).limit(most)
+    return list(_rows.all(tx.execute(query)))
+
+
 def move(
     tx: Transaction,
     volume_id: str,

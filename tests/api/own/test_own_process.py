@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from volume_cloud import CONNECTOR, SECRET, Cloud, settings
 
-from pumice.api.own import connectors, process
+from pumice.api.own import children, connectors, process
 from pumice.app import settings_table
 from pumice.backends.contract import Inventory
 from pumice.model.states import VolumeStatus
@@ -90,6 +90,20 @@ async def test_connectors_are_told_by_the_names_that_storage_knows(cloud: Cloud,
     [one] = connectors.Connectors.model_validate(told).connectors
     assert (one.attachment_id, one.initiator, one.host) == (made, CONNECTOR["initiator"], CONNECTOR["host"])
     assert (await own("GET", f"/volumes/{made}/connectors", who="admin")).status_code == 404
+
+
+async def test_children_are_clones_and_what_was_made_of_snapshots(cloud: Cloud, own: Own) -> None:
+    volume = (await cloud.make())["id"]
+    body = {"snapshot": {"volume_id": volume, "name": "then"}}
+    snapshot = (await cloud.call("POST", "/snapshots", body)).json()["snapshot"]["id"]
+    await cloud.quiet()
+    clone = await cloud.make(source_volid=volume, name="clone")
+    of_then = await cloud.make(snapshot_id=snapshot, name="of then")
+    await cloud.make(source_volid=clone["id"], name="grandchild")
+    told = (await own("GET", f"/volumes/{volume}/children")).json()
+    found = children.Children.model_validate(told).children
+    assert [(one.id, one.snapshot_id) for one in found] == [(clone["id"], None), (of_then["id"], snapshot)]
+    assert (await own("GET", f"/volumes/{volume}/children", who="other")).status_code == 404
 
 
 @pytest.mark.parametrize(

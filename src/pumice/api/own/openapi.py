@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from pumice import __version__
-from pumice.api.own import connectors, process, shapes
+from pumice.api.own import children, connectors, process, shapes
 from pumice.api.own.explain import ExplainBody
 from pumice.api.own.schedules import NewScheduleBody, ScheduleChangesBody
 from pumice.api.own.webhooks import ChangeBody, WebhookBody
@@ -26,6 +26,7 @@ ANSWERS: Mapping[str, tuple[int, type[BaseModel] | None]] = {
     "GET /settings": (200, process.Settings),
     "GET /doctor": (200, process.Doctor),
     "GET /volumes/{id}/connectors": (200, connectors.Connectors),
+    "GET /volumes/{id}/children": (200, children.Children),
     "GET /events": (200, shapes.Event),
     "GET /webhooks": (200, shapes.Webhooks),
     "POST /webhooks": (201, shapes.OneWebhook),

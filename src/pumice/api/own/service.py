@@ -12,6 +12,7 @@ from pumice.api.faults import named_fault
 from pumice.api.openapi_page import page
 from pumice.api.own import (
     audit,
+    children,
     connectors,
     events,
     explain,
@@ -46,6 +47,7 @@ TOLD = (
     *audit.ROUTES,
     *process.ROUTES,
     *connectors.ROUTES,
+    *children.ROUTES,
     *events.ROUTES,
     *webhooks.ROUTES,
     *recycle_bin.ROUTES,
