@@ -11,5 +11,11 @@ def upgrade() -> None:
     """Two indexes of some rows: most volumes are made of nothing."""
     for name in ("source_volid", "snapshot_id"):
         some = sa.text(f"{name} IS NOT NULL")
-        options = {"sqlite_where": some, "postgresql_where": some, "if_not_exists": True}
-        op.create_index(f"ix_volumes_{name}", "volumes", [name], **options)
+        op.create_index(
+            f"ix_volumes_{name}",
+            "volumes",
+            [name],
+            sqlite_where=some,
+            postgresql_where=some,
+            if_not_exists=True,
+        )
