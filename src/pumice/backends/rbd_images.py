@@ -26,8 +26,8 @@ CHANGE_SECONDS = 90.0
 COPY_SECONDS = 3600.0
 SLOW_SECONDS = 10.0
 """Who takes longer may be waiting for space."""
-AT_ONCE = 8
-"""Calls at a time, of each pool. Each has a child to itself."""
+CHANGES_AT_ONCE, LOOKS_AT_ONCE = 8, 3
+"""Calls at a time, of each pool, each in a child of its own. A start costs 0.2 s of a core; a look takes ms."""
 PYTHON = "/usr/bin/python3"
 """The system's, of which Debian's bindings are (python3-rbd, which comes with ceph-common)."""
 PROGRAM = Path(__file__).with_name("rbd_calls.py")
@@ -96,7 +96,8 @@ class RbdImages:
         self.cluster = cluster
         self.pool = pool
         self._children = children or cluster.standby()
-        self._changes, self._looks = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(AT_ONCE)
+        self._changes = asyncio.Semaphore(CHANGES_AT_ONCE)
+        self._looks = asyncio.Semaphore(LOOKS_AT_ONCE)
 
     def beside(self, pool: str) -> "RbdImages":
         """Those of another pool of the cluster."""
