@@ -173,6 +173,54 @@ async def test_a_volumes_page_shows_its_clones_and_what_was_made_of_its_snapshot
     await expect(tenant.panel("Family").get_by_role("link")).to_have_text([volume[:8]])
 
 
+async def test_every_form_of_a_volume_does_what_it_says(cloud: PumiceProcess, enter: Enter) -> None:
+    cloud.call("POST", "/volume/v3/types", {"volume_type": {"name": "another type"}})
+    volume = await asyncio.to_thread(furnish, cloud)
+    tenant = await enter(cloud, "demo")
+    await tenant.open(f"/console/volumes/{volume}")
+
+    async def form(button: str, action: str, **said: str) -> None:
+        await tenant.press(button, tenant.main)
+        await expect(tenant.dialog.get_by_label("Command", exact=True)).to_contain_text("openstack ")
+        await tenant.dialogue(action, **said)
+
+    await form("Revert", "Revert")
+    await tenant.sees("Revert volume")
+    await tenant.sees("available", exact=True)
+    await form("Extend", "Extend", New_size="3")
+    await expect(tenant.panel("About")).to_contain_text("3 GiB")
+    await form("Snapshot", "Create snapshot", Name="another of it")
+    await expect(tenant.panel("Family")).to_contain_text("another of it")
+    await form("Retype", "Retype", New_type="another type")
+    await expect(tenant.panel("About")).to_contain_text("another type")
+    await form("Upload as image", "Upload", Name="image of it")
+    await expect(tenant.panel("History")).to_contain_text("Upload volume")
+    await tenant.sees("available", exact=True)
+    await form("Clone", "Create", Name="clone of it")
+    await tenant.heading("clone of it")
+    await expect(tenant.panel("About")).to_contain_text("3 GiB")
+
+
+async def test_who_may_asks_for_what_failed_and_is_told_why_not(cloud: PumiceProcess, enter: Enter) -> None:
+    specs = {"volume_backend_name": "not there"}
+    cloud.call("POST", "/volume/v3/types", {"volume_type": {"name": "no pool has it", "extra_specs": specs}})
+    await asyncio.to_thread(make, cloud, "demo", "of no pool", volume_type="no pool has it")
+    cloud.settle()
+    [failed] = [
+        one
+        for one in ask(cloud, "demo", "GET", "/pumice/v1/operations?state=failed")["operations"]
+        if "type" in one["error"]
+    ]
+    for name in ("reader", "demo"):
+        visitor = await enter(cloud, name)
+        await visitor.open(f"/console/operations/{failed['id']}")
+        await visitor.sees(failed["error"])
+        retry = visitor.main.get_by_role("button", name="Retry")
+        await expect(retry).to_have_count(1 if name == "demo" else 0)
+    await retry.click()
+    await expect(visitor.page.get_by_role("status")).to_contain_text("only be asked for again by the owner")
+
+
 async def test_home_shows_the_pools_that_a_type_may_have(cloud: PumiceProcess, enter: Enter) -> None:
     for name, backend in (("here", "fake"), ("nowhere", "another")):
         body = {"name": name, "extra_specs": {"volume_backend_name": backend}}

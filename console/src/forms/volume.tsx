@@ -327,7 +327,7 @@ function retype(volume: Volume) {
       acts(
         volume,
         { 'os-retype': { new_type: type, migration_policy: move ? 'on-demand' : 'never' } },
-        `openstack volume set --type ${quoted(type || 'TYPE')} --retype-policy ${move ? 'on-demand' : 'never'} ${volume.id}`,
+        `openstack volume set --type ${quoted(type || 'TYPE')} --migration-policy ${move ? 'on-demand' : 'never'} ${volume.id}`,
       ),
     done: 'Its type is being changed.',
   })
