@@ -30,9 +30,16 @@ class Point:
         return f"{self.kind}: {self.when} {undo}{self.step}"
 
 
+NOT_HERE = {
+    ("group_snapshot.create", step)
+    for step in ("pause_guests", "keep_bytes", "prove_stillness", "let_guests_go_on")
+}
+"""Steps that no victim takes: guests stand still only where a pool shares what it keeps."""
+
+
 def steps_of(verb: Verb[Any]) -> list[Step[Any]]:
     """What can be done or undone; waiting is neither."""
-    return [step for step in verb.steps if isinstance(step, Step)]
+    return [step for step in verb.steps if isinstance(step, Step) and (verb.kind, step.name) not in NOT_HERE]
 
 
 def doing(verb: Verb[Any]) -> list[Point]:

@@ -24,6 +24,7 @@ from pumice.loops.heartbeats import Heartbeats
 from pumice.model.connector import Connector
 from pumice.model.errors import PumiceError
 from pumice.model.export import IscsiExport
+from pumice.model.group import CONSISTENT
 from pumice.model.ids import ServerId, VolumeId, new_id
 from pumice.model.tunables import Tunables
 from pumice.model.volume import host_of, pool_of
@@ -36,6 +37,7 @@ from pumice.store import (
     attachments,
     backups,
     group_snapshots,
+    group_types,
     groups,
     image_bases,
     images,
@@ -1200,7 +1202,46 @@ async def begin_copy_group(world: FakeWorld, stage: Stage) -> str:
     return str(group.operation_id)
 
 
-scenario(group_snapshot.CREATE_GROUP_SNAPSHOT, a_group, begin_group_snapshot, check_group_snapshot)
+FREE = replace(
+    group_snapshot.CREATE_GROUP_SNAPSHOT,
+    steps=tuple(
+        step
+        for step in group_snapshot.CREATE_GROUP_SNAPSHOT.steps
+        if not isinstance(step, Step) or step.when is None
+    ),
+)
+"""The steps where no volume of the group is in use."""
+scenario(FREE, a_group, begin_group_snapshot, check_group_snapshot)
+
+
+async def a_group_in_use(world: FakeWorld) -> Stage:
+    """One of its volumes is a running server's, and the type promises snapshots of one moment."""
+    stage = await a_group(world)
+    kind = await world.db.read(group_types.named, "steady")
+    assert kind is not None
+    await world.db.write(lambda tx: group_types.change(tx, kind.id, group_specs={CONSISTENT: "<is> True"}))
+    used = await world.a_volume(group_id=stage["group"], volume_type="__DEFAULT__")
+    return stage | {"used": used, "server": await world.a_server(used)}
+
+
+async def check_group_snapshot_in_use(world: FakeWorld, stage: Stage, well: bool) -> None:
+    await check_group_snapshot(world, stage, well)
+    assert await world.volume_status(stage["used"]) == "in-use"
+    assert await world.machines.power(ServerId(stage["server"])) == Power.RUNNING
+    parts = await world.db.read(group_snapshots.members, stage["group snapshot"])
+    assert [one.status for one in parts] == ["available" if well else "error"] * 2
+
+
+SCENARIOS["group_snapshot.create in use"] = Scenario(
+    replace(
+        group_snapshot.CREATE_GROUP_SNAPSHOT,
+        steps=tuple(step for step in group_snapshot.CREATE_GROUP_SNAPSHOT.steps if isinstance(step, Step)),
+    ),
+    fake_world,
+    a_group_in_use,
+    begin_group_snapshot,
+    check_group_snapshot_in_use,
+)
 scenario(
     delete_group_snapshot.DELETE_GROUP_SNAPSHOT,
     a_group_snapshot,

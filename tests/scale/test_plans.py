@@ -108,9 +108,10 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         return
     server, name = request.getfixturevalue("filled")
     yield server.url(name)
-    for gone in ("services", "pools"):  # this test's own hosts, and what it made of types
+    for gone in ("services", "pools"):  # this test's own hosts, and what it made of types and limits
         server.sql(f"DELETE FROM {gone} WHERE host NOT LIKE 'full%'", name)  # noqa: S608
     server.sql("DELETE FROM default_types", name)
+    server.sql("DELETE FROM quota_limits", name)
 
 
 @pytest.fixture

@@ -88,6 +88,7 @@ def new_row(
     metadata: Mapping[str, str],
     tunables: Tunables,
     group_snapshot_id: str | None = None,
+    operation_id: str | None = None,
 ) -> Snapshot:
     """A snapshot of the volume in ``creating``, its quota taken, and the id of its operation in it.
 
@@ -112,7 +113,7 @@ def new_row(
         bootable=volume.bootable,
         image_metadata=volume.image_metadata,
         encryption_key_id=volume.encryption_key_id,
-        operation_id=new_id(),
+        operation_id=operation_id or new_id(),
         created_at=now(),
         updated_at=None,
         group_snapshot_id=group_snapshot_id,
