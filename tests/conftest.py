@@ -49,6 +49,21 @@ def _log_plainly() -> None:
         )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def statements_are_recognized() -> None:
+    """A statement that SQLAlchemy has no key for it writes anew each time it runs, at several times its cost.
+
+    So is one with a part of our own that says ``inherit_cache`` and inherits nothing to be known by.
+    """
+    import sqlalchemy as sa
+
+    @sa.event.listens_for(sa.Engine, "before_cursor_execute")
+    def look(_c: object, _cursor: object, sql: str, _p: object, context: sa.ExecutionContext, _m: bool) -> None:
+        compiled = context.compiled
+        if compiled is not None and (compiled.statement.is_select or compiled.statement.is_dml):
+            assert compiled.cache_key is not None, f"written anew each time: {sql}"
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator["PostgresServer"]:
     """A server for all tests of this process."""

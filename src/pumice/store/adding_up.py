@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from pumice.store import clock
 from pumice.store.database import Transaction
+from pumice.store.rows import put
 from pumice.store.tables import quota_usage, usage_days
 
 DAY = 86_400
@@ -67,16 +68,8 @@ def close(tx: Transaction, resources: Collection[str]) -> None:
 
 
 def _add(tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> None:
-    if not rows:
-        return
-    if tx.connection.dialect.name == "postgresql":
-        from sqlalchemy.dialects.postgresql import insert
-    else:
-        from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]
-    statement = insert(usage_days).values(list(rows))
-    more = _d.amount_seconds + statement.excluded.amount_seconds
-    key = [column.name for column in usage_days.primary_key]
-    tx.execute(statement.on_conflict_do_update(index_elements=key, set_={"amount_seconds": more}))
+    if rows:
+        put(tx, usage_days, rows, add=("amount_seconds",))
 
 
 def _days(since: float, today: float | None, in_use: int, at: float) -> Iterator[tuple[int, float]]:

@@ -14,6 +14,7 @@ from pumice.model.states import ATTACHMENT, GETS_IN, KEEPS_IN_USE, AttachStatus,
 from pumice.model.volume import Attachment, Volume
 from pumice.store import tombstones
 from pumice.store import volumes as volume_rows
+from pumice.store.any_of import any_of
 from pumice.store.beginning import begins_with
 from pumice.store.columns import ID, TIME, WORD, is_unread, now
 from pumice.store.database import Transaction
@@ -38,7 +39,7 @@ _insert = sa.insert(attachments).from_select(
 )
 _below_volumes = _rows.below(volumes, _a.volume_id).order_by(_a.created_at)
 _of_volume = _below_volumes.where(_a.volume_id == sa.bindparam("b_volume"))
-_of_volumes = _below_volumes.where(_a.volume_id.in_(sa.bindparam("ids", expanding=True)))
+_of_volumes = _below_volumes.where(any_of(_a.volume_id, "ids"))
 _volume_with = (
     sa.select(*volume_rows.COLUMNS_OF_ONE, *_rows.columns)
     .select_from(
@@ -55,7 +56,7 @@ _with_qos = (
     .outerjoin(volume_types, volume_types.c.id == volumes.c.type_id)
     .outerjoin(
         qos_specs,
-        sa.and_(qos_specs.c.id == volume_types.c.qos_specs_id, qos_specs.c.consumer.in_(qos.FRONT_END)),
+        sa.and_(qos_specs.c.id == volume_types.c.qos_specs_id, any_of(qos_specs.c.consumer, qos.FRONT_END)),
     )
     .where(_a.id == sa.bindparam("b_id"))
 )
@@ -205,14 +206,14 @@ _FREED = sorted({*_FOLLOWERS, *(word for word in V if word.startswith("error"))}
 _now = sa.bindparam("b_now", type_=TIME)
 _new: sa.ColumnElement[str] = sa.case(
     *(
-        (sa.exists().where(_a.volume_id == volumes.c.id, _a.status.in_(sorted(states))), sa.literal(word, WORD))
+        (sa.exists().where(_a.volume_id == volumes.c.id, any_of(_a.status, states)), sa.literal(word, WORD))
         for states, word in _FOLLOWS
     ),
     else_=sa.literal(V.AVAILABLE, WORD),
 )
 _follow = (
     sa.update(volumes)
-    .where(volumes.c.id == sa.bindparam("b_id"), volumes.c.status.in_(sa.bindparam("start", expanding=True)))
+    .where(volumes.c.id == sa.bindparam("b_id"), any_of(volumes.c.status, "start"))
     .values(
         status=_new,
         moved_at=sa.case((volumes.c.status != _new, _now), else_=volumes.c.moved_at),

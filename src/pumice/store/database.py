@@ -37,11 +37,13 @@ MISSED = ""
 class Transaction:
     """What a transaction's function works with: statements, and what is to happen once they are committed."""
 
-    __slots__ = ("connection", "topics")
+    __slots__ = ("connection", "locked", "topics")
 
     def __init__(self, connection: sa.Connection) -> None:
         self.connection = connection
         self.topics: list[str] = []
+        self.locked = set[object]()
+        """What it has locked, and so need not lock again."""
 
     def execute(self, statement: sa.Executable, parameters: Any = None) -> CursorResult[Any]:
         """Run one statement; ``parameters`` is a mapping, or a list of them for many rows at once.
@@ -60,8 +62,10 @@ class Transaction:
         """
         self.execute(statement, parameters)
 
-    def lock(self, statement: sa.Executable, parameters: Any) -> None:
-        """Lock rows by a statement that changes nothing: who waits for them sees what this one writes.
+    def lock(self, statement: sa.Executable, ids: Collection[str]) -> None:
+        """Lock the rows of ``ids`` until the end; the statement changes nothing.
+
+        Who waits for them sees what this one writes.
 
         Nothing is to be done where only one transaction writes at a time. Nobody is told of it.
         """
@@ -128,12 +132,13 @@ class Database(Protocol):
 @contextmanager
 def nested(tx: Transaction) -> Iterator[None]:
     """A part of a transaction that leaves no trace when it raises, while the rest goes on."""
-    savepoint, told = tx.connection.begin_nested(), len(tx.topics)
+    savepoint, told, locked = tx.connection.begin_nested(), len(tx.topics), set(tx.locked)
     try:
         yield
     except BaseException:
         savepoint.rollback()
         del tx.topics[told:]
+        tx.locked = locked
         raise
     savepoint.commit()
 

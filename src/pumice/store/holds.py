@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 
 import sqlalchemy as sa
 
+from pumice.store.any_of import any_of, none_of
 from pumice.store.database import Transaction
 from pumice.store.tables import operation_holds, operations
 
@@ -32,18 +33,18 @@ _held, _mine = HELD.subquery("held"), HELD.subquery("mine")
 _holder = operations.alias("holder")
 _lives = sa.exists().where(
     _holder.c.id == _held.c.operation_id,
-    _holder.c.state.not_in(ENDED),
+    none_of(_holder.c.state, ENDED),
     sa.or_(_holder.c.settled.is_(False), _held.c.mode == LASTING),
 )
 _on = sa.select(_held.c.thing, _held.c.mode, _held.c.operation_id).where(
-    _held.c.thing.in_(sa.bindparam("things", expanding=True)), _lives
+    any_of(_held.c.thing, "things"), _lives
 )
 _still_held = (
     sa.select(_held.c.operation_id)
     .join(_mine, _mine.c.thing == _held.c.thing)
     .where(
         _mine.c.operation_id == sa.bindparam("b_operation"),
-        _held.c.operation_id.in_(sa.bindparam("others", expanding=True)),
+        any_of(_held.c.operation_id, "others"),
         _lives,
     )
 )

@@ -8,12 +8,13 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 _MILLISECONDS = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
 _NEWEST = (("operation_lines", "number"), ("operations", "began_number"), ("operations", "ended_number"))
 
 
-class next_number(sa.ColumnElement[int]):  # noqa: N801 (it reads as the function of SQL that it is)
+class next_number(FunctionElement[int]):  # noqa: N801 (it reads as the function of SQL that it is)
     """The expression, in an INSERT or UPDATE."""
 
     inherit_cache = True

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from pumice.model.errors import LostLease
 from pumice.store import holds, json_columns
+from pumice.store.any_of import any_of
 from pumice.store.changes import changed
 from pumice.store.columns import now
 from pumice.store.database import Transaction
@@ -62,10 +63,8 @@ _repeat_line = (
     )
     .values(times=operation_lines.c.times + 1)
 )
-_share = sa.select(_o.id).where(_o.id.in_(sa.bindparam("ids", expanding=True))).with_for_update(read=True)
-_endings = sa.select(_o.id, _o.state, _o.settled, _o.error).where(
-    _o.id.in_(sa.bindparam("ids", expanding=True))
-)
+_share = sa.select(_o.id).where(any_of(_o.id, "ids")).with_for_update(read=True)
+_endings = sa.select(_o.id, _o.state, _o.settled, _o.error).where(any_of(_o.id, "ids"))
 
 
 def ended_topic(operation_id: str) -> str:
@@ -191,7 +190,7 @@ def untouched(tx: Transaction, down_seconds: float, operation_id: str | None = N
 
 def stay(tx: Transaction, ids: Collection[str]) -> None:
     """Let no operation of these end before this transaction has: who ends wakes those that wait by then."""
-    tx.lock(_share, {"ids": list(ids)})
+    tx.lock(_share, ids)
 
 
 def completions(tx: Transaction, ids: Collection[str]) -> dict[str, tuple[bool, str | None]]:

@@ -253,7 +253,16 @@ def _text(value: object) -> bytes | None:
             return repr(float(value)).encode()
         case datetime():
             return value.isoformat(" ").encode()
+        case list():
+            return b"{" + b",".join(_entry(entry) for entry in value) + b"}"
     raise TypeError(type(value))
+
+
+def _entry(value: object) -> bytes:
+    """A word in an array. Raises ``TypeError`` for anything else."""
+    if not isinstance(value, str):
+        raise TypeError(type(value))
+    return b'"' + value.replace("\\", "\\\\").replace('"', '\\"').encode() + b'"'
 
 
 def _message(kind: bytes, body: bytes) -> bytes:

@@ -323,10 +323,12 @@ class _Transaction(Transaction):
         with pipeline.unanswered(self.connection):
             self.execute(statement, parameters)
 
-    def lock(self, statement: sa.Executable, parameters: Any) -> None:
+    def lock(self, statement: sa.Executable, ids: Collection[str]) -> None:
         """See ``Transaction.lock``."""
-        with pipeline.unanswered(self.connection):
-            self.connection.execute(statement, parameters)
+        if new := sorted({it for it in ids if (statement, it) not in self.locked}):
+            with pipeline.unanswered(self.connection):
+                self.connection.execute(statement, {"ids": new})
+            self.locked |= {(statement, it) for it in new}
 
 
 def _new_seal() -> int:

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from pumice.model import qos
 from pumice.model.errors import NotFound
 from pumice.model.qos import QosSpecs, Resolved
+from pumice.store.any_of import any_of
 from pumice.store.columns import is_unread, now
 from pumice.store.database import Transaction
 from pumice.store.rows import Rows
@@ -19,7 +20,7 @@ _of_volumes = (
     sa.select(volumes.c.id, volumes.c.size, _q.specs)
     .join(volume_types, volume_types.c.id == volumes.c.type_id)
     .join(qos_specs, _q.id == volume_types.c.qos_specs_id)
-    .where(volumes.c.id.in_(sa.bindparam("ids", expanding=True)), _q.consumer.in_(qos.FRONT_END))
+    .where(any_of(volumes.c.id, "ids"), any_of(_q.consumer, qos.FRONT_END))
 )
 
 

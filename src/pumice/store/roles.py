@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from pumice.store.any_of import any_of
 from pumice.store.database import Transaction
 from pumice.store.tables import (
     domains,
@@ -37,7 +38,7 @@ _r = roles.c
 _a = role_assignments.c
 _g = group_assignments.c
 _by_id = sa.select(roles).where(_r.id == sa.bindparam("b_id"))
-_by_names = sa.select(roles).where(_r.name.in_(sa.bindparam("names", expanding=True))).order_by(_r.name)
+_by_names = sa.select(roles).where(any_of(_r.name, "names")).order_by(_r.name)
 _insert = sa.insert(roles)
 _update = sa.update(roles).where(_r.id == sa.bindparam("b_id"))
 _delete = sa.delete(roles).where(_r.id == sa.bindparam("b_id"))

@@ -1,10 +1,11 @@
 """Rows as the values of ``model``: a table read through a dataclass whose fields are columns' names.
 
-And many rows written in one statement, whether they are new or not.
+And many rows written by one statement, whether they are new or not.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
@@ -43,13 +44,31 @@ class Rows(Generic[T]):
         return {column.name: getattr(value, column.name) for column in self.columns}
 
 
-def put(tx: Transaction, table: sa.Table, rows: Sequence[Mapping[str, Any]], keep: Collection[str]) -> None:
-    """Insert rows, or write them over those with the same key, whose columns ``keep`` stay as they are."""
-    if tx.connection.dialect.name == "postgresql":
+def put(
+    tx: Transaction,
+    table: sa.Table,
+    rows: Sequence[Mapping[str, Any]],
+    keep: Collection[str] = (),
+    add: Collection[str] = (),
+) -> None:
+    """Insert rows, or write them over those with the same key.
+
+    There the columns ``keep`` stay as they are, and to the columns ``add`` is added what is written.
+    """
+    put_them = _put(tx.connection.dialect.name, table, tuple(rows[0]), frozenset(keep), frozenset(add))
+    tx.execute(put_them, [dict(row) for row in rows])
+
+
+@cache
+def _put(
+    dialect: str, table: sa.Table, names: tuple[str, ...], keep: frozenset[str], add: frozenset[str]
+) -> sa.Insert:
+    if dialect == "postgresql":
         from sqlalchemy.dialects.postgresql import insert as insert_into
     else:
         from sqlalchemy.dialects.sqlite import insert as insert_into  # type: ignore[assignment]
-    insert = insert_into(table).values([dict(row) for row in rows])
+    insert = insert_into(table)
     key = [column.name for column in table.primary_key]
-    changed = {name: insert.excluded[name] for name in rows[0] if name not in {*key, *keep}}
-    tx.execute(insert.on_conflict_do_update(index_elements=key, set_=changed))
+    said = {name: insert.excluded[name] for name in names if name not in {*key, *keep}}
+    changed = {name: table.c[name] + value if name in add else value for name, value in said.items()}
+    return insert.on_conflict_do_update(index_elements=key, set_=changed)

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from pumice.model.errors import Conflict, InvalidState, NotFound
 from pumice.model.scope import Scope
 from pumice.model.states import S, Transitions
+from pumice.store.any_of import any_of
 from pumice.store.beginning import begins_with
 from pumice.store.columns import now
 from pumice.store.database import Transaction
@@ -37,7 +38,7 @@ class StatefulRows(TenantRows[T]):
         self.transitions = transitions
         columns = table.c
         self.by_id = sa.update(table).where(columns.id == sa.bindparam("b_id"))
-        self.by_status = self.by_id.where(columns.status.in_(sa.bindparam("b_start", expanding=True)))
+        self.by_status = self.by_id.where(any_of(columns.status, "b_start"))
         self._by_holder = self.by_id.where(columns.operation_id == sa.bindparam("b_operation"))
         self._unheld = self.by_id.where(columns.operation_id.is_(None))
         self._has_age = "moved_at" in columns

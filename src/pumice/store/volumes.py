@@ -10,6 +10,7 @@ from pumice.model.scope import Scope
 from pumice.model.states import VOLUME, VolumeStatus
 from pumice.model.volume import Volume
 from pumice.store import recycle_bin, tombstones
+from pumice.store.any_of import any_of
 from pumice.store.database import Transaction
 from pumice.store.stateful import StatefulRows
 from pumice.store.tables import attachments, snapshots, volumes
@@ -53,11 +54,9 @@ _move_unused = _move_unattached.where(~_has_snapshots)
 _has_seen_snapshots = _has_snapshots.where(snapshots.c.recycled_at.is_(None))
 _move_to_bin = _move_unattached.where(~_has_seen_snapshots)
 _lock = sa.update(volumes).values(id=_v.id)
-_lock_these = _lock.where(_v.id.in_(sa.bindparam("ids", expanding=True)))
+_lock_these = _lock.where(any_of(_v.id, "ids"))
 _lock_attached = _lock.where(
-    _v.id.in_(
-        sa.select(attachments.c.volume_id).where(attachments.c.id.in_(sa.bindparam("ids", expanding=True)))
-    )
+    _v.id.in_(sa.select(attachments.c.volume_id).where(any_of(attachments.c.id, "ids")))
 )
 _attached = sa.select(attachments.c.id).where(attachments.c.volume_id == sa.bindparam("b_id")).limit(1)
 
@@ -69,14 +68,12 @@ def lock(tx: Transaction, *ids: str) -> None:
     well: so the first sees all that was committed before, and the second, if the first has come between, is
     run again.
     """
-    if ids:
-        tx.lock(_lock_these, {"ids": list(ids)})
+    tx.lock(_lock_these, ids)
 
 
 def lock_attached(tx: Transaction, *attachment_ids: str) -> None:
     """Lock the volumes that these attachments are of."""
-    if attachment_ids:
-        tx.lock(_lock_attached, {"ids": list(attachment_ids)})
+    tx.lock(_lock_attached, attachment_ids)
 
 
 def insert(tx: Transaction, volume: Volume) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from pumice.store import json_columns
+from pumice.store.any_of import any_of, none_of
 from pumice.store.beginning import begins_with
 from pumice.store.changes import changed
 from pumice.store.database import Transaction
@@ -38,19 +39,18 @@ _o = operations.c
 _moving = sa.text(MOVING)
 _lane: sa.ColumnElement[str] = sa.literal_column(f"({LANE})", sa.Text)
 _now: sa.BindParameter[float] = sa.bindparam("now")
-_unwanted: sa.BindParameter[list[str]] = sa.bindparam("in_hand", expanding=True)
 _AT_ONCE = 0.0
 """The ``run_at`` of what waits for no time."""
 
 _free = (
     sa.or_(_o.lease_until.is_(None), _o.lease_until < _now),
-    _o.id.not_in(_unwanted),
+    none_of(_o.id, "in_hand"),
 )
 # The same of a row as it is once it is locked, for its head was seen before. In words that no index has: the
 # planner shall find it by its id alone.
 _still_free = (
     sa.func.coalesce(_o.lease_until, -1.0) < _now,
-    (_o.state + "").in_(("running", "undoing")),
+    any_of(_o.state + "", ("running", "undoing")),
     _o.run_at + 0.0 <= _now,
 )
 # nothing is done about what a call still hangs on, by whoever has to do with it; the scheduler's steps only
@@ -402,16 +402,16 @@ def _walk_of(number: int) -> sa.CompoundSelect[Any]:
         lanes.c.name,
         first(_o.created_at, _o.created_at, _o.run_at == _AT_ONCE, *_free).label("fresh"),
         first(_o.created_at, _o.run_at, _o.run_at > _AT_ONCE, _o.run_at <= _now, *_free).label("due"),
-        first(_o.run_at, _o.run_at, _o.run_at > _now, _o.id.not_in(_unwanted)).label("later"),
+        first(_o.run_at, _o.run_at, _o.run_at > _now, none_of(_o.id, "in_hand")).label("later"),
     ).where(lanes.c.name.is_not(None), lanes.c.number > 0)
     held = (
         sa.select(sa.null(), _o.owner, sa.null(), sa.null(), sa.func.min(_when))
         .where(
             _o.owner.is_not(None),
             _o.lease_until >= _now,
-            _o.place.in_(sa.bindparam("places", expanding=True)),
+            any_of(_o.place, "places"),
             _moving,
-            _o.id.not_in(_unwanted),
+            none_of(_o.id, "in_hand"),
             _unfenced,
         )
         .group_by(_o.owner)
