@@ -228,6 +228,7 @@ def _main(program: str) -> Callable[[], object]:
 
 
 if __name__ == "__main__":
+    gc.disable()  # what is imported stays
     asked_of, called = socket.socket(fileno=int(sys.argv[1])), sys.argv[2]
     sys.argv = [called]  # from here on, for some read how they are called when they are imported
     if called in CLIENTS:
@@ -238,5 +239,6 @@ if __name__ == "__main__":
         _warm()
     gc.collect()
     gc.freeze()
+    gc.enable()
     if _fork(asked_of):
         sys.exit(_main(called)())
