@@ -587,7 +587,7 @@ async def check_list_of_strangers(world: FakeWorld, stage: Stage, well: bool) ->
     pass
 
 
-scenario(manageable.STRANGERS, nothing, begin_to_list_strangers, check_list_of_strangers)
+scenario(manageable.MANAGEABLE, nothing, begin_to_list_strangers, check_list_of_strangers)
 
 
 # --- snapshots ----------------------------------------------------------------------------------

@@ -33,8 +33,8 @@ from pumice.volumes import manage
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """A piece and where it is; ``kept`` once it was put aside."""
+class Bytes:
+    """Bytes of a volume or snapshot, and where they are; ``kept`` once they were put aside."""
 
     place: str
     backend: Backend
@@ -89,7 +89,7 @@ class Objects:
         await self.store.free(self.objects)
 
 
-Found = Piece | Objects
+Found = Bytes | Objects
 
 
 def print_list(settings: Settings, *, as_json: bool, wide: bool) -> None:
@@ -163,7 +163,7 @@ async def _remove(settings: Settings, beginning: str, *, yes: bool) -> str:
         return f"The bytes of {what} are gone."
 
 
-async def _put_aside(found: Piece) -> str:
+async def _put_aside(found: Bytes) -> str:
     """The name of the stranger that it is from now on."""
     if found.kept:
         return found.kept.name
@@ -193,10 +193,10 @@ async def _every(drivers: Drivers) -> list[Found]:
     return sorted(found, key=lambda it: (it.kept.name if it.kept else "z", it.id))
 
 
-async def _pieces(drivers: Drivers, place: str, backend: Backend) -> list[Piece]:
+async def _pieces(drivers: Drivers, place: str, backend: Backend) -> list[Bytes]:
     unknown = await orphans.unknown_pieces(drivers, place, backend)
-    kept = [Piece(place, backend, it.piece, it) for it in await orphans.put_aside(backend)]
-    return [*(Piece(place, backend, it, None) for it in unknown if it.whole), *kept]
+    kept = [Bytes(place, backend, it.piece, it) for it in await orphans.put_aside(backend)]
+    return [*(Bytes(place, backend, it, None) for it in unknown if it.whole), *kept]
 
 
 async def _objects(drivers: Drivers, store: BackupStore) -> list[Objects]:

@@ -52,7 +52,7 @@ VERBS: tuple[Verb[Any], ...] = (
     vacate.VACATE,
     manage.MANAGE,
     unmanage.UNMANAGE,
-    manageable.STRANGERS,
+    manageable.MANAGEABLE,
     upload.UPLOAD,
     create_snapshot.CREATE_SNAPSHOT,
     delete_snapshot.DELETE_SNAPSHOT,

@@ -106,7 +106,7 @@ def _settle(future: "Future[Any]", result: object, error: BaseException | None) 
         future.set_result(result)
 
 
-_HOUSE = Threads("house")
+_OTHERS = Threads("others")
 """The threads for what belongs to no place."""
 _threads: contextvars.ContextVar[Threads | None] = contextvars.ContextVar("_threads", default=None)
 
@@ -135,7 +135,7 @@ async def in_thread(
 
     When the caller is cancelled, ``stop`` is set, the thread is waited for, and its result is dropped.
     """
-    threads = _threads.get() or _HOUSE
+    threads = _threads.get() or _OTHERS
     working = threads.run(work, *arguments)
 
     def hurry() -> None:

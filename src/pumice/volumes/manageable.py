@@ -22,7 +22,7 @@ class ManageableParams:
 def accept(tx: Transaction, who: Scope, pool: str) -> str:
     """Begin to look; the operation's id. Raises ``Invalid`` when there is no such pool."""
     name = pool_named(tx, pool)
-    return enqueue(tx, STRANGERS, ManageableParams(name), subject=name, who=who).id
+    return enqueue(tx, MANAGEABLE, ManageableParams(name), subject=name, who=who).id
 
 
 def take_found(tx: Transaction, operation_id: str) -> list[dict[str, Any]]:
@@ -40,7 +40,7 @@ def explain(tx: Transaction, op: Operation[ManageableParams], error: str) -> Non
     """Change nothing. The request that waits tells why."""
 
 
-STRANGERS = Verb(
+MANAGEABLE = Verb(
     kind="pool.strangers",
     params=ManageableParams,
     holds=lambda _: (),

@@ -1,13 +1,13 @@
 """What LIO, the kernel's own target, holds for one volume; made and taken apart through rtslib.
 
-    core/iblock_N/pumice-<volume>        the *store*: the volume's device (``fileio_N`` where it is a file)
-    iscsi/<iqn>/tpgt_1                   a *seat*: one target, with the store as logical unit 1
+    core/iblock_N/pumice-<volume>        the *backstore*: the volume's device (``fileio_N`` where it is a file)
+    iscsi/<iqn>/tpgt_1                   a *target*, with the backstore as its logical unit 1
         np/<ip:port>                     each portal
         acls/<initiator>                 who may log in: one account each, and the unit mapped to it
 
-rtslib looks for a store by walking through all of them, and for its users by walking through all targets. Here
-the number N follows from the store's name, and a seat is named by its volume, so that each call costs the same
-however many exports there are. Never: a name touched that is not ours.
+rtslib looks for a backstore by walking through all of them, and for its users by walking through all targets.
+Here the number N follows from the backstore's name, and a target is named by its volume, so that each call
+costs the same however many exports there are. Never: a name touched that is not ours.
 """
 
 import os
@@ -123,7 +123,7 @@ def _stores_in(folder: Path) -> Iterator[Path]:
     return (entry for entry in folder.iterdir() if entry.is_dir())
 
 
-# --- a seat ---------------------------------------------------------------------------------------------
+# --- a target -------------------------------------------------------------------------------------------
 
 
 class Rule(NamedTuple):
