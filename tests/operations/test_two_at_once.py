@@ -68,8 +68,8 @@ def _actions(scene: Scene) -> dict[str, Callable[..., Any]]:
     reserved = api.NewAttachment.model_construct(volume_uuid=volume, instance_uuid=None, connector=None)
     connected = api.NewAttachment.model_construct(volume_uuid=volume, instance_uuid=None, connector=OTHER)
     found = {
-        "reserve": partial(api._create, who=TENANT, asked=reserved),
-        "reserve and connect": partial(api._create, who=TENANT, asked=connected),
+        "reserve": partial(api._create, who=TENANT, asked=reserved, bootable_for_many=False),
+        "reserve and connect": partial(api._create, who=TENANT, asked=connected, bootable_for_many=False),
         "initialize": partial(legacy.initialize, who=TENANT, volume_id=volume, connector=OTHER),
         "extend": partial(
             extend.accept, who=TENANT, volume_id=volume, new_size=2, tunables=Tunables(), in_use=True
@@ -111,7 +111,7 @@ async def _stage(db: PostgresDatabase, state: str, multiattach: bool) -> Scene:
     if state == "available":
         return Scene(volume.id)
     reserved = api.NewAttachment.model_construct(volume_uuid=volume.id, instance_uuid=None, connector=None)
-    link, _ = await db.write(api._create, TENANT, reserved)
+    link, _ = await db.write(api._create, TENANT, reserved, bootable_for_many=False)
     scene = Scene(volume.id, link.id)
     if state == "reserved":
         return scene
