@@ -21,8 +21,8 @@ from pumice.app import units
 ROOT = Path(__file__).parents[2]
 OPTIONAL = {
     *("botocore", "libvirt", "libvirt_qemu", "os_brick", "oslo_concurrency", "oslo_messaging", "oslo_service"),
-    "rtslib_fb",
-    *("keystoneauth1", "osc_lib"),  # what the openstack command has, whose plug-in imports it
+    *("rtslib_fb", "rados", "rbd"),  # the last two in a program of Debian's own Python
+    *("cliff", "keystoneauth1", "osc_lib"),  # what the openstack command has, whose plug-in imports it
 }
 """What the extras bring, or Debian."""
 NOT_IMPORTED_BY_NAME = {"cryptography"}
