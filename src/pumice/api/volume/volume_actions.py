@@ -95,7 +95,8 @@ class Reimage(Body):
 def _extend(tx: Transaction, call: Call, asked: Extend) -> None:
     """Extend a volume, since 3.42 one in use as well."""
     in_use = call.version >= (3, 42)
-    if in_use and volumes.get(tx, call.who, call.args["id"]).status == VolumeStatus.IN_USE:
+    is_limited = in_use and not call.policy.allows(EXTEND_ATTACHED, call.who)
+    if is_limited and volumes.get(tx, call.who, call.args["id"]).status == VolumeStatus.IN_USE:
         call.policy.require(EXTEND_ATTACHED, call.who)
     accept_extend(tx, call.who, call.args["id"], asked.new_size, call.ctx.tunables, in_use=in_use)
 

@@ -93,14 +93,7 @@ def accept(
         _begin_at_once(tx, who, group, group_snapshot, found, tunables)
         return group_snapshot
     params = GroupSnapshotParams(group_snapshot.id, group.id, still=kept_still(tx, group, found))
-    parent = enqueue(
-        tx,
-        CREATE_GROUP_SNAPSHOT,
-        params,
-        subject=group_snapshot.id,
-        who=who,
-        id=group_snapshot.operation_id,
-    )
+    parent = _enqueue(tx, who, group_snapshot, params)
     made = [
         create_snapshot.accept(
             tx,
@@ -154,14 +147,14 @@ def _begin_at_once(
         servers=using.servers,
         guests=using.guests,
     )
-    enqueue(
-        tx,
-        CREATE_GROUP_SNAPSHOT,
-        params,
-        subject=group_snapshot.id,
-        who=who,
-        id=group_snapshot.operation_id,
-    )
+    _enqueue(tx, who, group_snapshot, params)
+
+
+def _enqueue(
+    tx: Transaction, who: Scope, group_snapshot: GroupSnapshot, params: GroupSnapshotParams
+) -> Operation[GroupSnapshotParams]:
+    operation_id, subject = group_snapshot.operation_id, group_snapshot.id
+    return enqueue(tx, CREATE_GROUP_SNAPSHOT, params, subject=subject, who=who, id=operation_id)
 
 
 def kept_still(tx: Transaction, group: Group, found: Sequence[Volume]) -> list[str]:
