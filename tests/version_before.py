@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-COMMIT = "848c4b5798f08b144cc6f3a4289eaf91ac345c8f"
+COMMIT = "180c9dd9d6da6fdd7d446f65937d165aa821f259"
 """The last that was handed out before this one. To be moved on with each version."""
 
 HERE = Path(__file__).parents[1]
