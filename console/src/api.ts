@@ -708,6 +708,10 @@ export interface OperationInFull {
    * When it is tried again, after trouble.
    */
   next_try_at: string | null
+  /**
+   * Why a retry is refused, and what to do instead; null where it may be tried again.
+   */
+  retry_refused: string | null
 }
 /**
  * One thing in the recycle bin.

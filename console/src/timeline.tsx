@@ -166,7 +166,7 @@ function Next({ operation }: { operation: OperationInFull }) {
           Cancel operation
         </button>
       )}
-      {mayAct.value && (operation.state === 'failed' || operation.next_try_at) && (
+      {mayAct.value && !operation.retry_refused && (operation.state === 'failed' || operation.next_try_at) && (
         <button type="button" class="small" onClick={act('retry', 'It is tried again.')}>
           Retry
         </button>

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.async_api import expect
@@ -11,6 +12,8 @@ from pumice_process import PumiceProcess
 from tests.console.conftest import Enter
 from tests.console.people import ask, make, names, password_of
 from tests.console.visitor import Visitor
+from tests.patience import patience
+from tests.ports import free_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 AXE = Path(__file__).parents[2] / "console/node_modules/axe-core/axe.min.js"
@@ -201,24 +204,33 @@ async def test_every_form_of_a_volume_does_what_it_says(cloud: PumiceProcess, en
     await expect(tenant.panel("About")).to_contain_text("3 GiB")
 
 
-async def test_who_may_asks_for_what_failed_and_is_told_why_not(cloud: PumiceProcess, enter: Enter) -> None:
+async def test_a_retry_is_offered_to_who_may_of_what_may_be_retried(cloud: PumiceProcess, enter: Enter) -> None:
     specs = {"volume_backend_name": "not there"}
     cloud.call("POST", "/volume/v3/types", {"volume_type": {"name": "no pool has it", "extra_specs": specs}})
+    hook = {"webhook": {"url": f"http://127.0.0.1:{free_port()}/nobody"}}
+    hook_id = ask(cloud, "demo", "POST", "/pumice/v1/webhooks", hook)["webhook"]["id"]
     await asyncio.to_thread(make, cloud, "demo", "of no pool", volume_type="no pool has it")
-    cloud.settle()
-    [failed] = [
-        one
-        for one in ask(cloud, "demo", "GET", "/pumice/v1/operations?state=failed")["operations"]
-        if "type" in one["error"]
-    ]
+    ask(cloud, "demo", "POST", f"/pumice/v1/webhooks/{hook_id}/actions/test")
+    ask(cloud, "demo", "PUT", f"/pumice/v1/webhooks/{hook_id}", {"webhook": {"enabled": False}})
+
+    async def failed(kind: str) -> dict[str, Any]:
+        path = f"/pumice/v1/operations?state=failed&kind={kind}"
+        async with patience():
+            while not (found := ask(cloud, "demo", "GET", path)["operations"]):
+                await asyncio.sleep(0.02)
+        return dict(found[0])
+
+    created, sent = await failed("volume.create"), await failed("webhook.deliver")
     for name in ("reader", "demo"):
         visitor = await enter(cloud, name)
-        await visitor.open(f"/console/operations/{failed['id']}")
-        await visitor.sees(failed["error"])
-        retry = visitor.main.get_by_role("button", name="Retry")
-        await expect(retry).to_have_count(1 if name == "demo" else 0)
+        for operation, offered in ((created, False), (sent, name == "demo")):
+            await visitor.open(f"/console/operations/{operation['id']}")
+            await visitor.sees(operation["error"])
+            retry = visitor.main.get_by_role("button", name="Retry")
+            await expect(retry).to_have_count(1 if offered else 0)
     await retry.click()
-    await expect(visitor.page.get_by_role("status")).to_contain_text("only be asked for again by the owner")
+    await expect(visitor.page.get_by_role("status")).to_contain_text("It is tried again.")
+    ask(cloud, "demo", "DELETE", f"/pumice/v1/webhooks/{hook_id}")
 
 
 async def test_home_shows_the_pools_that_a_type_may_have(cloud: PumiceProcess, enter: Enter) -> None:

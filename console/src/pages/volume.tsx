@@ -6,7 +6,7 @@ import { useAnswer } from '../collection'
 import type { Happened } from '../events'
 import { actionsOn } from '../forms/volume'
 import { Refused } from '../http'
-import { type Attachment, type Connector, nameOf, type Operation, type Snapshot, VOLUMES, type Volume } from '../kinds'
+import { type Attachment, type Connector, isUnderWay, nameOf, type Operation, type Snapshot, VOLUMES, type Volume } from '../kinds'
 import { isAdmin, mayAct } from '../session'
 import { OperationTimeline } from '../timeline'
 import { Empty, Link, Panel, Status, Time, Trouble } from '../ui'
@@ -83,7 +83,7 @@ export function History({ of, touches, except, gib }: { of: string; touches: (ev
   const found = value.value?.operations.filter((operation) => operation.kind !== except)
   return (
     <Panel title="History" wide aside={<Link to={`/operations?${of}`}>All of it</Link>}>
-      {found?.map((operation, index) => <OperationTimeline key={operation.id} operation={operation} folded={index > 0} {...(gib ? { gib } : {})} />)}
+      {found?.map((operation, index) => <OperationTimeline key={operation.id} operation={operation} folded={index > 0 && !isUnderWay(operation)} {...(gib ? { gib } : {})} />)}
       {found && !found.length && <Empty>What was done with it is no longer in the log.</Empty>}
     </Panel>
   )

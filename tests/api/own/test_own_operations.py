@@ -9,7 +9,7 @@ import pytest
 from tests.patience import soon
 from volume_cloud import CONNECTOR, HOST, POOL, Cloud
 
-from pumice.model.errors import Retryable, TryAnotherBackend
+from pumice.model.errors import PumiceError, Retryable, TryAnotherBackend
 
 Own = Callable[..., Awaitable[httpx.Response]]
 INSIDE = (POOL, HOST, "box")
@@ -144,6 +144,26 @@ async def test_what_waits_for_its_next_try_is_tried_at_once_when_its_owner_says_
     reply = await own("POST", f"/operations/{operation}/actions/retry")
     assert reply.status_code == 202
     assert reply.json() == {"operation_id": operation, "anew": False}
+
+
+async def test_why_it_cannot_be_retried_is_told_beforehand_in_the_words_of_the_refusal(
+    cloud: Cloud, own: Own
+) -> None:
+    created = await failed(cloud)
+    deleted = (await cloud.make())["id"]
+    cloud.backend.fail_next["delete"] = PumiceError("The disk is broken.")
+    await cloud.call("DELETE", f"/volumes/{deleted}")
+    await cloud.quiet()
+    for volume, kind, offered in (
+        (created, "volume.create", False),
+        (deleted, "volume.create", False),
+        (deleted, "volume.delete", True),
+    ):
+        path = f"/operations/{(await the_one(own, volume, kind=kind))['id']}"
+        told = (await own("GET", path)).json()["operation"]["retry_refused"]
+        reply = await own("POST", f"{path}/actions/retry")
+        assert (told is None, reply.status_code) == ((True, 202) if offered else (False, 409))
+        assert offered or reply.json()["conflictingRequest"]["message"] == told
 
 
 async def test_the_reason_is_a_paragraph(cloud: Cloud, own: Own) -> None:

@@ -63,7 +63,9 @@ def _fields(call: Call, one: LoggedOperation) -> dict[str, Any]:
     }
 
 
-def full(call: Call, one: LoggedOperation, lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def full(
+    call: Call, one: LoggedOperation, lines: Sequence[Mapping[str, Any]], refused: str | None
+) -> dict[str, Any]:
     """An operation by itself, with its history."""
     inside = call.policy.allows(INSIDE, call.who)
     history = [
@@ -76,6 +78,7 @@ def full(call: Call, one: LoggedOperation, lines: Sequence[Mapping[str, Any]]) -
     ]
     later = _moment(one.run_at) if one.tries and one.is_under_way and one.run_at else None
     more = {"lines": history, "waits_for": one.others, "tries": one.tries, "next_try_at": later}
+    more["retry_refused"] = refused
     return shapes.OperationInFull(**_fields(call, one), **more).model_dump(mode="json")
 
 
@@ -85,13 +88,14 @@ def _moment(at: float) -> datetime:
 
 async def show(call: Call) -> Reply:
     """Show an operation step by step."""
-    one, lines = await call.ctx.db.read(_one, call)
-    return Reply({"operation": full(call, one, lines)})
+    return Reply({"operation": full(call, *await call.ctx.db.read(_one, call))})
 
 
-def _one(tx: Transaction, call: Call) -> tuple[LoggedOperation, Sequence[Any]]:
+def _one(tx: Transaction, call: Call) -> tuple[LoggedOperation, Sequence[Any], str | None]:
     one = logged.visible(tx, call.who, call.args["id"])
-    return _discreet(tx, call, [one])[0], log.lines(tx, one.id)
+    row = log.get(tx, one.id)
+    refused = retry.refused(call.ctx.verbs, row) if row else None
+    return _discreet(tx, call, [one])[0], log.lines(tx, one.id), refused
 
 
 def _discreet(tx: Transaction, call: Call, found: Sequence[LoggedOperation]) -> Sequence[LoggedOperation]:

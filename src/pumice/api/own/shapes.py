@@ -67,6 +67,9 @@ class OperationInFull(Operation):
     waits_for: list[str] = Field(description="The operations for which it waits.")
     tries: int = Field(description="How often the step in hand was tried in vain.")
     next_try_at: Moment | None = Field(description="When it is tried again, after trouble.")
+    retry_refused: str | None = Field(
+        description="Why a retry is refused, and what to do instead; null where it may be tried again."
+    )
 
 
 class Link(Shape):
