@@ -1,12 +1,26 @@
-"""The kinds of values that requests hold, with Cinder's and Nova's limits (their ``parameter_types``)."""
+"""The kinds of values that requests hold, with Cinder's and Nova's limits (their ``parameter_types``).
 
+Where the two differ in what they call by one word, Nova's has the server in its name.
+"""
+
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    StringConstraints,
+    WithJsonSchema,
+)
 
 from pumice.api.call import Version
 from pumice.model.booleans import FALSE, TRUE, boolean
+from pumice.model.connector import Connector
 from pumice.model.errors import Invalid
 from pumice.model.ids import is_uuid
 
@@ -72,3 +86,89 @@ _WORDS = [
 _YES_OR_NO = {"anyOf": [{"type": "boolean"}, {"type": "string", "pattern": f"^({'|'.join(_WORDS)})$"}]}
 Boolean = Annotated[bool, BeforeValidator(boolean), WithJsonSchema(_YES_OR_NO, mode="validation")]
 """Yes or no; also as one of the words for it."""
+
+
+# --- Block Storage --------------------------------------------------------------------------------
+
+
+def _stripped(value: Any) -> Any:
+    return value.strip() if isinstance(value, str) else value
+
+
+Name = Annotated[Text | None, BeforeValidator(_stripped)]
+"""A name or a description: without the spaces around it."""
+Size = Positive
+"""GiB"""
+Key = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_:. /-]{1,255}$")]
+Metadata = dict[Key, Text]
+
+
+class Named(Body):
+    """What has a name and a description."""
+
+    name: Name = None
+    description: Name = None
+
+
+def _unique(values: list[str]) -> list[str]:
+    if len(set(values)) < len(values):
+        raise ValueError("It has non-unique elements")
+    return values
+
+
+Unique = AfterValidator(_unique)
+"""Refuses a list in which an element stands twice."""
+
+
+def _connector(value: Any) -> Connector | None:
+    """A connector; None for an empty one, which names nobody."""
+    try:
+        return Connector.parse(value) if value not in (None, {}) else None
+    except Invalid as error:
+        raise ValueError(str(error).removeprefix("Invalid input received: ").rstrip(".")) from None
+
+
+_SAID = {
+    "title": "Connector",
+    "type": "object",
+    "description": "What os-brick says of a host: `initiator` or `nqn`, `host`, `ip`, and more.",
+}
+Host = Annotated[InstanceOf[Connector], BeforeValidator(_connector), WithJsonSchema(_SAID)]
+"""A connector: the host that connects, as os-brick describes it."""
+SomeHost = Annotated[
+    InstanceOf[Connector] | None,
+    BeforeValidator(_connector),
+    WithJsonSchema({"anyOf": [_SAID, {"type": "null"}]}),
+]
+"""A connector, or none."""
+
+
+# --- Compute --------------------------------------------------------------------------------------
+
+_SERVER_KEY = re.compile(r"[a-zA-Z0-9\-_:. ]{1,255}")
+
+
+def _printable(value: str) -> str:
+    if value != value.strip() or not value.isprintable():
+        raise ValueError("A name has no spaces around it and only characters that can be printed")
+    return value
+
+
+def tag(value: str) -> str:
+    """A tag. Raises ``ValueError``."""
+    if not 1 <= len(value) <= 60 or "/" in value or "," in value or "\0" in value:
+        raise ValueError("A tag has 1 to 60 characters, and neither '/' nor ',' among them")
+    return value
+
+
+def _server_key(value: str) -> str:
+    if not _SERVER_KEY.fullmatch(value):
+        raise ValueError("A key has 1 to 255 of the characters a-z, A-Z, 0-9, '-', '_', ':', '.' and space")
+    return value
+
+
+ServerName = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_printable)]
+"""The name of a server, a flavor, a zone or a key pair: spaces around it are refused."""
+ServerMetadata = dict[Annotated[str, AfterValidator(_server_key)], Text]
+NotNegative = Annotated[int, BeforeValidator(whole), Field(ge=0, le=MOST)]
+Tag = Annotated[str, AfterValidator(tag)]

@@ -3,8 +3,8 @@
 from typing import Any
 
 from pumice.api.call import Call, Reply
-from pumice.api.compute.fields import without_query
 from pumice.api.compute.links import VERSION
+from pumice.api.compute.queries import without_query
 from pumice.api.policy import ADMIN, ANYBODY, Rule
 from pumice.api.routing import Route
 from pumice.store import servers, services

@@ -10,8 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from pumice.api.call import Version
-from pumice.api.compute.fields import Tag
-from pumice.api.fields import Body, Boolean, Positive, Text, whole
+from pumice.api.fields import Body, Boolean, Positive, Tag, Text, whole
 from pumice.model.errors import Invalid
 from pumice.servers.boot import DiskWanted
 from pumice.volumes.create import Wanted

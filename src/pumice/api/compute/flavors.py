@@ -9,9 +9,9 @@ from pumice.api import booleans
 from pumice.api.call import Call, Reply, check
 from pumice.api.collection import Collection
 from pumice.api.compute import hardware_words
-from pumice.api.compute.fields import Name, NotNegative, only_query, without_query
 from pumice.api.compute.links import VERSION, Links
-from pumice.api.fields import Body, Boolean, LongText, Positive, Text
+from pumice.api.compute.queries import only_query, without_query
+from pumice.api.fields import Body, Boolean, LongText, NotNegative, Positive, ServerName, Text
 from pumice.api.policy import ADMIN, ANYBODY, READER, Rule
 from pumice.api.routing import Route, showing, writes
 from pumice.catalog.flavors import new
@@ -64,7 +64,7 @@ Specs = dict[Annotated[str, AfterValidator(_key)], Annotated[Text, BeforeValidat
 class FlavorBody(Body):
     """``POST /flavors``."""
 
-    name: Name
+    name: ServerName
     ram: Positive
     vcpus: Positive
     disk: NotNegative

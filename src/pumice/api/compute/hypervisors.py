@@ -8,8 +8,8 @@ from typing import Any
 from pumice.api.booleans import flag
 from pumice.api.call import Call, Reply
 from pumice.api.collection import Collection, nothing
-from pumice.api.compute.fields import only_query
 from pumice.api.compute.links import VERSION
+from pumice.api.compute.queries import only_query
 from pumice.api.compute.services import Service, find, id_of, number, state
 from pumice.api.policy import ADMIN, Rule
 from pumice.api.routing import Route

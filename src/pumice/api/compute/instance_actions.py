@@ -10,8 +10,8 @@ from typing import Any
 
 from pumice.api.call import Call, Reply
 from pumice.api.collection import Collection, Unknown
-from pumice.api.compute.fields import moment, only_query, until, without_query
 from pumice.api.compute.links import VERSION
+from pumice.api.compute.queries import moment, only_query, until, without_query
 from pumice.api.policy import ADMIN, READER, Rule
 from pumice.api.routing import Route
 from pumice.api.short_lists import read_whole

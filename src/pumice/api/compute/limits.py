@@ -6,8 +6,8 @@ Servers have no quotas: their limits read -1. Their volumes have, and Block Stor
 from typing import Any
 
 from pumice.api.call import Call, Reply
-from pumice.api.compute.fields import only_query, without_query
 from pumice.api.compute.links import VERSION
+from pumice.api.compute.queries import only_query, without_query
 from pumice.api.policy import ANYBODY, OWN, READER, Rule
 from pumice.api.routing import Route
 from pumice.model.errors import Invalid

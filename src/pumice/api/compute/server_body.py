@@ -10,8 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pumice.api.absent import COMPUTE
 from pumice.api.call import Call
 from pumice.api.compute.block_devices import BlockDevice, LegacyDevice
-from pumice.api.compute.fields import Metadata, Name, Tag
-from pumice.api.fields import Body, Boolean, Positive, Text, Uuid
+from pumice.api.fields import Body, Boolean, Positive, ServerMetadata, ServerName, Tag, Text, Uuid
 from pumice.model.errors import Invalid
 
 LONGEST_USER_DATA = 65535
@@ -80,7 +79,7 @@ class Network(Body):
 class SecurityGroup(Body):
     """An item of ``security_groups``."""
 
-    name: Name
+    name: ServerName
 
 
 def _no(what: str, instead: str) -> str:
@@ -90,7 +89,7 @@ def _no(what: str, instead: str) -> str:
 class ServerBody(Body):
     """The object ``server`` of a create request."""
 
-    name: Name
+    name: ServerName
     flavor: Annotated[str, BeforeValidator(_flavor), Field(min_length=1, max_length=255, alias="flavorRef")]
     image: Annotated[Uuid | None, BeforeValidator(_image)] = Field(None, alias="imageRef")
     devices: list[BlockDevice] = Field(default_factory=list, alias="block_device_mapping_v2", max_length=64)
@@ -98,12 +97,12 @@ class ServerBody(Body):
         default_factory=list, alias="block_device_mapping", max_length=64
     )
     networks: list[Network] | Literal["auto", "none"] | None = None
-    metadata: Metadata = Field(default_factory=dict)
+    metadata: ServerMetadata = Field(default_factory=dict)
     min_count: Positive = 1
     max_count: Positive | None = None
     return_reservation_id: Boolean = False
-    availability_zone: Name | None = None
-    key_name: Name | None = None
+    availability_zone: ServerName | None = None
+    key_name: ServerName | None = None
     admin_password: Annotated[str, Field(max_length=255)] | None = Field(None, alias="adminPass")
     user_data: Annotated[str, Field(max_length=LONGEST_USER_DATA), AfterValidator(_base64)] | None = None
     config_drive: Boolean | None = None
@@ -186,13 +185,13 @@ PIN = "pinned_availability_zone"
 class UpdateBody(Body):
     """The object ``server`` of an update."""
 
-    name: Name | None = None
+    name: ServerName | None = None
     description: Text | None = None
     disk_config: Literal["AUTO", "MANUAL"] | None = Field(None, alias="OS-DCF:diskConfig")
     access_ipv4: AddressV4 | None = Field(None, alias="accessIPv4")
     access_ipv6: AddressV6 | None = Field(None, alias="accessIPv6")
     hostname: Text | None = None
-    pinned_availability_zone: Name | None = None
+    pinned_availability_zone: ServerName | None = None
 
     @model_validator(mode="after")
     def _has_a_name(self) -> "UpdateBody":

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from pumice.api import booleans
 from pumice.api.call import Version
-from pumice.api.compute.fields import moment, until
+from pumice.api.compute.queries import moment, until
 from pumice.api.compute.server_view import NO_POWER_STATE, POWER_STATES
 from pumice.model.states import ServerStatus, vm_state
 from pumice.store import servers

@@ -8,7 +8,7 @@ from functools import partial
 
 from pumice.api.call import Call
 from pumice.api.collection import Collection
-from pumice.api.compute.fields import EVER, only_query
+from pumice.api.compute.queries import EVER, only_query
 from pumice.api.compute.server_filters import LATER, READERS, TENANTS_SINCE, a_truth
 from pumice.api.policy import ADMIN, Rule
 from pumice.model.errors import Invalid

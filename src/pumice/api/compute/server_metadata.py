@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 
 from pumice.api.call import Call, Reply
-from pumice.api.compute.fields import Metadata, without_query
 from pumice.api.compute.links import VERSION
-from pumice.api.fields import Body
+from pumice.api.compute.queries import without_query
+from pumice.api.fields import Body, ServerMetadata
 from pumice.api.policy import MEMBER, READER, Rule
 from pumice.api.routing import Route
 from pumice.model.errors import Invalid, NotFound, OverQuota
@@ -20,13 +20,13 @@ MOST = 128
 class MetadataBody(Body):
     """The body that adds to a server's metadata, or replaces all of it."""
 
-    metadata: Metadata
+    metadata: ServerMetadata
 
 
 class ItemBody(Body):
     """The body that writes one item: an object of one key."""
 
-    meta: Metadata
+    meta: ServerMetadata
 
 
 def refuse_many(metadata: Mapping[str, str]) -> None:

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 from pydantic import Field
 
+from pumice.api import fields
 from pumice.api.call import Call, Reply
-from pumice.api.compute import fields
-from pumice.api.compute.fields import Tag, without_query
 from pumice.api.compute.links import VERSION, Links
-from pumice.api.fields import Body
+from pumice.api.compute.queries import without_query
+from pumice.api.fields import Body, Tag
 from pumice.api.policy import MEMBER, READER, Rule
 from pumice.api.routing import Handler, Route
 from pumice.model.errors import Invalid, NotFound

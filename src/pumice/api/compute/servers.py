@@ -8,9 +8,9 @@ from typing import Any
 from pumice.api.call import Call, Reply
 from pumice.api.compute import server_list
 from pumice.api.compute.block_devices import disks_of
-from pumice.api.compute.fields import without_query
 from pumice.api.compute.hardware import hardware_of
 from pumice.api.compute.links import VERSION, Links
+from pumice.api.compute.queries import without_query
 from pumice.api.compute.server_body import PIN, CreateBody, ServerBody, UpdateBody, kept
 from pumice.api.compute.server_metadata import refuse_many
 from pumice.api.compute.server_view import VIEW, ServerView, Shown, reservation_id

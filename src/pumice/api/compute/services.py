@@ -6,8 +6,8 @@ from pydantic import Field
 
 from pumice.api.call import Call, Reply, Version
 from pumice.api.collection import Collection, Pages, nothing
-from pumice.api.compute.fields import only_query
 from pumice.api.compute.links import VERSION
+from pumice.api.compute.queries import only_query
 from pumice.api.fields import Body, Boolean, Text
 from pumice.api.policy import ADMIN, Rule
 from pumice.api.routing import Handler, Route

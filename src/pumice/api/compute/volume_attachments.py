@@ -10,11 +10,11 @@ from pydantic import AfterValidator
 
 from pumice.api.call import Call, Reply
 from pumice.api.collection import Collection, Pages, nothing
-from pumice.api.compute.fields import Tag, only_query, without_query
 from pumice.api.compute.links import VERSION
+from pumice.api.compute.queries import only_query, without_query
 from pumice.api.compute.server_view import attached
 from pumice.api.compute.servers import refuse_multiattach
-from pumice.api.fields import Body, Boolean, Uuid
+from pumice.api.fields import Body, Boolean, Tag, Uuid
 from pumice.api.policy import MEMBER, READER, SERVICE, Rule
 from pumice.api.routing import Route, writes
 from pumice.api.short_lists import read_whole

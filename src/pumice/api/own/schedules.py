@@ -7,12 +7,11 @@ from pydantic import AfterValidator, Field, model_validator
 
 from pumice.api.call import Call, Reply, check
 from pumice.api.collection import Collection, View
-from pumice.api.fields import Body, Boolean, NotBlank, Positive, Text, Uuid
+from pumice.api.fields import Body, Boolean, Metadata, NotBlank, Positive, Text, Uuid
 from pumice.api.own import shapes
 from pumice.api.own.rules import all_projects
 from pumice.api.policy import MEMBER, READER, Rule
 from pumice.api.routing import Route, writes
-from pumice.api.volume.fields import Metadata
 from pumice.model.errors import Invalid, NotFound
 from pumice.model.schedule import Item, ItemState, Makes, Run, Schedule
 from pumice.store import schedules

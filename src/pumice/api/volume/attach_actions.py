@@ -5,11 +5,10 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from pumice.api.call import Call, Reply, check
-from pumice.api.fields import Body, Text, Uuid
+from pumice.api.fields import Body, Host, SomeHost, Text, Uuid
 from pumice.api.policy import ADMIN, MEMBER, Rule
 from pumice.api.routing import Handler, Route, acts, writes
 from pumice.api.volume.connection_info import nested
-from pumice.api.volume.fields import Host, SomeHost
 from pumice.api.volume.waiting import all_ended, ended
 from pumice.attachments import legacy
 from pumice.model.errors import Retryable

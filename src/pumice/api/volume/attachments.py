@@ -6,12 +6,11 @@ from typing import Any, Literal
 
 from pumice.api.call import Call, Reply
 from pumice.api.collection import Collection
-from pumice.api.fields import Body, Uuid
+from pumice.api.fields import Body, Host, SomeHost, Uuid
 from pumice.api.policy import MEMBER, READER, Rule
 from pumice.api.routing import Route, writes
 from pumice.api.volume import filters
 from pumice.api.volume.connection_info import Qos, flat
-from pumice.api.volume.fields import Host, SomeHost
 from pumice.api.volume.filters import Filters
 from pumice.api.volume.rules import BOOTABLE_FOR_MANY
 from pumice.api.volume.volume_view import wire_time

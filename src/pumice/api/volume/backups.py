@@ -8,12 +8,11 @@ from pydantic import Field
 
 from pumice.api.call import Call, Reply, Version, check
 from pumice.api.collection import Collection
-from pumice.api.fields import Body, Boolean, Text, Uuid
+from pumice.api.fields import Body, Boolean, Metadata, Name, Named, Text, Uuid
 from pumice.api.policy import ADMIN, MEMBER, READER, Rule
 from pumice.api.routing import Route, writes
 from pumice.api.volume import filters
 from pumice.api.volume.backup_view import ATTRIBUTES, BackupView
-from pumice.api.volume.fields import Metadata, Name, Named
 from pumice.api.volume.filters import Filters
 from pumice.api.volume.resets import resets
 from pumice.model.backup import Backup

@@ -12,11 +12,10 @@ from pydantic import Field
 
 from pumice.api.call import Call, Reply
 from pumice.api.collection import Collection, Pages, nothing
-from pumice.api.fields import Body, Boolean, Text, Uuid
+from pumice.api.fields import Body, Boolean, Named, Text, Uuid
 from pumice.api.policy import MEMBER, READER, Rule
 from pumice.api.routing import Route, showing, writes
 from pumice.api.volume import filters, group_snapshots, groups
-from pumice.api.volume.fields import Named
 from pumice.api.volume.volume_view import wire_time
 from pumice.model.errors import Invalid
 from pumice.model.group import OLDER_TYPE, Group, GroupSnapshot

@@ -10,10 +10,9 @@ from pydantic import ConfigDict
 
 from pumice.api.call import Call, Reply
 from pumice.api.faults import HttpError
-from pumice.api.fields import Body, Text
+from pumice.api.fields import Body, Size, Text
 from pumice.api.policy import ADMIN, READER, Rule
 from pumice.api.routing import Route, writes
-from pumice.api.volume.fields import Size
 from pumice.catalog import volume_types
 from pumice.host import luks
 from pumice.model.scope import Scope

@@ -7,10 +7,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from pumice.api.call import Call, Reply, check
 from pumice.api.faults import HttpError
-from pumice.api.fields import Body, Text
+from pumice.api.fields import Body, Key, Text
 from pumice.api.policy import ADMIN, READER, Rule
 from pumice.api.routing import Route
-from pumice.api.volume.fields import Key
 from pumice.api.volume.types import SEES_HIDDEN_SPECS, visible_specs
 from pumice.catalog import volume_types
 from pumice.model.errors import Invalid

@@ -5,11 +5,10 @@ from typing import Any
 
 from pumice.api.call import Call, Reply
 from pumice.api.collection import Collection
-from pumice.api.fields import Uuid
+from pumice.api.fields import Named, Uuid
 from pumice.api.policy import ADMIN, MEMBER, READER, Rule
 from pumice.api.routing import Route, showing, writes
 from pumice.api.volume import filters
-from pumice.api.volume.fields import Named
 from pumice.api.volume.filters import Filters
 from pumice.api.volume.groups import get_group
 from pumice.api.volume.resets import resets

@@ -9,11 +9,10 @@ from pumice.api import booleans
 from pumice.api.call import Call, Reply, Version, check
 from pumice.api.collection import Collection, nothing
 from pumice.api.faults import HttpError
-from pumice.api.fields import Body, Boolean, NotBlank, Text
+from pumice.api.fields import Body, Boolean, Key, NotBlank, Text
 from pumice.api.policy import ADMIN, ANYBODY, Rule
 from pumice.api.routing import Route, writes
 from pumice.api.short_lists import read_whole, texts
-from pumice.api.volume.fields import Key
 from pumice.catalog import group_types as catalog
 from pumice.model.errors import Invalid
 from pumice.model.group import GroupType

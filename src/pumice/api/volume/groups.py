@@ -9,11 +9,10 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from pumice.api.booleans import flag
 from pumice.api.call import Call, Reply
 from pumice.api.collection import Collection
-from pumice.api.fields import Body, Boolean, Text, Uuid
+from pumice.api.fields import Body, Boolean, Named, Text, Unique, Uuid
 from pumice.api.policy import ADMIN, MEMBER, READER, Rule
 from pumice.api.routing import Handler, Route, writes
 from pumice.api.volume import filters
-from pumice.api.volume.fields import Named, Unique
 from pumice.api.volume.filters import Filters
 from pumice.api.volume.resets import resets
 from pumice.api.volume.volume_view import wire_time

@@ -3,10 +3,9 @@
 from typing import Any
 
 from pumice.api.call import Call, Reply
-from pumice.api.fields import Body, LongText
+from pumice.api.fields import Body, Key, LongText
 from pumice.api.policy import MEMBER, READER, Rule
 from pumice.api.routing import Handler, Route, writes
-from pumice.api.volume.fields import Key
 from pumice.api.volume.metadata import refuse_too_much
 from pumice.model.errors import NotFound
 from pumice.model.scope import Scope

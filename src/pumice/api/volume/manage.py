@@ -11,12 +11,11 @@ from typing import Any
 
 from pumice.api.call import Call, Reply
 from pumice.api.collection import Collection, Unknown, nothing
-from pumice.api.fields import Boolean, Text, Uuid
+from pumice.api.fields import Boolean, Metadata, Named, Text, Uuid
 from pumice.api.policy import ADMIN, Rule
 from pumice.api.routing import Handler, Route, writes
 from pumice.api.short_lists import read_whole
 from pumice.api.volume import snapshot_view
-from pumice.api.volume.fields import Metadata, Named
 from pumice.api.volume.volume_view import Shown, VolumeView
 from pumice.api.volume.waiting import ended
 from pumice.model.errors import Invalid

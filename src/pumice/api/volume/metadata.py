@@ -11,10 +11,9 @@ from pydantic import Field
 
 from pumice.api.call import Call, Reply, check
 from pumice.api.faults import HttpError
-from pumice.api.fields import Body
+from pumice.api.fields import Body, Metadata
 from pumice.api.policy import MEMBER, READER, Rule
 from pumice.api.routing import Route
-from pumice.api.volume.fields import Metadata
 from pumice.model.errors import Invalid, TooLarge
 from pumice.model.scope import Scope
 from pumice.operations.at_once import AtOnce, Owned, record

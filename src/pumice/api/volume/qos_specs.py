@@ -9,11 +9,10 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from pumice.api.booleans import flag
 from pumice.api.call import Call, Reply, check
 from pumice.api.collection import Collection
-from pumice.api.fields import Body, NotBlank, Text
+from pumice.api.fields import Body, Key, NotBlank, Text, Unique
 from pumice.api.policy import ADMIN, Rule
 from pumice.api.routing import Route, acts, writes
 from pumice.api.short_lists import equals, read_whole, texts
-from pumice.api.volume.fields import Key, Unique
 from pumice.api.volume.links import Links
 from pumice.catalog import qos_specs as catalog
 from pumice.model.errors import Invalid

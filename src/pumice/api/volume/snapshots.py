@@ -8,11 +8,10 @@ from pydantic import AfterValidator, Field
 
 from pumice.api.call import Call, Reply
 from pumice.api.collection import Collection
-from pumice.api.fields import Body, Boolean, Text, Uuid
+from pumice.api.fields import Body, Boolean, Metadata, Name, Named, Text, Uuid
 from pumice.api.policy import ADMIN, MEMBER, READER, Rule
 from pumice.api.routing import Route, showing, writes
 from pumice.api.volume import filters
-from pumice.api.volume.fields import Metadata, Name, Named
 from pumice.api.volume.filters import Filters
 from pumice.api.volume.resets import resets
 from pumice.api.volume.rules import SEES_PROGRESS

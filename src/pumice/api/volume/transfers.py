@@ -7,11 +7,10 @@ from pydantic import ConfigDict, Field
 
 from pumice.api.call import Call, Reply
 from pumice.api.collection import Collection, Unknown
-from pumice.api.fields import Body, Boolean, Text, Uuid
+from pumice.api.fields import Body, Boolean, Name, Text, Uuid
 from pumice.api.policy import MEMBER, READER, Rule
 from pumice.api.routing import Route, showing, writes
 from pumice.api.short_lists import equals, read_whole, texts
-from pumice.api.volume.fields import Name
 from pumice.api.volume.filters import asks_for_all
 from pumice.api.volume.links import Links
 from pumice.api.volume.volume_view import wire_time

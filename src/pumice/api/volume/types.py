@@ -8,12 +8,11 @@ from pydantic import Field
 
 from pumice.api.call import Call, Reply
 from pumice.api.collection import Collection
-from pumice.api.fields import Body, Boolean, NotBlank, Text
+from pumice.api.fields import Body, Boolean, Key, Name, NotBlank, Text
 from pumice.api.policy import ADMIN, MEMBER, READER, Rule
 from pumice.api.routing import Route, writes
 from pumice.api.short_lists import read_whole, texts
 from pumice.api.volume import type_filters
-from pumice.api.volume.fields import Key, Name
 from pumice.api.volume.filters import unmet
 from pumice.api.volume.name_cache import NameCache
 from pumice.catalog import volume_types

@@ -5,10 +5,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from pumice.api.call import Call, Reply, Version
-from pumice.api.fields import Body, Boolean, Text, Uuid
+from pumice.api.fields import Body, Boolean, Size, Text, Uuid
 from pumice.api.policy import ADMIN, MEMBER, Rule
 from pumice.api.routing import Handler, Route, acts, writes
-from pumice.api.volume.fields import Size
 from pumice.api.volume.rules import EXTEND_ATTACHED
 from pumice.api.volume.types import VIEW, view
 from pumice.api.volume.volume_view import wire_time

@@ -11,11 +11,10 @@ from pydantic import ConfigDict, Field
 from pumice.api.booleans import flag
 from pumice.api.call import Call, Reply, check
 from pumice.api.collection import Collection
-from pumice.api.fields import Body, Boolean, Text, Uuid
+from pumice.api.fields import Body, Boolean, Metadata, Name, Named, Size, Text, Uuid
 from pumice.api.policy import ADMIN, MEMBER, READER, Policy, Rule
 from pumice.api.routing import Route
 from pumice.api.volume import filters
-from pumice.api.volume.fields import Metadata, Name, Named, Size
 from pumice.api.volume.filters import Filters
 from pumice.api.volume.name_cache import NameCache
 from pumice.api.volume.rules import FOR_MANY, FROM_IMAGE, VOLUME_VIEW
