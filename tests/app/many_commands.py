@@ -1,9 +1,11 @@
 """Runs many commands from one process that has loaded everything once.
 
-Standard input is a JSON list of lists of words; standard output a JSON list of exit codes and what was written.
-With ``--no-reader`` nobody reads what the commands print.
+A line of standard input is a JSON object: ``asked``, a list of lists of words; ``env``, their environment;
+``user``, the number of who runs them, if it is another; ``reader``, whether somebody reads what they print. Its
+answer, a line of standard output, is a JSON list of exit codes and what was written.
 """
 
+import gc
 import json
 import os
 import signal
@@ -17,16 +19,38 @@ LIMIT = 180
 
 def main() -> None:
     import alembic.command
+    import oslo_policy._external
+    import typer._adapters
     import uvicorn
 
     import pumice.app.audit
     import pumice.app.doctor
+    import pumice.app.hosts
+    import pumice.app.operations_log
+    import pumice.app.policy_sample
     import pumice.app.serve
     import pumice.app.tour.run
+    import pumice.app.usage
+    import pumice.store.names
 
-    del alembic, uvicorn, pumice
-    begun = [begin(words, reader="--no-reader" not in sys.argv) for words in json.load(sys.stdin)]
-    print(json.dumps([end(child, output) for child, output in begun]))
+    del alembic, oslo_policy, pumice, typer, uvicorn
+    gc.collect()
+    gc.freeze()  # what is loaded stays: else each command would look through it for garbage
+    for line in sys.stdin:
+        if (child := os.fork()) == 0:
+            answer(**json.loads(line))
+        os.waitpid(child, 0)
+
+
+def answer(asked: list[list[str]], env: dict[str, str], user: int | None, *, reader: bool) -> None:
+    """In a process of its own: begin them all, and tell how each ended."""
+    os.environ.clear()
+    os.environ.update(env)
+    if user is not None:
+        os.setuid(user)
+    begun = [begin(words, reader=reader) for words in asked]
+    print(json.dumps([end(child, output) for child, output in begun]), flush=True)
+    os._exit(0)
 
 
 def begin(words: list[str], *, reader: bool) -> tuple[int, IO[bytes]]:

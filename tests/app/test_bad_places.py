@@ -1,11 +1,12 @@
 """Every command in every bad place: one sentence and an exit code, and never a traceback."""
 
+import functools
 import json
 import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,32 +38,71 @@ def commands(command: Any = None, words: tuple[str, ...] = ()) -> Iterator[list[
         yield [*words, *FLAGS.get(words[0], ()), *(SOMETHING for _ in arguments)]
 
 
+class Commands:
+    """A process that runs many commands, with all that they import loaded."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, Path(__file__).with_name("many_commands.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd="/",
+            env=env,
+        )
+
+    def run(self, asked: list[list[str]], env: Mapping[str, str], user: int | None, *, reader: bool) -> Any:
+        """The exit code of each, and what it wrote."""
+        assert self._process.stdin and self._process.stdout
+        said = {"asked": asked, "env": dict(env), "user": user, "reader": reader}
+        self._process.stdin.write(json.dumps(said) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
+
+    def close(self) -> None:
+        self._process.communicate()
+        assert self._process.returncode == 0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shared() -> Iterator[None]:
+    """What runs the commands of all these tests, but for those that need an interpreter of their own."""
+    yield
+    _shared().close()
+    _shared.cache_clear()
+
+
+@functools.cache
+def _shared() -> Commands:
+    return Commands({**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+
+
 def told(
-    place: Path, which: list[list[str]], *flags: str, user: int | None = None, **environment: str
+    place: Path,
+    which: list[list[str]],
+    *,
+    user: int | None = None,
+    reader: bool = True,
+    alone: bool = False,
+    **environment: str,
 ) -> list[tuple[str, int, str]]:
-    """What each command says about a state directory, and its exit code."""
+    """What each command says about a state directory, and its exit code.
+
+    ``alone``: by an interpreter that has this environment from its start.
+    """
+    env = {
+        **os.environ,
+        **QUICK,
+        "HOME": f"{place}-home",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        **environment,
+    }
     asked = [["--state-dir", str(place), *words] for words in which]
-    done = subprocess.run(
-        [sys.executable, Path(__file__).with_name("many_commands.py"), *flags],
-        input=json.dumps(asked),
-        capture_output=True,
-        text=True,
-        user=user,
-        cwd="/",
-        env={
-            **os.environ,
-            **QUICK,
-            "HOME": f"{place}-home",
-            "PYTHONPATH": os.pathsep.join(sys.path),
-            **environment,
-        },
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return [
-        (" ".join(words), code, output)
-        for words, (code, output) in zip(which, json.loads(done.stdout), strict=True)
-    ]
+    commands = Commands(env) if alone else _shared()
+    found = commands.run(asked, env, user, reader=reader)
+    if alone:
+        commands.close()
+    return [(" ".join(words), code, output) for words, (code, output) in zip(which, found, strict=True)]
 
 
 def assert_plain(found: list[tuple[str, int, str]]) -> None:
@@ -194,9 +234,9 @@ def test_with_words_that_are_no_text(tmp_path: Path) -> None:
 
 def test_where_nobody_reads_on(tmp_path: Path) -> None:
     schema.upgrade(f"sqlite:///{tmp_path}/pumice.db")
-    assert_plain(told(tmp_path, looking(), "--no-reader"))
+    assert_plain(told(tmp_path, looking(), reader=False))
 
 
 def test_without_a_terminal(tmp_path: Path) -> None:
     schema.upgrade(f"sqlite:///{tmp_path}/pumice.db")
-    assert_plain(told(tmp_path, looking(), TERM="", LANG="C", COLUMNS="0"))
+    assert_plain(told(tmp_path, looking(), alone=True, TERM="", LANG="C", COLUMNS="0"))
