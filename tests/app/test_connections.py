@@ -111,6 +111,16 @@ async def served(request: pytest.FixtureRequest) -> AsyncIterator[Served]:
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
+@pytest.mark.parametrize("served", [LIMITS.model_copy(update={"connections": 2})], indirect=True)
+async def test_who_finds_all_connections_at_work_is_told_when_to_come_again(served: Served) -> None:
+    slow = b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    both = [asyncio.create_task(served.send(slow)) for _ in range(2)]
+    await asyncio.sleep(0.3)
+    answer = await served.send(slow)
+    assert (b" 503 " in answer, b"\r\nretry-after: 2\r\n" in answer) == (True, True)
+    assert all(b"200 OK" in one for one in await asyncio.gather(*both))
+
+
 @pytest.mark.parametrize(
     ("sent", "status"),
     [

@@ -15,7 +15,7 @@ from postgres_wire import Wire
 from tests.patience import soon
 
 from postgres_server import PostgresServer
-from pumice.model.errors import Invalid, Misconfigured
+from pumice.model.errors import Invalid, Misconfigured, Retryable
 from pumice.store import listening, quotas, schema
 from pumice.store import postgres as postgres_store
 from pumice.store.database import MISSED, Transaction
@@ -94,6 +94,24 @@ async def test_in_turn_none_is_run_again(db: PostgresDatabase) -> None:
     await db.write(use)
     await asyncio.gather(*(db.write(use_in_turn, "project") for _ in range(40)))
     assert (await db.read(used), runs) == (41, 40)
+
+
+async def test_who_waits_too_long_for_a_turn_is_told_to_come_again(url: str) -> None:
+    db = PostgresDatabase(url, timeout=0.3)
+    asleep = asyncio.Event()
+
+    def sleep(tx: Transaction) -> None:
+        asleep.set()
+        tx.connection.exec_driver_sql("SELECT pg_sleep(1.5)")
+
+    sleeping = [asyncio.create_task(db.write(sleep)) for _ in range(postgres_store.WRITERS)]
+    await asleep.wait()
+    with pytest.raises(Retryable, match="too much to do"):
+        await db.write(use)
+    await asyncio.gather(*sleeping)
+    await db.write(use)
+    assert await db.read(used) == 1
+    await db.close()
 
 
 async def test_a_read_sees_one_snapshot_and_writes_nothing(db: PostgresDatabase) -> None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pumice.app import garbage
+
 if TYPE_CHECKING:
     from pumice.app.settings import Settings
 
@@ -55,6 +57,7 @@ HostName = Annotated[str, typer.Argument(metavar="NAME", help="A host's name, as
 
 def main() -> None:
     """Run the command. What went wrong is told in one sentence, and the exit code is 1."""
+    garbage.imports_begin()
     _open_standard_streams()
     if "" in sys.argv[1:]:  # every id, and the only one there is, begins with nothing
         sys.exit("pumice: One of the words is empty: perhaps a variable of the shell that is not set.")

@@ -21,6 +21,8 @@ from pumice.app.limits import Http
 
 SLICE = 16_384
 """Bytes given to the parser at once: what lies between two looks at what it has found."""
+BUSY_SECONDS = 2
+"""When who finds all connections taken may come again."""
 LINGER_SECONDS = 2.0
 """How long a closed connection may take to bring its last answer home."""
 _TOO_LONG, _TOO_LATE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, HTTPStatus.REQUEST_TIMEOUT
@@ -180,9 +182,11 @@ class Connection(HttpToolsProtocol):
             )
             head = (
                 f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/json\r\n"
-                f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+                f"content-length: {len(body)}\r\nconnection: close\r\n"
             )
-            self.transport.write(head.encode() + body)
+            if status == HTTPStatus.SERVICE_UNAVAILABLE:
+                head += f"retry-after: {BUSY_SECONDS}\r\n"
+            self.transport.write(f"{head}\r\n".encode() + body)
             self.transport.pause_reading()
             if self.transport.can_write_eof():
                 self.transport.write_eof()

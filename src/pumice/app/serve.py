@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from pumice.app import health, logs, malloc, monitoring, node, reload, serving_api, tls
+from pumice.app import garbage, health, logs, malloc, monitoring, node, reload, serving_api, tls
 from pumice.app.metrics import Metrics
 from pumice.app.node import Node
 from pumice.app.passwords import clouds_file, keep_true
@@ -61,6 +61,7 @@ async def _serve(settings: Settings, roles: frozenset[Role], shared: "Shared | N
     sys.setswitchinterval(0.001)  # a transaction's thread waits less for one that makes a long list
     systemd = Systemd()
     async with Serving(settings, roles, shared, alive=systemd.alive) as serving:
+        garbage.imports_end()
         if serving.url:
             logger.info("serving", url=serving.url, clouds=str(clouds_file(settings)))
         else:

@@ -9,7 +9,6 @@ started in its place. What they share beside the sockets is a directory of count
 
 import contextlib
 import ctypes
-import gc
 import importlib
 import mmap
 import os
@@ -22,7 +21,7 @@ from pathlib import Path
 
 import structlog
 
-from pumice.app import checks, logs, monitoring, reload
+from pumice.app import checks, garbage, logs, monitoring, reload
 from pumice.app.roles import Role
 from pumice.app.serve import Shared, listen, run_roles
 from pumice.app.settings import Settings
@@ -63,15 +62,10 @@ def run(settings: Settings, number: int) -> None:
 
 
 def _import_once() -> None:
-    """Import, before the first fork, what each worker would: they have one copy of it in memory.
-
-    What is frozen the garbage collector passes over, which else would write its marks, and so copy each page
-    (the manual of ``gc.freeze``).
-    """
+    """Import, before the first fork, what each worker would: they have one copy of it in memory."""
     for module in _SHARED:
         importlib.import_module(module)
-    gc.collect()
-    gc.freeze()
+    garbage.imports_end()
 
 
 def _metrics_directory(settings: Settings, listening: socket.socket) -> Path | None:

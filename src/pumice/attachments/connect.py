@@ -77,8 +77,7 @@ def accept_known(
 
     Raises ``NotFound``, ``Invalid`` or ``InvalidState``.
     """
-    volumes.lock_attached(tx, attachment_id)
-    attachment = attachments.get(tx, who, attachment_id)
+    attachment = attachments.get_locked(tx, who, attachment_id)
     account = exports.new_account(connector)
     if attachment.connector is not None:
         if connector.is_same_host(attachment.connector) and attachment.portal is not None:

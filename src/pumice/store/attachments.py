@@ -66,9 +66,10 @@ _with_key = (
     .where(_a.id == sa.bindparam("b_id"))
 )
 _delete = sa.delete(attachments).where(_a.id == sa.bindparam("b_id"))
-_bury = tombstones.burial(tombstones.Kind.ATTACHMENT, _a.id, None, _a.id == sa.bindparam("b_id"))
-_bury_account = tombstones.burial(
-    tombstones.Kind.ACCOUNT, _a.chap_username, None, _a.id == sa.bindparam("b_id")
+_account = tombstones.grave(tombstones.Kind.ACCOUNT, _a.chap_username, None, _a.id == sa.bindparam("b_id"))
+_bury_account = tombstones.burial(_account)
+_bury = tombstones.burial(
+    tombstones.grave(tombstones.Kind.ATTACHMENT, _a.id, None, _a.id == sa.bindparam("b_id")), _account
 )
 _user = sa.select(server_disks.c.server_id).where(server_disks.c.attachment_id == sa.bindparam("b_id"))
 
@@ -92,6 +93,14 @@ def refuse_another(tx: Transaction, volume_id: str) -> None:
             f"Invalid volume: Volume {volume_id} is not multiattach, and {user} has it: attachment "
             f"{other.id} ({other.status}): detach it there first."
         )
+
+
+def get_locked(tx: Transaction, who: Scope, attachment_id: str) -> Attachment:
+    """An attachment that the caller may see, its volume locked before it is read. Raises ``NotFound``."""
+    volume_rows.lock_attached(tx, attachment_id)
+    attachment = get(tx, who, attachment_id)
+    volume_rows.is_locked(tx, attachment.volume_id)
+    return attachment
 
 
 def find(tx: Transaction, attachment_id: str) -> Attachment | None:
@@ -186,7 +195,6 @@ def move(
 def delete(tx: Transaction, attachment_id: str) -> None:
     """Forget an attachment, and bury it with its account; nothing to do when it is gone already."""
     tombstones.bury(tx, _bury, b_id=attachment_id)
-    bury_account(tx, attachment_id)
     tx.send(_delete, {"b_id": attachment_id})
 
 

@@ -33,7 +33,7 @@ _child = backups.alias("child")
 _has_children = sa.exists().where(_child.c.parent_id == _b.id)
 _move_childless = _rows.by_status.where(~_has_children)
 _of_volume = _rows.select.where(_b.volume_id == sa.bindparam("b_volume"))
-_bury = tombstones.burial(tombstones.Kind.BACKUP, _b.id, None, _b.id == sa.bindparam("b_id"))
+_bury = tombstones.burial(tombstones.grave(tombstones.Kind.BACKUP, _b.id, None, _b.id == sa.bindparam("b_id")))
 
 
 def insert(tx: Transaction, backup: Backup) -> None:

@@ -28,7 +28,9 @@ _used = (
     .where(_b.id == sa.bindparam("b_id"))
     .values(uses=_b.uses + 1, used_at=sa.bindparam("b_now"))
 )
-_bury = tombstones.burial(tombstones.Kind.VOLUME, _b.id, _b.pool, _b.id == sa.bindparam("b_id"))
+_bury = tombstones.burial(
+    tombstones.grave(tombstones.Kind.VOLUME, _b.id, _b.pool, _b.id == sa.bindparam("b_id"))
+)
 _delete = sa.delete(image_bases).where(_b.id == sa.bindparam("b_id"))
 
 

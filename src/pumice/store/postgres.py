@@ -25,7 +25,7 @@ import os
 import random
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import asyncpg
@@ -141,7 +141,7 @@ class PostgresDatabase:
 
     async def write(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
         """See ``Database.write``."""
-        async with self._turns.take(work, args), self._writers:
+        async with self._turn(work, args):
             await self._set_clock()
             once = functools.partial(self._write, work, *args, **kw)
             try:
@@ -152,6 +152,18 @@ class PostgresDatabase:
         for topic in topics:
             self._tell(topic)
         return result
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, work: Callable[..., Any], args: tuple[Any, ...]) -> AsyncIterator[None]:
+        """A writer's turn. Raises ``Retryable`` for who has waited for it too long."""
+        async with contextlib.AsyncExitStack() as held:
+            try:
+                async with asyncio.timeout(self._timeout):
+                    await held.enter_async_context(self._turns.take(work, args))
+                    await held.enter_async_context(self._writers)
+            except TimeoutError:
+                raise Retryable("The database has too much to do: ask again later.") from None
+            yield
 
     async def read(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
         """See ``Database.read``."""

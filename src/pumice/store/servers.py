@@ -36,12 +36,16 @@ _disk_rows = Rows(server_disks, ServerDisk)
 _disks = _disk_rows.select.where(_d.server_id == sa.bindparam("b_server")).order_by(_d.device)
 _insert = sa.insert(servers)
 _insert_disk = sa.insert(server_disks)
-_bury = tombstones.burial(tombstones.Kind.SERVER, _s.id, _s.host, _s.id == sa.bindparam("b_id"))
+_bury = tombstones.burial(
+    tombstones.grave(tombstones.Kind.SERVER, _s.id, _s.host, _s.id == sa.bindparam("b_id"))
+)
 _bury_disk = tombstones.burial(
-    tombstones.Kind.DISK,
-    sa.func.coalesce(_d.volume_id, _d.id),
-    _d.server_id,
-    _d.attachment_id == sa.bindparam("b_attachment"),
+    tombstones.grave(
+        tombstones.Kind.DISK,
+        sa.func.coalesce(_d.volume_id, _d.id),
+        _d.server_id,
+        _d.attachment_id == sa.bindparam("b_attachment"),
+    )
 )
 _unlink = (
     sa.update(server_disks).where(_d.attachment_id == sa.bindparam("b_attachment")).values(attachment_id=None)

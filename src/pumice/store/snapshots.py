@@ -40,7 +40,9 @@ _newest = (
     .order_by(_s.created_at.desc())
     .limit(1)
 )
-_bury = tombstones.burial(tombstones.Kind.SNAPSHOT, _s.id, _s.pool, _s.id == sa.bindparam("b_id"))
+_bury = tombstones.burial(
+    tombstones.grave(tombstones.Kind.SNAPSHOT, _s.id, _s.pool, _s.id == sa.bindparam("b_id"))
+)
 
 
 def insert(tx: Transaction, snapshot: Snapshot) -> None:

@@ -9,6 +9,7 @@ forgotten once nothing that was under way then can still be alive.
 from collections.abc import Collection
 from datetime import timedelta
 from enum import StrEnum
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -37,15 +38,19 @@ EVERYWHERE = ""
 """The place of what has none."""
 
 
-def burial(
+def grave(
     kind: Kind, key: sa.ColumnElement[str], place: sa.ColumnElement[str] | None, *where: sa.ColumnElement[bool]
-) -> sa.Insert:
-    """The statement that buries the rows that it finds: ``key`` is their id, ``place`` where they are."""
+) -> sa.Select[*tuple[Any, ...]]:
+    """The tombstones of the rows that it finds: ``key`` is their id, ``place`` where they are."""
     at: sa.ColumnElement[str] = sa.literal(EVERYWHERE) if place is None else place
     known = sa.exists().where(_t.kind == kind, _t.id == key, _t.place == at).correlate_except(tombstones)
     found = sa.select(sa.literal(str(kind)), key, at, sa.bindparam("b_now", type_=sa.DateTime()))
-    rows = found.where(*where, key.is_not(None), at.is_not(None), ~known)
-    return sa.insert(tombstones).from_select(["kind", "id", "place", "buried_at"], rows.distinct())
+    return found.where(*where, key.is_not(None), at.is_not(None), ~known).distinct()
+
+
+def burial(*graves: sa.Select[*tuple[Any, ...]]) -> sa.Insert:
+    """The statement that sets these tombstones."""
+    return sa.insert(tombstones).from_select(["kind", "id", "place", "buried_at"], sa.union_all(*graves))
 
 
 def bury(tx: Transaction, statement: sa.Insert, **values: object) -> None:

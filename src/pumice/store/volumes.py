@@ -41,7 +41,9 @@ COLUMNS = frozenset(column.name for column in volumes.c) - {
 
 _insert = sa.insert(volumes)
 _delete = sa.delete(volumes).where(_v.id == sa.bindparam("b_id"))
-_bury = tombstones.burial(tombstones.Kind.VOLUME, _v.id, _v.pool, _v.id == sa.bindparam("b_id"))
+_bury = tombstones.burial(
+    tombstones.grave(tombstones.Kind.VOLUME, _v.id, _v.pool, _v.id == sa.bindparam("b_id"))
+)
 _has_snapshots = sa.exists().where(snapshots.c.volume_id == _v.id)
 _has_attachments = sa.exists().where(attachments.c.volume_id == _v.id)
 _move = _rows.by_status
@@ -69,6 +71,11 @@ def lock(tx: Transaction, *ids: str) -> None:
     run again.
     """
     tx.lock(_lock_these, ids)
+
+
+def is_locked(tx: Transaction, volume_id: str) -> None:
+    """Note that a volume was locked by another thing's id, so that ``lock`` has nothing to do."""
+    tx.locked.add((_lock_these, volume_id))
 
 
 def lock_attached(tx: Transaction, *attachment_ids: str) -> None:

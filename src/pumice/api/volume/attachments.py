@@ -121,8 +121,7 @@ async def update(call: Call) -> Reply:
 
 @row_by_row
 def _complete(tx: Transaction, who: Scope, attachment_id: str) -> None:
-    volumes.lock_attached(tx, attachment_id)
-    attachment = attachments.get(tx, who, attachment_id)
+    attachment = attachments.get_locked(tx, who, attachment_id)
     require(tx, use(Thing.ATTACHMENT, attachment.id))
     reserve.complete_known(tx, attachment)
     record(tx, AtOnce.ATTACHMENT_COMPLETE, attachment, who)
@@ -138,8 +137,7 @@ async def remove(call: Call) -> Reply:
 
 @row_by_row
 def _remove(tx: Transaction, who: Scope, attachment_id: str) -> tuple[str, str | None]:
-    volumes.lock_attached(tx, attachment_id)
-    attachment = attachments.get(tx, who, attachment_id)
+    attachment = attachments.get_locked(tx, who, attachment_id)
     return attachment.volume_id, release(tx, who, attachment)
 
 
