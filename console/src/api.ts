@@ -518,6 +518,10 @@ export interface Schedule {
   full_every: number | null
   container: string | null
   enabled: boolean
+  /**
+   * Whether it is being deleted together with what it made.
+   */
+  deleting: boolean
   next_run_at: string | null
   last_run: Run | null
   created_at: string

@@ -133,7 +133,7 @@ export const SCHEDULES: Kind = {
   oneKey: 'schedule',
   read: (raw) => {
     const last = raw.last_run as api.Run | null
-    return { ...raw, status: last?.state === 'running' ? 'running' : onOrOff(raw) } as unknown as Thing
+    return { ...raw, status: raw.deleting ? 'deleting' : last?.state === 'running' ? 'running' : onOrOff(raw) } as unknown as Thing
   },
 }
 

@@ -65,7 +65,11 @@ def snapshots_make_themselves(openstack: OpenStackCommand, volume: str) -> None:
     assert (listed["Name"], listed["Enabled"], listed["ID"]) == ("nightly", False, made["id"])
     assert openstack.json("schedule", "show", "nightly")["keep"] == "last: 2"
     assert [one["ID"] for one in openstack.json("schedule", "run", "list", "nightly")] == [run["id"]]
-    openstack.run("schedule", "delete", "nightly")
+    openstack.run("schedule", "delete", "--with-made", "nightly")
+    for _ in range(100):
+        if not (left := openstack.json("schedule", "list")):
+            break
+    assert not left and not openstack.json("volume", "snapshot", "list", "--volume", volume)
 
 
 def what_is_made_is_watched(openstack: OpenStackCommand) -> None:

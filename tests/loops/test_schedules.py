@@ -1,6 +1,7 @@
 """Schedules: each due time once, missed ones together once, nothing pruned that somebody may still want."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -490,6 +491,115 @@ async def test_what_a_deleted_schedule_made_stays_also_when_there_is_a_new_one(w
         assert len(await snapshots_of(world, volume)) == 2
 
 
+async def goes_with_what_it_made(world: FakeWorld, schedule: Schedule) -> None:
+    await world.db.write(accept.delete_with_made, TENANT, schedule.id, NEVER_DOWN)
+
+
+async def is_gone(world: FakeWorld, schedule: Schedule) -> bool:
+    return await world.db.read(schedules.find, schedule.id) is None
+
+
+async def test_a_schedule_goes_with_what_it_made_and_nothing_of_a_persons(world: FakeWorld) -> None:
+    world.tunables = kept = replace(NEVER_DOWN, recycle_days=7)
+    async with at_work(world):
+        volume = await world.a_volume()
+        schedule, other = await a_schedule(world, volume), await a_schedule(world, volume, name="other")
+        for _ in range(4):
+            goes_on(hours=1)
+            await run_through(world)
+        theirs = await world.db.write(
+            lambda tx: create_snapshot.accept(
+                tx,
+                TENANT,
+                volume,
+                name="hourly 2026",
+                description=None,
+                in_use=True,
+                metadata={},
+                tunables=NEVER_DOWN,
+            )
+        )
+        await quiet(world)
+        by = {it.id: [one.id for one in await made_by(world, volume, it)] for it in (schedule, other)}
+        renamed, tagged, binned, *_ = by[schedule.id]
+        await world.db.write(lambda tx: snapshots.change(tx, renamed, name="before the upgrade"))
+        await world.db.write(lambda tx: snapshots.change(tx, tagged, metadata={"keep": "me"}))
+        await world.db.write(lambda tx: keep.delete_snapshot(tx, TENANT, binned, kept))
+        await goes_with_what_it_made(world, schedule)
+        with pytest.raises(Conflict, match="together with what it made"):
+            await world.db.write(accept.run_now, TENANT, schedule.id, NEVER_DOWN)
+        with pytest.raises(Conflict, match="together with what it made"):
+            await world.db.write(accept.update, TENANT, schedule.id, {"enabled": True})
+        await run_through(world)
+        assert await is_gone(world, schedule) and not await is_gone(world, other)
+        left = {one.id for one in await snapshots_of(world, volume)}
+        assert left == {renamed, tagged, theirs.id, *by[other.id]}
+        in_bin = await world.db.read(lambda tx: snapshots.of_volume(tx, volume, in_bin=True))
+        assert binned in {one.id for one in in_bin}
+        assert await told(world) == [] and await world.violations() == []
+
+
+async def made_by(world: FakeWorld, volume_id: str, schedule: Schedule) -> list[Any]:
+    return [it for it in await snapshots_of(world, volume_id) if (it.description or "").endswith(schedule.id)]
+
+
+async def test_a_schedule_goes_while_it_runs_with_what_is_still_being_made(world: FakeWorld) -> None:
+    async with at_work(world):
+        volumes_ = [await world.a_volume(metadata={"a": "b"}) for _ in range(3)]
+    schedule = await a_schedule(world, tags={"a": "b"}, makes=Makes.BACKUP)
+    await world.db.write(accept.run_now, TENANT, schedule.id, NEVER_DOWN)
+    await goes_with_what_it_made(world, schedule)
+    await loop(world).check()
+    assert not await is_gone(world, schedule)  # they are still being made
+    async with at_work(world):
+        await run_through(world)
+    assert await is_gone(world, schedule)
+    for volume in volumes_:
+        assert await world.db.read(backups.of_volume, "project", volume) == []
+
+
+async def test_a_chain_of_backups_goes_with_its_schedule_but_for_what_a_persons_own_adds_to(
+    world: FakeWorld,
+) -> None:
+    async with at_work(world):
+        volume = await world.a_volume()
+        schedule = await a_schedule(world, volume, makes=Makes.BACKUP, full_every=9)
+        for number in range(4):
+            goes_on(hours=1)
+            await run_through(world)
+            if number == 1:
+                wanted = create_backup.Wanted(volume, incremental=True, name="mine")
+                mine = await world.db.write(create_backup.accept, TENANT, wanted, NEVER_DOWN)
+                await quiet(world)
+        await goes_with_what_it_made(world, schedule)
+        await run_through(world)
+        assert not await is_gone(world, schedule) and await told(world) == []
+        goes_on(days=-400)  # the clock was wrong
+        for _ in range(12):
+            await run_through(world)
+        assert await is_gone(world, schedule)
+        left = {one.id for one in await world.db.read(backups.of_volume, "project", volume)}
+        assert mine.id in left and mine.parent_id in left and len(left) == 3
+        [message] = await told(world)
+        assert mine.parent_id in message and "was deleted, and not all that it made" in message
+        assert await world.violations() == []
+
+
+async def test_what_is_left_stays_where_a_schedule_that_goes_is_deleted_plainly(world: FakeWorld) -> None:
+    async with at_work(world):
+        volume = await world.a_volume()
+        schedule = await a_schedule(world, volume)
+        goes_on(hours=1)
+        await run_through(world)
+        [one] = await snapshots_of(world, volume)
+        await world.db.write(lambda tx: snapshots.put(tx, one.id, SnapshotStatus.BACKING_UP))
+        await goes_with_what_it_made(world, schedule)
+        await world.db.write(accept.delete, TENANT, schedule.id)
+        await world.db.write(lambda tx: snapshots.put(tx, one.id, SnapshotStatus.AVAILABLE))
+        await run_through(world)
+        assert [it.id for it in await snapshots_of(world, volume)] == [one.id]
+
+
 async def test_a_chain_of_backups_begins_anew_and_is_pruned_once_nothing_of_it_is_needed(
     world: FakeWorld,
 ) -> None:
@@ -591,6 +701,37 @@ async def test_runs_are_forgotten_after_a_while_and_what_they_made_is_still_prun
 
 class Killed(BaseException):
     """The process is gone."""
+
+
+async def test_a_process_that_is_killed_at_any_statement_goes_on_with_deleting_a_schedule(
+    world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with at_work(world):
+        volume = await world.a_volume()
+        schedule = await a_schedule(world, volume)
+        for _ in range(3):
+            goes_on(hours=1)
+            await run_through(world)
+        await goes_with_what_it_made(world, schedule)
+        execute, left, here, statement = Transaction.execute, 0, False, 0
+
+        def dies(tx: Transaction, statement: Any, parameters: Any = None) -> Any:
+            nonlocal left
+            if (left := left - 1) == 0 and here:
+                raise Killed
+            return execute(tx, statement, parameters)
+
+        monkeypatch.setattr(Transaction, "execute", dies)
+        while statement < 60:
+            statement += 1
+            left, here = statement, True
+            with contextlib.suppress(Killed):
+                await loop(world).check()
+            here = False
+            await quiet(world)
+            goes_on(seconds=16)
+        assert await is_gone(world, schedule) and await snapshots_of(world, volume) == []
+        assert await world.violations() == []
 
 
 async def test_a_process_that_is_killed_at_any_statement_leaves_each_due_time_run_once(

@@ -242,13 +242,18 @@ async def test_turns_of_schedules_and_requests_for_them_and_for_usage(cloud: Clo
                 await ask("GET", f"{path}/runs?limit=2")
                 for query in ("", "?name=snapshot", f"?volume_id={tagged}"):
                     await ask("GET", f"/schedules{query}")
-                await ask("DELETE", path)
+                await ask("POST", f"{path}/actions/delete_with_made")
+                going = sa.update(tables.schedules).values(clear_at=now())
+                await cloud.quiet()
+                await cloud.db.write(lambda tx, going=going: tx.execute(going) and None)
+                await Schedules(cloud.db, RULES).check()
+                assert (await client.get(path, headers={"X-Auth-Token": "member"})).status_code == 404
             await ask("GET", "/schedules?all_projects=1&limit=10", who="admin")
             for query, who in (("", "member"), ("?all_projects=1", "admin"), ("?format=csv", "reader")):
                 reply = await client.get(f"/usage{query}", headers={"X-Auth-Token": who})
                 assert reply.status_code == 200
     by = {asked.by.rpartition(".")[2] for asked in recorder.found.values()}
-    assert {"due", "made_of", "tagged", "_of_one", "_of_all"} <= by
+    assert {"due", "_made", "take_clearing", "tagged", "_of_one", "_of_all"} <= by
     await refuse_scans(cloud.db, recorder)
 
 

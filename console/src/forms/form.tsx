@@ -75,6 +75,7 @@ function Input({ field, value, set }: { field: FieldOf; value: string; set: (val
       <label class="check">
         <input type="checkbox" checked={Boolean(value)} onChange={(event) => set(event.currentTarget.checked ? 'yes' : '')} />
         {field.label}
+        {field.hint && <small>{field.hint}</small>}
       </label>
     )
   return (

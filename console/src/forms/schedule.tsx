@@ -82,14 +82,15 @@ export interface Action {
 }
 
 export function actionsOn(schedule: Schedule): readonly Action[] {
-  const { id, enabled } = schedule
+  const { id, enabled, deleting } = schedule
   const path = SCHEDULES.one(id)
   const called = nameOf(schedule)
   const turn = enabled ? 'Disable' : 'Enable'
+  const goes = deleting ? 'It is being deleted.' : null
   return [
     {
       title: 'Run now',
-      refuses: schedule.last_run?.state === 'running' ? 'It is running.' : null,
+      refuses: goes ?? (schedule.last_run?.state === 'running' ? 'It is running.' : null),
       open: () =>
         confirm(
           `Run ${called} now?`,
@@ -101,6 +102,7 @@ export function actionsOn(schedule: Schedule): readonly Action[] {
     },
     {
       title: turn,
+      refuses: goes,
       open: () =>
         confirm(
           `${turn} ${called}?`,
@@ -119,13 +121,25 @@ export function actionsOn(schedule: Schedule): readonly Action[] {
       title: 'Delete',
       danger: true,
       open: () =>
-        confirm(
-          `Delete ${called}?`,
-          'Delete',
-          { method: 'DELETE', path, openstack: `openstack schedule delete ${id}` },
-          'What it has made stays, as if you had made it yourself.',
-          { danger: true, done: `${called} was deleted.` },
-        ),
+        form({
+          title: `Delete ${called}?`,
+          action: 'Delete',
+          danger: true,
+          fields: [
+            {
+              name: 'made',
+              label: `Also the ${schedule.kind}s that it made`,
+              value: '',
+              kind: 'check',
+              hint: 'For good, and not those that somebody has renamed, described or tagged. Otherwise all of them stay, as if you had made them yourself.',
+            },
+          ],
+          said: ({ made }) =>
+            made
+              ? { path: `${path}/actions/delete_with_made`, openstack: `openstack schedule delete --with-made ${id}` }
+              : { method: 'DELETE', path, openstack: `openstack schedule delete ${id}` },
+          done: `${called} is deleted.`,
+        }),
     },
   ]
 }

@@ -64,7 +64,7 @@ export function SchedulePage({ id }: { id: string }) {
   const gone = one.error.value instanceof Refused && one.error.value.status === 404
   const schedule = gone ? undefined : one.value.value?.schedule
   const runs = many.value.value?.runs
-  const runsNow = runs?.some((run) => run.state === 'running') || schedule?.last_run?.state === 'running'
+  const runsNow = runs?.some((run) => run.state === 'running') || schedule?.last_run?.state === 'running' || schedule?.deleting
   useEffect(() => {
     if (!runsNow) return
     const looking = setInterval(() => void Promise.all([one.again(), many.again()]), LOOK_MS) // how a run ends is no event
@@ -74,7 +74,7 @@ export function SchedulePage({ id }: { id: string }) {
     <>
       <div class="tools">
         <h1>{schedule ? nameOf(schedule) : 'Schedule'}</h1>
-        {schedule && <Status of={schedule.enabled ? 'enabled' : 'disabled'} />}
+        {schedule && <Status of={schedule.deleting ? 'deleting' : schedule.enabled ? 'enabled' : 'disabled'} />}
         <span class="gap" />
         {schedule && mayAct.value && (
           <div class="actions" role="group" aria-label="What can be done with it">

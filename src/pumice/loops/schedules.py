@@ -5,7 +5,7 @@ in which whoever comes second finds nothing left to do: so of many processes one
 that is killed has left nothing half done. What one schedule meets stops no other.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -17,18 +17,21 @@ from pumice.model.tunables import Tunables
 from pumice.store import schedules
 from pumice.store.columns import now
 from pumice.store.database import Database
+from pumice.store.schedules import What
+from pumice.volumes.schedules import clear
 from pumice.volumes.schedules.accept import begin_due
 from pumice.volumes.schedules.turn import take_turn
 
 logger = structlog.get_logger(__name__)
 T = TypeVar("T")
+Turn = Callable[[str, str], Awaitable[bool]]
 
 SECONDS = 12.0
 """How late a schedule may be, and how often an idle installation is asked."""
 MOST = 50
 """Of each kind of work that is read at a time."""
 MOST_ROUNDS = 40
-"""Turns that one run gets before the others of the next check."""
+"""Turns that each gets before the others of the next check."""
 
 
 @dataclass(slots=True)
@@ -42,13 +45,20 @@ class Schedules:
     async def check(self) -> None:
         """Begin what is due, and go on with what was begun, as far as that can be done now."""
         left = await self.db.read(lambda tx: list(schedules.due(tx, now(), MOST)))
-        runs = [(one.id, one.project_id) for one in left if one.is_run]
+        turns: list[tuple[Turn, str, str]] = []
         for one in left:
-            if not one.is_run:
-                begun = await self._each(one.id, self.db.write(begin_due, one.id, one.project_id))
-                runs += [(begun, one.project_id)] if begun else []
+            if one.what == What.RUN:
+                turns.append((self._go_on, one.id, one.project_id))
+            elif one.what == What.CLEARING:
+                turns.append((self._clear, one.id, one.project_id))
+            elif begun := await self._each(one.id, self.db.write(begin_due, one.id, one.project_id)):
+                turns.append((self._go_on, begun, one.project_id))
         for _ in range(MOST_ROUNDS):
-            runs = [run for run in runs if await self._each(run[0], self._go_on(*run))]
+            turns = [one for one in turns if await self._each(one[1], one[0](one[1], one[2]))]
+
+    async def _clear(self, schedule_id: str, project_id: str) -> bool:
+        """Take a turn of deleting a schedule with what it made; whether there is more to do at once."""
+        return await self.db.write(clear.take_turn, schedule_id, project_id, self.tunables)
 
     async def _go_on(self, run_id: str, project_id: str) -> bool:
         """Take a turn of a run; whether there is more to do at once."""

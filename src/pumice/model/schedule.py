@@ -64,6 +64,10 @@ class Schedule:
     planned_at: datetime | None
     """When that was reckoned: never later than now, unless the clock was put back."""
     last_run_id: str | None
+    clear_at: datetime | None
+    """When to go on with deleting it and what it made; None while it stays."""
+    cleared_at: datetime | None
+    """When that came on last."""
     created_at: datetime
     updated_at: datetime | None
 

@@ -115,12 +115,19 @@ class DeleteSchedule(command.Command):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """The schedule."""
-        return _named(super().get_parser(prog_name))
+        parser = _named(super().get_parser(prog_name))
+        told = "Also what it has made, but for what somebody has renamed, described or tagged"
+        parser.add_argument("--with-made", action="store_true", help=told)
+        return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Delete it."""
         client = client_of(self)
-        client.delete(f"/schedules/{meant(client, parsed_args.schedule)}")
+        path = f"/schedules/{meant(client, parsed_args.schedule)}"
+        if parsed_args.with_made:
+            client.post(f"{path}/actions/delete_with_made")
+        else:
+            client.delete(path)
 
 
 class RunSchedule(command.ShowOne):

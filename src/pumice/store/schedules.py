@@ -4,9 +4,10 @@ What a schedule has made is known by its items (``schedule_items``), which no te
 item of it names is not its to prune.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import IntEnum
 from typing import Any
 
 import sqlalchemy as sa
@@ -52,6 +53,7 @@ RUN_COLUMNS = frozenset({"id", "due_at", "state", "started_at", "finished_at"})
 
 _by_id = sa.update(schedules).where(_s.id == sa.bindparam("b_id"))
 _claim = _by_id.where(_s.next_run_at == sa.bindparam("b_due"))
+_claim_clearing = _by_id.where(_s.clear_at == sa.bindparam("b_seen"))
 _run_by_id = sa.update(schedule_runs).where(_r.id == sa.bindparam("b_id"))
 _claim_run = _run_by_id.where(_r.look_at == sa.bindparam("b_seen"))
 _item_by_id = sa.update(schedule_items).where(_i.id == sa.bindparam("b_id"))
@@ -100,13 +102,24 @@ def runs_page(tx: Transaction, who: Scope, *, schedule_id: str, **asked: Any) ->
 # --- what there is to do -------------------------------------------------------------------------
 
 
+class What(IntEnum):
+    """What there is to do."""
+
+    SCHEDULE = 0
+    """A schedule that is due, or is to be planned anew."""
+    RUN = 1
+    """A run that is to be gone on with."""
+    CLEARING = 2
+    """A schedule that is being deleted with what it made."""
+
+
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A schedule that is due, or is to be planned anew; or a run that is to be gone on with."""
+    """What there is to do."""
 
     id: str
     project_id: str
-    is_run: bool
+    what: What
 
 
 def _some(query: sa.Select[Any], order: sa.ColumnElement[Any]) -> sa.Select[Any]:
@@ -115,8 +128,9 @@ def _some(query: sa.Select[Any], order: sa.ColumnElement[Any]) -> sa.Select[Any]
 
 
 _last = schedule_runs.alias("last")
-_what = _s.id, _s.project_id, sa.literal(0).label("is_run")
-_which = _r.id, _r.project_id, sa.literal(1).label("is_run")
+_what = _s.id, _s.project_id, sa.literal(What.SCHEDULE.value).label("what")
+_which = _r.id, _r.project_id, sa.literal(What.RUN.value).label("what")
+_gone = _s.id, _s.project_id, sa.literal(What.CLEARING.value).label("what")
 _due = sa.union_all(
     _some(
         sa.select(*_what)
@@ -130,6 +144,8 @@ _due = sa.union_all(
     _some(sa.select(*_what).where(_s.planned_at > sa.bindparam("astray")), _s.planned_at),
     _some(sa.select(*_which).where(_r.look_at <= sa.bindparam("at")), _r.look_at),
     _some(sa.select(*_which).where(_r.look_at > sa.bindparam("astray")), _r.look_at),
+    _some(sa.select(*_gone).where(_s.clear_at <= sa.bindparam("at")), _s.clear_at),
+    _some(sa.select(*_gone).where(_s.clear_at > sa.bindparam("astray")), _s.clear_at),
 )
 
 
@@ -139,7 +155,7 @@ def due(tx: Transaction, at: datetime, most: int) -> Sequence[Due]:
     A schedule that is due while its last run is under way waits for that.
     """
     rows = tx.execute(_due, {"at": at, "astray": at + ASTRAY, "most": most})
-    return [Due(row.id, row.project_id, bool(row.is_run)) for row in rows]
+    return [Due(row.id, row.project_id, What(row.what)) for row in rows]
 
 
 def is_astray(planned: datetime | None, at: datetime) -> bool:
@@ -185,6 +201,20 @@ def runs_named(tx: Transaction, ids: Collection[str]) -> Mapping[str, Run]:
 def take_run(tx: Transaction, run: Run, look_at: datetime) -> bool:
     """Take a run to go on with it; another look is due at ``look_at``. False: somebody else has it."""
     return tx.execute(_claim_run, {"b_id": run.id, "b_seen": run.look_at, "look_at": look_at}).rowcount == 1
+
+
+def end_runs(tx: Transaction, schedule: Schedule, at: datetime, error: str) -> None:
+    """End the runs of a schedule that are under way, and what they were still to prune."""
+    running = sa.update(schedule_runs).where(_r.schedule_id == schedule.id, _r.look_at.is_not(None))
+    ended = {"state": RunState.FAILED.value, "finished_at": at, "error": error}
+    tx.execute(running.where(_r.state == RunState.RUNNING.value).values(**ended))
+    tx.execute(running.values(look_at=None))
+
+
+def take_clearing(tx: Transaction, schedule: Schedule, look_at: datetime) -> bool:
+    """Take a schedule that is being deleted with what it made; False: somebody else has it."""
+    values = {"b_id": schedule.id, "b_seen": schedule.clear_at, "clear_at": look_at}
+    return tx.execute(_claim_clearing, values).rowcount == 1
 
 
 def change_run(tx: Transaction, run: Run, **changes: Any) -> None:
@@ -291,8 +321,23 @@ def statuses(tx: Transaction, schedule: Schedule, items: Sequence[Item]) -> dict
     return {row.id: row.status for row in tx.execute(query)} if ids else {}
 
 
-def made_of(tx: Transaction, schedule: Schedule, target_id: str, description: str) -> Sequence[Made]:
+def made_of(tx: Transaction, schedule: Schedule, target_id: str, description: str) -> list[Made]:
     """All that a schedule has made of a volume or group, whether it is still there or not."""
+    return _made(tx, schedule, description, lambda query: query.where(_i.target_id == target_id))
+
+
+def made_by(tx: Transaction, schedule: Schedule, description: str, most: int) -> list[Made]:
+    """So much of what a schedule has made: what was tried least first, and then the newest."""
+    order = _i.tries, _i.made_at.desc(), _i.id
+    return _made(tx, schedule, description, lambda query: query.order_by(*order).limit(most))
+
+
+def _made(
+    tx: Transaction,
+    schedule: Schedule,
+    description: str,
+    narrowed: Callable[[sa.Select[Any]], sa.Select[Any]],
+) -> list[Made]:
     table = _table(schedule)
     shown = [table.c.status, table.c.name, table.c.description, table.c.project_id]
     if "metadata" in table.c:
@@ -300,10 +345,10 @@ def made_of(tx: Transaction, schedule: Schedule, target_id: str, description: st
     query = (
         sa.select(*_items.columns, *(column.label(f"its_{column.name}") for column in shown))
         .join_from(schedule_items, table, table.c.id == _i.made_id, isouter=True)
-        .where(_i.schedule_id == schedule.id, _i.target_id == target_id, _i.made_id.is_not(None))
+        .where(_i.schedule_id == schedule.id, _i.made_id.is_not(None))
     )
     found = []
-    for row in tx.execute(query):
+    for row in tx.execute(narrowed(query)):
         item = Item(*row[: len(_items.columns)])
         is_as_made = (row.its_name, row.its_description, row.its_project_id) == (
             item.name,

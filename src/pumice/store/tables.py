@@ -823,11 +823,14 @@ schedules = sa.Table(
     Column("next_run_at", TIME),
     Column("planned_at", TIME),
     Column("last_run_id", ID),
+    Column("clear_at", TIME),  # when to go on with deleting it and what it made; null while it stays
+    Column("cleared_at", TIME),  # when that came on last
     *_times(),
     Index("ix_schedules_page", "project_id", "created_at", "id"),
     Index("ix_schedules_all", "created_at", "id"),
     _some("ix_schedules_next_run_at", "next_run_at", where="next_run_at IS NOT NULL"),
     _some("ix_schedules_planned_at", "planned_at", where="planned_at IS NOT NULL"),
+    _some("ix_schedules_clear_at", "clear_at", where="clear_at IS NOT NULL"),
     info=_tells("id"),
 )
 

@@ -116,6 +116,32 @@ async def test_anothers_schedule_is_not_found_and_a_reader_changes_none(cloud: C
     assert (await own("GET", f"{path}/runs", who="admin")).json()["runs"]
 
 
+async def test_a_schedule_is_deleted_together_with_what_it_made(cloud: Cloud, own: Own) -> None:
+    volume = (await cloud.make())["id"]
+    made = await make(own, volume_id=volume)
+    path = f"/schedules/{made['id']}"
+    await own("POST", f"{path}/actions/run")
+    await cloud.quiet()
+    snapshots = "/snapshots?volume_id=" + volume
+    assert len((await cloud.call("GET", snapshots)).json()["snapshots"]) == 1
+    with_made = f"{path}/actions/delete_with_made"
+    assert (await own("POST", with_made, who="reader")).status_code == 403
+    assert (await own("POST", with_made, who="other")).status_code == 404
+    assert (await own("POST", with_made)).status_code == 202
+    shown = await own("GET", path)
+    assert shown.json()["schedule"]["deleting"] and not shown.json()["schedule"]["enabled"]
+    assert shown.json()["schedule"]["last_run"]["state"] == "failed"
+    assert (await own("PUT", path, {"schedule": {"enabled": True}})).status_code == 409
+    assert (await own("POST", f"{path}/actions/run")).status_code == 409
+    assert (await own("POST", with_made)).status_code == 202
+    await cloud.quiet()
+    waits = own("GET", path, **{"If-None-Match": shown.headers["ETag"], "Prefer": "wait=30"})
+    await cloud.db.write(lambda tx: schedules.change(tx, made["id"], clear_at=now()))
+    await Schedules(cloud.db, cloud.service.ctx.tunables).check()
+    assert (await soon(waits)).status_code == 404
+    assert (await cloud.call("GET", snapshots)).json()["snapshots"] == []
+
+
 async def test_pages_and_filters(cloud: Cloud, own: Own) -> None:
     volume = (await cloud.make())["id"]
     for number in range(3):

@@ -44,6 +44,7 @@ ANSWERS: Mapping[str, tuple[int, type[BaseModel] | None]] = {
     "GET /schedules/{id}": (200, shapes.OneSchedule),
     "PUT /schedules/{id}": (200, shapes.OneSchedule),
     "DELETE /schedules/{id}": (204, None),
+    "POST /schedules/{id}/actions/delete_with_made": (202, None),
     "POST /schedules/{id}/actions/run": (202, shapes.OneRun),
     "GET /schedules/{id}/runs": (200, shapes.Runs),
     "GET /schedules/{id}/runs/{run_id}": (200, shapes.OneRunInFull),

@@ -28,6 +28,12 @@ MAKES = {
 }
 """Who has something made by a schedule must be allowed to make it."""
 MAKES_OF_GROUP = Rule("group:create_group_snapshot", MEMBER)
+UNMAKES = {
+    Makes.SNAPSHOT: Rule("volume:delete_snapshot", MEMBER),
+    Makes.BACKUP: Rule("backup:delete", MEMBER),
+}
+"""Who has what a schedule made deleted must be allowed to delete it."""
+UNMAKES_OF_GROUP = Rule("group:delete_group_snapshot", MEMBER)
 
 
 def _some(value: dict[str, str]) -> dict[str, str]:
@@ -100,6 +106,7 @@ def view(one: Schedule, last: Run | None) -> dict[str, Any]:
         **{name: getattr(one, name) for name in (*same, "enabled", "next_run_at", "created_at", "updated_at")},
         kind=one.makes,
         keep=shapes.Keep(**one.keep),
+        deleting=one.clear_at is not None,
         metadata=one.tags,
         last_run=_run(last) if last else None,
     ).model_dump(mode="json")
@@ -182,6 +189,15 @@ async def create(call: Call) -> Reply:
     return Reply({"schedule": view(made, None)}, 201)
 
 
+async def delete_with_made(call: Call) -> Reply:
+    """Delete a schedule together with what it made and nobody has made his own: 202."""
+    found = await call.ctx.db.read(schedules.get, call.who, call.args["id"])
+    for_group = found.group_id is not None and found.makes == Makes.SNAPSHOT
+    call.policy.require(UNMAKES_OF_GROUP if for_group else UNMAKES[found.makes], call.who)
+    await call.ctx.db.write(accept.delete_with_made, call.who, found.id, call.ctx.tunables)
+    return Reply(status=202)
+
+
 def _require_to_make(call: Call, makes: str, group_id: str | None) -> None:
     """Raises ``Forbidden`` for who may not make by himself what the schedule makes."""
     for_group = group_id is not None and makes == Makes.SNAPSHOT
@@ -247,6 +263,13 @@ ROUTES = (
     Route("GET", _ONE, show, _READ, live=True),
     Route("PUT", _ONE, update, Rule("pumice:schedules:update", MEMBER)),
     Route("DELETE", _ONE, writes(accept.delete, 204), Rule("pumice:schedules:delete", MEMBER)),
+    Route(
+        "POST",
+        f"{_ONE}/actions/delete_with_made",
+        delete_with_made,
+        Rule("pumice:schedules:delete", MEMBER),
+        also=(*UNMAKES.values(), UNMAKES_OF_GROUP),
+    ),
     Route("POST", f"{_ONE}/actions/run", run, Rule("pumice:schedules:run", MEMBER)),
     Route("GET", f"{_ONE}/runs", RUNS.answers("runs", run_view), _READ),
     Route("GET", f"{_ONE}/runs/{{run_id}}", show_run, _READ),

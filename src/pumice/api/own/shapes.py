@@ -286,6 +286,7 @@ class Schedule(Shape):
     full_every: int | None = Field(description="Each so many backups is a whole one, the others incremental.")
     container: str | None
     enabled: bool
+    deleting: bool = Field(description="Whether it is being deleted together with what it made.")
     next_run_at: Moment | None
     last_run: Run | None
     created_at: Moment

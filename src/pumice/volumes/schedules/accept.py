@@ -1,4 +1,7 @@
-"""What is asked of a schedule: to make one, change it, run it now, delete it. Each is one transaction."""
+"""What is asked of a schedule: to make one, change it, run it now, delete it. Each is one transaction.
+
+A schedule that goes together with what it made is switched off by that, and goes on in turns (``clear.py``).
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +18,7 @@ from pumice.store import groups, quotas, schedules, volumes
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.serialize import serialized
+from pumice.volumes.schedules import clear
 from pumice.volumes.schedules.turn import turn
 
 
@@ -60,6 +64,8 @@ def create(tx: Transaction, who: Scope, wanted: Wanted) -> Schedule:
         next_run_at=None,
         planned_at=None,
         last_run_id=None,
+        clear_at=None,
+        cleared_at=None,
         created_at=at,
         updated_at=None,
     )
@@ -77,7 +83,7 @@ def update(tx: Transaction, who: Scope, schedule_id: str, changes: Mapping[str, 
 
     What a run that is under way has still to do is not changed by that.
     """
-    found = schedules.get(tx, who, schedule_id)
+    found = _staying(tx, who, schedule_id)
     at = now()
     values = dict(changes)
     if "cron" in values:
@@ -105,7 +111,7 @@ def run_now(tx: Transaction, who: Scope, schedule_id: str, tunables: Tunables) -
 
     Raises ``NotFound``, or ``Conflict`` while its last run is under way.
     """
-    schedule = schedules.get(tx, who, schedule_id)
+    schedule = _staying(tx, who, schedule_id)
     last = schedules.find_run(tx, schedule.last_run_id)
     if last is not None and last.state == RunState.RUNNING:
         raise Conflict(f"Run {last.id} of schedule {schedule.id} is under way: ask again when it has ended.")
@@ -123,7 +129,7 @@ def begin_due(tx: Transaction, schedule_id: str, project_id: str) -> str | None:
     not due, or that very time was run before the clock was put back.
     """
     schedule, at = schedules.find(tx, schedule_id), now()
-    if schedule is None or schedule.next_run_at is None:
+    if schedule is None or schedule.next_run_at is None or schedule.clear_at is not None:
         return None
     astray = schedules.is_astray(schedule.planned_at, at)
     if not astray and schedule.next_run_at > at:
@@ -161,6 +167,31 @@ def new_run(schedule: Schedule, due_at: datetime, *, manual: bool) -> Run:
     )
 
 
+def _staying(tx: Transaction, who: Scope, schedule_id: str) -> Schedule:
+    """The schedule. Raises ``NotFound``, or ``Conflict`` if it is being deleted with what it made."""
+    schedule = schedules.get(tx, who, schedule_id)
+    if schedule.clear_at is not None:
+        raise Conflict(f"Schedule {schedule.id} is being deleted together with what it made.")
+    return schedule
+
+
 def delete(tx: Transaction, who: Scope, schedule_id: str) -> None:
-    """Delete a schedule. What it has made stays, and a person's to delete. Raises ``NotFound``."""
+    """Delete a schedule. What it has made stays, and a person's to delete. Raises ``NotFound``.
+
+    Of one that is going together with what it made, what is left by now stays.
+    """
     schedules.delete(tx, schedules.get(tx, who, schedule_id).id)
+
+
+@serialized(quotas.turn)
+def delete_with_made(tx: Transaction, who: Scope, schedule_id: str, tunables: Tunables) -> None:
+    """Delete a schedule and all that it made and nobody has made his own; a first part is begun.
+
+    Raises ``NotFound``. Asked for again, it goes on.
+    """
+    schedule, at = schedules.get(tx, who, schedule_id), now()
+    if schedule.clear_at is None:
+        schedules.end_runs(tx, schedule, at, "The schedule is being deleted.")
+        off = {"enabled": False, "next_run_at": None, "planned_at": None}
+        schedules.change(tx, schedule.id, clear_at=at, cleared_at=at, updated_at=at, **off)
+        clear.take_turn(tx, schedule.id, schedule.project_id, tunables)

@@ -39,7 +39,7 @@ def prune(tx: Transaction, schedule: Schedule, target_id: str, most: int, tunabl
     keep = kept(there, schedule.rule, schedule.timezone)
     drop = [one for one in ours if _is_broken(one) or one.item.made_id in there.keys() - keep]
     drop.sort(key=lambda one: (str(one.item.made_at), one.item.id), reverse=True)  # children before parents
-    begun = sum(_is_begun(tx, schedule, one, tunables) for one in drop[:most])
+    begun = sum(begin_to_delete(tx, schedule, one, tunables) is None for one in drop[:most])
     under_way = begun or any(one.status == "deleting" for one in ours)
     return bool(len(drop) > begun and under_way)
 
@@ -50,8 +50,8 @@ def _is_broken(one: Made) -> bool:
     return one.status == "error_deleting" or (one.status == "error" and never)
 
 
-def _is_begun(tx: Transaction, schedule: Schedule, one: Made, tunables: Tunables) -> bool:
-    """Whether its delete could be begun."""
+def begin_to_delete(tx: Transaction, schedule: Schedule, one: Made, tunables: Tunables) -> str | None:
+    """Begin to delete what a schedule made, for good; why that is refused, or None."""
     made_id, who = str(one.item.made_id), schedule.owner
     try:
         with nested(tx):
@@ -64,6 +64,6 @@ def _is_begun(tx: Transaction, schedule: Schedule, one: Made, tunables: Tunables
             schedules.change_item(tx, one.item, state=ItemState.DROPPED)
     except Retryable:
         raise
-    except PumiceError:
-        return False
-    return True
+    except PumiceError as error:
+        return str(error)
+    return None

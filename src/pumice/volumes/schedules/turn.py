@@ -71,6 +71,9 @@ def turn(tx: Transaction, run_id: str, tunables: Tunables) -> Turned:
         return Turned()
     schedule = schedules.find(tx, run.schedule_id)
     assert schedule is not None  # its runs are gone with it
+    if schedule.clear_at is not None:
+        schedules.change_run(tx, run, look_at=None)
+        return Turned()
     more, ended, pruned = False, None, 0
     if run.state == R.RUNNING:
         more = _go_on(tx, run, schedule, tunables)
