@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from rich.padding import Padding
 
+from pumice.app.terminal import console, table
 from pumice.catalog import volume_types
 from pumice.model.ids import ProjectId, UserId
 from pumice.model.scope import Scope
@@ -125,3 +127,15 @@ def test_a_thing_is_asked_for_by_its_name_too(state: Path) -> None:
     said = " ".join(on_a_terminal(state, "why", "a rather long name of a volume of a tenant"))
     assert said.startswith("Volume ") and " is available " in said
     assert "could not be found" in " ".join(on_a_terminal(state, "why", "a rather long name"))
+
+
+def test_what_is_piped_is_not_filled_up_with_blanks(capsys: pytest.CaptureFixture[str]) -> None:
+    out = console()
+    shown = table("id", "words")
+    shown.add_row("1", "a much longer word")
+    shown.add_row("two", "b")
+    out.print(shown)
+    out.print(Padding("told", (0, 0, 0, 4)))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.rstrip() for line in lines] == lines
+    assert lines[-1] == "    told"

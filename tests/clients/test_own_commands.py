@@ -45,7 +45,7 @@ def test_a_tenant_follows_a_volume_by_openstack_alone() -> None:
         snapshots_make_themselves(openstack, volume)
         used = openstack.json("volume", "usage", "list")
         assert {(one["Kind"], one["Volume Type"]) for one in used} == {("volume", "__DEFAULT__")}
-        assert sum(one["Gib Hours"] for one in used) > 0
+        assert sum(one["GiB Hours"] for one in used) > 0
         admins = openstack.json("--os-cloud", "pumice", "volume", "usage", "list", "--all-projects")
         assert {one["Project ID"] for one in used} <= {one["Project ID"] for one in admins}
         with pytest.raises(Exception, match="like 2026-11-27"):

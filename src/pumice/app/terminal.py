@@ -1,10 +1,12 @@
 """What commands print: tables for a person, JSON for a program."""
 
+import re
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from threading import Timer
+from typing import IO, cast
 
 import orjson
 from rich.console import Console
@@ -13,14 +15,29 @@ from rich.text import Text
 
 SHORT = 8
 """Characters of an id that are shown: enough to tell a few thousand apart, and to name one by."""
+_BLANKS = re.compile(r"[ ]+(?=\n|$)")
 SILENT_SECONDS = 1.0
 """Seconds after which a command says what it waits for."""
 
 
 def console() -> Console:
-    """A console as wide as the terminal. Lines that are piped into something are never cut."""
+    """A console as wide as the terminal. Lines that are piped into something are never cut, nor filled up."""
     found = Console(highlight=False)
-    return found if found.is_terminal else Console(highlight=False, width=1000)
+    if found.is_terminal:
+        return found
+    return Console(highlight=False, width=1000, file=cast("IO[str]", _Unpadded()))
+
+
+class _Unpadded:
+    """Standard output without the blanks at the ends of lines."""
+
+    def write(self, text: str) -> int:
+        """Print it."""
+        return sys.stdout.write(_BLANKS.sub("", text))
+
+    def flush(self) -> None:
+        """Print it now."""
+        sys.stdout.flush()
 
 
 def table(*columns: str, whole: Collection[str] = ()) -> Table:

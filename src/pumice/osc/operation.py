@@ -151,7 +151,10 @@ def of_all_projects(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 def titles(names: Sequence[str]) -> Sequence[str]:
     """The heads of columns of these names."""
-    return [name.replace("_", " ").title().replace("Id", "ID") for name in names]
+    return [
+        name.replace("_", " ").title().replace("Id", "ID").replace("Url", "URL").replace("Gib", "GiB")
+        for name in names
+    ]
 
 
 def _word(one: dict[str, Any], name: str) -> Any:

@@ -19,6 +19,8 @@ page = _rows.page
 
 COLUMNS = frozenset({"id", "kind", "subject", "state", "created_at", "finished_at", "parent_id"})
 """What a list may be sorted by."""
+FEW = frozenset({"subject", "volume_id", "parent_id"})
+"""What few operations have in common."""
 
 
 def is_(name: str, value: str) -> sa.ColumnElement[bool]:

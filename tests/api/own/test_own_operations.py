@@ -6,10 +6,12 @@ from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from tests.patience import soon
 from volume_cloud import CONNECTOR, HOST, POOL, Cloud
 
 from pumice.model.errors import PumiceError, Retryable, TryAnotherBackend
+from pumice.store.database import Transaction
 
 Own = Callable[..., Awaitable[httpx.Response]]
 INSIDE = (POOL, HOST, "box")
@@ -164,6 +166,35 @@ async def test_why_it_cannot_be_retried_is_told_beforehand_in_the_words_of_the_r
         reply = await own("POST", f"{path}/actions/retry")
         assert (told is None, reply.status_code) == ((True, 202) if offered else (False, 409))
         assert offered or reply.json()["conflictingRequest"]["message"] == told
+
+
+@pytest.mark.parametrize(
+    "query", ["subject={}", "volume_id={}", "parent_id={}", "subject={},x&kind=volume.create"]
+)
+async def test_what_few_operations_have_in_common_is_how_they_are_found(
+    cloud: Cloud, own: Own, query: str
+) -> None:
+    volume, asked = (await cloud.make())["id"], list[tuple[str, Any]]()
+
+    def note(_c: Any, _cursor: Any, text: str, parameters: Any, _context: Any, _many: bool) -> None:
+        if "FROM operations" in text and "LIMIT" in text and "project_id" in text:
+            asked.append((text, parameters))
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        assert (await own("GET", f"/operations?{query.format(volume)}")).status_code == 200
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)
+    [(text, parameters)] = asked
+
+    def plan(tx: Transaction) -> list[str]:
+        if tx.connection.dialect.name != "sqlite":
+            return []  # PostgreSQL counts its rows
+        steps = tx.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", parameters)
+        return [str(step.detail) for step in steps]
+
+    steps = await cloud.db.read(plan)
+    assert not [step for step in steps if "ix_operations_page" in step], steps
 
 
 async def test_the_reason_is_a_paragraph(cloud: Cloud, own: Own) -> None:

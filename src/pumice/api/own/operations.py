@@ -37,7 +37,11 @@ def _conditions(call: Call) -> Sequence[Any]:
 
 
 LIST: Collection[LoggedOperation] = Collection(
-    {name: name for name in logged.COLUMNS}, _conditions, logged.page, everywhere=all_projects
+    {name: name for name in logged.COLUMNS},
+    _conditions,
+    logged.page,
+    everywhere=all_projects,
+    told=lambda call: {"few": not logged.FEW.isdisjoint(call.query)},
 )
 
 
