@@ -1,6 +1,7 @@
 """What only images of Ceph have: chains of clones, origins in the trash, a pool that several hosts serve."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +13,7 @@ from tests.patience import patience
 
 from pumice.backends import aside, rbd_images
 from pumice.backends.contract import no_progress
-from pumice.backends.rbd import MOST_DEEP, RbdBackend
+from pumice.backends.rbd import DEEP, MOST_DEEP, RbdBackend
 from pumice.backends.rbd_images import Cluster, RbdImages
 from pumice.backends.rbd_settings import RbdSettings
 from pumice.model.errors import Misconfigured, NotFound, Retryable, TryAnotherBackend
@@ -115,7 +116,8 @@ async def test_a_chain_of_clones_ends_and_goes_whole_with_its_last(ceph_user: Us
         await asyncio.to_thread(write, file, WORDS)
     for origin, clone in pairwise(chain):
         await backend.create_from_volume(clone, "one", 1, origin, "one", no_progress)
-    assert [await depth_of(images, it) for it in chain] == [0, 1, 2, 3, 4, 5, 0]
+    assert [await depth_of(images, it) for it in chain] == [*range(MOST_DEEP + 1), 0]
+    assert [it for it in chain if await backend.is_deep(it, "one")] == chain[DEEP + 1 : -1]
     for volume in chain[:-2]:
         await backend.delete(volume, "one")
     assert in_trash(ceph_user.pool) == MOST_DEEP, "whoever has clones waits for them"
@@ -125,6 +127,92 @@ async def test_a_chain_of_clones_ends_and_goes_whole_with_its_last(ceph_user: Us
     await backend.delete(chain[-2], "one")
     assert in_trash(ceph_user.pool) == 0, "the last clone takes them all along"
     await backend.delete(chain[-1], "one")
+
+
+async def a_large_clone(backend: RbdBackend, megabytes: int) -> tuple[VolumeId, VolumeId]:
+    """A volume with so much in it, and a clone of it."""
+    origin, clone = a_volume(), a_volume()
+    await backend.create(origin, "one", 1)
+    async with backend.opened(origin, "one") as file:
+        await asyncio.to_thread(write, file, WORDS + bytes(range(1, 256)) * 4112 * megabytes)
+    await backend.create_from_volume(clone, "one", 1, origin, "one", no_progress)
+    return origin, clone
+
+
+async def test_flattening_goes_on_from_where_another_was_killed(ceph_user: User, tmp_path: Path) -> None:
+    backend, pool = backend_of(ceph_user, tmp_path / "one"), ceph_user.pool
+    origin, clone = await a_large_clone(backend, 128)
+    assert 0 < await backend.flatten(clone, "one", 0.0) < 1
+    before = pool.allocated(f"volume-{clone}")
+    assert 0 < before < pool.allocated(f"volume-{origin}")
+    other, seconds, done = backend_of(ceph_user, tmp_path / "two"), 0.0, 0.0
+    while done < 1:
+        seconds += 0.05
+        done = await other.flatten(clone, "one", seconds)
+        assert pool.allocated(f"volume-{clone}") >= before
+    assert await other.flatten(clone, "one", 1.0) == 1
+    await backend.delete(origin, "one")
+    assert in_trash(pool) == 0
+    async with backend.opened(clone, "one") as file:
+        assert await asyncio.to_thread(read, file, len(WORDS)) == WORDS
+    await backend.delete(clone, "one")
+
+
+async def test_a_volume_in_use_is_flattened_by_who_uses_it(ceph_user: User, tmp_path: Path) -> None:
+    backend, pool = backend_of(ceph_user, tmp_path), ceph_user.pool
+    origin, clone = await a_large_clone(backend, 64)
+    async with backend.opened(clone, "one") as file:
+        await asyncio.to_thread(write, file, b"changed")
+        while await backend.flatten(clone, "one", 1.0) < 1:
+            pass
+        await backend.delete(origin, "one")
+        assert in_trash(pool) == 0
+        assert await asyncio.to_thread(read, file, len(WORDS)) == b"changed" + WORDS[7:]
+    await backend.delete(clone, "one")
+
+
+async def test_beside_flattening_a_volume_is_copied_extended_and_deleted(
+    ceph_user: User, tmp_path: Path
+) -> None:
+    backend, other = (backend_of(ceph_user, tmp_path / host) for host in ("one", "two"))
+    origin, clone = await a_large_clone(backend, 256)
+    snapshot, copy = SnapshotId(new_id()), a_volume()
+
+    async def whole() -> None:
+        with suppress(NotFound):
+            while await backend.flatten(clone, "one", 0.2) < 1:
+                pass
+
+    flattening = asyncio.create_task(whole())
+    await other.create_snapshot(snapshot, clone, "one", no_progress)
+    await other.create_from_volume(copy, "one", 1, clone, "one", no_progress)
+    await other.extend(clone, "one", 2)
+    async with patience():
+        while True:
+            with suppress(Retryable):
+                await other.delete(clone, "one")
+                break
+    await flattening
+    for volume in (origin, copy):
+        async with other.opened(volume, "one") as file:
+            assert await asyncio.to_thread(read, file, len(WORDS)) == WORDS
+        await other.delete(volume, "one")
+    await other.delete_snapshot(snapshot, "one")
+    assert in_trash(ceph_user.pool) == 0
+    assert not (await other.inventory()).pieces
+
+
+async def test_who_is_cancelled_leaves_no_lock_behind(ceph_user: User, tmp_path: Path) -> None:
+    backend = backend_of(ceph_user, tmp_path)
+    origin, clone = await a_large_clone(backend, 256)
+    flattening = asyncio.create_task(backend.flatten(clone, "one", 0.3))
+    await asyncio.sleep(0.1)
+    flattening.cancel()
+    with suppress(asyncio.CancelledError):
+        await flattening
+    await backend.delete(clone, "one")  # who was killed would be waited for
+    await backend.delete(origin, "one")
+    assert in_trash(ceph_user.pool) == 0
 
 
 async def test_a_copy_in_another_pool_holds_everything_itself(ceph_user: User, tmp_path: Path) -> None:

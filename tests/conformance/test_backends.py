@@ -377,6 +377,32 @@ async def test_a_volume_goes_back_to_what_its_snapshot_kept_again_and_again(back
     assert inventory.snapshots == {snapshot} and not inventory.leftovers
 
 
+@pytest.mark.short
+@pytest.mark.rule("bytes")
+async def test_a_copy_that_is_flattened_keeps_its_bytes_and_needs_its_origin_no_more(backend: Backend) -> None:
+    origin, copy, later = await volume_with(backend, b"before"), a_volume(), a_snapshot()
+    await backend.create_from_volume(copy, POOL, 1, origin, POOL, no_progress)
+    assert not await backend.is_deep(copy, POOL)
+    await write(backend, copy, b"after!", 8 * MIB)
+    await backend.create_snapshot(later, copy, POOL, no_progress)
+    for _ in range(2):
+        while await backend.flatten(copy, POOL, 1.0) < 1:
+            pass
+    await backend.extend(copy, POOL, 2)
+    await backend.delete(origin, POOL)
+    assert await read(backend, copy, 6) == b"before"
+    await backend.revert(copy, POOL, later, no_progress)
+    assert await read(backend, copy, 6, 8 * MIB) == b"after!"
+
+
+@pytest.mark.rule("errors")
+async def test_what_is_not_there_is_neither_deep_nor_flattened(backend: Backend) -> None:
+    with pytest.raises(NotFound):
+        await backend.is_deep(a_volume(), POOL)
+    with pytest.raises(NotFound):
+        await backend.flatten(a_volume(), POOL, 1.0)
+
+
 @pytest.mark.rule("errors")
 async def test_a_revert_of_or_to_what_is_not_there_is_not_found_and_changes_nothing(backend: Backend) -> None:
     volume, snapshot = a_volume(), a_snapshot()

@@ -18,6 +18,7 @@ KINDS = {
     "volume.delete_when_free",
     "volume.delete_with_snapshots",
     "volume.extend",
+    "volume.flatten",
     "volume.revert",
     "volume.upload",
     "snapshot.create",

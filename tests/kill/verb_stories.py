@@ -196,6 +196,19 @@ def is_moved_and_free(pumice: Victim, stage: Stage, well: bool) -> None:
     is_moved(pumice, stage, True)
 
 
+def a_clone(pumice: Victim) -> Stage:
+    """A volume that may share its bytes with another."""
+    first = a_volume(pumice)["volume"]
+    stage = {"volume": pumice.stories.create(source_volid=first)}
+    pumice.settle()
+    pumice.stories.delete(f"{VOLUMES}/{first}")
+    return stage
+
+
+def flatten(pumice: Victim, stage: Stage) -> httpx.Response:
+    return pumice.http.post(f"/pumice/v1/volumes/{stage['volume']}/actions/flatten")
+
+
 def revert(pumice: Victim, stage: Stage) -> httpx.Response:
     return asks("revert", {"snapshot_id": stage["snapshot"]})(pumice, stage)
 
@@ -792,6 +805,7 @@ STORIES = {
     ),
     "volume.delete_with_snapshots": VerbStory(a_volume_in_the_bin, purge, bin_is_empty),
     "volume.extend": VerbStory(a_guest_with_a_volume, asks("os-extend", {"new_size": 2}), is_larger),
+    "volume.flatten": VerbStory(a_clone, flatten, volume_is_free),
     "volume.reimage": VerbStory(a_volume, reimage, is_reimaged),
     "volume.migrate": VerbStory(a_large_volume, migrate, is_moved),
     "volume.migrate_in_use": VerbStory(a_guest_with_a_volume_elsewhere, migrate_in_use, has_gone_over),

@@ -59,6 +59,7 @@ from pumice.volumes import (
     delete_when_free,
     delete_with_snapshots,
     extend,
+    flatten,
     manage,
     manageable,
     migrate,
@@ -626,6 +627,22 @@ async def a_snapshot(world: FakeWorld) -> Stage:
 
 
 scenario(revert.REVERT, a_snapshot, begin_revert, check_revert)
+
+
+async def a_copy(world: FakeWorld) -> Stage:
+    """A volume that shares its bytes with another."""
+    return {"volume": await world.a_volume(source_volid=await world.a_volume())}
+
+
+async def begin_flatten(world: FakeWorld, stage: Stage) -> str:
+    return await world.db.write(flatten.accept, TENANT, stage["volume"])
+
+
+async def check_flatten(world: FakeWorld, stage: Stage, well: bool) -> None:
+    assert await world.volume_status(stage["volume"]) == "available"
+
+
+scenario(flatten.FLATTEN, a_copy, begin_flatten, check_flatten)
 
 
 async def begin_delete_with_snapshots(world: FakeWorld, stage: Stage) -> str:

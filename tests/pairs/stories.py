@@ -34,6 +34,7 @@ from pumice.volumes import (
     delete,
     delete_when_free,
     extend,
+    flatten,
     manage,
     manageable,
     migrate,
@@ -192,6 +193,10 @@ def copies_a_group(source: str) -> Callable[[FakeWorld, Stage, str], Awaitable[s
 
 async def extends(world: FakeWorld, stage: Stage, thing: str) -> None:
     await world.db.write(lambda tx: extend.accept(tx, TENANT, thing, 3, world.tunables, in_use=True))
+
+
+async def flattens(world: FakeWorld, stage: Stage, thing: str) -> None:
+    await world.db.write(flatten.accept, INTERNAL, thing)
 
 
 async def reverts(world: FakeWorld, stage: Stage, thing: str) -> str:
@@ -356,6 +361,7 @@ ON_A_VOLUME = (
     Story("volume.delete", "volume", asks(delete.accept), forgets),
     Story("volume.delete_when_free", "volume", deletes_when_free, forgets),
     Story("volume.extend", "volume", extends),
+    Story("volume.flatten", "volume", flattens),
     Story("volume.unmanage", "volume", asks(unmanage.accept), lets_go),
     Story("volume.reimage", "volume", reimages, becomes),
     Story("volume.migrate", "volume", moves),
@@ -398,7 +404,7 @@ ON_A_GROUP = (
 )
 IN_USE = frozenset(
     {"volume.create", "volume.extend", "volume.upload", "snapshot.create", "volume.delete_when_free"}
-    | {"backup.create"}
+    | {"backup.create", "volume.flatten"}
 )
 STORIES: tuple[Story, ...] = (
     *ON_A_VOLUME,

@@ -180,6 +180,17 @@ class Backend(Protocol):
         had before, or the snapshot's.
         """
 
+    async def is_deep(self, volume: VolumeId, pool: str) -> bool:
+        """Whether it is a copy of so many copies that it is to be flattened. Raises ``NotFound``."""
+
+    async def flatten(self, volume: VolumeId, pool: str, seconds: float) -> float:
+        """Let the volume hold more of its bytes by itself, for about so many seconds; 1.0 when it holds all.
+
+        What was done stays done, and the next call goes on from there. Its bytes stay what they are, and who
+        reads, writes, copies or extends it meanwhile may do so; who deletes it may have to ask again
+        (``Retryable``). Where it costs nothing to share bytes it is 1.0 at once. Raises ``NotFound``.
+        """
+
     async def create_snapshot(
         self, snapshot: SnapshotId, volume: VolumeId, pool: str, progress: Progress
     ) -> None:

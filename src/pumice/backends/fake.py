@@ -5,7 +5,8 @@ have it too, ``contents`` tells it. Every volume's device is ``/dev/zero``, and 
 directory it holds real bytes there, by way of the ``files`` backend, and so
 survives a restart of the process.
 
-It can be told to be slow (``delay``), to stand still (``free``) and to fail (``fail_next``), in either form.
+It can be told to be slow (``delay``), to stand still (``free``), to fail (``fail_next``), and to say of every
+volume that it is ``deep``, in either form.
 """
 
 import asyncio
@@ -57,6 +58,7 @@ class FakeBackend:
         self.free = asyncio.Event()
         self.free.set()
         self.fail_next: dict[str, Exception] = {}
+        self.deep = False
         self._capacity_gb = capacity_gb
         self.keeps = directory is not None
         self._inner: Backend
@@ -150,6 +152,14 @@ class FakeBackend:
     async def revert(self, volume: VolumeId, pool: str, snapshot: SnapshotId, progress: Progress) -> None:
         await self._pretend("revert")
         await self._inner.revert(volume, pool, snapshot, progress)
+
+    async def is_deep(self, volume: VolumeId, pool: str) -> bool:
+        await self._pretend("is_deep")
+        return self.deep or await self._inner.is_deep(volume, pool)
+
+    async def flatten(self, volume: VolumeId, pool: str, seconds: float) -> float:
+        await self._pretend("flatten")
+        return await self._inner.flatten(volume, pool, seconds)
 
     async def create_snapshot(
         self, snapshot: SnapshotId, volume: VolumeId, pool: str, progress: Progress

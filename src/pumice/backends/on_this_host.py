@@ -16,6 +16,16 @@ class OnThisHost:
         """The volume's file or block device. See ``Backend``."""
         raise NotImplementedError
 
+    async def is_deep(self, volume: VolumeId, pool: str) -> bool:
+        """See ``Backend``: blocks are shared, however many copies were made of copies."""
+        await self.device(volume, pool)
+        return False
+
+    async def flatten(self, volume: VolumeId, pool: str, seconds: float) -> float:  # noqa: ARG002
+        """See ``Backend``."""
+        await self.device(volume, pool)
+        return 1.0
+
     @asynccontextmanager
     async def opened(self, volume: VolumeId, pool: str) -> AsyncIterator[Path]:
         """See ``Backend``."""

@@ -9,8 +9,9 @@ write, and is of one moment, whoever writes meanwhile::
 Everything has its name only when it is complete; renaming is atomic. What has clones goes to the pool's trash
 when it is deleted, and is freed with the last of them: whoever deletes a clone looks after its origin, and each
 start after what a kill kept from that. A chain of ``MOST_DEEP`` clones is broken by having the last hold
-everything itself; so has what is copied to another pool. A volume goes back to a snapshot in two moves; a first
-without its second is completed by who comes next::
+everything itself before it has its name; so has what is copied to another pool. Long before that a volume is
+``deep``, and is flattened in the background while it is used. A volume goes back to a snapshot in two moves; a
+first without its second is completed by who comes next::
 
     NAME ──▶ trash        NAME.back, a whole clone of the snapshot ──▶ NAME
 
@@ -53,7 +54,12 @@ from pumice.model.stored import StoredObject
 from pumice.model.units import GIB, gib_to_hold
 from pumice.model.volume import IMAGE_CACHE, SHARES
 
-MOST_DEEP = 5
+DEEP = 5
+"""A volume below which more clones lie one under the other is flattened in the background."""
+MOST_DEEP = 15
+"""How many may lie below one at all: the kernel's client opens no image with more than 16."""
+AT_A_TIME_SECONDS = 1.0
+"""How long a copy is flattened until others have their turn."""
 ASK_MONITORS_SECONDS = 300.0
 """How often it is asked which monitors there are, which takes as long as all else of an attach."""
 _BACK = ".back"
@@ -69,8 +75,9 @@ Fill = Callable[[str], Awaitable[None]]
 class RbdBackend:
     """``pools`` maps each pool's name to what the cluster calls it.
 
-    ``directory`` is for files by which images are read and written here. ``convert_timeout`` (seconds) bounds
-    the conversion of one image; at most ``copies_at_once`` run at a time.
+    ``directory`` is for files by which images are read and written here. A volume with more than ``deep``
+    clones below it is deep. ``convert_timeout`` (seconds) bounds the conversion of one image; at most
+    ``copies_at_once`` run at a time.
     """
 
     driver = "rbd"
@@ -84,10 +91,12 @@ class RbdBackend:
         *,
         max_over_subscription_ratio: float = 20.0,
         reserved_percentage: int = 0,
+        deep: int = DEEP,
         convert_timeout: float = 3600.0,
         copies_at_once: int = 2,
     ) -> None:
         self._cluster = cluster
+        self._deep = deep
         children = cluster.standby()
         self._images = {name: RbdImages(cluster, pool, children) for name, pool in pools.items()}
         self._windows = Windows(directory)
@@ -198,7 +207,7 @@ class RbdBackend:
             await self._clear(images, name, await images.names())
             part = _part(name)
             try:
-                await self._clone(images, kept, name, images, part)
+                await self._clone(images, kept, name, images, part, progress)
             except BaseException:
                 await self._give_up(images, part)
                 raise
@@ -211,6 +220,21 @@ class RbdBackend:
             await images.rename(name + _BACK, name)
             await self._free(images, here.id)
         progress(1.0)
+
+    async def is_deep(self, volume: VolumeId, pool: str) -> bool:
+        images = self._pool(pool)
+        found = await _found(images, _name("volume", volume), NotFound("Volume", volume))
+        return found.parent is not None and await images.depth(found.id, self._deep + 1) > self._deep
+
+    async def flatten(self, volume: VolumeId, pool: str, seconds: float) -> float:
+        images, name = self._pool(pool), _name("volume", volume)
+        found = await _found(images, name, NotFound("Volume", volume))
+        if found.parent is None:
+            return 1.0
+        done = await self._flatten(images, name, seconds)
+        if done == 1:
+            await self._look_after(found.parent)
+        return done
 
     async def create_snapshot(
         self, snapshot: SnapshotId, volume: VolumeId, pool: str, progress: Progress
@@ -369,14 +393,22 @@ class RbdBackend:
 
         async def fill(part: str) -> None:
             found = await _found(source, origin, missing)
-            await self._clone(source, found, name, images, part)
+            await self._clone(source, found, name, images, part, progress)
             if size is not None and found.size != size * GIB:
                 await images.resize(part, size * GIB, may_cut=True)
             progress(1.0)
 
         await self._make(images, name, fill)
 
-    async def _clone(self, source: RbdImages, origin: Image, name: str, images: RbdImages, part: str) -> None:
+    async def _clone(
+        self,
+        source: RbdImages,
+        origin: Image,
+        name: str,
+        images: RbdImages,
+        part: str,
+        progress: Progress,
+    ) -> None:
         """``part`` begins as what ``origin`` holds now, kept meanwhile under the name of what it will be."""
         try:
             try:
@@ -390,18 +422,14 @@ class RbdBackend:
         finally:
             with suppress(PumiceError):  # one that stays keeps nobody from anything, and goes with its image
                 await source.drop_snap(origin.name, name)
-        if source is not images or await self._is_deep(source, origin):
-            async with self._turn_to_copy.take():
-                await images.flatten(part)
+        if source is not images or (origin.parent and await source.depth(origin.id, MOST_DEEP) >= MOST_DEEP):
+            while (done := await self._flatten(images, part, AT_A_TIME_SECONDS)) < 1:
+                progress(done)
             await self._look_after(Parent(source.pool, origin.name, origin.id))
 
-    async def _is_deep(self, images: RbdImages, image: Image) -> bool:
-        """Whether an image is the last of a chain of clones that may not become longer."""
-        depth, parent = 0, image.parent
-        while parent and depth < MOST_DEEP:
-            depth += 1
-            parent = (await images.beside(parent.pool).image_of_id(parent.id)).parent
-        return depth >= MOST_DEEP
+    async def _flatten(self, images: RbdImages, name: str, seconds: float) -> float:
+        async with self._turn_to_copy.take():
+            return await images.flatten(name, seconds)
 
     async def _remove(self, images: RbdImages, name: str) -> None:
         """Free an image, and whatever calls that were cut short left of its name, also in the trash."""

@@ -12,6 +12,7 @@ import json
 import select
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -87,6 +88,17 @@ class Calls:
                 return found
             return found | {"parent": [above["pool_name"], above["image_name"], image.parent_id()]}
 
+    def depth(self, pool: str, image_id: str, most: int) -> int:
+        """Of how many images one after the other an image is a clone; ``most`` if there are more."""
+        for depth in range(most):
+            with self._opened(pool, None, image_id, read_only=True) as image:
+                try:
+                    pool = image.get_parent_image_spec()["pool_name"]
+                except self._rbd.ImageNotFound:
+                    return depth
+                image_id = image.parent_id()
+        return most
+
     def trash(self, pool: str) -> list[tuple[str, str]]:
         """Name and id of everything in the trash."""
         with self._pool(pool) as io:
@@ -114,10 +126,29 @@ class Calls:
         with self._pool(pool) as io, self._pool(to_pool) as to:
             self._rbd.RBD().clone(io, name, snapshot, to, copy)
 
-    def flatten(self, pool: str, name: str) -> None:
-        """Have an image hold everything itself."""
+    def flatten(self, pool: str, name: str, seconds: float) -> float:
+        """Have an image hold more by itself; how much of all it does then, and 1.0 if it is nobody's clone.
+
+        Ends after about ``seconds``, unless who has the image's lock does it in our place. What an object holds
+        already is not copied again.
+        """
+        until, done = time.monotonic() + seconds, 0.0
+
+        def go_on(objects: int, total: int) -> int:
+            nonlocal done
+            done = (objects + 1) / max(total, 1)
+            return -errno.ECANCELED if time.monotonic() > until else 0
+
         with self._opened(pool, name) as image:
-            image.flatten()
+            try:
+                image.get_parent_image_spec()
+            except self._rbd.ImageNotFound:
+                return 1.0
+            try:
+                image.flatten(on_progress=go_on)
+            except self._rbd.OperationCanceled:
+                return min(done, 0.999)
+            return 1.0
 
     def resize(self, pool: str, name: str, size: int, may_cut: bool) -> None:
         """Give an image ``size`` bytes."""

@@ -24,6 +24,8 @@ LOOK_SECONDS = 20.0
 CHANGE_SECONDS = 90.0
 """A client that died holding an image's lock is waited for: its watch ends after 30 s."""
 COPY_SECONDS = 3600.0
+PATIENCE_SECONDS = 3.0
+"""How much longer than it was told a call may take that should end by itself, when nobody wants it any more."""
 SLOW_SECONDS = 10.0
 """Who takes longer may be waiting for space."""
 CHANGES_AT_ONCE, LOOKS_AT_ONCE = 8, 3
@@ -99,10 +101,6 @@ class RbdImages:
         self._changes = asyncio.Semaphore(CHANGES_AT_ONCE)
         self._looks = asyncio.Semaphore(LOOKS_AT_ONCE)
 
-    def beside(self, pool: str) -> "RbdImages":
-        """Those of another pool of the cluster."""
-        return self if pool == self.pool else RbdImages(self.cluster, pool, self._children)
-
     def spec(self, name: str) -> str:
         """An image as Ceph's people write it."""
         return f"{self.pool}/{name}"
@@ -118,6 +116,10 @@ class RbdImages:
     async def image_of_id(self, image_id: str) -> Image:
         """The image, also in the trash: an id stays what it is. Raises ``NotFound``."""
         return _image(await self._look("image", image_id=image_id))
+
+    async def depth(self, image_id: str, most: int) -> int:
+        """Of how many images one after the other an image is a clone; ``most`` if there are more."""
+        return int(await self._look("depth", image_id=image_id, most=most))
 
     async def trash(self) -> list[tuple[str, str]]:
         """Name and id of everything in the trash, also of what a removal that was cut short has put there."""
@@ -140,9 +142,24 @@ class RbdImages:
         """An image that begins with what a snapshot keeps, and shares it."""
         await to._take_space("clone", pool=self.pool, name=name, snapshot=snapshot, to_pool=to.pool, copy=copy)
 
-    async def flatten(self, name: str) -> None:
-        """Have an image hold everything itself: a copy, which takes as long as one."""
-        await self._take_space("flatten", name=name, seconds=COPY_SECONDS)
+    async def flatten(self, name: str, seconds: float) -> float:
+        """Have an image hold more by itself, for about ``seconds``; how much of all it does, 1.0 at the end.
+
+        Whoever has it open may go on: who has its lock does it then, and takes as long as it takes.
+        Raises ``NotFound``.
+        """
+        limit = seconds + COPY_SECONDS
+        working = asyncio.ensure_future(self._take_space("flatten", limit, name=name, seconds=seconds))
+        try:
+            return float(await asyncio.shield(working))
+        except (
+            asyncio.CancelledError
+        ):  # it ends by itself: of who is killed the cluster keeps the lock for a while
+            await asyncio.wait({working}, timeout=seconds + PATIENCE_SECONDS)
+            raise
+        finally:
+            working.cancel()
+            await asyncio.wait({working})
 
     async def resize(self, name: str, size: int, *, may_cut: bool = False) -> None:
         """Give an image ``size`` bytes. A larger one raises ``Retryable``, unless it ``may_cut`` it."""
@@ -154,7 +171,7 @@ class RbdImages:
 
     async def remove(self, name: str) -> None:
         """Free an image, also in a full pool. Raises ``HasClones``, ``InUse``, ``NotFound``."""
-        await self._change("remove", name=name, seconds=COPY_SECONDS)
+        await self._change("remove", COPY_SECONDS, name=name)
 
     async def discard(self, name: str) -> None:
         """Put an image into the trash. Raises ``InUse``, ``NotFound``."""
@@ -163,12 +180,12 @@ class RbdImages:
     async def remove_from_trash(self, image_id: str) -> None:
         """Free an image that is in the trash. Raises ``HasClones``, ``NotFound``."""
         try:
-            await self._change("remove_from_trash", image_id=image_id, seconds=COPY_SECONDS)
+            await self._change("remove_from_trash", COPY_SECONDS, image_id=image_id)
         except HasClones:
             # Snapshots that were not removed stand in the way as clones do; others may have protected theirs.
             if not await self._purge_snaps(image_id):
                 raise
-            await self._change("remove_from_trash", image_id=image_id, seconds=COPY_SECONDS)
+            await self._change("remove_from_trash", COPY_SECONDS, image_id=image_id)
 
     async def _purge_snaps(self, image_id: str) -> bool:
         """Remove snapshots of others. Raises ``HasClones``: those of the first kind need their protection."""
@@ -220,32 +237,32 @@ class RbdImages:
         async with self._looks:
             return await self._asked(call, LOOK_SECONDS, pool=self.pool, **arguments)
 
-    async def _take_space(self, call: str, seconds: float = CHANGE_SECONDS, **arguments: Any) -> None:
+    async def _take_space(self, call: str, limit: float = CHANGE_SECONDS, **arguments: Any) -> Any:
         """A change that waits for space in a full pool, for ever if it is let. Raises ``TryAnotherBackend``."""
-        changing = asyncio.ensure_future(self._change(call, seconds, **arguments))
+        changing = asyncio.ensure_future(self._change(call, limit, **arguments))
         try:
             await asyncio.wait({changing}, timeout=SLOW_SECONDS)
             if not changing.done() and not (await self.space())[1]:
                 raise TryAnotherBackend("The pool is full.", f"Pool '{self.pool}'.")
-            await changing
+            return await changing
         finally:
             changing.cancel()
             await asyncio.wait({changing})
 
-    async def _change(self, call: str, seconds: float = CHANGE_SECONDS, **arguments: Any) -> Any:
+    async def _change(self, call: str, limit: float = CHANGE_SECONDS, **arguments: Any) -> Any:
         async with self._changes:
-            return await self._asked(call, seconds, **{"pool": self.pool, **arguments})
+            return await self._asked(call, limit, **{"pool": self.pool, **arguments})
 
-    async def _asked(self, call: str, seconds: float, **arguments: Any) -> Any:
+    async def _asked(self, call: str, timeout: float, /, **arguments: Any) -> Any:
         """What a child says. An error that says nothing about its connection leaves it as good as it was."""
         try:
-            async with self._children.one(seconds) as child:
+            async with self._children.one(timeout) as child:
                 told = json.loads(await child.ask(json.dumps([call, arguments]).encode()))
                 if told.get("errno", errno.ENOENT) not in _ORDINARY:
                     raise self._explained(told, arguments)
         except CommandTimedOut:
             raise Retryable(
-                f"The storage did not answer within {seconds:g} seconds.",
+                f"The storage did not answer within {timeout:g} seconds.",
                 f"It was asked '{call}': 'ceph health detail' tells what the cluster lacks.",
             ) from None
         except CommandFailed as failed:

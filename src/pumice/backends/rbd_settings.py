@@ -40,6 +40,12 @@ class RbdSettings(PoolSettings):
         None,
         description="rbd: the user's, at the same path on each host; default: CLUSTER.client.USER.keyring.",
     )
+    max_clone_depth: int = Field(
+        5,
+        ge=0,
+        le=14,
+        description="rbd: a copy of more copies of copies is flattened in the background; 0: every copy.",
+    )
     secret_uuid: UUID | None = Field(
         None,
         description="rbd: by which a Nova's libvirt knows the user's key; Pumice's own compute needs none.",
@@ -74,6 +80,7 @@ class RbdSettings(PoolSettings):
             state_dir / "rbd" / name,
             max_over_subscription_ratio=self.max_over_subscription_ratio,
             reserved_percentage=self.reserved_percentage,
+            deep=self.max_clone_depth,
         )
 
     def probes(self, name: str, state_dir: Path) -> Iterator[Probe]:

@@ -41,7 +41,7 @@ LOOK_SECONDS = 60.0
 CHANGE_SECONDS = 3600.0
 """Limits of a driver's calls outside of operations, whose steps have limits of their own."""
 LOOKS = frozenset(
-    {"pool_names", "pools", "mark", "device", "inventory", "manageable", "exports", "look"}
+    {"pool_names", "pools", "mark", "device", "is_deep", "inventory", "manageable", "exports", "look"}
     | {"connector", "machines", "powers", "power", "disks", "console", "remains", "secrets"}
 )
 """The drivers' calls that change nothing."""

@@ -50,7 +50,7 @@ from pumice.store import (
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
-from pumice.volumes import encrypted
+from pumice.volumes import encrypted, flatten
 from pumice.volumes.bases import evict
 from pumice.volumes.bases import use as bases
 from pumice.volumes.image_bytes import inspected
@@ -531,6 +531,8 @@ async def make_bytes(op: Operation[CreateParams], drivers: Drivers) -> None:
             )
         case _:
             await backend.create(volume, pool, asked.size)
+            return
+    await flatten.note_depth(op, backend, volume, pool)
 
 
 async def delete_bytes(op: Operation[CreateParams], drivers: Drivers) -> None:
@@ -542,6 +544,7 @@ async def delete_bytes(op: Operation[CreateParams], drivers: Drivers) -> None:
 def publish(tx: Transaction, op: Operation[CreateParams], tunables: Tunables) -> None:
     """The volume is ready."""
     volumes.move(tx, op.params.volume_id, {V.CREATING}, V.AVAILABLE, must="be creating", operation_id=None)
+    flatten.begin_if_deep(tx, op, op.params.volume_id, op.notes["pool"])
 
 
 def _source(asked: CreateParams) -> tuple[Hold, ...]:

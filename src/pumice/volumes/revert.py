@@ -21,6 +21,7 @@ from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backe
 from pumice.store import messages, snapshots, volumes
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
+from pumice.volumes import flatten
 
 S, V = SnapshotStatus, VolumeStatus
 MUST = "be 'available' to revert"
@@ -65,11 +66,13 @@ async def restore_bytes(op: Operation[RevertParams], drivers: Drivers) -> None:
     backend = drivers.backends[host_of(asked.pool)]
     volume, snapshot = asked.volume_id, asked.snapshot_id
     await backend.revert(volume, pool_of(asked.pool), snapshot, op.note_progress)
+    await flatten.note_depth(op, backend, volume, pool_of(asked.pool))
 
 
 def publish(tx: Transaction, op: Operation[RevertParams], tunables: Tunables) -> None:
     """Make volume and snapshot available again."""
     _let_go(tx, op)
+    flatten.begin_if_deep(tx, op, op.params.volume_id, op.params.pool)
 
 
 def explain(tx: Transaction, op: Operation[RevertParams], error: str) -> None:

@@ -12,6 +12,7 @@ from volume_cloud import CONNECTOR, SECRET, Cloud, settings
 from pumice.api.own import children, connectors, process
 from pumice.app import settings_table
 from pumice.backends.contract import Inventory
+from pumice.model.ids import new_id
 from pumice.model.states import VolumeStatus
 from pumice.store.database import Transaction
 from pumice.store.tables import volumes
@@ -106,8 +107,27 @@ async def test_children_are_clones_and_what_was_made_of_snapshots(cloud: Cloud, 
     assert (await own("GET", f"/volumes/{volume}/children", who="other")).status_code == 404
 
 
+async def test_an_operator_has_a_volume_flattened(cloud: Cloud, own: Own) -> None:
+    volume = (await cloud.make())["id"]
+    clone = (await cloud.make(source_volid=volume))["id"]
+    began = await own("POST", f"/volumes/{clone}/actions/flatten", who="admin")
+    again = await own("POST", f"/volumes/{clone}/actions/flatten", who="admin")
+    assert (began.status_code, again.json()) == (202, began.json()), "it is under way"
+    await cloud.quiet()
+    told = (await own("GET", f"/operations/{began.json()['operation_id']}")).json()["operation"]
+    assert (told["kind"], told["state"], told["subject"]) == ("volume.flatten", "done", clone)
+    assert (await own("POST", f"/volumes/{new_id()}/actions/flatten", who="admin")).status_code == 404
+
+
 @pytest.mark.parametrize(
-    "asked", ["GET /settings", "GET /doctor", "POST /audit/actions/repair", "GET /volumes/{volume}/connectors"]
+    "asked",
+    [
+        "GET /settings",
+        "GET /doctor",
+        "POST /audit/actions/repair",
+        "GET /volumes/{volume}/connectors",
+        "POST /volumes/{volume}/actions/flatten",
+    ],
 )
 async def test_it_is_for_administrators(cloud: Cloud, own: Own, asked: str) -> None:
     method, path = asked.format(volume=(await cloud.make())["id"]).split()

@@ -27,6 +27,7 @@ ANSWERS: Mapping[str, tuple[int, type[BaseModel] | None]] = {
     "GET /doctor": (200, process.Doctor),
     "GET /volumes/{id}/connectors": (200, connectors.Connectors),
     "GET /volumes/{id}/children": (200, children.Children),
+    "POST /volumes/{id}/actions/flatten": (202, shapes.Begun),
     "GET /events": (200, shapes.Event),
     "GET /webhooks": (200, shapes.Webhooks),
     "POST /webhooks": (201, shapes.OneWebhook),
