@@ -11,6 +11,7 @@ import gc
 import importlib
 import importlib.metadata
 import json
+import mimetypes
 import os
 import select
 import signal
@@ -179,9 +180,18 @@ def _fork(asked: socket.socket) -> bool:
 
 
 def _warm() -> None:
-    """What each would do once, and keep: read botocore's tables, and write out the longest statement."""
+    """What each would do once, and keep: build the commands, read policy's checks and botocore's tables."""
+    from pumice.api import policy
+    from pumice.api.routing import checks_of
+    from pumice.app import cli, policy_sample
     from pumice.backends.backups.s3_client import S3Access, connect
     from pumice.store import torn
+
+    cli.command()
+    mimetypes.init()
+    for routes in policy_sample.services().values():
+        for check in checks_of(routes).values():
+            policy._parsed(check)
 
     connect(
         S3Access(endpoint="http://127.0.0.1:1", bucket="b", region="r", access_key="k", secret_key="s"),

@@ -24,6 +24,7 @@ def main() -> None:
     import uvicorn
 
     import pumice.app.audit
+    import pumice.app.cli
     import pumice.app.doctor
     import pumice.app.hosts
     import pumice.app.operations_log
@@ -33,6 +34,7 @@ def main() -> None:
     import pumice.app.usage
     import pumice.store.names
 
+    pumice.app.cli.command()
     del alembic, oslo_policy, pumice, typer, uvicorn
     gc.collect()
     gc.freeze()  # what is loaded stays: else each command would look through it for garbage

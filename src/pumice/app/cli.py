@@ -3,13 +3,16 @@
 Each is imported when its command runs, so that ``pumice version`` and ``pumice --help`` answer at once.
 """
 
+import functools
 import os
 import sys
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+import typer.main
 
 from pumice.app import garbage
 
@@ -63,13 +66,19 @@ def main() -> None:
         sys.exit("pumice: One of the words is empty: perhaps a variable of the shell that is not set.")
     os.umask(0o077)  # the database holds secrets: whatever a command makes is its owner's alone
     try:
-        app(prog_name="pumice")
+        command()(prog_name="pumice")
     except Exception as error:
         from pumice.app.plain_words import in_plain_words
 
         if "debug" in (*sys.argv, os.environ.get("PUMICE_LOG_LEVEL")):
             raise
         sys.exit(f"pumice: {in_plain_words(error)}")
+
+
+@functools.cache
+def command() -> Callable[..., object]:
+    """The tree of all commands, which takes a while to build."""
+    return typer.main.get_command(app)
 
 
 def _open_standard_streams() -> None:
