@@ -44,7 +44,7 @@ def steps_of(verb: Verb[Any]) -> list[Step[Any]]:
 
 def doing(verb: Verb[Any]) -> list[Point]:
     """The points of the way there, in their order."""
-    return list(_points(verb, "do", steps_of(verb)))
+    return list(_points(verb, "do", [step for step in steps_of(verb) if step.do]))
 
 
 def undoing(verb: Verb[Any]) -> list[Point]:

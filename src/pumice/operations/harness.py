@@ -118,12 +118,13 @@ def trials(verb: Verb[Any]) -> Iterator[Trial]:
 
     yield Trial("straight", lambda: Faults(kind=kind), True)
     for step in steps:
-        done = ("do", step.name, "after")
-        yield Trial(f"do {step.name} twice", faults(done, Retryable("once more")), True)
-        for when in ("before", "after"):
-            point = ("do", step.name, when)
-            yield Trial(f"fail {when} {step.name}", faults(point, PumiceError("It fails.")), False)
-            yield Trial(f"kill {when} {step.name}", faults(point, Killed()), True)
+        if step.do:
+            done = ("do", step.name, "after")
+            yield Trial(f"do {step.name} twice", faults(done, Retryable("once more")), True)
+            for when in ("before", "after"):
+                point = ("do", step.name, when)
+                yield Trial(f"fail {when} {step.name}", faults(point, PumiceError("It fails.")), False)
+                yield Trial(f"kill {when} {step.name}", faults(point, Killed()), True)
         if step.undo:
             for when in ("before", "after"):
                 point = ("undo", step.name, when)

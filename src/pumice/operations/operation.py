@@ -145,9 +145,13 @@ on_compute = Place("compute", _compute)
 
 @dataclass(frozen=True, slots=True)
 class Step(Generic[P]):
-    """A step: what to do, how to undo it, and where both run."""
+    """A step: what to do, how to undo it, and where both run.
 
-    do: OurRows[P] | Outside[P]
+    One that does nothing has a name and an undo: it takes back what the request's transaction did, when all
+    that came after it is undone. On the way there it is passed over.
+    """
+
+    do: OurRows[P] | Outside[P] | None
     at: Place
     undo: OurRows[P] | Outside[P] | None = None
     chooses: bool = False
@@ -164,15 +168,17 @@ class Step(Generic[P]):
     """Whether a cancel cuts it short, as it does a copy of many bytes."""
     longest_pause: float | None = None
     """The most seconds between two tries, where that is not as for all."""
+    called: str = ""
+    """The name of a step that does nothing."""
 
     @property
     def name(self) -> str:
         """The step's name: that of the function it runs."""
-        return self.do.__name__
+        return self.do.__name__ if self.do else self.called
 
     def is_empty(self, op: Operation[P], /) -> bool:
-        """Whether the operation does without it."""
-        return self.when is not None and not self.when(op)
+        """Whether the operation does without it, in its direction."""
+        return (self.do is None and op.state != "undoing") or (self.when is not None and not self.when(op))
 
     def work(self, undoing: bool, /) -> tuple[OurRows[P] | None, Outside[P] | None]:
         """What is to be done, as a change of our own rows or as a change outside (a coroutine)."""

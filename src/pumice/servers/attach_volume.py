@@ -121,10 +121,6 @@ def must_take_disks(server: Server, who: Scope, doing: str) -> str:
     return server.host
 
 
-def hold(tx: Transaction, op: Operation[AttachParams], tunables: Tunables) -> None:
-    """Change nothing: the rows are there since ``accept``, and this step's undo takes them away."""
-
-
 def let_go(tx: Transaction, op: Operation[AttachParams], tunables: Tunables) -> None:
     """Forget disk and attachment, and free the volume: no host has the disk any more."""
     servers.remove_disk(tx, op.params.attachment_id)
@@ -178,7 +174,7 @@ ATTACH_VOLUME = Verb(
         use(Thing.VOLUME, op.params.volume_id),
     ),
     steps=(
-        Step(hold, undo=let_go, at=on_backend),
+        Step(None, undo=let_go, at=on_backend, called="hold"),
         Step(export, undo=remove_export, at=on_backend),
         Step(note_portal, at=on_backend),
         Step(plug, undo=unplug, at=on_compute),
