@@ -45,7 +45,7 @@ test-kernel: ## only those that need a kernel of their own: LVM, kernel targets 
 
 fast: ## those that start no tgtd, libvirtd or guest: make fast T=tests/scheduler
 	@scripts/setup dev
-	$(PYTEST) -m "not real and not kernel" $(T)
+	$(PYTEST) -m "not real and not kernel and not long" $(T)
 
 check: lint collect ## format, lint, types, who may import whom, and whether each test can be imported
 

@@ -4,8 +4,8 @@ Of each test it takes the time on the clock and the processor's time, that of th
 (those of daemons that outlive their test are not seen). ``--record-costs`` writes both, added up by file, to
 ``tests/costs.txt``, and the table to ``docs/testing.md``: that is ``make costs``.
 
-Under pytest-xdist a file is one unit of work, and those of ``PARTS`` are several. The first worker takes what
-waits most, the others what computes most: so the cores have work while daemons and guests are waited for, and
+Under pytest-xdist a file is one unit of work, and those of ``PARTS`` are several. Two workers take what waits
+most, the others what computes most: so the cores have work while daemons and guests are waited for, and
 nothing long is left for the end.
 """
 
@@ -26,8 +26,10 @@ from tests import warm_start
 
 import kernel
 
-WORKERS = 5
+WORKERS = 6
 """How many ``-n auto`` starts, for two cores: most of what is real waits."""
+WAITING = ("gw0", "gw1")
+"""The workers that take what waits most."""
 PARTS = {
     "tests/kill/test_kill_nine.py": 2,
     "tests/operations/test_every_verb.py": 4,
@@ -255,7 +257,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
                 for name, tests in assigned.items()
                 if not all(tests.values())
             ]
-            waiting = node.gateway.id == "gw0"
+            waiting = node.gateway.id in WAITING
             chosen = dearest(self.workqueue, self.costs, waiting=waiting, under_way=under_way)
             self.workqueue.move_to_end(chosen, last=False)
             super()._assign_work_unit(node)
