@@ -101,6 +101,11 @@ class FakeWorld:
         well, error = await eventually(self.db, look)
         assert well, error
 
+    async def running(self, subject: str) -> str:
+        """The operation that was enqueued last on ``subject``."""
+        rows = await self.db.read(operations.page, states=None, kind=None, subject=subject, limit=1)
+        return str(rows[0]["id"])
+
     async def a_volume_begins(self, **wanted: Any) -> Volume:
         """A volume that is being created."""
         asked = create.Wanted(**{"size": 1, **wanted})

@@ -110,8 +110,7 @@ def scenario(
 
 async def running(world: FakeWorld, subject: str) -> str:
     """The operation that was enqueued last on ``subject``."""
-    rows = await world.db.read(operations.page, states=None, kind=None, subject=subject, limit=1)
-    return str(rows[0]["id"])
+    return await world.running(subject)
 
 
 # --- volumes ------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import sqlalchemy as sa
@@ -10,7 +11,7 @@ from fake_world import HOST, TENANT, FakeWorld, fake_world
 
 from pumice.attachments import reserve
 from pumice.hypervisor.contract import Power
-from pumice.model.errors import InvalidState
+from pumice.model.errors import Conflict, InvalidState
 from pumice.model.group import CONSISTENT, GroupSnapshot
 from pumice.model.ids import ServerId, VolumeId, new_id
 from pumice.model.states import AttachStatus
@@ -20,6 +21,7 @@ from pumice.operations.state_machine import no_faults
 from pumice.servers import attach_volume
 from pumice.store import group_snapshots, group_types, operations, tables
 from pumice.store.database import Transaction
+from pumice.volumes import extend
 from pumice.volumes.groups import snapshot as group_snapshot
 
 
@@ -62,6 +64,15 @@ class Scene:
                 tx, TENANT, self.group, name="s", description=None, tunables=self.world.tunables
             )
         )
+
+    async def extend_another_disk(self) -> str:
+        """Begin to; the operation."""
+        other = await self.world.a_volume()
+        await self.attach(self.server, other)
+        self.backend.free.clear()
+        grow = partial(extend.accept, new_size=2, tunables=self.world.tunables, in_use=True)
+        await self.world.db.write(lambda tx: grow(tx, TENANT, other))
+        return await self.world.running(other)
 
     async def stands_still(self) -> None:
         async def look() -> bool | None:
@@ -132,6 +143,29 @@ async def test_guests_that_cannot_stand_still_for_so_long_are_let_go_and_nothing
         assert not {one.id for one in parts} & scene.backend.contents().keys()
         assert [await scene.world.volume_status(one) for one in scene.volumes] == ["in-use", "in-use"]
         assert await scene.world.violations() == []
+
+
+async def test_a_guest_that_stands_still_for_one_is_not_paused_nor_resumed_by_another() -> None:
+    async with a_scene() as scene:
+        extending = await scene.extend_another_disk()
+        with pytest.raises(Conflict, match=r"'volume\.extend' is under way on it"):
+            await scene.begin()
+        scene.backend.free.set()
+        await scene.world.ended(extending)
+        other = await scene.world.a_volume()
+        await scene.attach(scene.server, other)
+        scene.backend.free.clear()
+        made = await scene.begin()
+        await scene.stands_still()
+        grow = partial(extend.accept, new_size=2, tunables=scene.world.tunables, in_use=True)
+        await scene.world.db.write(lambda tx: grow(tx, TENANT, other))
+        extending = await scene.world.running(other)
+        scene.backend.free.set()
+        await scene.world.ended(extending)
+        kept = await scene.world.db.read(operations.lines, made.operation_id)
+        grown = await scene.world.db.read(operations.lines, extending)
+        [began] = [line["number"] for line in grown if line["step"] == "claim_growth"]
+        assert max(line["number"] for line in kept) < began
 
 
 async def somebody_else_uses_one(scene: Scene) -> None:

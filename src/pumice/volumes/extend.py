@@ -28,7 +28,7 @@ from pumice.model.tunables import Tunables
 from pumice.model.units import GIB
 from pumice.model.volume import Volume, host_of, pool_of
 from pumice.operations.drivers import Drivers
-from pumice.operations.holds import Thing, change
+from pumice.operations.holds import Hold, Thing, change, use
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, on_backend, on_compute, scheduler
 from pumice.scheduler.filters import capacity
 from pumice.scheduler.request import Request
@@ -222,10 +222,16 @@ def explain(tx: Transaction, op: Operation[ExtendParams], error: str) -> None:
         messages.tell(tx, volume.project_id, Event.EXTEND_VOLUME, volume.id, error, op.request_id)
 
 
+def _held(op: Operation[ExtendParams]) -> tuple[Hold, ...]:
+    """The volume, and the server whose guest is told, and may have to stand still."""
+    volume, server = op.params.volume_id, op.params.server_id
+    return change(Thing.VOLUME, volume), *([use(Thing.SERVER, server)] if server else [])
+
+
 EXTEND = Verb(
     kind="volume.extend",
     params=ExtendParams,
-    holds=lambda op: (change(Thing.VOLUME, op.params.volume_id),),
+    holds=_held,
     steps=(
         Wait("others", at=scheduler, whatever=True),
         Step(claim_growth, undo=give_growth_back, at=scheduler),

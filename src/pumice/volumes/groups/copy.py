@@ -30,6 +30,7 @@ from pumice.volumes.groups.create import explain, publish
 from pumice.volumes.groups.snapshot import kept_still, stillness
 
 G = GroupStatus
+_OF_A_SNAPSHOT = ", or make a snapshot of the group, which is of one moment in use too, and the new group of that"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def accept(tx: Transaction, who: Scope, wanted: Wanted, tunables: Tunables) -> G
     )
     groups.insert(tx, group)
     originals = [each for each in found if isinstance(each, Volume)]
-    still = kept_still(tx, source, originals) if originals else []
+    still = kept_still(tx, source, originals, _OF_A_SNAPSHOT) if originals else []
     params = CopyGroupParams(group.id, wanted.group_snapshot_id, wanted.source_group_id, still)
     parent = enqueue(tx, COPY_GROUP, params, subject=group.id, who=who, id=group.operation_id)
     made = [create_volume.accept(tx, who, _copy_of(each, group), tunables, parent=parent) for each in found]

@@ -157,13 +157,16 @@ def _enqueue(
     return enqueue(tx, CREATE_GROUP_SNAPSHOT, params, subject=subject, who=who, id=operation_id)
 
 
-def kept_still(tx: Transaction, group: Group, found: Sequence[Volume]) -> list[str]:
-    """The volumes whose copies have to be of one moment. Raises ``InvalidState`` for one that is in use."""
+def kept_still(tx: Transaction, group: Group, found: Sequence[Volume], instead: str = "") -> list[str]:
+    """The volumes whose copies have to be of one moment. Raises ``InvalidState`` for one that is in use.
+
+    ``instead`` ends the sentence that says what may be done about it.
+    """
     if not is_consistent(tx, group):
         return []
     for volume in found:
         if volume.status != VolumeStatus.AVAILABLE:
-            raise refusal(group, volume, "which can be kept for volumes that are available. Detach it")
+            raise refusal(group, volume, f"which can be kept for volumes that are available. Detach it{instead}")
     return [volume.id for volume in found]
 
 
@@ -199,7 +202,7 @@ CREATE_GROUP_SNAPSHOT = Verb(
         use(Thing.GROUP, op.params.group_id),
         *stillness(op.params.still),
         *(make(Thing.SNAPSHOT, one.snapshot_id) for one in op.params.pieces),
-        *(use(Thing.SERVER, server_id) for server_id in op.params.servers),
+        *(change(Thing.SERVER, server_id) for server_id in op.params.servers),
     ),
     steps=(
         Step(pause_guests, undo=let_guests_go_on, at=on_compute, when=is_in_use, chooses=True),
