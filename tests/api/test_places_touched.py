@@ -46,9 +46,9 @@ def places(*sections: int) -> list[str]:
 def for_a_verb() -> set[str]:
     """What names *retype*, another type for a volume where it is.
 
-    Moving volumes, which uses it, events, Cinder's notifications and the console came later.
+    Moving and encrypting volumes, which use it, events, Cinder's notifications and the console came later.
     """
-    later = naming("[mM]igrate|MIGRATE") - {"CHANGELOG.md", "src/pumice/volumes/retype.py"}
+    later = naming("[mM]igrate|MIGRATE|recrypt") - {"CHANGELOG.md", "src/pumice/volumes/retype.py"}
     later |= {"console/src/forms/volume.tsx", "docs/operating/notifications.md", "docs/own-api.md"}
     later |= naming("AtOnce|cinder_words") | {"tests/console/test_console_pages.py"}
     return naming("[rR]etype|RETYPE") - later

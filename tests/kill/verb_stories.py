@@ -147,6 +147,49 @@ def is_reimaged(pumice: Victim, stage: Stage, well: bool) -> None:
     assert not [path for path in pool.iterdir() if path.name.startswith("reimage")]
 
 
+def a_volume_and_an_encrypted_type(pumice: Victim) -> Stage:
+    types = pumice.call("GET", "/volume/v3/types")["volume_types"]
+    if "encrypted" not in {kind["name"] for kind in types}:
+        pumice.stories.encrypted_type()
+    stage = a_volume(pumice)
+    with bytes_of(pumice, stage)[0].open("r+b") as file:
+        for at in WORDS_AT:
+            file.seek(at)
+            file.write(WORD)
+    return stage
+
+
+WORD, WORDS_AT = b"what nobody may read", (0, 500 * 1024**2, 1022 * 1024**2 - 20)
+"""The last is at the end of what an encrypted volume of 1 GiB has room for."""
+
+
+def of_another_type(pumice: Victim, stage: Stage, name: str) -> httpx.Response:
+    return asks("os-retype", {"new_type": name, "migration_policy": "on-demand"})(pumice, stage)
+
+
+def encrypt(pumice: Victim, stage: Stage) -> httpx.Response:
+    return of_another_type(pumice, stage, "encrypted")
+
+
+def is_encrypted(pumice: Victim, stage: Stage, well: bool) -> None:
+    """And what is inside comes out again."""
+    path, _ = bytes_of(pumice, stage)
+    if well:
+        with path.open("rb") as file:
+            assert file.read(6) == b"LUKS\xba\xbe"
+        assert of_another_type(pumice, stage, "__DEFAULT__").status_code == 202
+        pumice.settle()
+    volume = pumice.call("GET", f"{VOLUMES}/{stage['volume']}")["volume"]
+    assert (volume["status"], volume["volume_type"]) == ("available", "__DEFAULT__")
+    assert volume["encrypted"] is False
+    with path.open("rb") as file:
+        for at in WORDS_AT:
+            file.seek(at)
+            assert file.read(len(WORD)) == WORD, at
+    assert path.stat().st_size == 1024**3 and path.stat().st_blocks < 16 * 1024
+    assert not [one for one in path.parents[1].iterdir() if one.name.startswith("recrypt")]
+
+
 def pools(pumice: Victim) -> tuple[str, str]:
     """Where everything comes to, and where nothing does by itself."""
     found = pumice.call("GET", "/volume/v3/scheduler-stats/get_pools")["pools"]
@@ -807,6 +850,7 @@ STORIES = {
     "volume.extend": VerbStory(a_guest_with_a_volume, asks("os-extend", {"new_size": 2}), is_larger),
     "volume.flatten": VerbStory(a_clone, flatten, volume_is_free),
     "volume.reimage": VerbStory(a_volume, reimage, is_reimaged),
+    "volume.recrypt": VerbStory(a_volume_and_an_encrypted_type, encrypt, is_encrypted),
     "volume.migrate": VerbStory(a_large_volume, migrate, is_moved),
     "volume.migrate_in_use": VerbStory(a_guest_with_a_volume_elsewhere, migrate_in_use, has_gone_over),
     "volume.vacate": VerbStory(a_large_volume, migrate, is_moved_and_free),

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from fake_world import CONNECTOR, FLAVOR, HOST, TENANT, FakeWorld, fake_world
 from tests.hook_receiver import LOOPBACK, receiver
 from tests.postgres_server import empty
@@ -42,7 +43,6 @@ from pumice.store import (
     image_bases,
     images,
     logged,
-    operations,
     pools,
     quotas,
     recycle_bin,
@@ -64,6 +64,7 @@ from pumice.volumes import (
     manageable,
     migrate,
     migrate_in_use,
+    recrypt,
     reimage,
     revert,
     unmanage,
@@ -316,6 +317,56 @@ async def check_reimage(world: FakeWorld, stage: Stage, well: bool) -> None:
 scenario(reimage.REIMAGE, a_volume_and_an_image, begin_reimage, check_reimage)
 
 
+async def begin_retype(world: FakeWorld, stage: Stage, *, encrypted: bool = True, **specs: str) -> str:
+    """Have another type, with these specs, and of another encryption."""
+    stage["type"] = f"{'encrypted' if encrypted else 'plain'} for {stage['volume']}"
+    volume = await world.db.read(volumes.find, stage["volume"])
+    stage["key"] = (volume and volume.encryption_key_id) or ""
+
+    def begin(tx: Transaction) -> None:
+        kind = volume_types.create(tx, stage["type"], None, is_public=True, extra_specs=specs)
+        if encrypted:
+            volume_types.encrypt(tx, kind.id, LUKS)
+        retype(tx, TENANT, stage["volume"], stage["type"], world.tunables, may_move=True)
+
+    await world.db.write(begin)
+    return await running(world, stage["volume"])
+
+
+LUKS = {"provider": "luks", "control_location": "front-end", "cipher": "aes-xts-plain64", "key_size": 512}
+
+
+async def an_encrypted_volume(world: FakeWorld) -> Stage:
+    stage = await a_volume(world)
+    await world.ended(await begin_retype(world, stage))
+    await quiet(world)
+    return {"volume": stage["volume"], "was": stage["type"]}
+
+
+async def check_recrypt(world: FakeWorld, stage: Stage, well: bool) -> None:
+    volume = await world.db.read(volumes.find, stage["volume"])
+    assert volume is not None and volume.pool is not None
+    kind = await world.db.read(volume_types.get, volume.type_id or "")
+    assert kind is not None
+    was = stage.get("was", "__DEFAULT__")
+    assert (volume.status, kind.name) == ("available", stage["type"] if well else was)
+    keys = list(await world.db.read(lambda tx: tx.execute(sa.select(tables.volume_keys.c.id)).scalars().all()))
+    assert keys == ([volume.encryption_key_id] if kind.encryption else [])
+    assert stage["key"] not in keys or not well, "the old key is forgotten with the bytes that it opened"
+    assert await holders(world, stage["volume"]) == [host_of(volume.pool)]
+    assert (await world.backends[host_of(volume.pool)].inventory()).volumes == {stage["volume"]}
+
+
+scenario(recrypt.RECRYPT, a_volume, begin_retype, check_recrypt)
+scenario(
+    recrypt.RECRYPT,
+    an_encrypted_volume,
+    partial(begin_retype, encrypted=False),
+    check_recrypt,
+    "volume.recrypt to plain",
+)
+
+
 async def begin_migrate(world: FakeWorld, stage: Stage) -> str:
     await mean_the_other_pool(world, stage)
     return await move(world, stage, lock=False)
@@ -385,6 +436,20 @@ async def has_its_type(world: FakeWorld, stage: Stage, well: bool) -> None:
 
 
 scenario(NEAR, a_volume, begin_retype_elsewhere, check_retype_elsewhere, "volume.migrate for a new type")
+
+
+async def begin_recrypt_elsewhere(world: FakeWorld, stage: Stage) -> str:
+    await mean_the_other_pool(world, stage)
+    backend = stage["to"].partition("@")[2].partition("#")[0]
+    return await begin_retype(world, stage, volume_backend_name=backend)
+
+
+async def check_recrypt_elsewhere(world: FakeWorld, stage: Stage, well: bool) -> None:
+    await check_migrate(world, stage, well)
+    await check_recrypt(world, stage, well)
+
+
+scenario(NEAR, a_volume, begin_recrypt_elsewhere, check_recrypt_elsewhere, "volume.migrate and encrypt")
 
 
 FAR = "there@far"

@@ -17,6 +17,7 @@ from pumice.attachments import connect, disconnect, renew, rotate
 from pumice.backends.backups import layout
 from pumice.backends.backups.contract import POSIX
 from pumice.backends.contract import no_progress
+from pumice.catalog import volume_types
 from pumice.model.connector import Connector
 from pumice.model.errors import InvalidState
 from pumice.model.ids import BackupId, VolumeId, new_id
@@ -52,6 +53,7 @@ from pumice.volumes.groups import copy as copy_group
 from pumice.volumes.groups import delete as delete_group
 from pumice.volumes.groups import delete_snapshot as delete_group_snapshot
 from pumice.volumes.recycle_bin import keep
+from pumice.volumes.retype import retype
 from pumice.volumes.snapshots import delete as delete_snapshot
 from pumice.volumes.snapshots import manage as manage_snapshot
 from pumice.volumes.snapshots import unmanage as unmanage_snapshot
@@ -215,6 +217,18 @@ async def reimages(world: FakeWorld, stage: Stage, thing: str) -> str:
     return image
 
 
+async def recrypts(world: FakeWorld, stage: Stage, thing: str) -> None:
+    name = f"encrypted for {thing}"
+    specs = {"provider": "luks", "control_location": "front-end", "cipher": "aes-xts-plain64", "key_size": 512}
+
+    def work(tx: Transaction) -> None:
+        kind = volume_types.create(tx, name, None, is_public=True, extra_specs={})
+        volume_types.encrypt(tx, kind.id, specs)
+        retype(tx, TENANT, thing, name, world.tunables, may_move=True)
+
+    await world.db.write(work)
+
+
 async def moves(world: FakeWorld, stage: Stage, thing: str) -> None:
     move = partial(migrate.accept, tunables=world.tunables, cluster=False, lock=False)
     await world.db.write(lambda tx: move(tx, TENANT, thing, ONE))
@@ -341,6 +355,11 @@ def becomes(words: Words, thing: str, image: str) -> None:
     words[thing] = image
 
 
+def is_unreadable(words: Words, thing: str, other: str) -> None:
+    """Nothing is inside a fake's bytes, and nothing is what is made of that."""
+    words[thing] = ""
+
+
 def forgets(words: Words, thing: str, made: str) -> None:
     words.pop(thing, None)
 
@@ -364,6 +383,7 @@ ON_A_VOLUME = (
     Story("volume.flatten", "volume", flattens),
     Story("volume.unmanage", "volume", asks(unmanage.accept), lets_go),
     Story("volume.reimage", "volume", reimages, becomes),
+    Story("volume.recrypt", "volume", recrypts, is_unreadable),
     Story("volume.migrate", "volume", moves),
     Story("volume.migrate", "volume", moves_afar),
     Story("volume.vacate", "volume", vacates),

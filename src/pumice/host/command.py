@@ -14,7 +14,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -198,6 +198,16 @@ def _descendants(pid: int) -> Iterator[int]:
         for task in os.listdir(f"/proc/{pid}/task"):
             for child in map(int, Path(f"/proc/{pid}/task/{task}/children").read_text().split()):
                 yield from (child, *_descendants(child))
+
+
+@contextmanager
+def in_memory(content: bytes) -> Iterator[int]:
+    """A file for as long as a command needs it: one of those that it is to ``keep_open``."""
+    file = _in_memory(content)
+    try:
+        yield file
+    finally:
+        os.close(file)
 
 
 def _in_memory(content: bytes) -> int:

@@ -17,6 +17,15 @@ def sync(path: Path) -> None:
         os.close(file)
 
 
+def forget_cached(path: Path) -> None:
+    """Have what is read next of it come from the disk, as far as the kernel is willing."""
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(file)
+
+
 def write_text(path: Path, text: str) -> None:
     """Make a file whole and at once: nobody ever sees half of it, also when several processes write it.
 

@@ -22,9 +22,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pumice.host.command import CommandFailed, Limits, run
-from pumice.host.durable import sync
-from pumice.host.luks import SECRET_WORDS, Key
+from pumice.host.command import CommandFailed, Limits, in_memory, run
+from pumice.host.durable import forget_cached, sync
+from pumice.host.luks import HEADER_BYTES, SECRET_WORDS, Key
 from pumice.host.thread import in_thread
 from pumice.model.errors import ImageRefused, Invalid, TryAnotherBackend
 from pumice.model.units import GIB
@@ -55,6 +55,11 @@ _ONE_ARENA = {"MALLOC_ARENA_MAX": "1"}
 
 _EXPORT_OPTIONS = {"vmdk": "subformat=streamOptimized", "vhd": "force_size=on"}
 """VMDK as one file, whose size is not rounded up to cylinders: a volume of that size holds it again."""
+
+_DIFFER = 1
+"""``qemu-img compare``: what it has read is not the same."""
+_NAMES = "first", "second"
+_NO_SPACE = "There is no space left for the bytes."
 
 _PERCENT = re.compile(rb"\((\d+\.\d+)/100%\)")
 
@@ -157,7 +162,7 @@ async def fetch(disk: IscsiDisk, target: Path, *, progress: Callable[[float], No
         "password-secret": "chap",
     }
     block_device = await in_thread(target.is_block_device)
-    with _a_full_disk_is_told("There is no space left for the bytes."):
+    with _a_full_disk_is_told(_NO_SPACE):
         await run(
             *("qemu-img", "convert", "-p", "-n", "-W", "-O", "raw", "--target-is-zero"),
             *("--object", "secret,id=chap,file=/dev/stdin"),
@@ -193,6 +198,94 @@ async def export(
             timeout=timeout,
             on_output=_percent_reader(progress),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """A device of ours, and the key that opens what is in it; a plain one has none."""
+
+    device: Path
+    key: Key | None
+
+
+async def rewrite(
+    source: Locked, target: Locked, size: int, *, progress: Callable[[float], None], timeout: float
+) -> None:
+    """Write what is inside ``source`` to ``target``: both of ``size`` bytes, and at least one of them is LUKS.
+
+    A target without a key reads as zeroes. The header takes ``HEADER_BYTES`` of a device: what of a plain one
+    does not fit beside it is not written, and ``are_alike`` tells whether anything was there. Neither key is on
+    a command line, and what is inside lies nowhere in between. Bytes are on disk at return. Raises
+    ``TryAnotherBackend`` when the target is full, ``CommandFailed`` or ``CommandTimedOut``.
+    """
+    on_block, from_block = [await in_thread(it.device.is_block_device) for it in (target, source)]
+    with _secrets(source, target) as (words, files), _a_full_disk_is_told(_NO_SPACE):
+        await run(
+            *("qemu-img", "convert", "-p", "-n", "-W", "-O", "luks" if target.key else "raw"),
+            *([] if target.key else ["--target-is-zero"]),
+            *("-T", "none" if from_block else "writeback", "-t", "none" if on_block else "writeback"),
+            *words,
+            _opened(source, from_block, "first", size if target.key is None else size - HEADER_BYTES),
+            _opened(target, on_block, "second"),
+            timeout=timeout,
+            env=_ONE_ARENA,
+            on_output=_percent_reader(progress),
+            keep_open=files,
+        )
+    await in_thread(sync, target.device)
+
+
+async def are_alike(
+    first: Locked, second: Locked, *, progress: Callable[[float], None], timeout: float
+) -> bool:
+    """Whether the same is inside both, as read from disk; where one has room for more, that is all zeroes.
+
+    Raises ``CommandFailed`` or ``CommandTimedOut``.
+    """
+    blocks = [await in_thread(it.device.is_block_device) for it in (first, second)]
+    for it in (first, second):
+        await in_thread(forget_cached, it.device)
+    with _secrets(first, second) as (words, files):
+        try:
+            await run(
+                *("qemu-img", "compare", "-p", "-T", "none" if all(blocks) else "writeback"),
+                *words,
+                _opened(first, blocks[0], "first"),
+                _opened(second, blocks[1], "second"),
+                timeout=timeout,
+                env=_ONE_ARENA,
+                on_output=_percent_reader(progress),
+                keep_open=files,
+            )
+        except CommandFailed as failure:
+            if failure.code == _DIFFER:
+                return False
+            raise
+    return True
+
+
+@contextlib.contextmanager
+def _secrets(*opened: Locked) -> Iterator[tuple[list[str], list[int]]]:
+    """Options that name each device's passphrase, and the files in memory that they are in."""
+    words: list[str] = []
+    with contextlib.ExitStack() as stack:
+        files = []
+        for name, one in zip(_NAMES, opened, strict=True):
+            if one.key:
+                file = stack.enter_context(in_memory(one.key.passphrase.encode()))
+                files.append(file)
+                words += ["--object", f"secret,id={name},file=/dev/fd/{file}"]
+        yield words, files
+
+
+def _opened(it: Locked, is_block: bool, name: str, size: int | None = None) -> str:
+    node: dict[str, object] = {
+        "driver": "host_device" if is_block else "file",
+        "filename": str(it.device.absolute()),
+    }
+    if it.key:
+        return f"json:{json.dumps({'driver': 'luks', 'key-secret': name, 'file': node})}"
+    return f"json:{json.dumps({'driver': 'raw', 'file': node} | ({'size': size} if size else {}))}"
 
 
 @contextlib.contextmanager

@@ -562,6 +562,7 @@ volumes = sa.Table(
     Column("moved_at", TIME),  # when it came to its state
     *_times(),
     Column("group_id", ID),
+    Column("end_unseen", Boolean),  # nobody has used it since its last GiB, or all of it, was added
     Column("migration_status", WORD),  # how far the last move to another pool is, or how it ended
     *_in_bin(),
     _some("ix_volumes_group_id", "group_id", where="group_id IS NOT NULL"),

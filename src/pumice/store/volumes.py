@@ -35,6 +35,7 @@ COLUMNS = frozenset(column.name for column in volumes.c) - {
     "operation_id",
     "read_only_told",
     "moved_at",
+    "end_unseen",
     *recycle_bin.COLUMNS,
 }
 """What lists may be sorted and filtered by."""
@@ -51,6 +52,14 @@ _has_strange_snapshots = _has_snapshots.where(snapshots.c.project_id != _v.proje
 _move_free = _move.where(sa.or_(_v.status != VolumeStatus.AVAILABLE, ~_has_attachments))
 _ATTACHING = frozenset({VolumeStatus.RESERVED, VolumeStatus.ATTACHING, VolumeStatus.IN_USE})
 """States to which an attachment leads: whether they are right is judged by it."""
+_UNSEEN_IN = frozenset(
+    {
+        *(VolumeStatus.AVAILABLE, VolumeStatus.EXTENDING, VolumeStatus.RETYPING, VolumeStatus.MAINTENANCE),
+        *(VolumeStatus.UPLOADING, VolumeStatus.BACKING_UP, VolumeStatus.AWAITING_TRANSFER),
+        *(VolumeStatus.DELETING, VolumeStatus.RECYCLED),
+    }
+)
+"""States in which nobody writes a volume nor sees how large it is, and in which it gets no other bytes."""
 _move_unattached = _move.where(~_has_attachments, ~_has_strange_snapshots)
 _move_unused = _move_unattached.where(~_has_snapshots)
 _has_seen_snapshots = _has_snapshots.where(snapshots.c.recycled_at.is_(None))
@@ -126,6 +135,8 @@ def move(
     statement = _move_unused if unused else _move_unattached if unattached else moves
     if end is VolumeStatus.RECYCLED:
         statement, unused = _move_to_bin, True
+    if end not in _UNSEEN_IN:
+        changes["end_unseen"] = False
 
     def refusal(volume: Volume) -> InvalidState:
         why = f", but it is {volume.status}."
@@ -157,6 +168,11 @@ def has_snapshots(tx: Transaction, volume_id: str) -> bool:
     """Whether it has any, whoever's they are, also in the recycle bin."""
     query = sa.select(1).where(_v.id == volume_id, _has_snapshots)
     return tx.execute(query).first() is not None
+
+
+def is_end_unseen(tx: Transaction, volume_id: str) -> bool:
+    """Whether no guest has seen how large it is since its end was added: that is empty, and nobody needs it."""
+    return bool(tx.execute(sa.select(_v.end_unseen).where(_v.id == volume_id)).scalar())
 
 
 def reset(tx: Transaction, volume_id: str, status: VolumeStatus, operation_id: str, **changes: Any) -> None:

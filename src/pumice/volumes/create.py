@@ -543,7 +543,10 @@ async def delete_bytes(op: Operation[CreateParams], drivers: Drivers) -> None:
 
 def publish(tx: Transaction, op: Operation[CreateParams], tunables: Tunables) -> None:
     """The volume is ready."""
-    volumes.move(tx, op.params.volume_id, {V.CREATING}, V.AVAILABLE, must="be creating", operation_id=None)
+    end = {"end_unseen": True} if op.params.origin == "blank" else {}
+    volumes.move(
+        tx, op.params.volume_id, {V.CREATING}, V.AVAILABLE, must="be creating", operation_id=None, **end
+    )
     flatten.begin_if_deep(tx, op, op.params.volume_id, op.notes["pool"])
 
 

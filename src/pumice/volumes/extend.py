@@ -208,7 +208,8 @@ def publish(tx: Transaction, op: Operation[ExtendParams], tunables: Tunables) ->
     pools.give_back(tx, op.params.pool, op.id)
     if volumes.find(tx, op.params.volume_id):
         pools.claim(tx, op.params.pool, op.params.volume_id, op.params.new_size)
-    volumes.reset(tx, op.params.volume_id, V.AVAILABLE, op.id, size=op.params.new_size)
+    end = {} if op.params.in_use else {"end_unseen": True}
+    volumes.reset(tx, op.params.volume_id, V.AVAILABLE, op.id, size=op.params.new_size, **end)
     attachments.let_volume_follow(tx, op.params.volume_id)
 
 

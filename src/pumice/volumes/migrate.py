@@ -9,11 +9,14 @@
 7. ``change_over``: row, claims and, if it has a new one, type, in one transaction: ``success``. What lies in
    the old pool is freed by an operation of its own (``vacate.py``)
 
+If the new type is encrypted otherwise, 4. writes through both keys, and 5. compares what is inside: between
+pools of one host alone.
+
 If it fails the volume is as it was, where it was, and its migration is in ``error``. It keeps its state
 meanwhile; with ``lock`` it is in ``maintenance``, and for a new type in ``retyping``.
 """
 
-from dataclasses import replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from pumice.backends import replica
@@ -27,8 +30,8 @@ from pumice.model.units import GIB
 from pumice.model.volume import Volume, VolumeType, host_of, pool_of
 from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, change
-from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend, scheduler
-from pumice.store import attachments, pools, services, volumes
+from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend, scheduler, since
+from pumice.store import attachments, keys, pools, services, volumes
 from pumice.store.database import Transaction
 from pumice.volumes import migrate_in_use, vacate
 from pumice.volumes.between_hosts import (
@@ -44,6 +47,7 @@ from pumice.volumes.between_hosts import (
     read_source,
     shut_out,
 )
+from pumice.volumes.encrypted import NOT_ALIKE, Keys, is_remade, is_rewritten, opened_by_new_key, remake
 from pumice.volumes.frozen import refuse_frozen
 from pumice.volumes.moving import (
     M,
@@ -61,6 +65,16 @@ from pumice.volumes.moving import (
 )
 
 __all__ = ["MIGRATE", "accept", "accept_for_type", "being_vacated"]
+
+
+@dataclass(frozen=True, slots=True)
+class MigrateUnusedParams(MigrateParams):
+    """What is asked of any move; and if the bytes are to be encrypted otherwise there, their ``Keys``."""
+
+    old_key_id: str | None = field(default=None, metadata=since(2))
+    old_key_size: int | None = field(default=None, metadata=since(2))
+    new_key_id: str | None = field(default=None, metadata=since(2))
+    new_key_size: int | None = field(default=None, metadata=since(2))
 
 
 def accept(
@@ -94,8 +108,13 @@ def accept(
     _begin(tx, who, volume, asked, V.MAINTENANCE if lock else None)
 
 
-def accept_for_type(tx: Transaction, who: Scope, volume: Volume, kind: VolumeType) -> None:
-    """Move a volume to where its new type fits: the quota of that has been taken. Raises ``InvalidState``."""
+def accept_for_type(
+    tx: Transaction, who: Scope, volume: Volume, kind: VolumeType, opened_by: Keys | None
+) -> None:
+    """Move a volume to where its new type fits: the quota of that has been taken. Raises ``InvalidState``.
+
+    ``opened_by`` is what opens it before and after, if its bytes are to be encrypted otherwise there.
+    """
     if volumes.has_snapshots(tx, volume.id):
         raise InvalidState(
             f"Invalid volume: Volume {volume.id} has snapshots, perhaps in the recycle bin, and cannot be "
@@ -103,7 +122,7 @@ def accept_for_type(tx: Transaction, who: Scope, volume: Volume, kind: VolumeTyp
         )
     zones = volume_types.zones_for(kind, None, volume.availability_zone)
     asked = replace(_asked(volume), new_type=kind.id, new_type_name=kind.name, zones=zones)
-    _begin(tx, who, volume, asked, V.RETYPING)
+    _begin(tx, who, volume, asked, V.RETYPING, opened_by)
 
 
 def _asked(volume: Volume) -> MigrateParams:
@@ -114,7 +133,12 @@ def _asked(volume: Volume) -> MigrateParams:
 
 
 def _begin(
-    tx: Transaction, who: Scope, volume: Volume, asked: MigrateParams, status: VolumeStatus | None
+    tx: Transaction,
+    who: Scope,
+    volume: Volume,
+    asked: MigrateParams,
+    status: VolumeStatus | None,
+    opened_by: Keys | None = None,
 ) -> None:
     """Hold the volume, in its own state or in ``status``."""
     if volume.status == V.IN_USE:
@@ -132,7 +156,8 @@ def _begin(
         volumes.change(tx, volume.id, **changes)
     else:
         volumes.move(tx, volume.id, {V.AVAILABLE}, status, must="be available", **changes)
-    enqueue(tx, MIGRATE, asked, subject=volume.id, who=who, id=operation_id)
+    params = MigrateUnusedParams(**asdict(asked), **asdict(opened_by or Keys()))
+    enqueue(tx, MIGRATE, params, subject=volume.id, who=who, id=operation_id)
 
 
 def _served(tx: Transaction, to: str, tunables: Tunables, *, cluster: bool) -> str:
@@ -146,17 +171,19 @@ def _served(tx: Transaction, to: str, tunables: Tunables, *, cluster: bool) -> s
     raise Invalid(f"Invalid host: No available service named '{to}'")
 
 
-def claim_space(tx: Transaction, op: Operation[MigrateParams], tunables: Tunables) -> None:
+def claim_space(tx: Transaction, op: Operation[MigrateUnusedParams], tunables: Tunables) -> None:
     """Choose among the pools that are meant, and claim the space. Raises ``NoValidBackend``."""
-    claim_one(tx, op, tunables, afar=is_read_from_afar(tx, op.params.pool))
+    afar = not is_rewritten(op.params) and is_read_from_afar(tx, op.params.pool)
+    claim_one(tx, op, tunables, afar=afar)
     if crosses(op):
         make_account(tx, op)
 
 
-async def copy_bytes(op: Operation[MigrateParams], drivers: Drivers) -> None:
+async def copy_bytes(op: Operation[MigrateUnusedParams], drivers: Drivers) -> None:
     """Make the volume's bytes in the new pool. A copy that was cut short is begun anew.
 
-    Between pools of one backend the driver copies, or shares what it can.
+    Between pools of one backend the driver copies, or shares what it can. What is to be encrypted otherwise is
+    written through both keys.
     """
     asked, pool = op.params, op.notes["pool"]
     target, name, there = drivers.backends[host_of(pool)], asked.volume_id, pool_of(pool)
@@ -171,6 +198,11 @@ async def copy_bytes(op: Operation[MigrateParams], drivers: Drivers) -> None:
         return
     source, here = drivers.backends[host_of(asked.pool)], pool_of(asked.pool)
     async with source.opened(name, here) as origin:
+        if is_rewritten(asked):
+            await target.create(name, there, asked.size)
+            async with target.opened(name, there) as device:
+                await remake(drivers.db, asked, origin, device, op.note_progress)
+            return
         if source is target:
             await source.create_from_volume(name, there, asked.size, name, here, op.note_progress)
             op.notes["digest"] = await replica.digest(origin, asked.size * GIB, op.note_progress)
@@ -180,21 +212,27 @@ async def copy_bytes(op: Operation[MigrateParams], drivers: Drivers) -> None:
             op.notes["digest"] = await replica.copy(origin, device, asked.size * GIB, op.note_progress)
 
 
-async def prove_copy(op: Operation[MigrateParams], drivers: Drivers) -> None:
+async def prove_copy(op: Operation[MigrateUnusedParams], drivers: Drivers) -> None:
     """Read the copy back. Raises ``TryAnotherBackend`` where it is not what was read of the volume."""
-    pool = op.notes["pool"]
+    asked, pool = op.params, op.notes["pool"]
     async with drivers.backends[host_of(pool)].opened(op.params.volume_id, pool_of(pool)) as device:
+        if is_rewritten(asked):
+            source, here = drivers.backends[host_of(asked.pool)], pool_of(asked.pool)
+            async with source.opened(asked.volume_id, here) as origin:
+                if not await is_remade(drivers.db, asked, origin, device, op.note_progress):
+                    raise InvalidState(NOT_ALIKE)
+            return
         found = await replica.digest(device, op.params.size * GIB, op.note_progress)
     if found != op.notes["digest"]:
         raise TryAnotherBackend("What was written is not what is read.", f"In {pool}.")
 
 
-async def close_source(op: Operation[MigrateParams], drivers: Drivers) -> None:
+async def close_source(op: Operation[MigrateUnusedParams], drivers: Drivers) -> None:
     """Remove what may be left of exports: nobody is connected to the volume."""
     await drivers.targets[host_of(op.params.pool)].remove(op.params.volume_id)
 
 
-def change_over(tx: Transaction, op: Operation[MigrateParams], tunables: Tunables) -> None:
+def change_over(tx: Transaction, op: Operation[MigrateUnusedParams], tunables: Tunables) -> None:
     """The volume is where its copy is, and what it was before."""
     asked, pool = op.params, op.notes["pool"]
     volume = volume_of(tx, op)
@@ -203,13 +241,20 @@ def change_over(tx: Transaction, op: Operation[MigrateParams], tunables: Tunable
     forget_account(tx, op)
     vacate.begin(tx, volume.id, asked.pool, volume.size)
     volumes.place(tx, volume.id, pool)
-    changes = as_new_type(tx, volume, asked, pool) if asked.new_type else {}
+    changes = as_new_type(tx, volume, asked.new_type, pool) if asked.new_type else {}
+    changes |= opened_by_new_key(tx, asked)
     volumes.reset(tx, volume.id, V.AVAILABLE, op.id, migration_status=M.SUCCESS, **changes)
+
+
+def explain_and_forget(tx: Transaction, op: Operation[MigrateUnusedParams], error: str) -> None:
+    """The volume is what it was, where it was; nothing is left that a new key would open."""
+    keys.forget(tx, op.params.new_key_id)
+    explain(tx, op, error)
 
 
 MIGRATE = Verb(
     kind="volume.migrate",
-    params=MigrateParams,
+    params=MigrateUnusedParams,
     holds=lambda op: (change(Thing.VOLUME, op.params.volume_id),),
     steps=(
         Step(claim_space, undo=give_space_back, at=scheduler, chooses=True),
@@ -221,7 +266,8 @@ MIGRATE = Verb(
         Step(close_source, at=at_source),
         Step(change_over, at=at_source),
     ),
-    failed=explain,
+    failed=explain_and_forget,
     deadline=2 * SECONDS,
     moves=True,
+    version=2,
 )

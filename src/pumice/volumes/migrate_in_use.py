@@ -201,7 +201,7 @@ def hand_over(tx: Transaction, op: Operation[MigrateInUseParams], tunables: Tuna
     asked = op.params
     volume = volumes.find(tx, asked.volume_id)
     assert volume is not None, "nobody deletes what is held"
-    changes = as_new_type(tx, volume, asked, op.notes["pool"]) if asked.new_type else {}
+    changes = as_new_type(tx, volume, asked.new_type, op.notes["pool"]) if asked.new_type else {}
     _follow_guest(tx, op, changes)
 
 

@@ -140,11 +140,11 @@ def note_copied(tx: Transaction, op: Operation[Any], tunables: Tunables) -> None
     volumes.change(tx, op.params.volume_id, migration_status=M.COMPLETING)
 
 
-def as_new_type(tx: Transaction, volume: Volume, asked: MigrateParams, pool: str) -> dict[str, object]:
+def as_new_type(tx: Transaction, volume: Volume, new_type: str | None, pool: str) -> dict[str, object]:
     """What the volume's row says from now on; the quota of its old type is given back."""
-    kind = volume_types.get(tx, asked.new_type or "")
+    kind = volume_types.get(tx, new_type or "")
     if kind is None:  # one that nothing has may be deleted meanwhile: the volume keeps its own
-        raise NoValidBackend(f"Volume type {asked.new_type} was deleted meanwhile.")
+        raise NoValidBackend(f"Volume type {new_type} was deleted meanwhile.")
     if before := volume_types.get(tx, volume.type_id) if volume.type_id else None:
         quotas.give_back(tx, volume.project_id, quotas.amounts_of_type("volumes", 1, volume.size, before.name))
     found = pools.find(tx, pool)

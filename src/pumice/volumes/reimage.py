@@ -3,7 +3,7 @@
 1. ``accept``: ``downloading``, if nothing is connected to the volume and the image fits
 2. ``claim_room``: meanwhile it takes the room of two, which its pool must have
 3. ``make_bytes``: the backend makes the image's bytes, beside the volume's own, under the id ``made_id``
-4. four renames: they change places, each step with its way back
+4. four renames: they change places, each step with its way back (``exchange.py``)
 5. ``publish``: what it was before, ``available`` or ``reserved``, with the image's metadata; what is called
    ``made_id`` now, the bytes that it had, is deleted by an operation of its own, which gives the room back
 
@@ -13,26 +13,29 @@ If it fails the volume has its own bytes, and is in ``error``, as in Cinder.
 from dataclasses import dataclass
 from typing import Any
 
-from pumice.backends.contract import Backend
 from pumice.catalog import volume_types
-from pumice.model.errors import Conflict, InvalidState, NoValidBackend
+from pumice.model.errors import Conflict, InvalidState
 from pumice.model.ids import VolumeId, new_id
-from pumice.model.scope import INTERNAL, Scope
+from pumice.model.scope import Scope
 from pumice.model.states import AttachStatus, VolumeStatus
-from pumice.model.stored import StoredObject
 from pumice.model.tunables import Tunables
-from pumice.model.volume import host_of, pool_of
+from pumice.model.volume import pool_of
 from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, own
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend, scheduler
-from pumice.scheduler.filters import capacity
-from pumice.scheduler.request import Request
-from pumice.store import attachments, messages, pools, volumes
+from pumice.store import attachments, messages, volumes
 from pumice.store.database import Transaction
 from pumice.store.messages import Event
 from pumice.volumes import encrypted
 from pumice.volumes.create import from_image, require_room
-from pumice.volumes.delete import DELETE, DeleteParams
+from pumice.volumes.exchange import (
+    RENAMES,
+    backend_of,
+    claim_room,
+    delete_new_bytes,
+    give_room_back,
+    leave_old_bytes,
+)
 from pumice.volumes.frozen import refuse_frozen
 from pumice.volumes.image_bytes import inspected
 
@@ -91,26 +94,10 @@ def accept(tx: Transaction, who: Scope, volume_id: str, image_id: str, *, reserv
     enqueue(tx, REIMAGE, params, subject=volume.id, who=who, id=operation_id)
 
 
-def claim_room(tx: Transaction, op: Operation[ReimageParams], tunables: Tunables) -> None:
-    """Claim the room of another volume in the pool. Raises ``NoValidBackend`` when there is none."""
-    asked = op.params
-    pool = pools.find(tx, asked.pool)
-    if pool is None:
-        raise NoValidBackend("The volume's pool is not known at the moment: its backend has not reported it.")
-    if not capacity(pool, Request(asked.size, pool.availability_zone)):
-        raise NoValidBackend(f"The volume's pool has no room for {asked.size} GiB beside it.")
-    pools.claim(tx, pool.name, op.id, asked.size, volumes=0)
-
-
-def give_room_back(tx: Transaction, op: Operation[ReimageParams], tunables: Tunables) -> None:
-    """The pool is free of it."""
-    pools.give_back(tx, op.params.pool, op.id)
-
-
 async def make_bytes(op: Operation[ReimageParams], drivers: Drivers) -> None:
     """Have the backend make the image's bytes, under a name of their own."""
     asked, pool = op.params, pool_of(op.params.pool)
-    backend = _backend(op, drivers)
+    backend = backend_of(op, drivers)
     image = await inspected(drivers, asked.image_id)
 
     if asked.key_id is None:
@@ -120,80 +107,12 @@ async def make_bytes(op: Operation[ReimageParams], drivers: Drivers) -> None:
     await encrypted.make(backend, asked.made_id, pool, asked.size, key, image, op.note_progress)
 
 
-async def delete_new_bytes(op: Operation[ReimageParams], drivers: Drivers) -> None:
-    """Delete whatever was made of them."""
-    await _backend(op, drivers).delete(op.params.made_id, pool_of(op.params.pool))
-
-
-async def name_new(op: Operation[ReimageParams], drivers: Drivers) -> None:
-    """The new bytes leave their id to the old ones."""
-    await _backend(op, drivers).put_aside(_made(op), _new(op))
-
-
-async def name_new_back(op: Operation[ReimageParams], drivers: Drivers) -> None:
-    """The new bytes have the id again under which they were made."""
-    await _backend(op, drivers).put_back(_made(op), _new(op))
-
-
-async def name_old(op: Operation[ReimageParams], drivers: Drivers) -> None:
-    """The volume's own bytes leave its id to the new ones."""
-    await _backend(op, drivers).put_aside(_volume(op), _old(op))
-
-
-async def name_old_back(op: Operation[ReimageParams], drivers: Drivers) -> None:
-    """The volume's own bytes are the volume's again."""
-    await _backend(op, drivers).put_back(_volume(op), _old(op))
-
-
-async def take_new(op: Operation[ReimageParams], drivers: Drivers) -> None:
-    """The new bytes are the volume's."""
-    await _backend(op, drivers).put_back(_volume(op), _new(op))
-
-
-async def let_new_go(op: Operation[ReimageParams], drivers: Drivers) -> None:
-    """The new bytes are nobody's again."""
-    await _backend(op, drivers).put_aside(_volume(op), _new(op))
-
-
-async def take_old(op: Operation[ReimageParams], drivers: Drivers) -> None:
-    """The old bytes have the id under which the new ones were made."""
-    await _backend(op, drivers).put_back(_made(op), _old(op))
-
-
-async def let_old_go(op: Operation[ReimageParams], drivers: Drivers) -> None:
-    """The old bytes are nobody's again."""
-    await _backend(op, drivers).put_aside(_made(op), _old(op))
-
-
-def _backend(op: Operation[ReimageParams], drivers: Drivers) -> Backend:
-    return drivers.backends[host_of(op.params.pool)]
-
-
-def _volume(op: Operation[ReimageParams]) -> StoredObject:
-    return StoredObject("volume", op.params.volume_id, pool_of(op.params.pool))
-
-
-def _made(op: Operation[ReimageParams]) -> StoredObject:
-    return StoredObject("volume", op.params.made_id, pool_of(op.params.pool))
-
-
-def _new(op: Operation[ReimageParams]) -> str:
-    return f"reimage-new-{op.params.made_id}"
-
-
-def _old(op: Operation[ReimageParams]) -> str:
-    return f"reimage-old-{op.params.made_id}"
-
-
 def publish(tx: Transaction, op: Operation[ReimageParams], tunables: Tunables) -> None:
     """The volume has the image's bytes, and is what it was; those that it had are to be deleted."""
     asked = op.params
     known = {"image_metadata": asked.image_metadata, "bootable": True}
     volumes.reset(tx, asked.volume_id, V(asked.before), op.id, **known)
-    delete = DeleteParams(asked.made_id, asked.pool)
-    deleting = enqueue(tx, DELETE, delete, subject=asked.made_id, who=INTERNAL)
-    pools.give_back(tx, asked.pool, op.id)
-    pools.claim(tx, asked.pool, deleting.id, asked.size, volumes=0)
+    leave_old_bytes(tx, op)
 
 
 def explain(tx: Transaction, op: Operation[ReimageParams], error: str) -> None:
@@ -210,10 +129,7 @@ REIMAGE = Verb(
     steps=(
         Step(claim_room, undo=give_room_back, at=scheduler),
         Step(make_bytes, undo=delete_new_bytes, at=on_backend, timeout=encrypted.SECONDS, tries=3, long=True),
-        Step(name_new, undo=name_new_back, at=on_backend),
-        Step(name_old, undo=name_old_back, at=on_backend),
-        Step(take_new, undo=let_new_go, at=on_backend),
-        Step(take_old, undo=let_old_go, at=on_backend),
+        *RENAMES,
         Step(publish, at=on_backend),
     ),
     failed=explain,

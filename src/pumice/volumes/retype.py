@@ -1,9 +1,9 @@
 """Give a volume another type. Where it lies, if that fits: its bytes stay, so all of it is one transaction.
 
 The quota of its project moves from one type to the other. A type that the volume's pool does not fit takes
-moving it (``migrate.py``), if that may be; one that is encrypted otherwise would take writing its bytes anew,
-and is refused before anything is done. For what a guest would have to be told of a volume must not be in use
-(the rules of Cinder's ``os-retype``).
+moving it (``migrate.py``), if that may be; one that is encrypted otherwise takes writing its bytes anew, on the
+way there or in its pool (``recrypt.py``), if that may be and nobody uses it. For what a guest would have to be
+told of a volume must not be in use (the rules of Cinder's ``os-retype``).
 """
 
 from pumice.catalog import volume_types
@@ -20,7 +20,8 @@ from pumice.scheduler.request import Request
 from pumice.store import pools, qos_specs, quotas, types, volumes
 from pumice.store.database import Transaction
 from pumice.store.serialize import serialized
-from pumice.volumes import migrate
+from pumice.volumes import encrypted, migrate, recrypt
+from pumice.volumes.encrypted import Keys
 from pumice.volumes.grouped import refuse_in_group
 
 V = VolumeStatus
@@ -52,7 +53,7 @@ def retype(
         raise InvalidState(f"Invalid volume: volume {volume.id} has the type {kind.name} already.")
     volume_types.refuse_size(kind, volume.size)
     fits = _fits(tx, volume, kind, may_move=may_move)
-    _must_open_alike(volume, before, kind)
+    opened_by = _how_to_rewrite(tx, volume, before, kind, may_move=may_move)
     if volume.status == V.IN_USE:
         _must_not_concern_a_guest(tx, volume, before, kind)
     quotas.take(
@@ -60,7 +61,10 @@ def retype(
     )
     for_many = volume_types.is_multiattach(kind)
     if not fits:
-        migrate.accept_for_type(tx, who, volume, kind)
+        migrate.accept_for_type(tx, who, volume, kind, opened_by)
+        return for_many and not volume.multiattach
+    if opened_by:
+        recrypt.accept(tx, who, volume, kind, opened_by)
         return for_many and not volume.multiattach
     if before:
         quotas.give_back(tx, volume.project_id, _amounts(volume, before))
@@ -92,20 +96,39 @@ def _fits(tx: Transaction, volume: Volume, kind: VolumeType, *, may_move: bool) 
     return False
 
 
-def _must_open_alike(volume: Volume, before: VolumeType | None, kind: VolumeType) -> None:
-    how = [_cipher(before) if before and volume.encryption_key_id else None, _cipher(kind)]
-    if how[0] != how[1]:
-        raise Invalid(
-            f"Invalid input received: volume type {kind.name} is encrypted otherwise, and bytes are not "
-            "written anew by this version: make a volume of that type, and copy them inside a guest."
-        )
+def _how_to_rewrite(
+    tx: Transaction, volume: Volume, before: VolumeType | None, kind: VolumeType, *, may_move: bool
+) -> Keys | None:
+    """The keys of bytes that have to be written anew, because the type is encrypted otherwise; else None.
+
+    Raises ``Invalid`` or ``InvalidState`` where that cannot be.
+    """
     if kind.encryption:
         volume_types.refuse_encrypted_for_many(kind)
-
-
-def _cipher(kind: VolumeType) -> tuple[object, ...] | None:
-    words = ("provider", "control_location", "cipher", "key_size")
-    return tuple(kind.encryption.get(word) for word in words) if kind.encryption else None
+    if encrypted.opens_alike(volume, before, kind):
+        return None
+    if not may_move:
+        raise Invalid(
+            f"Invalid input received: volume type {kind.name} is encrypted otherwise: with the migration "
+            "policy 'on-demand' the volume's bytes are written anew."
+        )
+    if volume.status != V.AVAILABLE:
+        raise InvalidState(
+            f"Invalid volume: volume {volume.id} is {volume.status}, and its bytes cannot be encrypted "
+            "otherwise under a guest: detach it first."
+        )
+    if volumes.has_snapshots(tx, volume.id):
+        raise InvalidState(
+            f"Invalid volume: Volume {volume.id} has snapshots, perhaps in the recycle bin, which are "
+            f"encrypted as it is, and type {kind.name} is not."
+        )
+    if kind.encryption and not volume.encryption_key_id and not volumes.is_end_unseen(tx, volume.id):
+        raise InvalidState(
+            f"Invalid volume: the header of an encrypted volume takes 2 MiB of its {volume.size} GiB, and "
+            f"guests may have used all of volume {volume.id}: extend it by 1 GiB while nobody uses it, then "
+            "retype it."
+        )
+    return encrypted.keys_of_new_bytes(tx, volume, before, kind)
 
 
 def _must_not_concern_a_guest(

@@ -6,6 +6,8 @@ import pytest
 from test_groups import a_group, inside
 from volume_cloud import CONNECTOR, PROJECT, Cloud
 
+from pumice.model.errors import Conflict
+
 
 async def a_type(cloud: Cloud, name: str, **specs: str) -> str:
     body = {"volume_type": {"name": name, "extra_specs": specs}}
@@ -94,12 +96,101 @@ async def test_a_type_that_does_not_fit_is_refused_and_nothing_is_changed(
     }
 
 
+async def an_encrypted_type(cloud: Cloud, name: str, **wanted: Any) -> None:
+    kind = await a_type(cloud, name)
+    luks = {"provider": "luks", "control_location": "front-end", **wanted}
+    answer = await cloud.call("POST", f"/types/{kind}/encryption", {"encryption": luks}, who="admin")
+    assert answer.status_code == 200, answer.text
+
+
+MOVES = {"migration_policy": "on-demand"}
+
+
+async def encrypted(cloud: Cloud, volume: str, to: str) -> dict[str, Any]:
+    """How it is opened once it has another type."""
+    assert await retype(cloud, volume, to, **MOVES) == (202, "")
+    await cloud.quiet()
+    now = await shown(cloud, volume)
+    assert (now["status"], now["volume_type"]) == ("available", to)
+    told: dict[str, Any] = (await cloud.call("GET", f"/volumes/{volume}/encryption")).json()
+    assert now["encrypted"] is (told["encryption_key_id"] is not None)
+    return told
+
+
+async def test_a_volume_is_encrypted_otherwise_and_no_more(cloud: Cloud) -> None:
+    await an_encrypted_type(cloud, "secret")
+    await an_encrypted_type(cloud, "short", key_size=256)
+    await an_encrypted_type(cloud, "alike", provider="LuksEncryptor")
+    volume = (await cloud.make())["id"]
+    first = await encrypted(cloud, volume, "secret")
+    second = await encrypted(cloud, volume, "short")
+    assert (first["key_size"], second["key_size"]) == (512, 256)
+    assert first["encryption_key_id"] != second["encryption_key_id"]
+    third = await encrypted(cloud, volume, "secret")
+    assert (await retype(cloud, volume, "alike", migration_policy="never"))[0] == 202, (
+        "another name, and no more"
+    )
+    told = (await cloud.call("GET", f"/volumes/{volume}/encryption")).json()
+    assert told["encryption_key_id"] == third["encryption_key_id"]
+    assert await encrypted(cloud, volume, "__DEFAULT__") == {"encryption_key_id": None}
+    assert (await encrypted(cloud, volume, "secret"))["encryption_key_id"], "what had no room was never used"
+    counted = {name: n for name, n in (await used(cloud)).items() if n and name.startswith("volumes")}
+    assert counted == {"volumes": 1, "volumes_secret": 1}
+
+
 async def test_bytes_are_not_encrypted_by_a_word(cloud: Cloud) -> None:
-    kind = await a_type(cloud, "secret")
-    luks = {"provider": "luks", "control_location": "front-end"}
-    await cloud.call("POST", f"/types/{kind}/encryption", {"encryption": luks}, who="admin")
-    status, text = await retype(cloud, (await cloud.make())["id"], "secret")
-    assert (status, "encrypted otherwise" in text, "inside a guest" in text) == (400, True, True), text
+    await an_encrypted_type(cloud, "secret")
+    await an_encrypted_type(cloud, "strange", cipher="serpent")
+    volume = (await cloud.make())["id"]
+    for to, more, word in (("secret", {}, "'on-demand'"), ("strange", MOVES, "serpent")):
+        status, text = await retype(cloud, volume, to, **more)
+        assert (status, word in text) == (400, True), text
+    kept = {"snapshot": {"volume_id": volume}}
+    snapshot = (await cloud.call("POST", "/snapshots", kept)).json()["snapshot"]["id"]
+    await cloud.quiet()
+    status, text = await retype(cloud, volume, "secret", **MOVES)
+    assert (status, "has snapshots" in text) == (400, True), text
+    await cloud.call("DELETE", f"/snapshots/{snapshot}")
+    await cloud.quiet()
+    await in_use(cloud, volume)
+    status, text = await retype(cloud, volume, "secret", **MOVES)
+    assert (status, "detach it first" in text) == (400, True), text
+    assert (await used(cloud)).get("volumes_secret", 0) == 0
+
+
+async def test_a_volume_that_guests_may_have_filled_needs_room_for_the_header(cloud: Cloud) -> None:
+    await an_encrypted_type(cloud, "secret")
+    volume = (await cloud.make())["id"]
+    path = f"/volumes/{volume}/action"
+    for size in (2, 3):
+        await cloud.call("POST", path, {"os-reserve": {}})
+        await cloud.call("POST", path, {"os-unreserve": {}})
+        status, text = await retype(cloud, volume, "secret", **MOVES)
+        assert (status, "extend it by 1 GiB" in text) == (400, True), text
+        await cloud.call("POST", path, {"os-extend": {"new_size": size}})
+        await cloud.quiet()
+    assert (await encrypted(cloud, volume, "secret"))["encryption_key_id"]
+
+
+async def test_a_copy_may_be_as_full_as_what_it_was_made_of(cloud: Cloud) -> None:
+    await an_encrypted_type(cloud, "secret")
+    copy = await cloud.make(source_volid=(await cloud.make())["id"])
+    status, text = await retype(cloud, copy["id"], "secret", **MOVES)
+    assert (status, "extend it by 1 GiB" in text) == (400, True), text
+
+
+async def test_what_cannot_be_written_anew_stays_as_it_is(cloud: Cloud) -> None:
+    await an_encrypted_type(cloud, "secret")
+    volume = (await cloud.make())["id"]
+    before = {name: n for name, n in (await used(cloud)).items() if n}
+    cloud.backend.fail_next["create"] = Conflict("No.")
+    assert (await retype(cloud, volume, "secret", **MOVES))[0] == 202
+    await cloud.quiet()
+    now = await shown(cloud, volume)
+    assert (now["status"], now["volume_type"], now["encrypted"]) == ("available", "__DEFAULT__", False)
+    assert {name: n for name, n in (await used(cloud)).items() if n} == before
+    told = (await cloud.call("GET", f"/messages?resource_uuid={volume}")).json()["messages"]
+    assert len(told) == 1
 
 
 async def test_the_new_types_quota_is_the_limit(cloud: Cloud) -> None:

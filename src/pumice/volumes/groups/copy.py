@@ -30,7 +30,9 @@ from pumice.volumes.groups.create import explain, publish
 from pumice.volumes.groups.snapshot import kept_still, stillness
 
 G = GroupStatus
-_OF_A_SNAPSHOT = ", or make a snapshot of the group, which is of one moment in use too, and the new group of that"
+_OF_A_SNAPSHOT = (
+    ", or make a snapshot of the group, which is of one moment in use too, and the new group of that"
+)
 
 
 @dataclass(frozen=True, slots=True)

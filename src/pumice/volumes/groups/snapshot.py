@@ -166,7 +166,9 @@ def kept_still(tx: Transaction, group: Group, found: Sequence[Volume], instead: 
         return []
     for volume in found:
         if volume.status != VolumeStatus.AVAILABLE:
-            raise refusal(group, volume, f"which can be kept for volumes that are available. Detach it{instead}")
+            raise refusal(
+                group, volume, f"which can be kept for volumes that are available. Detach it{instead}"
+            )
     return [volume.id for volume in found]
 
 
