@@ -1,6 +1,6 @@
 # Pumice. `make run` and `make test` work on a fresh Debian 12 machine, as root or with sudo.
 .DEFAULT_GOAL := help
-.PHONY: help run tour test collect lint wheel test-kernel fast costs check format clients failures verbs postgresql kill pairs ceph notifications power-cut upgrade chaos bench scale lock types clean
+.PHONY: help run tour test collect lint wheel test-kernel fast costs check format clients failures verbs postgresql kill pairs ceph notifications power-cut upgrade chaos bench scale lock pictures types clean
 
 BIN := .venv/bin
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env)
@@ -132,6 +132,13 @@ lock: ## choose versions anew: requirements/*.txt from pyproject.toml
 	$(LOCK) -c requirements/clients.txt --extra client -o requirements/run.txt
 	$(CONSOLE_LOCK) --upgrade -o requirements/console.txt
 	scripts/console update --no-audit --no-fund
+
+PICTURES = .cache/pictures
+pictures: ## those of docs/console.md, as the tests of the console look at its pages
+	@scripts/setup dev
+	rm -rf $(PICTURES) && mkdir -p $(PICTURES)
+	TEST_SCREENSHOTS=$(PICTURES) $(BIN)/pytest -n 0 -q tests/console -k "clicking or operator_reads or rate"
+	mv $(PICTURES)/*-390.png $(PICTURES)/*-1280.png docs/console/
 
 types: ## the console's types of Pumice's own API, out of its OpenAPI document
 	@scripts/setup dev

@@ -51,6 +51,8 @@ export function bytes(number: number | null | undefined): string {
 
 export const gib = (number: number) => bytes(number * 1024 ** 3)
 
+export const many = (number: number, one: string, more: string) => `${number} ${number === 1 ? one : more}`
+
 /** `claim_space` → `claim space`. */
 export const plainly = (word: string) => word.replaceAll('_', ' ')
 

@@ -138,6 +138,9 @@ async def test_an_operator_reads_settings_and_the_doctors_findings_and_repairs(
     await admin.press("Repair", admin.dialog)
     await admin.sees("counted again")
     await admin.sees("Nothing is stuck, and nothing contradicts itself.")
+    await admin.open()
+    await expect(admin.panel("Pools")).to_contain_text("fake")
+    await admin.keep_pictures("home")
 
 
 async def test_a_volumes_page_names_the_initiator_and_remembers_attachments_that_are_gone(

@@ -46,6 +46,7 @@ async def test_a_tenant_makes_boots_attaches_detaches_and_deletes_by_clicking(
     await tenant.heading("machine")
     await tenant.sees("active", exact=True)
     await expect(tenant.page.get_by_label("Serial console", exact=True).last).to_contain_text(READY)
+    await tenant.keep_pictures("server")
 
     await tenant.go("Volumes")
     await tenant.press("Create volume")
@@ -56,6 +57,7 @@ async def test_a_tenant_makes_boots_attaches_detaches_and_deletes_by_clicking(
     await tenant.dialogue("Attach", Server="machine")
     await tenant.sees("in-use", exact=True)
     await expect(tenant.panel("Where it is, and who uses it")).to_contain_text("/dev/vdb")
+    await tenant.keep_pictures("volume")
     await expect(tenant.main.get_by_role("button", name="Delete", exact=True)).to_be_disabled()
     await tenant.press("Detach", tenant.main)
     await tenant.dialogue("Detach")

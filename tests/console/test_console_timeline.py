@@ -34,15 +34,17 @@ def copying(
         row |= {"settled_at": None, "finished_at": None, "owner": "elsewhere:1", "place": "volume:elsewhere"}
         row |= {"lease_until": time.time() + 3600, "deadline": time.time() + 3600, "ended_number": None}
         row |= {"began_number": None, "created_at": (at - timedelta(seconds=seconds)).strftime(FORMAT)}
+        line = {"operation_id": operation, "step": "claim_space", "direction": "do", "outcome": "done"}
+        line |= {"place": "scheduler", "attempt": 1, "started_at": row["created_at"], "seconds": 0}
         with db:
-            db.execute(
-                f"INSERT INTO operations ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",  # noqa: S608
-                [*row.values()],
-            )
+            for table, values in (("operations", row), ("operation_lines", line)):
+                marks = ", ".join("?" * len(values))
+                db.execute(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", [*values.values()])  # noqa: S608
         try:
             yield operation, at
         finally:
             with db:
+                db.execute("DELETE FROM operation_lines WHERE operation_id = ?", [operation])
                 db.execute("DELETE FROM operations WHERE id = ?", [operation])
 
 
@@ -61,6 +63,7 @@ async def test_a_copy_tells_its_rate_and_the_time_left_and_turns_back_for_who_ma
             await expect(bar).to_be_visible()
             await visitor.open(f"/console/operations/{operation}")
             await visitor.sees("50 %, 2.5 % a second, about 20 s left")
+            await visitor.keep_pictures("copy")
             cancel = visitor.main.get_by_role("button", name="Cancel operation")
             await expect(cancel).to_have_count(1 if name == "demo" else 0)
         await cancel.click()

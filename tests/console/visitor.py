@@ -47,9 +47,10 @@ class Visitor:
         assert not self.faults
 
     async def keep_pictures(self, name: str) -> None:
-        """Where pictures are kept (``TEST_SCREENSHOTS``), two of the page: on a telephone, on a laptop."""
+        """Where pictures are kept (``make pictures``), two: on a telephone in the dark, on a laptop."""
         if kept := os.environ.get("TEST_SCREENSHOTS"):
-            for width, height in ((390, 844), (1280, 800)):
+            for width, height, colours in ((390, 844, "dark"), (1280, 800, "light")):
+                await self.page.emulate_media(color_scheme=colours)
                 await self.page.set_viewport_size({"width": width, "height": height})
                 await self.page.screenshot(path=Path(kept) / f"{name}-{width}.png")
 

@@ -7,7 +7,7 @@ import { isUnderWay, type Operation } from '../kinds'
 import { isAdmin } from '../session'
 import { OperationTimeline } from '../timeline'
 import { Bar, Empty, Link, Panel, Status, Time, Trouble } from '../ui'
-import { gib, kindly } from '../words'
+import { gib, kindly, many } from '../words'
 
 type Answer = Pick<ReturnType<typeof useAnswer<api.Audit>>, 'value' | 'error'>
 
@@ -18,7 +18,7 @@ export function Verdict({ value, error, most, children }: Answer & { most: numbe
   return (
     <div class={`verdict ${look.well ? 'good' : 'bad'}`} role="status">
       <p>
-        <b>{look.well ? 'Nothing is stuck, and nothing contradicts itself.' : `${look.violations.length} things are not as they should be.`}</b>{' '}
+        <b>{look.well ? 'Nothing is stuck, and nothing contradicts itself.' : `${many(look.violations.length, 'thing is', 'things are')} not as ${look.violations.length === 1 ? 'it' : 'they'} should be.`}</b>{' '}
         <small>
           Looked at rows <Time at={look.at} />. {children}
         </small>
@@ -137,7 +137,7 @@ export function Pools({ wide }: { wide?: boolean }) {
                 whole={pool.total_capacity_gb}
               />
               <small>
-                {gib(used)} used, {gib(pool.provisioned_capacity_gb)} claimed by {pool.total_volumes} volumes ({over.toFixed(2)} of{' '}
+                {gib(used)} used, {gib(pool.provisioned_capacity_gb)} claimed by {many(pool.total_volumes, 'volume', 'volumes')} ({over.toFixed(2)} of{' '}
                 {Number(pool.max_over_subscription_ratio)} times), {gib(pool.free_capacity_gb)} free of {gib(pool.total_capacity_gb)}
               </small>
             </li>
