@@ -59,7 +59,7 @@ def accept_new(
         status=A.ATTACHING,
         device=connector.mountpoint or None,
         operation_id=operation_id,
-        **account,
+        **account.columns(),
     )
     _enqueue(tx, who, attachment, account, before=None, operation_id=operation_id)
     return attachment, operation_id
@@ -84,7 +84,7 @@ def accept_known(
             return renew.accept(tx, who, attachment, connector, parent)
         raise InvalidState("Invalid attachment: it is connected, or being connected, to an initiator already.")
     operation_id = new_id()
-    columns = account | {
+    columns = account.columns() | {
         "device": attachment.device or connector.mountpoint or None,
         "operation_id": operation_id,
     }
@@ -106,7 +106,7 @@ def accept_unmoved(
     operation_id = new_id()
     before = attachment.status if attachment else None
     if attachment is None:
-        columns = account | {
+        columns = account.columns() | {
             "device": connector.mountpoint or None,
             "operation_id": operation_id,
             "older": True,
@@ -114,7 +114,7 @@ def accept_unmoved(
         attachment = link(tx, volume, server_id=None, status=A.ATTACHING, **columns)
     else:
         attachments.bury_account(tx, attachment.id)
-        attachments.change(tx, attachment.id, operation_id=operation_id, **account)
+        attachments.change(tx, attachment.id, operation_id=operation_id, **account.columns())
     _enqueue(tx, who, attachment, account, before=before, operation_id=operation_id)
     return attachment, operation_id
 
@@ -123,7 +123,7 @@ def _enqueue(
     tx: Transaction,
     who: Scope,
     attachment: Attachment,
-    account: dict[str, Any],
+    account: exports.Account,
     *,
     before: str | None,
     operation_id: str,
@@ -133,13 +133,13 @@ def _enqueue(
     assert volume is not None
     if volume.pool is None:
         raise InvalidState(f"Invalid volume: volume {volume.id} has no bytes on any backend.")
-    exports.must_get_in(tx, volume.pool, account["connector"])
+    exports.must_get_in(tx, volume.pool, account.connector)
     params = ConnectParams(
         attachment_id=attachment.id,
         volume_id=volume.id,
         pool=volume.pool,
-        initiator=account["connector"].initiator,
-        username=account["chap_username"],
+        initiator=account.connector.initiator,
+        username=account.username,
         before=before,
     )
     enqueue(tx, CONNECT, params, subject=attachment.id, who=who, id=operation_id, parent=parent)

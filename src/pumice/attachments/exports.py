@@ -7,7 +7,7 @@ no log line ever holds it. Shutting out needs no row: it must also work when the
 
 import secrets
 import string
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from pumice.backends.targets.contract import Grant
@@ -26,16 +26,29 @@ _LETTERS = string.ascii_letters + string.digits
 PASSWORD_LENGTH = 16
 
 
-def new_account(connector: Connector) -> dict[str, Any]:
-    """The columns of an attachment that gets a connector. Raises ``Invalid`` if it has no name."""
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A host that an attachment is for, and the CHAP account by which it is let in."""
+
+    connector: Connector
+    username: str
+    password: str = field(repr=False)
+
+    def columns(self) -> dict[str, Any]:
+        """The columns of the attachment."""
+        return {
+            "connector": self.connector,
+            "host": self.connector.host or None,
+            "chap_username": self.username,
+            "chap_password": self.password,
+        }
+
+
+def new_account(connector: Connector) -> Account:
+    """A new account for an attachment that gets a connector. Raises ``Invalid`` if that has no name."""
     if not (connector.nqn or connector.host):
         initiator_of(connector)
-    return {
-        "connector": connector,
-        "host": connector.host or None,
-        "chap_username": "".join(secrets.choice(_LETTERS) for _ in range(20)),
-        "chap_password": new_password(),
-    }
+    return Account(connector, "".join(secrets.choice(_LETTERS) for _ in range(20)), new_password())
 
 
 def new_password() -> str:

@@ -80,12 +80,12 @@ def accept(
         status=AttachStatus.ATTACHING,
         device=f"/dev/{name}",
         operation_id=operation_id,
-        **account,
+        **account.columns(),
     )
     volume = volumes.get(tx, who, volume_id)
     if volume.pool is None:
         raise InvalidState(f"Invalid volume: volume {volume.id} has no bytes on any backend.")
-    exports.must_get_in(tx, volume.pool, account["connector"])
+    exports.must_get_in(tx, volume.pool, account.connector)
     disk = ServerDisk(
         id=new_id(),
         server_id=server.id,
@@ -106,8 +106,8 @@ def accept(
         attachment_id=link.id,
         device=name,
         pool=volume.pool,
-        initiator=account["connector"].initiator,
-        username=account["chap_username"],
+        initiator=account.connector.initiator,
+        username=account.username,
     )
     enqueue(tx, ATTACH_VOLUME, params, subject=server.id, who=who, id=operation_id)
     return disk

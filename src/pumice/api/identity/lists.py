@@ -3,17 +3,18 @@
 import operator
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from pumice.api import booleans
+from pumice.api import booleans, short_lists
 from pumice.api.call import Call, Reply
 from pumice.api.identity.reach import within_reach
 from pumice.api.routing import Handler
 from pumice.api.times import as_utc
-from pumice.model.errors import Invalid
+from pumice.model.errors import Invalid, NotFound
 from pumice.model.ids import new_id
 
 ROOT = "/identity/v3"
@@ -169,11 +170,10 @@ def collection(call: Call, key: str, items: Sequence[Mapping[str, Any]]) -> Repl
     """A list of things with ids, sorted, and cut by ``limit`` and ``marker``."""
     query = call.query
     items = _sorted(query, [item for item in items if all(test(item) for test in _comparisons(query))])
-    if marker := query.get("marker"):
-        after = next((place for place, item in enumerate(items, 1) if item["id"] == marker), None)
-        if after is None:
-            raise Invalid(f"The marker {marker} is not in the list.")
-        items = items[after:]
+    try:
+        items = short_lists.after(items, query.get("marker"), key, itemgetter("id"))
+    except NotFound as error:
+        raise Invalid(f"The marker {error.wanted} is not in the list.") from None
     limit = _limit(query.get("limit"), len(items))
     if limit >= len(items):
         return whole(call, key, items)
