@@ -115,4 +115,4 @@ REMOVED = frozenset(
 )
 """What Nova itself has removed, and answers 410 for (34.0.0: ``HTTPGone`` in ``api/openstack/compute``)."""
 GONE = "This resource is no longer available. No forwarding address is given."
-"""Its sentence."""
+"""What an answer of 410 says."""

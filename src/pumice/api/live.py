@@ -23,7 +23,7 @@ _UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{1
 _WAIT = re.compile(r'wait\s*=\s*"?(\d+)"?', re.ASCII)
 _TAG = re.compile(r'(?:W/)?("[^"]*")')
 MOST_NAMED = 64
-"""Of how many things that an answer names a change is waited for."""
+"""The most things named by an answer whose changes are waited for."""
 
 
 async def answer(call: Call, show: Callable[[], Awaitable[Reply]]) -> Reply:

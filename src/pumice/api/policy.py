@@ -85,7 +85,7 @@ class Policy:
         self._remembered: dict[tuple[str, Scope, str | None, str | None, str | None], bool] = {}
 
     def reread(self, policy_file: Path | None) -> "Policy":
-        """The same rules with what a file says now. Raises ``Misconfigured`` for one that cannot be used."""
+        """These rules with what a file says now. Raises ``Misconfigured`` for one that cannot be used."""
         return Policy(self.defaults, policy_file, self.words)
 
     def _default(self, name: str, check: str) -> policy.RuleDefault:

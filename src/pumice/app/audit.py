@@ -31,7 +31,7 @@ class Found:
     repaired: list[str] = field(default_factory=list)
     """Violations, and what was done about each; none without ``--repair``."""
     violations: list[str] = field(default_factory=list)
-    """Those that are left."""
+    """The violations that are left."""
     put_aside: list[str] = field(default_factory=list)
     not_looked_at: list[str] = field(default_factory=list)
 

@@ -186,7 +186,7 @@ class Sink(io.TextIOBase):
 
 
 def _descriptor(stream: TextIO) -> int | None:
-    """Of a stream that has one."""
+    """The file descriptor of a stream; None where it has none."""
     try:
         return stream.fileno()
     except (OSError, ValueError):

@@ -43,7 +43,7 @@ class Bytes:
 
     @property
     def id(self) -> str:
-        """Of the volume or snapshot that it was."""
+        """The id of the volume or snapshot that it was."""
         return self.piece.id
 
     @property
@@ -71,7 +71,7 @@ class Objects:
 
     @property
     def id(self) -> str:
-        """Of the backup that it was."""
+        """The id of the backup that it was."""
         return self.objects.id
 
     @property

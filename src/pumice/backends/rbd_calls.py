@@ -89,7 +89,7 @@ class Calls:
             return found | {"parent": [above["pool_name"], above["image_name"], image.parent_id()]}
 
     def depth(self, pool: str, image_id: str, most: int) -> int:
-        """Of how many images one after the other an image is a clone; ``most`` if there are more."""
+        """How many images, one after the other, an image is a clone of; ``most`` if there are more."""
         for depth in range(most):
             with self._opened(pool, None, image_id, read_only=True) as image:
                 try:

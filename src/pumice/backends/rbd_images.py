@@ -88,7 +88,7 @@ class HasClones(Retryable):
 
 
 class IsThere(Retryable):
-    """There is an image or snapshot of that name."""
+    """An image or snapshot of that name is there."""
 
 
 class RbdImages:
@@ -118,7 +118,7 @@ class RbdImages:
         return _image(await self._look("image", image_id=image_id))
 
     async def depth(self, image_id: str, most: int) -> int:
-        """Of how many images one after the other an image is a clone; ``most`` if there are more."""
+        """How many images, one after the other, an image is a clone of; ``most`` if there are more."""
         return int(await self._look("depth", image_id=image_id, most=most))
 
     async def trash(self) -> list[tuple[str, str]]:

@@ -17,7 +17,7 @@ Message = tuple[str, Mapping[str, Any], Mapping[str, Any]]
 """The priority, the context, and the message itself."""
 INSTALL = "Install it with: pip install 'pumice[notifications]'"
 VERSION = 2.0
-"""Of the envelope."""
+"""The version of the envelope."""
 
 
 class Broker:

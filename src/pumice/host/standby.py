@@ -102,7 +102,7 @@ class _Child:
         return self._process.poll() is None
 
     async def ask(self, question: bytes) -> bytes:
-        """Its answer to a line, a line as well."""
+        """The answer of the child to a line, a line as well."""
         loop = asyncio.get_running_loop()
         pieces = []
         with suppress(BrokenPipeError, ConnectionResetError):
@@ -122,7 +122,7 @@ class _Child:
 
 
 def _end_now(process: "subprocess.Popen[bytes]", connection: socket.socket) -> None:
-    """Of whoever is forgotten: nothing is left of it."""
+    """End the process of a child that was forgotten, so that nothing is left of it."""
     connection.close()
     _kill(process)
     with suppress(subprocess.TimeoutExpired):

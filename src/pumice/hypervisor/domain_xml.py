@@ -32,7 +32,7 @@ _NAME_PREFIX: Final = "pumice-"
 _SECRETS_BEGIN: Final = "Pumice: "
 _LUKS_USAGE: Final = "pumice/"
 _PORTS: Final = 32
-"""Of a q35: one for each disk that a server may get (26), and for what else it has. A ``pc`` has slots."""
+"""The ports of a q35: one for each disk that a server may get (26), and others. A ``pc`` has slots."""
 _NIC_SLOT: Final = "0x1e"  # libvirt gives out PCI slots from below and does not know of this one
 
 ElementTree.register_namespace("pumice", NAMESPACE)
@@ -191,7 +191,7 @@ class DomainDisk:
     source: str = ""
     """What it is read from and written to, as ``Disk.source_name``."""
     mirror: str | None = None
-    """The same of what a copy of it is being made in."""
+    """What a copy of it is being made in, as ``source``."""
     in_step: bool = False
     """Whether that copy is whole, and is written to as the disk is."""
 

@@ -46,7 +46,7 @@ class _Known:
     on: dict[str, str] = field(default_factory=dict)
     """By serial number, what each disk is read from and written to."""
     mirrors: dict[str, str] = field(default_factory=dict)
-    """The same of what is in step with it."""
+    """By serial number, what is in step with each disk."""
 
 
 class FakeHypervisor:

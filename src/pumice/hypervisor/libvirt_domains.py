@@ -51,7 +51,7 @@ class Mirrored:
     target: str
     """What the guest's bus calls its disk."""
     there: bool
-    """It has the other one."""
+    """Whether the guest has the other disk."""
     mirror: str | None
     """Where a copy of its disk is being made, if one is."""
     runs: bool

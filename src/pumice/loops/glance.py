@@ -47,5 +47,5 @@ class Glances:
     _at: dict[str, Glance] = field(default_factory=dict)
 
     def at(self, place: str) -> Glance:
-        """Those at a place."""
+        """The glance at a place."""
         return self._at.setdefault(place, Glance())

@@ -117,7 +117,7 @@ def _whole(pieces: Collection[StoredObject]) -> set[StoredObject]:
 def _nowhere(
     pieces: Collection[StoredObject], known: ownership.Bytes, there: Collection[StoredObject]
 ) -> set[StoredObject]:
-    """Those of the pieces that no row has, or that are unfinished beside their whole bytes."""
+    """The pieces that no row has, or that are unfinished beside their whole bytes."""
     whole = _whole(there)
     return {it for it in pieces if _all_of(it) not in known.may or (not it.whole and _all_of(it) in whole)}
 

@@ -29,7 +29,7 @@ Turn = Callable[[str, str], Awaitable[bool]]
 SECONDS = 12.0
 """How late a schedule may be, and how often an idle installation is asked."""
 MOST = 50
-"""Of each kind of work that is read at a time."""
+"""The most work of each kind that is read at a time."""
 MOST_ROUNDS = 40
 """Turns that each gets before the others of the next check."""
 

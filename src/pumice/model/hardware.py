@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any, Final, Self
 
 MOST: Final = 65536
-"""Of each part of a topology, where nobody limits it: Nova's own."""
+"""The largest number of each part of a topology, where nobody limits it: Nova's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Hardware:
     hpet: bool | None = None
     """Whether there is a high precision event timer; None: as the hypervisor has it."""
     machine: str = "pc"
-    """Its type: ``pc``, with a PCI bus; or ``q35``, with PCI Express; or a version of one, as QEMU names it."""
+    """The machine: ``pc``, with PCI; ``q35``, with PCI Express; or a version of one, as QEMU names it."""
 
     @property
     def has_pci_express(self) -> bool:

@@ -10,7 +10,7 @@ from pumice.model.states import ImageStatus
 
 
 class Visibility(StrEnum):
-    """Those who see an image: its project; also its members; everybody; everybody who knows to ask for it."""
+    """Who sees an image: its project; also its members; everybody; everybody who knows to ask for it."""
 
     PRIVATE = "private"
     SHARED = "shared"

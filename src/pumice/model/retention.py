@@ -31,7 +31,7 @@ class Keep:
 
 
 def kept(made: Mapping[Key, datetime], keep: Keep, zone_name: str) -> set[Key]:
-    """Those to be kept of what was made at these times, in UTC without a zone: always the last of all."""
+    """What is to be kept of what was made at these times, in UTC without a zone: always the last of all."""
     newest_first = sorted(made, key=lambda key: (made[key], key), reverse=True)
     if keep.is_everything:
         return set(newest_first)

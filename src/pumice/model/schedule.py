@@ -22,7 +22,7 @@ class RunState(StrEnum):
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
-    """Of at least one volume nothing was made."""
+    """Nothing was made of at least one volume."""
 
 
 class ItemState(StrEnum):
@@ -56,7 +56,7 @@ class Schedule:
     timezone: str
     keep: dict[str, int]
     full_every: int | None
-    """Of backups: each so many is a whole one, and those between are incremental."""
+    """One backup in so many is a whole one, and those between are incremental."""
     container: str | None
     """Where backups go, if not where all do."""
     enabled: bool
@@ -103,7 +103,7 @@ class Run:
     listed: bool
     """Whether all volumes that it is about were found."""
     listed_at: datetime | None
-    """Of volumes found by their metadata: how far the project's volumes have been looked through, by the time
+    """How far the project's volumes have been looked through for their metadata, by the time
     at which they were made, and by id."""
     listed_id: str | None
     look_at: datetime | None

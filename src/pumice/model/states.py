@@ -104,7 +104,7 @@ class ImageBaseStatus(StrEnum):
     AVAILABLE = "available"
     DELETING = "deleting"
     ERROR = "error"
-    """It could not be made, or its bytes were gone when they were asked for."""
+    """The snapshot could not be made, or its bytes were gone when they were asked for."""
     ERROR_DELETING = "error_deleting"
 
 

@@ -27,7 +27,7 @@ class AtOnce(StrEnum):
 
     ATTACHMENT_COMPLETE = "attachment.complete"
     ATTACHMENT_DELETE = "attachment.delete"
-    """Of one that nobody was connected by."""
+    """An attachment that nobody was connected by is deleted."""
     ATTACHMENT_RESERVE = "attachment.reserve"
     BACKUP_RESET_STATUS = "backup.reset_status"
     BACKUP_UPDATE = "backup.update"
@@ -61,7 +61,7 @@ class AtOnce(StrEnum):
     VOLUME_ROLL_DETACHING = "volume.roll_detaching"
     VOLUME_UNRESERVE = "volume.unreserve"
     VOLUME_UPDATE = "volume.update"
-    """Its name, description, metadata, or what else is only written down of it."""
+    """The volume's name, description, metadata, or what else is only written down of it, is changed."""
 
 
 class Owned(Protocol):
@@ -69,7 +69,7 @@ class Owned(Protocol):
 
     @property
     def id(self) -> str:
-        """Its id."""
+        """The thing's id."""
 
     @property
     def project_id(self) -> str:

@@ -15,7 +15,7 @@ AGAIN_SECONDS = 1.0
 
 
 class LeftCalls:
-    """Those of ``owner``'s drivers. ``on_back`` is told when one came back after all."""
+    """The left calls of ``owner``'s drivers. ``on_back`` is told when one came back after all."""
 
     def __init__(self, db: Database, owner: str, bulkheads: Bulkheads, on_back: Callable[[], object]) -> None:
         self.db = db

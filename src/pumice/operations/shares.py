@@ -98,5 +98,5 @@ class Shares:
 
 
 def _busy(held: Counter[str]) -> list[str]:
-    """Those that hold at least an even share of all that is held."""
+    """The projects, or kinds, that hold at least an even share of all that is held."""
     return [who for who, number in held.items() if number * len(held) >= held.total()]

@@ -17,7 +17,7 @@ class ShowThing(command.ShowOne):
     """Shows the thing of an id, or of whatever else ``meant`` takes for one"""
 
     path: ClassVar[str]
-    """Of its collection: ``/webhooks``."""
+    """The path of its collection: ``/webhooks``."""
     key: ClassVar[str]
     """The key of an answer under which it is."""
     metavar: ClassVar[str] = "<id>"

@@ -50,7 +50,7 @@ class ShowOperation(ShowThing):
         return meant(client, word)
 
     def told(self, one: dict[str, Any]) -> tuple[Sequence[str], Sequence[Any]]:
-        """Its fields, and its history."""
+        """The operation's fields, and its history."""
         lines = "\n".join(told(line) for line in one.pop("lines"))
         names = [name for name in one if one[name] not in (None, [])]
         return [*names, "history"], [*(_word(one, name) for name in names), lines]

@@ -43,7 +43,7 @@ class ShowRecycled(ShowThing):
         return _meant(client, word)
 
     def told(self, one: dict[str, Any]) -> tuple[Sequence[str], Sequence[Any]]:
-        """Its fields, its metadata in one line."""
+        """The fields of a thing in the bin, its metadata in one line."""
         one["metadata"] = ", ".join(f"{key}='{value}'" for key, value in sorted(one["metadata"].items()))
         return super().told(one)
 

@@ -81,7 +81,7 @@ class ShowSchedule(ShowThing):
         return meant(client, word)
 
     def told(self, one: dict[str, Any]) -> tuple[Sequence[str], Sequence[Any]]:
-        """Its fields."""
+        """The schedule's fields."""
         return _shown(one)
 
 

@@ -19,7 +19,7 @@ class _Watch(CommandHook):
     """Adds ``--watch``; what it tells meanwhile is on standard error, as the answer may be JSON."""
 
     read: ClassVar[str]
-    """Of openstacksdk's block storage, what reads such a thing."""
+    """The name of openstacksdk's method that reads such a thing."""
 
     def get_parser(self, parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
         """The option."""
@@ -28,7 +28,7 @@ class _Watch(CommandHook):
         return parser
 
     def get_epilog(self) -> None:
-        """Nothing more."""
+        """Add nothing to the help."""
 
     def before(self, parsed_args: argparse.Namespace) -> argparse.Namespace:
         """As it was asked."""
@@ -54,18 +54,18 @@ class _Watch(CommandHook):
 
 
 class WatchVolume(_Watch):
-    """Of ``volume create``."""
+    """The option of ``volume create``."""
 
     read = "get_volume"
 
 
 class WatchSnapshot(_Watch):
-    """Of ``volume snapshot create``."""
+    """The option of ``volume snapshot create``."""
 
     read = "get_snapshot"
 
 
 class WatchBackup(_Watch):
-    """Of ``volume backup create``."""
+    """The option of ``volume backup create``."""
 
     read = "get_backup"

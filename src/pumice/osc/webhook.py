@@ -33,7 +33,7 @@ class ShowWebhook(ShowThing):
     path, key, names = "/webhooks", "webhook", NAMES
 
     def told(self, one: dict[str, Any]) -> tuple[Sequence[str], Sequence[Any]]:
-        """Its fields."""
+        """The webhook's fields."""
         return _shown(one)
 
 

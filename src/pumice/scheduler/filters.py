@@ -24,7 +24,7 @@ def availability_zone(pool: Pool, request: Request) -> bool:
 
 
 def capacity(pool: Pool, request: Request) -> bool:
-    """There is room: really, for a thick pool; on paper and not absurdly little really, for a thin one.
+    """The pool has room: really, for a thick one; on paper and not absurdly little really, for a thin one.
 
     The rule of Cinder's CapacityFilter. What is claimed counts at once; what a backend says of its free space
     is only as fresh as its last report.

@@ -62,7 +62,7 @@ def ids_of_volumes(tx: Transaction, ids: Collection[str]) -> Mapping[str, Sequen
 
 
 def consistency_groups(tx: Transaction, ids: Collection[str]) -> frozenset[str]:
-    """Those of the ids that are of groups which the older API calls consistency groups."""
+    """The ids, of these, of groups which the older API calls consistency groups."""
     query = sa.select(_g.id).where(_g.id.in_(list(ids)), _g.group_type_id.in_(OLDER))
     return frozenset(tx.execute(query).scalars()) if ids else frozenset()
 

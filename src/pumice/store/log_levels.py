@@ -77,7 +77,7 @@ def change(tx: Transaction, whose: Collection[Service], prefix: str, level: str)
 
 
 def _asked(it: Logging, one: Change) -> Logging:
-    """It as it is once the change is asked of it: of those before, what the change makes void is dropped."""
+    """The logging once the change is asked of it: what the change makes void of those before is dropped."""
     others = [other for other in it.wanted if not Change(*other).prefix.startswith(one.prefix)]
     return replace(it, changes=one.number, wanted=[*others, (one.number, one.prefix, one.level)][-MOST:])
 

@@ -112,7 +112,7 @@ def known_attachments(tx: Transaction, ids: Collection[str]) -> frozenset[str]:
 
 
 def in_hand(tx: Transaction, ids: Collection[str]) -> frozenset[str]:
-    """Those of the ids that an operation is about that has not ended everywhere, a cleaning job included.
+    """The ids, of these, that an operation is about which has not ended everywhere, a cleaning job included.
 
     It is about whatever its parameters and notes name, which is more than it has in mind, and that is safe.
     """

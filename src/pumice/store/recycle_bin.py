@@ -118,7 +118,7 @@ class Standing:
     project: Mapping[str, Any]
     """What the project says beside its columns; nothing when it is gone."""
     extra_specs: Mapping[str, str]
-    """Its type's."""
+    """The extra specs of its type."""
     seconds: float
     stands_still: bool
     """Whether nobody has looked for long, as there was nothing in the bin."""
@@ -184,7 +184,7 @@ def oldest(tx: Transaction, pool: str, limit: int) -> Sequence[Entry]:
 
 
 def note_told(tx: Transaction, entry: Entry, at: float) -> None:
-    """Its owner is told, at this time of the bin, that it may go before its time."""
+    """Note that its owner is told, at this time of the bin, that it may go before its time."""
     table = volumes if entry.kind == "volume" else snapshots
     tx.execute(
         sa.update(table).where(table.c.id == sa.bindparam("b_id")).values(recycled_told=at), {"b_id": entry.id}

@@ -49,7 +49,7 @@ COLUMNS = frozenset(
 )
 """What lists may be sorted and filtered by."""
 RUN_COLUMNS = frozenset({"id", "due_at", "state", "started_at", "finished_at"})
-"""The same for runs."""
+"""What lists of runs may be sorted and filtered by."""
 
 _by_id = sa.update(schedules).where(_s.id == sa.bindparam("b_id"))
 _claim = _by_id.where(_s.next_run_at == sa.bindparam("b_due"))
@@ -327,7 +327,7 @@ def made_of(tx: Transaction, schedule: Schedule, target_id: str, description: st
 
 
 def made_by(tx: Transaction, schedule: Schedule, description: str, most: int) -> list[Made]:
-    """So much of what a schedule has made: what was tried least first, and then the newest."""
+    """At most ``most`` things that a schedule has made: what was tried least first, and then the newest."""
     order = _i.tries, _i.made_at.desc(), _i.id
     return _made(tx, schedule, description, lambda query: query.order_by(*order).limit(most))
 

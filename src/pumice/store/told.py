@@ -42,9 +42,9 @@ class Beside:
     """What is told beside the things."""
 
     attachments: Mapping[str, Sequence[Row]] = field(default_factory=dict)
-    """Of volumes."""
+    """The attachments of volumes."""
     zones: Mapping[str, str] = field(default_factory=dict)
-    """Of the volumes of snapshots."""
+    """The availability zones of the snapshots' volumes."""
     dependent: Mapping[str, int] = field(default_factory=dict)
     """How many backups are based on each."""
 

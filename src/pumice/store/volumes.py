@@ -193,7 +193,7 @@ def delete(tx: Transaction, volume_id: str, *, bytes_stay: bool = False) -> bool
 
 
 def multiattach(tx: Transaction, volume_ids: Collection[str]) -> frozenset[str]:
-    """Those of the volumes that several may have at once."""
+    """The volumes of these that several servers may have at once."""
     query = sa.select(_v.id).where(_v.id.in_(list(volume_ids)), _v.multiattach)
     return frozenset(tx.execute(query).scalars()) if volume_ids else frozenset()
 

@@ -24,13 +24,13 @@ find = _rows.get
 
 
 def every(tx: Transaction, who: Scope, *, all_projects: bool = False) -> Sequence[Webhook]:
-    """Those that the caller sees, the oldest first."""
+    """The webhooks that the caller sees, the oldest first."""
     query = _rows.select.where(*_rows.seen(who, all_projects)).order_by(_w.created_at, _w.id)
     return _rows.all(tx.execute(query))
 
 
 def enabled(tx: Transaction) -> Sequence[Webhook]:
-    """Those that are told of events, whosever they are."""
+    """The webhooks that are told of events, whosever they are."""
     return _rows.all(tx.execute(_rows.select.where(_w.enabled.is_(True))))
 
 

@@ -127,7 +127,7 @@ class Witness:
                 self._fails = True
 
     def _append(self, line: bytes, day: str) -> None:
-        """It is not kept open: the disk may be unmounted, and other hosts of an NFS see what was closed."""
+        """Write a line and close the file: the disk may be unmounted; an NFS tells others what was closed."""
         path = self._own / f"{day}{_ENDS}"
         try:
             file = os.open(path, _APPEND)

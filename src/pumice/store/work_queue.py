@@ -273,7 +273,7 @@ class _Turn:
     rank: int
     """Who has little in hand comes first: of the projects, then of a project's kinds."""
     since: datetime
-    """Then the oldest, also of what is tried again: none waits for ever."""
+    """The oldest comes first among equals, also of what is tried again: none waits for ever."""
     times: tuple[float, float]
     """The first and the last ``run_at``."""
 

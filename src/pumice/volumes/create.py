@@ -360,7 +360,7 @@ def _origin(tx: Transaction, who: Scope, wanted: Wanted) -> Origin:
 
 
 def _that_are_there(tx: Transaction, zones: Sequence[str]) -> list[str]:
-    """Those of a type's availability zones that have pools. Raises ``Invalid`` where none has."""
+    """A type's availability zones that have pools. Raises ``Invalid`` where none has."""
     if found := [zone for zone in zones if pools.has_zone(tx, zone)]:
         return found
     told = " or ".join(zones)

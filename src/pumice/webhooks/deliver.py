@@ -43,7 +43,7 @@ class DeliverParams:
 
     webhook_id: str
     message_id: str
-    """The same at every try, and if it is asked for again: who has seen it need not look twice."""
+    """The message's id, the same at every try and when it is asked for again: who has seen it may skip it."""
     message: dict[str, Any]
     is_test: bool = False
     """Asked for by a person: it is tried once, also while the webhook is disabled."""

@@ -35,7 +35,7 @@ class Kept(BaseModel):
         return {"id": new_id(), **self.model_dump(include=known), "extra": self.extra()}
 
     def extra(self) -> dict[str, Any]:
-        """The others, and the options."""
+        """The keys that are not known, and the options."""
         return {**(self.model_extra or {}), **self.model_dump(include={"options"}, exclude_unset=True)}
 
 

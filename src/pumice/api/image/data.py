@@ -70,7 +70,7 @@ class ImageData:
 
 
 async def _begun(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same, once its first bytes are there: what fails before them can still be told."""
+    """The stream, once its first bytes are there: what fails before them can still be told."""
     first = await anext(stream, b"")
 
     async def whole() -> AsyncIterator[bytes]:

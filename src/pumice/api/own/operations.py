@@ -21,7 +21,7 @@ from pumice.store.database import Transaction
 _FILTERS = ("kind", "subject", "volume_id", "state", "parent_id")
 _STATES = ("running", "waiting", "undoing", "cleaning", "done", "failed")
 MOST_SUBJECTS = 50
-"""Of how many things together a list may be asked."""
+"""The most things of which a list may be asked together."""
 _PLAIN = frozenset({"limit", "marker", "sort", "sort_key", "sort_dir", "offset", "all_projects", *_FILTERS})
 
 

@@ -41,7 +41,7 @@ def _level(level: str | None) -> str:
 
 
 class WhichAndLevel(Which):
-    """And what they are to log."""
+    """Which processes are asked, and what they are to log."""
 
     level: Annotated[str | None, AfterValidator(_level)]
 

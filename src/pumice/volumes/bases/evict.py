@@ -55,7 +55,7 @@ def accept(tx: Transaction, base_id: str, parent: Operation[Any] | None = None) 
 
 
 def beyond(bases: Sequence[ImageBase], tunables: Tunables) -> Iterator[ImageBase]:
-    """Those that are too many in their pools; ``bases`` are every pool's, what was used last first."""
+    """The bases that are too many in their pools; ``bases`` are every pool's, what was used last first."""
     for _, of_pool in groupby(bases, key=lambda base: base.pool):
         gigabytes = 0
         for number, base in enumerate(of_pool, 1):

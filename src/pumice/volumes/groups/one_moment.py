@@ -43,7 +43,7 @@ class Users:
     host: str | None = None
     servers: list[str] = field(default_factory=list)
     guests: list[str] = field(default_factory=list)
-    """Those of the servers that run."""
+    """The servers that run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ LOOK_SECONDS = 15.0
 """Until the next turn."""
 PATIENCE = timedelta(minutes=20)
 MOST_LOOKED = 200
-"""Of what was made, so much is looked at in one turn, what was tried least first."""
+"""The most of what was made that one turn looks at, what was tried least first."""
 MOST_BEGUN = 20
 
 

@@ -43,7 +43,7 @@ MOST_TRIES = 80
 MOST_LISTED = 500
 """Volumes that one turn looks through for their metadata."""
 MOST_UNDER_WAY = 200
-"""Of how many volumes a run makes something at a time."""
+"""The most volumes of which a run makes something at a time."""
 MOST_AT_ONCE = 20
 """What one turn begins, and prunes."""
 

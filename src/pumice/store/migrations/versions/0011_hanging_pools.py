@@ -1,4 +1,4 @@
-"""Of a call that hangs: the pool that it is about, so that what has gone on to another is not fenced."""
+"""The pool that a call which hangs is about, so that what has gone on to another is not fenced."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -8,5 +8,5 @@ down_revision = "0036"
 
 
 def upgrade() -> None:
-    """Of the volumes that are there nobody knows."""
+    """Add the column, empty: of volumes that are there already nobody knows."""
     op.add_column("volumes", sa.Column("end_unseen", sa.Boolean()))
