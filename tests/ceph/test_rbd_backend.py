@@ -283,6 +283,24 @@ async def test_a_revert_that_is_cancelled_when_its_volume_is_away_loses_nothing(
     assert in_trash(ceph_user.pool) == 0
 
 
+async def test_what_is_done_with_one_volume_asks_for_no_other_names(ceph_user: User, tmp_path: Path) -> None:
+    backend = backend_of(ceph_user, tmp_path, meddled(tmp_path, "names", before="exit 1"))
+    origin, clone, snapshot = a_volume(), a_volume(), SnapshotId(new_id())
+    await backend.create(origin, "one", 1)
+    await backend.create_from_volume(clone, "one", 1, origin, "one", no_progress)
+    await backend.create_snapshot(snapshot, clone, "one", no_progress)
+    await backend.revert(clone, "one", snapshot, no_progress)
+    piece = StoredObject("volume", clone, "one")
+    await backend.put_aside(piece, "aside")
+    await backend.put_back(piece, "aside")
+    await backend.delete_snapshot(snapshot, "one")
+    for volume in (origin, clone):
+        await backend.delete(volume, "one")
+    with pytest.raises(Retryable):
+        await backend.inventory()
+    assert in_trash(ceph_user.pool) == 0
+
+
 async def test_whoever_starts_beside_a_process_leaves_it_what_it_has_open(
     ceph_user: User, tmp_path: Path
 ) -> None:

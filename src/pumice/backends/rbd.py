@@ -204,7 +204,7 @@ class RbdBackend:
         async with self._lock(images, name):
             here = await _found(images, name, NotFound("Volume", volume))
             kept = await _found(images, origin, NotFound("Snapshot", snapshot))
-            await self._clear(images, name, await images.names())
+            await self._clear(images, name, await images.names_from(name))
             part = _part(name)
             try:
                 await self._clone(images, kept, name, images, part, progress)
@@ -375,7 +375,7 @@ class RbdBackend:
                     await self._throw_away(images, part)
             except BaseException as error:
                 await self._give_up(images, part)
-                if not isinstance(error, IsThere) or name not in await images.names():
+                if not isinstance(error, IsThere) or name not in await images.names_from(name):
                     raise  # else another host has made it meanwhile
 
     async def _copy(
@@ -434,7 +434,7 @@ class RbdBackend:
     async def _remove(self, images: RbdImages, name: str) -> None:
         """Free an image, and whatever calls that were cut short left of its name, also in the trash."""
         async with self._lock(images, name):
-            names = await images.names()
+            names = await images.names_from(name)
             await self._clear(images, name, names)
             if name in names:
                 await self._throw_away(images, name)
@@ -535,8 +535,8 @@ async def _found(images: RbdImages, name: str, missing: NotFound) -> Image:
 
 
 async def _settled(images: RbdImages, name: str) -> frozenset[str]:
-    """Every image there is, once a revert of this one that was cut short is completed."""
-    names = await images.names()
+    """Every image of this name, and what else there is of it, once a revert that was cut short is completed."""
+    names = await images.names_from(name)
     if name not in names and name + _BACK in names and await _complete_revert(images, name):
         return names - {name + _BACK} | {name}
     return names

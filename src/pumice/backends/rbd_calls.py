@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from typing import Any
 
 Arguments = dict[str, Any]
+_MOST_OF_A_NAME = 1000
+"""How many images' names may begin as one's: itself, and what calls for it that were cut short have left."""
 
 
 class WentWrong(Exception):
@@ -77,6 +79,16 @@ class Calls:
         """Every image that is not in the trash."""
         with self._pool(pool) as io:
             return list(self._rbd.RBD().list(io))
+
+    def names_from(self, pool: str, start: str) -> list[str]:
+        """Every such image whose name begins so: as many others as there may be, they cost nothing."""
+        with self._pool(pool) as io, self._rados.ReadOpCtx() as reading:
+            found, _ = io.get_omap_vals(reading, "", f"name_{start}", _MOST_OF_A_NAME)
+            try:
+                io.operate_read_op(reading, "rbd_directory")
+            except self._rados.ObjectNotFound:  # nothing was ever made here
+                return []
+            return [key.removeprefix("name_") for key, _ in found]
 
     def image(self, pool: str, name: str | None = None, image_id: str | None = None) -> Arguments:
         """An image by its name or id."""
@@ -190,6 +202,12 @@ class Calls:
             return bool(snaps)
 
     # --- the connection ---
+
+    @property
+    def _rados(self) -> Any:
+        import rados
+
+        return rados
 
     @property
     def _rbd(self) -> Any:

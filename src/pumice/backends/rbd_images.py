@@ -109,6 +109,10 @@ class RbdImages:
         """Every image that is not in the trash."""
         return frozenset(await self._look("names"))
 
+    async def names_from(self, start: str) -> frozenset[str]:
+        """Those whose names begin so, however many others there are."""
+        return frozenset(await self._look("names_from", start=start))
+
     async def image(self, name: str) -> Image:
         """Raises ``NotFound``."""
         return _image(await self._look("image", name=name))
