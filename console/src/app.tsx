@@ -19,7 +19,7 @@ import { VolumePage } from './pages/volume'
 import { Volumes } from './pages/volumes'
 import { Webhooks } from './pages/webhooks'
 import { go, href, path, words } from './router'
-import { isAdmin, logOut, projects, resume, switchTo, token, useLink } from './session'
+import { followTabs, isAdmin, logOut, projects, resume, switchTo, token, useLink } from './session'
 import { type Theme, theme } from './theme'
 import { attempt, Said, Shown, Trouble } from './ui'
 
@@ -59,11 +59,12 @@ const ID = /^[\w-]+$/
 export function App() {
   const error = useSignal<unknown>(null)
   useEffect(() => {
+    followTabs()
     void enter().catch((thrown: unknown) => (error.value = thrown))
   }, [])
   if (token.value === undefined) return <Trouble error={error.value} />
   if (token.value === null || loggedOut.value) return <LogIn error={error.value} />
-  return <Frame key={token.value.project?.id} />
+  return <Frame key={token.value.session} />
 }
 
 /** By the link that brought us here, or by the session that there is. The link's secret leaves the address at once. */

@@ -13,8 +13,13 @@ export class Refused extends Error {
 /** Becomes true when a request was answered 401: whoever was logged in is not any more. */
 export const loggedOut = signal(false)
 
+const SESSIONS = '/console/session'
+const MARK = 'X-Pumice-Console'
+/** The session that this page shows. The browser's other tabs may begin another: in that no request of ours counts. */
+let shown = '1'
+export const show = (session: string) => (shown = session)
+
 const OURS = {
-  'X-Pumice-Console': '1',
   'OpenStack-API-Version': 'volume 3.71, compute 2.89',
 }
 
@@ -33,7 +38,7 @@ export async function send(path: string, { method = 'GET', body, headers, signal
     reply = await fetch(path, {
       method,
       credentials: 'same-origin',
-      headers: { ...OURS, ...(body === undefined ? {} : { 'Content-Type': kind }), ...headers },
+      headers: { ...OURS, [MARK]: path === SESSIONS ? '1' : shown, ...(body === undefined ? {} : { 'Content-Type': kind }), ...headers },
       ...(body === undefined ? {} : { body: isFile ? body : JSON.stringify(body) }),
       ...(signal ? { signal } : {}),
     })
@@ -41,10 +46,18 @@ export async function send(path: string, { method = 'GET', body, headers, signal
     if ((error as Error).name === 'AbortError') throw error
     throw new Refused(0, 'Pumice does not answer. It may be restarting: what was accepted goes on when it is back.')
   }
-  if (reply.status === 401 && !path.startsWith('/console/session')) loggedOut.value = true
+  if (reply.status === 401 && path !== SESSIONS) loggedOut.value = true
   if (!reply.ok && reply.status !== 304) throw new Refused(reply.status, await sentence(reply))
   return reply
 }
+
+/** Ask about the session that there is, or begin one: what is told of it, and what it is called. */
+export async function askSession<T>(asked?: Asked): Promise<T & { session: string }> {
+  const reply = await send(SESSIONS, asked)
+  return { ...((await reply.json()) as T), session: reply.headers.get(MARK) ?? '' }
+}
+
+export const endSession = () => send(SESSIONS, { method: 'DELETE' })
 
 export async function ask<T>(path: string, asked?: Asked): Promise<T> {
   const reply = await send(path, asked)

@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import expect
 from pumice_process import PumiceProcess
 from tests.console.conftest import Enter
-from tests.console.people import make
+from tests.console.people import make, names, password_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 KEPT = """() => JSON.stringify(
@@ -90,6 +90,35 @@ async def test_another_project_is_shown_with_another_token(cloud: PumiceProcess,
         await choice.select_option(label=next(name for name in names if name != "admin"))
         await expect(visitor.page.get_by_text("live", exact=True)).to_be_visible()
         assert await visitor.token() not in ("", before)
+
+
+@pytest.mark.parametrize("is_told", [True, False], ids=["told", "not told"])
+async def test_what_is_done_in_a_tab_is_done_in_the_project_that_it_shows(
+    cloud: PumiceProcess, enter: Enter, is_told: bool
+) -> None:
+    """One of two tabs goes on as somebody else; the other is told, or finds out by what it asks for."""
+    name = f"in whose project {is_told}"
+    visitor = await enter(cloud, "demo")
+    await visitor.open("/console/volumes")
+    await visitor.press("Create volume")
+    await visitor.fill("Name", name, visitor.dialog)
+    if is_told:
+        other = await visitor.context.new_page()
+        visitor.watch(other)
+        await other.goto("/console/")
+        await other.get_by_role("button", name="Log out").click()
+        await other.get_by_label("User").fill("stranger")
+        await other.get_by_label("Password").fill(password_of(cloud, "stranger"))
+        await other.get_by_role("button", name="Log in").click()
+        await expect(other.get_by_text("elsewhere").first).to_be_attached()
+        await expect(visitor.dialog).to_have_count(0)
+    else:
+        await visitor.has_session_of("stranger")
+        await visitor.press("Create", visitor.dialog)
+    choice = visitor.page.get_by_role("combobox", name="Project")
+    await expect(choice.locator("option:checked")).to_have_text("elsewhere")
+    await expect(visitor.page.get_by_text("live", exact=True)).to_be_visible()
+    assert name not in names(cloud, "demo") | names(cloud, "stranger")
 
 
 @pytest.mark.parametrize("hash_", ["#link=of-nobody", "#link=https://127.0.0.1:1/", "#link=", "#link=%00"])

@@ -100,6 +100,19 @@ async def test_another_project_is_another_token_and_the_one_before_is_none(
     assert refused.status_code == 401 and (await browser.get(USERS, headers=OURS)).status_code == 200
 
 
+async def test_a_request_of_another_session_than_the_cookies_is_nobodys(browser: httpx.AsyncClient) -> None:
+    name = "x-pumice-console"
+    await enter(browser, "admin")
+    first = (await browser.get(SESSION, headers=OURS)).headers[name]
+    moved = await browser.post(SESSION, json={"auth": {"scope": project("admin")}}, headers=OURS)
+    second = (await browser.get(SESSION, headers=OURS)).headers[name]
+    assert moved.headers[name] == second != first
+    assert browser.cookies["pumice-8776"] not in second
+    assert (await browser.get(USERS, headers={name: second})).status_code == 200
+    for shown in (first, "", "2", second[:-1], "\xe4"):
+        assert (await browser.get(USERS, headers={name: shown.encode("latin-1")})).status_code == 401
+
+
 async def test_who_logs_out_has_no_token_any_more(cloud: Cloud, browser: httpx.AsyncClient) -> None:
     await enter(browser)
     token = browser.cookies["pumice-8776"]

@@ -11,10 +11,16 @@ The rule against forged requests (CSRF): a cookie counts only beside the header 
 other site can make a browser send, as that would have to ask first (CORS) and nothing here ever answers that it
 may; and never when the browser itself says that another site asks (``Sec-Fetch-Site``). ``SameSite=Strict`` is
 a second lock.
+
+A browser's tabs share the cookie, and one of them may log in as somebody else or go to another project. So the
+header says which session a page shows, as ``POST`` and ``GET`` told it in a header of that name, and a request
+counts in no other: what is done where one project is seen is never done in another. ``1`` is any session.
 """
 
+import hmac
 import json
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from hashlib import sha256
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import urlsplit
@@ -37,6 +43,7 @@ PATH = "/console/session"
 MARK = b"x-pumice-console"
 """The header that says that a request is the console's own."""
 LONGEST_BODY = 16_384
+ANY_SESSION = b"1"
 _TOKENS = "/identity/v3/auth/tokens"
 _JSON = (b"content-type", b"application/json")
 _NOBODY = b'{"token":null}'
@@ -67,7 +74,15 @@ def token_of(scope: Scope) -> bytes | None:
     except CookieError:
         return None
     found = cookies.get(cookie_name(_address(scope)))
-    return found.value.encode("latin-1", "replace") if found and found.value else None
+    token = found.value.encode("latin-1", "replace") if found and found.value else b""
+    if not token or (said[MARK] != ANY_SESSION and not hmac.compare_digest(said[MARK], name_of(token))):
+        return None
+    return token
+
+
+def name_of(token: bytes) -> bytes:
+    """What the session of a token is called: it tells nothing of the token."""
+    return sha256(b"console session " + token).hexdigest()[:24].encode()
 
 
 def _address(scope: Scope) -> str:
@@ -104,7 +119,9 @@ class Session:
                 status, headers, body = (
                     await self._ask(scope, receive, "GET", token) if token else _refused(401, "")
                 )
-                return (200, [_JSON], _NOBODY) if status in (401, 404) else (status, headers, body)
+                if status in (401, 404) or token is None:
+                    return 200, [_JSON], _NOBODY
+                return status, [*headers, (MARK, name_of(token))], body
             case "DELETE" if token:
                 status, headers, body = await self._ask(scope, receive, "DELETE", token)
                 ended = 204 if status in (401, 404) else status
@@ -137,7 +154,7 @@ class Session:
             return status, headers, answer
         if token:  # what it was got by goes, and takes nothing along
             await self._ask(scope, receive, "DELETE", token, query=b"cascade=false")
-        return status, [*headers, _cookie(scope, issued.decode("latin-1"))], answer
+        return status, [*headers, *_begun(scope, issued)], answer
 
     async def _by_link(self, scope: Scope, receive: Receive, link: str) -> Answer:
         try:
@@ -145,7 +162,7 @@ class Session:
         except Unauthenticated as error:
             return _refused(401, str(error))
         status, headers, body = await self._ask(scope, receive, "GET", token.encode())
-        return 201 if status == 200 else status, [*headers, _cookie(scope, token)], body
+        return 201 if status == 200 else status, [*headers, *_begun(scope, token.encode())], body
 
     async def _ask(
         self,
@@ -182,6 +199,11 @@ def _cookie(scope: Scope, token: str, *, ended: bool = False) -> tuple[bytes, by
     secure = "; Secure" if address.startswith("https:") else ""
     words = f"{cookie_name(address)}={token}; Path=/; HttpOnly; SameSite=Strict{secure}"
     return b"set-cookie", (words + ("; Max-Age=0" if ended else "")).encode("latin-1")
+
+
+def _begun(scope: Scope, token: bytes) -> Headers:
+    """The headers of who is logged in from now on."""
+    return _cookie(scope, token.decode("latin-1")), (MARK, name_of(token))
 
 
 def _refused(status: int, message: str) -> Answer:
