@@ -116,6 +116,12 @@ def build(kind: str, directory: Path) -> Backend:
     return RIGS[kind].build(directory)
 
 
+def has_xfs() -> bool:
+    """Whether ``an_xfs`` can be had, as far as can be seen without one."""
+    known = "xfs" in Path("/proc/filesystems").read_text().split() and Path("/dev/loop-control").exists()
+    return known and os.geteuid() == 0 and shutil.which("mkfs.xfs") is not None
+
+
 @contextmanager
 def an_xfs(directory: Path) -> Iterator[Path]:
     """A file system with reflink, on a loop device."""
@@ -128,9 +134,10 @@ def an_xfs(directory: Path) -> Iterator[Path]:
     subprocess.run(["mkfs.xfs", "-q", "-m", "reflink=1", disk], check=True)
     if subprocess.run(["mount", "-o", "loop", disk, mountpoint], check=False, capture_output=True).returncode:
         pytest.skip("this machine does not let the test mount a loop device")
-    yield mountpoint
-    # Lazily: a process of another test that was forked meanwhile may hold it for a moment.
-    subprocess.run(["umount", "--lazy", mountpoint], check=True)
+    try:
+        yield mountpoint
+    finally:  # lazily: a process of another test that was forked meanwhile may hold it for a moment
+        subprocess.run(["umount", "--lazy", mountpoint], check=True)
 
 
 @contextmanager

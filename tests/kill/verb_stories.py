@@ -14,7 +14,7 @@ import httpx
 from tests.boot_sector import boot_sector
 from tests.conformance.target_rigs import opens
 from tests.hook_receiver import receiver
-from tests.kill.victim import LARGE, Victim
+from tests.kill.victim import LARGE, SHARING, Victim
 from tests.pumice_installation import (
     ATTACHMENTS,
     BACKUPS,
@@ -193,7 +193,7 @@ def is_encrypted(pumice: Victim, stage: Stage, well: bool) -> None:
 def pools(pumice: Victim) -> tuple[str, str]:
     """Where everything comes to, and where nothing does by itself."""
     found = pumice.call("GET", "/volume/v3/scheduler-stats/get_pools")["pools"]
-    here, there = sorted(pool["name"] for pool in found)
+    here, there = sorted(pool["name"] for pool in found if f"@{SHARING}#" not in pool["name"])
     return here, there
 
 
@@ -498,6 +498,29 @@ def group_is_gone(pumice: Victim, stage: Stage, well: bool) -> None:
     volume_is_gone(pumice, stage, well)
 
 
+def a_group_in_use(pumice: Victim) -> Stage:
+    """Of two volumes that a guest has, in a pool that shares what it keeps; unused where there is none."""
+    backends = json.loads(pumice.environment["PUMICE_BACKENDS"])
+    sharing = next((name for name in (SHARING, "ceph") if name in backends), None)
+    if sharing is None:
+        return a_group(pumice)
+    kind = {"name": new_id(), "extra_specs": {"volume_backend_name": sharing}}
+    pumice.call("POST", "/volume/v3/types", {"volume_type": kind})
+    stage = a_guest(pumice) | a_group_type(pumice) | {"type": kind["name"]}
+    [made] = [one for one in pumice.call("GET", GROUP_TYPES)["group_types"] if one["name"] == stage["name"]]
+    promise = {"group_specs": {"consistent_group_snapshot_enabled": "<is> True"}}
+    pumice.call("POST", f"{GROUP_TYPES}/{made['id']}/group_specs", promise)
+    wanted = {"name": stage["name"], "group_type": stage["name"], "volume_types": [stage["type"]]}
+    stage["group"] = pumice.call("POST", GROUPS, {"group": wanted})["group"]["id"]
+    pumice.settle()
+    for name in ("volume", "second"):
+        stage[name] = pumice.stories.create(group_id=stage["group"], volume_type=stage["type"])
+        pumice.settle()
+        pumice.stories.attach(stage["server"], stage[name])
+        pumice.settle()
+    return stage
+
+
 def create_group_snapshot(pumice: Victim, stage: Stage) -> httpx.Response:
     wanted = {"name": stage["name"], "group_id": stage["group"]}
     return pumice.http.post(GROUP_SNAPSHOTS, json={"group_snapshot": wanted})
@@ -508,6 +531,9 @@ def group_snapshot_was_made(pumice: Victim, stage: Stage, well: bool) -> None:
     assert made["status"] == ("available" if well else "error"), made
     snapshots = pumice.call("GET", f"{SNAPSHOTS}/detail?volume_id={stage['volume']}")["snapshots"]
     assert [one["group_snapshot_id"] for one in snapshots] == [made["id"]]
+    if "server" in stage:
+        assert asyncio.run(libvirt(pumice).power(ServerId(stage["server"]))) is Power.RUNNING
+        pumice.stories.volume_is(stage["volume"], "in-use")
 
 
 def a_group_snapshot(pumice: Victim) -> Stage:
@@ -873,7 +899,7 @@ STORIES = {
     "group.create": VerbStory(a_group_type, create_group, group_was_made),
     "group.delete": VerbStory(a_group, delete_group, group_is_gone),
     "group.create_from_source": VerbStory(a_group_snapshot, copy_group, group_was_copied),
-    "group_snapshot.create": VerbStory(a_group, create_group_snapshot, group_snapshot_was_made),
+    "group_snapshot.create": VerbStory(a_group_in_use, create_group_snapshot, group_snapshot_was_made),
     "group_snapshot.delete": VerbStory(a_group_snapshot, delete_group_snapshot, group_snapshot_is_gone),
     "attachment.connect": VerbStory(a_volume, connect, is_connected),
     "attachment.rotate": VerbStory(a_connection, rotate, has_another_password),

@@ -9,8 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from tests.boot_sector import boot_sector
+from tests.conformance.backend_rigs import an_xfs, has_xfs
 from tests.kill.points import Point
 from tests.kill.stories import Stories
 from tests.pumice_installation import SERVERS, Installation, state_directory
@@ -20,6 +22,8 @@ from pumice.backends.backups.posix import PosixObjects
 from pumice.backends.backups.s3 import S3Objects
 
 ROLES = ("scheduler", "volume", "compute")
+SHARING = "sharing"
+"""The backend of files that share what they have in common, where the machine can; a Ceph does, too."""
 LARGE = 7
 """GiB of a volume that may be moved."""
 DIES_WITHIN = 300.0
@@ -29,7 +33,10 @@ DIES_WITHIN = 300.0
 class Victim(Installation):
     """Real parts throughout. On SQLite without a ``database_url``; ``settings`` are environment variables."""
 
-    def __init__(self, state_dir: Path, database_url: str | None, **settings: str) -> None:
+    def __init__(
+        self, state_dir: Path, database_url: str | None, sharing: Path | None = None, **settings: str
+    ) -> None:
+        """``sharing`` is a file system with reflink, for a small backend: nothing comes there by itself."""
         self.elsewhere = state_dir.parent / "elsewhere"
         """The pool of another backend, to which nothing comes by itself: it takes only what is as large as
         nothing else here. It is a cluster's, so what is moved there goes the way to another host."""
@@ -40,7 +47,10 @@ class Victim(Installation):
             "capacity_gb": 9,
             "filter_function": f"volume.size == {LARGE}",
         }
-        settings = {"PUMICE_BACKENDS": json.dumps({"files": {}, "other": other})} | settings
+        backends: dict[str, Any] = {"files": {}, "other": other}
+        if sharing:
+            backends[SHARING] = {"pools": {"pool": str(sharing)}, "capacity_gb": 4}
+        settings = {"PUMICE_BACKENDS": json.dumps(backends)} | settings
         settings["PUMICE_WEBHOOKS__ALLOW_NETWORKS"] = '["127.0.0.0/8"]'
         self.s3 = S3Server(state_dir.parent / "s3.log") if database_url else None
         self.backups: PosixObjects | S3Objects
@@ -144,8 +154,10 @@ class Victim(Installation):
 @contextlib.contextmanager
 def a_victim(database_url: str | None, **settings: str) -> Iterator[Victim]:
     """A fresh one, all of it running; nothing of it is left in the end."""
-    with state_directory() as state_dir:
-        victim = Victim(state_dir, database_url, **settings)
+    with contextlib.ExitStack() as stack:
+        state_dir = stack.enter_context(state_directory())
+        sharing = stack.enter_context(an_xfs(state_dir.parent)) if has_xfs() else None
+        victim = Victim(state_dir, database_url, sharing, **settings)
         try:
             victim.start_all()
             yield victim
