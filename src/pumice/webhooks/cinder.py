@@ -55,6 +55,7 @@ _WORDS: Mapping[str, tuple[Words, ...]] = {
     "volume.manage": (Words("volume", "manage_existing", "managing", "available", "error_managing"),),
     "volume.extend": (Words("volume", "resize", "extending"),),
     "volume.migrate": (Words("volume", "retype", only_end=True),),
+    "volume.recrypt": (Words("volume", "retype", only_end=True),),
     "volume.migrate_in_use": (Words("volume", "retype", only_end=True),),
     "volume.revert": (
         Words("volume", "revert", "reverting"),
