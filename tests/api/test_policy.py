@@ -7,10 +7,14 @@ import pytest
 import yaml
 
 from pumice.api.call import Call, Reply
+from pumice.api.compute import rules as compute
+from pumice.api.identity import rules as identity
+from pumice.api.image import rules as image
 from pumice.api.policy import ADMIN, MEMBER, Policy, Rule, Words
 from pumice.api.routing import Route, checks_of
+from pumice.api.volume import rules as volume
 from pumice.app.policy_sample import WORDS, sample, services
-from pumice.model.ids import UserId
+from pumice.model.ids import ProjectId, UserId
 from pumice.model.scope import Scope
 
 SAMPLE = Path(__file__).parents[2] / "docs/operating/policy.yaml"
@@ -63,6 +67,22 @@ def test_a_route_asks_no_rule_but_its_own() -> None:
     assert policy.only(one.rules).allows(Rule("y", ADMIN), who)
     with pytest.raises(KeyError):
         policy.only(one.rules).allows(Rule("z", ADMIN), who)
+
+
+ADMIN_OF_ALL = Scope(UserId("u"), ProjectId("p"), frozenset({"admin", "service", "manager"}))
+NOBODYS = Scope(UserId("u"), ProjectId("p"), frozenset())
+WITHOUT_A_ROLE = {"admin_or_owner", "owner", "admin_or_token_subject", "token_subject"}
+WITHOUT_A_ROLE |= {"service_admin_or_token_subject", "system_or_domain_or_project_admin"}
+
+
+@pytest.mark.parametrize("words", [volume.WORDS, compute.WORDS, image.WORDS, identity.WORDS])
+def test_a_file_may_refer_to_whatever_openstacks_defaults_are_made_of(words: Words, tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text("".join(f'"x:{name}": "rule:{name}"\n' for name in words.rules))
+    policy = Policy({f"x:{name}": "!" for name in words.rules}, file, words)
+    for name in words.rules.keys() - WITHOUT_A_ROLE:
+        rule = Rule(f"x:{name}", "!")
+        assert (policy.allows(rule, ADMIN_OF_ALL), policy.allows(rule, NOBODYS)) == (True, False), name
 
 
 def test_the_sample_is_current() -> None:

@@ -24,6 +24,9 @@ READER = "role:admin or (role:reader and project_id:%(project_id)s)"
 SERVICE = "role:admin or role:service"
 OWN = "role:admin or user_id:%(user_id)s"
 ANYBODY = "@"
+IS_ADMIN = "is_admin:True or (role:admin and is_admin_project:True)"
+"""Who is an administrator because ``context_is_admin`` says so, or as by default."""
+WHO_IS_ADMIN = "context_is_admin"
 
 MOST_REMEMBERED = 10_000
 
@@ -59,6 +62,21 @@ def _parsed(check: str) -> Any:
     return policy.RuleDefault("", check).check
 
 
+def _credentials(who: Scope) -> dict[str, Any]:
+    """What rules ask of a caller."""
+    return {
+        "roles": sorted(with_implied(who.roles)),
+        "user_id": who.user_id,
+        "project_id": who.project_id,
+        "domain_id": who.domain_id,
+        "project_domain_id": who.project_domain_id,
+        "system_scope": "all" if who.system else None,
+        "service_roles": sorted(who.service_roles),
+        "is_admin": who.is_admin,
+        "is_admin_project": True,  # as every token of a Keystone that has named none
+    }
+
+
 class Policy:
     """The rules of one service. Raises ``Misconfigured`` for a file that cannot be used."""
 
@@ -81,6 +99,8 @@ class Policy:
         else:  # without a file nothing is loaded, not even the defaults
             checks = {name: _parsed(check) for name, check in defaults.items()}
             self._enforcer.set_rules(policy.Rules(checks), use_conf=False)
+        names_admins = policy_file is not None and WHO_IS_ADMIN in self._enforcer.file_rules
+        self._names_admins = names_admins and WHO_IS_ADMIN in self.words.rules
         self._narrowed: dict[tuple[Rule, ...], Policy] = {}
         self._remembered: dict[tuple[str, Scope, str | None, str | None, str | None], bool] = {}
 
@@ -116,6 +136,13 @@ class Policy:
             narrowed.defaults = {rule.name: rule.check for rule in rules}
         return narrowed
 
+    def names_admin(self, who: Scope) -> bool | None:
+        """Whether the file makes ``who`` an administrator; None where it says nothing of that."""
+        if not self._names_admins:
+            return None
+        told = _credentials(who)
+        return bool(self._enforcer.enforce(WHO_IS_ADMIN, told, told))
+
     def allows(
         self,
         rule: Rule,
@@ -134,17 +161,7 @@ class Policy:
         if (known := self._remembered.get(key)) is not None:
             return known
         owner = who.project_id if project_id is None else project_id
-        credentials = {
-            "roles": sorted(with_implied(who.roles)),
-            "user_id": who.user_id,
-            "project_id": who.project_id,
-            "domain_id": who.domain_id,
-            "project_domain_id": who.project_domain_id,
-            "system_scope": "all" if who.system else None,
-            "service_roles": sorted(who.service_roles),
-            "is_admin": who.is_admin,
-            "is_admin_project": True,  # as every token of a Keystone that has named none
-        }
+        credentials = _credentials(who)
         target = {"user_id": user_id or who.user_id}
         if owner is not None:  # else no project matches, not even that of a token without one
             target |= {"project_id": owner, "tenant_id": owner}

@@ -275,7 +275,9 @@ class Service:
         if service_token := headers.get("x-service-token"):
             service_roles = (await self.ctx.tokens.scope_of(service_token)).roles
         is_service = not service_roles.isdisjoint(self.ctx.tunables.service_token_roles)
-        return replace(who, request_id=request_id, service_roles=service_roles, is_service=is_service)
+        who = replace(who, request_id=request_id, service_roles=service_roles, is_service=is_service)
+        named_admin = self.policy.names_admin(who)
+        return who if named_admin is None else replace(who, named_admin=named_admin)
 
     def _fault(self, status: int, message: str) -> Reply:
         body = self.fault(status, message)

@@ -1,14 +1,17 @@
 """``pumice policy``: every rule of the APIs with its default, as a file that changes nothing yet."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from pumice.api.compute.rules import WORDS as COMPUTE_WORDS
 from pumice.api.compute.service import ROUTES as COMPUTE
 from pumice.api.identity.service import ROUTES as IDENTITY
+from pumice.api.image.rules import WORDS as IMAGE_WORDS
 from pumice.api.image.service import image_routes
 from pumice.api.own.service import ROUTES as OWN
-from pumice.api.policy import Words
+from pumice.api.policy import ADMIN, WHO_IS_ADMIN, Words
 from pumice.api.routing import Route, checks_of
 from pumice.api.volume.rules import WORDS as VOLUME_WORDS
 from pumice.api.volume.service import volume_routes
@@ -35,25 +38,33 @@ def services() -> dict[str, tuple[Route, ...]]:
     }
 
 
-WORDS = {"Block Storage": VOLUME_WORDS, "Pumice": VOLUME_WORDS}
+WORDS = {
+    "Block Storage": VOLUME_WORDS,
+    "Compute": COMPUTE_WORDS,
+    "Image": replace(IMAGE_WORDS, rules={WHO_IS_ADMIN: ADMIN}),  # what else it names is another's, too
+    "Pumice": VOLUME_WORDS,
+}
 """What the rules of an API are made of, where its defaults name that."""
 
 
 def sample() -> str:
     """The text of the file."""
-    parts = [HEAD]
+    parts, told = [HEAD], set[str]()
     for name, routes in services().items():
         words = WORDS.get(name, Words())
         parts += [
             f"\n# {name}\n",
-            *(_made_of(words) if name == "Block Storage" else ()),
+            *_made_of(words, told),
             *_rules(routes, words),
         ]
+        told |= words.rules.keys()
     return "".join(parts)
 
 
-def _made_of(words: Words) -> Iterator[str]:
+def _made_of(words: Words, told: Collection[str]) -> Iterator[str]:
     for name, check in words.rules.items():
+        if name in told:
+            continue
         used = name in words.standing.values()
         yield f"\n# {'What others below are made of' if used else 'For files that refer to it'}"
         yield f'\n#"{name}": "{check}"\n'

@@ -41,12 +41,14 @@ class Scope:
     """The only requests that an application credential may make; empty for any."""
     is_restricted: bool = False
     """Whether it is an application credential's that may not make or delete others."""
+    named_admin: bool | None = None
+    """Whether the operator's policy file makes it an administrator; None where that says nothing of it."""
     request_id: str = field(default="", compare=False)
 
     @property
     def is_admin(self) -> bool:
         """Sees and may do everything, in every project."""
-        return "admin" in self.roles
+        return "admin" in self.roles if self.named_admin is None else self.named_admin
 
     @property
     def called(self) -> str:

@@ -81,6 +81,23 @@ async def test_who_changes_what_defaults_are_made_of_changes_them_all(cloud: Clo
 
 
 @ON_SQLITE
+async def test_the_file_says_who_is_an_administrator(cloud: Cloud, tmp_path: Path) -> None:
+    volume = (await cloud.make(who="other"))["id"]
+
+    async def sees_all(who: str) -> bool:
+        shown = (await cloud.call("GET", "/volumes?all_tenants=1", who=who)).json()["volumes"]
+        return volume in {one["id"] for one in shown}
+
+    assert (await sees_all("admin"), await sees_all("manager")) == (True, False)
+    ruled(cloud, tmp_path, '"context_is_admin": "role:manager and not role:admin"\n')
+    assert [await sees_all(who) for who in ("admin", "manager", "member")] == [False, True, False]
+    assert (await cloud.call("GET", "/os-services", who="manager")).status_code == 200
+    assert (await cloud.call("GET", "/os-services", who="member")).status_code == 403
+    ruled(cloud, tmp_path, '"volume:get": "role:admin"\n')
+    assert (await sees_all("admin"), await sees_all("manager")) == (True, False)
+
+
+@ON_SQLITE
 async def test_a_former_name_counts_until_the_newer_is_said(cloud: Cloud, tmp_path: Path) -> None:
     older = '"volume_extension:types_manage": "role:member"\n'
     ruled(cloud, tmp_path, older)

@@ -17,6 +17,7 @@ from pumice.api.identity import (
     projects,
     regions,
     roles,
+    rules,
     services,
     users,
 )
@@ -44,6 +45,7 @@ def identity_service(ctx: ApiContext, policy_file: Path | None = None) -> Servic
         types=("identity",),
         routes=ROUTES,
         policy_file=policy_file,
+        policy_words=rules.WORDS,
         fault=titled_fault,
         ignores_last_slash=True,
         absent=IDENTITY,

@@ -5,7 +5,7 @@ from pathlib import Path
 from pumice.api import absent
 from pumice.api.context import ApiContext
 from pumice.api.faults import plain_fault
-from pumice.api.image import actions, discovery, members, schemas
+from pumice.api.image import actions, discovery, members, rules, schemas
 from pumice.api.image.data import ImageData
 from pumice.api.image.images import Images
 from pumice.api.routing import Route
@@ -34,6 +34,7 @@ def image_service(ctx: ApiContext, files: ImageFiles, policy_file: Path | None =
         types=("image",),
         routes=image_routes(files),
         policy_file=policy_file,
+        policy_words=rules.WORDS,
         fault=plain_fault,
         absent=absent.IMAGE,
         statuses={InvalidState: 409, ImageRefused: 415},

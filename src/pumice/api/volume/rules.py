@@ -6,7 +6,7 @@ and name rules as they were called before.
 
 from types import MappingProxyType
 
-from pumice.api.policy import ADMIN, MEMBER, READER, Rule, Words
+from pumice.api.policy import ADMIN, IS_ADMIN, MEMBER, READER, Rule, Words
 
 _MADE_OF = {
     ADMIN: "admin_api",
@@ -17,12 +17,13 @@ _TYPES, _GROUP_TYPES = "volume_extension:type_", "group:group_types"
 WORDS = Words(
     rules=MappingProxyType(
         {
-            "context_is_admin": "role:admin",
+            "context_is_admin": ADMIN,
+            "admin_api": IS_ADMIN,
             "admin_or_owner": "is_admin:True or project_id:%(project_id)s",
             "system_or_domain_or_project_admin": "role:admin and "
             "(system_scope:all or domain_id:%(domain_id)s or project_id:%(project_id)s)",
         }
-        | {name: check for check, name in _MADE_OF.items()}
+        | {name: check for check, name in _MADE_OF.items() if check != ADMIN}
     ),
     standing=MappingProxyType(_MADE_OF),
     former=MappingProxyType(
