@@ -24,6 +24,8 @@ type Word = { id: string; data: Happened } | { live: boolean } | 'asks'
 
 /** Where the stream goes on. */
 let last = ''
+/** Whether the page was told of what happens before: what it was not told of since is read again. */
+let wasLive = false
 
 /**
  * Be told of what happens until `stop` is called. Of a browser's tabs one reads the stream and tells the others, as
@@ -34,6 +36,7 @@ export function follow(who: string, allProjects: boolean): () => void {
   const ended = new AbortController()
   const { signal } = ended
   last = ''
+  wasLive = false
   const name = `pumice-events ${who} ${allProjects}`
   const others = new BroadcastChannel(name)
   let reads = false
@@ -61,8 +64,11 @@ export function follow(who: string, allProjects: boolean): () => void {
 }
 
 function hear(word: Exclude<Word, 'asks'>) {
-  if ('live' in word) live.value = word.live
-  else {
+  if ('live' in word) {
+    if (word.live && !live.value && wasLive) acted.value++
+    live.value = word.live
+    wasLive ||= word.live
+  } else {
     last = word.id
     for (const listener of listeners) listener(word.data)
   }

@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.async_api import expect
-from pumice_process import PumiceProcess
-from tests.console.conftest import Enter
+from pumice_process import PumiceProcess, installation
+from tests.console.conftest import FAKES, Enter
 from tests.console.people import ask, make, names, password_of
 from tests.console.visitor import Visitor
 from tests.patience import patience
@@ -276,6 +277,42 @@ async def test_tabs_read_one_stream_and_the_next_reads_on_when_that_one_is_close
         assert streams(visitor) == number
         await tabs.pop(0).close()
         await expect(tabs[0].get_by_text("live", exact=True)).to_be_visible()
+
+
+@pytest.fixture
+def mortal() -> Iterator[PumiceProcess]:
+    """A cloud that a test may kill."""
+    with installation(**FAKES) as pumice:
+        pumice.start()
+        yield pumice
+
+
+async def test_what_happened_while_pumice_was_away_is_shown_when_it_is_back(
+    mortal: PumiceProcess, enter: Enter
+) -> None:
+    visitor = await enter(mortal, "demo")
+    old = await asyncio.to_thread(make, mortal, "demo", "of before")
+    mortal.settle()
+    await visitor.open("/console/volumes")
+    one = await visitor.context.new_page()
+    visitor.watch(one)
+    await one.goto(f"/console/volumes/{old}")
+    tabs = visitor.page, one
+    for tab in tabs:
+        await expect(tab.get_by_text("live", exact=True)).to_be_visible()
+    await visitor.context.route("**/pumice/v1/events*", lambda route: route.abort())
+    mortal.kill("serve")
+    for tab in tabs:
+        await expect(tab.get_by_text("not live", exact=True)).to_be_visible()
+    mortal.start()
+    ask(mortal, "demo", "PUT", f"/volume/v3/volumes/{old}", {"volume": {"name": "renamed meanwhile"}})
+    await asyncio.to_thread(make, mortal, "demo", "made meanwhile")
+    mortal.settle()
+    await visitor.context.unroute("**/pumice/v1/events*")
+    await expect(visitor.page.get_by_role("link", name="made meanwhile")).to_be_visible()
+    await expect(one.get_by_role("heading", level=1, name="renamed meanwhile")).to_be_visible()
+    for tab in tabs:
+        await expect(tab.get_by_text("live", exact=True)).to_be_visible()
 
 
 def streams(visitor: Visitor) -> int:
