@@ -4,7 +4,7 @@ import { type ComponentChildren, Fragment } from 'preact'
 import { useEffect, useId, useRef } from 'preact/hooks'
 import { acted } from './events'
 import { Refused } from './http'
-import { href } from './router'
+import { href, path } from './router'
 import { ago, clock, plainly, tone } from './words'
 
 type Children = { children?: ComponentChildren }
@@ -201,7 +201,9 @@ export function Field({ label, hint, children }: Children & { label: string; hin
 /** A dialog that is shown, whoever asked for it. */
 const shown = signal<ComponentChildren>(null)
 
+/** It belongs to the page and the session in which it was asked for: who goes elsewhere leaves it behind. */
 export function Shown() {
+  useEffect(() => () => void (shown.value = null), [path.value])
   return <>{shown.value}</>
 }
 

@@ -118,6 +118,7 @@ async def test_what_is_done_in_a_tab_is_done_in_the_project_that_it_shows(
     choice = visitor.page.get_by_role("combobox", name="Project")
     await expect(choice.locator("option:checked")).to_have_text("elsewhere")
     await expect(visitor.page.get_by_text("live", exact=True)).to_be_visible()
+    await expect(visitor.dialog).to_have_count(0)  # a form of the one before is none of the next
     assert name not in names(cloud, "demo") | names(cloud, "stranger")
 
 

@@ -337,6 +337,20 @@ async def test_a_form_that_is_asked_for_again_as_it_closes_is_there(cloud: Pumic
     await tenant.heading("asked for again")
 
 
+async def test_who_goes_back_leaves_the_form_behind(cloud: PumiceProcess, enter: Enter) -> None:
+    tenant = await enter(cloud, "demo")
+    await tenant.open("/console/snapshots")
+    await tenant.go("Volumes")
+    await tenant.press("Create volume")
+    await expect(tenant.dialog).to_be_visible()
+    await tenant.page.go_back()
+    await tenant.heading("Snapshots")
+    await expect(tenant.dialog).to_have_count(0)
+    await tenant.page.go_forward()
+    await tenant.heading("Volumes")
+    await expect(tenant.dialog).to_have_count(0)
+
+
 async def test_what_the_api_refuses_is_said_in_its_own_words(cloud: PumiceProcess, enter: Enter) -> None:
     volume = await asyncio.to_thread(furnish, cloud)
     said = cloud.http.delete(f"/volume/v3/volumes/{volume}").json()["badRequest"]["message"]
