@@ -420,6 +420,30 @@ async def test_nothing_is_cut_off_where_a_page_is_390_pixels_wide(cloud: PumiceP
     await expect(admin.page.get_by_role("button", name="Create volume")).to_be_in_viewport()
 
 
+OUTSIDE = """(dialog) => [...dialog.querySelectorAll('*')]
+  .filter((it) => it.getBoundingClientRect().right > dialog.getBoundingClientRect().right)
+  .map((it) => it.textContent)"""
+
+
+async def test_nothing_of_a_form_is_cut_off_at_390_pixels(cloud: PumiceProcess, enter: Enter) -> None:
+    volume = await asyncio.to_thread(furnish, cloud)
+    body = {"schedule": {"name": "narrow", "kind": "snapshot", "cron": "0 3 * * *", "volume_id": volume}}
+    schedule = ask(cloud, "demo", "POST", "/pumice/v1/schedules", body)["schedule"]["id"]
+    tenant = await enter(cloud, "demo", viewport={"width": 390, "height": 844})
+    seen = 0
+    for place in ("volumes", f"volumes/{volume}", f"schedules/{schedule}", "schedules", "images", "webhooks"):
+        await tenant.open(f"/console/{place}")
+        tools = tenant.main.locator("button.main, .actions button:enabled")
+        await expect(tools.first).to_be_visible()
+        for button in await tools.all():
+            await button.click()
+            assert await tenant.dialog.evaluate(OUTSIDE) == [], place
+            await tenant.page.keyboard.press("Escape")
+            await expect(tenant.dialog).to_have_count(0)
+            seen += 1
+    assert seen > 12
+
+
 @pytest.mark.parametrize("colours", ["light", "dark"])
 async def test_axe_finds_nothing_serious(cloud: PumiceProcess, enter: Enter, colours: str) -> None:
     volume = await asyncio.to_thread(furnish, cloud)

@@ -72,11 +72,13 @@ function Form({ of }: { of: FormOf }) {
 function Input({ field, value, set }: { field: FieldOf; value: string; set: (value: string) => void }) {
   if (field.kind === 'check')
     return (
-      <label class="check">
-        <input type="checkbox" checked={Boolean(value)} onChange={(event) => set(event.currentTarget.checked ? 'yes' : '')} />
-        {field.label}
+      <div class="field">
+        <label class="check">
+          <input type="checkbox" checked={Boolean(value)} onChange={(event) => set(event.currentTarget.checked ? 'yes' : '')} />
+          {field.label}
+        </label>
         {field.hint && <small>{field.hint}</small>}
-      </label>
+      </div>
     )
   return (
     <Field label={field.label} {...(field.hint ? { hint: field.hint } : {})}>
