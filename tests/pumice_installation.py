@@ -72,7 +72,10 @@ class Installation:
         }
         self.python = sys.executable
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=PATIENCE)
+        limits = httpx.Limits(
+            keepalive_expiry=2
+        )  # before the server, which closes what is idle for five seconds
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=PATIENCE, limits=limits)
 
     # --- processes ------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pumice_process import PumiceProcess, installation
 from stories import SERVERS, Stories
+from tests.boot_sector import boot_sector
 from tests.trouble.disks import Disk
 
 from pumice.app.tour.run import cache_dir
@@ -41,9 +42,30 @@ def booted(real: Stories) -> str:
 @pytest.fixture
 def guest(real: Stories, booted: str) -> str:
     """The booted server, whose guest lets go of disks when asked to: up, however the test before it ended."""
-    if real.pumice.call("GET", f"{SERVERS}/{booted}")["server"]["status"] != "ACTIVE":
-        real.start(booted, real.boots(booted))
-    return booted
+    return up(real, booted)
+
+
+def up(real: Stories, server: str) -> str:
+    if real.pumice.call("GET", f"{SERVERS}/{server}")["server"]["status"] != "ACTIVE":
+        real.start(server, real.boots(server))
+    return server
+
+
+@pytest.fixture(scope="session")
+def booted_sector(real: Stories) -> str:
+    """A server whose guest is a boot sector: up at once, and only to be powered off."""
+    root = real.create(imageRef=real.upload(boot_sector(), "raw"))
+    real.pumice.settle()
+    server = real.boot(root)
+    real.pumice.settle()
+    real.wait_for_guest(server)
+    return server
+
+
+@pytest.fixture
+def bare_guest(real: Stories, booted_sector: str) -> str:
+    """That server, up, however the test before it ended."""
+    return up(real, booted_sector)
 
 
 @pytest.fixture

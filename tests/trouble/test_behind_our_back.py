@@ -80,13 +80,19 @@ def beginning_of(file: Path) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "go_off",
-    [power_off_from_inside, pull_the_plug, kill_qemu, kill_qemu_and_libvirtd, undefine],
-    ids=lambda it: it.__name__,
+    ("go_off", "which"),
+    [
+        pytest.param(power_off_from_inside, "guest", id="power_off_from_inside"),
+        pytest.param(pull_the_plug, "bare_guest", id="pull_the_plug"),
+        pytest.param(kill_qemu, "bare_guest", id="kill_qemu"),
+        pytest.param(kill_qemu_and_libvirtd, "bare_guest", id="kill_qemu_and_libvirtd"),
+        pytest.param(undefine, "bare_guest", id="undefine"),
+    ],
 )
 def test_a_server_whose_machine_went_off_is_shut_off_and_can_be_started(
-    real: Stories, guest: str, go_off: Callable[[Stories, str], None]
+    real: Stories, which: str, go_off: Callable[[Stories, str], None], request: pytest.FixtureRequest
 ) -> None:
+    guest: str = request.getfixturevalue(which)
     booted = real.boots(guest)
     go_off(real, guest)
     becomes(real, guest, "SHUTOFF")
@@ -98,21 +104,21 @@ def test_a_server_whose_machine_went_off_is_shut_off_and_can_be_started(
 
 
 def test_a_machine_that_was_started_although_its_server_is_off_is_stopped_again(
-    real: Stories, guest: str
+    real: Stories, bare_guest: str
 ) -> None:
-    real.pumice.call("POST", f"{SERVERS}/{guest}/action", {"os-stop": None})
+    real.pumice.call("POST", f"{SERVERS}/{bare_guest}/action", {"os-stop": None})
     real.pumice.settle()
-    real.server_is(guest, "SHUTOFF")
-    booted = real.boots(guest)
-    actions = f"{SERVERS}/{guest}/os-instance-actions"
+    real.server_is(bare_guest, "SHUTOFF")
+    booted = real.boots(bare_guest)
+    actions = f"{SERVERS}/{bare_guest}/os-instance-actions"
     before = len(real.pumice.call("GET", actions)["instanceActions"])
-    at_libvirt(real, guest, lambda domain: domain.create())
-    qemu = Path(f"/proc/{qemu_of(real, guest)}")
+    at_libvirt(real, bare_guest, lambda domain: domain.create())
+    qemu = Path(f"/proc/{qemu_of(real, bare_guest)}")
     real.pumice.wait(lambda: not qemu.exists(), "the machine goes on", 120)
     real.pumice.settle()
-    real.server_is(guest, "SHUTOFF")
+    real.server_is(bare_guest, "SHUTOFF")
     assert len(real.pumice.call("GET", actions)["instanceActions"]) > before
-    real.start(guest, booted)
+    real.start(bare_guest, booted)
     assert not real.pumice.violations()
 
 
