@@ -12,6 +12,7 @@ import libvirt
 import pytest
 from pumice_process import PumiceProcess, installation
 from stories import SERVERS, VOLUMES, Stories
+from tests.boot_sector import boot_sector
 
 from pumice.app.guest_image import GREETING
 from pumice.app.tour.run import cache_dir
@@ -48,6 +49,12 @@ def direct(cloud: PumiceProcess, tmp_path_factory: pytest.TempPathFactory) -> St
     stories = Stories(cloud)
     stories.upload_guest(tmp_path_factory.mktemp("guest"), cache_dir())
     return stories
+
+
+@pytest.fixture(scope="module")
+def bare(direct: Stories) -> str:
+    """An image of a guest that is only to be up, and to be powered off."""
+    return direct.upload(boot_sector(), "raw")
 
 
 def ends(stories: Stories, volume: str, attachment: str) -> None:
@@ -166,11 +173,11 @@ def test_the_four_stories_without_a_target(direct: Stories) -> None:
 
 
 @LOCAL
-def test_a_volume_of_several_servers_is_shared_and_a_reader_only_reads(direct: Stories) -> None:
+def test_a_volume_of_several_servers_is_shared_and_a_reader_only_reads(direct: Stories, bare: str) -> None:
     pumice = direct.pumice
     specs = {"extra_specs": {"multiattach": "<is> True"}, "name": "several"}
     pumice.call("POST", "/volume/v3/types", {"volume_type": specs})
-    roots = [direct.settled(direct.create(imageRef=direct.image), "available") for _ in range(2)]
+    roots = [direct.settled(direct.create(imageRef=bare), "available") for _ in range(2)]
     servers = [direct.boot(root) for root in roots]
     pumice.settle()
     both = direct.settled(direct.create(volume_type="several"), "available")
@@ -196,10 +203,10 @@ def test_a_volume_of_several_servers_is_shared_and_a_reader_only_reads(direct: S
 
 
 @LOCAL
-def test_an_encrypted_volume_is_opened_by_qemu_and_grows(direct: Stories) -> None:
+def test_an_encrypted_volume_is_opened_by_qemu_and_grows(direct: Stories, bare: str) -> None:
     pumice = direct.pumice
     kind = direct.encrypted_type()
-    root = direct.settled(direct.create(imageRef=direct.image, volume_type=kind), "available")
+    root = direct.settled(direct.create(imageRef=bare, volume_type=kind), "available")
     with file_of(direct, root).open("rb") as file:
         assert file.read(6) == b"LUKS\xba\xbe"
     server = direct.boot(root)
@@ -218,13 +225,13 @@ def test_an_encrypted_volume_is_opened_by_qemu_and_grows(direct: Stories) -> Non
 
 
 @LOCAL
-def test_a_guest_is_held_to_the_qos_of_its_volume(direct: Stories) -> None:
+def test_a_guest_is_held_to_the_qos_of_its_volume(direct: Stories, bare: str) -> None:
     pumice = direct.pumice
     made = {"name": "slow", "consumer": "front-end", "total_iops_sec": "50"}
     specs = pumice.call("POST", "/volume/v3/qos-specs", {"qos_specs": made})["qos_specs"]["id"]
     kind = pumice.call("POST", "/volume/v3/types", {"volume_type": {"name": "slow"}})["volume_type"]["id"]
     pumice.call("GET", f"/volume/v3/qos-specs/{specs}/associate?vol_type_id={kind}")
-    root = direct.settled(direct.create(imageRef=direct.image, volume_type="slow"), "available")
+    root = direct.settled(direct.create(imageRef=bare, volume_type="slow"), "available")
     server = direct.boot(root)
     pumice.settle()
     assert disks_of(direct, server)[root].findtext("iotune/total_iops_sec") == "50"
@@ -283,10 +290,10 @@ def test_every_host_is_told_what_to_mount_and_os_brick_finds_the_file_there(dire
 
 
 @SHARED
-def test_a_server_whose_file_is_away_stays_off_and_starts_when_it_is_back(direct: Stories) -> None:
+def test_a_server_whose_file_is_away_stays_off_and_starts_when_it_is_back(direct: Stories, bare: str) -> None:
     """As on a host where the directory is not mounted."""
     pumice = direct.pumice
-    root = direct.settled(direct.create(imageRef=direct.image), "available")
+    root = direct.settled(direct.create(imageRef=bare), "available")
     server = direct.boot(root)
     pumice.settle()
     pumice.call("POST", f"{SERVERS}/{server}/action", {"os-stop": None})
