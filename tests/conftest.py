@@ -78,9 +78,12 @@ def postgres() -> Iterator["PostgresServer"]:
     server.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ceph_pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator["CephPool"]:
-    """A pool for all tests of this process, in the one cluster of all processes. Who uses it empties it."""
+    """A pool for all tests of a module, in the one cluster of all processes. Who uses it empties it.
+
+    A cluster that nobody uses computes a sixteenth of a processor, and starts in a few seconds.
+    """
     from tests.ceph_cluster import CephPool, shared_cluster
 
     worker = os.environ.get("PYTEST_XDIST_WORKER")

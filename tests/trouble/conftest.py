@@ -1,4 +1,7 @@
-"""A Pumice on real parts, with a guest that runs, for the tests that make trouble for them."""
+"""A Pumice on real parts, with a guest that runs, for the tests that make trouble for them.
+
+They are a module's, for a guest that idles computes a twentieth of a processor.
+"""
 
 import os
 from collections.abc import Iterator
@@ -13,14 +16,14 @@ from tests.trouble.disks import Disk
 from pumice.app.tour.run import cache_dir
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def real_cloud() -> Iterator[PumiceProcess]:
     with installation(PUMICE_COMPUTE__DETACH_SECONDS="20") as pumice:
         pumice.start()
         yield pumice
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def real(real_cloud: PumiceProcess, tmp_path_factory: pytest.TempPathFactory) -> Stories:
     """A cloud of tgtd, libvirtd and QEMU."""
     stories = Stories(real_cloud)
@@ -28,7 +31,7 @@ def real(real_cloud: PumiceProcess, tmp_path_factory: pytest.TempPathFactory) ->
     return stories
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def booted(real: Stories) -> str:
     """A server whose guest has booted."""
     root = real.create(imageRef=real.image)
@@ -51,7 +54,7 @@ def up(real: Stories, server: str) -> str:
     return server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def booted_sector(real: Stories) -> str:
     """A server whose guest is a boot sector: up at once, and only to be powered off."""
     root = real.create(imageRef=real.upload(boot_sector(), "raw"))
