@@ -12,6 +12,8 @@ export PYTHONDONTWRITEBYTECODE :=
 COMPILE := -q --python-version 3.11 --generate-hashes --no-header --no-annotate
 LOCK := $(BIN)/uv pip compile pyproject.toml $(COMPILE)
 CONSOLE_LOCK := $(BIN)/uv pip compile --group console $(COMPILE)
+# How a docstring begins that continues another.
+CONTINUES := The same|Those|It|Its|And|Of|So|Both|None there|One word|Nothing more|There (is|are)|They|Them|Then|Also|Likewise
 DEV := --group test --group bench --group check
 
 help: ## say what there is
@@ -55,6 +57,7 @@ lint:
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@! grep -rnE --include='*.py' '^ *r?"""($(CONTINUES))\b' src || { echo "make $@: a docstring stands alone: say what it is about" >&2; exit 1; }
 	scripts/console run --silent check
 
 collect:

@@ -110,7 +110,7 @@ class RbdImages:
         return frozenset(await self._look("names"))
 
     async def names_from(self, start: str) -> frozenset[str]:
-        """Those whose names begin so, however many others there are."""
+        """The images whose names begin so, however many others there are."""
         return frozenset(await self._look("names_from", start=start))
 
     async def image(self, name: str) -> Image:
