@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from operator import itemgetter
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+import pumice.api
 from pumice.api.collection import Asked, Collection, Unknown, nothing
 from pumice.api.paging import Page
 from pumice.api.short_lists import equals, read_whole, texts
@@ -73,3 +75,10 @@ def test_what_meets_no_filter_is_left_out_and_may_be_the_marker() -> None:
     assert ids(page, {"name": "b"}) == ["4"]
     assert ids(page, {"limit": "2", "marker": "3"}) == ["4"]
     assert ids(page, {"name": "b", "colour": "red"}) == []
+
+
+def test_no_list_has_a_pager_of_its_own() -> None:
+    """A marker is read by what all lists of a service have in common, and nowhere else."""
+    api = Path(pumice.api.__file__).parent
+    reading = {f"{file.relative_to(api)}" for file in api.rglob("*.py") if '.get("marker")' in file.read_text()}
+    assert reading == {"paging.py", "identity/lists.py", "image/filters.py"}
