@@ -63,6 +63,29 @@ def test_a_server_boots_from_an_encrypted_volume_that_has_another_image_and_from
     real.is_gone(f"{VOLUMES}/{volume}")
 
 
+@pytest.mark.long
+def test_a_server_boots_from_a_volume_that_was_encrypted_when_it_had_its_bytes(
+    real: Stories, encrypted: str
+) -> None:
+    volume = real.create(imageRef=real.image)
+    real.pumice.settle()
+    to_type = {"new_type": encrypted, "migration_policy": "on-demand"}
+    for action in ({"os-extend": {"new_size": 2}}, {"os-retype": to_type}):
+        answer = real.pumice.http.post(f"{VOLUMES}/{volume}/action", json=action)
+        assert answer.status_code == 202, answer.text
+        real.pumice.settle()
+    real.volume_is(volume, "available")
+    with bytes_of(real, volume).open("rb") as file:
+        assert file.read(6) == b"LUKS\xba\xbe"
+    server = real.boot(volume)
+    real.pumice.settle()
+    real.wait_for_guest(server)
+    real.delete(f"{SERVERS}/{server}")
+    real.pumice.settle()
+    assert not secrets_of(real)
+    assert not real.pumice.violations()
+
+
 def test_an_encrypted_volume_comes_and_goes_and_leaves_no_secret(
     real: Stories, guest: str, encrypted: str
 ) -> None:
