@@ -53,6 +53,10 @@ function usePlaces(ids: readonly string[]): ReadonlyMap<string, number> {
   return places
 }
 
+/** How wide a narrow table is at least, with its gaps: what is narrower scrolls sideways, and cuts no button off. */
+const least = (columns: readonly { width?: string }[]) =>
+  `calc(${columns.map(({ width = '6rem' }) => /[\d.]+rem/.exec(width)?.[0] ?? '4rem').join(' + ')} + ${columns.length} * 0.6rem + 0.6rem)`
+
 export function Table<T>({
   label,
   rows,
@@ -92,7 +96,8 @@ export function Table<T>({
   const seen = rows.slice(first, last)
   const places = usePlaces(seen.map(id))
   const tracks = (some: readonly Column<T>[]) => some.map((column) => column.width ?? 'minmax(6rem, 1fr)').join(' ')
-  const style = { '--tracks': tracks(columns), '--narrow': tracks(columns.filter((column) => !column.wide)) }
+  const narrow = columns.filter((column) => !column.wide)
+  const style = { '--tracks': tracks(columns), '--narrow': tracks(narrow), '--least': least(narrow) }
   return (
     <div class="table" role="table" aria-label={label} aria-rowcount={rows.length + 1} style={style}>
       <div class="head" role="row" aria-rowindex={1}>

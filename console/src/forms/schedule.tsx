@@ -50,7 +50,7 @@ export function createSchedule() {
       const keep = Object.fromEntries(RULES.filter((rule) => Number(kept[rule])).map((rule) => [rule, Number(kept[rule])]))
       const tags = metadata ? pairsOf(metadata) : null
       const words = [`openstack schedule create ${quoted(name || 'NAME')} --kind ${kind} --cron ${quoted(cron!)} --timezone ${quoted(timezone!)}`]
-      if (volume) words.push(`--volume ${volume}`)
+      if (volume || !(group || tags)) words.push(`--volume ${volume || 'VOLUME'}`)
       if (group) words.push(`--group ${group}`)
       for (const [key, value] of Object.entries(tags ?? {})) words.push(`--tagged ${quoted(`${key}=${value}`)}`)
       for (const [rule, many] of Object.entries(keep)) words.push(`--keep-${rule} ${many}`)

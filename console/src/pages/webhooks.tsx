@@ -1,4 +1,5 @@
 /** Webhooks: where the project is told what happens. A secret is shown once, where it was made. */
+import type * as api from '../api'
 import { signal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
 import { quoted } from '../commands'
@@ -68,6 +69,8 @@ function Secret({ of }: { of: Told }) {
 
 const words = (text: string) => text.split(/[\s,]+/).filter(Boolean)
 
+const OUTCOMES: readonly string[] = ['start', 'end', 'error', 'done', 'retry', 'failed', 'waiting'] satisfies api.Outcome[]
+
 function createWebhook() {
   form({
     title: 'Create webhook',
@@ -83,13 +86,15 @@ function createWebhook() {
         ? 'It is an address with http:// or https:// before a host.'
         : !words(kinds!).length || !words(outcomes!).length
           ? 'Name kinds and outcomes; * is every kind.'
-          : null,
+          : words(outcomes!).some((word) => !OUTCOMES.includes(word))
+            ? `They ${OUTCOMES.join(', ')}.`
+            : null,
     said: ({ url, kinds, outcomes, format }) => ({
       method: 'POST',
       path: WEBHOOKS.list,
       body: { webhook: { url, kinds: words(kinds!), outcomes: words(outcomes!), format } },
       openstack: [
-        `openstack webhook create ${quoted(url || 'URL')} --format ${format}`,
+        `openstack webhook create ${quoted(url || 'URL')} --message-format ${format}`,
         ...words(kinds!).map((kind) => `--kind ${quoted(kind)}`),
         ...words(outcomes!).map((outcome) => `--outcome ${outcome}`),
       ].join(' '),
