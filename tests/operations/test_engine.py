@@ -491,6 +491,19 @@ async def test_a_failed_child_fails_its_parent(house: House, kitchen: Kitchen) -
     assert await house.ended(op) == (False, "no soap")
 
 
+async def test_who_ran_out_of_time_is_told_what_was_in_the_way(house: House, kitchen: Kitchen) -> None:
+    kitchen.fail["wash"] = [Retryable("no water")]
+    runner = house.start()
+    runner.state_machine.tunables = Tunables(retry_policy=RetryPolicy(first=30.0))
+    op = await house.enqueue("a")
+    while "do wash retry" not in await house.history(op):
+        await asyncio.sleep(0.01)
+    deadline = (await house.row(op))["deadline"]
+    assert await house.db.write(runner.state_machine.give_up, op, deadline + 1)
+    _, error = await house.ended(op)
+    assert error == "It did not end in time: 'wash' was not done by the deadline. no water"
+
+
 async def test_the_deadline_ends_an_operation_whose_place_stays_away(house: House, kitchen: Kitchen) -> None:
     house.start(places=("scheduler",))
     op = await house.enqueue("a")

@@ -10,7 +10,9 @@ import hashlib
 import os
 import stat
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +25,8 @@ from pumice.model.units import MIB
 
 _PIECE = MIB
 _ZEROES = bytes(_PIECE)
+_WRITERS, _WRITTEN_AT_ONCE = 4, 8
+"""Threads that write while the next pieces are read, and how many pieces wait for them at most."""
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 Tell = Callable[[float], None]
@@ -66,10 +70,15 @@ async def _stoppable(progress: Progress, work: Callable[[Tell, threading.Event],
 
 def _copy(source: Path, target: Path, size: int, tell: Tell, stop: threading.Event) -> str:
     with _opened(source, os.O_RDONLY) as origin, _opened(target, os.O_RDWR) as copied:
-        found = hashlib.sha256()
-        for offset, piece in _pieces(origin, size, tell, stop):
-            found.update(offset.to_bytes(8) + piece)
-            _write(copied, offset, piece)
+        found, writing = hashlib.sha256(), deque[Future[None]]()
+        with ThreadPoolExecutor(_WRITERS, thread_name_prefix="replica") as writers:
+            for offset, piece in _pieces(origin, size, tell, stop):
+                writing.append(writers.submit(_write, copied, offset, piece))
+                found.update(offset.to_bytes(8) + piece)
+                if len(writing) > _WRITTEN_AT_ONCE:
+                    writing.popleft().result()
+            for one in writing:
+                one.result()
         if stat.S_ISREG(os.fstat(copied).st_mode) or stat.S_ISBLK(os.fstat(copied).st_mode):
             os.fsync(copied)
     return found.hexdigest()
@@ -116,13 +125,13 @@ def _offsets(file: int, size: int) -> Iterator[int]:
 
 
 def _read(file: int, offset: int, length: int) -> bytes:
-    read = bytearray()
+    read = os.pread(file, length, offset)
     while len(read) < length:
         some = os.pread(file, length - len(read), offset + len(read))
         if not some:
             raise OSError(errno.EIO, "it is smaller than its volume")
         read += some
-    return bytes(read)
+    return read
 
 
 def _write(file: int, offset: int, piece: bytes) -> None:

@@ -14,6 +14,9 @@ from pumice.store import operations as log
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 
+_TROUBLE = "trouble"
+"""The note of what the last try of a step met: the step's name, and what is told."""
+
 
 def settle(tx: Transaction, verb: Verb[Any], op: Operation[Any], error: str | None) -> None:
     """Say how it ended: well, or with an ``error``. Its parent is woken when the row is written.
@@ -37,4 +40,16 @@ def why_not_read(error: Exception) -> str:
 def why_too_late(op: Operation[Any]) -> str:
     """The sentence about an operation whose deadline passed, for its owner: it names no host or pool."""
     step = op.steps[op.position] if 0 <= op.position < len(op.steps) else "the last step"
-    return f"It did not end in time: '{step}' was not done by the deadline."
+    return with_trouble(op, f"It did not end in time: '{step}' was not done by the deadline.")
+
+
+def note_trouble(op: Operation[Any], step: str, told: str) -> None:
+    """Note what a try met that is followed by another: the last one may have no time to meet it."""
+    op.notes[_TROUBLE] = [step, told]
+
+
+def with_trouble(op: Operation[Any], told: str) -> str:
+    """What is told of a step that had no more time, with what an earlier try of it met."""
+    step, trouble = op.notes.get(_TROUBLE, ("", ""))
+    is_here = 0 <= op.position < len(op.steps) and op.steps[op.position] == step
+    return f"{told} {trouble}" if is_here and trouble != told else told

@@ -31,7 +31,7 @@ from pumice.model.ids import new_id
 from pumice.model.tunables import Tunables
 from pumice.operations.operation import HANDED_OVER, Operation, Step, Verb, Wait, from_row, stored, verb_of
 from pumice.operations.places import SCHEDULER
-from pumice.operations.settle import settle, why_too_late
+from pumice.operations.settle import note_trouble, settle, why_too_late, with_trouble
 from pumice.store import clock, overdue, work_queue
 from pumice.store import operations as log
 from pumice.store.columns import now
@@ -210,8 +210,9 @@ class StateMachine:
         leaves = isinstance(error, Hangs) and not undoing and verb.choice_before(op) is not None
         if record is not None and not isinstance(error, Cancelled):  # by which no step fails
             record = replace(record, outcome="failed", error=error.in_full)
+        told = error.told if in_time or undoing else with_trouble(op, error.told)
         if not in_time:
-            settle(tx, verb, op, op.error if undoing and op.error else error.told)
+            settle(tx, verb, op, op.error if undoing and op.error else told)
             op.resume_at = None
         patient = isinstance(error, Retryable) and op.tries < UNDO_TRIES
         if self.may_hand_over(op) and step.work(True)[1] and not patient:
@@ -221,6 +222,8 @@ class StateMachine:
         ):
             logger.warning("operation.retry", step=step.name, tries=op.tries, error=error.in_full)
             op.owner = None
+            if not undoing:
+                note_trouble(op, step.name, error.told)
             tx.notify(work_queue.queue_topic(op.place))
             record = replace(record, outcome="retry") if record else None
             longest = step.longest_pause if isinstance(step, Step) else None
@@ -229,7 +232,7 @@ class StateMachine:
             _heed_cancelling(before, op)
             return op
         else:
-            op.error = error.told
+            op.error = told
             if (trouble or isinstance(error, TryAnotherBackend)) and in_time:
                 op.resume_at = self._choose_again_at(verb, op)
             op.state = "undoing"
