@@ -17,8 +17,10 @@ from pumice.app.tour.run import cache_dir
 
 
 @pytest.fixture(scope="module")
-def real_cloud() -> Iterator[PumiceProcess]:
-    with installation(PUMICE_COMPUTE__DETACH_SECONDS="20") as pumice:
+def real_cloud(request: pytest.FixtureRequest) -> Iterator[PumiceProcess]:
+    """A guest has the usual time to let go of a disk, where the module has no ``DETACH_SECONDS``."""
+    seconds = getattr(request.module, "DETACH_SECONDS", 60)
+    with installation(PUMICE_COMPUTE__DETACH_SECONDS=str(seconds)) as pumice:
         pumice.start()
         yield pumice
 
