@@ -51,6 +51,7 @@ def for_a_verb() -> set[str]:
     later = naming("[mM]igrate|MIGRATE|recrypt") - {"CHANGELOG.md", "src/pumice/volumes/retype.py"}
     later |= {"console/src/forms/volume.tsx", "docs/operating/notifications.md", "docs/own-api.md"}
     later |= naming("AtOnce|cinder_words") | {"tests/console/test_console_pages.py"}
+    later |= {"tests/operations/test_encrypted_elsewhere.py", "tests/trouble/test_encrypted_volumes.py"}
     return naming("[rR]etype|RETYPE") - later
 
 
