@@ -16,6 +16,7 @@ import structlog
 
 from pumice.model.errors import PumiceError
 from pumice.model.scope import INTERNAL
+from pumice.model.states import VolumeStatus
 from pumice.model.volume import Pool, host_of
 from pumice.scheduler.filters import capacity
 from pumice.scheduler.request import Request
@@ -33,6 +34,7 @@ AT_ONCE = 20
 """How many deletes a look begins."""
 PAGE, MOST_PAGES = 100, 10
 """How many of what is due are looked at, where some of it stays: its backend is frozen, something holds it."""
+_STUCK = frozenset(recycle_bin.GOES) - {VolumeStatus.RECYCLED}
 
 
 @dataclass(slots=True)
@@ -49,17 +51,21 @@ class Recycling:
         at = await self.db.write(recycle_bin.look)
         if at is None:
             return 0
-        begun = await self._end_what_is_due(at)
+        in_vain = set[str]()
+        begun = await self._end_what_is_due(at, in_vain)
         for pool in await self.db.read(_pools) if self.low_percent else ():
-            begun += await self._make_room(pool, at, AT_ONCE - begun)
+            begun += await self._make_room(pool, at, AT_ONCE - begun, in_vain)
         return begun
 
-    async def _end_what_is_due(self, at: float) -> int:
+    async def _end_what_is_due(self, at: float, in_vain: set[str]) -> int:
+        """Begin to delete what is due; ``in_vain`` comes to hold what could not be deleted before."""
         begun = stayed = 0
         frozen: dict[str, bool] = {}
         for _ in range(MOST_PAGES):
             entries = await self.db.read(recycle_bin.due, at, PAGE, stayed)
             for entry in entries:
+                if not entry.is_kept:
+                    in_vain.add(entry.id)
                 host = host_of(entry.pool)
                 if host not in frozen:
                     frozen[host] = await self.db.read(services.is_frozen, host)
@@ -73,8 +79,11 @@ class Recycling:
                 break
         return begun
 
-    async def _make_room(self, pool: Pool, at: float, most: int) -> int:
-        """Tell the owners of what has to go from a pool, and begin to delete what they were told of in time."""
+    async def _make_room(self, pool: Pool, at: float, most: int, in_vain: set[str]) -> int:
+        """Tell the owners of what has to go from a pool, and begin to delete what they were told of in time.
+
+        What cannot be deleted makes no room, so others have to.
+        """
         begun = freed = 0
         for entry in await self.db.read(recycle_bin.oldest, pool.name, PAGE):
             if not is_short(pool, self.low_percent, freed):
@@ -83,7 +92,8 @@ class Recycling:
                 await self.db.write(tell, entry.id, at, self.notice_seconds)
             elif begun < most and await self._begin(entry.id, partial(_was_told, at - self.notice_seconds)):
                 begun += 1
-            freed += entry.size if entry.kind == "volume" else 0
+            if entry.kind == "volume" and entry.id not in in_vain and entry.status not in _STUCK:
+                freed += entry.size
         return begun
 
     async def _begin(self, entry_id: str, goes: Callable[[Entry], bool]) -> bool:

@@ -373,6 +373,23 @@ async def test_where_space_is_short_the_oldest_goes_once_its_owner_had_time(clou
     assert (await cloud.call("GET", f"/volumes/{old}")).status_code == 200
 
 
+@pytest.mark.parametrize("is_due", [False, True])
+async def test_what_cannot_be_deleted_makes_no_room(cloud: Cloud, own: Own, is_due: bool) -> None:
+    loop = Recycling(cloud.db, low_percent=10, notice_seconds=DAY)
+    stuck, old = [(await cloud.make(10))["id"] for _ in range(2)]
+    await deleted(cloud, f"/volumes/{stuck}")
+    if is_due:
+        await passes(cloud, 8 * DAY)
+    await deleted(cloud, f"/volumes/{old}")
+    cloud.backend.fail_next["delete"] = InvalidState("The disk says no.")
+    assert (await own("DELETE", f"/recycle-bin/{stuck}")).status_code == 202
+    await cloud.quiet()
+    await cloud.db.write(pools.report, {HOST: [pool_of(21, 1)]})
+    cloud.backend.fail_next["delete"] = InvalidState("The disk says no.")
+    assert await loop.check() == int(is_due)
+    assert [one["id"] for one in await listed(own) if one["told_at"]] == [old]
+
+
 async def test_who_was_told_loses_nothing_once_there_is_room_again(cloud: Cloud, own: Own) -> None:
     loop = Recycling(cloud.db, low_percent=10, notice_seconds=DAY)
     volume = (await cloud.make(10))["id"]
