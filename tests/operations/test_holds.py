@@ -112,7 +112,7 @@ async def test_who_has_said_where_it_acts_waits_for_nobody_who_moves(world: Fake
         return enqueue(tx, verb, asked.params, subject=thing.id, who=TENANT)
 
     def move(tx: Transaction, thing: Hold) -> str:
-        params = migrate.MigrateParams(VolumeId(thing.id), "pool", 1)
+        params = migrate.MigrateUnusedParams(VolumeId(thing.id), "pool", 1)
         return enqueue(tx, migrate.MIGRATE, params, subject=thing.id, who=TENANT).id
 
     for thing in verb.holds(asked):

@@ -130,7 +130,7 @@ def wrong_rows(tx: Transaction) -> list[Wrong]:
 def _growing(tx: Transaction, one: str | None) -> frozenset[str]:
     """Projects, or one, whose volumes are being extended or retyped: what is counted is ahead of their rows."""
     o = operations.c
-    kinds = o.kind.in_(("volume.extend", "volume.migrate", "volume.migrate_in_use"))
+    kinds = o.kind.in_(("volume.extend", "volume.migrate", "volume.migrate_in_use", "volume.recrypt"))
     extended = sa.select(o.subject).where(kinds, o.state.in_(UNDER_WAY))
     growing = sa.select(volumes.c.project_id).where(volumes.c.id.in_(extended), _of(volumes.c.project_id, one))
     return frozenset(tx.execute(growing).scalars())
