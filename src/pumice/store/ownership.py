@@ -29,6 +29,7 @@ _UNSURE_VOLUMES = _ADOPTING | {
     VolumeStatus.CREATING,
     VolumeStatus.DOWNLOADING,
     VolumeStatus.REVERTING,
+    VolumeStatus.RETYPING,  # two names change places
     VolumeStatus.DELETING,
     VolumeStatus.ERROR,
     VolumeStatus.ERROR_DELETING,
