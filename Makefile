@@ -72,9 +72,9 @@ format: ## format the code, and repair what the linter can
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-clients: ## the functional suites of openstacksdk, openstack, cinder, nova, gophercloud and Tempest
+clients: ## the functional suites of openstacksdk, openstack, cinder, nova, gophercloud and Tempest: T=tempest.api.volume
 	@scripts/setup clients
-	$(AS_ROOT) $(BIN)/python -m tests.clients
+	$(AS_ROOT) $(BIN)/python -m tests.clients $(T)
 
 failures: ## what Cinder fails at, repeated here; a table, about five minutes
 	@scripts/setup dev

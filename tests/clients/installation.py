@@ -35,10 +35,11 @@ FAKES = {
 class Installation:
     """One Pumice, served for as long as the ``with`` lasts; then nothing of it is left.
 
-    On real parts: the ``files`` backend, a tgtd and a libvirtd of its own.
+    On real parts: the ``files`` backend, a tgtd and a libvirtd of its own. ``environment`` has settings beside
+    those that it has anyway, or in their place.
     """
 
-    def __init__(self, *, real: bool, default_volume_type: str = "__DEFAULT__") -> None:
+    def __init__(self, *, real: bool, **environment: str) -> None:
         self.real = real
         # Paths of libvirt's sockets are limited to about a hundred characters.
         self.directory = Path(tempfile.mkdtemp(prefix="pumice-"))
@@ -53,9 +54,9 @@ class Installation:
             "PUMICE_API__PORT": str(port),
             "PUMICE_TGT__PORTAL": self.portal,
             "PUMICE_QUOTAS": json.dumps({"volumes": 10_000, "gigabytes": 100_000, "snapshots": 10_000}),
-            "PUMICE_DEFAULT_VOLUME_TYPE": default_volume_type,
             "PUMICE_LOG_LEVEL": "warning",
             **({} if real else FAKES),
+            **environment,
         }
 
     @property

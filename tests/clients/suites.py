@@ -4,6 +4,7 @@ Those in Python are in the clients' wheels; Tempest's is a client's too, of what
 Gophercloud's are Go, in Debian's package of its sources, and are compiled here.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import yaml
 from tests.clients import gophercloud, tempest_conf
 from tests.clients.installation import CLIENTS_BIN, Installation
 from tests.clients.outcome import Outcome
+from tests.s3_server import S3Server
 
 SECONDS_PER_TEST = 240
 ALT_USER = "alt_demo"
@@ -43,16 +45,27 @@ SUITES = (
     ),
     Suite("python-novaclient", "novaclient.tests.functional", workers=1),  # it disables the host of its servers
     Suite(GOPHERCLOUD, "acceptance/openstack/blockstorage/v3"),
+    Suite(GOPHERCLOUD, "acceptance/openstack/blockstorage/extensions"),
     Suite(GOPHERCLOUD, "acceptance/openstack/identity/v3"),
     Suite(GOPHERCLOUD, "acceptance/openstack/imageservice/v2"),
     Suite(GOPHERCLOUD, "acceptance/openstack/compute/v2"),
 )
 
 
-def furnish(pumice: Installation, networks: str) -> Path:
+def settings(store: S3Server) -> dict[str, str]:
+    """The settings of an installation that has what suites look for: two backends with bytes, and backups."""
+    backends = {name: {"driver": "files", "target": "fake"} for name in ("one", "two")}
+    return {
+        "PUMICE_BACKENDS": json.dumps(backends),
+        "PUMICE_DEFAULT_VOLUME_TYPE": "lvmdriver-1",
+        **store.environment(store.a_bucket()),
+    }
+
+
+def furnish(pumice: Installation, others: Mapping[str, str]) -> Path:
     """Make the users, the image and the files that the suites look for. Returns the folder to run them in.
 
-    ``networks`` is where a service of networks is found, which goes into the catalog.
+    ``others`` are services that are not Pumice's, by their type, and where they are: they go into the catalog.
 
     The clouds are named as DevStack names them, and lie in the working directory because
     python-openstackclient's suite removes every ``OS_`` variable from the environment of its commands.
@@ -69,10 +82,11 @@ def furnish(pumice: Installation, networks: str) -> Path:
         user = cloud.identity.create_user(name=ALT_USER, password=password, domain_id="default")
         cloud.identity.assign_project_role_to_user(project, user, cloud.identity.find_role("member"))
         _upload_image(cloud, folder / "image.qcow2")
-        service = cloud.identity.create_service(type="network", name="neutron")
-        cloud.identity.create_endpoint(
-            service_id=service.id, interface="public", url=networks, region_id=admin["region_name"]
-        )
+        for kind, url in others.items():
+            service = cloud.identity.create_service(type=kind, name=kind)
+            cloud.identity.create_endpoint(
+                service_id=service.id, interface="public", url=url, region_id=admin["region_name"]
+            )
     alt = demo | {"auth": demo["auth"] | {"username": ALT_USER, "project_name": ALT_USER}}
     domains = {"user_domain_id": "default", "project_domain_id": "default"}
     named = {

@@ -1,5 +1,6 @@
-"""What OpenStack's own Tempest is told of an installation on fakes: its ``tempest.conf``."""
+"""What OpenStack's own Tempest is told of an installation: its ``tempest.conf``."""
 
+import json
 from collections.abc import Mapping
 from configparser import ConfigParser
 from pathlib import Path
@@ -7,22 +8,27 @@ from pathlib import Path
 from tests.clients.installation import Installation
 
 NAME = "tempest.conf"
-NO = "false"
+MULTIATTACH = "multiattach"
+YES, NO = "true", "false"
 _RELEASED = "source-name,unmanaged-%s"
 """How bytes that were unmanaged are called, by the id of what they were."""
 
 
 def write(pumice: Installation, folder: Path) -> None:
-    """Write it into ``folder``: the administrator, an image, two flavors, and what Tempest supposes wrongly."""
+    """Write it into ``folder``: the administrator, an image, two flavors, and what Tempest supposes wrongly.
+
+    It names a type of volumes that many servers may have, which is made here.
+    """
     with pumice.cloud() as cloud:
         image = next(iter(cloud.image.images())).id
         small, large, *_ = (flavor.id for flavor in sorted(cloud.compute.flavors(), key=lambda it: it.ram))
+        cloud.block_storage.create_type(name=MULTIATTACH, extra_specs={"multiattach": "<is> True"})
     parser = ConfigParser(interpolation=None)
     parser.read_dict(
         {
             "DEFAULT": {"log_dir": folder, "log_file": "tempest.log"},
             "oslo_concurrency": {"lock_path": folder / "locks"},
-            "service_available": {"neutron": "true", "swift": NO, "horizon": NO},
+            "service_available": {"neutron": YES, "swift": NO, "horizon": NO},
             "auth": {
                 "admin_username": "admin",
                 "admin_password": pumice.passwords["admin"],
@@ -44,15 +50,16 @@ def write(pumice: Installation, folder: Path) -> None:
                 "max_microversion": "latest",
                 "build_interval": "0",
             },
-            "compute-feature-enabled": {"shelve": NO, "snapshot": NO},
+            "compute-feature-enabled": {"shelve": NO, "snapshot": NO, "volume_multiattach": YES},
             "image": {"container_formats": "bare", "disk_formats": "raw"},
             "validation": {"run_validation": NO},
-            "volume": _VOLUME,
+            "volume": {**_VOLUME, "backend_names": ",".join(json.loads(pumice.environment["PUMICE_BACKENDS"]))},
             "volume-feature-enabled": {
-                "backup": NO,
-                "extend_attached_volume": "true",
-                "manage_snapshot": "true",
-                "manage_volume": "true",
+                "extend_attached_encrypted_volume": YES,
+                "extend_attached_volume": YES,
+                "manage_snapshot": YES,
+                "manage_volume": YES,
+                "multi_backend": YES,
             },
         }
     )
@@ -61,9 +68,11 @@ def write(pumice: Installation, folder: Path) -> None:
 
 
 _VOLUME: Mapping[str, str] = {
+    "backup_driver": "s3",
     "build_interval": "0",
     "manage_snapshot_ref": _RELEASED,
     "manage_volume_ref": _RELEASED,
     "max_microversion": "latest",
     "vendor_name": "Pumice",
+    "volume_type_multiattach": MULTIATTACH,
 }

@@ -34,10 +34,9 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def pumice() -> Iterator[Installation]:
     """What the tour leaves: an image of its guest."""
-    installation = Installation(real=False)
     # A fake backend's bytes are its process's own; an audit looks from another.
-    installation.environment["PUMICE_BACKENDS"] = json.dumps({"files": {"driver": "files", "target": "fake"}})
-    with installation as pumice:
+    backends = json.dumps({"files": {"driver": "files", "target": "fake"}})
+    with Installation(real=False, PUMICE_BACKENDS=backends) as pumice:
         image = pumice.directory / "image.qcow2"
         subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "16M"], check=True, timeout=60)
         with pumice.cloud() as cloud:
