@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,8 +19,10 @@ from tests.postgres_server import empty
 
 from patience import patience
 from pumice.api.volume import attachments as api
+from pumice.api.volume import volume_actions
 from pumice.app.verbs import VERBS
 from pumice.attachments import connect, legacy, rotate
+from pumice.catalog import volume_types
 from pumice.model.connector import Connector
 from pumice.model.errors import PumiceError
 from pumice.model.export import IscsiExport
@@ -38,7 +41,7 @@ from pumice.store.serialize import is_row_by_row, row_by_row
 from pumice.store.tables import attachments as attachment_rows
 from pumice.store.tables import operation_holds
 from pumice.store.tables import operations as operation_rows
-from pumice.volumes import delete, extend
+from pumice.volumes import create, delete, extend
 
 pytestmark = [pytest.mark.real, pytest.mark.asyncio(loop_scope="module")]
 
@@ -49,7 +52,7 @@ PORTAL = IscsiExport("iqn.2010-10.org.openstack:volume-1", ("192.0.2.1:3260",), 
 SHUT = "SELECT pg_advisory_xact_lock(7)"
 SEE_AND_WAIT = "SELECT count(*), pg_advisory_xact_lock_shared(7) FROM volumes"
 """The gate at which a transaction is stopped."""
-STATES = ("available", "reserved", "connecting", "connected", "attached", "detaching")
+STATES = ("creating", "available", "reserved", "connecting", "connected", "attached", "detaching")
 MACHINE = StateMachine({verb.kind: verb for verb in VERBS}, "worker", {"volume:here@fake"})
 
 
@@ -75,6 +78,11 @@ def _actions(scene: Scene) -> dict[str, Callable[..., Any]]:
             extend.accept, who=TENANT, volume_id=volume, new_size=2, tunables=Tunables(), in_use=True
         ),
         "delete": partial(delete.accept, who=TENANT, volume_id=volume),
+        "reset": partial(
+            volume_actions._reset_status,
+            call=SimpleNamespace(who=TENANT, args={"id": volume}),
+            asked=volume_actions.ResetStatus(status="error"),
+        ),
         "rotate": partial(rotate.accept, attachment_id=attachment),
     }
     if attachment:
@@ -107,6 +115,8 @@ async def _stage(db: PostgresDatabase, state: str, multiattach: bool) -> Scene:
         metadata={}, image_metadata=None, encryption_key_id=None, operation_id=None, created_at=now(),
         updated_at=None,
     )  # fmt: skip
+    if state == "creating":
+        return await _created(db)
     await db.write(volumes.insert, volume)
     if state == "available":
         return Scene(volume.id)
@@ -127,6 +137,16 @@ async def _stage(db: PostgresDatabase, state: str, multiattach: bool) -> Scene:
         return scene
     _, detaching = await db.write(api._remove, TENANT, link.id)
     return replace(scene, operation=await db.write(_claim, detaching))
+
+
+async def _created(db: PostgresDatabase) -> Scene:
+    """A volume whose bytes are about to be made."""
+    await db.write(volume_types.make_default, Tunables())
+    volume = await db.write(create.accept, TENANT, create.Wanted(size=1), Tunables())
+    there = {"position": 2, "place": "volume:here@fake", "notes": {"pool": "here@fake#fake"}}
+    this = operation_rows.c.id == volume.operation_id
+    await db.write(lambda tx: tx.execute(sa.update(operation_rows).where(this).values(there)) and None)
+    return Scene(volume.id, operation=await db.write(_claim, volume.operation_id))
 
 
 def _claim(tx: Transaction, operation_id: str | None) -> Operation[Any]:

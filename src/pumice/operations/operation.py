@@ -258,8 +258,9 @@ class Verb(Generic[P]):
     """Whether none of its steps, nor an undo, writes over or removes what somebody stored. Then it is carried
     on even where the database was restored and it has gone on since; any other is left as it is."""
     locks: Callable[[Transaction, Operation[P]], None] | None = None
-    """Locks all that its transactions depend on. They begin with it, and then run row by row
-    (``serialize.py``): none is run again because others read or wrote what lies near."""
+    """Locks all that its transactions depend on, but for those at the scheduler, which look at every pool. They
+    begin with it, and then run row by row (``serialize.py``): none is run again because others read or wrote
+    what lies near."""
     version: int = 1
     """The version of the shape of its parameters. A field that a later one adds is empty by default, and
     says ``since`` which; none is ever dropped."""

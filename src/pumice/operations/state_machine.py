@@ -130,7 +130,7 @@ class StateMachine:
         Goes no further than the position ``stop_at``. The operation is saved once, whatever was passed.
         """
         verb = self.verbs[before.kind]
-        if verb.locks:
+        if verb.locks and runs_row_by_row(verb, before):
             verb.locks(tx, before)
         op = replace(before, notes=dict(before.notes))
         records: list[StepRecord] = []
@@ -197,7 +197,7 @@ class StateMachine:
         ``record`` is the failed step's; None when the operation is given up between steps.
         """
         verb = self.verbs[before.kind]
-        if verb.locks:
+        if verb.locks and runs_row_by_row(verb, before):
             verb.locks(tx, before)
         op = replace(before, notes=dict(before.notes), tries=before.tries + 1)
         step = verb.step(op)
@@ -441,6 +441,11 @@ def _waits_for_its_backend(op: Operation[Any], step: Step[Any] | Wait[Any], erro
     """Whether what takes something away goes on until its backend can: nobody asked, who would ask again."""
     removes = isinstance(step, Step) and step.takes_away
     return removes and isinstance(error, TryAnotherBackend) and op.request_id is None
+
+
+def runs_row_by_row(verb: Verb[Any], op: Operation[Any]) -> bool:
+    """Whether a transaction that carries it on begins with the verb's locks, and is then right row by row."""
+    return verb.locks is not None and op.place != SCHEDULER
 
 
 def _heed_cancelling(before: Operation[Any], after: Operation[Any]) -> None:

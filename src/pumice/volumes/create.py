@@ -589,5 +589,6 @@ CREATE = Verb(
         Step(publish, at=on_backend),
     ),
     failed=explain,
+    locks=lambda tx, op: volumes.lock(tx, op.params.volume_id),
     deadline=2 * 3600,
 )
