@@ -93,9 +93,8 @@ async def let_in(drivers: Drivers, asked: Exported, *, drawn: bool = False) -> E
     With ``drawn`` by the password that is to be the attachment's next one.
     """
     attachment, encrypted = await drivers.db.read(_read, asked)
-    host, volume = host_of(asked.pool), asked.volume_id
-    device = await drivers.backends[host].device(volume, pool_of(asked.pool))
-    target = drivers.targets[host]
+    volume, target = asked.volume_id, drivers.target_of(asked.pool)
+    device = await drivers.backend_of(asked.pool).device(volume, pool_of(asked.pool))
     grant = Grant(
         asked.attachment_id,
         initiator_of(_connector(attachment, asked), target.protocol),
@@ -104,7 +103,7 @@ async def let_in(drivers: Drivers, asked: Exported, *, drawn: bool = False) -> E
         read_only=attachment.mode == "ro",
         name=attachment.portal.name if attachment.portal else "",
     )
-    drivers.let_in.setdefault(host, set()).add(volume)
+    drivers.let_in.setdefault(host_of(asked.pool), set()).add(volume)
     return replace(await target.grant(volume, device, grant), encrypted=encrypted)
 
 
@@ -140,4 +139,4 @@ async def remove_export(op: Operation[Any], drivers: Drivers) -> None:
 async def shut_out(drivers: Drivers, asked: Exported) -> None:
     """Shut the attachment's initiator out; the last one takes the export with it."""
     grant = Grant(asked.attachment_id, asked.initiator, asked.username, "")
-    await drivers.targets[host_of(asked.pool)].revoke(asked.volume_id, grant)
+    await drivers.target_of(asked.pool).revoke(asked.volume_id, grant)

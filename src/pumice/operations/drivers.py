@@ -14,6 +14,7 @@ from pumice.host.qemu_img import IscsiDisk
 from pumice.hypervisor.contract import Hypervisor
 from pumice.model.errors import Misconfigured, Retryable
 from pumice.model.ids import VolumeId
+from pumice.model.volume import host_of
 from pumice.store.database import Database
 
 Fetch = Callable[[IscsiDisk, Path, Progress, float], Awaitable[None]]
@@ -65,6 +66,14 @@ class Drivers:
     """Days after which bytes that were put aside are given up; 0 is never."""
     abandoned_seconds: float = 3600.0
     """How long a client may leave a volume reserved, attaching or detaching."""
+
+    def backend_of(self, pool: str) -> Backend:
+        """The backend of ``host@backend#pool``."""
+        return self.backends[host_of(pool)]
+
+    def target_of(self, pool: str) -> Target:
+        """The target driver through which the backend of ``host@backend#pool`` exports."""
+        return self.targets[host_of(pool)]
 
     def store_of_backups(self) -> BackupStore:
         """The store of this host's backups. Raises ``Retryable`` where that is nowhere."""

@@ -78,13 +78,13 @@ def forget_account(tx: Transaction, op: Operation[Any]) -> None:
 async def read_source(op: Operation[Any], drivers: Drivers) -> None:
     """Note the digest of what another host is going to copy."""
     asked = op.params
-    async with drivers.backends[host_of(asked.pool)].opened(asked.volume_id, pool_of(asked.pool)) as origin:
+    async with drivers.backend_of(asked.pool).opened(asked.volume_id, pool_of(asked.pool)) as origin:
         op.notes["digest"] = await replica.digest(origin, asked.size * GIB, op.note_progress)
 
 
 async def open_source(op: Operation[Any], drivers: Drivers) -> None:
     """Let the other host read the volume. What may be left of exports is removed: nobody is connected."""
-    target, volume = drivers.targets[host_of(op.params.pool)], op.params.volume_id
+    target, volume = drivers.target_of(op.params.pool), op.params.volume_id
     origin = await _device(op.params, drivers)
     await target.remove(volume)
     op.notes["portal"] = (await target.grant(volume, origin, await _grant(op, drivers))).to_row()
@@ -93,7 +93,7 @@ async def open_source(op: Operation[Any], drivers: Drivers) -> None:
 async def shut_out(op: Operation[Any], drivers: Drivers) -> None:
     """The other host is let in no more."""
     grant = Grant(AttachmentId(op.id), "", op.notes["account"], "")
-    await drivers.targets[host_of(op.params.pool)].revoke(op.params.volume_id, grant)
+    await drivers.target_of(op.params.pool).revoke(op.params.volume_id, grant)
 
 
 async def fetch(op: Operation[Any], drivers: Drivers, device: Path) -> None:
@@ -123,7 +123,7 @@ async def as_seen_here(op: Operation[Any], drivers: Drivers) -> Device | None:
 
 
 async def _device(asked: Moved, drivers: Drivers) -> Device:
-    return await drivers.backends[host_of(asked.pool)].device(asked.volume_id, pool_of(asked.pool))
+    return await drivers.backend_of(asked.pool).device(asked.volume_id, pool_of(asked.pool))
 
 
 async def _grant(op: Operation[Any], drivers: Drivers) -> Grant:

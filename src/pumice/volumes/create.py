@@ -506,7 +506,7 @@ def give_space_back(tx: Transaction, op: Operation[CreateParams], tunables: Tuna
 async def make_bytes(op: Operation[CreateParams], drivers: Drivers) -> None:
     """Have the backend make the volume, with the bytes it begins with."""
     asked, pool = op.params, pool_of(op.notes["pool"])
-    backend = drivers.backends[host_of(op.notes["pool"])]
+    backend = drivers.backend_of(op.notes["pool"])
     volume = asked.volume_id
 
     if asked.key_id is not None:
@@ -538,7 +538,7 @@ async def make_bytes(op: Operation[CreateParams], drivers: Drivers) -> None:
 async def delete_bytes(op: Operation[CreateParams], drivers: Drivers) -> None:
     """Delete whatever of the volume was made."""
     pool = op.notes["pool"]
-    await drivers.backends[host_of(pool)].delete(op.params.volume_id, pool_of(pool))
+    await drivers.backend_of(pool).delete(op.params.volume_id, pool_of(pool))
 
 
 def publish(tx: Transaction, op: Operation[CreateParams], tunables: Tunables) -> None:

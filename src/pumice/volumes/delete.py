@@ -20,7 +20,7 @@ from pumice.model.ids import VolumeId, new_id
 from pumice.model.scope import Scope
 from pumice.model.states import VolumeStatus
 from pumice.model.tunables import Tunables
-from pumice.model.volume import Volume, host_of, pool_of
+from pumice.model.volume import Volume, pool_of
 from pumice.operations.at_once import AtOnce, record
 from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Hold, Thing, change
@@ -94,13 +94,13 @@ def held(op: Operation[DeleteParams]) -> tuple[Hold]:
 
 async def remove_export(op: Operation[DeleteParams], drivers: Drivers) -> None:
     """Remove the volume's target, whoever made it."""
-    await drivers.targets[host_of(op.params.pool)].remove(op.params.volume_id)
+    await drivers.target_of(op.params.pool).remove(op.params.volume_id)
 
 
 async def delete_bytes(op: Operation[DeleteParams], drivers: Drivers) -> None:
     """Delete the volume's bytes."""
     pool = op.params.pool
-    await drivers.backends[host_of(pool)].delete(op.params.volume_id, pool_of(pool))
+    await drivers.backend_of(pool).delete(op.params.volume_id, pool_of(pool))
 
 
 def forget(tx: Transaction, op: Operation[DeleteParams], tunables: Tunables) -> None:

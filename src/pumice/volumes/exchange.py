@@ -7,13 +7,12 @@ them the volume can have its own bytes again. Who begins this says how the other
 
 from typing import Any, Protocol
 
-from pumice.backends.contract import Backend
 from pumice.model.errors import NoValidBackend
 from pumice.model.ids import VolumeId
 from pumice.model.scope import INTERNAL
 from pumice.model.stored import StoredObject
 from pumice.model.tunables import Tunables
-from pumice.model.volume import host_of, pool_of
+from pumice.model.volume import pool_of
 from pumice.operations.drivers import Drivers
 from pumice.operations.operation import Operation, Step, enqueue, on_backend
 from pumice.scheduler.filters import capacity
@@ -54,52 +53,47 @@ def give_room_back(tx: Transaction, op: Operation[Any], tunables: Tunables) -> N
 
 async def delete_new_bytes(op: Operation[Any], drivers: Drivers) -> None:
     """Delete whatever was made of them."""
-    await backend_of(op, drivers).delete(op.params.made_id, pool_of(op.params.pool))
+    await drivers.backend_of(op.params.pool).delete(op.params.made_id, pool_of(op.params.pool))
 
 
 async def name_new(op: Operation[Any], drivers: Drivers) -> None:
     """The new bytes leave their id to the old ones."""
-    await backend_of(op, drivers).put_aside(_made(op), _new(op))
+    await drivers.backend_of(op.params.pool).put_aside(_made(op), _new(op))
 
 
 async def name_new_back(op: Operation[Any], drivers: Drivers) -> None:
     """The new bytes have the id again under which they were made."""
-    await backend_of(op, drivers).put_back(_made(op), _new(op))
+    await drivers.backend_of(op.params.pool).put_back(_made(op), _new(op))
 
 
 async def name_old(op: Operation[Any], drivers: Drivers) -> None:
     """The volume's own bytes leave its id to the new ones."""
-    await backend_of(op, drivers).put_aside(_volume(op), _old(op))
+    await drivers.backend_of(op.params.pool).put_aside(_volume(op), _old(op))
 
 
 async def name_old_back(op: Operation[Any], drivers: Drivers) -> None:
     """The volume's own bytes are the volume's again."""
-    await backend_of(op, drivers).put_back(_volume(op), _old(op))
+    await drivers.backend_of(op.params.pool).put_back(_volume(op), _old(op))
 
 
 async def take_new(op: Operation[Any], drivers: Drivers) -> None:
     """The new bytes are the volume's."""
-    await backend_of(op, drivers).put_back(_volume(op), _new(op))
+    await drivers.backend_of(op.params.pool).put_back(_volume(op), _new(op))
 
 
 async def let_new_go(op: Operation[Any], drivers: Drivers) -> None:
     """The new bytes are nobody's again."""
-    await backend_of(op, drivers).put_aside(_volume(op), _new(op))
+    await drivers.backend_of(op.params.pool).put_aside(_volume(op), _new(op))
 
 
 async def take_old(op: Operation[Any], drivers: Drivers) -> None:
     """The old bytes have the id under which the new ones were made."""
-    await backend_of(op, drivers).put_back(_made(op), _old(op))
+    await drivers.backend_of(op.params.pool).put_back(_made(op), _old(op))
 
 
 async def let_old_go(op: Operation[Any], drivers: Drivers) -> None:
     """The old bytes are nobody's again."""
-    await backend_of(op, drivers).put_aside(_made(op), _old(op))
-
-
-def backend_of(op: Operation[Any], drivers: Drivers) -> Backend:
-    """The volume's backend."""
-    return drivers.backends[host_of(op.params.pool)]
+    await drivers.backend_of(op.params.pool).put_aside(_made(op), _old(op))
 
 
 def _volume(op: Operation[Any]) -> StoredObject:

@@ -26,7 +26,7 @@ from pumice.model.scope import Scope
 from pumice.model.states import ServerStatus, VolumeStatus
 from pumice.model.tunables import Tunables
 from pumice.model.units import GIB
-from pumice.model.volume import Volume, host_of, pool_of
+from pumice.model.volume import Volume, pool_of
 from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Hold, Thing, change, use
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, on_backend, on_compute, scheduler
@@ -142,7 +142,7 @@ def give_growth_back(tx: Transaction, op: Operation[ExtendParams], tunables: Tun
 async def grow_bytes(op: Operation[ExtendParams], drivers: Drivers) -> None:
     """Have the backend grow the volume."""
     pool = op.params.pool
-    await drivers.backends[host_of(pool)].extend(op.params.volume_id, pool_of(pool), op.params.new_size)
+    await drivers.backend_of(pool).extend(op.params.volume_id, pool_of(pool), op.params.new_size)
 
 
 def is_in_use(op: Operation[ExtendParams]) -> bool:
@@ -178,15 +178,15 @@ async def tell_target(op: Operation[ExtendParams], drivers: Drivers) -> None:
 
     Raises ``TryAnotherBackend`` when it goes on, or will before this is done: it is paused once more.
     """
-    host, volume = host_of(op.params.pool), op.params.volume_id
-    device = await drivers.backends[host].device(volume, pool_of(op.params.pool))
+    volume, pool = op.params.volume_id, op.params.pool
+    device = await drivers.backend_of(pool).device(volume, pool_of(pool))
     if not op.params.pauses:
-        return await drivers.targets[host].resize(volume, device)
+        return await drivers.target_of(pool).resize(volume, device)
     left = op.notes["paused_until"] - clock.time()
     if left > 0:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(left):
-                return await drivers.targets[host].resize(volume, device)
+                return await drivers.target_of(pool).resize(volume, device)
     raise TryAnotherBackend("The guest went on before its disk's target had grown.")
 
 

@@ -18,7 +18,7 @@ from pumice.model.errors import InvalidState, NotFound, PumiceError
 from pumice.model.ids import ProjectId, VolumeId
 from pumice.model.scope import INTERNAL, Scope
 from pumice.model.states import VolumeStatus
-from pumice.model.volume import host_of, pool_of
+from pumice.model.volume import pool_of
 from pumice.operations.drivers import Drivers
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend
 from pumice.store import operations as log
@@ -85,7 +85,7 @@ def is_wanted(tx: Transaction, asked: FlattenParams) -> bool:
 async def flatten_bytes(op: Operation[FlattenParams], drivers: Drivers) -> None:
     """Have the backend do it, until it is done or nobody wants it any more."""
     asked, pool = op.params, pool_of(op.params.pool)
-    backend, done, seconds = drivers.backends[host_of(asked.pool)], -1.0, AT_A_TIME
+    backend, done, seconds = drivers.backend_of(asked.pool), -1.0, AT_A_TIME
     with suppress(NotFound):  # it has gone, or has another name
         while done < 1 and await drivers.db.read(is_wanted, asked):
             before, done = done, await backend.flatten(asked.volume_id, pool, seconds)

@@ -18,7 +18,7 @@ from pumice.model.scope import Scope
 from pumice.model.states import VolumeStatus
 from pumice.model.stored import StoredObject
 from pumice.model.tunables import Tunables
-from pumice.model.volume import Volume, host_of, pool_of
+from pumice.model.volume import Volume, pool_of
 from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, make
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend
@@ -111,14 +111,14 @@ def pool_named(tx: Transaction, name: str) -> str:
 async def adopt_bytes(op: Operation[ManageParams], drivers: Drivers) -> None:
     """Have the backend make the bytes the volume's."""
     asked = op.params
-    backend = drivers.backends[host_of(asked.pool)]
+    backend = drivers.backend_of(asked.pool)
     op.notes["size"] = await backend.adopt(_piece(op), asked.name)
 
 
 async def release_bytes(op: Operation[ManageParams], drivers: Drivers) -> None:
     """Give the bytes their old name again."""
     asked = op.params
-    backend = drivers.backends[host_of(asked.pool)]
+    backend = drivers.backend_of(asked.pool)
     await backend.put_aside(_piece(op), asked.name)
 
 

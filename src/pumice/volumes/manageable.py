@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pumice.model.scope import Scope
-from pumice.model.volume import host_of, pool_of
+from pumice.model.volume import pool_of
 from pumice.operations.drivers import Drivers
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend
 from pumice.store import operations
@@ -32,7 +32,7 @@ def take_found(tx: Transaction, operation_id: str) -> list[dict[str, Any]]:
 
 async def look(op: Operation[ManageableParams], drivers: Drivers) -> None:
     """Ask the backend what lies in its pool."""
-    found = await drivers.backends[host_of(op.params.pool)].manageable(pool_of(op.params.pool))
+    found = await drivers.backend_of(op.params.pool).manageable(pool_of(op.params.pool))
     op.notes["found"] = [asdict(one) for one in found]
 
 
@@ -41,7 +41,7 @@ def explain(tx: Transaction, op: Operation[ManageableParams], error: str) -> Non
 
 
 MANAGEABLE = Verb(
-    kind="pool.strangers",
+    kind="pool.strangers",  # as earlier versions wrote it, in the log and in settings of deadlines
     params=ManageableParams,
     holds=lambda _: (),
     steps=(Step(look, at=on_backend),),

@@ -186,7 +186,7 @@ async def copy_bytes(op: Operation[MigrateUnusedParams], drivers: Drivers) -> No
     written through both keys.
     """
     asked, pool = op.params, op.notes["pool"]
-    target, name, there = drivers.backends[host_of(pool)], asked.volume_id, pool_of(pool)
+    target, name, there = drivers.backend_of(pool), asked.volume_id, pool_of(pool)
 
     if await is_the_volume(op, drivers):
         raise TryAnotherBackend("The other pool is the volume's own, by another name.", f"{pool}.")
@@ -196,7 +196,7 @@ async def copy_bytes(op: Operation[MigrateUnusedParams], drivers: Drivers) -> No
         async with target.opened(name, there) as device:
             await fetch(op, drivers, device)
         return
-    source, here = drivers.backends[host_of(asked.pool)], pool_of(asked.pool)
+    source, here = drivers.backend_of(asked.pool), pool_of(asked.pool)
     async with source.opened(name, here) as origin:
         if is_rewritten(asked):
             await target.create(name, there, asked.size)
@@ -215,9 +215,9 @@ async def copy_bytes(op: Operation[MigrateUnusedParams], drivers: Drivers) -> No
 async def prove_copy(op: Operation[MigrateUnusedParams], drivers: Drivers) -> None:
     """Read the copy back. Raises ``TryAnotherBackend`` where it is not what was read of the volume."""
     asked, pool = op.params, op.notes["pool"]
-    async with drivers.backends[host_of(pool)].opened(op.params.volume_id, pool_of(pool)) as device:
+    async with drivers.backend_of(pool).opened(op.params.volume_id, pool_of(pool)) as device:
         if is_rewritten(asked):
-            source, here = drivers.backends[host_of(asked.pool)], pool_of(asked.pool)
+            source, here = drivers.backend_of(asked.pool), pool_of(asked.pool)
             async with source.opened(asked.volume_id, here) as origin:
                 if not await is_remade(drivers.db, asked, origin, device, op.note_progress):
                     raise InvalidState(NOT_ALIKE)
@@ -229,7 +229,7 @@ async def prove_copy(op: Operation[MigrateUnusedParams], drivers: Drivers) -> No
 
 async def close_source(op: Operation[MigrateUnusedParams], drivers: Drivers) -> None:
     """Remove what may be left of exports: nobody is connected to the volume."""
-    await drivers.targets[host_of(op.params.pool)].remove(op.params.volume_id)
+    await drivers.target_of(op.params.pool).remove(op.params.volume_id)
 
 
 def change_over(tx: Transaction, op: Operation[MigrateUnusedParams], tunables: Tunables) -> None:

@@ -140,7 +140,7 @@ def _reaches(connector: Connector, pool: Pool) -> bool:
 async def make_disk(op: Operation[MigrateInUseParams], drivers: Drivers) -> None:
     """Make an empty disk in the new pool, begun anew if it is there; with its LUKS, where it is encrypted."""
     asked, pool = op.params, op.notes["pool"]
-    backend, name, there = drivers.backends[host_of(pool)], asked.volume_id, pool_of(pool)
+    backend, name, there = drivers.backend_of(pool), asked.volume_id, pool_of(pool)
     if await is_the_volume(op, drivers):
         raise TryAnotherBackend("The other pool is the volume's own, by another name.", f"{pool}.")
     await backend.delete(name, there)
@@ -153,12 +153,11 @@ async def make_disk(op: Operation[MigrateInUseParams], drivers: Drivers) -> None
 
 async def let_user_in(op: Operation[MigrateInUseParams], drivers: Drivers) -> None:
     """Let the server's host in to the new disk, by an account of its own, and note where it is."""
-    volume, host = op.params.volume_id, host_of(op.notes["pool"])
+    volume, pool = op.params.volume_id, op.notes["pool"]
     link, password = await drivers.db.read(_read_account, op)
-    device = await drivers.backends[host].device(volume, pool_of(op.notes["pool"]))
-    target = drivers.targets[host]
+    device, target = await drivers.backend_of(pool).device(volume, pool_of(pool)), drivers.target_of(pool)
     initiator = initiator_of(link.connector or Connector(), target.protocol)
-    drivers.let_in.setdefault(host, set()).add(volume)
+    drivers.let_in.setdefault(host_of(pool), set()).add(volume)
     export = await target.grant(volume, device, Grant(link.id, initiator, op.notes["account"], password))
     op.notes["export"] = replace(export, encrypted=op.params.key_id is not None).to_row()
 
@@ -167,7 +166,7 @@ async def shut_user_out(op: Operation[MigrateInUseParams], drivers: Drivers) -> 
     """The server's host is let in to the new disk no more."""
     if not op.notes.get(STAYS):
         grant = Grant(op.params.attachment_id, "", op.notes["account"], "")
-        await drivers.targets[host_of(op.notes["pool"])].revoke(op.params.volume_id, grant)
+        await drivers.target_of(op.notes["pool"]).revoke(op.params.volume_id, grant)
 
 
 async def mirror(op: Operation[MigrateInUseParams], drivers: Drivers) -> None:

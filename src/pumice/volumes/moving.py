@@ -14,7 +14,7 @@ from pumice.model.errors import NotFound, NoValidBackend
 from pumice.model.ids import VolumeId
 from pumice.model.states import VolumeStatus
 from pumice.model.tunables import Tunables
-from pumice.model.volume import MigrationStatus, Pool, Volume, host_of, pool_of
+from pumice.model.volume import MigrationStatus, Pool, Volume, pool_of
 from pumice.operations.drivers import Drivers
 from pumice.operations.operation import Operation
 from pumice.scheduler.choose import choose
@@ -121,14 +121,14 @@ async def delete_copy(op: Operation[Any], drivers: Drivers) -> None:
     """Delete whatever was made in the new pool."""
     if not op.notes.get(STAYS) and not await is_the_volume(op, drivers):
         pool = op.notes["pool"]
-        await drivers.backends[host_of(pool)].delete(op.params.volume_id, pool_of(pool))
+        await drivers.backend_of(pool).delete(op.params.volume_id, pool_of(pool))
 
 
 async def is_the_volume(op: Operation[Any], drivers: Drivers) -> bool:
     """Whether the new pool is the old one by another name: what is there are no copies, then."""
     name, pool = op.params.volume_id, op.notes["pool"]
     try:
-        there = await drivers.backends[host_of(pool)].device(name, pool_of(pool))
+        there = await drivers.backend_of(pool).device(name, pool_of(pool))
         here = await as_seen_here(op, drivers)
         return here is not None and await replica.are_one(here, there)
     except (NotFound, FileNotFoundError):

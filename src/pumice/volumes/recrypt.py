@@ -29,7 +29,6 @@ from pumice.volumes import encrypted
 from pumice.volumes.encrypted import MOVE_SECONDS, Keys
 from pumice.volumes.exchange import (
     RENAMES,
-    backend_of,
     claim_room,
     delete_new_bytes,
     give_room_back,
@@ -71,7 +70,7 @@ def accept(tx: Transaction, who: Scope, volume: Volume, kind: VolumeType, opened
 
 async def make_bytes(op: Operation[RecryptParams], drivers: Drivers) -> None:
     """Make the new bytes of the old ones."""
-    asked, pool, backend = op.params, pool_of(op.params.pool), backend_of(op, drivers)
+    asked, pool, backend = op.params, pool_of(op.params.pool), drivers.backend_of(op.params.pool)
     await backend.delete(asked.made_id, pool)
     await backend.create(asked.made_id, pool, asked.size)
     async with backend.opened(asked.volume_id, pool) as old, backend.opened(asked.made_id, pool) as new:
@@ -80,7 +79,7 @@ async def make_bytes(op: Operation[RecryptParams], drivers: Drivers) -> None:
 
 async def prove_bytes(op: Operation[RecryptParams], drivers: Drivers) -> None:
     """Read both. Raises ``InvalidState`` where not the same is inside."""
-    asked, pool, backend = op.params, pool_of(op.params.pool), backend_of(op, drivers)
+    asked, pool, backend = op.params, pool_of(op.params.pool), drivers.backend_of(op.params.pool)
     async with backend.opened(asked.volume_id, pool) as old, backend.opened(asked.made_id, pool) as new:
         if not await encrypted.is_remade(drivers.db, asked, old, new, op.note_progress):
             raise InvalidState(encrypted.NOT_ALIKE)

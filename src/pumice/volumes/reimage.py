@@ -30,7 +30,6 @@ from pumice.volumes import encrypted
 from pumice.volumes.create import from_image, require_room
 from pumice.volumes.exchange import (
     RENAMES,
-    backend_of,
     claim_room,
     delete_new_bytes,
     give_room_back,
@@ -97,7 +96,7 @@ def accept(tx: Transaction, who: Scope, volume_id: str, image_id: str, *, reserv
 async def make_bytes(op: Operation[ReimageParams], drivers: Drivers) -> None:
     """Have the backend make the image's bytes, under a name of their own."""
     asked, pool = op.params, pool_of(op.params.pool)
-    backend = backend_of(op, drivers)
+    backend = drivers.backend_of(op.params.pool)
     image = await inspected(drivers, asked.image_id)
 
     if asked.key_id is None:

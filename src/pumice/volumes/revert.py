@@ -14,7 +14,7 @@ from pumice.model.ids import SnapshotId, VolumeId, new_id
 from pumice.model.scope import Scope
 from pumice.model.states import SnapshotStatus, VolumeStatus
 from pumice.model.tunables import Tunables
-from pumice.model.volume import host_of, pool_of
+from pumice.model.volume import pool_of
 from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, change, read
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend
@@ -63,7 +63,7 @@ async def restore_bytes(op: Operation[RevertParams], drivers: Drivers) -> None:
     """Have the backend give the volume the snapshot's bytes."""
     asked = op.params
 
-    backend = drivers.backends[host_of(asked.pool)]
+    backend = drivers.backend_of(asked.pool)
     volume, snapshot = asked.volume_id, asked.snapshot_id
     await backend.revert(volume, pool_of(asked.pool), snapshot, op.note_progress)
     await flatten.note_depth(op, backend, volume, pool_of(asked.pool))

@@ -8,14 +8,13 @@
 If it fails the bytes have their own name again, and the volume is what it was.
 """
 
-from pumice.backends.contract import Backend
 from pumice.model.errors import InvalidState
 from pumice.model.ids import new_id
 from pumice.model.scope import Scope
 from pumice.model.states import VolumeStatus
 from pumice.model.stored import StoredObject
 from pumice.model.tunables import Tunables
-from pumice.model.volume import host_of, pool_of
+from pumice.model.volume import pool_of
 from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, own
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend
@@ -55,16 +54,12 @@ def accept(tx: Transaction, who: Scope, volume_id: str) -> None:
 
 async def release_bytes(op: Operation[DeleteParams], drivers: Drivers) -> None:
     """Let the backend's bytes go: they are nobody's."""
-    await _backend(op, drivers).put_aside(_piece(op), _name(op))
+    await drivers.backend_of(op.params.pool).put_aside(_piece(op), _name(op))
 
 
 async def take_bytes_back(op: Operation[DeleteParams], drivers: Drivers) -> None:
     """Make the bytes the volume's again."""
-    await _backend(op, drivers).put_back(_piece(op), _name(op))
-
-
-def _backend(op: Operation[DeleteParams], drivers: Drivers) -> Backend:
-    return drivers.backends[host_of(op.params.pool)]
+    await drivers.backend_of(op.params.pool).put_back(_piece(op), _name(op))
 
 
 def _piece(op: Operation[DeleteParams]) -> StoredObject:

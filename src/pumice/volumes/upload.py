@@ -19,7 +19,7 @@ from pumice.model.image import Image, Visibility
 from pumice.model.scope import Scope
 from pumice.model.states import ImageStatus, VolumeStatus
 from pumice.model.tunables import Tunables
-from pumice.model.volume import Volume, host_of, pool_of
+from pumice.model.volume import Volume, pool_of
 from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, read
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend
@@ -108,7 +108,7 @@ def _image(who: Scope, volume: Volume, wanted: Wanted) -> Image:
 async def write_image(op: Operation[UploadParams], drivers: Drivers) -> None:
     """Write the volume's bytes as an image, and publish it."""
     asked = op.params
-    backend = drivers.backends[host_of(asked.pool)]
+    backend = drivers.backend_of(asked.pool)
 
     async def fill(path: Path) -> None:
         async with backend.opened(asked.volume_id, pool_of(asked.pool)) as device:

@@ -16,7 +16,7 @@ from pumice.model.ids import AttachmentId, VolumeId, new_id
 from pumice.model.scope import INTERNAL
 from pumice.model.stored import StoredObject
 from pumice.model.tunables import Tunables
-from pumice.model.volume import host_of, pool_of
+from pumice.model.volume import pool_of
 from pumice.operations.drivers import Drivers
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend, since
 from pumice.store import pools, tombstones
@@ -51,15 +51,15 @@ async def free_bytes(op: Operation[VacateParams], drivers: Drivers) -> None:
     pool = op.params.pool
     if op.params.username:
         grant = Grant(AttachmentId(""), "", op.params.username, "")
-        await drivers.targets[host_of(pool)].revoke(op.params.volume_id, grant)
-    await drivers.backends[host_of(pool)].delete(op.params.volume_id, pool_of(pool))
+        await drivers.target_of(pool).revoke(op.params.volume_id, grant)
+    await drivers.backend_of(pool).delete(op.params.volume_id, pool_of(pool))
 
 
 async def put_aside(op: Operation[VacateParams], drivers: Drivers) -> None:
     """Leave it to the loop that gives up what nobody has asked for."""
     pool = op.params.pool
     piece = StoredObject("volume", op.params.volume_id, pool_of(pool))
-    await drivers.backends[host_of(pool)].put_aside(piece, aside.name_of(piece))
+    await drivers.backend_of(pool).put_aside(piece, aside.name_of(piece))
 
 
 def give_space_back(tx: Transaction, op: Operation[VacateParams], tunables: Tunables) -> None:

@@ -14,7 +14,7 @@ from pumice.app.tour.client import Client, TourFailed
 from pumice.app.tour.screen import Screen
 from pumice.host.thread import in_thread
 from pumice.model.ids import ServerId, VolumeId
-from pumice.model.volume import host_of, pool_of
+from pumice.model.volume import pool_of
 from pumice.store import operations, volumes
 
 VOLUMES, SERVERS, IMAGES = "/volume/v3/volumes", "/compute/v2.1/servers", "/image/v2/images"
@@ -164,7 +164,7 @@ class Tour:
         volume = await self.node.db.read(volumes.find, volume_id)
         assert volume is not None
         assert volume.pool is not None
-        backend = self.node.drivers.backends[host_of(volume.pool)]
+        backend = self.node.drivers.backend_of(volume.pool)
         async with backend.opened(VolumeId(volume_id), pool_of(volume.pool)) as file:
             return await in_thread(_begin_of, file)
 

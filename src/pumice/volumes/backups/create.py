@@ -20,7 +20,7 @@ from pumice.model.ids import BackupId, SnapshotId, VolumeId, new_id
 from pumice.model.scope import Scope
 from pumice.model.states import BackupStatus, SnapshotStatus, VolumeStatus
 from pumice.model.tunables import Tunables
-from pumice.model.volume import Snapshot, Volume, host_of, pool_of
+from pumice.model.volume import Snapshot, Volume, pool_of
 from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Hold, Thing, make, read
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend
@@ -176,7 +176,7 @@ async def copy_bytes(op: Operation[BackupParams], drivers: Drivers) -> None:
     """Have the backend make a copy of what changes, or of a snapshot, which no host reads."""
     asked, pool = op.params, pool_of(op.params.pool)
     assert asked.copy_id is not None
-    backend = drivers.backends[host_of(asked.pool)]
+    backend = drivers.backend_of(asked.pool)
     if asked.snapshot_id:
         await backend.create_from_snapshot(
             asked.copy_id, pool, asked.size, asked.snapshot_id, pool, lambda _: None
@@ -189,7 +189,7 @@ async def drop_copy(op: Operation[BackupParams], drivers: Drivers) -> None:
     """The copy is gone."""
     asked = op.params
     assert asked.copy_id is not None
-    await drivers.backends[host_of(asked.pool)].delete(asked.copy_id, pool_of(asked.pool))
+    await drivers.backend_of(asked.pool).delete(asked.copy_id, pool_of(asked.pool))
 
 
 async def write_objects(op: Operation[BackupParams], drivers: Drivers) -> None:
@@ -205,7 +205,7 @@ async def write_objects(op: Operation[BackupParams], drivers: Drivers) -> None:
     backup, parent = await drivers.db.read(both)
     if backup is None or (asked.parent_id and parent is None):
         raise NotFound("Backup", asked.parent_id if backup else asked.backup_id)
-    backend = drivers.backends[host_of(asked.pool)]
+    backend = drivers.backend_of(asked.pool)
     store = drivers.store_of_backups()
     async with backend.opened(asked.copy_id or asked.volume_id, pool_of(asked.pool)) as device:
         written = await store.write(

@@ -15,7 +15,7 @@ from pumice.model.ids import BackupId, VolumeId, new_id
 from pumice.model.scope import Scope
 from pumice.model.states import BackupStatus, VolumeStatus
 from pumice.model.tunables import Tunables
-from pumice.model.volume import Volume, host_of, pool_of
+from pumice.model.volume import Volume, pool_of
 from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, change, read
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend
@@ -66,7 +66,7 @@ def accept(tx: Transaction, who: Scope, backup_id: str, volume_id: str) -> Volum
 async def write_bytes(op: Operation[RestoreParams], drivers: Drivers) -> None:
     """Write the backup over the volume."""
     asked = op.params
-    async with drivers.backends[host_of(asked.pool)].opened(asked.volume_id, pool_of(asked.pool)) as device:
+    async with drivers.backend_of(asked.pool).opened(asked.volume_id, pool_of(asked.pool)) as device:
         await restore_bytes(drivers, asked.backup_id, device, is_new=False, progress=op.note_progress)
 
 

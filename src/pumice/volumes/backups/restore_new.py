@@ -14,7 +14,7 @@ from pumice.model.errors import Invalid, InvalidState
 from pumice.model.scope import Scope
 from pumice.model.states import BackupStatus
 from pumice.model.tunables import Tunables
-from pumice.model.volume import Volume, host_of, pool_of
+from pumice.model.volume import Volume, pool_of
 from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, make, read
 from pumice.operations.operation import Operation, Step, on_backend, scheduler
@@ -57,7 +57,7 @@ async def fill(op: Operation[CreateParams], drivers: Drivers) -> None:
     """Write the backup into the new volume."""
     pool = op.notes["pool"]
     assert op.params.origin_id is not None
-    async with drivers.backends[host_of(pool)].opened(op.params.volume_id, pool_of(pool)) as device:
+    async with drivers.backend_of(pool).opened(op.params.volume_id, pool_of(pool)) as device:
         await restore_bytes(drivers, op.params.origin_id, device, is_new=True, progress=op.note_progress)
 
 

@@ -20,7 +20,7 @@ from pumice.model.image_base import ImageBase
 from pumice.model.scope import INTERNAL
 from pumice.model.states import ImageBaseStatus
 from pumice.model.tunables import Tunables
-from pumice.model.volume import Pool, host_of, pool_of
+from pumice.model.volume import Pool, pool_of
 from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, change, require
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend
@@ -101,7 +101,7 @@ def _without(pool: Pool, gone: Collection[ImageBase]) -> Pool:
 async def delete_bytes(op: Operation[EvictParams], drivers: Drivers) -> None:
     """Delete the base's bytes. What was cloned of it keeps what it shares."""
     pool = op.params.pool
-    await drivers.backends[host_of(pool)].delete(op.params.base_id, pool_of(pool))
+    await drivers.backend_of(pool).delete(op.params.base_id, pool_of(pool))
 
 
 def forget(tx: Transaction, op: Operation[EvictParams], tunables: Tunables) -> None:

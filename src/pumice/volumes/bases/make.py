@@ -19,7 +19,7 @@ from pumice.model.scope import INTERNAL
 from pumice.model.states import ImageBaseStatus
 from pumice.model.tunables import Tunables
 from pumice.model.units import gib_to_hold
-from pumice.model.volume import host_of, pool_of
+from pumice.model.volume import pool_of
 from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, make
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend
@@ -76,14 +76,14 @@ async def make_base(op: Operation[MakeParams], drivers: Drivers) -> None:
     image, file = await image_bytes.read(drivers, asked.image_id)
     if content_of(image) != asked.content:
         raise ImageRefused(f"Image {asked.image_id} was replaced by another before its bytes were copied.")
-    backend = drivers.backends[host_of(asked.pool)]
+    backend = drivers.backend_of(asked.pool)
     await backend.create_from_image(asked.base_id, pool_of(asked.pool), asked.size, file, op.note_progress)
 
 
 async def delete_base(op: Operation[MakeParams], drivers: Drivers) -> None:
     """Delete whatever of the base was made."""
     pool = op.params.pool
-    await drivers.backends[host_of(pool)].delete(op.params.base_id, pool_of(pool))
+    await drivers.backend_of(pool).delete(op.params.base_id, pool_of(pool))
 
 
 def publish(tx: Transaction, op: Operation[MakeParams], tunables: Tunables) -> None:

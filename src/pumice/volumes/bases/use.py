@@ -15,7 +15,7 @@ from pumice.model.image_base import ImageBase, content_of
 from pumice.model.scope import INTERNAL
 from pumice.model.states import ImageBaseStatus, ImageStatus
 from pumice.model.tunables import Tunables
-from pumice.model.volume import COPIES, IMAGE_CACHE, SHARES, Pool, host_of, pool_of
+from pumice.model.volume import COPIES, IMAGE_CACHE, SHARES, Pool, pool_of
 from pumice.operations import holds
 from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Hold, Thing, read
@@ -84,7 +84,7 @@ async def clone(op: Operation[Any], drivers: Drivers, volume: VolumeId, size: in
     if base_id is None or not await drivers.db.read(is_servable, base_id):
         return False
     pool = op.notes["pool"]
-    backend, here = drivers.backends[host_of(pool)], pool_of(pool)
+    backend, here = drivers.backend_of(pool), pool_of(pool)
     try:
         await backend.create_from_volume(volume, here, size, VolumeId(base_id), here, op.note_progress)
     except NotFound:

@@ -21,7 +21,7 @@ from pumice.model.errors import InvalidState, TryAnotherBackend
 from pumice.model.group import Group
 from pumice.model.ids import ServerId, SnapshotId, VolumeId
 from pumice.model.states import AttachStatus, ServerStatus, VolumeStatus
-from pumice.model.volume import IMAGE_CACHE, SHARES, Attachment, Volume, host_of, pool_of
+from pumice.model.volume import IMAGE_CACHE, SHARES, Attachment, Volume, pool_of
 from pumice.operations.drivers import Drivers
 from pumice.operations.operation import Operation, since
 from pumice.store import attachments, clock, pools, servers
@@ -134,7 +134,7 @@ async def keep_bytes(op: Operation[GroupSnapshotParams], drivers: Drivers) -> No
     Cut short and begun again while the guests still stand, it finds what it has kept, which is of their moment.
     Raises ``TryAnotherBackend`` when they have gone on, or will before this is done: they are paused once more.
     """
-    backend = drivers.backends[host_of(op.params.pool)]
+    backend = drivers.backend_of(op.params.pool)
     deadline = op.notes["paused_until"] if op.params.guests else clock.time() + drivers.pause_seconds
     with suppress(TimeoutError):
         async with asyncio.timeout(max(deadline - clock.time(), 0.0)):
@@ -149,9 +149,7 @@ async def keep_bytes(op: Operation[GroupSnapshotParams], drivers: Drivers) -> No
 async def delete_copies(op: Operation[GroupSnapshotParams], drivers: Drivers) -> None:
     """Delete whatever was kept."""
     for one in op.params.pieces:
-        await drivers.backends[host_of(one.pool)].delete_snapshot(
-            SnapshotId(one.snapshot_id), pool_of(one.pool)
-        )
+        await drivers.backend_of(one.pool).delete_snapshot(SnapshotId(one.snapshot_id), pool_of(one.pool))
 
 
 async def prove_stillness(op: Operation[GroupSnapshotParams], drivers: Drivers) -> None:

@@ -16,7 +16,7 @@ from pumice.model.ids import SnapshotId, VolumeId, new_id
 from pumice.model.scope import Scope
 from pumice.model.states import SnapshotStatus, VolumeStatus
 from pumice.model.tunables import Tunables
-from pumice.model.volume import Snapshot, Volume, host_of, pool_of
+from pumice.model.volume import Snapshot, Volume, pool_of
 from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, make, read
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend
@@ -126,14 +126,14 @@ async def copy_bytes(op: Operation[SnapshotParams], drivers: Drivers) -> None:
     """Have the backend keep the volume's bytes."""
     asked = op.params
 
-    backend = drivers.backends[host_of(asked.pool)]
+    backend = drivers.backend_of(asked.pool)
     await backend.create_snapshot(asked.snapshot_id, asked.volume_id, pool_of(asked.pool), op.note_progress)
 
 
 async def delete_copy(op: Operation[SnapshotParams], drivers: Drivers) -> None:
     """Delete whatever of the snapshot was made."""
     pool = op.params.pool
-    await drivers.backends[host_of(pool)].delete_snapshot(op.params.snapshot_id, pool_of(pool))
+    await drivers.backend_of(pool).delete_snapshot(op.params.snapshot_id, pool_of(pool))
 
 
 def publish(tx: Transaction, op: Operation[SnapshotParams], tunables: Tunables) -> None:

@@ -15,7 +15,7 @@ from pumice.model.ids import SnapshotId, new_id
 from pumice.model.scope import Scope
 from pumice.model.states import SnapshotStatus
 from pumice.model.tunables import Tunables
-from pumice.model.volume import Snapshot, host_of, pool_of
+from pumice.model.volume import Snapshot, pool_of
 from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, change
 from pumice.operations.operation import Operation, Step, Verb, Wait, enqueue, on_backend
@@ -82,7 +82,7 @@ def _again(tx: Transaction, op: Operation[DeleteSnapshotParams], who: Scope) -> 
 async def delete_bytes(op: Operation[DeleteSnapshotParams], drivers: Drivers) -> None:
     """The bytes are gone."""
     pool = op.params.pool
-    await drivers.backends[host_of(pool)].delete_snapshot(op.params.snapshot_id, pool_of(pool))
+    await drivers.backend_of(pool).delete_snapshot(op.params.snapshot_id, pool_of(pool))
 
 
 def forget(tx: Transaction, op: Operation[DeleteSnapshotParams], tunables: Tunables) -> None:

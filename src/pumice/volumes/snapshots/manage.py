@@ -18,7 +18,7 @@ from pumice.model.scope import Scope
 from pumice.model.states import SnapshotStatus, VolumeStatus
 from pumice.model.stored import StoredObject
 from pumice.model.tunables import Tunables
-from pumice.model.volume import Snapshot, host_of, pool_of
+from pumice.model.volume import Snapshot, pool_of
 from pumice.operations.drivers import Drivers
 from pumice.operations.holds import Thing, make, read
 from pumice.operations.operation import Operation, Step, Verb, enqueue, on_backend
@@ -73,13 +73,13 @@ def accept(tx: Transaction, who: Scope, asked: Existing, tunables: Tunables) -> 
 
 async def adopt_bytes(op: Operation[ManageSnapshotParams], drivers: Drivers) -> None:
     """Have the backend make the bytes the snapshot's."""
-    backend = drivers.backends[host_of(op.params.pool)]
+    backend = drivers.backend_of(op.params.pool)
     op.notes["size"] = await backend.adopt(_piece(op), op.params.source_name)
 
 
 async def release_bytes(op: Operation[ManageSnapshotParams], drivers: Drivers) -> None:
     """Give the bytes their old name again."""
-    await drivers.backends[host_of(op.params.pool)].put_aside(_piece(op), op.params.source_name)
+    await drivers.backend_of(op.params.pool).put_aside(_piece(op), op.params.source_name)
 
 
 def _piece(op: Operation[ManageSnapshotParams]) -> StoredObject:
