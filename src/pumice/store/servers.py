@@ -11,15 +11,15 @@ from pumice.model.connector import Connector
 from pumice.model.errors import Conflict, NotFound, OverQuota
 from pumice.model.pattern import Pattern, is_plain
 from pumice.model.server import Server, ServerDisk, cannot
-from pumice.model.states import ServerStatus
+from pumice.model.states import SERVER, ServerStatus
 from pumice.store import json_columns, tombstones
 from pumice.store.changes import changed
 from pumice.store.columns import now
 from pumice.store.database import Transaction
 from pumice.store.json_columns import has_entry
 from pumice.store.rows import Rows
+from pumice.store.stateful import StatefulRows
 from pumice.store.tables import server_disks, servers, services
-from pumice.store.tenant_rows import TenantRows
 
 Condition = sa.ColumnElement[bool]
 
@@ -27,7 +27,7 @@ COMPUTE_BINARY = "nova-compute"
 MOST_DISKS = len(ascii_lowercase)
 
 _s, _d = servers.c, server_disks.c
-_rows = TenantRows(servers, Server, "Instance")
+_rows = StatefulRows(servers, Server, "Instance", SERVER)
 
 get = _rows.visible
 page = _rows.page
@@ -82,11 +82,7 @@ def begin(
 
 def end(tx: Transaction, server_id: str, operation_id: str, **changes: Any) -> None:
     """End the task of ``operation_id`` and write ``changes`` with it; nothing if another took over."""
-    tx.execute(
-        sa.update(servers)
-        .where(_s.id == server_id, _s.operation_id == operation_id)
-        .values(task=None, operation_id=None, updated_at=now(), **changes)
-    )
+    _rows.settle(tx, server_id, operation_id, task=None, **changes)
 
 
 def follow(tx: Transaction, server_id: str, seen: datetime | None, **changes: Any) -> bool:
@@ -237,9 +233,7 @@ def connector_of(tx: Transaction, host: str) -> Connector:
 
 def put(tx: Transaction, server_id: str, status: str) -> bool:
     """Give a server a state because an administrator says so. False while an operation holds it."""
-    free = _s.id == server_id, _s.operation_id.is_(None)
-    changed = sa.update(servers).where(*free).values(status=status, task=None, updated_at=now())
-    return bool(tx.execute(changed).rowcount)
+    return _rows.put(tx, server_id, status, task=None)
 
 
 def usage(tx: Transaction, project_id: str) -> tuple[int, int, int]:

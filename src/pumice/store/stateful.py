@@ -1,4 +1,4 @@
-"""Rows that have a state, and may be held by an operation: volumes, snapshots, attachments.
+"""Rows that have a state, and may be held by an operation: all things of ``model/states.py`` but images.
 
 A state is changed by one conditional UPDATE that names the states it may start from. When it changes nothing,
 the row is read again to explain why; two that race for one thing can therefore not both win.
@@ -85,13 +85,13 @@ class StatefulRows(TenantRows[T]):
         values = {"b_id": key, "b_operation": operation_id, "operation_id": None} | arrival | changes
         return bool(tx.execute(self._by_holder, values).rowcount)
 
-    def put(self, tx: Transaction, key: str, status: Any) -> bool:
+    def put(self, tx: Transaction, key: str, status: Any, **changes: Any) -> bool:
         """Give a row a state because an administrator says so. False while an operation holds it.
 
         It is not known for anybody, so it has no age there.
         """
         age = {"moved_at": None} if self._has_age else {}
-        values = {"b_id": key, "status": status, "updated_at": now()} | age
+        values = {"b_id": key, "status": status, "updated_at": now()} | age | changes
         return bool(tx.execute(self._unheld, values).rowcount)
 
     def overrule(self, tx: Transaction, who: Scope, key: str, status: Any) -> T:
