@@ -15,7 +15,6 @@ from pumice.app.driver_setup import OpenDrivers
 from pumice.app.settings import Settings
 from pumice.app.terminal import print_json
 from pumice.backends.aside import Aside
-from pumice.backends.targets.tgtd import TgtDaemon
 from pumice.images.files import ImageFiles
 from pumice.loops import audit, heartbeats, orphans
 from pumice.model.errors import Invalid, PumiceError
@@ -99,17 +98,18 @@ def _awake(driven: OpenDrivers) -> tuple[Drivers, list[str]]:
     for daemon in driven.daemons:
         if daemon.pid() is not None:
             continue
-        if isinstance(daemon, TgtDaemon):
-            targets = {place: it for place, it in drivers.targets.items() if it.driver != "tgt"}
+        if daemon.of_target:
+            targets = {place: it for place, it in drivers.targets.items() if it.driver != daemon.of_target}
             asleep += [
-                f"not looked at: exports of {it} (tgtd does not run)"
+                f"not looked at: exports of {it} ({daemon.name} does not run)"
                 for it in drivers.targets
                 if it not in targets
             ]
             drivers = replace(drivers, targets=targets)
         else:
             asleep += [
-                f"not looked at: machines of {host} (libvirtd does not run)" for host in drivers.hypervisors
+                f"not looked at: machines of {host} ({daemon.name} does not run)"
+                for host in drivers.hypervisors
             ]
             drivers = replace(drivers, hypervisors={})
     return drivers, asleep

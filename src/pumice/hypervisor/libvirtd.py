@@ -88,6 +88,9 @@ class LibvirtDaemon:
     of use. By default it lies inside ``state_dir``.
     """
 
+    name = "libvirtd"
+    of_target = None
+
     def __init__(self, state_dir: Path, cache_dir: Path | None = None) -> None:
         self.state_dir = state_dir.absolute()
         self.cache_dir = (cache_dir or state_dir / "cache").absolute()

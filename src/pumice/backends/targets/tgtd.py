@@ -31,6 +31,9 @@ log = structlog.get_logger(__name__)
 class TgtDaemon:
     """The tgtd that serves ``portal`` from ``state_dir``. Needs no root where it may read the volumes."""
 
+    name = "tgtd"
+    of_target = "tgt"
+
     def __init__(self, state_dir: Path, portal: str, *, io_threads: int = 4, timeout: float = 10.0) -> None:
         """``portal`` is ``ip:port``; ``io_threads`` run per exported volume; ``timeout`` in seconds."""
         self.ipc_socket = state_dir / "tgtd"
