@@ -46,6 +46,11 @@ def test_a_verb_is_known_in_each_place(verb: Verb[Any]) -> None:
 
 
 def test_every_file_that_the_guide_names_is_there() -> None:
-    named = set(re.findall(r"`((?:src|tests|docs|app|operations|model|volumes|servers)/[\w/.-]+\.\w+)`", GUIDE))
+    named = set(
+        re.findall(
+            r"`((?:src|tests|docs|app|operations|model|store|loops|webhooks|volumes|servers)/[a-z0-9_/.-]+\.\w+)`",
+            GUIDE,
+        )
+    )
     assert len(named) > 8
     assert not {it for it in named if not ((ROOT / it).exists() or (ROOT / "src/pumice" / it).exists())}
