@@ -21,9 +21,10 @@ from pumice.loops.audit import OUTSIDE, ROWS
 from pumice.loops.violation import Repair
 from pumice.operations.drivers import Drivers
 from pumice.operations.harness import Trial, perform, trials
+from pumice.store import work_queue
 from pumice.store.database import Database
 
-WITHOUT_EFFECT = frozenset({"claim", "renew", "release_earlier"})
+WITHOUT_EFFECT = (work_queue.claim_shares, work_queue.release_earlier)
 """Transactions of the worker that no loop can misunderstand, and that come every few milliseconds."""
 
 
@@ -80,7 +81,7 @@ class MeddledDatabase:
 
     async def write(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         result = await self._db.write(work, *args, **kwargs)
-        if getattr(work, "__name__", "") not in WITHOUT_EFFECT:
+        if not any(work is one for one in WITHOUT_EFFECT):
             await self._meddle(rows=True)
         return result
 
