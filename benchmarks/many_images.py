@@ -3,8 +3,8 @@
     .venv/bin/python -m benchmarks.many_images [many] [few] [rounds]    # on a Ceph of its own
 
 The driver's own calls, in two pools that were filled with so many images, by turns. The inventory and the look
-for strangers, which the loops do each minute, are told for a thousand images. What the rows of many volumes
-cost is told by ``benchmarks.scale``.
+for what is manageable, which the loops do each minute, are told for a thousand images. What the rows of many
+volumes cost is told by ``benchmarks.scale``.
 """
 
 import asyncio
@@ -73,7 +73,7 @@ class Pool:
         await self._timed("delete a clone", lambda: backend.delete(clone, pool))
         await self._timed("inventory, for a thousand", backend.inventory, self.images / 1000)
         await self._timed(
-            "look for strangers, for a thousand", lambda: backend.manageable(pool), self.images / 1000
+            "look for what is manageable, for a thousand", lambda: backend.manageable(pool), self.images / 1000
         )
 
     async def _timed(self, name: str, work: Callable[[], Awaitable[object]], parts: float = 1.0) -> None:

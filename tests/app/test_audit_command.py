@@ -52,7 +52,7 @@ def a_volume(pumice: Installation) -> str:
     return volume
 
 
-def test_what_was_broken_by_hand_is_said_mended_and_gone(pumice: Installation) -> None:
+def test_what_was_broken_by_hand_is_said_repaired_and_gone(pumice: Installation) -> None:
     made, doomed = a_volume(pumice), a_volume(pumice)
     assert pumice.command("audit").returncode == 0
     shelf = pumice.state_dir / "volumes" / "files" / "volumes"
@@ -134,9 +134,9 @@ def test_objects_of_a_backup_that_nobody_knows_are_listed_and_go_when_a_person_s
 def test_what_only_a_person_can_mend_is_left_and_said_so(pumice: Installation) -> None:
     lost = a_volume(pumice)
     (pumice.state_dir / "volumes" / "files" / "volumes" / lost).unlink()
-    mended = json.loads(pumice.command("audit", "--repair", "--format", "json").stdout)
-    assert mended["violations"] == [f"volume {lost} has no bytes on here@files"]
-    assert mended["repaired"] == [f"volume {lost} has no bytes on here@files: only a person can repair it"]
+    repaired = json.loads(pumice.command("audit", "--repair", "--format", "json").stdout)
+    assert repaired["violations"] == [f"volume {lost} has no bytes on here@files"]
+    assert repaired["repaired"] == [f"volume {lost} has no bytes on here@files: only a person can repair it"]
     repaired = pumice.command("audit", "--repair")
     assert repaired.returncode == 1
     sentence = f"volume {lost} has no bytes on here@files"

@@ -39,8 +39,8 @@ def url(tmp_path: Path) -> str:
     schema.upgrade(url)
 
     def work(tx: Transaction) -> None:
-        beats = [Heartbeat("nova-compute", host, "nova") for host in ("old", "new")]
-        services.heartbeat(tx, [*beats, Heartbeat("cinder-volume", "old@files", "nova")])
+        heartbeats = [Heartbeat("nova-compute", host, "nova") for host in ("old", "new")]
+        services.heartbeat(tx, [*heartbeats, Heartbeat("cinder-volume", "old@files", "nova")])
         silent = sa.update(service_rows).where(service_rows.c.host.startswith("old"))
         tx.execute(silent.values(updated_at=now() - timedelta(hours=1)))
 

@@ -51,11 +51,11 @@ def state(tmp_path: Path) -> Path:
 
     def work(tx: Transaction) -> None:
         volume_types.make_default(tx, Tunables())
-        beats = [
+        heartbeats = [
             Heartbeat("cinder-volume", f"{host}@fast-disks", "nova"),
             Heartbeat("nova-compute", host, "nova"),
         ]
-        services.heartbeat(tx, [*beats, Heartbeat("cinder-scheduler", host, "nova")])
+        services.heartbeat(tx, [*heartbeats, Heartbeat("cinder-scheduler", host, "nova")])
         for name in ("a", "a rather long name of a volume of a tenant"):
             made = create.accept(tx, WHO, create.Wanted(size=1, name=name), Tunables())
             where = sa.update(volumes).where(volumes.c.id == made.id)

@@ -1,4 +1,4 @@
-"""The harness's house with its bytes in Ceph: two backends, each with its own pool, and what they leave."""
+"""The harness's installation, its bytes in Ceph: two backends, each with its own pool, and what they leave."""
 
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -69,13 +69,13 @@ def backends_in(cluster: CephCluster, pools: Mapping[str, str], directory: Path)
 
 @asynccontextmanager
 async def world_in_ceph(backends: dict[str, HarnessedRbd], *, image_cache: bool) -> AsyncIterator[FakeWorld]:
-    """A fresh house, whose servers open the images themselves. ``AssertionError`` over what it leaves."""
+    """A fresh one, whose servers open the images themselves. ``AssertionError`` over what it leaves."""
     for backend in backends.values():
         backend.lay_out()
     tunables = Tunables(image_cache=image_cache)
     async with fake_world(cast(dict[str, FakeBackend], backends), tunables) as world:
         world.drivers = replace(world.drivers, targets=dict.fromkeys(backends, RbdTarget()))
-        await Heartbeats(world.drivers, HOST, tunables.availability_zone, {}).beat()
+        await Heartbeats(world.drivers, HOST, tunables.availability_zone, {}).send()
         yield world
         left = [it for backend in backends.values() for it in await backend.leftovers()]
         assert not left, left

@@ -415,7 +415,7 @@ async def test_an_extend_that_was_overtaken_by_a_larger_one_cuts_nothing_off(
     assert (await images_of(pool).image(f"volume-{volume}")).size == 3 * GIB
 
 
-async def test_a_start_frees_what_nobody_looked_after_but_nothing_of_strangers(
+async def test_a_start_frees_what_nobody_looked_after_but_nothing_of_others(
     ceph_user: User, tmp_path: Path
 ) -> None:
     pool = ceph_user.pool
@@ -440,9 +440,7 @@ async def test_an_orphan_that_was_given_up_goes_with_its_last_clone(ceph_user: U
     assert in_trash(ceph_user.pool) == 0
 
 
-async def test_a_stranger_that_goes_while_it_is_looked_at_hides_no_other(
-    ceph_user: User, tmp_path: Path
-) -> None:
+async def test_an_image_that_goes_while_it_is_looked_at_hides_no_other(ceph_user: User, tmp_path: Path) -> None:
     pool = ceph_user.pool
     for name in ("goes", "stays"):
         pool.cluster.rbd("create", "--size", "1G", f"{pool.name}/{name}")

@@ -418,7 +418,7 @@ async def test_a_revert_of_or_to_what_is_not_there_is_not_found_and_changes_noth
 
 
 @pytest.mark.rule("idempotent")
-async def test_a_released_volume_is_a_stranger_and_adopted_it_is_a_volume_again(backend: Backend) -> None:
+async def test_a_released_volume_is_manageable_and_adopted_it_is_a_volume_again(backend: Backend) -> None:
     volume, other = a_volume(), a_volume()
     await backend.create(volume, POOL, 2 if backend.driver != "fake" else 1)
     known = {one.name for one in await backend.manageable(POOL)}
@@ -435,7 +435,7 @@ async def test_a_released_volume_is_a_stranger_and_adopted_it_is_a_volume_again(
 
 
 @pytest.mark.rule("bytes")
-async def test_a_strangers_bytes_are_what_they_were(backend: Backend) -> None:
+async def test_manageable_bytes_are_what_they_were(backend: Backend) -> None:
     volume, other = await volume_with(backend, b"mine"), a_volume()
     await backend.put_aside(StoredObject("volume", volume, POOL), "let-go")
     await backend.adopt(StoredObject("volume", other, POOL), "let-go")
@@ -443,7 +443,7 @@ async def test_a_strangers_bytes_are_what_they_were(backend: Backend) -> None:
 
 
 @pytest.mark.rule("bytes")
-async def test_a_stranger_becomes_a_snapshot_of_which_volumes_are_made(backend: Backend) -> None:
+async def test_what_is_manageable_becomes_a_snapshot_of_which_volumes_are_made(backend: Backend) -> None:
     volume, snapshot, made = await volume_with(backend, b"mine"), a_snapshot(), a_volume()
     await backend.put_aside(StoredObject("volume", volume, POOL), "let-go")
     sizes = [await backend.adopt(StoredObject("snapshot", snapshot, POOL), "let-go") for _ in range(2)]
@@ -454,7 +454,7 @@ async def test_a_stranger_becomes_a_snapshot_of_which_volumes_are_made(backend: 
 
 
 @pytest.mark.rule("errors")
-async def test_a_name_that_another_stranger_has_is_not_taken_from_it(backend: Backend) -> None:
+async def test_a_name_that_something_else_has_is_not_taken_from_it(backend: Backend) -> None:
     one, two = a_volume(), a_volume()
     for volume in (one, two):
         await backend.create(volume, POOL, 1)
@@ -491,7 +491,7 @@ async def test_a_marked_pool_is_served_by_one_alone_until_it_has_ended(case: Cas
 
 @pytest.mark.rule("idempotent")
 @pytest.mark.parametrize("kind", ["volume", "snapshot"])
-async def test_what_is_put_aside_is_a_stranger_and_put_back_it_is_what_it_was(
+async def test_what_is_put_aside_is_manageable_and_put_back_it_is_what_it_was(
     backend: Backend, kind: Literal["volume", "snapshot"]
 ) -> None:
     volume, snapshot = a_volume(), a_snapshot()
@@ -532,13 +532,13 @@ async def test_what_is_put_aside_takes_no_name_and_comes_back_over_nothing(backe
     with pytest.raises(Conflict):
         await backend.put_aside(two, aside)
     await backend.put_back(two, aside)
-    assert aside in {stranger.name for stranger in await backend.manageable(POOL)}
+    assert aside in {one.name for one in await backend.manageable(POOL)}
     with pytest.raises(NotFound):
         await backend.put_back(StoredObject("volume", a_volume(), POOL), "not-there")
 
 
 @pytest.mark.rule("idempotent")
-async def test_a_stranger_that_is_given_up_is_gone_and_so_is_one_that_was_not_there(backend: Backend) -> None:
+async def test_what_is_manageable_and_given_up_is_gone_and_so_is_what_was_not_there(backend: Backend) -> None:
     aside = f"aside-{new_id()}"  # others may have left theirs in the pool
     piece = StoredObject("volume", a_volume(), POOL)
     await backend.create(VolumeId(piece.id), POOL, 1)

@@ -44,7 +44,7 @@ class Row:
         return self.prove.__name__
 
 
-MENDED = PATIENCE
+REPAIRED = PATIENCE
 """Seconds that the repair may take for what a killed daemon has lost: exports, one by one, slowed down."""
 
 
@@ -77,6 +77,6 @@ def repeat(row: Row, cloud: Cloud, numbers: Mapping[str, float]) -> Result:
     except AssertionError as broken:
         ending = Completion(str(broken), kept=False)
     seconds = time.monotonic() - began
-    while (violations := cloud.violations()) and time.monotonic() < began + seconds + MENDED:
+    while (violations := cloud.violations()) and time.monotonic() < began + seconds + REPAIRED:
         time.sleep(1)
     return Result(row, ending, violations, seconds)

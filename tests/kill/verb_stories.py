@@ -294,7 +294,7 @@ def manageable(pumice: Victim) -> Path:
     return pool
 
 
-def a_stranger(pumice: Victim) -> Stage:
+def manageable_bytes(pumice: Victim) -> Stage:
     stage = nothing(pumice)
     (manageable(pumice) / stage["name"]).write_bytes(b"somebody's")
     return stage
@@ -324,12 +324,12 @@ def is_let_go(pumice: Victim, stage: Stage, well: bool) -> None:
         volume_is_free(pumice, stage, well)
 
 
-def list_strangers(pumice: Victim, stage: Stage) -> httpx.Response:
+def list_manageable(pumice: Victim, stage: Stage) -> httpx.Response:
     pool, _ = pools(pumice)
     return pumice.http.get("/volume/v3/os-volume-manage", params={"host": pool})
 
 
-def stays_a_stranger(pumice: Victim, stage: Stage, well: bool) -> None:
+def stays_manageable(pumice: Victim, stage: Stage, well: bool) -> None:
     (manageable(pumice) / stage["name"]).unlink()
 
 
@@ -354,8 +354,8 @@ def unmanage_snapshot(pumice: Victim, stage: Stage) -> httpx.Response:
     return pumice.http.post(f"{SNAPSHOTS}/{stage['snapshot']}/action", json={"os-unmanage": {}})
 
 
-def a_volume_and_a_stranger(pumice: Victim) -> Stage:
-    return a_volume(pumice) | a_stranger(pumice)
+def a_volume_and_manageable_bytes(pumice: Victim) -> Stage:
+    return a_volume(pumice) | manageable_bytes(pumice)
 
 
 def manage_snapshot(pumice: Victim, stage: Stage) -> httpx.Response:
@@ -893,12 +893,12 @@ STORIES = {
     "volume.vacate": VerbStory(a_large_volume, migrate, is_moved_and_free),
     "volume.revert": VerbStory(a_snapshot, revert, is_reverted),
     "volume.upload": VerbStory(a_volume, upload, became_an_image),
-    "volume.manage": VerbStory(a_stranger, manage, is_managed),
+    "volume.manage": VerbStory(manageable_bytes, manage, is_managed),
     "volume.unmanage": VerbStory(a_volume, asks("os-unmanage", {}), is_let_go),
-    "pool.strangers": VerbStory(a_stranger, list_strangers, stays_a_stranger),
+    "pool.strangers": VerbStory(manageable_bytes, list_manageable, stays_manageable),
     "snapshot.create": VerbStory(a_volume, create_snapshot, snapshot_was_made),
     "snapshot.delete": VerbStory(a_snapshot, delete_snapshot, snapshot_is_gone),
-    "snapshot.manage": VerbStory(a_volume_and_a_stranger, manage_snapshot, snapshot_is_managed),
+    "snapshot.manage": VerbStory(a_volume_and_manageable_bytes, manage_snapshot, snapshot_is_managed),
     "snapshot.unmanage": VerbStory(a_snapshot, unmanage_snapshot, snapshot_is_let_go),
     "backup.create": VerbStory(in_use, back_up, is_backed_up),
     "backup.delete": VerbStory(a_backup, delete_backup, backup_is_gone),

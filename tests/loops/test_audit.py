@@ -307,7 +307,7 @@ async def disk_that_was_left_in(scene: Scene) -> str:
 
 
 Violation = Callable[[Scene], Awaitable[str]]
-MENDED: list[Violation] = [
+REPAIRED: list[Violation] = [
     quota_that_does_not_count,
     quota_that_was_never_counted,
     claim_that_no_volume_makes,
@@ -357,7 +357,7 @@ async def repaired(scene: Scene) -> list[str]:
     return said
 
 
-@pytest.mark.parametrize("violation", MENDED, ids=lambda violation: violation.__name__)
+@pytest.mark.parametrize("violation", REPAIRED, ids=lambda violation: violation.__name__)
 async def test_the_audit_says_so_in_one_sentence_and_the_repair_mends_it(
     scene: Scene, violation: Violation
 ) -> None:

@@ -132,7 +132,7 @@ async def test_a_disk_that_could_not_be_managed_is_discounted_once(world: FakeWo
 
 
 @pytest.mark.parametrize("lost", [True, False])
-async def test_a_claim_unlike_its_volume_is_found_and_mended(world: FakeWorld, lost: bool) -> None:
+async def test_a_claim_unlike_its_volume_is_found_and_repaired(world: FakeWorld, lost: bool) -> None:
     async with working(world, "before", no_faults):
         await world.a_volume(size=2)
     c = tables.claims

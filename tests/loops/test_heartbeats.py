@@ -28,7 +28,7 @@ ALL = {ONE, TWO, (BACKUP, HOST), (COMPUTE, HOST), (SCHEDULER, HOST)}
 
 @pytest.fixture
 async def world() -> AsyncIterator[FakeWorld]:
-    """A world whose services were silenced after their first beat."""
+    """A world whose services were silenced after their first heartbeat."""
     async with fake_world() as world:
         await hearts_of(world).fall_silent()
         yield world
@@ -46,7 +46,7 @@ async def up(world: FakeWorld) -> set[tuple[str, str]]:
 
 async def test_a_process_that_stops_is_down_at_once_and_its_next_beat_brings_it_up(world: FakeWorld) -> None:
     assert await up(world) == set()
-    await hearts_of(world).beat()
+    await hearts_of(world).send()
     assert await up(world) == ALL
 
 
@@ -59,33 +59,33 @@ async def test_when_one_has_stopped_is_told_as_it_was(world: FakeWorld) -> None:
 
 async def test_a_backend_that_does_not_answer_is_down_and_the_others_are_up(world: FakeWorld) -> None:
     world.backends[f"{HOST}@one"].fail_next["pools"] = Retryable("The disk is gone.")
-    await hearts_of(world).beat()
+    await hearts_of(world).send()
     assert await up(world) == ALL - {ONE}
-    await hearts_of(world).beat()
+    await hearts_of(world).send()
     assert await up(world) == ALL
 
 
 async def test_a_backend_with_a_bug_is_down_and_the_others_are_up(world: FakeWorld) -> None:
     world.backends[f"{HOST}@one"].fail_next["pools"] = ZeroDivisionError("a bug")
-    await hearts_of(world).beat()
+    await hearts_of(world).send()
     assert await up(world) == ALL - {ONE}
 
 
 async def test_a_backend_that_hangs_is_down_and_the_others_are_up(world: FakeWorld) -> None:
     world.backends[f"{HOST}@one"].delay = 3600
-    await hearts_of(world, timeout=1.0).beat()
+    await hearts_of(world, timeout=1.0).send()
     assert await up(world) == ALL - {ONE}
 
 
 async def test_a_hypervisor_that_does_not_answer_is_down_and_the_others_are_up(world: FakeWorld) -> None:
     world.machines.fail_next["connector"] = Retryable("libvirtd is gone.")
-    await hearts_of(world).beat()
+    await hearts_of(world).send()
     assert await up(world) == ALL - {(COMPUTE, HOST)}
 
 
 async def test_a_hypervisor_that_hangs_is_down_and_the_others_are_up(world: FakeWorld) -> None:
     world.machines.delay = 3600
-    await hearts_of(world, timeout=1.0).beat()
+    await hearts_of(world, timeout=1.0).send()
     assert await up(world) == ALL - {(COMPUTE, HOST)}
 
 
@@ -104,37 +104,37 @@ async def test_a_place_where_too_much_hangs_is_down_until_enough_of_it_is_back(
 
     for number in range(MOST // 2):
         await hang(number)
-    await hearts_of(world).beat()
+    await hearts_of(world).send()
     assert await up(world) == ALL - {ONE}
     free.set()
     async with patience():
         while list(world.drivers.bulkheads.left):
             await asyncio.sleep(0.01)
-    await hearts_of(world).beat()
+    await hearts_of(world).send()
     assert await up(world) == ALL
 
 
 async def test_a_store_of_backups_that_is_not_mounted_makes_its_service_down(world: FakeWorld) -> None:
     store = ChunkedBackups(PosixObjects(Path("/nowhere")), driver="posix", service=POSIX)
     world.drivers = replace(world.drivers, backups=store)
-    await hearts_of(world).beat()
+    await hearts_of(world).send()
     assert await up(world) == ALL - {(BACKUP, HOST)}
 
 
 async def test_pools_of_a_silent_backend_are_not_offered(world: FakeWorld) -> None:
     world.backends[f"{HOST}@one"].fail_next["pools"] = Retryable("The disk is gone.")
-    await hearts_of(world).beat()
+    await hearts_of(world).send()
     assert [pool.name for pool in await world.db.write(pools.alive, 60)] == [f"{HOST}@two#b"]
 
 
 async def test_a_backend_may_be_in_a_zone_of_its_own(world: FakeWorld) -> None:
-    await hearts_of(world, one="east").beat()
+    await hearts_of(world, one="east").send()
     zones = {pool.host: pool.availability_zone for pool in await world.db.read(pools.every)}
     assert zones == {f"{HOST}@one": "east", f"{HOST}@two": "nova"}
 
 
 async def test_a_place_that_opens_is_up_at_once_though_its_driver_is_slow(world: FakeWorld) -> None:
-    world.backends[f"{HOST}@one"].delay = 1.1  # longer than a beat waits for the prompt
+    world.backends[f"{HOST}@one"].delay = 1.1  # longer than a heartbeat waits for the prompt
     hearts = hearts_of(world, timeout=5)
     hearts.closed |= {volume_host(f"{HOST}@one"), volume_host(f"{HOST}@two"), compute_host(HOST)}
     await hearts.introduce(volume_host(f"{HOST}@one"))
@@ -145,7 +145,7 @@ async def test_a_place_that_opens_is_up_at_once_though_its_driver_is_slow(world:
 async def test_a_driver_that_hangs_delays_no_other(world: FakeWorld) -> None:
     world.backends[f"{HOST}@one"].delay = 3600
     hearts = hearts_of(world, timeout=10)
-    beating = asyncio.create_task(hearts.beat())
+    beating = asyncio.create_task(hearts.send())
     async with patience():
         while await up(world) != ALL - {ONE}:
             await asyncio.sleep(0.01)

@@ -94,12 +94,12 @@ async def working(world: FakeWorld, *names: str) -> AsyncIterator[None]:
             await task
 
 
-async def beat(world: FakeWorld, *names: str) -> None:
+async def heartbeat(world: FakeWorld, *names: str) -> None:
     def work(tx: Transaction) -> None:
         facts = {name: {"connector": {"initiator": f"iqn.2026-11.x:{name}", "host": name}} for name in names}
-        beats = [Heartbeat("nova-compute", name, "nova", facts[name]) for name in names]
+        heartbeats = [Heartbeat("nova-compute", name, "nova", facts[name]) for name in names]
         places = [PLACES[name][-2].removeprefix("volume:") for name in names]
-        services.heartbeat(tx, [*beats, *(Heartbeat("cinder-volume", place, "nova") for place in places)])
+        services.heartbeat(tx, [*heartbeats, *(Heartbeat("cinder-volume", place, "nova") for place in places)])
 
     await world.db.write(work)
 
@@ -116,7 +116,7 @@ async def scene() -> AsyncIterator[Scene]:
         running: dict[str, str] = {}
         async with working(world, HOST, GONE):
             for name, other in ((GONE, HOST), (HOST, GONE)):
-                await beat(world, name)
+                await heartbeat(world, name)
                 await use_only(world, name)
                 made[name] = [await world.a_volume() for _ in range(3)]
                 running[name] = await world.a_server(made[name][0])
@@ -134,7 +134,7 @@ async def scene() -> AsyncIterator[Scene]:
             async with patience():
                 while await scene.under_way():
                     await asyncio.sleep(0.01)
-        await beat(world, HOST)
+        await heartbeat(world, HOST)
         yield scene
 
 
@@ -199,7 +199,7 @@ async def test_whatever_waited_for_it_ends(scene: Scene) -> None:
     _, others, free = scene.volumes[GONE]
     own, to_gone, spare = scene.volumes[HOST]
     await use_only(scene.world, GONE)
-    await beat(scene.world, GONE, HOST)
+    await heartbeat(scene.world, GONE, HOST)
     await scene.write(services.silence, [("nova-compute", GONE)])
     await scene.write(attach_volume.accept, TENANT, scene.servers[GONE], spare)
     await scene.write(detach_volume.accept, TENANT, scene.servers[HOST], others)
@@ -239,7 +239,7 @@ async def test_a_host_that_is_fenced_lets_go_of_its_volumes(scene: Scene) -> Non
             await scene.gone.check()
             await asyncio.sleep(0.01)
     assert await scene.world.db.read(servers.find, server) is None
-    await beat(scene.world, GONE)
+    await heartbeat(scene.world, GONE)
     row = (await scene.world.db.read(lambda tx: services.every(tx, host=GONE)))[0]
     assert not services.is_up(row, 60)
     await scene.write(hosts.force_down, "nova-compute", GONE, False)
@@ -260,15 +260,15 @@ async def test_a_stop_that_waits_for_a_fenced_host_is_explained(scene: Scene) ->
 async def test_who_comes_back_under_that_name_is_refused(scene: Scene) -> None:
     told: list[str] = []
     hearts = Heartbeats(scene.world.drivers, GONE, "nova", {}, forgotten=lambda: told.append("stop"))
-    await hearts.beat()
+    await hearts.send()
     await forget(scene)
-    await hearts.beat()
+    await hearts.send()
     assert told == ["stop"]
     with pytest.raises(Misconfigured, match="hosts readmit gone"):
         await scene.world.db.read(hosts.refuse_forgotten, GONE)
     assert [row["host"] for row in await scene.world.db.read(services.every) if GONE in row["host"]] == []
     assert await scene.write(hosts.readmit, GONE)
-    await hearts.beat()
+    await hearts.send()
     assert [row["host"] for row in await scene.world.db.read(services.every) if GONE in row["host"]] != []
 
 

@@ -38,7 +38,7 @@ NEVER_DOWN = Tunables(service_down_seconds=1e9, quotas=MappingProxyType(dict.fro
 OTHER = Scope(UserId("other"), ProjectId("another"), frozenset({"member"}))
 
 
-class Meter(MetricsSink):
+class Sink(MetricsSink):
     """Notes how runs ended."""
 
     def __init__(self) -> None:
@@ -78,8 +78,8 @@ async def at_work(world: FakeWorld) -> AsyncIterator[None]:
         yield
 
 
-def loop(world: FakeWorld, meter: MetricsSink | None = None, tunables: Tunables = NEVER_DOWN) -> Schedules:
-    return Schedules(world.db, tunables, meter or MetricsSink())
+def loop(world: FakeWorld, sink: MetricsSink | None = None, tunables: Tunables = NEVER_DOWN) -> Schedules:
+    return Schedules(world.db, tunables, sink or MetricsSink())
 
 
 async def a_schedule(world: FakeWorld, volume_id: str | None = None, **wanted: Any) -> Schedule:
@@ -98,10 +98,10 @@ async def runs_of(world: FakeWorld, schedule: Schedule) -> list[Run]:
     )
 
 
-async def run_through(world: FakeWorld, meter: MetricsSink | None = None) -> None:
+async def run_through(world: FakeWorld, sink: MetricsSink | None = None) -> None:
     """The loop until nothing is left to do; a quarter of a minute each time."""
     for _ in range(8):
-        await loop(world, meter).check()
+        await loop(world, sink).check()
         await quiet(world)
         goes_on(seconds=16)
 
@@ -119,19 +119,19 @@ async def told(world: FakeWorld) -> list[str]:
 
 async def test_a_schedule_makes_a_snapshot_when_it_is_due_and_not_before(world: FakeWorld) -> None:
     async with at_work(world):
-        volume, meter = await world.a_volume(), Meter()
+        volume, sink = await world.a_volume(), Sink()
         schedule = await a_schedule(world, volume, timezone="Europe/Berlin")
         assert schedule.next_run_at == datetime(2026, 6, 10, 13)
         await run_through(world)
         assert await snapshots_of(world, volume) == []
         stands_at(datetime(2026, 6, 10, 13, 0, 5))
-        await run_through(world, meter)
+        await run_through(world, sink)
         [made] = await snapshots_of(world, volume)
         assert (made.status, made.name, made.project_id) == ("available", "hourly 2026-06-10 15:00", "project")
         [run] = await runs_of(world, schedule)
         assert (run.state, run.made, run.failed, run.error) == (RunState.DONE, 1, 0, None)
         assert run.due_at == datetime(2026, 6, 10, 13)
-        assert meter.ended == [("snapshot", "done")]
+        assert sink.ended == [("snapshot", "done")]
         assert (await again(world, schedule)).next_run_at == datetime(2026, 6, 10, 14)
 
 
@@ -272,14 +272,14 @@ async def test_anothers_volume_is_not_found(world: FakeWorld) -> None:
 
 async def test_a_run_that_fails_says_so_in_a_message_a_metric_and_the_schedule(world: FakeWorld) -> None:
     async with at_work(world):
-        volume, meter = await world.a_volume(), Meter()
+        volume, sink = await world.a_volume(), Sink()
         schedule = await a_schedule(world, volume)
         for backend in world.backends.values():
             backend.fail_next["create_snapshot"] = TryAnotherBackend("The pool here@one#a is full.")
         goes_on(hours=1)
-        await run_through(world, meter)
+        await run_through(world, sink)
         [run] = await runs_of(world, schedule)
-        assert (run.state, run.failed, meter.ended) == (RunState.FAILED, 1, [("snapshot", "failed")])
+        assert (run.state, run.failed, sink.ended) == (RunState.FAILED, 1, [("snapshot", "failed")])
         assert "is full" in str(run.error)
         assert "here@one" not in str(run.error)
         assert any("Schedule 'hourly'" in text and volume in text for text in await told(world))

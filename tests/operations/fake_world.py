@@ -1,4 +1,4 @@
-"""A whole house on the shipped fakes, for the harness: two backends, one hypervisor, one image."""
+"""A whole installation on the shipped fakes, for the harness: two backends, one hypervisor, one image."""
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
@@ -278,7 +278,7 @@ async def fake_world(
         world = FakeWorld(db, drivers, tunables, backends, target, machines, Path(directory))
         world.drivers = replace(drivers, fetch=world.fetch)
         machines.copies = world.copy
-        await Heartbeats(drivers, HOST, tunables.availability_zone, {}).beat()
+        await Heartbeats(drivers, HOST, tunables.availability_zone, {}).send()
         try:
             yield world
         finally:

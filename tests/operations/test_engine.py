@@ -142,7 +142,7 @@ SET_TABLE = Verb(
 )
 
 
-class House:
+class Engine:
     """A database and the way to run workers on it."""
 
     def __init__(self, db: Database) -> None:
@@ -205,44 +205,44 @@ class House:
 
 
 @pytest.fixture
-async def house(database_url: str) -> AsyncIterator[House]:
+async def engine(database_url: str) -> AsyncIterator[Engine]:
     db = open_database(database_url)
-    house = House(db)
-    yield house
-    await house.kill()
-    await house.db.close()
+    engine = Engine(db)
+    yield engine
+    await engine.kill()
+    await engine.db.close()
 
 
-async def test_steps_run_in_order_and_are_written_down(house: House) -> None:
-    house.start()
-    op = await house.enqueue("a")
-    assert await house.ended(op) == (True, None)
+async def test_steps_run_in_order_and_are_written_down(engine: Engine) -> None:
+    engine.start()
+    op = await engine.enqueue("a")
+    assert await engine.ended(op) == (True, None)
     assert KITCHEN.shelf == ["a@shelf-0"]
-    assert await house.history(op) == ["do choose done", "do wash done", "do put done", "do tell done"]
+    assert await engine.history(op) == ["do choose done", "do wash done", "do put done", "do tell done"]
 
 
-async def test_an_operation_enqueued_while_nobody_works_waits_for_a_worker(house: House) -> None:
-    op = await house.enqueue("a")
-    house.start()
-    assert await house.ended(op) == (True, None)
+async def test_an_operation_enqueued_while_nobody_works_waits_for_a_worker(engine: Engine) -> None:
+    op = await engine.enqueue("a")
+    engine.start()
+    assert await engine.ended(op) == (True, None)
 
 
-async def test_nothing_is_enqueued_by_a_transaction_that_fails(house: House) -> None:
+async def test_nothing_is_enqueued_by_a_transaction_that_fails(engine: Engine) -> None:
     def work(tx: Transaction) -> None:
         enqueue(tx, STACK, Plate("a"), subject="a", who=INTERNAL)
         raise PumiceError("no")
 
     with pytest.raises(PumiceError):
-        await house.db.write(work)
-    assert await house.db.read(log.page, states=None, kind=None, subject=None, limit=10) == []
+        await engine.db.write(work)
+    assert await engine.db.read(log.page, states=None, kind=None, subject=None, limit=10) == []
 
 
-async def test_trouble_is_met_with_another_try(house: House, kitchen: Kitchen) -> None:
+async def test_trouble_is_met_with_another_try(engine: Engine, kitchen: Kitchen) -> None:
     kitchen.fail["wash"] = [Retryable("no water"), Retryable("still none")]
-    house.start()
-    op = await house.enqueue("a")
-    assert await house.ended(op) == (True, None)
-    assert (await house.history(op))[1:4] == ["do wash retry", "do wash retry", "do wash done"]
+    engine.start()
+    op = await engine.enqueue("a")
+    assert await engine.ended(op) == (True, None)
+    assert (await engine.history(op))[1:4] == ["do wash retry", "do wash retry", "do wash done"]
 
 
 class SlowToAnswer:
@@ -261,31 +261,33 @@ class SlowToAnswer:
 
 
 async def test_what_is_put_down_is_looked_at_again_though_its_word_came_early(
-    house: House, kitchen: Kitchen
+    engine: Engine, kitchen: Kitchen
 ) -> None:
     kitchen.fail["wash"] = [Retryable("no water")]
-    house.db.poll_seconds = 3600.0
-    house.start(db=cast(Database, SlowToAnswer(house.db)))
-    op = await house.enqueue("a", WASH)
-    assert await house.ended(op) == (True, None)
+    engine.db.poll_seconds = 3600.0
+    engine.start(db=cast(Database, SlowToAnswer(engine.db)))
+    op = await engine.enqueue("a", WASH)
+    assert await engine.ended(op) == (True, None)
 
 
-async def test_a_final_failure_is_undone_and_told_once(house: House, kitchen: Kitchen) -> None:
+async def test_a_final_failure_is_undone_and_told_once(engine: Engine, kitchen: Kitchen) -> None:
     kitchen.fail["put"] = [PumiceError("it broke")]
-    house.start()
-    op = await house.enqueue("a")
-    assert await house.ended(op) == (False, "it broke")
+    engine.start()
+    op = await engine.enqueue("a")
+    assert await engine.ended(op) == (False, "it broke")
     assert kitchen.shelf == []
     assert kitchen.told == ["a: it broke"]
-    assert (await house.history(op))[-3:] == ["do put failed", "undo put done", "undo choose done"]
+    assert (await engine.history(op))[-3:] == ["do put failed", "undo put done", "undo choose done"]
 
 
-async def test_a_failing_step_on_our_own_rows_keeps_what_came_before_it(house: House, kitchen: Kitchen) -> None:
+async def test_a_failing_step_on_our_own_rows_keeps_what_came_before_it(
+    engine: Engine, kitchen: Kitchen
+) -> None:
     kitchen.fail["tell"] = [PumiceError("dumb")]
-    house.start()
-    op = await house.enqueue("a")
-    assert await house.ended(op) == (False, "dumb")
-    assert (await house.history(op))[-4:] == [
+    engine.start()
+    op = await engine.enqueue("a")
+    assert await engine.ended(op) == (False, "dumb")
+    assert (await engine.history(op))[-4:] == [
         "do put done",
         "do tell failed",
         "undo put done",
@@ -294,138 +296,138 @@ async def test_a_failing_step_on_our_own_rows_keeps_what_came_before_it(house: H
     assert kitchen.shelf == []
 
 
-async def test_a_bug_in_a_step_ends_the_operation_explained(house: House, kitchen: Kitchen) -> None:
+async def test_a_bug_in_a_step_ends_the_operation_explained(engine: Engine, kitchen: Kitchen) -> None:
     kitchen.fail["tell"] = [ZeroDivisionError("oops")]
-    house.start()
-    op = await house.enqueue("a")
-    assert await house.ended(op) == (False, "'tell' failed unexpectedly.")
+    engine.start()
+    op = await engine.enqueue("a")
+    assert await engine.ended(op) == (False, "'tell' failed unexpectedly.")
     told = sa.select(operation_lines.c.error).where(operation_lines.c.error.is_not(None))
-    [for_operators] = await house.db.read(lambda tx: tx.execute(told).scalars().all())
+    [for_operators] = await engine.db.read(lambda tx: tx.execute(told).scalars().all())
     assert "ZeroDivisionError: oops" in for_operators
 
 
-async def test_another_place_is_chosen_when_one_cannot(house: House, kitchen: Kitchen) -> None:
+async def test_another_place_is_chosen_when_one_cannot(engine: Engine, kitchen: Kitchen) -> None:
     kitchen.fail["put"] = [TryAnotherBackend("shelf full")]
-    house.start()
-    op = await house.enqueue("a")
-    assert await house.ended(op) == (True, None)
+    engine.start()
+    op = await engine.enqueue("a")
+    assert await engine.ended(op) == (True, None)
     assert kitchen.shelf == ["a@shelf-1"]
 
 
-async def test_choosing_again_has_a_limit(house: House, kitchen: Kitchen) -> None:
+async def test_choosing_again_has_a_limit(engine: Engine, kitchen: Kitchen) -> None:
     kitchen.fail["put"] = [TryAnotherBackend(f"full {n}") for n in range(9)]
-    house.start()
-    op = await house.enqueue("a")
+    engine.start()
+    op = await engine.enqueue("a")
     error = "full 2. 3 backends were tried, and no more are allowed."
-    assert await house.ended(op) == (False, error)
+    assert await engine.ended(op) == (False, error)
     assert kitchen.told == [f"a: {error}"]
 
 
-async def test_an_undo_in_trouble_is_tried_until_it_succeeds(house: House, kitchen: Kitchen) -> None:
+async def test_an_undo_in_trouble_is_tried_until_it_succeeds(engine: Engine, kitchen: Kitchen) -> None:
     kitchen.fail["put"] = [PumiceError("broke")]
     kitchen.fail["take_off"] = [Retryable("slippery")] * 3
-    house.start()
-    op = await house.enqueue("a")
-    assert await house.ended(op) == (False, "broke")
+    engine.start()
+    op = await engine.enqueue("a")
+    assert await engine.ended(op) == (False, "broke")
     assert kitchen.shelf == []
 
 
-async def test_a_killed_worker_is_replaced_at_the_next_start(house: House, kitchen: Kitchen) -> None:
+async def test_a_killed_worker_is_replaced_at_the_next_start(engine: Engine, kitchen: Kitchen) -> None:
     kitchen.gate = asyncio.Event()
-    house.start()
-    op = await house.enqueue("a")
-    while (await house.row(op))["position"] < 2:
+    engine.start()
+    op = await engine.enqueue("a")
+    while (await engine.row(op))["position"] < 2:
         await asyncio.sleep(0.01)
-    await house.kill()
+    await engine.kill()
     kitchen.gate.set()
-    house.start(boot="2")
-    assert await house.ended(op) == (True, None)
+    engine.start(boot="2")
+    assert await engine.ended(op) == (True, None)
     assert kitchen.shelf == ["a@shelf-0"]
 
 
-async def test_a_worker_that_lost_its_lease_writes_nothing(house: House, kitchen: Kitchen) -> None:
+async def test_a_worker_that_lost_its_lease_writes_nothing(engine: Engine, kitchen: Kitchen) -> None:
     kitchen.gate = asyncio.Event()
-    house.start(host="slow")
-    op = await house.enqueue("a")
-    while (await house.row(op))["position"] < 2:
+    engine.start(host="slow")
+    op = await engine.enqueue("a")
+    while (await engine.row(op))["position"] < 2:
         await asyncio.sleep(0.01)
-    attempt = (await house.row(op))["attempt"]
+    attempt = (await engine.row(op))["attempt"]
 
     def take_over(tx: Transaction) -> Sequence[log.Row]:
         work_queue.release(tx, op, attempt, 0.0)
         return work_queue.claim(tx, work_queue.Asked(("cook",), "other:1"), 1e12, 30.0, 1)[0]
 
-    rows = await house.db.write(take_over)
+    rows = await engine.db.write(take_over)
     assert [row["id"] for row in rows] == [op]
     kitchen.gate.set()
     await asyncio.sleep(0.1)
-    row = await house.row(op)
+    row = await engine.row(op)
     assert (row["owner"], row["state"], row["position"]) == ("other:1", "running", 2)
 
 
-async def test_a_step_is_cut_short_when_another_worker_has_taken_over(house: House, kitchen: Kitchen) -> None:
+async def test_a_step_is_cut_short_when_another_worker_has_taken_over(engine: Engine, kitchen: Kitchen) -> None:
     kitchen.gate = asyncio.Event()
-    house.start(host="slow", lease=1.0)
-    op = await house.enqueue("a")
+    engine.start(host="slow", lease=1.0)
+    op = await engine.enqueue("a")
     await until(lambda: kitchen.drivers == ["a"])
-    attempt = (await house.row(op))["attempt"]
-    await house.db.write(work_queue.release, op, attempt, 1e12)
+    attempt = (await engine.row(op))["attempt"]
+    await engine.db.write(work_queue.release, op, attempt, 1e12)
     await until(lambda: kitchen.cut == 1)
-    row = await house.row(op)
+    row = await engine.row(op)
     assert (row["owner"], row["attempt"], row["position"]) == (None, attempt + 1, 2)
-    assert (await house.history(op))[-1] == "do wash done"
+    assert (await engine.history(op))[-1] == "do wash done"
 
 
-async def test_a_worker_that_wakes_up_has_no_operation_twice_in_hand(house: House, kitchen: Kitchen) -> None:
+async def test_a_worker_that_wakes_up_has_no_operation_twice_in_hand(engine: Engine, kitchen: Kitchen) -> None:
     """Its lease is over, but nobody else came: what it was stopped in goes on, and does not begin again."""
     kitchen.gate = asyncio.Event()
-    house.start()
-    op = await house.enqueue("a")
+    engine.start()
+    op = await engine.enqueue("a")
     await until(lambda: kitchen.drivers == ["a"])
-    attempt = (await house.row(op))["attempt"]
-    await house.db.write(lambda tx: tx.execute(operations.update().values(lease_until=0.0)) and None)
+    attempt = (await engine.row(op))["attempt"]
+    await engine.db.write(lambda tx: tx.execute(operations.update().values(lease_until=0.0)) and None)
     for n in range(5):
-        assert await house.ended(await house.enqueue(f"other {n}", WASH)) == (True, None)
+        assert await engine.ended(await engine.enqueue(f"other {n}", WASH)) == (True, None)
     assert kitchen.drivers == ["a"]
     kitchen.gate.set()
-    assert await house.ended(op) == (True, None)
-    assert (await house.row(op))["attempt"] == attempt
-    assert (await house.history(op)).count("do put done") == 1
+    assert await engine.ended(op) == (True, None)
+    assert (await engine.row(op))["attempt"] == attempt
+    assert (await engine.history(op)).count("do put done") == 1
 
 
-async def test_no_step_begins_on_a_lease_that_is_over(house: House) -> None:
+async def test_no_step_begins_on_a_lease_that_is_over(engine: Engine) -> None:
     stops = [1.0]
 
     def stop(when: str, _direction: str, step: str, _op: Operation[Any]) -> None:
         if (when, step) == ("before", "put") and stops:
             time.sleep(stops.pop())  # the whole process, as SIGSTOP would
 
-    house.start(lease=0.5, faults=stop)
-    op = await house.enqueue("a")
-    assert await house.ended(op) == (True, None)
+    engine.start(lease=0.5, faults=stop)
+    op = await engine.enqueue("a")
+    assert await engine.ended(op) == (True, None)
     assert not stops
-    assert (await house.row(op))["attempt"] == 2
-    assert (await house.history(op)).count("do put done") == 1
+    assert (await engine.row(op))["attempt"] == 2
+    assert (await engine.history(op)).count("do put done") == 1
 
 
 @pytest.mark.parametrize("database_url", [pytest.param("postgresql", marks=pytest.mark.real)], indirect=True)
 async def test_what_a_dead_worker_held_is_free_before_its_lease_is_over(
-    house: House, kitchen: Kitchen, database_url: str
+    engine: Engine, kitchen: Kitchen, database_url: str
 ) -> None:
     kitchen.gate = asyncio.Event()
     dying = open_database(database_url)
-    house.start(host="dying", lease=3600, db=dying)
-    op = await house.enqueue("a")
+    engine.start(host="dying", lease=3600, db=dying)
+    op = await engine.enqueue("a")
     await until(lambda: kitchen.drivers == ["a"])
-    house.start(host="other")
+    engine.start(host="other")
     await asyncio.sleep(GONE_SECONDS + 2)  # as long as the worker lives it is left alone
-    assert (await house.row(op))["owner"] == "dying:1"
-    _, task = house.tasks.pop(0)
+    assert (await engine.row(op))["owner"] == "dying:1"
+    _, task = engine.tasks.pop(0)
     task.cancel()
     await asyncio.wait([task])
     await dying.close()
     kitchen.gate.set()
-    assert await house.ended(op) == (True, None)
+    assert await engine.ended(op) == (True, None)
     assert kitchen.shelf == ["a@shelf-0"]
 
 
@@ -436,27 +438,27 @@ async def until(true: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_two_workers_never_hold_one_operation(house: House) -> None:
-    house.start(host="one")
-    house.start(host="two")
-    ops = [await house.enqueue(f"p{n}") for n in range(40)]
-    assert all([await house.ended(op) == (True, None) for op in ops])
+async def test_two_workers_never_hold_one_operation(engine: Engine) -> None:
+    engine.start(host="one")
+    engine.start(host="two")
+    ops = [await engine.enqueue(f"p{n}") for n in range(40)]
+    assert all([await engine.ended(op) == (True, None) for op in ops])
     assert len(KITCHEN.shelf) == 40
     for op in ops:
-        assert len(await house.history(op)) == 4
+        assert len(await engine.history(op)) == 4
 
 
-async def test_steps_go_to_the_worker_of_their_place(house: House) -> None:
-    house.start(host="one", places=("scheduler",))
-    op = await house.enqueue("a")
-    await house.reaches("cook", op)
-    assert (await house.row(op))["owner"] is None
-    house.start(host="two", places=("cook",))
-    assert await house.ended(op) == (True, None)
+async def test_steps_go_to_the_worker_of_their_place(engine: Engine) -> None:
+    engine.start(host="one", places=("scheduler",))
+    op = await engine.enqueue("a")
+    await engine.reaches("cook", op)
+    assert (await engine.row(op))["owner"] is None
+    engine.start(host="two", places=("cook",))
+    assert await engine.ended(op) == (True, None)
 
 
-async def test_only_the_workers_of_its_place_are_called_for_an_operation(house: House) -> None:
-    runners = {place: house.start(boot=place, places=(place,)) for place in ("scheduler", "cook", "elsewhere")}
+async def test_only_the_workers_of_its_place_are_called_for_an_operation(engine: Engine) -> None:
+    runners = {place: engine.start(boot=place, places=(place,)) for place in ("scheduler", "cook", "elsewhere")}
     looks = dict.fromkeys(runners, 0)
 
     def counted(place: str, look: Callable[[], Any]) -> Callable[[], Any]:
@@ -470,101 +472,101 @@ async def test_only_the_workers_of_its_place_are_called_for_an_operation(house: 
         while not runner._look_at or runner._called:  # each looks once at its start
             await asyncio.sleep(0.01)
         runner._look = counted(place, runner._look)  # type: ignore[method-assign]
-    op = await house.enqueue("a")
-    assert await house.ended(op) == (True, None)
+    op = await engine.enqueue("a")
+    assert await engine.ended(op) == (True, None)
     assert looks["scheduler"]
     assert looks["cook"]
     assert not looks["elsewhere"]
 
 
-async def test_a_parent_waits_for_its_children(house: House) -> None:
-    house.start()
-    op = await house.enqueue("t", SET_TABLE)
-    assert await house.ended(op) == (True, None)
+async def test_a_parent_waits_for_its_children(engine: Engine) -> None:
+    engine.start()
+    op = await engine.enqueue("t", SET_TABLE)
+    assert await engine.ended(op) == (True, None)
     assert sorted(KITCHEN.shelf) == ["t1@shelf-0", "t2@shelf-0"]
 
 
-async def test_a_failed_child_fails_its_parent(house: House, kitchen: Kitchen) -> None:
+async def test_a_failed_child_fails_its_parent(engine: Engine, kitchen: Kitchen) -> None:
     kitchen.fail["wash"] = [PumiceError("no soap")]
-    house.start()
-    op = await house.enqueue("t", SET_TABLE)
-    assert await house.ended(op) == (False, "no soap")
+    engine.start()
+    op = await engine.enqueue("t", SET_TABLE)
+    assert await engine.ended(op) == (False, "no soap")
 
 
-async def test_who_ran_out_of_time_is_told_what_was_in_the_way(house: House, kitchen: Kitchen) -> None:
+async def test_who_ran_out_of_time_is_told_what_was_in_the_way(engine: Engine, kitchen: Kitchen) -> None:
     kitchen.fail["wash"] = [Retryable("no water")]
-    runner = house.start()
+    runner = engine.start()
     runner.state_machine.tunables = Tunables(retry_policy=RetryPolicy(first=30.0))
-    op = await house.enqueue("a")
-    while "do wash retry" not in await house.history(op):
+    op = await engine.enqueue("a")
+    while "do wash retry" not in await engine.history(op):
         await asyncio.sleep(0.01)
-    deadline = (await house.row(op))["deadline"]
-    assert await house.db.write(runner.state_machine.give_up, op, deadline + 1)
-    _, error = await house.ended(op)
+    deadline = (await engine.row(op))["deadline"]
+    assert await engine.db.write(runner.state_machine.give_up, op, deadline + 1)
+    _, error = await engine.ended(op)
     assert error == "It did not end in time: 'wash' was not done by the deadline. no water"
 
 
-async def test_the_deadline_ends_an_operation_whose_place_stays_away(house: House, kitchen: Kitchen) -> None:
-    house.start(places=("scheduler",))
-    op = await house.enqueue("a")
-    await house.reaches("cook", op)
+async def test_the_deadline_ends_an_operation_whose_place_stays_away(engine: Engine, kitchen: Kitchen) -> None:
+    engine.start(places=("scheduler",))
+    op = await engine.enqueue("a")
+    await engine.reaches("cook", op)
     state_machine = StateMachine({STACK.kind: STACK}, "here:1", frozenset({"scheduler"}))
-    row = await house.row(op)
-    assert await house.db.write(state_machine.give_up, op, row["deadline"] + 1)
-    well, error = await house.ended(op)
+    row = await engine.row(op)
+    assert await engine.db.write(state_machine.give_up, op, row["deadline"] + 1)
+    well, error = await engine.ended(op)
     assert not well
     assert error == "It did not end in time: 'wash' was not done by the deadline."
     assert kitchen.told == [f"a: {error}"]
-    house.start(host="cook", places=("cook",))
-    while (await house.row(op))["state"] != "failed":
+    engine.start(host="cook", places=("cook",))
+    while (await engine.row(op))["state"] != "failed":
         await asyncio.sleep(0.01)
     assert len(kitchen.told) == 1
 
 
-async def test_cancelling_asks_for_the_undo(house: House, kitchen: Kitchen) -> None:
-    house.start(places=("scheduler",))
-    op = await house.enqueue("a")
-    await house.reaches("cook", op)
-    assert await house.db.write(log.ask_to_cancel, op)
-    house.start(host="cook", places=("cook",))
-    assert await house.ended(op) == (False, "The operation was cancelled.")
+async def test_cancelling_asks_for_the_undo(engine: Engine, kitchen: Kitchen) -> None:
+    engine.start(places=("scheduler",))
+    op = await engine.enqueue("a")
+    await engine.reaches("cook", op)
+    assert await engine.db.write(log.ask_to_cancel, op)
+    engine.start(host="cook", places=("cook",))
+    assert await engine.ended(op) == (False, "The operation was cancelled.")
 
 
 async def test_stopping_finishes_the_step_in_hand_and_hands_back_the_rest(
-    house: House, kitchen: Kitchen
+    engine: Engine, kitchen: Kitchen
 ) -> None:
     kitchen.gate = asyncio.Event()
-    runner = house.start()
-    op = await house.enqueue("a")
-    while (await house.row(op))["position"] < 2:
+    runner = engine.start()
+    op = await engine.enqueue("a")
+    while (await engine.row(op))["position"] < 2:
         await asyncio.sleep(0.01)
     runner.stop()
     await asyncio.sleep(0.05)
     kitchen.gate.set()
-    await soon(house.tasks[0][1])
+    await soon(engine.tasks[0][1])
     assert kitchen.shelf == ["a@shelf-0"]
-    assert (await house.row(op))["owner"] is None
-    house.start(boot="2")
-    assert await house.ended(op) == (True, None)
+    assert (await engine.row(op))["owner"] is None
+    engine.start(boot="2")
+    assert await engine.ended(op) == (True, None)
 
 
-async def test_no_more_is_taken_than_there_are_workers(house: House, kitchen: Kitchen) -> None:
+async def test_no_more_is_taken_than_there_are_workers(engine: Engine, kitchen: Kitchen) -> None:
     kitchen.gate = asyncio.Event()
-    ops = [await house.enqueue(f"p{n}") for n in range(12)]
-    runner = house.start(workers=3)
+    ops = [await engine.enqueue(f"p{n}") for n in range(12)]
+    runner = engine.start(workers=3)
 
     async def taken() -> int:
-        rows = await house.db.read(log.page, states=None, kind=None, subject=None, limit=20)
+        rows = await engine.db.read(log.page, states=None, kind=None, subject=None, limit=20)
         return sum(row["owner"] is not None and row["place"] == "cook" for row in rows)
 
     while await taken() < 3:
         await asyncio.sleep(0.01)
     for _ in range(5):
-        await house.db.write(lambda tx: tx.notify(work_queue.QUEUE))
+        await engine.db.write(lambda tx: tx.notify(work_queue.QUEUE))
         await asyncio.sleep(0.01)
     assert await taken() == runner.shares.workers == 3
     kitchen.gate.set()
-    assert all([await house.ended(op) == (True, None) for op in ops])
+    assert all([await engine.ended(op) == (True, None) for op in ops])
 
 
 @pytest.fixture
@@ -578,12 +580,12 @@ def hurry() -> Iterator[None]:
 
 @ON_SQLITE
 @pytest.mark.usefixtures("hurry")
-async def test_transactions_that_end_at_once_take_no_more_workers_than_there_are(house: House) -> None:
+async def test_transactions_that_end_at_once_take_no_more_workers_than_there_are(engine: Engine) -> None:
     """Each decides in its own thread whether its operation may go on at the next place."""
-    ids = [await house.enqueue(f"p{n}") for n in range(8)]
-    rows = [await house.row(op) for op in ids]
-    runner = house.start(workers=3)
-    await house.kill()
+    ids = [await engine.enqueue(f"p{n}") for n in range(8)]
+    rows = [await engine.row(op) for op in ids]
+    runner = engine.start(workers=3)
+    await engine.kill()
     comers = [replace(from_row(STACK, row), place="cook") for row in rows]
     together = threading.Barrier(len(comers))
 
@@ -598,33 +600,33 @@ async def test_transactions_that_end_at_once_take_no_more_workers_than_there_are
             assert sum(threads.map(comes, comers)) == 3
 
 
-async def test_a_flood_of_one_kind_leaves_workers_for_the_others(house: House, kitchen: Kitchen) -> None:
+async def test_a_flood_of_one_kind_leaves_workers_for_the_others(engine: Engine, kitchen: Kitchen) -> None:
     kitchen.gate = asyncio.Event()
-    flood = [await house.enqueue(f"p{n}") for n in range(40)]
-    runner = house.start(workers=8)
+    flood = [await engine.enqueue(f"p{n}") for n in range(40)]
+    runner = engine.start(workers=8)
     while runner.taken < 6:
         await asyncio.sleep(0.01)
-    other = await house.enqueue("q", WASH)
-    assert await house.ended(other) == (True, None)
+    other = await engine.enqueue("q", WASH)
+    assert await engine.ended(other) == (True, None)
     assert kitchen.shelf == []
     kitchen.gate.set()
-    assert all([await house.ended(op) == (True, None) for op in flood])
+    assert all([await engine.ended(op) == (True, None) for op in flood])
 
 
-async def test_the_oldest_is_carried_first(house: House, kitchen: Kitchen) -> None:
+async def test_the_oldest_is_carried_first(engine: Engine, kitchen: Kitchen) -> None:
     """Of what waits at a place; what comes from another place of the same process need not wait."""
-    ops = [await house.enqueue(f"p{n}", WASH) for n in range(6)]
-    house.start(workers=1)
+    ops = [await engine.enqueue(f"p{n}", WASH) for n in range(6)]
+    engine.start(workers=1)
     for op in ops:
-        await house.ended(op)
+        await engine.ended(op)
     assert kitchen.washed == [f"p{n}" for n in range(6)]
 
 
-async def test_ended_operations_are_forgotten_after_a_while(house: House) -> None:
-    house.start()
-    op = await house.enqueue("a")
-    await house.ended(op)
-    assert await house.db.write(log.prune, 3600.0) == 0
-    assert await house.db.write(log.prune, -1.0) == 1
-    assert await house.row(op) is None
-    assert await house.history(op) == []
+async def test_ended_operations_are_forgotten_after_a_while(engine: Engine) -> None:
+    engine.start()
+    op = await engine.enqueue("a")
+    await engine.ended(op)
+    assert await engine.db.write(log.prune, 3600.0) == 0
+    assert await engine.db.write(log.prune, -1.0) == 1
+    assert await engine.row(op) is None
+    assert await engine.history(op) == []

@@ -308,8 +308,8 @@ async def check_reimage(world: FakeWorld, stage: Stage, well: bool) -> None:
     assert (volume.status, volume.bootable) == (("available", True) if well else ("error", False))
     assert (volume.image_metadata or {}).get("image_id") == (stage["image"] if well else None)
     backend, _, pool = volume.pool.partition("#")
-    strangers = {one.name for one in await world.backends[backend].manageable(pool)}
-    assert strangers == {"stranger"}
+    found = {one.name for one in await world.backends[backend].manageable(pool)}
+    assert found == {"stranger"}
     held = (await world.backends[backend].inventory()).volumes
     assert held == {stage["volume"]}
 
@@ -644,15 +644,15 @@ async def check_upload(world: FakeWorld, stage: Stage, well: bool) -> None:
 SCENARIOS[upload.UPLOAD.kind] = Scenario(upload.UPLOAD, world_of_bytes, a_volume, begin_upload, check_upload)
 
 
-async def begin_to_list_strangers(world: FakeWorld, stage: Stage) -> str:
+async def begin_to_list_manageable(world: FakeWorld, stage: Stage) -> str:
     return await world.db.write(manageable.accept, TENANT, f"{HOST}@one")
 
 
-async def check_list_of_strangers(world: FakeWorld, stage: Stage, well: bool) -> None:
+async def check_list_of_manageable(world: FakeWorld, stage: Stage, well: bool) -> None:
     pass
 
 
-scenario(manageable.MANAGEABLE, nothing, begin_to_list_strangers, check_list_of_strangers)
+scenario(manageable.MANAGEABLE, nothing, begin_to_list_manageable, check_list_of_manageable)
 
 
 # --- snapshots ----------------------------------------------------------------------------------
@@ -1152,7 +1152,7 @@ async def world_without_exports(db: Database | None = None) -> AsyncIterator[Fak
     """One whose servers open the files of their volumes themselves."""
     async with world_of_bytes(db) as world:
         world.drivers = replace(world.drivers, targets=dict.fromkeys(world.backends, LocalTarget()))
-        await Heartbeats(world.drivers, HOST, world.tunables.availability_zone, {}).beat()
+        await Heartbeats(world.drivers, HOST, world.tunables.availability_zone, {}).send()
         yield world
 
 

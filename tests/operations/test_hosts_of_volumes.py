@@ -105,7 +105,7 @@ async def a_scene(tmp_path: Path, database_url: str, target: Target) -> AsyncIte
                 targets={place: target},
                 hypervisors={host: world.drivers.hypervisors[host]},
             )
-            await Heartbeats(own, host, tunables.availability_zone, {}).beat()
+            await Heartbeats(own, host, tunables.availability_zone, {}).send()
         places = [SCHEDULER, *map(volume_host, backends), compute_host(HOST), compute_host(THERE)]
         fast = replace(tunables, retry_policy=RetryPolicy(first=0.001))
         runner = Runner(world.db, VERBS, world.drivers, host=HOST, boot="1", places=places, tunables=fast)

@@ -44,7 +44,7 @@ async def a_volume(
             world.backends[place] = backend(place)
             await world.backends[place].start()
         world.drivers = replace(world.drivers, targets=dict.fromkeys(world.backends, target or world.target))
-        await Heartbeats(world.drivers, HOST, "nova", {}).beat()
+        await Heartbeats(world.drivers, HOST, "nova", {}).send()
         yield world, volume
         assert await world.violations() == []
 

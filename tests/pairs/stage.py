@@ -165,7 +165,7 @@ IMAGES: dict[str, str] = {}
 
 
 def contents(world: FakeWorld) -> dict[str, str]:
-    """What each volume and snapshot holds, and each stranger at ``ONE``, by its name."""
+    """What each volume and snapshot holds, and what is manageable at ``ONE``, by its name."""
     return world.backends[FAR].contents() | world.backends[ONE].contents()
 
 

@@ -60,7 +60,7 @@ from pumice.volumes.snapshots import unmanage as unmanage_snapshot
 from pumice.webhooks import manage as webhooks
 
 Words = dict[str, str]
-"""What the volumes, snapshots and images hold, by id; and the strangers, by name."""
+"""What the volumes, snapshots and images hold, by id; and what is manageable, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +273,7 @@ async def manages_snapshot(world: FakeWorld, stage: Stage, thing: str) -> str:
     return (await world.db.write(manage_snapshot.accept, TENANT, asked, world.tunables)).id
 
 
-async def lists_strangers(world: FakeWorld, stage: Stage, thing: str) -> None:
+async def lists_manageable(world: FakeWorld, stage: Stage, thing: str) -> None:
     await world.db.write(manageable.accept, TENANT, f"{HOST}@one#a")
 
 
@@ -444,7 +444,7 @@ STORIES: tuple[Story, ...] = (
     Story("image_base.make", "image", makes_a_base, is_of_image, makes="base"),
     Story("image_base.evict", "base", evicts, forgets),
     Story("volume.manage", "pool", manages, makes="plain"),
-    Story("pool.strangers", "pool", lists_strangers),
+    Story("pool.strangers", "pool", lists_manageable),
     Story("attachment.disconnect", "outside", disconnects),
     Story("attachment.renew", "outside", renews),
     Story("attachment.rotate", "outside", rotates),

@@ -345,7 +345,7 @@ async def test_every_loop(database_url: str, tmp_path: Path) -> None:
         with recorder.at_work():
             for opening in whole.drivers.backends.values():
                 await opening.pools()
-            await whole.hearts().beat()
+            await whole.hearts().send()
             for repair in whole.repairs().values():
                 await repair.run()
                 await repair.run()  # which asks about a part

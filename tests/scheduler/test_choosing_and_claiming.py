@@ -172,7 +172,7 @@ async def test_with_every_service_down_a_create_ends_in_an_explained_error() -> 
 async def test_a_report_of_a_backend_leaves_the_claims_in_its_pools_alone() -> None:
     async with world_of(only=100) as world:
         await made(world, 7)
-        await Heartbeats(world.drivers, HOST, "nova", {}).beat()
+        await Heartbeats(world.drivers, HOST, "nova", {}).send()
         assert await claimed(world) == {"here@only#pool": 7}
 
 
@@ -181,5 +181,5 @@ async def test_a_pool_that_comes_back_is_as_full_as_it_was() -> None:
         await made(world, 7)
         await world.db.write(pools.report, {"here@only": []})
         assert await claimed(world) == {}
-        await Heartbeats(world.drivers, HOST, "nova", {}).beat()
+        await Heartbeats(world.drivers, HOST, "nova", {}).send()
         assert await claimed(world) == {"here@only#pool": 7}

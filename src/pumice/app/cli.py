@@ -347,7 +347,7 @@ def operations_list(
     project: Annotated[str | None, typer.Option(help="Whose they are: name or id.")] = None,
     since: Annotated[str | None, typer.Option(help="Begun since then: 30m, 2h, 7d, or a date.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 50,
-    wide: Annotated[bool, typer.Option("--wide", help="Node ids, places, and times.")] = False,
+    wide: Annotated[bool, typer.Option("--wide", help="Whole ids, places, and times.")] = False,
     json: Json = False,
     form: Form = Format.TABLE,
 ) -> None:
@@ -461,7 +461,7 @@ def hosts_drain(
     name: Annotated[str, typer.Argument(metavar="HOST[@BACKEND]")],
     reason: Annotated[str, typer.Option(help="Why, for whoever is told that nothing fits.")],
     wait: Annotated[float | None, typer.Option(min=0, help="Seconds at most; by default to the end.")] = None,
-    wide: Annotated[bool, typer.Option("--wide", help="Node ids.")] = False,
+    wide: Annotated[bool, typer.Option("--wide", help="Whole ids.")] = False,
     form: Form = Format.TABLE,
     json: Json = False,
 ) -> None:
@@ -492,7 +492,7 @@ def hosts_readmit(context: typer.Context, name: HostName) -> None:
 
 
 Yes = Annotated[bool, typer.Option("--yes", help="Do it.")]
-PieceId = Annotated[str, typer.Argument(metavar="ID", help="Its id, or the first characters.")]
+UnknownId = Annotated[str, typer.Argument(metavar="ID", help="Its id, or the first characters.")]
 
 
 @hosts.command("rename")
@@ -506,7 +506,7 @@ def hosts_rename(context: typer.Context, old: HostName, new: HostName, yes: Yes 
 @unknown.command("list")
 def orphans_list(
     context: typer.Context,
-    wide: Annotated[bool, typer.Option("--wide", help="Node ids, and their names in the pool.")] = False,
+    wide: Annotated[bool, typer.Option("--wide", help="Whole ids, and their names in the pool.")] = False,
     form: Form = Format.TABLE,
     json: Json = False,
 ) -> None:
@@ -519,7 +519,7 @@ def orphans_list(
 @unknown.command("adopt")
 def orphans_adopt(
     context: typer.Context,
-    piece: PieceId,
+    piece: UnknownId,
     project: Annotated[str, typer.Option(help="Whose volume it becomes: a project's name or id.")],
     yes: Yes = False,
 ) -> None:
@@ -530,7 +530,7 @@ def orphans_adopt(
 
 
 @unknown.command("remove")
-def orphans_remove(context: typer.Context, piece: PieceId, yes: Yes = False) -> None:
+def orphans_remove(context: typer.Context, piece: UnknownId, yes: Yes = False) -> None:
     """Free its bytes for good. Without --yes only say so."""
     from pumice.app import orphans
 

@@ -45,17 +45,17 @@ def is_alive(node: Node) -> bool:
 async def look(node: Node) -> Health:
     """Look at every part of this process."""
     began = time.monotonic()
-    problem, beats = None, dict[str, float | None]()
+    problem, heartbeats = None, dict[str, float | None]()
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
-            beats = await _beats(node)
+            heartbeats = await _heartbeats(node)
         problem = node.db.hangs()
     except TimeoutError:
         problem = f"It does not answer within {ANSWER_SECONDS:g} s."
     except PumiceError as error:
         problem = error.in_full
     up = node.ctx.tunables.service_down_seconds
-    fresh = {name: age is not None and age < up for name, age in beats.items()}
+    fresh = {name: age is not None and age < up for name, age in heartbeats.items()}
     starting = time.monotonic() - node.began < up
     well = {
         "database": problem is None,
@@ -78,12 +78,12 @@ async def look(node: Node) -> Health:
         parts["runner"] = {"well": well["runner"], "seconds_since": since, "in_hand": node.runner.taken}
         parts["services"] = {
             name: {"well": fresh[name], "seconds_since": None if age is None else round(age, 1)}
-            for name, age in beats.items()
+            for name, age in heartbeats.items()
         }
     return Health(all(well.values()), parts)
 
 
-async def _beats(node: Node) -> dict[str, float | None]:
+async def _heartbeats(node: Node) -> dict[str, float | None]:
     """Seconds since the last heartbeat of each service of this process; None for one that never had any."""
     host = node.settings.host
     mine = [(VOLUME, f"{host}@{place.partition('@')[2]}") for place in node.drivers.backends]

@@ -104,7 +104,7 @@ async def _readmit(settings: Settings, name: str) -> None:
 
 
 def _is_up(host: Host, seconds: float) -> bool:
-    return any(services.beats(row, seconds) for row in host.services)
+    return any(services.is_heard(row, seconds) for row in host.services)
 
 
 def _state(host: Host, down: bool) -> str:

@@ -120,7 +120,7 @@ class Node:
         self.runner.opening |= openings.places
 
         async def opened(place: str) -> None:
-            with suppress(Retryable):  # while the database is away: it comes with the next beat
+            with suppress(Retryable):  # while the database is away: it comes with the next heartbeat
                 await hearts.introduce(place)
             self.runner.open(place)
             logger.info("place.opened", place=place)

@@ -96,7 +96,7 @@ def print_list(settings: Settings, *, as_json: bool, wide: bool) -> None:
     """Print every one, the oldest first."""
 
     async def work() -> list[Found]:
-        async with _hands(settings) as drivers:
+        async with _drivers(settings) as drivers:
             return await _every(drivers)
 
     found = running.run(work())
@@ -124,7 +124,7 @@ def adopt(settings: Settings, beginning: str, project: str, *, yes: bool) -> Non
 
 
 async def _adopt(settings: Settings, beginning: str, project: str, *, yes: bool) -> str:
-    async with _hands(settings) as drivers:
+    async with _drivers(settings) as drivers:
         found = await _one(drivers, beginning)
         if isinstance(found, Objects):
             raise Invalid(
@@ -154,7 +154,7 @@ def remove(settings: Settings, beginning: str, *, yes: bool) -> None:
 
 
 async def _remove(settings: Settings, beginning: str, *, yes: bool) -> str:
-    async with _hands(settings) as drivers:
+    async with _drivers(settings) as drivers:
         found = await _one(drivers, beginning)
         what = f"{found.kind} {found.id} on {found.where}"
         if not yes:
@@ -164,7 +164,7 @@ async def _remove(settings: Settings, beginning: str, *, yes: bool) -> str:
 
 
 async def _put_aside(found: Bytes) -> str:
-    """The name of the stranger that it is from now on."""
+    """The name under which it is manageable from now on."""
     if found.kept:
         return found.kept.name
     name = aside.name_of(found.piece)
@@ -173,7 +173,7 @@ async def _put_aside(found: Bytes) -> str:
 
 
 @asynccontextmanager
-async def _hands(settings: Settings) -> AsyncIterator[Drivers]:
+async def _drivers(settings: Settings) -> AsyncIterator[Drivers]:
     async with existing(settings) as db:
         yield driver_setup.build(settings, db, ImageFiles(settings.state_dir.absolute() / "images")).drivers
 

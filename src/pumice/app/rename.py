@@ -81,7 +81,7 @@ async def _run(settings: Settings, old: str, new: str, *, yes: bool, is_over: bo
 
     def work(tx: Transaction) -> dict[str, int]:
         known = hosts.find(tx, host)
-        if known and not is_over and any(services.beats(row, down) for row in known.services):
+        if known and not is_over and any(services.is_heard(row, down) for row in known.services):
             raise Conflict(f"Host {host} is up: stop it, or wait until it is down ('pumice hosts').")
         if "@" not in new and (forgotten := hosts.find(tx, new)) and forgotten.forgotten_at:
             raise Conflict(f"Host {new} was forgotten: 'pumice hosts readmit {new}' first.")

@@ -2,8 +2,8 @@
 
     orphan-20261125-volume-ID      orphan-20261125-unfinished-snapshot-ID.0a1b2c3d.part
 
-They are strangers of their pool, as anything that an administrator puts there: nobody serves them, and they may
-be managed by that name. ``loops/orphans.py`` puts them aside, and back when a row asks for them.
+They are manageable, as anything that an administrator puts into a pool: nobody serves them, and they may be
+managed by that name. ``loops/orphans.py`` puts them aside, and back when a row asks for them.
 """
 
 import re
@@ -35,9 +35,9 @@ def name_of(piece: StoredObject, today: date | None = None) -> str:
     return f"orphan-{day}-{'' if piece.whole else 'unfinished-'}{piece.kind}-{piece.id}"
 
 
-def read(stranger: Manageable, pool: str) -> Aside | None:
-    """The bytes that were put aside under a stranger's name; None if that is no such name."""
-    named = _NAME.fullmatch(stranger.name)
+def read(found: Manageable, pool: str) -> Aside | None:
+    """The bytes that were put aside under the name that was found; None if that is no such name."""
+    named = _NAME.fullmatch(found.name)
     if named is None or not is_canonical(named[4]):
         return None
     try:
@@ -45,4 +45,4 @@ def read(stranger: Manageable, pool: str) -> Aside | None:
     except ValueError:
         return None
     kind = cast(Literal["volume", "snapshot"], named[3])
-    return Aside(StoredObject(kind, named[4], pool, whole=not named[2]), stranger.name, since, stranger.size)
+    return Aside(StoredObject(kind, named[4], pool, whole=not named[2]), found.name, since, found.size)

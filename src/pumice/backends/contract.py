@@ -215,26 +215,26 @@ class Backend(Protocol):
         """What lies in the pool, is nobody's, and may be adopted."""
 
     async def adopt(self, piece: StoredObject, name: str) -> int:
-        """Make a stranger's bytes the whole piece, grown to whole GiB. Returns the size in GiB.
+        """Make what is manageable under ``name`` the whole piece, grown to whole GiB. Returns the size in GiB.
 
-        A piece that is there already was adopted before. Raises ``NotFound`` when there is no such stranger.
+        A piece that is there was adopted before. Raises ``NotFound`` when there is nothing of that name.
         """
 
     async def put_aside(self, piece: StoredObject, name: str) -> None:
-        """Make the piece a stranger called ``name``, whatever uses it meanwhile. No such piece is fine.
+        """Make the piece manageable under ``name``, whatever uses it meanwhile. No such piece is fine.
 
-        What is left of a call that was cut short becomes strangers whose names begin so. Raises ``Conflict``
-        when another stranger has that name.
+        What is left of a call that was cut short becomes manageable under names that begin so. Raises
+        ``Conflict`` when something else has that name.
         """
 
     async def put_back(self, piece: StoredObject, name: str) -> None:
-        """Make the stranger ``name`` the whole piece again. A piece that is there stays what it is.
+        """Make what is manageable under ``name`` the whole piece again. A piece that is there stays what it is.
 
-        Raises ``NotFound`` when there is no such stranger.
+        Raises ``NotFound`` when there is nothing of that name.
         """
 
     async def give_up(self, pool: str, name: str) -> None:
-        """Free a stranger's bytes for good. No such stranger is fine."""
+        """Free what is manageable under ``name`` for good. Nothing of that name is fine."""
 
     async def inventory(self) -> Inventory:
         """The volumes and snapshots that the backend holds, for audits."""

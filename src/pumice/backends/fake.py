@@ -72,7 +72,7 @@ class FakeBackend:
         self._memory.write(volume, word)
 
     def contents(self) -> dict[str, str]:
-        """What each volume and snapshot in memory holds, by its id, and each stranger, by its name."""
+        """What each volume and snapshot in memory holds, by its id, and what is manageable, by its name."""
         return self._memory.contents()
 
     @property
@@ -179,7 +179,7 @@ class FakeBackend:
         return self._inner.opened(volume, pool)
 
     async def manageable(self, pool: str) -> list[Manageable]:
-        await self._pretend("strangers")
+        await self._pretend("manageable")
         return await self._inner.manageable(pool)
 
     async def adopt(self, piece: StoredObject, name: str) -> int:
@@ -217,7 +217,7 @@ class _Memory(OnThisHost):
         self._pools = pools
         self._volumes: dict[tuple[str, VolumeId], str] = {}
         self._snapshots: dict[tuple[str, SnapshotId], str] = {}
-        self._strangers = {(pool, "stranger"): "strange" for pool in pools}
+        self._manageable = {(pool, "stranger"): "strange" for pool in pools}
         self._marks: dict[str, Mark] = {}
 
     def write(self, volume: VolumeId, word: str) -> None:
@@ -227,7 +227,7 @@ class _Memory(OnThisHost):
         self._volumes |= dict.fromkeys(found, word)
 
     def contents(self) -> dict[str, str]:
-        everything = self._volumes | self._snapshots | self._strangers
+        everything = self._volumes | self._snapshots | self._manageable
         by_word = sorted(everything.items(), key=lambda it: bool(it[1]))  # of two pools the one with a word
         return {str(name): word for (_, name), word in by_word}
 
@@ -319,7 +319,7 @@ class _Memory(OnThisHost):
         return Path("/dev/zero")
 
     async def manageable(self, pool: str) -> list[Manageable]:
-        return [Manageable(name, GIB) for where, name in sorted(self._strangers) if where == pool]
+        return [Manageable(name, GIB) for where, name in sorted(self._manageable) if where == pool]
 
     async def adopt(self, piece: StoredObject, name: str) -> int:
         await self.put_back(piece, name)
@@ -327,26 +327,26 @@ class _Memory(OnThisHost):
 
     async def put_aside(self, piece: StoredObject, name: str) -> None:
         if piece in (await self.inventory()).pieces:
-            if (piece.pool, name) in self._strangers:
+            if (piece.pool, name) in self._manageable:
                 raise Conflict(f"There is another '{name}' in the pool.")
             if piece.kind == "volume":
-                self._strangers[piece.pool, name] = self._volumes.pop((piece.pool, VolumeId(piece.id)))
+                self._manageable[piece.pool, name] = self._volumes.pop((piece.pool, VolumeId(piece.id)))
             else:
-                self._strangers[piece.pool, name] = self._snapshots.pop((piece.pool, SnapshotId(piece.id)))
+                self._manageable[piece.pool, name] = self._snapshots.pop((piece.pool, SnapshotId(piece.id)))
 
     async def put_back(self, piece: StoredObject, name: str) -> None:
         if piece in (await self.inventory()).pieces:
             return
-        if (piece.pool, name) not in self._strangers:
+        if (piece.pool, name) not in self._manageable:
             raise NotFound("Manageable", name)
-        word = self._strangers.pop((piece.pool, name))
+        word = self._manageable.pop((piece.pool, name))
         if piece.kind == "volume":
             self._volumes[piece.pool, VolumeId(piece.id)] = word
         else:
             self._snapshots[piece.pool, SnapshotId(piece.id)] = word
 
     async def give_up(self, pool: str, name: str) -> None:
-        self._strangers.pop((pool, name), None)
+        self._manageable.pop((pool, name), None)
 
     async def inventory(self) -> Inventory:
         volumes = {StoredObject("volume", volume, pool) for pool, volume in self._volumes}

@@ -11,7 +11,7 @@ A clone shares its source's blocks where the file system can (XFS, Btrfs): milli
 of one moment. Elsewhere it is a sparse copy, and a snapshot of a volume in use is then **not** of one moment:
 a guest that writes meanwhile finds some of its writes in it and misses others.
 
-A file that lies in the pool's own directory is a stranger: it can be adopted as a volume, and a volume can be
+A file that lies in the pool's own directory is manageable: it can be adopted as a volume, and a volume can be
 released to be one (``files_manageable``).
 
 This class must never shrink a file, never name a path after anything but a UUID, and never write into a file

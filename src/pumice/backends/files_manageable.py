@@ -29,16 +29,16 @@ def every(pool: Path) -> list[Manageable]:
 def adopt(path: Path, pool: Path, name: str) -> int:
     """Make the file ``name`` the one at ``path``, grown to whole GiB. Its size in GiB, each time."""
     if not path.exists():
-        stranger = _path(pool, name)
+        theirs = _path(pool, name)
         try:
-            about = stranger.lstat()
+            about = theirs.lstat()
         except FileNotFoundError:
             raise NotFound("File", name) from None
         if not stat.S_ISREG(about.st_mode) or about.st_size == 0:
             raise Invalid(f"'{name}' is not a file that could be a volume.")
-        os.truncate(stranger, gib_to_hold(about.st_size) * GIB)
-        os.chmod(stranger, 0o600)
-        stranger.rename(path)
+        os.truncate(theirs, gib_to_hold(about.st_size) * GIB)
+        os.chmod(theirs, 0o600)
+        theirs.rename(path)
         sync(path.parent)
         sync(pool)
     return path.stat().st_size // GIB
@@ -46,13 +46,13 @@ def adopt(path: Path, pool: Path, name: str) -> int:
 
 def release(path: Path, pool: Path, name: str) -> None:
     """Make the file at ``path`` the file ``name``. Raises ``Conflict`` when there is another."""
-    stranger = _path(pool, name)
+    theirs = _path(pool, name)
     if not path.exists():
         return
     try:
-        os.link(path, stranger)  # unlike a rename, it spares what bears the name
+        os.link(path, theirs)  # unlike a rename, it spares what bears the name
     except FileExistsError:
-        if not stranger.samefile(path):
+        if not theirs.samefile(path):
             raise Conflict(f"There is another '{name}' in the pool.") from None
     path.unlink()
     sync(path.parent)
@@ -60,7 +60,7 @@ def release(path: Path, pool: Path, name: str) -> None:
 
 
 def release_parts(path: Path, pool: Path, name: str) -> None:
-    """What calls for ``path`` that were cut short left becomes strangers whose names begin with ``name``."""
+    """What calls for ``path`` that were cut short left is manageable by names that begin with ``name``."""
     for part in path.parent.glob(f".{path.name}.*.part"):
         part.rename(_path(pool, f"{name}{part.name.removeprefix(f'.{path.name}')}"))
     sync(path.parent)

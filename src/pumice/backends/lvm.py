@@ -217,26 +217,26 @@ class LvmBackend(OnThisHost):
         async with self._lock(ours):
             with self._explained():
                 if (known := (await self._group.volumes(ours)).get(ours)) is None:
-                    stranger = await self._found(_stranger(name), NotFound("Logical volume", name))
-                    if stranger.is_thin_pool or (why_not := self._layout.why_not(stranger)):
+                    theirs = await self._found(_theirs(name), NotFound("Logical volume", name))
+                    if theirs.is_thin_pool or (why_not := self._layout.why_not(theirs)):
                         raise Invalid(f"'{name}' cannot be a {piece.kind}: {why_not or 'it is a pool.'}")
-                    await self._layout.grow(stranger, gib_to_hold(stranger.size) * GIB)
+                    await self._layout.grow(theirs, gib_to_hold(theirs.size) * GIB)
                     await self._group.rename(name, ours)
                     known = await self._found(ours, NotFound(piece.kind.capitalize(), piece.id))
                 return known.size // GIB
 
     async def put_aside(self, piece: StoredObject, name: str) -> None:
-        ours, stranger = self._name(_WORDS[piece.kind], piece.id, piece.pool), _stranger(name)
+        ours, theirs = self._name(_WORDS[piece.kind], piece.id, piece.pool), _theirs(name)
         if piece.whole:
-            await self._let_go(ours, stranger)
+            await self._put_aside(ours, theirs)
             return
         async with self._lock(ours):
             with self._explained():
                 ends = (_GONE, _BACK, _BACK + _GONE, *_UNFINISHED)
                 for part in await self._group.volumes(*(ours + end for end in ends)):
-                    await self._group.rename(part, stranger + part.removeprefix(ours))
+                    await self._group.rename(part, theirs + part.removeprefix(ours))
 
-    async def _let_go(self, ours: str, name: str) -> None:
+    async def _put_aside(self, ours: str, name: str) -> None:
         async with self._lock(ours):
             with self._explained():
                 found = await self._group.volumes(ours, name)
@@ -246,17 +246,17 @@ class LvmBackend(OnThisHost):
                     await self._group.rename(ours, name)
 
     async def put_back(self, piece: StoredObject, name: str) -> None:
-        ours, stranger = self._name(_WORDS[piece.kind], piece.id, piece.pool), _stranger(name)
+        ours, theirs = self._name(_WORDS[piece.kind], piece.id, piece.pool), _theirs(name)
         async with self._lock(ours):
             with self._explained():
                 if ours not in await self._group.volumes(ours):
-                    await self._found(stranger, NotFound("Logical volume", name))
-                    await self._group.rename(stranger, ours)
+                    await self._found(theirs, NotFound("Logical volume", name))
+                    await self._group.rename(theirs, ours)
 
     async def give_up(self, pool: str, name: str) -> None:
         self._require(pool)
         with self._explained():
-            for volume in (await self._group.volumes(_stranger(name))).values():
+            for volume in (await self._group.volumes(_theirs(name))).values():
                 await self._layout.remove(volume)
 
     async def inventory(self) -> Inventory:
@@ -381,7 +381,7 @@ def unquote(tag: str) -> str:
     return re.sub(r"!([0-9a-f]{2})", lambda code: chr(int(code[1], 16)), tag)
 
 
-def _stranger(name: str) -> str:
+def _theirs(name: str) -> str:
     """The name of a logical volume that is none of ours. Raises ``Invalid``."""
     if not _NAME.fullmatch(name) or _OURS.fullmatch(name):
         raise Invalid(f"{name!r} is not the name of a logical volume that could be managed.")

@@ -16,7 +16,7 @@ first without its second is completed by who comes next::
     NAME ──▶ trash        NAME.back, a whole clone of the snapshot ──▶ NAME
 
 Any number of hosts may serve a pool: nothing is remembered in here but where its monitors are. This class must
-never touch an image whose name is not made of an id, save as the stranger that it is told of.
+never touch an image whose name is not made of an id, save the manageable one that it is told of.
 """
 
 import asyncio
@@ -67,7 +67,7 @@ _OURS = re.compile(
     r"(volume|snapshot)-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(\.[0-9a-f]{8}\.part|\.back)?"
 )
 _Kind = Literal["volume", "snapshot"]
-_STRANGER = re.compile(r"[^@/\x00-\x20]{1,200}")
+_THEIRS = re.compile(r"[^@/\x00-\x20]{1,200}")
 Fill = Callable[[str], Awaitable[None]]
 """Makes an image of the name that it is given."""
 
@@ -269,7 +269,7 @@ class RbdBackend:
 
     async def manageable(self, pool: str) -> list[Manageable]:
         images = self._pool(pool)
-        strangers = sorted(name for name in await images.names() if not _OURS.fullmatch(name))
+        theirs = sorted(name for name in await images.names() if not _OURS.fullmatch(name))
 
         async def look(name: str) -> list[Manageable]:
             with suppress(NotFound):  # it went meanwhile
@@ -277,40 +277,40 @@ class RbdBackend:
                 return [Manageable(it.name, it.size, origin=it.parent.image if it.parent else None)]
             return []
 
-        return [it for found in await asyncio.gather(*map(look, strangers)) for it in found]
+        return [it for found in await asyncio.gather(*map(look, theirs)) for it in found]
 
     async def adopt(self, piece: StoredObject, name: str) -> int:
-        images, ours, stranger = self._pool(piece.pool), _name(piece.kind, piece.id), _stranger(name)
+        images, ours, theirs = self._pool(piece.pool), _name(piece.kind, piece.id), _theirs(name)
         async with self._lock(images, ours):
             if ours in await _settled(images, ours):
                 return (await images.image(ours)).size // GIB
-            found = await _found(images, stranger, NotFound("Image", name))
+            found = await _found(images, theirs, NotFound("Image", name))
             size = gib_to_hold(found.size)
             if found.size != size * GIB:
-                await images.resize(stranger, size * GIB)
-            await images.rename(stranger, ours)
+                await images.resize(theirs, size * GIB)
+            await images.rename(theirs, ours)
             return size
 
     async def put_aside(self, piece: StoredObject, name: str) -> None:
-        images, ours, stranger = self._pool(piece.pool), _name(piece.kind, piece.id), _stranger(name)
+        images, ours, theirs = self._pool(piece.pool), _name(piece.kind, piece.id), _theirs(name)
         async with self._lock(images, ours):
             names = await _settled(images, ours)
             for one in [ours] if piece.whole else _unfinished(ours, names):
                 if one in names:
                     try:
-                        await images.rename(one, stranger + one.removeprefix(ours))
+                        await images.rename(one, theirs + one.removeprefix(ours))
                     except IsThere:
                         raise Conflict(f"There is another '{name}' in pool '{piece.pool}'.") from None
 
     async def put_back(self, piece: StoredObject, name: str) -> None:
-        images, ours, stranger = self._pool(piece.pool), _name(piece.kind, piece.id), _stranger(name)
+        images, ours, theirs = self._pool(piece.pool), _name(piece.kind, piece.id), _theirs(name)
         async with self._lock(images, ours):
             if ours not in await _settled(images, ours):
-                await _found(images, stranger, NotFound("Image", name))
-                await images.rename(stranger, ours)
+                await _found(images, theirs, NotFound("Image", name))
+                await images.rename(theirs, ours)
 
     async def give_up(self, pool: str, name: str) -> None:
-        await self._throw_away(self._pool(pool), _stranger(name))
+        await self._throw_away(self._pool(pool), _theirs(name))
 
     async def inventory(self) -> Inventory:
         pieces: set[StoredObject] = set()
@@ -503,15 +503,15 @@ def _name(kind: str, wanted: str) -> str:
     return f"{kind}-{wanted}"
 
 
-def _stranger(name: str) -> str:
+def _theirs(name: str) -> str:
     """The name of an image that is none of ours. Raises ``Invalid``."""
-    if not _STRANGER.fullmatch(name) or _OURS.fullmatch(name):
+    if not _THEIRS.fullmatch(name) or _OURS.fullmatch(name):
         raise Invalid(f"{name!r} is not the name of an image that could be managed.")
     return name
 
 
 def _is_left_here(name: str) -> bool:
-    """Whether what has this name in the trash was put there by us; that of strangers is never freed."""
+    """Whether what has this name in the trash was put there by us; that of others is never freed."""
     return bool(_OURS.fullmatch(name) or aside.read(Manageable(name, 0), ""))
 
 

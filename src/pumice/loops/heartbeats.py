@@ -33,13 +33,13 @@ SECONDS = 10.0
 class Said:
     """What a service that answered says; a backend's with its pools, and the ``host@backend`` they are of."""
 
-    beat: services.Heartbeat
+    heartbeat: services.Heartbeat
     pools: tuple[str, list[dict[str, Any]]] | None = None
 
 
 @dataclass(slots=True)
 class Heartbeats:
-    """The heartbeats of one process. A driver that does not answer misses its beat, and so counts as down.
+    """The heartbeats of one process. A driver that does not answer misses its heartbeat, and so counts as down.
 
     So does a place where so much hangs that it takes nothing more: what waits there untouched goes elsewhere.
     """
@@ -54,19 +54,19 @@ class Heartbeats:
     functions: dict[str, dict[str, str]] = field(default_factory=dict)
     """``filter_function`` and ``goodness_function`` of backends that have them, by ``host@backend``."""
     timeout: float = SECONDS
-    """How long a driver may take to answer. One that hangs keeps no other from its beat."""
+    """How long a driver may take to answer. One that hangs keeps no other from its heartbeat."""
     forgotten: Callable[[], None] = lambda: None
     """Called when this host was given up meanwhile: there is nothing to do any more but to stop."""
 
     closed: set[str] = field(default_factory=set)
-    """Places whose drivers have not started: they have no beat yet."""
+    """Places whose drivers have not started: they have no heartbeat yet."""
     _beating: set[asyncio.Task[None]] = field(default_factory=set)
     _asked: set[str] = field(default_factory=set)
     """Places that have not answered yet: they are not asked twice at once."""
 
     async def pulse(self) -> None:
-        """Begin a beat, and wait no longer than for those that answer promptly."""
-        beating = asyncio.create_task(self.beat())
+        """Begin a heartbeat, and wait no longer than for those that answer promptly."""
+        beating = asyncio.create_task(self.send())
         self._beating.add(beating)
         beating.add_done_callback(self._beating.discard)
         await asyncio.wait({beating}, timeout=self.timeout / 4)
@@ -74,14 +74,14 @@ class Heartbeats:
             await beating
 
     async def introduce(self, place: str) -> None:
-        """The first beat of a place that has just opened, as soon as its driver has answered."""
+        """The first heartbeat of a place that has just opened, as soon as its driver has answered."""
         async with asyncio.TaskGroup() as asking:
             answer = asking.create_task(self._questions()[place]())
         self.closed.discard(place)
         await self._write([answer])
 
-    async def beat(self) -> None:
-        """Write each service's beat: of all that answer promptly in one transaction, of the slow in another."""
+    async def send(self) -> None:
+        """Write each service's heartbeat: the prompt ones' in one transaction, the slow ones' in another."""
         async with asyncio.TaskGroup() as asking:
             answers = {
                 asking.create_task(question())
@@ -106,13 +106,15 @@ class Heartbeats:
 
     async def _write(self, answers: Collection[asyncio.Task[Said | None]]) -> None:
         said = [answer for task in answers if (answer := task.result())]
-        said.sort(key=lambda one: (one.beat.binary, one.beat.host))  # all lock their rows in one order
+        said.sort(
+            key=lambda one: (one.heartbeat.binary, one.heartbeat.host)
+        )  # all lock their rows in one order
         told = dict(one.pools for one in said if one.pools)
 
         def work(tx: Transaction) -> None:
             if self.drivers.backends or self.drivers.hypervisors:
                 hosts.refuse_forgotten(tx, self.host)
-            services.heartbeat(tx, [one.beat for one in said])
+            services.heartbeat(tx, [one.heartbeat for one in said])
             if told:
                 pools.report(tx, told)
 
@@ -159,8 +161,10 @@ class Heartbeats:
             **self.functions.get(place, {}),
         }
         service = self._service(place)
-        beat = services.Heartbeat(VOLUME, service, zone, protocol, cluster=place if place != service else None)
-        return Said(beat, (place, [_row(place, zone, fact, target.protocol, more) for fact in facts]))
+        heartbeat = services.Heartbeat(
+            VOLUME, service, zone, protocol, cluster=place if place != service else None
+        )
+        return Said(heartbeat, (place, [_row(place, zone, fact, target.protocol, more) for fact in facts]))
 
     def _service(self, place: str) -> str:
         """This host's service for a backend; the backend itself may be a cluster's."""

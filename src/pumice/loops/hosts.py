@@ -2,8 +2,8 @@
 
 Of a silent host the audit says what waits for it. Once an administrator has said that it is gone (``pumice
 hosts forget``) or fenced (the Compute API's ``forced_down``), nobody serves its places any more: this loop
-does, without any hands. What was to be taken away there is gone with the host; what was to be done there cannot
-be, and is tried elsewhere or explained. So whatever waits ends, and whatever comes later ends as well.
+does, without any drivers. What was to be taken away there is gone with the host; what was to be done there
+cannot be, and is tried elsewhere or explained. So whatever waits ends, and whatever comes later ends as well.
 
 Then what a forgotten host had is settled: its servers are in ``ERROR``, without host or attachments, so that
 their volumes elsewhere are free; its volumes and snapshots are in ``error`` with a message, and can be deleted.

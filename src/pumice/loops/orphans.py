@@ -59,7 +59,7 @@ async def check(drivers: Drivers, glances: Glances | None = None) -> list[Violat
 async def put_aside(backend: Backend) -> list[Aside]:
     """The bytes that were put aside in the pools of a backend, the oldest first."""
     names = [pool.name for pool in await backend.pools()]
-    found = [aside.read(stranger, pool) for pool in names for stranger in await backend.manageable(pool)]
+    found = [aside.read(one, pool) for pool in names for one in await backend.manageable(pool)]
     return sorted((it for it in found if it), key=lambda it: it.name)
 
 

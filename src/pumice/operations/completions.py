@@ -9,7 +9,7 @@ from pumice.store.database import MISSED, Database
 FIRST_LOOK_SECONDS = 0.25
 LONGEST_LOOK_SECONDS = 1.0
 MOST_REMEMBERED = 1000
-"""How many endings are remembered: one may come before anybody waits for it."""
+"""How many ends are remembered: one may come before anybody waits for it."""
 
 
 class Completions:

@@ -2,7 +2,7 @@
 
 The operators are Cinder's (admin guide, "Configure capability filters"): numbers with ``=`` (at least), ``==``,
 ``!=``, ``>=``, ``<=``; strings with ``s==``, ``s!=``, ``s<``, ``s<=``, ``s>``, ``s>=``; ``<in>``, ``<is>`` (a
-truth value) and ``<or>``. Without an operator the texts must be equal, whatever their case.
+boolean) and ``<or>``. Without an operator the texts must be equal, whatever their case.
 """
 
 import operator

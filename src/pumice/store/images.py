@@ -3,7 +3,7 @@
 A caller sees the images of its project, those that are public or community, and the shared ones it is a member
 of; an administrator sees all. What is not seen does not exist for the caller.
 
-The bytes have their own course, and only this one::
+The states of the bytes, and the moves between them::
 
     queued ──begin_saving──▶ saving ──finish_saving──▶ active ◀──activate──▶ deactivated
        ▲                        │
@@ -137,7 +137,7 @@ def insert(tx: Transaction, image: Image, quota: ImageQuota = UNLIMITED) -> None
 
 
 def change(tx: Transaction, image_id: str, changes: Mapping[str, Any]) -> None:
-    """Write columns that do not belong to the course of the bytes."""
+    """Write columns other than those of the bytes."""
     assert not {"status", "size", "checksum"} & changes.keys()
     tx.execute(sa.update(images).where(_i.id == image_id).values(updated_at=now(), **changes))
 

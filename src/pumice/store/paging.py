@@ -42,5 +42,5 @@ def _begin(row: Any, column: Any, ascending: bool) -> Sequence[sa.ColumnElement[
     """A bound on the first key. The rest implies it, but only this leads a database into an index."""
     value = getattr(row, column.name)
     if value is None or isinstance(value, bool) or (column.nullable and not ascending):
-        return ()  # NULLs follow the last value, and truth values are too few to matter
+        return ()  # NULLs follow the last value, and booleans are too few to matter
     return (column >= value if ascending else column <= value,)

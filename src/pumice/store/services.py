@@ -56,14 +56,14 @@ class Cluster:
         return next((member["disabled_reason"] for member in self.members), None) if self.disabled else None
 
 
-def heartbeat(tx: Transaction, beats: Sequence[Heartbeat]) -> None:
+def heartbeat(tx: Transaction, heartbeats: Sequence[Heartbeat]) -> None:
     """Say that services are alive; make known those that are new, disabled if their cluster is."""
     at = now()
-    closed = _closed(tx, {beat.cluster for beat in beats if beat.cluster})
+    closed = _closed(tx, {one.cluster for one in heartbeats if one.cluster})
     rows = []
-    for beat in beats:
-        new = {"uuid": new_id(), "created_at": at, **closed.get(beat.cluster or "", _OPEN)}
-        rows.append({**asdict(beat), "updated_at": at, **new})
+    for one in heartbeats:
+        new = {"uuid": new_id(), "created_at": at, **closed.get(one.cluster or "", _OPEN)}
+        rows.append({**asdict(one), "updated_at": at, **new})
     put(tx, services, rows, keep=("uuid", "created_at", *_OPEN))
 
 
@@ -107,10 +107,10 @@ def every(tx: Transaction, *, binary: str | None = None, host: str | None = None
 
 def is_up(service: Row, down_seconds: float) -> bool:
     """Whether the last heartbeat of a service's row is fresh, and nobody says that its host is down."""
-    return beats(service, down_seconds) and not service["forced_down"]
+    return is_heard(service, down_seconds) and not service["forced_down"]
 
 
-def beats(service: Row, down_seconds: float) -> bool:
+def is_heard(service: Row, down_seconds: float) -> bool:
     """Whether it is heard of, whatever an administrator says of it."""
     return bool(service["updated_at"] >= now() - timedelta(seconds=down_seconds))
 

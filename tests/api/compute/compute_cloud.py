@@ -110,11 +110,11 @@ class Cloud:
             volume_types.make_default(tx, self.tunables)
             flavors.make_defaults(tx)
             compute = {"connector": connector, "driver": "fake"}
-            beats = [
+            heartbeats = [
                 Heartbeat("cinder-volume", BACKEND, "nova"),
                 Heartbeat("nova-compute", HOST, "nova", compute),
             ]
-            services.heartbeat(tx, beats)
+            services.heartbeat(tx, heartbeats)
             pools.report(tx, {BACKEND: [pool]})
 
         await self.db.write(work)

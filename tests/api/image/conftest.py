@@ -84,7 +84,7 @@ def projects() -> dict[str, str]:
 
 @pytest.fixture
 async def open_house(tmp_path: Path, database: Database) -> AsyncIterator[Callable[..., ImageHouse]]:
-    """Opens a house; called again with the same files and database it is a restart."""
+    """Opens an installation; called again with the same files and database it is a restart."""
     clients: list[httpx.AsyncClient] = []
 
     def open_one(directory: Path = tmp_path / "images", **limits: Any) -> ImageHouse:

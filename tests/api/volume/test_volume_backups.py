@@ -276,8 +276,8 @@ async def test_a_failed_backup_says_why_and_frees_its_volume(cloud: Cloud) -> No
 
 async def test_where_one_bucket_has_all_backups_they_are_named_as_cinder_names_them(cloud: Cloud) -> None:
     """The service says so, not this process's settings: an API may run where there are none."""
-    beat = services.Heartbeat(services.BACKUP_BINARY, "box", "nova", {"driver": "s3", "bucket": "ours"})
-    await cloud.db.write(services.heartbeat, [beat])
+    heartbeat = services.Heartbeat(services.BACKUP_BINARY, "box", "nova", {"driver": "s3", "bucket": "ours"})
+    await cloud.db.write(services.heartbeat, [heartbeat])
     volume = await a_volume(cloud)
     backup = await backed_up(cloud, volume)
     assert backup["container"] == "ours"

@@ -14,8 +14,8 @@ NAME = "both@shared"
 @pytest.fixture(autouse=True)
 async def members(cloud: Cloud) -> None:
     """A cluster of two hosts, one of which is down."""
-    beats = [Heartbeat("cinder-volume", f"{host}@shared", "nova", {}, NAME) for host in ("one", "two")]
-    await cloud.db.write(services.heartbeat, beats)
+    heartbeats = [Heartbeat("cinder-volume", f"{host}@shared", "nova", {}, NAME) for host in ("one", "two")]
+    await cloud.db.write(services.heartbeat, heartbeats)
     await cloud.db.write(services.silence, [("cinder-volume", "two@shared")])
 
 

@@ -19,7 +19,7 @@ async def listed(cloud: Cloud, path: str = MANAGE, query: str = f"host={POOL.rep
     return reply.json()["manageable-volumes"]
 
 
-async def test_a_stranger_is_listed_managed_and_let_go(cloud: Cloud) -> None:
+async def test_what_is_manageable_is_listed_managed_and_let_go(cloud: Cloud) -> None:
     stranger = {"reference": {"source-name": "stranger"}, "size": 1, "safe_to_manage": True}
     assert await listed(cloud) == await listed(cloud, "/manageable_volumes") == [stranger]
     [full] = await listed(cloud, f"{MANAGE}/detail")
@@ -36,7 +36,7 @@ async def test_a_stranger_is_listed_managed_and_let_go(cloud: Cloud) -> None:
     assert left["reference"] == {"source-name": f"unmanaged-{volume['id']}"}
 
 
-async def test_a_stranger_that_is_not_there_ends_in_error_managing_and_can_be_deleted(cloud: Cloud) -> None:
+async def test_what_is_not_there_ends_in_error_managing_and_can_be_deleted(cloud: Cloud) -> None:
     reply = await cloud.call("POST", MANAGE, existing(ref={"source-name": "nobody"}), who="admin")
     volume = await cloud.until(reply.json()["volume"]["id"], "error_managing", who="admin")
     assert volume["size"] == 0

@@ -48,8 +48,8 @@ async def test_a_frozen_backend_gets_nothing_and_keeps_what_it_has(cloud: Cloud)
 
 async def test_who_disabled_a_service_is_known_whichever_way_it_was(cloud: Cloud) -> None:
     name, member = "both@shared", "one@shared"
-    beats = [Heartbeat("cinder-volume", member, "nova", {}, name)]
-    await cloud.db.write(services.heartbeat, beats)
+    heartbeats = [Heartbeat("cinder-volume", member, "nova", {}, name)]
+    await cloud.db.write(services.heartbeat, heartbeats)
     which = {"binary": "cinder-volume", "host": member}
     for path, body, version in (
         ("/os-services/disable", which, "3.0"),
@@ -85,8 +85,8 @@ async def test_what_is_frozen_is_not_frozen_again_nor_thawed_twice(cloud: Cloud)
 
 async def test_a_cluster_is_frozen_as_a_whole_since_3_26(cloud: Cloud) -> None:
     name = "both@shared"
-    beats = [Heartbeat("cinder-volume", f"{host}@shared", "nova", {}, name) for host in ("one", "two")]
-    await cloud.db.write(services.heartbeat, beats)
+    heartbeats = [Heartbeat("cinder-volume", f"{host}@shared", "nova", {}, name) for host in ("one", "two")]
+    await cloud.db.write(services.heartbeat, heartbeats)
     await put(cloud, "/os-services/freeze", {"cluster": name}, 400, version="3.25")
     await put(cloud, "/os-services/freeze", {"cluster": name}, 200, version="3.26")
     shown = (await cloud.call("GET", f"/clusters/{name}", who="admin")).json()["cluster"]

@@ -78,7 +78,7 @@ def state(call: Call, service: Service) -> str:
     return "up" if services.is_up(service, call.ctx.tunables.service_down_seconds) else "down"
 
 
-def _asked(call: Call) -> dict[str, str | None]:
+def _parse_query(call: Call) -> dict[str, str | None]:
     """The binary and the host that services are asked for by. Raises ``Invalid``."""
     only_query(call, "host", "binary")
     return {name: call.query.get(name) or None for name in ("host", "binary")}
@@ -89,7 +89,7 @@ def _ours(tx: Transaction, _who: Scope, **which: str | None) -> list[Service]:
     return [service for service in services.every(tx, **which) if service["binary"].startswith("nova-")]
 
 
-LIST = Collection({}, nothing, read_whole("Service", _ours), told=_asked, pages=Pages.NONE)
+LIST = Collection({}, nothing, read_whole("Service", _ours), told=_parse_query, pages=Pages.NONE)
 
 
 async def update(call: Call) -> Reply:

@@ -138,7 +138,7 @@ def number(column: str) -> Reader:
 
 
 def boolean(column: str) -> Reader:
-    """The column has this truth value. Before 3.2 everything but ``false`` was true; since then words count."""
+    """The column has this boolean. Before 3.2 everything but ``false`` was true; since then words count."""
 
     def read(on: Conditions, value: str, version: Version) -> Condition:
         if version < (3, 2):
@@ -179,7 +179,7 @@ def moment(column: str) -> Reader:
 
 
 def always(answer: bool) -> Reader:
-    """A truth value that is the same for every row: everything here consumes quota."""
+    """A boolean that is the same for every row: everything here consumes quota."""
 
     def read(on: Conditions, value: str, _: Version) -> Condition:
         wrong = f"Invalid input received: {value!r} is not a boolean."

@@ -21,7 +21,7 @@ from pumice.store import pools, types
 from pumice.store.database import Transaction
 
 
-def _asked(call: Call) -> dict[str, str | None]:
+def _parse_query(call: Call) -> dict[str, str | None]:
     """The pools that are asked for: of a ``name`` (3.28), for a ``volume_type`` (3.35). Raises ``Invalid``."""
     unmet(call, "pool", "detail", admins_too=True)
     since = {"name": (3, 28), "volume_type": (3, 35)}
@@ -38,7 +38,7 @@ def _every(tx: Transaction, who: Scope, name: str | None, volume_type: str | Non
     return found
 
 
-LIST = Collection[Pool]({}, nothing, read_whole("Pool", _every), told=_asked, pages=Pages.NONE)
+LIST = Collection[Pool]({}, nothing, read_whole("Pool", _every), told=_parse_query, pages=Pages.NONE)
 
 
 def _view(call: Call, pool: Pool) -> dict[str, Any]:

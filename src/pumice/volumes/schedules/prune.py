@@ -15,8 +15,8 @@ from pumice.volumes.backups import delete as delete_backup
 from pumice.volumes.groups import delete_snapshot as delete_group_snapshot
 from pumice.volumes.snapshots import delete as delete_snapshot
 
-_PASSING = ("creating", "deleting", "error", "error_deleting", "recycled")
-"""In these there is nothing to keep; what somebody has put into the recycle bin is the bin's."""
+_NOTHING_TO_KEEP = ("creating", "deleting", "error", "error_deleting", "recycled")
+"""States in which there is nothing to keep; what somebody has put into the recycle bin is the bin's."""
 
 
 def description_of(schedule: Schedule) -> str:
@@ -34,7 +34,7 @@ def prune(tx: Transaction, schedule: Schedule, target_id: str, most: int, tunabl
     there = {
         str(one.item.made_id): one.item.made_at
         for one in ours
-        if one.status not in _PASSING and one.item.made_at is not None
+        if one.status not in _NOTHING_TO_KEEP and one.item.made_at is not None
     }
     keep = kept(there, schedule.rule, schedule.timezone)
     drop = [one for one in ours if _is_broken(one) or one.item.made_id in there.keys() - keep]
