@@ -109,10 +109,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.pluginmanager.register(MetricsSink(config), "costs-meter")
+    config.pluginmanager.register(Costs(config), "measured-costs")
 
 
-class MetricsSink:
+class Costs:
     """Measures in each process; the one that reports gathers what the workers measured."""
 
     def __init__(self, config: pytest.Config) -> None:

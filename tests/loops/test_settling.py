@@ -69,8 +69,8 @@ async def row(world: FakeWorld, operation_id: str) -> operations.Row:
     return found
 
 
-def deadlines(world: FakeWorld, meter: MetricsSink | None = None) -> Deadlines:
-    return Deadlines(world.db, world.runner("here").state_machine, meter or MetricsSink())
+def deadlines(world: FakeWorld, metrics: MetricsSink | None = None) -> Deadlines:
+    return Deadlines(world.db, world.runner("here").state_machine, metrics or MetricsSink())
 
 
 PARAMS = {"size": 1, "availability_zone": "nova", "type_id": "t", "origin": "blank"}

@@ -340,7 +340,7 @@ async def test_every_loop(database_url: str, tmp_path: Path) -> None:
         backends={"fake": {"driver": "fake", "target": "fake"}},
         compute={"driver": "fake"},
     )
-    whole = await node.build(settings, meter=Metrics())
+    whole = await node.build(settings, metrics=Metrics())
     try:
         with recorder.at_work():
             for opening in whole.drivers.backends.values():

@@ -36,7 +36,7 @@ class ApiContext:
     completions: Completions
     tokens: Tokens
     tunables: Tunables
-    meter: MetricsSink = field(default_factory=MetricsSink)
+    metrics: MetricsSink = field(default_factory=MetricsSink)
     refuses_new: Callable[[], str | None] = lambda: None
     """Why nothing new is to be made at the moment, if that is so; reads and deletes go on."""
     verbs: Mapping[str, Verb[Any]] = field(default_factory=dict)

@@ -226,7 +226,7 @@ class Service:
     def _account(self, scope: MutableMapping[str, Any], seen: "_Seen", status: int, seconds: float) -> None:
         """Count the request and write its line; a read that went well is worth one only at level debug."""
         method = scope["method"]
-        self.ctx.meter.request(self.name, method, seen.route, status, seconds - seen.waited)
+        self.ctx.metrics.request(self.name, method, seen.route, status, seconds - seen.waited)
         tell = logger.debug if status < 400 and method in ("GET", "HEAD") else logger.info
         waited = {"waited": round(seen.waited, 4)} if seen.waited else {}
         tell(

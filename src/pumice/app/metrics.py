@@ -1,4 +1,4 @@
-"""What Prometheus reads of a process: what the rooms told the meter, and what the log looks like right now.
+"""What Prometheus reads of a process: what the rooms told it, and what the log looks like right now.
 
 Counters and histograms live in the process. Workers of one API (``app/workers.py``) keep theirs in files of a
 directory they share, one set for each worker's number, and whichever is asked adds them up: so a scrape sees
@@ -25,7 +25,7 @@ _DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 
 
 class Metrics(MetricsSink):
-    """A meter that adds up. ``worker`` is this process's number among those that share ``directory``."""
+    """A sink that adds up. ``worker`` is this process's number among those that share ``directory``."""
 
     content_type = "text/plain; version=0.0.4; charset=utf-8"
 

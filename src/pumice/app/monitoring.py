@@ -53,13 +53,13 @@ GOODBYE_SECONDS = 1.0
 """How long a client's goodbye is waited for under TLS: one that idles says none."""
 
 
-class Watch:
+class Monitoring:
     """The two pages of one process, as an ASGI application; ``for_tenants`` only whether it is well."""
 
     def __init__(self, node: Node, *, for_tenants: bool = False) -> None:
         self.node = node
         self.for_tenants = for_tenants
-        self.metrics = node.meter if isinstance(node.meter, Metrics) and not for_tenants else None
+        self.metrics = node.metrics if isinstance(node.metrics, Metrics) and not for_tenants else None
 
     async def __call__(self, scope: MutableMapping[str, Any], _receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -174,9 +174,9 @@ def of_inventory(there: Inventory, down_seconds: float) -> "list[Metric]":
 
 
 def count_reconnects(node: Node) -> None:
-    """Tell the meter each time that the database was not listened to for a while."""
-    if isinstance(meter := node.meter, Metrics):
-        node.db.subscribe(lambda topic: meter.reconnected() if topic == MISSED else None)
+    """Count each time that the database was not listened to for a while."""
+    if isinstance(metrics := node.metrics, Metrics):
+        node.db.subscribe(lambda topic: metrics.reconnected() if topic == MISSED else None)
 
 
 class Server(uvicorn.Server):

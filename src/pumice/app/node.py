@@ -82,7 +82,7 @@ class Node:
     roles: frozenset[Role]
     lost: asyncio.Event
     """Set when another process has taken this one's name: there is nothing to do any more but to stop."""
-    meter: MetricsSink
+    metrics: MetricsSink
     reserve: Reserve
     began: float = field(default_factory=time.monotonic)
 
@@ -153,7 +153,7 @@ class Node:
         if Role.SCHEDULER in self.roles:
             yield FanOut(self.db).run()
             if broker := self.settings.notifications.broker():
-                yield Notify(self.db, broker, self.meter).run()
+                yield Notify(self.db, broker, self.metrics).run()
 
     def loops(self) -> dict[str, tuple[float, Callable[[], Awaitable[object]]]]:
         """The loops of a scheduler by name, each with its period in seconds."""
@@ -163,12 +163,12 @@ class Node:
         return {
             "deadlines": (
                 deadlines.SECONDS,
-                deadlines.Deadlines(self.db, self.runner.state_machine, self.meter).check,
+                deadlines.Deadlines(self.db, self.runner.state_machine, self.metrics).check,
             ),
             "hosts": (host_loop.SECONDS, host_loop.Gone(self.db, verbs, tunables).check),
             "waiting": (waiting.SECONDS, waiting.Waiting(self.db, verbs, tunables).check),
             "recycle_bin": (recycling.SECONDS, self._recycling().check),
-            "schedules": (schedules.SECONDS, schedules.Schedules(self.db, tunables, self.meter).check),
+            "schedules": (schedules.SECONDS, schedules.Schedules(self.db, tunables, self.metrics).check),
             "image cache": (image_cache.SECONDS, image_cache.ImageCache(self.db, tunables).sweep),
             "expiry": (expiry.SECONDS, expiry.Expiry(self.db, self.settings.operations.keep_days).sweep),
         }
@@ -212,21 +212,21 @@ class Node:
         return LogLevels(self.db, who)
 
 
-async def build(settings: Settings, roles: frozenset[Role] = EVERY, meter: MetricsSink | None = None) -> Node:
+async def build(settings: Settings, roles: frozenset[Role] = EVERY, metrics: MetricsSink | None = None) -> Node:
     """Open the database, brought up to date and furnished, and put the parts together."""
     checks.refuse(settings, roles)
     settings.state_dir.absolute().mkdir(mode=0o700, parents=True, exist_ok=True)
     set_deadlines(settings.operations.deadlines)
     db = open_database(settings.database(), "serve" if roles == EVERY else "+".join(sorted(roles)))
     try:
-        return await _build(settings, roles, db, meter or MetricsSink())
+        return await _build(settings, roles, db, metrics or MetricsSink())
     except BaseException:
         await db.close()
         raise
 
 
-async def _build(settings: Settings, roles: frozenset[Role], db: Database, meter: MetricsSink) -> Node:
-    db.meter = meter
+async def _build(settings: Settings, roles: frozenset[Role], db: Database, metrics: MetricsSink) -> Node:
+    db.metrics = metrics
     await schema.migrate(db)
     await marks.take_state_directory(db, settings)
     lost = asyncio.Event()
@@ -255,7 +255,7 @@ async def _build(settings: Settings, roles: frozenset[Role], db: Database, meter
         Completions(db),
         tokens,
         tunables,
-        meter,
+        metrics,
         refuses_new=partial(_no_room, reserve),
         verbs={verb.kind: verb for verb in VERBS},
         outbound=settings.webhooks.outbound(),
@@ -272,10 +272,12 @@ async def _build(settings: Settings, roles: frozenset[Role], db: Database, meter
         lease=settings.operations.lease_seconds,
         silence=settings.operations.silent_seconds,
         faults=fault_point(settings.fault),
-        meter=meter,
+        metrics=metrics,
         witnesses=_witnesses(settings, roles),
     )
-    return Node(settings, db, images, drivers, driven.daemons, ctx, runner, first, roles, lost, meter, reserve)
+    return Node(
+        settings, db, images, drivers, driven.daemons, ctx, runner, first, roles, lost, metrics, reserve
+    )
 
 
 def _witnesses(settings: Settings, roles: frozenset[Role]) -> witness.Witnesses:

@@ -123,7 +123,7 @@ class Serving:
     async def __aenter__(self) -> "Serving":
         malloc.give_back()
         listening, watched = self._sockets()
-        self.node = await node.build(self.settings, self.roles, self._meter())
+        self.node = await node.build(self.settings, self.roles, self._metrics())
         monitoring.count_reconnects(self.node)
         await self._tasks.__aenter__()
         loop = asyncio.get_running_loop()
@@ -142,11 +142,11 @@ class Serving:
             self._telling = self._tasks.create_task(telling)
             from pumice.app.apis import application as apis
 
-            application = apis(self.node, monitoring.Watch(self.node, for_tenants=True))
+            application = apis(self.node, monitoring.Monitoring(self.node, for_tenants=True))
             self._services = tuple(application.services.values())
             await self._answer(application, listening, self._tls)
         if watched is not None:
-            await self._answer(monitoring.Watch(self.node), watched)
+            await self._answer(monitoring.Monitoring(self.node), watched)
             logger.info("watched", port=watched.getsockname()[1])
         working = self._tasks.create_task(self.node.work(self._stopping))
         self._tasks.create_task(self._say_alive(working))
@@ -164,7 +164,7 @@ class Serving:
         listening = listen(self.settings) if Role.API in self.roles else None
         return listening, monitoring.listen(self.settings, self.roles)
 
-    def _meter(self) -> MetricsSink:
+    def _metrics(self) -> MetricsSink:
         if not self.settings.metrics.enabled:
             return MetricsSink()
         shared = self._shared

@@ -35,7 +35,7 @@ class Deadlines:
 
     db: Database
     state_machine: StateMachine
-    meter: MetricsSink = field(default_factory=MetricsSink)
+    metrics: MetricsSink = field(default_factory=MetricsSink)
     aside: Aside = field(default_factory=Aside)
     monotonic: Callable[[], float] = time.monotonic
     since: dict[str, float] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class Deadlines:
         given_up = [await self._give_up(operation_id, at) for operation_id in late]
         given_up += [await self._give_up(key, at, why) for key, why in unserved.items()]
         if any(given_up):
-            self.meter.given_up(sum(given_up))
+            self.metrics.given_up(sum(given_up))
             logger.warning("operations.overdue", count=sum(given_up))
 
     def _find(self, tx: Transaction, at: float) -> tuple[Sequence[str], dict[str, str]]:
@@ -86,7 +86,7 @@ class Deadlines:
     def _give_up_unread(self, tx: Transaction, operation_id: str, at: float, why: str) -> bool:
         if (row := self.state_machine.give_up_unread(tx, operation_id, at, why)) is None:
             return False
-        self.meter.unread(row["kind"])
+        self.metrics.unread(row["kind"])
         rows.settle_held(tx, operation_id)
         return True
 

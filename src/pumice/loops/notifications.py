@@ -39,7 +39,7 @@ class Notify:
 
     db: Database
     broker: Broker
-    meter: MetricsSink = field(default_factory=MetricsSink)
+    metrics: MetricsSink = field(default_factory=MetricsSink)
     number: int = 0
     """Up to which the broker was told."""
     _saved: tuple[float, int] = (0.0, 0)
@@ -82,7 +82,7 @@ class Notify:
                 if not in_trouble:
                     logger.error("notifications.late", error=error.in_full)
                 in_trouble = True
-                self.meter.notifications_failed()
+                self.metrics.notifications_failed()
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
                 continue
@@ -114,7 +114,7 @@ class Notify:
         told = await self.db.read(lambda tx: notifications(tx, page, inside=True))
         if told:
             await self.broker.publish([(one.priority, one.context, one.message) for one in told])
-            self.meter.notified(len(told))
+            self.metrics.notified(len(told))
         self.number = end
         at, number = self._saved
         if told or (number < end and time.monotonic() >= at + SAVE_SECONDS):

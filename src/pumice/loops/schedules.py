@@ -40,7 +40,7 @@ class Schedules:
 
     db: Database
     tunables: Tunables = field(default_factory=Tunables)
-    meter: MetricsSink = field(default_factory=MetricsSink)
+    metrics: MetricsSink = field(default_factory=MetricsSink)
 
     async def check(self) -> None:
         """Begin what is due, and go on with what was begun, as far as that can be done now."""
@@ -64,7 +64,7 @@ class Schedules:
         """Take a turn of a run; whether there is more to do at once."""
         turned = await self.db.write(take_turn, run_id, project_id, self.tunables)
         if (ended := turned.ended) is not None:
-            self.meter.schedule_run(turned.makes, ended.state)
+            self.metrics.schedule_run(turned.makes, ended.state)
             tell = logger.warning if ended.error else logger.info
             counted = {"volumes": ended.volumes, "made": ended.made, "failed": ended.failed}
             tell("schedule.ran", schedule=ended.schedule_id, run=ended.id, error=ended.error, **counted)

@@ -1,4 +1,4 @@
-"""What is counted of a process's work. The rooms tell a meter; ``app/metrics.py`` has the one that adds up.
+"""What is counted of a process's work. The rooms tell a sink; ``app/metrics.py`` has the one that adds up.
 
 Every word told comes from a short list (kinds, steps, route templates), never from a client: what is counted
 must stay bounded.

@@ -91,7 +91,7 @@ class Runner:
         lease: float = LEASE_SECONDS,
         silence: float = SILENT_SECONDS,
         faults: FaultPoint = no_faults,
-        meter: MetricsSink | None = None,
+        metrics: MetricsSink | None = None,
         witnesses: Witnesses | None = None,
     ) -> None:
         self.db = db
@@ -113,7 +113,7 @@ class Runner:
         self.leases = Leases(db, self.owner, lease, silence)
         self.shares = Shares(self.leases, workers)
         self.state_machine.admits = self._admits
-        self.meter = meter or MetricsSink()
+        self.metrics = metrics or MetricsSink()
         self.alive_at = time.monotonic()
         """When the loop last came round, on the monotonic clock: every ``db.poll_seconds`` unless it hangs."""
         self.opening = set[str]()
@@ -275,7 +275,7 @@ class Runner:
             has_ended = op.state in ("done", "failed")
             is_left = not has_ended and op.place in self.places
         except LostLease as error:
-            self.meter.lease_lost(row["kind"])
+            self.metrics.lease_lost(row["kind"])
             logger.warning("operation.lease_lost", operation=row["id"], error=in_full(error))
         except Exception as error:
             await self._put_aside(row, error)
@@ -300,7 +300,7 @@ class Runner:
             pause = self.shares.aside.put(row["id"])
             bug = None if isinstance(error, Unreadable) else error
             logger.error("operation.unread", operation=row["id"], why=why, pause=pause, exc_info=bug)
-            self.meter.unread(row["kind"])
+            self.metrics.unread(row["kind"])
             await self.db.write(overdue.put_aside, *fence, why)
 
     async def _went_on(self, op: Operation[Any]) -> bool:
@@ -446,14 +446,14 @@ class Runner:
         if self.witnesses and not spares and after.records and not _is_retried(after.records[-1]):
             self.witnesses.note(was_at, after.id, after.records[-1].started_at.isoformat())
         for record in after.records:
-            self.meter.step(after.kind, record.step, record.direction, record.outcome, record.seconds)
+            self.metrics.step(after.kind, record.step, record.direction, record.outcome, record.seconds)
             logger.debug("operation.step", **record.told())
         if after.state != before.state:
-            self.meter.moved(after.kind, after.state)
+            self.metrics.moved(after.kind, after.state)
             if after.state in ("done", "failed"):
                 logger.info("operation.ended", state=after.state, subject=after.subject)
         if after.settled and not before.settled and after.state == "undoing":
-            self.meter.given_up()
+            self.metrics.given_up()
         return after
 
 

@@ -80,7 +80,7 @@ class Database(Protocol):
 
     poll_seconds: float
     """How often to look for what ``subscribe`` should have told: a word may be lost, seldom."""
-    meter: MetricsSink
+    metrics: MetricsSink
     """Told of transactions that had to run again."""
     in_order: bool
     """Whether numbers of the log are seen in their order, because only one transaction writes at a time."""

@@ -93,7 +93,7 @@ class PostgresDatabase:
         """Seconds for which a transaction is run again that met trouble of the database."""
         self._name = f"{NAMES} {role} process {os.getpid()} schema {HEAD}".replace("  ", " ")
         """How this process shows in ``pg_stat_activity``."""
-        self.meter = MetricsSink()
+        self.metrics = MetricsSink()
         self._me = secrets.token_hex(4)
         self._writing = self._engine(url, "SERIALIZABLE", WRITERS)
         self._reading = self._engine(url, "REPEATABLE READ", READERS, default_transaction_read_only="on")
@@ -145,7 +145,7 @@ class PostgresDatabase:
             await self._set_clock()
             once = functools.partial(self._write, work, *args, **kw)
             try:
-                result, topics = await _until_done(once, self._again, self.meter, self._timeout)
+                result, topics = await _until_done(once, self._again, self.metrics, self._timeout)
             except Retryable:
                 self._tell(MISSED)  # it may have been committed all the same
                 raise
@@ -181,7 +181,7 @@ class PostgresDatabase:
         else:
             alone = functools.partial(once, _run_alone)
             try:
-                found = await _until_done(alone, asyncio.Lock(), self.meter, self._timeout)
+                found = await _until_done(alone, asyncio.Lock(), self.metrics, self._timeout)
             except MoreThanOneStatement:
                 pause = min(max(2 * pause, 1), SUREST)
                 self._longer[code] = pause, pause
@@ -189,7 +189,7 @@ class PostgresDatabase:
                 self._longer.pop(code, None)
                 return found
         whole = functools.partial(once, lambda *asked, **named: _run(*asked, **named)[0])
-        return await _until_done(whole, asyncio.Lock(), self.meter, self._timeout)
+        return await _until_done(whole, asyncio.Lock(), self.metrics, self._timeout)
 
     async def _write(
         self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs
@@ -210,7 +210,7 @@ class PostgresDatabase:
                 lost = error
         if lost is not None:
             has_committed = functools.partial(self._has_committed, seal)
-            if not await _until_done(has_committed, asyncio.Lock(), self.meter, self._timeout):
+            if not await _until_done(has_committed, asyncio.Lock(), self.metrics, self._timeout):
                 raise lost
         await self._forget_seals()
         return result, topics
@@ -390,7 +390,7 @@ def _code(work: Any) -> object:
 
 
 async def _until_done(
-    once: Callable[[], Awaitable[T]], again: asyncio.Lock, meter: MetricsSink, timeout: float
+    once: Callable[[], Awaitable[T]], again: asyncio.Lock, metrics: MetricsSink, timeout: float
 ) -> T:
     """Run it; while the database asks for that, or does not answer, run it again, with ``again`` in hand.
 
@@ -405,7 +405,7 @@ async def _until_done(
         why = "lost" if _is_lost(error) else "race"
     async with again:
         while True:
-            meter.rerun(why)
+            metrics.rerun(why)
             try:
                 return await once()
             except (sa.exc.SQLAlchemyError, OSError) as error:

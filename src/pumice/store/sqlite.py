@@ -47,7 +47,7 @@ class SqliteDatabase:
     def __init__(self, path: Path, *, readers: int = READERS) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        self.meter = MetricsSink()
+        self.metrics = MetricsSink()
         self._writer = _engine(path, "BEGIN IMMEDIATE")
         self._reader = _engine(path, "BEGIN")
         self._writing = Threads(
