@@ -1,7 +1,8 @@
 """Run the clients' own functional suites against Pumice, and compare with what is known: ``make clients``.
 
 Every failure has an explanation in ``expected.toml``. The exit code is 1 when a test fails that has none, or
-when one that has passes, so that the explanations stay true. The table goes to ``docs/clients.md`` as well.
+when one that has passes, so that the explanations stay true; and when ``pumice audit`` finds something in the
+end. The table goes to ``docs/clients.md`` as well.
 
 ``make clients T=cinderclient`` runs only the suites that have a word of it in their names, and writes nothing.
 """
@@ -52,10 +53,10 @@ def main(words: Sequence[str]) -> int:
         for suite in suites:
             with console.status(f"{suite.package}"):
                 results[suite] = run(suite, pumice, folder)
-        problems = pumice.log()
+        violations, problems = pumice.violations(), pumice.log()
     show(console, results, known)
     outcomes = [outcome for found in results.values() for outcome in found]
-    wrong = surprises(outcomes, known)
+    wrong = [*surprises(outcomes, known), *violations.splitlines()]
     for line in wrong:
         console.print(line, markup=False, soft_wrap=True)
     if problems:
@@ -120,7 +121,8 @@ def document(results: Results, known: Mapping[str, str]) -> str:
         "`make clients` runs the suites that ship with the clients, unmodified, against a `pumice serve`, and",
         "writes this page. Volumes are files on two backends, and a server of S3 keeps backups; fakes are the",
         "targets, the guests, and a network that goes nowhere. Each failure is explained in",
-        "`tests/clients/expected.toml`; one that is not, or an explained test that passes, fails the run.",
+        "`tests/clients/expected.toml`. A failure that is not, an explained test that passes, or anything that",
+        "`pumice audit` finds in the end, fails the run.",
         "",
         "| suite | of | passed | failed | skipped |",
         "|---|---|---|---|---|",
