@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -703,8 +704,38 @@ class Killed(BaseException):
     """The process is gone."""
 
 
+LEFT: ContextVar[list[int] | None] = ContextVar("LEFT", default=None)
+"""How many more statements whoever has this context lives for; others, who work beside it, live on."""
+
+
+@contextlib.contextmanager
+def dying_at(statement: int) -> Iterator[None]:
+    """Whoever is in here is killed at this statement of its own."""
+    token = LEFT.set([statement])
+    try:
+        yield
+    finally:
+        LEFT.reset(token)
+
+
+@pytest.fixture
+def mortal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``dying_at`` kills."""
+    execute = Transaction.execute
+
+    def dies(tx: Transaction, statement: Any, parameters: Any = None) -> Any:
+        if left := LEFT.get():
+            left[0] -= 1
+            if left[0] == 0:
+                raise Killed
+        return execute(tx, statement, parameters)
+
+    monkeypatch.setattr(Transaction, "execute", dies)
+
+
+@pytest.mark.usefixtures("mortal")
 async def test_a_process_that_is_killed_at_any_statement_goes_on_with_deleting_a_schedule(
-    world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+    world: FakeWorld,
 ) -> None:
     async with at_work(world):
         volume = await world.a_volume()
@@ -713,55 +744,34 @@ async def test_a_process_that_is_killed_at_any_statement_goes_on_with_deleting_a
             goes_on(hours=1)
             await run_through(world)
         await goes_with_what_it_made(world, schedule)
-        execute, left, here, statement = Transaction.execute, 0, False, 0
-
-        def dies(tx: Transaction, statement: Any, parameters: Any = None) -> Any:
-            nonlocal left
-            if (left := left - 1) == 0 and here:
-                raise Killed
-            return execute(tx, statement, parameters)
-
-        monkeypatch.setattr(Transaction, "execute", dies)
-        while statement < 60:
-            statement += 1
-            left, here = statement, True
-            with contextlib.suppress(Killed):
+        for statement in range(1, 61):
+            with dying_at(statement), contextlib.suppress(Killed):
                 await loop(world).check()
-            here = False
             await quiet(world)
             goes_on(seconds=16)
         assert await is_gone(world, schedule) and await snapshots_of(world, volume) == []
         assert await world.violations() == []
 
 
+@pytest.mark.usefixtures("mortal")
 async def test_a_process_that_is_killed_at_any_statement_leaves_each_due_time_run_once(
-    world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+    world: FakeWorld,
 ) -> None:
     async with at_work(world):
         volume = await world.a_volume()
         schedule = await a_schedule(world, volume, keep={"last": 1})
-        execute, left = Transaction.execute, 0
-
-        def dies(tx: Transaction, statement: Any, parameters: Any = None) -> Any:
-            nonlocal left
-            if (left := left - 1) == 0 and here:
-                raise Killed
-            return execute(tx, statement, parameters)
-
-        survived, statement, here = 0, 0, False
-        monkeypatch.setattr(Transaction, "execute", dies)
+        survived, statement = 0, 0
         while survived < 2:
             statement += 1
             goes_on(hours=1)
             for _ in range(6):
-                left, here = statement, True
                 try:
-                    await loop(world).check()
+                    with dying_at(statement):
+                        await loop(world).check()
                 except Killed:
                     pass
                 else:
                     survived += statement > 40
-                here = False
                 await quiet(world)
                 goes_on(seconds=16)
             await run_through(world)
