@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 import uvloop
 
-from pumice.app import checks, logs, node, tls
+from pumice.app import checks, garbage, logs, node, tls
 from pumice.app.console_link import link
 from pumice.app.driver_setup import stop_daemons
 from pumice.app.guest_image import build_guest_image
@@ -69,6 +69,7 @@ async def _tour(settings: Settings, screen: Screen, *, stay: bool) -> int:
     with screen.step("build a small bootable image from Debian's packages"):
         image = await build_guest_image(settings.state_dir / "tour" / "guest.qcow2", cache_dir())
     async with Serving(settings) as serving:
+        garbage.imports_end()
         telling = asyncio.create_task(_tell(serving.node, serving.url, image, screen, stay=stay))
         stopping = asyncio.create_task(serving.until_told_to_stop())
         try:
