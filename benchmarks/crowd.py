@@ -10,17 +10,15 @@ import argparse
 import asyncio
 import resource
 import statistics
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import uvloop
 
 from benchmarks.client import Answer, Connection
 from benchmarks.measures import CONNECTOR, V3, VOLUMES, available, clients, quiet
-from benchmarks.postgres import Postgres
-from benchmarks.serving import EACH, ONE, Serving
+from benchmarks.postgres import served
+from benchmarks.serving import Serving
 
 CROWDS = (8, 32, 128, 512)
 SECONDS = 8.0
@@ -104,16 +102,8 @@ async def measure(serving: Serving) -> None:
 async def main(on_postgres: bool) -> None:
     """Start a Pumice, measure it, and stop it."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-    postgres = await asyncio.to_thread(Postgres) if on_postgres else None
-    try:
-        with tempfile.TemporaryDirectory(prefix="pumice-benchmark-") as temporary:
-            url = postgres.fresh() if postgres else None
-            async with Serving(Path(temporary) / "state", EACH if postgres else ONE, url) as serving:
-                await serving.log_in()
-                await measure(serving)
-    finally:
-        if postgres:
-            postgres.close()
+    async with served(on_postgres) as serving:
+        await measure(serving)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,14 @@
 """A PostgreSQL of the benchmark's own, with the settings of a fresh one: each commit is flushed to the disk."""
 
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
 from tests.postgres_server import PostgresServer
 
-from benchmarks.serving import cpu
+from benchmarks.serving import EACH, ONE, Serving, cpu
 
 SETTINGS = {
     "listen_addresses": "",
@@ -13,6 +19,21 @@ SETTINGS = {
 COUNTED = (
     "SELECT sum(calls) FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid WHERE datname = '{}'"
 )
+
+
+@asynccontextmanager
+async def served(on_postgres: bool) -> AsyncIterator[Serving]:
+    """One process on SQLite, or on PostgreSQL one for each role; its user is logged in."""
+    postgres = await asyncio.to_thread(Postgres) if on_postgres else None
+    try:
+        with tempfile.TemporaryDirectory(prefix="pumice-benchmark-") as temporary:
+            url = postgres.fresh() if postgres else None
+            async with Serving(Path(temporary) / "state", EACH if postgres else ONE, url) as serving:
+                await serving.log_in()
+                yield serving
+    finally:
+        if postgres:
+            postgres.close()
 
 
 class Postgres:

@@ -10,16 +10,14 @@ import asyncio
 import os
 import resource
 import statistics
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import uvloop
 
 from benchmarks.client import Connection, connect
-from benchmarks.postgres import Postgres
-from benchmarks.serving import EACH, ONE, Serving
+from benchmarks.postgres import served
+from benchmarks.serving import Serving
 
 IDLE_SECONDS = 30.0
 CREATES = 20
@@ -31,16 +29,8 @@ async def main(waiters: int, on_postgres: bool) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     limits = {"HTTP__CONNECTIONS": waiters * 2, "API__MOST_WAITING": waiters, "API__PROJECT_WAITING": waiters}
     os.environ |= {f"PUMICE_{name}": str(value) for name, value in limits.items()}
-    postgres = await asyncio.to_thread(Postgres) if on_postgres else None
-    try:
-        with tempfile.TemporaryDirectory(prefix="pumice-benchmark-") as temporary:
-            url = postgres.fresh() if postgres else None
-            async with Serving(Path(temporary) / "state", EACH if postgres else ONE, url) as serving:
-                await serving.log_in()
-                await measure(serving, waiters)
-    finally:
-        if postgres:
-            postgres.close()
+    async with served(on_postgres) as serving:
+        await measure(serving, waiters)
 
 
 async def measure(serving: Serving, waiters: int) -> None:

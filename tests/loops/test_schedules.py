@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -24,6 +25,7 @@ from pumice.model.schedule import ItemState, Makes, Run, RunState, Schedule
 from pumice.model.scope import Scope
 from pumice.model.states import BackupStatus, SnapshotStatus
 from pumice.model.tunables import Tunables
+from pumice.model.volume import Snapshot
 from pumice.operations.harness import no_faults, quiet, working
 from pumice.store import backups, clock, groups, messages, quotas, schedules, snapshots, tables, volumes
 from pumice.store.columns import now
@@ -435,22 +437,20 @@ async def test_a_group_is_kept_and_pruned_together(world: FakeWorld) -> None:
 # --- pruning -------------------------------------------------------------------------------------
 
 
+async def a_persons_snapshot(world: FakeWorld, volume: str, name: str, *, in_use: bool = False) -> Snapshot:
+    """One that no schedule made."""
+    asked = partial(
+        create_snapshot.accept, name=name, description=None, metadata={}, in_use=in_use, tunables=NEVER_DOWN
+    )
+    made = await world.db.write(lambda tx: asked(tx, TENANT, volume))
+    await quiet(world)
+    return made
+
+
 async def test_so_many_are_kept_as_the_rules_say_and_none_that_a_person_made(world: FakeWorld) -> None:
     async with at_work(world):
         volume = await world.a_volume()
-        mine = await world.db.write(
-            lambda tx: create_snapshot.accept(
-                tx,
-                TENANT,
-                volume,
-                name="hourly 2026-06-10 12:00",
-                description=None,
-                metadata={},
-                in_use=False,
-                tunables=NEVER_DOWN,
-            )
-        )
-        await quiet(world)
+        mine = await a_persons_snapshot(world, volume, "hourly 2026-06-10 12:00")
         await a_schedule(world, volume, keep={"last": 2, "daily": 3})
         for _ in range(5):
             for hour in (10, 20):
@@ -508,19 +508,7 @@ async def test_a_schedule_goes_with_what_it_made_and_nothing_of_a_persons(world:
         for _ in range(4):
             goes_on(hours=1)
             await run_through(world)
-        theirs = await world.db.write(
-            lambda tx: create_snapshot.accept(
-                tx,
-                TENANT,
-                volume,
-                name="hourly 2026",
-                description=None,
-                in_use=True,
-                metadata={},
-                tunables=NEVER_DOWN,
-            )
-        )
-        await quiet(world)
+        theirs = await a_persons_snapshot(world, volume, "hourly 2026", in_use=True)
         by = {it.id: [one.id for one in await made_by(world, volume, it)] for it in (schedule, other)}
         renamed, tagged, binned, *_ = by[schedule.id]
         await world.db.write(lambda tx: snapshots.change(tx, renamed, name="before the upgrade"))

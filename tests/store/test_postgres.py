@@ -98,17 +98,12 @@ async def test_in_turn_none_is_run_again(db: PostgresDatabase) -> None:
 
 async def test_who_waits_too_long_for_a_turn_is_told_to_come_again(url: str) -> None:
     db = PostgresDatabase(url, timeout=0.3)
-    asleep = asyncio.Event()
-
-    def sleep(tx: Transaction) -> None:
-        asleep.set()
-        tx.connection.exec_driver_sql("SELECT pg_sleep(1.5)")
-
-    sleeping = [asyncio.create_task(db.write(sleep)) for _ in range(postgres_store.WRITERS)]
-    await asleep.wait()
+    for _ in range(postgres_store.WRITERS):
+        await db._writers.acquire()
     with pytest.raises(Retryable, match="too much to do"):
         await db.write(use)
-    await asyncio.gather(*sleeping)
+    for _ in range(postgres_store.WRITERS):
+        db._writers.release()
     await db.write(use)
     assert await db.read(used) == 1
     await db.close()

@@ -36,7 +36,11 @@ def real(real_cloud: PumiceProcess, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="module")
 def booted(real: Stories) -> str:
     """A server whose guest has booted."""
-    root = real.create(imageRef=real.image)
+    return boot(real, real.image)
+
+
+def boot(real: Stories, image: str) -> str:
+    root = real.create(imageRef=image)
     real.pumice.settle()
     server = real.boot(root)
     real.pumice.settle()
@@ -59,12 +63,7 @@ def up(real: Stories, server: str) -> str:
 @pytest.fixture(scope="module")
 def booted_sector(real: Stories) -> str:
     """A server whose guest is a boot sector: up at once, and only to be powered off."""
-    root = real.create(imageRef=real.upload(boot_sector(), "raw"))
-    real.pumice.settle()
-    server = real.boot(root)
-    real.pumice.settle()
-    real.wait_for_guest(server)
-    return server
+    return boot(real, real.upload(boot_sector(), "raw"))
 
 
 @pytest.fixture

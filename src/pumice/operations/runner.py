@@ -44,8 +44,8 @@ from pumice.operations.state_machine import (
     StepRecord,
     Stopwatch,
     direction,
+    locks_of,
     no_faults,
-    runs_row_by_row,
 )
 from pumice.store import clock, overdue, work_queue
 from pumice.store import operations as log
@@ -439,7 +439,7 @@ class Runner:
         was_at = before.place
         if lease := self.leases.held.get(before.id):
             lease.looks = self._looks
-        if runs_row_by_row(self.state_machine.verbs[before.kind], before):
+        if locks_of(self.state_machine.verbs[before.kind], before):
             state_machine = row_by_row(partial(state_machine))
         after = await self.db.write(state_machine, before, *args)
         spares = self.state_machine.verbs[after.kind].spares_bytes

@@ -130,8 +130,8 @@ class StateMachine:
         Goes no further than the position ``stop_at``. The operation is saved once, whatever was passed.
         """
         verb = self.verbs[before.kind]
-        if verb.locks and runs_row_by_row(verb, before):
-            verb.locks(tx, before)
+        if locks := locks_of(verb, before):
+            locks(tx, before)
         op = replace(before, notes=dict(before.notes))
         records: list[StepRecord] = []
         if record is not None:
@@ -197,8 +197,8 @@ class StateMachine:
         ``record`` is the failed step's; None when the operation is given up between steps.
         """
         verb = self.verbs[before.kind]
-        if verb.locks and runs_row_by_row(verb, before):
-            verb.locks(tx, before)
+        if locks := locks_of(verb, before):
+            locks(tx, before)
         op = replace(before, notes=dict(before.notes), tries=before.tries + 1)
         step = verb.step(op)
         assert step is not None
@@ -443,9 +443,9 @@ def _waits_for_its_backend(op: Operation[Any], step: Step[Any] | Wait[Any], erro
     return removes and isinstance(error, TryAnotherBackend) and op.request_id is None
 
 
-def runs_row_by_row(verb: Verb[Any], op: Operation[Any]) -> bool:
-    """Whether a transaction that carries it on begins with the verb's locks, and is then right row by row."""
-    return verb.locks is not None and op.place != SCHEDULER
+def locks_of(verb: Verb[Any], op: Operation[Any]) -> Callable[[Transaction, Operation[Any]], None] | None:
+    """What a transaction that carries it on begins with, to be right row by row; None: it is SERIALIZABLE."""
+    return None if op.place == SCHEDULER else verb.locks
 
 
 def _heed_cancelling(before: Operation[Any], after: Operation[Any]) -> None:
