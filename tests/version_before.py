@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-COMMIT = "180c9dd9d6da6fdd7d446f65937d165aa821f259"
+COMMIT = "714bd2a2284e2519d450898beb7bfa9353f94cea"
 """The last that was handed out before this one. To be moved on with each version."""
 
 HERE = Path(__file__).parents[1]
