@@ -2,8 +2,9 @@
 
 8, 32, 128 and 512 clients ask as fast as they are answered: for volumes, for one volume's details, and for
 cycles of attaching, each client to a volume of its own. Whoever is told to come again (503 with
-``Retry-After``, or 429) comes again, and it is counted; any other refusal ends the run. A time is that of one
-whole request or cycle, with the times it was told to come again.
+``Retry-After``, or 429) comes again, and it is counted; any other refusal ends the run. *Run again* is
+how many of PostgreSQL's transactions, for each piece of work, met another and were run again. A time is that
+of one whole request or cycle, with the times it was told to come again.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import uvloop
 
 from benchmarks.client import Answer, Connection
 from benchmarks.measures import CONNECTOR, V3, VOLUMES, available, clients, quiet
-from benchmarks.postgres import served
+from benchmarks.postgres import Postgres, served
 from benchmarks.serving import Serving
 
 CROWDS = (8, 32, 128, 512)
@@ -80,20 +81,22 @@ async def attach(crowd: Crowd, client: Connection, volume: str) -> None:
     await crowd.ask(client, "DELETE", path)
 
 
-async def measure(serving: Serving) -> None:
+async def measure(serving: Serving, postgres: Postgres | None) -> None:
     """A line for each kind of work and each number of clients."""
     async with clients(serving, max(CROWDS)) as everybody:
         volumes = {client: await available(client) for client in everybody}
         for work in (show, create, attach):
             best = 0.0
             for number in CROWDS:
-                crowd = Crowd()
+                crowd, before = Crowd(), postgres.conflicts() if postgres else 0
                 rate = await crowd.run(everybody[:number], work, volumes)
                 best = max(best, rate)
                 p50, p99 = statistics.median(crowd.times), statistics.quantiles(crowd.times, n=100)[-1]
+                again = (postgres.conflicts() - before) / len(crowd.times) if postgres else 0
                 print(
                     f"{work.__name__:8}{number:5} clients {rate:8.1f}/s ({rate / best:4.0%} of the best)"
-                    f"  p50 {p50:8.1f} ms  p99 {p99:8.1f} ms  told to come again {crowd.told_to_come_again}",
+                    f"  p50 {p50:8.1f} ms  p99 {p99:8.1f} ms  told to come again {crowd.told_to_come_again}"
+                    f"  run again {again:.2f}",
                     flush=True,
                 )
                 await quiet(everybody[0])
@@ -102,8 +105,8 @@ async def measure(serving: Serving) -> None:
 async def main(on_postgres: bool) -> None:
     """Start a Pumice, measure it, and stop it."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-    async with served(on_postgres) as serving:
-        await measure(serving)
+    async with served(on_postgres) as (serving, postgres):
+        await measure(serving, postgres)
 
 
 if __name__ == "__main__":

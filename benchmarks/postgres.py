@@ -22,7 +22,7 @@ COUNTED = (
 
 
 @asynccontextmanager
-async def served(on_postgres: bool) -> AsyncIterator[Serving]:
+async def served(on_postgres: bool) -> AsyncIterator[tuple[Serving, "Postgres | None"]]:
     """One process on SQLite, or on PostgreSQL one for each role; its user is logged in."""
     postgres = await asyncio.to_thread(Postgres) if on_postgres else None
     try:
@@ -30,7 +30,7 @@ async def served(on_postgres: bool) -> AsyncIterator[Serving]:
             url = postgres.fresh() if postgres else None
             async with Serving(Path(temporary) / "state", EACH if postgres else ONE, url) as serving:
                 await serving.log_in()
-                yield serving
+                yield serving, postgres
     finally:
         if postgres:
             postgres.close()
@@ -52,6 +52,10 @@ class Postgres:
     def statements(self) -> int:
         """How many statements its database was asked since the start, BEGIN and COMMIT included."""
         return int(self.server.sql(COUNTED.format(self.name), "template1"))
+
+    def conflicts(self) -> int:
+        """How many transactions met another since the start, and had to be run again."""
+        return (self.server.directory / "log").read_text().count("ERROR:  could not serialize access")
 
     def cpu(self) -> float:
         """Seconds of CPU that the server has used."""

@@ -29,7 +29,7 @@ async def main(waiters: int, on_postgres: bool) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     limits = {"HTTP__CONNECTIONS": waiters * 2, "API__MOST_WAITING": waiters, "API__PROJECT_WAITING": waiters}
     os.environ |= {f"PUMICE_{name}": str(value) for name, value in limits.items()}
-    async with served(on_postgres) as serving:
+    async with served(on_postgres) as (serving, _):
         await measure(serving, waiters)
 
 

@@ -106,7 +106,7 @@ class Connection(AsyncAdapt_asyncpg_connection):
 
     _cursor_cls = Cursor
 
-    __slots__ = ("_driver", "_ends", "alone", "asked", "last_words", "pending", "sends")
+    __slots__ = ("_driver", "_ends", "alone", "asked", "last_words", "pending", "sends", "turn")
 
     def __init__(self, *args: Any, **kw: Any) -> None:
         super().__init__(*args, **kw)  # type: ignore[no-untyped-call]
@@ -114,6 +114,8 @@ class Connection(AsyncAdapt_asyncpg_connection):
         """asyncpg's own."""
         self._ends: dict[str, Any] = {}
         self.last_words: LastWords | None = None
+        self.turn: int | None = None
+        """The number of the table that the next transaction locks before anything else, if it is to wait."""
         self.sends = False
         """Whether the statement in hand need not be waited for."""
         self.pending = False
@@ -136,6 +138,8 @@ class Connection(AsyncAdapt_asyncpg_connection):
     def _begin(self) -> None:
         level = str(self.isolation_level).replace("_", " ")
         self._say(_unnamed(f"BEGIN ISOLATION LEVEL {level}"))
+        if self.turn is not None:
+            self._say(_unnamed(f"LOCK TABLE turns_{self.turn} IN SHARE UPDATE EXCLUSIVE MODE"))
         self._transaction = _Transaction(self)  # type: ignore[assignment]
 
     def commit(self) -> None:

@@ -27,6 +27,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
+from zlib import crc32
 
 import asyncpg
 import orjson
@@ -45,7 +46,8 @@ from pumice.store.discretion import hide_values
 from pumice.store.listening import NAMES, STOPPED_SECONDS, TAKE, UNHELD, Listening
 from pumice.store.pipeline import LastWords, MoreThanOneStatement
 from pumice.store.schema import HEAD
-from pumice.store.serialize import Serializer, is_row_by_row
+from pumice.store.serialize import Serializer, is_row_by_row, queue_of
+from pumice.store.tables import turns
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -141,9 +143,10 @@ class PostgresDatabase:
 
     async def write(self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs) -> T:
         """See ``Database.write``."""
-        async with self._turn(work, args):
+        queue = queue_of(work, args)
+        async with self._turn(queue):
             await self._set_clock()
-            once = functools.partial(self._write, work, *args, **kw)
+            once = functools.partial(self._write, queue, work, *args, **kw)
             try:
                 result, topics = await _until_done(once, self._again, self.metrics, self._timeout)
             except Retryable:
@@ -154,12 +157,12 @@ class PostgresDatabase:
         return result
 
     @contextlib.asynccontextmanager
-    async def _turn(self, work: Callable[..., Any], args: tuple[Any, ...]) -> AsyncIterator[None]:
-        """A writer's turn. Raises ``Retryable`` for who has waited for it too long."""
+    async def _turn(self, queue: str | None) -> AsyncIterator[None]:
+        """A writer's turn in this process. Raises ``Retryable`` for who has waited for it too long."""
         async with contextlib.AsyncExitStack() as held:
             try:
                 async with asyncio.timeout(self._timeout):
-                    await held.enter_async_context(self._turns.take(work, args))
+                    await held.enter_async_context(self._turns.take(queue))
                     await held.enter_async_context(self._writers)
             except TimeoutError:
                 raise Retryable("The database has too much to do: ask again later.") from None
@@ -192,13 +195,17 @@ class PostgresDatabase:
         return await _until_done(whole, asyncio.Lock(), self.metrics, self._timeout)
 
     async def _write(
-        self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs
+        self,
+        queue: str | None,
+        work: Callable[Concatenate[Transaction, P], T],
+        *args: P.args,
+        **kw: P.kwargs,
     ) -> tuple[T, list[str]]:
         lost: Exception | None = None
         seal = _new_seal()
         engine = self._row_by_row if is_row_by_row(work) else self._writing
         async with engine.connect() as connection:
-            result, topics = await connection.run_sync(lambda sync: _run(sync, work, *args, **kw))
+            result, topics = await connection.run_sync(lambda sync: _run_in(queue, sync, work, *args, **kw))
             words = LastWords(seal, self._payloads(topics))
             await connection.run_sync(lambda sync: _leave(sync, words))
             try:
@@ -358,6 +365,18 @@ def _run(
 ) -> tuple[T, list[str]]:
     tx = _Transaction(connection)
     return work(tx, *args, **kw), tx.topics
+
+
+def _run_in(
+    queue: str | None,
+    connection: sa.Connection,
+    work: Callable[Concatenate[Transaction, P], T],
+    *args: P.args,
+    **kw: P.kwargs,
+) -> tuple[T, list[str]]:
+    """Run a transaction that first waits for its turn among the processes that have one in this queue."""
+    pipeline.of(connection).turn = None if queue is None else crc32(queue.encode()) % len(turns)
+    return _run(connection, work, *args, **kw)
 
 
 def _run_alone(

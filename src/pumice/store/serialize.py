@@ -7,11 +7,14 @@ meets the next.
 
 So a function that knows what it will change that many others do says so before its transaction begins::
 
-    @in_turn(lambda who, *_: f"quota of {who.project_id}")
+    @serialized(lambda who, *_: f"quota of {who.project_id}")
     def accept(tx, who, wanted): ...
 
-This makes nothing safe: that is the isolation of transactions. It only makes it cheap, within one process; of
-several each has a queue of its own, and then no more transactions meet than there are processes.
+Within a process they wait for a lock of its own; processes, on PostgreSQL, for that of a table that is there to
+be locked (``tables.turns``). LOCK TABLE is the one lock that SERIALIZABLE can begin with: it takes no
+snapshot, so who has waited for it sees what was committed meanwhile. An advisory lock is asked for by a SELECT.
+
+This makes nothing safe: that is the isolation of transactions. It only makes it cheap.
 """
 
 import asyncio
@@ -54,16 +57,18 @@ def is_row_by_row(work: object) -> bool:
     return getattr(work, _ROW_BY_ROW, False)
 
 
+def queue_of(work: Callable[..., Any], args: tuple[Any, ...]) -> str | None:
+    """The queue that a transaction waits in; None for most."""
+    turn = getattr(work, _QUEUE, None)
+    return turn(*args) if turn else None
+
+
 class Serializer:
     """The queues of one process."""
 
     def __init__(self) -> None:
         self._queues: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    def take(
-        self, work: Callable[..., Any], args: tuple[Any, ...]
-    ) -> AbstractAsyncContextManager[None, bool | None]:
-        """The turn of a transaction, to be held from before it begins to after its end."""
-        turn = getattr(work, _QUEUE, None)
-        name = turn(*args) if turn else None
-        return nullcontext() if name is None else self._queues.setdefault(name, asyncio.Lock())
+    def take(self, queue: str | None) -> AbstractAsyncContextManager[None, bool | None]:
+        """The turn of a transaction in a queue, to be held from before it begins to after its end."""
+        return nullcontext() if queue is None else self._queues.setdefault(queue, asyncio.Lock())

@@ -956,6 +956,11 @@ commits = sa.Table(
     Column("seal", BigInteger, primary_key=True, autoincrement=False),
 )
 
+turns = [
+    sa.Table(f"turns_{number}", metadata, Column("unused", Integer, primary_key=True)) for number in range(8)
+]
+"""Empty tables, which transactions lock that are bound to meet in one row (``store/serialize.py``)."""
+
 # --- what is ours outside -------------------------------------------------------------------------
 
 installation = sa.Table(
