@@ -36,7 +36,7 @@ from pumice.store import clock, overdue, work_queue
 from pumice.store import operations as log
 from pumice.store.columns import now
 from pumice.store.database import Transaction, is_retryable
-from pumice.store.serialize import serialized
+from pumice.store.serialize import CHOICE, serialized
 
 logger = structlog.get_logger(__name__)
 
@@ -121,7 +121,7 @@ class StateMachine:
     stopping: bool = False
     """Hand everything back at the next step."""
 
-    @serialized(lambda op, *_: "the choice of pools and hosts" if op.place == SCHEDULER else None)
+    @serialized(lambda op, *_: CHOICE if op.place == SCHEDULER else None)
     def advance(
         self, tx: Transaction, before: Operation[Any], record: StepRecord | None, stop_at: int | None = None
     ) -> Operation[Any]:

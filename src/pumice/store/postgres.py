@@ -27,7 +27,6 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
-from zlib import crc32
 
 import asyncpg
 import orjson
@@ -46,8 +45,7 @@ from pumice.store.discretion import hide_values
 from pumice.store.listening import NAMES, STOPPED_SECONDS, TAKE, UNHELD, Listening
 from pumice.store.pipeline import LastWords, MoreThanOneStatement
 from pumice.store.schema import HEAD
-from pumice.store.serialize import Serializer, is_row_by_row, queue_of
-from pumice.store.tables import turns
+from pumice.store.serialize import Serializer, is_row_by_row, queue_of, table_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -375,7 +373,7 @@ def _run_in(
     **kw: P.kwargs,
 ) -> tuple[T, list[str]]:
     """Run a transaction that first waits for its turn among the processes that have one in this queue."""
-    pipeline.of(connection).turn = None if queue is None else crc32(queue.encode()) % len(turns)
+    pipeline.of(connection).turn = None if queue is None else table_of(queue)
     return _run(connection, work, *args, **kw)
 
 

@@ -23,7 +23,12 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
+from zlib import crc32
 
+from pumice.store.tables import turns
+
+CHOICE = "the choice of pools and hosts"
+"""The queue of the whole cloud. It has a table of its own, so that no project waits in it."""
 F = TypeVar("F", bound=Callable[..., Any])
 _QUEUE = "_turn"
 _ROW_BY_ROW = "_row_by_row"
@@ -61,6 +66,11 @@ def queue_of(work: Callable[..., Any], args: tuple[Any, ...]) -> str | None:
     """The queue that a transaction waits in; None for most."""
     turn = getattr(work, _QUEUE, None)
     return turn(*args) if turn else None
+
+
+def table_of(queue: str) -> int:
+    """The number of the table in ``turns`` that a queue locks; projects may have the same one."""
+    return 0 if queue == CHOICE else 1 + crc32(queue.encode()) % (len(turns) - 1)
 
 
 class Serializer:
