@@ -99,6 +99,8 @@ def test_a_host_with_another_name_destroys_nothing_and_renamed_it_goes_on(pumice
 def test_storage_that_is_lost_or_anothers_is_not_used_and_nothing_is_made_there(pumice: Installation) -> None:
     serve(pumice, "here")
     volume = a_volume(pumice)
+    marks(pumice)[1].unlink()
+    pumice.wait(marks(pumice)[1].exists, "a mark that is lost while the bytes are there is not left again")
     pumice.stop("serve")
     pool = pumice.state_dir / "volumes" / "files"
     shutil.move(pool, pumice.state_dir / "elsewhere")

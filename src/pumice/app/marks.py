@@ -118,7 +118,7 @@ def for_backend(db: Database, place: str, backend: Backend, *, serves: bool, is_
 
     async def look(pool: str, leave: bool) -> None:
         is_marked = await _admit_pool(db, place, pool, backend)
-        if not is_marked and leave:
+        if not is_marked and (leave or (serves and pool in known)):  # else it was lost meanwhile
             await backend.set_mark(pool, Mark(await db.write(installation.identify), f"{place}#{pool}"))
             await db.write(installation.note_mark, f"{place}#{pool}")
         if serves and (is_marked or leave):

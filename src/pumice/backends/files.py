@@ -25,8 +25,8 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Literal
 from weakref import WeakValueDictionary
@@ -196,12 +196,11 @@ class FilesBackend(OnThisHost):
 
     async def extend(self, volume: VolumeId, pool: str, size: int) -> None:
         path = self._volume(volume, pool)
-        async with self._lock(path):
-            with self._within(pool):
-                try:
-                    await in_thread(_grow, path, size * GIB)
-                except FileNotFoundError:
-                    raise NotFound("Volume", volume) from None
+        async with self._lock(path), self._changing(pool):
+            try:
+                await in_thread(_grow, path, size * GIB)
+            except FileNotFoundError:
+                raise NotFound("Volume", volume) from None
 
     async def revert(self, volume: VolumeId, pool: str, snapshot: SnapshotId, progress: Progress) -> None:
         path, origin = self._volume(volume, pool), self._snapshot(snapshot, pool)
@@ -220,7 +219,7 @@ class FilesBackend(OnThisHost):
 
     async def device(self, volume: VolumeId, pool: str) -> Path:
         path = self._volume(volume, pool)
-        with self._within(pool):
+        async with self._changing(pool):
             if not await in_thread(path.exists):
                 raise NotFound("Volume", volume)
         return path
@@ -232,25 +231,22 @@ class FilesBackend(OnThisHost):
 
     async def adopt(self, piece: StoredObject, name: str) -> int:
         path, directory = self._path(piece.pool, _SHELVES[piece.kind], piece.id), self._directory(piece.pool)
-        async with self._lock(path):
-            with self._within(piece.pool):
-                return await in_thread(files_manageable.adopt, path, directory, name)
+        async with self._lock(path), self._changing(piece.pool):
+            return await in_thread(files_manageable.adopt, path, directory, name)
 
     async def put_aside(self, piece: StoredObject, name: str) -> None:
         path, directory = self._path(piece.pool, _SHELVES[piece.kind], piece.id), self._directory(piece.pool)
         move = files_manageable.release if piece.whole else files_manageable.release_parts
-        async with self._lock(path):
-            with self._within(piece.pool):
-                await in_thread(move, path, directory, name)
+        async with self._lock(path), self._changing(piece.pool):
+            await in_thread(move, path, directory, name)
 
     async def put_back(self, piece: StoredObject, name: str) -> None:
         path, directory = self._path(piece.pool, _SHELVES[piece.kind], piece.id), self._directory(piece.pool)
-        async with self._lock(path):
-            with self._within(piece.pool):
-                await in_thread(files_manageable.take_back, path, directory, name)
+        async with self._lock(path), self._changing(piece.pool):
+            await in_thread(files_manageable.take_back, path, directory, name)
 
     async def give_up(self, pool: str, name: str) -> None:
-        with self._within(pool):
+        async with self._changing(pool):
             await in_thread(files_manageable.give_up, self._directory(pool), name)
 
     async def inventory(self) -> Inventory:
@@ -266,9 +262,23 @@ class FilesBackend(OnThisHost):
 
     async def discard(self, piece: StoredObject) -> None:
         path = self._path(piece.pool, _SHELVES[piece.kind], piece.id)
-        async with self._lock(path):
-            with self._within(piece.pool):
-                await in_thread(_unlink if piece.whole else _unlink_parts, path)
+        async with self._lock(path), self._changing(piece.pool):
+            await in_thread(_unlink if piece.whole else _unlink_parts, path)
+
+    @asynccontextmanager
+    async def _changing(self, pool: str) -> AsyncIterator[None]:
+        """Change something in the pool: nothing is, where something else lies in its place by now."""
+        with self._within(pool):
+            await in_thread(self._require_taken, pool)
+            yield
+
+    def _require_taken(self, pool: str) -> None:
+        directory, held = self._directory(pool), self._occupied.get(pool)
+        if held is not None and not held.is_of(directory / _MARK):
+            raise Retryable(
+                "The pool's directory is not the one that it was: is its storage mounted?",
+                f"Pool '{pool}', {directory}.",
+            )
 
     @contextmanager
     def _within(self, pool: str, *, looks: bool = False) -> Iterator[None]:
@@ -306,20 +316,19 @@ class FilesBackend(OnThisHost):
     async def _make(self, path: Path, pool: str, fill: Fill, instead: NotFound | None = None) -> None:
         """Make a file, unless it is there; or, with ``instead``, in place of one that has to be there."""
         part, stop = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part"), threading.Event()
-        async with self._lock(path):
-            with self._within(pool):
-                if await in_thread(path.exists):
-                    if instead is None:
-                        return
-                elif instead is not None:
-                    raise instead
-                try:
-                    await in_thread(_begin_anew, path, part)
-                    await fill(part)
-                    await in_thread(_publish, part, path, stop, stop=stop)
-                except BaseException:
-                    await in_thread(part.unlink, True)
-                    raise
+        async with self._lock(path), self._changing(pool):
+            if await in_thread(path.exists):
+                if instead is None:
+                    return
+            elif instead is not None:
+                raise instead
+            try:
+                await in_thread(_begin_anew, path, part)
+                await fill(part)
+                await in_thread(_publish, part, path, stop, stop=stop)
+            except BaseException:
+                await in_thread(part.unlink, True)
+                raise
 
     def _clone(
         self, pool: str, origin: Path, missing: NotFound, progress: Progress, size: int | None = None
@@ -352,13 +361,13 @@ class FilesBackend(OnThisHost):
         await in_thread(sparse.copy, origin, part, tell, stop, stop=stop)
 
     async def _remove(self, path: Path, pool: str) -> None:
-        async with self._lock(path):
-            with self._within(pool):
-                await in_thread(_unlink, path)
+        async with self._lock(path), self._changing(pool):
+            await in_thread(_unlink, path)
 
     async def _facts(self, pool: str) -> PoolFacts:
         directory = self._pools[pool]
         with self._within(pool, looks=True):
+            await in_thread(_require_writable, directory)
             disk = await in_thread(os.statvfs, directory)
             total = disk.f_blocks * disk.f_frsize / GIB
             free = disk.f_bavail * disk.f_frsize / GIB
@@ -382,8 +391,15 @@ class FilesBackend(OnThisHost):
 def _prepare(pool: Path) -> None:
     for shelf in (pool / "volumes", pool / "snapshots"):
         shelf.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not os.access(shelf, os.R_OK | os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        _require_writable(shelf)
+
+
+def _require_writable(directory: Path) -> None:
+    """Raise ``OSError`` where nothing may be written: an NFS's server may allow less than its mount says."""
+    if os.statvfs(directory).f_flag & os.ST_RDONLY:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def _begin_anew(path: Path, part: Path) -> None:
