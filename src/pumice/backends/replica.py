@@ -25,8 +25,8 @@ from pumice.model.units import MIB
 
 _PIECE = MIB
 _ZEROES = bytes(_PIECE)
-_WRITERS, _WRITTEN_AT_ONCE = 4, 8
-"""Threads that write while the next pieces are read, and how many pieces wait for them at most."""
+_THREADS, _AT_ONCE = 4, 12
+"""Threads that read and write pieces, and how many are in memory at most."""
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 Tell = Callable[[float], None]
@@ -70,26 +70,53 @@ async def _stoppable(progress: Progress, work: Callable[[Tell, threading.Event],
 
 def _copy(source: Path, target: Path, size: int, tell: Tell, stop: threading.Event) -> str:
     with _opened(source, os.O_RDONLY) as origin, _opened(target, os.O_RDWR) as copied:
-        found, writing = hashlib.sha256(), deque[Future[None]]()
-        with ThreadPoolExecutor(_WRITERS, thread_name_prefix="replica") as writers:
-            for offset, piece in _pieces(origin, size, tell, stop):
-                writing.append(writers.submit(_write, copied, offset, piece))
-                found.update(offset.to_bytes(8) + piece)
-                if len(writing) > _WRITTEN_AT_ONCE:
-                    writing.popleft().result()
-            for one in writing:
-                one.result()
+        found = _digest_of(origin, size, tell, stop, copied)
         if stat.S_ISREG(os.fstat(copied).st_mode) or stat.S_ISBLK(os.fstat(copied).st_mode):
             os.fsync(copied)
-    return found.hexdigest()
+    return found
 
 
 def _digest(device: Path, size: int, tell: Tell, stop: threading.Event) -> str:
     with _opened(device, os.O_RDONLY) as file:
         _forget_cached(file)
-        found = hashlib.sha256()
-        for offset, piece in _pieces(file, size, tell, stop):
-            found.update(offset.to_bytes(8) + piece)
+        return _digest_of(file, size, tell, stop)
+
+
+def _digest_of(file: int, size: int, tell: Tell, stop: threading.Event, copied: int | None = None) -> str:
+    """The digest of the pieces that are not all zeroes, each of which is written to ``copied`` as well.
+
+    Some are read and written at once, while those before them are added up. Ends early once ``stop`` is set.
+    """
+    found, under_way = hashlib.sha256(), deque[Future[tuple[int, bytearray, int]]]()
+    buffers = [bytearray(_PIECE) for _ in range(_AT_ONCE)]
+
+    def take(offset: int, buffer: bytearray) -> tuple[int, bytearray, int]:
+        length = min(_PIECE, size - offset)
+        piece = memoryview(buffer)[:length]
+        _read(file, offset, piece)
+        if (buffer if length == _PIECE else buffer[:length]) == _ZEROES[:length]:
+            return offset, buffer, 0
+        if copied is not None:
+            _write(copied, offset, piece)
+        return offset, buffer, length
+
+    def add_up() -> bytearray:
+        offset, buffer, length = under_way.popleft().result()
+        if length:
+            found.update(offset.to_bytes(8))
+            found.update(memoryview(buffer)[:length])
+        tell(offset / size)
+        return buffer
+
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="replica") as threads:
+        for offset in _offsets(file, size):
+            if stop.is_set():
+                break
+            buffer = buffers.pop() if buffers else add_up()
+            under_way.append(threads.submit(take, offset, buffer))
+        while under_way:
+            add_up()
+    tell(1.0)
     return found.hexdigest()
 
 
@@ -98,18 +125,6 @@ def _are_one(first: Path, second: Path) -> bool:
     if stat.S_ISBLK(one.st_mode):
         return stat.S_ISBLK(other.st_mode) and one.st_rdev == other.st_rdev
     return stat.S_ISREG(one.st_mode) and os.path.samestat(one, other)
-
-
-def _pieces(file: int, size: int, tell: Tell, stop: threading.Event) -> Iterator[tuple[int, bytes]]:
-    """The pieces that are not all zeroes, each with its offset. Ends early once ``stop`` is set."""
-    for offset in _offsets(file, size):
-        if stop.is_set():
-            return
-        piece = _read(file, offset, min(_PIECE, size - offset))
-        if piece != _ZEROES[: len(piece)]:
-            yield offset, piece
-        tell(offset / size)
-    tell(1.0)
 
 
 def _offsets(file: int, size: int) -> Iterator[int]:
@@ -124,17 +139,16 @@ def _offsets(file: int, size: int) -> Iterator[int]:
             at += _PIECE
 
 
-def _read(file: int, offset: int, length: int) -> bytes:
-    read = os.pread(file, length, offset)
-    while len(read) < length:
-        some = os.pread(file, length - len(read), offset + len(read))
+def _read(file: int, offset: int, piece: memoryview) -> None:
+    done = 0
+    while done < len(piece):
+        some = os.preadv(file, [piece[done:]], offset + done)
         if not some:
             raise OSError(errno.EIO, "it is smaller than its volume")
-        read += some
-    return read
+        done += some
 
 
-def _write(file: int, offset: int, piece: bytes) -> None:
+def _write(file: int, offset: int, piece: memoryview) -> None:
     done = 0
     while done < len(piece):
         done += os.pwrite(file, piece[done:], offset + done)
