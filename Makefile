@@ -1,6 +1,6 @@
 # Pumice. `make run` and `make test` work on a fresh Debian 12 machine, as root or with sudo.
 .DEFAULT_GOAL := help
-.PHONY: help run tour test collect lint wheel test-kernel fast costs check format clients failures verbs postgresql kill pairs ceph notifications power-cut upgrade chaos bench scale lock pictures types clean
+.PHONY: help run tour test whole collect lint wheel test-kernel fast costs check format clients failures verbs postgresql kill pairs ceph notifications power-cut upgrade chaos bench scale lock pictures types clean
 
 BIN := .venv/bin
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env)
@@ -33,6 +33,10 @@ test: ## the tests, also with real daemons and guests: make test T=tests/app
 	@scripts/setup dev
 	$(AS_ROOT) scripts/test $(T)
 
+whole: ## the tests with nothing left to the draw of a seed; about half an hour
+	@scripts/setup dev
+	TEST_SEED=all $(AS_ROOT) scripts/test $(T)
+
 costs: ## run all tests on an idle machine, and note in docs/testing.md what they cost
 	@scripts/setup dev
 	$(AS_ROOT) $(PYTEST) --record-costs
@@ -45,9 +49,9 @@ test-kernel: ## only those that need a kernel of their own: LVM, kernel targets 
 	@scripts/setup dev
 	TEST_MANY=200 $(AS_ROOT) $(PYTEST) -n 2 -m kernel
 
-fast: ## those that start no tgtd, libvirtd or guest: make fast T=tests/scheduler
+fast: ## a quick look, a fourth of what starts no tgtd, libvirtd or guest; with T all of it: make fast T=tests/scheduler
 	@scripts/setup dev
-	$(PYTEST) -m "not real and not kernel and not long" $(T)
+	$(if $(T),,TEST_ONE_IN=4 )$(PYTEST) -m "not real and not kernel and not long" $(T)
 
 check: lint collect ## format, lint, types, who may import whom, and whether each test can be imported
 

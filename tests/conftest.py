@@ -21,7 +21,7 @@ sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
 
 # In a guest of the kernel lane an import costs ten times what it costs here: there is what its tests need.
 pytest_plugins = (
-    ["kernel_lane"] if os.environ.get("TEST_KERNEL_LANE") else ["kernel_lane", "costs", "told_at_once"]
+    ["kernel_lane"] if os.environ.get("TEST_KERNEL_LANE") else ["kernel_lane", "costs", "drawn", "told_at_once"]
 )
 
 

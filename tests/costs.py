@@ -40,9 +40,6 @@ SHARE_A_GUEST = re.compile(
     r"tests/kernel/test_(local_volumes|lvm_backend|reference_stack)\.py|tests/conformance/.*\[(lvm-thin|lio)[-\]]"
 )
 """The names of the kernel lane's tests that run in one guest; a run in which another does is refused."""
-SELDOM_ON_POSTGRESQL = ("tests/api/", "tests/loops/")
-"""Where what runs on both databases tries routes, views and repairs, and not SQL: see ``is_seldom``."""
-ONE_IN = 3
 RECORD = Path(__file__).with_name("costs.txt")
 PAGE = Path(__file__).parents[1] / "docs" / "testing.md"
 BEGIN, END = "<!-- costs: written by `make costs` -->", "<!-- /costs -->"
@@ -181,39 +178,26 @@ def unit(nodeid: str) -> str:
 
 
 def dearest(
-    units: Collection[str], costs: Mapping[str, Cost], *, waiting: bool, under_way: Collection[str] = ()
+    units: Mapping[str, int], costs: Mapping[str, Cost], *, waiting: bool, under_way: Collection[str] = ()
 ) -> str:
-    """The unit to be done next. A file that nobody has measured comes first.
+    """Of units with so many tests the one to be done next. A file that nobody has measured comes first.
 
     Those of the kernel lane come one at a time, as long as there are others: each has a guest whose
     processor is emulated. Among equals the worker that takes what waits begins at the other end.
     """
 
     def weight(name: str) -> float:
-        file = name.split()[0]
-        cost = costs.get(file)
-        return (cost.waits if waiting else cost.cpu) / PARTS.get(file, 1) if cost else float("inf")
+        cost = costs.get(name.split()[0])
+        return units[name] * (cost.waits if waiting else cost.cpu) / cost.tests if cost else float("inf")
 
     is_taken = any("kernel" in name for name in under_way)
     free = [name for name in units if not (is_taken and "kernel" in name)] or list(units)
     return max(reversed(free) if waiting else free, key=weight)
 
 
-def is_seldom(nodeid: str) -> bool:
-    """Whether a test that runs on both databases is left to ``make postgresql`` on the second.
-
-    Of those in ``SELDOM_ON_POSTGRESQL`` one in ``ONE_IN`` is not, the same ones each time. The statements of
-    all routes and loops are asked of both databases in ``tests/scale/test_plans.py``.
-    """
-    is_one = re.search(r"[\[-]postgresql[\]-]", nodeid) and nodeid.startswith(SELDOM_ON_POSTGRESQL)
-    return bool(is_one) and zlib.crc32(nodeid.encode()) % ONE_IN != 0
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
     for item in items:
-        if is_seldom(item.nodeid):
-            item.add_marker(pytest.mark.long)
         if guest_of(item) == SHARED != unit(item.nodeid):
             raise pytest.UsageError(f"{item.nodeid} shares a guest: say so in SHARE_A_GUEST of {__file__}")
 
@@ -258,7 +242,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
                 if not all(tests.values())
             ]
             waiting = node.gateway.id in WAITING
-            chosen = dearest(self.workqueue, self.costs, waiting=waiting, under_way=under_way)
+            units = {name: len(tests) for name, tests in self.workqueue.items()}
+            chosen = dearest(units, self.costs, waiting=waiting, under_way=under_way)
             self.workqueue.move_to_end(chosen, last=False)
             super()._assign_work_unit(node)
 
