@@ -101,9 +101,9 @@ pairs: ## every two verbs that can touch one thing, in every order of their step
 	@scripts/setup dev
 	PYTHONPATH=tests:tests/operations $(BIN)/python -m tests.pairs
 
-ceph: ## all tests of the backend rbd, on a Ceph of their own; about half an hour
+ceph: ## all tests of the backend rbd and of backups in radosgw, on a Ceph of their own; about half an hour
 	@scripts/setup dev
-	TEST_MANY=200 $(AS_ROOT) $(BIN)/pytest -n 2 -m "long or not long" -k "ceph or rbd" tests/ceph tests/conformance
+	TEST_MANY=200 $(AS_ROOT) $(BIN)/pytest -n 2 -m "long or not long" -k "ceph or rbd or radosgw" tests/ceph tests/conformance tests/backups
 
 notifications: ## a real RabbitMQ that a listener of oslo.messaging's hears, killed and stopped; two minutes
 	@scripts/setup notifications

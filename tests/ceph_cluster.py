@@ -85,18 +85,18 @@ class CephCluster:
         for name, caps in _CAPS.items():
             given = [word for kind, cap in caps.items() for word in ("--cap", kind, cap)]
             new = [] if self.keyring.exists() else ["--create-keyring"]
-            self._run("ceph-authtool", *new, str(self.keyring), "--gen-key", "-n", name, *given)
+            self.run("ceph-authtool", *new, str(self.keyring), "--gen-key", "-n", name, *given)
         address = f"[{self._addresses()}]"
-        self._run("monmaptool", "--create", "--fsid", fsid, "--addv", "a", address, str(here / "monmap"))
+        self.run("monmaptool", "--create", "--fsid", fsid, "--addv", "a", address, str(here / "monmap"))
         keyring = ("--keyring", str(self.keyring))
-        self._run("ceph-mon", "--mkfs", "-i", "a", "--monmap", str(here / "monmap"), *keyring)
-        self._run("ceph-mon", "-i", "a")
+        self.run("ceph-mon", "--mkfs", "-i", "a", "--monmap", str(here / "monmap"), *keyring)
+        self.run("ceph-mon", "-i", "a")
         self.ceph("auth", "import", "-i", str(self.keyring))
-        self._run("ceph-mgr", "-i", "x")
+        self.run("ceph-mgr", "-i", "x")
         osd = str(uuid.uuid4())
         self.ceph("osd", "new", osd, "0")
-        self._run("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", osd)
-        self._run("ceph-osd", "-i", "0")
+        self.run("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", osd)
+        self.run("ceph-osd", "-i", "0")
 
     def _addresses(self) -> str:
         [line] = [it for it in self.conf.read_text().splitlines() if it.startswith("mon host")]
@@ -117,19 +117,19 @@ class CephCluster:
 
     def empty(self, pool: str) -> None:
         """Forget everything that is in a pool."""
-        self._run("rados", "purge", pool, "--yes-i-really-really-mean-it")
+        self.run("rados", "purge", pool, "--yes-i-really-really-mean-it")
 
     def ceph(self, *argv: str) -> str:
         """A command of an administrator's; what it says."""
-        return self._run("ceph", *argv)
+        return self.run("ceph", *argv)
 
     def rbd(self, *argv: str) -> str:
         """A command on images; what it says."""
-        return self._run("rbd", *argv)
+        return self.run("rbd", *argv)
 
     def rados(self, *argv: str) -> str:
         """A command on objects; what it says."""
-        return self._run("rados", *argv)
+        return self.run("rados", *argv)
 
     def pid(self, daemon: str) -> int:
         """The process of one of the ``DAEMONS``."""
@@ -142,16 +142,21 @@ class CephCluster:
     def stop(self) -> None:
         """End its processes, and wait until they have ended."""
         for daemon in DAEMONS:
-            with suppress(FileNotFoundError, ProcessLookupError):
-                process = self.pid(daemon)
-                for signalled in (signal.SIGCONT, signal.SIGKILL):
-                    os.kill(process, signalled)
-                give_up = time.monotonic() + PATIENCE
-                while Path(f"/proc/{process}").exists() and not _is_zombie(process):
-                    assert time.monotonic() < give_up
-                    time.sleep(0.02)
+            self.end(daemon)
 
-    def _run(self, *argv: str) -> str:
+    def end(self, daemon: str) -> None:
+        """End one, and wait until it has ended."""
+        with suppress(FileNotFoundError, ProcessLookupError):
+            process = self.pid(daemon)
+            for signalled in (signal.SIGCONT, signal.SIGKILL):
+                os.kill(process, signalled)
+            give_up = time.monotonic() + PATIENCE
+            while Path(f"/proc/{process}").exists() and not _is_zombie(process):
+                assert time.monotonic() < give_up
+                time.sleep(0.02)
+
+    def run(self, *argv: str) -> str:
+        """Any command that Ceph brings; what it says."""
         done = subprocess.run(
             argv,
             env=os.environ | {"CEPH_CONF": str(self.conf)},
@@ -164,8 +169,10 @@ class CephCluster:
 
 
 def _is_zombie(process: int) -> bool:
-    with suppress(FileNotFoundError):
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    """Whether its last thread has ended: until then its files are open and locked."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+        return state == "Z" and len(os.listdir(f"/proc/{process}/task")) == 1
     return True
 
 

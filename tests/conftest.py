@@ -11,7 +11,6 @@ import pytest_asyncio
 
 if TYPE_CHECKING:
     from tests.ceph_cluster import CephPool
-    from tests.s3_server import S3Server
 
     from postgres_server import PostgresServer
     from pumice.store.database import Database
@@ -92,16 +91,6 @@ def ceph_pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator["CephPool"]:
         name = f"tests-{worker or 'alone'}"
         cluster.make_pool(name)
         yield CephPool(cluster, name)
-
-
-@pytest.fixture(scope="session")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator["S3Server"]:
-    """A store that speaks S3, for all tests of this process."""
-    from tests.s3_server import S3Server
-
-    server = S3Server(tmp_path_factory.mktemp("s3") / "log")
-    yield server
-    server.close()
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.real)])

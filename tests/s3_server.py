@@ -1,13 +1,15 @@
-"""A store that speaks S3, for tests: moto's server, a process of its own that forgets everything in the end."""
+"""Stores that speak S3, for tests. moto's is a process of its own that forgets everything in the end."""
 
 import contextlib
 import http.client
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.patience import PATIENCE
 from tests.ports import free_port
 
@@ -15,41 +17,27 @@ from pumice.backends.backups.s3 import S3Objects
 from pumice.backends.backups.s3_client import S3Access, connect
 from pumice.model.ids import new_id
 
-KEYS = {"access_key": "the-key", "secret_key": "the-secret"}
+REAL_STORE = pytest.param("radosgw", marks=[pytest.mark.real, pytest.mark.long])
+"""The name of a fixture: Ceph's gateway, in the lane of Ceph."""
 
 
-class S3Server:
+class S3Store:
     """A running one. Each test takes buckets of its own."""
 
-    def __init__(self, log: Path) -> None:
-        self.port = free_port()
-        self.endpoint = f"http://127.0.0.1:{self.port}"
-        words = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
-        with log.open("wb") as file:
-            self.process = subprocess.Popen(words, stdout=file, stderr=file, cwd=log.parent)
-        give_up = time.monotonic() + PATIENCE
-        while not self._answers():
-            assert self.process.poll() is None, log.read_text()
-            assert time.monotonic() < give_up, log.read_text()
-            time.sleep(0.05)
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.keys = {"access_key": new_id(), "secret_key": new_id()}
+        self.endpoint = f"http://127.0.0.1:{port}"
         self.client = connect(self.access("none"), patient=True)
 
-    def _answers(self) -> bool:
-        with contextlib.suppress(OSError):
-            self.call("GET", "/moto-api/data.json")
-            return True
-        return False
-
-    def call(self, method: str, path: str, body: str = "") -> None:
-        """Something of the server's own."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
-        connection.request(method, path, body)
-        connection.getresponse().read()
-        connection.close()
+    @contextlib.contextmanager
+    def strict(self) -> Iterator[None]:
+        """Whoever comes with keys that it does not know is refused meanwhile."""
+        yield
 
     def access(self, bucket: str, **changes: Any) -> S3Access:
         """How a bucket is reached. What fails is sent twice."""
-        return S3Access(**{"bucket": bucket, "endpoint": self.endpoint, "attempts": 2, **KEYS} | changes)
+        return S3Access(**{"bucket": bucket, "endpoint": self.endpoint, "attempts": 2, **self.keys} | changes)
 
     def a_bucket(self) -> str:
         """A new one that nobody else has."""
@@ -63,7 +51,7 @@ class S3Server:
 
     def environment(self, bucket: str) -> dict[str, str]:
         """The settings of a Pumice that keeps its backups there."""
-        said = {"driver": "s3", "endpoint": self.endpoint, "bucket": bucket, **KEYS}
+        said = {"driver": "s3", "endpoint": self.endpoint, "bucket": bucket, **self.keys}
         return {f"PUMICE_BACKUP__{name.upper()}": value for name, value in said.items()}
 
     def left(self, bucket: str) -> list[str]:
@@ -79,7 +67,49 @@ class S3Server:
         self.client.delete_bucket(Bucket=bucket)
 
     def close(self) -> None:
-        """Stop it."""
+        """Let go of it."""
         self.client.close()
+
+
+class S3Server(S3Store):
+    """moto's."""
+
+    def __init__(self, log: Path) -> None:
+        self.port = free_port()
+        words = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
+        with log.open("wb") as file:
+            self.process = subprocess.Popen(words, stdout=file, stderr=file, cwd=log.parent)
+        give_up = time.monotonic() + PATIENCE
+        while not self._answers():
+            assert self.process.poll() is None, log.read_text()
+            assert time.monotonic() < give_up, log.read_text()
+            time.sleep(0.05)
+        super().__init__(self.port)
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError):
+            self._call("GET", "/moto-api/data.json")
+            return True
+        return False
+
+    def _call(self, method: str, path: str, body: str = "") -> None:
+        """Something of the server's own."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        connection.request(method, path, body)
+        connection.getresponse().read()
+        connection.close()
+
+    @contextlib.contextmanager
+    def strict(self) -> Iterator[None]:
+        """It takes any keys for good otherwise, and now none."""
+        self._call("POST", "/moto-api/reset-auth", "0")
+        try:
+            yield
+        finally:
+            self._call("POST", "/moto-api/reset-auth", "inf")
+
+    def close(self) -> None:
+        """Stop it."""
+        super().close()
         self.process.kill()
         self.process.wait(PATIENCE)

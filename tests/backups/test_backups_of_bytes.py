@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fake_world import HOST, TENANT, FakeWorld, fake_world
 from tests.backups.troubled import troubled
-from tests.s3_server import S3Server
+from tests.s3_server import REAL_STORE, S3Store
 
 from pumice.backends.backups.chunked import ChunkedBackups
 from pumice.backends.backups.contract import POSIX, S3
@@ -40,8 +40,8 @@ class Dying:
     dies_at = ""
     puts = 0
 
-    def __init__(self, kept: PosixObjects | S3Objects) -> None:
-        self.kept = kept
+    def __init__(self, kept: PosixObjects | S3Objects, store: S3Store | None = None) -> None:
+        self.kept, self.store = kept, store
         self.before_put: Callable[[str], object] = lambda _: None
         self.driver, self.bucket = (
             ("s3", kept.access.bucket) if isinstance(kept, S3Objects) else ("posix", None)
@@ -58,10 +58,11 @@ class Dying:
         self.puts += "_progress-" not in name
 
 
-@pytest.fixture(params=["posix", "s3"])
+@pytest.fixture(params=["posix", "moto", REAL_STORE])
 def objects(tmp_path: Path, request: pytest.FixtureRequest) -> Dying:
-    if request.param == "s3":
-        return Dying(request.getfixturevalue("s3").objects())
+    if request.param != "posix":
+        store: S3Store = request.getfixturevalue(request.param)
+        return Dying(store.objects(), store)
     (tmp_path / "backups").mkdir()
     return Dying(PosixObjects(tmp_path / "backups"))
 
@@ -204,10 +205,12 @@ async def test_objects_without_a_row_and_a_row_without_objects_are_told(
     assert objects.get(where, name), "what is not known was destroyed"
 
 
-@pytest.mark.parametrize("objects", ["s3"], indirect=True)
+@pytest.mark.parametrize("objects", ["moto", REAL_STORE], indirect=True)
 async def test_a_bucket_that_goes_away_meanwhile_ends_its_backup_with_the_reason(
-    world: FakeWorld, objects: Dying, s3: S3Server
+    world: FakeWorld, objects: Dying
 ) -> None:
+    s3 = objects.store
+    assert s3 is not None
     volume = await world.a_volume()
     bucket = objects.bucket or ""
     objects.before_put = lambda name: s3.drop(bucket) if name.endswith("-00004") else None
@@ -228,7 +231,7 @@ async def test_a_bucket_that_goes_away_meanwhile_ends_its_backup_with_the_reason
 
 
 async def test_a_store_that_says_nothing_costs_the_backups_under_way_and_nothing_else(
-    tmp_path: Path, s3: S3Server
+    tmp_path: Path, s3: S3Store
 ) -> None:
     backend = FakeBackend(("a",), directory=tmp_path / "volumes")
     await backend.start()

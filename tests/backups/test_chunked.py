@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.s3_server import REAL_STORE
 
 from pumice.backends.backups import layout
 from pumice.backends.backups.chunked import ChunkedBackups
@@ -57,7 +58,13 @@ class Counting:
 
 COMPRESSED = pytest.mark.parametrize(
     ("objects", "store"),
-    [("posix", "zstd"), ("posix", "zlib"), ("posix", "none"), ("s3", "zstd")],
+    [
+        ("posix", "zstd"),
+        ("posix", "zlib"),
+        ("posix", "none"),
+        ("moto", "zstd"),
+        pytest.param(*REAL_STORE.values, "zstd", marks=REAL_STORE.marks),
+    ],
     indirect=True,
 )
 
@@ -68,7 +75,7 @@ def posix(tmp_path: Path) -> PosixObjects:
     return PosixObjects(tmp_path / "store")
 
 
-@pytest.fixture(params=["posix", "s3"])
+@pytest.fixture(params=["posix", "moto", REAL_STORE])
 def objects(request: pytest.FixtureRequest) -> Counting:
     kept = request.getfixturevalue(request.param)
     return Counting(kept if request.param == "posix" else kept.objects())

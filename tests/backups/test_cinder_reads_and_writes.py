@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.s3_server import KEYS, S3Server
+from tests.s3_server import REAL_STORE, S3Store
 
 from pumice.backends.backups import layout
 from pumice.backends.backups.chunked import ChunkedBackups
@@ -137,11 +137,11 @@ class Shared:
     """What Cinder is told of it."""
 
 
-@pytest.fixture(params=["posix", "s3"])
+@pytest.fixture(params=["posix", "moto", REAL_STORE])
 def shared(request: pytest.FixtureRequest, tmp_path: Path, compression: str) -> Shared:
     if request.param == "posix":
         return Shared(store_in(tmp_path / "store", compression), {"backup_posix_path": str(tmp_path / "store")})
-    server: S3Server = request.getfixturevalue("s3")
+    server: S3Store = request.getfixturevalue(request.param)
     objects = server.objects()
     ours = ChunkedBackups(
         objects,
@@ -152,7 +152,7 @@ def shared(request: pytest.FixtureRequest, tmp_path: Path, compression: str) -> 
         compression=compression,
     )
     said = {"endpoint_url": server.endpoint, "store_bucket": objects.access.bucket}
-    said |= {f"store_{name}": value for name, value in KEYS.items()}
+    said |= {f"store_{name}": value for name, value in server.keys.items()}
     return Shared(ours, {f"backup_s3_{name}": value for name, value in said.items()})
 
 

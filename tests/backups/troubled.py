@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from tests.patience import PATIENCE
 from tests.ports import free_port
-from tests.s3_server import S3Server
+from tests.s3_server import S3Store
 
 Wrong = Callable[["Way"], bool]
 """Answers a request itself, or says that it is to be passed on."""
@@ -18,7 +18,7 @@ class Way(BaseHTTPRequestHandler):
     """One request. Set up by ``troubled``."""
 
     protocol_version = "HTTP/1.1"
-    store: S3Server
+    store: S3Store
     troubles: "Troubles"
 
     def go(self) -> None:
@@ -84,7 +84,7 @@ class Troubles:
 
 
 @contextmanager
-def troubled(store: S3Server) -> Iterator[Troubles]:
+def troubled(store: S3Store) -> Iterator[Troubles]:
     """A way to the store; all is well on it at first."""
     port = free_port()
     troubles = Troubles(f"http://127.0.0.1:{port}")

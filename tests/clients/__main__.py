@@ -9,20 +9,15 @@ end. The table goes to ``docs/clients.md`` as well.
 
 import subprocess
 import sys
-import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-from tests.clients.installation import Installation
-from tests.clients.networks import Networks
 from tests.clients.outcome import Outcome
-from tests.clients.suites import GOPHERCLOUD, SUITES, Suite, furnish, run, settings
-from tests.s3_server import S3Server
+from tests.clients.suites import GOPHERCLOUD, SUITES, Suite, a_cloud, run
 
 EXPECTED = Path(__file__).with_name("expected.toml")
 DOCUMENT = Path(__file__).parents[2] / "docs" / "clients.md"
@@ -43,13 +38,7 @@ def main(words: Sequence[str]) -> int:
         names = tuple(f"{suite.package}." for suite in suites)
         known = {test: why for test, why in known.items() if test.startswith(names)}
     results: dict[Suite, list[Outcome]] = {}
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        closing(S3Server(Path(scratch) / "s3.log")) as store,
-        Networks() as networks,
-        Installation(real=False, **settings(store)) as pumice,
-    ):
-        folder = furnish(pumice, {"network": networks.url, "object-store": store.endpoint})
+    with a_cloud() as (pumice, folder):
         for suite in suites:
             with console.status(f"{suite.package}"):
                 results[suite] = run(suite, pumice, folder)
@@ -119,8 +108,9 @@ def document(results: Results, known: Mapping[str, str]) -> str:
         "# The clients' own functional suites",
         "",
         "`make clients` runs the suites that ship with the clients, unmodified, against a `pumice serve`, and",
-        "writes this page. Volumes are files on two backends, and a server of S3 keeps backups; fakes are the",
-        "targets, the guests, and a network that goes nowhere. Each failure is explained in",
+        "writes this page. Volumes are files on two backends, and a Ceph of the tests' own keeps backups: its",
+        "gateway (radosgw) speaks S3 to Pumice, and is the catalog's `object-store`, whose users are Pumice's.",
+        "Fakes are the targets, the guests, and a network that goes nowhere. Each failure is explained in",
         "`tests/clients/expected.toml`. A failure that is not, an explained test that passes, or anything that",
         "`pumice audit` finds in the end, fails the run.",
         "",

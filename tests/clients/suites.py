@@ -8,17 +8,21 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import yaml
+from tests.ceph_cluster import own_cluster
 from tests.clients import gophercloud, tempest_conf
 from tests.clients.installation import CLIENTS_BIN, Installation
+from tests.clients.networks import Networks
 from tests.clients.outcome import Outcome
-from tests.s3_server import S3Server
+from tests.radosgw import gateway
+from tests.s3_server import S3Store
 
 SECONDS_PER_TEST = 240
 ALT_USER = "alt_demo"
@@ -52,7 +56,25 @@ SUITES = (
 )
 
 
-def settings(store: S3Server) -> dict[str, str]:
+@contextmanager
+def a_cloud() -> Iterator[tuple[Installation, Path]]:
+    """An installation with all that suites look for, and the folder to run them in.
+
+    Ceph's gateway keeps its backups, and is the ``object-store`` of its users; a network goes nowhere.
+    """
+    pumice = Installation(real=False)
+    with (
+        own_cluster("suites") as cluster,
+        gateway(cluster, keystone=f"{pumice.url}/identity") as store,
+        Networks() as networks,
+    ):
+        pumice.environment.update(settings(store))
+        with pumice:
+            store.trust(pumice.passwords["admin"])
+            yield pumice, furnish(pumice, {"network": networks.url, "object-store": store.swift})
+
+
+def settings(store: S3Store) -> dict[str, str]:
     """The settings of an installation that has what suites look for: two backends with bytes, and backups."""
     backends = {name: {"driver": "files", "target": "fake"} for name in ("one", "two")}
     return {
