@@ -1,10 +1,11 @@
-"""What a volume costs on Ceph in a pool of few images and in one of many: it should be the same.
+"""What a volume costs in a pool of few and in one of many, in a directory and on Ceph: it should be the same.
 
     .venv/bin/python -m benchmarks.many_images [many] [few] [rounds]    # on a Ceph of its own
+    .venv/bin/python -m benchmarks.many_images files [many] [few] [rounds]    # in directories alone
 
-The driver's own calls, in two pools that were filled with so many images, by turns. The inventory and the look
-for what is manageable, which the loops do each minute, are told for a thousand images. What the rows of many
-volumes cost is told by ``benchmarks.scale``.
+The driver's own calls, in two pools that were filled with so many, by turns. The inventory and the look
+for what is manageable, which the loops do each minute, are told for a thousand. What the rows of many volumes
+cost is told by ``benchmarks.scale``.
 """
 
 import asyncio
@@ -25,7 +26,9 @@ from rich.table import Table
 from tests.ceph.conftest import make_user
 from tests.ceph_cluster import CephCluster, own_cluster
 
-from pumice.backends.contract import no_progress
+from pumice.app.garbage import imports_begin, imports_end
+from pumice.backends.contract import Backend, no_progress
+from pumice.backends.files import FilesBackend
 from pumice.backends.rbd import RbdBackend
 from pumice.backends.rbd_images import PYTHON, Cluster
 from pumice.model.ids import SnapshotId, VolumeId, new_id
@@ -52,9 +55,9 @@ def fill(cluster: CephCluster, pool: str, number: int) -> None:
 
 @dataclass
 class Pool:
-    """A pool that has so many images, and what calls took in it, in ms."""
+    """A pool that has so many, and what calls took in it, in ms."""
 
-    backend: RbdBackend
+    backend: Backend
     name: str
     images: int
     took: dict[str, list[float]] = field(default_factory=dict)
@@ -93,20 +96,46 @@ async def measure(pools: list[Pool], rounds: int) -> None:
             await pool.round()
 
 
-def main(many: int = 10000, few: int = 1000, rounds: int = 20) -> None:
-    """Print the table."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    with own_cluster("few") as cluster, tempfile.TemporaryDirectory() as folder:
+def on_ceph(folder: Path, few: int, many: int, rounds: int) -> list[Pool]:
+    """Two pools of a cluster, and what calls took there."""
+    with own_cluster("few") as cluster:
         cluster.make_pool("many")
         pools = []
         for name, images in (("few", few), ("many", many)):
             fill(cluster, name, images)
             known = Cluster(cluster.conf, name, make_user(cluster, name).keyring)
-            pools.append(Pool(RbdBackend(known, {name: name}, Path(folder)), name, images))
+            pools.append(Pool(RbdBackend(known, {name: name}, folder), name, images))
         asyncio.run(measure(pools, rounds))
-        table = Table(
-            "", f"{few:,} images", f"{many:,} images", "times", title=f"load {os.getloadavg()[0]:.1f}"
-        )
+        return pools
+
+
+def in_directories(folder: Path, few: int, many: int, rounds: int) -> list[Pool]:
+    """Two directories, and what calls took there."""
+
+    async def work() -> list[Pool]:
+        pools = []
+        for name, images in (("few", few), ("many", many)):
+            pools.append(Pool(FilesBackend({name: folder / name}), name, images))
+            await pools[-1].backend.start()
+            for _ in range(images):
+                (folder / name / "volumes" / new_id()).touch()
+        await measure(pools, rounds)
+        return pools
+
+    imports_begin()
+    imports_end()  # as in every process: what is there already is not looked at for garbage
+    return asyncio.run(work())
+
+
+def main(only: str = "", many: int = 10000, few: int = 1000, rounds: int = 20) -> None:
+    """Print a table for each driver."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    drivers = {"files": in_directories, "rbd": on_ceph}
+    for driver in [only] if only else drivers:
+        with tempfile.TemporaryDirectory() as folder:
+            pools = drivers[driver](Path(folder), few, many, rounds)
+        title = f"{driver}, load {os.getloadavg()[0]:.1f}"
+        table = Table("", f"{few:,} there", f"{many:,} there", "times", title=title)
         for name in pools[0].took:
             first, second = (median(pool.took[name]) for pool in pools)
             table.add_row(name, f"{first:.1f} ms", f"{second:.1f} ms", f"{second / first:.2f}")
@@ -114,4 +143,5 @@ def main(many: int = 10000, few: int = 1000, rounds: int = 20) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    words = sys.argv[1:]
+    main(words.pop(0) if words[:1] in (["files"], ["rbd"]) else "", *map(int, words))

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -218,3 +219,31 @@ async def test_a_leftover_beside_whole_bytes_is_discarded_and_they_stay(
     for _ in range(2):
         await files.discard(leftover)
     assert (await files.inventory()).pieces == {StoredObject("volume", volume, "pool")}
+
+
+async def test_no_call_for_one_volume_goes_through_the_names_of_all(
+    files: FilesBackend, tmp_path: Path
+) -> None:
+    """Else each costs as much as there are volumes: at ten thousand, five times what it should."""
+    shelves = {tmp_path / "pool" / name for name in ("volumes", "snapshots")}
+    listed: list[Path] = []
+    looking = True
+
+    def look(event: str, arguments: tuple[object, ...]) -> None:
+        if looking and event in ("os.scandir", "os.listdir") and Path(str(arguments[0])) in shelves:
+            listed.append(Path(str(arguments[0])))
+
+    sys.addaudithook(look)  # for good
+    volume, clone, snapshot = VolumeId(new_id()), VolumeId(new_id()), SnapshotId(new_id())
+    await files.create(volume, "pool", 1)
+    await files.create_from_volume(clone, "pool", 1, volume, "pool", no_progress)
+    await files.create_snapshot(snapshot, volume, "pool", no_progress)
+    await files.extend(clone, "pool", 2)
+    await files.revert(volume, "pool", snapshot, no_progress)
+    await files.device(volume, "pool")
+    await files.delete(clone, "pool")
+    await files.delete_snapshot(snapshot, "pool")
+    assert not listed
+    assert len((await files.inventory()).pieces) == 1
+    looking = False
+    assert set(listed) == shelves, "an inventory does"

@@ -4,8 +4,8 @@ Every file is made in three moves, so that half-made bytes are never served, wha
 
     .<id>.<n>.part, new and empty  ──fill──▶  .<id>.<n>.part, complete  ──sync, rename, sync──▶  <id>
 
-A ``.part`` that a crash left is removed by the next call for its id, create or delete. It is never written
-again, only replaced by a new file: an orphaned qemu-img may still be writing to the old one.
+Those lie apart (``files_parts``). What a crash left of them is removed by the next call for its id, create or
+delete. It is never written again, only replaced by a new file: an orphaned qemu-img may still be writing to it.
 
 A clone shares its source's blocks where the file system can (XFS, Btrfs): milliseconds for any size, and all
 of one moment. Elsewhere it is a sparse copy, and a snapshot of a volume in use is then **not** of one moment:
@@ -22,8 +22,6 @@ of its own, so that a process that was stopped while another made the file puts 
 import asyncio
 import errno
 import os
-import re
-import secrets
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -31,7 +29,7 @@ from pathlib import Path
 from typing import Literal
 from weakref import WeakValueDictionary
 
-from pumice.backends import files_manageable, sparse
+from pumice.backends import files_manageable, files_parts, sparse
 from pumice.backends.contract import (
     ImageFile,
     Inventory,
@@ -60,7 +58,6 @@ Fill = Callable[[Path], Awaitable[None]]
 """Gives a new, empty file its size and its bytes."""
 
 _SHELVES: Mapping[Literal["volume", "snapshot"], str] = {"volume": "volumes", "snapshot": "snapshots"}
-_PART = re.compile(r"\.([^.]+)\.[^.]+\.part")
 _MARK = ".pumice-mark"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _PASSING = {errno.EAGAIN, errno.EBUSY, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}
@@ -255,15 +252,15 @@ class FilesBackend(OnThisHost):
             for kind, shelf in _SHELVES.items():
                 with self._within(pool, looks=True):
                     names = await in_thread(os.listdir, directory / shelf)
+                    parts = await in_thread(files_parts.ids, directory / shelf, names)
                 pieces |= {StoredObject(kind, name, pool) for name in names if is_canonical(name)}
-                parts = (part[1] for name in names if (part := _PART.fullmatch(name)))
                 pieces |= {StoredObject(kind, part, pool, whole=False) for part in parts if is_canonical(part)}
         return Inventory(frozenset(pieces))
 
     async def discard(self, piece: StoredObject) -> None:
         path = self._path(piece.pool, _SHELVES[piece.kind], piece.id)
         async with self._lock(path), self._changing(piece.pool):
-            await in_thread(_unlink if piece.whole else _unlink_parts, path)
+            await in_thread(_unlink if piece.whole else _unlink_parts_anywhere, path)
 
     @asynccontextmanager
     async def _changing(self, pool: str) -> AsyncIterator[None]:
@@ -315,7 +312,7 @@ class FilesBackend(OnThisHost):
 
     async def _make(self, path: Path, pool: str, fill: Fill, instead: NotFound | None = None) -> None:
         """Make a file, unless it is there; or, with ``instead``, in place of one that has to be there."""
-        part, stop = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part"), threading.Event()
+        part, stop = files_parts.new(path), threading.Event()
         async with self._lock(path), self._changing(pool):
             if await in_thread(path.exists):
                 if instead is None:
@@ -389,9 +386,10 @@ class FilesBackend(OnThisHost):
 
 
 def _prepare(pool: Path) -> None:
-    for shelf in (pool / "volumes", pool / "snapshots"):
-        shelf.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _require_writable(shelf)
+    for shelf in (pool / name for name in _SHELVES.values()):
+        for directory in (shelf, files_parts.directory(shelf)):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _require_writable(directory)
 
 
 def _require_writable(directory: Path) -> None:
@@ -436,16 +434,22 @@ def _unlink(path: Path) -> None:
 
 def _unlink_parts(path: Path) -> None:
     """Syncing the directory also tells a deleted file from a pool that is not mounted: that one is an error."""
-    for part in path.parent.glob(f".{path.name}.*.part"):
+    for part in files_parts.left(path):
+        part.unlink(missing_ok=True)
+    sync(path.parent)
+
+
+def _unlink_parts_anywhere(path: Path) -> None:
+    for part in files_parts.left_anywhere(path):
         part.unlink(missing_ok=True)
     sync(path.parent)
 
 
 def _allocated(pool: Path) -> int:
     """Bytes on disk of everything in the pool, finished or not."""
-    return sum(
-        entry.stat().st_blocks * 512 for shelf in ("volumes", "snapshots") for entry in os.scandir(pool / shelf)
-    )
+    shelves = [pool / name for name in _SHELVES.values()]
+    directories = [*shelves, *map(files_parts.directory, shelves)]
+    return sum(entry.stat().st_blocks * 512 for directory in directories for entry in os.scandir(directory))
 
 
 @contextmanager

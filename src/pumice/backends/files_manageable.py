@@ -10,6 +10,7 @@ import os
 import stat
 from pathlib import Path
 
+from pumice.backends import files_parts
 from pumice.backends.contract import Manageable
 from pumice.host.durable import sync
 from pumice.model.errors import Conflict, Invalid, NotFound
@@ -61,7 +62,7 @@ def release(path: Path, pool: Path, name: str) -> None:
 
 def release_parts(path: Path, pool: Path, name: str) -> None:
     """What calls for ``path`` that were cut short left is manageable by names that begin with ``name``."""
-    for part in path.parent.glob(f".{path.name}.*.part"):
+    for part in files_parts.left_anywhere(path):
         part.rename(_path(pool, f"{name}{part.name.removeprefix(f'.{path.name}')}"))
     sync(path.parent)
     sync(pool)
