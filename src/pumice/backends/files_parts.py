@@ -32,7 +32,7 @@ def left(path: Path) -> list[Path]:
 
 
 def left_anywhere(path: Path) -> list[Path]:
-    """The same, and what versions before have left: as slow as the shelf is full."""
+    """What calls before have left, those of versions before as well: as slow as the shelf is full."""
     return [*left(path), *path.parent.glob(f".{path.name}.*.part")]
 
 
